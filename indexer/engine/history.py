@@ -1,0 +1,61 @@
+"""What the engine gives back: levels with their status, and every change of units with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from indexer.engine.market import F64, I8, I64
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Why one line is in or out at a reference date. `rank` is 1-based by size, None when not rankable."""
+
+    slug: str
+    member: bool
+    rank: int | None
+    reason: str
+    supply: float | None
+    supply_source: int | None
+    free_float_cap_usd: float | None
+    median_adv_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalance:
+    """One change of units, at equal value: the level just after equals the level just before.
+
+    `kind` is base, rebalance, reconstitution, suspension or event. Arrays are (N,) in the order of
+    `Market.lines`: units held before and after, weights drifted (just before) and target (just after),
+    prices of the effective fixing. `divisor_*`: level = sum(price * units) / divisor.
+    `turnover` is one-way, 1/2 sum |target - drifted|. `decisions` are empty for a suspension.
+    """
+
+    kind: str
+    reference_us: int
+    effective_us: int
+    units_before: F64
+    units_after: F64
+    weight_drifted: F64
+    weight_target: F64
+    prices: F64
+    divisor_before: float
+    divisor_after: float
+    level: float
+    turnover: float
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexHistory:
+    """Levels (K,) from the base on, unrounded, one for each instant of the market's clock.
+
+    status (K,) is the worst `Status` that a constituent's price had, CARRIED when any price was carried;
+    carried_weight (K,) is the share of the index value whose price was carried.
+    """
+
+    times_us: I64
+    levels: F64
+    status: I8
+    carried_weight: F64
+    rebalances: tuple[Rebalance, ...]

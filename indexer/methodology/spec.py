@@ -1,0 +1,147 @@
+"""A methodology as data: the validated, frozen form of one index's TOML file.
+
+`load.py` makes it from text (and refuses what does not hold); the engine only ever sees this form.
+Shares and caps are fractions (0.20 is 20 %); durations carry their unit in the name; dates are aware UTC.
+Rules and parameters follow METHODOLOGY §2; each rule's reason stands beside it in the TOML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Scheme(StrEnum):
+    """How members are weighted before caps."""
+
+    FREE_FLOAT_CAP = "free_float_cap"
+    SQRT_CAP = "sqrt_cap"
+    EQUAL = "equal"
+    FLOOR_PLUS_CAP = "floor_plus_cap"
+    LIQUIDITY = "liquidity"
+    FUNDAMENTAL = "fundamental"
+
+
+class UnknownVolume(StrEnum):
+    """What a liquidity rule says when no volume is known: a newcomer is never admitted without evidence."""
+
+    KEEP_INCUMBENTS = "keep_incumbents"
+    EXCLUDE = "exclude"
+
+
+@dataclass(frozen=True, slots=True)
+class Universe:
+    """Which assets may be considered. `assets` (slugs) wins over `sub_sectors`; both empty means the registry."""
+
+    assets: tuple[str, ...] = ()
+    sub_sectors: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Monthly rebalances (weights) and, in `reconstitution_months`, reconstitutions (membership).
+
+    Effective at 00:00 UTC on `effective_day` of the month; decided from what was known at 00:00 UTC
+    `reference_days_before` days earlier. `transition_fixings` spreads a change over k daily fixings.
+    """
+
+    rebalance_months: tuple[int, ...] = tuple(range(1, 13))
+    reconstitution_months: tuple[int, ...] = (1, 4, 7, 10)
+    effective_day: int = 1
+    reference_days_before: int = 5
+    transition_fixings: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Eligibility:
+    """The tests a candidate passes at a reference date; the last one with `effective_from` <= it applies."""
+
+    effective_from: datetime
+    min_history_days: int = 90
+    successor_min_history_days: int = 30
+    min_median_adv_usd: float = 1_000_000.0
+    adv_window_days: int = 30
+    adv_min_days: int = 15
+    min_atvr: float = 0.05
+    min_free_float: float = 0.15
+    min_venues: int = 2
+    incumbent_min_venues: int = 1
+    supply_max_age_days: int = 400
+    price_max_age_hours: int = 48
+    unknown_volume: UnknownVolume = UnknownVolume.KEEP_INCUMBENTS
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """How many, with buffers: newcomers enter at rank <= entry, incumbents stay until rank > exit."""
+
+    target: int = 20
+    entry_rank: int = 17
+    exit_rank: int = 23
+    min_constituents: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Weighting:
+    """Scheme and its parameters. `floor` is used by floor_plus_cap; `metric` names a fundamental metric."""
+
+    scheme: Scheme = Scheme.FREE_FLOAT_CAP
+    floor: float = 0.0
+    metric: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Upper and lower bounds of weight at a rebalance; None means no bound.
+
+    `single` holds for every asset unless `per_asset` (by slug) says otherwise; `largest` replaces `single`
+    for the largest asset alone; `group` holds for each sub-sector unless `per_group` says otherwise.
+    """
+
+    single: float | None = None
+    largest: float | None = None
+    floor: float | None = None
+    group: float | None = None
+    per_asset: Mapping[str, float] = field(default_factory=dict)
+    per_group: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """How long a last price may stand in for a missing one before the constituent is suspended."""
+
+    max_carry_hours: int = 168
+
+
+@dataclass(frozen=True, slots=True)
+class Methodology:
+    """One index, complete. `hash` is the SHA-256 of the canonical content: any change of a rule changes it."""
+
+    id: str
+    name: str
+    version: str
+    description: str
+    base_date: datetime
+    base_level: float
+    decimals: int
+    effective_from: datetime
+    universe: Universe
+    schedule: Schedule
+    eligibility: tuple[Eligibility, ...]
+    selection: Selection
+    weighting: Weighting
+    caps: Caps
+    missing: Missing
+    hash: str
+    source: str = ""
+
+    def eligibility_at(self, reference: datetime) -> Eligibility:
+        """The eligibility rules in force at a reference date (the first ones before any takes effect)."""
+        return next(
+            (rule for rule in reversed(self.eligibility) if rule.effective_from <= reference),
+            self.eligibility[0],
+        )

@@ -1,0 +1,315 @@
+"""The tables, by SQLModel: the only description of the store (Alembic's migrations follow it).
+
+Bulk rows (bar, rate, level, benchmark_bar) have natural keys without a row id, instants as int64 microseconds
+("us"), and a `revision`: a correction is a new revision, nothing is overwritten. When a row became known is the
+`started_at` of its run. `SQLModel(table=True)` does not validate: what comes here was validated before.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+)
+from sqlmodel import Field, SQLModel
+
+from indexer.store.columns import ExactInteger, Instant
+
+SQLModel.metadata.naming_convention = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+).naming_convention
+
+BULK = {"sqlite_with_rowid": False}
+
+
+class Run(SQLModel, table=True):
+    """One piece of work, done at most once: `key` is what makes it idempotent (e.g. import:<sha256>)."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str = Field(index=True)
+    key: str = Field(unique=True)
+    due_at: datetime | None = Field(default=None, sa_column=Column(Instant))
+    started_at: datetime = Field(sa_column=Column(Instant, nullable=False, index=True))
+    finished_at: datetime | None = Field(default=None, sa_column=Column(Instant))
+    outcome: str = Field(default="running", description="running, done, failed, interrupted")
+    detail: str = Field(default="{}", sa_column=Column(Text, nullable=False))
+
+
+class Asset(SQLModel, table=True):
+    """A token, identified by chain and contract; `slug` is our stable name for it, symbols are labels."""
+
+    __table_args__ = (UniqueConstraint("chain", "contract"),)
+    id: int | None = Field(default=None, primary_key=True)
+    slug: str = Field(unique=True)
+    name: str
+    symbol: str = Field(description="label in use now; past labels are in the registry")
+    chain: str
+    contract: str
+    decimals: int
+    sub_sector: str
+    status: str
+    line: str = Field(index=True, description="slug of the line's last successor; itself when it has none")
+    line_ratio: float = Field(default=1.0, description="units of the line's token per unit of this one")
+
+
+class Listing(SQLModel, table=True):
+    """Where and how an asset's price is seen: venue, source, bar interval, and what the source's stamp means."""
+
+    __table_args__ = (UniqueConstraint("asset_id", "venue", "interval", "source"),)
+    id: int | None = Field(default=None, primary_key=True)
+    asset_id: int = Field(foreign_key="asset.id", index=True)
+    venue: str
+    source: str
+    symbol: str
+    interval: str
+    quote: str = "USD"
+    price_basis: str = "trade"
+    stamp: str = Field(description="bar_open, bar_close or instant, as the source stamps")
+
+
+class Bar(SQLModel, table=True):
+    """Prices of one listing over one interval. `time` is when the close was true (the bar's end)."""
+
+    __table_args__ = (CheckConstraint("close > 0", name="close_positive"), BULK)
+    listing_id: int = Field(primary_key=True, foreign_key="listing.id")
+    time: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    revision: int = Field(default=1, primary_key=True)
+    open: float | None = None
+    high: float | None = None
+    low: float | None = None
+    close: float
+    volume_base: float | None = None
+    volume_usd: float | None = None
+    run_id: int = Field(foreign_key="run.id")
+
+
+class Supply(SQLModel, table=True):
+    """One supply reading in base units. `kind`: circulating, free_float, total, burnt, treasury, …"""
+
+    __table_args__ = (UniqueConstraint("asset_id", "kind", "source", "observed_at", "revision"),)
+    id: int | None = Field(default=None, primary_key=True)
+    asset_id: int = Field(foreign_key="asset.id", index=True)
+    kind: str
+    origin: str = Field(description="on_chain, reported or imported")
+    source: str
+    observed_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+    revision: int = 1
+    amount: int = Field(sa_column=Column(ExactInteger, nullable=False))
+    chain: str | None = None
+    block_number: int | None = Field(default=None, sa_column=Column(BigInteger))
+    block_hash: str | None = None
+    finality: str | None = None
+    run_id: int = Field(foreign_key="run.id")
+
+
+class Rate(SQLModel, table=True):
+    """The reference rate of an asset at an instant. `verdicts` is JSON: venue -> verdict; prices are in `bar`."""
+
+    __table_args__ = (BULK,)
+    asset_id: int = Field(primary_key=True, foreign_key="asset.id")
+    time: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    revision: int = Field(default=1, primary_key=True)
+    rate: float
+    status: int
+    method: str
+    verdicts: str
+    run_id: int = Field(foreign_key="run.id")
+
+
+class MethodologyVersion(SQLModel, table=True):
+    """A methodology file as it was when levels were computed by it."""
+
+    __tablename__ = "methodology_version"
+    __table_args__ = (UniqueConstraint("index_id", "hash"),)
+    id: int | None = Field(default=None, primary_key=True)
+    index_id: str = Field(index=True)
+    version: str
+    hash: str
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    loaded_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+
+
+class IndexInfo(SQLModel, table=True):
+    """An index: its present methodology and state. `simulated` marks a demo and is shown everywhere."""
+
+    __tablename__ = "index_info"
+    id: str = Field(primary_key=True)
+    name: str
+    description: str
+    simulated: bool = False
+    state: str = Field(default="active", description="proposed, active, suspended, terminated")
+    methodology_id: int = Field(foreign_key="methodology_version.id")
+
+
+class Membership(SQLModel, table=True):
+    """Who was a constituent from when to when (half-open), and why."""
+
+    __table_args__ = (UniqueConstraint("index_id", "asset_id", "valid_from", "revision"),)
+    id: int | None = Field(default=None, primary_key=True)
+    index_id: str = Field(index=True)
+    asset_id: int = Field(foreign_key="asset.id")
+    valid_from: datetime = Field(sa_column=Column(Instant, nullable=False))
+    valid_to: datetime | None = Field(default=None, sa_column=Column(Instant))
+    reason_in: str
+    reason_out: str | None = None
+    revision: int = 1
+    run_id: int = Field(foreign_key="run.id")
+
+
+class Rebalancing(SQLModel, table=True):
+    """One change of units at equal value (kind: base, rebalance, reconstitution, suspension, event)."""
+
+    __table_args__ = (UniqueConstraint("index_id", "effective_at", "kind", "revision"),)
+    id: int | None = Field(default=None, primary_key=True)
+    index_id: str = Field(index=True)
+    kind: str
+    reference_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+    effective_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+    revision: int = 1
+    methodology_id: int = Field(foreign_key="methodology_version.id")
+    level: float
+    divisor_before: float
+    divisor_after: float
+    turnover: float
+    run_id: int = Field(foreign_key="run.id")
+
+
+class RebalancingItem(SQLModel, table=True):
+    """One candidate of a rebalancing: units and weights before and after, and the evidence for it."""
+
+    __tablename__ = "rebalancing_item"
+    rebalancing_id: int = Field(primary_key=True, foreign_key="rebalancing.id")
+    asset_id: int = Field(primary_key=True, foreign_key="asset.id")
+    units_before: float
+    units_after: float
+    weight_drifted: float
+    weight_target: float
+    price: float | None = None
+    supply: float | None = None
+    supply_source: str | None = None
+    free_float_cap_usd: float | None = None
+    median_adv_usd: float | None = None
+    rank: int | None = None
+    reason: str = ""
+
+
+class Level(SQLModel, table=True):
+    """A published level. `hash` covers the inputs' hash, the methodology, the level and the previous hash."""
+
+    __table_args__ = (BULK,)
+    index_id: str = Field(primary_key=True)
+    time: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    revision: int = Field(default=1, primary_key=True)
+    level: float
+    status: int
+    carried_weight: float
+    methodology_id: int = Field(foreign_key="methodology_version.id")
+    inputs_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    prev_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    published_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    run_id: int = Field(foreign_key="run.id")
+
+
+class Benchmark(SQLModel, table=True):
+    """Something to hold the index against: an equity, ETF, equity index or future (or a token)."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    symbol: str = Field(unique=True)
+    name: str
+    kind: str
+    calendar: str = "XNYS"
+
+
+class BenchmarkBar(SQLModel, table=True):
+    """A benchmark's close; `time` is the instant of the close. Adjusted and raw closes are kept apart."""
+
+    __tablename__ = "benchmark_bar"
+    __table_args__ = (CheckConstraint("close > 0", name="close_positive"), BULK)
+    benchmark_id: int = Field(primary_key=True, foreign_key="benchmark.id")
+    interval: str = Field(primary_key=True)
+    time: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    revision: int = Field(default=1, primary_key=True)
+    close: float
+    adjusted_close: float | None = None
+    volume: float | None = None
+    price_basis: str
+    source: str
+    run_id: int = Field(foreign_key="run.id")
+
+
+class Event(SQLModel, table=True):
+    """Something dated that the charts and studies refer to (a corporate action, a shock, a decision)."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    slug: str = Field(unique=True)
+    kind: str
+    time: datetime = Field(sa_column=Column(Instant, nullable=False))
+    title: str
+    source: str
+    detail: str = Field(default="{}", sa_column=Column(Text, nullable=False))
+
+
+class Reject(SQLModel, table=True):
+    """A row that was not taken, with file, line, reason and the row itself. Never deleted."""
+
+    __table_args__ = (UniqueConstraint("file_sha256", "line", "reason"),)
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id", index=True)
+    file: str
+    file_sha256: str
+    line: int
+    reason: str
+    row: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class QualityEntry(SQLModel, table=True):
+    """Something the data lacked or disagreed about, from when to when. Open while `closed_at` is empty."""
+
+    __tablename__ = "quality_entry"
+    __table_args__ = (UniqueConstraint("kind", "subject", "opened_at"),)
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str = Field(index=True, description="gap, stale, disagreement, reject, source_down, …")
+    subject: str = Field(description="asset, venue, source or index it is about")
+    opened_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+    closed_at: datetime | None = Field(default=None, sa_column=Column(Instant))
+    detail: str = Field(default="{}", sa_column=Column(Text, nullable=False))
+    run_id: int = Field(foreign_key="run.id")
+
+
+class Payload(SQLModel, table=True):
+    """A raw answer kept in the archive, by hash, linked to the run it fed."""
+
+    __table_args__ = (UniqueConstraint("sha256", "run_id"),)
+    id: int | None = Field(default=None, primary_key=True)
+    sha256: str
+    run_id: int = Field(foreign_key="run.id", index=True)
+    source: str
+    url: str = Field(description="with keys redacted")
+    fetched_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+    bytes: int
+
+
+class Lease(SQLModel, table=True):
+    """Who may do the scheduled work now. One row a name; taken over when it has expired."""
+
+    name: str = Field(primary_key=True)
+    holder: str
+    expires_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+
+
+Index("ix_rebalancing_index_effective", Rebalancing.index_id, Rebalancing.effective_at)  # type: ignore[arg-type]
