@@ -1,0 +1,186 @@
+"""The reference rate of hourly and daily bars: the volume-weighted median across venues at each bar. Pure.
+
+Bars are coarser evidence than the minute fixing, and the method name says so. Most bars are calm (every
+venue within half the threshold), so they are settled in one vectorised step; only the others are walked
+in time order, because the outlier gate remembers: out above θ, back in only under θ/2 (METHODOLOGY §1.2 (5)).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.errors import InputError
+from indexer.reference.median import Floats, weighted_median
+from indexer.reference.verdicts import FINAL_QUORUM, RateStatus, Verdict
+
+Bools = NDArray[np.bool_]
+
+THETA_DAILY: Final = 0.10  # METHODOLOGY §1.2 (5)
+THETA_INTRADAY: Final = 0.05
+METHOD: Final = "bar-vwm/1"  # volume-weighted median across venues at the bar, first version
+
+
+@dataclass(frozen=True)
+class BarRates:
+    """One rate per bar. `rate` (T,) is NaN where there is none; nothing is carried over a missing bar.
+
+    `status` (T,) int8 holds RateStatus numbers, `verdicts` (T, V) int8 holds Verdict numbers in the order
+    of the venues given. A rate kept alive by its last, doubtful venue has status DEGRADED.
+    """
+
+    rate: Floats
+    status: NDArray[np.int8]
+    verdicts: NDArray[np.int8]
+    method: str
+
+
+def bar_rates(
+    prices: Floats,
+    volumes: Floats,
+    *,
+    theta: float = THETA_DAILY,
+    quarantined: Bools | None = None,
+) -> BarRates:
+    """The reference rate of every bar from (T, V) closes and volumes, oldest bar first, one column a venue.
+
+    Closes are USD; NaN, infinite or not positive means no data. Volumes are all in one unit, NaN = unknown:
+    a bar in which a used venue has no volume weighs its venues equally. A venue with zero volume while
+    another traded is stale. With two venues further apart than theta, the one nearer to the asset's last
+    rate is used (without an earlier rate, the lower). `theta` is a fraction; pass THETA_INTRADAY for hourly
+    bars. Raises InputError when the shapes differ.
+    """
+    if prices.ndim != 2 or prices.shape != volumes.shape:
+        raise InputError(f"prices {prices.shape} and volumes {volumes.shape} must be two equal (bars, venues) tables")
+    with np.errstate(invalid="ignore"):
+        present: Bools = np.isfinite(prices) & (prices > 0.0)
+    verdicts = np.where(present, np.int8(Verdict.USED), np.int8(Verdict.NO_DATA)).astype(np.int8)
+    if quarantined is not None:
+        verdicts[present & quarantined] = Verdict.QUARANTINED
+        present = present & ~quarantined
+    stale = _stale(present, volumes)
+    verdicts[stale] = Verdict.STALE
+    present = present & ~stale
+    rate = _median_of(prices, volumes, present)
+    centre, calm = _centre_and_calm(prices, present, theta=theta)
+    last_kept = _walk_gates(
+        prices, volumes, present, rate=rate, centre=centre, calm=calm, theta=theta, verdicts=verdicts
+    )
+    used = (verdicts == Verdict.USED).sum(axis=1)
+    return BarRates(rate=rate, status=_status(used, last_kept), verdicts=verdicts, method=METHOD)
+
+
+def _stale(present: Bools, volumes: Floats) -> Bools:
+    """Venues that did not trade in a bar in which another one did: their close repeats an older trade."""
+    with np.errstate(invalid="ignore"):
+        idle: Bools = present & (volumes == 0.0)
+        traded: Bools = present & (volumes > 0.0)
+    result: Bools = idle & traded.any(axis=1, keepdims=True)
+    return result
+
+
+def _median_of(prices: Floats, volumes: Floats, use: Bools) -> Floats:
+    """The volume-weighted median of the chosen venues; equal weights where one of them has no volume."""
+    with np.errstate(invalid="ignore"):
+        known: Bools = (np.isfinite(volumes) & (volumes > 0.0)) | ~use
+    weighted = known.all(axis=1, keepdims=True)
+    weights = np.where(use, np.where(weighted, volumes, 1.0), 0.0)
+    return weighted_median(np.where(use, prices, np.nan), weights)
+
+
+def _centre_and_calm(prices: Floats, present: Bools, *, theta: float) -> tuple[Floats, Bools]:
+    """Each bar's plain median, and whether its venues lie within θ/2 of it (two: of each other)."""
+    centre = weighted_median(np.where(present, prices, np.nan), present.astype(np.float64))
+    with np.errstate(invalid="ignore"):
+        deviation = np.where(present, np.abs(prices / centre[:, None] - 1.0), 0.0).max(axis=1, initial=0.0)
+        gap = np.where(present, prices, -np.inf).max(axis=1) / np.where(present, prices, np.inf).min(axis=1) - 1.0
+    count = present.sum(axis=1)
+    # of two venues each lies half of their gap from the middle: the gap itself is what is judged
+    calm: Bools = (count < 2) | (np.where(count == 2, gap, deviation) < theta / 2.0)
+    return centre, calm
+
+
+def _walk_gates(
+    prices: Floats,
+    volumes: Floats,
+    present: Bools,
+    *,
+    rate: Floats,
+    centre: Floats,
+    calm: Bools,
+    theta: float,
+    verdicts: NDArray[np.int8],
+) -> Bools:
+    """Settle the bars that are not calm, in time order.
+
+    Writes `rate` and `verdicts`; returns the bars in which every venue was out and the nearest was kept.
+    """
+    last_kept = np.zeros(len(rate), dtype=np.bool_)
+    # a count that grows whenever a venue is seen among others in a calm bar: that is its way back in
+    agreed = calm & (present.sum(axis=1) >= 2)
+    cleared = np.cumsum(agreed[:, None] & present, axis=0)
+    out = np.zeros(prices.shape[1], dtype=np.bool_)
+    seen = np.zeros(prices.shape[1], dtype=np.int64)
+    for bar in np.flatnonzero(~calm):
+        out &= cleared[bar] == seen
+        seen = cleared[bar]
+        here = present[bar]
+        before = _last_rate(rate, int(bar), otherwise=float(centre[bar]))
+        if here.sum() >= FINAL_QUORUM:
+            out = _gate(prices[bar], out, here, centre=float(centre[bar]), theta=theta)
+        else:
+            out = _gate_of_two(prices[bar], out, here, before=before, theta=theta)
+        use = here & ~out
+        if not use.any():
+            use = here & (np.arange(len(here)) == _nearest(prices[bar], here, before))
+            last_kept[bar] = True
+        verdicts[bar, here & ~use] = Verdict.OUTLIER
+        rate[bar] = _median_of(prices[bar : bar + 1], volumes[bar : bar + 1], use[None, :])[0]
+    return last_kept
+
+
+def _gate(prices: Floats, out: Bools, here: Bools, *, centre: float, theta: float) -> Bools:
+    """Who is out after this bar: beyond θ of the venues' median, or already out and not yet within θ/2."""
+    away = np.abs(np.where(here, prices, centre) / centre - 1.0)
+    gated: Bools = np.where(here, (away > theta) | (out & (away >= theta / 2.0)), out)
+    return gated
+
+
+def _gate_of_two(prices: Floats, out: Bools, here: Bools, *, before: float, theta: float) -> Bools:
+    """Who of two venues is out: when they are more than θ apart, the one further from the last rate.
+
+    The middle of two is equally far from both and cannot tell who is wrong; the asset's own last rate can.
+    One that was out stays out: its bar would be calm if it had come back within θ/2 of the other.
+    """
+    pair = prices[here]
+    gap = float(pair.max() / pair.min() - 1.0)
+    held = out & here
+    if held.sum() == 1 or (not held.any() and gap <= theta):
+        return out
+    further = here & (np.arange(len(here)) != _nearest(prices, here, before))
+    settled: Bools = np.where(here, further, out)
+    return settled
+
+
+def _nearest(prices: Floats, here: Bools, reference: float) -> int:
+    """The venue among those here whose price is nearest to the reference, in proportion."""
+    distance = np.abs(np.log(np.where(here, prices, np.inf) / reference))
+    return int(np.argmin(distance))
+
+
+def _last_rate(rate: Floats, bar: int, *, otherwise: float) -> float:
+    """The newest rate before this bar, or `otherwise` when there is none yet."""
+    for earlier in range(bar - 1, -1, -1):
+        if np.isfinite(rate[earlier]):
+            return float(rate[earlier])
+    return otherwise
+
+
+def _status(used: NDArray[np.intp], last_kept: Bools) -> NDArray[np.int8]:
+    ladder = np.array([RateStatus.MISSING, RateStatus.DEGRADED, RateStatus.INDICATIVE, RateStatus.FINAL], dtype=np.int8)
+    status = ladder[np.minimum(used, FINAL_QUORUM)]
+    status[last_kept] = RateStatus.DEGRADED
+    return status
