@@ -1,0 +1,49 @@
+# Two commands: `make run` and `make test`. Everything else is for those who change the code.
+PYTHON ?= python3
+BIN := .venv/bin
+IMPORT ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench live lock clean
+
+help:  ## what there is
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/run.stamp: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "deai-index needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make run PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.lock .venv/run.stamp
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+run: .venv/run.stamp  ## start scheduler, API and page on 127.0.0.1:8000 (IMPORT=path loads files first)
+	$(BIN)/deai up $(if $(IMPORT),--import $(IMPORT))
+
+test: .venv/dev.stamp  ## run the tests
+	$(BIN)/python -m pytest -q
+
+check: .venv/dev.stamp  ## style, types, import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/dev.stamp  ## measure against the alternatives, as ratios
+	$(BIN)/python -m benchmarks
+
+live: .venv/dev.stamp  ## check the real providers (needs the internet)
+	$(BIN)/python -m pytest -q -m live tests/live
+
+lock:  ## resolve the dependencies again (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  --python-version 3.11 pyproject.toml --group build -o requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  --python-version 3.11 pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+
+clean:  ## forget the environment and caches (not the data in var/)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,77 @@
+"""One `Settings`: every setting, described, with a default that works on a fresh machine.
+
+Read from the environment (prefix `DEAI_`) and an optional `.env`; nothing is read at import. An unknown
+`DEAI_…` variable is refused with a "did you mean", because a typo that is silently ignored is worse.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from indexer.errors import ConfigError, did_you_mean
+
+PREFIX = "DEAI_"
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Make it with `load_settings()`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(Path("var"), description="Where the store, archive and caches live.")
+    database_url: str = Field("", description="SQLAlchemy URL of the store; empty means SQLite in the data directory.")
+    methodology_dir: Path | None = Field(None, description="A folder of your own index TOML files.")
+    registry: Path | None = Field(None, description="Your own asset registry instead of the shipped one.")
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 picks a free one.")
+    root_path: str = Field("", description="Path prefix when served behind a proxy, e.g. /deai.")
+    sources: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Sources to use, comma separated; empty means every keyless one that may be used."
+    )
+    source_base_url: str = Field(
+        "", description="Send every source's requests to this address instead (mirrors, tests)."
+    )
+    update_minutes: int = Field(60, ge=1, description="How often the scheduler updates the index.")
+    archive_days: int = Field(2555, ge=1, description="How long raw answers are kept (7 years).")
+    coingecko_api_key: SecretStr | None = Field(None, description="CoinGecko demo key; optional.")
+    admin_key: SecretStr | None = Field(None, description="Key for admin routes when not on loopback.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level.")
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @property
+    def store_url(self) -> str:
+        """The store's SQLAlchemy URL: `database_url`, or SQLite beside the other data."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'deai.sqlite'}"
+
+    def for_demo(self) -> Settings:
+        """The same settings with a store of its own for the simulated market, which never mixes with a real one."""
+        return self.model_copy(
+            update={"database_url": f"sqlite:///{self.data_dir / 'demo.sqlite'}", "methodology_dir": None}
+        )
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings from the environment; `overrides` (command-line options) win when not None.
+
+    Raises ConfigError naming the variable, what is wrong with it and, for an unknown one, the closest known.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise ConfigError(f"{unknown[0]} is not a setting.{did_you_mean(unknown[0], known)}")
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # validated here, whatever its type
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + ".".join(map(str, first["loc"])).upper()
+        raise ConfigError(f"{name}: {first['msg']} (got {first['input']!r})") from None
