@@ -1,0 +1,150 @@
+"""Rolling beta, alpha, R² and standard error over many benchmarks at once, exact and in linear time.
+
+Block prefix/suffix sums (van Herk): time is cut in blocks of w rows, and every window that ends in a block is
+a suffix of the previous block plus a prefix of this one. Both are shifted by the block's first row, which is a
+member of every such window, so nothing is ever subtracted out, nothing older than w rows has any influence,
+a missing value touches exactly the w windows that contain it, and centring loses at most log2(w) bits
+(sum (x - s)² <= w Sxx when s is one of the w points). Measured: PERFORMANCE §2 and docs/analytics.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from indexer.analytics.series import ZERO_VARIANCE, FloatArray, as_series
+from indexer.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike
+
+# Elements of one sums array (w rows, 3 sums, columns) worked on at a time, so that it stays in cache.
+CHUNK_ELEMENTS = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class RollingBeta:
+    """Arrays (T, B), row t over the `window` rows ending at t; NaN where the window has no answer.
+
+    A window is NaN when it is not full, holds a missing value on either side, or its benchmark or index does
+    not move. `se` is the OLS error; see `rolling_hac` for Newey-West.
+    """
+
+    window: int
+    beta: FloatArray
+    alpha: FloatArray
+    r2: FloatArray
+    se: FloatArray
+
+
+def rolling_beta(x: ArrayLike, y: ArrayLike, windows: Iterable[int]) -> dict[int, RollingBeta]:
+    """Rolling OLS of y (T,) on each column of x (T,) or (T, B), for each window length.
+
+    Rows must be consecutive intervals of one clock with NaN where one is missing (`align_grid`), so that a
+    window is a span of time. Raises InputError on a window under 3 or on unequal lengths.
+    """
+    rows = as_series(y, "y")
+    columns = np.asarray(x, dtype=np.float64)
+    columns = columns[:, None] if columns.ndim == 1 else columns
+    if columns.ndim != 2 or columns.shape[0] != rows.size:
+        raise InputError(f"x {columns.shape} and y ({rows.size},) must have the same rows")
+    columns = np.where(np.isfinite(columns), columns, np.nan)
+    rows = np.where(np.isfinite(rows), rows, np.nan)
+    return {window: _one_window(columns, rows, window=window) for window in windows}
+
+
+class _Workspace:
+    """Arrays reused by every chunk of one call: fresh memory costs more in page faults than in arithmetic.
+
+    One slab, so that the allocator keeps it for the next call instead of returning it to the system.
+    """
+
+    def __init__(self, *, window: int, width: int, blocks: int) -> None:
+        widths = (width + 1, width + 1, 3 * width + 2, 3 * width + 2)
+        slab = np.empty(window * (sum(widths) * blocks + width + 1))
+        sizes = [window * columns * blocks for columns in widths]
+        sizes[0] += window * (width + 1)
+        cube, shifted, sums, tail = np.split(slab, np.cumsum(sizes)[:-1])
+        self.cube = cube.reshape(window, width + 1, blocks + 1)
+        self.shifted = shifted.reshape(window, width + 1, blocks)
+        self.sums = sums.reshape(window, 3 * width + 2, blocks)
+        self.tail = tail.reshape(window, 3 * width + 2, blocks)
+
+
+def _one_window(x: FloatArray, y: FloatArray, *, window: int) -> RollingBeta:
+    if window < 3:
+        raise InputError(f"window {window} is too short for a beta with an error; use at least 3")
+    rows, width = x.shape
+    out = RollingBeta(window, *np.empty((4, rows, width)))
+    total = max(1, -(-rows // window))
+    chunks = -(-total // max(1, CHUNK_ELEMENTS // ((3 * width + 2) * window)))
+    blocks = -(-total // chunks)
+    work = _Workspace(window=window, width=width, blocks=blocks)
+    both = np.full(((chunks * blocks + 1) * window, width + 1), np.nan)
+    both[window : window + rows, :width] = x
+    both[window : window + rows, width] = y
+    for first in range(0, total, blocks):
+        part = both[first * window : (first + blocks + 1) * window].reshape(blocks + 1, window, width + 1)
+        work.cube[...] = part.transpose(1, 2, 0)
+        answers = _statistics(_window_sums(work), shift=work.cube[0, :, 1:], n=window)
+        start, stop = first * window, min((first + blocks) * window, rows)
+        for target, answer in zip((out.beta, out.alpha, out.r2, out.se), answers, strict=True):
+            target[start:stop] = answer.transpose(2, 0, 1).reshape(-1, width)[: stop - start]
+    return out
+
+
+def _window_sums(work: _Workspace) -> FloatArray:
+    """Shifted sums over the window ending at each row of each block: (w, 3 B + 2, blocks)."""
+    cube, sums, tail = work.cube, work.sums, work.tail
+    shift = cube[0, :, 1:]
+    _products(np.subtract(cube[:, :, 1:], shift, out=work.shifted), out=sums)
+    for row in range(1, len(sums)):
+        np.add(sums[row], sums[row - 1], out=sums[row])
+    _products(np.subtract(cube[:, :, :-1], shift, out=work.shifted), out=tail)
+    for row in range(len(tail) - 2, 0, -1):
+        np.add(tail[row], tail[row + 1], out=tail[row])
+    sums[:-1] += tail[1:]
+    return sums
+
+
+def _products(shifted: FloatArray, *, out: FloatArray) -> None:
+    """dx, dx², dx dy of each benchmark, then dy, dy², along the second axis."""
+    width = shifted.shape[1] - 1
+    dx, dy = shifted[:, :width], shifted[:, width:]
+    out[:, :width] = dx
+    np.multiply(dx, dx, out=out[:, width : 2 * width])
+    np.multiply(dx, dy, out=out[:, 2 * width : 3 * width])
+    out[:, 3 * width : 3 * width + 1] = dy
+    np.multiply(dy, dy, out=out[:, 3 * width + 1 :])
+
+
+def _statistics(
+    sums: FloatArray, *, shift: FloatArray, n: int
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """(beta, alpha, r2, se) of every window, each (w, B, blocks), from its shifted sums."""
+    width = shift.shape[0] - 1
+    sx, sum_xx, sum_xy = sums[:, :width], sums[:, width : 2 * width], sums[:, 2 * width : 3 * width]
+    sy, sum_yy = sums[:, 3 * width : 3 * width + 1], sums[:, 3 * width + 1 :]
+    mean_x, mean_y = sx / n, sy / n
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sxx = sum_xx - mean_x * sx
+        syy = sum_yy - mean_y * sy
+        # Written so that NaN fails the test too.
+        sxx[~(sxx > ZERO_VARIANCE * sum_xx)] = np.nan
+        syy[~(syy > ZERO_VARIANCE * sum_yy)] = np.nan
+        sxy = sum_xy - mean_x * sy
+        beta = sxy / sxx
+        sxy *= beta
+        r2 = np.minimum(np.divide(sxy, syy, out=sxy), 1.0, out=sxy)
+        beta[np.isnan(r2)] = np.nan
+        unexplained = 1.0 - r2
+        # Below this the shares are rounding of an exact fit (beta of a series on itself has error 0).
+        unexplained[unexplained <= ZERO_VARIANCE] = 0.0
+        se = np.sqrt(unexplained * (syy / (n - 2)) / sxx)
+        mean_x += shift[:width]
+        alpha = (mean_y + shift[width:]) - beta * mean_x
+    return beta, alpha, r2, se
