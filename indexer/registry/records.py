@@ -1,0 +1,152 @@
+"""What is known of a token: its identity, its labels through time, where it trades, and what became of it.
+
+Place in the flow: the first thing that import, sources, pipeline and on-chain reading look into. Built by `read.py`
+from TOML; nothing here reads a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from indexer.times import to_us
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A symbol an asset goes by, from `valid_from` (inclusive) to `valid_to` (exclusive); None is unbounded."""
+
+    symbol: str
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+    def holds_at(self, at_us: int) -> bool:
+        """Whether the label named its asset at that instant."""
+        after = self.valid_from is None or to_us(self.valid_from) <= at_us
+        return after and (self.valid_to is None or at_us < to_us(self.valid_to))
+
+
+@dataclass(frozen=True, slots=True)
+class VenueListing:
+    """The symbol an asset trades under at a venue. status: verified (a venue's own list was read, the file's head
+    says when), seen (in public code), unverified (plausible, ask the venue before use)."""
+
+    venue: str
+    symbol: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Another contract of the same asset (a bridge or a second ledger). Adding supplies up is `supply_method`'s say."""
+
+    chain: str
+    contract: str
+    decimals: int
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A token. Its identity is (chain, contract); `slug` is our stable name for it, symbols are labels.
+
+    `line` is the slug of the last successor its price series continues in (its own slug without one), and
+    `line_ratio` the units of that token one unit of this one became: price / line_ratio and supply * line_ratio
+    are in units of the line. `ids` maps provider -> identifier. `launched` is 00:00 UTC of the day, None unknown.
+    """
+
+    slug: str
+    name: str
+    chain: str
+    contract: str
+    decimals: int
+    sub_sector: str
+    status: str
+    symbols: tuple[Label, ...]
+    venues: tuple[VenueListing, ...] = ()
+    ids: Mapping[str, str] = field(default_factory=dict)
+    other_contracts: tuple[Contract, ...] = ()
+    launched: datetime | None = None
+    supply_method: str = ""
+    notes: str = ""
+    source: str = ""
+    line: str = ""
+    line_ratio: float = 1.0
+
+    @property
+    def symbol(self) -> str:
+        """The label in use now: the last one given."""
+        return self.symbols[-1].symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """One unit of `from_` became `ratio` units of `to`, with its prices from `effective` on.
+
+    kind: migration (same token, new contract), redenomination (same token, other unit) or merger (holders were
+    offered another token). The first two continue the price line; a merger does not: its token leaves by rule.
+    """
+
+    from_: str
+    to: str
+    ratio: float
+    effective: datetime
+    kind: str
+    source: str = ""
+
+    @property
+    def continues_line(self) -> bool:
+        """Whether the price series of `from_` is spliced onto that of `to`."""
+        return self.kind != "merger"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Every asset known, in the order of the file, and what became of those that ended."""
+
+    assets: tuple[Asset, ...]
+    successions: tuple[Succession, ...]
+    sub_sectors: Mapping[str, str]
+    source: str = ""
+
+    @cached_property
+    def by_slug(self) -> Mapping[str, Asset]:
+        """slug -> asset."""
+        return {asset.slug: asset for asset in self.assets}
+
+    @cached_property
+    def _by_symbol(self) -> Mapping[str, list[tuple[Label, Asset]]]:
+        index: dict[str, list[tuple[Label, Asset]]] = {}
+        for asset in self.assets:
+            for label in asset.symbols:
+                index.setdefault(label.symbol, []).append((label, asset))
+        return index
+
+    def resolve(self, symbol: str, at_us: int) -> Asset | None:
+        """The asset that `symbol` (as written by venues, case ignored) named at an instant, or None.
+
+        Two assets never share a symbol at one instant: the registry is refused at loading if they do.
+        """
+        found = self._by_symbol.get(symbol.strip().upper(), ())
+        return next((asset for label, asset in found if label.holds_at(at_us)), None)
+
+    def lines(self) -> dict[str, tuple[Asset, ...]]:
+        """line slug -> the assets whose prices form it, oldest first; the last one is the line's own token."""
+        lines: dict[str, tuple[Asset, ...]] = {}
+        for asset in self.assets:
+            if asset.line == asset.slug:
+                lines[asset.slug] = (*self._before(asset.slug), asset)
+        return lines
+
+    def successions_into(self, slug: str) -> tuple[Succession, ...]:
+        """The migrations and redenominations that continue in `slug` directly, by effective date."""
+        found = [step for step in self.successions if step.to == slug and step.continues_line]
+        return tuple(sorted(found, key=lambda step: step.effective))
+
+    def _before(self, slug: str) -> tuple[Asset, ...]:
+        older: tuple[Asset, ...] = ()
+        for step in self.successions_into(slug):
+            older = (*older, *self._before(step.from_), self.by_slug[step.from_])
+        return older
