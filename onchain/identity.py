@@ -1,0 +1,69 @@
+"""Is this endpoint the chain it is configured for? Asked once per endpoint, before anything is believed.
+
+Place in the flow: called by `rpc.Pool.ready`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eth_utils.crypto import keccak
+
+from onchain.endpoint import Endpoint
+from onchain.errors import Kind, RpcError
+
+if TYPE_CHECKING:
+    from onchain.rpc import Pool
+
+MULTICALL3_CODE_HASH = "d5c15df687b16f2ff992fc8d767b4216323184a2bbc6ee2f9c398c318e770891"
+
+
+async def identify(pool: Pool, endpoint: Endpoint) -> None:
+    """Ask for the chain's identity and compare it with the configured one. Raises RpcError(MALFORMED) and bans.
+
+    EVM endpoints are asked for the Multicall3 code in the same HTTP request where they take batches.
+    """
+    chain = pool.chain
+    if chain.family in {"evm", "theta"}:
+        found = await _evm(pool, endpoint)
+    elif chain.family == "cosmos":
+        body, _ = await pool.fetch(endpoint, "/cosmos/base/tendermint/v1beta1/node_info")
+        found = str(_dig(body, "default_node_info", "network"))
+    elif chain.family == "arweave":
+        body, _ = await pool.fetch(endpoint, "/info")
+        found = str(_dig(body, "network"))
+    elif chain.identity_method:
+        answer = await pool.send(endpoint, chain.identity_method, chain.identity_params)
+        found = str(answer.get("chain_id") if isinstance(answer, dict) else answer)
+    else:  # the Internet Computer's boundary nodes have no cheap identity; the canister id is the identity
+        return
+    if chain.identity and found.lower() != chain.identity.lower():
+        endpoint.banned = f"serves chain {found}, not {chain.name} ({chain.identity})"
+        raise RpcError(endpoint.banned, kind=Kind.MALFORMED, endpoint=endpoint.label)
+
+
+async def _evm(pool: Pool, endpoint: Endpoint) -> str:
+    asked = [("eth_chainId", ()), ("eth_getCode", (pool.chain.multicall, "latest"))]
+    try:
+        chain_id, code = await pool.batch(asked, on=endpoint)
+        endpoint.batches = True
+    except RpcError as error:
+        if error.kind not in {Kind.MALFORMED, Kind.REJECTED, Kind.NO_METHOD, Kind.UNKNOWN}:
+            raise
+        endpoint.batches = False
+        endpoint.failures = 0  # refusing batches is allowed
+        chain_id = await pool.send(endpoint, "eth_chainId", ())
+        code = await pool.send(endpoint, "eth_getCode", (pool.chain.multicall, "latest"))
+    if isinstance(chain_id, RpcError):
+        raise chain_id
+    if isinstance(code, str) and code.startswith("0x"):
+        endpoint.canonical_multicall = keccak(hexstr=code).hex() == MULTICALL3_CODE_HASH
+    return str(chain_id)
+
+
+def _dig(body: object, *keys: str) -> object:
+    for key in keys:
+        if not isinstance(body, dict) or key not in body:
+            raise RpcError(f'the answer has no "{key}"', kind=Kind.MALFORMED)
+        body = body[key]
+    return body

@@ -1,0 +1,251 @@
+"""Fixing a block: number, hash, timestamp and finality that at least two endpoints agree on.
+
+Place in the flow: every EVM reading starts with a `Pin`; reads then name its hash, so a node that is behind or on
+another fork cannot answer from elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+from onchain.endpoint import Endpoint
+from onchain.errors import Kind, OrphanedPin, PinError, RpcError
+from onchain.rpc import Pool
+
+_HASH = re.compile(r"0x[0-9a-f]{64}\Z")
+_BEHIND = re.compile(r"latest-(\d+)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a block says of itself; `timestamp` is epoch seconds."""
+
+    number: int
+    hash: str
+    parent: str
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One fixed block. `timestamp` is epoch seconds; `agreed` are the redacted endpoints that gave this hash."""
+
+    chain: str
+    number: int
+    hash: str
+    timestamp: int
+    finality: str
+    agreed: tuple[str, ...] = ()
+
+
+def parse_header(result: object) -> Header:
+    """The header of an eth_getBlockBy… result. Raises RpcError(MALFORMED) naming the field that does not hold."""
+    try:
+        assert isinstance(result, dict)
+        header = Header(
+            number=int(result["number"], 16),
+            hash=str(result["hash"]).lower(),
+            parent=str(result["parentHash"]).lower(),
+            timestamp=int(result["timestamp"], 16),
+        )
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        raise RpcError(f"the block header does not parse ({error!r})", kind=Kind.MALFORMED) from None
+    if not _HASH.match(header.hash) or not _HASH.match(header.parent):
+        raise RpcError(f"the block hash {header.hash!r} is not 32 bytes", kind=Kind.MALFORMED)
+    return header
+
+
+async def read_header(pool: Pool, endpoint: Endpoint, block: int | str) -> Header:
+    """Header of a number or tag as `endpoint` sees it. A node that answers another number is MALFORMED."""
+    name = hex(block) if isinstance(block, int) else block
+    header = parse_header(await pool.call("eth_getBlockByNumber", (name, False), on=endpoint))
+    if isinstance(block, int) and header.number != block:
+        raise RpcError(f"asked for block {block}, got {header.number}", kind=Kind.MALFORMED, endpoint=endpoint.label)
+    return header
+
+
+class Pinner:
+    """Gives pins of one EVM chain; remembers headers of settled blocks and the pin of every instant asked for.
+
+    `quorum` endpoints must agree, or all of them where fewer are configured. Fewer answers raise PinError.
+    """
+
+    def __init__(self, pool: Pool, *, quorum: int = 2) -> None:
+        self.pool = pool
+        self.need = min(quorum, max(1, len(pool.endpoints)))
+        self._headers: dict[int, Header] = {}
+        self._by_time: dict[tuple[int, str], Pin] = {}
+
+    async def head(self, level: str | None = None) -> Pin:
+        """The newest block of `level` (finalized, safe, latest, latest-N) that the quorum agrees on.
+
+        Raises PinError when too few answer, when they disagree, or when the block is older than the chain's
+        `max_age_s` (every endpoint is stale).
+        """
+        level = level or self.pool.chain.finality
+        answers = await self.pool.each(lambda endpoint: self._tip(endpoint, level))
+        tips = {e: h for e, h in answers.items() if isinstance(h, Header)}
+        if len(tips) < self.need:
+            raise PinError(self._too_few(level, answers, len(tips)))
+        heights = sorted((h.number for h in tips.values()), reverse=True)
+        seen = ""
+        for height in dict.fromkeys(heights[self.need - 1 :]):
+            holders = [e for e, tip in tips.items() if tip.number >= height]
+            pin, seen = await self._vote(height, level, holders)
+            if pin is not None:
+                self._check_age(pin)
+                return pin
+        raise PinError(f"{self.pool.chain.name}: endpoints disagree about the {level} block: {seen}")
+
+    async def at(self, instant: int, level: str | None = None) -> Pin:
+        """The last block with timestamp ≤ `instant` (epoch seconds), once a later settled block proves it.
+
+        Found by interpolation over settled blocks of one endpoint, then confirmed, with its successor, by the
+        quorum. Raises PinError while the instant is not settled yet or before the chain began.
+        """
+        level = level or self.pool.chain.finality
+        if (instant, level) in self._by_time:
+            return self._by_time[instant, level]
+        head = await self.head(level)
+        if head.timestamp <= instant:
+            raise PinError(
+                f"{self.pool.chain.name}: instant {instant} is not settled yet; the {level} block {head.number} "
+                f"is at {head.timestamp}; ask again later"
+            )
+        number = await self._search(instant, head)
+        pin, seen = await self._vote(number, level, list(self.pool.endpoints))
+        after, _ = await self._vote(number + 1, level, list(self.pool.endpoints))
+        if pin is None or after is None:
+            raise PinError(f"{self.pool.chain.name}: endpoints disagree about block {number}: {seen}")
+        if not pin.timestamp <= instant < after.timestamp:
+            raise PinError(
+                f"{self.pool.chain.name}: block {number} is at {pin.timestamp} and its successor at "
+                f"{after.timestamp}: not around {instant}; the endpoint that was searched is wrong"
+            )
+        self._by_time[instant, level] = pin
+        return pin
+
+    async def verify(self, pin: Pin) -> None:
+        """Raise OrphanedPin unless the quorum still has this hash at this height."""
+        now, seen = await self._vote(pin.number, pin.finality, list(self.pool.endpoints))
+        if now is None or now.hash != pin.hash:
+            self._headers.clear()
+            self._by_time.clear()
+            raise OrphanedPin(
+                f"{pin.chain}: block {pin.number} {pin.hash[:10]}… left the chain ({seen}); pin and read again"
+            )
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    async def _tip(self, endpoint: Endpoint, level: str) -> Header:
+        if found := _BEHIND.match(level):
+            latest = await read_header(self.pool, endpoint, "latest")
+            return await read_header(self.pool, endpoint, max(0, latest.number - int(found[1])))
+        return await read_header(self.pool, endpoint, level)
+
+    async def _vote(self, number: int, level: str, among: list[Endpoint]) -> tuple[Pin | None, str]:
+        """(the pin that the quorum agrees on, or None; what each said). The minority loses trust."""
+
+        async def ask(endpoint: Endpoint) -> Header:
+            if endpoint not in among:
+                raise RpcError("not asked", kind=Kind.NOT_FOUND, endpoint=endpoint.label)
+            return await read_header(self.pool, endpoint, number)
+
+        answers = await self.pool.each(ask)
+        groups: defaultdict[Header, list[Endpoint]] = defaultdict(list)
+        for endpoint, header in answers.items():
+            if isinstance(header, Header):
+                groups[header].append(endpoint)
+        seen = ", ".join(f"{e.label} {h.hash[:10]}…@{h.timestamp}" for h, es in groups.items() for e in es)
+        ranked = sorted(groups.items(), key=lambda item: len(item[1]), reverse=True)
+        if not ranked or len(ranked[0][1]) < self.need:
+            return None, seen or "no answer"
+        if len(ranked) > 1 and len(ranked[1][1]) == len(ranked[0][1]):
+            return None, seen
+        header, holders = ranked[0]
+        for _, others in ranked[1:]:
+            for endpoint in others:
+                endpoint.distrust()
+        self._headers[number] = header
+        labels = tuple(endpoint.label for endpoint in holders)
+        return Pin(self.pool.chain.name, number, header.hash, header.timestamp, level, labels), seen
+
+    async def _search(self, instant: int, head: Pin) -> int:
+        """Number of the last block at or before `instant` as the best endpoint sees it."""
+        low, high = 0, head.number  # invariant: block(high) is after the instant
+        low_time = (await self._header(0)).timestamp
+        high_time = head.timestamp
+        if low_time > instant:
+            raise PinError(f"{self.pool.chain.name}: instant {instant} is before its first block at {low_time}")
+        step = 0
+        while high - low > 1:
+            if step % 3 == 2:  # a bisection every third step bounds the worst case
+                middle = (low + high) // 2
+            else:
+                share = (instant - low_time) / max(1, high_time - low_time)
+                middle = min(high - 1, max(low + 1, low + int(share * (high - low))))
+            time = (await self._header(middle)).timestamp
+            if time <= instant:
+                low, low_time = middle, time
+            else:
+                high, high_time = middle, time
+            step += 1
+        return low
+
+    async def _header(self, number: int) -> Header:
+        if number not in self._headers:
+            self._headers[number] = await self.pool.on_any(
+                lambda endpoint: read_header(self.pool, endpoint, number), what="eth_getBlockByNumber"
+            )
+        return self._headers[number]
+
+    def _check_age(self, pin: Pin) -> None:
+        limit, age = self.pool.chain.max_age_s, self.pool.wall() - pin.timestamp
+        if limit is not None and age > limit:
+            raise PinError(
+                f"{pin.chain}: the {pin.finality} block {pin.number} is {age:.0f} s old, more than {limit:.0f} s; "
+                "every endpoint is stale: check them or add another"
+            )
+
+    def _too_few(self, level: str, answers: dict[Endpoint, Header | RpcError], count: int) -> str:
+        reasons = "; ".join(str(error) for error in answers.values() if isinstance(error, RpcError))
+        return (
+            f"{self.pool.chain.name}: {count} of {self.need} needed endpoints gave a {level} block "
+            f"({reasons or 'the others are paused'}); add an endpoint or lower the quorum"
+        )
+
+
+async def at_pin(
+    pool: Pool, endpoint: Endpoint, method: str, *, before: tuple[object, ...], pin: Pin, after: tuple[object, ...] = ()
+) -> object:
+    """Result of a state read at the pinned block: by hash (EIP-1898), or by number and the hash checked after.
+
+    Raises RpcError(NOT_FOUND) when the endpoint has another block at that height.
+    """
+    if endpoint.by_hash is not False:
+        block = {"blockHash": pin.hash, "requireCanonical": True}
+        try:
+            value = await pool.call(method, (*before, block, *after), on=endpoint)
+        except RpcError as error:
+            if endpoint.by_hash or error.kind not in {Kind.REJECTED, Kind.UNKNOWN}:
+                raise
+        else:
+            endpoint.by_hash = True
+            return value
+    value = await pool.call(method, (*before, hex(pin.number), *after), on=endpoint)
+    header = await read_header(pool, endpoint, pin.number)
+    if header.hash != pin.hash:
+        raise RpcError(
+            f"{method}: block {pin.number} is {header.hash[:10]}… there, pinned {pin.hash[:10]}…",
+            kind=Kind.NOT_FOUND,
+            endpoint=endpoint.label,
+        )
+    endpoint.by_hash = False
+    return value
+
+
+def with_finality(pin: Pin, level: str) -> Pin:
+    """The same block under a stronger finality level, once it was verified to hold there."""
+    return replace(pin, finality=level)

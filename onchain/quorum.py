@@ -1,0 +1,54 @@
+"""Reading the same thing from two endpoints and comparing, so that one lying node cannot decide a number.
+
+Place in the flow: between `rpc.Pool` and the readers; a reader says what to ask, this says who to believe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from onchain.endpoint import Endpoint
+from onchain.errors import AllEndpointsFailed, DisagreementError
+from onchain.rpc import Pool
+
+T = TypeVar("T")
+
+
+async def confirmed(
+    pool: Pool,
+    ask: Callable[[Endpoint], Awaitable[T]],
+    *,
+    what: str,
+    count: int = 2,
+    differ: Callable[[T, T], str] = lambda a, b: f"{a!r} against {b!r}",
+) -> tuple[T, tuple[str, ...]]:
+    """(the answer that `count` endpoints gave alike, their redacted names); one endpoint only where one exists.
+
+    A third endpoint is asked when two differ; the outvoted one loses trust. Raises DisagreementError with both
+    answers when nobody can decide, AllEndpointsFailed when too few answer.
+    """
+    need = min(count, max(1, len(pool.endpoints)))
+    given: list[tuple[Endpoint, T]] = []
+    while True:
+        try:
+            endpoint, value = await pool.on_any(lambda e: _with(e, ask), what=what, exclude=[e for e, _ in given])
+        except AllEndpointsFailed as error:
+            if len(given) < 2:
+                raise
+            (first, a), (second, b) = given[0], given[1]
+            raise DisagreementError(
+                f"{pool.chain.name}: {what} differs between {first.label} and {second.label}: {differ(a, b)}; "
+                "add a third endpoint to decide"
+            ) from error
+        given.append((endpoint, value))
+        alike = [e for e, other in given if other == value]
+        if len(alike) >= need:
+            for other_endpoint, other in given:
+                if other != value:
+                    other_endpoint.distrust()
+            return value, tuple(e.label for e in alike)
+
+
+async def _with(endpoint: Endpoint, ask: Callable[[Endpoint], Awaitable[T]]) -> tuple[Endpoint, T]:
+    return endpoint, await ask(endpoint)

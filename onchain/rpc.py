@@ -1,0 +1,270 @@
+"""A pool of endpoints for one chain: sends, fails over, waits where told to, and records every call.
+
+Place in the flow: the only file of `onchain` that opens sockets; everything above asks a `Pool`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+import aiohttp
+
+from onchain.chains import Chain
+from onchain.endpoint import Endpoint
+from onchain.errors import AllEndpointsFailed, Kind, RpcError
+from onchain.identity import identify
+from onchain.wire import CallRecord, parse_answer, parse_batch, parse_json, request_body, status_error
+
+T = TypeVar("T")
+Params = Sequence[object] | Mapping[str, object]
+_FINAL = frozenset({Kind.REVERT, Kind.TOO_BIG})  # the same on every endpoint: raise at once
+
+
+class Pool:
+    """JSON-RPC and REST access to one chain. Use as `async with Pool(chain) as pool`.
+
+    `max_wait_s` bounds the time one call may wait for rate limits. `records` keeps the last 20,000 calls.
+    `session`, `clock` (monotonic), `wall` (epoch) and `sleep` may be replaced; a given session is not closed.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        timeout_s: float = 20.0,
+        max_bytes: int = 128_000_000,
+        max_wait_s: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.chain = chain
+        self.endpoints = [
+            Endpoint(url=url, order=i, rate_per_s=chain.rate_per_s, burst=2 * chain.rate_per_s)
+            for i, url in enumerate(chain.endpoints)
+        ]
+        self.records: deque[CallRecord] = deque(maxlen=20_000)
+        self.wall = wall
+        self._session, self._owned = session, session is None
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._max_bytes, self._max_wait_s = max_bytes, max_wait_s
+        self._clock, self._sleep = clock, sleep
+        self._ids = 0
+        self._locks: dict[Endpoint, asyncio.Lock] = {}
+
+    async def __aenter__(self) -> Pool:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._owned and self._session is not None:
+            await self._session.close()
+
+    # -- asking -------------------------------------------------------------------------------------------
+
+    async def call(
+        self, method: str, params: Params = (), *, on: Endpoint | None = None, null_ok: bool = False
+    ) -> object:
+        """The result of one JSON-RPC call, from the best endpoint that answers, or from `on` alone."""
+
+        async def ask(endpoint: Endpoint) -> object:
+            await self.ready(endpoint)
+            return await self.send(endpoint, method, params, null_ok=null_ok)
+
+        return await ask(on) if on is not None else await self.on_any(ask, what=method)
+
+    async def batch(self, requests: Sequence[tuple[str, Params]], *, on: Endpoint) -> list[object | RpcError]:
+        """Results of several calls in one HTTP request to `on`, in order; a failed one as RpcError in place."""
+        first, self._ids = self._ids + 1, self._ids + len(requests)
+        bodies = [request_body(first + i, method, params) for i, (method, params) in enumerate(requests)]
+        name = f"batch({','.join(sorted({method for method, _ in requests}))})"
+        data = json.dumps(bodies, separators=(",", ":")).encode()
+        return await self._exchange(on, name, data, lambda raw, _: parse_batch(parse_json(raw), first, len(requests)))
+
+    async def send(self, endpoint: Endpoint, method: str, params: Params, *, null_ok: bool = False) -> object:
+        """One JSON-RPC call to one endpoint, without the identity check (which itself uses this)."""
+        self._ids += 1
+        ident = self._ids
+        data = json.dumps(request_body(ident, method, params), separators=(",", ":")).encode()
+        return await self._exchange(
+            endpoint, method, data, lambda raw, _: parse_answer(parse_json(raw), ident, null_ok=null_ok)
+        )
+
+    async def get(
+        self, path: str, *, headers: Mapping[str, str] | None = None, on: Endpoint | None = None
+    ) -> tuple[object, Mapping[str, str]]:
+        """(decoded JSON, response headers) of a GET below the endpoint's URL."""
+
+        async def ask(endpoint: Endpoint) -> tuple[object, Mapping[str, str]]:
+            await self.ready(endpoint)
+            return await self.fetch(endpoint, path, headers=headers)
+
+        return await ask(on) if on is not None else await self.on_any(ask, what=f"GET {path}")
+
+    async def fetch(
+        self, endpoint: Endpoint, path: str, *, headers: Mapping[str, str] | None = None
+    ) -> tuple[object, Mapping[str, str]]:
+        """One GET to one endpoint, without the identity check."""
+        return await self._exchange(
+            endpoint, f"GET {path}", None, lambda raw, got: (parse_json(raw), got), path=path, headers=headers
+        )
+
+    async def post_bytes(self, path: str, body: bytes, *, content_type: str, on: Endpoint) -> bytes:
+        """The raw body answering a binary POST (the Internet Computer speaks CBOR)."""
+        sent = {"Content-Type": content_type}
+        return await self._exchange(on, f"POST {path}", body, lambda raw, _: raw, path=path, headers=sent)
+
+    # -- choosing -----------------------------------------------------------------------------------------
+
+    async def on_any(
+        self, ask: Callable[[Endpoint], Awaitable[T]], *, what: str, exclude: Sequence[Endpoint] = ()
+    ) -> T:
+        """`ask(endpoint)` on the best endpoint; the next one when it fails in a way another may not.
+
+        Waits for rate limits within `max_wait_s`; tries an endpoint twice when only availability failed.
+        Raises RpcError for a revert or "too big" at once, AllEndpointsFailed when nothing is left.
+        """
+        errors: dict[Endpoint, RpcError] = {}
+        tries: dict[Endpoint, int] = {}
+        deadline = self._clock() + self._max_wait_s
+        while True:
+            endpoint = await self._next(tries, exclude, deadline)
+            if endpoint is None:
+                blocked = [e for e in self.endpoints if e not in errors and e not in exclude]
+                listed = [*errors.values(), *(self._idle_reason(e) for e in blocked)]
+                raise AllEndpointsFailed(self.chain.name, what, listed)
+            tries[endpoint] = tries.get(endpoint, 0) + 1
+            try:
+                return await ask(endpoint)
+            except RpcError as error:
+                if error.kind in _FINAL:
+                    raise
+                errors[endpoint] = error
+                if error.kind is Kind.RATE_LIMIT:
+                    tries[endpoint] -= 1  # waiting is bounded by the deadline instead
+                elif error.kind is not Kind.UNAVAILABLE:
+                    tries[endpoint] = 2
+
+    async def each(self, ask: Callable[[Endpoint], Awaitable[T]]) -> dict[Endpoint, T | RpcError]:
+        """`ask(endpoint)` on every endpoint that may be used now, at once; failures as values."""
+
+        async def guarded(endpoint: Endpoint) -> T | RpcError:
+            try:
+                await self.ready(endpoint)
+                return await ask(endpoint)
+            except RpcError as error:
+                return error
+
+        usable = [e for e in self.endpoints if e.wait_s(self._clock()) == 0.0]
+        answers = await asyncio.gather(*(guarded(endpoint) for endpoint in usable))
+        return dict(zip(usable, answers, strict=True))
+
+    async def ready(self, endpoint: Endpoint) -> None:
+        """Check once that the endpoint serves this chain. Raises RpcError; a wrong chain bans it for good."""
+        if endpoint.identified:
+            return
+        async with self._locks.setdefault(endpoint, asyncio.Lock()):
+            if not endpoint.identified:
+                await identify(self, endpoint)
+                endpoint.identified = True
+
+    async def _next(
+        self, tries: Mapping[Endpoint, int], exclude: Sequence[Endpoint], deadline: float
+    ) -> Endpoint | None:
+        while True:
+            now = self._clock()
+            left = [e for e in self.endpoints if tries.get(e, 0) < 2 and e not in exclude]
+            ready = [e for e in left if e.wait_s(now) == 0.0]
+            if ready:
+                return min(ready, key=lambda e: (tries.get(e, 0), e.rank()))
+            waits = [e.wait_s(now) for e in left if not e.broken]
+            soonest = min(waits, default=float("inf"))
+            if now + soonest > deadline:
+                return None
+            await self._sleep(soonest)
+
+    def _idle_reason(self, endpoint: Endpoint) -> RpcError:
+        wait = endpoint.wait_s(self._clock())
+        text = endpoint.banned or (
+            f"breaker open for {wait:.0f} s more" if endpoint.broken else f"rate limited for {wait:.0f} s more"
+        )
+        return RpcError(text, kind=Kind.UNAVAILABLE, endpoint=endpoint.label)
+
+    # -- sending ------------------------------------------------------------------------------------------
+
+    async def _exchange(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        data: bytes | None,
+        decode: Callable[[bytes, Mapping[str, str]], T],
+        *,
+        path: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        """Send, account for the endpoint's health, decode, record."""
+        if pause := endpoint.take(self._clock()):
+            await self._sleep(pause)
+        started, wall, raw, outcome = self._clock(), self.wall(), b"", "ok"
+        try:
+            raw, got = await self._transfer(endpoint, data, path, headers)
+            value = decode(raw, got)
+        except RpcError as error:
+            outcome = error.kind.value
+            endpoint.failed(error.kind, now=self._clock(), retry_after_s=error.retry_after_s)
+            if error.endpoint:
+                raise
+            raise RpcError(
+                f"{method}: {error.message}",
+                kind=error.kind,
+                endpoint=endpoint.label,
+                retry_after_s=error.retry_after_s,
+                node_code=error.node_code,
+                data=error.data,
+            ) from None
+        except asyncio.CancelledError:
+            endpoint.probing = False
+            raise
+        else:
+            endpoint.succeeded(elapsed_s=self._clock() - started)
+            return value
+        finally:
+            asked = hashlib.sha256(data or path.encode()).hexdigest()
+            answered = hashlib.sha256(raw).hexdigest()
+            elapsed = self._clock() - started
+            record = (self.chain.name, endpoint.label, method, wall, elapsed, outcome, len(raw), asked, answered)
+            self.records.append(CallRecord(*record))
+
+    async def _transfer(
+        self, endpoint: Endpoint, data: bytes | None, path: str, headers: Mapping[str, str] | None
+    ) -> tuple[bytes, Mapping[str, str]]:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(headers={"User-Agent": "deai-index"})
+        sent = {"Content-Type": "application/json", **(headers or {})} if data is not None else dict(headers or {})
+        url = endpoint.url.rstrip("/") + path if path else endpoint.url
+        verb = "POST" if data is not None else "GET"
+        try:
+            async with self._session.request(verb, url, data=data, headers=sent, timeout=self._timeout) as got:
+                raw = await self._read(got)
+                if got.status != 200:
+                    raise status_error(got.status, raw, got.headers.get("Retry-After"), self.wall())
+                return raw, got.headers
+        except TimeoutError:
+            raise RpcError(f"no answer in {self._timeout.total:g} s", kind=Kind.UNAVAILABLE) from None
+        except (aiohttp.ClientError, OSError) as error:  # its text may carry the URL, and the URL a key
+            raise RpcError(f"connection failed ({type(error).__name__})", kind=Kind.UNAVAILABLE) from None
+
+    async def _read(self, got: aiohttp.ClientResponse) -> bytes:
+        parts, size = [], 0
+        async for part in got.content.iter_any():
+            size += len(part)
+            if size > self._max_bytes:
+                raise RpcError(f"response size exceeds the cap of {self._max_bytes} bytes", kind=Kind.TOO_BIG)
+            parts.append(part)
+        return b"".join(parts)

@@ -1,0 +1,131 @@
+"""JSON-RPC on the wire: request bodies, and answers checked before anything believes them. Pure.
+
+Place in the flow: `rpc.Pool` sends what `request_body` gives and reads with `parse_answer` / `parse_batch`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from onchain.errors import Kind, RpcError, classify, classify_status
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What was asked of whom and how it ended. `started_at` is epoch seconds; hashes are sha256 hex."""
+
+    chain: str
+    endpoint: str
+    method: str
+    started_at: float
+    elapsed_s: float
+    outcome: str  # "ok" or the Kind of the failure
+    bytes_in: int
+    request_sha256: str
+    response_sha256: str
+
+
+def request_body(ident: int, method: str, params: Sequence[object] | Mapping[str, object]) -> dict[str, object]:
+    """One JSON-RPC 2.0 request; parameters by position or by name."""
+    return {
+        "jsonrpc": "2.0",
+        "id": ident,
+        "method": method,
+        "params": dict(params) if isinstance(params, Mapping) else list(params),
+    }
+
+
+def parse_json(raw: bytes) -> object:
+    """The decoded body. Raises RpcError(MALFORMED) naming what came instead (HTML, a cut body, nothing)."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        head = raw[:60].decode("utf-8", "replace").strip()
+        text = f"the answer is not JSON: {head!r}" if head else "the answer is empty"
+        raise RpcError(text, kind=Kind.MALFORMED) from None
+
+
+def parse_answer(body: object, ident: int, *, null_ok: bool = False) -> object:
+    """The `result` of one answer. Raises RpcError for an error object, another id, a null or a missing result."""
+    if not isinstance(body, dict):
+        raise RpcError(f"expected one JSON-RPC object, got {type(body).__name__}", kind=Kind.MALFORMED)
+    error = body.get("error")
+    if error is not None:
+        raise _node_error(error)
+    if body.get("id") != ident:
+        raise RpcError(f"answer id {body.get('id')!r} does not match request id {ident}", kind=Kind.MALFORMED)
+    if "result" not in body:
+        raise RpcError("the answer has neither result nor error", kind=Kind.MALFORMED)
+    if body["result"] is None and not null_ok:
+        raise RpcError("result is null: the node does not have it", kind=Kind.NOT_FOUND)
+    return body["result"]
+
+
+def parse_batch(body: object, first: int, count: int) -> list[object | RpcError]:
+    """Answers of a batch in request order, matched by id whatever their order; failures as RpcError in place."""
+    if not isinstance(body, list):
+        if isinstance(body, dict) and body.get("error") is not None:
+            raise _node_error(body["error"])
+        raise RpcError("the batch was not answered as a list", kind=Kind.MALFORMED)
+    by_id: dict[object, object] = {}
+    for item in body:
+        ident = item.get("id") if isinstance(item, dict) else None
+        if ident in by_id:
+            raise RpcError(f"the batch answers id {ident!r} twice", kind=Kind.MALFORMED)
+        by_id[ident] = item
+    answers: list[object | RpcError] = []
+    for ident in range(first, first + count):
+        if ident not in by_id:
+            raise RpcError(f"the batch has no answer for id {ident}", kind=Kind.MALFORMED)
+        try:
+            answers.append(parse_answer(by_id[ident], ident, null_ok=True))
+        except RpcError as error:
+            answers.append(error)
+    return answers
+
+
+def status_error(status: int, raw: bytes, retry_after: str | None, now: float) -> RpcError:
+    """The error of an HTTP status other than 200; an explaining JSON body decides before the status does."""
+    wait = retry_after_s(retry_after, now)
+    kind = classify_status(status)
+    text = ""
+    try:
+        body = json.loads(raw)
+        error = body.get("error") if isinstance(body, dict) else None
+        inner = error.get("message") if isinstance(error, dict) else error
+        text = str(inner or (body.get("message") if isinstance(body, dict) else "") or "")
+    except ValueError:
+        pass
+    if text and kind in {Kind.REJECTED, Kind.UNAVAILABLE, Kind.NO_METHOD}:
+        named = classify(text)
+        kind = named if named is not Kind.UNKNOWN else kind
+    said = f": {text[:200]}" if text else ""
+    return RpcError(f"HTTP {status}{said}", kind=kind, retry_after_s=wait)
+
+
+def retry_after_s(value: str | None, now: float) -> float | None:
+    """Seconds of a Retry-After header (seconds or an HTTP date against `now`, epoch seconds); None if absent."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except ValueError:
+        return None
+
+
+def _node_error(error: object) -> RpcError:
+    if not isinstance(error, dict):
+        return RpcError(str(error)[:300], kind=classify(str(error)))
+    message = str(error.get("message", ""))
+    code = error.get("code")
+    number = code if isinstance(code, int) else None
+    data = error.get("data")
+    kind = classify(message, code=number, data=data)
+    return RpcError(f"{message[:400]} (code {code})", kind=kind, node_code=number, data=data)

@@ -1,0 +1,159 @@
+"""Pins on real nodes: finality levels, quorum of hashes, time search, reorgs, pruned state, stale and lying heads."""
+
+from __future__ import annotations
+
+import pytest
+from onchain.errors import AllEndpointsFailed, Kind, OrphanedPin, PinError
+from onchain.evm import erc20
+from onchain.evm.multicall import read_calls
+from onchain.pin import Pinner
+from onchain.rpc import Pool
+
+pytestmark = pytest.mark.evm
+
+
+async def test_levels_are_the_nodes_own_and_recorded(new_node) -> None:
+    node = new_node(epoch=4)
+    node.mine(40)
+    latest = int(node.block()["number"], 16)
+    async with Pool(node.chain()) as pool:
+        pinner = Pinner(pool)
+        pins = {level: await pinner.head(level) for level in ("finalized", "safe", "latest", "latest-7")}
+    assert {level: latest - pin.number for level, pin in pins.items()} == {
+        "finalized": 8,
+        "safe": 4,
+        "latest": 0,
+        "latest-7": 7,
+    }
+    for level, pin in pins.items():
+        block = node.block(pin.number)
+        assert pin.finality == level and pin.hash == block["hash"] and pin.timestamp == int(block["timestamp"], 16)
+
+
+async def test_two_endpoints_agree_on_the_height_both_have(new_node, proxies) -> None:
+    node = new_node()
+    node.mine(30)
+    stale = await proxies(node.url, behind=10)
+    async with Pool(node.chain(node.url, stale.url)) as pool:
+        pin = await Pinner(pool).head()
+    assert pin.number == int(node.block("finalized")["number"], 16) - 10
+    assert set(pin.agreed) == {node.url, stale.url}
+
+
+async def test_one_of_three_stale_does_not_hold_the_pin_back(new_node, proxies) -> None:
+    node = new_node()
+    node.mine(30)
+    stale, fresh = await proxies(node.url, behind=20), await proxies(node.url)
+    async with Pool(node.chain(stale.url, fresh.url, node.url)) as pool:
+        pin = await Pinner(pool).head()
+    assert pin.number == int(node.block("finalized")["number"], 16)
+
+
+async def test_lying_hash_is_outvoted_by_two_and_refused_by_one(new_node, proxies) -> None:
+    node = new_node()
+
+    def lie(item, result):
+        return {**result, "hash": "0x" + "ab" * 32} if item["method"] == "eth_getBlockByNumber" else result
+
+    liar, honest = await proxies(node.url, lie=lie), await proxies(node.url)
+    async with Pool(node.chain(liar.url, honest.url, node.url)) as pool:
+        pin = await Pinner(pool).head()
+        assert pin.hash == node.block(pin.number)["hash"] and liar.url not in pin.agreed
+        assert pool.endpoints[0].score < 0.5
+    async with Pool(node.chain(liar.url, honest.url)) as pool:
+        with pytest.raises(PinError, match="endpoints disagree about the finalized block"):
+            await Pinner(pool).head()
+
+
+async def test_lying_timestamp_is_caught_like_a_hash(new_node, proxies) -> None:
+    node = new_node()
+
+    def lie(item, result):
+        return {**result, "timestamp": "0x1"} if item["method"] == "eth_getBlockByNumber" else result
+
+    liar = await proxies(node.url, lie=lie)
+    async with Pool(node.chain(liar.url, node.url)) as pool:
+        with pytest.raises(PinError, match="endpoints disagree"):
+            await Pinner(pool).head()
+
+
+async def test_one_answer_where_two_are_needed_is_refused_and_says_why(new_node, proxies) -> None:
+    node = new_node()
+    down = await proxies(node.url, status=503)
+    async with Pool(node.chain(down.url, node.url)) as pool:
+        with pytest.raises(PinError, match=r"1 of 2 needed endpoints gave a finalized block.*HTTP 503"):
+            await Pinner(pool).head()
+        assert (await Pinner(pool, quorum=1).head()).agreed == (node.url,)
+
+
+async def test_everybody_stale_is_refused(new_node) -> None:
+    node = new_node()
+    late = int(node.block()["timestamp"], 16) + 10_000
+    async with Pool(node.chain(max_age_s=3600), wall=lambda: late) as pool:
+        with pytest.raises(PinError, match="every endpoint is stale"):
+            await Pinner(pool).head()
+
+
+async def test_instant_maps_to_the_last_block_at_or_before_it(new_node) -> None:
+    node = new_node()
+    for gap in (1, 7, 60, 1, 1, 3600, 2, 12, 12, 12):
+        node.rpc("evm_increaseTime", gap)
+        node.mine(3, interval=gap)
+    times = [int(node.block(n)["timestamp"], 16) for n in range(int(node.block()["number"], 16) + 1)]
+    last = len(times) - 3  # finalized
+    async with Pool(node.chain()) as pool:
+        pinner = Pinner(pool)
+        for number in range(1, last):
+            for instant in {times[number], times[number + 1] - 1}:
+                expected = max(n for n, t in enumerate(times) if t <= instant)
+                assert (await pinner.at(instant)).number == expected
+        before = len(pool.records)
+        await pinner.at(times[3])
+        assert len(pool.records) == before  # cached
+        with pytest.raises(PinError, match="is not settled yet"):
+            await pinner.at(times[-1] + 5)
+        with pytest.raises(PinError, match="is before its first block"):
+            await pinner.at(times[0] - 1)
+
+
+async def test_reorg_orphans_the_pin_and_a_new_one_reads_on(new_node) -> None:
+    node = new_node()
+    token = node.deploy("token", "T", "T", 18, 100)
+    node.mine(5)
+    async with Pool(node.chain()) as pool:
+        pinner = Pinner(pool)
+        pin = await pinner.head("latest")
+        await pinner.verify(pin)
+        node.rpc("anvil_reorg", 3, [])
+        with pytest.raises(AllEndpointsFailed) as caught:
+            await read_calls(pool, pin, [erc20.total_supply(token.address)])
+        assert caught.value.kind is Kind.NOT_FOUND
+        with pytest.raises(OrphanedPin, match=f"block {pin.number} .* left the chain"):
+            await pinner.verify(pin)
+        fresh = await pinner.head("latest")
+        assert fresh.hash != pin.hash
+        (outcome,) = (await read_calls(pool, fresh, [erc20.total_supply(token.address)])).outcomes
+    assert outcome.value == 100
+
+
+async def test_pruned_node_is_passed_over_for_one_that_keeps_state(new_node, proxies) -> None:
+    node = new_node()
+    token = node.deploy("token", "T", "T", 18, 100)
+    node.mine(5)
+    lost = {"code": -32000, "message": "missing trie node e583 (path ) state 0xe583 is not available"}
+    pruned = await proxies(node.url, refuse=lambda item: lost if item["method"] == "eth_call" else None)
+    async with Pool(node.chain(pruned.url, node.url)) as pool:
+        pin = await Pinner(pool).head()
+        readout = await read_calls(pool, pin, [erc20.total_supply(token.address)], confirm=1)
+        assert readout.outcomes[0].value == 100 and readout.agreed == (node.url,)
+        assert pool.endpoints[0].archive < 0.5 and not pool.endpoints[0].broken
+
+
+async def test_pruned_state_is_named_as_such(new_node) -> None:
+    pruned = new_node(31337, "--prune-history", "3")
+    pruned.mine(20)
+    async with Pool(pruned.chain()) as pool:
+        old = await Pinner(pool).at(int(pruned.block(3)["timestamp"], 16))
+        with pytest.raises(AllEndpointsFailed) as caught:
+            await read_calls(pool, old, [erc20.total_supply(pruned.chain().multicall)])
+    assert caught.value.kind is Kind.MISSING_STATE
