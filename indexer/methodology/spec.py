@@ -33,11 +33,15 @@ class UnknownVolume(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Universe:
-    """Which assets may be considered. `assets` (slugs) wins over `sub_sectors`; both empty means the registry."""
+    """Which assets may be considered. `assets` (slugs) wins over `sub_sectors`; both empty means the registry.
+
+    `statuses` (of the registry) holds where `assets` does not name them; a reference asset must be named.
+    """
 
     assets: tuple[str, ...] = ()
     sub_sectors: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ("core", "watch", "special", "legacy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,10 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Methodology:
-    """One index, complete. `hash` is the SHA-256 of the canonical content: any change of a rule changes it."""
+    """One index, complete. `hash` is the SHA-256 of the canonical content: any change of a rule changes it.
+
+    `source` says which file it came from and `text` is that file, kept as evidence; neither is part of the rules.
+    """
 
     id: str
     name: str
@@ -138,6 +145,7 @@ class Methodology:
     missing: Missing
     hash: str
     source: str = ""
+    text: str = field(default="", repr=False, compare=False)
 
     def eligibility_at(self, reference: datetime) -> Eligibility:
         """The eligibility rules in force at a reference date (the first ones before any takes effect)."""

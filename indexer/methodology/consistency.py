@@ -1,0 +1,168 @@
+"""Rules that hold between the parts of a methodology: dates, ranks, and whether the caps can be met at all.
+
+Place in the flow: `load.py` runs them on the parts `parse.py` made. Feasibility: METHODOLOGY §2.2 - Σ lower ≤ 1
+≤ Σ upper for every membership that may occur; what only a date can show is checked by the engine at that date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import pairwise
+
+from indexer.assets import Registry
+from indexer.errors import did_you_mean
+from indexer.methodology.schedule import rebalance_dates
+from indexer.methodology.spec import Caps, Methodology, Schedule, Scheme, Selection, Weighting
+from indexer.methodology.universe import universe_lines, unknown_names
+from indexer.times import DAY_US, from_us, to_us
+
+# Sums of decimal shares (5 * 0.2) are exact only up to rounding.
+ROUNDING = 1e-12
+
+
+def inconsistencies(methodology: Methodology) -> Iterator[str]:
+    """Every rule between parts that does not hold, as `place: what and what to do`."""
+    yield from _dates(methodology)
+    yield from _eligibility(methodology)
+    yield from _ranks(methodology.selection)
+    yield from _weighting(methodology.weighting, methodology.selection)
+    yield from _bounds(methodology.caps, methodology.selection)
+
+
+def registry_problems(methodology: Methodology, registry: Registry) -> Iterator[str]:
+    """Names the registry does not have, a universe that is too small, and group caps its sub-sectors cannot meet."""
+    yield from unknown_names(methodology.universe, registry)
+    caps = methodology.caps
+    yield from _names("caps.per_asset", caps.per_asset, registry.by_slug)
+    yield from _names("caps.per_group", caps.per_group, registry.sub_sectors)
+    lines = universe_lines(methodology.universe, registry)
+    needed = methodology.selection.min_constituents
+    if len(lines) < needed:
+        yield (
+            f"universe: it has {len(lines)} tokens, selection.min_constituents needs {needed}; "
+            "widen the universe or lower the minimum"
+        )
+    groups = {registry.by_slug[line].sub_sector for line in lines}
+    reach = sum(caps.per_group.get(group, caps.group if caps.group is not None else 1.0) for group in groups)
+    if groups and reach < 1 - ROUNDING:
+        yield (
+            f"caps.group: the {len(groups)} sub-sectors of the universe ({', '.join(sorted(groups))}) can hold "
+            f"{reach:g} of the index together, 1 is needed; raise the group caps"
+        )
+
+
+def _dates(methodology: Methodology) -> Iterator[str]:
+    schedule, base = methodology.schedule, methodology.base_date
+    missing = [month for month in schedule.reconstitution_months if month not in schedule.rebalance_months]
+    if missing:
+        yield f"schedule.reconstitution_months: {missing} are not in rebalance_months; a reconstitution is one of them"
+    if not 1 <= schedule.effective_day <= 28:
+        return
+    base_us = to_us(base)
+    found = rebalance_dates(schedule, base_us, base_us)
+    if not found or not found[0].reconstitution:
+        yield (
+            f"base_date: {base.isoformat()} is not a reconstitution date of this schedule; "
+            f"{_example(schedule, base_us)}"
+        )
+    if methodology.eligibility:
+        reference = from_us(base_us - schedule.reference_days_before * DAY_US)
+        if methodology.eligibility[0].effective_from > reference:
+            yield (
+                f"eligibility[1].effective_from: {methodology.eligibility[0].effective_from.isoformat()} is after the "
+                f"base's reference date; the first rules must hold there: give {reference.isoformat()} or earlier"
+            )
+
+
+def _example(schedule: Schedule, base_us: int) -> str:
+    after = rebalance_dates(schedule, base_us, base_us + 400 * DAY_US)
+    good = next((date for date in after if date.reconstitution), None)
+    return f"give {from_us(good.effective_us).isoformat()}" if good else "add reconstitution_months"
+
+
+def _eligibility(methodology: Methodology) -> Iterator[str]:
+    rules = methodology.eligibility
+    if not rules:
+        yield "eligibility: is missing; give at least one [[eligibility]] with effective_from"
+    for number, (earlier, later) in enumerate(pairwise(rules), 2):
+        if later.effective_from <= earlier.effective_from:
+            yield (
+                f"eligibility[{number}].effective_from: {later.effective_from.isoformat()} is not after the entry "
+                "before it; order them by date, each date once"
+            )
+    for number, rule in enumerate(rules, 1):
+        if rule.adv_min_days > rule.adv_window_days:
+            yield (
+                f"eligibility[{number}].adv_min_days: {rule.adv_min_days} is more than the window of "
+                f"{rule.adv_window_days} days; lower it"
+            )
+        if rule.incumbent_min_venues > rule.min_venues:
+            yield (
+                f"eligibility[{number}].incumbent_min_venues: {rule.incumbent_min_venues} is more than newcomers "
+                f"need ({rule.min_venues}); a buffer keeps members, it does not push them out"
+            )
+
+
+def _ranks(selection: Selection) -> Iterator[str]:
+    if selection.entry_rank > selection.exit_rank:
+        yield (
+            f"selection.entry_rank: {selection.entry_rank} is behind exit_rank {selection.exit_rank}: a newcomer "
+            "would leave at once; give entry_rank <= target <= exit_rank"
+        )
+    if not selection.entry_rank <= selection.target:
+        yield f"selection.entry_rank: {selection.entry_rank} is behind target {selection.target}; lower it"
+    if selection.exit_rank < selection.target:
+        yield f"selection.exit_rank: {selection.exit_rank} is before target {selection.target}; raise it"
+    if selection.min_constituents > selection.target:
+        yield f"selection.min_constituents: {selection.min_constituents} is more than target {selection.target}"
+
+
+def _weighting(weighting: Weighting, selection: Selection) -> Iterator[str]:
+    scheme = weighting.scheme
+    if scheme is Scheme.FLOOR_PLUS_CAP:
+        if weighting.floor == 0.0:
+            yield "weighting.floor: is missing; floor_plus_cap gives every member this share first, e.g. 0.05"
+        elif selection.target * weighting.floor > 1 + ROUNDING:
+            yield (
+                f"weighting.floor: {selection.target} members of at least {weighting.floor:g} make "
+                f"{selection.target * weighting.floor:g}, more than 1; lower it to {1 / selection.target:.4g} or less"
+            )
+    elif weighting.floor:
+        yield f'weighting.floor: scheme "{scheme}" does not use it; remove it, or set caps.floor for a lower bound'
+    if (scheme is Scheme.FUNDAMENTAL) != bool(weighting.metric):
+        needs = "is missing; fundamental weights need one" if not weighting.metric else f'is not used by "{scheme}"'
+        yield f"weighting.metric: {needs}"
+
+
+def _bounds(caps: Caps, selection: Selection) -> Iterator[str]:
+    single = 1.0 if caps.single is None else caps.single
+    uppers = sorted([*caps.per_asset.values(), *[single] * selection.min_constituents])[: selection.min_constituents]
+    if caps.largest is not None:
+        if caps.largest < single:
+            yield f"caps.largest: {caps.largest:g} is below caps.single {single:g}; the largest may have more, not less"
+        uppers[-1] = max(caps.largest, uppers[-1])
+    if sum(uppers) < 1 - ROUNDING:
+        yield (
+            f"caps.single: {selection.min_constituents} members (selection.min_constituents) can hold at most "
+            f"{sum(uppers):g} together, 1 is needed; raise the caps to {1 / selection.min_constituents:.4g} or more, "
+            "or ask for more members"
+        )
+    if caps.floor is None:
+        return
+    if selection.target * caps.floor > 1 + ROUNDING:
+        yield (
+            f"caps.floor: {selection.target} members (selection.target) of at least {caps.floor:g} make "
+            f"{selection.target * caps.floor:g}, more than 1; lower it to {1 / selection.target:.4g} or less"
+        )
+    limits = {"caps.single": single, "caps.group": 1.0 if caps.group is None else caps.group}
+    limits |= {f"caps.per_asset.{name}": value for name, value in caps.per_asset.items()}
+    limits |= {f"caps.per_group.{name}": value for name, value in caps.per_group.items()}
+    for name, limit in limits.items():
+        if caps.floor > limit:
+            yield f"caps.floor: {caps.floor:g} is above {name} {limit:g}; lower the floor or raise that cap"
+
+
+def _names(place: str, names: Collection[str], known: Collection[str]) -> Iterator[str]:
+    for name in names:
+        if name not in known:
+            yield f'{place}: there is no "{name}" in the registry.{did_you_mean(name, known)}'
