@@ -78,7 +78,7 @@ class Listing(SQLModel, table=True):
     interval: str
     quote: str = "USD"
     price_basis: str = "trade"
-    stamp: str = Field(description="bar_open, bar_close or instant, as the source stamps")
+    stamp: str = Field(description="bar_open, bar_close, instant or session_date, as the source stamps")
 
 
 class Bar(SQLModel, table=True):
@@ -167,6 +167,7 @@ class Membership(SQLModel, table=True):
     reason_in: str
     reason_out: str | None = None
     revision: int = 1
+    withdrawn: bool = Field(default=False, description="a later computation found that it was not so")
     run_id: int = Field(foreign_key="run.id")
 
 
@@ -175,11 +176,12 @@ class Rebalancing(SQLModel, table=True):
 
     __table_args__ = (UniqueConstraint("index_id", "effective_at", "kind", "revision"),)
     id: int | None = Field(default=None, primary_key=True)
-    index_id: str = Field(index=True)
+    index_id: str
     kind: str
     reference_at: datetime = Field(sa_column=Column(Instant, nullable=False))
     effective_at: datetime = Field(sa_column=Column(Instant, nullable=False))
     revision: int = 1
+    withdrawn: bool = Field(default=False, description="a later computation found that it was not so")
     methodology_id: int = Field(foreign_key="methodology_version.id")
     level: float
     divisor_before: float

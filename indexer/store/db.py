@@ -1,0 +1,222 @@
+"""The store: one database, opened by URL; connections, transactions, migrations and bulk reads.
+
+Place in the flow: write*.py and read*.py take a `Store`; nothing else talks to the database. SQLite (WAL) is
+the default, PostgreSQL by `postgresql+psycopg://…`. One writer at a time on both: BEGIN IMMEDIATE on SQLite,
+an advisory lock on PostgreSQL; so what a writer compared is still true when it inserts.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from indexer.errors import BusyError, ConfigError, DeaiError, StoreError
+from indexer.store.gate import Gate, gate_of
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import pyarrow as pa
+
+BUSY_TIMEOUT_MS = 30_000
+WRITER_LOCK = 0x64656169  # "deai": the advisory lock of the one writer on PostgreSQL
+BULK_READ_BATCH = 65_536
+PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536", "temp_store=MEMORY")
+
+
+class Store:
+    """An open database. Make it with `open_store`; safe to share between threads, one per process is enough."""
+
+    def __init__(self, url: str, engine: Engine, path: Path | None) -> None:
+        self.url = url
+        self.engine = engine
+        self.path = path
+        self._gate: Gate | None = gate_of(str(path)) if path else None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database."""
+        return self.path is not None
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session for reading by SQLModel. Raises StoreError for what the database refuses."""
+        with self._share(), Session(self.engine, expire_on_commit=False) as session, translated(self.url):
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection whose statements all see one state of the store."""
+        with self._share(), translated(self.url), self.engine.connect() as connection:
+            if not self.is_sqlite:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction of the one writer: all of it is kept, or nothing. Only write*.py uses it."""
+        with self._share(), translated(self.url), self.engine.connect() as connection:
+            connection.execution_options(deai_writes=True)
+            with connection.begin():
+                if not self.is_sqlite:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
+                yield connection
+
+    @contextmanager
+    def unconstrained(self) -> Iterator[Connection]:
+        """A writing transaction in which tables may be rebuilt: SQLite checks no foreign keys. For migrate.py."""
+        with self._share(), translated(self.url), self.engine.connect() as connection:
+            connection.execution_options(deai_writes=True)
+            if self.is_sqlite:
+                driver: Any = connection.connection.driver_connection
+                driver.execute("PRAGMA foreign_keys=OFF")
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                connection.invalidate()
+
+    def migrate(self) -> None:
+        """Brings the tables to this program's version, in one transaction, once, whoever else tries."""
+        from indexer.store.migrate import upgrade
+
+        upgrade(self)
+
+    def arrow(self, sql: str, params: Mapping[str, object] | None = None) -> pa.Table:
+        """The rows of a SELECT as an Arrow table, read by ADBC. Parameters are `:name` in the text.
+
+        On SQLite it waits until this process's sessions are closed (see gate.py), so it is for bulk, not for
+        single rows; and it types a column by its first rows, so select no column that may start with nulls:
+        wrap it in ifnull(x, 9e999).
+        """
+        statement, values = _positional(sql, params or {}, sqlite=self.is_sqlite)
+        with self._own(), translated(self.url):
+            self._close_pool()
+            if self.is_sqlite:
+                from adbc_driver_sqlite import dbapi as sqlite_adbc
+
+                connect = sqlite_adbc.connect(str(self.path))
+            else:
+                from adbc_driver_postgresql import dbapi as postgres_adbc
+
+                connect = postgres_adbc.connect(_libpq_uri(self.url))
+            with connect as connection, connection.cursor() as cursor:
+                if self.is_sqlite:
+                    cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BULK_READ_BATCH)})
+                cursor.execute(statement, values or None)
+                return cursor.fetch_arrow_table()
+
+    def close(self) -> None:
+        """Closes every connection. A closed store opens again on use."""
+        self.engine.dispose()
+
+    def _close_pool(self) -> None:
+        if self.is_sqlite:
+            self.engine.dispose()
+
+    def _share(self) -> AbstractContextManager[None]:
+        return self._gate.share() if self._gate else nullcontext()
+
+    def _own(self) -> AbstractContextManager[None]:
+        return self._gate.own() if self._gate else nullcontext()
+
+
+def open_store(url: str) -> Store:
+    """The store at a URL: `sqlite:///path/to/file.db` (its directory is made) or `postgresql+psycopg://…`.
+
+    Connects on first use. Raises ConfigError for another kind of URL, StoreError when the directory cannot be made.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError(
+            f'"{url}" is not a database URL: give sqlite:///data/deai.db or postgresql+psycopg://user@host/name'
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return Store(url, create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True), None)
+    if backend != "sqlite":
+        raise ConfigError(
+            f'The store speaks SQLite and PostgreSQL, not "{backend}": give sqlite:///… or postgresql://…'
+        )
+    if parsed.database in (None, "", ":memory:"):
+        raise ConfigError("The store needs a file: give sqlite:///data/deai.db (a database in memory cannot be shared)")
+    path = Path(str(parsed.database)).resolve()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"Cannot make the directory {path.parent} for the store: {error.strerror}") from error
+    engine = create_engine(parsed.set(database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return Store(url, engine, path)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves: the driver's own begins too late for a writer
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        connection.execute("PRAGMA journal_mode=WAL")
+    for pragma in PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("deai_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Turns what the drivers raise into StoreError or BusyError, with what to do about it."""
+    try:
+        yield
+    except DeaiError:
+        raise
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise _ours(error, url) from error
+    except Exception as error:
+        if type(error).__module__.split(".")[0] in ("adbc_driver_manager", "psycopg"):
+            raise _ours(error, url) from error
+        raise
+
+
+def _ours(error: Exception, url: str) -> DeaiError:
+    where = make_url(url).render_as_string(hide_password=True)
+    cause = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    cause = cause.strip().splitlines()[0] if cause.strip() else type(error).__name__
+    if "is locked" in cause or "database is busy" in cause:
+        return BusyError(f"Another process has been writing to {where} for {BUSY_TIMEOUT_MS // 1000} s; try again.")
+    if "no such table" in cause or ("relation" in cause and "does not exist" in cause):
+        return StoreError(f"{where} has no tables yet ({cause}); run the migration first.")
+    if "full" in cause or "disk I/O" in cause or "No space" in cause or "extend file" in cause:
+        return StoreError(
+            f"{where} could not be written ({cause}): free some space and run again; nothing is half done."
+        )
+    return StoreError(f"{where} refused: {cause}. Nothing of this step was kept.")
+
+
+def _positional(sql: str, params: Mapping[str, object], *, sqlite: bool) -> tuple[str, list[object]]:
+    """`:name` parameters in the driver's own form (?1 or $1), in order of first use."""
+    names = sorted(params, key=lambda name: -len(name))
+    values: list[object] = []
+    for number, name in enumerate(names, start=1):
+        sql = sql.replace(f":{name}", f"?{number}" if sqlite else f"${number}")
+        values.append(params[name])
+    return sql, values
+
+
+def _libpq_uri(url: str) -> str:
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def scalar(connection: Connection, sql: str, params: Mapping[str, Any] | None = None) -> Any:
+    """The first column of the first row, or None."""
+    return connection.execute(text(sql), dict(params or {})).scalar()

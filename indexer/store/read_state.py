@@ -1,0 +1,41 @@
+"""Small questions about where the store stands: what facts it holds, what was due last, what was published last."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import text
+
+from indexer.store.db import Store, scalar
+from indexer.times import from_us
+
+COMPUTING = ("update",)  # runs that add no facts
+
+
+def facts_mark(store: Store) -> str:
+    """A text that changes whenever a run that may have added facts (an import, a fetch) was closed."""
+    sql = text("SELECT count(*), max(id), max(finished_at) FROM run WHERE kind != :kind AND finished_at IS NOT NULL")
+    with store.reading() as connection:
+        return ":".join(str(value) for value in connection.execute(sql, {"kind": COMPUTING[0]}).one())
+
+
+def last_due(store: Store, kind: str) -> datetime | None:
+    """The newest instant that a job of this kind was done for, None when it never was."""
+    sql = "SELECT max(due_at) FROM run WHERE kind = :kind AND outcome = 'done'"
+    with store.reading() as connection:
+        found = scalar(connection, sql, {"kind": kind})
+    return None if found is None else from_us(found)
+
+
+def last_hash(store: Store, index_id: str) -> bytes | None:
+    """The hash of the level published last, revisions included; None before the first."""
+    sql = "SELECT hash FROM level WHERE index_id = :index_id ORDER BY run_id DESC, time DESC, revision DESC LIMIT 1"
+    with store.reading() as connection:
+        found = scalar(connection, sql, {"index_id": index_id})
+    return None if found is None else bytes(found)
+
+
+def has_levels(store: Store) -> bool:
+    """Whether any index has a level."""
+    with store.reading() as connection:
+        return scalar(connection, "SELECT 1 FROM level LIMIT 1") is not None

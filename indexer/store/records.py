@@ -1,0 +1,264 @@
+"""What goes into and comes out of the store: columns of numpy for bulk, frozen rows for the rest.
+
+Instants are int64 microseconds ("us") in columns and aware datetimes in rows; missing is NaN in columns and
+None in rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How many rows were new, how many became a new revision, and how many were there already."""
+
+    new: int = 0
+    revised: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: Written) -> Written:
+        return Written(self.new + other.new, self.revised + other.revised, self.unchanged + other.unchanged)
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRow:
+    """An asset as the registry has it; identity is (chain, contract), `slug` our name for it."""
+
+    slug: str
+    name: str
+    symbol: str
+    chain: str
+    contract: str
+    decimals: int
+    sub_sector: str
+    status: str
+    line: str
+    line_ratio: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ListingRow:
+    """Where an asset's price is seen. `asset` is a slug; (asset, venue, interval, source) is the identity."""
+
+    asset: str
+    venue: str
+    source: str
+    symbol: str
+    interval: str
+    stamp: str
+    quote: str = "USD"
+    price_basis: str = "trade"
+    id: int | None = None
+    asset_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BarColumns:
+    """Bars to write, all (R,): `time_us` is the end of the bar; prices and volume_usd in USD, NaN unknown."""
+
+    listing_id: I64
+    time_us: I64
+    open: F64
+    high: F64
+    low: F64
+    close: F64
+    volume_base: F64
+    volume_usd: F64
+
+
+@dataclass(frozen=True, slots=True)
+class BarSeries:
+    """Bars read, all (R,), ordered by listing then time, one revision each: the latest known then."""
+
+    listing_id: I64
+    time_us: I64
+    close: F64
+    volume_base: F64
+    volume_usd: F64
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkRow:
+    """A benchmark; `kind` is equity, etf, equity_index, future or token; `calendar` an exchange_calendars name."""
+
+    symbol: str
+    name: str
+    kind: str
+    calendar: str = "XNYS"
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkColumns:
+    """Benchmark bars to write, all (R,); `time_us` is the instant of the close. Basis and source per row."""
+
+    benchmark_id: I64
+    time_us: I64
+    close: F64
+    adjusted_close: F64
+    volume: F64
+    price_basis: list[str]
+    source: list[str]
+    interval: str = "1d"
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyRow:
+    """One supply reading in base units (exact). `asset` is a slug; origin is on_chain, reported or imported."""
+
+    asset: str
+    kind: str
+    origin: str
+    source: str
+    observed_at: datetime
+    amount: int
+    chain: str | None = None
+    block_number: int | None = None
+    block_hash: str | None = None
+    finality: str | None = None
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RateSeries:
+    """Reference rates, all (R,), ordered by asset then time; `status` as reference.RateStatus."""
+
+    asset_id: I64
+    time_us: I64
+    rate: F64
+    status: NDArray[np.int8]
+    method: list[str] | None = None
+    verdicts: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectRow:
+    """A row that was not taken: where, why, and the row itself."""
+
+    file: str
+    file_sha256: str
+    line: int
+    reason: str
+    row: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """Something dated that charts and studies refer to. `detail` is JSON."""
+
+    slug: str
+    kind: str
+    time: datetime
+    title: str
+    source: str
+    detail: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class QualityRow:
+    """Something the data lacked or disagreed about; open while `closed_at` is None. `detail` is JSON."""
+
+    kind: str
+    subject: str
+    opened_at: datetime
+    closed_at: datetime | None = None
+    detail: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRows:
+    """Levels of one index, all (K,), oldest first unless asked otherwise; hashes are 32 bytes each."""
+
+    times_us: I64
+    levels: F64
+    status: NDArray[np.int8]
+    carried_weight: F64
+    revision: I64
+    methodology_id: I64
+    published_at_us: I64
+    inputs_hash: list[bytes]
+    prev_hash: list[bytes]
+    hash: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.times_us)
+
+
+@dataclass(frozen=True, slots=True)
+class ConstituentRow:
+    """A constituent at an instant: units held since the last rebalancing, its target weight and price then,
+
+    and the last reference rate at or before the instant with the weight that follows from it (None unknown).
+    """
+
+    asset: str
+    asset_id: int
+    symbol: str
+    name: str
+    sub_sector: str
+    units: float
+    weight_target: float
+    price_effective: float | None
+    rate: float | None
+    rate_at: datetime | None
+    rate_status: int | None
+    weight: float | None
+    effective_at: datetime
+    divisor: float
+
+
+@dataclass(frozen=True, slots=True)
+class RebalancingItemRow:
+    """One candidate of a rebalancing, with the evidence; None where unknown."""
+
+    asset: str
+    symbol: str
+    sub_sector: str
+    units_before: float
+    units_after: float
+    weight_drifted: float
+    weight_target: float
+    price: float | None
+    supply: float | None
+    supply_source: str | None
+    free_float_cap_usd: float | None
+    median_adv_usd: float | None
+    rank: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RebalancingRow:
+    """One change of units at equal value, with its items ordered by target weight, largest first."""
+
+    id: int
+    index_id: str
+    kind: str
+    reference_at: datetime
+    effective_at: datetime
+    revision: int
+    methodology_id: int
+    level: float
+    divisor_before: float
+    divisor_after: float
+    turnover: float
+    items: tuple[RebalancingItemRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipRow:
+    """Who was a constituent from when to when (half-open), and why."""
+
+    asset: str
+    valid_from: datetime
+    valid_to: datetime | None
+    reason_in: str
+    reason_out: str | None
