@@ -1,0 +1,78 @@
+"""The circuit breaker: after several failures a host is left alone, then tried with a single call."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from indexer.errors import SourceUnavailable
+
+
+class CircuitOpen(SourceUnavailable):
+    """The host failed too often just now; it was not asked. Not to be retried before `retry_after_s`."""
+
+    code = "source_circuit_open"
+
+
+class BreakerState(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Breaker:
+    """One host's breaker. Times are a monotonic clock's seconds, given with every call.
+
+    Opens after `failures` in a row, for `rest_s`; then one probe may pass (half open). A probe that fails
+    doubles the rest, up to `max_rest_s`; one that succeeds closes the breaker and forgets.
+    """
+
+    def __init__(self, *, failures: int = 5, rest_s: float = 30.0, max_rest_s: float = 600.0) -> None:
+        self._limit = failures
+        self._first_rest_s = rest_s
+        self._max_rest_s = max_rest_s
+        self._rest_s = rest_s
+        self._open_until: float | None = None
+        self._probing = False
+        self.failures_in_a_row = 0
+
+    def state(self, now: float) -> BreakerState:
+        """Whether calls pass, are refused, or one may probe."""
+        if self._open_until is None:
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if now < self._open_until else BreakerState.HALF_OPEN
+
+    def enter(self, name: str, *, now: float) -> None:
+        """Let a call through, or raise CircuitOpen. In the half-open state only the first caller passes."""
+        state = self.state(now)
+        if state is BreakerState.CLOSED:
+            return
+        if state is BreakerState.HALF_OPEN and not self._probing:
+            self._probing = True
+            return
+        wait = max((self._open_until or now) - now, 1.0)
+        raise CircuitOpen(
+            f"{name} failed {self.failures_in_a_row} times in a row and is left alone for {wait:.0f} s; "
+            "another source is used meanwhile",
+            retry_after_s=wait,
+        )
+
+    def succeeded(self) -> None:
+        """The host answered properly."""
+        self.failures_in_a_row = 0
+        self._open_until = None
+        self._probing = False
+        self._rest_s = self._first_rest_s
+
+    def failed(self, *, now: float) -> None:
+        """The host did not answer, or not with what it promises."""
+        self.failures_in_a_row += 1
+        if self._probing:
+            self._rest_s = min(2.0 * self._rest_s, self._max_rest_s)
+            self._open_until = now + self._rest_s
+            self._probing = False
+        elif self._open_until is None and self.failures_in_a_row >= self._limit:
+            self._open_until = now + self._rest_s
+
+    def released(self) -> None:
+        """The call ended without saying anything about the host (cancelled, refused for its arguments)."""
+        self._probing = False

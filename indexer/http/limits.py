@@ -1,0 +1,89 @@
+"""How fast each host may be asked, and why that fast; the token bucket that keeps to it.
+
+Every figure stays well below what the provider allows, because one address may run more than us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimit:
+    """A token bucket's size: `per_second` refills up to `burst`; `why` says where the figure comes from."""
+
+    per_second: float
+    burst: float
+    why: str
+
+
+DEFAULT_LIMIT: Final = HostLimit(1.0, 2, "unknown host: one a second is polite everywhere")
+
+LIMITS: Final[dict[str, HostLimit]] = {
+    "binance": HostLimit(20, 40, "6,000 weight a minute; klines weigh 2, so this uses 40 % of it"),
+    "binance-futures": HostLimit(3, 10, "futures/data allows 1,000 a 5 minutes, the tightest of its paths"),
+    "coinbase": HostLimit(5, 10, "10 a second a public address; half of it"),
+    "kraken": HostLimit(1, 3, "public counter decays about one a second"),
+    "okx": HostLimit(5, 10, "history-candles 20 in 2 s; half of it (statistics paths cost more tokens)"),
+    "bybit": HostLimit(20, 40, "600 in 5 s an address; a sixth of it"),
+    "coingecko": HostLimit(0.1, 3, "keyless is shared by all behind an address and not stated; 6 a minute holds"),
+    "coingecko-demo": HostLimit(1.3, 5, "demo key: 100 a minute; 80 % of it"),
+    "defillama": HostLimit(1, 3, "not stated; be gentle"),
+    "coinmetrics": HostLimit(1.5, 5, "community: 10 in 6 s an address"),
+    "yahoo": HostLimit(0.5, 3, "about 60 a minute before 429; half of it"),
+    "fred": HostLimit(1, 2, "at most 2 a second"),
+    "feargreed": HostLimit(0.5, 2, "60 a minute; half of it"),
+}
+
+
+class TokenBucket:
+    """A bucket of tokens for one host. `take` waits until there are enough; `pause` stops it until a time.
+
+    `now` is a monotonic clock in seconds and `sleep` its way to wait, both given, so that tests need neither.
+    Waiters are served in order of arrival.
+    """
+
+    def __init__(
+        self, limit: HostLimit, *, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        self.limit = limit
+        self._now = now
+        self._sleep = sleep
+        self._tokens = float(limit.burst)
+        self._filled_at = now()
+        self._paused_until = 0.0
+        self._turn = asyncio.Lock()
+
+    def wait_s(self, cost: float = 1.0) -> float:
+        """Seconds until that many tokens can be taken, if nobody else takes any. A cost above burst is capped."""
+        self._refill()
+        missing = min(cost, self.limit.burst) - self._tokens
+        return max(missing / self.limit.per_second, self._paused_until - self._now(), 0.0)
+
+    def pause(self, seconds: float) -> None:
+        """Take no token for so long (the host's Retry-After)."""
+        self._paused_until = max(self._paused_until, self._now() + seconds)
+
+    @property
+    def paused_s(self) -> float:
+        """Seconds the host still asks us to stay away; 0 when it does not."""
+        return max(self._paused_until - self._now(), 0.0)
+
+    async def take(self, cost: float = 1.0) -> float:
+        """Take tokens, waiting as long as needed; gives back the seconds waited."""
+        waited = 0.0
+        async with self._turn:
+            while (wait := self.wait_s(cost)) > 0.0:
+                await self._sleep(wait)
+                waited += wait
+            self._tokens -= min(cost, self.limit.burst)
+        return waited
+
+    def _refill(self) -> None:
+        now = self._now()
+        grown = self._tokens + (now - self._filled_at) * self.limit.per_second
+        self._tokens = min(float(self.limit.burst), grown)
+        self._filled_at = now

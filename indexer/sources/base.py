@@ -1,0 +1,254 @@
+"""What a source is: capabilities as data, `calls` (pure planning), `fetch` → bytes, `parse` → records.
+
+A new source is one file with one class, a line in `registry.py`, a recorded folder and a subclass of the
+shared test battery. `RestSource` holds what all HTTP sources share; a source adds its requests and its parser.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, Protocol
+
+from indexer.errors import InputError
+from indexer.http import Answer, Expects, HttpClient
+from indexer.records import Bars, BenchmarkBars, Liquidations, Quote, Reject, Series, SupplyObservation
+from indexer.times import INTERVAL_US
+
+
+class Dataset(StrEnum):
+    """The kinds of data a source can give."""
+
+    BARS = "bars"
+    QUOTES = "quotes"
+    SUPPLY = "supply"
+    BENCHMARK = "benchmark"
+    FUNDING = "funding"
+    OPEN_INTEREST = "open_interest"
+    LIQUIDATIONS = "liquidations"
+    SENTIMENT = "sentiment"
+
+
+class Kind(StrEnum):
+    """What a source is. Aggregators contain the venues, so they never make a rate beside them."""
+
+    VENUE = "venue"
+    AGGREGATOR = "aggregator"
+    MARKET = "market"  # equities, futures, macro
+    DERIVATIVES = "derivatives"
+    SENTIMENT = "sentiment"
+
+
+class Licence(StrEnum):
+    """What may be done with the data, as the provider states it. Not legal advice."""
+
+    COMMERCIAL_OK = "commercial-ok"
+    NON_COMMERCIAL = "non-commercial"
+    DISPLAY_ONLY = "display-only"
+
+
+class Stamp(StrEnum):
+    """What the source's own time stamp means. Records always carry the close."""
+
+    BAR_OPEN = "bar_open"
+    BAR_CLOSE = "bar_close"
+    INSTANT = "instant"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Limits of one interval: rows a call, and how far back it reaches (None means without a known end).
+
+    `depth_rows` counts bars back from now (Kraken serves the last 720); `depth_days` counts days.
+    """
+
+    max_rows: int
+    depth_days: int | None = None
+    depth_rows: int | None = None
+
+    def earliest_us(self, interval: str, now_us: int) -> int | None:
+        """The first bar close this can give when asked now, or None when there is no limit."""
+        steps = []
+        if self.depth_days is not None:
+            steps.append(self.depth_days * INTERVAL_US["1d"])
+        if self.depth_rows is not None:
+            steps.append(self.depth_rows * INTERVAL_US[interval])
+        return now_us - min(steps) if steps else None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Everything others may know of a source without asking it. The battery checks that it is true.
+
+    `history` by interval holds for BARS and BENCHMARK; `fixing` says whether it may enter a reference rate.
+    `key_setting` is the setting that holds its key; `key_adds` what the key brings; `loses` what the index
+    lacks without this source.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    base_url: str
+    datasets: frozenset[Dataset]
+    stamp: Stamp
+    licence: Licence
+    fixing: bool
+    docs: str
+    loses: str
+    history: Mapping[str, History] = field(default_factory=dict)
+    limit: str = ""
+    opt_in: bool = False
+    extra: str = ""
+    key_setting: str = ""
+    key_adds: str = ""
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is wanted: bars closing in (start_us, end_us] of the symbols, as the provider spells them.
+
+    `quote` is the currency the symbol is quoted in; `contract_size` the base units of one futures contract;
+    `now_us` the instant of planning, by which depth limits are counted.
+    """
+
+    dataset: Dataset
+    symbols: tuple[str, ...]
+    start_us: int
+    end_us: int
+    now_us: int
+    interval: str = "1h"
+    quote: str = "USD"
+    contract_size: float = float("nan")
+
+    @property
+    def symbol(self) -> str:
+        """The only symbol. Raises InputError when several were asked for at once."""
+        if len(self.symbols) != 1:
+            raise InputError(f"{self.dataset} takes one symbol at a time, not {len(self.symbols)}")
+        return self.symbols[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, planned: where, with what, and for which part of the ask. Holds no key."""
+
+    source: str
+    path: str
+    params: Mapping[str, str]
+    ask: Ask
+    rows: int = 1
+    cost: float = 1.0
+    expects: Expects = Expects.JSON
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parsed:
+    """What an answer held. `open_rows` counts bars left out because they had not closed yet."""
+
+    bars: Bars | None = None
+    benchmark: BenchmarkBars | None = None
+    quotes: tuple[Quote, ...] = ()
+    supplies: tuple[SupplyObservation, ...] = ()
+    series: tuple[Series, ...] = ()
+    liquidations: Liquidations | None = None
+    rejects: tuple[Reject, ...] = ()
+    open_rows: int = 0
+
+
+class Source(Protocol):
+    """One upstream. `parse` is pure: the same bytes give the same records, today and in a replay."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def calls(self, ask: Ask) -> tuple[Call, ...]:
+        """The requests that cover the ask, within the source's limits. Empty when none can."""
+        ...
+
+    async def fetch(self, call: Call, http: HttpClient) -> Answer:
+        """The answer to one planned call. Raises SourceUnavailable, SourceRefused or SourceCorrupt."""
+        ...
+
+    def parse(self, call: Call, answer: Answer) -> Parsed:
+        """The records in an answer. Raises SourceCorrupt or SourceRefused when the body is an error."""
+        ...
+
+
+@dataclass(frozen=True)
+class RestSource(ABC):
+    """Shared by all sources over plain HTTP. `base_url` replaces the provider's (a mirror, a test server)."""
+
+    base_url: str = ""
+    key: str = field(default="", repr=False)
+
+    about: ClassVar[Capabilities]
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.about
+
+    @property
+    def limit(self) -> str:
+        """The name of the bucket and breaker used; a key may change it."""
+        return self.about.limit or self.about.name
+
+    @abstractmethod
+    def calls(self, ask: Ask) -> tuple[Call, ...]: ...
+
+    @abstractmethod
+    def parse(self, call: Call, answer: Answer) -> Parsed: ...
+
+    def headers(self) -> dict[str, str]:
+        """Extra request headers, the key among them where the source takes one."""
+        return {}
+
+    async def fetch(self, call: Call, http: HttpClient) -> Answer:
+        return await http.get(
+            (self.base_url or self.about.base_url) + call.path,
+            name=self.limit,
+            params=call.params,
+            headers=self.headers(),
+            expects=call.expects,
+            cost=call.cost,
+        )
+
+    def paged(self, ask: Ask, request: Callable[[Ask], Call]) -> tuple[Call, ...]:
+        """One call for each window of the ask, oldest first, each within the source's rows a call."""
+        history = self.about.history.get(ask.interval)
+        if history is None:
+            return ()
+        return tuple(request(part) for part in windows(ask, history))
+
+
+def windows(ask: Ask, history: History) -> list[Ask]:
+    """The ask cut to what a source can give at once: by depth (counted from now) and by rows a call.
+
+    Window edges lie on the interval's grid, so that no bar is asked for twice or missed. Pure.
+    """
+    step = INTERVAL_US[ask.interval]
+    start = ask.start_us // step * step
+    end = -(-min(ask.end_us, ask.now_us) // step) * step
+    earliest = history.earliest_us(ask.interval, ask.now_us)
+    if earliest is not None:
+        start = max(start, -(-earliest // step) * step)
+    span = history.max_rows * step
+    return [part(ask, at, min(at + span, end)) for at in range(start, end, span)]
+
+
+def part(ask: Ask, start_us: int, end_us: int) -> Ask:
+    """The same ask for a part of its range."""
+    return Ask(ask.dataset, ask.symbols, start_us, end_us, ask.now_us, ask.interval, ask.quote, ask.contract_size)
+
+
+def every(ask: Ask, span_us: int) -> list[Ask]:
+    """The ask in windows of a span, oldest first, up to now; for rows that lie on no grid. Pure."""
+    end = min(ask.end_us, ask.now_us)
+    return [part(ask, at, min(at + span_us, end)) for at in range(ask.start_us, end, span_us)]
+
+
+def rows_of(ask: Ask) -> int:
+    """How many bars the ask's range holds at most."""
+    return max(0, (ask.end_us - ask.start_us) // INTERVAL_US[ask.interval])

@@ -1,0 +1,88 @@
+"""Binance spot by its market-data host: klines and 24 h tickers, no key. Region blocks (451) are named as such."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from indexer.errors import SourceCorrupt, SourceRefused, SourceUnavailable
+from indexer.http import Answer
+from indexer.records import Quote
+from indexer.sources.base import (
+    Ask,
+    Call,
+    Capabilities,
+    Dataset,
+    History,
+    Kind,
+    Licence,
+    Parsed,
+    RestSource,
+    Stamp,
+    rows_of,
+)
+from indexer.sources.rows import bars_of_rows, json_of, number
+
+_EVERY = History(max_rows=1000)
+
+
+@dataclass(frozen=True)
+class Binance(RestSource):
+    """Spot klines: rows of [open ms, o, h, l, c, base volume, close ms, quote volume, trades, …] as text."""
+
+    about: ClassVar[Capabilities] = Capabilities(
+        name="binance",
+        title="Binance spot",
+        kind=Kind.VENUE,
+        base_url="https://data-api.binance.vision",
+        datasets=frozenset({Dataset.BARS, Dataset.QUOTES}),
+        stamp=Stamp.BAR_OPEN,
+        licence=Licence.COMMERCIAL_OK,
+        fixing=True,
+        docs="https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints",
+        loses="the deepest market of most constituents; other venues keep the rate, its status may fall",
+        history={"1m": _EVERY, "1h": _EVERY, "1d": _EVERY},
+        notes="quoted in USDT; some regions are answered 451",
+    )
+
+    def calls(self, ask: Ask) -> tuple[Call, ...]:
+        if ask.dataset is Dataset.QUOTES:
+            return (Call("binance", "/api/v3/ticker/24hr", {"symbol": ask.symbol}, ask, cost=2),)
+        return self.paged(ask, self._klines) if ask.dataset is Dataset.BARS else ()
+
+    @staticmethod
+    def _klines(ask: Ask) -> Call:
+        params = {
+            "symbol": ask.symbol,
+            "interval": ask.interval,
+            "startTime": str(ask.start_us // 1000),
+            "endTime": str(ask.end_us // 1000 - 1),
+            "limit": "1000",
+        }
+        return Call("binance", "/api/v3/klines", params, ask, rows=rows_of(ask))
+
+    def parse(self, call: Call, answer: Answer) -> Parsed:
+        body = json_of(answer, "binance")
+        if isinstance(body, dict) and "code" in body:
+            raise binance_error(body)
+        if call.ask.dataset is Dataset.QUOTES:
+            return Parsed(quotes=(_quote(call, body),))
+        return bars_of_rows(body, call, fetched_us=answer.fetched_us, columns=(0, 1, 2, 3, 4, 5, 7), unit_us=1000)
+
+
+def binance_error(body: dict[str, Any]) -> SourceRefused | SourceUnavailable:
+    """The error in a body such as {"code": -1121, "msg": "Invalid symbol."}; −1003 and −1015 are limits."""
+    text = f"binance answers {body.get('code')}: {body.get('msg', '')}"
+    return SourceUnavailable(text) if body.get("code") in (-1003, -1015, -1001) else SourceRefused(text)
+
+
+def _quote(call: Call, body: Any) -> Quote:
+    if not isinstance(body, dict) or body.get("symbol") != call.ask.symbol:
+        raise SourceCorrupt(f"binance answered for another symbol than {call.ask.symbol}")
+    return Quote(
+        symbol=call.ask.symbol,
+        price=number(body.get("lastPrice")),
+        quote=call.ask.quote,
+        observed_us=int(body["closeTime"]) * 1000 if "closeTime" in body else None,
+        volume_24h=number(body.get("quoteVolume")),
+    )

@@ -1,0 +1,102 @@
+"""Bybit spot: klines (1,000 a call, newest first) and tickers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from indexer.errors import SourceCorrupt, SourceRefused, SourceUnavailable
+from indexer.http import Answer
+from indexer.records import Quote
+from indexer.sources.base import (
+    Ask,
+    Call,
+    Capabilities,
+    Dataset,
+    History,
+    Kind,
+    Licence,
+    Parsed,
+    RestSource,
+    Stamp,
+    rows_of,
+)
+from indexer.sources.rows import bars_of_rows, json_of, number
+
+_EVERY = History(max_rows=1000)
+_INTERVAL: Final = {"1m": "1", "1h": "60", "1d": "D"}
+
+
+@dataclass(frozen=True)
+class Bybit(RestSource):
+    """Klines: rows of [open ms, o, h, l, c, base volume, turnover in quote] as text."""
+
+    about: ClassVar[Capabilities] = Capabilities(
+        name="bybit",
+        title="Bybit spot",
+        kind=Kind.VENUE,
+        base_url="https://api.bybit.com",
+        datasets=frozenset({Dataset.BARS, Dataset.QUOTES}),
+        stamp=Stamp.BAR_OPEN,
+        licence=Licence.COMMERCIAL_OK,
+        fixing=True,
+        docs="https://bybit-exchange.github.io/docs/v5/market/kline",
+        loses="a USDT market, deep in newly listed tokens",
+        history={"1m": _EVERY, "1h": _EVERY, "1d": _EVERY},
+        notes="quoted in USDT; some regions are answered 403",
+    )
+
+    def calls(self, ask: Ask) -> tuple[Call, ...]:
+        if ask.dataset is Dataset.QUOTES:
+            return (Call("bybit", "/v5/market/tickers", {"category": "spot", "symbol": ask.symbol}, ask),)
+        return self.paged(ask, self._klines) if ask.dataset is Dataset.BARS else ()
+
+    @staticmethod
+    def _klines(ask: Ask) -> Call:
+        params = {
+            "category": "spot",
+            "symbol": ask.symbol,
+            "interval": _INTERVAL[ask.interval],
+            "start": str(ask.start_us // 1000),
+            "end": str(ask.end_us // 1000 - 1),
+            "limit": "1000",
+        }
+        return Call("bybit", "/v5/market/kline", params, ask, rows=rows_of(ask))
+
+    def parse(self, call: Call, answer: Answer) -> Parsed:
+        result, asked_at = bybit_result(answer)
+        if call.ask.dataset is Dataset.QUOTES:
+            return Parsed(quotes=(_quote(call, result, asked_at),))
+        if result.get("symbol", call.ask.symbol) != call.ask.symbol:
+            raise SourceCorrupt(f"bybit answered for {result['symbol']} when asked {call.ask.symbol}")
+        return bars_of_rows(
+            result["list"], call, fetched_us=answer.fetched_us, columns=(0, 1, 2, 3, 4, 5, 6), unit_us=1000
+        )
+
+
+def bybit_result(answer: Answer) -> tuple[dict[str, Any], int | None]:
+    """The `result` of a Bybit answer and the instant it was made. Raises the error its retCode means."""
+    body = json_of(answer, "bybit")
+    if not isinstance(body, dict) or "retCode" not in body:
+        raise SourceCorrupt("bybit answered without its usual envelope")
+    if body["retCode"] != 0:
+        text = f"bybit answers {body['retCode']}: {body.get('retMsg', '')}"
+        raise SourceUnavailable(text) if body["retCode"] in (10006, 10016, 10018) else SourceRefused(text)
+    result = body.get("result")
+    if not isinstance(result, dict) or not isinstance(result.get("list"), list):
+        raise SourceCorrupt("bybit answered success without a list")
+    made = body.get("time")
+    return result, int(made) * 1000 if isinstance(made, int) else None
+
+
+def _quote(call: Call, result: dict[str, Any], asked_at: int | None) -> Quote:
+    rows = result["list"]
+    if not rows or not isinstance(rows[0], dict) or rows[0].get("symbol") != call.ask.symbol:
+        raise SourceCorrupt(f"bybit answered no ticker for {call.ask.symbol}")
+    return Quote(
+        call.ask.symbol,
+        number(rows[0].get("lastPrice")),
+        call.ask.quote,
+        asked_at,
+        number(rows[0].get("turnover24h")),
+    )

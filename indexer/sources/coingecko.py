@@ -1,0 +1,147 @@
+"""CoinGecko: market charts as a cross-check and fill, and supply as reported. Keyless or with a demo key.
+
+It mixes all venues, so it never enters a rate beside them. Without a paid plan it serves the last 365 days.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from indexer.errors import InputError, SourceCorrupt, SourceRefused, SourceUnavailable
+from indexer.http import Answer
+from indexer.records import Reject, SupplyObservation
+from indexer.sources.base import (
+    Ask,
+    Call,
+    Capabilities,
+    Dataset,
+    History,
+    Kind,
+    Licence,
+    Parsed,
+    RestSource,
+    Stamp,
+    rows_of,
+)
+from indexer.sources.points import bars_of_points
+from indexer.sources.rows import json_of, number
+from indexer.times import parse_instant
+
+DAYS_KEYLESS: Final = 365
+_SUPPLIES: Final = (("circulating_supply", "circulating"), ("total_supply", "total"), ("max_supply", "max"))
+
+
+@dataclass(frozen=True)
+class CoinGecko(RestSource):
+    """`market_chart/range` by coin id: instants, hourly up to 90 days a call, daily (00:00 UTC) beyond."""
+
+    about: ClassVar[Capabilities] = Capabilities(
+        name="coingecko",
+        title="CoinGecko",
+        kind=Kind.AGGREGATOR,
+        base_url="https://api.coingecko.com/api/v3",
+        datasets=frozenset({Dataset.BARS, Dataset.SUPPLY}),
+        stamp=Stamp.INSTANT,
+        licence=Licence.COMMERCIAL_OK,
+        fixing=False,
+        docs="https://docs.coingecko.com/reference/coins-id-market-chart-range",
+        loses="supply as reported, and the check of our rates against all venues",
+        history={
+            "1h": History(max_rows=90 * 24, depth_days=DAYS_KEYLESS),
+            "1d": History(max_rows=DAYS_KEYLESS, depth_days=DAYS_KEYLESS),
+        },
+        key_setting="coingecko_key",
+        key_adds="100 calls a minute of our own instead of a share of the address's keyless allowance",
+        notes="attribution required; without a paid plan nothing older than 365 days (HTTP 401, code 10012)",
+    )
+
+    @property
+    def limit(self) -> str:
+        return "coingecko-demo" if self.key else "coingecko"
+
+    def headers(self) -> dict[str, str]:
+        return {"x-cg-demo-api-key": self.key} if self.key else {}
+
+    def calls(self, ask: Ask) -> tuple[Call, ...]:
+        if ask.dataset is Dataset.SUPPLY:
+            pages = [ask.symbols[at : at + 250] for at in range(0, len(ask.symbols), 250)]
+            return tuple(self._markets(ask, page) for page in pages)
+        return self.paged(ask, self._chart) if ask.dataset is Dataset.BARS else ()
+
+    @staticmethod
+    def _markets(ask: Ask, page: tuple[str, ...]) -> Call:
+        params = {"vs_currency": "usd", "ids": ",".join(page), "per_page": "250", "page": "1"}
+        asked = Ask(ask.dataset, page, ask.start_us, ask.end_us, ask.now_us)
+        return Call("coingecko", "/coins/markets", params, asked, rows=len(page))
+
+    @staticmethod
+    def _chart(ask: Ask) -> Call:
+        params = {
+            "vs_currency": "usd",
+            "from": str(ask.start_us // 1_000_000),
+            "to": str(ask.end_us // 1_000_000 + 900),  # hourly points come some minutes late
+        }
+        if ask.interval == "1d":
+            params["interval"] = "daily"
+        return Call("coingecko", f"/coins/{ask.symbol}/market_chart/range", params, ask, rows=rows_of(ask))
+
+    def parse(self, call: Call, answer: Answer) -> Parsed:
+        body = json_of(answer, "coingecko")
+        if isinstance(body, dict) and ("error" in body or "status" in body):
+            raise _error(body)
+        if call.ask.dataset is Dataset.SUPPLY:
+            return _supplies(body, call, answer.fetched_us)
+        prices, volumes = _points(body, "prices"), _points(body, "total_volumes")
+        return bars_of_points(
+            prices,
+            call,
+            fetched_us=answer.fetched_us,
+            # the volume is that of the 24 hours before: a day's own only on the 00:00 stamp
+            volumes=volumes if call.ask.interval == "1d" else None,
+        )
+
+
+def _points(body: Any, name: str) -> list[Any]:
+    points = body.get(name) if isinstance(body, dict) else None
+    if not isinstance(points, list) or any(not isinstance(p, list) or len(p) != 2 for p in points):
+        raise SourceCorrupt(f"coingecko answered without `{name}` as pairs")
+    return points
+
+
+def _error(body: dict[str, Any]) -> SourceRefused | SourceUnavailable:
+    error = body.get("error", body)
+    status = error.get("status", error) if isinstance(error, dict) else {}
+    code = status.get("error_code") if isinstance(status, dict) else None
+    words = status.get("error_message", error) if isinstance(status, dict) else error
+    if code == 10012:
+        return SourceRefused(
+            f"coingecko serves the last {DAYS_KEYLESS} days without a paid plan; older bars come from a venue "
+            "or a file import (code 10012)"
+        )
+    text = f"coingecko answers: {words}"
+    return SourceUnavailable(text) if code == 429 or "Internal" in str(words) else SourceRefused(text)
+
+
+def _supplies(body: Any, call: Call, fetched_us: int) -> Parsed:
+    """Supplies of the asked ids only; a coin with the same ticker but another id is refused."""
+    if not isinstance(body, list):
+        raise SourceCorrupt("coingecko answered markets that are not a list")
+    found: list[SupplyObservation] = []
+    rejects: list[Reject] = []
+    for at, row in enumerate(body):
+        coin = row.get("id") if isinstance(row, dict) else None
+        if coin not in call.ask.symbols:
+            rejects.append(Reject("not an asked id", str(row)[:300], at))
+            continue
+        try:
+            observed = min(parse_instant(str(row.get("last_updated"))), fetched_us)
+        except InputError:
+            observed = fetched_us
+        for field, kind in _SUPPLIES:
+            tokens = number(row.get(field))
+            if np.isfinite(tokens) and tokens > 0.0:
+                found.append(SupplyObservation(str(coin), kind, tokens, observed))
+    return Parsed(supplies=tuple(found), rejects=tuple(rejects))

@@ -1,0 +1,106 @@
+"""Kraken: OHLC of the last 720 bars whatever is asked, its own spelling of pairs (XBT, XXBTZUSD), and tickers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from indexer.errors import SourceCorrupt, SourceRefused, SourceUnavailable
+from indexer.http import Answer
+from indexer.records import Quote
+from indexer.sources.base import (
+    Ask,
+    Call,
+    Capabilities,
+    Dataset,
+    History,
+    Kind,
+    Licence,
+    Parsed,
+    RestSource,
+    Stamp,
+    rows_of,
+)
+from indexer.sources.coinbase import with_value
+from indexer.sources.rows import bars_of_rows, json_of, number
+from indexer.times import INTERVAL_US
+
+_LAST_720 = History(max_rows=720, depth_rows=720)
+
+
+@dataclass(frozen=True)
+class Kraken(RestSource):
+    """OHLC: rows of [open s, o, h, l, c, vwap, base volume, trades]; a bar without a trade repeats the price."""
+
+    about: ClassVar[Capabilities] = Capabilities(
+        name="kraken",
+        title="Kraken",
+        kind=Kind.VENUE,
+        base_url="https://api.kraken.com",
+        datasets=frozenset({Dataset.BARS, Dataset.QUOTES}),
+        stamp=Stamp.BAR_OPEN,
+        licence=Licence.COMMERCIAL_OK,
+        fixing=True,
+        docs="https://docs.kraken.com/api/docs/rest-api/get-ohlc-data",
+        loses="a US-dollar market with direct USDT/USD and USDC/USD rates",
+        history={"1m": _LAST_720, "1h": _LAST_720, "1d": _LAST_720},
+        notes="no history beyond 720 bars: 12 hours of minutes, 30 days of hours",
+    )
+
+    def calls(self, ask: Ask) -> tuple[Call, ...]:
+        if ask.dataset is Dataset.QUOTES:
+            return (Call("kraken", "/0/public/Ticker", {"pair": ask.symbol}, ask),)
+        return self.paged(ask, self._ohlc) if ask.dataset is Dataset.BARS else ()
+
+    @staticmethod
+    def _ohlc(ask: Ask) -> Call:
+        params = {
+            "pair": ask.symbol,
+            "interval": str(INTERVAL_US[ask.interval] // 60_000_000),
+            "since": str(ask.start_us // 1_000_000 - 1),
+        }
+        return Call("kraken", "/0/public/OHLC", params, ask, rows=rows_of(ask))
+
+    def parse(self, call: Call, answer: Answer) -> Parsed:
+        body = json_of(answer, "kraken")
+        if not isinstance(body, dict):
+            raise SourceCorrupt("kraken answered something that is not an object")
+        _raise_errors(body.get("error") or [])
+        result: dict[str, Any] = body["result"] if isinstance(body.get("result"), dict) else {}
+        pairs = [key for key in result if key != "last"]
+        if len(pairs) != 1 or not same_pair(pairs[0], call.ask.symbol):
+            raise SourceCorrupt(f"kraken answered for {', '.join(pairs) or 'no pair'} when asked {call.ask.symbol}")
+        rows = result[pairs[0]]
+        if call.ask.dataset is Dataset.QUOTES:
+            return Parsed(quotes=(_quote(call, rows),))
+        rows = with_value(rows, (5, 5, 5), 6) if isinstance(rows, list) else rows  # volume × its own vwap
+        return bars_of_rows(rows, call, fetched_us=answer.fetched_us, columns=(0, 1, 2, 3, 4, 6, 7), unit_us=1_000_000)
+
+
+def same_pair(answered: str, asked: str) -> bool:
+    """Whether Kraken's spelling in an answer is the pair that was asked: XXBTZUSD is XBTUSD is XBT/USD.
+
+    Old assets carry a class letter in front (X crypto, Z fiat); both parts are compared without it.
+    """
+    plain = asked.replace("/", "").upper()
+    spelled = answered.replace("/", "").upper()
+    if spelled == plain:
+        return True
+    return len(spelled) == 8 and spelled[0] == "X" and spelled[4] in "ZX" and spelled[1:4] + spelled[5:] == plain
+
+
+def _raise_errors(errors: list[str]) -> None:
+    if not errors:
+        return
+    text = f"kraken answers: {'; '.join(map(str, errors))}"
+    if any("Rate limit" in error or "EService" in error or "Throttled" in error for error in map(str, errors)):
+        raise SourceUnavailable(text)
+    raise SourceRefused(text)
+
+
+def _quote(call: Call, ticker: Any) -> Quote:
+    try:
+        price, base = number(ticker["c"][0]), number(ticker["v"][1])
+    except (TypeError, KeyError, IndexError):
+        raise SourceCorrupt(f"kraken answered no ticker for {call.ask.symbol}") from None
+    return Quote(call.ask.symbol, price, call.ask.quote, None, base * price)

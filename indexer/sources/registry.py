@@ -1,0 +1,72 @@
+"""The sources there are, by name: one line each. `build_sources` makes those that may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from indexer.errors import ConfigError, did_you_mean
+from indexer.sources.base import Capabilities, RestSource, Source
+from indexer.sources.binance import Binance
+from indexer.sources.bybit import Bybit
+from indexer.sources.ccxt_extra import Ccxt
+from indexer.sources.coinbase import Coinbase
+from indexer.sources.coingecko import CoinGecko
+from indexer.sources.coinmetrics import CoinMetrics
+from indexer.sources.defillama import DefiLlama
+from indexer.sources.derivatives_binance import BinanceDerivatives
+from indexer.sources.derivatives_bybit import BybitDerivatives
+from indexer.sources.derivatives_okx import OkxDerivatives
+from indexer.sources.feargreed import FearGreed
+from indexer.sources.fred import Fred
+from indexer.sources.kraken import Kraken
+from indexer.sources.okx import Okx
+from indexer.sources.yahoo import Yahoo
+from indexer.sources.yfinance_extra import YFinance
+
+CLASSES: Final[tuple[type[RestSource], ...]] = (
+    Binance,
+    Coinbase,
+    Kraken,
+    Okx,
+    Bybit,
+    CoinGecko,
+    DefiLlama,
+    CoinMetrics,
+    Yahoo,
+    Fred,
+    FearGreed,
+    OkxDerivatives,
+    BybitDerivatives,
+    BinanceDerivatives,
+    Ccxt,
+    YFinance,
+)
+REGISTRY: Final[dict[str, type[RestSource]]] = {cls.about.name: cls for cls in CLASSES}
+
+
+def capabilities() -> tuple[Capabilities, ...]:
+    """What every known source can do, in the order of preference; for `deai sources` and /v1/sources."""
+    return tuple(cls.about for cls in CLASSES)
+
+
+def build_sources(
+    *,
+    opted_in: tuple[str, ...] = (),
+    left_out: tuple[str, ...] = (),
+    keys: Mapping[str, str] | None = None,
+    base_urls: Mapping[str, str] | None = None,
+) -> dict[str, Source]:
+    """The usable sources by name: all keyless ones, and of the opt-in ones those that are named.
+
+    `keys` and `base_urls` are by source name. Raises ConfigError for a name that no source has.
+    """
+    keys, base_urls = keys or {}, base_urls or {}
+    for name in (*opted_in, *left_out, *keys, *base_urls):
+        if name not in REGISTRY:
+            raise ConfigError(f'there is no source "{name}".{did_you_mean(name, REGISTRY)}')
+    return {
+        name: cls(base_url=base_urls.get(name, "").rstrip("/"), key=keys.get(name, ""))
+        for name, cls in REGISTRY.items()
+        if name not in left_out and (not cls.about.opt_in or name in opted_in)
+    }

@@ -1,0 +1,172 @@
+"""Rows of an answer → bars: the gates every venue shares, each refusal with a stable reason. Pure.
+
+finite and positive · stamps in the promised unit, on the grid, not in the future · the open bar left out ·
+duplicates once, contradicting duplicates not at all · high and low around open and close · no lone 100× spike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from indexer.errors import SourceCorrupt
+from indexer.http import Answer
+from indexer.records import COLUMNS, Bars, Floats, Instants, Reject
+from indexer.sources.base import Call, Parsed, Stamp
+from indexer.times import INTERVAL_US, iso
+
+FUTURE_SLACK_US: Final = 60_000_000  # clocks differ; a stamp a minute ahead is not yet a lie
+OLDEST_US: Final = 1_230_768_000_000_000  # 2009-01-01: no asset of this field trades earlier
+SPIKE: Final = 10.0  # against both neighbours; no liquid token did ×10 and back within two bars
+_REJECTS_SHOWN: Final = 50
+
+Rows = Sequence[Sequence[Any]]
+Bools = NDArray[np.bool_]
+
+
+def json_of(answer: Answer, name: str) -> Any:
+    """The body as JSON. Raises SourceCorrupt when it is none (a replayed archive may hold anything)."""
+    try:
+        return orjson.loads(answer.body)
+    except orjson.JSONDecodeError as cause:
+        raise SourceCorrupt(f"{name}: the body is not JSON ({cause})") from None
+
+
+def number(value: Any) -> float:
+    """The value as a float, NaN when it is none (null, "", "NaN", "inf", "n/a")."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        return float("nan")
+    return result if np.isfinite(result) else float("nan")
+
+
+def bars_of_rows(
+    rows: Rows,
+    call: Call,
+    *,
+    fetched_us: int,
+    columns: tuple[int, int, int, int, int, int | None, int | None],
+    unit_us: int,
+    stamp: Stamp = Stamp.BAR_OPEN,
+) -> Parsed:
+    """Bars from a venue's rows. `columns`: places of stamp, open, high, low, close, base and quote volume.
+
+    `unit_us` is the promised unit of the stamp in microseconds. Rows outside the asked range are dropped
+    silently (providers round ranges). Raises SourceCorrupt when the rows have another shape, or when stamps
+    are in another unit than promised.
+    """
+    width = max(place for place in columns if place is not None)
+    if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) <= width for row in rows):
+        raise SourceCorrupt(f"{call.source}: rows of {call.ask.symbols[0]} have not the promised shape")
+    table = np.array(
+        [[number(row[place]) if place is not None else np.nan for place in columns] for row in rows],
+        dtype=np.float64,
+    ).reshape(len(rows), len(columns))
+    stamps = stamps_us(table[:, 0], unit_us, name=call.source)
+    shift = INTERVAL_US[call.ask.interval] if stamp is Stamp.BAR_OPEN else 0
+    return gate(
+        np.where(stamps < 0, stamps, stamps + shift),
+        table[:, 1:],
+        call,
+        fetched_us=fetched_us,
+        raw=rows,
+    )
+
+
+def stamps_us(stamps: Floats, unit_us: int, *, name: str) -> Instants:
+    """Stamps in microseconds; −1 where a stamp is not a number.
+
+    Raises SourceCorrupt when most of them cannot be of the promised unit (seconds for milliseconds put
+    2025 into 1970, the reverse into the year 56,000).
+    """
+    known = np.isfinite(stamps)
+    us = np.where(known, np.nan_to_num(stamps), 0.0) * unit_us
+    plausible = known & (us >= OLDEST_US) & (us < 4e15)
+    if known.any() and plausible.sum() * 2 < known.sum():
+        raise SourceCorrupt(f"{name}: stamps such as {stamps[known][0]:.0f} are not in the promised unit")
+    return np.where(plausible, us, -1.0).astype(np.int64)
+
+
+def gate(close_us: Instants, values: Floats, call: Call, *, fetched_us: int, raw: Sequence[Any]) -> Parsed:
+    """Bars from closes (N,) and values (N, 6: open, high, low, close, base volume, quote volume), in any order.
+
+    `raw` are the rows as they came, for the rejects.
+    """
+    step = INTERVAL_US[call.ask.interval]
+    values = values.copy()
+    values[:, 4:][values[:, 4:] < 0.0] = np.nan
+    ahead = close_us - step > fetched_us + FUTURE_SLACK_US
+    opened = ~ahead & (close_us > fetched_us)
+    asked = (close_us > call.ask.start_us) & (close_us <= call.ask.end_us)
+    reasons = _reasons(close_us, values, ahead=ahead, step=step)
+    wrong = reasons != ""
+    keep = asked & ~opened & ~wrong
+    keep, repeated = _once(close_us, values, keep)
+    reasons[repeated] = "contradicting rows for one bar"
+    order = np.flatnonzero(keep)[np.argsort(close_us[keep], kind="stable")]
+    order, spikes = _without_spikes(values, order)
+    reasons[spikes] = "price jumps by more than tenfold and back"
+    shown = np.flatnonzero((reasons != "") & (asked | ahead | (close_us < 0)))[:_REJECTS_SHOWN]
+    rejects = tuple(Reject(str(reasons[at]), _text(raw[at]), int(at)) for at in shown)
+    chosen = dict(zip(COLUMNS[1:], values[order].T.copy(), strict=True))
+    bars = Bars(close_us[order], **chosen, quote=call.ask.quote)
+    return Parsed(bars=bars, rejects=rejects, open_rows=int((opened & asked).sum()))
+
+
+def _reasons(close_us: Instants, values: Floats, *, ahead: Bools, step: int) -> NDArray[np.object_]:
+    reasons = np.full(len(close_us), "", dtype=object)
+    with np.errstate(invalid="ignore"):
+        o, h, low, c = values[:, 0], values[:, 1], values[:, 2], values[:, 3]
+        around = (h < np.fmax(o, c)) | (low > np.fmin(o, c)) | (low <= 0.0) | (o <= 0.0)
+        reasons[around] = "high and low do not enclose open and close"
+        reasons[~(np.isfinite(c) & (c > 0.0))] = "close is not a finite positive number"
+    reasons[close_us % step != 0] = "stamp is off the interval's grid"
+    reasons[ahead] = "stamp lies in the future"
+    reasons[close_us < 0] = "stamp is not an instant"
+    return reasons
+
+
+def _once(close_us: Instants, values: Floats, keep: Bools) -> tuple[Bools, Bools]:
+    """Of rows with one stamp, the first if they agree; none if they contradict each other."""
+    repeated = np.zeros(len(close_us), dtype=np.bool_)
+    at = np.flatnonzero(keep)
+    _, group, size = np.unique(close_us[at], return_inverse=True, return_counts=True)
+    if not (size > 1).any():
+        return keep, repeated
+    keep = keep.copy()
+    for number_of in np.flatnonzero(size > 1):
+        same = at[group == number_of]
+        agree = bool((values[same, 3] == values[same[0], 3]).all())
+        keep[same[1:]] = False
+        if not agree:
+            keep[same[0]] = False
+            repeated[same] = True
+    return keep, repeated
+
+
+def _without_spikes(values: Floats, order: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The rows without those that stand tenfold above (or below) both neighbours, which agree with each other."""
+    close = values[order, 3]
+    if len(close) < 3:
+        return order, order[:0]
+    before, here, after = close[:-2], close[1:-1], close[2:]
+    near = np.abs(np.log(before / after)) < np.log(2.0)
+    spike = near & (np.abs(np.log(here / np.sqrt(before * after))) > np.log(SPIKE))
+    at = np.flatnonzero(spike) + 1
+    return np.delete(order, at), order[at]
+
+
+def _text(row: Any) -> str:
+    text = orjson.dumps(row, default=str).decode() if not isinstance(row, str) else row
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
+def stamp_note(call: Call) -> str:
+    """`TAOUSDT 1h 2025-01-01T00:00:00Z..2025-02-01T00:00:00Z`, for messages."""
+    ask = call.ask
+    return f"{','.join(ask.symbols)} {ask.interval} {iso(ask.start_us)}..{iso(ask.end_us)}"

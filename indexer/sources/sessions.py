@@ -1,0 +1,60 @@
+"""When a daily equity bar closed: the exchange session's close for its stamp. Daylight saving and early closes."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+
+from indexer.errors import SourceCorrupt
+from indexer.records import Instants
+from indexer.times import DAY_US, from_us, to_us
+
+_DAILY_SETTLE = {"FUTURE": 17, "CRYPTOCURRENCY": 0, "CURRENCY": 17}  # hour of local time; 0 is the day's end
+_NEW_YORK = "America/New_York"
+
+
+def session_close_us(stamps: Instants, zone: str, *, instrument: str = "") -> Instants:
+    """The close instant (N,) of the session each stamp (N,) lies in; stamps that are −1 stay so.
+
+    For New York sessions the exchange calendar's close (16:00, early closes 13:00); 16:00 on a day it does not
+    know. Futures settle at 17:00 New York; a crypto pair's day ends at 24:00 of its zone.
+    Raises SourceCorrupt when the zone's name is unknown.
+    """
+    try:
+        here = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise SourceCorrupt(f'"{zone}" is not a time zone') from None
+    known = stamps >= 0
+    days = [from_us(int(s)).astimezone(here).date() if k else None for s, k in zip(stamps, known, strict=True)]
+    hour = _DAILY_SETTLE.get(instrument)
+    if hour is not None:
+        closes = {day: _local(day, hour, here) for day in set(days) if day is not None}
+    else:
+        closes = dates_close_us([day for day in days if day is not None], zone=here)
+    return np.array([closes[day] if day is not None else -1 for day in days], dtype=np.int64)
+
+
+def dates_close_us(days: list[date], *, zone: ZoneInfo | None = None) -> dict[date, int]:
+    """The close instant of each session date: by the New York calendar, else 16:00 local."""
+    here = zone or ZoneInfo(_NEW_YORK)
+    closes = {day: _local(day, 16, here) for day in days}
+    if days and here.key == _NEW_YORK:
+        from indexer.analytics.calendar import sessions
+
+        known = sessions(min(days), max(days))
+        table = dict(zip(known.dates, known.closes_us.tolist(), strict=True))
+        closes |= {day: table[day] for day in days if day in table}
+    return closes
+
+
+def _local(day: date, hour: int, zone: ZoneInfo) -> int:
+    if hour == 0:
+        day = day + timedelta(days=1)
+    return to_us(datetime(day.year, day.month, day.day, hour, tzinfo=zone))
+
+
+def day_end_us(day: date) -> int:
+    """24:00 UTC of a date: when a daily figure without a session is complete."""
+    return to_us(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo("UTC"))) + DAY_US

@@ -1,0 +1,147 @@
+"""Yahoo chart v8 by plain HTTP: equities, ETFs, indices and futures; raw and adjusted closes kept apart.
+
+Unofficial and for display only, so it never enters a fixing; FRED and file imports stand beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from indexer.errors import SourceCorrupt, SourceRefused
+from indexer.http import Answer
+from indexer.records import BenchmarkBars, Floats, Instants, Reject
+from indexer.sources.base import (
+    Ask,
+    Call,
+    Capabilities,
+    Dataset,
+    History,
+    Kind,
+    Licence,
+    Parsed,
+    RestSource,
+    Stamp,
+    rows_of,
+)
+from indexer.sources.rows import FUTURE_SLACK_US, json_of, number, stamps_us
+from indexer.sources.sessions import session_close_us
+from indexer.times import HOUR_US
+
+SYMBOLS: Final = (
+    *("QQQ", "^NDX", "NQ=F", "NVDA", "MSFT", "GOOGL", "META", "AMZN"),
+    *("AMD", "AVGO", "TSM", "SMH", "SOXX", "SPY", "^VIX"),
+)
+_BASIS: Final = {"INDEX": "index_level", "FUTURE": "continuous_front_month_future"}
+
+
+@dataclass(frozen=True)
+class Yahoo(RestSource):
+    """Chart: parallel arrays; a daily stamp is the session's open, so the close is taken from the calendar."""
+
+    about: ClassVar[Capabilities] = Capabilities(
+        name="yahoo",
+        title="Yahoo Finance chart",
+        kind=Kind.MARKET,
+        base_url="https://query1.finance.yahoo.com",
+        datasets=frozenset({Dataset.BENCHMARK}),
+        stamp=Stamp.BAR_OPEN,
+        licence=Licence.DISPLAY_ONLY,
+        fixing=False,
+        docs="https://finance.yahoo.com/",
+        loses="adjusted closes of single stocks and ETFs, and hourly equity bars; FRED keeps daily indices",
+        history={"1h": History(max_rows=60 * 24, depth_days=729), "1d": History(max_rows=3_650)},
+        notes="unofficial; personal use; blocks for hours at will: import a CSV where it must not fail",
+    )
+
+    def calls(self, ask: Ask) -> tuple[Call, ...]:
+        return self.paged(ask, self._chart) if ask.dataset is Dataset.BENCHMARK else ()
+
+    @staticmethod
+    def _chart(ask: Ask) -> Call:
+        params = {
+            "period1": str(ask.start_us // 1_000_000),
+            "period2": str(ask.end_us // 1_000_000),
+            "interval": ask.interval,
+            "includePrePost": "false",
+            "events": "div,split",
+        }
+        return Call("yahoo", f"/v8/finance/chart/{ask.symbol}", params, ask, rows=rows_of(ask))
+
+    def parse(self, call: Call, answer: Answer) -> Parsed:
+        chart = _chart_of(json_of(answer, "yahoo"), call.ask.symbol)
+        stamps = stamps_us(np.array([number(s) for s in chart.get("timestamp") or []]), 1_000_000, name="yahoo")
+        quote, adjusted = _columns(chart, len(stamps))
+        meta = chart["meta"]
+        close_us, final = _closes(stamps, meta, call.ask.interval)
+        close = quote["close"]
+        future = stamps > answer.fetched_us + FUTURE_SLACK_US
+        opened = ~future & ((close_us > answer.fetched_us) | ~final)
+        empty = ~np.isfinite(close)  # null: no trade or a session that Yahoo lacks
+        wrong = ~empty & (close <= 0.0)
+        asked = (close_us > call.ask.start_us) & (close_us <= call.ask.end_us)
+        keep = asked & ~opened & ~future & ~empty & ~wrong & (stamps > 0)
+        _, first = np.unique(close_us[keep], return_index=True)
+        rows = np.flatnonzero(keep)[first]
+        rejects = [Reject("close is missing", str(int(stamps[at])), int(at)) for at in np.flatnonzero(empty)]
+        rejects += [Reject("stamp lies in the future", str(int(stamps[at])), int(at)) for at in np.flatnonzero(future)]
+        rejects += [
+            Reject("close is not a finite positive number", str(close[at]), int(at)) for at in np.flatnonzero(wrong)
+        ]
+        bars = BenchmarkBars(
+            symbol=call.ask.symbol,
+            time_us=close_us[rows],
+            close=close[rows],
+            adjusted_close=adjusted[rows],
+            volume=quote["volume"][rows],
+            price_basis=_BASIS.get(str(meta.get("instrumentType")), "unadjusted_for_dividends"),
+        )
+        return Parsed(benchmark=bars, rejects=tuple(rejects), open_rows=int((opened & asked).sum()))
+
+
+def _chart_of(body: Any, symbol: str) -> dict[str, Any]:
+    """The only result of a chart answer, checked to be of the asked symbol."""
+    chart = body.get("chart") if isinstance(body, dict) else None
+    if not isinstance(chart, dict):
+        raise SourceCorrupt("yahoo answered without `chart`")
+    if chart.get("error"):
+        error = chart["error"]
+        raise SourceRefused(f"yahoo answers {error.get('code')}: {error.get('description')}")
+    result = chart.get("result")
+    if not isinstance(result, list) or len(result) != 1 or not isinstance(result[0], dict):
+        raise SourceCorrupt("yahoo answered a chart without a result")
+    meta = result[0].get("meta")
+    if not isinstance(meta, dict) or meta.get("symbol") != symbol:
+        said = meta.get("symbol") if isinstance(meta, dict) else None
+        raise SourceCorrupt(f"yahoo answered for {said} when asked {symbol}")
+    found: dict[str, Any] = result[0]
+    return found
+
+
+def _columns(chart: dict[str, Any], rows: int) -> tuple[dict[str, Floats], Floats]:
+    indicators = chart.get("indicators") or {}
+    quotes = (indicators.get("quote") or [{}])[0]
+    columns = {name: np.array([number(v) for v in quotes.get(name) or [None] * rows]) for name in ("close", "volume")}
+    adjusted = (indicators.get("adjclose") or [{}])[0].get("adjclose") or [None] * rows
+    found = np.array([number(v) for v in adjusted])
+    if any(len(column) != rows for column in (*columns.values(), found)):
+        raise SourceCorrupt("yahoo answered columns of different length")
+    return columns, found
+
+
+def _closes(stamps: Instants, meta: dict[str, Any], interval: str) -> tuple[Instants, np.ndarray[Any, Any]]:
+    """The instant each bar closes, and whether it is final. The last hourly bar ends with the session."""
+    if interval == "1d":
+        zone = str(meta.get("exchangeTimezoneName", "America/New_York"))
+        closes = session_close_us(stamps, zone, instrument=str(meta.get("instrumentType", "")))
+        return closes, np.ones(len(stamps), dtype=np.bool_)
+    ends = stamps + HOUR_US
+    if len(stamps) > 1:  # 15:30 to 16:00 New York: the next bar opens a day later, the session ends first
+        zone = str(meta.get("exchangeTimezoneName", "America/New_York"))
+        last = session_close_us(stamps, zone, instrument=str(meta.get("instrumentType", "")))
+        ends = np.where((last > stamps) & (last < ends), last, ends)
+    # Yahoo appends the running price as a last row with its own odd stamp
+    on_grid = stamps % (60 * 1_000_000) == 0
+    return ends, on_grid
