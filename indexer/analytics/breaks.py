@@ -1,0 +1,213 @@
+"""Did the relation change: Chow at a known date, sup-F at an unknown one, CUSUM, difference of two betas."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from indexer.analytics.distributions import f_upper, kolmogorov_upper, normal_two_sided
+from indexer.analytics.linear import finite_rows, fit_linear, with_constant
+from indexer.analytics.series import FloatArray, IntArray, as_series
+from indexer.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from indexer.analytics.beta import BetaResult
+
+# sup-Wald = k sup-F over 15..85 % of the sample: values exceeded with 10, 5 and 1 % probability, by the number
+# of coefficients that may break (simulated, 20,000 runs of 2,000 rows; ANALYTICS §3). Not chi-square.
+SUP_WALD_CRITICAL = {1: (7.14, 8.66, 12.34), 2: (10.00, 11.64, 15.38), 3: (12.29, 14.31, 18.38)}
+SIGNIFICANCE = (0.10, 0.05, 0.01)
+TRIM = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class ChowTest:
+    """F(k, n - 2k) of a break in all k coefficients before row `row` (the first row of the second part)."""
+
+    n: int
+    row: int
+    f: float | None = None
+    p: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SupF:
+    """Largest Chow F over the trimmed dates, at `row`. `sup_wald` = k f is compared with `critical` (10, 5, 1 %).
+
+    `level` is the smallest of 0.10, 0.05, 0.01 at which stability is rejected, None when it is not rejected.
+    `path` holds F for rows `first`.. of the kept pairs; `kept` maps kept rows to the input's.
+    """
+
+    n: int
+    k: int = 0
+    row: int | None = None
+    f: float | None = None
+    sup_wald: float | None = None
+    critical: tuple[float, ...] = ()
+    level: float | None = None
+    first: int = 0
+    path: FloatArray | None = None
+    kept: IntArray | None = None
+    warnings: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cusum:
+    """sup |cumulated OLS residuals| / (s sqrt n) with p of the Brownian bridge; `path` (n,), peak at `row`."""
+
+    n: int
+    stat: float | None = None
+    p: float | None = None
+    row: int | None = None
+    path: FloatArray | None = None
+    reason: str | None = None
+
+
+def chow_test(x: ArrayLike, y: ArrayLike, *, row: int) -> ChowTest:
+    """Chow's test of one relation before and from `row` of the input; x is (T,) or (T, k - 1).
+
+    The date must be chosen without looking at the data; otherwise use `sup_f`.
+    """
+    design, target, kept = _prepared(x, y)
+    at = int(np.searchsorted(kept, row))
+    n, k = design.shape
+    if at <= k or n - at <= k:
+        return ChowTest(n, row, reason=f"{at} rows before and {n - at} after, more than {k} are needed on each side")
+    whole, one, two = (
+        fit_linear(design, target),
+        fit_linear(design[:at], target[:at]),
+        fit_linear(design[at:], target[at:]),
+    )
+    if whole is None or one is None or two is None:
+        return ChowTest(n, row, reason="the benchmark does not move on one side of the date")
+    apart = one.ssr + two.ssr
+    if apart <= 1e-28 * float(target @ target):
+        return ChowTest(n, row, reason="both sides fit exactly: there is no residual to test against")
+    f = (whole.ssr - apart) / k / (apart / (n - 2 * k))
+    return ChowTest(n, row, f, f_upper(f, k, df2=n - 2 * k))
+
+
+def sup_f(x: ArrayLike, y: ArrayLike, *, trim: float | int = TRIM) -> SupF:
+    """Quandt-Andrews test of a break at an unknown date; trim is a share of the sample or a number of rows.
+
+    Critical values hold for 15 % trimming; another trim returns the statistic with a warning.
+    """
+    design, target, kept = _prepared(x, y)
+    n, k = design.shape
+    edge = trim if isinstance(trim, int) else math.floor(trim * n)
+    first, last = max(edge, k + 1), n - max(edge, k + 1)
+    if last < first or n < 4 * k:
+        return SupF(n, k, reason=f"{n} rows leave no date to test after trimming")
+    whole = fit_linear(design, target)
+    if whole is None or whole.ssr <= 1e-28 * float(target @ target):
+        return SupF(n, k, reason="a series does not move, or fits exactly: no residual to test against")
+    splits = np.arange(first, last + 1)
+    apart = _split_ssr(design, target, splits=splits)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        path = (whole.ssr - apart) / k / (apart / (n - 2 * k))
+    best = int(np.nanargmax(path))
+    wald = float(path[best]) * k
+    critical = SUP_WALD_CRITICAL.get(k, ())
+    passed = [level for level, value in zip(SIGNIFICANCE, critical, strict=bool(critical)) if wald > value]
+    said = [] if critical else [f"no critical values for {k} coefficients"]
+    if isinstance(trim, int) or trim != TRIM:
+        said.append(f"critical values are for 15 % trimming, not {trim}")
+    return SupF(
+        n, k, int(kept[splits[best]]), float(path[best]), wald, critical,
+        min(passed, default=None), first, path, kept, tuple(said),
+    )  # fmt: skip
+
+
+def cusum_ols(x: ArrayLike, y: ArrayLike) -> Cusum:
+    """OLS-CUSUM of Ploberger and Krämer 1992 (statsmodels `breaks_cusumolsresid` with ddof = k)."""
+    design, target, kept = _prepared(x, y)
+    n = len(design)
+    if n < design.shape[1] + 3:
+        return Cusum(n, reason=f"{n} aligned rows, at least {design.shape[1] + 3} are needed")
+    fit = fit_linear(design, target)
+    if fit is None or fit.ssr <= 1e-28 * float(target @ target):
+        return Cusum(n, reason="a series does not move, or fits exactly: no residual to test against")
+    path = np.cumsum(fit.residual) / math.sqrt(fit.s2 * n)
+    row = int(np.argmax(np.abs(path)))
+    stat = float(abs(path[row]))
+    return Cusum(n, stat, kolmogorov_upper(stat), int(kept[row]), path)
+
+
+def beta_difference(before: BetaResult, after: BetaResult, *, overlap: bool = False) -> tuple[float, float] | None:
+    """(z, two-sided p) of equal betas in two windows, on their reported errors; None where one has no beta.
+
+    Raises InputError when the windows overlap: shared rows make the two estimates dependent.
+    """
+    if overlap:
+        raise InputError("the two windows overlap, so their betas are dependent; compare disjoint windows")
+    if before.beta is None or after.beta is None or not before.se or not after.se:
+        return None
+    z = (after.beta - before.beta) / math.sqrt(before.se**2 + after.se**2)
+    return z, normal_two_sided(z)
+
+
+def recursive_cusum(x: ArrayLike, y: ArrayLike) -> FloatArray:
+    """Cumulated standardised one-step forecast errors (Brown, Durbin and Evans 1975), from row k on.
+
+    The 5 % line is ±0.948 (sqrt m + 2 row / sqrt m) with m the length of the result.
+    """
+    design, target, _ = _prepared(x, y)
+    n, k = design.shape
+    if n < 2 * k + 2:
+        raise InputError(f"{n} aligned rows are too few for recursive residuals; at least {2 * k + 2} are needed")
+    inverse = np.linalg.inv(design[:k].T @ design[:k])
+    coef = inverse @ design[:k].T @ target[:k]
+    errors = np.empty(n - k)
+    for row in range(k, n):
+        reach = inverse @ design[row]
+        f = 1.0 + float(design[row] @ reach)
+        miss = float(target[row] - design[row] @ coef)
+        errors[row - k] = miss / math.sqrt(f)
+        coef = coef + reach * (miss / f)
+        inverse = inverse - np.outer(reach, reach) / f
+    path: FloatArray = np.cumsum(errors) / errors.std(ddof=1)
+    return path
+
+
+def _prepared(x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray, IntArray]:
+    target = as_series(y, "y")
+    columns = np.asarray(x, dtype=np.float64).reshape(target.size, -1)
+    keep = np.flatnonzero(finite_rows(target, columns))
+    return with_constant(columns[keep]), target[keep], keep
+
+
+def _split_ssr(design: FloatArray, y: FloatArray, *, splits: IntArray) -> FloatArray:
+    """Residual sum of the two parts at every split, from running moments of centred, scaled columns."""
+    k = design.shape[1]
+    scaled = design.copy()
+    scaled[:, 1:] -= scaled[:, 1:].mean(axis=0)
+    scaled[:, 1:] /= scaled[:, 1:].std(axis=0)
+    target = (y - y.mean()) / y.std()
+    rows = np.concatenate([scaled, target[:, None]], axis=1)
+    products = np.cumsum(rows[:, :, None] * rows[:, None, :], axis=0)
+    first = products[splits - 1]
+    total = np.zeros(len(splits))
+    for part in (first, products[-1] - first):
+        try:
+            coef = np.linalg.solve(part[:, :k, :k], part[:, :k, k:])
+        except np.linalg.LinAlgError:
+            return _slow_split_ssr(scaled, target, splits=splits) * float(y.var())
+        total += part[:, k, k] - np.einsum("ij,ij->i", part[:, :k, k], coef[:, :, 0])
+    return total * float(y.var())
+
+
+def _slow_split_ssr(design: FloatArray, y: FloatArray, *, splits: IntArray) -> FloatArray:
+    """The same by one fit per part, NaN where a part's benchmark does not move."""
+    out = np.full(len(splits), np.nan)
+    for place, at in enumerate(splits.tolist()):
+        one, two = fit_linear(design[:at], y[:at]), fit_linear(design[at:], y[at:])
+        if one is not None and two is not None:
+            out[place] = one.ssr + two.ssr
+    return out

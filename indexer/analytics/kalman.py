@@ -1,0 +1,187 @@
+"""Time-varying beta by a Kalman filter: y_t = alpha_t + beta_t x_t + e, both coefficients random walks.
+
+A scalar recursion in plain Python (two states need no matrices). The filtered path uses only what was known at
+each row and is the one to publish live; the smoothed path uses the whole sample and is marked as such.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from indexer.analytics.search import maximise
+from indexer.analytics.series import FloatArray, as_series, finite_pairs, moments
+from indexer.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+# A start this wide (in residual variances) lets the first pairs set the level; their likelihood is left out.
+DIFFUSE = 1e7
+DIFFUSE_ROWS = 2
+LOG_RATIO_RANGE = (-14.0, 2.0)
+_Step = tuple[float, float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class KalmanPath:
+    """(T,) alpha, beta and their standard deviations. `kind` is "filtered" (known then) or "smoothed" (hindsight)."""
+
+    kind: str
+    alpha: FloatArray
+    beta: FloatArray
+    sd_alpha: FloatArray
+    sd_beta: FloatArray
+    loglik: float
+
+
+@dataclass(frozen=True, slots=True)
+class KalmanFit:
+    """Maximum-likelihood random-walk beta.
+
+    `r` is the observation variance, `q_beta` the variance of a beta step. `at_bound` is true when the best
+    ratio q/r is at the lowest one searched: beta then does not measurably move.
+    """
+
+    n: int
+    filtered: KalmanPath | None = None
+    smoothed: KalmanPath | None = None
+    r: float | None = None
+    q_beta: float | None = None
+    loglik: float | None = None
+    at_bound: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KalmanModel:
+    """Variances of the steps and the observation, and the prior of the *first* state (no step is added to it)."""
+
+    q_alpha: float
+    q_beta: float
+    r: float
+    alpha0: float = 0.0
+    beta0: float = 0.0
+    p_alpha0: float = DIFFUSE
+    p_beta0: float = DIFFUSE
+
+
+def kalman_filter(x: ArrayLike, y: ArrayLike, *, model: KalmanModel) -> tuple[KalmanPath, KalmanPath]:
+    """(filtered, smoothed) paths under known variances; a missing pair leaves the state to its random walk.
+
+    Raises InputError when r is not positive or a variance is negative.
+    """
+    if model.r <= 0.0 or min(model.q_alpha, model.q_beta, model.p_alpha0, model.p_beta0) < 0.0:
+        raise InputError("Kalman variances must not be negative and r must be positive")
+    a, b = as_series(x, "x"), as_series(y, "y")
+    if a.size != b.size:
+        raise InputError(f"x has {a.size} values and y has {b.size}; align them to the same instants first")
+    steps: list[_Step] = []
+    loglik, _, _ = _run(a.tolist(), b.tolist(), model=model, steps=steps)
+    filtered = _path("filtered", steps, loglik=loglik)
+    return filtered, _path("smoothed", _smooth(steps, model=model), loglik=loglik)
+
+
+def kalman_fit(x: ArrayLike, y: ArrayLike, *, min_pairs: int = 30) -> KalmanFit:
+    """Filtered and smoothed beta with q_beta / r by maximum likelihood, r concentrated out, alpha constant.
+
+    x and y as in `compute_beta`; the paths keep the length of the input, missing pairs included.
+    """
+    a, b = as_series(x, "x"), as_series(y, "y")
+    fx, fy = finite_pairs(a, b)
+    if fx.size < min_pairs:
+        return KalmanFit(fx.size, reason=f"{fx.size} aligned pairs, at least {min_pairs} are needed")
+    m = moments(fx, fy)
+    if m.sxx == 0.0 or m.syy == 0.0:
+        side = "benchmark" if m.sxx == 0.0 else "index"
+        return KalmanFit(fx.size, reason=f"the {side} does not move in this window (zero variance)")
+    sx, sy = math.sqrt(m.sxx / m.n), math.sqrt(m.syy / m.n)
+    # Fitted on scaled series, so that one diffuse start and one search range serve every market.
+    xs, ys = (a / sx).tolist(), (b / sy).tolist()
+    low, high = LOG_RATIO_RANGE
+    log_ratio = maximise(lambda value: _profile(xs, ys, log_ratio=value)[0], low, high=high)
+    loglik, scale = _profile(xs, ys, log_ratio=log_ratio)
+    r = scale * sy * sy
+    q = r * math.exp(log_ratio) / (sx * sx)
+    model = KalmanModel(0.0, q, r, p_alpha0=DIFFUSE * r, p_beta0=DIFFUSE * r / (sx * sx))
+    filtered, smoothed = kalman_filter(a, b, model=model)
+    at_bound = log_ratio < low + 0.05
+    return KalmanFit(fx.size, filtered, smoothed, r, q, loglik - fx.size * math.log(sy), at_bound)
+
+
+def _profile(x: list[float], y: list[float], *, log_ratio: float) -> tuple[float, float]:
+    """(log-likelihood, observation variance) at q/r = exp(log_ratio), r at its maximum."""
+    model = KalmanModel(0.0, math.exp(log_ratio), 1.0)
+    _, squares, logs = _run(x, y, model=model, steps=None, skip=DIFFUSE_ROWS)
+    n = sum(1 for pair in zip(x, y, strict=True) if all(map(math.isfinite, pair))) - DIFFUSE_ROWS
+    r = squares / n
+    return -0.5 * (n * (math.log(2.0 * math.pi * r) + 1.0) + logs), r
+
+
+def _run(
+    x: list[float], y: list[float], *, model: KalmanModel, steps: list[_Step] | None, skip: int = 0
+) -> tuple[float, float, float]:
+    """(log-likelihood, Σ v²/F, Σ log F) after `skip` pairs; appends each filtered state to `steps`."""
+    alpha, beta = model.alpha0, model.beta0
+    paa, pab, pbb = model.p_alpha0, 0.0, model.p_beta0
+    squares = logs = 0.0
+    used = 0
+    for row, (value, other) in enumerate(zip(x, y, strict=True)):
+        if row:
+            paa += model.q_alpha
+            pbb += model.q_beta
+        if math.isfinite(value) and math.isfinite(other):
+            ha, hb = paa + pab * value, pab + pbb * value
+            f = ha + hb * value + model.r
+            v = other - alpha - beta * value
+            ka, kb = ha / f, hb / f
+            alpha += ka * v
+            beta += kb * v
+            paa -= ka * ha
+            pab -= ka * hb
+            pbb -= kb * hb
+            used += 1
+            if used > skip:
+                squares += v * v / f
+                logs += math.log(f)
+        if steps is not None:
+            steps.append((alpha, beta, paa, pab, pbb))
+    n = max(used - skip, 0)
+    return -0.5 * (n * math.log(2.0 * math.pi) + logs + squares), squares, logs
+
+
+def _smooth(steps: list[_Step], *, model: KalmanModel) -> list[_Step]:
+    """Rauch-Tung-Striebel pass: each state given the whole sample."""
+    if not steps:
+        return []
+    out = [steps[-1]]
+    for alpha, beta, paa, pab, pbb in reversed(steps[:-1]):
+        next_alpha, next_beta, naa, nab, nbb = out[-1]
+        faa, fbb = paa + model.q_alpha, pbb + model.q_beta
+        det = faa * fbb - pab * pab
+        if det <= 0.0:
+            out.append((alpha, beta, paa, pab, pbb))
+            continue
+        jaa, jab = (paa * fbb - pab * pab) / det, (pab * faa - paa * pab) / det
+        jba, jbb = (pab * fbb - pbb * pab) / det, (pbb * faa - pab * pab) / det
+        da, db = next_alpha - alpha, next_beta - beta
+        eaa, eab, ebb = naa - faa, nab - pab, nbb - fbb
+        out.append(
+            (
+                alpha + jaa * da + jab * db,
+                beta + jba * da + jbb * db,
+                paa + jaa * (jaa * eaa + jab * eab) + jab * (jaa * eab + jab * ebb),
+                pab + jba * (jaa * eaa + jab * eab) + jbb * (jaa * eab + jab * ebb),
+                pbb + jba * (jba * eaa + jbb * eab) + jbb * (jba * eab + jbb * ebb),
+            )
+        )
+    return out[::-1]
+
+
+def _path(kind: str, steps: list[_Step], *, loglik: float) -> KalmanPath:
+    table = np.array(steps, dtype=np.float64).reshape(-1, 5)
+    sd = np.sqrt(np.maximum(table[:, [2, 4]], 0.0))
+    return KalmanPath(kind, table[:, 0], table[:, 1], sd[:, 0], sd[:, 1], loglik)
