@@ -16,7 +16,9 @@ from typing import Any, TypeVar
 from indexer.errors import MethodologyError, did_you_mean
 
 T = TypeVar("T")
-MISSING_INSTANT = datetime(1970, 1, 1, tzinfo=UTC)
+YEARS = (2000, 2199)
+MOST = 1e300
+MISSING_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def parse_toml(text: str, *, source: str) -> dict[str, Any]:
@@ -165,13 +167,17 @@ class Table:
     def _finite(self, key: str, value: object, low: float, high: float, fallback: T) -> float | T:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return self._wrong(key, value, "a number", fallback)
-        if not math.isfinite(value) or not low <= value <= high:
+        # Compared before it is converted: TOML's whole numbers may be too large for a float.
+        if value in (math.inf, -math.inf) or not low <= value <= min(high, MOST):
             bounds = f"from {low:g} to {high:g}" if high < math.inf else f"at least {low:g} and finite"
             self.note(key, f"{value} must be {bounds}")
             return fallback
         return float(value)
 
     def _aware(self, key: str, value: object) -> datetime | None:
+        if isinstance(value, date) and not YEARS[0] <= value.year <= YEARS[1]:
+            self.note(key, f"{value.isoformat()} is not from {YEARS[0]} to {YEARS[1]}")
+            return None
         if isinstance(value, datetime):
             if value.tzinfo is None:
                 self.note(key, f"{value.isoformat()} has no time zone; write {value.isoformat()}Z")

@@ -29,6 +29,22 @@ class CheckReport:
         """Whether the file can be computed."""
         return not self.problems
 
+    @property
+    def summary(self) -> str:
+        """The report as lines of text."""
+        if self.methodology is None:
+            count = f"{len(self.problems)} problem{'s' if len(self.problems) > 1 else ''}"
+            return "\n".join([f"{self.source}: {count}", *(f"  {problem}" for problem in self.problems)])
+        made = self.methodology
+        return "\n".join(
+            [
+                f"{self.source}: {made.id} {made.version} holds",
+                f"  rules   {made.hash}",
+                f"  base    {made.base_level:g} at {made.base_date.isoformat()}",
+                f"  chooses from {len(self.lines)} tokens: {', '.join(self.lines)}",
+            ]
+        )
+
 
 def check_file(path: Path, *, registry: Registry) -> CheckReport:
     """The report on one file; a file that cannot be read or is no TOML is a problem, not an exception."""

@@ -33,7 +33,7 @@ def check_assets(assets: Sequence[Asset], sub_sectors: Iterable[str], problems: 
 
 
 def check_successions(successions: Sequence[Succession], slugs: Iterable[str], problems: list[str]) -> None:
-    """Notes unknown slugs, an asset with two successors, and successions that lead back to where they began."""
+    """Notes unknown slugs, two successors or predecessors of one asset, steps out of order, and circles."""
     slugs = set(slugs)
     successor: dict[str, str] = {}
     for step in successions:
@@ -46,12 +46,32 @@ def check_successions(successions: Sequence[Succession], slugs: Iterable[str], p
         if step.from_ in successor:
             problems.append(f'succession of "{step.from_}": it has two successors; keep one [[succession]]')
         successor[step.from_] = step.to
+    _check_lines([step for step in successions if step.continues_line], problems)
     for start in successor:
         walk = [start]
         while (after := successor.get(walk[-1])) is not None and after not in walk:
             walk.append(after)
         if after == start and start == min(walk):
             problems.append(f"succession of {' -> '.join([*walk, start])}: it is a circle; remove one step")
+
+
+def _check_lines(steps: Sequence[Succession], problems: list[str]) -> None:
+    """A line is one token at a time: each has one predecessor, and later steps take effect later."""
+    before: dict[str, Succession] = {}
+    for step in steps:
+        if step.to in before:
+            problems.append(
+                f'succession of "{step.from_}": "{step.to}" already continues "{before[step.to].from_}"; a line has '
+                'one token at a time, write kind = "merger" for the token whose prices end'
+            )
+        before[step.to] = step
+    for step in steps:
+        earlier = before.get(step.from_)
+        if earlier is not None and earlier.effective >= step.effective:
+            problems.append(
+                f'succession of "{step.from_}".effective: {step.effective.isoformat()} is not after that of '
+                f'"{earlier.from_}", {earlier.effective.isoformat()}; correct one of the dates'
+            )
 
 
 def check_addresses(assets: Sequence[Asset], problems: list[str], *, checksums: bool) -> None:

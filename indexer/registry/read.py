@@ -112,10 +112,9 @@ def _contract(table: Table) -> Contract:
 
 def _ids(table: Table) -> dict[str, str]:
     inner = table.table("ids")
-    ids = {provider: inner.text(provider) for provider in sorted(PROVIDERS & inner.raw.keys())}
-    inner._asked |= PROVIDERS
+    ids = {provider: inner.text(provider, "") for provider in sorted(PROVIDERS)}
     inner.finish()
-    return ids
+    return {provider: name for provider, name in ids.items() if name}
 
 
 def _succession(table: Table) -> Succession:
