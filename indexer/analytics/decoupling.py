@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,7 +94,7 @@ def regime_table(
 ) -> list[RegimeRow]:
     """One row per regime, in order. Raises InputError when two regimes overlap: their rows would be dependent."""
     ordered = sorted(regimes, key=lambda regime: regime.start_us)
-    for one, two in zip(ordered, ordered[1:], strict=False):
+    for one, two in pairwise(ordered):
         if two.start_us < one.end_us:
             raise InputError(f'regimes "{one.name}" and "{two.name}" overlap; a row may belong to one only')
     times, a, b = np.asarray(times_us, dtype=np.int64), as_series(x, "x"), as_series(y, "y")

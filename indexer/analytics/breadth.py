@@ -1,0 +1,146 @@
+"""How the market inside the index stands: breadth, dispersion, average correlation, concentration, relative strength."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from indexer.analytics.correlation import correlation_matrix
+from indexer.analytics.series import FloatArray, as_series
+from indexer.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True, slots=True)
+class Breadth:
+    """Share of members above their own mean of the last `window` bars; only members with all of them count."""
+
+    window: int
+    n: int
+    above: int
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Concentration:
+    """Of a weight vector: Herfindahl index Σw², effective number 1/Σw², largest weight, share of the top 5."""
+
+    n: int
+    herfindahl: float
+    effective_n: float
+    largest: float
+    top5: float
+
+
+@dataclass(frozen=True, slots=True)
+class RelativeStrength:
+    """Index over benchmark, 1 at the first common row: `ratio` (T,), and log change over each horizon in bars."""
+
+    ratio: FloatArray
+    change: dict[int, float | None]
+
+
+def breadth(prices: ArrayLike, *, windows: Sequence[int] = (20, 50, 200)) -> list[Breadth]:
+    """Breadth at the last row of prices (T, N), NaN where a member has no price; one row per window."""
+    table = _table(prices)
+    out = []
+    for window in windows:
+        if window < 1:
+            raise InputError(f"window {window} must be at least 1 bar")
+        tail = table[-window:]
+        full = np.isfinite(tail).all(axis=0) & (len(tail) == window)
+        above = int((tail[-1, full] > tail[:, full].mean(axis=0)).sum()) if full.any() else 0
+        n = int(full.sum())
+        out.append(Breadth(window, n, above, above / n if n else None))
+    return out
+
+
+def dispersion(returns: ArrayLike, *, weights: ArrayLike | None = None) -> FloatArray:
+    """(T,) cross-sectional standard deviation of returns (T, N): equal (n - 1), or weighted about the weighted mean.
+
+    NaN where fewer than 2 members have a return; weights are renormalised over those that do.
+    """
+    table = _table(returns)
+    valid = np.isfinite(table)
+    count = valid.sum(axis=1)
+    share = valid.astype(np.float64) if weights is None else np.where(valid, np.asarray(weights, dtype=np.float64), 0.0)
+    total = share.sum(axis=1, keepdims=True)
+    filled = np.where(valid, table, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = (share * filled).sum(axis=1, keepdims=True) / total
+        variance = (share * (filled - mean) ** 2).sum(axis=1) / total[:, 0]
+        if weights is None:
+            variance = variance * count / (count - 1)
+        spread: FloatArray = np.where(count >= 2, np.sqrt(variance), np.nan)
+    return spread
+
+
+def average_correlation(returns: ArrayLike, *, weights: ArrayLike | None = None) -> float | None:
+    """Mean pairwise correlation of returns (T, N), equal or by product of weights; None without a pair."""
+    matrix = correlation_matrix(_table(returns))
+    upper = np.triu_indices(len(matrix), 1)
+    w = np.ones(len(matrix)) if weights is None else as_series(weights, "weights")
+    pair, share = matrix[upper], np.outer(w, w)[upper]
+    known = np.isfinite(pair)
+    total = float(share[known].sum())
+    return float(share[known] @ pair[known]) / total if total > 0.0 else None
+
+
+def concentration(weights: ArrayLike) -> Concentration:
+    """Concentration of weights that sum to 1 (missing and zero ones are no members). Raises InputError otherwise."""
+    w = as_series(weights, "weights")
+    w = w[np.isfinite(w) & (w != 0.0)]
+    if w.size == 0 or np.any(w < 0.0) or abs(float(w.sum()) - 1.0) > 1e-6:
+        raise InputError(f"weights must be positive and sum to 1, they sum to {float(w.sum()):.6f}")
+    square = float(w @ w)
+    return Concentration(w.size, square, 1.0 / square, float(w.max()), float(np.sort(w)[-5:].sum()))
+
+
+def relative_strength(
+    levels: ArrayLike, bench: ArrayLike, *, horizons: Sequence[int] = (5, 20, 60)
+) -> RelativeStrength:
+    """Ratio of two level series on the same instants; NaN where either is missing."""
+    a, b = as_series(levels, "levels"), as_series(bench, "bench")
+    if a.size != b.size:
+        raise InputError(f"{a.size} levels and {b.size} closes; align them to the same instants first")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where((a > 0.0) & (b > 0.0), a / b, np.nan)
+    known = ratio[np.isfinite(ratio)]
+    if known.size:
+        ratio = ratio / known[0]
+    change = {horizon: _log_change(ratio, horizon) for horizon in horizons}
+    return RelativeStrength(ratio, change)
+
+
+def share_of_universe(caps: ArrayLike, universe: ArrayLike) -> FloatArray:
+    """(T,) members' market capitalisation (T, N) over that of a stated universe (T,); NaN where any is missing.
+
+    A missing member would read as a fall of the share, so it makes the row missing.
+    """
+    own, whole = _table(caps).sum(axis=1), as_series(universe, "universe")
+    if own.size != whole.size:
+        raise InputError(f"{own.size} rows of caps and {whole.size} of the universe do not pair up")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share: FloatArray = np.where(whole > 0.0, own / whole, np.nan)
+    return share
+
+
+def _log_change(ratio: FloatArray, horizon: int) -> float | None:
+    if horizon >= ratio.size:
+        return None
+    change = math.log(ratio[-1] / ratio[-1 - horizon]) if np.isfinite(ratio[[-1, -1 - horizon]]).all() else math.nan
+    return change if math.isfinite(change) else None
+
+
+def _table(values: ArrayLike) -> FloatArray:
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or table.shape[0] == 0:
+        raise InputError(f"expected a (rows, members) table, got shape {table.shape}")
+    return table

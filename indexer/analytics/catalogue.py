@@ -1,0 +1,113 @@
+"""Dated, sourced events and policy decisions as data: the parser takes text, `packaged_text` gives the shipped one.
+
+A user's own events use the same format; a file without a source for an event is refused.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from indexer.errors import MethodologyError, NotFoundError, did_you_mean
+from indexer.times import to_us
+
+PRECISIONS = ("instant", "day")
+EVENT_KEYS = {"id", "name", "at", "precision", "kind", "sources", "note"}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`at_us` is when the news could first move the market; `precision` says whether to the hour or the day only."""
+
+    id: str
+    name: str
+    at_us: int
+    precision: str
+    kind: str
+    sources: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDecision:
+    """One FOMC decision: statement instant, and the target range it set as fractions; None where not sourced yet."""
+
+    at_us: int
+    low: float | None
+    high: float | None
+
+
+def packaged_text(name: str) -> str:
+    """The text of a data file of this package, `events.toml` or `fomc.toml`."""
+    from importlib.resources import files
+
+    return files("indexer.analytics").joinpath(name).read_text(encoding="utf-8")
+
+
+def parse_events(text: str) -> dict[str, Event]:
+    """Events by id, in order of time. Raises MethodologyError that names the entry and what is wrong with it."""
+    found: dict[str, Event] = {}
+    for place, entry in enumerate(_entries(text, "event"), start=1):
+        event = _event(entry, where=f"event {entry.get('id', place)}")
+        if event.id in found:
+            raise MethodologyError(f'event id "{event.id}" is used twice; ids must be unique')
+        found[event.id] = event
+    return dict(sorted(found.items(), key=lambda item: item[1].at_us))
+
+
+def find_event(events: dict[str, Event], event_id: str) -> Event:
+    """The event of this id. Raises NotFoundError with the closest known id."""
+    if event_id not in events:
+        raise NotFoundError(f'no event "{event_id}".{did_you_mean(event_id, events)}')
+    return events[event_id]
+
+
+def parse_decisions(text: str) -> list[PolicyDecision]:
+    """FOMC decisions in order of time. Raises MethodologyError on a missing instant or an impossible range."""
+    rows = []
+    for place, entry in enumerate(_entries(text, "decision"), start=1):
+        where = f"decision {place}"
+        low, high = entry.get("low"), entry.get("high")
+        if (low is None) != (high is None) or (low is not None and not 0.0 <= low <= high < 1.0):
+            raise MethodologyError(f"{where}: low and high must be fractions with low <= high, e.g. 0.0425 and 0.045")
+        rows.append(PolicyDecision(_instant(entry, where=where), low, high))
+    if any(later.at_us <= earlier.at_us for earlier, later in zip(rows, rows[1:], strict=False)):
+        raise MethodologyError("decisions must be in order of time, each once")
+    return rows
+
+
+def _event(entry: dict[str, Any], *, where: str) -> Event:
+    for key in entry.keys() - EVENT_KEYS:
+        raise MethodologyError(f'{where}: unknown key "{key}".{did_you_mean(key, EVENT_KEYS)}')
+    for key in ("id", "name", "kind"):
+        if not isinstance(entry.get(key), str) or not entry[key].strip():
+            raise MethodologyError(f'{where}: "{key}" must be a text that is not empty')
+    precision = entry.get("precision", "instant")
+    if precision not in PRECISIONS:
+        raise MethodologyError(f'{where}: precision "{precision}" is not known; use "instant" or "day"')
+    sources = entry.get("sources", [])
+    if not isinstance(sources, list) or not sources or not all(isinstance(s, str) and s for s in sources):
+        raise MethodologyError(f"{where}: at least one source is needed, so that anyone can check the date")
+    at_us = _instant(entry, where=where)
+    return Event(entry["id"], entry["name"], at_us, precision, entry["kind"], tuple(sources), entry.get("note", ""))
+
+
+def _entries(text: str, table: str) -> list[dict[str, Any]]:
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise MethodologyError(f"not a TOML file: {error}") from None
+    entries = content.get(table)
+    if not isinstance(entries, list) or not entries:
+        raise MethodologyError(f"no [[{table}]] in the file")
+    return entries
+
+
+def _instant(entry: dict[str, Any], *, where: str) -> int:
+    at = entry.get("at")
+    if isinstance(at, datetime) and at.tzinfo is not None:
+        return to_us(at)
+    shown = at.isoformat() if isinstance(at, date) else repr(at)
+    raise MethodologyError(f"{where}: at = {shown} must be an instant with an offset, e.g. 2025-01-27T14:30:00Z")
