@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import text
 
 from indexer.store.db import Store, scalar
@@ -39,3 +42,36 @@ def has_levels(store: Store) -> bool:
     """Whether any index has a level."""
     with store.reading() as connection:
         return scalar(connection, "SELECT 1 FROM level LIMIT 1") is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRows:
+    """Every level row of an index ever published, revisions included, in the order of publication. All (K,)."""
+
+    times_us: NDArray[np.int64]
+    revision: NDArray[np.int64]
+    levels: NDArray[np.float64]
+    status: NDArray[np.int8]
+    inputs_hash: list[bytes]
+    prev_hash: list[bytes]
+    hash: list[bytes]
+
+
+def published_rows(store: Store, index_id: str) -> PublishedRows:
+    """The rows the hash chain runs over: by run, then time, then revision."""
+    sql = (
+        "SELECT time, revision, level, status, inputs_hash, prev_hash, hash FROM level "
+        "WHERE index_id = :index_id ORDER BY run_id, time, revision"
+    )
+    with store.reading() as connection:
+        found = connection.execute(text(sql), {"index_id": index_id}).all()
+    time, revision, level, status, inputs, before, own = zip(*found, strict=True) if found else ((),) * 7
+    return PublishedRows(
+        times_us=np.array(time, dtype=np.int64),
+        revision=np.array(revision, dtype=np.int64),
+        levels=np.array(level, dtype=np.float64),
+        status=np.array(status, dtype=np.int8),
+        inputs_hash=[bytes(one) for one in inputs],
+        prev_hash=[bytes(one) for one in before],
+        hash=[bytes(one) for one in own],
+    )

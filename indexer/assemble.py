@@ -1,0 +1,184 @@
+"""Stored facts → the `Market` that the engine computes on. Pure.
+
+A line's column is spliced from its tokens in order of succession: until the successor's effective instant the
+predecessor's rate divided by the ratio, from then on the successor's own. Nothing is filled here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.engine.market import F64, I8, I64, Line, Market, SupplyHistory, SupplySource
+from indexer.times import DAY_US
+
+UNKNOWN_STATUS = 5  # RateStatus.MISSING: there is no number
+
+
+@dataclass(frozen=True, slots=True)
+class LinePart:
+    """One token of a line: when it stands for the line, and its units of the line's token per unit of its own."""
+
+    asset_id: int
+    slug: str
+    ratio: float
+    from_us: int | None
+    until_us: int | None
+
+    def rows(self, times: I64) -> np.ndarray:
+        """Which of the times this token stands for the line."""
+        keep = np.ones(len(times), dtype=np.bool_)
+        if self.from_us is not None:
+            keep &= times >= self.from_us
+        if self.until_us is not None:
+            keep &= times < self.until_us
+        return keep
+
+
+@dataclass(frozen=True, slots=True)
+class LineFacts:
+    """A line before it becomes a column: its tokens in time order, sub-sector and qualified venues."""
+
+    slug: str
+    sub_sector: str
+    venues: int
+    parts: tuple[LinePart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RateColumns:
+    """Reference rates as columns (M,): asset, instant, USD rate and status."""
+
+    asset_id: I64
+    time_us: I64
+    rate: F64
+    status: I8
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyRow:
+    """One supply observation in tokens (not base units). `kind`: circulating, free_float or total."""
+
+    asset_id: int
+    kind: str
+    origin: str
+    observed_us: int
+    tokens: float
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeColumns:
+    """Traded USD value as columns (M,): asset and the 00:00 UTC end of the day it was traded in."""
+
+    asset_id: I64
+    day_us: I64
+    volume_usd: F64
+
+
+def assemble(
+    lines: Sequence[LineFacts], rates: RateColumns, *, volumes: VolumeColumns, supplies: Sequence[SupplyRow]
+) -> Market:
+    """The market of these lines, on the clock of every instant at which any of them has a rate."""
+    wanted = [line for line in lines if np.isin(rates.asset_id, [p.asset_id for p in line.parts]).any()]
+    by_asset = _split(rates.asset_id)
+    mine = [part.asset_id for line in wanted for part in line.parts]
+    times = np.unique(rates.time_us[np.isin(rates.asset_id, mine)])
+    days = np.unique(volumes.day_us[np.isin(volumes.asset_id, mine)])
+    prices = np.full((len(times), len(wanted)), np.nan)
+    status = np.full(prices.shape, UNKNOWN_STATUS, dtype=np.int8)
+    traded = np.full((len(days), len(wanted)), np.nan)
+    columns: list[Line] = []
+    by_volume = _split(volumes.asset_id)
+    for n, line in enumerate(wanted):
+        for part in line.parts:
+            rows = by_asset.get(part.asset_id, np.empty(0, dtype=np.int64))
+            rows = rows[part.rows(rates.time_us[rows])]
+            slot = np.searchsorted(times, rates.time_us[rows])
+            prices[slot, n] = rates.rate[rows] / part.ratio
+            status[slot, n] = rates.status[rows]
+            rows = by_volume.get(part.asset_id, np.empty(0, dtype=np.int64))
+            rows = rows[part.rows(volumes.day_us[rows] - 1)]
+            traded[np.searchsorted(days, volumes.day_us[rows]), n] = volumes.volume_usd[rows]
+        columns.append(_line(line, first_us=_first(times, prices[:, n]), supplies=supplies))
+    return Market(
+        times_us=times,
+        prices=prices,
+        price_status=status,
+        lines=tuple(columns),
+        day_us=days,
+        volume_usd=traded,
+    )
+
+
+def daily_volumes(asset_id: I64, venue: I64, *, interval_us: I64, time_us: I64, volume_usd: F64) -> VolumeColumns:
+    """Traded USD a day from bars as columns (M,): a venue's daily bar, else the sum of its hours that are known.
+
+    `time_us` are bar ends; a day is known for a venue when its daily bar states a volume or all 24 hours do.
+    Venues are added; a day without any known venue has no row.
+    """
+    day = -(-time_us // DAY_US) * DAY_US  # the 00:00 UTC at or after the bar's end
+    known = np.isfinite(volume_usd)
+    keys, which = np.unique(np.stack([asset_id, venue, day], axis=1), axis=0, return_inverse=True)
+    which = which.ravel()
+    daily = np.full(len(keys), np.nan)
+    whole = known & (interval_us == DAY_US)
+    daily[which[whole]] = volume_usd[whole]
+    hours = known & (interval_us < DAY_US)
+    covered = np.bincount(which[hours], weights=interval_us[hours].astype(np.float64), minlength=len(keys))
+    summed = np.bincount(which[hours], weights=volume_usd[hours], minlength=len(keys))
+    value = np.where(np.isfinite(daily), daily, np.where(covered == DAY_US, summed, np.nan))
+    good = np.isfinite(value)
+    pairs, back = np.unique(keys[good][:, [0, 2]], axis=0, return_inverse=True)
+    total = np.bincount(back.ravel(), weights=value[good], minlength=len(pairs))
+    return VolumeColumns(asset_id=pairs[:, 0], day_us=pairs[:, 1], volume_usd=total.astype(np.float64))
+
+
+def _split(ids: I64) -> dict[int, I64]:
+    """Row numbers by asset."""
+    order = np.argsort(ids, kind="stable")
+    edges = np.flatnonzero(np.diff(ids[order])) + 1
+    return {int(ids[rows[0]]): rows for rows in np.split(order, edges) if len(rows)}
+
+
+def _first(times: I64, prices: F64) -> int:
+    seen = np.flatnonzero(np.isfinite(prices))
+    return int(times[seen[0]]) if len(seen) else int(np.iinfo(np.int64).max)
+
+
+def _line(line: LineFacts, *, first_us: int, supplies: Sequence[SupplyRow]) -> Line:
+    last = line.parts[-1]
+    return Line(
+        slug=line.slug,
+        sub_sector=line.sub_sector,
+        first_price_us=first_us,
+        venues=line.venues,
+        supply=_supply(line, supplies),
+        successor_since_us=last.from_us if len(line.parts) > 1 else None,
+    )
+
+
+ORIGINS = {"on_chain": SupplySource.ON_CHAIN, "reported": SupplySource.REPORTED, "imported": SupplySource.IMPORTED}
+
+
+def _supply(line: LineFacts, supplies: Sequence[SupplyRow]) -> SupplyHistory:
+    """Observations of the line in its own token; readings of one instant and origin share a row."""
+    table: dict[tuple[int, int], dict[str, float]] = {}
+    for part in line.parts:
+        for row in supplies:
+            if row.asset_id == part.asset_id and bool(part.rows(np.array([row.observed_us]))[0]):
+                key = (row.observed_us, int(ORIGINS[row.origin]))
+                table.setdefault(key, {})[row.kind] = row.tokens * part.ratio
+    keys = sorted(table)
+
+    def column(kind: str) -> F64:
+        return np.array([table[key].get(kind, np.nan) for key in keys], dtype=np.float64)
+
+    return SupplyHistory(
+        times_us=np.array([key[0] for key in keys], dtype=np.int64),
+        circulating=column("circulating"),
+        free_float=column("free_float"),
+        total=column("total"),
+        source=np.array([key[1] for key in keys], dtype=np.int8),
+    )

@@ -1,0 +1,147 @@
+"""The simulated market, written into a store like any other: bars, benchmark closes, supplies, then an update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from indexer.analytics.calendar import session_closes
+from indexer.assets import Asset, Label, Registry
+from indexer.clock import Clock
+from indexer.demo.market import BENCHMARKS, START_US, TOKENS, SimulatedMarket, simulate
+from indexer.methodology.load import load_methodology
+from indexer.pipeline import UpdateReport, asset_rows, update
+from indexer.store.db import Store
+from indexer.store.records import BarColumns, BenchmarkColumns, BenchmarkRow, ListingRow, SupplyRow
+from indexer.store.write import (
+    ensure_benchmarks,
+    ensure_listings,
+    finish_run,
+    start_run,
+    write_assets,
+    write_bars,
+    write_benchmark_bars,
+    write_supplies,
+)
+from indexer.times import HOUR_US, from_us, iso, to_us
+
+METHODOLOGY = Path(__file__).with_name("methodology.toml")
+SOURCE = "simulation"
+SECTORS = ("compute", "agents", "storage", "network")
+DECIMALS = 18
+WHOLE_TOKENS = 1_000_000_000
+
+
+def demo_registry() -> Registry:
+    """Twelve invented tokens on an invented chain, so that nobody can take them for real ones."""
+    assets = tuple(
+        Asset(
+            slug=f"sim{n:02d}",
+            name=f"Simulated token {n}",
+            chain="simulated",
+            contract=f"sim-{n:02d}",
+            decimals=DECIMALS,
+            sub_sector=SECTORS[n % len(SECTORS)],
+            status="core",
+            symbols=(Label(f"SIM{n:02d}"),),
+            line=f"sim{n:02d}",
+        )
+        for n in range(1, TOKENS + 1)
+    )
+    return Registry(assets, (), {sector: sector for sector in SECTORS}, source=SOURCE)
+
+
+def build_demo(
+    store: Store, *, clock: Clock, progress: Callable[[int, int], None] = lambda done, total: None
+) -> UpdateReport:
+    """Write the market up to the last full hour and compute its index. A later call adds only what is new."""
+    registry = demo_registry()
+    write_assets(store, list(asset_rows(registry)))
+    until = (to_us(clock()) // HOUR_US) * HOUR_US
+    run_id = start_run(store, kind="simulate", key=f"simulate:{iso(until)}", now=clock())
+    if run_id is not None:
+        market = simulate(until)
+        _write_tokens(store, run_id, market, registry)
+        progress(1, 4)
+        _write_benchmarks(store, run_id, market)
+        _write_supplies(store, run_id, registry)
+        finish_run(store, run_id, now=clock(), detail={"hours": len(market.times_us)})
+    progress(2, 4)
+    methodology = load_methodology(METHODOLOGY.read_text(encoding="utf-8"), source=METHODOLOGY.name)
+    report = update(store, registry=registry, methodologies={methodology.id: methodology}, clock=clock, simulated=True)
+    progress(4, 4)
+    return report
+
+
+def _write_tokens(store: Store, run_id: int, market: SimulatedMarket, registry: Registry) -> None:
+    listings = [
+        ListingRow(asset=a.slug, venue=SOURCE, source=SOURCE, symbol=a.symbol, interval="1h", stamp="bar_close")
+        for a in registry.assets
+    ]
+    unknown = np.full(len(market.times_us), np.nan)
+    for n, listing in enumerate(ensure_listings(store, listings)):
+        closes, volumes = market.tokens[:, n], market.volumes[:, n]
+        write_bars(
+            store,
+            run_id,
+            BarColumns(
+                listing_id=np.full(len(closes), listing, dtype=np.int64),
+                time_us=market.times_us,
+                open=unknown,
+                high=unknown,
+                low=unknown,
+                close=closes,
+                volume_base=volumes,
+                volume_usd=volumes * closes,
+            ),
+        )
+
+
+def _write_benchmarks(store: Store, run_id: int, market: SimulatedMarket) -> None:
+    rows = [BenchmarkRow(symbol=name, name=f"Simulated {name}", kind="equity") for name in BENCHMARKS]
+    ids = ensure_benchmarks(store, rows)
+    if not len(market.times_us):
+        return
+    first, last = from_us(START_US).date(), from_us(int(market.times_us[-1])).date() + timedelta(days=1)
+    closes_us = _closes(first, last, market)
+    slot = np.searchsorted(market.times_us, closes_us)
+    for symbol, series in market.benchmarks.items():
+        write_benchmark_bars(
+            store,
+            run_id,
+            BenchmarkColumns(
+                benchmark_id=np.full(len(slot), ids[symbol], dtype=np.int64),
+                time_us=closes_us,
+                close=series[slot],
+                adjusted_close=series[slot],
+                volume=np.full(len(slot), np.nan),
+                price_basis=["simulated"] * len(slot),
+                source=[SOURCE] * len(slot),
+            ),
+        )
+
+
+def _closes(first: date, last: date, market: SimulatedMarket) -> np.ndarray:
+    closes = session_closes(first, last)
+    return closes[(closes >= market.times_us[0]) & (closes <= market.times_us[-1])]
+
+
+def _write_supplies(store: Store, run_id: int, registry: Registry) -> None:
+    write_supplies(
+        store,
+        run_id,
+        [
+            SupplyRow(
+                asset=asset.slug,
+                kind="circulating",
+                origin="imported",
+                source=SOURCE,
+                observed_at=from_us(START_US),
+                amount=WHOLE_TOKENS * 10**DECIMALS,
+            )
+            for asset in registry.assets
+        ],
+    )
