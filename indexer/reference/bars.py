@@ -50,8 +50,8 @@ def bar_rates(
     Closes are USD; NaN, infinite or not positive means no data. Volumes are all in one unit, NaN = unknown:
     a bar in which a used venue has no volume weighs its venues equally. A venue with zero volume while
     another traded is stale. With two venues further apart than theta, the one nearer to the asset's last
-    rate is used (without an earlier rate, the lower). `theta` is a fraction; pass THETA_INTRADAY for hourly
-    bars. Raises InputError when the shapes differ.
+    rate is used (without an earlier rate nobody can tell, and both are). `theta` is a fraction; pass
+    THETA_INTRADAY for hourly bars. Raises InputError when the shapes differ.
     """
     if prices.ndim != 2 or prices.shape != volumes.shape:
         raise InputError(f"prices {prices.shape} and volumes {volumes.shape} must be two equal (bars, venues) tables")
@@ -128,14 +128,15 @@ def _walk_gates(
         out &= cleared[bar] == seen
         seen = cleared[bar]
         here = present[bar]
-        before = _last_rate(rate, int(bar), otherwise=float(centre[bar]))
+        before = _last_rate(rate, int(bar))
         if here.sum() >= FINAL_QUORUM:
             out = _gate(prices[bar], out, here, centre=float(centre[bar]), theta=theta)
         else:
             out = _gate_of_two(prices[bar], out, here, before=before, theta=theta)
         use = here & ~out
         if not use.any():
-            use = here & (np.arange(len(here)) == _nearest(prices[bar], here, before))
+            anchor = before if np.isfinite(before) else float(centre[bar])
+            use = here & (np.arange(len(here)) == _nearest(prices[bar], here, anchor))
             last_kept[bar] = True
         verdicts[bar, here & ~use] = Verdict.OUTLIER
         rate[bar] = _median_of(prices[bar : bar + 1], volumes[bar : bar + 1], use[None, :])[0]
@@ -158,7 +159,7 @@ def _gate_of_two(prices: Floats, out: Bools, here: Bools, *, before: float, thet
     pair = prices[here]
     gap = float(pair.max() / pair.min() - 1.0)
     held = out & here
-    if held.sum() == 1 or (not held.any() and gap <= theta):
+    if held.sum() == 1 or (not held.any() and gap <= theta) or not np.isfinite(before):
         return out
     further = here & (np.arange(len(here)) != _nearest(prices, here, before))
     settled: Bools = np.where(here, further, out)
@@ -171,12 +172,12 @@ def _nearest(prices: Floats, here: Bools, reference: float) -> int:
     return int(np.argmin(distance))
 
 
-def _last_rate(rate: Floats, bar: int, *, otherwise: float) -> float:
-    """The newest rate before this bar, or `otherwise` when there is none yet."""
+def _last_rate(rate: Floats, bar: int) -> float:
+    """The newest rate before this bar, NaN when there is none yet."""
     for earlier in range(bar - 1, -1, -1):
         if np.isfinite(rate[earlier]):
             return float(rate[earlier])
-    return otherwise
+    return float("nan")
 
 
 def _status(used: NDArray[np.intp], last_kept: Bools) -> NDArray[np.int8]:

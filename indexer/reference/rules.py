@@ -1,0 +1,60 @@
+"""The parameters of the minute fixing, named and versioned; a methodology may choose among the methods. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from indexer.errors import InputError
+from indexer.reference.median import Floats
+
+WINDOW: Final = 60  # minutes of a fixing
+
+
+class Method(StrEnum):
+    """How the hour becomes one rate. The text is stored with the rate: a changed rule gets a new number."""
+
+    PARTITIONS = "partition-vwm/1"
+    LINEAR_TWAP = "linear-twap/1"
+
+
+@dataclass(frozen=True, slots=True)
+class FixingRules:
+    """METHODOLOGY §1.2. Fractions, seconds, minutes as named.
+
+    `theta`: a venue is out beyond it and back in under half of it. `point_theta`: a single minute further than
+    this from its partition's median is left out (one minute at 100× with most of the volume would otherwise
+    decide a twelfth of the rate). `mad_sigmas`, `mad_floor`: the test below three venues. Staleness: a venue is
+    stale past max(stale_floor_s, stale_gaps × mean gap between trades) where trade counts are known, else past
+    tempo_gaps × mean gap between traded minutes; or when its last frozen_minutes repeat one price and volume.
+    """
+
+    method: Method = Method.PARTITIONS
+    partitions: int = 12
+    theta: float = 0.05
+    point_theta: float = 0.10
+    mad_sigmas: float = 5.0
+    mad_floor: float = 0.005
+    stale_floor_s: float = 60.0
+    stale_gaps: float = 100.0
+    tempo_gaps: float = 10.0
+    frozen_minutes: int = 10
+    suspend_after_s: float = 86_400.0
+
+    def __post_init__(self) -> None:
+        if self.partitions < 1 or WINDOW % self.partitions:
+            raise InputError(f"{self.partitions} partitions do not divide the {WINDOW} minutes of a fixing")
+        if not 0.0 < self.theta < 1.0:
+            raise InputError(f"theta is a fraction between 0 and 1, not {self.theta}")
+
+
+def twap_weights() -> Floats:
+    """The 61 published weights of the linear TWAP: k·0.000526 for k = 0…58, then 0.05 twice; sum 0.999986.
+
+    Source: Coin Metrics methodology, METHODOLOGY §1.1. The oldest of the 61 minutes weighs nothing, so 60
+    minutes suffice; the rate renormalises over the 60 (divides by 0.999986).
+    """
+    return np.concatenate([np.arange(59) * 0.000526, [0.05, 0.05]])
