@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """`contribution` (N,) sums to `total`, the compounded return; `by_interval` (T, N) to `returns` (T,), all simple."""
+    """`contribution` (N,) sums to `total`, the compounded return; `by_interval` (T, N) to `returns` (T,)."""
 
     total: float
     contribution: FloatArray

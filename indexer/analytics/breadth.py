@@ -1,4 +1,4 @@
-"""How the market inside the index stands: breadth, dispersion, average correlation, concentration, relative strength."""
+"""The market inside the index: breadth, dispersion, average correlation, concentration, relative strength."""
 
 from __future__ import annotations
 

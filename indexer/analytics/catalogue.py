@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import pairwise
 from typing import Any
 
 from indexer.errors import MethodologyError, NotFoundError, did_you_mean
@@ -70,10 +71,10 @@ def parse_decisions(text: str) -> list[PolicyDecision]:
     for place, entry in enumerate(_entries(text, "decision"), start=1):
         where = f"decision {place}"
         low, high = entry.get("low"), entry.get("high")
-        if (low is None) != (high is None) or (low is not None and not 0.0 <= low <= high < 1.0):
+        if not (low is high is None or (low is not None and high is not None and 0.0 <= low <= high < 1.0)):
             raise MethodologyError(f"{where}: low and high must be fractions with low <= high, e.g. 0.0425 and 0.045")
         rows.append(PolicyDecision(_instant(entry, where=where), low, high))
-    if any(later.at_us <= earlier.at_us for earlier, later in zip(rows, rows[1:], strict=False)):
+    if any(later.at_us <= earlier.at_us for earlier, later in pairwise(rows)):
         raise MethodologyError("decisions must be in order of time, each once")
     return rows
 
