@@ -19,24 +19,28 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
 
-from indexer.errors import InputError
+from indexer.errors import InputError, NotFoundError
 from indexer.store.db import Store
 from indexer.store.records import F64, I64, Written
 
 CHUNK_ROWS = 100_000
-CURSOR_ROWS = 20_000
+CURSOR_ROWS = 10_000
 
 Column = NDArray[Any] | list[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class BulkTable:
-    """A table of revisions. Its key is `series` (None when `fixed` names it), the fixed columns and `time`."""
+    """A table of revisions. Its key is `series` (None when `fixed` names it), the fixed columns and `time`.
+
+    `refers` maps a column to the table whose id it is, for the check that replaces foreign keys.
+    """
 
     name: str
     series: str | None
     fixed: tuple[str, ...]
     compared: tuple[str, ...]
+    refers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ def append(store: Store, table: BulkTable, batch: Batch) -> Written:
     for start in range(0, len(batch.time_us), CHUNK_ROWS):
         chunk = batch.take(np.arange(start, min(start + CHUNK_ROWS, len(batch.time_us))))
         with store.writing() as connection:
+            _check_references(connection, table, chunk)
             written += _append_chunk(connection, table, chunk)
     return written
 
@@ -90,6 +95,15 @@ def _refuse_twice(table: BulkTable, batch: Batch) -> None:
             f"{table.name}: {int(same.sum())} keys come twice in one batch, first time {batch.time_us[first]}{of}; "
             "give each once"
         )
+
+
+def _check_references(connection: Connection, table: BulkTable, batch: Batch) -> None:
+    held: Mapping[str, Any] = {**batch.values, **batch.extra, **({str(table.series): batch.series})}
+    for column, target in table.refers.items():
+        known = set(connection.execute(text(f"SELECT id FROM {target}")).scalars())
+        missing = set(np.unique(held[column]).tolist()) - known
+        if missing:
+            raise NotFoundError(f"{table.name}: no {target} {min(missing)} in the store; write it before its rows")
 
 
 def _append_chunk(connection: Connection, table: BulkTable, batch: Batch) -> Written:
@@ -206,37 +220,57 @@ def upsert(
 
 
 def columns(
-    store: Store, sql: str, params: Mapping[str, object], *, kinds: Mapping[str, str]
+    store: Store,
+    kinds: Mapping[str, str],
+    *,
+    source: str,
+    params: Mapping[str, object],
+    order: str = "",
+    parts: Sequence[str] = (),
 ) -> dict[str, NDArray[Any]]:
-    """The rows of a SELECT as numpy columns; `kinds` names the dtype of each: int64, int8, float64 or object.
+    """The rows of `SELECT … FROM source ORDER BY order` as numpy columns.
 
-    Few rows come by the cursor, many by Arrow. A float column that may be null is selected by `maybe`.
+    `kinds` gives each column's SQL and dtype: int64, int8, float64, object, or "maybe" for a float that may be
+    null. Few rows come by the cursor, many by Arrow; then `parts` (SQL conditions that share the rows out, in
+    order) are read side by side.
     """
+    names = ", ".join(maybe(store, name) if kind == "maybe" else name for name, kind in kinds.items())
+    ordered = f" ORDER BY {order}" if order else ""
     with store.reading() as connection:
-        result = connection.execute(text(sql), params)
-        head = result.fetchmany(CURSOR_ROWS)
-        few = len(head) < CURSOR_ROWS
-        result.close()
-    if few:
-        lists: Sequence[Any] = list(zip(*head, strict=True)) if head else [()] * len(kinds)
-        return {name: _shaped(column, kind) for column, (name, kind) in zip(lists, kinds.items(), strict=True)}
-    table = store.arrow(sql, params)
-    return {name: _shaped(table.column(i), kind) for i, (name, kind) in enumerate(kinds.items())}
+        probe = text(f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT {CURSOR_ROWS + 1}) AS probe")
+        few = connection.execute(probe, params).scalar_one() <= CURSOR_ROWS
+        if few:
+            found = connection.execute(text(f"SELECT {names} FROM {source}{ordered}"), params).fetchall()
+            lists: Sequence[Any] = list(zip(*found, strict=True)) if found else [()] * len(kinds)
+            return {name: _shaped(column, kind) for column, (name, kind) in zip(lists, kinds.items(), strict=True)}
+    joint = "AND" if " WHERE " in source else "WHERE"
+    sources = [f"{source} {joint} {part}" for part in parts] or [source]
+    tables = store.arrow_tables([(f"SELECT {names} FROM {each}{ordered}", params) for each in sources])
+    return {name: _joined(tables, i, kind) for i, (name, kind) in enumerate(kinds.items())}
+
+
+def _joined(tables: Sequence[Any], column: int, kind: str) -> NDArray[Any]:
+    """One column of all tables, copied once."""
+    chunks = [chunk for table in tables for chunk in table.column(column).chunks]
+    if kind == "object":
+        return _array([value for chunk in chunks for value in chunk.to_pylist()], np.dtype(object))
+    dtype = np.dtype("float64" if kind == "maybe" else kind)
+    array = np.concatenate([chunk.to_numpy() for chunk in chunks] or [np.zeros(0)], dtype=dtype, casting="unsafe")
+    if kind == "maybe":
+        array[np.isinf(array)] = np.nan
+    return array
 
 
 def maybe(store: Store, column: str) -> str:
     """SQL for a float column that may be null, so that both drivers see floats only (infinity is 'none')."""
     infinity = "9e999" if store.is_sqlite else "CAST('Infinity' AS double precision)"
-    return f"coalesce({column}, {infinity}) AS {column}"
+    return f"coalesce({column}, {infinity})"
 
 
 def _shaped(column: Any, kind: str) -> NDArray[Any]:
-    values: Any = column
-    if hasattr(column, "to_numpy"):
-        values = column.to_pylist() if kind == "object" else column.to_numpy()
-    array = _array(values, np.dtype(kind))
-    if kind == "float64" and np.isinf(array).any():
-        array = np.where(np.isinf(array), np.nan, array)
+    array = _array(column, np.dtype("float64" if kind == "maybe" else kind))
+    if kind == "maybe":
+        array[np.isinf(array)] = np.nan
     return array
 
 

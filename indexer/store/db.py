@@ -8,7 +8,7 @@ an advisory lock on PostgreSQL; so what a writer compared is still true when it 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_MS = 30_000
 WRITER_LOCK = 0x64656169  # "deai": the advisory lock of the one writer on PostgreSQL
-BULK_READ_BATCH = 65_536
 PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536", "temp_store=MEMORY")
 
 
@@ -96,30 +95,20 @@ class Store:
         single rows; and it types a column by its first rows, so select no column that may start with nulls:
         wrap it in ifnull(x, 9e999).
         """
-        statement, values = _positional(sql, params or {}, sqlite=self.is_sqlite)
+        return self.arrow_tables([(sql, params or {})])[0]
+
+    def arrow_tables(self, statements: Sequence[tuple[str, Mapping[str, object]]]) -> list[pa.Table]:
+        """One Arrow table for each SELECT, read side by side, all of one state of the store."""
+        from indexer.store.arrow import read_tables
+
         with self._own(), translated(self.url):
-            self._close_pool()
             if self.is_sqlite:
-                from adbc_driver_sqlite import dbapi as sqlite_adbc
-
-                connect = sqlite_adbc.connect(str(self.path))
-            else:
-                from adbc_driver_postgresql import dbapi as postgres_adbc
-
-                connect = postgres_adbc.connect(_libpq_uri(self.url))
-            with connect as connection, connection.cursor() as cursor:
-                if self.is_sqlite:
-                    cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BULK_READ_BATCH)})
-                cursor.execute(statement, values or None)
-                return cursor.fetch_arrow_table()
+                self.engine.dispose()
+            return read_tables(self, statements)
 
     def close(self) -> None:
         """Closes every connection. A closed store opens again on use."""
         self.engine.dispose()
-
-    def _close_pool(self) -> None:
-        if self.is_sqlite:
-            self.engine.dispose()
 
     def _share(self) -> AbstractContextManager[None]:
         return self._gate.share() if self._gate else nullcontext()
@@ -201,20 +190,6 @@ def _ours(error: Exception, url: str) -> DeaiError:
             f"{where} could not be written ({cause}): free some space and run again; nothing is half done."
         )
     return StoreError(f"{where} refused: {cause}. Nothing of this step was kept.")
-
-
-def _positional(sql: str, params: Mapping[str, object], *, sqlite: bool) -> tuple[str, list[object]]:
-    """`:name` parameters in the driver's own form (?1 or $1), in order of first use."""
-    names = sorted(params, key=lambda name: -len(name))
-    values: list[object] = []
-    for number, name in enumerate(names, start=1):
-        sql = sql.replace(f":{name}", f"?{number}" if sqlite else f"${number}")
-        values.append(params[name])
-    return sql, values
-
-
-def _libpq_uri(url: str) -> str:
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def scalar(connection: Connection, sql: str, params: Mapping[str, Any] | None = None) -> Any:

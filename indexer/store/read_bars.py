@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import text
 
-from indexer.store.bulk import columns, maybe
+from indexer.store.arrow import readers
+from indexer.store.bulk import columns
 from indexer.store.db import Store
 from indexer.store.read_assets import read_benchmark
 from indexer.store.records import F64, I64, BarSeries, RateSeries
+from indexer.times import DAY_US, INTERVAL_US
 
 Columns = dict[str, NDArray[Any]]
 
@@ -43,8 +45,7 @@ def read_bars(
         series="listing_id",
         clauses=clauses,
         params={} if interval is None else {"interval": interval},
-        values={"close": "close", "volume_base": maybe(store, "volume_base"), "volume_usd": maybe(store, "volume_usd")},
-        kinds={"close": "float64", "volume_base": "float64", "volume_usd": "float64"},
+        kinds={"close": "float64", "volume_base": "maybe", "volume_usd": "maybe"},
         span=(since_us, until_us),
         as_of_us=as_of_us,
     )
@@ -69,7 +70,6 @@ def read_rates(
         series="asset_id",
         clauses=[],
         params={},
-        values={name: name for name in kinds},
         kinds=kinds,
         span=(since_us, until_us),
         as_of_us=as_of_us,
@@ -98,8 +98,7 @@ def read_benchmark_bars(
         series="benchmark_id",
         clauses=["benchmark_id = :benchmark_id", "interval = :interval"],
         params={"benchmark_id": benchmark.id, "interval": interval},
-        values={"close": "close", "adjusted_close": maybe(store, "adjusted_close"), "price_basis": "price_basis"},
-        kinds={"close": "float64", "adjusted_close": "float64", "price_basis": "object"},
+        kinds={"close": "float64", "adjusted_close": "maybe", "price_basis": "object"},
         span=(None, None),
         as_of_us=as_of_us,
     )
@@ -117,27 +116,57 @@ def _latest(
     series: str,
     clauses: list[str],
     params: dict[str, Any],
-    values: dict[str, str],
     kinds: dict[str, str],
     span: tuple[int | None, int | None],
     as_of_us: int | None,
 ) -> Columns:
-    """Rows of a revisioned table, one revision per key, in key order."""
+    """Rows of a revisioned table, one revision per key, in key order.
+
+    Where nothing is revised the revision is not even read; should a revision come in between, keys come twice
+    and the rows are read again.
+    """
     params = dict(params)
     for bound, name, sign in ((span[0], "since", ">="), (span[1], "until", "<")):
         if bound is not None:
             clauses = [*clauses, f"time {sign} :{name}"]
             params[name] = bound
-    wanted = {series: "int64", "time": "int64", "revision": "int64", **kinds}
-    selected = [series, "time", "revision", *values.values()]
-    if as_of_us is not None:
-        wanted["run_id"] = "int64"
-        selected.append("run_id")
-    where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
-    found = columns(store, f"SELECT {', '.join(selected)} FROM {table}{where}", params, kinds=wanted)
+    source = f"{table} WHERE {' AND '.join(clauses)}" if clauses else table
+    wanted = {series: "int64", "time": "int64", **kinds}
+    shares = _shares(store, table, series)
+    if as_of_us is None and not _revised(store, table):
+        found = columns(store, wanted, source=source, params=params, parts=shares)
+        if _ascending(found, series):
+            return found
+    wanted |= {"revision": "int64", "run_id": "int64"}
+    found = columns(store, wanted, source=source, params=params, parts=shares)
     if as_of_us is not None:
         found = _pick(found, np.isin(found["run_id"], _known_runs(store, as_of_us)))
     return _one_per_key(found, series)
+
+
+def _revised(store: Store, table: str) -> bool:
+    with store.reading() as connection:
+        return connection.execute(text(f"SELECT 1 FROM {table} WHERE revision > 1 LIMIT 1")).first() is not None
+
+
+def _shares(store: Store, table: str, series: str) -> list[str]:
+    """Conditions that share a table's rows out among the readers, by the span of time each series covers."""
+    count = readers(store)
+    if count == 1 or series == "benchmark_id":
+        return []
+    owner = series.removesuffix("_id")
+    ends = [f"(SELECT {end}(time) FROM {table} WHERE {series} = o.id)" for end in ("max", "min")]
+    length = "(SELECT min(interval) FROM listing WHERE id = o.id)" if table == "bar" else "NULL"
+    with store.reading() as connection:
+        found = connection.execute(text(f"SELECT id, {ends[0]} - {ends[1]}, {length} FROM {owner} o ORDER BY id")).all()
+    rows = np.array([(span or 0) / INTERVAL_US.get(interval, DAY_US) for _, span, interval in found])
+    if len(rows) < count or not rows.any():
+        return []
+    cuts = np.searchsorted(np.cumsum(rows), rows.sum() * np.arange(1, count) / count)
+    edges = [found[cut].id for cut in cuts]
+    lower = ["", *(f"{series} > {edge}" for edge in edges)]
+    upper = [*(f"{series} <= {edge}" for edge in edges), ""]
+    return [" AND ".join(filter(None, pair)) for pair in zip(lower, upper, strict=True)]
 
 
 def _known_runs(store: Store, as_of_us: int) -> I64:
@@ -146,13 +175,17 @@ def _known_runs(store: Store, as_of_us: int) -> I64:
         return np.array([row[0] for row in rows], dtype=np.int64)
 
 
+def _ascending(found: Columns, series: str) -> bool:
+    """Whether keys are in order and none comes twice."""
+    step = np.diff(found[series])
+    return bool(((step > 0) | ((step == 0) & (np.diff(found["time"]) > 0))).all())
+
+
 def _one_per_key(found: Columns, series: str) -> Columns:
-    keys, times, revisions = found[series], found["time"], found["revision"]
-    same_series = np.diff(keys) == 0
-    ordered = (np.diff(keys) > 0) | (same_series & (np.diff(times) > 0))
-    if bool(ordered.all()):
+    """The last revision of each key, in key order."""
+    if _ascending(found, series):
         return found
-    found = _pick(found, np.lexsort((revisions, times, keys)))
+    found = _pick(found, np.lexsort((found["revision"], found["time"], found[series])))
     last = (np.diff(found[series]) != 0) | (np.diff(found["time"]) != 0)
     return _pick(found, np.r_[last, True])
 

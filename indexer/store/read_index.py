@@ -92,11 +92,11 @@ def read_levels(
         if value is not None:
             clauses.append(clause)
             params |= {name: value}  # type: ignore[dict-item]
-    sql = f"SELECT {', '.join(LEVEL_KINDS)} FROM level WHERE {' AND '.join(clauses)} ORDER BY time DESC, revision DESC"
+    source = f"level WHERE {' AND '.join(clauses)}"
     if limit is not None:
-        sql = _limited(sql, limit)
-    found = columns(store, sql, params, kinds=LEVEL_KINDS)
-    return _rows(found, limit=limit, newest_last=newest_last)
+        source = _newest(source, limit)
+    found = columns(store, LEVEL_KINDS, source=source, params=params, order="time DESC, revision DESC")
+    return _rows(found, newest_last=newest_last)
 
 
 def read_latest_level(store: Store, index_id: str, *, as_of_us: int | None = None) -> LevelRows | None:
@@ -105,20 +105,16 @@ def read_latest_level(store: Store, index_id: str, *, as_of_us: int | None = Non
     return found if len(found) else None
 
 
-def _limited(sql: str, limit: int) -> str:
-    """Enough of the newest rows: revisions of one instant come together, newest revision first."""
-    body, order = sql.split(" ORDER BY ")
-    names = ", ".join(LEVEL_KINDS)
-    newest = (
-        f"row_number() OVER (PARTITION BY time ORDER BY revision DESC) AS nth FROM level{body.split(' FROM level')[1]}"
-    )
-    return f"SELECT {names} FROM (SELECT {names}, {newest}) l WHERE nth = 1 ORDER BY {order} LIMIT {int(limit)}"
+def _newest(source: str, limit: int) -> str:
+    """The newest rows only, one revision each."""
+    ranked = "SELECT level.*, row_number() OVER (PARTITION BY time ORDER BY revision DESC) AS nth"
+    one = f"SELECT * FROM ({ranked} FROM {source}) AS ranked WHERE nth = 1"
+    return f"({one} ORDER BY time DESC LIMIT {int(limit)}) AS newest"
 
 
-def _rows(found: dict[str, NDArray[Any]], *, limit: int | None, newest_last: bool) -> LevelRows:
+def _rows(found: dict[str, NDArray[Any]], *, newest_last: bool) -> LevelRows:
     times = found["time"]
-    keep = np.r_[True, times[1:] != times[:-1]] if len(times) else np.zeros(0, dtype=np.bool_)
-    index = np.flatnonzero(keep)[:limit]
+    index = np.flatnonzero(np.r_[True, times[1:] != times[:-1]]) if len(times) else np.zeros(0, dtype=np.int64)
     index = index[::-1] if newest_last else index
     picked = {name: column[index] for name, column in found.items()}
     return LevelRows(

@@ -2,7 +2,9 @@
 
 Bulk rows (bar, rate, level, benchmark_bar) have natural keys without a row id, instants as int64 microseconds
 ("us"), and a `revision`: a correction is a new revision, nothing is overwritten. When a row became known is the
-`started_at` of its run. `SQLModel(table=True)` does not validate: what comes here was validated before.
+`started_at` of its run. Their references are checked by the writer, once a chunk: foreign keys checked row by
+row take two thirds of the writing on PostgreSQL. `SQLModel(table=True)` does not validate: what comes here was
+validated before.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ class Bar(SQLModel, table=True):
     """Prices of one listing over one interval. `time` is when the close was true (the bar's end)."""
 
     __table_args__ = (CheckConstraint("close > 0", name="close_positive"), BULK)
-    listing_id: int = Field(primary_key=True, foreign_key="listing.id")
+    listing_id: int = Field(primary_key=True)
     time: int = Field(sa_column=Column(BigInteger, primary_key=True))
     revision: int = Field(default=1, primary_key=True)
     open: float | None = None
@@ -94,7 +96,7 @@ class Bar(SQLModel, table=True):
     close: float
     volume_base: float | None = None
     volume_usd: float | None = None
-    run_id: int = Field(foreign_key="run.id")
+    run_id: int
 
 
 class Supply(SQLModel, table=True):
@@ -119,15 +121,15 @@ class Supply(SQLModel, table=True):
 class Rate(SQLModel, table=True):
     """The reference rate of an asset at an instant. `verdicts` is JSON: venue -> verdict; prices are in `bar`."""
 
-    __table_args__ = (BULK,)
-    asset_id: int = Field(primary_key=True, foreign_key="asset.id")
+    __table_args__ = (CheckConstraint("rate > 0", name="rate_positive"), BULK)
+    asset_id: int = Field(primary_key=True)
     time: int = Field(sa_column=Column(BigInteger, primary_key=True))
     revision: int = Field(default=1, primary_key=True)
     rate: float
     status: int
     method: str
     verdicts: str
-    run_id: int = Field(foreign_key="run.id")
+    run_id: int
 
 
 class MethodologyVersion(SQLModel, table=True):
@@ -212,19 +214,19 @@ class RebalancingItem(SQLModel, table=True):
 class Level(SQLModel, table=True):
     """A published level. `hash` covers the inputs' hash, the methodology, the level and the previous hash."""
 
-    __table_args__ = (BULK,)
+    __table_args__ = (CheckConstraint("level > 0", name="level_positive"), BULK)
     index_id: str = Field(primary_key=True)
     time: int = Field(sa_column=Column(BigInteger, primary_key=True))
     revision: int = Field(default=1, primary_key=True)
     level: float
     status: int
     carried_weight: float
-    methodology_id: int = Field(foreign_key="methodology_version.id")
+    methodology_id: int
     inputs_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
     prev_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
     hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
     published_at: int = Field(sa_column=Column(BigInteger, nullable=False))
-    run_id: int = Field(foreign_key="run.id")
+    run_id: int
 
 
 class Benchmark(SQLModel, table=True):
@@ -242,7 +244,7 @@ class BenchmarkBar(SQLModel, table=True):
 
     __tablename__ = "benchmark_bar"
     __table_args__ = (CheckConstraint("close > 0", name="close_positive"), BULK)
-    benchmark_id: int = Field(primary_key=True, foreign_key="benchmark.id")
+    benchmark_id: int = Field(primary_key=True)
     interval: str = Field(primary_key=True)
     time: int = Field(sa_column=Column(BigInteger, primary_key=True))
     revision: int = Field(default=1, primary_key=True)
@@ -251,7 +253,7 @@ class BenchmarkBar(SQLModel, table=True):
     volume: float | None = None
     price_basis: str
     source: str
-    run_id: int = Field(foreign_key="run.id")
+    run_id: int
 
 
 class Event(SQLModel, table=True):
@@ -315,3 +317,9 @@ class Lease(SQLModel, table=True):
 
 
 Index("ix_rebalancing_index_effective", Rebalancing.index_id, Rebalancing.effective_at)  # type: ignore[arg-type]
+
+for table in ("bar", "benchmark_bar", "rate"):
+    column = SQLModel.metadata.tables[table].c
+    # almost always empty: tells a bulk read at once that it need not look at revisions
+    revised = column.revision > 1
+    Index(f"ix_{table}_revised", column.time, sqlite_where=revised, postgresql_where=revised)

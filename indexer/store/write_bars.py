@@ -13,19 +13,29 @@ from indexer.store.db import Store
 from indexer.store.records import F64, I64, BarColumns, BenchmarkColumns, Written
 
 BAR_VALUES = ("open", "high", "low", "close", "volume_base", "volume_usd")
-BARS = BulkTable(name="bar", series="listing_id", fixed=(), compared=BAR_VALUES)
+BARS = BulkTable(
+    name="bar", series="listing_id", fixed=(), compared=BAR_VALUES, refers={"listing_id": "listing", "run_id": "run"}
+)
 BENCHMARK_BARS = BulkTable(
     name="benchmark_bar",
     series="benchmark_id",
     fixed=("interval",),
     compared=("close", "adjusted_close", "volume", "price_basis", "source"),
+    refers={"benchmark_id": "benchmark", "run_id": "run"},
 )
-RATES = BulkTable(name="rate", series="asset_id", fixed=(), compared=("rate", "status", "method", "verdicts"))
+RATES = BulkTable(
+    name="rate",
+    series="asset_id",
+    fixed=(),
+    compared=("rate", "status", "method", "verdicts"),
+    refers={"asset_id": "asset", "run_id": "run"},
+)
 LEVELS = BulkTable(
     name="level",
     series=None,
     fixed=("index_id",),
     compared=("level", "status", "carried_weight", "methodology_id", "inputs_hash"),
+    refers={"methodology_id": "methodology_version", "run_id": "run"},
 )
 
 

@@ -16,23 +16,23 @@ depends_on = None
 
 TABLES = (
     "asset",
+    "bar",
     "benchmark",
+    "benchmark_bar",
     "event",
     "lease",
-    "methodology_version",
-    "run",
-    "benchmark_bar",
-    "index_info",
     "level",
+    "methodology_version",
+    "rate",
+    "run",
+    "index_info",
     "listing",
     "membership",
     "payload",
     "quality_entry",
-    "rate",
     "rebalancing",
     "reject",
     "supply",
-    "bar",
     "rebalancing_item",
 )
 
@@ -58,6 +58,30 @@ def upgrade() -> None:
     op.create_index(op.f("ix_asset_line"), "asset", ["line"])
 
     op.create_table(
+        "bar",
+        sa.Column("listing_id", sa.Integer(), nullable=False),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("open", sa.Float(), nullable=True),
+        sa.Column("high", sa.Float(), nullable=True),
+        sa.Column("low", sa.Float(), nullable=True),
+        sa.Column("close", sa.Float(), nullable=False),
+        sa.Column("volume_base", sa.Float(), nullable=True),
+        sa.Column("volume_usd", sa.Float(), nullable=True),
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.CheckConstraint("close > 0", name=op.f("ck_bar_close_positive")),
+        sa.PrimaryKeyConstraint("listing_id", "time", "revision", name=op.f("pk_bar")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_bar_revised",
+        "bar",
+        ["time"],
+        sqlite_where=sa.text("revision > 1"),
+        postgresql_where=sa.text("revision > 1"),
+    )
+
+    op.create_table(
         "benchmark",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("symbol", sa.String(), nullable=False),
@@ -67,6 +91,30 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_benchmark")),
         sa.UniqueConstraint("symbol", name=op.f("uq_benchmark_symbol")),
     )
+    op.create_table(
+        "benchmark_bar",
+        sa.Column("benchmark_id", sa.Integer(), nullable=False),
+        sa.Column("interval", sa.String(), nullable=False),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("close", sa.Float(), nullable=False),
+        sa.Column("adjusted_close", sa.Float(), nullable=True),
+        sa.Column("volume", sa.Float(), nullable=True),
+        sa.Column("price_basis", sa.String(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.CheckConstraint("close > 0", name=op.f("ck_benchmark_bar_close_positive")),
+        sa.PrimaryKeyConstraint("benchmark_id", "interval", "time", "revision", name=op.f("pk_benchmark_bar")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_benchmark_bar_revised",
+        "benchmark_bar",
+        ["time"],
+        sqlite_where=sa.text("revision > 1"),
+        postgresql_where=sa.text("revision > 1"),
+    )
+
     op.create_table(
         "event",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -87,6 +135,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_lease")),
     )
     op.create_table(
+        "level",
+        sa.Column("index_id", sa.String(), nullable=False),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("level", sa.Float(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("carried_weight", sa.Float(), nullable=False),
+        sa.Column("methodology_id", sa.Integer(), nullable=False),
+        sa.Column("inputs_hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("prev_hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("published_at", sa.BigInteger(), nullable=False),
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.CheckConstraint("level > 0", name=op.f("ck_level_level_positive")),
+        sa.PrimaryKeyConstraint("index_id", "time", "revision", name=op.f("pk_level")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "methodology_version",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("index_id", sa.String(), nullable=False),
@@ -98,6 +164,28 @@ def upgrade() -> None:
         sa.UniqueConstraint("index_id", "hash", name=op.f("uq_methodology_version_index_id_hash")),
     )
     op.create_index(op.f("ix_methodology_version_index_id"), "methodology_version", ["index_id"])
+
+    op.create_table(
+        "rate",
+        sa.Column("asset_id", sa.Integer(), nullable=False),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("rate", sa.Float(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("method", sa.String(), nullable=False),
+        sa.Column("verdicts", sa.String(), nullable=False),
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.CheckConstraint("rate > 0", name=op.f("ck_rate_rate_positive")),
+        sa.PrimaryKeyConstraint("asset_id", "time", "revision", name=op.f("pk_rate")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_rate_revised",
+        "rate",
+        ["time"],
+        sqlite_where=sa.text("revision > 1"),
+        postgresql_where=sa.text("revision > 1"),
+    )
 
     op.create_table(
         "run",
@@ -116,24 +204,6 @@ def upgrade() -> None:
     op.create_index(op.f("ix_run_started_at"), "run", ["started_at"])
 
     op.create_table(
-        "benchmark_bar",
-        sa.Column("benchmark_id", sa.Integer(), nullable=False),
-        sa.Column("interval", sa.String(), nullable=False),
-        sa.Column("time", sa.BigInteger(), nullable=False),
-        sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("close", sa.Float(), nullable=False),
-        sa.Column("adjusted_close", sa.Float(), nullable=True),
-        sa.Column("volume", sa.Float(), nullable=True),
-        sa.Column("price_basis", sa.String(), nullable=False),
-        sa.Column("source", sa.String(), nullable=False),
-        sa.Column("run_id", sa.Integer(), nullable=False),
-        sa.CheckConstraint("close > 0", name=op.f("ck_benchmark_bar_close_positive")),
-        sa.ForeignKeyConstraint(["benchmark_id"], ["benchmark.id"], name=op.f("fk_benchmark_bar_benchmark_id")),
-        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_benchmark_bar_run_id")),
-        sa.PrimaryKeyConstraint("benchmark_id", "interval", "time", "revision", name=op.f("pk_benchmark_bar")),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
         "index_info",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
@@ -145,25 +215,6 @@ def upgrade() -> None:
             ["methodology_id"], ["methodology_version.id"], name=op.f("fk_index_info_methodology_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_index_info")),
-    )
-    op.create_table(
-        "level",
-        sa.Column("index_id", sa.String(), nullable=False),
-        sa.Column("time", sa.BigInteger(), nullable=False),
-        sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("level", sa.Float(), nullable=False),
-        sa.Column("status", sa.Integer(), nullable=False),
-        sa.Column("carried_weight", sa.Float(), nullable=False),
-        sa.Column("methodology_id", sa.Integer(), nullable=False),
-        sa.Column("inputs_hash", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("prev_hash", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("published_at", sa.BigInteger(), nullable=False),
-        sa.Column("run_id", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["methodology_id"], ["methodology_version.id"], name=op.f("fk_level_methodology_id")),
-        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_level_run_id")),
-        sa.PrimaryKeyConstraint("index_id", "time", "revision", name=op.f("pk_level")),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "listing",
@@ -240,21 +291,6 @@ def upgrade() -> None:
     op.create_index(op.f("ix_quality_entry_kind"), "quality_entry", ["kind"])
 
     op.create_table(
-        "rate",
-        sa.Column("asset_id", sa.Integer(), nullable=False),
-        sa.Column("time", sa.BigInteger(), nullable=False),
-        sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("rate", sa.Float(), nullable=False),
-        sa.Column("status", sa.Integer(), nullable=False),
-        sa.Column("method", sa.String(), nullable=False),
-        sa.Column("verdicts", sa.String(), nullable=False),
-        sa.Column("run_id", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["asset_id"], ["asset.id"], name=op.f("fk_rate_asset_id")),
-        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_rate_run_id")),
-        sa.PrimaryKeyConstraint("asset_id", "time", "revision", name=op.f("pk_rate")),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
         "rebalancing",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("index_id", sa.String(), nullable=False),
@@ -328,24 +364,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_supply_asset_id"), "supply", ["asset_id"])
 
-    op.create_table(
-        "bar",
-        sa.Column("listing_id", sa.Integer(), nullable=False),
-        sa.Column("time", sa.BigInteger(), nullable=False),
-        sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("open", sa.Float(), nullable=True),
-        sa.Column("high", sa.Float(), nullable=True),
-        sa.Column("low", sa.Float(), nullable=True),
-        sa.Column("close", sa.Float(), nullable=False),
-        sa.Column("volume_base", sa.Float(), nullable=True),
-        sa.Column("volume_usd", sa.Float(), nullable=True),
-        sa.Column("run_id", sa.Integer(), nullable=False),
-        sa.CheckConstraint("close > 0", name=op.f("ck_bar_close_positive")),
-        sa.ForeignKeyConstraint(["listing_id"], ["listing.id"], name=op.f("fk_bar_listing_id")),
-        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_bar_run_id")),
-        sa.PrimaryKeyConstraint("listing_id", "time", "revision", name=op.f("pk_bar")),
-        sqlite_with_rowid=False,
-    )
     op.create_table(
         "rebalancing_item",
         sa.Column("rebalancing_id", sa.Integer(), nullable=False),
