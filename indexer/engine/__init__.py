@@ -1,0 +1,22 @@
+"""The index arithmetic: levels from prices, supplies and a methodology. Pure: no files, no store, no clock.
+
+The rules, which the fast calculator (`level.py`) and the plain one (`plain.py`) each follow on their own:
+
+1.  *Evidence* at a reference instant uses only what was true at or before it. The price is the last known one,
+    the supply the last observation of the best source (free float on chain, reported, imported).
+2.  *Base*: the base date, or else the first scheduled date after it, at which at least `min_constituents`
+    candidates are eligible and have a price. It is a reconstitution and sets level = base level.
+3.  A *reconstitution* tests every candidate and selects with buffers. A *rebalance* keeps the members it can
+    still measure. A date that leaves fewer than `min_constituents` members changes nothing (a reconstitution
+    falls back to a rebalance first).
+4.  *Target weights* come from sizes at the reference instant, capped. They are applied at the effective
+    instant's prices, or the next instant's when the clock lacks it: units = w · Z / P with Z the free-float
+    capitalisation of the members at those prices.
+5.  *Level* = Σ P·Q / D. Any change of units keeps it: D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻. The level at an instant of
+    change is that of the basket held into it.
+6.  With k *transition fixings*, one a day, fixing t holds (1 − t/k) · weights before the first + t/k · target.
+    The next scheduled date ends a transition.
+7.  A *missing price* is carried, and flagged, while the last one is at most `max_carry_hours` old. At the
+    first instant it is older, the constituent leaves at its last price (a suspension), until a reconstitution.
+    When that would empty the index, nothing leaves: the level is SUSPENDED until a constituent has a price.
+"""

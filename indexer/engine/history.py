@@ -9,7 +9,8 @@ from indexer.engine.market import F64, I8, I64
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Why one line is in or out at a reference date. `rank` is 1-based by size, None when not rankable."""
+    """Why one line is in or out at a reference date. `rank` is 1-based by free-float cap among the eligible,
+    None when not eligible or not under review; `supply_source` is a `SupplySource`."""
 
     slug: str
     member: bool
@@ -27,8 +28,12 @@ class Rebalance:
 
     `kind` is base, rebalance, reconstitution, suspension or event. Arrays are (N,) in the order of
     `Market.lines`: units held before and after, weights drifted (just before) and target (just after),
-    prices of the effective fixing. `divisor_*`: level = sum(price * units) / divisor.
-    `turnover` is one-way, 1/2 sum |target - drifted|. `decisions` are empty for a suspension.
+    prices of the effective fixing, carried where one was missing (0 where there was never one).
+    `effective_us` is the clock's instant, the scheduled one or the next there is. `divisor_*`: level =
+    sum(price * units) / divisor. `turnover` is one-way, 1/2 sum |target - drifted|, 0 at the base, where
+    there is nothing before (units and weights 0, divisor_before = divisor_after).
+    With transition fixings each fixing is a change; `decisions` come with the first one, and are empty for a
+    suspension, whose reference is its own instant.
     """
 
     kind: str
@@ -47,11 +52,22 @@ class Rebalance:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A scheduled date, after the base, that changed nothing, and why: too few members, or caps they cannot meet."""
+
+    reference_us: int
+    effective_us: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class IndexHistory:
     """Levels (K,) from the base on, unrounded, one for each instant of the market's clock.
 
-    status (K,) is the worst `Status` that a constituent's price had, CARRIED when any price was carried;
-    carried_weight (K,) is the share of the index value whose price was carried.
+    status (K,) is the worst `Status` that a constituent's price had, CARRIED when any price was carried,
+    SUSPENDED while no constituent has a price young enough; carried_weight (K,) is the share of the index value
+    whose price was carried. At an instant of change the level is that of the basket held into it, status and
+    carried_weight are the worse of the two baskets. `skipped` are the scheduled dates that could not be applied.
     """
 
     times_us: I64
@@ -59,3 +75,4 @@ class IndexHistory:
     status: I8
     carried_weight: F64
     rebalances: tuple[Rebalance, ...]
+    skipped: tuple[Skipped, ...] = ()

@@ -6,15 +6,20 @@ succession ratio before it comes here, so that units never change for a change o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.errors import InputError
+from indexer.times import iso
+
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 I8 = NDArray[np.int8]
+Mask = NDArray[np.bool_]
 
 
 class Status(IntEnum):
@@ -65,9 +70,10 @@ class Line:
 class Market:
     """Prices and evidence on one clock.
 
-    times_us (T,) ascending instants; prices (T, N) USD, NaN where there is no reference rate at that instant;
-    price_status (T, N) `Status` of each rate. day_us (D,) ascending 00:00 UTC day ends; volume_usd (D, N) traded
-    value of the day that ends there, NaN unknown; fundamental (D, N) the chosen on-chain metric or None.
+    times_us (T,) ascending instants, equally spaced or not; prices (T, N) USD, NaN where there is no reference
+    rate at that instant; price_status (T, N) `Status` of each rate. day_us (D,) ascending 00:00 UTC day ends;
+    volume_usd (D, N) traded value of the day that ends there, NaN unknown; fundamental (D, N) the chosen
+    on-chain metric or None. The lines are the candidates of the index that is computed from it.
     """
 
     times_us: I64
@@ -77,3 +83,56 @@ class Market:
     day_us: I64
     volume_usd: F64
     fundamental: F64 | None = None
+
+    @property
+    def slugs(self) -> tuple[str, ...]:
+        """The slug of each column."""
+        return tuple(line.slug for line in self.lines)
+
+    def select(self, slugs: Collection[str]) -> Market:
+        """The market of the given lines only, columns in their present order; slugs it does not have are ignored."""
+        keep = [column for column, line in enumerate(self.lines) if line.slug in slugs]
+        if len(keep) == len(self.lines):
+            return self
+        return replace(
+            self,
+            prices=np.ascontiguousarray(self.prices[:, keep]),
+            price_status=np.ascontiguousarray(self.price_status[:, keep]),
+            lines=tuple(self.lines[column] for column in keep),
+            volume_usd=self.volume_usd[:, keep],
+            fundamental=None if self.fundamental is None else self.fundamental[:, keep],
+        )
+
+    def check(self) -> None:
+        """Nothing when the arrays fit together; InputError naming the first thing that does not."""
+        steps, columns = len(self.times_us), len(self.lines)
+        days = len(self.day_us)
+        shapes = {
+            "prices": (self.prices.shape, (steps, columns)),
+            "price_status": (self.price_status.shape, (steps, columns)),
+            "volume_usd": (self.volume_usd.shape, (days, columns)),
+        }
+        if self.fundamental is not None:
+            shapes["fundamental"] = (self.fundamental.shape, (days, columns))
+        for name, (shape, wanted) in shapes.items():
+            if shape != wanted:
+                raise InputError(f"market.{name} has shape {shape}, the clock and the lines need {wanted}")
+        if len(set(self.slugs)) != columns:
+            raise InputError("two columns of the market have the same slug; give each line one column")
+        for name, clock in (("times_us", self.times_us), ("day_us", self.day_us)):
+            if (back := np.flatnonzero(np.diff(clock) <= 0)).size:
+                at = int(back[0]) + 1
+                raise InputError(f"market.{name} does not ascend at position {at} ({iso(int(clock[at]))})")
+        self._check_prices()
+
+    def _check_prices(self) -> None:
+        # Two cheap reductions first; the (T, N) masks are only built to name a bad price.
+        if not self.prices.size or (np.fmin.reduce(self.prices, axis=None) > 0 and not np.isinf(self.prices).any()):
+            return
+        bad = np.argwhere((self.prices <= 0) | np.isinf(self.prices))
+        if len(bad):
+            row, column = (int(i) for i in bad[0])
+            raise InputError(
+                f"price of {self.lines[column].slug} at {iso(int(self.times_us[row]))} is "
+                f"{self.prices[row, column]}; a price is positive and finite, or NaN where not known"
+            )

@@ -1,0 +1,75 @@
+"""From a timeline to units: target weights for all dates at once, then units at each change of the basket.
+
+After `timeline.py` (who), before `level.py` (how much it is worth). Follows rules 4 and 6 of `indexer.engine`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from indexer.engine.evidence import Evidence
+from indexer.engine.market import F64, Market
+from indexer.engine.timeline import Change, Timeline
+from indexer.methodology.spec import Methodology
+from indexer.methodology.weighting import target_weights
+from indexer.times import iso
+
+
+def plan_weights(market: Market, methodology: Methodology, *, timeline: Timeline, evidence: Evidence) -> F64:
+    """Capped target weights (plans, N), all plans at once; zero where not a member.
+
+    Raises MethodologyError with the index and the date where the caps cannot hold for the members there are.
+    """
+    member = np.zeros((len(timeline.plans), len(market.lines)), dtype=bool)
+    for row, plan in enumerate(timeline.plans):
+        member[row, list(plan.members)] = True
+    return target_weights(
+        methodology,
+        evidence.sizes([plan.evidence_row for plan in timeline.plans]),
+        member=member,
+        slugs=market.slugs,
+        groups=tuple(line.sub_sector for line in market.lines),
+        labels=[f"index {methodology.id} at {iso(plan.date.effective_us)}" for plan in timeline.plans],
+    )
+
+
+def units_at_changes(timeline: Timeline, *, weights: F64, supply: F64, prices: F64) -> F64:
+    """Units (changes, N) held after each change; `weights` and `supply` are (plans, N), `prices` (T, N) carried.
+
+    A removal sets units to zero. A fixing sets units = w · Z / P with Z the free-float capitalisation of the
+    plan's members at the fixing's prices, so an uncapped cap-weighted basket keeps the size of its market.
+    """
+    units = np.zeros((len(timeline.changes), weights.shape[1]))
+    before = np.zeros(weights.shape[1])
+    plan, start = -1, before  # weights just before the first fixing of the plan under way
+    for number, change in enumerate(timeline.changes):
+        price = prices[change.row]
+        if change.plan is None:
+            after = _only(before, change)
+        else:
+            if change.plan != plan:
+                plan, start = change.plan, drifted_weights(before, price)
+            target = _only(_mix(start, weights[change.plan], change.part), change)
+            target = target / target.sum()
+            scale = np.nansum(np.where(weights[change.plan] > 0, price * supply[change.plan], 0.0))
+            after = np.divide(target * scale, price, out=np.zeros_like(price), where=target > 0)
+        units[number] = before = after
+    return units
+
+
+def drifted_weights(units: F64, prices: F64) -> F64:
+    """Weights (N,) of units at prices; all zero for an empty basket."""
+    value = units * prices
+    total = value.sum()
+    return value / total if total > 0 else np.zeros_like(value)
+
+
+def _mix(start: F64, target: F64, part: float) -> F64:
+    return target if part == 1.0 else (1.0 - part) * start + part * target
+
+
+def _only(values: F64, change: Change) -> F64:
+    """The values of the columns still held, zero elsewhere."""
+    keep = np.zeros(len(values), dtype=bool)
+    keep[list(change.held)] = True
+    return np.where(keep, values, 0.0)

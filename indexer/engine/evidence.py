@@ -1,0 +1,101 @@
+"""Everything eligibility and weighting may look at, gathered for all reference dates at once.
+
+Between `market.py` (what is there) and `methodology/eligibility.py` (what it is judged by).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.engine.known import median_known, price_as_of, supply_as_of
+from indexer.engine.market import F64, I8, I64, Market
+from indexer.methodology.spec import Eligibility
+from indexer.methodology.weighting import Sizes
+from indexer.times import DAY_US, HOUR_US
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was known at K reference instants about N lines; arrays are (K, N), NaN where not known.
+
+    price_age_us says how old the last price is; cap_usd is price · supply; adv_usd the median traded value a
+    day over `adv_days` known days; atvr = 365 · median(daily value / free-float capitalisation) over
+    `atvr_days` days (METHODOLOGY §2.3); supply_source is -1 where there is no supply.
+    """
+
+    reference_us: I64
+    price: F64
+    price_age_us: I64
+    supply: F64
+    supply_source: I8
+    total: F64
+    adv_usd: F64
+    adv_days: I64
+    atvr: F64
+    atvr_days: I64
+    fundamental: F64
+
+    @property
+    def cap_usd(self) -> F64:
+        """Free-float market capitalisation at the reference price."""
+        return self.price * self.supply
+
+    def sizes(self, rows: Sequence[int]) -> Sizes:
+        """What weights are made from, at the given reference dates."""
+        pick = list(rows)
+        return Sizes(self.cap_usd[pick], self.adv_usd[pick], self.fundamental[pick])
+
+
+def gather(market: Market, reference_us: Sequence[int], rules: Sequence[Eligibility]) -> Evidence:
+    """The evidence at each reference instant, under the eligibility rule in force at it (one rule for each).
+
+    Only what was true at or before each instant is used: observations, prices, and volumes of days that ended.
+    """
+    references = np.array(reference_us, dtype=np.int64)
+    shape = (len(references), len(market.lines))
+    price, age = price_as_of(market, references)
+    out = Evidence(
+        references, price, age,
+        supply=np.full(shape, np.nan), supply_source=np.full(shape, -1, dtype=np.int8), total=np.full(shape, np.nan),
+        adv_usd=np.full(shape, np.nan), adv_days=np.zeros(shape, dtype=np.int64),
+        atvr=np.full(shape, np.nan), atvr_days=np.zeros(shape, dtype=np.int64), fundamental=np.full(shape, np.nan),
+    )  # fmt: skip
+    day_price, day_age = price_as_of(market, market.day_us)
+    for rule in dict.fromkeys(rules):
+        rows = np.array([k for k, other in enumerate(rules) if other == rule], dtype=np.int64)
+        _fill_supply(out, market, rows=rows, rule=rule)
+        _fill_days(out, market, rows=rows, rule=rule, day_price=day_price, day_age=day_age)
+    return out
+
+
+def _fill_supply(out: Evidence, market: Market, *, rows: I64, rule: Eligibility) -> None:
+    for column, line in enumerate(market.lines):
+        found = supply_as_of(line.supply, out.reference_us[rows], max_age_us=rule.supply_max_age_days * DAY_US)
+        out.supply[rows, column] = found.tokens
+        out.supply_source[rows, column] = found.source
+        out.total[rows, column] = found.total
+
+
+def _fill_days(out: Evidence, market: Market, *, rows: I64, rule: Eligibility, day_price: F64, day_age: I64) -> None:
+    """Medians over the window of days that ended in (reference - window, reference]."""
+    supply = np.column_stack(
+        [supply_as_of(line.supply, market.day_us, max_age_us=rule.supply_max_age_days * DAY_US).tokens
+         for line in market.lines]
+    )  # fmt: skip
+    fresh = np.where(day_age <= rule.price_max_age_hours * HOUR_US, day_price, np.nan)
+    ratio = market.volume_usd / (fresh * supply)
+    for row in rows:
+        reference = out.reference_us[row]
+        start, stop = np.searchsorted(
+            market.day_us, [reference - rule.adv_window_days * DAY_US, reference], side="right"
+        )
+        out.adv_usd[row], out.adv_days[row] = median_known(market.volume_usd[start:stop])
+        turnover, out.atvr_days[row] = median_known(ratio[start:stop])
+        out.atvr[row] = 365.0 * turnover
+        if market.fundamental is not None:
+            for day in range(start, stop):
+                known = ~np.isnan(market.fundamental[day])
+                out.fundamental[row, known] = market.fundamental[day, known]

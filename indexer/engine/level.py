@@ -1,0 +1,162 @@
+"""Levels from units: the divisor-chained kernel, and `compute_index`, the whole way from a market to a history.
+
+The kernel reads each price once: one sum of products a row, in an order that depends on nothing but the
+columns, so a level has the same bits whether it is computed in a history or appended alone (`state.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.engine.basket import drifted_weights, plan_weights, units_at_changes
+from indexer.engine.carry import Carried, carry
+from indexer.engine.evidence import gather
+from indexer.engine.history import IndexHistory, Rebalance
+from indexer.engine.market import F64, I64, Market
+from indexer.engine.quality import judge
+from indexer.engine.timeline import Timeline, schedule_of, walk
+from indexer.errors import InputError, NotEnoughDataError
+from indexer.methodology.spec import Methodology
+from indexer.times import HOUR_US, from_us
+
+SHORT_SEGMENT = 256
+"""Mean rows between changes up to which units are spread over the rows: fewer calls, one more copy of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """levels (T - rows[0],) from the base row on, and divisors (K,), one for each change of units."""
+
+    levels: F64
+    divisors: F64
+
+
+def compute_index(market: Market, methodology: Methodology) -> IndexHistory:
+    """The history of an index: levels from the base to the end of the clock, and every change of its basket.
+
+    The lines of the market are the candidates (`Market.select` takes the ones of a universe). Deterministic;
+    nothing at or before an instant depends on anything after it.
+    Raises InputError for a market that does not fit, MethodologyError for caps that cannot hold at a date,
+    NotEnoughDataError when no date has enough eligible candidates to set a base.
+    """
+    market.check()
+    _check_universe(market, methodology)
+    if not len(market.times_us):
+        raise NotEnoughDataError(f"index {methodology.id}: the market has no instants; import prices first")
+    dates = schedule_of(methodology, int(market.times_us[-1]))
+    references = [date.reference_us for date in dates]
+    evidence = gather(market, references, [methodology.eligibility_at(from_us(us)) for us in references])
+    carried = carry(market, methodology.missing.max_carry_hours * HOUR_US)
+    timeline = walk(market, methodology, dates=dates, evidence=evidence, carried=carried)
+    weights = plan_weights(market, methodology, timeline=timeline, evidence=evidence)
+    supply = evidence.supply[[plan.evidence_row for plan in timeline.plans]]
+    units = units_at_changes(timeline, weights=weights, supply=supply, prices=carried.prices)
+    rows = np.array([change.row for change in timeline.changes], dtype=np.int64)
+    found = compute_levels(carried.prices, rows, units, base_level=methodology.base_level)
+    status, carried_weight = judge(market, carried, timeline=timeline, units=units)
+    base = int(rows[0])
+    return IndexHistory(
+        market.times_us[base:],
+        found.levels,
+        status,
+        carried_weight,
+        _rebalances(market, carried, timeline=timeline, units=units, found=found),
+        tuple(timeline.skipped),
+    )
+
+
+def compute_levels(prices: F64, rows: I64, units: F64, *, base_level: float) -> Levels:
+    """Levels of units (K, N), each held from its row of prices (T, N) on; rows (K,) ascend and may repeat.
+
+    Prices may have no NaN in any column. Continuity: D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻ at the row of change
+    (METHODOLOGY §2.1), whose own level is that of the units held before it. Raises InputError for rows that
+    descend or lie outside the prices.
+    """
+    if not len(rows) or (np.diff(rows) < 0).any() or rows[0] < 0 or rows[-1] >= len(prices):
+        raise InputError(f"rows of change must ascend within 0 … {len(prices) - 1}, got {rows.tolist()}")
+    prices = np.ascontiguousarray(prices)
+    at_change = prices[rows]
+    new = np.einsum("kn,kn->k", at_change, units)
+    old = np.einsum("kn,kn->k", at_change[1:], units[:-1])
+    divisors = np.cumprod(np.concatenate([[new[0] / base_level], new[1:] / old]))
+    base = int(rows[0])
+    if len(prices) - base <= SHORT_SEGMENT * len(rows):
+        levels = _levels_spread(prices[base:], rows - base, units=units, divisors=divisors)
+    else:
+        levels = _levels_by_segment(prices[base:], rows - base, units=units, divisors=divisors)
+    levels[0] = base_level
+    return Levels(levels, divisors)
+
+
+def _levels_spread(prices: F64, rows: I64, *, units: F64, divisors: F64) -> F64:
+    """All rows in one call, each with its own units."""
+    lengths = np.diff(np.append(rows, len(prices) - 1))
+    lengths[0] += 1  # the base row belongs to the base's units
+    segment = np.repeat(np.arange(len(rows)), lengths)
+    levels: F64 = np.einsum("tn,tn->t", prices, units.take(segment, axis=0))
+    levels /= divisors.take(segment)
+    return levels
+
+
+def _levels_by_segment(prices: F64, rows: I64, *, units: F64, divisors: F64) -> F64:
+    """One call for each stretch of equal units, written in place."""
+    levels = np.empty(len(prices))
+    ends = [*(rows[1:] + 1).tolist(), len(prices)]
+    begin = 0
+    for number, end in enumerate(ends):
+        part = levels[begin:end]
+        if len(part):
+            np.einsum("tn,n->t", prices[begin:end], units[number], out=part)
+            part /= divisors[number]
+        begin = max(begin, end)
+    return levels
+
+
+def _rebalances(
+    market: Market, carried: Carried, *, timeline: Timeline, units: F64, found: Levels
+) -> tuple[Rebalance, ...]:
+    """Every change as a record, in order."""
+    out: list[Rebalance] = []
+    seen: set[int] = set()
+    base = timeline.changes[0].row
+    before = np.zeros(units.shape[1])
+    for number, change in enumerate(timeline.changes):
+        price = carried.prices[change.row]
+        plan = None if change.plan is None else timeline.plans[change.plan]
+        at = int(market.times_us[change.row])
+        drifted, target = drifted_weights(before, price), drifted_weights(units[number], price)
+        first = change.plan is not None and change.plan not in seen
+        seen.add(-1 if change.plan is None else change.plan)
+        out.append(
+            Rebalance(
+                kind=plan.kind if plan else "suspension",
+                reference_us=plan.date.reference_us if plan else at,
+                effective_us=at,
+                units_before=before,
+                units_after=units[number],
+                weight_drifted=drifted,
+                weight_target=target,
+                prices=price.copy(),
+                divisor_before=float(found.divisors[max(number - 1, 0)]),
+                divisor_after=float(found.divisors[number]),
+                level=float(found.levels[change.row - base]),
+                turnover=0.5 * float(np.abs(target - drifted).sum()) if number else 0.0,
+                decisions=plan.decisions if plan and first else (),
+            )
+        )
+        before = units[number]
+    return tuple(out)
+
+
+def _check_universe(market: Market, methodology: Methodology) -> None:
+    """Refuse a market that was plainly not cut to the index's universe: its strangers would be admitted."""
+    universe = methodology.universe
+    for line in market.lines:
+        stranger = bool(universe.sub_sectors) and not universe.assets and line.sub_sector not in universe.sub_sectors
+        if stranger or line.slug in universe.exclude:
+            raise InputError(
+                f"line {line.slug} ({line.sub_sector}) is not in the universe of index {methodology.id}; "
+                "cut the market to it first: market.select(universe_lines(methodology.universe, registry))"
+            )

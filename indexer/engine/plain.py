@@ -1,0 +1,164 @@
+"""The second calculator: an index bar by bar in plain Python, written from the rules of `indexer.engine` alone.
+
+It shares the data classes with the fast path and nothing else, and is what `deai verify` compares it with
+(`compare.py`). Slow on purpose: one loop, no numpy, nothing clever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from math import isnan
+
+from indexer.engine.market import Market
+from indexer.engine.plain_rules import DAY, EPOCH, HOUR, Seen, World, members_at, target_weights, world_of
+from indexer.errors import MethodologyError, NotEnoughDataError
+from indexer.methodology.spec import Methodology
+
+
+@dataclass(slots=True)
+class PlainIndex:
+    """levels: (time_us, level) of each instant from the base on; units: (time_us, {slug: units}) of each change."""
+
+    levels: list[tuple[int, float]] = field(default_factory=list)
+    units: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Book:
+    """What is held now: units and members by column, last prices and when they were seen, a transition under way."""
+
+    last: list[float]
+    seen: list[int]
+    units: dict[int, float] = field(default_factory=dict)
+    members: set[int] = field(default_factory=set)
+    divisor: float = 0.0
+    pending: list[tuple[int, float]] = field(default_factory=list)  # due, part
+    start: dict[int, float] = field(default_factory=dict)
+    target: dict[int, float] = field(default_factory=dict)
+    supply: dict[int, float] = field(default_factory=dict)
+
+
+def plain_index(market: Market, methodology: Methodology) -> PlainIndex:
+    """Levels and units of an index, from the base on. Raises as `compute_index` does."""
+    world = world_of(market)
+    book = _Book([float("nan")] * len(world.lines), [0] * len(world.lines))
+    out = PlainIndex()
+    dates = _dates(methodology, world.times[-1]) if world.times else []
+    carry = methodology.missing.max_carry_hours * HOUR
+    for now, prices in zip(world.times, world.prices, strict=True):
+        for column, price in enumerate(prices):
+            if not isnan(price):
+                book.last[column], book.seen[column] = price, now
+        if book.units:
+            _suspend(book, out, world, now=now, carry=carry)
+        while dates and dates[0][1] <= now:
+            reference, _, review = dates.pop(0)
+            book.pending.clear()
+            _review(book, out, world, methodology, now=now, reference=reference, review=review)
+        while book.pending and book.pending[0][0] <= now:
+            _fix(book, out, world, now=now, part=book.pending.pop(0)[1])
+        if book.units and (not out.levels or out.levels[-1][0] != now):
+            out.levels.append((now, _value(book, book.units) / book.divisor))
+    if not out.levels:
+        raise NotEnoughDataError(f"index {methodology.id} has no base: too few eligible constituents at every date")
+    return out
+
+
+def _suspend(book: _Book, out: PlainIndex, world: World, *, now: int, carry: int) -> None:
+    """The level of the basket held into this instant; then constituents with too old a price leave."""
+    out.levels.append((now, _value(book, book.units) / book.divisor))
+    gone = {column for column in book.units if now - book.seen[column] > carry}
+    if gone and len(gone) < len(book.units):
+        book.members -= gone
+        _change(book, out, world, now=now, units={c: u for c, u in book.units.items() if c not in gone})
+
+
+def _review(
+    book: _Book, out: PlainIndex, world: World, methodology: Methodology, *, now: int, reference: int, review: bool
+) -> None:
+    """One scheduled date: choose members, weigh them, and hold them from now on, unless it cannot be applied."""
+    based = bool(book.units)
+    label = f"index {methodology.id} at {EPOCH + timedelta(microseconds=now)}"
+    for full in (True, False) if review and based else (review or not based,):
+        members = _usable(book, world, methodology, now=now, reference=reference, full=full)
+        if len(members) < methodology.selection.min_constituents:
+            continue
+        try:
+            target = target_weights(world, methodology, members=members, label=label)
+        except MethodologyError:
+            if not based:
+                raise
+            continue
+        if not based:
+            book.divisor = sum(book.last[c] * one.supply for c, one in members.items()) / methodology.base_level
+        fixings = methodology.schedule.transition_fixings if based else 1
+        effective = reference + methodology.schedule.reference_days_before * DAY
+        book.start, book.target = _weights(book), target
+        book.supply = {column: one.supply for column, one in members.items()}
+        book.members = set(members)
+        book.pending = [(effective + (n - 1) * DAY, n / fixings) for n in range(2, fixings + 1)]
+        _fix(book, out, world, now=now, part=1 / fixings)
+        return
+
+
+def _usable(
+    book: _Book, world: World, methodology: Methodology, *, now: int, reference: int, full: bool
+) -> dict[int, Seen]:
+    """The members at the reference date that still have a price at the effective instant."""
+    found = members_at(world, methodology, reference=reference, incumbents=set(book.members), review=full)
+    limit = methodology.missing.max_carry_hours * HOUR
+    return {
+        column: one for column, one in found.items()
+        if not isnan(book.last[column]) and now - book.seen[column] <= limit
+    }  # fmt: skip
+
+
+def _fix(book: _Book, out: PlainIndex, world: World, *, now: int, part: float) -> None:
+    """One fixing: weights moved `part` of the way from where they were to the target, as units at these prices."""
+    mixed = {
+        column: (1 - part) * book.start.get(column, 0.0) + part * book.target.get(column, 0.0)
+        for column in book.start.keys() | book.target.keys()
+    }
+    held = book.members | (set(book.units) if part < 1 else set())
+    mixed = {column: weight for column, weight in mixed.items() if column in held and weight > 0}
+    total = sum(mixed.values())
+    scale = sum(book.last[column] * supply for column, supply in book.supply.items())
+    units = {column: weight / total * scale / book.last[column] for column, weight in sorted(mixed.items())}
+    _change(book, out, world, now=now, units=units)
+
+
+def _change(book: _Book, out: PlainIndex, world: World, *, now: int, units: dict[int, float]) -> None:
+    """New units at the same level: D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻."""
+    if book.units:
+        book.divisor *= _value(book, units) / _value(book, book.units)
+    book.units = units
+    out.units.append((now, {world.lines[column].slug: amount for column, amount in units.items()}))
+
+
+def _value(book: _Book, units: dict[int, float]) -> float:
+    last = book.last
+    return sum(last[column] * amount for column, amount in units.items())
+
+
+def _weights(book: _Book) -> dict[int, float]:
+    total = _value(book, book.units)
+    return {column: book.last[column] * amount / total for column, amount in book.units.items()}
+
+
+def _dates(methodology: Methodology, last: int) -> list[tuple[int, int, bool]]:
+    """(reference, effective, reconstitution) of the base and of every scheduled date after it, up to `last`."""
+    schedule = methodology.schedule
+    before = schedule.reference_days_before * DAY
+    base = _us(methodology.base_date)
+    out = [(base - before, base, True)]
+    month = datetime(methodology.base_date.year, methodology.base_date.month, schedule.effective_day, tzinfo=UTC)
+    while _us(month) <= last:
+        if month.month in schedule.rebalance_months and _us(month) > base:
+            out.append((_us(month) - before, _us(month), month.month in schedule.reconstitution_months))
+        month = month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
+    return out
+
+
+def _us(instant: datetime) -> int:
+    return (instant - EPOCH) // timedelta(microseconds=1)

@@ -1,0 +1,241 @@
+"""The second reading of the methodology text, first half: who is in and with what weight, in plain Python.
+
+Shares only the data classes with the fast path: no numpy, its own looking back, ranking and water-filling (by
+bisection). It is meant to be read beside METHODOLOGY §2 and to disagree where the fast path errs.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import groupby
+from math import isnan, nan, sqrt
+from statistics import median
+
+from indexer.engine.market import Line, Market
+from indexer.errors import MethodologyError
+from indexer.methodology.spec import Caps, Eligibility, Methodology, Scheme, UnknownVolume
+
+DAY = 86_400_000_000
+HOUR = 3_600_000_000
+ROUNDING = 1e-12
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A market as plain lists: rows of prices, rows of day volumes and metrics, supplies as tuples."""
+
+    lines: tuple[Line, ...]
+    times: list[int]
+    prices: list[list[float]]
+    days: list[int]
+    volumes: list[list[float]]
+    metrics: list[list[float]]
+    supplies: list[list[tuple[int, float, float, float, int]]]  # time, circulating, free float, total, source
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was known of one line at a reference date; NaN where not known."""
+
+    cap: float
+    supply: float
+    total: float
+    adv: float
+    metric: float
+
+
+def world_of(market: Market) -> World:
+    """The market in plain lists."""
+    histories = [line.supply for line in market.lines]
+    return World(
+        market.lines, market.times_us.tolist(), market.prices.tolist(), market.day_us.tolist(),
+        market.volume_usd.tolist(),
+        [] if market.fundamental is None else market.fundamental.tolist(),
+        [list(zip(h.times_us.tolist(), h.circulating.tolist(), h.free_float.tolist(), h.total.tolist(),
+                  h.source.tolist(), strict=True)) for h in histories],
+    )  # fmt: skip
+
+
+def members_at(
+    world: World, methodology: Methodology, *, reference: int, incumbents: set[int], review: bool
+) -> dict[int, Seen]:
+    """The columns that are in at a reference date, with what is known of each."""
+    rule = methodology.eligibility_at(EPOCH + timedelta(microseconds=reference))
+    scheme = methodology.weighting.scheme
+    pool = range(len(world.lines)) if review else sorted(incumbents)
+    seen = {column: _look(world, rule, column=column, reference=reference) for column in pool}
+    measured = {column: one for column, one in seen.items() if _measurable(one, scheme)}
+    if not review:
+        return measured
+    passed = [
+        column for column, one in measured.items()
+        if _passes(world, rule, one, column=column, reference=reference, incumbent=column in incumbents)
+    ]  # fmt: skip
+    order = sorted(passed, key=lambda column: (-measured[column].cap, world.lines[column].slug))
+    picks = methodology.selection
+    chosen = order[: picks.entry_rank]
+    between = order[picks.entry_rank : picks.exit_rank]
+    for column in [c for c in between if c in incumbents] + [c for c in between if c not in incumbents]:
+        if len(chosen) < picks.target:
+            chosen.append(column)
+    return {column: measured[column] for column in chosen}
+
+
+def target_weights(world: World, methodology: Methodology, *, members: dict[int, Seen], label: str) -> dict[int, float]:
+    """Capped weights of the members. Raises MethodologyError when the caps cannot hold for them."""
+    weighting = methodology.weighting
+    size = {column: _size(weighting.scheme, one) for column, one in members.items()}
+    total = sum(size.values())
+    raw = {column: one / total for column, one in size.items()}
+    if weighting.scheme is Scheme.FLOOR_PLUS_CAP:
+        left = 1.0 - len(raw) * weighting.floor
+        if left < -ROUNDING:
+            raise MethodologyError(f"{label}: the floors of {len(raw)} members are above 1")
+        raw = {column: weighting.floor + max(left, 0.0) * share for column, share in raw.items()}
+    return _capped(world, methodology.caps, raw=raw, label=label)
+
+
+def _size(scheme: Scheme, one: Seen) -> float:
+    """What the scheme weighs by."""
+    if scheme is Scheme.EQUAL:
+        return 1.0
+    if scheme is Scheme.LIQUIDITY:
+        return one.adv
+    if scheme is Scheme.FUNDAMENTAL:
+        return one.metric
+    return sqrt(one.cap) if scheme is Scheme.SQRT_CAP else one.cap
+
+
+def _look(world: World, rule: Eligibility, *, column: int, reference: int) -> Seen:
+    """Price, supply, volume and metric of one line, as known at the reference instant."""
+    price = price_at(world, column, at=reference, max_age=rule.price_max_age_hours * HOUR)
+    supply, total = supply_at(world, column, at=reference, max_age=rule.supply_max_age_days * DAY)
+    window = _window(world, rule, reference=reference)
+    volumes = [v for day in window if not isnan(v := world.volumes[day][column])]
+    metrics = [m for day in window if world.metrics and not isnan(m := world.metrics[day][column])]
+    adv = median(volumes) if len(volumes) >= rule.adv_min_days else nan
+    return Seen(price * supply, supply, total, adv, metrics[-1] if metrics else nan)
+
+
+def _measurable(one: Seen, scheme: Scheme) -> bool:
+    if isnan(one.cap):
+        return False
+    if scheme is Scheme.LIQUIDITY:
+        return one.adv > 0
+    return scheme is not Scheme.FUNDAMENTAL or one.metric > 0
+
+
+def _passes(world: World, rule: Eligibility, one: Seen, *, column: int, reference: int, incumbent: bool) -> bool:
+    """Every eligibility test of METHODOLOGY §2.3."""
+    line = world.lines[column]
+    migrated = line.successor_since_us is not None and line.successor_since_us <= reference
+    history = rule.successor_min_history_days if migrated else rule.min_history_days
+    forgiven = incumbent and rule.unknown_volume is UnknownVolume.KEEP_INCUMBENTS
+    if reference - line.first_price_us < history * DAY:
+        return False
+    if line.venues < (rule.incumbent_min_venues if incumbent else rule.min_venues):
+        return False
+    if not isnan(one.total) and one.supply / one.total < rule.min_free_float:
+        return False
+    if rule.min_median_adv_usd > 0 and not (forgiven if isnan(one.adv) else one.adv >= rule.min_median_adv_usd):
+        return False
+    if rule.min_atvr > 0:
+        turnover = _turnover(world, rule, column=column, reference=reference)
+        return forgiven if isnan(turnover) else turnover >= rule.min_atvr
+    return True
+
+
+def _turnover(world: World, rule: Eligibility, *, column: int, reference: int) -> float:
+    """ATVR: 365 · median over days of (traded value / free-float capitalisation at the day's end)."""
+    ratios = []
+    for day in _window(world, rule, reference=reference):
+        at = world.days[day]
+        price = price_at(world, column, at=at, max_age=rule.price_max_age_hours * HOUR)
+        supply, _ = supply_at(world, column, at=at, max_age=rule.supply_max_age_days * DAY)
+        ratio = world.volumes[day][column] / (price * supply)
+        if not isnan(ratio):
+            ratios.append(ratio)
+    return 365.0 * median(ratios) if len(ratios) >= rule.adv_min_days else nan
+
+
+def _window(world: World, rule: Eligibility, *, reference: int) -> range:
+    """The days that ended in (reference - window, reference]."""
+    first = bisect_right(world.days, reference - rule.adv_window_days * DAY)
+    return range(first, bisect_right(world.days, reference))
+
+
+def price_at(world: World, column: int, *, at: int, max_age: int) -> float:
+    """The last price at or before an instant, NaN when it is older than `max_age` or there is none."""
+    row = bisect_right(world.times, at) - 1
+    while row >= 0 and at - world.times[row] <= max_age:
+        price = world.prices[row][column]
+        if not isnan(price):
+            return price
+        row -= 1
+    return nan
+
+
+def supply_at(world: World, column: int, *, at: int, max_age: int) -> tuple[float, float]:
+    """Supply (free float on chain, else reported, else imported) and total supply, NaN where not known."""
+    known = [one for one in world.supplies[column] if at - max_age <= one[0] <= at]
+    total = next((one[3] for one in reversed(known) if one[3] > 0), nan)
+    on_chain = (one[2] for one in reversed(known) if one[4] == 0 and one[2] > 0)
+    reported = (one[1] for one in reversed(known) if one[4] == 1 and one[1] > 0)
+    imported = (one[2] if isnan(one[1]) else one[1] for one in reversed(known) if one[4] == 2)
+    for source in (on_chain, reported, (value for value in imported if value > 0)):
+        value = next(source, nan)
+        if not isnan(value):
+            return value, total
+    return nan, total
+
+
+def _capped(world: World, caps: Caps, *, raw: dict[int, float], label: str) -> dict[int, float]:
+    """The weights λ·m held between floor and caps, a group above its cap with a smaller λ; Σ = 1."""
+    lines = world.lines
+    largest = min(raw, key=lambda column: (-raw[column], lines[column].slug))
+    cap = dict.fromkeys(raw, 1.0 if caps.single is None else caps.single)
+    if caps.largest is not None:
+        cap[largest] = caps.largest
+    cap |= {column: caps.per_asset[lines[column].slug] for column in raw if lines[column].slug in caps.per_asset}
+    floor = caps.floor or 0.0
+    key = {column: lines[column].sub_sector for column in raw}
+    groups = {name: list(part) for name, part in groupby(sorted(raw, key=lambda c: key[c]), key=lambda c: key[c])}
+    limit = {name: caps.per_group.get(name, 1.0 if caps.group is None else caps.group) for name in groups}
+    room = sum(min(limit[name], sum(cap[c] for c in part)) for name, part in groups.items())
+    crowded = any(len(part) * floor > limit[name] + ROUNDING for name, part in groups.items())
+    if room < 1 - ROUNDING or floor * len(raw) > 1 + ROUNDING or crowded or floor > min(cap.values()) + ROUNDING:
+        raise MethodologyError(f"{label}: the caps leave room for {room:.6g} of the index; check caps and floors")
+
+    def inside(part: list[int], level: float) -> float:
+        return sum(min(max(level * raw[c], floor), cap[c]) for c in part)
+
+    def whole(level: float) -> float:
+        return sum(min(limit[name], inside(part, level)) for name, part in groups.items())
+
+    common = _level(whole, 1.0)
+    out: dict[int, float] = {}
+    for name, part in groups.items():
+        capped = inside(part, common) > limit[name]
+        level = _level(partial(inside, part), limit[name]) if capped else common
+        out |= {c: min(max(level * raw[c], floor), cap[c]) for c in part}
+    return out
+
+
+def _level(total: Callable[[float], float], wanted: float) -> float:
+    """The λ at which a rising total reaches what is wanted, by doubling and halving."""
+    low, high = 0.0, 1.0
+    for _ in range(1000):
+        if total(high) >= wanted:
+            break
+        low, high = high, high * 2.0
+    for _ in range(200):
+        middle = (low + high) / 2.0
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if total(middle) < wanted else (low, middle)
+    return high

@@ -1,0 +1,207 @@
+"""Who is held from when to when: bases, reviews, transition fixings and suspensions on the rows of the clock.
+
+Membership does not depend on weights, so it is walked first; weights are then made for all dates at once
+(`basket.py`). Follows rules 2, 3, 6 and 7 of `indexer.engine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from indexer.engine.carry import Carried
+from indexer.engine.evidence import Evidence
+from indexer.engine.history import Decision, Skipped
+from indexer.engine.market import Market
+from indexer.errors import MethodologyError, NotEnoughDataError
+from indexer.methodology.eligibility import decide, dropped
+from indexer.methodology.schedule import RebalanceDate, rebalance_dates
+from indexer.methodology.spec import Methodology
+from indexer.methodology.weighting import infeasible
+from indexer.times import DAY_US, iso, to_us
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A scheduled date that is applied: `evidence_row` says what it was decided from, `members` are columns."""
+
+    kind: str
+    date: RebalanceDate
+    evidence_row: int
+    members: frozenset[int]
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of units at `row`: fixing `part` (0..1] of plan number `plan`, or removal of columns (plan None).
+
+    `held` are the columns that may have units afterwards.
+    """
+
+    row: int
+    plan: int | None
+    part: float
+    held: frozenset[int]
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Plans, changes and skipped dates in order; `suspended` are row ranges [start, end) in which no constituent
+    has a price that is young enough."""
+
+    plans: list[Plan] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    suspended: list[tuple[int, int]] = field(default_factory=list)
+
+
+def schedule_of(methodology: Methodology, end_us: int) -> list[RebalanceDate]:
+    """The dates at which the index may change, from its base date (always a reconstitution) to `end_us`."""
+    base_us = to_us(methodology.base_date)
+    before = methodology.schedule.reference_days_before * DAY_US
+    base = RebalanceDate(reference_us=base_us - before, effective_us=base_us, reconstitution=True)
+    if end_us <= base_us:
+        return [base]
+    later = rebalance_dates(methodology.schedule, base_us, end_us)
+    return [base, *(date for date in later if date.effective_us > base_us)]
+
+
+def walk(
+    market: Market, methodology: Methodology, *, dates: Sequence[RebalanceDate], evidence: Evidence, carried: Carried
+) -> Timeline:
+    """The whole timeline of an index over the market's clock; `evidence` has one row for each date.
+
+    Raises NotEnoughDataError when at no date enough candidates are eligible to set a base.
+    """
+    walker = _Walker(market, methodology, evidence, carried)
+    rows = np.searchsorted(market.times_us, [date.effective_us for date in dates], side="left").tolist()
+    best = (-1, 0)
+    for number, (date, row) in enumerate(zip(dates, rows, strict=True)):
+        if row == len(market.times_us):
+            break
+        until = rows[number + 1] if number + 1 < len(rows) else len(market.times_us)
+        count = walker.review(number, date, row=row, until=until)
+        if not walker.out.plans and count > best[0]:
+            best = (count, number)
+    if not walker.out.plans:
+        raise NotEnoughDataError(_no_base(market, methodology, dates=dates, best=best))
+    walker.suspend_through(len(market.times_us) - 1)
+    return walker.out
+
+
+class _Walker:
+    """Walks forward over the clock with the present holdings; only ever looks at rows up to where it stands."""
+
+    def __init__(self, market: Market, methodology: Methodology, evidence: Evidence, carried: Carried) -> None:
+        self.market, self.methodology, self.evidence, self.carried = market, methodology, evidence, carried
+        self.out = Timeline()
+        self.row = 0
+        self.members: frozenset[int] = frozenset()
+        self.held: frozenset[int] = frozenset()
+
+    def review(self, number: int, date: RebalanceDate, *, row: int, until: int) -> int:
+        """Apply one scheduled date at its row, fixings included; how many candidates could be held."""
+        based = bool(self.out.plans)
+        if based:
+            self.suspend_through(row)
+        review = date.reconstitution or not based
+        members, decisions = self._choose(number, row=row, reconstitution=review)
+        count, problem = len(members), self._problem(number, members, date=date)
+        if not based and count >= self.methodology.selection.min_constituents and problem:
+            raise MethodologyError(problem)
+        if problem and based and review:
+            review = False
+            members, decisions = self._choose(number, row=row, reconstitution=False)
+            problem = self._problem(number, members, date=date) and problem
+        if problem:
+            if based:
+                self.out.skipped.append(Skipped(date.reference_us, date.effective_us, problem))
+            return count
+        kind = ("reconstitution" if review else "rebalance") if based else "base"
+        self.out.plans.append(Plan(kind, date, number, members, decisions))
+        self._fix(members, row=row, until=until, fixings=self.methodology.schedule.transition_fixings if based else 1)
+        return count
+
+    def _problem(self, number: int, members: frozenset[int], *, date: RebalanceDate) -> str | None:
+        """Why these members cannot make a basket; None when they can."""
+        label = f"index {self.methodology.id} at {iso(date.effective_us)}"
+        needed = self.methodology.selection.min_constituents
+        if len(members) < needed:
+            return f"{label}: {len(members)} members can be held, {needed} are needed"
+        mask = np.zeros((1, len(self.market.lines)), dtype=bool)
+        mask[0, list(members)] = True
+        return infeasible(
+            self.methodology, self.evidence.sizes([number]), member=mask, slugs=self.market.slugs,
+            groups=tuple(line.sub_sector for line in self.market.lines), label=label,
+        )  # fmt: skip
+
+    def suspend_through(self, last: int) -> None:
+        """Take out, up to and including row `last`, every constituent whose price has become too old."""
+        row, end = self.row + 1, len(self.market.times_us)
+        while row <= last:
+            ranges = {column: self.carried.next_stale(column, row) for column in self.held}
+            first = min((start for start, _ in ranges.values()), default=end)
+            if first > last:
+                break
+            gone = {column for column, (start, _) in ranges.items() if start == first}
+            if gone == self.held:
+                row = min(stop for _, stop in ranges.values())
+                self.out.suspended.append((first, row))
+                continue
+            self.held, self.members = self.held - gone, self.members - gone
+            self.out.changes.append(Change(first, None, 1.0, self.held))
+            row = first
+        self.row = max(self.row, last)
+
+    def _choose(self, number: int, *, row: int, reconstitution: bool) -> tuple[frozenset[int], tuple[Decision, ...]]:
+        """Members by the evidence, less those without a usable price at the effective row."""
+        lines = self.market.lines
+        decisions = decide(
+            self.evidence, number, lines=lines, methodology=self.methodology,
+            incumbents=self.members, reconstitution=reconstitution,
+        )  # fmt: skip
+        column = {line.slug: place for place, line in enumerate(lines)}
+        chosen = {column[one.slug] for one in decisions if one.member}
+        late = {lines[place].slug for place in self.carried.stale_at(row, chosen)}
+        hours = self.methodology.missing.max_carry_hours
+        reason = f"no price within {hours} hours of the effective fixing {iso(int(self.market.times_us[row]))}"
+        decisions = tuple(dropped(one, reason) if one.slug in late else one for one in decisions)
+        return frozenset(place for place in chosen if lines[place].slug not in late), decisions
+
+    def _fix(self, members: frozenset[int], *, row: int, until: int, fixings: int) -> None:
+        """Record the fixings of the newest plan: the first at `row`, then one a day, none at or after `until`."""
+        plan = len(self.out.plans) - 1
+        start = self.out.plans[plan].date.effective_us
+        self.row = max(self.row, row)
+        for fixing in range(1, fixings + 1):
+            at = row
+            if fixing > 1:
+                at = int(np.searchsorted(self.market.times_us, start + (fixing - 1) * DAY_US, side="left"))
+                if at >= min(until, len(self.market.times_us)):
+                    return
+                self.suspend_through(at)
+                members &= self.members
+            else:
+                self.members = members
+            self.held = members if fixing == fixings else self.held | members
+            self.out.changes.append(Change(at, plan, fixing / fixings, self.held))
+
+
+def _no_base(market: Market, methodology: Methodology, *, dates: Sequence[RebalanceDate], best: tuple[int, int]) -> str:
+    count, number = best
+    if not len(market.times_us):
+        return f"index {methodology.id} has no base: the market has no instants; import prices first"
+    first, last = iso(int(market.times_us[0])), iso(int(market.times_us[-1]))
+    if count < 0:
+        return (
+            f"index {methodology.id} has no base: its base date {iso(dates[0].effective_us)} is after the last "
+            f"price ({last}); import later prices or set an earlier base date"
+        )
+    return (
+        f"index {methodology.id} has no base: {methodology.selection.min_constituents} eligible constituents are "
+        f"needed at a scheduled date, at most {count} were found (at {iso(dates[number].effective_us)}; prices from "
+        f"{first} to {last}); import more history, volumes and supplies, or relax the eligibility rules"
+    )

@@ -1,0 +1,202 @@
+"""Who is in an index at a reference date, and why: tests, ranks and buffers, each answer with its reason.
+
+Takes the evidence the engine gathered (only what was true by then), gives `Decision`s; weights come after.
+METHODOLOGY §2.3: liquidity and turnover tests, free float, hysteresis for members already in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+from math import isnan
+
+from indexer.engine.evidence import Evidence
+from indexer.engine.history import Decision
+from indexer.engine.market import Line
+from indexer.methodology.spec import Eligibility, Methodology, Scheme, Selection, UnknownVolume
+from indexer.times import DAY_US, HOUR_US, from_us
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One line at one reference date: the evidence as plain numbers, None where not known."""
+
+    slug: str
+    incumbent: bool
+    venues: int
+    history_days: float
+    successor: bool
+    price_age_hours: float | None
+    supply: float | None
+    supply_source: int | None
+    total: float | None
+    cap_usd: float | None
+    adv_usd: float | None
+    adv_days: int
+    atvr: float | None
+    atvr_days: int
+    fundamental: float | None
+
+
+def decide(
+    evidence: Evidence,
+    row: int,
+    *,
+    lines: Sequence[Line],
+    methodology: Methodology,
+    incumbents: Set[int],
+    reconstitution: bool,
+) -> tuple[Decision, ...]:
+    """A decision on every candidate at reference date `row` of the evidence, in the order of `lines`.
+
+    `incumbents` are the columns of the present members. A reconstitution judges all lines; any other rebalance
+    only the members, who stay while they can be measured.
+    """
+    reference_us = int(evidence.reference_us[row])
+    rule = methodology.eligibility_at(from_us(reference_us))
+    scheme = methodology.weighting.scheme
+    columns = range(len(lines)) if reconstitution else sorted(incumbents)
+    candidates = [candidate_at(evidence, row, column=c, line=lines[c], incumbent=c in incumbents) for c in columns]
+    if not reconstitution:
+        return tuple(_keep(one, rule, scheme=scheme) for one in candidates)
+    failed = {one.slug: [*unmeasurable(one, rule, scheme=scheme)] or [*failures(one, rule)] for one in candidates}
+    ranked = sorted(
+        (one for one in candidates if not failed[one.slug]),
+        key=lambda one: (-(one.cap_usd or 0.0), one.slug),
+    )
+    selected = {one.slug: decision for one, decision in zip(ranked, select(ranked, methodology.selection), strict=True)}
+    return tuple(selected.get(one.slug) or _decision(one, "; ".join(failed[one.slug])) for one in candidates)
+
+
+def candidate_at(evidence: Evidence, row: int, *, column: int, line: Line, incumbent: bool) -> Candidate:
+    """The evidence on one line at one reference date."""
+    reference_us = int(evidence.reference_us[row])
+    known = not isnan(evidence.price[row, column])
+    source = int(evidence.supply_source[row, column])
+    return Candidate(
+        slug=line.slug,
+        incumbent=incumbent,
+        venues=line.venues,
+        history_days=(reference_us - line.first_price_us) / DAY_US,
+        successor=line.successor_since_us is not None and line.successor_since_us <= reference_us,
+        price_age_hours=float(evidence.price_age_us[row, column]) / HOUR_US if known else None,
+        supply=_number(evidence.supply[row, column]),
+        supply_source=None if source < 0 else source,
+        total=_number(evidence.total[row, column]),
+        cap_usd=_number(evidence.price[row, column] * evidence.supply[row, column]),
+        adv_usd=_number(evidence.adv_usd[row, column]),
+        adv_days=int(evidence.adv_days[row, column]),
+        atvr=_number(evidence.atvr[row, column]),
+        atvr_days=int(evidence.atvr_days[row, column]),
+        fundamental=_number(evidence.fundamental[row, column]),
+    )
+
+
+def unmeasurable(one: Candidate, rule: Eligibility, *, scheme: Scheme) -> Iterator[str]:
+    """Why no weight can be worked out for a line; nothing when it can."""
+    if one.price_age_hours is None:
+        yield "no price known at the reference date"
+    elif one.price_age_hours > rule.price_max_age_hours:
+        yield f"last price is {one.price_age_hours:.1f} hours old, at most {rule.price_max_age_hours} allowed"
+    if one.supply is None:
+        purpose = "ranking" if scheme in (Scheme.EQUAL, Scheme.LIQUIDITY, Scheme.FUNDAMENTAL) else "weighting"
+        yield f"no supply known within {rule.supply_max_age_days} days of the reference date, needed for {purpose}"
+    if scheme is Scheme.LIQUIDITY and not (one.adv_usd and one.adv_days >= rule.adv_min_days):
+        yield f"volume known on {one.adv_days} days, {rule.adv_min_days} needed to weigh by liquidity"
+    if scheme is Scheme.FUNDAMENTAL and not (one.fundamental and one.fundamental > 0):
+        yield f"no positive metric known in the {rule.adv_window_days} days before the reference date"
+
+
+def failures(one: Candidate, rule: Eligibility) -> Iterator[str]:
+    """Every test of the rule that a line fails, with the numbers; nothing when it is eligible."""
+    needed_days = rule.successor_min_history_days if one.successor else rule.min_history_days
+    if one.history_days < needed_days:
+        yield f"{max(one.history_days, 0.0):.1f} days of history, {needed_days} needed"
+    needed_venues = rule.incumbent_min_venues if one.incumbent else rule.min_venues
+    if one.venues < needed_venues:
+        yield f"{one.venues} qualified venues, {needed_venues} needed"
+    if one.supply is not None and one.total is not None and one.supply / one.total < rule.min_free_float:
+        yield f"free float is {one.supply / one.total:.2%} of total supply, {rule.min_free_float:.2%} needed"
+    if rule.min_median_adv_usd > 0:
+        known = one.adv_usd if one.adv_days >= rule.adv_min_days else None
+        if known is None:
+            yield from _unknown_volume(one, rule, what="volume", days=one.adv_days)
+        elif known < rule.min_median_adv_usd:
+            yield f"median daily volume ${known:,.0f}, ${rule.min_median_adv_usd:,.0f} needed"
+    if rule.min_atvr > 0:
+        known = one.atvr if one.atvr_days >= rule.adv_min_days else None
+        if known is None:
+            yield from _unknown_volume(one, rule, what="turnover (volume over free-float cap)", days=one.atvr_days)
+        elif known < rule.min_atvr:
+            yield f"annual turnover {known:.2%} of free-float cap, {rule.min_atvr:.2%} needed"
+
+
+def select(ranked: Sequence[Candidate], selection: Selection) -> list[Decision]:
+    """A decision on each eligible line, ascending by rank; the buffers of METHODOLOGY §2.3 in three steps.
+
+    All within the entry rank are in; members within the exit rank stay, by rank, up to the target; when seats
+    are left, the best newcomers within the exit rank fill them.
+    """
+    entry = {rank for rank in range(1, len(ranked) + 1) if rank <= selection.entry_rank}
+    room = max(selection.target - len(entry), 0)
+    buffered = [
+        rank
+        for rank, one in enumerate(ranked, 1)
+        if selection.entry_rank < rank <= selection.exit_rank and one.incumbent
+    ][:room]
+    room -= len(buffered)
+    filling = [
+        rank
+        for rank, one in enumerate(ranked, 1)
+        if selection.entry_rank < rank <= selection.exit_rank and not one.incumbent
+    ][:room]
+    members = entry.union(buffered, filling)
+    return [
+        _decision(
+            one, _place(one, rank, member=rank in members, selection=selection), rank=rank, member=rank in members
+        )
+        for rank, one in enumerate(ranked, 1)
+    ]
+
+
+def dropped(decision: Decision, reason: str) -> Decision:
+    """The same decision turned to "out" for a reason that only showed at the effective instant."""
+    return replace(decision, member=False, reason=reason)
+
+
+def _place(one: Candidate, rank: int, *, member: bool, selection: Selection) -> str:
+    """The reason for being in or out, as a place against the buffers."""
+    who = "member" if one.incumbent else "newcomer"
+    if rank <= selection.entry_rank:
+        return f"{who} at rank {rank}, within entry rank {selection.entry_rank}"
+    if rank > selection.exit_rank:
+        return f"{who} at rank {rank}, beyond exit rank {selection.exit_rank}"
+    if not member:
+        return f"{who} at rank {rank}, beyond entry rank {selection.entry_rank} and all {selection.target} seats taken"
+    if one.incumbent:
+        return f"member at rank {rank}, kept by the buffer up to exit rank {selection.exit_rank}"
+    return f"newcomer at rank {rank}, fills a free seat of {selection.target}"
+
+
+def _unknown_volume(one: Candidate, rule: Eligibility, *, what: str, days: int) -> Iterator[str]:
+    if one.incumbent and rule.unknown_volume is UnknownVolume.KEEP_INCUMBENTS:
+        return
+    tail = "" if one.incumbent else "; a newcomer is not admitted without evidence"
+    yield f"{what} known on {days} days of {rule.adv_window_days}, {rule.adv_min_days} needed{tail}"
+
+
+def _keep(one: Candidate, rule: Eligibility, *, scheme: Scheme) -> Decision:
+    """A member at a rebalance of weights: it stays while it can be measured."""
+    reasons = list(unmeasurable(one, rule, scheme=scheme))
+    return _decision(one, "; ".join(reasons) or "member; membership is not under review", member=not reasons)
+
+
+def _decision(one: Candidate, reason: str, *, rank: int | None = None, member: bool = False) -> Decision:
+    return Decision(
+        one.slug, member, rank, reason, one.supply, one.supply_source, one.cap_usd,
+        one.adv_usd,
+    )  # fmt: skip
+
+
+def _number(value: float) -> float | None:
+    return None if isnan(value) else float(value)
