@@ -14,7 +14,7 @@ import numpy as np
 
 from indexer.analytics.correlation import bounded, fisher_interval
 from indexer.analytics.distributions import t_quantile, t_two_sided
-from indexer.analytics.series import FloatArray, finite_pairs, moments
+from indexer.analytics.series import FloatArray, centred, finite_pairs, moments
 from indexer.analytics.standard_errors import auto_lag, se_hac, se_hc
 from indexer.errors import InputError
 
@@ -102,8 +102,8 @@ def _fitted(x: FloatArray, y: FloatArray, *, lag: int, periods_per_year: float, 
     m = moments(x, y)
     beta = m.sxy / m.sxx
     alpha = m.mean_y - beta * m.mean_x
-    dx = x - m.mean_x
-    u = (y - m.mean_y) - beta * dx
+    dx, _ = centred(x)
+    u = centred(y)[0] - beta * dx
     ssr = float(u @ u)
     if ssr <= EXACT_FIT * m.syy:
         u, ssr = u * 0.0, 0.0

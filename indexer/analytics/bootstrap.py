@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.series import FloatArray, IntArray, as_series, finite_pairs, moments
+from indexer.analytics.series import FloatArray, IntArray, as_series, centred, finite_pairs, moments
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -53,7 +53,7 @@ def bootstrap_beta(
     m = moments(a, b)
     if m.sxx == 0.0 or m.syy == 0.0:
         return BootstrapInterval(a.size, repetitions, reason="a series does not move (zero variance)")
-    dx, dy = a - m.mean_x, b - m.mean_y
+    (dx, _), (dy, _) = centred(a), centred(b)
     if block is None:
         block = max(1.0, optimal_block(dx * (dy - m.sxy / m.sxx * dx)))
     rng = np.random.default_rng(seed)

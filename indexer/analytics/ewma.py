@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.analytics.distributions import t_quantile
-from indexer.analytics.series import FloatArray, as_series, finite_pairs, is_constant
+from indexer.analytics.series import FloatArray, as_series, finite_pairs, spread
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ def ewma_beta(
     w = decay ** np.arange(a.size - 1, -1, -1, dtype=np.float64)
     total = float(w.sum())
     n_eff = total * total / float(w @ w)
-    dx, dy = (a - (w @ a) / total, b - (w @ b) / total) if centred else (a, b)
+    dx, dy = (_about_mean(a, w), _about_mean(b, w)) if centred else (a, b)
     sxx = float(w @ (dx * dx))
-    if is_constant(a, float(dx @ dx)) or sxx == 0.0:
+    if sxx == 0.0 or (centred and spread(a, dx) == 0.0):
         reason = "the benchmark does not move in this window (zero variance)"
         return EwmaBeta(a.size, decay, half_life, n_eff, reason=reason)
     beta = float(w @ (dx * dy)) / sxx
@@ -107,6 +107,12 @@ def ewma_recursive(x: ArrayLike, y: ArrayLike, *, decay: float = RISKMETRICS_DAI
         cov = decay * cov + (1.0 - decay) * value * other
         var = decay * var + (1.0 - decay) * value * value
     return cov / var if var > 0.0 else None
+
+
+def _about_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
+    shifted = values - values[0]
+    about: FloatArray = shifted - float(weights @ shifted) / float(weights.sum())
+    return about
 
 
 def _check(decay: float) -> None:

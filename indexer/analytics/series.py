@@ -67,16 +67,22 @@ class Moments:
 
 
 def moments(x: FloatArray, y: FloatArray) -> Moments:
-    """Two-pass means and centred sums; `sxx` or `syy` is exactly 0 where the series is constant."""
-    mx, my = float(x.mean()), float(y.mean())
-    dx, dy = x - mx, y - my
-    sxx, syy = float(dx @ dx), float(dy @ dy)
-    sxx = 0.0 if is_constant(x, sxx) else sxx
-    syy = 0.0 if is_constant(y, syy) else syy
-    return Moments(x.size, mx, my, sxx, float(dx @ dy), syy)
+    """Means and centred sums; `sxx` or `syy` is exactly 0 where the series is constant."""
+    dx, mean_x = centred(x)
+    dy, mean_y = centred(y)
+    return Moments(x.size, mean_x, mean_y, spread(x, dx), float(dx @ dy), spread(y, dy))
 
 
-def is_constant(values: FloatArray, centred_sum: float) -> bool:
-    """Whether the spread is nil, judged relative to the sum of squares about the first value."""
+def centred(values: FloatArray) -> tuple[FloatArray, float]:
+    """(values about their mean, mean). Shifted by the first value before the mean is taken: a constant series
+    comes out exactly 0, and a large common level costs no digits."""
     shifted = values - values[0]
-    return bool(centred_sum <= ZERO_VARIANCE * float(shifted @ shifted))
+    mean = float(shifted.mean())
+    return shifted - mean, float(values[0]) + mean
+
+
+def spread(values: FloatArray, deviation: FloatArray) -> float:
+    """Σ deviation², or exactly 0 where it is rounding, judged relative to the sum about the first value."""
+    shifted = values - values[0]
+    total = float(deviation @ deviation)
+    return total if total > ZERO_VARIANCE * float(shifted @ shifted) else 0.0
