@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from indexer.errors import BusyError, ConfigError, DeaiError, StoreError
+from indexer.store import tables as _tables  # noqa: F401 - a store without its tables' metadata cannot be read
 from indexer.store.gate import Gate, gate_of
 
 if TYPE_CHECKING:
