@@ -1,0 +1,122 @@
+"""An answer as finished bytes: plain and gzip forms, each with its strong ETag, ready to be sent many times.
+
+Routes build it in their worker thread (serialising and compressing never block the event loop); the hot cache
+keeps it until the data version changes. `Answer` itself obeys If-None-Match and Accept-Encoding.
+"""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from api.encode import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Message, Receive, Scope, Send
+
+JSON = "application/json"
+CSV = "text/csv; charset=utf-8; header=present"
+WORTH_COMPRESSING = 512
+# How long a client may keep an answer. Open data changes with the next publication; a pinned one never does.
+OPEN = "public, max-age=15, stale-while-revalidate=60, stale-if-error=3600"
+CLOSED = "public, max-age=3600, stale-while-revalidate=86400"
+PINNED = "public, max-age=86400, immutable"
+NEVER = "no-store"
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One encoding of an answer: its ETag, its headers for 200 and for 304, its body."""
+
+    etag: bytes
+    headers: RawHeaders
+    headers_304: RawHeaders
+    body: bytes
+
+    def messages(self, *, not_modified: bool, extra: RawHeaders) -> tuple[Message, Message]:
+        """The two ASGI messages of this form."""
+        status, headers, body = (304, self.headers_304, b"") if not_modified else (200, self.headers, self.body)
+        return (
+            {"type": "http.response.start", "status": status, "headers": headers + extra},
+            {"type": "http.response.body", "body": body},
+        )
+
+
+class Answer(Response):
+    """A 200 with validators; sends 304 when the client has it already, gzip when the client takes it."""
+
+    def __init__(
+        self,
+        body: bytes,
+        *,
+        media_type: str = JSON,
+        cache_control: str = OPEN,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.status_code = 200
+        self.media_type = media_type
+        self.background = None
+        self.body = body
+        common = [
+            (b"content-type", media_type.encode("latin-1")),
+            (b"cache-control", cache_control.encode("latin-1")),
+            (b"vary", b"Accept, Accept-Encoding"),
+            *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()),
+        ]
+        self.raw_headers = common
+        digest = blake2b(body, digest_size=12).hexdigest()
+        self.plain = _form(body, etag=f'"{digest}"', common=common)
+        self.gzip = _gzip_form(body, digest=digest, common=common) if len(body) >= WORTH_COMPRESSING else self.plain
+        self.size = len(self.plain.body) + len(self.gzip.body)
+
+    def choose(self, request_headers: RawHeaders) -> tuple[Form, bool]:
+        """The form for these request headers, and whether the client has it already."""
+        form, wanted = self.plain, b""
+        for name, value in request_headers:
+            if name == b"accept-encoding" and takes_gzip(value):
+                form = self.gzip
+            elif name == b"if-none-match":
+                wanted = value
+        return form, bool(wanted) and (form.etag in wanted or wanted.strip() == b"*")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        slot = scope.get("state", {}).get("hot_slot")
+        if slot is not None:
+            slot.answer = self
+        form, not_modified = self.choose(scope["headers"])
+        for message in form.messages(not_modified=not_modified, extra=[]):
+            await send(message)
+
+
+def takes_gzip(value: bytes) -> bool:
+    """Whether an Accept-Encoding takes gzip (and does not refuse it by q=0)."""
+    if b"gzip" not in value:
+        return False
+    after = value.partition(b"gzip")[2].partition(b",")[0].replace(b" ", b"")
+    return after not in (b";q=0", b";q=0.0", b";q=0.00", b";q=0.000")
+
+
+def json_answer(value: Any, *, cache_control: str = OPEN, headers: Mapping[str, str] | None = None) -> Answer:
+    """The answer that carries this value as JSON."""
+    return Answer(to_json(value), cache_control=cache_control, headers=headers)
+
+
+def _form(body: bytes, *, etag: str, common: RawHeaders, encoding: bytes = b"") -> Form:
+    tag = etag.encode("latin-1")
+    length = [(b"content-length", str(len(body)).encode())]
+    encoded = [(b"content-encoding", encoding)] if encoding else []
+    not_modified = [pair for pair in common if pair[0] != b"content-type"]
+    return Form(tag, [*common, (b"etag", tag), *encoded, *length], [*not_modified, (b"etag", tag)], body)
+
+
+def _gzip_form(body: bytes, *, digest: str, common: RawHeaders) -> Form:
+    packed = gzip.compress(body, compresslevel=6, mtime=0)
+    return _form(packed, etag=f'"{digest}-gz"', common=common, encoding=b"gzip")

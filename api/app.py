@@ -1,0 +1,107 @@
+"""The application factory: routes, error shape and the edge around them. Nothing is built at import.
+
+Place in the flow: the last step; reads the store, changes nothing in it. A watcher looks for a new data version
+twice a second, so that an update in any process drops the kept answers here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from api.deps import Services
+from api.edge import Edge
+from api.hot import HotCache
+from api.limits import Limits, RateLimiter
+from api.openapi import describe
+from api.problems import install_handlers
+from api.reads import read_version
+from api.routes import benchmarks, health, indices, levels, members, statistics
+from api.web import routes as web
+from indexer.clock import Clock, utc_now
+from indexer.config import Settings
+from indexer.errors import DeaiError
+from indexer.store.db import Store
+
+log = logging.getLogger("deai.api")
+WATCH_S = 0.5
+ROUTERS = (indices, levels, members, statistics, benchmarks, health, web)
+
+
+def create_app(
+    store: Store, *, settings: Settings | None = None, clock: Clock = utc_now, limits: Limits | None = None
+) -> FastAPI:
+    """The API over an open, migrated store. `settings` default to none read from the environment.
+
+    `clock` decides what is fresh and what may be cached for long; `limits` what one client may ask.
+    """
+    settings = settings or Settings()
+    limits = limits or Limits()
+    hot = HotCache()
+    services = Services(store, settings, clock, hot, limits, refresh=lambda: hot.publish(read_version(store)))
+    app = FastAPI(
+        title="DeAI Index",
+        version=health.program_version(),
+        docs_url=None,
+        redoc_url=None,
+        root_path=settings.root_path.rstrip("/"),
+        generate_unique_id_function=operation_id,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    app.add_middleware(Edge, hot=hot, limiter=RateLimiter(limits))
+    install_handlers(app)
+    for module in ROUTERS:
+        app.include_router(module.router)
+    web.mount_static(app)
+    describe(app)
+    return app
+
+
+def operation_id(route: APIRoute) -> str:
+    """`levels-list_levels`: the tag and the function, which generated clients turn into good names."""
+    return f"{route.tags[0]}-{route.name}" if route.tags else route.name
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    watchers = [asyncio.create_task(_watch(services)) for services in _with_mounted(app)]
+    try:
+        yield
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
+
+
+def _with_mounted(app: FastAPI) -> list[Services]:
+    """The services of this application and of those mounted in it, whose own lifespan nobody runs."""
+    found: list[Services] = [app.state.services]
+    for route in app.routes:
+        mounted = getattr(route, "app", None)
+        if isinstance(mounted, FastAPI) and hasattr(mounted.state, "services"):
+            found += _with_mounted(mounted)
+    return found
+
+
+async def _watch(services: Services) -> None:
+    """Drops the kept answers when data changed. While the store does not answer, nothing is kept."""
+    failing = False
+    while True:
+        try:
+            version = await asyncio.to_thread(read_version, services.store)
+        except DeaiError as error:
+            if not failing:
+                log.warning("cannot read the data version: %s", error)
+            failing = True
+            services.hot.publish(None)
+        else:
+            failing = False
+            services.hot.publish(version)
+        await asyncio.sleep(WATCH_S)

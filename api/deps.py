@@ -1,0 +1,42 @@
+"""What the routes are given: the open store, the settings, the clock, and this application's own caches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.hot import HotCache
+from api.limits import Limits
+from indexer.clock import Clock
+from indexer.config import Settings
+from indexer.store.db import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One application's means. Nothing of it is global: two applications may live in one process."""
+
+    store: Store
+    settings: Settings
+    clock: Clock
+    hot: HotCache
+    limits: Limits
+    refresh: Callable[[], None]
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that serves this request."""
+    services: Services = request.app.state.services
+    return services
+
+
+def store_of(request: Request) -> Store:
+    """The store of the application that serves this request."""
+    return services_of(request).store
+
+
+ServicesDep = Annotated[Services, Depends(services_of)]
+StoreDep = Annotated[Store, Depends(store_of)]

@@ -1,0 +1,186 @@
+"""The outermost layer, plain ASGI: what every request meets before and after the routes.
+
+In order: a request id, size limits, the rate limit, CORS preflight, the hot cache; then the app, with HEAD
+served as a GET without its body, and any error that nobody caught turned into a problem. Responses get the
+security and CORS headers here, so that no way out can miss them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from typing import TYPE_CHECKING
+
+from api.hot import HotCache, Slot
+from api.problems import problem
+from api.security import ALWAYS, PREFLIGHT, policy_for
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from api.answer import RawHeaders
+    from api.hot import Key
+    from api.limits import RateLimiter
+
+log = logging.getLogger("deai.api")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+BY_ACCEPT = (b"csv", b"parquet", b"arrow", b"html")
+
+
+class BodyTooLarge(Exception):  # noqa: N818 - a signal inside this file, never seen by callers
+    """The body grew past the limit while it was read."""
+
+
+class Edge:
+    """Wraps the application. `hot` and `limiter` are this application's own."""
+
+    def __init__(self, app: ASGIApp, *, hot: HotCache, limiter: RateLimiter) -> None:
+        self.app = app
+        self.hot = hot
+        self.limiter = limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope["headers"])
+        scope.setdefault("state", {})["request_id"] = request_id.decode()
+        verdict = self.limiter.take(scope["client"][0] if scope.get("client") else "")
+        extra: RawHeaders = [(b"x-request-id", request_id), *ALWAYS, *verdict.headers]
+        key = _key(scope)
+        if verdict.allowed and scope["method"] in ("GET", "HEAD"):
+            known = self.hot.answers.get(key)
+            if known is not None:
+                form, not_modified = known.choose(scope["headers"])
+                start, body = form.messages(not_modified=not_modified, extra=extra)
+                await send(start)
+                await send({"type": "http.response.body"} if scope["method"] == "HEAD" else body)
+                return
+        wrapped = _Sender(scope, send, extra)
+        if not verdict.allowed:
+            said = f"Over {self.limiter.limits.requests} requests in {self.limiter.limits.window_s} s; "
+            said += f"wait {verdict.retry_after_s} s"
+            await problem(scope, "too_many_requests", detail=said)(scope, receive, wrapped)
+            return
+        await self._through(scope, receive, wrapped, key=key)
+
+    async def _through(self, scope: Scope, receive: Receive, send: _Sender, *, key: Key) -> None:
+        refusal = _refusal(scope, self.limiter)
+        if refusal is not None:
+            await problem(scope, refusal[0], detail=refusal[1])(scope, receive, send)
+            return
+        if scope["method"] == "OPTIONS" and _header(scope, b"access-control-request-method"):
+            await send({"type": "http.response.start", "status": 204, "headers": list(PREFLIGHT)})
+            await send({"type": "http.response.body"})
+            return
+        slot = Slot(key, self.hot.version) if self.hot.version is not None else None
+        scope["state"]["hot_slot"] = slot
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        try:
+            await self.app(inner, _Counted(receive, self.limiter.limits.max_body), send)
+        except BodyTooLarge:
+            if not send.started:
+                said = f"The body is larger than {self.limiter.limits.max_body} bytes"
+                await problem(scope, "body_too_large", detail=said)(scope, receive, send)
+        except Exception:
+            log.exception("request %s failed: %s %s", scope["state"]["request_id"], scope["method"], scope["path"])
+            if send.started:
+                raise
+            said = "The server failed on this request; the log has it under the trace id"
+            await problem(scope, "internal", detail=said)(scope, receive, send)
+        if slot is not None:
+            self.hot.keep(slot)
+
+
+class _Sender:
+    """`send` that adds the common headers, drops a HEAD's body and turns an OPTIONS 405 into its answer."""
+
+    def __init__(self, scope: Scope, send: Send, extra: RawHeaders) -> None:
+        self.scope = scope
+        self.send = send
+        self.extra = extra
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            message = self._dressed(message)
+        elif message["type"] == "http.response.body" and self.scope["method"] in ("HEAD", "OPTIONS"):
+            if message.get("more_body"):
+                return
+            message = {"type": "http.response.body"}
+        await self.send(message)
+
+    def _dressed(self, message: Message) -> Message:
+        headers: RawHeaders = list(message.get("headers", []))
+        status = message["status"]
+        if status == 405:
+            headers = [(n, _with_head(v) if n == b"allow" else v) for n, v in headers]
+            if self.scope["method"] == "OPTIONS":
+                status = 204
+                headers = [pair for pair in headers if pair[0] == b"allow"]
+        names = {name for name, _ in headers}
+        if b"content-security-policy" not in names:
+            headers.append((b"content-security-policy", policy_for(_inner_path(self.scope))))
+        headers.extend(pair for pair in self.extra if pair[0] not in names)
+        return {**message, "status": status, "headers": headers}
+
+
+class _Counted:
+    """`receive` that stops reading a body past the limit."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self.receive = receive
+        self.left = limit
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        self.left -= len(message.get("body", b""))
+        if self.left < 0:
+            raise BodyTooLarge
+        return message
+
+
+def _inner_path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _with_head(allow: bytes) -> bytes:
+    methods = {part.strip() for part in allow.split(b",") if part.strip()}
+    if b"GET" in methods:
+        methods.add(b"HEAD")
+    return b", ".join(sorted(methods | {b"OPTIONS"}))
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes | None:
+    return next((value for name, value in scope["headers"] if name == wanted), None)
+
+
+def _request_id(headers: RawHeaders) -> bytes:
+    for name, value in headers:
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+            return value
+    return os.urandom(8).hex().encode()
+
+
+def _key(scope: Scope) -> Key:
+    accept = b""
+    for name, value in scope["headers"]:
+        if name == b"accept":
+            accept = next((word for word in BY_ACCEPT if word in value), b"")
+    return scope.get("raw_path") or scope["path"].encode(), scope["query_string"], accept
+
+
+def _refusal(scope: Scope, limiter: RateLimiter) -> tuple[str, str] | None:
+    limits = limiter.limits
+    query, path = len(scope["query_string"]), len(scope.get("raw_path") or scope["path"])
+    if query > limits.max_query:
+        return "uri_too_long", f"The query has {query} bytes; at most {limits.max_query} are read"
+    if path > limits.max_path:
+        return "uri_too_long", f"The path has {path} bytes; at most {limits.max_path} are read"
+    length = _header(scope, b"content-length") or b"0"
+    if not length.isdigit() or int(length) > limits.max_body:
+        return "body_too_large", f"The body is larger than {limits.max_body} bytes"
+    return None

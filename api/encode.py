@@ -1,0 +1,28 @@
+"""Bytes of JSON, with no NaN in them: a missing number is `null` (orjson writes NaN and infinities so)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+
+
+def to_json(value: Any) -> bytes:
+    """JSON of dicts, lists, numpy arrays and aware datetimes; NaN and infinities become null."""
+    return orjson.dumps(value, option=OPTIONS)
+
+
+def iso_times(times_us: NDArray[np.int64]) -> NDArray[np.str_]:
+    """`2025-01-27T21:00:00Z` of each instant in microseconds; whole seconds (fractions are cut)."""
+    seconds = times_us.astype("datetime64[us]").astype("datetime64[s]")
+    text: NDArray[np.str_] = np.datetime_as_string(seconds)
+    return np.strings.add(text, "Z") if text.size else text
+
+
+def as_json_times(times_us: NDArray[np.int64]) -> NDArray[np.datetime64]:
+    """Instants in the form that `to_json` writes as ISO text without a Python loop."""
+    return times_us.astype("datetime64[us]")

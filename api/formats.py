@@ -1,0 +1,40 @@
+"""Tables as CSV for sheets and frames: RFC 4180, UTF-8, one header row, empty cell = missing, newest last."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+RISKY = ("=", "+", "-", "@", "\t", "\r")
+
+
+def to_csv(columns: Mapping[str, Sequence[Any]], *, text: Iterable[str] = ()) -> bytes:
+    """CSV bytes of columns of equal length. `text` names the free-text columns, guarded against formulas."""
+    guarded = set(text)
+    cells = [
+        [_guard(value) for value in values] if name in guarded else [_cell(value) for value in values]
+        for name, values in columns.items()
+    ]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*cells, strict=True))
+    return out.getvalue().encode()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else ""
+    return str(value)
+
+
+def _guard(value: Any) -> str:
+    cell = _cell(value)
+    return "'" + cell if cell.startswith(RISKY) else cell

@@ -1,0 +1,69 @@
+"""What OpenAPI says beyond the routes: the promise, units, licence, tags, and the one error shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.problems import MEDIA_TYPE, Problem
+
+DESCRIPTION = """
+The open index of decentralized-AI tokens, and its beta to tech equities.
+
+**Stability.** `/v1` only grows: keys, parameters and routes may be added, never removed or changed in meaning.
+Ignore keys you do not know. Cursors are opaque. Texts of errors may change, their `code` does not.
+
+**Units.** Levels are index points. Weights, changes, turnover and drawdowns are fractions (0.05 is 5 %). Times are
+UTC, ISO 8601. A number that does not exist is `null`, never 0 and never `NaN`. `simulated` marks invented data.
+"""
+TAGS = [
+    {"name": "indices", "description": "What there is and where it stands"},
+    {"name": "levels", "description": "The history of an index"},
+    {"name": "constituents", "description": "What is in an index and why"},
+    {"name": "statistics", "description": "Beta to benchmarks"},
+    {"name": "benchmarks", "description": "Benchmarks, events and the quality ledger"},
+    {"name": "operation", "description": "State of the service"},
+]
+
+
+def describe(app: FastAPI) -> None:
+    """Makes `app.openapi()` give the full description, built once on first use."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend it
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=DESCRIPTION,
+        routes=app.routes,
+        tags=TAGS,
+        servers=[{"url": app.root_path or "/"}],
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(problem.pop("$defs", {}))
+    schemas["Problem"] = problem
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            _one_error_shape(operation)
+    return document
+
+
+def _one_error_shape(operation: dict[str, Any]) -> None:
+    """FastAPI's own 422 has another shape; ours replaces it where a route did not declare one."""
+    answer = operation["responses"].get("422")
+    if answer is not None and MEDIA_TYPE not in answer.get("content", {}):
+        content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        operation["responses"]["422"] = {"description": "A parameter does not hold", "content": content}

@@ -1,0 +1,89 @@
+"""The query and path parameters that several routes share, validated once, described for OpenAPI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import Path, Query
+from pydantic import BeforeValidator, WithJsonSchema
+
+from indexer.errors import InputError
+from indexer.times import iso, parse_instant
+
+MAX_LIMIT = 10_000
+TIME_WORDS = "ISO 8601 (2025-01-27 or 2025-01-27T21:00:00Z), epoch seconds, or epoch milliseconds"
+# Instants that can be written as ISO text again; anything else is a slip of the unit.
+EARLIEST_US, LATEST_US = parse_instant("1970-01-01"), parse_instant("2200-01-01")
+TIME_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "format": "date"},
+        {"type": "integer", "minimum": 100_000_000, "maximum": 7_258_118_400},
+    ]
+}
+
+
+class Interval(StrEnum):
+    """Spacing of levels: those whose instant lies on the grid counted from 00:00 UTC."""
+
+    MINUTE = "1m"
+    FIVE_MINUTES = "5m"
+    HOUR = "1h"
+    DAY = "1d"
+
+
+class Shape(StrEnum):
+    """Form of `data` in JSON: a list of rows, or one list for each column (smaller and faster)."""
+
+    ROWS = "rows"
+    COLUMNS = "columns"
+
+
+class TableFormat(StrEnum):
+    """Encoding of a table."""
+
+    JSON = "json"
+    CSV = "csv"
+
+
+def to_instant(value: object) -> object:
+    """Microseconds of a time parameter; raises InputError naming the accepted forms."""
+    if not isinstance(value, str):
+        return value
+    us = parse_instant(value)
+    if not EARLIEST_US <= us < LATEST_US:
+        raise InputError(f'"{value}" lies outside 1970 to 2199')
+    return us
+
+
+InstantUs = Annotated[int, BeforeValidator(to_instant), WithJsonSchema(TIME_SCHEMA)]
+IndexId = Annotated[str, Path(description="Id of an index, e.g. deai", max_length=64, examples=["deai"])]
+Start = Annotated[
+    InstantUs | None, Query(description=f"First instant, included. {TIME_WORDS}", examples=["2025-01-01"])
+]
+End = Annotated[InstantUs | None, Query(description=f"End, excluded. {TIME_WORDS}", examples=["2025-02-01"])]
+AsOf = Annotated[InstantUs | None, Query(description=f"What was known at this instant (revisions). {TIME_WORDS}")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows in one answer")]
+Cursor = Annotated[
+    str | None, Query(max_length=64, pattern=r"^[A-Za-z0-9_-]+$", description="Opaque: `next` of the page before")
+]
+FormatParam = Annotated[
+    TableFormat | None, Query(alias="format", description="json (default) or csv; Accept: text/csv works too")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A half-open range [start, end) in microseconds; None is open."""
+
+    start_us: int | None
+    end_us: int | None
+
+
+def window_of(start_us: int | None, end_us: int | None) -> Window:
+    """The window, checked: InputError when it ends before it starts."""
+    if start_us is not None and end_us is not None and end_us < start_us:
+        raise InputError(f"end {iso(end_us)} is before start {iso(start_us)}; the range is [start, end)")
+    return Window(start_us, end_us)

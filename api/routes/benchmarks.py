@@ -1,0 +1,97 @@
+"""What the index is held against, the closes behind it, dated events, and the quality ledger."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
+
+from api import schemas
+from api.answer import json_answer
+from api.deps import StoreDep
+from api.encode import as_json_times
+from api.params import End, Limit, Shape, Start, window_of
+from api.problems import declared
+from api.reads import read_coverage
+from api.wire import rows_of
+from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks, read_events, read_quality
+from indexer.times import from_us
+
+router = APIRouter(prefix="/v1", tags=["benchmarks"])
+
+
+@router.get("/benchmarks", response_model=schemas.BenchmarkList, responses=declared(), summary="All benchmarks")
+def list_benchmarks(store: StoreDep) -> Response:
+    """Every benchmark with how much history it has; sessions is 0 for one that has no closes yet."""
+    coverage = read_coverage(store)
+    data: list[dict[str, Any]] = []
+    for row in read_benchmarks(store):
+        first, last, count = coverage.get(row.symbol, (None, None, 0))
+        data.append(
+            {
+                "symbol": row.symbol,
+                "name": row.name,
+                "kind": row.kind,
+                "calendar": row.calendar,
+                "first_time": None if first is None else from_us(first),
+                "latest_time": None if last is None else from_us(last),
+                "sessions": count,
+            }
+        )
+    return json_answer({"count": len(data), "data": data})
+
+
+@router.get(
+    "/benchmarks/{symbol}/closes",
+    response_model=schemas.Closes,
+    responses=declared("not_found", "invalid_request"),
+    summary="Closes of a benchmark",
+)
+def list_closes(
+    store: StoreDep,
+    symbol: Annotated[str, Path(max_length=32, description="Symbol, e.g. QQQ", examples=["QQQ"])],
+    start: Start = None,
+    end: End = None,
+    shape: Annotated[Shape, Query(description="Form of data")] = Shape.ROWS,
+) -> Response:
+    """Closes fit for returns, at the instants of the exchange's closes, oldest first; `basis` says which."""
+    window = window_of(start, end)
+    benchmark = read_benchmark(store, symbol)
+    times, closes, basis = read_benchmark_bars(store, benchmark.symbol)
+    keep = slice(
+        0 if window.start_us is None else int(times.searchsorted(window.start_us)),
+        len(times) if window.end_us is None else int(times.searchsorted(window.end_us)),
+    )
+    columns = {"time": as_json_times(times[keep]), "close": closes[keep]}
+    data = columns if shape is Shape.COLUMNS else rows_of(columns)
+    count = len(times[keep])
+    return json_answer({"symbol": benchmark.symbol, "basis": basis, "shape": shape, "count": count, "data": data})
+
+
+@router.get("/events", response_model=schemas.EventList, responses=declared("invalid_request"), summary="Dated events")
+def list_events(store: StoreDep, start: Start = None, end: End = None) -> Response:
+    """Shocks, corporate actions and decisions that charts and studies refer to, oldest first."""
+    window = window_of(start, end)
+    events = read_events(store, start_us=window.start_us, end_us=window.end_us)
+    shown = ("slug", "kind", "time", "title", "source")
+    data = [{name: getattr(one, name) for name in shown} for one in events]
+    return json_answer({"count": len(data), "data": data})
+
+
+@router.get(
+    "/quality", response_model=schemas.QualityList, responses=declared("invalid_request"), summary="The quality ledger"
+)
+def list_quality(
+    store: StoreDep,
+    open_only: Annotated[bool, Query(description="Only what is still open")] = False,
+    limit: Limit = 1000,
+) -> Response:
+    """Gaps, stale prices, disagreements and failing sources, newest first."""
+    found = read_quality(store, open_only=open_only)[::-1]
+    data = [
+        {"kind": one.kind, "subject": one.subject, "opened_at": one.opened_at, "closed_at": one.closed_at}
+        for one in found[:limit]
+    ]
+    still_open = sum(one.closed_at is None for one in found)
+    return json_answer({"count": len(data), "open": still_open, "data": data})

@@ -1,0 +1,146 @@
+"""The history of an index: levels by page, as JSON rows or columns, or CSV."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from api import schemas, wire
+from api.answer import CLOSED, CSV, OPEN, PINNED, Answer, json_answer
+from api.deps import ServicesDep
+from api.encode import iso_times
+from api.formats import to_csv
+from api.negotiate import wants_csv
+from api.paging import decode_cursor, encode_cursor, link_header, next_url
+from api.params import AsOf, Cursor, End, FormatParam, IndexId, Interval, Limit, Shape, Start, window_of
+from api.problems import declared
+from api.reads import LevelPage, read_level_page
+from indexer.store.db import Store
+from indexer.store.read import read_index, read_levels
+from indexer.times import DAY_US, HOUR_US, INTERVAL_US, to_us
+
+AS_CSV: dict[str, Any] = {"content": {"text/csv": {"schema": {"type": "string"}}}}
+router = APIRouter(prefix="/v1/indices/{index_id}", tags=["levels"])
+
+
+@dataclass(frozen=True, slots=True)
+class LevelQuery:
+    """Which levels: [start, end) on the interval's grid, at most `limit`, or the `last` ones."""
+
+    interval: Interval
+    start_us: int | None
+    end_us: int | None
+    as_of_us: int | None
+    limit: int
+    last: int | None
+
+
+def level_query(
+    *,
+    start: Start = None,
+    end: End = None,
+    interval: Annotated[Interval, Query(description="Spacing, on the grid from 00:00 UTC")] = Interval.DAY,
+    as_of: AsOf = None,
+    limit: Limit = 10_000,
+    last: Annotated[int | None, Query(ge=1, le=10_000, description="Only the newest so many, oldest first")] = None,
+    cursor: Cursor = None,
+) -> LevelQuery:
+    """The levels asked for; a cursor moves the start."""
+    window = window_of(start, end)
+    first = decode_cursor(cursor) if cursor is not None else window.start_us
+    return LevelQuery(interval, first, window.end_us, as_of, limit, last)
+
+
+def read_page(store: Store, index_id: str, asked: LevelQuery) -> LevelPage:
+    """The page of levels that was asked for."""
+    step = INTERVAL_US[asked.interval]
+    start, end, known = asked.start_us, asked.end_us, asked.as_of_us
+    if asked.last is None:
+        return read_level_page(
+            store, index_id, start_us=start, end_us=end, as_of_us=known, step_us=step, limit=asked.limit
+        )
+    rows = read_levels(store, index_id, start_us=start, end_us=end, as_of_us=known, step_us=step, limit=asked.last)
+    return LevelPage(rows.times_us, rows.levels, rows.status, rows.carried_weight, None)
+
+
+@router.get(
+    "/levels",
+    response_model=schemas.Levels,
+    responses={200: AS_CSV, **declared("not_found", "invalid_request")},
+    summary="Levels over time",
+)
+def list_levels(
+    request: Request,
+    services: ServicesDep,
+    index_id: IndexId,
+    *,
+    asked: Annotated[LevelQuery, Depends(level_query)],
+    shape: Annotated[Shape, Query(description="Form of data in JSON")] = Shape.ROWS,
+    format: FormatParam = None,
+) -> Response:
+    """Levels in [start, end), oldest first, the latest revision of each. Follow `next` (JSON) or Link for more."""
+    index = read_index(services.store, index_id)
+    page = read_page(services.store, index_id, asked)
+    cursor = None if page.next_us is None else encode_cursor(page.next_us)
+    headers = {**link_header(request, cursor), "X-Count": str(len(page))}
+    keep = finality(asked, now_us=to_us(services.clock()))
+    if wants_csv(request, format):
+        return csv_levels(page, simulated=index.simulated, headers=headers, cache_control=keep)
+    head: dict[str, Any] = {
+        "index": index.id,
+        "simulated": index.simulated,
+        "interval": asked.interval,
+        "shape": shape,
+        "count": len(page),
+        "next": cursor,
+        "next_url": None if cursor is None else next_url(request, cursor),
+    }
+    data = wire.level_columns(page) if shape is Shape.COLUMNS else wire.level_rows(page)
+    return json_answer({**head, "data": data}, cache_control=keep, headers=headers)
+
+
+@router.get(
+    "/levels.csv",
+    response_class=Response,
+    responses={
+        200: {**AS_CSV, "description": "time,level,status,carried_weight"},
+        **declared("not_found", "invalid_request"),
+    },
+    summary="Levels as CSV, for sheets",
+)
+def levels_csv(
+    request: Request, services: ServicesDep, index_id: IndexId, asked: Annotated[LevelQuery, Depends(level_query)]
+) -> Response:
+    """The same as /levels?format=csv under an address that sheets and frames take without more."""
+    index = read_index(services.store, index_id)
+    page = read_page(services.store, index_id, asked)
+    cursor = None if page.next_us is None else encode_cursor(page.next_us)
+    headers = {**link_header(request, cursor), "X-Count": str(len(page))}
+    keep = finality(asked, now_us=to_us(services.clock()))
+    return csv_levels(page, simulated=index.simulated, headers=headers, cache_control=keep)
+
+
+def csv_levels(page: LevelPage, *, simulated: bool, headers: dict[str, str], cache_control: str) -> Answer:
+    """Levels as CSV. A simulated index says so in a header and in a column of its own."""
+    columns: dict[str, Any] = {
+        "time": iso_times(page.times_us).tolist(),
+        "level": page.levels.tolist(),
+        "status": wire.status_names(page.status),
+        "carried_weight": page.carried_weight.tolist(),
+    }
+    if simulated:
+        columns["simulated"] = [True] * len(page)
+        headers = {**headers, "X-Simulated": "true"}
+    return Answer(to_csv(columns), media_type=CSV, cache_control=cache_control, headers=headers)
+
+
+def finality(asked: LevelQuery, *, now_us: int) -> str:
+    """How long an answer may be kept: pinned to what was known, closed long ago, or still open."""
+    if asked.as_of_us is not None and asked.as_of_us < now_us - HOUR_US:
+        return PINNED
+    if asked.end_us is not None and asked.end_us < now_us - 7 * DAY_US and asked.last is None:
+        return CLOSED
+    return OPEN

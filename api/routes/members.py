@@ -1,0 +1,125 @@
+"""What is in an index and why: constituents at an instant, rebalancings, the methodology itself."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api import schemas, wire
+from api.answer import json_answer
+from api.deps import StoreDep
+from api.params import End, IndexId, InstantUs, Start, window_of
+from api.problems import declared
+from indexer.errors import NotEnoughDataError
+from indexer.store.db import Store
+from indexer.store.read import (
+    read_constituents,
+    read_index,
+    read_latest_level,
+    read_methodologies,
+    read_rebalancings,
+)
+from indexer.store.records import ConstituentRow
+from indexer.times import from_us, to_us
+
+router = APIRouter(prefix="/v1/indices/{index_id}", tags=["constituents"])
+At = Annotated[
+    InstantUs | None, Query(description="Instant; the newest level's when not given", examples=["2025-01-27T21:00:00Z"])
+]
+
+
+@router.get(
+    "/constituents",
+    response_model=schemas.Constituents,
+    responses=declared("not_found", "not_enough_data", "invalid_request"),
+    summary="Constituents and weights at an instant",
+)
+def list_constituents(store: StoreDep, index_id: IndexId, at: At = None) -> Response:
+    """Who is in the index at `at`, heaviest first, with weights from the prices then, drift and contributions."""
+    index = read_index(store, index_id)
+    at_us = _newest_us(store, index_id) if at is None else at
+    rows = read_constituents(store, index_id, at_us)
+    data = _constituents(store, index_id, rows)
+    weights = [row.weight for row in rows if row.weight is not None]
+    whole = bool(weights) and len(weights) == len(rows)
+    return json_answer(
+        {
+            "index": index.id,
+            "simulated": index.simulated,
+            "at": from_us(at_us),
+            "rebalanced_at": rows[0].effective_at if rows else None,
+            "count": len(rows),
+            "effective_number": 1.0 / sum(weight * weight for weight in weights) if whole else None,
+            "data": data,
+        }
+    )
+
+
+def _newest_us(store: Store, index_id: str) -> int:
+    newest = read_latest_level(store, index_id)
+    if newest is None:
+        raise NotEnoughDataError(
+            f'Index "{index_id}" has no levels yet, so no constituents; `deai import` or `deai update`'
+        )
+    return int(newest.times_us[-1])
+
+
+def _constituents(store: Store, index_id: str, rows: list[ConstituentRow]) -> list[dict[str, Any]]:
+    if not rows:
+        return []
+    effective_us = to_us(rows[0].effective_at)
+    changes = read_rebalancings(store, index_id, start_us=effective_us, end_us=effective_us + 1)
+    sources = {item.asset: item.supply_source for change in changes for item in change.items}
+    prices = [row.price_effective for row in rows]
+    base = None if None in prices else sum(row.units * (row.price_effective or 0.0) for row in rows)
+    data = [wire.constituent(row, base_value=base, supply_source=sources.get(row.asset)) for row in rows]
+    return sorted(data, key=lambda one: -(one["weight"] if one["weight"] is not None else one["weight_target"]))
+
+
+@router.get(
+    "/rebalances",
+    response_model=schemas.Rebalances,
+    responses=declared("not_found", "invalid_request"),
+    summary="Rebalancings and reconstitutions",
+)
+def list_rebalances(
+    store: StoreDep,
+    index_id: IndexId,
+    start: Start = None,
+    end: End = None,
+    items: Annotated[bool, Query(description="With each candidate and the evidence for the decision")] = True,
+) -> Response:
+    """Every change of units in [start, end), oldest first: weights drifted and target, turnover, divisors, reasons."""
+    window = window_of(start, end)
+    index = read_index(store, index_id)
+    changes = read_rebalancings(store, index_id, start_us=window.start_us, end_us=window.end_us)
+    data = [wire.rebalance(change, with_items=items) for change in changes]
+    return json_answer({"index": index.id, "simulated": index.simulated, "count": len(data), "data": data})
+
+
+@router.get(
+    "/methodology",
+    response_model=schemas.MethodologyAnswer,
+    responses=declared("not_found", "invalid_request"),
+    summary="The rules, as file and as data",
+)
+def get_methodology(store: StoreDep, index_id: IndexId) -> Response:
+    """The methodology in force, its content hash (which every level carries), and all versions used so far."""
+    index = read_index(store, index_id)
+    versions = read_methodologies(store, index_id)
+    now = next(version for version in versions if version.id == index.methodology_id)
+    return json_answer(
+        {
+            "index": index.id,
+            "simulated": index.simulated,
+            "version": now.version,
+            "hash": now.hash,
+            "loaded_at": now.loaded_at,
+            "text": now.text,
+            "rules": tomllib.loads(now.text),
+            "versions": [{"version": version.version, "hash": version.hash} for version in versions],
+        }
+    )

@@ -1,0 +1,68 @@
+"""What goes over the wire, as models: OpenAPI is made from them and the tests hold every answer to them."""
+
+from api.schemas.base import LevelStatus, OfIndex, Wire
+from api.schemas.benchmarks import (
+    BenchmarkItem,
+    BenchmarkList,
+    CloseColumns,
+    ClosePoint,
+    Closes,
+    EventItem,
+    EventList,
+    Health,
+    IndexReadiness,
+    QualityItem,
+    QualityList,
+    Readiness,
+)
+from api.schemas.indices import (
+    Changes,
+    IndexDetail,
+    IndexList,
+    IndexSummary,
+    Latest,
+    LevelColumns,
+    LevelPoint,
+    Levels,
+    MethodologyRef,
+)
+from api.schemas.members import Constituent, Constituents, MethodologyAnswer, Rebalance, RebalanceItem, Rebalances
+from api.schemas.statistics import Alignment, Beta, BetaColumns, BetaHistory, BetaPoint
+
+__all__ = [
+    "Alignment",
+    "BenchmarkItem",
+    "BenchmarkList",
+    "Beta",
+    "BetaColumns",
+    "BetaHistory",
+    "BetaPoint",
+    "Changes",
+    "CloseColumns",
+    "ClosePoint",
+    "Closes",
+    "Constituent",
+    "Constituents",
+    "EventItem",
+    "EventList",
+    "Health",
+    "IndexDetail",
+    "IndexList",
+    "IndexReadiness",
+    "IndexSummary",
+    "Latest",
+    "LevelColumns",
+    "LevelPoint",
+    "LevelStatus",
+    "Levels",
+    "MethodologyAnswer",
+    "MethodologyRef",
+    "OfIndex",
+    "QualityItem",
+    "QualityList",
+    "Readiness",
+    "Rebalance",
+    "RebalanceItem",
+    "Rebalances",
+    "Wire",
+]

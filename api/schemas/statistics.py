@@ -1,0 +1,88 @@
+"""The statistics on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from api.schemas.base import OfIndex, Wire
+
+
+class Alignment(Wire):
+    """How the two series were brought together."""
+
+    clock: str
+    calendar: str
+    price_basis: str
+    pairs_dropped: int
+    reasons: list[str]
+
+
+class Beta(OfIndex):
+    """Beta with its errors. A number that does not exist is null, and `reason` says why."""
+
+    benchmark: str
+    sessions: int
+    first_time: datetime = Field(description="Close that the first return starts from")
+    last_time: datetime
+    n: int = Field(description="Pairs of returns used")
+    beta: float | None
+    se: float | None = Field(description="Larger of se_ols and se_hac; carries the interval, t and p")
+    ci_low: float | None
+    ci_high: float | None
+    t: float | None
+    p: float | None = Field(description="Two-sided, against beta = 0")
+    r2: float | None
+    r2_adj: float | None
+    correlation: float | None
+    correlation_low: float | None
+    correlation_high: float | None
+    alpha: float | None = Field(description="Per session")
+    alpha_annualised: float | None
+    se_alpha: float | None
+    se_ols: float | None
+    se_hac: float | None = Field(description="Newey-West with hac_lag lags")
+    se_hc3: float | None
+    hac_lag: int | None
+    residual_sd: float | None
+    durbin_watson: float | None
+    confidence: float
+    periods_per_year: float
+    reason: str | None
+    warnings: list[str]
+    alignment: Alignment
+
+
+class BetaPoint(Wire):
+    """Beta over the window that ends at a close; nulls where the window is not complete."""
+
+    time: datetime
+    beta: float | None
+    se: float | None
+    low: float | None = Field(description="Lower end of the 95 % interval")
+    high: float | None = Field(description="Upper end of the 95 % interval")
+    r2: float | None
+    alpha: float | None
+
+
+class BetaColumns(Wire):
+    """Rolling beta, one list for each column."""
+
+    time: list[datetime]
+    beta: list[float | None]
+    se: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    r2: list[float | None]
+    alpha: list[float | None]
+
+
+class BetaHistory(OfIndex):
+    """Rolling beta, oldest first."""
+
+    benchmark: str
+    sessions: int
+    shape: str
+    count: int
+    data: list[BetaPoint] | BetaColumns

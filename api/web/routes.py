@@ -1,0 +1,115 @@
+"""The page, the reference of the API, and the explanation behind each problem's `type`."""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from api.deps import StoreDep
+from api.problems import CATALOGUE
+from api.routes.indices import latest_of
+from indexer.errors import NotEnoughDataError, NotFoundError
+from indexer.store.db import Store
+from indexer.store.read import read_index, read_indices
+
+HERE = Path(__file__).parent
+FLAGSHIP = "deai"
+PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+def home(request: Request, store: StoreDep) -> Response:
+    """The page of the flagship index, or of the first there is."""
+    known = [row.id for row in read_indices(store)]
+    return page(request, store, FLAGSHIP if FLAGSHIP in known or not known else known[0])
+
+
+@router.get("/indices/{index_id}")
+def index_page(request: Request, store: StoreDep, index_id: str) -> Response:
+    """The page of one index."""
+    read_index(store, index_id)
+    return page(request, store, index_id)
+
+
+@router.get("/problems/{code}")
+def problem_page(request: Request, code: str) -> Response:
+    """What a kind of problem means and what to do."""
+    if code not in CATALOGUE:
+        raise NotFoundError(f'No problem "{code}". Known: {", ".join(sorted(CATALOGUE))}')
+    kind = CATALOGUE[code]
+    return filled("note.html", request, title=f"{kind.status} {code}", heading=kind.title, text=kind.advice)
+
+
+def page(request: Request, store: Store, index_id: str) -> Response:
+    """The page of an index, with its newest level in it: readable before, and without, any script."""
+    try:
+        latest: dict[str, Any] | None = latest_of(store, index_id)
+        said = ""
+    except (NotEnoughDataError, NotFoundError) as error:
+        latest, said = None, str(error)
+    level = f"{latest['level']:,.2f}" if latest else "–"
+    name = latest["name"] if latest else "DeAI Index"
+    return filled(
+        "page.html",
+        request,
+        index=index_id,
+        title=f"{level} · {name}" if latest else name,
+        name=name,
+        description=f"{name}: level {level}" if latest else "The open index of decentralized-AI tokens",
+        level=level,
+        status=latest["status"] if latest else "",
+        time=latest["time"].isoformat() if latest else "",
+        time_text=f"{latest['time']:%Y-%m-%d %H:%M} UTC" if latest else "",
+        simulated_hidden=Raw("" if latest and latest["simulated"] else "hidden"),
+        empty_hidden=Raw("hidden" if latest else ""),
+        content_hidden=Raw("" if latest else "hidden"),
+        empty_text=said,
+        tabs=Raw(_tabs(store, index_id)),
+        head=Raw(""),
+    )
+
+
+class Raw(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+def filled(file: str, request: Request, **values: str) -> Response:
+    """A template with its {{names}} replaced; everything but `Raw` is escaped."""
+    root: str = request.scope.get("root_path", "")
+    texts = {"base": f"{root}/", **values}
+
+    def put(match: re.Match[str]) -> str:
+        value = texts[match[1]]
+        return value if isinstance(value, Raw) else html.escape(value)
+
+    return HTMLResponse(PLACEHOLDER.sub(put, template(file)), headers={"Cache-Control": "no-cache"})
+
+
+@cache
+def template(name: str) -> str:
+    """A template's text, read once."""
+    return (HERE / "templates" / name).read_text(encoding="utf-8")
+
+
+def mount_static(app: FastAPI) -> None:
+    """Serves the page's scripts and styles; browsers ask again by ETag."""
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+
+
+def _tabs(store: Store, current: str) -> str:
+    ids = sorted((row.id for row in read_indices(store)), key=lambda one: (one != FLAGSHIP, one))
+    parts = []
+    for one in ids:
+        here = ' aria-current="page"' if one == current else ""
+        parts.append(f'<a href="indices/{html.escape(one)}"{here}>{html.escape(one)}</a>')
+    return "".join(parts)

@@ -1,0 +1,40 @@
+// Reads our own API, relative to the page's base address. Errors keep the server's words (problem+json).
+export class Refused extends Error {
+  constructor(problem) {
+    super(problem.detail || problem.title || "The server did not answer as expected");
+    this.code = problem.code;
+    this.status = problem.status;
+  }
+}
+
+export async function read(path, parameters = {}) {
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined));
+  const address = new URL(`v1/${path}`, document.baseURI);
+  address.search = query.toString();
+  const answer = await fetch(address, { headers: { Accept: "application/json" } });
+  const body = await answer.json();
+  if (!answer.ok) throw new Refused(body);
+  return body;
+}
+
+// Levels as parallel arrays {times (ms), values, status}; follows the pages.
+export async function readLevels(index, parameters) {
+  const out = { times: [], values: [], status: [] };
+  let cursor = null;
+  do {
+    const page = await read(`indices/${encodeURIComponent(index)}/levels`, { shape: "columns", ...parameters, cursor });
+    for (const time of page.data.time) out.times.push(Date.parse(time));
+    out.values.push(...page.data.level);
+    out.status.push(...page.data.status);
+    cursor = page.next;
+  } while (cursor);
+  return out;
+}
+
+// Tells `onLevel` of each new level: by the event stream, and by asking now and then where there is none.
+export function follow(index, onLevel) {
+  const address = new URL(`v1/indices/${encodeURIComponent(index)}/stream`, document.baseURI);
+  const source = new EventSource(address);
+  source.addEventListener("level", (event) => onLevel(JSON.parse(event.data)));
+  return () => source.close();
+}

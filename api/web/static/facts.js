@@ -1,0 +1,23 @@
+// The data status card: how fresh and how complete what the page shows is.
+import { read } from "./data.js";
+import { byId, make } from "./dom.js";
+import { age, day, moment, percent } from "./format.js";
+
+export async function showFacts(index, latest) {
+  const [detail, quality] = await Promise.all([read(`indices/${index}`), read("quality", { limit: 8 }).catch(() => null)]);
+  const facts = [
+    ["Level", `${moment(Date.parse(latest.time))}, ${latest.status}`],
+    ["Published", `${age(Date.parse(latest.published_at))}, revision ${latest.revision}`],
+    ["Carried prices", `${percent(latest.carried_weight)} of the value`],
+    ["Expected by", moment(Date.parse(latest.fresh_until))],
+    ["History since", detail.first_time ? day(Date.parse(detail.first_time)) : "–"],
+    ["Methodology", `version ${detail.methodology.version}, ${detail.methodology.hash.slice(0, 10)}…`],
+  ];
+  byId("facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })]));
+  if (!quality) return;
+  const said = quality.count ? `${quality.open} open of the newest ${quality.count} entries in the quality ledger` : "The quality ledger has no entries.";
+  byId("quality").replaceChildren(
+    make("p", { className: "note", textContent: said }),
+    ...quality.data.slice(0, 5).map((one) => make("p", { className: "note", textContent: `${day(Date.parse(one.opened_at))}${one.closed_at ? ` to ${day(Date.parse(one.closed_at))}` : ", open"}: ${one.kind}, ${one.subject}` })),
+  );
+}

@@ -1,0 +1,165 @@
+// The history card: level, drawdown or comparison, over a range, with rebalances and events as marks.
+import { LineChart } from "./chart.js";
+import { read, readLevels } from "./data.js";
+import { byId, choice, make, remember, remembered } from "./dom.js";
+import { day, level, number, percent, signed } from "./format.js";
+import { lowerBound } from "./scale.js";
+import { drawdowns } from "./shape.js";
+
+const DAY = 86_400_000;
+const RANGES = [["1W", 7], ["1M", 30], ["3M", 91], ["YTD", 0], ["1Y", 365], ["All", Infinity]];
+const FINE_DAYS = 92;
+
+export class History {
+  constructor(index) {
+    this.index = index;
+    this.view = remembered("view", "level");
+    this.range = remembered("range", "1Y");
+    this.log = remembered("log", false);
+    this.compared = new Set(remembered("compared", []));
+    this.zoom = null;
+    this.daily = null;
+    this.marks = [];
+    this.chart = new LineChart(byId("chart"), { height: window.innerWidth < 560 ? 260 : 360 });
+    const views = [["level", "Level"], ["drawdown", "Drawdown"], ["compare", "Compare"]];
+    choice(byId("views"), views.map(([value, label]) => ({ value, label })), { picked: this.view, onPick: (view) => this.#become({ view }) });
+    choice(byId("ranges"), RANGES.map(([value]) => ({ value, label: value })), { picked: this.range, onPick: (range) => this.#become({ range, zoom: null }) });
+    byId("log").setAttribute("aria-pressed", String(this.log));
+    byId("log").addEventListener("click", () => {
+      this.#become({ log: !this.log });
+      byId("log").setAttribute("aria-pressed", String(this.log));
+    });
+  }
+
+  #become(change) {
+    Object.assign(this, change);
+    for (const name of ["view", "range", "log"]) remember(name, this[name]);
+    this.show();
+  }
+
+  async load(others) {
+    this.others = others;
+    this.fine = new Map();
+    this.daily = await readLevels(this.index, { interval: "1d" });
+    this.marks = await this.#readMarks();
+    this.#offer();
+    await this.show();
+  }
+
+  async #readMarks() {
+    const [rebalances, events] = await Promise.all([
+      read(`indices/${this.index}/rebalances`, { items: false }).catch(() => ({ data: [] })),
+      read("events").catch(() => ({ data: [] })),
+    ]);
+    const changes = rebalances.data.map((one) => ({
+      at: Date.parse(one.effective_at), kind: one.kind,
+      text: `${one.kind}${one.turnover === null ? "" : `, turnover ${percent(one.turnover)}`}${list(", in ", one.entered)}${list(", out ", one.left)}`,
+    }));
+    return [...events.data.map((one) => ({ at: Date.parse(one.time), kind: "event", text: one.title })), ...changes];
+  }
+
+  #offer() {
+    const host = byId("compare");
+    host.replaceChildren(...this.others.map(({ id, label }) => {
+      const button = make("button", { type: "button", textContent: label });
+      button.setAttribute("aria-pressed", String(this.compared.has(id)));
+      button.addEventListener("click", () => {
+        if (!this.compared.delete(id)) this.compared.add(id);
+        if (this.compared.size > 4) this.compared.delete(this.compared.values().next().value);
+        for (const one of host.children) one.setAttribute("aria-pressed", String(this.compared.has(one.dataset.id)));
+        remember("compared", [...this.compared]);
+        this.show();
+      });
+      button.dataset.id = id;
+      return button;
+    }));
+  }
+
+  #bounds() {
+    if (this.zoom) return this.zoom;
+    const last = this.newest ?? this.daily.times[this.daily.times.length - 1] ?? Date.now();
+    const days = RANGES.find(([name]) => name === this.range)?.[1] ?? 365;
+    const start = days === 0 ? Date.UTC(new Date(last).getUTCFullYear(), 0, 1) : last - days * DAY;
+    return [Math.max(start, this.daily.times[0] ?? last), last];
+  }
+
+  async #series(id, [start, end]) {
+    const daily = id === this.index ? this.daily : await this.#other(id);
+    if (end - start > FINE_DAYS * DAY || id.startsWith("benchmark:")) return cut(daily, start, end);
+    const key = `${id}:${Math.floor(start / DAY)}:${Math.floor(end / DAY)}`;
+    if (!this.fine.has(key)) {
+      const hours = { interval: "1h", start: new Date(start).toISOString(), end: new Date(end + 1000).toISOString() };
+      this.fine.set(key, await readLevels(id, hours));
+    }
+    const fine = this.fine.get(key);
+    return fine.times.length > 2 ? fine : cut(daily, start, end);
+  }
+
+  async #other(id) {
+    if (!this.fine.has(id)) {
+      const own = id.startsWith("benchmark:");
+      this.fine.set(id, own ? await readCloses(id.slice(10)) : await readLevels(id, { interval: "1d" }));
+    }
+    return this.fine.get(id);
+  }
+
+  async show() {
+    if (!this.daily?.times.length) return;
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    const bounds = this.#bounds();
+    byId("compare").hidden = this.view !== "compare";
+    const ids = [this.index, ...(this.view === "compare" ? this.others.map((one) => one.id).filter((id) => this.compared.has(id)) : [])];
+    const read = await Promise.all(ids.map(async (id) => ({ id, ...(await this.#series(id, bounds)) })));
+    if (turn !== this.turn) return;
+    const series = read.filter((one) => one.times.length);
+    const plot = { level: levelPlot, drawdown: drawdownPlot, compare: comparePlot }[this.view](series, this);
+    const label = `${plot.title} from ${day(bounds[0])} to ${day(bounds[1])}. ${plot.said}`;
+    this.chart.set({ ...plot, label, marks: this.marks, onZoom: (from, to) => this.#become({ zoom: from === null ? null : [from, to] }) });
+    const hint = this.zoom ? "Double-click to zoom out." : "Drag to zoom, arrow keys to read.";
+    byId("chart-note").textContent = `${plot.said} Triangles below are rebalances, flags events, the strip shows the status of each level. ${hint}`;
+  }
+
+  name(id) {
+    return id === this.index ? id : this.others.find((one) => one.id === id)?.label ?? id;
+  }
+}
+
+async function readCloses(symbol) {
+  const answer = await read(`benchmarks/${encodeURIComponent(symbol)}/closes`, { shape: "columns" });
+  return { times: answer.data.time.map(Date.parse), values: answer.data.close };
+}
+
+function cut(all, start, end) {
+  const from = lowerBound(all.times, start);
+  const to = lowerBound(all.times, end + 1);
+  return { times: all.times.slice(from, to), values: all.values.slice(from, to), status: all.status?.slice(from, to) };
+}
+
+function list(word, names) {
+  return names.length ? word + names.join(", ") : "";
+}
+
+function levelPlot(series, { log, index }) {
+  const [one] = series;
+  const move = one.values[one.values.length - 1] / one.values[0] - 1;
+  return { series: [{ ...one, name: index }], log, format: level, title: `Level of ${index}`, said: `${signed(move)} over the range shown.` };
+}
+
+function drawdownPlot(series, { daily, index }) {
+  const [one] = series;
+  const before = daily.values.slice(0, lowerBound(daily.times, one.times[0]));
+  const values = drawdowns([...before, ...one.values]).slice(before.length);
+  const worst = Math.min(...values);
+  const said = `Deepest ${percent(worst)} below the highest level so far; now ${percent(values[values.length - 1])}.`;
+  return { series: [{ ...one, name: index, values }], zero: "top", format: (value) => percent(value, 0), read: (value) => percent(value), title: `Drawdown of ${index}`, said };
+}
+
+function comparePlot(series, history) {
+  const start = Math.max(...series.map((one) => one.times[0]));
+  const based = series.map((one) => {
+    const part = cut(one, start, Infinity);
+    return { ...part, name: history.name(one.id), values: part.values.map((value) => (value / part.values[0]) * 100) };
+  });
+  const said = based.map((one) => `${one.name} ${signed(one.values[one.values.length - 1] / 100 - 1)}`).join(" · ");
+  return { series: based.filter((one) => one.times.length), log: history.log, reference: 100, format: (value) => number(value, 0), read: (value) => signed(value / 100 - 1), title: "Comparison, first day = 100", said: `${said}.` };
+}

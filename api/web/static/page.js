@@ -1,0 +1,101 @@
+// The page: what is on it, in which order it is read, and how it stays current.
+import { Betas } from "./beta.js";
+import { Constituents } from "./constituents.js";
+import { read } from "./data.js";
+import { byId, make, remember, remembered } from "./dom.js";
+import { age, level, moment, signed, tone } from "./format.js";
+import { showFacts } from "./facts.js";
+import { History } from "./history.js";
+import { showSnippets } from "./snippets.js";
+
+const index = document.body.dataset.index;
+const CHANGES = [["h1", "1 hour"], ["d1", "24 hours"], ["d7", "7 days"], ["d30", "30 days"], ["d365", "1 year"]];
+const LOOK_AGAIN_MS = 30_000;
+let shown = null;
+
+function theme() {
+  const root = document.documentElement;
+  const chosen = remembered("theme", null);
+  if (chosen) root.dataset.theme = chosen;
+  byId("theme").addEventListener("click", () => {
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    remember("theme", root.dataset.theme);
+  });
+}
+
+function showLatest(latest) {
+  const changed = shown !== null && shown.time !== latest.time;
+  shown = latest;
+  byId("level").textContent = level(latest.level);
+  document.title = `${level(latest.level)} · ${latest.name}`;
+  byId("time").dateTime = latest.time;
+  byId("time").textContent = moment(Date.parse(latest.time));
+  byId("changes").replaceChildren(...CHANGES.map(([key, label]) =>
+    make("div", {}, make("dt", { textContent: label }), make("dd", { className: tone(latest.change[key]), textContent: signed(latest.change[key]) }))));
+  byId("simulated").hidden = !latest.simulated;
+  if (changed) {
+    byId("level").classList.remove("flash");
+    requestAnimationFrame(() => byId("level").classList.add("flash"));
+  }
+  showAge();
+  return changed;
+}
+
+function showAge() {
+  if (!shown) return;
+  const stale = Date.now() > Date.parse(shown.fresh_until);
+  byId("age").textContent = `(${age(Date.parse(shown.time))})`;
+  byId("status").textContent = stale ? `${shown.status}, stale` : shown.status;
+  byId("status").dataset.status = stale ? "stale" : shown.status;
+}
+
+async function everything() {
+  const [indices, benchmarks] = await Promise.all([read("indices"), read("benchmarks")]);
+  const others = [
+    ...indices.data.filter((one) => one.id !== index && one.latest).map((one) => ({ id: one.id, label: one.id })),
+    ...benchmarks.data.filter((one) => one.sessions > 0).map((one) => ({ id: `benchmark:${one.symbol}`, label: one.symbol })),
+  ];
+  const history = new History(index);
+  history.newest = Date.parse(shown.time);
+  const members = new Constituents(index);
+  const betas = new Betas(index);
+  const again = () => Promise.allSettled([history.load(others), members.load(), betas.load(benchmarks.data), showFacts(index, shown)]);
+  const outcomes = await again();
+  for (const outcome of outcomes) if (outcome.status === "rejected") console.warn(outcome.reason.message);
+  showSnippets(index);
+  document.body.dataset.ready = "yes";
+  return () => {
+    history.newest = Date.parse(shown.time);
+    return again();
+  };
+}
+
+async function look(refresh) {
+  try {
+    const changed = showLatest(await read(`indices/${index}/latest`));
+    if (changed && refresh) await refresh();
+    return true;
+  } catch (error) {
+    if (error.code !== "not_enough_data" && error.code !== "not_found") byId("age").textContent = "(the server does not answer)";
+    else byId("empty-text").textContent = error.message;
+    return false;
+  }
+}
+
+async function start() {
+  theme();
+  const has = await look(null);
+  byId("empty").hidden = has;
+  byId("content").hidden = !has;
+  let refresh = has ? await everything() : null;
+  if (!has) document.body.dataset.ready = "yes";
+  setInterval(showAge, 10_000);
+  setInterval(async () => {
+    if (document.hidden) return;
+    if (refresh) await look(refresh);
+    else if (await look(null)) location.reload();
+  }, LOOK_AGAIN_MS);
+}
+
+start();

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from seeded import NOW, seeded_store
+
+from api.app import create_app
+from indexer.store.db import Store, open_store
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A seeded store that no test writes to."""
+    opened = seeded_store(tmp_path_factory.mktemp("api") / "seeded.sqlite")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def client(store: Store) -> TestClient:
+    """The API over the seeded store, at a fixed time, without its watcher."""
+    return TestClient(create_app(store, clock=lambda: NOW))
+
+
+@pytest.fixture
+def blank(tmp_path: Path) -> Iterator[TestClient]:
+    """The API over a migrated store with nothing in it."""
+    opened = open_store(f"sqlite:///{tmp_path / 'blank.sqlite'}")
+    opened.migrate()
+    yield TestClient(create_app(opened, clock=lambda: NOW))
+    opened.close()
