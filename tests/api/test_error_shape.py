@@ -59,11 +59,8 @@ def test_errors_have_one_shape(client: TestClient, method: str, path: str, statu
 
 def test_the_message_names_what_is_wrong(client: TestClient) -> None:
     backwards = client.get("/v1/indices/deai/levels?start=2025-01-02&end=2025-01-01").json()
-    assert (
-        backwards["detail"]
-        == "end 2025-01-01T00:00:00Z is before start 2025-01-02T00:00:00Z; the range is [start, end)"
+    said = "end 2025-01-01T00:00:00Z is before start 2025-01-02T00:00:00Z; the range is [start, end)"
     assert backwards["detail"] == said
-    )
     cursor = client.get("/v1/indices/deai/levels?cursor=abc").json()
     assert cursor["detail"] == 'cursor "abc" is not one of ours; take `next` of the page before, unchanged'
     two = client.get("/v1/indices/deai/levels?limit=0&interval=2h").json()
