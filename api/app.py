@@ -49,18 +49,18 @@ def create_app(
         version=health.program_version(),
         docs_url=None,
         redoc_url=None,
-        root_path=settings.root_path.rstrip("/"),
         generate_unique_id_function=operation_id,
         lifespan=_lifespan,
         redirect_slashes=False,
     )
     app.state.services = services
-    app.add_middleware(Edge, hot=hot, limiter=RateLimiter(limits))
+    root_path = settings.root_path.rstrip("/")
+    app.add_middleware(Edge, hot=hot, limiter=RateLimiter(limits), root_path=root_path)
     install_handlers(app)
     for module in ROUTERS:
         app.include_router(module.router)
     web.mount_static(app)
-    describe(app)
+    describe(app, root_path=root_path)
     return app
 
 

@@ -35,12 +35,15 @@ class BodyTooLarge(Exception):  # noqa: N818 - a signal inside this file, never 
 class Edge:
     """Wraps the application. `hot` and `limiter` are this application's own."""
 
-    def __init__(self, app: ASGIApp, *, hot: HotCache, limiter: RateLimiter) -> None:
+    def __init__(self, app: ASGIApp, *, hot: HotCache, limiter: RateLimiter, root_path: str = "") -> None:
         self.app = app
         self.hot = hot
         self.limiter = limiter
+        self.root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.root_path and not scope.get("root_path"):
+            scope = _below(scope, self.root_path)
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -53,6 +56,7 @@ class Edge:
             known = self.hot.answers.get(key)
             if known is not None:
                 form, not_modified = known.choose(scope["headers"])
+                extra.append((b"content-security-policy", policy_for(_inner_path(scope))))
                 start, body = form.messages(not_modified=not_modified, extra=extra)
                 await send(start)
                 await send({"type": "http.response.body"} if scope["method"] == "HEAD" else body)
@@ -140,6 +144,13 @@ class _Counted:
         if self.left < 0:
             raise BodyTooLarge
         return message
+
+
+def _below(scope: Scope, root_path: str) -> Scope:
+    """The scope of an application below a path, whether the proxy before it passed the prefix on or stripped it."""
+    path: str = scope["path"]
+    whole = path if path == root_path or path.startswith(f"{root_path}/") else root_path + path
+    return {**scope, "root_path": root_path, "path": whole}
 
 
 def _inner_path(scope: Scope) -> str:

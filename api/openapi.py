@@ -28,25 +28,25 @@ TAGS = [
 ]
 
 
-def describe(app: FastAPI) -> None:
+def describe(app: FastAPI, *, root_path: str) -> None:
     """Makes `app.openapi()` give the full description, built once on first use."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
+            app.openapi_schema = _document(app, root_path)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend it
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
+def _document(app: FastAPI, root_path: str) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
         description=DESCRIPTION,
         routes=app.routes,
         tags=TAGS,
-        servers=[{"url": app.root_path or "/"}],
+        servers=[{"url": root_path or "/"}],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})

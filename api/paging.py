@@ -43,9 +43,8 @@ def next_url(request: Request, cursor: str) -> str:
 
 def public_path(request: Request) -> str:
     """The path as the client sees it, root path included."""
-    root: str = request.scope.get("root_path", "")
     path: str = request.scope["path"]
-    return path if path.startswith(root) else root + path
+    return path
 
 
 def link_header(request: Request, cursor: str | None) -> dict[str, str]:

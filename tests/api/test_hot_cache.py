@@ -1,0 +1,129 @@
+"""Kept answers: served without the routes, dropped as a whole when data changes, never from before a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from seeded import NOW, seeded_store
+
+from api.answer import Answer
+from api.app import create_app
+from api.deps import Services
+from api.hot import HotCache, Slot
+from indexer.store.db import Store
+from indexer.store.read import read_index
+from indexer.store.write import finish_run, start_run, write_levels
+from indexer.times import HOUR_US, to_us
+
+LATEST = "/v1/indices/deai/latest"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Store]:
+    opened = seeded_store(tmp_path / "own.sqlite")
+    yield opened
+    opened.close()
+
+
+def publish(store: Store, level: float) -> None:
+    """One more level, as a scheduler of any process would write it."""
+    run = start_run(store, kind="update", key="hour", now=NOW)
+    assert run is not None
+    time = to_us(NOW) // HOUR_US * HOUR_US + HOUR_US
+    write_levels(
+        store,
+        run,
+        index_id="deai",
+        methodology_id=read_index(store, "deai").methodology_id,
+        times_us=np.array([time]),
+        levels=np.array([level]),
+        status=np.zeros(1, np.int8),
+        carried_weight=np.zeros(1),
+        inputs_hash=[bytes(32)],
+        prev_hash=[bytes(32)],
+        hash=[bytes(32)],
+        published_at_us=to_us(NOW),
+    )
+    finish_run(store, run, now=NOW)
+
+
+def services(app: FastAPI) -> Services:
+    found: Services = app.state.services
+    return found
+
+
+def test_the_second_request_does_not_reach_the_routes(own: Store) -> None:
+    app = create_app(own, clock=lambda: NOW)
+    services(app).refresh()
+    client = TestClient(app)
+    first = client.get(LATEST)
+    assert list(services(app).hot.answers) == [(LATEST.encode(), b"", b"")]
+    own.engine.dispose()
+    app.router.routes.clear()
+    again = client.get(LATEST)
+    assert again.content == first.content
+    assert again.headers["etag"] == first.headers["etag"]
+    assert again.headers["x-request-id"] != first.headers["x-request-id"]
+    assert client.head(LATEST).headers["content-length"] == first.headers["content-length"]
+    assert client.get(LATEST, headers={"if-none-match": first.headers["etag"]}).status_code == 304
+    assert again.headers["content-security-policy"] == first.headers["content-security-policy"]
+    assert dict(again.headers).keys() == dict(first.headers).keys()
+
+
+def test_a_new_level_drops_what_was_kept(own: Store) -> None:
+    app = create_app(own, clock=lambda: NOW)
+    services(app).refresh()
+    client = TestClient(app)
+    before = client.get(LATEST)
+    publish(own, 777.0)
+    services(app).refresh()
+    after = client.get(LATEST)
+    assert after.json()["level"] == 777.0
+    assert after.headers["etag"] != before.headers["etag"]
+
+
+def test_the_watcher_sees_a_write_of_any_process(own: Store) -> None:
+    app = create_app(own, clock=lambda: NOW)
+    with TestClient(app) as client:
+        client.get(LATEST)
+        publish(own, 778.0)
+        for _ in range(2000):
+            if client.get(LATEST).json()["level"] == 778.0:
+                break
+        else:
+            pytest.fail("the new level was never served")
+
+
+def test_errors_and_health_are_not_kept(own: Store) -> None:
+    app = create_app(own, clock=lambda: NOW)
+    services(app).refresh()
+    client = TestClient(app)
+    for path in ("/v1/indices/none", "/healthz", "/readyz", "/", "/static/page.css", "/v1/nothing"):
+        client.get(path)
+    assert services(app).hot.answers == {}
+
+
+def test_an_answer_read_before_a_change_is_not_kept() -> None:
+    hot = HotCache()
+    hot.publish("1")
+    slot = Slot((b"/", b"", b""), "1", Answer(b"old"))
+    hot.publish("2")
+    hot.keep(slot)
+    assert hot.answers == {}
+
+
+def test_the_cache_stays_within_its_bytes() -> None:
+    hot = HotCache(max_bytes=10_000)
+    hot.publish("1")
+    for n in range(100):
+        body = b"%d" % n * 100
+        hot.keep(Slot((b"/%d" % n, b"", b""), "1", Answer(body)))
+        assert hot.bytes == sum(answer.size for answer in hot.answers.values()) <= 10_000
+    assert (b"/99", b"", b"") in hot.answers
+    hot.keep(Slot((b"/large", b"", b""), "1", Answer(b"x" * 5000)))
+    assert (b"/large", b"", b"") not in hot.answers
