@@ -1,0 +1,142 @@
+"""Contributions add up, exactly; breadth, dispersion, concentration; stress totals."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from indexer.analytics.attribution import attribute, carino_factors
+from indexer.analytics.breadth import (
+    average_correlation,
+    breadth,
+    concentration,
+    dispersion,
+    relative_strength,
+    share_of_universe,
+)
+from indexer.analytics.stress import garman_klass_volatility, liquidation_totals, move_z, parkinson_volatility
+from indexer.errors import InputError
+from indexer.times import HOUR_US
+
+
+@settings(deadline=None)
+@given(st.integers(1, 30), st.integers(1, 8), st.integers(0, 10**6), st.floats(1e-8, 0.3))
+def test_contributions_sum_to_the_index_return(rows, members, seed, size):
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet(np.ones(members), rows)
+    returns = np.maximum(rng.normal(0, size, (rows, members)), -0.9)
+    got = attribute(weights, returns)
+    compounded = math.prod(1 + float(w @ r) for w, r in zip(weights, returns, strict=True)) - 1
+    assert got.contribution.sum() == pytest.approx(compounded, abs=1e-12, rel=1e-12)
+    assert got.total == pytest.approx(compounded, abs=1e-12, rel=1e-12)
+    groups = [f"g{place % 2}" for place in range(members)]
+    assert sum(got.grouped(groups).values()) == pytest.approx(got.total, abs=1e-12)
+
+
+def test_a_chained_index_is_attributed_whole():
+    prices = np.exp(np.cumsum(np.random.default_rng(0).normal(0, 0.05, (20, 4)), axis=0))
+    units = np.array([1.0, 2.0, 3.0, 4.0])
+    value = prices * units
+    level = value.sum(axis=1)
+    got = attribute(value[:-1] / level[:-1, None], prices[1:] / prices[:-1] - 1)
+    assert got.total == pytest.approx(level[-1] / level[0] - 1, abs=1e-12)
+    np.testing.assert_allclose(got.returns, level[1:] / level[:-1] - 1, atol=1e-13)
+    assert carino_factors(np.array([0.0]), total=0.0).tolist() == [1.0]
+
+
+def test_attribution_refuses_to_guess():
+    with pytest.raises(InputError, match="constituent 1 has weight but no return in interval 0"):
+        attribute([[0.5, 0.5]], [[0.1, np.nan]])
+    assert attribute([[1.0, 0.0]], [[0.1, np.nan]]).total == pytest.approx(0.1)
+    with pytest.raises(InputError, match=r"weights of interval 0 sum to 0.900000000, not 1"):
+        attribute([[0.5, 0.4]], [[0.1, 0.1]])
+    with pytest.raises(InputError, match="must have the same shape"):
+        attribute([[1.0]], [[0.1, 0.1]])
+    with pytest.raises(InputError, match="cannot be linked"):
+        attribute([[1.0]], [[-1.0]])
+    with pytest.raises(InputError, match="1 group names for 2 constituents"):
+        attribute([[0.5, 0.5]], [[0.1, 0.1]]).grouped(["a"])
+
+
+def test_breadth_counts_only_members_with_all_bars():
+    prices = np.array([[1.0, 3.0, np.nan], [2.0, 2.0, 1.0], [3.0, 1.0, 2.0]])
+    two, three, four = breadth(prices, windows=(2, 3, 4))
+    assert (two.n, two.above, two.share) == (3, 2, 2 / 3)
+    assert (three.n, three.share) == (2, 0.5)
+    assert (four.n, four.share) == (0, None)
+    with pytest.raises(InputError, match=r"expected a \(rows, members\) table"):
+        breadth([1.0, 2.0])
+
+
+def test_dispersion_and_average_correlation():
+    r = np.random.default_rng(1).normal(size=(50, 4))
+    np.testing.assert_allclose(dispersion(r), r.std(axis=1, ddof=1), rtol=1e-12)
+    w = np.array([0.4, 0.3, 0.2, 0.1])
+    mean = r @ w
+    np.testing.assert_allclose(dispersion(r, weights=w), np.sqrt(((r - mean[:, None]) ** 2) @ w), rtol=1e-12)
+    r[0, 1:] = np.nan
+    assert np.isnan(dispersion(r)[0])
+    full = np.corrcoef(r[1:].T)
+    got = average_correlation(r[1:])
+    assert got == pytest.approx(full[np.triu_indices(4, 1)].mean(), rel=1e-9)
+    assert average_correlation(r[1:, :2], weights=[0.7, 0.3]) == pytest.approx(full[0, 1])
+    assert average_correlation(r[:, :1]) is None
+
+
+def test_concentration():
+    equal = concentration(np.full(20, 0.05))
+    assert (equal.effective_n, equal.herfindahl, equal.top5) == pytest.approx((20, 0.05, 0.25))
+    assert concentration([1.0, np.nan, 0.0]).effective_n == 1.0
+    with pytest.raises(InputError, match=r"weights must be positive and sum to 1, they sum to 0.500000"):
+        concentration([0.5])
+
+
+def test_relative_strength_and_share():
+    got = relative_strength([np.nan, 10, 11, 12.1], [5.0, 5, 5, 5], horizons=(1, 2, 3, 9))
+    np.testing.assert_allclose(got.ratio, [np.nan, 1, 1.1, 1.21])
+    assert got.change == {1: pytest.approx(math.log(1.1)), 2: pytest.approx(math.log(1.21)), 3: None, 9: None}
+    share = share_of_universe([[1.0, 2.0], [1.0, np.nan]], [10.0, 10.0])
+    np.testing.assert_allclose(share, [0.3, np.nan])
+
+
+def test_liquidations_by_side_and_hour():
+    rows = [(0, "long", 100.0), (HOUR_US - 1, "short", 2.0), (HOUR_US, "long", 50.0), (5 * HOUR_US, "short", 10.0)]
+    times, sides, usd = zip(*rows, strict=True)
+    got = liquidation_totals(times, sides, usd=usd)
+    assert [hour.start_us // HOUR_US for hour in got.hours] == [0, 1, 5]  # no row is not a zero
+    assert got.hours[0].long_share == pytest.approx(100 / 102) and got.hours[0].n == 2
+    assert (got.long_usd, got.short_usd, got.worst) == (150.0, 12.0, got.hours[0])
+    nothing = liquidation_totals([], [], usd=[])
+    assert (nothing.hours, nothing.long_share, nothing.worst) == ((), None, None)
+    with pytest.raises(InputError, match='"buy" is not a side; use "long" or "short"'):
+        liquidation_totals([0], ["buy"], usd=[1.0])
+    with pytest.raises(InputError, match="missing or negative"):
+        liquidation_totals([0], ["long"], usd=[-1.0])
+    with pytest.raises(InputError, match="1 times, 2 sides and 1 amounts do not pair up"):
+        liquidation_totals([0], ["long", "long"], usd=[1.0])
+
+
+def test_move_z_leaves_the_move_out_of_its_yardstick():
+    r = np.random.default_rng(2).normal(0, 0.01, 100)
+    r[95] = -0.2
+    got = move_z(r, window=90)
+    assert got[95] == pytest.approx((-0.2 - r[5:95].mean()) / r[5:95].std(ddof=1)) and got[95] < -15
+    assert np.isnan(got[:90]).all() and np.isnan(move_z(np.zeros(100))).all() and np.isnan(move_z(r[:5])).all()
+
+
+def test_range_volatility_of_a_random_walk():
+    steps = np.random.default_rng(3).normal(0, 0.02 / math.sqrt(2_000), (400, 2_000))
+    path = np.exp(np.cumsum(steps, axis=1))
+    bars = np.column_stack(
+        [np.ones(400), np.maximum(path.max(axis=1), 1), np.minimum(path.min(axis=1), 1), path[:, -1]]
+    )
+    want = 0.02 * math.sqrt(365)
+    assert parkinson_volatility(bars[:, 1], bars[:, 2]) == pytest.approx(want, rel=0.08)
+    assert garman_klass_volatility(bars) == pytest.approx(want, rel=0.08)
+    assert parkinson_volatility([np.nan], [1.0]) is None and garman_klass_volatility(np.full((1, 4), np.nan)) is None
+    with pytest.raises(InputError, match=r"bars must be \(rows, 4\)"):
+        garman_klass_volatility([[1.0, 2.0]])
