@@ -149,7 +149,7 @@ class _Walker:
             gone = {column for column, (start, _) in ranges.items() if start == first}
             if gone == self.held:
                 row = min(stop for _, stop in ranges.values())
-                self.out.suspended.append((first, row))
+                self.out.suspended.append((first, min(row, last + 1)))  # a review at `last` may bring new members
                 continue
             self.held, self.members = self.held - gone, self.members - gone
             self.out.changes.append(Change(first, None, 1.0, self.held))

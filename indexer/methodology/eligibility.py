@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
-from math import isnan
+from math import floor, isnan
 
 from indexer.engine.evidence import Evidence
 from indexer.engine.history import Decision
@@ -111,10 +111,11 @@ def failures(one: Candidate, rule: Eligibility) -> Iterator[str]:
     """Every test of the rule that a line fails, with the numbers; nothing when it is eligible."""
     needed_days = rule.successor_min_history_days if one.successor else rule.min_history_days
     if one.history_days < needed_days:
-        yield f"{max(one.history_days, 0.0):.1f} days of history, {needed_days} needed"
+        # Rounded down: 89.96 days are not 90.
+        yield f"{floor(max(one.history_days, 0.0) * 10) / 10:.1f} days of history, {needed_days} needed"
     needed_venues = rule.incumbent_min_venues if one.incumbent else rule.min_venues
     if one.venues < needed_venues:
-        yield f"{one.venues} qualified venues, {needed_venues} needed"
+        yield f"qualified venues: {one.venues}, needed: {needed_venues}"
     if one.supply is not None and one.total is not None and one.supply / one.total < rule.min_free_float:
         yield f"free float is {one.supply / one.total:.2%} of total supply, {rule.min_free_float:.2%} needed"
     if rule.min_median_adv_usd > 0:
