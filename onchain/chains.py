@@ -13,7 +13,7 @@ from importlib import resources
 
 from onchain.errors import ChainConfigError
 
-FAMILIES = ("evm", "solana", "cosmos", "near", "substrate", "icp", "filecoin", "arweave", "theta")
+FAMILIES = ("evm", "solana", "cosmos", "near", "substrate", "icp", "filecoin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,6 @@ def _chain(name: str, table: Mapping[str, object]) -> Chain:
         raise ChainConfigError(f"chains.toml [{name}]: family must be one of {', '.join(FAMILIES)}")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     chain = Chain(name=name, **values)  # type: ignore[arg-type]  # keys checked above, TOML types by the tests
-    if chain.family in {"evm", "theta"} and not chain.identity_method:
+    if chain.family == "evm" and not chain.identity_method:
         chain = replace(chain, identity_method="eth_chainId")
     return chain

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from onchain.endpoint import Endpoint
 from onchain.errors import Kind, OrphanedPin, PinError, RpcError
 from onchain.rpc import Pool
+from onchain.search import last_at_or_before
 
 _HASH = re.compile(r"0x[0-9a-f]{64}\Z")
 _BEHIND = re.compile(r"latest-(\d+)\Z")
@@ -174,25 +175,14 @@ class Pinner:
 
     async def _search(self, instant: int, head: Pin) -> int:
         """Number of the last block at or before `instant` as the best endpoint sees it."""
-        low, high = 0, head.number  # invariant: block(high) is after the instant
-        low_time = (await self._header(0)).timestamp
-        high_time = head.timestamp
-        if low_time > instant:
-            raise PinError(f"{self.pool.chain.name}: instant {instant} is before its first block at {low_time}")
-        step = 0
-        while high - low > 1:
-            if step % 3 == 2:  # a bisection every third step bounds the worst case
-                middle = (low + high) // 2
-            else:
-                share = (instant - low_time) / max(1, high_time - low_time)
-                middle = min(high - 1, max(low + 1, low + int(share * (high - low))))
-            time = (await self._header(middle)).timestamp
-            if time <= instant:
-                low, low_time = middle, time
-            else:
-                high, high_time = middle, time
-            step += 1
-        return low
+
+        async def time_of(number: int) -> int:
+            return head.timestamp if number == head.number else (await self._header(number)).timestamp
+
+        if await time_of(0) > instant:
+            first = await time_of(0)
+            raise PinError(f"{self.pool.chain.name}: instant {instant} is before its first block at {first}")
+        return await last_at_or_before(instant, low=0, high=head.number, time_of=time_of)
 
     async def _header(self, number: int) -> Header:
         if number not in self._headers:

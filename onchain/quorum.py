@@ -22,11 +22,13 @@ async def confirmed(
     what: str,
     count: int = 2,
     differ: Callable[[T, T], str] = lambda a, b: f"{a!r} against {b!r}",
+    same: Callable[[T, T], bool] = lambda a, b: a == b,
 ) -> tuple[T, tuple[str, ...]]:
     """(the answer that `count` endpoints gave alike, their redacted names); one endpoint only where one exists.
 
     A third endpoint is asked when two differ; the outvoted one loses trust. Raises DisagreementError with both
-    answers when nobody can decide, AllEndpointsFailed when too few answer.
+    answers when nobody can decide, AllEndpointsFailed when too few answer. `same` may allow a drift where nodes
+    cannot be pinned to one block.
     """
     need = min(count, max(1, len(pool.endpoints)))
     given: list[tuple[Endpoint, T]] = []
@@ -42,10 +44,10 @@ async def confirmed(
                 "add a third endpoint to decide"
             ) from error
         given.append((endpoint, value))
-        alike = [e for e, other in given if other == value]
+        alike = [e for e, other in given if same(other, value)]
         if len(alike) >= need:
             for other_endpoint, other in given:
-                if other != value:
+                if not same(other, value):
                     other_endpoint.distrust()
             return value, tuple(e.label for e in alike)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from onchain.errors import AllEndpointsFailed, Kind, OrphanedPin, PinError
 from onchain.evm import erc20
 from onchain.evm.multicall import read_calls

@@ -1,0 +1,60 @@
+"""Filecoin's own supply statement (vested, mined, burnt, locked, circulating) at one tipset.
+
+Place in the flow: the Filecoin `Reader`. An epoch is exactly 30 s from genesis, so an instant needs no search. Written
+to the documented shapes; not run against a live node here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from onchain.endpoint import Endpoint
+from onchain.errors import Kind, PinError, RpcError
+from onchain.pin import Pin
+from onchain.quorum import confirmed
+from onchain.readings import ON_CHAIN, Read, Reading, missing
+from onchain.rpc import Pool
+
+GENESIS_S = 1_598_306_400
+EPOCH_S = 30
+FINALITY_EPOCHS = 900  # of the expected-consensus rule; conservative where F3 finalizes earlier
+_FIELDS = {
+    "supply": ("FilVested", "FilMined", "FilReserveDisbursed"),
+    "burnt": ("FilBurnt",),
+    "locked": ("FilLocked",),
+    "cross_check": ("FilCirculating",),
+}
+
+
+async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
+    """Every `Read` (supply, burnt, locked, cross_check = circulating) at the last final tipset at or before `at`."""
+    final = (int(pool.wall()) - GENESIS_S) // EPOCH_S - FINALITY_EPOCHS
+    epoch = final if at is None else (at - GENESIS_S) // EPOCH_S
+    if epoch > final:
+        raise PinError(f"{pool.chain.name}: epoch {epoch} is not final yet (final: {final})")
+
+    async def ask(endpoint: Endpoint) -> tuple[Pin, dict[str, int]]:
+        tipset: Any = await pool.call("Filecoin.ChainGetTipSetByHeight", (epoch, None), on=endpoint)
+        try:
+            cids, height = tipset["Cids"], int(tipset["Height"])
+            key = ",".join(cid["/"] for cid in cids)
+            supply: Any = await pool.call("Filecoin.StateVMCirculatingSupplyInternal", (cids,), on=endpoint)
+            figures = {name: int(supply[name]) for names in _FIELDS.values() for name in names if name in supply}
+        except (KeyError, TypeError, ValueError) as error:
+            raise RpcError(
+                f"the supply statement does not parse ({error!r})", kind=Kind.MALFORMED, endpoint=endpoint.label
+            ) from None
+        pin = Pin(pool.chain.name, height, key, GENESIS_S + height * EPOCH_S, "final")
+        return pin, figures
+
+    (pin, figures), agreed = await confirmed(pool, ask, what=f"supply at epoch {epoch}", count=confirm)
+    readings = {}
+    for r in reads:
+        names = _FIELDS.get(r.what, ())
+        lacking = [name for name in names if name not in figures and name != "FilReserveDisbursed"]
+        if not names or lacking:
+            readings[r] = missing(r, f"the supply statement has no {', '.join(lacking) or r.what}", pin)
+        else:
+            readings[r] = Reading(r, sum(figures.get(name, 0) for name in names), ON_CHAIN, pin, agreed)
+    return readings

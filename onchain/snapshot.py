@@ -1,0 +1,228 @@
+"""One snapshot of supplies: every chain pinned at the same instant, every ledger read, every number with its proof.
+
+Place in the flow: the face of the library. `snapshot(…)` is what the index and the command line call; `doctor(…)`
+says which endpoints answer today.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+
+from onchain import cosmos, filecoin, icp, near, solana, substrate
+from onchain.chains import Chain, load_chains
+from onchain.errors import ChainConfigError, OnchainError, SupplyError
+from onchain.evm import reader as evm
+from onchain.pin import Pin
+from onchain.readings import MISSING, Read, Reader, Reading, missing
+from onchain.rpc import Pool
+from onchain.supply import Supply, compute_supply, reads_of
+from onchain.tokens import Token, load_tokens
+from onchain.wire import CallRecord
+
+READERS: Mapping[str, Reader] = {
+    "evm": evm.read,
+    "solana": solana.read,
+    "cosmos": cosmos.read,
+    "near": near.read,
+    "substrate": substrate.read,
+    "icp": icp.read,
+    "filecoin": filecoin.read,
+}
+Progress = Callable[[str, str], None]  # (chain, "reading" | "done" | reason of the failure)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Supplies by symbol at `at` (epoch seconds), the pins they were read at, and every call that was made."""
+
+    at: int
+    supplies: Mapping[str, Supply]
+    pins: tuple[Pin, ...]
+    records: tuple[CallRecord, ...]
+
+    def proof(self) -> dict[str, object]:
+        """Plain data from which `replay` recomputes the supplies offline; `digest` is sha256 over the rest."""
+        readings = sorted(
+            {r for s in self.supplies.values() for r in s.readings},
+            key=lambda r: (r.read.chain, r.read.what, r.read.asset, r.read.holder),
+        )
+        body: dict[str, object] = {
+            "at": self.at,
+            "symbols": sorted(self.supplies),
+            "reported": {k: v.circulating_reported for k, v in sorted(self.supplies.items())},
+            "readings": [asdict(r) | {"amount": None if r.amount is None else str(r.amount)} for r in readings],
+            "calls": [asdict(r) for r in self.records],
+        }
+        return {**body, "digest": _digest(body)}
+
+
+def snapshot(
+    symbols: Sequence[str] | None = None,
+    *,
+    at: datetime | None = None,
+    tokens: Mapping[str, Token] | None = None,
+    chains: Mapping[str, Chain] | None = None,
+    own_endpoints: Mapping[str, Sequence[str]] | None = None,
+    reported: Mapping[str, float] | None = None,
+    confirm: int = 2,
+    progress: Progress | None = None,
+) -> Snapshot:
+    """Supplies of `symbols` (all known ones by default) at the aware instant `at`, or now.
+
+    `reported` gives providers' circulating supplies in tokens, used with status "reported" where no ledger answers.
+    A chain that fails makes its tokens' status reported or missing with the reason; it never raises for one chain.
+    Runs its own event loop; from async code use `read_snapshot`. Raises ChainConfigError for an unknown symbol or a
+    naive instant.
+    """
+    if at is not None and at.tzinfo is None:
+        raise ChainConfigError(f"{at.isoformat()} has no time zone; give an aware instant")
+    known = load_tokens() if tokens is None else tokens
+    wanted = list(known) if symbols is None else list(symbols)
+    for symbol in wanted:
+        if symbol not in known:
+            raise ChainConfigError(f'no supply rule for "{symbol}"; known: {", ".join(sorted(known))}')
+    return asyncio.run(
+        read_snapshot(
+            [known[symbol] for symbol in wanted],
+            chains=load_chains(own_endpoints=own_endpoints) if chains is None else chains,
+            at=None if at is None else int(at.timestamp()),
+            reported=reported or {},
+            confirm=confirm,
+            progress=progress,
+        )
+    )
+
+
+async def read_snapshot(
+    tokens: Sequence[Token],
+    *,
+    chains: Mapping[str, Chain],
+    at: int | None = None,
+    reported: Mapping[str, float] | None = None,
+    confirm: int = 2,
+    progress: Progress | None = None,
+    wall: Callable[[], float] = time.time,
+) -> Snapshot:
+    """`snapshot` for callers with an event loop; `at` in epoch seconds, `wall` replaces the clock."""
+    instant = at if at is not None else int(wall())
+    needed: dict[str, dict[Read, None]] = {}
+    for token in tokens:
+        for read in reads_of(token, instant):
+            needed.setdefault(read.chain, {})[read] = None
+    records: list[CallRecord] = []
+
+    async def one(name: str, session: aiohttp.ClientSession) -> dict[Read, Reading]:
+        reads = list(needed[name])
+        if name not in chains:
+            return _none(reads, f'no chain "{name}" is configured')
+        async with Pool(chains[name], session=session, wall=wall) as pool:
+            if progress:
+                progress(name, "reading")
+            try:
+                found = await READERS[pool.chain.family](pool, reads, at=at, confirm=confirm)
+                outcome = "done"
+            except OnchainError as error:
+                found, outcome = _none(reads, str(error)), str(error)
+            records.extend(pool.records)
+        if progress:
+            progress(name, outcome)
+        return found
+
+    async with aiohttp.ClientSession(headers={"User-Agent": "deai-index"}) as session:
+        parts = await asyncio.gather(*(one(name, session) for name in needed))
+    readings = {read: reading for part in parts for read, reading in part.items()}
+    supplies = {t.symbol: _supply(t, readings, instant, (reported or {}).get(t.symbol)) for t in tokens}
+    pins = dict.fromkeys(r.pin for r in readings.values() if r.pin is not None)
+    return Snapshot(instant, supplies, tuple(pins), tuple(records))
+
+
+def replay(proof: Mapping[str, object], *, tokens: Mapping[str, Token] | None = None) -> dict[str, Supply]:
+    """The supplies recomputed from a stored proof, without a network. Raises SupplyError when it was altered."""
+    body = {key: value for key, value in proof.items() if key != "digest"}
+    if _digest(body) != proof.get("digest"):
+        raise SupplyError("the proof does not match its digest: it was altered or cut")
+    known = load_tokens() if tokens is None else tokens
+    data = json.loads(json.dumps(body))
+    readings = {reading.read: reading for reading in map(_reading, data["readings"])}
+    supplies = {}
+    for symbol in data["symbols"]:
+        token, given = known[symbol], data["reported"][symbol]
+        scale = max([token.decimals, *(leg.decimals for leg in token.legs)])
+        supplies[symbol] = _supply(token, readings, data["at"], None if given is None else given / 10**scale)
+    return supplies
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointHealth:
+    """How one endpoint answered the doctor: `height` and `age_s` of its newest settled block, or `problem`."""
+
+    chain: str
+    endpoint: str
+    ok: bool
+    latency_s: float
+    problem: str = ""
+    canonical_multicall: bool | None = None
+
+
+def doctor(
+    *, chains: Mapping[str, Chain] | None = None, own_endpoints: Mapping[str, Sequence[str]] | None = None
+) -> list[EndpointHealth]:
+    """Every configured endpoint asked for its identity; failures are rows with the problem, never raised."""
+    return asyncio.run(check_endpoints(load_chains(own_endpoints=own_endpoints) if chains is None else chains))
+
+
+async def check_endpoints(chains: Mapping[str, Chain]) -> list[EndpointHealth]:
+    """`doctor` for callers with an event loop."""
+
+    async def one(chain: Chain) -> list[EndpointHealth]:
+        async with Pool(chain, timeout_s=10.0) as pool:
+
+            async def nothing(_: object) -> str:
+                return ""
+
+            answers = await pool.each(nothing)
+            return [
+                EndpointHealth(chain.name, e.label, isinstance(a, str), e.latency_s, str(a), e.canonical_multicall)
+                for e, a in answers.items()
+            ]
+
+    parts = await asyncio.gather(*(one(chain) for chain in chains.values()))
+    return [row for part in parts for row in part]
+
+
+def _none(reads: Iterable[Read], reason: str) -> dict[Read, Reading]:
+    return {read: missing(read, reason) for read in reads}
+
+
+def _supply(token: Token, readings: Mapping[Read, Reading], at: int, reported: float | None) -> Supply:
+    """A contradiction in one token's numbers is that token's reason, not the end of the snapshot."""
+    try:
+        return compute_supply(token, readings, at, reported=reported)
+    except SupplyError as error:
+        return Supply(token.symbol, at, token.decimals, MISSING, reason=str(error), alerts=(str(error),))
+
+
+def _digest(body: Mapping[str, object]) -> str:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _reading(row: dict[str, Any]) -> Reading:
+    pin = row["pin"]
+    return Reading(
+        read=Read(**row["read"]),
+        amount=None if row["amount"] is None else int(str(row["amount"])),
+        status=str(row["status"]),
+        pin=None if pin is None else Pin(**{**pin, "agreed": tuple(pin["agreed"])}),
+        agreed=tuple(row["agreed"]),
+        reason=str(row["reason"]),
+    )

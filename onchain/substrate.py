@@ -1,0 +1,98 @@
+"""Total issuance of Substrate chains (Bittensor) read from storage at a finalized block hash.
+
+Place in the flow: the Substrate `Reader`. Two counters exist on Bittensor, of the balances pallet and of the subtensor
+pallet; both can be read. Written to the documented shapes; not run against a live node here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from onchain.endpoint import Endpoint
+from onchain.errors import Kind, PinError, ReadError, RpcError
+from onchain.pin import Pin
+from onchain.quorum import confirmed
+from onchain.readings import Read, Reading, kept
+from onchain.rpc import Pool
+from onchain.search import last_at_or_before
+
+# twox128(pallet) + twox128(item), and the width of the little-endian value
+BALANCES_ISSUANCE = "0xc2261276cc9d1f8598ea4b6a74b15c2f57c875e4cff74148e4628f264b974c80"
+SUBTENSOR_ISSUANCE = "0x658faa385070e074c85bf6b568cf055557c875e4cff74148e4628f264b974c80"
+TIMESTAMP_NOW = "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb"
+_KEYS = {"supply": BALANCES_ISSUANCE, "cross_check": SUBTENSOR_ISSUANCE}
+
+
+async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
+    """Every `Read` at the last finalized block at or before `at`."""
+    pin = await _head(pool)
+    if at is not None:
+        pin = await _pin_at(pool, at, pin)
+    return {r: await kept(r, partial(_amount, pool, r, pin=pin, confirm=confirm), pin) for r in reads}
+
+
+async def _head(pool: Pool) -> Pin:
+    async def ask(endpoint: Endpoint) -> Pin:
+        found = await pool.call("chain_getFinalizedHead", on=endpoint)
+        header = await pool.call("chain_getHeader", (found,), on=endpoint)
+        number = header.get("number") if isinstance(header, dict) else None
+        if not isinstance(found, str) or not isinstance(number, str):
+            raise RpcError("the finalized head does not parse", kind=Kind.MALFORMED, endpoint=endpoint.label)
+        time = await _storage(pool, endpoint, TIMESTAMP_NOW, found) // 1000
+        return Pin(pool.chain.name, int(number, 16), found, time, "finalized", (endpoint.label,))
+
+    pin = await pool.on_any(ask, what="chain_getFinalizedHead")
+    limit, age = pool.chain.max_age_s, pool.wall() - pin.timestamp
+    if limit is not None and age > limit:
+        raise PinError(
+            f"{pool.chain.name}: the finalized block {pin.number} is {age:.0f} s old; the endpoints are stale"
+        )
+    return pin
+
+
+async def _pin_at(pool: Pool, at: int, head: Pin) -> Pin:
+    if head.timestamp <= at:
+        raise PinError(f"{pool.chain.name}: instant {at} is not final yet (block {head.number})")
+    seen: dict[int, Pin] = {head.number: head}
+
+    async def ask(endpoint: Endpoint, number: int) -> Pin:
+        found = await pool.call("chain_getBlockHash", (number,), on=endpoint)
+        time = await _storage(pool, endpoint, TIMESTAMP_NOW, str(found)) // 1000
+        return Pin(pool.chain.name, number, str(found), time, "finalized", (endpoint.label,))
+
+    async def time_of(number: int) -> int:
+        if number not in seen:
+            seen[number] = await pool.on_any(lambda e: ask(e, number), what=f"block {number}")
+        return seen[number].timestamp
+
+    if await time_of(1) > at:  # the genesis block has no timestamp
+        raise PinError(f"{pool.chain.name}: instant {at} is before its first block")
+    number = await last_at_or_before(at, low=1, high=head.number, time_of=time_of)
+    await time_of(number)
+    return seen[number]
+
+
+async def _amount(pool: Pool, read: Read, *, pin: Pin, confirm: int) -> tuple[int, tuple[str, ...]]:
+    key = _KEYS.get(read.what)
+    if key is None:
+        raise ReadError(f"substrate chains have no {read.what!r} here")
+    return await confirmed(
+        pool, lambda e: _storage(pool, e, key, pin.hash), what=f"{read.what} at {pin.number}", count=confirm
+    )
+
+
+async def _storage(pool: Pool, endpoint: Endpoint, key: str, block: str) -> int:
+    """Little-endian unsigned integer of 8 or 16 bytes. An absent value is an error, not zero."""
+    answer = await pool.call("state_getStorage", (key, block), on=endpoint, null_ok=True)
+    if answer is None:
+        raise ReadError(f"{pool.chain.name}: no value under storage key {key[:20]}… (renamed pallet?)")
+    try:
+        raw = bytes.fromhex(str(answer).removeprefix("0x"))
+    except ValueError:
+        raw = b""
+    if len(raw) not in (8, 16):
+        raise RpcError(
+            f"storage value {answer!r:.40} is not a u64 or u128", kind=Kind.MALFORMED, endpoint=endpoint.label
+        )
+    return int.from_bytes(raw, "little")

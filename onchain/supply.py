@@ -1,0 +1,297 @@
+"""From readings to supply: total, what is not free, and the free float. Pure arithmetic on exact integers.
+
+Place in the flow: last step of the chain reader; the index takes `Supply.free_float_tokens` and its status.
+Rules: METHODOLOGY §2.5 (what is excluded, bands), ONCHAIN §4 (lock-and-mint, burn-and-mint, roll-ups, overlap).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from onchain.errors import SupplyError
+from onchain.readings import MISSING, ON_CHAIN, REPORTED, Read, Reading
+from onchain.tokens import Exclusion, Leg, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """A token's supply at one instant; amounts in base units of `decimals`, None where not known.
+
+    `free_float` = total − burnt − locked vesting − treasury (without what vesting already counts) − lost − unclaimed
+    − locked. `status`: on_chain, reported or missing, with `reason`. `alerts` are findings that need a person (an
+    unbacked mint, counters that differ); `warnings` are known gaps of the rule.
+    """
+
+    symbol: str
+    at: int
+    decimals: int
+    status: str
+    reason: str = ""
+    total: int | None = None
+    burnt: int | None = None
+    treasury: int | None = None
+    vesting: int | None = None
+    staked: int | None = None
+    locked: int | None = None
+    lost: int | None = None
+    unclaimed: int | None = None
+    bridge_escrow: int | None = None
+    bridged: int | None = None
+    legacy: int | None = None
+    circulating_reported: int | None = None
+    maximum: int | None = None
+    free_float: int | None = None
+    readings: tuple[Reading, ...] = ()
+    alerts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def tokens(self, name: str) -> float | None:
+        """A component in whole tokens as float64; None where it is not known."""
+        amount = getattr(self, name)
+        return None if amount is None else float(amount) / 10.0**self.decimals
+
+    @property
+    def free_float_ratio(self) -> float | None:
+        """free_float / (total − burnt), the share of the coins that exist; None where not known."""
+        if self.free_float is None or self.total is None or self.total - (self.burnt or 0) <= 0:
+            return None
+        return self.free_float / (self.total - (self.burnt or 0))
+
+
+def reads_of(token: Token, at: int) -> Iterator[Read]:
+    """Every read the token's rule needs for `at` (epoch seconds)."""
+    for leg in token.legs:
+        yield leg.read()
+        for escrow in leg.escrow:
+            yield _escrow_read(token, leg, escrow.chain, escrow.holder)
+    for exclusion in token.exclude:
+        if exclusion.holds_at(at):
+            yield exclusion.read()
+    for tranche in token.vesting:
+        if tranche.holder:
+            home = token.legs[0]
+            yield Read(home.chain, "balance", home.asset, home.decimals, tranche.holder)
+
+
+def compute_supply(token: Token, readings: Mapping[Read, Reading], at: int, *, reported: float | None = None) -> Supply:
+    """The supply of `token` at `at` from its readings; `reported` is a provider's circulating supply in tokens.
+
+    A missing reading of a counted ledger leaves the total unknown (status reported or missing, with the reason); a
+    missing exclusion leaves the free float unknown. Raises SupplyError when more is excluded than exists.
+    """
+    scale = max([token.decimals, *(leg.decimals for leg in token.legs)])
+    base = Supply(
+        token.symbol,
+        at,
+        scale,
+        MISSING,
+        circulating_reported=None if reported is None else round(reported * 10**6) * 10 ** (scale - 6),
+        maximum=None if token.maximum is None else token.maximum * 10**scale,
+        warnings=token.gaps,
+        readings=tuple(readings[r] for r in dict.fromkeys(reads_of(token, at)) if r in readings),
+    )
+    if not token.legs:
+        return _without_ledger(token, base, scale)
+    sums = _Sums(token, readings, scale)
+    try:
+        base = replace(base, total=sums.total(), legacy=sums.legacy or None)
+    except _Unknown as unknown:
+        status = REPORTED if base.circulating_reported is not None else MISSING
+        return replace(base, status=status, reason=str(unknown))
+    base = replace(base, bridge_escrow=sums.escrow or None, bridged=sums.bridged or None, alerts=tuple(sums.alerts))
+    return _with_exclusions(token, readings, base)
+
+
+def free_float(
+    *,
+    total: int,
+    burnt: int = 0,
+    treasury: int = 0,
+    other: int = 0,
+    tranches: tuple[tuple[int, int], ...] = (),
+) -> int:
+    """total − burnt − Σ locked − max(0, treasury − Σ max(0, locked − held)) − other.
+
+    `tranches` are (locked, held in the tranche's own contract): what is locked but not in its own contract still lies
+    in the treasury, so it is not subtracted twice (ONCHAIN §4). Raises SupplyError when the result is negative.
+    """
+    locked = sum(amount for amount, _ in tranches)
+    undistributed = sum(max(0, amount - held) for amount, held in tranches)
+    free = total - burnt - locked - max(0, treasury - undistributed) - other
+    if free < 0:
+        raise SupplyError(
+            f"more is excluded than exists: total {total}, burnt {burnt}, locked {locked}, treasury {treasury}, "
+            f"other {other}; an exclusion or a schedule is wrong or counted twice"
+        )
+    return free
+
+
+def float_band(ratio: float, *, previous: float | None = None) -> float:
+    """The banded free-float factor: < 15 % → 0, 15–20 % → 0.2, then up to the next tenth, > 90 % → 1.
+
+    With `previous`, the band stays while the ratio is within two points of that band's edges (METHODOLOGY §2.5).
+    Raises SupplyError outside 0…1.
+    """
+    if not 0.0 <= ratio <= 1.0 + 1e-12:
+        raise SupplyError(f"a free-float ratio of {ratio} is not between 0 and 1")
+    if previous is not None:
+        low, high = _edges(previous)
+        if low - 0.02 <= ratio <= high + 0.02:
+            return previous
+    if ratio < 0.15:
+        return 0.0
+    for band in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+        if ratio <= band + 1e-12:
+            return band
+    return 1.0
+
+
+def float_emergency(before: int, after: int, *, supply: int) -> bool:
+    """Whether a float change exceeds three points of the current supply (METHODOLOGY §2.5)."""
+    return supply > 0 and abs(after - before) * 100 > 3 * supply
+
+
+# -- inside ---------------------------------------------------------------------------------------------------
+
+
+class _Unknown(Exception):  # noqa: N818 - carries the reason of a missing reading to the caller
+    pass
+
+
+@dataclass(slots=True)
+class _Sums:
+    token: Token
+    readings: Mapping[Read, Reading]
+    scale: int
+    escrow: int = 0
+    bridged: int = 0
+    legacy: int = 0
+    alerts: list[str] = field(default_factory=list)
+
+    def total(self) -> int:
+        """Coins that exist once each. Fills escrow, bridged, legacy and alerts on the way."""
+        counted = 0
+        for leg in self.token.legs:
+            if leg.role in {"bridged", "check"}:
+                continue
+            amount, held = self._amount(leg.read()), self._held(leg)
+            if leg.role == "rollup":
+                self.escrow += held
+                counted += max(0, amount - held)
+            elif leg.role == "legacy":
+                rest = round((amount - held) * leg.ratio) if leg.ratio != 1.0 else amount - held
+                if rest < 0:
+                    raise SupplyError(f"{self.token.symbol}: more legacy tokens are locked than exist")
+                self.legacy += rest
+                counted += rest
+            else:
+                counted += amount - held
+        for leg in self.token.legs:
+            if leg.role == "bridged":
+                self._backing(leg)
+            elif leg.role == "check":
+                self._compare(leg, counted)
+        return counted
+
+    def _backing(self, leg: Leg) -> None:
+        """Minted on the remote ≤ locked at home, where the lock is known and both were read."""
+        try:
+            minted = self._amount(leg.read())
+            held = self._held(leg)
+        except _Unknown as unknown:
+            self.alerts.append(f"backing of {leg.chain} not checked: {unknown}")
+            return
+        self.bridged += minted
+        self.escrow += held
+        if leg.escrow and minted > held:
+            self.alerts.append(
+                f"unbacked mint: {minted} of {self.token.symbol} on {leg.chain}, {held} locked "
+                f"({minted - held} base units of {self.scale} decimals too many)"
+            )
+
+    def _compare(self, leg: Leg, counted: int) -> None:
+        try:
+            other = self._amount(leg.read())
+        except _Unknown:
+            return
+        if abs(other - counted) * 200 > counted:
+            self.alerts.append(f"{leg.chain} {leg.what} says {other}, {counted} are counted: over 0.5 % apart")
+
+    def _held(self, leg: Leg) -> int:
+        return sum(self._amount(_escrow_read(self.token, leg, e.chain, e.holder)) for e in leg.escrow)
+
+    def _amount(self, read: Read) -> int:
+        return _scaled(self.readings, read, self.scale)
+
+
+def _scaled(readings: Mapping[Read, Reading], read: Read, scale: int) -> int:
+    reading = readings.get(read)
+    if reading is None or reading.amount is None:
+        why = reading.reason if reading else "not read"
+        raise _Unknown(f"{read.what} of {read.asset} on {read.chain}: {why}")
+    return int(reading.amount * 10 ** (scale - read.decimals))
+
+
+def _escrow_read(token: Token, leg: Leg, chain: str, holder: str) -> Read:
+    """The balance of an escrow: of this leg's own asset, or of the token's ledger on the escrow's chain."""
+    asset = leg if leg.chain == chain else next((other for other in token.legs if other.chain == chain), leg)
+    return Read(chain, "balance", asset.asset, asset.decimals, holder)
+
+
+def _with_exclusions(token: Token, readings: Mapping[Read, Reading], base: Supply) -> Supply:
+    assert base.total is not None
+    scale, unknown = base.decimals, ""
+    parts: dict[str, int] = {}
+    for exclusion in token.exclude:
+        if not exclusion.holds_at(base.at):
+            continue
+        try:
+            parts[exclusion.component] = parts.get(exclusion.component, 0) + _part(exclusion, readings, scale)
+        except _Unknown as error:
+            unknown = f"free float unknown: {exclusion.component}: {error}"
+    tranches = []
+    for tranche in token.vesting:
+        locked = round(tranche.amount * tranche.locked(base.at) * 10**6) * 10 ** (scale - 6)
+        home = token.legs[0]
+        held = Read(home.chain, "balance", home.asset, home.decimals, tranche.holder)
+        try:
+            tranches.append((locked, _scaled(readings, held, scale) if tranche.holder else 0))
+        except _Unknown as error:
+            unknown = f"free float unknown: vesting {tranche.name}: {error}"
+    if token.vesting:
+        parts["vesting"] = parts.get("vesting", 0) + sum(locked for locked, _ in tranches)
+    filled = replace(base, status=ON_CHAIN, reason=unknown, **parts)  # type: ignore[arg-type]  # names are COMPONENTS
+    if unknown:
+        return filled
+    other = sum(parts.get(name, 0) for name in ("locked", "lost", "unclaimed"))
+    other += parts.get("vesting", 0) - sum(locked for locked, _ in tranches)
+    free = free_float(
+        total=base.total,
+        burnt=parts.get("burnt", 0),
+        treasury=parts.get("treasury", 0),
+        other=other,
+        tranches=tuple(tranches),
+    )
+    return replace(filled, free_float=free)
+
+
+def _part(exclusion: Exclusion, readings: Mapping[Read, Reading], scale: int) -> int:
+    return _scaled(readings, exclusion.read(), scale)
+
+
+def _without_ledger(token: Token, base: Supply, scale: int) -> Supply:
+    if token.fixed is not None:
+        return replace(
+            base, status=REPORTED, total=token.fixed * 10**scale, reason=f"fixed by protocol: {token.reported_reason}"
+        )
+    status = REPORTED if base.circulating_reported is not None else MISSING
+    return replace(base, status=status, reason=token.reported_reason)
+
+
+def _edges(band: float) -> tuple[float, float]:
+    if band == 0.0:
+        return 0.0, 0.15
+    if band == 0.2:
+        return 0.15, 0.2
+    return (0.9, 1.0) if band == 1.0 else (band - 0.1, band)

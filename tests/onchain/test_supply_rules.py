@@ -1,0 +1,341 @@
+"""Supply arithmetic: overlap, bands, roles of ledgers, missing readings; every basket token has a rule or a reason."""
+
+from __future__ import annotations
+
+import csv
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onchain.chains import load_chains
+from onchain.errors import ChainConfigError, SupplyError
+from onchain.readings import MISSING, ON_CHAIN, REPORTED, Read, Reading, missing
+from onchain.supply import compute_supply, float_band, float_emergency, free_float, reads_of
+from onchain.tokens import BURN_ADDRESS, Escrow, Exclusion, Leg, Token, Tranche, load_tokens
+
+BASKET = Path(__file__).parents[2] / ".." / "shared" / "design" / "basket.csv"
+T = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+
+
+def answered(token: Token, amounts: dict[tuple[str, str, str], int | None]) -> dict[Read, Reading]:
+    """Readings of a token's reads from {(chain, what, asset or holder): amount}; unnamed balances are 0."""
+    found = {}
+    for read in reads_of(token, T):
+        key = (read.chain, read.what, read.holder or read.asset)
+        amount = amounts.get(key, 0 if read.what == "balance" else None)
+        found[read] = missing(read, "node down") if amount is None else Reading(read, amount, ON_CHAIN)
+    return found
+
+
+# -- free float -----------------------------------------------------------------------------------------------
+
+
+def test_treasury_that_still_holds_locked_coins_is_subtracted_once() -> None:
+    # 300 locked, 100 of them in the vesting contract, so 200 of the treasury's 250 are those same coins
+    assert free_float(total=1000, treasury=250, tranches=((300, 100),)) == 1000 - 300 - 50
+    # all locked coins in their own contract: nothing overlaps
+    assert free_float(total=1000, treasury=250, tranches=((300, 300),)) == 1000 - 300 - 250
+    # a contract that holds more than is locked does not give coins back
+    assert free_float(total=1000, treasury=250, tranches=((300, 900),)) == 450
+    assert free_float(total=1000, burnt=7, treasury=0, other=3) == 990
+
+
+def test_more_excluded_than_exists_is_an_error() -> None:
+    with pytest.raises(SupplyError, match="more is excluded than exists: total 10, burnt 11"):
+        free_float(total=10, burnt=11)
+
+
+@given(
+    total=st.integers(0, 10**30),
+    treasury=st.integers(0, 10**30),
+    locked=st.integers(0, 10**30),
+    held=st.integers(0, 10**30),
+)
+def test_never_subtracts_less_than_the_larger_nor_more_than_both(total, treasury, locked, held) -> None:
+    whole = total + treasury + locked
+    free = free_float(total=whole, treasury=treasury, tranches=((locked, held),))
+    assert whole - locked - treasury <= free <= whole - max(locked, treasury) + min(held, locked)
+
+
+# -- bands (METHODOLOGY §2.5) ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ratio", "band"),
+    [
+        (0.0, 0.0),
+        (0.1499, 0.0),
+        (0.15, 0.2),
+        (0.2, 0.2),
+        (0.2001, 0.3),
+        (0.3, 0.3),
+        (0.55, 0.6),
+        (0.9, 0.9),
+        (0.9001, 1.0),
+        (1.0, 1.0),
+    ],
+)
+def test_bands_round_up_to_the_next_tenth(ratio: float, band: float) -> None:
+    assert float_band(ratio) == band
+
+
+@pytest.mark.parametrize(
+    ("ratio", "previous", "band"),
+    [
+        (0.61, 0.6, 0.6),
+        (0.6201, 0.6, 0.7),
+        (0.485, 0.6, 0.6),
+        (0.4799, 0.6, 0.5),
+        (0.165, 0.0, 0.0),
+        (0.171, 0.0, 0.2),
+        (0.135, 0.2, 0.2),
+        (0.129, 0.2, 0.0),
+        (0.885, 1.0, 1.0),
+        (0.879, 1.0, 0.9),
+    ],
+)
+def test_two_point_buffer_keeps_the_band(ratio: float, previous: float, band: float) -> None:
+    assert float_band(ratio, previous=previous) == band
+
+
+@given(ratio=st.floats(0, 1), previous=st.sampled_from([0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]))
+def test_a_kept_band_is_stable(ratio: float, previous: float) -> None:
+    band = float_band(ratio, previous=previous)
+    assert float_band(ratio, previous=band) == band
+
+
+def test_ratio_beyond_one_is_refused() -> None:
+    with pytest.raises(SupplyError, match=r"a free-float ratio of 1\.2 is not between 0 and 1"):
+        float_band(1.2)
+
+
+def test_emergency_is_more_than_three_points_of_supply() -> None:
+    assert not float_emergency(500, 530, supply=1000)
+    assert float_emergency(500, 531, supply=1000) and float_emergency(531, 500, supply=1000)
+
+
+# -- roles ----------------------------------------------------------------------------------------------------
+
+LOCK_MINT = Token(
+    "A",
+    "a",
+    18,
+    legs=(
+        Leg("one", "0xa", 18),
+        Leg("two", "0xb", 6, role="bridged", escrow=(Escrow("one", "0xlock", "test"),)),
+    ),
+)
+
+
+def test_lock_and_mint_counts_home_only_and_sees_an_unbacked_mint() -> None:
+    amounts = {
+        ("one", "supply", "0xa"): 1000 * 10**18,
+        ("two", "supply", "0xb"): 40 * 10**6,
+        ("one", "balance", "0xlock"): 40 * 10**18,
+    }
+    supply = compute_supply(LOCK_MINT, answered(LOCK_MINT, amounts), T)
+    assert supply.total == supply.free_float == 1000 * 10**18 and supply.alerts == ()
+    assert supply.bridged == supply.bridge_escrow == 40 * 10**18 and supply.status == ON_CHAIN
+    amounts["two", "supply", "0xb"] += 1
+    (alert,) = compute_supply(LOCK_MINT, answered(LOCK_MINT, amounts), T).alerts
+    assert alert.startswith("unbacked mint: 40000001000000000000 of A on two, 40000000000000000000 locked")
+
+
+def test_burn_and_mint_is_the_sum_with_decimals_brought_to_one_scale() -> None:
+    token = Token("E", "e", 9, legs=(Leg("one", "x", 9, role="mint"), Leg("two", "y", 6, role="mint")))
+    amounts = {("one", "supply", "x"): 5 * 10**9, ("two", "supply", "y"): 7 * 10**6}
+    supply = compute_supply(token, answered(token, amounts), T)
+    assert supply.total == 12 * 10**9 and supply.tokens("total") == 12.0
+
+
+@pytest.mark.parametrize(("l2", "escrow", "total"), [(300, 100, 1200), (100, 100, 1000), (80, 100, 1000)])
+def test_rollup_adds_only_what_was_minted_there(l2: int, escrow: int, total: int) -> None:
+    token = Token(
+        "G",
+        "g",
+        18,
+        legs=(Leg("l1", "0xa", 18), Leg("l2", "0xb", 18, role="rollup", escrow=(Escrow("l1", "0xe", "t"),))),
+    )
+    amounts = {("l1", "supply", "0xa"): 1000, ("l2", "supply", "0xb"): l2, ("l1", "balance", "0xe"): escrow}
+    assert compute_supply(token, answered(token, amounts), T).total == total
+
+
+def test_legacy_contract_adds_its_unmigrated_rest_once_and_at_its_ratio() -> None:
+    token = Token(
+        "R",
+        "r",
+        18,
+        legs=(Leg("new", "n", 8), Leg("old", "0xo", 18, role="legacy", ratio=6.0, escrow=(Escrow("old", "0xu", "t"),))),
+    )
+    amounts = {
+        ("new", "supply", "n"): 10**8,
+        ("old", "supply", "0xo"): 10 * 10**18,
+        ("old", "balance", "0xu"): 8 * 10**18,
+    }
+    supply = compute_supply(token, answered(token, amounts), T)
+    assert supply.total == 10**18 + 2 * 6 * 10**18 and supply.legacy == 12 * 10**18
+
+
+def test_second_counter_is_compared_and_reported() -> None:
+    token = Token("T", "t", 9, legs=(Leg("s", "native", 9), Leg("s", "native", 9, role="check", what="cross_check")))
+    near = compute_supply(
+        token, answered(token, {("s", "supply", "native"): 10_000, ("s", "cross_check", "native"): 10_040}), T
+    )
+    far = compute_supply(
+        token, answered(token, {("s", "supply", "native"): 10_000, ("s", "cross_check", "native"): 10_060}), T
+    )
+    assert near.alerts == () and far.alerts == ("s cross_check says 10060, 10000 are counted: over 0.5 % apart",)
+    assert near.total == far.total == 10_000
+
+
+def test_exclusions_hold_only_in_their_days() -> None:
+    early = Exclusion("treasury", "one", "0xa", 18, "r", "s", date(2020, 1, 1), date(2026, 1, 1), holder="0xt")
+    now = Exclusion("treasury", "one", "0xa", 18, "r", "s", date(2026, 1, 1), holder="0xt")
+    amounts = {("one", "supply", "0xa"): 100, ("one", "balance", "0xt"): 30}
+    for exclusion, free in ((early, 100), (now, 70)):
+        token = Token("A", "a", 18, legs=(Leg("one", "0xa", 18),), exclude=(exclusion,))
+        assert compute_supply(token, answered(token, amounts), T).free_float == free
+
+
+def test_staked_for_yield_is_shown_and_stays_float() -> None:
+    token = Token(
+        "A",
+        "a",
+        6,
+        legs=(Leg("c", "u", 6),),
+        exclude=(Exclusion("staked", "c", "u", 6, "r", "s", date(2020, 1, 1), what="staked"),),
+    )
+    supply = compute_supply(token, answered(token, {("c", "supply", "u"): 100, ("c", "staked", "u"): 60}), T)
+    assert (supply.staked, supply.free_float) == (60, 100)
+
+
+# -- what is not known ----------------------------------------------------------------------------------------
+
+
+def test_missing_ledger_falls_back_to_reported_and_says_why() -> None:
+    readings = answered(LOCK_MINT, {("two", "supply", "0xb"): 1})
+    supply = compute_supply(LOCK_MINT, readings, T, reported=321.5)
+    assert supply.status == REPORTED and supply.tokens("circulating_reported") == 321.5
+    assert supply.total is None and supply.free_float is None
+    assert supply.reason == "supply of 0xa on one: node down"
+    assert compute_supply(LOCK_MINT, readings, T).status == MISSING
+
+
+def test_missing_exclusion_leaves_the_total_but_no_free_float() -> None:
+    token = Token(
+        "A",
+        "a",
+        6,
+        legs=(Leg("c", "u", 6),),
+        exclude=(Exclusion("locked", "c", "u", 6, "r", "s", date(2020, 1, 1), what="locked"),),
+    )
+    supply = compute_supply(token, answered(token, {("c", "supply", "u"): 100}), T)
+    assert supply.total == 100 and supply.free_float is None
+    assert supply.reason == "free float unknown: locked: locked of u on c: node down"
+
+
+def test_backing_that_could_not_be_checked_says_so() -> None:
+    readings = answered(LOCK_MINT, {("one", "supply", "0xa"): 5})
+    (alert,) = compute_supply(LOCK_MINT, readings, T).alerts
+    assert alert == "backing of two not checked: supply of 0xb on two: node down"
+
+
+# -- schedules ------------------------------------------------------------------------------------------------
+
+
+def test_schedule_is_linear_or_in_steps_and_cliffs_are_a_day() -> None:
+    at = lambda *day: int(datetime(*day, tzinfo=UTC).timestamp())  # noqa: E731
+    linear = Tranche("l", 100, date(2025, 1, 1), date(2027, 1, 1), "s")
+    assert [linear.locked(at(y, 1, 1)) for y in (2024, 2025, 2026, 2027, 2028)] == [1.0, 1.0, 0.5, 0.0, 0.0]
+    steps = Tranche("s", 100, date(2025, 1, 1), date(2027, 1, 1), "s", steps=4)
+    assert steps.locked(at(2025, 6, 1)) == 1.0 and steps.locked(at(2025, 8, 1)) == 0.75
+    cliff = Tranche("c", 100, date(2025, 1, 1), date(2025, 1, 1), "s")
+    assert cliff.locked(at(2024, 12, 31)) == 1.0 and cliff.locked(at(2025, 1, 1)) == 0.0
+
+
+def test_vesting_of_grass_at_its_first_anniversary() -> None:
+    token = load_tokens()["GRASS"]
+    year = int(datetime(2025, 10, 27, 23, 59, tzinfo=UTC).timestamp())
+    readings = {r: Reading(r, 10**18, ON_CHAIN) for r in reads_of(token, year)}
+    supply = compute_supply(token, readings, year)
+    # investors 252 M and contributors 220 M still wholly locked, three quarters of 428 M linear
+    assert supply.tokens("vesting") == pytest.approx((252 + 220 + 0.75 * 428) * 1e6, rel=1e-3)
+    assert supply.free_float == supply.total - supply.vesting
+
+
+# -- the shipped data -----------------------------------------------------------------------------------------
+
+
+def test_every_token_of_the_basket_has_a_working_rule_or_a_stated_reason() -> None:
+    if not BASKET.exists():
+        pytest.skip("shared/design/basket.csv is not beside the repository")
+    tokens, chains = load_tokens(), load_chains()
+    rows = list(csv.DictReader(BASKET.read_text(encoding="utf-8").splitlines()))
+    assert {row["symbol"] for row in rows} == set(tokens)
+    for row in rows:
+        token = tokens[row["symbol"]]
+        assert token.legs or token.reported_reason
+        for read in reads_of(token, T):
+            assert read.chain in chains, read
+        if token.legs and row["primary_address"].startswith("0x"):
+            assert row["primary_address"].lower() in {leg.asset.lower() for leg in token.legs}
+
+
+def test_decimals_of_the_shipped_rules_are_those_of_the_basket() -> None:
+    if not BASKET.exists():
+        pytest.skip("shared/design/basket.csv is not beside the repository")
+    tokens = load_tokens()
+    for row in csv.DictReader(BASKET.read_text(encoding="utf-8").splitlines()):
+        listed = {
+            a.split(":")[1].lower(): int(a.split(":")[2])
+            for a in row["other_addresses"].split("; ")
+            if a.count(":") == 2
+        }
+        listed[row["primary_address"].lower()] = int(row["decimals"])
+        for leg in tokens[row["symbol"]].legs:
+            assert listed.get(leg.asset.lower(), leg.decimals) == leg.decimals, (row["symbol"], leg)
+
+
+def test_every_exclusion_is_dated_reasoned_and_sourced() -> None:
+    for token in load_tokens().values():
+        for exclusion in token.exclude:
+            assert exclusion.reason and exclusion.source and exclusion.valid_from
+        assert all(tranche.source for tranche in token.vesting)
+
+
+def test_burn_address_is_excluded_on_counted_evm_ledgers_only() -> None:
+    token = load_tokens()["GRT"]
+    assert {(e.chain, e.holder) for e in token.exclude} == {("ethereum", BURN_ADDRESS), ("arbitrum", BURN_ADDRESS)}
+    assert {e.chain for e in load_tokens()["VIRTUAL"].exclude} == {"ethereum"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[X]\nname="x"\ndecimals=18\n', "give legs, fixed, or the reason why it is only reported"),
+        ('[X]\nname="x"\ndecimals=18\nleggs=[]\n', "unknown key 'leggs'"),
+        (
+            '[X]\nname="x"\ndecimals=18\nlegs=[{chain="a",asset="b",decimals=1,role="mirror"}]\n',
+            "role 'mirror' is none of",
+        ),
+        (
+            '[X]\nname="x"\ndecimals=18\nlegs=[{chain="a",asset="b"}]\n',
+            "missing 1 required positional argument: 'decimals'",
+        ),
+    ],
+)
+def test_bad_rules_name_token_and_key(text: str, message: str) -> None:
+    with pytest.raises(ChainConfigError, match=message):
+        load_tokens(text=text)
+
+
+def test_own_endpoints_come_first_and_unknown_chains_are_named() -> None:
+    chains = load_chains(own_endpoints={"ethereum": ["https://mine.example"]})
+    assert chains["ethereum"].endpoints[0] == "https://mine.example" and len(chains["ethereum"].endpoints) > 2
+    with pytest.raises(ChainConfigError, match=r'no chain "etherium"\. Did you mean "ethereum"\?'):
+        load_chains(own_endpoints={"etherium": ["https://mine.example"]})
+    with pytest.raises(ChainConfigError, match=r'unknown key "familly"\. Did you mean "family"'):
+        load_chains(text='[x]\nfamilly="evm"')
