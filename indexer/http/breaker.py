@@ -56,6 +56,11 @@ class Breaker:
             retry_after_s=wait,
         )
 
+    @property
+    def probing(self) -> bool:
+        """Whether the one probe is under way: its outcome decides for all who wait."""
+        return self._probing
+
     def succeeded(self) -> None:
         """The host answered properly."""
         self.failures_in_a_row = 0

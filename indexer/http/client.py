@@ -63,6 +63,8 @@ class _Host:
         self.bucket = bucket
         self.breaker = breaker
         self.latency_s: float | None = None
+        self.settled = asyncio.Event()
+        self.settled.set()
 
 
 class HttpClient:
@@ -166,21 +168,37 @@ class HttpClient:
                 f"{name} asked us to stay away for another {host.bucket.paused_s:.0f} s; it was not asked",
                 retry_after_s=host.bucket.paused_s,
             )
-        host.breaker.enter(name, now=self._monotonic())
+        await self._enter(host, name)
         try:
             await host.bucket.take(cost)
             answer = await self._send(request, name, number)
             error = error_of(answer, name, expects=expects)
+            self._judge(host, answer, error)
         except SourceUnavailable:
             host.breaker.failed(now=self._monotonic())
             raise
         except BaseException:
             host.breaker.released()
             raise
-        self._judge(host, answer, error)
+        finally:
+            host.settled.set()
         if error is not None:
             raise type(error)(redact(str(error), self._secrets), **_keep_wait(error))
         return answer
+
+    async def _enter(self, host: _Host, name: str) -> None:
+        """Pass the breaker. While a probe is under way the others wait for its outcome instead of failing."""
+        while True:
+            try:
+                host.breaker.enter(name, now=self._monotonic())
+            except CircuitOpen:
+                if not host.breaker.probing:
+                    raise
+                await host.settled.wait()
+            else:
+                if host.breaker.probing:
+                    host.settled.clear()
+                return
 
     def _judge(self, host: _Host, answer: Answer, error: SourceError | None) -> None:
         """Tell the breaker and the bucket what an answer means for the host."""

@@ -6,6 +6,7 @@ engine uses. Two ways in: `fixing_rate` / `fixing_rates` from minute candles (ME
 """
 
 from indexer.reference.bars import THETA_DAILY, THETA_INTRADAY, BarRates, bar_rates
+from indexer.reference.conversion import conversion_rate
 from indexer.reference.fixing import Fixings, Memory, fixing_rates
 from indexer.reference.median import weighted_median
 from indexer.reference.minutes import FixingRate, fixing_rate, minute_cube, named
@@ -24,6 +25,7 @@ __all__ = [
     "RateStatus",
     "Verdict",
     "bar_rates",
+    "conversion_rate",
     "fixing_rate",
     "fixing_rates",
     "minute_cube",

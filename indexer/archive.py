@@ -1,0 +1,109 @@
+"""The raw archive: every answer that fed a number, kept compressed under the hash of its bytes.
+
+Place in the flow: the pipeline puts each answer here before parsing it and links the returned hash to its run
+(table `payload`); a replay takes the bytes back and must come to the same records. Content decides the name, so
+the same answer is kept once, and a damaged file is noticed when it is read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from indexer.errors import NotFoundError, VerificationError
+
+LEVEL: Final = 6
+_HASH_LENGTH: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where an answer is: its hash, its size as received and as kept, and whether it was there already."""
+
+    sha256: str
+    raw_bytes: int
+    kept_bytes: int
+    was_there: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What retention removed."""
+
+    files: int
+    kept_bytes: int
+
+
+class Archive:
+    """A folder of `ab/abcd….gz`. Safe for several processes: a file appears whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, body: bytes) -> Kept:
+        """Keep the bytes; gives their hash. Keeping the same bytes again only refreshes their age."""
+        name = sha256(body).hexdigest()
+        path = self._path(name)
+        if path.exists():
+            os.utime(path)
+            return Kept(name, len(body), path.stat().st_size, was_there=True)
+        packed = gzip.compress(body, LEVEL, mtime=0)  # mtime 0: the same bytes give the same file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(packed)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return Kept(name, len(body), len(packed), was_there=False)
+
+    def get(self, name: str) -> bytes:
+        """The bytes of a hash. Raises NotFoundError when they are not kept (any more), VerificationError when
+        the file does not hold what its name says."""
+        path = self._path(name)
+        try:
+            body = gzip.decompress(path.read_bytes())
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"answer {name[:12]}… is not in the archive {self._folder}; it was never kept, or its retention is over"
+            ) from None
+        except (OSError, EOFError) as cause:
+            raise VerificationError(f"archive file {path.name} is damaged ({cause}); restore it from a copy") from None
+        if sha256(body).hexdigest() != name:
+            raise VerificationError(f"archive file {path.name} holds other bytes than its name says")
+        return body
+
+    def names(self) -> Iterator[str]:
+        """The hashes of all kept answers, in order."""
+        for path in sorted(self._folder.glob("??/*.gz")):
+            yield path.name.removesuffix(".gz")
+
+    def sweep(self, *, before_s: float, keep: Collection[str] = frozenset()) -> Swept:
+        """Remove what was last kept before an instant (seconds since the epoch), except the hashes in `keep`.
+
+        Half-written files older than that go too. `keep` are the hashes that published levels still refer to.
+        """
+        files = kept = 0
+        for path in sorted(self._folder.glob("??/*")):
+            state = path.stat()
+            if state.st_mtime >= before_s or path.name.removesuffix(".gz") in keep:
+                continue
+            path.unlink(missing_ok=True)
+            files += 1
+            kept += state.st_size
+        return Swept(files, kept)
+
+    def _path(self, name: str) -> Path:
+        if len(name) != _HASH_LENGTH or not set(name) <= set("0123456789abcdef"):
+            raise NotFoundError(f'"{name}" is not the hash of an answer (64 hexadecimal digits)')
+        return self._folder / name[:2] / f"{name}.gz"

@@ -1,0 +1,133 @@
+"""All venues' minutes for one fixing, side by side: a venue that fails costs its own verdict, nothing else.
+
+Place in the flow: scheduler → here → `reference.minute_cube` and `fixing_rates`. The caller archives the answers
+and stores the notes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from indexer.backfill.notes import reject_notes, source_note
+from indexer.errors import SourceError
+from indexer.http import Answer, HttpClient
+from indexer.records import Bars, Instants, QualityNote, in_usd, join_bars
+from indexer.reference.conversion import conversion_rate
+from indexer.sources.base import Ask, Call, Dataset, Parsed, Source
+from indexer.sources.identity import Mapped
+from indexer.times import HOUR_US, INTERVAL_US
+
+MAX_CARRIED_US: Final = 2 * HOUR_US
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collected:
+    """What the venues gave: USD bars by asset and source, the answers they came in, and notes for the ledger.
+
+    `rates` are our own USD rates of the quote currencies used.
+    """
+
+    bars: Mapping[str, Mapping[str, Bars]]
+    rates: Mapping[str, Bars]
+    answers: tuple[tuple[Call, Answer], ...]
+    notes: tuple[QualityNote, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Got:
+    mapped: Mapped
+    bars: Bars | None
+    answers: tuple[tuple[Call, Answer], ...]
+    notes: tuple[QualityNote, ...]
+
+
+async def collect_bars(
+    mapped: Sequence[Mapped],
+    sources: Mapping[str, Source],
+    http: HttpClient,
+    *,
+    at_us: int,
+    bars: int = 60,
+    interval: str = "1m",
+    quote_assets: Mapping[str, str] | None = None,
+    last_rates: Mapping[str, Bars] | None = None,
+) -> Collected:
+    """The last bars before an instant from every source of every mapped asset, converted to USD.
+
+    A mapping in USDT (or another quote) is converted by our own rate, made of the mappings in USD of the quote's
+    own asset: `quote_assets` names that asset ({"USDT": "tether"}), by default it is called like the quote.
+    When none of those answers, the last of `last_rates` (the `rates` of the hour before) serves for two hours,
+    with a note; without it the bars are left out, with a note. Never raises for a source that fails.
+    """
+    start_us = at_us - bars * INTERVAL_US[interval]
+    wanted = [
+        (row, Ask(Dataset.BARS, (row.symbol,), start_us, at_us, at_us, interval, row.quote))
+        for row in mapped
+        if row.source in sources
+    ]
+    got = await asyncio.gather(*(_one(row, ask, sources[row.source], http) for row, ask in wanted))
+    grid = np.arange(start_us, at_us + 1, INTERVAL_US[interval], dtype=np.int64)[1:]
+    rates = _quote_rates(got, grid, quote_assets or {})
+    notes = [note for one in got for note in one.notes]
+    for quote in {one.mapped.quote for one in got} - {"USD", *rates}:
+        last = (last_rates or {}).get(quote)
+        if last is not None and len(last) and at_us - last.time_us[-1] <= MAX_CARRIED_US:
+            rates[quote] = _constant(float(last.close[-1]), grid)
+            notes.append(QualityNote("stale", quote, int(last.time_us[-1]), at_us, f"{quote} at its last rate of ours"))
+    found: dict[str, dict[str, Bars]] = {}
+    for one in got:
+        if one.bars is None:
+            continue
+        quote = one.mapped.quote
+        if quote != "USD" and quote not in rates:
+            text = f"{one.mapped.symbol} is in {quote}, of which there is no rate of ours in this hour"
+            notes.append(QualityNote("source_down", f"{one.mapped.source}/{one.mapped.asset}", start_us, at_us, text))
+            continue
+        usd = one.bars if quote == "USD" else in_usd(one.bars, rates[quote])
+        found.setdefault(one.mapped.asset, {})[one.mapped.source] = usd
+    answers = tuple(pair for one in got for pair in one.answers)
+    return Collected(found, rates, answers, tuple(notes))
+
+
+def _quote_rates(got: Sequence[_Got], grid: Instants, quote_assets: Mapping[str, str]) -> dict[str, Bars]:
+    rates: dict[str, Bars] = {}
+    for quote in {one.mapped.quote for one in got} - {"USD"}:
+        asset = quote_assets.get(quote, quote)
+        markets = {
+            one.mapped.source: one.bars
+            for one in got
+            if one.mapped.asset == asset and one.mapped.quote == "USD" and one.bars is not None and len(one.bars)
+        }
+        if markets:
+            rates[quote] = conversion_rate(markets, grid)
+    return rates
+
+
+def _constant(rate: float, grid: Instants) -> Bars:
+    """One carried rate over the hour. Its bars never enter a rate themselves: they only convert."""
+    close, nothing = np.full(len(grid), rate), np.full(len(grid), np.nan)
+    return Bars(grid, close, close, close, close, nothing, nothing)
+
+
+async def _one(row: Mapped, ask: Ask, source: Source, http: HttpClient) -> _Got:
+    """One source's bars of one asset; a failed call leaves the others of the same range standing."""
+    parts: list[Bars] = []
+    answers: list[tuple[Call, Answer]] = []
+    notes: list[QualityNote] = []
+    for call in source.calls(ask):
+        try:
+            answer = await source.fetch(call, http)
+            parsed: Parsed = source.parse(call, answer)
+        except SourceError as cause:
+            notes.append(source_note(call, cause))
+            continue
+        answers.append((call, answer))
+        notes += reject_notes(row.asset, call, parsed, at_us=answer.fetched_us)
+        if parsed.bars is not None and len(parsed.bars):
+            parts.append(parsed.bars)
+    return _Got(row, join_bars(parts) if parts else None, tuple(answers), tuple(notes))

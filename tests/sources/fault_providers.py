@@ -1,0 +1,201 @@
+"""How each provider writes its answers: the shapes of its documentation, filled from the world's bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+from fault_world import World
+
+from indexer.times import DAY_US, INTERVAL_US, from_us, iso, parse_instant
+
+Query = dict[str, str]
+Change = Callable[[np.ndarray, str, str], np.ndarray]
+
+
+@dataclass
+class Reply:
+    """Status and body of an answer; `text` bodies are not JSON."""
+
+    status: int
+    body: bytes
+    kind: str = "application/json"
+
+
+def reply(value: object, status: int = 200) -> Reply:
+    return Reply(status, orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def plain_symbol(symbol: str) -> str:
+    """The asset in a venue's spelling: FETUSDT, FET-USD, FET/USD, FET-USDT, USDTUSD."""
+    word = symbol.upper().replace("/", "-")
+    if "-" in word:
+        return word.split("-")[0]
+    for quote in ("USDT", "USD"):
+        if word.endswith(quote) and len(word) > len(quote):
+            return word.removesuffix(quote)
+    return word
+
+
+class Providers:
+    """All providers by name; `change` lets faults alter the rows of (venue, asset) before they are written."""
+
+    def __init__(self, world: World, now_us: Callable[[], int], change: Change) -> None:
+        self.world = world
+        self.now_us = now_us
+        self.change = change
+
+    def answer(self, provider: str, path: str, query: Query) -> Reply:
+        play = getattr(self, f"_{provider.replace('-', '_')}", None)
+        return play(path, query) if play else reply({"error": "no such provider"}, 404)
+
+    def rows(self, venue: str, symbol: str, interval: str, first_us: int, last_us: int) -> np.ndarray | None:
+        """The bars that open in [first, last], including the open one; None for an unknown symbol."""
+        asset = plain_symbol(symbol)
+        if (asset, interval) not in self.world.series:
+            return None
+        table = self.world.bars(venue, asset, interval)
+        shown = table[(table[:, 0] >= first_us) & (table[:, 0] <= min(last_us, self.now_us()))]
+        return self.change(shown.copy(), venue, asset)
+
+    def _binance(self, path: str, q: Query) -> Reply:
+        if path == "/api/v3/ticker/24hr":
+            rows = self.rows("binance", q["symbol"], "1m", 0, self.now_us())
+            if rows is None:
+                return reply({"code": -1121, "msg": "Invalid symbol."}, 400)
+            last = {"symbol": q["symbol"], "lastPrice": _text(rows[-1, 4]), "closeTime": self.now_us() // 1000}
+            return reply(last | {"quoteVolume": _text(rows[-1440:, 6].sum())})
+        rows = self.rows("binance", q["symbol"], q["interval"], int(q["startTime"]) * 1000, int(q["endTime"]) * 1000)
+        if rows is None:
+            return reply({"code": -1121, "msg": "Invalid symbol."}, 400)
+        step = INTERVAL_US[q["interval"]]
+        out = [
+            [int(r[0]) // 1000, *map(_text, r[1:6]), (int(r[0]) + step) // 1000 - 1, _text(r[6]), 9, "0", "0", "0"]
+            for r in rows[: int(q["limit"])]
+        ]
+        return reply(out)
+
+    def _coinbase(self, path: str, q: Query) -> Reply:
+        symbol = path.split("/")[2]
+        if path.endswith("/ticker"):
+            rows = self.rows("coinbase", symbol, "1m", 0, self.now_us())
+            if rows is None:
+                return reply({"message": "NotFound"}, 404)
+            return reply(
+                {"price": _text(rows[-1, 4]), "time": iso(self.now_us()), "volume": _text(rows[-1440:, 5].sum())}
+            )
+        interval = {60: "1m", 3600: "1h", 86400: "1d"}[int(q["granularity"])]
+        rows = self.rows("coinbase", symbol, interval, parse_instant(q["start"]), parse_instant(q["end"]))
+        if rows is None:
+            return reply({"message": "NotFound"}, 404)
+        if len(rows) > 300:
+            return reply(
+                {"message": "granularity too small for the requested time range. Count of aggregations exceeds 300"},
+                400,
+            )
+        return reply([[int(r[0]) // 1_000_000, r[3], r[2], r[1], r[4], r[5]] for r in rows[::-1]])
+
+    def _kraken(self, path: str, q: Query) -> Reply:
+        pair = q["pair"].replace("/", "")
+        interval = {"1": "1m", "60": "1h", "1440": "1d"}[q.get("interval", "1")]
+        since = self.now_us() - 720 * INTERVAL_US[interval]
+        first = max(int(q.get("since", "0")) * 1_000_000 + 1, since)
+        rows = self.rows("kraken", q["pair"], interval, first, self.now_us())
+        if rows is None:
+            return reply({"error": ["EQuery:Unknown asset pair"]})
+        if path.endswith("Ticker"):
+            return reply({"error": [], "result": {pair: {"c": [_text(rows[-1, 4]), "1"], "v": ["1", "2"]}}})
+        out = [
+            [int(r[0]) // 1_000_000, *map(_text, r[1:5]), _text(r[6] / r[5] if r[5] else 0.0), _text(r[5]), 7]
+            for r in rows
+        ]
+        return reply({"error": [], "result": {pair: out, "last": int(rows[-1, 0]) // 1_000_000 if len(rows) else 0}})
+
+    def _okx(self, path: str, q: Query) -> Reply:
+        if path.endswith("ticker"):
+            rows = self.rows("okx", q["instId"], "1m", 0, self.now_us())
+            if rows is None:
+                return reply({"code": "51001", "msg": "Instrument ID does not exist", "data": []})
+            data = {
+                "instId": q["instId"],
+                "last": _text(rows[-1, 4]),
+                "ts": str(self.now_us() // 1000),
+                "volCcy24h": "5",
+            }
+            return reply({"code": "0", "msg": "", "data": [data]})
+        interval = {"1m": "1m", "1H": "1h", "1Dutc": "1d"}[q["bar"]]
+        rows = self.rows("okx", q["instId"], interval, int(q["before"]) * 1000 + 1, int(q["after"]) * 1000 - 1)
+        if rows is None:
+            return reply({"code": "51001", "msg": "Instrument ID does not exist", "data": []})
+        step, now = INTERVAL_US[interval], self.now_us()
+        data = [
+            [str(int(r[0]) // 1000), *map(_text, r[1:6]), _text(r[6]), _text(r[6]), "1" if r[0] + step <= now else "0"]
+            for r in rows[-int(q["limit"]) :][::-1]
+        ]
+        return reply({"code": "0", "msg": "", "data": data})
+
+    def _bybit(self, path: str, q: Query) -> Reply:
+        made = self.now_us() // 1000
+        if path.endswith("tickers"):
+            rows = self.rows("bybit", q["symbol"], "1m", 0, self.now_us())
+            found = (
+                [] if rows is None else [{"symbol": q["symbol"], "lastPrice": _text(rows[-1, 4]), "turnover24h": "7"}]
+            )
+            return reply({"retCode": 0, "retMsg": "OK", "result": {"category": "spot", "list": found}, "time": made})
+        interval = {"1": "1m", "60": "1h", "D": "1d"}[q["interval"]]
+        rows = self.rows("bybit", q["symbol"], interval, int(q["start"]) * 1000, int(q["end"]) * 1000)
+        if rows is None:
+            return reply({"retCode": 10001, "retMsg": "Not supported symbols", "result": {}, "time": made})
+        out = [[str(int(r[0]) // 1000), *map(_text, r[1:7])] for r in rows[-int(q["limit"]) :][::-1]]
+        result = {"category": "spot", "symbol": q["symbol"], "list": out}
+        return reply({"retCode": 0, "retMsg": "OK", "result": result, "time": made})
+
+    def _coingecko(self, path: str, q: Query) -> Reply:
+        if path == "/coins/markets":
+            stamp = iso(self.now_us())
+            rows = [
+                {
+                    "id": coin,
+                    "symbol": coin[:3],
+                    "circulating_supply": 1e9,
+                    "total_supply": 2e9,
+                    "max_supply": None,
+                    "last_updated": stamp,
+                }
+                for coin in q["ids"].split(",")
+            ]
+            twin = {
+                "id": f"{rows[0]['id']}-2",
+                "symbol": rows[0]["symbol"],
+                "circulating_supply": 7.0,
+                "last_updated": stamp,
+            }
+            return reply([*rows, twin])
+        first, last = int(q["from"]) * 1_000_000, int(q["to"]) * 1_000_000
+        if self.now_us() - first > 365 * DAY_US:
+            words = "Your request exceeds the allowed time range. Public API users are limited to the past 365 days."
+            return reply({"error": {"status": {"error_code": 10012, "error_message": words}}}, 401)
+        asset = path.split("/")[2].upper()
+        rows = self.rows("coinbase", f"{asset}-USD", "1h", first - INTERVAL_US["1h"], last - INTERVAL_US["1h"])
+        if rows is None:
+            return reply({"error": "coin not found"}, 404)
+        at = (rows[:, 0] + INTERVAL_US["1h"]) // 1000 + 35_000  # some seconds past the hour
+        return reply(
+            {
+                "prices": [[int(t), p] for t, p in zip(at, rows[:, 4], strict=True)],
+                "total_volumes": [[int(t), 1.0] for t in at],
+            }
+        )
+
+    def _fred(self, path: str, q: Query) -> Reply:
+        days = np.arange(parse_instant(q["cosd"]), parse_instant(q["coed"]) + 1, DAY_US)
+        lines = [
+            f"{from_us(int(d)).date()},{'.' if from_us(int(d)).weekday() > 4 else 5000 + n}" for n, d in enumerate(days)
+        ]
+        return Reply(200, "\n".join([f"observation_date,{q['id']}", *lines, ""]).encode(), "text/csv")
+
+
+def _text(value: float) -> str:
+    return "NaN" if np.isnan(value) else f"{value:.10f}"
