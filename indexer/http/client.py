@@ -8,6 +8,7 @@ pausing the host and saying so, not by sleeping in the middle of a fixing.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -23,9 +24,10 @@ from indexer.http.answer import Answer, Expects
 from indexer.http.breaker import Breaker, BreakerState, CircuitOpen
 from indexer.http.detect import error_of
 from indexer.http.limits import DEFAULT_LIMIT, LIMITS, HostLimit, TokenBucket
-from indexer.http.redact import redact, redact_headers
+from indexer.http.redact import RedactingFilter, redact, redact_headers
 
 MAX_BODY: Final = 32 * 1024 * 1024
+_LIBRARY_LOG: Final = logging.getLogger("httpx2")
 USER_AGENT: Final = "deai-index (open index of decentralized-AI tokens)"
 
 
@@ -93,6 +95,7 @@ class HttpClient:
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
+        self._log_filter = RedactingFilter(secrets)
         self._hosts: dict[str, _Host] = {}
         self._client = httpx2.AsyncClient(
             timeout=httpx2.Timeout(timeouts.read, connect=timeouts.connect),
@@ -102,11 +105,13 @@ class HttpClient:
         )
 
     async def __aenter__(self) -> Self:
+        _LIBRARY_LOG.addFilter(self._log_filter)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _LIBRARY_LOG.removeFilter(self._log_filter)
         await self._client.aclose()
 
     async def get(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -32,3 +33,15 @@ def redact_headers(headers: Mapping[str, str], secrets: Iterable[str] = ()) -> d
     return {
         name.lower(): HIDDEN if _SECRET_HEADER.search(name) else redact(value, known) for name, value in headers.items()
     }
+
+
+class RedactingFilter(logging.Filter):
+    """Takes the secrets out of a logger's messages; the HTTP library logs whole URLs."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        super().__init__()
+        self._secrets = tuple(secrets)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(record.getMessage(), self._secrets), ()
+        return True
