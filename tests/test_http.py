@@ -305,7 +305,7 @@ def test_redaction_knows_keys_by_name_and_by_value() -> None:
     assert redact("https://u:p@host/a?api_key=1&x=2&token=3") == (
         "https://<redacted>@host/a?api_key=<redacted>&x=2&token=<redacted>"
     )
-    assert redact("see s3cr3t%2F%21 and s3cr3t/!", ["s3cr3t/!"]) == "see <redacted>! and <redacted>"
+    assert redact("see s3cr3t%2F%21 and s3cr3t/!", ["s3cr3t/!"]) == "see <redacted> and <redacted>"
     assert redact("nothing secret", ["", "zzz"]) == "nothing secret"
     assert redact_headers({"Set-Cookie": "a", "X-Key": "b", "Date": "c"}) == {
         "set-cookie": "<redacted>",

@@ -2,7 +2,8 @@
 
 from indexer.http.answer import Answer, Expects
 from indexer.http.breaker import Breaker, BreakerState, CircuitOpen
-from indexer.http.client import HostHealth, HttpClient, Timeouts
+from indexer.http.client import HttpClient, Timeouts
+from indexer.http.host import HostHealth
 from indexer.http.limits import LIMITS, HostLimit, TokenBucket
 from indexer.http.redact import redact
 

@@ -21,8 +21,9 @@ import stamina
 from indexer.clock import Clock, utc_now
 from indexer.errors import SourceCorrupt, SourceError, SourceUnavailable
 from indexer.http.answer import Answer, Expects
-from indexer.http.breaker import Breaker, BreakerState, CircuitOpen
+from indexer.http.breaker import Breaker, CircuitOpen
 from indexer.http.detect import error_of
+from indexer.http.host import Host, HostHealth
 from indexer.http.limits import DEFAULT_LIMIT, LIMITS, HostLimit, TokenBucket
 from indexer.http.redact import RedactingFilter, redact, redact_headers
 
@@ -44,29 +45,6 @@ class Timeouts:
     patience: float = 20.0
     attempts: int = 3
     first_wait: float = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class HostHealth:
-    """What is known of one host: for `doctor`, and for asking the healthy source first."""
-
-    name: str
-    state: BreakerState
-    failures_in_a_row: int
-    paused_s: float
-    latency_s: float | None
-    limit: HostLimit
-
-
-class _Host:
-    """Bucket, breaker and recent latency of one host."""
-
-    def __init__(self, bucket: TokenBucket, breaker: Breaker) -> None:
-        self.bucket = bucket
-        self.breaker = breaker
-        self.latency_s: float | None = None
-        self.settled = asyncio.Event()
-        self.settled.set()
 
 
 class HttpClient:
@@ -96,7 +74,7 @@ class HttpClient:
         self._monotonic = monotonic
         self._sleep = sleep
         self._log_filter = RedactingFilter(secrets)
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, Host] = {}
         self._client = httpx2.AsyncClient(
             timeout=httpx2.Timeout(timeouts.read, connect=timeouts.connect),
             headers={"user-agent": USER_AGENT, "accept": "application/json, text/csv"},
@@ -191,7 +169,7 @@ class HttpClient:
             raise type(error)(redact(str(error), self._secrets), **_keep_wait(error))
         return answer
 
-    async def _enter(self, host: _Host, name: str) -> None:
+    async def _enter(self, host: Host, name: str) -> None:
         """Pass the breaker. While a probe is under way the others wait for its outcome instead of failing."""
         while True:
             try:
@@ -205,7 +183,7 @@ class HttpClient:
                     host.settled.clear()
                 return
 
-    def _judge(self, host: _Host, answer: Answer, error: SourceError | None) -> None:
+    def _judge(self, host: Host, answer: Answer, error: SourceError | None) -> None:
         """Tell the breaker and the bucket what an answer means for the host."""
         before = host.latency_s
         host.latency_s = answer.elapsed_s if before is None else 0.7 * before + 0.3 * answer.elapsed_s
@@ -242,11 +220,11 @@ class HttpClient:
             attempts=number,
         )
 
-    def _host(self, name: str) -> _Host:
+    def _host(self, name: str) -> Host:
         if name not in self._hosts:
             limit = self._limits.get(name, DEFAULT_LIMIT)
             bucket = TokenBucket(limit, now=self._monotonic, sleep=self._sleep)
-            self._hosts[name] = _Host(bucket, self._make_breaker())
+            self._hosts[name] = Host(bucket, self._make_breaker())
         return self._hosts[name]
 
 
