@@ -6,6 +6,7 @@ Everything else comes from `indexer.store.read`. Nothing here writes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sqlalchemy import text
@@ -57,7 +58,8 @@ def read_level_page(
     rows = limit + REVISION_ROOM
     sql = f"SELECT {', '.join(COLUMNS)} FROM level WHERE {' AND '.join(clauses)} ORDER BY time, revision LIMIT {rows}"
     with store.reading() as connection:
-        found = connection.execute(text(sql), params).fetchall()
+        result: Any = connection.execute(text(sql), params)
+        found = result.cursor.fetchall()  # the driver's own tuples: a row object for each costs more than the read
     return _page(list(zip(*found, strict=True)) or [()] * len(COLUMNS), limit=limit, full=len(found) == rows)
 
 

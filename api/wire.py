@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from api.encode import as_json_times
+from api.encode import as_json_times, iso_times
 from api.reads import LevelPage
 from indexer.engine.market import I8, Status
 from indexer.store.read import IndexRow
@@ -43,12 +43,17 @@ def level_rows(page: LevelPage) -> list[dict[str, Any]]:
 
 
 def rows_of(columns: dict[str, Any]) -> list[dict[str, Any]]:
-    """Columns of equal length as a list of objects; instants stay numpy's, which are written fastest."""
-    plain = [
-        column.tolist() if isinstance(column, np.ndarray) and column.dtype.kind == "f" else column
-        for column in columns.values()
-    ]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*plain, strict=True)]
+    """Columns of equal length as a list of objects."""
+    names = tuple(columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*map(_listed, columns.values()), strict=True)]
+
+
+def _listed(column: Any) -> list[Any]:
+    if not isinstance(column, np.ndarray):
+        return list(column)
+    array = iso_times(column.astype(np.int64)) if column.dtype.kind == "M" else column
+    listed: list[Any] = array.tolist()
+    return listed
 
 
 def latest_point(rows: LevelRows | None) -> dict[str, Any] | None:

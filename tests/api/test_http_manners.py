@@ -53,10 +53,16 @@ def test_accept_encoding_is_read(value: bytes, takes: bool) -> None:
     assert takes_gzip(value) is takes
 
 
-def test_gzip_is_reproducible() -> None:
-    one, two = Answer(b"x" * 5000), Answer(b"x" * 5000)
-    assert one.gzip.body == two.gzip.body
-    assert gzip.decompress(one.gzip.body) == b"x" * 5000
+@pytest.mark.parametrize("size", [5_000, 50_000])
+async def test_gzip_is_made_when_asked_for_and_reproducible(size: int) -> None:
+    one, two = Answer(b"x" * size), Answer(b"x" * size)
+    assert one.gzip is None
+    asked = [(b"accept-encoding", b"gzip")]
+    form, not_modified = await one.form_for(asked)
+    assert (await two.form_for(asked))[0].body == form.body
+    assert not not_modified
+    assert gzip.decompress(form.body) == b"x" * size
+    assert (await one.form_for([]))[0] is one.plain
 
 
 def test_different_queries_have_different_tags(client: TestClient) -> None:

@@ -1,0 +1,207 @@
+"""Serving speed: kept answers against a constant response of the same bytes and the usual response model.
+
+Each server is a process of its own; one client sends pipelined requests over one connection and counts bytes, so
+that the server is what is measured. Times are for one answer. 3,650 daily levels as JSON rows.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from api.encode import to_json
+from api.wire import level_columns
+from benchmarks.api_server import ADDRESS, as_model, page
+from indexer.store.db import open_store
+from indexer.store.write import finish_run, start_run, write_index, write_levels, write_methodology
+from indexer.times import DAY_US, parse_instant
+
+DEPTH = 16
+ROUNDS = 5
+PLAIN = {"Accept-Encoding": "identity"}
+GZIP = {"Accept-Encoding": "gzip"}
+
+
+def run() -> list[dict[str, Any]]:
+    """Rows: name, ours_ms, peer, peer_ms, ratio (peer time / our time), goal."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bench.sqlite"
+        _fill(path)
+        with _server("ours", path) as ours, _server("static", path) as fixed, _server("model", path) as usual:
+            _warm(ours)
+            tag = _head(ours, PLAIN)["etag"]
+            constant = _best(fixed, PLAIN, count=2000)
+            objects = _best(usual, PLAIN, count=24)
+            warm = _best(ours, PLAIN, count=2000)
+            packed = _best(ours, GZIP, count=4000)
+            unchanged = _best(ours, {**PLAIN, "If-None-Match": tag}, count=6000)
+            cold = _cold(ours)
+        build, objects_build = _builds(path)
+    return [
+        _row("kept answer, 200", warm, "Starlette constant", constant, ">= 0.85x"),
+        _row("kept answer, 200", warm, "FastAPI response_model", objects, ">= 150x"),
+        _row("kept answer, gzip", packed, "FastAPI response_model", objects, ">= 300x"),
+        _row("not modified, 304", unchanged, "Starlette constant", constant, ">= 2x"),
+        _row("not modified, 304", unchanged, "FastAPI response_model", objects, ">= 450x"),
+        _row("columns from numpy to bytes", build, "objects to bytes by model", objects_build, ">= 25x"),
+        _row("cold miss, whole way", cold, "FastAPI response_model", objects, ""),
+    ]
+
+
+def _row(name: str, ours: float, peer: str, theirs: float, goal: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "ours_ms": ours * 1e3,
+        "peer": peer,
+        "peer_ms": theirs * 1e3,
+        "ratio": theirs / ours,
+        "goal": goal,
+    }
+
+
+def _fill(path: Path) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    store = open_store(f"sqlite:///{path}")
+    store.migrate()
+    run_id = start_run(store, kind="bench", key="bench", now=now)
+    assert run_id is not None
+    methodology = write_methodology(store, index_id="deai", version="1", hash="0" * 64, text_="", loaded_at=now)
+    write_index(store, index_id="deai", name="deai", description="", methodology_id=methodology)
+    days = 3650
+    moves = np.random.default_rng(1).standard_normal(days) * 0.03
+    blank = [bytes(32)] * days
+    write_levels(
+        store,
+        run_id,
+        index_id="deai",
+        methodology_id=methodology,
+        times_us=parse_instant("2016-01-01") + DAY_US * np.arange(days, dtype=np.int64),
+        levels=np.round(1000 * np.exp(np.cumsum(moves)), 2),
+        status=np.zeros(days, np.int8),
+        carried_weight=np.zeros(days),
+        inputs_hash=blank,
+        prev_hash=blank,
+        hash=blank,
+        published_at_us=parse_instant("2026-01-01"),
+    )
+    finish_run(store, run_id, now=now)
+    store.close()
+
+
+@contextmanager
+def _server(kind: str, path: Path) -> Iterator[int]:
+    port_file = path.with_name(f"{kind}.port")
+    command = [sys.executable, "-m", "benchmarks.api_server", kind, str(path), str(port_file)]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+    try:
+        for _ in range(2000):
+            if port_file.exists() and port_file.read_text():
+                break
+            time.sleep(0.005)
+        yield int(port_file.read_text())
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _request(headers: dict[str, str], address: str = ADDRESS) -> bytes:
+    lines = [f"GET {address} HTTP/1.1", "Host: bench", *(f"{name}: {value}" for name, value in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _read_one(connection: socket.socket) -> tuple[dict[str, str], int]:
+    """The headers and the whole length in bytes of one answer."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")[1:]
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    left = int(headers.get("content-length", 0)) - len(body)
+    while left > 0:
+        left -= len(connection.recv(1 << 20))
+    return headers, len(head) + 4 + int(headers.get("content-length", 0))
+
+
+def _head(port: int, headers: dict[str, str]) -> dict[str, str]:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(_request(headers))
+        return _read_one(connection)[0]
+
+
+def _warm(port: int) -> None:
+    """Asks until the application has seen its data version and keeps answers."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        _head(port, PLAIN)
+        time.sleep(0.05)
+        if time.monotonic() > deadline - 4:
+            return
+
+
+def _best(port: int, headers: dict[str, str], *, count: int) -> float:
+    return min(_pipelined(port, _request(headers), count=count) for _ in range(ROUNDS))
+
+
+def _pipelined(port: int, request: bytes, *, count: int) -> float:
+    """Seconds for one answer, `DEPTH` requests on their way at a time. Answers must be of equal length."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(request)
+        size = _read_one(connection)[1]
+        buffer = memoryview(bytearray(1 << 20))
+        sent, expected, got = 0, count * size, 0
+        start = time.perf_counter()
+        while got < expected:
+            while sent < count and sent - got // size < DEPTH:
+                connection.sendall(request)
+                sent += 1
+            read = connection.recv_into(buffer)
+            if not read:
+                raise ConnectionError(f"the server closed after {got} of {expected} bytes")
+            got += read
+        return (time.perf_counter() - start) / count
+
+
+def _builds(path: Path) -> tuple[float, float]:
+    """Seconds to make the body of the page: ours in columns, and by objects through a pydantic model."""
+    store = open_store(f"sqlite:///{path}")
+    found = page(store)
+    store.close()
+    ours = min(_timed(lambda: to_json({"index": "deai", "data": level_columns(found)})) for _ in range(30))
+    return ours, min(_timed(lambda: as_model(found).model_dump_json().encode()) for _ in range(10))
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _cold(port: int) -> float:
+    """Median seconds for an answer that nobody asked for before: read, serialise, compress, send."""
+    taken = []
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        for number in range(40):
+            start = time.perf_counter()
+            connection.sendall(_request(PLAIN, f"{ADDRESS}&shape=columns&start={200_000_000 + number}"))
+            _read_one(connection)
+            taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONHASHSEED", "0")
+    for row in run():
+        print(row)
