@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 
 from indexer.store.arrow import readers
-from indexer.store.bulk import columns
+from indexer.store.columnar import columns
 from indexer.store.db import Store
 from indexer.store.read_assets import read_benchmark
 from indexer.store.records import F64, I64, BarSeries, RateSeries

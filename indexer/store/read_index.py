@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 
 from indexer.errors import NotFoundError, did_you_mean
-from indexer.store.bulk import columns
+from indexer.store.columnar import columns
 from indexer.store.db import Store
 from indexer.store.read_assets import rows
 from indexer.store.records import LevelRows

@@ -1,0 +1,243 @@
+"""Reads CSV, CSV.gz and Parquet into columns, keeping for every row the line it stands on.
+
+Place in the flow: manifest → here → stamps → gates → store. Well-formed numbers take Arrow's fast path; where a
+number column holds something else the file is read again as text, so that the bad rows can be named.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.errors import ImportFileError, did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+CSV = (".csv", ".csv.gz")
+PARQUET = (".parquet", ".pq")
+SUFFIXES = (*CSV, *PARQUET)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A number column (R,): NaN where the file has NaN, nothing, or (marked in `bad`) something else."""
+
+    values: F64
+    empty: Bools
+    bad: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text column (R,) as codes into its distinct values; an empty cell is the value ''."""
+
+    codes: I64
+    values: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FileColumns:
+    """What was read: `lines` (R,) counts from 1 with the header (Parquet: rows from 1); malformed rows apart."""
+
+    lines: I64
+    time: Any
+    numbers: dict[str, Numbers]
+    words: dict[str, Words]
+    malformed: list[tuple[int, str]]
+
+
+def header_of(path: Path, *, delimiter: str = ",") -> list[str]:
+    """The column names of a file. Raises ImportFileError when it is empty or not of a known format."""
+    if _is_parquet(path):
+        import pyarrow.parquet as pq
+
+        return list(_opened(path, lambda: pq.read_schema(path)).names)
+    with _opened(path, lambda: gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")) as stream:
+        first = _opened(path, stream.readline).decode("utf-8-sig", errors="replace").rstrip("\r\n")
+    if not first:
+        raise ImportFileError(f"{path.name} is empty: it has no header line")
+    return [name.strip('"') for name in first.split(delimiter)]
+
+
+def check_columns(path: Path, header: Sequence[str], wanted: Iterable[str]) -> None:
+    """Raises ImportFileError when the file lacks a column, naming what it has and the closest to each."""
+    missing = [column for column in wanted if column not in header]
+    if missing:
+        named = ", ".join(f'"{column}"' for column in missing)
+        hints = "".join(did_you_mean(column, header) for column in missing)
+        raise ImportFileError(
+            f"{path.name}: expected column {named}, found: {', '.join(header)}.{hints} "
+            "Correct the manifest's [columns] or the file."
+        )
+
+
+def read_columns(
+    path: Path, *, time: str, numbers: Sequence[str], words: Sequence[str], delimiter: str = ","
+) -> FileColumns:
+    """The named columns of a file. Raises ImportFileError when the file as a whole cannot be read."""
+    check_columns(path, header_of(path, delimiter=delimiter), dict.fromkeys((time, *numbers, *words)))
+    if _is_parquet(path):
+        table = _read_parquet(path, (time, *numbers, *words))
+        malformed: list[tuple[int, str]] = []
+        lines = np.arange(1, table.num_rows + 1, dtype=np.int64)
+    else:
+        table, malformed = _read_csv(path, time=time, numbers=numbers, words=words, delimiter=delimiter)
+        lines = _lines(table.num_rows, [line for line, _ in malformed])
+    return FileColumns(
+        lines=lines,
+        time=table.column(time),
+        numbers={name: _numbers(table.column(name)) for name in numbers},
+        words={name: _words(table.column(name)) for name in words},
+        malformed=malformed,
+    )
+
+
+def row_texts(path: Path, lines: Iterable[int]) -> dict[int, str]:
+    """The rows on some lines, as they stand in the file (Parquet: as JSON)."""
+    wanted = set(lines)
+    if not wanted:
+        return {}
+    if _is_parquet(path):
+        import pyarrow.parquet as pq
+
+        ordered = sorted(wanted)
+        rows = pq.read_table(path).take([line - 1 for line in ordered]).to_pylist()
+        return {line: json.dumps(row, default=str) for line, row in zip(ordered, rows, strict=True)}
+    found: dict[int, str] = {}
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+        for line, text in enumerate(stream, start=1):
+            if line in wanted:
+                found[line] = text.decode("utf-8", errors="replace").rstrip("\r\n")
+    return found
+
+
+def _read_csv(
+    path: Path, *, time: str, numbers: Sequence[str], words: Sequence[str], delimiter: str
+) -> tuple[pa.Table, list[tuple[int, str]]]:
+    import pyarrow as pa
+
+    coded = pa.dictionary(pa.int32(), pa.string())
+    types = {name: pa.float64() for name in numbers} | dict.fromkeys(words, coded) | {time: pa.string()}
+    try:
+        table, malformed = _parse(path, types, delimiter, threads=True)
+    except pa.ArrowInvalid as error:
+        if "conversion error" not in str(error):
+            raise ImportFileError(f"{path.name} cannot be read as CSV: {_first_line(error)}") from None
+        types = types | {name: pa.string() for name in numbers}
+        table, malformed = _parse(path, types, delimiter, threads=True)
+    if malformed:  # only the single-threaded reader knows their line numbers
+        table, malformed = _parse(path, types, delimiter, threads=False)
+    return table, [(number or 0, text) for number, text in malformed]
+
+
+def _parse(
+    path: Path, types: dict[str, Any], delimiter: str, *, threads: bool
+) -> tuple[pa.Table, list[tuple[int | None, str]]]:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    malformed: list[tuple[int | None, str]] = []
+
+    def skip(row: Any) -> str:
+        malformed.append((row.number, f"{row.actual_columns} columns instead of {row.expected_columns}"))
+        return "skip"
+
+    convert = csv.ConvertOptions(
+        column_types=types,
+        include_columns=list(types),
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=True,
+    )
+    parse = csv.ParseOptions(delimiter=delimiter, invalid_row_handler=skip, ignore_empty_lines=False)
+    try:
+        read = csv.ReadOptions(use_threads=threads)
+        return csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert), malformed
+    except pa.ArrowInvalid:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise ImportFileError(f"{path.name} cannot be read: {_first_line(error)}") from None
+
+
+def _read_parquet(path: Path, names: Sequence[str]) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    return _opened(path, lambda: pq.read_table(path, columns=list(dict.fromkeys(names))))
+
+
+def _opened(path: Path, work: Any) -> Any:
+    """What `work` gives, or ImportFileError for a file that cannot be opened or is not what its name says."""
+    import pyarrow as pa
+
+    try:
+        return work()
+    except FileNotFoundError:
+        raise ImportFileError(f"{path.name} is not there") from None
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise ImportFileError(f"{path.name} cannot be read: {_first_line(error)}") from None
+
+
+def _lines(rows: int, malformed: Sequence[int]) -> I64:
+    """Line numbers of the rows kept, when the header is line 1 and some lines were skipped."""
+    every = np.arange(2, rows + len(malformed) + 2, dtype=np.int64)
+    return every if not malformed else np.setdiff1d(every, np.array(malformed, dtype=np.int64), assume_unique=True)
+
+
+def _numbers(column: Any) -> Numbers:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    empty = column.is_null().to_numpy()
+    bad = np.zeros(len(column), dtype=np.bool_)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        values = np.full(len(column), np.nan)
+        for i, word in enumerate(column.to_pylist()):
+            if word is None or not word.strip():
+                empty[i] = True
+                continue
+            try:
+                values[i] = float(word) if "_" not in word else np.nan
+                bad[i] = "_" in word
+            except ValueError:
+                bad[i] = True
+        return Numbers(values, empty, bad)
+    values = pc.cast(column, pa.float64(), safe=False).to_numpy().astype(np.float64)
+    return Numbers(values, empty, bad)
+
+
+def _words(column: Any) -> Words:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_dictionary(column.type):
+        column = pc.cast(column, pa.string()).dictionary_encode()
+    column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    if hasattr(column, "num_chunks"):
+        column = column.unify_dictionaries().combine_chunks().chunk(0) if column.num_chunks else column
+    if len(column) == 0:
+        return Words(np.zeros(0, dtype=np.int64), [])
+    values = [value or "" for value in column.dictionary.to_pylist()]
+    codes = pc.fill_null(column.indices, len(values)).to_numpy().astype(np.int64)
+    return Words(codes, [*values, ""])
+
+
+def _is_parquet(path: Path) -> bool:
+    if not path.name.endswith(SUFFIXES):
+        raise ImportFileError(f"{path.name}: not a known format; give {', '.join(SUFFIXES)}")
+    return path.name.endswith(PARQUET)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
