@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,20 +70,23 @@ class KalmanModel:
     p_beta0: float = DIFFUSE
 
 
-def kalman_filter(x: ArrayLike, y: ArrayLike, *, model: KalmanModel) -> tuple[KalmanPath, KalmanPath]:
+def kalman_filter(
+    x: ArrayLike, y: ArrayLike, *, model: KalmanModel, smooth: bool = True
+) -> tuple[KalmanPath, KalmanPath]:
     """(filtered, smoothed) paths under known variances; a missing pair leaves the state to its random walk.
 
-    Raises InputError when r is not positive or a variance is negative.
+    `smooth=False` saves the second pass and gives the filtered path twice. Raises InputError when r is not
+    positive or a variance is negative.
     """
     if model.r <= 0.0 or min(model.q_alpha, model.q_beta, model.p_alpha0, model.p_beta0) < 0.0:
         raise InputError("Kalman variances must not be negative and r must be positive")
     a, b = as_series(x, "x"), as_series(y, "y")
     if a.size != b.size:
         raise InputError(f"x has {a.size} values and y has {b.size}; align them to the same instants first")
-    steps: list[_Step] = []
-    loglik, _, _ = _run(a.tolist(), b.tolist(), model=model, steps=steps)
+    steps, squares, logs, n = _run(_plain(a), _plain(b), model=model)
+    loglik = -0.5 * (n * math.log(2.0 * math.pi) + logs + squares)
     filtered = _path("filtered", steps, loglik=loglik)
-    return filtered, _path("smoothed", _smooth(steps, model=model), loglik=loglik)
+    return filtered, _path("smoothed", _smooth(steps, model=model), loglik=loglik) if smooth else filtered
 
 
 def kalman_fit(x: ArrayLike, y: ArrayLike, *, min_pairs: int = 30) -> KalmanFit:
@@ -100,7 +104,7 @@ def kalman_fit(x: ArrayLike, y: ArrayLike, *, min_pairs: int = 30) -> KalmanFit:
         return KalmanFit(fx.size, reason=f"the {side} does not move in this window (zero variance)")
     sx, sy = math.sqrt(m.sxx / m.n), math.sqrt(m.syy / m.n)
     # Fitted on scaled series, so that one diffuse start and one search range serve every market.
-    xs, ys = (a / sx).tolist(), (b / sy).tolist()
+    xs, ys = _plain(a / sx), _plain(b / sy)
     low, high = LOG_RATIO_RANGE
     log_ratio = maximise(lambda value: _profile(xs, ys, log_ratio=value)[0], low, high=high)
     loglik, scale = _profile(xs, ys, log_ratio=log_ratio)
@@ -114,49 +118,48 @@ def kalman_fit(x: ArrayLike, y: ArrayLike, *, min_pairs: int = 30) -> KalmanFit:
 
 def _profile(x: list[float], y: list[float], *, log_ratio: float) -> tuple[float, float]:
     """(log-likelihood, observation variance) at q/r = exp(log_ratio), r at its maximum."""
-    model = KalmanModel(0.0, math.exp(log_ratio), 1.0)
-    _, squares, logs = _run(x, y, model=model, steps=None, skip=DIFFUSE_ROWS)
-    n = sum(1 for pair in zip(x, y, strict=True) if all(map(math.isfinite, pair))) - DIFFUSE_ROWS
+    _, squares, logs, n = _run(x, y, model=KalmanModel(0.0, math.exp(log_ratio), 1.0), skip=DIFFUSE_ROWS)
     r = squares / n
     return -0.5 * (n * (math.log(2.0 * math.pi * r) + 1.0) + logs), r
 
 
-def _run(
-    x: list[float], y: list[float], *, model: KalmanModel, steps: list[_Step] | None, skip: int = 0
-) -> tuple[float, float, float]:
-    """(log-likelihood, Σ v²/F, Σ log F) after `skip` pairs; appends each filtered state to `steps`."""
+def _run(x: list[float], y: list[float], *, model: KalmanModel, skip: int = 0) -> tuple[FloatArray, float, float, int]:
+    """(filtered states (T, 5), Σ v²/F, Σ log F, pairs counted), sums and count without the first `skip` pairs.
+
+    A missing side is NaN, which makes the forecast error v NaN: the only test in the loop.
+    """
     alpha, beta = model.alpha0, model.beta0
-    paa, pab, pbb = model.p_alpha0, 0.0, model.p_beta0
-    squares = logs = 0.0
-    used = 0
-    for row, (value, other) in enumerate(zip(x, y, strict=True)):
-        if row:
-            paa += model.q_alpha
-            pbb += model.q_beta
-        if math.isfinite(value) and math.isfinite(other):
-            ha, hb = paa + pab * value, pab + pbb * value
-            f = ha + hb * value + model.r
-            v = other - alpha - beta * value
-            ka, kb = ha / f, hb / f
+    paa, pab, pbb = model.p_alpha0 - model.q_alpha, 0.0, model.p_beta0 - model.q_beta
+    q_alpha, q_beta, r = model.q_alpha, model.q_beta, model.r
+    rows: list[tuple[float, ...]] = []
+    keep = rows.append
+    f = math.nan
+    for value, other in zip(x, y, strict=True):
+        paa += q_alpha
+        pbb += q_beta
+        v = other - alpha - beta * value
+        if v == v:  # noqa: PLR0124 - false for NaN only
+            ha = paa + pab * value
+            hb = pab + pbb * value
+            f = ha + hb * value + r
+            ka = ha / f
+            kb = hb / f
             alpha += ka * v
             beta += kb * v
             paa -= ka * ha
             pab -= ka * hb
             pbb -= kb * hb
-            used += 1
-            if used > skip:
-                squares += v * v / f
-                logs += math.log(f)
-        if steps is not None:
-            steps.append((alpha, beta, paa, pab, pbb))
-    n = max(used - skip, 0)
-    return -0.5 * (n * math.log(2.0 * math.pi) + logs + squares), squares, logs
+        keep((alpha, beta, paa, pab, pbb, v, f))
+    table = np.fromiter(chain.from_iterable(rows), dtype=np.float64, count=7 * len(rows)).reshape(-1, 7)
+    v_f = table[np.isfinite(table[:, 5]), 5:][skip:]
+    return table[:, :5], float((v_f[:, 0] ** 2 / v_f[:, 1]).sum()), float(np.log(v_f[:, 1]).sum()), len(v_f)
 
 
-def _smooth(steps: list[_Step], *, model: KalmanModel) -> list[_Step]:
+def _smooth(states: FloatArray, *, model: KalmanModel) -> FloatArray:
     """Rauch-Tung-Striebel pass: each state given the whole sample."""
-    if not steps:
-        return []
+    if not len(states):
+        return states
+    steps: list[_Step] = [tuple(row) for row in states.tolist()]
     out = [steps[-1]]
     for alpha, beta, paa, pab, pbb in reversed(steps[:-1]):
         next_alpha, next_beta, naa, nab, nbb = out[-1]
@@ -178,10 +181,15 @@ def _smooth(steps: list[_Step], *, model: KalmanModel) -> list[_Step]:
                 pbb + jba * (jba * eaa + jbb * eab) + jbb * (jba * eab + jbb * ebb),
             )
         )
-    return out[::-1]
+    return np.array(out[::-1], dtype=np.float64)
 
 
-def _path(kind: str, steps: list[_Step], *, loglik: float) -> KalmanPath:
-    table = np.array(steps, dtype=np.float64).reshape(-1, 5)
-    sd = np.sqrt(np.maximum(table[:, [2, 4]], 0.0))
-    return KalmanPath(kind, table[:, 0], table[:, 1], sd[:, 0], sd[:, 1], loglik)
+def _path(kind: str, states: FloatArray, *, loglik: float) -> KalmanPath:
+    sd = np.sqrt(np.maximum(states[:, [2, 4]], 0.0))
+    return KalmanPath(kind, states[:, 0], states[:, 1], sd[:, 0], sd[:, 1], loglik)
+
+
+def _plain(values: FloatArray) -> list[float]:
+    """As Python floats, which the scalar recursion is fastest on; infinite values become missing."""
+    plain: list[float] = np.where(np.isfinite(values), values, np.nan).tolist()
+    return plain

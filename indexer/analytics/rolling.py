@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 # Elements of one sums array (w rows, 3 sums, columns) worked on at a time, so that it stays in cache.
-CHUNK_ELEMENTS = 1 << 17
+CHUNK_ELEMENTS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,6 @@ def rolling_beta(x: ArrayLike, y: ArrayLike, windows: Iterable[int]) -> dict[int
     columns = columns[:, None] if columns.ndim == 1 else columns
     if columns.ndim != 2 or columns.shape[0] != rows.size:
         raise InputError(f"x {columns.shape} and y ({rows.size},) must have the same rows")
-    columns = np.where(np.isfinite(columns), columns, np.nan)
-    rows = np.where(np.isfinite(rows), rows, np.nan)
     return {window: _one_window(columns, rows, window=window) for window in windows}
 
 
@@ -64,15 +62,18 @@ class _Workspace:
     """
 
     def __init__(self, *, window: int, width: int, blocks: int) -> None:
-        widths = (width + 1, width + 1, 3 * width + 2, 3 * width + 2)
-        slab = np.empty(window * (sum(widths) * blocks + width + 1))
-        sizes = [window * columns * blocks for columns in widths]
-        sizes[0] += window * (width + 1)
-        cube, shifted, sums, tail = np.split(slab, np.cumsum(sizes)[:-1])
+        columns = 3 * width + 2
+        read = (width + 1) * (blocks + 1)
+        sizes = [window * size for size in (read, read, (width + 1) * blocks, columns * blocks)]
+        slab = np.empty(sum(sizes) + max(columns, 4 * width) * window * blocks)
+        rows, cube, shifted, sums, rest = np.split(slab, np.cumsum(sizes))
+        self.rows = rows.reshape(window * (blocks + 1), width + 1)
         self.cube = cube.reshape(window, width + 1, blocks + 1)
         self.shifted = shifted.reshape(window, width + 1, blocks)
-        self.sums = sums.reshape(window, 3 * width + 2, blocks)
-        self.tail = tail.reshape(window, 3 * width + 2, blocks)
+        self.sums = sums.reshape(window, columns, blocks)
+        # The tails are added to the sums before the statistics need room.
+        self.tail = rest[: window * columns * blocks].reshape(window, columns, blocks)
+        self.scratch = rest[: 4 * window * width * blocks].reshape(4, window, width, blocks)
 
 
 def _one_window(x: FloatArray, y: FloatArray, *, window: int) -> RollingBeta:
@@ -84,17 +85,28 @@ def _one_window(x: FloatArray, y: FloatArray, *, window: int) -> RollingBeta:
     chunks = -(-total // max(1, CHUNK_ELEMENTS // ((3 * width + 2) * window)))
     blocks = -(-total // chunks)
     work = _Workspace(window=window, width=width, blocks=blocks)
-    both = np.full(((chunks * blocks + 1) * window, width + 1), np.nan)
-    both[window : window + rows, :width] = x
-    both[window : window + rows, width] = y
     for first in range(0, total, blocks):
-        part = both[first * window : (first + blocks + 1) * window].reshape(blocks + 1, window, width + 1)
-        work.cube[...] = part.transpose(1, 2, 0)
-        answers = _statistics(_window_sums(work), shift=work.cube[0, :, 1:], n=window)
         start, stop = first * window, min((first + blocks) * window, rows)
+        _load(work, x, y, start=start)
+        answers = _statistics(_window_sums(work), shift=work.cube[0, :, 1:], scratch=work.scratch)
         for target, answer in zip((out.beta, out.alpha, out.r2, out.se), answers, strict=True):
             target[start:stop] = answer.transpose(2, 0, 1).reshape(-1, width)[: stop - start]
     return out
+
+
+def _load(work: _Workspace, x: FloatArray, y: FloatArray, *, start: int) -> None:
+    """Puts rows [start - w, start + blocks w) into the cube, NaN where there is no row or no finite value."""
+    rows = work.rows
+    first = start - len(work.cube)
+    low, high = max(first, 0), min(first + len(rows), y.size)
+    rows[: low - first] = np.nan
+    rows[high - first :] = np.nan
+    rows[low - first : high - first, :-1] = x[low:high]
+    rows[low - first : high - first, -1] = y[low:high]
+    if np.isinf(rows).any():
+        rows[np.isinf(rows)] = np.nan
+    blocks = work.cube.shape[2]
+    work.cube[...] = rows.reshape(blocks, -1, rows.shape[1]).transpose(1, 2, 0)
 
 
 def _window_sums(work: _Workspace) -> FloatArray:
@@ -122,29 +134,36 @@ def _products(shifted: FloatArray, *, out: FloatArray) -> None:
     np.multiply(dy, dy, out=out[:, 3 * width + 1 :])
 
 
-def _statistics(
-    sums: FloatArray, *, shift: FloatArray, n: int
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """(beta, alpha, r2, se) of every window, each (w, B, blocks), from its shifted sums."""
-    width = shift.shape[0] - 1
-    sx, sum_xx, sum_xy = sums[:, :width], sums[:, width : 2 * width], sums[:, 2 * width : 3 * width]
-    sy, sum_yy = sums[:, 3 * width : 3 * width + 1], sums[:, 3 * width + 1 :]
-    mean_x, mean_y = sx / n, sy / n
+def _statistics(sums: FloatArray, *, shift: FloatArray, scratch: FloatArray) -> FloatArray:
+    """(4, w, B, blocks): beta, alpha, r2, se of every window from its shifted sums, which are used up."""
+    n, width = len(sums), shift.shape[0] - 1
+    mean_x, sum_xx, sxy = sums[:, :width], sums[:, width : 2 * width], sums[:, 2 * width : 3 * width]
+    mean_y, sum_yy = sums[:, 3 * width : 3 * width + 1], sums[:, 3 * width + 1 :]
+    beta, alpha, r2, se = scratch
+    mean_x /= n
+    mean_y /= n
     with np.errstate(invalid="ignore", divide="ignore"):
-        sxx = sum_xx - mean_x * sx
-        syy = sum_yy - mean_y * sy
-        # Written so that NaN fails the test too.
-        sxx[~(sxx > ZERO_VARIANCE * sum_xx)] = np.nan
-        syy[~(syy > ZERO_VARIANCE * sum_yy)] = np.nan
-        sxy = sum_xy - mean_x * sy
-        beta = sxy / sxx
-        sxy *= beta
-        r2 = np.minimum(np.divide(sxy, syy, out=sxy), 1.0, out=sxy)
+        syy = sum_yy - n * mean_y * mean_y
+        syy[~(syy > ZERO_VARIANCE * sum_yy)] = np.nan  # written so that NaN fails the test too
+        sxx = np.multiply(mean_x, mean_x, out=se)
+        sxx *= -n
+        sxx += sum_xx
+        sum_xx *= ZERO_VARIANCE
+        sxx[~(sxx > sum_xx)] = np.nan
+        np.multiply(mean_x, mean_y, out=beta)
+        beta *= -n
+        sxy += beta
+        np.divide(sxy, sxx, out=beta)
+        np.multiply(beta, sxy, out=r2)
+        r2 /= syy
+        np.minimum(r2, 1.0, out=r2)
         beta[np.isnan(r2)] = np.nan
-        unexplained = 1.0 - r2
+        unexplained = np.subtract(1.0, r2, out=sum_xx)
         # Below this the shares are rounding of an exact fit (beta of a series on itself has error 0).
         unexplained[unexplained <= ZERO_VARIANCE] = 0.0
-        se = np.sqrt(unexplained * (syy / (n - 2)) / sxx)
+        unexplained *= syy / (n - 2)
+        np.sqrt(np.divide(unexplained, sxx, out=se), out=se)
         mean_x += shift[:width]
-        alpha = (mean_y + shift[width:]) - beta * mean_x
-    return beta, alpha, r2, se
+        np.multiply(beta, mean_x, out=alpha)
+        np.subtract(mean_y + shift[width:], alpha, out=alpha)
+    return scratch
