@@ -53,7 +53,8 @@ class Rebalance:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A scheduled date, after the base, that changed nothing, and why: too few members, or caps they cannot meet."""
+    """A scheduled date after the base that changed nothing, or a reconstitution that could only rebalance, and why:
+    too few members, or caps they cannot meet."""
 
     reference_us: int
     effective_us: int
@@ -67,7 +68,7 @@ class IndexHistory:
     status (K,) is the worst `Status` that a constituent's price had, CARRIED when any price was carried,
     SUSPENDED while no constituent has a price young enough; carried_weight (K,) is the share of the index value
     whose price was carried. At an instant of change the level is that of the basket held into it, status and
-    carried_weight are the worse of the two baskets. `skipped` are the scheduled dates that could not be applied.
+    carried_weight are the worse of the two baskets. `skipped` are the dates not applied as scheduled.
     """
 
     times_us: I64

@@ -6,6 +6,7 @@ Membership does not depend on weights, so it is walked first; weights are then m
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -78,16 +79,13 @@ def walk(
     """
     walker = _Walker(market, methodology, evidence, carried)
     rows = np.searchsorted(market.times_us, [date.effective_us for date in dates], side="left").tolist()
-    best = (-1, 0)
     for number, (date, row) in enumerate(zip(dates, rows, strict=True)):
         if row == len(market.times_us):
             break
         until = rows[number + 1] if number + 1 < len(rows) else len(market.times_us)
-        count = walker.review(number, date, row=row, until=until)
-        if not walker.out.plans and count > best[0]:
-            best = (count, number)
+        walker.review(number, date, row=row, until=until)
     if not walker.out.plans:
-        raise NotEnoughDataError(_no_base(market, methodology, dates=dates, best=best))
+        raise NotEnoughDataError(_no_base(market, methodology, dates=dates, best=walker.best))
     walker.suspend_through(len(market.times_us) - 1)
     return walker.out
 
@@ -101,29 +99,36 @@ class _Walker:
         self.row = 0
         self.members: frozenset[int] = frozenset()
         self.held: frozenset[int] = frozenset()
+        self.best: tuple[int, int, tuple[Decision, ...]] | None = None  # date, members found, why: for the error
 
-    def review(self, number: int, date: RebalanceDate, *, row: int, until: int) -> int:
-        """Apply one scheduled date at its row, fixings included; how many candidates could be held."""
+    def review(self, number: int, date: RebalanceDate, *, row: int, until: int) -> None:
+        """Apply one scheduled date at its row, fixings included, or record why it changes nothing."""
         based = bool(self.out.plans)
         if based:
             self.suspend_through(row)
         review = date.reconstitution or not based
         members, decisions = self._choose(number, row=row, reconstitution=review)
-        count, problem = len(members), self._problem(number, members, date=date)
-        if not based and count >= self.methodology.selection.min_constituents and problem:
-            raise MethodologyError(problem)
-        if problem and based and review:
+        problem = self._problem(number, members, date=date)
+        if problem and not based:
+            if len(members) >= self.methodology.selection.min_constituents:
+                raise MethodologyError(problem)
+            if self.best is None or len(members) > self.best[1]:
+                self.best = (date.effective_us, len(members), decisions)
+            return
+        if problem and review:
             review = False
             members, decisions = self._choose(number, row=row, reconstitution=False)
-            problem = self._problem(number, members, date=date) and problem
-        if problem:
-            if based:
-                self.out.skipped.append(Skipped(date.reference_us, date.effective_us, problem))
-            return count
+            unweighted = self._problem(number, members, date=date)
+            problem = problem if unweighted else f"{problem}; members were not reviewed, only weights"
+            self.out.skipped.append(Skipped(date.reference_us, date.effective_us, problem))
+            if unweighted:
+                return
+        elif problem:
+            self.out.skipped.append(Skipped(date.reference_us, date.effective_us, problem))
+            return
         kind = ("reconstitution" if review else "rebalance") if based else "base"
         self.out.plans.append(Plan(kind, date, number, members, decisions))
         self._fix(members, row=row, until=until, fixings=self.methodology.schedule.transition_fixings if based else 1)
-        return count
 
     def _problem(self, number: int, members: frozenset[int], *, date: RebalanceDate) -> str | None:
         """Why these members cannot make a basket; None when they can."""
@@ -190,18 +195,24 @@ class _Walker:
             self.out.changes.append(Change(at, plan, fixing / fixings, self.held))
 
 
-def _no_base(market: Market, methodology: Methodology, *, dates: Sequence[RebalanceDate], best: tuple[int, int]) -> str:
-    count, number = best
-    if not len(market.times_us):
-        return f"index {methodology.id} has no base: the market has no instants; import prices first"
+def _no_base(
+    market: Market,
+    methodology: Methodology,
+    *,
+    dates: Sequence[RebalanceDate],
+    best: tuple[int, int, tuple[Decision, ...]] | None,
+) -> str:
+    """Why there is no base: what there is, what is needed, and the commonest reason for being out."""
     first, last = iso(int(market.times_us[0])), iso(int(market.times_us[-1]))
-    if count < 0:
+    if best is None:
         return (
             f"index {methodology.id} has no base: its base date {iso(dates[0].effective_us)} is after the last "
             f"price ({last}); import later prices or set an earlier base date"
         )
+    date_us, count, decisions = best
+    (reason, times), *_ = Counter(one.reason for one in decisions if not one.member).most_common(1) or [("", 0)]
     return (
         f"index {methodology.id} has no base: {methodology.selection.min_constituents} eligible constituents are "
-        f"needed at a scheduled date, at most {count} were found (at {iso(dates[number].effective_us)}; prices from "
-        f"{first} to {last}); import more history, volumes and supplies, or relax the eligibility rules"
+        f"needed at a scheduled date, at most {count} were found (at {iso(date_us)}; prices from {first} to {last}). "
+        f"Commonest reason there, {times} of {len(decisions)} candidates: {reason}"
     )

@@ -9,22 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from indexer.assets import load_registry
 from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
 from indexer.times import DAY_US, HOUR_US
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 
-# symbol -> (line, sub-sector); RNDR continues in RENDER one to one
-LINES = {
-    "TAO": ("bittensor", "network"), "NEAR": ("near", "network"), "ICP": ("internet-computer", "network"),
-    "RNDR": ("render", "compute"), "RENDER": ("render", "compute"), "AKT": ("akash", "compute"),
-    "IO": ("io-net", "compute"), "ATH": ("aethir", "compute"), "GLM": ("golem", "compute"),
-    "LPT": ("livepeer", "compute"), "THETA": ("theta", "compute"), "AIOZ": ("aioz", "compute"),
-    "FET": ("fetch-ai", "agents"), "VIRTUAL": ("virtuals", "agents"), "AGIX": ("singularitynet", "agents"),
-    "FIL": ("filecoin", "storage"), "AR": ("arweave", "storage"),
-    "GRT": ("the-graph", "data"), "OCEAN": ("ocean", "data"), "NMR": ("numerai", "models"),
-    "WLD": ("worldcoin", "identity"), "ARKM": ("arkham", "data"), "GRASS": ("grass", "data"),
-}  # fmt: skip
+# symbol -> asset; the files' symbols are the registry's slugs in capitals
+ASSETS = {asset.slug.upper(): asset for asset in load_registry().assets if asset.status != "reference"}
 
 
 def need(name: str) -> Path:
@@ -49,7 +41,7 @@ def _us(text: pd.Series) -> np.ndarray:
 
 def _supply(slugs: list[str]) -> dict[str, SupplyHistory]:
     frame = pd.read_csv(need("supply_history.csv"))
-    frame["line"] = frame["symbol"].map(lambda symbol: LINES.get(symbol, ("", ""))[0])
+    frame = frame[frame["symbol"].isin(ASSETS)].assign(line=lambda f: f["symbol"].map(lambda s: ASSETS[s].line))
     frame["at_us"] = _us(frame["date"])
     out = {}
     for slug in slugs:
@@ -69,8 +61,11 @@ def _supply(slugs: list[str]) -> dict[str, SupplyHistory]:
 
 
 def _wide(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    frame = frame[frame["symbol"].isin(LINES)].assign(line=lambda f: f["symbol"].map(lambda s: LINES[s][0]))
-    return frame.groupby(["at_us", "line"])[column].first().unstack()
+    frame = frame[frame["symbol"].isin(ASSETS)].assign(line=lambda f: f["symbol"].map(lambda s: ASSETS[s].line))
+    if column == "close":
+        frame["close"] /= frame["symbol"].map(lambda s: ASSETS[s].line_ratio)
+    frame = frame.sort_values("symbol", key=lambda s: s.map(lambda one: ASSETS[one].slug != ASSETS[one].line))
+    return frame.groupby(["at_us", "line"])[column].first().unstack()  # the successor's own row where both trade
 
 
 @cache
@@ -87,7 +82,7 @@ def market(*, hourly: bool) -> Market:
     slugs = sorted(prices.columns[prices.notna().any()])
     volumes = volumes.reindex(columns=slugs)
     supply = _supply(slugs)
-    sector = dict(LINES.values())
+    sector = {asset.slug: asset.sub_sector for asset in ASSETS.values()}
     first = {slug: int(prices[slug].first_valid_index()) for slug in slugs}
     lines = tuple(Line(slug, sector[slug], first[slug], 1, supply[slug]) for slug in slugs)
     values = np.ascontiguousarray(prices[slugs].to_numpy())
