@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from api.encode import to_json
+from api.ranges import out_of_range, requested_range
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,10 +47,15 @@ class Form:
     def messages(self, *, not_modified: bool, extra: RawHeaders) -> tuple[Message, Message]:
         """The two ASGI messages of this form."""
         status, headers, body = (304, self.headers_304, b"") if not_modified else (200, self.headers, self.body)
-        return (
-            {"type": "http.response.start", "status": status, "headers": headers + extra},
-            {"type": "http.response.body", "body": body},
-        )
+        return _pair(status, headers + extra, body)
+
+    def part(self, span: tuple[int, int], *, extra: RawHeaders) -> tuple[Message, Message]:
+        """The two ASGI messages of a part of this form, first and last byte included."""
+        (first, last), size = span, len(self.body)
+        body = self.body[first : last + 1]
+        kept = [pair for pair in self.headers if pair[0] != b"content-length"]
+        kept += [(b"content-range", f"bytes {first}-{last}/{size}".encode()), (b"content-length", b"%d" % len(body))]
+        return _pair(206, kept + extra, body)
 
 
 class Answer(Response):
@@ -71,6 +77,7 @@ class Answer(Response):
             (b"content-type", media_type.encode("latin-1")),
             (b"cache-control", cache_control.encode("latin-1")),
             (b"vary", b"Accept, Accept-Encoding"),
+            (b"accept-ranges", b"bytes"),
             *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()),
         ]
         self.raw_headers = common
@@ -110,13 +117,35 @@ class Answer(Response):
         assert form is not None
         return form, not_modified
 
+    async def messages_for(self, scope: Scope, *, extra: RawHeaders) -> tuple[Message, Message]:
+        """The two ASGI messages that answer this request."""
+        headers: RawHeaders = scope["headers"]
+        for name, value in headers:
+            if name == b"range":
+                span = requested_range(value, headers, etag=self.plain.etag, size=len(self.plain.body))
+                if span is False:
+                    return _unsatisfiable(scope, size=len(self.plain.body), extra=extra)
+                if isinstance(span, tuple):
+                    return self.plain.part(span, extra=extra)
+        form, not_modified = await self.form_for(headers)
+        return form.messages(not_modified=not_modified, extra=extra)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         slot = scope.get("state", {}).get("hot_slot")
         if slot is not None:
             slot.answer = self
-        form, not_modified = await self.form_for(scope["headers"])
-        for message in form.messages(not_modified=not_modified, extra=[]):
+        for message in await self.messages_for(scope, extra=[]):
             await send(message)
+
+
+def _pair(status: int, headers: RawHeaders, body: bytes) -> tuple[Message, Message]:
+    start: Message = {"type": "http.response.start", "status": status, "headers": headers}
+    return start, {"type": "http.response.body", "body": body}
+
+
+def _unsatisfiable(scope: Scope, *, size: int, extra: RawHeaders) -> tuple[Message, Message]:
+    refusal = out_of_range(scope, size=size)
+    return _pair(refusal.status_code, refusal.raw_headers + extra, bytes(refusal.body))
 
 
 def takes_gzip(value: bytes) -> bool:

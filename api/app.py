@@ -21,7 +21,7 @@ from api.limits import Limits, RateLimiter
 from api.openapi import describe
 from api.problems import install_handlers
 from api.reads import read_version
-from api.routes import benchmarks, health, indices, levels, members, statistics
+from api.routes import benchmarks, files, health, indices, levels, members, statistics
 from api.web import routes as web
 from indexer.clock import Clock, utc_now
 from indexer.config import Settings
@@ -30,7 +30,7 @@ from indexer.store.db import Store
 
 log = logging.getLogger("deai.api")
 WATCH_S = 0.5
-ROUTERS = (indices, levels, members, statistics, benchmarks, health, web)
+ROUTERS = (indices, levels, files, members, statistics, benchmarks, health, web)
 
 
 def create_app(

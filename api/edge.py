@@ -55,9 +55,8 @@ class Edge:
         if verdict.allowed and scope["method"] in ("GET", "HEAD"):
             known = self.hot.answers.get(key)
             if known is not None:
-                form, not_modified = await known.form_for(scope["headers"])
                 extra.append((b"content-security-policy", policy_for(_inner_path(scope))))
-                start, body = form.messages(not_modified=not_modified, extra=extra)
+                start, body = await known.messages_for(scope, extra=extra)
                 await send(start)
                 await send({"type": "http.response.body"} if scope["method"] == "HEAD" else body)
                 return

@@ -17,7 +17,8 @@ API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 EXPOSED = (
     "Link, ETag, Last-Modified, Content-Disposition, Content-Range, RateLimit, RateLimit-Policy, Retry-After, "
-    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID, X-Count, X-Simulated"
+    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID, X-Count, X-Simulated, X-Status, "
+    "Accept-Ranges"
 )
 ALWAYS: RawHeaders = [
     (b"x-content-type-options", b"nosniff"),

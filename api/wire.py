@@ -24,6 +24,8 @@ def status_name(code: int) -> str:
 
 def status_names(codes: I8) -> list[str]:
     """The words of status codes."""
+    if len(codes) and codes.min() == codes.max():
+        return [status_name(int(codes[0]))] * len(codes)
     return [STATUS_NAMES[min(code, len(STATUS_NAMES) - 1)] for code in codes.tolist()]
 
 
