@@ -81,14 +81,9 @@ def align_at(
         raise InputError("align_at takes one benchmark; use align_grid for several")
     levels = sample_at(index_times_us, index_levels, at_us=times)
     no_level, no_close = _missing(levels), _missing(closes)
-    keep = np.flatnonzero(~(no_level | no_close))
-    adjacent = np.diff(keep) == 1
-    use = np.ones_like(adjacent) if span_gaps else adjacent
-    long_gap = np.zeros_like(use)
-    if max_interval_us is not None:
-        long_gap = use & (np.diff(times[keep]) > max_interval_us)
-    use = use & ~long_gap
-    ends, starts = keep[1:][use], keep[:-1][use]
+    starts, ends, too_long = _intervals(
+        times, ~(no_level | no_close), span_gaps=span_gaps, max_interval_us=max_interval_us
+    )
     n_pairs = int(ends.size)
     n_dropped = max(times.size - 1, 0) - n_pairs
     return Aligned(
@@ -101,7 +96,7 @@ def align_at(
         clock=clock,
         calendar=calendar,
         periods_per_year=PERIODS_PER_YEAR[clock],
-        reasons=_reasons(no_level, no_close, n_dropped=n_dropped, too_long=int(long_gap.sum()), span=span_gaps),
+        reasons=_reasons(no_level, no_close, n_dropped=n_dropped, too_long=too_long, span=span_gaps),
     )
 
 
@@ -131,6 +126,20 @@ def sample_at(times_us: ArrayLike, values: ArrayLike, *, at_us: ArrayLike) -> Fl
     slot = np.minimum(np.searchsorted(times, at), times.size - 1)
     sampled: FloatArray = np.where(times[slot] == at, array[slot], np.nan)
     return sampled
+
+
+def _intervals(
+    times: IntArray, present: BoolArray, *, span_gaps: bool, max_interval_us: int | None
+) -> tuple[IntArray, IntArray, int]:
+    """(start rows, end rows, how many were too long) of the intervals between instants that are present."""
+    keep = np.flatnonzero(present)
+    use = np.ones(max(keep.size - 1, 0), dtype=np.bool_) if span_gaps else np.diff(keep) == 1
+    too_long = 0
+    if max_interval_us is not None:
+        short = np.diff(times[keep]) <= max_interval_us
+        too_long = int(np.count_nonzero(use & ~short))
+        use = use & short
+    return keep[:-1][use], keep[1:][use], too_long
 
 
 def _checked(times_us: ArrayLike, values: ArrayLike, name: str) -> tuple[IntArray, FloatArray]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from indexer.analytics.correlation import bounded, fisher_interval
 from indexer.analytics.distributions import t_quantile, t_two_sided
-from indexer.analytics.series import FloatArray, centred, finite_pairs, moments
+from indexer.analytics.series import FloatArray, Moments, centred, finite_pairs, moments
 from indexer.analytics.standard_errors import auto_lag, se_hac, se_hc
 from indexer.errors import InputError
 
@@ -103,18 +103,14 @@ def _fitted(x: FloatArray, y: FloatArray, *, lag: int, periods_per_year: float, 
     beta = m.sxy / m.sxx
     alpha = m.mean_y - beta * m.mean_x
     dx, _ = centred(x)
-    u = centred(y)[0] - beta * dx
-    ssr = float(u @ u)
-    if ssr <= EXACT_FIT * m.syy:
-        u, ssr = u * 0.0, 0.0
+    u, ssr = _residuals(dx, centred(y)[0], beta=beta)
     df = m.n - 2
     s2 = ssr / df
     ols, hac, hc3 = math.sqrt(s2 / m.sxx), se_hac(dx, u, lag=lag), se_hc(dx, u, kind=3)
     se = max(ols, hac)
     half = t_quantile(df, 0.5 + confidence / 2.0) * se
     t = beta / se if se > 0.0 else None
-    r = bounded(m.sxy / math.sqrt(m.sxx) / math.sqrt(m.syy))
-    low, high = fisher_interval(r, m.n, confidence=confidence)
+    r, low, high = _correlation(m, confidence=confidence)
     r2 = 1.0 - ssr / m.syy
     return BetaResult(
         n=m.n,
@@ -142,6 +138,17 @@ def _fitted(x: FloatArray, y: FloatArray, *, lag: int, periods_per_year: float, 
         confidence=confidence,
         warnings=_warnings(m.n, ssr),
     )
+
+
+def _residuals(dx: FloatArray, dy: FloatArray, *, beta: float) -> tuple[FloatArray, float]:
+    u = dy - beta * dx
+    ssr = float(u @ u)
+    return (u * 0.0, 0.0) if ssr <= EXACT_FIT * float(dy @ dy) else (u, ssr)
+
+
+def _correlation(m: Moments, *, confidence: float) -> tuple[float, float | None, float | None]:
+    r = bounded(m.sxy / math.sqrt(m.sxx) / math.sqrt(m.syy))
+    return r, *fisher_interval(r, m.n, confidence=confidence)
 
 
 def _warnings(n: int, ssr: float) -> tuple[str, ...]:

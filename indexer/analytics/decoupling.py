@@ -90,9 +90,12 @@ def correlation_shift(x: ArrayLike, y: ArrayLike, *, row: int) -> CorrelationShi
 
 
 def regime_table(
-    times_us: ArrayLike, x: ArrayLike, y: ArrayLike, *, regimes: Sequence[Regime], periods_per_year: float = 252.0
+    x: ArrayLike, y: ArrayLike, *, times_us: ArrayLike, regimes: Sequence[Regime], periods_per_year: float = 252.0
 ) -> list[RegimeRow]:
-    """One row per regime, in order. Raises InputError when two regimes overlap: their rows would be dependent."""
+    """One row per regime, in order; `times_us` are interval ends.
+
+    Raises InputError when two regimes overlap: their rows would be dependent.
+    """
     ordered = sorted(regimes, key=lambda regime: regime.start_us)
     for one, two in pairwise(ordered):
         if two.start_us < one.end_us:

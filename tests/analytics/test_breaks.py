@@ -132,9 +132,9 @@ def test_regime_table():
     rng = np.random.default_rng(7)
     x = rng.normal(size=200)
     y = np.where(np.arange(200) < 100, 1.0, 2.0) * x + 0.1 * rng.normal(size=200)
-    rows = regime_table(np.arange(200), x, y, regimes=[Regime("before", 0, 100), Regime("after", 100, 200)])
+    rows = regime_table(x, y, times_us=np.arange(200), regimes=[Regime("before", 0, 100), Regime("after", 100, 200)])
     assert [row.beta.beta for row in rows] == pytest.approx([1.0, 2.0], abs=0.05)
     assert rows[0].volatility_x == pytest.approx(x[:100].std(ddof=1) * np.sqrt(252))
     assert rows[0].correlation_low < rows[0].correlation < rows[0].correlation_high
     with pytest.raises(InputError, match='regimes "a" and "b" overlap'):
-        regime_table(np.arange(200), x, y, regimes=[Regime("a", 0, 101), Regime("b", 100, 200)])
+        regime_table(x, y, times_us=np.arange(200), regimes=[Regime("a", 0, 101), Regime("b", 100, 200)])
