@@ -12,8 +12,10 @@ from indexer.analytics.calendar import session_closes
 from indexer.assets import Asset, Label, Registry
 from indexer.clock import Clock
 from indexer.demo.market import BENCHMARKS, START_US, TOKENS, SimulatedMarket, simulate
+from indexer.engine.market import I64
+from indexer.importing import asset_rows
 from indexer.methodology.load import load_methodology
-from indexer.pipeline import UpdateReport, asset_rows, update
+from indexer.pipeline import UpdateReport, update
 from indexer.store.db import Store
 from indexer.store.records import BarColumns, BenchmarkColumns, BenchmarkRow, ListingRow, SupplyRow
 from indexer.store.write import (
@@ -26,7 +28,7 @@ from indexer.store.write import (
     write_benchmark_bars,
     write_supplies,
 )
-from indexer.times import HOUR_US, from_us, iso, to_us
+from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
 
 METHODOLOGY = Path(__file__).with_name("methodology.toml")
 SOURCE = "simulation"
@@ -59,7 +61,7 @@ def build_demo(
 ) -> UpdateReport:
     """Write the market up to the last full hour and compute its index. A later call adds only what is new."""
     registry = demo_registry()
-    write_assets(store, list(asset_rows(registry)))
+    write_assets(store, asset_rows(registry))
     until = (to_us(clock()) // HOUR_US) * HOUR_US
     run_id = start_run(store, kind="simulate", key=f"simulate:{iso(until)}", now=clock())
     if run_id is not None:
@@ -67,7 +69,7 @@ def build_demo(
         _write_tokens(store, run_id, market, registry)
         progress(1, 4)
         _write_benchmarks(store, run_id, market)
-        _write_supplies(store, run_id, registry)
+        _write_supplies(store, run_id, registry, until_us=until)
         finish_run(store, run_id, now=clock(), detail={"hours": len(market.times_us)})
     progress(2, 4)
     methodology = load_methodology(METHODOLOGY.read_text(encoding="utf-8"), source=METHODOLOGY.name)
@@ -124,12 +126,14 @@ def _write_benchmarks(store: Store, run_id: int, market: SimulatedMarket) -> Non
         )
 
 
-def _closes(first: date, last: date, market: SimulatedMarket) -> np.ndarray:
-    closes = session_closes(first, last)
-    return closes[(closes >= market.times_us[0]) & (closes <= market.times_us[-1])]
+def _closes(first: date, last: date, market: SimulatedMarket) -> I64:
+    closes: I64 = session_closes(first, last)
+    inside: I64 = closes[(closes >= market.times_us[0]) & (closes <= market.times_us[-1])]
+    return inside
 
 
-def _write_supplies(store: Store, run_id: int, registry: Registry) -> None:
+def _write_supplies(store: Store, run_id: int, registry: Registry, *, until_us: int) -> None:
+    """A billion tokens each, stated anew every 30 days: a supply that is too old would not be used."""
     write_supplies(
         store,
         run_id,
@@ -139,9 +143,10 @@ def _write_supplies(store: Store, run_id: int, registry: Registry) -> None:
                 kind="circulating",
                 origin="imported",
                 source=SOURCE,
-                observed_at=from_us(START_US),
+                observed_at=from_us(observed_us),
                 amount=WHOLE_TOKENS * 10**DECIMALS,
             )
             for asset in registry.assets
+            for observed_us in range(START_US, until_us + 1, 30 * DAY_US)
         ],
     )

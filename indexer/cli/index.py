@@ -1,0 +1,146 @@
+"""Commands that read: levels, beta, export."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from indexer.cli.output import emit, progress, say, table
+from indexer.times import INTERVAL_US, iso, parse_instant
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
+IndexId = Annotated[str, typer.Argument(help="Index id, e.g. deai.", show_default=True)]
+Start = Annotated[str | None, typer.Option(help="First instant (date, ISO, or epoch seconds).")]
+End = Annotated[str | None, typer.Option(help="End, not included (date, ISO, or epoch seconds).")]
+
+
+class Interval(StrEnum):
+    """Which levels: those at full minutes, hours or days (00:00 UTC)."""
+
+    MINUTE = "1m"
+    FIVE = "5m"
+    HOUR = "1h"
+    DAY = "1d"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(levels)
+    app.command()(beta)
+    app.command()(export)
+
+
+def levels(
+    index: IndexId = "deai",
+    start: Start = None,
+    end: End = None,
+    interval: Annotated[Interval, typer.Option(help="Spacing of the levels.")] = Interval.DAY,
+    last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Show levels of an index. Example: deai levels deai --interval 1h --last 24"""
+    from indexer.cli.session import opened
+    from indexer.engine.market import Status
+    from indexer.store.read import read_levels
+
+    with opened() as (store, _):
+        rows = read_levels(
+            store,
+            index,
+            start_us=parse_instant(start) if start else None,
+            end_us=parse_instant(end) if end else None,
+            step_us=INTERVAL_US[interval.value],
+            limit=last,
+        )
+    body = [
+        (iso(int(t)), float(level), Status(int(status)).name.lower(), round(float(share), 4))
+        for t, level, status, share in zip(rows.times_us, rows.levels, rows.status, rows.carried_weight, strict=True)
+    ]
+    names = ("time", "level", "status", "carried_weight")
+    payload = {
+        "index": index,
+        "interval": interval.value,
+        "levels": [dict(zip(names, row, strict=True)) for row in body],
+    }
+    emit(payload, as_json=as_json, text=lambda: table(names, body, title=f"{index}, {interval.value}"))
+
+
+def beta(
+    index: IndexId = "deai",
+    benchmark: Annotated[list[str] | None, typer.Option("--benchmark", "-b", help="Benchmark; repeatable.")] = None,
+    sessions: Annotated[int, typer.Option(help="Window in exchange sessions.")] = 90,
+    end: Annotated[str | None, typer.Option(help="Last session close to use (date or instant).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the beta of an index to benchmarks, at the exchange close, with errors.
+
+    Example: deai beta deai -b QQQ -b NVDA --sessions 90 --end 2025-01-31
+    """
+    from indexer.cli.session import opened
+    from indexer.statistics import index_beta
+
+    with opened() as (store, _):
+        made = [
+            index_beta(store, index, name, sessions=sessions, end_us=parse_instant(end) if end else None)
+            for name in benchmark or ["QQQ", "NVDA"]
+        ]
+
+    def text() -> None:
+        headers = ("benchmark", "beta", "s.e.", "low", "high", "R²", "alpha/y", "n", "from", "to")
+        rows = [
+            (
+                b.benchmark,
+                r.beta,
+                r.se,
+                r.ci_low,
+                r.ci_high,
+                r.r2,
+                r.alpha_annualised,
+                r.n,
+                iso(b.first_us),
+                iso(b.last_us),
+            )
+            for b in made
+            for r in [b.result]
+        ]
+        table(headers, rows, title=f"{index}: OLS beta of log returns between exchange closes")
+        for note in sorted({note for b in made for note in (*b.result.warnings, *b.reasons)}):
+            say(f"note: {note}")
+
+    emit([_beta_payload(b) for b in made], as_json=as_json, text=text)
+
+
+def _beta_payload(made: object) -> dict[str, object]:
+    from indexer.cli.output import plain
+
+    body: dict[str, object] = plain(made)
+    body["from"], body["to"] = iso(int(str(body.pop("first_us")))), iso(int(str(body.pop("last_us"))))
+    return body
+
+
+def export(
+    path: Annotated[Path, typer.Argument(help="File to write: .csv, .parquet or .json by its name.")],
+    index: Annotated[str, typer.Option(help="Index id.")] = "deai",
+    interval: Annotated[Interval, typer.Option(help="Spacing of the levels.")] = Interval.HOUR,
+    start: Start = None,
+    end: End = None,
+    as_json: Json = False,
+) -> None:
+    """Write the levels of an index to a file. Example: deai export deai.parquet --interval 1d"""
+    from indexer.cli.session import opened
+    from indexer.export import export_levels
+
+    with opened() as (store, _), progress(f"writing {path.name}", quiet=as_json) as tick:
+        count = export_levels(
+            store,
+            index,
+            path=path,
+            step_us=INTERVAL_US[interval.value],
+            start_us=parse_instant(start) if start else None,
+            end_us=parse_instant(end) if end else None,
+        )
+        tick(count, count)
+    payload = {"index": index, "file": str(path), "rows": count}
+    emit(payload, as_json=as_json, text=lambda: say(f"{count:,} levels of {index} in {path}"))

@@ -1,0 +1,66 @@
+"""The command tree, and the one place where an error becomes an exit code.
+
+Exit codes: 0 done · 1 unexpected error · 2 wrong input or usage · 3 not found · 4 not enough data ·
+5 a source failed · 6 store error or busy · 7 verification failed · 130 interrupted (Ctrl-C).
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from indexer.cli import index, methodology, serving, work
+from indexer.errors import (
+    BusyError,
+    DeaiError,
+    InputError,
+    NotEnoughDataError,
+    NotFoundError,
+    SourceError,
+    StoreError,
+    VerificationError,
+)
+
+EXIT_CODES: tuple[tuple[type[DeaiError], int], ...] = (
+    (InputError, 2),
+    (NotFoundError, 3),
+    (NotEnoughDataError, 4),
+    (SourceError, 5),
+    (StoreError, 6),
+    (BusyError, 6),
+    (VerificationError, 7),
+)
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="deai",
+    help="The open, self-hosted index of decentralized-AI tokens, and its beta to tech equities.",
+    epilog="Exit codes: 0 done, 2 wrong input, 3 not found, 4 not enough data, 5 source failed, 6 store or busy, "
+    "7 verification failed, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for group in (serving, work, index):
+    group.register(app)
+app.add_typer(methodology.app, name="methodology")
+
+
+def exit_code(error: DeaiError) -> int:
+    """The documented exit code of an error."""
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one line on stderr and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except DeaiError as error:
+        from indexer.cli.output import report_error
+
+        report_error(error, as_json="--json" in sys.argv)
+        raise SystemExit(exit_code(error)) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; the store is consistent, and running the same command again goes on\n")
+        raise SystemExit(INTERRUPTED) from None

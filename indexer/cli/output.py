@@ -1,0 +1,119 @@
+"""How commands speak: a table or sentence for people, `--json` for programs; progress and errors on stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from indexer.errors import DeaiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+PIPE_WIDTH = 500
+
+
+def plain(value: object) -> Any:
+    """The value as JSON can say it: dataclasses as objects, NaN and infinities as null, instants as ISO text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, str | int | float | bytes | datetime | Enum | None):
+        return _scalar(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    return [plain(item) for item in value] if isinstance(value, Iterable) else str(value)
+
+
+def _scalar(value: str | float | bytes | datetime | Enum | None) -> str | float | None:
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if not isinstance(value, float) or math.isfinite(value) else None
+
+
+def emit(payload: object, *, as_json: bool, text: Callable[[], None]) -> None:
+    """Print the payload as one JSON document, or let `text` print it for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(plain(payload), indent=2, allow_nan=False) + "\n")
+    else:
+        text()
+
+
+def say(line: str) -> None:
+    """One line on stdout."""
+    sys.stdout.write(line + "\n")
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+    """A table on stdout; numbers are right-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+
+    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    body = [list(row) for row in rows]
+    for n, header in enumerate(headers):
+        numeric = all(isinstance(row[n], int | float) or row[n] is None for row in body)
+        made.add_column(header, justify="right" if numeric and body else "left")
+    for row in body:
+        made.add_row(*(_cell(cell) for cell in row))
+    console = Console()
+    # Into a pipe a table is as wide as it needs to be: nothing is cut off.
+    (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(made)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def report_error(error: DeaiError, *, as_json: bool) -> None:
+    """The error on stderr: `error: …`, or the same object that the API answers with."""
+    if as_json:
+        problem = {"code": error.code, "detail": str(error), "retryable": error.retryable}
+        sys.stderr.write(json.dumps({"error": problem}) + "\n")
+    else:
+        sys.stderr.write(f"error: {error}\n")
+
+
+@contextmanager
+def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr with rate and time left; call it with (done, total). Silent when stderr is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None, rate="")
+
+        def update(done: int, total: int) -> None:
+            speed = bar.tasks[task].speed
+            bar.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
+
+        yield update

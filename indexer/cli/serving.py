@@ -1,0 +1,58 @@
+"""Commands that stay: up, serve, schedule, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from indexer.cli.output import say
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on (setting DEAI_HOST).")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on (setting DEAI_PORT).")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(up)
+    app.command()(serve)
+    app.command()(schedule)
+    app.command()(demo)
+
+
+def up(
+    host: Host = None,
+    port: Port = None,
+    import_path: Annotated[
+        list[Path] | None, typer.Option("--import", help="Files or folders to import first.")
+    ] = None,
+) -> None:
+    """Start everything: scheduler, API and page. Example: deai up --import ./data"""
+    from indexer.config import load_settings
+    from indexer.serving import run_up
+
+    run_up(load_settings(host=host, port=port), imports=import_path or [], say=say)
+
+
+def serve(host: Host = None, port: Port = None) -> None:
+    """Start the API and the page only. Reads the store; changes nothing in it."""
+    from indexer.config import load_settings
+    from indexer.serving import run_serve
+
+    run_serve(load_settings(host=host, port=port), say=say)
+
+
+def schedule() -> None:
+    """Run the scheduled updates only. Several may run on one store: one works, the others stand by."""
+    from indexer.config import load_settings
+    from indexer.serving import run_schedule
+
+    run_schedule(load_settings(), say=say)
+
+
+def demo(host: Host = None, port: Port = None) -> None:
+    """Serve a SIMULATED market with a known beta of 1.5, in a store of its own."""
+    from indexer.config import load_settings
+    from indexer.serving import run_demo
+
+    run_demo(load_settings(host=host, port=port), say=say)

@@ -1,0 +1,94 @@
+"""Commands that change the store or check it: import, update, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from indexer.cli.output import emit, progress, say, table
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="import")(import_command)
+    app.command()(update)
+    app.command()(verify)
+
+
+def import_command(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders: CSV, CSV.gz, Parquet, with their manifests.")],
+    manifest: Annotated[Path | None, typer.Option(help="Manifest (TOML) that describes the files.")] = None,
+    compute: Annotated[bool, typer.Option(help="Compute the indices afterwards.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Import prices, benchmarks and supplies from files, then compute. Example: deai import ./data"""
+    from indexer.cli.session import opened
+    from indexer.workflow import import_and_update
+
+    with opened() as (store, settings), progress("importing", quiet=as_json) as tick:
+        report = import_and_update(store, settings, paths=paths, manifest=manifest, compute=compute, progress=tick)
+
+    def text() -> None:
+        table(
+            ("file", "rows", "new", "revised", "unchanged", "rejected"),
+            [(f.name, f.rows, f.new, f.revised, f.unchanged, f.rejected) for f in report.files],
+            title="Imported",
+        )
+        for file in report.files:
+            for reason, count in sorted(file.reasons.items()):
+                say(f"  {file.name}: {count:,} rows kept as rejects: {reason}")
+        if report.update:
+            _show_update(report.update)
+
+    emit(report, as_json=as_json, text=text)
+
+
+def update(as_json: Json = False) -> None:
+    """Bring rates and levels up to date with the stored prices. Doing it twice changes nothing."""
+    from indexer.cli.session import opened
+    from indexer.workflow import run_update
+
+    with opened() as (store, settings), progress("updating", quiet=as_json) as tick:
+        report = run_update(store, settings, progress=tick)
+    emit(report, as_json=as_json, text=lambda: _show_update(report))
+
+
+def verify(
+    index: Annotated[list[str] | None, typer.Argument(help="Indices to verify; all when none is named.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Recompute every stored level by the fast and by the plain calculator, and compare.
+
+    Exit code 7 when a level differs by more than 1e-9, with the first instant that does.
+    """
+    from indexer.cli.session import opened
+    from indexer.errors import VerificationError
+    from indexer.verify import verify_all
+
+    with opened() as (store, settings), progress("verifying", quiet=as_json) as tick:
+        results = verify_all(store, settings, only=index or [], progress=tick)
+    headers = ("index", "levels", "max difference", "hash chain", "verdict")
+    rows = [
+        (r.index_id, r.levels, r.max_difference, "whole" if r.chain_whole else "broken", "same" if r.ok else r.problem)
+        for r in results
+    ]
+    emit(results, as_json=as_json, text=lambda: table(headers, rows, title="Fast against plain against stored"))
+    broken = [r for r in results if not r.ok]
+    if broken:
+        raise VerificationError("; ".join(f"{r.index_id}: {r.problem}" for r in broken))
+
+
+def _show_update(report: object) -> None:
+    from indexer.pipeline import UpdateReport
+
+    assert isinstance(report, UpdateReport)
+    if report.unchanged:
+        say("Nothing new: levels are up to date.")
+    table(
+        ("index", "from", "to", "levels", "new", "level", "status"),
+        [(i.index_id, i.first, i.last, i.levels, i.new, i.level, i.status) for i in report.indices],
+        title="Indices",
+    )

@@ -1,0 +1,112 @@
+"""Processes that stay: API, scheduler, both, or the simulated market. The only module that starts servers.
+
+The API is found by name when it is needed, because `indexer` knows nothing of serving (ARCHITECTURE, rule 1).
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from indexer.clock import utc_now
+from indexer.config import Settings
+from indexer.logs import configure
+from indexer.store.db import Store, open_store
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def open_migrated(settings: Settings) -> Iterator[Store]:
+    """The store of these settings, at this program's version, closed at the end."""
+    configure(settings.log_level)
+    store = open_store(settings.store_url)
+    store.migrate()
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def run_serve(settings: Settings, *, say: Say) -> None:
+    """Serve the API and the page until interrupted."""
+    with open_migrated(settings) as store:
+        _serve(store, settings, say=say)
+
+
+def run_schedule(settings: Settings, *, say: Say) -> None:
+    """Run the scheduled work until interrupted (SIGINT or SIGTERM)."""
+    from indexer.workflow import make_scheduler
+
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with open_migrated(settings) as store:
+        scheduler = make_scheduler(store, settings, clock=utc_now)
+        scheduler.start()
+        say(f"scheduler {scheduler.holder} running; Ctrl-C stops it")
+        stopped.wait()
+        scheduler.stop()
+
+
+def run_up(settings: Settings, *, imports: Sequence[Path], say: Say) -> None:
+    """Import the files given, then run scheduler and API together until interrupted.
+
+    Without any level yet the simulated market is offered beside the real, empty index, at /demo.
+    """
+    from indexer.cli.output import progress
+    from indexer.store.read_state import has_levels
+    from indexer.workflow import import_and_update, make_scheduler
+
+    with open_migrated(settings) as store:
+        if imports:
+            with progress("importing") as tick:
+                report = import_and_update(store, settings, paths=imports, progress=tick)
+            for made in report.update.indices if report.update else ():
+                say(f"{made.index_id}: {made.levels:,} levels, {made.level:,.2f} at {made.last} ({made.status})")
+        mounted = not has_levels(store)
+        scheduler = make_scheduler(store, settings, clock=utc_now)
+        scheduler.start()
+        try:
+            if mounted:
+                say("no levels yet: sources are being asked; a SIMULATED market is at /demo/ meanwhile")
+                with _demo_store(settings, say=say) as demo:
+                    _serve(store, settings, say=say, demo=demo)
+            else:
+                _serve(store, settings, say=say)
+        finally:
+            scheduler.stop()
+
+
+def run_demo(settings: Settings, *, say: Say) -> None:
+    """Serve the simulated market from a store of its own."""
+    with _demo_store(settings, say=say) as store:
+        _serve(store, settings.for_demo(), say=say)
+
+
+@contextmanager
+def _demo_store(settings: Settings, *, say: Say) -> Iterator[Store]:
+    from indexer.cli.output import progress
+    from indexer.demo.build import build_demo
+
+    with open_migrated(settings.for_demo()) as store:
+        with progress("simulating") as tick:
+            build_demo(store, clock=utc_now, progress=tick)
+        say("SIMULATED market ready: true beta 1.5 to the simulated QQQ")
+        yield store
+
+
+def _serve(store: Store, settings: Settings, *, say: Say, demo: Store | None = None) -> None:
+    import uvicorn
+
+    create_app: Any = importlib.import_module("api.app").create_app
+    app = create_app(store, settings=settings)
+    if demo is not None:
+        app.mount("/demo", create_app(demo, settings=settings.for_demo()))
+    say(f"http://{settings.host}:{settings.port}/  (API under /v1, documentation at /docs; Ctrl-C stops)")
+    uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
