@@ -94,7 +94,7 @@ class Pinner:
         seen = ""
         for height in dict.fromkeys(heights[self.need - 1 :]):
             holders = [e for e, tip in tips.items() if tip.number >= height]
-            pin, seen = await self._vote(height, level, holders)
+            pin, seen = await self._vote(height, level, holders, known=tips)
             if pin is not None:
                 self._check_age(pin)
                 return pin
@@ -146,12 +146,17 @@ class Pinner:
             return await read_header(self.pool, endpoint, max(0, latest.number - int(found[1])))
         return await read_header(self.pool, endpoint, level)
 
-    async def _vote(self, number: int, level: str, among: list[Endpoint]) -> tuple[Pin | None, str]:
+    async def _vote(
+        self, number: int, level: str, among: list[Endpoint], *, known: dict[Endpoint, Header] | None = None
+    ) -> tuple[Pin | None, str]:
         """(the pin that the quorum agrees on, or None; what each said). The minority loses trust."""
 
         async def ask(endpoint: Endpoint) -> Header:
             if endpoint not in among:
                 raise RpcError("not asked", kind=Kind.NOT_FOUND, endpoint=endpoint.label)
+            tip = (known or {}).get(endpoint)
+            if tip is not None and tip.number == number:
+                return tip
             return await read_header(self.pool, endpoint, number)
 
         answers = await self.pool.each(ask)

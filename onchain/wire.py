@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+import orjson
+
 from onchain.errors import Kind, RpcError, classify, classify_status
 
 
@@ -41,7 +43,7 @@ def request_body(ident: int, method: str, params: Sequence[object] | Mapping[str
 def parse_json(raw: bytes) -> object:
     """The decoded body. Raises RpcError(MALFORMED) naming what came instead (HTML, a cut body, nothing)."""
     try:
-        return json.loads(raw)
+        return orjson.loads(raw)  # integers beyond 64 bits come as floats, which every reader refuses
     except (ValueError, RecursionError):
         head = raw[:60].decode("utf-8", "replace").strip()
         text = f"the answer is not JSON: {head!r}" if head else "the answer is empty"

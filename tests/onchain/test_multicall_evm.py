@@ -40,7 +40,6 @@ async def test_supplies_and_balances_are_exact_and_come_in_one_request(
         assert [r.method for r in pool.records] == [
             "batch(eth_chainId,eth_getCode)",
             "eth_getBlockByNumber",
-            "eth_getBlockByNumber",
             "eth_call",
         ]
 

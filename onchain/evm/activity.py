@@ -1,0 +1,204 @@
+"""Activity of a token between two instants, from its Transfer logs, checked against its supply.
+
+Place in the flow: `logs` → `transfers` → here; the index stores the result as on-chain metrics.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from onchain.errors import ReadError
+from onchain.evm import erc20
+from onchain.evm.logs import Checkpoint, LogScan, Rollback
+from onchain.evm.multicall import read_calls
+from onchain.evm.transfers import TRANSFER, ZERO, Transfer, parse_transfers
+from onchain.pin import Pin, Pinner
+
+
+@dataclass(frozen=True, slots=True)
+class Concentration:
+    """How much of the supply the largest of the examined holders have. Shares are fractions of total supply.
+
+    Only addresses seen in the window are examined: `coverage` is the share of supply they hold together, and the true
+    top shares are at least these. `hhi` is the sum of squared shares.
+    """
+
+    examined: int
+    coverage: float
+    top1: float
+    top10: float
+    top100: float
+    hhi: float
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Counts and sums after `start` up to `end` (pins). Volumes in base units, USD as float64 or None without price.
+
+    Mints and burns are kept apart and are not transfers. `identity_gap` = (Σ mint − Σ burn) − ΔtotalSupply: zero for
+    a complete scan of an honest token; a rebasing token or a lost log shows here. `checked` is the share of chunks
+    that a second endpoint confirmed.
+    """
+
+    token: str
+    start: Pin
+    end: Pin
+    transfers: int
+    senders: int
+    receivers: int
+    active_addresses: int
+    volume: int
+    mint: int
+    burn: int
+    mints: int
+    burns: int
+    supply_before: int
+    supply_after: int
+    decimals: int
+    volume_usd: float | None
+    concentration: Concentration | None
+    checked: float
+    rollbacks: int
+
+    @property
+    def identity_gap(self) -> int:
+        return (self.mint - self.burn) - (self.supply_after - self.supply_before)
+
+    @property
+    def complete(self) -> bool:
+        """The supply identity holds: every mint and burn between the pins was seen."""
+        return self.identity_gap == 0
+
+    @property
+    def volume_tokens(self) -> float:
+        """Volume in whole tokens."""
+        return float(self.volume) / 10.0**self.decimals
+
+
+@dataclass(slots=True)
+class Tally:
+    """Running counts over transfers. `add` may be called chunk by chunk; the result does not depend on the cuts."""
+
+    transfers: int = 0
+    volume: int = 0
+    mint: int = 0
+    burn: int = 0
+    mints: int = 0
+    burns: int = 0
+    sent: Counter[str] = field(default_factory=Counter)
+    received: Counter[str] = field(default_factory=Counter)
+
+    def add(self, rows: Sequence[Transfer]) -> None:
+        for _, _, sender, receiver, value, _ in rows:
+            if sender == ZERO:
+                self.mint += value
+                self.mints += 1
+                self.received[receiver] += value
+            elif receiver == ZERO:
+                self.burn += value
+                self.burns += 1
+                self.sent[sender] += value
+            else:
+                self.transfers += 1
+                self.volume += value
+                self.sent[sender] += value
+                self.received[receiver] += value
+
+
+def compute_concentration(balances: Mapping[str, int], supply: int) -> Concentration | None:
+    """Shares of the largest of `balances` in `supply`; None when there is no supply."""
+    if supply <= 0:
+        return None
+    shares = sorted((amount / supply for amount in balances.values()), reverse=True)
+    return Concentration(
+        examined=len(shares),
+        coverage=sum(shares),
+        top1=sum(shares[:1]),
+        top10=sum(shares[:10]),
+        top100=sum(shares[:100]),
+        hhi=sum(share * share for share in shares),
+    )
+
+
+async def read_activity(
+    pinner: Pinner,
+    token: str,
+    *,
+    decimals: int,
+    start: Pin,
+    end: Pin,
+    price_usd: float | None = None,
+    holders: int = 400,
+    verify_every: int = 10,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Activity:
+    """Activity of `token` in the blocks after `start` up to and including `end`.
+
+    `holders` addresses that moved most are asked for their balance (0: no concentration). `progress(done, all)`
+    counts blocks. A given `checkpoint` keeps learned ranges between calls. Raises ScanError, AllEndpointsFailed,
+    DisagreementError; ReadError when totalSupply() cannot be read at both ends.
+    """
+    pool = pinner.pool
+    point = checkpoint or Checkpoint(start.number + 1)
+    if point.next_block != start.number + 1:
+        point = Checkpoint(start.number + 1, ranges=point.ranges)
+    scan = LogScan(pool, addresses=[token], topics=[TRANSFER], upto=end, checkpoint=point, verify_every=verify_every)
+    by_chunk: list[tuple[int, list[Transfer]]] = []
+    chunks = checked = rollbacks = 0
+    async for item in scan.run():
+        if isinstance(item, Rollback):
+            rollbacks += 1
+            by_chunk = [(last, rows) for last, rows in by_chunk if last <= item.to_block]
+            continue
+        chunks, checked = chunks + 1, checked + item.checked
+        by_chunk.append((item.last, parse_transfers(item.logs, token=token)))
+        if progress:
+            progress(item.last - start.number, end.number - start.number)
+    tally = Tally()
+    for _, rows in by_chunk:
+        tally.add(rows)
+    before, after = [await _supply(pinner, token, pin) for pin in (start, end)]
+    seen = tally.received + tally.sent if holders else Counter[str]()
+    balances = await _balances(pinner, token, end, seen, limit=holders)
+    return Activity(
+        token=token,
+        start=start,
+        end=end,
+        transfers=tally.transfers,
+        senders=len(tally.sent),
+        receivers=len(tally.received),
+        active_addresses=len(tally.received.keys() | tally.sent.keys()),
+        volume=tally.volume,
+        mint=tally.mint,
+        burn=tally.burn,
+        mints=tally.mints,
+        burns=tally.burns,
+        supply_before=before,
+        supply_after=after,
+        decimals=decimals,
+        volume_usd=None if price_usd is None else tally.volume / 10**decimals * price_usd,
+        concentration=compute_concentration(balances, after) if holders else None,
+        checked=checked / chunks if chunks else 0.0,
+        rollbacks=rollbacks,
+    )
+
+
+async def _supply(pinner: Pinner, token: str, pin: Pin) -> int:
+    (outcome,) = (await read_calls(pinner.pool, pin, [erc20.total_supply(token)])).outcomes
+    return outcome.integer(f"totalSupply() of {token} at block {pin.number}")
+
+
+async def _balances(pinner: Pinner, token: str, pin: Pin, moved: Counter[str], *, limit: int) -> dict[str, int]:
+    """Balances of the addresses that moved most. One that cannot be read is left out of the examined."""
+    asked = [address for address, _ in moved.most_common(limit)]
+    readout = await read_calls(pinner.pool, pin, [erc20.balance_of(token, address) for address in asked])
+    balances = {}
+    for address, outcome in zip(asked, readout.outcomes, strict=True):
+        try:
+            balances[address] = outcome.integer("balance")
+        except ReadError:
+            continue
+    return balances

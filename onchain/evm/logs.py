@@ -1,0 +1,242 @@
+"""Scanning event logs over any number of blocks: adaptive ranges, fail-over, completeness, reorgs, checkpoints.
+
+Place in the flow: `activity` consumes chunks of raw logs; whoever stores rows keeps the `Checkpoint` beside them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from onchain.endpoint import Endpoint
+from onchain.errors import AllEndpointsFailed, Kind, RpcError, ScanError
+from onchain.evm.ranges import RangeSize
+from onchain.pin import Header, Pin, read_header
+from onchain.rpc import Pool
+
+KEPT_ENDS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Raw logs of blocks first…last inclusive, in chain order. `last_hash` proves which chain they are from."""
+
+    first: int
+    last: int
+    last_hash: str
+    logs: list[dict[str, object]]
+    endpoint: str
+    checked: bool  # a second endpoint gave exactly these
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """Blocks above `to_block` left the chain: delete what was stored above it; the scan goes on from there."""
+
+    to_block: int
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """Where a scan stands; plain data, to be stored with the rows. `ends` are (block, hash) of scanned chunks."""
+
+    next_block: int
+    start: int = -1
+    ends: list[tuple[int, str]] = field(default_factory=list)
+    ranges: dict[str, RangeSize] = field(default_factory=dict)
+    logs: int = 0
+
+    def __post_init__(self) -> None:
+        self.start = self.next_block if self.start < 0 else self.start
+
+    def note(self, chunk: Chunk) -> None:
+        self.next_block = chunk.last + 1
+        self.logs += len(chunk.logs)
+        self.ends = [*self.ends, (chunk.last, chunk.last_hash)][-KEPT_ENDS:]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    endpoint: Endpoint
+    low: Header
+    high: Header
+    logs: list[dict[str, object]]
+
+
+class LogScan:
+    """Scan of one filter up to a pin. `async for item in scan.run()` gives Chunks and, after a reorg, Rollbacks.
+
+    The next chunk is fetched while the caller works on this one. `checkpoint` moves on only when the caller asks for
+    the next item, so stopping in between loses nothing. Every `verify_every`-th chunk (and the first) is compared
+    with a second endpoint, where there is one; a difference raises ScanError.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        addresses: Sequence[str],
+        topics: Sequence[str | None],
+        upto: Pin,
+        checkpoint: Checkpoint,
+        verify_every: int = 10,
+    ) -> None:
+        self.pool, self.upto, self.checkpoint = pool, upto, checkpoint
+        self._filter = {"address": list(addresses), "topics": list(topics)}
+        self._verify_every = verify_every
+        self._heads: dict[Endpoint, int] = {}
+        self._asked: dict[str, int] = {}
+        self._count = 0
+
+    async def run(self) -> AsyncIterator[Chunk | Rollback]:
+        """Chunks in order without a gap up to the pin. Raises ScanError, AllEndpointsFailed."""
+        ahead: asyncio.Task[_Part] | None = None
+        try:
+            if (back := await self._common()) is not None:
+                yield back
+            while self.checkpoint.next_block <= self.upto.number:
+                part = await (ahead or self._fetch(self.checkpoint.next_block))
+                ahead = None
+                ends = self.checkpoint.ends
+                if ends and part.low.parent != ends[-1][1]:
+                    if (back := await self._common()) is None:
+                        raise ScanError(f"block {part.low.number} does not follow block {ends[-1][0]} as scanned")
+                    yield back
+                    continue
+                if part.high.number < self.upto.number:
+                    ahead = asyncio.create_task(self._fetch(part.high.number + 1))
+                    await asyncio.sleep(0)  # lets the request leave before the caller works on this chunk
+                chunk = await self._chunk(part)
+                yield chunk
+                self.checkpoint.note(chunk)
+            self._check_end()
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    async def _fetch(self, first: int) -> _Part:
+        """The next logs with their edge headers; smaller ranges until an endpoint serves one."""
+        while True:
+            try:
+                part = await self.pool.on_any(lambda e: self._ask(e, first, self._last(e, first)), what="eth_getLogs")
+            except RpcError as error:
+                if error.kind is not Kind.TOO_BIG:
+                    raise
+                self._size_of(error.endpoint).refused(first, self._asked[error.endpoint], error.message)
+            else:
+                size = part.high.number - first + 1
+                self._size_of(part.endpoint.label).succeeded(size, len(part.logs))
+                return part
+
+    async def _ask(self, endpoint: Endpoint, first: int, last: int) -> _Part:
+        await self.pool.ready(endpoint)
+        await self._must_have(endpoint, last)
+        self._asked[endpoint.label] = last - first + 1
+        asked = {**self._filter, "fromBlock": hex(first), "toBlock": hex(last)}
+        logs = await self.pool.call("eth_getLogs", (asked,), on=endpoint)
+        if not isinstance(logs, list):
+            raise RpcError("eth_getLogs did not answer a list", kind=Kind.MALFORMED, endpoint=endpoint.label)
+        low = await read_header(self.pool, endpoint, first)
+        high = low if last == first else await read_header(self.pool, endpoint, last)
+        _check_logs(logs, low, high, endpoint)
+        return _Part(endpoint, low, high, logs)
+
+    def _size_of(self, label: str) -> RangeSize:
+        return self.checkpoint.ranges.setdefault(label, RangeSize())
+
+    def _last(self, endpoint: Endpoint, first: int) -> int:
+        return min(first + self._size_of(endpoint.label).step - 1, self.upto.number)
+
+    async def _must_have(self, endpoint: Endpoint, block: int) -> None:
+        """A node behind the range would answer it with HTTP 200 and fewer logs: it must have the block itself."""
+        if self._heads.get(endpoint, -1) < block:
+            self._heads[endpoint] = (await read_header(self.pool, endpoint, "latest")).number
+        if self._heads[endpoint] < block:
+            text = f"its head {self._heads[endpoint]} is behind block {block}"
+            raise RpcError(text, kind=Kind.NOT_FOUND, endpoint=endpoint.label)
+
+    async def _chunk(self, part: _Part) -> Chunk:
+        """The chunk, compared with a second endpoint when it is due."""
+        self._count += 1
+        first, last, checked = part.low.number, part.high.number, False
+        due = self._verify_every > 0 and (self._count - 1) % self._verify_every == 0
+        if due and len(self.pool.endpoints) > 1:
+            try:
+                other = await self.pool.on_any(
+                    lambda e: self._ask(e, first, last), what="eth_getLogs", exclude=[part.endpoint]
+                )
+            except (AllEndpointsFailed, RpcError):
+                pass  # nobody else can serve it: said by `checked`
+            else:
+                if _identity(other.logs) != _identity(part.logs):
+                    raise ScanError(
+                        f"{self.pool.chain.name}: blocks {first}-{last} have {len(part.logs)} logs on "
+                        f"{part.endpoint.label} and {len(other.logs)} on {other.endpoint.label}; one of them is "
+                        "incomplete: remove it or scan again later"
+                    )
+                checked = True
+        return Chunk(first, last, part.high.hash, part.logs, part.endpoint.label, checked)
+
+    async def _common(self) -> Rollback | None:
+        """Roll the checkpoint back to the last scanned block that is still on the chain; None if nothing left it."""
+        ends = self.checkpoint.ends
+        kept = list(ends)
+        while kept:
+            number, known = kept[-1]
+            if (await self._header(number)).hash == known:
+                break
+            kept.pop()
+        if len(kept) == len(ends):
+            return None
+        if not kept and len(ends) >= KEPT_ENDS:
+            raise ScanError(f"the reorg is deeper than the {KEPT_ENDS} kept chunk ends: scan anew from the start")
+        to_block = kept[-1][0] if kept else self.checkpoint.start - 1
+        self.checkpoint.ends, self.checkpoint.next_block = kept, to_block + 1
+        return Rollback(to_block)
+
+    async def _header(self, number: int) -> Header:
+        return await self.pool.on_any(lambda e: read_header(self.pool, e, number), what="eth_getBlockByNumber")
+
+    def _check_end(self) -> None:
+        ends = self.checkpoint.ends
+        if ends and ends[-1][0] == self.upto.number and ends[-1][1] != self.upto.hash:
+            raise ScanError(f"block {self.upto.number} is not the pinned one: pin and scan again")
+
+
+def _identity(logs: Sequence[dict[str, object]]) -> list[tuple[object, ...]]:
+    return [(log.get("blockHash"), log.get("logIndex"), log.get("data"), *_topics(log)) for log in logs]
+
+
+def _topics(log: dict[str, object]) -> Sequence[object]:
+    topics = log.get("topics")
+    return topics if isinstance(topics, list) else ()
+
+
+def _check_logs(logs: list[dict[str, object]], low: Header, high: Header, endpoint: Endpoint) -> None:
+    """Logs must lie inside the range, be in order, and those of the edge blocks carry the headers' hashes."""
+    edges = {hex(low.number): low.hash, hex(high.number): high.hash}
+    block, index, name = low.number, -1, ""
+    for log in logs:
+        try:
+            number, at = str(log["blockNumber"]), int(str(log["logIndex"]), 16)
+            if number != name:
+                after, name = int(number, 16), number
+                if after < block or after > high.number or edges.get(number, log["blockHash"]) != log["blockHash"]:
+                    raise RpcError(
+                        f"log of block {after} is from a fork or outside {low.number}-{high.number}",
+                        kind=Kind.NOT_FOUND,
+                        endpoint=endpoint.label,
+                    )
+                block, index = after, -1
+            if at <= index or log.get("removed"):
+                raise RpcError(
+                    f"log {at} of block {block} is out of order or removed",
+                    kind=Kind.MALFORMED,
+                    endpoint=endpoint.label,
+                )
+        except (KeyError, TypeError, ValueError):
+            raise RpcError("a log does not parse", kind=Kind.MALFORMED, endpoint=endpoint.label) from None
+        index = at
