@@ -21,7 +21,7 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
-from indexer.sources.rows import bars_of_rows, json_of, number
+from indexer.sources.rows import bars_of_rows, json_of, quote_of
 
 _EVERY = History(max_rows=1000)
 
@@ -66,7 +66,7 @@ class Binance(RestSource):
         if isinstance(body, dict) and "code" in body:
             raise binance_error(body)
         if call.ask.dataset is Dataset.QUOTES:
-            return Parsed(quotes=(_quote(call, body),))
+            return Parsed(quotes=(_quote(call, body, answer.fetched_us),))
         return bars_of_rows(body, call, fetched_us=answer.fetched_us, columns=(0, 1, 2, 3, 4, 5, 7), unit_us=1000)
 
 
@@ -76,13 +76,13 @@ def binance_error(body: dict[str, Any]) -> SourceRefused | SourceUnavailable:
     return SourceUnavailable(text) if body.get("code") in (-1003, -1015, -1001) else SourceRefused(text)
 
 
-def _quote(call: Call, body: Any) -> Quote:
+def _quote(call: Call, body: Any, fetched_us: int) -> Quote:
     if not isinstance(body, dict) or body.get("symbol") != call.ask.symbol:
         raise SourceCorrupt(f"binance answered for another symbol than {call.ask.symbol}")
-    return Quote(
-        symbol=call.ask.symbol,
-        price=number(body.get("lastPrice")),
-        quote=call.ask.quote,
-        observed_us=int(body["closeTime"]) * 1000 if "closeTime" in body else None,
-        volume_24h=number(body.get("quoteVolume")),
+    return quote_of(
+        call,
+        price=body.get("lastPrice"),
+        stamp=body.get("closeTime"),
+        volume_24h=body.get("quoteVolume"),
+        fetched_us=fetched_us,
     )

@@ -21,7 +21,7 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
-from indexer.sources.rows import bars_of_rows, json_of, number
+from indexer.sources.rows import bars_of_rows, json_of, quote_of
 
 _EVERY = History(max_rows=1000)
 _INTERVAL: Final = {"1m": "1", "1h": "60", "1d": "D"}
@@ -64,9 +64,9 @@ class Bybit(RestSource):
         return Call("bybit", "/v5/market/kline", params, ask, rows=rows_of(ask))
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
-        result, asked_at = bybit_result(answer)
+        result, made = bybit_result(answer)
         if call.ask.dataset is Dataset.QUOTES:
-            return Parsed(quotes=(_quote(call, result, asked_at),))
+            return Parsed(quotes=(_quote(call, result, made, answer.fetched_us),))
         if result.get("symbol", call.ask.symbol) != call.ask.symbol:
             raise SourceCorrupt(f"bybit answered for {result['symbol']} when asked {call.ask.symbol}")
         return bars_of_rows(
@@ -74,8 +74,8 @@ class Bybit(RestSource):
         )
 
 
-def bybit_result(answer: Answer) -> tuple[dict[str, Any], int | None]:
-    """The `result` of a Bybit answer and the instant it was made. Raises the error its retCode means."""
+def bybit_result(answer: Answer) -> tuple[dict[str, Any], Any]:
+    """The `result` of a Bybit answer and when it was made (ms). Raises the error its retCode means."""
     body = json_of(answer, "bybit")
     if not isinstance(body, dict) or "retCode" not in body:
         raise SourceCorrupt("bybit answered without its usual envelope")
@@ -85,18 +85,14 @@ def bybit_result(answer: Answer) -> tuple[dict[str, Any], int | None]:
     result = body.get("result")
     if not isinstance(result, dict) or not isinstance(result.get("list"), list):
         raise SourceCorrupt("bybit answered success without a list")
-    made = body.get("time")
-    return result, int(made) * 1000 if isinstance(made, int) else None
+    return result, body.get("time")
 
 
-def _quote(call: Call, result: dict[str, Any], asked_at: int | None) -> Quote:
+def _quote(call: Call, result: dict[str, Any], made: Any, fetched_us: int) -> Quote:
     rows = result["list"]
     if not rows or not isinstance(rows[0], dict) or rows[0].get("symbol") != call.ask.symbol:
         raise SourceCorrupt(f"bybit answered no ticker for {call.ask.symbol}")
-    return Quote(
-        call.ask.symbol,
-        number(rows[0].get("lastPrice")),
-        call.ask.quote,
-        asked_at,
-        number(rows[0].get("turnover24h")),
+    row = rows[0]
+    return quote_of(
+        call, price=row.get("lastPrice"), stamp=made, volume_24h=row.get("turnover24h"), fetched_us=fetched_us
     )

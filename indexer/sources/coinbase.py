@@ -21,7 +21,7 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
-from indexer.sources.rows import bars_of_rows, json_of, number
+from indexer.sources.rows import bars_of_rows, json_of, number, quote_of
 from indexer.times import INTERVAL_US, iso, parse_instant
 
 _EVERY = History(max_rows=300)
@@ -66,7 +66,7 @@ class Coinbase(RestSource):
         if isinstance(body, dict) and "message" in body:
             raise SourceRefused(f"coinbase answers: {body['message']}")
         if call.ask.dataset is Dataset.QUOTES:
-            return Parsed(quotes=(_quote(call, body),))
+            return Parsed(quotes=(_quote(call, body, answer.fetched_us),))
         rows = with_value(body, (1, 2, 4), 5) if isinstance(body, list) else body
         return bars_of_rows(rows, call, fetched_us=answer.fetched_us, columns=(0, 3, 2, 1, 4, 5, 6), unit_us=1_000_000)
 
@@ -85,12 +85,12 @@ def with_value(rows: list[Any], prices: tuple[int, int, int], volume: int) -> li
     ]
 
 
-def _quote(call: Call, body: Any) -> Quote:
+def _quote(call: Call, body: Any, fetched_us: int) -> Quote:
     if not isinstance(body, dict) or "price" not in body:
         raise SourceCorrupt(f"coinbase answered no ticker for {call.ask.symbol}")
-    price = number(body["price"])
     try:
-        observed = parse_instant(str(body["time"])) if "time" in body else None
+        stamp = parse_instant(str(body.get("time")))
     except InputError:
-        observed = None
-    return Quote(call.ask.symbol, price, call.ask.quote, observed, number(body.get("volume")) * price)
+        stamp = None
+    value = number(body.get("volume")) * number(body["price"])
+    return quote_of(call, price=body["price"], stamp=stamp, unit_us=1, volume_24h=value, fetched_us=fetched_us)

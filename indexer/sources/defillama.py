@@ -25,7 +25,7 @@ from indexer.sources.base import (
 )
 from indexer.sources.identity import same_contract
 from indexer.sources.points import bars_of_points
-from indexer.sources.rows import json_of, number
+from indexer.sources.rows import dict_in, json_of, number
 
 MIN_CONFIDENCE: Final = 0.9  # below, the price is suspect (DEPENDENCIES §3)
 _EVERY = History(max_rows=450)
@@ -76,7 +76,7 @@ class DefiLlama(RestSource):
                 raise SourceRefused(f"defillama answers: {message}")
             raise SourceCorrupt("defillama answered without `coins`")
         if call.ask.dataset is Dataset.QUOTES:
-            return _quotes(coins, call)
+            return _quotes(coins, call, answer.fetched_us)
         strangers = [key for key in coins if not same_contract(key, call.ask.symbol)]
         if strangers:
             raise SourceCorrupt(f"defillama answered for {strangers[0]} when asked {call.ask.symbol}")
@@ -94,22 +94,22 @@ def _chart_bars(coin: Any, call: Call, fetched_us: int) -> Parsed:
     return bars_of_points(pairs, call, fetched_us=fetched_us, unit_us=1_000_000)
 
 
-def _quotes(coins: dict[str, Any], call: Call) -> Parsed:
+def _quotes(coins: dict[str, Any], call: Call, fetched_us: int) -> Parsed:
     """Quotes under the keys that were asked; others, doubtful and price-less ones are refused."""
     found: list[Quote] = []
     rejects: list[Reject] = []
     for key, coin in coins.items():
         asked = next((symbol for symbol in call.ask.symbols if same_contract(key, symbol)), None)
-        price = number(coin.get("price")) if isinstance(coin, dict) else float("nan")
-        confidence = number(coin.get("confidence")) if isinstance(coin, dict) else float("nan")
+        price, confidence, stamp = (number(dict_in(coin).get(name)) for name in ("price", "confidence", "timestamp"))
+        observed = int(stamp) * 1_000_000 if 0 < stamp < 4e9 else None
         if asked is None:
             rejects.append(Reject("not an asked contract", f"{key} {coin}"[:300]))
         elif not (np.isfinite(price) and price > 0.0):
             rejects.append(Reject("price is not a finite positive number", f"{key} {coin}"[:300]))
         elif confidence < MIN_CONFIDENCE:
             rejects.append(Reject("confidence below 0.9", f"{key} {coin}"[:300]))
+        elif observed is not None and observed > fetched_us:
+            rejects.append(Reject("stamp lies in the future", f"{key} {coin}"[:300]))
         else:
-            stamp = number(coin.get("timestamp"))
-            observed = int(stamp) * 1_000_000 if np.isfinite(stamp) else None
             found.append(Quote(asked, price, "USD", observed, confidence=confidence))
     return Parsed(quotes=tuple(found), rejects=tuple(rejects))

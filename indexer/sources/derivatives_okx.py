@@ -25,7 +25,7 @@ from indexer.sources.base import (
     rows_of,
 )
 from indexer.sources.okx import okx_data
-from indexer.sources.rows import number, stamps_us
+from indexer.sources.rows import list_in, number, stamps_us
 from indexer.sources.stress import series_of
 from indexer.times import HOUR_US
 
@@ -127,7 +127,7 @@ def _orders(data: list[Any], call: Call, fetched_us: int) -> Parsed:
         detail
         for entry in data
         if isinstance(entry, dict) and entry.get("instId") == call.ask.symbol
-        for detail in entry.get("details") or []
+        for detail in list_in(entry.get("details"))
         if isinstance(detail, dict)
     ]
     at = stamps_us(np.array([number(d.get("ts")) for d in details]), 1000, name="okx")

@@ -23,7 +23,7 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
-from indexer.sources.rows import json_of, number, stamps_us
+from indexer.sources.rows import dict_in, json_of, number, stamps_us
 from indexer.times import DAY_US
 
 NAME = "fear_greed_0_100"
@@ -57,7 +57,7 @@ class FearGreed(RestSource):
     def parse(self, call: Call, answer: Answer) -> Parsed:
         body = json_of(answer, "feargreed")
         data = body.get("data") if isinstance(body, dict) else None
-        error = (body.get("metadata") or {}).get("error") if isinstance(body, dict) else None
+        error = dict_in(dict_in(body).get("metadata")).get("error")
         if error:
             raise SourceRefused(f"feargreed answers: {error}")
         if not isinstance(data, list) or any(not isinstance(row, dict) for row in data):

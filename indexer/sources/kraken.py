@@ -22,7 +22,7 @@ from indexer.sources.base import (
     rows_of,
 )
 from indexer.sources.coinbase import with_value
-from indexer.sources.rows import bars_of_rows, json_of, number
+from indexer.sources.rows import bars_of_rows, json_of, number, quote_of
 from indexer.times import INTERVAL_US
 
 _LAST_720 = History(max_rows=720, depth_rows=720)
@@ -65,14 +65,14 @@ class Kraken(RestSource):
         body = json_of(answer, "kraken")
         if not isinstance(body, dict):
             raise SourceCorrupt("kraken answered something that is not an object")
-        _raise_errors(body.get("error") or [])
+        _raise_errors(body.get("error"))
         result: dict[str, Any] = body["result"] if isinstance(body.get("result"), dict) else {}
         pairs = [key for key in result if key != "last"]
         if len(pairs) != 1 or not same_pair(pairs[0], call.ask.symbol):
             raise SourceCorrupt(f"kraken answered for {', '.join(pairs) or 'no pair'} when asked {call.ask.symbol}")
         rows = result[pairs[0]]
         if call.ask.dataset is Dataset.QUOTES:
-            return Parsed(quotes=(_quote(call, rows),))
+            return Parsed(quotes=(_quote(call, rows, answer.fetched_us),))
         rows = with_value(rows, (5, 5, 5), 6) if isinstance(rows, list) else rows  # volume × its own vwap
         return bars_of_rows(rows, call, fetched_us=answer.fetched_us, columns=(0, 1, 2, 3, 4, 6, 7), unit_us=1_000_000)
 
@@ -89,18 +89,20 @@ def same_pair(answered: str, asked: str) -> bool:
     return len(spelled) == 8 and spelled[0] == "X" and spelled[4] in "ZX" and spelled[1:4] + spelled[5:] == plain
 
 
-def _raise_errors(errors: list[str]) -> None:
-    if not errors:
+def _raise_errors(error: Any) -> None:
+    if not error:
         return
+    errors = error if isinstance(error, list) else [error]
     text = f"kraken answers: {'; '.join(map(str, errors))}"
     if any("Rate limit" in error or "EService" in error or "Throttled" in error for error in map(str, errors)):
         raise SourceUnavailable(text)
     raise SourceRefused(text)
 
 
-def _quote(call: Call, ticker: Any) -> Quote:
+def _quote(call: Call, ticker: Any, fetched_us: int) -> Quote:
+    """The last trade; Kraken does not say when it was."""
     try:
-        price, base = number(ticker["c"][0]), number(ticker["v"][1])
+        price, base = ticker["c"][0], number(ticker["v"][1])
     except (TypeError, KeyError, IndexError):
         raise SourceCorrupt(f"kraken answered no ticker for {call.ask.symbol}") from None
-    return Quote(call.ask.symbol, price, call.ask.quote, None, base * price)
+    return quote_of(call, price=price, volume_24h=base * number(price), fetched_us=fetched_us)

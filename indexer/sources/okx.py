@@ -21,7 +21,7 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
-from indexer.sources.rows import bars_of_rows, json_of, number
+from indexer.sources.rows import bars_of_rows, json_of, quote_of
 
 _EVERY = History(max_rows=100)
 _BAR: Final = {"1m": "1m", "1h": "1H", "1d": "1Dutc"}  # plain 1D would close at 16:00 UTC
@@ -66,7 +66,7 @@ class Okx(RestSource):
     def parse(self, call: Call, answer: Answer) -> Parsed:
         data = okx_data(answer)
         if call.ask.dataset is Dataset.QUOTES:
-            return Parsed(quotes=(_quote(call, data),))
+            return Parsed(quotes=(_quote(call, data, answer.fetched_us),))
         closed = [row for row in data if not (isinstance(row, list) and len(row) > 8 and row[8] == "0")]
         parsed = bars_of_rows(closed, call, fetched_us=answer.fetched_us, columns=(0, 1, 2, 3, 4, 5, 7), unit_us=1000)
         return Parsed(bars=parsed.bars, rejects=parsed.rejects, open_rows=parsed.open_rows + len(data) - len(closed))
@@ -87,9 +87,10 @@ def okx_data(answer: Answer) -> list[Any]:
     return data
 
 
-def _quote(call: Call, data: list[Any]) -> Quote:
+def _quote(call: Call, data: list[Any], fetched_us: int) -> Quote:
     if not data or not isinstance(data[0], dict) or data[0].get("instId") != call.ask.symbol:
         raise SourceCorrupt(f"okx answered no ticker for {call.ask.symbol}")
     row = data[0]
-    observed = int(row["ts"]) * 1000 if str(row.get("ts", "")).isdigit() else None
-    return Quote(call.ask.symbol, number(row.get("last")), call.ask.quote, observed, number(row.get("volCcy24h")))
+    return quote_of(
+        call, price=row.get("last"), stamp=row.get("ts"), volume_24h=row.get("volCcy24h"), fetched_us=fetched_us
+    )

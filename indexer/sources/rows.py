@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from indexer.errors import SourceCorrupt
 from indexer.http import Answer
-from indexer.records import COLUMNS, Bars, Floats, Instants, Reject
+from indexer.records import COLUMNS, Bars, Floats, Instants, Quote, Reject
 from indexer.sources.base import Call, Parsed, Stamp
-from indexer.times import INTERVAL_US, iso
+from indexer.times import INTERVAL_US
 
 FUTURE_SLACK_US: Final = 60_000_000  # clocks differ; a stamp a minute ahead is not yet a lie
 OLDEST_US: Final = 1_230_768_000_000_000  # 2009-01-01: no asset of this field trades earlier
@@ -43,6 +43,16 @@ def number(value: Any) -> float:
     except (TypeError, ValueError):
         return float("nan")
     return result if np.isfinite(result) else float("nan")
+
+
+def dict_in(value: Any) -> dict[str, Any]:
+    """The value if it is an object, else an empty one: for optional parts of an answer."""
+    return value if isinstance(value, dict) else {}
+
+
+def list_in(value: Any) -> list[Any]:
+    """The value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
 
 
 def bars_of_rows(
@@ -166,7 +176,26 @@ def _text(row: Any) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
-def stamp_note(call: Call) -> str:
-    """`TAOUSDT 1h 2025-01-01T00:00:00Z..2025-02-01T00:00:00Z`, for messages."""
-    ask = call.ask
-    return f"{','.join(ask.symbols)} {ask.interval} {iso(ask.start_us)}..{iso(ask.end_us)}"
+def quote_of(
+    call: Call,
+    *,
+    price: Any,
+    fetched_us: int,
+    stamp: Any = None,
+    unit_us: int = 1000,
+    volume_24h: Any = None,
+) -> Quote:
+    """A venue's ticker as a quote of the asked symbol. Without a usable stamp the time is not known (None).
+
+    Raises SourceCorrupt when the price is not a finite positive number or the stamp lies in the future.
+    """
+    value, at = number(price), number(stamp)
+    if not (np.isfinite(value) and value > 0.0):
+        raise SourceCorrupt(f"{call.source}: the price of {call.ask.symbol} is {price!r}, not a positive number")
+    observed = None
+    if np.isfinite(at) and OLDEST_US <= at * unit_us < 4e15:
+        observed = int(at) * unit_us
+        if observed > fetched_us + FUTURE_SLACK_US:
+            raise SourceCorrupt(f"{call.source}: the price of {call.ask.symbol} is stamped in the future")
+        observed = min(observed, fetched_us)
+    return Quote(call.ask.symbol, value, call.ask.quote, observed, number(volume_24h))

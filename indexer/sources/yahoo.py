@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indexer.errors import SourceCorrupt, SourceRefused
 from indexer.http import Answer
@@ -26,14 +27,15 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
-from indexer.sources.rows import FUTURE_SLACK_US, json_of, number, stamps_us
+from indexer.sources.rows import FUTURE_SLACK_US, dict_in, json_of, list_in, number, stamps_us
 from indexer.sources.sessions import session_close_us
-from indexer.times import HOUR_US
+from indexer.times import HOUR_US, MINUTE_US
 
 SYMBOLS: Final = (
     *("QQQ", "^NDX", "NQ=F", "NVDA", "MSFT", "GOOGL", "META", "AMZN"),
     *("AMD", "AVGO", "TSM", "SMH", "SOXX", "SPY", "^VIX"),
 )
+_IN_SESSIONS: Final = {"EQUITY", "ETF", "INDEX"}
 _BASIS: Final = {"INDEX": "index_level", "FUTURE": "continuous_front_month_future"}
 
 
@@ -72,7 +74,7 @@ class Yahoo(RestSource):
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         chart = _chart_of(json_of(answer, "yahoo"), call.ask.symbol)
-        stamps = stamps_us(np.array([number(s) for s in chart.get("timestamp") or []]), 1_000_000, name="yahoo")
+        stamps = stamps_us(np.array([number(s) for s in list_in(chart.get("timestamp"))]), 1_000_000, name="yahoo")
         quote, adjusted = _columns(chart, len(stamps))
         meta = chart["meta"]
         close_us, final = _closes(stamps, meta, call.ask.interval)
@@ -107,8 +109,8 @@ def _chart_of(body: Any, symbol: str) -> dict[str, Any]:
     if not isinstance(chart, dict):
         raise SourceCorrupt("yahoo answered without `chart`")
     if chart.get("error"):
-        error = chart["error"]
-        raise SourceRefused(f"yahoo answers {error.get('code')}: {error.get('description')}")
+        error = dict_in(chart["error"])
+        raise SourceRefused(f"yahoo answers {error.get('code')}: {error.get('description', chart['error'])}")
     result = chart.get("result")
     if not isinstance(result, list) or len(result) != 1 or not isinstance(result[0], dict):
         raise SourceCorrupt("yahoo answered a chart without a result")
@@ -121,27 +123,34 @@ def _chart_of(body: Any, symbol: str) -> dict[str, Any]:
 
 
 def _columns(chart: dict[str, Any], rows: int) -> tuple[dict[str, Floats], Floats]:
-    indicators = chart.get("indicators") or {}
-    quotes = (indicators.get("quote") or [{}])[0]
-    columns = {name: np.array([number(v) for v in quotes.get(name) or [None] * rows]) for name in ("close", "volume")}
-    adjusted = (indicators.get("adjclose") or [{}])[0].get("adjclose") or [None] * rows
+    """Close and volume by name, and the adjusted close; NaN where a column is not given."""
+    indicators = dict_in(chart.get("indicators"))
+    quote = _first(indicators.get("quote"))
+    names = ("close", "volume")
+    columns = {name: np.array([number(v) for v in list_in(quote.get(name)) or [None] * rows]) for name in names}
+    adjusted = list_in(_first(indicators.get("adjclose")).get("adjclose")) or [None] * rows
     found = np.array([number(v) for v in adjusted])
     if any(len(column) != rows for column in (*columns.values(), found)):
         raise SourceCorrupt("yahoo answered columns of different length")
     return columns, found
 
 
-def _closes(stamps: Instants, meta: dict[str, Any], interval: str) -> tuple[Instants, np.ndarray[Any, Any]]:
-    """The instant each bar closes, and whether it is final. The last hourly bar ends with the session."""
+def _first(value: Any) -> dict[str, Any]:
+    return dict_in(value[0]) if isinstance(value, list) and value else {}
+
+
+def _closes(stamps: Instants, meta: dict[str, Any], interval: str) -> tuple[Instants, NDArray[np.bool_]]:
+    """The instant each bar closes, and whether the row is a bar at all.
+
+    The last hourly bar ends with its session (15:30 to 16:00 New York). Yahoo appends the running price as one
+    more row, stamped with an odd second or with the close itself: that is no bar.
+    """
+    kind = str(meta.get("instrumentType", ""))
+    zone = str(meta.get("exchangeTimezoneName", "America/New_York"))
+    session = session_close_us(stamps, zone, instrument=kind)
     if interval == "1d":
-        zone = str(meta.get("exchangeTimezoneName", "America/New_York"))
-        closes = session_close_us(stamps, zone, instrument=str(meta.get("instrumentType", "")))
-        return closes, np.ones(len(stamps), dtype=np.bool_)
-    ends = stamps + HOUR_US
-    if len(stamps) > 1:  # 15:30 to 16:00 New York: the next bar opens a day later, the session ends first
-        zone = str(meta.get("exchangeTimezoneName", "America/New_York"))
-        last = session_close_us(stamps, zone, instrument=str(meta.get("instrumentType", "")))
-        ends = np.where((last > stamps) & (last < ends), last, ends)
-    # Yahoo appends the running price as a last row with its own odd stamp
-    on_grid = stamps % (60 * 1_000_000) == 0
-    return ends, on_grid
+        return session, np.ones(len(stamps), dtype=np.bool_)
+    if kind not in _IN_SESSIONS:
+        return stamps + HOUR_US, stamps % MINUTE_US == 0
+    inside = stamps < session
+    return np.where(inside, np.minimum(stamps + HOUR_US, session), stamps + HOUR_US), inside & (stamps % MINUTE_US == 0)
