@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.config import Settings
+from indexer.assets import Registry
 from indexer.engine.compare import compare
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market
@@ -22,7 +22,6 @@ from indexer.store.db import Store
 from indexer.store.read import read_bars, read_indices, read_levels, read_listings, read_methodologies
 from indexer.store.read_state import PublishedRows, published_rows
 from indexer.times import iso
-from indexer.workflow import registry_of
 
 TOLERANCE = 1e-9
 
@@ -49,13 +48,12 @@ class Verification:
 
 def verify_all(
     store: Store,
-    settings: Settings,
+    registry: Registry,
     *,
     only: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Verification]:
     """Verify every stored index, or those named, from the stored rates and the stored methodology texts."""
-    registry = registry_of(settings)
     market = load_market(store, registry, bars=read_bars(store), listings=read_listings(store))
     rules = {row.hash: row.text for row in read_methodologies(store)}
     indices = [row for row in read_indices(store) if not only or row.id in only]

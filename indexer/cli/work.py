@@ -67,9 +67,10 @@ def verify(
     from indexer.cli.session import opened
     from indexer.errors import VerificationError
     from indexer.verify import verify_all
+    from indexer.workflow import registry_of
 
     with opened() as (store, settings), progress("verifying", quiet=as_json) as tick:
-        results = verify_all(store, settings, only=index or [], progress=tick)
+        results = verify_all(store, registry_of(settings), only=index or [], progress=tick)
     headers = ("index", "levels", "max difference", "hash chain", "verdict")
     rows = [
         (r.index_id, r.levels, r.max_difference, "whole" if r.chain_whole else "broken", "same" if r.ok else r.problem)

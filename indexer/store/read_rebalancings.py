@@ -48,14 +48,13 @@ def read_constituents(store: Store, index_id: str, at_us: int) -> list[Constitue
         head = heads[0]
         found = connection.execute(
             text(
-                "SELECT a.slug, a.id, a.symbol, a.name, a.sub_sector, i.units_after, i.weight_target, i.price, "
-                "(SELECT max(time) FROM rate WHERE asset_id = a.id AND time <= :at) AS rate_us "
+                "SELECT a.slug, a.id, a.symbol, a.name, a.sub_sector, i.units_after, i.weight_target, i.price "
                 "FROM rebalancing_item i JOIN asset a ON a.id = i.asset_id "
                 "WHERE i.rebalancing_id = :id AND i.units_after > 0 ORDER BY i.weight_target DESC, a.slug"
             ),
-            {"id": head["id"], "at": at_us},
+            {"id": head["id"]},
         ).mappings()
-        rows = [(row, _rate(connection, row)) for row in found]
+        rows = [(row, _rate(connection, row, at_us)) for row in found]
     values = [row["units_after"] * rate[0] if rate else None for row, rate in rows]
     total = sum(value for value in values if value is not None) if None not in values else None
     return [
@@ -124,16 +123,29 @@ def _rebalancing(row: RowMapping, items: tuple[RebalancingItemRow, ...]) -> Reba
     return RebalancingRow(**fields, items=items)
 
 
-def _rate(connection: Connection, row: RowMapping) -> tuple[float, int] | None:
-    if row["rate_us"] is None:
+def _rate(connection: Connection, row: RowMapping, at_us: int) -> tuple[float, int, int] | None:
+    """The newest rate at or before the instant, its status and time; before a migration it is the old token's,
+
+    in units of the line's token.
+    """
+    newest = connection.execute(
+        text(
+            "SELECT t.id, t.line_ratio, (SELECT max(time) FROM rate WHERE asset_id = t.id AND time <= :at) AS time "
+            "FROM asset t WHERE t.line = :line"
+        ),
+        {"line": row["slug"], "at": at_us},
+    ).all()
+    known = [token for token in newest if token.time is not None]
+    if not known:
         return None
+    token = max(known, key=lambda found: (found.time, found.id == row["id"]))
     sql = "SELECT rate, status FROM rate WHERE asset_id = :id AND time = :time ORDER BY revision DESC LIMIT 1"
-    found = connection.execute(text(sql), {"id": row["id"], "time": row["rate_us"]}).one()
-    return float(found.rate), int(found.status)
+    found = connection.execute(text(sql), {"id": token.id, "time": token.time}).one()
+    return float(found.rate) / float(token.line_ratio), int(found.status), int(token.time)
 
 
 def _constituent(
-    row: RowMapping, rate: tuple[float, int] | None, head: RowMapping, weight: float | None
+    row: RowMapping, rate: tuple[float, int, int] | None, head: RowMapping, weight: float | None
 ) -> ConstituentRow:
     return ConstituentRow(
         asset=row["slug"],
@@ -145,7 +157,7 @@ def _constituent(
         weight_target=row["weight_target"],
         price_effective=row["price"],
         rate=rate[0] if rate else None,
-        rate_at=from_us(row["rate_us"]) if rate else None,
+        rate_at=from_us(rate[2]) if rate else None,
         rate_status=rate[1] if rate else None,
         weight=weight,
         effective_at=from_us(head["effective_at"]),

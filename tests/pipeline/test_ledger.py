@@ -40,9 +40,7 @@ def test_the_methodology_is_in_every_hash():
 
 def link(levels, inputs, previous=GENESIS):
     ones = np.ones(3, dtype=np.int64)
-    return chain(
-        TIMES, np.array(levels), revisions=ones, status=np.zeros(3, np.int8), inputs=inputs, previous=previous
-    )
+    return chain(TIMES, np.array(levels), revisions=ones, status=np.zeros(3, np.int8), inputs=inputs, previous=previous)
 
 
 def test_the_chain_links_each_row_to_the_one_before_and_continues():
