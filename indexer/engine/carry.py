@@ -5,6 +5,7 @@ Nothing here is ever published as a price: the caller flags every level that a c
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Carried:
     prices: F64
     columns: I64
     missing: Mask
-    stale: tuple[tuple[I64, I64], ...]
+    stale: tuple[tuple[list[int], list[int]], ...]
 
     def stale_at(self, row: int, columns: Iterable[int]) -> set[int]:
         """Those of the columns whose price is too old, or not known, at a row."""
@@ -35,10 +36,10 @@ class Carried:
     def next_stale(self, column: int, row: int) -> tuple[int, int]:
         """The first stale range of a column that ends after `row`, cut to begin at `row`; (T, T) when none."""
         starts, ends = self.stale[column]
-        at = int(np.searchsorted(ends, row, side="right"))
+        at = bisect_right(ends, row)
         if at == len(ends):
             return len(self.prices), len(self.prices)
-        return max(int(starts[at]), row), int(ends[at])
+        return max(starts[at], row), ends[at]
 
 
 def carry(market: Market, max_carry_us: int) -> Carried:
@@ -48,11 +49,10 @@ def carry(market: Market, max_carry_us: int) -> Carried:
     # A column's sum is NaN exactly when the column has a hole: one read, no mask.
     holed = np.flatnonzero(np.isnan(market.prices.sum(axis=0))) if steps else none
     if not len(holed):
-        whole = (none, none)
-        return Carried(market.prices, none, np.zeros((steps, 0), dtype=bool), (whole,) * len(market.lines))
+        return Carried(market.prices, none, np.zeros((steps, 0), dtype=bool), (([], []),) * len(market.lines))
     filled = market.prices.copy()
     missing = np.isnan(market.prices[:, holed])
-    stale = [(none, none)] * len(market.lines)
+    stale: list[tuple[list[int], list[int]]] = [([], [])] * len(market.lines)
     for place, column in enumerate(holed.tolist()):
         valid = np.flatnonzero(~missing[:, place])
         filled[:, column] = _hold(market.prices[:, column], valid)
@@ -68,10 +68,10 @@ def _hold(prices: F64, valid: I64) -> F64:
     return out
 
 
-def _stale(times_us: I64, valid: I64, *, max_carry_us: int) -> tuple[I64, I64]:
+def _stale(times_us: I64, valid: I64, *, max_carry_us: int) -> tuple[list[int], list[int]]:
     """Row ranges in which the last price is older than the limit, or before the first price."""
     steps = len(times_us)
     starts = np.searchsorted(times_us, times_us[valid] + max_carry_us, side="right")
     starts, ends = np.append(0, starts), np.append(valid, steps) if len(valid) else np.array([steps])
     some = starts < ends
-    return starts[some].astype(np.int64), ends[some].astype(np.int64)
+    return starts[some].tolist(), ends[some].tolist()

@@ -81,36 +81,32 @@ def compute_levels(prices: F64, rows: I64, units: F64, *, base_level: float) -> 
     new = np.einsum("kn,kn->k", at_change, units)
     old = np.einsum("kn,kn->k", at_change[1:], units[:-1])
     divisors = np.cumprod(np.concatenate([[new[0] / base_level], new[1:] / old]))
+    per_level = units / divisors[:, None]  # one pass over the prices instead of a second one over the levels
     base = int(rows[0])
-    if len(prices) - base <= SHORT_SEGMENT * len(rows):
-        levels = _levels_spread(prices[base:], rows - base, units=units, divisors=divisors)
-    else:
-        levels = _levels_by_segment(prices[base:], rows - base, units=units, divisors=divisors)
+    spread = len(prices) - base <= SHORT_SEGMENT * len(rows)
+    levels = (_levels_spread if spread else _levels_by_segment)(prices[base:], rows - base, units=per_level)
     levels[0] = base_level
     return Levels(levels, divisors)
 
 
-def _levels_spread(prices: F64, rows: I64, *, units: F64, divisors: F64) -> F64:
-    """All rows in one call, each with its own units."""
+def _levels_spread(prices: F64, rows: I64, *, units: F64) -> F64:
+    """All rows in one call, each with its own units (per point of level)."""
     lengths = np.diff(np.append(rows, len(prices) - 1))
     lengths[0] += 1  # the base row belongs to the base's units
     segment = np.repeat(np.arange(len(rows)), lengths)
     levels: F64 = np.einsum("tn,tn->t", prices, units.take(segment, axis=0))
-    levels /= divisors.take(segment)
     return levels
 
 
-def _levels_by_segment(prices: F64, rows: I64, *, units: F64, divisors: F64) -> F64:
-    """One call for each stretch of equal units, written in place."""
+def _levels_by_segment(prices: F64, rows: I64, *, units: F64) -> F64:
+    """One call for each stretch of equal units (per point of level), written in place."""
     levels = np.empty(len(prices))
     ends = [*(rows[1:] + 1).tolist(), len(prices)]
     begin = 0
     for number, end in enumerate(ends):
-        part = levels[begin:end]
-        if len(part):
-            np.einsum("tn,n->t", prices[begin:end], units[number], out=part)
-            part /= divisors[number]
-        begin = max(begin, end)
+        if end > begin:
+            np.einsum("tn,n->t", prices[begin:end], units[number], out=levels[begin:end])
+            begin = end
     return levels
 
 

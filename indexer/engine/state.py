@@ -87,13 +87,12 @@ def append(state: EngineState, time_us: int, prices: F64, *, status: I8 | None =
     last = np.where(known, prices, state.prices)
     seen = np.where(known, time_us, state.seen_us)
     held = state.units > 0
-    value = _value(last, state.units)
-    level = value / state.divisor
+    level = _value(last, state.units / state.divisor)
     carried = held & ~known
     stale = held & (time_us - seen > state.max_carry_us)
     closed = bool(stale.any()) and bool((stale == held).all())
     worst = _worst(status, quoted=held & known, carried=bool(carried.any()), closed=closed)
-    share = float((last * state.units)[carried].sum()) / value if carried.any() else 0.0
+    share = float((last * state.units)[carried].sum()) / (level * state.divisor) if carried.any() else 0.0
     new = replace(state, time_us=time_us, level=level, status=worst, carried_weight=share, prices=last, seen_us=seen)
     if closed or not stale.any():
         return Appended(new, None)

@@ -56,7 +56,7 @@ def decide(
     rule = methodology.eligibility_at(from_us(reference_us))
     scheme = methodology.weighting.scheme
     columns = range(len(lines)) if reconstitution else sorted(incumbents)
-    candidates = [candidate_at(evidence, row, column=c, line=lines[c], incumbent=c in incumbents) for c in columns]
+    candidates = candidates_at(evidence, row, lines=lines, incumbents=incumbents, columns=columns)
     if not reconstitution:
         return tuple(_keep(one, rule, scheme=scheme) for one in candidates)
     failed = {one.slug: [*unmeasurable(one, rule, scheme=scheme)] or [*failures(one, rule)] for one in candidates}
@@ -68,28 +68,36 @@ def decide(
     return tuple(selected.get(one.slug) or _decision(one, "; ".join(failed[one.slug])) for one in candidates)
 
 
-def candidate_at(evidence: Evidence, row: int, *, column: int, line: Line, incumbent: bool) -> Candidate:
-    """The evidence on one line at one reference date."""
+def candidates_at(
+    evidence: Evidence, row: int, *, lines: Sequence[Line], incumbents: Set[int], columns: Sequence[int]
+) -> list[Candidate]:
+    """The evidence on the lines of some columns at one reference date, as plain numbers."""
     reference_us = int(evidence.reference_us[row])
-    known = not isnan(evidence.price[row, column])
-    source = int(evidence.supply_source[row, column])
-    return Candidate(
-        slug=line.slug,
-        incumbent=incumbent,
-        venues=line.venues,
-        history_days=(reference_us - line.first_price_us) / DAY_US,
-        successor=line.successor_since_us is not None and line.successor_since_us <= reference_us,
-        price_age_hours=float(evidence.price_age_us[row, column]) / HOUR_US if known else None,
-        supply=_number(evidence.supply[row, column]),
-        supply_source=None if source < 0 else source,
-        total=_number(evidence.total[row, column]),
-        cap_usd=_number(evidence.price[row, column] * evidence.supply[row, column]),
-        adv_usd=_number(evidence.adv_usd[row, column]),
-        adv_days=int(evidence.adv_days[row, column]),
-        atvr=_number(evidence.atvr[row, column]),
-        atvr_days=int(evidence.atvr_days[row, column]),
-        fundamental=_number(evidence.fundamental[row, column]),
-    )
+    price, age = evidence.price[row].tolist(), evidence.price_age_us[row].tolist()
+    supply, source, total = (part[row].tolist() for part in (evidence.supply, evidence.supply_source, evidence.total))
+    adv, adv_days = evidence.adv_usd[row].tolist(), evidence.adv_days[row].tolist()
+    atvr, atvr_days = evidence.atvr[row].tolist(), evidence.atvr_days[row].tolist()
+    metric = evidence.fundamental[row].tolist()
+    return [
+        Candidate(
+            slug=lines[n].slug,
+            incumbent=n in incumbents,
+            venues=lines[n].venues,
+            history_days=(reference_us - lines[n].first_price_us) / DAY_US,
+            successor=lines[n].successor_since_us is not None and (lines[n].successor_since_us or 0) <= reference_us,
+            price_age_hours=None if isnan(price[n]) else age[n] / HOUR_US,
+            supply=_number(supply[n]),
+            supply_source=None if source[n] < 0 else source[n],
+            total=_number(total[n]),
+            cap_usd=_number(price[n] * supply[n]),
+            adv_usd=_number(adv[n]),
+            adv_days=adv_days[n],
+            atvr=_number(atvr[n]),
+            atvr_days=atvr_days[n],
+            fundamental=_number(metric[n]),
+        )
+        for n in columns
+    ]
 
 
 def unmeasurable(one: Candidate, rule: Eligibility, *, scheme: Scheme) -> Iterator[str]:
@@ -200,4 +208,4 @@ def _decision(one: Candidate, reason: str, *, rank: int | None = None, member: b
 
 
 def _number(value: float) -> float | None:
-    return None if isnan(value) else float(value)
+    return None if isnan(value) else value
