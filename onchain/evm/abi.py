@@ -15,7 +15,7 @@ from eth_utils.crypto import keccak
 from onchain.errors import ReadError
 
 WORD = 32
-_SIGNED = {"int256", "int128", "int64", "int56", "int32", "int24", "int16", "int8"}
+_SIGNED = {"int256", "int192", "int128", "int64", "int56", "int32", "int24", "int16", "int8"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,170 @@
+"""Pool and oracle prices of a token beside the index's reference rate: a check on the rate, never its source.
+
+Place in the flow: the index passes its reference rate, gets `PriceCheck`s, and writes those beyond tolerance, and the
+refusals with their reason, to its quality ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from onchain.chains import Chain, load_chains
+from onchain.errors import ChainConfigError, OnchainError
+from onchain.evm.chainlink import read_feed
+from onchain.evm.univ3 import find_pools, read_twap
+from onchain.pin import Pin, Pinner
+from onchain.rpc import Pool
+from onchain.tokens import Leg, Token, load_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class PriceCheck:
+    """One independent USD price against the reference rate. Refused prices have `price_usd` None and a `reason`.
+
+    `divergence_bps` = 10^4 · (price / reference − 1). `cost_to_move_usd` (pools only) is the capital that moves the
+    mean by 5 %: how much the price is worth as evidence.
+    """
+
+    symbol: str
+    kind: str  # "univ3_twap" or "chainlink"
+    chain: str
+    address: str
+    reference_usd: float
+    price_usd: float | None
+    divergence_bps: float | None
+    beyond: bool
+    window_s: int | None = None
+    cost_to_move_usd: float | None = None
+    liquidity_usd: float | None = None
+    pin: Pin | None = None
+    reason: str = ""
+
+
+def compute_divergence_bps(price_usd: float, reference_usd: float) -> float:
+    """10^4 · (price / reference − 1)."""
+    return 1e4 * (price_usd / reference_usd - 1.0)
+
+
+def check_price(
+    symbol: str,
+    *,
+    reference_usd: float,
+    quote_usd: Mapping[str, float],
+    at: datetime | None = None,
+    tolerance_bps: float = 200.0,
+    tokens: Mapping[str, Token] | None = None,
+    chains: Mapping[str, Chain] | None = None,
+    own_endpoints: Mapping[str, Sequence[str]] | None = None,
+) -> list[PriceCheck]:
+    """Every pool mean and feed known for `symbol`, compared with `reference_usd`.
+
+    `quote_usd` prices the chains' quote tokens by name ({"WETH": …, "USDC": 1.0}); pools against others are left
+    out. `at` is an aware instant, default now. A chain that fails gives a refused check with its reason. Runs its own
+    event loop; from async code use `read_checks`.
+    """
+    if at is not None and at.tzinfo is None:
+        raise ChainConfigError(f"{at.isoformat()} has no time zone; give an aware instant")
+    known = load_tokens() if tokens is None else tokens
+    if symbol not in known:
+        raise ChainConfigError(f'no supply rule for "{symbol}"; known: {", ".join(sorted(known))}')
+    all_chains = load_chains(own_endpoints=own_endpoints) if chains is None else chains
+    return asyncio.run(
+        read_checks(
+            known[symbol],
+            chains=all_chains,
+            reference_usd=reference_usd,
+            quote_usd=quote_usd,
+            at=None if at is None else int(at.timestamp()),
+            tolerance_bps=tolerance_bps,
+        )
+    )
+
+
+async def read_checks(
+    token: Token,
+    *,
+    chains: Mapping[str, Chain],
+    reference_usd: float,
+    quote_usd: Mapping[str, float],
+    at: int | None = None,
+    tolerance_bps: float = 200.0,
+) -> list[PriceCheck]:
+    """`check_price` for callers with an event loop; `at` in epoch seconds."""
+    made = _Maker(token.symbol, reference_usd, tolerance_bps)
+    checks: list[PriceCheck] = []
+    legs = [leg for leg in token.legs if leg.chain in chains and chains[leg.chain].uniswap_v3_factory]
+    for leg in legs:
+        async with Pool(chains[leg.chain]) as pool:
+            checks += await _pools(pool, leg, quote_usd, at=at, made=made)
+    for feed in (token.feeds or {}).get("chainlink", []):
+        async with Pool(chains[feed["chain"]]) as pool:
+            checks.append(await _feed(pool, feed, at=at, made=made))
+    return checks
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    symbol: str
+    reference_usd: float
+    tolerance_bps: float
+
+    def priced(self, kind: str, chain: str, address: str, price: float, **more: Any) -> PriceCheck:
+        bps = compute_divergence_bps(price, self.reference_usd)
+        beyond = abs(bps) > self.tolerance_bps
+        return PriceCheck(self.symbol, kind, chain, address, self.reference_usd, price, bps, beyond, **more)
+
+    def refused(self, kind: str, chain: str, address: str, reason: str) -> PriceCheck:
+        return PriceCheck(self.symbol, kind, chain, address, self.reference_usd, None, None, False, reason=reason)
+
+
+async def _pools(
+    pool: Pool, leg: Leg, quote_usd: Mapping[str, float], *, at: int | None, made: _Maker
+) -> list[PriceCheck]:
+    chain = pool.chain
+    quotes = {address.lower(): quote_usd[name] for name, address in chain.quote_tokens.items() if name in quote_usd}
+    if not quotes:
+        return []
+    try:
+        pinner = Pinner(pool)
+        pin = await (pinner.head() if at is None else pinner.at(at))
+        found = await find_pools(pool, pin, factory=chain.uniswap_v3_factory, base=leg.asset, quotes=list(quotes))
+    except OnchainError as error:
+        return [made.refused("univ3_twap", chain.name, leg.asset, str(error))]
+    checks = []
+    for address in found:
+        try:
+            twap = await read_twap(pool, pin, address, base=leg.asset)
+        except OnchainError as error:
+            checks.append(made.refused("univ3_twap", chain.name, address, str(error)))
+            continue
+        usd = quotes[twap.quote]
+        price = twap.price * usd
+        checks.append(
+            made.priced(
+                "univ3_twap",
+                chain.name,
+                address,
+                price,
+                window_s=twap.window_s,
+                cost_to_move_usd=twap.cost_to_move_5pct * usd,
+                liquidity_usd=twap.quote_balance * usd + twap.base_balance * price,
+                pin=pin,
+            )
+        )
+    return checks
+
+
+async def _feed(pool: Pool, feed: Mapping[str, Any], *, at: int | None, made: _Maker) -> PriceCheck:
+    try:
+        pinner = Pinner(pool)
+        pin = await (pinner.head() if at is None else pinner.at(at))
+        got = await read_feed(
+            pool, pin, feed["address"], heartbeat_s=feed["heartbeat_s"], sequencer=pool.chain.sequencer_feed
+        )
+    except OnchainError as error:
+        return made.refused("chainlink", pool.chain.name, feed["address"], str(error))
+    return made.priced("chainlink", pool.chain.name, feed["address"], got.price, pin=pin)

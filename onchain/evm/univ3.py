@@ -1,0 +1,161 @@
+"""Uniswap V3 pools as a price check: time-weighted mean over an honest window, and what it would cost to move it.
+
+Place in the flow: `checks` compares these prices with the index's reference rate. Never the spot tick alone: it is
+what one transaction can set. Formulas: Uniswap V3 core, Oracle.sol and the OracleLibrary of its periphery.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onchain.errors import PriceRefused, ReadError
+from onchain.evm import erc20
+from onchain.evm.abi import Call, call, selector, word
+from onchain.evm.erc20 import BURN_ADDRESSES
+from onchain.evm.multicall import read_calls
+from onchain.pin import Pin
+from onchain.rpc import Pool
+
+FEES = (100, 500, 3000, 10000)
+MIN_WINDOW_S = 1800
+_SLOT0 = ("uint160", "int24", "uint16", "uint16", "uint16", "uint8", "bool")
+_OBSERVATION = ("uint32", "int56", "uint160", "bool")
+
+
+@dataclass(frozen=True, slots=True)
+class Twap:
+    """Mean price of `base` in `quote` (whole tokens, float64) over `window_s` seconds ending at the pinned block.
+
+    `harmonic_liquidity` is the harmonic mean of in-range liquidity over the window; `cost_to_move_5pct` the quote
+    tokens that must be held in the pool over the whole window to raise the mean by 5 %. Balances are whole tokens and
+    include fees not collected yet.
+    """
+
+    pool: str
+    pin: Pin
+    base: str
+    quote: str
+    price: float
+    window_s: int
+    mean_tick: int
+    spot_price: float
+    harmonic_liquidity: int
+    cost_to_move_5pct: float
+    base_balance: float
+    quote_balance: float
+    fee_ppm: int
+
+
+def compute_mean_tick(before: int, after: int, window_s: int) -> int:
+    """Mean tick from two int56 cumulatives, rounded toward −∞; a wrapped counter is unwrapped."""
+    delta = (after - before) & ((1 << 56) - 1)
+    if delta >= 1 << 55:
+        delta -= 1 << 56
+    return delta // window_s
+
+
+def compute_harmonic_liquidity(before: int, after: int, window_s: int) -> int:
+    """(window · 2^128) // Δ(seconds per liquidity), uint160 differences. Raises PriceRefused when it stood still."""
+    delta = (after - before) & ((1 << 160) - 1)
+    if delta == 0:
+        raise PriceRefused("seconds-per-liquidity did not move over the window")
+    return (window_s << 128) // delta
+
+
+def compute_cost_to_move(liquidity: int, price_raw: float, *, move: float, share: float = 1.0) -> float:
+    """Quote base units to raise a mean price by `move` (0.05 = 5 %), held during `share` of the window.
+
+    L·√p·(√(1+m) − 1) with m = (1+move)^(1/share) − 1: a mean of log prices moved in a part of the window only needs
+    the larger move there. `price_raw` is quote base units per base base unit. Capital, not loss; liquidity outside
+    the present range is ignored.
+    """
+    spot_move = math.exp(math.log1p(move) / share) - 1.0
+    return liquidity * math.sqrt(price_raw) * (math.sqrt(1.0 + spot_move) - 1.0)
+
+
+async def find_pools(pool: Pool, pin: Pin, *, factory: str, base: str, quotes: Sequence[str]) -> list[str]:
+    """Addresses of the existing pools of `base` against each of `quotes`, in all fee tiers."""
+    calls = [_get_pool(factory, base, quote, fee) for quote in quotes for fee in FEES]
+    outcomes = (await read_calls(pool, pin, calls)).outcomes
+    return [str(o.value) for o in outcomes if not o.error and o.value != BURN_ADDRESSES[0]]
+
+
+async def read_twap(
+    pool: Pool, pin: Pin, address: str, *, base: str, window_s: int = 3600, min_window_s: int = MIN_WINDOW_S
+) -> Twap:
+    """The time-weighted price of `base` in the pool's other token at the pinned block.
+
+    The window is the asked one or what the pool's observations cover, whichever is shorter; below `min_window_s` the
+    price is refused (PriceRefused) rather than taken from spot. Raises ReadError when it is not a pool of `base`.
+    """
+    token0, token1, slot0, fee = await _read(pool, pin, [
+        call(address, "token0()", returns="address"),
+        call(address, "token1()", returns="address"),
+        call(address, "slot0()", returns=_SLOT0),
+        call(address, "fee()", returns="uint24"),
+    ])  # fmt: skip
+    if base.lower() not in (token0, token1):
+        raise ReadError(f"{address} trades {token0} and {token1}, not {base}")
+    sqrt_price, _, index, cardinality, *_ = slot0
+    oldest, first, *rest = await _read(pool, pin, [
+        call(address, "observations(uint256)", (index + 1) % cardinality, returns=_OBSERVATION),
+        call(address, "observations(uint256)", 0, returns=_OBSERVATION),
+        *(erc20.decimals(token) for token in (token0, token1)),
+        *(erc20.balance_of(token, address) for token in (token0, token1)),
+    ])  # fmt: skip
+    began = oldest[0] if oldest[3] else first[0]
+    window = min(window_s, _age(pin.timestamp, began))
+    if window < min_window_s:
+        raise PriceRefused(
+            f"{address}: observations cover {window} s (cardinality {cardinality}), {min_window_s} s are needed; "
+            "the spot price is not a substitute"
+        )
+    (observed,) = await _read(pool, pin, [_observe(address, window)])
+    ticks, seconds = observed
+    tick = compute_mean_tick(ticks[0], ticks[1], window)
+    liquidity = compute_harmonic_liquidity(seconds[0], seconds[1], window)
+    inverted = base.lower() == token1
+    raw = 1.0001 ** (-tick if inverted else tick)
+    spot = (sqrt_price / 2.0**96) ** 2
+    d_base, d_quote = (rest[1], rest[0]) if inverted else (rest[0], rest[1])
+    b_base, b_quote = (rest[3], rest[2]) if inverted else (rest[2], rest[3])
+    unit = 10.0 ** (d_base - d_quote)
+    return Twap(
+        pool=address,
+        pin=pin,
+        base=base,
+        quote=token0 if inverted else token1,
+        price=raw * unit,
+        window_s=window,
+        mean_tick=tick,
+        spot_price=(1.0 / spot if inverted else spot) * unit,
+        harmonic_liquidity=liquidity,
+        cost_to_move_5pct=compute_cost_to_move(liquidity, raw, move=0.05) / 10.0**d_quote,
+        base_balance=b_base / 10.0**d_base,
+        quote_balance=b_quote / 10.0**d_quote,
+        fee_ppm=fee,
+    )
+
+
+def _age(now: int, then: int) -> int:
+    """Seconds since a uint32 time stamp."""
+    return (now - then) & 0xFFFFFFFF
+
+
+def _get_pool(factory: str, base: str, quote: str, fee: int) -> Call:
+    return call(factory, "getPool(address,address,uint24)", base, quote, fee, returns="address")
+
+
+def _observe(address: str, window: int) -> Call:
+    data = selector("observe(uint32[])") + word(32) + word(2) + word(window) + word(0)
+    return Call(address, data, ("int56[]", "uint160[]"), "observe")
+
+
+async def _read(pool: Pool, pin: Pin, calls: list[Call]) -> list:  # type: ignore[type-arg]  # mixed ABI values
+    outcomes = (await read_calls(pool, pin, calls)).outcomes
+    for asked, outcome in zip(calls, outcomes, strict=True):
+        if outcome.error:
+            raise ReadError(f"{asked.label} of {asked.target}: {outcome.error}")
+    return [outcome.value for outcome in outcomes]

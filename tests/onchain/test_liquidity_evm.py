@@ -1,0 +1,291 @@
+"""Real Uniswap V3 and V2 bytecode (from npm, not kept) and an own aggregator that misbehaves, on a real node."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+import pytest
+from evmkit import Deployed, Node, npm_package
+
+from onchain.checks import compute_divergence_bps, read_checks
+from onchain.errors import PriceRefused, ReadError
+from onchain.evm.chainlink import read_feed
+from onchain.evm.univ2 import read_reserves
+from onchain.evm.univ3 import compute_cost_to_move, compute_harmonic_liquidity, compute_mean_tick, find_pools, read_twap
+from onchain.pin import Pinner
+from onchain.rpc import Pool
+from onchain.tokens import Leg, Token
+
+pytestmark = pytest.mark.evm
+LOW_LIMIT, HIGH_LIMIT = 4295128740, 1461446703485210103287273052203988822378723970341
+
+
+@dataclass
+class Scene:
+    node: Node
+    pool: Deployed
+    base: Deployed
+    quote: Deployed
+    factory: Deployed
+    liquidity: int
+    trader: Deployed
+
+
+def artifact(package: str, version: str, path: str) -> dict:
+    return json.loads((npm_package(package, version) / path).read_text())
+
+
+def v3_scene(node: Node, *, cardinality: int = 60, steps: int = 40, gap: int = 60, price: float = 2.5) -> Scene:
+    """A pool of an 18-decimals base and a 6-decimals quote, traded back and forth every `gap` seconds."""
+    made = artifact("@uniswap/v3-core", "1.0.1", "artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json")
+    abi = artifact("@uniswap/v3-core", "1.0.1", "artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool.json")["abi"]
+    factory = node.deploy_raw(made["abi"], made["bytecode"])
+    base = node.deploy("token", "Base", "BAS", 18, 10**32)
+    quote = node.deploy("token", "Quote", "QUO", 6, 10**32)
+    factory.do("createPool", base.address, quote.address, 3000)
+    pool = Deployed(node, factory.ask("getPool", base.address, quote.address, 3000), abi)
+    raw = price * 10**6 / 10**18
+    raw = raw if pool.ask("token0").lower() == base.address.lower() else 1 / raw
+    pool.do("initialize", int(math.sqrt(raw) * 2**96))
+    if cardinality > 1:
+        pool.do("increaseObservationCardinalityNext", cardinality)
+    trader = node.deploy("v3trader")
+    base.do("transfer", trader.address, 10**31)
+    quote.do("transfer", trader.address, 10**31)
+    liquidity = 10**18
+    trader.do("add", pool.address, -887220, 887220, liquidity)
+    for i in range(steps):
+        node.rpc("evm_increaseTime", gap)
+        up = i % 2 == 0
+        base_in = up == (pool.ask("token0").lower() == base.address.lower())
+        amount = 10**21 if base_in else 25 * 10**8  # about the same value, 0.16 % of the pool
+        trader.do("trade", pool.address, up, amount, LOW_LIMIT if up else HIGH_LIMIT)
+    node.mine(5)
+    return Scene(node, pool, base, quote, factory, liquidity, trader)
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    node = Node(31337)
+    node.multicall3()
+    yield v3_scene(node)
+    node.close()
+
+
+async def test_twap_agrees_with_the_pools_own_observe(scene: Scene) -> None:
+    async with Pool(scene.node.chain()) as pool:
+        pin = await Pinner(pool).head("latest")
+        got = await read_twap(pool, pin, scene.pool.address, base=scene.base.address, window_s=1800)
+        other = await read_twap(pool, pin, scene.pool.address, base=scene.quote.address, window_s=1800)
+    (before, after), _ = scene.pool.ask("observe", [1800, 0])
+    assert got.mean_tick == (after - before) // 1800
+    token0_is_base = scene.pool.ask("token0").lower() == scene.base.address.lower()
+    expected = 1.0001 ** (got.mean_tick if token0_is_base else -got.mean_tick) * 10**12
+    assert got.price == pytest.approx(expected, rel=1e-12) and got.price == pytest.approx(2.5, rel=0.02)
+    assert other.price == pytest.approx(1 / got.price, rel=1e-12)
+    assert got.harmonic_liquidity == pytest.approx(scene.liquidity, rel=1e-6)
+    assert got.quote_balance == scene.quote.ask("balanceOf", scene.pool.address) / 1e6
+    assert (got.window_s, got.fee_ppm, got.quote) == (1800, 3000, scene.quote.address.lower())
+
+
+async def test_cost_to_move_is_what_a_real_swap_needs(scene: Scene) -> None:
+    async with Pool(scene.node.chain()) as pool:
+        pinner = Pinner(pool)
+        before = await read_twap(pool, await pinner.head("latest"), scene.pool.address, base=scene.base.address)
+        snapshot = scene.node.rpc("evm_snapshot")
+        quote_is_0 = scene.pool.ask("token0").lower() == scene.quote.address.lower()
+        spot_raw = before.spot_price * 1e6 / 1e18
+        cost = compute_cost_to_move(scene.liquidity, spot_raw, move=0.05)
+        paid = int(cost / 0.997)  # the pool takes 0.3 % of what comes in
+        scene.trader.do("trade", scene.pool.address, quote_is_0, paid, LOW_LIMIT if quote_is_0 else HIGH_LIMIT)
+        scene.node.mine(5)
+        after = await read_twap(pool, await pinner.head("latest"), scene.pool.address, base=scene.base.address)
+        scene.node.rpc("evm_revert", snapshot)
+    assert after.spot_price / before.spot_price == pytest.approx(1.05, rel=1e-4)
+    assert after.price / before.price < 1.001  # the mean hardly saw it
+    assert before.cost_to_move_5pct == pytest.approx(cost / 1e6, rel=0.02)
+
+
+async def test_window_shorter_than_needed_is_refused_and_the_effective_one_told(new_node) -> None:
+    young = v3_scene(new_node(), steps=10, gap=60)
+    async with Pool(young.node.chain()) as pool:
+        pin = await Pinner(pool).head("latest")
+        with pytest.raises(
+            PriceRefused, match=r"observations cover \d+ s \(cardinality 60\), 1800 s are needed; the spot price is not"
+        ):
+            await read_twap(pool, pin, young.pool.address, base=young.base.address)
+        got = await read_twap(pool, pin, young.pool.address, base=young.base.address, window_s=9999, min_window_s=300)
+    assert 600 <= got.window_s <= 700  # what exists, not what was asked
+
+
+async def test_pool_with_one_observation_has_no_mean(new_node) -> None:
+    single = v3_scene(new_node(), cardinality=1, steps=4)
+    async with Pool(single.node.chain()) as pool:
+        with pytest.raises(PriceRefused, match=r"\(cardinality 1\)"):
+            await read_twap(pool, await Pinner(pool).head("latest"), single.pool.address, base=single.base.address)
+
+
+async def test_pools_are_found_through_the_factory(scene: Scene) -> None:
+    async with Pool(scene.node.chain()) as pool:
+        pin = await Pinner(pool).head()
+        quotes = [scene.quote.address, "0x00000000000000000000000000000000000000AA"]
+        found = await find_pools(pool, pin, factory=scene.factory.address, base=scene.base.address, quotes=quotes)
+        assert [a.lower() for a in found] == [scene.pool.address.lower()]
+        with pytest.raises(ReadError, match=r"trades .* and .*, not 0x"):
+            await read_twap(pool, pin, scene.pool.address, base=quotes[1])
+        with pytest.raises(ReadError, match=r"token0\(\) of .*: returned nothing|reverted"):
+            await read_twap(pool, pin, scene.base.address, base=scene.base.address)
+
+
+def test_ticks_round_down_and_counters_wrap() -> None:
+    assert compute_mean_tick(0, -5, 2) == -3  # toward −∞, not toward zero
+    assert compute_mean_tick(0, 5, 2) == 2
+    top = 2**55 - 1
+    assert compute_mean_tick(top - 10, -(2**55) + 19, 10) == 3  # int56 wrapped by 30
+    assert compute_harmonic_liquidity(2**160 - 5, 5, 60) == (60 << 128) // 10
+    with pytest.raises(PriceRefused, match="did not move"):
+        compute_harmonic_liquidity(7, 7, 60)
+
+
+def test_moving_a_mean_in_part_of_the_window_costs_more() -> None:
+    whole = compute_cost_to_move(10**18, 2.5e-12, move=0.05)
+    tenth = compute_cost_to_move(10**18, 2.5e-12, move=0.05, share=0.1)
+    assert whole == pytest.approx(10**18 * math.sqrt(2.5e-12) * (math.sqrt(1.05) - 1))
+    assert tenth == pytest.approx(10**18 * math.sqrt(2.5e-12) * (math.sqrt(1.05**10) - 1))
+
+
+# -- Uniswap V2 -----------------------------------------------------------------------------------------------
+
+
+async def test_v2_reserves_and_price(new_node) -> None:
+    node = new_node()
+    made = artifact("@uniswap/v2-core", "1.0.1", "build/UniswapV2Factory.json")
+    pair_abi = artifact("@uniswap/v2-core", "1.0.1", "build/UniswapV2Pair.json")["abi"]
+    zero = "0x" + "0" * 40
+    factory = node.deploy_raw(made["abi"], made["bytecode"], zero)
+    base, quote = node.deploy("token", "B", "B", 18, 10**30), node.deploy("token", "Q", "Q", 6, 10**30)
+    factory.do("createPair", base.address, quote.address)
+    pair = Deployed(node, factory.ask("getPair", base.address, quote.address), pair_abi)
+    async with Pool(node.chain()) as pool:
+        node.mine(5)
+        with pytest.raises(PriceRefused, match="has an empty side"):
+            await read_reserves(pool, await Pinner(pool).head(), pair.address, base=base.address)
+        base.do("transfer", pair.address, 100 * 10**18)
+        quote.do("transfer", pair.address, 250 * 10**6)
+        pair.do("mint", base.address)
+        node.mine(5, interval=12)
+        got = await read_reserves(pool, await Pinner(pool).head(), pair.address, base=base.address)
+        with pytest.raises(ReadError, match="is not a V2 pair"):
+            await read_reserves(pool, await Pinner(pool).head(), base.address, base=base.address)
+    assert (got.base_reserve, got.quote_reserve, got.spot_price) == (100.0, 250.0, 2.5)
+    assert got.cost_to_move_5pct == pytest.approx(250 * (1.05**0.5 - 1)) and got.last_trade_s > 0
+
+
+# -- Chainlink ------------------------------------------------------------------------------------------------
+
+HEARTBEAT = 3600
+
+
+async def answer(node: Node, feed: Deployed, *, sequencer: str = "", **changes: int):
+    now = int(node.block()["timestamp"], 16)
+    row = {"id": 7, "answer": 123_450_000, "started": now - 60, "updated": now - 60, "answered_in": 7, **changes}
+    feed.do("set_round", *row.values())
+    node.mine(5)
+    async with Pool(node.chain()) as pool:
+        return await read_feed(
+            pool, await Pinner(pool).head(), feed.address, heartbeat_s=HEARTBEAT, sequencer=sequencer
+        )
+
+
+async def test_feed_answers_in_its_own_unit_and_age_is_by_the_block(new_node) -> None:
+    node = new_node()
+    feed = node.deploy("aggregator", 8, "TOK / USD")
+    node.rpc("evm_increaseTime", 50_000_000)  # the chain's clock is far from this machine's
+    node.mine(2)
+    got = await answer(node, feed)
+    assert (got.price, got.description, got.round_id) == (1.2345, "TOK / USD", 7)
+    assert 60 <= got.age_s <= 70
+
+
+BAD_ROUNDS = [
+    ({"answer": -5}, "the answer is -5"),
+    ({"answer": 0}, "the answer is 0"),
+    ({"updated": 0}, "round 7 is not complete"),
+    ({"updated": -6000}, r"stale, 6\d\d\d s old at the pinned block, heartbeat 3600 s"),
+    ({"updated": 600}, "after the pinned block"),
+    ({"answered_in": 6}, "round 7 carries the answer of round 6"),
+    ({"answer": 10**18}, "is at the aggregator's bounds 1…1000000000000000000"),
+]
+
+
+@pytest.mark.parametrize(("changes", "text"), BAD_ROUNDS, ids=[b[1][:30] for b in BAD_ROUNDS])
+async def test_feed_that_misbehaves_is_refused_by_name(shared_node: Node, changes, text) -> None:
+    feed = shared_node.deploy("aggregator", 8, "TOK / USD")
+    if changes.get("updated"):
+        changes = {"updated": int(shared_node.block()["timestamp"], 16) + changes["updated"]}
+    with pytest.raises(PriceRefused, match=text):
+        await answer(shared_node, feed, **changes)
+
+
+async def test_late_heartbeat_within_half_is_accepted(shared_node: Node) -> None:
+    feed = shared_node.deploy("aggregator", 8, "TOK / USD")
+    now = int(shared_node.block()["timestamp"], 16)
+    assert (await answer(shared_node, feed, updated=now - 5000)).price == 1.2345
+
+
+async def test_rollup_prices_wait_for_the_sequencer(shared_node: Node) -> None:
+    feed, uptime = shared_node.deploy("aggregator", 8, "TOK / USD"), shared_node.deploy("aggregator", 0, "up")
+    now = int(shared_node.block()["timestamp"], 16)
+    for row, text in (
+        ((1, 1, now - 9000, now, 1), "sequencer is down"),
+        ((1, 0, now - 60, now, 1), r"up for \d+ s, 3600 s are needed"),
+    ):
+        uptime.do("set_round", *row)
+        with pytest.raises(PriceRefused, match=text):
+            await answer(shared_node, feed, sequencer=uptime.address)
+    uptime.do("set_round", 1, 0, now - 9000, now, 1)
+    assert (await answer(shared_node, feed, sequencer=uptime.address)).price == 1.2345
+
+
+async def test_not_a_feed_is_said(shared_node: Node) -> None:
+    token = shared_node.deploy("token", "T", "T", 18, 1)
+    shared_node.mine(5)
+    async with Pool(shared_node.chain()) as pool:
+        with pytest.raises(ReadError, match="is not a price feed: reverted"):
+            await read_feed(pool, await Pinner(pool).head(), token.address, heartbeat_s=60)
+
+
+# -- against the reference rate -------------------------------------------------------------------------------
+
+
+async def test_checks_say_how_far_prices_are_from_the_reference(scene: Scene) -> None:
+    feed = scene.node.deploy("aggregator", 8, "BAS / USD")
+    now = int(scene.node.block()["timestamp"], 16)
+    feed.do("set_round", 3, 275_000_000, now, now, 3)
+    scene.node.mine(5)
+    token = Token(
+        "BAS",
+        "Base",
+        18,
+        legs=(Leg("one", scene.base.address, 18),),
+        feeds={
+            "chainlink": [
+                {"chain": "one", "address": feed.address, "heartbeat_s": 3600},
+                {"chain": "one", "address": scene.base.address, "heartbeat_s": 3600},
+            ]
+        },
+    )
+    chain = scene.node.chain(
+        name="one", uniswap_v3_factory=scene.factory.address, quote_tokens={"USDQ": scene.quote.address}
+    )
+    pool, oracle, broken = await read_checks(token, chains={"one": chain}, reference_usd=2.5, quote_usd={"USDQ": 1.0})
+    assert (pool.kind, pool.beyond) == ("univ3_twap", False) and abs(pool.divergence_bps) < 200
+    assert pool.cost_to_move_usd > 0 and pool.liquidity_usd > pool.cost_to_move_usd and pool.window_s >= 1800
+    assert oracle.price_usd == 2.75 and oracle.beyond and oracle.divergence_bps == pytest.approx(1000)
+    assert broken.price_usd is None and "is not a price feed" in broken.reason and not broken.beyond
+
+
+def test_divergence_is_signed() -> None:
+    assert compute_divergence_bps(99.0, 100.0) == pytest.approx(-100.0)
