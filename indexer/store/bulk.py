@@ -117,7 +117,7 @@ def _append_chunk(connection: Connection, table: BulkTable, batch: Batch) -> Wri
         hit = old_time[at] == batch.time_us[part]
         equal = hit.copy()
         for name in table.compared:
-            equal &= _equal(np.asarray(_take(batch.values[name], part)), _take(old_values[name], at))
+            equal &= _equal(_as_array(_take(batch.values[name], part)), old_values[name][at])
         revision[part] = np.where(hit, old_revision[at] + 1, 1)
         keep[part] = ~equal
     if keep.any():
@@ -157,7 +157,7 @@ def _known(
     stamps = np.array(time, dtype=np.int64)
     last = np.flatnonzero(np.r_[stamps[1:] != stamps[:-1], True])
     arrays = {
-        name: array_of(column, np.asarray(batch.values[name]).dtype)[last]
+        name: array_of(column, _as_array(batch.values[name]).dtype)[last]
         for name, column in zip(table.compared, values, strict=True)
     }
     return stamps[last], np.array(revision, dtype=np.int64)[last], arrays
@@ -227,6 +227,11 @@ def array_of(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
         array[:] = [bytes(value) if isinstance(value, memoryview) else value for value in values]
         return array
     return np.asarray(values, dtype=dtype)
+
+
+def _as_array(column: Any) -> NDArray[Any]:
+    """Lists hold text or bytes: numpy's own string types would strip the zeros at their end."""
+    return column if isinstance(column, np.ndarray) else array_of(column, np.dtype(object))
 
 
 def _is_column(value: object) -> bool:

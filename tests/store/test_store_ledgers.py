@@ -1,0 +1,70 @@
+"""Supplies, rejects, events, quality entries, payloads: kept once, corrected by revision where they are facts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from seeds import START, begin, seed
+
+from indexer.store import read, write
+from indexer.store.db import Store
+from indexer.store.records import EventRow, QualityRow, RejectRow, SupplyRow, Written
+from indexer.times import to_us
+
+
+def test_supplies_are_exact_and_revised_and_remembered(store: Store) -> None:
+    made = seed(store)
+    reading = SupplyRow("fet", "circulating", "imported", "file", START, 2_602_201_123_456_789_012_345_678_901)
+    assert write.write_supplies(store, made.run_id, [reading]) == Written(new=1)
+    assert write.write_supplies(store, made.run_id, [reading]) == Written(unchanged=1)
+    corrected = replace(reading, amount=reading.amount + 1)
+    assert write.write_supplies(store, begin(store, "fix", days=1), [corrected]) == Written(revised=1)
+    assert [one.amount for one in read.read_supplies(store)] == [reading.amount + 1]
+    assert [one.amount for one in read.read_supplies(store, as_of_us=to_us(START))] == [reading.amount]
+
+
+def test_a_reject_is_kept_once(store: Store) -> None:
+    made = seed(store)
+    bad = RejectRow("prices.csv", "ab" * 32, 12, "close is NaN", "2025-01-01,FET,nan")
+    write.write_rejects(store, made.run_id, [bad])
+    write.write_rejects(store, made.run_id, [bad, replace(bad, line=13)])
+    assert read.read_rejects(store) == [bad, replace(bad, line=13)]
+    assert read.count_rejects(store) == 2
+    assert read.read_rejects(store, run_id=made.run_id, limit=1) == [bad]
+
+
+def test_events_follow_their_file(store: Store) -> None:
+    one = EventRow("deepseek", "shock", START, "DeepSeek", "METHODOLOGY")
+    write.write_events(store, [one])
+    write.write_events(store, [replace(one, title="DeepSeek R1")])
+    assert [event.title for event in read.read_events(store)] == ["DeepSeek R1"]
+    assert read.read_events(store, end_us=to_us(START)) == []
+
+
+def test_a_quality_entry_is_opened_and_closed(store: Store) -> None:
+    made = seed(store)
+    gap = QualityRow("gap", "fet", START)
+    write.write_quality(store, made.run_id, [gap])
+    assert read.read_quality(store, open_only=True) == [gap]
+    closed = replace(gap, closed_at=START + timedelta(hours=2))
+    write.write_quality(store, made.run_id, [closed])
+    assert read.read_quality(store, open_only=True) == []
+    assert read.read_quality(store, kind="gap") == [closed]
+
+
+def test_a_payload_is_linked_once_a_run(store: Store) -> None:
+    made = seed(store)
+    for _ in range(2):
+        write.write_payload(
+            store, made.run_id, sha256="ab" * 32, source="binance", url="https://x/k", fetched_at=START, size=10
+        )
+    with store.reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM payload").scalar_one() == 1
+
+
+def test_assets_and_listings_are_known_by_name(store: Store) -> None:
+    made = seed(store)
+    assert {asset.slug: asset.id for asset in read.read_assets(store)} == made.assets
+    assert [one.id for one in read.read_listings(store, interval="1h")] == made.listings
+    assert read.read_listings(store, interval="1d") == []
