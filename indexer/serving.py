@@ -69,16 +69,10 @@ def run_up(settings: Settings, *, imports: Sequence[Path], say: Say) -> None:
                 report = import_and_update(store, settings, paths=imports, progress=tick)
             for made in report.update.indices if report.update else ():
                 say(f"{made.index_id}: {made.levels:,} levels, {made.level:,.2f} at {made.last} ({made.status})")
-        mounted = not has_levels(store)
         scheduler = make_scheduler(store, settings, clock=utc_now)
         scheduler.start()
         try:
-            if mounted:
-                say("no levels yet: sources are being asked; a SIMULATED market is at /demo/ meanwhile")
-                with _demo_store(settings, say=say) as demo:
-                    _serve(store, settings, say=say, demo=demo)
-            else:
-                _serve(store, settings, say=say)
+            _serve(store, settings, say=say, demo_beside=not has_levels(store))
         finally:
             scheduler.stop()
 
@@ -101,12 +95,31 @@ def _demo_store(settings: Settings, *, say: Say) -> Iterator[Store]:
         yield store
 
 
-def _serve(store: Store, settings: Settings, *, say: Say, demo: Store | None = None) -> None:
+def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = False) -> None:
     import uvicorn
 
     create_app: Any = importlib.import_module("api.app").create_app
     app = create_app(store, settings=settings)
-    if demo is not None:
-        app.mount("/demo", create_app(demo, settings=settings.for_demo()))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
+    )
     say(f"http://{settings.host}:{settings.port}/  (API under /v1, documentation at /docs; Ctrl-C stops)")
-    uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
+    if not demo_beside:
+        server.run()
+        return
+    say("no levels yet: import files or wait for the sources; a SIMULATED market appears at /demo/ in a moment")
+    stopped = threading.Event()
+    beside = threading.Thread(target=_mount_demo, args=(app, create_app, settings, stopped, say))
+    beside.start()
+    try:
+        server.run()
+    finally:
+        stopped.set()
+        beside.join()
+
+
+def _mount_demo(app: Any, create_app: Any, settings: Settings, stopped: threading.Event, say: Say) -> None:
+    """Build the simulated market while the real API already answers, then serve it at /demo until the end."""
+    with _demo_store(settings, say=say) as store:
+        app.mount("/demo", create_app(store, settings=settings.for_demo()))
+        stopped.wait()
