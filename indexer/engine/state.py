@@ -83,18 +83,23 @@ def append(state: EngineState, time_us: int, prices: F64, *, status: I8 | None =
     last one, is due for a rebalance, or has a price that is not positive.
     """
     _check(state, time_us, prices)
-    known = ~np.isnan(prices)
-    last = np.where(known, prices, state.prices)
-    seen = np.where(known, time_us, state.seen_us)
+    known = prices > 0  # not NaN: _check refused the rest
+    if known.all():
+        last, seen = prices.copy(), np.full(len(prices), time_us, dtype=np.int64)
+    else:
+        last, seen = np.where(known, prices, state.prices), np.where(known, time_us, state.seen_us)
     held = state.units > 0
     level = _value(last, state.units / state.divisor)
     carried = held & ~known
-    stale = held & (time_us - seen > state.max_carry_us)
-    closed = bool(stale.any()) and bool((stale == held).all())
-    worst = _worst(status, quoted=held & known, carried=bool(carried.any()), closed=closed)
-    share = float((last * state.units)[carried].sum()) / (level * state.divisor) if carried.any() else 0.0
-    new = replace(state, time_us=time_us, level=level, status=worst, carried_weight=share, prices=last, seen_us=seen)
-    if closed or not stale.any():
+    missing = bool(carried.any())
+    stale = carried & (time_us - seen > state.max_carry_us)
+    closed = missing and bool((stale == held).all())
+    worst = _worst(status, quoted=held & known, carried=missing, closed=closed)
+    share = float((last * state.units)[carried].sum()) / (level * state.divisor) if missing else 0.0
+    new = EngineState(
+        time_us, level, worst, share, state.units, state.divisor, last, seen, state.max_carry_us, state.next_due_us
+    )
+    if closed or not (missing and stale.any()):
         return Appended(new, None)
     event = _suspend(new, stale)
     return Appended(replace(new, units=event.units_after, divisor=event.divisor_after), event)
@@ -137,7 +142,8 @@ def _check(state: EngineState, time_us: int, prices: F64) -> None:
             f"the bar at {iso(time_us)} is due for the rebalance of {iso(state.next_due_us)}; "
             "call compute_index with the evidence and resume from its history"
         )
-    if (prices <= 0).any() or np.isinf(prices).any():
+    # Two reductions in the usual case; fmin and fmax pass over NaN.
+    if np.fmin.reduce(prices) <= 0 or np.fmax.reduce(prices) == np.inf:
         column = int(np.flatnonzero((prices <= 0) | np.isinf(prices))[0])
         raise InputError(
             f"price {prices[column]} in column {column} at {iso(time_us)}; a price is positive and finite, or NaN"
