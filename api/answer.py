@@ -68,6 +68,7 @@ class Answer(Response):
         media_type: str = JSON,
         cache_control: str = OPEN,
         headers: Mapping[str, str] | None = None,
+        compress: bool = True,
     ) -> None:
         self.status_code = 200
         self.media_type = media_type
@@ -84,7 +85,7 @@ class Answer(Response):
         digest = blake2b(body, digest_size=12).hexdigest()
         self.digest = digest
         self.plain = _form(body, etag=f'"{digest}"', common=common)
-        self.gzip: Form | None = None if len(body) >= WORTH_COMPRESSING else self.plain
+        self.gzip: Form | None = None if compress and len(body) >= WORTH_COMPRESSING else self.plain
         # What it may weigh in a cache: compressed bytes are never more than half of these texts.
         self.size = len(body) * 3 // 2
 

@@ -1,13 +1,12 @@
 """The application factory: routes, error shape and the edge around them. Nothing is built at import.
 
-Place in the flow: the last step; reads the store, changes nothing in it. A watcher looks for a new data version
-twice a second, so that an update in any process drops the kept answers here.
+Place in the flow: the last step; reads the store, changes nothing in it. A watcher looks for a new data version,
+so that an update in any process drops the kept answers here and reaches those who listen.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,21 +15,21 @@ from fastapi.routing import APIRoute
 
 from api.deps import Services
 from api.edge import Edge
+from api.embed import routes as embed
 from api.hot import HotCache
 from api.limits import Limits, RateLimiter
+from api.live.hub import Hub
+from api.live.watch import watch
 from api.openapi import describe
 from api.problems import install_handlers
 from api.reads import read_version
-from api.routes import benchmarks, files, health, indices, levels, members, statistics
+from api.routes import benchmarks, charts, files, health, indices, levels, members, statistics, stream
 from api.web import routes as web
 from indexer.clock import Clock, utc_now
 from indexer.config import Settings
-from indexer.errors import DeaiError
 from indexer.store.db import Store
 
-log = logging.getLogger("deai.api")
-WATCH_S = 0.5
-ROUTERS = (indices, levels, files, members, statistics, benchmarks, health, web)
+ROUTERS = (indices, levels, files, stream, members, statistics, benchmarks, charts, embed, health, web)
 
 
 def create_app(
@@ -43,7 +42,15 @@ def create_app(
     settings = settings or Settings()
     limits = limits or Limits()
     hot = HotCache()
-    services = Services(store, settings, clock, hot, limits, refresh=lambda: hot.publish(read_version(store)))
+    services = Services(
+        store,
+        settings,
+        clock,
+        hot,
+        Hub(most=limits.max_streams),
+        limits,
+        refresh=lambda: hot.publish(read_version(store)),
+    )
     app = FastAPI(
         title="DeAI Index",
         version=health.program_version(),
@@ -71,7 +78,7 @@ def operation_id(route: APIRoute) -> str:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    watchers = [asyncio.create_task(_watch(services)) for services in _with_mounted(app)]
+    watchers = [asyncio.create_task(watch(services)) for services in _with_mounted(app)]
     try:
         yield
     finally:
@@ -88,20 +95,3 @@ def _with_mounted(app: FastAPI) -> list[Services]:
         if isinstance(mounted, FastAPI) and hasattr(mounted.state, "services"):
             found += _with_mounted(mounted)
     return found
-
-
-async def _watch(services: Services) -> None:
-    """Drops the kept answers when data changed. While the store does not answer, nothing is kept."""
-    failing = False
-    while True:
-        try:
-            version = await asyncio.to_thread(read_version, services.store)
-        except DeaiError as error:
-            if not failing:
-                log.warning("cannot read the data version: %s", error)
-            failing = True
-            services.hot.publish(None)
-        else:
-            failing = False
-            services.hot.publish(version)
-        await asyncio.sleep(WATCH_S)

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from api.hot import HotCache
 from api.limits import Limits
+from api.live.hub import Hub
 from indexer.clock import Clock
 from indexer.config import Settings
 from indexer.store.db import Store
@@ -23,6 +24,7 @@ class Services:
     settings: Settings
     clock: Clock
     hot: HotCache
+    hub: Hub
     limits: Limits
     refresh: Callable[[], None]
 

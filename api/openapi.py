@@ -21,10 +21,13 @@ UTC, ISO 8601. A number that does not exist is `null`, never 0 and never `NaN`. 
 TAGS = [
     {"name": "indices", "description": "What there is and where it stands"},
     {"name": "levels", "description": "The history of an index"},
+    {"name": "stream", "description": "New levels as they are published"},
     {"name": "files", "description": "Whole histories as files, and one number for a cell"},
     {"name": "constituents", "description": "What is in an index and why"},
     {"name": "statistics", "description": "Beta to benchmarks"},
     {"name": "benchmarks", "description": "Benchmarks, events and the quality ledger"},
+    {"name": "charts", "description": "Pictures of an index"},
+    {"name": "embeds", "description": "The index in other people's pages"},
     {"name": "operation", "description": "State of the service"},
 ]
 

@@ -13,6 +13,9 @@ PAGE_POLICY = (
     "base-uri 'self'; form-action 'none'; object-src 'none'; frame-ancestors 'none'"
 )
 EMBED_POLICY = PAGE_POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
+FRAMEABLE = ("/embed/",)
+PICTURES = ("/badge/", "/charts/", "/og/", "/oembed")
+PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors *"
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 EXPOSED = (
@@ -38,8 +41,10 @@ PREFLIGHT: RawHeaders = [
 
 def policy_for(path: str) -> bytes:
     """The Content-Security-Policy of an answer at this path (below the root path)."""
-    if path.startswith(("/v1", "/healthz", "/readyz", "/openapi.json", "/problems")):
+    if path.startswith(("/v1", "/healthz", "/readyz", "/openapi.json")):
         return API_POLICY.encode()
-    if path.startswith(("/embed", "/badge", "/charts", "/widget")):
+    if path.startswith(PICTURES):
+        return PICTURE_POLICY.encode()
+    if path.startswith(FRAMEABLE):
         return EMBED_POLICY.encode()
     return PAGE_POLICY.encode()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import html
-import re
-from functools import cache
-from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import HTMLResponse, Response
@@ -15,13 +13,13 @@ from starlette.staticfiles import StaticFiles
 from api.deps import StoreDep
 from api.problems import CATALOGUE
 from api.routes.indices import latest_of
+from api.web.pages import HERE, Raw, filled
 from indexer.errors import NotEnoughDataError, NotFoundError
 from indexer.store.db import Store
 from indexer.store.read import read_index, read_indices
 
-HERE = Path(__file__).parent
 FLAGSHIP = "deai"
-PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+ASK_AGAIN = {"Cache-Control": "no-cache"}
 router = APIRouter(include_in_schema=False)
 
 
@@ -45,7 +43,8 @@ def problem_page(request: Request, code: str) -> Response:
     if code not in CATALOGUE:
         raise NotFoundError(f'No problem "{code}". Known: {", ".join(sorted(CATALOGUE))}')
     kind = CATALOGUE[code]
-    return filled("note.html", request, title=f"{kind.status} {code}", heading=kind.title, text=kind.advice)
+    body = filled("note.html", request, title=f"{kind.status} {code}", heading=kind.title, text=kind.advice)
+    return HTMLResponse(body, headers=ASK_AGAIN)
 
 
 def page(request: Request, store: Store, index_id: str) -> Response:
@@ -57,7 +56,7 @@ def page(request: Request, store: Store, index_id: str) -> Response:
         latest, said = None, str(error)
     level = f"{latest['level']:,.2f}" if latest else "–"
     name = latest["name"] if latest else "DeAI Index"
-    return filled(
+    body = filled(
         "page.html",
         request,
         index=index_id,
@@ -73,32 +72,9 @@ def page(request: Request, store: Store, index_id: str) -> Response:
         content_hidden=Raw("" if latest else "hidden"),
         empty_text=said,
         tabs=Raw(_tabs(store, index_id)),
-        head=Raw(""),
+        head=Raw(_links(request, index_id, name=name, level=level) if latest else ""),
     )
-
-
-class Raw(str):
-    """Text that is markup already."""
-
-    __slots__ = ()
-
-
-def filled(file: str, request: Request, **values: str) -> Response:
-    """A template with its {{names}} replaced; everything but `Raw` is escaped."""
-    root: str = request.scope.get("root_path", "")
-    texts = {"base": f"{root}/", **values}
-
-    def put(match: re.Match[str]) -> str:
-        value = texts[match[1]]
-        return value if isinstance(value, Raw) else html.escape(value)
-
-    return HTMLResponse(PLACEHOLDER.sub(put, template(file)), headers={"Cache-Control": "no-cache"})
-
-
-@cache
-def template(name: str) -> str:
-    """A template's text, read once."""
-    return (HERE / "templates" / name).read_text(encoding="utf-8")
+    return HTMLResponse(body, headers=ASK_AGAIN)
 
 
 def mount_static(app: FastAPI) -> None:
@@ -113,3 +89,17 @@ def _tabs(store: Store, current: str) -> str:
         here = ' aria-current="page"' if one == current else ""
         parts.append(f'<a href="indices/{html.escape(one)}"{here}>{html.escape(one)}</a>')
     return "".join(parts)
+
+
+def _links(request: Request, index_id: str, *, name: str, level: str) -> str:
+    """Discovery of oEmbed, and what a link preview shows."""
+    base = str(request.base_url).rstrip("/")
+    here, title = f"{base}/indices/{index_id}", html.escape(f"{name}: {level}", quote=True)
+    oembed = html.escape(f"{base}/oembed?url={quote(here, safe='')}", quote=True)
+    tags = {"og:type": "website", "og:title": title, "og:url": html.escape(here, quote=True)}
+    tags |= {"og:image": html.escape(f"{base}/og/{index_id}.png", quote=True), "og:image:width": "1200"}
+    tags |= {"og:image:height": "630", "og:description": "The open index of decentralized-AI tokens"}
+    lines = [f'<link rel="alternate" type="application/json+oembed" href="{oembed}" title="{title}">']
+    lines += [f'<meta property="{key}" content="{value}">' for key, value in tags.items()]
+    lines.append('<meta name="twitter:card" content="summary_large_image">')
+    return "\n  ".join(lines)

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from live_server import Live, serve
 from seeded import NOW, seeded_store
 
 from api.app import create_app
+from indexer.config import Settings
 from indexer.store.db import Store, open_store
 
 
@@ -32,3 +34,19 @@ def blank(tmp_path: Path) -> Iterator[TestClient]:
     opened.migrate()
     yield TestClient(create_app(opened, clock=lambda: NOW))
     opened.close()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Store]:
+    """A seeded store of the test's own, to write to."""
+    opened = seeded_store(tmp_path / "own.sqlite")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def live(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """The seeded store served over a real socket."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("served"))
+    with serve(create_app(store, settings=settings, clock=lambda: NOW)) as running:
+        yield running

@@ -14,6 +14,7 @@ import numpy as np
 
 from indexer.engine.history import Decision, Rebalance
 from indexer.store.db import Store, open_store
+from indexer.store.read import read_index
 from indexer.store.records import AssetRow, BenchmarkColumns, BenchmarkRow, EventRow, QualityRow
 from indexer.store.write import (
     ensure_benchmarks,
@@ -29,7 +30,7 @@ from indexer.store.write import (
     write_rates,
     write_rebalancings,
 )
-from indexer.times import DAY_US, HOUR_US, parse_instant
+from indexer.times import DAY_US, HOUR_US, parse_instant, to_us
 
 START = parse_instant("2024-01-01")
 HOURS = 24 * 400
@@ -186,3 +187,24 @@ def _benchmarks(store: Store, run: int, times: np.ndarray, closes: np.ndarray) -
             source=["test"] * (2 * count),
         ),
     )
+
+
+def publish(store: Store, level: float, *, number: int = 0) -> None:
+    """One more level, as a scheduler of any process would write it; `number` counts them from 0."""
+    run = start_run(store, kind="update", key=f"hour:{number}", now=NOW)
+    assert run is not None
+    write_levels(
+        store,
+        run,
+        index_id="deai",
+        methodology_id=read_index(store, "deai").methodology_id,
+        times_us=np.array([START + (HOURS + 1 + number) * HOUR_US]),
+        levels=np.array([level]),
+        status=np.zeros(1, np.int8),
+        carried_weight=np.zeros(1),
+        inputs_hash=[bytes(32)],
+        prev_hash=[bytes(32)],
+        hash=[bytes(32)],
+        published_at_us=to_us(NOW),
+    )
+    finish_run(store, run, now=NOW)

@@ -2,54 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from seeded import NOW, seeded_store
+from seeded import NOW, publish
 
 from api.answer import Answer
 from api.app import create_app
 from api.deps import Services
 from api.hot import HotCache, Slot
 from indexer.store.db import Store
-from indexer.store.read import read_index
-from indexer.store.write import finish_run, start_run, write_levels
-from indexer.times import HOUR_US, to_us
 
 LATEST = "/v1/indices/deai/latest"
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Store]:
-    opened = seeded_store(tmp_path / "own.sqlite")
-    yield opened
-    opened.close()
-
-
-def publish(store: Store, level: float) -> None:
-    """One more level, as a scheduler of any process would write it."""
-    run = start_run(store, kind="update", key="hour", now=NOW)
-    assert run is not None
-    time = to_us(NOW) // HOUR_US * HOUR_US + HOUR_US
-    write_levels(
-        store,
-        run,
-        index_id="deai",
-        methodology_id=read_index(store, "deai").methodology_id,
-        times_us=np.array([time]),
-        levels=np.array([level]),
-        status=np.zeros(1, np.int8),
-        carried_weight=np.zeros(1),
-        inputs_hash=[bytes(32)],
-        prev_hash=[bytes(32)],
-        hash=[bytes(32)],
-        published_at_us=to_us(NOW),
-    )
-    finish_run(store, run, now=NOW)
 
 
 def services(app: FastAPI) -> Services:

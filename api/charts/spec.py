@@ -1,0 +1,119 @@
+"""Series → a Vega-Lite specification: one description for SVG, PNG and anyone's own page. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from api.charts.series import ChartKind, ChartSeries
+from indexer.times import from_us
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+MAX_POINTS = 1500
+
+
+class Theme(StrEnum):
+    """Colours for a light or a dark page."""
+
+    LIGHT = "light"
+    DARK = "dark"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Size in pixels and colours."""
+
+    width: int = 720
+    height: int = 360
+    theme: Theme = Theme.LIGHT
+
+
+INK = {Theme.LIGHT: "#15181d", Theme.DARK: "#e8ebef"}
+MUTED = {Theme.LIGHT: "#596170", Theme.DARK: "#9aa4b2"}
+LINE = {Theme.LIGHT: "#e2e3dc", Theme.DARK: "#2a313a"}
+PANEL = {Theme.LIGHT: "#ffffff", Theme.DARK: "#161a20"}
+ACCENT = {Theme.LIGHT: "#0a6b6b", Theme.DARK: "#4fc7bd"}
+WARN = {Theme.LIGHT: "#8a5600", Theme.DARK: "#e6b656"}
+FORMATS = {ChartKind.LEVEL: ",.0f", ChartKind.DRAWDOWN: ".0%", ChartKind.BETA: ".1f"}
+
+
+def chart_spec(series: ChartSeries, *, kind: ChartKind, title: str, simulated: bool, look: Look) -> dict[str, Any]:
+    """The specification of a chart, data included, at most 1,500 points (the last one always among them)."""
+    theme = look.theme
+    when = f"as of {from_us(series.newest_us):%Y-%m-%d %H:%M} UTC"
+    subtitle = f"SIMULATED market, invented prices · {when}" if simulated else when
+    return {
+        "$schema": SCHEMA,
+        "width": look.width,
+        "height": look.height,
+        "autosize": {"type": "fit", "contains": "padding"},
+        "background": PANEL[theme],
+        "padding": 12,
+        "title": {
+            "text": title,
+            "subtitle": subtitle,
+            "anchor": "start",
+            "color": INK[theme],
+            "subtitleColor": WARN[theme] if simulated else MUTED[theme],
+            "fontSize": 17,
+            "subtitleFontSize": 12,
+            "offset": 10,
+        },
+        "data": {"values": _points(series)},
+        "encoding": {
+            "x": {"field": "time", "type": "temporal", "scale": {"type": "utc"}, "axis": {"title": None, "grid": False}}
+        },
+        "layer": _layers(series, kind, theme),
+        "config": _config(theme),
+    }
+
+
+def _points(series: ChartSeries) -> list[dict[str, Any]]:
+    count = len(series.times_us)
+    keep = np.unique(np.r_[np.linspace(0, max(count - 1, 0), min(count, MAX_POINTS)).astype(np.int64)])
+    times = (series.times_us[keep] // 1000).tolist()
+    columns = {"time": times, "value": series.values[keep].tolist()}
+    if series.low is not None and series.high is not None:
+        columns |= {"low": series.low[keep].tolist(), "high": series.high[keep].tolist()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _layers(series: ChartSeries, kind: ChartKind, theme: Theme) -> list[dict[str, Any]]:
+    axis = {"title": None, "format": FORMATS[kind], "orient": "right", "domain": False, "ticks": False}
+    low, high = _domain(series, kind)
+    scale = {"domain": [low, high], "nice": kind is ChartKind.BETA}
+    y = {"field": "value", "type": "quantitative", "axis": axis, "scale": scale}
+    accent = ACCENT[theme]
+    line = {"mark": {"type": "line", "color": accent, "strokeWidth": 1.8}, "encoding": {"y": y}}
+    if kind is ChartKind.BETA:
+        band = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
+        one = {"mark": {"type": "rule", "color": MUTED[theme], "strokeDash": [3, 3]}, "encoding": {"y": {"datum": 1}}}
+        return [{"mark": {"type": "area", "color": accent, "opacity": 0.18}, "encoding": band}, one, line]
+    area = {"type": "area", "color": accent, "opacity": 0.12, "line": False}
+    floor = {"datum": 0 if kind is ChartKind.DRAWDOWN else low}
+    return [{"mark": area, "encoding": {"y": y, "y2": floor}}, line]
+
+
+def _domain(series: ChartSeries, kind: ChartKind) -> tuple[float, float]:
+    """Room for the line and its band; a drawdown ends at 0, a beta shows 1."""
+    lows = series.values if series.low is None else series.low
+    highs = series.values if series.high is None else series.high
+    if not len(lows):
+        return 0.0, 1.0
+    low, high = float(lows.min()), float(highs.max())
+    if kind is ChartKind.BETA:
+        low, high = min(low, 1.0), max(high, 1.0)
+    room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - room, 0.0 if kind is ChartKind.DRAWDOWN else high + room
+
+
+def _config(theme: Theme) -> dict[str, Any]:
+    axis = {"labelColor": MUTED[theme], "gridColor": LINE[theme], "domainColor": LINE[theme], "tickColor": LINE[theme]}
+    return {
+        "axis": {**axis, "labelFontSize": 12},
+        "view": {"stroke": None},
+        "font": "Liberation Sans, Arial, Helvetica, sans-serif",
+    }

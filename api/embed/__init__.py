@@ -1,0 +1,1 @@
+"""The index in other people's pages: iframe, web component, badge, oEmbed and link previews."""

@@ -1,0 +1,152 @@
+"""Charts, badge, iframe, oEmbed and link previews: shapes, sizes, labels and what is said of simulated data."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from xml.etree import ElementTree
+
+import pytest
+import vl_convert
+from fastapi.testclient import TestClient
+
+from api.embed.badge import badge_message, badge_svg
+from api.embed.oembed import index_of_url, size_within
+from indexer.errors import NotFoundError
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.mark.parametrize("kind", ["level", "drawdown", "beta"])
+def test_charts_are_drawn_with_a_date(client: TestClient, kind: str) -> None:
+    answer = client.get(f"/charts/demo.svg?kind={kind}&range=all&theme=dark&width=400&height=200&sessions=60")
+    assert answer.headers["content-type"] == "image/svg+xml"
+    root = ElementTree.parse(io.BytesIO(answer.content)).getroot()
+    assert (root.tag, root.attrib["width"]) == (f"{SVG}svg", "400")
+    words = " ".join(text for text in root.itertext())
+    assert "SIMULATED market, invented prices" in words
+    assert "as of 2025-02-04 00:00 UTC" in words
+    lines = [one for one in root.iter(f"{SVG}path") if one.attrib.get("aria-roledescription") == "line mark"]
+    assert len(lines[0].attrib["d"]) > 1000
+    assert "http" not in answer.text.replace("http://www.w3.org", "")
+
+
+def test_a_chart_as_png_has_the_size_asked_for(client: TestClient) -> None:
+    answer = client.get("/charts/deai.png?width=300&height=150&scale=2", headers={"accept-encoding": "gzip"})
+    assert answer.headers["content-type"] == "image/png"
+    assert "content-encoding" not in answer.headers
+    assert struct.unpack(">II", answer.content[16:24]) == (600, 300)
+
+
+def test_the_specification_is_valid_and_ends_at_the_newest_level(client: TestClient) -> None:
+    spec = client.get("/charts/deai.vl.json?range=all").json()
+    assert vl_convert.vegalite_to_vega(spec)["width"] == 720
+    newest = client.get("/v1/indices/deai/latest").json()["level"]
+    assert spec["data"]["values"][-1]["value"] == newest
+    assert "SIMULATED" not in json.dumps(spec)
+
+
+def test_a_drawdown_chart_knows_the_peak_before_its_range(client: TestClient) -> None:
+    values = [
+        row["value"] for row in client.get("/charts/deai.vl.json?range=1m&kind=drawdown").json()["data"]["values"]
+    ]
+    levels = [row["level"] for row in client.get("/v1/indices/deai/levels").json()["data"]]
+    assert values[-1] == pytest.approx(levels[-1] / max(levels) - 1)
+    assert max(values) < 0
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/charts/none.svg", "not_found"),
+        ("/charts/empty.svg", "not_enough_data"),
+        ("/charts/deai.svg?width=5", "invalid_request"),
+        ("/charts/deai.svg?kind=beta&benchmark=XXX", "not_found"),
+        ("/badge/none.svg", "not_found"),
+        ("/embed/none", "not_found"),
+        ("/og/empty.png", "not_enough_data"),
+        ("/oembed?url=http://x/indices/none", "not_found"),
+        ("/oembed?url=http://x/other", "not_found"),
+        ("/oembed?url=http://[x/indices/deai", "not_found"),
+        ("/oembed?url=/indices/deai&format=xml", "not_implemented"),
+        ("/oembed", "invalid_request"),
+    ],
+)
+def test_refusals_are_problems(client: TestClient, path: str, code: str) -> None:
+    assert client.get(path).json()["code"] == code
+
+
+def test_a_badge_reads_as_text(client: TestClient) -> None:
+    answer = client.get("/badge/deai.svg?label=my%20%3Cindex%3E")
+    root = ElementTree.fromstring(answer.content)
+    latest = client.get("/v1/indices/deai/latest").json()
+    assert root.attrib["aria-label"].startswith(f"my <index>: {latest['level']:,.2f} +")
+    assert "no levels yet" in client.get("/badge/empty.svg").text
+    assert "(simulated)" in client.get("/badge/demo.svg").text
+
+
+def test_shields_gets_its_schema(client: TestClient) -> None:
+    body = client.get("/badge/deai.json").json()
+    assert body["schemaVersion"] == 1
+    assert body["label"] == "DEAI"
+    assert body["message"]
+    assert body["isError"] is False
+    assert client.get("/badge/empty.json").json()["isError"] is True
+
+
+@pytest.mark.parametrize(
+    ("status", "change", "text", "color"),
+    [
+        ("final", 0.023, "1,042.17 +2.3%", "#2e7d4f"),
+        ("final", -0.05, "1,042.17 −5.0%", "#b3261e"),
+        ("final", None, "1,042.17", "#6b7280"),
+        ("carried", 0.01, "1,042.17 +1.0%, carried", "#b0520f"),
+    ],
+)
+def test_badge_messages(status: str, change: float | None, text: str, color: str) -> None:
+    latest = {"level": 1042.17, "change": {"d1": change}, "simulated": False, "status": status}
+    assert badge_message(latest) == (text, color)
+
+
+def test_a_badge_is_wide_enough_for_its_text() -> None:
+    short, long = badge_svg("A", "1", color="#000"), badge_svg("A", "W" * 30, color="#000")
+    widths = [float(ElementTree.fromstring(one).attrib["width"]) for one in (short, long)]
+    assert widths[1] > widths[0] + 29 * 9
+
+
+def test_the_iframe_page_needs_no_script_and_may_be_framed(client: TestClient) -> None:
+    answer = client.get("/embed/demo?theme=dark&range=3m")
+    assert "frame-ancestors *" in answer.headers["content-security-policy"]
+    assert "<svg" in answer.text
+    assert "Simulated market" in answer.text
+    assert 'aria-label="demo index: level' in answer.text
+    assert "as of 2025-02-04 00:00 UTC" in answer.text
+    assert "set-cookie" not in answer.headers
+    assert "no levels yet" in client.get("/embed/empty").text
+    assert "frame-ancestors 'none'" in client.get("/").headers["content-security-policy"]
+
+
+def test_oembed_obeys_the_size_and_is_discovered(client: TestClient) -> None:
+    page = client.get("/indices/deai").text
+    found = page.split('type="application/json+oembed" href="')[1].split('"')[0].replace("&amp;", "&")
+    body = client.get(found).json()
+    assert (body["type"], body["version"], body["width"], body["height"]) == ("rich", "1.0", 640, 380)
+    assert body["html"].startswith('<iframe src="http://testserver/embed/deai"')
+    small = client.get(found + "&maxwidth=300&maxheight=100").json()
+    assert (small["width"], small["height"]) == (300, 100)
+    assert 'width="300"' in small["html"]
+
+
+def test_link_previews_have_a_picture(client: TestClient) -> None:
+    page = client.get("/indices/deai").text
+    assert '<meta property="og:image" content="http://testserver/og/deai.png">' in page
+    assert struct.unpack(">II", client.get("/og/deai.png").content[16:24]) == (1200, 630)
+
+
+def test_urls_of_ours_are_recognised() -> None:
+    assert index_of_url("https://h.example/deai/indices/deai-ew?x=1#y") == "deai-ew"
+    assert index_of_url("/embed/deai") == "deai"
+    with pytest.raises(NotFoundError, match="is not a page of an index"):
+        index_of_url("https://h.example/indices")
+    assert size_within(None, 90) == (640, 90)

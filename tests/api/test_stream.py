@@ -1,0 +1,179 @@
+"""The stream over a real socket: state at once, replay, new levels of any process, slow clients, both protocols."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from fastapi.testclient import TestClient
+from live_server import Live, serve
+from seeded import HOURS, NOW, START, publish
+from websockets.sync.client import connect
+
+from api.app import create_app
+from api.limits import Limits
+from api.live.hub import Hub, Mailbox
+from api.live.messages import LevelMessage, parse_id
+from indexer.errors import InputError
+from indexer.store.db import Store
+from indexer.times import HOUR_US
+
+STREAM = "/v1/indices/deai/stream"
+NEWEST_ID = f"{START + HOURS * HOUR_US}.1"
+
+
+@contextmanager
+def listening(running: Live, path: str = STREAM, **headers: str) -> Iterator[Iterator[dict[str, str]]]:
+    """The events of a stream as dicts of their fields; comments come as {"": text}."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+    connection.request("GET", path, headers=headers)
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-accel-buffering"] == "no"
+
+    def events() -> Iterator[dict[str, str]]:
+        fields: dict[str, str] = {}
+        while True:
+            line = answer.readline().decode().rstrip("\n")
+            if line:
+                name, _, value = line.partition(":")
+                fields[name] = value.strip()
+            elif fields:
+                yield fields
+                fields = {}
+
+    try:
+        yield events()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def running(own: Store) -> Iterator[Live]:
+    with serve(create_app(own, clock=lambda: NOW)) as live:
+        yield live
+
+
+def test_the_newest_level_comes_at_once(live: Live) -> None:
+    with listening(live) as events:
+        assert next(events) == {"retry": "5000"}
+        first = next(events)
+    assert (first["event"], first["id"]) == ("level", NEWEST_ID)
+    data = json.loads(first["data"])
+    assert (data["index"], data["simulated"], data["status"]) == ("deai", False, "final")
+
+
+def test_new_levels_arrive_in_order_and_once(running: Live, own: Store) -> None:
+    with listening(running) as events:
+        next(events)
+        next(events)
+        for number, level in enumerate((701.0, 702.0, 703.0)):
+            publish(own, level, number=number)
+            data = json.loads(next(events)["data"])
+            assert data["level"] == level
+
+
+def test_what_was_missed_is_replayed(running: Live, own: Store) -> None:
+    for number in range(3):
+        publish(own, 700.0 + number, number=number)
+    with listening(running, **{"Last-Event-ID": NEWEST_ID}) as events:
+        next(events)
+        assert [json.loads(next(events)["data"])["level"] for _ in range(3)] == [700.0, 701.0, 702.0]
+    with listening(running, f"{STREAM}?after={START + (HOURS + 2) * HOUR_US}.1") as events:
+        next(events)
+        assert json.loads(next(events)["data"])["level"] == 702.0
+
+
+def test_replay_is_bounded(live: Live) -> None:
+    with listening(live, f"{STREAM}?after={START}.1") as events:
+        next(events)
+        first = next(events)
+    assert first["id"] == f"{START + (HOURS - 999) * HOUR_US}.1"
+
+
+def test_a_closed_connection_stops_listening(running: Live, own: Store) -> None:
+    hub: Hub = running.app.state.services.hub
+    with listening(running) as events:
+        next(events)
+        next(events)
+        assert hub.listeners == 1
+    publish(own, 700.0)
+
+    async def gone() -> None:
+        while hub.listeners:
+            running.app.state.services.hub.ping()
+            await asyncio.sleep(0.01)
+
+    asyncio.run_coroutine_threadsafe(asyncio.wait_for(gone(), 10), running.loop).result(15)
+
+
+def test_web_sockets_carry_the_same(running: Live, own: Store) -> None:
+    with connect(f"ws://127.0.0.1:{running.port}/v1/indices/deai/ws") as socket:
+        first = json.loads(socket.recv(timeout=10))
+        assert (first["event"], first["id"]) == ("level", NEWEST_ID)
+        socket.send("anything")
+        publish(own, 710.0)
+        assert json.loads(socket.recv(timeout=10))["data"]["level"] == 710.0
+
+
+def test_a_web_socket_to_nothing_says_why(running: Live) -> None:
+    with connect(f"ws://127.0.0.1:{running.port}/v1/indices/deia/ws") as socket:
+        with pytest.raises(Exception, match="Did you mean"):
+            socket.recv(timeout=10)
+
+
+def test_refusals_are_problems(store: Store) -> None:
+    client = TestClient(create_app(store, clock=lambda: NOW, limits=Limits(max_streams=0)))
+    assert client.get("/v1/indices/none/stream").json()["code"] == "not_found"
+    wrong = client.get(STREAM, headers={"last-event-id": "yesterday"})
+    assert wrong.json()["detail"] == (
+        'Last-Event-ID "yesterday" is not one of ours; leave it out to begin with the newest level'
+    )
+    full = client.get(STREAM)
+    assert full.status_code == 429
+    assert full.headers["retry-after"] == "30"
+    assert "0 clients listen already" in full.json()["detail"]
+
+
+async def test_a_slow_listener_gets_the_newest() -> None:
+    hub = Hub(most=10)
+    with hub.listening("deai") as slow, hub.listening("deai") as quick:
+        for level in range(1, 4):
+            hub.publish("deai", LevelMessage((level, 1), {"level": level}))
+            assert (await quick.take()) == LevelMessage((level, 1), {"level": level})
+        hub.ping()
+        taken = await slow.take()
+        assert taken is not None
+        assert taken.key == (3, 1)
+        assert slow.message is None
+    assert hub.listeners == 0
+
+
+async def test_an_old_message_is_not_sent_again() -> None:
+    hub = Hub(most=10)
+    with hub.listening("deai") as box:
+        hub.publish("deai", LevelMessage((5, 1), {}))
+        await box.take()
+        hub.publish("deai", LevelMessage((5, 1), {}))
+        hub.publish("deai", LevelMessage((4, 9), {}))
+        assert not box.filled.is_set()
+        hub.publish("deai", LevelMessage((5, 2), {}))
+        assert await box.take() == LevelMessage((5, 2), {})
+
+
+async def test_a_ping_wakes_without_a_message() -> None:
+    box = Mailbox()
+    box.put(None)
+    assert await box.take() is None
+
+
+@pytest.mark.parametrize("text", ["", "x", "1", "1.", ".1", "1.2.3", "-1.1", "9" * 40 + ".1", "１.1"])
+def test_ids_we_did_not_send_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="is not one of ours"):
+        parse_id(text)
