@@ -129,6 +129,7 @@ def test_shapes_must_agree() -> None:
     with pytest.raises(InputError, match=r"prices \(2, 3\) and volumes \(2, 2\) must be two equal"):
         bar_rates(np.ones((2, 3)), np.ones((2, 2)))
     assert bar_rates(np.ones((0, 3)), np.ones((0, 3))).rate.shape == (0,)
+    assert bar_rates(np.ones((2, 0)), np.ones((2, 0))).status.tolist() == [RateStatus.MISSING] * 2
 
 
 @given(st.lists(st.lists(st.sampled_from([NAN, 90.0, 99.0, 100.0, 101.0, 130.0]), min_size=4, max_size=4), max_size=12))

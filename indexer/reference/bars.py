@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.errors import InputError
-from indexer.reference.median import Floats, weighted_median
+from indexer.reference.median import Floats, median_of_columns
 from indexer.reference.verdicts import FINAL_QUORUM, RateStatus, Verdict
 
 Bools = NDArray[np.bool_]
@@ -55,52 +55,64 @@ def bar_rates(
     """
     if prices.ndim != 2 or prices.shape != volumes.shape:
         raise InputError(f"prices {prices.shape} and volumes {volumes.shape} must be two equal (bars, venues) tables")
+    by_venue = np.ascontiguousarray(prices.T)  # few venues, many bars: columns are the fast way through memory
+    traded = np.ascontiguousarray(volumes.T)
     with np.errstate(invalid="ignore"):
-        present: Bools = np.isfinite(prices) & (prices > 0.0)
-    verdicts = np.where(present, np.int8(Verdict.USED), np.int8(Verdict.NO_DATA)).astype(np.int8)
+        present: Bools = np.isfinite(by_venue) & (by_venue > 0.0)
+    words = np.where(present, np.int8(Verdict.USED), np.int8(Verdict.NO_DATA)).astype(np.int8)
     if quarantined is not None:
-        verdicts[present & quarantined] = Verdict.QUARANTINED
-        present = present & ~quarantined
-    stale = _stale(present, volumes)
-    verdicts[stale] = Verdict.STALE
+        words[present & quarantined.T] = Verdict.QUARANTINED
+        present = present & ~quarantined.T
+    stale = _stale(present, traded)
+    words[stale] = Verdict.STALE
     present = present & ~stale
-    rate = _median_of(prices, volumes, present)
-    centre, calm = _centre_and_calm(prices, present, theta=theta)
+    rate = _median_of(by_venue, traded, present)
+    calm = _calm(by_venue, present, theta=theta)
+    verdicts = np.ascontiguousarray(words.T)
     last_kept = _walk_gates(
-        prices, volumes, present, rate=rate, centre=centre, calm=calm, theta=theta, verdicts=verdicts
+        prices, volumes, np.ascontiguousarray(present.T), rate=rate, calm=calm, theta=theta, verdicts=verdicts
     )
-    used = (verdicts == Verdict.USED).sum(axis=1)
+    used = (verdicts.T == Verdict.USED).sum(axis=0)
     return BarRates(rate=rate, status=_status(used, last_kept), verdicts=verdicts, method=METHOD)
 
 
 def _stale(present: Bools, volumes: Floats) -> Bools:
-    """Venues that did not trade in a bar in which another one did: their close repeats an older trade."""
+    """(V, T): venues that did not trade in a bar in which another one did; their close repeats an older trade."""
     with np.errstate(invalid="ignore"):
         idle: Bools = present & (volumes == 0.0)
         traded: Bools = present & (volumes > 0.0)
-    result: Bools = idle & traded.any(axis=1, keepdims=True)
+    result: Bools = idle & traded.any(axis=0, keepdims=True)
     return result
 
 
 def _median_of(prices: Floats, volumes: Floats, use: Bools) -> Floats:
-    """The volume-weighted median of the chosen venues; equal weights where one of them has no volume."""
+    """(V, T) → (T,): the volume-weighted median of the used venues; equal weights where one has no volume."""
     with np.errstate(invalid="ignore"):
         known: Bools = (np.isfinite(volumes) & (volumes > 0.0)) | ~use
-    weighted = known.all(axis=1, keepdims=True)
+    weighted = known.all(axis=0, keepdims=True)
     weights = np.where(use, np.where(weighted, volumes, 1.0), 0.0)
-    return weighted_median(np.where(use, prices, np.nan), weights)
+    return median_of_columns(np.where(use, prices, np.nan), weights)
 
 
-def _centre_and_calm(prices: Floats, present: Bools, *, theta: float) -> tuple[Floats, Bools]:
-    """Each bar's plain median, and whether its venues lie within θ/2 of it (two: of each other)."""
-    centre = weighted_median(np.where(present, prices, np.nan), present.astype(np.float64))
+def _calm(prices: Floats, present: Bools, *, theta: float) -> Bools:
+    """(T,): whether a bar's venues all lie within θ/2 of their median; of two venues, of each other.
+
+    Of two venues each lies half of their gap from the middle, so the gap itself is what is judged. A gap below
+    θ/2 is calm with any number of venues, which spares nearly all bars the median.
+    """
     with np.errstate(invalid="ignore"):
-        deviation = np.where(present, np.abs(prices / centre[:, None] - 1.0), 0.0).max(axis=1, initial=0.0)
-        gap = np.where(present, prices, -np.inf).max(axis=1) / np.where(present, prices, np.inf).min(axis=1) - 1.0
-    count = present.sum(axis=1)
-    # of two venues each lies half of their gap from the middle: the gap itself is what is judged
-    calm: Bools = (count < 2) | (np.where(count == 2, gap, deviation) < theta / 2.0)
-    return centre, calm
+        high = np.where(present, prices, -np.inf).max(axis=0, initial=-np.inf)
+        low = np.where(present, prices, np.inf).min(axis=0, initial=np.inf)
+        gap = high / low - 1.0
+    count = present.sum(axis=0)
+    calm: Bools = (count < 2) | (gap < theta / 2.0)
+    doubtful = np.flatnonzero(~calm & (count > 2))
+    if len(doubtful):
+        here, values = present[:, doubtful], prices[:, doubtful]
+        centre = median_of_columns(np.where(here, values, np.nan), here.astype(np.float64))
+        with np.errstate(invalid="ignore"):
+            calm[doubtful] = np.where(here, np.abs(values / centre - 1.0), 0.0).max(axis=0) < theta / 2.0
+    return calm
 
 
 def _walk_gates(
@@ -109,7 +121,6 @@ def _walk_gates(
     present: Bools,
     *,
     rate: Floats,
-    centre: Floats,
     calm: Bools,
     theta: float,
     verdicts: NDArray[np.int8],
@@ -129,17 +140,18 @@ def _walk_gates(
         seen = cleared[bar]
         here = present[bar]
         before = _last_rate(rate, int(bar))
+        centre = float(np.median(prices[bar, here]))
         if here.sum() >= FINAL_QUORUM:
-            out = _gate(prices[bar], out, here, centre=float(centre[bar]), theta=theta)
+            out = _gate(prices[bar], out, here, centre=centre, theta=theta)
         else:
             out = _gate_of_two(prices[bar], out, here, before=before, theta=theta)
         use = here & ~out
         if not use.any():
-            anchor = before if np.isfinite(before) else float(centre[bar])
+            anchor = before if np.isfinite(before) else centre
             use = here & (np.arange(len(here)) == _nearest(prices[bar], here, anchor))
             last_kept[bar] = True
         verdicts[bar, here & ~use] = Verdict.OUTLIER
-        rate[bar] = _median_of(prices[bar : bar + 1], volumes[bar : bar + 1], use[None, :])[0]
+        rate[bar] = _median_of(prices[bar][:, None], volumes[bar][:, None], use[:, None])[0]
     return last_kept
 
 

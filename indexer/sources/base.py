@@ -157,6 +157,12 @@ class Parsed:
     rejects: tuple[Reject, ...] = ()
     open_rows: int = 0
 
+    @property
+    def count(self) -> int:
+        """How many records of any kind the answer gave."""
+        columns = (self.bars, self.benchmark, self.liquidations, *self.series)
+        return sum(len(part) for part in columns if part is not None) + len(self.quotes) + len(self.supplies)
+
 
 class Source(Protocol):
     """One upstream. `parse` is pure: the same bytes give the same records, today and in a replay."""

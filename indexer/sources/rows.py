@@ -6,6 +6,7 @@ duplicates once, contradicting duplicates not at all · high and low around open
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -41,8 +42,8 @@ def number(value: Any) -> float:
     try:
         result = float(value)
     except (TypeError, ValueError):
-        return float("nan")
-    return result if np.isfinite(result) else float("nan")
+        return math.nan
+    return result if math.isfinite(result) else math.nan
 
 
 def dict_in(value: Any) -> dict[str, Any]:

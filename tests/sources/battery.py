@@ -71,12 +71,6 @@ class Sample:
         return Answer("http://test/", 200, {}, self.body() if body is None else body, at)
 
 
-def count_of(parsed: Parsed) -> int:
-    """How many records of any kind an answer gave."""
-    one = [parsed.bars, parsed.benchmark, parsed.liquidations, *parsed.series]
-    return sum(len(part) for part in one if part is not None) + len(parsed.quotes) + len(parsed.supplies)
-
-
 def assert_honest(parsed: Parsed, ask: Ask, fetched_us: int) -> None:
     """What must hold of any records, whatever the answer was."""
     for part in (parsed.bars, parsed.benchmark, *parsed.series, parsed.liquidations):
@@ -172,7 +166,7 @@ class SourceBattery:
         answer = sample.answer()
         assert error_of(answer, self.name, expects=call.expects) is None, sample.origin
         parsed = source.parse(call, answer)
-        assert count_of(parsed) == sample.count, (sample.origin, parsed.rejects[:3])
+        assert parsed.count == sample.count, (sample.origin, parsed.rejects[:3])
         assert_honest(parsed, call.ask, answer.fetched_us)
         if sample.check:
             sample.check(parsed)
@@ -180,7 +174,7 @@ class SourceBattery:
     def test_parsing_is_repeatable(self, source: RestSource, sample: Sample) -> None:
         call = self.call(source, sample)
         first, second = (source.parse(call, sample.answer()) for _ in range(2))
-        assert count_of(first) == count_of(second)
+        assert first.count == second.count
         if first.bars is not None and second.bars is not None:
             np.testing.assert_array_equal(first.bars.close, second.bars.close)
 
@@ -214,7 +208,7 @@ class SourceBattery:
     )
     def test_odd_bodies_are_errors_or_nothing(self, source: RestSource, sample: Sample, body: bytes) -> None:
         parsed = survive(source, self.call(source, sample), sample.answer(body))
-        assert parsed is None or count_of(parsed) == 0
+        assert parsed is None or parsed.count == 0
 
     def test_cut_bodies_never_become_more_than_they_say(self, source: RestSource, sample: Sample) -> None:
         body = sample.body()
@@ -222,7 +216,7 @@ class SourceBattery:
         for at in np.linspace(0, len(body) - 2, 25).astype(int).tolist():
             parsed = survive(source, call, sample.answer(body[:at]))
             if parsed is not None:
-                assert count_of(parsed) <= sample.count
+                assert parsed.count <= sample.count
                 assert_honest(parsed, call.ask, sample.answer(b"").fetched_us)
 
     def test_any_altered_value_is_refused_or_harmless(self, source: RestSource, sample: Sample) -> None:

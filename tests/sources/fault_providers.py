@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ class Providers:
         step = INTERVAL_US[q["interval"]]
         out = [
             [int(r[0]) // 1000, *map(_text, r[1:6]), (int(r[0]) + step) // 1000 - 1, _text(r[6]), 9, "0", "0", "0"]
-            for r in rows[: int(q["limit"])]
+            for r in rows[: int(q["limit"])].tolist()
         ]
         return reply(out)
 
@@ -95,7 +96,7 @@ class Providers:
                 {"message": "granularity too small for the requested time range. Count of aggregations exceeds 300"},
                 400,
             )
-        return reply([[int(r[0]) // 1_000_000, r[3], r[2], r[1], r[4], r[5]] for r in rows[::-1]])
+        return reply([[int(r[0]) // 1_000_000, r[3], r[2], r[1], r[4], r[5]] for r in rows[::-1].tolist()])
 
     def _kraken(self, path: str, q: Query) -> Reply:
         pair = q["pair"].replace("/", "")
@@ -132,7 +133,7 @@ class Providers:
         step, now = INTERVAL_US[interval], self.now_us()
         data = [
             [str(int(r[0]) // 1000), *map(_text, r[1:6]), _text(r[6]), _text(r[6]), "1" if r[0] + step <= now else "0"]
-            for r in rows[-int(q["limit"]) :][::-1]
+            for r in rows[-int(q["limit"]) :][::-1].tolist()
         ]
         return reply({"code": "0", "msg": "", "data": data})
 
@@ -148,7 +149,7 @@ class Providers:
         rows = self.rows("bybit", q["symbol"], interval, int(q["start"]) * 1000, int(q["end"]) * 1000)
         if rows is None:
             return reply({"retCode": 10001, "retMsg": "Not supported symbols", "result": {}, "time": made})
-        out = [[str(int(r[0]) // 1000), *map(_text, r[1:7])] for r in rows[-int(q["limit"]) :][::-1]]
+        out = [[str(int(r[0]) // 1000), *map(_text, r[1:7])] for r in rows[-int(q["limit"]) :][::-1].tolist()]
         result = {"category": "spot", "symbol": q["symbol"], "list": out}
         return reply({"retCode": 0, "retMsg": "OK", "result": result, "time": made})
 
@@ -198,4 +199,4 @@ class Providers:
 
 
 def _text(value: float) -> str:
-    return "NaN" if np.isnan(value) else f"{value:.10f}"
+    return "NaN" if math.isnan(value) else f"{value:.10f}"

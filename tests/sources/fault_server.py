@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -16,9 +17,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import numpy as np
 import orjson
 from fault_providers import Providers, Reply, reply
-from fault_world import World
+from fault_world import World, hour_world, minute_world
 
-from indexer.times import HOUR_US, MINUTE_US
+from indexer.times import HOUR_US, MINUTE_US, parse_instant
 
 ANSWERS = {
     "429": (429, {"Retry-After": "3600"}, b'{"code":-1003,"msg":"Too many requests"}'),
@@ -249,3 +250,34 @@ def _stranger(got: Reply, now_us: int) -> Reply:
 
 
 _BODY = {"other-unit": _other_unit, "future": _future, "empty-list": _nothing, "stranger": _stranger}
+
+
+async def serve_by_stdin(world: World, now_us: int) -> None:
+    """Serve in a process of its own: prints the root URL, then obeys lines on stdin until it closes.
+
+    `now <us>` sets the world's time; `fault <json of Fault>` adds a fault; `clear` removes all faults.
+    Each line is answered with `ok`.
+    """
+    state = {"now": now_us}
+    server = FaultServer(world, lambda: state["now"])
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    async with server.running():
+        print(server.root, flush=True)
+        while line := (await reader.readline()).decode().strip():
+            word, _, rest = line.partition(" ")
+            if word == "now":
+                state["now"] = int(rest)
+            elif word == "fault":
+                server.faults.append(Fault(**orjson.loads(rest)))
+            elif word == "clear":
+                server.faults.clear()
+            print("ok", flush=True)
+
+
+if __name__ == "__main__":
+    # python tests/sources/fault_server.py hours|minutes <now as ISO instant> FET NEAR …
+    kind, now, *assets = sys.argv[1:]
+    make = hour_world if kind == "hours" else minute_world
+    asyncio.run(serve_by_stdin(make(tuple(assets)), parse_instant(now)))

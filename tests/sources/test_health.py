@@ -1,0 +1,71 @@
+"""The doctor's questions over sockets: reachable, limited, blocked, wrong, not installed; the healthy asked first."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+from fault_server import Fault, FaultServer
+from fault_world import VENUES, hour_world
+
+from indexer.http import Breaker, HostLimit, HttpClient, Timeouts
+from indexer.sources.health import PROBES, State, examine, healthy_first, probe
+from indexer.sources.registry import REGISTRY, build_sources
+from indexer.times import from_us, parse_instant
+
+NOW = parse_instant("2024-12-20T12:34:56Z")
+FREE = {name: HostLimit(1e6, 1e6, "test") for name in (*VENUES, "coingecko", "fred")}
+QUICK = Timeouts(connect=1, read=2, total=2, patience=0, attempts=1, first_wait=0)
+
+
+def test_every_source_has_a_probe_it_can_plan() -> None:
+    assert set(PROBES) == set(REGISTRY)
+    for name, cls in REGISTRY.items():
+        assert cls().calls(probe(name, NOW)), name
+
+
+async def test_each_state_is_told_apart() -> None:
+    faults = [Fault("coinbase", "429"), Fault("kraken", "451"), Fault("okx", "html"), Fault("bybit", "drop")]
+    server = FaultServer(hour_world(("NEAR",)), lambda: NOW, faults)
+    async with server.running(), HttpClient(timeouts=QUICK, limits=FREE, clock=lambda: from_us(NOW)) as http:
+        names = [*VENUES, "coingecko", "fred"]
+        sources = build_sources(base_urls={n: server.url(n) for n in names}, keys={"coingecko": "k"})
+        got = {e.about.name: e for e in await examine({n: sources[n] for n in names}, http, now_us=NOW)}
+    assert {name: e.state for name, e in got.items()} == {
+        "binance": State.REACHABLE,
+        "coinbase": State.LIMITED,
+        "kraken": State.BLOCKED,
+        "okx": State.WRONG,
+        "bybit": State.UNREACHABLE,
+        "coingecko": State.REACHABLE,
+        "fred": State.REACHABLE,
+    }
+    assert got["binance"].records == 48
+    assert got["binance"].latency_s is not None
+    assert got["coingecko"].has_key
+    assert "100 a minute" in got["coingecko"].quota
+    assert got["kraken"].about.loses
+    assert "does not serve this region" in got["kraken"].detail
+
+
+async def test_a_missing_library_is_not_installed() -> None:
+    if importlib.util.find_spec("ccxt"):
+        pytest.skip("the ccxt library is installed here")
+    sources = build_sources(opted_in=("ccxt",))
+    async with HttpClient() as http:
+        got = await examine({"ccxt": sources["ccxt"]}, http, now_us=NOW)
+    assert got[0].state is State.NOT_INSTALLED
+
+
+async def test_the_resting_are_asked_last() -> None:
+    server = FaultServer(hour_world(("NEAR",)), lambda: NOW, [Fault("binance", "500"), Fault("kraken", "429")])
+    async with (
+        server.running(),
+        HttpClient(
+            timeouts=QUICK, limits=FREE, breaker=lambda: Breaker(failures=1), clock=lambda: from_us(NOW)
+        ) as http,
+    ):
+        sources = build_sources(base_urls={n: server.url(n) for n in VENUES})
+        assert healthy_first(VENUES, sources, http) == list(VENUES)
+        await examine({n: sources[n] for n in VENUES}, http, now_us=NOW)
+        assert healthy_first(VENUES, sources, http) == ["coinbase", "okx", "bybit", "binance", "kraken"]
