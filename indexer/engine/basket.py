@@ -49,7 +49,7 @@ def units_at_changes(timeline: Timeline, *, weights: F64, supply: F64, prices: F
         else:
             if change.plan != plan:
                 plan, start = change.plan, drifted_weights(before, price)
-            target = _only(_mix(start, weights[change.plan], change.part), change)
+            target = _only(_mix(start, weights[change.plan], part=change.part), change)
             target = target / target.sum()
             scale = np.nansum(np.where(weights[change.plan] > 0, price * supply[change.plan], 0.0))
             after = np.divide(target * scale, price, out=np.zeros_like(price), where=target > 0)
@@ -64,7 +64,7 @@ def drifted_weights(units: F64, prices: F64) -> F64:
     return value / total if total > 0 else np.zeros_like(value)
 
 
-def _mix(start: F64, target: F64, part: float) -> F64:
+def _mix(start: F64, target: F64, *, part: float) -> F64:
     return target if part == 1.0 else (1.0 - part) * start + part * target
 
 

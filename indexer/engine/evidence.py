@@ -49,7 +49,7 @@ class Evidence:
         return Sizes(self.cap_usd[pick], self.adv_usd[pick], self.fundamental[pick])
 
 
-def gather(market: Market, reference_us: Sequence[int], rules: Sequence[Eligibility]) -> Evidence:
+def gather(market: Market, reference_us: Sequence[int], *, rules: Sequence[Eligibility]) -> Evidence:
     """The evidence at each reference instant, under the eligibility rule in force at it (one rule for each).
 
     Only what was true at or before each instant is used: observations, prices, and volumes of days that ended.

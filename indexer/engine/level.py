@@ -47,7 +47,7 @@ def compute_index(market: Market, methodology: Methodology) -> IndexHistory:
         raise NotEnoughDataError(f"index {methodology.id}: the market has no instants; import prices first")
     dates = schedule_of(methodology, int(market.times_us[-1]))
     references = [date.reference_us for date in dates]
-    evidence = gather(market, references, [methodology.eligibility_at(from_us(us)) for us in references])
+    evidence = gather(market, references, rules=[methodology.eligibility_at(from_us(us)) for us in references])
     carried = carry(market, methodology.missing.max_carry_hours * HOUR_US)
     timeline = walk(market, methodology, dates=dates, evidence=evidence, carried=carried)
     weights = plan_weights(market, methodology, timeline=timeline, evidence=evidence)

@@ -51,13 +51,13 @@ def plain_index(market: Market, methodology: Methodology) -> PlainIndex:
             if not isnan(price):
                 book.last[column], book.seen[column] = price, now
         if book.units:
-            _suspend(book, out, world, now=now, carry=carry)
+            _suspend(book, out, world=world, now=now, carry=carry)
         while dates and dates[0][1] <= now:
             reference, _, review = dates.pop(0)
             book.pending.clear()
-            _review(book, out, world, methodology, now=now, reference=reference, review=review)
+            _review(book, out, world=world, methodology=methodology, now=now, reference=reference, review=review)
         while book.pending and book.pending[0][0] <= now:
-            _fix(book, out, world, now=now, part=book.pending.pop(0)[1])
+            _fix(book, out, world=world, now=now, part=book.pending.pop(0)[1])
         if book.units and (not out.levels or out.levels[-1][0] != now):
             out.levels.append((now, _value(book, book.units) / book.divisor))
     if not out.levels:
@@ -65,23 +65,23 @@ def plain_index(market: Market, methodology: Methodology) -> PlainIndex:
     return out
 
 
-def _suspend(book: _Book, out: PlainIndex, world: World, *, now: int, carry: int) -> None:
+def _suspend(book: _Book, out: PlainIndex, *, world: World, now: int, carry: int) -> None:
     """The level of the basket held into this instant; then constituents with too old a price leave."""
     out.levels.append((now, _value(book, book.units) / book.divisor))
     gone = {column for column in book.units if now - book.seen[column] > carry}
     if gone and len(gone) < len(book.units):
         book.members -= gone
-        _change(book, out, world, now=now, units={c: u for c, u in book.units.items() if c not in gone})
+        _change(book, out, world=world, now=now, units={c: u for c, u in book.units.items() if c not in gone})
 
 
 def _review(
-    book: _Book, out: PlainIndex, world: World, methodology: Methodology, *, now: int, reference: int, review: bool
+    book: _Book, out: PlainIndex, *, world: World, methodology: Methodology, now: int, reference: int, review: bool
 ) -> None:
     """One scheduled date: choose members, weigh them, and hold them from now on, unless it cannot be applied."""
     based = bool(book.units)
     label = f"index {methodology.id} at {EPOCH + timedelta(microseconds=now)}"
     for full in (True, False) if review and based else (review or not based,):
-        members = _usable(book, world, methodology, now=now, reference=reference, full=full)
+        members = _usable(book, world, methodology=methodology, now=now, reference=reference, full=full)
         if len(members) < methodology.selection.min_constituents:
             continue
         try:
@@ -98,12 +98,12 @@ def _review(
         book.supply = {column: one.supply for column, one in members.items()}
         book.members = set(members)
         book.pending = [(effective + (n - 1) * DAY, n / fixings) for n in range(2, fixings + 1)]
-        _fix(book, out, world, now=now, part=1 / fixings)
+        _fix(book, out, world=world, now=now, part=1 / fixings)
         return
 
 
 def _usable(
-    book: _Book, world: World, methodology: Methodology, *, now: int, reference: int, full: bool
+    book: _Book, world: World, *, methodology: Methodology, now: int, reference: int, full: bool
 ) -> dict[int, Seen]:
     """The members at the reference date that still have a price at the effective instant."""
     found = members_at(world, methodology, reference=reference, incumbents=set(book.members), review=full)
@@ -114,7 +114,7 @@ def _usable(
     }  # fmt: skip
 
 
-def _fix(book: _Book, out: PlainIndex, world: World, *, now: int, part: float) -> None:
+def _fix(book: _Book, out: PlainIndex, *, world: World, now: int, part: float) -> None:
     """One fixing: weights moved `part` of the way from where they were to the target, as units at these prices."""
     mixed = {
         column: (1 - part) * book.start.get(column, 0.0) + part * book.target.get(column, 0.0)
@@ -125,10 +125,10 @@ def _fix(book: _Book, out: PlainIndex, world: World, *, now: int, part: float) -
     total = sum(mixed.values())
     scale = sum(book.last[column] * supply for column, supply in book.supply.items())
     units = {column: weight / total * scale / book.last[column] for column, weight in sorted(mixed.items())}
-    _change(book, out, world, now=now, units=units)
+    _change(book, out, world=world, now=now, units=units)
 
 
-def _change(book: _Book, out: PlainIndex, world: World, *, now: int, units: dict[int, float]) -> None:
+def _change(book: _Book, out: PlainIndex, *, world: World, now: int, units: dict[int, float]) -> None:
     """New units at the same level: D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻."""
     if book.units:
         book.divisor *= _value(book, units) / _value(book, book.units)

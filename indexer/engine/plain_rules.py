@@ -74,7 +74,7 @@ def members_at(
         return measured
     passed = [
         column for column, one in measured.items()
-        if _passes(world, rule, one, column=column, reference=reference, incumbent=column in incumbents)
+        if _passes(world, rule, one=one, column=column, reference=reference, incumbent=column in incumbents)
     ]  # fmt: skip
     order = sorted(passed, key=lambda column: (-measured[column].cap, world.lines[column].slug))
     picks = methodology.selection
@@ -130,7 +130,7 @@ def _measurable(one: Seen, scheme: Scheme) -> bool:
     return scheme is not Scheme.FUNDAMENTAL or one.metric > 0
 
 
-def _passes(world: World, rule: Eligibility, one: Seen, *, column: int, reference: int, incumbent: bool) -> bool:
+def _passes(world: World, rule: Eligibility, *, one: Seen, column: int, reference: int, incumbent: bool) -> bool:
     """Every eligibility test of METHODOLOGY §2.3."""
     line = world.lines[column]
     migrated = line.successor_since_us is not None and line.successor_since_us <= reference

@@ -82,7 +82,7 @@ def append(state: EngineState, time_us: int, prices: F64, *, status: I8 | None =
     the same bits as `compute_index` over the whole history. Raises InputError for a bar that is not after the
     last one, is due for a rebalance, or has a price that is not positive.
     """
-    _check(state, time_us, prices)
+    _check(state, time_us, prices=prices)
     known = prices > 0  # not NaN: _check refused the rest
     if known.all():
         last, seen = prices.copy(), np.full(len(prices), time_us, dtype=np.int64)
@@ -129,7 +129,7 @@ def _value(prices: F64, units: F64) -> float:
     return float(np.einsum("tn,n->t", prices[None, :], units)[0])
 
 
-def _check(state: EngineState, time_us: int, prices: F64) -> None:
+def _check(state: EngineState, time_us: int, *, prices: F64) -> None:
     if prices.shape != state.units.shape:
         raise InputError(f"the bar has prices of shape {prices.shape}, the index has {len(state.units)} lines")
     if time_us <= state.time_us:

@@ -77,7 +77,7 @@ def walk(
 
     Raises NotEnoughDataError when at no date enough candidates are eligible to set a base.
     """
-    walker = _Walker(market, methodology, evidence, carried)
+    walker = _Walker(market, methodology, evidence=evidence, carried=carried)
     rows = np.searchsorted(market.times_us, [date.effective_us for date in dates], side="left").tolist()
     for number, (date, row) in enumerate(zip(dates, rows, strict=True)):
         if row == len(market.times_us):
@@ -93,7 +93,7 @@ def walk(
 class _Walker:
     """Walks forward over the clock with the present holdings; only ever looks at rows up to where it stands."""
 
-    def __init__(self, market: Market, methodology: Methodology, evidence: Evidence, carried: Carried) -> None:
+    def __init__(self, market: Market, methodology: Methodology, *, evidence: Evidence, carried: Carried) -> None:
         self.market, self.methodology, self.evidence, self.carried = market, methodology, evidence, carried
         self.out = Timeline()
         self.row = 0

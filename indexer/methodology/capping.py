@@ -43,7 +43,7 @@ def check_caps(
     """Nothing when `cap_weights` of the same arguments has an answer; its MethodologyError when it has none."""
     weights = np.atleast_2d(np.asarray(weights, dtype=np.float64))
     lo, hi = weight_bounds(weights, caps, slugs=slugs)
-    _check(weights, lo, hi, want=np.ones(len(weights)), labels=labels)
+    _check(weights, lo, high=hi, want=np.ones(len(weights)), labels=labels)
     if _grouped(caps):
         index, group_hi, names = group_bounds(caps, groups=groups)
         _check_groups(lo, hi, belongs=_belongs(index, group_hi), group_hi=group_hi, names=names, labels=labels)
@@ -90,7 +90,7 @@ def water_fill(
     low = np.broadcast_to(np.asarray(lo, dtype=np.float64), shape).reshape(m.shape)
     high = np.broadcast_to(np.asarray(hi, dtype=np.float64), shape).reshape(m.shape)
     want = np.broadcast_to(np.asarray(total, dtype=np.float64), shape[:-1]).reshape(-1)
-    _check(m, low, high, want=want, labels=labels)
+    _check(m, low, high=high, want=want, labels=labels)
     at_low, at_high = m == 0, np.zeros(m.shape, dtype=bool)
     floors = bool(low.any())
     for _ in range(m.shape[1] + 1):
@@ -137,12 +137,12 @@ def water_fill_groups(
         out = water_fill(sizes * free, lo * free, hi * free, total=np.maximum(rest, 0.0), labels=labels)
         breach = out @ belongs.T > group_hi + TOLERANCE
         if not breach.any():
-            return _fill_bound(out, sizes, lo, hi, bound=bound, belongs=belongs, group_hi=group_hi)
+            return _fill_bound(out, sizes, lo=lo, hi=hi, bound=bound, belongs=belongs, group_hi=group_hi)
         bound |= breach
     raise MethodologyError(f"group caps did not settle in {len(group_hi) + 1} rounds; check the group caps")
 
 
-def _fill_bound(out: F64, sizes: F64, lo: F64, hi: F64, *, bound: Mask, belongs: Mask, group_hi: F64) -> F64:
+def _fill_bound(out: F64, sizes: F64, *, lo: F64, hi: F64, bound: Mask, belongs: Mask, group_hi: F64) -> F64:
     """`out` with each capped group's members filled up to exactly the group's cap."""
     for group in np.flatnonzero(bound.any(axis=0)):
         rows, inside = np.flatnonzero(bound[:, group]), belongs[group]
@@ -169,7 +169,7 @@ def _label(labels: Sequence[str], row: int) -> str:
     return labels[row] if row < len(labels) else f"basket {row + 1}"
 
 
-def _check(m: F64, low: F64, high: F64, *, want: F64, labels: Sequence[str]) -> None:
+def _check(m: F64, low: F64, *, high: F64, want: F64, labels: Sequence[str]) -> None:
     bad = ~np.isfinite(m) | (m < 0)
     if bad.any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
