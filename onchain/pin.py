@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from onchain.endpoint import Endpoint
 from onchain.errors import Kind, OrphanedPin, PinError, RpcError
@@ -239,8 +239,3 @@ async def at_pin(
         )
     endpoint.by_hash = False
     return value
-
-
-def with_finality(pin: Pin, level: str) -> Pin:
-    """The same block under a stronger finality level, once it was verified to hold there."""
-    return replace(pin, finality=level)

@@ -22,6 +22,7 @@ async def confirmed(
     what: str,
     count: int = 2,
     differ: Callable[[T, T], str] = lambda a, b: f"{a!r} against {b!r}",
+    old: bool = False,
     same: Callable[[T, T], bool] = lambda a, b: a == b,
 ) -> tuple[T, tuple[str, ...]]:
     """(the answer that `count` endpoints gave alike, their redacted names); one endpoint only where one exists.
@@ -34,7 +35,9 @@ async def confirmed(
     given: list[tuple[Endpoint, T]] = []
     while True:
         try:
-            endpoint, value = await pool.on_any(lambda e: _with(e, ask), what=what, exclude=[e for e, _ in given])
+            endpoint, value = await pool.on_any(
+                lambda e: _with(e, ask), what=what, exclude=[e for e, _ in given], old=old
+            )
         except AllEndpointsFailed as error:
             if len(given) < 2:
                 raise

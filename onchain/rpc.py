@@ -123,18 +123,19 @@ class Pool:
     # -- choosing -----------------------------------------------------------------------------------------
 
     async def on_any(
-        self, ask: Callable[[Endpoint], Awaitable[T]], *, what: str, exclude: Sequence[Endpoint] = ()
+        self, ask: Callable[[Endpoint], Awaitable[T]], *, what: str, exclude: Sequence[Endpoint] = (), old: bool = False
     ) -> T:
         """`ask(endpoint)` on the best endpoint; the next one when it fails in a way another may not.
 
-        Waits for rate limits within `max_wait_s`; tries an endpoint twice when only availability failed.
+        `old` state is asked last of endpoints that have shown not to keep it. Waits for rate limits within
+        `max_wait_s`; tries an endpoint twice when only availability failed.
         Raises RpcError for a revert or "too big" at once, AllEndpointsFailed when nothing is left.
         """
         errors: dict[Endpoint, RpcError] = {}
         tries: dict[Endpoint, int] = {}
         deadline = self._clock() + self._max_wait_s
         while True:
-            endpoint = await self._next(tries, exclude, deadline)
+            endpoint = await self._next(tries, exclude, deadline, old=old)
             if endpoint is None:
                 blocked = [e for e in self.endpoints if e not in errors and e not in exclude]
                 listed = [*errors.values(), *(self._idle_reason(e) for e in blocked)]
@@ -175,14 +176,14 @@ class Pool:
                 endpoint.identified = True
 
     async def _next(
-        self, tries: Mapping[Endpoint, int], exclude: Sequence[Endpoint], deadline: float
+        self, tries: Mapping[Endpoint, int], exclude: Sequence[Endpoint], deadline: float, *, old: bool
     ) -> Endpoint | None:
         while True:
             now = self._clock()
             left = [e for e in self.endpoints if tries.get(e, 0) < 2 and e not in exclude]
             ready = [e for e in left if e.wait_s(now) == 0.0]
             if ready:
-                return min(ready, key=lambda e: (tries.get(e, 0), e.rank()))
+                return min(ready, key=lambda e: (tries.get(e, 0), old and e.archive < 0.2, e.rank()))
             waits = [e.wait_s(now) for e in left if not e.broken]
             soonest = min(waits, default=float("inf"))
             if now + soonest > deadline:

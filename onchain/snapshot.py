@@ -1,7 +1,6 @@
 """One snapshot of supplies: every chain pinned at the same instant, every ledger read, every number with its proof.
 
-Place in the flow: the face of the library. `snapshot(…)` is what the index and the command line call; `doctor(…)`
-says which endpoints answer today.
+Place in the flow: the face of the library. `snapshot(…)` is what the index and the command line call.
 """
 
 from __future__ import annotations
@@ -159,44 +158,6 @@ def replay(proof: Mapping[str, object], *, tokens: Mapping[str, Token] | None = 
         scale = max([token.decimals, *(leg.decimals for leg in token.legs)])
         supplies[symbol] = _supply(token, readings, data["at"], None if given is None else given / 10**scale)
     return supplies
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointHealth:
-    """How one endpoint answered the doctor: `height` and `age_s` of its newest settled block, or `problem`."""
-
-    chain: str
-    endpoint: str
-    ok: bool
-    latency_s: float
-    problem: str = ""
-    canonical_multicall: bool | None = None
-
-
-def doctor(
-    *, chains: Mapping[str, Chain] | None = None, own_endpoints: Mapping[str, Sequence[str]] | None = None
-) -> list[EndpointHealth]:
-    """Every configured endpoint asked for its identity; failures are rows with the problem, never raised."""
-    return asyncio.run(check_endpoints(load_chains(own_endpoints=own_endpoints) if chains is None else chains))
-
-
-async def check_endpoints(chains: Mapping[str, Chain]) -> list[EndpointHealth]:
-    """`doctor` for callers with an event loop."""
-
-    async def one(chain: Chain) -> list[EndpointHealth]:
-        async with Pool(chain, timeout_s=10.0) as pool:
-
-            async def nothing(_: object) -> str:
-                return ""
-
-            answers = await pool.each(nothing)
-            return [
-                EndpointHealth(chain.name, e.label, isinstance(a, str), e.latency_s, str(a), e.canonical_multicall)
-                for e, a in answers.items()
-            ]
-
-    parts = await asyncio.gather(*(one(chain) for chain in chains.values()))
-    return [row for part in parts for row in part]
 
 
 def _none(reads: Iterable[Read], reason: str) -> dict[Read, Reading]:

@@ -152,6 +152,34 @@ def float_emergency(before: int, after: int, *, supply: int) -> bool:
     return supply > 0 and abs(after - before) * 100 > 3 * supply
 
 
+@dataclass(frozen=True, slots=True)
+class FloatChoice:
+    """The free float an index uses, in tokens, where it is from (on_chain, reported, imported, missing) and why."""
+
+    tokens: float | None
+    status: str
+    reason: str = ""
+
+
+def choose_float(supply: Supply | None, *, imported: float | None = None) -> FloatChoice:
+    """The free float by the fallback order on-chain → reported → imported; `reason` says what was passed over.
+
+    A supply fixed by protocol counts as reported. Nothing known is status missing: never a guess.
+    """
+    reason = supply.reason if supply is not None else "no snapshot"
+    if supply is not None:
+        free = supply.tokens("free_float")
+        if free is not None and supply.status == ON_CHAIN:
+            return FloatChoice(free, ON_CHAIN)
+        for name in ("circulating_reported", "total"):
+            known = supply.tokens(name)
+            if known is not None and (name == "circulating_reported" or supply.status == REPORTED):
+                return FloatChoice(known, REPORTED, reason)
+    if imported is not None:
+        return FloatChoice(imported, "imported", reason)
+    return FloatChoice(None, MISSING, reason)
+
+
 # -- inside ---------------------------------------------------------------------------------------------------
 
 

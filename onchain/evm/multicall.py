@@ -20,6 +20,7 @@ from onchain.rpc import Pool
 
 CHUNK_CALLS = 500
 CHUNK_BYTES = 160_000
+KEPT_STATES = 128  # blocks of state that a node without an archive keeps
 OVERRIDE_CALLS = 240  # the own reader's array holds 256, its items 512 bytes
 _SMALLER = frozenset({Kind.TOO_BIG, Kind.REVERT})
 _NUMBER, _TIME = selector("getBlockNumber()"), selector("getCurrentBlockTimestamp()")
@@ -40,8 +41,13 @@ async def read_calls(pool: Pool, pin: Pin, calls: Sequence[Call], *, confirm: in
     DisagreementError naming the call that differs, AllEndpointsFailed, or OrphanedPin's cause as NOT_FOUND.
     """
 
+    old = pool.wall() - pin.timestamp > KEPT_STATES * pool.chain.block_time_s
+
     async def ask(endpoint: Endpoint) -> tuple[Outcome, ...]:
-        return await read_on(pool, endpoint, pin, calls)
+        outcomes = await read_on(pool, endpoint, pin, calls)
+        if old:
+            endpoint.served_old_state()
+        return outcomes
 
     def differ(a: tuple[Outcome, ...], b: tuple[Outcome, ...]) -> str:
         bad = [i for i in range(len(calls)) if a[i] != b[i]]
@@ -53,7 +59,9 @@ async def read_calls(pool: Pool, pin: Pin, calls: Sequence[Call], *, confirm: in
 
     if not calls:
         return Readout((), pin.agreed)
-    outcomes, agreed = await confirmed(pool, ask, what=f"multicall at block {pin.number}", count=confirm, differ=differ)
+    outcomes, agreed = await confirmed(
+        pool, ask, what=f"multicall at block {pin.number}", count=confirm, old=old, differ=differ
+    )
     return Readout(outcomes, agreed)
 
 

@@ -8,11 +8,17 @@ from datetime import UTC, date, datetime
 
 import pytest
 from evmkit import ADMIN_KEY_ACCOUNT, Node
+from web3.exceptions import ContractLogicError
 
 import onchain
+from onchain.chains import Chain
+from onchain.doctor import check_endpoints, recheck_pins
 from onchain.errors import ChainConfigError, SupplyError
+from onchain.evm.contracts import web3_over
+from onchain.pin import Pinner
 from onchain.readings import MISSING, ON_CHAIN, REPORTED
-from onchain.snapshot import check_endpoints, read_snapshot, replay, snapshot
+from onchain.rpc import Pool
+from onchain.snapshot import read_snapshot, replay, snapshot
 from onchain.tokens import Escrow, Exclusion, Leg, Token
 
 pytestmark = pytest.mark.evm
@@ -230,7 +236,8 @@ async def test_doctor_says_what_is_wrong_with_each_endpoint(new_node, proxies) -
     wrong = await proxies(node.url, chain_id=5)
     rows = await check_endpoints({"one": node.chain(node.url, wrong.url, "http://127.0.0.1:9/key123", name="one")})
     assert [row.ok for row in rows] == [True, False, False]
-    assert rows[0].canonical_multicall is True
+    assert rows[0].canonical_multicall is True and rows[0].archive is True
+    assert rows[0].height == int(node.block("finalized")["number"], 16)
     assert "serves chain 0x5, not one" in rows[1].problem and "connection failed" in rows[2].problem
     assert "key123" not in repr(rows)
 
@@ -242,3 +249,50 @@ async def test_snapshots_at_once_do_not_disturb_each_other(new_node) -> None:
     shots = await asyncio.gather(*(read_snapshot([token], chains=chains) for _ in range(5)))
     assert {shot.supplies["TOK"].free_float for shot in shots} == {740 * 10**18}
     assert all(shot.at <= int(datetime.now(UTC).timestamp()) for shot in shots)
+
+
+async def test_recheck_tells_final_from_orphaned_from_unsettled(new_node) -> None:
+    node = new_node(epoch=2)
+    node.mine(20)
+    chains = {"test31337": node.chain()}
+    async with Pool(node.chain()) as pool:
+        pinner = Pinner(pool)
+        deep, fresh = await pinner.head("finalized"), await pinner.head("latest")
+        assert await recheck_pins([deep, fresh], chains) == {deep: "final", fresh: "unknown"}
+        node.rpc("anvil_reorg", 2, [])
+        assert (await recheck_pins([fresh], chains))[fresh] == "orphaned"
+
+
+def test_activity_face_reads_every_ledger_and_says_what_it_cannot(new_node) -> None:
+    node = new_node()
+    made = node.deploy("token", "Tok", "TOK", 18, 1000)
+    start = int(node.block()["timestamp"], 16)
+    node.rpc("evm_increaseTime", 30)
+    made.do("transfer", TREASURY, 70)
+    node.mine(5, interval=12)
+    token = Token("TOK", "t", 18, legs=(Leg("one", made.address, 18), Leg("sol", "Mint", 9, role="mint")))
+    when = [datetime.fromtimestamp(t, UTC) for t in (start, int(node.block("finalized")["timestamp"], 16) - 1)]
+    chains = {"one": node.chain(name="one"), "sol": Chain("sol", "solana", ())}
+    seen: list[tuple[str, int, int]] = []
+    one, sol = onchain.activity(
+        "TOK", start=when[0], end=when[1], tokens={"TOK": token}, chains=chains, progress=lambda *s: seen.append(s)
+    )
+    assert one.activity.volume == 70 and one.activity.complete and seen[-1][1] == seen[-1][2]
+    assert sol.activity is None and sol.reason == "sol has no Transfer logs"
+    with pytest.raises(ChainConfigError, match="is not after the start"):
+        onchain.activity("TOK", start=when[1], end=when[0], tokens={"TOK": token}, chains=chains)
+
+
+async def test_web3_over_the_pool_sends_one_request_a_call(new_node) -> None:
+    node = new_node()
+    made = node.deploy("token", "Tok", "TOK", 18, 1000)
+    odd = node.deploy("odd", 5)
+    async with Pool(node.chain()) as pool:
+        w3 = web3_over(pool)
+        contract = w3.eth.contract(address=made.address, abi=made.abi)
+        assert await contract.functions.totalSupply().call() == 1000
+        before = len(pool.records)
+        assert await contract.functions.symbol().call(block_identifier="latest") == "TOK"
+        assert [r.method for r in list(pool.records)[before:]] == ["eth_call"]
+        with pytest.raises(ContractLogicError, match="no balances here"):
+            await w3.eth.contract(address=odd.address, abi=odd.abi).functions.balanceOf(made.address).call()

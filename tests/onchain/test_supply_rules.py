@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onchain.chains import load_chains
 from onchain.errors import ChainConfigError, SupplyError
 from onchain.readings import MISSING, ON_CHAIN, REPORTED, Read, Reading, missing
-from onchain.supply import compute_supply, float_band, float_emergency, free_float, reads_of
+from onchain.supply import FloatChoice, choose_float, compute_supply, float_band, float_emergency, free_float, reads_of
 from onchain.tokens import BURN_ADDRESS, Escrow, Exclusion, Leg, Token, Tranche, load_tokens
 
 BASKET = Path(__file__).parents[2] / ".." / "shared" / "design" / "basket.csv"
@@ -241,6 +241,21 @@ def test_backing_that_could_not_be_checked_says_so() -> None:
     readings = answered(LOCK_MINT, {("one", "supply", "0xa"): 5})
     (alert,) = compute_supply(LOCK_MINT, readings, T).alerts
     assert alert == "backing of two not checked: supply of 0xb on two: node down"
+
+
+def test_float_falls_back_from_chain_to_reported_to_imported() -> None:
+    good = answered(LOCK_MINT, {("one", "supply", "0xa"): 5 * 10**18, ("two", "supply", "0xb"): 0})
+    bad = answered(LOCK_MINT, {("two", "supply", "0xb"): 1})
+    why = "supply of 0xa on one: node down"
+    assert choose_float(compute_supply(LOCK_MINT, good, T, reported=9.0), imported=8.0) == FloatChoice(5.0, ON_CHAIN)
+    assert choose_float(compute_supply(LOCK_MINT, bad, T, reported=9.0), imported=8.0) == FloatChoice(
+        9.0, REPORTED, why
+    )
+    assert choose_float(compute_supply(LOCK_MINT, bad, T), imported=8.0) == FloatChoice(8.0, "imported", why)
+    assert choose_float(compute_supply(LOCK_MINT, bad, T)) == FloatChoice(None, MISSING, why)
+    assert choose_float(None) == FloatChoice(None, MISSING, "no snapshot")
+    theta = choose_float(compute_supply(load_tokens()["THETA"], {}, T))
+    assert (theta.tokens, theta.status) == (1e9, REPORTED) and theta.reason.startswith("fixed by protocol: all THETA")
 
 
 # -- schedules ------------------------------------------------------------------------------------------------
