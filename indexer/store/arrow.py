@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import make_url
 
+from indexer.errors import StoreError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -76,7 +78,12 @@ def _run(connection: Any, sql: str) -> None:
 def _fetch(cursor: Any, statement: Statement, *, mark: str) -> pa.Table:
     sql, values = _numbered(*statement, mark=mark)
     cursor.execute(sql, values or None)
-    return cursor.fetch_arrow_table()
+    try:
+        return cursor.fetch_arrow_table()
+    except OSError as error:  # what the database says in the middle of a stream
+        raise StoreError(
+            f"The store broke off a bulk read: {error}. Read again; if it stays, check the disk."
+        ) from error
 
 
 def _numbered(sql: str, params: Mapping[str, object], *, mark: str) -> tuple[str, list[object]]:

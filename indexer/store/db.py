@@ -39,6 +39,8 @@ class Store:
         self.engine = engine
         self.path = path
         self._gate: Gate | None = gate_of(str(path)) if path else None
+        if self._gate:
+            self._gate.guards(engine)
 
     @property
     def is_sqlite(self) -> bool:
@@ -103,8 +105,6 @@ class Store:
         from indexer.store.arrow import read_tables
 
         with self._own(), translated(self.url):
-            if self.is_sqlite:
-                self.engine.dispose()
             return read_tables(self, statements)
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ def postgres() -> Iterator[str]:
     server = pgserver.get_server(tempfile.mkdtemp(prefix="deai-pg-"), cleanup_mode="delete")
     try:
         url = server.get_uri()
+        _run(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")  # a test's server may lose power
         _create(url, "made", template="template1")
         with_tables = open_store(_named(url, "made"))
         with_tables.migrate()
@@ -39,9 +40,14 @@ def _named(url: str, database: str) -> str:
 
 
 def _create(url: str, database: str, *, template: str) -> None:
+    _run(url, f"CREATE DATABASE {database} TEMPLATE {template} STRATEGY file_copy")
+
+
+def _run(url: str, *statements: str) -> None:
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {database} TEMPLATE {template}"))
+        for statement in statements:
+            connection.execute(text(statement))
     engine.dispose()
 
 

@@ -14,7 +14,7 @@ from seeds import START_US, bars, begin, seed
 
 from indexer.errors import StoreError
 from indexer.store import columnar, read, write
-from indexer.store.db import Store
+from indexer.store.db import Store, open_store
 from indexer.store.records import BarColumns
 from indexer.times import HOUR_US
 
@@ -137,4 +137,30 @@ def test_writers_and_bulk_readers_in_several_processes_do_no_harm(sqlite_store: 
     sqlite_store.close()
     raw = sqlite3.connect(str(sqlite_store.path))
     assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    raw.close()
+
+
+def test_threads_that_write_and_read_in_bulk_take_turns_and_do_no_harm(sqlite_store: Store) -> None:
+    """Without the gate the second SQLite library breaks the file here: "database disk image is malformed"."""
+    made = seed(sqlite_store)
+    sizes = []
+
+    def fill() -> None:
+        for i in range(60):
+            write.write_bars(sqlite_store, made.run_id, bars(made.listings[0], [1.0] * 3000, first=3000 * i))
+
+    second = open_store(sqlite_store.url)  # another door to the same file
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(fill)
+        while not writer.done():
+            sizes.append(sqlite_store.arrow("SELECT count(*) AS n FROM bar").column(0)[0].as_py())
+            assert len(read.read_assets(second)) == 2
+        writer.result(0)
+    assert sizes == sorted(sizes)
+    assert len(sizes) > 10
+    second.close()
+    sqlite_store.close()
+    raw = sqlite3.connect(str(sqlite_store.path))
+    assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert raw.execute("SELECT count(*) FROM bar").fetchall() == [(180_000,)]
     raw.close()
