@@ -29,6 +29,7 @@ class Look:
     width: int = 720
     height: int = 360
     theme: Theme = Theme.LIGHT
+    titled: bool = True
 
 
 INK = {Theme.LIGHT: "#15181d", Theme.DARK: "#e8ebef"}
@@ -37,6 +38,7 @@ LINE = {Theme.LIGHT: "#e2e3dc", Theme.DARK: "#2a313a"}
 PANEL = {Theme.LIGHT: "#ffffff", Theme.DARK: "#161a20"}
 ACCENT = {Theme.LIGHT: "#0a6b6b", Theme.DARK: "#4fc7bd"}
 WARN = {Theme.LIGHT: "#8a5600", Theme.DARK: "#e6b656"}
+X_AXIS = {"title": None, "grid": False, "labelOverlap": True, "labelSeparation": 10, "labelFlush": True}
 FORMATS = {ChartKind.LEVEL: ",.0f", ChartKind.DRAWDOWN: ".0%", ChartKind.BETA: ".1f"}
 
 
@@ -53,7 +55,7 @@ def chart_spec(series: ChartSeries, *, kind: ChartKind, title: str, simulated: b
         "background": PANEL[theme],
         "padding": 12,
         "title": {
-            "text": title,
+            "text": title if look.titled else "",
             "subtitle": subtitle,
             "anchor": "start",
             "color": INK[theme],
@@ -63,9 +65,7 @@ def chart_spec(series: ChartSeries, *, kind: ChartKind, title: str, simulated: b
             "offset": 10,
         },
         "data": {"values": _points(series)},
-        "encoding": {
-            "x": {"field": "time", "type": "temporal", "scale": {"type": "utc"}, "axis": {"title": None, "grid": False}}
-        },
+        "encoding": {"x": {"field": "time", "type": "temporal", "scale": {"type": "utc"}, "axis": X_AXIS}},
         "layer": _layers(series, kind, theme),
         "config": _config(theme),
     }

@@ -80,7 +80,7 @@ def get_embed(
     latest = latest_or_none(store, index_id)
     level = f"{latest['level']:,.2f}" if latest else "no levels yet"
     when = f"{latest['time']:%Y-%m-%d %H:%M} UTC" if latest else ""
-    look = Look(640, 260, theme)
+    look = Look(640, 260, theme, titled=False)
     chart = to_svg(spec_of(store, index_id, ChartQuery(ChartKind.LEVEL, range, "QQQ", 90, look))) if latest else b""
     page = filled(
         "embed.html",

@@ -42,11 +42,12 @@ def chart_query(
     theme: Annotated[Theme, Query(description="Colours")] = Theme.LIGHT,
     width: Annotated[int, Query(ge=200, le=1600, description="Pixels")] = 720,
     height: Annotated[int, Query(ge=120, le=1200, description="Pixels")] = 360,
+    title: Annotated[bool, Query(description="With the name and level above it")] = True,
     benchmark: Annotated[str, Query(max_length=32, description="For kind=beta")] = "QQQ",
     sessions: Annotated[int, Query(ge=20, le=2500, description="Window for kind=beta")] = 90,
 ) -> ChartQuery:
     """The chart that was asked for."""
-    return ChartQuery(kind, range, benchmark, sessions, Look(width, height, theme))
+    return ChartQuery(kind, range, benchmark, sessions, Look(width, height, theme, title))
 
 
 Asked = Annotated[ChartQuery, Depends(chart_query)]

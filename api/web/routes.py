@@ -19,6 +19,7 @@ from indexer.store.db import Store
 from indexer.store.read import read_index, read_indices
 
 FLAGSHIP = "deai"
+DEMO_LINK = '<a href="demo/"><strong>A simulated market runs beside it</strong></a>, to look around. '
 ASK_AGAIN = {"Cache-Control": "no-cache"}
 router = APIRouter(include_in_schema=False)
 
@@ -51,9 +52,8 @@ def page(request: Request, store: Store, index_id: str) -> Response:
     """The page of an index, with its newest level in it: readable before, and without, any script."""
     try:
         latest: dict[str, Any] | None = latest_of(store, index_id)
-        said = ""
-    except (NotEnoughDataError, NotFoundError) as error:
-        latest, said = None, str(error)
+    except (NotEnoughDataError, NotFoundError):
+        latest = None
     level = f"{latest['level']:,.2f}" if latest else "–"
     name = latest["name"] if latest else "DeAI Index"
     body = filled(
@@ -70,7 +70,9 @@ def page(request: Request, store: Store, index_id: str) -> Response:
         simulated_hidden=Raw("" if latest and latest["simulated"] else "hidden"),
         empty_hidden=Raw("hidden" if latest else ""),
         content_hidden=Raw("" if latest else "hidden"),
-        empty_text=said,
+        known="yes" if any(row.id == index_id for row in read_indices(store)) else "no",
+        has="yes" if latest else "no",
+        demo_link=Raw(DEMO_LINK if not latest and _has_demo(request) else ""),
         tabs=Raw(_tabs(store, index_id)),
         head=Raw(_links(request, index_id, name=name, level=level) if latest else ""),
     )
@@ -80,6 +82,11 @@ def page(request: Request, store: Store, index_id: str) -> Response:
 def mount_static(app: FastAPI) -> None:
     """Serves the page's scripts and styles; browsers ask again by ETag."""
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+
+
+def _has_demo(request: Request) -> bool:
+    """Whether a simulated market is mounted beside the real one (`deai up` does so while there are no levels)."""
+    return any(getattr(route, "path", "") == "/demo" for route in request.app.routes)
 
 
 def _tabs(store: Store, current: str) -> str:

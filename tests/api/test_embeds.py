@@ -48,9 +48,8 @@ def test_the_specification_is_valid_and_ends_at_the_newest_level(client: TestCli
 
 
 def test_a_drawdown_chart_knows_the_peak_before_its_range(client: TestClient) -> None:
-    values = [
-        row["value"] for row in client.get("/charts/deai.vl.json?range=1m&kind=drawdown").json()["data"]["values"]
-    ]
+    spec = client.get("/charts/deai.vl.json?range=1m&kind=drawdown").json()
+    values = [row["value"] for row in spec["data"]["values"]]
     levels = [row["level"] for row in client.get("/v1/indices/deai/levels").json()["data"]]
     assert values[-1] == pytest.approx(levels[-1] / max(levels) - 1)
     assert max(values) < 0

@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from live_server import Live, serve
 from seeded import HOURS, NOW, START, publish
+from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 from api.app import create_app
@@ -123,9 +124,9 @@ def test_web_sockets_carry_the_same(running: Live, own: Store) -> None:
 
 
 def test_a_web_socket_to_nothing_says_why(running: Live) -> None:
-    with connect(f"ws://127.0.0.1:{running.port}/v1/indices/deia/ws") as socket:
-        with pytest.raises(Exception, match="Did you mean"):
-            socket.recv(timeout=10)
+    address = f"ws://127.0.0.1:{running.port}/v1/indices/deia/ws"
+    with connect(address) as socket, pytest.raises(ConnectionClosedError, match="Did you mean"):
+        socket.recv(timeout=10)
 
 
 def test_refusals_are_problems(store: Store) -> None:

@@ -6,7 +6,7 @@ import { age, day, number, percent, price, signed, tone } from "./format.js";
 const COLUMNS = [
   ["symbol", "Constituent", nameCell],
   ["weight", "Weight", weightCell],
-  ["drift", "Drift", (one) => signedCell(one.drift, 2), "optional"],
+  ["drift", "Drift", (one) => signed(one.drift, 2), "optional"],
   ["rate", "Price", (one) => price(one.rate)],
   ["change_since_rebalance", "Since rebalance", (one) => signedCell(one.change_since_rebalance)],
   ["contribution", "Contribution", (one) => signedCell(one.contribution, 2), "optional"],
@@ -33,7 +33,8 @@ export class Constituents {
     const rows = [...this.answer.data].sort((a, b) => compare(a[key], b[key]) * (down ? -1 : 1));
     const head = make("tr", {}, ...COLUMNS.map(([column, label, , kind]) => this.#heading(column, label, kind)));
     const at = Date.parse(this.answer.at);
-    const body = rows.map((one) => make("tr", {}, ...COLUMNS.map(([, , cell, kind]) => make("td", { className: kind || "" }, cell(one, at)))));
+    const largest = Math.max(0.01, ...rows.map((one) => one.weight ?? 0));
+    const body = rows.map((one) => make("tr", {}, ...COLUMNS.map(([, , cell, kind]) => make("td", { className: kind || "" }, cell(one, at, largest)))));
     byId("constituents").replaceChildren(make("thead", {}, head), make("tbody", {}, ...body));
   }
 
@@ -60,9 +61,9 @@ function nameCell(one) {
   return make("span", {}, make("strong", { textContent: one.symbol }), make("small", { textContent: `${one.name} · ${one.sub_sector}` }));
 }
 
-function weightCell(one) {
+function weightCell(one, at, largest) {
   const bar = make("i");
-  bar.style.setProperty("--share", Math.min(1, (one.weight ?? 0) / 0.25));
+  bar.style.setProperty("--share", (one.weight ?? 0) / largest);
   return make("span", { className: "weight" }, make("span", {}, bar), make("span", { textContent: percent(one.weight) }));
 }
 

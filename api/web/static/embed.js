@@ -9,7 +9,7 @@ tell();
 
 async function redraw() {
   const address = new URL(`charts/${encodeURIComponent(index)}.svg`, document.baseURI);
-  address.search = new URLSearchParams({ theme, range, width: 640, height: 260 }).toString();
+  address.search = new URLSearchParams({ theme, range, width: 640, height: 260, title: false }).toString();
   const answer = await fetch(address);
   if (!answer.ok) return;
   const drawn = new DOMParser().parseFromString(await answer.text(), "image/svg+xml").documentElement;

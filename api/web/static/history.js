@@ -142,7 +142,7 @@ function list(word, names) {
 function levelPlot(series, { log, index }) {
   const [one] = series;
   const move = one.values[one.values.length - 1] / one.values[0] - 1;
-  return { series: [{ ...one, name: index }], log, format: level, title: `Level of ${index}`, said: `${signed(move)} over the range shown.` };
+  return { series: [{ ...one, name: index }], log, format: (value) => number(value, value < 10 ? 2 : 0), read: level, title: `Level of ${index}`, said: `${signed(move)} over the range shown.` };
 }
 
 function drawdownPlot(series, { daily, index }) {

@@ -1,7 +1,7 @@
 // The page: what is on it, in which order it is read, and how it stays current.
 import { Betas } from "./beta.js";
 import { Constituents } from "./constituents.js";
-import { read } from "./data.js";
+import { follow, read } from "./data.js";
 import { byId, make, remember, remembered } from "./dom.js";
 import { age, level, moment, signed, tone } from "./format.js";
 import { showFacts } from "./facts.js";
@@ -10,7 +10,7 @@ import { showSnippets } from "./snippets.js";
 
 const index = document.body.dataset.index;
 const CHANGES = [["h1", "1 hour"], ["d1", "24 hours"], ["d7", "7 days"], ["d30", "30 days"], ["d365", "1 year"]];
-const LOOK_AGAIN_MS = 30_000;
+const LOOK_AGAIN_MS = 300_000;
 let shown = null;
 
 function theme() {
@@ -25,7 +25,7 @@ function theme() {
 }
 
 function showLatest(latest) {
-  const changed = shown !== null && shown.time !== latest.time;
+  const changed = shown !== null && (shown.time !== latest.time || shown.revision !== latest.revision);
   shown = latest;
   byId("level").textContent = level(latest.level);
   document.title = `${level(latest.level)} · ${latest.name}`;
@@ -77,25 +77,31 @@ async function look(refresh) {
     if (changed && refresh) await refresh();
     return true;
   } catch (error) {
-    if (error.code !== "not_enough_data" && error.code !== "not_found") byId("age").textContent = "(the server does not answer)";
-    else byId("empty-text").textContent = error.message;
+    byId("age").textContent = `(${error.status ? error.message : "the server does not answer"})`;
     return false;
   }
 }
 
+// Whether an index that had no levels has some now.
+async function appeared() {
+  const answer = await read(`indices/${index}`).catch(() => null);
+  return Boolean(answer?.latest);
+}
+
 async function start() {
   theme();
-  const has = await look(null);
+  const has = document.body.dataset.has === "yes" && await look(null);
   byId("empty").hidden = has;
   byId("content").hidden = !has;
   let refresh = has ? await everything() : null;
   if (!has) document.body.dataset.ready = "yes";
   setInterval(showAge, 10_000);
-  setInterval(async () => {
-    if (document.hidden) return;
+  const again = async () => {
     if (refresh) await look(refresh);
-    else if (await look(null)) location.reload();
-  }, LOOK_AGAIN_MS);
+    else if (await appeared()) location.reload();
+  };
+  if (document.body.dataset.known === "yes") follow(index, (latest) => { if (latest.time !== shown?.time || latest.revision !== shown?.revision) again(); });
+  setInterval(() => { if (!document.hidden) again(); }, LOOK_AGAIN_MS);
 }
 
 start();

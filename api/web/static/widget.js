@@ -62,7 +62,7 @@ class DeaiIndex extends HTMLElement {
 
   picture(index, latest) {
     const address = new URL(`charts/${encodeURIComponent(index)}.svg`, this.home);
-    address.search = new URLSearchParams({ range: this.getAttribute("range") || "1y", theme: this.theme }).toString();
+    address.search = new URLSearchParams({ range: this.getAttribute("range") || "1y", theme: this.theme, title: false }).toString();
     return Object.assign(document.createElement("img"), { src: address.href, alt: `${latest.name}: level ${latest.level}`, width: 720, height: 360 });
   }
 }
