@@ -20,9 +20,9 @@ from indexer.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-AT_CLOSE, NQ_HOURS, DAILY_UTC = "at_close", "nq_hours", "daily_utc"
-# Returns a year by clock: XNYS sessions, Globex hours (23 a session day), days of a market that never closes.
-PERIODS_PER_YEAR = {AT_CLOSE: 252.0, NQ_HOURS: 252.0 * 23.0, DAILY_UTC: 365.0}
+AT_CLOSE, NQ_HOURS, DAILY_UTC, HOURLY_UTC = "at_close", "nq_hours", "daily_utc", "hourly_utc"
+# Returns a year by clock: XNYS sessions, Globex hours (23 a session day), days and hours of a market that never closes.
+PERIODS_PER_YEAR = {AT_CLOSE: 252.0, NQ_HOURS: 252.0 * 23.0, DAILY_UTC: 365.0, HOURLY_UTC: 365.0 * 24.0}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,180 @@
+"""One window of paired returns → a beta by the method asked for, in one shape whatever the method.
+
+`detail` is the analytics library's own result, with everything that belongs to that method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from indexer.analytics.asymmetry import AsymmetricBeta, asymmetric_beta
+from indexer.analytics.beta import BetaResult, compute_beta
+from indexer.analytics.distributions import t_quantile
+from indexer.analytics.ewma import EwmaBeta, ewma_beta
+from indexer.analytics.factors import FactorModel, factor_model
+from indexer.analytics.kalman import kalman_fit
+from indexer.analytics.leadlag import LeadLagBeta, dimson_beta, scholes_williams_beta
+from indexer.analytics.quantile import QuantileBeta, quantile_beta
+from indexer.analytics.realised import RealisedBeta
+from indexer.errors import InputError, did_you_mean
+from indexer.studies.frame import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class KalmanNow:
+    """The random-walk beta at the last pair. `kind` is "filtered": only what was known then went in.
+
+    `q_beta` is the variance of one step of beta, `r` that of the residual; `at_bound` says that beta does not
+    measurably move.
+    """
+
+    kind: str
+    n: int
+    beta: float | None
+    sd: float | None
+    r: float | None
+    q_beta: float | None
+    loglik: float | None
+    at_bound: bool
+    reason: str | None
+
+
+Detail = (
+    BetaResult | EwmaBeta | KalmanNow | AsymmetricBeta | QuantileBeta | LeadLagBeta | FactorModel | RealisedBeta
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A beta with its error. A number is None when it does not exist for the method or the data (`reason`)."""
+
+    method: str
+    n: int
+    beta: float | None
+    se: float | None
+    ci_low: float | None
+    ci_high: float | None
+    r2: float | None
+    alpha_annualised: float | None
+    confidence: float
+    reason: str | None
+    warnings: tuple[str, ...]
+    detail: Detail
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the methods can be told: confidence, EWMA decay, quantile, and lags on each side for Dimson."""
+
+    confidence: float = 0.95
+    decay: float = 0.94
+    tau: float = 0.5
+    span: int = 1
+
+
+def estimate(frame: Frame, method: str, *, options: Options) -> Estimate:
+    """The beta of the frame's subject to its first benchmark ("multi": to all of them together).
+
+    Raises InputError for a method that is not one of METHODS.
+    """
+    if method not in METHODS:
+        raise InputError(f'"{method}" is not a method.{did_you_mean(method, METHODS)} Use one of {", ".join(METHODS)}')
+    return METHODS[method](frame, options)
+
+
+def _ols(frame: Frame, options: Options) -> Estimate:
+    found = compute_beta(frame.x[:, 0], frame.y, periods_per_year=frame.periods_per_year, confidence=options.confidence)
+    return Estimate(
+        "ols", found.n, found.beta, found.se, found.ci_low, found.ci_high, found.r2, found.alpha_annualised,
+        options.confidence, found.reason, found.warnings, found,
+    )  # fmt: skip
+
+
+def _ewma(frame: Frame, options: Options) -> Estimate:
+    found = ewma_beta(frame.x[:, 0], frame.y, decay=options.decay, confidence=options.confidence)
+    return _plain("ewma", found, options=options, n=found.n, beta=found.beta, se=found.se, df=found.n_effective)
+
+
+def _kalman(frame: Frame, options: Options) -> Estimate:
+    fit = kalman_fit(frame.x[:, 0], frame.y)
+    path = fit.filtered
+    beta, sd = (None, None) if path is None else (float(path.beta[-1]), float(path.sd_beta[-1]))
+    now = KalmanNow("filtered", fit.n, beta, sd, fit.r, fit.q_beta, fit.loglik, fit.at_bound, fit.reason)
+    said = ("beta does not measurably move in this window: the filter is least squares with growing data",)
+    return _plain(
+        "kalman", now, options=options, n=fit.n, beta=beta, se=sd, df=float(fit.n), warnings=said * fit.at_bound
+    )
+
+
+def _downside(frame: Frame, options: Options) -> Estimate:
+    found = asymmetric_beta(frame.x[:, 0], frame.y)
+    return _plain("downside", found, options=options, n=found.n, beta=found.down, se=found.se_down, df=found.n - 1.0)
+
+
+def _upside(frame: Frame, options: Options) -> Estimate:
+    found = asymmetric_beta(frame.x[:, 0], frame.y)
+    return _plain("upside", found, options=options, n=found.n, beta=found.up, se=found.se_up, df=found.n - 1.0)
+
+
+def _quantile(frame: Frame, options: Options) -> Estimate:
+    found = quantile_beta(frame.x[:, 0], frame.y, tau=options.tau)
+    return _plain("quantile", found, options=options, n=found.n, beta=found.beta, se=found.se, df=float(found.n))
+
+
+def _dimson(frame: Frame, options: Options) -> Estimate:
+    found = dimson_beta(frame.x[:, 0], frame.y, span=options.span, confidence=options.confidence)
+    return _lead_lag(found, options)
+
+
+def _scholes_williams(frame: Frame, options: Options) -> Estimate:
+    return _lead_lag(scholes_williams_beta(frame.x[:, 0], frame.y, confidence=options.confidence), options)
+
+
+def _lead_lag(found: LeadLagBeta, options: Options) -> Estimate:
+    return Estimate(
+        found.sync, found.n, found.beta, found.se, found.ci_low, found.ci_high, None, None,
+        options.confidence, found.reason, (), found,
+    )  # fmt: skip
+
+
+def _multi(frame: Frame, options: Options) -> Estimate:
+    factors = {name: frame.x[:, place] for place, name in enumerate(frame.benchmarks)}
+    found = factor_model(frame.y, factors, periods_per_year=frame.periods_per_year, confidence=options.confidence)
+    if not found.factors:
+        return _plain("multi", found, options=options, n=found.n, beta=None, se=None, df=None)
+    first = found.factors[0]
+    return Estimate(
+        "multi", found.n, first.beta, first.se, first.ci_low, first.ci_high, found.r2, found.alpha_annualised,
+        options.confidence, found.reason, found.warnings, found,
+    )  # fmt: skip
+
+
+def _plain(
+    method: str,
+    detail: EwmaBeta | KalmanNow | AsymmetricBeta | QuantileBeta | FactorModel,
+    *,
+    options: Options,
+    n: int,
+    beta: float | None,
+    se: float | None,
+    df: float | None,
+    warnings: tuple[str, ...] = (),
+) -> Estimate:
+    """beta ± t(df - 2) se: `df` is the (effective) number of pairs, less what the method fits beyond two."""
+    half = None if se is None or df is None or df <= 3.0 else t_quantile(df - 2.0, 0.5 + options.confidence / 2.0) * se
+    low, high = (None, None) if beta is None or half is None else (beta - half, beta + half)
+    return Estimate(method, n, beta, se, low, high, None, None, options.confidence, detail.reason, warnings, detail)
+
+
+METHODS: dict[str, Callable[[Frame, Options], Estimate]] = {
+    "ols": _ols,
+    "ewma": _ewma,
+    "kalman": _kalman,
+    "downside": _downside,
+    "upside": _upside,
+    "quantile": _quantile,
+    "dimson": _dimson,
+    "scholes_williams": _scholes_williams,
+    "multi": _multi,
+}
