@@ -164,7 +164,8 @@ async def test_what_fails_once_is_retried_and_the_attempts_are_counted(loopback:
 async def test_silence_and_dripping_end_by_the_total_time(loopback: Loopback) -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 X\r\nContent-Length: 100000\r\n\r\n")
-        gone = asyncio.ensure_future(reader.read(1))
+        gone = asyncio.ensure_future(asyncio.wait_for(reader.read(1), 5))
+        gone.add_done_callback(lambda task: task.cancelled() or task.exception())
         while not gone.done():
             writer.write(b" ")
             await writer.drain()

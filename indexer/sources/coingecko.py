@@ -53,7 +53,7 @@ class CoinGecko(RestSource):
             "1h": History(max_rows=90 * 24, depth_days=DAYS_KEYLESS),
             "1d": History(max_rows=DAYS_KEYLESS, depth_days=DAYS_KEYLESS),
         },
-        key_setting="coingecko_key",
+        key_setting="coingecko_api_key",
         key_adds="100 calls a minute of our own instead of a share of the address's keyless allowance",
         notes="attribution required; without a paid plan nothing older than 365 days (HTTP 401, code 10012)",
     )

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-import orjson
+from fault_more_providers import IDS, MoreProviders
+from fault_reply import Query, Reply, reply
 from fault_world import World
 
-from indexer.times import DAY_US, INTERVAL_US, from_us, iso, parse_instant
+from indexer.times import DAY_US, INTERVAL_US, iso, parse_instant
 
-Query = dict[str, str]
 Change = Callable[[np.ndarray, str, str], np.ndarray]
-
-
-@dataclass
-class Reply:
-    """Status and body of an answer; `text` bodies are not JSON."""
-
-    status: int
-    body: bytes
-    kind: str = "application/json"
-
-
-def reply(value: object, status: int = 200) -> Reply:
-    return Reply(status, orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 def plain_symbol(symbol: str) -> str:
@@ -40,7 +26,7 @@ def plain_symbol(symbol: str) -> str:
     return word
 
 
-class Providers:
+class Providers(MoreProviders):
     """All providers by name; `change` lets faults alter the rows of (venue, asset) before they are written."""
 
     def __init__(self, world: World, now_us: Callable[[], int], change: Change) -> None:
@@ -178,7 +164,7 @@ class Providers:
         if self.now_us() - first > 365 * DAY_US:
             words = "Your request exceeds the allowed time range. Public API users are limited to the past 365 days."
             return reply({"error": {"status": {"error_code": 10012, "error_message": words}}}, 401)
-        asset = path.split("/")[2].upper()
+        asset = IDS.get(path.split("/")[2], path.split("/")[2].upper())
         rows = self.rows("coinbase", f"{asset}-USD", "1h", first - INTERVAL_US["1h"], last - INTERVAL_US["1h"])
         if rows is None:
             return reply({"error": "coin not found"}, 404)
@@ -189,13 +175,6 @@ class Providers:
                 "total_volumes": [[int(t), 1.0] for t in at],
             }
         )
-
-    def _fred(self, path: str, q: Query) -> Reply:
-        days = np.arange(parse_instant(q["cosd"]), parse_instant(q["coed"]) + 1, DAY_US)
-        lines = [
-            f"{from_us(int(d)).date()},{'.' if from_us(int(d)).weekday() > 4 else 5000 + n}" for n, d in enumerate(days)
-        ]
-        return Reply(200, "\n".join([f"observation_date,{q['id']}", *lines, ""]).encode(), "text/csv")
 
 
 def _text(value: float) -> str:

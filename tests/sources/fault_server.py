@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import numpy as np
 import orjson
-from fault_providers import Providers, Reply, reply
+from fault_providers import Providers
+from fault_reply import Reply, reply
 from fault_world import World, hour_world, minute_world
 
 from indexer.times import HOUR_US, MINUTE_US, parse_instant
@@ -148,6 +149,12 @@ async def _write(writer: asyncio.StreamWriter, got: Reply, headers: dict[str, st
     await writer.drain()
 
 
+async def _client_left(reader: asyncio.StreamReader) -> None:
+    """Until the client closes or resets the connection."""
+    with contextlib.suppress(ConnectionError):
+        await reader.read(1)
+
+
 async def _misbehave(kind: str, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Faults of the connection itself; each ends when the client gives up."""
     head = f"HTTP/1.1 200 X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -157,7 +164,7 @@ async def _misbehave(kind: str, body: bytes, reader: asyncio.StreamReader, write
         writer.write(head + body[: len(body) // 2])
         await writer.drain()
         return
-    gone = asyncio.ensure_future(reader.read(1))
+    gone = asyncio.ensure_future(_client_left(reader))
     if kind == "drip":
         writer.write(head)
         for byte in body:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.times import INTERVAL_US, MINUTE_US, parse_instant
+from indexer.times import DAY_US, INTERVAL_US, MINUTE_US, parse_instant
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 VENUES = ("binance", "coinbase", "kraken", "okx", "bybit")
@@ -95,11 +95,16 @@ def minute_world(
 
 @lru_cache(maxsize=2)
 def hour_world(assets: tuple[str, ...], start: str = "2024-01-01", end: str = "2025-01-01") -> World:
-    """Hours of a year."""
+    """Hours and days of a year; a day's close is that of its last hour."""
     series = {}
     for asset, rows in _read("tokens_hourly.csv.gz", assets, start, end).items():
         table = np.array(rows)
         opens = table[:, 0].astype(np.int64)
         assert (np.diff(opens) >= INTERVAL_US["1h"]).all()
         series[(asset, "1h")] = (opens, table[:, 1], np.nan_to_num(table[:, 2], nan=1000.0) + 1.0)
-    return with_usdt(World(series), "1h")
+        days, first, count = np.unique(opens // DAY_US, return_index=True, return_counts=True)
+        whole = count == 24
+        last = first[whole] + 23
+        volume = np.add.reduceat(series[(asset, "1h")][2], first)[whole]
+        series[(asset, "1d")] = (days[whole] * DAY_US, table[last, 1], volume)
+    return with_usdt(with_usdt(World(series), "1h"), "1d")

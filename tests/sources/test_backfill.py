@@ -205,10 +205,7 @@ async def test_a_defect_of_ours_reaches_the_caller() -> None:
 
 
 async def test_the_listing_date_is_found_in_a_few_calls() -> None:
-    world = hour_world(("FET",))
-    opens, closes, volumes = world.series[("FET", "1h")]
-    world.series[("FET", "1d")] = (opens[::24], closes[23::24], volumes[::24])
-    server = FaultServer(world, lambda: NOW)
+    server = FaultServer(hour_world(("FET",)), lambda: NOW)
     async with server.running(), HttpClient(timeouts=QUICK, limits=FREE, clock=lambda: from_us(NOW)) as http:
         sources = build_sources(base_urls={n: server.url(n) for n in FREE})
         for name, symbol in (("binance", "FETUSDT"), ("coinbase", "FET-USD")):

@@ -9,9 +9,10 @@ from fault_server import Fault, FaultServer
 from fault_world import VENUES, hour_world
 
 from indexer.http import Breaker, HostLimit, HttpClient, Timeouts
+from indexer.sources.base import Ask, Dataset, RestSource
 from indexer.sources.health import PROBES, State, examine, healthy_first, probe
 from indexer.sources.registry import REGISTRY, build_sources
-from indexer.times import from_us, parse_instant
+from indexer.times import HOUR_US, from_us, parse_instant
 
 NOW = parse_instant("2024-12-20T12:34:56Z")
 FREE = {name: HostLimit(1e6, 1e6, "test") for name in (*VENUES, "coingecko", "fred")}
@@ -46,6 +47,26 @@ async def test_each_state_is_told_apart() -> None:
     assert "100 a minute" in got["coingecko"].quota
     assert got["kraken"].about.loses
     assert "does not serve this region" in got["kraken"].detail
+
+
+async def test_the_played_world_answers_for_every_source() -> None:
+    """One call of each dataset of each source over sockets, through the real planning, fetching and parsing."""
+    server = FaultServer(hour_world(("NEAR", "TAO")), lambda: NOW)
+    async with server.running():
+        sources = build_sources(base_url=server.root, opted_in=("coinmetrics",))
+        free = {
+            source.limit: HostLimit(1e6, 1e6, "test") for source in sources.values() if isinstance(source, RestSource)
+        }
+        async with HttpClient(timeouts=QUICK, limits=free, clock=lambda: from_us(NOW)) as http:
+            got = await examine(sources, http, now_us=NOW)
+            assert {e.about.name: (e.state, e.detail) for e in got if e.state is not State.REACHABLE} == {}
+            assert all(e.records > 0 for e in got)
+            for dataset in (Dataset.OPEN_INTEREST, Dataset.LIQUIDATIONS):
+                for name in [e.about.name for e in got if dataset in e.about.datasets]:
+                    symbol = "TAO-USDT-SWAP" if name.startswith("okx") else "TAOUSDT"
+                    ask = Ask(dataset, (symbol,), NOW - 6 * HOUR_US, NOW, NOW, contract_size=0.1)
+                    (call,) = sources[name].calls(ask)
+                    assert sources[name].parse(call, await sources[name].fetch(call, http)).count >= 6, name
 
 
 async def test_a_missing_library_is_not_installed() -> None:

@@ -45,6 +45,11 @@ def test_opt_in_sources_are_off_until_named() -> None:
     assert "ccxt" not in usual
     assert "coinmetrics" in build_sources(opted_in=("coinmetrics",))
     assert "binance" not in build_sources(left_out=("binance",))
+    assert list(build_sources(only=("coinmetrics", "kraken"))) == ["kraken", "coinmetrics"]
+    sources = build_sources(
+        base_url="http://127.0.0.1:9/", base_urls={"okx": "http://mirror/"}, keys={"coingecko": "k"}
+    )
+    assert [sources[name].base_url for name in ("kraken", "okx")] == ["http://127.0.0.1:9/kraken", "http://mirror"]
     with pytest.raises(ConfigError, match=r'there is no source "binanse"\. Did you mean "binance"\?'):
         build_sources(base_urls={"binanse": "x"})
 
