@@ -87,3 +87,9 @@ def window_of(start_us: int | None, end_us: int | None) -> Window:
     if start_us is not None and end_us is not None and end_us < start_us:
         raise InputError(f"end {iso(end_us)} is before start {iso(start_us)}; the range is [start, end)")
     return Window(start_us, end_us)
+
+
+def within(time_us: int, window: Window) -> bool:
+    """Whether an instant lies in a window."""
+    after = window.start_us is None or time_us >= window.start_us
+    return after and (window.end_us is None or time_us < window.end_us)

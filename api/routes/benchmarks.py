@@ -11,12 +11,13 @@ from api import schemas
 from api.answer import json_answer
 from api.deps import StoreDep
 from api.encode import as_json_times
-from api.params import End, Limit, Shape, Start, window_of
+from api.events import known_events
+from api.params import End, Limit, Shape, Start, window_of, within
 from api.problems import declared
 from api.reads import read_coverage
 from api.wire import rows_of
-from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks, read_events, read_quality
-from indexer.times import from_us
+from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks, read_quality
+from indexer.times import from_us, to_us
 
 router = APIRouter(prefix="/v1", tags=["benchmarks"])
 
@@ -71,11 +72,12 @@ def list_closes(
 
 @router.get("/events", response_model=schemas.EventList, responses=declared("invalid_request"), summary="Dated events")
 def list_events(store: StoreDep, start: Start = None, end: End = None) -> Response:
-    """Shocks, corporate actions and decisions that charts and studies refer to, oldest first."""
+    """Shocks, corporate actions and decisions that charts and studies refer to, oldest first.
+
+    The shipped, sourced catalogue and what the store holds; an event of the store takes the place of its namesake.
+    """
     window = window_of(start, end)
-    events = read_events(store, start_us=window.start_us, end_us=window.end_us)
-    shown = ("slug", "kind", "time", "title", "source")
-    data = [{name: getattr(one, name) for name in shown} for one in events]
+    data = [one for one in known_events(store) if within(to_us(one["time"]), window)]
     return json_answer({"count": len(data), "data": data})
 
 

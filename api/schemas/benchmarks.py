@@ -83,6 +83,8 @@ class EventItem(Wire):
     time: datetime
     title: str
     source: str
+    precision: str = Field(description="instant: the hour is known; day: only the day")
+    note: str
 
 
 class EventList(Wire):

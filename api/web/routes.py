@@ -11,15 +11,17 @@ from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api.deps import StoreDep
+from api.events import known_events
 from api.problems import CATALOGUE
 from api.routes.indices import latest_of
 from api.web.pages import HERE, Raw, filled
-from indexer.errors import NotEnoughDataError, NotFoundError
+from indexer.errors import NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.store.db import Store
 from indexer.store.read import read_index, read_indices
 
 FLAGSHIP = "deai"
 DEMO_LINK = '<a href="demo/"><strong>A simulated market runs beside it</strong></a>, to look around. '
+HERE_MARK = ' aria-current="page"'
 ASK_AGAIN = {"Cache-Control": "no-cache"}
 router = APIRouter(include_in_schema=False)
 
@@ -36,6 +38,19 @@ def index_page(request: Request, store: StoreDep, index_id: str) -> Response:
     """The page of one index."""
     read_index(store, index_id)
     return page(request, store, index_id)
+
+
+@router.get("/events/{slug}")
+def event_page(request: Request, store: StoreDep, slug: str, index: str = FLAGSHIP) -> Response:
+    """What an index did around an event."""
+    read_index(store, index)
+    events = {one["slug"]: one for one in known_events(store)}
+    if slug not in events:
+        raise NotFoundError(f'No event "{slug}".{did_you_mean(slug, events)} /v1/events lists them')
+    event = events[slug]
+    places = [(f"events/{name}?index={quote(index)}", one["title"], name == slug) for name, one in events.items()]
+    texts = {"slug": slug, "index": index, "title": event["title"], "note": event["note"], "sources": event["source"]}
+    return HTMLResponse(filled("event.html", request, **texts, tabs=Raw(links(places))), headers=ASK_AGAIN)
 
 
 @router.get("/problems/{code}")
@@ -91,11 +106,15 @@ def _has_demo(request: Request) -> bool:
 
 def _tabs(store: Store, current: str) -> str:
     ids = sorted((row.id for row in read_indices(store)), key=lambda one: (one != FLAGSHIP, one))
-    parts = []
-    for one in ids:
-        here = ' aria-current="page"' if one == current else ""
-        parts.append(f'<a href="indices/{html.escape(one)}"{here}>{html.escape(one)}</a>')
-    return "".join(parts)
+    return links([(f"indices/{one}", one, one == current) for one in ids])
+
+
+def links(places: list[tuple[str, str, bool]]) -> str:
+    """Links as markup: (address, text, whether it is this page)."""
+    return "".join(
+        f'<a href="{html.escape(address, quote=True)}"{HERE_MARK if here else ""}>{html.escape(text)}</a>'
+        for address, text, here in places
+    )
 
 
 def _links(request: Request, index_id: str, *, name: str, level: str) -> str:

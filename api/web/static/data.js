@@ -31,6 +31,12 @@ export async function readLevels(index, parameters) {
   return out;
 }
 
+// Closes of a benchmark as parallel arrays {times (ms), values}.
+export async function readCloses(symbol) {
+  const answer = await read(`benchmarks/${encodeURIComponent(symbol)}/closes`, { shape: "columns" });
+  return { times: answer.data.time.map(Date.parse), values: answer.data.close };
+}
+
 // Tells `onLevel` of each new level: by the event stream, and by asking now and then where there is none.
 export function follow(index, onLevel) {
   const address = new URL(`v1/indices/${encodeURIComponent(index)}/stream`, document.baseURI);

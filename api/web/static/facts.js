@@ -14,10 +14,21 @@ export async function showFacts(index, latest) {
     ["Methodology", `version ${detail.methodology.version}, ${detail.methodology.hash.slice(0, 10)}…`],
   ];
   byId("facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })]));
+  showEvents(index, latest.simulated);
   if (!quality) return;
   const said = quality.count ? `${quality.open} open of the newest ${quality.count} entries in the quality ledger` : "The quality ledger has no entries.";
   byId("quality").replaceChildren(
     make("p", { className: "note", textContent: said }),
     ...quality.data.slice(0, 5).map((one) => make("p", { className: "note", textContent: `${day(Date.parse(one.opened_at))}${one.closed_at ? ` to ${day(Date.parse(one.closed_at))}` : ", open"}: ${one.kind}, ${one.subject}` })),
   );
+}
+
+// Real events mean nothing to invented prices: a simulated index lists none.
+async function showEvents(index, simulated) {
+  if (simulated) return;
+  const events = await read("events").catch(() => ({ data: [] }));
+  byId("events").replaceChildren(...events.data.slice(-6).reverse().map((one) => {
+    const link = make("a", { href: `events/${encodeURIComponent(one.slug)}?index=${encodeURIComponent(index)}`, textContent: one.title });
+    return make("p", { className: "note" }, `${day(Date.parse(one.time))} `, link);
+  }));
 }

@@ -6,11 +6,10 @@ import { linear, ticks } from "./scale.js";
 const ROW = 34;
 
 // items: [{symbol, beta, low, high, text}] or [{symbol, missing}]; onPick(symbol) on click or Enter.
-export function drawForest(svg, items, { picked, onPick }) {
+export function drawForest(svg, items, { picked, onPick, left = 74 }) {
   const width = svg.clientWidth || svg.parentElement.clientWidth || 480;
   const known = items.filter((item) => item.beta !== undefined);
   const height = items.length * ROW + 24;
-  const left = 74;
   const right = width - (width < 420 ? 12 : 148);
   const low = Math.min(0, ...known.map((item) => item.low));
   const high = Math.max(1.2, ...known.map((item) => item.high));
@@ -18,7 +17,7 @@ export function drawForest(svg, items, { picked, onPick }) {
   svg.replaceChildren();
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("height", height);
-  items.forEach((item, place) => svg.append(row(item, { y: place * ROW, x, width, right, on: item.symbol === picked, onPick })));
+  items.forEach((item, place) => svg.append(row(item, { y: place * ROW, x, width, left, right, on: item.symbol === picked, onPick })));
   const bottom = items.length * ROW;
   svg.append(node("line", { class: "one", x1: x(1), x2: x(1), y1: 0, y2: bottom }));
   for (const tick of ticks(low, high, width < 500 ? 3 : 5)) {
@@ -26,14 +25,14 @@ export function drawForest(svg, items, { picked, onPick }) {
   }
 }
 
-function row(item, { y, x, width, right, on, onPick }) {
+function row(item, { y, x, width, left, right, on, onPick }) {
   const said = item.missing || `beta ${number(item.beta)}, 95 % between ${number(item.low)} and ${number(item.high)}`;
   const group = node("g", { class: `row c0${on ? " on" : ""}`, tabindex: "0", role: "button", "aria-label": `${item.symbol}: ${said}`, "aria-pressed": on });
   group.append(node("rect", { class: "back", x: 0, y: y + 2, width, height: ROW - 4, rx: 7 }));
   group.append(node("text", { class: "name", x: 8, y: y + 22 }, item.symbol));
   const middle = y + ROW / 2;
   if (item.missing) {
-    group.append(node("text", { x: 82, y: y + 22 }, "not enough data"));
+    group.append(node("text", { x: left + 8, y: y + 22 }, "not enough data"));
   } else {
     group.append(node("line", { class: "whisker", x1: x(item.low), x2: x(item.high), y1: middle, y2: middle }));
     group.append(node("circle", { class: "dot", cx: x(item.beta), cy: middle, r: 5.5 }));

@@ -1,6 +1,6 @@
 // The history card: level, drawdown or comparison, over a range, with rebalances and events as marks.
 import { LineChart } from "./chart.js";
-import { read, readLevels } from "./data.js";
+import { read, readCloses, readLevels } from "./data.js";
 import { byId, choice, make, remember, remembered } from "./dom.js";
 import { day, level, number, percent, signed } from "./format.js";
 import { lowerBound } from "./scale.js";
@@ -49,7 +49,7 @@ export class History {
   async #readMarks() {
     const [rebalances, events] = await Promise.all([
       read(`indices/${this.index}/rebalances`, { items: false }).catch(() => ({ data: [] })),
-      read("events").catch(() => ({ data: [] })),
+      this.simulated ? { data: [] } : read("events").catch(() => ({ data: [] })),
     ]);
     const changes = rebalances.data.map((one) => ({
       at: Date.parse(one.effective_at), kind: one.kind,
@@ -122,11 +122,6 @@ export class History {
   name(id) {
     return id === this.index ? id : this.others.find((one) => one.id === id)?.label ?? id;
   }
-}
-
-async function readCloses(symbol) {
-  const answer = await read(`benchmarks/${encodeURIComponent(symbol)}/closes`, { shape: "columns" });
-  return { times: answer.data.time.map(Date.parse), values: answer.data.close };
 }
 
 function cut(all, start, end) {

@@ -2,27 +2,17 @@
 import { Betas } from "./beta.js";
 import { Constituents } from "./constituents.js";
 import { follow, read } from "./data.js";
-import { byId, make, remember, remembered } from "./dom.js";
+import { byId, make } from "./dom.js";
 import { age, level, moment, signed, tone } from "./format.js";
 import { showFacts } from "./facts.js";
 import { History } from "./history.js";
 import { showSnippets } from "./snippets.js";
+import { themeSwitch } from "./theme.js";
 
 const index = document.body.dataset.index;
 const CHANGES = [["h1", "1 hour"], ["d1", "24 hours"], ["d7", "7 days"], ["d30", "30 days"], ["d365", "1 year"]];
 const LOOK_AGAIN_MS = 300_000;
 let shown = null;
-
-function theme() {
-  const root = document.documentElement;
-  const chosen = remembered("theme", null);
-  if (chosen) root.dataset.theme = chosen;
-  byId("theme").addEventListener("click", () => {
-    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset.theme = dark ? "light" : "dark";
-    remember("theme", root.dataset.theme);
-  });
-}
 
 function showLatest(latest) {
   const changed = shown !== null && (shown.time !== latest.time || shown.revision !== latest.revision);
@@ -58,6 +48,7 @@ async function everything() {
   ];
   const history = new History(index);
   history.newest = Date.parse(shown.time);
+  history.simulated = shown.simulated;
   const members = new Constituents(index);
   const betas = new Betas(index);
   const again = () => Promise.allSettled([history.load(others), members.load(), betas.load(benchmarks.data), showFacts(index, shown)]);
@@ -89,7 +80,7 @@ async function appeared() {
 }
 
 async function start() {
-  theme();
+  themeSwitch();
   const has = document.body.dataset.has === "yes" && await look(null);
   byId("empty").hidden = has;
   byId("content").hidden = !has;

@@ -1,0 +1,154 @@
+// The page of an event: what the index did around it, what the equity market explains, who moved.
+import { LineChart } from "./chart.js";
+import { read, readCloses, readLevels } from "./data.js";
+import { byId, choice, make } from "./dom.js";
+import { drawForest } from "./forest.js";
+import { age, day, moment, number, percent, price, signed, tone } from "./format.js";
+import { lowerBound } from "./scale.js";
+import { themeSwitch } from "./theme.js";
+
+const DAY = 86_400_000;
+const HOUR = 3_600_000;
+const AFTER = [["1 hour", HOUR], ["24 hours", DAY], ["3 days", 3 * DAY], ["7 days", 7 * DAY], ["30 days", 30 * DAY]];
+const SPANS = [["3", "± 3 days"], ["30", "± 30 days"], ["90", "± 90 days"]];
+const AGAINST = ["QQQ", "NVDA"];
+const SESSIONS = 60;
+const { index, event: slug } = document.body.dataset;
+const iso = (ms) => new Date(ms).toISOString();
+
+// Value at or before an instant, or null.
+function before(series, at) {
+  const spot = lowerBound(series.times, at + 1) - 1;
+  return spot < 0 ? null : { at: series.times[spot], value: series.values[spot] };
+}
+
+function exactly(series, at) {
+  const spot = lowerBound(series.times, at);
+  return series.times[spot] === at ? series.values[spot] : null;
+}
+
+async function start() {
+  themeSwitch();
+  const [events, detail] = await Promise.all([read("events"), read(`indices/${index}`)]);
+  const event = events.data.find((one) => one.slug === slug);
+  const at = Date.parse(event.time);
+  byId("simulated").hidden = !detail.simulated;
+  const [hourly, daily, ...closes] = await Promise.all([
+    readLevels(index, { interval: "1h", start: iso(at - 10 * DAY), end: iso(at + 95 * DAY) }),
+    readLevels(index, { interval: "1d" }),
+    ...AGAINST.map((symbol) => readCloses(symbol).catch(() => ({ times: [], values: [] }))),
+  ]);
+  const base = before(hourly, at);
+  showReaction(hourly, base, at);
+  showChart(hourly, daily, closes, at);
+  await Promise.allSettled([showExpected(hourly, closes, at), showBetas(at), showMembers(at)]);
+  showFacts(event, hourly, base, at);
+  document.body.dataset.ready = "yes";
+}
+
+function showReaction(hourly, base, at) {
+  byId("reaction").replaceChildren(...AFTER.map(([label, span]) => {
+    const then = base && exactly(hourly, Math.floor((at + span) / HOUR) * HOUR);
+    const change = then ? then / base.value - 1 : null;
+    return make("div", {}, make("dt", { textContent: label }), make("dd", { className: tone(change), textContent: signed(change) }));
+  }));
+}
+
+function showChart(hourly, daily, closes, at) {
+  const chart = new LineChart(byId("chart"), { height: window.innerWidth < 560 ? 260 : 360 });
+  const draw = (span) => {
+    const [from, to] = [at - span * DAY, at + span * DAY];
+    const all = [{ name: index, ...(span <= 3 ? hourly : daily) }, ...AGAINST.map((name, i) => ({ name, ...closes[i] }))];
+    const series = all.map((one) => based(one, from, to, at)).filter((one) => one.times.length > 1);
+    const marks = [{ at, kind: "event", text: document.querySelector("h1").textContent }];
+    chart.set({ series, marks, reference: 100, format: (value) => number(value, 0), read: (value) => signed(value / 100 - 1), label: `${index} and ${AGAINST.join(", ")} around the event` });
+    byId("chart-note").textContent = series.length
+      ? `${series.map((one) => one.name).join(", ")}: each 100 at its last value before the event. Equities have closes only.`
+      : "The index has no levels around this event.";
+  };
+  choice(byId("spans"), SPANS.map(([value, label]) => ({ value, label })), { picked: "30", onPick: (value) => draw(Number(value)) });
+  draw(30);
+}
+
+function based(one, from, to, at) {
+  const base = before(one, at);
+  const [first, last] = [lowerBound(one.times, from), lowerBound(one.times, to)];
+  if (!base) return { name: one.name, times: [], values: [] };
+  return { name: one.name, times: one.times.slice(first, last), values: one.values.slice(first, last).map((value) => (value / base.value) * 100) };
+}
+
+async function showExpected(hourly, closes, at) {
+  const rows = await Promise.all(AGAINST.map((symbol, i) => expected(symbol, closes[i], hourly, at)));
+  const found = rows.filter(Boolean);
+  if (!found.length) {
+    byId("expected-note").textContent = "No closes of the benchmarks around this event.";
+    return;
+  }
+  const [first] = found;
+  byId("first-move").textContent = signed(first.own);
+  byId("first-move").classList.add(tone(first.own) || "flat");
+  byId("first-move-note").textContent = `${index} from the close of ${day(first.from)} to the close of ${day(first.to)}`;
+  const head = ["", "Moved", "Beta before", "Explains", "Left over"].map((text) => make("th", { scope: "col", textContent: text }));
+  const body = found.map((one) => make("tr", {}, make("td", {}, make("strong", { textContent: one.symbol })),
+    ...[[one.move], [one.beta, number(one.beta)], [one.explained], [one.own - one.explained]].map(([value, text]) =>
+      make("td", { className: text ? "" : tone(value), textContent: text ?? signed(value) }))));
+  byId("expected").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
+  byId("expected-note").textContent = `${index} moved ${signed(first.own)} between the same two closes. "Explains" is beta times the benchmark's move; what is left over is the tokens' own.`;
+}
+
+async function expected(symbol, closes, hourly, at) {
+  const next = lowerBound(closes.times, at + 1);
+  if (next < 1 || next >= closes.times.length) return null;
+  const [from, to] = [closes.times[next - 1], closes.times[next]];
+  const [start, end] = [exactly(hourly, from), exactly(hourly, to)];
+  if (!start || !end) return null;
+  const answer = await read(`indices/${index}/beta`, { benchmark: symbol, sessions: SESSIONS, end: iso(from) }).catch(() => null);
+  const move = closes.values[next] / closes.values[next - 1] - 1;
+  const beta = answer?.beta ?? null;
+  return { symbol, from, to, move, own: end / start - 1, beta, explained: beta === null ? null : beta * move };
+}
+
+async function showBetas(at) {
+  const asked = AGAINST.flatMap((symbol) => [["before", at], ["after", at + 91 * DAY]].map(([word, end]) => [symbol, word, end]));
+  const items = await Promise.all(asked.map(async ([symbol, word, end]) => {
+    const name = `${symbol} ${word}`;
+    const answer = await read(`indices/${index}/beta`, { benchmark: symbol, sessions: SESSIONS, end: iso(end) }).catch((error) => ({ missing: error.message }));
+    const late = word === "after" && answer.last_time && Date.parse(answer.last_time) < at + 80 * DAY;
+    if (answer.missing || late || answer.beta === null) return { symbol: name, missing: answer.missing || "history ends before 60 sessions" };
+    return { symbol: name, beta: answer.beta, low: answer.ci_low, high: answer.ci_high, text: `${number(answer.beta)}  ± ${number((answer.ci_high - answer.ci_low) / 2)}` };
+  }));
+  const draw = () => drawForest(byId("forest"), items, { picked: null, onPick: () => {}, left: 106 });
+  new ResizeObserver(draw).observe(byId("forest").parentElement);
+  draw();
+}
+
+async function showMembers(at) {
+  const [then, later] = await Promise.all([at, at + DAY].map((instant) => read(`indices/${index}/constituents`, { at: iso(instant) })));
+  const after = new Map(later.data.map((one) => [one.asset, one.rate]));
+  const rows = then.data.map((one) => ({ ...one, later: after.get(one.asset) ?? null }))
+    .map((one) => ({ ...one, move: one.rate && one.later ? one.later / one.rate - 1 : null }))
+    .sort((a, b) => (a.move ?? 0) - (b.move ?? 0));
+  const head = ["Constituent", "Weight", "Price", "After 24 h", "Move"].map((text) => make("th", { scope: "col", textContent: text }));
+  const body = rows.map((one) => make("tr", {}, make("td", {}, make("strong", { textContent: one.symbol }), make("small", { textContent: one.sub_sector })),
+    make("td", { textContent: percent(one.weight) }), make("td", { textContent: price(one.rate) }), make("td", { textContent: price(one.later) }),
+    make("td", { className: tone(one.move), textContent: signed(one.move) })));
+  byId("members").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
+}
+
+function showFacts(event, hourly, base, at) {
+  const start = lowerBound(hourly.times, at + 1);
+  const values = hourly.values.slice(start);
+  const worst = values.length ? values.indexOf(Math.min(...values)) : -1;
+  const back = base ? values.findIndex((value, i) => i > worst && value >= base.value) : -1;
+  const low = worst < 0 || !base || values[worst] >= base.value ? null : { at: hourly.times[start + worst], depth: values[worst] / base.value - 1 };
+  const facts = [
+    ["When", event.precision === "day" ? `${day(at)} (the day is known, not the hour)` : moment(at)],
+    ["Kind", event.kind],
+    ["Last level before", base ? `${number(base.value)} at ${moment(base.at)}` : "none"],
+    ["Lowest within 95 days", low ? `${signed(low.depth)} on ${day(low.at)}, ${age(at, low.at).replace(" ago", " later")}` : "not below the level before"],
+    ["Back at the level before", !low ? "–" : back < 0 ? "not within 95 days" : `${day(hourly.times[start + back])}, ${age(at, hourly.times[start + back]).replace(" ago", " later")}`],
+  ];
+  byId("facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })]));
+}
+
+start();
