@@ -1,18 +1,26 @@
 """Reading chains well enough to base an index on: block-pinned, quorum-checked, reorg-safe, cheap on quota.
 
-A leaf library: imports neither the index nor the API. Start at `snapshot`.
+A leaf library: imports neither the index nor the API. Start at `snapshot`. Names load on first use, so that the pure
+parts (free float, bands) cost no network stack.
 """
 
-from onchain.chains import Chain, load_chains
-from onchain.checks import PriceCheck, check_price
-from onchain.doctor import EndpointHealth, doctor, recheck
-from onchain.errors import OnchainError
-from onchain.metrics import LegActivity, activity
-from onchain.pin import Pin, Pinner
-from onchain.rpc import Pool
-from onchain.snapshot import Snapshot, read_snapshot, replay, snapshot
-from onchain.supply import FloatChoice, Supply, choose_float, compute_supply, float_band, float_emergency, free_float
-from onchain.tokens import Token, load_tokens
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onchain.chains import Chain, load_chains
+    from onchain.checks import PriceCheck, check_price
+    from onchain.errors import OnchainError
+    from onchain.freefloat import float_band, float_emergency, free_float
+    from onchain.health import EndpointHealth, doctor, recheck
+    from onchain.metrics import LegActivity, activity
+    from onchain.pin import Pin, Pinner
+    from onchain.rpc import Pool
+    from onchain.snapshots import Snapshot, read_snapshot, replay, snapshot
+    from onchain.supply import FloatChoice, Supply, choose_float, compute_supply
+    from onchain.tokens import Token, load_tokens
 
 __all__ = [
     "Chain",
@@ -42,3 +50,26 @@ __all__ = [
     "replay",
     "snapshot",
 ]
+
+_HOMES = {
+    "chains": ("Chain", "load_chains"),
+    "checks": ("PriceCheck", "check_price"),
+    "health": ("EndpointHealth", "doctor", "recheck"),
+    "errors": ("OnchainError",),
+    "freefloat": ("float_band", "float_emergency", "free_float"),
+    "metrics": ("LegActivity", "activity"),
+    "pin": ("Pin", "Pinner"),
+    "rpc": ("Pool",),
+    "snapshots": ("Snapshot", "read_snapshot", "replay", "snapshot"),
+    "supply": ("FloatChoice", "Supply", "choose_float", "compute_supply"),
+    "tokens": ("Token", "load_tokens"),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'onchain' has no attribute {name!r}")
+    value = getattr(import_module(f"onchain.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value

@@ -105,6 +105,17 @@ class RpcError(OnchainError):
         self.data = data
         self.retryable = kind in {Kind.RATE_LIMIT, Kind.UNAVAILABLE, Kind.NOT_FOUND}
 
+    def at(self, endpoint: str, method: str) -> RpcError:
+        """The same error said with where it happened."""
+        return RpcError(
+            f"{method}: {self.message}",
+            kind=self.kind,
+            endpoint=endpoint,
+            retry_after_s=self.retry_after_s,
+            node_code=self.node_code,
+            data=self.data,
+        )
+
 
 class AllEndpointsFailed(OnchainError):  # noqa: N818 - reads as a state
     """Every endpoint failed. `errors` holds one RpcError each; `kind` is the one they share, else UNKNOWN."""
@@ -122,6 +133,7 @@ class AllEndpointsFailed(OnchainError):  # noqa: N818 - reads as a state
 
 # Order matters: the first pattern that matches wins. Texts are real ones (issue trackers, recordings, anvil).
 _TABLE: tuple[tuple[Kind, str], ...] = (
+    (Kind.REVERT, r"\A(VM Exception.{0,60})?execution reverted"),  # a contract's own words may say anything after it
     (
         Kind.RATE_LIMIT,
         r"rate.?limit|too many requests|request limit|compute units|throughput|capacity exceeded|exceeded.{0,20}quota"
@@ -147,6 +159,7 @@ _TABLE: tuple[tuple[Kind, str], ...] = (
         r"|hash is not canonical|non-canonical|could not find block|block with .{0,80} not found|cannot find block"
         r"|block .{0,40}not available|unknown_block|no historical rpc|beyond current head|requested height",
     ),
+    (Kind.UNAVAILABLE, r"node is (behind|unhealthy)|server (is )?(busy|overloaded)|service unavailable|bad gateway"),
     (
         Kind.NO_METHOD,
         r"method .{0,60}(not found|not supported|not available|does not exist|disabled)|unsupported method",

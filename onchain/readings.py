@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from onchain.errors import OnchainError
-from onchain.pin import Pin
-from onchain.rpc import Pool
+
+if TYPE_CHECKING:
+    from onchain.pin import Pin
+    from onchain.rpc import Pool
 
 ON_CHAIN, REPORTED, SCHEDULE, MISSING = "on_chain", "reported", "schedule", "missing"
 

@@ -219,16 +219,7 @@ class Pool:
         except RpcError as error:
             outcome = error.kind.value
             endpoint.failed(error.kind, now=self._clock(), retry_after_s=error.retry_after_s)
-            if error.endpoint:
-                raise
-            raise RpcError(
-                f"{method}: {error.message}",
-                kind=error.kind,
-                endpoint=endpoint.label,
-                retry_after_s=error.retry_after_s,
-                node_code=error.node_code,
-                data=error.data,
-            ) from None
+            raise error.at(endpoint.label, method) from None
         except asyncio.CancelledError:
             endpoint.probing = False
             raise

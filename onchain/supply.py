@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from onchain.errors import SupplyError
+from onchain.freefloat import free_float
 from onchain.readings import MISSING, ON_CHAIN, REPORTED, Read, Reading
 from onchain.tokens import Exclusion, Leg, Token
 
@@ -101,55 +102,6 @@ def compute_supply(token: Token, readings: Mapping[Read, Reading], at: int, *, r
         return replace(base, status=status, reason=str(unknown))
     base = replace(base, bridge_escrow=sums.escrow or None, bridged=sums.bridged or None, alerts=tuple(sums.alerts))
     return _with_exclusions(token, readings, base)
-
-
-def free_float(
-    *,
-    total: int,
-    burnt: int = 0,
-    treasury: int = 0,
-    other: int = 0,
-    tranches: tuple[tuple[int, int], ...] = (),
-) -> int:
-    """total − burnt − Σ locked − max(0, treasury − Σ max(0, locked − held)) − other.
-
-    `tranches` are (locked, held in the tranche's own contract): what is locked but not in its own contract still lies
-    in the treasury, so it is not subtracted twice (ONCHAIN §4). Raises SupplyError when the result is negative.
-    """
-    locked = sum(amount for amount, _ in tranches)
-    undistributed = sum(max(0, amount - held) for amount, held in tranches)
-    free = total - burnt - locked - max(0, treasury - undistributed) - other
-    if free < 0:
-        raise SupplyError(
-            f"more is excluded than exists: total {total}, burnt {burnt}, locked {locked}, treasury {treasury}, "
-            f"other {other}; an exclusion or a schedule is wrong or counted twice"
-        )
-    return free
-
-
-def float_band(ratio: float, *, previous: float | None = None) -> float:
-    """The banded free-float factor: < 15 % → 0, 15–20 % → 0.2, then up to the next tenth, > 90 % → 1.
-
-    With `previous`, the band stays while the ratio is within two points of that band's edges (METHODOLOGY §2.5).
-    Raises SupplyError outside 0…1.
-    """
-    if not 0.0 <= ratio <= 1.0 + 1e-12:
-        raise SupplyError(f"a free-float ratio of {ratio} is not between 0 and 1")
-    if previous is not None:
-        low, high = _edges(previous)
-        if low - 0.02 <= ratio <= high + 0.02:
-            return previous
-    if ratio < 0.15:
-        return 0.0
-    for band in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
-        if ratio <= band + 1e-12:
-            return band
-    return 1.0
-
-
-def float_emergency(before: int, after: int, *, supply: int) -> bool:
-    """Whether a float change exceeds three points of the current supply (METHODOLOGY §2.5)."""
-    return supply > 0 and abs(after - before) * 100 > 3 * supply
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,11 +267,3 @@ def _without_ledger(token: Token, base: Supply, scale: int) -> Supply:
         )
     status = REPORTED if base.circulating_reported is not None else MISSING
     return replace(base, status=status, reason=token.reported_reason)
-
-
-def _edges(band: float) -> tuple[float, float]:
-    if band == 0.0:
-        return 0.0, 0.15
-    if band == 0.2:
-        return 0.15, 0.2
-    return (0.9, 1.0) if band == 1.0 else (band - 0.1, band)

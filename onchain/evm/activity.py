@@ -90,6 +90,20 @@ class Tally:
     sent: Counter[str] = field(default_factory=Counter)
     received: Counter[str] = field(default_factory=Counter)
 
+    def figures(self) -> dict[str, int]:
+        """The counts and sums under the names of `Activity`."""
+        return {
+            "transfers": self.transfers,
+            "senders": len(self.sent),
+            "receivers": len(self.received),
+            "active_addresses": len(self.received.keys() | self.sent.keys()),
+            "volume": self.volume,
+            "mint": self.mint,
+            "burn": self.burn,
+            "mints": self.mints,
+            "burns": self.burns,
+        }
+
     def add(self, rows: Sequence[Transfer]) -> None:
         for _, _, sender, receiver, value, _ in rows:
             if sender == ZERO:
@@ -141,11 +155,34 @@ async def read_activity(
     counts blocks. A given `checkpoint` keeps learned ranges between calls. Raises ScanError, AllEndpointsFailed,
     DisagreementError; ReadError when totalSupply() cannot be read at both ends.
     """
-    pool = pinner.pool
     point = checkpoint or Checkpoint(start.number + 1)
     if point.next_block != start.number + 1:
         point = Checkpoint(start.number + 1, ranges=point.ranges)
-    scan = LogScan(pool, addresses=[token], topics=[TRANSFER], upto=end, checkpoint=point, verify_every=verify_every)
+    scan = LogScan(
+        pinner.pool, addresses=[token], topics=[TRANSFER], upto=end, checkpoint=point, verify_every=verify_every
+    )
+    tally, checked, rollbacks = await _scan(scan, token, first=start.number, progress=progress)
+    before, after = [await _supply(pinner, token, pin) for pin in (start, end)]
+    balances = await _balances(pinner, token, end, tally.received + tally.sent, limit=holders)
+    return Activity(
+        token=token,
+        start=start,
+        end=end,
+        **tally.figures(),
+        supply_before=before,
+        supply_after=after,
+        decimals=decimals,
+        volume_usd=None if price_usd is None else tally.volume / 10**decimals * price_usd,
+        concentration=compute_concentration(balances, after) if holders else None,
+        checked=checked,
+        rollbacks=rollbacks,
+    )
+
+
+async def _scan(
+    scan: LogScan, token: str, *, first: int, progress: Callable[[int, int], None] | None
+) -> tuple[Tally, float, int]:
+    """(counts of what is still on the chain at the end, share of chunks confirmed, rollbacks)."""
     by_chunk: list[tuple[int, list[Transfer]]] = []
     chunks = checked = rollbacks = 0
     async for item in scan.run():
@@ -156,34 +193,11 @@ async def read_activity(
         chunks, checked = chunks + 1, checked + item.checked
         by_chunk.append((item.last, parse_transfers(item.logs, token=token)))
         if progress:
-            progress(item.last - start.number, end.number - start.number)
+            progress(item.last - first, scan.upto.number - first)
     tally = Tally()
     for _, rows in by_chunk:
         tally.add(rows)
-    before, after = [await _supply(pinner, token, pin) for pin in (start, end)]
-    seen = tally.received + tally.sent if holders else Counter[str]()
-    balances = await _balances(pinner, token, end, seen, limit=holders)
-    return Activity(
-        token=token,
-        start=start,
-        end=end,
-        transfers=tally.transfers,
-        senders=len(tally.sent),
-        receivers=len(tally.received),
-        active_addresses=len(tally.received.keys() | tally.sent.keys()),
-        volume=tally.volume,
-        mint=tally.mint,
-        burn=tally.burn,
-        mints=tally.mints,
-        burns=tally.burns,
-        supply_before=before,
-        supply_after=after,
-        decimals=decimals,
-        volume_usd=None if price_usd is None else tally.volume / 10**decimals * price_usd,
-        concentration=compute_concentration(balances, after) if holders else None,
-        checked=checked / chunks if chunks else 0.0,
-        rollbacks=rollbacks,
-    )
+    return tally, checked / chunks if chunks else 0.0, rollbacks
 
 
 async def _supply(pinner: Pinner, token: str, pin: Pin) -> int:

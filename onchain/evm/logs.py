@@ -6,8 +6,9 @@ Place in the flow: `activity` consumes chunks of raw logs; whoever stores rows k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from onchain.endpoint import Endpoint
 from onchain.errors import AllEndpointsFailed, Kind, RpcError, ScanError
@@ -49,6 +50,17 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         self.start = self.next_block if self.start < 0 else self.start
+
+    def plain(self) -> dict[str, Any]:
+        """The checkpoint as JSON-ready data; `Checkpoint.from_plain` takes it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Checkpoint:
+        """The checkpoint of stored `plain()` data, also after a trip through JSON."""
+        ends = [(int(number), str(known)) for number, known in data["ends"]]
+        ranges = {label: RangeSize(**size) for label, size in data["ranges"].items()}
+        return cls(data["next_block"], data["start"], ends, ranges, data["logs"])
 
     def note(self, chunk: Chunk) -> None:
         self.next_block = chunk.last + 1

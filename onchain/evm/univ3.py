@@ -90,43 +90,58 @@ async def read_twap(
     The window is the asked one or what the pool's observations cover, whichever is shorter; below `min_window_s` the
     price is refused (PriceRefused) rather than taken from spot. Raises ReadError when it is not a pool of `base`.
     """
-    token0, token1, slot0, fee = await _read(pool, pin, [
+    calls = [
         call(address, "token0()", returns="address"),
         call(address, "token1()", returns="address"),
         call(address, "slot0()", returns=_SLOT0),
         call(address, "fee()", returns="uint24"),
-    ])  # fmt: skip
+    ]
+    token0, token1, slot0, fee = await _read(pool, pin, calls)
     if base.lower() not in (token0, token1):
         raise ReadError(f"{address} trades {token0} and {token1}, not {base}")
     sqrt_price, _, index, cardinality, *_ = slot0
-    oldest, first, *rest = await _read(pool, pin, [
+    calls = [
         call(address, "observations(uint256)", (index + 1) % cardinality, returns=_OBSERVATION),
         call(address, "observations(uint256)", 0, returns=_OBSERVATION),
         *(erc20.decimals(token) for token in (token0, token1)),
         *(erc20.balance_of(token, address) for token in (token0, token1)),
-    ])  # fmt: skip
-    began = oldest[0] if oldest[3] else first[0]
-    window = min(window_s, _age(pin.timestamp, began))
+    ]
+    oldest, first, *rest = await _read(pool, pin, calls)
+    window = min(window_s, _age(pin.timestamp, oldest[0] if oldest[3] else first[0]))
     if window < min_window_s:
         raise PriceRefused(
             f"{address}: observations cover {window} s (cardinality {cardinality}), {min_window_s} s are needed; "
             "the spot price is not a substitute"
         )
     (observed,) = await _read(pool, pin, [_observe(address, window)])
+    sides = ((token0, rest[0], rest[2]), (token1, rest[1], rest[3]))
+    inverted = base.lower() == token1
+    where = (address, pin, window, fee)
+    return _twap(where, observed, sqrt_price=sqrt_price, inverted=inverted, sides=sides[::-1] if inverted else sides)
+
+
+def _twap(
+    where: tuple[str, Pin, int, int],
+    observed: tuple[tuple[int, int], tuple[int, int]],
+    *,
+    sqrt_price: int,
+    inverted: bool,
+    sides: tuple[tuple[str, int, int], ...],
+) -> Twap:
+    """The price from raw answers; `sides` are (token, decimals, balance) of base, then quote."""
+    address, pin, window, fee = where
     ticks, seconds = observed
     tick = compute_mean_tick(ticks[0], ticks[1], window)
     liquidity = compute_harmonic_liquidity(seconds[0], seconds[1], window)
-    inverted = base.lower() == token1
     raw = 1.0001 ** (-tick if inverted else tick)
     spot = (sqrt_price / 2.0**96) ** 2
-    d_base, d_quote = (rest[1], rest[0]) if inverted else (rest[0], rest[1])
-    b_base, b_quote = (rest[3], rest[2]) if inverted else (rest[2], rest[3])
+    (base, d_base, b_base), (quote, d_quote, b_quote) = sides
     unit = 10.0 ** (d_base - d_quote)
     return Twap(
         pool=address,
         pin=pin,
         base=base,
-        quote=token0 if inverted else token1,
+        quote=quote,
         price=raw * unit,
         window_s=window,
         mean_tick=tick,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from evmkit import Node
 from web3 import Web3
@@ -186,6 +188,7 @@ async def test_reorg_between_two_scans_rolls_back_and_rescans(new_node) -> None:
     node.rpc("anvil_reorg", 2, [])
     node.mine(1)
     token.do("mint", B, 6)
+    point = Checkpoint.from_plain(json.loads(json.dumps(point.plain())))  # as after a restart
     (to_block,) = await scan_on(point)
     latest = int(node.block()["number"], 16)
     assert latest - 6 <= to_block < latest and point.next_block == latest + 1

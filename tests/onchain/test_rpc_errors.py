@@ -31,6 +31,8 @@ MESSAGES = [
     ("unknown block", -32000, Kind.NOT_FOUND),
     ("hash 1a2b is not currently canonical", -32000, Kind.NOT_FOUND),
     ("execution reverted: no balances here", 3, Kind.REVERT),
+    ("execution reverted: rate limit exceeded, block range too large", 3, Kind.REVERT),
+    ("Node is behind by 42 slots", -32005, Kind.UNAVAILABLE),
     ("the method eth_foo does not exist/is not available", -32601, Kind.NO_METHOD),
     ("invalid argument 1: json: cannot unmarshal object into Go value", -32602, Kind.REJECTED),
     ("You must be authenticated: API key missing", -32000, Kind.REFUSED),

@@ -119,7 +119,7 @@ async def test_one_rate_limited_endpoint_does_not_slow_the_other(proxies) -> Non
 
 
 async def test_time_out_is_named(proxies) -> None:
-    slow = await proxies(None, serve=serve, delay_s=5)
+    slow = await proxies(None, serve=serve, delay_s=0.5)
     async with Pool(chain(slow.url), timeout_s=0.05) as pool:
         with pytest.raises(AllEndpointsFailed, match=r"no answer in 0\.05 s"):
             await pool.call("eth_blockNumber")

@@ -12,7 +12,7 @@ from aiohttp import web
 from evmkit import compiled
 
 from onchain.chains import Chain
-from onchain.snapshot import read_snapshot
+from onchain.snapshots import read_snapshot
 from onchain.tokens import Leg, Token
 
 

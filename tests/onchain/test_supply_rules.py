@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from onchain.chains import load_chains
 from onchain.errors import ChainConfigError, SupplyError
+from onchain.freefloat import float_band, float_emergency, free_float
 from onchain.readings import MISSING, ON_CHAIN, REPORTED, Read, Reading, missing
-from onchain.supply import FloatChoice, choose_float, compute_supply, float_band, float_emergency, free_float, reads_of
+from onchain.supply import FloatChoice, choose_float, compute_supply, reads_of
 from onchain.tokens import BURN_ADDRESS, Escrow, Exclusion, Leg, Token, Tranche, load_tokens
 
 BASKET = Path(__file__).parents[2] / ".." / "shared" / "design" / "basket.csv"
@@ -161,6 +162,26 @@ def test_rollup_adds_only_what_was_minted_there(l2: int, escrow: int, total: int
     )
     amounts = {("l1", "supply", "0xa"): 1000, ("l2", "supply", "0xb"): l2, ("l1", "balance", "0xe"): escrow}
     assert compute_supply(token, answered(token, amounts), T).total == total
+
+
+def test_native_and_erc20_without_double_count() -> None:
+    """Coins cross both ways: what one ledger's bridge account holds lives on the other."""
+    token = Token(
+        "F",
+        "f",
+        18,
+        legs=(
+            Leg("hub", "afet", 18, escrow=(Escrow("hub", "fetch1bridge", "t"),)),
+            Leg("eth", "0xf", 18, escrow=(Escrow("eth", "0xbridge", "t"),)),
+        ),
+    )
+    amounts = {
+        ("hub", "supply", "afet"): 1000,
+        ("hub", "balance", "fetch1bridge"): 400,
+        ("eth", "supply", "0xf"): 600,
+        ("eth", "balance", "0xbridge"): 150,
+    }
+    assert compute_supply(token, answered(token, amounts), T).total == 600 + 450
 
 
 def test_legacy_contract_adds_its_unmigrated_rest_once_and_at_its_ratio() -> None:
@@ -354,3 +375,23 @@ def test_own_endpoints_come_first_and_unknown_chains_are_named() -> None:
         load_chains(own_endpoints={"etherium": ["https://mine.example"]})
     with pytest.raises(ChainConfigError, match=r'unknown key "familly"\. Did you mean "family"'):
         load_chains(text='[x]\nfamilly="evm"')
+
+
+def test_public_names_are_sorted_load_lazily_and_the_pure_part_opens_no_sockets() -> None:
+    import subprocess
+    import sys
+
+    import onchain
+
+    assert list(onchain.__all__) == sorted(onchain.__all__)
+    assert all(getattr(onchain, name) is not None for name in onchain.__all__)
+    with pytest.raises(AttributeError, match="module 'onchain' has no attribute 'nope'"):
+        _ = onchain.nope
+    code = (
+        "import sys, onchain.supply; print('aiohttp' in sys.modules, 'web3' in sys.modules, 'indexer' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False", "False"]
+    code = "import sys, onchain; onchain.snapshot; print('web3' in sys.modules, 'pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

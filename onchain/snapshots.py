@@ -120,20 +120,11 @@ async def read_snapshot(
     records: list[CallRecord] = []
 
     async def one(name: str, session: aiohttp.ClientSession) -> dict[Read, Reading]:
-        reads = list(needed[name])
         if name not in chains:
-            return _none(reads, f'no chain "{name}" is configured')
+            return _none(needed[name], f'no chain "{name}" is configured')
         async with Pool(chains[name], session=session, wall=wall) as pool:
-            if progress:
-                progress(name, "reading")
-            try:
-                found = await READERS[pool.chain.family](pool, reads, at=at, confirm=confirm)
-                outcome = "done"
-            except OnchainError as error:
-                found, outcome = _none(reads, str(error)), str(error)
+            found = await _read_chain(pool, list(needed[name]), at=at, confirm=confirm, progress=progress)
             records.extend(pool.records)
-        if progress:
-            progress(name, outcome)
         return found
 
     async with aiohttp.ClientSession(headers={"User-Agent": "deai-index"}) as session:
@@ -142,6 +133,23 @@ async def read_snapshot(
     supplies = {t.symbol: _supply(t, readings, instant, (reported or {}).get(t.symbol)) for t in tokens}
     pins = dict.fromkeys(r.pin for r in readings.values() if r.pin is not None)
     return Snapshot(instant, supplies, tuple(pins), tuple(records))
+
+
+async def _read_chain(
+    pool: Pool, reads: list[Read], *, at: int | None, confirm: int, progress: Progress | None
+) -> dict[Read, Reading]:
+    """Every read of one chain; a chain that fails gives readings with its reason."""
+    name = pool.chain.name
+    if progress:
+        progress(name, "reading")
+    try:
+        found = await READERS[pool.chain.family](pool, reads, at=at, confirm=confirm)
+        outcome = "done"
+    except OnchainError as error:
+        found, outcome = _none(reads, str(error)), str(error)
+    if progress:
+        progress(name, outcome)
+    return found
 
 
 def replay(proof: Mapping[str, object], *, tokens: Mapping[str, Token] | None = None) -> dict[str, Supply]:
