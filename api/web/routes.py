@@ -53,6 +53,12 @@ def event_page(request: Request, store: StoreDep, slug: str, index: str = FLAGSH
     return HTMLResponse(filled("event.html", request, **texts, tabs=Raw(links(places))), headers=ASK_AGAIN)
 
 
+@router.get("/docs")
+def reference(request: Request) -> Response:
+    """The reference of the API, drawn from its OpenAPI description by a script of ours."""
+    return HTMLResponse(filled("docs.html", request), headers=ASK_AGAIN)
+
+
 @router.get("/problems/{code}")
 def problem_page(request: Request, code: str) -> Response:
     """What a kind of problem means and what to do."""

@@ -24,7 +24,8 @@ export class LineChart {
     this.tip = Object.assign(document.createElement("div"), { className: "tip", hidden: true });
     this.live = Object.assign(document.createElement("div"), { className: "quiet-live" });
     this.live.setAttribute("aria-live", "polite");
-    host.replaceChildren(this.svg, this.tip, this.live);
+    this.legend = Object.assign(document.createElement("p"), { className: "legend", hidden: true });
+    host.replaceChildren(this.svg, this.legend, this.tip, this.live);
     this.#listen();
     new ResizeObserver(() => this.draw()).observe(host);
   }
@@ -33,6 +34,13 @@ export class LineChart {
     this.plot = { marks: [], ...plot };
     this.cursor = null;
     this.tip.hidden = true;
+    const named = plot.series.filter((one) => one.times.length);
+    this.legend.hidden = named.length < 2;
+    this.legend.replaceChildren(...named.map((one, place) => {
+      const name = Object.assign(document.createElement("span"), { className: `c${place}` });
+      name.append(Object.assign(document.createElement("span"), { className: "key" }), one.name);
+      return name;
+    }));
     this.draw();
   }
 

@@ -29,6 +29,7 @@ function exactly(series, at) {
 
 async function start() {
   themeSwitch();
+  document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   const [events, detail] = await Promise.all([read("events"), read(`indices/${index}`)]);
   const event = events.data.find((one) => one.slug === slug);
   const at = Date.parse(event.time);
