@@ -6,6 +6,7 @@ engine uses. Two ways in: `fixing_rate` / `fixing_rates` from minute candles (ME
 """
 
 from indexer.reference.bars import THETA_DAILY, THETA_INTRADAY, BarRates, bar_rates
+from indexer.reference.changes import verdict_changes
 from indexer.reference.conversion import conversion_rate
 from indexer.reference.fixing import Fixings, Memory, fixing_rates
 from indexer.reference.median import weighted_median
@@ -32,5 +33,6 @@ __all__ = [
     "named",
     "status_of_count",
     "twap_weights",
+    "verdict_changes",
     "weighted_median",
 ]

@@ -1,4 +1,4 @@
-"""OKX spot: history candles (100 a call, newest first, each saying whether it is closed) and tickers."""
+"""OKX spot: candles (100 a call, newest first, each saying whether it is closed) and tickers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from indexer.sources.base import (
     rows_of,
 )
 from indexer.sources.rows import bars_of_rows, json_of, quote_of
+from indexer.times import INTERVAL_US
 
 _EVERY = History(max_rows=100)
 _BAR: Final = {"1m": "1m", "1h": "1H", "1d": "1Dutc"}  # plain 1D would close at 16:00 UTC
+_RECENT_BARS: Final = 1_400  # `candles` holds the newest 1,440 without the delay of the history
 _BUSY_CODES: Final = {"50001", "50004", "50011", "50013", "50026", "50061"}
 
 
@@ -61,7 +63,9 @@ class Okx(RestSource):
             "before": str(ask.start_us // 1000 - 1),  # and after this: both exclusive
             "limit": "100",
         }
-        return Call("okx", "/api/v5/market/history-candles", params, ask, rows=rows_of(ask))
+        recent = ask.start_us >= ask.now_us - _RECENT_BARS * INTERVAL_US[ask.interval]
+        path = "/api/v5/market/candles" if recent else "/api/v5/market/history-candles"
+        return Call("okx", path, params, ask, rows=rows_of(ask))
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         data = okx_data(answer)

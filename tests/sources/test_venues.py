@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import orjson
 import pytest
@@ -11,7 +13,7 @@ from indexer.errors import SourceCorrupt, SourceRefused, SourceUnavailable
 from indexer.records import Bars
 from indexer.sources.base import Dataset, Parsed, RestSource
 from indexer.sources.kraken import same_pair
-from indexer.times import iso
+from indexer.times import DAY_US, iso
 
 
 def bars_of(parsed: Parsed) -> Bars:
@@ -289,10 +291,14 @@ class TestOkx(SourceBattery):
         with pytest.raises(SourceUnavailable, match="okx answers 50011"):
             source.parse(call, sample.answer(b'{"code":"50011","msg":"Too Many Requests","data":[]}'))
 
+    def test_recent_bars_come_from_the_path_without_delay(self, source: RestSource) -> None:
+        ask = self.samples[0].ask()
+        assert source.calls(ask)[0].path == "/api/v5/market/candles"
+        past = replace(ask, now_us=ask.now_us + 2 * DAY_US)
+        assert source.calls(past)[0].path == "/api/v5/market/history-candles"
+
     def test_a_day_closes_at_midnight_utc(self, source: RestSource) -> None:
         sample = self.samples[0]
-        from dataclasses import replace
-
         assert source.calls(replace(sample.ask(), interval="1d"))[0].params["bar"] == "1Dutc"
 
 
