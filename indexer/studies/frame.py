@@ -83,7 +83,7 @@ class Frame:
             keep &= self.starts_us >= start_us
         if end_us is not None:
             keep &= self.times_us <= end_us
-        return self._rows(keep)
+        return self.rows(keep)
 
     def last(self, count: int, *, until_us: int | None = None) -> Frame:
         """From the `count`-th last complete row to the last complete one. Raises NotEnoughDataError when fewer.
@@ -100,10 +100,11 @@ class Frame:
             )
         keep = np.zeros(len(self.y), dtype=np.bool_)
         keep[rows[-count] : rows[-1] + 1] = True
-        cut = self._rows(keep)
+        cut = self.rows(keep)
         return replace(cut, notes=(*self.notes, *_trailing(self, int(rows[-1]))))
 
-    def _rows(self, keep: np.ndarray) -> Frame:
+    def rows(self, keep: np.ndarray) -> Frame:
+        """The same with only these rows (a mask or row numbers)."""
         return replace(
             self, starts_us=self.starts_us[keep], times_us=self.times_us[keep], y=self.y[keep], x=self.x[keep]
         )

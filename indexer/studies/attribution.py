@@ -1,0 +1,189 @@
+"""Where an index's move came from: units held and rates → contributions of constituents and sub-sectors.
+
+Each step uses the units in force over it (the level at a rebalancing is by the units before it) and prices as the
+engine values them: a missing one is the last known. Contributions add up to the index return in every step, and by
+Cariño's factors over the whole period. `basket_path` is the reusable part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.analytics.attribution import Attribution, attribute
+from indexer.engine.market import F64, I64
+from indexer.errors import InputError, NotEnoughDataError
+from indexer.store.db import Store
+from indexer.store.read import read_levels, read_rebalancings
+from indexer.store.records import RebalancingRow
+from indexer.studies.series import last_known, token_series
+from indexer.times import iso, to_us
+
+
+@dataclass(frozen=True, slots=True)
+class BasketPath:
+    """An index's basket along its levels: times (T + 1,), published levels (T + 1,), and over each step (T, N)
+
+    the units held, the prices at its start and end in USD, and whether the end price is `carried` (no rate then).
+    """
+
+    index_id: str
+    times_us: I64
+    levels: F64
+    assets: tuple[str, ...]
+    symbols: tuple[str, ...]
+    sub_sectors: tuple[str, ...]
+    units: F64
+    start_prices: F64
+    end_prices: F64
+    carried: np.ndarray
+
+    @property
+    def weights(self) -> F64:
+        """(T, N) value shares at the start of each step, by the units held over it."""
+        value = self.units * np.where(self.units > 0.0, self.start_prices, 0.0)
+        share: F64 = value / value.sum(axis=1, keepdims=True)
+        return share
+
+    @property
+    def returns(self) -> F64:
+        """(T, N) simple returns over each step; NaN for what is not held."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            made: F64 = np.where(self.units > 0.0, self.end_prices / self.start_prices - 1.0, np.nan)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One constituent: its linked contribution to the index return, its own return while held and mean weight.
+
+    `carried` is the share of steps in which its price was the last known one.
+    """
+
+    asset: str
+    symbol: str
+    sub_sector: str
+    contribution: float
+    own_return: float
+    mean_weight: float
+    held: float
+    carried: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionStudy:
+    """`total` is the compounded return of the recomputed basket and the sum of all contributions.
+
+    `published` is the return of the published levels; `difference` what their rounding makes. `steps` levels apart.
+    """
+
+    index_id: str
+    start_us: int
+    end_us: int
+    steps: int
+    total: float
+    published: float
+    difference: float
+    largest_step_error: float
+    constituents: tuple[Contribution, ...]
+    sub_sectors: Mapping[str, float]
+
+
+def study_attribution(store: Store, index_id: str, *, start_us: int, end_us: int) -> AttributionStudy:
+    """The index return from the last level at or before `start_us` to the last one at or before `end_us`.
+
+    Raises NotFoundError for the index, InputError for an empty period, NotEnoughDataError without levels there.
+    """
+    path = basket_path(store, index_id, start_us=start_us, end_us=end_us)
+    found = attribute(path.weights, path.returns)
+    published = float(path.levels[-1] / path.levels[0] - 1.0)
+    steps = path.levels[1:] / path.levels[:-1] - 1.0
+    rows = [_row(path, found, n) for n in range(len(path.assets))]
+    return AttributionStudy(
+        index_id=index_id,
+        start_us=int(path.times_us[0]),
+        end_us=int(path.times_us[-1]),
+        steps=len(steps),
+        total=found.total,
+        published=published,
+        difference=found.total - published,
+        largest_step_error=float(np.abs(found.returns - steps).max()),
+        constituents=tuple(sorted(rows, key=lambda row: -abs(row.contribution))),
+        sub_sectors=found.grouped(path.sub_sectors),
+    )
+
+
+def basket_path(store: Store, index_id: str, *, start_us: int, end_us: int) -> BasketPath:
+    """The basket over every step between levels of the period. Raises as `study_attribution`."""
+    if end_us <= start_us:
+        raise InputError(f"end {iso(end_us)} is not after start {iso(start_us)}; give a period")
+    times, levels = _levels(store, index_id, start_us=start_us, end_us=end_us)
+    changes = [row for row in read_rebalancings(store, index_id, end_us=end_us + 1) if row.items]
+    assets = _held(changes, first_us=int(times[0]))
+    units = _units(changes, assets, times)
+    prices = np.full((len(times), len(assets)), np.nan)
+    age = np.full(prices.shape, np.nan)
+    for column, asset in enumerate(assets):
+        prices[:, column], age[:, column] = last_known(token_series(store, asset), times)
+    return BasketPath(
+        index_id, times, levels, tuple(assets), tuple(row.symbol for row in assets.values()),
+        tuple(row.sub_sector for row in assets.values()), units, prices[:-1], prices[1:], age[1:] > 0.0,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    symbol: str
+    sub_sector: str
+
+
+def _levels(store: Store, index_id: str, *, start_us: int, end_us: int) -> tuple[I64, F64]:
+    rows = read_levels(store, index_id, end_us=end_us + 1)
+    first = int(np.searchsorted(rows.times_us, start_us, side="right")) - 1
+    if first < 0 or len(rows) - first < 2:
+        have = f"from {iso(int(rows.times_us[0]))} to {iso(int(rows.times_us[-1]))}" if len(rows) else "none by then"
+        raise NotEnoughDataError(
+            f"{index_id} has no two levels between {iso(start_us)} and {iso(end_us)}; its levels: {have}"
+        )
+    return rows.times_us[first:], rows.levels[first:]
+
+
+def _held(changes: list[RebalancingRow], *, first_us: int) -> dict[str, _Label]:
+    """Assets with units at or after the first instant, by slug."""
+    found: dict[str, _Label] = {}
+    for place, change in enumerate(changes):
+        until = to_us(changes[place + 1].effective_at) if place + 1 < len(changes) else None
+        if until is None or until > first_us:
+            for item in change.items:
+                if item.units_after > 0.0:
+                    found.setdefault(item.asset, _Label(item.symbol, item.sub_sector))
+    return dict(sorted(found.items()))
+
+
+def _units(changes: list[RebalancingRow], assets: Mapping[str, object], times: I64) -> F64:
+    """(T, N) units over each step: those of the last change effective at or before the step's start."""
+    table = np.zeros((len(changes), len(assets)))
+    place = {asset: column for column, asset in enumerate(assets)}
+    for row, change in enumerate(changes):
+        for item in change.items:
+            if item.asset in place:
+                table[row, place[item.asset]] = item.units_after
+    effective = np.array([to_us(change.effective_at) for change in changes], dtype=np.int64)
+    return table[np.searchsorted(effective, times[:-1], side="right") - 1]
+
+
+def _row(path: BasketPath, found: Attribution, column: int) -> Contribution:
+    held = path.units[:, column] > 0.0
+    returns = path.returns[held, column]
+    return Contribution(
+        asset=path.assets[column],
+        symbol=path.symbols[column],
+        sub_sector=path.sub_sectors[column],
+        contribution=float(found.contribution[column]),
+        own_return=float(np.expm1(np.log1p(returns).sum())),
+        mean_weight=float(path.weights[held, column].mean()),
+        held=float(held.mean()),
+        carried=float(path.carried[held, column].mean()),
+    )

@@ -1,0 +1,197 @@
+"""The market inside the index at an instant: breadth, dispersion, correlation, concentration, strength, share, macro."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.analytics.breadth import (
+    Breadth,
+    Concentration,
+    average_correlation,
+    breadth,
+    concentration,
+    dispersion,
+    relative_strength,
+)
+from indexer.analytics.catalogue import packaged_text, parse_decisions
+from indexer.analytics.macro import PolicyDistance, policy_distance
+from indexer.engine.market import F64, I64
+from indexer.errors import NotEnoughDataError, NotFoundError
+from indexer.store.db import Store
+from indexer.store.read import read_assets, read_constituents, read_supplies
+from indexer.store.records import ConstituentRow
+from indexer.studies.series import TOKEN, Series, benchmark_series, index_series, last_known, token_series, values_at
+from indexer.times import DAY_US, to_us
+
+WINDOWS = (20, 50, 200)
+HORIZONS = (5, 20, 60)
+CORRELATION_DAYS = 60
+AGAINST = ("btc", "eth", "QQQ")
+UNIVERSE = ("btc", "eth", "sol")
+SUPPLY_ORDER = ("circulating", "free_float", "total")
+MAX_SUPPLY_AGE_US = 100 * DAY_US
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """Log change of index over benchmark, by horizon in days (tokens) or sessions (equities); None unknown."""
+
+    benchmark: str
+    unit: str
+    change: Mapping[int, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class UniverseShare:
+    """The constituents' market value over that of a stated universe (the constituents and `others`)."""
+
+    others: tuple[str, ...]
+    members_usd: float | None
+    universe_usd: float | None
+    share: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BreadthStudy:
+    """State at the 00:00 UTC at or before `at_us`, from daily rates of the constituents of that instant.
+
+    `breadth` has one row for each window in days. `dispersion` is the cross-sectional standard deviation of the last
+    day's log returns, `dispersion_weighted` by index weight, `dispersion_median` that of the last 60 days.
+    `correlation` is the mean pairwise one over 60 days. `without_rate` names members whose rate was not there.
+    """
+
+    index_id: str
+    at_us: int
+    members: int
+    breadth: tuple[Breadth, ...]
+    dispersion: float | None
+    dispersion_weighted: float | None
+    dispersion_median: float | None
+    correlation: float | None
+    correlation_days: int
+    concentration: Concentration | None
+    strength: tuple[Strength, ...]
+    share: UniverseShare
+    policy: PolicyDistance
+    without_rate: tuple[str, ...]
+
+
+def study_breadth(
+    store: Store,
+    index_id: str,
+    *,
+    at_us: int | None = None,
+    against: Sequence[str] = AGAINST,
+    universe: Sequence[str] = UNIVERSE,
+) -> BreadthStudy:
+    """The inside of an index at an instant, its newest level when none is given.
+
+    Benchmarks that the store does not have are left out of `strength`. Raises NotFoundError for the index or an
+    instant before its base, NotEnoughDataError without levels.
+    """
+    own = index_series(store, index_id)
+    asked = int(own.times_us[-1]) if at_us is None else at_us
+    at = asked // DAY_US * DAY_US
+    held = read_constituents(store, index_id, at)
+    days = at - DAY_US * np.arange(max(WINDOWS), -1, -1, dtype=np.int64)
+    prices = np.column_stack([_daily(store, row.asset, days) for row in held])
+    returns = np.diff(np.log(prices), axis=0)[-CORRELATION_DAYS:]
+    weights = np.array([np.nan if row.weight is None else row.weight for row in held])
+    whole = bool(np.isfinite(weights).all())
+    spread = dispersion(returns)
+    return BreadthStudy(
+        index_id=index_id,
+        at_us=at,
+        members=len(held),
+        breadth=tuple(breadth(prices, windows=WINDOWS)),
+        dispersion=_number(spread[-1]),
+        dispersion_weighted=_number(dispersion(returns, weights=weights)[-1]) if whole else None,
+        dispersion_median=_number(np.nanmedian(spread)) if np.isfinite(spread).any() else None,
+        correlation=average_correlation(returns),
+        correlation_days=len(returns),
+        concentration=concentration(weights) if whole else None,
+        strength=tuple(_strength(own, other, at) for other in _known(store, against)),
+        share=universe_share(store, held, others=universe, at_us=at),
+        policy=policy_distance(parse_decisions(packaged_text("fomc.toml")), asked),
+        without_rate=tuple(row.asset for row, last in zip(held, prices[-1], strict=True) if np.isnan(last)),
+    )
+
+
+def universe_share(store: Store, held: Sequence[ConstituentRow], *, others: Sequence[str], at_us: int) -> UniverseShare:
+    """The constituents' share of a universe by market value; None, with the reason, where a supply is not known.
+
+    Supply is the newest reading at or before the instant and at most 100 days old: circulating, else free float,
+    else total.
+    """
+    assets = {asset.slug: asset.id for asset in read_assets(store)}
+    supplies = _supplies(store, at_us)
+    members = [_value(store, row.asset, supplies, at_us) for row in held]
+    rest = {slug: _value(store, slug, supplies, at_us) for slug in others if slug in assets}
+    missing = [row.asset for row, value in zip(held, members, strict=True) if value is None]
+    missing += [slug for slug in others if rest.get(slug) is None]
+    known = [value for value in members if value is not None]
+    own = sum(known) if len(known) == len(members) else None
+    if missing or own is None:
+        said = f"no supply of the last 100 days, or no rate, is known of {', '.join(missing)}"
+        return UniverseShare(tuple(others), own, None, None, said)
+    whole = own + sum(value for value in rest.values() if value is not None)
+    return UniverseShare(tuple(others), own, whole, own / whole, None)
+
+
+def _daily(store: Store, asset: str, days: I64) -> F64:
+    try:
+        return values_at(token_series(store, asset), days)
+    except NotEnoughDataError:
+        return np.full(len(days), np.nan)
+
+
+def _known(store: Store, names: Sequence[str]) -> list[Series]:
+    found = []
+    for name in names:
+        try:
+            found.append(benchmark_series(store, name))
+        except (NotFoundError, NotEnoughDataError):
+            continue
+    return found
+
+
+def _strength(own: Series, other: Series, at: int) -> Strength:
+    if other.kind == TOKEN:
+        instants = at - DAY_US * np.arange(max(HORIZONS), -1, -1, dtype=np.int64)
+        unit = "days"
+    else:
+        instants = other.times_us[other.times_us <= at][-max(HORIZONS) - 1 :]
+        unit = "sessions"
+    found = relative_strength(values_at(own, instants), values_at(other, instants), horizons=HORIZONS)
+    return Strength(other.name, unit, found.change)
+
+
+def _supplies(store: Store, at_us: int) -> dict[str, float]:
+    """Tokens in circulation by asset, as last read before the instant."""
+    decimals = {asset.slug: asset.decimals for asset in read_assets(store)}
+    best: dict[str, tuple[int, int, float]] = {}
+    for row in read_supplies(store):
+        observed = to_us(row.observed_at)
+        if row.kind in SUPPLY_ORDER and at_us - MAX_SUPPLY_AGE_US <= observed <= at_us:
+            rank = -SUPPLY_ORDER.index(row.kind)
+            found = (rank, observed, row.amount / 10 ** decimals[row.asset])
+            best[row.asset] = max(best.get(row.asset, found), found)
+    return {asset: found[2] for asset, found in best.items()}
+
+
+def _value(store: Store, asset: str, supplies: Mapping[str, float], at_us: int) -> float | None:
+    if asset not in supplies:
+        return None
+    try:
+        price, _ = last_known(token_series(store, asset), np.array([at_us], dtype=np.int64))
+    except NotEnoughDataError:
+        return None
+    return supplies[asset] * float(price[0]) if np.isfinite(price[0]) else None
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,176 @@
+"""Did the relation to a benchmark change at an event: breaks, two betas, two correlations, and a verdict in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.analytics.align import AT_CLOSE
+from indexer.analytics.breaks import ChowTest, Cusum, beta_difference, chow_test, cusum_ols, sup_f
+from indexer.analytics.decoupling import CorrelationShift, Regime, RegimeRow, correlation_shift, regime_table
+from indexer.errors import NotEnoughDataError
+from indexer.store.db import Store
+from indexer.studies.frame import Frame, make_frame
+from indexer.studies.series import benchmark_series, subject_series
+from indexer.times import from_us, iso
+
+MIN_SIDE = 30
+DEFAULT_SIDE = 250
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownBreak:
+    """Quandt-Andrews test over a span. `at_us` is the first interval end of the second regime where F is largest.
+
+    `level` is the smallest of 0.10, 0.05, 0.01 at which stability is rejected; None: it is not.
+    """
+
+    first_us: int | None
+    last_us: int | None
+    n: int
+    f: float | None
+    sup_wald: float | None
+    critical: tuple[float, ...]
+    level: float | None
+    at_us: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakStudy:
+    """Before and after one instant, beside a benchmark, at most `sessions` returns on each side.
+
+    `chow` and `cusum` are over both sides together, `unknown` too; `unknown_whole` over all common history.
+    `z` and `p` compare the two betas; `shift` the correlations, corrected for the change in volatility.
+    """
+
+    subject: str
+    benchmark: str
+    clock: str
+    calendar: str
+    at_us: int
+    sessions: int
+    regimes: tuple[RegimeRow, ...]
+    z: float | None
+    p: float | None
+    chow: ChowTest
+    unknown: UnknownBreak
+    unknown_whole: UnknownBreak
+    cusum_stat: float | None
+    cusum_p: float | None
+    cusum_at_us: int | None
+    shift: CorrelationShift
+    verdict: str
+    reasons: tuple[str, ...]
+
+
+def study_breaks(
+    store: Store,
+    subject: str,
+    benchmark: str = "QQQ",
+    *,
+    at_us: int,
+    sessions: int = DEFAULT_SIDE,
+    clock: str = AT_CLOSE,
+) -> BreakStudy:
+    """Whether the subject's beta to the benchmark changed at an instant chosen beforehand, and whether anywhere.
+
+    The interval that contains the instant opens the second side. Raises NotFoundError for an unknown name and
+    NotEnoughDataError with fewer than 30 returns on a side.
+    """
+    frame = make_frame(store, subject_series(store, subject), [benchmark_series(store, benchmark)], clock=clock)
+    whole = _complete(frame)
+    row = int(np.searchsorted(whole.times_us, at_us))
+    sides = (row, len(whole.y) - row)
+    if min(sides) < MIN_SIDE:
+        raise NotEnoughDataError(
+            f"{subject} and {benchmark} have {sides[0]} returns before {iso(at_us)} and {sides[1]} from it on; "
+            f"{MIN_SIDE} are needed on each side"
+        )
+    start, stop = max(row - sessions, 0), min(row + sessions, len(whole.y))
+    span = _slice(whole, start, stop)
+    split = row - start
+    x, y = span.x[:, 0], span.y
+    regimes = _regimes(span, split)
+    difference = beta_difference(regimes[0].beta, regimes[1].beta)
+    z, p = difference or (None, None)
+    cusum = cusum_ols(x, y)
+    known = chow_test(x, y, row=split)
+    unknown = _unknown(span)
+    shift = correlation_shift(x, y, row=split)
+    said = _verdict(regimes, p=p, chow=known, unknown=unknown, cusum=cusum, shift=shift)
+    return BreakStudy(
+        frame.subject, frame.benchmarks[0], frame.clock, frame.calendar, int(whole.times_us[row]), sessions,
+        tuple(regimes), z, p, known, unknown, _unknown(whole), cusum.stat, cusum.p,
+        None if cusum.row is None else int(span.times_us[cusum.row]), shift, said, frame.reasons,
+    )  # fmt: skip
+
+
+def _regimes(span: Frame, split: int) -> list[RegimeRow]:
+    cut, end = int(span.times_us[split]), int(span.times_us[-1]) + 1
+    regimes = [Regime("before", int(span.times_us[0]), cut), Regime("after", cut, end)]
+    return regime_table(
+        span.x[:, 0], span.y, times_us=span.times_us, regimes=regimes, periods_per_year=span.periods_per_year
+    )
+
+
+def _unknown(frame: Frame) -> UnknownBreak:
+    found = sup_f(frame.x[:, 0], frame.y)
+    at = None if found.row is None else int(frame.times_us[found.row])
+    first, last = (int(frame.starts_us[0]), int(frame.times_us[-1])) if len(frame.y) else (None, None)
+    return UnknownBreak(first, last, found.n, found.f, found.sup_wald, found.critical, found.level, at, found.reason)
+
+
+def _complete(frame: Frame) -> Frame:
+    """Only the rows with a return on every side."""
+    rows = np.flatnonzero(frame.complete)
+    return frame.rows(rows)
+
+
+def _slice(frame: Frame, start: int, stop: int) -> Frame:
+    return frame.rows(np.arange(start, stop))
+
+
+def _verdict(
+    regimes: list[RegimeRow],
+    *,
+    p: float | None,
+    chow: ChowTest,
+    unknown: UnknownBreak,
+    cusum: Cusum,
+    shift: CorrelationShift,
+) -> str:
+    """The tests in words: what each says, then whether they agree that anything changed."""
+    before, after = regimes[0].beta, regimes[1].beta
+    if before.beta is None or after.beta is None:
+        return f"no verdict: {before.reason or after.reason}"
+    said = [
+        f"beta {before.beta:.2f} ± {before.se:.2f} before (n = {before.n}) and "
+        f"{after.beta:.2f} ± {after.se:.2f} after (n = {after.n}), p = {_p(p)}",
+        f"Chow p = {_p(chow.p)}",
+    ]
+    if unknown.f is not None and unknown.at_us is not None:
+        where = f"{from_us(unknown.at_us):%Y-%m-%d}"
+        rule = f"rejected at {unknown.level:.0%}" if unknown.level else "not rejected at 10 %"
+        said.append(f"sup-F {unknown.f:.2f} at {where}: stability {rule}")
+    if shift.before is not None and shift.after is not None and shift.adjusted is not None:
+        said.append(
+            f"correlation {shift.before:.2f} to {shift.after:.2f}, {shift.adjusted:.2f} at the volatility before "
+            f"(p = {_p(shift.p)})"
+        )
+    votes = [p, chow.p, cusum.p, shift.p]
+    changed = sum(vote is not None and vote < SIGNIFICANT for vote in votes) + (unknown.level is not None)
+    way = "decoupling" if after.beta < before.beta else "closer coupling"
+    if changed == 0:
+        head = "No change can be shown"
+    elif changed <= 2:
+        head = f"Weak and divided evidence of {way} ({changed} of 5 tests)"
+    else:
+        head = f"Evidence of {way} ({changed} of 5 tests)"
+    return f"{head}: {'; '.join(said)}."
+
+
+def _p(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.2g}" if value >= 0.001 else "< 0.001"

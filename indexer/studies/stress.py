@@ -1,0 +1,186 @@
+"""Stress beside the index: liquidations, funding, open interest and fear & greed, hour by hour or day by day.
+
+No table of the store holds these yet: the rows come from a file (`parse_stress`) or from whoever has them, as
+columns. Nothing is estimated where no row was given, and an hour without a row stays missing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.analytics.stress import LONG, SHORT, LiquidationTotals, liquidation_totals, move_z
+from indexer.engine.market import F64, I64
+from indexer.errors import ImportFileError, InputError, did_you_mean
+from indexer.store.db import Store
+from indexer.studies.drawdowns import DAILY, STEP_US, regular
+from indexer.studies.series import index_series
+from indexer.times import parse_instant
+
+COLUMNS = ("time", "metric", "subject", "value")
+LIQUIDATION = ("liquidation_long_usd", "liquidation_short_usd")
+# What one value of each metric means. Levels are read at the end of a bar, flows are summed inside it.
+METRICS = {
+    "liquidation_long_usd": "USD of long positions closed by force, counted where it happened",
+    "liquidation_short_usd": "USD of short positions closed by force",
+    "funding_rate": "funding as a fraction for its own interval, positive when longs pay",
+    "open_interest_usd": "USD notional of open positions at the instant",
+    "fear_greed": "0 (fear) to 100 (greed) at the instant",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StressRows:
+    """Readings as columns (M,): instant, metric (one of METRICS), subject (a token slug, or "market"), value."""
+
+    times_us: I64
+    metrics: tuple[str, ...]
+    subjects: tuple[str, ...]
+    values: F64
+
+
+@dataclass(frozen=True, slots=True)
+class StressBar:
+    """One bar that ends at `time_us`. `move_z` is the index's log return in standard deviations of the 90 before.
+
+    Sums and last readings inside the bar; None without a row. `open_interest_change` is a fraction of the bar before.
+    """
+
+    time_us: int
+    level: float
+    move: float | None
+    move_z: float | None
+    long_usd: float | None
+    short_usd: float | None
+    long_share: float | None
+    funding: float | None
+    open_interest_change: float | None
+    fear_greed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StressStudy:
+    """Stress beside an index. `absent` names the metrics without any row: they are unknown, not zero."""
+
+    index_id: str
+    subject: str
+    bar: str
+    rows: tuple[StressBar, ...]
+    liquidations: LiquidationTotals | None
+    absent: tuple[str, ...]
+
+
+def parse_stress(text: str, *, name: str = "stress.csv") -> StressRows:
+    """The readings of a CSV with the columns time, metric, subject, value. Raises ImportFileError naming the line."""
+    reader = csv.DictReader(io.StringIO(text))
+    missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
+    if missing:
+        raise ImportFileError(f"{name}: no column {', '.join(missing)}; give {', '.join(COLUMNS)}")
+    rows: list[tuple[int, str, str, float]] = []
+    for number, row in enumerate(reader, start=2):
+        try:
+            rows.append((parse_instant(row["time"]), _metric(row["metric"]), row["subject"], _value(row["value"])))
+        except InputError as error:
+            raise ImportFileError(f"{name}, line {number}: {error}") from None
+    rows.sort(key=lambda row: row[0])
+    times = np.array([row[0] for row in rows], dtype=np.int64)
+    values = np.array([row[3] for row in rows], dtype=np.float64)
+    return StressRows(times, tuple(row[1] for row in rows), tuple(row[2] for row in rows), values)
+
+
+def study_stress(
+    store: Store,
+    index_id: str,
+    readings: StressRows,
+    *,
+    start_us: int,
+    end_us: int,
+    subject: str = "btc",
+    bar: str = DAILY,
+) -> StressStudy:
+    """Each bar of an index in (start, end] beside the readings of `subject` and of the market inside that bar.
+
+    Raises NotFoundError for the index and InputError for an unknown bar.
+    """
+    series = regular(index_series(store, index_id), bar)
+    inside = (series.times_us > start_us) & (series.times_us <= end_us)
+    moves = np.r_[np.nan, np.diff(np.log(series.values))]
+    z = move_z(moves)
+    mine = np.array([one in (subject, "market") for one in readings.subjects], dtype=np.bool_)
+    kept = {name: _of(readings, name, mine) for name in METRICS}
+    rows = [
+        _bar(int(series.times_us[n]), float(series.values[n]), move=(moves[n], z[n]), kept=kept, step=STEP_US[bar])
+        for n in np.flatnonzero(inside)
+    ]
+    return StressStudy(
+        index_id, subject, bar, tuple(rows), _totals(kept, start_us, end_us),
+        tuple(name for name, (at, _) in kept.items() if not len(at)),
+    )  # fmt: skip
+
+
+def _of(readings: StressRows, name: str, mine: np.ndarray) -> tuple[I64, F64]:
+    keep = mine & np.array([metric == name for metric in readings.metrics], dtype=np.bool_)
+    return readings.times_us[keep], readings.values[keep]
+
+
+def _bar(at: int, level: float, *, move: tuple[float, float], kept: dict[str, tuple[I64, F64]], step: int) -> StressBar:
+    def values(name: str, until: int = at) -> F64:
+        times, found = kept[name]
+        return found[(times > until - step) & (times <= until)]
+
+    long, short = (_sum(values(name)) for name in LIQUIDATION)
+    total = None if long is None or short is None else long + short
+    now, before = _last(values("open_interest_usd")), _last(values("open_interest_usd", at - step))
+    return StressBar(
+        at, level, _finite(move[0]), _finite(move[1]), long, short,
+        long / total if total and long is not None else None,
+        _sum(values("funding_rate")), now / before - 1.0 if now is not None and before else None,
+        _last(values("fear_greed")),
+    )  # fmt: skip
+
+
+def _totals(kept: dict[str, tuple[I64, F64]], start_us: int, end_us: int) -> LiquidationTotals | None:
+    parts = [kept[name] for name in LIQUIDATION]
+    sides = [side for side, (at, _) in zip((LONG, SHORT), parts, strict=True) for _ in at]
+    times, usd = (np.concatenate([part[n] for part in parts]) for n in (0, 1))
+    inside = (times > start_us) & (times <= end_us)
+    if not inside.any():
+        return None
+    return liquidation_totals(times[inside], _masked(sides, inside), usd=usd[inside])
+
+
+def _masked(sides: Sequence[str], inside: np.ndarray) -> list[str]:
+    return [side for side, keep in zip(sides, inside.tolist(), strict=True) if keep]
+
+
+def _metric(name: str) -> str:
+    if name not in METRICS:
+        raise InputError(f'"{name}" is not a metric.{did_you_mean(name, METRICS)} Use one of {", ".join(METRICS)}')
+    return name
+
+
+def _value(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f'"{text}" is not a number')
+    return value
+
+
+def _sum(values: F64) -> float | None:
+    return float(values.sum()) if len(values) else None
+
+
+def _last(values: F64) -> float | None:
+    return float(values[-1]) if len(values) else None
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
