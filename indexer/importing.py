@@ -112,7 +112,7 @@ def import_files(
         except ImportFileError as error:
             failures.append(str(error))
     if failures:
-        others = f"\n{len(reports)} other files were imported." if reports else ""
+        others = f"\n{len(reports)} other files were imported or left out." if reports else ""
         raise ImportFileError("\n".join(failures) + others)
     return ImportReport(tuple(reports))
 

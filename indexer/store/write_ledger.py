@@ -54,7 +54,17 @@ def _latest_supplies(connection: Connection) -> dict[tuple[object, ...], tuple[i
 def write_rejects(store: Store, run_id: int, rejects: Sequence[RejectRow]) -> None:
     """Keeps rows that were not taken; the same row of the same file for the same reason is kept once."""
     with store.writing() as connection:
-        rows = [{**asdict(reject), "run_id": run_id} for reject in rejects]
+        rows = [  # by hand: asdict copies deeply, and there may be very many
+            {
+                "run_id": run_id,
+                "file": reject.file,
+                "file_sha256": reject.file_sha256,
+                "line": reject.line,
+                "reason": reject.reason,
+                "row": reject.row,
+            }
+            for reject in rejects
+        ]
         upsert(connection, "reject", rows, key=["file_sha256", "line", "reason"])
 
 

@@ -1,0 +1,38 @@
+"""An import into PostgreSQL gives the same rows as into SQLite."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.assets import load_registry
+from indexer.importing import import_files
+from indexer.store import read
+from indexer.store.db import Store
+
+DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+FILES = ("tokens_daily.csv.gz", "equities_hourly.csv.gz", "supply_history.csv")
+
+
+@pytest.mark.parametrize("store", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+def test_the_real_files_come_out_the_same(store: Store, sqlite_store: Store) -> None:
+    if not (DATA / FILES[0]).is_file():
+        pytest.skip("the real market data (../shared/data) is not here")
+    registry = load_registry()
+    reports = [
+        import_files(one, [DATA / name for name in FILES], registry=registry, clock=lambda: NOW)
+        for one in {id(store): store, id(sqlite_store): sqlite_store}.values()
+    ]
+    assert reports[0].rejected == reports[-1].rejected > 0
+    first, second = (read.read_bars(one) for one in (store, sqlite_store))
+    for name in ("time_us", "close", "volume_base", "volume_usd"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert read.read_rejects(store) == read.read_rejects(sqlite_store)
+    assert read.read_supplies(store) == read.read_supplies(sqlite_store)
+    for symbol in ("QQQ", "NQ=F"):
+        ours, theirs = (read.read_benchmark_bars(one, symbol, interval="1h") for one in (store, sqlite_store))
+        np.testing.assert_array_equal(ours[1], theirs[1])
