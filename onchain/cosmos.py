@@ -15,7 +15,7 @@ from functools import partial
 from onchain.endpoint import Endpoint
 from onchain.errors import Kind, PinError, ReadError, RpcError
 from onchain.pin import Pin
-from onchain.quorum import confirmed
+from onchain.quorum import agreed_pin, confirmed
 from onchain.readings import Read, Reading, kept
 from onchain.rpc import Pool
 from onchain.search import last_at_or_before
@@ -28,18 +28,19 @@ _AMOUNT = re.compile(r"(\d+)(?:\.\d+)?\Z")
 
 async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
     """Every `Read` at the last height at or before `at`."""
-    pin = await _pin(pool, at)
+    height = str(await _height(pool, at))
+    pin = await agreed_pin(pool, lambda e: _header(pool, e, height), what=f"block {height}", count=confirm)
     return {r: await kept(r, partial(_amount, pool, r, pin=pin, confirm=confirm), pin) for r in reads}
 
 
-async def _pin(pool: Pool, at: int | None) -> Pin:
+async def _height(pool: Pool, at: int | None) -> int:
     latest = await _block(pool, "latest")
     limit, age = pool.chain.max_age_s, pool.wall() - latest.timestamp
     if at is None:
         if limit is not None and age > limit:
             raise PinError(f"{pool.chain.name}: block {latest.number} is {age:.0f} s old; the endpoints are stale")
         # the newest height may not have reached the second endpoint yet
-        return await _block(pool, str(max(1, latest.number - 2)))
+        return max(1, latest.number - 2)
     if latest.timestamp <= at:
         raise PinError(f"{pool.chain.name}: instant {at} is not reached yet (block {latest.number})")
     guess = max(1, latest.number - int((latest.timestamp - at) / max(0.1, pool.chain.block_time_s)) * 2 - 1000)
@@ -52,35 +53,32 @@ async def _pin(pool: Pool, at: int | None) -> Pin:
 
     if await time_of(guess) > at:
         guess = 1
-    height = await last_at_or_before(at, low=guess, high=latest.number, time_of=time_of)
-    return seen.get(height) or await _block(pool, str(height))
+    return await last_at_or_before(at, low=guess, high=latest.number, time_of=time_of)
 
 
 async def _block(pool: Pool, height: str) -> Pin:
-    async def ask(endpoint: Endpoint) -> Pin:
-        await pool.ready(endpoint)
-        body, _ = await pool.fetch(endpoint, f"{_BLOCKS}/{height}")
-        try:
-            header = body["block"]["header"]  # type: ignore[index]  # checked by the except below
-            found = Pin(
-                pool.chain.name,
-                int(header["height"]),
-                str(body["block_id"]["hash"]),  # type: ignore[index]
-                int(datetime.fromisoformat(_seconds(header["time"])).timestamp()),
-                "final",
-                (endpoint.label,),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise RpcError(
-                f"the block header does not parse ({error!r})", kind=Kind.MALFORMED, endpoint=endpoint.label
-            ) from None
-        if height != "latest" and found.number != int(height):
-            raise RpcError(
-                f"asked for height {height}, got {found.number}", kind=Kind.MALFORMED, endpoint=endpoint.label
-            )
-        return found
+    return await pool.on_any(lambda e: _header(pool, e, height), what=f"block {height}")
 
-    return await pool.on_any(ask, what=f"block {height}")
+
+async def _header(pool: Pool, endpoint: Endpoint, height: str) -> Pin:
+    await pool.ready(endpoint)
+    body, _ = await pool.fetch(endpoint, f"{_BLOCKS}/{height}")
+    try:
+        header = body["block"]["header"]  # type: ignore[index]  # checked by the except below
+        found = Pin(
+            pool.chain.name,
+            int(header["height"]),
+            str(body["block_id"]["hash"]),  # type: ignore[index]
+            int(datetime.fromisoformat(_seconds(header["time"])).timestamp()),
+            "final",
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RpcError(
+            f"the block header does not parse ({error!r})", kind=Kind.MALFORMED, endpoint=endpoint.label
+        ) from None
+    if height != "latest" and found.number != int(height):
+        raise RpcError(f"asked for height {height}, got {found.number}", kind=Kind.MALFORMED, endpoint=endpoint.label)
+    return found
 
 
 def _seconds(stamp: str) -> str:

@@ -13,11 +13,12 @@ from functools import partial
 from onchain.endpoint import Endpoint
 from onchain.errors import AllEndpointsFailed, Kind, PinError, ReadError, RpcError
 from onchain.pin import Pin
-from onchain.quorum import confirmed
+from onchain.quorum import agreed_pin, confirmed
 from onchain.readings import Read, Reading, kept
 from onchain.rpc import Pool
 from onchain.search import last_at_or_before
 
+LAG = 5  # heights behind the newest final one, so that a second endpoint has it too
 SKIPPED = 30  # heights without a block that may follow each other
 
 
@@ -27,8 +28,9 @@ async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: in
     limit, age = pool.chain.max_age_s, pool.wall() - pin.timestamp
     if limit is not None and age > limit:
         raise PinError(f"{pool.chain.name}: the final block {pin.number} is {age:.0f} s old; the endpoints are stale")
-    if at is not None:
-        pin = await _pin_at(pool, at, pin)
+    pin = await (_below(pool, pin.number - LAG, {}) if at is None else _pin_at(pool, at, pin))
+    number = pin.number
+    pin = await agreed_pin(pool, lambda e: _header(pool, e, number), what=f"block {number}", count=confirm)
     return {r: await kept(r, partial(_amount, pool, r, pin=pin, confirm=confirm), pin) for r in reads}
 
 
@@ -37,29 +39,33 @@ async def _pin_at(pool: Pool, at: int, head: Pin) -> Pin:
         raise PinError(f"{pool.chain.name}: instant {at} is not final yet (block {head.number})")
     seen: dict[int, Pin] = {head.number: head}
 
-    async def at_height(height: int) -> Pin:
-        """The block at `height`, or the last one below it where heights were skipped."""
-        for lower in range(height, max(-1, height - SKIPPED), -1):
-            if lower in seen:
-                seen[height] = seen[lower]
-            else:
-                try:
-                    seen[height] = (await _block(pool, {"block_id": lower}))[0]
-                except AllEndpointsFailed as error:
-                    if error.kind is not Kind.NOT_FOUND:
-                        raise
-                    continue
-            return seen[height]
-        raise PinError(f"{pool.chain.name}: no block among {SKIPPED} heights below {height}")
-
     async def time_of(height: int) -> int:
-        return (await at_height(height)).timestamp
+        return (await _below(pool, height, seen)).timestamp
 
     back = int((head.timestamp - at) / max(0.1, pool.chain.block_time_s)) * 2 + 1000
     low = max(0, head.number - back)
     if await time_of(low) > at:
         raise PinError(f"{pool.chain.name}: instant {at} is further back than {back} blocks; use an archival endpoint")
-    return await at_height(await last_at_or_before(at, low=low, high=head.number, time_of=time_of))
+    return await _below(pool, await last_at_or_before(at, low=low, high=head.number, time_of=time_of), seen)
+
+
+async def _below(pool: Pool, height: int, seen: dict[int, Pin]) -> Pin:
+    """The block at `height`, or the last one below it where heights were skipped; remembered in `seen`."""
+    for lower in range(height, max(-1, height - SKIPPED), -1):
+        if lower not in seen:
+            try:
+                seen[lower] = (await _block(pool, {"block_id": lower}))[0]
+            except AllEndpointsFailed as error:
+                if error.kind is not Kind.NOT_FOUND:
+                    raise
+                continue
+        seen[height] = seen[lower]
+        return seen[lower]
+    raise PinError(f"{pool.chain.name}: no block among {SKIPPED} heights below {height}")
+
+
+async def _header(pool: Pool, endpoint: Endpoint, height: int) -> Pin:
+    return (await _block(pool, {"block_id": height}, endpoint))[0]
 
 
 async def _block(pool: Pool, params: dict[str, object], on: Endpoint | None = None) -> tuple[Pin, int]:
@@ -73,7 +79,6 @@ async def _block(pool: Pool, params: dict[str, object], on: Endpoint | None = No
             str(header["hash"]),
             int(header["timestamp"]) // 1_000_000_000,
             "final",
-            (on.label,) if on else (),
         )
         return pin, int(header["total_supply"])
     except (KeyError, TypeError, ValueError) as error:

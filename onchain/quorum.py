@@ -6,11 +6,15 @@ Place in the flow: between `rpc.Pool` and the readers; a reader says what to ask
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 from onchain.endpoint import Endpoint
 from onchain.errors import AllEndpointsFailed, DisagreementError
 from onchain.rpc import Pool
+
+if TYPE_CHECKING:
+    from onchain.pin import Pin
 
 T = TypeVar("T")
 
@@ -53,6 +57,12 @@ async def confirmed(
                 if not same(other, value):
                     other_endpoint.distrust()
             return value, tuple(e.label for e in alike)
+
+
+async def agreed_pin(pool: Pool, ask: Callable[[Endpoint], Awaitable[Pin]], *, what: str, count: int) -> Pin:
+    """The block that `count` endpoints describe alike, with their names in `agreed`. Raises like `confirmed`."""
+    pin, labels = await confirmed(pool, ask, what=what, count=count)
+    return replace(pin, agreed=labels)
 
 
 async def _with(endpoint: Endpoint, ask: Callable[[Endpoint], Awaitable[T]]) -> tuple[Endpoint, T]:

@@ -20,7 +20,7 @@ from onchain import cosmos, filecoin, icp, near, solana, substrate
 from onchain.chains import Chain, load_chains
 from onchain.errors import ChainConfigError, OnchainError, SupplyError
 from onchain.evm import reader as evm
-from onchain.pin import Pin
+from onchain.pin import Pin, Pinner
 from onchain.readings import MISSING, Read, Reader, Reading, missing
 from onchain.rpc import Pool
 from onchain.supply import Supply, compute_supply, reads_of
@@ -111,28 +111,42 @@ async def read_snapshot(
     progress: Progress | None = None,
     wall: Callable[[], float] = time.time,
 ) -> Snapshot:
-    """`snapshot` for callers with an event loop; `at` in epoch seconds, `wall` replaces the clock."""
+    """`snapshot` for callers with an event loop; `at` in epoch seconds, `wall` replaces the clock.
+
+    Without `at`, several EVM chains are read at the newest instant that is settled on all of them, so that a transfer
+    between two of them is neither lost nor counted twice; other chains are read at their newest final block.
+    """
     instant = at if at is not None else int(wall())
     needed: dict[str, dict[Read, None]] = {}
     for token in tokens:
         for read in reads_of(token, instant):
             needed.setdefault(read.chain, {})[read] = None
-    records: list[CallRecord] = []
-
-    async def one(name: str, session: aiohttp.ClientSession) -> dict[Read, Reading]:
-        if name not in chains:
-            return _none(needed[name], f'no chain "{name}" is configured')
-        async with Pool(chains[name], session=session, wall=wall) as pool:
-            found = await _read_chain(pool, list(needed[name]), at=at, confirm=confirm, progress=progress)
-            records.extend(pool.records)
-        return found
-
     async with aiohttp.ClientSession(headers={"User-Agent": "deai-index"}) as session:
-        parts = await asyncio.gather(*(one(name, session) for name in needed))
+        pools = {name: Pool(chains[name], session=session, wall=wall) for name in needed if name in chains}
+        common = at if at is not None else await _settled(list(pools.values()), confirm)
+
+        async def one(name: str) -> dict[Read, Reading]:
+            if name not in pools:
+                return _none(needed[name], f'no chain "{name}" is configured')
+            when = common if pools[name].chain.family == "evm" else at
+            return await _read_chain(pools[name], list(needed[name]), at=when, confirm=confirm, progress=progress)
+
+        parts = await asyncio.gather(*map(one, needed))
     readings = {read: reading for part in parts for read, reading in part.items()}
+    records = [record for pool in pools.values() for record in pool.records]
     supplies = {t.symbol: _supply(t, readings, instant, (reported or {}).get(t.symbol)) for t in tokens}
     pins = dict.fromkeys(r.pin for r in readings.values() if r.pin is not None)
     return Snapshot(instant, supplies, tuple(pins), tuple(records))
+
+
+async def _settled(pools: list[Pool], confirm: int) -> int | None:
+    """The newest instant settled on every EVM chain that answers; None for fewer than two chains."""
+    evm_pools = [pool for pool in pools if pool.chain.family == "evm"]
+    if len(evm_pools) < 2:
+        return None
+    asked = (Pinner(pool, quorum=confirm).head() for pool in evm_pools)
+    heads = [h for h in await asyncio.gather(*asked, return_exceptions=True) if isinstance(h, Pin)]
+    return min((head.timestamp for head in heads), default=0) - 1 if heads else None
 
 
 async def _read_chain(

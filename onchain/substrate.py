@@ -12,10 +12,12 @@ from functools import partial
 from onchain.endpoint import Endpoint
 from onchain.errors import Kind, PinError, ReadError, RpcError
 from onchain.pin import Pin
-from onchain.quorum import confirmed
+from onchain.quorum import agreed_pin, confirmed
 from onchain.readings import Read, Reading, kept
 from onchain.rpc import Pool
 from onchain.search import last_at_or_before
+
+LAG = 2  # blocks behind the newest finalized one, so that a second endpoint has it too
 
 # twox128(pallet) + twox128(item), and the width of the little-endian value
 BALANCES_ISSUANCE = "0xc2261276cc9d1f8598ea4b6a74b15c2f57c875e4cff74148e4628f264b974c80"
@@ -27,8 +29,8 @@ _KEYS = {"supply": BALANCES_ISSUANCE, "cross_check": SUBTENSOR_ISSUANCE}
 async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
     """Every `Read` at the last finalized block at or before `at`."""
     pin = await _head(pool)
-    if at is not None:
-        pin = await _pin_at(pool, at, pin)
+    number = max(1, pin.number - LAG) if at is None else await _number_at(pool, at, pin)
+    pin = await agreed_pin(pool, lambda e: _block(pool, e, number), what=f"block {number}", count=confirm)
     return {r: await kept(r, partial(_amount, pool, r, pin=pin, confirm=confirm), pin) for r in reads}
 
 
@@ -40,7 +42,7 @@ async def _head(pool: Pool) -> Pin:
         if not isinstance(found, str) or not isinstance(number, str):
             raise RpcError("the finalized head does not parse", kind=Kind.MALFORMED, endpoint=endpoint.label)
         time = await _storage(pool, endpoint, TIMESTAMP_NOW, found) // 1000
-        return Pin(pool.chain.name, int(number, 16), found, time, "finalized", (endpoint.label,))
+        return Pin(pool.chain.name, int(number, 16), found, time, "finalized")
 
     pin = await pool.on_any(ask, what="chain_getFinalizedHead")
     limit, age = pool.chain.max_age_s, pool.wall() - pin.timestamp
@@ -51,26 +53,25 @@ async def _head(pool: Pool) -> Pin:
     return pin
 
 
-async def _pin_at(pool: Pool, at: int, head: Pin) -> Pin:
+async def _number_at(pool: Pool, at: int, head: Pin) -> int:
     if head.timestamp <= at:
         raise PinError(f"{pool.chain.name}: instant {at} is not final yet (block {head.number})")
     seen: dict[int, Pin] = {head.number: head}
 
-    async def ask(endpoint: Endpoint, number: int) -> Pin:
-        found = await pool.call("chain_getBlockHash", (number,), on=endpoint)
-        time = await _storage(pool, endpoint, TIMESTAMP_NOW, str(found)) // 1000
-        return Pin(pool.chain.name, number, str(found), time, "finalized", (endpoint.label,))
-
     async def time_of(number: int) -> int:
         if number not in seen:
-            seen[number] = await pool.on_any(lambda e: ask(e, number), what=f"block {number}")
+            seen[number] = await pool.on_any(lambda e: _block(pool, e, number), what=f"block {number}")
         return seen[number].timestamp
 
     if await time_of(1) > at:  # the genesis block has no timestamp
         raise PinError(f"{pool.chain.name}: instant {at} is before its first block")
-    number = await last_at_or_before(at, low=1, high=head.number, time_of=time_of)
-    await time_of(number)
-    return seen[number]
+    return await last_at_or_before(at, low=1, high=head.number, time_of=time_of)
+
+
+async def _block(pool: Pool, endpoint: Endpoint, number: int) -> Pin:
+    found = await pool.call("chain_getBlockHash", (number,), on=endpoint)
+    time = await _storage(pool, endpoint, TIMESTAMP_NOW, str(found)) // 1000
+    return Pin(pool.chain.name, number, str(found), time, "finalized")
 
 
 async def _amount(pool: Pool, read: Read, *, pin: Pin, confirm: int) -> tuple[int, tuple[str, ...]]:

@@ -15,7 +15,7 @@ from aiohttp import web
 from onchain import cosmos, filecoin, icp, near, solana, substrate
 from onchain.cbor import decode, encode
 from onchain.chains import Chain
-from onchain.errors import AllEndpointsFailed, PinError, ReadError, RpcError
+from onchain.errors import AllEndpointsFailed, DisagreementError, PinError, ReadError, RpcError
 from onchain.readings import Read
 from onchain.rpc import Pool
 
@@ -136,12 +136,17 @@ STAKED = Read("cosmos", "staked", "uakt", 6)
 
 
 def cosmos_node(
-    *, echo: str | None = "height", network: str = "akashnet-2", height: int = 20_000_000, supply: str = ""
+    *,
+    echo: str | None = "height",
+    network: str = "akashnet-2",
+    height: int = 20_000_000,
+    supply: str = "",
+    hash_of: str = "H{}",
 ):
     def block(number: int) -> dict:
         stamp = datetime.fromtimestamp(NOW - 5 - (height - number) * 6, UTC)
         header = {"height": str(number), "time": stamp.strftime("%Y-%m-%dT%H:%M:%S") + ".123456789Z"}
-        return {"block_id": {"hash": f"H{number}"}, "block": {"header": header}}
+        return {"block_id": {"hash": hash_of.format(number)}, "block": {"header": header}}
 
     async def handle(request: web.Request) -> web.Response:
         path, at = request.path, request.headers.get("x-cosmos-block-height", "")
@@ -209,6 +214,14 @@ async def test_cosmos_future_instant_and_wrong_network(serve) -> None:
             await cosmos.read(p, [UAKT], at=NOW + 60, confirm=1)
 
 
+async def test_cosmos_two_chains_under_one_name_are_not_mixed(serve) -> None:
+    """A node on a fork answers another block hash for the height: the pin itself is refused."""
+    a, fork = await serve(cosmos_node()), await serve(cosmos_node(hash_of="F{}"))
+    async with pool("cosmos", a, fork) as p:
+        with pytest.raises(DisagreementError, match="block 19999998 differs between"):
+            await cosmos.read(p, [UAKT], at=None, confirm=2)
+
+
 # -- NEAR -----------------------------------------------------------------------------------------------------
 
 NEAR = Read("near", "supply", "native", 24)
@@ -240,7 +253,7 @@ def near_node(head: int = 150_000_001):
         if method == "block":
             named = params.get("block_id", head if params.get("finality") == "final" else None)
             return block(int(named[1:]) if isinstance(named, str) else named)
-        assert method == "query" and params["block_id"] == f"h{head}"
+        assert method == "query" and int(params["block_id"][1:]) <= head - 5
         if params["method_name"] == "ft_total_supply" and params["account_id"] == "token.near":
             return {
                 "result": list(json.dumps("123456789012345678901234567").encode()),
@@ -257,8 +270,9 @@ async def test_near_native_and_token_supply_at_one_block(serve) -> None:
     async with pool("near", url, identity_method="status", identity="mainnet") as p:
         bad = Read("near", "supply", "other.near", 18)
         got = await near.read(p, [NEAR, NEP141, bad], at=None, confirm=2)
-    assert got[NEAR].amount == 10**33 + 150_000_001 and got[NEP141].amount == 123456789012345678901234567
-    assert got[NEAR].pin.timestamp == NOW - 2
+    assert got[NEAR].pin.number == 150_000_001 - 5 and got[NEAR].pin.agreed == (url,)
+    assert got[NEAR].amount == 10**33 + 150_000_001 - 5 and got[NEP141].amount == 123456789012345678901234567
+    assert got[NEAR].pin.timestamp == NOW - 2 - 5
     assert got[bad].amount is None and "MethodNotFound" in got[bad].reason
 
 
@@ -298,8 +312,8 @@ def substrate_node(head: int = 5_000_000, missing: str = ""):
 async def test_substrate_issuance_is_little_endian_at_the_finalized_hash(serve) -> None:
     async with pool("substrate", await serve(substrate_node())) as p:
         got = await substrate.read(p, [TAO, OTHER], at=None, confirm=2)
-    assert got[TAO].amount == 9_000_000 * 10**9 + 5_000_000 and got[OTHER].amount == got[TAO].amount + 7
-    assert got[TAO].pin.hash == "0x" + format(5_000_000, "064x")
+    assert got[TAO].amount == 9_000_000 * 10**9 + 4_999_998 and got[OTHER].amount == got[TAO].amount + 7
+    assert got[TAO].pin.hash == "0x" + format(4_999_998, "064x")
 
 
 async def test_substrate_instant_is_found_and_absent_key_is_an_error(serve) -> None:

@@ -210,11 +210,14 @@ async def test_bridges_over_two_chains_at_one_instant(new_node) -> None:
     shot = await read_snapshot([locked, burnt], chains=chains, at=at)
     assert shot.supplies["LCK"].tokens("total") == 1000.0 and shot.supplies["LCK"].alerts == ()
     assert shot.supplies["BRN"].total == 1000
+    now = await read_snapshot([locked, burnt], chains=chains)  # without an instant: the newest that both have settled
+    assert now.supplies["BRN"].total == 1000 and {p.timestamp <= min(settled) for p in now.pins} == {True}
     for pin, node in ((p, one if p.chain == "one" else two) for p in shot.pins):
         assert pin.timestamp <= at < int(node.block(pin.number + 1)["timestamp"], 16)
 
     remote.do("mint", ADMIN_KEY_ACCOUNT, 1)  # nothing locked for it
-    two.mine(5)
+    one.mine(5, interval=60)
+    two.mine(5, interval=60)
     (alert,) = (await read_snapshot([locked], chains=chains)).supplies["LCK"].alerts
     assert alert.startswith("unbacked mint: 40000001000000000000 of LCK on two, 40000000000000000000 locked")
 
