@@ -74,24 +74,38 @@ async def collect_bars(
     grid = np.arange(start_us, at_us + 1, INTERVAL_US[interval], dtype=np.int64)[1:]
     rates = _quote_rates(got, grid, quote_assets or {})
     notes = [note for one in got for note in one.notes]
-    for quote in {one.mapped.quote for one in got} - {"USD", *rates}:
-        last = (last_rates or {}).get(quote)
-        if last is not None and len(last) and at_us - last.time_us[-1] <= MAX_CARRIED_US:
-            rates[quote] = _constant(float(last.close[-1]), grid)
-            notes.append(QualityNote("stale", quote, int(last.time_us[-1]), at_us, f"{quote} at its last rate of ours"))
+    carried, stale = _carried_rates(rates, last_rates or {}, {one.mapped.quote for one in got}, grid)
+    notes += stale
+    used = rates | {quote: _constant(float(last.close[-1]), grid) for quote, last in carried.items()}
     found: dict[str, dict[str, Bars]] = {}
     for one in got:
+        row = one.mapped
         if one.bars is None:
             continue
-        quote = one.mapped.quote
-        if quote != "USD" and quote not in rates:
-            text = f"{one.mapped.symbol} is in {quote}, of which there is no rate of ours in this hour"
-            notes.append(QualityNote("source_down", f"{one.mapped.source}/{one.mapped.asset}", start_us, at_us, text))
+        if row.quote != "USD" and row.quote not in used:
+            text = f"{row.symbol} is in {row.quote}, of which there is no rate of ours in this hour"
+            notes.append(QualityNote("source_down", f"{row.source}/{row.asset}", start_us, at_us, text))
             continue
-        usd = one.bars if quote == "USD" else in_usd(one.bars, rates[quote])
-        found.setdefault(one.mapped.asset, {})[one.mapped.source] = usd
+        usd = one.bars if row.quote == "USD" else in_usd(one.bars, used[row.quote])
+        found.setdefault(row.asset, {})[row.source] = usd
     answers = tuple(pair for one in got for pair in one.answers)
-    return Collected(found, rates, answers, tuple(notes))
+    return Collected(found, rates | carried, answers, tuple(notes))  # the carried keep their age
+
+
+def _carried_rates(
+    rates: Mapping[str, Bars], last_rates: Mapping[str, Bars], quotes: set[str], grid: Instants
+) -> tuple[dict[str, Bars], list[QualityNote]]:
+    """What an earlier hour knew of the quotes that have no rate now, with its own instants; and the notes."""
+    carried: dict[str, Bars] = {}
+    notes: list[QualityNote] = []
+    at_us = int(grid[-1])
+    for quote in sorted(quotes - {"USD", *rates}):
+        last = last_rates.get(quote)
+        if last is not None and len(last) and at_us - last.time_us[-1] <= MAX_CARRIED_US:
+            carried[quote] = last
+            text = f"{quote} at our last rate of it, {last.close[-1]:.6g}"
+            notes.append(QualityNote("stale", quote, int(last.time_us[-1]), at_us, text))
+    return carried, notes
 
 
 def _quote_rates(got: Sequence[_Got], grid: Instants, quote_assets: Mapping[str, str]) -> dict[str, Bars]:
