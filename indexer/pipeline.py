@@ -149,7 +149,8 @@ def line_facts(registry: Registry, *, ids: Mapping[str, int], listings: Iterable
     """The registry's lines with their tokens in succession; venues are those whose bars the store has."""
     venues: dict[str, set[str]] = {}
     for row in listings:
-        venues.setdefault(registry.by_slug[row.asset].line, set()).add(row.venue)
+        if row.asset in registry.by_slug:  # else the registry was changed since: bars stay, nobody asks for them
+            venues.setdefault(registry.by_slug[row.asset].line, set()).add(row.venue)
     facts = []
     for slug, tokens in registry.lines().items():
         starts = [None] + [
@@ -159,6 +160,7 @@ def line_facts(registry: Registry, *, ids: Mapping[str, int], listings: Iterable
         parts = tuple(
             LinePart(ids[token.slug], token.slug, token.line_ratio, starts[n], [*starts, None][n + 1])
             for n, token in enumerate(tokens)
+            if token.slug in ids
         )
         facts.append(LineFacts(slug, tokens[-1].sub_sector, len(venues.get(slug, ())), parts))
     return facts
@@ -208,7 +210,7 @@ def _supplies(store: Store, registry: Registry, *, ids: Mapping[str, int]) -> li
             tokens=row.amount / 10 ** registry.by_slug[row.asset].decimals,
         )
         for row in read_supplies(store)
-        if row.kind in SUPPLY_KINDS
+        if row.kind in SUPPLY_KINDS and row.asset in registry.by_slug
     ]
 
 

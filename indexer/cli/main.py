@@ -55,12 +55,13 @@ def exit_code(error: DeaiError) -> int:
 def main() -> None:
     """Run the command line; errors of ours become one line on stderr and an exit code."""
     try:
-        app(standalone_mode=True)
+        app()
     except DeaiError as error:
         from indexer.cli.output import report_error
 
         report_error(error, as_json="--json" in sys.argv)
-        raise SystemExit(exit_code(error)) from None
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; the store is consistent, and running the same command again goes on\n")
-        raise SystemExit(INTERRUPTED) from None
+        sys.exit(exit_code(error))
+    except SystemExit as done:
+        if done.code == INTERRUPTED:
+            sys.stderr.write("interrupted; the store is consistent, and running the same command again goes on\n")
+        raise

@@ -1,0 +1,149 @@
+"""The command by hand: import, look, export, be interrupted, run again."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+MANIFEST = """
+kind = "tokens"
+interval = "1h"
+stamp = "bar_close"
+
+[columns]
+time = "time"
+symbol = "symbol"
+close = "close"
+
+[constants]
+price_basis = "trade"
+quote = "USD"
+venue = "test"
+source = "hand"
+"""
+
+
+def run(folder, *arguments, **more):
+    env = {"DEAI_DATA_DIR": str(folder), "PATH": os.environ["PATH"]} | more
+    command = [sys.executable, "-c", "from indexer.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, check=False)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A store with levels, made by the simulated market under the real store's name."""
+    folder = tmp_path_factory.mktemp("cli")
+    code = (
+        "import sys\nfrom datetime import datetime\nfrom indexer.demo.build import build_demo\n"
+        "from indexer.store.db import open_store\nstore = open_store(f'sqlite:///{sys.argv[1]}/deai.sqlite')\n"
+        "store.migrate(); build_demo(store, clock=lambda: datetime.fromisoformat('2025-10-01T00:00:00+00:00'))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=120)
+    return folder
+
+
+def test_levels_as_table_and_as_json(demo):
+    made = run(demo, "levels", "demo", "--interval", "1d", "--last", "3")
+    assert made.returncode == 0
+    assert "2025-10-01T00:00:00Z" in made.stdout
+    body = json.loads(run(demo, "levels", "demo", "--interval", "1h", "--last", "5", "--json").stdout)
+    assert [row["time"] for row in body["levels"]][-1] == "2025-10-01T00:00:00Z"
+    assert len(body["levels"]) == 5
+
+
+def test_beta_as_json_has_error_interval_and_clock(demo):
+    made = run(demo, "beta", "demo", "-b", "QQQ", "--sessions", "90", "--json")
+    assert made.returncode == 0, made.stderr
+    [beta] = json.loads(made.stdout)
+    result = beta["result"]
+    assert result["ci_low"] < result["beta"] < result["ci_high"]
+    assert result["n"] == 90
+    assert beta["clock"] == "at_close"
+
+
+def test_beta_with_too_little_data_exits_4_and_says_how_much(demo):
+    made = run(demo, "beta", "demo", "--sessions", "250")
+    assert made.returncode == 4
+    assert "250 are needed" in made.stderr
+
+
+def test_an_unknown_index_exits_3_and_a_wrong_time_2(demo):
+    assert run(demo, "levels", "dema").returncode == 3
+    made = run(demo, "levels", "demo", "--start", "yesterday")
+    assert made.returncode == 2
+    assert '"yesterday" is not a time' in made.stderr
+
+
+def test_export_writes_csv_parquet_and_json(demo, tmp_path):
+    import pyarrow.parquet as pq
+
+    for name in ("levels.csv", "levels.parquet", "levels.json"):
+        made = run(demo, "export", str(tmp_path / name), "--index", "demo", "--interval", "1d", "--json")
+        assert made.returncode == 0, made.stderr
+        rows = json.loads(made.stdout)["rows"]
+    with (tmp_path / "levels.csv").open(newline="") as file:
+        body = list(csv.DictReader(file))
+    table = pq.read_table(tmp_path / "levels.parquet")
+    assert len(body) == table.num_rows == len(json.loads((tmp_path / "levels.json").read_text())) == rows
+    assert float(body[-1]["level"]) == table["level"][-1].as_py()
+    assert run(demo, "export", str(tmp_path / "levels.xls"), "--index", "demo").returncode == 2
+
+
+def test_verify_under_a_registry_without_the_tokens_says_there_is_nothing_to_compute(demo):
+    made = run(demo, "verify", "demo", "--json")
+    assert made.returncode == 4
+    assert "index demo" in made.stderr
+
+
+def test_import_update_and_a_second_import(tmp_path):
+    (tmp_path / "near.csv").write_text(
+        "time,symbol,close\n2025-01-01T01:00:00Z,NEAR,5.0\n2025-01-01T02:00:00Z,NEAR,-1\n"
+    )
+    (tmp_path / "near.toml").write_text(MANIFEST)
+    made = run(tmp_path / "store", "import", str(tmp_path / "near.csv"), "--json")
+    assert made.returncode == 0, made.stderr
+    body = json.loads(made.stdout)
+    assert (body["files"][0]["new"], body["files"][0]["rejected"]) == (1, 1)
+    assert "deai" in body["update"]["not_started"], "one price makes no index, and that is said"
+    again = json.loads(run(tmp_path / "store", "import", str(tmp_path / "near.csv"), "--json").stdout)
+    assert again["files"][0]["new"] == 0
+    assert again["update"]["unchanged"]
+
+
+def test_interrupted_by_ctrl_c_it_says_so_and_goes_on_next_time(tmp_path):
+    rows = "".join(
+        f"2025-01-{1 + n // 24 % 28:02d}T{n % 24:02d}:{n // 672 % 60:02d}:00Z,NEAR,{5 + n % 7}\n" for n in range(40_000)
+    )
+    (tmp_path / "near.csv").write_text("time,symbol,close\n" + rows)
+    (tmp_path / "near.toml").write_text(MANIFEST)
+    env = {"DEAI_DATA_DIR": str(tmp_path / "store"), "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-c", "from indexer.cli import main; main()", "import", str(tmp_path / "near.csv")]
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 30
+    while not (tmp_path / "store" / "deai.sqlite").exists() and time.monotonic() < until:
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    if process.returncode == 130:
+        assert "running the same command again goes on" in err
+    else:
+        assert process.returncode == 0, err
+    assert run(tmp_path / "store", "import", str(tmp_path / "near.csv")).returncode == 0
+
+
+def test_methodology_check_says_everything_that_does_not_hold(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('id = "mine"\n[caps]\nsinlge = 0.1\n')
+    made = run(tmp_path, "methodology", "check", str(file))
+    assert made.returncode == 2
+    assert 'Did you mean "single"?' in made.stdout
+
+
+def test_methodology_list_has_the_shipped_indices(tmp_path):
+    made = run(tmp_path, "methodology", "list", "--json")
+    assert {row["id"] for row in json.loads(made.stdout)} >= {"deai", "deai-compute", "deai-ew"}
