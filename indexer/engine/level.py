@@ -6,17 +6,20 @@ columns, so a level has the same bits whether it is computed in a history or app
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.engine.basket import drifted_weights, plan_weights, units_at_changes
+from indexer.engine.basket import drifted_weights, plan_supply, plan_weights, units_at_changes
 from indexer.engine.carry import Carried, carry
+from indexer.engine.events import BasketEvent
 from indexer.engine.evidence import gather
-from indexer.engine.history import IndexHistory, Rebalance
-from indexer.engine.market import F64, I64, Market
+from indexer.engine.history import Decision, IndexHistory, Rebalance
+from indexer.engine.market import F64, I64, Market, Mask
 from indexer.engine.quality import judge
-from indexer.engine.timeline import Timeline, schedule_of, walk
+from indexer.engine.settled import Settled
+from indexer.engine.timeline import Change, Timeline, schedule_of, walk
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.methodology.spec import Methodology
 from indexer.times import HOUR_US, from_us
@@ -33,11 +36,14 @@ class Levels:
     divisors: F64
 
 
-def compute_index(market: Market, methodology: Methodology) -> IndexHistory:
+def compute_index(
+    market: Market, methodology: Methodology, *, settled: Settled | None = None, events: Sequence[BasketEvent] = ()
+) -> IndexHistory:
     """The history of an index: levels from the base to the end of the clock, and every change of its basket.
 
     The lines of the market are the candidates (`Market.select` takes the ones of a universe). Deterministic;
-    nothing at or before an instant depends on anything after it.
+    nothing at or before an instant depends on anything after it. With `settled` history its changes of the basket
+    are taken as they are and only what comes later is decided; `events` are corporate actions (`events.py`).
     Raises InputError for a market that does not fit, MethodologyError for caps that cannot hold at a date,
     NotEnoughDataError when no date has enough eligible candidates to set a base.
     """
@@ -46,15 +52,24 @@ def compute_index(market: Market, methodology: Methodology) -> IndexHistory:
     if not len(market.times_us):
         raise NotEnoughDataError(f"index {methodology.id}: the market has no instants; import prices first")
     dates = schedule_of(methodology, int(market.times_us[-1]))
+    if settled:
+        dates = [date for date in dates if date.effective_us > settled.until_us]
     references = [date.reference_us for date in dates]
     evidence = gather(market, references, rules=[methodology.eligibility_at(from_us(us)) for us in references])
     carried = carry(market, methodology.missing.max_carry_hours * HOUR_US)
-    timeline = walk(market, methodology, dates=dates, evidence=evidence, carried=carried)
+    timeline = walk(
+        market, methodology, dates=dates, evidence=evidence, carried=carried, settled=settled, events=events
+    )
     weights = plan_weights(market, methodology, timeline=timeline, evidence=evidence)
-    supply = evidence.supply[[plan.evidence_row for plan in timeline.plans]]
+    supply = plan_supply(timeline, evidence)
     units = units_at_changes(timeline, weights=weights, supply=supply, prices=carried.prices)
     rows = np.array([change.row for change in timeline.changes], dtype=np.int64)
-    found = compute_levels(carried.prices, rows, units, base_level=methodology.base_level)
+    found = compute_levels(
+        carried.prices, rows, units,
+        base_level=settled.changes[0].level if settled else methodology.base_level,
+        known=np.array([change.divisor_after for change in settled.changes]) if settled else None,
+        written_off=_written_off(timeline.changes),
+    )  # fmt: skip
     status, carried_weight = judge(market, carried, timeline=timeline, units=units)
     base = int(rows[0])
     return IndexHistory(
@@ -67,12 +82,16 @@ def compute_index(market: Market, methodology: Methodology) -> IndexHistory:
     )
 
 
-def compute_levels(prices: F64, rows: I64, units: F64, *, base_level: float) -> Levels:
+def compute_levels(
+    prices: F64, rows: I64, units: F64, *,
+    base_level: float, known: F64 | None = None, written_off: Mask | None = None,
+) -> Levels:  # fmt: skip
     """Levels of units (K, N), each held from its row of prices (T, N) on; rows (K,) ascend and may repeat.
 
     Prices may have no NaN in any column. Continuity: D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻ at the row of change
-    (METHODOLOGY §2.1), whose own level is that of the units held before it. Raises InputError for rows that
-    descend or lie outside the prices.
+    (METHODOLOGY §2.1), whose own level is that of the units held before it. `known` are the divisors of the first
+    changes, settled before; `written_off` (K,) marks changes whose loss of value is not absorbed. Raises InputError
+    for rows that descend or lie outside the prices.
     """
     if not len(rows) or (np.diff(rows) < 0).any() or rows[0] < 0 or rows[-1] >= len(prices):
         raise InputError(f"rows of change must ascend within 0 … {len(prices) - 1}, got {rows.tolist()}")
@@ -80,7 +99,9 @@ def compute_levels(prices: F64, rows: I64, units: F64, *, base_level: float) -> 
     at_change = prices[rows]
     new = np.einsum("kn,kn->k", at_change, units)
     old = np.einsum("kn,kn->k", at_change[1:], units[:-1])
-    divisors = np.cumprod(np.concatenate([[new[0] / base_level], new[1:] / old]))
+    ratios = new[1:] / old if written_off is None else np.where(written_off[1:], 1.0, new[1:] / old)
+    first = np.array([new[0] / base_level]) if known is None else known
+    divisors = np.concatenate([first[:-1], np.cumprod(np.concatenate([first[-1:], ratios[len(first) - 1 :]]))])
     per_level = units / divisors[:, None]  # one pass over the prices instead of a second one over the levels
     base = int(rows[0])
     spread = len(prices) - base <= SHORT_SEGMENT * len(rows)
@@ -119,6 +140,10 @@ def _rebalances(
     base = timeline.changes[0].row
     before = np.zeros(units.shape[1])
     for number, change in enumerate(timeline.changes):
+        if change.settled is not None:
+            out.append(change.settled)
+            before = units[number]
+            continue
         price = carried.prices[change.row]
         plan = None if change.plan is None else timeline.plans[change.plan]
         at = int(market.times_us[change.row])
@@ -127,7 +152,7 @@ def _rebalances(
         seen.add(-1 if change.plan is None else change.plan)
         out.append(
             Rebalance(
-                kind=plan.kind if plan else "suspension",
+                kind=plan.kind if plan else "event" if change.event else "suspension",
                 reference_us=plan.date.reference_us if plan else at,
                 effective_us=at,
                 units_before=before,
@@ -139,11 +164,25 @@ def _rebalances(
                 divisor_after=float(found.divisors[number]),
                 level=float(found.levels[change.row - base]),
                 turnover=0.5 * float(np.abs(target - drifted).sum()) if number else 0.0,
-                decisions=plan.decisions if plan and first else (),
+                decisions=plan.decisions if plan and first else _said(change),
             )
         )
         before = units[number]
     return tuple(out)
+
+
+def _written_off(changes: Sequence[Change]) -> Mask | None:
+    """Which changes lose their value for good; None when none does."""
+    lost = [change.event is not None and not change.event.event.keeps_level for change in changes]
+    return np.array(lost) if any(lost) else None
+
+
+def _said(change: Change) -> tuple[Decision, ...]:
+    """An event's reason, as the decision on its line."""
+    if change.event is None:
+        return ()
+    event = change.event.event
+    return (Decision(event.slug, change.event.column in change.held, None, event.reason, None, None, None, None),)
 
 
 def _check_universe(market: Market, methodology: Methodology) -> None:

@@ -6,12 +6,16 @@ It shares the data classes with the fast path and nothing else, and is what `dea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import isnan
 
+from indexer.engine.events import BasketEvent
+from indexer.engine.history import Rebalance
 from indexer.engine.market import Market
 from indexer.engine.plain_rules import DAY, EPOCH, HOUR, Seen, World, members_at, target_weights, world_of
+from indexer.engine.settled import REVIEWS, Settled
 from indexer.errors import MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Methodology
 
@@ -37,21 +41,32 @@ class _Book:
     start: dict[int, float] = field(default_factory=dict)
     target: dict[int, float] = field(default_factory=dict)
     supply: dict[int, float] = field(default_factory=dict)
+    facts: list[Rebalance] = field(default_factory=list)  # settled changes to come
 
 
-def plain_index(market: Market, methodology: Methodology) -> PlainIndex:
+def plain_index(
+    market: Market, methodology: Methodology, *, settled: Settled | None = None, events: Sequence[BasketEvent] = ()
+) -> PlainIndex:
     """Levels and units of an index, from the base on. Raises as `compute_index` does."""
     world = world_of(market)
     book = _Book([float("nan")] * len(world.lines), [0] * len(world.lines))
+    book.facts = list(settled.changes) if settled else []
     out = PlainIndex()
-    dates = _dates(methodology, world.times[-1]) if world.times else []
+    until = settled.until_us if settled else -1
+    dates = [one for one in _dates(methodology, world.times[-1]) if one[1] > until] if world.times else []
+    acts = sorted((one for one in events if one.at_us > until), key=lambda one: one.at_us)
     carry = methodology.missing.max_carry_hours * HOUR
     for now, prices in zip(world.times, world.prices, strict=True):
         for column, price in enumerate(prices):
             if not isnan(price):
                 book.last[column], book.seen[column] = price, now
+        if now <= until:
+            _recall(book, out, world=world, methodology=methodology, now=now)
+            continue
         if book.units:
             _suspend(book, out, world=world, now=now, carry=carry)
+        while acts and acts[0].at_us <= now:
+            _act(book, out, world=world, event=acts.pop(0), now=now, carry=carry)
         while dates and dates[0][1] <= now:
             reference, _, review = dates.pop(0)
             book.pending.clear()
@@ -63,6 +78,66 @@ def plain_index(market: Market, methodology: Methodology) -> PlainIndex:
     if not out.levels:
         raise NotEnoughDataError(f"index {methodology.id} has no base: too few eligible constituents at every date")
     return out
+
+
+def _recall(book: _Book, out: PlainIndex, *, world: World, methodology: Methodology, now: int) -> None:
+    """An instant of settled history: the level of the basket held into it, then the changes that are facts."""
+    if book.units:
+        out.levels.append((now, _value(book, book.units) / book.divisor))
+    while book.facts and book.facts[0].effective_us <= now:
+        fact = book.facts.pop(0)
+        held = {column: units for column, units in enumerate(fact.units_after.tolist()) if units > 0}
+        book.units, book.members, book.divisor = held, set(held), fact.divisor_after
+        out.units.append((now, {world.lines[column].slug: amount for column, amount in held.items()}))
+        if len(out.units) == 1:
+            out.levels.append((now, fact.level))
+        _go_on(book, fact, methodology)
+
+
+def _go_on(book: _Book, fact: Rebalance, methodology: Methodology) -> None:
+    """A fixing of a transition leaves its later fixings to come; any other change of basket but a removal ends it."""
+    fixings = methodology.schedule.transition_fixings
+    if fact.kind not in REVIEWS or fixings == 1:
+        return
+    effective = fact.reference_us + methodology.schedule.reference_days_before * DAY
+    done = round((fact.effective_us - effective) / DAY)
+    if not book.start or done == 0 or fact.decisions:
+        book.start = dict(enumerate(fact.weight_drifted.tolist()))
+        target = [
+            max((after - (1 - 1 / fixings) * before) * fixings, 0.0)
+            for before, after in zip(fact.weight_drifted.tolist(), fact.weight_target.tolist(), strict=True)
+        ]
+        kept = {column: weight for column, weight in enumerate(target) if weight >= 1e-12}
+        book.target = {column: weight / sum(kept.values()) for column, weight in kept.items()}
+        book.pending = [(effective + (n - 1) * DAY, n / fixings) for n in range(2, fixings + 1)]
+        book.supply = {}
+    book.pending = [one for one in book.pending if one[0] > fact.effective_us]
+    book.members = set(book.target) & set(book.units)
+
+
+def _act(book: _Book, out: PlainIndex, *, world: World, event: BasketEvent, now: int, carry: int) -> None:
+    """A corporate action on what is held now; none when its line is not held or nothing would be left."""
+    place = {line.slug: column for column, line in enumerate(world.lines)}
+    column, into = place.get(event.slug), place.get(event.into)
+    if column is None or column not in book.units:
+        return
+    if into is not None and (isnan(book.last[into]) or now - book.seen[into] > carry):
+        into = None
+    units, kind, divisor = dict(book.units), event.effect.value, book.divisor
+    if kind == "scale":
+        units[column] *= event.ratio
+    elif kind != "add":
+        del units[column]
+        book.members.discard(column)
+    if kind in ("absorb", "add") and into is not None:
+        units[into] = units.get(into, 0.0) + book.units[column] * event.ratio
+        book.members.add(into)
+    if not units:
+        book.members.add(column)
+        return
+    _change(book, out, world=world, now=now, units=dict(sorted(units.items())))
+    if kind == "write_off":
+        book.divisor = divisor  # the loss is the holders', not the divisor's
 
 
 def _suspend(book: _Book, out: PlainIndex, *, world: World, now: int, carry: int) -> None:
@@ -123,7 +198,7 @@ def _fix(book: _Book, out: PlainIndex, *, world: World, now: int, part: float) -
     held = book.members | (set(book.units) if part < 1 else set())
     mixed = {column: weight for column, weight in mixed.items() if column in held and weight > 0}
     total = sum(mixed.values())
-    scale = sum(book.last[column] * supply for column, supply in book.supply.items())
+    scale = sum(book.last[column] * supply for column, supply in (book.supply or book.units).items())
     units = {column: weight / total * scale / book.last[column] for column, weight in sorted(mixed.items())}
     _change(book, out, world=world, now=now, units=units)
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from indexer.engine.carry import Carried
+from indexer.engine.events import BasketEvent, Effect, PlacedEvent
 from indexer.engine.evidence import Evidence
-from indexer.engine.history import Decision, Skipped
+from indexer.engine.history import Decision, Rebalance, Skipped
 from indexer.engine.market import Market
+from indexer.engine.settled import Settled, Unfinished, closed_ranges, last_row, rows_of, unfinished
 from indexer.errors import MethodologyError, NotEnoughDataError
 from indexer.methodology.eligibility import decide, dropped
 from indexer.methodology.schedule import RebalanceDate, rebalance_dates
@@ -26,26 +28,32 @@ from indexer.times import DAY_US, iso, to_us
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A scheduled date that is applied: `evidence_row` says what it was decided from, `members` are columns."""
+    """A scheduled date that is applied: `evidence_row` says what it was decided from, `members` are columns.
+
+    A transition that was under way in settled history has no evidence, but its weights.
+    """
 
     kind: str
     date: RebalanceDate
-    evidence_row: int
+    evidence_row: int | None
     members: frozenset[int]
     decisions: tuple[Decision, ...]
+    under_way: Unfinished | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """One change of units at `row`: fixing `part` (0..1] of plan number `plan`, or removal of columns (plan None).
 
-    `held` are the columns that may have units afterwards.
+    `held` are the columns that may have units afterwards. A settled change or an event brings its own units.
     """
 
     row: int
     plan: int | None
     part: float
     held: frozenset[int]
+    event: PlacedEvent | None = None
+    settled: Rebalance | None = None
 
 
 @dataclass(slots=True)
@@ -71,22 +79,27 @@ def schedule_of(methodology: Methodology, end_us: int) -> list[RebalanceDate]:
 
 
 def walk(
-    market: Market, methodology: Methodology, *, dates: Sequence[RebalanceDate], evidence: Evidence, carried: Carried
-) -> Timeline:
+    market: Market, methodology: Methodology, *, dates: Sequence[RebalanceDate], evidence: Evidence, carried: Carried,
+    settled: Settled | None = None, events: Sequence[BasketEvent] = (),
+) -> Timeline:  # fmt: skip
     """The whole timeline of an index over the market's clock; `evidence` has one row for each date.
 
-    Raises NotEnoughDataError when at no date enough candidates are eligible to set a base.
+    It goes on from `settled` history; `events` act in between. Raises NotEnoughDataError when at no date enough
+    candidates are eligible to set a base.
     """
     walker = _Walker(market, methodology, evidence=evidence, carried=carried)
+    walker.place(events, after_us=settled.until_us if settled else None)
     rows = np.searchsorted(market.times_us, [date.effective_us for date in dates], side="left").tolist()
+    if settled:
+        walker.settle(settled, until=rows[0] if rows else len(market.times_us))
     for number, (date, row) in enumerate(zip(dates, rows, strict=True)):
         if row == len(market.times_us):
             break
         until = rows[number + 1] if number + 1 < len(rows) else len(market.times_us)
         walker.review(number, date, row=row, until=until)
-    if not walker.out.plans:
+    if not walker.based:
         raise NotEnoughDataError(_no_base(market, methodology, dates=dates, best=walker.best))
-    walker.suspend_through(len(market.times_us) - 1)
+    walker.advance(len(market.times_us) - 1)
     return walker.out
 
 
@@ -99,13 +112,38 @@ class _Walker:
         self.row = 0
         self.members: frozenset[int] = frozenset()
         self.held: frozenset[int] = frozenset()
+        self.based = False
+        self.events: list[tuple[int, BasketEvent]] = []
         self.best: tuple[int, int, tuple[Decision, ...]] | None = None  # date, members found, why: for the error
+
+    def place(self, events: Sequence[BasketEvent], *, after_us: int | None) -> None:
+        """Put events on the rows of the clock; those in settled history were applied then or never will be."""
+        later = sorted((one for one in events if after_us is None or one.at_us > after_us), key=lambda one: one.at_us)
+        rows = np.searchsorted(self.market.times_us, [one.at_us for one in later], side="left").tolist()
+        self.events = [(row, one) for row, one in zip(rows, later, strict=True) if row < len(self.market.times_us)]
+
+    def settle(self, settled: Settled, *, until: int) -> None:
+        """Begin with published changes; a transition under way goes on up to the next scheduled date."""
+        rows, last = rows_of(settled, self.market), last_row(settled, self.market)
+        for row, change in zip(rows.tolist(), settled.changes, strict=True):
+            held = frozenset(np.flatnonzero(change.units_after > 0).tolist())
+            self.out.changes.append(Change(row, None, 1.0, held, settled=change))
+            self.members = self.held = held
+        self.out.suspended.extend(closed_ranges(rows, last, changes=settled.changes, carried=self.carried))
+        self.row, self.based = last, True
+        going = unfinished(settled, self.methodology)
+        if going is not None:
+            effective_us = going.reference_us + self.methodology.schedule.reference_days_before * DAY_US
+            self.members = frozenset(np.flatnonzero(going.target > 0).tolist()) & self.held
+            date = RebalanceDate(going.reference_us, effective_us, going.kind == "reconstitution")
+            self.out.plans.append(Plan(going.kind, date, None, self.members, (), going))
+            fixings = self.methodology.schedule.transition_fixings
+            self._fix(self.members, row=last, until=until, fixings=fixings, first=going.done + 1)
 
     def review(self, number: int, date: RebalanceDate, *, row: int, until: int) -> None:
         """Apply one scheduled date at its row, fixings included, or record why it changes nothing."""
-        based = bool(self.out.plans)
-        if based:
-            self.suspend_through(row)
+        based = self.based
+        self.advance(row)
         review = date.reconstitution or not based
         members, decisions = self._choose(number, row=row, reconstitution=review)
         problem = self._problem(number, members, date=date)
@@ -128,6 +166,7 @@ class _Walker:
             return
         kind = ("reconstitution" if review else "rebalance") if based else "base"
         self.out.plans.append(Plan(kind, date, number, members, decisions))
+        self.based = True
         self._fix(members, row=row, until=until, fixings=self.methodology.schedule.transition_fixings if based else 1)
 
     def _problem(self, number: int, members: frozenset[int], *, date: RebalanceDate) -> str | None:
@@ -142,6 +181,32 @@ class _Walker:
             self.methodology, self.evidence.sizes([number]), member=mask, slugs=self.market.slugs,
             groups=tuple(line.sub_sector for line in self.market.lines), label=label,
         )  # fmt: skip
+
+    def advance(self, last: int) -> None:
+        """Let events and suspensions act, in order, up to and including row `last`."""
+        while self.events and self.events[0][0] <= last:
+            row, event = self.events.pop(0)
+            if self.based:
+                self.suspend_through(row)
+                self._apply(event, row=row)
+        if self.based:
+            self.suspend_through(last)
+
+    def _apply(self, event: BasketEvent, *, row: int) -> None:
+        """An event on what is held now; without its line in the basket, or if nothing would be left, none."""
+        place = {line.slug: column for column, line in enumerate(self.market.lines)}
+        column, into = place.get(event.slug), place.get(event.into)
+        if column is None or column not in self.held:
+            return
+        if into is not None and self.carried.stale_at(row, [into]):
+            into = None
+        joins = frozenset() if into is None or event.effect not in (Effect.ABSORB, Effect.ADD) else frozenset([into])
+        stays = event.effect in (Effect.ADD, Effect.SCALE)
+        held = (self.held if stays else self.held - {column}) | joins
+        if not held:
+            return
+        self.held, self.members = held, (self.members if stays else self.members - {column}) | joins
+        self.out.changes.append(Change(row, None, 1.0, held, event=PlacedEvent(event, column, into)))
 
     def suspend_through(self, last: int) -> None:
         """Take out, up to and including row `last`, every constituent whose price has become too old."""
@@ -176,18 +241,18 @@ class _Walker:
         decisions = tuple(dropped(one, reason) if one.slug in late else one for one in decisions)
         return frozenset(place for place in chosen if lines[place].slug not in late), decisions
 
-    def _fix(self, members: frozenset[int], *, row: int, until: int, fixings: int) -> None:
+    def _fix(self, members: frozenset[int], *, row: int, until: int, fixings: int, first: int = 1) -> None:
         """Record the fixings of the newest plan: the first at `row`, then one a day, none at or after `until`."""
         plan = len(self.out.plans) - 1
         start = self.out.plans[plan].date.effective_us
         self.row = max(self.row, row)
-        for fixing in range(1, fixings + 1):
+        for fixing in range(first, fixings + 1):
             at = row
             if fixing > 1:
                 at = int(np.searchsorted(self.market.times_us, start + (fixing - 1) * DAY_US, side="left"))
                 if at >= min(until, len(self.market.times_us)):
                     return
-                self.suspend_through(at)
+                self.advance(at)
                 members &= self.members
             else:
                 self.members = members
