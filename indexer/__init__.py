@@ -1,0 +1,50 @@
+"""The index, from sources to stored levels and statistics. Public names, for embedding in Python."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from indexer.assets import load_registry
+    from indexer.engine.level import compute_index
+    from indexer.engine.market import Market
+    from indexer.errors import DeaiError
+    from indexer.methodology.load import load_methodology
+    from indexer.methodology.spec import Methodology
+    from indexer.store.db import Store, open_store
+    from indexer.studies.beta import index_beta
+    from indexer.studies.beta_path import beta_history
+
+HOMES = {
+    "DeaiError": "indexer.errors",
+    "Market": "indexer.engine.market",
+    "Methodology": "indexer.methodology.spec",
+    "Store": "indexer.store.db",
+    "beta_history": "indexer.studies.beta_path",
+    "compute_index": "indexer.engine.level",
+    "index_beta": "indexer.studies.beta",
+    "load_methodology": "indexer.methodology.load",
+    "load_registry": "indexer.assets",
+    "open_store": "indexer.store.db",
+}
+
+__all__ = [
+    "DeaiError",
+    "Market",
+    "Methodology",
+    "Store",
+    "beta_history",
+    "compute_index",
+    "index_beta",
+    "load_methodology",
+    "load_registry",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Public names are imported when first used, so that `import indexer` costs nothing."""
+    if name in HOMES:
+        return getattr(import_module(HOMES[name]), name)
+    raise AttributeError(f"module 'indexer' has no attribute {name!r}")
