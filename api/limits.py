@@ -22,7 +22,7 @@ class Limits:
 
     requests: int = 600
     window_s: int = 60
-    max_query: int = 4096
+    max_query: int = 16_384
     max_path: int = 1024
     max_body: int = 65_536
     max_streams: int = 1000

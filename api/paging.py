@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import Request
 
-from indexer.errors import InputError
+from indexer.errors import NotFoundError
 
 MARK = "t"
 
@@ -22,16 +22,16 @@ def encode_cursor(time_us: int) -> str:
 
 
 def decode_cursor(cursor: str) -> int:
-    """The instant a cursor continues at. Raises InputError on anything we did not make."""
+    """The instant a cursor continues at. Raises NotFoundError on anything we did not make."""
     try:
         text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
         if not text.startswith(MARK) or encode_cursor(int(text[1:])) != cursor:
             raise ValueError(text)
         time_us = int(text[1:])
+        if abs(time_us) > 2**62:
+            raise ValueError(text)
     except ValueError:
-        raise InputError(f'cursor "{cursor}" is not one of ours; take `next` of the page before, unchanged') from None
-    if abs(time_us) > 2**62:
-        raise InputError(f'cursor "{cursor}" points beyond all time')
+        raise NotFoundError(f'No page "{cursor}": take `next` of the page before, unchanged') from None
     return time_us
 
 

@@ -8,19 +8,19 @@ from typing import Annotated
 
 from fastapi import Path, Query
 from pydantic import BeforeValidator, WithJsonSchema
+from starlette.requests import HTTPConnection
 
 from indexer.errors import InputError
 from indexer.times import iso, parse_instant
 
 MAX_LIMIT = 10_000
 TIME_WORDS = "ISO 8601 (2025-01-27 or 2025-01-27T21:00:00Z), epoch seconds, or epoch milliseconds"
-# Instants that can be written as ISO text again; anything else is a slip of the unit.
 EARLIEST_US, LATEST_US = parse_instant("1970-01-01"), parse_instant("2200-01-01")
 TIME_SCHEMA = {
     "anyOf": [
         {"type": "string", "format": "date-time"},
         {"type": "string", "format": "date"},
-        {"type": "integer", "minimum": 100_000_000, "maximum": 7_258_118_400},
+        {"type": "integer", "minimum": 100_000_000, "maximum": 253_402_300_799_000},
     ]
 }
 
@@ -49,13 +49,11 @@ class TableFormat(StrEnum):
 
 
 def to_instant(value: object) -> object:
-    """Microseconds of a time parameter; raises InputError naming the accepted forms."""
-    if not isinstance(value, str):
-        return value
-    us = parse_instant(value)
-    if not EARLIEST_US <= us < LATEST_US:
-        raise InputError(f'"{value}" lies outside 1970 to 2199')
-    return us
+    """Microseconds of a time parameter; raises InputError naming the accepted forms.
+
+    What lies beyond all data (before 1970, after 2199) is brought to that bound: it asks for the same.
+    """
+    return max(EARLIEST_US, min(parse_instant(value), LATEST_US)) if isinstance(value, str) else value
 
 
 InstantUs = Annotated[int, BeforeValidator(to_instant), WithJsonSchema(TIME_SCHEMA)]
@@ -93,3 +91,12 @@ def within(time_us: int, window: Window) -> bool:
     """Whether an instant lies in a window."""
     after = window.start_us is None or time_us >= window.start_us
     return after and (window.end_us is None or time_us < window.end_us)
+
+
+def given_once(request: HTTPConnection) -> None:
+    """Refuses a query parameter that is given twice: which of the two counts would be a guess."""
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name in seen:
+            raise InputError(f'"{name[:40]}" is given twice; give it once')
+        seen.add(name)

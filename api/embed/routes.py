@@ -19,16 +19,20 @@ from api.problems import declared, problem
 from api.routes.charts import SVG, ChartQuery, spec_of
 from api.routes.indices import latest_of
 from api.web.pages import HTML, Raw, filled
-from indexer.errors import NotEnoughDataError
+from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import read_index
 from indexer.times import iso, to_us
 
 router = APIRouter(tags=["embeds"])
 ERRORS = declared("not_found", "invalid_request")
+PNG: dict[str, Any] = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 ThemeParam = Annotated[Theme, Query(description="Colours")]
 Label = Annotated[str | None, Query(max_length=40, description="Left half")]
 PageUrl = Annotated[str, Query(max_length=1000, description="Address of a page of ours", examples=["/indices/deai"])]
+JsonOnly = Annotated[
+    str, Query(max_length=16, description="xml is not offered and answers 501", json_schema_extra={"enum": ["json"]})
+]
 RangeParam = Annotated[ChartRange, Query(description="How far back from the newest level")]
 
 
@@ -108,11 +112,13 @@ def get_oembed(
     url: PageUrl,
     maxwidth: Annotated[int | None, Query(ge=1, le=100_000, description="Pixels")] = None,
     maxheight: Annotated[int | None, Query(ge=1, le=100_000, description="Pixels")] = None,
-    format: Annotated[str, Query(max_length=16, description="json; xml is not offered (501)")] = "json",
+    format: JsonOnly = "json",
 ) -> Response:
     """The iframe that shows an index, for editors that turn an address into a picture (oembed.com)."""
+    if format == "xml":
+        return problem(request.scope, "not_implemented", detail="oEmbed is offered as json, not as xml")
     if format != "json":
-        return problem(request.scope, "not_implemented", detail=f'oEmbed is offered as json, not as "{format[:16]}"')
+        raise InputError(f'"{format}" is not a format of oEmbed; use json')
     index = read_index(store, index_of_url(url))
     base = str(request.base_url).rstrip("/")
     width, height = size_within(maxwidth, maxheight)
@@ -136,7 +142,7 @@ def get_oembed(
 @router.get(
     "/og/{index_id}.png",
     response_class=Response,
-    responses={200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}, **ERRORS},
+    responses={200: PNG, **declared("not_found", "not_enough_data", "invalid_request")},
     summary="The picture of a link preview",
 )
 def get_preview(store: StoreDep, index_id: IndexId) -> Response:

@@ -45,11 +45,13 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> Problem:
         ("GET", "/v1/indices/deai/levels?interval=2h", 422, "invalid_request"),
         ("GET", "/v1/indices/deai/levels?limit=10001", 422, "invalid_request"),
         ("GET", "/v1/indices/deai/levels?start=2025-01-02&end=2025-01-01", 422, "invalid_input"),
-        ("GET", "/v1/indices/deai/levels?cursor=abc", 422, "invalid_input"),
+        ("GET", "/v1/indices/deai/levels?cursor=abc", 404, "not_found"),
+        ("GET", "/oembed?url=/indices/deai&format=yaml", 422, "invalid_input"),
         ("GET", "/v1/indices/empty/latest", 409, "not_enough_data"),
         ("GET", "/v1/indices/" + "x" * 65, 422, "invalid_request"),
         ("GET", "/v1/indices/" + "x" * 1100, 414, "uri_too_long"),
-        ("GET", "/v1/indices?q=" + "x" * 5000, 414, "uri_too_long"),
+        ("GET", "/v1/indices/deai/levels?limit=1&limit=2", 422, "invalid_input"),
+        ("GET", "/v1/indices?q=" + "x" * 20_000, 414, "uri_too_long"),
     ],
 )
 def test_errors_have_one_shape(client: TestClient, method: str, path: str, status: int, code: str) -> None:
@@ -62,7 +64,7 @@ def test_the_message_names_what_is_wrong(client: TestClient) -> None:
     said = "end 2025-01-01T00:00:00Z is before start 2025-01-02T00:00:00Z; the range is [start, end)"
     assert backwards["detail"] == said
     cursor = client.get("/v1/indices/deai/levels?cursor=abc").json()
-    assert cursor["detail"] == 'cursor "abc" is not one of ours; take `next` of the page before, unchanged'
+    assert cursor["detail"] == 'No page "abc": take `next` of the page before, unchanged'
     two = client.get("/v1/indices/deai/levels?limit=0&interval=2h").json()
     assert [one["pointer"] for one in two["errors"]] == ["query/interval", "query/limit"]
 
