@@ -142,6 +142,7 @@ _TABLE: tuple[tuple[Kind, str], ...] = (
     (
         Kind.MISSING_STATE,
         r"missing trie node|missingtrienode|historical state|state .{0,90}is not available|blockoutofrange"
+        r"|garbage.?collected|lowest height|load state at height|version does not exist|state already discarded"
         r"|state (is )?pruned|required historical|archive|pruned|old data not available|no state available",
     ),
     (
@@ -155,7 +156,8 @@ _TABLE: tuple[tuple[Kind, str], ...] = (
     (Kind.REVERT, r"execution reverted|revert|invalid opcode|stack underflow|bad jump"),
     (
         Kind.NOT_FOUND,
-        r"header not found|header for hash|unknown block|block not found|resource not found|not currently canonical"
+        r"header (was )?not found|minimum context slot"
+        r"|header for hash|unknown block|block not found|resource not found|not currently canonical"
         r"|hash is not canonical|non-canonical|could not find block|block with .{0,80} not found|cannot find block"
         r"|block .{0,40}not available|unknown_block|no historical rpc|beyond current head|requested height",
     ),

@@ -208,7 +208,7 @@ class Pinner:
         reasons = "; ".join(str(error) for error in answers.values() if isinstance(error, RpcError))
         return (
             f"{self.pool.chain.name}: {count} of {self.need} needed endpoints gave a {level} block "
-            f"({reasons or 'the others are paused'}); add an endpoint or lower the quorum"
+            f"({reasons}); add an endpoint or lower the quorum"
         )
 
 

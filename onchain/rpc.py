@@ -23,6 +23,7 @@ from onchain.wire import CallRecord, parse_answer, parse_batch, parse_json, requ
 
 T = TypeVar("T")
 Params = Sequence[object] | Mapping[str, object]
+EACH_WAIT_S = 5.0  # one limited endpoint must not hold up the others for long
 _FINAL = frozenset({Kind.REVERT, Kind.TOO_BIG})  # the same on every endpoint: raise at once
 
 
@@ -153,18 +154,28 @@ class Pool:
                     tries[endpoint] = 2
 
     async def each(self, ask: Callable[[Endpoint], Awaitable[T]]) -> dict[Endpoint, T | RpcError]:
-        """`ask(endpoint)` on every endpoint that may be used now, at once; failures as values."""
+        """`ask(endpoint)` on every endpoint at once; failures as values, also of those that are paused or banned."""
 
-        async def guarded(endpoint: Endpoint) -> T | RpcError:
+        answers = await asyncio.gather(*(self._guarded(endpoint, ask) for endpoint in self.endpoints))
+        return dict(zip(self.endpoints, answers, strict=True))
+
+    async def _guarded(self, endpoint: Endpoint, ask: Callable[[Endpoint], Awaitable[T]]) -> T | RpcError:
+        """The answer or the error; waits a little for a rate limit and tries an unavailable endpoint twice."""
+        deadline, tries = self._clock() + min(self._max_wait_s, EACH_WAIT_S), 0
+        while True:
+            wait = endpoint.wait_s(self._clock())
+            if wait and (endpoint.broken or self._clock() + wait > deadline):
+                return self._idle_reason(endpoint)
+            if wait:
+                await self._sleep(wait)
             try:
                 await self.ready(endpoint)
                 return await ask(endpoint)
             except RpcError as error:
-                return error
-
-        usable = [e for e in self.endpoints if e.wait_s(self._clock()) == 0.0]
-        answers = await asyncio.gather(*(guarded(endpoint) for endpoint in usable))
-        return dict(zip(usable, answers, strict=True))
+                tries += error.kind is not Kind.RATE_LIMIT
+                late = self._clock() + endpoint.wait_s(self._clock()) > deadline
+                if late or error.kind not in {Kind.RATE_LIMIT, Kind.UNAVAILABLE} or tries > 1:
+                    return error
 
     async def ready(self, endpoint: Endpoint) -> None:
         """Check once that the endpoint serves this chain. Raises RpcError; a wrong chain bans it for good."""

@@ -244,16 +244,24 @@ def _with_exclusions(token: Token, readings: Mapping[Read, Reading], base: Suppl
     filled = replace(base, status=ON_CHAIN, reason=unknown, **parts)  # type: ignore[arg-type]  # names are COMPONENTS
     if unknown:
         return filled
+    try:
+        free = _free(base, parts, tranches)
+    except SupplyError as error:
+        return replace(filled, reason=f"free float unknown: {error}", alerts=(*filled.alerts, str(error)))
+    return replace(filled, free_float=free)
+
+
+def _free(base: Supply, parts: Mapping[str, int], tranches: list[tuple[int, int]]) -> int:
+    assert base.total is not None
     other = sum(parts.get(name, 0) for name in ("locked", "lost", "unclaimed"))
     other += parts.get("vesting", 0) - sum(locked for locked, _ in tranches)
-    free = free_float(
+    return free_float(
         total=base.total,
         burnt=parts.get("burnt", 0),
         treasury=parts.get("treasury", 0),
         other=other,
         tranches=tuple(tranches),
     )
-    return replace(filled, free_float=free)
 
 
 def _part(exclusion: Exclusion, readings: Mapping[Read, Reading], scale: int) -> int:

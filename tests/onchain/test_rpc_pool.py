@@ -118,6 +118,31 @@ async def test_one_rate_limited_endpoint_does_not_slow_the_other(proxies) -> Non
     assert naps.naps == [] and len(limited.requests) == 1
 
 
+async def test_breaker_opens_then_half_opens_with_one_probe(proxies) -> None:
+    server = await proxies(None, serve=serve, status=503, first=3)
+    naps = Naps()
+    async with Pool(chain(server.url), clock=naps.clock, sleep=naps.sleep) as pool:
+        for _ in range(2):
+            with pytest.raises(AllEndpointsFailed):
+                await pool.call("eth_blockNumber")
+        assert len(server.requests) == 3  # the third failure opened it: nothing was sent after
+        with pytest.raises(AllEndpointsFailed, match=r"breaker open for 5 s more"):
+            await pool.call("eth_blockNumber")
+        naps.now += 6
+        assert await pool.call("eth_blockNumber") == "0x2a"
+        assert not pool.endpoints[0].broken
+
+
+async def test_every_endpoint_is_waited_for_a_little_but_not_long(proxies) -> None:
+    soon, late = [await proxies(None, serve=serve, status=429, retry_after=s, first=1) for s in (2, 60)]
+    naps = Naps()
+    async with Pool(chain(soon.url, late.url), clock=naps.clock, sleep=naps.sleep) as pool:
+        answers = await pool.each(lambda e: pool.call("eth_blockNumber", on=e))
+    first, second = answers.values()
+    assert first == "0x2a" and isinstance(second, RpcError) and second.kind is Kind.RATE_LIMIT
+    assert naps.naps == [2.0]
+
+
 async def test_time_out_is_named(proxies) -> None:
     slow = await proxies(None, serve=serve, delay_s=0.5)
     async with Pool(chain(slow.url), timeout_s=0.05) as pool:

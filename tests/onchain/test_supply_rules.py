@@ -258,6 +258,15 @@ def test_missing_exclusion_leaves_the_total_but_no_free_float() -> None:
     assert supply.reason == "free float unknown: locked: locked of u on c: node down"
 
 
+def test_schedule_larger_than_the_supply_is_an_alert_and_keeps_the_total() -> None:
+    token = Token(
+        "A", "a", 6, legs=(Leg("c", "u", 6),), vesting=(Tranche("t", 200, date(2030, 1, 1), date(2031, 1, 1), "s"),)
+    )
+    supply = compute_supply(token, answered(token, {("c", "supply", "u"): 100 * 10**6}), T)
+    assert supply.tokens("total") == 100.0 and supply.free_float is None
+    assert supply.reason.startswith("free float unknown: more is excluded than exists") and supply.alerts
+
+
 def test_backing_that_could_not_be_checked_says_so() -> None:
     readings = answered(LOCK_MINT, {("one", "supply", "0xa"): 5})
     (alert,) = compute_supply(LOCK_MINT, readings, T).alerts
