@@ -7,7 +7,7 @@ columns, so a level has the same bits whether it is computed in a history or app
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -168,6 +168,26 @@ def _rebalances(
             )
         )
         before = units[number]
+    return _merged(out)
+
+
+def _merged(changes: Sequence[Rebalance]) -> tuple[Rebalance, ...]:
+    """Events of one instant as one change: two tokens may be absorbed by a third together."""
+    out: list[Rebalance] = []
+    for change in changes:
+        last = out[-1] if out else None
+        if last and change.kind == last.kind == "event" and change.effective_us == last.effective_us:
+            drifted, decided = last.weight_drifted, (*last.decisions, *change.decisions)
+            out[-1] = replace(
+                change,
+                units_before=last.units_before,
+                weight_drifted=drifted,
+                divisor_before=last.divisor_before,
+                turnover=0.5 * float(np.abs(change.weight_target - drifted).sum()),
+                decisions=decided,
+            )
+        else:
+            out.append(change)
     return tuple(out)
 
 

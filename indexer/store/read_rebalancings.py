@@ -14,14 +14,23 @@ from indexer.times import from_us, iso
 
 LATEST = (
     "r.withdrawn = :no AND r.revision = (SELECT max(o.revision) FROM rebalancing o "
-    "WHERE o.index_id = r.index_id AND o.effective_at = r.effective_at AND o.kind = r.kind)"
+    "WHERE o.index_id = r.index_id AND o.effective_at = r.effective_at AND o.kind = r.kind{known})"
 )
+KNOWN = " AND {table}.run_id IN (SELECT id FROM run WHERE started_at <= :known)"
 
 
 def read_rebalancings(
-    store: Store, index_id: str, *, start_us: int | None = None, end_us: int | None = None
+    store: Store,
+    index_id: str,
+    *,
+    start_us: int | None = None,
+    end_us: int | None = None,
+    as_of_us: int | None = None,
 ) -> list[RebalancingRow]:
-    """Changes of units, start <= effective < end, oldest first, with items. Raises NotFoundError for the index."""
+    """Changes of units, start <= effective < end, oldest first, with items; as they were known at `as_of_us`.
+
+    Raises NotFoundError for an unknown index.
+    """
     read_index(store, index_id)
     clauses, params = [], {}
     for clause, name, value in (("effective_at >= :start", "start", start_us), ("effective_at < :end", "end", end_us)):
@@ -29,20 +38,22 @@ def read_rebalancings(
             clauses.append(f" AND r.{clause}")
             params[name] = value
     with store.reading() as connection:
-        heads = _heads(connection, index_id, "".join(clauses), params)
+        heads = _heads(connection, index_id, "".join(clauses), params, as_of_us=as_of_us)
         items = _items(connection, [row["id"] for row in heads])
     return [_rebalancing(row, items.get(row["id"], ())) for row in heads]
 
 
-def read_constituents(store: Store, index_id: str, at_us: int) -> list[ConstituentRow]:
+def read_constituents(store: Store, index_id: str, at_us: int, *, as_of_us: int | None = None) -> list[ConstituentRow]:
     """Who is in the index at an instant, largest target weight first, with the weight that prices give then.
 
-    Raises NotFoundError for an unknown index, or an instant before its base. A weight is None unless every
+    With `as_of_us`: by what was known then. Raises NotFoundError for an unknown index, or an instant before its base. A weight is None unless every
     constituent has a rate at or before the instant.
     """
     read_index(store, index_id)
     with store.reading() as connection:
-        heads = _heads(connection, index_id, " AND r.effective_at <= :at", {"at": at_us}, newest=True)
+        heads = _heads(
+            connection, index_id, " AND r.effective_at <= :at", {"at": at_us}, newest=True, as_of_us=as_of_us
+        )
         if not heads:
             raise NotFoundError(f'Index "{index_id}" has no constituents at {iso(at_us)}: its history starts later.')
         head = heads[0]
@@ -54,7 +65,7 @@ def read_constituents(store: Store, index_id: str, at_us: int) -> list[Constitue
             ),
             {"id": head["id"]},
         ).mappings()
-        rows = [(row, _rate(connection, row, at_us)) for row in found]
+        rows = [(row, _rate(connection, row, at_us, as_of_us=as_of_us)) for row in found]
     values = [row["units_after"] * rate[0] if rate else None for row, rate in rows]
     total = sum(value for value in values if value is not None) if None not in values else None
     return [
@@ -63,18 +74,22 @@ def read_constituents(store: Store, index_id: str, at_us: int) -> list[Constitue
     ]
 
 
-def read_memberships(store: Store, index_id: str, *, at_us: int | None = None) -> list[MembershipRow]:
-    """Memberships of an index by start and asset; only those running at `at_us` when given."""
+def read_memberships(
+    store: Store, index_id: str, *, at_us: int | None = None, as_of_us: int | None = None
+) -> list[MembershipRow]:
+    """Memberships of an index by start and asset; only those running at `at_us`, as known at `as_of_us`."""
     read_index(store, index_id)
     running = "" if at_us is None else " AND m.valid_from <= :at AND (m.valid_to IS NULL OR m.valid_to > :at)"
     params: dict[str, Any] = {"id": index_id, "no": False} | ({} if at_us is None else {"at": at_us})
+    known = "" if as_of_us is None else KNOWN.format(table="o")
+    params |= {} if as_of_us is None else {"known": as_of_us}
     with store.reading() as connection:
         found = connection.execute(
             text(
                 "SELECT a.slug AS asset, m.valid_from, m.valid_to, m.reason_in, m.reason_out FROM membership m "
                 "JOIN asset a ON a.id = m.asset_id WHERE m.index_id = :id AND m.withdrawn = :no AND m.revision = "
                 "(SELECT max(o.revision) FROM membership o WHERE o.index_id = m.index_id AND o.asset_id = m.asset_id "
-                f"AND o.valid_from = m.valid_from){running} ORDER BY m.valid_from, a.slug"
+                f"AND o.valid_from = m.valid_from{known}){running} ORDER BY m.valid_from, a.slug"
             ),
             params,
         ).mappings()
@@ -91,10 +106,18 @@ def read_memberships(store: Store, index_id: str, *, at_us: int | None = None) -
 
 
 def _heads(
-    connection: Connection, index_id: str, where: str, params: dict[str, Any], *, newest: bool = False
+    connection: Connection,
+    index_id: str,
+    where: str,
+    params: dict[str, Any],
+    *,
+    newest: bool = False,
+    as_of_us: int | None = None,
 ) -> list[RowMapping]:
     order = "r.effective_at DESC, r.id DESC LIMIT 1" if newest else "r.effective_at, r.id"
-    sql = f"SELECT r.* FROM rebalancing r WHERE r.index_id = :index_id AND {LATEST}{where} ORDER BY {order}"
+    latest = LATEST.format(known="" if as_of_us is None else KNOWN.format(table="o"))
+    params = params if as_of_us is None else {**params, "known": as_of_us}
+    sql = f"SELECT r.* FROM rebalancing r WHERE r.index_id = :index_id AND {latest}{where} ORDER BY {order}"
     return list(connection.execute(text(sql), {"index_id": index_id, "no": False, **params}).mappings())
 
 
@@ -123,24 +146,30 @@ def _rebalancing(row: RowMapping, items: tuple[RebalancingItemRow, ...]) -> Reba
     return RebalancingRow(**fields, items=items)
 
 
-def _rate(connection: Connection, row: RowMapping, at_us: int) -> tuple[float, int, int] | None:
+def _rate(
+    connection: Connection, row: RowMapping, at_us: int, *, as_of_us: int | None
+) -> tuple[float, int, int] | None:
     """The newest rate at or before the instant, its status and time; before a migration it is the old token's,
 
     in units of the line's token.
     """
+    known_then = "" if as_of_us is None else KNOWN.format(table="rate")
+    params = {"line": row["slug"], "at": at_us} | ({} if as_of_us is None else {"known": as_of_us})
     newest = connection.execute(
         text(
-            "SELECT t.id, t.line_ratio, (SELECT max(time) FROM rate WHERE asset_id = t.id AND time <= :at) AS time "
+            "SELECT t.id, t.line_ratio, "
+            f"(SELECT max(time) FROM rate WHERE asset_id = t.id AND time <= :at{known_then}) AS time "
             "FROM asset t WHERE t.line = :line"
         ),
-        {"line": row["slug"], "at": at_us},
+        params,
     ).all()
     known = [token for token in newest if token.time is not None]
     if not known:
         return None
     token = max(known, key=lambda found: (found.time, found.id == row["id"]))
-    sql = "SELECT rate, status FROM rate WHERE asset_id = :id AND time = :time ORDER BY revision DESC LIMIT 1"
-    found = connection.execute(text(sql), {"id": token.id, "time": token.time}).one()
+    sql = f"SELECT rate, status FROM rate WHERE asset_id = :id AND time = :time{known_then} ORDER BY revision DESC LIMIT 1"
+    params = {"id": token.id, "time": token.time} | ({} if as_of_us is None else {"known": as_of_us})
+    found = connection.execute(text(sql), params).one()
     return float(found.rate) / float(token.line_ratio), int(found.status), int(token.time)
 
 

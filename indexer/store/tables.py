@@ -308,6 +308,72 @@ class Payload(SQLModel, table=True):
     bytes: int
 
 
+class Announcement(SQLModel, table=True):
+    """Something users of an index are told, with its date: a restatement, a rebalance, a decision. Never changed."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = Field(unique=True, description="what makes it one announcement, however often it is found")
+    kind: str = Field(index=True, description="restatement, deferred, event, proforma, effective, state, override, …")
+    index_id: str | None = Field(default=None, index=True, description="empty: about all indices")
+    published_at: datetime = Field(sa_column=Column(Instant, nullable=False, index=True))
+    effective_at: datetime | None = Field(default=None, sa_column=Column(Instant))
+    title: str
+    detail: str = Field(default="{}", sa_column=Column(Text, nullable=False))
+    run_id: int = Field(foreign_key="run.id")
+
+
+class Seal(SQLModel, table=True):
+    """What one run wrote into one table, so that a later change of any of those rows is found and named.
+
+    `digest` is over the rows in the order of their key, `marks` holds 8 bytes for each; seals are chained.
+    """
+
+    __table_args__ = (UniqueConstraint("run_id", "about"),)
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id")
+    about: str = Field(description="the table")
+    rows: int
+    digest: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    marks: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    prev_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+
+
+class Override(SQLModel, table=True):
+    """A decision of people over a value, a membership or an event: with reason, two names and an end. Public."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str = Field(description="value, membership or event")
+    index_id: str | None = None
+    asset: str = Field(description="slug of the token's line, or of the token for a value")
+    starts_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+    expires_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+    detail: str = Field(default="{}", sa_column=Column(Text, nullable=False))
+    reason: str = Field(sa_column=Column(Text, nullable=False))
+    proposed_by: str
+    proposed_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+    approved_by: str | None = None
+    approved_at: datetime | None = Field(default=None, sa_column=Column(Instant))
+    withdrawn_by: str | None = None
+    withdrawn_at: datetime | None = Field(default=None, sa_column=Column(Instant))
+
+
+class Challenge(SQLModel, table=True):
+    """A doubt about a published level, with everything it was computed from as it was when the doubt was raised."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    index_id: str = Field(index=True)
+    time: datetime = Field(sa_column=Column(Instant, nullable=False))
+    revision: int
+    reason: str = Field(sa_column=Column(Text, nullable=False))
+    opened_by: str
+    opened_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+    closed_at: datetime | None = Field(default=None, sa_column=Column(Instant))
+    outcome: str | None = None
+    frozen: str = Field(sa_column=Column(Text, nullable=False))
+    sha256: str = Field(description="of `frozen`")
+
+
 class Lease(SQLModel, table=True):
     """Who may do the scheduled work now. One row a name; taken over when it has expired."""
 

@@ -17,6 +17,8 @@ depends_on = None
 TABLES = (
     "asset",
     "bar",
+    "challenge",
+    "override",
     "benchmark",
     "benchmark_bar",
     "event",
@@ -25,6 +27,8 @@ TABLES = (
     "methodology_version",
     "rate",
     "run",
+    "announcement",
+    "seal",
     "index_info",
     "listing",
     "membership",
@@ -79,6 +83,42 @@ def upgrade() -> None:
         ["time"],
         sqlite_where=sa.text("revision > 1"),
         postgresql_where=sa.text("revision > 1"),
+    )
+
+    op.create_table(
+        "challenge",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("index_id", sa.String(), nullable=False),
+        sa.Column("time", columns.Instant(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("opened_by", sa.String(), nullable=False),
+        sa.Column("opened_at", columns.Instant(), nullable=False),
+        sa.Column("closed_at", columns.Instant(), nullable=True),
+        sa.Column("outcome", sa.String(), nullable=True),
+        sa.Column("frozen", sa.Text(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_challenge")),
+    )
+    op.create_index(op.f("ix_challenge_index_id"), "challenge", ["index_id"])
+
+    op.create_table(
+        "override",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("index_id", sa.String(), nullable=True),
+        sa.Column("asset", sa.String(), nullable=False),
+        sa.Column("starts_at", columns.Instant(), nullable=False),
+        sa.Column("expires_at", columns.Instant(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("proposed_by", sa.String(), nullable=False),
+        sa.Column("proposed_at", columns.Instant(), nullable=False),
+        sa.Column("approved_by", sa.String(), nullable=True),
+        sa.Column("approved_at", columns.Instant(), nullable=True),
+        sa.Column("withdrawn_by", sa.String(), nullable=True),
+        sa.Column("withdrawn_at", columns.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_override")),
     )
 
     op.create_table(
@@ -202,6 +242,40 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_run_kind"), "run", ["kind"])
     op.create_index(op.f("ix_run_started_at"), "run", ["started_at"])
+
+    op.create_table(
+        "announcement",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("index_id", sa.String(), nullable=True),
+        sa.Column("published_at", columns.Instant(), nullable=False),
+        sa.Column("effective_at", columns.Instant(), nullable=True),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_announcement_run_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_announcement")),
+        sa.UniqueConstraint("key", name=op.f("uq_announcement_key")),
+    )
+    op.create_index(op.f("ix_announcement_index_id"), "announcement", ["index_id"])
+    op.create_index(op.f("ix_announcement_kind"), "announcement", ["kind"])
+    op.create_index(op.f("ix_announcement_published_at"), "announcement", ["published_at"])
+
+    op.create_table(
+        "seal",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("about", sa.String(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("marks", sa.LargeBinary(), nullable=False),
+        sa.Column("prev_hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_seal_run_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_seal")),
+        sa.UniqueConstraint("run_id", "about", name=op.f("uq_seal_run_id_about")),
+    )
 
     op.create_table(
         "index_info",
