@@ -34,6 +34,7 @@ class Chain:
     evm_block_number: bool = True  # False where block.number inside the EVM is another chain's (Arbitrum)
     rate_per_s: float = 10.0
     uniswap_v3_factory: str = ""
+    uniswap_v2_factory: str = ""
     sequencer_feed: str = ""
     quote_tokens: Mapping[str, str] = field(default_factory=dict)
 

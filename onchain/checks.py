@@ -15,6 +15,7 @@ from typing import Any
 from onchain.chains import Chain, load_chains
 from onchain.errors import ChainConfigError, OnchainError
 from onchain.evm.chainlink import read_feed
+from onchain.evm.univ2 import find_pairs, read_reserves
 from onchain.evm.univ3 import find_pools, read_twap
 from onchain.pin import Pin, Pinner
 from onchain.rpc import Pool
@@ -30,7 +31,7 @@ class PriceCheck:
     """
 
     symbol: str
-    kind: str  # "univ3_twap" or "chainlink"
+    kind: str  # univ3_twap, univ2_spot (for display: never beyond tolerance) or chainlink
     chain: str
     address: str
     reference_usd: float
@@ -96,7 +97,7 @@ async def read_checks(
     """`check_price` for callers with an event loop; `at` in epoch seconds."""
     made = _Maker(token.symbol, reference_usd, tolerance_bps)
     checks: list[PriceCheck] = []
-    legs = [leg for leg in token.legs if leg.chain in chains and chains[leg.chain].uniswap_v3_factory]
+    legs = [leg for leg in token.legs if leg.chain in chains and chains[leg.chain].quote_tokens]
     for leg in legs:
         async with Pool(chains[leg.chain]) as pool:
             checks += await _pools(pool, leg, quote_usd, at=at, made=made)
@@ -114,7 +115,7 @@ class _Maker:
 
     def priced(self, kind: str, chain: str, address: str, price: float, **more: Any) -> PriceCheck:
         bps = compute_divergence_bps(price, self.reference_usd)
-        beyond = abs(bps) > self.tolerance_bps
+        beyond = kind != "univ2_spot" and abs(bps) > self.tolerance_bps
         return PriceCheck(self.symbol, kind, chain, address, self.reference_usd, price, bps, beyond, **more)
 
     def refused(self, kind: str, chain: str, address: str, reason: str) -> PriceCheck:
@@ -131,10 +132,10 @@ async def _pools(
     try:
         pinner = Pinner(pool)
         pin = await (pinner.head() if at is None else pinner.at(at))
-        found = await find_pools(pool, pin, factory=chain.uniswap_v3_factory, base=leg.asset, quotes=list(quotes))
+        found, pairs = await _discover(pool, pin, base=leg.asset, quotes=list(quotes))
     except OnchainError as error:
         return [made.refused("univ3_twap", chain.name, leg.asset, str(error))]
-    checks = []
+    checks = [await _pair(pool, pin, address, base=leg.asset, quotes=quotes, made=made) for address in pairs]
     for address in found:
         try:
             twap = await read_twap(pool, pin, address, base=leg.asset)
@@ -156,6 +157,32 @@ async def _pools(
             )
         )
     return checks
+
+
+async def _discover(pool: Pool, pin: Pin, *, base: str, quotes: list[str]) -> tuple[list[str], list[str]]:
+    """(V3 pools, V2 pairs) of `base` against `quotes`, through the factories the chain names."""
+    v3, v2 = pool.chain.uniswap_v3_factory, pool.chain.uniswap_v2_factory
+    found = await find_pools(pool, pin, factory=v3, base=base, quotes=quotes) if v3 else []
+    return found, await find_pairs(pool, pin, factory=v2, base=base, quotes=quotes) if v2 else []
+
+
+async def _pair(
+    pool: Pool, pin: Pin, address: str, *, base: str, quotes: Mapping[str, float], made: _Maker
+) -> PriceCheck:
+    try:
+        got = await read_reserves(pool, pin, address, base=base)
+    except OnchainError as error:
+        return made.refused("univ2_spot", pool.chain.name, address, str(error))
+    usd = quotes[got.quote]
+    return made.priced(
+        "univ2_spot",
+        pool.chain.name,
+        address,
+        got.spot_price * usd,
+        cost_to_move_usd=got.cost_to_move_5pct * usd,
+        liquidity_usd=2.0 * got.quote_reserve * usd,
+        pin=pin,
+    )
 
 
 async def _feed(pool: Pool, feed: Mapping[str, Any], *, at: int | None, made: _Maker) -> PriceCheck:

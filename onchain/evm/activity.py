@@ -13,6 +13,7 @@ from onchain.errors import ReadError
 from onchain.evm import erc20
 from onchain.evm.logs import Checkpoint, LogScan, Rollback
 from onchain.evm.multicall import read_calls
+from onchain.evm.ranges import RangeSize
 from onchain.evm.transfers import TRANSFER, ZERO, Transfer, parse_transfers
 from onchain.pin import Pin, Pinner
 
@@ -146,18 +147,16 @@ async def read_activity(
     price_usd: float | None = None,
     holders: int = 400,
     verify_every: int = 10,
-    checkpoint: Checkpoint | None = None,
+    ranges: dict[str, RangeSize] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Activity:
     """Activity of `token` in the blocks after `start` up to and including `end`.
 
     `holders` addresses that moved most are asked for their balance (0: no concentration). `progress(done, all)`
-    counts blocks. A given `checkpoint` keeps learned ranges between calls. Raises ScanError, AllEndpointsFailed,
+    counts blocks. What endpoints are learned to serve is kept in `ranges`, if given. Raises ScanError, AllEndpointsFailed,
     DisagreementError; ReadError when totalSupply() cannot be read at both ends.
     """
-    point = checkpoint or Checkpoint(start.number + 1)
-    if point.next_block != start.number + 1:
-        point = Checkpoint(start.number + 1, ranges=point.ranges)
+    point = Checkpoint(start.number + 1, ranges={} if ranges is None else ranges)
     scan = LogScan(
         pinner.pool, addresses=[token], topics=[TRANSFER], upto=end, checkpoint=point, verify_every=verify_every
     )

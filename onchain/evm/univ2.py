@@ -6,6 +6,7 @@ Place in the flow: `checks` shows these beside the V3 means.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onchain.errors import PriceRefused, ReadError
@@ -29,6 +30,13 @@ class Reserves:
     spot_price: float
     cost_to_move_5pct: float
     last_trade_s: int  # seconds between the reserves' last change and the pinned block
+
+
+async def find_pairs(pool: Pool, pin: Pin, *, factory: str, base: str, quotes: Sequence[str]) -> list[str]:
+    """Addresses of the existing pairs of `base` against each of `quotes`."""
+    calls = [call(factory, "getPair(address,address)", base, quote, returns="address") for quote in quotes]
+    outcomes = (await read_calls(pool, pin, calls)).outcomes
+    return [str(o.value) for o in outcomes if not o.error and o.value != erc20.BURN_ADDRESSES[0]]
 
 
 async def read_reserves(pool: Pool, pin: Pin, pair: str, *, base: str) -> Reserves:

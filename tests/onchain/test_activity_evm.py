@@ -79,9 +79,8 @@ async def test_chunks_add_up_whatever_the_cuts(new_node) -> None:
         async with Pool(node.chain()) as pool:
             pinner = Pinner(pool)
             before, end = await both_pins(pinner, node, start)
-            point = Checkpoint(before.number + 1)
-            point.ranges[pool.endpoints[0].label] = RangeSize(step=step, ceiling=step)
-            got = await read_activity(pinner, token.address, decimals=6, start=before, end=end, checkpoint=point)
+            ranges = {pool.endpoints[0].label: RangeSize(step=step, ceiling=step)}
+            got = await read_activity(pinner, token.address, decimals=6, start=before, end=end, ranges=ranges)
             results.append(
                 (got.transfers, got.volume, got.senders, got.receivers, got.mint, got.burn, got.concentration)
             )

@@ -179,6 +179,11 @@ async def test_v2_reserves_and_price(new_node) -> None:
         got = await read_reserves(pool, await Pinner(pool).head(), pair.address, base=base.address)
         with pytest.raises(ReadError, match="is not a V2 pair"):
             await read_reserves(pool, await Pinner(pool).head(), base.address, base=base.address)
+    token = Token("B", "b", 18, legs=(Leg("one", base.address, 18),))
+    chain = node.chain(name="one", uniswap_v2_factory=factory.address, quote_tokens={"USDQ": quote.address})
+    (check,) = await read_checks(token, chains={"one": chain}, reference_usd=2.0, quote_usd={"USDQ": 1.0})
+    assert (check.kind, check.price_usd, check.beyond) == ("univ2_spot", 2.5, False)
+    assert check.divergence_bps == pytest.approx(2500) and check.liquidity_usd == 500.0
     assert (got.base_reserve, got.quote_reserve, got.spot_price) == (100.0, 250.0, 2.5)
     assert got.cost_to_move_5pct == pytest.approx(250 * (1.05**0.5 - 1)) and got.last_trade_s > 0
 
