@@ -153,8 +153,8 @@ async def read_activity(
     """Activity of `token` in the blocks after `start` up to and including `end`.
 
     `holders` addresses that moved most are asked for their balance (0: no concentration). `progress(done, all)`
-    counts blocks. What endpoints are learned to serve is kept in `ranges`, if given. Raises ScanError, AllEndpointsFailed,
-    DisagreementError; ReadError when totalSupply() cannot be read at both ends.
+    counts blocks. What endpoints are learned to serve is kept in `ranges`, if given. Raises ScanError,
+    AllEndpointsFailed, DisagreementError; ReadError when totalSupply() cannot be read at both ends.
     """
     point = Checkpoint(start.number + 1, ranges={} if ranges is None else ranges)
     scan = LogScan(
