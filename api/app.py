@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from api.deps import Services
@@ -21,15 +21,16 @@ from api.limits import Limits, RateLimiter
 from api.live.hub import Hub
 from api.live.watch import watch
 from api.openapi import describe
+from api.params import given_once
 from api.problems import install_handlers
 from api.reads import read_version
-from api.routes import benchmarks, charts, files, health, indices, levels, members, statistics, stream
+from api.routes import benchmarks, charts, events, files, health, indices, levels, members, statistics, stream, studies
 from api.web import routes as web
 from indexer.clock import Clock, utc_now
 from indexer.config import Settings
 from indexer.store.db import Store
 
-ROUTERS = (indices, levels, files, stream, members, statistics, benchmarks, charts, embed, health, web)
+ROUTERS = (indices, levels, files, stream, members, statistics, events, studies, benchmarks, charts, embed, health, web)
 
 
 def create_app(
@@ -59,6 +60,7 @@ def create_app(
         generate_unique_id_function=operation_id,
         lifespan=_lifespan,
         redirect_slashes=False,
+        dependencies=[Depends(given_once)],
     )
     app.state.services = services
     root_path = settings.root_path.rstrip("/")

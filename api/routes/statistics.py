@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Request
@@ -17,22 +17,37 @@ from api.formats import to_csv
 from api.negotiate import wants_csv
 from api.params import End, FormatParam, IndexId, InstantUs, Shape, Start, window_of
 from api.problems import declared
+from api.schemas.studies import of_index
 from api.wire import rows_of
 from indexer.analytics.beta import BetaResult
 from indexer.store.read import read_index
+from indexer.studies.compare import BetaComparison, ConstituentBetas
+from indexer.studies.plain import to_plain
 from indexer.times import from_us
 
 if TYPE_CHECKING:
     from indexer.engine.market import F64
-    from indexer.statistics import BetaHistory
+    from indexer.studies.beta import IndexBeta
+    from indexer.studies.beta_path import BetaHistory
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["statistics"])
-BenchmarkParam = Annotated[str, Query(max_length=32, description="Symbol of a benchmark", examples=["QQQ"])]
+BenchmarkParam = Annotated[str, Query(max_length=64, description="Symbol of a benchmark, or a token", examples=["QQQ"])]
 Sessions = Annotated[int, Query(ge=20, le=2500, description="Exchange sessions in the window")]
 Until = Annotated[
     InstantUs | None, Query(description="Last close at or before this instant; a bare date means that day")
 ]
 NUMBERS = [field.name for field in fields(BetaResult) if field.name != "warnings"]
+COMMON = ("n", "beta", "se", "ci_low", "ci_high", "r2", "alpha_annualised", "confidence", "reason")
+
+
+Method = Annotated[
+    Literal["ols", "ewma", "kalman", "downside", "upside", "quantile", "dimson", "scholes_williams", "multi"],
+    Query(description="How beta is estimated. multi: all benchmarks together, beta is that of the first"),
+]
+Clock = Annotated[
+    Literal["at_close", "daily_utc", "nq_hours", "hourly_utc", "date_join"],
+    Query(description="Instants of the returns. date_join is the naive join of dates, to compare with"),
+]
 
 
 @router.get(
@@ -42,35 +57,122 @@ NUMBERS = [field.name for field in fields(BetaResult) if field.name != "warnings
     summary="Beta to a benchmark",
 )
 def get_beta(
-    store: StoreDep, index_id: IndexId, benchmark: BenchmarkParam = "QQQ", sessions: Sessions = 90, end: Until = None
+    store: StoreDep,
+    index_id: IndexId,
+    *,
+    benchmark: BenchmarkParam = "QQQ",
+    sessions: Sessions = 90,
+    end: Until = None,
+    method: Method = "ols",
+    clock: Clock = "at_close",
+    confidence: Annotated[float, Query(ge=0.5, le=0.999, description="Of the intervals")] = 0.95,
+    decay: Annotated[float, Query(gt=0.5, lt=1.0, description="Of ewma")] = 0.94,
+    tau: Annotated[float, Query(gt=0.0, lt=1.0, description="Of quantile: 0.1 is the lower tail")] = 0.5,
+    span: Annotated[int, Query(ge=1, le=5, description="Lags and leads of dimson")] = 1,
+    bootstrap: Annotated[bool, Query(description="With a stationary-bootstrap interval")] = False,
 ) -> Response:
-    """OLS beta over the last `sessions` returns between exchange closes, with standard error, interval, R² and n.
+    """Beta over the last `sessions` returns between exchange closes, with standard error, interval, R² and n.
 
-    `se` is the larger of the OLS and Newey-West errors. Too little data is 409 and says how much there is.
+    By default least squares; its `se` is the larger of the OLS and Newey-West errors. Several benchmarks (comma
+    separated) need method=multi. What a method does not give is null; `detail` has what only it gives. Too little
+    data is 409 and says how much there is.
     """
-    from indexer.statistics import index_beta
+    from indexer.studies.beta import index_beta
+    from indexer.studies.methods import Options
 
     index = read_index(store, index_id)
-    found = index_beta(store, index_id, benchmark, sessions=sessions, end_us=end)
-    return json_answer(
-        {
-            "index": index.id,
-            "simulated": index.simulated,
-            "benchmark": found.benchmark,
-            "sessions": found.sessions,
-            "first_time": from_us(found.first_us),
-            "last_time": from_us(found.last_us),
-            **{name: getattr(found.result, name) for name in NUMBERS},
-            "warnings": list(found.result.warnings),
-            "alignment": {
-                "clock": found.clock,
-                "calendar": found.calendar,
-                "price_basis": found.price_basis,
-                "pairs_dropped": found.pairs_dropped,
-                "reasons": list(found.reasons),
-            },
-        }
+    names = _names(benchmark)
+    options = Options(confidence=confidence, decay=decay, tau=tau, span=span)
+    found = index_beta(
+        store, index_id, names, method=method, clock=clock, sessions=sessions, end_us=end, options=options,
+        bootstrap=bootstrap,
+    )  # fmt: skip
+    return json_answer({"index": index.id, "simulated": index.simulated, **beta_on_the_wire(found)})
+
+
+def beta_on_the_wire(found: IndexBeta) -> dict[str, Any]:
+    """The beta as it has always been, flat, and beside it what belongs to the method and the pairing."""
+    estimate = found.estimate
+    detail = to_plain(estimate.detail)
+    flat = {name: detail.get(name) for name in NUMBERS}
+    flat |= {name: getattr(estimate, name) for name in COMMON}
+    flat["periods_per_year"] = found.periods_per_year
+    return {
+        "benchmark": found.benchmark,
+        "benchmarks": list(found.benchmarks),
+        "method": estimate.method,
+        "sessions": found.sessions,
+        "first_time": from_us(found.first_us),
+        "last_time": from_us(found.last_us),
+        **flat,
+        "warnings": list(estimate.warnings),
+        "alignment": {
+            "clock": found.clock,
+            "calendar": found.calendar,
+            "price_basis": ", ".join(dict.fromkeys(found.price_basis)),
+            "naive": found.naive,
+            "pairs_used": found.pairs_used,
+            "pairs_dropped": found.pairs_dropped,
+            "reasons": list(found.reasons),
+        },
+        "sentinel": to_plain(found.sentinel),
+        "blume": found.blume,
+        "bootstrap": to_plain(found.bootstrap),
+        "detail": None if estimate.method == "ols" else detail,
+    }
+
+
+@router.get(
+    "/beta/compare",
+    response_model=of_index(BetaComparison),
+    responses=declared("not_found", "not_enough_data", "invalid_request"),
+    summary="Betas side by side",
+)
+def compare_beta(
+    store: StoreDep,
+    index_id: IndexId,
+    *,
+    benchmarks: Annotated[str, Query(max_length=200, description="Symbols, comma separated")] = "QQQ,NVDA,SMH",
+    others: Annotated[str, Query(max_length=200, description="More indices or tokens beside it")] = "",
+    sessions: Annotated[int, Query(ge=0, le=2500, description="Sessions in the window; 0 is all there are")] = 90,
+    end: Until = None,
+) -> Response:
+    """Each subject beside each benchmark: at the close, by the naive join of dates, and from daily bars with Dimson.
+
+    The naive rows are there to be seen beside the others and are marked. A cell without data says why.
+    """
+    from indexer.studies.compare import compare_betas
+
+    index = read_index(store, index_id)
+    found = compare_betas(
+        store,
+        [index_id, *_names(others)],
+        _names(benchmarks),
+        sessions=sessions or None,
+        end_us=end,
     )
+    return json_answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
+
+
+@router.get(
+    "/beta/constituents",
+    response_model=of_index(ConstituentBetas),
+    responses=declared("not_found", "not_enough_data", "invalid_request"),
+    summary="Betas of the constituents",
+)
+def list_constituent_betas(
+    store: StoreDep, index_id: IndexId, benchmark: BenchmarkParam = "QQQ", sessions: Sessions = 250, end: Until = None
+) -> Response:
+    """The members of that instant, each with its beta, Blume's, and Vasicek's shrunk to the members' own spread."""
+    from indexer.studies.compare import constituent_betas
+
+    index = read_index(store, index_id)
+    found = constituent_betas(store, index_id, benchmark, sessions=sessions, end_us=end)
+    return json_answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @router.get(
@@ -93,16 +195,22 @@ def list_beta_history(
     end: End = None,
     shape: Annotated[Shape, Query(description="Form of data in JSON")] = Shape.ROWS,
     format: FormatParam = None,
+    kind: Annotated[
+        Literal["rolling", "ewma", "kalman", "kalman_smoothed"],
+        Query(description="kalman is filtered: known then; kalman_smoothed is hindsight over the whole sample"),
+    ] = "rolling",
 ) -> Response:
     """Beta over the `sessions` returns up to each close in [start, end), with its 95 % interval, oldest first.
 
-    A close whose window is not complete has nulls.
+    A close whose window is not complete has nulls. `hindsight` is true for the smoothed path only.
     """
-    from indexer.statistics import beta_history
+    from indexer.studies.beta_path import beta_history
 
     window = window_of(start, end)
     index = read_index(store, index_id)
-    found = beta_history(store, index_id, benchmark, sessions=sessions, start_us=window.start_us, end_us=window.end_us)
+    found = beta_history(
+        store, index_id, benchmark, sessions=sessions, start_us=window.start_us, end_us=window.end_us, kind=kind
+    )
     if wants_csv(request, format):
         return _csv(found, simulated=index.simulated)
     columns: dict[str, Any] = {"time": as_json_times(found.times_us), **_numbers(found)}
@@ -112,6 +220,8 @@ def list_beta_history(
             "simulated": index.simulated,
             "benchmark": found.benchmark,
             "sessions": found.sessions,
+            "kind": found.kind,
+            "hindsight": found.hindsight,
             "shape": shape,
             "count": len(found.times_us),
             "data": columns if shape is Shape.COLUMNS else rows_of(columns),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
@@ -15,14 +16,44 @@ class Alignment(Wire):
     clock: str
     calendar: str
     price_basis: str
-    pairs_dropped: int
+    naive: bool = Field(description="True when the two sides' intervals do not match")
+    pairs_used: int
+    pairs_dropped: int = Field(description="Intervals inside the window without a pair")
     reasons: list[str]
+
+
+class Sentinel(Wire):
+    """Correlation with the benchmark's neighbouring intervals: a neighbour that is the strongest betrays a shift."""
+
+    lag: float | None
+    contemporaneous: float | None
+    lead: float | None
+    n: int
+    shifted: bool
+    message: str | None
+
+
+class Bootstrap(Wire):
+    """Percentile intervals of beta and the correlation from a stationary bootstrap on pairs."""
+
+    n: int
+    repetitions: int
+    block: float | None
+    beta: float | None
+    beta_low: float | None
+    beta_high: float | None
+    se: float | None
+    correlation_low: float | None
+    correlation_high: float | None
+    reason: str | None
 
 
 class Beta(OfIndex):
     """Beta with its errors. A number that does not exist is null, and `reason` says why."""
 
     benchmark: str
+    benchmarks: list[str] = Field(description="All of them, for method multi; `beta` is that of the first")
+    method: str
     sessions: int
     first_time: datetime = Field(description="Close that the first return starts from")
     last_time: datetime
@@ -52,6 +83,10 @@ class Beta(OfIndex):
     reason: str | None
     warnings: list[str]
     alignment: Alignment
+    sentinel: Sentinel
+    blume: float | None = Field(description="2/3 beta + 1/3")
+    bootstrap: Bootstrap | None = Field(description="When asked for by bootstrap=true")
+    detail: dict[str, Any] | None = Field(description="What only this method gives; null for ols, which is flat")
 
 
 class BetaPoint(Wire):
@@ -83,6 +118,8 @@ class BetaHistory(OfIndex):
 
     benchmark: str
     sessions: int
+    kind: str = Field(description="rolling, ewma, kalman (filtered) or kalman_smoothed")
+    hindsight: bool = Field(description="True when a row uses data later than itself")
     shape: str
     count: int
     data: list[BetaPoint] | BetaColumns

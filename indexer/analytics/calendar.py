@@ -51,6 +51,7 @@ def session_closes(start: date, end: date, *, exchange: str = "XNYS") -> IntArra
     return sessions(start, end, exchange=exchange).closes_us
 
 
+@lru_cache(maxsize=32)
 def calendar_version(*, exchange: str = "XNYS") -> str:
     """`XNYS exchange_calendars 4.13.2`: session rules change, so a result states whose it used."""
     from importlib.metadata import version

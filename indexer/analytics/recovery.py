@@ -89,8 +89,13 @@ def after_fall(
     return AfterFall(fall, times[events], rows)
 
 
-def recovery_summary(episodes: Sequence[Episode], *, min_depth: float, max_depth: float = 1.0) -> RecoverySummary:
-    """How long pullbacks between two depths (positive fractions) took from trough to a new high."""
+def recovery_summary(
+    episodes: Sequence[Episode], *, min_depth: float, max_depth: float = 1.0, unit: str = "bars"
+) -> RecoverySummary:
+    """How long pullbacks between two depths (positive fractions) took from trough to a new high.
+
+    `unit` is the word for one bar in the statement.
+    """
     chosen = [e for e in episodes if min_depth <= -e.depth < max_depth]
     still = sum(1 for e in chosen if not e.recovered)
     bars = _censored_median([math.inf if e.bars_to_recover is None else float(e.bars_to_recover) for e in chosen])
@@ -101,7 +106,7 @@ def recovery_summary(episodes: Sequence[Episode], *, min_depth: float, max_depth
     elif bars is None:
         said = f"pullbacks of {size}: fewer than half recovered, n = {len(chosen)}, {still} still open"
     else:
-        said = f"pullbacks of {size} recovered in a median of {bars:g} bars, n = {len(chosen)}, {still} still open"
+        said = f"pullbacks of {size} recovered in a median of {bars:g} {unit}, n = {len(chosen)}, {still} still open"
     return RecoverySummary(min_depth, max_depth, len(chosen), still, bars, days, said)
 
 

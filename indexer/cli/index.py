@@ -1,4 +1,4 @@
-"""Commands that read: levels, beta, export."""
+"""Commands that read: levels, export."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ class Interval(StrEnum):
 
 def register(app: typer.Typer) -> None:
     app.command()(levels)
-    app.command()(beta)
     app.command()(export)
 
 
@@ -65,59 +64,6 @@ def levels(
         "levels": [dict(zip(names, row, strict=True)) for row in body],
     }
     emit(payload, as_json=as_json, text=lambda: table(names, body, title=f"{index}, {interval.value}"))
-
-
-def beta(
-    index: IndexId = "deai",
-    benchmark: Annotated[list[str] | None, typer.Option("--benchmark", "-b", help="Benchmark; repeatable.")] = None,
-    sessions: Annotated[int, typer.Option(help="Window in exchange sessions.")] = 90,
-    end: Annotated[str | None, typer.Option(help="Last session close to use (date or instant).")] = None,
-    as_json: Json = False,
-) -> None:
-    """Show the beta of an index to benchmarks, at the exchange close, with errors.
-
-    Example: deai beta deai -b QQQ -b NVDA --sessions 90 --end 2025-01-31
-    """
-    from indexer.cli.session import opened
-    from indexer.statistics import index_beta
-
-    with opened() as (store, _):
-        made = [
-            index_beta(store, index, name, sessions=sessions, end_us=parse_instant(end) if end else None)
-            for name in benchmark or ["QQQ", "NVDA"]
-        ]
-
-    def text() -> None:
-        headers = ("benchmark", "beta", "s.e.", "low", "high", "R²", "alpha/y", "n", "from", "to")
-        rows = [
-            (
-                b.benchmark,
-                r.beta,
-                r.se,
-                r.ci_low,
-                r.ci_high,
-                r.r2,
-                r.alpha_annualised,
-                r.n,
-                iso(b.first_us),
-                iso(b.last_us),
-            )
-            for b in made
-            for r in [b.result]
-        ]
-        table(headers, rows, title=f"{index}: OLS beta of log returns between exchange closes")
-        for note in sorted({note for b in made for note in (*b.result.warnings, *b.reasons)}):
-            say(f"note: {note}")
-
-    emit([_beta_payload(b) for b in made], as_json=as_json, text=text)
-
-
-def _beta_payload(made: object) -> dict[str, object]:
-    from indexer.cli.output import plain
-
-    body: dict[str, object] = plain(made)
-    body["from"], body["to"] = iso(int(str(body.pop("first_us")))), iso(int(str(body.pop("last_us"))))
-    return body
 
 
 def export(

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from indexer.cli import index, methodology, serving, work
+from indexer.cli import analysis, index, methodology, serving, work
 from indexer.errors import (
     BusyError,
     DeaiError,
@@ -42,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (serving, work, index):
+for group in (serving, work, index, analysis):
     group.register(app)
 app.add_typer(methodology.app, name="methodology")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from indexer.analytics.align import AT_CLOSE
+from indexer.analytics.beta import BetaResult
 from indexer.analytics.bootstrap import BootstrapInterval, bootstrap_beta
 from indexer.analytics.correlation import LagScan, lag_scan
 from indexer.analytics.shrinkage import blume_beta
@@ -43,6 +44,7 @@ class IndexBeta:
     clock: str
     calendar: str
     price_basis: tuple[str, ...]
+    periods_per_year: float
     naive: bool
     reasons: tuple[str, ...]
     estimate: Estimate
@@ -54,6 +56,13 @@ class IndexBeta:
     def benchmark(self) -> str:
         """The first benchmark: the one that `estimate.beta` is about."""
         return self.benchmarks[0]
+
+    @property
+    def result(self) -> BetaResult:
+        """Everything that least squares gives. Raises InputError for another method, which has its own `detail`."""
+        if not isinstance(self.estimate.detail, BetaResult):
+            raise InputError(f'method "{self.estimate.method}" has no least-squares result; read estimate.detail')
+        return self.estimate.detail
 
 
 def index_beta(
@@ -112,6 +121,7 @@ def windowed_beta(
         clock=frame.clock,
         calendar=frame.calendar,
         price_basis=frame.price_basis,
+        periods_per_year=frame.periods_per_year,
         naive=frame.naive,
         reasons=window.reasons,
         estimate=replace(found, warnings=(*found.warnings, *said)),

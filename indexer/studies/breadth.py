@@ -1,4 +1,4 @@
-"""The market inside the index at an instant: breadth, dispersion, correlation, concentration, strength, share, macro."""
+"""The market inside the index at an instant: breadth, dispersion, correlation, concentration, strength, share."""
 
 from __future__ import annotations
 

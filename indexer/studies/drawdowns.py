@@ -16,6 +16,7 @@ from indexer.times import DAY_US, HOUR_US, parse_instant
 
 DAILY, HOURLY = "daily", "hourly"
 STEP_US = {DAILY: DAY_US, HOURLY: HOUR_US}
+UNIT = {DAILY: "days", HOURLY: "hours"}
 DEPTHS = ((0.05, 0.10), (0.10, 0.20), (0.20, 0.40), (0.40, 1.0))
 FALLS = (0.03, 0.05, 0.08)
 HORIZON_DAYS = (1, 5, 20, 60)
@@ -98,7 +99,7 @@ def study_drawdowns(
         now=float(drawdown_series(values)[-1]),
         ulcer=ulcer_index(values),
         episodes=tuple(found),
-        recovery=tuple(recovery_summary(every, min_depth=low, max_depth=high) for low, high in DEPTHS),
+        recovery=tuple(recovery_summary(every, min_depth=low, max_depth=high, unit=UNIT[bar]) for low, high in DEPTHS),
         after_falls=tuple(after_fall(times, values, fall=fall, horizons=HORIZON_DAYS[:3]) for fall in FALLS),
     )
 

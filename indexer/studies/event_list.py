@@ -1,28 +1,40 @@
-"""The events there are: the shipped ones, and the user's own beside the store."""
+"""The events there are: the shipped, sourced ones, those of the store, and the user's own file beside it."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from indexer.analytics.catalogue import Event, packaged_text, parse_events
 from indexer.errors import MethodologyError
+from indexer.store.db import Store
+from indexer.store.read import read_events
+from indexer.times import to_us
 
 OWN_FILE = "events.toml"
 
 
-def load_events(data_dir: Path | None = None) -> dict[str, Event]:
-    """The shipped events, and those of `events.toml` in the data directory where there is one, in order of time.
+def load_events(store: Store | None = None, data_dir: Path | None = None) -> dict[str, Event]:
+    """Events by id, in order of time; those of the store, then of `events.toml` in the data directory, come last
 
-    Raises MethodologyError naming the file, the entry and what is wrong, or an id that is taken.
+    and take the place of namesakes. Raises MethodologyError naming the file, the entry and what is wrong with it.
     """
     events = parse_events(packaged_text(OWN_FILE))
+    if store is not None:
+        events |= _stored(store)
     path = None if data_dir is None else data_dir / OWN_FILE
-    if path is None or not path.exists():
-        return events
-    try:
-        own = parse_events(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, MethodologyError) as error:
-        raise MethodologyError(f"{path}: {error}") from None
-    if taken := sorted(own.keys() & events.keys()):
-        raise MethodologyError(f'{path}: the event id "{taken[0]}" is a shipped one; choose another')
-    return dict(sorted({**events, **own}.items(), key=lambda item: item[1].at_us))
+    if path is not None and path.exists():
+        try:
+            events |= parse_events(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, MethodologyError) as error:
+            raise MethodologyError(f"{path}: {error}") from None
+    return dict(sorted(events.items(), key=lambda item: item[1].at_us))
+
+
+def _stored(store: Store) -> dict[str, Event]:
+    found = {}
+    for row in read_events(store):
+        detail = json.loads(row.detail)
+        precision, note = str(detail.get("precision", "instant")), str(detail.get("note", ""))
+        found[row.slug] = Event(row.slug, row.title, to_us(row.time), precision, row.kind, (row.source,), note)
+    return found

@@ -5,7 +5,7 @@ Place in the flow: the event catalogue and frames → `analytics.event_study` an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,7 +103,7 @@ def study_event(
     Each model is a list of benchmarks or tokens. On an hourly clock the factors must have hourly bars. Raises
     NotFoundError for an unknown name and NotEnoughDataError when the event lies outside the data.
     """
-    event = find_event(load_events() if events is None else events, event_id)
+    event = find_event(load_events(store) if events is None else events, event_id)
     w = windows or EventWindows()
     if not models or not all(models):
         raise InputError("name at least one factor, e.g. QQQ")
@@ -125,7 +125,7 @@ def study_event(
         for model in chosen
         for one in _windows(store, subject, [factors[name] for name in model], event=event, windows=w, clock=clock)
     ]
-    held = [row.asset for row in read_constituents(store, index_id, start_us)]
+    held = {row.asset: _token(store, row.asset) for row in read_constituents(store, index_id, start_us)}
     members = [
         _members(store, held, [factors[name] for name in model], event=event, windows=w, clock=clock)
         for model in chosen
@@ -165,18 +165,31 @@ def _windows(
     return made
 
 
+def _token(store: Store, asset: str) -> Series | str:
+    """The asset's rates, or why there are none."""
+    try:
+        return token_series(store, asset)
+    except NotEnoughDataError as error:
+        return str(error)
+
+
 def _members(
-    store: Store, held: Sequence[str], factors: Sequence[Series], *, event: Event, windows: EventWindows, clock: str
+    store: Store,
+    held: Mapping[str, Series | str],
+    factors: Sequence[Series],
+    *,
+    event: Event,
+    windows: EventWindows,
+    clock: str,
 ) -> MemberTests:
     names = tuple(one.name for one in factors)
     rows: list[Abnormal] = []
     results: list[EventResult] = []
-    for asset in held:
-        try:
-            frame = make_frame(store, token_series(store, asset), factors, clock=clock)
-        except NotEnoughDataError as error:
-            rows.append(_none(asset, names, windows, reason=str(error)))
+    for asset, series in held.items():
+        if isinstance(series, str):
+            rows.append(_none(asset, names, windows, reason=series))
             continue
+        frame = make_frame(store, series, factors, clock=clock)
         row, result = _abnormal(frame, windows, event=event, bootstrap=False)
         rows.append(row)
         results.append(result)

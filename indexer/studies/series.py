@@ -19,14 +19,13 @@ from indexer.store.read import (
     read_benchmark,
     read_benchmark_bars,
     read_benchmarks,
+    read_index,
     read_indices,
-    read_levels,
 )
 
 INDEX, TOKEN, BENCHMARK = "index", "token", "benchmark"
 # Whose closes stand for the exchange's sessions where the benchmark itself is a token.
 SESSION_SYMBOLS = ("QQQ", "SPY", "^NDX", "^GSPC")
-RATE_KINDS = {"time": "int64", "revision": "int64", "rate": "float64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +41,11 @@ class Series:
 
 def index_series(store: Store, index_id: str) -> Series:
     """All levels of an index. Raises NotFoundError for the id, NotEnoughDataError while it has none."""
-    rows = read_levels(store, index_id)
-    if not len(rows):
+    read_index(store, index_id)
+    times, levels = _newest(store, "level", "level WHERE index_id = :id", index_id)
+    if not len(times):
         raise NotEnoughDataError(f"{index_id} has no levels yet; import prices (`deai import`) and `deai update`")
-    return Series(index_id, INDEX, rows.times_us, rows.levels, "index level")
+    return Series(index_id, INDEX, times, levels, "index level")
 
 
 def subject_series(store: Store, name: str) -> Series:
@@ -71,7 +71,7 @@ def token_series(store: Store, slug: str, *, also: list[str] | None = None) -> S
             f'No index or token "{slug}".{did_you_mean(wanted, names)} Indices: {", ".join(also or [])}.'
         )
     tokens = [known[wanted], *(asset for asset in assets if asset.line == wanted and asset.slug != wanted)]
-    parts = [(token, *_rates(store, token.id)) for token in tokens]
+    parts = [(token, *_newest(store, "rate", "rate WHERE asset_id = :id", token.id)) for token in tokens]
     times, values = _spliced([part for part in parts if len(part[1])], last=wanted)
     if not len(times):
         raise NotEnoughDataError(f"{wanted} has no reference rate yet; import its prices (`deai import`)")
@@ -122,13 +122,13 @@ def last_known(series: Series, at_us: I64) -> tuple[F64, F64]:
     return held, age.astype(np.float64)
 
 
-def _rates(store: Store, asset_id: int) -> tuple[I64, F64]:
-    found = columns(
-        store, RATE_KINDS, source="rate WHERE asset_id = :id", params={"id": asset_id}, order="time, revision"
-    )
+def _newest(store: Store, column: str, source: str, key: int | str) -> tuple[I64, F64]:
+    """(times, values) of the rows of one key, the last revision of each instant."""
+    kinds = {"time": "int64", "revision": "int64", column: "float64"}
+    found = columns(store, kinds, source=source, params={"id": key}, order="time, revision")
     times = found["time"]
     last = np.r_[times[1:] != times[:-1], True] if len(times) else np.zeros(0, dtype=np.bool_)
-    return times[last], found["rate"][last]
+    return times[last], found[column][last]
 
 
 def _spliced(parts: list[tuple[StoredAsset, I64, F64]], *, last: str) -> tuple[I64, F64]:

@@ -11,8 +11,9 @@ from fastapi.testclient import TestClient
 
 from api import schemas
 from indexer.analytics.distributions import t_quantile
-from indexer.statistics import beta_history, index_beta
 from indexer.store.db import Store
+from indexer.studies.beta import index_beta
+from indexer.studies.beta_path import beta_history
 from indexer.times import parse_instant
 
 
@@ -63,7 +64,11 @@ def test_missing_beta_is_an_empty_cell(client: TestClient) -> None:
         ("benchmark=TSM", 409, "deai and TSM have 0 session returns in common; 90 are needed"),
         ("sessions=5", 422, "query/sessions: Input should be greater than or equal to 20"),
         ("end=yesterday", 422, 'query/end: "yesterday" is not a time: give 2025-01-27'),
-        ("end=1950-01-01", 422, 'query/end: "1950-01-01" lies outside 1970 to 2199'),
+        (
+            "end=1950-01-01",
+            409,
+            "deai and QQQ have 0 session returns in common up to 1970-01-01T00:00:00Z; 90 are needed",
+        ),
     ],
 )
 def test_what_cannot_be_answered_says_why(client: TestClient, query: str, status: int, said: str) -> None:

@@ -8,7 +8,6 @@ import pytest
 import statsmodels.api as sm
 
 from indexer.errors import NotEnoughDataError, NotFoundError
-from indexer.statistics import beta_history, index_beta
 from indexer.store.read import (
     read_benchmark_bars,
     read_constituents,
@@ -17,6 +16,8 @@ from indexer.store.read import (
     read_memberships,
     read_rebalancings,
 )
+from indexer.studies.beta import index_beta
+from indexer.studies.beta_path import beta_history
 from indexer.times import DAY_US, HOUR_US, parse_instant, to_us
 from indexer.verify import verify_all
 from indexer.workflow import import_and_update, registry_of, run_update

@@ -1,0 +1,123 @@
+"""Studies of an index: drawdowns, breaks, attribution, breadth. The same objects as in Python and in the CLI."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api.answer import json_answer
+from api.deps import ServicesDep, StoreDep
+from api.params import IndexId, InstantUs
+from api.problems import declared
+from api.schemas.studies import of_index
+from indexer.store.db import Store
+from indexer.store.read import read_index
+from indexer.studies.attribution import AttributionStudy
+from indexer.studies.breadth import BreadthStudy
+from indexer.studies.breaks import BreakStudy
+from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy
+from indexer.studies.plain import to_plain
+
+router = APIRouter(prefix="/v1/indices/{index_id}", tags=["statistics"])
+PROBLEMS = declared("not_found", "not_enough_data", "invalid_request")
+Bar = Annotated[Literal["daily", "hourly"], Query(description="Levels at 00:00 UTC of every day, or at every hour")]
+From = Annotated[InstantUs | None, Query(description="First level at or after this instant")]
+To = Annotated[InstantUs | None, Query(description="Last level at or before this instant")]
+Depth = Annotated[float, Query(ge=0.01, le=0.95, description="Least depth as a fraction: 0.1 is 10 %")]
+
+
+@router.get(
+    "/drawdowns", response_model=of_index(DrawdownStudy), responses=PROBLEMS, summary="Pullbacks and recoveries"
+)
+def get_drawdowns(
+    store: StoreDep,
+    index_id: IndexId,
+    *,
+    min_depth: Depth = 0.10,
+    start: From = None,
+    end: To = None,
+    bar: Bar = "daily",
+) -> Response:
+    """Episodes at least `min_depth` deep, how long pullbacks of each size took to recover, and what followed falls."""
+    from indexer.studies.drawdowns import study_drawdowns
+
+    found = study_drawdowns(store, index_id, min_depth=min_depth, start_us=start, end_us=end, bar=bar)
+    return _answer(store, index_id, found)
+
+
+@router.get(
+    "/drawdowns/analogues", response_model=of_index(AnalogueTable), responses=PROBLEMS, summary="Episodes side by side"
+)
+def get_analogues(
+    store: StoreDep,
+    index_id: IndexId,
+    beside: Annotated[str, Query(max_length=64, description="Another index or token, e.g. btc")] = "btc",
+    bar: Bar = "daily",
+) -> Response:
+    """The pullback after the ETF approval of 2024-01 beside that of 2025-01, of the index and of another subject."""
+    from indexer.studies.drawdowns import compare_episodes
+
+    return _answer(store, index_id, compare_episodes(store, [index_id, beside], bar=bar))
+
+
+@router.get("/breaks", response_model=of_index(BreakStudy), responses=PROBLEMS, summary="Did the relation change")
+def get_breaks(
+    services: ServicesDep,
+    store: StoreDep,
+    index_id: IndexId,
+    *,
+    benchmark: Annotated[str, Query(max_length=32, description="Symbol of a benchmark, or a token")] = "QQQ",
+    event: Annotated[str, Query(max_length=64, description="Id of the event that parts before and after")] = "deepseek",
+    at: Annotated[InstantUs | None, Query(description="An instant instead of an event")] = None,
+    sessions: Annotated[int, Query(ge=30, le=2500, description="Returns on each side, at most")] = 250,
+) -> Response:
+    """Chow at the event, sup-F at an unknown date, CUSUM, two betas, two correlations, and a verdict in words."""
+    from indexer.analytics.catalogue import find_event
+    from indexer.studies.breaks import study_breaks
+    from indexer.studies.event_list import load_events
+
+    if at is None:
+        at = find_event(load_events(store, services.settings.data_dir), event).at_us
+    return _answer(store, index_id, study_breaks(store, index_id, benchmark, at_us=at, sessions=sessions))
+
+
+@router.get(
+    "/attribution", response_model=of_index(AttributionStudy), responses=PROBLEMS, summary="Who moved the index"
+)
+def get_attribution(
+    store: StoreDep,
+    index_id: IndexId,
+    start: Annotated[
+        InstantUs, Query(description="From the last level at or before it", examples=["2025-01-24T21:00Z"])
+    ],
+    end: Annotated[InstantUs, Query(description="To the last level at or before it", examples=["2025-01-27T21:00Z"])],
+) -> Response:
+    """Contributions of constituents and sub-sectors that add up to the index return, linked over rebalancings."""
+    from indexer.studies.attribution import study_attribution
+
+    return _answer(store, index_id, study_attribution(store, index_id, start_us=start, end_us=end))
+
+
+@router.get(
+    "/breadth", response_model=of_index(BreadthStudy), responses=PROBLEMS, summary="The market inside the index"
+)
+def get_breadth(
+    store: StoreDep,
+    index_id: IndexId,
+    at: Annotated[InstantUs | None, Query(description="Instant; the newest level's when not given")] = None,
+    universe: Annotated[
+        str, Query(max_length=200, description="Tokens beside the members that make the universe, comma separated")
+    ] = "btc,eth,sol",
+) -> Response:
+    """Breadth, dispersion, mean correlation, concentration, strength against btc, eth and QQQ, share, FOMC distance."""
+    from indexer.studies.breadth import study_breadth
+
+    others = [name.strip() for name in universe.split(",") if name.strip()]
+    return _answer(store, index_id, study_breadth(store, index_id, at_us=at, universe=others))
+
+
+def _answer(store: Store, index_id: str, found: Any) -> Response:
+    index = read_index(store, index_id)
+    return json_answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
