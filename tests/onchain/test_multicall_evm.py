@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import pytest
 from evmkit import ADMIN_KEY_ACCOUNT, Node
 
 from onchain.errors import Kind, RpcError
-from onchain.evm import erc20
+from onchain.evm import erc20, multicall
 from onchain.evm.abi import Call, call
 from onchain.evm.multicall import read_calls, read_on
 from onchain.pin import Pinner
@@ -208,3 +211,13 @@ async def test_proxy_upgraded_midway_is_seen_in_its_implementation(new_node) -> 
     assert (first.total_supply, second.total_supply) == (1000, 2000)
     assert first.implementation == one.address.lower() and second.implementation == two.address.lower()
     assert again == first
+
+
+def test_shipped_override_code_is_what_its_source_compiles_to() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from vyper import compile_code
+
+        source = (Path(multicall.__file__).parent / "aggregate3.vy").read_text(encoding="utf-8")
+        out = compile_code(source, output_formats=["bytecode_runtime"])
+    assert out["bytecode_runtime"] == multicall.override_code()
