@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -19,15 +18,12 @@ from api.params import End, FormatParam, IndexId, InstantUs, Shape, Start, windo
 from api.problems import declared
 from api.schemas.studies import of_index
 from api.wire import rows_of
-from indexer.analytics.beta import BetaResult
 from indexer.store.read import read_index
 from indexer.studies.compare import BetaComparison, ConstituentBetas
 from indexer.studies.plain import to_plain
-from indexer.times import from_us
 
 if TYPE_CHECKING:
     from indexer.engine.market import F64
-    from indexer.studies.beta import IndexBeta
     from indexer.studies.beta_path import BetaHistory
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["statistics"])
@@ -36,8 +32,6 @@ Sessions = Annotated[int, Query(ge=20, le=2500, description="Exchange sessions i
 Until = Annotated[
     InstantUs | None, Query(description="Last close at or before this instant; a bare date means that day")
 ]
-NUMBERS = [field.name for field in fields(BetaResult) if field.name != "warnings"]
-COMMON = ("n", "beta", "se", "ci_low", "ci_high", "r2", "alpha_annualised", "confidence", "reason")
 
 
 Method = Annotated[
@@ -78,6 +72,7 @@ def get_beta(
     data is 409 and says how much there is.
     """
     from indexer.studies.beta import index_beta
+    from indexer.studies.beta_plain import flat_beta
     from indexer.studies.methods import Options
 
     index = read_index(store, index_id)
@@ -87,39 +82,7 @@ def get_beta(
         store, index_id, names, method=method, clock=clock, sessions=sessions, end_us=end, options=options,
         bootstrap=bootstrap,
     )  # fmt: skip
-    return json_answer({"index": index.id, "simulated": index.simulated, **beta_on_the_wire(found)})
-
-
-def beta_on_the_wire(found: IndexBeta) -> dict[str, Any]:
-    """The beta as it has always been, flat, and beside it what belongs to the method and the pairing."""
-    estimate = found.estimate
-    detail = to_plain(estimate.detail)
-    flat = {name: detail.get(name) for name in NUMBERS}
-    flat |= {name: getattr(estimate, name) for name in COMMON}
-    flat["periods_per_year"] = found.periods_per_year
-    return {
-        "benchmark": found.benchmark,
-        "benchmarks": list(found.benchmarks),
-        "method": estimate.method,
-        "sessions": found.sessions,
-        "first_time": from_us(found.first_us),
-        "last_time": from_us(found.last_us),
-        **flat,
-        "warnings": list(estimate.warnings),
-        "alignment": {
-            "clock": found.clock,
-            "calendar": found.calendar,
-            "price_basis": ", ".join(dict.fromkeys(found.price_basis)),
-            "naive": found.naive,
-            "pairs_used": found.pairs_used,
-            "pairs_dropped": found.pairs_dropped,
-            "reasons": list(found.reasons),
-        },
-        "sentinel": to_plain(found.sentinel),
-        "blume": found.blume,
-        "bootstrap": to_plain(found.bootstrap),
-        "detail": None if estimate.method == "ols" else detail,
-    }
+    return json_answer({"index": index.id, "simulated": index.simulated, **flat_beta(found)})
 
 
 @router.get(

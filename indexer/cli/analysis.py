@@ -86,6 +86,7 @@ def beta(
     """
     from indexer.cli.session import opened
     from indexer.studies.beta import index_beta
+    from indexer.studies.beta_plain import flat_beta
     from indexer.studies.compare import compare_betas, constituent_betas
     from indexer.studies.methods import Options
     from indexer.studies.plain import to_plain
@@ -108,7 +109,7 @@ def beta(
             )
             for group in groups
         ]  # fmt: skip
-    emit([to_plain(one) for one in made], as_json=as_json, text=lambda: show_betas(made))
+    emit([{"index": index, **flat_beta(one)} for one in made], as_json=as_json, text=lambda: show_betas(made))
 
 
 def event(

@@ -60,10 +60,9 @@ def test_beta_as_json_has_error_interval_and_clock(demo):
     made = run(demo, "beta", "demo", "-b", "QQQ", "--sessions", "90", "--json")
     assert made.returncode == 0, made.stderr
     [beta] = json.loads(made.stdout)
-    result = beta["result"]
-    assert result["ci_low"] < result["beta"] < result["ci_high"]
-    assert result["n"] == 90
-    assert beta["clock"] == "at_close"
+    assert beta["ci_low"] < beta["beta"] < beta["ci_high"]
+    assert beta["n"] == 90
+    assert beta["alignment"]["clock"] == "at_close"
 
 
 def test_beta_with_too_little_data_exits_4_and_says_how_much(demo):
