@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import make_url
@@ -28,11 +29,6 @@ BATCH_ROWS = 65_536
 BUSY_TIMEOUT_MS = 30_000
 
 
-def readers(store: Store) -> int:
-    """How many statements `read_tables` runs at once on this store and machine."""
-    return min(MAX_READERS, os.cpu_count() or 1) if store.is_sqlite else 1
-
-
 def read_tables(store: Store, statements: Sequence[Statement]) -> list[pa.Table]:
     """One Arrow table per SELECT, all of the same state of the store. `:name` marks parameters."""
     if store.is_sqlite:
@@ -46,25 +42,35 @@ def read_tables(store: Store, statements: Sequence[Statement]) -> list[pa.Table]
 
 
 def _from_sqlite(store: Store, statements: Sequence[Statement]) -> list[pa.Table]:
+    """Shares the statements out among a few connections, each statement to whichever is free next."""
     from adbc_driver_sqlite import dbapi
 
+    count = min(MAX_READERS, os.cpu_count() or 1, len(statements))
     with ExitStack() as stack:
         guard = stack.enter_context(dbapi.connect(str(store.path), autocommit=True))
-        cursors = []
-        if len(statements) > 1:
+        if count > 1:
             _run(guard, "BEGIN IMMEDIATE")  # no one commits while the readers take their place
-        for _ in statements:
+        free: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(count):
             connection = stack.enter_context(dbapi.connect(str(store.path)))
             _run(connection, "SELECT 1 FROM run LIMIT 1")
             cursor = stack.enter_context(connection.cursor())
             cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
-            cursors.append(cursor)
-        if len(statements) > 1:
+            free.put(cursor)
+        if count > 1:
             _run(guard, "ROLLBACK")
-        if len(statements) == 1:
-            return [_fetch(cursors[0], statements[0], mark="?")]
-        with ThreadPoolExecutor(len(statements)) as pool:
-            return list(pool.map(lambda job: _fetch(job[0], job[1], mark="?"), zip(cursors, statements, strict=True)))
+
+        def fetch(statement: Statement) -> pa.Table:
+            cursor = free.get()
+            try:
+                return _fetch(cursor, statement, mark="?")
+            finally:
+                free.put(cursor)
+
+        if count == 1:
+            return [fetch(statement) for statement in statements]
+        with ThreadPoolExecutor(count) as pool:
+            return list(pool.map(fetch, statements))
 
 
 def _run(connection: Any, sql: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from indexer.store.bulk import array_of
 from indexer.store.db import Store
@@ -25,32 +25,44 @@ def columns(
     source: str,
     params: Mapping[str, object],
     order: str = "",
-    parts: Sequence[str] = (),
+    series: str | None = None,
 ) -> dict[str, NDArray[Any]]:
     """The rows of `SELECT … FROM source ORDER BY order` as numpy columns.
 
     `kinds` gives each column's SQL and dtype: int64, int8, float64, object, or "maybe" for a float that may be
-    null. Few rows come by the cursor, many by Arrow; then `parts` (SQL conditions that share the rows out, in
-    order) are read side by side.
+    null. Few rows come by the cursor, many by Arrow. `series` names a column of ids that leads the table's key:
+    then each id is a statement of its own, several are read side by side, and the column itself is not read.
     """
-    names = ", ".join(maybe(store, name) if kind == "maybe" else name for name, kind in kinds.items())
+    names = {name: maybe(store, name) if kind == "maybe" else name for name, kind in kinds.items()}
     ordered = f" ORDER BY {order}" if order else ""
     with store.reading() as connection:
         probe = text(f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT {CURSOR_ROWS + 1}) AS probe")
-        few = connection.execute(probe, params).scalar_one() <= CURSOR_ROWS
-        if few:
-            found = connection.execute(text(f"SELECT {names} FROM {source}{ordered}"), params).fetchall()
+        if connection.execute(probe, params).scalar_one() <= CURSOR_ROWS:
+            sql = f"SELECT {', '.join(names.values())} FROM {source}{ordered}"
+            found = connection.execute(text(sql), params).fetchall()
             lists: Sequence[Any] = list(zip(*found, strict=True)) if found else [()] * len(kinds)
             return {name: _shaped(column, kind) for column, (name, kind) in zip(lists, kinds.items(), strict=True)}
+        ids = _ids(connection, series) if series and store.is_sqlite else []
+    if not ids:
+        (table,) = store.arrow_tables([(f"SELECT {', '.join(names.values())} FROM {source}{ordered}", params)])
+        return {name: _joined([table], i, kind) for i, (name, kind) in enumerate(kinds.items())}
+    others = [name for name in kinds if name != series]
+    start = f"SELECT {', '.join(names[name] for name in others)} FROM {source}"
     joint = "AND" if " WHERE " in source else "WHERE"
-    sources = [f"{source} {joint} {part}" for part in parts] or [source]
-    tables = store.arrow_tables([(f"SELECT {names} FROM {each}{ordered}", params) for each in sources])
-    return {name: _joined(tables, i, kind) for i, (name, kind) in enumerate(kinds.items())}
+    tables = store.arrow_tables([(f"{start} {joint} {series} = {number}{ordered}", params) for number in ids])
+    read = {name: _joined(tables, i, kinds[name]) for i, name in enumerate(others)}
+    repeated = np.repeat(np.array(ids, dtype=np.int64), [table.num_rows for table in tables])
+    return {name: repeated if name == series else read[name] for name in kinds}
+
+
+def _ids(connection: Connection, series: str) -> list[int]:
+    """Every id that a series column may hold, ascending: `listing_id` is the id of a `listing`."""
+    return list(connection.execute(text(f"SELECT id FROM {series.removesuffix('_id')} ORDER BY id")).scalars())
 
 
 def _joined(tables: Sequence[Any], column: int, kind: str) -> NDArray[Any]:
     """One column of all tables, copied once."""
-    chunks = [chunk for table in tables for chunk in table.column(column).chunks]
+    chunks = [chunk for table in tables if table.num_rows for chunk in table.column(column).chunks]
     if kind == "object":
         return array_of([value for chunk in chunks for value in chunk.to_pylist()], np.dtype(object))
     dtype = np.dtype("float64" if kind == "maybe" else kind)

@@ -152,6 +152,7 @@ def open_store(url: str) -> Store:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves: the driver's own begins too late for a writer
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA page_size=16384")  # of a new file: fewer, larger pages read and write in bulk faster
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         connection.execute("PRAGMA journal_mode=WAL")
     for pragma in PRAGMAS:

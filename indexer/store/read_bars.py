@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import text
 
-from indexer.store.arrow import readers
 from indexer.store.columnar import columns
 from indexer.store.db import Store
 from indexer.store.read_assets import read_benchmark
 from indexer.store.records import F64, I64, BarSeries, RateSeries
-from indexer.times import DAY_US, INTERVAL_US
 
 Columns = dict[str, NDArray[Any]]
 
@@ -132,13 +130,13 @@ def _latest(
             params[name] = bound
     source = f"{table} WHERE {' AND '.join(clauses)}" if clauses else table
     wanted = {series: "int64", "time": "int64", **kinds}
-    shares = _shares(store, table, series)
+    split = None if series == "benchmark_id" else series  # one benchmark is read at a time
     if as_of_us is None and not _revised(store, table):
-        found = columns(store, wanted, source=source, params=params, parts=shares)
+        found = columns(store, wanted, source=source, params=params, series=split)
         if _ascending(found, series):
             return found
     wanted |= {"revision": "int64", "run_id": "int64"}
-    found = columns(store, wanted, source=source, params=params, parts=shares)
+    found = columns(store, wanted, source=source, params=params, series=split)
     if as_of_us is not None:
         found = _pick(found, np.isin(found["run_id"], _known_runs(store, as_of_us)))
     return _one_per_key(found, series)
@@ -147,26 +145,6 @@ def _latest(
 def _revised(store: Store, table: str) -> bool:
     with store.reading() as connection:
         return connection.execute(text(f"SELECT 1 FROM {table} WHERE revision > 1 LIMIT 1")).first() is not None
-
-
-def _shares(store: Store, table: str, series: str) -> list[str]:
-    """Conditions that share a table's rows out among the readers, by the span of time each series covers."""
-    count = readers(store)
-    if count == 1 or series == "benchmark_id":
-        return []
-    owner = series.removesuffix("_id")
-    ends = [f"(SELECT {end}(time) FROM {table} WHERE {series} = o.id)" for end in ("max", "min")]
-    length = "(SELECT min(interval) FROM listing WHERE id = o.id)" if table == "bar" else "NULL"
-    with store.reading() as connection:
-        found = connection.execute(text(f"SELECT id, {ends[0]} - {ends[1]}, {length} FROM {owner} o ORDER BY id")).all()
-    rows = np.array([(span or 0) / INTERVAL_US.get(interval, DAY_US) for _, span, interval in found])
-    if len(rows) < count or not rows.any():
-        return []
-    cuts = np.searchsorted(np.cumsum(rows), rows.sum() * np.arange(1, count) / count)
-    edges = [found[cut].id for cut in cuts]
-    lower = ["", *(f"{series} > {edge}" for edge in edges)]
-    upper = [*(f"{series} <= {edge}" for edge in edges), ""]
-    return [" AND ".join(filter(None, pair)) for pair in zip(lower, upper, strict=True)]
 
 
 def _known_runs(store: Store, as_of_us: int) -> I64:
