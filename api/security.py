@@ -12,10 +12,11 @@ PAGE_POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "base-uri 'self'; form-action 'none'; object-src 'none'; frame-ancestors 'none'"
 )
-EMBED_POLICY = PAGE_POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
+# No frame-ancestors at all: `*` would still refuse local files, such as a saved notebook.
+EMBED_POLICY = PAGE_POLICY.replace("; frame-ancestors 'none'", "")
 FRAMEABLE = ("/embed/",)
 PICTURES = ("/badge/", "/charts/", "/og/", "/oembed")
-PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors *"
+PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 EXPOSED = (

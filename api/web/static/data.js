@@ -1,4 +1,5 @@
-// Reads our own API, relative to the page's base address. Errors keep the server's words (problem+json).
+// Reads our own API, relative to the page's base address; asks each time whether it changed (mostly 304).
+// Errors keep the server's words (problem+json).
 export class Refused extends Error {
   constructor(problem) {
     super(problem.detail || problem.title || "The server did not answer as expected");
@@ -11,7 +12,7 @@ export async function read(path, parameters = {}) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined));
   const address = new URL(`v1/${path}`, document.baseURI);
   address.search = query.toString();
-  const answer = await fetch(address, { headers: { Accept: "application/json" } });
+  const answer = await fetch(address, { cache: "no-cache", headers: { Accept: "application/json" } });
   const body = await answer.json();
   if (!answer.ok) throw new Refused(body);
   return body;

@@ -10,7 +10,7 @@ tell();
 async function redraw() {
   const address = new URL(`charts/${encodeURIComponent(index)}.svg`, document.baseURI);
   address.search = new URLSearchParams({ theme, range, width: 640, height: 260, title: false }).toString();
-  const answer = await fetch(address);
+  const answer = await fetch(address, { cache: "no-cache" });
   if (!answer.ok) return;
   const drawn = new DOMParser().parseFromString(await answer.text(), "image/svg+xml").documentElement;
   document.getElementById("chart").replaceChildren(document.importNode(drawn, true));

@@ -1,0 +1,212 @@
+"""The page and the embeds in a real browser: what is drawn, by which means it can be used, whom it talks to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import Browser, chromium
+from live_server import Live, serve
+from seeded import NOW, publish
+
+from api.app import create_app
+from indexer.store.db import Store, open_store
+
+pytestmark = pytest.mark.browser
+PATHS = "return [...document.querySelectorAll('#chart path.line')].map((one) => one.getAttribute('d').length)"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "dark"), [("page-light", 1280, False), ("page-dark", 1280, True), ("page-phone", 390, True)]
+)
+def test_the_page_draws_everything_and_stays_at_home(
+    browser: Browser, live: Live, *, name: str, width: int, dark: bool
+) -> None:
+    browser.open(f"{live.url}/", width=width, dark=dark)
+    browser.run("localStorage.clear()")
+    browser.open(f"{live.url}/", width=width, dark=dark)
+    browser.wait("return document.querySelectorAll('#rolling path.band').length")
+    assert browser.run(PATHS)[0] > 1000
+    latest = browser.run("return document.getElementById('level').textContent")
+    assert float(latest.replace(",", "")) == pytest.approx(485.9965, abs=0.005)
+    assert browser.run("return document.querySelectorAll('#constituents tbody tr').length") == 4
+    assert browser.run("return document.querySelectorAll('#forest .whisker').length") == 2
+    assert "stale" in browser.run("return document.getElementById('status').textContent")
+    assert browser.run("return document.getElementById('simulated').hidden") is True
+    assert browser.run("return document.querySelectorAll('#chart .tick').length") == 2
+    assert browser.run("return document.querySelectorAll('#chart .flag').length") >= 1
+    assert browser.run("return document.querySelectorAll('#chart .s-carried').length") >= 1
+    assert browser.complaints() == []
+    assert browser.hosts() == {f"127.0.0.1:{live.port}"}
+    assert browser.accessibility() == []
+    assert browser.overflow() <= 0
+    assert len(browser.shot(name)) > 20_000
+
+
+def test_views_ranges_and_comparison(browser: Browser, live: Live) -> None:
+    browser.open(f"{live.url}/")
+    press = (
+        "[...document.querySelectorAll(arguments[0] + ' button')].find((b) => b.textContent === arguments[1]).click()"
+    )
+    browser.run(press, "#ranges", "All")
+    browser.run(press, "#views", "Drawdown")
+    browser.wait("return document.getElementById('chart-note').textContent.startsWith('Deepest −')")
+    browser.run(press, "#views", "Compare")
+    browser.wait("return !document.getElementById('compare').hidden")
+    browser.run(press, "#compare", "NVDA")
+    browser.run(press, "#compare", "demo")
+    browser.wait("return document.querySelectorAll('#chart path.line').length === 3")
+    assert browser.run("return document.querySelector('#chart .legend').textContent") == "deaidemoNVDA"
+    browser.open(f"{live.url}/")
+    browser.wait("return document.querySelectorAll('#chart path.line').length === 3")
+    browser.run(press, "#views", "Level")
+    browser.run(press, "#ranges", "1W")
+    browser.wait("return document.querySelector('#chart svg').getAttribute('aria-label').includes('2025-01-28')")
+    browser.shot("page-week")
+    browser.run("localStorage.clear()")
+    assert browser.complaints() == []
+
+
+def test_the_chart_is_read_by_keyboard(browser: Browser, live: Live) -> None:
+    browser.open(f"{live.url}/")
+    browser.wait("return document.querySelector('#chart svg path.line')")
+    key = "document.querySelector('#chart svg').dispatchEvent(new KeyboardEvent('keydown', {key: arguments[0]}))"
+    browser.run(key, "End")
+    said = browser.run("return document.querySelector('#chart .quiet-live').textContent")
+    assert said.startswith("2025-02-04deai 486.00")
+    browser.run(key, "ArrowLeft")
+    assert browser.run("return document.querySelector('#chart .quiet-live').textContent").startswith("2025-02-03")
+    browser.run(key, "Escape")
+    assert browser.run("return document.querySelector('#chart .tip').hidden") is True
+
+
+def test_another_benchmark_and_window(browser: Browser, live: Live) -> None:
+    browser.open(f"{live.url}/")
+    browser.wait("return document.querySelectorAll('#forest .row').length === 2")
+    browser.run(
+        "document.querySelectorAll('#forest .row')[1].dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter'}))"
+    )
+    browser.wait("return document.getElementById('rolling-name').textContent === 'deai to NVDA, 90 sessions'")
+    choose = "const s = document.getElementById('sessions'); s.value = '30'; s.dispatchEvent(new Event('change'))"
+    browser.run(choose)
+    browser.wait("return document.getElementById('rolling-name').textContent === 'deai to NVDA, 30 sessions'")
+    browser.wait("return document.getElementById('beta-note').textContent.startsWith('NVDA: beta 0.')")
+    browser.run("localStorage.clear()")
+
+
+def test_the_table_sorts(browser: Browser, live: Live) -> None:
+    browser.open(f"{live.url}/")
+    first = "return document.querySelector('#constituents tbody strong').textContent"
+    browser.wait(first)
+    assert browser.run(first) == "ALP"
+    browser.run("document.querySelector('#constituents th button').click()")
+    assert browser.run("return document.querySelector('#constituents th').getAttribute('aria-sort')") == "ascending"
+    browser.run("document.querySelector('#constituents th button').click()")
+    assert browser.run(first) == "GAM"
+
+
+def test_simulated_data_says_so(browser: Browser, live: Live) -> None:
+    browser.open(f"{live.url}/indices/demo")
+    assert browser.run("return document.getElementById('simulated').hidden") is False
+    assert browser.run("return document.querySelectorAll('#chart .flag').length") == 0
+    assert browser.complaints() == []
+    browser.shot("page-simulated")
+
+
+def test_an_empty_index_says_what_to_do(browser: Browser, live: Live) -> None:
+    browser.open(f"{live.url}/indices/empty")
+    assert browser.run("return document.getElementById('empty').hidden") is False
+    assert browser.run("return document.getElementById('content').hidden") is True
+    assert "deai import" in browser.run("return document.getElementById('empty').textContent")
+    assert browser.complaints() == []
+    assert browser.accessibility() == []
+    browser.shot("page-empty")
+
+
+def test_a_store_with_no_index_at_all_has_a_page(browser: Browser, tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'none.sqlite'}")
+    store.migrate()
+    with serve(create_app(store, clock=lambda: NOW)) as running:
+        browser.open(f"{running.url}/")
+        assert browser.run("return document.getElementById('empty').hidden") is False
+        assert browser.complaints() == []
+    store.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_of_an_event(browser: Browser, live: Live, width: int) -> None:
+    browser.open(f"{live.url}/events/deepseek?index=deai", width=width)
+    assert browser.run("return document.querySelectorAll('#chart path.line').length") == 3
+    assert browser.run("return document.querySelectorAll('#expected tbody tr').length") == 2
+    assert browser.run("return document.querySelectorAll('#members tbody tr').length") == 4
+    assert browser.run("return document.getElementById('first-move').textContent").endswith("%")
+    assert all("409" in message for message in browser.complaints())
+    assert browser.accessibility() == []
+    assert browser.overflow() <= 0
+    browser.shot(f"event-{width}")
+
+
+def test_the_reference_lists_and_runs_every_operation(browser: Browser, live: Live) -> None:
+    browser.open(f"{live.url}/docs")
+    assert browser.run("return document.querySelectorAll('details').length") > 20
+    browser.run("window.card = document.getElementById('levels-list_levels'); card.open = true")
+    browser.run("card.querySelector('button').click()")
+    browser.wait("return card.querySelector('pre:last-child').textContent.startsWith('200 application/json')")
+    assert browser.complaints() == []
+    assert browser.accessibility() == []
+    browser.shot("reference")
+
+
+def test_a_new_level_appears_without_asking(browser: Browser, own: Store) -> None:
+    with serve(create_app(own, clock=lambda: NOW)) as running:
+        browser.open(f"{running.url}/")
+        publish(own, 1234.5)
+        browser.wait("return document.getElementById('level').textContent === '1,234.50'")
+        browser.driver.get("about:blank")
+
+
+def test_event_source_of_the_browser_replays(browser: Browser, own: Store) -> None:
+    with serve(create_app(own, clock=lambda: NOW)) as running:
+        browser.open(f"{running.url}/docs")
+        browser.run(
+            "window.got = []; window.source = new EventSource('/v1/indices/deai/stream');"
+            "source.addEventListener('level', (e) => got.push([e.lastEventId, JSON.parse(e.data).level]))"
+        )
+        browser.wait("return got.length === 1")
+        publish(own, 700.0)
+        browser.wait("return got.length === 2")
+        assert browser.run("return got[1][1]") == 700.0
+        browser.run("source.close()")
+        browser.driver.get("about:blank")
+
+
+HOST_PAGE = """<!doctype html><html lang="en"><head><title>host</title></head><body data-ready="yes">
+<iframe id="frame" src="{url}/embed/demo?range=3m&theme=dark" title="demo" width="640" height="380"></iframe>
+<script type="module" src="{url}/static/widget.js"></script>
+<deai-index id="element" index="deai" range="1m" theme="light"></deai-index>
+<img id="badge" src="{url}/badge/deai.svg" alt="deai"><script>
+window.heights = []; addEventListener('message', (e) => heights.push(e.data));</script></body></html>"""
+
+
+def test_embeds_work_in_a_page_of_another_origin(browser: Browser, live: Live, tmp_path: Path) -> None:
+    page = tmp_path / "host.html"
+    page.write_text(HOST_PAGE.format(url=live.url), encoding="utf-8")
+    browser.open(page.as_uri())
+    browser.wait("return document.getElementById('element').shadowRoot?.querySelector('img')?.naturalWidth > 0")
+    assert "486.00" in browser.run("return document.getElementById('element').shadowRoot.textContent")
+    browser.wait("return document.getElementById('badge').naturalWidth > 60")
+    browser.wait("return heights.some((one) => one.deai === 'demo' && one.height > 150)")
+    browser.driver.switch_to.frame("frame")
+    assert browser.run("return document.querySelectorAll('#chart svg path').length") > 2
+    assert "Simulated" in browser.run("return document.body.textContent")
+    browser.driver.switch_to.default_content()
+    assert [one for one in browser.complaints() if "favicon" not in one] == []
+    assert browser.hosts() <= {f"127.0.0.1:{live.port}", ""}
+    browser.shot("embeds")
