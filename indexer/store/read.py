@@ -21,6 +21,14 @@ from indexer.store.read_ledger import (
     read_runs,
     read_unfinished_runs,
 )
+from indexer.store.read_live import (
+    last_run_before,
+    read_instants_by_method,
+    read_last_answers,
+    read_metrics,
+    read_open_quality,
+    read_payloads,
+)
 from indexer.store.read_rebalancings import read_constituents, read_memberships, read_rebalancings
 
 __all__ = [
@@ -30,6 +38,7 @@ __all__ = [
     "StoredAsset",
     "count_levels",
     "count_rejects",
+    "last_run_before",
     "read_assets",
     "read_bars",
     "read_benchmark",
@@ -39,11 +48,16 @@ __all__ = [
     "read_events",
     "read_index",
     "read_indices",
+    "read_instants_by_method",
+    "read_last_answers",
     "read_latest_level",
     "read_levels",
     "read_listings",
     "read_memberships",
     "read_methodologies",
+    "read_metrics",
+    "read_open_quality",
+    "read_payloads",
     "read_quality",
     "read_rates",
     "read_rebalancings",

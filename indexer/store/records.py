@@ -140,6 +140,28 @@ class RateSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricSeries:
+    """Values of one quantity from one source: instants and values (N,), ascending. `name` carries the unit."""
+
+    subject: str
+    name: str
+    source: str
+    time_us: I64
+    value: F64
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadRow:
+    """A raw answer in the archive: hash, source, address without keys, when it came, and its size in bytes."""
+
+    sha256: str
+    source: str
+    url: str
+    fetched_at: datetime
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class RejectRow:
     """A row that was not taken: where, why, and the row itself."""
 

@@ -1,6 +1,6 @@
 """The tables, by SQLModel: the only description of the store (Alembic's migrations follow it).
 
-Bulk rows (bar, rate, level, benchmark_bar) have natural keys without a row id, instants as int64 microseconds
+Bulk rows (bar, rate, level, benchmark_bar, metric) have natural keys without a row id, instants as int64 microseconds
 ("us"), and a `revision`: a correction is a new revision, nothing is overwritten. When a row became known is the
 `started_at` of its run. Their references are checked by the writer, once a chunk: foreign keys checked row by
 row take two thirds of the writing on PostgreSQL. `SQLModel(table=True)` does not validate: what comes here was
@@ -253,6 +253,19 @@ class BenchmarkBar(SQLModel, table=True):
     volume: float | None = None
     price_basis: str
     source: str
+    run_id: int
+
+
+class Metric(SQLModel, table=True):
+    """A value of one named quantity at an instant: funding, open interest, liquidations, sentiment, policy rates."""
+
+    __table_args__ = (BULK,)
+    subject: str = Field(primary_key=True, description="asset slug, or market")
+    name: str = Field(primary_key=True, description="the quantity with its unit, e.g. open_interest_usd")
+    source: str = Field(primary_key=True)
+    time: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    revision: int = Field(default=1, primary_key=True)
+    value: float
     run_id: int
 
 

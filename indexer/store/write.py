@@ -9,6 +9,7 @@ from indexer.store.write_assets import (
 )
 from indexer.store.write_bars import write_bars, write_benchmark_bars, write_levels, write_rates
 from indexer.store.write_ledger import write_events, write_payload, write_quality, write_rejects, write_supplies
+from indexer.store.write_live import forget_payloads, write_metrics, write_payloads
 from indexer.store.write_rebalancings import write_rebalancings
 from indexer.store.write_runs import finish_run, release_lease, start_run, take_lease
 
@@ -16,6 +17,7 @@ __all__ = [
     "ensure_benchmarks",
     "ensure_listings",
     "finish_run",
+    "forget_payloads",
     "release_lease",
     "start_run",
     "take_lease",
@@ -26,7 +28,9 @@ __all__ = [
     "write_index",
     "write_levels",
     "write_methodology",
+    "write_metrics",
     "write_payload",
+    "write_payloads",
     "write_quality",
     "write_rates",
     "write_rebalancings",

@@ -25,6 +25,7 @@ TABLES = (
     "lease",
     "level",
     "methodology_version",
+    "metric",
     "rate",
     "run",
     "announcement",
@@ -204,6 +205,19 @@ def upgrade() -> None:
         sa.UniqueConstraint("index_id", "hash", name=op.f("uq_methodology_version_index_id_hash")),
     )
     op.create_index(op.f("ix_methodology_version_index_id"), "methodology_version", ["index_id"])
+
+    op.create_table(
+        "metric",
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("value", sa.Float(), nullable=False),
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "name", "source", "time", "revision", name=op.f("pk_metric")),
+        sqlite_with_rowid=False,
+    )
 
     op.create_table(
         "rate",

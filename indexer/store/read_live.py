@@ -1,0 +1,99 @@
+"""Reads what live sources add: quantities, links to raw answers, open ledger entries, instants with a fixing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+
+import numpy as np
+from sqlalchemy import bindparam, select, text
+from sqlmodel import SQLModel
+
+from indexer.store.db import Store
+from indexer.store.read_ledger import RunRow
+from indexer.store.records import I64, MetricSeries, PayloadRow, QualityRow
+from indexer.times import from_us
+
+RECENT_ANSWERS = 5_000  # payload rows looked at for the last answer of each source: some days of them
+
+
+def read_metrics(
+    store: Store,
+    *,
+    subject: str | None = None,
+    name: str | None = None,
+    since_us: int | None = None,
+    until_us: int | None = None,
+) -> list[MetricSeries]:
+    """Every series of a subject or name (or all), since <= time < until, the latest revision of each value."""
+    wanted = {"subject": subject, "name": name, "since": since_us, "until": until_us}
+    signs = {"subject": "subject =", "name": "name =", "since": "time >=", "until": "time <"}
+    given = {key: value for key, value in wanted.items() if value is not None}
+    where = " AND ".join(f"{signs[key]} :{key}" for key in given) or "1 = 1"
+    order = "subject, name, source, time, revision"
+    sql = text(f"SELECT subject, name, source, time, value FROM metric WHERE {where} ORDER BY {order}")
+    with store.reading() as connection:
+        found = connection.execute(sql, given).all()
+    made = []
+    for (one, quantity, source), rows in groupby(found, key=itemgetter(0, 1, 2)):
+        latest = {row[3]: row[4] for row in rows}
+        times = np.array(list(latest), dtype=np.int64)
+        made.append(MetricSeries(one, quantity, source, times, np.array(list(latest.values()), dtype=np.float64)))
+    return made
+
+
+def read_payloads(store: Store, run_id: int) -> list[PayloadRow]:
+    """The raw answers that a run was fed with, in the order they were kept."""
+    table = SQLModel.metadata.tables["payload"]
+    query = select(*(table.c[name] for name in PayloadRow.__dataclass_fields__)).where(table.c.run_id == run_id)
+    with store.reading() as connection:
+        return [PayloadRow(**row) for row in connection.execute(query.order_by(table.c.id)).mappings()]
+
+
+def read_last_answers(store: Store) -> dict[str, datetime]:
+    """When each source last gave an answer that was used; sources silent for long are absent."""
+    recent = f"id > (SELECT coalesce(max(id), 0) FROM payload) - {RECENT_ANSWERS}"
+    with store.reading() as connection:
+        found = connection.execute(text(f"SELECT source, max(fetched_at) FROM payload WHERE {recent} GROUP BY source"))
+        return {source: from_us(at) for source, at in found}
+
+
+def read_open_quality(store: Store, kinds: Collection[str] = ()) -> list[QualityRow]:
+    """Ledger entries still open, oldest first; of some kinds when given."""
+    table = SQLModel.metadata.tables["quality_entry"]
+    names = (table.c[name] for name in QualityRow.__dataclass_fields__)
+    query = select(*names).where(table.c.closed_at.is_(None)).order_by(table.c.opened_at, table.c.id)
+    if kinds:
+        query = query.where(table.c.kind.in_(sorted(kinds)))
+    with store.reading() as connection:
+        return [QualityRow(**row) for row in connection.execute(query).mappings()]
+
+
+def read_instants_by_method(store: Store, methods: Collection[str]) -> dict[int, I64]:
+    """The instants, ascending, whose stored rate was made by one of the methods, by asset."""
+    sql = text("SELECT DISTINCT asset_id, time FROM rate WHERE method IN :methods ORDER BY asset_id, time").bindparams(
+        bindparam("methods", expanding=True)
+    )
+    with store.reading() as connection:
+        found = connection.execute(sql, {"methods": sorted(methods)}).all()
+    return {
+        asset: np.array([time for _, time in rows], dtype=np.int64) for asset, rows in groupby(found, key=itemgetter(0))
+    }
+
+
+def last_run_before(store: Store, kind: str, before: datetime) -> RunRow | None:
+    """The newest finished run of a kind due before an instant that did work of its own; None when there is none."""
+    table = SQLModel.metadata.tables["run"]
+    query = (
+        select(table)
+        .where(table.c.kind == kind, table.c.outcome == "done", table.c.due_at < before)
+        .where(table.c.detail.not_like('%"caught_up_by"%'))
+        .order_by(table.c.due_at.desc())
+        .limit(1)
+    )
+    with store.reading() as connection:
+        row = connection.execute(query).mappings().first()
+    return None if row is None else RunRow(**{**row, "detail": json.loads(row["detail"])})
