@@ -135,7 +135,7 @@ def _latest(
         found = columns(store, wanted, source=source, params=params, series=split)
         if _ascending(found, series):
             return found
-    wanted |= {"revision": "int64", "run_id": "int64"}
+    wanted |= {"revision": "int64"} | ({} if as_of_us is None else {"run_id": "int64"})
     found = columns(store, wanted, source=source, params=params, series=split)
     if as_of_us is not None:
         found = _pick(found, np.isin(found["run_id"], _known_runs(store, as_of_us)))
