@@ -18,7 +18,8 @@ from typing import Any
 from indexer.assets import Registry
 from indexer.clock import Clock
 from indexer.errors import DeaiError, ImportFileError
-from indexer.sources.file_rows import FileRows, bars_of, benchmarks_of, gated, supplies_of
+from indexer.sources.file_records import bars_of, benchmarks_of, supplies_of
+from indexer.sources.file_rows import FileRows, gated
 from indexer.sources.files import SUFFIXES, check_columns, header_of, row_texts
 from indexer.sources.manifest import Manifest, manifest_for, read_manifest
 from indexer.store.bulk import CHUNK_ROWS
@@ -95,20 +96,9 @@ def import_files(
     reports: list[FileReport] = []
     failures: list[str] = []
     for i, (path, described) in enumerate(jobs):
-        before, total = sum(sizes[:i]), sum(sizes)
+        tick = _ticker(progress, before=sum(sizes[:i]), size=sizes[i], total=sum(sizes))
         try:
-            reports.append(
-                _import_file(
-                    store,
-                    path,
-                    manifest=described,
-                    registry=registry,
-                    clock=clock,
-                    tick=lambda share, before=before, size=sizes[i], total=total: progress(  # type: ignore[misc]
-                        before + int(share * size), total
-                    ),
-                )
-            )
+            reports.append(_import_file(store, path, manifest=described, registry=registry, clock=clock, tick=tick))
         except ImportFileError as error:
             failures.append(str(error))
     if failures:
@@ -134,6 +124,11 @@ def asset_rows(registry: Registry) -> list[AssetRow]:
         )
         for asset in registry.assets
     ]
+
+
+def _ticker(progress: Progress, *, before: int, size: int, total: int) -> Callable[[float], None]:
+    """Turns the share of one file that is done into bytes of all files."""
+    return lambda share: progress(before + int(share * size), total)
 
 
 def _jobs(path: Path, given: Manifest | None) -> list[tuple[Path, Manifest | None]]:

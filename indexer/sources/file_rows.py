@@ -23,10 +23,10 @@ from indexer.sources.file_stamps import (
     instants,
     session_closes,
 )
-from indexer.sources.files import F64, I64, Bools, FileColumns, Numbers, Words, read_columns
+from indexer.sources.files import I64, Bools, FileColumns, Numbers, Words, read_columns
 from indexer.sources.manifest import NUMBERS, TEXTS, BenchmarkInfo, Manifest
-from indexer.store.records import BarColumns, BenchmarkColumns, BenchmarkRow, ListingRow, SupplyRow
-from indexer.times import DAY_US, INTERVAL_US, from_us, to_us
+from indexer.store.records import BenchmarkRow, ListingRow
+from indexer.times import DAY_US, INTERVAL_US, to_us
 
 PRICES = ("open", "high", "low", "close", "adjusted_close")
 
@@ -91,54 +91,6 @@ def gated(path: Path, manifest: Manifest, *, registry: Registry, now_us: int) ->
         benchmarks=benchmarks,
         assets=assets,
     )
-
-
-def bars_of(rows: FileRows, part: slice, listing_ids: list[int]) -> BarColumns:
-    """Some of the good rows as bars, with the ids of the listings."""
-    index = rows.order[part]
-    volume = _number(rows, "volume", index)
-    close = _number(rows, "close", index)
-    base = volume if rows.manifest.volume_unit == "base" else np.full(len(index), np.nan)
-    usd = volume * close if rows.manifest.volume_unit == "base" else np.where(_comparable(rows, index), volume, np.nan)
-    return BarColumns(
-        listing_id=np.array(listing_ids, dtype=np.int64)[rows.series[index]],
-        time_us=rows.time_us[index],
-        open=_number(rows, "open", index),
-        high=_number(rows, "high", index),
-        low=_number(rows, "low", index),
-        close=close,
-        volume_base=base,
-        volume_usd=usd,
-    )
-
-
-def benchmarks_of(rows: FileRows, part: slice, benchmark_ids: list[int]) -> BenchmarkColumns:
-    """Some of the good rows as benchmark bars, with the ids of the benchmarks."""
-    index = rows.order[part]
-    return BenchmarkColumns(
-        benchmark_id=np.array(benchmark_ids, dtype=np.int64)[rows.series[index]],
-        time_us=rows.time_us[index],
-        close=_number(rows, "close", index),
-        adjusted_close=_number(rows, "adjusted_close", index),
-        volume=_number(rows, "volume", index),
-        price_basis=_texts(rows, "price_basis", index),
-        source=_texts(rows, "source", index),
-        interval=rows.manifest.interval,
-    )
-
-
-def supplies_of(rows: FileRows) -> list[SupplyRow]:
-    """The good rows as supply readings in exact base units."""
-    kind = rows.manifest.constants.get("supply_kind", "circulating")
-    sources = _texts(rows, "source", rows.order)
-    amounts = _texts(rows, "supply", rows.order)
-    found = []
-    for row, source, amount in zip(rows.order.tolist(), sources, amounts, strict=True):
-        asset = rows.assets[rows.series[row]]
-        units = int((Decimal(amount) * 10**asset.decimals).to_integral_value())
-        observed = from_us(int(rows.time_us[row]))
-        found.append(SupplyRow(asset.slug, kind, "imported", source, observed, units, chain=asset.chain))
-    return found
 
 
 def _read(path: Path, manifest: Manifest) -> FileColumns:
@@ -299,21 +251,3 @@ def _listing(manifest: Manifest, words: dict[str, Words], asset: Asset, row: int
         quote=manifest.quotes.get(venue, manifest.constants.get("quote", "USD")),
         price_basis=basis or "trade",
     )
-
-
-def _number(rows: FileRows, role: str, index: I64) -> F64:
-    return rows.numbers[role].values[index] if role in rows.numbers else np.full(len(index), np.nan)
-
-
-def _texts(rows: FileRows, role: str, index: I64) -> list[str]:
-    words = rows.words[role]
-    return [words.values[code] for code in words.codes[index].tolist()]
-
-
-def _comparable(rows: FileRows, index: I64) -> Bools:
-    accepted = rows.manifest.usd_volume_kinds
-    if rows.manifest.volume_unit != "usd":
-        return np.zeros(len(index), dtype=np.bool_)
-    words = rows.words["volume_kind"]
-    usable = np.array([not accepted or value in accepted for value in words.values], dtype=np.bool_)
-    return usable[words.codes[index]]

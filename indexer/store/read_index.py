@@ -106,10 +106,9 @@ def read_latest_level(store: Store, index_id: str, *, as_of_us: int | None = Non
 
 
 def _newest(source: str, limit: int) -> str:
-    """The newest rows only, one revision each."""
-    ranked = "SELECT level.*, row_number() OVER (PARTITION BY time ORDER BY revision DESC) AS nth"
-    one = f"SELECT * FROM ({ranked} FROM {source}) AS ranked WHERE nth = 1"
-    return f"({one} ORDER BY time DESC LIMIT {int(limit)}) AS newest"
+    """Only from the instant on that the newest `limit` instants start with; found from the end of the key."""
+    instants = f"SELECT DISTINCT time FROM {source} ORDER BY time DESC LIMIT {int(limit)}"
+    return f"{source} AND time >= (SELECT min(time) FROM ({instants}) AS newest)"
 
 
 def _rows(found: dict[str, NDArray[Any]], *, newest_last: bool) -> LevelRows:

@@ -162,6 +162,8 @@ def test_levels_are_revised_when_their_inputs_are(store: Store) -> None:
     assert read.read_levels(store, "deai", step_us=DAY_US).times_us.tolist() == [START_US]
     assert read.read_levels(store, "deai", end_us=START_US + HOUR_US).levels.tolist() == [1000.0]
     assert read.read_levels(store, "deai", limit=1).levels.tolist() == [1001.0]
+    assert read.read_levels(store, "deai", limit=2).revision.tolist() == [1, 2]
+    assert read.read_levels(store, "deai", limit=9, end_us=START_US + 1).levels.tolist() == [1000.0]
     assert read.read_levels(store, "deai", newest_last=False).levels.tolist() == [1001.0, 1000.0]
 
 

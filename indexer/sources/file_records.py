@@ -1,0 +1,81 @@
+"""The good rows of a file as what the store writes: bars, benchmark bars, supplies.
+
+Place in the flow: after file_rows.py has judged them, before importing.py writes them, part by part.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+
+from indexer.sources.file_rows import FileRows
+from indexer.sources.files import F64, I64, Bools
+from indexer.store.records import BarColumns, BenchmarkColumns, SupplyRow
+from indexer.times import from_us
+
+
+def bars_of(rows: FileRows, part: slice, listing_ids: list[int]) -> BarColumns:
+    """Some of the good rows as bars, with the ids of the listings."""
+    index = rows.order[part]
+    volume = _number(rows, "volume", index)
+    close = _number(rows, "close", index)
+    base = volume if rows.manifest.volume_unit == "base" else np.full(len(index), np.nan)
+    usd = volume * close if rows.manifest.volume_unit == "base" else np.where(_comparable(rows, index), volume, np.nan)
+    return BarColumns(
+        listing_id=np.array(listing_ids, dtype=np.int64)[rows.series[index]],
+        time_us=rows.time_us[index],
+        open=_number(rows, "open", index),
+        high=_number(rows, "high", index),
+        low=_number(rows, "low", index),
+        close=close,
+        volume_base=base,
+        volume_usd=usd,
+    )
+
+
+def benchmarks_of(rows: FileRows, part: slice, benchmark_ids: list[int]) -> BenchmarkColumns:
+    """Some of the good rows as benchmark bars, with the ids of the benchmarks."""
+    index = rows.order[part]
+    return BenchmarkColumns(
+        benchmark_id=np.array(benchmark_ids, dtype=np.int64)[rows.series[index]],
+        time_us=rows.time_us[index],
+        close=_number(rows, "close", index),
+        adjusted_close=_number(rows, "adjusted_close", index),
+        volume=_number(rows, "volume", index),
+        price_basis=_texts(rows, "price_basis", index),
+        source=_texts(rows, "source", index),
+        interval=rows.manifest.interval,
+    )
+
+
+def supplies_of(rows: FileRows) -> list[SupplyRow]:
+    """The good rows as supply readings in exact base units."""
+    kind = rows.manifest.constants.get("supply_kind", "circulating")
+    sources = _texts(rows, "source", rows.order)
+    amounts = _texts(rows, "supply", rows.order)
+    found = []
+    for row, source, amount in zip(rows.order.tolist(), sources, amounts, strict=True):
+        asset = rows.assets[rows.series[row]]
+        units = int((Decimal(amount) * 10**asset.decimals).to_integral_value())
+        observed = from_us(int(rows.time_us[row]))
+        found.append(SupplyRow(asset.slug, kind, "imported", source, observed, units, chain=asset.chain))
+    return found
+
+
+def _number(rows: FileRows, role: str, index: I64) -> F64:
+    return rows.numbers[role].values[index] if role in rows.numbers else np.full(len(index), np.nan)
+
+
+def _texts(rows: FileRows, role: str, index: I64) -> list[str]:
+    words = rows.words[role]
+    return [words.values[code] for code in words.codes[index].tolist()]
+
+
+def _comparable(rows: FileRows, index: I64) -> Bools:
+    accepted = rows.manifest.usd_volume_kinds
+    if rows.manifest.volume_unit != "usd":
+        return np.zeros(len(index), dtype=np.bool_)
+    words = rows.words["volume_kind"]
+    usable = np.array([not accepted or value in accepted for value in words.values], dtype=np.bool_)
+    return usable[words.codes[index]]
