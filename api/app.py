@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
@@ -31,6 +32,7 @@ from indexer.config import Settings
 from indexer.store.db import Store
 
 ROUTERS = (indices, levels, files, stream, members, statistics, events, studies, benchmarks, charts, embed, health, web)
+THREADS = 12
 
 
 def create_app(
@@ -80,6 +82,8 @@ def operation_id(route: APIRoute) -> str:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # Threads share one interpreter and the store's connections: more of them only wait for each other.
+    current_default_thread_limiter().total_tokens = THREADS
     watchers = [asyncio.create_task(watch(services)) for services in _with_mounted(app)]
     try:
         yield

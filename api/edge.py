@@ -17,6 +17,8 @@ from api.problems import problem
 from api.security import ALWAYS, PREFLIGHT, policy_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from api.answer import RawHeaders
@@ -53,7 +55,7 @@ class Edge:
         extra: RawHeaders = [(b"x-request-id", request_id), *ALWAYS, *verdict.headers]
         key = _key(scope)
         if verdict.allowed and scope["method"] in ("GET", "HEAD"):
-            known = self.hot.answers.get(key)
+            known = self.hot.answers.get(key) or await self.hot.wait_for(key)
             if known is not None:
                 extra.append((b"content-security-policy", policy_for(_inner_path(scope))))
                 start, body = await known.messages_for(scope, extra=extra)
@@ -77,7 +79,17 @@ class Edge:
             await send({"type": "http.response.start", "status": 204, "headers": list(PREFLIGHT)})
             await send({"type": "http.response.body"})
             return
+        if scope["method"] not in ("GET", "HEAD"):
+            await self._answer(scope, receive, send, slot=None)
+            return
         slot = Slot(key, self.hot.version) if self.hot.version is not None else None
+        send.release = self.hot.claim(key)
+        try:
+            await self._answer(scope, receive, send, slot=slot)
+        finally:
+            send.release()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: _Sender, *, slot: Slot | None) -> None:
         scope["state"]["hot_slot"] = slot
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
@@ -104,12 +116,17 @@ class _Sender:
         self.send = send
         self.extra = extra
         self.started = False
+        self.bodiless = scope["method"] == "HEAD"
+        self.release: Callable[[], None] | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            slot = self.scope["state"].get("hot_slot")
+            if self.release is not None and (slot is None or slot.answer is None):
+                self.release()  # a stream or a page: nobody should wait for its end
             message = self._dressed(message)
-        elif message["type"] == "http.response.body" and self.scope["method"] in ("HEAD", "OPTIONS"):
+        elif message["type"] == "http.response.body" and self.bodiless:
             if message.get("more_body"):
                 return
             message = {"type": "http.response.body"}
@@ -121,7 +138,7 @@ class _Sender:
         if status == 405:
             headers = [(n, _with_head(v) if n == b"allow" else v) for n, v in headers]
             if self.scope["method"] == "OPTIONS":
-                status = 204
+                status, self.bodiless = 204, True
                 headers = [pair for pair in headers if pair[0] == b"allow"]
         names = {name for name, _ in headers}
         if b"content-security-policy" not in names:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -11,6 +14,7 @@ from api.answer import Answer
 from api.app import create_app
 from api.deps import Services
 from api.hot import HotCache, Slot
+from indexer.errors import InputError
 from indexer.store.db import Store
 
 LATEST = "/v1/indices/deai/latest"
@@ -91,3 +95,29 @@ def test_the_cache_stays_within_its_bytes() -> None:
     assert (b"/99", b"", b"") in hot.answers
     hot.keep(Slot((b"/large", b"", b""), "1", Answer(b"x" * 5000)))
     assert (b"/large", b"", b"") not in hot.answers
+
+
+async def test_those_who_ask_at_once_cost_one_answer(own: Store) -> None:
+    app, calls = create_app(own, clock=lambda: NOW), []
+
+    @app.get("/v1/slow")
+    async def slow() -> Answer:
+        calls.append(1)
+        await asyncio.sleep(0)
+        return Answer(b"{}")
+
+    @app.get("/v1/failing")
+    async def failing() -> Answer:
+        calls.append(2)
+        await asyncio.sleep(0)
+        raise InputError("no")
+
+    services(app).refresh()
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answers = await asyncio.gather(*(client.get("/v1/slow") for _ in range(50)))
+        assert [answer.status_code for answer in answers] == [200] * 50
+        assert calls == [1]
+        refused = await asyncio.gather(*(client.get("/v1/failing") for _ in range(5)))
+        assert [answer.status_code for answer in refused] == [422] * 5
+    assert services(app).hot.making == {}

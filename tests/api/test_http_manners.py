@@ -100,7 +100,8 @@ def test_options_lists_the_methods(client: TestClient) -> None:
     answer = client.options(LEVELS)
     assert answer.status_code == 204
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
-    assert client.options("/v1/nothing").status_code == 404
+    nothing = client.options("/v1/nothing")
+    assert (nothing.status_code, nothing.json()["code"]) == (404, "not_found")
 
 
 def test_a_browser_may_read_from_any_page(client: TestClient) -> None:

@@ -80,6 +80,15 @@ def test_new_levels_arrive_in_order_and_once(running: Live, own: Store) -> None:
             assert data["level"] == level
 
 
+def test_many_listen_to_the_same_address(running: Live, own: Store) -> None:
+    with listening(running) as one, listening(running) as two, listening(running) as three:
+        for events in (one, two, three):
+            next(events)
+            next(events)
+        publish(own, 720.0)
+        assert [json.loads(next(events)["data"])["level"] for events in (one, two, three)] == [720.0] * 3
+
+
 def test_what_was_missed_is_replayed(running: Live, own: Store) -> None:
     for number in range(3):
         publish(own, 700.0 + number, number=number)
