@@ -173,4 +173,4 @@ def _verdict(
 
 
 def _p(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.2g}" if value >= 0.001 else "< 0.001"
+    return "n/a" if value is None else "< 0.001" if value < 0.001 else f"{value:.{3 if value < 0.01 else 2}f}"

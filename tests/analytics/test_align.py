@@ -149,7 +149,7 @@ def test_input_errors():
         align_at([1], [1.0, 2.0], *ok)
     with pytest.raises(InputError, match="times must be int64 microseconds, got float64"):
         align_at([1.5, 2.5], [1.0, 2.0], *ok)
-    with pytest.raises(InputError, match='"noon" is not a clock; use one of at_close, daily_utc, nq_hours'):
+    with pytest.raises(InputError, match='"noon" is not a clock; use one of at_close, daily_utc, hourly_utc, nq_hours'):
         align_at(*ok, *ok, clock="noon")
     with pytest.raises(InputError, match="takes one benchmark"):
         align_at(*ok, [1, 2], [[1.0, 2.0], [1.0, 2.0]])
