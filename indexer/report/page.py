@@ -69,7 +69,8 @@ def render(g: Gathered) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)} · {escape(g.index.name)}</title><style>{style}</style></head><body><main>"
-        f'<header><p class="kicker">{escape(g.index.name)} · event report</p><h1>{name}, <span>{day(g.event.at_us)}</span></h1>{simulated}'
+        f'<header><p class="kicker">{escape(g.index.name)} · event report</p>'
+        f"<h1>{name}, <span>{day(g.event.at_us)}</span></h1>{simulated}"
         f'<p class="lead">{escape(sections.headline(g))} {escape(sections.aftermath(g))}</p>{_cards(g)}</header>'
         f"{body}{_about(g)}</main></body></html>\n"
     )
@@ -86,7 +87,7 @@ def _cards(g: Gathered) -> str:
 def _about(g: Gathered) -> str:
     caveats = [
         "One event is one observation: intervals speak of chance under the model, not of causes.",
-        f"The window [{g.study.first}, +{g.study.last}] holds other news as well, such as any FOMC decision in it; "
+        f"The window {sections.span_of(g.study.first, g.study.last)} holds other news as well, such as any FOMC decision in it; "
         "longer windows hold more.",
         "Errors of beta are the larger of the OLS and the Newey-West one, with Student quantiles; the CAR's error "
         "includes that of the forecast.",

@@ -33,7 +33,7 @@ def headline(g: Gathered) -> str:
 def aftermath(g: Gathered) -> str:
     """What the window about the event adds to the day."""
     one, two = window_of(g)
-    span = _span(g.study.first, g.study.last)
+    span = span_of(g.study.first, g.study.last)
     if one.raw is None or one.car is None or two.car is None or one.p is None or two.p is None:
         return f"Over {span} there is no answer: {one.reason or two.reason}."
     said = f"Over the sessions {span} it moved {percent(one.raw)} in logs, {percent(one.car)} of it beyond QQQ"
@@ -67,7 +67,11 @@ def facts(g: Gathered) -> list[tuple[str, str, str]]:
         *((name, percent(move), between) for name, move in list(g.closes.items())[:2]),
         ("abnormal, QQQ", percent(one.car), f"± {percent(one.car_sd, sign=False)}, p = {p_value(one.p)}"),
         ("abnormal, QQQ + BTC", percent(two.car), f"± {percent(two.car_sd, sign=False)}, p = {p_value(two.p)}"),
-        (f"abnormal, {_span(wide.first, wide.last)}", percent(wide.car), f"QQQ, ± {percent(wide.car_sd, sign=False)}"),
+        (
+            f"abnormal, {span_of(wide.first, wide.last)}",
+            percent(wide.car),
+            f"QQQ, ± {percent(wide.car_sd, sign=False)}",
+        ),
     ]
 
 
@@ -90,7 +94,7 @@ def around(g: Gathered) -> str:
 def abnormal(g: Gathered) -> str:
     """The event study of the indices."""
     one, two = g.paths
-    width = _span(g.study.first, g.study.last)
+    width = span_of(g.study.first, g.study.last)
     wide, wide_two = window_of(g)
     said = paragraph(
         f"The market model is fitted on {wide.n_estimation} sessions that end before the event: the index moves "
@@ -124,7 +128,7 @@ def members(g: Gathered) -> str:
     if tests.kolari_pynnonen is not None and tests.mean_correlation is not None and tests.mean_car is not None:
         verdict = "do" if (tests.p_kolari_pynnonen or 1.0) < SIGNIFICANT else "do not"
         said = paragraph(
-            f"Over {_span(g.study.first, g.study.last)} the mean abnormal return of {tests.n} members is "
+            f"Over {span_of(g.study.first, g.study.last)} the mean abnormal return of {tests.n} members is "
             f"{percent(tests.mean_car)}. Taken as independent they would reject chance easily (BMP t = "
             f"{number(tests.bmp)}). They are not: their residuals correlate {number(tests.mean_correlation)}. "
             f"Corrected for that (Kolari-Pynnönen) t = {number(tests.kolari_pynnonen)}, p = "
@@ -304,7 +308,7 @@ def _left(one: Abnormal) -> str:
     return f"{percent(one.car).removesuffix(' %')} ± {percent(one.car_sd, sign=False)} ({p_value(one.p)})"
 
 
-def _span(first: int, last: int) -> str:
+def span_of(first: int, last: int) -> str:
     """`[−1, +5]`."""
     return f"[{first}, +{last}]".replace("-", "−") if last > 0 else f"[{first}, {last}]".replace("-", "−")
 
