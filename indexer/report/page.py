@@ -87,8 +87,8 @@ def _cards(g: Gathered) -> str:
 def _about(g: Gathered) -> str:
     caveats = [
         "One event is one observation: intervals speak of chance under the model, not of causes.",
-        f"The window {sections.span_of(g.study.first, g.study.last)} holds other news as well, such as any FOMC decision in it; "
-        "longer windows hold more.",
+        f"The window {sections.span_of(g.study.first, g.study.last)} holds other news as well, such as any FOMC "
+        "decision in it; longer windows hold more.",
         "Errors of beta are the larger of the OLS and the Newey-West one, with Student quantiles; the CAR's error "
         "includes that of the forecast.",
         "sup-F critical values hold for 15 % trimming; correlations after are corrected to the volatility before "

@@ -110,14 +110,12 @@ def abnormal(g: Gathered) -> str:
         f"Solid, with its 95 % forecast band: the log return from session {begin} on that QQQ and BTC do not explain. "
         "Dashed: the plain log return."
     )
-    headers = ("index", "the day", "beyond QQQ", "beyond QQQ + BTC", width, "beyond QQQ", "beyond QQQ + BTC")
-    subjects = list(dict.fromkeys(row.subject for row in g.study.indices))
-    rows = [_row(g, subject) for subject in subjects]
-    strong = [n for n, row in enumerate(rows) if row[0] == g.index.id]
-    key = "Log returns ± standard error; p, two-sided, in brackets."
-    return (
-        said + chart + paragraph(note, kind="note") + table(headers, rows, strong=strong) + paragraph(key, kind="note")
+    tables = "".join(
+        _left_over(g, span, name=name)
+        for span, name in (((0, 0), "the day itself"), ((g.study.first, g.study.last), f"sessions {width}"))
     )
+    key = "Log returns ± standard error; p, two-sided, in brackets."
+    return said + chart + paragraph(note, kind="note") + tables + paragraph(key, kind="note")
 
 
 def members(g: Gathered) -> str:
@@ -220,7 +218,7 @@ def recovery(g: Gathered) -> str:
                 *(percent(row.analogue.after_peak.get(days)) for days in (20, 60)),
             )
         )
-    headers = ("episode", "peak", "trough", "depth", "regained", "after 20 days", "after 60 days")
+    headers = ("episode", "peak", "trough", "depth", "regained", "in 20 days", "in 60 days")
     own = bullets([f"{g.index.id}: {one.statement}" for one in g.drawdowns.recovery])
     return "".join(said) + chart + paragraph(note, kind="note") + table(headers, rows) + own
 
@@ -293,13 +291,15 @@ def _significance(one: Abnormal, two: Abnormal, width: str) -> str:
     return f"Over {width} it is {values}: large, but within what these models call chance."
 
 
-def _row(g: Gathered, subject: str) -> tuple[str, ...]:
-    """The subject's plain return, and what each model leaves of it, for the day and for the window."""
-    cells = [subject]
-    for span in ((0, 0), (g.study.first, g.study.last)):
-        mine = [one for one in g.study.indices if one.subject == subject and (one.first, one.last) == span]
-        cells += [percent(mine[0].raw), *(_left(one) for one in mine)]
-    return tuple(cells)
+def _left_over(g: Gathered, span: tuple[int, int], *, name: str) -> str:
+    """What each model leaves of every index over one window, as a table."""
+    found = [one for one in g.study.indices if (one.first, one.last) == span]
+    rows = []
+    for subject in dict.fromkeys(one.subject for one in found):
+        mine = [one for one in found if one.subject == subject]
+        rows.append((subject, percent(mine[0].raw), *(_left(one) for one in mine)))
+    strong = [n for n, row in enumerate(rows) if row[0] == g.index.id]
+    return table((name, "return", "beyond QQQ", "beyond QQQ + BTC"), rows, strong=strong)
 
 
 def _left(one: Abnormal) -> str:
