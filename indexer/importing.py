@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from indexer.assets import Registry
 from indexer.clock import Clock
 from indexer.errors import DeaiError, ImportFileError
@@ -189,11 +191,13 @@ def _write(store: Store, run_id: int, rows: FileRows, *, tick: Callable[[float],
     kind = rows.manifest.kind
     if kind == "supply":
         return write_supplies(store, run_id, supplies_of(rows))
+    used = np.unique(rows.series[rows.order]).tolist()
+    numbers = np.full(max(used, default=0) + 1, -1, dtype=np.int64)
     if kind == "benchmarks":
-        ids = ensure_benchmarks(store, rows.benchmarks)
-        numbers = [ids[row.symbol] for row in rows.benchmarks]
+        ids = ensure_benchmarks(store, [rows.benchmarks[one] for one in used])
+        numbers[used] = [ids[rows.benchmarks[one].symbol] for one in used]
     else:
-        numbers = ensure_listings(store, rows.listings)
+        numbers[used] = ensure_listings(store, [rows.listings[one] for one in used])
     for start in range(0, len(rows.order), CHUNK_ROWS):
         part = slice(start, start + CHUNK_ROWS)
         if kind == "benchmarks":

@@ -16,6 +16,7 @@ from indexer.sources.files import F64, I64, Bools, Numbers
 
 SPIKE_FACTOR = 50.0
 SPIKE = f"spike: the close is more than {SPIKE_FACTOR:g} times, or less than 1/{SPIKE_FACTOR:g} of, both its neighbours"
+BEFORE_1970 = "before 1970"
 FUTURE = "in the future: the bar ends after now"
 HIGH_BELOW_LOW = "high is below low"
 CONFLICT = "stamp comes twice with different values"

@@ -15,15 +15,20 @@ from indexer.store.records import BarColumns, BenchmarkColumns, SupplyRow
 from indexer.times import from_us
 
 
-def bars_of(rows: FileRows, part: slice, listing_ids: list[int]) -> BarColumns:
-    """Some of the good rows as bars, with the ids of the listings."""
+def bars_of(rows: FileRows, part: slice, listing_ids: I64) -> BarColumns:
+    """Some of the good rows as bars, with the ids of the listings by their position."""
     index = rows.order[part]
     volume = _number(rows, "volume", index)
     close = _number(rows, "close", index)
-    base = volume if rows.manifest.volume_unit == "base" else np.full(len(index), np.nan)
-    usd = volume * close if rows.manifest.volume_unit == "base" else np.where(_comparable(rows, index), volume, np.nan)
+    unknown = np.full(len(index), np.nan)
+    if rows.manifest.volume_unit == "base":
+        with np.errstate(over="ignore"):
+            traded = volume * close
+        base, usd = volume, np.where(np.isfinite(traded), traded, np.nan)
+    else:
+        base, usd = unknown, np.where(_comparable(rows, index), volume, np.nan)
     return BarColumns(
-        listing_id=np.array(listing_ids, dtype=np.int64)[rows.series[index]],
+        listing_id=listing_ids[rows.series[index]],
         time_us=rows.time_us[index],
         open=_number(rows, "open", index),
         high=_number(rows, "high", index),
@@ -34,11 +39,11 @@ def bars_of(rows: FileRows, part: slice, listing_ids: list[int]) -> BarColumns:
     )
 
 
-def benchmarks_of(rows: FileRows, part: slice, benchmark_ids: list[int]) -> BenchmarkColumns:
-    """Some of the good rows as benchmark bars, with the ids of the benchmarks."""
+def benchmarks_of(rows: FileRows, part: slice, benchmark_ids: I64) -> BenchmarkColumns:
+    """Some of the good rows as benchmark bars, with the ids of the benchmarks by their position."""
     index = rows.order[part]
     return BenchmarkColumns(
-        benchmark_id=np.array(benchmark_ids, dtype=np.int64)[rows.series[index]],
+        benchmark_id=benchmark_ids[rows.series[index]],
         time_us=rows.time_us[index],
         close=_number(rows, "close", index),
         adjusted_close=_number(rows, "adjusted_close", index),

@@ -14,7 +14,7 @@ import numpy as np
 
 from indexer.assets import Asset, Registry
 from indexer.errors import did_you_mean
-from indexer.sources.file_gates import FUTURE, Verdicts, gate_prices, gate_sequence, gate_volume
+from indexer.sources.file_gates import BEFORE_1970, FUTURE, Verdicts, gate_prices, gate_sequence, gate_volume
 from indexer.sources.file_stamps import (
     NO_SESSION,
     NO_TIME,
@@ -28,6 +28,7 @@ from indexer.sources.manifest import NUMBERS, TEXTS, BenchmarkInfo, Manifest
 from indexer.store.records import BenchmarkRow, ListingRow
 from indexer.times import DAY_US, INTERVAL_US, to_us
 
+MOST_DIGITS = 48  # of whole tokens: with 30 decimals still the 78 digits of a uint256
 PRICES = ("open", "high", "low", "close", "adjusted_close")
 
 
@@ -64,6 +65,8 @@ def gated(path: Path, manifest: Manifest, *, registry: Registry, now_us: int) ->
     words = {role: _role_words(read, manifest, role, rows) for role in (*TEXTS, "supply")}
     stamps, problems = instants(read.time, timezone=manifest.timezone)
     verdicts.reject_each(problems)
+    verdicts.reject((stamps != NO_TIME) & (stamps < 0), BEFORE_1970)
+    verdicts.reject(stamps > now_us, FUTURE)  # before any calendar is asked for the year 9999
     benchmarks, info = _benchmark_rows(manifest, words["symbol"])
     time_us = _ends(manifest, stamps, verdicts, words["symbol"], info)
     verdicts.reject(time_us > now_us, FUTURE)
@@ -145,7 +148,7 @@ def _benchmark_rows(manifest: Manifest, symbols: Words) -> tuple[list[BenchmarkR
         return [], []
     info = [manifest.benchmarks.get(one, BenchmarkInfo(one, "equity", manifest.calendar)) for one in symbols.values]
     named = zip(symbols.values, info, strict=True)
-    return [BenchmarkRow(symbol, one.name, one.kind, one.calendar) for symbol, one in named if symbol], info
+    return [BenchmarkRow(symbol, one.name, one.kind, one.calendar) for symbol, one in named], info
 
 
 def _resolve(registry: Registry, symbols: Words, time_us: I64, verdicts: Verdicts) -> tuple[list[Asset], I64]:
@@ -215,6 +218,8 @@ def _supply_problem(text: str) -> str:
         return "supply is not a number"
     if not value.is_finite():
         return "supply is not finite"
+    if value.adjusted() > MOST_DIGITS:
+        return "supply is too large"
     return "" if value > 0 else "supply is not positive"
 
 

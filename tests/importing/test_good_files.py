@@ -200,6 +200,40 @@ def test_supplies_are_exact_base_units(take: Take, store: Store) -> None:
     }
 
 
+def test_an_empty_symbol_between_others_mixes_nothing_up(store: Store, registry: Registry, tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "date": ["2025-01-27", "2025-01-27", "2025-01-27"],
+            "symbol": ["QQQ", "", "SPY"],
+            "close": [1.0, 2.0, 3.0],
+            "adj": [1.0, 2.0, 3.0],
+        }
+    )
+    pq.write_table(table, tmp_path / "closes.parquet")
+    (tmp_path / "closes.toml").write_text(DAILY_BENCHMARK)
+    (report,) = import_files(store, [tmp_path / "closes.parquet"], registry=registry, clock=lambda: NOW).files
+    assert report.reasons == {"no symbol": 1}
+    assert read.read_benchmark_bars(store, "SPY")[1].tolist() == [3.0]
+    assert [one.symbol for one in read.read_benchmarks(store)] == ["QQQ", "SPY"]
+
+
+def test_dates_no_calendar_knows_are_rejected_not_asked_for(take: Take) -> None:
+    days = ("9999-12-31", "2925-01-27", "1925-01-27", "0001-01-01", "2025-01-27")
+    report = take(*(f"{day},QQQ,1,1" for day in days), manifest=DAILY_BENCHMARK, header="date,symbol,close,adj")
+    assert report.new == 1
+    assert report.reasons == {"in the future": 2, "before 1970": 2}
+
+
+def test_numbers_beyond_measure(take: Take, store: Store) -> None:
+    assert take("2025-01-01T00:00:00Z,FET,,,1e300,1e300").new == 1
+    assert str(read.read_bars(store).volume_usd.tolist()) == "[nan]"
+    report = take(
+        "2025-01-01,FET,1e400", "2025-02-01,FET,1e40", manifest=SUPPLY, header="date,symbol,tokens", name="s.csv"
+    )
+    assert (report.new, report.reasons) == (1, {"supply is too large": 1})
+    assert read.read_supplies(store)[0].amount == 10**58
+
+
 def test_progress_ends_at_the_whole(store: Store, registry: Registry, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.csv").write_text(
