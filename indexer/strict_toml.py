@@ -88,6 +88,12 @@ class Table:
         value = self._get(key)
         return None if value is None else self._finite(key, value, low, high, None)
 
+    def flag(self, key: str, default: bool) -> bool:
+        value = self._get(key)
+        if value is None or isinstance(value, bool):
+            return default if value is None else value
+        return self._wrong(key, value, "true or false", default)
+
     def instant(self, key: str, default: datetime | None = None) -> datetime:
         value = self._get(key, required=default is None, example="a date, e.g. 2023-01-01T00:00:00Z")
         fallback = default or MISSING_INSTANT

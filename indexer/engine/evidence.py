@@ -6,7 +6,7 @@ Between `market.py` (what is there) and `methodology/eligibility.py` (what it is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from indexer.engine.market import F64, I8, I64, Market
 from indexer.methodology.spec import Eligibility
 from indexer.methodology.weighting import Sizes
 from indexer.times import DAY_US, HOUR_US
+from onchain.freefloat import float_band
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,9 @@ class Evidence:
 
     price_age_us says how old the last price is; cap_usd is price · supply; adv_usd the median traded value a
     day over `adv_days` known days; atvr = 365 · median(daily value / free-float capitalisation) over
-    `atvr_days` days (METHODOLOGY §2.3); supply_source is -1 where there is no supply.
+    `atvr_days` days (METHODOLOGY §2.3); supply_source is -1 where there is no supply. free_float is the share of
+    the total that is free; with bands `supply` is the banded share of the total (none below the lowest band).
+    active_addresses is the median a day over `active_days` known days.
     """
 
     reference_us: I64
@@ -37,6 +40,9 @@ class Evidence:
     atvr: F64
     atvr_days: I64
     fundamental: F64
+    free_float: F64
+    active_addresses: F64
+    active_days: I64
 
     @property
     def cap_usd(self) -> F64:
@@ -48,11 +54,18 @@ class Evidence:
         pick = list(rows)
         return Sizes(self.cap_usd[pick], self.adv_usd[pick], self.fundamental[pick])
 
+    def since(self, row: int) -> Evidence:
+        """The evidence from one reference date on."""
+        return Evidence(**{part.name: getattr(self, part.name)[row:] for part in fields(self)})
 
-def gather(market: Market, reference_us: Sequence[int], *, rules: Sequence[Eligibility]) -> Evidence:
+
+def gather(
+    market: Market, reference_us: Sequence[int], *, rules: Sequence[Eligibility], bands: bool = False
+) -> Evidence:
     """The evidence at each reference instant, under the eligibility rule in force at it (one rule for each).
 
     Only what was true at or before each instant is used: observations, prices, and volumes of days that ended.
+    With `bands` free floats are banded from the first instant on, because a band depends on the one before it.
     """
     references = np.array(reference_us, dtype=np.int64)
     shape = (len(references), len(market.lines))
@@ -62,12 +75,30 @@ def gather(market: Market, reference_us: Sequence[int], *, rules: Sequence[Eligi
         supply=np.full(shape, np.nan), supply_source=np.full(shape, -1, dtype=np.int8), total=np.full(shape, np.nan),
         adv_usd=np.full(shape, np.nan), adv_days=np.zeros(shape, dtype=np.int64),
         atvr=np.full(shape, np.nan), atvr_days=np.zeros(shape, dtype=np.int64), fundamental=np.full(shape, np.nan),
+        free_float=np.full(shape, np.nan), active_addresses=np.full(shape, np.nan),
+        active_days=np.zeros(shape, dtype=np.int64),
     )  # fmt: skip
     day_price, day_age = price_as_of(market, market.day_us)
     for rule in dict.fromkeys(rules):
         rows = np.array([k for k, other in enumerate(rules) if other == rule], dtype=np.int64)
         _fill_supply(out, market, rows=rows, rule=rule)
         _fill_days(out, market, rows=rows, rule=rule, day_price=day_price, day_age=day_age)
+    if bands:
+        factor = banded(out.free_float)
+        np.copyto(out.supply, np.where(factor > 0, factor * out.total, np.nan), where=~np.isnan(factor))
+    return out
+
+
+def banded(share: F64) -> F64:
+    """The free-float band (K, N) of each share of the total, NaN where it is not known (METHODOLOGY §2.5).
+
+    Down the rows a band stays while the share is within two points of it; an unknown share leaves it as it was.
+    """
+    out = np.full_like(share, np.nan)
+    for column in range(share.shape[1]):
+        band: float | None = None
+        for row in np.flatnonzero(~np.isnan(share[:, column])):
+            band = out[row, column] = float_band(float(share[row, column]), previous=band)
     return out
 
 
@@ -77,6 +108,7 @@ def _fill_supply(out: Evidence, market: Market, *, rows: I64, rule: Eligibility)
         out.supply[rows, column] = found.tokens
         out.supply_source[rows, column] = found.source
         out.total[rows, column] = found.total
+        out.free_float[rows, column] = np.minimum(found.tokens / found.total, 1.0)
 
 
 def _fill_days(out: Evidence, market: Market, *, rows: I64, rule: Eligibility, day_price: F64, day_age: I64) -> None:
@@ -95,6 +127,8 @@ def _fill_days(out: Evidence, market: Market, *, rows: I64, rule: Eligibility, d
         out.adv_usd[row], out.adv_days[row] = median_known(market.volume_usd[start:stop])
         turnover, out.atvr_days[row] = median_known(ratio[start:stop])
         out.atvr[row] = 365.0 * turnover
+        if market.active_addresses is not None:
+            out.active_addresses[row], out.active_days[row] = median_known(market.active_addresses[start:stop])
         if market.fundamental is not None:
             for day in range(start, stop):
                 known = ~np.isnan(market.fundamental[day])

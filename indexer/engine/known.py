@@ -45,7 +45,7 @@ def supply_as_of(history: SupplyHistory, at_us: I64, *, max_age_us: int) -> Supp
     """The supply to weigh by at each instant (Q,): best source first, latest observation at most `max_age_us` old.
 
     On chain only a free float counts; reported is the circulating supply; imported is the circulating supply,
-    or the free float where the file gives only that.
+    or the free float where the file gives only that. The total is that of the same source where it has one.
     """
     tokens = np.full(len(at_us), np.nan)
     source = np.full(len(at_us), -1, dtype=np.int8)
@@ -60,9 +60,19 @@ def supply_as_of(history: SupplyHistory, at_us: I64, *, max_age_us: int) -> Supp
         found = _latest(history.times_us, values, use=use, at_us=at_us, max_age_us=max_age_us)
         fill = (source < 0) & ~np.isnan(found)
         tokens[fill], source[fill] = found[fill], kind
+    return SupplyAt(tokens, source, _total(history, at_us, source=source, max_age_us=max_age_us))
+
+
+def _total(history: SupplyHistory, at_us: I64, *, source: I8, max_age_us: int) -> F64:
+    """The last total from the source of the supply, so that their share compares like with like; else from any."""
     known = history.total > 0
     total = _latest(history.times_us, history.total, use=known, at_us=at_us, max_age_us=max_age_us)
-    return SupplyAt(tokens, source, total)
+    for kind in SupplySource:
+        own = _latest(
+            history.times_us, history.total, use=known & (history.source == kind), at_us=at_us, max_age_us=max_age_us
+        )
+        total = np.where((source == kind) & ~np.isnan(own), own, total)
+    return total
 
 
 def _latest(times_us: I64, values: F64, *, use: Mask, at_us: I64, max_age_us: int) -> F64:

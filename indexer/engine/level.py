@@ -52,10 +52,12 @@ def compute_index(
     if not len(market.times_us):
         raise NotEnoughDataError(f"index {methodology.id}: the market has no instants; import prices first")
     dates = schedule_of(methodology, int(market.times_us[-1]))
-    if settled:
-        dates = [date for date in dates if date.effective_us > settled.until_us]
-    references = [date.reference_us for date in dates]
-    evidence = gather(market, references, rules=[methodology.eligibility_at(from_us(us)) for us in references])
+    past = [date for date in dates if settled and date.effective_us <= settled.until_us]
+    dates = dates[len(past) :]
+    bands = methodology.float_rules.bands
+    references = [date.reference_us for date in (*past, *dates)] if bands else [date.reference_us for date in dates]
+    rules = [methodology.eligibility_at(from_us(us)) for us in references]
+    evidence = gather(market, references, rules=rules, bands=bands).since(len(past) if bands else 0)
     carried = carry(market, methodology.missing.max_carry_hours * HOUR_US)
     timeline = walk(
         market, methodology, dates=dates, evidence=evidence, carried=carried, settled=settled, events=events

@@ -73,7 +73,8 @@ class Market:
     times_us (T,) ascending instants, equally spaced or not; prices (T, N) USD, NaN where there is no reference
     rate at that instant; price_status (T, N) `Status` of each rate. day_us (D,) ascending 00:00 UTC day ends;
     volume_usd (D, N) traded value of the day that ends there, NaN unknown; fundamental (D, N) the chosen
-    on-chain metric or None. The lines are the candidates of the index that is computed from it.
+    on-chain metric, or None; active_addresses (D, N) of that day, or None. The lines are the candidates of the
+    index that is computed from it.
     """
 
     times_us: I64
@@ -83,6 +84,7 @@ class Market:
     day_us: I64
     volume_usd: F64
     fundamental: F64 | None = None
+    active_addresses: F64 | None = None
 
     @property
     def slugs(self) -> tuple[str, ...]:
@@ -101,6 +103,7 @@ class Market:
             lines=tuple(self.lines[column] for column in keep),
             volume_usd=self.volume_usd[:, keep],
             fundamental=None if self.fundamental is None else self.fundamental[:, keep],
+            active_addresses=None if self.active_addresses is None else self.active_addresses[:, keep],
         )
 
     def check(self) -> None:
@@ -112,8 +115,9 @@ class Market:
             "price_status": (self.price_status.shape, (steps, columns)),
             "volume_usd": (self.volume_usd.shape, (days, columns)),
         }
-        if self.fundamental is not None:
-            shapes["fundamental"] = (self.fundamental.shape, (days, columns))
+        for name, values in (("fundamental", self.fundamental), ("active_addresses", self.active_addresses)):
+            if values is not None:
+                shapes[name] = (values.shape, (days, columns))
         for name, (shape, wanted) in shapes.items():
             if shape != wanted:
                 raise InputError(f"market.{name} has shape {shape}, the clock and the lines need {wanted}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import groupby
@@ -16,6 +16,7 @@ from math import isnan, nan, sqrt
 from statistics import median
 
 from indexer.engine.market import Line, Market
+from indexer.engine.plain_bands import band_at
 from indexer.errors import MethodologyError
 from indexer.methodology.spec import Caps, Eligibility, Methodology, Scheme, UnknownVolume
 
@@ -35,6 +36,7 @@ class World:
     days: list[int]
     volumes: list[list[float]]
     metrics: list[list[float]]
+    active: list[list[float]]
     supplies: list[list[tuple[int, float, float, float, int]]]  # time, circulating, free float, total, source
 
 
@@ -47,6 +49,8 @@ class Seen:
     total: float
     adv: float
     metric: float
+    share: float
+    active: float
 
 
 def world_of(market: Market) -> World:
@@ -56,6 +60,7 @@ def world_of(market: Market) -> World:
         market.lines, market.times_us.tolist(), market.prices.tolist(), market.day_us.tolist(),
         market.volume_usd.tolist(),
         [] if market.fundamental is None else market.fundamental.tolist(),
+        [] if market.active_addresses is None else market.active_addresses.tolist(),
         [list(zip(h.times_us.tolist(), h.circulating.tolist(), h.free_float.tolist(), h.total.tolist(),
                   h.source.tolist(), strict=True)) for h in histories],
     )  # fmt: skip
@@ -69,6 +74,8 @@ def members_at(
     scheme = methodology.weighting.scheme
     pool = range(len(world.lines)) if review else sorted(incumbents)
     seen = {column: _look(world, rule, column=column, reference=reference) for column in pool}
+    if methodology.float_rules.bands:
+        seen = {c: _banded(one, world, methodology, column=c, reference=reference) for c, one in seen.items()}
     measured = {column: one for column, one in seen.items() if _measurable(one, scheme)}
     if not review:
         return measured
@@ -119,7 +126,25 @@ def _look(world: World, rule: Eligibility, *, column: int, reference: int) -> Se
     volumes = [v for day in window if not isnan(v := world.volumes[day][column])]
     metrics = [m for day in window if world.metrics and not isnan(m := world.metrics[day][column])]
     adv = median(volumes) if len(volumes) >= rule.adv_min_days else nan
-    return Seen(price * supply, supply, total, adv, metrics[-1] if metrics else nan)
+    active = [a for day in window if world.active and not isnan(a := world.active[day][column])]
+    return Seen(
+        price * supply, supply, total, adv, metrics[-1] if metrics else nan, supply / total,
+        median(active) if len(active) >= rule.adv_min_days else nan,
+    )  # fmt: skip
+
+
+def _banded(one: Seen, world: World, methodology: Methodology, *, column: int, reference: int) -> Seen:
+    """The same line with a banded share of the total as its supply; without a total, or below all bands, see §2.5."""
+    if isnan(one.share):
+        return one
+
+    def share_at(moment: int) -> float:
+        rule = methodology.eligibility_at(EPOCH + timedelta(microseconds=moment))
+        supply, total = supply_at(world, column, at=moment, max_age=rule.supply_max_age_days * DAY)
+        return min(supply / total, 1.0)  # NaN where either is
+
+    supply = band_at(methodology, reference=reference, share_at=share_at) * one.total or nan
+    return replace(one, supply=supply, cap=one.cap / one.supply * supply)
 
 
 def _measurable(one: Seen, scheme: Scheme) -> bool:
@@ -136,11 +161,12 @@ def _passes(world: World, rule: Eligibility, *, one: Seen, column: int, referenc
     migrated = line.successor_since_us is not None and line.successor_since_us <= reference
     history = rule.successor_min_history_days if migrated else rule.min_history_days
     forgiven = incumbent and rule.unknown_volume is UnknownVolume.KEEP_INCUMBENTS
-    if reference - line.first_price_us < history * DAY:
+    venues = rule.incumbent_min_venues if incumbent else rule.min_venues
+    if reference - line.first_price_us < history * DAY or line.venues < venues:
         return False
-    if line.venues < (rule.incumbent_min_venues if incumbent else rule.min_venues):
+    if not isnan(one.share) and one.share < rule.min_free_float:
         return False
-    if not isnan(one.total) and one.supply / one.total < rule.min_free_float:
+    if not _lively(one, rule, forgiven=forgiven):
         return False
     if rule.min_median_adv_usd > 0 and not (forgiven if isnan(one.adv) else one.adv >= rule.min_median_adv_usd):
         return False
@@ -148,6 +174,13 @@ def _passes(world: World, rule: Eligibility, *, one: Seen, column: int, referenc
         turnover = _turnover(world, rule, column=column, reference=reference)
         return forgiven if isnan(turnover) else turnover >= rule.min_atvr
     return True
+
+
+def _lively(one: Seen, rule: Eligibility, *, forgiven: bool) -> bool:
+    """Whether enough addresses are active; not known is not enough for a newcomer."""
+    if rule.min_active_addresses == 0:
+        return True
+    return forgiven if isnan(one.active) else one.active >= rule.min_active_addresses
 
 
 def _turnover(world: World, rule: Eligibility, *, column: int, reference: int) -> float:
@@ -182,16 +215,15 @@ def price_at(world: World, column: int, *, at: int, max_age: int) -> float:
 
 def supply_at(world: World, column: int, *, at: int, max_age: int) -> tuple[float, float]:
     """Supply (free float on chain, else reported, else imported) and total supply, NaN where not known."""
-    known = [one for one in world.supplies[column] if at - max_age <= one[0] <= at]
-    total = next((one[3] for one in reversed(known) if one[3] > 0), nan)
-    on_chain = (one[2] for one in reversed(known) if one[4] == 0 and one[2] > 0)
-    reported = (one[1] for one in reversed(known) if one[4] == 1 and one[1] > 0)
-    imported = (one[2] if isnan(one[1]) else one[1] for one in reversed(known) if one[4] == 2)
-    for source in (on_chain, reported, (value for value in imported if value > 0)):
-        value = next(source, nan)
+    known = [one for one in reversed(world.supplies[column]) if at - max_age <= one[0] <= at]
+    any_total = next((one[3] for one in known if one[3] > 0), nan)
+    for kind in range(3):
+        own = [one for one in known if one[4] == kind]
+        values = (one[2] if kind == 0 or (kind == 2 and isnan(one[1])) else one[1] for one in own)
+        value = next((value for value in values if value > 0), nan)
         if not isnan(value):
-            return value, total
-    return nan, total
+            return value, next((one[3] for one in own if one[3] > 0), any_total)
+    return nan, any_total
 
 
 def _capped(world: World, caps: Caps, *, raw: dict[int, float], label: str) -> dict[int, float]:

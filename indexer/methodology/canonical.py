@@ -20,7 +20,8 @@ NOT_RULES = frozenset({"name", "description", "reason", "hash", "source", "text"
 def canonical_json(methodology: Methodology) -> str:
     """The rules, id and version as JSON: keys sorted, no blanks, dates in UTC, defaults written out.
 
-    Two files with the same rules give the same text, however they are laid out.
+    Two files with the same rules give the same text, however they are laid out. A key that came later than the
+    first version of this format (`spec.LATER`) is written only where it differs from its default.
     """
     return json.dumps(_plain(methodology), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -32,7 +33,9 @@ def content_hash(methodology: Methodology) -> str:
 
 def _plain(value: object) -> object:
     if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name not in NOT_RULES}
+        rules = (f for f in fields(value) if f.name not in NOT_RULES)
+        kept = (f for f in rules if not (f.metadata.get("later") and getattr(value, f.name) == f.default))
+        return {f.name: _plain(getattr(value, f.name)) for f in kept}
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     if isinstance(value, Mapping):

@@ -36,6 +36,16 @@ class Candidate:
     atvr: float | None
     atvr_days: int
     fundamental: float | None
+    free_float: float | None = None
+    active: float | None = None
+    active_days: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """The free float's share of the total, before any band; None where not known."""
+        if self.free_float is not None or self.supply is None or self.total is None:
+            return self.free_float
+        return self.supply / self.total
 
 
 def decide(
@@ -77,7 +87,8 @@ def candidates_at(
     supply, source, total = (part[row].tolist() for part in (evidence.supply, evidence.supply_source, evidence.total))
     adv, adv_days = evidence.adv_usd[row].tolist(), evidence.adv_days[row].tolist()
     atvr, atvr_days = evidence.atvr[row].tolist(), evidence.atvr_days[row].tolist()
-    metric = evidence.fundamental[row].tolist()
+    metric, share = evidence.fundamental[row].tolist(), evidence.free_float[row].tolist()
+    active, active_days = evidence.active_addresses[row].tolist(), evidence.active_days[row].tolist()
     return [
         Candidate(
             slug=lines[n].slug,
@@ -95,6 +106,9 @@ def candidates_at(
             atvr=_number(atvr[n]),
             atvr_days=atvr_days[n],
             fundamental=_number(metric[n]),
+            free_float=_number(share[n]),
+            active=_number(active[n]),
+            active_days=active_days[n],
         )
         for n in columns
     ]
@@ -106,7 +120,9 @@ def unmeasurable(one: Candidate, rule: Eligibility, *, scheme: Scheme) -> Iterat
         yield "no price known at the reference date"
     elif one.price_age_hours > rule.price_max_age_hours:
         yield f"last price is {one.price_age_hours:.1f} hours old, at most {rule.price_max_age_hours} allowed"
-    if one.supply is None:
+    if one.supply is None and one.free_float is not None:
+        yield f"free float is {one.free_float:.2%} of total supply, below the lowest band"
+    elif one.supply is None:
         purpose = "ranking" if scheme in (Scheme.EQUAL, Scheme.LIQUIDITY, Scheme.FUNDAMENTAL) else "weighting"
         yield f"no supply known within {rule.supply_max_age_days} days of the reference date, needed for {purpose}"
     if scheme is Scheme.LIQUIDITY and not (one.adv_usd and one.adv_days >= rule.adv_min_days):
@@ -124,8 +140,14 @@ def failures(one: Candidate, rule: Eligibility) -> Iterator[str]:
     needed_venues = rule.incumbent_min_venues if one.incumbent else rule.min_venues
     if one.venues < needed_venues:
         yield f"qualified venues: {one.venues}, needed: {needed_venues}"
-    if one.supply is not None and one.total is not None and one.supply / one.total < rule.min_free_float:
-        yield f"free float is {one.supply / one.total:.2%} of total supply, {rule.min_free_float:.2%} needed"
+    if (share := one.share) is not None and share < rule.min_free_float:
+        yield f"free float is {share:.2%} of total supply, {rule.min_free_float:.2%} needed"
+    if rule.min_active_addresses > 0:
+        known = one.active if one.active_days >= rule.adv_min_days else None
+        if known is None:
+            yield from _unknown_volume(one, rule, what="active addresses", days=one.active_days)
+        elif known < rule.min_active_addresses:
+            yield f"median active addresses a day {known:,.0f}, {rule.min_active_addresses:,} needed"
     if rule.min_median_adv_usd > 0:
         known = one.adv_usd if one.adv_days >= rule.adv_min_days else None
         if known is None:

@@ -11,6 +11,7 @@ from typing import Any
 from indexer.methodology.spec import (
     Caps,
     Eligibility,
+    FloatRules,
     Methodology,
     Missing,
     Schedule,
@@ -47,6 +48,7 @@ def methodology_of(raw: dict[str, Any], *, source: str, text: str, problems: lis
         caps=_caps(top.table("caps")),
         missing=_missing(top.table("missing")),
         hash="",
+        float_rules=_float(top.table("float")),
         source=source,
         text=text,
     )
@@ -111,6 +113,9 @@ def _eligibility(table: Table) -> Eligibility:
         supply_max_age_days=table.integer("supply_max_age_days", default.supply_max_age_days, low=1, high=3650),
         price_max_age_hours=table.integer("price_max_age_hours", default.price_max_age_hours, low=1, high=8760),
         unknown_volume=UnknownVolume(unknown_volume),
+        min_active_addresses=table.integer(
+            "min_active_addresses", default.min_active_addresses, low=0, high=1_000_000_000
+        ),
         reason=table.text("reason", ""),
     )
     table.finish()
@@ -151,6 +156,12 @@ def _caps(table: Table) -> Caps:
     )
     table.finish()
     return caps
+
+
+def _float(table: Table) -> FloatRules:
+    rules = FloatRules(bands=table.flag("bands", FloatRules().bands))
+    table.finish()
+    return rules
 
 
 def _share(table: Table, key: str) -> float | None:

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+# A key that came later: while it has its default it is not part of the hash, so older files keep theirs.
+LATER = {"later": True}
+
 
 class Scheme(StrEnum):
     """How members are weighted before caps."""
@@ -76,6 +79,7 @@ class Eligibility:
     supply_max_age_days: int = 400
     price_max_age_hours: int = 48
     unknown_volume: UnknownVolume = UnknownVolume.KEEP_INCUMBENTS
+    min_active_addresses: int = field(default=0, metadata=LATER)
     reason: str = ""
 
 
@@ -115,6 +119,17 @@ class Caps:
 
 
 @dataclass(frozen=True, slots=True)
+class FloatRules:
+    """How a free float becomes the supply that is weighed by. With `bands` it is a banded share of the total.
+
+    METHODOLOGY §2.5: under 15 % nothing, up to 20 % a fifth, then up to the next tenth, over 90 % all; a band
+    stays while the share is within two points of it.
+    """
+
+    bands: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """How long a last price may stand in for a missing one before the constituent is suspended."""
 
@@ -144,6 +159,7 @@ class Methodology:
     caps: Caps
     missing: Missing
     hash: str
+    float_rules: FloatRules = field(default=FloatRules(), metadata=LATER)
     source: str = ""
     text: str = field(default="", repr=False, compare=False)
 

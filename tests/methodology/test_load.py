@@ -353,3 +353,19 @@ def test_a_check_reports_and_never_raises(tmp_path: Path) -> None:
     assert report.summary.startswith(f"{path}: mine 1.0.0 holds\n  rules   {report.methodology.hash}\n")
     path.write_text(toml(RULES | {"caps": {"single": 0.1}}), encoding="utf-8")
     assert check_file(path, registry=REGISTRY).summary.startswith(f"{path}: 1 problem\n  caps.single: 5 members")
+
+
+def test_keys_that_came_later_leave_older_files_their_hash() -> None:
+    plain = load_methodology(toml(RULES), source="a.toml")
+    assert "float_rules" not in canonical_json(plain) and "active" not in canonical_json(plain)
+    told = RULES | {"float": {"bands": False}}
+    assert load_methodology(toml(told), source="a.toml").hash == plain.hash
+    banded = load_methodology(toml(RULES | {"float": {"bands": True}}), source="a.toml")
+    assert banded.float_rules.bands and banded.hash != plain.hash
+    active = RULES | {"eligibility": [RULES["eligibility"][0] | {"min_active_addresses": 500}]}
+    asked = load_methodology(toml(active), source="a.toml")
+    assert asked.eligibility[0].min_active_addresses == 500 and asked.hash != plain.hash
+    with pytest.raises(MethodologyError, match=r"float\.bands: 1 is a number, not true or false"):
+        load_methodology(toml(RULES | {"float": {"bands": 1}}), source="a.toml")
+    with pytest.raises(MethodologyError, match=r'float\.band: there is no such key here\. Did you mean "bands"\?'):
+        load_methodology(toml(RULES | {"float": {"band": True}}), source="a.toml")
