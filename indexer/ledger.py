@@ -32,22 +32,37 @@ class Segment:
     divisor: float
 
 
-def inputs_hashes(times_us: I64, prices: F64, *, segments: Sequence[Segment], methodology_hash: str) -> list[bytes]:
-    """One 32-byte hash for each level; prices (K, N) are those used, carried ones included."""
+def inputs_hashes(
+    times_us: I64, prices: F64, *, segments: Sequence[Segment], methodology_hash: str | Sequence[str]
+) -> list[bytes]:
+    """One 32-byte hash for each level; prices (K, N) are those used, carried ones included.
+
+    `methodology_hash` is one for all, or each level's own.
+    """
     made: list[bytes] = []
     for segment in segments:
-        head = hashlib.sha256(methodology_hash.encode())
-        head.update(struct.pack("<d", segment.divisor))
-        head.update("\n".join(segment.slugs).encode())
-        head.update(np.ascontiguousarray(segment.units, dtype="<f8").tobytes())
-        rows = np.ascontiguousarray(prices[segment.start : segment.stop][:, segment.members], dtype="<f8")
-        stamps = np.ascontiguousarray(times_us[segment.start : segment.stop], dtype="<i8")
-        for stamp, row in zip(stamps, rows, strict=True):
-            one = head.copy()
-            one.update(stamp.tobytes())
-            one.update(row.tobytes())
+        # instant and prices of a level lie side by side, so each level is one update of the hash
+        table = np.empty((segment.stop - segment.start, len(segment.members) + 1), dtype="<f8")
+        table[:, 0] = np.ascontiguousarray(times_us[segment.start : segment.stop], dtype="<i8").view("<f8")
+        table[:, 1:] = prices[segment.start : segment.stop][:, segment.members]
+        body, width = memoryview(table.tobytes()), table.shape[1] * 8
+        heads: dict[str, hashlib._Hash] = {}
+        for n in range(segment.stop - segment.start):
+            rules = methodology_hash if isinstance(methodology_hash, str) else methodology_hash[segment.start + n]
+            if rules not in heads:
+                heads[rules] = _head(segment, rules)
+            one = heads[rules].copy()
+            one.update(body[n * width : (n + 1) * width])
             made.append(one.digest())
     return made
+
+
+def _head(segment: Segment, methodology_hash: str) -> hashlib._Hash:
+    head = hashlib.sha256(methodology_hash.encode())
+    head.update(struct.pack("<d", segment.divisor))
+    head.update("\n".join(segment.slugs).encode())
+    head.update(np.ascontiguousarray(segment.units, dtype="<f8").tobytes())
+    return head
 
 
 def chain(

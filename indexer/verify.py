@@ -1,29 +1,28 @@
-"""Is every stored level what its inputs and rules give? Engine, plain calculator and hash chain against the store."""
+"""Is every stored number what its inputs and rules give? Rows, rates, baskets, levels and their chain.
+
+In this order: no sealed row was changed; the official rates are those of the bars, or a logged decision; each
+change of units is what was known when it was decided gives, by the fast and by the plain calculator; each level,
+the superseded ones too, follows from units and rates; each published row is chained to the one before it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
-
+from indexer.administration.overrides import in_force, values_of
+from indexer.administration.rates_check import rates_problem
+from indexer.administration.rules import Rules, load_rules
+from indexer.administration.seals import altered_rows
+from indexer.administration.verify_index import Facts, IndexCheck
 from indexer.assets import Registry
-from indexer.engine.compare import compare
-from indexer.engine.level import compute_index
-from indexer.engine.market import Market
-from indexer.engine.plain import plain_index
 from indexer.ledger import GENESIS, chain
-from indexer.methodology.load import load_methodology
-from indexer.methodology.spec import Methodology
-from indexer.methodology.universe import universe_lines
-from indexer.pipeline import load_market, narrowed
-from indexer.publish import Candidates, candidates
 from indexer.store.db import Store
-from indexer.store.read import read_bars, read_indices, read_levels, read_listings, read_methodologies
+from indexer.store.read import read_assets, read_bars, read_indices, read_listings, read_methodologies
 from indexer.store.read_state import PublishedRows, published_rows
-from indexer.times import iso
+from indexer.times import from_us, iso
 
-TOLERANCE = 1e-9
+ALWAYS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class Verification:
     """The verdict on one index. `max_difference` is the largest relative one of fast against plain.
 
     `chain_whole` tells whether each row's hash follows from its content and the row before; `problem` names the
-    first instant that does not hold, and how.
+    first thing that does not hold, and how.
     """
 
     index_id: str
@@ -52,35 +51,47 @@ def verify_all(
     *,
     only: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    rules: Rules | None = None,
 ) -> list[Verification]:
-    """Verify every stored index, or those named, from the stored rates and the stored methodology texts."""
-    market = load_market(store, registry, bars=read_bars(store), listings=read_listings(store))
-    rules = {row.hash: row.text for row in read_methodologies(store)}
+    """Verify every stored index, or those named, from the stored facts and the stored methodology texts.
+
+    A row that was changed after it was written is named in the verdict of every index: none can be trusted then.
+    """
+    rules = rules or load_rules(registry)
     indices = [row for row in read_indices(store) if not only or row.id in only]
+    steps = len(indices) + 1
+    everywhere = _about_the_store(store)
+    progress(1, steps)
+    facts = Facts(store, registry, rules, {row.id: row for row in read_methodologies(store)})
     made = []
     for n, row in enumerate(indices):
-        methodology = load_methodology(rules[row.hash], source=f"{row.id} {row.version}", registry=registry)
-        part = narrowed(market, universe_lines(methodology.universe, registry))
-        made.append(verify_one(store, part, methodology))
-        progress(n + 1, len(indices))
+        one = _one(facts, row.id)
+        made.append(replace(one, problem=everywhere or one.problem))
+        progress(n + 2, steps)
     return made
 
 
-def verify_one(store: Store, market: Market, methodology: Methodology) -> Verification:
-    """Recompute one index by both calculators and compare with what is stored, level by level and hash by hash."""
-    history = compute_index(market, methodology)
-    made = candidates(history, market, methodology)
-    against = compare(history, plain_index(market, methodology), tolerance=TOLERANCE)
-    broken = broken_link(published_rows(store, methodology.id))
-    problem = _against_store(store, methodology.id, made) or broken
-    if not problem and against.max_relative > TOLERANCE:
-        problem = f"the plain calculator differs by {against.max_relative:.3g} at {iso(against.first_us or 0)}"
+def _about_the_store(store: Store) -> str:
+    """What is wrong with rows or rates, whichever index they are of; '' when nothing is."""
+    altered = altered_rows(store)
+    if altered:
+        return "; ".join(altered)
+    ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
+    overrides = values_of(in_force(store, now=from_us(ALWAYS // 2**8)), ids=ids)
+    return rates_problem(store, bars=read_bars(store), listings=read_listings(store), overrides=overrides)
+
+
+def _one(facts: Facts, index_id: str) -> Verification:
+    rows = published_rows(facts.store, index_id)
+    broken = broken_link(rows)
+    check = IndexCheck(facts, index_id)
+    found = check.run()
     return Verification(
-        index_id=methodology.id,
-        levels=len(made.times_us),
-        max_difference=against.max_relative,
+        index_id=index_id,
+        levels=found.levels,
+        max_difference=found.max_difference,
         chain_whole=not broken,
-        problem=problem,
+        problem=found.problem or broken,
     )
 
 
@@ -93,19 +104,4 @@ def broken_link(rows: PublishedRows) -> str:
             where = f"{iso(int(rows.times_us[n]))} revision {int(rows.revision[n])}"
             return f"the hash chain breaks at {where}: the row or its place was changed after publication"
         previous = stored
-    return ""
-
-
-def _against_store(store: Store, index_id: str, made: Candidates) -> str:
-    stored = read_levels(store, index_id)
-    if len(stored) != len(made.times_us) or not np.array_equal(stored.times_us, made.times_us):
-        return f"{len(stored)} levels are stored, recomputing gives {len(made.times_us)}; run `deai update`"
-    wrong = np.flatnonzero((stored.levels != made.levels) | (stored.status != made.status))
-    if len(wrong):
-        n = int(wrong[0])
-        when = iso(int(made.times_us[n]))
-        return f"{when}: stored {stored.levels[n]!r}, recomputed {made.levels[n]!r} ({len(wrong)} levels differ)"
-    for n, (mine, theirs) in enumerate(zip(made.inputs, stored.inputs_hash, strict=True)):
-        if mine != theirs:
-            return f"{iso(int(made.times_us[n]))}: an input of this level is not what it was when it was published"
     return ""

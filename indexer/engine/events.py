@@ -28,6 +28,8 @@ class Effect(StrEnum):
     """`ratio` units of another line join for each unit held (a fork's child)."""
     SCALE = "scale"
     """Units are multiplied by `ratio` (an emergency change of supply)."""
+    BAR = "bar"
+    """The line may not be a member at reviews until `until_us` (a decision); units change only at a review."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,12 @@ class BasketEvent:
     ratio: float = 1.0
     into: str = ""
     reason: str = ""
+    until_us: int | None = None
+
+    def bars(self, slug: str, at_us: int) -> bool:
+        """Whether it keeps a line out of a review at an instant."""
+        in_time = self.at_us <= at_us and (self.until_us is None or at_us < self.until_us)
+        return self.effect is Effect.BAR and slug == self.slug and in_time
 
     @property
     def keeps_level(self) -> bool:

@@ -42,6 +42,7 @@ class _Book:
     target: dict[int, float] = field(default_factory=dict)
     supply: dict[int, float] = field(default_factory=dict)
     facts: list[Rebalance] = field(default_factory=list)  # settled changes to come
+    bars: list[BasketEvent] = field(default_factory=list)  # decisions that keep a line out of reviews
 
 
 def plain_index(
@@ -54,7 +55,8 @@ def plain_index(
     out = PlainIndex()
     until = settled.until_us if settled else -1
     dates = [one for one in _dates(methodology, world.times[-1]) if one[1] > until] if world.times else []
-    acts = sorted((one for one in events if one.at_us > until), key=lambda one: one.at_us)
+    book.bars = [one for one in events if one.effect.value == "bar"]
+    acts = sorted((one for one in events if one.at_us > until and one not in book.bars), key=lambda one: one.at_us)
     carry = methodology.missing.max_carry_hours * HOUR
     for now, prices in zip(world.times, world.prices, strict=True):
         for column, price in enumerate(prices):
@@ -186,6 +188,7 @@ def _usable(
     return {
         column: one for column, one in found.items()
         if not isnan(book.last[column]) and now - book.seen[column] <= limit
+        and not any(bar.bars(world.lines[column].slug, now) for bar in book.bars)
     }  # fmt: skip
 
 

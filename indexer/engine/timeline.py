@@ -114,11 +114,14 @@ class _Walker:
         self.held: frozenset[int] = frozenset()
         self.based = False
         self.events: list[tuple[int, BasketEvent]] = []
+        self.bars: list[BasketEvent] = []
         self.best: tuple[int, int, tuple[Decision, ...]] | None = None  # date, members found, why: for the error
 
     def place(self, events: Sequence[BasketEvent], *, after_us: int | None) -> None:
         """Put events on the rows of the clock; those in settled history were applied then or never will be."""
-        later = sorted((one for one in events if after_us is None or one.at_us > after_us), key=lambda one: one.at_us)
+        self.bars = [one for one in events if one.effect is Effect.BAR]
+        acts = [one for one in events if one.effect is not Effect.BAR]
+        later = sorted((one for one in acts if after_us is None or one.at_us > after_us), key=lambda one: one.at_us)
         rows = np.searchsorted(self.market.times_us, [one.at_us for one in later], side="left").tolist()
         self.events = [(row, one) for row, one in zip(rows, later, strict=True) if row < len(self.market.times_us)]
 
@@ -237,9 +240,11 @@ class _Walker:
         chosen = {column[one.slug] for one in decisions if one.member}
         late = {lines[place].slug for place in self.carried.stale_at(row, chosen)}
         hours = self.methodology.missing.max_carry_hours
-        reason = f"no price within {hours} hours of the effective fixing {iso(int(self.market.times_us[row]))}"
-        decisions = tuple(dropped(one, reason) if one.slug in late else one for one in decisions)
-        return frozenset(place for place in chosen if lines[place].slug not in late), decisions
+        now = int(self.market.times_us[row])
+        out = dict.fromkeys(late, f"no price within {hours} hours of the effective fixing {iso(now)}")
+        out |= {one.slug: bar.reason for one in decisions for bar in self.bars if bar.bars(one.slug, now)}
+        decisions = tuple(dropped(one, out[one.slug]) if one.slug in out else one for one in decisions)
+        return frozenset(place for place in chosen if lines[place].slug not in out), decisions
 
     def _fix(self, members: frozenset[int], *, row: int, until: int, fixings: int, first: int = 1) -> None:
         """Record the fixings of the newest plan: the first at `row`, then one a day, none at or after `until`."""

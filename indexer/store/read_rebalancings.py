@@ -46,8 +46,8 @@ def read_rebalancings(
 def read_constituents(store: Store, index_id: str, at_us: int, *, as_of_us: int | None = None) -> list[ConstituentRow]:
     """Who is in the index at an instant, largest target weight first, with the weight that prices give then.
 
-    With `as_of_us`: by what was known then. Raises NotFoundError for an unknown index, or an instant before its base. A weight is None unless every
-    constituent has a rate at or before the instant.
+    With `as_of_us`: by what was known then. A weight is None unless every constituent has a rate at or before the
+    instant. Raises NotFoundError for an unknown index, or an instant before its base.
     """
     read_index(store, index_id)
     with store.reading() as connection:
@@ -167,7 +167,8 @@ def _rate(
     if not known:
         return None
     token = max(known, key=lambda found: (found.time, found.id == row["id"]))
-    sql = f"SELECT rate, status FROM rate WHERE asset_id = :id AND time = :time{known_then} ORDER BY revision DESC LIMIT 1"
+    source = f"rate WHERE asset_id = :id AND time = :time{known_then}"
+    sql = f"SELECT rate, status FROM {source} ORDER BY revision DESC LIMIT 1"
     params = {"id": token.id, "time": token.time} | ({} if as_of_us is None else {"known": as_of_us})
     found = connection.execute(text(sql), params).one()
     return float(found.rate) / float(token.line_ratio), int(found.status), int(token.time)

@@ -38,6 +38,57 @@ def last_hash(store: Store, index_id: str) -> bytes | None:
     return None if found is None else bytes(found)
 
 
+def published_span(store: Store, index_id: str, *, as_of_us: int | None = None) -> tuple[int, int, int] | None:
+    """First and last instant with a level and when the first one was published (us), None without levels."""
+    known = "" if as_of_us is None else " AND run_id IN (SELECT id FROM run WHERE started_at <= :known)"
+    params = {"id": index_id} | ({} if as_of_us is None else {"known": as_of_us})
+    sql = f"SELECT min(time), max(time), min(published_at) FROM level WHERE index_id = :id{known}"
+    with store.reading() as connection:
+        first, last, published = connection.execute(text(sql), params).one()
+    return None if first is None else (int(first), int(last), int(published))
+
+
+def index_state(store: Store, index_id: str) -> str | None:
+    """The state of an index, None before it is registered."""
+    with store.reading() as connection:
+        found = scalar(connection, "SELECT state FROM index_info WHERE id = :id", {"id": index_id})
+    return None if found is None else str(found)
+
+
+def fact_runs(store: Store) -> list[int]:
+    """When each run that may have added facts started (us), ascending."""
+    sql = text("SELECT started_at FROM run WHERE kind != :kind ORDER BY started_at")
+    with store.reading() as connection:
+        return [int(row[0]) for row in connection.execute(sql, {"kind": COMPUTING[0]})]
+
+
+def deciding_runs(store: Store, index_id: str) -> dict[int, tuple[int, str]]:
+    """By id of a rebalancing: when the run that decided it started (us), and the run's detail (JSON)."""
+    sql = text(
+        "SELECT b.id, r.started_at, r.detail FROM rebalancing b JOIN run r ON r.id = b.run_id WHERE b.index_id = :id"
+    )
+    with store.reading() as connection:
+        return {int(one): (int(at), str(said)) for one, at, said in connection.execute(sql, {"id": index_id})}
+
+
+def restating_runs(store: Store, index_id: str) -> list[int]:
+    """When each run started (us) that restated levels of an index."""
+    sql = text(
+        "SELECT DISTINCT r.started_at FROM level l JOIN run r ON r.id = l.run_id "
+        "WHERE l.index_id = :id AND l.revision > 1 ORDER BY r.started_at"
+    )
+    with store.reading() as connection:
+        return [int(row[0]) for row in connection.execute(sql, {"id": index_id})]
+
+
+def last_update(store: Store) -> tuple[int, int] | None:
+    """The id and start (us) of the newest finished update, None before the first."""
+    sql = "SELECT id, started_at FROM run WHERE kind = :kind AND outcome = 'done' ORDER BY started_at DESC, id DESC"
+    with store.reading() as connection:
+        found = connection.execute(text(sql + " LIMIT 1"), {"kind": COMPUTING[0]}).first()
+    return None if found is None else (int(found[0]), int(found[1]))
+
+
 def has_levels(store: Store) -> bool:
     """Whether any index has a level."""
     with store.reading() as connection:

@@ -38,10 +38,16 @@ def start_run(store: Store, *, kind: str, key: str, now: datetime, due_at: datet
 def finish_run(
     store: Store, run_id: int, *, now: datetime, outcome: str = DONE, detail: Mapping[str, Any] | None = None
 ) -> None:
-    """Closes a run: outcome done (its key is never run again), failed or interrupted (it will be)."""
+    """Closes a run: outcome done (its key is never run again), failed or interrupted (it will be).
+
+    A run that is done stays as it was closed: of two processes that worked on it the first one's word counts.
+    """
     with store.writing() as connection:
         connection.execute(
-            text("UPDATE run SET finished_at = :now, outcome = :outcome, detail = :detail WHERE id = :id"),
+            text(
+                "UPDATE run SET finished_at = :now, outcome = :outcome, detail = :detail "
+                "WHERE id = :id AND outcome != 'done'"
+            ),
             {"now": to_us(now), "outcome": outcome, "detail": json.dumps(dict(detail or {})), "id": run_id},
         )
 

@@ -88,8 +88,17 @@ def actions(draw, market):
         one, other = draw(st.permutations(range(len(market.lines))))[:2]
         effect = draw(st.sampled_from([one for one in Effect if one is not Effect.WRITE_OFF]))
         at = int(market.times_us[draw(st.integers(50, len(market.times_us) - 2))])
-        ratio = draw(st.floats(1e-3, 1e3))
-        found.append(BasketEvent(at, market.slugs[one], effect, ratio=ratio, into=market.slugs[other], reason="test"))
+        found.append(
+            BasketEvent(
+                at,
+                market.slugs[one],
+                effect,
+                ratio=draw(st.floats(1e-3, 1e3)),
+                into=market.slugs[other],
+                reason="test",
+                until_us=draw(st.sampled_from([None, at + 60 * DAY_US])),
+            )
+        )
     return tuple(found)
 
 

@@ -1,0 +1,111 @@
+"""The store's facts → the `Market` that the engine computes on: lines, volumes and supplies around the rates.
+
+Place in the flow: between the store and `compute_index`, for the pipeline, verification, explanation and backtests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from indexer.administration.event_effects import SupplyEffect, adjusted
+from indexer.assemble import LineFacts, LinePart, RateColumns, SupplyRow, VolumeColumns, assemble, daily_volumes
+from indexer.assets import Registry
+from indexer.engine.market import Market
+from indexer.store.db import Store
+from indexer.store.read import read_assets, read_bars, read_listings, read_rates, read_supplies
+from indexer.store.records import BarSeries, ListingRow
+from indexer.times import INTERVAL_US, to_us
+
+SUPPLY_KINDS = ("circulating", "free_float", "total")
+
+
+def load_market(
+    store: Store,
+    registry: Registry,
+    *,
+    bars: BarSeries | None = None,
+    listings: Iterable[ListingRow] | None = None,
+    rates: RateColumns | None = None,
+    effects: Sequence[SupplyEffect] = (),
+    as_of_us: int | None = None,
+) -> Market:
+    """The market of every line that may be a constituent: official rates (or those given), volumes and supplies.
+
+    `effects` are what corporate actions do to supplies. With `as_of_us`: by what was known then.
+    """
+    ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
+    known = [row for row in listings or read_listings(store) if row.id is not None and row.asset_id is not None]
+    if bars is None:
+        bars = read_bars(store, as_of_us=as_of_us)
+    if rates is None:
+        read = read_rates(store, as_of_us=as_of_us)
+        rates = RateColumns(read.asset_id, read.time_us, read.rate, read.status)
+    seen = set(np.unique(bars.listing_id).tolist())
+    supplies = _supplies(store, registry, ids=ids, as_of_us=as_of_us)
+    return assemble(
+        line_facts(registry, ids=ids, listings=[row for row in known if row.id in seen]),
+        rates,
+        volumes=_volumes(bars, known),
+        supplies=adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}),
+    )
+
+
+def line_facts(registry: Registry, *, ids: Mapping[str, int], listings: Iterable[ListingRow]) -> list[LineFacts]:
+    """The registry's lines with their tokens in succession; venues are those whose bars the store has."""
+    venues: dict[str, set[str]] = {}
+    for row in listings:
+        if row.asset in registry.by_slug:  # else the registry was changed since: bars stay, nobody asks for them
+            venues.setdefault(registry.by_slug[row.asset].line, set()).add(row.venue)
+    facts = []
+    for slug, tokens in registry.lines().items():
+        starts = [None] + [
+            next(to_us(s.effective) for s in registry.successions if s.from_ == old.slug and s.continues_line)
+            for old in tokens[:-1]
+        ]
+        parts = tuple(
+            LinePart(ids[token.slug], token.slug, token.line_ratio, starts[n], [*starts, None][n + 1])
+            for n, token in enumerate(tokens)
+            if token.slug in ids
+        )
+        facts.append(LineFacts(slug, tokens[-1].sub_sector, len(venues.get(slug, ())), parts))
+    return facts
+
+
+def narrowed(market: Market, slugs: Collection[str]) -> Market:
+    """The same market with only these lines, on the instants at which any of them has a rate."""
+    chosen = market.select(slugs)
+    rows = np.isfinite(chosen.prices).any(axis=1)
+    return replace(
+        chosen,
+        times_us=chosen.times_us[rows],
+        prices=chosen.prices[rows],
+        price_status=chosen.price_status[rows],
+    )
+
+
+def _volumes(bars: BarSeries, listings: list[ListingRow]) -> VolumeColumns:
+    numbers = {venue: n for n, venue in enumerate(sorted({row.venue for row in listings}))}
+    table = np.zeros((max((int(row.id or 0) for row in listings), default=0) + 1, 3), dtype=np.int64)
+    for row in listings:
+        table[int(row.id or 0)] = (int(row.asset_id or 0), numbers[row.venue], INTERVAL_US[row.interval])
+    facts = table[bars.listing_id]
+    return daily_volumes(
+        facts[:, 0], facts[:, 1], interval_us=facts[:, 2], time_us=bars.time_us, volume_usd=bars.volume_usd
+    )
+
+
+def _supplies(store: Store, registry: Registry, *, ids: Mapping[str, int], as_of_us: int | None) -> list[SupplyRow]:
+    return [
+        SupplyRow(
+            asset_id=ids[row.asset],
+            kind=row.kind,
+            origin=row.origin,
+            observed_us=to_us(row.observed_at),
+            tokens=row.amount / 10 ** registry.by_slug[row.asset].decimals,
+        )
+        for row in read_supplies(store, as_of_us=as_of_us)
+        if row.kind in SUPPLY_KINDS
+    ]
