@@ -31,12 +31,14 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 picks a free one.")
     root_path: str = Field("", description="Path prefix when served behind a proxy, e.g. /deai.")
     sources: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Sources to use, comma separated; empty means every keyless one that may be used."
+        (),
+        description="Sources to use, comma separated; empty means every keyless one that may be used; none means none.",
     )
     source_base_url: str = Field(
-        "", description="Send every source's requests to this address instead (mirrors, tests)."
+        "", description="Send every source's requests to <this address>/<source> instead (mirrors, tests)."
     )
     update_minutes: int = Field(60, ge=1, description="How often the scheduler updates the index.")
+    history_days: int = Field(365, ge=1, description="How far back live sources fill a fresh store.")
     archive_days: int = Field(2555, ge=1, description="How long raw answers are kept (7 years).")
     coingecko_api_key: SecretStr | None = Field(None, description="CoinGecko demo key; optional.")
     admin_key: SecretStr | None = Field(None, description="Key for admin routes when not on loopback.")

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from indexer.assets import Registry, load_registry
 from indexer.clock import Clock, utc_now
 from indexer.config import Settings
 from indexer.importing import FileReport, import_files
+from indexer.live.context import live_of
+from indexer.live.jobs import live_jobs
+from indexer.live.upstream import Upstream, upstream_of
 from indexer.methodology.load import load_folder, shipped
 from indexer.methodology.spec import Methodology
 from indexer.pipeline import UpdateReport, update
-from indexer.scheduler import Job, Scheduler
+from indexer.scheduler import Scheduler
 from indexer.store.db import Store
 
 Progress = Callable[[int, int], None]
-BAR_DELAY = timedelta(minutes=2)  # venues publish a closed hour within seconds; two minutes forgives a slow one
 
 
 def quiet(done: int, total: int) -> None:
@@ -32,6 +32,16 @@ class ImportAndUpdate:
 
     files: tuple[FileReport, ...]
     update: UpdateReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveUpdate:
+    """Live work done now (instants), whether another process does it instead, jobs that failed, and the update."""
+
+    done: int
+    elsewhere: bool
+    failed: Mapping[str, str]
+    update: UpdateReport
 
 
 def registry_of(settings: Settings) -> Registry:
@@ -76,12 +86,32 @@ def run_update(store: Store, settings: Settings, *, progress: Progress = quiet, 
     )
 
 
-def make_scheduler(store: Store, settings: Settings, *, clock: Clock) -> Scheduler:
-    """The scheduler with its jobs: update the indices every `update_minutes`, shortly after the bars close."""
+def make_scheduler(
+    store: Store, settings: Settings, *, clock: Clock, upstream: Upstream | None = None, progress: Progress = quiet
+) -> Scheduler:
+    """The scheduler with the live jobs of the sources in use, and the update of the indices after any of them.
 
-    def work(due: datetime) -> Mapping[str, Any]:
-        report = run_update(store, settings, clock=clock)
-        return {"levels_written": sum(made.new for made in report.indices), "unchanged": report.unchanged}
+    `upstream` are other sources than the settings name (tests). `Scheduler.stop` closes them.
+    """
+    registry = registry_of(settings)
+    sources = upstream or upstream_of(settings, clock=clock)
+    live = live_of(store, settings, registry=registry, upstream=sources, clock=clock)
+    return Scheduler(
+        store,
+        live_jobs(live, update_minutes=settings.update_minutes),
+        clock=clock,
+        afterwards=lambda: run_update(store, settings, clock=clock, progress=progress),
+        closing=sources.close,
+    )
 
-    every = timedelta(minutes=settings.update_minutes)
-    return Scheduler(store, [Job(name="fixing", every=every, delay=BAR_DELAY, work=work)], clock=clock)
+
+def update_live(store: Store, settings: Settings, *, progress: Progress = quiet, clock: Clock = utc_now) -> LiveUpdate:
+    """Do the live work that is due now, once, then bring the indices up to date, whatever the sources gave."""
+    scheduler = make_scheduler(store, settings, clock=clock)
+    try:
+        done = scheduler.tick()
+        leads, failed = scheduler.leads, scheduler.failed
+    finally:
+        scheduler.stop()
+    report = run_update(store, settings, progress=progress, clock=clock)
+    return LiveUpdate(done, not leads, failed, report)

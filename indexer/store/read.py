@@ -23,11 +23,12 @@ from indexer.store.read_ledger import (
 )
 from indexer.store.read_live import (
     last_run_before,
-    read_instants_by_method,
+    read_benchmark_closes,
     read_last_answers,
     read_metrics,
     read_open_quality,
     read_payloads,
+    read_rates_by_method,
 )
 from indexer.store.read_rebalancings import read_constituents, read_memberships, read_rebalancings
 
@@ -43,12 +44,12 @@ __all__ = [
     "read_bars",
     "read_benchmark",
     "read_benchmark_bars",
+    "read_benchmark_closes",
     "read_benchmarks",
     "read_constituents",
     "read_events",
     "read_index",
     "read_indices",
-    "read_instants_by_method",
     "read_last_answers",
     "read_latest_level",
     "read_levels",
@@ -60,6 +61,7 @@ __all__ = [
     "read_payloads",
     "read_quality",
     "read_rates",
+    "read_rates_by_method",
     "read_rebalancings",
     "read_rejects",
     "read_runs",

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
 import numpy as np
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import select, text
 from sqlmodel import SQLModel
 
+from indexer.store.columnar import columns
 from indexer.store.db import Store
 from indexer.store.read_ledger import RunRow
-from indexer.store.records import I64, MetricSeries, PayloadRow, QualityRow
+from indexer.store.records import F64, I64, MetricSeries, PayloadRow, QualityRow, RateSeries
 from indexer.times import from_us
 
 RECENT_ANSWERS = 5_000  # payload rows looked at for the last answer of each source: some days of them
@@ -72,16 +74,34 @@ def read_open_quality(store: Store, kinds: Collection[str] = ()) -> list[Quality
         return [QualityRow(**row) for row in connection.execute(query).mappings()]
 
 
-def read_instants_by_method(store: Store, methods: Collection[str]) -> dict[int, I64]:
-    """The instants, ascending, whose stored rate was made by one of the methods, by asset."""
-    sql = text("SELECT DISTINCT asset_id, time FROM rate WHERE method IN :methods ORDER BY asset_id, time").bindparams(
-        bindparam("methods", expanding=True)
+def read_rates_by_method(store: Store, methods: Collection[str]) -> RateSeries:
+    """The rates that were made by one of the methods, by asset and time, the latest such revision of each."""
+    names = {f"m{n}": method for n, method in enumerate(sorted(methods))}
+    kinds = {"asset_id": "int64", "time": "int64", "rate": "float64", "status": "int8", "verdicts": "object"}
+    found = columns(
+        store,
+        kinds,
+        source=f"rate WHERE method IN ({', '.join(f':{name}' for name in names)})",
+        params=names,
+        order="asset_id, time, revision",
+    )
+    last = np.ones(len(found["time"]), dtype=np.bool_)
+    last[:-1] = (np.diff(found["asset_id"]) != 0) | (np.diff(found["time"]) != 0)
+    kept = {name: column[last] for name, column in found.items()}
+    return RateSeries(kept["asset_id"], kept["time"], kept["rate"], kept["status"], verdicts=kept["verdicts"].tolist())
+
+
+def read_benchmark_closes(store: Store, symbol: str, *, interval: str) -> tuple[I64, F64, F64]:
+    """Times, closes and adjusted closes (NaN where not given) of a benchmark's stored bars, the latest revisions."""
+    sql = text(
+        "SELECT b.time, b.close, b.adjusted_close FROM benchmark_bar b JOIN benchmark k ON k.id = b.benchmark_id "
+        "WHERE k.symbol = :symbol AND b.interval = :interval ORDER BY b.time, b.revision"
     )
     with store.reading() as connection:
-        found = connection.execute(sql, {"methods": sorted(methods)}).all()
-    return {
-        asset: np.array([time for _, time in rows], dtype=np.int64) for asset, rows in groupby(found, key=itemgetter(0))
-    }
+        found = connection.execute(sql, {"symbol": symbol, "interval": interval}).all()
+    latest = {time: (close, math.nan if adjusted is None else adjusted) for time, close, adjusted in found}
+    values = np.array(list(latest.values()), dtype=np.float64).reshape(len(latest), 2)
+    return np.array(list(latest), dtype=np.int64), values[:, 0], values[:, 1]
 
 
 def last_run_before(store: Store, kind: str, before: datetime) -> RunRow | None:

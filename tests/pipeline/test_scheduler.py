@@ -30,7 +30,7 @@ def store(tmp_path):
 
 
 def job(done, name="fixing"):
-    def work(due):
+    def work(due, run_id):
         done.append(due)
         return {"levels_written": 1}
 
@@ -108,7 +108,7 @@ def test_a_stopped_leader_gives_the_lease_back_at_once(store):
 def test_failed_work_is_written_down_and_tried_again(store):
     clock, tries = HandClock(NOON), []
 
-    def work(due):
+    def work(due, run_id):
         tries.append(due)
         if len(tries) == 1:
             raise SourceUnavailable("no route to any source")
@@ -124,7 +124,7 @@ def test_failed_work_is_written_down_and_tried_again(store):
 def test_interrupted_work_is_marked_and_taken_up_again(store):
     clock, tries = HandClock(NOON), []
 
-    def work(due):
+    def work(due, run_id):
         tries.append(due)
         if len(tries) == 1:
             raise KeyboardInterrupt
@@ -142,7 +142,7 @@ def test_start_ticks_on_its_own_thread_and_stop_waits_for_it(store):
 
     began = threading.Event()
 
-    def work(due):
+    def work(due, run_id):
         began.set()
         return {}
 

@@ -1,0 +1,85 @@
+"""Several small questions to several sources, side by side; who failed and why, and nothing raised."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from indexer.backfill.notes import reject_notes
+from indexer.errors import SourceError, SourceUnavailable
+from indexer.http import Answer, HttpClient
+from indexer.live.context import Live
+from indexer.live.evidence import keep_answers
+from indexer.live.ledger import settle, write_rejects_noted
+from indexer.sources.base import Ask, Call, Parsed, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One ask of one source, for a subject of ours (an asset's slug, a benchmark's symbol, `market`)."""
+
+    subject: str
+    source: str
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reply:
+    """What a question brought: a record for each call that was answered, and the error of the last that was not."""
+
+    question: Question
+    parsed: tuple[tuple[Call, Answer, Parsed], ...]
+    error: SourceError | None
+
+
+def ask_all(live: Live, questions: Sequence[Question]) -> list[Reply]:
+    """The replies in the order of the questions. Sources work side by side, each at its own pace."""
+    known = [question for question in questions if question.source in live.sources]
+
+    async def work(http: HttpClient) -> list[Reply]:
+        return list(await asyncio.gather(*(_one(question, live.sources[question.source], http) for question in known)))
+
+    return live.upstream.run(work)
+
+
+async def _one(question: Question, source: Source, http: HttpClient) -> Reply:
+    found: list[tuple[Call, Answer, Parsed]] = []
+    error: SourceError | None = None
+    for call in source.calls(question.ask):
+        try:
+            answer = await source.fetch(call, http)
+            found.append((call, answer, source.parse(call, answer)))
+        except SourceError as cause:
+            error = cause
+    return Reply(question, tuple(found), error)
+
+
+def keep_replies(live: Live, run_id: int, replies: Sequence[Reply], *, what: str) -> dict[str, str]:
+    """Archive what was answered, enter refusals and failing sources in the ledger; sources that failed, with why.
+
+    Raises SourceUnavailable when questions were asked and none was answered; `what` names what is then missing.
+    """
+    answered = [part for reply in replies for part in reply.parsed]
+    keep_answers(live, run_id, [(call, answer) for call, answer, _ in answered])
+    for reply in replies:
+        for call, answer, parsed in reply.parsed:
+            notes = reject_notes(reply.question.subject, call, parsed, at_us=answer.fetched_us)
+            write_rejects_noted(live.store, run_id, notes)
+    alive = {call.source for call, _, _ in answered}
+    failed = _failures(replies)
+    down = {source: text for source, text in failed.items() if source not in alive}
+    asked = {reply.question.source for reply in replies}
+    settle(live.store, run_id, kind="source_down", now=down, at=live.clock(), concerns=lambda subject: subject in asked)
+    if replies and not answered:
+        reasons = "; ".join(f"{source}: {text}" for source, text in sorted(failed.items()))
+        raise SourceUnavailable(f"no source gave {what}. {reasons}")
+    return down
+
+
+def _failures(replies: Sequence[Reply]) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for reply in replies:
+        if reply.error is not None:
+            found.setdefault(reply.question.source, f"{reply.error.code}: {reply.error}")
+    return found

@@ -1,0 +1,57 @@
+"""What every live job is given: store, registry, sources, archive, clock. Nothing of it is global."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.archive import Archive
+from indexer.assets import Registry
+from indexer.clock import Clock
+from indexer.config import Settings
+from indexer.importing import asset_rows
+from indexer.live.upstream import Upstream
+from indexer.sources.base import Source
+from indexer.store.db import Store
+from indexer.store.write import write_assets
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The means of the live jobs. `history_days`: how far back a fresh store is filled."""
+
+    store: Store
+    registry: Registry
+    upstream: Upstream
+    archive: Archive
+    clock: Clock
+    history_days: int
+    archive_days: int
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """The sources in use, by name."""
+        return self.upstream.sources
+
+    def asset_ids(self) -> dict[str, int]:
+        """Every asset's id in the store by slug, written there if new."""
+        return write_assets(self.store, asset_rows(self.registry))
+
+
+def archive_of(settings: Settings) -> Archive:
+    """The folder of raw answers that belongs to these settings."""
+    return Archive(Path(settings.data_dir) / "archive")
+
+
+def live_of(store: Store, settings: Settings, *, registry: Registry, upstream: Upstream, clock: Clock) -> Live:
+    """The means of the live jobs for these settings."""
+    return Live(
+        store=store,
+        registry=registry,
+        upstream=upstream,
+        archive=archive_of(settings),
+        clock=clock,
+        history_days=settings.history_days,
+        archive_days=settings.archive_days,
+    )

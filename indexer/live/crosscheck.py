@@ -1,0 +1,103 @@
+"""The cross-check: our newest fixings against what the aggregators say now; differences go to the quality ledger.
+
+Aggregators contain the venues, so they can confirm a rate but never make it. Compared is the newest five-minute
+median of the fixing, because the rate itself is the mean of an hour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+
+from indexer.errors import NotEnoughDataError
+from indexer.live.asking import Question, Reply, ask_all, keep_replies
+from indexer.live.context import Live
+from indexer.live.fixing import remembered_before
+from indexer.live.ledger import settle
+from indexer.live.mapping import ids_at
+from indexer.live.memory import Remembered
+from indexer.sources.base import Ask, Dataset
+from indexer.sources.rows import json_of, list_in, number
+from indexer.times import HOUR_US, to_us
+
+THRESHOLD: Final = 0.03
+MAX_AGE_US: Final = 2 * HOUR_US
+LATE: Final = timedelta(microseconds=1)
+
+
+def check(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
+    """Compare and settle the ledger's disagreements; what was compared.
+
+    Raises SourceUnavailable when no aggregator answered, NotEnoughDataError when there is no recent fixing.
+    """
+    newest = remembered_before(live, due + LATE)
+    if newest.at_us is None or to_us(due) - newest.at_us > MAX_AGE_US:
+        raise NotEnoughDataError(f"there is no fixing of the last {MAX_AGE_US // HOUR_US} hours to compare with")
+    ours = last_prices(newest)
+    replies = ask_all(live, _questions(live, due))
+    down = keep_replies(live, run_id, replies, what="prices to compare with")
+    theirs = _theirs(live, replies)
+    apart = {
+        subject: f"{subject.partition('/')[0]} says {price:.8g}, our newest median is {ours[slug]:.8g}"
+        f" ({price / ours[slug] - 1.0:+.2%})"
+        for (subject, slug), price in theirs.items()
+        if slug in ours and abs(price / ours[slug] - 1.0) > THRESHOLD
+    }
+    compared = {subject for (subject, slug) in theirs if slug in ours}
+    settle(
+        live.store,
+        run_id,
+        kind="disagreement",
+        now=apart,
+        at=live.clock(),
+        concerns=lambda subject: subject in compared,
+    )
+    return {"compared": len(compared), "apart": len(apart), "failed_sources": sorted(down)}
+
+
+def last_prices(memory: Remembered) -> dict[str, float]:
+    """The newest non-empty partition median of each asset."""
+    found: dict[str, float] = {}
+    for slug, one in memory.assets.items():
+        filled = [value for value in one.recent if math.isfinite(value)]
+        if filled:
+            found[slug] = filled[-1]
+    return found
+
+
+def _questions(live: Live, due: datetime) -> list[Question]:
+    now_us = to_us(live.clock())
+    asked = []
+    for source, dataset in (("defillama", Dataset.QUOTES), ("coingecko", Dataset.SUPPLY)):
+        identifiers = tuple(ids_at(live.registry, source))
+        if source in live.sources and identifiers:
+            asked.append(Question("prices", source, Ask(dataset, identifiers, to_us(due) - HOUR_US, now_us, now_us)))
+    return asked
+
+
+def _theirs(live: Live, replies: Sequence[Reply]) -> dict[tuple[str, str], float]:
+    """(`source/asset`, asset) → price, of quotes that are not old."""
+    found: dict[tuple[str, str], float] = {}
+    oldest = to_us(live.clock()) - MAX_AGE_US
+    for reply in replies:
+        source = reply.question.source
+        assets = ids_at(live.registry, source)
+        for _, answer, parsed in reply.parsed:
+            quotes = {one.symbol: one.price for one in parsed.quotes if (one.observed_us or oldest) >= oldest}
+            if source == "coingecko":
+                quotes = _market_prices(json_of(answer, source))
+            for symbol, price in quotes.items():
+                if symbol in assets:
+                    found[f"{source}/{assets[symbol].slug}", assets[symbol].slug] = price
+    return found
+
+
+def _market_prices(body: Any) -> dict[str, float]:
+    """`current_price` by coin id in a /coins/markets answer."""
+    rows = [row for row in list_in(body) if isinstance(row, dict)]
+    prices = {str(row.get("id")): number(row.get("current_price")) for row in rows}
+    return {coin: price for coin, price in prices.items() if np.isfinite(price) and price > 0.0}

@@ -1,0 +1,155 @@
+"""A history plan walked: answers archived, bars converted and written as they come, gaps entered in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
+from typing import Any, Final
+
+import numpy as np
+
+from indexer.backfill import Done, gap_notes, run_backfill
+from indexer.http import HttpClient
+from indexer.live.bars import write_missing
+from indexer.live.context import Live
+from indexer.live.evidence import keep_answers
+from indexer.live.history import RATE_AGE_US, HistoryPlan, by_asset, now_us, plan_history, stored_instants
+from indexer.live.ledger import settle, settle_ranges, write_rejects_noted
+from indexer.records import Bars, in_usd, join_bars
+from indexer.reference import conversion_rate
+from indexer.store.read import last_run_before
+from indexer.store.records import Written
+from indexer.times import DAY_US, INTERVAL_US, from_us, to_us
+
+Progress = Callable[[int, int], None]
+KIND: Final = "history"
+LOOK_BACK: Final = 2 * DAY_US  # late rows and short outages are asked for again this long
+
+
+@dataclass(slots=True)
+class Filled:
+    """What a fill brought: calls answered and failed, bars written, rows refused, and why sources failed.
+
+    `unpriced` counts bars left out because their quote currency had no dollar rate then.
+    """
+
+    calls: int = 0
+    failed: int = 0
+    bars: int = 0
+    rejects: int = 0
+    unpriced: int = 0
+    sources: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def fill(live: Live, run_id: int, plan: HistoryPlan, *, progress: Progress = lambda done, total: None) -> Filled:
+    """Walk the plan. Each answer is complete in the store before the next is taken, so it may stop at any time."""
+    return live.upstream.run(lambda http: _fill(live, run_id, plan, http=http, progress=progress))
+
+
+async def _fill(live: Live, run_id: int, plan: HistoryPlan, *, http: HttpClient, progress: Progress) -> Filled:
+    made = Filled()
+    markets: dict[str, dict[str, list[Bars]]] = {}
+    async for done in run_backfill(plan.quotes, live.sources, http):
+        _note(live, run_id, done, made)
+        if done.parsed is not None and done.parsed.bars is not None and len(done.parsed.bars):
+            markets.setdefault(done.asset, {}).setdefault(done.call.source, []).append(done.parsed.bars)
+        progress(made.calls + made.failed, plan.calls)
+    rates = {quote: _hourly(by_source, plan) for quote, by_source in markets.items()}
+    async for done in run_backfill(plan.bars, live.sources, http):
+        _note(live, run_id, done, made)
+        if done.parsed is not None and done.parsed.bars is not None and len(done.parsed.bars):
+            made.bars += _write(live, run_id, plan, done=done, bars=done.parsed.bars, rates=rates, made=made).new
+        progress(made.calls + made.failed, plan.calls)
+    return made
+
+
+def _hourly(by_source: Mapping[str, Sequence[Bars]], plan: HistoryPlan) -> Bars:
+    """A quote currency's dollar rate at every bar of the plan that has one no older than a day."""
+    step = INTERVAL_US[plan.interval]
+    grid = np.arange(-(-plan.start_us // step) * step, plan.end_us + step, step, dtype=np.int64)
+    markets = {source: join_bars(list(parts)) for source, parts in by_source.items()}
+    return conversion_rate(markets, grid, max_age_us=max(RATE_AGE_US, step))
+
+
+def _write(
+    live: Live, run_id: int, plan: HistoryPlan, *, done: Done, bars: Bars, rates: Mapping[str, Bars], made: Filled
+) -> Written:
+    slug = plan.mapped[done.asset].asset
+    listing = plan.listings[f"{slug}@{done.call.source}"]
+    if bars.quote != "USD":
+        rate = rates.get(bars.quote)
+        usd = bars.take(np.zeros(len(bars), dtype=np.bool_)) if rate is None else in_usd(bars, rate)
+        made.unpriced += len(bars) - len(usd)
+        if not len(usd):
+            return Written()
+        bars = usd
+    return write_missing(live.store, run_id, [(listing, bars)], plan.have)
+
+
+def _note(live: Live, run_id: int, done: Done, made: Filled) -> None:
+    """Count a call, archive its answer, enter its refused rows."""
+    for note in done.notes:
+        if note.kind == "source_down":
+            made.failures.setdefault(note.subject, note.detail)
+    made.rejects += write_rejects_noted(live.store, run_id, done.notes)
+    if done.answer is None:
+        made.failed += 1
+        return
+    made.calls += 1
+    made.sources[done.call.source] = made.sources.get(done.call.source, 0) + 1
+    keep_answers(live, run_id, [(done.call, done.answer)])
+
+
+def catch_up(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
+    """The history job: on a fresh store the past `history_days`, afterwards what is missing since the last time.
+
+    Asset-hours that no venue could give stay open as gaps in the ledger. A source that fails is an entry; the job
+    fails only when calls were needed and none was answered.
+    """
+    end_us = to_us(due)
+    last = last_run_before(live.store, KIND, due)
+    start_us = end_us - live.history_days * DAY_US
+    if last is not None and last.due_at is not None:
+        start_us = max(start_us, to_us(last.due_at) - LOOK_BACK)
+    plan = plan_history(live, start_us=start_us, end_us=end_us)
+    made = fill(live, run_id, plan)
+    note_failures(live, run_id, made)
+    if plan.calls and not made.calls:
+        raise_nothing(made)
+    gaps = note_gaps(live, run_id, start_us=start_us, end_us=end_us)
+    return {"calls": made.calls, "failed": made.failed, "bars": made.bars, "rejects": made.rejects, "gaps": gaps}
+
+
+def raise_nothing(made: Filled) -> None:
+    """Raise SourceUnavailable with what each source said."""
+    from indexer.errors import SourceUnavailable
+
+    reasons = "; ".join(f"{source}: {text}" for source, text in sorted(made.failures.items()))
+    raise SourceUnavailable(f"no source gave any history. {reasons}")
+
+
+def note_failures(live: Live, run_id: int, made: Filled) -> None:
+    """Open sources that failed throughout, close those that answered."""
+    down = {source: text for source, text in made.failures.items() if source not in made.sources}
+    asked = {*made.failures, *made.sources}
+    settle(live.store, run_id, kind="source_down", now=down, at=live.clock(), concerns=lambda subject: subject in asked)
+
+
+def note_gaps(live: Live, run_id: int, *, start_us: int, end_us: int, interval: str = "1h") -> int:
+    """Settle the gaps of every asset in (start, end], from its first bar there on; how many are open there."""
+    have = stored_instants(live, interval=interval, start_us=start_us, end_us=end_us)
+    wanted = {asset.slug for asset in live.registry.assets if asset.status != "legacy"}
+    notes = list(
+        chain.from_iterable(
+            gap_notes(
+                slug, times, interval, start_us=int(times[0]) - INTERVAL_US[interval], end_us=min(end_us, now_us(live))
+            )
+            for slug, times in by_asset(live, have, interval=interval).items()
+            if slug in wanted
+        )
+    )
+    settle_ranges(live.store, run_id, notes, at=live.clock(), since=from_us(start_us))
+    return len(notes)

@@ -1,0 +1,88 @@
+"""Registry → what each source calls our assets. Only listings that were verified or seen are asked for. Pure.
+
+A price is accepted by its mapped identifier, never by a ticker: what is not mapped here is never asked, and the
+sources refuse answers for anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from indexer.assets import Asset, Registry
+from indexer.errors import InputError
+from indexer.sources.base import Source
+from indexer.sources.identity import IdentityMap, Mapped
+
+TRUSTED: Final = ("verified", "seen")
+QUOTES: Final = ("USDT", "USDC", "USD", "EUR", "BTC")
+# Markets in which a quote currency itself is priced in dollars, in the order of preference.
+QUOTE_MARKETS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "USDT": (("kraken", "USDTUSD"), ("coinbase", "USDT-USD")),
+    "USDC": (("kraken", "USDCUSD"),),
+    "EUR": (("kraken", "EURUSD"),),
+    "BTC": (("coinbase", "BTC-USD"), ("kraken", "XBTUSD")),
+}
+_KRAKEN_NAMES: Final = {"BTC": "XBT"}
+
+
+def base_and_quote(symbol: str) -> tuple[str, str]:
+    """The two currencies in a venue's symbol: NEARUSDT, NEAR-USDT and NEAR/USD.
+
+    Raises InputError when the quote currency is not one we know, because a price in an unknown currency is no price.
+    """
+    base, dash, quote = symbol.upper().replace("/", "-").partition("-")
+    if not dash:
+        quote = next((known for known in QUOTES if base.endswith(known) and base != known), "")
+        base = base.removesuffix(quote)
+    if quote not in QUOTES:
+        raise InputError(f'"{symbol}" is not priced in a currency we know ({", ".join(QUOTES)})')
+    return base, quote
+
+
+def spelled(venue: str, symbol: str) -> str:
+    """The symbol as the venue's API takes it; Kraken takes NEARUSD for NEAR/USD and calls bitcoin XBT."""
+    if venue != "kraken":
+        return symbol
+    base, quote = base_and_quote(symbol)
+    return f"{_KRAKEN_NAMES.get(base, base)}{quote}"
+
+
+def venue_mappings(registry: Registry, sources: Mapping[str, Source], *, legacy: bool = False) -> tuple[Mapped, ...]:
+    """How the venues in use know our assets, by asset in the registry's order.
+
+    `legacy` adds tokens that were succeeded by another: their history is wanted, their present is not.
+    Raises InputError when a venue's identifier is given to two assets.
+    """
+    rows: list[Mapped] = []
+    for asset in registry.assets:
+        if asset.status == "legacy" and not legacy:
+            continue
+        for listing in asset.venues:
+            source = sources.get(listing.venue)
+            if source is None or not source.capabilities.fixing or listing.status not in TRUSTED:
+                continue
+            _, quote = base_and_quote(listing.symbol)
+            rows.append(Mapped(asset.slug, listing.venue, spelled(listing.venue, listing.symbol), quote))
+    IdentityMap(rows)
+    return tuple(rows)
+
+
+def quote_mappings(rows: Collection[Mapped], sources: Mapping[str, Source]) -> tuple[Mapped, ...]:
+    """The markets that price the quote currencies of these rows in dollars; the asset is called like the quote."""
+    quotes = sorted({row.quote for row in rows} - {"USD"})
+    return tuple(
+        Mapped(quote, venue, symbol)
+        for quote in quotes
+        for venue, symbol in QUOTE_MARKETS.get(quote, ())
+        if venue in sources
+    )
+
+
+def ids_at(registry: Registry, provider: str, *, legacy: bool = False) -> dict[str, Asset]:
+    """The assets by a provider's own identifier."""
+    return {
+        asset.ids[provider]: asset
+        for asset in registry.assets
+        if provider in asset.ids and (legacy or asset.status != "legacy")
+    }

@@ -1,0 +1,131 @@
+"""The stress job: funding, open interest, forced closures and sentiment, hour by hour, into the metrics.
+
+A perpetual is taken under the venue's own name of the spot market that the registry maps at that same venue. These
+numbers are shown and studied; they never enter a price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+
+from indexer.errors import SourceError
+from indexer.http import HttpClient
+from indexer.live.asking import Question, Reply, ask_all, keep_replies
+from indexer.live.context import Live
+from indexer.live.mapping import base_and_quote, venue_mappings
+from indexer.records import Liquidations
+from indexer.sources.base import Ask, Call, Dataset, Source
+from indexer.sources.okx import okx_data
+from indexer.sources.registry import build_sources
+from indexer.sources.rows import number
+from indexer.sources.stress import hourly_liquidations
+from indexer.store.read import last_run_before
+from indexer.store.records import MetricSeries
+from indexer.store.write import write_metrics
+from indexer.times import DAY_US, HOUR_US, to_us
+
+KIND: Final = "stress"
+FIRST_US: Final = 7 * DAY_US
+AGAIN_US: Final = 8 * HOUR_US  # funding is paid every eight hours; open interest comes late
+DERIVATIVES: Final = {"binance": "binance-derivatives", "okx": "okx-derivatives", "bybit": "bybit-derivatives"}
+NUMBERS: Final = (Dataset.FUNDING, Dataset.OPEN_INTEREST)
+
+
+def read_stress(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
+    """Write what was new since the last time; the counts. Raises SourceUnavailable when no source answered."""
+    end_us = to_us(due)
+    last = last_run_before(live.store, KIND, due)
+    done_us = to_us(last.due_at) if last is not None and last.due_at is not None else end_us - FIRST_US
+    start_us = max(done_us - AGAIN_US, end_us - FIRST_US)
+    fresh_us = max(done_us, end_us - DAY_US)  # the list of orders is capped: an hour read again would look smaller
+    replies = ask_all(live, list(_questions(live, start_us, fresh_us, end_us)))
+    series = [*_series(replies), *_liquidations(replies, fresh_us, end_us)]
+    written = write_metrics(live.store, run_id, series)
+    down = keep_replies(live, run_id, replies, what="any measure of stress")
+    return {"values": written.new + written.revised, "failed_sources": sorted(down)}
+
+
+def _questions(live: Live, start_us: int, fresh_us: int, end_us: int) -> Iterator[Question]:
+    sizes = contract_sizes(live)
+    for row in venue_mappings(live.registry, _spot(live)):
+        source = DERIVATIVES[row.source]
+        symbol = perpetual(row.source, row.symbol)
+        size = sizes.get(symbol, float("nan")) if row.source == "okx" else float("nan")
+        datasets = live.sources[source].capabilities.datasets
+        for dataset in (*NUMBERS, Dataset.LIQUIDATIONS):
+            if dataset is Dataset.LIQUIDATIONS and not np.isfinite(size):
+                continue  # an order's size in contracts says nothing without the contract's size
+            if dataset in datasets:
+                begin = fresh_us if dataset is Dataset.LIQUIDATIONS else start_us
+                ask = Ask(dataset, (symbol,), begin, end_us, end_us, "1h", contract_size=size)
+                yield Question(row.asset, source, ask)
+    yield Question(
+        "market", "feargreed", Ask(Dataset.SENTIMENT, ("market",), end_us - 8 * DAY_US, end_us, end_us, "1d")
+    )
+
+
+def _spot(live: Live) -> dict[str, Source]:
+    """The spot venues whose derivatives are in use: only their names and kinds matter here, nobody asks them."""
+    every = build_sources(only=tuple(DERIVATIVES))
+    return {venue: every[venue] for venue, source in DERIVATIVES.items() if source in live.sources}
+
+
+def perpetual(venue: str, symbol: str) -> str:
+    """The venue's perpetual swap on the base of its own spot symbol, settled in USDT."""
+    base, _ = base_and_quote(symbol)
+    return f"{base}-USDT-SWAP" if venue == "okx" else f"{base}USDT"
+
+
+def contract_sizes(live: Live) -> dict[str, float]:
+    """Base tokens of one contract by OKX swap; empty when OKX is not in use or does not say."""
+    source = live.sources.get("okx-derivatives")
+    if source is None:
+        return {}
+    now_us = to_us(live.clock())
+    ask = Ask(Dataset.LIQUIDATIONS, ("SWAP",), now_us - HOUR_US, now_us, now_us)
+    call = Call("okx-derivatives", "/api/v5/public/instruments", {"instType": "SWAP"}, ask)
+    return live.upstream.run(lambda http: _sizes(source, call, http))
+
+
+async def _sizes(source: Source, call: Call, http: HttpClient) -> dict[str, float]:
+    try:
+        rows = okx_data(await source.fetch(call, http))
+    except SourceError:
+        return {}  # the questions that follow say what is wrong with the source
+    return {
+        str(row.get("instId")): number(row.get("ctVal"))
+        for row in rows
+        if isinstance(row, dict) and row.get("ctType") == "linear"
+    }
+
+
+def _series(replies: Sequence[Reply]) -> Iterator[MetricSeries]:
+    """Each reply's series under its asset."""
+    for reply in replies:
+        for call, _, parsed in reply.parsed:
+            for one in parsed.series:
+                if len(one):
+                    yield MetricSeries(reply.question.subject, one.name, call.source, one.time_us, one.value)
+
+
+def _liquidations(replies: Sequence[Reply], start_us: int, end_us: int) -> Iterator[MetricSeries]:
+    """Totals per whole hour and their long share, by asset and over all; lower bounds where a venue caps its list."""
+    by_asset: dict[str, list[Liquidations]] = {}
+    for reply in replies:
+        for _, _, parsed in reply.parsed:
+            if parsed.liquidations is not None:
+                by_asset.setdefault(reply.question.subject, []).append(parsed.liquidations)
+    everything = [part for parts in by_asset.values() for part in parts]
+    for subject, parts in (*by_asset.items(), ("market", everything)):
+        hours = hourly_liquidations(parts)
+        whole = (hours.time_us - HOUR_US >= start_us) & (hours.time_us <= end_us)
+        if whole.any():
+            at = hours.time_us[whole]
+            source = "okx-derivatives"
+            yield MetricSeries(subject, "liquidations_long_usd", source, at, hours.long_usd[whole])
+            yield MetricSeries(subject, "liquidations_short_usd", source, at, hours.short_usd[whole])
+            yield MetricSeries(subject, "liquidations_long_share", source, at, hours.long_share[whole])
