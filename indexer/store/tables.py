@@ -24,24 +24,34 @@ from sqlmodel import Field, SQLModel
 
 import indexer.store.naming  # noqa: F401 - before any table is made
 from indexer.store.columns import ExactInteger, Instant
-from indexer.store.tables_ledger import (
-    Event as Event,
-)
-from indexer.store.tables_ledger import (
-    Lease as Lease,
-)
-from indexer.store.tables_ledger import (
-    Payload as Payload,
-)
-from indexer.store.tables_ledger import (
-    QualityEntry as QualityEntry,
-)
-from indexer.store.tables_ledger import (
-    Reject as Reject,
-)
-from indexer.store.tables_ledger import (
-    Run as Run,
-)
+from indexer.store.tables_ledger import Event, Lease, Payload, QualityEntry, Reject, Run
+
+__all__ = [
+    "Announcement",
+    "Asset",
+    "Bar",
+    "Benchmark",
+    "BenchmarkBar",
+    "Challenge",
+    "Event",
+    "IndexInfo",
+    "Lease",
+    "Level",
+    "Listing",
+    "Membership",
+    "MethodologyVersion",
+    "Metric",
+    "Override",
+    "Payload",
+    "QualityEntry",
+    "Rate",
+    "Rebalancing",
+    "RebalancingItem",
+    "Reject",
+    "Run",
+    "Seal",
+    "Supply",
+]
 
 BULK = {"sqlite_with_rowid": False}
 
