@@ -33,8 +33,8 @@ def import_command(
 
     def text() -> None:
         table(
-            ("file", "rows", "new", "revised", "unchanged", "rejected"),
-            [(f.name, f.rows, f.new, f.revised, f.unchanged, f.rejected) for f in report.files],
+            ("file", "rows", "new", "revised", "unchanged", "rejected", "note"),
+            [(f.name, f.rows, f.new, f.revised, f.unchanged, f.rejected, f.note) for f in report.files],
             title="Imported",
         )
         for file in report.files:
