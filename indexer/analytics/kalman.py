@@ -7,14 +7,15 @@ each row and is the one to publish live; the smoothed path uses the whole sample
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass
-from itertools import chain
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.analytics.search import maximise
-from indexer.analytics.series import FloatArray, as_series, finite_pairs, moments
+from indexer.analytics.series import BoolArray, FloatArray, as_series, finite_pairs, moments
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def kalman_filter(
     a, b = as_series(x, "x"), as_series(y, "y")
     if a.size != b.size:
         raise InputError(f"x has {a.size} values and y has {b.size}; align them to the same instants first")
-    steps, squares, logs, n = _run(_plain(a), _plain(b), model=model)
+    steps, squares, logs, n = _run(a, b, model=model)
     loglik = -0.5 * (n * math.log(2.0 * math.pi) + logs + squares)
     filtered = _path("filtered", steps, loglik=loglik)
     return filtered, _path("smoothed", _smooth(steps, model=model), loglik=loglik) if smooth else filtered
@@ -104,7 +105,7 @@ def kalman_fit(x: ArrayLike, y: ArrayLike, *, min_pairs: int = 30) -> KalmanFit:
         return KalmanFit(fx.size, reason=f"the {side} does not move in this window (zero variance)")
     sx, sy = math.sqrt(m.sxx / m.n), math.sqrt(m.syy / m.n)
     # Fitted on scaled series, so that one diffuse start and one search range serve every market.
-    xs, ys = _plain(a / sx), _plain(b / sy)
+    xs, ys = a / sx, b / sy
     low, high = LOG_RATIO_RANGE
     log_ratio = maximise(lambda value: _profile(xs, ys, log_ratio=value)[0], low, high=high)
     loglik, scale = _profile(xs, ys, log_ratio=log_ratio)
@@ -116,43 +117,57 @@ def kalman_fit(x: ArrayLike, y: ArrayLike, *, min_pairs: int = 30) -> KalmanFit:
     return KalmanFit(fx.size, filtered, smoothed, r, q, loglik - fx.size * math.log(sy), at_bound)
 
 
-def _profile(x: list[float], y: list[float], *, log_ratio: float) -> tuple[float, float]:
+def _profile(x: FloatArray, y: FloatArray, *, log_ratio: float) -> tuple[float, float]:
     """(log-likelihood, observation variance) at q/r = exp(log_ratio), r at its maximum."""
     _, squares, logs, n = _run(x, y, model=KalmanModel(0.0, math.exp(log_ratio), 1.0), skip=DIFFUSE_ROWS)
     r = squares / n
     return -0.5 * (n * (math.log(2.0 * math.pi * r) + 1.0) + logs), r
 
 
-def _run(x: list[float], y: list[float], *, model: KalmanModel, skip: int = 0) -> tuple[FloatArray, float, float, int]:
+def _run(x: FloatArray, y: FloatArray, *, model: KalmanModel, skip: int = 0) -> tuple[FloatArray, float, float, int]:
     """(filtered states (T, 5), Σ v²/F, Σ log F, pairs counted), sums and count without the first `skip` pairs.
 
-    A missing side is NaN, which makes the forecast error v NaN: the only test in the loop.
+    The recursion carries the covariance predicted for the next row, so that each number is touched once; forecast
+    errors v and their variances F follow from the states all at once.
+    """
+    known = np.isfinite(x) & np.isfinite(y)
+    x = x if known.all() else np.where(known, x, 0.0)
+    table = _recursion(x, y, known=known, model=model)
+    walked = np.array([0.0, 0.0, model.q_alpha, 0.0, model.q_beta])
+    start = np.array([[model.alpha0, model.beta0, model.p_alpha0, 0.0, model.p_beta0]])
+    alpha, beta, paa, pab, pbb = np.concatenate([start, table[:-1]]).T
+    f = (paa + pab * x + (pab + pbb * x) * x + model.r)[known][skip:]
+    v = (y - alpha - beta * x)[known][skip:]
+    return table - walked, float((v * v / f).sum()), float(np.log(f).sum()), len(v)
+
+
+def _recursion(x: FloatArray, y: FloatArray, *, known: BoolArray, model: KalmanModel) -> FloatArray:
+    """(T, 5) alpha, beta known at each row and the covariance predicted for the next one.
+
+    A missing pair is a row of infinite noise: its gain is 0 and only the random walk's variance grows. One flat list
+    and one `pack` are the fastest way from Python floats to an array.
     """
     alpha, beta = model.alpha0, model.beta0
-    paa, pab, pbb = model.p_alpha0 - model.q_alpha, 0.0, model.p_beta0 - model.q_beta
-    q_alpha, q_beta, r = model.q_alpha, model.q_beta, model.r
-    rows: list[tuple[float, ...]] = []
-    keep = rows.append
-    f = math.nan
-    for value, other in zip(x, y, strict=True):
-        paa += q_alpha
-        pbb += q_beta
+    paa, pab, pbb = model.p_alpha0, 0.0, model.p_beta0
+    q_alpha, q_beta = model.q_alpha, model.q_beta
+    whole = bool(known.all())
+    noise = repeat(model.r) if whole else np.where(known, model.r, math.inf).tolist()
+    others = y.tolist() if whole else np.where(known, y, 0.0).tolist()
+    flat: list[float] = []
+    keep = flat.extend
+    for value, other, r in zip(x.tolist(), others, noise, strict=False):
         v = other - alpha - beta * value
-        if v == v:  # noqa: PLR0124 - false for NaN only
-            ha = paa + pab * value
-            hb = pab + pbb * value
-            f = ha + hb * value + r
-            ka = ha / f
-            kb = hb / f
-            alpha += ka * v
-            beta += kb * v
-            paa -= ka * ha
-            pab -= ka * hb
-            pbb -= kb * hb
-        keep((alpha, beta, paa, pab, pbb, v, f))
-    table = np.fromiter(chain.from_iterable(rows), dtype=np.float64, count=7 * len(rows)).reshape(-1, 7)
-    v_f = table[np.isfinite(table[:, 5]), 5:][skip:]
-    return table[:, :5], float((v_f[:, 0] ** 2 / v_f[:, 1]).sum()), float(np.log(v_f[:, 1]).sum()), len(v_f)
+        f = (ha := paa + pab * value) + (hb := pab + pbb * value) * value + r
+        keep(
+            (
+                alpha := alpha + (ka := ha / f) * v,
+                beta := beta + (kb := hb / f) * v,
+                paa := paa - ka * ha + q_alpha,
+                pab := pab - ka * hb,
+                pbb := pbb - kb * hb + q_beta,
+            )
+        )
+    return np.frombuffer(struct.Struct(f"{len(flat)}d").pack(*flat)).reshape(-1, 5)
 
 
 def _smooth(states: FloatArray, *, model: KalmanModel) -> FloatArray:
@@ -187,9 +202,3 @@ def _smooth(states: FloatArray, *, model: KalmanModel) -> FloatArray:
 def _path(kind: str, states: FloatArray, *, loglik: float) -> KalmanPath:
     sd = np.sqrt(np.maximum(states[:, [2, 4]], 0.0))
     return KalmanPath(kind, states[:, 0], states[:, 1], sd[:, 0], sd[:, 1], loglik)
-
-
-def _plain(values: FloatArray) -> list[float]:
-    """As Python floats, which the scalar recursion is fastest on; infinite values become missing."""
-    plain: list[float] = np.where(np.isfinite(values), values, np.nan).tolist()
-    return plain

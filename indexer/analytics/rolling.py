@@ -9,6 +9,8 @@ a missing value touches exactly the w windows that contain it, and centring lose
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 # Elements of one sums array (w rows, 3 sums, columns) worked on at a time, so that it stays in cache.
 CHUNK_ELEMENTS = 1 << 18
+# From this many windows on the chunks are shared out among threads: below, starting them costs more.
+WORTH_SHARING = 1_000_000
+MAX_HANDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +89,24 @@ def _one_window(x: FloatArray, y: FloatArray, *, window: int) -> RollingBeta:
     total = max(1, -(-rows // window))
     chunks = -(-total // max(1, CHUNK_ELEMENTS // ((3 * width + 2) * window)))
     blocks = -(-total // chunks)
-    work = _Workspace(window=window, width=width, blocks=blocks)
-    for first in range(0, total, blocks):
-        start, stop = first * window, min((first + blocks) * window, rows)
-        _load(work, x, y, start=start)
-        answers = _statistics(_window_sums(work), shift=work.cube[0, :, 1:], scratch=work.scratch)
-        for target, answer in zip((out.beta, out.alpha, out.r2, out.se), answers, strict=True):
-            target[start:stop] = answer.transpose(2, 0, 1).reshape(-1, width)[: stop - start]
+    starts = range(0, total, blocks)
+    hands = min(os.cpu_count() or 1, MAX_HANDS) if rows * width >= WORTH_SHARING else 1
+
+    def work_on(mine: Iterable[int]) -> None:
+        work = _Workspace(window=window, width=width, blocks=blocks)
+        for first in mine:
+            start, stop = first * window, min((first + blocks) * window, rows)
+            _load(work, x, y, start=start)
+            answers = _statistics(_window_sums(work), shift=work.cube[0, :, 1:], scratch=work.scratch)
+            for target, answer in zip((out.beta, out.alpha, out.r2, out.se), answers, strict=True):
+                target[start:stop] = answer.transpose(2, 0, 1).reshape(-1, width)[: stop - start]
+
+    if hands == 1:
+        work_on(starts)
+    else:
+        # Chunks share nothing but the input, and numpy lets go of the interpreter while it computes.
+        with ThreadPoolExecutor(hands) as pool:
+            list(pool.map(work_on, [starts[hand::hands] for hand in range(hands)]))
     return out
 
 
@@ -137,33 +153,33 @@ def _products(shifted: FloatArray, *, out: FloatArray) -> None:
 def _statistics(sums: FloatArray, *, shift: FloatArray, scratch: FloatArray) -> FloatArray:
     """(4, w, B, blocks): beta, alpha, r2, se of every window from its shifted sums, which are used up."""
     n, width = len(sums), shift.shape[0] - 1
-    mean_x, sum_xx, sxy = sums[:, :width], sums[:, width : 2 * width], sums[:, 2 * width : 3 * width]
-    mean_y, sum_yy = sums[:, 3 * width : 3 * width + 1], sums[:, 3 * width + 1 :]
+    sum_x, sum_xx, sxy = sums[:, :width], sums[:, width : 2 * width], sums[:, 2 * width : 3 * width]
+    sum_y, sum_yy = sums[:, 3 * width : 3 * width + 1], sums[:, 3 * width + 1 :]
     beta, alpha, r2, se = scratch
-    mean_x /= n
-    mean_y /= n
+    mean_y = sum_y / n
     with np.errstate(invalid="ignore", divide="ignore"):
-        syy = sum_yy - n * mean_y * mean_y
+        syy = sum_yy - mean_y * sum_y
         syy[~(syy > ZERO_VARIANCE * sum_yy)] = np.nan  # written so that NaN fails the test too
-        sxx = np.multiply(mean_x, mean_x, out=se)
-        sxx *= -n
-        sxx += sum_xx
-        sum_xx *= ZERO_VARIANCE
-        sxx[~(sxx > sum_xx)] = np.nan
-        np.multiply(mean_x, mean_y, out=beta)
-        beta *= -n
-        sxy += beta
+        mean_x = np.multiply(sum_x, 1.0 / n, out=alpha)
+        sxx = np.subtract(sum_xx, np.multiply(mean_x, sum_x, out=se), out=se)
+        moves = sxx > np.multiply(sum_xx, ZERO_VARIANCE, out=sum_xx)
+        if not moves.all():
+            sxx[~moves] = np.nan
+        sxy -= np.multiply(mean_x, sum_y, out=beta)
         np.divide(sxy, sxx, out=beta)
         np.multiply(beta, sxy, out=r2)
-        r2 /= syy
-        np.minimum(r2, 1.0, out=r2)
-        beta[np.isnan(r2)] = np.nan
+        r2 *= 1.0 / syy
         unexplained = np.subtract(1.0, r2, out=sum_xx)
         # Below this the shares are rounding of an exact fit (beta of a series on itself has error 0).
-        unexplained[unexplained <= ZERO_VARIANCE] = 0.0
+        exact = unexplained <= ZERO_VARIANCE
+        if exact.any():
+            unexplained[exact] = 0.0
+            np.minimum(r2, 1.0, out=r2)
+        if np.isnan(syy).any():
+            beta[np.isnan(r2)] = np.nan
         unexplained *= syy / (n - 2)
         np.sqrt(np.divide(unexplained, sxx, out=se), out=se)
-        mean_x += shift[:width]
-        np.multiply(beta, mean_x, out=alpha)
+        alpha += shift[:width]
+        alpha *= beta
         np.subtract(mean_y + shift[width:], alpha, out=alpha)
     return scratch
