@@ -56,8 +56,11 @@ def index_state(store: Store, index_id: str) -> str | None:
 
 
 def fact_runs(store: Store) -> list[int]:
-    """When each run that may have added facts started (us), ascending."""
-    sql = text("SELECT started_at FROM run WHERE kind != :kind ORDER BY started_at")
+    """When each run started (us) that may have added facts or has corrected official rates, ascending."""
+    sql = text(
+        "SELECT started_at FROM run WHERE kind != :kind OR id IN (SELECT run_id FROM rate WHERE revision > 1) "
+        "ORDER BY started_at"
+    )
     with store.reading() as connection:
         return [int(row[0]) for row in connection.execute(sql, {"kind": COMPUTING[0]})]
 
