@@ -18,6 +18,7 @@ from api.deps import Services
 from api.edge import Edge
 from api.embed import routes as embed
 from api.hot import HotCache
+from api.keys import KeyRing
 from api.limits import Limits, RateLimiter
 from api.live.hub import Hub
 from api.live.watch import watch
@@ -25,13 +26,41 @@ from api.openapi import describe
 from api.params import given_once
 from api.problems import install_handlers
 from api.reads import read_version
-from api.routes import benchmarks, charts, events, files, health, indices, levels, members, statistics, stream, studies
+from api.routes import (
+    admin,
+    benchmarks,
+    charts,
+    events,
+    files,
+    health,
+    indices,
+    levels,
+    members,
+    statistics,
+    stream,
+    studies,
+)
 from api.web import routes as web
 from indexer.clock import Clock, utc_now
 from indexer.config import Settings
 from indexer.store.db import Store
 
-ROUTERS = (indices, levels, files, stream, members, statistics, events, studies, benchmarks, charts, embed, health, web)
+ROUTERS = (
+    indices,
+    levels,
+    files,
+    stream,
+    members,
+    statistics,
+    events,
+    studies,
+    benchmarks,
+    charts,
+    embed,
+    admin,
+    health,
+    web,
+)
 THREADS = 12
 
 
@@ -45,13 +74,15 @@ def create_app(
     settings = settings or Settings()
     limits = limits or Limits()
     hot = HotCache()
+    keys = KeyRing(settings.data_dir / "keys.json")
     services = Services(
-        store,
-        settings,
-        clock,
-        hot,
-        Hub(most=limits.max_streams),
-        limits,
+        store=store,
+        settings=settings,
+        clock=clock,
+        hot=hot,
+        hub=Hub(most=limits.max_streams),
+        keys=keys,
+        limits=limits,
         refresh=lambda: hot.publish(read_version(store)),
     )
     app = FastAPI(
@@ -66,7 +97,7 @@ def create_app(
     )
     app.state.services = services
     root_path = settings.root_path.rstrip("/")
-    app.add_middleware(Edge, hot=hot, limiter=RateLimiter(limits), root_path=root_path)
+    app.add_middleware(Edge, hot=hot, limiter=RateLimiter(limits, keys=keys, clock=clock), root_path=root_path)
     install_handlers(app)
     for module in ROUTERS:
         app.include_router(module.router)

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.hot import HotCache
+from api.keys import KeyRing
 from api.limits import Limits
 from api.live.hub import Hub
 from indexer.clock import Clock
@@ -25,6 +26,7 @@ class Services:
     clock: Clock
     hot: HotCache
     hub: Hub
+    keys: KeyRing
     limits: Limits
     refresh: Callable[[], None]
 

@@ -51,7 +51,7 @@ class Edge:
             return
         request_id = _request_id(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id.decode()
-        verdict = self.limiter.take(scope["client"][0] if scope.get("client") else "")
+        verdict = self.limiter.judge(scope["client"][0] if scope.get("client") else "", scope["headers"])
         extra: RawHeaders = [(b"x-request-id", request_id), *ALWAYS, *verdict.headers]
         key = _key(scope)
         if verdict.allowed and scope["method"] in ("GET", "HEAD"):
@@ -64,8 +64,7 @@ class Edge:
                 return
         wrapped = _Sender(scope, send, extra)
         if not verdict.allowed:
-            said = f"Over {self.limiter.limits.requests} requests in {self.limiter.limits.window_s} s; "
-            said += f"wait {verdict.retry_after_s} s"
+            said = f"More requests than RateLimit-Policy allows; wait {verdict.retry_after_s} s"
             await problem(scope, "too_many_requests", detail=said)(scope, receive, wrapped)
             return
         await self._through(scope, receive, wrapped, key=key)

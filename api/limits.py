@@ -12,8 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from api.keys import KeyRing
+from indexer.clock import Clock, utc_now
+
 RawHeaders = list[tuple[bytes, bytes]]
 LOOPBACK = ("127.", "::1", "testclient")
+KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Limits:
     requests: int = 600
     window_s: int = 60
     max_query: int = 16_384
-    max_path: int = 1024
+    max_path: int = 4096
     max_body: int = 65_536
     max_streams: int = 1000
     clients: int = 10_000
@@ -49,41 +53,57 @@ FREE = Verdict(True, [])
 
 
 class RateLimiter:
-    """A token bucket for each client, refilled evenly; at most `limits.clients` are remembered."""
+    """A token bucket for each key or client, refilled evenly; at most `limits.clients` are remembered."""
 
-    def __init__(self, limits: Limits, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        keys: KeyRing | None = None,
+        clock: Clock = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.limits = limits
+        self.keys = keys
+        self.clock = clock
         self.monotonic = monotonic
         self.buckets: dict[str, _Bucket] = {}
-        policy = f'"default";q={limits.requests};w={limits.window_s}'.encode()
-        self.fixed: RawHeaders = [
-            (b"ratelimit-policy", policy),
-            (b"x-ratelimit-limit", str(limits.requests).encode()),
-        ]
 
-    def take(self, client: str) -> Verdict:
-        """Takes one token of this client's bucket."""
+    def judge(self, client: str, headers: RawHeaders) -> Verdict:
+        """Takes one token of the key that the headers carry, or else of the client's address."""
+        for name, value in headers:
+            if name in KEY_HEADERS and self.keys is not None:
+                text = value.decode("latin-1").removeprefix("Bearer ").strip()
+                key = self.keys.find(text, now=self.clock())
+                if key is not None:
+                    return self.take(f"key:{key.prefix}", requests=key.requests_per_minute)
+        return self.take(client)
+
+    def take(self, client: str, *, requests: int | None = None) -> Verdict:
+        """Takes one token of this client's bucket, which holds `requests` (or as many as the limits say)."""
         if not self.limits.count_loopback and client.startswith(LOOPBACK):
             return FREE
-        bucket, rate = self._refilled(client), self.limits.requests / self.limits.window_s
+        most = requests or self.limits.requests
+        bucket, rate = self._refilled(client, most), most / self.limits.window_s
         allowed = bucket.tokens >= 1.0
         if allowed:
             bucket.tokens -= 1.0
         wait = 0 if allowed else max(1, math.ceil((1.0 - bucket.tokens) / rate))
-        remaining = int(bucket.tokens)
-        reset = math.ceil((self.limits.requests - bucket.tokens) / rate)
+        reset = math.ceil((most - bucket.tokens) / rate)
+        return Verdict(allowed, self._headers(most, int(bucket.tokens), wait=wait, reset=reset), wait)
+
+    def _headers(self, most: int, remaining: int, *, wait: int, reset: int) -> RawHeaders:
         headers: RawHeaders = [
-            *self.fixed,
+            (b"ratelimit-policy", f'"default";q={most};w={self.limits.window_s}'.encode()),
             (b"ratelimit", f'"default";r={remaining};t={wait or reset}'.encode()),
+            (b"x-ratelimit-limit", str(most).encode()),
             (b"x-ratelimit-remaining", str(remaining).encode()),
             (b"x-ratelimit-reset", str(reset).encode()),
         ]
-        if not allowed:
-            headers.append((b"retry-after", str(wait).encode()))
-        return Verdict(allowed, headers, wait)
+        return [*headers, (b"retry-after", str(wait).encode())] if wait else headers
 
-    def _refilled(self, client: str) -> _Bucket:
-        now, full = self.monotonic(), float(self.limits.requests)
+    def _refilled(self, client: str, most: int) -> _Bucket:
+        now, full = self.monotonic(), float(most)
         bucket = self.buckets.pop(client, None) or _Bucket(full, now)
         bucket.tokens = min(full, bucket.tokens + (now - bucket.at) * full / self.limits.window_s)
         bucket.at = now

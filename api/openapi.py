@@ -18,6 +18,10 @@ Ignore keys you do not know. Cursors are opaque. Texts of errors may change, the
 **Units.** Levels are index points. Weights, changes, turnover and drawdowns are fractions (0.05 is 5 %). Times are
 UTC, ISO 8601. A number that does not exist is `null`, never 0 and never `NaN`. `simulated` marks invented data.
 """
+KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of `deai keys create`"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key"},
+}
 TAGS = [
     {"name": "indices", "description": "What there is and where it stands"},
     {"name": "levels", "description": "The history of an index"},
@@ -28,6 +32,7 @@ TAGS = [
     {"name": "benchmarks", "description": "Benchmarks, events and the quality ledger"},
     {"name": "charts", "description": "Pictures of an index"},
     {"name": "embeds", "description": "The index in other people's pages"},
+    {"name": "admin", "description": "For the operator; needs a key when asked from elsewhere"},
     {"name": "operation", "description": "State of the service"},
 ]
 
@@ -59,9 +64,12 @@ def _document(app: FastAPI, root_path: str) -> dict[str, Any]:
     schemas["Problem"] = problem
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    for path in document["paths"].values():
-        for operation in path.values():
+    document["components"]["securitySchemes"] = KEYS
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
             _one_error_shape(operation)
+            if path.startswith("/v1/admin"):
+                operation["security"] = [{}, {"bearer": []}, {"header": []}]
     return document
 
 

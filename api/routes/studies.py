@@ -90,9 +90,11 @@ def get_attribution(
     store: StoreDep,
     index_id: IndexId,
     start: Annotated[
-        InstantUs, Query(description="From the last level at or before it", examples=["2025-01-24T21:00Z"])
+        InstantUs, Query(description="From the last level at or before it", examples=["2025-01-24T21:00:00Z"])
     ],
-    end: Annotated[InstantUs, Query(description="To the last level at or before it", examples=["2025-01-27T21:00Z"])],
+    end: Annotated[
+        InstantUs, Query(description="To the last level at or before it", examples=["2025-01-27T21:00:00Z"])
+    ],
 ) -> Response:
     """Contributions of constituents and sub-sectors that add up to the index return, linked over rebalancings."""
     from indexer.studies.attribution import study_attribution

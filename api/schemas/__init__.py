@@ -7,6 +7,7 @@ from api.schemas.benchmarks import (
     CloseColumns,
     ClosePoint,
     Closes,
+    Dropped,
     EventItem,
     EventList,
     Health,
@@ -14,6 +15,8 @@ from api.schemas.benchmarks import (
     QualityItem,
     QualityList,
     Readiness,
+    RunItem,
+    RunList,
 )
 from api.schemas.indices import (
     Changes,
@@ -43,6 +46,7 @@ __all__ = [
     "Closes",
     "Constituent",
     "Constituents",
+    "Dropped",
     "EventItem",
     "EventList",
     "Health",
@@ -64,5 +68,7 @@ __all__ = [
     "Rebalance",
     "RebalanceItem",
     "Rebalances",
+    "RunItem",
+    "RunList",
     "Wire",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
@@ -109,3 +110,30 @@ class QualityList(Wire):
     count: int
     open: int
     data: list[QualityItem]
+
+
+class RunItem(Wire):
+    """One piece of work, done at most once."""
+
+    id: int
+    kind: str
+    key: str
+    due_at: datetime | None
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str = Field(description="running, done, failed or interrupted")
+    detail: dict[str, Any]
+
+
+class RunList(Wire):
+    """Runs, newest first."""
+
+    count: int
+    data: list[RunItem]
+
+
+class Dropped(Wire):
+    """How many answers were forgotten, and at whose wish."""
+
+    dropped: int
+    by: str

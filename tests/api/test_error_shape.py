@@ -49,7 +49,7 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> Problem:
         ("GET", "/oembed?url=/indices/deai&format=yaml", 422, "invalid_input"),
         ("GET", "/v1/indices/empty/latest", 409, "not_enough_data"),
         ("GET", "/v1/indices/" + "x" * 65, 422, "invalid_request"),
-        ("GET", "/v1/indices/" + "x" * 1100, 414, "uri_too_long"),
+        ("GET", "/v1/indices/" + "x" * 5000, 414, "uri_too_long"),
         ("GET", "/v1/indices/deai/levels?limit=1&limit=2", 422, "invalid_input"),
         ("GET", "/v1/indices?q=" + "x" * 20_000, 414, "uri_too_long"),
     ],

@@ -1,0 +1,139 @@
+"""Keys: made once, kept as hashes in one file, scoped, revocable. Reads on one's own machine need none.
+
+A key reads `deai_<prefix>_<secret>`: the prefix finds it and may be shown, the secret is 256 random bits, so a
+plain SHA-256 of it is enough. The file is read again when it changes, so revoking needs no restart.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import re
+import secrets
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+
+from indexer.errors import ConfigError, InputError, NotFoundError, StoreError, did_you_mean
+
+FORM = re.compile(r"deai_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+NO_HASH = "0" * 64
+
+
+class Scope(StrEnum):
+    """What a key may do. `admin` includes `read`."""
+
+    READ = "read"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as it is kept: never the secret. Instants are ISO 8601, UTC."""
+
+    prefix: str
+    name: str
+    scopes: tuple[str, ...]
+    hash: str
+    created_at: str
+    expires_at: str | None = None
+    revoked_at: str | None = None
+    requests_per_minute: int | None = None
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether the key has a scope."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    def is_good_at(self, now: datetime) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or now < datetime.fromisoformat(self.expires_at))
+
+
+class KeyRing:
+    """The keys of one installation, in a file that only its owner can read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stamp: tuple[int, int] | None = None
+        self._keys: dict[str, Key] = {}
+
+    def all(self) -> list[Key]:
+        """Every key, oldest first, revoked ones too. Raises ConfigError when the file is not one of ours."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            self._stamp, self._keys = None, {}
+            return []
+        stamp = (found.st_mtime_ns, found.st_ino)
+        if stamp != self._stamp:
+            self._keys, self._stamp = _read(self.path), stamp
+        return list(self._keys.values())
+
+    def find(self, text: str, *, now: datetime) -> Key | None:
+        """The key that this text is, or None when there is no such key, or it is revoked or expired."""
+        self.all()
+        match = FORM.fullmatch(text)
+        prefix, secret = match.groups() if match else ("", "")
+        key = self._keys.get(prefix)
+        # Compared even when there is no such key, so that the time taken tells nothing.
+        same = hmac.compare_digest(key.hash if key else NO_HASH, sha256(secret.encode()).hexdigest())
+        return key if key is not None and same and key.is_good_at(now) else None
+
+    def create(
+        self,
+        name: str,
+        scopes: tuple[Scope, ...],
+        *,
+        now: datetime,
+        expires_at: datetime | None = None,
+        requests_per_minute: int | None = None,
+    ) -> tuple[Key, str]:
+        """A new key and its text, which is shown this once and kept nowhere."""
+        if not scopes or not name.strip():
+            raise InputError(f"A key needs a name and at least one scope of {', '.join(Scope)}")
+        if expires_at is not None and expires_at <= now:
+            raise InputError(f"The key would have expired already at {expires_at.isoformat()}; give a later instant")
+        prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        key = Key(
+            prefix=prefix,
+            name=name.strip(),
+            scopes=tuple(scope.value for scope in scopes),
+            hash=sha256(secret.encode()).hexdigest(),
+            created_at=now.isoformat(),
+            expires_at=expires_at.isoformat() if expires_at else None,
+            requests_per_minute=requests_per_minute,
+        )
+        self._write([*self.all(), key])
+        return key, f"deai_{prefix}_{secret}"
+
+    def revoke(self, prefix: str, *, now: datetime) -> Key:
+        """The key, from now on refused. Raises NotFoundError for an unknown prefix."""
+        known = {key.prefix: key for key in self.all()}
+        if prefix not in known:
+            raise NotFoundError(f'No key "{prefix}".{did_you_mean(prefix, known)} `deai keys list` shows them')
+        gone = replace(known[prefix], revoked_at=known[prefix].revoked_at or now.isoformat())
+        self._write([gone if key.prefix == prefix else key for key in known.values()])
+        return gone
+
+    def _write(self, keys: list[Key]) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, part = tempfile.mkstemp(dir=self.path.parent, prefix=".keys-")  # readable by its owner only
+            with os.fdopen(handle, "w", encoding="utf-8") as out:
+                json.dump([asdict(key) for key in keys], out, indent=1)
+            Path(part).replace(self.path)
+        except OSError as error:
+            raise StoreError(f"Cannot write the keys to {self.path}: {error.strerror}") from error
+
+
+def _read(path: Path) -> dict[str, Key]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        keys = [Key(**{**row, "scopes": tuple(row["scopes"])}) for row in rows]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{path} is not a file of keys ({error}); move it away and make new keys") from None
+    return {key.prefix: key for key in keys}

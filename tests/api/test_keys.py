@@ -1,0 +1,156 @@
+"""Keys and who may administer: hashes only, scopes, revocation, quotas, and no trust in what merely looks local."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from seeded import NOW
+
+from api.app import create_app
+from api.keys import KeyRing, Scope
+from api.limits import Limits, RateLimiter
+from indexer.config import Settings
+from indexer.errors import ConfigError, InputError, NotFoundError
+from indexer.store.db import Store
+
+RUNS = "/v1/admin/runs"
+HOME = ("127.0.0.1", 5000)
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> KeyRing:
+    return KeyRing(tmp_path / "keys.json")
+
+
+@pytest.fixture
+def remote(store: Store, tmp_path: Path, ring: KeyRing) -> Iterator[TestClient]:
+    """A client from another machine."""
+    app = create_app(store, settings=Settings(data_dir=tmp_path), clock=lambda: NOW)
+    yield TestClient(app, client=("198.51.100.7", 5000))
+
+
+def near(store: Store, tmp_path: Path, **headers: str) -> TestClient:
+    app = create_app(store, settings=Settings(data_dir=tmp_path), clock=lambda: NOW)
+    return TestClient(app, base_url="http://127.0.0.1:8000", client=HOME, headers=headers)
+
+
+def test_a_key_is_found_by_its_text_and_kept_as_a_hash(ring: KeyRing) -> None:
+    key, text = ring.create("sheet", (Scope.READ,), now=NOW)
+    assert ring.find(text, now=NOW) == key
+    assert text.startswith(f"deai_{key.prefix}_")
+    kept = ring.path.read_text()
+    assert text.rsplit("_", 1)[1] not in kept
+    assert stat.S_IMODE(ring.path.stat().st_mode) == 0o600
+    for wrong in (text[:-1], text[:-1] + "x" * 2, "", "deai__", text.replace(key.prefix, "0" * 12), "é" * 20):
+        assert ring.find(wrong, now=NOW) is None
+
+
+def test_keys_expire_and_are_revoked_without_a_restart(ring: KeyRing) -> None:
+    key, text = ring.create("short", (Scope.ADMIN,), now=NOW, expires_at=NOW + timedelta(days=1))
+    assert ring.find(text, now=NOW + timedelta(hours=23))
+    assert ring.find(text, now=NOW + timedelta(hours=25)) is None
+    KeyRing(ring.path).revoke(key.prefix, now=NOW)
+    assert ring.find(text, now=NOW) is None
+    assert [one.revoked_at for one in ring.all()] == [NOW.isoformat()]
+
+
+def test_mistakes_are_named(ring: KeyRing) -> None:
+    key, _ = ring.create("a", (Scope.READ,), now=NOW)
+    with pytest.raises(NotFoundError, match=f'No key "{key.prefix[:-1]}". Did you mean "{key.prefix}"'):
+        ring.revoke(key.prefix[:-1], now=NOW)
+    with pytest.raises(InputError, match="needs a name and at least one scope of read, admin"):
+        ring.create(" ", (Scope.READ,), now=NOW)
+    with pytest.raises(InputError, match="would have expired already"):
+        ring.create("b", (Scope.READ,), now=NOW, expires_at=NOW)
+    ring.path.write_text("{}broken")
+    with pytest.raises(ConfigError, match="is not a file of keys"):
+        ring.all()
+
+
+def test_from_elsewhere_admin_needs_a_key_with_the_scope(remote: TestClient, ring: KeyRing) -> None:
+    refused = remote.get(RUNS)
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized")
+    assert refused.headers["www-authenticate"] == 'Bearer realm="deai"'
+    assert "deai keys create --scope admin" in refused.json()["detail"]
+    reader, read_text = ring.create("reader", (Scope.READ,), now=NOW)
+    forbidden = remote.get(RUNS, headers={"x-api-key": read_text})
+    assert (forbidden.status_code, forbidden.json()["code"]) == (403, "forbidden")
+    assert forbidden.json()["detail"] == f"The key {reader.prefix} lacks the scope admin; it has read"
+    admin, text = ring.create("operator", (Scope.ADMIN,), now=NOW)
+    answer = remote.get(RUNS, headers={"authorization": f"Bearer {text}"})
+    assert answer.json()["data"][0]["kind"] == "test"
+    assert remote.delete("/v1/admin/cache", headers={"x-api-key": text}).json()["by"] == admin.prefix
+    assert remote.get(RUNS, headers={"x-api-key": text + "x"}).status_code == 401
+    ring.revoke(admin.prefix, now=NOW)
+    assert remote.get(RUNS, headers={"x-api-key": text}).status_code == 401
+
+
+def test_reads_need_no_key(remote: TestClient) -> None:
+    assert remote.get("/v1/indices/deai/latest").status_code == 200
+
+
+def test_the_owner_at_home_needs_none(store: Store, tmp_path: Path) -> None:
+    assert near(store, tmp_path).get(RUNS).status_code == 200
+    assert near(store, tmp_path, origin="http://127.0.0.1:8000").get(RUNS).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"host": "evil.example"},
+        {"host": "127.0.0.1.evil.example:8000"},
+        {"x-forwarded-for": "198.51.100.7"},
+        {"forwarded": "for=198.51.100.7"},
+        {"via": "1.1 proxy"},
+    ],
+)
+def test_what_merely_looks_local_is_not_the_owner(store: Store, tmp_path: Path, headers: dict[str, str]) -> None:
+    assert near(store, tmp_path, **headers).get(RUNS).status_code == 401
+    assert near(store, tmp_path, **headers).delete("/v1/admin/cache").status_code == 401
+
+
+def test_the_key_of_the_settings_works(store: Store, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, admin_key="a long enough secret")  # type: ignore[arg-type]  # pydantic makes it secret
+    client = TestClient(create_app(store, settings=settings, clock=lambda: NOW), client=("198.51.100.7", 1))
+    assert client.get(RUNS, headers={"x-api-key": "a long enough secret"}).status_code == 200
+    assert client.get(RUNS, headers={"x-api-key": "another"}).status_code == 401
+
+
+def test_a_key_has_a_quota_of_its_own(ring: KeyRing) -> None:
+    limiter = RateLimiter(Limits(requests=5), keys=ring, clock=lambda: NOW, monotonic=lambda: 0.0)
+    _, text = ring.create("small", (Scope.READ,), now=NOW, requests_per_minute=2)
+    headers = [(b"authorization", f"Bearer {text}".encode())]
+    assert [limiter.judge("127.0.0.1", headers).allowed for _ in range(3)] == [True, True, False]
+    assert dict(limiter.judge("127.0.0.1", headers).headers)[b"ratelimit-policy"] == b'"default";q=2;w=60'
+    assert limiter.judge("127.0.0.1", []).allowed
+    assert [limiter.judge("198.51.100.7", []).allowed for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_tokens_come_back_evenly_and_clients_are_forgotten() -> None:
+    now = [0.0]
+    limiter = RateLimiter(Limits(requests=60, window_s=60, clients=3), monotonic=lambda: now[0])
+    for _ in range(60):
+        assert limiter.take("a").allowed
+    refused = limiter.take("a")
+    assert (refused.allowed, refused.retry_after_s) == (False, 1)
+    now[0] = 2.5
+    assert [limiter.take("a").allowed for _ in range(3)] == [True, True, False]
+    for client in "bcd":
+        limiter.take(client)
+    assert list(limiter.buckets) == ["b", "c", "d"]
+
+
+def test_the_file_of_keys_is_plain_json(ring: KeyRing) -> None:
+    ring.create("one", (Scope.READ, Scope.ADMIN), now=NOW)
+    (row,) = json.loads(ring.path.read_text())
+    assert row["scopes"] == ["read", "admin"]
+    assert len(row["hash"]) == 64
