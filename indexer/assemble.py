@@ -59,7 +59,7 @@ class RateColumns:
 
 @dataclass(frozen=True, slots=True)
 class SupplyRow:
-    """One supply observation in tokens (not base units). `kind`: circulating, free_float or total."""
+    """One supply observation in tokens (not base units). `kind`: circulating, free_float, total or burnt."""
 
     asset_id: int
     kind: str
@@ -77,20 +77,34 @@ class VolumeColumns:
     volume_usd: F64
 
 
+@dataclass(frozen=True, slots=True)
+class MetricColumns:
+    """A daily metric as columns (M,): asset and the 00:00 UTC end of the day it describes."""
+
+    name: str
+    asset_id: I64
+    day_us: I64
+    value: F64
+
+
 def assemble(
-    lines: Sequence[LineFacts], rates: RateColumns, *, volumes: VolumeColumns, supplies: Sequence[SupplyRow]
+    lines: Sequence[LineFacts],
+    rates: RateColumns,
+    *,
+    volumes: VolumeColumns,
+    supplies: Sequence[SupplyRow],
+    metrics: Sequence[MetricColumns] = (),
 ) -> Market:
     """The market of these lines, on the clock of every instant at which any of them has a rate."""
     wanted = [line for line in lines if np.isin(rates.asset_id, [p.asset_id for p in line.parts]).any()]
     by_asset = _split(rates.asset_id)
     mine = [part.asset_id for line in wanted for part in line.parts]
     times = np.unique(rates.time_us[np.isin(rates.asset_id, mine)])
-    days = np.unique(volumes.day_us[np.isin(volumes.asset_id, mine)])
+    daily = [(volumes.asset_id, volumes.day_us), *((one.asset_id, one.day_us) for one in metrics)]
+    days = np.unique(np.concatenate([day[np.isin(asset, mine)] for asset, day in daily]))
     prices = np.full((len(times), len(wanted)), np.nan)
     status = np.full(prices.shape, UNKNOWN_STATUS, dtype=np.int8)
-    traded = np.full((len(days), len(wanted)), np.nan)
     columns: list[Line] = []
-    by_volume = _split(volumes.asset_id)
     for n, line in enumerate(wanted):
         for part in line.parts:
             rows = by_asset.get(part.asset_id, np.empty(0, dtype=np.int64))
@@ -98,9 +112,6 @@ def assemble(
             slot = np.searchsorted(times, rates.time_us[rows])
             prices[slot, n] = rates.rate[rows] / part.ratio
             status[slot, n] = rates.status[rows]
-            rows = by_volume.get(part.asset_id, np.empty(0, dtype=np.int64))
-            rows = rows[part.rows(volumes.day_us[rows] - 1)]
-            traded[np.searchsorted(days, volumes.day_us[rows]), n] = volumes.volume_usd[rows]
         columns.append(_line(line, first_us=_first(times, prices[:, n]), supplies=supplies))
     return Market(
         times_us=times,
@@ -108,8 +119,23 @@ def assemble(
         price_status=status,
         lines=tuple(columns),
         day_us=days,
-        volume_usd=traded,
+        volume_usd=_daily(wanted, days, asset_id=volumes.asset_id, day_us=volumes.day_us, value=volumes.volume_usd),
+        metrics={
+            one.name: _daily(wanted, days, asset_id=one.asset_id, day_us=one.day_us, value=one.value) for one in metrics
+        },
     )
+
+
+def _daily(lines: Sequence[LineFacts], days: I64, *, asset_id: I64, day_us: I64, value: F64) -> F64:
+    """Daily values (D, N) of the lines, each from the token that stood for the line on that day."""
+    out = np.full((len(days), len(lines)), np.nan)
+    by_asset = _split(asset_id)
+    for n, line in enumerate(lines):
+        for part in line.parts:
+            rows = by_asset.get(part.asset_id, np.empty(0, dtype=np.int64))
+            rows = rows[part.rows(day_us[rows] - 1)]
+            out[np.searchsorted(days, day_us[rows]), n] = value[rows]
+    return out
 
 
 def daily_volumes(asset_id: I64, venue: I64, *, interval_us: I64, time_us: I64, volume_usd: F64) -> VolumeColumns:
@@ -163,7 +189,10 @@ ORIGINS = {"on_chain": SupplySource.ON_CHAIN, "reported": SupplySource.REPORTED,
 
 
 def _supply(line: LineFacts, supplies: Sequence[SupplyRow]) -> SupplyHistory:
-    """Observations of the line in its own token; readings of one instant and origin share a row."""
+    """Observations of the line in its own token; readings of one instant and origin share a row.
+
+    The total is of tokens that exist: what lies visibly at a burn address is taken off it (METHODOLOGY §2.5).
+    """
     table: dict[tuple[int, int], dict[str, float]] = {}
     for part in line.parts:
         for row in supplies:
@@ -179,6 +208,6 @@ def _supply(line: LineFacts, supplies: Sequence[SupplyRow]) -> SupplyHistory:
         times_us=np.array([key[0] for key in keys], dtype=np.int64),
         circulating=column("circulating"),
         free_float=column("free_float"),
-        total=column("total"),
+        total=column("total") - np.nan_to_num(column("burnt")),
         source=np.array([key[1] for key in keys], dtype=np.int8),
     )

@@ -39,6 +39,15 @@ class Settings(BaseSettings):
     )
     update_minutes: int = Field(60, ge=1, description="How often the scheduler updates the index.")
     history_days: int = Field(365, ge=1, description="How far back live sources fill a fresh store.")
+    onchain: bool = Field(
+        False, description="Read supplies, activity and prices from chains on schedule; own endpoints switch it on too."
+    )
+    rpc_endpoints: SecretStr = Field(
+        SecretStr(""), description="Own endpoints, tried first: ethereum=https://one https://two; base=https://three."
+    )
+    rpc_confirm: int = Field(2, ge=1, le=5, description="How many endpoints of a chain must agree on a number.")
+    chains_file: Path | None = Field(None, description="Your own chains (TOML, as onchain/chains.toml), added.")
+    supply_rules: Path | None = Field(None, description="Your own supply rules (TOML, as onchain/tokens.toml), added.")
     archive_days: int = Field(2555, ge=1, description="How long raw answers are kept (7 years).")
     coingecko_api_key: SecretStr | None = Field(None, description="CoinGecko demo key; optional.")
     admin_key: SecretStr | None = Field(None, description="Key for admin routes when not on loopback.")

@@ -14,12 +14,14 @@ from indexer.administration.event_effects import SupplyEffect, adjusted
 from indexer.assemble import LineFacts, LinePart, RateColumns, SupplyRow, VolumeColumns, assemble, daily_volumes
 from indexer.assets import Registry
 from indexer.engine.market import Market
+from indexer.metric_columns import INDEX_METRICS, metric_columns
 from indexer.store.db import Store
 from indexer.store.read import read_assets, read_bars, read_listings, read_rates, read_supplies
+from indexer.store.read_onchain import read_asset_metrics
 from indexer.store.records import BarSeries, ListingRow
 from indexer.times import INTERVAL_US, to_us
 
-SUPPLY_KINDS = ("circulating", "free_float", "total")
+SUPPLY_KINDS = ("circulating", "free_float", "total", "burnt")
 
 
 def load_market(
@@ -50,6 +52,7 @@ def load_market(
         rates,
         volumes=_volumes(bars, known),
         supplies=adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}),
+        metrics=metric_columns(read_asset_metrics(store, INDEX_METRICS, as_of_us=as_of_us), ids),
     )
 
 

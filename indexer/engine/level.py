@@ -47,6 +47,7 @@ def compute_index(
     Raises InputError for a market that does not fit, MethodologyError for caps that cannot hold at a date,
     NotEnoughDataError when no date has enough eligible candidates to set a base.
     """
+    market = market.measured(methodology.weighting.metric)
     market.check()
     _check_universe(market, methodology)
     if not len(market.times_us):

@@ -6,8 +6,8 @@ succession ratio before it comes here, so that units never change for a change o
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import numpy as np
@@ -20,6 +20,7 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 I8 = NDArray[np.int8]
 Mask = NDArray[np.bool_]
+ACTIVE = "active_addresses"
 
 
 class Status(IntEnum):
@@ -73,8 +74,8 @@ class Market:
     times_us (T,) ascending instants, equally spaced or not; prices (T, N) USD, NaN where there is no reference
     rate at that instant; price_status (T, N) `Status` of each rate. day_us (D,) ascending 00:00 UTC day ends;
     volume_usd (D, N) traded value of the day that ends there, NaN unknown; fundamental (D, N) the chosen
-    on-chain metric, or None; active_addresses (D, N) of that day, or None. The lines are the candidates of the
-    index that is computed from it.
+    on-chain metric, or None; active_addresses (D, N) of that day, or None; `metrics` (D, N) by name are those that
+    may be chosen (`measured`). The lines are the candidates of the index that is computed from it.
     """
 
     times_us: I64
@@ -85,6 +86,7 @@ class Market:
     volume_usd: F64
     fundamental: F64 | None = None
     active_addresses: F64 | None = None
+    metrics: Mapping[str, F64] = field(default_factory=dict)
 
     @property
     def slugs(self) -> tuple[str, ...]:
@@ -104,6 +106,15 @@ class Market:
             volume_usd=self.volume_usd[:, keep],
             fundamental=None if self.fundamental is None else self.fundamental[:, keep],
             active_addresses=None if self.active_addresses is None else self.active_addresses[:, keep],
+            metrics={name: values[:, keep] for name, values in self.metrics.items()},
+        )
+
+    def measured(self, metric: str) -> Market:
+        """The market with the metric an index weighs by as its fundamental one, and the activity it may ask for."""
+        return replace(
+            self,
+            fundamental=self.metrics.get(metric, self.fundamental),
+            active_addresses=self.metrics.get(ACTIVE, self.active_addresses),
         )
 
     def check(self) -> None:
@@ -115,7 +126,8 @@ class Market:
             "price_status": (self.price_status.shape, (steps, columns)),
             "volume_usd": (self.volume_usd.shape, (days, columns)),
         }
-        for name, values in (("fundamental", self.fundamental), ("active_addresses", self.active_addresses)):
+        daily = {"fundamental": self.fundamental, ACTIVE: self.active_addresses, **self.metrics}
+        for name, values in daily.items():
             if values is not None:
                 shapes[name] = (values.shape, (days, columns))
         for name, (shape, wanted) in shapes.items():

@@ -49,7 +49,7 @@ def plain_index(
     market: Market, methodology: Methodology, *, settled: Settled | None = None, events: Sequence[BasketEvent] = ()
 ) -> PlainIndex:
     """Levels and units of an index, from the base on. Raises as `compute_index` does."""
-    world = world_of(market)
+    world = world_of(market.measured(methodology.weighting.metric))
     book = _Book([float("nan")] * len(world.lines), [0] * len(world.lines))
     book.facts = list(settled.changes) if settled else []
     out = PlainIndex()

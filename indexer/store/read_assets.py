@@ -74,7 +74,10 @@ def read_benchmark(store: Store, symbol: str) -> BenchmarkRow:
 
 
 def read_supplies(store: Store, *, as_of_us: int | None = None) -> list[SupplyRow]:
-    """Supply readings by asset, kind, source and instant: the latest revision (known at `as_of_us`) of each."""
+    """Supply readings by asset, kind, source and instant: the latest revision (known at `as_of_us`) of each.
+
+    One whose block left its chain (finality orphaned) is not among them.
+    """
     supply, asset, run = (SQLModel.metadata.tables[name] for name in ("supply", "asset", "run"))
     query = (
         select(supply, asset.c.slug.label("asset"), run.c.started_at)
@@ -89,7 +92,7 @@ def read_supplies(store: Store, *, as_of_us: int | None = None) -> list[SupplyRo
                 continue
             fields = {name: row[name] for name in SupplyRow.__dataclass_fields__}
             latest[(row["asset"], row["kind"], row["source"], row["observed_at"])] = SupplyRow(**fields)
-    return list(latest.values())
+    return [row for row in latest.values() if row.finality != "orphaned"]
 
 
 def read_methodologies(store: Store, index_id: str | None = None) -> list[MethodologyRow]:

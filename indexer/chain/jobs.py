@@ -1,0 +1,82 @@
+"""The scheduled chain work: supplies four times a day, prices as often, activity once a day has settled everywhere.
+
+These jobs wait for public nodes, some for minutes, so they have a scheduler of their own (`chain_scheduler`): the
+fixing never waits for them. A job that got nothing at all fails and is tried again; one that got something is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from indexer.chain.activity import read_activity_of_day
+from indexer.chain.configured import chain_work, is_on
+from indexer.chain.context import ChainWork
+from indexer.chain.prices import check_prices
+from indexer.chain.recheck import recheck_supplies
+from indexer.chain.snapshots import take_snapshot
+from indexer.clock import Clock
+from indexer.config import Settings
+from indexer.errors import SourceError, SourceUnavailable
+from indexer.scheduler import Job
+from indexer.store.db import Store
+
+SUPPLY, ACTIVITY, PRICES = "onchain-supply", "onchain-activity", "onchain-prices"
+LEASE: Final = "onchain"
+SIX_HOURS: Final = timedelta(hours=6)
+DAY: Final = timedelta(days=1)
+
+
+def onchain_jobs(store: Store, settings: Settings, *, clock: Clock) -> list[Job]:
+    """The chain jobs for these settings, none when chains are not to be read. Nothing is read here."""
+    from indexer.workflow import registry_of
+
+    if not is_on(settings):
+        return []
+    return jobs_of(chain_work(store, settings, registry=registry_of(settings), clock=clock))
+
+
+def jobs_of(work: ChainWork) -> list[Job]:
+    """The jobs of this chain work, in the order of work."""
+    return [
+        Job(SUPPLY, SIX_HOURS, timedelta(minutes=5), _of(work, supplies)),
+        Job(PRICES, SIX_HOURS, timedelta(minutes=35), _of(work, prices)),
+        Job(ACTIVITY, DAY, timedelta(hours=2), _of(work, activity), singly=7),
+    ]
+
+
+def supplies(work: ChainWork, due: datetime, run_id: int) -> Mapping[str, Any]:
+    """Recheck what is provisional, then take a snapshot of every token; the counts.
+
+    Raises SourceUnavailable when no chain gave a number, after its reasons are in the ledger.
+    """
+    try:
+        again = asdict(recheck_supplies(work, run_id))
+    except SourceError as error:  # the new snapshot does not depend on it
+        again = {"recheck": str(error)}
+    made = take_snapshot(work, run_id)
+    if made.readings and not made.on_chain:
+        raise SourceUnavailable(f"no chain gave a supply ({made.first_reason}); the index goes on with others")
+    return {**again, "on_chain": made.on_chain, "of": len(made.readings), "proof": made.proof}
+
+
+def prices(work: ChainWork, due: datetime, run_id: int) -> Mapping[str, Any]:
+    """Hold pool and oracle prices against our rates; the counts."""
+    made = check_prices(work, run_id)
+    return {"checks": len(made.checks), "beyond": made.beyond, "without_rate": len(made.unpriced)}
+
+
+def activity(work: ChainWork, due: datetime, run_id: int) -> Mapping[str, Any]:
+    """Read the activity of the day that ended at `due`; the counts. Raises SourceUnavailable when none was read."""
+    made = read_activity_of_day(work, run_id, end=due)
+    if made.ledgers and not made.read:
+        raise SourceUnavailable(f"no ledger's transfers could be read ({made.ledgers[0].reason})")
+    return {"ledgers": made.read, "of": len(made.ledgers), "metrics": made.written.new + made.written.revised}
+
+
+def _of(
+    work: ChainWork, piece: Callable[[ChainWork, datetime, int], Mapping[str, Any]]
+) -> Callable[[datetime, int], Mapping[str, Any]]:
+    return lambda due, run_id: piece(work, due, run_id)
