@@ -12,20 +12,27 @@ from numpy.typing import NDArray
 U64 = NDArray[np.uint64]
 FACTOR = np.uint64(0x9E3779B97F4A7C15)
 SHIFT = np.uint64(29)
+HASH = 32
 
 
 class Encoded:
-    """One column as exact numbers (R,) with the texts they stand for, and as 64-bit marks (R,)."""
+    """One column as exact numbers (R,) with the texts they stand for, and as 64-bit marks (R,).
 
-    def __init__(self, values: NDArray[Any]) -> None:
+    Hashes (32 bytes each) are four numbers a row, (R, 4). Numbers order rows as their values do, texts included.
+    """
+
+    def __init__(self, values: NDArray[Any], *, hashes: bool = False) -> None:
         self.texts: list[bytes] = []
-        if values.dtype == object:
+        if hashes and all(len(one) == HASH for one in values.tolist()):
+            self.numbers: U64 = np.frombuffer(b"".join(values.tolist()), dtype="<u8").reshape(-1, 4)
+            self.marks: U64 = np.bitwise_xor.reduce(self.numbers, axis=1)
+        elif values.dtype == object:
             listed = values.tolist()
             known = {value: n for n, value in enumerate(sorted(set(listed), key=_bytes))}
             self.texts = [_bytes(value) for value in known]
-            self.numbers: U64 = np.fromiter(map(known.__getitem__, listed), np.uint64, count=len(listed))
+            self.numbers = np.fromiter(map(known.__getitem__, listed), np.uint64, count=len(listed))
             each = [int.from_bytes(blake2b(one, digest_size=8).digest(), "little") for one in self.texts]
-            self.marks: U64 = np.array(each, dtype=np.uint64)[self.numbers] if each else self.numbers
+            self.marks = np.array(each, dtype=np.uint64)[self.numbers] if each else self.numbers
         else:
             self.numbers = np.ascontiguousarray(values).view(np.uint64)
             self.marks = self.numbers

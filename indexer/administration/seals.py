@@ -110,10 +110,12 @@ def _runs_of(store: Store, table: Sealed, *, only: Collection[int]) -> Iterator[
     read = _read(store, table, only=only)
     if not len(read["run_id"]):
         return
-    order = np.lexsort([_sortable(read[name]) for name in reversed(list(table.key))] + [read["run_id"]])
+    encoded = {name: Encoded(read[name], hashes=kind == BYTES) for name, kind in table.columns.items()}
+    # the bits of a number order as it does when it is not negative, and keys are not
+    order = np.lexsort([encoded[name].numbers for name in reversed(list(table.key))] + [read["run_id"]])
     if (np.diff(order) != 1).any():
         read = {name: column[order] for name, column in read.items()}
-    encoded = {name: Encoded(read[name]) for name in table.columns}
+        encoded = {name: one.take(order) for name, one in encoded.items()}
     edges = np.flatnonzero(np.diff(read["run_id"])) + 1
     for rows in np.split(np.arange(len(read["run_id"])), edges):
         part = encoded if len(rows) == len(order) else {name: one.take(rows) for name, one in encoded.items()}
@@ -147,10 +149,6 @@ def _sql(store: Store, name: str, kind: str) -> str:
     if kind == INT and name == "withdrawn":
         return f"CASE WHEN {name} THEN 1 ELSE 0 END"
     return f"coalesce({name}, {NULL_NUMBER})" if kind == INT and name != "run_id" else name
-
-
-def _sortable(column: NDArray[Any]) -> NDArray[Any]:
-    return np.unique(column.astype(str), return_inverse=True)[1].ravel() if column.dtype == object else column
 
 
 def _differences(table: Sealed, run_id: int, seal: SealRow | None, one: _RunRows | None) -> Iterator[str]:

@@ -1,0 +1,173 @@
+"""METHODOLOGY §9, 1 and 2: history rebuilt on an empty database is the same to the bit; tampering is named."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+from test_restatement import HOUR, corrected, heaviest
+from worlds import HOURS, START_US, prices, world
+
+from indexer.administration.replay import replay
+from indexer.administration.sealed_tables import BYTES, FLOAT, INT, MAYBE, SEALED, TEXT
+from indexer.administration.seals import altered_rows, seal_runs
+from indexer.store.db import open_store
+from indexer.store.read import read_levels
+from indexer.store.read_state import published_rows
+from indexer.store.write import finish_run, write_payload
+from indexer.times import HOUR_US
+from indexer.verify import broken_link
+
+
+def eventful(folder):
+    """A store with all that may happen: late supplies, both kinds of corrections, a rebuild, live hours, a payload."""
+    one = world(folder)
+    one.fill(until=HOURS - 50)
+    one.update()
+    one.now += timedelta(hours=50)
+    corrected(one, heaviest(one, HOUR), HOUR, 0.004)
+    one.update()
+    corrected(one, heaviest(one, HOUR + 30), HOUR + 30, 0.02)
+    one.supply("token-1", 9e6)
+    one.update()
+    for hour in range(HOURS - 50, HOURS, 10):
+        for slug, closes in prices().items():
+            one.bars(slug, closes[hour : hour + 10], first=hour)
+        one.update()
+    run = one.run()
+    write_payload(one.store, run, sha256="ab" * 32, source="venue", url="https://v/x", fetched_at=one.now, size=7)
+    finish_run(one.store, run, now=one.now)
+    one.update()
+    return one
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    one = eventful(tmp_path_factory.mktemp("eventful"))
+    yield one
+    one.store.close()
+
+
+def test_criterion_1_history_rebuilt_on_an_empty_database_is_identical_bit_for_bit(made, tmp_path):
+    assert made.verify().ok, made.verify().problem
+    empty = open_store(f"sqlite:///{tmp_path / 'empty.sqlite'}")
+    empty.migrate()
+    assert replay(made.store, empty, registry=made.registry, rules=made.rules) == []
+    mine, theirs = read_levels(made.store, "small"), read_levels(empty, "small")
+    assert mine.hash == theirs.hash
+    assert mine.revision.max() == 2
+    assert (mine.levels.view(np.int64) == theirs.levels.view(np.int64)).all()
+    empty.close()
+
+
+def test_a_rebuild_is_replayed_too(tmp_path):
+    one = world(tmp_path)
+    one.fill()
+    one.update()
+    one.now += timedelta(hours=50)
+    one.supply("token-1", 9e6)
+    one.update()
+    one.update(rebuild="misread supply")
+    empty = open_store(f"sqlite:///{tmp_path / 'empty.sqlite'}")
+    empty.migrate()
+    assert replay(one.store, empty, registry=one.registry) == []
+    empty.close()
+    one.store.close()
+
+
+def test_criterion_2_one_changed_input_revises_only_dependent_levels_and_the_chain_shows_it(made):
+    rows, chain = made.levels(), published_rows(made.store, "small")
+    hours = (rows.times_us[rows.revision == 2] - START_US) // HOUR_US
+    assert hours.tolist() == [HOUR + 30]
+    at = [n for n, revision in enumerate(chain.revision.tolist()) if revision == 2]
+    assert len(at) == 1
+    assert chain.times_us[at[0]] < chain.times_us[at[0] - 1], "the correction is chained after what was out before"
+    old = next(n for n, time in enumerate(chain.times_us.tolist()) if time == chain.times_us[at[0]])
+    assert chain.revision[old] == 1
+    assert chain.inputs_hash[old] != chain.inputs_hash[at[0]]
+    assert broken_link(chain) == ""
+
+
+CASES = [
+    (table, name, kind)
+    for table in SEALED
+    for name, kind in table.columns.items()
+    if not (table.name == "run" and name == "run_id") and table.name not in ("benchmark_bar",)
+]
+
+
+@pytest.mark.parametrize(("table", "name", "kind"), CASES, ids=[f"{t.name}.{n}" for t, n, _ in CASES])
+def test_any_changed_byte_of_a_stored_row_is_found_and_named(made, table, name, kind):
+    keys = ["id"] if table.name == "run" else list(table.key)
+    where = "WHERE outcome = 'done'" if table.name == "run" else f"WHERE {name} IS NOT NULL"
+    with closing(sqlite3.connect(made.store.path)) as raw:
+        row = raw.execute(f"SELECT {', '.join(keys)}, {name} FROM {table.name} {where} LIMIT 1").fetchone()
+        if row is None:
+            pytest.skip(f"no {table.name} has a {name} here")
+        key, value = dict(zip(keys, row[:-1], strict=True)), row[-1]
+        changed = _flipped(value, kind)
+        _set(raw, table.name, name, changed, key)
+    try:
+        found = altered_rows(made.store)
+        orphan = name == "rebalancing_id"  # a row that belongs to nothing any more can only be missed
+        assert any(one.startswith(f"{table.name}: {'1 rows' if orphan else 'row '}") for one in found), found
+        if name == next(iter(table.values)):
+            assert made.verify().problem == "; ".join(found)
+    finally:
+        with closing(sqlite3.connect(made.store.path)) as raw:
+            _set(raw, table.name, name, value, {**key, **({name: changed} if name in key else {})})
+    assert altered_rows(made.store) == []
+
+
+def _set(raw, table, name, value, key):
+    match = " AND ".join(f"{one} = ?" for one in key)
+    assert raw.execute(f"UPDATE {table} SET {name} = ? WHERE {match}", [value, *key.values()]).rowcount == 1
+    raw.commit()
+
+
+def _flipped(value, kind):
+    if kind in (FLOAT, MAYBE):
+        return math.nextafter(value, math.inf)
+    if kind == INT:
+        return value + 1_000_003
+    if kind == BYTES:
+        return bytes([value[0] ^ 1]) + value[1:]
+    assert kind == TEXT
+    return chr(ord(value[0]) ^ 1) + value[1:] if value else "x"
+
+
+def test_a_row_taken_away_or_added_is_found(made):
+    with made.store.writing() as connection:
+        row = connection.execute(text("SELECT * FROM bar LIMIT 1")).mappings().one()
+        connection.execute(
+            text("DELETE FROM bar WHERE listing_id = :listing_id AND time = :time AND revision = :revision"), dict(row)
+        )
+    assert altered_rows(made.store) == [f"bar: 1 rows that run {row['run_id']} wrote are gone"]
+    with made.store.writing() as connection:
+        names = ", ".join(row)
+        connection.execute(text(f"INSERT INTO bar ({names}) VALUES ({', '.join(':' + one for one in row)})"), dict(row))
+        connection.execute(
+            text(f"INSERT INTO bar ({names}) VALUES ({', '.join(':' + one for one in row)})"), {**row, "revision": 9}
+        )
+    [found] = altered_rows(made.store)
+    assert "revision 9 was changed or added after run" in found
+    with made.store.writing() as connection:
+        connection.execute(text("DELETE FROM bar WHERE revision = 9"))
+    assert altered_rows(made.store) == []
+
+
+def test_a_changed_seal_is_found(made):
+    with made.store.writing() as connection:
+        old = connection.execute(text("SELECT digest FROM seal WHERE id = 3")).scalar_one()
+        connection.execute(text("UPDATE seal SET digest = :d WHERE id = 3"), {"d": bytes(32)})
+    found = altered_rows(made.store)
+    assert found[0].startswith("seal 3 (of what run ")
+    with made.store.writing() as connection:
+        connection.execute(text("UPDATE seal SET digest = :d WHERE id = 3"), {"d": old})
+    assert altered_rows(made.store) == []
+    assert seal_runs(made.store) == 0
