@@ -23,9 +23,10 @@ from indexer.store.read import (
     read_rebalancings,
 )
 from indexer.store.records import ConstituentRow
-from indexer.times import from_us, to_us
+from indexer.times import DAY_US, from_us, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["constituents"])
+EVIDENCE_US = 200 * DAY_US
 At = Annotated[
     InstantUs | None, Query(description="Instant; the newest level's when not given", examples=["2025-01-27T21:00:00Z"])
 ]
@@ -71,8 +72,9 @@ def _constituents(store: Store, index_id: str, rows: list[ConstituentRow]) -> li
     if not rows:
         return []
     effective_us = to_us(rows[0].effective_at)
-    changes = read_rebalancings(store, index_id, start_us=effective_us, end_us=effective_us + 1)
-    sources = {item.asset: item.supply_source for change in changes for item in change.items}
+    # A suspension decides nothing about supply: the last decision about each asset stands.
+    changes = read_rebalancings(store, index_id, start_us=effective_us - EVIDENCE_US, end_us=effective_us + 1)
+    sources = {item.asset: item.supply_source for change in changes for item in change.items if item.supply_source}
     prices = [row.price_effective for row in rows]
     base = None if None in prices else sum(row.units * (row.price_effective or 0.0) for row in rows)
     data = [wire.constituent(row, base_value=base, supply_source=sources.get(row.asset)) for row in rows]

@@ -21,7 +21,8 @@ export class Betas {
     new ResizeObserver(() => this.#drawForest()).observe(byId("forest").parentElement);
   }
 
-  async load(benchmarks) {
+  async load(benchmarks, newest) {
+    this.newest = newest;
     const known = benchmarks.filter((one) => one.sessions > 0).map((one) => one.symbol);
     const order = (symbol) => (SHOWN.indexOf(symbol) + 1 || 99);
     this.symbols = known.sort((a, b) => order(a) - order(b) || a.localeCompare(b)).slice(0, 8);
@@ -63,7 +64,13 @@ export class Betas {
       ? `${one.benchmark}: ${one.missing || one.reason}.`
       : `${one.benchmark}: beta ${number(one.beta)} (standard error ${number(one.se)}), R² ${number(one.r2)}, n ${one.n}, ` +
         `correlation ${number(one.correlation)}, alpha ${percent(one.alpha_annualised, 0)} a year; ${day(Date.parse(one.first_time))} to ` +
-        `${day(Date.parse(one.last_time))}. Index sampled at the exchange close; bars are ${number(one.confidence * 100, 0)}\u202f% intervals.`;
+        `${day(Date.parse(one.last_time))}. Index sampled at the exchange close; bars are ${number(one.confidence * 100, 0)}\u202f% intervals.${this.#late(one)}`;
+  }
+
+  // Later closes without a level at their very instant, or levels without later closes, are not papered over.
+  #late(one) {
+    const days = Math.round((this.newest - Date.parse(one.last_time)) / 86_400_000);
+    return days > 7 ? ` Ends ${days} days before the newest level: no close and level at the same instant since.` : "";
   }
 
   async #drawRolling() {

@@ -78,8 +78,12 @@ export class LineChart {
     const make = this.plot.log ? logTicks : ticks;
     for (const tick of make(this.range.low, this.range.high, Math.max(3, this.height / 62))) {
       const y = Math.round(this.y(tick)) + 0.5;
-      this.svg.append(node("line", { class: tick === this.plot.reference ? "zero" : "grid", x1: PAD.left, x2: right, y1: y, y2: y }));
+      this.svg.append(node("line", { class: "grid", x1: PAD.left, x2: right, y1: y, y2: y }));
       this.svg.append(node("text", { x: right + 8, y: y + 4 }, this.plot.format(tick)));
+    }
+    const { reference } = this.plot;
+    if (reference > this.range.low && reference < this.range.high) {
+      this.svg.append(node("line", { class: "zero", x1: PAD.left, x2: right, y1: this.y(reference), y2: this.y(reference) }));
     }
     const every = this.width < 520 ? 4 : 8;
     for (const { at, label } of timeTicks(this.x.invert(PAD.left), this.x.invert(right), every)) {

@@ -8,7 +8,8 @@ export function number(value, digits = 2) {
   if (!numberFormats.has(digits)) {
     numberFormats.set(digits, new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
   }
-  return numberFormats.get(digits).format(value).replace("-", MINUS);
+  const text = numberFormats.get(digits).format(value);
+  return /[1-9]/.test(text) ? text.replace("-", MINUS) : text.replace("-", "");
 }
 
 export function level(value) {

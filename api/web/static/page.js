@@ -11,6 +11,10 @@ import { themeSwitch } from "./theme.js";
 
 const index = document.body.dataset.index;
 const CHANGES = [["h1", "1 hour"], ["d1", "24 hours"], ["d7", "7 days"], ["d30", "30 days"], ["d365", "1 year"]];
+const MEANING = {
+  final: "three or more venues priced the index", indicative: "two venues priced some constituent",
+  degraded: "a single venue priced some constituent", carried: "some price is an earlier one", suspended: "no level can be vouched for",
+};
 const LOOK_AGAIN_MS = 300_000;
 let shown = null;
 
@@ -38,6 +42,7 @@ function showAge() {
   byId("age").textContent = `(${age(Date.parse(shown.time))})`;
   byId("status").textContent = stale ? `${shown.status}, stale` : shown.status;
   byId("status").dataset.status = stale ? "stale" : shown.status;
+  byId("status").title = `${MEANING[shown.status] || ""}${stale ? "; a newer level is overdue" : ""}`;
 }
 
 async function everything() {
@@ -51,7 +56,7 @@ async function everything() {
   history.simulated = shown.simulated;
   const members = new Constituents(index);
   const betas = new Betas(index);
-  const again = () => Promise.allSettled([history.load(others), members.load(), betas.load(benchmarks.data), showFacts(index, shown)]);
+  const again = () => Promise.allSettled([history.load(others), members.load(), betas.load(benchmarks.data, Date.parse(shown.time)), showFacts(index, shown)]);
   const outcomes = await again();
   for (const outcome of outcomes) if (outcome.status === "rejected") console.warn(outcome.reason.message);
   showSnippets(index);

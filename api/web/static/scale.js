@@ -17,7 +17,7 @@ export function ticks(from, to, count) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= raw * 0.999);
   const out = [];
-  for (let tick = Math.ceil(from / step); tick * step <= to + step * 1e-9; tick += 1) out.push(tick * step);
+  for (let tick = Math.ceil(from / step); tick * step <= to + step * 1e-9; tick += 1) out.push(tick * step || 0);
   return out;
 }
 

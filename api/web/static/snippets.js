@@ -5,6 +5,9 @@ export function showSnippets(index) {
   const base = new URL(".", document.baseURI).href;
   const levels = `${base}v1/indices/${index}/levels?format=csv`;
   const snippets = [
+    ["Frame", `<iframe src="${base}embed/${index}?range=1y" title="${index}" width="640" height="380" style="border:0"></iframe>`],
+    ["Element", `<script type="module" src="${base}static/widget.js"></script><deai-index index="${index}"></deai-index>`],
+    ["Badge", `![${index}](${base}badge/${index}.svg)`],
     ["Python", `pandas.read_csv("${levels}", parse_dates=["time"])`],
     ["Sheets", `=IMPORTDATA("${levels}")`],
     ["Shell", `curl ${base}v1/indices/${index}/latest`],
