@@ -1,0 +1,98 @@
+"""Stress beside the index: rows from a file, sums inside bars, nothing invented where there is no row."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+
+import numpy as np
+import pytest
+
+from indexer.errors import ImportFileError, InputError
+from indexer.studies.series import index_series
+from indexer.studies.stress import METRICS, parse_stress, study_stress
+from indexer.times import DAY_US, iso, parse_instant
+
+ROWS = """time,metric,subject,value
+2025-01-27T10:30:00Z,liquidation_long_usd,btc,900
+2025-01-27T12:00:00Z,liquidation_short_usd,btc,100
+2025-01-27T12:30:00Z,liquidation_long_usd,btc,500
+2025-01-27T16:00:00Z,funding_rate,btc,0.0001
+2025-01-26T23:00:00Z,open_interest_usd,btc,1000
+2025-01-27T23:00:00Z,open_interest_usd,btc,800
+2025-01-27T23:30:00Z,fear_greed,market,71
+2025-01-27T11:00:00Z,liquidation_long_usd,eth,7
+"""
+
+
+def test_a_day_beside_its_readings(store):
+    found = study_stress(
+        store, "deai", parse_stress(ROWS), start_us=parse_instant("2025-01-26"), end_us=parse_instant("2025-01-28")
+    )
+    before, day = found.rows
+    assert iso(day.time_us) == "2025-01-28T00:00:00Z"
+    assert (day.long_usd, day.short_usd, day.long_share) == (1400.0, 100.0, pytest.approx(1400 / 1500))
+    assert day.open_interest_change == pytest.approx(-0.2)
+    assert day.fear_greed == 71.0
+    assert day.funding == 0.0001
+    levels = index_series(store, "deai")
+    daily = levels.values[(levels.times_us % DAY_US == 0) & (levels.times_us <= day.time_us)]
+    moves = np.diff(np.log(daily))
+    assert day.move_z == pytest.approx((moves[-1] - moves[-91:-1].mean()) / moves[-91:-1].std(ddof=1), rel=1e-9)
+    assert before.long_usd is None and before.fear_greed is None, "no row is unknown, not zero"
+    assert found.liquidations.worst.long_usd == 900.0
+    assert found.liquidations.long_usd == 1400.0, "eth is another subject"
+
+
+def test_hours_are_bars_too_and_absent_metrics_are_named(store):
+    text = "time,metric,subject,value\n2025-01-27T10:30:00Z,fear_greed,market,50\n"
+    found = study_stress(
+        store, "deai", parse_stress(text), start_us=parse_instant("2025-01-27T10:00Z"),
+        end_us=parse_instant("2025-01-27T12:00Z"), bar="hourly",
+    )  # fmt: skip
+    assert [row.fear_greed for row in found.rows] == [50.0, None]
+    assert found.liquidations is None
+    assert set(found.absent) == set(METRICS) - {"fear_greed"}
+
+
+def test_the_real_fear_and_greed_index_reads_71_on_the_day(store, data):
+    path = data / "onchain_daily.csv.gz"
+    if not path.exists():
+        pytest.skip(f"no {path.name} here")
+    lines = ["time,metric,subject,value"]
+    with gzip.open(path, "rt", newline="") as file:
+        lines += [
+            f"{row['date']}T12:00:00Z,fear_greed,market,{row['value']}"
+            for row in csv.DictReader(file)
+            if row["metric"] == "fear_greed_index" and row["date"].startswith("2025-01")
+        ]
+    found = study_stress(
+        store, "deai", parse_stress("\n".join(lines)), start_us=parse_instant("2025-01-20"),
+        end_us=parse_instant("2025-01-31"),
+    )  # fmt: skip
+    by_day = {iso(row.time_us)[:10]: row.fear_greed for row in found.rows}
+    assert by_day["2025-01-28"] == 71.0
+    assert np.isfinite(list(by_day.values())).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("time,metric,value\n", "no column subject; give time, metric, subject, value"),
+        ("time,metric,subject,value\nx,fear_greed,market,1\n", 'line 2: "x" is not a time'),
+        (
+            "time,metric,subject,value\n2025-01-01,fear_gred,market,1\n",
+            'line 2: "fear_gred" is not a metric. Did you mean',
+        ),
+        ("time,metric,subject,value\n2025-01-01,fear_greed,market,nan\n", 'line 2: "nan" is not a number'),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_named(text, said):
+    with pytest.raises(ImportFileError) as caught:
+        parse_stress(text)
+    assert said in str(caught.value)
+
+
+def test_an_unknown_bar_is_refused(store):
+    with pytest.raises(InputError, match='"weekly" is not a bar'):
+        study_stress(store, "deai", parse_stress(ROWS), start_us=0, end_us=1, bar="weekly")

@@ -1,0 +1,180 @@
+"""Beta by every method on the real history, against statsmodels and against each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+
+from indexer.analytics.align import AT_CLOSE, DAILY_UTC
+from indexer.errors import InputError, NotEnoughDataError, NotFoundError
+from indexer.studies.beta import index_beta, windowed_beta
+from indexer.studies.beta_path import PATHS, beta_history
+from indexer.studies.compare import compare_betas, constituent_betas
+from indexer.studies.frame import DATE_JOIN, make_frame
+from indexer.studies.methods import METHODS
+from indexer.studies.series import benchmark_series, index_series, token_series
+from indexer.times import DAY_US, HOUR_US, parse_instant
+
+END = parse_instant("2025-01-31")
+
+
+def closes_of(store, symbol, count, end="2025-02-01"):
+    series = benchmark_series(store, symbol)
+    last = int(np.searchsorted(series.times_us, parse_instant(end)))
+    return series.times_us[last - count - 1 : last], series.values[last - count - 1 : last]
+
+
+def at(series, instants):
+    known = dict(zip(series.times_us.tolist(), series.values.tolist(), strict=True))
+    return np.array([known[t] for t in instants.tolist()])
+
+
+def test_two_factors_equal_statsmodels(store):
+    made = index_beta(store, "deai", ["QQQ", "btc"], method="multi", sessions=250, end_us=END)
+    times, closes = closes_of(store, "QQQ", 250)
+    y = np.diff(np.log(at(index_series(store, "deai"), times)))
+    x = np.column_stack([np.diff(np.log(closes)), np.diff(np.log(at(token_series(store, "btc"), times)))])
+    oracle = sm.OLS(y, sm.add_constant(x)).fit()
+    assert [factor.beta for factor in made.estimate.detail.factors] == pytest.approx(oracle.params[1:], rel=1e-9)
+    assert made.estimate.r2 == pytest.approx(oracle.rsquared, rel=1e-9)
+    assert made.benchmark == "QQQ"
+
+
+def test_dimson_on_daily_bars_equals_a_regression_on_lag_lead_and_now(store):
+    made = index_beta(store, "deai", "QQQ", method="dimson", clock=DAILY_UTC, sessions=250, end_us=END)
+    times, closes = closes_of(store, "QQQ", 250)
+    midnights = -(-times // DAY_US) * DAY_US
+    y, x = np.diff(np.log(at(index_series(store, "deai"), midnights))), np.diff(np.log(closes))
+    design = sm.add_constant(np.column_stack([x[:-2], x[1:-1], x[2:]]))
+    assert made.estimate.beta == pytest.approx(sm.OLS(y[1:-1], design).fit().params[1:].sum(), rel=1e-9)
+    assert made.estimate.detail.sync == "dimson"
+
+
+def test_the_naive_join_is_marked_and_pairs_the_days_own_return(store):
+    made = index_beta(store, "deai", "QQQ", clock=DATE_JOIN, sessions=250, end_us=END)
+    assert made.naive
+    assert "naive join" in made.reasons[0]
+    times, closes = closes_of(store, "QQQ", 250)
+    midnights = -(-times[1:] // DAY_US) * DAY_US
+    levels = index_series(store, "deai")
+    y = np.log(at(levels, midnights) / at(levels, midnights - DAY_US))
+    assert made.estimate.beta == pytest.approx(sm.OLS(y, sm.add_constant(np.diff(np.log(closes)))).fit().params[1])
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "multi"])
+def test_every_method_has_a_number_an_error_and_an_interval(store, method):
+    made = index_beta(store, "deai", "QQQ", method=method, sessions=250, end_us=END, bootstrap=method == "ols")
+    e = made.estimate
+    assert e.ci_low < e.beta < e.ci_high
+    assert 0.5 < e.beta < 3.0
+    assert made.last_us == parse_instant("2025-01-31T21:00:00Z")
+    assert made.calendar.startswith("XNYS exchange_calendars ")
+    assert made.pairs_dropped == 0
+    if method == "ols":
+        assert made.bootstrap.beta_low < e.beta < made.bootstrap.beta_high
+
+
+def test_a_shifted_stamp_trips_the_sentinel(store):
+    levels = index_series(store, "deai-networks")
+    btc = token_series(store, "btc")
+    clean = windowed_beta(make_frame(store, levels, [btc], clock="hourly_utc"), sessions=2000)
+    assert not clean.sentinel.shifted
+    late = replace(btc, times_us=btc.times_us + HOUR_US)
+    shifted = windowed_beta(make_frame(store, levels, [late], clock="hourly_utc"), sessions=2000)
+    assert shifted.sentinel.shifted
+    assert "a time stamp is probably one interval off" in shifted.estimate.warnings[-1]
+
+
+def test_futures_hours_are_a_clock_of_their_own(store):
+    made = index_beta(store, "deai", "NQ=F", clock="nq_hours", sessions=None)
+    assert made.estimate.n > 1300
+    assert made.estimate.ci_low > 1.0
+    assert made.periods_per_year == 252 * 23
+
+
+def test_a_constituent_as_benchmark_is_called_a_regression_on_itself(store):
+    made = index_beta(store, "deai", "near", sessions=90, end_us=END)
+    assert "near is or was a constituent of deai: this is partly a regression on itself" in made.reasons
+    assert "regression on itself" not in " ".join(index_beta(store, "deai", "btc", sessions=90, end_us=END).reasons)
+
+
+def test_an_answer_that_is_older_than_the_data_says_so(store):
+    made = index_beta(store, "deai", "QQQ", sessions=90)
+    assert any("later intervals have no pair" in reason for reason in made.reasons)
+
+
+@pytest.mark.parametrize("kind", PATHS)
+def test_every_path_ends_where_its_window_ends_and_hindsight_is_marked(store, kind):
+    end = parse_instant("2025-06-30")
+    path = beta_history(store, "deai", "QQQ", sessions=90, kind=kind, end_us=end)
+    assert path.hindsight == (kind == "kalman_smoothed")
+    assert np.isfinite(path.rolling.beta[-1])
+    if kind == "kalman":
+        cut = beta_history(store, "deai", "QQQ", sessions=90, kind=kind, end_us=parse_instant("2025-06-20"))
+        assert path.times_us[: len(cut.times_us)].tolist() == cut.times_us.tolist()
+
+
+def test_comparison_has_a_cell_for_every_way_and_a_reason_where_it_cannot(store):
+    found = compare_betas(store, ["deai", "deai-ew"], ["QQQ", "NQ=F"], sessions=250, end_us=END)
+    assert len(found.rows) == 2 * 2 * 3
+    cells = {(row.subject, row.benchmark, row.way): row for row in found.rows}
+    close, naive = cells["deai", "QQQ", "at_close"], cells["deai", "QQQ", "date_join"]
+    assert close.beta == pytest.approx(1.7577, abs=1e-4)
+    assert naive.naive and not close.naive
+    assert naive.beta < close.beta
+    assert "are needed" in cells["deai", "NQ=F", "at_close"].reason
+
+
+def test_constituents_are_those_of_the_day_and_shrink_towards_their_mean(store):
+    found = constituent_betas(store, "deai", "QQQ", sessions=90, end_us=parse_instant("2025-01-31T21:00:00Z"))
+    rows = {row.asset: row for row in found.rows}
+    assert "kaito" not in rows
+    assert "0 session returns in common" in rows["aioz"].reason
+    near = rows["near"]
+    assert abs(near.vasicek.beta - found.prior.mean) < abs(near.beta - found.prior.mean)
+    assert near.blume == pytest.approx(2 / 3 * near.beta + 1 / 3)
+
+
+def test_a_line_is_read_through_its_migration(store):
+    render = token_series(store, "render")
+    before = render.times_us < parse_instant("2024-07-21")
+    assert before.sum() > 9000
+    assert (np.diff(render.times_us) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (
+            lambda s: index_beta(s, "deai", "QQQ", method="olsx"),
+            InputError,
+            '"olsx" is not a method. Did you mean "ols"',
+        ),
+        (lambda s: index_beta(s, "deai", "QQQ", clock="noon"), InputError, '"noon" is not a clock.'),
+        (
+            lambda s: index_beta(s, "deai", ["QQQ", "SMH"]),
+            InputError,
+            'takes one benchmark and 2 are named; use method "m',
+        ),
+        (lambda s: index_beta(s, "deai", "QQQ", sessions=5), InputError, "a window of 5 sessions is too short"),
+        (lambda s: index_beta(s, "deia", "QQQ"), NotFoundError, 'No index or token "deia". Did you mean "deai"?'),
+        (lambda s: index_beta(s, "deai", "QQK"), NotFoundError, 'No benchmark "QQK". Did you mean "QQQ"?'),
+        (lambda s: index_beta(s, "kaito", "QQQ", sessions=900), NotEnoughDataError, "900 are needed"),
+        (lambda s: index_beta(s, "elizaos", "QQQ", sessions=900), NotEnoughDataError, "900 are needed"),
+        (lambda s: index_beta(s, "deai", "QQQ", method="ewma").result, InputError, "has no least-squares result"),
+        (lambda s: beta_history(s, "deai", "QQQ", kind="path"), InputError, '"path" is not a path'),
+        (lambda s: beta_history(s, "deai", "QQQ", sessions=2000), NotEnoughDataError, "2000 are needed"),
+        (
+            lambda s: make_frame(s, index_series(s, "deai"), [], clock=AT_CLOSE),
+            InputError,
+            "name at least one benchmark",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_says_why(store, call, error, said):
+    with pytest.raises(error) as caught:
+        call(store)
+    assert said in str(caught.value)

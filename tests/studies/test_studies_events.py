@@ -1,0 +1,123 @@
+"""Event studies on the real DeepSeek day: against statsmodels, members of that day, one clock for residuals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+
+from indexer.analytics.catalogue import find_event
+from indexer.analytics.event_study import EventWindows
+from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError
+from indexer.studies.event_list import load_events
+from indexer.studies.event_path import event_path
+from indexer.studies.events import study_event
+from indexer.studies.frame import make_frame
+from indexer.studies.series import benchmark_series, index_series, token_series
+from indexer.times import iso, parse_instant
+
+
+@pytest.fixture(scope="module")
+def study(store):
+    return study_event(store, "deai", "deepseek")
+
+
+def test_the_interval_runs_from_fridays_close_to_mondays(study):
+    assert iso(study.interval_start_us) == "2025-01-24T21:00:00Z"
+    assert iso(study.interval_end_us) == "2025-01-27T21:00:00Z"
+    assert study.policy.days_until == pytest.approx(2.1875)
+
+
+def test_the_day_equals_a_statsmodels_forecast(store, study):
+    frame = make_frame(store, index_series(store, "deai"), [benchmark_series(store, "QQQ")])
+    row = int(np.searchsorted(frame.times_us, parse_instant("2025-01-27T21:00:00Z")))
+    [day] = [
+        one for one in study.indices if (one.subject, one.first, one.last) == ("deai", 0, 0) and len(one.factors) == 1
+    ]
+    fit = slice(row - 11 - 119, row - 11 + 1)
+    oracle = sm.OLS(frame.y[fit], sm.add_constant(frame.x[fit, 0])).fit()
+    ahead = oracle.get_prediction(np.array([[1.0, frame.x[row, 0]]]))
+    assert day.car == pytest.approx(frame.y[row] - ahead.predicted_mean[0], rel=1e-9)
+    assert day.car_sd == pytest.approx(ahead.se_obs[0], rel=1e-9)
+    assert day.betas[0] == pytest.approx(oracle.params[1], rel=1e-9)
+    assert day.n_estimation == 120
+
+
+def test_members_are_those_of_that_day_and_the_missing_one_says_why(study):
+    for block in study.members:
+        assert {"kaito", "elizaos"}.isdisjoint(m.subject for m in block.members)
+        assert {"tao", "near", "fet"} <= {m.subject for m in block.members}
+        [aioz] = [m for m in block.members if m.subject == "aioz"]
+        assert aioz.car is None
+        assert "too few for the model" in aioz.reason
+        assert block.tests.n == 13
+
+
+def test_residuals_of_members_with_different_lives_are_compared_on_one_clock(store, study):
+    """The mean correlation of the residuals, once more by hand from returns joined on their instants."""
+    block = study.members[0]
+    residuals = {}
+    for member in block.members:
+        if member.n_estimation < 100:
+            continue
+        frame = make_frame(store, token_series(store, member.subject), [benchmark_series(store, "QQQ")])
+        row = int(np.searchsorted(frame.times_us, parse_instant("2025-01-27T21:00:00Z")))
+        fit = slice(row - 11 - 119, row - 11 + 1)
+        keep = np.isfinite(frame.y[fit])
+        y, x = frame.y[fit][keep], frame.x[fit, 0][keep]
+        left = sm.OLS(y, sm.add_constant(x)).fit().resid
+        residuals[member.subject] = dict(zip(frame.times_us[fit][keep].tolist(), left.tolist(), strict=True))
+    names = sorted(residuals)
+    found = []
+    for place, one in enumerate(names):
+        for other in names[place + 1 :]:
+            common = sorted(residuals[one].keys() & residuals[other].keys())
+            found.append(np.corrcoef([residuals[one][t] for t in common], [residuals[other][t] for t in common])[0, 1])
+    # akt has 34 rows only and is left out here: the mean over all pairs is close, a shifted clock is far off
+    assert block.tests.mean_correlation == pytest.approx(np.mean(found), abs=0.03)
+    assert abs(block.tests.kolari_pynnonen) < abs(block.tests.bmp)
+
+
+def test_the_path_ends_at_the_windows_car(store):
+    event = find_event(load_events(store), "deepseek")
+    path = event_path(store, "deai", event, factors=["QQQ"], first=-5, last=20)
+    wide = study_event(store, "deai", "deepseek", models=[["QQQ"]], windows=EventWindows(-5, 20, 120, -11))
+    [same] = [one for one in wide.indices if (one.subject, one.first, one.last) == ("deai", -5, 20)]
+    assert path.car[-1] == pytest.approx(same.car, rel=1e-9)
+    assert path.low[-1] == pytest.approx(same.car_low, rel=1e-9)
+    assert path.step.tolist() == list(range(-5, 21))
+
+
+def test_by_the_hour_against_btc(store):
+    windows = EventWindows(0, 5, 720, -24)
+    found = study_event(store, "deai", "deepseek", models=[["btc"]], clock="hourly_utc", windows=windows)
+    assert iso(found.interval_end_us) == "2025-01-27T15:00:00Z"
+    assert found.indices[0].n_estimation == 720
+
+
+def test_own_events_stand_beside_the_shipped_ones(store, tmp_path):
+    (tmp_path / "events.toml").write_text(
+        '[[event]]\nid = "mine"\nname = "My day"\nat = 2024-05-01T14:00:00Z\nkind = "own"\nsources = ["me"]\n'
+    )
+    events = load_events(store, tmp_path)
+    assert {"mine", "deepseek"} <= events.keys()
+    assert study_event(store, "deai", "mine", events=events).event.name == "My day"
+    (tmp_path / "events.toml").write_text('[[event]]\nid = "mine"\nname = "x"\nat = 2024-05-01\nkind = "own"\n')
+    with pytest.raises(MethodologyError, match=r"events\.toml: event mine: at least one source is needed"):
+        load_events(store, tmp_path)
+
+
+def test_what_cannot_be_studied_says_why(store):
+    with pytest.raises(NotFoundError, match=r'no event "deepsek"\. Did you mean "deepseek"\?'):
+        study_event(store, "deai", "deepsek")
+    with pytest.raises(InputError, match="name at least one factor"):
+        study_event(store, "deai", "deepseek", models=[[]])
+    early = {"early": replace(load_events()["deepseek"], id="early", at_us=0)}
+    with pytest.raises(
+        NotEnoughDataError, match=r'event "early" lies outside the \d+ intervals that deai and QQQ share'
+    ):
+        study_event(store, "deai", "early", events=early)
+    with pytest.raises(NotEnoughDataError, match='event "early" lies outside the returns that deai'):
+        event_path(store, "deai", early["early"], factors=["QQQ"])

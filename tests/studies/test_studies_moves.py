@@ -1,0 +1,144 @@
+"""Attribution, drawdowns, breaks and breadth on the real history."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from statsmodels.stats.diagnostic import breaks_cusumolsresid
+
+from indexer.analytics.attribution import attribute
+from indexer.errors import InputError, NotEnoughDataError, NotFoundError
+from indexer.store.read import read_constituents
+from indexer.studies.attribution import basket_path, study_attribution
+from indexer.studies.breadth import study_breadth
+from indexer.studies.breaks import study_breaks
+from indexer.studies.drawdowns import compare_episodes, study_drawdowns
+from indexer.studies.frame import make_frame
+from indexer.studies.series import benchmark_series, index_series
+from indexer.times import iso, parse_instant
+
+SHOCK = parse_instant("2025-01-27T14:30:00Z")
+
+
+@pytest.mark.parametrize("index", ["deai", "deai-compute", "deai-agents", "deai-ew"])
+def test_contributions_add_up_in_every_step_and_over_all_rebalancings(store, index):
+    start, end = parse_instant("2024-01-15"), parse_instant("2025-08-14")
+    path = basket_path(store, index, start_us=start, end_us=end)
+    found = attribute(path.weights, path.returns)
+    held = path.units > 0
+    begin = np.where(held, path.units * path.start_prices, 0.0).sum(axis=1)
+    finish = np.where(held, path.units * path.end_prices, 0.0).sum(axis=1)
+    np.testing.assert_allclose(found.by_interval.sum(axis=1), finish / begin - 1.0, rtol=0, atol=1e-12)
+    study = study_attribution(store, index, start_us=start, end_us=end)
+    assert sum(c.contribution for c in study.constituents) == pytest.approx(study.total, abs=1e-12)
+    assert sum(study.sub_sectors.values()) == pytest.approx(study.total, abs=1e-12)
+    # the published levels are rounded to six decimals
+    assert study.published == pytest.approx(study.total, abs=1e-8)
+    assert study.largest_step_error < 1e-8
+
+
+def test_weights_of_a_step_are_the_weights_of_the_constituents_then(store):
+    at = parse_instant("2025-01-24T21:00:00Z")
+    path = basket_path(store, "deai", start_us=at, end_us=parse_instant("2025-01-27T21:00:00Z"))
+    first = dict(zip(path.assets, path.weights[0].tolist(), strict=True))
+    held = {row.asset: row.weight for row in read_constituents(store, "deai", at)}
+    assert {asset for asset, weight in first.items() if weight} == set(held)
+    for asset, weight in held.items():
+        assert first[asset] == pytest.approx(weight, rel=1e-9)
+
+
+def test_a_day_of_one_interval_is_weight_times_return(store):
+    study = study_attribution(
+        store, "deai", start_us=parse_instant("2025-01-27T13:00Z"), end_us=parse_instant("2025-01-27T14:00Z")
+    )
+    assert study.steps == 1
+    for row in study.constituents:
+        assert row.contribution == pytest.approx(row.mean_weight * row.own_return, rel=1e-9)
+
+
+def test_btc_after_the_etf_approval_is_the_known_story(store):
+    rows = {(r.subject, r.analogue.name[:7]): r for r in compare_episodes(store, ["btc", "deai"], bar="hourly").rows}
+    e = rows["btc", "2024-01"].analogue.episode
+    assert e.peak_level == pytest.approx(48_571.22)
+    assert e.trough_level == pytest.approx(38_767.74)
+    assert iso(e.trough_us).startswith("2024-01-23")
+    assert rows["btc", "2024-01"].high > 70_000
+    daily = compare_episodes(store, ["btc"]).rows[0].analogue.episode
+    assert iso(daily.recovery_us) == "2024-02-10T00:00:00Z"
+    assert rows["deai", "2025-01"].analogue.episode.recovery_us is None
+    assert rows["deai", "2025-01"].analogue.after_trough[60] is None, "beyond the hours there are"
+
+
+def test_drawdowns_are_found_again_by_plain_loops(store):
+    study = study_drawdowns(store, "deai", min_depth=0.10)
+    levels = index_series(store, "deai")
+    daily = levels.values[levels.times_us % 86_400_000_000 == 0]
+    peak, worst, deep = daily[0], 0.0, []
+    for value in daily:
+        if value >= peak:
+            if worst <= -0.10:
+                deep.append(worst)
+            peak, worst = value, 0.0
+        worst = min(worst, value / peak - 1.0)
+    if worst <= -0.10:
+        deep.append(worst)
+    assert [e.depth for e in study.episodes] == pytest.approx(deep)
+    assert study.now == pytest.approx(daily[-1] / daily.max() - 1.0)
+    assert "days" in study.recovery[0].statement
+
+
+def test_breaks_equal_statsmodels_and_the_verdict_names_its_numbers(store):
+    study = study_breaks(store, "deai", "QQQ", at_us=SHOCK)
+    frame = make_frame(store, index_series(store, "deai"), [benchmark_series(store, "QQQ")])
+    rows = np.flatnonzero(frame.complete)
+    y, x, times = frame.y[rows], frame.x[rows, 0], frame.times_us[rows]
+    row = int(np.searchsorted(times, SHOCK))
+    span = slice(row - 250, row + 250)
+    x, y = x[span], y[span]
+    whole = sm.OLS(y, sm.add_constant(x)).fit()
+    one, two = (sm.OLS(y[s], sm.add_constant(x[s])).fit() for s in (slice(None, 250), slice(250, None)))
+    f = (whole.ssr - one.ssr - two.ssr) / 2 / ((one.ssr + two.ssr) / (len(y) - 4))
+    assert study.chow.f == pytest.approx(f, rel=1e-9)
+    assert study.regimes[0].beta.beta == pytest.approx(one.params[1], rel=1e-9)
+    assert study.regimes[1].beta.n == len(y) - 250
+    stat, p, _ = breaks_cusumolsresid(whole.resid, ddof=2)
+    assert study.cusum_stat == pytest.approx(stat, rel=1e-9)
+    assert study.cusum_p == pytest.approx(p, rel=1e-6)
+    assert study.verdict.startswith("No change can be shown: beta 1.79 ± 0.32 before")
+    assert iso(study.at_us) == "2025-01-27T21:00:00Z"
+
+
+def test_breadth_counts_members_by_hand(store):
+    at = parse_instant("2025-01-28")
+    study = study_breadth(store, "deai", at_us=at)
+    held = read_constituents(store, "deai", at)
+    assert study.members == len(held) == 14
+    assert study.concentration.effective_n == pytest.approx(1 / sum(row.weight**2 for row in held))
+    assert [row.window for row in study.breadth] == [20, 50, 200]
+    assert 0.3 < study.correlation < 1.0
+    assert study.share.share is None
+    assert "is known of btc, eth, sol" in study.share.reason
+    assert [one.benchmark for one in study.strength] == ["btc", "eth", "QQQ"]
+    among = study_breadth(store, "deai", at_us=at, universe=["arkm"])
+    assert among.share.share == pytest.approx(among.share.members_usd / among.share.universe_usd)
+    assert 0.9 < among.share.share < 1.0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda s: study_attribution(s, "deai", start_us=2, end_us=1), InputError, "is not after start"),
+        (lambda s: study_attribution(s, "deai", start_us=1, end_us=2), NotEnoughDataError, "no two levels between"),
+        (lambda s: study_attribution(s, "dea", start_us=1, end_us=2), NotFoundError, 'Did you mean "deai"?'),
+        (lambda s: study_drawdowns(s, "deai", bar="weekly"), InputError, '"weekly" is not a bar; use daily or hourly'),
+        (lambda s: study_drawdowns(s, "deai", end_us=0), NotEnoughDataError, "has 0 daily levels in that range"),
+        (lambda s: study_drawdowns(s, "deai", min_depth=2.0), InputError, "must be a fraction between 0 and 1"),
+        (lambda s: study_breaks(s, "deai", "QQQ", at_us=0), NotEnoughDataError, "0 returns before 1970-01-01"),
+        (lambda s: study_breadth(s, "deai", at_us=0), NotFoundError, "has no constituents at 1970-01-01"),
+    ],
+)
+def test_what_cannot_be_answered_says_why(store, call, error, said):
+    with pytest.raises(error) as caught:
+        call(store)
+    assert said in str(caught.value)
