@@ -28,6 +28,7 @@ from api.problems import install_handlers
 from api.reads import read_version
 from api.routes import (
     admin,
+    assets,
     benchmarks,
     charts,
     events,
@@ -36,6 +37,7 @@ from api.routes import (
     indices,
     levels,
     members,
+    quality,
     statistics,
     stream,
     studies,
@@ -51,10 +53,12 @@ ROUTERS = (
     files,
     stream,
     members,
+    assets,
     statistics,
     events,
     studies,
     benchmarks,
+    quality,
     charts,
     embed,
     admin,
@@ -62,6 +66,7 @@ ROUTERS = (
     web,
 )
 THREADS = 12
+LOOK_FOR_MOUNTED_S = 1.0
 
 
 def create_app(
@@ -115,13 +120,25 @@ def operation_id(route: APIRoute) -> str:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # Threads share one interpreter and the store's connections: more of them only wait for each other.
     current_default_thread_limiter().total_tokens = THREADS
-    watchers = [asyncio.create_task(watch(services)) for services in _with_mounted(app)]
+    watchers: list[asyncio.Task[None]] = []
+    overseer = asyncio.create_task(_oversee(app, watchers))
     try:
         yield
     finally:
-        for watcher in watchers:
-            watcher.cancel()
-        await asyncio.gather(*watchers, return_exceptions=True)
+        for task in (overseer, *watchers):
+            task.cancel()
+        await asyncio.gather(overseer, *watchers, return_exceptions=True)
+
+
+async def _oversee(app: FastAPI, watchers: list[asyncio.Task[None]]) -> None:
+    """Starts a watcher for this application and for each one mounted in it, now or later."""
+    watched: set[int] = set()
+    while True:
+        for services in _with_mounted(app):
+            if id(services) not in watched:
+                watched.add(id(services))
+                watchers.append(asyncio.create_task(watch(services)))
+        await asyncio.sleep(LOOK_FOR_MOUNTED_S)
 
 
 def _with_mounted(app: FastAPI) -> list[Services]:

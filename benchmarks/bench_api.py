@@ -38,8 +38,12 @@ def run() -> list[dict[str, Any]]:
     """Rows: name, ours_ms, peer, peer_ms, ratio (peer time / our time), goal."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.sqlite"
-        _fill(path)
-        with _server("ours", path) as ours, _server("static", path) as fixed, _server("model", path) as usual:
+        fill(path)
+        with (
+            server("ours", path) as (ours, _),
+            server("static", path) as (fixed, _),
+            server("model", path) as (usual, _),
+        ):
             _warm(ours)
             tag = _head(ours, PLAIN)["etag"]
             constant = _best(fixed, PLAIN, count=2000)
@@ -71,7 +75,8 @@ def _row(name: str, ours: float, peer: str, theirs: float, goal: str) -> dict[st
     }
 
 
-def _fill(path: Path) -> None:
+def fill(path: Path) -> None:
+    """A store with 3,650 daily levels of one index."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     store = open_store(f"sqlite:///{path}")
     store.migrate()
@@ -101,7 +106,8 @@ def _fill(path: Path) -> None:
 
 
 @contextmanager
-def _server(kind: str, path: Path) -> Iterator[int]:
+def server(kind: str, path: Path) -> Iterator[tuple[int, int]]:
+    """The port and process id of a server of its own process, stopped at the end."""
     port_file = path.with_name(f"{kind}.port")
     command = [sys.executable, "-m", "benchmarks.api_server", kind, str(path), str(port_file)]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
@@ -110,7 +116,7 @@ def _server(kind: str, path: Path) -> Iterator[int]:
             if port_file.exists() and port_file.read_text():
                 break
             time.sleep(0.005)
-        yield int(port_file.read_text())
+        yield int(port_file.read_text()), process.pid
     finally:
         process.terminate()
         process.wait(timeout=10)

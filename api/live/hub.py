@@ -19,6 +19,12 @@ class Mailbox:
     def __init__(self) -> None:
         self.message: LevelMessage | None = None
         self.filled = asyncio.Event()
+        self.closed = False
+
+    def close(self) -> None:
+        """Wakes the listener for the last time."""
+        self.closed = True
+        self.filled.set()
 
     def put(self, message: LevelMessage | None) -> None:
         """Leaves a message (None is a ping, which never displaces one)."""

@@ -22,23 +22,22 @@ Key = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class LevelMessage:
-    """A level with its key (instant, revision): later keys are newer."""
+    """A level with its key (instant, revision): later keys are newer. Encoded once, however many listen.
+
+    `event` is the server-sent event, `text` the WebSocket frame; `id` is the key as clients send it back.
+    """
 
     key: Key
-    data: dict[str, Any]
+    id: str
+    event: bytes
+    text: str
 
-    @property
-    def id(self) -> str:
-        """The key as the client sends it back in Last-Event-ID."""
-        return f"{self.key[0]}.{self.key[1]}"
 
-    def as_event(self) -> bytes:
-        """The message as a server-sent event."""
-        return b"event: level\nid: " + self.id.encode() + b"\ndata: " + to_json(self.data) + b"\n\n"
-
-    def as_text(self) -> str:
-        """The message as the text of a WebSocket frame."""
-        return to_json({"event": "level", "id": self.id, "data": self.data}).decode()
+def message_of(key: Key, data: dict[str, Any]) -> LevelMessage:
+    """The message for a level."""
+    name = f"{key[0]}.{key[1]}"
+    event = b"event: level\nid: " + name.encode() + b"\ndata: " + to_json(data) + b"\n\n"
+    return LevelMessage(key, name, event, to_json({"event": "level", "id": name, "data": data}).decode())
 
 
 def parse_id(text: str) -> Key:
@@ -64,7 +63,7 @@ def missed_messages(store: Store, index_id: str, after: Key) -> list[LevelMessag
 def _messages(store: Store, index_id: str, rows: LevelRows) -> list[LevelMessage]:
     simulated = read_index(store, index_id).simulated
     return [
-        LevelMessage(
+        message_of(
             (int(rows.times_us[n]), int(rows.revision[n])),
             {
                 "index": index_id,

@@ -15,7 +15,7 @@ from api.reads import read_version
 from indexer.errors import DeaiError
 
 log = logging.getLogger("deai.api")
-IDLE_S, LIVE_S, PING_S = 0.5, 0.1, 15.0
+IDLE_S, LIVE_S, PING_S = 0.5, 0.02, 15.0
 
 
 async def watch(services: Services) -> None:

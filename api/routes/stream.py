@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, WebSocket
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from api.deps import Services, ServicesDep
@@ -19,6 +20,7 @@ from indexer.errors import DeaiError
 from indexer.store.read import read_index
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["stream"])
+Emit = Callable[[LevelMessage | None], Awaitable[None]]
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 EVENTS: dict[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events"}
 
@@ -47,30 +49,56 @@ async def stream_levels(
     if services.hub.full:
         said = f"{services.hub.most} clients listen already; ask /latest, or try again"
         return problem(request.scope, "too_many_requests", detail=said, headers={"Retry-After": "30"})
-    return StreamingResponse(_events(services, index_id, seen), media_type="text/event-stream", headers=HEADERS)
+    return EventStream(services, index_id, seen)
 
 
-async def _events(services: Services, index_id: str, seen: Key | None) -> AsyncIterator[bytes]:
-    with services.hub.listening(index_id) as box:
-        yield RETRY
-        async for message in _messages(services, index_id, box, seen=seen):
-            yield PING if message is None else message.as_event()
+class EventStream(Response):
+    """A response that lasts as long as its client: each message goes straight to the socket."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, services: Services, index_id: str, seen: Key | None) -> None:
+        super().__init__(headers=HEADERS, media_type=self.media_type)
+        del self.headers["content-length"]
+        self.services = services
+        self.index_id = index_id
+        self.seen = seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def emit(message: LevelMessage | None) -> None:
+            body = PING if message is None else message.event
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+        with self.services.hub.listening(self.index_id) as box:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": RETRY, "more_body": True})
+            watching = asyncio.create_task(_close_when_gone(receive, box))
+            try:
+                await pump(self.services, self.index_id, box, seen=self.seen, emit=emit)
+            finally:
+                watching.cancel()
 
 
-async def _messages(
-    services: Services, index_id: str, box: Mailbox, *, seen: Key | None
-) -> AsyncIterator[LevelMessage | None]:
-    """What was missed (or the newest), then whatever comes; None is a sign of life. Never the same twice."""
+async def _close_when_gone(receive: Receive, box: Mailbox) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    box.close()
+
+
+async def pump(services: Services, index_id: str, box: Mailbox, *, seen: Key | None, emit: Emit) -> None:
+    """Emits what was missed (or the newest), then whatever comes, never the same twice; None is a sign of life."""
     for message in await asyncio.to_thread(_beginning, services, index_id, seen):
         seen = message.key
-        yield message
+        await emit(message)
     while True:
         arrived = await box.take()
+        if box.closed:
+            return
         if arrived is None:
-            yield None
+            await emit(None)
         elif seen is None or arrived.key > seen:
             seen = arrived.key
-            yield arrived
+            await emit(arrived)
 
 
 def _beginning(services: Services, index_id: str, seen: Key | None) -> list[LevelMessage]:
@@ -108,6 +136,8 @@ async def socket_levels(socket: WebSocket, index_id: str) -> None:
 
 
 async def _send_all(services: Services, socket: WebSocket, index_id: str, seen: Key | None) -> None:
+    async def emit(message: LevelMessage | None) -> None:
+        await socket.send_text('{"event":"ping"}' if message is None else message.text)
+
     with services.hub.listening(index_id) as box:
-        async for message in _messages(services, index_id, box, seen=seen):
-            await socket.send_text('{"event":"ping"}' if message is None else message.as_text())
+        await pump(services, index_id, box, seen=seen, emit=emit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -12,7 +13,7 @@ from seeded import NOW
 from api.answer import CLOSED, OPEN, PINNED, Answer, takes_gzip
 from api.app import create_app
 from indexer.config import Settings
-from indexer.store.db import Store
+from indexer.store.db import Store, open_store
 
 LEVELS = "/v1/indices/deai/levels"
 
@@ -163,6 +164,23 @@ def test_an_application_mounted_in_another_answers_as_itself(store: Store) -> No
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
         assert len(answer.headers.get_list("x-request-id")) == 1
         assert client.get("/demo/v1/none").json()["code"] == "not_found"
+
+
+def test_an_application_mounted_later_is_watched_too(store: Store, tmp_path: Path) -> None:
+    outer_store = open_store(f"sqlite:///{tmp_path / 'empty.sqlite'}")
+    outer_store.migrate()
+    outer, inner = create_app(outer_store, clock=lambda: NOW), create_app(store, clock=lambda: NOW)
+    with TestClient(outer) as client:
+        assert "A simulated market runs beside it" not in client.get("/").text
+        outer.mount("/demo", inner)
+        assert '<a href="demo/">' in client.get("/").text
+        for _ in range(5000):
+            client.get("/demo/healthz")
+            if inner.state.services.hot.version is not None:
+                break
+        else:
+            pytest.fail("the mounted application was never watched")
+    outer_store.close()
 
 
 @pytest.mark.parametrize("prefix", ["", "/deai"])

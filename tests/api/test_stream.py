@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 from api.app import create_app
 from api.limits import Limits
 from api.live.hub import Hub, Mailbox
-from api.live.messages import LevelMessage, parse_id
+from api.live.messages import message_of, parse_id
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.times import HOUR_US
@@ -155,8 +155,8 @@ async def test_a_slow_listener_gets_the_newest() -> None:
     hub = Hub(most=10)
     with hub.listening("deai") as slow, hub.listening("deai") as quick:
         for level in range(1, 4):
-            hub.publish("deai", LevelMessage((level, 1), {"level": level}))
-            assert (await quick.take()) == LevelMessage((level, 1), {"level": level})
+            hub.publish("deai", message_of((level, 1), {"level": level}))
+            assert (await quick.take()) == message_of((level, 1), {"level": level})
         hub.ping()
         taken = await slow.take()
         assert taken is not None
@@ -168,13 +168,13 @@ async def test_a_slow_listener_gets_the_newest() -> None:
 async def test_an_old_message_is_not_sent_again() -> None:
     hub = Hub(most=10)
     with hub.listening("deai") as box:
-        hub.publish("deai", LevelMessage((5, 1), {}))
+        hub.publish("deai", message_of((5, 1), {}))
         await box.take()
-        hub.publish("deai", LevelMessage((5, 1), {}))
-        hub.publish("deai", LevelMessage((4, 9), {}))
+        hub.publish("deai", message_of((5, 1), {}))
+        hub.publish("deai", message_of((4, 9), {}))
         assert not box.filled.is_set()
-        hub.publish("deai", LevelMessage((5, 2), {}))
-        assert await box.take() == LevelMessage((5, 2), {})
+        hub.publish("deai", message_of((5, 2), {}))
+        assert await box.take() == message_of((5, 2), {})
 
 
 async def test_a_ping_wakes_without_a_message() -> None:
