@@ -35,7 +35,18 @@ Until = Annotated[
 
 
 Method = Annotated[
-    Literal["ols", "ewma", "kalman", "downside", "upside", "quantile", "dimson", "scholes_williams", "multi"],
+    Literal[
+        "ols",
+        "ewma",
+        "kalman",
+        "downside",
+        "upside",
+        "quantile",
+        "dimson",
+        "scholes_williams",
+        "multi",
+        "hayashi_yoshida",
+    ],
     Query(description="How beta is estimated. multi: all benchmarks together, beta is that of the first"),
 ]
 Clock = Annotated[

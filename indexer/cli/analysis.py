@@ -42,6 +42,7 @@ class Method(StrEnum):
     DIMSON = "dimson"
     SCHOLES_WILLIAMS = "scholes_williams"
     MULTI = "multi"
+    HAYASHI_YOSHIDA = "hayashi_yoshida"
 
 
 class Clock(StrEnum):

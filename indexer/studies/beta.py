@@ -14,7 +14,7 @@ from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.store.read import read_memberships
 from indexer.studies.frame import HOURLY_CLOCKS, Frame, make_frame
-from indexer.studies.methods import Estimate, Options, estimate
+from indexer.studies.methods import HAYASHI_YOSHIDA, Estimate, Options, estimate, intraday
 from indexer.studies.series import INDEX, TOKEN, Series, benchmark_series, subject_series
 from indexer.times import DAY_US
 
@@ -89,7 +89,17 @@ def index_beta(
     interval = "1h" if clock in HOURLY_CLOCKS else "1d"
     others = [benchmark_series(store, name, interval=interval) for name in names]
     frame = make_frame(store, own, others, clock=clock)
-    made = windowed_beta(frame, method=method, sessions=sessions, end_us=end_us, options=options, bootstrap=bootstrap)
+    hourly = method == HAYASHI_YOSHIDA
+    made = windowed_beta(
+        frame,
+        method="ols" if hourly else method,
+        sessions=sessions,
+        end_us=end_us,
+        options=options,
+        bootstrap=bootstrap,
+    )
+    if hourly:
+        made = _by_the_hour(store, made, own, options or Options())
     return replace(made, reasons=(*made.reasons, *_cautions(store, own, others)))
 
 
@@ -136,6 +146,14 @@ def inclusive(end_us: int | None) -> int | None:
     if end_us is None:
         return None
     return end_us + DAY_US if end_us % DAY_US == 0 else end_us
+
+
+def _by_the_hour(store: Store, made: IndexBeta, own: Series, options: Options) -> IndexBeta:
+    """The same window with the estimate from hourly observations at their own instants."""
+    other = benchmark_series(store, made.benchmark, interval="1h")
+    found = intraday(other, own, first_us=made.first_us, last_us=made.last_us, options=options)
+    blume = None if found.beta is None else blume_beta(found.beta)
+    return replace(made, estimate=found, blume=blume, pairs_used=found.n)
 
 
 def _check(sessions: int | None, method: str, names: Sequence[str]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from indexer.analytics.asymmetry import AsymmetricBeta, asymmetric_beta
 from indexer.analytics.beta import BetaResult, compute_beta
 from indexer.analytics.distributions import t_quantile
@@ -16,9 +18,12 @@ from indexer.analytics.factors import FactorModel, factor_model
 from indexer.analytics.kalman import kalman_fit
 from indexer.analytics.leadlag import LeadLagBeta, dimson_beta, scholes_williams_beta
 from indexer.analytics.quantile import QuantileBeta, quantile_beta
-from indexer.analytics.realised import RealisedBeta
+from indexer.analytics.realised import RealisedBeta, hayashi_yoshida
 from indexer.errors import InputError, did_you_mean
 from indexer.studies.frame import Frame
+from indexer.studies.series import Series
+
+HAYASHI_YOSHIDA = "hayashi_yoshida"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,8 @@ def estimate(frame: Frame, method: str, *, options: Options) -> Estimate:
     Raises InputError for a method that is not one of METHODS.
     """
     if method not in METHODS:
-        raise InputError(f'"{method}" is not a method.{did_you_mean(method, METHODS)} Use one of {", ".join(METHODS)}')
+        known = (*METHODS, HAYASHI_YOSHIDA)
+        raise InputError(f'"{method}" is not a method.{did_you_mean(method, known)} Use one of {", ".join(known)}')
     return METHODS[method](frame, options)
 
 
@@ -165,6 +171,24 @@ def _plain(
     half = None if se is None or df is None or df <= 3.0 else t_quantile(df - 2.0, 0.5 + options.confidence / 2.0) * se
     low, high = (None, None) if beta is None or half is None else (beta - half, beta + half)
     return Estimate(method, n, beta, se, low, high, None, None, options.confidence, detail.reason, warnings, detail)
+
+
+def intraday(benchmark: Series, subject: Series, *, first_us: int, last_us: int, options: Options) -> Estimate:
+    """Hayashi-Yoshida on all observations between two instants, each side at its own: no bar is moved or filled.
+
+    For hourly equity bars, which end at half hours. It has no standard error: read it beside the one at the close.
+    """
+    sides = []
+    for series in (benchmark, subject):
+        keep = (series.times_us >= first_us) & (series.times_us <= last_us)
+        sides.append((series.times_us[keep], np.log(series.values[keep])))
+    (tx, x), (ty, y) = sides
+    found = hayashi_yoshida(tx, x, times_y=ty, y=y)
+    said = ("no standard error: read it beside the beta at the close",) if found.beta is not None else ()
+    reason = f"{benchmark.name} by the hour: {found.reason}" if found.reason else None
+    return Estimate(
+        HAYASHI_YOSHIDA, found.n_x, found.beta, None, None, None, None, None, options.confidence, reason, said, found
+    )
 
 
 METHODS: dict[str, Callable[[Frame, Options], Estimate]] = {

@@ -10,6 +10,7 @@ import statsmodels.api as sm
 
 from indexer.analytics.align import AT_CLOSE, DAILY_UTC
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError
+from indexer.store.read import read_benchmark_bars
 from indexer.studies.beta import index_beta, windowed_beta
 from indexer.studies.beta_path import PATHS, beta_history
 from indexer.studies.compare import compare_betas, constituent_betas
@@ -93,6 +94,28 @@ def test_futures_hours_are_a_clock_of_their_own(store):
     assert made.estimate.n > 1300
     assert made.estimate.ci_low > 1.0
     assert made.periods_per_year == 252 * 23
+
+
+def test_hourly_bars_at_half_hours_are_taken_where_they_are(store):
+    made = index_beta(store, "deai", "NVDA", method="hayashi_yoshida", sessions=90, end_us=END)
+    tx, x, _ = read_benchmark_bars(store, "NVDA", interval="1h")
+    keep = (tx >= made.first_us) & (tx <= made.last_us)
+    tx, x = tx[keep], np.log(x[keep])
+    levels = index_series(store, "deai")
+    inside = (levels.times_us >= made.first_us) & (levels.times_us <= made.last_us)
+    ty, y = levels.times_us[inside], np.log(levels.values[inside])
+    top = sum(
+        (x[i + 1] - x[i]) * (y[j + 1] - y[j])
+        for i in range(len(tx) - 1)
+        for j in range(max(0, np.searchsorted(ty, tx[i]) - 1), min(len(ty) - 1, np.searchsorted(ty, tx[i + 1]) + 1))
+        if max(tx[i], ty[j]) < min(tx[i + 1], ty[j + 1])
+    )
+    assert made.estimate.beta == pytest.approx(top / float(np.diff(x) @ np.diff(x)), rel=1e-9)
+    assert made.estimate.se is None
+    assert "no standard error" in made.estimate.warnings[0]
+    none = index_beta(store, "deai", "SMH", method="hayashi_yoshida", sessions=90, end_us=END)
+    assert none.estimate.beta is None
+    assert none.estimate.reason == "SMH by the hour: each side needs at least 2 observations"
 
 
 def test_a_constituent_as_benchmark_is_called_a_regression_on_itself(store):
