@@ -42,7 +42,7 @@ async function start() {
   const base = before(hourly, at);
   showReaction(hourly, base, at);
   showChart(hourly, daily, closes, at);
-  await Promise.allSettled([showExpected(hourly, closes, at), showBetas(at), showMembers(at)]);
+  await Promise.allSettled([showExpected(hourly, closes, at), showAbnormal(), showBetas(at), showMembers(at)]);
   showFacts(event, hourly, base, at);
   document.body.dataset.ready = "yes";
 }
@@ -95,6 +95,26 @@ async function showExpected(hourly, closes, at) {
       make("td", { className: text ? "" : tone(value), textContent: text ?? signed(value) }))));
   byId("expected").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
   byId("expected-note").textContent = `${index} moved ${signed(first.own)} between the same two closes. "Explains" is beta times the benchmark's move; what is left over is the tokens' own.`;
+}
+
+// The event study proper: what is left of the return after the market model, with its uncertainty.
+async function showAbnormal() {
+  const study = await read(`indices/${index}/events/${encodeURIComponent(slug)}`).catch((error) => ({ missing: error.message }));
+  if (study.missing) {
+    byId("abnormal-note").textContent = `No event study: ${study.missing}`;
+    return;
+  }
+  const rows = study.indices.filter((one) => one.subject === index && one.factors.join() === "QQQ" && one.reason === null);
+  const head = ["Sessions", "Return", "Abnormal", "95 % interval", "t", "p"].map((text) => make("th", { scope: "col", textContent: text }));
+  const body = rows.map((one) => make("tr", {}, make("td", { textContent: one.first === one.last ? "the event's" : `${number(one.first, 0)} to ${signedCount(one.last)}` }),
+    ...[signed(one.raw), signed(one.car), `${signed(one.car_low, 0)} to ${signed(one.car_high, 0)}`, number(one.t), number(one.p)].map((text) => make("td", { textContent: text }))));
+  byId("abnormal").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
+  byId("abnormal-box").hidden = !rows.length;
+  byId("abnormal-note").textContent = `Abnormal: log return less the market model on QQQ, estimated over ${study.estimation} sessions before. Sessions are counted from the event's.`;
+}
+
+function signedCount(value) {
+  return value > 0 ? `+${value}` : number(value, 0);
 }
 
 async function expected(symbol, closes, hourly, at) {
