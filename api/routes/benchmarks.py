@@ -1,4 +1,4 @@
-"""What the index is held against, the closes behind it, dated events, and the quality ledger."""
+"""What the index is held against, the closes behind it, and dated events."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from api.answer import json_answer
 from api.deps import StoreDep
 from api.encode import as_json_times
 from api.events import known_events
-from api.params import End, Limit, Shape, Start, window_of, within
+from api.params import End, Shape, Start, window_of, within
 from api.problems import declared
 from api.reads import read_coverage
 from api.wire import rows_of
-from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks, read_quality
+from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks
 from indexer.times import from_us, to_us
 
 router = APIRouter(prefix="/v1", tags=["benchmarks"])
@@ -79,21 +79,3 @@ def list_events(store: StoreDep, start: Start = None, end: End = None) -> Respon
     window = window_of(start, end)
     data = [one for one in known_events(store) if within(to_us(one["time"]), window)]
     return json_answer({"count": len(data), "data": data})
-
-
-@router.get(
-    "/quality", response_model=schemas.QualityList, responses=declared("invalid_request"), summary="The quality ledger"
-)
-def list_quality(
-    store: StoreDep,
-    open_only: Annotated[bool, Query(description="Only what is still open")] = False,
-    limit: Limit = 1000,
-) -> Response:
-    """Gaps, stale prices, disagreements and failing sources, newest first."""
-    found = read_quality(store, open_only=open_only)[::-1]
-    data = [
-        {"kind": one.kind, "subject": one.subject, "opened_at": one.opened_at, "closed_at": one.closed_at}
-        for one in found[:limit]
-    ]
-    still_open = sum(one.closed_at is None for one in found)
-    return json_answer({"count": len(data), "open": still_open, "data": data})

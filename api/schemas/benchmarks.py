@@ -102,6 +102,7 @@ class QualityItem(Wire):
     subject: str
     opened_at: datetime
     closed_at: datetime | None
+    detail: dict[str, Any] = Field(description="What was seen; `text` says it in words")
 
 
 class QualityList(Wire):
