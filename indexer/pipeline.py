@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from indexer.administration.corrections import Deferred
 from indexer.administration.first_data import first_data_since
@@ -90,7 +91,7 @@ class _Walk:
     rules: Rules
     methodologies: Mapping[str, Methodology]
     overrides: list[OverrideRow]
-    clock: Clock
+    now: datetime  # of the whole update: what it writes is known from then on
     run_id: int
     anew: str  # why history is stated anew, or empty
     simulated: bool
@@ -115,14 +116,15 @@ def update(
     """
     rules = rules or load_rules(registry)
     ids = write_assets(store, asset_rows(registry))
-    overrides = in_force(store, now=clock())
+    now = clock()
+    overrides = in_force(store, now=now)
     key = _key(store, registry, methodologies, rules=rules, overrides=overrides)
-    key = f"rebuild:{iso(to_us(clock()))}:{rebuild}" if rebuild else key
-    run_id = start_run(store, kind="update", key=key, now=clock())
+    key = f"rebuild:{iso(to_us(now))}:{rebuild}" if rebuild else key
+    run_id = start_run(store, kind="update", key=key, now=now)
     if run_id is None:
         return UpdateReport(True, Written(), tuple(_stored(store)), {})
-    anew = rebuild or _first_data(store, methodologies, rules=rules, now_us=to_us(clock()))
-    walk = _Walk(store, registry, rules, methodologies, overrides, clock, run_id, anew, simulated, ids)
+    anew = rebuild or _first_data(store, methodologies, rules=rules, now_us=to_us(now))
+    walk = _Walk(store, registry, rules, methodologies, overrides, now, run_id, anew, simulated, ids)
     steps = len(methodologies) + 2
     written, deferred, market = _rates_and_market(walk, progress=lambda n: progress(n, steps))
     made: list[IndexUpdate] = []
@@ -169,7 +171,7 @@ def _rates_and_market(walk: _Walk, *, progress: Callable[[int], None]) -> tuple[
             effects=effects,
             lines=lines,
             policy=rules.policy,
-            now_us=to_us(walk.clock()),
+            now_us=to_us(walk.now),
         )
     market = load_market(store, walk.registry, bars=bars, listings=listings, effects=rules.supplies)
     progress(2)
@@ -192,7 +194,7 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
         history,
         market=part,
         methodology=methodology,
-        now=walk.clock(),
+        now=walk.now,
         settled=settled,
         reason=walk.anew,
         simulated=walk.simulated,

@@ -1,0 +1,108 @@
+"""The supply that a constituent was weighed by, with its origin, block and what was left out of the float."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from indexer.assemble import LinePart
+from indexer.assets import Registry
+from indexer.store.read_explain import SupplyReading, read_run_started, read_supplies_at
+from indexer.store.records import RebalancingItemRow, RebalancingRow
+from indexer.times import from_us, to_us
+
+COUNTED = {"on_chain": "free_float", "reported": "circulating", "imported": "circulating"}
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A part of the supply that is known and is not the float: burnt, treasury, locked, …, or the total."""
+
+    kind: str
+    tokens: float
+    origin: str
+    source: str
+    observed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyEvidence:
+    """`tokens` is what was weighed with, in the line's token. The rest says which reading it was; None unknown."""
+
+    tokens: float
+    origin: str | None
+    reference_at: datetime
+    kind: str | None = None
+    source: str | None = None
+    reading_tokens: float | None = None
+    observed_at: datetime | None = None
+    chain: str | None = None
+    block_number: int | None = None
+    block_hash: str | None = None
+    finality: str | None = None
+    exclusions: tuple[Left, ...] = ()
+
+
+def supply_evidence(
+    connection: Connection,
+    decided: RebalancingItemRow | None,
+    *,
+    review: RebalancingRow,
+    parts: Sequence[LinePart],
+    registry: Registry,
+) -> SupplyEvidence | None:
+    """The evidence for a decision at a review, None where no supply was used.
+
+    `reading_tokens` differs from `tokens` where a corporate action takes unclaimed tokens off the float.
+    """
+    if decided is None or decided.supply is None:
+        return None
+    reference_us = to_us(review.reference_at)
+    known_us = read_run_started(connection, "rebalancing", review.id)
+    ratios = {part.asset_id: part.ratio for part in parts}
+    decimals = {part.asset_id: registry.by_slug[part.slug].decimals for part in parts}
+    readings = [
+        one
+        for one in read_supplies_at(connection, list(ratios), reference_us=reference_us, as_of_us=known_us)
+        if _stands(one, parts)
+    ]
+
+    def tokens(one: SupplyReading) -> float:
+        return float(one.amount / 10 ** decimals[one.asset_id]) * ratios[one.asset_id]
+
+    used = next(
+        (one for one in readings if one.origin == decided.supply_source and one.kind == COUNTED[one.origin]),
+        next((one for one in readings if one.origin == decided.supply_source and one.kind == "free_float"), None),
+    )
+    plain = SupplyEvidence(decided.supply, decided.supply_source, review.reference_at)
+    if used is None:
+        return plain
+    left = tuple(
+        Left(one.kind, tokens(one), one.origin, one.source, from_us(one.observed_at_us))
+        for one in readings
+        if one is not used and one.origin == used.origin and one.kind not in ("circulating", "free_float")
+    )
+    return SupplyEvidence(
+        tokens=decided.supply,
+        origin=used.origin,
+        reference_at=review.reference_at,
+        kind=used.kind,
+        source=used.source,
+        reading_tokens=tokens(used),
+        observed_at=from_us(used.observed_at_us),
+        chain=used.chain,
+        block_number=used.block_number,
+        block_hash=used.block_hash,
+        finality=used.finality,
+        exclusions=left,
+    )
+
+
+def _stands(one: SupplyReading, parts: Sequence[LinePart]) -> bool:
+    """Whether the reading is of the token that stood for the line when it was true."""
+    part = next(part for part in parts if part.asset_id == one.asset_id)
+    after = part.from_us is None or one.observed_at_us >= part.from_us
+    return after and (part.until_us is None or one.observed_at_us < part.until_us)
