@@ -28,6 +28,7 @@ TAGS = [
     {"name": "stream", "description": "New levels as they are published"},
     {"name": "files", "description": "Whole histories as files, and one number for a cell"},
     {"name": "constituents", "description": "What is in an index and why"},
+    {"name": "assets", "description": "Tokens: identity, supply and its source, what chains say"},
     {"name": "statistics", "description": "Beta to benchmarks"},
     {"name": "benchmarks", "description": "Benchmarks, events and the quality ledger"},
     {"name": "charts", "description": "Pictures of an index"},

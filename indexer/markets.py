@@ -110,5 +110,5 @@ def _supplies(store: Store, registry: Registry, *, ids: Mapping[str, int], as_of
             tokens=row.amount / 10 ** registry.by_slug[row.asset].decimals,
         )
         for row in read_supplies(store, as_of_us=as_of_us)
-        if row.kind in SUPPLY_KINDS
+        if row.kind in SUPPLY_KINDS and row.asset in registry.by_slug
     ]

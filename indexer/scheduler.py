@@ -19,7 +19,7 @@ from uuid import uuid4
 import structlog
 
 from indexer.clock import Clock
-from indexer.errors import DeaiError
+from indexer.errors import BusyError, DeaiError
 from indexer.store.db import Store
 from indexer.store.read_state import last_due
 from indexer.store.write import finish_run, release_lease, start_run, take_lease
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 Work = Callable[[datetime, int], Mapping[str, Any]]
 
 
-class Stopped(DeaiError):  # noqa: N818 - reads as a state, like the words of the field
+class Stopped(BusyError):  # noqa: N818 - reads as a state, like the words of the field
     """The process is stopping in the middle of work: it counts as interrupted and is taken up at the next start."""
 
     code = "stopped"
@@ -82,7 +82,8 @@ class Scheduler:
     """Runs jobs as the leader, or stands by. `tick` does what is due; `start` lets APScheduler call it.
 
     `afterwards` is done at the end of a tick in which any job did something, and at the first tick (it must be
-    harmless to do twice). `closing` is called by `stop`, to end what a job waits for.
+    harmless to do twice). `closing` is called by `stop`, to end what a job waits for. Schedulers with another `lease`
+    work beside each other.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Scheduler:
         *,
         clock: Clock,
         holder: str = "",
+        lease: str = LEASE,
         afterwards: Callable[[], object] | None = None,
         closing: Callable[[], object] | None = None,
     ) -> None:
@@ -99,6 +101,7 @@ class Scheduler:
         self.jobs = tuple(jobs)
         self.clock = clock
         self.holder = holder or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._lease = lease
         self._afterwards = afterwards
         self._closing = closing
         self._unfinished = afterwards is not None
@@ -118,7 +121,7 @@ class Scheduler:
 
     def tick(self) -> int:
         """Do what is due, if this process is or becomes the leader; the number of instants done."""
-        self._leads = take_lease(self.store, LEASE, self.holder, self.clock(), LEASE_S)
+        self._leads = take_lease(self.store, self._lease, self.holder, self.clock(), LEASE_S)
         if not self._leads:
             return 0
         done = 0
@@ -135,7 +138,7 @@ class Scheduler:
     def beat(self) -> None:
         """Prolong the lease of a leader whose work takes longer than the lease lasts."""
         if self._leads:
-            self._leads = take_lease(self.store, LEASE, self.holder, self.clock(), LEASE_S)
+            self._leads = take_lease(self.store, self._lease, self.holder, self.clock(), LEASE_S)
 
     def _catch_up(self, job: Job) -> int:
         if self._rests(job.name):
@@ -226,7 +229,7 @@ class Scheduler:
         if self._background is not None:
             self._background.shutdown(wait=True)
             self._background = None
-        release_lease(self.store, LEASE, self.holder)
+        release_lease(self.store, self._lease, self.holder)
 
 
 def _key(job: Job, due: datetime) -> str:

@@ -41,17 +41,14 @@ def run_serve(settings: Settings, *, say: Say) -> None:
 
 def run_schedule(settings: Settings, *, say: Say) -> None:
     """Run the scheduled work until interrupted (SIGINT or SIGTERM)."""
-    from indexer.workflow import make_scheduler
+    from indexer.workflow import scheduled
 
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    with open_migrated(settings) as store:
-        scheduler = make_scheduler(store, settings, clock=utc_now)
-        scheduler.start()
+    with open_migrated(settings) as store, scheduled(store, settings) as scheduler:
         say(f"scheduler {scheduler.holder} running; Ctrl-C stops it")
         stopped.wait()
-        scheduler.stop()
 
 
 def run_up(settings: Settings, *, imports: Sequence[Path], say: Say) -> None:
@@ -61,7 +58,7 @@ def run_up(settings: Settings, *, imports: Sequence[Path], say: Say) -> None:
     """
     from indexer.cli.output import progress
     from indexer.store.read_state import has_levels
-    from indexer.workflow import import_and_update, make_scheduler
+    from indexer.workflow import import_and_update, scheduled
 
     with open_migrated(settings) as store:
         if imports:
@@ -69,12 +66,8 @@ def run_up(settings: Settings, *, imports: Sequence[Path], say: Say) -> None:
                 report = import_and_update(store, settings, paths=imports, progress=tick)
             for made in report.update.indices if report.update else ():
                 say(f"{made.index_id}: {made.levels:,} levels, {made.level:,.2f} at {made.last} ({made.status})")
-        scheduler = make_scheduler(store, settings, clock=utc_now)
-        scheduler.start()
-        try:
+        with scheduled(store, settings):
             _serve(store, settings, say=say, demo_beside=not has_levels(store))
-        finally:
-            scheduler.stop()
 
 
 def run_demo(settings: Settings, *, say: Say) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.assets import Registry, load_registry
+from indexer.chain.jobs import chain_scheduler
 from indexer.clock import Clock, utc_now
 from indexer.config import Settings
 from indexer.importing import FileReport, import_files
-from indexer.live.context import live_of
+from indexer.live.context import Live, live_of
 from indexer.live.jobs import live_jobs
 from indexer.live.upstream import Upstream, upstream_of
 from indexer.methodology.load import load_folder, shipped
@@ -86,6 +88,16 @@ def run_update(store: Store, settings: Settings, *, progress: Progress = quiet, 
     )
 
 
+@contextmanager
+def live_means(store: Store, settings: Settings, *, clock: Clock = utc_now) -> Iterator[Live]:
+    """What live work needs, with its sources closed at the end."""
+    upstream = upstream_of(settings, clock=clock)
+    try:
+        yield live_of(store, settings, registry=registry_of(settings), upstream=upstream, clock=clock)
+    finally:
+        upstream.close()
+
+
 def make_scheduler(
     store: Store, settings: Settings, *, clock: Clock, upstream: Upstream | None = None, progress: Progress = quiet
 ) -> Scheduler:
@@ -103,6 +115,20 @@ def make_scheduler(
         afterwards=lambda: run_update(store, settings, clock=clock, progress=progress),
         closing=sources.close,
     )
+
+
+@contextmanager
+def scheduled(store: Store, settings: Settings, *, clock: Clock = utc_now) -> Iterator[Scheduler]:
+    """The scheduled work running in the background until the end: the sources', and the chains' if they are read."""
+    beside = chain_scheduler(store, settings, registry=registry_of(settings), clock=clock)
+    running = [make_scheduler(store, settings, clock=clock), *([beside] if beside else [])]
+    try:
+        for one in running:
+            one.start()
+        yield running[0]
+    finally:
+        for one in running:
+            one.stop()
 
 
 def update_live(store: Store, settings: Settings, *, progress: Progress = quiet, clock: Clock = utc_now) -> LiveUpdate:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from indexer.assets import Asset
 from indexer.chain.activity_series import activity_series, failed
-from indexer.chain.context import ChainWork, wait_for
+from indexer.chain.context import ChainWork
 from indexer.chain.proofs import keep
 from indexer.errors import SourceUnavailable
 from indexer.live.ledger import settle
@@ -113,7 +113,7 @@ def _read(
     upto = to_us(end) // 1_000_000
     tell = None if progress is None else lambda chain, done, total: progress(token.symbol, chain, done, total)
     try:
-        return wait_for(
+        return work.waiting.run(
             lambda: read_legs(
                 token,
                 chains=work.chains,

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from indexer.archive import Archive
 from indexer.assets import Asset, Registry
+from indexer.chain.waiting import Waiting
 from indexer.clock import Clock
-from indexer.errors import InputError, SourceError, SourceUnavailable
+from indexer.errors import InputError
 from indexer.importing import asset_rows
 from indexer.store.db import Store
 from indexer.store.write import write_assets
 from indexer.times import to_us
-from onchain.errors import ChainConfigError, OnchainError
 
 if TYPE_CHECKING:
     from onchain.chains import Chain
     from onchain.tokens import Token
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +35,7 @@ class ChainWork:
     confirm: int = 2
     deadline_s: float = 120.0
     scan_deadline_s: float = 900.0
+    waiting: Waiting = field(default_factory=Waiting)
 
     def assets(self) -> dict[str, Asset]:
         """The registry's asset of each supply rule it knows, by the rule's symbol."""
@@ -70,20 +68,3 @@ def asset_of(token: Token, registry: Registry, *, at_us: int) -> Asset | None:
     ledgers = [(leg.chain, leg.asset.casefold()) for leg in token.legs]
     known = {(asset.chain, asset.contract.casefold()): asset for asset in registry.assets}
     return next((known[ledger] for ledger in ledgers if ledger in known), None)
-
-
-def wait_for(coroutine: Callable[[], Coroutine[Any, Any, T]], *, within_s: float, what: str) -> T:
-    """The result of a read of chains. Raises InputError, SourceError, SourceUnavailable (too slow)."""
-
-    async def bounded() -> T:
-        async with asyncio.timeout(within_s):
-            return await coroutine()
-
-    try:
-        return asyncio.run(bounded())
-    except TimeoutError:
-        raise SourceUnavailable(f"{what} took longer than {within_s:g} s and was given up; it is tried again") from None
-    except ChainConfigError as error:
-        raise InputError(str(error)) from None
-    except OnchainError as error:
-        raise SourceUnavailable(str(error)) if error.retryable else SourceError(str(error)) from None

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from indexer.assets import Registry
 from indexer.chain.activity import read_activity_of_day
 from indexer.chain.configured import chain_work, is_on
 from indexer.chain.context import ChainWork
@@ -20,7 +21,7 @@ from indexer.chain.snapshots import take_snapshot
 from indexer.clock import Clock
 from indexer.config import Settings
 from indexer.errors import SourceError, SourceUnavailable
-from indexer.scheduler import Job
+from indexer.scheduler import Job, Scheduler
 from indexer.store.db import Store
 
 SUPPLY, ACTIVITY, PRICES = "onchain-supply", "onchain-activity", "onchain-prices"
@@ -29,16 +30,15 @@ SIX_HOURS: Final = timedelta(hours=6)
 DAY: Final = timedelta(days=1)
 
 
-def onchain_jobs(store: Store, settings: Settings, *, clock: Clock) -> list[Job]:
-    """The chain jobs for these settings, none when chains are not to be read. Nothing is read here."""
-    from indexer.workflow import registry_of
-
+def chain_scheduler(store: Store, settings: Settings, *, registry: Registry, clock: Clock) -> Scheduler | None:
+    """The scheduler of chain work for these settings, None when chains are not to be read. Nothing is read here."""
     if not is_on(settings):
-        return []
-    return jobs_of(chain_work(store, settings, registry=registry_of(settings), clock=clock))
+        return None
+    work = chain_work(store, settings, registry=registry, clock=clock)
+    return Scheduler(store, onchain_jobs(work), clock=clock, lease=LEASE, closing=work.waiting.close)
 
 
-def jobs_of(work: ChainWork) -> list[Job]:
+def onchain_jobs(work: ChainWork) -> list[Job]:
     """The jobs of this chain work, in the order of work."""
     return [
         Job(SUPPLY, SIX_HOURS, timedelta(minutes=5), _of(work, supplies)),

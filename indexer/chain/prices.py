@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from indexer.assets import Asset
-from indexer.chain.context import ChainWork, wait_for
+from indexer.chain.context import ChainWork
 from indexer.errors import SourceUnavailable
 from indexer.live.ledger import settle
 from indexer.store.read_onchain import read_rate_before
@@ -82,7 +82,7 @@ def _one(work: ChainWork, symbol: str, *, rate: float, at_us: int, tolerance_bps
     from onchain.checks import PriceCheck, read_checks
 
     try:
-        return wait_for(
+        return work.waiting.run(
             lambda: read_checks(
                 work.tokens[symbol],
                 chains=work.chains,

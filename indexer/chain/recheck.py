@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from indexer.assets import Asset
-from indexer.chain.context import ChainWork, wait_for
+from indexer.chain.context import ChainWork
 from indexer.chain.proofs import keep, proofs_of
 from indexer.chain.snapshots import read
 from indexer.chain.supply_rows import FINALIZED, ORPHANED, supply_rows
@@ -117,7 +117,7 @@ def _own_pins(rows: list[SupplyRow], at: int) -> list[Pin]:
 def _verdicts(work: ChainWork, pins: list[Pin]) -> dict[Pin, str]:
     from onchain.health import recheck_pins
 
-    return wait_for(
+    return work.waiting.run(
         lambda: recheck_pins(pins, work.chains), within_s=work.deadline_s, what=f"rechecking {len(pins)} blocks"
     )
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from indexer.assets import Asset
-from indexer.chain.context import ChainWork, wait_for
+from indexer.chain.context import ChainWork
 from indexer.chain.proofs import keep
 from indexer.chain.supply_rows import supply_rows
 from indexer.live.ledger import settle
@@ -104,7 +104,7 @@ def read(
 
     at_s = None if at is None else to_us(at) // 1_000_000
     reported = _reported(work, assets)
-    return wait_for(
+    return work.waiting.run(
         lambda: read_snapshot(
             tokens, chains=work.chains, at=at_s, reported=reported, confirm=work.confirm, progress=progress
         ),

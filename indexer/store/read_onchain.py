@@ -23,6 +23,18 @@ def read_latest_supplies(store: Store, slug: str) -> list[SupplyRow]:
     return list(best.values())
 
 
+def read_all_latest_supplies(store: Store) -> dict[str, list[SupplyRow]]:
+    """What `read_latest_supplies` gives, for every asset that has any, by slug."""
+    best: dict[tuple[str, str, str, str], SupplyRow] = {}
+    for _, row in _latest_revisions(store):
+        if row.finality != "orphaned":
+            best[row.asset, row.kind, row.origin, row.source] = row
+    made: dict[str, list[SupplyRow]] = {}
+    for row in best.values():
+        made.setdefault(row.asset, []).append(row)
+    return made
+
+
 def read_supplies_by_finality(store: Store, levels: Collection[str]) -> list[tuple[int, SupplyRow]]:
     """The runs and on-chain readings whose latest revision has one of these finalities, oldest first."""
     rows = _latest_revisions(store, origin="on_chain")
@@ -92,3 +104,14 @@ def read_newest_metrics(store: Store, subject: str, *, source_prefix: str) -> li
         MetricSeries(subject, name, source, np.array([row.time], np.int64), np.array([row.value], np.float64))
         for (name, source), row in latest.items()
     ]
+
+
+def read_newest_rate(store: Store, slug: str) -> tuple[float, int, int] | None:
+    """The newest reference rate of an asset, its instant and status; None when there is none."""
+    sql = text(
+        "SELECT r.rate, r.time, r.status FROM rate r JOIN asset a ON a.id = r.asset_id WHERE a.slug = :slug "
+        "ORDER BY r.time DESC, r.revision DESC LIMIT 1"
+    )
+    with store.reading() as connection:
+        found = connection.execute(sql, {"slug": slug}).first()
+    return None if found is None else (float(found.rate), int(found.time), int(found.status))

@@ -1,0 +1,272 @@
+"""Assets: who they are, where their supply comes from, what chains say of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
+
+from api.answer import json_answer
+from api.deps import Services, ServicesDep, StoreDep
+from api.params import End, Limit, Start, Window, window_of
+from api.problems import declared
+from api.schemas.assets import AssetDetail, AssetList, AssetOnchain
+from api.wire import status_name
+from indexer.assets import Asset, load_registry
+from indexer.chain.explorers import block_link
+from indexer.chain.float_status import FloatStatus, float_status
+from indexer.errors import NotFoundError, did_you_mean
+from indexer.store.db import Store
+from indexer.store.read import StoredAsset, read_assets, read_listings, read_metrics, read_open_quality
+from indexer.store.read_onchain import (
+    read_all_latest_supplies,
+    read_latest_supplies,
+    read_newest_metrics,
+    read_newest_rate,
+)
+from indexer.store.records import QualityRow, SupplyRow
+from indexer.times import from_us
+
+router = APIRouter(prefix="/v1/assets", tags=["assets"])
+FINDINGS = (
+    "onchain_missing", "onchain_alert", "onchain_orphaned", "onchain_activity", "onchain_identity",
+    "onchain_divergence", "onchain_price",
+)  # fmt: skip
+Symbol = Annotated[
+    str, Path(max_length=64, description="Symbol or name of an asset, e.g. GRT; case ignored", examples=["GRT"])
+]
+
+
+@router.get("", response_model=AssetList, responses=declared(), summary="All assets")
+def list_assets(store: StoreDep) -> Response:
+    """Every asset known and where the supply in use comes from: on-chain, else reported, else imported."""
+    supplies = read_all_latest_supplies(store)
+    reasons = _reasons(read_open_quality(store, ("onchain_missing",)))
+    data = []
+    for asset in read_assets(store):
+        chosen = float_status(supplies.get(asset.slug, []), reason=reasons.get(asset.slug, ""))
+        data.append(
+            {
+                "asset": asset.slug,
+                **{name: getattr(asset, name) for name in ("symbol", "name", "chain", "contract", "sub_sector")},
+                "status": asset.status,
+                "supply_status": chosen.status,
+                "free_float": _tokens(chosen.row, asset),
+            }
+        )
+    return json_answer({"count": len(data), "data": data})
+
+
+@router.get(
+    "/{symbol}", response_model=AssetDetail, responses=declared("not_found", "invalid_request"), summary="One asset"
+)
+def get_asset(services: ServicesDep, store: StoreDep, symbol: Symbol) -> Response:
+    """Identity by chain and contract, labels through time, venues, newest rate, and every kind of supply."""
+    asset = _find(store, symbol)
+    known = load_registry(services.settings.registry).by_slug.get(asset.slug)
+    rows = read_latest_supplies(store, asset.slug)
+    rate = read_newest_rate(store, asset.slug)
+    names = ("symbol", "name", "chain", "contract", "decimals", "sub_sector", "status", "line", "line_ratio")
+    return json_answer(
+        {
+            "asset": asset.slug,
+            **{name: getattr(asset, name) for name in names},
+            "labels": _labels(asset, known),
+            "ledgers": _ledgers(services, asset, known),
+            "venues": _venues(store, asset, known),
+            "rate": rate and {"usd": rate[0], "time": from_us(rate[1]), "status": status_name(rate[2])},
+            "free_float": _in_use(float_status(rows, reason=_reason(store, asset)), asset),
+            "supplies": [_supply(row, asset) for row in rows],
+        }
+    )
+
+
+@router.get(
+    "/{symbol}/onchain",
+    response_model=AssetOnchain,
+    responses=declared("not_found", "invalid_request"),
+    summary="What chains say of an asset",
+)
+def get_onchain(
+    services: ServicesDep,
+    store: StoreDep,
+    symbol: Symbol,
+    *,
+    metric: Annotated[
+        str | None, Query(max_length=64, description="Give this metric's history", examples=["active_addresses"])
+    ] = None,
+    start: Start = None,
+    end: End = None,
+    limit: Limit = 366,
+) -> Response:
+    """The free float with its block, its components, activity, pool and oracle prices, and what is open about them.
+
+    With `metric` its history over the whole token in [start, end), the newest `limit` values of it.
+    """
+    window = window_of(start, end)
+    asset = _find(store, symbol)
+    everything = read_latest_supplies(store, asset.slug)
+    rows = [row for row in everything if row.origin == "on_chain"]
+    newest = read_newest_metrics(store, asset.slug, source_prefix="onchain")
+    return json_answer(
+        {
+            "asset": asset.slug,
+            "symbol": asset.symbol,
+            "free_float": _in_use(float_status(everything, reason=_reason(store, asset)), asset),
+            "free_float_ratio": _ratio(rows),
+            "supplies": [_supply(row, asset) for row in rows],
+            "gaps": list(_rule_of(services, asset)[1]),
+            "metrics": [
+                {
+                    "metric": one.name,
+                    "source": one.source,
+                    "time": from_us(int(one.time_us[0])),
+                    "value": float(one.value[0]),
+                }
+                for one in newest
+            ],
+            "findings": _findings(store, asset),
+            "metric": metric,
+            "history": [] if metric is None else _history(store, asset, metric, window=window, limit=limit),
+        }
+    )
+
+
+def _history(store: Store, asset: StoredAsset, metric: str, *, window: Window, limit: int) -> list[dict[str, Any]]:
+    """A metric of the whole token (no single ledger's), the chains' own before other sources'."""
+    found = read_metrics(store, subject=asset.slug, name=metric, since_us=window.start_us, until_us=window.end_us)
+    whole = [one for one in found if ":" not in one.source]
+    if not whole:
+        return []
+    series = min(whole, key=lambda one: (one.source != "onchain", one.source))
+    pairs = zip(series.time_us[-limit:].tolist(), series.value[-limit:].tolist(), strict=True)
+    return [{"time": from_us(at), "value": value} for at, value in pairs]
+
+
+def _find(store: Store, symbol: str) -> StoredAsset:
+    """The asset of this name or present symbol. Raises NotFoundError naming the closest."""
+    assets = read_assets(store)
+    folded = symbol.casefold()
+    for asset in assets:
+        if asset.slug == folded or asset.symbol.casefold() == folded:
+            return asset
+    names = [name for asset in assets for name in (asset.symbol, asset.slug)]
+    raise NotFoundError(f'No asset "{symbol}".{did_you_mean(symbol.upper(), names)} /v1/assets lists them.')
+
+
+def _labels(asset: StoredAsset, known: Asset | None) -> list[dict[str, Any]]:
+    if known is None:
+        return [{"symbol": asset.symbol, "valid_from": None, "valid_to": None}]
+    return [{"symbol": one.symbol, "valid_from": one.valid_from, "valid_to": one.valid_to} for one in known.symbols]
+
+
+def _ledgers(services: Services, asset: StoredAsset, known: Asset | None) -> list[dict[str, Any]]:
+    """The asset's contracts in the registry and in its supply rule, each once, with the role it is counted by."""
+    legs, _ = _rule_of(services, asset)
+    roles = {(chain, contract.casefold()): role for chain, contract, _, role in legs}
+    found = [(asset.chain, asset.contract, asset.decimals)]
+    found += [(one.chain, one.contract, one.decimals) for one in (known.other_contracts if known else ())]
+    found += [(chain, contract, decimals) for chain, contract, decimals, _ in legs]
+    once: dict[tuple[str, str], dict[str, Any]] = {}
+    for chain, contract, decimals in found:
+        key = (chain, contract.casefold())
+        row = {"chain": chain, "contract": contract, "decimals": decimals, "role": roles.get(key)}
+        once.setdefault(key, row)
+    return list(once.values())
+
+
+def _rule_of(services: Services, asset: StoredAsset) -> tuple[list[tuple[str, str, int, str]], tuple[str, ...]]:
+    """The ledgers (chain, contract, decimals, role) of an asset's supply rule and the rule's gaps; none without."""
+    from indexer.chain.configured import tokens_of
+
+    for token in tokens_of(services.settings).values():
+        mine = any((leg.chain, leg.asset.casefold()) == (asset.chain, asset.contract.casefold()) for leg in token.legs)
+        if mine or (not token.legs and token.symbol == asset.symbol):
+            legs = [(leg.chain, leg.asset, leg.decimals, leg.role) for leg in token.legs if leg.role != "check"]
+            return legs, token.gaps
+    return [], ()
+
+
+def _venues(store: Store, asset: StoredAsset, known: Asset | None) -> list[dict[str, Any]]:
+    """Venues whose bars are stored, then those the registry names besides."""
+    listed = {one.venue: one for one in (known.venues if known else ())}
+    rows: dict[str, dict[str, Any]] = {}
+    for one in read_listings(store):
+        if one.asset == asset.slug:
+            status = listed[one.venue].status if one.venue in listed else None
+            rows[one.venue] = {"venue": one.venue, "symbol": one.symbol, "source": one.source, "status": status}
+    for name, listing in listed.items():
+        row = {"venue": name, "symbol": listing.symbol, "source": None, "status": listing.status}
+        rows.setdefault(name, row)
+    return list(rows.values())
+
+
+def _supply(row: SupplyRow, asset: StoredAsset) -> dict[str, Any]:
+    return {
+        "kind": row.kind,
+        "tokens": _tokens(row, asset),
+        "amount": str(row.amount),
+        "origin": row.origin,
+        "source": row.source,
+        "observed_at": row.observed_at,
+        "revision": row.revision,
+        "block": _block(row),
+    }
+
+
+def _block(row: SupplyRow | None) -> dict[str, Any] | None:
+    if row is None or row.chain is None:
+        return None
+    return {
+        "chain": row.chain,
+        "number": row.block_number,
+        "hash": row.block_hash,
+        "finality": row.finality,
+        "link": block_link(row.chain, row.block_number, row.block_hash),
+    }
+
+
+def _in_use(chosen: FloatStatus, asset: StoredAsset) -> dict[str, Any]:
+    row = chosen.row
+    return {
+        "status": chosen.status,
+        "tokens": _tokens(row, asset),
+        "kind": row and row.kind,
+        "source": row and row.source,
+        "observed_at": row and row.observed_at,
+        "block": _block(row),
+        "passed_over": chosen.passed_over,
+    }
+
+
+def _tokens(row: SupplyRow | None, asset: StoredAsset) -> float | None:
+    return None if row is None else row.amount / 10**asset.decimals
+
+
+def _ratio(rows: list[SupplyRow]) -> float | None:
+    amounts = {row.kind: row.amount for row in rows}
+    existing = amounts.get("total", 0) - amounts.get("burnt", 0)
+    return amounts["free_float"] / existing if "free_float" in amounts and existing > 0 else None
+
+
+def _findings(store: Store, asset: StoredAsset) -> list[dict[str, Any]]:
+    mine = (asset.slug, f"{asset.slug} ")
+    return [
+        {"kind": row.kind, "subject": row.subject, "opened_at": row.opened_at, "text": _text(row)}
+        for row in read_open_quality(store, FINDINGS)
+        if row.subject == mine[0] or row.subject.startswith(mine[1])
+    ]
+
+
+def _reason(store: Store, asset: StoredAsset) -> str:
+    return _reasons(read_open_quality(store, ("onchain_missing",))).get(asset.slug, "")
+
+
+def _reasons(entries: list[QualityRow]) -> dict[str, str]:
+    return {row.subject: _text(row) for row in entries}
+
+
+def _text(row: QualityRow) -> str:
+    return str(json.loads(row.detail).get("text", ""))

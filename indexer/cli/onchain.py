@@ -1,0 +1,194 @@
+"""Commands that read chains: onchain snapshot, supply, activity, doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from indexer.cli.output import emit, progress, say, table
+from indexer.times import DAY_US, HOUR_US, from_us, iso, parse_instant, to_us
+
+if TYPE_CHECKING:
+    from indexer.chain.context import ChainWork
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
+Symbols = Annotated[list[str] | None, typer.Argument(help="Symbols of supply rules, e.g. GRT TAO; all when none.")]
+
+app = typer.Typer(help="Read supplies and activity from chains.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def snapshot(
+    symbols: Symbols = None,
+    at: Annotated[str | None, typer.Option(help="Instant (date, ISO, epoch seconds); now when not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read supplies from the chains and store them. Example: deai onchain snapshot GRT LPT
+
+    A token whose chain fails has its reason; exit code 5 when no chain gave anything.
+    """
+    from indexer.chain.jobs import SUPPLY
+    from indexer.chain.snapshots import take_snapshot
+    from indexer.errors import SourceUnavailable
+
+    instant = from_us(parse_instant(at)) if at else None
+    with _work() as work, progress("chains read", quiet=as_json) as tick, _run(work, SUPPLY) as run:
+        seen: dict[str, bool] = {}
+
+        def tell(chain: str, state: str) -> None:
+            seen[chain] = state != "reading"
+            tick(sum(seen.values()), len(seen))
+
+        made = take_snapshot(work, run, symbols=symbols or (), at=instant, progress=tell)
+    emit(made, as_json=as_json, text=lambda: _show_snapshot(made))
+    if made.readings and not made.on_chain:
+        raise SourceUnavailable(f"no chain gave a supply ({made.first_reason}); see deai onchain doctor")
+
+
+def _show_snapshot(made: Any) -> None:
+    table(
+        ("symbol", "status", "free float", "total", "stored", "note"),
+        [(r.symbol, r.status, r.free_float, r.total, r.rows, _short(r.reason)) for r in made.readings],
+        title="Supplies, in tokens",
+    )
+    for reading in made.readings:
+        for alert in reading.alerts:
+            say(f"  {reading.symbol}: {alert}")
+    say(
+        f"{made.written.new} new, {made.written.revised} revised, {made.written.unchanged} unchanged; "
+        f"proof {made.proof}"
+    )
+
+
+@app.command()
+def supply(symbols: Symbols = None, as_json: Json = False) -> None:
+    """Show the supplies that are stored, with their block. Reads no chain. Example: deai onchain supply GRT"""
+    from indexer.store.read_onchain import read_latest_supplies
+
+    with _work() as work:
+        chosen = work.chosen(tuple(symbols or ()))
+        work.register()
+        found = {symbol: (asset, read_latest_supplies(work.store, asset.slug)) for symbol, asset in chosen.items()}
+    payload = [
+        {
+            "symbol": symbol,
+            "asset": asset.slug,
+            "kind": row.kind,
+            "tokens": row.amount / 10**asset.decimals,
+            "amount": str(row.amount),
+            "origin": row.origin,
+            "source": row.source,
+            "observed_at": row.observed_at,
+            "chain": row.chain,
+            "block": row.block_number,
+            "block_hash": row.block_hash,
+            "finality": row.finality,
+        }
+        for symbol, (asset, rows) in found.items()
+        for row in rows
+    ]
+    names = ("symbol", "kind", "tokens", "origin", "observed_at", "chain", "block", "finality")
+    body = [[iso(to_us(one[n])) if n == "observed_at" else one[n] for n in names] for one in payload]
+    emit(payload, as_json=as_json, text=lambda: table(names, body, title="Stored supplies"))
+
+
+@app.command()
+def activity(
+    symbols: Symbols = None,
+    day: Annotated[str | None, typer.Option(help="The day (UTC) to read; the last settled one when not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read a day's transfers from the chains and store the metrics. Example: deai onchain activity GRT --day 2026-11-20
+
+    Exit code 5 when no ledger could be read.
+    """
+    from indexer.chain.activity import read_activity_of_day
+    from indexer.chain.jobs import ACTIVITY
+    from indexer.errors import SourceUnavailable
+
+    with _work() as work, progress("blocks", quiet=as_json) as tick, _run(work, ACTIVITY) as run:
+        settled = (to_us(work.clock()) - HOUR_US) // DAY_US * DAY_US
+        end = from_us(settled if day is None else parse_instant(day) // DAY_US * DAY_US + DAY_US)
+        made = read_activity_of_day(
+            work, run, end=end, symbols=symbols or (), progress=lambda symbol, chain, done, total: tick(done, total)
+        )
+    names = ("symbol", "chain", "transfers", "active addresses", "tokens moved", "USD moved", "supply gap", "note")
+    body = [
+        (a.symbol, a.chain, a.transfers, a.active_addresses, a.volume_tokens, a.volume_usd, a.identity_gap,
+         _short(a.reason))
+        for a in made.ledgers
+    ]  # fmt: skip
+    title = f"Activity of the day to {iso(to_us(made.end))}"
+    emit(made, as_json=as_json, text=lambda: table(names, body, title=title))
+    if made.ledgers and not made.read:
+        raise SourceUnavailable(f"no ledger's transfers could be read ({made.ledgers[0].reason})")
+
+
+@app.command()
+def doctor(
+    chain: Annotated[list[str] | None, typer.Argument(help="Chains to ask; all when none is named.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask every configured endpoint who it is, how fresh, and whether it keeps old state; exit code 5 if none answers.
+
+    Example: deai onchain doctor ethereum
+    """
+    from indexer.chain.configured import chains_of
+    from indexer.config import load_settings
+    from indexer.errors import NotFoundError, SourceUnavailable, did_you_mean
+    from onchain.health import doctor as ask
+
+    chains = chains_of(load_settings())
+    for name in chain or ():
+        if name not in chains:
+            raise NotFoundError(f'There is no chain "{name}".{did_you_mean(name, chains)}')
+    with progress("asking", quiet=as_json):
+        rows = ask(chains={name: one for name, one in chains.items() if not chain or name in chain})
+    names = ("chain", "endpoint", "ok", "seconds", "height", "age s", "archive", "problem")
+    body = [
+        (r.chain, r.endpoint, "yes" if r.ok else "no", r.latency_s, r.height, r.age_s,
+         None if r.archive is None else "yes" if r.archive else "no", _short(r.problem))
+        for r in rows
+    ]  # fmt: skip
+    emit(rows, as_json=as_json, text=lambda: table(names, body, title="Endpoints"))
+    if rows and not any(row.ok for row in rows):
+        raise SourceUnavailable("no endpoint answers; is this machine online? Own ones go into DEAI_RPC_ENDPOINTS")
+
+
+@contextmanager
+def _work() -> Iterator[ChainWork]:
+    """The means of chain work for this process's settings."""
+    from indexer.chain.configured import chain_work
+    from indexer.cli.session import opened
+    from indexer.clock import utc_now
+    from indexer.workflow import registry_of
+
+    with opened() as (store, settings):
+        yield chain_work(store, settings, registry=registry_of(settings), clock=utc_now)
+
+
+@contextmanager
+def _run(work: ChainWork, kind: str) -> Iterator[int]:
+    """A run of this kind for what is done by hand, closed as it ended."""
+    from indexer.errors import DeaiError
+    from indexer.store.write import finish_run, start_run
+
+    store = work.store
+    run = start_run(store, kind=kind, key=f"{kind}:by-hand:{iso(to_us(work.clock()))}", now=work.clock())
+    assert run is not None, "two runs by hand never share a microsecond"
+    try:
+        yield run
+    except DeaiError as error:
+        finish_run(store, run, now=work.clock(), outcome="failed", detail={"error": str(error)})
+        raise
+    except BaseException:
+        finish_run(store, run, now=work.clock(), outcome="interrupted")
+        raise
+    finish_run(store, run, now=work.clock(), detail={"by": "hand"})
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 160 else f"{text[:159]}…"
