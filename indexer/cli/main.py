@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from indexer.cli import analysis, index, methodology, serving, work
+from indexer.cli import analysis, index, methodology, onchain, serving, work
 from indexer.errors import (
     BusyError,
     DeaiError,
@@ -45,6 +45,7 @@ app = typer.Typer(
 for group in (serving, work, index, analysis):
     group.register(app)
 app.add_typer(methodology.app, name="methodology")
+app.add_typer(onchain.app, name="onchain")
 
 
 def exit_code(error: DeaiError) -> int:
