@@ -22,8 +22,6 @@ from indexer.times import DAY_US, HOUR_US, parse_instant, to_us
 from indexer.verify import verify_all
 from indexer.workflow import import_and_update, registry_of, run_update
 
-from .conftest import FILES, NOW
-
 IDS = ["deai", "deai-agents", "deai-compute", "deai-data", "deai-ew", "deai-networks", "deai-sqrt"]
 SHOCK_CLOSE = parse_instant("2025-01-27T21:00:00Z")
 
@@ -53,21 +51,21 @@ def test_the_flagship_begins_at_1000_on_its_base_date(history):
     assert first.levels[0] == 1000.0
 
 
-def test_importing_and_updating_again_writes_nothing(history, data, settings):
+def test_importing_and_updating_again_writes_nothing(history, history_files, history_settings, history_now):
     store, _ = history
     before = read_levels(store, "deai")
-    again = import_and_update(store, settings, paths=[data / name for name in FILES], clock=lambda: NOW)
+    again = import_and_update(store, history_settings, paths=history_files, clock=lambda: history_now)
     assert sum(f.new + f.revised for f in again.files) == 0
     assert again.update.unchanged
-    assert run_update(store, settings, clock=lambda: NOW).unchanged
+    assert run_update(store, history_settings, clock=lambda: history_now).unchanged
     after = read_levels(store, "deai")
     assert after.hash == before.hash
     assert set(after.revision.tolist()) == {1}
 
 
-def test_fast_plain_and_stored_levels_agree_on_all_history_and_the_chain_is_whole(history, settings):
+def test_fast_plain_and_stored_levels_agree_on_all_history_and_the_chain_is_whole(history, history_settings):
     store, _ = history
-    results = verify_all(store, registry_of(settings))
+    results = verify_all(store, registry_of(history_settings))
     assert [r.index_id for r in results] == IDS
     for result in results:
         assert result.ok, result.problem
@@ -182,12 +180,12 @@ def test_an_unknown_benchmark_is_named_with_the_closest(history):
         index_beta(store, "deai", "QQK")
 
 
-def test_the_level_is_the_weighted_price_move_since_the_rebalance_counted_by_hand(history, data):
+def test_the_level_is_the_weighted_price_move_since_the_rebalance_counted_by_hand(history, history_files):
     """From the file itself: sum of target weight times price relative over an ordinary half month."""
     store, _ = history
     start, end = parse_instant("2025-01-01"), parse_instant("2025-01-15T10:00:00Z")
     prices: dict[str, dict[int, float]] = {}
-    with gzip.open(data / "tokens_hourly.csv.gz", "rt", newline="") as file:
+    with gzip.open(history_files[0], "rt", newline="") as file:
         for row in csv.DictReader(file):
             closes_at = parse_instant(row["timestamp"]) + HOUR_US
             if closes_at in (start, end):

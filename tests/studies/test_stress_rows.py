@@ -55,8 +55,8 @@ def test_hours_are_bars_too_and_absent_metrics_are_named(store):
     assert set(found.absent) == set(METRICS) - {"fear_greed"}
 
 
-def test_the_real_fear_and_greed_index_reads_71_on_the_day(store, data):
-    path = data / "onchain_daily.csv.gz"
+def test_the_real_fear_and_greed_index_reads_71_on_the_day(store, history_files):
+    path = history_files[0].with_name("onchain_daily.csv.gz")
     if not path.exists():
         pytest.skip(f"no {path.name} here")
     lines = ["time,metric,subject,value"]
