@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from indexer.administration.announcing import announcements
 from indexer.administration.corrections import Deferred
 from indexer.administration.first_data import first_data_since
+from indexer.administration.lifecycle import apply_due_states
 from indexer.administration.official import (
     Fresh,
     columns_of,
@@ -46,6 +48,7 @@ from indexer.store.read_state import facts_mark, index_state, last_update, publi
 from indexer.store.records import Written
 from indexer.store.records_administration import OverrideRow
 from indexer.store.write import finish_run, start_run, write_assets
+from indexer.store.write_administration import write_announcements
 from indexer.times import HOUR_US, iso, to_us
 
 Progress = Callable[[int, int], None]
@@ -117,6 +120,7 @@ def update(
     rules = rules or load_rules(registry)
     ids = write_assets(store, asset_rows(registry))
     now = clock()
+    apply_due_states(store, now=now)
     overrides = in_force(store, now=now)
     key = _key(store, registry, methodologies, rules=rules, overrides=overrides)
     key = f"rebuild:{iso(to_us(now))}:{rebuild}" if rebuild else key
@@ -199,6 +203,10 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
         reason=walk.anew,
         simulated=walk.simulated,
     )
+    said = announcements(
+        part, methodology, history, settled=settled, policy=walk.rules.policy, events=events, now=walk.now
+    )
+    write_announcements(walk.store, walk.run_id, said)
     return _summary(methodology, history, new=new)
 
 

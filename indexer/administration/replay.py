@@ -24,7 +24,9 @@ from indexer.store.db import Store
 from indexer.store.read import RunRow, read_indices, read_listings, read_methodologies, read_runs
 from indexer.store.read_state import published_rows
 from indexer.store.records import BarColumns, ListingRow
+from indexer.store.records_administration import AnnouncementRow
 from indexer.store.write import ensure_listings, finish_run, start_run, write_assets, write_bars, write_rates
+from indexer.store.write_administration import write_announcements
 from indexer.times import iso, to_us
 
 BAR_COLUMNS = ("open", "high", "low", "close", "volume_base", "volume_usd")
@@ -95,6 +97,7 @@ def _facts_again(store: Store, into: Store, run: RunRow, *, listings: Mapping[in
     _bars_again(store, into, run.id, run_id, listings)
     _supplies_again(store, into, run.id, run_id)
     _rates_again(store, into, run.id, run_id)
+    _said_again(store, into, run.id, run_id)
     finish_run(into, run_id, now=run.finished_at or run.started_at, detail=run.detail)
 
 
@@ -115,6 +118,16 @@ def _supplies_again(store: Store, into: Store, run: int, run_id: int) -> None:
         with into.writing() as connection:
             fields = [{name: value for name, value in row.items() if name != "id"} | {"run_id": run_id} for row in rows]
             connection.execute(source.insert(), fields)
+
+
+def _said_again(store: Store, into: Store, run: int, run_id: int) -> None:
+    """What a run of people's decisions announced: states take effect by it."""
+    source = SQLModel.metadata.tables["announcement"]
+    with store.reading() as connection:
+        rows = [dict(row) for row in connection.execute(select(source).where(source.c.run_id == run)).mappings()]
+    if rows:
+        names = [name for name in AnnouncementRow.__dataclass_fields__ if name != "id"]
+        write_announcements(into, run_id, [AnnouncementRow(**{name: row[name] for name in names}) for row in rows])
 
 
 def _rates_again(store: Store, into: Store, run: int, run_id: int) -> None:

@@ -16,6 +16,7 @@ from indexer.administration.proof import export_proof
 from indexer.administration.proof_check import check_proof
 from indexer.administration.seals import read_heads
 from indexer.errors import InputError
+from indexer.store.read_state import published_rows
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def test_a_proof_holds_without_the_database(made):
     assert verdict.ok, verdict.problem
     assert verdict.revisions == 3
     assert verdict.max_difference < 1e-12
-    assert verdict.head == one.levels().hash[-1].hex() or verdict.levels > len(one.levels())
+    assert verdict.head == published_rows(one.store, "small").hash[-1].hex()
 
 
 def test_the_same_store_gives_the_same_file(made, tmp_path):

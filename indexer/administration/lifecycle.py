@@ -1,0 +1,145 @@
+"""States of an index (proposed, active, suspended, terminated), who may change them, and where an index stands.
+
+A state is changed by two people with a reason; it is announced and takes effect at its date, never before. A
+termination needs notice. A suspended or terminated index computes nothing; its levels stay.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from indexer.errors import InputError
+from indexer.store.db import Store
+from indexer.store.read import read_index, read_indices, read_latest_level, read_methodologies, read_rebalancings
+from indexer.store.read_administration import read_announcements, read_challenges
+from indexer.store.records_administration import AnnouncementRow
+from indexer.store.write import finish_run, start_run
+from indexer.store.write_administration import set_index_state, write_announcements
+from indexer.times import DAY_US, from_us, iso, to_us
+
+NEXT = {
+    "proposed": ("active", "terminated"),
+    "active": ("suspended", "terminated"),
+    "suspended": ("active", "terminated"),
+    "terminated": (),
+}
+NOTICE_DAYS = 15
+BACK_DAYS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """Where an index stands. `below_minimum` when it holds fewer constituents than its methodology asks for."""
+
+    index: str
+    state: str
+    planned_state: str | None
+    planned_at: datetime | None
+    level_at: datetime | None
+    constituents: int
+    minimum: int
+    below_minimum: bool
+    basket_since: datetime | None
+    open_challenges: int
+    note: str
+
+
+def change_state(
+    store: Store,
+    index_id: str,
+    state: str,
+    *,
+    reason: str,
+    by: str,
+    approved_by: str,
+    now: datetime,
+    effective_at: datetime | None = None,
+) -> AnnouncementRow:
+    """The announcement of a new state, which takes effect at `effective_at` (now when None).
+
+    Raises NotFoundError for the index; InputError for a step that is not one, a missing reason, one person alone,
+    a date in the past, or a termination at less notice than 15 days.
+    """
+    present = read_index(store, index_id).state
+    effective = effective_at or now
+    problems = []
+    if state not in NEXT:
+        problems.append(f'"{state}" is not a state; there are {", ".join(NEXT)}')
+    elif state not in NEXT[present]:
+        problems.append(f"{present} cannot become {state}; it can become {', '.join(NEXT[present]) or 'nothing else'}")
+    if len(reason.strip()) < 10:
+        problems.append("the reason must say why, in 10 characters or more")
+    if not by.strip() or by.strip().casefold() == approved_by.strip().casefold() or not approved_by.strip():
+        problems.append("two different people must decide: by and approved_by")
+    if effective < now:
+        problems.append(f"effective_at {effective.isoformat()} is in the past")
+    if state == "terminated" and effective < now + timedelta(days=NOTICE_DAYS):
+        problems.append(f"a termination needs {NOTICE_DAYS} days' notice; give an effective_at from then on")
+    if problems:
+        raise InputError(f"index {index_id}: " + "; ".join(problems))
+    row = AnnouncementRow(
+        key=f"state:{index_id}:{state}:{iso(to_us(effective))}:{iso(to_us(now))}",
+        kind="state",
+        title=f"{index_id} is {state} from {iso(to_us(effective))}: {reason}",
+        published_at=now,
+        index_id=index_id,
+        effective_at=effective,
+        detail=json.dumps({"state": state, "from": present, "reason": reason, "by": by, "approved_by": approved_by}),
+    )
+    run_id = start_run(store, kind="decision", key=row.key, now=now)
+    if run_id is not None:
+        write_announcements(store, run_id, [row])
+        finish_run(store, run_id, now=now, detail={"state": state, "index": index_id})
+    apply_due_states(store, now=now)
+    return row
+
+
+def apply_due_states(store: Store, *, now: datetime) -> list[tuple[str, str]]:
+    """Puts announced states in force whose date has come; the (index, state) pairs that changed."""
+    changed = []
+    for index in read_indices(store):
+        due = [row for row in _states(store, index.id) if row.effective_at is not None and row.effective_at <= now]
+        if not due:
+            continue
+        state = str(json.loads(max(due, key=lambda row: (row.effective_at, row.id)).detail)["state"])
+        if state != index.state:
+            set_index_state(store, index.id, state)
+            changed.append((index.id, state))
+    return changed
+
+
+def status_of(store: Store, index_id: str, *, now: datetime) -> IndexStatus:
+    """Where an index stands now. Raises NotFoundError for an unknown one."""
+    index = read_index(store, index_id)
+    newest = read_latest_level(store, index_id)
+    at_us = int(newest.times_us[-1]) if newest is not None else None
+    changes = [] if at_us is None else read_rebalancings(store, index_id, start_us=at_us - BACK_DAYS * DAY_US)
+    held = sum(item.units_after > 0 for item in changes[-1].items) if changes else 0
+    rules = next(row for row in read_methodologies(store, index_id) if row.id == index.methodology_id)
+    minimum = int(tomllib.loads(rules.text).get("selection", {}).get("min_constituents", 5))
+    planned = [row for row in _states(store, index_id) if row.effective_at is not None and row.effective_at > now]
+    below = at_us is not None and held < minimum
+    since = changes[-1].effective_at if changes else None
+    note = ""
+    if below and since is not None:
+        note = f"holds {held} constituents since {iso(to_us(since))}, {minimum} are required: degraded until a review"
+    return IndexStatus(
+        index=index_id,
+        state=index.state,
+        planned_state=None if not planned else str(json.loads(planned[0].detail)["state"]),
+        planned_at=None if not planned else planned[0].effective_at,
+        level_at=None if at_us is None else from_us(at_us),
+        constituents=held,
+        minimum=minimum,
+        below_minimum=below,
+        basket_since=since,
+        open_challenges=sum(row.closed_at is None for row in read_challenges(store, index_id=index_id)),
+        note=note,
+    )
+
+
+def _states(store: Store, index_id: str) -> list[AnnouncementRow]:
+    return [row for row in read_announcements(store, index_id=index_id, kind="state") if row.index_id == index_id]
