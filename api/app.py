@@ -141,6 +141,16 @@ async def _oversee(app: FastAPI, watchers: list[asyncio.Task[None]]) -> None:
         await asyncio.sleep(LOOK_FOR_MOUNTED_S)
 
 
+def end_streams(app: FastAPI) -> None:
+    """Ends the streams of an application and of those mounted in it, so that a server can stop at once.
+
+    Call it in the server's event loop or from a signal handler of its thread, before the server waits for its
+    connections: a stream ends only with its client otherwise.
+    """
+    for services in _with_mounted(app):
+        services.hub.close()
+
+
 def _with_mounted(app: FastAPI) -> list[Services]:
     """The services of this application and of those mounted in it, whose own lifespan nobody runs."""
     found: list[Services] = [app.state.services]

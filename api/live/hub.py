@@ -47,6 +47,7 @@ class Hub:
         self.most = most
         self.boxes: dict[str, set[Mailbox]] = {}
         self.newest: dict[str, Key] = {}
+        self.closed = False
 
     @property
     def listeners(self) -> int:
@@ -62,6 +63,8 @@ class Hub:
     def listening(self, index_id: str) -> Iterator[Mailbox]:
         """A mailbox for the messages of an index, for as long as the block lasts."""
         box = Mailbox()
+        if self.closed:
+            box.close()
         self.boxes.setdefault(index_id, set()).add(box)
         try:
             yield box
@@ -76,6 +79,13 @@ class Hub:
             self.newest[index_id] = message.key
             for box in self.boxes.get(index_id, ()):
                 box.put(message)
+
+    def close(self) -> None:
+        """Ends every stream, those that begin from now on too: the server is about to stop."""
+        self.closed = True
+        for boxes in self.boxes.values():
+            for box in boxes:
+                box.close()
 
     def ping(self) -> None:
         """Lets every connection show that it lives."""

@@ -75,6 +75,7 @@ class EventStream(Response):
             watching = asyncio.create_task(_close_when_gone(receive, box))
             try:
                 await pump(self.services, self.index_id, box, seen=self.seen, emit=emit)
+                await send({"type": "http.response.body"})
             finally:
                 watching.cancel()
 

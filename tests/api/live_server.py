@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import uvicorn
 from fastapi import FastAPI
 
+from api.app import end_streams
+
 
 @dataclass(frozen=True)
 class Live:
@@ -40,7 +42,7 @@ def serve(app: FastAPI) -> Iterator[Live]:
     """Serves the application until the block ends."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     port = listener.getsockname()[1]
-    config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, log_level="error", access_log=False)
     server = _Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -50,6 +52,7 @@ def serve(app: FastAPI) -> Iterator[Live]:
     try:
         yield Live(app, f"http://127.0.0.1:{port}", port, server.loop)
     finally:
+        server.loop.call_soon_threadsafe(end_streams, app)
         server.should_exit = True
         thread.join(20)
         listener.close()

@@ -123,6 +123,18 @@ def test_a_closed_connection_stops_listening(running: Live, own: Store) -> None:
     asyncio.run_coroutine_threadsafe(asyncio.wait_for(gone(), 10), running.loop).result(15)
 
 
+def test_a_stopping_server_ends_its_streams(own: Store) -> None:
+    """Without this the server would wait for every open page; here it must stop with a listener connected."""
+    with serve(create_app(own, clock=lambda: NOW)) as running:
+        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+        connection.request("GET", STREAM)
+        answer = connection.getresponse()
+        assert answer.readline() == b"retry: 5000\n"
+    rest = answer.read()
+    assert rest.count(b"event: level") == 1
+    connection.close()
+
+
 def test_web_sockets_carry_the_same(running: Live, own: Store) -> None:
     with connect(f"ws://127.0.0.1:{running.port}/v1/indices/deai/ws") as socket:
         first = json.loads(socket.recv(timeout=10))
