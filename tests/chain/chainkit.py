@@ -78,6 +78,12 @@ class World:
         chains = {name: made.chains[name] for name in ("ethereum", "base")}
         return replace(made, chains=chains, tokens={symbol: made.tokens[symbol] for symbol in ("AAA", "BBB")})
 
+    def points_aaa_at(self, address: str) -> None:
+        """Have the registry and the supply rules mean another contract by AAA."""
+        for path in (self.settings.registry, self.settings.supply_rules):
+            path.write_text(path.read_text().replace(self.aaa.address, address))
+        self.registry = load_registry(self.settings.registry)
+
     def run(self, kind: str = "onchain-supply", now: datetime = NOW) -> int:
         self.runs = getattr(self, "runs", 0) + 1
         made = start_run(self.store, kind=kind, key=f"{kind}:{self.runs}", now=now)

@@ -42,6 +42,7 @@ def world(nodes, tmp_path) -> Iterator[World]:
 @pytest.fixture
 def dark(tmp_path) -> Iterator[World]:
     """The same world with nobody answering for its chains."""
-    made = world_on(None, None, tmp_path)
+    (tmp_path / "dark").mkdir()
+    made = world_on(None, None, tmp_path / "dark")
     yield made
     made.store.close()
