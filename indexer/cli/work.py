@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -46,13 +47,31 @@ def import_command(
     emit(report, as_json=as_json, text=text)
 
 
-def update(as_json: Json = False) -> None:
-    """Bring rates and levels up to date with the stored prices. Doing it twice changes nothing."""
+def update(
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only compute from what is stored; ask no source.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Do the live work due now, then bring rates and levels up to date. Doing it twice changes nothing.
+
+    A source that fails is said on stderr and stops nothing: what is stored is computed all the same.
+    """
     from indexer.cli.session import opened
-    from indexer.workflow import run_update
+    from indexer.logs import configure
+    from indexer.workflow import run_update, update_live
 
     with opened() as (store, settings), progress("updating", quiet=as_json) as tick:
-        report = run_update(store, settings, progress=tick)
+        if offline:
+            report = run_update(store, settings, progress=tick)
+        else:
+            configure("error")  # what failed is said once, below
+            made = update_live(store, settings, progress=tick)
+            report = made.update
+            for job, said in made.failed.items():
+                sys.stderr.write(f"{job}: {said}\n")
+            if made.elsewhere:
+                sys.stderr.write("the live work is done by another process on this store\n")
     emit(report, as_json=as_json, text=lambda: _show_update(report))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from indexer.backfill import Done, gap_notes, run_backfill
 from indexer.http import HttpClient
-from indexer.live.bars import write_missing
+from indexer.live.bars import listing_ids, write_missing
 from indexer.live.context import Live
 from indexer.live.evidence import keep_answers
 from indexer.live.history import RATE_AGE_US, HistoryPlan, by_asset, now_us, plan_history, stored_instants
@@ -51,6 +51,7 @@ def fill(live: Live, run_id: int, plan: HistoryPlan, *, progress: Progress = lam
 
 async def _fill(live: Live, run_id: int, plan: HistoryPlan, *, http: HttpClient, progress: Progress) -> Filled:
     made = Filled()
+    live.asset_ids()
     markets: dict[str, dict[str, list[Bars]]] = {}
     async for done in run_backfill(plan.quotes, live.sources, http):
         _note(live, run_id, done, made)
@@ -77,8 +78,7 @@ def _hourly(by_source: Mapping[str, Sequence[Bars]], plan: HistoryPlan) -> Bars:
 def _write(
     live: Live, run_id: int, plan: HistoryPlan, *, done: Done, bars: Bars, rates: Mapping[str, Bars], made: Filled
 ) -> Written:
-    slug = plan.mapped[done.asset].asset
-    listing = plan.listings[f"{slug}@{done.call.source}"]
+    key = f"{plan.mapped[done.asset].asset}@{done.call.source}"
     if bars.quote != "USD":
         rate = rates.get(bars.quote)
         usd = bars.take(np.zeros(len(bars), dtype=np.bool_)) if rate is None else in_usd(bars, rate)
@@ -86,7 +86,10 @@ def _write(
         if not len(usd):
             return Written()
         bars = usd
-    return write_missing(live.store, run_id, [(listing, bars)], plan.have)
+    row = plan.mapped[key]
+    ids = listing_ids(live.store, [row], live.sources, interval=plan.interval)
+    listing = ids[row.asset, row.source]
+    return write_missing(live.store, run_id, [(listing, bars)], {listing: plan.have[key]} if key in plan.have else {})
 
 
 def _note(live: Live, run_id: int, done: Done, made: Filled) -> None:

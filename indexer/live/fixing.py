@@ -84,12 +84,19 @@ def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     }
 
 
-def compute(rows: Sequence[Mapped], bars: Mapping[str, Mapping[str, Bars]], *, memory: Remembered, at_us: int) -> Fixed:
+def compute(
+    rows: Sequence[Mapped],
+    bars: Mapping[str, Mapping[str, Bars]],
+    *,
+    memory: Remembered,
+    at_us: int,
+    rules: FixingRules = FixingRules(),
+) -> Fixed:
     """The rates of every mapped asset from the venues' minutes. Pure."""
     assets = tuple(dict.fromkeys(row.asset for row in rows))
     venues = tuple(dict.fromkeys(row.source for row in rows))
     prices, values = minute_cube([bars.get(slug, {}) for slug in assets], venues, at_us=at_us)
-    rates = fixing_rates(prices, values, memory=memory.memory(assets, venues, at_us=at_us))
+    rates = fixing_rates(prices, values, rules=rules, memory=memory.memory(assets, venues, at_us=at_us))
     return Fixed(at_us, assets, venues, rates)
 
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from indexer.backfill import Plan, Want, plan_backfill
 from indexer.errors import InputError, NotFoundError, did_you_mean
-from indexer.live.bars import listing_ids
 from indexer.live.context import Live
 from indexer.live.mapping import ids_at, quote_mappings, venue_mappings
 from indexer.sources.base import Kind
@@ -32,7 +31,7 @@ RATE_AGE_US: Final = 24 * HOUR_US  # a quote currency's hourly rate may serve th
 class HistoryPlan:
     """What is missing, as calls: of the quote currencies' dollar markets, then of the assets at their venues.
 
-    `mapped` are the rows planned for, by key `asset@source`; `have` the instants stored, by listing.
+    `mapped` are the rows planned for, by key `asset@source`; `have` the instants stored, by the same key.
     """
 
     interval: str
@@ -41,8 +40,7 @@ class HistoryPlan:
     quotes: Plan
     bars: Plan
     mapped: Mapping[str, Mapped]
-    listings: Mapping[str, int]
-    have: Mapping[int, I64]
+    have: Mapping[str, I64]
 
     @property
     def calls(self) -> int:
@@ -104,18 +102,20 @@ def now_us(live: Live) -> int:
 def _planned(
     live: Live, rows: Sequence[Mapped], start_us: int, end_us: int, interval: str, *, only_between: bool = False
 ) -> HistoryPlan:
-    live.asset_ids()
-    ids = listing_ids(live.store, rows, live.sources, interval=interval)
     mapped = {f"{row.asset}@{row.source}": row for row in rows}
-    listings = {key: ids[row.asset, row.source] for key, row in mapped.items()}
-    have = stored_instants(live, interval=interval, start_us=start_us, end_us=end_us)
+    stored = stored_instants(live, interval=interval, start_us=start_us, end_us=end_us)
+    have = {
+        f"{row.asset}@{row.source}": stored[row.id]
+        for row in read_listings(live.store, interval=interval)
+        if row.id in stored and row.venue == row.source
+    }
     wants: list[Want] = []
     held: dict[str, I64] = {}
     done: set[str] = set()
-    of_asset = by_asset(live, have, interval=interval) if only_between else {}
+    of_asset = by_asset(live, stored, interval=interval) if only_between else {}
     for key, row in mapped.items():
         first, last = start_us, end_us
-        own = have.get(listings[key], np.empty(0, dtype=np.int64))
+        own = have.get(key, np.empty(0, dtype=np.int64))
         if only_between:
             own = of_asset.get(row.asset, own[:0])
             if row.asset in done or not len(own):
@@ -125,9 +125,7 @@ def _planned(
         held[key] = own
         wants.append(Want(key, interval, first, last, _candidates(key, row, mapped, together=only_between)))
     bars = plan_backfill(wants, held, sources=live.sources, now_us=now_us(live))
-    return HistoryPlan(
-        interval, start_us, end_us, _quote_plan(live, rows, bars, interval), bars, mapped, listings, have
-    )
+    return HistoryPlan(interval, start_us, end_us, _quote_plan(live, rows, bars, interval), bars, mapped, have)
 
 
 def _candidates(

@@ -26,12 +26,13 @@ from indexer.sources.rows import dict_in, json_of, list_in, number, stamps_us
 from indexer.store.read import read_supplies
 from indexer.store.records import SupplyRow
 from indexer.store.write import write_supplies
-from indexer.times import DAY_US, from_us, to_us
+from indexer.times import DAY_US, MINUTE_US, from_us, to_us
 
 SOURCE: Final = "coingecko"
 IMPLIED: Final = "coingecko-implied"
 NEW_US: Final = 60 * DAY_US  # an asset whose first reading is younger than this has no history yet
 EVERY_DAYS: Final = 7  # one implied reading a week: supplies move slowly, reference dates are monthly
+LATE_US: Final = 10 * MINUTE_US  # daily points are stamped 00:00 UTC or some minutes past
 WIDEST: Final = 1.5  # of neighbouring readings; a wider jump is a broken point, not an issue of tokens
 
 
@@ -91,12 +92,13 @@ def implied_supplies(call: Call, answer: Answer) -> list[SupplyObservation]:
     at = stamps_us(stamps, 1000, name=SOURCE)
     with np.errstate(invalid="ignore", divide="ignore"):
         tokens = np.array([caps[s] for s in stamps]) / np.array([prices[s] for s in stamps])
-    good = np.isfinite(tokens) & (tokens > 0.0) & (at <= answer.fetched_us) & (at % DAY_US == 0)
+    late = at % DAY_US
+    good = np.isfinite(tokens) & (tokens > 0.0) & (at <= answer.fetched_us) & (late <= LATE_US)
     at, tokens = at[good], tokens[good]
-    smooth = _smooth(tokens)
-    at, tokens = at[smooth], tokens[smooth]
-    weekly = np.flatnonzero(at // DAY_US % EVERY_DAYS == 0)
-    return [SupplyObservation(call.ask.symbol, "circulating", float(tokens[n]), int(at[n])) for n in weekly.tolist()]
+    days, first = np.unique(at // DAY_US, return_index=True)
+    at, tokens = at[first], tokens[first]
+    kept = np.flatnonzero(_smooth(tokens) & (days % EVERY_DAYS == 0))
+    return [SupplyObservation(call.ask.symbol, "circulating", float(tokens[n]), int(at[n])) for n in kept.tolist()]
 
 
 def _by_stamp(points: Any) -> dict[float, float]:

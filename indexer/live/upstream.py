@@ -107,5 +107,8 @@ def sources_of(settings: Settings) -> dict[str, Source]:
 
 def upstream_of(settings: Settings, *, clock: Clock = utc_now, timeouts: Timeouts = Timeouts()) -> Upstream:
     """The sources of these settings with a client that knows which words are secret."""
+    import stamina.instrumentation
+
+    stamina.instrumentation.set_on_retry_hooks([])  # each retry as a warning says less than the job's one summary
     secrets = tuple(keys_of(settings).values())
     return Upstream(sources_of(settings), lambda: HttpClient(timeouts=timeouts, secrets=secrets, clock=clock))

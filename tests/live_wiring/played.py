@@ -81,7 +81,7 @@ def at(text: str) -> datetime:
 
 def hours_world(start: str = "2025-01-22", end: str = "2025-01-29") -> World:
     """Minutes and the hours made of them."""
-    world = minute_world(ASSETS, start, end)
+    world = World(dict(minute_world(ASSETS, start, end).series))
     for asset in ASSETS:
         opens, close, volume = world.series[(asset, "1m")]
         hours, first = np.unique(opens // HOUR_US, return_index=True)
