@@ -80,11 +80,14 @@ class Kraken(RestSource):
 def same_pair(answered: str, asked: str) -> bool:
     """Whether Kraken's spelling in an answer is the pair that was asked: XXBTZUSD is XBTUSD is XBT/USD.
 
-    Old assets carry a class letter in front (X crypto, Z fiat); both parts are compared without it.
+    Old assets carry a class letter in front (X crypto, Z fiat); both parts are compared without it. Some newer
+    ones stand beside an old currency: USDTZUSD is USDTUSD.
     """
     plain = asked.replace("/", "").upper()
     spelled = answered.replace("/", "").upper()
     if spelled == plain:
+        return True
+    if spelled[-4:] in ("ZUSD", "ZEUR") and spelled[:-4] + spelled[-3:] == plain:
         return True
     return len(spelled) == 8 and spelled[0] == "X" and spelled[4] in "ZX" and spelled[1:4] + spelled[5:] == plain
 

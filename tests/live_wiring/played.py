@@ -11,9 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-
-
-
 from fault_server import Fault, FaultServer
 from fault_world import World, minute_world, with_usdt
 
@@ -105,7 +102,9 @@ def small_registry(folder: Path) -> Path:
     lines = ["[sub_sectors]", *(f'{key} = "{text}"' for key, text in shipped.sub_sectors.items())]
     for slug in SLUGS:
         one = shipped.by_slug[slug]
-        venues = ", ".join(f'{{ venue = "{v.venue}", symbol = "{v.symbol}", status = "{v.status}" }}' for v in one.venues)
+        venues = ", ".join(
+            f'{{ venue = "{v.venue}", symbol = "{v.symbol}", status = "{v.status}" }}' for v in one.venues
+        )
         ids = ", ".join(f'{key} = "{value}"' for key, value in one.ids.items())
         lines += [
             "[[asset]]",
@@ -141,6 +140,9 @@ class Played:
     def clock(self) -> datetime:
         return self.now
 
+    def monotonic(self) -> float:
+        return self.now.timestamp()
+
     @property
     def settings(self) -> Settings:
         return Settings(
@@ -160,9 +162,7 @@ class Played:
 
     def upstream(self) -> Upstream:
         def http() -> HttpClient:
-            return HttpClient(
-                timeouts=QUICK, limits=FREE, clock=self.clock, monotonic=lambda: self.now.timestamp()
-            )
+            return HttpClient(timeouts=QUICK, limits=FREE, clock=self.clock, monotonic=self.monotonic)
 
         return Upstream(sources_of(self.settings), http)
 
@@ -211,7 +211,9 @@ def played(
         loop.close()
 
 
-def live_through(world: Played, scheduler: Scheduler, *, until: datetime, step: timedelta = timedelta(minutes=30)) -> None:
+def live_through(
+    world: Played, scheduler: Scheduler, *, until: datetime, step: timedelta = timedelta(minutes=30)
+) -> None:
     """Tick every step until an instant."""
     while world.now <= until:
         scheduler.tick()

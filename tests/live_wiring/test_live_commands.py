@@ -127,7 +127,7 @@ def test_a_backfill_fills_the_rest_and_a_second_one_asks_nothing(world: Played) 
     assert len(bars.time_us) == 9 * 48
     quotes = {row.venue: row.quote for row in read_listings(store)}
     assert quotes == {"binance": "USDT", "coinbase": "USD", "okx": "USDT"}
-    runs = [one for one in read_runs(store, kind="backfill")]
+    runs = read_runs(store, kind="backfill")
     assert [len(read_payloads(store, one.id)) for one in runs] == [0, 10, 10]
     store.close()
 

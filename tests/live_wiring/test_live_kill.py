@@ -61,7 +61,9 @@ def whole(world: Played) -> tuple[list[int], list[float], list[float]]:
     with store.reading() as connection:
         for table in ("bar", "rate", "level", "supply"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table} WHERE revision > 1").scalar() == 0
-        twice = "SELECT count(*) FROM (SELECT 1 FROM quality_entry GROUP BY kind, subject, opened_at HAVING count(*) > 1)"
+        twice = (
+            "SELECT count(*) FROM (SELECT 1 FROM quality_entry GROUP BY kind, subject, opened_at HAVING count(*) > 1)"
+        )
         assert connection.exec_driver_sql(twice).scalar() == 0
     fixings = [run for run in read_runs(store, kind="fixing") if run.due_at]
     assert {run.outcome for run in fixings} == {"done"}
