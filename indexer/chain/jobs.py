@@ -43,7 +43,7 @@ def onchain_jobs(work: ChainWork) -> list[Job]:
     return [
         Job(SUPPLY, SIX_HOURS, timedelta(minutes=5), _of(work, supplies)),
         Job(PRICES, SIX_HOURS, timedelta(minutes=35), _of(work, prices)),
-        Job(ACTIVITY, DAY, timedelta(hours=2), _of(work, activity), singly=7),
+        Job(ACTIVITY, DAY, timedelta(minutes=40), _of(work, activity), singly=7),
     ]
 
 

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from indexer.assets import Asset
 from indexer.chain.context import ChainWork
+from indexer.chain.float_change import float_changes
 from indexer.chain.proofs import keep
 from indexer.chain.supply_rows import supply_rows
 from indexer.live.ledger import settle
 from indexer.store.read import read_supplies
+from indexer.store.read_onchain import read_all_latest_supplies
 from indexer.store.records import SupplyRow, Written
-from indexer.store.write import write_supplies
+from indexer.store.write import write_quality, write_supplies
 from indexer.times import iso, to_us
 
 if TYPE_CHECKING:
@@ -85,7 +87,11 @@ def take_snapshot(
     shot = read(work, [work.tokens[symbol] for symbol in assets], at=at, assets=assets, progress=progress)
     proof = keep(work, run_id, shot.proof(), what=f"snapshot at {iso(shot.at * 1_000_000)}")
     rows = {symbol: supply_rows(shot.supplies[symbol], asset) for symbol, asset in assets.items()}
-    written = write_supplies(work.store, run_id, [row for found in rows.values() for row in found])
+    every = [row for found in rows.values() for row in found]
+    before = [row for known in read_all_latest_supplies(work.store).values() for row in known]
+    written = write_supplies(work.store, run_id, every)
+    if jumps := float_changes(before, every):
+        write_quality(work.store, run_id, jumps)
     _note(work, run_id, {assets[symbol].slug: supply for symbol, supply in shot.supplies.items()})
     readings = [_reading(supply, assets[symbol], len(rows[symbol])) for symbol, supply in shot.supplies.items()]
     return SnapshotReport(tuple(readings), written, proof)

@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from chainkit import NOBODY, NOW, PRICES, World
+from chainkit import NOBODY, NOW, PRICES, TREASURY, World
 from pydantic import SecretStr
 
 from indexer.chain.jobs import ACTIVITY, LEASE, SUPPLY, chain_scheduler, onchain_jobs
@@ -178,6 +178,25 @@ def test_stopping_ends_a_read(world: World) -> None:
     work.waiting.close()
     with pytest.raises(Stopped, match="stopped while reading the supplies of 1 tokens"):
         take_snapshot(work, world.run(), symbols=("AAA",))
+
+
+def test_a_jump_of_the_float_is_said_once(world: World) -> None:
+    _snapshot(world)
+    world.two.rpc("evm_increaseTime", 600)
+    world.bbb.do("transfer", TREASURY, 50 * 10**6)  # 2.5 points of 2000
+    world.two.mine(10, interval=12)
+    world.one.mine(60, interval=12)
+    _snapshot(world)
+    assert read_quality(world.store, kind="onchain_float_change") == []
+    world.two.rpc("evm_increaseTime", 600)
+    world.bbb.do("transfer", TREASURY, 61 * 10**6)
+    world.two.mine(10, interval=12)
+    world.one.mine(60, interval=12)
+    _snapshot(world)
+    _snapshot(world)
+    (entry,) = read_quality(world.store, kind="onchain_float_change")
+    assert entry.subject == "bbb" and entry.closed_at == entry.opened_at
+    assert "the free float changed by -3.0 points of the supply between" in said(entry)  # 3.05
 
 
 def test_unknown_symbol_names_those_there_are(world: World) -> None:
