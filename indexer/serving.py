@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from indexer.clock import utc_now
@@ -91,11 +92,18 @@ def _demo_store(settings: Settings, *, say: Say) -> Iterator[Store]:
 def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = False) -> None:
     import uvicorn
 
-    create_app: Any = importlib.import_module("api.app").create_app
+    module = importlib.import_module("api.app")
+    create_app: Any = module.create_app
     app = create_app(store, settings=settings)
-    server = uvicorn.Server(
-        uvicorn.Config(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
-    )
+
+    class Server(uvicorn.Server):
+        """Ends open streams before waiting for connections: a stream would only end with its client."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            module.end_streams(app)
+            super().handle_exit(sig, frame)
+
+    server = Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_level="warning", access_log=False))
     say(f"http://{settings.host}:{settings.port}/  (API under /v1, documentation at /docs; Ctrl-C stops)")
     if not demo_beside:
         server.run()
