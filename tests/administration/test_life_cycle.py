@@ -259,7 +259,7 @@ def test_fewer_constituents_than_the_minimum_is_said_and_degrades(tmp_path):
     one.methodology = load_methodology(rules, source="small.toml")
     one.update()
     status = status_of(one.store, "small", now=one.now)
-    assert (status.constituents, status.minimum, status.below_minimum) == (3, 4, True)
+    assert (status.constituents, status.minimum, status.below_minimum) == (2, 4, True)
     assert "4 are required: degraded until a review" in status.note
     rows = one.levels()
     assert rows.status[0] == 0, "three venues: final"
