@@ -46,7 +46,7 @@ def test_only_the_clock_reads_time():
 
 
 def test_nothing_of_this_machine_or_of_package_registries_is_in_the_tree():
-    words = re.compile(r"--index-url|extra-index|pythonhosted|registry=http|/work/main")
+    words = re.compile(rf"--index\-url|extra-index|registry=http|{re.escape(str(ROOT))}|{re.escape(str(Path.home()))}/")
     names = [*ROOT.glob("*"), *(ROOT / "docs").glob("*"), *(ROOT / ".ci").glob("*"), *SOURCES]
     found = [path.name for path in names if path.is_file() and words.search(path.read_text("utf-8", errors="ignore"))]
     assert found == []
