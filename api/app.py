@@ -28,6 +28,7 @@ from api.problems import install_handlers
 from api.reads import read_version
 from api.routes import (
     admin,
+    administration,
     assets,
     benchmarks,
     charts,
@@ -57,6 +58,7 @@ ROUTERS = (
     statistics,
     events,
     studies,
+    administration,
     benchmarks,
     quality,
     charts,

@@ -20,6 +20,7 @@ from typing import Any
 
 from indexer.administration.backtest import Result, backtest
 from indexer.assets import Registry
+from indexer.engine.events import BasketEvent
 from indexer.engine.market import F64, I64, Market
 from indexer.errors import DeaiError, InputError, MethodologyError
 from indexer.methodology.canonical import content_hash
@@ -137,6 +138,7 @@ def sweep(
     by: str = "tracking_error",
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    events: Sequence[BasketEvent] = (),
 ) -> list[Tried]:
     """Every combination, best first by `by`, those without a result last; the same on any number of workers.
 
@@ -148,7 +150,7 @@ def sweep(
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
     count = min(workers or os.cpu_count() or 1, len(chunks))
     tried: list[Tried] = []
-    work = _Work(market, registry, grid, flagship)
+    work = _Work(market, registry, grid, flagship, events=events)
     if count <= 1:
         for chunk in chunks:
             tried += work(chunk)
@@ -178,8 +180,17 @@ def ranked(tried: Sequence[Tried], by: str) -> list[Tried]:
 class _Work:
     """What a worker needs; universes are cut from the market once each."""
 
-    def __init__(self, market: Market, registry: Registry, grid: Grid, flagship: tuple[I64, F64] | None) -> None:
+    def __init__(
+        self,
+        market: Market,
+        registry: Registry,
+        grid: Grid,
+        flagship: tuple[I64, F64] | None,
+        *,
+        events: Sequence[BasketEvent],
+    ) -> None:
         self.market, self.registry, self.grid, self.flagship = market, registry, grid, flagship
+        self.events = tuple(events)
         self.cut: dict[tuple[str, ...], Market] = {}
 
     def __call__(self, chunk: Sequence[tuple[int, tuple[Any, ...]]]) -> list[Tried]:
@@ -192,7 +203,8 @@ class _Work:
             lines = universe_lines(methodology.universe, self.registry)
             if lines not in self.cut:
                 self.cut[lines] = self.market.select(lines)
-            made = backtest(self.cut[lines], methodology, flagship=self.flagship)
+            events = [one for one in self.events if one.slug in lines]
+            made = backtest(self.cut[lines], methodology, flagship=self.flagship, events=events)
         except DeaiError as error:
             return Tried(number, named, "", None, str(error))
         return Tried(number, named, methodology.hash, made.result)

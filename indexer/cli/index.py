@@ -67,14 +67,29 @@ def levels(
 
 
 def export(
-    path: Annotated[Path, typer.Argument(help="File to write: .csv, .parquet or .json by its name.")],
+    path: Annotated[Path | None, typer.Argument(help="File to write: .csv, .parquet or .json by its name.")] = None,
     index: Annotated[str, typer.Option(help="Index id.")] = "deai",
     interval: Annotated[Interval, typer.Option(help="Spacing of the levels.")] = Interval.HOUR,
     start: Start = None,
     end: End = None,
+    proof: Annotated[
+        Path | None, typer.Option(help="Write instead a proof of all indices that needs no database to check.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the levels of an index to a file. Example: deai export deai.parquet --interval 1d"""
+    """Write the levels of an index to a file. Example: deai export deai.parquet --interval 1d
+
+    With --proof FILE.zip: everything that re-derives every level, for `deai verify --from FILE.zip`.
+    """
+    from indexer.errors import InputError
+
+    if proof is not None:
+        from indexer.cli.design import export_proof_file
+
+        export_proof_file(proof, as_json=as_json)
+        return
+    if path is None:
+        raise InputError("name the file to write, e.g. deai export deai.csv; or --proof FILE.zip")
     from indexer.cli.session import opened
     from indexer.export import export_levels
 

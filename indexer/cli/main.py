@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from indexer.cli import analysis, index, methodology, onchain, serving, work
+from indexer.cli import administration, analysis, decisions, design, index, methodology, onchain, serving, work
 from indexer.errors import (
     BusyError,
     DeaiError,
@@ -42,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (serving, work, index, analysis):
+for group in (serving, work, index, analysis, administration, decisions, design):
     group.register(app)
 app.add_typer(methodology.app, name="methodology")
 app.add_typer(onchain.app, name="onchain")

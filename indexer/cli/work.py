@@ -77,19 +77,30 @@ def update(
 
 def verify(
     index: Annotated[list[str] | None, typer.Argument(help="Indices to verify; all when none is named.")] = None,
+    proof: Annotated[
+        Path | None, typer.Option("--from", help="Check this proof file instead; no database is opened.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Recompute every stored level by the fast and by the plain calculator, and compare.
+    """Recompute every stored level by the fast and by the plain calculator, and compare; rows, rates and baskets too.
 
-    Exit code 7 when a level differs by more than 1e-9, with the first instant that does.
+    Exit code 7 when something differs, naming the first row or instant that does.
     """
+    if proof is not None:
+        from indexer.cli.design import verify_proof
+
+        verify_proof(proof, as_json=as_json)
+        return
+    from indexer.administration.rules import load_rules
     from indexer.cli.session import opened
     from indexer.errors import VerificationError
     from indexer.verify import verify_all
     from indexer.workflow import registry_of
 
     with opened() as (store, settings), progress("verifying", quiet=as_json) as tick:
-        results = verify_all(store, registry_of(settings), only=index or [], progress=tick)
+        registry = registry_of(settings)
+        rules = load_rules(registry, folder=settings.methodology_dir)
+        results = verify_all(store, registry, only=index or [], progress=tick, rules=rules)
     headers = ("index", "levels", "max difference", "hash chain", "verdict")
     rows = [
         (r.index_id, r.levels, r.max_difference, "whole" if r.chain_whole else "broken", "same" if r.ok else r.problem)

@@ -46,7 +46,7 @@ def _figures(times: np.ndarray, levels: np.ndarray, newest: Explanation) -> tupl
     moves = np.diff(np.log(levels))
     made = [
         ("Level", f"{newest.level:,.2f}"),
-        ("As of", f"{newest.time:%Y-%m-%d %H:%M} UTC"),
+        ("As of (UTC)", f"{newest.time:%Y-%m-%d}"),
         ("Status", newest.status),
     ]
     for name, days in PERIODS:

@@ -1,0 +1,225 @@
+"""What makes the index a benchmark: explanations, announcements, the calendar, pro-formas, decisions, documents."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api.answer import Answer, json_answer
+from api.deps import Services, ServicesDep, StoreDep
+from api.params import IndexId, InstantUs
+from api.problems import declared
+from api.schemas import administration as forms
+from indexer.administration.calendar import as_ical, as_rows, as_rss, entries
+from indexer.administration.decide import methodology_of, pro_forma, registry_for
+from indexer.administration.documents.blocks import as_html, as_text
+from indexer.administration.documents.factsheet import factsheet_pdf, gather_facts
+from indexer.administration.documents.make import FOREVER_US, make_document
+from indexer.administration.event_log import load_event_log
+from indexer.administration.explain import explain
+from indexer.administration.lifecycle import status_of
+from indexer.administration.plain_form import plain
+from indexer.store.read import read_index
+from indexer.store.read_administration import read_announcements, read_challenges, read_overrides
+from indexer.times import DAY_US, to_us
+
+router = APIRouter(tags=["administration"])
+ICAL, RSS, HTML, TEXT, PDF = (
+    "text/calendar; charset=utf-8",
+    "application/rss+xml; charset=utf-8",
+    "text/html; charset=utf-8",
+    "text/plain; charset=utf-8",
+    "application/pdf",
+)
+At = Annotated[InstantUs | None, Query(description="Instant of the level; the newest one when not given")]
+AsOf = Annotated[InstantUs | None, Query(description="By what was published until then")]
+MostSaid = Annotated[int, Query(ge=1, le=1000, description="Newest so many")]
+
+
+class Paper(StrEnum):
+    """A document made from the index's own data."""
+
+    METHODOLOGY = "methodology"
+    STATEMENT = "statement"
+    FACTSHEET = "factsheet"
+
+
+class PaperForm(StrEnum):
+    """How a document is written; pdf is for the factsheet, the others print from their page."""
+
+    HTML = "html"
+    TEXT = "text"
+    PDF = "pdf"
+
+
+@router.get(
+    "/v1/indices/{index_id}/explain",
+    response_model=forms.ExplanationAnswer,
+    responses=declared("not_found", "invalid_request"),
+    summary="Why this level",
+)
+def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of: AsOf = None) -> Response:
+    """The last level at or before `at` with everything it was computed from: units, divisor, each rate with every
+    venue's quote and verdict, supplies with their origin, rules, run, revisions, hashes, and contributions to the
+    move since the level before."""
+    store = services.store
+    registry = registry_for(store, services.settings)
+    at_us = FOREVER_US if at is None else at
+    return json_answer(plain(explain(store, registry, index_id, at_us=at_us, as_of_us=as_of)))
+
+
+@router.get(
+    "/v1/indices/{index_id}/status",
+    response_model=forms.StatusAnswer,
+    responses=declared("not_found", "invalid_request"),
+    summary="Where the index stands",
+)
+def index_status(services: ServicesDep, index_id: IndexId) -> Response:
+    """State, constituents against the required minimum, planned changes of state, open challenges."""
+    return json_answer(plain(status_of(services.store, index_id, now=services.clock())))
+
+
+@router.get(
+    "/v1/indices/{index_id}/proforma",
+    response_model=forms.ProFormaAnswer,
+    responses=declared("not_found", "not_enough_data", "invalid_request"),
+    summary="The next rebalance before it happens",
+)
+def index_pro_forma(
+    services: ServicesDep,
+    index_id: IndexId,
+    notional_usd: Annotated[float | None, Query(ge=1, le=1e12, description="USD to trade, for days to trade")] = None,
+) -> Response:
+    """Weights, units, turnover and days to trade at the last known prices; 409 before the reference date."""
+    made = pro_forma(services.store, services.settings, index_id, notional_usd=notional_usd, clock=services.clock)
+    return json_answer(plain(made))
+
+
+@router.get(
+    "/v1/indices/{index_id}/calendar",
+    response_model=forms.CalendarAnswer,
+    responses=declared("not_found", "invalid_request"),
+    summary="Rebalance calendar",
+)
+def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
+    """Reference, pro-forma and effective dates of the next 12 months. Also as .ics and .rss."""
+    rows = as_rows(_entries(services, index_id))
+    return json_answer({"index": index_id, "count": len(rows), "data": rows})
+
+
+@router.get(
+    "/v1/indices/{index_id}/calendar.ics",
+    response_class=Response,
+    responses={200: {"content": {ICAL: {}}, "description": "iCalendar"}, **declared("not_found", "invalid_request")},
+    summary="Rebalance calendar as iCalendar",
+)
+def index_calendar_ical(services: ServicesDep, index_id: IndexId) -> Response:
+    """The same dates for a calendar program to subscribe to."""
+    text = as_ical(_entries(services, index_id), name=f"{index_id}: rebalances", now=_today(services.clock()))
+    return Answer(text.encode(), media_type=ICAL)
+
+
+@router.get(
+    "/v1/announcements",
+    response_model=forms.AnnouncementList,
+    responses=declared("not_found", "invalid_request"),
+    summary="What users were told",
+)
+def list_announcements(
+    store: StoreDep,
+    index: Annotated[str | None, Query(max_length=64, description="Only of this index, and of all")] = None,
+    kind: Annotated[str | None, Query(max_length=32, description="restatement, deferred, proforma, state, …")] = None,
+    after: Annotated[int | None, Query(ge=0, description="Only after this number")] = None,
+    limit: MostSaid = 100,
+) -> Response:
+    """Restatements, corrections not applied, pro-formas, changes in effect, states, overrides, challenges."""
+    if index is not None:
+        read_index(store, index)
+    rows = read_announcements(store, index_id=index, kind=kind, after_id=after, limit=limit)
+    return json_answer({"count": len(rows), "data": [forms.announcement(row) for row in rows]})
+
+
+@router.get(
+    "/v1/announcements.rss",
+    response_class=Response,
+    responses={200: {"content": {RSS: {}}, "description": "RSS 2.0"}, **declared("not_found", "invalid_request")},
+    summary="What users were told, as RSS",
+)
+def announcements_rss(
+    services: ServicesDep,
+    index: Annotated[str | None, Query(max_length=64, description="Only of this index, and of all")] = None,
+) -> Response:
+    """The newest 100 announcements as a feed."""
+    if index is not None:
+        read_index(services.store, index)
+    rows = read_announcements(services.store, index_id=index, limit=100)
+    newest = rows[0].published_at if rows else _today(services.clock())
+    text = as_rss(rows, title=f"DeAI Index: announcements{f' of {index}' if index else ''}", link="/", now=newest)
+    return Answer(text.encode(), media_type=RSS)
+
+
+@router.get("/v1/overrides", response_model=forms.OverrideList, responses=declared(), summary="Decisions of people")
+def list_overrides(store: StoreDep) -> Response:
+    """Every override ever proposed: reason, proposer, approver, window; public by rule."""
+    rows = read_overrides(store)
+    return json_answer({"count": len(rows), "data": [forms.override(row) for row in rows]})
+
+
+@router.get("/v1/challenges", response_model=forms.ChallengeList, responses=declared(), summary="Challenged levels")
+def list_challenges(store: StoreDep) -> Response:
+    """Every challenge with its outcome; the frozen inputs are at their hash."""
+    rows = read_challenges(store)
+    return json_answer({"count": len(rows), "data": [forms.challenge(row) for row in rows]})
+
+
+@router.get("/v1/actions", response_model=forms.ActionList, responses=declared(), summary="Corporate actions of tokens")
+def list_actions(services: ServicesDep) -> Response:
+    """The dated log of corporate actions, each with its treatment and source."""
+    registry = registry_for(services.store, services.settings)
+    log = load_event_log(registry, folder=services.settings.methodology_dir)
+    data = [{**plain(event), "treated": plain(event.treated)} for event in log.events]
+    return json_answer({"count": len(data), "hash": log.hash, "data": data})
+
+
+@router.get(
+    "/v1/indices/{index_id}/documents/{paper}",
+    response_class=Response,
+    responses={
+        200: {"content": {HTML: {}, TEXT: {}, PDF: {}}, "description": "The document"},
+        **declared("not_found", "not_enough_data", "invalid_request", "invalid_input"),
+    },
+    summary="Methodology page, benchmark statement, factsheet",
+)
+def index_document(
+    services: ServicesDep,
+    index_id: IndexId,
+    paper: Paper,
+    form: Annotated[PaperForm, Query(alias="format", description="html, text or pdf")] = PaperForm.HTML,
+) -> Response:
+    """A document made from the rules, levels and ledgers as they are now."""
+    now = services.clock()
+    if form is PaperForm.PDF and paper is Paper.FACTSHEET:
+        store = services.store
+        said = explain(store, registry_for(store, services.settings), index_id, at_us=FOREVER_US)
+        name = read_index(store, index_id).name
+        return Answer(factsheet_pdf(gather_facts(store, said), name=name, now=now), media_type=PDF, compress=False)
+    kind = paper.value if form is not PaperForm.PDF else "pdf of another document"
+    made = make_document(services.store, services.settings, index_id, kind, now=now)
+    if form is PaperForm.TEXT:
+        return Answer(as_text(made).encode(), media_type=TEXT)
+    return Answer(as_html(made).encode(), media_type=HTML)
+
+
+def _entries(services: Services, index_id: str) -> list[Any]:
+    methodology = methodology_of(services.store, services.settings, index_id)
+    start = to_us(_today(services.clock()))
+    return entries(methodology, start_us=start, end_us=start + 366 * DAY_US)
+
+
+def _today(now: datetime) -> datetime:
+    """The beginning of the day: the same answer all day, so that caches hold."""
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
