@@ -46,6 +46,7 @@ for group in (serving, work, index, analysis, administration, decisions, design)
     group.register(app)
 app.add_typer(methodology.app, name="methodology")
 app.add_typer(onchain.app, name="onchain")
+app.add_typer(keys.app, name="keys")
 
 
 def exit_code(error: DeaiError) -> int:
