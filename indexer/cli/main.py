@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from indexer.cli import administration, analysis, decisions, design, index, methodology, onchain, serving, work
+from indexer.cli import administration, analysis, decisions, design, index, keys, methodology, onchain, serving, work
 from indexer.errors import (
     BusyError,
     DeaiError,
