@@ -10,7 +10,19 @@ import sys
 
 import typer
 
-from indexer.cli import administration, analysis, decisions, design, index, keys, methodology, onchain, serving, work
+from indexer.cli import (
+    administration,
+    analysis,
+    decisions,
+    design,
+    index,
+    keys,
+    live,
+    methodology,
+    onchain,
+    serving,
+    work,
+)
 from indexer.errors import (
     BusyError,
     DeaiError,
@@ -42,7 +54,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (serving, work, index, analysis, administration, decisions, design):
+for group in (serving, work, live, index, analysis, administration, decisions, design):
     group.register(app)
 app.add_typer(methodology.app, name="methodology")
 app.add_typer(onchain.app, name="onchain")

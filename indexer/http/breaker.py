@@ -34,6 +34,7 @@ class Breaker:
         self._open_until: float | None = None
         self._probing = False
         self.failures_in_a_row = 0
+        self._last_words = ""
 
     def state(self, now: float) -> BreakerState:
         """Whether calls pass, are refused, or one may probe."""
@@ -52,7 +53,7 @@ class Breaker:
         wait = max((self._open_until or now) - now, 1.0)
         raise CircuitOpen(
             f"{name} failed {self.failures_in_a_row} times in a row and is left alone for {wait:.0f} s; "
-            "another source is used meanwhile",
+            f"another source is used meanwhile{self._last_words}",
             retry_after_s=wait,
         )
 
@@ -68,9 +69,10 @@ class Breaker:
         self._probing = False
         self._rest_s = self._first_rest_s
 
-    def failed(self, *, now: float) -> None:
-        """The host did not answer, or not with what it promises."""
+    def failed(self, *, now: float, why: str = "") -> None:
+        """The host did not answer, or not with what it promises; `why` is repeated to those who are refused."""
         self.failures_in_a_row += 1
+        self._last_words = f" (last: {why})" if why else ""
         if self._probing:
             self._rest_s = min(2.0 * self._rest_s, self._max_rest_s)
             self._open_until = now + self._rest_s

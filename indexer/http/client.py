@@ -21,7 +21,7 @@ import stamina
 from indexer.clock import Clock, utc_now
 from indexer.errors import SourceCorrupt, SourceError, SourceUnavailable
 from indexer.http.answer import Answer, Expects
-from indexer.http.breaker import Breaker, CircuitOpen
+from indexer.http.breaker import Breaker, BreakerState, CircuitOpen
 from indexer.http.detect import error_of
 from indexer.http.host import Host, HostHealth
 from indexer.http.limits import DEFAULT_LIMIT, LIMITS, HostLimit, TokenBucket
@@ -153,12 +153,16 @@ class HttpClient:
             )
         await self._enter(host, name)
         try:
-            await host.bucket.take(cost)
+            await host.bucket.take(cost, unless=lambda: self._is_open(host))
+            if self._is_open(host):  # others failed while this one waited for its turn
+                host.breaker.enter(name, now=self._monotonic())
             answer = await self._send(request, name, number)
             error = error_of(answer, name, expects=expects)
             self._judge(host, answer, error)
-        except SourceUnavailable:
-            host.breaker.failed(now=self._monotonic())
+        except CircuitOpen:
+            raise
+        except SourceUnavailable as cause:
+            host.breaker.failed(now=self._monotonic(), why=redact(str(cause), self._secrets))
             raise
         except BaseException:
             host.breaker.released()
@@ -168,6 +172,9 @@ class HttpClient:
         if error is not None:
             raise type(error)(redact(str(error), self._secrets), **_keep_wait(error))
         return answer
+
+    def _is_open(self, host: Host) -> bool:
+        return host.breaker.state(self._monotonic()) is BreakerState.OPEN
 
     async def _enter(self, host: Host, name: str) -> None:
         """Pass the breaker. While a probe is under way the others wait for its outcome instead of failing."""
@@ -190,7 +197,7 @@ class HttpClient:
         if isinstance(error, SourceUnavailable) and error.retry_after_s:
             host.bucket.pause(error.retry_after_s)
         if isinstance(error, SourceUnavailable | SourceCorrupt):
-            host.breaker.failed(now=self._monotonic())
+            host.breaker.failed(now=self._monotonic(), why=redact(str(error), self._secrets))
         else:
             host.breaker.succeeded()  # a refusal is a proper answer of a healthy host
 

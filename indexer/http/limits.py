@@ -72,10 +72,15 @@ class TokenBucket:
         """Seconds the host still asks us to stay away; 0 when it does not."""
         return max(self._paused_until - self._now(), 0.0)
 
-    async def take(self, cost: float = 1.0) -> float:
-        """Take tokens, waiting as long as needed; gives back the seconds waited."""
+    async def take(self, cost: float = 1.0, *, unless: Callable[[], bool] = lambda: False) -> float:
+        """Take tokens, waiting as long as needed; gives back the seconds waited.
+
+        Who finds `unless` true when its turn comes takes nothing and waits no longer.
+        """
         waited = 0.0
         async with self._turn:
+            if unless():
+                return waited
             while (wait := self.wait_s(cost)) > 0.0:
                 await self._sleep(wait)
                 waited += wait

@@ -17,6 +17,7 @@ from indexer.live.context import Live
 from indexer.live.evidence import keep_answers
 from indexer.live.history import RATE_AGE_US, HistoryPlan, by_asset, now_us, plan_history, stored_instants
 from indexer.live.ledger import settle, settle_ranges, write_rejects_noted
+from indexer.live.mapping import QUOTE_MARKETS
 from indexer.records import Bars, in_usd, join_bars
 from indexer.reference import conversion_rate
 from indexer.store.read import last_run_before
@@ -32,14 +33,14 @@ LOOK_BACK: Final = 2 * DAY_US  # late rows and short outages are asked for again
 class Filled:
     """What a fill brought: calls answered and failed, bars written, rows refused, and why sources failed.
 
-    `unpriced` counts bars left out because their quote currency had no dollar rate then.
+    `unpriced` counts bars left out because their quote currency had no dollar rate then, by quote.
     """
 
     calls: int = 0
     failed: int = 0
     bars: int = 0
     rejects: int = 0
-    unpriced: int = 0
+    unpriced: dict[str, int] = field(default_factory=dict)
     sources: dict[str, int] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -82,7 +83,7 @@ def _write(
     if bars.quote != "USD":
         rate = rates.get(bars.quote)
         usd = bars.take(np.zeros(len(bars), dtype=np.bool_)) if rate is None else in_usd(bars, rate)
-        made.unpriced += len(bars) - len(usd)
+        made.unpriced[bars.quote] = made.unpriced.get(bars.quote, 0) + len(bars) - len(usd)
         if not len(usd):
             return Written()
         bars = usd
@@ -120,10 +121,18 @@ def catch_up(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     plan = plan_history(live, start_us=start_us, end_us=end_us)
     made = fill(live, run_id, plan)
     note_failures(live, run_id, made)
+    note_unpriced(live, run_id, made)
     if plan.calls and not made.calls:
         raise_nothing(made)
     gaps = note_gaps(live, run_id, start_us=start_us, end_us=end_us)
-    return {"calls": made.calls, "failed": made.failed, "bars": made.bars, "rejects": made.rejects, "gaps": gaps}
+    return {
+        "calls": made.calls,
+        "failed": made.failed,
+        "bars": made.bars,
+        "rejects": made.rejects,
+        "unpriced": sum(made.unpriced.values()),
+        "gaps": gaps,
+    }
 
 
 def raise_nothing(made: Filled) -> None:
@@ -139,6 +148,17 @@ def note_failures(live: Live, run_id: int, made: Filled) -> None:
     down = {source: text for source, text in made.failures.items() if source not in made.sources}
     asked = {*made.failures, *made.sources}
     settle(live.store, run_id, kind="source_down", now=down, at=live.clock(), concerns=lambda subject: subject in asked)
+
+
+def note_unpriced(live: Live, run_id: int, made: Filled) -> None:
+    """Open the quote currencies without a dollar rate for some bars, close those that had one for all."""
+    now = {
+        quote: f"{count} bars priced in {quote} were left out: no market gave its dollar rate then"
+        for quote, count in made.unpriced.items()
+        if count
+    }
+    quotes = set(QUOTE_MARKETS)
+    settle(live.store, run_id, kind="no_rate", now=now, at=live.clock(), concerns=lambda subject: subject in quotes)
 
 
 def note_gaps(live: Live, run_id: int, *, start_us: int, end_us: int, interval: str = "1h") -> int:

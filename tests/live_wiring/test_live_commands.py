@@ -148,7 +148,7 @@ def test_a_venue_that_fails_costs_its_own_bars_and_the_reason_is_said(world: Pla
 def test_without_a_dollar_rate_bars_in_tether_are_left_out(world: Played) -> None:
     made = json.loads(run(world, *BACKFILL, "--json", DEAI_SOURCES="binance").stdout)
     assert made["venues"]["bars"] == 0
-    assert made["venues"]["unpriced"] == 3 * 48
+    assert made["venues"]["unpriced"] == {"USDT": 3 * 48}
 
 
 def test_hours_that_no_venue_had_come_from_an_aggregator(world: Played) -> None:

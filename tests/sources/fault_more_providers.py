@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from fault_reply import Query, Reply, reply
-from fault_world import DATA
+from fault_world import DATA, World
 
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, from_us, iso, parse_instant, to_us
 
@@ -39,6 +39,7 @@ class MoreProviders:
 
     now_us: Callable[[], int]
     rows: Rows
+    world: World
 
     def _defillama(self, path: str, q: Query) -> Reply:
         coins = path.rsplit("/", maxsplit=1)[-1].split(",")
@@ -106,6 +107,10 @@ class MoreProviders:
         return [t // 1000 for t in range(-(-first_us // step) * step, last + 1, step)]
 
     def _okx_derivatives(self, path: str, q: Query) -> Reply:
+        if path.endswith("instruments"):
+            swaps = [f"{asset}-USDT-SWAP" for asset in self.world.assets()]
+            data = [{"instId": swap, "ctVal": "0.1", "ctType": "linear"} for swap in swaps]
+            return reply({"code": "0", "msg": "", "data": data})
         if path.endswith("funding-rate-history"):
             times = self._times(int(q["before"]) * 1000 + 1, int(q["after"]) * 1000 - 1, 8 * HOUR_US)
             data = [{"instId": q["instId"], "fundingRate": "0.0001", "fundingTime": str(t)} for t in times[::-1]]

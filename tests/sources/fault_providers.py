@@ -173,6 +173,7 @@ class Providers(MoreProviders):
             {
                 "prices": [[int(t), p] for t, p in zip(at, rows[:, 4], strict=True)],
                 "total_volumes": [[int(t), 1.0] for t in at],
+                "market_caps": [[int(t), p * 1e9] for t, p in zip(at, rows[:, 4], strict=True)],
             }
         )
 
