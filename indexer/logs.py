@@ -22,3 +22,5 @@ def configure(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    # A tick that is left out while the one before still works is how it is meant, not a warning.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
