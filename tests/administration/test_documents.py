@@ -1,0 +1,145 @@
+"""Documents say what the rules and ledgers say: parameters filled in, versions told apart, a PDF that is one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from test_rebuild import eventful
+from worlds import prices
+
+from indexer.administration.documents.blocks import as_html, as_text
+from indexer.administration.documents.factsheet import factsheet_document, factsheet_pdf, gather_facts
+from indexer.administration.documents.make import make_document, write_document
+from indexer.administration.documents.methodology_page import difference, methodology_document
+from indexer.administration.documents.statement import statement_document
+from indexer.administration.event_log import load_event_log
+from indexer.administration.explain import explain
+from indexer.administration.lifecycle import status_of
+from indexer.administration.policy import load_policy
+from indexer.assets import load_registry
+from indexer.config import Settings
+from indexer.errors import InputError
+from indexer.methodology.load import load_methodology, shipped
+from indexer.store.read import read_methodologies
+from indexer.store.read_administration import read_announcements
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    one = eventful(tmp_path_factory.mktemp("documents"))
+    yield one
+    one.store.close()
+
+
+def page(index="deai", **more):
+    rules = shipped()[index]
+    registry = load_registry()
+    return methodology_document(rules, registry=registry, policy=load_policy(), **more), rules
+
+
+def test_the_methodology_page_has_every_parameter_filled_in():
+    document, rules = page(events=load_event_log(load_registry()).events)
+    said = as_text(document)
+    for words in (
+        "1000 at 2023-01-01 00:00 UTC",
+        rules.hash,
+        "No token weighs more than 20.0% at a rebalance.",
+        "No sub-sector weighs more than 40.0%.",
+        "Those within rank 17 are in; members stay",
+        "rank 23, up to 20",
+        "$1,000,000 over 30 days",
+        "members in January, April, July and October, effective at 00:00 UTC on day 1",
+        "5 days before",
+        "at most 168 hours",
+        "more than 0.50% is applied",
+        "2024-07-01  merger",
+        "0.43335",
+    ):
+        assert words in re.sub(r"\s*\n\s+", " ", said) or words in said, words
+    assert max(len(line) for line in said.splitlines() if "  " not in line.strip()) <= 100
+
+
+@pytest.mark.parametrize("index", list(shipped()))
+def test_every_shipped_index_has_a_page_that_names_its_weighting(index):
+    document, rules = page(index)
+    words = {"equal": "equally", "sqrt_cap": "square root", "free_float_cap": "in proportion to free-float"}
+    assert words[rules.weighting.scheme.value] in as_text(document)
+
+
+def test_the_pages_are_whole_html_without_scripts_or_foreign_addresses(made):
+    for document in (
+        page()[0],
+        make_document(made.store, Settings(), "small", "statement", now=made.now),
+        factsheet_document(gather_facts(made.store, newest(made)), name="Small & <index>"),
+    ):
+        html = as_html(document)
+        assert html.startswith("<!doctype html>")
+        assert html.endswith("</main></body></html>")
+        assert "<script" not in html
+        assert "@media print" in html
+        assert not re.search(r'(src|href)=["\']https?://', html)
+        assert html.count("<section>") == html.count("</section>")
+    assert "Small &amp; &lt;index&gt;" in html
+
+
+def newest(made):
+    return explain(made.store, made.registry, "small", at_us=2**55)
+
+
+def test_versions_and_what_changed_between_them_are_shown(made):
+    text = made.methodology.text
+    rows = read_methodologies(made.store, "small")
+    changed = replace(rows[0], version="1.1.0", text=text.replace("single = 0.4", "single = 0.35"), hash="f" * 64)
+    told = difference(rows[0], changed)
+    assert "-single = 0.4" in told.splitlines()
+    assert "+single = 0.35" in told.splitlines()
+    assert told.startswith("--- version 1.0.0\n+++ version 1.1.0")
+    document = methodology_document(
+        load_methodology(text, source="x"), registry=made.registry, policy=load_policy(), versions=[*rows, changed]
+    )
+    said = as_text(document)
+    assert said.index("1.1.0") < said.index("1.0.0  "), "newest first"
+    assert "+single = 0.35" in said
+
+
+def test_the_statement_counts_what_happened(made):
+    said = as_text(make_document(made.store, Settings(), "small", "statement", now=made.now))
+    flat = " ".join(said.split())
+    assert "1 restatements and 1 corrections not applied so far" in flat
+    assert "No override has been approved so far." in flat
+    assert "degraded 100.0%" in flat
+    told = statement_document(
+        made.methodology,
+        status=status_of(made.store, "small", now=made.now),
+        policy=load_policy(),
+        quality={},
+        overrides=[],
+        announcements=read_announcements(made.store),
+        now=made.now,
+    )
+    assert "Status of the published levels so far: none yet." in as_text(told)
+
+
+def test_the_factsheet_says_the_newest_level_and_its_constituents(made):
+    said, text = newest(made), as_text(factsheet_document(gather_facts(made.store, newest(made)), name="Small"))
+    assert f"{said.level:,.2f}" in text
+    assert said.hash in text
+    for one in said.constituents:
+        assert f"{one.symbol}" in text
+        assert f"{one.weight:.2%}" in text
+    assert len(prices()) > len(said.constituents)
+
+
+def test_a_factsheet_is_a_pdf_without_any_browser(made, tmp_path):
+    body = factsheet_pdf(gather_facts(made.store, newest(made)), name="Small", now=made.now)
+    assert body.startswith(b"%PDF-")
+    assert body.rstrip().endswith(b"%%EOF")
+    assert b"/MediaBox" in body
+    with pytest.raises(InputError, match=r"must end in .html or .txt, or in .pdf for a factsheet"):
+        write_document(made.store, Settings(), "small", "statement", path=tmp_path / "s.pdf", now=made.now)
+    with pytest.raises(InputError, match='"poster" is no document; there are methodology, statement, factsheet'):
+        write_document(made.store, Settings(), "small", "poster", path=tmp_path / "s.html", now=made.now)
+    size = write_document(made.store, Settings(), "small", "statement", path=tmp_path / "s.html", now=made.now)
+    assert (tmp_path / "s.html").stat().st_size == size

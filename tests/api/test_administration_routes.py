@@ -1,0 +1,146 @@
+"""The administration over REST: explanations within their form, feeds that parse, documents, and how fast."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from xml.etree import ElementTree
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.schemas import administration as forms
+from indexer.administration.lifecycle import change_state
+from indexer.administration.overrides import approve, propose
+from indexer.config import Settings
+from indexer.demo.build import build_demo, demo_registry
+from indexer.demo.market import START_US
+from indexer.store.db import Store, open_store
+from indexer.store.records_administration import OverrideRow
+from indexer.times import DAY_US, from_us
+
+NOW = from_us(START_US + 250 * DAY_US) + timedelta(minutes=5)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("administration")
+    store = open_store(f"sqlite:///{folder / 'demo.sqlite'}")
+    store.migrate()
+    build_demo(store, clock=lambda: NOW)
+    row = OverrideRow(
+        "membership", "sim03", NOW, NOW + timedelta(days=9), "its venue froze withdrawals", "Ada", NOW, index_id="demo"
+    )
+    approve(store, propose(store, row, registry=demo_registry(), now=NOW), by="Grace", now=NOW)
+    change_state(
+        store, "demo", "terminated", reason="the trial is over", by="Ada", approved_by="Grace", now=NOW,
+        effective_at=NOW + timedelta(days=30),
+    )  # fmt: skip
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def http(made: Store) -> TestClient:
+    return TestClient(create_app(made, settings=Settings(), clock=lambda: NOW))
+
+
+def test_an_explanation_has_its_form_and_adds_up(http: TestClient) -> None:
+    said = http.get("/v1/indices/demo/explain").json()
+    forms.ExplanationAnswer.model_validate(said)
+    assert said["simulated"] is True
+    assert said["inputs_hold"] is True
+    value = sum(one["units"] * one["price"] for one in said["constituents"])
+    assert value / said["divisor"] == pytest.approx(said["level"], abs=1e-6)
+    moved = sum(one["contribution"] for one in said["constituents"])
+    assert moved == pytest.approx(said["return_since_previous"], abs=1e-12)
+    latest = http.get("/v1/indices/demo/latest").json()
+    assert (said["level"], said["time"]) == (latest["level"], latest["time"])
+    earlier = http.get("/v1/indices/demo/explain", params={"at": from_us(START_US + 200 * DAY_US).isoformat()}).json()
+    assert earlier["time"] < said["time"]
+
+
+def test_an_explanation_takes_at_most_50_ms(http: TestClient) -> None:
+    spent = []
+    for n in range(12):
+        at = from_us(START_US + (230 + n) * DAY_US).isoformat()
+        began = time.perf_counter()
+        assert http.get("/v1/indices/demo/explain", params={"at": at}).status_code == 200
+        spent.append(time.perf_counter() - began)
+    assert sorted(spent)[len(spent) // 2] < 0.050
+
+
+def test_what_cannot_be_explained_is_a_problem(http: TestClient) -> None:
+    answer = http.get("/v1/indices/demo/explain", params={"at": "1999-01-01"})
+    assert answer.status_code == 404
+    assert "no level at or before 1999-01-01" in answer.json()["detail"]
+    assert http.get("/v1/indices/dem/explain").json()["code"] == "not_found"
+
+
+def test_the_status_says_what_is_planned(http: TestClient) -> None:
+    said = http.get("/v1/indices/demo/status").json()
+    forms.StatusAnswer.model_validate(said)
+    assert (said["state"], said["planned_state"], said["below_minimum"]) == ("active", "terminated", False)
+
+
+def test_calendar_as_json_and_ical(http: TestClient) -> None:
+    said = http.get("/v1/indices/demo/calendar").json()
+    forms.CalendarAnswer.model_validate(said)
+    assert said["count"] == len(said["data"]) >= 36
+    answer = http.get("/v1/indices/demo/calendar.ics")
+    assert answer.headers["content-type"] == "text/calendar; charset=utf-8"
+    assert answer.text.count("BEGIN:VEVENT") == said["count"]
+    assert http.get("/v1/indices/demo/calendar.ics").headers["etag"] == answer.headers["etag"]
+
+
+def test_a_pro_forma_waits_for_its_reference_date(http: TestClient) -> None:
+    answer = http.get("/v1/indices/demo/proforma")
+    if answer.status_code == 200:
+        forms.ProFormaAnswer.model_validate(answer.json())
+    else:
+        assert answer.status_code == 409
+        assert "is decided by what is known at" in answer.json()["detail"]
+
+
+def test_announcements_as_json_and_rss(http: TestClient) -> None:
+    said = http.get("/v1/announcements", params={"index": "demo"}).json()
+    forms.AnnouncementList.model_validate(said)
+    assert [one["kind"] for one in said["data"]][:3] == ["state", "override", "override"]
+    newest = said["data"][0]["id"]
+    assert http.get("/v1/announcements", params={"after": newest}).json()["count"] == 0
+    assert http.get("/v1/announcements", params={"kind": "state"}).json()["count"] == 1
+    feed = http.get("/v1/announcements.rss")
+    assert feed.headers["content-type"].startswith("application/rss+xml")
+    assert len(ElementTree.fromstring(feed.text).findall("channel/item")) == said["count"]
+    assert http.get("/v1/announcements", params={"index": "nope"}).status_code == 404
+
+
+def test_decisions_and_actions_are_public(http: TestClient) -> None:
+    overrides = http.get("/v1/overrides").json()
+    forms.OverrideList.model_validate(overrides)
+    [one] = overrides["data"]
+    assert (one["proposed_by"], one["approved_by"], one["reason"]) == ("Ada", "Grace", "its venue froze withdrawals")
+    forms.ChallengeList.model_validate(http.get("/v1/challenges").json())
+    forms.ActionList.model_validate(http.get("/v1/actions").json())
+
+
+@pytest.mark.parametrize("paper", ["methodology", "statement", "factsheet"])
+def test_documents_in_html_and_text(http: TestClient, paper: str) -> None:
+    page = http.get(f"/v1/indices/demo/documents/{paper}")
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.text.startswith("<!doctype html>")
+    text = http.get(f"/v1/indices/demo/documents/{paper}", params={"format": "text"})
+    assert text.headers["content-type"] == "text/plain; charset=utf-8"
+    assert "demo" in text.text
+
+
+def test_a_factsheet_in_pdf_and_no_other(http: TestClient) -> None:
+    answer = http.get("/v1/indices/demo/documents/factsheet", params={"format": "pdf"})
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.content.startswith(b"%PDF-")
+    refused = http.get("/v1/indices/demo/documents/statement", params={"format": "pdf"})
+    assert refused.status_code == 422
+    assert http.get("/v1/indices/demo/documents/poster").status_code == 422
