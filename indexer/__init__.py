@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from indexer.assets import load_registry
+    from indexer.client.blocking import Client
+    from indexer.client.compute import compute_levels
+    from indexer.client.reading import AsyncClient
     from indexer.engine.level import compute_index
     from indexer.engine.market import Market
     from indexer.errors import DeaiError
@@ -17,12 +20,15 @@ if TYPE_CHECKING:
     from indexer.studies.beta_path import beta_history
 
 HOMES = {
+    "AsyncClient": "indexer.client.reading",
+    "Client": "indexer.client.blocking",
     "DeaiError": "indexer.errors",
     "Market": "indexer.engine.market",
     "Methodology": "indexer.methodology.spec",
     "Store": "indexer.store.db",
     "beta_history": "indexer.studies.beta_path",
     "compute_index": "indexer.engine.level",
+    "compute_levels": "indexer.client.compute",
     "index_beta": "indexer.studies.beta",
     "load_methodology": "indexer.methodology.load",
     "load_registry": "indexer.assets",
@@ -30,12 +36,15 @@ HOMES = {
 }
 
 __all__ = [
+    "AsyncClient",
+    "Client",
     "DeaiError",
     "Market",
     "Methodology",
     "Store",
     "beta_history",
     "compute_index",
+    "compute_levels",
     "index_beta",
     "load_methodology",
     "load_registry",

@@ -1,0 +1,192 @@
+"""One way to ask: GET with retries, reuse by ETag, refusals as errors. The same for a server and a local store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import orjson
+import stamina
+
+from indexer.client.local import BASE, LocalTransport
+from indexer.client.refusals import refusal
+from indexer.errors import ConfigError, DeaiError, SourceCorrupt, SourceUnavailable
+
+USER_AGENT = "deai-index client"
+KEPT_ANSWERS, KEPT_BYTES = 64, 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait and how often to ask again. Seconds; `silence` is for streams, which ping every 15 s.
+
+    A Retry-After up to `longest_wait` is waited for; a longer one is raised.
+    """
+
+    connect: float = 5.0
+    read: float = 60.0
+    silence: float = 45.0
+    attempts: int = 4
+    first_wait: float = 0.2
+    longest_wait: float = 30.0
+    reconnect: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A 200: its body and its ETag."""
+
+    url: str
+    etag: str
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON. Raises SourceCorrupt when it is none."""
+        try:
+            return orjson.loads(self.body)
+        except ValueError:
+            raise SourceCorrupt(
+                f"{self.url} answered with something that is no JSON; is it an API of this index?"
+            ) from None
+
+
+class Asker:
+    """Asks one API. Use from one event loop; close it at the end."""
+
+    def __init__(self, base: str, *, key: str | None, patience: Patience, transport: Any = None) -> None:
+        headers = {"user-agent": USER_AGENT, **({"authorization": f"Bearer {key}"} if key else {})}
+        self.base = base.rstrip("/")
+        self.patience = patience
+        self.transport = transport
+        self.kept: OrderedDict[str, Reply] = OrderedDict()
+        self.client = httpx2.AsyncClient(
+            headers=headers,
+            timeout=httpx2.Timeout(patience.read, connect=patience.connect),
+            follow_redirects=False,
+            transport=transport,
+        )
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Reply:
+        """The answer to a GET; one that has not changed since is not sent again.
+
+        Raises what the server said (NotFoundError, InputError, NotEnoughDataError, …), SourceUnavailable when it
+        cannot be reached or is busy, after retries, and SourceCorrupt when it is not this API.
+        """
+        async for attempt in self._retries():
+            with attempt:
+                return await self._once(path, params or {})
+        raise AssertionError("a retry loop ends with an answer or an error")
+
+    @asynccontextmanager
+    async def events(self, path: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[str]]:
+        """The lines of an event stream, open for as long as the block lasts. Raises as `get` does."""
+        timeout = httpx2.Timeout(self.patience.silence, connect=self.patience.connect)
+        request = self._request(path, params, {"accept": "text/event-stream"}, timeout=timeout)
+        response = await self._send(request, stream=True)
+        try:
+            if response.status_code != 200:
+                raise _refused(response, await response.aread())
+            yield response.aiter_lines()
+        except httpx2.TransportError as error:
+            raise SourceUnavailable(f"{request.url} broke off: {error or type(error).__name__}") from None
+        finally:
+            await response.aclose()
+
+    def watching(self) -> AbstractAsyncContextManager[None]:
+        """A server looks for new levels by itself; a local store is watched while this block lasts."""
+        return self.transport.watching() if isinstance(self.transport, LocalTransport) else nullcontext()
+
+    async def aclose(self) -> None:
+        """Ends all connections."""
+        await self.client.aclose()
+
+    async def _once(self, path: str, params: Mapping[str, str]) -> Reply:
+        request = self._request(path, params, {})
+        url = str(request.url)
+        known = self.kept.get(url)
+        if known is not None:
+            request.headers["if-none-match"] = known.etag
+        response = await self._send(request, stream=False)
+        if response.status_code == 304 and known is not None:
+            self.kept.move_to_end(url)
+            return known
+        if response.status_code != 200:
+            raise _refused(response, response.content)
+        reply = Reply(url, response.headers.get("etag", ""), response.content)
+        self._keep(reply)
+        return reply
+
+    def _request(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        *,
+        timeout: Any = httpx2.USE_CLIENT_DEFAULT,
+    ) -> httpx2.Request:
+        return self.client.build_request("GET", self.base + path, params=params, headers=headers, timeout=timeout)
+
+    async def _send(self, request: httpx2.Request, *, stream: bool) -> httpx2.Response:
+        try:
+            return await self.client.send(request, stream=stream)
+        except httpx2.TransportError as error:
+            reason = str(error) or type(error).__name__
+            raise SourceUnavailable(f"{request.url} could not be reached or broke off: {reason}") from None
+        except httpx2.DecodingError:
+            raise SourceCorrupt(f"{request.url} sent a body that cannot be decompressed") from None
+
+    def _keep(self, reply: Reply) -> None:
+        if reply.etag and len(reply.body) <= KEPT_BYTES // 4:
+            self.kept[reply.url] = reply
+            self.kept.move_to_end(reply.url)
+            while len(self.kept) > KEPT_ANSWERS or sum(len(one.body) for one in self.kept.values()) > KEPT_BYTES:
+                self.kept.popitem(last=False)
+
+    def _retries(self) -> Any:
+        patience = self.patience
+        return stamina.retry_context(
+            on=self._again,
+            attempts=patience.attempts,
+            timeout=None,
+            wait_initial=patience.first_wait,
+            wait_max=patience.longest_wait,
+            wait_jitter=patience.first_wait,
+        )
+
+    def _again(self, error: Exception) -> bool | float:
+        if not isinstance(error, DeaiError) or not error.retryable:
+            return False
+        wait = getattr(error, "retry_after_s", None)
+        if wait is None:
+            return True
+        return float(wait) if wait <= self.patience.longest_wait else False
+
+
+def asker_at(base: str, *, key: str | None, patience: Patience) -> Asker:
+    """The asker of a server. Raises ConfigError for an address that is none."""
+    try:
+        url = httpx2.URL(base)
+    except httpx2.InvalidURL as error:
+        raise ConfigError(f'"{base}" is not an address ({error}); give e.g. http://127.0.0.1:8000') from None
+    if not url.host or url.query or url.userinfo:
+        raise ConfigError(f'"{base}" is not the root of a server; give e.g. http://127.0.0.1:8000, a key by key=')
+    return Asker(base, key=key, patience=patience)
+
+
+def asker_of(transport: LocalTransport, *, patience: Patience) -> Asker:
+    """The asker of a local store."""
+    return Asker(BASE, key=None, patience=patience, transport=transport)
+
+
+async def pause(seconds: float) -> None:
+    """Waits."""
+    await asyncio.sleep(seconds)
+
+
+def _refused(response: httpx2.Response, body: bytes) -> DeaiError:
+    return refusal(url=str(response.url), status=response.status_code, headers=response.headers, body=body)

@@ -1,0 +1,125 @@
+"""What every result that is a table can do: columns, pandas, polars, and a short table in a notebook."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from importlib import import_module
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+SHOWN = 6
+
+
+class Frame:
+    """A table. Those who inherit say what its columns are; `time` is the index of a series in pandas."""
+
+    __slots__ = ()
+
+    def columns(self) -> dict[str, Any]:
+        """One array or list for each column, by name, in order. Instants are datetime64[us] in UTC."""
+        raise NotImplementedError
+
+    def labels(self) -> dict[str, Any]:
+        """What holds for the whole table: which index, and whether it is simulated."""
+        return {name: value for name in ("index", "simulated") if (value := getattr(self, name, None)) is not None}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A pandas frame; a series has a UTC `time` index. `attrs` say which index, and whether it is simulated."""
+        pandas: Any = needed("pandas", "to_pandas")
+        columns = {name: _pandas_column(pandas, values) for name, values in self.columns().items()}
+        frame: pd.DataFrame = pandas.DataFrame(columns)
+        frame.attrs.update(self.labels())
+        return frame.set_index("time") if next(iter(columns), "") == "time" else frame
+
+    def to_polars(self) -> pl.DataFrame:
+        """A polars frame; instants are Datetime in UTC. Raises ModuleNotFoundError that says what to install."""
+        polars: Any = needed("polars", "to_polars")
+        frame: pl.DataFrame = polars.DataFrame({name: _plain(values) for name, values in self.columns().items()})
+        instants = [name for name, values in self.columns().items() if _are_instants(values)]
+        return frame.with_columns(polars.col(name).dt.replace_time_zone("UTC") for name in instants)
+
+    def _repr_html_(self) -> str:
+        columns = {name: _plain(values) for name, values in self.columns().items()}
+        count = len(next(iter(columns.values()), ()))
+        rows = range(count) if count <= 2 * SHOWN else [*range(SHOWN), -1, *range(count - SHOWN, count)]
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+        body = "".join(f"<tr>{_cells(columns, row)}</tr>" for row in rows)
+        marks = " · ".join(html.escape(f"{name} {value}") for name, value in self.labels().items())
+        return f"<p>{marks} · {count:,} rows</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def needed(name: str, purpose: str) -> Any:
+    """A module that is imported only when somebody asks for it. Raises ModuleNotFoundError saying how to get it."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ModuleNotFoundError(f"{purpose} needs {name}, which is not here: pip install {name}", name=name) from None
+
+
+def instants(times_us: NDArray[np.int64]) -> NDArray[np.datetime64]:
+    """Microseconds since the epoch as datetime64[us]."""
+    return times_us.astype("datetime64[us]")
+
+
+def columns_of(rows: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
+    """Columns of records; instants as datetime64[us] with NaT where there is none, other values as they are.
+
+    A record within a record is spread: `latest` becomes `latest_time`, `latest_level`, …
+    """
+    columns: dict[str, Any] = {}
+    for name in names:
+        values = [getattr(row, name) for row in rows]
+        known = [value for value in values if value is not None]
+        if known and is_dataclass(known[0]):
+            parts = [one.name for one in fields(known[0])]
+            within = [SimpleNamespace(**dict.fromkeys(parts)) if value is None else value for value in values]
+            columns |= {f"{name}_{part}": column for part, column in columns_of(within, parts).items()}
+        elif known and all(isinstance(value, datetime) for value in known):
+            values = [None if value is None else value.replace(tzinfo=None) for value in values]
+            columns[name] = np.array(values, "datetime64[us]")
+        elif known and all(isinstance(value, float) for value in known):
+            columns[name] = np.array(values, np.float64)
+        else:
+            columns[name] = values
+    return columns
+
+
+def _are_instants(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype.kind == "M"
+
+
+def _pandas_column(pandas: Any, values: Any) -> Any:
+    return pandas.DatetimeIndex(values, tz="UTC") if _are_instants(values) else _plain(values)
+
+
+def _plain(values: Any) -> Any:
+    # Mappings and records inside a cell stay whole; frames would spread them over rows.
+    if isinstance(values, list):
+        return [str(value) if isinstance(value, Mapping | tuple) else value for value in values]
+    return values
+
+
+def _cells(columns: Mapping[str, Any], row: int) -> str:
+    if row < 0:
+        return f'<td colspan="{len(columns)}">…</td>'
+    return "".join(f"<td>{html.escape(_said(values[row]))}</td>" for values in columns.values())
+
+
+def _said(value: Any) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    if isinstance(value, np.datetime64):
+        return str(value.astype("datetime64[m]")).replace("T", " ")
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)

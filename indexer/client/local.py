@@ -1,0 +1,146 @@
+"""A local store behind the API, called in this process: the transport that puts requests to it.
+
+No socket and no server: each request runs the application as a task of the event loop, bodies come as they are sent,
+so that streams work too. The application is found by name, because `indexer` knows nothing of serving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from sqlalchemy import make_url
+
+from indexer.config import Settings
+from indexer.errors import NotFoundError
+from indexer.store.db import Store, open_store
+
+BASE = "http://127.0.0.1"
+ENDED: dict[str, Any] = {"type": "ended"}
+
+
+def local_url(where: str | Path) -> str:
+    """The store's URL: a database URL as it is, a file, or `deai.sqlite` in a folder.
+
+    Raises NotFoundError when there is no such file: reading does not make a store.
+    """
+    text = str(where)
+    if "://" in text and not text.startswith("sqlite:"):
+        return text
+    path = Path(make_url(text).database or "") if text.startswith("sqlite:") else Path(text).expanduser()
+    path = path / "deai.sqlite" if path.is_dir() else path
+    if not path.is_file():
+        raise NotFoundError(
+            f"There is no store at {path}; `deai import FILE` makes one, or give the address of a server"
+        )
+    return f"sqlite:///{path}"
+
+
+class LocalTransport(httpx2.AsyncBaseTransport):
+    """Puts requests to the API over a store. Closing it closes the store, when it opened it."""
+
+    def __init__(self, store: Store, *, owns: bool) -> None:
+        folder = store.path.parent if store.path else Path("var")
+        # Not from the environment: a reader needs none of the settings of a server.
+        self.app: Any = import_module("api.app").create_app(store, settings=Settings.model_construct(data_dir=folder))
+        self.store = store
+        self.owns = owns
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The response to a request; its body is read from the running application."""
+        call = _Call(request)
+        call.start(self.app)
+        head = await call.take()
+        if head["type"] != "http.response.start":
+            await call.aclose()
+            raise httpx2.ReadError("the API ended without an answer", request=request)
+        return httpx2.Response(head["status"], headers=head["headers"], stream=call, request=request)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Looks for new levels for as long as the block lasts, as a server does all the time."""
+        services = self.app.state.services
+        task = asyncio.create_task(import_module("api.live.watch").watch(services))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            services.hot.publish(None)  # nobody looks any more: answers must not be kept
+
+    async def aclose(self) -> None:
+        """Closes the store, when this opened it."""
+        if self.owns:
+            self.store.close()
+
+
+def open_local(where: str | Path) -> LocalTransport:
+    """The transport to the store at a path or database URL."""
+    return LocalTransport(open_store(local_url(where)), owns=True)
+
+
+class _Call(httpx2.AsyncByteStream):
+    """One request as the application sees it, and its messages as they come."""
+
+    def __init__(self, request: httpx2.Request) -> None:
+        url = request.url
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": "http",
+            "path": url.path,
+            "raw_path": url.raw_path.partition(b"?")[0],
+            "query_string": url.query,
+            "root_path": "",
+            "headers": [(name.lower(), value) for name, value in request.headers.raw],
+            "client": ("127.0.0.1", 0),
+            "server": ("127.0.0.1", 80),
+        }
+        self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=16)
+        self.gone = asyncio.Event()
+        self.asked = False
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self, app: Any) -> None:
+        """Begins the work."""
+        self.task = asyncio.create_task(self._run(app))
+
+    async def take(self) -> dict[str, Any]:
+        """The next message; `ended` when the application is through."""
+        return await self.messages.get()
+
+    async def _run(self, app: Any) -> None:
+        try:
+            await app(self.scope, self._receive, self.messages.put)
+        except Exception:
+            await self.messages.put(ENDED)  # the application has logged why; the client sees the answer end
+            raise
+        await self.messages.put(ENDED)
+
+    async def _receive(self) -> dict[str, Any]:
+        if self.asked:
+            await self.gone.wait()
+            return {"type": "http.disconnect"}
+        self.asked = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while (message := await self.take())["type"] == "http.response.body":
+            if message.get("body"):
+                yield message["body"]
+            if not message.get("more_body"):
+                return
+
+    async def aclose(self) -> None:
+        """The client is gone: the application hears of it and is ended."""
+        self.gone.set()
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)

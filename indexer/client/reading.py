@@ -1,0 +1,210 @@
+"""`AsyncClient`: every question one can ask about the index, once. `Client` (blocking.py) is its face without await."""
+
+from __future__ import annotations
+
+from asyncio import gather
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from indexer.client import decode
+from indexer.client.asking import Patience, asker_at, asker_of
+from indexer.client.decode import When, member, query, record, records
+from indexer.client.listening import Listening
+from indexer.client.local import LocalTransport, open_local
+from indexer.client.records import (
+    Benchmark,
+    Beta,
+    BetaSeries,
+    Constituent,
+    Constituents,
+    MethodologyFile,
+    Rebalance,
+)
+from indexer.client.results import Chart, Index, IndexSummary, Latest, LevelEvent, Levels, Table
+from indexer.errors import ConfigError, NotEnoughDataError
+from indexer.store.db import Store
+
+LOCAL_SERVER = "http://127.0.0.1:8000"
+PAGE = 10_000
+
+
+class AsyncClient:
+    """Reads a server (`http://…`) or a local store (a file, a folder, `sqlite:///…`, `postgresql://…`, a `Store`).
+
+    `key` is sent as a bearer token to servers that ask for one. Every method raises the errors of
+    `indexer.errors`: NotFoundError for an unknown name, InputError, NotEnoughDataError, SourceUnavailable when the
+    server cannot be reached after retries. Use it as an async context manager, in one event loop.
+    """
+
+    def __init__(
+        self, where: str | Path | Store = LOCAL_SERVER, *, key: str | None = None, patience: Patience = Patience()
+    ) -> None:
+        if isinstance(where, str) and where.startswith(("http://", "https://")):
+            self._asker = asker_at(where, key=key, patience=patience)
+            return
+        if key is not None:
+            raise ConfigError("A key is for a server; a local store is read by whoever may read its file")
+        transport = LocalTransport(where, owns=False) if isinstance(where, Store) else open_local(where)
+        self._asker = asker_of(transport, patience=patience)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Ends the connections, or closes the store if this opened it."""
+        await self._asker.aclose()
+
+    async def get(self, path: str, params: Mapping[str, When | float | bool | None] | None = None) -> Any:
+        """The JSON at any address of the API, e.g. `get("/v1/indices/deai/drawdowns", {"depth": 0.2})`."""
+        return (await self._asker.get(path, query(**(params or {})))).json()
+
+    async def indices(self) -> Table[IndexSummary]:
+        """All indices with their newest levels."""
+        body = await self.get("/v1/indices")
+        return Table(records(IndexSummary, body, where="/v1/indices"))
+
+    async def index(self, index_id: str = "deai", *, range: str = "1y", theme: str = "light") -> Index:
+        """One index with its level chart (`range` 1w, 1m, 3m, 1y or all), which a notebook shows."""
+        path = _path(index_id)
+        body, chart = await gather(self.get(path), self._chart_if_any(index_id, range=range, theme=theme))
+        return Index(record(IndexSummary, body, where=path), chart)
+
+    async def latest(self, index_id: str = "deai") -> Latest:
+        """The newest level, with its changes and until when it is fresh."""
+        path = _path(index_id, "latest")
+        return record(Latest, await self.get(path), where=path)
+
+    async def levels(
+        self,
+        index_id: str = "deai",
+        *,
+        start: When | None = None,
+        end: When | None = None,
+        interval: str = "1d",
+        as_of: When | None = None,
+        last: int | None = None,
+    ) -> Levels:
+        """The levels in [start, end), all pages, oldest first; `as_of` as they were known; or the `last` so many."""
+        path = _path(index_id, "levels")
+        asked = query(start=start, end=end, interval=interval, as_of=as_of, last=last, limit=PAGE, shape="columns")
+        pages: list[Mapping[str, Any]] = []
+        while True:
+            page = (await self._asker.get(path, asked)).json()
+            pages.append(page)
+            cursor = member(page, "next", where=path)
+            if cursor is None:
+                return decode.levels(pages, where=path)
+            asked = {**asked, "cursor": cursor}
+
+    async def constituents(self, index_id: str = "deai", *, at: When | None = None) -> Constituents:
+        """Who is in the index at an instant (the newest level's by default), heaviest first."""
+        path = _path(index_id, "constituents")
+        body = await self.get(path, {"at": at})
+        rows = records(Constituent, body, where=path)
+        return record(Constituents, {**body, "rows": rows}, where=path)
+
+    async def rebalances(
+        self, index_id: str = "deai", *, start: When | None = None, end: When | None = None, items: bool = True
+    ) -> Table[Rebalance]:
+        """Every change of units in [start, end), oldest first, with its evidence unless `items` is False."""
+        path = _path(index_id, "rebalances")
+        body = await self.get(path, {"start": start, "end": end, "items": items})
+        return Table(records(Rebalance, body, where=path), index=body["index"], simulated=body["simulated"])
+
+    async def methodology(self, index_id: str = "deai") -> MethodologyFile:
+        """The rules in force: the file, its content and its hash."""
+        path = _path(index_id, "methodology")
+        return record(MethodologyFile, await self.get(path), where=path)
+
+    async def benchmarks(self) -> Table[Benchmark]:
+        """What the index may be held against, with how much history each has."""
+        body = await self.get("/v1/benchmarks")
+        return Table(records(Benchmark, body, where="/v1/benchmarks"))
+
+    async def beta(
+        self,
+        index_id: str = "deai",
+        benchmark: str = "QQQ",
+        *,
+        sessions: int = 90,
+        end: When | None = None,
+        method: str = "ols",
+        clock: str = "at_close",
+        confidence: float = 0.95,
+        bootstrap: bool = False,
+    ) -> Beta:
+        """Beta over the last `sessions` returns between closes, with its errors and how the series were aligned.
+
+        `method` and `clock` are those of the API (docs/analytics.md); several benchmarks, comma separated, need
+        method="multi".
+        """
+        path = _path(index_id, "beta")
+        asked = query(
+            benchmark=benchmark, sessions=sessions, end=end, method=method, clock=clock, confidence=confidence,
+            bootstrap=bootstrap,
+        )  # fmt: skip
+        return record(Beta, (await self._asker.get(path, asked)).json(), where=path)
+
+    async def beta_history(
+        self,
+        index_id: str = "deai",
+        benchmark: str = "QQQ",
+        *,
+        sessions: int = 90,
+        start: When | None = None,
+        end: When | None = None,
+        kind: str = "rolling",
+    ) -> BetaSeries:
+        """Beta over the window that ends at each close in [start, end): rolling, ewma, kalman or kalman_smoothed."""
+        path = _path(index_id, "beta", "history")
+        asked = query(benchmark=benchmark, sessions=sessions, kind=kind, start=start, end=end, shape="columns")
+        return decode.beta_series((await self._asker.get(path, asked)).json(), where=path)
+
+    async def chart(
+        self,
+        index_id: str = "deai",
+        *,
+        kind: str = "level",
+        range: str = "1y",
+        theme: str = "light",
+        benchmark: str = "QQQ",
+        sessions: int = 90,
+        width: int = 720,
+        height: int = 360,
+    ) -> Chart:
+        """A chart as SVG: `kind` level, drawdown or beta; `range` 1w, 1m, 3m, 1y or all; `theme` light or dark."""
+        asked = query(
+            kind=kind, range=range, theme=theme, benchmark=benchmark, sessions=sessions, width=width, height=height
+        )
+        reply = await self._asker.get(f"/charts/{_segment(index_id)}.svg", asked)
+        return Chart(reply.body.decode())
+
+    def stream(self, index_id: str = "deai", *, after: str | None = None) -> AsyncIterator[LevelEvent]:
+        """The newest level, then each new one as it is published; reconnects by itself and misses none.
+
+        `after` is the `id` of the last event seen: what came since is given first (the newest 1,000).
+        """
+        return Listening(self._asker, f"{_path(index_id)}/stream").events(after)
+
+    async def _chart_if_any(self, index_id: str, *, range: str, theme: str) -> Chart | None:
+        try:
+            return await self.chart(index_id, range=range, theme=theme)
+        except NotEnoughDataError:
+            return None
+
+
+def _path(index_id: str, *parts: str) -> str:
+    return "/".join(("/v1/indices", _segment(index_id), *parts))
+
+
+def _segment(index_id: str) -> str:
+    from urllib.parse import quote
+
+    return quote(index_id, safe="")

@@ -1,0 +1,258 @@
+"""One client over a server and over its store: the same answers, typed, in frames, without await and with."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from live_server import Live
+from seeded import HOURS, START, instants, latent
+
+from indexer import AsyncClient, Client, open_store
+from indexer.client import records, results
+from indexer.client.frames import needed
+from indexer.errors import ConfigError, InputError, NotEnoughDataError, NotFoundError
+from indexer.times import HOUR_US, from_us
+
+WAYS = ["server", "folder", "file", "url", "store"]
+
+
+@pytest.fixture(params=WAYS)
+def client(request: pytest.FixtureRequest, served: Live, folder: Path) -> Iterator[Client]:
+    file = folder / "deai.sqlite"
+    store = open_store(f"sqlite:///{file}") if request.param == "store" else None
+    where = {"server": served.url, "folder": folder, "file": str(file), "url": f"sqlite:///{file}", "store": store}
+    with Client(where[request.param]) as made:  # type: ignore[arg-type]  # each way is there
+        yield made
+    if store is not None:
+        store.close()
+
+
+def levels_by_hand() -> np.ndarray:
+    _, prices = latent()
+    return 1000.0 * (prices @ np.array([0.4, 0.3, 0.2, 0.1]))
+
+
+def test_levels_are_the_stored_ones_over_all_ways(client: Client) -> None:
+    found = client.levels("deai", interval="1h")
+    np.testing.assert_array_equal(found.times_us, instants())
+    np.testing.assert_allclose(found.levels, levels_by_hand(), rtol=1e-15)
+    assert (found.index, found.simulated, found.interval, len(found)) == ("deai", False, "1h", HOURS + 1)
+    assert (found.status == "carried").sum() == 10
+    assert found[1000].carried_weight == 0.25
+    assert [one.level for one in found][:3] == found.levels[:3].tolist()
+
+
+def test_windows_are_half_open_however_the_time_is_given(client: Client) -> None:
+    wanted = instants()[24:48]
+    first, end = from_us(int(wanted[0])), from_us(int(wanted[-1]) + HOUR_US)
+    for start, stop in (
+        (first, end),
+        ("2024-01-02", "2024-01-03"),
+        (date(2024, 1, 2), date(2024, 1, 3)),
+        (int(first.timestamp()), int(end.timestamp() * 1000)),
+        (pd.Timestamp("2024-01-01 19:00", tz="America/New_York"), end),
+    ):
+        found = client.levels("deai", start=start, end=stop, interval="1h")
+        np.testing.assert_array_equal(found.times_us, wanted)
+    assert len(client.levels("deai", last=7)) == 7
+    with pytest.raises(InputError, match="has no time zone; give an aware instant"):
+        client.levels("deai", start=datetime(2024, 1, 2))
+
+
+def test_every_result_is_typed_and_the_same_over_all_ways(client: Client, served: Live) -> None:
+    with Client(served.url) as other:
+        for method, arguments in (
+            ("indices", ()),
+            ("latest", ("deai",)),
+            ("constituents", ("deai",)),
+            ("rebalances", ("deai",)),
+            ("methodology", ("deai",)),
+            ("benchmarks", ()),
+            ("beta", ("deai", "NVDA")),
+        ):
+            found = getattr(client, method)(*arguments)
+            assert found == getattr(other, method)(*arguments), method
+            assert type(found).__module__.startswith("indexer.client."), method
+
+
+def test_what_they_say(client: Client) -> None:
+    latest = client.latest("deai")
+    assert latest.level == pytest.approx(levels_by_hand()[-1], rel=1e-15)
+    assert latest.time == from_us(START + HOURS * HOUR_US)
+    assert latest.time.tzinfo is UTC
+    assert client.latest("demo").simulated
+    members = client.constituents("deai")
+    assert [one.asset for one in members] == ["alpha", "beta", "gamma", "delta"]
+    assert sum(one.weight or 0.0 for one in members) == pytest.approx(1.0)
+    assert members.effective_number == pytest.approx(1 / sum((one.weight or 0) ** 2 for one in members))
+    changes = client.rebalances("deai")
+    assert [one.kind for one in changes] == ["base", "rebalance", "rebalance"]
+    assert changes[0].entered == ("alpha", "beta", "gamma", "delta")
+    assert changes[0].items[0].reason == "eligible"
+    assert client.rebalances("deai", items=False)[0].items == ()
+    assert client.methodology("deai").rules["selection"] == {"target": 4}
+    assert [one.sessions for one in client.benchmarks()] == [286, 286, 0]
+    beta = client.beta("deai", "QQQ", sessions=90, bootstrap=True)
+    assert beta.beta == pytest.approx(1.5, abs=4 * (beta.se or 0))
+    assert beta.bootstrap is not None
+    assert str(beta).startswith("beta deai ~ QQQ: 1.4")
+    path = client.beta_history("deai", "QQQ", sessions=60)
+    assert np.isnan(path.beta[:59]).all()
+    assert path.beta[-1] == pytest.approx(client.beta("deai", "QQQ", sessions=60).beta, rel=1e-9)
+    assert client.get("/v1/events", {"start": "2025-01-01"})["count"] >= 1
+
+
+def test_frames(client: Client) -> None:
+    found = client.levels("deai", interval="1h")
+    pandas, polars = found.to_pandas(), found.to_polars()
+    assert str(pandas.index.dtype) == "datetime64[us, UTC]"
+    assert pandas.index.name == "time"
+    assert list(pandas.columns) == polars.columns[1:] == ["level", "status", "carried_weight"]
+    assert pandas.attrs == {"index": "deai", "simulated": False}
+    assert polars.schema["time"] == pl.Datetime("us", "UTC")
+    np.testing.assert_array_equal(polars["level"].to_numpy(), pandas["level"].to_numpy())
+    assert pandas.loc["2025-02-04 00:00", "level"] == found.levels[-1]
+    table = client.indices()
+    assert table.to_polars()["id"].to_list() == ["deai", "demo", "empty"]
+    assert table.to_pandas()["latest_level"].isna().tolist() == [False, False, True]
+    assert str(table.to_pandas()["latest_time"].dtype) == "datetime64[us, UTC]"
+    assert client.constituents("deai").to_polars()["weight"].sum() == pytest.approx(1.0)
+    assert len(client.rebalances("deai").to_pandas()) == 3
+    assert client.beta_history("deai").to_pandas()["beta"].isna().sum() == 89
+    assert client.benchmarks().to_polars().filter(pl.col("symbol") == "QQQ")["sessions"].item() == 286
+
+
+def test_an_index_shows_its_chart(client: Client) -> None:
+    shown = client.index("deai")
+    bundle = shown._repr_mimebundle_()
+    assert bundle["image/svg+xml"].startswith("<svg")
+    assert "<svg" in bundle["text/html"]
+    assert "deai index 486.00 (final, as of 2025-02-04 00:00 UTC)" in bundle["text/plain"]
+    assert "SIMULATED" in str(client.index("demo"))
+    empty = client.index("empty")
+    assert empty.chart is None
+    assert empty._repr_mimebundle_()["text/plain"] == "empty index (no levels yet)"
+    assert "<table>" in client.constituents("deai")._repr_html_()
+    assert "9,601 rows" in client.levels("deai", interval="1h")._repr_html_()
+
+
+def test_a_chart_is_saved(client: Client, tmp_path: Path) -> None:
+    chart = client.chart("deai", kind="beta", theme="dark", width=400)
+    assert chart.save(tmp_path / "beta.svg").read_text().startswith("<svg")
+    assert chart._repr_svg_() == chart.svg
+
+
+def test_mistakes_are_the_same_errors_over_all_ways(client: Client) -> None:
+    with pytest.raises(NotFoundError, match=r'No index "deia"\. Did you mean "deai"\?'):
+        client.latest("deia")
+    with pytest.raises(NotEnoughDataError, match="has no levels yet"):
+        client.latest("empty")
+    with pytest.raises(InputError, match="interval"):
+        client.levels("deai", interval="2h")
+    with pytest.raises(NotFoundError, match=r'No index "a\?b"'):
+        client.latest("a?b")
+    with pytest.raises(NotEnoughDataError, match="TSM"):
+        client.beta("deai", "TSM")
+
+
+async def test_the_same_with_await(served: Live, folder: Path) -> None:
+    async with AsyncClient(served.url) as far, AsyncClient(folder) as near:
+        assert await far.latest("deai") == await near.latest("deai")
+        np.testing.assert_array_equal((await far.levels("deai")).levels, (await near.levels("deai")).levels)
+
+
+async def test_without_await_it_works_inside_a_running_loop(folder: Path) -> None:
+    with Client(folder) as client:  # as in a notebook
+        assert client.latest("deai").index == "deai"
+
+
+def test_threads_may_share_a_client(served: Live) -> None:
+    seen: list[float] = []
+    with Client(served.url) as client:
+        work = [threading.Thread(target=lambda: seen.append(client.latest("deai").level)) for _ in range(8)]
+        for thread in work:
+            thread.start()
+        for thread in work:
+            thread.join(20)
+    assert len(seen) == 8
+    assert len(set(seen)) == 1
+
+
+def test_both_faces_have_the_same_methods() -> None:
+    theirs = {name for name in vars(AsyncClient) if not name.startswith("_")} - {"aclose"}
+    assert {name for name in vars(Client) if not name.startswith("_")} - {"close"} == theirs
+    with Client() as client:
+        for name in theirs:
+            ours, other = getattr(client, name), getattr(AsyncClient, name)
+            assert list(inspect.signature(ours).parameters) == list(inspect.signature(other).parameters)[1:], name
+            assert inspect.getdoc(ours) == inspect.getdoc(other)
+
+
+SAME = {
+    "Latest": results.Latest,
+    "IndexSummary": results.IndexSummary,
+    "LevelPoint": results.LevelPoint,
+    "Changes": results.Changes,
+    "MethodologyRef": results.MethodologyRef,
+    "Constituent": records.Constituent,
+    "Rebalance": records.Rebalance,
+    "RebalanceItem": records.RebalanceItem,
+    "MethodologyAnswer": records.MethodologyFile,
+    "Beta": records.Beta,
+    "Alignment": records.Alignment,
+    "Sentinel": records.Sentinel,
+    "Bootstrap": records.Bootstrap,
+    "BenchmarkItem": records.Benchmark,
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_records_have_every_key_that_the_api_declares(served: Live, name: str) -> None:
+    schemas = served.app.openapi()["components"]["schemas"]
+    found: Any = SAME[name]
+    assert {one.name for one in fields(found)} == set(schemas[name]["properties"])
+
+
+def test_where_there_is_nothing_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"There is no store at .*deai\.sqlite; `deai import FILE` makes one"):
+        Client(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigError, match=r"speaks SQLite and PostgreSQL"):
+        Client("mysql://host/name")
+    with pytest.raises(ConfigError, match="A key is for a server"):
+        Client(tmp_path, key="deai_x")
+    for wrong in ("http://", "http://user:secret@host", "http://host/?x=1"):
+        with pytest.raises(ConfigError, match="is not the root of a server"):
+            Client(wrong)
+
+
+def test_a_closed_client_says_so(folder: Path) -> None:
+    client = Client(folder)
+    client.close()
+    client.close()
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        client.latest()
+
+
+def test_a_missing_library_is_named() -> None:
+    with pytest.raises(ModuleNotFoundError, match="to_polars needs nolarsuch, which is not here: pip"):
+        needed("nolarsuch", "to_polars")
+
+
+def test_importing_the_client_imports_no_frames() -> None:
+    code = "import sys, indexer; indexer.Client; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    for heavy in ("pandas", "polars", "scipy", "pyarrow", "fastapi", "api"):
+        assert f"'{heavy}'" not in run.stdout
