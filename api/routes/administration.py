@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from api.answer import Answer, json_answer
@@ -49,11 +49,10 @@ class Paper(StrEnum):
 
 
 class PaperForm(StrEnum):
-    """How a document is written; pdf is for the factsheet, the others print from their page."""
+    """How a document is written; the page prints well, and the factsheet has a PDF of its own."""
 
     HTML = "html"
     TEXT = "text"
-    PDF = "pdf"
 
 
 @router.get(
@@ -102,7 +101,7 @@ def index_pro_forma(
 @router.get(
     "/v1/indices/{index_id}/calendar",
     response_model=forms.CalendarAnswer,
-    responses=declared("not_found", "invalid_request"),
+    responses=declared("not_found", "not_enough_data", "invalid_request"),
     summary="Rebalance calendar",
 )
 def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
@@ -114,7 +113,10 @@ def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
 @router.get(
     "/v1/indices/{index_id}/calendar.ics",
     response_class=Response,
-    responses={200: {"content": {ICAL: {}}, "description": "iCalendar"}, **declared("not_found", "invalid_request")},
+    responses={
+        200: {"content": {ICAL: {}}, "description": "iCalendar"},
+        **declared("not_found", "not_enough_data", "invalid_request"),
+    },
     summary="Rebalance calendar as iCalendar",
 )
 def index_calendar_ical(services: ServicesDep, index_id: IndexId) -> Response:
@@ -189,29 +191,39 @@ def list_actions(services: ServicesDep) -> Response:
     "/v1/indices/{index_id}/documents/{paper}",
     response_class=Response,
     responses={
-        200: {"content": {HTML: {}, TEXT: {}, PDF: {}}, "description": "The document"},
-        **declared("not_found", "not_enough_data", "invalid_request", "invalid_input"),
+        200: {"content": {HTML: {}, TEXT: {}}, "description": "The document"},
+        **declared("not_found", "not_enough_data", "invalid_request"),
     },
     summary="Methodology page, benchmark statement, factsheet",
 )
 def index_document(
     services: ServicesDep,
     index_id: IndexId,
-    paper: Paper,
-    form: Annotated[PaperForm, Query(alias="format", description="html, text or pdf")] = PaperForm.HTML,
+    paper: Annotated[Paper, Path(description="methodology, statement or factsheet")],
+    form: Annotated[PaperForm, Query(alias="format", description="html or text")] = PaperForm.HTML,
 ) -> Response:
     """A document made from the rules, levels and ledgers as they are now."""
-    now = services.clock()
-    if form is PaperForm.PDF and paper is Paper.FACTSHEET:
-        store = services.store
-        said = explain(store, registry_for(store, services.settings), index_id, at_us=FOREVER_US)
-        name = read_index(store, index_id).name
-        return Answer(factsheet_pdf(gather_facts(store, said), name=name, now=now), media_type=PDF, compress=False)
-    kind = paper.value if form is not PaperForm.PDF else "pdf of another document"
-    made = make_document(services.store, services.settings, index_id, kind, now=now)
+    made = make_document(services.store, services.settings, index_id, paper.value, now=services.clock())
     if form is PaperForm.TEXT:
         return Answer(as_text(made).encode(), media_type=TEXT)
     return Answer(as_html(made).encode(), media_type=HTML)
+
+
+@router.get(
+    "/v1/indices/{index_id}/factsheet.pdf",
+    response_class=Response,
+    responses={
+        200: {"content": {PDF: {}}, "description": "One page"},
+        **declared("not_found", "not_enough_data", "invalid_request"),
+    },
+    summary="Factsheet as PDF",
+)
+def index_factsheet(services: ServicesDep, index_id: IndexId) -> Response:
+    """Figures, chart and constituents on one page."""
+    store, name = services.store, read_index(services.store, index_id).name
+    said = explain(store, registry_for(store, services.settings), index_id, at_us=FOREVER_US)
+    body = factsheet_pdf(gather_facts(store, said), name=name, now=services.clock())
+    return Answer(body, media_type=PDF, compress=False)
 
 
 def _entries(services: Services, index_id: str) -> list[Any]:

@@ -11,7 +11,7 @@ from indexer.administration.rules import load_rules
 from indexer.assets import Registry, load_registry
 from indexer.clock import Clock, utc_now
 from indexer.config import Settings
-from indexer.errors import InputError, NotEnoughDataError, NotFoundError, did_you_mean
+from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.markets import load_market, narrowed
 from indexer.methodology.load import load_folder, load_methodology, shipped
 from indexer.methodology.spec import Methodology
@@ -31,7 +31,10 @@ def registry_for(store: Store, settings: Settings) -> Registry:
 
 
 def methodology_of(store: Store, settings: Settings, index_id: str) -> Methodology:
-    """The present rules of an index: as stored with its levels, or as loaded when it has none yet."""
+    """The present rules of an index: as stored with its levels, or as loaded when it has none yet.
+
+    Raises NotFoundError for an unknown index, NotEnoughDataError when this program cannot read the stored rules.
+    """
     try:
         row = read_index(store, index_id)
     except NotFoundError:
@@ -41,7 +44,13 @@ def methodology_of(store: Store, settings: Settings, index_id: str) -> Methodolo
             raise NotFoundError(f'No index "{index_id}".{did_you_mean(index_id, known)}') from None
         return known[index_id]
     text = next(one.text for one in read_methodologies(store, index_id) if one.id == row.methodology_id)
-    return load_methodology(text, source=f"{index_id} {row.version}")
+    try:
+        return load_methodology(text, source=f"{index_id} {row.version}")
+    except MethodologyError as error:
+        raise NotEnoughDataError(
+            f"the rules stored with {index_id} cannot be read by this program ({str(error).splitlines()[0]}); "
+            "`deai update` stores the present ones"
+        ) from None
 
 
 def rebuild(

@@ -16,6 +16,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from indexer.administration.explained_supply import SupplyEvidence, supply_evidence
+from indexer.assemble import LinePart
 from indexer.assets import Registry
 from indexer.engine.market import Status
 from indexer.errors import NotFoundError
@@ -187,9 +188,12 @@ class _Book:
         self.basket, self.review, self.as_of_us = basket, review, as_of_us
         self.store, self.registry = store, registry
         self.ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
-        held = {item.asset for item in basket.items if item.units_after > 0}
-        facts = line_facts(registry, ids=self.ids, listings=[]) if self.ids else []
-        self.parts = {line.slug: line.parts for line in facts if line.slug in held}
+        held = [item.asset for item in basket.items if item.units_after > 0]
+        facts = line_facts(registry, ids=self.ids, listings=[])
+        # a line that the registry does not have (any more) stands for itself
+        own = {slug: (LinePart(self.ids[slug], slug, 1.0, None, None),) for slug in held}
+        self.parts: dict[str, tuple[LinePart, ...]] = {**own}
+        self.parts |= {line.slug: line.parts for line in facts if line.slug in self.parts and line.parts}
 
     def lines(self, connection: Connection, time_us: int, before_us: int | None) -> list[_Line]:
         """Every constituent, in the order of target weight."""

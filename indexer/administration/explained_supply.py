@@ -63,11 +63,11 @@ def supply_evidence(
     reference_us = to_us(review.reference_at)
     known_us = read_run_started(connection, "rebalancing", review.id)
     ratios = {part.asset_id: part.ratio for part in parts}
-    decimals = {part.asset_id: registry.by_slug[part.slug].decimals for part in parts}
+    decimals = {part.asset_id: registry.by_slug[part.slug].decimals for part in parts if part.slug in registry.by_slug}
     readings = [
         one
         for one in read_supplies_at(connection, list(ratios), reference_us=reference_us, as_of_us=known_us)
-        if _stands(one, parts)
+        if _stands(one, parts) and one.asset_id in decimals
     ]
 
     def tokens(one: SupplyReading) -> float:

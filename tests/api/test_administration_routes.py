@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -97,11 +98,23 @@ def test_calendar_as_json_and_ical(http: TestClient) -> None:
 
 def test_a_pro_forma_waits_for_its_reference_date(http: TestClient) -> None:
     answer = http.get("/v1/indices/demo/proforma")
-    if answer.status_code == 200:
-        forms.ProFormaAnswer.model_validate(answer.json())
-    else:
-        assert answer.status_code == 409
-        assert "is decided by what is known at" in answer.json()["detail"]
+    assert answer.status_code == 409
+    assert "is decided by what is known at 2025-09-26T00:00:00Z" in answer.json()["detail"]
+
+
+def test_after_its_reference_date_a_pro_forma_has_its_form(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'demo.sqlite'}")
+    store.migrate()
+    now = NOW + timedelta(days=20)
+    build_demo(store, clock=lambda: now)
+    http = TestClient(create_app(store, settings=Settings(), clock=lambda: now))
+    said = http.get("/v1/indices/demo/proforma", params={"notional_usd": 1e6}).json()
+    forms.ProFormaAnswer.model_validate(said)
+    assert said["effective_at"] == "2025-10-01T00:00:00Z"
+    assert sum(one["weight_target"] for one in said["items"]) == pytest.approx(1.0, abs=1e-12)
+    told = http.get("/v1/announcements", params={"kind": "proforma"}).json()
+    assert told["count"] == 1
+    store.close()
 
 
 def test_announcements_as_json_and_rss(http: TestClient) -> None:
@@ -137,10 +150,9 @@ def test_documents_in_html_and_text(http: TestClient, paper: str) -> None:
     assert "demo" in text.text
 
 
-def test_a_factsheet_in_pdf_and_no_other(http: TestClient) -> None:
-    answer = http.get("/v1/indices/demo/documents/factsheet", params={"format": "pdf"})
+def test_a_factsheet_in_pdf(http: TestClient) -> None:
+    answer = http.get("/v1/indices/demo/factsheet.pdf")
     assert answer.headers["content-type"] == "application/pdf"
     assert answer.content.startswith(b"%PDF-")
-    refused = http.get("/v1/indices/demo/documents/statement", params={"format": "pdf"})
-    assert refused.status_code == 422
     assert http.get("/v1/indices/demo/documents/poster").status_code == 422
+    assert http.get("/v1/indices/demo/documents/statement", params={"format": "pdf"}).status_code == 422
