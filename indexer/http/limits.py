@@ -75,16 +75,15 @@ class TokenBucket:
     async def take(self, cost: float = 1.0, *, unless: Callable[[], bool] = lambda: False) -> float:
         """Take tokens, waiting as long as needed; gives back the seconds waited.
 
-        Who finds `unless` true when its turn comes takes nothing and waits no longer.
+        Who finds `unless` true when its turn comes, or while it waits, takes nothing and waits no longer.
         """
         waited = 0.0
         async with self._turn:
-            if unless():
-                return waited
-            while (wait := self.wait_s(cost)) > 0.0:
+            while not unless() and (wait := self.wait_s(cost)) > 0.0:
                 await self._sleep(wait)
                 waited += wait
-            self._tokens -= min(cost, self.limit.burst)
+            if not unless():
+                self._tokens -= min(cost, self.limit.burst)
         return waited
 
     def _refill(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 HEAVY = ("statsmodels", "scipy", "numba", "altair", "pandas", "exchange_calendars", "pyarrow", "sqlalchemy", "fastapi")
 COMMANDS = (
     "up", "import", "update", "serve", "schedule", "beta", "levels", "export", "verify", "methodology", "demo",
+    "doctor", "sources", "backfill",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from played import SLUGS, VENUES, Played, at, live_through, played, small_regist
 from api.app import create_app
 from indexer.assets import load_registry
 from indexer.errors import InputError, NotEnoughDataError, SourceUnavailable
-from indexer.http import Answer, HttpClient
+from indexer.http import Answer, Breaker, HostLimit, HttpClient, Timeouts
 from indexer.live.benchmarks import refresh
 from indexer.live.context import Live, archive_of, live_of
 from indexer.live.crosscheck import check
@@ -366,6 +367,27 @@ def test_closing_ends_what_waits(world: Played) -> None:
     thread.join()
     with pytest.raises(Stopped, match="the sources are closed"):
         upstream.run(wait)
+
+
+async def test_a_queue_behind_a_breaker_that_opens_ends_at_once_and_says_the_last_reason() -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        await asyncio.sleep(0)
+
+    slow = {"kraken": HostLimit(1e-3, 3, "one in a thousand seconds")}
+    once = Timeouts(connect=1.0, attempts=1, patience=0)
+    async with HttpClient(
+        timeouts=once, limits=slow, breaker=lambda: Breaker(failures=3), monotonic=lambda: 0.0, sleep=sleep
+    ) as http:
+        calls = (http.get("http://127.0.0.1:9/x", name="kraken") for _ in range(20))
+        errors = await asyncio.gather(*calls, return_exceptions=True)
+    said = [str(error) for error in errors]
+    assert sum("could not be reached" in text and "left alone" not in text for text in said) <= 4
+    refused = [text for text in said if "left alone" in text]
+    assert len(refused) >= 16
+    assert all("another source is used meanwhile (last: kraken could not be reached" in text for text in refused)
 
 
 # --- the API
