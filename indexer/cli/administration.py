@@ -41,16 +41,16 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show everything a level was computed from. Example: deai explain deai 2025-01-27T21:00Z"""
+    from indexer.administration.decide import registry_for
     from indexer.administration.explain import explain as explained
     from indexer.cli.session import opened
     from indexer.studies.attribution import study_attribution
     from indexer.times import parse_instant
-    from indexer.workflow import registry_of
 
     at = parse_instant(time)
     with opened() as (store, settings):
         said = explained(
-            store, registry_of(settings), index, at_us=at, as_of_us=parse_instant(as_of) if as_of else None
+            store, registry_for(store, settings), index, at_us=at, as_of_us=parse_instant(as_of) if as_of else None
         )
         linked = study_attribution(store, index, start_us=parse_instant(since), end_us=at) if since else None
     payload = said if linked is None else {"level": said, "linked": linked}

@@ -122,16 +122,16 @@ def open_command(
 ) -> None:
     """Challenge a level within 48 hours of its publication; its inputs are frozen."""
     from indexer.administration.challenges import open_challenge
+    from indexer.administration.decide import registry_for
     from indexer.administration.policy import load_policy
     from indexer.cli.session import opened
     from indexer.clock import utc_now
     from indexer.times import parse_instant
-    from indexer.workflow import registry_of
 
     with opened() as (store, settings):
         row = open_challenge(
             store,
-            registry_of(settings),
+            registry_for(store, settings),
             index_id=index,
             at_us=parse_instant(time),
             reason=reason,

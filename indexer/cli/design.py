@@ -118,11 +118,11 @@ def verify_proof(file: Path, *, as_json: bool) -> None:
 
 def export_proof_file(file: Path, *, as_json: bool) -> None:
     """Write a proof of every index, for `deai export --proof FILE`."""
+    from indexer.administration.decide import registry_for
     from indexer.administration.proof import export_proof
     from indexer.cli.session import opened
-    from indexer.workflow import registry_of
 
     with opened() as (store, settings):
-        made = export_proof(store, registry_of(settings), path=file)
+        made = export_proof(store, registry_for(store, settings), path=file)
     said = f"{made.levels:,} levels and {made.rates:,} rates in {made.path}; head of the seals {made.head}"
     emit(made, as_json=as_json, text=lambda: say(said))

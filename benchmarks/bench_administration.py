@@ -1,0 +1,126 @@
+"""Administration on the real history: verification, rebuild, explanation, proof, sweep; each against its goal.
+
+Peers: recomputing an index elsewhere means running its rules again, so `verify` is held against the plain calculator
+alone, `explain` against recomputing the whole index for one number, and `sweep` against one methodology at a time
+on one core.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from indexer.administration.backtest import daily
+from indexer.administration.explain import explain
+from indexer.administration.proof import export_proof
+from indexer.administration.proof_check import check_proof
+from indexer.administration.sweep import read_grid, sweep
+from indexer.config import Settings
+from indexer.engine.level import compute_index
+from indexer.engine.plain import plain_index
+from indexer.markets import load_market, narrowed
+from indexer.methodology.load import shipped
+from indexer.methodology.universe import universe_lines
+from indexer.store.db import open_store
+from indexer.store.read import read_levels
+from indexer.times import DAY_US, HOUR_US, parse_instant
+from indexer.verify import verify_all
+from indexer.workflow import import_and_update, registry_of
+
+DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+FILES = ("tokens_hourly.csv.gz", "tokens_daily.csv.gz", "supply_history.csv")
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+GRID = """
+[sweep]
+"weighting.scheme" = ["free_float_cap", "sqrt_cap", "equal", "liquidity"]
+"caps.single" = [0.20, 0.25, 0.30, 0.35, 0.50]
+"caps.group" = [0.4, 0.5, 0.6, 0.8, 1.0]
+"eligibility.min_history_days" = [30, 60, 90, 120, 180]
+"""
+
+
+def run() -> list[dict[str, Any]]:
+    """Rows: name, ours_ms, peer, peer_ms, ratio (peer / ours), goal. Empty, with a note, without the data."""
+    missing = [name for name in FILES if not (DATA / name).exists()]
+    if missing:
+        sys.stderr.write(f"no real data ({', '.join(missing)} in {DATA.name}): administration is not measured\n")
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder))
+        store = open_store(settings.store_url)
+        store.migrate()
+        import_and_update(store, settings, paths=[DATA / name for name in FILES], clock=lambda: NOW)
+        try:
+            return _rows(store, settings, Path(folder))
+        finally:
+            store.close()
+
+
+def _rows(store: Any, settings: Settings, folder: Path) -> list[dict[str, Any]]:
+    registry = registry_of(settings)
+    market = load_market(store, registry)
+    parts = {name: narrowed(market, universe_lines(one.universe, registry)) for name, one in shipped().items()}
+    plain = _once(lambda: [plain_index(parts[name], one) for name, one in shipped().items()])
+    checked = _once(lambda: _whole(verify_all(store, registry)))
+    rows = [_row("verify 7 indices x 24,600 hourly levels", checked, "the plain calculator alone", plain, "<= 10 s")]
+    at = parse_instant("2025-01-27T21:00:00Z")
+    said = _median(lambda n: explain(store, registry, "deai", at_us=at + n * HOUR_US))
+    whole = _once(lambda: compute_index(load_market(store, registry).select(parts["deai"].slugs), shipped()["deai"]))
+    rows.append(_row("explain one level", said, "reading and recomputing the index", whole, "<= 50 ms"))
+    proof = folder / "proof.zip"
+    written = _once(lambda: export_proof(store, registry, path=proof))
+    read = _once(lambda: _whole(check_proof(proof)))
+    rows.append(_row("export a proof of 165,000 levels", written, "", None, ""))
+    rows.append(_row("check it without a database", read, "verify on the store", checked, ""))
+    rows.append(_sweep(store, registry, market, folder))
+    return rows
+
+
+def _sweep(store: Any, registry: Any, market: Any, folder: Path) -> dict[str, Any]:
+    path = folder / "grid.toml"
+    path.write_text(shipped()["deai"].text + GRID, encoding="utf-8")
+    grid, days = read_grid(path), daily(market)
+    levels = read_levels(store, "deai", step_us=DAY_US)
+    flagship = (levels.times_us, levels.levels)
+    both = _once(lambda: sweep(days, registry, grid, flagship=flagship, workers=2))
+    alone = _once(lambda: sweep(days, registry, grid, flagship=flagship, workers=1))
+    return _row(f"sweep {len(grid)} methodologies, daily", both, "one core", alone, "<= 20 s on two cores")
+
+
+def _whole(found: list[Any]) -> None:
+    wrong = [one.problem for one in found if not one.ok]
+    if wrong:
+        raise RuntimeError("; ".join(wrong))
+
+
+def _once(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1e3
+
+
+def _median(work: Callable[[int], object], *, times: int = 25) -> float:
+    work(0)
+    return statistics.median(_once(lambda n=n: work(n)) for n in range(times))  # type: ignore[misc]
+
+
+def _row(name: str, ours: float, peer: str, peer_ms: float | None, goal: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "ours_ms": round(ours, 1),
+        "peer": peer,
+        "peer_ms": None if peer_ms is None else round(peer_ms, 1),
+        "ratio": None if peer_ms is None else round(peer_ms / ours, 2),
+        "goal": goal,
+    }
+
+
+if __name__ == "__main__":
+    for row in run():
+        print(row)
