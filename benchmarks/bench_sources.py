@@ -10,7 +10,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -139,8 +140,9 @@ async def _backfill(root: str) -> tuple[float, float, float, int]:
         return time.perf_counter() - began, time.process_time() - cpu, plan.seconds["binance"], rows
 
 
-def backfill() -> dict[str, Any]:
-    """A year of hours for 20 assets from the loopback server, at the limits we keep with the real one."""
+@contextmanager
+def _serving() -> Iterator[str]:
+    """The played providers in a process of their own; gives their address."""
     command = [sys.executable, str(ROOT / "tests/sources/fault_server.py"), "hours", "2025-01-01T00:00:00Z", *ASSETS]
     server = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)}
@@ -148,18 +150,63 @@ def backfill() -> dict[str, Any]:
     assert server.stdout is not None
     assert server.stdin is not None
     try:
-        wall, cpu, bound, rows = asyncio.run(_backfill(server.stdout.readline().strip()))
+        yield server.stdout.readline().strip()
     finally:
         server.stdin.close()
         server.wait(timeout=10)
+
+
+def backfill() -> dict[str, Any]:
+    """A year of hours for 20 assets from the loopback server, at the limits we keep with the real one."""
+    with _serving() as root:
+        wall, cpu, bound, rows = asyncio.run(_backfill(root))
     why = f"the rate limit's own time ({LIMITS['binance'].per_second:g} a second), {rows} bars"
     goal = f"bounded by the limit, not by us: {cpu / wall:.0%} of one CPU"
     return row("backfill of a year of hours, 20 assets", wall * 1e3, why, bound * 1e3, goal)
 
 
+def stored() -> dict[str, Any]:
+    """The same year and what the history job makes of it: archived, converted, written, at no limit."""
+    import tempfile
+    from dataclasses import asdict
+
+    from indexer.config import Settings
+    from indexer.http import HostLimit
+    from indexer.live.context import live_of
+    from indexer.live.fill import fill
+    from indexer.live.history import plan_history
+    from indexer.live.upstream import Upstream, sources_of
+    from indexer.store.db import open_store
+    from indexer.store.write import start_run
+    from indexer.workflow import registry_of
+
+    now = datetime(2025, 1, 1, tzinfo=UTC)
+    free = {name: HostLimit(1e6, 1e6, "none: this measures us") for name in LIMITS}
+    with tempfile.TemporaryDirectory() as folder, _serving() as root:
+        settings = Settings(data_dir=Path(folder), sources=("binance", "coinbase"), source_base_url=root)
+        store = open_store(settings.store_url)
+        store.migrate()
+        upstream = Upstream(sources_of(settings), lambda: HttpClient(limits=free, clock=lambda: now))
+        live = live_of(store, settings, registry=registry_of(settings), upstream=upstream, clock=lambda: now)
+        plan = plan_history(live, start_us=parse_instant("2024-01-01"), end_us=parse_instant("2025-01-01"))
+        run_id = start_run(store, kind="backfill", key="bench", now=now)
+        assert run_id is not None
+        began, cpu = time.perf_counter(), time.process_time()
+        made = fill(live, run_id, plan)
+        wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+        upstream.close()
+        store.close()
+    said = asdict(made)
+    what = f"{said['calls']} answers, {said['bars']} bars; {cpu / wall:.0%} of one CPU"
+    least = plan.seconds * 1e3
+    return row(
+        "the same kept: archive, conversion, store, two venues", wall * 1e3, "the real limits' time", least, what
+    )
+
+
 def run() -> list[dict[str, Any]]:
     """All measurements, as rows of name, ours_ms, peer, peer_ms, ratio (peer / ours) and goal."""
-    return [fixing(), bars(), parsing(), backfill()]
+    return [fixing(), bars(), parsing(), backfill(), stored()]
 
 
 if __name__ == "__main__":
