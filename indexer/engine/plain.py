@@ -203,6 +203,8 @@ def _fix(book: _Book, out: PlainIndex, *, world: World, now: int, part: float) -
     total = sum(mixed.values())
     scale = sum(book.last[column] * supply for column, supply in (book.supply or book.units).items())
     units = {column: weight / total * scale / book.last[column] for column, weight in sorted(mixed.items())}
+    if part == 1:
+        book.members &= set(units)
     _change(book, out, world=world, now=now, units=units)
 
 

@@ -261,7 +261,10 @@ class _Walker:
                 members &= self.members
             else:
                 self.members = members
-            self.held = members if fixing == fixings else self.held | members
+            if fixing == fixings:  # what came by an event meanwhile and is not in the target is a member no more
+                self.held, self.members = members, self.members & members
+            else:
+                self.held |= members
             self.out.changes.append(Change(at, plan, fixing / fixings, self.held))
 
 
