@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.types import Scope as ASGIScope
 
 from api.deps import Services
 from api.keys import Key, Scope
@@ -69,6 +70,31 @@ def need_admin(connection: HTTPConnection, key: Annotated[Key | None, Depends(kn
     if is_owners_own(connection):
         return "owner"
     raise HTTPException(401, "Admin routes need a key here: `deai keys create --scope admin`", headers=CHALLENGE)
+
+
+# What anyone may fetch even where reads need a key: the state for a load balancer, the reference, how errors are read.
+OPEN_TO_ALL = ("/healthz", "/readyz", "/problems/", "/static/", "/docs", "/openapi.json")
+
+
+class ReadGuard:
+    """Asks for a key for reads that are not the owner's own, when the settings say so."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.on = services.settings.read_keys
+
+    def refusal(self, scope: ASGIScope) -> str | None:
+        """Why a request may not read, or None when it may."""
+        if not self.on or scope["path"].removeprefix(scope.get("root_path", "")).startswith(OPEN_TO_ALL):
+            return None
+        connection = HTTPConnection(scope)
+        text = given_key(connection)
+        if text is None:
+            return None if is_owners_own(connection) else "Reads need a key here: `deai keys create NAME` makes one"
+        key = identify(text, self.services)
+        if key is None:
+            return "This key is unknown, revoked or expired"
+        return None if key.allows(Scope.READ) else f"The key {key.prefix} lacks the scope read"
 
 
 Admin = Annotated[str, Depends(need_admin)]

@@ -14,6 +14,7 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
+from api.access import ReadGuard
 from api.deps import Services
 from api.edge import Edge
 from api.embed import routes as embed
@@ -104,7 +105,8 @@ def create_app(
     )
     app.state.services = services
     root_path = settings.root_path.rstrip("/")
-    app.add_middleware(Edge, hot=hot, limiter=RateLimiter(limits, keys=keys, clock=clock), root_path=root_path)
+    limiter, guard = RateLimiter(limits, keys=keys, clock=clock), ReadGuard(services)
+    app.add_middleware(Edge, hot=hot, limiter=limiter, guard=guard, root_path=root_path)
     install_handlers(app)
     for module in ROUTERS:
         app.include_router(module.router)

@@ -1,8 +1,8 @@
 """The outermost layer, plain ASGI: what every request meets before and after the routes.
 
-In order: a request id, size limits, the rate limit, CORS preflight, the hot cache; then the app, with HEAD
-served as a GET without its body, and any error that nobody caught turned into a problem. Responses get the
-security and CORS headers here, so that no way out can miss them.
+In order: a request id, the rate limit, keys where reads need them, the hot cache, size limits, CORS preflight;
+then the app, with HEAD served as a GET without its body, and any error that nobody caught turned into a problem.
+Responses get the security and CORS headers here, so that no way out can miss them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from api.access import CHALLENGE
 from api.hot import HotCache, Slot
 from api.problems import problem
 from api.security import ALWAYS, PREFLIGHT, policy_for
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from api.access import ReadGuard
     from api.answer import RawHeaders
     from api.hot import Key
     from api.limits import RateLimiter
@@ -37,8 +39,11 @@ class BodyTooLarge(Exception):  # noqa: N818 - a signal inside this file, never 
 class Edge:
     """Wraps the application. `hot` and `limiter` are this application's own."""
 
-    def __init__(self, app: ASGIApp, *, hot: HotCache, limiter: RateLimiter, root_path: str = "") -> None:
+    def __init__(
+        self, app: ASGIApp, *, hot: HotCache, limiter: RateLimiter, guard: ReadGuard, root_path: str = ""
+    ) -> None:
         self.app = app
+        self.guard = guard
         self.hot = hot
         self.limiter = limiter
         self.root_path = root_path
@@ -47,14 +52,17 @@ class Edge:
         if self.root_path and not scope.get("root_path"):
             scope = _below(scope, self.root_path)
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self._other(scope, receive, send)
             return
         request_id = _request_id(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id.decode()
         verdict = self.limiter.judge(scope["client"][0] if scope.get("client") else "", scope["headers"])
         extra: RawHeaders = [(b"x-request-id", request_id), *ALWAYS, *verdict.headers]
         key = _key(scope)
-        if verdict.allowed and scope["method"] in ("GET", "HEAD"):
+        if self.guard.on:
+            send = _private(send)
+        forbidden = self.guard.refusal(scope)
+        if verdict.allowed and forbidden is None and scope["method"] in ("GET", "HEAD"):
             known = self.hot.answers.get(key) or await self.hot.wait_for(key)
             if known is not None:
                 extra.append((b"content-security-policy", policy_for(_inner_path(scope))))
@@ -67,14 +75,27 @@ class Edge:
             said = f"More requests than RateLimit-Policy allows; wait {verdict.retry_after_s} s"
             await problem(scope, "too_many_requests", detail=said)(scope, receive, wrapped)
             return
+        if forbidden is not None and not _is_preflight(scope):
+            await problem(scope, "unauthorized", detail=forbidden, headers=CHALLENGE)(scope, receive, wrapped)
+            return
         await self._through(scope, receive, wrapped, key=key)
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """WebSockets, and the messages of the server's start and end."""
+        forbidden = self.guard.refusal(scope) if scope["type"] == "websocket" else None
+        if forbidden is None:
+            await self.app(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 1008, "reason": forbidden})
 
     async def _through(self, scope: Scope, receive: Receive, send: _Sender, *, key: Key) -> None:
         refusal = _refusal(scope, self.limiter)
         if refusal is not None:
             await problem(scope, refusal[0], detail=refusal[1])(scope, receive, send)
             return
-        if scope["method"] == "OPTIONS" and _header(scope, b"access-control-request-method"):
+        if _is_preflight(scope):
             await send({"type": "http.response.start", "status": 204, "headers": list(PREFLIGHT)})
             await send({"type": "http.response.body"})
             return
@@ -159,6 +180,25 @@ class _Counted:
         if self.left < 0:
             raise BodyTooLarge
         return message
+
+
+def _is_preflight(scope: Scope) -> bool:
+    return scope["method"] == "OPTIONS" and _header(scope, b"access-control-request-method") is not None
+
+
+def _private(send: Send) -> Send:
+    """`send` that forbids caches shared with others to keep what only some may read."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [
+                (name, value.replace(b"public", b"private") if name == b"cache-control" else value)
+                for name, value in message.get("headers", [])
+            ]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return sending
 
 
 def _below(scope: Scope, root_path: str) -> Scope:

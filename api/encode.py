@@ -26,3 +26,14 @@ def iso_times(times_us: NDArray[np.int64]) -> NDArray[np.str_]:
 def as_json_times(times_us: NDArray[np.int64]) -> NDArray[np.datetime64]:
     """Instants in the form that `to_json` writes as ISO text without a Python loop."""
     return times_us.astype("datetime64[us]")
+
+
+def as_decimal_text(value: Any) -> Any:
+    """The value with each number that is not whole as text: all its digits, no exponent; missing stays null."""
+    if isinstance(value, float):
+        return np.format_float_positional(value, unique=True, trim="0") if np.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: as_decimal_text(one) for name, one in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return as_decimal_text(value.tolist())
+    return [as_decimal_text(one) for one in value] if isinstance(value, list) else value

@@ -41,6 +41,13 @@ class Shape(StrEnum):
     COLUMNS = "columns"
 
 
+class Decimals(StrEnum):
+    """How JSON writes numbers that are not whole: as numbers, or as decimal text for those who must not round."""
+
+    NUMBER = "number"
+    STRING = "string"
+
+
 class TableFormat(StrEnum):
     """Encoding of a table."""
 
@@ -67,6 +74,8 @@ Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows in one answer
 Cursor = Annotated[
     str | None, Query(max_length=64, pattern=r"^[A-Za-z0-9_-]+$", description="Opaque: `next` of the page before")
 ]
+# Not in OpenAPI: it would make every level "number or text" in generated clients. The documentation names it.
+DecimalsParam = Annotated[Decimals, Query(include_in_schema=False)]
 FormatParam = Annotated[
     TableFormat | None, Query(alias="format", description="json (default) or csv; Accept: text/csv works too")
 ]

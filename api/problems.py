@@ -140,10 +140,13 @@ def problem(
     return Response(to_json(body), status_code=body["status"], headers=given, media_type=MEDIA_TYPE)
 
 
+EVERYWHERE = ("invalid_request", "unauthorized", "uri_too_long", "too_many_requests", "internal", "store_error")
+
+
 def declared(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route that may answer with these problems."""
     responses: dict[int | str, dict[str, Any]] = {}
-    for code in (*codes, "invalid_request", "uri_too_long", "too_many_requests", "internal", "store_error"):
+    for code in (*codes, *EVERYWHERE):
         kind = CATALOGUE[code]
         responses[kind.status] = {"description": kind.title, "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}}}
     return responses

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     supply_rules: Path | None = Field(None, description="Your own supply rules (TOML, as onchain/tokens.toml), added.")
     archive_days: int = Field(2555, ge=1, description="How long raw answers are kept (7 years).")
     coingecko_api_key: SecretStr | None = Field(None, description="CoinGecko demo key; optional.")
+    read_keys: bool = Field(False, description="Ask for a key for reads too, unless they come from this machine.")
     admin_key: SecretStr | None = Field(None, description="Key for admin routes when not on loopback.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level.")
 

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from api import schemas, wire
 from api.answer import json_answer
 from api.deps import StoreDep
+from api.encode import as_decimal_text
 from api.paging import public_path
-from api.params import IndexId
+from api.params import Decimals, DecimalsParam, IndexId
 from api.problems import declared
 from api.reads import read_first_level_us
 from indexer.errors import NotEnoughDataError
@@ -51,9 +52,10 @@ def get_index(request: Request, store: StoreDep, index_id: IndexId) -> Response:
     responses=declared("not_found", "not_enough_data", "invalid_request"),
     summary="The newest level",
 )
-def get_latest(store: StoreDep, index_id: IndexId) -> Response:
+def get_latest(store: StoreDep, index_id: IndexId, decimals: DecimalsParam = Decimals.NUMBER) -> Response:
     """The newest level with its status and changes, flat. 409 while the index has no levels."""
-    return json_answer(latest_of(store, index_id))
+    latest = latest_of(store, index_id)
+    return json_answer(as_decimal_text(latest) if decimals is Decimals.STRING else latest)
 
 
 def latest_of(store: Store, index_id: str) -> dict[str, Any]:

@@ -11,11 +11,24 @@ from starlette.responses import Response
 from api import schemas, wire
 from api.answer import CLOSED, CSV, OPEN, PINNED, Answer, json_answer
 from api.deps import ServicesDep
-from api.encode import iso_times
+from api.encode import as_decimal_text, iso_times
 from api.formats import to_csv
 from api.negotiate import wants_csv
 from api.paging import decode_cursor, encode_cursor, link_header, next_url
-from api.params import AsOf, Cursor, End, FormatParam, IndexId, Interval, Limit, Shape, Start, window_of
+from api.params import (
+    AsOf,
+    Cursor,
+    Decimals,
+    DecimalsParam,
+    End,
+    FormatParam,
+    IndexId,
+    Interval,
+    Limit,
+    Shape,
+    Start,
+    window_of,
+)
 from api.problems import declared
 from api.reads import LevelPage, read_level_page
 from indexer.store.db import Store
@@ -80,6 +93,7 @@ def list_levels(
     asked: Annotated[LevelQuery, Depends(level_query)],
     shape: Annotated[Shape, Query(description="Form of data in JSON")] = Shape.ROWS,
     format: FormatParam = None,
+    decimals: DecimalsParam = Decimals.NUMBER,
 ) -> Response:
     """Levels in [start, end), oldest first, the latest revision of each. Follow `next` (JSON) or Link for more."""
     index = read_index(services.store, index_id)
@@ -99,6 +113,7 @@ def list_levels(
         "next_url": None if cursor is None else next_url(request, cursor),
     }
     data = wire.level_columns(page) if shape is Shape.COLUMNS else wire.level_rows(page)
+    data = as_decimal_text(data) if decimals is Decimals.STRING else data
     return json_answer({**head, "data": data}, cache_control=keep, headers=headers)
 
 
