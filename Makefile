@@ -4,7 +4,7 @@ BIN := .venv/bin
 IMPORT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench live lock clean
+.PHONY: help run test check bench docs live lock clean
 
 help:  ## what there is
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ check: .venv/dev.stamp  ## style, types, import directions
 
 bench: .venv/dev.stamp  ## measure against the alternatives, as ratios
 	$(BIN)/python -m benchmarks
+
+docs: .venv/dev.stamp  ## build the documentation into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 live: .venv/dev.stamp  ## check the real providers (needs the internet)
 	$(BIN)/python -m pytest -q -m live tests/live
