@@ -50,7 +50,7 @@ def read_override(store: Store, number: int) -> OverrideRow:
     """One override by its number. Raises NotFoundError."""
     found = next((row for row in read_overrides(store) if row.id == number), None)
     if found is None:
-        raise NotFoundError(f"there is no override {number}; list them with `deai overrides`")
+        raise NotFoundError(f"there is no override {number}; list them with `deai override list`")
     return found
 
 

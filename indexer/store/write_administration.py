@@ -84,7 +84,7 @@ def _decide(store: Store, number: int, what: str, *, by: str, at: datetime, only
 def _refusal(what: str, number: int, *, known: bool, was: str) -> InputError | NotFoundError:
     if known:
         return InputError(f"{what} {number} was {was} before; it stays as it is, make a new one")
-    return NotFoundError(f"there is no {what} {number}; list them with `deai {what}s`")
+    return NotFoundError(f"there is no {what} {number}; list them with `deai {what} list`")
 
 
 def _insert(store: Store, table: str, row: dict[str, object]) -> int:
