@@ -17,6 +17,7 @@ from indexer.client.local import BASE, LocalTransport
 from indexer.client.refusals import refusal
 from indexer.errors import ConfigError, DeaiError, SourceCorrupt, SourceUnavailable
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 USER_AGENT = "deai-index client"
 KEPT_ANSWERS, KEPT_BYTES = 64, 32 * 1024 * 1024
 
@@ -69,6 +70,7 @@ class Asker:
             timeout=httpx2.Timeout(patience.read, connect=patience.connect),
             follow_redirects=False,
             transport=transport,
+            trust_env=httpx2.URL(self.base).host not in LOOPBACK,  # a proxy cannot reach what is on this machine
         )
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Reply:

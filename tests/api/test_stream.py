@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import re
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from fastapi.testclient import TestClient
@@ -199,3 +201,41 @@ async def test_a_ping_wakes_without_a_message() -> None:
 def test_ids_we_did_not_send_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="is not one of ours"):
         parse_id(text)
+
+
+def test_five_hundred_listeners_each_get_every_level_once(own: Store) -> None:
+    """Many clients of one process, one of them never reading: the others get each level, in order, and then go."""
+    with serve(create_app(own, clock=lambda: NOW)) as live, ExitStack() as stack:
+        crowd = [stack.enter_context(socket.create_connection(("127.0.0.1", live.port))) for _ in range(500)]
+        for one in crowd:
+            one.settimeout(30)
+            one.sendall(f"GET {STREAM} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        idle, *readers = crowd
+        heard = {one: _until(one, NEWEST_ID) for one in readers}
+        for number in range(3):
+            publish(own, 700.0 + number, number=number)
+            newest = f"{START + (HOURS + 1 + number) * HOUR_US}.1"
+            for one in readers:
+                heard[one] += _until(one, newest)
+        for text in heard.values():
+            levels = re.findall(rb'"level":([\d.]+)', text)
+            assert levels[1:] == [b"700.0", b"701.0", b"702.0"]
+        assert idle not in heard
+        hub = live.app.state.services.hub
+        assert hub.listeners == 500
+        stack.close()
+        for _ in range(500):
+            if hub.listeners == 0:
+                break
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0.01), live.loop).result(5)
+        assert hub.listeners == 0
+
+
+def _until(connection: socket.socket, event_id: str) -> bytes:
+    """What a connection sent up to the end of the event with this id."""
+    text = b""
+    while f"id: {event_id}".encode() not in text or not text.endswith(b"\n\n\r\n"):
+        more = connection.recv(65536)
+        assert more, text
+        text += more
+    return text

@@ -235,6 +235,15 @@ def test_below_a_path_it_is_asked_below_that_path() -> None:
         assert told.asked[0][0] == "/deai/v1/indices"
 
 
+def test_a_proxy_is_not_asked_for_what_is_on_this_machine(monkeypatch: pytest.MonkeyPatch, quick: Patience) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with telling(GOOD) as told, Client(told.url, patience=quick) as client:
+        assert len(client.indices()) == 0
+
+
 async def test_kept_answers_are_bounded() -> None:
     async with AsyncClient("http://127.0.0.1:1") as client:
         asker = client._asker
