@@ -111,7 +111,7 @@ def test_criterion_03_providers_go_one_by_one_and_the_level_says_so(tmp_path):
     assert [status(lost - 1), status(lost + 1), status(lost + 25), status(lost + 50)] == [0, 1, 2, 3]
     assert status(lost + 48 + 25) == rows.status[-1] == 4, "no constituent has a price young enough: suspended"
     assert np.isfinite(rows.levels).all() and (rows.levels > 0).all()
-    said = explain(one.store, one.registry, "small", at_us=START_US + (lost + 25) * HOUR_US)
+    said = explain(one.store, one.registry, index_id="small", at_us=START_US + (lost + 25) * HOUR_US)
     assert said.status == "degraded"
     assert all([quote.venue for quote in line.quotes] in (["alpha"], ["alpha", "delta"]) for line in said.constituents)
     one.store.close()
@@ -186,7 +186,7 @@ def test_criterion_09_contributions_add_up_to_the_return_on_every_day_of_the_rea
     assert sum(row.contribution for row in study.constituents) == pytest.approx(study.total, abs=1e-12)
     assert study.largest_step_error < 1e-8, "what rounding of published levels makes"
     for day in ("2023-06-15", "2024-07-26", "2025-01-27", "2025-02-01"):
-        said = explain(store, registry_of(settings_), "deai", at_us=parse_instant(day))
+        said = explain(store, registry_of(settings_), index_id="deai", at_us=parse_instant(day))
         moved = sum(line.contribution for line in said.constituents)
         assert moved == pytest.approx(said.return_since_previous, abs=1e-12)
         assert said.inputs_hold

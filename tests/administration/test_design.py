@@ -69,7 +69,7 @@ def test_the_flagship_tracks_itself(made, tmp_path):
     path = tmp_path / "own.toml"
     path.write_text(RULES, encoding="utf-8")
     out = tmp_path / "levels.parquet"
-    result = run_backtest(made.store, _settings(made), path, hourly=True, out=out)
+    result = run_backtest(made.store, _settings(made), file=path, hourly=True, out=out)
     assert result.tracking_error < 1e-6
     assert result.correlation == pytest.approx(1.0)
     assert result.beta_to_flagship == pytest.approx(1.0, abs=1e-6)
@@ -82,8 +82,10 @@ def test_a_sweep_is_the_same_on_any_number_of_workers(made, grid, tmp_path):
     market, read = daily(load_market(made.store, made.registry)), read_grid(grid)
     levels = read_levels(made.store, "small", step_us=DAY_US)
     flagship, seen = (levels.times_us, levels.levels), []
-    alone = sweep(market, made.registry, read, flagship=flagship, workers=1, progress=lambda d, t: seen.append((d, t)))
-    both = sweep(market, made.registry, read, flagship=flagship, workers=2)
+    alone = sweep(
+        market, made.registry, grid=read, flagship=flagship, workers=1, progress=lambda d, t: seen.append((d, t))
+    )
+    both = sweep(market, made.registry, grid=read, flagship=flagship, workers=2)
     assert as_table(alone) == as_table(both)
     assert seen[-1] == (48, 48)
     assert len({one.hash for one in alone if one.result}) == 36
@@ -93,7 +95,7 @@ def test_a_sweep_is_the_same_on_any_number_of_workers(made, grid, tmp_path):
 
 
 def test_combinations_that_cannot_be_are_results_with_the_reason(made, grid):
-    tried = run_sweep(made.store, _settings(made), grid, workers=1)
+    tried = run_sweep(made.store, _settings(made), file=grid, workers=1)
     without = [one for one in tried if one.result is None]
     assert len(without) == 12
     assert {one.values["caps.single"] for one in without} == {0.3}
@@ -109,7 +111,7 @@ def test_combinations_that_cannot_be_are_results_with_the_reason(made, grid):
 def test_each_result_is_that_of_its_own_methodology(made, grid):
     read = read_grid(grid)
     market = daily(load_market(made.store, made.registry))
-    for one in [one for one in sweep(market, made.registry, read, workers=1) if one.result][::7]:
+    for one in [one for one in sweep(market, made.registry, grid=read, workers=1) if one.result][::7]:
         rules = methodology_at(read, tuple(one.values.values()))
         assert rules.hash == one.hash
         assert backtest(market, rules).result == one.result
@@ -140,13 +142,13 @@ def test_a_sweep_file_that_is_none_is_refused(tmp_path, text, said):
 
 def test_an_unknown_ranking_or_file_is_refused(made, grid, tmp_path):
     with pytest.raises(InputError, match='"beauty" is nothing to rank by; there are tracking_error, turnover'):
-        run_sweep(made.store, _settings(made), grid, by="beauty")
+        run_sweep(made.store, _settings(made), file=grid, by="beauty")
     with pytest.raises(MethodologyError, match="the file cannot be read"):
-        run_backtest(made.store, _settings(made), tmp_path / "absent.toml")
+        run_backtest(made.store, _settings(made), file=tmp_path / "absent.toml")
     with pytest.raises(NotEnoughDataError, match="no base"):
         path = tmp_path / "late.toml"
         path.write_text(RULES.replace("min_median_adv_usd = 0", "min_median_adv_usd = 1e12"), encoding="utf-8")
-        run_backtest(made.store, _settings(made), path)
+        run_backtest(made.store, _settings(made), file=path)
 
 
 def _settings(made):

@@ -71,7 +71,7 @@ def test_every_shipped_index_has_a_page_that_names_its_weighting(index):
 def test_the_pages_are_whole_html_without_scripts_or_foreign_addresses(made):
     for document in (
         page()[0],
-        make_document(made.store, Settings(), "small", "statement", now=made.now),
+        make_document(made.store, Settings(), index_id="small", kind="statement", now=made.now),
         factsheet_document(gather_facts(made.store, newest(made)), name="Small & <index>"),
     ):
         html = as_html(document)
@@ -85,7 +85,7 @@ def test_the_pages_are_whole_html_without_scripts_or_foreign_addresses(made):
 
 
 def newest(made):
-    return explain(made.store, made.registry, "small", at_us=2**55)
+    return explain(made.store, made.registry, index_id="small", at_us=2**55)
 
 
 def test_versions_and_what_changed_between_them_are_shown(made):
@@ -105,7 +105,7 @@ def test_versions_and_what_changed_between_them_are_shown(made):
 
 
 def test_the_statement_counts_what_happened(made):
-    said = as_text(make_document(made.store, Settings(), "small", "statement", now=made.now))
+    said = as_text(make_document(made.store, Settings(), index_id="small", kind="statement", now=made.now))
     flat = " ".join(said.split())
     assert "1 restatements and 1 corrections not applied so far" in flat
     assert "No override has been approved so far." in flat
@@ -138,8 +138,12 @@ def test_a_factsheet_is_a_pdf_without_any_browser(made, tmp_path):
     assert body.rstrip().endswith(b"%%EOF")
     assert b"/MediaBox" in body
     with pytest.raises(InputError, match=r"must end in .html or .txt, or in .pdf for a factsheet"):
-        write_document(made.store, Settings(), "small", "statement", path=tmp_path / "s.pdf", now=made.now)
+        write_document(
+            made.store, Settings(), index_id="small", kind="statement", path=tmp_path / "s.pdf", now=made.now
+        )
     with pytest.raises(InputError, match='"poster" is no document; there are methodology, statement, factsheet'):
-        write_document(made.store, Settings(), "small", "poster", path=tmp_path / "s.html", now=made.now)
-    size = write_document(made.store, Settings(), "small", "statement", path=tmp_path / "s.html", now=made.now)
+        write_document(made.store, Settings(), index_id="small", kind="poster", path=tmp_path / "s.html", now=made.now)
+    size = write_document(
+        made.store, Settings(), index_id="small", kind="statement", path=tmp_path / "s.html", now=made.now
+    )
     assert (tmp_path / "s.html").stat().st_size == size

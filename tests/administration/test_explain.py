@@ -31,7 +31,7 @@ def at(hour):
 def test_units_prices_and_divisor_give_the_level_and_its_hash(made):
     rows = made.levels()
     for n in range(0, len(rows), 97):
-        said = explain(made.store, made.registry, "small", at_us=int(rows.times_us[n]))
+        said = explain(made.store, made.registry, index_id="small", at_us=int(rows.times_us[n]))
         assert said.level == rows.levels[n]
         assert said.level_exact == pytest.approx(rows.levels[n], abs=5.1e-7)
         value = sum(one.units * one.price for one in said.constituents)
@@ -44,7 +44,7 @@ def test_units_prices_and_divisor_give_the_level_and_its_hash(made):
 def test_criterion_9_contributions_add_up_to_the_return_at_every_hour_and_day(made):
     rows = made.levels()
     for n in range(1, len(rows), 53):
-        said = explain(made.store, made.registry, "small", at_us=int(rows.times_us[n]))
+        said = explain(made.store, made.registry, index_id="small", at_us=int(rows.times_us[n]))
         total = sum(one.contribution for one in said.constituents)
         assert total == pytest.approx(said.return_since_previous, abs=1e-12)
         assert said.return_since_previous == pytest.approx(rows.levels[n] / rows.levels[n - 1] - 1, abs=3e-9)
@@ -56,10 +56,10 @@ def test_criterion_9_contributions_add_up_to_the_return_at_every_hour_and_day(ma
 
 def test_at_a_rebalance_the_level_is_explained_by_the_basket_held_into_it(made):
     change = read_rebalancings(made.store, "small")[1]
-    said = explain(made.store, made.registry, "small", at_us=to_us(change.effective_at))
+    said = explain(made.store, made.registry, index_id="small", at_us=to_us(change.effective_at))
     assert said.basket_since < change.effective_at
     assert said.inputs_hold
-    later = explain(made.store, made.registry, "small", at_us=to_us(change.effective_at) + HOUR_US)
+    later = explain(made.store, made.registry, index_id="small", at_us=to_us(change.effective_at) + HOUR_US)
     assert later.basket_since == change.effective_at
     assert sum(one.contribution for one in later.constituents) == pytest.approx(later.return_since_previous, abs=1e-12)
 
@@ -74,7 +74,7 @@ def test_every_venue_is_shown_with_its_verdict(tmp_path):
             one.bars(slug, quoted, venue=venue)
         one.supply(slug, (n + 1) * 1e6)
     one.update()
-    said = explain(one.store, one.registry, "small", at_us=at(HOUR))
+    said = explain(one.store, one.registry, index_id="small", at_us=at(HOUR))
     for line in said.constituents:
         assert {quote.venue: quote.verdict for quote in line.quotes} == {
             "alpha": "used",
@@ -89,7 +89,7 @@ def test_every_venue_is_shown_with_its_verdict(tmp_path):
 
 
 def test_the_supply_is_that_of_the_last_review_with_its_origin(made):
-    said = explain(made.store, made.registry, "small", at_us=at(HOUR))
+    said = explain(made.store, made.registry, index_id="small", at_us=at(HOUR))
     one = next(line for line in said.constituents if line.asset == "token-1")
     assert one.supply.tokens == 2e6, "9e6 came later and does not count for a review that was done"
     assert one.supply.reading_tokens == 2e6
@@ -98,19 +98,19 @@ def test_the_supply_is_that_of_the_last_review_with_its_origin(made):
 
 
 def test_a_restated_level_shows_every_revision_and_who_was_told(made):
-    said = explain(made.store, made.registry, "small", at_us=at(HOUR + 30))
+    said = explain(made.store, made.registry, index_id="small", at_us=at(HOUR + 30))
     assert [one["revision"] for one in said.revisions] == [2, 1]
     assert said.revisions[0]["level"] != said.revisions[1]["level"]
     assert len(said.announcements) == 1
     before = said.revisions[0]["published_at"] - timedelta(seconds=1)
-    old = explain(made.store, made.registry, "small", at_us=at(HOUR + 30), as_of_us=to_us(before))
+    old = explain(made.store, made.registry, index_id="small", at_us=at(HOUR + 30), as_of_us=to_us(before))
     assert old.level == said.revisions[1]["level"]
     assert old.inputs_hold, "the inputs shown are those of then"
 
 
 def test_the_first_level_has_no_move_to_explain(made):
     first = made.levels().times_us[0]
-    said = explain(made.store, made.registry, "small", at_us=int(first))
+    said = explain(made.store, made.registry, index_id="small", at_us=int(first))
     assert said.previous_time is None
     assert {one.contribution for one in said.constituents} == {None}
     assert said.level_exact == pytest.approx(1000.0, rel=1e-14)
@@ -118,7 +118,7 @@ def test_the_first_level_has_no_move_to_explain(made):
 
 def test_before_the_base_there_is_nothing_to_explain(made):
     with pytest.raises(NotFoundError, match=r'"small" has no level at or before 2023-12-21.*its history starts later'):
-        explain(made.store, made.registry, "small", at_us=START_US + DAY_US)
+        explain(made.store, made.registry, index_id="small", at_us=START_US + DAY_US)
 
 
 def test_a_carried_price_is_said_to_be_carried(tmp_path):
@@ -129,7 +129,7 @@ def test_a_carried_price_is_said_to_be_carried(tmp_path):
         one.bars(slug, series)
         one.supply(slug, (n + 1) * 1e6)
     one.update()
-    said = explain(one.store, one.registry, "small", at_us=at(HOUR))
+    said = explain(one.store, one.registry, index_id="small", at_us=at(HOUR))
     line = next(line for line in said.constituents if line.asset == "token-7")
     assert line.carried
     assert line.price_status == said.status == "carried"

@@ -208,21 +208,21 @@ def test_states_change_by_two_people_with_a_reason_and_notice(in_march):
     one, who = in_march, {"by": "Ada", "approved_by": "Grace"}
     reason = "venues closed for an upgrade"
     with pytest.raises(InputError, match="two different people must decide"):
-        change_state(one.store, "small", "suspended", reason=reason, by="Ada", approved_by="ada ", now=one.tick())
+        change_state(one.store, "small", state="suspended", reason=reason, by="Ada", approved_by="ada ", now=one.tick())
     with pytest.raises(InputError, match=r"active cannot become proposed; it can become suspended, terminated"):
-        change_state(one.store, "small", "proposed", reason=reason, now=one.tick(), **who)
+        change_state(one.store, "small", state="proposed", reason=reason, now=one.tick(), **who)
     with pytest.raises(InputError, match="a termination needs 15 days' notice"):
-        change_state(one.store, "small", "terminated", reason=reason, now=one.tick(), **who)
+        change_state(one.store, "small", state="terminated", reason=reason, now=one.tick(), **who)
     with pytest.raises(InputError, match="the reason must say why"):
-        change_state(one.store, "small", "suspended", reason="", now=one.tick(), **who)
-    change_state(one.store, "small", "suspended", reason=reason, now=one.tick(), **who)
+        change_state(one.store, "small", state="suspended", reason="", now=one.tick(), **who)
+    change_state(one.store, "small", state="suspended", reason=reason, now=one.tick(), **who)
     before = one.levels()
     for slug, closes in prices().items():
         one.bars(slug, closes[TO_APRIL - 29 : TO_APRIL - 20], first=TO_APRIL - 29)
     report = one.update()
     assert report.not_started["small"] == "index small is suspended: no levels are computed for it"
     assert one.levels().hash == before.hash
-    change_state(one.store, "small", "active", reason="venues are back again", now=one.tick(), **who)
+    change_state(one.store, "small", state="active", reason="venues are back again", now=one.tick(), **who)
     one.update()
     assert len(one.levels()) == len(before) + 9
     assert one.verify().ok, one.verify().problem
@@ -235,7 +235,9 @@ def test_states_change_by_two_people_with_a_reason_and_notice(in_march):
 def test_a_state_takes_effect_on_its_date(in_march):
     one, who = in_march, {"by": "Ada", "approved_by": "Grace"}
     at = one.now + timedelta(days=16)
-    change_state(one.store, "small", "terminated", reason="no users are left", now=one.tick(), effective_at=at, **who)
+    change_state(
+        one.store, "small", state="terminated", reason="no users are left", now=one.tick(), effective_at=at, **who
+    )
     status = status_of(one.store, "small", now=one.now)
     assert (status.state, status.planned_state, status.planned_at) == ("active", "terminated", at)
     one.now = at
@@ -243,7 +245,7 @@ def test_a_state_takes_effect_on_its_date(in_march):
     assert "terminated" in one.update().not_started["small"]
     assert status_of(one.store, "small", now=one.now).state == "terminated"
     with pytest.raises(InputError, match="terminated cannot become active; it can become nothing else"):
-        change_state(one.store, "small", "active", reason="changed our minds", now=one.tick(), **who)
+        change_state(one.store, "small", state="active", reason="changed our minds", now=one.tick(), **who)
 
 
 def test_fewer_constituents_than_the_minimum_is_said_and_degrades(tmp_path):

@@ -93,7 +93,7 @@ def test_a_redenomination_is_a_split_and_changes_no_level(seed, ratio, share):
         name: getattr(line.supply, name) * ratio for name in ("circulating", "free_float", "total")
     })  # fmt: skip
     spliced = raw.copy()
-    spliced[:, 3] = redenominated(raw[:, 3], row, ratio)
+    spliced[:, 3] = redenominated(raw[:, 3], row, ratio=ratio)
     lines = tuple(replace(one, supply=supply) if one is line else one for one in market.lines)
     index = methodology()
     one, other = compute_index(market, index), compute_index(replace(market, prices=spliced, lines=lines), index)
@@ -105,7 +105,7 @@ def test_a_redenomination_is_a_split_and_changes_no_level(seed, ratio, share):
 
 def test_a_ratio_that_cannot_be_is_refused():
     with pytest.raises(InputError, match="a redenomination of 0 new units for one old one cannot be"):
-        redenominated(np.ones(3), 1, 0.0)
+        redenominated(np.ones(3), 1, ratio=0.0)
     with pytest.raises(InputError, match="a basket worth 1 cannot become one worth 0"):
         divisor_after(1.0, np.ones(1), before=np.ones(1), after=np.zeros(1))
 
