@@ -70,7 +70,7 @@ def _rows(store: Any, settings: Settings, folder: Path) -> list[dict[str, Any]]:
     checked = _once(lambda: _whole(verify_all(store, registry)))
     rows = [_row("verify 7 indices x 24,600 hourly levels", checked, "the plain calculator alone", plain, "<= 10 s")]
     at = parse_instant("2025-01-27T21:00:00Z")
-    said = _median(lambda n: explain(store, registry, "deai", at_us=at + n * HOUR_US))
+    said = _median(lambda n: explain(store, registry, index_id="deai", at_us=at + n * HOUR_US))
     whole = _once(lambda: compute_index(load_market(store, registry).select(parts["deai"].slugs), shipped()["deai"]))
     rows.append(_row("explain one level", said, "reading and recomputing the index", whole, "<= 50 ms"))
     proof = folder / "proof.zip"
@@ -88,8 +88,8 @@ def _sweep(store: Any, registry: Any, market: Any, folder: Path) -> dict[str, An
     grid, days = read_grid(path), daily(market)
     levels = read_levels(store, "deai", step_us=DAY_US)
     flagship = (levels.times_us, levels.levels)
-    both = _once(lambda: sweep(days, registry, grid, flagship=flagship, workers=2))
-    alone = _once(lambda: sweep(days, registry, grid, flagship=flagship, workers=1))
+    both = _once(lambda: sweep(days, registry, grid=grid, flagship=flagship, workers=2))
+    alone = _once(lambda: sweep(days, registry, grid=grid, flagship=flagship, workers=1))
     return _row(f"sweep {len(grid)} methodologies, daily", both, "one core", alone, "<= 20 s on two cores")
 
 

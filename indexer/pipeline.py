@@ -122,7 +122,7 @@ def update(
     now = clock()
     apply_due_states(store, now=now)
     overrides = in_force(store, now=now)
-    key = _key(store, registry, methodologies, rules=rules, overrides=overrides)
+    key = _key(store, registry, methodologies=methodologies, rules=rules, overrides=overrides)
     key = f"rebuild:{iso(to_us(now))}:{rebuild}" if rebuild else key
     run_id = start_run(store, kind="update", key=key, now=now)
     if run_id is None:
@@ -158,20 +158,20 @@ def _rates_and_market(walk: _Walk, *, progress: Callable[[int], None]) -> tuple[
     written = Written()
     deferred: list[Deferred] = []
     active = list(walk.methodologies.values())
-    if walk.anew or not reaches_back(store, fresh, active):
+    if walk.anew or not reaches_back(store, fresh, methodologies=active):
         for one in fresh:
-            written += write_fresh(store, walk.run_id, one)
+            written += write_fresh(store, walk.run_id, fresh=one)
     else:
         before = load_market(store, walk.registry, bars=bars, listings=listings, effects=rules.supplies)
         after = load_market(
             store, walk.registry, bars=bars, listings=listings, rates=columns_of(made), effects=rules.supplies
         )
-        effects = effects_on_published(store, walk.registry, active, official=before, corrected=after)
+        effects = effects_on_published(store, walk.registry, methodologies=active, official=before, corrected=after)
         lines = {number: (slug, walk.registry.by_slug[slug].line) for slug, number in walk.ids.items()}
         written, deferred = settle_rates(
             store,
             walk.run_id,
-            fresh,
+            fresh=fresh,
             effects=effects,
             lines=lines,
             policy=rules.policy,
@@ -195,7 +195,7 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
     new = publish(
         walk.store,
         walk.run_id,
-        history,
+        history=history,
         market=part,
         methodology=methodology,
         now=walk.now,
@@ -204,7 +204,7 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
         simulated=walk.simulated,
     )
     said = announcements(
-        part, methodology, history, settled=settled, policy=walk.rules.policy, events=events, now=walk.now
+        part, methodology, history=history, settled=settled, policy=walk.rules.policy, events=events, now=walk.now
     )
     write_announcements(walk.store, walk.run_id, said)
     return _summary(methodology, history, new=new)
@@ -227,8 +227,8 @@ def _first_data(store: Store, methodologies: Mapping[str, Methodology], *, rules
 def _key(
     store: Store,
     registry: Registry,
-    methodologies: Mapping[str, Methodology],
     *,
+    methodologies: Mapping[str, Methodology],
     rules: Rules,
     overrides: Iterable[OverrideRow],
 ) -> str:

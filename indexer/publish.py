@@ -53,13 +53,13 @@ class Published:
 
 
 def candidates(
-    history: IndexHistory, market: Market, methodology: Methodology, *, versions: Versions | None = None
+    history: IndexHistory, market: Market, *, methodology: Methodology, versions: Versions | None = None
 ) -> Candidates:
     """The history's levels, rounded, each with its inputs' hash; `versions` says what each was published under.
 
     A level of fewer constituents than the methodology's minimum is degraded at best.
     """
-    versions = versions or Versions.one(methodology, len(history.times_us))
+    versions = versions or Versions.one(methodology, count=len(history.times_us))
     start = int(np.searchsorted(market.times_us, history.times_us[0])) if len(history.times_us) else 0
     used = carry(market, methodology.missing.max_carry_hours * HOUR_US).prices[start : start + len(history.times_us)]
     parts = segments(history, market)
@@ -105,8 +105,8 @@ def segments(history: IndexHistory, market: Market) -> list[Segment]:
 def publish(
     store: Store,
     run_id: int,
-    history: IndexHistory,
     *,
+    history: IndexHistory,
     market: Market,
     methodology: Methodology,
     now: datetime,
@@ -138,18 +138,18 @@ def publish(
     )
     stored = read_levels(store, methodology.id)
     versions = versions_of(
-        store, methodology, history.times_us, version=version, stored=None if settled is None else stored
+        store, methodology, times_us=history.times_us, version=version, stored=None if settled is None else stored
     )
-    made = candidates(history, market, methodology, versions=versions)
+    made = candidates(history, market, methodology=methodology, versions=versions)
     rows, revisions = _changed(stored, made)
-    _write(store, run_id, methodology.id, made, rows=rows, revisions=revisions, now=now)
+    _write(store, run_id, index_id=methodology.id, made=made, rows=rows, revisions=revisions, now=now)
     restated = rows[revisions > 1]
     if len(restated):
-        _tell(store, run_id, methodology.id, made, stored, rows=restated, now=now, reason=reason)
+        _tell(store, run_id, index_id=methodology.id, made=made, stored=stored, rows=restated, now=now, reason=reason)
     return Published(len(rows), len(restated))
 
 
-def same_levels(stored: LevelRows, made: Candidates, slots: I64, rows: I64) -> Mask:
+def same_levels(stored: LevelRows, made: Candidates, *, slots: I64, rows: I64) -> Mask:
     """Whether stored levels (at `slots`) are those made (at `rows`): equal, or of equal inputs within one rounding.
 
     Sums of the same products may differ in the last bit when the market gains a column.
@@ -193,7 +193,7 @@ def _changed(stored: LevelRows, made: Candidates) -> tuple[I64, I64]:
     slot = np.minimum(np.searchsorted(stored.times_us, made.times_us), len(stored) - 1)
     known = np.flatnonzero(stored.times_us[slot] == made.times_us)
     fresh = np.ones(count, dtype=np.bool_)
-    fresh[known[same_levels(stored, made, slot[known], known)]] = False
+    fresh[known[same_levels(stored, made, slots=slot[known], rows=known)]] = False
     revisions = np.ones(count, dtype=np.int64)
     revisions[known] = stored.revision[slot[known]] + 1
     rows = np.flatnonzero(fresh).astype(np.int64)
@@ -201,7 +201,7 @@ def _changed(stored: LevelRows, made: Candidates) -> tuple[I64, I64]:
 
 
 def _write(
-    store: Store, run_id: int, index_id: str, made: Candidates, *, rows: I64, revisions: I64, now: datetime
+    store: Store, run_id: int, *, index_id: str, made: Candidates, rows: I64, revisions: I64, now: datetime
 ) -> None:
     """Writes rows in time order, each under the version it belongs to, chained to what was published before."""
     inputs = [made.inputs[n] for n in rows]
@@ -238,10 +238,10 @@ def _write(
 def _tell(
     store: Store,
     run_id: int,
+    *,
     index_id: str,
     made: Candidates,
     stored: LevelRows,
-    *,
     rows: I64,
     now: datetime,
     reason: str,

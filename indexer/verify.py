@@ -65,7 +65,7 @@ def verify_all(
     facts = Facts(store, registry, rules, {row.id: row for row in read_methodologies(store)})
     made = []
     for n, row in enumerate(indices):
-        made.append(_untrusted(store, row.id, everywhere) if everywhere else _one(facts, row.id))
+        made.append(_untrusted(store, row.id, problem=everywhere) if everywhere else _one(facts, row.id))
         progress(n + 2, steps)
     return made
 
@@ -80,7 +80,7 @@ def _about_the_store(store: Store) -> str:
     return rates_problem(store, bars=read_bars(store), listings=read_listings(store), overrides=overrides)
 
 
-def _untrusted(store: Store, index_id: str, problem: str) -> Verification:
+def _untrusted(store: Store, index_id: str, *, problem: str) -> Verification:
     rows = published_rows(store, index_id)
     return Verification(index_id, len(rows.hash), 0.0, not broken_link(rows), problem)
 

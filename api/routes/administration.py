@@ -68,7 +68,7 @@ def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of
     store = services.store
     registry = registry_for(store, services.settings)
     at_us = FOREVER_US if at is None else at
-    return json_answer(plain(explain(store, registry, index_id, at_us=at_us, as_of_us=as_of)))
+    return json_answer(plain(explain(store, registry, index_id=index_id, at_us=at_us, as_of_us=as_of)))
 
 
 @router.get(
@@ -94,7 +94,9 @@ def index_pro_forma(
     notional_usd: Annotated[float | None, Query(ge=1, le=1e12, description="USD to trade, for days to trade")] = None,
 ) -> Response:
     """Weights, units, turnover and days to trade at the last known prices; 409 before the reference date."""
-    made = pro_forma(services.store, services.settings, index_id, notional_usd=notional_usd, clock=services.clock)
+    made = pro_forma(
+        services.store, services.settings, index_id=index_id, notional_usd=notional_usd, clock=services.clock
+    )
     return json_answer(plain(made))
 
 
@@ -203,7 +205,7 @@ def index_document(
     form: Annotated[PaperForm, Query(alias="format", description="html or text")] = PaperForm.HTML,
 ) -> Response:
     """A document made from the rules, levels and ledgers as they are now."""
-    made = make_document(services.store, services.settings, index_id, paper.value, now=services.clock())
+    made = make_document(services.store, services.settings, index_id=index_id, kind=paper.value, now=services.clock())
     if form is PaperForm.TEXT:
         return Answer(as_text(made).encode(), media_type=TEXT)
     return Answer(as_html(made).encode(), media_type=HTML)
@@ -221,13 +223,13 @@ def index_document(
 def index_factsheet(services: ServicesDep, index_id: IndexId) -> Response:
     """Figures, chart and constituents on one page."""
     store, name = services.store, read_index(services.store, index_id).name
-    said = explain(store, registry_for(store, services.settings), index_id, at_us=FOREVER_US)
+    said = explain(store, registry_for(store, services.settings), index_id=index_id, at_us=FOREVER_US)
     body = factsheet_pdf(gather_facts(store, said), name=name, now=services.clock())
     return Answer(body, media_type=PDF, compress=False)
 
 
 def _entries(services: Services, index_id: str) -> list[Any]:
-    methodology = methodology_of(services.store, services.settings, index_id)
+    methodology = methodology_of(services.store, services.settings, index_id=index_id)
     start = to_us(_today(services.clock()))
     return entries(methodology, start_us=start, end_us=start + 366 * DAY_US)
 

@@ -27,8 +27,8 @@ FRESH_DAYS = 3
 def announcements(
     market: Market,
     methodology: Methodology,
-    history: IndexHistory,
     *,
+    history: IndexHistory,
     settled: Settled | None,
     policy: Policy,
     events: Sequence[BasketEvent],
@@ -41,13 +41,13 @@ def announcements(
     known = set() if settled is None else {id(change) for change in settled.changes}
     new = [one for one in history.rebalances if id(one) not in known]
     fresh = [one for one in new if now_us - one.effective_us <= FRESH_DAYS * DAY_US]
-    out = [_effective(methodology, one, market, now=now) for one in fresh]
-    out += _pro_forma(market, methodology, history, policy=policy, events=events, now=now)
-    out += _supply_shocks(market, methodology, history, policy=policy, now=now)
+    out = [_effective(methodology, one, market=market, now=now) for one in fresh]
+    out += _pro_forma(market, methodology, history=history, policy=policy, events=events, now=now)
+    out += _supply_shocks(market, methodology, history=history, policy=policy, now=now)
     return out
 
 
-def _effective(methodology: Methodology, change: Rebalance, market: Market, *, now: datetime) -> AnnouncementRow:
+def _effective(methodology: Methodology, change: Rebalance, *, market: Market, now: datetime) -> AnnouncementRow:
     pairs = list(zip(market.slugs, change.units_before.tolist(), change.units_after.tolist(), strict=True))
     entered = [slug for slug, before, after in pairs if after and not before]
     left = [slug for slug, before, after in pairs if before and not after]
@@ -67,8 +67,8 @@ def _effective(methodology: Methodology, change: Rebalance, market: Market, *, n
 def _pro_forma(
     market: Market,
     methodology: Methodology,
-    history: IndexHistory,
     *,
+    history: IndexHistory,
     policy: Policy,
     events: Sequence[BasketEvent],
     now: datetime,
@@ -98,7 +98,7 @@ def _pro_forma(
 
 
 def _supply_shocks(
-    market: Market, methodology: Methodology, history: IndexHistory, *, policy: Policy, now: datetime
+    market: Market, methodology: Methodology, *, history: IndexHistory, policy: Policy, now: datetime
 ) -> list[AnnouncementRow]:
     """Constituents whose supply has changed beyond the emergency threshold since they were weighed."""
     review = next((one for one in reversed(history.rebalances) if any(d.supply for d in one.decisions)), None)

@@ -86,18 +86,20 @@ def backtest(
     times, levels = history.times_us[rows], history.levels[rows]
     if len(times) < 2:
         raise NotEnoughDataError(f"index {methodology.id} has {len(times)} daily levels; two are needed")
-    return Backtest(_result(methodology, history, times, levels, flagship=flagship), history, times, levels)
+    return Backtest(
+        _result(methodology, history, times=times, levels=levels, flagship=flagship), history, times, levels
+    )
 
 
 def _result(
-    methodology: Methodology, history: IndexHistory, times: I64, levels: F64, *, flagship: tuple[I64, F64] | None
+    methodology: Methodology, history: IndexHistory, *, times: I64, levels: F64, flagship: tuple[I64, F64] | None
 ) -> Result:
     years = (times[-1] - times[0]) / (YEAR_DAYS * DAY_US)
     moves = np.diff(np.log(levels))
     changes = [one for one in history.rebalances if one.kind != "suspension"]
     weights = np.array([one.weight_target for one in changes])
     held = (weights > 0).sum(axis=1)
-    against = _against(times, levels, flagship)
+    against = _against(times, levels, flagship=flagship)
     total = float(levels[-1] / levels[0] - 1.0)
     return Result(
         index=methodology.id,
@@ -122,7 +124,7 @@ def _result(
 
 
 def _against(
-    times: I64, levels: F64, flagship: tuple[I64, F64] | None
+    times: I64, levels: F64, *, flagship: tuple[I64, F64] | None
 ) -> tuple[float | None, float | None, float | None]:
     """Tracking error a year, correlation and beta of daily log returns to the flagship."""
     if flagship is None:

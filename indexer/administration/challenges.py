@@ -26,7 +26,7 @@ def open_challenge(
 
     Raises NotFoundError for the level, InputError without a reason or a name, or after the window.
     """
-    said = explain(store, registry, index_id, at_us=at_us)
+    said = explain(store, registry, index_id=index_id, at_us=at_us)
     published = said.revisions[0]["published_at"]
     problems = []
     if len(reason.strip()) < 10:
@@ -53,7 +53,13 @@ def open_challenge(
     )
     number = write_challenge(store, row)
     when = iso(to_us(said.time))
-    _announce(store, index_id, f"challenge:{number}:opened", f"Level of {index_id} at {when} challenged: {reason}", now)
+    _announce(
+        store,
+        index_id,
+        key=f"challenge:{number}:opened",
+        title=f"Level of {index_id} at {when} challenged: {reason}",
+        now=now,
+    )
     return next(one for one in read_challenges(store, index_id=index_id) if one.id == number)
 
 
@@ -64,7 +70,7 @@ def settle_challenge(store: Store, number: int, *, outcome: str, now: datetime) 
     close_challenge(store, number, outcome=outcome, at=now)
     row = next(one for one in read_challenges(store) if one.id == number)
     said = f"Challenge {number} of {row.index_id} at {iso(to_us(row.time))}: {outcome}"
-    _announce(store, row.index_id, f"challenge:{number}:closed", said, now)
+    _announce(store, row.index_id, key=f"challenge:{number}:closed", title=said, now=now)
     return row
 
 
@@ -73,7 +79,7 @@ def frozen_holds(row: ChallengeRow) -> bool:
     return hashlib.sha256(row.frozen.encode()).hexdigest() == row.sha256
 
 
-def _announce(store: Store, index_id: str, key: str, title: str, now: datetime) -> None:
+def _announce(store: Store, index_id: str, *, key: str, title: str, now: datetime) -> None:
     run_id = start_run(store, kind="decision", key=key, now=now)
     if run_id is not None:
         write_announcements(store, run_id, [AnnouncementRow(key, "challenge", title, now, index_id)])

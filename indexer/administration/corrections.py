@@ -44,8 +44,8 @@ class Verdict:
 def effect_on(
     official: tuple[Market, IndexHistory],
     corrected: tuple[Market, IndexHistory],
-    methodology: Methodology,
     *,
+    methodology: Methodology,
     times_us: I64,
     published_at_us: I64,
 ) -> Effect:
@@ -77,7 +77,7 @@ def _held(history: IndexHistory, times_us: I64, *, lines: int) -> Mask:
     return held
 
 
-def judge_rates(line: str, times_us: I64, next_us: I64, *, effects: Sequence[Effect]) -> Verdict:
+def judge_rates(line: str, times_us: I64, *, next_us: I64, effects: Sequence[Effect]) -> Verdict:
     """The verdict on one line's differing rates at `times_us` (M,), each in use until `next_us` (M,)."""
     verdict = Verdict(
         depends=np.zeros(len(times_us), dtype=np.bool_),
@@ -89,15 +89,15 @@ def judge_rates(line: str, times_us: I64, next_us: I64, *, effects: Sequence[Eff
             continue
         touched = effect.touched[:, effect.slugs.index(line)]
         first, last = np.searchsorted(effect.times_us, [times_us, next_us])
-        verdict.depends |= _largest(touched.astype(np.float64), first, last) > 0
-        np.maximum(verdict.move, _largest(np.where(touched, effect.move, 0.0), first, last), out=verdict.move)
-        earliest = -_largest(np.where(touched, -effect.published_at_us.astype(np.float64), -np.inf), first, last)
+        verdict.depends |= _largest(touched.astype(np.float64), first, last=last) > 0
+        np.maximum(verdict.move, _largest(np.where(touched, effect.move, 0.0), first, last=last), out=verdict.move)
+        earliest = -_largest(np.where(touched, -effect.published_at_us.astype(np.float64), -np.inf), first, last=last)
         known = np.isfinite(earliest)
         verdict.published_us[known] = np.minimum(verdict.published_us[known], earliest[known].astype(np.int64))
     return verdict
 
 
-def _largest(values: F64, first: I64, last: I64) -> F64:
+def _largest(values: F64, first: I64, *, last: I64) -> F64:
     """The largest of values[first:last] for each pair; 0 (or -inf where values may be) for an empty span."""
     empty = -np.inf if len(values) and np.isneginf(values).any() else 0.0
     padded = np.append(values, empty)

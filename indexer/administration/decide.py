@@ -30,7 +30,7 @@ def registry_for(store: Store, settings: Settings) -> Registry:
     return demo_registry() if simulated else load_registry(settings.registry)
 
 
-def methodology_of(store: Store, settings: Settings, index_id: str) -> Methodology:
+def methodology_of(store: Store, settings: Settings, *, index_id: str) -> Methodology:
     """The present rules of an index: as stored with its levels, or as loaded when it has none yet.
 
     Raises NotFoundError for an unknown index, NotEnoughDataError when this program cannot read the stored rules.
@@ -77,12 +77,12 @@ def rebuild(
 
 
 def pro_forma(
-    store: Store, settings: Settings, index_id: str, *, notional_usd: float | None = None, clock: Clock = utc_now
+    store: Store, settings: Settings, *, index_id: str, notional_usd: float | None = None, clock: Clock = utc_now
 ) -> ProForma:
     """The next rebalance of an index at the last known prices. Raises NotEnoughDataError before it can be known."""
     registry = registry_for(store, settings)
     rules = load_rules(registry, folder=settings.methodology_dir)
-    methodology = methodology_of(store, settings, index_id)
+    methodology = methodology_of(store, settings, index_id=index_id)
     lines = universe_lines(methodology.universe, registry)
     market = narrowed(load_market(store, registry, effects=rules.supplies), lines)
     settled = read_settled(store, index_id, market=market)

@@ -25,7 +25,7 @@ FLAGSHIP = "deai"
 
 
 def run_backtest(
-    store: Store, settings: Settings, file: Path, *, hourly: bool = False, out: Path | None = None
+    store: Store, settings: Settings, *, file: Path, hourly: bool = False, out: Path | None = None
 ) -> Result:
     """The result of a methodology file over the stored history; its daily levels to `out` (Parquet) when given.
 
@@ -51,8 +51,8 @@ def run_backtest(
 def run_sweep(
     store: Store,
     settings: Settings,
-    file: Path,
     *,
+    file: Path,
     by: str = "tracking_error",
     out: Path | None = None,
     workers: int | None = None,
@@ -66,7 +66,7 @@ def run_sweep(
     rules = load_rules(registry, folder=settings.methodology_dir)
     market = daily(load_market(store, registry, effects=rules.supplies))
     tried = sweep(
-        market, registry, grid,
+        market, registry, grid=grid,
         flagship=flagship(store), by=by, workers=workers, progress=progress, events=rules.basket,
     )  # fmt: skip
     if out is not None:

@@ -113,7 +113,7 @@ class Explanation:
     challenges: tuple[int, ...]
 
 
-def explain(store: Store, registry: Registry, index_id: str, *, at_us: int, as_of_us: int | None = None) -> Explanation:
+def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_of_us: int | None = None) -> Explanation:
     """The last level at or before an instant, explained; with `as_of_us` the one that was published by then.
 
     Raises NotFoundError for an unknown index, or when it has no level by then.
@@ -126,9 +126,9 @@ def explain(store: Store, registry: Registry, index_id: str, *, at_us: int, as_o
     before = read_level_revisions(store, index_id, at_us=row.time_us - 1, as_of_us=as_of_us)
     basket, review = _basket(store, index_id, time_us=row.time_us, as_of_us=as_of_us)
     rules = next(one for one in read_methodologies(store, index_id) if one.id == row.methodology_id)
-    book = _Book(store, registry, basket, review, as_of_us=as_of_us)
+    book = _Book(store, registry, basket=basket, review=review, as_of_us=as_of_us)
     with store.reading() as connection:
-        lines = book.lines(connection, row.time_us, before[0].time_us if before else None)
+        lines = book.lines(connection, row.time_us, before_us=before[0].time_us if before else None)
     value = sum(line.units * line.price for line in lines)
     worth = sum(line.units * line.price_before for line in lines) if before else None
     made = tuple(_finished(line, value=value, worth=worth) for line in lines)
@@ -158,7 +158,7 @@ def explain(store: Store, registry: Registry, index_id: str, *, at_us: int, as_o
         previous_hash=row.prev_hash.hex(),
         hash=row.hash.hex(),
         inputs_hold=_hash(row, lines, divisor=basket.divisor_after, rules=rules.hash) == row.inputs_hash,
-        **_judgement(store, index_id, row.time_us, {line.asset for line in lines}),
+        **_judgement(store, index_id, time_us=row.time_us, assets={line.asset for line in lines}),
     )
 
 
@@ -183,7 +183,7 @@ class _Book:
     """The basket's lines with their tokens, and the reads for each."""
 
     def __init__(
-        self, store: Store, registry: Registry, basket: RebalancingRow, review: RebalancingRow, *, as_of_us: int | None
+        self, store: Store, registry: Registry, *, basket: RebalancingRow, review: RebalancingRow, as_of_us: int | None
     ) -> None:
         self.basket, self.review, self.as_of_us = basket, review, as_of_us
         self.store, self.registry = store, registry
@@ -195,7 +195,7 @@ class _Book:
         self.parts: dict[str, tuple[LinePart, ...]] = {**own}
         self.parts |= {line.slug: line.parts for line in facts if line.slug in self.parts and line.parts}
 
-    def lines(self, connection: Connection, time_us: int, before_us: int | None) -> list[_Line]:
+    def lines(self, connection: Connection, time_us: int, *, before_us: int | None) -> list[_Line]:
         """Every constituent, in the order of target weight."""
         return [
             self._line(connection, n, time_us=time_us, before_us=before_us)
@@ -205,12 +205,12 @@ class _Book:
 
     def _line(self, connection: Connection, number: int, *, time_us: int, before_us: int | None) -> _Line:
         item = self.basket.items[number]
-        rate, ratio = self._rate(connection, item.asset, time_us)
+        rate, ratio = self._rate(connection, item.asset, at_us=time_us)
         quotes = read_quotes(connection, rate.asset_id, time_us=rate.time_us, as_of_us=self.as_of_us)
         verdicts: dict[str, Any] = json.loads(rate.verdicts or "{}")
         price_before = float("nan")
         if before_us is not None:
-            old, old_ratio = self._rate(connection, item.asset, before_us)
+            old, old_ratio = self._rate(connection, item.asset, at_us=before_us)
             price_before = old.rate / old_ratio
         decided = next((one for one in self.review.items if one.asset == item.asset), None)
         parts = self.parts[item.asset]
@@ -240,7 +240,7 @@ class _Book:
             supply=supply_evidence(connection, decided, review=self.review, parts=parts, registry=self.registry),
         )
 
-    def _rate(self, connection: Connection, asset: str, at_us: int) -> tuple[RateRow, float]:
+    def _rate(self, connection: Connection, asset: str, *, at_us: int) -> tuple[RateRow, float]:
         """The line's price at an instant: of the token that stood for it, within that token's time."""
         for part in reversed(self.parts.get(asset, ())):
             if part.from_us is not None and at_us < part.from_us:
@@ -330,7 +330,7 @@ def _hash(row: LevelRevision, lines: Sequence[_Line], *, divisor: float, rules: 
     return inputs_hashes(np.array([row.time_us]), prices, segments=[segment], methodology_hash=rules)[0]
 
 
-def _judgement(store: Store, index_id: str, time_us: int, assets: set[str]) -> dict[str, Any]:
+def _judgement(store: Store, index_id: str, *, time_us: int, assets: set[str]) -> dict[str, Any]:
     """Decisions, announcements and challenges that are about this level."""
     at = from_us(time_us)
     overrides = [

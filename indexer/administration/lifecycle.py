@@ -50,8 +50,8 @@ class IndexStatus:
 def change_state(
     store: Store,
     index_id: str,
-    state: str,
     *,
+    state: str,
     reason: str,
     by: str,
     approved_by: str,

@@ -91,7 +91,7 @@ def differing(made: AssetRates, stored: RateSeries) -> Fresh:
     return Fresh(made, rows, np.where(known[rows], rate[slot[rows]], np.nan))
 
 
-def write_fresh(store: Store, run_id: int, fresh: Fresh, *, applied: Mask | None = None) -> Written:
+def write_fresh(store: Store, run_id: int, *, fresh: Fresh, applied: Mask | None = None) -> Written:
     """Makes differing rates official: all, or those `applied` (M,)."""
     rows = fresh.rows if applied is None else fresh.rows[applied]
     if not len(rows):
@@ -122,7 +122,7 @@ def columns_of(rates: Sequence[AssetRates]) -> RateColumns:
     )
 
 
-def reaches_back(store: Store, fresh: Sequence[Fresh], methodologies: Iterable[Methodology]) -> bool:
+def reaches_back(store: Store, fresh: Sequence[Fresh], *, methodologies: Iterable[Methodology]) -> bool:
     """Whether any differing rate lies at or before a published instant."""
     spans = [span for one in methodologies if (span := published_span(store, one.id)) is not None]
     newest = max((span[1] for span in spans), default=None)
@@ -132,8 +132,8 @@ def reaches_back(store: Store, fresh: Sequence[Fresh], methodologies: Iterable[M
 def effects_on_published(
     store: Store,
     registry: Registry,
-    methodologies: Iterable[Methodology],
     *,
+    methodologies: Iterable[Methodology],
     official: Market,
     corrected: Market,
 ) -> list[Effect]:
@@ -152,7 +152,7 @@ def effects_on_published(
             effect_on(
                 (before, compute_index(before, methodology, settled=settled)),
                 (after, compute_index(after, methodology, settled=same)),
-                methodology,
+                methodology=methodology,
                 times_us=rows.times_us,
                 published_at_us=rows.published_at_us,
             )
@@ -163,8 +163,8 @@ def effects_on_published(
 def settle_rates(
     store: Store,
     run_id: int,
-    fresh: Sequence[Fresh],
     *,
+    fresh: Sequence[Fresh],
     effects: Sequence[Effect],
     lines: Mapping[int, tuple[str, str]],
     policy: Policy,
@@ -176,9 +176,9 @@ def settle_rates(
         asset, line = lines[one.made.asset_id]
         times = one.made.time_us[one.rows]
         following = np.append(one.made.time_us, FOREVER_US)[one.rows + 1]
-        verdict = judge_rates(line, times, following, effects=effects)
+        verdict = judge_rates(line, times, next_us=following, effects=effects)
         applied = by_policy(verdict, threshold=policy.threshold, now_us=now_us, window_us=policy.window_days * DAY_US)
-        written += write_fresh(store, run_id, one, applied=applied)
+        written += write_fresh(store, run_id, fresh=one, applied=applied)
         entry = deferred(
             asset,
             times,
@@ -190,11 +190,11 @@ def settle_rates(
         )
         if entry is not None:
             logged.append(entry)
-    _log(store, run_id, logged, policy=policy, now_us=now_us)
+    _log(store, run_id, entries=logged, policy=policy, now_us=now_us)
     return written, logged
 
 
-def _log(store: Store, run_id: int, entries: Sequence[Deferred], *, policy: Policy, now_us: int) -> None:
+def _log(store: Store, run_id: int, *, entries: Sequence[Deferred], policy: Policy, now_us: int) -> None:
     """The quality ledger and the announcements tell of every correction that was not applied, once."""
     if not entries:
         return

@@ -55,7 +55,7 @@ def propose(store: Store, row: OverrideRow, *, registry: Registry, now: datetime
     if problems:
         raise InputError("this override cannot be proposed: " + "; ".join(problems))
     number = write_override(store, row)
-    _announce(store, row, number, said="proposed", by=row.proposed_by, now=now)
+    _announce(store, row, number=number, said="proposed", by=row.proposed_by, now=now)
     return number
 
 
@@ -69,7 +69,7 @@ def approve(store: Store, number: int, *, by: str, now: datetime) -> OverrideRow
     if row.expires_at <= now:
         raise InputError(f"override {number} expired at {row.expires_at.isoformat()}; propose a new one")
     approve_override(store, number, by=by, at=now)
-    _announce(store, row, number, said="approved", by=by, now=now)
+    _announce(store, row, number=number, said="approved", by=by, now=now)
     return read_override(store, number)
 
 
@@ -77,7 +77,7 @@ def withdraw(store: Store, number: int, *, by: str, now: datetime) -> OverrideRo
     """The override, out of force from now on; what it did before stays."""
     row = read_override(store, number)
     withdraw_override(store, number, by=by, at=now)
-    _announce(store, row, number, said="withdrawn", by=by, now=now)
+    _announce(store, row, number=number, said="withdrawn", by=by, now=now)
     return read_override(store, number)
 
 
@@ -146,7 +146,7 @@ def _problems(row: OverrideRow, registry: Registry) -> list[str]:
     return problems
 
 
-def _announce(store: Store, row: OverrideRow, number: int, *, said: str, by: str, now: datetime) -> None:
+def _announce(store: Store, row: OverrideRow, *, number: int, said: str, by: str, now: datetime) -> None:
     """Everyone is told, and the run makes the next update compute with it."""
     key = f"override:{number}:{said}"
     run_id = start_run(store, kind="decision", key=f"{key}:{iso(to_us(now))}", now=now)

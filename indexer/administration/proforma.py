@@ -88,16 +88,16 @@ def compute_pro_forma(
             f"the rebalance of {methodology.id} at {iso(date.effective_us)} is decided by what is known at "
             f"{iso(date.reference_us)}; prices are known to {iso(last)}. Ask again from then on"
         )
-    history = compute_index(_with_instant(market, methodology, date), methodology, settled=settled, events=events)
+    history = compute_index(_with_instant(market, methodology, date=date), methodology, settled=settled, events=events)
     change = next((one for one in history.rebalances if one.reference_us == date.reference_us and one.decisions), None)
     if change is None:
         said = next((one.reason for one in history.skipped if one.effective_us == date.effective_us), "no change")
         raise NotEnoughDataError(f"the date {iso(date.effective_us)} of {methodology.id} will change nothing: {said}")
     notional = notional_usd or policy.notional_usd
-    return _made(methodology, change, market, notional=notional, policy=policy)
+    return _made(methodology, change, market=market, notional=notional, policy=policy)
 
 
-def _with_instant(market: Market, methodology: Methodology, date: RebalanceDate) -> Market:
+def _with_instant(market: Market, methodology: Methodology, *, date: RebalanceDate) -> Market:
     """The market with the last known prices standing at the effective instant too."""
     used = carry(market, methodology.missing.max_carry_hours * HOUR_US)
     last = len(market.times_us) - 1
@@ -113,10 +113,10 @@ def _with_instant(market: Market, methodology: Methodology, date: RebalanceDate)
     )
 
 
-def _made(methodology: Methodology, change: Rebalance, market: Market, *, notional: float, policy: Policy) -> ProForma:
+def _made(methodology: Methodology, change: Rebalance, *, market: Market, notional: float, policy: Policy) -> ProForma:
     decided = {one.slug: one for one in change.decisions}
     items = tuple(
-        _item(change, n, slug, decided.get(slug), notional=notional, participation=policy.participation)
+        _item(change, n, slug=slug, decided=decided.get(slug), notional=notional, participation=policy.participation)
         for n, slug in enumerate(market.slugs)
         if change.units_before[n] or change.units_after[n]
     )
@@ -138,7 +138,7 @@ def _made(methodology: Methodology, change: Rebalance, market: Market, *, notion
 
 
 def _item(
-    change: Rebalance, n: int, slug: str, decided: Decision | None, *, notional: float, participation: float
+    change: Rebalance, n: int, *, slug: str, decided: Decision | None, notional: float, participation: float
 ) -> ProFormaItem:
     now, target = float(change.weight_drifted[n]), float(change.weight_target[n])
     trade = notional * abs(target - now)

@@ -66,7 +66,7 @@ def check_proof(path: Path, *, progress: Callable[[int, int], None] = lambda don
         raise InputError(f"{path} has format {manifest.get('format')}; this program reads format 1")
     out = []
     for n, (name, rows) in enumerate(levels.items()):
-        out.append(_Check(name, manifest, rates, changes.get(name, []), rows).run())
+        out.append(_Check(name, manifest, rates=rates, changes=changes.get(name, []), rows=rows).run())
         progress(n + 1, len(levels))
     return out
 
@@ -78,6 +78,7 @@ class _Check:
         self,
         name: str,
         manifest: Mapping[str, Any],
+        *,
         rates: Columns,
         changes: Sequence[Mapping[str, Any]],
         rows: Columns,
@@ -142,7 +143,7 @@ class _Check:
         )
         if not np.array_equal(history.times_us, rows["time"]):
             return f"{len(rows['time'])} levels are given, recomputing gives {len(history.times_us)}"
-        made = candidates(history, market, methodology, versions=versions)
+        made = candidates(history, market, methodology=methodology, versions=versions)
         for n, given in enumerate(rows["inputs_hash"].tolist()):
             apart = abs(float(rows["level"][n]) - float(made.levels[n])) > 1.5 * float(versions.units()[n])
             if given != made.inputs[n] or apart or int(rows["status"][n]) != int(made.status[n]):

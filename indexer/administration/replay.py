@@ -44,13 +44,13 @@ def replay(
     """Does all runs again in an empty, migrated store, and says what came out differently; empty is good."""
     write_assets(into, asset_rows(registry))
     listings = _copy_listings(store, into)
-    _copy_rows(store, into, "override")
+    _copy_rows(store, into, table="override")
     runs = sorted((run for run in read_runs(store) if run.outcome == "done"), key=lambda run: (run.started_at, run.id))
     for n, run in enumerate(runs):
         if run.kind == "update":
-            _update_again(store, into, run, registry=registry, rules=rules)
+            _update_again(store, into, run=run, registry=registry, rules=rules)
         else:
-            _facts_again(store, into, run, listings=listings)
+            _facts_again(store, into, run=run, listings=listings)
         progress(n + 1, len(runs))
     return differences(store, into)
 
@@ -81,7 +81,7 @@ def _copy_listings(store: Store, into: Store) -> Mapping[int, int]:
     return {row.id or 0: number for row, number in zip(known, made, strict=True)}
 
 
-def _copy_rows(store: Store, into: Store, table: str) -> None:
+def _copy_rows(store: Store, into: Store, *, table: str) -> None:
     source = SQLModel.metadata.tables[table]
     with store.reading() as connection:
         rows = [dict(row) for row in connection.execute(select(source)).mappings()]
@@ -90,18 +90,18 @@ def _copy_rows(store: Store, into: Store, table: str) -> None:
             connection.execute(source.insert(), rows)
 
 
-def _facts_again(store: Store, into: Store, run: RunRow, *, listings: Mapping[int, int]) -> None:
+def _facts_again(store: Store, into: Store, *, run: RunRow, listings: Mapping[int, int]) -> None:
     """What one run of facts wrote: bars, supplies and fixed rates."""
     run_id = start_run(into, kind=run.kind, key=run.key, now=run.started_at)
     assert run_id is not None
-    _bars_again(store, into, run.id, run_id, listings)
-    _supplies_again(store, into, run.id, run_id)
-    _rates_again(store, into, run.id, run_id)
-    _said_again(store, into, run.id, run_id)
+    _bars_again(store, into, run=run.id, run_id=run_id, listings=listings)
+    _supplies_again(store, into, run=run.id, run_id=run_id)
+    _rates_again(store, into, run=run.id, run_id=run_id)
+    _said_again(store, into, run=run.id, run_id=run_id)
     finish_run(into, run_id, now=run.finished_at or run.started_at, detail=run.detail)
 
 
-def _bars_again(store: Store, into: Store, run: int, run_id: int, listings: Mapping[int, int]) -> None:
+def _bars_again(store: Store, into: Store, *, run: int, run_id: int, listings: Mapping[int, int]) -> None:
     kinds = {"listing_id": "int64", "time": "int64", "close": "float64"}
     kinds |= {name: "maybe" for name in BAR_COLUMNS if name != "close"}
     found = columns(store, kinds, source="bar WHERE run_id = :run", params={"run": run}, order="listing_id, time")
@@ -110,7 +110,7 @@ def _bars_again(store: Store, into: Store, run: int, run_id: int, listings: Mapp
         write_bars(into, run_id, BarColumns(numbers, found["time"], *(found[name] for name in BAR_COLUMNS)))
 
 
-def _supplies_again(store: Store, into: Store, run: int, run_id: int) -> None:
+def _supplies_again(store: Store, into: Store, *, run: int, run_id: int) -> None:
     source = SQLModel.metadata.tables["supply"]
     with store.reading() as connection:
         rows = [dict(row) for row in connection.execute(select(source).where(source.c.run_id == run)).mappings()]
@@ -120,7 +120,7 @@ def _supplies_again(store: Store, into: Store, run: int, run_id: int) -> None:
             connection.execute(source.insert(), fields)
 
 
-def _said_again(store: Store, into: Store, run: int, run_id: int) -> None:
+def _said_again(store: Store, into: Store, *, run: int, run_id: int) -> None:
     """What a run of people's decisions announced: states take effect by it."""
     source = SQLModel.metadata.tables["announcement"]
     with store.reading() as connection:
@@ -130,7 +130,7 @@ def _said_again(store: Store, into: Store, run: int, run_id: int) -> None:
         write_announcements(into, run_id, [AnnouncementRow(**{name: row[name] for name in names}) for row in rows])
 
 
-def _rates_again(store: Store, into: Store, run: int, run_id: int) -> None:
+def _rates_again(store: Store, into: Store, *, run: int, run_id: int) -> None:
     """Rates that a run of facts fixed itself (minutes, live); those of an update are computed again."""
     sql = text("SELECT asset_id, time, rate, status, method, verdicts FROM rate WHERE run_id = :run")
     with store.reading() as connection:
@@ -150,7 +150,7 @@ def _rates_again(store: Store, into: Store, run: int, run_id: int) -> None:
     )
 
 
-def _update_again(store: Store, into: Store, run: RunRow, *, registry: Registry, rules: Rules | None) -> None:
+def _update_again(store: Store, into: Store, *, run: RunRow, registry: Registry, rules: Rules | None) -> None:
     asked = run.key.startswith("rebuild:")
     update(
         into,

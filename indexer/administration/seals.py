@@ -44,7 +44,7 @@ def seal_runs(store: Store) -> int:
             if one is None:
                 continue
             marks = np.ascontiguousarray(one.marks, dtype="<u8").tobytes()
-            own = link(previous, run_id, table.name, rows=len(one.marks), digest=one.digest, marks=marks)
+            own = link(previous, run_id, about=table.name, rows=len(one.marks), digest=one.digest, marks=marks)
             made.append(SealRow(run_id, table.name, len(one.marks), one.digest, marks, previous, own))
             previous = own
     write_seals(store, made)
@@ -58,7 +58,7 @@ def read_heads(store: Store) -> bytes | None:
     return None if found is None else bytes(found)
 
 
-def link(previous: bytes, run_id: int, about: str, *, rows: int, digest: bytes, marks: bytes) -> bytes:
+def link(previous: bytes, run_id: int, *, about: str, rows: int, digest: bytes, marks: bytes) -> bytes:
     """The hash of a seal: over the one before it and all its fields."""
     said = sha256(previous)
     said.update(f"{run_id}:{about}:{rows}:".encode())
@@ -78,7 +78,7 @@ def altered_rows(store: Store, *, most: int = 20) -> list[str]:
         for run_id in sorted(expected.keys() | present.keys()):
             seal, one = expected.get(run_id), present.get(run_id)
             if seal is None or one is None or seal.digest != one.digest:
-                found.extend(_differences(table, run_id, seal, one))
+                found.extend(_differences(table, run_id, seal=seal, one=one))
         if len(found) >= most:
             break
     return found[:most]
@@ -87,7 +87,7 @@ def altered_rows(store: Store, *, most: int = 20) -> list[str]:
 def _broken_seals(seals: list[SealRow]) -> Iterator[str]:
     previous = GENESIS
     for seal in seals:
-        own = link(previous, seal.run_id, seal.about, rows=seal.rows, digest=seal.digest, marks=seal.marks)
+        own = link(previous, seal.run_id, about=seal.about, rows=seal.rows, digest=seal.digest, marks=seal.marks)
         if seal.prev_hash != previous or seal.hash != own:
             yield f"seal {seal.id} (of what run {seal.run_id} wrote into {seal.about}) was changed"
         previous = seal.hash
@@ -131,7 +131,7 @@ def _read(store: Store, table: Sealed, *, only: Collection[int]) -> dict[str, ND
     wanted: dict[str, str] = {"run_id": "int64"}
     names = {"run_id": "run_id"}
     for name, kind in table.columns.items():
-        sql = _sql(store, name, kind)
+        sql = _sql(store, name, kind=kind)
         names[name] = sql
         wanted[sql] = {INT: "int64", FLOAT: "float64", MAYBE: "float64", TEXT: "object", BYTES: "object"}[kind]
     runs = ", ".join(str(int(number)) for number in sorted(only))
@@ -139,7 +139,7 @@ def _read(store: Store, table: Sealed, *, only: Collection[int]) -> dict[str, ND
     return {name: found[sql] for name, sql in names.items()}
 
 
-def _sql(store: Store, name: str, kind: str) -> str:
+def _sql(store: Store, name: str, *, kind: str) -> str:
     """SQL that both drivers read alike: no nulls, booleans as numbers, exact amounts as text."""
     if kind == TEXT:
         return f"coalesce(CAST({name} AS TEXT), '{NULL_TEXT}')"
@@ -151,7 +151,7 @@ def _sql(store: Store, name: str, kind: str) -> str:
     return f"coalesce({name}, {NULL_NUMBER})" if kind == INT and name != "run_id" else name
 
 
-def _differences(table: Sealed, run_id: int, seal: SealRow | None, one: _RunRows | None) -> Iterator[str]:
+def _differences(table: Sealed, run_id: int, *, seal: SealRow | None, one: _RunRows | None) -> Iterator[str]:
     """The rows that are not as sealed, by what is there now; rows that are gone are counted."""
     sealed = np.frombuffer(seal.marks, dtype="<u8") if seal else np.zeros(0, dtype=np.uint64)
     there = one.marks if one else np.zeros(0, dtype=np.uint64)

@@ -106,7 +106,7 @@ def methodology_at(grid: Grid, values: Sequence[Any]) -> Methodology:
     """The methodology of one combination. Raises MethodologyError with what does not hold."""
     raw: dict[str, Any] = copy.deepcopy(dict(grid.base))
     for place, value in zip(grid.places, values, strict=True):
-        _put(raw, place.split("."), value, place=place)
+        _put(raw, place.split("."), value=value, place=place)
     problems: list[str] = []
     made = methodology_of(raw, source=grid.source, text="", problems=problems)
     problems = problems or list(inconsistencies(made))
@@ -115,14 +115,14 @@ def methodology_at(grid: Grid, values: Sequence[Any]) -> Methodology:
     return replace(made, hash=content_hash(made))
 
 
-def _put(raw: dict[str, Any], keys: list[str], value: Any, *, place: str) -> None:
+def _put(raw: dict[str, Any], keys: list[str], *, value: Any, place: str) -> None:
     """Sets a dotted place; in a list of tables ([[eligibility]]) it is set in each of them."""
     inner: Any = raw
     for n, key in enumerate(keys[:-1]):
         inner = inner.setdefault(key, {})
         if isinstance(inner, list):
             for one in inner:
-                _put(one, keys[n + 1 :], value, place=place)
+                _put(one, keys[n + 1 :], value=value, place=place)
             return
         if not isinstance(inner, dict):
             raise MethodologyError(f"{place}: {key} is no table")
@@ -132,8 +132,8 @@ def _put(raw: dict[str, Any], keys: list[str], value: Any, *, place: str) -> Non
 def sweep(
     market: Market,
     registry: Registry,
-    grid: Grid,
     *,
+    grid: Grid,
     flagship: tuple[I64, F64] | None = None,
     by: str = "tracking_error",
     workers: int | None = None,
@@ -150,7 +150,7 @@ def sweep(
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
     count = min(workers or os.cpu_count() or 1, len(chunks))
     tried: list[Tried] = []
-    work = _Work(market, registry, grid, flagship, events=events)
+    work = _Work(market, registry, grid=grid, flagship=flagship, events=events)
     if count <= 1:
         for chunk in chunks:
             tried += work(chunk)
@@ -184,9 +184,9 @@ class _Work:
         self,
         market: Market,
         registry: Registry,
+        *,
         grid: Grid,
         flagship: tuple[I64, F64] | None,
-        *,
         events: Sequence[BasketEvent],
     ) -> None:
         self.market, self.registry, self.grid, self.flagship = market, registry, grid, flagship

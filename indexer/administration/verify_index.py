@@ -117,10 +117,10 @@ class IndexCheck:
         history = compute_index(market, methodology, settled=settled, events=events)
         against = compare(history, plain_index(market, methodology, settled=settled, events=events))
         self.difference = max(self.difference, against.max_relative)
-        problem = self._agree(against) or _unlike(group, history, market, settled=settled)
+        problem = self._agree(against) or _unlike(group, history, market=market, settled=settled)
         if problem or not whole:
             return problem
-        made = self._candidates(history, market, methodology)
+        made = self._candidates(history, market, methodology=methodology)
         return self._against(self.stored, made)
 
     def _levels_now(self) -> str:
@@ -150,21 +150,23 @@ class IndexCheck:
         history = compute_index(market, methodology, settled=settled)
         against = compare(history, plain_index(market, methodology, settled=settled))
         self.difference = max(self.difference, against.max_relative)
-        return self._agree(against) or self._against(stored, self._candidates(history, market, methodology, stored))
+        return self._agree(against) or self._against(
+            stored, self._candidates(history, market, methodology=methodology, stored=stored)
+        )
 
     def _candidates(
-        self, history: IndexHistory, market: Market, methodology: Methodology, stored: LevelRows | None = None
+        self, history: IndexHistory, market: Market, *, methodology: Methodology, stored: LevelRows | None = None
     ) -> Candidates:
         stored = self.stored if stored is None else stored
         version = int(stored.methodology_id[-1])
-        versions = versions_of(self.store, methodology, history.times_us, version=version, stored=stored)
-        return candidates(history, market, methodology, versions=versions)
+        versions = versions_of(self.store, methodology, times_us=history.times_us, version=version, stored=stored)
+        return candidates(history, market, methodology=methodology, versions=versions)
 
     def _against(self, stored: LevelRows, made: Candidates) -> str:
         if len(stored) != len(made.times_us) or not np.array_equal(stored.times_us, made.times_us):
             return f"{len(stored)} levels are stored, recomputing gives {len(made.times_us)}; run `deai update`"
         every = np.arange(len(stored))
-        wrong = np.flatnonzero(~same_levels(stored, made, every, every))
+        wrong = np.flatnonzero(~same_levels(stored, made, slots=every, rows=every))
         if not len(wrong):
             return ""
         n = int(wrong[0])
@@ -208,7 +210,7 @@ def _upto(market: Market, last_us: int) -> Market:
     )
 
 
-def _unlike(group: list[RebalancingRow], history: IndexHistory, market: Market, *, settled: Settled | None) -> str:
+def _unlike(group: list[RebalancingRow], history: IndexHistory, *, market: Market, settled: Settled | None) -> str:
     """The first stored change that is not what the run's facts give, or one that they give and is not stored."""
     kept = {id(change) for change in settled.changes} if settled else set()
     made = {(one.effective_us, one.kind): one for one in history.rebalances if id(one) not in kept}
@@ -216,13 +218,13 @@ def _unlike(group: list[RebalancingRow], history: IndexHistory, market: Market, 
         one = made.get((to_us(row.effective_at), row.kind))
         if one is None:
             return f"{row.kind} of {iso(to_us(row.effective_at))}: recomputing from what was known then gives none"
-        difference = _difference(row, one, market)
+        difference = _difference(row, one, market=market)
         if difference:
             return f"{row.kind} of {iso(to_us(row.effective_at))}: {difference}"
     return ""
 
 
-def _difference(row: RebalancingRow, one: Rebalance, market: Market) -> str:
+def _difference(row: RebalancingRow, one: Rebalance, *, market: Market) -> str:
     stored = change_of(row)
     for name in ("divisor_before", "divisor_after", "level"):
         theirs, mine = getattr(stored, name), getattr(one, name)

@@ -24,7 +24,7 @@ class Versions:
     decimals_of: Mapping[int, int]
 
     @classmethod
-    def one(cls, methodology: Methodology, count: int, *, version: int = 0) -> Versions:
+    def one(cls, methodology: Methodology, *, count: int, version: int = 0) -> Versions:
         """The same version for every level."""
         ids = np.full(count, version, dtype=np.int64)
         return cls(ids, {version: methodology.hash}, {version: methodology.decimals})
@@ -52,11 +52,11 @@ class Versions:
 
 
 def versions_of(
-    store: Store, methodology: Methodology, times_us: I64, *, version: int, stored: LevelRows | None
+    store: Store, methodology: Methodology, *, times_us: I64, version: int, stored: LevelRows | None
 ) -> Versions:
     """The version of each level: that of the stored one, else the present one. `stored` None: the present for all."""
     if stored is None or not len(stored) or bool((stored.methodology_id == version).all()):
-        return Versions.one(methodology, len(times_us), version=version)
+        return Versions.one(methodology, count=len(times_us), version=version)
     ids = np.full(len(times_us), version, dtype=np.int64)
     slot = np.minimum(np.searchsorted(stored.times_us, times_us), len(stored) - 1)
     known = stored.times_us[slot] == times_us

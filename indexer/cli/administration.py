@@ -50,7 +50,11 @@ def explain(
     at = parse_instant(time)
     with opened() as (store, settings):
         said = explained(
-            store, registry_for(store, settings), index, at_us=at, as_of_us=parse_instant(as_of) if as_of else None
+            store,
+            registry_for(store, settings),
+            index_id=index,
+            at_us=at,
+            as_of_us=parse_instant(as_of) if as_of else None,
         )
         linked = study_attribution(store, index, start_us=parse_instant(since), end_us=at) if since else None
     payload = said if linked is None else {"level": said, "linked": linked}
@@ -168,7 +172,7 @@ def proforma(
     from indexer.cli.session import opened
 
     with opened() as (store, settings):
-        made = pro_forma(store, settings, index, notional_usd=notional)
+        made = pro_forma(store, settings, index_id=index, notional_usd=notional)
     headers = ("token", "now", "target", "trade USD", "ADV USD", "days", "why")
     rows = [
         (one.asset, one.weight_now, one.weight_target, one.trade_usd, one.median_adv_usd, one.days_to_trade, one.reason)
@@ -196,7 +200,7 @@ def calendar_command(
 
     now = utc_now()
     with opened() as (store, settings):
-        methodology = methodology_of(store, settings, index)
+        methodology = methodology_of(store, settings, index_id=index)
         said = read_announcements(store, index_id=index, limit=100)
     found = entries(methodology, start_us=to_us(now), end_us=to_us(now) + months * 31 * DAY_US)
     if form is CalendarForm.ICAL:

@@ -188,7 +188,7 @@ def state(
         row = change_state(
             store,
             index,
-            state,
+            state=state,
             reason=reason,
             by=by,
             approved_by=approved_by,

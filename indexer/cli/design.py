@@ -32,7 +32,7 @@ def backtest(
     from indexer.cli.session import opened
 
     with opened() as (store, settings):
-        made = run_backtest(store, settings, file, hourly=hourly, out=out)
+        made = run_backtest(store, settings, file=file, hourly=hourly, out=out)
     rows = [(name, getattr(made, name)) for name in made.__dataclass_fields__ if name not in ("index", "note")]
     emit(made, as_json=as_json, text=lambda: table(("figure", "value"), rows, title=f"{made.index} ({made.note})"))
 
@@ -54,7 +54,7 @@ def sweep(
     from indexer.cli.session import opened
 
     with opened() as (store, settings), progress("trying", quiet=as_json) as tick:
-        tried = run_sweep(store, settings, file, by=by, out=out, workers=workers, progress=tick)
+        tried = run_sweep(store, settings, file=file, by=by, out=out, workers=workers, progress=tick)
     rows = as_table(tried)
     emit(rows, as_json=as_json, text=lambda: _show(tried, by, top=top, out=out))
 
@@ -96,7 +96,7 @@ def document(
     from indexer.clock import utc_now
 
     with opened() as (store, settings):
-        size = write_document(store, settings, index, kind, path=out, now=utc_now())
+        size = write_document(store, settings, index_id=index, kind=kind, path=out, now=utc_now())
     payload = {"index": index, "kind": kind, "file": str(out), "bytes": size}
     emit(payload, as_json=as_json, text=lambda: say(f"{kind} of {index} in {out} ({size:,} bytes)"))
 

@@ -86,7 +86,7 @@ def divisor_after(divisor: float, prices: F64, *, before: F64, after: F64) -> fl
     return divisor * (new / old)
 
 
-def redenominated(prices: F64, row: int, ratio: float) -> F64:
+def redenominated(prices: F64, row: int, *, ratio: float) -> F64:
     """A price series (T,) in the new unit throughout: what came before `row` divided by `ratio` new per old units.
 
     With units multiplied by the same ratio the level is what it was and the divisor stays (a split by `ratio`).

@@ -93,10 +93,10 @@ def _recall(book: _Book, out: PlainIndex, *, world: World, methodology: Methodol
         out.units.append((now, {world.lines[column].slug: amount for column, amount in held.items()}))
         if len(out.units) == 1:
             out.levels.append((now, fact.level))
-        _go_on(book, fact, methodology)
+        _go_on(book, fact, methodology=methodology)
 
 
-def _go_on(book: _Book, fact: Rebalance, methodology: Methodology) -> None:
+def _go_on(book: _Book, fact: Rebalance, *, methodology: Methodology) -> None:
     """A fixing of a transition leaves its later fixings to come; any other change of basket but a removal ends it."""
     fixings = methodology.schedule.transition_fixings
     if fact.kind not in REVIEWS or fixings == 1:

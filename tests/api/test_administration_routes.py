@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     )
     approve(store, propose(store, row, registry=demo_registry(), now=NOW), by="Grace", now=NOW)
     change_state(
-        store, "demo", "terminated", reason="the trial is over", by="Ada", approved_by="Grace", now=NOW,
+        store, "demo", state="terminated", reason="the trial is over", by="Ada", approved_by="Grace", now=NOW,
         effective_at=NOW + timedelta(days=30),
     )  # fmt: skip
     yield store

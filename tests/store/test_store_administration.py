@@ -40,11 +40,11 @@ def test_the_whole_administration_works_on_both_databases(store: Store, tmp_path
         "membership", "token-1", one.now, one.now + timedelta(days=3), "found to be a copy", "A", one.now, "small"
     )
     approve(store, propose(store, row, registry=one.registry, now=one.tick()), by="B", now=one.tick())
-    change_state(store, "small", "suspended", reason="only for the test", by="A", approved_by="B", now=one.tick())
+    change_state(store, "small", state="suspended", reason="only for the test", by="A", approved_by="B", now=one.tick())
     one.update()
     found = one.verify()
     assert found.ok, found.problem
-    said = explain(store, one.registry, "small", at_us=START_US + (HOUR + 9) * 3_600_000_000)
+    said = explain(store, one.registry, index_id="small", at_us=START_US + (HOUR + 9) * 3_600_000_000)
     assert said.inputs_hold
     assert [each["revision"] for each in said.revisions] == [2, 1]
     export_proof(store, one.registry, path=tmp_path / "proof.zip")

@@ -39,10 +39,10 @@ def gather_facts(store: Store, newest: Explanation) -> Facts:
     rows = read_levels(store, newest.index, step_us=DAY_US)
     if len(rows) < 2:
         raise NotEnoughDataError(f"index {newest.index} has {len(rows)} daily levels; a factsheet needs two")
-    return Facts(rows.times_us, rows.levels, _figures(rows.times_us, rows.levels, newest), newest)
+    return Facts(rows.times_us, rows.levels, _figures(rows.times_us, rows.levels, newest=newest), newest)
 
 
-def _figures(times: np.ndarray, levels: np.ndarray, newest: Explanation) -> tuple[tuple[str, str], ...]:
+def _figures(times: np.ndarray, levels: np.ndarray, *, newest: Explanation) -> tuple[tuple[str, str], ...]:
     moves = np.diff(np.log(levels))
     made = [
         ("Level", f"{newest.level:,.2f}"),
@@ -128,17 +128,17 @@ def factsheet_pdf(facts: Facts, *, name: str, now: datetime) -> bytes:
 
 def _svg_page(facts: Facts, *, name: str, chart: str, now: datetime) -> str:
     said, out = facts.newest, []
-    out.append(_said(40, 56, name, size=22, bold=True))
+    out.append(_said(40, 56, text=name, size=22, bold=True))
     simulated = " (SIMULATED)" if said.simulated else ""
-    out.append(_said(40, 74, f"Index {said.index}{simulated}, factsheet of {now:%Y-%m-%d}", size=10, colour=TEAL))
+    out.append(_said(40, 74, text=f"Index {said.index}{simulated}, factsheet of {now:%Y-%m-%d}", size=10, colour=TEAL))
     for n, (label, value) in enumerate(facts.figures):
         x, y = 40 + (n % 5) * 105, 104 + (n // 5) * 34
-        out += [_said(x, y, label, size=8, colour=MUTED), _said(x, y + 13, value, size=11, bold=True)]
+        out += [_said(x, y, text=label, size=8, colour=MUTED), _said(x, y + 13, text=value, size=11, bold=True)]
     top = 104 + ((len(facts.figures) - 1) // 5 + 1) * 34
     out.append(f'<g transform="translate(36,{top})">{chart}</g>')
     out += _svg_table(_rows(said)[:MOST_ROWS], y=top + 240)
-    out.append(_said(40, 806, f"Rules {said.methodology_version} {said.methodology_hash}", size=6.5, colour=MUTED))
-    out.append(_said(40, 816, f"Newest level's hash {said.hash}; check with deai verify", size=6.5, colour=MUTED))
+    out.append(_said(40, 806, text=f"Rules {said.methodology_version} {said.methodology_hash}", size=6.5, colour=MUTED))
+    out.append(_said(40, 816, text=f"Newest level's hash {said.hash}; check with deai verify", size=6.5, colour=MUTED))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{PAGE[0]}" '
         f'height="{PAGE[1]}" viewBox="0 0 {PAGE[0]} {PAGE[1]}"><rect width="100%" height="100%" fill="#fff"/>'
@@ -150,20 +150,20 @@ def _svg_table(rows: Sequence[Sequence[str]], *, y: int) -> list[str]:
     places = ((40, "start"), (120, "start"), (250, "end"), (310, "end"), (385, "end"), (485, "end"), (555, "end"))
     headers = ("token", "sub-sector", "weight", "target", "price USD", "supply", "supply from")
     out = [
-        _said(x, y, text, size=8, colour=MUTED, anchor=anchor)
+        _said(x, y, text=text, size=8, colour=MUTED, anchor=anchor)
         for (x, anchor), text in zip(places, headers, strict=True)
     ]
     out.append(f'<line x1="40" x2="555" y1="{y + 4}" y2="{y + 4}" stroke="{LINE}"/>')
     for n, row in enumerate(rows, 1):
         out += [
-            _said(x, y + 4 + n * 13, text, size=8.5, anchor=anchor)
+            _said(x, y + 4 + n * 13, text=text, size=8.5, anchor=anchor)
             for (x, anchor), text in zip(places, row, strict=True)
         ]
     return out
 
 
 def _said(
-    x: float, y: float, text: str, *, size: float, bold: bool = False, colour: str = INK, anchor: str = "start"
+    x: float, y: float, *, text: str, size: float, bold: bool = False, colour: str = INK, anchor: str = "start"
 ) -> str:
     weight = ' font-weight="bold"' if bold else ""
     return (

@@ -27,14 +27,14 @@ KINDS = ("methodology", "statement", "factsheet")
 FOREVER_US = 2**55
 
 
-def make_document(store: Store, settings: Settings, index_id: str, kind: str, *, now: datetime) -> Document:
+def make_document(store: Store, settings: Settings, *, index_id: str, kind: str, now: datetime) -> Document:
     """One document of an index. Raises InputError for an unknown kind, NotFoundError for the index or its levels."""
     registry = registry_for(store, settings)
     policy = load_policy(settings.methodology_dir)
     if kind == "factsheet":
-        facts = gather_facts(store, explain(store, registry, index_id, at_us=FOREVER_US))
+        facts = gather_facts(store, explain(store, registry, index_id=index_id, at_us=FOREVER_US))
         return factsheet_document(facts, name=read_index(store, index_id).name)
-    methodology = methodology_of(store, settings, index_id)
+    methodology = methodology_of(store, settings, index_id=index_id)
     if kind == "methodology":
         lines = universe_lines(methodology.universe, registry)
         log = load_event_log(registry, folder=settings.methodology_dir)
@@ -60,15 +60,15 @@ def make_document(store: Store, settings: Settings, index_id: str, kind: str, *,
     )
 
 
-def write_document(store: Store, settings: Settings, index_id: str, kind: str, *, path: Path, now: datetime) -> int:
+def write_document(store: Store, settings: Settings, *, index_id: str, kind: str, path: Path, now: datetime) -> int:
     """Writes a document as .html, .txt or (the factsheet) .pdf, whole or not at all; its size in bytes."""
     ending = path.suffix.lower()
     if ending == ".pdf" and kind == "factsheet":
         registry = registry_for(store, settings)
-        facts = gather_facts(store, explain(store, registry, index_id, at_us=FOREVER_US))
+        facts = gather_facts(store, explain(store, registry, index_id=index_id, at_us=FOREVER_US))
         body = factsheet_pdf(facts, name=read_index(store, index_id).name, now=now)
     elif ending in (".html", ".txt"):
-        made = make_document(store, settings, index_id, kind, now=now)
+        made = make_document(store, settings, index_id=index_id, kind=kind, now=now)
         body = (as_html(made) if ending == ".html" else as_text(made)).encode()
     else:
         raise InputError(f'"{path.name}" must end in .html or .txt, or in .pdf for a factsheet (print the others)')
