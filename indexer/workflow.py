@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexer.administration.rules import load_rules
 from indexer.assets import Registry, load_registry
 from indexer.chain.jobs import chain_scheduler
 from indexer.clock import Clock, utc_now
@@ -85,6 +86,7 @@ def run_update(store: Store, settings: Settings, *, progress: Progress = quiet, 
         methodologies=methodologies_of(settings, registry),
         clock=clock,
         progress=progress,
+        rules=load_rules(registry, folder=settings.methodology_dir),
     )
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api import schemas, wire
 from api.answer import json_answer
 from api.deps import StoreDep
-from api.params import End, IndexId, InstantUs, Start, window_of
+from api.params import AsOf, End, IndexId, InstantUs, Start, window_of
 from api.problems import declared
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
@@ -38,12 +38,12 @@ At = Annotated[
     responses=declared("not_found", "not_enough_data", "invalid_request"),
     summary="Constituents and weights at an instant",
 )
-def list_constituents(store: StoreDep, index_id: IndexId, at: At = None) -> Response:
+def list_constituents(store: StoreDep, index_id: IndexId, at: At = None, as_of: AsOf = None) -> Response:
     """Who is in the index at `at`, heaviest first, with weights from the prices then, drift and contributions."""
     index = read_index(store, index_id)
     at_us = _newest_us(store, index_id) if at is None else at
-    rows = read_constituents(store, index_id, at_us)
-    data = _constituents(store, index_id, rows)
+    rows = read_constituents(store, index_id, at_us, as_of_us=as_of)
+    data = _constituents(store, index_id, rows, as_of_us=as_of)
     weights = [row.weight for row in rows if row.weight is not None]
     whole = bool(weights) and len(weights) == len(rows)
     return json_answer(
@@ -68,12 +68,16 @@ def _newest_us(store: Store, index_id: str) -> int:
     return int(newest.times_us[-1])
 
 
-def _constituents(store: Store, index_id: str, rows: list[ConstituentRow]) -> list[dict[str, Any]]:
+def _constituents(
+    store: Store, index_id: str, rows: list[ConstituentRow], *, as_of_us: int | None
+) -> list[dict[str, Any]]:
     if not rows:
         return []
     effective_us = to_us(rows[0].effective_at)
     # A suspension decides nothing about supply: the last decision about each asset stands.
-    changes = read_rebalancings(store, index_id, start_us=effective_us - EVIDENCE_US, end_us=effective_us + 1)
+    changes = read_rebalancings(
+        store, index_id, start_us=effective_us - EVIDENCE_US, end_us=effective_us + 1, as_of_us=as_of_us
+    )
     sources = {item.asset: item.supply_source for change in changes for item in change.items if item.supply_source}
     prices = [row.price_effective for row in rows]
     base = None if None in prices else sum(row.units * (row.price_effective or 0.0) for row in rows)
@@ -90,14 +94,16 @@ def _constituents(store: Store, index_id: str, rows: list[ConstituentRow]) -> li
 def list_rebalances(
     store: StoreDep,
     index_id: IndexId,
+    *,
     start: Start = None,
     end: End = None,
+    as_of: AsOf = None,
     items: Annotated[bool, Query(description="With each candidate and the evidence for the decision")] = True,
 ) -> Response:
     """Every change of units in [start, end), oldest first: weights drifted and target, turnover, divisors, reasons."""
     window = window_of(start, end)
     index = read_index(store, index_id)
-    changes = read_rebalancings(store, index_id, start_us=window.start_us, end_us=window.end_us)
+    changes = read_rebalancings(store, index_id, start_us=window.start_us, end_us=window.end_us, as_of_us=as_of)
     data = [wire.rebalance(change, with_items=items) for change in changes]
     return json_answer({"index": index.id, "simulated": index.simulated, "count": len(data), "data": data})
 

@@ -132,6 +132,16 @@ def test_constituents_have_weights_drift_and_contributions_that_add_up(client: T
     assert answer["effective_number"] == pytest.approx(now.sum() ** 2 / (now**2).sum())
 
 
+def test_constituents_and_rebalances_can_be_asked_as_they_were_known(client: TestClient) -> None:
+    now = client.get("/v1/indices/deai/rebalances?items=false").json()["count"]
+    assert now > 0
+    before = client.get("/v1/indices/deai/rebalances", params={"items": False, "as_of": "2020-01-01"}).json()
+    assert before["count"] == 0
+    at = {"at": "2024-09-01T05:00:00Z", "as_of": "2020-01-01"}
+    answer = client.get("/v1/indices/deai/constituents", params=at)
+    assert answer.status_code == 404
+
+
 def test_constituents_before_the_base_are_not_found(client: TestClient) -> None:
     answer = client.get("/v1/indices/deai/constituents?at=2020-01-01")
     assert answer.status_code == 404
