@@ -5,6 +5,7 @@ The API is found by name when it is needed, because `indexer` knows nothing of s
 
 from __future__ import annotations
 
+import gc
 import importlib
 import signal
 import threading
@@ -34,6 +35,12 @@ def open_migrated(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
+def collect_from_here() -> None:
+    """Collect garbage again, without ever looking at what the start made: it stays as long as the process."""
+    gc.freeze()
+    gc.enable()
+
+
 def run_serve(settings: Settings, *, say: Say) -> None:
     """Serve the API and the page until interrupted."""
     with open_migrated(settings) as store:
@@ -48,6 +55,7 @@ def run_schedule(settings: Settings, *, say: Say) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with open_migrated(settings) as store, scheduled(store, settings) as scheduler:
+        collect_from_here()
         say(f"scheduler {scheduler.holder} running; Ctrl-C stops it")
         stopped.wait()
 
@@ -63,6 +71,7 @@ def run_up(settings: Settings, *, imports: Sequence[Path], say: Say) -> None:
 
     with open_migrated(settings) as store:
         if imports:
+            collect_from_here()
             with progress("importing") as tick:
                 report = import_and_update(store, settings, paths=imports, progress=tick)
             for made in report.update.indices if report.update else ():
@@ -104,6 +113,7 @@ def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = Fa
             super().handle_exit(sig, frame)
 
     server = Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_level="warning", access_log=False))
+    collect_from_here()
     say(f"http://{settings.host}:{settings.port}/  (API under /v1, documentation at /docs; Ctrl-C stops)")
     if not demo_beside:
         server.run()

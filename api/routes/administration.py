@@ -14,15 +14,6 @@ from api.deps import Services, ServicesDep, StoreDep
 from api.params import IndexId, InstantUs
 from api.problems import declared
 from api.schemas import administration as forms
-from indexer.administration.calendar import as_ical, as_rows, as_rss, entries
-from indexer.administration.decide import methodology_of, pro_forma, registry_for
-from indexer.administration.documents.blocks import as_html, as_text
-from indexer.administration.documents.factsheet import factsheet_pdf, gather_facts
-from indexer.administration.documents.make import FOREVER_US, make_document
-from indexer.administration.event_log import load_event_log
-from indexer.administration.explain import explain
-from indexer.administration.lifecycle import status_of
-from indexer.administration.plain_form import plain
 from indexer.store.read import read_index
 from indexer.store.read_administration import read_announcements, read_challenges, read_overrides
 from indexer.times import DAY_US, to_us
@@ -65,10 +56,12 @@ def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of
     """The last level at or before `at` with everything it was computed from: units, divisor, each rate with every
     venue's quote and verdict, supplies with their origin, rules, run, revisions, hashes, and contributions to the
     move since the level before."""
+    from api import desk
+
     store = services.store
-    registry = registry_for(store, services.settings)
-    at_us = FOREVER_US if at is None else at
-    return json_answer(plain(explain(store, registry, index_id=index_id, at_us=at_us, as_of_us=as_of)))
+    registry = desk.registry_for(store, services.settings)
+    at_us = desk.FOREVER_US if at is None else at
+    return json_answer(desk.plain(desk.explain(store, registry, index_id=index_id, at_us=at_us, as_of_us=as_of)))
 
 
 @router.get(
@@ -79,7 +72,9 @@ def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of
 )
 def index_status(services: ServicesDep, index_id: IndexId) -> Response:
     """State, constituents against the required minimum, planned changes of state, open challenges."""
-    return json_answer(plain(status_of(services.store, index_id, now=services.clock())))
+    from api import desk
+
+    return json_answer(desk.plain(desk.status_of(services.store, index_id, now=services.clock())))
 
 
 @router.get(
@@ -94,10 +89,12 @@ def index_pro_forma(
     notional_usd: Annotated[float | None, Query(ge=1, le=1e12, description="USD to trade, for days to trade")] = None,
 ) -> Response:
     """Weights, units, turnover and days to trade at the last known prices; 409 before the reference date."""
-    made = pro_forma(
+    from api import desk
+
+    made = desk.pro_forma(
         services.store, services.settings, index_id=index_id, notional_usd=notional_usd, clock=services.clock
     )
-    return json_answer(plain(made))
+    return json_answer(desk.plain(made))
 
 
 @router.get(
@@ -108,7 +105,9 @@ def index_pro_forma(
 )
 def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
     """Reference, pro-forma and effective dates of the next 12 months. Also as .ics and .rss."""
-    rows = as_rows(_entries(services, index_id))
+    from api import desk
+
+    rows = desk.as_rows(_entries(services, index_id))
     return json_answer({"index": index_id, "count": len(rows), "data": rows})
 
 
@@ -123,7 +122,9 @@ def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
 )
 def index_calendar_ical(services: ServicesDep, index_id: IndexId) -> Response:
     """The same dates for a calendar program to subscribe to."""
-    text = as_ical(_entries(services, index_id), name=f"{index_id}: rebalances", now=_today(services.clock()))
+    from api import desk
+
+    text = desk.as_ical(_entries(services, index_id), name=f"{index_id}: rebalances", now=_today(services.clock()))
     return Answer(text.encode(), media_type=ICAL)
 
 
@@ -158,11 +159,13 @@ def announcements_rss(
     index: Annotated[str | None, Query(max_length=64, description="Only of this index, and of all")] = None,
 ) -> Response:
     """The newest 100 announcements as a feed."""
+    from api import desk
+
     if index is not None:
         read_index(services.store, index)
     rows = read_announcements(services.store, index_id=index, limit=100)
     newest = rows[0].published_at if rows else _today(services.clock())
-    text = as_rss(rows, title=f"DeAI Index: announcements{f' of {index}' if index else ''}", link="/", now=newest)
+    text = desk.as_rss(rows, title=f"DeAI Index: announcements{f' of {index}' if index else ''}", link="/", now=newest)
     return Answer(text.encode(), media_type=RSS)
 
 
@@ -183,9 +186,11 @@ def list_challenges(store: StoreDep) -> Response:
 @router.get("/v1/actions", response_model=forms.ActionList, responses=declared(), summary="Corporate actions of tokens")
 def list_actions(services: ServicesDep) -> Response:
     """The dated log of corporate actions, each with its treatment and source."""
-    registry = registry_for(services.store, services.settings)
-    log = load_event_log(registry, folder=services.settings.methodology_dir)
-    data = [{**plain(event), "treated": plain(event.treated)} for event in log.events]
+    from api import desk
+
+    registry = desk.registry_for(services.store, services.settings)
+    log = desk.load_event_log(registry, folder=services.settings.methodology_dir)
+    data = [{**desk.plain(event), "treated": desk.plain(event.treated)} for event in log.events]
     return json_answer({"count": len(data), "hash": log.hash, "data": data})
 
 
@@ -205,10 +210,14 @@ def index_document(
     form: Annotated[PaperForm, Query(alias="format", description="html or text")] = PaperForm.HTML,
 ) -> Response:
     """A document made from the rules, levels and ledgers as they are now."""
-    made = make_document(services.store, services.settings, index_id=index_id, kind=paper.value, now=services.clock())
+    from api import desk
+
+    made = desk.make_document(
+        services.store, services.settings, index_id=index_id, kind=paper.value, now=services.clock()
+    )
     if form is PaperForm.TEXT:
-        return Answer(as_text(made).encode(), media_type=TEXT)
-    return Answer(as_html(made).encode(), media_type=HTML)
+        return Answer(desk.as_text(made).encode(), media_type=TEXT)
+    return Answer(desk.as_html(made).encode(), media_type=HTML)
 
 
 @router.get(
@@ -222,16 +231,20 @@ def index_document(
 )
 def index_factsheet(services: ServicesDep, index_id: IndexId) -> Response:
     """Figures, chart and constituents on one page."""
+    from api import desk
+
     store, name = services.store, read_index(services.store, index_id).name
-    said = explain(store, registry_for(store, services.settings), index_id=index_id, at_us=FOREVER_US)
-    body = factsheet_pdf(gather_facts(store, said), name=name, now=services.clock())
+    said = desk.explain(store, desk.registry_for(store, services.settings), index_id=index_id, at_us=desk.FOREVER_US)
+    body = desk.factsheet_pdf(desk.gather_facts(store, said), name=name, now=services.clock())
     return Answer(body, media_type=PDF, compress=False)
 
 
 def _entries(services: Services, index_id: str) -> list[Any]:
-    methodology = methodology_of(services.store, services.settings, index_id=index_id)
+    from api import desk
+
+    methodology = desk.methodology_of(services.store, services.settings, index_id=index_id)
     start = to_us(_today(services.clock()))
-    return entries(methodology, start_us=start, end_us=start + 366 * DAY_US)
+    return desk.entries(methodology, start_us=start, end_us=start + 366 * DAY_US)
 
 
 def _today(now: datetime) -> datetime:

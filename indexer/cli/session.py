@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from indexer.store.db import Store, open_store
 @contextmanager
 def opened(*, demo: bool = False) -> Iterator[tuple[Store, Settings]]:
     """The migrated store and the settings of this process."""
+    gc.enable()  # off since the start, see `main`
     settings = load_settings()
     settings = settings.for_demo() if demo else settings
     store = open_store(settings.store_url)
