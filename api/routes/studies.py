@@ -19,6 +19,8 @@ from indexer.studies.breadth import BreadthStudy
 from indexer.studies.breaks import BreakStudy
 from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy
 from indexer.studies.plain import to_plain
+from indexer.studies.stress import StressStudy
+from indexer.times import DAY_US
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["statistics"])
 PROBLEMS = declared("not_found", "not_enough_data", "invalid_request")
@@ -60,6 +62,26 @@ def get_analogues(
     from indexer.studies.drawdowns import compare_episodes
 
     return _answer(store, index_id, compare_episodes(store, [index_id, beside], bar=bar))
+
+
+@router.get("/stress", response_model=of_index(StressStudy), responses=PROBLEMS, summary="Stress beside the index")
+def get_stress(
+    store: StoreDep,
+    index_id: IndexId,
+    *,
+    start: Annotated[InstantUs, Query(description="Bars that end after it", examples=["2025-01-20"])],
+    end: Annotated[InstantUs, Query(description="Bars that end at or before it", examples=["2025-02-01"])],
+    subject: Annotated[str, Query(max_length=64, description="Whose derivatives: the slug of a token")] = "btc",
+    bar: Bar = "daily",
+) -> Response:
+    """Forced closures with long share, funding, open interest and fear & greed in each bar; `absent` names what no
+    source has told, which is unknown and not zero. Closures are lower bounds where a venue caps its list."""
+    from indexer.studies.stress import study_stress
+    from indexer.studies.stress_store import stored_stress
+
+    readings = stored_stress(store, subject, since_us=start - 2 * DAY_US, until_us=end + 1)
+    found = study_stress(store, index_id, readings, start_us=start, end_us=end, subject=subject, bar=bar)
+    return _answer(store, index_id, found)
 
 
 @router.get("/breaks", response_model=of_index(BreakStudy), responses=PROBLEMS, summary="Did the relation change")

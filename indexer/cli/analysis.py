@@ -1,4 +1,4 @@
-"""Commands that answer questions: beta, event, drawdown, breaks, attribution, breadth, report.
+"""Commands that answer questions: beta, event, drawdown, breaks, attribution, breadth, stress, report.
 
 Each prints a table for people, or with `--json` the same object that REST answers with.
 """
@@ -63,7 +63,7 @@ class Bar(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    for command in (beta, event, drawdown, breaks, attribution, breadth, report):
+    for command in (beta, event, drawdown, breaks, attribution, breadth, stress, report):
         app.command()(command)
 
 
@@ -238,6 +238,57 @@ def attribution(
         title = f"{index} {found.total:+.2%} from {iso(found.start_us)} to {iso(found.end_us)}"
         table(("token", "sub-sector", "contribution", "own return", "mean weight"), rows, title=title)
         table(("sub-sector", "contribution"), list(found.sub_sectors.items()))
+
+    emit(to_plain(found), as_json=as_json, text=text)
+
+
+def stress(
+    index: Annotated[str, typer.Argument(help="Index id.")] = "deai",
+    *,
+    start: Annotated[str, typer.Option(help="Bars that end after it (date or instant).")],
+    end: Annotated[str, typer.Option(help="Bars that end at or before it.")],
+    subject: Annotated[str, typer.Option(help="Whose derivatives: the slug of a token.")] = "btc",
+    bar: Annotated[Bar, typer.Option(help="Spacing of the bars.")] = Bar.DAILY,
+    as_json: Json = False,
+) -> None:
+    """Show liquidations, funding, open interest and fear & greed beside the index.
+
+    Example: deai stress deai --start 2026-11-20 --end 2026-11-24 --bar hourly
+    """
+    from indexer.cli.session import opened
+    from indexer.studies.plain import to_plain
+    from indexer.studies.stress import study_stress
+    from indexer.studies.stress_store import stored_stress
+    from indexer.times import DAY_US
+
+    first, last = parse_instant(start), parse_instant(end)
+    with opened() as (store, _):
+        readings = stored_stress(store, subject, since_us=first - 2 * DAY_US, until_us=last + 1)
+        found = study_stress(store, index, readings, start_us=first, end_us=last, subject=subject, bar=bar.value)
+
+    def text() -> None:
+        headers = (
+            "bar ends",
+            "level",
+            "move",
+            "z",
+            "long USD",
+            "short USD",
+            "long share",
+            "funding",
+            "OI",
+            "fear/greed",
+        )
+        rows = [
+            (
+                *(iso(r.time_us), r.level, r.move, r.move_z, r.long_usd, r.short_usd, r.long_share, r.funding),
+                *(r.open_interest_change, r.fear_greed),
+            )
+            for r in found.rows
+        ]
+        table(headers, rows, title=f"{index} and the derivatives of {subject}")
+        if found.absent:
+            say(f"no source has told: {', '.join(found.absent)} (unknown, not zero)")
 
     emit(to_plain(found), as_json=as_json, text=text)
 

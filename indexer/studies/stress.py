@@ -1,7 +1,7 @@
 """Stress beside the index: liquidations, funding, open interest and fear & greed, hour by hour or day by day.
 
-No table of the store holds these yet: the rows come from a file (`parse_stress`) or from whoever has them, as
-columns. Nothing is estimated where no row was given, and an hour without a row stays missing.
+The readings come from the store (`stress_store`) or from a file (`parse_stress`). Nothing is estimated where no row
+was given, and an hour without a row stays missing.
 """
 
 from __future__ import annotations
