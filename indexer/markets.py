@@ -14,7 +14,8 @@ from indexer.administration.event_effects import SupplyEffect, adjusted
 from indexer.assemble import LineFacts, LinePart, RateColumns, SupplyRow, VolumeColumns, assemble, daily_volumes
 from indexer.assets import Registry
 from indexer.engine.market import Market
-from indexer.metric_columns import INDEX_METRICS, metric_columns
+from indexer.methodology.spec import INDEX_METRICS
+from indexer.metric_columns import metric_columns
 from indexer.store.db import Store
 from indexer.store.read import read_assets, read_bars, read_listings, read_rates, read_supplies
 from indexer.store.read_onchain import read_asset_metrics

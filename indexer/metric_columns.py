@@ -6,19 +6,12 @@ Place in the flow: `markets.py` hands them to `assemble`; the engine takes the o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import numpy as np
 
 from indexer.assemble import MetricColumns
 from indexer.store.records import I64, MetricSeries
 from indexer.times import DAY_US
-
-INDEX_METRICS: Final = (
-    "active_addresses", "transfers", "senders", "receivers", "transfer_volume_usd", "fees_usd", "revenue_usd",
-    "tvl_usd",
-)  # fmt: skip
-"""What `weighting.metric` may name: daily figures that are comparable between tokens."""
 
 
 def metric_columns(series: Sequence[MetricSeries], ids: Mapping[str, int]) -> list[MetricColumns]:

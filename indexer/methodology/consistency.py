@@ -12,7 +12,7 @@ from itertools import pairwise
 from indexer.assets import Registry
 from indexer.errors import did_you_mean
 from indexer.methodology.schedule import rebalance_dates
-from indexer.methodology.spec import Caps, Methodology, Schedule, Scheme, Selection, Weighting
+from indexer.methodology.spec import INDEX_METRICS, Caps, Methodology, Schedule, Scheme, Selection, Weighting
 from indexer.methodology.universe import universe_lines, unknown_names
 from indexer.times import DAY_US, from_us, to_us
 
@@ -132,6 +132,9 @@ def _weighting(weighting: Weighting, selection: Selection) -> Iterator[str]:
     if (scheme is Scheme.FUNDAMENTAL) != bool(weighting.metric):
         needs = "is missing; fundamental weights need one" if not weighting.metric else f'is not used by "{scheme}"'
         yield f"weighting.metric: {needs}"
+    elif weighting.metric and weighting.metric not in INDEX_METRICS:
+        meant = did_you_mean(weighting.metric, INDEX_METRICS)
+        yield f'weighting.metric: there is no metric "{weighting.metric}".{meant} Use one of {", ".join(INDEX_METRICS)}'
 
 
 def _bounds(caps: Caps, selection: Selection) -> Iterator[str]:

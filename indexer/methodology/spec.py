@@ -27,6 +27,19 @@ class Scheme(StrEnum):
     FUNDAMENTAL = "fundamental"
 
 
+# What `weighting.metric` may name: daily figures that are comparable between tokens.
+INDEX_METRICS = (
+    "active_addresses",
+    "transfers",
+    "senders",
+    "receivers",
+    "transfer_volume_usd",
+    "fees_usd",
+    "revenue_usd",
+    "tvl_usd",
+)
+
+
 class UnknownVolume(StrEnum):
     """What a liquidity rule says when no volume is known: a newcomer is never admitted without evidence."""
 

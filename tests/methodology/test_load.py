@@ -369,3 +369,14 @@ def test_keys_that_came_later_leave_older_files_their_hash() -> None:
         load_methodology(toml(RULES | {"float": {"bands": 1}}), source="a.toml")
     with pytest.raises(MethodologyError, match=r'float\.band: there is no such key here\. Did you mean "bands"\?'):
         load_methodology(toml(RULES | {"float": {"band": True}}), source="a.toml")
+
+
+def test_a_misspelt_metric_is_refused_when_the_file_is_read() -> None:
+    text = shipped()["deai"].text.replace(
+        'scheme = "free_float_cap"', 'scheme = "fundamental"\nmetric = "active_adresses"'
+    )
+    with pytest.raises(
+        MethodologyError,
+        match=r'weighting\.metric: there is no metric "active_adresses"\. Did you mean "active_addresses"',
+    ):
+        load_methodology(text, source="mine.toml")
