@@ -18,27 +18,34 @@ from indexer.store.read import read_levels, read_rates, read_runs
 # Without Kraken, which serves the last 720 minutes before now only: here the server's now is the evening.
 SOURCES = ("binance", "coinbase", "okx", "bybit", "coingecko")
 PROGRAM = """
-import sys
+import os, sys
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 import structlog
 from played import Played, at
+from indexer.scheduler import LEASE_S
+from indexer.times import iso, to_us
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 folder, root, *sources = sys.argv[1:]
-world = Played(Path(folder), at("2025-01-26T22:05:00Z"), SimpleNamespace(root=root), [], tuple(sources), 4)
+clock, beside = Path(folder, "clock"), Path(folder, "clock.new")
+now = at(clock.read_text() if clock.exists() else "2025-01-26T22:05:00Z")
+world = Played(Path(folder), now, SimpleNamespace(root=root), [], tuple(sources), 4)
 store = world.open()
 scheduler = world.scheduler(store)
 sys.stdout.write("began\\n"); sys.stdout.flush()
 while world.now <= at("2025-01-27T08:40:00Z"):
+    beside.write_text(iso(to_us(world.now)))
+    os.replace(beside, clock)
     scheduler.tick()
-    world.now += timedelta(minutes=10)
+    world.now += timedelta(minutes=10) if scheduler.leads else timedelta(seconds=LEASE_S)
 scheduler.stop()
 store.close()
 """
 
 
 def start(world: Played) -> subprocess.Popen[bytes]:
+    """A process that takes the day up where the last one was killed: time never goes back, the lease runs out."""
     here = Path(__file__).parent
     paths = os.pathsep.join(map(str, (here, here.parent / "sources", here.parents[1])))
     command = [sys.executable, "-c", PROGRAM, str(world.folder), world.server.root, *SOURCES]
