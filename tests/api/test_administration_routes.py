@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -61,16 +60,6 @@ def test_an_explanation_has_its_form_and_adds_up(http: TestClient) -> None:
     assert (said["level"], said["time"]) == (latest["level"], latest["time"])
     earlier = http.get("/v1/indices/demo/explain", params={"at": from_us(START_US + 200 * DAY_US).isoformat()}).json()
     assert earlier["time"] < said["time"]
-
-
-def test_an_explanation_takes_at_most_50_ms(http: TestClient) -> None:
-    spent = []
-    for n in range(12):
-        at = from_us(START_US + (230 + n) * DAY_US).isoformat()
-        began = time.perf_counter()
-        assert http.get("/v1/indices/demo/explain", params={"at": at}).status_code == 200
-        spent.append(time.perf_counter() - began)
-    assert sorted(spent)[len(spent) // 2] < 0.050
 
 
 def test_what_cannot_be_explained_is_a_problem(http: TestClient) -> None:
