@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from indexer.live.context import Live
+from indexer.live.fixed import Fixed
 from indexer.live.ledger import settle, write_rejects_noted
 from indexer.reference import RateStatus, Verdict
 from indexer.sources.collect import Collected
 from indexer.sources.identity import Mapped
 from indexer.times import from_us
-
-if TYPE_CHECKING:
-    from indexer.live.fixing import Fixed
 
 WORDS: Final = {Verdict.STALE: "stale", Verdict.OUTLIER: "outlier", Verdict.NO_DATA: "no_data"}
 

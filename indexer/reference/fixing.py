@@ -13,26 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.errors import InputError
-from indexer.reference.fixing_gates import Gated, venue_gates
+from indexer.reference.fixing_gates import Gated, Memory, venue_gates
 from indexer.reference.median import Floats, weighted_median
 from indexer.reference.rules import WINDOW, FixingRules, Method, twap_weights
 from indexer.reference.verdicts import FINAL_QUORUM, RateStatus, Verdict
 
 Bools = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Memory:
-    """What a fixing must know of the one before. All by asset (A, …), in the same order of venues.
-
-    `out` (A, V): who was an outlier. `recent` (A, H): the asset's last partition medians, NaN-padded.
-    `rate` (A,) and `age_s` (A,): the last published rate and its age at this fixing; NaN when there is none.
-    """
-
-    out: Bools
-    recent: Floats
-    rate: Floats
-    age_s: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

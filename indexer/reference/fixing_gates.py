@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,24 @@ from indexer.reference.median import Floats, weighted_median
 from indexer.reference.rules import WINDOW, FixingRules
 from indexer.reference.verdicts import Verdict
 
-if TYPE_CHECKING:
-    from indexer.reference.fixing import Memory
-
 Bools = NDArray[np.bool_]
 
 _NORMAL_MAD: Final = 1.4826  # makes the median absolute deviation of a normal sample its standard deviation
 _MINUTE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """What a fixing must know of the one before. All by asset (A, …), in the same order of venues.
+
+    `out` (A, V): who was an outlier. `recent` (A, H): the asset's last partition medians, NaN-padded.
+    `rate` (A,) and `age_s` (A,): the last published rate and its age at this fixing; NaN when there is none.
+    """
+
+    out: Bools
+    recent: Floats
+    rate: Floats
+    age_s: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

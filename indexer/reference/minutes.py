@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from indexer.errors import InputError
 from indexer.records import Bars, Floats
-from indexer.reference.fixing import Fixings, Memory, fixing_rates
+from indexer.reference.fixing import Fixings, fixing_rates
+from indexer.reference.fixing_gates import Memory
 from indexer.reference.rules import WINDOW, FixingRules
 from indexer.reference.verdicts import RateStatus, Verdict
 from indexer.times import MINUTE_US, iso
