@@ -5,20 +5,31 @@ Place in the flow: called by `rpc.Pool.ready`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from eth_utils.crypto import keccak
 
+from onchain.chains import Chain
 from onchain.endpoint import Endpoint
 from onchain.errors import Kind, RpcError
-
-if TYPE_CHECKING:
-    from onchain.rpc import Pool
 
 MULTICALL3_CODE_HASH = "d5c15df687b16f2ff992fc8d767b4216323184a2bbc6ee2f9c398c318e770891"
 
 
-async def identify(pool: Pool, endpoint: Endpoint) -> None:
+class Asked(Protocol):
+    """What is needed of a pool here: single endpoints asked, before they are trusted."""
+
+    chain: Chain
+
+    async def send(self, endpoint: Endpoint, method: str, params: Sequence[Any]) -> object: ...
+    async def batch(
+        self, requests: Sequence[tuple[str, Sequence[Any]]], *, on: Endpoint
+    ) -> list[object | RpcError]: ...
+    async def fetch(self, endpoint: Endpoint, path: str) -> tuple[object, Mapping[str, str]]: ...
+
+
+async def identify(pool: Asked, endpoint: Endpoint) -> None:
     """Ask for the chain's identity and compare it with the configured one. Raises RpcError(MALFORMED) and bans.
 
     EVM endpoints are asked for the Multicall3 code in the same HTTP request where they take batches.
@@ -39,7 +50,7 @@ async def identify(pool: Pool, endpoint: Endpoint) -> None:
         raise RpcError(endpoint.banned, kind=Kind.MALFORMED, endpoint=endpoint.label)
 
 
-async def _evm(pool: Pool, endpoint: Endpoint) -> str:
+async def _evm(pool: Asked, endpoint: Endpoint) -> str:
     asked = [("eth_chainId", ()), ("eth_getCode", (pool.chain.multicall, "latest"))]
     try:
         chain_id, code = await pool.batch(asked, on=endpoint)
