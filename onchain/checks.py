@@ -57,6 +57,7 @@ def check_price(
     quote_usd: Mapping[str, float],
     at: datetime | None = None,
     tolerance_bps: float = 200.0,
+    confirm: int = 2,
     tokens: Mapping[str, Token] | None = None,
     chains: Mapping[str, Chain] | None = None,
     own_endpoints: Mapping[str, Sequence[str]] | None = None,
@@ -81,6 +82,7 @@ def check_price(
             quote_usd=quote_usd,
             at=None if at is None else int(at.timestamp()),
             tolerance_bps=tolerance_bps,
+            confirm=confirm,
         )
     )
 
@@ -93,16 +95,17 @@ async def read_checks(
     quote_usd: Mapping[str, float],
     at: int | None = None,
     tolerance_bps: float = 200.0,
+    confirm: int = 2,
 ) -> list[PriceCheck]:
     """`check_price` for callers with an event loop; `at` in epoch seconds."""
     made = _Maker(token.symbol, reference_usd, tolerance_bps)
     checks: list[PriceCheck] = []
     legs = [leg for leg in token.legs if leg.chain in chains and chains[leg.chain].quote_tokens]
     for leg in legs:
-        async with Pool(chains[leg.chain]) as pool:
+        async with Pool(chains[leg.chain], confirm=confirm) as pool:
             checks += await _pools(pool, leg, quote_usd, at=at, made=made)
     for feed in (token.feeds or {}).get("chainlink", []):
-        async with Pool(chains[feed["chain"]]) as pool:
+        async with Pool(chains[feed["chain"]], confirm=confirm) as pool:
             checks.append(await _feed(pool, feed, at=at, made=made))
     return checks
 

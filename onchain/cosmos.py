@@ -18,7 +18,7 @@ from onchain.pin import Pin
 from onchain.quorum import agreed_pin, confirmed
 from onchain.readings import Read, Reading, kept
 from onchain.rpc import Pool
-from onchain.search import last_at_or_before
+from onchain.search import height_at
 
 _BLOCKS = "/cosmos/base/tendermint/v1beta1/blocks"
 _HEIGHT = "x-cosmos-block-height"
@@ -43,7 +43,6 @@ async def _height(pool: Pool, at: int | None) -> int:
         return max(1, latest.number - 2)
     if latest.timestamp <= at:
         raise PinError(f"{pool.chain.name}: instant {at} is not reached yet (block {latest.number})")
-    guess = max(1, latest.number - int((latest.timestamp - at) / max(0.1, pool.chain.block_time_s)) * 2 - 1000)
     seen: dict[int, Pin] = {latest.number: latest}
 
     async def time_of(height: int) -> int:
@@ -51,9 +50,11 @@ async def _height(pool: Pool, at: int | None) -> int:
             seen[height] = await _block(pool, str(height))
         return seen[height].timestamp
 
-    if await time_of(guess) > at:
-        guess = 1
-    return await last_at_or_before(at, low=guess, high=latest.number, time_of=time_of)
+    pace = pool.chain.block_time_s
+    found = await height_at(at, first=1, head=latest.number, block_time_s=pace, time_of=time_of)
+    if found is None:
+        raise PinError(f"{pool.chain.name}: instant {at} is before its first block")
+    return found
 
 
 async def _block(pool: Pool, height: str) -> Pin:

@@ -156,7 +156,7 @@ _TABLE: tuple[tuple[Kind, str], ...] = (
     (Kind.REVERT, r"execution reverted|revert|invalid opcode|stack underflow|bad jump"),
     (
         Kind.NOT_FOUND,
-        r"header (was )?not found|minimum context slot"
+        r"header (was )?not found|minimum context slot|db not found error: block"
         r"|header for hash|unknown block|block not found|resource not found|not currently canonical"
         r"|hash is not canonical|non-canonical|could not find block|block with .{0,80} not found|cannot find block"
         r"|block .{0,40}not available|unknown_block|no historical rpc|beyond current head|requested height",

@@ -87,26 +87,28 @@ def recheck(
     *,
     chains: Mapping[str, Chain] | None = None,
     own_endpoints: Mapping[str, Sequence[str]] | None = None,
+    confirm: int = 2,
 ) -> dict[Pin, str]:
     """For every EVM pin: "final" when the quorum still has its hash and its height is finalized there, "orphaned"
     when another block took its place, "unknown" when nobody could say or it is not final yet. Other chains' pins
     are left out: they were final when read."""
-    return asyncio.run(recheck_pins(pins, load_chains(own_endpoints=own_endpoints) if chains is None else chains))
+    known = load_chains(own_endpoints=own_endpoints) if chains is None else chains
+    return asyncio.run(recheck_pins(pins, known, confirm=confirm))
 
 
-async def recheck_pins(pins: Iterable[Pin], chains: Mapping[str, Chain]) -> dict[Pin, str]:
+async def recheck_pins(pins: Iterable[Pin], chains: Mapping[str, Chain], *, confirm: int = 2) -> dict[Pin, str]:
     """`recheck` for callers with an event loop."""
     by_chain: dict[str, list[Pin]] = {}
     for pin in pins:
         if pin.chain in chains and chains[pin.chain].family == "evm":
             by_chain.setdefault(pin.chain, []).append(pin)
-    parts = await asyncio.gather(*(_recheck(chains[name], group) for name, group in by_chain.items()))
+    parts = await asyncio.gather(*(_recheck(chains[name], group, confirm) for name, group in by_chain.items()))
     return {pin: verdict for part in parts for pin, verdict in part.items()}
 
 
-async def _recheck(chain: Chain, pins: list[Pin]) -> dict[Pin, str]:
+async def _recheck(chain: Chain, pins: list[Pin], confirm: int) -> dict[Pin, str]:
     verdicts = dict.fromkeys(pins, UNKNOWN)
-    async with Pool(chain) as pool:
+    async with Pool(chain, confirm=confirm) as pool:
         pinner = Pinner(pool)
         try:
             final = await pinner.head("finalized")

@@ -41,6 +41,7 @@ def activity(
     chains: Mapping[str, Chain] | None = None,
     own_endpoints: Mapping[str, Sequence[str]] | None = None,
     verify_every: int = 10,
+    confirm: int = 2,
     progress: Progress | None = None,
 ) -> list[LegActivity]:
     """Activity of `symbol` after the aware instant `start` up to `end`, one entry a ledger.
@@ -65,6 +66,7 @@ def activity(
             end=int(end.timestamp()),
             price_usd=price_usd,
             verify_every=verify_every,
+            confirm=confirm,
             progress=progress,
         )
     )
@@ -78,6 +80,7 @@ async def read_legs(
     end: int,
     price_usd: float | None = None,
     verify_every: int = 10,
+    confirm: int = 2,
     progress: Progress | None = None,
 ) -> list[LegActivity]:
     """`activity` for callers with an event loop; instants in epoch seconds."""
@@ -88,7 +91,7 @@ async def read_legs(
             reason = f"{leg.chain} has no Transfer logs" if chain else f'no chain "{leg.chain}" is configured'
             return LegActivity(leg.chain, leg.asset, leg.role, None, reason)
         try:
-            async with Pool(chain, timeout_s=60.0) as pool:
+            async with Pool(chain, confirm=confirm, timeout_s=60.0) as pool:
                 pinner = Pinner(pool)
                 found = await read_activity(
                     pinner,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from onchain.endpoint import Endpoint
 from onchain.errors import Kind, OrphanedPin, PinError, RpcError
 from onchain.rpc import Pool
-from onchain.search import last_at_or_before
+from onchain.search import height_at
 
 _HASH = re.compile(r"0x[0-9a-f]{64}\Z")
 _BEHIND = re.compile(r"latest-(\d+)\Z")
@@ -70,12 +70,13 @@ async def read_header(pool: Pool, endpoint: Endpoint, block: int | str) -> Heade
 class Pinner:
     """Gives pins of one EVM chain; remembers headers of settled blocks and the pin of every instant asked for.
 
-    `quorum` endpoints must agree, or all of them where fewer are configured. Fewer answers raise PinError.
+    `quorum` endpoints (the pool's own `confirm` by default) must agree, or all of them where fewer are configured.
+    Fewer answers raise PinError.
     """
 
-    def __init__(self, pool: Pool, *, quorum: int = 2) -> None:
+    def __init__(self, pool: Pool, *, quorum: int | None = None) -> None:
         self.pool = pool
-        self.need = min(quorum, max(1, len(pool.endpoints)))
+        self.need = min(quorum or pool.confirm, max(1, len(pool.endpoints)))
         self._headers: dict[int, Header] = {}
         self._by_time: dict[tuple[int, str], Pin] = {}
 
@@ -129,9 +130,17 @@ class Pinner:
         return pin
 
     async def verify(self, pin: Pin) -> None:
-        """Raise OrphanedPin unless the quorum still has this hash at this height."""
+        """Raise OrphanedPin when the quorum has another hash at this height, PinError when too few agree to tell.
+
+        Silence is no proof: endpoints that are down or disagree do not withdraw a block.
+        """
         now, seen = await self._vote(pin.number, pin.finality, list(self.pool.endpoints))
-        if now is None or now.hash != pin.hash:
+        if now is None:
+            raise PinError(
+                f"{pin.chain}: whether block {pin.number} {pin.hash[:10]}… is still on the chain cannot be told "
+                f"({seen}); ask again later"
+            )
+        if now.hash != pin.hash:
             self._headers.clear()
             self._by_time.clear()
             raise OrphanedPin(
@@ -164,10 +173,12 @@ class Pinner:
         for endpoint, header in answers.items():
             if isinstance(header, Header):
                 groups[header].append(endpoint)
-        seen = ", ".join(f"{e.label} {h.hash[:10]}…@{h.timestamp}" for h, es in groups.items() for e in es)
+        told = [f"{e.label} {h.hash[:10]}…@{h.timestamp}" for h, es in groups.items() for e in es]
+        told += [str(a) for e, a in answers.items() if isinstance(a, RpcError) and e in among]
+        seen = ", ".join(told)
         ranked = sorted(groups.items(), key=lambda item: len(item[1]), reverse=True)
         if not ranked or len(ranked[0][1]) < self.need:
-            return None, seen or "no answer"
+            return None, seen
         if len(ranked) > 1 and len(ranked[1][1]) == len(ranked[0][1]):
             return None, seen
         header, holders = ranked[0]
@@ -184,10 +195,12 @@ class Pinner:
         async def time_of(number: int) -> int:
             return head.timestamp if number == head.number else (await self._header(number)).timestamp
 
-        if await time_of(0) > instant:
+        pace = self.pool.chain.block_time_s
+        found = await height_at(instant, first=0, head=head.number, block_time_s=pace, time_of=time_of)
+        if found is None:
             first = await time_of(0)
             raise PinError(f"{self.pool.chain.name}: instant {instant} is before its first block at {first}")
-        return await last_at_or_before(instant, low=0, high=head.number, time_of=time_of)
+        return found
 
     async def _header(self, number: int) -> Header:
         if number not in self._headers:

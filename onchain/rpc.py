@@ -30,7 +30,8 @@ _FINAL = frozenset({Kind.REVERT, Kind.TOO_BIG})  # the same on every endpoint: r
 class Pool:
     """JSON-RPC and REST access to one chain. Use as `async with Pool(chain) as pool`.
 
-    `max_wait_s` bounds the time one call may wait for rate limits. `records` keeps the last 20,000 calls.
+    `confirm` endpoints must agree on what is read through this pool. `max_wait_s` bounds the time one call may wait
+    for rate limits. `records` keeps the last 20,000 calls.
     `session`, `clock` (monotonic), `wall` (epoch) and `sleep` may be replaced; a given session is not closed.
     """
 
@@ -38,6 +39,7 @@ class Pool:
         self,
         chain: Chain,
         *,
+        confirm: int = 2,
         session: aiohttp.ClientSession | None = None,
         timeout_s: float = 20.0,
         max_bytes: int = 128_000_000,
@@ -46,7 +48,7 @@ class Pool:
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.chain = chain
+        self.chain, self.confirm = chain, confirm
         self.endpoints = [
             Endpoint(url=url, order=i, rate_per_s=chain.rate_per_s, burst=2 * chain.rate_per_s)
             for i, url in enumerate(chain.endpoints)

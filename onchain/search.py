@@ -8,6 +8,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 
+async def height_at(
+    instant: int, *, first: int, head: int, block_time_s: float, time_of: Callable[[int], Awaitable[int]]
+) -> int | None:
+    """Greatest height in [first, head) at or before `instant`, given instant < time_of(head); None if `first` is later.
+
+    Starts twice as far back as the chain's usual pace says, so that a recent instant costs a handful of questions
+    whatever the chain's age; goes back to `first` only when that was not far enough.
+    """
+    pace = (await time_of(head) - instant) / max(0.01, block_time_s)
+    low = max(first, head - 2 * int(pace) - 1000)
+    if await time_of(low) > instant:
+        if low == first or await time_of(first) > instant:
+            return None
+        low = first
+    return await last_at_or_before(instant, low=low, high=head, time_of=time_of)
+
+
 async def last_at_or_before(instant: int, *, low: int, high: int, time_of: Callable[[int], Awaitable[int]]) -> int:
     """Greatest n in [low, high) with time_of(n) ≤ instant, given time_of(low) ≤ instant < time_of(high).
 

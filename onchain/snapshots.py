@@ -122,8 +122,9 @@ async def read_snapshot(
         for read in reads_of(token, instant):
             needed.setdefault(read.chain, {})[read] = None
     async with aiohttp.ClientSession(headers={"User-Agent": "deai-index"}) as session:
-        pools = {name: Pool(chains[name], session=session, wall=wall) for name in needed if name in chains}
-        common = at if at is not None else await _settled(list(pools.values()), confirm)
+        known = [name for name in needed if name in chains]
+        pools = {name: Pool(chains[name], confirm=confirm, session=session, wall=wall) for name in known}
+        common = at if at is not None else await _settled(list(pools.values()))
 
         async def one(name: str) -> dict[Read, Reading]:
             if name not in pools:
@@ -139,12 +140,12 @@ async def read_snapshot(
     return Snapshot(instant, supplies, tuple(pins), tuple(records))
 
 
-async def _settled(pools: list[Pool], confirm: int) -> int | None:
+async def _settled(pools: list[Pool]) -> int | None:
     """The newest instant settled on every EVM chain that answers; None for fewer than two chains."""
     evm_pools = [pool for pool in pools if pool.chain.family == "evm"]
     if len(evm_pools) < 2:
         return None
-    asked = (Pinner(pool, quorum=confirm).head() for pool in evm_pools)
+    asked = (Pinner(pool).head() for pool in evm_pools)
     heads = [h for h in await asyncio.gather(*asked, return_exceptions=True) if isinstance(h, Pin)]
     return min((head.timestamp for head in heads), default=0) - 1 if heads else None
 

@@ -1,7 +1,9 @@
 """Total issuance of Substrate chains (Bittensor) read from storage at a finalized block hash.
 
-Place in the flow: the Substrate `Reader`. Two counters exist on Bittensor, of the balances pallet and of the subtensor
-pallet; both can be read. Written to the documented shapes; not run against a live node here.
+Place in the flow: the Substrate `Reader`. Bittensor's supply is the counter of its own pallet. Until a runtime upgrade
+of 2026 staked coins left the balances pallet, whose counter then said only what was liquid; since then both say the
+same (opentensor/subtensor, pallets/subtensor/src/utils/try_state.rs). The cross-check knows both times. Written to the
+documented shapes; not run against a live node here.
 """
 
 from __future__ import annotations
@@ -15,19 +17,20 @@ from onchain.pin import Pin
 from onchain.quorum import agreed_pin, confirmed
 from onchain.readings import Read, Reading, kept
 from onchain.rpc import Pool
-from onchain.search import last_at_or_before
+from onchain.search import height_at
 
 LAG = 2  # blocks behind the newest finalized one, so that a second endpoint has it too
 
 # twox128(pallet) + twox128(item), and the width of the little-endian value
 BALANCES_ISSUANCE = "0xc2261276cc9d1f8598ea4b6a74b15c2f57c875e4cff74148e4628f264b974c80"
 SUBTENSOR_ISSUANCE = "0x658faa385070e074c85bf6b568cf055557c875e4cff74148e4628f264b974c80"
+SUBTENSOR_STAKE = "0x658faa385070e074c85bf6b568cf05554f85a3603259384a5fa5494b7d7fdb8c"
 TIMESTAMP_NOW = "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb"
-_KEYS = {"supply": BALANCES_ISSUANCE, "cross_check": SUBTENSOR_ISSUANCE}
+_KEYS = {"supply": SUBTENSOR_ISSUANCE, "staked": SUBTENSOR_STAKE}
 
 
 async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
-    """Every `Read` at the last finalized block at or before `at`."""
+    """Every `Read` (supply, staked, cross_check) at the last finalized block at or before `at`."""
     pin = await _head(pool)
     number = max(1, pin.number - LAG) if at is None else await _number_at(pool, at, pin)
     pin = await agreed_pin(pool, lambda e: _block(pool, e, number), what=f"block {number}", count=confirm)
@@ -63,9 +66,11 @@ async def _number_at(pool: Pool, at: int, head: Pin) -> int:
             seen[number] = await pool.on_any(lambda e: _block(pool, e, number), what=f"block {number}")
         return seen[number].timestamp
 
-    if await time_of(1) > at:  # the genesis block has no timestamp
+    pace = pool.chain.block_time_s
+    found = await height_at(at, first=1, head=head.number, block_time_s=pace, time_of=time_of)  # 0 has no time stamp
+    if found is None:
         raise PinError(f"{pool.chain.name}: instant {at} is before its first block")
-    return await last_at_or_before(at, low=1, high=head.number, time_of=time_of)
+    return found
 
 
 async def _block(pool: Pool, endpoint: Endpoint, number: int) -> Pin:
@@ -75,12 +80,22 @@ async def _block(pool: Pool, endpoint: Endpoint, number: int) -> Pin:
 
 
 async def _amount(pool: Pool, read: Read, *, pin: Pin, confirm: int) -> tuple[int, tuple[str, ...]]:
-    key = _KEYS.get(read.what)
-    if key is None:
+    if read.what not in {*_KEYS, "cross_check"}:
         raise ReadError(f"substrate chains have no {read.what!r} here")
-    return await confirmed(
-        pool, lambda e: _storage(pool, e, key, pin.hash), what=f"{read.what} at {pin.number}", count=confirm
-    )
+
+    async def ask(endpoint: Endpoint) -> int:
+        if read.what == "cross_check":
+            return await _other_count(pool, endpoint, pin)
+        return await _storage(pool, endpoint, _KEYS[read.what], pin.hash)
+
+    return await confirmed(pool, ask, what=f"{read.what} at {pin.number}", count=confirm)
+
+
+async def _other_count(pool: Pool, endpoint: Endpoint, pin: Pin) -> int:
+    """The supply by the balances pallet: its issuance, or with the stake added, whichever is nearer to the supply."""
+    keys = (SUBTENSOR_ISSUANCE, BALANCES_ISSUANCE, SUBTENSOR_STAKE)
+    supply, liquid, stake = [await _storage(pool, endpoint, key, pin.hash) for key in keys]
+    return min(liquid, liquid + stake, key=lambda count: abs(count - supply))
 
 
 async def _storage(pool: Pool, endpoint: Endpoint, key: str, block: str) -> int:

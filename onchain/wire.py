@@ -93,19 +93,23 @@ def status_error(status: int, raw: bytes, retry_after: str | None, now: float) -
     """The error of an HTTP status other than 200; an explaining JSON body decides before the status does."""
     wait = retry_after_s(retry_after, now)
     kind = classify_status(status)
-    text = ""
     try:
         body = json.loads(raw)
-        error = body.get("error") if isinstance(body, dict) else None
-        inner = error.get("message") if isinstance(error, dict) else error
-        text = str(inner or (body.get("message") if isinstance(body, dict) else "") or "")
     except ValueError:
-        pass
-    if text and kind in {Kind.REJECTED, Kind.UNAVAILABLE, Kind.NO_METHOD}:
-        named = classify(text)
-        kind = named if named is not Kind.UNKNOWN else kind
-    said = f": {text[:200]}" if text else ""
-    return RpcError(f"HTTP {status}{said}", kind=kind, retry_after_s=wait)
+        body = None
+    given = (body.get("error") or body.get("message")) if isinstance(body, dict) else None
+    if not given:
+        return RpcError(f"HTTP {status}", kind=kind, retry_after_s=wait)
+    named = _node_error(given)
+    if named.kind is not Kind.UNKNOWN and kind in {Kind.REJECTED, Kind.UNAVAILABLE, Kind.NO_METHOD}:
+        kind = named.kind
+    return RpcError(
+        f"HTTP {status}: {named.message[:200]}",
+        kind=kind,
+        retry_after_s=wait,
+        node_code=named.node_code,
+        data=named.data,
+    )
 
 
 def retry_after_s(value: str | None, now: float) -> float | None:
@@ -125,9 +129,11 @@ def retry_after_s(value: str | None, now: float) -> float | None:
 def _node_error(error: object) -> RpcError:
     if not isinstance(error, dict):
         return RpcError(str(error)[:300], kind=classify(str(error)))
-    message = str(error.get("message", ""))
-    code = error.get("code")
+    code, cause = error.get("code"), error.get("cause")
+    name = str(cause.get("name", "")) if isinstance(cause, dict) else ""  # where NEAR says what "Server error" was
+    message = " ".join(filter(None, (str(error.get("message") or ""), name)))
     number = code if isinstance(code, int) else None
     data = error.get("data")
     kind = classify(message, code=number, data=data)
-    return RpcError(f"{message[:400]} (code {code})", kind=kind, node_code=number, data=data)
+    said = message[:400] if code is None else f"{message[:400]} (code {code})"
+    return RpcError(said, kind=kind, node_code=number, data=data)

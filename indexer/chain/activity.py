@@ -120,6 +120,7 @@ def _read(
                 start=upto - int(DAY.total_seconds()),
                 end=upto,
                 price_usd=price_usd,
+                confirm=work.confirm,
                 progress=tell,
             ),
             within_s=work.scan_deadline_s,

@@ -90,6 +90,7 @@ def _one(work: ChainWork, symbol: str, *, rate: float, at_us: int, tolerance_bps
                 quote_usd=_quotes(work, at_us),
                 at=at_us // 1_000_000,
                 tolerance_bps=tolerance_bps,
+                confirm=work.confirm,
             ),
             within_s=work.deadline_s,
             what=f"checking the price of {symbol}",

@@ -118,7 +118,9 @@ def _verdicts(work: ChainWork, pins: list[Pin]) -> dict[Pin, str]:
     from onchain.health import recheck_pins
 
     return work.waiting.run(
-        lambda: recheck_pins(pins, work.chains), within_s=work.deadline_s, what=f"rechecking {len(pins)} blocks"
+        lambda: recheck_pins(pins, work.chains, confirm=work.confirm),
+        within_s=work.deadline_s,
+        what=f"rechecking {len(pins)} blocks",
     )
 
 

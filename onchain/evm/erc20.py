@@ -81,6 +81,7 @@ async def read_implementation(pool: Pool, pin: Pin, token: str) -> str | None:
         pool,
         lambda e: at_pin(pool, e, "eth_getStorageAt", before=(token, IMPLEMENTATION_SLOT), pin=pin),
         what=f"implementation slot of {token}",
+        count=pool.confirm,
     )
     raw = hex_bytes(slot, pool.endpoints[0]).rjust(32, b"\0")
     try:

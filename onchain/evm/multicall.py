@@ -34,9 +34,10 @@ class Readout:
     agreed: tuple[str, ...]
 
 
-async def read_calls(pool: Pool, pin: Pin, calls: Sequence[Call], *, confirm: int = 2) -> Readout:
+async def read_calls(pool: Pool, pin: Pin, calls: Sequence[Call], *, confirm: int | None = None) -> Readout:
     """All `calls` at the pinned block, from `confirm` endpoints that agree call by call (fewer where fewer exist).
 
+    The pool's own `confirm` where none is given.
     A call that fails on its own (revert, short data, no code) is an Outcome with its error. Raises
     DisagreementError naming the call that differs, AllEndpointsFailed, or OrphanedPin's cause as NOT_FOUND.
     """
@@ -60,7 +61,7 @@ async def read_calls(pool: Pool, pin: Pin, calls: Sequence[Call], *, confirm: in
     if not calls:
         return Readout((), pin.agreed)
     outcomes, agreed = await confirmed(
-        pool, ask, what=f"multicall at block {pin.number}", count=confirm, old=old, differ=differ
+        pool, ask, what=f"multicall at block {pin.number}", count=confirm or pool.confirm, old=old, differ=differ
     )
     return Readout(outcomes, agreed)
 

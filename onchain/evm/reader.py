@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onchain.errors import AllEndpointsFailed, Kind, OrphanedPin, ReadError
+from onchain.errors import AllEndpointsFailed, Kind, PinError, ReadError
 from onchain.evm import erc20
 from onchain.evm.abi import Call, Outcome, call
 from onchain.evm.multicall import Readout, read_calls
@@ -19,33 +19,34 @@ RE_PINS = 3
 
 
 async def pinned_calls(
-    pinner: Pinner, calls: Sequence[Call], *, at: int | None, confirm: int = 2
+    pinner: Pinner, calls: Sequence[Call], *, at: int | None, confirm: int | None = None
 ) -> tuple[Pin, Readout]:
     """(the pin, the outcomes) of `calls` at the block of `at`; pins anew, up to three times, after a reorg.
 
-    Raises OrphanedPin when the chain keeps reorganising, else what pinning and reading raise.
+    Endpoints that disagree about the block are in the middle of one. Raises OrphanedPin or PinError when the chain
+    keeps reorganising, else what pinning and reading raise.
     """
-    for attempt in range(RE_PINS):
+    for left in reversed(range(RE_PINS)):
         pin = await (pinner.head() if at is None else pinner.at(at))
         try:
-            readout = await read_calls(pinner.pool, pin, calls, confirm=confirm)
-            if pin.finality not in {"finalized", "safe"}:
-                await pinner.verify(pin)  # a head can be replaced while it is read
-            return pin, readout
-        except AllEndpointsFailed as error:
-            if not any(e.kind is Kind.NOT_FOUND for e in error.errors):
-                raise
-            try:
-                await pinner.verify(pin)
-            except OrphanedPin:
-                if attempt == RE_PINS - 1:
-                    raise
-            else:
-                raise error from None
-        except OrphanedPin:
-            if attempt == RE_PINS - 1:
+            return pin, await _read_at(pinner, pin, calls, confirm=confirm)
+        except PinError:
+            if not left:
                 raise
     raise AssertionError("unreachable")
+
+
+async def _read_at(pinner: Pinner, pin: Pin, calls: Sequence[Call], *, confirm: int | None) -> Readout:
+    """The outcomes at `pin`. Raises PinError when it left the chain, or may have, while it was read."""
+    try:
+        readout = await read_calls(pinner.pool, pin, calls, confirm=confirm)
+    except AllEndpointsFailed as error:
+        if any(e.kind is Kind.NOT_FOUND for e in error.errors):
+            await pinner.verify(pin)
+        raise
+    if pin.finality not in {"finalized", "safe"}:
+        await pinner.verify(pin)  # a head can be replaced while it is read
+    return readout
 
 
 async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:

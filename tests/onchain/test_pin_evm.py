@@ -7,8 +7,11 @@ import pytest
 from onchain.errors import AllEndpointsFailed, Kind, OrphanedPin, PinError
 from onchain.evm import erc20
 from onchain.evm.multicall import read_calls
+from onchain.evm.reader import pinned_calls
+from onchain.health import recheck_pins
 from onchain.pin import Pinner
 from onchain.rpc import Pool
+from onchain.search import height_at
 
 pytestmark = pytest.mark.evm
 
@@ -135,6 +138,73 @@ async def test_reorg_orphans_the_pin_and_a_new_one_reads_on(new_node) -> None:
         assert fresh.hash != pin.hash
         (outcome,) = (await read_calls(pool, fresh, [erc20.total_supply(token.address)])).outcomes
     assert outcome.value == 100
+
+
+async def test_silence_withdraws_no_block(new_node, proxies) -> None:
+    """An endpoint that stops answering leaves too few to tell: that is not a block that left the chain."""
+    node = new_node()
+    other = await proxies(node.url)
+    chain = node.chain(node.url, other.url)
+    async with Pool(chain) as pool:
+        pinner = Pinner(pool)
+        pin = await pinner.head("latest-1")
+        other.faults["refuse"] = lambda item: (
+            {"code": -32000, "message": "server busy"} if "0x" in item["params"][0] else None
+        )
+        with pytest.raises(
+            PinError, match=r"still on the chain cannot be told \(.*server busy.*\); ask again later"
+        ) as caught:
+            await pinner.verify(pin)
+    assert not isinstance(caught.value, OrphanedPin)
+    assert await recheck_pins([pin], {chain.name: chain}) == {pin: "unknown"}
+    other.faults.clear()
+    node.mine(5)
+    assert await recheck_pins([pin], {chain.name: chain}) == {pin: "final"}
+    node.rpc("anvil_reorg", 9, [])
+    assert await recheck_pins([pin], {chain.name: chain}) == {pin: "orphaned"}
+
+
+async def test_read_goes_on_when_endpoints_agree_again_after_a_reorg(new_node, proxies) -> None:
+    node = new_node()
+    token = node.deploy("token", "T", "T", 18, 100)
+    node.mine(5)
+    slow = await proxies(node.url)
+    asked: list[str] = []
+
+    def orphaned(item):
+        """The first read finds the block gone; the second endpoint still has the old one at that height."""
+        if item["method"] == "eth_call" and not asked:
+            asked.append("eth_call")
+            return {"code": -32000, "message": "unknown block"}
+        if item["method"] == "eth_getBlockByNumber" and asked == ["eth_call"] and item["params"][0].startswith("0x"):
+            asked.append("header")
+            return {"code": -32000, "message": "unknown block"}
+        return None
+
+    slow.faults["refuse"] = orphaned
+    async with Pool(node.chain(node.url, slow.url)) as pool:
+        pin, readout = await pinned_calls(Pinner(pool), [erc20.total_supply(token.address)], at=None)
+    assert asked == ["eth_call", "header"] and len(pin.agreed) == 2 and readout.outcomes[0].value == 100
+
+
+async def test_recent_instant_costs_few_questions_whatever_the_age() -> None:
+    """A chain as old as Arbitrum, whose pace changed twenty-fold: found in a dozen headers, not in dozens."""
+    head, now, asked = 400_000_000, 1_790_000_000, []
+
+    async def time_of(number: int) -> int:
+        asked.append(number)
+        late = max(0, number - 300_000_000)
+        return now - (head - number) // 4 if late else now - 25_000_000 - (300_000_000 - number) // 20 * 7
+
+    for back in (60, 900, 86_400):
+        asked.clear()
+        found = await height_at(now - back, first=0, head=head, block_time_s=0.25, time_of=time_of)
+        assert found == head - back * 4 and len(set(asked)) <= 12
+    asked.clear()
+    old = now - 25_000_000 - 1_000_000
+    found = await height_at(old, first=0, head=head, block_time_s=0.25, time_of=time_of)
+    assert await time_of(found) <= old < await time_of(found + 1)
+    assert await height_at(1, first=0, head=head, block_time_s=0.25, time_of=time_of) is None
 
 
 async def test_pruned_node_is_passed_over_for_one_that_keeps_state(new_node, proxies) -> None:

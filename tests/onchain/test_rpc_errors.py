@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from onchain.errors import AllEndpointsFailed, Kind, RpcError, classify, classify_status, range_hint
+from onchain.wire import status_error
 
 MESSAGES = [
     ("query returned more than 10000 results", -32005, Kind.TOO_BIG),
@@ -31,6 +34,7 @@ MESSAGES = [
     ("Client error: UnknownBlock: State already discarded for 0x2f05", 4003, Kind.MISSING_STATE),
     ("height 12 is not available, lowest height is 900", None, Kind.MISSING_STATE),
     ("Resource not found", -32001, Kind.NOT_FOUND),
+    ("DB Not Found Error: BLOCK HEIGHT: 256859526 \n Cause: Unknown", -32000, Kind.NOT_FOUND),
     ("unknown block", -32000, Kind.NOT_FOUND),
     ("hash 1a2b is not currently canonical", -32000, Kind.NOT_FOUND),
     ("execution reverted: no balances here", 3, Kind.REVERT),
@@ -80,6 +84,23 @@ def test_range_hints_are_read(text: str, hint: tuple[int | None, int | None]) ->
 )
 def test_http_statuses(status: int, kind: Kind) -> None:
     assert classify_status(status) is kind
+
+
+NEAR_422 = {"name": "HANDLER_ERROR", "cause": {"name": "UNKNOWN_BLOCK"}, "code": -32000, "message": "Server error"}
+EXPLAINED = [
+    (422, {"error": NEAR_422}, Kind.NOT_FOUND, "HTTP 422: Server error UNKNOWN_BLOCK (code -32000)"),
+    (400, {"error": {"code": 7, "message": "rate limit"}}, Kind.RATE_LIMIT, "HTTP 400: rate limit (code 7)"),
+    (500, {"message": "missing trie node 1a"}, Kind.MISSING_STATE, "HTTP 500: missing trie node 1a"),
+    (429, {"error": "execution reverted"}, Kind.RATE_LIMIT, "HTTP 429: execution reverted"),
+    (503, ["?"], Kind.UNAVAILABLE, "HTTP 503"),
+    (404, {"error": {}}, Kind.NO_METHOD, "HTTP 404"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "body", "kind", "text"), EXPLAINED, ids=[str(e[0]) for e in EXPLAINED])
+def test_body_of_a_failed_request_explains_it(status: int, body: object, kind: Kind, text: str) -> None:
+    error = status_error(status, json.dumps(body).encode(), None, 0.0)
+    assert (error.kind, str(error)) == (kind, text)
 
 
 def test_all_failed_lists_every_reason_and_shares_the_kind() -> None:
