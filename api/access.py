@@ -50,7 +50,7 @@ def identify(text: str, services: Services) -> Key | None:
     return services.keys.find(text, now=services.clock())
 
 
-def known_key(connection: HTTPConnection) -> Key | None:
+async def known_key(connection: HTTPConnection) -> Key | None:
     """The key of a request, None when it gives none. A key that is not good is refused, not ignored."""
     text = given_key(connection)
     if text is None:
@@ -61,7 +61,7 @@ def known_key(connection: HTTPConnection) -> Key | None:
     return key
 
 
-def need_admin(connection: HTTPConnection, key: Annotated[Key | None, Depends(known_key)]) -> str:
+async def need_admin(connection: HTTPConnection, key: Annotated[Key | None, Depends(known_key)]) -> str:
     """Who administers: a key's prefix, or "owner". 401 without a key, 403 for a key without the scope."""
     if key is not None:
         if not key.allows(Scope.ADMIN):

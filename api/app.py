@@ -18,6 +18,7 @@ from api.access import ReadGuard
 from api.deps import Services
 from api.edge import Edge
 from api.embed import routes as embed
+from api.histories import Histories
 from api.hot import HotCache
 from api.keys import KeyRing
 from api.limits import Limits, RateLimiter
@@ -88,6 +89,7 @@ def create_app(
         settings=settings,
         clock=clock,
         hot=hot,
+        histories=Histories(store, lambda: hot.version),
         hub=Hub(most=limits.max_streams),
         keys=keys,
         limits=limits,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.histories import Histories
 from api.hot import HotCache
 from api.keys import KeyRing
 from api.limits import Limits
@@ -25,21 +26,24 @@ class Services:
     settings: Settings
     clock: Clock
     hot: HotCache
+    histories: Histories
     hub: Hub
     keys: KeyRing
     limits: Limits
     refresh: Callable[[], None]
 
 
-def services_of(request: Request) -> Services:
+# Coroutines, though they await nothing: a plain function is sent to a thread and back, which costs more than it does.
+async def services_of(request: Request) -> Services:
     """The services of the application that serves this request."""
     services: Services = request.app.state.services
     return services
 
 
-def store_of(request: Request) -> Store:
+async def store_of(request: Request) -> Store:
     """The store of the application that serves this request."""
-    return services_of(request).store
+    store: Store = request.app.state.services.store
+    return store
 
 
 ServicesDep = Annotated[Services, Depends(services_of)]

@@ -102,7 +102,7 @@ def within(time_us: int, window: Window) -> bool:
     return after and (window.end_us is None or time_us < window.end_us)
 
 
-def given_once(request: HTTPConnection) -> None:
+async def given_once(request: HTTPConnection) -> None:
     """Refuses a query parameter that is given twice: which of the two counts would be a guess."""
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():

@@ -13,7 +13,6 @@ from sqlalchemy import text
 
 from indexer.engine.market import F64, I8, I64
 from indexer.store.db import Store
-from indexer.store.read import read_index
 
 COLUMNS = {"time": np.int64, "level": np.float64, "status": np.int8, "carried_weight": np.float64}
 # Room for corrections in one page: revisions of an instant come together and only the last counts.
@@ -45,7 +44,6 @@ def read_level_page(
     limit: int,
 ) -> LevelPage:
     """At most `limit` levels from `start_us` on, the latest revision of each (published by `as_of_us`)."""
-    read_index(store, index_id)
     clauses, params = ["index_id = :index_id", "time % :step = 0"], {"index_id": index_id, "step": step_us}
     for clause, name, value in (
         ("time >= :start", "start", start_us),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from api.encode import as_json_times, iso_times
+from api.encode import as_json_times
 from api.reads import LevelPage
 from indexer.engine.market import I8, Status
 from indexer.store.read import IndexRow
@@ -37,25 +37,6 @@ def level_columns(page: LevelPage) -> dict[str, Any]:
         "status": status_names(page.status),
         "carried_weight": page.carried_weight,
     }
-
-
-def level_rows(page: LevelPage) -> list[dict[str, Any]]:
-    """A page of levels, one object for each."""
-    return rows_of(level_columns(page))
-
-
-def rows_of(columns: dict[str, Any]) -> list[dict[str, Any]]:
-    """Columns of equal length as a list of objects."""
-    names = tuple(columns)
-    return [dict(zip(names, row, strict=True)) for row in zip(*map(_listed, columns.values()), strict=True)]
-
-
-def _listed(column: Any) -> list[Any]:
-    if not isinstance(column, np.ndarray):
-        return list(column)
-    array = iso_times(column.astype(np.int64)) if column.dtype.kind == "M" else column
-    listed: list[Any] = array.tolist()
-    return listed
 
 
 def latest_point(rows: LevelRows | None) -> dict[str, Any] | None:

@@ -21,9 +21,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.app import create_app
-from api.encode import to_json
+from api.encode import as_rows, to_json
 from api.reads import LevelPage, read_level_page
-from api.wire import level_rows
+from api.wire import level_columns
 from indexer.store.db import Store, open_store
 from indexer.times import DAY_US, from_us
 
@@ -61,7 +61,7 @@ def static(store: Store) -> Starlette:
     """The bytes of our own answer as a constant: what a Python server can do at best."""
     found = page(store)
     head = {"index": "deai", "simulated": False, "interval": "1d", "shape": "rows", "count": len(found)}
-    body = to_json({**head, "next": None, "next_url": None, "data": level_rows(found)})
+    body = to_json({**head, "next": None, "next_url": None, "data": as_rows(level_columns(found))})
 
     async def send(request: object) -> Response:
         return Response(body, media_type="application/json")

@@ -10,12 +10,11 @@ from starlette.responses import Response
 from api import schemas
 from api.answer import json_answer
 from api.deps import StoreDep
-from api.encode import as_json_times
+from api.encode import as_json_times, as_rows
 from api.events import known_events
 from api.params import End, Shape, Start, window_of, within
 from api.problems import declared
 from api.reads import read_coverage
-from api.wire import rows_of
 from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks
 from indexer.times import from_us, to_us
 
@@ -65,7 +64,7 @@ def list_closes(
         len(times) if window.end_us is None else int(times.searchsorted(window.end_us)),
     )
     columns = {"time": as_json_times(times[keep]), "close": closes[keep]}
-    data = columns if shape is Shape.COLUMNS else rows_of(columns)
+    data = columns if shape is Shape.COLUMNS else as_rows(columns)
     count = len(times[keep])
     return json_answer({"symbol": benchmark.symbol, "basis": basis, "shape": shape, "count": count, "data": data})
 

@@ -35,7 +35,7 @@ class ChartQuery:
     look: Look
 
 
-def chart_query(
+async def chart_query(
     *,
     kind: Annotated[ChartKind, Query(description="What to draw")] = ChartKind.LEVEL,
     range: Annotated[ChartRange, Query(description="How far back from the newest level")] = ChartRange.YEAR,

@@ -10,9 +10,10 @@ from starlette.responses import Response
 
 from api import schemas, wire
 from api.answer import CLOSED, CSV, OPEN, PINNED, Answer, json_answer
-from api.deps import ServicesDep
-from api.encode import as_decimal_text, iso_times
+from api.deps import Services, ServicesDep
+from api.encode import as_decimal_text, as_rows, iso_times
 from api.formats import to_csv
+from api.histories import cut
 from api.negotiate import wants_csv
 from api.paging import decode_cursor, encode_cursor, link_header, next_url
 from api.params import (
@@ -31,8 +32,7 @@ from api.params import (
 )
 from api.problems import declared
 from api.reads import LevelPage, read_level_page
-from indexer.store.db import Store
-from indexer.store.read import read_index, read_levels
+from indexer.store.read import read_levels
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, to_us
 
 AS_CSV: dict[str, Any] = {"content": {"text/csv": {"schema": {"type": "string"}}}}
@@ -51,7 +51,7 @@ class LevelQuery:
     last: int | None
 
 
-def level_query(
+async def level_query(
     *,
     start: Start = None,
     end: End = None,
@@ -67,10 +67,14 @@ def level_query(
     return LevelQuery(interval, first, window.end_us, as_of, limit, last)
 
 
-def read_page(store: Store, index_id: str, asked: LevelQuery) -> LevelPage:
-    """The page of levels that was asked for."""
-    step = INTERVAL_US[asked.interval]
+def read_page(services: Services, index_id: str, asked: LevelQuery) -> LevelPage:
+    """The page of levels that was asked for: cut from the history in memory, or read from the store."""
+    step, store = INTERVAL_US[asked.interval], services.store
     start, end, known = asked.start_us, asked.end_us, asked.as_of_us
+    whole = services.histories.whole(index_id, step) if known is None else None
+    if whole is not None:
+        newest = asked.last is not None
+        return cut(whole, start_us=start, end_us=end, limit=asked.last or asked.limit, newest=newest)
     if asked.last is None:
         return read_level_page(
             store, index_id, start_us=start, end_us=end, as_of_us=known, step_us=step, limit=asked.limit
@@ -96,8 +100,8 @@ def list_levels(
     decimals: DecimalsParam = Decimals.NUMBER,
 ) -> Response:
     """Levels in [start, end), oldest first, the latest revision of each. Follow `next` (JSON) or Link for more."""
-    index = read_index(services.store, index_id)
-    page = read_page(services.store, index_id, asked)
+    index = services.histories.index(index_id)
+    page = read_page(services, index_id, asked)
     cursor = None if page.next_us is None else encode_cursor(page.next_us)
     headers = {**link_header(request, cursor), "X-Count": str(len(page))}
     keep = finality(asked, now_us=to_us(services.clock()))
@@ -112,8 +116,9 @@ def list_levels(
         "next": cursor,
         "next_url": None if cursor is None else next_url(request, cursor),
     }
-    data = wire.level_columns(page) if shape is Shape.COLUMNS else wire.level_rows(page)
-    data = as_decimal_text(data) if decimals is Decimals.STRING else data
+    columns = wire.level_columns(page)
+    columns = as_decimal_text(columns) if decimals is Decimals.STRING else columns
+    data = columns if shape is Shape.COLUMNS else as_rows(columns)
     return json_answer({**head, "data": data}, cache_control=keep, headers=headers)
 
 
@@ -130,8 +135,8 @@ def levels_csv(
     request: Request, services: ServicesDep, index_id: IndexId, asked: Annotated[LevelQuery, Depends(level_query)]
 ) -> Response:
     """The same as /levels?format=csv under an address that sheets and frames take without more."""
-    index = read_index(services.store, index_id)
-    page = read_page(services.store, index_id, asked)
+    index = services.histories.index(index_id)
+    page = read_page(services, index_id, asked)
     cursor = None if page.next_us is None else encode_cursor(page.next_us)
     headers = {**link_header(request, cursor), "X-Count": str(len(page))}
     keep = finality(asked, now_us=to_us(services.clock()))

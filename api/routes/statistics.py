@@ -11,13 +11,12 @@ from starlette.responses import Response
 from api import schemas
 from api.answer import CSV, Answer, json_answer
 from api.deps import StoreDep
-from api.encode import as_json_times, iso_times
+from api.encode import as_json_times, as_rows, iso_times
 from api.formats import to_csv
 from api.negotiate import wants_csv
 from api.params import End, FormatParam, IndexId, InstantUs, Shape, Start, window_of
 from api.problems import declared
 from api.schemas.studies import of_index
-from api.wire import rows_of
 from indexer.store.read import read_index
 from indexer.studies.compare import BetaComparison, ConstituentBetas
 from indexer.studies.plain import to_plain
@@ -198,7 +197,7 @@ def list_beta_history(
             "hindsight": found.hindsight,
             "shape": shape,
             "count": len(found.times_us),
-            "data": columns if shape is Shape.COLUMNS else rows_of(columns),
+            "data": columns if shape is Shape.COLUMNS else as_rows(columns),
         }
     )
 
