@@ -72,7 +72,13 @@ class SourceUnavailable(SourceError):  # noqa: N818 - reads as a state, like the
 
 
 class SourceRefused(SourceError):  # noqa: N818
+    """`outright`: this address is refused whatever it asks (403, 451), not this one question."""
+
     code = "source_refused"
+
+    def __init__(self, message: str, *, outright: bool = False) -> None:
+        super().__init__(message)
+        self.outright = outright
 
 
 class SourceCorrupt(SourceError):  # noqa: N818

@@ -177,7 +177,8 @@ class Scheduler:
             raise
         finish_run(self.store, run, now=self.clock(), detail=detail)
         self._failing.pop(job.name, None)
-        log.info("job done", job=job.name, due=iso(to_us(due)), **detail)
+        brief = {name: value for name, value in detail.items() if not isinstance(value, Mapping)}
+        log.info("job done", job=job.name, due=iso(to_us(due)), **brief)
         return True
 
     def _finish(self) -> None:

@@ -19,7 +19,7 @@ import httpx2
 import stamina
 
 from indexer.clock import Clock, utc_now
-from indexer.errors import SourceCorrupt, SourceError, SourceUnavailable
+from indexer.errors import SourceCorrupt, SourceError, SourceRefused, SourceUnavailable
 from indexer.http.answer import Answer, Expects
 from indexer.http.breaker import Breaker, BreakerState, CircuitOpen
 from indexer.http.detect import error_of
@@ -170,7 +170,7 @@ class HttpClient:
         finally:
             host.settled.set()
         if error is not None:
-            raise type(error)(redact(str(error), self._secrets), **_keep_wait(error))
+            raise _redacted(error, self._secrets)
         return answer
 
     def _is_open(self, host: Host) -> bool:
@@ -247,5 +247,9 @@ async def _read(response: httpx2.Response, name: str) -> bytes:
     return b"".join(parts)
 
 
-def _keep_wait(error: SourceError) -> dict[str, float | None]:
-    return {"retry_after_s": error.retry_after_s} if isinstance(error, SourceUnavailable) else {}
+def _redacted(error: SourceError, secrets: tuple[str, ...]) -> SourceError:
+    """The same error without a secret in its text."""
+    text = redact(str(error), secrets)
+    if isinstance(error, SourceUnavailable):
+        return SourceUnavailable(text, retry_after_s=error.retry_after_s)
+    return SourceRefused(text, outright=error.outright) if isinstance(error, SourceRefused) else type(error)(text)

@@ -16,6 +16,7 @@ _REFUSALS: Final = {
     403: "refuses this address or plan",
     451: "does not serve this region; another venue takes its place, or run from a region it serves",
 }
+_OUTRIGHT: Final = (403, 451)
 _BUSY: Final = {418: "has banned this address for a while", 429: "asks us to slow down"}
 _LIMIT_TEXT = re.compile(r"(?i)exceeded the daily hits limit|rate limit|too many requests|get your apikey")
 
@@ -31,7 +32,8 @@ def error_of(answer: Answer, name: str, *, expects: Expects) -> SourceError | No
             f"{name} is failing (HTTP {answer.status}): {excerpt(answer)}", retry_after_s=retry_after_s(answer)
         )
     if answer.status in _REFUSALS:
-        return SourceRefused(f"{name} {_REFUSALS[answer.status]} (HTTP {answer.status}): {excerpt(answer)}")
+        text = f"{name} {_REFUSALS[answer.status]} (HTTP {answer.status}): {excerpt(answer)}"
+        return SourceRefused(text, outright=answer.status in _OUTRIGHT)
     if not 200 <= answer.status < 300:
         return SourceRefused(f"{name} refused the request (HTTP {answer.status}): {excerpt(answer)}")
     return _body_error(answer, name, expects=expects)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,18 +13,19 @@ from typing import Any, Final
 import numpy as np
 
 from indexer.backfill import Done, gap_notes, run_backfill
+from indexer.errors import SourceError, SourceRefused, SourceUnavailable
 from indexer.http import HttpClient
 from indexer.live.bars import listing_ids, write_missing
 from indexer.live.context import Live
 from indexer.live.evidence import keep_answers
 from indexer.live.history import RATE_AGE_US, HistoryPlan, by_asset, now_us, plan_history, stored_instants
 from indexer.live.ledger import settle, settle_ranges, write_rejects_noted
-from indexer.live.mapping import QUOTE_MARKETS
+from indexer.live.mapping import QUOTE_MARKETS, venue_mappings
 from indexer.records import Bars, in_usd, join_bars
 from indexer.reference import conversion_rate
 from indexer.store.read import last_run_before
 from indexer.store.records import Written
-from indexer.times import DAY_US, INTERVAL_US, from_us, to_us
+from indexer.times import DAY_US, INTERVAL_US, from_us, iso, parse_instant, to_us
 
 Progress = Callable[[int, int], None]
 KIND: Final = "history"
@@ -33,7 +36,8 @@ LOOK_BACK: Final = 2 * DAY_US  # late rows and short outages are asked for again
 class Filled:
     """What a fill brought: calls answered and failed, bars written, rows refused, and why sources failed.
 
-    `unpriced` counts bars left out because their quote currency had no dollar rate then, by quote.
+    `unpriced` counts bars left out because their quote currency had no dollar rate then, by quote. `owed` is the
+    earliest instant (ISO, UTC) after which a series (`asset@source`) may have bars that a failure kept from us.
     """
 
     calls: int = 0
@@ -43,6 +47,12 @@ class Filled:
     unpriced: dict[str, int] = field(default_factory=dict)
     sources: dict[str, int] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    owed: dict[str, str] = field(default_factory=dict)
+
+    def owes(self, done: Done) -> None:
+        """Note that the range of a call is still to be had."""
+        begin = iso(done.call.ask.start_us)
+        self.owed[done.asset] = min(begin, self.owed.get(done.asset, begin))
 
 
 def fill(live: Live, run_id: int, plan: HistoryPlan, *, progress: Progress = lambda done, total: None) -> Filled:
@@ -54,18 +64,31 @@ async def _fill(live: Live, run_id: int, plan: HistoryPlan, *, http: HttpClient,
     made = Filled()
     live.asset_ids()
     markets: dict[str, dict[str, list[Bars]]] = {}
+    without: set[str] = set()  # quote currencies whose own markets failed in part: bars priced in them may come later
     async for done in run_backfill(plan.quotes, live.sources, http):
         _note(live, run_id, done, made)
         if done.parsed is not None and done.parsed.bars is not None and len(done.parsed.bars):
             markets.setdefault(done.asset, {}).setdefault(done.call.source, []).append(done.parsed.bars)
+        elif done.error is not None:
+            without.add(done.asset)
         progress(made.calls + made.failed, plan.calls)
     rates = {quote: _hourly(by_source, plan) for quote, by_source in markets.items()}
     async for done in run_backfill(plan.bars, live.sources, http):
         _note(live, run_id, done, made)
         if done.parsed is not None and done.parsed.bars is not None and len(done.parsed.bars):
+            left_out = sum(made.unpriced.values())
             made.bars += _write(live, run_id, plan, done=done, bars=done.parsed.bars, rates=rates, made=made).new
+            if done.call.ask.quote in without and sum(made.unpriced.values()) > left_out:
+                made.owes(done)
+        elif done.error is not None and _may_come(done.error):
+            made.owes(done)
         progress(made.calls + made.failed, plan.calls)
     return made
+
+
+def _may_come(error: SourceError) -> bool:
+    """Whether a later time may answer what failed: everything but one question refused by a source that serves us."""
+    return not isinstance(error, SourceRefused) or error.outright
 
 
 def _hourly(by_source: Mapping[str, Sequence[Bars]], plan: HistoryPlan) -> Bars:
@@ -110,21 +133,20 @@ def _note(live: Live, run_id: int, done: Done, made: Filled) -> None:
 def catch_up(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     """The history job: on a fresh store the past `history_days`, afterwards what is missing since the last time.
 
-    Asset-hours that no venue could give stay open as gaps in the ledger. A source that fails is an entry; the job
-    fails only when calls were needed and none was answered.
+    What a source could not answer is owed: the run's detail says from when on, and the next run asks again. The past
+    is asked for as a whole again when the series wanted or `history_days` are others than the last time. Asset-hours
+    that no venue could give stay open as gaps in the ledger. A source that fails is an entry; the job fails only when
+    calls were needed and none was answered.
     """
-    end_us = to_us(due)
-    last = last_run_before(live.store, KIND, due)
-    start_us = end_us - live.history_days * DAY_US
-    if last is not None and last.due_at is not None:
-        start_us = max(start_us, to_us(last.due_at) - LOOK_BACK)
-    plan = plan_history(live, start_us=start_us, end_us=end_us)
+    end_us, wanted = to_us(due), _wanted(live)
+    start_us, owed = _where_to_begin(live, due, wanted)
+    plan = plan_history(live, start_us=start_us, end_us=end_us, since_us=owed)
     made = fill(live, run_id, plan)
     note_failures(live, run_id, made)
     note_unpriced(live, run_id, made)
     if plan.calls and not made.calls:
         raise_nothing(made)
-    gaps = note_gaps(live, run_id, start_us=start_us, end_us=end_us)
+    gaps = note_gaps(live, run_id, start_us=min([start_us, *owed.values()]), end_us=end_us)
     return {
         "calls": made.calls,
         "failed": made.failed,
@@ -132,13 +154,29 @@ def catch_up(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
         "rejects": made.rejects,
         "unpriced": sum(made.unpriced.values()),
         "gaps": gaps,
+        "wanted": wanted,
+        "owed": made.owed,
     }
+
+
+def _wanted(live: Live) -> str:
+    """A short hash of the series that are kept up, and how far back."""
+    series = [[row.asset, row.source, row.symbol, row.quote] for row in venue_mappings(live.registry, live.sources)]
+    return hashlib.sha256(json.dumps([live.history_days, sorted(series)]).encode()).hexdigest()[:12]
+
+
+def _where_to_begin(live: Live, due: datetime, wanted: str) -> tuple[int, dict[str, int]]:
+    """After which instant bars are asked for, and after which earlier ones of the series that are owed."""
+    oldest = to_us(due) - live.history_days * DAY_US
+    last = last_run_before(live.store, KIND, due)
+    if last is None or last.due_at is None or last.detail.get("wanted") != wanted:
+        return oldest, {}
+    owed = {key: max(oldest, parse_instant(begin)) for key, begin in last.detail["owed"].items()}
+    return max(oldest, to_us(last.due_at) - LOOK_BACK), owed
 
 
 def raise_nothing(made: Filled) -> None:
     """Raise SourceUnavailable with what each source said."""
-    from indexer.errors import SourceUnavailable
-
     reasons = "; ".join(f"{source}: {text}" for source, text in sorted(made.failures.items()))
     raise SourceUnavailable(f"no source gave any history. {reasons}")
 

@@ -66,16 +66,18 @@ def plan_history(
     interval: str = "1h",
     assets: Sequence[str] = (),
     legacy: bool = False,
+    since_us: Mapping[str, int] | None = None,
 ) -> HistoryPlan:
     """The calls that complete the venues' bars closing in (start, end]; of all assets or of those named.
 
+    `since_us` gives some series (`asset@source`) an earlier start of their own.
     Raises InputError for an interval that is not kept or a range that is none, NotFoundError for an unknown asset.
     """
     _check(live, start_us, end_us, interval, assets)
     rows = [
         row for row in venue_mappings(live.registry, live.sources, legacy=legacy) if not assets or row.asset in assets
     ]
-    return _planned(live, rows, start_us, end_us, interval)
+    return _planned(live, rows, start_us, end_us, interval, since_us=since_us or {})
 
 
 def plan_fill(live: Live, *, start_us: int, end_us: int, interval: str, assets: Sequence[str] = ()) -> HistoryPlan:
@@ -91,7 +93,7 @@ def plan_fill(live: Live, *, start_us: int, end_us: int, interval: str, assets: 
         for identifier, asset in ids_at(live.registry, name).items()
         if not assets or asset.slug in assets
     ]
-    return _planned(live, rows, start_us, end_us, interval, only_between=True)
+    return _planned(live, rows, start_us, end_us, interval, since_us={}, only_between=True)
 
 
 def now_us(live: Live) -> int:
@@ -100,9 +102,18 @@ def now_us(live: Live) -> int:
 
 
 def _planned(
-    live: Live, rows: Sequence[Mapped], start_us: int, end_us: int, interval: str, *, only_between: bool = False
+    live: Live,
+    rows: Sequence[Mapped],
+    start_us: int,
+    end_us: int,
+    interval: str,
+    *,
+    since_us: Mapping[str, int],
+    only_between: bool = False,
 ) -> HistoryPlan:
     mapped = {f"{row.asset}@{row.source}": row for row in rows}
+    begins = {key: min(since_us.get(key, start_us), start_us) for key in mapped}
+    start_us = min(begins.values(), default=start_us)
     stored = stored_instants(live, interval=interval, start_us=start_us, end_us=end_us)
     have = {
         f"{row.asset}@{row.source}": stored[row.id]
@@ -114,13 +125,13 @@ def _planned(
     done: set[str] = set()
     of_asset = by_asset(live, stored, interval=interval) if only_between else {}
     for key, row in mapped.items():
-        first, last = start_us, end_us
+        first, last = begins[key], end_us
         own = have.get(key, np.empty(0, dtype=np.int64))
         if only_between:
             own = of_asset.get(row.asset, own[:0])
             if row.asset in done or not len(own):
                 continue  # one aggregator an asset, the next by falling through
-            first, last = max(start_us, int(own[0])), min(end_us, int(own[-1]))
+            first, last = max(first, int(own[0])), min(end_us, int(own[-1]))
             done.add(row.asset)
         held[key] = own
         wants.append(Want(key, interval, first, last, _candidates(key, row, mapped, together=only_between)))
