@@ -69,12 +69,11 @@ class _Workspace:
     def __init__(self, *, window: int, width: int, blocks: int) -> None:
         columns = 3 * width + 2
         read = (width + 1) * (blocks + 1)
-        sizes = [window * size for size in (read, read, (width + 1) * blocks, columns * blocks)]
+        sizes = [window * size for size in (read, read, columns * blocks)]
         slab = np.empty(sum(sizes) + max(columns, 4 * width) * window * blocks)
-        rows, cube, shifted, sums, rest = np.split(slab, np.cumsum(sizes))
+        rows, cube, sums, rest = np.split(slab, np.cumsum(sizes))
         self.rows = rows.reshape(window * (blocks + 1), width + 1)
         self.cube = cube.reshape(window, width + 1, blocks + 1)
-        self.shifted = shifted.reshape(window, width + 1, blocks)
         self.sums = sums.reshape(window, columns, blocks)
         # The tails are added to the sums before the statistics need room.
         self.tail = rest[: window * columns * blocks].reshape(window, columns, blocks)
@@ -111,7 +110,7 @@ def _one_window(x: FloatArray, y: FloatArray, *, window: int) -> RollingBeta:
 
 
 def _load(work: _Workspace, x: FloatArray, y: FloatArray, *, start: int) -> None:
-    """Puts rows [start - w, start + blocks w) into the cube, NaN where there is no row or no finite value."""
+    """Puts rows [start - w, start + blocks w) into the cube, NaN where there is no row."""
     rows = work.rows
     first = start - len(work.cube)
     low, high = max(first, 0), min(first + len(rows), y.size)
@@ -119,67 +118,70 @@ def _load(work: _Workspace, x: FloatArray, y: FloatArray, *, start: int) -> None
     rows[high - first :] = np.nan
     rows[low - first : high - first, :-1] = x[low:high]
     rows[low - first : high - first, -1] = y[low:high]
-    if np.isinf(rows).any():
-        rows[np.isinf(rows)] = np.nan
     blocks = work.cube.shape[2]
     work.cube[...] = rows.reshape(blocks, -1, rows.shape[1]).transpose(1, 2, 0)
 
 
 def _window_sums(work: _Workspace) -> FloatArray:
-    """Shifted sums over the window ending at each row of each block: (w, 3 B + 2, blocks)."""
+    """Shifted sums over the window ending at each row of each block, (w, 3 B + 2, blocks): see `_products`.
+
+    An infinite value makes the sums of exactly its windows infinite or NaN, and so those windows' answers NaN.
+    """
     cube, sums, tail = work.cube, work.sums, work.tail
     shift = cube[0, :, 1:]
-    _products(np.subtract(cube[:, :, 1:], shift, out=work.shifted), out=sums)
-    for row in range(1, len(sums)):
-        np.add(sums[row], sums[row - 1], out=sums[row])
-    _products(np.subtract(cube[:, :, :-1], shift, out=work.shifted), out=tail)
-    for row in range(len(tail) - 2, 0, -1):
-        np.add(tail[row], tail[row + 1], out=tail[row])
-    sums[:-1] += tail[1:]
+    with np.errstate(invalid="ignore", over="ignore"):
+        _products(cube[:, :, 1:], shift, out=sums)
+        _accumulate(sums.reshape(len(sums), -1))
+        _products(cube[:, :, :-1], shift, out=tail)
+        _accumulate(tail.reshape(len(tail), -1)[:0:-1])
+        sums[:-1] += tail[1:]
     return sums
 
 
-def _products(shifted: FloatArray, *, out: FloatArray) -> None:
-    """dx, dx², dx dy of each benchmark, then dy, dy², along the second axis."""
-    width = shifted.shape[1] - 1
-    dx, dy = shifted[:, :width], shifted[:, width:]
-    out[:, :width] = dx
-    np.multiply(dx, dx, out=out[:, width : 2 * width])
-    np.multiply(dx, dy, out=out[:, 2 * width : 3 * width])
-    out[:, 3 * width : 3 * width + 1] = dy
-    np.multiply(dy, dy, out=out[:, 3 * width + 1 :])
+def _accumulate(table: FloatArray) -> None:
+    """Adds to each row the one before it, in place; flat rows spare numpy a loop within each addition."""
+    before, *rest = table
+    for row in rest:
+        before = np.add(row, before, out=row)
+
+
+def _products(values: FloatArray, shift: FloatArray, *, out: FloatArray) -> None:
+    """Along the second axis: dx of each benchmark, dy; dx² of each, dy²; dx dy of each."""
+    both = values.shape[1]
+    moved = np.subtract(values, shift, out=out[:, :both])
+    np.multiply(moved, moved, out=out[:, both : 2 * both])
+    np.multiply(moved[:, :-1], moved[:, -1:], out=out[:, 2 * both :])
 
 
 def _statistics(sums: FloatArray, *, shift: FloatArray, scratch: FloatArray) -> FloatArray:
     """(4, w, B, blocks): beta, alpha, r2, se of every window from its shifted sums, which are used up."""
-    n, width = len(sums), shift.shape[0] - 1
-    sum_x, sum_xx, sxy = sums[:, :width], sums[:, width : 2 * width], sums[:, 2 * width : 3 * width]
-    sum_y, sum_yy = sums[:, 3 * width : 3 * width + 1], sums[:, 3 * width + 1 :]
+    n, both = len(sums), len(shift)
+    sum_x, sum_y = sums[:, : both - 1], sums[:, both - 1 : both]
+    sum_xx, sum_yy = sums[:, both : 2 * both - 1], sums[:, 2 * both - 1 : 2 * both]
+    sxy = sums[:, 2 * both :]
     beta, alpha, r2, se = scratch
-    mean_y = sum_y / n
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        mean_y = sum_y / n
         syy = sum_yy - mean_y * sum_y
         syy[~(syy > ZERO_VARIANCE * sum_yy)] = np.nan  # written so that NaN fails the test too
         mean_x = np.multiply(sum_x, 1.0 / n, out=alpha)
         sxx = np.subtract(sum_xx, np.multiply(mean_x, sum_x, out=se), out=se)
-        moves = sxx > np.multiply(sum_xx, ZERO_VARIANCE, out=sum_xx)
-        if not moves.all():
-            sxx[~moves] = np.nan
+        if not sxx.min() > ZERO_VARIANCE * sum_xx.max():  # some window may not move, or holds a NaN: look at each
+            sxx[~(sxx > ZERO_VARIANCE * sum_xx)] = np.nan
         sxy -= np.multiply(mean_x, sum_y, out=beta)
         np.divide(sxy, sxx, out=beta)
         np.multiply(beta, sxy, out=r2)
         r2 *= 1.0 / syy
         unexplained = np.subtract(1.0, r2, out=sum_xx)
-        # Below this the shares are rounding of an exact fit (beta of a series on itself has error 0).
-        exact = unexplained <= ZERO_VARIANCE
-        if exact.any():
-            unexplained[exact] = 0.0
+        if not unexplained.min() > ZERO_VARIANCE:
+            # Below this the shares are rounding of an exact fit (beta of a series on itself has error 0).
+            unexplained[unexplained <= ZERO_VARIANCE] = 0.0
             np.minimum(r2, 1.0, out=r2)
         if np.isnan(syy).any():
             beta[np.isnan(r2)] = np.nan
         unexplained *= syy / (n - 2)
         np.sqrt(np.divide(unexplained, sxx, out=se), out=se)
-        alpha += shift[:width]
+        alpha += shift[:-1]
         alpha *= beta
-        np.subtract(mean_y + shift[width:], alpha, out=alpha)
+        np.subtract(mean_y + shift[-1:], alpha, out=alpha)
     return scratch
