@@ -6,7 +6,7 @@ number column holds something else the file is read again as text, so that the b
 
 from __future__ import annotations
 
-import gzip
+import csv
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.errors import ImportFileError, did_you_mean
+from indexer.sources.file_csv import content_of, first_line, opened, read_csv
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,16 +64,13 @@ def header_of(path: Path, *, delimiter: str = ",") -> list[str]:
     if _is_parquet(path):
         import pyarrow.parquet as pq
 
-        return list(_opened(path, lambda: pq.read_schema(path)).names)
-    with _opened(path, lambda: gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")) as stream:
-        first = _opened(path, stream.readline).decode("utf-8-sig", errors="replace").rstrip("\r\n")
-    if not first:
-        raise ImportFileError(f"{path.name} is empty: it has no header line")
-    return [name.strip('"') for name in first.split(delimiter)]
+        return list(opened(path, lambda: pq.read_schema(path)).names)
+    return next(csv.reader([first_line(path)], delimiter=delimiter))
 
 
 def check_columns(path: Path, header: Sequence[str], wanted: Iterable[str]) -> None:
-    """Raises ImportFileError when the file lacks a column, naming what it has and the closest to each."""
+    """Raises ImportFileError for a column that is not there, naming what is and the closest, or is there twice."""
+    wanted = tuple(wanted)
     missing = [column for column in wanted if column not in header]
     if missing:
         named = ", ".join(f'"{column}"' for column in missing)
@@ -81,6 +79,9 @@ def check_columns(path: Path, header: Sequence[str], wanted: Iterable[str]) -> N
             f"{path.name}: expected column {named}, found: {', '.join(header)}.{hints} "
             "Correct the manifest's [columns] or the file."
         )
+    for column in wanted:
+        if header.count(column) > 1:
+            raise ImportFileError(f'{path.name}: column "{column}" is there {header.count(column)} times; keep one')
 
 
 def read_columns(
@@ -93,8 +94,7 @@ def read_columns(
         malformed: list[tuple[int, str]] = []
         lines = np.arange(1, table.num_rows + 1, dtype=np.int64)
     else:
-        table, malformed = _read_csv(path, time=time, numbers=numbers, words=words, delimiter=delimiter)
-        lines = _lines(table.num_rows, [line for line, _ in malformed])
+        table, lines, malformed = read_csv(path, time=time, numbers=numbers, words=words, delimiter=delimiter)
     return FileColumns(
         lines=lines,
         time=table.column(time),
@@ -115,81 +115,14 @@ def row_texts(path: Path, lines: Iterable[int]) -> dict[int, str]:
         ordered = sorted(wanted)
         rows = pq.read_table(path).take([line - 1 for line in ordered]).to_pylist()
         return {line: json.dumps(row, default=str) for line, row in zip(ordered, rows, strict=True)}
-    content = path.read_bytes()
-    every = (gzip.decompress(content) if path.suffix == ".gz" else content).split(b"\n")
+    every = content_of(path).split(b"\n")
     return {line: every[line - 1].decode("utf-8", errors="replace").rstrip("\r") for line in wanted}
-
-
-def _read_csv(
-    path: Path, *, time: str, numbers: Sequence[str], words: Sequence[str], delimiter: str
-) -> tuple[pa.Table, list[tuple[int, str]]]:
-    import pyarrow as pa
-
-    coded = pa.dictionary(pa.int32(), pa.string())
-    types = {name: pa.float64() for name in numbers} | dict.fromkeys(words, coded) | {time: pa.string()}
-    try:
-        table, malformed = _parse(path, types, delimiter, threads=True)
-    except pa.ArrowInvalid as error:
-        if "conversion error" not in str(error):
-            raise ImportFileError(f"{path.name} cannot be read as CSV: {_first_line(error)}") from None
-        types = types | {name: pa.string() for name in numbers}
-        table, malformed = _parse(path, types, delimiter, threads=True)
-    if malformed:  # only the single-threaded reader knows their line numbers
-        table, malformed = _parse(path, types, delimiter, threads=False)
-    return table, [(number or 0, text) for number, text in malformed]
-
-
-def _parse(
-    path: Path, types: dict[str, Any], delimiter: str, *, threads: bool
-) -> tuple[pa.Table, list[tuple[int | None, str]]]:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    malformed: list[tuple[int | None, str]] = []
-
-    def skip(row: Any) -> str:
-        malformed.append((row.number, f"{row.actual_columns} columns instead of {row.expected_columns}"))
-        return "skip"
-
-    convert = csv.ConvertOptions(
-        column_types=types,
-        include_columns=list(types),
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=True,
-    )
-    parse = csv.ParseOptions(delimiter=delimiter, invalid_row_handler=skip, ignore_empty_lines=False)
-    try:
-        read = csv.ReadOptions(use_threads=threads)
-        return csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert), malformed
-    except pa.ArrowInvalid:
-        raise
-    except (OSError, pa.ArrowException) as error:
-        raise ImportFileError(f"{path.name} cannot be read: {_first_line(error)}") from None
 
 
 def _read_parquet(path: Path, names: Sequence[str]) -> pa.Table:
     import pyarrow.parquet as pq
 
-    return _opened(path, lambda: pq.read_table(path, columns=list(dict.fromkeys(names))))
-
-
-def _opened(path: Path, work: Any) -> Any:
-    """What `work` gives, or ImportFileError for a file that cannot be opened or is not what its name says."""
-    import pyarrow as pa
-
-    try:
-        return work()
-    except FileNotFoundError:
-        raise ImportFileError(f"{path.name} is not there") from None
-    except (OSError, EOFError, pa.ArrowException) as error:
-        raise ImportFileError(f"{path.name} cannot be read: {_first_line(error)}") from None
-
-
-def _lines(rows: int, malformed: Sequence[int]) -> I64:
-    """Line numbers of the rows kept, when the header is line 1 and some lines were skipped."""
-    every = np.arange(2, rows + len(malformed) + 2, dtype=np.int64)
-    return every if not malformed else np.setdiff1d(every, np.array(malformed, dtype=np.int64), assume_unique=True)
+    return opened(path, lambda: pq.read_table(path, columns=list(dict.fromkeys(names))))
 
 
 def _numbers(column: Any) -> Numbers:
@@ -234,7 +167,3 @@ def _is_parquet(path: Path) -> bool:
     if not path.name.endswith(SUFFIXES):
         raise ImportFileError(f"{path.name}: not a known format; give {', '.join(SUFFIXES)}")
     return path.name.endswith(PARQUET)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -38,9 +38,11 @@ def data() -> Path:
 def take(store: Store, registry: Registry, tmp_path: Path) -> Callable[..., FileReport]:
     """Imports lines as a file with the hourly manifest (or another) and gives its report."""
 
-    def imported(*lines: str, manifest: str = HOURLY, header: str = HEADER, name: str = "prices.csv") -> FileReport:
+    def imported(
+        *lines: str | bytes, manifest: str = HOURLY, header: str = HEADER, name: str = "prices.csv"
+    ) -> FileReport:
         path = tmp_path / name
-        content = "".join(f"{line}\n" for line in (header, *lines) if line is not None).encode()
+        content = b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in (header, *lines))
         path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
         path.with_name(f"{name.split('.', maxsplit=1)[0]}.toml").write_text(manifest)
         return import_files(store, [path], registry=registry, clock=lambda: NOW).files[0]

@@ -44,6 +44,26 @@ def test_a_wrong_column_is_named_with_what_there_is(take: Take) -> None:
     )
 
 
+def test_a_column_that_is_there_twice(take: Take) -> None:
+    with pytest.raises(ImportFileError, match=r'prices\.csv: column "close" is there 2 times; keep one'):
+        take("2025-01-01T00:00:00Z,FET,1,1,1,1,1", header="timestamp,symbol,high,low,close,close,volume")
+
+
+def test_text_of_another_encoding(store: Store, registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "prices.csv").write_text(HEADER, encoding="utf-16")
+    with pytest.raises(ImportFileError, match=r"prices\.csv is UTF-16 text; save it as UTF-8 and import it again"):
+        _import(store, registry, tmp_path / "prices.csv")
+
+
+def test_a_damaged_gzip(store: Store, registry: Registry, tmp_path: Path) -> None:
+    whole = bytearray(gzip.compress((HEADER + "\n" + "2025-01-01T00:00:00Z,FET,1,1,1,1\n" * 5000).encode()))
+    whole[20:60] = b"\xff" * 40
+    (tmp_path / "prices.csv.gz").write_bytes(whole)
+    (tmp_path / "prices.toml").write_text(HOURLY)
+    with pytest.raises(ImportFileError, match=r"prices\.csv\.gz cannot be read"):
+        _import(store, registry, tmp_path / "prices.csv.gz")
+
+
 def test_a_file_that_is_not_there(store: Store, registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(ImportFileError, match=r"nothing\.csv is not there"):
         _import(store, registry, tmp_path / "nothing.csv")

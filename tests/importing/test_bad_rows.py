@@ -58,6 +58,33 @@ def test_a_bad_row_is_named_and_kept_and_the_others_are_taken(take: Take, store:
     assert read.read_bars(store).close.tolist() == [1.0, 1.1]
 
 
+@pytest.mark.parametrize("name", ["prices.csv", "prices.csv.gz"])
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (b"2025-01-01T01:00:00Z,F\xffT,1.2,0.9,1.0,10", "not UTF-8 text: byte 0xff at position 23"),
+        (b"2025-01-01T01:00:00Z,FET,1.2,0.9,\xa31.0,10", "not UTF-8 text: byte 0xa3 at position 34"),
+        (b'"2025-01-01T01:00:00Z,FET,1.2,0.9,1.0,10', "a quotation mark is not closed"),
+    ],
+)
+def test_a_line_that_is_no_text_costs_itself_alone(
+    take: Take, store: Store, name: str, row: bytes, reason: str
+) -> None:
+    """Also beside a row of another width, which the reader counts by itself; a quotation swallows no line after it."""
+    good = [f"2025-01-01T{hour:02}:00:00Z,FET,1.2,0.9,1.0,10" for hour in range(2, 9)]
+    report = take(GOOD, "2025-01-01,FET,1", row, *good, name=name)
+    assert (report.rows, report.new, report.rejected) == (10, 8, 2)
+    rejects = [(one.line, one.reason, one.row) for one in read.read_rejects(store)]
+    kept = row.decode(errors="replace")
+    assert sorted(rejects) == [(3, "3 columns instead of 6", "2025-01-01,FET,1"), (4, reason, kept)]
+
+
+def test_quoted_cells_are_read_without_their_quotation_marks(take: Take, store: Store) -> None:
+    report = take('"2025-01-01T00:00:00Z","FET","1.2","0.9","1.0","10"', GOOD.replace("T00", "T01"))
+    assert (report.new, report.rejected) == (2, 0)
+    assert read.read_bars(store).close.tolist() == [1.0, 1.0]
+
+
 def test_an_empty_line_is_a_row_without_time_and_keeps_the_count_of_lines(take: Take, store: Store) -> None:
     report = take(GOOD, "", "2025-01-01T02:00:00Z,FET,1.2,0.9,nan,10")
     assert report.rejected == 2
