@@ -13,7 +13,7 @@ from importlib import resources
 
 from onchain.errors import ChainConfigError
 
-FAMILIES = ("evm", "solana", "cosmos", "near", "substrate", "icp", "filecoin")
+FAMILIES = ("evm", "solana", "cosmos", "near", "substrate", "icp", "filecoin", "arweave")
 
 
 @dataclass(frozen=True, slots=True)

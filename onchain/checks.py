@@ -19,7 +19,7 @@ from onchain.evm.univ2 import find_pairs, read_reserves
 from onchain.evm.univ3 import find_pools, read_twap
 from onchain.pin import Pin, Pinner
 from onchain.rpc import Pool
-from onchain.tokens import Leg, Token, load_tokens
+from onchain.tokens import Feed, Leg, Token, load_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,12 @@ async def read_checks(
     for leg in legs:
         async with Pool(chains[leg.chain], confirm=confirm) as pool:
             checks += await _pools(pool, leg, quote_usd, at=at, made=made)
-    for feed in (token.feeds or {}).get("chainlink", []):
-        async with Pool(chains[feed["chain"]], confirm=confirm) as pool:
+    for feed in token.feeds:
+        if feed.chain not in chains:
+            reason = f'no chain "{feed.chain}" is configured'
+            checks.append(made.refused("chainlink", feed.chain, feed.address, reason))
+            continue
+        async with Pool(chains[feed.chain], confirm=confirm) as pool:
             checks.append(await _feed(pool, feed, at=at, made=made))
     return checks
 
@@ -188,13 +192,18 @@ async def _pair(
     )
 
 
-async def _feed(pool: Pool, feed: Mapping[str, Any], *, at: int | None, made: _Maker) -> PriceCheck:
+async def _feed(pool: Pool, feed: Feed, *, at: int | None, made: _Maker) -> PriceCheck:
     try:
         pinner = Pinner(pool)
         pin = await (pinner.head() if at is None else pinner.at(at))
         got = await read_feed(
-            pool, pin, feed["address"], heartbeat_s=feed["heartbeat_s"], sequencer=pool.chain.sequencer_feed
+            pool,
+            pin,
+            feed.address,
+            heartbeat_s=feed.heartbeat_s,
+            sequencer=pool.chain.sequencer_feed,
+            pair=feed.pair,
         )
     except OnchainError as error:
-        return made.refused("chainlink", pool.chain.name, feed["address"], str(error))
-    return made.priced("chainlink", pool.chain.name, feed["address"], got.price, pin=pin)
+        return made.refused("chainlink", pool.chain.name, feed.address, str(error))
+    return made.priced("chainlink", pool.chain.name, feed.address, got.price, pin=pin)

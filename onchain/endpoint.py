@@ -5,8 +5,9 @@ Place in the flow: owned by `rpc.Pool`, which asks it "may I send now?" and tell
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from onchain.errors import Kind
 
@@ -14,7 +15,8 @@ BREAK_AFTER = 3  # failures in a row that open the breaker
 COOL_DOWN_S = 5.0  # doubled for each further failure
 MAX_COOL_DOWN_S = 300.0
 MAX_RETRY_AFTER_S = 600.0
-_SICK = frozenset({Kind.UNAVAILABLE, Kind.MALFORMED, Kind.REFUSED})
+SECRET_CHARS = 8  # shorter parts of a path are words of the service
+_SICK = frozenset({Kind.UNAVAILABLE, Kind.SLOW, Kind.MALFORMED, Kind.REFUSED})
 
 
 def redact(url: str) -> str:
@@ -23,6 +25,16 @@ def redact(url: str) -> str:
     port = f":{parts.port}" if parts.port else ""
     hidden = "/…" if parts.path.strip("/") or parts.query or parts.username else ""
     return f"{parts.scheme}://{parts.hostname or ''}{port}{hidden}"
+
+
+def scrub(text: str, url: str) -> str:
+    """`text` without the parts of `url` that may be a key, should an answer repeat them, even cut off."""
+    parts = urlsplit(url)
+    given = [parts.username, parts.password, *parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))]
+    for secret in given:
+        if secret and len(secret) >= SECRET_CHARS:
+            text = re.sub(re.escape(secret[:SECRET_CHARS]) + r"[\w.~%-]*", "…", text)
+    return text
 
 
 @dataclass(slots=True, eq=False)
@@ -109,7 +121,7 @@ class Endpoint:
                 self.archive *= 0.5
 
     def distrust(self) -> None:
-        """Count a proven wrong answer as three failures: it goes to the end of the queue for a while."""
+        """Lower the score for an answer that was outvoted: the endpoint is asked last until good answers restore it."""
         self.score *= 0.2
 
     def served_old_state(self) -> None:

@@ -74,11 +74,9 @@ class Kind(StrEnum):
     NO_METHOD = "no_method"  # the node does not offer the method
     MALFORMED = "malformed"  # HTML, cut body, wrong id, wrong chain: do not trust
     REFUSED = "refused"  # 401, 403, 451: a key or another region is needed
-    UNAVAILABLE = "unavailable"  # time-out, connection refused, 5xx
+    SLOW = "slow"  # no answer in time, of the node or of the proxy before it
+    UNAVAILABLE = "unavailable"  # connection refused, 5xx
     UNKNOWN = "unknown"
-
-
-ELSEWHERE = frozenset(Kind) - {Kind.REVERT, Kind.TOO_BIG}  # kinds another endpoint may answer better
 
 
 class RpcError(OnchainError):
@@ -103,12 +101,12 @@ class RpcError(OnchainError):
         self.retry_after_s = retry_after_s
         self.node_code = node_code
         self.data = data
-        self.retryable = kind in {Kind.RATE_LIMIT, Kind.UNAVAILABLE, Kind.NOT_FOUND}
+        self.retryable = kind in {Kind.RATE_LIMIT, Kind.UNAVAILABLE, Kind.SLOW, Kind.NOT_FOUND}
 
-    def at(self, endpoint: str, method: str) -> RpcError:
-        """The same error said with where it happened."""
+    def at(self, endpoint: str, method: str, *, said: str) -> RpcError:
+        """The same error with where it happened; `said` is its message without secrets."""
         return RpcError(
-            f"{method}: {self.message}",
+            f"{method}: {said}",
             kind=self.kind,
             endpoint=endpoint,
             retry_after_s=self.retry_after_s,
@@ -174,7 +172,11 @@ _TABLE: tuple[tuple[Kind, str], ...] = (
 )
 _COMPILED = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _TABLE)
 _BY_CODE = {-32005: Kind.TOO_BIG, -32601: Kind.NO_METHOD, -32602: Kind.REJECTED, -32001: Kind.NOT_FOUND, 3: Kind.REVERT}
-_BY_STATUS = {401: Kind.REFUSED, 402: Kind.REFUSED, 403: Kind.REFUSED, 451: Kind.REFUSED, 413: Kind.TOO_BIG}
+_BY_STATUS = {
+    **dict.fromkeys((401, 402, 403, 451), Kind.REFUSED),
+    **dict.fromkeys((408, 504, 524), Kind.SLOW),
+    413: Kind.TOO_BIG,
+}
 
 
 def classify(message: str, *, code: int | None = None, data: object = None) -> Kind:

@@ -13,7 +13,7 @@ from onchain.endpoint import Endpoint
 from onchain.errors import Kind, PinError, RpcError
 from onchain.pin import Pin
 from onchain.quorum import confirmed
-from onchain.readings import ON_CHAIN, Read, Reading, missing
+from onchain.readings import ON_CHAIN, Read, Reading, exact, missing
 from onchain.rpc import Pool
 
 GENESIS_S = 1_598_306_400
@@ -40,11 +40,14 @@ async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: in
             cids, height = tipset["Cids"], int(tipset["Height"])
             key = ",".join(cid["/"] for cid in cids)
             supply: Any = await pool.call("Filecoin.StateVMCirculatingSupplyInternal", (cids,), on=endpoint)
-            figures = {name: int(supply[name]) for names in _FIELDS.values() for name in names if name in supply}
+            figures = {name: exact(supply[name]) for names in _FIELDS.values() for name in names if name in supply}
         except (KeyError, TypeError, ValueError) as error:
             raise RpcError(
                 f"the supply statement does not parse ({error!r})", kind=Kind.MALFORMED, endpoint=endpoint.label
             ) from None
+        if height > epoch:  # an epoch without blocks is answered by the one before it
+            text = f"asked for epoch {epoch}, got {height}"
+            raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint.label)
         pin = Pin(pool.chain.name, height, key, GENESIS_S + height * EPOCH_S, "final")
         return pin, figures
 

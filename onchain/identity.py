@@ -40,6 +40,9 @@ async def identify(pool: Asked, endpoint: Endpoint) -> None:
     elif chain.family == "cosmos":
         body, _ = await pool.fetch(endpoint, "/cosmos/base/tendermint/v1beta1/node_info")
         found = str(_dig(body, "default_node_info", "network"))
+    elif chain.family == "arweave":
+        body, _ = await pool.fetch(endpoint, "/info")
+        found = str(_dig(body, "network"))
     elif chain.identity_method:
         answer = await pool.send(endpoint, chain.identity_method, chain.identity_params)
         found = str(answer.get("chain_id") if isinstance(answer, dict) else answer)

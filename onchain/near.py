@@ -14,7 +14,7 @@ from onchain.endpoint import Endpoint
 from onchain.errors import AllEndpointsFailed, Kind, PinError, ReadError, RpcError
 from onchain.pin import Pin
 from onchain.quorum import agreed_pin, confirmed
-from onchain.readings import Read, Reading, kept
+from onchain.readings import Read, Reading, exact, kept
 from onchain.rpc import Pool
 from onchain.search import last_at_or_before
 
@@ -24,7 +24,7 @@ SKIPPED = 30  # heights without a block that may follow each other
 
 async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
     """Every `Read` at the last final block at or before `at`."""
-    pin, _ = await _block(pool, {"finality": "final"})
+    pin = await _any_block(pool, {"finality": "final"})
     limit, age = pool.chain.max_age_s, pool.wall() - pin.timestamp
     if limit is not None and age > limit:
         raise PinError(f"{pool.chain.name}: the final block {pin.number} is {age:.0f} s old; the endpoints are stale")
@@ -54,7 +54,7 @@ async def _below(pool: Pool, height: int, seen: dict[int, Pin]) -> Pin:
     for lower in range(height, max(-1, height - SKIPPED), -1):
         if lower not in seen:
             try:
-                seen[lower] = (await _block(pool, {"block_id": lower}))[0]
+                seen[lower] = await _any_block(pool, {"block_id": lower})
             except AllEndpointsFailed as error:
                 if error.kind is not Kind.NOT_FOUND:
                     raise
@@ -68,9 +68,15 @@ async def _header(pool: Pool, endpoint: Endpoint, height: int) -> Pin:
     return (await _block(pool, {"block_id": height}, endpoint))[0]
 
 
-async def _block(pool: Pool, params: dict[str, object], on: Endpoint | None = None) -> tuple[Pin, int]:
+async def _any_block(pool: Pool, params: dict[str, object]) -> Pin:
+    """One block by the best endpoint that describes it."""
+    pin, _ = await pool.on_any(lambda e: _block(pool, params, e), what="block")
+    return pin
+
+
+async def _block(pool: Pool, params: dict[str, object], endpoint: Endpoint) -> tuple[Pin, int]:
     """(pin, native total supply in yoctoNEAR) of one block."""
-    answer = await pool.call("block", params, on=on)
+    answer = await pool.call("block", params, on=endpoint)
     try:
         header = answer["header"]  # type: ignore[index]  # checked by the except below
         pin = Pin(
@@ -80,9 +86,10 @@ async def _block(pool: Pool, params: dict[str, object], on: Endpoint | None = No
             int(header["timestamp"]) // 1_000_000_000,
             "final",
         )
-        return pin, int(header["total_supply"])
+        return pin, exact(header["total_supply"])
     except (KeyError, TypeError, ValueError) as error:
-        raise RpcError(f"the block header does not parse ({error!r})", kind=Kind.MALFORMED) from None
+        text = f"the block header does not parse ({error!r})"
+        raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint.label) from None
 
 
 async def _amount(pool: Pool, read: Read, *, pin: Pin, confirm: int) -> tuple[int, tuple[str, ...]]:

@@ -41,7 +41,7 @@ class Pin:
     agreed: tuple[str, ...] = ()
 
 
-def parse_header(result: object) -> Header:
+def parse_header(result: object, *, endpoint: str = "") -> Header:
     """The header of an eth_getBlockBy… result. Raises RpcError(MALFORMED) naming the field that does not hold."""
     try:
         assert isinstance(result, dict)
@@ -52,16 +52,18 @@ def parse_header(result: object) -> Header:
             timestamp=int(result["timestamp"], 16),
         )
     except (AssertionError, KeyError, TypeError, ValueError) as error:
-        raise RpcError(f"the block header does not parse ({error!r})", kind=Kind.MALFORMED) from None
+        text = f"the block header does not parse ({error!r})"
+        raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint) from None
     if not _HASH.match(header.hash) or not _HASH.match(header.parent):
-        raise RpcError(f"the block hash {header.hash!r} is not 32 bytes", kind=Kind.MALFORMED)
+        raise RpcError(f"the block hash {header.hash!r} is not 32 bytes", kind=Kind.MALFORMED, endpoint=endpoint)
     return header
 
 
 async def read_header(pool: Pool, endpoint: Endpoint, block: int | str) -> Header:
     """Header of a number or tag as `endpoint` sees it. A node that answers another number is MALFORMED."""
     name = hex(block) if isinstance(block, int) else block
-    header = parse_header(await pool.call("eth_getBlockByNumber", (name, False), on=endpoint))
+    answer = await pool.call("eth_getBlockByNumber", (name, False), on=endpoint)
+    header = parse_header(answer, endpoint=endpoint.label)
     if isinstance(block, int) and header.number != block:
         raise RpcError(f"asked for block {block}, got {header.number}", kind=Kind.MALFORMED, endpoint=endpoint.label)
     return header

@@ -62,6 +62,13 @@ def missing(read: Read, reason: str, pin: Pin | None = None) -> Reading:
     return Reading(read, None, MISSING, pin, (), reason)
 
 
+def exact(amount: object) -> int:
+    """The integer of decimal text. Raises ValueError for anything else: a JSON number this large came as a float."""
+    if not isinstance(amount, str) or not amount.isdecimal():
+        raise ValueError(f"{amount!r} is not decimal text")
+    return int(amount)
+
+
 async def kept(read: Read, ask: Callable[[], Awaitable[tuple[int, tuple[str, ...]]]], pin: Pin | None) -> Reading:
     """The reading of one (amount, endpoints) question; an OnchainError becomes its reason."""
     try:

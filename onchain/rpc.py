@@ -16,7 +16,7 @@ from typing import TypeVar
 import aiohttp
 
 from onchain.chains import Chain
-from onchain.endpoint import Endpoint
+from onchain.endpoint import Endpoint, scrub
 from onchain.errors import AllEndpointsFailed, Kind, RpcError
 from onchain.identity import identify
 from onchain.wire import CallRecord, parse_answer, parse_batch, parse_json, request_body, status_error
@@ -25,6 +25,7 @@ T = TypeVar("T")
 Params = Sequence[object] | Mapping[str, object]
 EACH_WAIT_S = 5.0  # one limited endpoint must not hold up the others for long
 _FINAL = frozenset({Kind.REVERT, Kind.TOO_BIG})  # the same on every endpoint: raise at once
+_PASSING = frozenset({Kind.UNAVAILABLE, Kind.SLOW})  # worth a second try
 
 
 class Pool:
@@ -118,6 +119,10 @@ class Pool:
             endpoint, f"GET {path}", None, lambda raw, got: (parse_json(raw), got), path=path, headers=headers
         )
 
+    async def get_bytes(self, path: str, *, on: Endpoint) -> bytes:
+        """The raw body of a GET, for numbers that JSON readers would round."""
+        return await self._exchange(on, f"GET {path}", None, lambda raw, _: raw, path=path)
+
     async def post_bytes(self, path: str, body: bytes, *, content_type: str, on: Endpoint) -> bytes:
         """The raw body answering a binary POST (the Internet Computer speaks CBOR)."""
         sent = {"Content-Type": content_type}
@@ -152,7 +157,7 @@ class Pool:
                 errors[endpoint] = error
                 if error.kind is Kind.RATE_LIMIT:
                     tries[endpoint] -= 1  # waiting is bounded by the deadline instead
-                elif error.kind is not Kind.UNAVAILABLE:
+                elif error.kind not in _PASSING:
                     tries[endpoint] = 2
 
     async def each(self, ask: Callable[[Endpoint], Awaitable[T]]) -> dict[Endpoint, T | RpcError]:
@@ -176,7 +181,7 @@ class Pool:
             except RpcError as error:
                 tries += error.kind is not Kind.RATE_LIMIT
                 late = self._clock() + endpoint.wait_s(self._clock()) > deadline
-                if late or error.kind not in {Kind.RATE_LIMIT, Kind.UNAVAILABLE} or tries > 1:
+                if late or error.kind not in {Kind.RATE_LIMIT, *_PASSING} or tries > 1:
                     return error
 
     async def ready(self, endpoint: Endpoint) -> None:
@@ -232,7 +237,7 @@ class Pool:
         except RpcError as error:
             outcome = error.kind.value
             endpoint.failed(error.kind, now=self._clock(), retry_after_s=error.retry_after_s)
-            raise error.at(endpoint.label, method) from None
+            raise error.at(endpoint.label, method, said=scrub(error.message, endpoint.url)) from None
         except asyncio.CancelledError:
             endpoint.probing = False
             raise
@@ -261,7 +266,7 @@ class Pool:
                     raise status_error(got.status, raw, got.headers.get("Retry-After"), self.wall())
                 return raw, got.headers
         except TimeoutError:
-            raise RpcError(f"no answer in {self._timeout.total:g} s", kind=Kind.UNAVAILABLE) from None
+            raise RpcError(f"no answer in {self._timeout.total:g} s", kind=Kind.SLOW) from None
         except (aiohttp.ClientError, OSError) as error:  # its text may carry the URL, and the URL a key
             raise RpcError(f"connection failed ({type(error).__name__})", kind=Kind.UNAVAILABLE) from None
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from onchain import cosmos, filecoin, icp, near, solana, substrate
+from onchain import arweave, cosmos, filecoin, icp, near, solana, substrate
 from onchain.chains import Chain, load_chains
 from onchain.errors import ChainConfigError, OnchainError, SupplyError
 from onchain.evm import reader as evm
@@ -35,6 +35,7 @@ READERS: Mapping[str, Reader] = {
     "substrate": substrate.read,
     "icp": icp.read,
     "filecoin": filecoin.read,
+    "arweave": arweave.read,
 }
 Progress = Callable[[str, str], None]  # (chain, "reading" | "done" | reason of the failure)
 

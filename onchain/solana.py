@@ -19,6 +19,7 @@ from onchain.rpc import Pool
 
 TOLERANCE_S = 900
 DRIFT = 1e-4  # two nodes answer at slots seconds apart: a live mint or burn between them is not a lie
+LAG_SLOTS = 300  # about two minutes: a node further behind would state an old supply as today's
 
 
 async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
@@ -53,9 +54,9 @@ async def _amount(pool: Pool, read: Read, *, slot: int, confirm: int) -> tuple[i
     async def ask(endpoint: Endpoint) -> int:
         await pool.ready(endpoint)
         if read.what == "supply" and read.asset == "native":
-            return await _native(pool, endpoint)
+            return await _native(pool, endpoint, slot=slot)
         if read.what == "supply":
-            return await _mint(pool, endpoint, read)
+            return await _mint(pool, endpoint, read, slot=slot)
         return await _owned(pool, endpoint, read, slot=slot)
 
     return await confirmed(
@@ -67,17 +68,17 @@ async def _amount(pool: Pool, read: Read, *, slot: int, confirm: int) -> tuple[i
     )
 
 
-async def _mint(pool: Pool, endpoint: Endpoint, read: Read) -> int:
+async def _mint(pool: Pool, endpoint: Endpoint, read: Read, *, slot: int) -> int:
     answer = await pool.call("getTokenSupply", (read.asset, {"commitment": "finalized"}), on=endpoint)
-    value = _value(answer, endpoint)
+    value = _value(answer, endpoint, slot=slot)
     if not isinstance(value, dict) or value.get("decimals") != read.decimals:
         raise ReadError(f"mint {read.asset} answers {value!r:.80}, {read.decimals} decimals are configured")
     return _units(value.get("amount"), endpoint)  # `amount` is exact text; uiAmount is a float
 
 
-async def _native(pool: Pool, endpoint: Endpoint) -> int:
+async def _native(pool: Pool, endpoint: Endpoint, *, slot: int) -> int:
     params = ({"commitment": "finalized", "excludeNonCirculatingAccountsList": True},)
-    value = _value(await pool.call("getSupply", params, on=endpoint), endpoint)
+    value = _value(await pool.call("getSupply", params, on=endpoint), endpoint, slot=slot)
     return _units(value.get("total") if isinstance(value, dict) else None, endpoint)
 
 
@@ -85,7 +86,7 @@ async def _owned(pool: Pool, endpoint: Endpoint, read: Read, *, slot: int) -> in
     """Sum over the owner's accounts of the mint."""
     options = {"encoding": "jsonParsed", "commitment": "finalized", "minContextSlot": slot}
     answer = await pool.call("getTokenAccountsByOwner", (read.holder, {"mint": read.asset}, options), on=endpoint)
-    accounts = _value(answer, endpoint)
+    accounts = _value(answer, endpoint, slot=slot)
     if not isinstance(accounts, list):
         raise RpcError("token accounts are not a list", kind=Kind.MALFORMED, endpoint=endpoint.label)
     try:
@@ -95,10 +96,17 @@ async def _owned(pool: Pool, endpoint: Endpoint, read: Read, *, slot: int) -> in
     return sum(_units(amount, endpoint) for amount in held)
 
 
-def _value(answer: object, endpoint: Endpoint) -> object:
-    if not isinstance(answer, dict) or "value" not in answer:
-        raise RpcError(f"{answer!r:.60} has no value", kind=Kind.MALFORMED, endpoint=endpoint.label)
-    return answer["value"]
+def _value(answer: object, endpoint: Endpoint, *, slot: int) -> object:
+    """The answer's value, from a slot not far behind the pinned one."""
+    try:
+        value, seen = answer["value"], int(answer["context"]["slot"])  # type: ignore[index]  # checked by the except
+    except (KeyError, TypeError, ValueError):
+        text = f"{answer!r:.60} has no value or no slot"
+        raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint.label) from None
+    if seen < slot - LAG_SLOTS:
+        text = f"answered at slot {seen}, {slot - seen} behind the pinned {slot}"
+        raise RpcError(text, kind=Kind.NOT_FOUND, endpoint=endpoint.label)
+    return value
 
 
 def _units(amount: object, endpoint: Endpoint) -> int:

@@ -87,7 +87,7 @@ def compute_supply(token: Token, readings: Mapping[Read, Reading], at: int, *, r
         at,
         scale,
         MISSING,
-        circulating_reported=None if reported is None else round(reported * 10**6) * 10 ** (scale - 6),
+        circulating_reported=None if reported is None else round(reported * 10**6) * 10**scale // 10**6,
         maximum=None if token.maximum is None else token.maximum * 10**scale,
         warnings=token.gaps,
         readings=tuple(readings[r] for r in dict.fromkeys(reads_of(token, at)) if r in readings),
@@ -97,6 +97,7 @@ def compute_supply(token: Token, readings: Mapping[Read, Reading], at: int, *, r
     sums = _Sums(token, readings, scale)
     try:
         base = replace(base, total=sums.total(), legacy=sums.legacy or None)
+        sums.bound(base)
     except _Unknown as unknown:
         status = REPORTED if base.circulating_reported is not None else MISSING
         return replace(base, status=status, reason=str(unknown))
@@ -193,10 +194,19 @@ class _Sums:
     def _compare(self, leg: Leg, counted: int) -> None:
         try:
             other = self._amount(leg.read())
-        except _Unknown:
+        except _Unknown as unknown:
+            self.alerts.append(f"{leg.chain} {leg.what} not compared: {unknown}")
             return
         if abs(other - counted) * 200 > counted:
             self.alerts.append(f"{leg.chain} {leg.what} says {other}, {counted} are counted: over 0.5 % apart")
+
+    def bound(self, supply: Supply) -> None:
+        """More than can ever exist is a finding."""
+        if supply.total is not None and supply.maximum is not None and supply.total > supply.maximum:
+            self.alerts.append(
+                f"{supply.total} of {self.token.symbol} exist, at most {supply.maximum} can by its rule "
+                f"(base units of {self.scale} decimals): a ledger is counted twice or the maximum has changed"
+            )
 
     def _held(self, leg: Leg) -> int:
         return sum(self._amount(_escrow_read(self.token, leg, e.chain, e.holder)) for e in leg.escrow)
@@ -232,7 +242,7 @@ def _with_exclusions(token: Token, readings: Mapping[Read, Reading], base: Suppl
             unknown = f"free float unknown: {exclusion.component}: {error}"
     tranches = []
     for tranche in token.vesting:
-        locked = round(tranche.amount * tranche.locked(base.at) * 10**6) * 10 ** (scale - 6)
+        locked = round(tranche.amount * tranche.locked(base.at) * 10**6) * 10**scale // 10**6
         home = token.legs[0]
         held = Read(home.chain, "balance", home.asset, home.decimals, tranche.holder)
         try:

@@ -103,6 +103,17 @@ class Tranche:
 
 
 @dataclass(frozen=True, slots=True)
+class Feed:
+    """A Chainlink feed that prices the token: `pair` is what it must say of itself, e.g. "GRT / USD"."""
+
+    chain: str
+    address: str
+    pair: str
+    heartbeat_s: int
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """The supply rule of one token. `fixed` or `reported_reason` where no ledger can be asked."""
 
@@ -116,7 +127,7 @@ class Token:
     fixed: int | None = None  # whole tokens, by protocol
     reported_reason: str = ""
     gaps: tuple[str, ...] = ()  # what the rule knowingly does not cover
-    feeds: Mapping[str, Any] | None = None
+    feeds: tuple[Feed, ...] = ()
 
 
 def load_tokens(*, text: str | None = None) -> dict[str, Token]:
@@ -137,6 +148,7 @@ def _token(symbol: str, table: dict[str, Any]) -> Token:
     exclude += tuple(_burnt(leg) for leg in legs if leg.role in COUNTED and leg.asset.startswith("0x"))
     vesting = tuple(_make(Tranche, item, f"{symbol}.vesting") for item in given.pop("vesting", []))
     given["gaps"] = tuple(given.get("gaps", ()))
+    given["feeds"] = tuple(_feed(symbol, item) for item in given.get("feeds", ()))
     token = _make(Token, {"symbol": symbol, "legs": legs, "exclude": exclude, "vesting": vesting, **given}, symbol)
     if not token.legs and token.fixed is None and not token.reported_reason:
         raise ChainConfigError(f"tokens.toml [{symbol}]: give legs, fixed, or the reason why it is only reported")
@@ -150,6 +162,13 @@ def _leg(symbol: str, item: dict[str, Any]) -> Leg:
     if leg.role not in ROLES:
         raise ChainConfigError(f"tokens.toml [{symbol}]: role {leg.role!r} is none of {', '.join(ROLES)}")
     return leg
+
+
+def _feed(symbol: str, item: dict[str, Any]) -> Feed:
+    feed = _make(Feed, item, f"{symbol}.feeds")
+    if not feed.pair.endswith(" / USD"):
+        raise ChainConfigError(f'tokens.toml [{symbol}]: a feed must price in USD, "{feed.pair}" does not')
+    return feed
 
 
 def _exclusion(symbol: str, item: dict[str, Any], home: Mapping[str, Leg]) -> Exclusion:

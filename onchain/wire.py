@@ -101,7 +101,7 @@ def status_error(status: int, raw: bytes, retry_after: str | None, now: float) -
     if not given:
         return RpcError(f"HTTP {status}", kind=kind, retry_after_s=wait)
     named = _node_error(given)
-    if named.kind is not Kind.UNKNOWN and kind in {Kind.REJECTED, Kind.UNAVAILABLE, Kind.NO_METHOD}:
+    if named.kind is not Kind.UNKNOWN and kind in {Kind.REJECTED, Kind.UNAVAILABLE, Kind.SLOW, Kind.NO_METHOD}:
         kind = named.kind
     return RpcError(
         f"HTTP {status}: {named.message[:200]}",

@@ -16,6 +16,7 @@ BLOCKS: Final = {
     "bittensor": "https://taostats.io/block/{number}",
     "akash": "https://www.mintscan.io/akash/block/{number}",
     "fetchhub": "https://www.mintscan.io/fetchai/block/{number}",
+    "arweave": "https://viewblock.io/arweave/block/{number}",
     "filecoin": "https://filfox.info/en/tipset/{number}",
 }
 

@@ -31,8 +31,10 @@ class FeedPrice:
     round_id: int
 
 
-async def read_feed(pool: Pool, pin: Pin, feed: str, *, heartbeat_s: int, sequencer: str = "") -> FeedPrice:
-    """The latest answer at the pinned block.
+async def read_feed(
+    pool: Pool, pin: Pin, feed: str, *, heartbeat_s: int, sequencer: str = "", pair: str = ""
+) -> FeedPrice:
+    """The latest answer at the pinned block. `pair` is what the feed must say that it prices, e.g. "GRT / USD".
 
     Raises PriceRefused, naming the check, unless: answer > 0, the round is complete and not carried over, its age at
     the block's time stamp is within 1.5 heartbeats, the answer is not at the aggregator's min/max clamp, and on a
@@ -50,6 +52,8 @@ async def read_feed(pool: Pool, pin: Pin, feed: str, *, heartbeat_s: int, sequen
     latest, digits, text, aggregator = outcomes[:4]
     if latest.error or digits.error or not isinstance(latest.value, tuple):
         raise ReadError(f"{feed} is not a price feed: {latest.error or digits.error}")
+    if pair and (text.error or _letters(text.value) != _letters(pair)):
+        raise PriceRefused(f"{feed} says that it prices {text.error or text.value!r}, {pair!r} is configured")
     if sequencer:
         _check_sequencer(sequencer, outcomes[4], pin)
     round_id, answer, _, updated_at, answered_in = latest.value
@@ -65,6 +69,11 @@ async def read_feed(pool: Pool, pin: Pin, feed: str, *, heartbeat_s: int, sequen
         age_s=pin.timestamp - updated_at,
         round_id=max(round_id, answered_in),
     )
+
+
+def _letters(text: object) -> str:
+    """A pair without its spaces and case, which differ between feeds."""
+    return "".join(str(text).split()).casefold()
 
 
 def _check_round(feed: str, latest: tuple[int, ...], pin: Pin, heartbeat_s: int) -> None:

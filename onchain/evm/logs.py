@@ -147,14 +147,25 @@ class LogScan:
         await self.pool.ready(endpoint)
         await self._must_have(endpoint, last)
         self._asked[endpoint.label] = last - first + 1
-        asked = {**self._filter, "fromBlock": hex(first), "toBlock": hex(last)}
-        logs = await self.pool.call("eth_getLogs", (asked,), on=endpoint)
-        if not isinstance(logs, list):
-            raise RpcError("eth_getLogs did not answer a list", kind=Kind.MALFORMED, endpoint=endpoint.label)
+        logs = await self._logs(endpoint, first, last)
         low = await read_header(self.pool, endpoint, first)
         high = low if last == first else await read_header(self.pool, endpoint, last)
         _check_logs(logs, low, high, endpoint)
         return _Part(endpoint, low, high, logs)
+
+    async def _logs(self, endpoint: Endpoint, first: int, last: int) -> list[dict[str, object]]:
+        """The logs of a range. One that is not answered in time was too much to ask for, not an endpoint's illness."""
+        asked = {**self._filter, "fromBlock": hex(first), "toBlock": hex(last)}
+        try:
+            logs = await self.pool.call("eth_getLogs", (asked,), on=endpoint)
+        except RpcError as error:
+            if error.kind is not Kind.SLOW or last == first:
+                raise
+            endpoint.failures = 0
+            raise RpcError(error.message, kind=Kind.TOO_BIG, endpoint=endpoint.label) from None
+        if not isinstance(logs, list):
+            raise RpcError("eth_getLogs did not answer a list", kind=Kind.MALFORMED, endpoint=endpoint.label)
+        return logs
 
     def _size_of(self, label: str) -> RangeSize:
         return self.checkpoint.ranges.setdefault(label, RangeSize())

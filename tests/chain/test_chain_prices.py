@@ -29,7 +29,7 @@ def fed(world: World, answer: int) -> None:
     feed.do("set_round", 7, answer, midnight - 70, midnight - 70, 7)
     world.one.rpc("evm_increaseTime", 3600)
     world.one.mine(10, interval=12)
-    head = f'feeds = {{ chainlink = [{{ chain = "ethereum", address = "{feed.address}", heartbeat_s = 3600 }}] }}'
+    head = f'feeds = [{{chain = "ethereum", address = "{feed.address}", pair = "AAA / USD", heartbeat_s = 3600}}]'
     path = world.settings.supply_rules
     path.write_text(path.read_text().replace("[AAA]\n", f"[AAA]\n{head}\n"))
 

@@ -17,9 +17,9 @@ Handler = Callable[[dict[str, Any]], Any]
 
 
 class FaultProxy:
-    """Forwards to `upstream`. Faults: delay_s, status (with retry_after), first (only the first n requests fail),
-    cut, html, null, wrong_id, chain_id, lie (request → changed result or ...), refuse (method → error object),
-    behind (blocks its head is stale), no_batches, drop_by_hash.
+    """Forwards to `upstream`. Faults: delay_s, status (with retry_after), status_if (a test of the body, a status),
+    first (only the first n requests fail), cut, html, null, wrong_id, chain_id, lie (request → changed result or ...),
+    refuse (method → error object), behind (blocks its head is stale), no_batches, drop_by_hash.
     """
 
     def __init__(self, upstream: str | None = None, **faults: Any) -> None:
@@ -61,6 +61,8 @@ class FaultProxy:
 
     async def _break(self, request: web.Request, body: Any) -> web.StreamResponse | None:
         faults = self.faults
+        if (chosen := faults.get("status_if")) and chosen[0](body):
+            return web.Response(status=chosen[1], text="<html>gateway time-out</html>")
         if status := faults.get("status"):
             headers = {"Retry-After": str(faults["retry_after"])} if "retry_after" in faults else {}
             return web.Response(status=status, text=faults.get("text", "sorry"), headers=headers)

@@ -87,6 +87,30 @@ async def test_chunks_add_up_whatever_the_cuts(new_node) -> None:
     assert len(set(results)) == 1 and results[0][0] == 303
 
 
+async def test_range_that_is_not_answered_in_time_is_halved(new_node, proxies) -> None:
+    """A gateway's 504 for a heavy range: ask for less, and do not take the endpoint for ill."""
+    node = new_node()
+    token, start = busy(node)
+    slow = await proxies(node.url)
+
+    def heavy(body) -> bool:
+        item = body if isinstance(body, dict) else {"method": ""}
+        asked = item["params"][0] if item["method"] == "eth_getLogs" else None
+        return asked is not None and int(asked["toBlock"], 16) - int(asked["fromBlock"], 16) > 3
+
+    slow.faults["status_if"] = (heavy, 504)
+    async with Pool(node.chain(slow.url)) as pool:
+        pinner = Pinner(pool)
+        before, end = await both_pins(pinner, node, start)
+        ranges: dict[str, RangeSize] = {}
+        got = await read_activity(pinner, token.address, decimals=6, start=before, end=end, ranges=ranges)
+        assert got.transfers == 303 and got.complete and not pool.endpoints[0].broken
+        assert ranges[slow.url].ceiling <= 4
+        slow.faults["status_if"] = (lambda body: "eth_getLogs" in str(body), 504)
+        with pytest.raises(AllEndpointsFailed, match="eth_getLogs: HTTP 504"):
+            await read_activity(pinner, token.address, decimals=6, start=before, end=end, ranges=ranges)
+
+
 def dropping(number: int):
     """A provider that answers eth_getLogs with HTTP 200 and one log too few."""
 

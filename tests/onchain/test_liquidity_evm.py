@@ -16,7 +16,7 @@ from onchain.evm.univ2 import read_reserves
 from onchain.evm.univ3 import compute_cost_to_move, compute_harmonic_liquidity, compute_mean_tick, find_pools, read_twap
 from onchain.pin import Pinner
 from onchain.rpc import Pool
-from onchain.tokens import Leg, Token
+from onchain.tokens import Feed, Leg, Token
 
 pytestmark = pytest.mark.evm
 LOW_LIMIT, HIGH_LIMIT = 4295128740, 1461446703485210103287273052203988822378723970341
@@ -193,14 +193,14 @@ async def test_v2_reserves_and_price(new_node) -> None:
 HEARTBEAT = 3600
 
 
-async def answer(node: Node, feed: Deployed, *, sequencer: str = "", **changes: int):
+async def answer(node: Node, feed: Deployed, *, sequencer: str = "", pair: str = "", **changes: int):
     now = int(node.block()["timestamp"], 16)
     row = {"id": 7, "answer": 123_450_000, "started": now - 60, "updated": now - 60, "answered_in": 7, **changes}
     feed.do("set_round", *row.values())
     node.mine(5)
     async with Pool(node.chain()) as pool:
         return await read_feed(
-            pool, await Pinner(pool).head(), feed.address, heartbeat_s=HEARTBEAT, sequencer=sequencer
+            pool, await Pinner(pool).head(), feed.address, heartbeat_s=HEARTBEAT, sequencer=sequencer, pair=pair
         )
 
 
@@ -254,6 +254,14 @@ async def test_rollup_prices_wait_for_the_sequencer(shared_node: Node) -> None:
     assert (await answer(shared_node, feed, sequencer=uptime.address)).price == 1.2345
 
 
+async def test_feed_of_another_pair_is_refused(shared_node: Node) -> None:
+    """A wrong address in the data would be a wrong price: the feed must say that it prices this token."""
+    feed = shared_node.deploy("aggregator", 8, "TOK / USD")
+    assert (await answer(shared_node, feed, pair="tok/USD")).price == 1.2345
+    with pytest.raises(PriceRefused, match="says that it prices 'TOK / USD', 'OTHER / USD' is configured"):
+        await answer(shared_node, feed, pair="OTHER / USD")
+
+
 async def test_not_a_feed_is_said(shared_node: Node) -> None:
     token = shared_node.deploy("token", "T", "T", 18, 1)
     shared_node.mine(5)
@@ -275,21 +283,22 @@ async def test_checks_say_how_far_prices_are_from_the_reference(scene: Scene) ->
         "Base",
         18,
         legs=(Leg("one", scene.base.address, 18),),
-        feeds={
-            "chainlink": [
-                {"chain": "one", "address": feed.address, "heartbeat_s": 3600},
-                {"chain": "one", "address": scene.base.address, "heartbeat_s": 3600},
-            ]
-        },
+        feeds=(
+            Feed("one", feed.address, "BAS / USD", 3600),
+            Feed("one", scene.base.address, "BAS / USD", 3600),
+            Feed("two", feed.address, "BAS / USD", 3600),
+        ),
     )
     chain = scene.node.chain(
         name="one", uniswap_v3_factory=scene.factory.address, quote_tokens={"USDQ": scene.quote.address}
     )
-    pool, oracle, broken = await read_checks(token, chains={"one": chain}, reference_usd=2.5, quote_usd={"USDQ": 1.0})
+    found = await read_checks(token, chains={"one": chain}, reference_usd=2.5, quote_usd={"USDQ": 1.0})
+    pool, oracle, broken, nowhere = found
     assert (pool.kind, pool.beyond) == ("univ3_twap", False) and abs(pool.divergence_bps) < 200
     assert pool.cost_to_move_usd > 0 and pool.liquidity_usd > pool.cost_to_move_usd and pool.window_s >= 1800
     assert oracle.price_usd == 2.75 and oracle.beyond and oracle.divergence_bps == pytest.approx(1000)
     assert broken.price_usd is None and "is not a price feed" in broken.reason and not broken.beyond
+    assert nowhere.price_usd is None and nowhere.reason == 'no chain "two" is configured'
 
 
 def test_divergence_is_signed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from base64 import b32encode
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest_asyncio
 from aiohttp import web
 from twox import twox128
 
-from onchain import cosmos, filecoin, icp, near, solana, substrate
+from onchain import arweave, cosmos, filecoin, icp, near, solana, substrate
 from onchain.cbor import decode, encode
 from onchain.chains import Chain
 from onchain.errors import AllEndpointsFailed, DisagreementError, PinError, ReadError, RpcError
@@ -69,7 +70,7 @@ MINT = Read("solana", "supply", "Mint111", 9)
 HELD = Read("solana", "balance", "Mint111", 9, "Owner11")
 
 
-def solana_node(amount: str = "999999999123456789", decimals: int = 9, time: int = NOW - 20):
+def solana_node(amount: str = "999999999123456789", decimals: int = 9, time: int = NOW - 20, seen: int = 350_000_001):
     def answer(method: str, params):
         if method == "getGenesisHash":
             return "genesis"
@@ -80,7 +81,7 @@ def solana_node(amount: str = "999999999123456789", decimals: int = 9, time: int
         if method == "getTokenSupply":
             assert params == ["Mint111", {"commitment": "finalized"}]
             value = {"amount": amount, "decimals": decimals, "uiAmount": 999999999.1234568, "uiAmountString": "x"}
-            return {"context": {"slot": 350_000_001}, "value": value}
+            return {"context": {"slot": seen}, "value": value}
         if method == "getTokenAccountsByOwner":
             assert params[2]["minContextSlot"] == 350_000_000
             info = lambda n: {"account": {"data": {"parsed": {"info": {"tokenAmount": {"amount": n, "decimals": 9}}}}}}  # noqa: E731
@@ -122,6 +123,14 @@ async def test_solana_has_no_past_and_no_stale_present(serve) -> None:
     async with pool("solana", stale, max_age_s=1800) as p:
         with pytest.raises(ReadError, match="is 9000 s old"):
             await solana.read(p, [MINT], at=None, confirm=1)
+
+
+async def test_solana_node_far_behind_the_slot_is_not_believed(serve) -> None:
+    fresh, stale = await serve(solana_node()), await serve(solana_node(seen=349_999_000))
+    async with pool("solana", fresh, stale) as p:
+        reading = (await solana.read(p, [MINT], at=None, confirm=2))[MINT]
+    assert reading.amount is None
+    assert "answered at slot 349999000, 1000 behind the pinned 350000000" in reading.reason
 
 
 async def test_solana_genesis_of_another_cluster_bans_the_endpoint(serve) -> None:
@@ -238,7 +247,7 @@ UNKNOWN_BLOCK = (
 )
 
 
-def near_node(head: int = 150_000_001):
+def near_node(head: int = 150_000_001, total=lambda height: str(10**33 + height)):
     def block(height: int) -> dict:
         if height % 7 == 3:
             raise LookupError(
@@ -253,7 +262,7 @@ def near_node(head: int = 150_000_001):
             "height": height,
             "hash": f"h{height}",
             "timestamp": (NOW - 2 - (head - height)) * 10**9 + 5,
-            "total_supply": str(10**33 + height),
+            "total_supply": total(height),
         }
         return {"header": header}
 
@@ -286,6 +295,15 @@ async def test_near_native_and_token_supply_at_one_block(serve) -> None:
     assert got[bad].amount is None and "MethodNotFound" in got[bad].reason
 
 
+async def test_near_supply_that_came_as_a_number_is_refused_and_another_node_asked(serve) -> None:
+    async with pool("near", await serve(near_node(total=lambda height: 10**33 + height))) as p:
+        with pytest.raises(AllEndpointsFailed, match=r"does not parse \(ValueError.*1e\+33 is not decimal text"):
+            await near.read(p, [NEAR], at=None, confirm=1)
+    rounding, exact = await serve(near_node(total=lambda height: 10**33 + height)), await serve(near_node())
+    async with pool("near", rounding, exact) as p:
+        assert (await near.read(p, [NEAR], at=None, confirm=1))[NEAR].agreed == (exact,)
+
+
 async def test_near_instant_is_found_over_skipped_heights(serve) -> None:
     head = 150_000_001
     async with pool("near", await serve(near_node(head)), block_time_s=1.0) as p:
@@ -297,7 +315,7 @@ async def test_near_instant_is_found_over_skipped_heights(serve) -> None:
 
 # -- Substrate ------------------------------------------------------------------------------------------------
 
-TAO, OTHER, STAKED = (Read("substrate", what, "native", 9) for what in ("supply", "cross_check", "staked"))
+TAO, OTHER, BONDED = (Read("substrate", what, "native", 9) for what in ("supply", "cross_check", "staked"))
 RAO = 10**9
 
 
@@ -328,8 +346,8 @@ def substrate_node(head: int = 5_000_000, missing: str = "", liquid: int = 2_700
 @pytest.mark.parametrize("liquid", [2_700_000 * RAO, 9_000_000 * RAO], ids=["stake kept apart", "one ledger"])
 async def test_substrate_issuance_counts_the_staked_and_is_held_against_the_balances(serve, liquid: int) -> None:
     async with pool("substrate", await serve(substrate_node(liquid=liquid))) as p:
-        got = await substrate.read(p, [TAO, OTHER, STAKED], at=None, confirm=2)
-    assert got[TAO].amount == 9_000_000 * RAO + 4_999_998 and got[STAKED].amount == 6_300_000 * RAO
+        got = await substrate.read(p, [TAO, OTHER, BONDED], at=None, confirm=2)
+    assert got[TAO].amount == 9_000_000 * RAO + 4_999_998 and got[BONDED].amount == 6_300_000 * RAO
     assert got[OTHER].amount == 9_000_000 * RAO
     assert got[TAO].pin.hash == "0x" + format(4_999_998, "064x")
 
@@ -371,13 +389,69 @@ async def test_substrate_instant_is_found_and_absent_key_is_an_error(serve) -> N
     assert reading.amount is None and "no value under storage key" in reading.reason
 
 
+# -- Arweave --------------------------------------------------------------------------------------------------
+
+AR = Read("arweave", "supply", "native", 12)
+
+
+def arweave_node(
+    supply: str = "65712345678901234567", height: int = 1_800_000, time: int = NOW - 60, network: str = "arweave.N.1"
+):
+    async def handle(request: web.Request) -> web.Response:
+        if request.path == "/info":
+            info = {"network": network, "version": 5, "height": height, "current": f"block{height}", "blocks": height}
+            return web.json_response(info)
+        if request.path == f"/block/hash/block{height}":
+            return web.json_response({"height": height, "timestamp": time, "indep_hash": f"block{height}"})
+        if request.path == "/total_supply" and supply:
+            return web.Response(text=supply)
+        return web.json_response({"error": "not found"}, status=404)
+
+    return handle
+
+
+async def test_arweave_supply_is_exact_beyond_64_bits(serve) -> None:
+    url = await serve(arweave_node())
+    async with pool("arweave", url, identity="arweave.N.1", max_age_s=3600) as p:
+        reading = (await arweave.read(p, [AR], at=None, confirm=2))[AR]
+        assert reading.amount == 65_712_345_678_901_234_567 and reading.agreed == (url,)
+        assert (reading.pin.number, reading.pin.hash, reading.pin.timestamp) == (1_800_000, "block1800000", NOW - 60)
+        held = Read("arweave", "balance", "native", 12, "someone")
+        assert "has no 'balance' of 'native'" in (await arweave.read(p, [held], at=None, confirm=1))[held].reason
+        with pytest.raises(ReadError, match="state the supply of their newest block only: 1800000 is at"):
+            await arweave.read(p, [AR], at=NOW - 86_400, confirm=1)
+
+
+async def test_arweave_nodes_a_block_apart_agree_and_a_lying_or_lagging_one_does_not(serve) -> None:
+    one, near = await serve(arweave_node()), await serve(arweave_node("65712346000000000000", 1_800_001, NOW))
+    async with pool("arweave", one, near) as p:
+        assert len((await arweave.read(p, [AR], at=None, confirm=2))[AR].agreed) == 2
+    cases = [
+        (arweave_node("55000000000000000000"), "differs between"),
+        (arweave_node(time=NOW - 3000), "its newest block 1800000 is 2940 s from block 1800000"),
+        (arweave_node("a lot"), "the total supply b'a lot' is not a number"),
+        (arweave_node(""), "HTTP 404"),
+        (arweave_node(network="arweave.2"), r"serves chain arweave.2, not arweave \(arweave.N.1\)"),
+    ]
+    for other, said in cases:
+        async with pool("arweave", one, await serve(other), identity="arweave.N.1") as p:
+            reading = (await arweave.read(p, [AR], at=None, confirm=2))[AR]
+        assert reading.amount is None and re.search(said, reading.reason), reading.reason
+
+
+async def test_arweave_node_that_stands_still_is_refused(serve) -> None:
+    async with pool("arweave", await serve(arweave_node(time=NOW - 9000)), max_age_s=7200) as p:
+        with pytest.raises(PinError, match="block 1800000 is 9000 s old; the endpoints are stale"):
+            await arweave.read(p, [AR], at=None, confirm=1)
+
+
 # -- Filecoin -------------------------------------------------------------------------------------------------
 
 
-def filecoin_node(extra: dict | None = None):
+def filecoin_node(extra: dict | None = None, *, ahead: int = 0):
     def answer(method: str, params):
         if method == "Filecoin.ChainGetTipSetByHeight":
-            return {"Cids": [{"/": f"bafy{params[0]}"}], "Height": params[0], "Blocks": []}
+            return {"Cids": [{"/": f"bafy{params[0]}"}], "Height": params[0] + ahead, "Blocks": []}
         assert method == "Filecoin.StateVMCirculatingSupplyInternal" and params[0][0]["/"].startswith("bafy")
         return {
             "FilVested": "100",
@@ -390,6 +464,17 @@ def filecoin_node(extra: dict | None = None):
         }
 
     return rpc(answer)
+
+
+async def test_filecoin_other_tipset_or_rounded_figure_is_refused(serve) -> None:
+    read = Read("filecoin", "supply", "native", 18)
+    for node, said in (
+        (filecoin_node({"FilMined": 5e26}), "5e+26 is not decimal text"),
+        (filecoin_node(ahead=5), r"asked for epoch \d+, got \d+"),
+    ):
+        async with pool("filecoin", await serve(node)) as p:
+            with pytest.raises(AllEndpointsFailed, match=said.replace("+", r"\+") if "e+" in said else said):
+                await filecoin.read(p, [read], at=NOW - 86_400, confirm=1)
 
 
 async def test_filecoin_own_statement_at_a_final_epoch(serve) -> None:

@@ -80,7 +80,15 @@ def test_range_hints_are_read(text: str, hint: tuple[int | None, int | None]) ->
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(429, Kind.RATE_LIMIT), (403, Kind.REFUSED), (451, Kind.REFUSED), (502, Kind.UNAVAILABLE), (413, Kind.TOO_BIG)],
+    [
+        (429, Kind.RATE_LIMIT),
+        (403, Kind.REFUSED),
+        (451, Kind.REFUSED),
+        (502, Kind.UNAVAILABLE),
+        (504, Kind.SLOW),
+        (524, Kind.SLOW),
+        (413, Kind.TOO_BIG),
+    ],
 )
 def test_http_statuses(status: int, kind: Kind) -> None:
     assert classify_status(status) is kind

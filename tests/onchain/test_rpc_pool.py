@@ -58,6 +58,14 @@ async def test_a_bad_endpoint_is_passed_over_and_named_when_alone(proxies, fault
             await alone.call("eth_blockNumber")
 
 
+async def test_page_that_repeats_the_key_does_not_leak_it(proxies) -> None:
+    server = await proxies(None, serve=serve, status=404, text='{"message": "Cannot POST /v3/0123456789abcdef"}')
+    async with Pool(chain(f"{server.url}/v3/0123456789abcdef"), max_wait_s=0.0) as pool:
+        with pytest.raises(AllEndpointsFailed, match=r"HTTP 404: Cannot POST /v3/…") as caught:
+            await pool.call("eth_blockNumber")
+    assert "0123456789" not in str(caught.value)
+
+
 async def test_wrong_chain_is_never_asked_again(proxies) -> None:
     bad, good = await proxies(None, serve=serve, chain_id=137), await proxies(None, serve=serve)
     async with Pool(chain(bad.url, good.url)) as pool:

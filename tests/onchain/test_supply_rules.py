@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from eth_utils.address import to_checksum_address
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +20,7 @@ from onchain.supply import FloatChoice, choose_float, compute_supply, reads_of
 from onchain.tokens import BURN_ADDRESS, Escrow, Exclusion, Leg, Token, Tranche, load_tokens
 
 BASKET = Path(__file__).parents[2] / ".." / "shared" / "design" / "basket.csv"
+DATA = Path(__file__).parents[2] / "onchain"
 T = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 
 
@@ -236,6 +239,29 @@ def test_staked_for_yield_is_shown_and_stays_float() -> None:
 # -- what is not known ----------------------------------------------------------------------------------------
 
 
+def test_more_than_can_exist_is_a_finding() -> None:
+    token = Token("T", "t", 2, legs=(Leg("s", "native", 2),), maximum=100)
+    most, more = (compute_supply(token, answered(token, {("s", "supply", "native"): n}), T) for n in (10_000, 10_001))
+    assert most.alerts == () and most.free_float == 10_000
+    assert more.alerts == (
+        "10001 of T exist, at most 10000 can by its rule (base units of 2 decimals): "
+        "a ledger is counted twice or the maximum has changed",
+    )
+
+
+def test_counter_that_cannot_be_read_is_said() -> None:
+    token = Token("T", "t", 9, legs=(Leg("s", "native", 9), Leg("s", "native", 9, role="check", what="cross_check")))
+    supply = compute_supply(token, answered(token, {("s", "supply", "native"): 10_000}), T)
+    assert supply.total == 10_000
+    assert supply.alerts == ("s cross_check not compared: cross_check of native on s: node down",)
+
+
+def test_reported_supply_of_a_coarse_token_stays_an_integer() -> None:
+    token = Token("T", "t", 2, legs=(Leg("s", "x", 2),))
+    supply = compute_supply(token, answered(token, {}), T, reported=12.345)
+    assert supply.circulating_reported == 1234 and isinstance(supply.circulating_reported, int)
+
+
 def test_missing_ledger_falls_back_to_reported_and_says_why() -> None:
     readings = answered(LOCK_MINT, {("two", "supply", "0xb"): 1})
     supply = compute_supply(LOCK_MINT, readings, T, reported=321.5)
@@ -329,6 +355,17 @@ def test_every_token_of_the_basket_has_a_working_rule_or_a_stated_reason() -> No
             assert row["primary_address"].lower() in {leg.asset.lower() for leg in token.legs}
 
 
+def test_addresses_of_the_shipped_data_carry_their_checksum() -> None:
+    """A letter mistyped in a contract, a holder, a feed or a factory is another account: EIP-55 shows it."""
+    found = set()
+    for name in ("tokens.toml", "chains.toml"):
+        found |= set(re.findall(r"0x[0-9a-fA-F]{40}(?![0-9a-fA-F])", (DATA / name).read_text(encoding="utf-8")))
+    assert len(found) > 40
+    assert {address for address in found if address != to_checksum_address(address)} <= {
+        "0x37672dda85f3cb8da4098baac5d84e00960cb081"
+    }
+
+
 def test_decimals_of_the_shipped_rules_are_those_of_the_basket() -> None:
     if not BASKET.exists():
         pytest.skip("shared/design/basket.csv is not beside the repository")
@@ -360,6 +397,14 @@ def test_burn_address_is_excluded_on_counted_evm_ledgers_only() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            '[X]\nname="x"\ndecimals=18\nfixed=1\nfeeds=[{chain="e", address="0x0", pair="X / ETH", heartbeat_s=1}]',
+            'a feed must price in USD, "X / ETH" does not',
+        ),
+        (
+            '[X]\nname="x"\ndecimals=18\nfixed=1\nfeeds=[{chain="e"}]',
+            "missing .* required positional arguments: 'address'",
+        ),
         ('[X]\nname="x"\ndecimals=18\n', "give legs, fixed, or the reason why it is only reported"),
         ('[X]\nname="x"\ndecimals=18\nleggs=[]\n', "unknown key 'leggs'"),
         (
