@@ -32,6 +32,16 @@ CLOSED = "public, max-age=3600, stale-while-revalidate=86400"
 PINNED = "public, max-age=86400, immutable"
 NEVER = "no-store"
 
+# What the client has from the 200 already.
+LEFT_OUT_304 = (
+    b"content-type",
+    b"accept-ranges",
+    b"content-security-policy",
+    b"x-content-type-options",
+    b"referrer-policy",
+    b"cross-origin-resource-policy",
+)
+
 RawHeaders = list[tuple[bytes, bytes]]
 
 
@@ -48,6 +58,10 @@ class Form:
         """The two ASGI messages of this form."""
         status, headers, body = (304, self.headers_304, b"") if not_modified else (200, self.headers, self.body)
         return _pair(status, headers + extra, body)
+
+    def is_among(self, wanted: bytes) -> bool:
+        """Whether an If-None-Match names this form."""
+        return self.etag in wanted or wanted.strip() == b"*"
 
     def part(self, span: tuple[int, int], *, extra: RawHeaders) -> tuple[Message, Message]:
         """The two ASGI messages of a part of this form, first and last byte included."""
@@ -89,34 +103,41 @@ class Answer(Response):
         # What it may weigh in a cache: compressed bytes are never more than half of these texts.
         self.size = len(body) * 3 // 2
 
-    def choose(self, request_headers: RawHeaders) -> tuple[Form | None, bool]:
-        """The form for these request headers (None: not compressed yet), and whether the client has it already."""
+    def dress(self, more: RawHeaders) -> None:
+        """Adds headers for good, those that every answer of its address gets, so that sending it later adds none."""
+        known = {name for name, _ in self.raw_headers}
+        self.raw_headers += [pair for pair in more if pair[0] not in known]
+        compressed, former = self.gzip, self.plain
+        self.plain = _form(self.body, etag=f'"{self.digest}"', common=self.raw_headers)
+        if compressed is former:
+            self.gzip = self.plain
+        elif compressed is not None:
+            self.gzip = self._packed(compressed.body)
+
+    def ready(self, request_headers: RawHeaders, *, extra: RawHeaders) -> tuple[Message, Message] | None:
+        """The two ASGI messages, or None when they take work: a part was asked for, or gzip is not made yet."""
         form: Form | None = self.plain
         wanted = b""
         for name, value in request_headers:
-            if name == b"accept-encoding" and takes_gzip(value):
-                form = self.gzip
+            if name == b"accept-encoding":
+                form = self.gzip if takes_gzip(value) else form
             elif name == b"if-none-match":
                 wanted = value
-        if form is None or not wanted:
-            return form, False
-        return form, form.etag in wanted or wanted.strip() == b"*"
+            elif name == b"range":
+                return None
+        if form is None:
+            return None
+        return form.messages(not_modified=bool(wanted) and form.is_among(wanted), extra=extra)
 
     async def compressed(self) -> None:
         """Makes the gzip form, in a thread when it is large."""
         if self.gzip is None:
             large = len(self.body) > COMPRESSED_IN_THREAD
             packed = await asyncio.to_thread(_pack, self.body) if large else _pack(self.body)
-            self.gzip = _form(packed, etag=f'"{self.digest}-gz"', common=self.raw_headers, encoding=b"gzip")
+            self.gzip = self._packed(packed)
 
-    async def form_for(self, request_headers: RawHeaders) -> tuple[Form, bool]:
-        """The form for these request headers, compressed first if need be, and whether the client has it already."""
-        form, not_modified = self.choose(request_headers)
-        if form is None:
-            await self.compressed()
-            form, not_modified = self.choose(request_headers)
-        assert form is not None
-        return form, not_modified
+    def _packed(self, body: bytes) -> Form:
+        return _form(body, etag=f'"{self.digest}-gz"', common=self.raw_headers, encoding=b"gzip")
 
     async def messages_for(self, scope: Scope, *, extra: RawHeaders) -> tuple[Message, Message]:
         """The two ASGI messages that answer this request."""
@@ -128,8 +149,13 @@ class Answer(Response):
                     return _unsatisfiable(scope, size=len(self.plain.body), extra=extra)
                 if isinstance(span, tuple):
                     return self.plain.part(span, extra=extra)
-        form, not_modified = await self.form_for(headers)
-        return form.messages(not_modified=not_modified, extra=extra)
+        headers = [pair for pair in headers if pair[0] != b"range"]
+        found = self.ready(headers, extra=extra)
+        if found is None:
+            await self.compressed()
+            found = self.ready(headers, extra=extra)
+        assert found is not None
+        return found
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         slot = scope.get("state", {}).get("hot_slot")
@@ -166,7 +192,7 @@ def _form(body: bytes, *, etag: str, common: RawHeaders, encoding: bytes = b"") 
     tag = etag.encode("latin-1")
     length = [(b"content-length", str(len(body)).encode())]
     encoded = [(b"content-encoding", encoding)] if encoding else []
-    not_modified = [pair for pair in common if pair[0] != b"content-type"]
+    not_modified = [pair for pair in common if pair[0] not in LEFT_OUT_304]
     return Form(tag, [*common, (b"etag", tag), *encoded, *length], [*not_modified, (b"etag", tag)], body)
 
 

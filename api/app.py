@@ -13,9 +13,11 @@ from contextlib import asynccontextmanager
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
 
 from api.access import ReadGuard
 from api.deps import Services
+from api.direct import Direct
 from api.edge import Edge
 from api.embed import routes as embed
 from api.histories import Histories
@@ -73,6 +75,19 @@ THREADS = 12
 LOOK_FOR_MOUNTED_S = 1.0
 
 
+class Application(FastAPI):
+    """FastAPI inside of our edge, so that what is kept is answered before FastAPI is entered."""
+
+    edge: Edge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.edge(scope, receive, send)
+
+    async def enter(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """FastAPI itself."""
+        await super().__call__(scope, receive, send)
+
+
 def create_app(
     store: Store, *, settings: Settings | None = None, clock: Clock = utc_now, limits: Limits | None = None
 ) -> FastAPI:
@@ -95,7 +110,7 @@ def create_app(
         limits=limits,
         refresh=lambda: hot.publish(read_version(store)),
     )
-    app = FastAPI(
+    app = Application(
         title="DeAI Index",
         version=health.program_version(),
         docs_url=None,
@@ -108,7 +123,7 @@ def create_app(
     app.state.services = services
     root_path = settings.root_path.rstrip("/")
     limiter, guard = RateLimiter(limits, keys=keys, clock=clock), ReadGuard(services)
-    app.add_middleware(Edge, hot=hot, limiter=limiter, guard=guard, root_path=root_path)
+    app.edge = Edge(app.enter, hot=hot, limiter=limiter, guard=guard, direct=Direct(services), root_path=root_path)
     install_handlers(app)
     for module in ROUTERS:
         app.include_router(module.router)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from api.access import CHALLENGE
 from api.hot import HotCache, Slot
-from api.problems import problem
+from api.problems import internal, problem
 from api.security import ALWAYS, PREFLIGHT, policy_for
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from api.access import ReadGuard
     from api.answer import RawHeaders
+    from api.direct import Direct
     from api.hot import Key
     from api.limits import RateLimiter
 
@@ -40,9 +41,17 @@ class Edge:
     """Wraps the application. `hot` and `limiter` are this application's own."""
 
     def __init__(
-        self, app: ASGIApp, *, hot: HotCache, limiter: RateLimiter, guard: ReadGuard, root_path: str = ""
+        self,
+        app: ASGIApp,
+        *,
+        hot: HotCache,
+        limiter: RateLimiter,
+        guard: ReadGuard,
+        direct: Direct,
+        root_path: str = "",
     ) -> None:
         self.app = app
+        self.direct = direct
         self.guard = guard
         self.hot = hot
         self.limiter = limiter
@@ -54,23 +63,22 @@ class Edge:
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
-        request_id = _request_id(scope["headers"])
-        scope.setdefault("state", {})["request_id"] = request_id.decode()
-        verdict = self.limiter.judge(scope["client"][0] if scope.get("client") else "", scope["headers"])
-        extra: RawHeaders = [(b"x-request-id", request_id), *ALWAYS, *verdict.headers]
-        key = _key(scope)
+        headers: RawHeaders = scope["headers"]
+        request_id, key = _read(scope, headers)
+        verdict = self.limiter.judge(scope["client"][0] if scope.get("client") else "", headers)
+        own: RawHeaders = [(b"x-request-id", request_id), *verdict.headers]
         if self.guard.on:
             send = _private(send)
         forbidden = self.guard.refusal(scope)
         if verdict.allowed and forbidden is None and scope["method"] in ("GET", "HEAD"):
             known = self.hot.answers.get(key) or await self.hot.wait_for(key)
             if known is not None:
-                extra.append((b"content-security-policy", policy_for(_inner_path(scope))))
-                start, body = await known.messages_for(scope, extra=extra)
+                start, body = known.ready(headers, extra=own) or await known.messages_for(scope, extra=own)
                 await send(start)
                 await send({"type": "http.response.body"} if scope["method"] == "HEAD" else body)
                 return
-        wrapped = _Sender(scope, send, extra)
+        scope.setdefault("state", {})["request_id"] = request_id.decode()
+        wrapped = _Sender(scope, send, [*own, *_common(scope)])
         if not verdict.allowed:
             said = f"More requests than RateLimit-Policy allows; wait {verdict.retry_after_s} s"
             await problem(scope, "too_many_requests", detail=said)(scope, receive, wrapped)
@@ -113,18 +121,20 @@ class Edge:
         scope["state"]["hot_slot"] = slot
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
-            await self.app(inner, _Counted(receive, self.limiter.limits.max_body), send)
+            known = await self.direct(inner, _inner_path(inner)) if slot is not None else None
+            await (known or self.app)(inner, _Counted(receive, self.limiter.limits.max_body), send)
         except BodyTooLarge:
             if not send.started:
                 said = f"The body is larger than {self.limiter.limits.max_body} bytes"
                 await problem(scope, "body_too_large", detail=said)(scope, receive, send)
         except Exception:
             log.exception("request %s failed: %s %s", scope["state"]["request_id"], scope["method"], scope["path"])
-            if send.started:
+            if send.started and not send.done:
                 raise
-            said = "The server failed on this request; the log has it under the trace id"
-            await problem(scope, "internal", detail=said)(scope, receive, send)
-        if slot is not None:
+            if not send.started:
+                await internal(scope)(scope, receive, send)
+        if slot is not None and slot.answer is not None:
+            slot.answer.dress(_common(scope))
             self.hot.keep(slot)
 
 
@@ -135,7 +145,7 @@ class _Sender:
         self.scope = scope
         self.send = send
         self.extra = extra
-        self.started = False
+        self.started = self.done = False
         self.bodiless = scope["method"] == "HEAD"
         self.release: Callable[[], None] | None = None
 
@@ -146,10 +156,12 @@ class _Sender:
             if self.release is not None and (slot is None or slot.answer is None):
                 self.release()  # a stream or a page: nobody should wait for its end
             message = self._dressed(message)
-        elif message["type"] == "http.response.body" and self.bodiless:
-            if message.get("more_body"):
-                return
-            message = {"type": "http.response.body"}
+        elif message["type"] == "http.response.body":
+            self.done = not message.get("more_body")
+            if self.bodiless:
+                if not self.done:
+                    return
+                message = {"type": "http.response.body"}
         await self.send(message)
 
     def _dressed(self, message: Message) -> Message:
@@ -161,8 +173,6 @@ class _Sender:
                 status, self.bodiless = 204, True
                 headers = [pair for pair in headers if pair[0] == b"allow"]
         names = {name for name, _ in headers}
-        if b"content-security-policy" not in names:
-            headers.append((b"content-security-policy", policy_for(_inner_path(self.scope))))
         headers.extend(pair for pair in self.extra if pair[0] not in names)
         return {**message, "status": status, "headers": headers}
 
@@ -224,19 +234,20 @@ def _header(scope: Scope, wanted: bytes) -> bytes | None:
     return next((value for name, value in scope["headers"] if name == wanted), None)
 
 
-def _request_id(headers: RawHeaders) -> bytes:
+def _read(scope: Scope, headers: RawHeaders) -> tuple[bytes, Key]:
+    """The id of a request, and the key of its answer."""
+    request_id, accept = b"", b""
     for name, value in headers:
-        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
-            return value
-    return os.urandom(8).hex().encode()
-
-
-def _key(scope: Scope) -> Key:
-    accept = b""
-    for name, value in scope["headers"]:
         if name == b"accept":
             accept = next((word for word in BY_ACCEPT if word in value), b"")
-    return scope.get("raw_path") or scope["path"].encode(), scope["query_string"], accept
+        elif name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+            request_id = value
+    key = scope.get("raw_path") or scope["path"].encode(), scope["query_string"], accept
+    return request_id or os.urandom(8).hex().encode(), key
+
+
+def _common(scope: Scope) -> RawHeaders:
+    return [*ALWAYS, (b"content-security-policy", policy_for(_inner_path(scope)))]
 
 
 def _refusal(scope: Scope, limiter: RateLimiter) -> tuple[str, str] | None:

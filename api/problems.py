@@ -160,11 +160,21 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(DeaiError, _on_ours)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_any)
 
 
 def code_of(error: DeaiError) -> str:
     """The catalogue code of one of our errors."""
     return next((code for kind, code in BY_ERROR if isinstance(error, kind)), "internal")
+
+
+def internal(scope: Scope) -> Response:
+    """The response for a failure of ours: nothing of what happened but where the log has it."""
+    return problem(scope, "internal", detail="The server failed on this request; the log has it under the trace id")
+
+
+def _on_any(request: Request, error: Exception) -> Response:
+    return internal(request.scope)
 
 
 def _on_ours(request: Request, error: Exception) -> Response:

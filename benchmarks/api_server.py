@@ -6,6 +6,7 @@ one object for each row, the usual way to write such a route).
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 from collections.abc import Callable
@@ -87,6 +88,8 @@ def main() -> None:
     makers: dict[str, Callable[[Store], Any]] = {"ours": create_app, "static": static, "model": model}
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     Path(port_file).write_text(str(listener.getsockname()[1]), encoding="ascii")
+    if kind == "ours":
+        gc.freeze()  # as `deai serve` does
     config = uvicorn.Config(makers[kind](store), log_level="error", access_log=False)
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -100,13 +100,24 @@ def list_levels(
     decimals: DecimalsParam = Decimals.NUMBER,
 ) -> Response:
     """Levels in [start, end), oldest first, the latest revision of each. Follow `next` (JSON) or Link for more."""
+    if wants_csv(request, format):
+        return levels_csv(request, services, index_id, asked)
+    return levels_answer(request, services, index_id, asked=asked, shape=shape, decimals=decimals)
+
+
+def levels_answer(
+    request: Request,
+    services: Services,
+    index_id: str,
+    *,
+    asked: LevelQuery,
+    shape: Shape,
+    decimals: Decimals = Decimals.NUMBER,
+) -> Answer:
+    """The page of levels as JSON."""
     index = services.histories.index(index_id)
     page = read_page(services, index_id, asked)
     cursor = None if page.next_us is None else encode_cursor(page.next_us)
-    headers = {**link_header(request, cursor), "X-Count": str(len(page))}
-    keep = finality(asked, now_us=to_us(services.clock()))
-    if wants_csv(request, format):
-        return csv_levels(page, simulated=index.simulated, headers=headers, cache_control=keep)
     head: dict[str, Any] = {
         "index": index.id,
         "simulated": index.simulated,
@@ -119,6 +130,8 @@ def list_levels(
     columns = wire.level_columns(page)
     columns = as_decimal_text(columns) if decimals is Decimals.STRING else columns
     data = columns if shape is Shape.COLUMNS else as_rows(columns)
+    headers = {**link_header(request, cursor), "X-Count": str(len(page))}
+    keep = finality(asked, now_us=to_us(services.clock()))
     return json_answer({**head, "data": data}, cache_control=keep, headers=headers)
 
 

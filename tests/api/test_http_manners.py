@@ -59,11 +59,11 @@ async def test_gzip_is_made_when_asked_for_and_reproducible(size: int) -> None:
     one, two = Answer(b"x" * size), Answer(b"x" * size)
     assert one.gzip is None
     asked = [(b"accept-encoding", b"gzip")]
-    form, not_modified = await one.form_for(asked)
-    assert (await two.form_for(asked))[0].body == form.body
-    assert not not_modified
-    assert gzip.decompress(form.body) == b"x" * size
-    assert (await one.form_for([]))[0] is one.plain
+    start, message = await one.messages_for({"headers": asked}, extra=[])
+    assert start["status"] == 200
+    assert (await two.messages_for({"headers": asked}, extra=[]))[1] == message
+    assert gzip.decompress(message["body"]) == b"x" * size
+    assert one.ready([], extra=[])[1]["body"] is one.body
 
 
 def test_different_queries_have_different_tags(client: TestClient) -> None:
