@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+EPISODE_RULE = "an episode runs from one peak until it is regained, so that no two share a day"
 OVERLAP_RULE = "an event within the horizon of the last counted one is left out, so that no return is counted twice"
 
 
@@ -59,6 +60,7 @@ class RecoverySummary:
     median_bars: float | None
     median_days: float | None
     statement: str
+    overlap_rule: str = EPISODE_RULE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +102,26 @@ def recovery_summary(
     still = sum(1 for e in chosen if not e.recovered)
     bars = _censored_median([math.inf if e.bars_to_recover is None else float(e.bars_to_recover) for e in chosen])
     days = _censored_median([math.inf if e.days_to_recover is None else e.days_to_recover for e in chosen])
-    size = f"{min_depth:.0%}" + (f" to {max_depth:.0%}" if max_depth < 1.0 else " or more")
-    if not chosen:
-        said = f"no pullback of {size} in the data"
-    elif bars is None:
-        said = f"pullbacks of {size}: fewer than half recovered, n = {len(chosen)}, {still} still open"
-    else:
-        said = f"pullbacks of {size} recovered in a median of {bars:g} {unit}, n = {len(chosen)}, {still} still open"
+    said = _statement(chosen, still=still, bars=bars, unit=unit, size=_size(min_depth, max_depth))
     return RecoverySummary(min_depth, max_depth, len(chosen), still, bars, days, said)
+
+
+def _size(low: float, high: float) -> str:
+    return f"{low * 100:g} to {high * 100:g} %" if high < 1.0 else f"{low * 100:g} % or more"
+
+
+def _statement(chosen: Sequence[Episode], *, still: int, bars: float | None, unit: str, size: str) -> str:
+    """The summary in words: no median of fewer than three, and none of more than there is."""
+    n = len(chosen)
+    if n == 0:
+        return f"pullbacks of {size}: none in the data"
+    done = sorted(e.bars_to_recover for e in chosen if e.bars_to_recover is not None)
+    if n < 3:
+        took = f" (in {' and '.join(f'{value:g}' for value in done)} {unit})" if done else ""
+        return f"pullbacks of {size}: n = {n}, too few for a median; {len(done)} recovered{took}, {still} still open"
+    if bars is None:
+        return f"pullbacks of {size}: {len(done)} of n = {n} recovered, so that there is no median; {still} still open"
+    return f"pullbacks of {size} recovered in a median of {bars:g} {unit}, n = {n}, {still} still open"
 
 
 def analogues(

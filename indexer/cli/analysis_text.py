@@ -21,11 +21,11 @@ def show_betas(made: Sequence[IndexBeta]) -> None:
     """Betas, one a line, with what is to be known about them."""
     first = made[0]
     rows = [
-        (b.benchmark, e.beta, e.se, e.ci_low, e.ci_high, e.r2, e.alpha_annualised, e.n, iso(b.first_us), iso(b.last_us))
+        (b.benchmark, e.beta, e.se, e.ci_low, e.ci_high, e.r2, _alpha(b), e.n, iso(b.first_us), iso(b.last_us))
         for b in made
         for e in [b.estimate]
     ]
-    headers = ("benchmark", "beta", "s.e.", "low", "high", "R²", "alpha/y", "n", "from", "to")
+    headers = ("benchmark", "beta", "s.e.", "low", "high", "R²", "alpha a year", "n", "from", "to")
     table(headers, rows, title=f"{first.index_id}: {first.estimate.method} beta of log returns, {first.clock}")
     for one in made:
         if one.bootstrap:
@@ -34,6 +34,14 @@ def show_betas(made: Sequence[IndexBeta]) -> None:
             say(f"  {factor.name}: {factor.beta:.3f} ± {factor.se:.3f}, VIF {factor.vif:.1f}")
     for note in dict.fromkeys(note for b in made for note in _notes(b)):
         say(f"note: {note}")
+
+
+def _alpha(b: IndexBeta) -> str:
+    """Alpha with its error where the method has one: over a few months it is mostly error."""
+    value, error = b.estimate.alpha_annualised, getattr(b.estimate.detail, "se_alpha", None)
+    if value is None:
+        return "–"
+    return f"{value:.2f}" + ("" if error is None else f" ± {error * b.periods_per_year:.2f}")
 
 
 def _notes(b: IndexBeta) -> list[str]:
@@ -68,7 +76,9 @@ def show_event(found: EventStudy) -> None:
     say(f"{found.event.name}: the interval from {start} to {end}; window [{found.first}, {found.last}]")
     rows = [_abnormal_row(one) for one in found.indices]
     headers = ("subject", "factors", "window", "return", "abnormal", "s.e.", "t", "p", "bootstrap p")
-    table(headers, rows, title="Cumulative abnormal log returns")
+    table(headers, rows, title=f"Cumulative abnormal log returns, model fitted on {found.estimation} intervals before")
+    for reason in dict.fromkeys(f"{one.subject}: {one.reason}" for one in found.indices if one.reason):
+        say(f"note: {reason}")
     for block in found.members:
         tests = block.tests
         table(
@@ -105,6 +115,19 @@ def show_drawdowns(found: DrawdownStudy) -> None:
     table(headers, rows, title=f"{found.subject}: pullbacks of {found.min_depth:.0%} or more, {found.bar} levels")
     for summary in found.recovery:
         say(summary.statement)
+    unit = "day" if found.bar == "daily" else "hour"
+    falls = [
+        (f"{one.fall * 100:g} %", h.horizon, h.n, h.n_all, h.median, h.q25, h.q75, h.share_up)
+        for one in found.after_falls
+        for h in one.rows
+    ]
+    table(
+        ("fall of", f"{unit}s after", "n", "of", "median", "q25", "q75", "share up"),
+        falls,
+        title=f"What followed falls within one {unit}",
+    )
+    say(f"note: {found.recovery[0].overlap_rule}")
+    say(f"note: {found.after_falls[0].overlap_rule}")
     say(f"now {found.now:.1%} from the peak, at {from_us(found.last_us):%Y-%m-%d}")
 
 

@@ -11,6 +11,7 @@ from indexer.analytics.distributions import t_quantile
 from indexer.analytics.ewma import ewma_path
 from indexer.analytics.kalman import kalman_fit
 from indexer.analytics.rolling import RollingBeta, rolling_beta
+from indexer.analytics.rolling_hac import rolling_hac
 from indexer.engine.market import F64, I64
 from indexer.errors import InputError, NotEnoughDataError, did_you_mean
 from indexer.store.db import Store
@@ -24,7 +25,9 @@ PATHS = (ROLLING, EWMA, FILTERED, SMOOTHED)
 
 @dataclass(frozen=True, slots=True)
 class BetaHistory:
-    """Beta over time, arrays (T,), NaN where there is none. `rolling.se` is the error of each row's beta.
+    """Beta over time, arrays (T,), NaN where there is none. `rolling.se` is the error of each row's beta: as in
+
+    `compute_beta` the larger of the OLS and the Newey-West one, for a Kalman path the state's standard deviation.
 
     `kind` rolling: the window of `sessions` intervals that ends at `times_us[t]`. ewma, kalman: what was known
     then. kalman_smoothed is `hindsight`: each row uses the whole sample and must not be read as known then.
@@ -86,7 +89,8 @@ def _path(frame: Frame, kind: str, *, sessions: int, decay: float) -> RollingBet
     x, nothing = frame.x[:, 0], np.full(len(frame.y), np.nan)
     if kind == ROLLING:
         rolled = rolling_beta(x, frame.y, [sessions])[sessions]
-        return RollingBeta(sessions, rolled.beta[:, 0], rolled.alpha[:, 0], rolled.r2[:, 0], rolled.se[:, 0])
+        se = np.maximum(rolled.se[:, 0], rolling_hac(x, frame.y, window=sessions)[:, 0])
+        return RollingBeta(sessions, rolled.beta[:, 0], rolled.alpha[:, 0], rolled.r2[:, 0], se)
     if kind == EWMA:
         return RollingBeta(sessions, ewma_path(x, frame.y, decay=decay), nothing, nothing, nothing)
     fit = kalman_fit(x, frame.y)

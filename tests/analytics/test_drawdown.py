@@ -53,10 +53,14 @@ def test_recovery_counts_open_episodes_as_long():
     found = drawdown_episodes(TIMES, LEVELS)
     got = recovery_summary(found, min_depth=0.1)
     assert (got.n, got.n_open, got.median_bars) == (2, 1, None)
-    assert got.statement == "pullbacks of 10% or more: fewer than half recovered, n = 2, 1 still open"
+    assert got.statement == (
+        "pullbacks of 10 % or more: n = 2, too few for a median; 1 recovered (in 2 bars), 1 still open"
+    )
     got = recovery_summary(found, min_depth=0.22, max_depth=0.3)
-    assert got.statement == "pullbacks of 22% to 30% recovered in a median of 2 bars, n = 1, 0 still open"
-    assert recovery_summary(found, min_depth=0.5).statement == "no pullback of 50% or more in the data"
+    assert got.statement == (
+        "pullbacks of 22 to 30 %: n = 1, too few for a median; 1 recovered (in 2 bars), 0 still open"
+    )
+    assert recovery_summary(found, min_depth=0.5).statement == "pullbacks of 50 % or more: none in the data"
 
 
 def test_after_fall_does_not_count_a_return_twice():

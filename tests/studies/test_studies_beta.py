@@ -135,6 +135,13 @@ def test_every_path_ends_where_its_window_ends_and_hindsight_is_marked(store, ki
     path = beta_history(store, "deai", "QQQ", sessions=90, kind=kind, end_us=end)
     assert path.hindsight == (kind == "kalman_smoothed")
     assert np.isfinite(path.rolling.beta[-1])
+    if kind == "rolling":
+        # one rule for every beta: the last row is the beta of that window with the very same error
+        one = index_beta(store, "deai", "QQQ", sessions=90, end_us=end)
+        assert path.rolling.beta[-1] == pytest.approx(one.estimate.beta, rel=1e-12)
+        assert path.rolling.se[-1] == pytest.approx(one.estimate.se, rel=1e-9)
+        low, high = path.interval()
+        assert (low[-1], high[-1]) == pytest.approx((one.estimate.ci_low, one.estimate.ci_high), rel=1e-9)
     if kind == "kalman":
         cut = beta_history(store, "deai", "QQQ", sessions=90, kind=kind, end_us=parse_instant("2025-06-20"))
         assert path.times_us[: len(cut.times_us)].tolist() == cut.times_us.tolist()

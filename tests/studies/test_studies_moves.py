@@ -8,11 +8,13 @@ import statsmodels.api as sm
 from statsmodels.stats.diagnostic import breaks_cusumolsresid
 
 from indexer.analytics.attribution import attribute
+from indexer.analytics.breaks import beta_difference, chow_test, cusum_ols
+from indexer.analytics.decoupling import Regime, regime_table
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError
 from indexer.store.read import read_constituents
 from indexer.studies.attribution import basket_path, study_attribution
 from indexer.studies.breadth import study_breadth
-from indexer.studies.breaks import study_breaks
+from indexer.studies.breaks import _head, study_breaks
 from indexer.studies.drawdowns import compare_episodes, study_drawdowns
 from indexer.studies.frame import make_frame
 from indexer.studies.series import benchmark_series, index_series
@@ -106,7 +108,38 @@ def test_breaks_equal_statsmodels_and_the_verdict_names_its_numbers(store):
     assert study.cusum_stat == pytest.approx(stat, rel=1e-9)
     assert study.cusum_p == pytest.approx(p, rel=1e-6)
     assert study.verdict.startswith("No change can be shown: beta 1.79 ± 0.32 before")
+    assert "p = 0.30 that they are equal" in study.verdict
     assert iso(study.at_us) == "2025-01-27T21:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("p", "others", "said"),
+    [
+        (0.30, 0, "No change can be shown"),
+        (0.049, 0, "Evidence of decoupling: the betas differ, and 0 of 3 other tests reject stability as well"),
+        (0.001, 3, "Evidence of decoupling: the betas differ, and 3 of 3 other tests reject stability as well"),
+        (0.30, 2, "No change of beta can be shown, although 2 of 3 other tests reject stability at 5 %"),
+        (None, 0, "No change can be shown"),
+    ],
+)
+def test_the_difference_of_the_betas_leads_the_verdict(p, others, said):
+    assert _head(p, others, lower=True) == said
+
+
+def test_drift_of_the_level_alone_is_no_decoupling():
+    """A jump of alpha with one beta throughout moves Chow and CUSUM, and the difference of the betas only by chance."""
+    rng = np.random.default_rng(11)
+    times = np.arange(400, dtype=np.int64)
+    regimes = [Regime("before", 0, 200), Regime("after", 200, 400)]
+    said = []
+    for _ in range(200):
+        x = rng.normal(0, 0.01, 400)
+        y = 1.5 * x + rng.normal(0, 0.01, 400) + np.where(times < 200, 0.003, -0.003)
+        rows = regime_table(x, y, times_us=times, regimes=regimes)
+        _, p = beta_difference(rows[0].beta, rows[1].beta)
+        said.append((p < 0.05, chow_test(x, y, row=200).p < 0.05, cusum_ols(x, y).p < 0.05))
+    differ, chow, cusum = np.mean(said, axis=0)
+    assert differ < 0.08 and chow > 0.95 and cusum > 0.95
 
 
 def test_breadth_counts_members_by_hand(store):
