@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -134,6 +135,23 @@ class Scheduler:
         except Stopped:
             log.info("stopped in the middle of work; it is taken up at the next start")
         return done
+
+    def work_once(self) -> int:
+        """Do what is due now with the lease kept meanwhile, then give it back; the number of instants done."""
+        over = threading.Event()
+
+        def keep() -> None:
+            while not over.wait(LEASE_S / 3):
+                self.beat()
+
+        keeping = threading.Thread(target=keep, name=f"{self._lease}-lease", daemon=True)
+        keeping.start()
+        try:
+            return self.tick()
+        finally:
+            over.set()
+            keeping.join()
+            self.stop()
 
     def beat(self) -> None:
         """Prolong the lease of a leader whose work takes longer than the lease lasts."""

@@ -134,12 +134,16 @@ def scheduled(store: Store, settings: Settings, *, clock: Clock = utc_now) -> It
 
 
 def update_live(store: Store, settings: Settings, *, progress: Progress = quiet, clock: Clock = utc_now) -> LiveUpdate:
-    """Do the live work that is due now, once, then bring the indices up to date, whatever the sources gave."""
-    scheduler = make_scheduler(store, settings, clock=clock)
-    try:
-        done = scheduler.tick()
-        leads, failed = scheduler.leads, scheduler.failed
-    finally:
-        scheduler.stop()
+    """Do the work that is due now, once, then bring the indices up to date, whatever the sources gave.
+
+    That of the chains too, where they are read, and after the sources': it holds pool prices against their rates.
+    """
+    made = make_scheduler(store, settings, clock=clock)
+    beside = chain_scheduler(store, settings, registry=registry_of(settings), clock=clock, progress=progress)
+    done, elsewhere, failed = 0, False, dict[str, str]()
+    for one in (made, beside) if beside else (made,):
+        done += one.work_once()
+        elsewhere |= not one.leads
+        failed |= one.failed
     report = run_update(store, settings, progress=progress, clock=clock)
-    return LiveUpdate(done, not leads, failed, report)
+    return LiveUpdate(done, elsewhere, failed, report)

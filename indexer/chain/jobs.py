@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from indexer.assets import Registry
@@ -30,20 +31,25 @@ SIX_HOURS: Final = timedelta(hours=6)
 DAY: Final = timedelta(days=1)
 
 
-def chain_scheduler(store: Store, settings: Settings, *, registry: Registry, clock: Clock) -> Scheduler | None:
+Progress = Callable[[int, int], None]  # blocks done, blocks in all, of one ledger's day
+
+
+def chain_scheduler(
+    store: Store, settings: Settings, *, registry: Registry, clock: Clock, progress: Progress | None = None
+) -> Scheduler | None:
     """The scheduler of chain work for these settings, None when chains are not to be read. Nothing is read here."""
     if not is_on(settings):
         return None
     work = chain_work(store, settings, registry=registry, clock=clock)
-    return Scheduler(store, onchain_jobs(work), clock=clock, lease=LEASE, closing=work.waiting.close)
+    return Scheduler(store, onchain_jobs(work, progress=progress), clock=clock, lease=LEASE, closing=work.waiting.close)
 
 
-def onchain_jobs(work: ChainWork) -> list[Job]:
+def onchain_jobs(work: ChainWork, *, progress: Progress | None = None) -> list[Job]:
     """The jobs of this chain work, in the order of work."""
     return [
         Job(SUPPLY, SIX_HOURS, timedelta(minutes=5), _of(work, supplies)),
         Job(PRICES, SIX_HOURS, timedelta(minutes=35), _of(work, prices)),
-        Job(ACTIVITY, DAY, timedelta(minutes=40), _of(work, activity), singly=7),
+        Job(ACTIVITY, DAY, timedelta(minutes=40), _of(work, partial(activity, progress=progress)), singly=7),
     ]
 
 
@@ -68,9 +74,10 @@ def prices(work: ChainWork, due: datetime, run_id: int) -> Mapping[str, Any]:
     return {"checks": len(made.checks), "beyond": made.beyond, "without_rate": len(made.unpriced)}
 
 
-def activity(work: ChainWork, due: datetime, run_id: int) -> Mapping[str, Any]:
+def activity(work: ChainWork, due: datetime, run_id: int, *, progress: Progress | None = None) -> Mapping[str, Any]:
     """Read the activity of the day that ended at `due`; the counts. Raises SourceUnavailable when none was read."""
-    made = read_activity_of_day(work, run_id, end=due)
+    tell = None if progress is None else lambda symbol, chain, done, total: progress(done, total)
+    made = read_activity_of_day(work, run_id, end=due, progress=tell)
     if made.ledgers and not made.read:
         raise SourceUnavailable(f"no ledger's transfers could be read ({made.ledgers[0].reason})")
     return {"ledgers": made.read, "of": len(made.ledgers), "metrics": made.written.new + made.written.revised}

@@ -73,7 +73,9 @@ def test_a_day_becomes_metrics_of_each_ledger_and_of_the_token(world: World) -> 
 def test_an_index_is_weighted_by_a_metric_and_both_calculators_agree(world: World) -> None:
     lively(world)
     run = world.run("onchain-activity")
-    onchain_jobs(world.work())[2].work(DAY_END, run)
+    blocks: list[tuple[int, int]] = []
+    onchain_jobs(world.work(), progress=lambda done, total: blocks.append((done, total)))[2].work(DAY_END, run)
+    assert blocks and all(done <= total for done, total in blocks)
     world.finished(run)
     weighting = 'scheme = "fundamental"\nmetric = "active_addresses"'
     made = world.update(weighting)

@@ -19,6 +19,8 @@ from indexer.scheduler import Scheduler, Stopped
 from indexer.store.read import read_payloads, read_quality, read_runs, read_supplies
 from indexer.store.read_onchain import read_latest_supplies
 from indexer.times import to_us
+from indexer.workflow import update_live
+from onchain.chains import load_chains
 
 pytestmark = pytest.mark.evm
 
@@ -171,6 +173,34 @@ def test_chain_scheduler_works_beside_the_other_and_is_off_unless_asked_for(worl
     assert scheduler.tick() == 1 and main.leads and scheduler.leads and scheduler.failed == {}
     (done,) = read_runs(world.store, kind=SUPPLY)
     assert done.outcome == "done" and done.detail["on_chain"] == 2 and done.detail["orphaned"] == 0
+
+
+def test_update_by_hand_does_what_the_chains_are_due_once(world: World) -> None:
+    """deai update without a server: supplies are read and used; a job that got nothing is said; no lease stays."""
+    path = world.settings.chains_file
+    known = load_chains(text=path.read_text())
+    path.write_text(
+        path.read_text()
+        + "".join(
+            f'[{name}]\nfamily = "{chain.family}"\nendpoints = ["http://127.0.0.1:9"]\n'
+            for name, chain in load_chains().items()
+            if name not in known
+        )
+    )
+    settings = world.settings.model_copy(update={"onchain": True, "sources": ("none",)})
+    made = update_live(world.store, settings, clock=lambda: NOW)
+    assert not made.elsewhere and set(made.failed) == {ACTIVITY}
+    assert "is not settled yet" in made.failed[ACTIVITY]
+    assert supplies(world, "aaa")["free_float"].amount == 740 * 10**18
+    (done,) = read_runs(world.store, kind=SUPPLY)
+    assert (done.outcome, done.detail["on_chain"], done.due_at) == ("done", 2, NOW - timedelta(hours=6))
+    again = update_live(world.store, settings, clock=lambda: NOW)
+    assert len(read_runs(world.store, kind=SUPPLY)) == 1 and again.done == 0
+    leader = Scheduler(world.store, [], clock=lambda: NOW, lease=LEASE)
+    leader.tick()
+    assert update_live(world.store, settings, clock=lambda: NOW).elsewhere
+    off = settings.model_copy(update={"onchain": False})
+    assert not update_live(world.store, off, clock=lambda: NOW).elsewhere
 
 
 def test_stopping_ends_a_read(world: World) -> None:

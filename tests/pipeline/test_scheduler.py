@@ -96,6 +96,19 @@ def test_a_leader_that_works_long_keeps_its_lease(store):
     assert second.tick() == 0, "a beat of the leader prolongs, a beat of the other takes nothing"
 
 
+def test_work_done_once_gives_the_lease_back_and_leaves_another_leaders_alone(store):
+    done, clock = [], HandClock(NOON)
+    once = Scheduler(store, [job(done)], clock=clock, holder="once")
+    assert once.work_once() == 1 and once.leads
+    other = Scheduler(store, [job(done)], clock=clock, holder="other")
+    clock.now += HOUR
+    assert other.tick() == 1, "the lease was free"
+    clock.now += HOUR
+    other.beat()
+    assert once.work_once() == 0 and not once.leads
+    assert other.tick() == 1, "and is still the other's"
+
+
 def test_a_stopped_leader_gives_the_lease_back_at_once(store):
     done, clock = [], HandClock(NOON)
     first = Scheduler(store, [job(done)], clock=clock, holder="first")
