@@ -63,17 +63,18 @@ def _show_examined(found: list[Examination]) -> None:
             one.about.name,
             str(one.state),
             None if one.latency_s is None else f"{one.latency_s * 1e3:.0f} ms",
-            one.quota,
-            one.detail or f"{one.records} records",
+            one.records,
+            one.quota.partition(":")[0],
         )
         for one in found
     ]
-    table(("source", "state", "latency", "limit we keep", "said"), rows, title="Sources")
+    table(("source", "state", "latency", "records", "limit we keep"), rows, title="Sources")
     for one in found:
         if one.state != "reachable":
-            say(f"  without {one.about.name} the index loses {one.about.loses}")
+            say(f"{one.detail}\n  without {one.about.name} the index loses {one.about.loses}")
+    for one in found:
         if one.about.key_adds and not one.has_key:
-            say(f"  a key for {one.about.name} (DEAI_{one.about.key_setting.upper()}) adds {one.about.key_adds}")
+            say(f"a key for {one.about.name} (DEAI_{one.about.key_setting.upper()}) adds {one.about.key_adds}")
 
 
 def sources(as_json: Json = False) -> None:
@@ -91,13 +92,17 @@ def sources(as_json: Json = False) -> None:
             ", ".join(one.intervals),
             one.licence,
             "yes" if one.fixing else "no",
-            one.state,
-            one.said or one.notes,
+            one.state.replace("_", " "),
         )
         for one in found
     ]
-    headers = ("source", "kind", "gives", "bars", "licence", "in a rate", "state", "notes")
-    emit(found, as_json=as_json, text=lambda: table(headers, rows, title="Sources"))
+
+    def text() -> None:
+        table(("source", "kind", "gives", "bars", "licence", "in a rate", "state"), rows, title="Sources")
+        for one in found:
+            say(f"{one.name}: {one.said or one.notes}")
+
+    emit(found, as_json=as_json, text=text)
 
 
 def backfill(
@@ -141,11 +146,24 @@ def backfill(
 
 
 def _show_plan(plan: PlanReport) -> None:
-    rows = [(one.source, one.calls, one.bars, round(one.seconds, 1)) for one in plan.sources]
-    table(("source", "calls", "bars at most", "seconds at least"), rows, title=f"Plan {plan.start} to {plan.end}")
-    say(f"{plan.calls:,} calls for {plan.bars:,} bars of {plan.interval}; {plan.seconds:,.0f} s at the limits we keep")
+    rows = [(one.source, one.calls, one.bars, _time(one.seconds)) for one in plan.sources]
+    table(("source", "calls", "bars at most", "time at least"), rows, title=f"{plan.start} to {plan.end}")
+    say(
+        f"{plan.calls:,} calls for {plan.bars:,} bars of {plan.interval}; "
+        f"{_time(plan.seconds)} at the limits we keep, sources side by side"
+    )
+    beyond: dict[tuple[str, str, str], list[str]] = {}
     for one in plan.uncovered:
-        say(f"  {one.source} does not reach {one.asset} from {one.start} to {one.end}; other venues may")
+        beyond.setdefault((one.source, one.start, one.end), []).append(one.asset)
+    for (source, start, end), assets in beyond.items():
+        say(f"  {source} gives nothing from {start} to {end} for {', '.join(assets)}; other venues may")
+
+
+def _time(seconds: float) -> str:
+    """Seconds in words that tell a minute from an hour."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.1f} s"
 
 
 def _show_filled(report: BackfillReport) -> None:
@@ -157,4 +175,6 @@ def _show_filled(report: BackfillReport) -> None:
         )
         for source, text in made.failures.items():
             say(f"  {source}: {text}")
+    if report.venues.failed or report.fillers.failed:
+        say("what failed is asked again by the same command; nothing that came is asked twice")
     say(f"{report.gaps:,} gaps stay open in the range (GET /v1/quality, kind gap)")

@@ -108,7 +108,15 @@ def test_a_dry_run_says_what_would_be_asked_and_asks_nothing(world: Played) -> N
     assert {one["source"]: one["calls"] for one in plan["sources"]} == {"binance": 3, "coinbase": 4, "okx": 3}
     assert world.server.requests == {}
     text = run(world, *BACKFILL, "--dry-run", **FOUR).stdout
-    assert "10 calls for 481 bars of 1h; 0 s at the limits we keep" in text
+    assert "10 calls for 481 bars of 1h; 0.0 s at the limits we keep, sources side by side" in text
+
+
+def test_what_a_venue_does_not_reach_is_one_line_with_every_asset(world: Played) -> None:
+    made = run(world, "backfill", "--from", "2024-01-01", "--to", "2024-02-01", "--dry-run", DEAI_SOURCES="kraken")
+    assert made.returncode == 0, made.stderr
+    (line,) = [one for one in made.stdout.splitlines() if "gives nothing" in one]
+    assert "kraken gives nothing from 2024-01-01T00:00:00Z to 2024-02-01T00:00:00Z for " in line
+    assert all(slug in line for slug in SLUGS)
 
 
 def test_a_backfill_fills_the_rest_and_a_second_one_asks_nothing(world: Played) -> None:
