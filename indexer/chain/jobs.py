@@ -1,7 +1,8 @@
 """The scheduled chain work: supplies four times a day, prices as often, activity once a day has settled everywhere.
 
 These jobs wait for public nodes, some for minutes, so they have a scheduler of their own (`chain_scheduler`): the
-fixing never waits for them. A job that got nothing at all fails and is tried again; one that got something is done.
+fixing never waits for them. A job that got nothing at all fails and is tried again; one that got something is done,
+and what a day of activity lacks is asked for again with the next three.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from functools import partial
 from typing import Any, Final
 
 from indexer.assets import Registry
-from indexer.chain.activity import read_activity_of_day
+from indexer.chain.activity import KIND, read_activity_of_day
 from indexer.chain.configured import chain_work, is_on
 from indexer.chain.context import ChainWork
+from indexer.chain.owed import owed_days
 from indexer.chain.prices import check_prices
 from indexer.chain.recheck import recheck_supplies
 from indexer.chain.snapshots import take_snapshot
@@ -75,12 +77,24 @@ def prices(work: ChainWork, due: datetime, run_id: int) -> Mapping[str, Any]:
 
 
 def activity(work: ChainWork, due: datetime, run_id: int, *, progress: Progress | None = None) -> Mapping[str, Any]:
-    """Read the activity of the day that ended at `due`; the counts. Raises SourceUnavailable when none was read."""
+    """Read the activity of the day that ended at `due`, and before it what earlier days owe; the counts.
+
+    Raises SourceUnavailable when no ledger's day was read.
+    """
     tell = None if progress is None else lambda symbol, chain, done, total: progress(done, total)
+    owed = [
+        read_activity_of_day(work, run_id, end=end, symbols=symbols, progress=tell)
+        for end, symbols in owed_days(work, due, kind=KIND)
+    ]
     made = read_activity_of_day(work, run_id, end=due, progress=tell)
     if made.ledgers and not made.read:
         raise SourceUnavailable(f"no ledger's transfers could be read ({made.ledgers[0].reason})")
-    return {"ledgers": made.read, "of": len(made.ledgers), "metrics": made.written.new + made.written.revised}
+    return {
+        "ledgers": made.read,
+        "of": len(made.ledgers),
+        "made_up_for": sum(one.read for one in owed),
+        "metrics": sum(one.written.new + one.written.revised for one in (made, *owed)),
+    }
 
 
 def _of(

@@ -156,12 +156,13 @@ async def read_activity(
     counts blocks. What endpoints are learned to serve is kept in `ranges`, if given. Raises ScanError,
     AllEndpointsFailed, DisagreementError; ReadError when totalSupply() cannot be read at both ends.
     """
+    # first what a node without old state refuses: it costs two requests, the logs of a day may cost hundreds
+    before, after = [await _supply(pinner, token, pin) for pin in (start, end)]
     point = Checkpoint(start.number + 1, ranges={} if ranges is None else ranges)
     scan = LogScan(
         pinner.pool, addresses=[token], topics=[TRANSFER], upto=end, checkpoint=point, verify_every=verify_every
     )
     tally, checked, rollbacks = await _scan(scan, token, first=start.number, progress=progress)
-    before, after = [await _supply(pinner, token, pin) for pin in (start, end)]
     balances = await _balances(pinner, token, end, tally.received + tally.sent, limit=holders)
     return Activity(
         token=token,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,6 +14,7 @@ from web3 import Web3
 from indexer.chain.activity import read_activity_of_day
 from indexer.chain.activity_series import activity_series
 from indexer.chain.jobs import onchain_jobs
+from indexer.chain.owed import owed_days
 from indexer.engine.compare import compare
 from indexer.engine.level import compute_index
 from indexer.engine.plain import plain_index
@@ -129,6 +131,30 @@ def test_a_ledger_that_cannot_be_read_is_in_the_ledger_and_gives_no_sum(world: W
     none = LegActivity("solana", "Mint", "mint", None, "solana has no Transfer logs")
     assert {one.source for one in activity_series("aaa", [good, bad], end_us=1)} == {"onchain:ethereum"}
     assert "onchain" in {one.source for one in activity_series("aaa", [good, none], end_us=1)}
+
+
+def test_what_a_ledger_owes_is_read_with_a_later_day(world: World, dark: World) -> None:
+    """A day with one silent ledger counts as done; its token's day is read once the ledger answers again."""
+    lively(world)
+    half = world.work()
+    silent = replace(half, chains={**half.chains, "base": dark.work().chains["base"]})
+    first = onchain_jobs(silent)[2].work(DAY_END, world.run("onchain-activity"))
+    assert (first["ledgers"], first["of"], first["made_up_for"]) == (1, 2, 0)
+    assert stored(world, "aaa")["transfers"] == 3.0 and stored(world, "bbb") == {}
+    for node in (world.one, world.two):
+        node.rpc("evm_increaseTime", 24 * 3600)
+        node.mine(10, interval=12)
+    later = DAY_END + timedelta(days=1)
+    assert owed_days(half, later, kind="onchain_activity")[-1] == (DAY_END, ("BBB",))
+    asked: list[tuple[datetime, tuple[str, ...]]] = owed_days(half, later + timedelta(days=9), kind="onchain_activity")
+    assert all(end > later for end, _ in asked), "not further back than three days"
+    second = onchain_jobs(half)[2].work(later, world.run("onchain-activity"))
+    assert (second["ledgers"], second["of"], second["made_up_for"]) == (2, 2, 1)
+    found = {one.source: one for one in read_metrics(world.store, subject="bbb", name="transfers")}
+    assert found["onchain"].time_us.tolist() == [to_us(DAY_END), to_us(later)]
+    assert found["onchain"].value.tolist() == [1.0, 0.0]
+    assert read_quality(world.store, kind="onchain_activity", open_only=True) == []
+    assert owed_days(half, later + timedelta(days=1), kind="onchain_activity") == []
 
 
 def test_a_rebasing_token_is_found_by_its_identity(world: World) -> None:
