@@ -95,7 +95,7 @@ def read_coverage(store: Store) -> dict[str, tuple[int, int, int]]:
 
 def read_version(store: Store) -> str:
     """A token that changes whenever data does: every write belongs to a run, and runs are dated."""
-    sql = text("SELECT count(*), max(id), max(started_at), max(finished_at) FROM run")
+    sql = text("SELECT count(*), count(finished_at), max(id), max(started_at), max(finished_at) FROM run")
     with store.reading() as connection:
         row = connection.execute(sql).one()
     return "-".join(str(value or 0) for value in row)

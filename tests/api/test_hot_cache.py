@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,8 +16,11 @@ from api.answer import Answer
 from api.app import create_app
 from api.deps import Services
 from api.hot import HotCache, Slot
+from api.live.watch import Glance
+from api.reads import read_version
 from indexer.errors import InputError
-from indexer.store.db import Store
+from indexer.store.db import Store, open_store
+from indexer.store.write import finish_run, start_run
 
 LATEST = "/v1/indices/deai/latest"
 
@@ -121,3 +126,29 @@ async def test_those_who_ask_at_once_cost_one_answer(own: Store) -> None:
         refused = await asyncio.gather(*(client.get("/v1/failing") for _ in range(5)))
         assert [answer.status_code for answer in refused] == [422] * 5
     assert services(app).hot.making == {}
+
+
+def test_a_run_that_ends_at_the_instant_of_another_is_a_new_version(own: Store) -> None:
+    for number in (1, 2):
+        run = start_run(own, kind="update", key=f"same:{number}", now=NOW)
+        assert run is not None
+        begun = read_version(own)
+        finish_run(own, run, now=NOW)
+        assert read_version(own) != begun
+
+
+def test_a_glance_at_the_log_sees_every_write_and_costs_no_read(tmp_path: Path) -> None:
+    glance = Glance(open_store(f"sqlite:///{tmp_path / 'a.sqlite'}"))
+    log = tmp_path / "a.sqlite-wal"
+    assert not glance.shows_a_write(), "no log: nobody has the store open"
+    log.write_bytes(b"1")
+    os.utime(log, (1e9, 1e9))
+    assert glance.shows_a_write()
+    assert not glance.shows_a_write()
+    log.write_bytes(b"12")
+    os.utime(log, (4e9, 4e9))
+    assert [glance.shows_a_write() for _ in range(2)] == [True, True], "a second write may follow within the tick"
+    os.utime(log, (1e9, 1e9))
+    assert glance.shows_a_write()
+    log.unlink()
+    assert [glance.shows_a_write() for _ in range(2)] == [True, False]
