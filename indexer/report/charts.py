@@ -17,7 +17,16 @@ from indexer.studies.events import MemberTests
 from indexer.times import DAY_US
 
 Spec = dict[str, Any]
+# A line of fewer points is one of closes, and shows them.
+CLOSES_ONLY = 60
+POINT = {"type": "point", "filled": True, "opacity": 1}
 RULE = {"type": "rule", "color": MUTED, "strokeDash": [3, 3]}
+
+
+def _signed(decimals: int = 0) -> Spec:
+    """An axis of signed percent: `+10 %`, `0 %`, with a real minus sign."""
+    text = f"datum.value == 0 ? '0 %' : format(datum.value * 100, '+.{decimals}f') + ' %'"
+    return {"title": None, "labelExpr": text, "labelOverlap": True}
 
 
 def around_chart(lines: Sequence[Line], *, at_us: int) -> Spec:
@@ -31,31 +40,43 @@ def around_chart(lines: Sequence[Line], *, at_us: int) -> Spec:
     x = _time("t", "%-d %b")
     base = _lines(rows, names, x=x, y_format=".0f")
     marks = [{"mark": RULE, "data": {"values": [{"t": at_us // 1000}]}, "encoding": {"x": x}}]
-    return {"layer": [*marks, *base]}
+    closes = {line.name for line in lines if len(line.x) < CLOSES_ONLY}
+    dots = {**base[0], "data": {"values": [row for row in rows if row["name"] in closes]}}
+    dots["mark"] = {**POINT, "size": 26}
+    return {"layer": [*marks, *base, dots]}
 
 
 def path_chart(path: EventPath, raw: EventPath) -> Spec:
     """Cumulated abnormal return with its 95 % band, and the plain return beside it."""
+    left, plain = f"beyond {' and '.join(name.upper() for name in path.factors)}", "plain log return"
     rows = [
-        {"k": int(k), "car": float(c), "low": float(a), "high": float(b)}
+        {"k": int(k), "v": float(c), "low": float(a), "high": float(b), "name": left}
         for k, c, a, b in zip(path.step, path.car, path.low, path.high, strict=True)
     ]
-    plain = [{"k": int(k), "car": float(c)} for k, c in zip(raw.step, raw.raw, strict=True)]
-    x = {"field": "k", "type": "quantitative", "axis": {"title": "sessions from the event", "grid": False}}
-    y = {"field": "car", "type": "quantitative", "axis": {"title": None, "format": "+.0%"}}
+    rows += [{"k": int(k), "v": float(c), "name": plain} for k, c in zip(raw.step, raw.raw, strict=True)]
+    span = [int(path.step[0]), int(path.step[-1])]
+    axis = {"title": "sessions from the event", "grid": False, "tickMinStep": 1, "values": [*range(-5, 21, 5)]}
+    x = {"field": "k", "type": "quantitative", "axis": axis, "scale": {"domain": span, "nice": False}}
+    y = {"field": "v", "type": "quantitative", "axis": _signed()}
     band = {"y": {**y, "field": "low"}, "y2": {"field": "high"}, "x": x}
-    line = {"type": "line", "color": ACCENT, "strokeWidth": 2.2}
+    names = {"domain": [left, plain]}
+    colour = {"field": "name", "type": "nominal", "scale": {**names, "range": [ACCENT, THIRD]}, "legend": {}}
+    dash = {"field": "name", "type": "nominal", "scale": {**names, "range": [[1, 0], [5, 3]]}}
+    line = {"type": "line", "strokeWidth": 2}
     return {
         "layer": [
-            {"data": {"values": rows}, "mark": {"type": "area", "color": ACCENT, "opacity": 0.16}, "encoding": band},
-            {"data": {"values": [{"car": 0.0}]}, "mark": RULE, "encoding": {"y": y}},
+            {
+                "data": {"values": rows[: len(path.step)]},
+                "mark": {"type": "area", "color": ACCENT, "opacity": 0.16},
+                "encoding": band,
+            },
+            {"data": {"values": [{"v": 0.0}]}, "mark": RULE, "encoding": {"y": y}},
             {"data": {"values": [{"k": 0}]}, "mark": RULE, "encoding": {"x": x}},
             {
-                "data": {"values": plain},
-                "mark": {"type": "line", "color": THIRD, "strokeWidth": 1.6, "strokeDash": [5, 3]},
-                "encoding": {"x": x, "y": y},
+                "data": {"values": rows},
+                "mark": line,
+                "encoding": {"x": x, "y": y, "color": colour, "strokeDash": dash},
             },
-            {"data": {"values": rows}, "mark": line, "encoding": {"x": x, "y": y}},
         ]
     }
 
@@ -67,7 +88,7 @@ def members_chart(block: MemberTests) -> Spec:
         for m in sorted(block.members, key=lambda m: m.car if m.car is not None else 9.0)
         if m.car is not None
     ]
-    return _whiskers(rows, [str(row["name"]) for row in rows], field="car", zero=0.0, x_format="+.0%")
+    return _whiskers(rows, [str(row["name"]) for row in rows], field="car", zero=0.0, axis=_signed())
 
 
 def contribution_chart(study: AttributionStudy) -> Spec:
@@ -78,11 +99,7 @@ def contribution_chart(study: AttributionStudy) -> Spec:
         if abs(c.contribution) >= 0.00005
     ]
     colour = {"condition": {"test": "datum.v < 0", "value": DOWN}, "value": UP}
-    x = {
-        "field": "v",
-        "type": "quantitative",
-        "axis": {"title": None, "format": "+.1%", "labelOverlap": True, "tickCount": 8},
-    }
+    x = {"field": "v", "type": "quantitative", "axis": {**_signed(1), "tickCount": 6}}
     y = {"field": "name", "type": "nominal", "sort": None, "axis": {"title": None, "ticks": False, "domain": False}}
     bars = {"mark": {"type": "bar", "height": {"band": 0.62}}, "encoding": {"x": x, "y": y, "color": colour}}
     return {"data": {"values": rows}, "layer": [bars]}
@@ -120,7 +137,7 @@ def regimes_chart(studies: Sequence[BreakStudy]) -> Spec:
                 side = {"side": row.regime.name, "b": b.beta, "low": b.ci_low, "high": b.ci_high}
                 rows.append({"name": study.subject, **side})
     names = [study.subject for study in studies]
-    spec = _whiskers(rows, names, field="b", zero=1.0, x_format=".1f")
+    spec = _whiskers(rows, names, field="b", zero=1.0, axis={"title": None, "format": ".1f", "labelOverlap": True})
     offset = {"yOffset": {"field": "side", "type": "nominal", "sort": ["before", "after"]}}
     colour = {"field": "side", "type": "nominal", "scale": {"domain": ["before", "after"], "range": [MUTED, ACCENT]}}
     for layer in spec["layer"][1:]:
@@ -157,17 +174,20 @@ def _lines(rows: list[Spec], names: list[str], *, x: Spec, y_format: str, column
     return [{"data": {"values": rows}, "mark": mark, "encoding": {"x": x, "y": y, "color": colour}}]
 
 
-def _whiskers(rows: list[Spec], names: list[str], *, field: str, zero: float, x_format: str) -> Spec:
-    x = {"field": field, "type": "quantitative", "axis": {"title": None, "format": x_format, "labelOverlap": True}}
-    axis = {"title": None, "ticks": False, "domain": False, "labelColor": INK}
-    y = {"field": "name", "type": "nominal", "sort": names, "axis": axis}
+def _whiskers(rows: list[Spec], names: list[str], *, field: str, zero: float, axis: Spec) -> Spec:
+    x = {"field": field, "type": "quantitative", "axis": {**axis, "tickCount": 7}}
+    plain = {"title": None, "ticks": False, "domain": False, "labelColor": INK}
+    y = {"field": "name", "type": "nominal", "sort": names, "axis": plain}
     span = {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y}
     return {
         "data": {"values": rows},
         "layer": [
             {"mark": RULE, "data": {"values": [{field: zero}]}, "encoding": {"x": x}},
             {"mark": {"type": "rule", "color": ACCENT, "strokeWidth": 2, "opacity": 0.55}, "encoding": span},
-            {"mark": {"type": "point", "filled": True, "size": 62, "color": ACCENT}, "encoding": {"x": x, "y": y}},
+            {
+                "mark": {"type": "point", "filled": True, "size": 62, "opacity": 1, "color": ACCENT},
+                "encoding": {"x": x, "y": y},
+            },
         ],
     }
 

@@ -23,11 +23,14 @@ from indexer.studies.event_list import load_events
 from indexer.studies.event_path import EventPath, event_path
 from indexer.studies.events import TWO_FACTORS, EventStudy, study_event
 from indexer.studies.series import Series, benchmark_series, subject_series
+from indexer.studies.stress import StressStudy, study_stress
+from indexer.studies.stress_store import stored_stress
 from indexer.times import DAY_US
 
 BENCHMARKS = ("QQQ", "NVDA", "SMH")
 BESIDE = "btc"
 AROUND_US = (8 * DAY_US, 12 * DAY_US)
+STRESS_DAYS = (4, 5)
 ANALOGUE_DAYS = 120
 STEPS = 7
 
@@ -59,6 +62,7 @@ class Gathered:
     analogue_lines: tuple[Line, ...]
     drawdowns: DrawdownStudy
     breadth: tuple[BreadthStudy, BreadthStudy]
+    stress: StressStudy
     last_us: int
     missing: tuple[str, ...]
 
@@ -102,6 +106,7 @@ def gather(
         analogue_lines=lines,
         drawdowns=study_drawdowns(store, index_id),
         breadth=breadth,
+        stress=_stress(store, index_id, event),
         last_us=int(own.times_us[-1]),
         missing=tuple(missing),
     )
@@ -115,6 +120,14 @@ def _breaks(store: Store, index_id: str, event: Event, missing: list[str]) -> tu
         except (NotEnoughDataError, NotFoundError) as error:
             missing.append(f"no before and after of {name}: {error}")
     return tuple(made)
+
+
+def _stress(store: Store, index_id: str, event: Event) -> StressStudy:
+    """Whole days about the event's."""
+    midnight = event.at_us // DAY_US * DAY_US
+    first, last = midnight - STRESS_DAYS[0] * DAY_US, midnight + STRESS_DAYS[1] * DAY_US
+    readings = stored_stress(store, BESIDE, since_us=first - DAY_US, until_us=last + 1)
+    return study_stress(store, index_id, readings, start_us=first, end_us=last, subject=BESIDE)
 
 
 def _move(series: Series, start_us: int, end_us: int) -> float:

@@ -10,9 +10,9 @@ from html import escape
 from pathlib import Path
 
 from indexer.errors import ConfigError, InputError
-from indexer.report import sections
+from indexer.report import market, relation, sections
 from indexer.report.gather import Gathered, gather
-from indexer.report.words import bullets, day, moment, paragraph
+from indexer.report.words import bullets, day, moment, paragraph, span_of
 from indexer.store.db import Store
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -22,9 +22,10 @@ SECTIONS = (
     ("What equities do not explain", sections.abnormal),
     ("Who moved the index", sections.contributions),
     ("The tokens of that day", sections.members),
-    ("Did the relation to equities change", sections.relation),
-    ("Pullback and recovery", sections.recovery),
-    ("Inside the index", sections.inside),
+    ("Did the relation to equities change", relation.relation),
+    ("Pullback and recovery", market.recovery),
+    ("Inside the index", market.inside),
+    ("Stress", market.stress),
 )
 
 
@@ -87,15 +88,17 @@ def _cards(g: Gathered) -> str:
 def _about(g: Gathered) -> str:
     caveats = [
         "One event is one observation: intervals speak of chance under the model, not of causes.",
-        f"The window {sections.span_of(g.study.first, g.study.last)} holds other news as well, such as any FOMC "
+        f"The window {span_of(g.study.first, g.study.last)} holds other news as well, such as any FOMC "
         "decision in it; longer windows hold more.",
         "Errors of beta are the larger of the OLS and the Newey-West one, with Student quantiles; the CAR's error "
         "includes that of the forecast.",
         "sup-F critical values hold for 15 % trimming; correlations after are corrected to the volatility before "
         "(Forbes-Rigobon).",
         "Members with daily prices only are valued at their last known price and have no return at the close.",
-        "No liquidation, funding or open-interest rows are in the store, so none are shown; figures in the event's "
-        "note are its sources'.",
+        "p values are not corrected for the number of models, windows and indices shown; the window "
+        f"{span_of(g.study.first, g.study.last)} is the methodology's default and was not chosen by its outcome.",
+        "The market model's error takes one variance for all days; an event's own is often larger. The bootstrap does "
+        "not mend that.",
         *g.missing,
     ]
     means = [
@@ -106,7 +109,7 @@ def _about(g: Gathered) -> str:
         f"Event: {g.event.note} Sources: {'; '.join(g.event.sources)}." if g.event.note else "",
     ]
     return (
-        f'<section class="about"><h2>Caveats</h2>{bullets(caveats)}<h2>Means</h2>'
+        f'<section class="about"><h2>Caveats</h2>{bullets(caveats)}<h2>How it was made</h2>'
         f"{bullets(text for text in means if text)}</section>"
     )
 

@@ -34,6 +34,11 @@ def p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.01 else f"{value:.2f}"
 
 
+def span_of(first: int, last: int) -> str:
+    """An event window in sessions: `[−1, +5]`."""
+    return f"[{first}, {last:+d}]".replace("-", MINUS) if last else f"[{first}, 0]".replace("-", MINUS)
+
+
 def day(us: int | None) -> str:
     """`2025-01-27`."""
     return NOTHING if us is None else f"{from_us(us):%Y-%m-%d}"

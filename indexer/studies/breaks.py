@@ -152,7 +152,7 @@ def _verdict(
         return f"no verdict: {before.reason or after.reason}"
     said = [
         f"beta {before.beta:.2f} ± {before.se:.2f} before (n = {before.n}) and "
-        f"{after.beta:.2f} ± {after.se:.2f} after (n = {after.n}), p = {_p(p)} that they are equal",
+        f"{after.beta:.2f} ± {after.se:.2f} after (n = {after.n}), difference p = {_p(p)}",
         f"Chow p = {_p(chow.p)}",
     ]
     if unknown.f is not None and unknown.at_us is not None:

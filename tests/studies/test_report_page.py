@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -10,8 +11,8 @@ from html import unescape
 import pytest
 
 from indexer.errors import ConfigError, InputError, NotFoundError
+from indexer.report import market, sections
 from indexer.report import page as report_page
-from indexer.report import sections
 from indexer.report.gather import gather
 from indexer.report.page import render, write_report
 from indexer.report.words import number, p_value, percent, table
@@ -40,13 +41,16 @@ def test_its_numbers_are_those_of_the_studies(gathered, html):
     text = unescape(re.sub(r"<[^>]+>", " ", html))
     day, two = sections.day_of(gathered)
     assert percent(gathered.attribution.published) in text
-    assert f"{percent(day.car).removesuffix(' %')} ± {percent(day.car_sd, sign=False)} ({p_value(day.p)})" in text
+    tails = f"({p_value(day.p)}; {p_value(day.p_bootstrap)})"
+    assert f"{percent(day.car).removesuffix(' %')} ± {percent(day.car_sd, sign=False)} {tails}" in text
     assert f"{percent(two.car).removesuffix(' %')} ± {percent(two.car_sd, sign=False)}" in text
     close = gathered.comparison.rows[0]
-    assert f"At the close the beta to QQQ is {number(close.beta)}" in text
+    assert f"At the close the beta to QQQ is {number(close.beta)} ± {number(close.se)} (n = {close.n})" in text
     assert gathered.breaks[0].verdict in text
     assert "48,571 (2024-01-11) to 38,768 (2024-01-23)" in text
     assert "One event is one observation" in text
+    assert "The trough came 77 days after the peak: other news had their share in it" in text
+    assert "too few for a median" in text and "fewer than half" not in text
     assert gathered.study.calendar in text
 
 
@@ -59,16 +63,50 @@ def test_every_picture_has_words_a_narrow_form_and_the_pages_colours(html):
 
 
 def test_the_headline_follows_the_numbers(gathered):
-    assert "no more than the equity shock explains" in sections.headline(gathered)
+    day, _ = sections.day_of(gathered)
+    said = sections.headline(gathered)
+    assert f"implied {percent(math.expm1(day.raw - day.car))}" in said
+    assert "nothing beyond the equity shock can be shown for the day" in said
     indices = tuple(
         replace(one, p=0.001, car=-0.2) if (one.first, one.last) == (0, 0) else one for one in gathered.study.indices
     )
     worse = replace(gathered, study=replace(gathered.study, indices=indices))
-    assert ", more than the +16.1 %" in sections.headline(worse)
+    assert "It fell short of that by more than the model's error (p = 0.001)" in sections.headline(worse)
     none = tuple(replace(one, car=None, reason="no data") for one in gathered.study.indices)
     unknown = replace(gathered, study=replace(gathered.study, indices=none))
     assert "no model could be fitted" in sections.headline(unknown)
     assert "there is no answer: no data" in sections.aftermath(unknown)
+    assert "no data" in render(unknown)
+
+
+@pytest.mark.parametrize(
+    ("tails", "said"),
+    [
+        ((0.2, 0.2, 0.2, 0.2), "cannot be shown"),
+        ((0.2, 0.04, 0.2, 0.06), "rests on 1 of 4 tests at 5 %: weak evidence"),
+        ((0.01, 0.01, 0.01, 0.01), "is said by all 4 tests at 5 %"),
+    ],
+)
+def test_the_window_is_judged_by_every_test(gathered, tails, said):
+    span = (gathered.study.first, gathered.study.last)
+    given = iter([(tails[0], tails[2]), (tails[1], tails[3])])
+    indices = tuple(
+        replace(one, p=pair[0], p_bootstrap=pair[1])
+        if one.subject == "deai" and (one.first, one.last) == span and (pair := next(given))
+        else one
+        for one in gathered.study.indices
+    )
+    changed = replace(gathered, study=replace(gathered.study, indices=indices))
+    assert said in sections.aftermath(changed)
+    assert said in unescape(sections.abnormal(changed))
+
+
+def test_stress_is_shown_where_it_was_recorded(gathered):
+    assert "holds no liquidations, funding, open interest or fear &amp; greed of these days" in market.stress(gathered)
+    bars = tuple(replace(bar, fear_greed=71.0, long_usd=6.5342e8) for bar in gathered.stress.rows)
+    absent = ("funding_rate",)
+    shown = market.stress(replace(gathered, stress=replace(gathered.stress, rows=bars, absent=absent)))
+    assert "653.4" in shown and ">71<" in shown and "No reading of: funding rate." in shown
 
 
 def test_the_same_store_writes_the_same_bytes(store, gathered, html, tmp_path):
