@@ -25,7 +25,7 @@ TIP = "tip"  # the newest block; a fork changes the supply by a block reward at 
 
 async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
     """Every `Read` at the newest block. Raises ReadError when `at` is too far from it, PinError when it is stale."""
-    pin = await pool.on_any(partial(_tip, pool), what="GET /info")
+    pin = await pool.on_any(partial(tip, pool), what="GET /info")
     limit, age = pool.chain.max_age_s, pool.wall() - pin.timestamp
     if limit is not None and age > limit:
         raise PinError(f"{pool.chain.name}: block {pin.number} is {age:.0f} s old; the endpoints are stale")
@@ -37,7 +37,8 @@ async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: in
     return {r: await kept(r, partial(_amount, pool, r, pin=pin, confirm=confirm), pin) for r in reads}
 
 
-async def _tip(pool: Pool, endpoint: Endpoint) -> Pin:
+async def tip(pool: Pool, endpoint: Endpoint) -> Pin:
+    """The newest block of one endpoint."""
     await pool.ready(endpoint)
     info, _ = await pool.fetch(endpoint, "/info")
     try:
@@ -76,7 +77,7 @@ async def _amount(pool: Pool, read: Read, *, pin: Pin, confirm: int) -> tuple[in
 
 async def _must_be_near(pool: Pool, endpoint: Endpoint, pin: Pin) -> None:
     """A node that lags would state an old supply as today's."""
-    here = await _tip(pool, endpoint)
+    here = await tip(pool, endpoint)
     if abs(here.timestamp - pin.timestamp) > TOLERANCE_S:
         text = f"its newest block {here.number} is {abs(here.timestamp - pin.timestamp)} s from block {pin.number}"
         raise RpcError(text, kind=Kind.NOT_FOUND, endpoint=endpoint.label)

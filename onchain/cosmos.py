@@ -57,6 +57,11 @@ async def _height(pool: Pool, at: int | None) -> int:
     return found
 
 
+async def tip(pool: Pool, endpoint: Endpoint) -> Pin:
+    """The newest block of one endpoint."""
+    return await _header(pool, endpoint, "latest")
+
+
 async def _block(pool: Pool, height: str) -> Pin:
     return await pool.on_any(lambda e: _header(pool, e, height), what=f"block {height}")
 

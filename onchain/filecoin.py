@@ -27,6 +27,17 @@ _FIELDS = {
 }
 
 
+async def tip(pool: Pool, endpoint: Endpoint) -> Pin:
+    """The newest tipset of one endpoint, which is not final yet."""
+    head: Any = await pool.call("Filecoin.ChainHead", on=endpoint)
+    try:
+        height = int(head["Height"])
+    except (KeyError, TypeError, ValueError) as error:
+        text = f"the chain head does not parse ({error!r})"
+        raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint.label) from None
+    return Pin(pool.chain.name, height, "", GENESIS_S + height * EPOCH_S, "latest")
+
+
 async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
     """Every `Read` (supply, burnt, locked, cross_check = circulating) at the last final tipset at or before `at`."""
     final = (int(pool.wall()) - GENESIS_S) // EPOCH_S - FINALITY_EPOCHS

@@ -6,9 +6,10 @@ Place in the flow: maintenance face; nothing here gives a supply.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from onchain import arweave, cosmos, filecoin, near, solana, substrate
 from onchain.chains import Chain, load_chains
 from onchain.endpoint import Endpoint
 from onchain.errors import Kind, OnchainError, OrphanedPin, RpcError
@@ -16,12 +17,21 @@ from onchain.pin import Pin, Pinner, read_header
 from onchain.rpc import Pool
 
 FINAL, ORPHANED, UNKNOWN = "final", "orphaned", "unknown"
+TIPS: Mapping[str, Callable[[Pool, Endpoint], Awaitable[Pin]]] = {
+    "solana": solana.tip,
+    "cosmos": cosmos.tip,
+    "near": near.tip,
+    "substrate": substrate.tip,
+    "filecoin": filecoin.tip,
+    "arweave": arweave.tip,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointHealth:
-    """How one endpoint answered. `height` and `age_s` are of its newest settled block (EVM), `archive` whether it
-    still knows the state of block 1; None where not asked. `problem` is empty for a good endpoint."""
+    """How one endpoint answered. `height` and `age_s` are of its newest settled block (Filecoin, Arweave: newest),
+    `archive` whether it still knows the state of block 1 (EVM); None where not asked. `problem` is empty for a good
+    endpoint; one whose block is older than the chain's `max_age_s` is not good."""
 
     chain: str
     endpoint: str
@@ -32,6 +42,13 @@ class EndpointHealth:
     age_s: float | None = None
     archive: bool | None = None
     canonical_multicall: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    height: int | None = None
+    time: int | None = None
+    archive: bool | None = None
 
 
 def doctor(
@@ -50,36 +67,41 @@ async def check_endpoints(chains: Mapping[str, Chain]) -> list[EndpointHealth]:
 async def _check(chain: Chain) -> list[EndpointHealth]:
     async with Pool(chain, timeout_s=10.0) as pool:
         answers = await pool.each(lambda endpoint: _probe(pool, endpoint))
-        rows = []
-        for endpoint, answer in answers.items():
-            good = not isinstance(answer, RpcError)
-            height, time, archive = (None, None, None) if isinstance(answer, RpcError) else answer
-            rows.append(
-                EndpointHealth(
-                    chain=chain.name,
-                    endpoint=endpoint.label,
-                    ok=good,
-                    latency_s=endpoint.latency_s,
-                    problem="" if good else str(answer),
-                    height=height,
-                    age_s=None if time is None else pool.wall() - time,
-                    archive=archive,
-                    canonical_multicall=endpoint.canonical_multicall,
-                )
-            )
-        return rows
+        return [_row(pool, endpoint, answer) for endpoint, answer in answers.items()]
 
 
-async def _probe(pool: Pool, endpoint: Endpoint) -> tuple[int | None, int | None, bool | None]:
+def _row(pool: Pool, endpoint: Endpoint, answer: _Seen | RpcError) -> EndpointHealth:
+    seen = _Seen() if isinstance(answer, RpcError) else answer
+    problem = str(answer) if isinstance(answer, RpcError) else ""
+    age, limit = None if seen.time is None else pool.wall() - seen.time, pool.chain.max_age_s
+    if age is not None and limit is not None and age > limit:
+        problem = f"stale: its newest settled block is {age:.0f} s old, more than {limit:.0f} s"
+    return EndpointHealth(
+        chain=pool.chain.name,
+        endpoint=endpoint.label,
+        ok=not problem,
+        latency_s=endpoint.latency_s,
+        problem=problem,
+        height=seen.height,
+        age_s=age,
+        archive=seen.archive,
+        canonical_multicall=endpoint.canonical_multicall,
+    )
+
+
+async def _probe(pool: Pool, endpoint: Endpoint) -> _Seen:
+    if pool.chain.family in TIPS:
+        tip = await TIPS[pool.chain.family](pool, endpoint)
+        return _Seen(tip.number, tip.timestamp)
     if pool.chain.family != "evm":
-        return None, None, None  # the identity check was the probe
+        return _Seen()  # the Internet Computer: the identity check was the probe
     header = await read_header(pool, endpoint, pool.chain.finality.split("-")[0])
     try:
         await pool.call("eth_getBalance", (pool.chain.multicall, "0x1"), on=endpoint)
         archive: bool | None = True
     except RpcError as error:
         archive = False if error.kind in {Kind.MISSING_STATE, Kind.NOT_FOUND} else None
-    return header.number, header.timestamp, archive
+    return _Seen(header.number, header.timestamp, archive)
 
 
 def recheck(

@@ -42,6 +42,7 @@ async def _supply(pool: Pool, read: Read, *, confirm: int) -> tuple[int, tuple[s
         raise ReadError(f"the Internet Computer reader has no {read.what!r}")
 
     async def ask(endpoint: Endpoint) -> int:
+        await pool.ready(endpoint)
         digits = _nat(await _query(pool, endpoint, read.asset, "icrc1_decimals"))
         if digits != read.decimals:
             raise ReadError(f"ledger {read.asset} has {digits} decimals, {read.decimals} are configured")

@@ -5,11 +5,13 @@ Place in the flow: called by `rpc.Pool.ready`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from eth_utils.crypto import keccak
 
+from onchain.cbor import decode
 from onchain.chains import Chain
 from onchain.endpoint import Endpoint
 from onchain.errors import Kind, RpcError
@@ -27,6 +29,7 @@ class Asked(Protocol):
         self, requests: Sequence[tuple[str, Sequence[Any]]], *, on: Endpoint
     ) -> list[object | RpcError]: ...
     async def fetch(self, endpoint: Endpoint, path: str) -> tuple[object, Mapping[str, str]]: ...
+    async def get_bytes(self, path: str, *, on: Endpoint) -> bytes: ...
 
 
 async def identify(pool: Asked, endpoint: Endpoint) -> None:
@@ -46,7 +49,9 @@ async def identify(pool: Asked, endpoint: Endpoint) -> None:
     elif chain.identity_method:
         answer = await pool.send(endpoint, chain.identity_method, chain.identity_params)
         found = str(answer.get("chain_id") if isinstance(answer, dict) else answer)
-    else:  # the Internet Computer's boundary nodes have no cheap identity; the canister id is the identity
+    elif chain.family == "icp" and chain.identity:
+        found = await _root_key(pool, endpoint)
+    else:
         return
     if chain.identity and found.lower() != chain.identity.lower():
         endpoint.banned = f"serves chain {found}, not {chain.name} ({chain.identity})"
@@ -70,6 +75,15 @@ async def _evm(pool: Asked, endpoint: Endpoint) -> str:
     if isinstance(code, str) and code.startswith("0x"):
         endpoint.canonical_multicall = keccak(hexstr=code).hex() == MULTICALL3_CODE_HASH
     return str(chain_id)
+
+
+async def _root_key(pool: Asked, endpoint: Endpoint) -> str:
+    """The first half of the sha256 of the network's root key, as chain-agnostic identifiers name it."""
+    status = decode(await pool.get_bytes("/api/v2/status", on=endpoint))
+    key = _dig(status, "root_key")
+    if not isinstance(key, bytes):
+        raise RpcError("the root key is not bytes", kind=Kind.MALFORMED, endpoint=endpoint.label)
+    return hashlib.sha256(key).hexdigest()[:32]
 
 
 def _dig(body: object, *keys: str) -> object:

@@ -68,6 +68,11 @@ async def _header(pool: Pool, endpoint: Endpoint, height: int) -> Pin:
     return (await _block(pool, {"block_id": height}, endpoint))[0]
 
 
+async def tip(pool: Pool, endpoint: Endpoint) -> Pin:
+    """The newest final block of one endpoint."""
+    return (await _block(pool, {"finality": "final"}, endpoint))[0]
+
+
 async def _any_block(pool: Pool, params: dict[str, object]) -> Pin:
     """One block by the best endpoint that describes it."""
     pin, _ = await pool.on_any(lambda e: _block(pool, params, e), what="block")

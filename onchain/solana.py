@@ -34,20 +34,20 @@ async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: in
 
 
 async def _pin(pool: Pool) -> Pin:
-    """The newest finalized slot with its block time. `hash` is empty: reads cannot name it."""
-
-    async def ask(endpoint: Endpoint) -> Pin:
-        slot = await pool.call("getSlot", ({"commitment": "finalized"},), on=endpoint)
-        time = await pool.call("getBlockTime", (slot,), on=endpoint)
-        if not isinstance(slot, int) or not isinstance(time, int):
-            raise RpcError("getSlot or getBlockTime is not a number", kind=Kind.MALFORMED, endpoint=endpoint.label)
-        return Pin(pool.chain.name, slot, "", time, "finalized", (endpoint.label,))
-
-    pin = await pool.on_any(ask, what="getSlot")
+    pin = await pool.on_any(partial(tip, pool), what="getSlot")
     limit, age = pool.chain.max_age_s, pool.wall() - pin.timestamp
     if limit is not None and age > limit:
         raise ReadError(f"solana: the finalized slot {pin.number} is {age:.0f} s old; the endpoints are stale")
     return pin
+
+
+async def tip(pool: Pool, endpoint: Endpoint) -> Pin:
+    """The newest finalized slot of one endpoint with its block time. `hash` is empty: reads cannot name it."""
+    slot = await pool.call("getSlot", ({"commitment": "finalized"},), on=endpoint)
+    time = await pool.call("getBlockTime", (slot,), on=endpoint)
+    if not isinstance(slot, int) or not isinstance(time, int):
+        raise RpcError("getSlot or getBlockTime is not a number", kind=Kind.MALFORMED, endpoint=endpoint.label)
+    return Pin(pool.chain.name, slot, "", time, "finalized", (endpoint.label,))
 
 
 async def _amount(pool: Pool, read: Read, *, slot: int, confirm: int) -> tuple[int, tuple[str, ...]]:

@@ -37,17 +37,19 @@ async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: in
     return {r: await kept(r, partial(_amount, pool, r, pin=pin, confirm=confirm), pin) for r in reads}
 
 
-async def _head(pool: Pool) -> Pin:
-    async def ask(endpoint: Endpoint) -> Pin:
-        found = await pool.call("chain_getFinalizedHead", on=endpoint)
-        header = await pool.call("chain_getHeader", (found,), on=endpoint)
-        number = header.get("number") if isinstance(header, dict) else None
-        if not isinstance(found, str) or not isinstance(number, str):
-            raise RpcError("the finalized head does not parse", kind=Kind.MALFORMED, endpoint=endpoint.label)
-        time = await _storage(pool, endpoint, TIMESTAMP_NOW, found) // 1000
-        return Pin(pool.chain.name, int(number, 16), found, time, "finalized")
+async def tip(pool: Pool, endpoint: Endpoint) -> Pin:
+    """The newest finalized block of one endpoint."""
+    found = await pool.call("chain_getFinalizedHead", on=endpoint)
+    header = await pool.call("chain_getHeader", (found,), on=endpoint)
+    number = header.get("number") if isinstance(header, dict) else None
+    if not isinstance(found, str) or not isinstance(number, str):
+        raise RpcError("the finalized head does not parse", kind=Kind.MALFORMED, endpoint=endpoint.label)
+    time = await _storage(pool, endpoint, TIMESTAMP_NOW, found) // 1000
+    return Pin(pool.chain.name, int(number, 16), found, time, "finalized")
 
-    pin = await pool.on_any(ask, what="chain_getFinalizedHead")
+
+async def _head(pool: Pool) -> Pin:
+    pin = await pool.on_any(partial(tip, pool), what="chain_getFinalizedHead")
     limit, age = pool.chain.max_age_s, pool.wall() - pin.timestamp
     if limit is not None and age > limit:
         raise PinError(
@@ -102,7 +104,8 @@ async def _storage(pool: Pool, endpoint: Endpoint, key: str, block: str) -> int:
     """Little-endian unsigned integer of 8 or 16 bytes. An absent value is an error, not zero."""
     answer = await pool.call("state_getStorage", (key, block), on=endpoint, null_ok=True)
     if answer is None:
-        raise ReadError(f"{pool.chain.name}: no value under storage key {key[:20]}… (renamed pallet?)")
+        text = f"no value under storage key {key[:20]}… (renamed pallet?)"
+        raise RpcError(text, kind=Kind.NOT_FOUND, endpoint=endpoint.label)
     try:
         raw = bytes.fromhex(str(answer).removeprefix("0x"))
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import zlib
@@ -18,6 +19,7 @@ from onchain import arweave, cosmos, filecoin, icp, near, solana, substrate
 from onchain.cbor import decode, encode
 from onchain.chains import Chain
 from onchain.errors import AllEndpointsFailed, DisagreementError, PinError, ReadError, RpcError
+from onchain.health import check_endpoints
 from onchain.readings import Read
 from onchain.rpc import Pool
 from onchain.snapshots import read_snapshot
@@ -387,6 +389,11 @@ async def test_substrate_instant_is_found_and_absent_key_is_an_error(serve) -> N
     async with pool("substrate", await serve(substrate_node(missing=substrate.SUBTENSOR_ISSUANCE))) as p:
         reading = (await substrate.read(p, [TAO], at=None, confirm=1))[TAO]
     assert reading.amount is None and "no value under storage key" in reading.reason
+    blind, whole = await serve(substrate_node(missing=substrate.TIMESTAMP_NOW)), await serve(substrate_node())
+    async with pool("substrate", blind, whole) as p:
+        assert (await substrate.read(p, [TAO], at=None, confirm=1))[TAO].agreed == (whole,)
+    rows = await check_endpoints({"one": Chain("one", "substrate", (blind, whole))})
+    assert [row.ok for row in rows] == [False, True] and "no value under storage key" in rows[0].problem
 
 
 # -- Arweave --------------------------------------------------------------------------------------------------
@@ -450,6 +457,8 @@ async def test_arweave_node_that_stands_still_is_refused(serve) -> None:
 
 def filecoin_node(extra: dict | None = None, *, ahead: int = 0):
     def answer(method: str, params):
+        if method == "Filecoin.ChainHead":
+            return {"Cids": [{"/": "bafyhead"}], "Height": 6_000_000, "Blocks": []}
         if method == "Filecoin.ChainGetTipSetByHeight":
             return {"Cids": [{"/": f"bafy{params[0]}"}], "Height": params[0] + ahead, "Blocks": []}
         assert method == "Filecoin.StateVMCirculatingSupplyInternal" and params[0][0]["/"].startswith("bafy")
@@ -522,6 +531,51 @@ async def test_icp_ledger_supply_by_canister_query(serve) -> None:
         assert "canister is stopped" in (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER].reason
     async with pool("icp", await serve(icp_node(decimals=12))) as p:
         assert "has 12 decimals, 8 are configured" in (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER].reason
+
+
+async def test_icp_endpoint_of_another_network_is_banned(serve) -> None:
+    def network(key: object):
+        async def handle(request: web.Request) -> web.Response:
+            if request.path != "/api/v2/status":
+                return await icp_node()(request)
+            body = encode({"ic_api_version": "0.18.0", "root_key": key, "replica_health_status": "healthy"})
+            return web.Response(body=b"\xd9\xd9\xf7" + body, content_type="application/cbor")
+
+        return handle
+
+    own = hashlib.sha256(b"own root key").hexdigest()[:32]
+    for key, said in (
+        (b"other", "serves chain d9298a10d1b0735837dc4bd85dac641b"),
+        ("text", "the root key is not bytes"),
+    ):
+        async with pool("icp", await serve(network(key)), identity=own) as p:
+            reading = (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER]
+        assert reading.amount is None and said in reading.reason, reading.reason
+    good = Chain(
+        "icp", "icp", (await serve(network(b"own root key")), await serve(icp_node(status="gone"))), identity=own
+    )
+    assert [row.ok for row in await check_endpoints({"icp": good})] == [True, False]
+    async with pool("icp", good.endpoints[0], identity=own) as p:
+        assert (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER].amount == 53_123_456_789_012_345
+
+
+async def test_doctor_tells_how_fresh_every_kind_of_chain_is(serve) -> None:
+    wall = int(datetime.now(UTC).timestamp())
+    nodes = {
+        "solana": (solana_node(time=wall - 30), {}, 350_000_000),
+        "near": (near_node(150_000_002), {}, 150_000_002),
+        "substrate": (substrate_node(), {}, 5_000_000),
+        "cosmos": (cosmos_node(), {}, 20_000_000),
+        "filecoin": (filecoin_node(), {}, 6_000_000),
+        "arweave": (arweave_node(time=wall - 50), {}, 1_800_000),
+    }
+    chains = {name: Chain(name, name, (await serve(node),), **more) for name, (node, more, _) in nodes.items()}
+    rows = await check_endpoints(
+        {**chains, "stale": Chain("stale", "arweave", (await serve(arweave_node()),), max_age_s=60)}
+    )
+    assert {row.chain: row.height for row in rows if row.chain != "stale"} == {n: h for n, (_, _, h) in nodes.items()}
+    assert [row.problem for row in rows[:-1]] == [""] * 6 and 30 <= rows[0].age_s < 3600
+    assert rows[-1].problem.startswith("stale: its newest settled block is ") and not rows[-1].ok
 
 
 def test_principal_checksum_is_checked() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from datetime import UTC, date, datetime
 
 import pytest
@@ -288,6 +289,8 @@ async def test_doctor_says_what_is_wrong_with_each_endpoint(new_node, proxies) -
     assert rows[0].height == int(node.block("finalized")["number"], 16)
     assert "serves chain 0x5, not one" in rows[1].problem and "connection failed" in rows[2].problem
     assert "key123" not in repr(rows)
+    (late,) = await check_endpoints({"one": node.chain(name="one", max_age_s=-1e9)})
+    assert not late.ok and late.height and re.match(r"stale: its newest settled block is -?\d+ s old", late.problem)
 
 
 async def test_snapshots_at_once_do_not_disturb_each_other(new_node) -> None:
