@@ -28,7 +28,7 @@ def relation(g: Gathered) -> str:
     note = (
         f"n = returns before and after, {sides}. Betas: difference on their own errors. Chow and sup-F test alpha and "
         "beta together under one variance, sup-F at a date it chooses itself (rejects: stability); CUSUM finds drift "
-        "of the level. Correlation: before → after, at the volatility of before. The rows hold the same tokens and are not "
+        "of the level. Correlation: before → after, at the volatility of before. The rows share tokens and are not "
         "independent; of twenty tests one rejects at 5 % by chance alone."
     )
     return (
