@@ -391,7 +391,7 @@ async def test_substrate_instant_is_found_and_absent_key_is_an_error(serve) -> N
     assert reading.amount is None and "no value under storage key" in reading.reason
     blind, whole = await serve(substrate_node(missing=substrate.TIMESTAMP_NOW)), await serve(substrate_node())
     async with pool("substrate", blind, whole) as p:
-        assert (await substrate.read(p, [TAO], at=None, confirm=1))[TAO].agreed == (whole,)
+        assert (await substrate.read(p, [TAO], at=None, confirm=1))[TAO].pin.agreed == (whole,)
     rows = await check_endpoints({"one": Chain("one", "substrate", (blind, whole))})
     assert [row.ok for row in rows] == [False, True] and "no value under storage key" in rows[0].problem
 
