@@ -11,15 +11,18 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from indexer.archive import Archive
 from indexer.assets import Registry
 from indexer.clock import Clock
 from indexer.errors import DeaiError, ImportFileError
+from indexer.kept_imports import KIND, keep_import
 from indexer.sources.file_records import bars_of, benchmarks_of, supplies_of
 from indexer.sources.file_rows import FileRows, gated
 from indexer.sources.files import SUFFIXES, check_columns, header_of, row_texts
@@ -35,6 +38,7 @@ from indexer.store.write import (
     write_assets,
     write_bars,
     write_benchmark_bars,
+    write_payloads,
     write_rejects,
     write_supplies,
 )
@@ -66,6 +70,16 @@ class FileReport:
 
 
 @dataclass(frozen=True, slots=True)
+class _Into:
+    """Where files go, and by what they are read."""
+
+    store: Store
+    registry: Registry
+    clock: Clock
+    archive: Archive | None
+
+
+@dataclass(frozen=True, slots=True)
 class ImportReport:
     """What became of every file, in the order they were taken."""
 
@@ -85,22 +99,25 @@ def import_files(
     clock: Clock,
     manifest: Path | None = None,
     progress: Progress = quiet,
+    archive: Archive | None = None,
 ) -> ImportReport:
     """Imports files, or every file with a manifest in a folder, and says what became of each.
 
+    With an `archive` each file is kept there, so that its rows can be read again (see `kept_imports`).
     `progress(done, total)` counts bytes of files. Raises ImportFileError when there is nothing to import, or when
     a file as a whole cannot be read: after the others have been imported, and naming them all.
     """
     given = read_manifest(manifest) if manifest is not None else None
     jobs = [(path, described) for path in paths for path, described in _jobs(path, given)]
     write_assets(store, asset_rows(registry))
+    into = _Into(store, registry, clock, archive)
     sizes = [path.stat().st_size for path, _ in jobs]
     reports: list[FileReport] = []
     failures: list[str] = []
     for i, (path, described) in enumerate(jobs):
         tick = _ticker(progress, before=sum(sizes[:i]), size=sizes[i], total=sum(sizes))
         try:
-            reports.append(_import_file(store, path, manifest=described, registry=registry, clock=clock, tick=tick))
+            reports.append(_import_file(into, path, manifest=described, tick=tick))
         except ImportFileError as error:
             failures.append(str(error))
     if failures:
@@ -153,40 +170,60 @@ def _jobs(path: Path, given: Manifest | None) -> list[tuple[Path, Manifest | Non
     return [(path, described)]
 
 
-def _import_file(
-    store: Store,
-    path: Path,
-    *,
-    manifest: Manifest | None,
-    registry: Registry,
-    clock: Clock,
-    tick: Callable[[float], None],
-) -> FileReport:
+def _import_file(into: _Into, path: Path, *, manifest: Manifest | None, tick: Callable[[float], None]) -> FileReport:
     if manifest is None:
         return FileReport(path.name, note="left out: no manifest describes it")
     check_columns(path, header_of(path, delimiter=manifest.delimiter), manifest.wanted())
-    sha = _sha256(path)
-    key = f"import:{sha}:{manifest.hash[:16]}:{_registry_hash(registry)[:16]}"
-    run_id = start_run(store, kind="import", key=key, now=clock())
+    store, clock, sha = into.store, into.clock, _sha256(path)
+    key = f"import:{sha}:{manifest.hash[:16]}:{_registry_hash(into.registry)[:16]}"
+    run_id = start_run(store, kind=KIND, key=key, now=clock())
     if run_id is None:
         return FileReport(path.name, note="already imported", manifest=manifest.name)
     try:
-        rows = gated(path, manifest, registry=registry, now_us=to_us(clock()))
-        written = _write(store, run_id, rows, tick=tick)
-        _keep_rejects(store, run_id, path, rows, sha256=sha)
+        report, kept = _taken(into, run_id, path, manifest=manifest, sha256=sha, tick=tick)
     except KeyboardInterrupt:
         finish_run(store, run_id, now=clock(), outcome="interrupted")
         raise
     except DeaiError as error:
         _try_to_finish(store, run_id, clock, error)
         raise
-    report = _report(path, rows, written)
-    finish_run(store, run_id, now=clock(), outcome="done", detail=_detail(report))
+    finish_run(store, run_id, now=clock(), outcome="done", detail=_detail(report) | kept)
     tick(1.0)
     return report
 
 
-def _write(store: Store, run_id: int, rows: FileRows, *, tick: Callable[[float], None]) -> Written:
+def _taken(
+    into: _Into, run_id: int, path: Path, *, manifest: Manifest, sha256: str, tick: Callable[[float], None]
+) -> tuple[FileReport, dict[str, str]]:
+    """Writes a file's rows while another thread puts the file into the archive; what is kept of that in the run."""
+    at_us = to_us(into.clock())
+    with ThreadPoolExecutor(1, thread_name_prefix="archive") as beside:
+        keeping = (
+            beside.submit(
+                keep_import, into.archive, path, sha256=sha256, manifest=manifest, registry=into.registry, at_us=at_us
+            )
+            if into.archive
+            else None
+        )
+        rows = gated(path, manifest, registry=into.registry, now_us=at_us)
+        written = write_rows(into.store, run_id, rows, tick=tick)
+        _keep_rejects(into.store, run_id, path, rows, sha256=sha256)
+        if keeping is None:
+            return _report(path, rows, written), {}
+        try:
+            kept = keeping.result()
+        except OSError as error:
+            raise ImportFileError(
+                f"{path.name} could not be kept in the archive ({error.strerror}); free some space and import again"
+            ) from error
+    write_payloads(into.store, run_id, kept.payloads)
+    return _report(path, rows, written), {"record": kept.record}
+
+
+def write_rows(
+    store: Store, run_id: int, rows: FileRows, *, tick: Callable[[float], None] = lambda share: None
+) -> Written:
+    """Writes the good rows of a file, chunk by chunk; `tick` is told the share that is done."""
     written = Written()
     kind = rows.manifest.kind
     if kind == "supply":

@@ -13,7 +13,7 @@ from indexer.chain.jobs import chain_scheduler
 from indexer.clock import Clock, utc_now
 from indexer.config import Settings
 from indexer.importing import FileReport, import_files
-from indexer.live.context import Live, live_of
+from indexer.live.context import Live, archive_of, live_of
 from indexer.live.jobs import live_jobs
 from indexer.live.upstream import Upstream, upstream_of
 from indexer.methodology.load import load_folder, shipped
@@ -72,7 +72,15 @@ def import_and_update(
 ) -> ImportAndUpdate:
     """Import files, then bring rates and levels up to date."""
     registry = registry_of(settings)
-    report = import_files(store, paths, registry=registry, clock=clock, manifest=manifest, progress=progress)
+    report = import_files(
+        store,
+        paths,
+        registry=registry,
+        clock=clock,
+        manifest=manifest,
+        progress=progress,
+        archive=archive_of(settings),
+    )
     made = run_update(store, settings, progress=progress, clock=clock) if compute else None
     return ImportAndUpdate(tuple(report.files), made)
 

@@ -19,7 +19,9 @@ from indexer.administration.rowmarks import Encoded, digest_of, marks_of
 from indexer.administration.sealed_tables import BYTES, FLOAT, INSTANTS, INT, MAYBE, SEALED, TEXT, Sealed
 from indexer.store.columnar import columns
 from indexer.store.db import Store
+from indexer.store.read import forgotten_before
 from indexer.store.read_administration import read_seals
+from indexer.store.read_state import runs_before
 from indexer.store.records_administration import SealRow
 from indexer.store.write_administration import write_seals
 from indexer.times import iso
@@ -72,13 +74,15 @@ def altered_rows(store: Store, *, most: int = 20) -> list[str]:
     seals = read_seals(store)
     found = list(_broken_seals(seals))
     runs = {seal.run_id for seal in seals}
+    swept = runs_before(store, forgotten_before(store))
     for table in SEALED:
         expected = {seal.run_id: seal for seal in seals if seal.about == table.name}
         present = {one.run_id: one for one in _runs_of(store, table, only=runs if expected else ())}
         for run_id in sorted(expected.keys() | present.keys()):
             seal, one = expected.get(run_id), present.get(run_id)
             if seal is None or one is None or seal.digest != one.digest:
-                found.extend(_differences(table, run_id, seal=seal, one=one))
+                over = table.name == "payload" and run_id in swept
+                found.extend(_differences(table, run_id, seal=seal, one=one, may_be_gone=over))
         if len(found) >= most:
             break
     return found[:most]
@@ -151,7 +155,9 @@ def _sql(store: Store, name: str, *, kind: str) -> str:
     return f"coalesce({name}, {NULL_NUMBER})" if kind == INT and name != "run_id" else name
 
 
-def _differences(table: Sealed, run_id: int, *, seal: SealRow | None, one: _RunRows | None) -> Iterator[str]:
+def _differences(
+    table: Sealed, run_id: int, *, seal: SealRow | None, one: _RunRows | None, may_be_gone: bool
+) -> Iterator[str]:
     """The rows that are not as sealed, by what is there now; rows that are gone are counted."""
     sealed = np.frombuffer(seal.marks, dtype="<u8") if seal else np.zeros(0, dtype=np.uint64)
     there = one.marks if one else np.zeros(0, dtype=np.uint64)
@@ -160,6 +166,8 @@ def _differences(table: Sealed, run_id: int, *, seal: SealRow | None, one: _RunR
         assert one is not None
         yield f"{table.name}: {_named(one.keys, row)} was changed or added after run {run_id} was sealed"
     lost = len(sealed) - (len(there) - len(strange))
+    if may_be_gone and not len(strange):
+        return
     if lost > len(strange):
         yield f"{table.name}: {lost - len(strange)} rows that run {run_id} wrote are gone"
     if not len(strange) and lost <= 0:

@@ -1,9 +1,8 @@
-"""Commands of the benchmark administrator: explain, rebuild, replay, what is planned and what was said."""
+"""Commands of the benchmark administrator: explain, rebuild, what is planned and what was said."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,7 +27,7 @@ class CalendarForm(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    for command in (explain, rebuild, replay, status, proforma, announcements, actions):
+    for command in (explain, rebuild, status, proforma, announcements, actions):
         app.command()(command)
     app.command(name="calendar")(calendar_command)
 
@@ -111,34 +110,6 @@ def rebuild(
     rows = [(one.index_id, one.levels, one.restated, one.level) for one in report.indices]
     headers = ("index", "levels", "restated", "level")
     emit(report, as_json=as_json, text=lambda: table(headers, rows, title=f"Stated anew: {reason}"))
-
-
-def replay(
-    into: Annotated[Path, typer.Argument(help="File of the new, empty store.")],
-    as_json: Json = False,
-) -> None:
-    """Do all history again on an empty store and compare it byte for byte. Example: deai replay /tmp/again.sqlite"""
-    from indexer.administration.replay import replay as replayed
-    from indexer.administration.rules import load_rules
-    from indexer.cli.session import opened
-    from indexer.errors import InputError, VerificationError
-    from indexer.store.db import open_store
-    from indexer.workflow import registry_of
-
-    if into.exists():
-        raise InputError(f"{into} is there already; name a new file")
-    with opened() as (store, settings), progress("replaying", quiet=as_json) as tick:
-        registry = registry_of(settings)
-        empty = open_store(f"sqlite:///{into}")
-        empty.migrate()
-        try:
-            rules = load_rules(registry, folder=settings.methodology_dir)
-            found = replayed(store, empty, registry=registry, rules=rules, progress=tick)
-        finally:
-            empty.close()
-    emit({"differences": found}, as_json=as_json, text=lambda: say("; ".join(found) or "the same, byte for byte"))
-    if found:
-        raise VerificationError("; ".join(found))
 
 
 def status(index: IndexId = "deai", as_json: Json = False) -> None:

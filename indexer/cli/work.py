@@ -1,4 +1,4 @@
-"""Commands that change the store or check it: import, update, verify."""
+"""Commands that bring the store up to date: import, update."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout 
 def register(app: typer.Typer) -> None:
     app.command(name="import")(import_command)
     app.command()(update)
-    app.command()(verify)
 
 
 def import_command(
@@ -73,43 +72,6 @@ def update(
             if made.elsewhere:
                 sys.stderr.write("the live work is done by another process on this store\n")
     emit(report, as_json=as_json, text=lambda: _show_update(report))
-
-
-def verify(
-    index: Annotated[list[str] | None, typer.Argument(help="Indices to verify; all when none is named.")] = None,
-    proof: Annotated[
-        Path | None, typer.Option("--from", help="Check this proof file instead; no database is opened.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Recompute every stored level by the fast and by the plain calculator, and compare; rows, rates and baskets too.
-
-    Exit code 7 when something differs, naming the first row or instant that does.
-    """
-    if proof is not None:
-        from indexer.cli.design import verify_proof
-
-        verify_proof(proof, as_json=as_json)
-        return
-    from indexer.administration.rules import load_rules
-    from indexer.cli.session import opened
-    from indexer.errors import VerificationError
-    from indexer.verify import verify_all
-    from indexer.workflow import registry_of
-
-    with opened() as (store, settings), progress("verifying", quiet=as_json) as tick:
-        registry = registry_of(settings)
-        rules = load_rules(registry, folder=settings.methodology_dir)
-        results = verify_all(store, registry, only=index or [], progress=tick, rules=rules)
-    headers = ("index", "levels", "max difference", "hash chain", "verdict")
-    rows = [
-        (r.index_id, r.levels, r.max_difference, "whole" if r.chain_whole else "broken", "same" if r.ok else r.problem)
-        for r in results
-    ]
-    emit(results, as_json=as_json, text=lambda: table(headers, rows, title="Fast against plain against stored"))
-    broken = [r for r in results if not r.ok]
-    if broken:
-        raise VerificationError("; ".join(f"{r.index_id}: {r.problem}" for r in broken))
 
 
 def _show_update(report: object) -> None:

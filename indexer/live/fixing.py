@@ -20,29 +20,22 @@ from indexer.errors import NotFoundError, SourceUnavailable, VerificationError
 from indexer.live.bars import joined, listing_ids, write_missing
 from indexer.live.context import Live
 from indexer.live.evidence import keep_answers, keep_manifest
+from indexer.live.fixed import Fixed, compute
 from indexer.live.fixing_ledger import failures_of, note_fixing, note_sources
 from indexer.live.mapping import quote_mappings, venue_mappings
 from indexer.live.memory import Remembered, from_plain, remember, to_plain
 from indexer.records import Bars
-from indexer.reference import FixingRules, Fixings, RateStatus, Verdict, fixing_rates, minute_cube
+from indexer.reference import FixingRules, RateStatus, Verdict
+from indexer.sources.base import Source
 from indexer.sources.collect import Collected, collect_bars
 from indexer.sources.identity import Mapped
+from indexer.store.db import Store
 from indexer.store.read import last_run_before, read_bars
 from indexer.store.write import write_rates
 from indexer.times import HOUR_US, to_us
 
 KIND: Final = "fixing"
 PUBLISHED: Final = (RateStatus.FINAL, RateStatus.INDICATIVE, RateStatus.DEGRADED)
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """One fixing: which assets and venues (the axes), and what came of them."""
-
-    at_us: int
-    assets: tuple[str, ...]
-    venues: tuple[str, ...]
-    rates: Fixings
 
 
 def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
@@ -62,8 +55,9 @@ def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
         reasons = "; ".join(f"{source}: {text}" for source, text in sorted(failures.sources.items()))
         raise SourceUnavailable(f"no venue gave a price for the fixing. {reasons or 'No minute was traded.'}")
     fixed = compute(rows, got.bars, memory=before, at_us=at_us)
-    bars = write_evidence(live, run_id, rows, got=got, at_us=at_us)
-    rates = write_fixed(live, run_id, fixed, rows)
+    ids = live.asset_ids()
+    bars = write_evidence(live.store, run_id, evidence(rows, got, at_us=at_us), sources=live.sources, at_us=at_us)
+    rates = write_fixed(live.store, run_id, fixed, rows, ids=ids)
     note_fixing(live, run_id, fixed, got=got, asked=asked)
     after = remember(fixed.rates, fixed.assets, fixed.venues, at_us=at_us, rates=got.rates)
     manifest = {
@@ -84,22 +78,6 @@ def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     }
 
 
-def compute(
-    rows: Sequence[Mapped],
-    bars: Mapping[str, Mapping[str, Bars]],
-    *,
-    memory: Remembered,
-    at_us: int,
-    rules: FixingRules = FixingRules(),
-) -> Fixed:
-    """The rates of every mapped asset from the venues' minutes. Pure."""
-    assets = tuple(dict.fromkeys(row.asset for row in rows))
-    venues = tuple(dict.fromkeys(row.source for row in rows))
-    prices, values = minute_cube([bars.get(slug, {}) for slug in assets], venues, at_us=at_us)
-    rates = fixing_rates(prices, values, rules=rules, memory=memory.memory(assets, venues, at_us=at_us))
-    return Fixed(at_us, assets, venues, rates)
-
-
 def remembered_before(live: Live, due: datetime) -> Remembered:
     """What the newest fixing before an instant left; nothing when there was none or its manifest is gone."""
     run = last_run_before(live.store, KIND, due)
@@ -111,20 +89,25 @@ def remembered_before(live: Live, due: datetime) -> Remembered:
         return Remembered()
 
 
-def write_evidence(live: Live, run_id: int, rows: Sequence[Mapped], *, got: Collected, at_us: int) -> int:
-    """Write each venue's hour as one bar, at whole hours only; how many there are."""
+def evidence(rows: Sequence[Mapped], got: Collected, *, at_us: int) -> list[tuple[Mapped, Bars]]:
+    """Each venue's hour as one bar, at whole hours only."""
     if at_us % HOUR_US:
-        return 0
-    live.asset_ids()
+        return []
     seen = [row for row in rows if len(got.bars.get(row.asset, {}).get(row.source, ()))]
-    ids = listing_ids(live.store, seen, live.sources, interval="1h")
-    parts = []
-    for row in seen:
-        hour = joined(got.bars[row.asset][row.source])
-        parts.append((ids[row.asset, row.source], _closing_at(hour, at_us)))
-    there = read_bars(live.store, listing_ids=list(ids.values()), since_us=at_us, until_us=at_us + 1)
+    return [(row, _closing_at(joined(got.bars[row.asset][row.source]), at_us)) for row in seen]
+
+
+def write_evidence(
+    store: Store, run_id: int, bars: Sequence[tuple[Mapped, Bars]], *, sources: Mapping[str, Source], at_us: int
+) -> int:
+    """Write the bars that are not there yet; how many there are."""
+    if not bars:
+        return 0
+    ids = listing_ids(store, [row for row, _ in bars], sources, interval="1h")
+    parts = [(ids[row.asset, row.source], bar) for row, bar in bars]
+    there = read_bars(store, listing_ids=list(ids.values()), since_us=at_us, until_us=at_us + 1)
     have = {int(number): np.array([at_us], dtype=np.int64) for number in there.listing_id}
-    write_missing(live.store, run_id, parts, have)
+    write_missing(store, run_id, parts, have)
     return len(parts)
 
 
@@ -135,24 +118,42 @@ def _closing_at(bar: Bars, at_us: int) -> Bars:
     )
 
 
-def write_fixed(live: Live, run_id: int, fixed: Fixed, rows: Sequence[Mapped]) -> int:
-    """Write the rates that a venue stands behind, with the verdict on each venue that lists the asset; how many."""
-    ids = live.asset_ids()
-    status = fixed.rates.status
-    good = [a for a in range(len(fixed.assets)) if status[a] in PUBLISHED and np.isfinite(fixed.rates.rate[a])]
-    if good:
-        listed = {(row.asset, row.source) for row in rows}
+@dataclass(frozen=True, slots=True)
+class FixedRow:
+    """One rate of a fixing as it is stored."""
+
+    asset: str
+    rate: float
+    status: int
+    verdicts: str
+
+
+def rate_rows(fixed: Fixed, rows: Sequence[Mapped]) -> list[FixedRow]:
+    """The rates that a venue stands behind, with the verdict on each venue that lists the asset."""
+    listed = {(row.asset, row.source) for row in rows}
+    rate, status = fixed.rates.rate, fixed.rates.status
+    return [
+        FixedRow(slug, float(rate[a]), int(status[a]), _verdicts(fixed, a, listed))
+        for a, slug in enumerate(fixed.assets)
+        if status[a] in PUBLISHED and np.isfinite(rate[a])
+    ]
+
+
+def write_fixed(store: Store, run_id: int, fixed: Fixed, rows: Sequence[Mapped], *, ids: Mapping[str, int]) -> int:
+    """Write the rates that a venue stands behind; how many. `ids` are the assets' by slug."""
+    made = rate_rows(fixed, rows)
+    if made:
         write_rates(
-            live.store,
+            store,
             run_id,
-            asset_id=np.array([ids[fixed.assets[a]] for a in good], dtype=np.int64),
-            time_us=np.full(len(good), fixed.at_us, dtype=np.int64),
-            rate=fixed.rates.rate[good],
-            status=status[good],
+            asset_id=np.array([ids[one.asset] for one in made], dtype=np.int64),
+            time_us=np.full(len(made), fixed.at_us, dtype=np.int64),
+            rate=np.array([one.rate for one in made]),
+            status=np.array([one.status for one in made], dtype=np.int8),
             method=fixed.rates.method,
-            verdicts=[_verdicts(fixed, a, listed) for a in good],
+            verdicts=[one.verdicts for one in made],
         )
-    return len(good)
+    return len(made)
 
 
 def _verdicts(fixed: Fixed, asset: int, listed: set[tuple[str, str]]) -> str:

@@ -15,7 +15,8 @@ import orjson
 from indexer.archive import Archive
 from indexer.errors import InputError, SourceUnavailable
 from indexer.http import Answer, HttpClient
-from indexer.live.fixing import KIND, Fixed, compute
+from indexer.live.fixed import Fixed, compute
+from indexer.live.fixing import KIND
 from indexer.live.memory import from_plain
 from indexer.reference import FixingRules, Method
 from indexer.sources.base import Ask, Call, Capabilities, Parsed, Source
@@ -51,7 +52,17 @@ class Archived:
         return self.source.parse(call, answer)
 
 
-def replay_fixing(archive: Archive, manifest: str) -> Fixed:
+@dataclass(frozen=True, slots=True)
+class Refixed:
+    """A fixing computed again, with what it was computed from: rows asked for, minutes, sources."""
+
+    fixed: Fixed
+    rows: tuple[Mapped, ...]
+    got: Collected
+    sources: Mapping[str, Source]
+
+
+def replay_fixing(archive: Archive, manifest: str) -> Refixed:
     """The fixing whose manifest has this hash, computed again with no network and no clock.
 
     Raises NotFoundError or VerificationError when bytes are gone or damaged, InputError for another kind of manifest.
@@ -76,9 +87,10 @@ def replay_fixing(archive: Archive, manifest: str) -> Fixed:
             return await collect_bars(asked, sources, http, at_us=record["at_us"], last_rates=before.last_rates())
 
     got = asyncio.run(collected())
-    rows = [row for row in asked if row.asset not in quotes]
+    rows = tuple(row for row in asked if row.asset not in quotes)
     rules = FixingRules(**{**record["rules"], "method": Method(record["rules"]["method"])})
-    return compute(rows, got.bars, memory=before, at_us=record["at_us"], rules=rules)
+    fixed = compute(rows, got.bars, memory=before, at_us=record["at_us"], rules=rules)
+    return Refixed(fixed, rows, got, sources)
 
 
 def _key(path: str, params: Mapping[str, str]) -> tuple[str, str]:

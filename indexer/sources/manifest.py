@@ -61,6 +61,7 @@ class Manifest:
     files: tuple[str, ...]
     name: str
     hash: str = field(default="")
+    text: str = field(default="", repr=False)
 
     def wanted(self) -> tuple[str, ...]:
         """The file's columns that are read, each once."""
@@ -107,6 +108,7 @@ def parse_manifest(text: str, *, name: str) -> Manifest:
         files=top.texts("files"),
         name=name,
         hash=hashlib.sha256(text.encode()).hexdigest(),
+        text=text,
     )
     _check_complete(manifest, top)
     top.finish()

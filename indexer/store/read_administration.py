@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -72,6 +73,14 @@ def read_seals(store: Store) -> list[SealRow]:
         found = [dict(row) for row in connection.execute(query).mappings()]
     blobs = ("digest", "marks", "prev_hash", "hash")
     return [SealRow(**{**row, **{name: bytes(row[name]) for name in blobs}}) for row in found]
+
+
+def read_digests(store: Store, tables: Sequence[str]) -> dict[tuple[int, str], bytes]:
+    """The digest of what each run wrote into some tables, by run and table."""
+    table = SQLModel.metadata.tables["seal"]
+    query = select(table.c.run_id, table.c.about, table.c.digest).where(table.c.about.in_(tables))
+    with store.reading() as connection:
+        return {(int(run), str(about)): bytes(digest) for run, about, digest in connection.execute(query)}
 
 
 def _columns(table: Any, row: type[Any]) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -53,6 +54,40 @@ def read_payloads(store: Store, run_id: int) -> list[PayloadRow]:
     query = select(*(table.c[name] for name in PayloadRow.__dataclass_fields__)).where(table.c.run_id == run_id)
     with store.reading() as connection:
         return [PayloadRow(**row) for row in connection.execute(query.order_by(table.c.id)).mappings()]
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadLink:
+    """The link of archived bytes to the run they fed."""
+
+    sha256: str
+    run_id: int
+    source: str
+    bytes: int
+
+
+def read_payload_links(store: Store, *, since_us: int | None = None) -> list[PayloadLink]:
+    """Every link to archived bytes, or those that came since an instant, in the order they were kept."""
+    where = "" if since_us is None else "WHERE fetched_at >= :since "
+    sql = text(f"SELECT sha256, run_id, source, bytes FROM payload {where}ORDER BY id")
+    with store.reading() as connection:
+        found = connection.execute(sql, {} if since_us is None else {"since": since_us})
+        return [PayloadLink(str(name), int(run), str(source), int(size)) for name, run, source, size in found]
+
+
+def kept_for_good(store: Store) -> set[str]:
+    """The hashes of imported files and their records, which no retention removes."""
+    sql = text("SELECT p.sha256 FROM payload p JOIN run r ON r.id = p.run_id WHERE r.kind = 'import'")
+    with store.reading() as connection:
+        return {str(row[0]) for row in connection.execute(sql)}
+
+
+def forgotten_before(store: Store) -> datetime | None:
+    """Before which instant raw answers may be gone, by the sweeps that were done; None before any."""
+    sql = text("SELECT detail FROM run WHERE kind = 'retention' AND outcome = 'done'")
+    with store.reading() as connection:
+        said = [json.loads(row[0]).get("before") for row in connection.execute(sql)]
+    return max((datetime.fromisoformat(one) for one in said if one), default=None)
 
 
 def read_last_answers(store: Store) -> dict[str, datetime]:

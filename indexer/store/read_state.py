@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 
 from indexer.store.db import Store, scalar
-from indexer.times import from_us
+from indexer.times import from_us, to_us
 
 COMPUTING = ("update",)  # runs that add no facts
 
@@ -63,6 +63,15 @@ def fact_runs(store: Store) -> list[int]:
     )
     with store.reading() as connection:
         return [int(row[0]) for row in connection.execute(sql, {"kind": COMPUTING[0]})]
+
+
+def runs_before(store: Store, instant: datetime | None) -> set[int]:
+    """The ids of the runs that started before an instant; none when there is no instant."""
+    if instant is None:
+        return set()
+    with store.reading() as connection:
+        found = connection.execute(text("SELECT id FROM run WHERE started_at < :at"), {"at": to_us(instant)})
+        return {int(row[0]) for row in found}
 
 
 def deciding_runs(store: Store, index_id: str) -> dict[int, tuple[int, str]]:

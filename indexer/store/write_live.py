@@ -39,6 +39,10 @@ def write_payloads(store: Store, run_id: int, payloads: Sequence[PayloadRow]) ->
 
 
 def forget_payloads(store: Store, *, before: datetime) -> int:
-    """Removes links to answers that came before an instant (their retention is over); how many."""
+    """Removes links to answers that came before an instant (their retention is over); how many.
+
+    Those of imported files stay, as the files do.
+    """
+    sql = text("DELETE FROM payload WHERE fetched_at < :at AND run_id NOT IN (SELECT id FROM run WHERE kind = :kind)")
     with store.writing() as connection:
-        return connection.execute(text("DELETE FROM payload WHERE fetched_at < :at"), {"at": to_us(before)}).rowcount
+        return connection.execute(sql, {"at": to_us(before), "kind": "import"}).rowcount

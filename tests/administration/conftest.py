@@ -37,9 +37,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def real(imported: Path, tmp_path: Path):
     """A copy of the real store that a test may write to, and its settings."""
-    for file in imported.iterdir():
-        if file.is_file():
-            shutil.copy(file, tmp_path / file.name)
+    shutil.copytree(imported, tmp_path, dirs_exist_ok=True)
     settings = Settings(data_dir=tmp_path)
     store = open_store(settings.store_url)
     yield store, settings

@@ -1,0 +1,143 @@
+"""The commands that prove: verify (in memory, or on an empty store) and replay."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from indexer.cli.output import emit, progress, say, table
+
+if TYPE_CHECKING:
+    from indexer.administration.inputs import InputsVerdict
+    from indexer.administration.replay import Replayed
+    from indexer.config import Settings
+    from indexer.store.db import Store
+    from indexer.verify import Verification
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(verify)
+    app.command()(replay)
+
+
+def verify(
+    index: Annotated[list[str] | None, typer.Argument(help="Indices to verify; all when none is named.")] = None,
+    proof: Annotated[
+        Path | None, typer.Option("--from", help="Check this proof file instead; no database is opened.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Read only archived inputs that came since (date or instant); all when not given."),
+    ] = None,
+    empty: Annotated[
+        bool, typer.Option("--on-empty", help="Also do all history again on an empty store, kept nowhere.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Derive all history again from the archived inputs, by the fast and by the plain calculator; compare everything.
+
+    Exit code 7 when something differs, naming the first rows, answers or instants that do.
+    """
+    if proof is not None:
+        from indexer.cli.design import verify_proof
+
+        verify_proof(proof, as_json=as_json)
+        return
+    from indexer.administration.inputs import check_inputs
+    from indexer.administration.rules import load_rules
+    from indexer.cli.session import opened
+    from indexer.errors import VerificationError
+    from indexer.live.context import archive_of
+    from indexer.times import from_us, parse_instant
+    from indexer.verify import verify_all
+    from indexer.workflow import registry_of
+
+    from_then = from_us(parse_instant(since)) if since else None
+    with opened() as (store, settings):
+        with progress("reading inputs", quiet=as_json) as tick:
+            inputs = check_inputs(store, archive_of(settings), since=from_then, progress=tick)
+        with progress("verifying", quiet=as_json) as tick:
+            registry = registry_of(settings)
+            rules = load_rules(registry, folder=settings.methodology_dir)
+            results = verify_all(store, registry, only=index or [], progress=tick, rules=rules)
+        again = _on_empty(store, settings, quiet=as_json) if empty else None
+    payload = {"inputs": inputs, "indices": results} | ({} if again is None else {"on_empty": again})
+    emit(payload, as_json=as_json, text=lambda: _show(inputs, results, again))
+    broken = [*inputs.problems, *(f"{r.index_id}: {r.problem}" for r in results if not r.ok)]
+    broken += again.differences if again else ()
+    if broken:
+        raise VerificationError("; ".join(broken))
+
+
+def _show(inputs: InputsVerdict, results: list[Verification], again: Replayed | None) -> None:
+    headers = ("index", "levels", "max difference", "hash chain", "verdict")
+    rows = [
+        (r.index_id, r.levels, r.max_difference, "whole" if r.chain_whole else "broken", "same" if r.ok else r.problem)
+        for r in results
+    ]
+    table(headers, rows, title="Fast against plain against stored")
+    say(
+        f"inputs: {inputs.answers:,} files and answers are what came; {inputs.files:,} imports ({inputs.rows:,} rows) "
+        f"and {inputs.fixings:,} fixings ({inputs.rates:,} rates) derived again: "
+        f"{'the same' if inputs.ok else 'NOT the same'}"
+    )
+    if inputs.not_kept or inputs.over:
+        say(f"  {inputs.not_kept:,} were never kept, of {inputs.over:,} the retention is over: checked from rows only")
+    for problem in inputs.problems:
+        say(f"  {problem}")
+    if again is not None:
+        _show_replayed(again)
+
+
+def _show_replayed(again: Replayed) -> None:
+    said = "; ".join(again.differences) or "the same, byte for byte"
+    say(
+        f"on an empty store: {again.runs:,} runs done again, facts of {again.from_archive:,} from the archive and of "
+        f"{again.from_store:,} from stored rows: {said}"
+    )
+
+
+def _on_empty(store: Store, settings: Settings, *, quiet: bool) -> Replayed:
+    """All history again on an empty store that is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="deai-") as folder:
+        return _replayed(store, settings, Path(folder) / "again.sqlite", quiet=quiet)
+
+
+def replay(
+    into: Annotated[Path, typer.Argument(help="File of the new, empty store.")],
+    as_json: Json = False,
+) -> None:
+    """Do all history again on an empty store and compare it byte for byte. Example: deai replay /tmp/again.sqlite"""
+    from indexer.cli.session import opened
+    from indexer.errors import InputError, VerificationError
+
+    if into.exists():
+        raise InputError(f"{into} is there already; name a new file")
+    with opened() as (store, settings):
+        again = _replayed(store, settings, into, quiet=as_json)
+    emit(again, as_json=as_json, text=lambda: _show_replayed(again))
+    if again.differences:
+        raise VerificationError("; ".join(again.differences))
+
+
+def _replayed(store: Store, settings: Settings, into: Path, *, quiet: bool) -> Replayed:
+    from indexer.administration.replay import replay as replayed
+    from indexer.administration.rules import load_rules
+    from indexer.live.context import archive_of
+    from indexer.store.db import open_store
+    from indexer.workflow import registry_of
+
+    registry = registry_of(settings)
+    empty = open_store(f"sqlite:///{into}")
+    empty.migrate()
+    try:
+        rules = load_rules(registry, folder=settings.methodology_dir)
+        with progress("replaying", quiet=quiet) as tick:
+            return replayed(store, empty, registry=registry, archive=archive_of(settings), rules=rules, progress=tick)
+    finally:
+        empty.close()
