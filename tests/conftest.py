@@ -1,4 +1,4 @@
-"""The real history, imported and computed once for every test that reads it."""
+"""For all tests: properties without a clock, and the real history, imported and computed once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from indexer.config import Settings
 from indexer.store.db import Store, open_store
 from indexer.workflow import ImportAndUpdate, import_and_update
+
+# How fast a property holds depends on the machine; whether it holds does not.
+settings.register_profile("any machine", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 FILES = (

@@ -81,7 +81,7 @@ def test_every_effect_but_a_write_off_keeps_the_level(pairs, effect, ratio):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1.0, 6.0, 0.433226, 1e-3, 1e4]), st.floats(0.2, 0.9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_redenomination_is_a_split_and_changes_no_level(seed, ratio, share):
     """The raw series jumps by the ratio at its row; divided back, with supplies in the new unit, nothing moves."""
     market = random_market(seed)

@@ -48,7 +48,7 @@ def settled_at(history, cut):
 
 
 @given(SEEDS, indices(), st.sampled_from([0.0, 0.4]), st.floats(0, 1))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_going_on_from_settled_history_is_the_same_history(seed, index, gaps, share):
     market = random_market(seed, gaps=gaps)
     whole = computed(market, index)
@@ -63,7 +63,7 @@ def test_going_on_from_settled_history_is_the_same_history(seed, index, gaps, sh
 
 
 @given(SEEDS, indices(), st.floats(0.05, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_later_supply_changes_a_settled_basket(seed, index, share):
     market = random_market(seed)
     whole = computed(market, index)
@@ -103,7 +103,7 @@ def actions(draw, market):
 
 
 @given(SEEDS, indices(), st.sampled_from([0.0, 0.4]), st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_any_sequence_of_events_keeps_the_level_and_both_calculators_agree(seed, index, gaps, data):
     market = random_market(seed, gaps=gaps)
     events = data.draw(actions(market))

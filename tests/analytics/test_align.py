@@ -110,7 +110,7 @@ def test_no_row_is_not_replaced_by_a_neighbour(market):
     assert np.isnan(sample_at(np.array([], dtype=np.int64), [], at_us=[1])).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_beta_at_the_close_ignores_everything_between_closes(seed):
     closes = session_closes(date(2024, 2, 5), date(2024, 4, 10))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.analytics.attribution import attribute, carino_factors
@@ -23,7 +23,6 @@ from indexer.errors import InputError
 from indexer.times import HOUR_US
 
 
-@settings(deadline=None)
 @given(st.integers(1, 30), st.integers(1, 8), st.integers(0, 10**6), st.floats(1e-8, 0.3))
 def test_contributions_sum_to_the_index_return(rows, members, seed, size):
     rng = np.random.default_rng(seed)

@@ -48,7 +48,7 @@ def keeping(store: Store) -> Iterator[TestClient]:
     yield TestClient(app)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(query=QUERIES)
 def test_a_page_cut_from_memory_is_the_page_read_from_the_store(
     keeping: TestClient, client: TestClient, query: dict[str, str]

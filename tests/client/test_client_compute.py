@@ -112,7 +112,7 @@ def test_arrays_give_the_same_bits_as_a_frame() -> None:
     assert compute_levels(elsewhere, EQUAL).levels.tobytes() == wanted.tobytes()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.001, 1000), st.integers(0, 1000))
 def test_the_unit_of_a_price_does_not_matter(scale: float, seed: int) -> None:
     prices = frame(seed=seed)

@@ -62,7 +62,7 @@ def computed(market: Market, index: Methodology) -> IndexHistory:
 
 
 @given(SEEDS, indices(), st.sampled_from([0.0, 0.3, 1.0]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_two_calculators_agree(seed: int, index: Methodology, gaps: float) -> None:
     market = random_market(seed, gaps=gaps)
     history = computed(market, index)
@@ -78,7 +78,7 @@ def test_two_calculators_agree(seed: int, index: Methodology, gaps: float) -> No
 
 
 @given(SEEDS, indices(), st.sampled_from([0.0, 0.5]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_level_is_continuous_and_weights_are_within_caps(seed: int, index: Methodology, gaps: float) -> None:
     market = random_market(seed, gaps=gaps)
     history = computed(market, index)
@@ -100,7 +100,7 @@ def test_level_is_continuous_and_weights_are_within_caps(seed: int, index: Metho
 
 
 @given(SEEDS, indices())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_future_changes_nothing(seed: int, index: Methodology) -> None:
     market = random_market(seed, gaps=0.3)
     history = computed(market, index)
@@ -130,7 +130,7 @@ def future_shock(supply: SupplyHistory, at: int) -> SupplyHistory:
 
 
 @given(SEEDS, indices(), st.sampled_from([0.0, 0.5]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_appending_bars_gives_the_bits_of_the_batch(seed: int, index: Methodology, gaps: float) -> None:
     market = random_market(seed, gaps=gaps)
     batch = computed(market, index)
@@ -155,7 +155,7 @@ def head(market: Market, rows: int) -> Market:
 
 
 @given(SEEDS, st.floats(1e-6, 1e6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_scale_of_supplies_changes_nothing(seed: int, scale: float) -> None:
     market = random_market(seed)
     index = methodology(caps=Caps(single=0.3, group=0.5), schedule=Schedule(reference_days_before=5))
@@ -170,7 +170,7 @@ def test_scale_of_supplies_changes_nothing(seed: int, scale: float) -> None:
 
 
 @given(SEEDS, indices())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_order_of_columns_changes_nothing(seed: int, index: Methodology) -> None:
     market = random_market(seed, gaps=0.3)
     history = computed(market, index)
@@ -181,7 +181,7 @@ def test_order_of_columns_changes_nothing(seed: int, index: Methodology) -> None
 
 
 @given(SEEDS, st.integers(0, 7))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_token_split_into_two_halves_changes_nothing(seed: int, column: int) -> None:
     market = random_market(seed)
     index = methodology(schedule=Schedule(reference_days_before=5))
@@ -203,7 +203,7 @@ def test_a_token_split_into_two_halves_changes_nothing(seed: int, column: int) -
 
 
 @given(SEEDS, st.floats(0.01, 100.0))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_redenominated_token_changes_nothing(seed: int, ratio: float) -> None:
     market = random_market(seed)
     index = methodology(caps=Caps(single=0.4), schedule=Schedule(reference_days_before=5))

@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -76,7 +76,6 @@ def test_the_order_of_rows_in_the_file_changes_nothing(found: list[tuple[int, in
     assert taken(found) == taken(shuffled)
 
 
-@settings(deadline=None)  # the first example loads Arrow's functions
 @given(st.lists(st.datetimes(min_value=datetime(1990, 1, 1)), min_size=1, max_size=5))
 def test_stamps_in_bulk_and_one_by_one_agree(moments: list[datetime]) -> None:
     words = [f"{moment.isoformat()}Z" for moment in moments]

@@ -131,7 +131,7 @@ def baskets(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @given(baskets())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_weights_sum_to_one_within_bounds_and_share_one_level(case: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     sizes, lo, hi = case
     found = water_fill(sizes, lo, hi)
@@ -148,7 +148,7 @@ def test_weights_sum_to_one_within_bounds_and_share_one_level(case: tuple[np.nda
 
 
 @given(baskets(), st.floats(1e-9, 1e9), st.randoms())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_scale_and_order_change_nothing(case: tuple[np.ndarray, ...], scale: float, random: object) -> None:
     sizes, lo, hi = case
     found = water_fill(sizes, lo, hi)
@@ -158,7 +158,7 @@ def test_scale_and_order_change_nothing(case: tuple[np.ndarray, ...], scale: flo
 
 
 @given(st.lists(st.floats(1e-3, 1e6), min_size=5, max_size=20), st.floats(0.2, 1.0))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_repeated_capping_converges_to_the_same_weights(sizes: list[float], cap: float) -> None:
     m = np.array(sizes)
     np.testing.assert_allclose(water_fill(m, 0.0, cap), iterated(m, cap), rtol=1e-9, atol=1e-13)
@@ -184,7 +184,7 @@ def grouped(draw: st.DrawFn) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]
 
 
 @given(grouped())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_group_caps_hold_and_agree_with_nested_bisection(
     case: tuple[np.ndarray, float, np.ndarray, np.ndarray],
 ) -> None:
@@ -207,7 +207,7 @@ def test_group_caps_hold_and_agree_with_nested_bisection(
 
 
 @given(grouped())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_group_cap_that_does_not_bind_changes_nothing(case: tuple[np.ndarray, float, np.ndarray, np.ndarray]) -> None:
     sizes, single, groups, _ = case
     lo, hi = np.zeros((1, len(sizes))), np.full((1, len(sizes)), single)

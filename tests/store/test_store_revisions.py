@@ -207,7 +207,7 @@ def test_unknown_names_are_answered_with_the_closest(store: Store) -> None:
     assert made.assets["fet"] > 0
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(
         st.dictionaries(st.integers(0, 6), st.sampled_from([1.0, 2.0, 3.0]), min_size=1, max_size=7),
