@@ -98,19 +98,54 @@ async def read_checks(
     confirm: int = 2,
 ) -> list[PriceCheck]:
     """`check_price` for callers with an event loop; `at` in epoch seconds."""
-    made = _Maker(token.symbol, reference_usd, tolerance_bps)
+    async with Pinners(chains, confirm=confirm) as pinners:
+        return await read_checks_with(
+            pinners, token, reference_usd=reference_usd, quote_usd=quote_usd, at=at, tolerance_bps=tolerance_bps
+        )
+
+
+class Pinners:
+    """One pinner for each chain that is asked, opened at first use: tokens at one instant share pins and identities."""
+
+    def __init__(self, chains: Mapping[str, Chain], *, confirm: int = 2) -> None:
+        self.chains, self._confirm = chains, confirm
+        self._open: dict[str, Pinner] = {}
+
+    async def __aenter__(self) -> Pinners:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for pinner in self._open.values():
+            await pinner.pool.__aexit__(*exc)
+
+    def of(self, chain: str) -> Pinner:
+        """The pinner of a configured chain."""
+        if chain not in self._open:
+            self._open[chain] = Pinner(Pool(self.chains[chain], confirm=self._confirm))
+        return self._open[chain]
+
+
+async def read_checks_with(
+    pinners: Pinners,
+    token: Token,
+    *,
+    reference_usd: float,
+    quote_usd: Mapping[str, float],
+    at: int | None = None,
+    tolerance_bps: float = 200.0,
+) -> list[PriceCheck]:
+    """`read_checks` through open pinners, for many tokens after one another."""
+    made, chains = _Maker(token.symbol, reference_usd, tolerance_bps), pinners.chains
     checks: list[PriceCheck] = []
-    legs = [leg for leg in token.legs if leg.chain in chains and chains[leg.chain].quote_tokens]
-    for leg in legs:
-        async with Pool(chains[leg.chain], confirm=confirm) as pool:
-            checks += await _pools(pool, leg, quote_usd, at=at, made=made)
+    for leg in token.legs:
+        if leg.chain in chains and chains[leg.chain].quote_tokens:
+            checks += await _pools(pinners.of(leg.chain), leg, quote_usd, at=at, made=made)
     for feed in token.feeds:
-        if feed.chain not in chains:
+        if feed.chain in chains:
+            checks.append(await _feed(pinners.of(feed.chain), feed, at=at, made=made))
+        else:
             reason = f'no chain "{feed.chain}" is configured'
             checks.append(made.refused("chainlink", feed.chain, feed.address, reason))
-            continue
-        async with Pool(chains[feed.chain], confirm=confirm) as pool:
-            checks.append(await _feed(pool, feed, at=at, made=made))
     return checks
 
 
@@ -130,14 +165,13 @@ class _Maker:
 
 
 async def _pools(
-    pool: Pool, leg: Leg, quote_usd: Mapping[str, float], *, at: int | None, made: _Maker
+    pinner: Pinner, leg: Leg, quote_usd: Mapping[str, float], *, at: int | None, made: _Maker
 ) -> list[PriceCheck]:
-    chain = pool.chain
+    pool, chain = pinner.pool, pinner.pool.chain
     quotes = {address.lower(): quote_usd[name] for name, address in chain.quote_tokens.items() if name in quote_usd}
     if not quotes:
         return []
     try:
-        pinner = Pinner(pool)
         pin = await (pinner.head() if at is None else pinner.at(at))
         found, pairs = await _discover(pool, pin, base=leg.asset, quotes=list(quotes))
     except OnchainError as error:
@@ -192,9 +226,9 @@ async def _pair(
     )
 
 
-async def _feed(pool: Pool, feed: Feed, *, at: int | None, made: _Maker) -> PriceCheck:
+async def _feed(pinner: Pinner, feed: Feed, *, at: int | None, made: _Maker) -> PriceCheck:
+    pool = pinner.pool
     try:
-        pinner = Pinner(pool)
         pin = await (pinner.head() if at is None else pinner.at(at))
         got = await read_feed(
             pool,

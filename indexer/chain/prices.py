@@ -6,7 +6,8 @@ the pools are read at its own instant.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,6 @@ import numpy as np
 
 from indexer.assets import Asset
 from indexer.chain.context import ChainWork
-from indexer.errors import SourceUnavailable
 from indexer.live.ledger import settle
 from indexer.store.read_onchain import read_rate_before
 from indexer.store.records import MetricSeries, Written
@@ -63,40 +63,50 @@ def check_prices(
     assets = work.chosen(tuple(symbols))
     work.register()
     latest_us = to_us(work.clock()) - SETTLED_US if at is None else to_us(at)
-    checks: list[PriceCheck] = []
-    unpriced: list[str] = []
+    known = {
+        symbol: read_rate_before(work.store, asset.slug, latest_us, max_age_us=OLDEST_US)
+        for symbol, asset in assets.items()
+    }
+    rates = {symbol: rate for symbol, rate in known.items() if rate is not None}
+    read = _read(work, rates, tolerance_bps=tolerance_bps)
     written = Written()
-    for symbol, asset in assets.items():
-        known = read_rate_before(work.store, asset.slug, latest_us, max_age_us=OLDEST_US)
-        if known is None:
-            unpriced.append(symbol)
-            continue
-        found = _one(work, symbol, rate=known[0], at_us=known[1], tolerance_bps=tolerance_bps)
-        written += write_metrics(work.store, run_id, list(_series(asset, found, at_us=known[1])))
-        _note(work, run_id, asset, found, at_us=known[1])
-        checks += found
-    return PriceReport(tuple(checks), tuple(unpriced), written)
+    for symbol, checks in read.items():
+        asset, at_us = assets[symbol], rates[symbol][1]
+        written += write_metrics(work.store, run_id, list(_series(asset, checks, at_us=at_us)))
+        _note(work, run_id, asset, checks, at_us=at_us)
+    unpriced = tuple(symbol for symbol, rate in known.items() if rate is None)
+    return PriceReport(tuple(check for checks in read.values() for check in checks), unpriced, written)
 
 
-def _one(work: ChainWork, symbol: str, *, rate: float, at_us: int, tolerance_bps: float) -> list[PriceCheck]:
-    from onchain.checks import PriceCheck, read_checks
+def _read(
+    work: ChainWork, rates: Mapping[str, tuple[float, int]], *, tolerance_bps: float
+) -> dict[str, list[PriceCheck]]:
+    """Every check of every token; those of one token that take too long are given up, the others go on."""
+    from onchain.checks import Pinners, PriceCheck, read_checks_with
 
-    try:
-        return work.waiting.run(
-            lambda: read_checks(
-                work.tokens[symbol],
-                chains=work.chains,
-                reference_usd=rate,
-                quote_usd=_quotes(work, at_us),
-                at=at_us // 1_000_000,
-                tolerance_bps=tolerance_bps,
-                confirm=work.confirm,
-            ),
-            within_s=work.deadline_s,
-            what=f"checking the price of {symbol}",
-        )
-    except SourceUnavailable as error:
-        return [PriceCheck(symbol, "univ3_twap", "", "", rate, None, None, False, reason=str(error))]
+    quotes = {at_us: _quotes(work, at_us) for at_us in {at_us for _, at_us in rates.values()}}
+
+    async def one(pinners: Pinners, symbol: str, rate: float, at_us: int) -> list[PriceCheck]:
+        try:
+            async with asyncio.timeout(work.deadline_s):
+                return await read_checks_with(
+                    pinners,
+                    work.tokens[symbol],
+                    reference_usd=rate,
+                    quote_usd=quotes[at_us],
+                    at=at_us // 1_000_000,
+                    tolerance_bps=tolerance_bps,
+                )
+        except TimeoutError:
+            reason = f"checking the price of {symbol} took longer than {work.deadline_s:g} s and was given up"
+            return [PriceCheck(symbol, "univ3_twap", "", "", rate, None, None, False, reason=reason)]
+
+    async def every() -> dict[str, list[PriceCheck]]:
+        async with Pinners(work.chains, confirm=work.confirm) as pinners:
+            return {symbol: await one(pinners, symbol, rate, at_us) for symbol, (rate, at_us) in rates.items()}
+
+    longest = (len(rates) + 1) * work.deadline_s
+    return work.waiting.run(every, within_s=longest, what=f"checking the prices of {len(rates)} tokens")
 
 
 def _quotes(work: ChainWork, at_us: int) -> dict[str, float]:

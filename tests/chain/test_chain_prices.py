@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -60,6 +62,19 @@ def test_a_price_that_is_refused_says_why_and_one_without_a_rate_is_not_asked(wo
     assert "the answer is -5" in json.loads(entry.detail)["text"]
     early = check_prices(world.work(), world.run("onchain-prices"), at=datetime.fromisoformat("2025-01-01T00:00:00Z"))
     assert early.unpriced == ("AAA", "BBB") and early.checks == ()
+
+
+def test_a_token_whose_chain_hangs_is_refused_and_the_others_go_on(world: World) -> None:
+    fed(world, 105_000_000)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # connects and never answers
+        path = world.settings.chains_file
+        path.write_text(path.read_text().replace(world.one.url, f"http://127.0.0.1:{deaf.getsockname()[1]}"))
+        hasty = replace(world.work(), deadline_s=0.1)
+        made = check_prices(hasty, world.run("onchain-prices"), at=AT)
+    assert made.unpriced == () and [one.symbol for one in made.checks] == ["AAA"]
+    assert made.checks[0].reason == "checking the price of AAA took longer than 0.1 s and was given up"
+    (entry,) = read_quality(world.store, kind="onchain_price", open_only=True)
+    assert "took longer than 0.1 s" in json.loads(entry.detail)["text"]
 
 
 def test_a_pool_gives_its_mean_and_what_moving_it_would_cost(nodes, tmp_path) -> None:

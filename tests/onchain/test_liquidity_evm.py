@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from evmkit import Deployed, Node, npm_package
 
-from onchain.checks import compute_divergence_bps, read_checks
+from onchain.checks import Pinners, compute_divergence_bps, read_checks, read_checks_with
 from onchain.errors import PriceRefused, ReadError
 from onchain.evm.chainlink import read_feed
 from onchain.evm.univ2 import read_reserves
@@ -299,6 +299,24 @@ async def test_checks_say_how_far_prices_are_from_the_reference(scene: Scene) ->
     assert oracle.price_usd == 2.75 and oracle.beyond and oracle.divergence_bps == pytest.approx(1000)
     assert broken.price_usd is None and "is not a price feed" in broken.reason and not broken.beyond
     assert nowhere.price_usd is None and nowhere.reason == 'no chain "two" is configured'
+
+
+async def test_tokens_at_one_instant_share_the_pin_and_the_identity(scene: Scene, proxies) -> None:
+    counted = await proxies(scene.node.url)
+    chain = scene.node.chain(
+        counted.url, name="one", uniswap_v3_factory=scene.factory.address, quote_tokens={"USDQ": scene.quote.address}
+    )
+    token = Token("BAS", "Base", 18, legs=(Leg("one", scene.base.address, 18),))
+    instant = int(scene.node.block("finalized")["timestamp"], 16) - 1
+    asked = []
+    async with Pinners({"one": chain}) as pinners:
+        for _ in range(3):
+            before = len(counted.requests)
+            (check,) = await read_checks_with(pinners, token, reference_usd=2.5, quote_usd={"USDQ": 1.0}, at=instant)
+            assert check.price_usd == pytest.approx(2.5, rel=0.02)
+            asked.append(len(counted.requests) - before)
+    assert counted.calls.count("eth_chainId") == 1
+    assert asked[1] == asked[2] == 4 < asked[0]  # the pools of the factory, and three steps of one pool
 
 
 def test_divergence_is_signed() -> None:
