@@ -1,10 +1,12 @@
 """Columns out of the store: few rows by the driver's cursor, many by Arrow, the same either way.
 
-Measured: Arrow is about ten times as fast from some ten thousand rows on; below, its start costs more.
+Measured: Arrow is about ten times as fast from some ten thousand rows on; below, its start costs more. Where it is not
+loaded yet its import costs as much as the cursor takes for a hundred thousand rows, which no single answer repays.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +18,8 @@ from indexer.store.bulk import array_of
 from indexer.store.db import Store
 
 CURSOR_ROWS = 10_000
+COLD_CURSOR_ROWS = 50_000
+ARROW = "adbc_driver_manager.dbapi"
 
 
 def columns(
@@ -35,9 +39,10 @@ def columns(
     """
     names = {name: maybe(store, name) if kind == "maybe" else name for name, kind in kinds.items()}
     ordered = f" ORDER BY {order}" if order else ""
+    few = CURSOR_ROWS if ARROW in sys.modules else max(CURSOR_ROWS, COLD_CURSOR_ROWS)
     with store.reading() as connection:
-        probe = text(f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT {CURSOR_ROWS + 1}) AS probe")
-        if connection.execute(probe, params).scalar_one() <= CURSOR_ROWS:
+        probe = text(f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT {few + 1}) AS probe")
+        if connection.execute(probe, params).scalar_one() <= few:
             sql = f"SELECT {', '.join(names.values())} FROM {source}{ordered}"
             found = connection.execute(text(sql), params).fetchall()
             lists: Sequence[Any] = list(zip(*found, strict=True)) if found else [()] * len(kinds)

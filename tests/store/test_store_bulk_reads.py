@@ -40,6 +40,7 @@ def test_both_ways_of_reading_agree(store: Store, monkeypatch: pytest.MonkeyPatc
     made = seed(store)
     written = _many(made.listings, 9_000)
     write.write_bars(store, made.run_id, written)
+    monkeypatch.setattr(columnar, "COLD_CURSOR_ROWS", 0)
     by_arrow = read.read_bars(store)
     monkeypatch.setattr(columnar, "CURSOR_ROWS", 1_000_000)
     by_cursor = read.read_bars(store)
