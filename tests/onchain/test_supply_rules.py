@@ -337,6 +337,27 @@ def test_vesting_of_grass_at_its_first_anniversary() -> None:
     assert supply.free_float == supply.total - supply.vesting
 
 
+def test_vesting_of_grt_and_io_by_hand() -> None:
+    def vesting(symbol: str, day: datetime) -> float:
+        token, when = load_tokens()[symbol], int(day.timestamp())
+        readings = {
+            r: Reading(r, 11 * 10 ** (9 + r.decimals) * (r.what == "supply"), ON_CHAIN) for r in reads_of(token, when)
+        }
+        supply = compute_supply(token, readings, when)
+        assert supply.free_float == supply.total - supply.vesting
+        return supply.tokens("vesting") / 1e6
+
+    # 2025-01-01: 1,476 of 3,652 days of the foundation's ten years and of 1,826 of Edge & Node's five have passed.
+    # Eleven billion less this is 9.69: a provider said 9.53 billion that day, of a supply then nearer 10.8.
+    assert vesting("GRT", datetime(2025, 1, 1, tzinfo=UTC)) == pytest.approx(
+        1936.62 * (1 - 1476 / 3652) + 792 * (1 - 1476 / 1826), rel=1e-6
+    )
+    assert vesting("GRT", datetime(2031, 1, 1, tzinfo=UTC)) == 0.0
+    # 2026-11-24: 17 of 24 and of 36 months have passed
+    assert vesting("IO", datetime(2026, 11, 24, tzinfo=UTC)) == pytest.approx(181.6 * 7 / 24 + 90.4 * 19 / 36, rel=1e-6)
+    assert vesting("IO", datetime(2025, 6, 11, tzinfo=UTC)) == 272.0
+
+
 # -- the shipped data -----------------------------------------------------------------------------------------
 
 
