@@ -48,6 +48,7 @@ from api.routes import (
     studies,
 )
 from api.web import routes as web
+from api.web import sign_in
 from indexer.clock import Clock, utc_now
 from indexer.config import Settings
 from indexer.store.db import Store
@@ -69,6 +70,7 @@ ROUTERS = (
     embed,
     admin,
     health,
+    sign_in,
     web,
 )
 THREADS = 12

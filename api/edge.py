@@ -16,6 +16,7 @@ from api.access import CHALLENGE
 from api.hot import HotCache, Slot
 from api.problems import internal, problem
 from api.security import ALWAYS, PREFLIGHT, policy_for
+from api.web.sign_in import sign_in_instead
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,10 @@ class Edge:
             await problem(scope, "too_many_requests", detail=said)(scope, receive, wrapped)
             return
         if forbidden is not None and not _is_preflight(scope):
+            elsewhere = sign_in_instead(scope, _inner_path(scope))
+            if elsewhere is not None:
+                await elsewhere(scope, receive, wrapped)
+                return
             await problem(scope, "unauthorized", detail=forbidden, headers=CHALLENGE)(scope, receive, wrapped)
             return
         await self._through(scope, receive, wrapped, key=key)

@@ -25,8 +25,9 @@ NO_HASH = "0" * 64
 
 
 class Scope(StrEnum):
-    """What a key may do. `admin` includes `read`."""
+    """What a key may do. `admin` includes `read`, which includes `embed`: what is shown on pages of others."""
 
+    EMBED = "embed"
     READ = "read"
     ADMIN = "admin"
 
@@ -45,8 +46,9 @@ class Key:
     requests_per_minute: int | None = None
 
     def allows(self, scope: Scope) -> bool:
-        """Whether the key has a scope."""
-        return scope in self.scopes or Scope.ADMIN in self.scopes
+        """Whether the key has a scope, or one that includes it."""
+        wider = list(Scope)[list(Scope).index(scope) :]
+        return any(one in self.scopes for one in wider)
 
     def is_good_at(self, now: datetime) -> bool:
         """Whether it is neither revoked nor expired."""
@@ -82,6 +84,12 @@ class KeyRing:
         # Compared even when there is no such key, so that the time taken tells nothing.
         same = hmac.compare_digest(key.hash if key else NO_HASH, sha256(secret.encode()).hexdigest())
         return key if key is not None and same and key.is_good_at(now) else None
+
+    def named(self, prefix: str, *, now: datetime) -> Key | None:
+        """The key with this prefix, or None when there is no such key, or it is revoked or expired."""
+        self.all()
+        key = self._keys.get(prefix)
+        return key if key is not None and key.is_good_at(now) else None
 
     def create(
         self,

@@ -10,7 +10,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "base-uri 'self'; form-action 'none'; object-src 'none'; frame-ancestors 'none'"
+    "base-uri 'self'; form-action 'self'; object-src 'none'; frame-ancestors 'none'"
 )
 # No frame-ancestors at all: `*` would still refuse local files, such as a saved notebook.
 EMBED_POLICY = PAGE_POLICY.replace("; frame-ancestors 'none'", "")

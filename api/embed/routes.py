@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -100,6 +101,7 @@ def get_embed(
         label=f"{index.name}: level {level}, as of {when}" if latest else f"{index.name}: {level}",
         simulated=Raw('<p class="warn">Simulated market, invented prices.</p>') if index.simulated else "",
         chart=Raw(chart.decode()),
+        key=request.query_params.get("api_key", ""),
     )
     return Answer(page, media_type=HTML)
 
@@ -122,6 +124,8 @@ def get_oembed(
     index = read_index(store, index_of_url(url))
     base = str(request.base_url).rstrip("/")
     width, height = size_within(maxwidth, maxheight)
+    key = request.query_params.get("api_key")
+    more = f"?api_key={quote(key, safe='')}" if key else ""  # where reads need one, what is shown does too
     body = {
         "type": "rich",
         "version": "1.0",
@@ -129,10 +133,10 @@ def get_oembed(
         "provider_name": "DeAI Index",
         "provider_url": f"{base}/",
         "cache_age": 300,
-        "html": frame_html(f"{base}/embed/{index.id}", title=index.name, width=width, height=height),
+        "html": frame_html(f"{base}/embed/{index.id}{more}", title=index.name, width=width, height=height),
         "width": width,
         "height": height,
-        "thumbnail_url": f"{base}/og/{index.id}.png",
+        "thumbnail_url": f"{base}/og/{index.id}.png{more}",
         "thumbnail_width": 1200,
         "thumbnail_height": 630,
     }

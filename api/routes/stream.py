@@ -14,6 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 from api.deps import Services, ServicesDep
 from api.live.hub import Mailbox
 from api.live.messages import PING, RETRY, Key, LevelMessage, missed_messages, newest_message, parse_id
+from api.live.watch import look
 from api.params import IndexId
 from api.problems import declared, problem
 from indexer.errors import DeaiError
@@ -88,6 +89,7 @@ async def _close_when_gone(receive: Receive, box: Mailbox) -> None:
 
 async def pump(services: Services, index_id: str, box: Mailbox, *, seen: Key | None, emit: Emit) -> None:
     """Emits what was missed (or the newest), then whatever comes, never the same twice; None is a sign of life."""
+    await look(services)  # or the answers kept may be older than the level that is about to be told
     for message in await asyncio.to_thread(_beginning, services, index_id, seen):
         seen = message.key
         await emit(message)

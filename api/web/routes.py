@@ -14,6 +14,7 @@ from api.deps import StoreDep
 from api.events import known_events
 from api.problems import CATALOGUE
 from api.routes.indices import latest_of
+from api.sessions import COOKIE
 from api.web.pages import HERE, Raw, filled
 from indexer.errors import NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.store.db import Store
@@ -21,6 +22,7 @@ from indexer.store.read import read_index, read_indices
 
 FLAGSHIP = "deai"
 DEMO_LINK = '<a href="demo/"><strong>A simulated market runs beside it</strong></a>, to look around. '
+SIGN_OUT = '<form method="post" action="sign-out"><button class="quiet" type="submit">Sign out</button></form>'
 HERE_MARK = ' aria-current="page"'
 ASK_AGAIN = {"Cache-Control": "no-cache"}
 router = APIRouter(include_in_schema=False)
@@ -95,6 +97,7 @@ def page(request: Request, store: Store, index_id: str) -> Response:
         has="yes" if latest else "no",
         demo_link=Raw(DEMO_LINK if not latest and _has_demo(request) else ""),
         tabs=Raw(_tabs(store, index_id)),
+        sign_out=Raw(SIGN_OUT if COOKIE in request.cookies else ""),
         head=Raw(_links(request, index_id, name=name, level=level) if latest else ""),
     )
     return HTMLResponse(body, headers=ASK_AGAIN)

@@ -46,7 +46,7 @@ def _state(key: Any, now: datetime) -> str:
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What or who it is for.")],
-    scope: Annotated[list[str], typer.Option("--scope", help="read or admin; may be given twice.")] = ["read"],  # noqa: B006 - Typer copies it
+    scope: Annotated[list[str], typer.Option("--scope", help="embed, read or admin; may be given twice.")] = ["read"],  # noqa: B006 - Typer copies it
     days: Annotated[int | None, typer.Option("--days", min=1, help="Expires after so many days.")] = None,
     per_minute: Annotated[int | None, typer.Option("--per-minute", min=1, help="Requests a minute of its own.")] = None,
     as_json: Json = False,

@@ -85,14 +85,14 @@ class Browser:
 
 
 @contextmanager
-def chromium(profile: Path) -> Iterator[Browser]:
-    """A browser of its own; skips loudly where Chromium or its driver is not installed."""
+def chromium(profile: Path, *more: str) -> Iterator[Browser]:
+    """A browser of its own, with more flags if need be; skips loudly where Chromium or its driver is not installed."""
     program, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
     if program is None or driver_path is None:
         pytest.skip("no chromium or chromedriver on this machine: apt-get install chromium chromium-driver")
     options = Options()
     options.binary_location = program
-    for flag in [*FLAGS, f"--user-data-dir={profile}"]:
+    for flag in [*FLAGS, f"--user-data-dir={profile}", *more]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(driver_path))

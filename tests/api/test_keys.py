@@ -64,7 +64,7 @@ def test_mistakes_are_named(ring: KeyRing) -> None:
     key, _ = ring.create("a", (Scope.READ,), now=NOW)
     with pytest.raises(NotFoundError, match=f'No key "{key.prefix[:-1]}". Did you mean "{key.prefix}"'):
         ring.revoke(key.prefix[:-1], now=NOW)
-    with pytest.raises(InputError, match="needs a name and at least one scope of read, admin"):
+    with pytest.raises(InputError, match="needs a name and at least one scope of embed, read, admin"):
         ring.create(" ", (Scope.READ,), now=NOW)
     with pytest.raises(InputError, match="would have expired already"):
         ring.create("b", (Scope.READ,), now=NOW, expires_at=NOW)

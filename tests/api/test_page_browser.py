@@ -11,9 +11,12 @@ from live_server import Live, serve
 from seeded import NOW, publish
 
 from api.app import create_app
+from api.keys import KeyRing, Scope
+from indexer.config import Settings
 from indexer.store.db import Store, open_store
 
 pytestmark = pytest.mark.browser
+ELSEWHERE = "index.example"
 PATHS = "return [...document.querySelectorAll('#chart path.line')].map((one) => one.getAttribute('d').length)"
 
 
@@ -210,3 +213,37 @@ def test_embeds_work_in_a_page_of_another_origin(browser: Browser, live: Live, t
     assert [one for one in browser.complaints() if "favicon" not in one] == []
     assert browser.hosts() <= {f"127.0.0.1:{live.port}", ""}
     browser.shot("embeds")
+
+
+def test_where_reads_need_a_key_one_signs_in_once(store: Store, tmp_path: Path) -> None:
+    """From a name that is not this machine's own, which the browser is told to find here."""
+    ring = KeyRing(tmp_path / "keys.json")
+    reader, text = ring.create("reader", (Scope.READ,), now=NOW)
+    _, shown = ring.create("a site", (Scope.EMBED,), now=NOW)
+    app = create_app(store, settings=Settings(data_dir=tmp_path, read_keys=True), clock=lambda: NOW)
+    rule = f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"
+    with serve(app) as running, chromium(tmp_path / "chromium", rule) as browser:
+        base = f"http://{ELSEWHERE}:{running.port}"
+        browser.open(f"{base}/indices/deai")
+        assert browser.run("return location.pathname") == "/sign-in"
+        assert browser.run("return document.activeElement.id") == "key"
+        assert browser.accessibility() == []
+        browser.shot("sign-in")
+        enter = "document.getElementById('key').value = arguments[0]; document.querySelector('form').requestSubmit()"
+        browser.run(enter, "not a key")
+        browser.wait("return document.querySelector('[role=alert]')")
+        browser.complaints()  # the 401 itself
+        browser.run(enter, text)
+        browser.wait("return document.querySelector('#rolling path.band')")
+        assert browser.run("return location.pathname") == "/indices/deai"
+        assert browser.run("return document.cookie") == "", "scripts cannot see it"
+        assert browser.run("return document.querySelectorAll('#constituents tbody tr').length") == 4
+        browser.run("document.querySelector('form[action=sign-out] button').click()")
+        browser.wait("return location.pathname === '/sign-in' && document.body.dataset.ready")
+        assert browser.complaints() == []
+        browser.driver.get(f"{base}/embed/deai?api_key={shown}")
+        browser.wait("return document.querySelector('#chart svg')")
+        ring.revoke(reader.prefix, now=NOW)
+        assert browser.run("return document.body.dataset.key") == shown
+        assert browser.complaints() == []
+        assert browser.hosts() == {f"{ELSEWHERE}:{running.port}"}

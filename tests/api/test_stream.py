@@ -239,3 +239,16 @@ def _until(connection: socket.socket, event_id: str) -> bytes:
         assert more, text
         text += more
     return text
+
+
+def test_what_is_told_first_is_what_is_served(own: Store) -> None:
+    """Before the watcher has looked: a page that hears of a level asks for it at once."""
+    app = create_app(own, clock=lambda: NOW)
+    services = app.state.services
+    services.refresh()
+    client = TestClient(app)
+    assert client.get("/v1/indices/deai/latest").json()["level"] != 1234.5
+    publish(own, 1234.5)
+    with client.websocket_connect("/v1/indices/deai/ws") as socket:
+        assert socket.receive_json()["data"]["level"] == 1234.5
+    assert client.get("/v1/indices/deai/latest").json()["level"] == 1234.5

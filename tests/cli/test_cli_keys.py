@@ -77,9 +77,9 @@ def test_without_keys_it_says_how_to_make_one() -> None:
         (
             ("create", "x", "--scope", "amin"),
             ConfigError,
-            '--scope "amin" is not one of read, admin. Did you mean "admin"?',
+            '--scope "amin" is not one of embed, read, admin. Did you mean "admin"?',
         ),
-        (("create", " "), InputError, "A key needs a name and at least one scope of read, admin"),
+        (("create", " "), InputError, "A key needs a name and at least one scope of embed, read, admin"),
         (("revoke", "0" * 12), NotFoundError, f'No key "{"0" * 12}". `deai keys list` shows them'),
     ],
 )
@@ -91,4 +91,4 @@ def test_mistakes_say_what_to_do(words: tuple[str, ...], kind: type[Exception], 
 
 def test_the_commands_rest_on_names_that_serving_has() -> None:
     serving = importlib.import_module("api.keys")
-    assert [one.value for one in serving.Scope] == ["read", "admin"]
+    assert [one.value for one in serving.Scope] == ["embed", "read", "admin"]

@@ -39,8 +39,10 @@ export async function readCloses(symbol) {
 }
 
 // Tells `onLevel` of each new level: by the event stream, and by asking now and then where there is none.
-export function follow(index, onLevel) {
+// `key` is given where reads need one and no cookie can be sent: in the frame of another site.
+export function follow(index, onLevel, key = "") {
   const address = new URL(`v1/indices/${encodeURIComponent(index)}/stream`, document.baseURI);
+  if (key) address.searchParams.set("api_key", key);
   const source = new EventSource(address);
   source.addEventListener("level", (event) => onLevel(JSON.parse(event.data)));
   return () => source.close();

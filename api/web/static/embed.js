@@ -2,14 +2,14 @@
 import { level, moment } from "./format.js";
 import { follow } from "./data.js";
 
-const { index, theme, range } = document.body.dataset;
+const { index, theme, range, key } = document.body.dataset;
 const tell = () => parent.postMessage({ deai: index, height: document.documentElement.scrollHeight }, "*");
 new ResizeObserver(tell).observe(document.body);
 tell();
 
 async function redraw() {
   const address = new URL(`charts/${encodeURIComponent(index)}.svg`, document.baseURI);
-  address.search = new URLSearchParams({ theme, range, width: 640, height: 260, title: false }).toString();
+  address.search = new URLSearchParams({ theme, range, width: 640, height: 260, title: false, ...(key && { api_key: key }) }).toString();
   const answer = await fetch(address, { cache: "no-cache" });
   if (!answer.ok) return;
   const drawn = new DOMParser().parseFromString(await answer.text(), "image/svg+xml").documentElement;
@@ -24,4 +24,4 @@ follow(index, (latest) => {
   time.dateTime = latest.time;
   time.textContent = moment(Date.parse(latest.time));
   redraw();
-});
+}, key);

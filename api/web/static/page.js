@@ -73,6 +73,7 @@ async function look(refresh) {
     if (changed && refresh) await refresh();
     return true;
   } catch (error) {
+    if (error.status === 401) location.reload();  // signed out elsewhere, or the key has ended: the server asks again
     byId("age").textContent = `(${error.status ? error.message : "the server does not answer"})`;
     return false;
   }

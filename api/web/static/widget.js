@@ -12,7 +12,7 @@ const STYLE = `
 `;
 
 class DeaiIndex extends HTMLElement {
-  static observedAttributes = ["index", "range", "theme", "src"];
+  static observedAttributes = ["index", "range", "theme", "src", "key"];
 
   connectedCallback() {
     if (!this.shadowRoot) this.attachShadow({ mode: "open" });
@@ -32,6 +32,14 @@ class DeaiIndex extends HTMLElement {
     return this.getAttribute("src") || HOME;
   }
 
+  // An address of ours, with the key of the element where reads need one (scope embed: everyone sees it).
+  address(path, parameters = {}) {
+    const address = new URL(path, this.home);
+    const key = this.getAttribute("key");
+    address.search = new URLSearchParams({ ...parameters, ...(key && { api_key: key }) }).toString();
+    return address;
+  }
+
   get theme() {
     const asked = this.getAttribute("theme") || "auto";
     if (asked !== "auto") return asked;
@@ -40,7 +48,7 @@ class DeaiIndex extends HTMLElement {
 
   async show() {
     const index = this.getAttribute("index") || "deai";
-    const answer = await fetch(new URL(`v1/indices/${encodeURIComponent(index)}/latest`, this.home)).catch(() => null);
+    const answer = await fetch(this.address(`v1/indices/${encodeURIComponent(index)}/latest`)).catch(() => null);
     const latest = answer ? await answer.json() : { detail: "The index does not answer" };
     const style = document.createElement("style");
     style.textContent = STYLE;
@@ -61,8 +69,8 @@ class DeaiIndex extends HTMLElement {
   }
 
   picture(index, latest) {
-    const address = new URL(`charts/${encodeURIComponent(index)}.svg`, this.home);
-    address.search = new URLSearchParams({ range: this.getAttribute("range") || "1y", theme: this.theme, title: false }).toString();
+    const look = { range: this.getAttribute("range") || "1y", theme: this.theme, title: false };
+    const address = this.address(`charts/${encodeURIComponent(index)}.svg`, look);
     return Object.assign(document.createElement("img"), { src: address.href, alt: `${latest.name}: level ${latest.level}`, width: 720, height: 360 });
   }
 }
