@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexer.engine.market import F64, I8, I64, Line, Market, SupplyHistory, SupplySource
-from indexer.times import DAY_US
+from indexer.times import DAY_US, MINUTE_US
 
 UNKNOWN_STATUS = 5  # RateStatus.MISSING: there is no number
+# More than there are until the year 9999, so that two numbers pack into one that sorts like both.
+_DAYS, _MINUTES = 2**22, 2**33
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,24 +143,28 @@ def _daily(lines: Sequence[LineFacts], days: I64, *, asset_id: I64, day_us: I64,
 def daily_volumes(asset_id: I64, venue: I64, *, interval_us: I64, time_us: I64, volume_usd: F64) -> VolumeColumns:
     """Traded USD a day from bars as columns (M,): a venue's daily bar, else the sum of its hours that are known.
 
-    `time_us` are bar ends; a day is known for a venue when its daily bar states a volume or all 24 hours do.
-    Venues are added; a day without any known venue has no row.
+    `time_us` are bar ends; a day is known for a venue when its daily bar states a volume or all 24 hours do, and a
+    bar of one venue that comes twice counts once. Venues are added; a day without any known venue has no row.
     """
-    day = -(-time_us // DAY_US) * DAY_US  # the 00:00 UTC at or after the bar's end
-    known = np.isfinite(volume_usd)
-    keys, which = np.unique(np.stack([asset_id, venue, day], axis=1), axis=0, return_inverse=True)
-    which = which.ravel()
-    daily = np.full(len(keys), np.nan)
-    whole = known & (interval_us == DAY_US)
-    daily[which[whole]] = volume_usd[whole]
-    hours = known & (interval_us < DAY_US)
-    covered = np.bincount(which[hours], weights=interval_us[hours].astype(np.float64), minlength=len(keys))
-    summed = np.bincount(which[hours], weights=volume_usd[hours], minlength=len(keys))
-    value = np.where(np.isfinite(daily), daily, np.where(covered == DAY_US, summed, np.nan))
+    day = -(-time_us // DAY_US)  # the 00:00 UTC at or after the bar's end
+    series = asset_id * (int(venue.max(initial=0)) + 1) + venue
+    rows = np.flatnonzero(np.isfinite(volume_usd))
+    bars = (series[rows] * _MINUTES + time_us[rows] // MINUTE_US) * 2 + (interval_us[rows] == DAY_US)
+    rows = rows[np.unique(bars, return_index=True)[1]]  # a venue's bar that several files hold counts once
+    days, first, which = np.unique(series[rows] * _DAYS + day[rows], return_index=True, return_inverse=True)
+    whole = interval_us[rows] == DAY_US
+    stated = np.full(len(days), np.nan)
+    stated[which[whole]] = volume_usd[rows[whole]]
+    hours = np.where(whole, 0, interval_us[rows]).astype(np.float64)
+    covered = np.bincount(which, weights=hours, minlength=len(days))
+    summed = np.bincount(which, weights=np.where(whole, 0.0, volume_usd[rows]), minlength=len(days))
+    value = np.where(np.isfinite(stated), stated, np.where(covered == DAY_US, summed, np.nan))
     good = np.isfinite(value)
-    pairs, back = np.unique(keys[good][:, [0, 2]], axis=0, return_inverse=True)
-    total = np.bincount(back.ravel(), weights=value[good], minlength=len(pairs))
-    return VolumeColumns(asset_id=pairs[:, 0], day_us=pairs[:, 1], volume_usd=total.astype(np.float64))
+    rows = rows[first[good]]
+    pairs, place, back = np.unique(asset_id[rows] * _DAYS + day[rows], return_index=True, return_inverse=True)
+    total = np.bincount(back, weights=value[good], minlength=len(pairs))
+    rows = rows[place]
+    return VolumeColumns(asset_id=asset_id[rows], day_us=day[rows] * DAY_US, volume_usd=total.astype(np.float64))
 
 
 def _split(ids: I64) -> dict[int, I64]:

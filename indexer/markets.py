@@ -5,22 +5,32 @@ Place in the flow: between the store and `compute_index`, for the pipeline, veri
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from indexer.administration.event_effects import SupplyEffect, adjusted
-from indexer.assemble import LineFacts, LinePart, RateColumns, SupplyRow, VolumeColumns, assemble, daily_volumes
+from indexer.assemble import (
+    LineFacts,
+    LinePart,
+    MetricColumns,
+    RateColumns,
+    SupplyRow,
+    VolumeColumns,
+    assemble,
+    daily_volumes,
+)
 from indexer.assets import Registry
-from indexer.engine.market import Market
+from indexer.engine.market import VENUES, Market
 from indexer.methodology.spec import INDEX_METRICS
 from indexer.metric_columns import metric_columns
 from indexer.store.db import Store
 from indexer.store.read import read_assets, read_bars, read_listings, read_rates, read_supplies
 from indexer.store.read_onchain import read_asset_metrics
 from indexer.store.records import BarSeries, ListingRow
-from indexer.times import INTERVAL_US, to_us
+from indexer.times import DAY_US, INTERVAL_US, to_us
 
 SUPPLY_KINDS = ("circulating", "free_float", "total", "burnt")
 
@@ -53,7 +63,10 @@ def load_market(
         rates,
         volumes=_volumes(bars, known),
         supplies=adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}),
-        metrics=metric_columns(read_asset_metrics(store, INDEX_METRICS, as_of_us=as_of_us), ids),
+        metrics=[
+            *metric_columns(read_asset_metrics(store, INDEX_METRICS, as_of_us=as_of_us), ids),
+            venues_a_day(bars, known),
+        ],
     )
 
 
@@ -99,6 +112,21 @@ def _volumes(bars: BarSeries, listings: list[ListingRow]) -> VolumeColumns:
     return daily_volumes(
         facts[:, 0], facts[:, 1], interval_us=facts[:, 2], time_us=bars.time_us, volume_usd=bars.volume_usd
     )
+
+
+def venues_a_day(bars: BarSeries, listings: Iterable[ListingRow]) -> MetricColumns:
+    """How many venues had a bar of an asset on each day: what was so then, whatever venues came later. Pure."""
+    where = {int(row.id or 0): (int(row.asset_id or 0), row.venue) for row in listings}
+    day = -(-bars.time_us // DAY_US)
+    turns = np.flatnonzero(np.r_[True, (np.diff(bars.listing_id) != 0) | (np.diff(day) != 0)][: len(day)])
+    seen = {
+        (*where[listing], at) for listing, at in zip(bars.listing_id[turns].tolist(), day[turns].tolist(), strict=True)
+    }
+    count = Counter((asset, at) for asset, _, at in seen)
+    rows = np.array([(asset, at * DAY_US, n) for (asset, at), n in sorted(count.items())], dtype=np.int64).reshape(
+        -1, 3
+    )
+    return MetricColumns(VENUES, asset_id=rows[:, 0], day_us=rows[:, 1], value=rows[:, 2].astype(np.float64))
 
 
 def _supplies(store: Store, registry: Registry, *, ids: Mapping[str, int], as_of_us: int | None) -> list[SupplyRow]:

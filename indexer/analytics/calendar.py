@@ -40,7 +40,7 @@ def sessions(start: date, end: date, *, exchange: str = "XNYS") -> Sessions:
     labels = calendar.sessions
     first, last = np.searchsorted(
         labels.values.astype("datetime64[D]"),
-        [np.datetime64(start, "D"), np.datetime64(end, "D") + 1],
+        [np.datetime64(start, "D"), np.datetime64(end, "D") + np.timedelta64(1, "D")],
     )
     closes = np.asarray(calendar.closes_nanos[first:last], dtype=np.int64) // 1_000
     return Sessions(tuple(stamp.date() for stamp in labels[first:last]), closes, calendar_version(exchange=exchange))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from indexer.engine.known import median_known, price_as_of, supply_as_of
-from indexer.engine.market import F64, I8, I64, Market
+from indexer.engine.market import F64, I8, I64, VENUES, Market
 from indexer.methodology.spec import Eligibility
 from indexer.methodology.weighting import Sizes
 from indexer.times import DAY_US, HOUR_US
@@ -26,7 +26,8 @@ class Evidence:
     day over `adv_days` known days; atvr = 365 · median(daily value / free-float capitalisation) over
     `atvr_days` days (METHODOLOGY §2.3); supply_source is -1 where there is no supply. free_float is the share of
     the total that is free; with bands `supply` is the banded share of the total (none below the lowest band).
-    active_addresses is the median a day over `active_days` known days.
+    active_addresses is the median a day over `active_days` known days. venues are the most that had a bar on one
+    day of the same window.
     """
 
     reference_us: I64
@@ -43,6 +44,7 @@ class Evidence:
     free_float: F64
     active_addresses: F64
     active_days: I64
+    venues: I64
 
     @property
     def cap_usd(self) -> F64:
@@ -77,6 +79,7 @@ def gather(
         atvr=np.full(shape, np.nan), atvr_days=np.zeros(shape, dtype=np.int64), fundamental=np.full(shape, np.nan),
         free_float=np.full(shape, np.nan), active_addresses=np.full(shape, np.nan),
         active_days=np.zeros(shape, dtype=np.int64),
+        venues=np.tile(np.array([line.venues for line in market.lines], dtype=np.int64), (shape[0], 1)),
     )  # fmt: skip
     day_price, day_age = price_as_of(market, market.day_us)
     for rule in dict.fromkeys(rules):
@@ -129,6 +132,8 @@ def _fill_days(out: Evidence, market: Market, *, rows: I64, rule: Eligibility, d
         out.atvr[row] = 365.0 * turnover
         if market.active_addresses is not None:
             out.active_addresses[row], out.active_days[row] = median_known(market.active_addresses[start:stop])
+        if VENUES in market.metrics:
+            out.venues[row] = np.nan_to_num(market.metrics[VENUES][start:stop]).max(axis=0, initial=0.0)
         if market.fundamental is not None:
             for day in range(start, stop):
                 known = ~np.isnan(market.fundamental[day])

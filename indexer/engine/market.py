@@ -21,6 +21,7 @@ I64 = NDArray[np.int64]
 I8 = NDArray[np.int8]
 Mask = NDArray[np.bool_]
 ACTIVE = "active_addresses"
+VENUES = "venues"
 
 
 class Status(IntEnum):
@@ -75,7 +76,8 @@ class Market:
     rate at that instant; price_status (T, N) `Status` of each rate. day_us (D,) ascending 00:00 UTC day ends;
     volume_usd (D, N) traded value of the day that ends there, NaN unknown; fundamental (D, N) the chosen
     on-chain metric, or None; active_addresses (D, N) of that day, or None; `metrics` (D, N) by name are those that
-    may be chosen (`measured`). The lines are the candidates of the index that is computed from it.
+    may be chosen (`measured`), and under VENUES how many venues had a bar on that day: without it a line has
+    `Line.venues` of them throughout. The lines are the candidates of the index that is computed from it.
     """
 
     times_us: I64

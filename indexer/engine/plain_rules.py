@@ -15,7 +15,7 @@ from itertools import groupby
 from math import isnan, nan, sqrt
 from statistics import median
 
-from indexer.engine.market import Line, Market
+from indexer.engine.market import VENUES, Line, Market
 from indexer.engine.plain_bands import band_at
 from indexer.errors import MethodologyError
 from indexer.methodology.spec import Caps, Eligibility, Methodology, Scheme, UnknownVolume
@@ -37,6 +37,7 @@ class World:
     volumes: list[list[float]]
     metrics: list[list[float]]
     active: list[list[float]]
+    venues: list[list[float]]
     supplies: list[list[tuple[int, float, float, float, int]]]  # time, circulating, free float, total, source
 
 
@@ -51,6 +52,7 @@ class Seen:
     metric: float
     share: float
     active: float
+    venues: float
 
 
 def world_of(market: Market) -> World:
@@ -61,6 +63,7 @@ def world_of(market: Market) -> World:
         market.volume_usd.tolist(),
         [] if market.fundamental is None else market.fundamental.tolist(),
         [] if market.active_addresses is None else market.active_addresses.tolist(),
+        market.metrics[VENUES].tolist() if VENUES in market.metrics else [],
         [list(zip(h.times_us.tolist(), h.circulating.tolist(), h.free_float.tolist(), h.total.tolist(),
                   h.source.tolist(), strict=True)) for h in histories],
     )  # fmt: skip
@@ -127,9 +130,11 @@ def _look(world: World, rule: Eligibility, *, column: int, reference: int) -> Se
     metrics = [m for day in window if world.metrics and not isnan(m := world.metrics[day][column])]
     adv = median(volumes) if len(volumes) >= rule.adv_min_days else nan
     active = [a for day in window if world.active and not isnan(a := world.active[day][column])]
+    traded = [n for day in window if world.venues and not isnan(n := world.venues[day][column])]
     return Seen(
         price * supply, supply, total, adv, metrics[-1] if metrics else nan, supply / total,
         median(active) if len(active) >= rule.adv_min_days else nan,
+        max(traded, default=0.0) if world.venues else world.lines[column].venues,
     )  # fmt: skip
 
 
@@ -162,7 +167,7 @@ def _passes(world: World, rule: Eligibility, *, one: Seen, column: int, referenc
     history = rule.successor_min_history_days if migrated else rule.min_history_days
     forgiven = incumbent and rule.unknown_volume is UnknownVolume.KEEP_INCUMBENTS
     venues = rule.incumbent_min_venues if incumbent else rule.min_venues
-    if reference - line.first_price_us < history * DAY or line.venues < venues:
+    if reference - line.first_price_us < history * DAY or one.venues < venues:
         return False
     if not isnan(one.share) and one.share < rule.min_free_float:
         return False

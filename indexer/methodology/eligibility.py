@@ -87,13 +87,14 @@ def candidates_at(
     supply, source, total = (part[row].tolist() for part in (evidence.supply, evidence.supply_source, evidence.total))
     adv, adv_days = evidence.adv_usd[row].tolist(), evidence.adv_days[row].tolist()
     atvr, atvr_days = evidence.atvr[row].tolist(), evidence.atvr_days[row].tolist()
+    venues = evidence.venues[row].tolist()
     metric, share = evidence.fundamental[row].tolist(), evidence.free_float[row].tolist()
     active, active_days = evidence.active_addresses[row].tolist(), evidence.active_days[row].tolist()
     return [
         Candidate(
             slug=lines[n].slug,
             incumbent=n in incumbents,
-            venues=lines[n].venues,
+            venues=venues[n],
             history_days=(reference_us - lines[n].first_price_us) / DAY_US,
             successor=lines[n].successor_since_us is not None and (lines[n].successor_since_us or 0) <= reference_us,
             price_age_hours=None if isnan(price[n]) else age[n] / HOUR_US,

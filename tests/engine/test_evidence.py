@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from baskets import BASE, BASE_US, OPEN_RULES, market, methodology, monthly, random_market, supply
 
+from indexer.engine.compare import compare
 from indexer.engine.evidence import gather
 from indexer.engine.known import NEVER_US, median_known, price_as_of, supply_as_of
 from indexer.engine.level import compute_index
-from indexer.engine.market import SupplyHistory, SupplySource
+from indexer.engine.market import VENUES, SupplyHistory, SupplySource
 from indexer.engine.plain import plain_index
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Caps, Scheme, Selection, Universe, Weighting
@@ -221,3 +222,23 @@ def test_supply_order_decides_the_weight() -> None:
     history = compute_index(market(monthly(1), [[1.0, 1.0]], [both, 10.0]), methodology())
     assert history.rebalances[0].weight_target.tolist() == [0.75, 0.25]
     assert history.rebalances[0].decisions[0].supply_source == SupplySource.ON_CHAIN
+
+
+def test_venues_are_those_that_traded_before_the_reference_not_those_that_came_later() -> None:
+    """Token 0 has two venues from the start, token 1 gets its second one when the first review is over."""
+    clock = monthly(5)
+    world = market(clock, np.ones((5, 2)), [1.0, 2.0])
+    traded = np.full(world.volume_usd.shape, 2.0)
+    traded[world.day_us <= clock[0] + 3 * DAY_US, 1] = 1.0
+    traded[:, 0][world.day_us % (7 * DAY_US) == 0] = NAN  # a day without any bar says nothing of the others
+    world = replace(world, metrics={VENUES: traded})
+    rules = replace(OPEN_RULES, min_venues=2, incumbent_min_venues=2)
+    index = methodology(eligibility=(rules,))
+    fast = compute_index(world, index)
+    decided = [{one.slug: one for one in change.decisions} for change in fast.rebalances if change.decisions]
+    assert not decided[0]["token-01"].member
+    assert decided[0]["token-01"].reason == "qualified venues: 1, needed: 2"
+    assert decided[-1]["token-01"].member
+    assert compare(fast, plain_index(world, index)).max_relative == 0.0
+    late = replace(world, metrics={VENUES: np.where(world.day_us[:, None] > clock[-1], 9.0, traded)})
+    np.testing.assert_array_equal(compute_index(late, index).levels, fast.levels)

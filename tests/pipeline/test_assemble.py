@@ -73,6 +73,11 @@ def test_a_day_is_the_venues_daily_bar_or_all_of_its_hours():
     assert made.volume_usd.tolist() == [740.0], "24 x 10 of one venue and the daily 500 of the other"
 
 
+def test_a_venues_bar_that_comes_from_two_sources_counts_once():
+    whole = [(1, 0, HOUR_US, D + h * HOUR_US, 10.0) for h in range(1, 25)]
+    assert volumes(*whole, *whole[5:]).volume_usd.tolist() == [240.0]
+
+
 def test_a_day_with_a_missing_or_unknown_hour_is_unknown():
     hours = [(1, 0, HOUR_US, D + h * HOUR_US, 10.0) for h in range(1, 24)]
     assert len(volumes(*hours).day_us) == 0

@@ -158,7 +158,7 @@ def test_the_last_rolling_window_is_the_beta_of_that_window(history, sessions):
     alone = index_beta(store, "deai", "NVDA", sessions=sessions, end_us=end)
     assert int(rolled.times_us[-1]) == alone.last_us
     assert rolled.rolling.beta[-1] == pytest.approx(alone.result.beta, rel=1e-9)
-    assert rolled.rolling.se[-1] == pytest.approx(alone.result.se_ols, rel=1e-9)
+    assert rolled.rolling.se[-1] == pytest.approx(alone.result.se, rel=1e-9)
 
 
 def test_every_benchmark_of_the_issue_has_a_beta(history):
