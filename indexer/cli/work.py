@@ -1,4 +1,4 @@
-"""Commands that bring the store up to date: import, update."""
+"""Commands that bring the store up to date: import and what it did not take, update."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout 
 
 def register(app: typer.Typer) -> None:
     app.command(name="import")(import_command)
+    app.command()(rejects)
     app.command()(update)
 
 
@@ -39,11 +40,39 @@ def import_command(
         )
         for file in report.files:
             for reason, count in sorted(file.reasons.items()):
-                say(f"  {file.name}: {count:,} rows kept as rejects: {reason}")
+                say(f"  {file.name}: {count:,} {'row' if count == 1 else 'rows'} kept as rejects: {reason}")
+        if any(file.rejected for file in report.files):
+            say("  deai rejects shows them, with line, reason and row")
         if report.update:
             _show_update(report.update)
 
     emit(report, as_json=as_json, text=text)
+
+
+def rejects(
+    file: Annotated[str, typer.Argument(help="Only rows of this file (its name); of every file when not given.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most this many reasons.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Show rows of files that were not taken: how many for which reason, and the first with its line.
+
+    Newest import first. Example: deai rejects tokens_daily.csv.gz
+    """
+    from indexer.cli.session import opened
+    from indexer.store.read import read_reject_groups
+
+    with opened() as (store, _):
+        found = read_reject_groups(store, file=file or None, limit=limit)
+
+    def text() -> None:
+        for one in found:
+            count = f"{one.rows:,} {'row' if one.rows == 1 else 'rows'}"
+            say(f"{one.imported_at:%Y-%m-%d %H:%M}  {one.file}: {count}: {one.reason}")
+            say(f"    line {one.line:,}: {one.row}")
+        if not found:
+            say(f"No row of {file or 'any file'} was refused.")
+
+    emit(found, as_json=as_json, text=text)
 
 
 def update(

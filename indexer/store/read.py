@@ -13,10 +13,12 @@ from indexer.store.read_assets import (
 from indexer.store.read_bars import read_bars, read_benchmark_bars, read_rates
 from indexer.store.read_index import IndexRow, count_levels, read_index, read_indices, read_latest_level, read_levels
 from indexer.store.read_ledger import (
+    RejectGroup,
     RunRow,
     count_rejects,
     read_events,
     read_quality,
+    read_reject_groups,
     read_rejects,
     read_runs,
     read_unfinished_runs,
@@ -40,6 +42,7 @@ __all__ = [
     "IndexRow",
     "MethodologyRow",
     "PayloadLink",
+    "RejectGroup",
     "RunRow",
     "StoredAsset",
     "count_levels",
@@ -71,6 +74,7 @@ __all__ = [
     "read_rates",
     "read_rates_by_method",
     "read_rebalancings",
+    "read_reject_groups",
     "read_rejects",
     "read_runs",
     "read_supplies",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text, true
 from sqlmodel import SQLModel
 
 from indexer.store.db import Store
@@ -63,6 +63,42 @@ def read_rejects(store: Store, *, run_id: int | None = None, limit: int | None =
         query = query.where(table.c.run_id == run_id)
     with store.reading() as connection:
         return [RejectRow(**row) for row in connection.execute(query.limit(limit)).mappings()]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectGroup:
+    """Rows of one import that were not taken for the same reason: how many, and the first with its line."""
+
+    imported_at: datetime
+    file: str
+    rows: int
+    reason: str
+    line: int
+    row: str
+
+
+def read_reject_groups(store: Store, *, file: str | None = None, limit: int = 50) -> list[RejectGroup]:
+    """Rows that were not taken, by import and reason: newest import first, most rows first; of one file when given."""
+    reject, run = SQLModel.metadata.tables["reject"], SQLModel.metadata.tables["run"]
+    groups = (
+        select(func.min(reject.c.id).label("id"), func.count().label("rows"))
+        .where(true() if file is None else reject.c.file == file)
+        .group_by(reject.c.run_id, reject.c.file, reject.c.reason)
+        .subquery()
+    )
+    query = (
+        select(
+            run.c.started_at.label("imported_at"),
+            groups.c.rows,
+            *(reject.c[n] for n in ("file", "reason", "line", "row")),
+        )
+        .join_from(groups, reject, reject.c.id == groups.c.id)
+        .join(run, run.c.id == reject.c.run_id)
+        .order_by(run.c.id.desc(), reject.c.file, groups.c.rows.desc(), reject.c.line)
+        .limit(limit)
+    )
+    with store.reading() as connection:
+        return [RejectGroup(**row) for row in connection.execute(query).mappings()]
 
 
 def count_rejects(store: Store) -> int:

@@ -32,6 +32,12 @@ def test_the_real_files_come_out_the_same(store: Store, sqlite_store: Store) -> 
     for name in ("time_us", "close", "volume_base", "volume_usd"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     assert read.read_rejects(store) == read.read_rejects(sqlite_store)
+    groups = [
+        [(one.file, one.rows, one.reason, one.line, one.row) for one in read.read_reject_groups(of)]
+        for of in (store, sqlite_store)
+    ]
+    assert groups[0] == groups[1]
+    assert sum(rows for _, rows, *_ in groups[0]) == read.count_rejects(store)
     assert read.read_supplies(store) == read.read_supplies(sqlite_store)
     for symbol in ("QQQ", "NQ=F"):
         ours, theirs = (read.read_benchmark_bars(one, symbol, interval="1h") for one in (store, sqlite_store))
