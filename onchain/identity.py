@@ -73,7 +73,12 @@ async def _evm(pool: Asked, endpoint: Endpoint) -> str:
     if isinstance(chain_id, RpcError):
         raise chain_id
     if isinstance(code, str) and code.startswith("0x"):
-        endpoint.canonical_multicall = keccak(hexstr=code).hex() == MULTICALL3_CODE_HASH
+        try:
+            raw = bytes.fromhex(code[2:])
+        except ValueError:
+            text = f"the code {code[:20]!r} is not hex data"
+            raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint.label) from None
+        endpoint.canonical_multicall = keccak(raw).hex() == MULTICALL3_CODE_HASH
     return str(chain_id)
 
 

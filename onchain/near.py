@@ -113,9 +113,11 @@ async def _amount(pool: Pool, read: Read, *, pin: Pin, confirm: int) -> tuple[in
 async def _account(pool: Pool, endpoint: Endpoint, account: str, pin: Pin) -> int:
     params = {"request_type": "view_account", "block_id": pin.hash, "account_id": account}
     answer = await pool.call("query", params, on=endpoint)
-    if not isinstance(answer, dict) or not str(answer.get("amount", "")).isdecimal():
-        raise RpcError(f"account {account} does not parse", kind=Kind.MALFORMED, endpoint=endpoint.label)
-    return int(answer["amount"]) + int(answer.get("locked", "0"))
+    try:
+        return exact(answer["amount"]) + exact(answer.get("locked", "0"))  # type: ignore[index, attr-defined]  # below
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        text = f"account {account} does not parse ({error!r})"
+        raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint.label) from None
 
 
 async def _view(

@@ -14,6 +14,8 @@ import orjson
 
 from onchain.errors import Kind, RpcError, classify, classify_status
 
+_WORDLESS = "an error without a message"
+
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
@@ -75,6 +77,8 @@ def parse_batch(body: object, first: int, count: int) -> list[object | RpcError]
     by_id: dict[object, object] = {}
     for item in body:
         ident = item.get("id") if isinstance(item, dict) else None
+        if not isinstance(ident, int | str | None):
+            raise RpcError(f"the batch answers id {ident!r:.40}", kind=Kind.MALFORMED)
         if ident in by_id:
             raise RpcError(f"the batch answers id {ident!r} twice", kind=Kind.MALFORMED)
         by_id[ident] = item
@@ -95,7 +99,7 @@ def status_error(status: int, raw: bytes, retry_after: str | None, now: float) -
     kind = classify_status(status)
     try:
         body = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     given = (body.get("error") or body.get("message")) if isinstance(body, dict) else None
     if not given:
@@ -128,12 +132,13 @@ def retry_after_s(value: str | None, now: float) -> float | None:
 
 def _node_error(error: object) -> RpcError:
     if not isinstance(error, dict):
-        return RpcError(str(error)[:300], kind=classify(str(error)))
+        return RpcError(str(error)[:300] or _WORDLESS, kind=classify(str(error)))
     code, cause = error.get("code"), error.get("cause")
     name = str(cause.get("name", "")) if isinstance(cause, dict) else ""  # where NEAR says what "Server error" was
     message = " ".join(filter(None, (str(error.get("message") or ""), name)))
     number = code if isinstance(code, int) else None
     data = error.get("data")
     kind = classify(message, code=number, data=data)
+    message = message or _WORDLESS
     said = message[:400] if code is None else f"{message[:400]} (code {code})"
     return RpcError(said, kind=kind, node_code=number, data=data)

@@ -91,6 +91,13 @@ async def read_implementation(pool: Pool, pin: Pin, token: str) -> str | None:
     return None if address == BURN_ADDRESSES[0] else address
 
 
+def checked_decimals(value: object, token: str) -> int:
+    """`value` as a number of decimals. Raises ReadError beyond 77, more than a 256-bit amount has digits."""
+    if not isinstance(value, int) or not 0 <= value <= 77:
+        raise ReadError(f"{token} says that it has {value!r} decimals")
+    return value
+
+
 def check_decimals(outcome: Outcome, *, expected: int, token: str) -> None:
     """Raise ReadError when the token answers other decimals than configured; one that does not answer passes."""
     if not outcome.error and outcome.value != expected:

@@ -245,6 +245,8 @@ def _check_logs(logs: list[dict[str, object]], low: Header, high: Header, endpoi
     for log in logs:
         try:
             number, at = str(log["blockNumber"]), int(str(log["logIndex"]), 16)
+            if type(log["topics"]) is not list or type(log["data"]) is not str or type(log["address"]) is not str:
+                raise TypeError
             if number != name:
                 after, name = int(number, 16), number
                 if after < block or after > high.number or edges.get(number, log["blockHash"]) != log["blockHash"]:
@@ -260,6 +262,6 @@ def _check_logs(logs: list[dict[str, object]], low: Header, high: Header, endpoi
                     kind=Kind.MALFORMED,
                     endpoint=endpoint.label,
                 )
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise RpcError("a log does not parse", kind=Kind.MALFORMED, endpoint=endpoint.label) from None
         index = at

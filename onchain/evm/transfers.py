@@ -7,7 +7,7 @@ JSON, so slicing text beats any ABI library.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from onchain.errors import ReadError
 
@@ -25,16 +25,22 @@ def parse_transfers(logs: Sequence[dict[str, object]], *, token: str) -> list[Tr
     A log with four topics and no data is an ERC-721 transfer and is left out. Raises ReadError for a log of another
     contract or event, or one whose words do not hold.
     """
+    try:
+        return _parsed(logs, token)
+    except (TypeError, ValueError) as error:
+        raise ReadError(f"a Transfer of {token} holds words that are not hex ({error})") from None
+
+
+def _parsed(logs: Sequence[dict[str, Any]], token: str) -> list[Transfer]:
     wanted, rows = token.lower(), []
     for log in logs:
         topics, data = log["topics"], log["data"]
-        assert isinstance(topics, list) and isinstance(data, str)
         if len(topics) == 4 and data == "0x":
             continue
         sender, receiver = topics[1:3] if len(topics) == 3 else ("", "")
         if (
             len(data) != 66
-            or topics[0] != TRANSFER
+            or topics[:1] != [TRANSFER]
             or sender[:26] != _PAD
             or receiver[:26] != _PAD
             or len(sender) != 66

@@ -56,7 +56,8 @@ async def read_reserves(pool: Pool, pin: Pin, pair: str, *, base: str) -> Reserv
     if base.lower() not in tokens:
         raise ReadError(f"{pair} trades {tokens[0]} and {tokens[1]}, not {base}")
     digits = (await read_calls(pool, pin, [erc20.decimals(str(t)) for t in tokens])).outcomes
-    amounts = [reserves.value[i] / 10.0 ** digits[i].integer(f"decimals() of {tokens[i]}") for i in (0, 1)]
+    scales = [erc20.checked_decimals(d.value, str(token)) for d, token in zip(digits, tokens, strict=True)]
+    amounts = [reserves.value[i] / 10.0 ** scales[i] for i in (0, 1)]
     at = 0 if tokens[0] == base.lower() else 1
     if not all(amounts):
         raise PriceRefused(f"{pair} has an empty side")

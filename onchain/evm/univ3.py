@@ -100,6 +100,8 @@ async def read_twap(
     if base.lower() not in (token0, token1):
         raise ReadError(f"{address} trades {token0} and {token1}, not {base}")
     sqrt_price, _, index, cardinality, *_ = slot0
+    if not cardinality or not sqrt_price:
+        raise PriceRefused(f"{address} was created but never given a price")
     calls = [
         call(address, "observations(uint256)", (index + 1) % cardinality, returns=_OBSERVATION),
         call(address, "observations(uint256)", 0, returns=_OBSERVATION),
@@ -114,7 +116,10 @@ async def read_twap(
             "the spot price is not a substitute"
         )
     (observed,) = await _read(pool, pin, [_observe(address, window)])
-    sides = ((token0, rest[0], rest[2]), (token1, rest[1], rest[3]))
+    if [len(part) for part in observed] != [2, 2]:
+        raise ReadError(f"observe of {address}: {len(observed[0])} observations where 2 were asked for")
+    digits = [erc20.checked_decimals(rest[i], token) for i, token in enumerate((token0, token1))]
+    sides = ((token0, digits[0], rest[2]), (token1, digits[1], rest[3]))
     inverted = base.lower() == token1
     where = (address, pin, window, fee)
     return _twap(where, observed, sqrt_price=sqrt_price, inverted=inverted, sides=sides[::-1] if inverted else sides)

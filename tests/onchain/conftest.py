@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 from evmkit import Node
 from faultproxy import FaultProxy
 
@@ -52,3 +53,22 @@ async def proxies() -> AsyncIterator:
     yield start
     for proxy in started:
         await proxy.stop()
+
+
+@pytest_asyncio.fixture
+async def aiohttp_sites() -> AsyncIterator:
+    """Factory of HTTP servers on 127.0.0.1: await aiohttp_sites(handler) → URL; all are stopped at the end."""
+    runners: list[web.AppRunner] = []
+
+    async def start(handler: object) -> str:
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", handler)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        runners.append(runner)
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    yield start
+    for runner in runners:
+        await runner.cleanup()

@@ -12,6 +12,7 @@ from evmkit import Deployed, Node, npm_package
 from onchain.checks import Pinners, compute_divergence_bps, read_checks, read_checks_with
 from onchain.errors import PriceRefused, ReadError
 from onchain.evm.chainlink import read_feed
+from onchain.evm.erc20 import checked_decimals
 from onchain.evm.univ2 import read_reserves
 from onchain.evm.univ3 import compute_cost_to_move, compute_harmonic_liquidity, compute_mean_tick, find_pools, read_twap
 from onchain.pin import Pinner
@@ -125,6 +126,26 @@ async def test_pool_with_one_observation_has_no_mean(new_node) -> None:
     async with Pool(single.node.chain()) as pool:
         with pytest.raises(PriceRefused, match=r"\(cardinality 1\)"):
             await read_twap(pool, await Pinner(pool).head("latest"), single.pool.address, base=single.base.address)
+
+
+async def test_pool_that_was_never_given_a_price_is_refused(new_node) -> None:
+    node = new_node()
+    made = artifact("@uniswap/v3-core", "1.0.1", "artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json")
+    factory = node.deploy_raw(made["abi"], made["bytecode"])
+    base, quote = node.deploy("token", "Base", "BAS", 18, 10**20), node.deploy("token", "Quote", "QUO", 6, 10**20)
+    factory.do("createPool", base.address, quote.address, 500)
+    node.mine(5)
+    chain = node.chain(name="one", uniswap_v3_factory=factory.address, quote_tokens={"USDQ": quote.address})
+    token = Token("BAS", "Base", 18, legs=(Leg("one", base.address, 18),))
+    (check,) = await read_checks(token, chains={"one": chain}, reference_usd=2.5, quote_usd={"USDQ": 1.0})
+    assert check.price_usd is None and check.reason.endswith("was created but never given a price")
+
+
+def test_decimals_no_amount_can_have_are_refused() -> None:
+    assert [checked_decimals(n, "T") for n in (0, 18, 77)] == [0, 18, 77]
+    for value in (78, -1, 2**255, None, "18"):
+        with pytest.raises(ReadError, match=f"T says that it has {value!r} decimals"):
+            checked_decimals(value, "T")
 
 
 async def test_pools_are_found_through_the_factory(scene: Scene) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 from twox import twox128
 
@@ -28,23 +27,10 @@ from onchain.tokens import load_tokens
 NOW = 1_790_000_000
 
 
-@pytest_asyncio.fixture
-async def serve():
+@pytest.fixture
+def serve(aiohttp_sites):
     """serve(handler) → URL of a server whose handler gets the aiohttp request and returns a response."""
-    runners = []
-
-    async def start(handler: Callable[[web.Request], object]) -> str:
-        app = web.Application()
-        app.router.add_route("*", "/{tail:.*}", handler)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        runners.append(runner)
-        return f"http://127.0.0.1:{runner.addresses[0][1]}"
-
-    yield start
-    for runner in runners:
-        await runner.cleanup()
+    return aiohttp_sites
 
 
 def rpc(answer: Callable[[str, object], object]):
