@@ -10,7 +10,7 @@ import asyncio
 import functools
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
@@ -50,6 +50,7 @@ class LoopThread:
     def close(self) -> None:
         """Ends the thread and the loop; a second time does nothing."""
         if self.thread.is_alive():
+            self.run(self.loop.shutdown_asyncgens())  # streams that were left before their end
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join()
         self.loop.close()
@@ -80,7 +81,7 @@ class Asks(Generic[P, T]):
 
 
 class Follows(Generic[P, T]):
-    """A method that gives an iterator over what the asynchronous one of the same name gives."""
+    """A method that gives a generator of what the asynchronous one of the same name gives."""
 
     def __init__(self, method: Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]) -> None:
         self.method = method
@@ -89,20 +90,20 @@ class Follows(Generic[P, T]):
     @overload
     def __get__(self, client: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, client: Client, owner: type) -> Callable[P, Iterator[T]]: ...
-    def __get__(self, client: Client | None, owner: type) -> Self | Callable[P, Iterator[T]]:
+    def __get__(self, client: Client, owner: type) -> Callable[P, Generator[T]]: ...
+    def __get__(self, client: Client | None, owner: type) -> Self | Callable[P, Generator[T]]:
         if client is None:
             return self
         thread, method = client._thread, self.method.__get__(client._client)
 
         @functools.wraps(method)
-        def follow(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        def follow(*args: P.args, **kwargs: P.kwargs) -> Generator[T]:
             return _followed(thread, method(*args, **kwargs))
 
         return follow
 
 
-def _followed(thread: LoopThread, items: AsyncIterator[T]) -> Iterator[T]:
+def _followed(thread: LoopThread, items: AsyncIterator[T]) -> Generator[T]:
     async def following() -> T:
         item: T = await anext(items)
         return item
@@ -114,7 +115,7 @@ def _followed(thread: LoopThread, items: AsyncIterator[T]) -> Iterator[T]:
         return
     finally:
         closing: Callable[[], Coroutine[Any, Any, None]] | None = getattr(items, "aclose", None)
-        if closing is not None:
+        if closing is not None and not thread.loop.is_closed():
             thread.run(closing())
 
 

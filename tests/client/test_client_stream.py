@@ -43,10 +43,17 @@ def test_the_newest_comes_at_once_and_then_each_new_one(client: Client, own: Sto
     for number in range(3):
         publish(own, 700.0 + number, number=number)
         assert next(levels).level == 700.0 + number
-    levels.close()  # type: ignore[attr-defined]  # a generator
+    levels.close()
     assert client.latest("deai").level == 702.0
     publish(own, 800.0, number=3)
     assert next(client.stream("deai", after=first.id)).level == 700.0
+
+
+def test_a_stream_that_is_left_ends_with_the_client(own: Store, quick: Patience) -> None:
+    with Client(own, patience=quick) as near:
+        left = near.stream("deai")
+        assert next(left).id == NEWEST
+    left.close()
 
 
 def test_refusals_are_raised(client: Client) -> None:
@@ -76,7 +83,7 @@ def test_a_broken_stream_goes_on_where_it_was(quick: Patience) -> None:
         with Client(told.url, patience=quick) as client:
             levels = client.stream("deai")
             assert [next(levels).level for _ in range(4)] == [1.0, 2.0, 3.0, 4.0]
-            levels.close()  # type: ignore[attr-defined]  # a generator
+            levels.close()
         assert [path.partition("?")[2] for path, _ in told.asked] == ["", "after=2.1", "after=2.1", "after=3.1"]
 
 

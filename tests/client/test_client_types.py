@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from typing import assert_type
 
 from indexer import AsyncClient, Client, compute_levels
@@ -24,7 +24,7 @@ def blocking(client: Client) -> None:
     assert_type(client.benchmarks(), Table[Benchmark])
     assert_type(client.beta("deai", "QQQ", sessions=60), Beta)
     assert_type(client.index(), Index)
-    assert_type(client.stream("deai", after=None), Iterator[LevelEvent])
+    assert_type(client.stream("deai", after=None), Generator[LevelEvent, None, None])
     assert_type(compute_levels([[1.0]], "deai-ew"), Levels)
     client.levels("deai", intervall="1h")  # type: ignore[call-arg]
     client.beta(sessions="60")  # type: ignore[arg-type]
