@@ -6,15 +6,16 @@ bits, texts by their bytes, nulls by a mark of their own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import text
 
+from indexer.administration.rowkeys import pack_keys, shown_key, unpack_keys
 from indexer.administration.rowmarks import Encoded, digest_of, marks_of
 from indexer.administration.sealed_tables import BYTES, FLOAT, INSTANTS, INT, MAYBE, SEALED, TEXT, Sealed
 from indexer.store.columnar import columns
@@ -27,6 +28,7 @@ from indexer.store.write_administration import write_seals
 from indexer.times import iso
 
 GENESIS = b"\0" * 32
+FEW = 5  # rows of a run that are named
 NULL_TEXT, NULL_NUMBER = "\x01", -(2**62)
 UNSEALED = "SELECT id FROM run WHERE outcome = 'done' AND id NOT IN (SELECT run_id FROM seal WHERE about = 'run')"
 
@@ -46,8 +48,9 @@ def seal_runs(store: Store) -> int:
             if one is None:
                 continue
             marks = np.ascontiguousarray(one.marks, dtype="<u8").tobytes()
-            own = link(previous, run_id, about=table.name, rows=len(one.marks), digest=one.digest, marks=marks)
-            made.append(SealRow(run_id, table.name, len(one.marks), one.digest, marks, previous, own))
+            body = Body(table.name, len(one.marks), one.digest, marks, pack_keys(one.keys))
+            own = link(previous, run_id, body)
+            made.append(SealRow(run_id, *body, previous, own))
             previous = own
     write_seals(store, made)
     return len(runs)
@@ -60,12 +63,23 @@ def read_heads(store: Store) -> bytes | None:
     return None if found is None else bytes(found)
 
 
-def link(previous: bytes, run_id: int, *, about: str, rows: int, digest: bytes, marks: bytes) -> bytes:
+class Body(NamedTuple):
+    """What a seal says of a run and a table."""
+
+    about: str
+    rows: int
+    digest: bytes
+    marks: bytes
+    keys: bytes
+
+
+def link(previous: bytes, run_id: int, body: Body) -> bytes:
     """The hash of a seal: over the one before it and all its fields."""
     said = sha256(previous)
-    said.update(f"{run_id}:{about}:{rows}:".encode())
-    said.update(digest)
-    said.update(sha256(marks).digest())
+    said.update(f"{run_id}:{body.about}:{body.rows}:".encode())
+    said.update(body.digest)
+    said.update(sha256(body.marks).digest())
+    said.update(sha256(body.keys).digest())
     return said.digest()
 
 
@@ -91,7 +105,7 @@ def altered_rows(store: Store, *, most: int = 20) -> list[str]:
 def _broken_seals(seals: list[SealRow]) -> Iterator[str]:
     previous = GENESIS
     for seal in seals:
-        own = link(previous, seal.run_id, about=seal.about, rows=seal.rows, digest=seal.digest, marks=seal.marks)
+        own = link(previous, seal.run_id, Body(seal.about, seal.rows, seal.digest, seal.marks, seal.keys))
         if seal.prev_hash != previous or seal.hash != own:
             yield f"seal {seal.id} (of what run {seal.run_id} wrote into {seal.about}) was changed"
         previous = seal.hash
@@ -158,26 +172,29 @@ def _sql(store: Store, name: str, *, kind: str) -> str:
 def _differences(
     table: Sealed, run_id: int, *, seal: SealRow | None, one: _RunRows | None, may_be_gone: bool
 ) -> Iterator[str]:
-    """The rows that are not as sealed, by what is there now; rows that are gone are counted."""
+    """The rows that are not as sealed: by what is there now, and by the key they had when they are gone."""
     sealed = np.frombuffer(seal.marks, dtype="<u8") if seal else np.zeros(0, dtype=np.uint64)
     there = one.marks if one else np.zeros(0, dtype=np.uint64)
     strange = np.flatnonzero(~np.isin(there, sealed))
-    for row in strange[:5].tolist():
-        assert one is not None
-        yield f"{table.name}: {_named(one.keys, row)} was changed or added after run {run_id} was sealed"
-    lost = len(sealed) - (len(there) - len(strange))
+    now = (
+        [{name: shown_key(name, column[row]) for name, column in one.keys.items()} for row in strange.tolist()]
+        if one
+        else []
+    )
+    for key in now[:FEW]:
+        yield f"{table.name}: {_named(key)} was changed or added after run {run_id} was sealed"
+    lost = np.flatnonzero(~np.isin(sealed, there)).tolist()
     if may_be_gone and not len(strange):
         return
-    if lost > len(strange):
-        yield f"{table.name}: {lost - len(strange)} rows that run {run_id} wrote are gone"
-    if not len(strange) and lost <= 0:
+    gone = [key for key in unpack_keys(seal.keys, lost) if key not in now] if seal and lost else []
+    for key in gone[:FEW]:
+        yield f"{table.name}: {_named(key)} that run {run_id} wrote is gone"
+    if len(gone) > FEW:
+        yield f"{table.name}: {len(gone) - FEW:,} more rows that run {run_id} wrote are gone"
+    if not len(strange) and not lost:
         yield f"{table.name}: what run {run_id} wrote is not in the order or form it was sealed in"
 
 
-def _named(keys: dict[str, NDArray[Any]], row: int) -> str:
-    words = []
-    for name, column in keys.items():
-        value = column[row]
-        shown = iso(int(value)) if name in INSTANTS else value
-        words.append(f"{name} {shown}")
+def _named(key: Mapping[str, Any]) -> str:
+    words = [f"{name} {iso(int(value)) if name in INSTANTS else value}" for name, value in key.items()]
     return "row " + ", ".join(words)

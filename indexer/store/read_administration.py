@@ -71,7 +71,7 @@ def read_seals(store: Store) -> list[SealRow]:
     query = select(*_columns(table, SealRow)).order_by(table.c.id)
     with store.reading() as connection:
         found = [dict(row) for row in connection.execute(query).mappings()]
-    blobs = ("digest", "marks", "prev_hash", "hash")
+    blobs = ("digest", "marks", "keys", "prev_hash", "hash")
     return [SealRow(**{**row, **{name: bytes(row[name]) for name in blobs}}) for row in found]
 
 

@@ -59,13 +59,15 @@ class ChallengeRow:
 
 @dataclass(frozen=True, slots=True)
 class SealRow:
-    """What one run wrote into one table: how many rows, their digest, 8 bytes each, and the place in the chain."""
+    """What one run wrote into one table: how many rows, their digest, 8 bytes each, their keys (packed), and the
+    place in the chain."""
 
     run_id: int
     about: str
     rows: int
     digest: bytes
     marks: bytes
+    keys: bytes
     prev_hash: bytes
     hash: bytes
     id: int | None = None

@@ -291,7 +291,8 @@ class Announcement(SQLModel, table=True):
 class Seal(SQLModel, table=True):
     """What one run wrote into one table, so that a later change of any of those rows is found and named.
 
-    `digest` is over the rows in the order of their key, `marks` holds 8 bytes for each; seals are chained.
+    `digest` is over the rows in the order of their key, `marks` holds 8 bytes for each and `keys` the keys, packed,
+    to name a row that is gone; seals are chained.
     """
 
     __table_args__ = (UniqueConstraint("run_id", "about"),)
@@ -301,6 +302,7 @@ class Seal(SQLModel, table=True):
     rows: int
     digest: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
     marks: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    keys: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     prev_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
     hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
 

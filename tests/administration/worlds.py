@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -108,8 +108,10 @@ class World:
         self.now += timedelta(hours=hours)
         return self.now
 
-    def bars(self, slug: str, closes: np.ndarray | list[float], *, first: int = 0, venue: str = "test") -> None:
-        """Hourly bars of one token from hour number `first` on (bar ends)."""
+    def bars(
+        self, slug: str, closes: np.ndarray | list[float], *, first: int = 0, venue: str = "test", full: bool = False
+    ) -> None:
+        """Hourly bars of one token from hour number `first` on (bar ends); `full` ones have every column."""
         run_id = self.run()
         write_assets(self.store, asset_rows(self.registry))
         [listing] = ensure_listings(self.store, [ListingRow(slug, venue, "test", slug, "1h", "bar_close")])
@@ -117,16 +119,22 @@ class World:
         unknown = np.full(len(close), np.nan)
         keep = np.isfinite(close)
         times = START_US + (first + np.arange(len(close), dtype=np.int64)) * HOUR_US
-        columns = (np.full(len(close), listing, dtype=np.int64), times, unknown, unknown, unknown, close, unknown)
+        ohl, base = ((close, close * 1.01, close * 0.99), 1e7 / close) if full else ((unknown,) * 3, unknown)
+        columns = (np.full(len(close), listing, dtype=np.int64), times, *ohl, close, base)
         write_bars(self.store, run_id, BarColumns(*(part[keep] for part in columns), np.full(int(keep.sum()), 1e7)))
         finish_run(self.store, run_id, now=self.now)
 
-    def supply(self, slug: str, tokens: float, *, day: int = -5, source: str = "test") -> None:
-        """One reading of a token's circulating supply, true so many days after the start."""
+    def supply(
+        self, slug: str, tokens: float, *, day: int = -5, source: str = "test", block: int | None = None
+    ) -> None:
+        """A reading of a token's circulating supply, true so many days after the start; or as it was at a block."""
         run_id = self.run()
         write_assets(self.store, asset_rows(self.registry))
         at = from_us(START_US + day * DAY_US)
         row = SupplyRow(slug, "circulating", "imported", source, at, int(tokens * 10**6))
+        if block is not None:
+            found = {"chain": "invented", "block_number": block, "block_hash": "0xab", "finality": "finalized"}
+            row = replace(row, **found)
         write_supplies(self.store, run_id, [row])
         finish_run(self.store, run_id, now=self.now)
 
