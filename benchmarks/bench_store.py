@@ -37,22 +37,23 @@ def _imports(folder: Path, path: Path) -> list[dict[str, Any]]:
     import pyarrow.csv  # noqa: F401 - loaded before the clock runs, as pandas is
     from sqlalchemy import create_engine
 
+    from indexer.archive import Archive
     from indexer.assets import load_registry
     from indexer.importing import import_files
 
-    registry = load_registry()
+    registry, archive = load_registry(), Archive(folder / "archive")
 
     def pandas_import() -> None:
         frame = pd.read_csv(path, parse_dates=["timestamp"])
         frame.to_sql("bar", create_engine(f"sqlite:///{folder / 'pandas.db'}"), index=False, if_exists="replace")
 
     with _store(folder / "ours.db") as store:
-        ours = _timed(lambda: import_files(store, [path], registry=registry, clock=lambda: NOW))
-        again = _timed(lambda: import_files(store, [path], registry=registry, clock=lambda: NOW))
+        ours = _timed(lambda: import_files(store, [path], registry=registry, clock=lambda: NOW, archive=archive))
+        again = _timed(lambda: import_files(store, [path], registry=registry, clock=lambda: NOW, archive=archive))
     peer = _timed(pandas_import)
     rows = _count(path)
     return [
-        _row(f"import of {rows:,} rows, gated, with rejects", ours, "read_csv + to_sql", peer, ">= 2 x"),
+        _row(f"import of {rows:,} rows, gated, with rejects, file archived", ours, "read_csv + to_sql", peer, ">= 2 x"),
         _row("the same file again (writes nothing)", again, "read_csv + to_sql", peer, ""),
     ]
 
