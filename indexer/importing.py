@@ -23,7 +23,7 @@ from indexer.assets import Registry
 from indexer.clock import Clock
 from indexer.errors import DeaiError, ImportFileError
 from indexer.kept_imports import KIND, keep_import
-from indexer.sources.file_records import bars_of, benchmarks_of, supplies_of
+from indexer.sources.file_records import bars_of, benchmarks_of, metrics_of, supplies_of
 from indexer.sources.file_rows import FileRows, gated
 from indexer.sources.files import SUFFIXES, check_columns, header_of, row_texts
 from indexer.sources.manifest import Manifest, manifest_for, read_manifest
@@ -38,6 +38,7 @@ from indexer.store.write import (
     write_assets,
     write_bars,
     write_benchmark_bars,
+    write_metrics,
     write_payloads,
     write_rejects,
     write_supplies,
@@ -228,6 +229,8 @@ def write_rows(
     kind = rows.manifest.kind
     if kind == "supply":
         return write_supplies(store, run_id, supplies_of(rows))
+    if kind == "metrics":
+        return write_metrics(store, run_id, metrics_of(rows))
     used = np.unique(rows.series[rows.order]).tolist()
     numbers = np.full(max(used, default=0) + 1, -1, dtype=np.int64)
     if kind == "benchmarks":

@@ -24,6 +24,7 @@ FILES = (
     "supply_history.csv",
     "equities_daily.csv.gz",
     "equities_hourly.csv.gz",
+    "onchain_daily.csv.gz",
 )
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from indexer.administration.inputs_rows import Rows, unlike
 from indexer.archive import Archive
 from indexer.kept_imports import read_import
-from indexer.sources.file_records import bars_of, benchmarks_of, supplies_of
+from indexer.sources.file_records import bars_of, benchmarks_of, metrics_of, supplies_of
 from indexer.sources.file_rows import FileRows
 from indexer.store.columnar import columns
 from indexer.store.db import Store
@@ -50,6 +50,8 @@ class FileCheck:
         self.rows += len(rows.order)
         if rows.manifest.kind == "supply":
             yield from self._supplies(run, rows, source=name)
+        elif rows.manifest.kind == "metrics":
+            yield from self._metrics(run, rows, source=name)
         elif rows.manifest.kind == "benchmarks":
             yield from self._benchmarks(run, rows, source=name)
         else:
@@ -118,6 +120,24 @@ class FileCheck:
                 yield f"supply of {slugs[row[0]]} at {iso(row[1])}: stored as {row[5]}, {source} gives another or none"
         for gone in sorted(given - set(stored), key=str)[:5]:
             yield f"supply of {slugs.get(gone[0] or 0)} at {iso(gone[1])} is in {source}, but not stored"
+
+    def _metrics(self, run: RunRow, rows: FileRows, *, source: str) -> Iterator[str]:
+        kinds = {"subject": "object", "name": "object", "source": "object", "time": "int64", "value": "float64"}
+        found = columns(
+            self.store, {**kinds, "run_id": "int64"},
+            source="metric WHERE run_id IN (SELECT id FROM run WHERE started_at <= :at)", params=_until(run),
+        )  # fmt: skip
+        stored = list(zip(*(found[name].tolist() for name in kinds), strict=True))
+        given = {
+            (one.subject, one.name, one.source, time, value)
+            for one in metrics_of(rows)
+            for time, value in zip(one.time_us.tolist(), one.value.tolist(), strict=True)
+        }
+        for number, row in zip(found["run_id"].tolist(), stored, strict=True):
+            if number == run.id and row not in given:
+                yield f"{row[1]} of {row[0]} at {iso(row[3])}: stored as {row[4]}, {source} gives another or none"
+        for gone in sorted(given - set(stored))[:5]:
+            yield f"{gone[1]} of {gone[0]} at {iso(gone[3])} is in {source}, but not stored"
 
     def _written(self, run: RunRow, *, table: str, series: str, kinds: dict[str, str]) -> Rows:
         """What the run itself wrote."""

@@ -325,6 +325,10 @@ def breadth(
         table(("against", "in", "5", "20", "60"), strength, title="Relative strength, log change")
         if found.share.reason:
             say(f"note: no share of the universe: {found.share.reason}")
+        else:
+            say(f"note: the universe is the members and {', '.join(found.share.others)}, by market value")
+        for one in found.share.stated:
+            say(f"note: no supply known, market value as stated, moved by our rate since: {one}")
 
     emit(to_plain(found), as_json=as_json, text=text)
 

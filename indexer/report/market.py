@@ -123,7 +123,11 @@ def _change(one: Strength) -> str:
 
 
 def _why_no_share(study: BreadthStudy) -> str:
-    return "" if study.share.share is not None else f"No share: {study.share.reason}."
+    if study.share.share is None:
+        return f"No share: {study.share.reason}."
+    if not study.share.stated:
+        return ""
+    return f"Market values stated by others and moved by our rates since: {', '.join(study.share.stated)}."
 
 
 def _policy(g: Gathered) -> str:

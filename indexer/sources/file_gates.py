@@ -65,6 +65,13 @@ def gate_volume(verdicts: Verdicts, volume: Numbers) -> None:
     verdicts.reject(volume.values < 0.0, "volume is negative")
 
 
+def gate_value(verdicts: Verdicts, value: Numbers) -> None:
+    """A measured value must be there and finite; it may be zero or negative (a funding rate)."""
+    verdicts.reject(value.bad, "value is not a number")
+    verdicts.reject(value.empty, "value is empty")
+    verdicts.reject(~np.isfinite(value.values), "value is not finite")
+
+
 @dataclass(frozen=True, slots=True)
 class Sequenced:
     """Good rows in order of series and time, and what was found on the way."""

@@ -1,4 +1,4 @@
-"""The good rows of a file as what the store writes: bars, benchmark bars, supplies.
+"""The good rows of a file as what the store writes: bars, benchmark bars, supplies, metrics.
 
 Place in the flow: after file_rows.py has judged them, before importing.py writes them, part by part.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from indexer.sources.file_rows import FileRows
 from indexer.sources.files import F64, I64, Bools
-from indexer.store.records import BarColumns, BenchmarkColumns, SupplyRow
+from indexer.store.records import BarColumns, BenchmarkColumns, MetricSeries, SupplyRow
 from indexer.times import from_us
 
 
@@ -66,6 +66,16 @@ def supplies_of(rows: FileRows) -> list[SupplyRow]:
         observed = from_us(int(rows.time_us[row]))
         found.append(SupplyRow(asset.slug, kind, "imported", source, observed, units, chain=asset.chain))
     return found
+
+
+def metrics_of(rows: FileRows) -> list[MetricSeries]:
+    """The good rows as series of one quantity from one source."""
+    series, made = rows.series[rows.order], []
+    for place in np.unique(series).tolist():
+        index = rows.order[series == place]
+        subject, name, source = rows.measures[place]
+        made.append(MetricSeries(subject, name, source, rows.time_us[index], _number(rows, "value", index)))
+    return made
 
 
 def _number(rows: FileRows, role: str, index: I64) -> F64:

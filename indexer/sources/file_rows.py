@@ -14,7 +14,16 @@ import numpy as np
 
 from indexer.assets import Asset, Registry
 from indexer.errors import did_you_mean
-from indexer.sources.file_gates import BEFORE_1970, FUTURE, Verdicts, gate_prices, gate_sequence, gate_volume
+from indexer.sources.file_gates import (
+    BEFORE_1970,
+    FUTURE,
+    Verdicts,
+    gate_prices,
+    gate_sequence,
+    gate_value,
+    gate_volume,
+)
+from indexer.sources.file_measures import market_rows, measures_of
 from indexer.sources.file_stamps import (
     NO_SESSION,
     NO_TIME,
@@ -36,7 +45,8 @@ PRICES = ("open", "high", "low", "close", "adjusted_close")
 class FileRows:
     """Rows of a file (R,) by role, `order` (K,) the good ones sorted by series and time, `rejects` (line, reason).
 
-    `series` (R,) is the position in `listings`, `benchmarks` or `assets`, whichever the kind of file has.
+    `series` (R,) is the position in `listings`, `benchmarks`, `measures` (subject, name, source) or `assets`, whichever
+    the kind of file has.
     """
 
     manifest: Manifest
@@ -53,6 +63,7 @@ class FileRows:
     listings: list[ListingRow]
     benchmarks: list[BenchmarkRow]
     assets: list[Asset]
+    measures: list[tuple[str, str, str]]
 
 
 def gated(path: Path, manifest: Manifest, *, registry: Registry, now_us: int) -> FileRows:
@@ -70,10 +81,16 @@ def gated(path: Path, manifest: Manifest, *, registry: Registry, now_us: int) ->
     benchmarks, info = _benchmark_rows(manifest, words["symbol"])
     time_us = _ends(manifest, stamps, verdicts, words["symbol"], info)
     verdicts.reject(time_us > now_us, FUTURE)
-    assets, asset = ([], words["symbol"].codes) if info else _resolve(registry, words["symbol"], time_us, verdicts)
+    market = market_rows(manifest, words["symbol"])
+    assets, asset = (
+        ([], words["symbol"].codes)
+        if info
+        else _resolve(registry, words["symbol"], time_us, verdicts, known=market | ~kept)
+    )
     _gate_values(manifest, verdicts, numbers, words)
     verdicts.good &= kept
     listings, series = _series(manifest, words, assets, asset)
+    measures, series = measures_of(manifest, words, assets, asset) if manifest.kind == "metrics" else ([], series)
     close = numbers["close"].values if "close" in numbers else np.ones(rows)
     compared = [column.values for column in numbers.values()] + [words["supply"].codes]
     found = gate_sequence(verdicts, series, time_us, close, compared=compared, lines=read.lines)
@@ -93,6 +110,7 @@ def gated(path: Path, manifest: Manifest, *, registry: Registry, now_us: int) ->
         listings=listings,
         benchmarks=benchmarks,
         assets=assets,
+        measures=measures,
     )
 
 
@@ -112,6 +130,9 @@ def _kept(read: FileColumns, manifest: Manifest) -> Bools:
     for column, values in manifest.keep.items():
         words = read.words[column]
         kept &= np.array([value in values for value in words.values] or [False], dtype=np.bool_)[words.codes]
+    if manifest.kind == "metrics":
+        words = read.words[manifest.columns["metric"]]
+        kept &= np.array([value in manifest.metrics for value in words.values] or [False], dtype=np.bool_)[words.codes]
     return kept
 
 
@@ -151,14 +172,19 @@ def _benchmark_rows(manifest: Manifest, symbols: Words) -> tuple[list[BenchmarkR
     return [BenchmarkRow(symbol, one.name, one.kind, one.calendar) for symbol, one in named], info
 
 
-def _resolve(registry: Registry, symbols: Words, time_us: I64, verdicts: Verdicts) -> tuple[list[Asset], I64]:
-    """The assets that the symbols named just before each bar's end, and the position of each row's asset."""
+def _resolve(
+    registry: Registry, symbols: Words, time_us: I64, verdicts: Verdicts, *, known: Bools
+) -> tuple[list[Asset], I64]:
+    """The assets that the symbols named just before each bar's end, and the position of each row's asset.
+
+    Rows that are `known` already, or not wanted, are left at -1.
+    """
     edges = _label_edges(registry)
     position: dict[str, int] = {}
     assets: list[Asset] = []
     found = np.full(len(time_us), -1, dtype=np.int64)
     for code, symbol in enumerate(symbols.values):
-        rows = np.flatnonzero((symbols.codes == code) & verdicts.good)
+        rows = np.flatnonzero((symbols.codes == code) & verdicts.good & ~known)
         span = np.searchsorted(
             np.array(edges.get(symbol.strip().upper(), []), dtype=np.int64), time_us[rows] - 1, "right"
         )
@@ -199,7 +225,9 @@ def _gate_values(manifest: Manifest, verdicts: Verdicts, numbers: dict[str, Numb
     gate_prices(verdicts, {role: column for role, column in numbers.items() if role in PRICES})
     if "volume" in numbers:
         gate_volume(verdicts, numbers["volume"])
-    if manifest.kind == "supply":
+    if manifest.kind == "metrics":
+        gate_value(verdicts, numbers["value"])
+    elif manifest.kind == "supply":
         problems = [_supply_problem(value) for value in words["supply"].values]
         for reason in filter(None, set(problems)):
             bad = np.array([problem == reason for problem in problems], dtype=np.bool_)

@@ -16,11 +16,11 @@ from indexer.errors import ImportFileError, MethodologyError, did_you_mean
 from indexer.strict_toml import Table, parse_toml
 from indexer.times import INTERVAL_US
 
-KINDS = ("tokens", "benchmarks", "supply")
+KINDS = ("tokens", "benchmarks", "supply", "metrics")
 STAMPS = ("bar_open", "bar_close", "instant", "session_date")
 VOLUME_UNITS = ("base", "usd", "none")
-NUMBERS = ("open", "high", "low", "close", "adjusted_close", "volume")
-TEXTS = ("symbol", "venue", "source", "price_basis", "volume_kind")
+NUMBERS = ("open", "high", "low", "close", "adjusted_close", "volume", "value")
+TEXTS = ("symbol", "venue", "source", "price_basis", "volume_kind", "metric")
 ROLES = ("time", *NUMBERS, *TEXTS, "supply")
 CONSTANTS = ("symbol", "venue", "source", "price_basis", "quote", "supply_kind")
 BENCHMARK_KINDS = ("equity", "etf", "equity_index", "future", "token")
@@ -43,6 +43,8 @@ class Manifest:
     `stamp` is what the time column means; naive stamps are in `timezone`. `volume_unit` base is multiplied by the
     close for USD; usd counts as traded value only where `volume_kind` is among `usd_volume_kinds` (empty: always).
     `keep` lists, for a column of the file, the values to take; other rows are counted as filtered, not rejected.
+    `metrics` maps the file's word for a quantity to the store's name of it (other rows are filtered); the symbol
+    `market` stands for the market as a whole.
     """
 
     kind: str
@@ -54,6 +56,8 @@ class Manifest:
     usd_volume_kinds: tuple[str, ...]
     quotes: Mapping[str, str]
     keep: Mapping[str, tuple[str, ...]]
+    metrics: Mapping[str, str]
+    market: str
     calendar: str
     timezone: str
     delimiter: str
@@ -94,13 +98,15 @@ def parse_manifest(text: str, *, name: str) -> Manifest:
     manifest = Manifest(
         kind=kind,
         interval=top.choice("interval", tuple(INTERVAL_US), "1d"),
-        stamp=top.choice("stamp", STAMPS, "instant" if kind == "supply" else None),
+        stamp=top.choice("stamp", STAMPS, "instant" if kind in ("supply", "metrics") else None),
         columns=columns,
         constants=_roles(top, "constants", CONSTANTS),
         volume_unit=top.choice("volume_unit", VOLUME_UNITS, "none"),
         usd_volume_kinds=top.texts("usd_volume_kinds"),
         quotes=top.strings("quotes"),
         keep=_keep(top),
+        metrics=top.strings("metrics"),
+        market=top.text("market", ""),
         calendar=calendar,
         timezone=top.text("timezone", "UTC"),
         delimiter=top.text("delimiter", ","),
@@ -164,7 +170,8 @@ def _benchmarks(top: Table, calendar: str) -> dict[str, BenchmarkInfo]:
 def _check_complete(manifest: Manifest, top: Table) -> None:
     """Notes what the kind of file needs and the manifest does not name."""
     given = {*manifest.columns, *manifest.constants}
-    for role in {"supply": ("time", "supply")}.get(manifest.kind, ("time", "close")):
+    values = {"supply": ("time", "supply"), "metrics": ("time", "metric", "value")}
+    for role in values.get(manifest.kind, ("time", "close")):
         if role not in manifest.columns:
             top.note(f"columns.{role}", f'is missing; give the name of the column, e.g. {role} = "{role}"')
     needed = {"tokens": ("symbol", "venue", "source"), "benchmarks": ("symbol", "source", "price_basis")}
@@ -175,5 +182,7 @@ def _check_complete(manifest: Manifest, top: Table) -> None:
         top.note(f"constants.{role}", "is also under [columns]; keep one of the two")
     if manifest.stamp == "session_date" and manifest.kind != "benchmarks":
         top.note("stamp", "session_date is for benchmarks; tokens trade round the clock: use bar_open with 1d")
+    if manifest.kind == "metrics" and not manifest.metrics:
+        top.note("metrics", 'is missing; name the quantities to take, e.g. fear_greed_index = "fear_greed_0_100"')
     if "volume" in manifest.columns and manifest.kind == "tokens" and manifest.volume_unit == "none":
         top.note("volume_unit", "is missing; say whether the volume column is in base units (base) or USD (usd)")

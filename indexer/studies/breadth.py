@@ -21,18 +21,15 @@ from indexer.analytics.macro import PolicyDistance, policy_distance
 from indexer.engine.market import F64, I64
 from indexer.errors import NotEnoughDataError, NotFoundError
 from indexer.store.db import Store
-from indexer.store.read import read_assets, read_constituents, read_supplies
-from indexer.store.records import ConstituentRow
-from indexer.studies.series import TOKEN, Series, benchmark_series, index_series, last_known, token_series, values_at
-from indexer.times import DAY_US, to_us
+from indexer.store.read import read_constituents
+from indexer.studies.series import TOKEN, Series, benchmark_series, index_series, token_series, values_at
+from indexer.studies.share import UNIVERSE, UniverseShare, universe_share
+from indexer.times import DAY_US
 
 WINDOWS = (20, 50, 200)
 HORIZONS = (5, 20, 60)
 CORRELATION_DAYS = 60
 AGAINST = ("btc", "eth", "QQQ")
-UNIVERSE = ("btc", "eth", "sol")
-SUPPLY_ORDER = ("circulating", "free_float", "total")
-MAX_SUPPLY_AGE_US = 100 * DAY_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +39,6 @@ class Strength:
     benchmark: str
     unit: str
     change: Mapping[int, float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class UniverseShare:
-    """The constituents' market value over that of a stated universe (the constituents and `others`)."""
-
-    others: tuple[str, ...]
-    members_usd: float | None
-    universe_usd: float | None
-    share: float | None
-    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,27 +107,6 @@ def study_breadth(
     )
 
 
-def universe_share(store: Store, held: Sequence[ConstituentRow], *, others: Sequence[str], at_us: int) -> UniverseShare:
-    """The constituents' share of a universe by market value; None, with the reason, where a supply is not known.
-
-    Supply is the newest reading at or before the instant and at most 100 days old: circulating, else free float,
-    else total.
-    """
-    assets = {asset.slug: asset.id for asset in read_assets(store)}
-    supplies = _supplies(store, at_us)
-    members = [_value(store, row.asset, supplies, at_us) for row in held]
-    rest = {slug: _value(store, slug, supplies, at_us) for slug in others if slug in assets}
-    missing = [row.asset for row, value in zip(held, members, strict=True) if value is None]
-    missing += [slug for slug in others if rest.get(slug) is None]
-    known = [value for value in members if value is not None]
-    own = sum(known) if len(known) == len(members) else None
-    if missing or own is None:
-        said = f"no supply of the last 100 days, or no rate, is known of {', '.join(missing)}"
-        return UniverseShare(tuple(others), own, None, None, said)
-    whole = own + sum(value for value in rest.values() if value is not None)
-    return UniverseShare(tuple(others), own, whole, own / whole, None)
-
-
 def _daily(store: Store, asset: str, days: I64) -> F64:
     try:
         return values_at(token_series(store, asset), days)
@@ -168,29 +133,6 @@ def _strength(own: Series, other: Series, at: int) -> Strength:
         unit = "sessions"
     found = relative_strength(values_at(own, instants), values_at(other, instants), horizons=HORIZONS)
     return Strength(other.name, unit, found.change)
-
-
-def _supplies(store: Store, at_us: int) -> dict[str, float]:
-    """Tokens in circulation by asset, as last read before the instant."""
-    decimals = {asset.slug: asset.decimals for asset in read_assets(store)}
-    best: dict[str, tuple[int, int, float]] = {}
-    for row in read_supplies(store):
-        observed = to_us(row.observed_at)
-        if row.kind in SUPPLY_ORDER and at_us - MAX_SUPPLY_AGE_US <= observed <= at_us:
-            rank = -SUPPLY_ORDER.index(row.kind)
-            found = (rank, observed, row.amount / 10 ** decimals[row.asset])
-            best[row.asset] = max(best.get(row.asset, found), found)
-    return {asset: found[2] for asset, found in best.items()}
-
-
-def _value(store: Store, asset: str, supplies: Mapping[str, float], at_us: int) -> float | None:
-    if asset not in supplies:
-        return None
-    try:
-        price, _ = last_known(token_series(store, asset), np.array([at_us], dtype=np.int64))
-    except NotEnoughDataError:
-        return None
-    return supplies[asset] * float(price[0]) if np.isfinite(price[0]) else None
 
 
 def _number(value: float) -> float | None:

@@ -137,7 +137,10 @@ def test_one_bad_file_in_a_folder_does_not_keep_the_others_out(
     ("change", "message"),
     [
         (("kind =", "knid ="), 'knid: there is no such key here. Did you mean "kind"?'),
-        (('"tokens"', '"token"'), 'kind: "token" is not one of tokens, benchmarks, supply. Did you mean "tokens"?'),
+        (
+            ('"tokens"', '"token"'),
+            'kind: "token" is not one of tokens, benchmarks, supply, metrics. Did you mean "tokens"?',
+        ),
         (('"bar_open"', '"open"'), 'stamp: "open" is not one of bar_open, bar_close, instant, session_date.'),
         (('stamp = "bar_open"\n', ""), "stamp: is missing; give text"),
         (('"1h"', '"2h"'), 'interval: "2h" is not one of 1m, 5m, 1h, 1d.'),
@@ -168,6 +171,7 @@ def test_every_shipped_manifest_holds() -> None:
     assert names == {
         "equities_daily.toml",
         "equities_hourly.toml",
+        "onchain_daily.toml",
         "supply_history.toml",
         "tokens_daily.toml",
         "tokens_hourly.toml",

@@ -102,11 +102,19 @@ def test_the_window_is_judged_by_every_test(gathered, tails, said):
 
 
 def test_stress_is_shown_where_it_was_recorded(gathered):
-    assert "holds no liquidations, funding, open interest or fear &amp; greed of these days" in market.stress(gathered)
-    bars = tuple(replace(bar, fear_greed=71.0, long_usd=6.5342e8) for bar in gathered.stress.rows)
-    absent = ("funding_rate",)
-    shown = market.stress(replace(gathered, stress=replace(gathered.stress, rows=bars, absent=absent)))
-    assert "653.4" in shown and ">71<" in shown and "No reading of: funding rate." in shown
+    shown = market.stress(gathered)
+    assert ">71<" in shown and "No reading of: liquidation long usd, " in shown, "what was imported, and what was not"
+    bars = tuple(replace(bar, long_usd=6.5342e8) for bar in gathered.stress.rows)
+    assert ">653.4<" in market.stress(replace(gathered, stress=replace(gathered.stress, rows=bars)))
+    bars = tuple(replace(bar, fear_greed=None) for bar in gathered.stress.rows)
+    none = market.stress(replace(gathered, stress=replace(gathered.stress, rows=bars)))
+    assert "holds no liquidations, funding, open interest or fear &amp; greed of these days" in none
+
+
+def test_the_share_of_the_universe_is_there_with_what_it_rests_on(gathered):
+    shown = unescape(market.inside(gathered))
+    assert "share of its value with BTC, ETH, SOL" in shown and ">1.20 %<" in shown
+    assert "Market values stated by others and moved by our rates since: btc (coingecko:" in shown
 
 
 def test_the_same_store_writes_the_same_bytes(store, gathered, html, tmp_path):

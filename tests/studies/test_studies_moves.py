@@ -11,13 +11,13 @@ from indexer.analytics.attribution import attribute
 from indexer.analytics.breaks import beta_difference, chow_test, cusum_ols
 from indexer.analytics.decoupling import Regime, regime_table
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError
-from indexer.store.read import read_constituents
+from indexer.store.read import read_constituents, read_metrics
 from indexer.studies.attribution import basket_path, study_attribution
 from indexer.studies.breadth import study_breadth
 from indexer.studies.breaks import _head, study_breaks
 from indexer.studies.drawdowns import compare_episodes, study_drawdowns
 from indexer.studies.frame import make_frame
-from indexer.studies.series import benchmark_series, index_series
+from indexer.studies.series import benchmark_series, index_series, token_series
 from indexer.times import iso, parse_instant
 
 SHOCK = parse_instant("2025-01-27T14:30:00Z")
@@ -150,12 +150,38 @@ def test_breadth_counts_members_by_hand(store):
     assert study.concentration.effective_n == pytest.approx(1 / sum(row.weight**2 for row in held))
     assert [row.window for row in study.breadth] == [20, 50, 200]
     assert 0.3 < study.correlation < 1.0
-    assert study.share.share is None
-    assert "is known of btc, eth, sol" in study.share.reason
     assert [one.benchmark for one in study.strength] == ["btc", "eth", "QQQ"]
-    among = study_breadth(store, "deai", at_us=at, universe=["arkm"])
-    assert among.share.share == pytest.approx(among.share.members_usd / among.share.universe_usd)
-    assert 0.9 < among.share.share < 1.0
+
+
+def test_the_share_of_a_universe_rests_on_supplies_or_on_stated_values(store):
+    at = parse_instant("2025-01-28")
+    share = study_breadth(store, "deai", at_us=at).share
+    assert share.others == ("btc", "eth", "sol") and share.reason is None
+    assert share.share == pytest.approx(share.members_usd / share.universe_usd) == pytest.approx(0.01201, abs=1e-5)
+    assert [one.split(" ")[0] for one in share.stated] == ["btc", "eth", "sol"]
+    assert share.stated[0] == "btc (coingecko:DaviRain-Su/vol-macp, 2024-12-18)"
+    # btc by hand: what was stated, moved by our own rate
+    [stated] = read_metrics(store, subject="btc", name="market_cap_usd", until_us=at)
+    btc = token_series(store, "btc")
+    then, now = (float(btc.values[np.searchsorted(btc.times_us, us)]) for us in (int(stated.time_us[-1]), at))
+    alone = study_breadth(store, "deai", at_us=at, universe=["btc"]).share
+    assert alone.universe_usd - alone.members_usd == pytest.approx(float(stated.value[-1]) * now / then)
+    among = study_breadth(store, "deai", at_us=at, universe=["arkm"]).share
+    assert 0.9 < among.share < 1.0 and among.stated == ()
+
+
+def test_a_line_has_the_supply_of_its_predecessor_before_the_migration(store):
+    at = parse_instant("2024-01-10")
+    assert "render" in {row.asset for row in read_constituents(store, "deai", at)}
+    assert study_breadth(store, "deai", at_us=at).share.share == pytest.approx(0.01404, abs=1e-5)
+
+
+def test_there_is_no_share_where_a_value_is_older_than_100_days_or_a_token_is_unknown(store):
+    late = study_breadth(store, "deai", at_us=parse_instant("2025-04-30")).share
+    assert late.share is None and "of the last 100 days, or no rate, is known of" in late.reason
+    assert {"btc", "eth", "sol"} <= set(late.reason.split(" of ")[-1].split(", "))
+    none = study_breadth(store, "deai", at_us=parse_instant("2025-01-28"), universe=["nothing"]).share
+    assert none.share is None and none.reason.endswith("is known of nothing")
 
 
 @pytest.mark.parametrize(
