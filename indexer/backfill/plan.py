@@ -7,7 +7,8 @@ the next.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -18,12 +19,14 @@ from indexer.records import Instants
 from indexer.sources.base import Ask, Call, Dataset, RestSource, Source
 from indexer.times import INTERVAL_US
 
+NOTHING: Final = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Want:
     """One series to complete: bars of an asset closing in (start_us, end_us], by candidates in preference.
 
-    `candidates` are (source, symbol, quote). `listed_us` is the first bar known to exist (None: not known).
+    `candidates` are (source, symbol, quote).
     """
 
     asset: str
@@ -32,22 +35,27 @@ class Want:
     end_us: int
     candidates: tuple[tuple[str, str, str], ...]
     dataset: Dataset = Dataset.BARS
-    listed_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One planned call for an asset, and the candidates that follow if it cannot give its range."""
+    """One planned call for an asset, and the candidates that follow if it cannot give its range.
+
+    `oldest_us` is the first bar stored when the step lies before it (NOTHING when none is stored): the series may
+    begin in the step's range or after it. None: something older is stored.
+    """
 
     asset: str
     call: Call
     others: tuple[tuple[str, str, str], ...]
+    oldest_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a backfill will do. `seconds` by source are the least its rate limit allows; they run side by side.
+    """What a backfill will do at most. `seconds` by source are the least its rate limit allows, side by side.
 
+    Steps before all that is stored stand newest first, so that the walk may end where a series begins.
     `uncovered` are (asset, start_us, end_us) that no candidate reaches: nothing will be fetched for them.
     """
 
@@ -106,12 +114,14 @@ def plan_backfill(
     empty = np.empty(0, dtype=np.int64)
     for want in wants:
         _check(want, sources)
-        start = want.start_us if want.listed_us is None else max(want.start_us, want.listed_us - 1)
-        gaps = missing_ranges(
-            have.get(want.asset, empty), want.interval, start_us=start, end_us=min(want.end_us, now_us)
-        )
+        stored = have.get(want.asset, empty)
+        gaps = missing_ranges(stored, want.interval, start_us=want.start_us, end_us=min(want.end_us, now_us))
         for gap in join_near(gaps, want.interval):
             planned, left = cover(want, gap, sources, now_us=now_us)
+            if not (stored <= gap[0]).any():
+                first_us = int(stored.min(initial=NOTHING))
+                newest_first = sorted(planned, key=lambda step: -step.call.ask.start_us)
+                planned = [replace(step, oldest_us=first_us) for step in newest_first]
             steps += planned
             uncovered += [(want.asset, begin, end) for begin, end in left]
     return Plan(tuple(steps), _seconds(steps, sources, limits), tuple(uncovered))

@@ -147,7 +147,7 @@ def backfill(
 
 def _show_plan(plan: PlanReport) -> None:
     rows = [(one.source, one.calls, one.bars, _time(one.seconds)) for one in plan.sources]
-    table(("source", "calls", "bars at most", "time at least"), rows, title=f"{plan.start} to {plan.end}")
+    table(("source", "calls at most", "bars at most", "time at least"), rows, title=f"{plan.start} to {plan.end}")
     say(
         f"{plan.calls:,} calls for {plan.bars:,} bars of {plan.interval}; "
         f"{_time(plan.seconds)} at the limits we keep, sources side by side"
@@ -173,6 +173,8 @@ def _show_filled(report: BackfillReport) -> None:
             f"{name}: {made.bars:,} new bars in {made.calls:,} answers; {made.failed:,} calls failed, "
             f"{made.rejects:,} reasons for refused rows, {unpriced:,} bars without a dollar rate of their quote"
         )
+        if made.unlisted:
+            say(f"  {made.unlisted:,} calls were spared: those series begin later")
         for source, text in made.failures.items():
             say(f"  {source}: {text}")
     if report.venues.failed or report.fillers.failed:

@@ -34,7 +34,9 @@ LOOK_BACK: Final = 2 * DAY_US  # late rows and short outages are asked for again
 
 @dataclass(slots=True)
 class Filled:
-    """What a fill brought: calls answered and failed, bars written, rows refused, and why sources failed.
+    """What a fill brought: calls answered, failed, and not sent because the series begins later (`unlisted`).
+
+    Then bars written, rows refused, and why sources failed.
 
     `unpriced` counts bars left out because their quote currency had no dollar rate then, by quote. `owed` is the
     earliest instant (ISO, UTC) after which a series (`asset@source`) may have bars that a failure kept from us.
@@ -42,12 +44,18 @@ class Filled:
 
     calls: int = 0
     failed: int = 0
+    unlisted: int = 0
     bars: int = 0
     rejects: int = 0
     unpriced: dict[str, int] = field(default_factory=dict)
     sources: dict[str, int] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     owed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def settled(self) -> int:
+        """Calls of the plan that are behind us."""
+        return self.calls + self.failed + self.unlisted
 
     def owes(self, done: Done) -> None:
         """Note that the range of a call is still to be had."""
@@ -71,7 +79,7 @@ async def _fill(live: Live, run_id: int, plan: HistoryPlan, *, http: HttpClient,
             markets.setdefault(done.asset, {}).setdefault(done.call.source, []).append(done.parsed.bars)
         elif done.error is not None:
             without.add(done.asset)
-        progress(made.calls + made.failed, plan.calls)
+        progress(made.settled, plan.calls)
     rates = {quote: _hourly(by_source, plan) for quote, by_source in markets.items()}
     async for done in run_backfill(plan.bars, live.sources, http):
         _note(live, run_id, done, made)
@@ -82,7 +90,7 @@ async def _fill(live: Live, run_id: int, plan: HistoryPlan, *, http: HttpClient,
                 made.owes(done)
         elif done.error is not None and _may_come(done.error):
             made.owes(done)
-        progress(made.calls + made.failed, plan.calls)
+        progress(made.settled, plan.calls)
     return made
 
 
@@ -123,7 +131,8 @@ def _note(live: Live, run_id: int, done: Done, made: Filled) -> None:
             made.failures.setdefault(note.subject, note.detail)
     made.rejects += write_rejects_noted(live.store, run_id, done.notes)
     if done.answer is None:
-        made.failed += 1
+        made.failed += done.error is not None
+        made.unlisted += done.error is None
         return
     made.calls += 1
     made.sources[done.call.source] = made.sources.get(done.call.source, 0) + 1

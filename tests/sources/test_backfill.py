@@ -22,11 +22,10 @@ from indexer.backfill import (
     plan_backfill,
     run_backfill,
 )
-from indexer.errors import InputError, SourceRefused
+from indexer.errors import InputError
 from indexer.http import HostLimit, HttpClient, Timeouts
 from indexer.records import Bars
 from indexer.sources.base import Source
-from indexer.sources.listing import first_bar_us
 from indexer.sources.registry import build_sources
 from indexer.times import DAY_US, HOUR_US, from_us, iso, parse_instant
 
@@ -74,7 +73,7 @@ def test_what_one_source_cannot_reach_goes_to_the_next() -> None:
         by_source.setdefault(step.call.source, []).append((step.call.ask.start_us, step.call.ask.end_us))
     assert list(by_source) == ["kraken", "binance"]
     assert by_source["kraken"] == [(NOW - 720 * HOUR_US, NOW)]
-    assert by_source["binance"][-1][1] == NOW - 720 * HOUR_US
+    assert by_source["binance"][0][1] == NOW - 720 * HOUR_US
     assert plan.rows == 366 * 24
     assert plan.uncovered == ()
     assert len(plan.steps) == 1 + 9
@@ -88,17 +87,19 @@ def test_nothing_missing_is_nothing_planned_and_a_resumed_plan_is_the_rest() -> 
     assert iso(half.steps[0].call.ask.start_us) == "2024-06-11T00:00:00Z"
 
 
-def test_a_listing_date_and_the_present_bound_the_plan() -> None:
-    sources = build_sources()
-    listed = parse_instant("2024-06-11T00:00:00Z")
-    plan = plan_backfill(
-        [want("2024-01-01", "2026-01-01", listed_us=listed, candidates=CANDIDATES[1:2])],
-        {},
-        sources=sources,
-        now_us=NOW,
-    )
-    assert plan.steps[0].call.ask.start_us == listed - HOUR_US
-    assert plan.steps[-1].call.ask.end_us == NOW
+def test_the_present_bounds_the_plan_and_what_may_lie_before_the_listing_comes_last() -> None:
+    ask = want("2024-01-01", "2026-01-01", candidates=CANDIDATES[1:2])
+    plan = plan_backfill([ask], {}, sources=build_sources(), now_us=NOW)
+    assert plan.steps[0].call.ask.end_us == NOW
+    starts = [step.call.ask.start_us for step in plan.steps]
+    assert starts == sorted(starts, reverse=True)
+    assert {step.oldest_us for step in plan.steps} == {2**63 - 1}
+    stored = hours("2024-06-01", "2024-07-01")
+    plan = plan_backfill([ask], {"FET": stored}, sources=build_sources(), now_us=NOW)
+    before = [step for step in plan.steps if step.oldest_us is not None]
+    assert {step.oldest_us for step in before} == {int(stored[0])}
+    assert {step.call.ask.end_us <= stored[0] for step in before} == {True}
+    assert {step.call.ask.start_us >= stored[-1] for step in plan.steps if step not in before} == {True}
 
 
 def test_the_time_is_what_the_rate_limit_allows() -> None:
@@ -204,17 +205,37 @@ async def test_a_defect_of_ours_reaches_the_caller() -> None:
                 pass
 
 
-async def test_the_listing_date_is_found_in_a_few_calls() -> None:
+@pytest.mark.parametrize("stored", [False, True])
+async def test_the_walk_ends_where_a_series_begins(stored: bool) -> None:
+    """The world begins with 2024: after a month of emptiness older years are not asked for, whatever came before."""
+    have = {"FET": hours("2024-01-01", "2025-01-01")} if stored else {}
     server = FaultServer(hour_world(("FET",)), lambda: NOW)
     async with server.running(), HttpClient(timeouts=QUICK, limits=FREE, clock=lambda: from_us(NOW)) as http:
-        sources = build_sources(base_urls={n: server.url(n) for n in FREE})
-        for name, symbol in (("binance", "FETUSDT"), ("coinbase", "FET-USD")):
-            found = await first_bar_us(sources[name], symbol, http, now_us=NOW)
-            assert found == parse_instant("2024-01-02"), name
-        with pytest.raises(SourceRefused, match="Invalid symbol"):
-            await first_bar_us(sources["binance"], "NOPEUSDT", http, now_us=NOW)
-    assert server.requests["binance"] <= 4
-    assert server.requests["coinbase"] <= 5
+        sources: dict[str, Source] = build_sources(base_urls={n: server.url(n) for n in FREE})
+        ask = want("2018-01-01", "2025-01-01", candidates=CANDIDATES[2:])
+        plan = plan_backfill([ask], have, sources=sources, now_us=NOW)
+        done = [one async for one in run_backfill(plan, sources, http, lanes=2)]
+    came = [one for one in done if one.parsed is not None and one.parsed.bars is not None]
+    assert len(done) == len(plan.steps) > 170
+    assert server.requests["coinbase"] == len(came) <= 30 * (not stored) + 3 + 2
+    times = np.sort(
+        np.concatenate([one.parsed.bars.time_us for one in came if one.parsed and one.parsed.bars is not None])
+    )
+    np.testing.assert_array_equal(times, NOTHING if stored else hours("2024-01-01", "2025-01-01"))
+    assert all(one.answer is None and one.error is None for one in done if one not in came)
+
+
+async def test_a_series_that_ended_long_ago_is_still_found() -> None:
+    """Delisted: a year of emptiness at the newer end says nothing of what was before."""
+    later = NOW + 365 * DAY_US
+    server = FaultServer(hour_world(("FET",)), lambda: later)
+    async with server.running(), HttpClient(timeouts=QUICK, limits=FREE, clock=lambda: from_us(later)) as http:
+        sources: dict[str, Source] = build_sources(base_urls={n: server.url(n) for n in FREE})
+        ask = want("2024-10-01", "2026-01-01", candidates=CANDIDATES[2:])
+        plan = plan_backfill([ask], {}, sources=sources, now_us=later)
+        done = [one async for one in run_backfill(plan, sources, http)]
+    times = np.sort(np.concatenate([one.parsed.bars.time_us for one in done if one.parsed and one.parsed.bars]))
+    np.testing.assert_array_equal(times, hours("2024-10-01", "2025-01-01"))
 
 
 def close_bars(times: np.ndarray, closes: np.ndarray) -> Bars:
