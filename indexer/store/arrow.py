@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,6 @@ from indexer.errors import StoreError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from indexer.store.db import Store
-
 Statement = tuple[str, Mapping[str, object]]
 
 MAX_READERS = 4
@@ -29,30 +28,33 @@ BATCH_ROWS = 65_536
 BUSY_TIMEOUT_MS = 30_000
 
 
-def read_tables(store: Store, statements: Sequence[Statement]) -> list[pa.Table]:
-    """One Arrow table per SELECT, all of the same state of the store. `:name` marks parameters."""
-    if store.is_sqlite:
-        return _from_sqlite(store, statements)
+def read_tables(url: str, path: Path | None, statements: Sequence[Statement]) -> list[pa.Table]:
+    """One Arrow table per SELECT, all of the same state of the store. `:name` marks parameters.
+
+    `path` is the file of an embedded store, None for one that is reached by its URL.
+    """
+    if path is not None:
+        return _from_sqlite(path, statements)
     from adbc_driver_postgresql import dbapi
 
-    uri = make_url(store.url).set(drivername="postgresql").render_as_string(hide_password=False)
+    uri = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with dbapi.connect(uri) as connection, connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         return [_fetch(cursor, statement, mark="$") for statement in statements]
 
 
-def _from_sqlite(store: Store, statements: Sequence[Statement]) -> list[pa.Table]:
+def _from_sqlite(path: Path, statements: Sequence[Statement]) -> list[pa.Table]:
     """Shares the statements out among a few connections, each statement to whichever is free next."""
     from adbc_driver_sqlite import dbapi
 
     count = min(MAX_READERS, os.cpu_count() or 1, len(statements))
     with ExitStack() as stack:
-        guard = stack.enter_context(dbapi.connect(str(store.path), autocommit=True))
+        guard = stack.enter_context(dbapi.connect(str(path), autocommit=True))
         if count > 1:
             _run(guard, "BEGIN IMMEDIATE")  # no one commits while the readers take their place
         free: SimpleQueue[Any] = SimpleQueue()
         for _ in range(count):
-            connection = stack.enter_context(dbapi.connect(str(store.path)))
+            connection = stack.enter_context(dbapi.connect(str(path)))
             _run(connection, "SELECT 1 FROM run LIMIT 1")
             cursor = stack.enter_context(connection.cursor())
             cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})

@@ -67,8 +67,7 @@ class Store:
         with self._share(), translated(self.url), self.engine.connect() as connection:
             connection.execution_options(deai_writes=True)
             with connection.begin():
-                if not self.is_sqlite:
-                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
+                self._be_the_writer(connection)
                 yield connection
 
     @contextmanager
@@ -81,6 +80,7 @@ class Store:
                 driver.execute("PRAGMA foreign_keys=OFF")
             try:
                 with connection.begin():
+                    self._be_the_writer(connection)
                     yield connection
             finally:
                 connection.invalidate()
@@ -105,11 +105,15 @@ class Store:
         from indexer.store.arrow import read_tables
 
         with self._own(), translated(self.url):
-            return read_tables(self, statements)
+            return read_tables(self.url, self.path, statements)
 
     def close(self) -> None:
         """Closes every connection. A closed store opens again on use."""
         self.engine.dispose()
+
+    def _be_the_writer(self, connection: Connection) -> None:
+        if not self.is_sqlite:  # there BEGIN IMMEDIATE has done it
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
 
     def _share(self) -> AbstractContextManager[None]:
         return self._gate.share() if self._gate else nullcontext()

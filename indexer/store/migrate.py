@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
-from indexer.store.db import WRITER_LOCK, Store, translated
-
 if TYPE_CHECKING:
     from alembic.config import Config
+
+    from indexer.store.db import Store
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -60,14 +60,8 @@ def check(store: Store) -> None:
 
 
 def _in_transaction(store: Store, work: Callable[[Config], None]) -> None:
-    with store.unconstrained() as connection, translated(store.url):
-        _lock(connection, store)
+    with store.unconstrained() as connection:
         work(_config(connection))
-
-
-def _lock(connection: Connection, store: Store) -> None:
-    if not store.is_sqlite:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
 
 
 def _config(connection: Connection) -> Config:
