@@ -38,6 +38,9 @@ class Settings(BaseSettings):
         "", description="Send every source's requests to <this address>/<source> instead (mirrors, tests)."
     )
     update_minutes: int = Field(60, ge=1, description="How often the scheduler updates the index.")
+    fixing_method: Literal["partition-vwm/1", "linear-twap/1"] = Field(
+        "partition-vwm/1", description="How an hour of the venues' minutes becomes a rate; said with every rate."
+    )
     history_days: int = Field(365, ge=1, description="How far back live sources fill a fresh store.")
     onchain: bool = Field(
         False, description="Read supplies, activity and prices from chains on schedule; own endpoints switch it on too."

@@ -12,6 +12,7 @@ from indexer.clock import Clock
 from indexer.config import Settings
 from indexer.importing import asset_rows
 from indexer.live.upstream import Upstream
+from indexer.reference import FixingRules, Method
 from indexer.sources.base import Source
 from indexer.store.db import Store
 from indexer.store.write import write_assets
@@ -19,7 +20,7 @@ from indexer.store.write import write_assets
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The means of the live jobs. `history_days`: how far back a fresh store is filled."""
+    """The means of the live jobs. `history_days`: how far back a fresh store is filled; `rules`: of the fixings."""
 
     store: Store
     registry: Registry
@@ -28,6 +29,7 @@ class Live:
     clock: Clock
     history_days: int
     archive_days: int
+    rules: FixingRules
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -54,4 +56,5 @@ def live_of(store: Store, settings: Settings, *, registry: Registry, upstream: U
         clock=clock,
         history_days=settings.history_days,
         archive_days=settings.archive_days,
+        rules=FixingRules(method=Method(settings.fixing_method)),
     )

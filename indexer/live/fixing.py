@@ -25,7 +25,7 @@ from indexer.live.fixing_ledger import failures_of, note_fixing, note_sources
 from indexer.live.mapping import quote_mappings, venue_mappings
 from indexer.live.memory import Remembered, from_plain, remember, to_plain
 from indexer.records import Bars
-from indexer.reference import FixingRules, RateStatus, Verdict
+from indexer.reference import RateStatus, Verdict
 from indexer.sources.base import Source
 from indexer.sources.collect import Collected, collect_bars
 from indexer.sources.identity import Mapped
@@ -54,7 +54,7 @@ def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     if not got.bars.keys() - {row.quote for row in rows}:
         reasons = "; ".join(f"{source}: {text}" for source, text in sorted(failures.sources.items()))
         raise SourceUnavailable(f"no venue gave a price for the fixing. {reasons or 'No minute was traded.'}")
-    fixed = compute(rows, got.bars, memory=before, at_us=at_us)
+    fixed = compute(rows, got.bars, memory=before, at_us=at_us, rules=live.rules)
     ids = live.asset_ids()
     bars = write_evidence(live.store, run_id, evidence(rows, got, at_us=at_us), sources=live.sources, at_us=at_us)
     rates = write_fixed(live.store, run_id, fixed, rows, ids=ids)
@@ -64,7 +64,7 @@ def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
         "kind": KIND,
         "at_us": at_us,
         "mapped": [asdict(row) for row in asked],
-        "rules": asdict(FixingRules()),
+        "rules": asdict(live.rules),
         "before": to_plain(before),
         "after": to_plain(after),
         "exchanges": keep_answers(live, run_id, got.answers),

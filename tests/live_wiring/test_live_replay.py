@@ -175,3 +175,22 @@ def test_what_cannot_be_replayed_is_said(world: tuple[Played, Store]) -> None:
     with pytest.raises(VerificationError, match="is damaged"):
         replay_fixing(archive, run.detail["manifest"])
     path.write_bytes(whole)
+
+
+def test_the_other_method_is_a_setting_and_is_said_with_every_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEAI_FIXING_METHOD", "linear-twap/1")
+    with played(tmp_path, start=at("2025-01-27T02:05:00Z"), history_days=1) as made:
+        store = made.open()
+        scheduler = made.scheduler(store)
+        scheduler.tick()
+        scheduler.stop()
+        rows = read_rates(store, evidence=True)
+        assert rows.method is not None
+        fixed = {(int(a), r) for a, r, m in zip(rows.asset_id, rows.rate, rows.method, strict=True) if "twap" in m}
+        (run,) = [run for run in read_runs(store, kind="fixing") if "manifest" in run.detail]
+        archive = archive_of(made.settings)
+        again = replay_fixing(archive, run.detail["manifest"]).fixed
+        assert again.rates.method == "linear-twap/1"
+        assert sorted(again.rates.rate.tolist()) == sorted(rate for _, rate in fixed)
