@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import aiohttp
 
 from onchain import arweave, cosmos, filecoin, icp, near, solana, substrate
 from onchain.chains import Chain, load_chains
-from onchain.errors import ChainConfigError, OnchainError, SupplyError
+from onchain.errors import ChainConfigError, Kind, OnchainError, SupplyError
 from onchain.evm import reader as evm
 from onchain.pin import Pin, Pinner
 from onchain.readings import MISSING, Read, Reader, Reading, missing
@@ -115,7 +116,9 @@ async def read_snapshot(
     """`snapshot` for callers with an event loop; `at` in epoch seconds, `wall` replaces the clock.
 
     Without `at`, several EVM chains are read at the newest instant that is settled on all of them, so that a transfer
-    between two of them is neither lost nor counted twice; other chains are read at their newest final block.
+    between two of them is neither lost nor counted twice; other chains are read at their newest final block. A chain
+    whose endpoints do not keep the state of that instant is read at its own newest settled block instead, for the
+    tokens that live on it alone.
     """
     instant = at if at is not None else int(wall())
     needed: dict[str, dict[Read, None]] = {}
@@ -126,15 +129,26 @@ async def read_snapshot(
         known = [name for name in needed if name in chains]
         pools = {name: Pool(chains[name], confirm=confirm, session=session, wall=wall) for name in known}
         common = at if at is not None else await _settled(list(pools.values()))
+        apart: set[str] = set()
 
         async def one(name: str) -> dict[Read, Reading]:
             if name not in pools:
                 return _none(needed[name], f'no chain "{name}" is configured')
-            when = common if pools[name].chain.family == "evm" else at
-            return await _read_chain(pools[name], list(needed[name]), at=when, confirm=confirm, progress=progress)
+            pool, reads = pools[name], list(needed[name])
+            asked = partial(_read_chain, pool, reads, confirm=confirm, progress=progress)
+            if pool.chain.family != "evm":
+                return await asked(at=at)
+            found = await asked(at=common)
+            if at is None and common is not None and _forgotten(pool, found):
+                apart.add(name)
+                found = await asked(at=None)
+            return found
 
         parts = await asyncio.gather(*map(one, needed))
     readings = {read: reading for part in parts for read, reading in part.items()}
+    evm_chains = {name for name, pool in pools.items() if pool.chain.family == "evm"}
+    for token in tokens:
+        readings |= _not_together(token, instant, apart=apart, evm_chains=evm_chains)
     records = [record for pool in pools.values() for record in pool.records]
     supplies = {t.symbol: _supply(t, readings, instant, (reported or {}).get(t.symbol)) for t in tokens}
     pins = dict.fromkeys(r.pin for r in readings.values() if r.pin is not None)
@@ -149,6 +163,24 @@ async def _settled(pools: list[Pool]) -> int | None:
     asked = (Pinner(pool).head() for pool in evm_pools)
     heads = [h for h in await asyncio.gather(*asked, return_exceptions=True) if isinstance(h, Pin)]
     return min((head.timestamp for head in heads), default=0) - 1 if heads else None
+
+
+def _forgotten(pool: Pool, found: Mapping[Read, Reading]) -> bool:
+    """Whether nothing could be read because endpoints no longer keep the state that was asked for."""
+    lost = any(record.outcome == Kind.MISSING_STATE for record in pool.records)
+    return lost and all(reading.amount is None for reading in found.values())
+
+
+def _not_together(token: Token, at: int, *, apart: set[str], evm_chains: set[str]) -> dict[Read, Reading]:
+    """The reads of a token on chains read `apart` from its other EVM ledgers: no number, and why."""
+    reads = list(reads_of(token, at))
+    on = {read.chain for read in reads} & evm_chains
+    if len(on) < 2:
+        return {}
+    why = (
+        "no endpoint keeps the state of the instant at which the token's other ledgers are settled; add an archive one"
+    )
+    return {read: missing(read, f"{read.chain}: {why}") for read in reads if read.chain in apart}
 
 
 async def _read_chain(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 Symbols = Annotated[list[str] | None, typer.Argument(help="Symbols of supply rules, e.g. GRT TAO; all when none.")]
 
+FEW = 5  # tokens, of which the known gaps are told without asking
+
 app = typer.Typer(help="Read supplies and activity from chains.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -57,6 +59,8 @@ def _show_snapshot(made: Any) -> None:
     for reading in made.readings:
         for alert in reading.alerts:
             say(f"  {reading.symbol}: {alert}")
+        for gap in reading.gaps if len(made.readings) <= FEW else ():
+            say(f"  {reading.symbol}, known gap: {gap}")
     say(
         f"{made.written.new} new, {made.written.revised} revised, {made.written.unchanged} unchanged; "
         f"proof {made.proof}"

@@ -114,7 +114,7 @@ def test_metrics_are_used_as_they_were_known(world: World) -> None:
     read_activity_of_day(world.work(NOW - timedelta(days=1)), run, end=DAY_END)
     world.update()
     then = load_market(world.store, world.registry, as_of_us=to_us(NOW - timedelta(days=2)))
-    assert then.metrics == {}
+    assert "active_addresses" not in then.metrics
     now = load_market(world.store, world.registry)
     assert set(now.metrics) >= {"active_addresses", "transfers", "senders", "receivers"}
     row, column = int(np.searchsorted(now.day_us, to_us(DAY_END))), now.slugs.index("aaa")

@@ -59,6 +59,7 @@ def test_snapshot_and_supply_by_hand(world: World) -> None:
     shown = json.loads(deai(world, "supply", "AAA", "--json").stdout)
     free = next(one for one in shown if one["kind"] == "free_float")
     assert (free["amount"], free["origin"], free["chain"]) == (str(740 * 10**18), "on_chain", "ethereum")
+    assert "  AAA, known gap: a gap of aaa" in deai(world, "snapshot", "AAA").stdout
     text = deai(world, "supply", "AAA")
     assert text.returncode == 0 and "free_float" in text.stdout and "740.0" in text.stdout
 

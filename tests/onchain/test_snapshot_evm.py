@@ -280,6 +280,30 @@ async def test_chain_that_is_down_takes_only_its_tokens_with_it(new_node) -> Non
     assert 'no chain "nowhere" is configured' in shot.supplies["STR"].reason
 
 
+async def test_chain_that_forgot_the_common_instant_is_read_now_for_its_own_tokens_only(new_node) -> None:
+    """A roll-up settles minutes before its home chain, and a node without old state cannot go back that far."""
+    home, rollup = new_node(), new_node(8453, "--prune-history", "3")
+    solo = rollup.deploy("token", "Solo", "SOL", 18, 500)
+    ends = [node.deploy("token", "Span", "SPA", 18, 1000) for node in (home, rollup)]
+    home.mine(5)
+    rollup.rpc("evm_increaseTime", 900)
+    rollup.mine(20, interval=2)
+    alone = Token("SOL", "s", 18, legs=(Leg("two", solo.address, 18),))
+    spans = Token("SPA", "s", 18, legs=(Leg("one", ends[0].address, 18), Leg("two", ends[1].address, 18, role="mint")))
+    chains = {"one": home.chain(name="one"), "two": rollup.chain(name="two")}
+    shot = await read_snapshot([alone, spans], chains=chains)
+    assert shot.supplies["SOL"].total == 500
+    newest = int(rollup.block("finalized")["number"], 16)
+    assert {pin.chain: pin.number for pin in shot.pins}["two"] == newest
+    refused = shot.supplies["SPA"]
+    assert refused.status == MISSING and refused.total is None
+    assert "two: no endpoint keeps the state of the instant at which the token's other ledgers are" in refused.reason
+    assert replay(json.loads(json.dumps(shot.proof())), tokens={"SOL": alone, "SPA": spans}) == shot.supplies
+    then = int(home.block("finalized")["timestamp"], 16) - 1
+    past = (await read_snapshot([alone], chains=chains, at=then)).supplies["SOL"]
+    assert past.status == MISSING and "BlockOutOfRangeError" in past.reason  # an instant asked for is never moved
+
+
 async def test_doctor_says_what_is_wrong_with_each_endpoint(new_node, proxies) -> None:
     node = new_node()
     wrong = await proxies(node.url, chain_id=5)
