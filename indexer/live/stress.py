@@ -23,7 +23,7 @@ from indexer.sources.okx import okx_data
 from indexer.sources.registry import build_sources
 from indexer.sources.rows import number
 from indexer.sources.stress import hourly_liquidations
-from indexer.store.read import last_run_before
+from indexer.store.read import last_run_before, read_metrics
 from indexer.store.records import MetricSeries
 from indexer.store.write import write_metrics
 from indexer.times import DAY_US, HOUR_US, to_us
@@ -33,23 +33,40 @@ FIRST_US: Final = 7 * DAY_US
 AGAIN_US: Final = 8 * HOUR_US  # funding is paid every eight hours; open interest comes late
 DERIVATIVES: Final = {"binance": "binance-derivatives", "okx": "okx-derivatives", "bybit": "bybit-derivatives"}
 NUMBERS: Final = (Dataset.FUNDING, Dataset.OPEN_INTEREST)
+NAMES: Final = {Dataset.FUNDING: "funding_rate", Dataset.OPEN_INTEREST: "open_interest"}  # how their metrics begin
 
 
 def read_stress(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
-    """Write what was new since the last time; the counts. Raises SourceUnavailable when no source answered."""
+    """Write what is new; the counts. Raises SourceUnavailable when no source answered.
+
+    Funding and open interest are asked from the newest value stored of that series, so that a source that failed for
+    some hours gives them when it is back.
+    """
     end_us = to_us(due)
     last = last_run_before(live.store, KIND, due)
     done_us = to_us(last.due_at) if last is not None and last.due_at is not None else end_us - FIRST_US
-    start_us = max(done_us - AGAIN_US, end_us - FIRST_US)
+    newest = _newest(live, end_us - FIRST_US)
     fresh_us = max(done_us, end_us - DAY_US)  # the list of orders is capped: an hour read again would look smaller
-    replies = ask_all(live, list(_questions(live, start_us, fresh_us, end_us)))
+    replies = ask_all(live, list(_questions(live, newest, fresh_us, end_us)))
     series = [*_series(replies), *_liquidations(replies, fresh_us, end_us)]
     written = write_metrics(live.store, run_id, series)
     down = keep_replies(live, run_id, replies, what="any measure of stress")
     return {"values": written.new + written.revised, "failed_sources": sorted(down)}
 
 
-def _questions(live: Live, start_us: int, fresh_us: int, end_us: int) -> Iterator[Question]:
+def _newest(live: Live, since_us: int) -> dict[tuple[str, str, Dataset], int]:
+    """The newest instant stored since then, by asset, source and kind of number."""
+    return {
+        (one.subject, one.source, dataset): int(one.time_us[-1])
+        for one in read_metrics(live.store, since_us=since_us)
+        for dataset, begins in NAMES.items()
+        if one.name.startswith(begins)
+    }
+
+
+def _questions(
+    live: Live, newest: Mapping[tuple[str, str, Dataset], int], fresh_us: int, end_us: int
+) -> Iterator[Question]:
     sizes = contract_sizes(live)
     for row in venue_mappings(live.registry, _spot(live)):
         source = DERIVATIVES[row.source]
@@ -60,7 +77,8 @@ def _questions(live: Live, start_us: int, fresh_us: int, end_us: int) -> Iterato
             if dataset is Dataset.LIQUIDATIONS and not np.isfinite(size):
                 continue  # an order's size in contracts says nothing without the contract's size
             if dataset in datasets:
-                begin = fresh_us if dataset is Dataset.LIQUIDATIONS else start_us
+                known = newest.get((row.asset, source, dataset), 0)
+                begin = fresh_us if dataset is Dataset.LIQUIDATIONS else max(known - AGAIN_US, end_us - FIRST_US)
                 ask = Ask(dataset, (symbol,), begin, end_us, end_us, "1h", contract_size=size)
                 yield Question(row.asset, source, ask)
     yield Question(

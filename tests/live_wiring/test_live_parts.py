@@ -261,6 +261,25 @@ def test_an_hour_of_stress_read_again_stays_as_it_was(live: Live) -> None:
     assert read_stress(live, due, run)["values"] == 0
 
 
+def test_a_source_of_stress_that_was_down_gives_those_hours_when_it_is_back(world: Played, live: Live) -> None:
+    def hour(number: int) -> None:
+        due = at("2025-01-27T12:00:00Z") + timedelta(hours=number)
+        world.now = due + timedelta(minutes=5)
+        run = start_run(live.store, kind="stress", key=f"stress:{number}", now=world.now, due_at=due)
+        assert run is not None
+        finish_run(live.store, run, now=world.now, detail=read_stress(live, due, run))
+
+    hour(0)
+    world.faults.append(Fault("okx-derivatives", "drop"))
+    for number in range(2, 24, 2):
+        hour(number)
+    world.faults.clear()
+    hour(24)
+    for name in ("funding_rate", "open_interest_usd"):
+        found = {one.source: one.time_us for one in read_metrics(live.store, subject="fet", name=name)}
+        np.testing.assert_array_equal(found["okx-derivatives"], found["binance-derivatives"])
+
+
 def test_stress_without_any_source_fails_and_says_why(world: Played, live: Live) -> None:
     world.faults += [Fault(name, "500") for name in EVERYTHING]
     with pytest.raises(SourceUnavailable, match=r"no source gave any measure of stress\. binance-derivatives: "):
