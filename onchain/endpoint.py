@@ -14,6 +14,7 @@ from onchain.errors import Kind
 BREAK_AFTER = 3  # failures in a row that open the breaker
 COOL_DOWN_S = 5.0  # doubled for each further failure
 MAX_COOL_DOWN_S = 300.0
+PAUSE_S = 1.0  # after a rate limit that does not say how long
 MAX_RETRY_AFTER_S = 600.0
 SECRET_CHARS = 8  # shorter parts of a path are words of the service
 _SICK = frozenset({Kind.UNAVAILABLE, Kind.SLOW, Kind.MALFORMED, Kind.REFUSED})
@@ -51,6 +52,7 @@ class Endpoint:
     archive: float = 0.5  # moving share of old-state reads it could serve; a load balancer makes it a share
     requests: int = 0
     failures: int = 0
+    limited: int = 0  # rate limits in a row
     open_until: float = 0.0
     blocked_until: float = 0.0
     probing: bool = False
@@ -97,7 +99,7 @@ class Endpoint:
         return 0.0 if self.tokens >= 0 else -self.tokens / self.rate_per_s
 
     def succeeded(self, *, elapsed_s: float) -> None:
-        self.failures = 0
+        self.failures = self.limited = 0
         self.probing = False
         self.score += 0.2 * (1.0 - self.score)
         self.latency_s = elapsed_s if not self.latency_s else 0.8 * self.latency_s + 0.2 * elapsed_s
@@ -106,10 +108,14 @@ class Endpoint:
         """Account for a failed request. A revert or a missing block says nothing about the node's health."""
         self.probing = False
         if kind is Kind.RATE_LIMIT:
-            pause = min(retry_after_s if retry_after_s is not None else 1.0, MAX_RETRY_AFTER_S)
-            self.blocked_until = max(self.blocked_until, now + pause)
+            # a daily quota says nothing of how long: each further refusal doubles the pause
+            pause = retry_after_s if retry_after_s is not None else PAUSE_S * 2.0 ** min(self.limited, 12)
+            self._pause(pause, now)
+            self.limited += 1
             self.score *= 0.9
         elif kind in _SICK:
+            if retry_after_s is not None:
+                self._pause(retry_after_s, now)
             self.failures += 1
             self.score *= 0.7
             if self.failures >= BREAK_AFTER:
@@ -119,6 +125,9 @@ class Endpoint:
             self.failures = 0
             if kind is Kind.MISSING_STATE:
                 self.archive *= 0.5
+
+    def _pause(self, seconds: float, now: float) -> None:
+        self.blocked_until = max(self.blocked_until, now + min(seconds, MAX_RETRY_AFTER_S))
 
     def distrust(self) -> None:
         """Lower the score for an answer that was outvoted: the endpoint is asked last until good answers restore it."""

@@ -89,7 +89,18 @@ class Pool:
         bodies = [request_body(first + i, method, params) for i, (method, params) in enumerate(requests)]
         name = f"batch({','.join(sorted({method for method, _ in requests}))})"
         data = json.dumps(bodies, separators=(",", ":")).encode()
-        return await self._exchange(on, name, data, lambda raw, _: parse_batch(parse_json(raw), first, len(requests)))
+        limited = on.limited
+        answers = await self._exchange(
+            on, name, data, lambda raw, _: parse_batch(parse_json(raw), first, len(requests))
+        )
+        refused = [a for a in answers if isinstance(a, RpcError) and a.kind is Kind.RATE_LIMIT]
+        if refused:  # the request went through, what it carried did not
+            on.limited = limited
+            on.failed(Kind.RATE_LIMIT, now=self._clock(), retry_after_s=refused[0].retry_after_s)
+        return [
+            a.at(on.label, method, said=scrub(a.message, on.url)) if isinstance(a, RpcError) else a
+            for a, (method, _) in zip(answers, requests, strict=True)
+        ]
 
     async def send(self, endpoint: Endpoint, method: str, params: Params, *, null_ok: bool = False) -> object:
         """One JSON-RPC call to one endpoint, without the identity check (which itself uses this)."""
@@ -155,7 +166,7 @@ class Pool:
                 if error.kind in _FINAL:
                     raise
                 errors[endpoint] = error
-                if error.kind is Kind.RATE_LIMIT:
+                if error.kind is Kind.RATE_LIMIT and endpoint.wait_s(self._clock()):
                     tries[endpoint] -= 1  # waiting is bounded by the deadline instead
                 elif error.kind not in _PASSING:
                     tries[endpoint] = 2
@@ -238,7 +249,7 @@ class Pool:
             outcome = error.kind.value
             endpoint.failed(error.kind, now=self._clock(), retry_after_s=error.retry_after_s)
             raise error.at(endpoint.label, method, said=scrub(error.message, endpoint.url)) from None
-        except asyncio.CancelledError:
+        except BaseException:
             endpoint.probing = False
             raise
         else:

@@ -45,6 +45,25 @@ def test_retry_after_pauses_without_counting_as_broken() -> None:
     assert e.wait_s(17.0) == 0.0
 
 
+def test_rate_limit_without_a_word_doubles_its_pause_until_an_answer_comes() -> None:
+    e = Endpoint("https://a.example", 0)
+    pauses, now = [], 0.0
+    for _ in range(12):
+        e.failed(Kind.RATE_LIMIT, now=now)
+        pauses.append(e.wait_s(now))
+        now += pauses[-1]
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]
+    e.succeeded(elapsed_s=0.1)
+    e.failed(Kind.RATE_LIMIT, now=now)
+    assert e.wait_s(now) == 1.0
+
+
+def test_overloaded_node_that_says_how_long_is_left_alone_that_long() -> None:
+    e = Endpoint("https://a.example", 0)
+    e.failed(Kind.UNAVAILABLE, now=0.0, retry_after_s=20.0)
+    assert e.wait_s(0.0) == 20.0 and e.wait_s(20.0) == 0.0 and not e.broken
+
+
 def test_retry_after_is_capped() -> None:
     e = Endpoint("https://a.example", 0)
     e.failed(Kind.RATE_LIMIT, now=0.0, retry_after_s=1e9)

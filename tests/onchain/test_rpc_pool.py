@@ -108,6 +108,18 @@ async def test_retry_after_is_waited_for_when_there_is_nobody_else(proxies) -> N
     assert naps.naps == [7.0]
 
 
+async def test_limits_inside_a_batch_are_waited_out_and_not_asked_again_at_once(proxies) -> None:
+    """HTTP 200 around refused calls: without a pause the pool would ask for ever as fast as it can."""
+    limit = {"code": 429, "message": "Too Many Requests"}
+    server = await proxies(None, serve=serve, refuse=lambda item: limit if item["method"] == "eth_chainId" else None)
+    naps = Naps()
+    async with Pool(chain(server.url), clock=naps.clock, sleep=naps.sleep, max_wait_s=30) as pool:
+        with pytest.raises(AllEndpointsFailed, match=r"eth_chainId: Too Many Requests \(code 429\)") as caught:
+            await pool.call("eth_blockNumber")
+    assert caught.value.kind is Kind.RATE_LIMIT
+    assert naps.naps == [1.0, 2.0, 4.0, 8.0] and len(server.requests) == 5  # 16 more would be beyond the 30 s
+
+
 async def test_rate_limit_beyond_the_bound_is_an_error_that_says_so(proxies) -> None:
     server = await proxies(None, serve=serve, status=429, retry_after=120)
     naps = Naps()
