@@ -52,10 +52,17 @@ def _notes(b: IndexBeta) -> list[str]:
 def show_comparison(found: BetaComparison) -> None:
     """One subject beside benchmarks, paired in several ways."""
     rows = [
-        (r.benchmark, r.way + (" (naive)" if r.naive else ""), r.n, r.beta, r.se, r.ci_low, r.ci_high, r.r2)
+        (
+            r.benchmark, r.way + (" (naive)" if r.naive else ""), r.n, r.beta, r.se, r.ci_low, r.ci_high, r.r2,
+            iso(r.first_us) if r.first_us else None, iso(r.last_us) if r.last_us else None,
+        )
         for r in found.rows
-    ]
-    table(("benchmark", "paired", *AS_NUMBERS), rows, title=f"{found.rows[0].subject}: how the pairing matters")
+    ]  # fmt: skip
+    table(
+        ("benchmark", "paired", *AS_NUMBERS, "from", "to"),
+        rows,
+        title=f"{found.rows[0].subject}: how the pairing matters",
+    )
     for reason in dict.fromkeys(r.reason for r in found.rows if r.reason):
         say(f"note: {reason}")
 

@@ -114,7 +114,8 @@ def windowed_beta(
 ) -> IndexBeta:
     """The same from a frame that is there already, for many windows or methods on one reading."""
     window = frame.between(None, inclusive(end_us))
-    window = window.last(window.pairs if sessions is None else sessions, until_us=end_us)
+    count = max(window.pairs, MIN_SESSIONS) if sessions is None else sessions
+    window = window.last(count, until_us=end_us)
     found = estimate(window, method, options=options or Options())
     x, y = window.x[:, 0], window.y
     scan = lag_scan(x, y)

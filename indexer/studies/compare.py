@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from indexer.analytics.align import AT_CLOSE, DAILY_UTC
 from indexer.analytics.shrinkage import Prior, ShrunkBeta, blume_beta, cross_section_prior, vasicek_beta
+from indexer.engine.market import I64
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import read_constituents
-from indexer.studies.beta import DEFAULT_SESSIONS, windowed_beta
-from indexer.studies.frame import DATE_JOIN, make_frame
+from indexer.studies.beta import DEFAULT_SESSIONS, inclusive, windowed_beta
+from indexer.studies.frame import DATE_JOIN, Frame, make_frame
 from indexer.studies.methods import Estimate
 from indexer.studies.series import Series, benchmark_series, index_series, subject_series, token_series
 from indexer.times import DAY_US
@@ -94,16 +95,17 @@ def compare_betas(
 ) -> BetaComparison:
     """Each subject's beta to each benchmark, in each way. A cell that cannot be had carries its reason instead.
 
-    Raises NotFoundError for an unknown name: only a lack of data becomes a reason.
+    The ways are compared over the same sessions: from the first to the last day that all of them have. Raises
+    NotFoundError for an unknown name: only a lack of data becomes a reason.
     """
     owns = [subject_series(store, name) for name in subjects]
     others = [benchmark_series(store, name) for name in benchmarks]
+    chosen = [way for way in WAYS if way[0] in ways]
     rows = [
-        _cell(store, own, other, way=way, sessions=sessions, end_us=end_us)
+        _cell(frame, way=way, sessions=sessions)
         for own in owns
         for other in others
-        for way in WAYS
-        if way[0] in ways
+        for frame, way in zip(_frames(store, own, other, ways=chosen, end_us=end_us), chosen, strict=True)
     ]
     return BetaComparison(sessions, end_us, tuple(rows))
 
@@ -134,21 +136,38 @@ def constituent_betas(
     return ConstituentBetas(index_id, other.name, sessions, at_us, prior, tuple(rows))
 
 
-def _cell(
-    store: Store, own: Series, other: Series, *, way: tuple[str, str, str], sessions: int | None, end_us: int | None
-) -> ComparedBeta:
-    name, clock, method = way
-    naive = clock == DATE_JOIN
-    try:
-        frame = make_frame(store, own, [other], clock=clock)
+def _frames(
+    store: Store, own: Series, other: Series, *, ways: Sequence[tuple[str, str, str]], end_us: int | None
+) -> list[Frame]:
+    """One frame for each way, all cut to the days that every way with data has."""
+    frames = []
+    for _, clock, _ in ways:
         # Daily bars of a session end at the midnight after it.
         end = end_us if end_us is None or clock == AT_CLOSE else end_us // DAY_US * DAY_US
-        made = windowed_beta(frame, method=method, sessions=sessions, end_us=end)
+        frames.append(make_frame(store, own, [other], clock=clock).between(None, inclusive(end)))
+    spans = [_days(frame)[frame.complete][[0, -1]] for frame in frames if frame.pairs]
+    if not spans:
+        return frames
+    first, last = max(span[0] for span in spans), min(span[1] for span in spans)
+    return [frame.rows((_days(frame) >= first) & (_days(frame) <= last)) for frame in frames]
+
+
+def _days(frame: Frame) -> I64:
+    """(T,) the day that each interval belongs to: the one that holds its last instant."""
+    days: I64 = (frame.times_us - 1) // DAY_US
+    return days
+
+
+def _cell(frame: Frame, *, way: tuple[str, str, str], sessions: int | None) -> ComparedBeta:
+    name, _, method = way
+    subject, benchmark = frame.subject, frame.benchmarks[0]
+    try:
+        made = windowed_beta(frame, method=method, sessions=sessions)
     except NotEnoughDataError as error:
-        return ComparedBeta(own.name, other.name, name, naive, 0, *(None,) * 7, reason=str(error))
+        return ComparedBeta(subject, benchmark, name, frame.naive, 0, *(None,) * 7, reason=str(error))
     e = made.estimate
     return ComparedBeta(
-        own.name, other.name, name, naive, e.n, e.beta, e.se, e.ci_low, e.ci_high, e.r2,
+        subject, benchmark, name, frame.naive, e.n, e.beta, e.se, e.ci_low, e.ci_high, e.r2,
         made.first_us, made.last_us, e.reason,
     )  # fmt: skip
 

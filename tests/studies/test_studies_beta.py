@@ -17,7 +17,7 @@ from indexer.studies.compare import compare_betas, constituent_betas
 from indexer.studies.frame import DATE_JOIN, make_frame
 from indexer.studies.methods import METHODS
 from indexer.studies.series import benchmark_series, index_series, token_series
-from indexer.times import DAY_US, HOUR_US, parse_instant
+from indexer.times import DAY_US, iso, parse_instant
 
 END = parse_instant("2025-01-31")
 
@@ -156,6 +156,21 @@ def test_comparison_has_a_cell_for_every_way_and_a_reason_where_it_cannot(store)
     assert naive.naive and not close.naive
     assert naive.beta < close.beta
     assert "are needed" in cells["deai", "NQ=F", "at_close"].reason
+
+
+@pytest.mark.parametrize("sessions", [90, None])
+def test_the_ways_are_compared_over_the_same_sessions(store, sessions):
+    """Daily levels reach ten months further than hourly ones: without care the columns would be of different times."""
+    rows = compare_betas(store, ["deai"], ["QQQ"], sessions=sessions).rows
+    assert len({iso(row.last_us - 1)[:10] for row in rows}) == 1
+    close, naive, dimson = rows
+    assert abs(close.n - naive.n) <= close.n // 20 and abs(naive.n - dimson.n) <= 2
+    assert max(row.first_us for row in rows) - min(row.first_us for row in rows) <= 5 * DAY_US
+
+
+def test_all_history_without_a_common_return_is_refused_with_the_count(store):
+    with pytest.raises(NotEnoughDataError, match="0 session returns in common; 20 are needed"):
+        index_beta(store, "aioz", "QQQ", sessions=None)
 
 
 def test_constituents_are_those_of_the_day_and_shrink_towards_their_mean(store):
