@@ -145,7 +145,7 @@ def catch_up(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     What a source could not answer is owed: the run's detail says from when on, and the next run asks again. The past
     is asked for as a whole again when the series wanted or `history_days` are others than the last time. Asset-hours
     that no venue could give stay open as gaps in the ledger. A source that fails is an entry; the job fails only when
-    calls were needed and none was answered.
+    every source had something to give and none answered.
     """
     end_us, wanted = to_us(due), _wanted(live)
     start_us, owed = _where_to_begin(live, due, wanted)
@@ -153,7 +153,7 @@ def catch_up(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     made = fill(live, run_id, plan)
     note_failures(live, run_id, made)
     note_unpriced(live, run_id, made)
-    if plan.calls and not made.calls:
+    if not made.calls and plan.missing_at == {row.source for row in plan.mapped.values()}:
         raise_nothing(made)
     gaps = note_gaps(live, run_id, start_us=min([start_us, *owed.values()]), end_us=end_us)
     return {

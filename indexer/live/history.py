@@ -48,6 +48,11 @@ class HistoryPlan:
         return len(self.quotes.steps) + len(self.bars.steps)
 
     @property
+    def missing_at(self) -> set[str]:
+        """The sources whose bars are not complete."""
+        return {step.call.source for step in self.bars.steps}
+
+    @property
     def rows(self) -> int:
         """Bars asked for at most."""
         return self.quotes.rows + self.bars.rows

@@ -132,6 +132,17 @@ def test_a_source_that_refuses_this_address_is_asked_once_a_run_and_its_history_
     assert hours_of(live.store, "binance") == dict.fromkeys(SLUGS, HOURS)
 
 
+def test_one_venue_that_is_down_does_not_fail_the_job_when_the_others_have_all_their_bars(world: Played) -> None:
+    """Every hour the fixing has written the others' bars before; only this venue's are missing."""
+    world.faults.append(Fault("kraken", "drop"))
+    store = world.open()
+    for _ in range(3):
+        kept = tick(world, store, hours=1)
+        assert [run.outcome for run in read_runs(store, kind="history")].count("failed") == 0
+    assert (kept["calls"], kept["failed"] > 0) == (0, True)
+    assert set(kept["owed"]) == {f"{slug}@kraken" for slug in SLUGS}
+
+
 def test_a_question_that_is_refused_is_answered_and_owes_nothing(world: Played, live: Live) -> None:
     del live.upstream.sources["kraken"]
     world.server.world.series.pop(("GRT", "1h"))  # a symbol that the venues do not know (any more)
