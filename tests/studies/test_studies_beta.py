@@ -17,7 +17,7 @@ from indexer.studies.compare import compare_betas, constituent_betas
 from indexer.studies.frame import DATE_JOIN, make_frame
 from indexer.studies.methods import METHODS
 from indexer.studies.series import benchmark_series, index_series, token_series
-from indexer.times import DAY_US, iso, parse_instant
+from indexer.times import DAY_US, HOUR_US, iso, parse_instant
 
 END = parse_instant("2025-01-31")
 
