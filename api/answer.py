@@ -73,7 +73,10 @@ class Form:
 
 
 class Answer(Response):
-    """A 200 with validators; sends 304 when the client has it already, gzip when the client takes it."""
+    """A 200 with validators; sends 304 when the client has it already, gzip when the client takes it.
+
+    `keep` false is for what changes with time alone, without new data: it is made for each request.
+    """
 
     def __init__(
         self,
@@ -83,7 +86,9 @@ class Answer(Response):
         cache_control: str = OPEN,
         headers: Mapping[str, str] | None = None,
         compress: bool = True,
+        keep: bool = True,
     ) -> None:
+        self.keep = keep
         self.status_code = 200
         self.media_type = media_type
         self.background = None
@@ -159,7 +164,7 @@ class Answer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         slot = scope.get("state", {}).get("hot_slot")
-        if slot is not None:
+        if slot is not None and self.keep:
             slot.answer = self
         for message in await self.messages_for(scope, extra=[]):
             await send(message)
@@ -183,9 +188,11 @@ def takes_gzip(value: bytes) -> bool:
     return after not in (b";q=0", b";q=0.0", b";q=0.00", b";q=0.000")
 
 
-def json_answer(value: Any, *, cache_control: str = OPEN, headers: Mapping[str, str] | None = None) -> Answer:
+def json_answer(
+    value: Any, *, cache_control: str = OPEN, headers: Mapping[str, str] | None = None, keep: bool = True
+) -> Answer:
     """The answer that carries this value as JSON."""
-    return Answer(to_json(value), cache_control=cache_control, headers=headers)
+    return Answer(to_json(value), cache_control=cache_control, headers=headers, keep=keep)
 
 
 def _form(body: bytes, *, etag: str, common: RawHeaders, encoding: bytes = b"") -> Form:

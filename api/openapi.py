@@ -29,10 +29,14 @@ TAGS = [
     {"name": "files", "description": "Whole histories as files, and one number for a cell"},
     {"name": "constituents", "description": "What is in an index and why"},
     {"name": "assets", "description": "Tokens: identity, supply and its source, what chains say"},
-    {"name": "statistics", "description": "Beta to benchmarks"},
+    {
+        "name": "statistics",
+        "description": "Beta to benchmarks, events, drawdowns, breaks, attribution, breadth, stress",
+    },
     {"name": "benchmarks", "description": "Benchmarks, events and the quality ledger"},
     {"name": "charts", "description": "Pictures of an index"},
     {"name": "embeds", "description": "The index in other people's pages"},
+    {"name": "administration", "description": "What each level is made of, the calendar, documents, announcements"},
     {"name": "admin", "description": "For the operator; needs a key when asked from elsewhere"},
     {"name": "operation", "description": "State of the service"},
 ]

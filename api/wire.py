@@ -8,9 +8,10 @@ import numpy as np
 
 from api.encode import as_json_times
 from api.reads import LevelPage
+from indexer.chain.explorers import block_link
 from indexer.engine.market import I8, Status
 from indexer.store.read import IndexRow
-from indexer.store.records import ConstituentRow, LevelRows, RebalancingItemRow, RebalancingRow
+from indexer.store.records import ConstituentRow, LevelRows, RebalancingItemRow, RebalancingRow, SupplyRow
 from indexer.times import DAY_US, HOUR_US, from_us
 
 STATUS_NAMES = tuple(status.name.lower() for status in Status)
@@ -70,8 +71,11 @@ def change_over(level: float, before: LevelRows) -> float | None:
     return float(level / before.levels[-1] - 1.0) if len(before) else None
 
 
-def constituent(row: ConstituentRow, *, base_value: float | None, supply_source: str | None) -> dict[str, Any]:
-    """A constituent. `base_value` is the basket's value at the last rebalancing, for contributions."""
+def constituent(row: ConstituentRow, *, base_value: float | None, supply: dict[str, Any]) -> dict[str, Any]:
+    """A constituent. `base_value` is the basket's value at the last rebalancing, for contributions.
+
+    `supply` is what `supply_behind` gives.
+    """
     known = row.rate is not None and row.price_effective
     moved = row.rate - row.price_effective if known else None  # type: ignore[operator]  # known says both are there
     return {
@@ -88,7 +92,17 @@ def constituent(row: ConstituentRow, *, base_value: float | None, supply_source:
         "rate_status": None if row.rate_status is None else status_name(row.rate_status),
         "change_since_rebalance": None if moved is None else moved / row.price_effective,  # type: ignore[operator]
         "contribution": None if moved is None or not base_value else row.units * moved / base_value,
-        "supply_source": supply_source,
+        **supply,
+    }
+
+
+def supply_behind(source: str | None, reading: SupplyRow | None) -> dict[str, Any]:
+    """Where the supply behind a weight came from: the origin decided on, and its reading where one is stored."""
+    return {
+        "supply_source": source,
+        "supply_observed_at": reading and reading.observed_at,
+        "supply_block": reading and reading.block_number,
+        "supply_link": reading and block_link(reading.chain, reading.block_number, reading.block_hash),
     }
 
 

@@ -90,7 +90,9 @@ def _layers(series: ChartSeries, kind: ChartKind, theme: Theme) -> list[dict[str
     line = {"mark": {"type": "line", "color": accent, "strokeWidth": 1.8}, "encoding": {"y": y}}
     if kind is ChartKind.BETA:
         band = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
-        one = {"mark": {"type": "rule", "color": MUTED[theme], "strokeDash": [3, 3]}, "encoding": {"y": {"datum": 1}}}
+        rule = {"type": "rule", "color": MUTED[theme], "strokeDash": [3, 3]}
+        across = {"x": {"value": 0}, "x2": {"value": "width"}, "y": {"datum": 1}}
+        one = {"data": {"values": [{}]}, "mark": rule, "encoding": across}  # once, not once for each row
         return [{"mark": {"type": "area", "color": accent, "opacity": 0.18}, "encoding": band}, one, line]
     area = {"type": "area", "color": accent, "opacity": 0.12, "line": False}
     floor = {"datum": 0 if kind is ChartKind.DRAWDOWN else low}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from datetime import datetime
 from typing import Any
 
 GREEN, RED, GREY, ORANGE = "#2e7d4f", "#b3261e", "#6b7280", "#b0520f"
@@ -12,13 +13,19 @@ PADDING = 6
 NARROW, WIDE, OTHER = 4.2, 9.6, 6.9
 
 
-def badge_message(latest: dict[str, Any] | None) -> tuple[str, str]:
-    """The text and colour of a badge; grey and plain while there is no level, orange when it is not a good one."""
+def badge_message(latest: dict[str, Any] | None, *, now: datetime) -> tuple[str, str]:
+    """The text and colour of a badge: grey and plain while there is no level, orange when it is not a good one.
+
+    A level that a newer one should have followed by `now` is told with its day instead of its move.
+    """
     if latest is None:
         return "no levels yet", GREY
     level, change = f"{latest['level']:,.2f}", latest["change"]["d1"]
     moved = "" if change is None else f" {change:+.1%}".replace("-", "\u2212")
-    text = f"{level}{moved}" + (" (simulated)" if latest["simulated"] else "")
+    stale = now > latest["fresh_until"]
+    text = f"{level}{'' if stale else moved}" + (" (simulated)" if latest["simulated"] else "")
+    if stale:
+        return f"{text}, of {latest['time']:%Y-%m-%d}", ORANGE
     if latest["status"] in ("carried", "suspended"):
         return f"{text}, {latest['status']}", ORANGE
     return text, GREY if change is None else GREEN if change >= 0 else RED

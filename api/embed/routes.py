@@ -12,7 +12,7 @@ from api.answer import NEVER, Answer, json_answer
 from api.charts.render import to_png, to_svg
 from api.charts.series import ChartKind, ChartRange
 from api.charts.spec import Look, Theme
-from api.deps import StoreDep
+from api.deps import ServicesDep, StoreDep
 from api.embed.badge import badge_message, badge_svg
 from api.embed.oembed import frame_html, index_of_url, size_within
 from api.params import IndexId
@@ -51,19 +51,19 @@ def latest_or_none(store: Store, index_id: str) -> dict[str, Any] | None:
     responses={200: {"content": {SVG: {"schema": {"type": "string"}}}}, **ERRORS},
     summary="A badge",
 )
-def get_badge(store: StoreDep, index_id: IndexId, label: Label = None) -> Response:
-    """Level and a day's change, for a README."""
-    message, color = badge_message(latest_or_none(store, index_id))
-    return Answer(badge_svg(label or index_id.upper(), message, color=color), media_type=SVG)
+def get_badge(services: ServicesDep, index_id: IndexId, label: Label = None) -> Response:
+    """Level and a day's change, for a README; with its day instead when a newer level is overdue."""
+    message, color = badge_message(latest_or_none(services.store, index_id), now=services.clock())
+    return Answer(badge_svg(label or index_id.upper(), message, color=color), media_type=SVG, keep=False)
 
 
 @router.get("/badge/{index_id}.json", response_class=Response, responses=ERRORS, summary="A badge for shields.io")
-def get_shields(store: StoreDep, index_id: IndexId) -> Response:
+def get_shields(services: ServicesDep, index_id: IndexId) -> Response:
     """The endpoint schema of shields.io: `https://img.shields.io/endpoint?url=<this address>`."""
-    latest = latest_or_none(store, index_id)
-    message, color = badge_message(latest)
+    latest = latest_or_none(services.store, index_id)
+    message, color = badge_message(latest, now=services.clock())
     body = {"schemaVersion": 1, "label": index_id.upper(), "message": message, "color": color, "cacheSeconds": 300}
-    return json_answer({**body, "isError": latest is None})
+    return json_answer({**body, "isError": latest is None}, keep=False)
 
 
 @router.get(
@@ -85,7 +85,7 @@ def get_embed(
     latest = latest_or_none(store, index_id)
     level = f"{latest['level']:,.2f}" if latest else "no levels yet"
     when = f"{latest['time']:%Y-%m-%d %H:%M} UTC" if latest else ""
-    look = Look(640, 260, theme, titled=False)
+    look = Look(640, 320, theme, titled=False)
     chart = to_svg(spec_of(store, index_id, ChartQuery(ChartKind.LEVEL, range, "QQQ", 90, look))) if latest else b""
     page = filled(
         "embed.html",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -21,8 +22,9 @@ from indexer.store.read import (
     read_latest_level,
     read_methodologies,
     read_rebalancings,
+    read_supplies,
 )
-from indexer.store.records import ConstituentRow
+from indexer.store.records import ConstituentRow, SupplyRow
 from indexer.times import DAY_US, from_us, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["constituents"])
@@ -78,11 +80,34 @@ def _constituents(
     changes = read_rebalancings(
         store, index_id, start_us=effective_us - EVIDENCE_US, end_us=effective_us + 1, as_of_us=as_of_us
     )
-    sources = {item.asset: item.supply_source for change in changes for item in change.items if item.supply_source}
+    decided = {
+        item.asset: (item.supply_source, change.reference_at)
+        for change in changes
+        for item in change.items
+        if item.supply_source
+    }
+    held = {row.asset: decided[row.asset] for row in rows if row.asset in decided}
+    readings = _readings(store, held, as_of_us=as_of_us)
+    supplies = {asset: wire.supply_behind(source, readings.get(asset)) for asset, (source, _) in held.items()}
+    unknown = wire.supply_behind(None, None)
     prices = [row.price_effective for row in rows]
     base = None if None in prices else sum(row.units * (row.price_effective or 0.0) for row in rows)
-    data = [wire.constituent(row, base_value=base, supply_source=sources.get(row.asset)) for row in rows]
+    data = [wire.constituent(row, base_value=base, supply=supplies.get(row.asset, unknown)) for row in rows]
     return sorted(data, key=lambda one: -(one["weight"] if one["weight"] is not None else one["weight_target"]))
+
+
+def _readings(store: Store, decided: dict[str, tuple[str, datetime]], *, as_of_us: int | None) -> dict[str, SupplyRow]:
+    """The newest reading of the origin that was decided on, at its reference date, by asset."""
+    from indexer.administration.explained_supply import COUNTED
+
+    found: dict[str, SupplyRow] = {}
+    for one in read_supplies(store, as_of_us=as_of_us) if decided else ():
+        origin, reference = decided.get(one.asset, (None, None))
+        if origin != one.origin or reference is None or one.observed_at > reference or one.kind != COUNTED[origin]:
+            continue
+        if one.asset not in found or found[one.asset].observed_at < one.observed_at:
+            found[one.asset] = one
+    return found
 
 
 @router.get(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.responses import Response
 
 from api.answer import json_answer
@@ -28,6 +29,10 @@ Bar = Annotated[Literal["daily", "hourly"], Query(description="Levels at 00:00 U
 From = Annotated[InstantUs | None, Query(description="First level at or after this instant")]
 To = Annotated[InstantUs | None, Query(description="Last level at or before this instant")]
 Depth = Annotated[float, Query(ge=0.01, le=0.95, description="Least depth as a fraction: 0.1 is 10 %")]
+Fall = Annotated[float, Field(gt=0.0, lt=1.0)]
+Falls = Annotated[
+    list[Fall] | None, Query(max_length=8, description="Sizes of falls in one bar; 0.03, 0.05 and 0.08 if not given")
+]
 
 
 @router.get(
@@ -41,11 +46,14 @@ def get_drawdowns(
     start: From = None,
     end: To = None,
     bar: Bar = "daily",
+    fall: Falls = None,
 ) -> Response:
     """Episodes at least `min_depth` deep, how long pullbacks of each size took to recover, and what followed falls."""
-    from indexer.studies.drawdowns import study_drawdowns
+    from indexer.studies.drawdowns import FALLS, study_drawdowns
 
-    found = study_drawdowns(store, index_id, min_depth=min_depth, start_us=start, end_us=end, bar=bar)
+    found = study_drawdowns(
+        store, index_id, min_depth=min_depth, start_us=start, end_us=end, bar=bar, falls=fall or FALLS
+    )
     return _answer(store, index_id, found)
 
 

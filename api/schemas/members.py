@@ -28,6 +28,9 @@ class Constituent(Wire):
     change_since_rebalance: float | None = Field(description="Price change since the last rebalancing")
     contribution: float | None = Field(description="Share of the index's move since the last rebalancing, fraction")
     supply_source: str | None = Field(description="Where the supply behind the weight came from")
+    supply_observed_at: datetime | None = Field(description="When that supply was true; null without a stored reading")
+    supply_block: int | None = Field(description="The block it was read at; null for what no chain gave")
+    supply_link: str | None = Field(description="That block at a public explorer")
 
 
 class Constituents(OfIndex):

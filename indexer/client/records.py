@@ -30,6 +30,9 @@ class Constituent:
     change_since_rebalance: float | None
     contribution: float | None
     supply_source: str | None
+    supply_observed_at: Instant | None = None
+    supply_block: int | None = None
+    supply_link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

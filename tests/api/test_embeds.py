@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import json
 import struct
+from datetime import timedelta
 from xml.etree import ElementTree
 
 import pytest
 import vl_convert
 from fastapi.testclient import TestClient
+from seeded import NOW
 
+from api.app import create_app
 from api.embed.badge import badge_message, badge_svg
 from api.embed.oembed import index_of_url, size_within
 from indexer.errors import NotFoundError
+from indexer.store.db import Store
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -105,7 +109,29 @@ def test_shields_gets_its_schema(client: TestClient) -> None:
 )
 def test_badge_messages(status: str, change: float | None, text: str, color: str) -> None:
     latest = {"level": 1042.17, "change": {"d1": change}, "simulated": False, "status": status}
-    assert badge_message(latest) == (text, color)
+    latest |= {"time": NOW - timedelta(hours=1), "fresh_until": NOW}
+    assert badge_message(latest, now=NOW) == (text, color)
+    late = badge_message(latest, now=NOW + timedelta(seconds=1))
+    assert late == ("1,042.17, of 2025-02-03", "#b0520f")
+
+
+def test_a_badge_grows_old_without_new_data(store: Store) -> None:
+    now = [NOW]
+    app = create_app(store, clock=lambda: now[0])
+    app.state.services.refresh()
+    client = TestClient(app)
+    assert "+" in client.get("/badge/deai.svg").text
+    now[0] += timedelta(days=2)
+    for path in ("/badge/deai.svg", "/badge/deai.json"):
+        assert ", of 2025-02-04" in client.get(path).text
+
+
+def test_the_line_of_a_beta_of_one_is_drawn_once(client: TestClient) -> None:
+    one = client.get("/charts/deai.vl.json?kind=beta&sessions=60").json()["layer"][1]
+    assert (one["data"], one["encoding"]["y"]) == ({"values": [{}]}, {"datum": 1})
+    picture = ElementTree.fromstring(client.get("/charts/deai.svg?kind=beta&sessions=60").content)
+    dashed = [node for node in picture.iter() if node.attrib.get("stroke-dasharray") == "3,3"]
+    assert len(dashed) == 1
 
 
 def test_a_badge_is_wide_enough_for_its_text() -> None:

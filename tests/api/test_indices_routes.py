@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from seeded import HOURS, SLUGS, START, UNITS, latent
+from seeded import HOURS, NOW, SLUGS, START, UNITS, latent
 from seeded import rebalance as seeded_rebalance
 
 from api import schemas
+from api.app import create_app
+from indexer.store.db import Store
+from indexer.store.records import SupplyRow
+from indexer.store.write import finish_run, start_run, write_supplies
 from indexer.times import HOUR_US, iso, parse_instant
 
 
@@ -130,6 +135,34 @@ def test_constituents_have_weights_drift_and_contributions_that_add_up(client: T
     assert weights == sorted(weights, reverse=True)
     assert answer["rebalanced_at"] == iso(seeded_rebalance(2, prices=prices).effective_us)
     assert answer["effective_number"] == pytest.approx(now.sum() ** 2 / (now**2).sum())
+
+
+def test_a_constituent_names_the_block_its_supply_was_read_at(own: Store) -> None:
+    run = start_run(own, kind="test", key="supplies", now=NOW)
+    assert run is not None
+    before, after = datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 8, 1, tzinfo=UTC)
+    seen = {"alpha": [(before, 19_000_000), (after, 20_000_000)], "beta": [(before, None)], "gamma": [(after, 1)]}
+    write_supplies(
+        own,
+        run,
+        [
+            SupplyRow(slug, "circulating", "imported", "test", at, 10**24, chain and "ethereum", chain)
+            for slug, readings in seen.items()
+            for at, chain in readings
+        ],
+    )
+    finish_run(own, run, now=NOW)
+    client = TestClient(create_app(own, clock=lambda: NOW))
+    at = {"at": "2024-09-01T05:00:00Z"}  # reviewed on 2024-07-14
+    answer = client.get("/v1/indices/deai/constituents", params=at).json()
+    schemas.Constituents.model_validate(answer)
+    found = {
+        one["asset"]: (one["supply_observed_at"], one["supply_block"], one["supply_link"]) for one in answer["data"]
+    }
+    link = "https://etherscan.io/block/19000000"
+    assert found["alpha"] == ("2024-07-01T00:00:00Z", 19_000_000, link)
+    assert found["beta"] == ("2024-07-01T00:00:00Z", None, None)
+    assert found["gamma"] == found["delta"] == (None, None, None)
 
 
 def test_constituents_and_rebalances_can_be_asked_as_they_were_known(client: TestClient) -> None:

@@ -17,7 +17,7 @@ export class Betas {
       remember("sessions", Number(this.sessions.value));
       this.#read();
     });
-    this.chart = new LineChart(byId("rolling"), { height: 250 });
+    this.chart = new LineChart(byId("rolling"), { height: 300 });
     new ResizeObserver(() => this.#drawForest()).observe(byId("forest").parentElement);
   }
 

@@ -78,5 +78,9 @@ function ageCell(one, at) {
 }
 
 function supplyCell(one) {
-  return one.supply_source ? one.supply_source.replace("_", "-") : "–";
+  if (!one.supply_source) return "–";
+  const source = one.supply_source.replace("_", "-");
+  const seen = one.supply_observed_at ? `read ${day(Date.parse(one.supply_observed_at))}` : "";
+  if (!one.supply_link) return make("span", { title: seen, textContent: source });
+  return make("a", { href: one.supply_link, target: "_blank", rel: "noopener", title: seen, textContent: `${source}, block ${one.supply_block.toLocaleString("en-US")}` });
 }

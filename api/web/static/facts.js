@@ -27,8 +27,9 @@ export async function showFacts(index, latest) {
 async function showEvents(index, simulated) {
   if (simulated) return;
   const events = await read("events").catch(() => ({ data: [] }));
+  byId("events-card").hidden = !events.data.length;
   byId("events").replaceChildren(...events.data.slice(-6).reverse().map((one) => {
     const link = make("a", { href: `events/${encodeURIComponent(one.slug)}?index=${encodeURIComponent(index)}`, textContent: one.title });
-    return make("p", { className: "note" }, `${day(Date.parse(one.time))} `, link);
+    return make("p", { className: "line" }, make("span", { textContent: day(Date.parse(one.time)) }), link);
   }));
 }
