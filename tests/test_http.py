@@ -24,6 +24,7 @@ from indexer.http import (
     HttpClient,
     Timeouts,
     TokenBucket,
+    reason_of,
     redact,
 )
 from indexer.http.detect import error_of, retry_after_s
@@ -223,8 +224,11 @@ async def test_the_breaker_opens_probes_once_and_closes(loopback: Loopback) -> N
         assert http.health("x").state is BreakerState.OPEN
         seen = len(loopback.heads)
         assert seen == 5  # the sixth attempt was already refused by the breaker
-        with pytest.raises(CircuitOpen, match="x failed 5 times in a row and is left alone for 30 s; another source"):
+        with pytest.raises(
+            CircuitOpen, match="x failed 5 times in a row and is left alone for 30 s; another source"
+        ) as left:
             await http.get(loopback.url, name="x")
+        assert reason_of(left.value) == "source_circuit_open: x is failing (HTTP 500): "
         assert len(loopback.heads) == seen
         time.now += 30
         assert http.health("x").state is BreakerState.HALF_OPEN

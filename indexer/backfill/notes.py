@@ -6,6 +6,7 @@ import numpy as np
 
 from indexer.backfill.plan import missing_ranges
 from indexer.errors import SourceError
+from indexer.http import reason_of
 from indexer.records import Bars, Instants, QualityNote
 from indexer.sources.base import Call, Parsed
 from indexer.times import iso
@@ -13,7 +14,7 @@ from indexer.times import iso
 
 def source_note(call: Call, error: SourceError) -> QualityNote:
     """The ledger entry for a source that could not give a range."""
-    return QualityNote("source_down", call.source, call.ask.start_us, call.ask.end_us, f"{error.code}: {error}")
+    return QualityNote("source_down", call.source, call.ask.start_us, call.ask.end_us, reason_of(error))
 
 
 def reject_notes(asset: str, call: Call, parsed: Parsed, *, at_us: int) -> list[QualityNote]:

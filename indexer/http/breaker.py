@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from indexer.errors import SourceUnavailable
+from indexer.errors import SourceError, SourceUnavailable
 
 
 class CircuitOpen(SourceUnavailable):
-    """The host failed too often just now; it was not asked. Not to be retried before `retry_after_s`."""
+    """The host failed too often just now; it was not asked. Not to be retried before `retry_after_s`.
+
+    `last` is what its last failure said.
+    """
 
     code = "source_circuit_open"
+
+    def __init__(self, message: str, *, retry_after_s: float, last: str = "") -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.last = last
+
+
+def reason_of(error: SourceError) -> str:
+    """An error's code and text; of a host that is left alone, what it is left alone for."""
+    return f"{error.code}: {(isinstance(error, CircuitOpen) and error.last) or error}"
 
 
 class BreakerState(StrEnum):
@@ -34,7 +46,7 @@ class Breaker:
         self._open_until: float | None = None
         self._probing = False
         self.failures_in_a_row = 0
-        self._last_words = ""
+        self._last = ""
 
     def state(self, now: float) -> BreakerState:
         """Whether calls pass, are refused, or one may probe."""
@@ -53,8 +65,9 @@ class Breaker:
         wait = max((self._open_until or now) - now, 1.0)
         raise CircuitOpen(
             f"{name} failed {self.failures_in_a_row} times in a row and is left alone for {wait:.0f} s; "
-            f"another source is used meanwhile{self._last_words}",
+            f"another source is used meanwhile{f' (last: {self._last})' if self._last else ''}",
             retry_after_s=wait,
+            last=self._last,
         )
 
     @property
@@ -72,7 +85,7 @@ class Breaker:
     def failed(self, *, now: float, why: str = "") -> None:
         """The host did not answer, or not with what it promises; `why` is repeated to those who are refused."""
         self.failures_in_a_row += 1
-        self._last_words = f" (last: {why})" if why else ""
+        self._last = why
         if self._probing:
             self._rest_s = min(2.0 * self._rest_s, self._max_rest_s)
             self._open_until = now + self._rest_s

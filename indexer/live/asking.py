@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from indexer.backfill.notes import reject_notes
 from indexer.errors import SourceError, SourceUnavailable
-from indexer.http import Answer, HttpClient
+from indexer.http import Answer, HttpClient, reason_of
 from indexer.live.context import Live
 from indexer.live.evidence import keep_answers
 from indexer.live.ledger import settle, write_rejects_noted
@@ -81,5 +81,5 @@ def _failures(replies: Sequence[Reply]) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for reply in replies:
         if reply.error is not None:
-            found.setdefault(reply.question.source, f"{reply.error.code}: {reply.error}")
+            found.setdefault(reply.question.source, reason_of(reply.error))
     return found
