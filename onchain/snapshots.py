@@ -112,8 +112,12 @@ async def read_snapshot(
     confirm: int = 2,
     progress: Progress | None = None,
     wall: Callable[[], float] = time.time,
+    chain_s: float = 90.0,
 ) -> Snapshot:
     """`snapshot` for callers with an event loop; `at` in epoch seconds, `wall` replaces the clock.
+
+    A chain that is not read within `chain_s` seconds is given up, so that it costs no other its numbers; finding the
+    common instant takes at most half as long again.
 
     Without `at`, several EVM chains are read at the newest instant that is settled on all of them, so that a transfer
     between two of them is neither lost nor counted twice; other chains are read at their newest final block. A chain
@@ -128,14 +132,14 @@ async def read_snapshot(
     async with aiohttp.ClientSession(headers={"User-Agent": "deai-index"}) as session:
         known = [name for name in needed if name in chains]
         pools = {name: Pool(chains[name], confirm=confirm, session=session, wall=wall) for name in known}
-        common = at if at is not None else await _settled(list(pools.values()))
+        common = at if at is not None else await _settled(list(pools.values()), within_s=chain_s / 2)
         apart: set[str] = set()
 
         async def one(name: str) -> dict[Read, Reading]:
             if name not in pools:
                 return _none(needed[name], f'no chain "{name}" is configured')
             pool, reads = pools[name], list(needed[name])
-            asked = partial(_read_chain, pool, reads, confirm=confirm, progress=progress)
+            asked = partial(_read_chain, pool, reads, confirm=confirm, progress=progress, within_s=chain_s)
             if pool.chain.family != "evm":
                 return await asked(at=at)
             found = await asked(at=common)
@@ -155,12 +159,12 @@ async def read_snapshot(
     return Snapshot(instant, supplies, tuple(pins), tuple(records))
 
 
-async def _settled(pools: list[Pool]) -> int | None:
-    """The newest instant settled on every EVM chain that answers; None for fewer than two chains."""
+async def _settled(pools: list[Pool], *, within_s: float) -> int | None:
+    """The newest instant settled on every EVM chain that answers in time; None for fewer than two chains."""
     evm_pools = [pool for pool in pools if pool.chain.family == "evm"]
     if len(evm_pools) < 2:
         return None
-    asked = (Pinner(pool).head() for pool in evm_pools)
+    asked = (asyncio.wait_for(Pinner(pool).head(), within_s) for pool in evm_pools)
     heads = [h for h in await asyncio.gather(*asked, return_exceptions=True) if isinstance(h, Pin)]
     return min((head.timestamp for head in heads), default=0) - 1 if heads else None
 
@@ -184,15 +188,19 @@ def _not_together(token: Token, at: int, *, apart: set[str], evm_chains: set[str
 
 
 async def _read_chain(
-    pool: Pool, reads: list[Read], *, at: int | None, confirm: int, progress: Progress | None
+    pool: Pool, reads: list[Read], *, at: int | None, confirm: int, progress: Progress | None, within_s: float
 ) -> dict[Read, Reading]:
-    """Every read of one chain; a chain that fails gives readings with its reason."""
+    """Every read of one chain; a chain that fails or takes too long gives readings with its reason."""
     name = pool.chain.name
     if progress:
         progress(name, "reading")
     try:
-        found = await READERS[pool.chain.family](pool, reads, at=at, confirm=confirm)
+        async with asyncio.timeout(within_s):
+            found = await READERS[pool.chain.family](pool, reads, at=at, confirm=confirm)
         outcome = "done"
+    except TimeoutError:
+        outcome = f"{name} took longer than {within_s:g} s and was given up; see onchain doctor"
+        found = _none(reads, outcome)
     except OnchainError as error:
         found, outcome = _none(reads, str(error)), str(error)
     if progress:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import re
+import socket
 from datetime import UTC, date, datetime
 
 import pytest
@@ -278,6 +279,22 @@ async def test_chain_that_is_down_takes_only_its_tokens_with_it(new_node) -> Non
     assert shot.supplies["TOK"].status == ON_CHAIN
     assert shot.supplies["OTH"].status == MISSING and "connection failed" in shot.supplies["OTH"].reason
     assert 'no chain "nowhere" is configured' in shot.supplies["STR"].reason
+
+
+async def test_chain_that_hangs_takes_only_its_tokens_with_it(new_node) -> None:
+    node = new_node()
+    good, _ = token_on(node)
+    hung = Token("OTH", "o", 9, legs=(Leg("deaf", "native", 9),))
+    seen: list[tuple[str, str]] = []
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # connects and never answers
+        chains = {
+            "one": node.chain(name="one"),
+            "deaf": Chain("deaf", "near", (f"http://127.0.0.1:{deaf.getsockname()[1]}",)),
+        }
+        shot = await read_snapshot([good, hung], chains=chains, chain_s=4.0, progress=lambda *s: seen.append(s))
+    assert shot.supplies["TOK"].status == ON_CHAIN
+    said = "deaf took longer than 4 s and was given up; see onchain doctor"
+    assert shot.supplies["OTH"].reason.endswith(said) and ("deaf", said) in seen
 
 
 async def test_chain_that_forgot_the_common_instant_is_read_now_for_its_own_tokens_only(new_node) -> None:
