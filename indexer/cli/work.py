@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from indexer.cli.output import emit, progress, say, table
+
+if TYPE_CHECKING:
+    from indexer.importing import FileReport
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 
@@ -25,7 +28,7 @@ def import_command(
     compute: Annotated[bool, typer.Option(help="Compute the indices afterwards.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Import prices, benchmarks and supplies from files, then compute. Example: deai import ./data"""
+    """Import prices, benchmarks, supplies and metrics from files, then compute. Example: deai import ./data"""
     from indexer.cli.session import opened
     from indexer.workflow import import_and_update
 
@@ -39,14 +42,25 @@ def import_command(
             title="Imported",
         )
         for file in report.files:
-            for reason, count in sorted(file.reasons.items()):
-                say(f"  {file.name}: {count:,} {'row' if count == 1 else 'rows'} kept as rejects: {reason}")
+            for what, count in _besides(file):
+                say(f"  {file.name}: {count:,} {'row' if count == 1 else 'rows'} {what}")
         if any(file.rejected for file in report.files):
             say("  deai rejects shows them, with line, reason and row")
         if report.update:
             _show_update(report.update)
 
     emit(report, as_json=as_json, text=text)
+
+
+def _besides(file: FileReport) -> list[tuple[str, int]]:
+    """What became of rows that were not simply taken, and how many."""
+    found = [(f"kept as rejects: {reason}", count) for reason, count in sorted(file.reasons.items())]
+    others = {
+        "not wanted by the manifest": file.filtered,
+        "there twice, taken once": file.duplicates,
+        "after a later one, sorted": file.out_of_order,
+    }
+    return found + [(what, count) for what, count in others.items() if count]
 
 
 def rejects(

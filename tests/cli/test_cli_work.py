@@ -151,13 +151,14 @@ def test_rows_that_were_not_taken_are_shown_with_line_reason_and_row(tmp_path):
     (tmp_path / "near.toml").write_text(MANIFEST)
     (tmp_path / "near.csv").write_text(
         "time,symbol,close\n2025-01-01T01:00:00Z,NEAR,5\n2025-01-01T02:00:00Z,NEAR,x\n"
-        "2025-01-01T03:00:00Z,NEARR,5\n2025-01-01T04:00:00Z,NEARR,5\n"
+        "2025-01-01T03:00:00Z,NEARR,5\n2025-01-01T04:00:00Z,NEARR,5\n2025-01-01T01:00:00Z,NEAR,5\n"
     )
     store = tmp_path / "store"
     assert "No row of any file was refused." in run(store, "rejects").stdout
     made = run(store, "import", str(tmp_path / "near.csv"), "--no-compute")
     assert made.returncode == 0
     assert "near.csv: 1 row kept as rejects: close is not a number" in made.stdout
+    assert "near.csv: 1 row there twice, taken once" in made.stdout
     assert "deai rejects shows them" in made.stdout
     text = run(store, "rejects", "near.csv").stdout
     assert 'near.csv: 2 rows: unknown symbol: "NEARR" is not in the registry. Did you mean "NEAR"?' in text
