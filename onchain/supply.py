@@ -7,12 +7,15 @@ Rules: METHODOLOGY §2.5 (what is excluded, bands), ONCHAIN §4 (lock-and-mint, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from onchain.errors import SupplyError
 from onchain.freefloat import free_float
+from onchain.ledgers import Sums, Unknown, escrow_read, scaled
 from onchain.readings import MISSING, ON_CHAIN, REPORTED, Read, Reading
-from onchain.tokens import Exclusion, Leg, Token
+from onchain.tokens import Exclusion, Token
+
+SHOWN = frozenset({"staked"})  # components that are shown apart and stay float
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Supply:
 
     `free_float` = total − burnt − locked vesting − treasury (without what vesting already counts) − lost − unclaimed
     − locked. `status`: on_chain, reported or missing, with `reason`. `alerts` are findings that need a person (an
-    unbacked mint, counters that differ); `warnings` are known gaps of the rule.
+    unbacked mint, counters that differ); `warnings` are known gaps of the rule and what could not be shown.
     """
 
     symbol: str
@@ -65,7 +68,7 @@ def reads_of(token: Token, at: int) -> Iterator[Read]:
     for leg in token.legs:
         yield leg.read()
         for escrow in leg.escrow:
-            yield _escrow_read(token, leg, escrow.chain, escrow.holder)
+            yield escrow_read(token, leg, escrow.chain, escrow.holder)
     for exclusion in token.exclude:
         if exclusion.holds_at(at):
             yield exclusion.read()
@@ -94,11 +97,10 @@ def compute_supply(token: Token, readings: Mapping[Read, Reading], at: int, *, r
     )
     if not token.legs:
         return _without_ledger(token, base, scale)
-    sums = _Sums(token, readings, scale)
+    sums = Sums(token, readings, scale)
     try:
         base = replace(base, total=sums.total(), legacy=sums.legacy or None)
-        sums.bound(base)
-    except _Unknown as unknown:
+    except Unknown as unknown:
         status = REPORTED if base.circulating_reported is not None else MISSING
         return replace(base, status=status, reason=str(unknown))
     base = replace(base, bridge_escrow=sums.escrow or None, bridged=sums.bridged or None, alerts=tuple(sums.alerts))
@@ -136,122 +138,33 @@ def choose_float(supply: Supply | None, *, imported: float | None = None) -> Flo
 # -- inside ---------------------------------------------------------------------------------------------------
 
 
-class _Unknown(Exception):  # noqa: N818 - carries the reason of a missing reading to the caller
-    pass
-
-
-@dataclass(slots=True)
-class _Sums:
-    token: Token
-    readings: Mapping[Read, Reading]
-    scale: int
-    escrow: int = 0
-    bridged: int = 0
-    legacy: int = 0
-    alerts: list[str] = field(default_factory=list)
-
-    def total(self) -> int:
-        """Coins that exist once each. Fills escrow, bridged, legacy and alerts on the way."""
-        counted = 0
-        for leg in self.token.legs:
-            if leg.role in {"bridged", "check"}:
-                continue
-            amount, held = self._amount(leg.read()), self._held(leg)
-            if leg.role == "rollup":
-                self.escrow += held
-                counted += max(0, amount - held)
-            elif leg.role == "legacy":
-                rest = round((amount - held) * leg.ratio) if leg.ratio != 1.0 else amount - held
-                if rest < 0:
-                    raise SupplyError(f"{self.token.symbol}: more legacy tokens are locked than exist")
-                self.legacy += rest
-                counted += rest
-            else:
-                counted += amount - held
-        for leg in self.token.legs:
-            if leg.role == "bridged":
-                self._backing(leg)
-            elif leg.role == "check":
-                self._compare(leg, counted)
-        return counted
-
-    def _backing(self, leg: Leg) -> None:
-        """Minted on the remote ≤ locked at home, where the lock is known and both were read."""
-        try:
-            minted = self._amount(leg.read())
-            held = self._held(leg)
-        except _Unknown as unknown:
-            if leg.escrow:  # elsewhere there is nothing to hold it against
-                self.alerts.append(f"backing of {leg.chain} not checked: {unknown}")
-            return
-        self.bridged += minted
-        self.escrow += held
-        if leg.escrow and minted > held:
-            self.alerts.append(
-                f"unbacked mint: {minted} of {self.token.symbol} on {leg.chain}, {held} locked "
-                f"({minted - held} base units of {self.scale} decimals too many)"
-            )
-
-    def _compare(self, leg: Leg, counted: int) -> None:
-        try:
-            other = self._amount(leg.read())
-        except _Unknown as unknown:
-            self.alerts.append(f"{leg.chain} {leg.what} not compared: {unknown}")
-            return
-        if abs(other - counted) * 200 > counted:
-            self.alerts.append(f"{leg.chain} {leg.what} says {other}, {counted} are counted: over 0.5 % apart")
-
-    def bound(self, supply: Supply) -> None:
-        """More than can ever exist is a finding."""
-        if supply.total is not None and supply.maximum is not None and supply.total > supply.maximum:
-            self.alerts.append(
-                f"{supply.total} of {self.token.symbol} exist, at most {supply.maximum} can by its rule "
-                f"(base units of {self.scale} decimals): a ledger is counted twice or the maximum has changed"
-            )
-
-    def _held(self, leg: Leg) -> int:
-        return sum(self._amount(_escrow_read(self.token, leg, e.chain, e.holder)) for e in leg.escrow)
-
-    def _amount(self, read: Read) -> int:
-        return _scaled(self.readings, read, self.scale)
-
-
-def _scaled(readings: Mapping[Read, Reading], read: Read, scale: int) -> int:
-    reading = readings.get(read)
-    if reading is None or reading.amount is None:
-        why = reading.reason if reading else "not read"
-        raise _Unknown(f"{read.what} of {read.asset} on {read.chain}: {why}")
-    return int(reading.amount * 10 ** (scale - read.decimals))
-
-
-def _escrow_read(token: Token, leg: Leg, chain: str, holder: str) -> Read:
-    """The balance of an escrow: of this leg's own asset, or of the token's ledger on the escrow's chain."""
-    asset = leg if leg.chain == chain else next((other for other in token.legs if other.chain == chain), leg)
-    return Read(chain, "balance", asset.asset, asset.decimals, holder)
-
-
 def _with_exclusions(token: Token, readings: Mapping[Read, Reading], base: Supply) -> Supply:
     assert base.total is not None
     scale, unknown = base.decimals, ""
     parts: dict[str, int] = {}
+    unshown: list[str] = []
     for exclusion in token.exclude:
         if not exclusion.holds_at(base.at):
             continue
         try:
             parts[exclusion.component] = parts.get(exclusion.component, 0) + _part(exclusion, readings, scale)
-        except _Unknown as error:
-            unknown = f"free float unknown: {exclusion.component}: {error}"
+        except Unknown as error:
+            if exclusion.component in SHOWN:
+                unshown.append(f"{exclusion.component} not read: {error}")
+            else:
+                unknown = f"free float unknown: {exclusion.component}: {error}"
     tranches = []
     for tranche in token.vesting:
         locked = round(tranche.amount * tranche.locked(base.at) * 10**6) * 10**scale // 10**6
         home = token.legs[0]
         held = Read(home.chain, "balance", home.asset, home.decimals, tranche.holder)
         try:
-            tranches.append((locked, _scaled(readings, held, scale) if tranche.holder else 0))
-        except _Unknown as error:
+            tranches.append((locked, scaled(readings, held, scale) if tranche.holder else 0))
+        except Unknown as error:
             unknown = f"free float unknown: vesting {tranche.name}: {error}"
     if token.vesting:
         parts["vesting"] = parts.get("vesting", 0) + sum(locked for locked, _ in tranches)
+    base = replace(base, warnings=(*base.warnings, *unshown))
     filled = replace(base, status=ON_CHAIN, reason=unknown, **parts)  # type: ignore[arg-type]  # names are COMPONENTS
     if unknown:
         return filled
@@ -276,7 +189,7 @@ def _free(base: Supply, parts: Mapping[str, int], tranches: list[tuple[int, int]
 
 
 def _part(exclusion: Exclusion, readings: Mapping[Read, Reading], scale: int) -> int:
-    return _scaled(readings, exclusion.read(), scale)
+    return scaled(readings, exclusion.read(), scale)
 
 
 def _without_ledger(token: Token, base: Supply, scale: int) -> Supply:

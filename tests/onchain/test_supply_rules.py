@@ -239,6 +239,21 @@ def test_staked_for_yield_is_shown_and_stays_float() -> None:
 # -- what is not known ----------------------------------------------------------------------------------------
 
 
+def test_ratio_of_a_migration_is_exact_at_any_size() -> None:
+    token = Token("T", "t", 18, legs=(Leg("new", "n", 18), Leg("old", "o", 18, role="legacy", ratio=0.433226)))
+    amounts = {("new", "supply", "n"): 0, ("old", "supply", "o"): 1_000_000_000_000_000_000_000_000_001}
+    assert compute_supply(token, answered(token, amounts), T).legacy == 433_226_000_000_000_000_000_000_000
+
+
+@pytest.mark.parametrize(("role", "said"), [("home", "more is locked"), ("legacy", "more legacy tokens are locked")])
+def test_more_locked_than_exists_is_an_error(role: str, said: str) -> None:
+    locked = Leg("one", "0xa", 18, role=role, escrow=(Escrow("one", "0xlock", "t"),))
+    token = Token("T", "t", 18, legs=(Leg("new", "n", 18), locked))
+    amounts = {("new", "supply", "n"): 9, ("one", "supply", "0xa"): 5, ("one", "balance", "0xlock"): 6}
+    with pytest.raises(SupplyError, match=f"T: {said} than exist on one: 6 of 5"):
+        compute_supply(token, answered(token, amounts), T)
+
+
 def test_more_than_can_exist_is_a_finding() -> None:
     token = Token("T", "t", 2, legs=(Leg("s", "native", 2),), maximum=100)
     most, more = (compute_supply(token, answered(token, {("s", "supply", "native"): n}), T) for n in (10_000, 10_001))
@@ -282,6 +297,18 @@ def test_missing_exclusion_leaves_the_total_but_no_free_float() -> None:
     supply = compute_supply(token, answered(token, {("c", "supply", "u"): 100}), T)
     assert supply.total == 100 and supply.free_float is None
     assert supply.reason == "free float unknown: locked: locked of u on c: node down"
+
+
+def test_stake_that_cannot_be_read_leaves_the_float_known() -> None:
+    def stake(component: str) -> Exclusion:
+        return Exclusion(component, "c", "u", 6, "r", "s", date(2020, 1, 1), what="staked")
+
+    token = Token("A", "a", 6, legs=(Leg("c", "u", 6),), exclude=(stake("staked"),), gaps=("a gap",))
+    supply = compute_supply(token, answered(token, {("c", "supply", "u"): 100}), T)
+    assert (supply.free_float, supply.staked, supply.reason) == (100, None, "")
+    assert supply.warnings == ("a gap", "staked not read: staked of u on c: node down")
+    known = compute_supply(token, answered(token, {("c", "supply", "u"): 100, ("c", "staked", "u"): 60}), T)
+    assert (known.free_float, known.staked, known.warnings) == (100, 60, ("a gap",))
 
 
 def test_schedule_larger_than_the_supply_is_an_alert_and_keeps_the_total() -> None:
