@@ -72,7 +72,7 @@ def run_up(settings: Settings, *, imports: Sequence[Path], say: Say) -> None:
     with open_migrated(settings) as store:
         if imports:
             collect_from_here()
-            with progress("importing") as tick:
+            with progress("importing bytes", "computing") as tick:
                 report = import_and_update(store, settings, paths=imports, progress=tick)
             for made in report.update.indices if report.update else ():
                 say(f"{made.index_id}: {made.levels:,} levels, {made.level:,.2f} at {made.last} ({made.status})")

@@ -93,9 +93,16 @@ def report_error(error: DeaiError, *, as_json: bool) -> None:
         sys.stderr.write(f"error: {error}\n")
 
 
+def _rate(speed: float) -> str:
+    return f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s"
+
+
 @contextmanager
-def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr with rate and time left; call it with (done, total). Silent when stderr is no terminal."""
+def progress(*labels: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr with rate and time left; call it with (done, total). Silent when stderr is no terminal.
+
+    Another total is another piece of work: it is counted anew, under the next of the labels if there is one.
+    """
     if quiet or not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -110,10 +117,14 @@ def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int]
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=None, rate="")
+        task = bar.add_task(labels[0], total=None, rate="")
+        pieces: list[int] = []
 
         def update(done: int, total: int) -> None:
+            if total not in pieces[-1:]:
+                pieces.append(total)
+                bar.reset(task, total=total, description=labels[min(len(pieces), len(labels)) - 1], rate="")
             speed = bar.tasks[task].speed
-            bar.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
+            bar.update(task, completed=done, total=total, rate=_rate(speed) if speed else "")
 
         yield update

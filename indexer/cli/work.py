@@ -32,7 +32,7 @@ def import_command(
     from indexer.cli.session import opened
     from indexer.workflow import import_and_update
 
-    with opened() as (store, settings), progress("importing", quiet=as_json) as tick:
+    with opened() as (store, settings), progress("importing bytes", "computing", quiet=as_json) as tick:
         report = import_and_update(store, settings, paths=paths, manifest=manifest, compute=compute, progress=tick)
 
     def text() -> None:
