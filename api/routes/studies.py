@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 from starlette.responses import Response
 
 from api.answer import json_answer
@@ -29,9 +28,13 @@ Bar = Annotated[Literal["daily", "hourly"], Query(description="Levels at 00:00 U
 From = Annotated[InstantUs | None, Query(description="First level at or after this instant")]
 To = Annotated[InstantUs | None, Query(description="Last level at or before this instant")]
 Depth = Annotated[float, Query(ge=0.01, le=0.95, description="Least depth as a fraction: 0.1 is 10 %")]
-Fall = Annotated[float, Field(gt=0.0, lt=1.0)]
 Falls = Annotated[
-    list[Fall] | None, Query(max_length=8, description="Sizes of falls in one bar; 0.03, 0.05 and 0.08 if not given")
+    str | None,
+    Query(
+        max_length=64,
+        pattern=r"^0?\.0{0,3}[1-9]\d{0,2}(,0?\.0{0,3}[1-9]\d{0,2}){0,7}$",
+        description="Sizes of falls in one bar as fractions, by commas; 0.03,0.05,0.08 if not given",
+    ),
 ]
 
 
@@ -52,8 +55,9 @@ def get_drawdowns(
     from indexer.studies.drawdowns import FALLS, study_drawdowns
 
     found = study_drawdowns(
-        store, index_id, min_depth=min_depth, start_us=start, end_us=end, bar=bar, falls=fall or FALLS
-    )
+        store, index_id, min_depth=min_depth, start_us=start, end_us=end, bar=bar,
+        falls=[float(one) for one in fall.split(",")] if fall else FALLS,
+    )  # fmt: skip
     return _answer(store, index_id, found)
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from indexer.errors import MethodologyError, NotFoundError, did_you_mean
-from indexer.times import to_us
+from indexer.times import from_us, to_us
 
 PRECISIONS = ("instant", "day")
 EVENT_KEYS = {"id", "name", "at", "precision", "kind", "sources", "note"}
@@ -77,6 +77,27 @@ def parse_decisions(text: str) -> list[PolicyDecision]:
     if any(later.at_us <= earlier.at_us for earlier, later in pairwise(rows)):
         raise MethodologyError("decisions must be in order of time, each once")
     return rows
+
+
+def decision_events(decisions: list[PolicyDecision]) -> dict[str, Event]:
+    """Every FOMC decision as an event `fomc-2024-09`, named by what it did to the range where both are sourced."""
+    made = {}
+    for before, one in zip([None, *decisions], decisions, strict=False):
+        slug = f"fomc-{from_us(one.at_us):%Y-%m}"
+        source = "fomc.toml, whose head names the source of each date and range"
+        made[slug] = Event(slug, _decision_name(before, one), one.at_us, "instant", "fomc", (source,), "")
+    return made
+
+
+def _decision_name(before: PolicyDecision | None, one: PolicyDecision) -> str:
+    if one.low is None or one.high is None:
+        return "FOMC decision, range not sourced"
+    span = f"{one.low * 100:.2f}-{one.high * 100:.2f} %"
+    if before is None or before.high is None:
+        return f"FOMC decision: {span}"
+    if one.high == before.high:
+        return f"FOMC holds at {span}"
+    return f"FOMC {'raises' if one.high > before.high else 'cuts'} to {span}"
 
 
 def _event(entry: dict[str, Any], *, where: str) -> Event:

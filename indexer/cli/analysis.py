@@ -159,12 +159,13 @@ def drawdown(
     start: Annotated[str | None, typer.Option(help="First level (date or instant).")] = None,
     end: End = None,
     bar: Annotated[Bar, typer.Option(help="Levels at 00:00 UTC, or hourly.")] = Bar.DAILY,
+    fall: Annotated[list[float] | None, typer.Option(help="Fall in one bar, 0.05 is 5 %; repeatable.")] = None,
     analogues: Annotated[bool, typer.Option("--analogues", help="2024-01 beside 2025-01, with btc.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show pullbacks, how long they took to recover, and what followed falls. Example: deai drawdown btc"""
     from indexer.cli.session import opened
-    from indexer.studies.drawdowns import compare_episodes, study_drawdowns
+    from indexer.studies.drawdowns import FALLS, compare_episodes, study_drawdowns
     from indexer.studies.plain import to_plain
 
     with opened() as (store, _):
@@ -174,7 +175,7 @@ def drawdown(
             return
         found = study_drawdowns(
             store, index, min_depth=min_depth, start_us=parse_instant(start) if start else None,
-            end_us=parse_instant(end) if end else None, bar=bar.value,
+            end_us=parse_instant(end) if end else None, bar=bar.value, falls=fall or FALLS,
         )  # fmt: skip
     emit(to_plain(found), as_json=as_json, text=lambda: show_drawdowns(found))
 

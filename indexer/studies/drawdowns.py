@@ -74,9 +74,11 @@ def study_drawdowns(
     start_us: int | None = None,
     end_us: int | None = None,
     bar: str = DAILY,
+    falls: Sequence[float] = FALLS,
 ) -> DrawdownStudy:
     """The drawdowns of an index or token on daily (00:00 UTC) or hourly levels in [start, end].
 
+    `falls` are the sizes of one-bar falls, as fractions, of which to say what followed.
     Raises NotFoundError for an unknown name, InputError for a bar or depth that does not exist, NotEnoughDataError
     below two levels.
     """
@@ -100,7 +102,7 @@ def study_drawdowns(
         ulcer=ulcer_index(values),
         episodes=tuple(found),
         recovery=tuple(recovery_summary(every, min_depth=low, max_depth=high, unit=UNIT[bar]) for low, high in DEPTHS),
-        after_falls=tuple(after_fall(times, values, fall=fall, horizons=HORIZON_DAYS[:3]) for fall in FALLS),
+        after_falls=tuple(after_fall(times, values, fall=fall, horizons=HORIZON_DAYS[:3]) for fall in falls),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from indexer.analytics.catalogue import Event, packaged_text, parse_events
+from indexer.analytics.catalogue import Event, decision_events, packaged_text, parse_decisions, parse_events
 from indexer.errors import MethodologyError
 from indexer.store.db import Store
 from indexer.store.read import read_events
@@ -15,11 +15,12 @@ OWN_FILE = "events.toml"
 
 
 def load_events(store: Store | None = None, data_dir: Path | None = None) -> dict[str, Event]:
-    """Events by id, in order of time; those of the store, then of `events.toml` in the data directory, come last
+    """Events by id, in order of time: every FOMC decision, the shipped ones, those of the store, then those of
 
-    and take the place of namesakes. Raises MethodologyError naming the file, the entry and what is wrong with it.
+    `events.toml` in the data directory; a later one takes the place of its namesake. Raises MethodologyError naming
+    the file, the entry and what is wrong with it.
     """
-    events = parse_events(packaged_text(OWN_FILE))
+    events = decision_events(parse_decisions(packaged_text("fomc.toml"))) | parse_events(packaged_text(OWN_FILE))
     if store is not None:
         events |= _stored(store)
     path = None if data_dir is None else data_dir / OWN_FILE

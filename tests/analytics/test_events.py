@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from indexer.analytics.catalogue import find_event, packaged_text, parse_decisions, parse_events
+from indexer.analytics.catalogue import decision_events, find_event, packaged_text, parse_decisions, parse_events
 from indexer.analytics.event_study import EventWindows, abnormal_returns, event_row, event_study
 from indexer.analytics.event_tests import block_bootstrap_p, cross_section, generalised_sign, rank_test
 from indexer.analytics.macro import policy_distance
@@ -152,6 +152,17 @@ GOOD = '[[event]]\nid = "a"\nname = "A"\nat = 2025-01-01T00:00:00Z\nkind = "own"
 def test_an_event_file_that_does_not_hold(text, message):
     with pytest.raises(MethodologyError, match=message):
         parse_events(text)
+
+
+def test_every_decision_is_an_event_named_by_what_it_did():
+    events = decision_events(parse_decisions(packaged_text("fomc.toml")))
+    assert len(events) == 40
+    assert events["fomc-2022-03"].name == "FOMC raises to 0.25-0.50 %"
+    assert events["fomc-2025-01"].name == "FOMC holds at 4.25-4.50 %"
+    assert events["fomc-2024-09"].name == "FOMC cuts to 4.75-5.00 %"
+    assert events["fomc-2022-01"].name == "FOMC decision: 0.00-0.25 %"
+    assert events["fomc-2026-12"].name == "FOMC decision, range not sourced"
+    assert all(one.kind == "fomc" and one.sources for one in events.values())
 
 
 def test_policy_calendar():

@@ -144,7 +144,9 @@ def test_the_events_of_an_index_say_whether_it_covers_them(client, command):
         ("/deai/breaks?event=nothing", 404, 'no event "nothing"'),
         ("/deai/attribution?start=2025-01-02&end=2025-01-01", 422, "is not after start"),
         ("/deai/attribution", 422, "query/start: Field required"),
+        ("/deai/drawdowns?fall=5", 422, "query/fall"),
         ("/deai/breadth?at=2020-01-01", 404, "its history starts later"),
+        ("/deai/drawdowns?fall=0.05,0.0", 422, "query/fall"),
         ("/deai/drawdowns?bar=weekly", 422, "query/bar"),
         ("/deai/beta?method=olsx", 422, "query/method"),
         ("/deai/beta?benchmark=QQQ,SMH", 422, 'use method "multi"'),
@@ -171,8 +173,18 @@ def test_what_cannot_be_answered_says_why(client, address, status, said):
 def test_a_command_that_fails_has_its_exit_code_and_one_line(store, settings, line, code, said):
     program = [sys.executable, "-c", "from indexer.cli import main; main()", *line.split()]
     made = subprocess.run(
-        program, capture_output=True, text=True, timeout=60, check=False, env={"DEAI_DATA_DIR": str(settings.data_dir)}
+        program, capture_output=True, text=True, timeout=600, check=False, env={"DEAI_DATA_DIR": str(settings.data_dir)}
     )
     assert made.returncode == code
     assert said in made.stderr
     assert len(made.stderr.strip().splitlines()) == 1
+
+
+def test_what_followed_falls_of_any_size(client):
+    answer = client.get(f"{BASE}/drawdowns?fall=0.1,0.15")
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert [one["fall"] for one in body["after_falls"]] == [0.1, 0.15]
+    rows = body["after_falls"][0]["rows"]
+    assert [(one["horizon"], one["n_all"]) for one in rows] == [(1, 17), (5, 17), (20, 17)]
+    assert rows[2]["n"] < rows[0]["n"], "the overlap rule"
