@@ -164,6 +164,8 @@ def _words(column: Any) -> Words:
 
 
 def _is_parquet(path: Path) -> bool:
+    if not path.exists():
+        raise ImportFileError(f"{path.name} is not there")
     if not path.name.endswith(SUFFIXES):
         raise ImportFileError(f"{path.name}: not a known format; give {', '.join(SUFFIXES)}")
     return path.name.endswith(PARQUET)

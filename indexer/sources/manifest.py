@@ -180,6 +180,8 @@ def _check_complete(manifest: Manifest, top: Table) -> None:
             top.note(f"columns.{role}", "is missing; name a column, or one value for all rows under [constants]")
     for role in sorted(set(manifest.columns) & set(manifest.constants)):
         top.note(f"constants.{role}", "is also under [columns]; keep one of the two")
+    if len(manifest.delimiter) != 1 or not manifest.delimiter.isascii() or manifest.delimiter in '"\r\n':
+        top.note("delimiter", f'"{manifest.delimiter}" is not one character between columns, e.g. ";" or "\\t"')
     if manifest.stamp == "session_date" and manifest.kind != "benchmarks":
         top.note("stamp", "session_date is for benchmarks; tokens trade round the clock: use bar_open with 1d")
     if manifest.kind == "metrics" and not manifest.metrics:

@@ -67,6 +67,8 @@ def test_a_damaged_gzip(store: Store, registry: Registry, tmp_path: Path) -> Non
 def test_a_file_that_is_not_there(store: Store, registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(ImportFileError, match=r"nothing\.csv is not there"):
         _import(store, registry, tmp_path / "nothing.csv")
+    with pytest.raises(ImportFileError, match=r"no-folder is not there"):
+        _import(store, registry, tmp_path / "no-folder")
 
 
 def test_a_file_of_another_kind(store: Store, registry: Registry, tmp_path: Path) -> None:
@@ -150,6 +152,7 @@ def test_one_bad_file_in_a_folder_does_not_keep_the_others_out(
         (('volume_unit = "base"\n', ""), "volume_unit: is missing; say whether the volume column is in base units"),
         (('source = "test"', 'source = "test"\nsymbol = "FET"'), "constants.symbol: is also under [columns]; keep one"),
         (('"bar_open"', '"session_date"'), "stamp: session_date is for benchmarks; tokens trade round the clock"),
+        (("kind = ", 'delimiter = "||"\nkind = '), 'delimiter: "||" is not one character between columns, e.g. ";"'),
         (("kind = ", "kind "), "this is not TOML"),
     ],
 )
