@@ -72,7 +72,7 @@ async def _check(chain: Chain) -> list[EndpointHealth]:
 
 def _row(pool: Pool, endpoint: Endpoint, answer: _Seen | RpcError) -> EndpointHealth:
     seen = _Seen() if isinstance(answer, RpcError) else answer
-    problem = str(answer) if isinstance(answer, RpcError) else ""
+    problem = answer.message if isinstance(answer, RpcError) else ""  # the row names the endpoint
     age, limit = None if seen.time is None else pool.wall() - seen.time, pool.chain.max_age_s
     if age is not None and limit is not None and age > limit:
         problem = f"stale: its newest settled block is {age:.0f} s old, more than {limit:.0f} s"
