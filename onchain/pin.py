@@ -120,9 +120,10 @@ class Pinner:
             )
         number = await self._search(instant, head)
         pin, seen = await self._vote(number, level, list(self.pool.endpoints))
-        after, _ = await self._vote(number + 1, level, list(self.pool.endpoints))
+        after, seen_after = await self._vote(number + 1, level, list(self.pool.endpoints))
         if pin is None or after is None:
-            raise PinError(f"{self.pool.chain.name}: endpoints disagree about block {number}: {seen}")
+            block, said = (number, seen) if pin is None else (number + 1, seen_after)
+            raise PinError(f"{self.pool.chain.name}: fewer than {self.need} endpoints agree on block {block}: {said}")
         if not pin.timestamp <= instant < after.timestamp:
             raise PinError(
                 f"{self.pool.chain.name}: block {number} is at {pin.timestamp} and its successor at "

@@ -120,6 +120,22 @@ async def test_instant_maps_to_the_last_block_at_or_before_it(new_node) -> None:
             await pinner.at(times[0] - 1)
 
 
+async def test_instant_whose_next_block_is_told_differently_is_refused_and_says_so(new_node, proxies) -> None:
+    node = new_node()
+    node.mine(20, interval=12)
+    instant = int(node.block(10)["timestamp"], 16)
+
+    def lie(item, result):
+        asked = item["method"] == "eth_getBlockByNumber" and item["params"][0] == hex(11)
+        return {**result, "hash": "0x" + "ab" * 32} if asked else result
+
+    liar = await proxies(node.url, lie=lie)
+    async with Pool(node.chain(node.url, liar.url)) as pool:
+        with pytest.raises(PinError, match=r"fewer than 2 endpoints agree on block 11: .*0xabababab…"):
+            await Pinner(pool).at(instant)
+        assert (await Pinner(pool).at(instant - 1)).number == 9
+
+
 async def test_reorg_orphans_the_pin_and_a_new_one_reads_on(new_node) -> None:
     node = new_node()
     token = node.deploy("token", "T", "T", 18, 100)
