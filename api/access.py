@@ -104,7 +104,17 @@ async def need_admin(connection: HTTPConnection, key: Annotated[Key | None, Depe
 
 # What anyone may fetch even where reads need a key: the state for a load balancer, the reference, how errors are
 # read, and the way to sign in.
-OPEN_TO_ALL = ("/healthz", "/readyz", "/problems/", "/static/", "/docs", "/openapi.json", "/sign-in", "/sign-out")
+OPEN_TO_ALL = (
+    "/healthz",
+    "/readyz",
+    "/problems/",
+    "/static/",
+    "/favicon.ico",
+    "/docs",
+    "/openapi.json",
+    "/sign-in",
+    "/sign-out",
+)
 # What a key with the scope embed opens: it stands in the pages of others for all to see.
 EMBEDDED = re.compile(r"/(?:embed|badge|charts|og)/.*|/oembed|/v1/indices/[^/]+/(?:latest|level\.txt|stream|ws)")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 CSV = "text/csv; charset=utf-8; header=present"
+AS_CSV: dict[str, Any] = {"content": {"text/csv": {"schema": {"type": "string"}}}}  # in OpenAPI, beside JSON
 WORTH_COMPRESSING = 512
 COMPRESSED_IN_THREAD = 16_384  # about half a millisecond
 # How long a client may keep an answer. Open data changes with the next publication; a pinned one never does.

@@ -6,7 +6,10 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
+
+from indexer.times import iso, to_us
 
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 
@@ -25,9 +28,16 @@ def to_csv(columns: Mapping[str, Sequence[Any]], *, text: Iterable[str] = ()) ->
     return out.getvalue().encode()
 
 
+def rows_to_csv(rows: Sequence[Mapping[str, Any]], names: Iterable[str], *, text: Iterable[str] = ()) -> bytes:
+    """CSV bytes of objects that have these names, with the header even where there is no object."""
+    return to_csv({name: [row[name] for row in rows] for name in names}, text=text)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, datetime):
+        return iso(to_us(value))
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

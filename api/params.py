@@ -76,8 +76,22 @@ Cursor = Annotated[
 ]
 # Not in OpenAPI: it would make every level "number or text" in generated clients. The documentation names it.
 DecimalsParam = Annotated[Decimals, Query(include_in_schema=False)]
+
+
+def _table_format(value: object) -> object:
+    if value in ("parquet", "arrow"):
+        raise InputError(f"A table is json or csv; {value} is a file of its own: /v1/indices/<id>/levels.{value}")
+    return value
+
+
 FormatParam = Annotated[
-    TableFormat | None, Query(alias="format", description="json (default) or csv; Accept: text/csv works too")
+    TableFormat | None,
+    BeforeValidator(_table_format),
+    Query(alias="format", description="json (default) or csv; Accept: text/csv works too"),
+]
+# Where the CSV has an address of its own: a second type of answer would change the types of generated clients.
+QuietFormatParam = Annotated[
+    TableFormat | None, BeforeValidator(_table_format), Query(alias="format", include_in_schema=False)
 ]
 
 

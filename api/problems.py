@@ -52,7 +52,9 @@ CATALOGUE: dict[str, Kind] = {
     "forbidden": Kind(403, "This key may not do that", "Use a key with the scope named in `detail`."),
     "not_found": Kind(404, "No such thing", "Check the id; /v1/indices and /v1/benchmarks list what there is."),
     "method_not_allowed": Kind(405, "Method not allowed here", "The Allow header lists the methods."),
-    "not_acceptable": Kind(406, "No such format", "Use format=json, csv, parquet or arrow."),
+    "not_acceptable": Kind(
+        406, "No such format", "Use format=json or csv; /levels.parquet and /levels.arrow are files."
+    ),
     "not_enough_data": Kind(409, "Not enough data yet", "`detail` says how much there is and is needed."),
     "body_too_large": Kind(413, "Request body too large", "Reads need no body."),
     "uri_too_long": Kind(414, "Address too long", "Shorten the query."),
@@ -203,6 +205,8 @@ def _on_http(request: Request, error: Exception) -> Response:
     detail = str(error.detail)
     if status == 404 and detail == "Not Found":
         detail = f"Nothing is served at {request.url.path}; the API begins at /v1/indices, the reference is /docs"
+        if request.url.path.endswith("/"):
+            detail += ". Addresses here do not end with a slash"
     if status == 405:
         detail = f"{request.method} is not allowed at {request.url.path}"
     return problem(request.scope, code, detail=detail, headers=error.headers, status=status)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from api import schemas
-from api.answer import json_answer
+from api.answer import AS_CSV, CSV, Answer, json_answer
 from api.deps import StoreDep
-from api.encode import as_json_times, as_rows
+from api.encode import as_json_times, as_rows, iso_times
 from api.events import known_events
-from api.params import End, Shape, Start, window_of, within
+from api.formats import to_csv
+from api.negotiate import wants_csv
+from api.params import End, QuietFormatParam, Shape, Start, TableFormat, window_of, within
 from api.problems import declared
 from api.reads import read_coverage
 from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks
 from indexer.times import from_us, to_us
 
 router = APIRouter(prefix="/v1", tags=["benchmarks"])
+Symbol = Annotated[str, Path(max_length=32, description="Symbol, e.g. QQQ", examples=["QQQ"])]
 
 
 @router.get("/benchmarks", response_model=schemas.BenchmarkList, responses=declared(), summary="All benchmarks")
@@ -49,11 +52,14 @@ def list_benchmarks(store: StoreDep) -> Response:
     summary="Closes of a benchmark",
 )
 def list_closes(
+    request: Request,
     store: StoreDep,
-    symbol: Annotated[str, Path(max_length=32, description="Symbol, e.g. QQQ", examples=["QQQ"])],
+    symbol: Symbol,
+    *,
     start: Start = None,
     end: End = None,
     shape: Annotated[Shape, Query(description="Form of data")] = Shape.ROWS,
+    format: QuietFormatParam = None,
 ) -> Response:
     """Closes fit for returns, at the instants of the exchange's closes, oldest first; `basis` says which."""
     window = window_of(start, end)
@@ -63,10 +69,24 @@ def list_closes(
         0 if window.start_us is None else int(times.searchsorted(window.start_us)),
         len(times) if window.end_us is None else int(times.searchsorted(window.end_us)),
     )
+    if wants_csv(request, format):
+        table = {"time": iso_times(times[keep]).tolist(), "close": closes[keep].tolist()}
+        return Answer(to_csv(table), media_type=CSV, headers={"X-Count": str(len(table["time"]))})
     columns = {"time": as_json_times(times[keep]), "close": closes[keep]}
     data = columns if shape is Shape.COLUMNS else as_rows(columns)
     count = len(times[keep])
     return json_answer({"symbol": benchmark.symbol, "basis": basis, "shape": shape, "count": count, "data": data})
+
+
+@router.get(
+    "/benchmarks/{symbol}/closes.csv",
+    response_class=Response,
+    responses={200: {**AS_CSV, "description": "time,close"}, **declared("not_found", "invalid_request")},
+    summary="Closes as CSV, for sheets",
+)
+def closes_csv(request: Request, store: StoreDep, symbol: Symbol, *, start: Start = None, end: End = None) -> Response:
+    """The same as /closes under an address that sheets and frames take without more."""
+    return list_closes(request, store, symbol, start=start, end=end, format=TableFormat.CSV)
 
 
 @router.get("/events", response_model=schemas.EventList, responses=declared("invalid_request"), summary="Dated events")

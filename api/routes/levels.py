@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from api import schemas, wire
-from api.answer import CLOSED, CSV, OPEN, PINNED, Answer, json_answer
+from api.answer import AS_CSV, CLOSED, CSV, OPEN, PINNED, Answer, json_answer
 from api.deps import Services, ServicesDep
 from api.encode import as_decimal_text, as_rows, iso_times
 from api.formats import to_csv
@@ -35,7 +35,6 @@ from api.reads import LevelPage, read_level_page
 from indexer.store.read import read_levels
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, to_us
 
-AS_CSV: dict[str, Any] = {"content": {"text/csv": {"schema": {"type": "string"}}}}
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["levels"])
 
 

@@ -6,13 +6,15 @@ import tomllib
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api import schemas, wire
-from api.answer import json_answer
+from api.answer import AS_CSV, CSV, Answer, json_answer
 from api.deps import StoreDep
-from api.params import AsOf, End, IndexId, InstantUs, Start, window_of
+from api.formats import rows_to_csv
+from api.negotiate import wants_csv
+from api.params import AsOf, End, IndexId, InstantUs, QuietFormatParam, Start, TableFormat, window_of
 from api.problems import declared
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
@@ -40,12 +42,22 @@ At = Annotated[
     responses=declared("not_found", "not_enough_data", "invalid_request"),
     summary="Constituents and weights at an instant",
 )
-def list_constituents(store: StoreDep, index_id: IndexId, at: At = None, as_of: AsOf = None) -> Response:
+def list_constituents(
+    request: Request,
+    store: StoreDep,
+    index_id: IndexId,
+    *,
+    at: At = None,
+    as_of: AsOf = None,
+    format: QuietFormatParam = None,
+) -> Response:
     """Who is in the index at `at`, heaviest first, with weights from the prices then, drift and contributions."""
     index = read_index(store, index_id)
     at_us = _newest_us(store, index_id) if at is None else at
     rows = read_constituents(store, index_id, at_us, as_of_us=as_of)
     data = _constituents(store, index_id, rows, as_of_us=as_of)
+    if wants_csv(request, format):
+        return _csv(data, simulated=index.simulated)
     weights = [row.weight for row in rows if row.weight is not None]
     whole = bool(weights) and len(weights) == len(rows)
     return json_answer(
@@ -59,6 +71,28 @@ def list_constituents(store: StoreDep, index_id: IndexId, at: At = None, as_of: 
             "data": data,
         }
     )
+
+
+@router.get(
+    "/constituents.csv",
+    response_class=Response,
+    responses={
+        200: {**AS_CSV, "description": "One row for each constituent, heaviest first"},
+        **declared("not_found", "not_enough_data", "invalid_request"),
+    },
+    summary="Constituents as CSV, for sheets",
+)
+def constituents_csv(
+    request: Request, store: StoreDep, index_id: IndexId, *, at: At = None, as_of: AsOf = None
+) -> Response:
+    """The same as /constituents under an address that sheets and frames take without more."""
+    return list_constituents(request, store, index_id, at=at, as_of=as_of, format=TableFormat.CSV)
+
+
+def _csv(data: list[dict[str, Any]], *, simulated: bool) -> Answer:
+    headers = {"X-Count": str(len(data)), "X-Simulated": str(simulated).lower()}
+    body = rows_to_csv(data, schemas.Constituent.model_fields, text=("symbol", "name"))
+    return Answer(body, media_type=CSV, headers=headers)
 
 
 def _newest_us(store: Store, index_id: str) -> int:

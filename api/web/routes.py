@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api.deps import StoreDep
@@ -53,6 +53,12 @@ def event_page(request: Request, store: StoreDep, slug: str, index: str = FLAGSH
     places = [(f"events/{name}?index={quote(index)}", one["title"], name == slug) for name, one in events.items()]
     texts = {"slug": slug, "index": index, "title": event["title"], "note": event["note"], "sources": event["source"]}
     return HTMLResponse(filled("event.html", request, **texts, tabs=Raw(links(places))), headers=ASK_AGAIN)
+
+
+@router.get("/favicon.ico")
+def favicon() -> Response:
+    """The icon, for what asks for it by habit: a browser that shows an answer or a picture by itself."""
+    return FileResponse(HERE / "static" / "icon.svg", media_type="image/svg+xml")
 
 
 @router.get("/docs")

@@ -138,3 +138,12 @@ def test_too_many_requests_say_how_long_to_wait(store: Store) -> None:
     refused = client.get("/healthz")
     assert_problem(refused, 429, "too_many_requests")
     assert refused.headers["retry-after"] == "20"
+
+
+def test_a_slash_too_many_is_pointed_out(client: TestClient) -> None:
+    said = client.get("/v1/indices/deai/").json()["detail"]
+    assert said.endswith("Addresses here do not end with a slash")
+
+
+def test_a_browser_finds_an_icon(client: TestClient) -> None:
+    assert client.get("/favicon.ico").headers["content-type"] == "image/svg+xml"

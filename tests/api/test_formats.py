@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from seeded import NOW
 
 from api.app import create_app
-from api.formats import to_csv
+from api.formats import rows_to_csv, to_csv
 from api.ranges import wanted_range
 from indexer.config import Settings
 from indexer.store.db import Store
@@ -147,3 +148,28 @@ def test_no_json_anywhere_holds_nan(client: TestClient) -> None:
             raise AssertionError(word)
 
         json.loads(text, parse_constant=refuse)
+
+
+def test_constituents_and_closes_are_tables_too(client: TestClient) -> None:
+    for way in ({"params": {"format": "csv"}}, {"headers": {"accept": "text/csv"}}):
+        answer = client.get("/v1/indices/demo/constituents", **way)  # type: ignore[arg-type]  # either way
+        assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+        assert (answer.headers["x-count"], answer.headers["x-simulated"]) == ("4", "true")
+        rows = list(csv.DictReader(io.StringIO(answer.text)))
+        wanted = client.get("/v1/indices/demo/constituents").json()["data"]
+        assert [float(row["weight"]) for row in rows] == [one["weight"] for one in wanted]
+        assert [row["rate_at"] for row in rows] == [one["rate_at"] for one in wanted]
+        assert rows[0]["supply_block"] == ""
+    assert client.get("/v1/indices/demo/constituents.csv").content == answer.content
+    assert rows_to_csv([], ["a", "b"]) == b"a,b\r\n"
+    closes = client.get("/v1/benchmarks/QQQ/closes?format=csv&start=2024-06-01&end=2024-07-01")
+    assert client.get("/v1/benchmarks/QQQ/closes.csv?start=2024-06-01&end=2024-07-01").content == closes.content
+    found = list(csv.DictReader(io.StringIO(closes.text)))
+    assert len(found) == int(closes.headers["x-count"]) > 15
+    assert float(found[0]["close"]) > 0
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_file_is_not_a_format_of_a_table(client: TestClient, kind: str) -> None:
+    said = client.get(f"/v1/indices/deai/levels?format={kind}").json()["detail"]
+    assert f"{kind} is a file of its own: /v1/indices/<id>/levels.{kind}" in said
