@@ -53,7 +53,7 @@ async def identify(pool: Asked, endpoint: Endpoint) -> None:
         found = await _root_key(pool, endpoint)
     else:
         return
-    if chain.identity and found.lower() != chain.identity.lower():
+    if chain.identity and found.lower() not in chain.identity.lower().split("|"):
         endpoint.banned = f"serves chain {found}, not {chain.name} ({chain.identity})"
         raise RpcError(endpoint.banned, kind=Kind.MALFORMED, endpoint=endpoint.label)
 

@@ -8,6 +8,7 @@ import re
 import zlib
 from base64 import b32encode
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -16,7 +17,7 @@ from twox import twox128
 
 from onchain import arweave, cosmos, filecoin, icp, near, solana, substrate
 from onchain.cbor import decode, encode
-from onchain.chains import Chain
+from onchain.chains import Chain, load_chains
 from onchain.errors import AllEndpointsFailed, DisagreementError, PinError, ReadError, RpcError
 from onchain.health import check_endpoints
 from onchain.readings import Read
@@ -441,8 +442,10 @@ async def test_arweave_node_that_stands_still_is_refused(serve) -> None:
 # -- Filecoin -------------------------------------------------------------------------------------------------
 
 
-def filecoin_node(extra: dict | None = None, *, ahead: int = 0):
+def filecoin_node(extra: dict | None = None, *, ahead: int = 0, name: str = "mainnet"):
     def answer(method: str, params):
+        if method == "Filecoin.StateNetworkName":
+            return name
         if method == "Filecoin.ChainHead":
             return {"Cids": [{"/": "bafyhead"}], "Height": 6_000_000, "Blocks": []}
         if method == "Filecoin.ChainGetTipSetByHeight":
@@ -459,6 +462,14 @@ def filecoin_node(extra: dict | None = None, *, ahead: int = 0):
         }
 
     return rpc(answer)
+
+
+@pytest.mark.parametrize(("name", "good"), [("mainnet", True), ("testnetnet", True), ("calibrationnet", False)])
+async def test_filecoin_mainnet_by_either_of_its_names(serve, name: str, good: bool) -> None:
+    shipped = load_chains()["filecoin"]
+    url = await serve(filecoin_node(name=name))
+    (row,) = await check_endpoints({"filecoin": replace(shipped, endpoints=(url,), max_age_s=None)})
+    assert row.ok is good and ("" if good else f"serves chain {name}, not filecoin") in row.problem
 
 
 async def test_filecoin_other_tipset_or_rounded_figure_is_refused(serve) -> None:
