@@ -18,7 +18,7 @@ FAMILIES = ("evm", "solana", "cosmos", "near", "substrate", "icp", "filecoin", "
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One chain. Durations in seconds; `identity` is what an endpoint must answer before it is trusted (`a|b`: either)."""
+    """One chain. Durations in seconds; `identity` is what an endpoint must answer to be trusted (`a|b`: either)."""
 
     name: str
     family: str
