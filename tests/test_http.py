@@ -228,7 +228,7 @@ async def test_the_breaker_opens_probes_once_and_closes(loopback: Loopback) -> N
             CircuitOpen, match="x failed 5 times in a row and is left alone for 30 s; another source"
         ) as left:
             await http.get(loopback.url, name="x")
-        assert reason_of(left.value) == "source_circuit_open: x is failing (HTTP 500): "
+        assert reason_of(left.value) == "source_unavailable: x is failing (HTTP 500): "
         assert len(loopback.heads) == seen
         time.now += 30
         assert http.health("x").state is BreakerState.HALF_OPEN

@@ -22,7 +22,9 @@ class CircuitOpen(SourceUnavailable):
 
 def reason_of(error: SourceError) -> str:
     """An error's code and text; of a host that is left alone, what it is left alone for."""
-    return f"{error.code}: {(isinstance(error, CircuitOpen) and error.last) or error}"
+    if isinstance(error, CircuitOpen) and error.last:
+        return f"{SourceUnavailable.code}: {error.last}"
+    return f"{error.code}: {error}"
 
 
 class BreakerState(StrEnum):
