@@ -48,8 +48,7 @@ def chart_spec(series: ChartSeries, *, kind: ChartKind, title: str, simulated: b
     when = f"as of {from_us(series.newest_us):%Y-%m-%d %H:%M} UTC"
     if kind is ChartKind.BETA and len(series.times_us):
         # The newest beta may be older than the newest level: a benchmark's closes can end before.
-        last = f"{from_us(int(series.times_us[-1])):%Y-%m-%d}"
-        when = f"at the New York close, last window to {last}; 95 % band, the larger of OLS and Newey-West"
+        when = f"as of {from_us(int(series.times_us[-1])):%Y-%m-%d} at the New York close · 95 % band"
     subtitle = f"SIMULATED market, invented prices · {when}" if simulated else when
     return {
         "$schema": SCHEMA,

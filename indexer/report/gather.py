@@ -159,5 +159,7 @@ def _analogue_lines(store: Store, table: AnalogueTable) -> tuple[Line, ...]:
         series = regular(subject_series(store, row.subject), "hourly")
         inside = (series.times_us >= episode.peak_us) & (series.times_us <= episode.peak_us + ANALOGUE_DAYS * DAY_US)
         times, values = series.times_us[inside][::6], series.values[inside][::6]
-        lines.append(Line(f"{row.subject}, {row.analogue.name}", times - episode.peak_us, 100.0 * values / values[0]))
+        lines.append(
+            Line(f"{row.subject}, {row.analogue.name[:7]}", times - episode.peak_us, 100.0 * values / values[0])
+        )
     return tuple(lines)

@@ -12,7 +12,7 @@ from pathlib import Path
 from indexer.errors import ConfigError, InputError
 from indexer.report import market, relation, sections
 from indexer.report.gather import Gathered, gather
-from indexer.report.words import bullets, day, moment, paragraph, span_of
+from indexer.report.words import bullets, day, joined, moment, paragraph, span_of
 from indexer.store.db import Store
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -72,7 +72,7 @@ def render(g: Gathered) -> str:
         f"<title>{escape(title)} · {escape(g.index.name)}</title><style>{style}</style></head><body><main>"
         f'<header><p class="kicker">{escape(g.index.name)} · event report</p>'
         f"<h1>{name}, <span>{day(g.event.at_us)}</span></h1>{simulated}"
-        f'<p class="lead">{escape(sections.headline(g))} {escape(sections.aftermath(g))}</p>{_cards(g)}</header>'
+        f'<p class="lead">{joined(sections.headline(g))} {joined(sections.aftermath(g))}</p>{_cards(g)}</header>'
         f"{body}{_about(g)}</main></body></html>\n"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -70,9 +71,15 @@ def table(
 def paragraph(text: str, *, kind: str = "") -> str:
     """A paragraph of plain text."""
     name = f' class="{kind}"' if kind else ""
-    return f"<p{name}>{escape(text)}</p>"
+    return f"<p{name}>{joined(text)}</p>"
 
 
 def bullets(texts: Iterable[str]) -> str:
     """A list of plain texts."""
-    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
+    return f"<ul>{''.join(f'<li>{joined(text)}</li>' for text in texts)}</ul>"
+
+
+def joined(text: str) -> str:
+    """The text as HTML, numbers kept on one line with their percent signs and names (`p = 0.04`)."""
+    kept = escape(text).replace(" %", "\u00a0%")
+    return re.sub(r"\b(p|t|n) (=|&lt;) ", "\\1\u00a0\\2\u00a0", kept)

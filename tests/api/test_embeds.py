@@ -30,7 +30,7 @@ def test_charts_are_drawn_with_a_date(client: TestClient, kind: str) -> None:
     assert (root.tag, root.attrib["width"]) == (f"{SVG}svg", "400")
     words = " ".join(text for text in root.itertext())
     assert "SIMULATED market, invented prices" in words
-    assert "as of 2025-02-04 00:00 UTC" in words
+    assert ("as of 2025-02-03 at the New York close" if kind == "beta" else "as of 2025-02-04 00:00 UTC") in words
     lines = [one for one in root.iter(f"{SVG}path") if one.attrib.get("aria-roledescription") == "line mark"]
     assert len(lines[0].attrib["d"]) > 1000
     assert "http" not in answer.text.replace("http://www.w3.org", "")

@@ -38,7 +38,7 @@ def test_it_loads_nothing_and_runs_nothing(html):
 
 
 def test_its_numbers_are_those_of_the_studies(gathered, html):
-    text = unescape(re.sub(r"<[^>]+>", " ", html))
+    text = unescape(re.sub(r"<[^>]+>", " ", html)).replace("\u00a0", " ")
     day, two = sections.day_of(gathered)
     assert percent(gathered.attribution.published) in text
     tails = f"({p_value(day.p)}; {p_value(day.p_bootstrap)})"
@@ -98,7 +98,7 @@ def test_the_window_is_judged_by_every_test(gathered, tails, said):
     )
     changed = replace(gathered, study=replace(gathered.study, indices=indices))
     assert said in sections.aftermath(changed)
-    assert said in unescape(sections.abnormal(changed))
+    assert said in unescape(sections.abnormal(changed)).replace("\u00a0", " ")
 
 
 def test_stress_is_shown_where_it_was_recorded(gathered):
