@@ -78,11 +78,22 @@ async def _query(pool: Pool, endpoint: Endpoint, canister: str, method: str) -> 
         raise RpcError("the query answer is not a map", kind=Kind.MALFORMED, endpoint=endpoint.label)
     if body.get("status") != "replied":
         raise ReadError(f"{method} of {canister}: {body.get('reject_message') or body.get('status')!r}")
+    _check_fresh(body.get("signatures"), pool, endpoint)
     reply = body.get("reply")
     arg = reply.get("arg") if isinstance(reply, dict) else None
     if not isinstance(arg, bytes):
         raise RpcError("the query answer has no reply", kind=Kind.MALFORMED, endpoint=endpoint.label)
     return arg
+
+
+def _check_fresh(signatures: object, pool: Pool, endpoint: Endpoint) -> None:
+    """A replica signs its answer with the time of its state (ns): one that stands still would state an old supply."""
+    for signature in signatures if isinstance(signatures, list) else ():
+        time = signature.get("timestamp") if isinstance(signature, dict) else None
+        age = None if not isinstance(time, int) else pool.wall() - time / 1e9
+        if age is None or abs(age) > TOLERANCE_S:
+            text = f"the answer is signed {'without a time' if age is None else f'{age:.0f} s ago'}"
+            raise RpcError(text, kind=Kind.NOT_FOUND, endpoint=endpoint.label)
 
 
 def _nat(arg: bytes) -> int:

@@ -499,7 +499,7 @@ async def test_filecoin_own_statement_at_a_final_epoch(serve) -> None:
 LEDGER = Read("icp", "supply", "ryjl3-tyaaa-aaaaa-aaaba-cai", 8)
 
 
-def icp_node(supply: int = 53_123_456_789_012_345, decimals: int = 8, status: str = "replied"):
+def icp_node(supply: int = 53_123_456_789_012_345, decimals: int = 8, status: str = "replied", signed: object = NOW):
     async def handle(request: web.Request) -> web.Response:
         assert request.path == "/api/v2/canister/ryjl3-tyaaa-aaaaa-aaaba-cai/query"
         content = decode(await request.read())["content"]
@@ -513,6 +513,9 @@ def icp_node(supply: int = 53_123_456_789_012_345, decimals: int = 8, status: st
                 leb, n = leb + bytes([n & 127 | 128]), n >> 7
             arg = b"DIDL\x00\x01\x7d" + leb + bytes([n])
         body = {"status": status, "reply": {"arg": arg}, "reject_message": "canister is stopped"}
+        if signed:
+            time = signed * 10**9 if isinstance(signed, int) else signed
+            body["signatures"] = [{"timestamp": time, "signature": b"\x01", "identity": b"\x02"}]
         return web.Response(body=b"\xd9\xd9\xf7" + encode(body), content_type="application/cbor")
 
     return handle
@@ -528,6 +531,21 @@ async def test_icp_ledger_supply_by_canister_query(serve) -> None:
         assert "canister is stopped" in (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER].reason
     async with pool("icp", await serve(icp_node(decimals=12))) as p:
         assert "has 12 decimals, 8 are configured" in (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER].reason
+
+
+async def test_icp_replica_that_stands_still_is_not_believed(serve) -> None:
+    for signed, said in (
+        (NOW - 3600, "the answer is signed 3600 s ago"),
+        ("soon", "the answer is signed without a time"),
+    ):
+        stale, fresh = await serve(icp_node(supply=1, signed=signed)), await serve(icp_node())
+        async with pool("icp", stale, fresh) as p:
+            reading = (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER]
+            assert (reading.amount, reading.agreed) == (53_123_456_789_012_345, (fresh,))
+        async with pool("icp", stale) as p:
+            assert said in (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER].reason
+    async with pool("icp", await serve(icp_node(signed=None))) as p:  # an older boundary node signs nothing
+        assert (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER].amount == 53_123_456_789_012_345
 
 
 async def test_icp_endpoint_of_another_network_is_banned(serve) -> None:
