@@ -5,7 +5,7 @@ from __future__ import annotations
 from indexer.report import charts
 from indexer.report.draw import figure
 from indexer.report.gather import BESIDE, Gathered
-from indexer.report.words import bullets, day, number, paragraph, percent, table
+from indexer.report.words import NOTHING, bullets, day, number, paragraph, percent, table
 from indexer.studies.breadth import BreadthStudy, Strength
 from indexer.studies.stress import StressBar
 from indexer.times import DAY_US
@@ -47,8 +47,8 @@ def _history(g: Gathered) -> str:
     own = bullets(f"{g.index.id}: {one.statement}" for one in d.recovery)
     rows = [
         (
-            f"{one.fall * 100:g} % or more", f"{h.horizon} days", f"{h.n} of {h.n_all}", percent(h.median),
-            f"{percent(h.q25)} … {percent(h.q75)}", percent(h.share_up, 0, sign=False),
+            f"{one.fall * 100:g} % or more", f"{h.horizon} day{'s' * (h.horizon > 1)}", f"{h.n} of {h.n_all}",
+            percent(h.median), f"{percent(h.q25)} … {percent(h.q75)}", percent(h.share_up, 0, sign=False),
         )
         for one in d.after_falls
         for h in one.rows
@@ -93,19 +93,24 @@ def stress(g: Gathered) -> str:
             "The store holds no liquidations, funding, open interest or fear & greed of these days, so none are shown: "
             "unknown, not zero. What the event's note quotes is its sources'."
         )
+    columns = {
+        "longs, $M": [_millions(bar.long_usd) for bar in found.rows],
+        "shorts, $M": [_millions(bar.short_usd) for bar in found.rows],
+        "long share": [percent(bar.long_share, 0, sign=False) for bar in found.rows],
+        "funding": [percent(bar.funding, 3) for bar in found.rows],
+        "open interest": [percent(bar.open_interest_change) for bar in found.rows],
+        "fear & greed": [number(bar.fear_greed, 0) for bar in found.rows],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cell != NOTHING for cell in cells)}
     rows = [
-        (
-            day(bar.time_us - DAY_US), percent(bar.move), number(bar.move_z, 1), _millions(bar.long_usd),
-            _millions(bar.short_usd), percent(bar.long_share, 0, sign=False), percent(bar.funding, 3),
-            percent(bar.open_interest_change), number(bar.fear_greed, 0),
-        )
-        for bar in found.rows
-    ]  # fmt: skip
-    headers = ("day", "index", "z", "longs, $M", "shorts, $M", "long share", "funding", "OI", "fear & greed")
+        (day(bar.time_us - DAY_US), percent(bar.move), number(bar.move_z, 1), *(cells[n] for cells in shown.values()))
+        for n, bar in enumerate(found.rows)
+    ]
+    headers = ("day", "index", "z", *shown)
     absent = f" No reading of: {', '.join(name.replace('_', ' ') for name in found.absent)}." if found.absent else ""
     note = (
-        f"Days of 00:00 to 24:00 UTC; index in logs, z in standard deviations of the 90 days before; derivatives of "
-        f"{found.subject.upper()}.{absent}"
+        f"Days of 00:00 to 24:00 UTC; index in logs, z in standard deviations of the 90 days before; sums of the day, "
+        f"levels at its end; derivatives of {found.subject.upper()}.{absent}"
     )
     return table(headers, rows) + paragraph(note, kind="note")
 
