@@ -30,6 +30,10 @@ At = Annotated[InstantUs | None, Query(description="Instant of the level; the ne
 AsOf = Annotated[InstantUs | None, Query(description="By what was published until then")]
 MostSaid = Annotated[int, Query(ge=1, le=1000, description="Newest so many")]
 
+Constituent = Annotated[
+    str, Path(max_length=64, description="Symbol or name of a constituent, case ignored", examples=["TAO"])
+]
+
 
 class Paper(StrEnum):
     """A document made from the index's own data."""
@@ -229,14 +233,59 @@ def index_document(
     },
     summary="Factsheet as PDF",
 )
-def index_factsheet(services: ServicesDep, index_id: IndexId) -> Response:
+def index_factsheet(services: ServicesDep, index_id: IndexId, at: At = None) -> Response:
     """Figures, chart and constituents on one page."""
+    return _pdf(services, index_id, at=at)
+
+
+@router.get(
+    "/v1/indices/{index_id}/constituents/{symbol}/factsheet",
+    response_class=Response,
+    responses={
+        200: {"content": {HTML: {}, TEXT: {}}, "description": "The factsheet"},
+        **declared("not_found", "not_enough_data", "invalid_request"),
+    },
+    summary="Factsheet of a constituent",
+)
+def constituent_factsheet(
+    services: ServicesDep,
+    index_id: IndexId,
+    symbol: Constituent,
+    at: At = None,
+    form: Annotated[PaperForm, Query(alias="format", description="html or text")] = PaperForm.HTML,
+) -> Response:
+    """One token of the index: price with every venue's quote, weight, supply with its origin, reviews, chart."""
     from api import desk
 
-    store, name = services.store, read_index(services.store, index_id).name
-    said = desk.explain(store, desk.registry_for(store, services.settings), index_id=index_id, at_us=desk.FOREVER_US)
-    body = desk.factsheet_pdf(desk.gather_facts(store, said), name=name, now=services.clock())
-    return Answer(body, media_type=PDF, compress=False)
+    at_us = desk.FOREVER_US if at is None else at
+    made = desk.as_document(
+        desk.make_sheet(services.store, services.settings, index_id=index_id, token=symbol, at_us=at_us)
+    )
+    if form is PaperForm.TEXT:
+        return Answer(desk.as_text(made).encode(), media_type=TEXT)
+    return Answer(desk.as_html(made).encode(), media_type=HTML)
+
+
+@router.get(
+    "/v1/indices/{index_id}/constituents/{symbol}/factsheet.pdf",
+    response_class=Response,
+    responses={
+        200: {"content": {PDF: {}}, "description": "One page"},
+        **declared("not_found", "not_enough_data", "invalid_request"),
+    },
+    summary="Factsheet of a constituent as PDF",
+)
+def constituent_factsheet_pdf(services: ServicesDep, index_id: IndexId, symbol: Constituent, at: At = None) -> Response:
+    """The same on one page."""
+    return _pdf(services, index_id, token=symbol, at=at)
+
+
+def _pdf(services: Services, index_id: str, *, token: str = "", at: int | None = None) -> Response:
+    from api import desk
+
+    at_us = desk.FOREVER_US if at is None else at
+    made = desk.make_sheet(services.store, services.settings, index_id=index_id, token=token, at_us=at_us)
+    return Answer(desk.as_pdf(made, now=services.clock()), media_type=PDF, compress=False)
 
 
 def _entries(services: Services, index_id: str) -> list[Any]:

@@ -88,17 +88,27 @@ def document(
     index: Annotated[str, typer.Argument(help="Index id.")],
     out: Annotated[Path, typer.Option(help="File to write: .html, .txt; .pdf for a factsheet.")],
     kind: Annotated[str, typer.Option(help="methodology, statement or factsheet.")] = "methodology",
+    token: Annotated[str, typer.Option(help="A constituent (slug or symbol): its own factsheet.")] = "",
+    at: Annotated[str | None, typer.Option(help="A factsheet as of this instant; the newest when not given.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a document of an index. Example: deai document deai --kind factsheet --out deai.pdf"""
-    from indexer.administration.documents.make import write_document
+    """Write a document of an index, or the factsheet of one of its tokens.
+
+    Example: deai document deai --kind factsheet --token TAO --out tao.pdf
+    """
+    from indexer.administration.documents.make import FOREVER_US, write_document
     from indexer.cli.session import opened
     from indexer.clock import utc_now
+    from indexer.times import parse_instant
 
+    at_us = parse_instant(at) if at else FOREVER_US
     with opened() as (store, settings):
-        size = write_document(store, settings, index_id=index, kind=kind, path=out, now=utc_now())
-    payload = {"index": index, "kind": kind, "file": str(out), "bytes": size}
-    emit(payload, as_json=as_json, text=lambda: say(f"{kind} of {index} in {out} ({size:,} bytes)"))
+        size = write_document(
+            store, settings, index_id=index, kind=kind, path=out, now=utc_now(), token=token, at_us=at_us
+        )
+    payload = {"index": index, "kind": kind, "token": token or None, "file": str(out), "bytes": size}
+    of = f"{token} in {index}" if token else index
+    emit(payload, as_json=as_json, text=lambda: say(f"{kind} of {of} is in {out} ({size:,} bytes)"))
 
 
 def verify_proof(file: Path, *, as_json: bool) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from test_rebuild import eventful
 from worlds import prices
 
 from indexer.administration.documents.blocks import as_html, as_text
-from indexer.administration.documents.factsheet import factsheet_document, factsheet_pdf, gather_facts
+from indexer.administration.documents.constituent import constituent_sheet
+from indexer.administration.documents.factsheet import index_sheet
 from indexer.administration.documents.make import make_document, write_document
 from indexer.administration.documents.methodology_page import difference, methodology_document
+from indexer.administration.documents.sheet import as_document, as_pdf
 from indexer.administration.documents.statement import statement_document
 from indexer.administration.event_log import load_event_log
 from indexer.administration.explain import explain
@@ -20,10 +23,11 @@ from indexer.administration.lifecycle import status_of
 from indexer.administration.policy import load_policy
 from indexer.assets import load_registry
 from indexer.config import Settings
-from indexer.errors import InputError
+from indexer.errors import InputError, NotEnoughDataError, NotFoundError
 from indexer.methodology.load import load_methodology, shipped
 from indexer.store.read import read_methodologies
 from indexer.store.read_administration import read_announcements
+from indexer.times import to_us
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +76,7 @@ def test_the_pages_are_whole_html_without_scripts_or_foreign_addresses(made):
     for document in (
         page()[0],
         make_document(made.store, Settings(), index_id="small", kind="statement", now=made.now),
-        factsheet_document(gather_facts(made.store, newest(made)), name="Small & <index>"),
+        as_document(replace(index_sheet(made.store, newest(made)), title="Small & <index>")),
     ):
         html = as_html(document)
         assert html.startswith("<!doctype html>")
@@ -123,7 +127,7 @@ def test_the_statement_counts_what_happened(made):
 
 
 def test_the_factsheet_says_the_newest_level_and_its_constituents(made):
-    said, text = newest(made), as_text(factsheet_document(gather_facts(made.store, newest(made)), name="Small"))
+    said, text = newest(made), as_text(as_document(index_sheet(made.store, newest(made))))
     assert f"{said.level:,.2f}" in text
     assert said.hash in text
     for one in said.constituents:
@@ -132,15 +136,72 @@ def test_the_factsheet_says_the_newest_level_and_its_constituents(made):
     assert len(prices()) > len(said.constituents)
 
 
+def token_sheet(made, token, *, newest_=None):
+    said = newest_ or newest(made)
+    log = load_event_log(load_registry())
+    return constituent_sheet(made.store, made.registry, newest=said, token=token, log=log)
+
+
+def test_a_constituents_factsheet_says_where_its_price_supply_and_place_are_from(made):
+    said = newest(made)
+    one = next(one for one in said.constituents if one.asset == "token-2")
+    text = as_text(as_document(token_sheet(made, "TOKEN-2")))
+    flat = " ".join(text.split())
+    for words in (
+        f"Price USD {one.price:,.6g}",
+        f"Weight {one.weight:.2%}",
+        f"Contribution {one.contribution:+.4%}",
+        "chain and contract invented token-2",
+        f"test token-2 1h {one.price:,.6g} 10,000,000 used",
+        "weighed with 3,000,000 imported test 2023-12-15 –",
+        "2024-02-01 1 27.",
+        "member at rank 1, within entry rank 5",
+        "small 2024-01-01 newcomer at rank 2, within entry rank 5",
+        "None in the log.",
+        said.hash,
+    ):
+        assert words in flat, (words, flat)
+    html = as_html(as_document(token_sheet(made, "token-2")))
+    assert "<svg" in html
+    assert not re.search(r'(src|href)=["\']https?://', html)
+    with pytest.raises(
+        NotFoundError, match=r'"token-5" is no constituent of small at 2024-04-01T23:00:00Z\..* It holds: '
+    ):
+        token_sheet(made, "token-5")
+
+
+def test_a_factsheet_is_of_the_instant_asked_for_and_looks_no_further(made):
+    then = explain(made.store, made.registry, index_id="small", at_us=to_us(datetime(2024, 2, 10, tzinfo=UTC)))
+    sheet = token_sheet(made, "token-5", newest_=then)
+    assert sheet.times_us[-1] == to_us(then.time)
+    assert "2024-03-01" not in as_text(as_document(sheet))
+    assert index_sheet(made.store, then).values[-1] == then.level
+    early = replace(then, time=datetime(2024, 1, 1, tzinfo=UTC))
+    with pytest.raises(NotEnoughDataError, match="index small has 1 daily levels; a factsheet needs two"):
+        index_sheet(made.store, early)
+
+
 def test_a_factsheet_is_a_pdf_without_any_browser(made, tmp_path):
-    body = factsheet_pdf(gather_facts(made.store, newest(made)), name="Small", now=made.now)
-    assert body.startswith(b"%PDF-")
-    assert body.rstrip().endswith(b"%%EOF")
-    assert b"/MediaBox" in body
+    for sheet in (index_sheet(made.store, newest(made)), token_sheet(made, "token-2")):
+        body = as_pdf(sheet, now=made.now)
+        assert body.startswith(b"%PDF-")
+        assert body.rstrip().endswith(b"%%EOF")
+        assert body.count(b"/MediaBox") == 1
     with pytest.raises(InputError, match=r"must end in .html or .txt, or in .pdf for a factsheet"):
         write_document(
             made.store, Settings(), index_id="small", kind="statement", path=tmp_path / "s.pdf", now=made.now
         )
+    for more, said in (({"token": "x"}, "a token has a factsheet only"), ({"at_us": 1}, "only a factsheet is of an")):
+        with pytest.raises(InputError, match=said):
+            write_document(
+                made.store,
+                Settings(),
+                index_id="small",
+                kind="statement",
+                path=tmp_path / "s.html",
+                now=made.now,
+                **more,
+            )
     with pytest.raises(InputError, match='"poster" is no document; there are methodology, statement, factsheet'):
         write_document(made.store, Settings(), index_id="small", kind="poster", path=tmp_path / "s.html", now=made.now)
     size = write_document(

@@ -143,5 +143,16 @@ def test_a_factsheet_in_pdf(http: TestClient) -> None:
     answer = http.get("/v1/indices/demo/factsheet.pdf")
     assert answer.headers["content-type"] == "application/pdf"
     assert answer.content.startswith(b"%PDF-")
+    token = http.get("/v1/indices/demo/constituents").json()["data"][0]["symbol"]
+    where = f"/v1/indices/demo/constituents/{token.lower()}/factsheet"
+    assert http.get(f"{where}.pdf").content.startswith(b"%PDF-")
+    said = http.get(where, params={"format": "text"})
+    assert said.headers["content-type"] == "text/plain; charset=utf-8"
+    assert f"({token})" in said.text
+    assert "SIMULATED" in said.text
+    assert http.get(where).text.startswith("<!doctype html>")
+    gone = http.get("/v1/indices/demo/constituents/btc/factsheet")
+    assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
+    assert '"btc" is no constituent of demo at ' in gone.json()["detail"]
     assert http.get("/v1/indices/demo/documents/poster").status_code == 422
     assert http.get("/v1/indices/demo/documents/statement", params={"format": "pdf"}).status_code == 422

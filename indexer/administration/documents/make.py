@@ -8,8 +8,10 @@ from pathlib import Path
 
 from indexer.administration.decide import methodology_of, registry_for
 from indexer.administration.documents.blocks import Document, as_html, as_text
-from indexer.administration.documents.factsheet import factsheet_document, factsheet_pdf, gather_facts
+from indexer.administration.documents.constituent import constituent_sheet
+from indexer.administration.documents.factsheet import index_sheet
 from indexer.administration.documents.methodology_page import methodology_document
+from indexer.administration.documents.sheet import Sheet, as_document, as_pdf
 from indexer.administration.documents.statement import statement_document
 from indexer.administration.event_log import load_event_log, of_assets
 from indexer.administration.explain import explain
@@ -20,7 +22,7 @@ from indexer.engine.market import Status
 from indexer.errors import InputError
 from indexer.methodology.universe import universe_lines
 from indexer.store.db import Store
-from indexer.store.read import read_index, read_levels, read_methodologies
+from indexer.store.read import read_levels, read_methodologies
 from indexer.store.read_administration import read_announcements, read_overrides
 
 KINDS = ("methodology", "statement", "factsheet")
@@ -32,8 +34,7 @@ def make_document(store: Store, settings: Settings, *, index_id: str, kind: str,
     registry = registry_for(store, settings)
     policy = load_policy(settings.methodology_dir)
     if kind == "factsheet":
-        facts = gather_facts(store, explain(store, registry, index_id=index_id, at_us=FOREVER_US))
-        return factsheet_document(facts, name=read_index(store, index_id).name)
+        return as_document(make_sheet(store, settings, index_id=index_id))
     methodology = methodology_of(store, settings, index_id=index_id)
     if kind == "methodology":
         lines = universe_lines(methodology.universe, registry)
@@ -60,15 +61,39 @@ def make_document(store: Store, settings: Settings, *, index_id: str, kind: str,
     )
 
 
-def write_document(store: Store, settings: Settings, *, index_id: str, kind: str, path: Path, now: datetime) -> int:
-    """Writes a document as .html, .txt or (the factsheet) .pdf, whole or not at all; its size in bytes."""
+def make_sheet(store: Store, settings: Settings, *, index_id: str, token: str = "", at_us: int = FOREVER_US) -> Sheet:
+    """The factsheet of an index, or of one of its constituents, as of its last level at or before an instant.
+
+    Raises as `make_document`.
+    """
+    registry = registry_for(store, settings)
+    newest = explain(store, registry, index_id=index_id, at_us=at_us)
+    if not token:
+        return index_sheet(store, newest)
+    actions = load_event_log(registry, folder=settings.methodology_dir)
+    return constituent_sheet(store, registry, newest=newest, token=token, log=actions)
+
+
+def write_document(
+    store: Store, settings: Settings, *, index_id: str, kind: str, path: Path, now: datetime,
+    token: str = "", at_us: int = FOREVER_US,
+) -> int:  # fmt: skip
+    """Writes a document as .html, .txt or (a factsheet) .pdf, whole or not at all; its size in bytes.
+
+    `token` and `at_us` are for factsheets.
+    """
     ending = path.suffix.lower()
+    if token and kind != "factsheet":
+        raise InputError(f"a token has a factsheet only, no {kind}; leave --token out, or give --kind factsheet")
+    if at_us != FOREVER_US and kind != "factsheet":
+        raise InputError(f"only a factsheet is of an instant, a {kind} is as things are now; leave --at out")
     if ending == ".pdf" and kind == "factsheet":
-        registry = registry_for(store, settings)
-        facts = gather_facts(store, explain(store, registry, index_id=index_id, at_us=FOREVER_US))
-        body = factsheet_pdf(facts, name=read_index(store, index_id).name, now=now)
+        body = as_pdf(make_sheet(store, settings, index_id=index_id, token=token, at_us=at_us), now=now)
     elif ending in (".html", ".txt"):
-        made = make_document(store, settings, index_id=index_id, kind=kind, now=now)
+        if kind == "factsheet":
+            made = as_document(make_sheet(store, settings, index_id=index_id, token=token, at_us=at_us))
+        else:
+            made = make_document(store, settings, index_id=index_id, kind=kind, now=now)
         body = (as_html(made) if ending == ".html" else as_text(made)).encode()
     else:
         raise InputError(f'"{path.name}" must end in .html or .txt, or in .pdf for a factsheet (print the others)')
