@@ -44,12 +44,16 @@ async def stream_levels(
 
     With Last-Event-ID, what was missed comes first (at most 1,000). A slow client skips to the newest.
     """
+    return await stream_of(services, request.scope, index_id, known=last_event_id or after)
+
+
+async def stream_of(services: Services, scope: Scope, index_id: str, *, known: str | None) -> Response:
+    """The stream of an index from the id that the client knows on, or the refusal when too many listen."""
     await asyncio.to_thread(read_index, services.store, index_id)
-    known = last_event_id or after
     seen = parse_id(known) if known else None
     if services.hub.full:
         said = f"{services.hub.most} clients listen already; ask /latest, or try again"
-        return problem(request.scope, "too_many_requests", detail=said, headers={"Retry-After": "30"})
+        return problem(scope, "too_many_requests", detail=said, headers={"Retry-After": "30"})
     return EventStream(services, index_id, seen)
 
 

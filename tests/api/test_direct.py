@@ -1,4 +1,4 @@
-"""Plain questions for levels are answered without the routes; every other is left to them and refused as before."""
+"""Plain questions for levels and streams are answered without the routes; all others are left to them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 from seeded import NOW
 
-from api.app import create_app
+from api.app import create_app, end_streams
 from api.deps import Services
 from indexer.store.db import Store
 
@@ -47,6 +47,20 @@ def test_plain_questions_need_no_route(without_routes: TestClient, client: TestC
     assert {k: v for k, v in direct.headers.items() if k != "x-request-id"} == {
         k: v for k, v in routed.headers.items() if k != "x-request-id"
     }
+
+
+def test_a_plain_stream_needs_no_route(store: Store) -> None:
+    app = create_app(store, clock=lambda: NOW)
+    app.state.services.refresh()
+    end_streams(app)  # each begins, tells the newest level, and ends
+    stream, app.router.routes = f"{LEVELS.removesuffix('levels')}stream", []
+    told = TestClient(app).get(stream)
+    assert told.headers["content-type"].startswith("text/event-stream")
+    assert "event: level" in told.text
+    newest = told.text.partition("id: ")[2].split()[0]
+    assert "event: level" not in TestClient(app).get(stream, headers={"last-event-id": newest}).text
+    for odd in ({"headers": {"last-event-id": "yesterday"}}, {"params": {"after": newest}}):
+        assert TestClient(app).get(stream, **odd).status_code == 404  # type: ignore[arg-type]  # left to the routes
 
 
 @pytest.mark.parametrize("query", LEFT)
