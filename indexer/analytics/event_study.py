@@ -95,8 +95,9 @@ def event_study(
     columns = np.asarray(factors, dtype=np.float64).reshape(target.size, -1)
     start, stop = row + w.end - w.length + 1, row + w.end + 1
     if start < 0 or row + w.last >= target.size or row + w.first < 0:
-        have = f"rows {start}..{row + w.last} are needed and 0..{target.size - 1} are there"
-        return EventResult(0, reason=f"the windows reach outside the data: {have}")
+        before, after = max(0, -start, -(row + w.first)), max(0, row + w.last + 1 - target.size)
+        lacking = [f"{before} intervals before it begins"] * (before > 0) + [f"{after} after it ends"] * (after > 0)
+        return EventResult(0, reason=f"the windows reach outside the data: {' and '.join(lacking)}")
     keep = np.flatnonzero(finite_rows(target[start:stop], columns[start:stop])) + start
     missing = w.length - keep.size
     if keep.size < max(MIN_ESTIMATION, columns.shape[1] + 3):

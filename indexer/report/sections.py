@@ -17,35 +17,34 @@ SIGNIFICANT = 0.05
 
 
 def headline(g: Gathered) -> str:
-    """What happened in one sentence, from the day's abnormal return."""
-    one, _ = day_of(g)
+    """What happened in one sentence, from the day's abnormal return under both models."""
+    one, two = day_of(g)
     moved = percent(g.attribution.published)
-    if one.car is None or one.raw is None or one.p is None:
+    if one.car is None or one.raw is None or two.car is None:
         return f"{g.index.name} moved {moved}; no model could be fitted to say how much of it was expected."
-    expected = percent(math.expm1(one.raw - one.car))
-    said = f"{g.index.name} moved {moved} between the two closes; its beta of {number(one.betas[0])} to QQQ implied"
-    if one.p >= SIGNIFICANT:
-        return (
-            f"{said} {expected}. The difference is within the model's error (p = {p_value(one.p)}): nothing beyond the "
-            "equity shock can be shown for the day."
-        )
-    way = "fell short of" if one.car < 0 else "exceeded"
-    return f"{said} {expected}. It {way} that by more than the model's error (p = {p_value(one.p)})."
+    return (
+        f"{g.index.name} moved {moved} between the two closes; its beta of {number(one.betas[0])} to QQQ implied "
+        f"{percent(math.expm1(one.raw - one.car))}. That the difference is more than chance {_agreement(one, two)} "
+        f"({_tails(one, two)})."
+    )
 
 
 def aftermath(g: Gathered) -> str:
     """What the window about the event adds to the day."""
     one, two = window_of(g)
     span = span_of(g.study.first, g.study.last)
-    if one.raw is None or one.car is None or two.car is None or one.p is None or two.p is None:
+    if one.raw is None or one.car is None or two.car is None:
         return f"Over {span} there is no answer: {one.reason or two.reason}."
-    values = (
+    return (
+        f"Over the sessions {span} it moved {percent(math.expm1(one.raw))}, {percent(one.car)} in logs beyond QQQ; "
+        f"that this is more than chance {_agreement(one, two)} ({_tails(one, two)})."
+    )
+
+
+def _tails(one: Abnormal, two: Abnormal) -> str:
+    return (
         f"p = {p_value(one.p)} with QQQ, {p_value(two.p)} with QQQ and BTC; {p_value(one.p_bootstrap)} and "
         f"{p_value(two.p_bootstrap)} by bootstrap"
-    )
-    return (
-        f"Over the sessions {span} it moved {percent(math.expm1(one.raw))}; that this is more than equities explain "
-        f"{_agreement(one, two)} ({values})."
     )
 
 
@@ -54,7 +53,7 @@ def _agreement(one: Abnormal, two: Abnormal) -> str:
     tails = [p for p in (one.p, two.p, one.p_bootstrap, two.p_bootstrap) if p is not None]
     sure = sum(p < SIGNIFICANT for p in tails)
     if sure == len(tails):
-        return f"is said by all {sure} tests at 5 %"
+        return f"is what all {sure} tests say at 5 %"
     return "cannot be shown" if sure == 0 else f"rests on {sure} of {len(tails)} tests at 5 %: weak evidence"
 
 
@@ -174,8 +173,8 @@ def contributions(g: Gathered) -> str:
     best = max(a.constituents, key=lambda c: c.contribution)
     worst = min(a.constituents, key=lambda c: c.contribution)
     said = paragraph(
-        f"Contributions add up to the index return of {percent(a.total, 2)}. {worst.symbol} took "
-        f"{percent(worst.contribution, 2)} (its own move {percent(worst.own_return)}), {best.symbol} gave "
+        f"Contributions add up to the index return of {percent(a.total, 2)}. The lowest is {worst.symbol} with "
+        f"{percent(worst.contribution, 2)} (its own move {percent(worst.own_return)}), the highest {best.symbol} with "
         f"{percent(best.contribution, 2)} ({percent(best.own_return)})."
     )
     chart = figure(

@@ -172,10 +172,11 @@ def _verdict(
 def _head(p: float | None, others: int, *, lower: bool) -> str:
     """What the tests show together, at 5 %; `others` of Chow, sup-F and the corrected correlation reject."""
     way = "decoupling" if lower else "closer coupling"
+    also = f"{others} of 3 other tests {'rejects' if others == 1 else 'reject'} stability"
     if p is not None and p < SIGNIFICANT:
-        return f"Evidence of {way}: the betas differ, and {others} of 3 other tests reject stability as well"
+        return f"Evidence of {way} at 5 %: the betas differ, and {also} as well"
     if others:
-        return f"No change of beta can be shown, although {others} of 3 other tests reject stability at 5 %"
+        return f"No change of beta can be shown, although {also} at 5 %"
     return "No change can be shown"
 
 

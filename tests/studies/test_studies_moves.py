@@ -116,8 +116,8 @@ def test_breaks_equal_statsmodels_and_the_verdict_names_its_numbers(store):
     ("p", "others", "said"),
     [
         (0.30, 0, "No change can be shown"),
-        (0.049, 0, "Evidence of decoupling: the betas differ, and 0 of 3 other tests reject stability as well"),
-        (0.001, 3, "Evidence of decoupling: the betas differ, and 3 of 3 other tests reject stability as well"),
+        (0.049, 0, "Evidence of decoupling at 5 %: the betas differ, and 0 of 3 other tests reject stability as well"),
+        (0.001, 3, "Evidence of decoupling at 5 %: the betas differ, and 3 of 3 other tests reject stability as well"),
         (0.30, 2, "No change of beta can be shown, although 2 of 3 other tests reject stability at 5 %"),
         (None, 0, "No change can be shown"),
     ],
