@@ -70,11 +70,11 @@ class Asks(Generic[P, T]):
     def __get__(self, client: Client | None, owner: type) -> Self | Callable[P, T]:
         if client is None:
             return self
-        thread, method = client._thread, self.method.__get__(client._client)
+        method = self.method.__get__(client._client)
 
         @functools.wraps(method)
         def ask(*args: P.args, **kwargs: P.kwargs) -> T:
-            found: T = thread.run(method(*args, **kwargs))
+            found: T = client._thread.run(method(*args, **kwargs))  # by the client, which lives as long as the call
             return found
 
         return ask
@@ -94,16 +94,18 @@ class Follows(Generic[P, T]):
     def __get__(self, client: Client | None, owner: type) -> Self | Callable[P, Generator[T]]:
         if client is None:
             return self
-        thread, method = client._thread, self.method.__get__(client._client)
+        method = self.method.__get__(client._client)
 
         @functools.wraps(method)
         def follow(*args: P.args, **kwargs: P.kwargs) -> Generator[T]:
-            return _followed(thread, method(*args, **kwargs))
+            return _followed(client, method(*args, **kwargs))
 
         return follow
 
 
-def _followed(thread: LoopThread, items: AsyncIterator[T]) -> Generator[T]:
+def _followed(client: Client, items: AsyncIterator[T]) -> Generator[T]:
+    thread = client._thread
+
     async def following() -> T:
         item: T = await anext(items)
         return item

@@ -54,6 +54,14 @@ def test_levels_are_the_stored_ones_over_all_ways(client: Client) -> None:
     assert [one.level for one in found][:3] == found.levels[:3].tolist()
 
 
+def test_a_client_that_nobody_holds_lives_as_long_as_its_call(served: Live, folder: Path) -> None:
+    for where in (served.url, folder):
+        assert len(Client(where).levels("deai", interval="1d").to_pandas()) == HOURS // 24 + 1
+        stream = Client(where).stream("deai")
+        assert next(stream).index == "deai"
+        stream.close()
+
+
 def test_windows_are_half_open_however_the_time_is_given(client: Client) -> None:
     wanted = instants()[24:48]
     first, end = from_us(int(wanted[0])), from_us(int(wanted[-1]) + HOUR_US)
