@@ -63,7 +63,8 @@ export class Betas {
     byId("beta-note").textContent = one.missing || one.beta === null
       ? `${one.benchmark}: ${one.missing || one.reason}.`
       : `${one.benchmark}: beta ${number(one.beta)} (standard error ${number(one.se)}), R² ${number(one.r2)}, n ${one.n}, ` +
-        `correlation ${number(one.correlation)}, alpha ${percent(one.alpha_annualised, 0)} a year; ${day(Date.parse(one.first_time))} to ` +
+        `correlation ${number(one.correlation)}, alpha ${percent(one.alpha_annualised, 0)} a year ` +
+        `(standard error ${percent(one.se_alpha * one.periods_per_year, 0)}); ${day(Date.parse(one.first_time))} to ` +
         `${day(Date.parse(one.last_time))}. Index sampled at the exchange close; bars are ${number(one.confidence * 100, 0)}\u202f% intervals.${this.#late(one)}`;
   }
 

@@ -94,7 +94,7 @@ async function showExpected(hourly, closes, at) {
     ...[[one.move], [one.beta, number(one.beta)], [one.explained], [one.own - one.explained]].map(([value, text]) =>
       make("td", { className: text ? "" : tone(value), textContent: text ?? signed(value) }))));
   byId("expected").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
-  byId("expected-note").textContent = `${index} moved ${signed(first.own)} between the same two closes. "Explains" is beta times the benchmark's move; what is left over is the tokens' own.`;
+  byId("expected-note").textContent = `${index} moved ${signed(first.own)} between the same two closes. "Explains" is beta times the benchmark's move; what is left over holds chance as well: see the intervals below.`;
 }
 
 // The event study proper: what is left of the return after the market model, with its uncertainty.
