@@ -13,17 +13,19 @@ function rich(text) {
   });
 }
 
-function typeOf(schema = {}) {
-  if (schema.$ref) return schema.$ref.split("/").pop();
-  if (schema.enum) return schema.enum.join(" | ");
-  const parts = (schema.anyOf || []).filter((one) => one.type !== "null").map(typeOf);
-  if (parts.length) return [...new Set(parts)].join(" or ");
-  const bounds = [schema.minimum !== undefined ? `from ${schema.minimum}` : "", schema.maximum !== undefined ? `to ${schema.maximum}` : ""];
-  return [schema.format || schema.type || "any", ...bounds].filter(Boolean).join(" ");
-}
-
 function resolved(schema, document) {
   return schema?.$ref ? document.components.schemas[schema.$ref.split("/").pop()] : schema;
+}
+
+// In words a caller needs: choices, forms, and bounds that one may run into.
+function typeOf(given, document) {
+  const schema = resolved(given, document) || {};
+  if (schema.enum) return schema.enum.join(" | ");
+  const parts = (schema.anyOf || []).filter((one) => one.type !== "null").map((one) => typeOf(one, document));
+  if (parts.length) return [...new Set(parts)].join(" or ");
+  const known = (bound) => bound !== undefined && Math.abs(bound) < 1e8;
+  const bounds = [known(schema.minimum) ? `from ${schema.minimum}` : "", known(schema.maximum) ? `to ${schema.maximum}` : ""];
+  return [schema.format || schema.type || "any", ...bounds].filter(Boolean).join(" ");
 }
 
 function parameterTable(parameters, document) {
@@ -31,8 +33,9 @@ function parameterTable(parameters, document) {
   const rows = parameters.map((one) => {
     const schema = resolved(one.schema, document) || {};
     const name = make("td", {}, make("code", { textContent: one.name }), one.required ? make("small", { textContent: "required" }) : null);
-    const texts = [typeOf(schema), one.schema?.default ?? schema.default ?? "", one.description || ""];
-    return make("tr", {}, name, ...texts.map((text) => make("td", { textContent: String(text) })));
+    const texts = [typeOf(schema, document), String(one.schema?.default ?? schema.default ?? "")];
+    const meaning = make("td", {}, ...rich(one.description || ""));
+    return make("tr", {}, name, ...texts.map((text) => make("td", { textContent: text })), meaning);
   });
   return make("div", { className: "scroll" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
 }
