@@ -120,7 +120,8 @@ def basket_path(store: Store, index_id: str, *, start_us: int, end_us: int) -> B
     if end_us <= start_us:
         raise InputError(f"end {iso(end_us)} is not after start {iso(start_us)}; give a period")
     times, levels = _levels(store, index_id, start_us=start_us, end_us=end_us)
-    changes = [row for row in read_rebalancings(store, index_id, end_us=end_us + 1) if row.items]
+    # what joins at the last level is held into no step of the period
+    changes = [row for row in read_rebalancings(store, index_id, end_us=int(times[-1])) if row.items]
     assets = _held(changes, first_us=int(times[0]))
     units = _units(changes, assets, times)
     prices = np.full((len(times), len(assets)), np.nan)
