@@ -8,6 +8,7 @@ the superseded ones too, follows from units and rates; each published row is cha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from indexer.administration.overrides import in_force, values_of
@@ -60,14 +61,29 @@ def verify_all(
     rules = rules or load_rules(registry)
     indices = [row for row in read_indices(store) if not only or row.id in only]
     steps = len(indices) + 1
-    everywhere = _about_the_store(store)
-    progress(1, steps)
-    facts = Facts(store, registry, rules, {row.id: row for row in read_methodologies(store)})
-    made = []
-    for n, row in enumerate(indices):
-        made.append(_untrusted(store, row.id, problem=everywhere) if everywhere else _one(facts, row.id))
-        progress(n + 2, steps)
-    return made
+    with ThreadPoolExecutor(1, thread_name_prefix="rows") as beside:  # much of either is outside the interpreter
+        everywhere = beside.submit(_about_the_store, store)
+        facts = Facts(store, registry, rules, {row.id: row for row in read_methodologies(store)})
+        made: list[Verification | Exception] = []
+        for n, row in enumerate(indices):
+            if everywhere.done() and everywhere.result():
+                break
+            try:
+                made.append(_one(facts, row.id))
+            except Exception as error:  # of rows that were changed, perhaps: then that is what is said
+                made.append(error)
+            progress(n + 1, steps)
+        problem = everywhere.result()
+    progress(steps, steps)
+    if problem:
+        return [_untrusted(store, row.id, problem=problem) for row in indices]
+    return [_or_raise(one) for one in made]
+
+
+def _or_raise(one: Verification | Exception) -> Verification:
+    if isinstance(one, Exception):
+        raise one
+    return one
 
 
 def _about_the_store(store: Store) -> str:

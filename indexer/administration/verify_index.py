@@ -14,6 +14,7 @@ import numpy as np
 
 from indexer.administration.overrides import events_of, in_force
 from indexer.administration.published import change_of, read_settled
+from indexer.administration.recent import recent
 from indexer.administration.rules import Rules
 from indexer.administration.versions import versions_of
 from indexer.assets import Registry
@@ -114,14 +115,32 @@ class IndexCheck:
             self.store, self.index_id, market=market, as_of_us=started_us - 1
         )  # fmt: skip
         events = self._events(started_us)
-        history = compute_index(market, methodology, settled=settled, events=events)
-        against = compare(history, plain_index(market, methodology, settled=settled, events=events))
-        self.difference = max(self.difference, against.max_relative)
-        problem = self._agree(against) or _unlike(group, history, market=market, settled=settled)
+        if settled:
+            shorter, cut = recent(settled, market, methodology)
+            if not self._again(group, cut, methodology=methodology, settled=shorter, events=events)[0]:
+                return ""
+        problem, history = self._again(group, market, methodology=methodology, settled=settled, events=events)
         if problem or not whole:
             return problem
         made = self._candidates(history, market, methodology=methodology)
         return self._against(self.stored, made)
+
+    def _again(
+        self,
+        group: list[RebalancingRow],
+        market: Market,
+        *,
+        methodology: Methodology,
+        settled: Settled | None,
+        events: tuple[BasketEvent, ...],
+    ) -> tuple[str, IndexHistory]:
+        """The changes decided again by both calculators: what is not as stored, and the history."""
+        history = compute_index(market, methodology, settled=settled, events=events)
+        against = compare(history, plain_index(market, methodology, settled=settled, events=events))
+        problem = self._agree(against) or _unlike(group, history, market=market, settled=settled)
+        if not problem:
+            self.difference = max(self.difference, against.max_relative)
+        return problem, history
 
     def _levels_now(self) -> str:
         """Every latest level from the settled units and the official rates, by both calculators."""

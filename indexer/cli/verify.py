@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from indexer.store.db import Store
     from indexer.verify import Verification
 
+Progress = Callable[[int, int], None]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 
 
@@ -59,12 +62,13 @@ def verify(
 
     from_then = from_us(parse_instant(since)) if since else None
     with opened() as (store, settings):
-        with progress("reading inputs", quiet=as_json) as tick:
-            inputs = check_inputs(store, archive_of(settings), since=from_then, progress=tick)
-        with progress("verifying", quiet=as_json) as tick:
-            registry = registry_of(settings)
-            rules = load_rules(registry, folder=settings.methodology_dir)
-            results = verify_all(store, registry, only=index or [], progress=tick, rules=rules)
+        registry = registry_of(settings)
+        rules = load_rules(registry, folder=settings.methodology_dir)
+        with progress("verifying", quiet=as_json) as tick, ThreadPoolExecutor(1, thread_name_prefix="inputs") as beside:
+            first, second = _halves(tick)
+            reading = beside.submit(check_inputs, store, archive_of(settings), since=from_then, progress=first)
+            results = verify_all(store, registry, only=index or [], progress=second, rules=rules)
+            inputs = reading.result()
         again = _on_empty(store, settings, quiet=as_json) if empty else None
     payload = {"inputs": inputs, "indices": results} | ({} if again is None else {"on_empty": again})
     emit(payload, as_json=as_json, text=lambda: _show(inputs, results, again))
@@ -72,6 +76,20 @@ def verify(
     broken += again.differences if again else ()
     if broken:
         raise VerificationError("; ".join(broken))
+
+
+def _halves(tick: Progress) -> tuple[Progress, Progress]:
+    """Two counters of one progress."""
+    known = [(0, 0), (0, 0)]
+
+    def half(n: int) -> Progress:
+        def told(done: int, total: int) -> None:
+            known[n] = (done, total)
+            tick(known[0][0] + known[1][0], known[0][1] + known[1][1])
+
+        return told
+
+    return half(0), half(1)
 
 
 def _show(inputs: InputsVerdict, results: list[Verification], again: Replayed | None) -> None:

@@ -69,7 +69,9 @@ def _joined(tables: Sequence[Any], column: int, kind: str) -> NDArray[Any]:
     """One column of all tables, copied once."""
     chunks = [chunk for table in tables if table.num_rows for chunk in table.column(column).chunks]
     if kind == "object":
-        return array_of([value for chunk in chunks for value in chunk.to_pylist()], np.dtype(object))
+        texts = np.empty(sum(map(len, chunks)), dtype=object)
+        texts[:] = [value for chunk in chunks for value in chunk.to_pylist()]
+        return texts
     dtype = np.dtype("float64" if kind == "maybe" else kind)
     array = np.concatenate([chunk.to_numpy() for chunk in chunks] or [np.zeros(0)], dtype=dtype, casting="unsafe")
     if kind == "maybe":

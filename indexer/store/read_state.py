@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import text
 
+from indexer.store.columnar import columns
 from indexer.store.db import Store, scalar
 from indexer.times import from_us, to_us
 
@@ -122,19 +123,28 @@ class PublishedRows:
 
 def published_rows(store: Store, index_id: str) -> PublishedRows:
     """The rows the hash chain runs over: by run, then time, then revision."""
-    sql = (
-        "SELECT time, revision, level, status, inputs_hash, prev_hash, hash FROM level "
-        "WHERE index_id = :index_id ORDER BY run_id, time, revision"
+    hashes = ("inputs_hash", "prev_hash", "hash")
+    kinds = {
+        "time": "int64",
+        "revision": "int64",
+        "level": "float64",
+        "status": "int8",
+        **dict.fromkeys(hashes, "object"),
+    }
+    found = columns(
+        store,
+        kinds,
+        source="level WHERE index_id = :index_id",
+        params={"index_id": index_id},
+        order="run_id, time, revision",
     )
-    with store.reading() as connection:
-        found = connection.execute(text(sql), {"index_id": index_id}).all()
-    time, revision, level, status, inputs, before, own = zip(*found, strict=True) if found else ((),) * 7
+    inputs, before, own = (found[name].tolist() for name in hashes)
     return PublishedRows(
-        times_us=np.array(time, dtype=np.int64),
-        revision=np.array(revision, dtype=np.int64),
-        levels=np.array(level, dtype=np.float64),
-        status=np.array(status, dtype=np.int8),
-        inputs_hash=[bytes(one) for one in inputs],
-        prev_hash=[bytes(one) for one in before],
-        hash=[bytes(one) for one in own],
+        found["time"],
+        found["revision"],
+        found["level"],
+        found["status"],
+        inputs_hash=inputs,
+        prev_hash=before,
+        hash=own,
     )
