@@ -16,6 +16,7 @@ from indexer.administration.inputs_files import FileCheck
 from indexer.administration.inputs_fixings import FixingCheck
 from indexer.archive import Archive
 from indexer.errors import NotFoundError, VerificationError
+from indexer.kept_imports import FILE, RECORD
 from indexer.kept_imports import KIND as IMPORT
 from indexer.live.fixing import KIND as FIXING
 from indexer.store.db import Store
@@ -23,6 +24,7 @@ from indexer.store.read import PayloadLink, RunRow, forgotten_before, read_paylo
 from indexer.times import to_us
 
 MOST = 20
+WORDS = {FILE: "file", RECORD: "record"}
 KEPT_IN = {IMPORT: "record", FIXING: "manifest"}
 
 
@@ -120,4 +122,5 @@ def _damaged(
             if n % 100 == 0:
                 progress(n)
             if said:
-                yield link, f"answer {link.sha256} of {link.source} (run {link.run_id}): {said}"
+                what = WORDS.get(link.source, f"answer of {link.source}")
+                yield link, f"archived {what} {link.sha256} (run {link.run_id}): {said}"

@@ -164,7 +164,8 @@ def test_one_byte_of_an_archived_file_or_record_is_named(place):
         body[-5] ^= 1
         path.write_bytes(gzip.compress(bytes(body)))
         [said] = place.check().problems
-        assert said.startswith(f"answer {link.sha256} of {link.source} (run {link.run_id}): archive file ")
+        what = {"file": "file", "manifest": "record"}[link.source]
+        assert said.startswith(f"archived {what} {link.sha256} (run {link.run_id}): archive file ")
         assert said.endswith("holds other bytes than its name says")
         path.write_bytes(whole)
     assert place.check().ok

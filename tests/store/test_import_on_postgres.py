@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
+from indexer.administration.inputs import check_inputs
+from indexer.archive import Archive
 from indexer.assets import load_registry
 from indexer.importing import import_files
 from indexer.store import read
@@ -19,12 +22,12 @@ FILES = ("tokens_daily.csv.gz", "equities_hourly.csv.gz", "supply_history.csv")
 
 
 @pytest.mark.parametrize("store", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
-def test_the_real_files_come_out_the_same(store: Store, sqlite_store: Store) -> None:
+def test_the_real_files_come_out_the_same(store: Store, sqlite_store: Store, tmp_path: Path) -> None:
     if not (DATA / FILES[0]).is_file():
         pytest.skip("the real market data (../shared/data) is not here")
-    registry = load_registry()
+    registry, archive = load_registry(), Archive(tmp_path / "archive")
     reports = [
-        import_files(one, [DATA / name for name in FILES], registry=registry, clock=lambda: NOW)
+        import_files(one, [DATA / name for name in FILES], registry=registry, clock=lambda: NOW, archive=archive)
         for one in {id(store): store, id(sqlite_store): sqlite_store}.values()
     ]
     assert reports[0].rejected == reports[-1].rejected > 0
@@ -42,3 +45,8 @@ def test_the_real_files_come_out_the_same(store: Store, sqlite_store: Store) -> 
     for symbol in ("QQQ", "NQ=F"):
         ours, theirs = (read.read_benchmark_bars(one, symbol, interval="1h") for one in (store, sqlite_store))
         np.testing.assert_array_equal(ours[1], theirs[1])
+    found = check_inputs(store, archive)
+    assert (found.problems, found.files) == ((), 3), "read again from the archive, they are what PostgreSQL holds"
+    with store.writing() as connection:
+        connection.execute(text("UPDATE bar SET close = close * 2 WHERE time = (SELECT max(time) FROM bar)"))
+    assert "close is stored as" in check_inputs(store, archive).problems[0]
