@@ -156,3 +156,9 @@ def test_a_factsheet_in_pdf(http: TestClient) -> None:
     assert '"btc" is no constituent of demo at ' in gone.json()["detail"]
     assert http.get("/v1/indices/demo/documents/poster").status_code == 422
     assert http.get("/v1/indices/demo/documents/statement", params={"format": "pdf"}).status_code == 422
+
+
+def test_a_constituent_outside_the_registry_has_no_factsheet_and_says_why(client: TestClient) -> None:
+    answer = client.get("/v1/indices/deai/constituents/BET/factsheet.pdf")
+    assert answer.status_code == 404
+    assert answer.json()["detail"].startswith("deai holds BET, which this registry does not have; set DEAI_REGISTRY")

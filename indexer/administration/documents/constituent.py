@@ -28,7 +28,10 @@ def constituent_sheet(store: Store, registry: Registry, *, newest: Explanation, 
     Raises NotFoundError for a token that the index does not hold, NotEnoughDataError with less than two daily rates.
     """
     one = _held(newest, token)
-    asset = registry.by_slug[one.asset]
+    asset = registry.by_slug.get(one.asset)
+    if asset is None:
+        said = f"{newest.index} holds {one.symbol}, which this registry does not have"
+        raise NotFoundError(f"{said}; set DEAI_REGISTRY to the one the index was built with")
     times, prices = _daily(store, one.asset, until_us=to_us(newest.time))
     head: Figures = (
         ("Price USD", f"{one.price:,.6g}"),
