@@ -18,12 +18,14 @@ from typing import Any
 
 from indexer.administration.backtest import daily
 from indexer.administration.explain import explain
+from indexer.administration.inputs import check_inputs
 from indexer.administration.proof import export_proof
 from indexer.administration.proof_check import check_proof
 from indexer.administration.sweep import read_grid, sweep
 from indexer.config import Settings
 from indexer.engine.level import compute_index
 from indexer.engine.plain import plain_index
+from indexer.live.context import archive_of
 from indexer.markets import load_market, narrowed
 from indexer.methodology.load import shipped
 from indexer.methodology.universe import universe_lines
@@ -69,6 +71,8 @@ def _rows(store: Any, settings: Settings, folder: Path) -> list[dict[str, Any]]:
     plain = _once(lambda: [plain_index(parts[name], one) for name, one in shipped().items()])
     checked = _once(lambda: _whole(verify_all(store, registry)))
     rows = [_row("verify 7 indices x 24,600 hourly levels", checked, "the plain calculator alone", plain, "<= 10 s")]
+    inputs = _once(lambda: _whole([check_inputs(store, archive_of(settings))]))
+    rows.append(_row("read the imported files again, compare 716,000 rows", inputs, "verify", checked, "beside it"))
     at = parse_instant("2025-01-27T21:00:00Z")
     said = _median(lambda n: explain(store, registry, index_id="deai", at_us=at + n * HOUR_US))
     whole = _once(lambda: compute_index(load_market(store, registry).select(parts["deai"].slugs), shipped()["deai"]))
@@ -94,7 +98,7 @@ def _sweep(store: Any, registry: Any, market: Any, folder: Path) -> dict[str, An
 
 
 def _whole(found: list[Any]) -> None:
-    wrong = [one.problem for one in found if not one.ok]
+    wrong = [str(getattr(one, "problem", one)) for one in found if not one.ok]
     if wrong:
         raise RuntimeError("; ".join(wrong))
 
