@@ -19,7 +19,7 @@ from indexer.administration.verify_index import Facts, IndexCheck
 from indexer.assets import Registry
 from indexer.ledger import GENESIS, chain
 from indexer.store.db import Store
-from indexer.store.read import read_assets, read_bars, read_indices, read_listings, read_methodologies
+from indexer.store.read import read_assets, read_bars, read_index, read_indices, read_listings, read_methodologies
 from indexer.store.read_state import PublishedRows, published_rows
 from indexer.times import from_us, iso
 
@@ -57,9 +57,13 @@ def verify_all(
     """Verify every stored index, or those named, from the stored facts and the stored methodology texts.
 
     A row that was changed after it was written is named in the verdict of every index: none can be trusted then.
+    Raises NotFoundError for a name that is no index.
     """
     rules = rules or load_rules(registry)
-    indices = [row for row in read_indices(store) if not only or row.id in only]
+    known = read_indices(store)
+    for name in only:
+        read_index(store, name)
+    indices = [row for row in known if not only or row.id in only]
     steps = len(indices) + 1
     with ThreadPoolExecutor(1, thread_name_prefix="rows") as beside:  # much of either is outside the interpreter
         everywhere = beside.submit(_about_the_store, store)

@@ -128,3 +128,5 @@ def _show_update(report: object) -> None:
         [(i.index_id, i.first, i.last, i.levels, i.new, i.level, i.status) for i in report.indices],
         title="Indices",
     )
+    for why in report.not_started.values():
+        say(f"  no levels: {why}")
