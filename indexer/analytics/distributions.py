@@ -13,6 +13,8 @@ ROOT_HALF = math.sqrt(0.5)
 TINY = 1e-300
 LAST_TERM = 1e-16
 MOST_TERMS = 10_000
+STIRLING_FROM = 20.0
+"""Arguments from which four terms of Stirling's series are exact to a double."""
 
 
 @lru_cache(maxsize=1024)
@@ -82,10 +84,27 @@ def incomplete_beta(a: float, b: float, *, x: float, rest: float) -> float:
     """
     if math.isnan(a + b + x) or x <= 0.0 or rest <= 0.0:
         return math.nan if math.isnan(a + b + x) else float(x > 0.0)
-    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(rest))
+    large, small = max(a, b), min(a, b)
+    power = a * (math.log(x) if x < 0.5 else math.log1p(-rest)) + b * (math.log(rest) if rest < 0.5 else math.log1p(-x))
+    front = math.exp(log_gamma_ratio(large, small) - math.lgamma(small) + power)
     if x < (a + 1.0) / (a + b + 2.0):
         return front * _fraction(a, b, x) / a
     return 1.0 - front * _fraction(b, a, rest) / b
+
+
+def log_gamma_ratio(a: float, b: float) -> float:
+    """ln(Γ(a + b) / Γ(a)) for a > 0, b >= 0.
+
+    From Stirling's series where the two logarithms are large and their difference would lose the digits.
+    """
+    if a < STIRLING_FROM:
+        return math.lgamma(a + b) - math.lgamma(a)
+    return (a - 0.5) * math.log1p(b / a) + b * (math.log(a + b) - 1.0) + _stirling_rest(a + b) - _stirling_rest(a)
+
+
+def _stirling_rest(x: float) -> float:
+    square = x * x
+    return (1 / 12 - (1 / 360 - (1 / 1260 - 1 / (1680 * square)) / square) / square) / x
 
 
 def _fraction(a: float, b: float, x: float) -> float:
@@ -111,7 +130,7 @@ def _away(value: float) -> float:
 
 def _t_upper_quantile(df: float, tail: float) -> float:
     """t > 0 with P(T >= t) = tail: Newton on the logarithm of the tail, from the normal quantile or the power law."""
-    constant = math.lgamma(0.5 * (df + 1.0)) - math.lgamma(0.5 * df) - 0.5 * math.log(df * math.pi)
+    constant = log_gamma_ratio(0.5 * df, 0.5) - 0.5 * math.log(df * math.pi)
     far = math.exp((constant + 0.5 * (df - 1.0) * math.log(df) - math.log(tail)) / df)
     t = max(-normal_quantile(tail), min(far, 1e150)) if df < 3.0 else -normal_quantile(tail)
     for _ in range(200):
