@@ -27,7 +27,7 @@ from api.limits import Limits, RateLimiter
 from api.live.hub import Hub
 from api.live.watch import watch
 from api.openapi import describe
-from api.params import given_once
+from api.params import given_well
 from api.problems import install_handlers
 from api.reads import read_version
 from api.routes import (
@@ -120,7 +120,7 @@ def create_app(
         generate_unique_id_function=operation_id,
         lifespan=_lifespan,
         redirect_slashes=False,
-        dependencies=[Depends(given_once)],
+        dependencies=[Depends(given_well)],
     )
     app.state.services = services
     root_path = settings.root_path.rstrip("/")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
 from fastapi import Path, Query
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, WithJsonSchema
 from starlette.requests import HTTPConnection
 
-from indexer.errors import InputError
+from indexer.errors import InputError, did_you_mean
 from indexer.times import iso, parse_instant
 
 MAX_LIMIT = 10_000
+KEY_PARAMETER = "api_key"  # may stand in every address, where no header can be set
 TIME_WORDS = "ISO 8601 (2025-01-27 or 2025-01-27T21:00:00Z), epoch seconds, or epoch milliseconds"
 EARLIEST_US, LATEST_US = parse_instant("1970-01-01"), parse_instant("2200-01-01")
 TIME_SCHEMA = {
@@ -116,10 +120,26 @@ def within(time_us: int, window: Window) -> bool:
     return after and (window.end_us is None or time_us < window.end_us)
 
 
-async def given_once(request: HTTPConnection) -> None:
-    """Refuses a query parameter that is given twice: which of the two counts would be a guess."""
+async def given_well(request: HTTPConnection) -> None:
+    """Refuses a query parameter that is given twice, or that an address of `/v1` does not have.
+
+    Which of two counts would be a guess, and a misspelt one would silently be another question.
+    """
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         if name in seen:
             raise InputError(f'"{name[:40]}" is given twice; give it once')
         seen.add(name)
+    route = request.scope.get("route")
+    if isinstance(route, APIRoute) and route.path.startswith("/v1/"):
+        known = set(_parameters(route.dependant))
+        for name in sorted(seen - known - {KEY_PARAMETER}):
+            there = f"there are {', '.join(sorted(known))}" if known else "this address has none"
+            raise InputError(f'there is no parameter "{name[:40]}": {there}.{did_you_mean(name[:40], known)}')
+
+
+def _parameters(needs: Dependant) -> Iterator[str]:
+    """The names of the query parameters of a route and of all that it depends on."""
+    yield from (field.alias for field in needs.query_params)
+    for one in needs.dependencies:
+        yield from _parameters(one)

@@ -69,6 +69,19 @@ def test_the_message_names_what_is_wrong(client: TestClient) -> None:
     assert [one["pointer"] for one in two["errors"]] == ["query/interval", "query/limit"]
 
 
+def test_a_parameter_that_is_not_there_is_refused_by_name(client: TestClient) -> None:
+    misspelt = assert_problem(client.get("/v1/indices/deai/levels?intervall=1d"), 422, "invalid_input")
+    assert misspelt.detail is not None
+    assert 'there is no parameter "intervall": there are' in misspelt.detail
+    assert misspelt.detail.endswith('Did you mean "interval"?')
+    none = assert_problem(client.get("/v1/indices/deai/methodology?colour=red"), 422, "invalid_input")
+    assert none.detail is not None
+    assert "colour" in none.detail
+    assert_problem(client.get("/v1/indices/deai/levels?last=1&last=2"), 422, "invalid_input")
+    assert client.get("/v1/indices/deai/levels?interval=1d&api_key=deai_none").status_code != 422
+    assert client.get("/indices/deai?utm_source=mail").status_code == 200, "pages forgive what links bring"
+
+
 def test_405_says_what_is_allowed(client: TestClient) -> None:
     assert client.post("/v1/indices").headers["allow"] == "GET, HEAD, OPTIONS"
 
