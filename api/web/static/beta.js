@@ -53,7 +53,7 @@ export class Betas {
     if (!this.answers?.length) return;
     const items = this.answers.map((one) => (one.missing || one.beta === null
       ? { symbol: one.benchmark, missing: one.missing || one.reason }
-      : { symbol: one.benchmark, beta: one.beta, low: one.ci_low, high: one.ci_high, text: `${number(one.beta)}  ± ${number((one.ci_high - one.ci_low) / 2)}` }));
+      : { symbol: one.benchmark, beta: one.beta, low: one.ci_low, high: one.ci_high, text: `${number(one.beta)}  ± ${number(one.se)}` }));
     drawForest(byId("forest"), items, { picked: this.picked, onPick: (symbol) => this.#pick(symbol) });
   }
 
@@ -65,7 +65,7 @@ export class Betas {
       : `${one.benchmark}: beta ${number(one.beta)} (standard error ${number(one.se)}), R² ${number(one.r2)}, n ${one.n}, ` +
         `correlation ${number(one.correlation)}, alpha ${percent(one.alpha_annualised, 0)} a year ` +
         `(standard error ${percent(one.se_alpha * one.periods_per_year, 0)}); ${day(Date.parse(one.first_time))} to ` +
-        `${day(Date.parse(one.last_time))}. Index sampled at the exchange close; bars are ${number(one.confidence * 100, 0)}\u202f% intervals.${this.#late(one)}`;
+        `${day(Date.parse(one.last_time))}. Index sampled at the exchange close; ± is the standard error, bars are ${number(one.confidence * 100, 0)}\u202f% intervals.${this.#late(one)}`;
   }
 
   // Later closes without a level at their very instant, or levels without later closes, are not papered over.

@@ -136,7 +136,7 @@ async function showBetas(at) {
     const answer = await read(`indices/${index}/beta`, { benchmark: symbol, sessions: SESSIONS, end: iso(end) }).catch((error) => ({ missing: error.message }));
     const late = word === "after" && answer.last_time && Date.parse(answer.last_time) < at + 80 * DAY;
     if (answer.missing || late || answer.beta === null) return { symbol: name, missing: answer.missing || "history ends before 60 sessions" };
-    return { symbol: name, beta: answer.beta, low: answer.ci_low, high: answer.ci_high, text: `${number(answer.beta)}  ± ${number((answer.ci_high - answer.ci_low) / 2)}` };
+    return { symbol: name, beta: answer.beta, low: answer.ci_low, high: answer.ci_high, text: `${number(answer.beta)}  ± ${number(answer.se)}` };
   }));
   const draw = () => drawForest(byId("forest"), items, { picked: null, onPick: () => {}, left: 106 });
   new ResizeObserver(draw).observe(byId("forest").parentElement);
