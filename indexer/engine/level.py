@@ -6,11 +6,8 @@ columns, so a level has the same bits whether it is computed in a history or app
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
@@ -29,10 +26,6 @@ from indexer.times import HOUR_US, from_us
 
 SHORT_SEGMENT = 256
 """Mean rows between changes up to which units are spread over the rows: fewer calls, one more copy of them."""
-SHARED_BYTES = 1 << 25
-"""Bytes of prices from which reading them takes longer than starting threads."""
-PIECE_ROWS = 1 << 15
-"""Rows a thread takes at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,29 +123,14 @@ def _levels_spread(prices: F64, rows: I64, *, units: F64) -> F64:
 
 
 def _levels_by_segment(prices: F64, rows: I64, *, units: F64) -> F64:
-    """One call for each stretch of equal units (per point of level), written in place.
-
-    Minutes over years are shared among threads: rows do not depend on each other, so the bits stay the same.
-    """
+    """One call for each stretch of equal units (per point of level), written in place."""
     levels = np.empty(len(prices))
-
-    def fill(number: int, begin: int, end: int) -> None:
-        np.einsum("tn,n->t", prices[begin:end], units[number], out=levels[begin:end])
-
-    bounds = [0, *(rows[1:] + 1).tolist(), len(prices)]
-    stretches = [(number, *pair) for number, pair in enumerate(pairwise(bounds)) if pair[1] > pair[0]]
-    if prices.nbytes < SHARED_BYTES:
-        for stretch in stretches:
-            fill(*stretch)
-        return levels
-    pieces = [
-        (number, piece, min(piece + PIECE_ROWS, end))
-        for number, begin, end in stretches
-        for piece in range(begin, end, PIECE_ROWS)
-    ]
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
-        for done in [threads.submit(fill, *piece) for piece in pieces]:
-            done.result()
+    ends = [*(rows[1:] + 1).tolist(), len(prices)]
+    begin = 0
+    for number, end in enumerate(ends):
+        if end > begin:
+            np.einsum("tn,n->t", prices[begin:end], units[number], out=levels[begin:end])
+            begin = end
     return levels
 
 

@@ -10,7 +10,7 @@ import pytest
 from baskets import BASE, BASE_US, market, methodology, monthly, supply
 
 from indexer.engine.compare import compare
-from indexer.engine.level import SHARED_BYTES, compute_index, compute_levels
+from indexer.engine.level import compute_index, compute_levels
 from indexer.engine.plain import plain_index
 from indexer.errors import InputError
 from indexer.methodology.spec import Caps, Eligibility
@@ -105,18 +105,3 @@ def test_both_ways_of_the_kernel_give_the_same_bits() -> None:
     for stop in (4, 91, 95, 701, 800):  # one call for all rows
         short = compute_levels(prices[:stop], rows[rows < stop], units[rows < stop], base_level=1000.0)
         assert (short.levels == long.levels[: stop - 3]).all()
-
-
-def test_shared_among_threads_the_bits_are_the_same() -> None:
-    rng = np.random.default_rng(11)
-    prices = np.exp(rng.normal(0, 1, (SHARED_BYTES // (8 * 29) + 5000, 29)))
-    rows = np.array([0, 40_000, 100_000])
-    units = rng.random((3, 29))
-    shared = compute_levels(prices, rows, units, base_level=1000.0).levels
-    for begin in range(0, len(prices) - 1, 20_000):  # alone, each with the units held into its rows
-        held = int(np.searchsorted(rows, begin + 1)) - 1
-        part = prices[begin + 1 : begin + 50] @ units[held]
-        here = shared[begin + 1 : begin + 50]
-        np.testing.assert_allclose(here / here[0], part / part[0], rtol=1e-14)
-    short = compute_levels(prices[:100_000], rows[:2], units[:2], base_level=1000.0).levels
-    assert (short == shared[:100_000]).all()
