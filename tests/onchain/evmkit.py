@@ -59,7 +59,8 @@ def npm_package(name: str, version: str) -> Path:
     if done.returncode or not tarballs:
         pytest.skip(f"npm pack {name}@{version} failed: EVM tests did NOT run ({done.stderr[-200:]})")
     with tarfile.open(tarballs[0]) as tar:
-        tar.extractall(folder, filter="data")
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # from Python 3.11.4 on
+        tar.extractall(folder, **safely)
     tarballs[0].unlink()
     return folder / "package"
 
