@@ -72,3 +72,9 @@ async def aiohttp_sites() -> AsyncIterator:
     yield start
     for runner in runners:
         await runner.cleanup()
+
+
+@pytest.fixture
+def serve(aiohttp_sites):
+    """serve(handler) → URL of a server whose handler gets the aiohttp request and returns a response."""
+    return aiohttp_sites
