@@ -42,3 +42,13 @@ def real(imported: Path, tmp_path: Path):
     store = open_store(settings.store_url)
     yield store, settings
     store.close()
+
+
+@pytest.fixture
+def in_march(tmp_path):
+    """A small world shortly before the rebalance of April."""
+    from worlds import TO_APRIL, live
+
+    one = live(tmp_path, TO_APRIL - 30)  # 30 hours before the date: the reference date has passed
+    yield one
+    one.store.close()

@@ -19,7 +19,7 @@ from indexer.store.db import Store, open_store
 from indexer.store.read import read_levels
 from indexer.store.records import BarColumns, LevelRows, ListingRow, SupplyRow
 from indexer.store.write import ensure_listings, finish_run, start_run, write_assets, write_bars, write_supplies
-from indexer.times import DAY_US, HOUR_US, from_us, to_us
+from indexer.times import DAY_US, HOUR_US, from_us, parse_instant, to_us
 from indexer.verify import Verification, verify_all
 
 START = datetime(2023, 12, 20, tzinfo=UTC)
@@ -167,3 +167,16 @@ def world(folder: Path, **more: object) -> World:
     store = open_store(f"sqlite:///{folder / 'small.sqlite'}")
     store.migrate()
     return World(store, **more)  # type: ignore[arg-type]
+
+
+APRIL = parse_instant("2024-04-01")
+TO_APRIL = (APRIL - START_US) // HOUR_US
+
+
+def live(folder, hours, **more):
+    """A world whose clock stands right after its last bar."""
+    one = world(folder, **more)
+    one.now = START + timedelta(hours=hours)
+    one.fill(until=hours + 1)
+    one.update()
+    return one

@@ -17,9 +17,11 @@ from fault_world import World, minute_world, with_usdt
 from indexer.assets import load_registry
 from indexer.config import Settings
 from indexer.http import LIMITS, HostLimit, HttpClient, Timeouts
+from indexer.live.context import Live
 from indexer.live.upstream import Upstream, sources_of
 from indexer.scheduler import Scheduler
 from indexer.store.db import Store, open_store
+from indexer.store.write import start_run
 from indexer.times import DAY_US, HOUR_US, from_us, parse_instant
 from indexer.workflow import make_scheduler
 
@@ -218,3 +220,17 @@ def live_through(
     while world.now <= until:
         scheduler.tick()
         world.now += step
+
+
+NOON = at("2025-01-28T12:05:00Z")
+EVERYTHING = (
+    *VENUES,
+    *("coingecko", "defillama", "yahoo", "fred", "feargreed"),
+    *("okx-derivatives", "bybit-derivatives", "binance-derivatives"),
+)
+
+
+def run_of(live: Live, kind: str, number: int = 0) -> int:
+    run = start_run(live.store, kind=kind, key=f"{kind}:{number}", now=live.clock())
+    assert run is not None
+    return run
