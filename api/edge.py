@@ -132,7 +132,7 @@ class Edge:
             if not send.started:
                 said = f"The body is larger than {self.limiter.limits.max_body} bytes"
                 await problem(scope, "body_too_large", detail=said)(scope, receive, send)
-        except Exception:
+        except Exception:  # the outermost place: logged, then told as a problem or by breaking off
             log.exception("request %s failed: %s %s", scope["state"]["request_id"], scope["method"], scope["path"])
             if send.started and not send.done:
                 raise
