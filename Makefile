@@ -40,7 +40,7 @@ docs: .venv/dev.stamp  ## build the documentation into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 live: .venv/dev.stamp  ## check the real providers (needs the internet)
-	$(BIN)/python -m pytest -q -m live tests/live
+	$(BIN)/python -m pytest -q -m live tests/live_providers
 
 lock:  ## resolve the dependencies again (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \

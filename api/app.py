@@ -15,21 +15,19 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
-from api.access import ReadGuard
-from api.deps import Services
-from api.direct import Direct
-from api.edge import Edge
+from api.answers.deps import Services
+from api.answers.direct import Direct
+from api.answers.histories import Histories
+from api.answers.params import given_well
+from api.answers.problems import install_handlers
+from api.answers.reads import read_version
 from api.embed import routes as embed
-from api.histories import Histories
-from api.hot import HotCache
-from api.keys import KeyRing
-from api.limits import Limits, RateLimiter
-from api.live.hub import Hub
-from api.live.watch import watch
+from api.middleware.access import ReadGuard
+from api.middleware.cache import HotCache
+from api.middleware.edge import Edge
+from api.middleware.keys import KeyRing
+from api.middleware.limits import Limits, RateLimiter
 from api.openapi import describe
-from api.params import given_well
-from api.problems import install_handlers
-from api.reads import read_version
 from api.routes import (
     admin,
     administration,
@@ -47,11 +45,13 @@ from api.routes import (
     stream,
     studies,
 )
+from api.stream.hub import Hub
+from api.stream.watch import watch
 from api.web import routes as web
 from api.web import sign_in
-from indexer.clock import Clock, utc_now
 from indexer.config import Settings
 from indexer.store.db import Store
+from indexer.times import Clock, utc_now
 
 ROUTERS = (
     indices,

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.problems import MEDIA_TYPE, Problem
+from api.answers.problems import MEDIA_TYPE, Problem
 
 DESCRIPTION = """
 The open index of decentralized-AI tokens, and its beta to tech equities.

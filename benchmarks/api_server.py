@@ -21,10 +21,10 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api.answers.encode import as_rows, to_json
+from api.answers.reads import LevelPage, read_level_page
+from api.answers.wire import level_columns
 from api.app import create_app
-from api.encode import as_rows, to_json
-from api.reads import LevelPage, read_level_page
-from api.wire import level_columns
 from indexer.store.db import Store, open_store
 from indexer.times import DAY_US, from_us
 

@@ -16,24 +16,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from indexer.administration.backtest import daily
 from indexer.administration.explain import explain
-from indexer.administration.inputs import check_inputs
-from indexer.administration.proof import export_proof
-from indexer.administration.proof_check import check_proof
-from indexer.administration.sweep import read_grid, sweep
+from indexer.backtest.backtest import daily
+from indexer.backtest.sweep import read_grid, sweep
 from indexer.config import Settings
 from indexer.engine.level import compute_index
 from indexer.engine.plain import plain_index
+from indexer.levels.markets import load_market, narrowed
 from indexer.live.context import archive_of
-from indexer.markets import load_market, narrowed
 from indexer.methodology.load import shipped
 from indexer.methodology.universe import universe_lines
 from indexer.store.db import open_store
 from indexer.store.read import read_levels
 from indexer.times import DAY_US, HOUR_US, parse_instant
-from indexer.verify import verify_all
-from indexer.workflow import import_and_update, registry_of
+from indexer.verify.inputs import check_inputs
+from indexer.verify.proof import export_proof
+from indexer.verify.proof_check import check_proof
+from indexer.verify.store import verify_all
+from indexer.workflow.work import import_and_update, registry_of
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 FILES = ("tokens_hourly.csv.gz", "tokens_daily.csv.gz", "supply_history.csv")

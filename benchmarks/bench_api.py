@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from api.encode import to_json
-from api.wire import level_columns
+from api.answers.encode import to_json
+from api.answers.wire import level_columns
 from benchmarks.api_server import ADDRESS, as_model, page
 from indexer.store.db import open_store
 from indexer.store.write import finish_run, start_run, write_index, write_levels, write_methodology

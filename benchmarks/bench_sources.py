@@ -21,10 +21,10 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from indexer.backfill import Want, plan_backfill, run_backfill  # noqa: E402 - found by the path above
-from indexer.http import LIMITS, Answer, HttpClient  # noqa: E402
+from indexer.live.filling import Want, plan_backfill, run_backfill  # noqa: E402 - found by the path above
 from indexer.reference import bar_rates, fixing_rates  # noqa: E402
 from indexer.sources.base import Ask, Dataset  # noqa: E402
+from indexer.sources.http import LIMITS, Answer, HttpClient  # noqa: E402
 from indexer.sources.registry import build_sources  # noqa: E402
 from indexer.times import HOUR_US, from_us, parse_instant  # noqa: E402
 
@@ -171,14 +171,14 @@ def stored() -> dict[str, Any]:
     from dataclasses import asdict
 
     from indexer.config import Settings
-    from indexer.http import HostLimit
     from indexer.live.context import live_of
     from indexer.live.fill import fill
     from indexer.live.history import plan_history
     from indexer.live.upstream import Upstream, sources_of
+    from indexer.sources.http import HostLimit
     from indexer.store.db import open_store
     from indexer.store.write import start_run
-    from indexer.workflow import registry_of
+    from indexer.workflow.work import registry_of
 
     now = datetime(2025, 1, 1, tzinfo=UTC)
     free = {name: HostLimit(1e6, 1e6, "none: this measures us") for name in LIMITS}

@@ -37,9 +37,9 @@ def _imports(folder: Path, path: Path) -> list[dict[str, Any]]:
     import pyarrow.csv  # noqa: F401 - loaded before the clock runs, as pandas is
     from sqlalchemy import create_engine
 
-    from indexer.archive import Archive
-    from indexer.assets import load_registry
-    from indexer.importing import import_files
+    from indexer.files.importing import import_files
+    from indexer.registry import load_registry
+    from indexer.store.archive import Archive
 
     registry, archive = load_registry(), Archive(folder / "archive")
 

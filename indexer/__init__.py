@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from indexer.assets import load_registry
     from indexer.client.blocking import Client
     from indexer.client.compute import compute_levels
     from indexer.client.reading import AsyncClient
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from indexer.errors import DeaiError
     from indexer.methodology.load import load_methodology
     from indexer.methodology.spec import Methodology
+    from indexer.registry import load_registry
     from indexer.store.db import Store, open_store
     from indexer.studies.beta import index_beta
     from indexer.studies.beta_path import beta_history
@@ -31,7 +31,7 @@ HOMES = {
     "compute_levels": "indexer.client.compute",
     "index_beta": "indexer.studies.beta",
     "load_methodology": "indexer.methodology.load",
-    "load_registry": "indexer.assets",
+    "load_registry": "indexer.registry",
     "open_store": "indexer.store.db",
 }
 

@@ -2,14 +2,18 @@
 
 Read from the environment (prefix `DEAI_`) and an optional `.env`; nothing is read at import. An unknown
 `DEAI_…` variable is refused with a "did you mean", because a typo that is silently ignored is worse.
+The program's own log is set up here too: stderr, one event a line, JSON when no person is watching.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
+import structlog
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -90,3 +94,21 @@ def load_settings(**overrides: object) -> Settings:
         first = error.errors()[0]
         name = PREFIX + ".".join(map(str, first["loc"])).upper()
         raise ConfigError(f"{name}: {first['msg']} (got {first['input']!r})") from None
+
+
+def configure_logs(level: str) -> None:
+    """Send structlog's events of this level and above to stderr; stdout belongs to answers."""
+    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # A tick that is left out while the one before still works is how it is meant, not a warning.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)

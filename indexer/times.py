@@ -1,17 +1,27 @@
-"""Instants: conversion between aware datetimes, int64 microseconds and text. Pure, reads no clock."""
+"""Instants: conversion between aware datetimes, int64 microseconds and text, and the only reader of the clock.
+
+Everything else receives an instant, or a `Clock` that gives one, so that a test can pass a fixed one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from indexer.errors import InputError
 
+Clock = Callable[[], datetime]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
 INTERVAL_US = {"1m": MINUTE_US, "5m": 5 * MINUTE_US, "1h": HOUR_US, "1d": DAY_US}
+
+
+def utc_now() -> datetime:
+    """The current instant, aware UTC."""
+    return datetime.now(UTC)
 
 
 def to_us(instant: datetime) -> int:

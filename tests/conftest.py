@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from indexer.config import Settings
 from indexer.store.db import Store, open_store
-from indexer.workflow import ImportAndUpdate, import_and_update
+from indexer.workflow.work import ImportAndUpdate, import_and_update
 
 # How fast a property holds depends on the machine; whether it holds does not.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -42,7 +42,7 @@ def test_only_the_clock_reads_time():
         for path in SOURCES
         if path.parts[len(ROOT.parts)] == "indexer" and readers.search(path.read_text(encoding="utf-8"))
     ]
-    assert found == ["indexer/clock.py"]
+    assert found == ["indexer/times.py"]
 
 
 def test_nothing_of_this_machine_or_of_package_registries_is_in_the_tree():

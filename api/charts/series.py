@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from indexer.engine.market import F64, I64
+from indexer.arrays import F64, I64
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import IndexRow, read_latest_level, read_levels

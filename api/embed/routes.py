@@ -8,15 +8,15 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from api.answer import NEVER, Answer, json_answer
+from api.answers.answer import NEVER, Answer, json_answer
+from api.answers.deps import ServicesDep, StoreDep
+from api.answers.params import IndexId
+from api.answers.problems import declared, problem
 from api.charts.render import to_png, to_svg
 from api.charts.series import ChartKind, ChartRange
 from api.charts.spec import Look, Theme
-from api.deps import ServicesDep, StoreDep
 from api.embed.badge import badge_message, badge_svg
 from api.embed.oembed import frame_html, index_of_url, size_within
-from api.params import IndexId
-from api.problems import declared, problem
 from api.routes.charts import SVG, ChartQuery, spec_of
 from api.routes.indices import latest_of
 from api.web.pages import HTML, Raw, filled

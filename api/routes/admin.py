@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api import schemas
-from api.access import Admin
-from api.deps import ServicesDep
-from api.encode import to_json
-from api.problems import declared
+from api.answers.deps import ServicesDep
+from api.answers.encode import to_json
+from api.answers.problems import declared
+from api.middleware.access import Admin
 from indexer.store.read import read_runs
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from api.answer import Answer, json_answer
-from api.deps import Services, ServicesDep, StoreDep
-from api.params import IndexId, InstantUs
-from api.problems import declared
+from api.answers.answer import Answer, json_answer
+from api.answers.deps import Services, ServicesDep, StoreDep
+from api.answers.params import IndexId, InstantUs
+from api.answers.problems import declared
 from api.schemas import administration as forms
 from indexer.store.read import read_index
 from indexer.store.read_administration import read_announcements, read_challenges, read_overrides

@@ -8,16 +8,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from api.answer import json_answer
-from api.deps import Services, ServicesDep, StoreDep
-from api.params import End, Limit, Start, Window, window_of
-from api.problems import declared
+from api.answers.answer import json_answer
+from api.answers.deps import Services, ServicesDep, StoreDep
+from api.answers.params import End, Limit, Start, Window, window_of
+from api.answers.problems import declared
+from api.answers.wire import status_name
 from api.schemas.assets import AssetDetail, AssetList, AssetOnchain
-from api.wire import status_name
-from indexer.assets import Asset, load_registry
-from indexer.chain.explorers import block_link
-from indexer.chain.float_status import FloatStatus, float_status
 from indexer.errors import NotFoundError, did_you_mean
+from indexer.live.chain.explorers import block_link
+from indexer.live.chain.float_status import FloatStatus, float_status
+from indexer.registry import Asset, load_registry
 from indexer.store.db import Store
 from indexer.store.read import StoredAsset, read_assets, read_listings, read_metrics, read_open_quality
 from indexer.store.read_onchain import (
@@ -179,7 +179,7 @@ def _ledgers(services: Services, asset: StoredAsset, known: Asset | None) -> lis
 
 def _rule_of(services: Services, asset: StoredAsset) -> tuple[list[tuple[str, str, int, str]], tuple[str, ...]]:
     """The ledgers (chain, contract, decimals, role) of an asset's supply rule and the rule's gaps; none without."""
-    from indexer.chain.configured import tokens_of
+    from indexer.live.chain.configured import tokens_of
 
     for token in tokens_of(services.settings).values():
         mine = any((leg.chain, leg.asset.casefold()) == (asset.chain, asset.contract.casefold()) for leg in token.legs)

@@ -8,15 +8,15 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from api import schemas
-from api.answer import AS_CSV, CSV, Answer, json_answer
-from api.deps import StoreDep
-from api.encode import as_json_times, as_rows, iso_times
+from api.answers.answer import AS_CSV, CSV, Answer, json_answer
+from api.answers.deps import StoreDep
+from api.answers.encode import as_json_times, as_rows, iso_times
+from api.answers.formats import to_csv
+from api.answers.negotiate import wants_csv
+from api.answers.params import End, QuietFormatParam, Shape, Start, TableFormat, window_of, within
+from api.answers.problems import declared
+from api.answers.reads import read_coverage
 from api.events import known_events
-from api.formats import to_csv
-from api.negotiate import wants_csv
-from api.params import End, QuietFormatParam, Shape, Start, TableFormat, window_of, within
-from api.problems import declared
-from api.reads import read_coverage
 from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks
 from indexer.times import from_us, to_us
 

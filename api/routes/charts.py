@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.answer import Answer, json_answer
+from api.answers.answer import Answer, json_answer
+from api.answers.deps import StoreDep
+from api.answers.params import IndexId
+from api.answers.problems import declared
 from api.charts.render import to_png, to_svg
 from api.charts.series import ChartKind, ChartRange, chart_series
 from api.charts.spec import Look, Theme, chart_spec
-from api.deps import StoreDep
-from api.params import IndexId
-from api.problems import declared
 from indexer.store.db import Store
 from indexer.store.read import read_index
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from api.answer import json_answer
-from api.deps import Services, ServicesDep, StoreDep
-from api.params import IndexId
-from api.problems import declared
+from api.answers.answer import json_answer
+from api.answers.deps import Services, ServicesDep, StoreDep
+from api.answers.params import IndexId
+from api.answers.problems import declared
 from api.schemas.base import OfIndex
 from api.schemas.studies import of_index
 from indexer.analytics.catalogue import Event

@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from api.answer import OPEN, Answer
-from api.deps import Services, ServicesDep, StoreDep
-from api.exports import MEDIA_TYPES, FileKind, export_levels
-from api.params import IndexId, Interval
-from api.problems import declared
-from api.ranges import FileAnswer
-from api.reads import read_version
+from api.answers.answer import OPEN, Answer
+from api.answers.deps import Services, ServicesDep, StoreDep
+from api.answers.exports import MEDIA_TYPES, FileKind, export_levels
+from api.answers.params import IndexId, Interval
+from api.answers.problems import declared
+from api.answers.ranges import FileAnswer
+from api.answers.reads import read_version
 from api.routes.indices import latest_of
 from indexer.store.read import read_index
 

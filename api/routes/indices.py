@@ -7,14 +7,15 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api import schemas, wire
-from api.answer import json_answer
-from api.deps import StoreDep
-from api.encode import as_decimal_text
-from api.paging import public_path
-from api.params import Decimals, DecimalsParam, IndexId
-from api.problems import declared
-from api.reads import read_first_level_us
+from api import schemas
+from api.answers import wire
+from api.answers.answer import json_answer
+from api.answers.deps import StoreDep
+from api.answers.encode import as_decimal_text
+from api.answers.paging import public_path
+from api.answers.params import Decimals, DecimalsParam, IndexId
+from api.answers.problems import declared
+from api.answers.reads import read_first_level_us
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import IndexRow, read_index, read_indices, read_latest_level, read_levels

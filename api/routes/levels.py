@@ -8,15 +8,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from api import schemas, wire
-from api.answer import AS_CSV, CLOSED, CSV, OPEN, PINNED, Answer, json_answer
-from api.deps import Services, ServicesDep
-from api.encode import as_decimal_text, as_rows, iso_times
-from api.formats import to_csv
-from api.histories import cut
-from api.negotiate import wants_csv
-from api.paging import decode_cursor, encode_cursor, link_header, next_url
-from api.params import (
+from api import schemas
+from api.answers import wire
+from api.answers.answer import AS_CSV, CLOSED, CSV, OPEN, PINNED, Answer, json_answer
+from api.answers.deps import Services, ServicesDep
+from api.answers.encode import as_decimal_text, as_rows, iso_times
+from api.answers.formats import to_csv
+from api.answers.histories import cut
+from api.answers.negotiate import wants_csv
+from api.answers.paging import decode_cursor, encode_cursor, link_header, next_url
+from api.answers.params import (
     AsOf,
     Cursor,
     Decimals,
@@ -30,8 +31,8 @@ from api.params import (
     Start,
     window_of,
 )
-from api.problems import declared
-from api.reads import LevelPage, read_level_page
+from api.answers.problems import declared
+from api.answers.reads import LevelPage, read_level_page
 from indexer.store.read import read_levels
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, to_us
 

@@ -9,13 +9,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from api import schemas, wire
-from api.answer import AS_CSV, CSV, Answer, json_answer
-from api.deps import StoreDep
-from api.formats import rows_to_csv
-from api.negotiate import wants_csv
-from api.params import AsOf, End, IndexId, InstantUs, QuietFormatParam, Start, TableFormat, window_of
-from api.problems import declared
+from api import schemas
+from api.answers import wire
+from api.answers.answer import AS_CSV, CSV, Answer, json_answer
+from api.answers.deps import StoreDep
+from api.answers.formats import rows_to_csv
+from api.answers.negotiate import wants_csv
+from api.answers.params import AsOf, End, IndexId, InstantUs, QuietFormatParam, Start, TableFormat, window_of
+from api.answers.problems import declared
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import (

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api import schemas
-from api.answer import json_answer
-from api.deps import ServicesDep, StoreDep
-from api.params import Limit
-from api.problems import declared
+from api.answers.answer import json_answer
+from api.answers.deps import ServicesDep, StoreDep
+from api.answers.params import Limit
+from api.answers.problems import declared
 from api.schemas.sources import SourceList
 from indexer.store.read import read_quality
 

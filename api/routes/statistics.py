@@ -9,20 +9,20 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api import schemas
-from api.answer import CSV, Answer, json_answer
-from api.deps import StoreDep
-from api.encode import as_json_times, as_rows, iso_times
-from api.formats import to_csv
-from api.negotiate import wants_csv
-from api.params import End, FormatParam, IndexId, InstantUs, Shape, Start, window_of
-from api.problems import declared
+from api.answers.answer import CSV, Answer, json_answer
+from api.answers.deps import StoreDep
+from api.answers.encode import as_json_times, as_rows, iso_times
+from api.answers.formats import to_csv
+from api.answers.negotiate import wants_csv
+from api.answers.params import End, FormatParam, IndexId, InstantUs, Shape, Start, window_of
+from api.answers.problems import declared
 from api.schemas.studies import of_index
+from indexer.arrays import F64
 from indexer.store.read import read_index
 from indexer.studies.compare import BetaComparison, ConstituentBetas
 from indexer.studies.plain import to_plain
 
 if TYPE_CHECKING:
-    from indexer.engine.market import F64
     from indexer.studies.beta_path import BetaHistory
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["statistics"])

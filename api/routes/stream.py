@@ -11,12 +11,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from api.deps import Services, ServicesDep
-from api.live.hub import Mailbox
-from api.live.messages import PING, RETRY, Key, LevelMessage, missed_messages, newest_message, parse_id
-from api.live.watch import look
-from api.params import IndexId
-from api.problems import declared, problem
+from api.answers.deps import Services, ServicesDep
+from api.answers.params import IndexId
+from api.answers.problems import declared, problem
+from api.stream.hub import Mailbox
+from api.stream.messages import PING, RETRY, Key, LevelMessage, missed_messages, newest_message, parse_id
+from api.stream.watch import look
 from indexer.errors import DeaiError
 from indexer.store.read import read_index
 

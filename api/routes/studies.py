@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.answer import json_answer
-from api.deps import ServicesDep, StoreDep
-from api.params import IndexId, InstantUs
-from api.problems import declared
+from api.answers.answer import json_answer
+from api.answers.deps import ServicesDep, StoreDep
+from api.answers.params import IndexId, InstantUs
+from api.answers.problems import declared
 from api.schemas.studies import of_index
 from indexer.store.db import Store
 from indexer.store.read import read_index

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Scope as ASGIScope
 
-from api.access import identify
-from api.deps import ServicesDep
-from api.keys import Scope
-from api.sessions import COOKIE, session_for
+from api.answers.deps import ServicesDep
+from api.middleware.access import identify
+from api.middleware.keys import Scope
+from api.middleware.sessions import COOKIE, session_for
 from api.web.pages import Raw, filled
 
 PAGES = ("/indices/", "/events/")

@@ -7,10 +7,10 @@ import json
 from datetime import datetime, timedelta
 
 from indexer.administration.explain import explain
-from indexer.administration.plain_form import plain
-from indexer.administration.policy import Policy
-from indexer.assets import Registry
 from indexer.errors import InputError
+from indexer.levels.plain_form import plain
+from indexer.methodology.policy import Policy
+from indexer.registry import Registry
 from indexer.store.db import Store
 from indexer.store.read_administration import read_challenges
 from indexer.store.records_administration import AnnouncementRow, ChallengeRow

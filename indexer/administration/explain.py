@@ -16,12 +16,12 @@ import numpy as np
 from sqlalchemy import Connection
 
 from indexer.administration.explained_supply import SupplyEvidence, supply_evidence
-from indexer.assemble import LinePart
-from indexer.assets import Registry
 from indexer.engine.market import Status
 from indexer.errors import NotFoundError
-from indexer.ledger import Segment, inputs_hashes
-from indexer.markets import line_facts
+from indexer.levels.assemble import LinePart
+from indexer.levels.hash_chain import Segment, inputs_hashes
+from indexer.levels.markets import line_facts
+from indexer.registry import Registry
 from indexer.store.db import Store
 from indexer.store.read import MethodologyRow, read_assets, read_index, read_methodologies, read_rebalancings
 from indexer.store.read_administration import read_announcements, read_challenges, read_overrides

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from indexer.assemble import LinePart
-from indexer.assets import Registry
+from indexer.levels.assemble import LinePart
+from indexer.registry import Registry
 from indexer.store.read_explain import SupplyReading, read_run_started, read_supplies_at
 from indexer.store.records import RebalancingItemRow, RebalancingRow
 from indexer.times import from_us, to_us

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.series import BoolArray, FloatArray, IntArray
+from indexer.arrays import F64, I64, Bools
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ class Aligned:
     instants that gave no pair; `reasons` say why in words.
     """
 
-    times_us: IntArray
-    starts_us: IntArray
-    x: FloatArray
-    y: FloatArray
+    times_us: I64
+    starts_us: I64
+    x: F64
+    y: F64
     n_pairs: int
     n_dropped: int
     clock: str
@@ -52,9 +52,9 @@ class Grid:
     `y` is (T,), `x` is (T, B); the rolling kernel takes both as they are.
     """
 
-    times_us: IntArray
-    y: FloatArray
-    x: FloatArray
+    times_us: I64
+    y: F64
+    x: F64
 
 
 def align_at(
@@ -115,7 +115,7 @@ def align_grid(
     return Grid(times[1:], np.diff(np.log(levels)), np.diff(np.log(columns), axis=0))
 
 
-def sample_at(times_us: ArrayLike, values: ArrayLike, *, at_us: ArrayLike) -> FloatArray:
+def sample_at(times_us: ArrayLike, values: ArrayLike, *, at_us: ArrayLike) -> F64:
     """The values at exactly these instants, NaN where there is no row: no nearest, no last-known value."""
     times, array = _checked(times_us, values, "index")
     if array.ndim != 1:
@@ -124,13 +124,11 @@ def sample_at(times_us: ArrayLike, values: ArrayLike, *, at_us: ArrayLike) -> Fl
     if times.size == 0:
         return np.full(at.size, np.nan)
     slot = np.minimum(np.searchsorted(times, at), times.size - 1)
-    sampled: FloatArray = np.where(times[slot] == at, array[slot], np.nan)
+    sampled: F64 = np.where(times[slot] == at, array[slot], np.nan)
     return sampled
 
 
-def _intervals(
-    times: IntArray, present: BoolArray, *, span_gaps: bool, max_interval_us: int | None
-) -> tuple[IntArray, IntArray, int]:
+def _intervals(times: I64, present: Bools, *, span_gaps: bool, max_interval_us: int | None) -> tuple[I64, I64, int]:
     """(start rows, end rows, how many were too long) of the intervals between instants that are present."""
     keep = np.flatnonzero(present)
     use = np.ones(max(keep.size - 1, 0), dtype=np.bool_) if span_gaps else np.diff(keep) == 1
@@ -142,7 +140,7 @@ def _intervals(
     return keep[:-1][use], keep[1:][use], too_long
 
 
-def _checked(times_us: ArrayLike, values: ArrayLike, name: str) -> tuple[IntArray, FloatArray]:
+def _checked(times_us: ArrayLike, values: ArrayLike, name: str) -> tuple[I64, F64]:
     times, array = np.asarray(times_us), np.asarray(values, dtype=np.float64)
     if times.size and not np.issubdtype(times.dtype, np.integer):
         raise InputError(f"{name} times must be int64 microseconds, got {times.dtype}")
@@ -158,13 +156,13 @@ def _checked(times_us: ArrayLike, values: ArrayLike, name: str) -> tuple[IntArra
     return times, array
 
 
-def _missing(values: FloatArray) -> BoolArray:
+def _missing(values: F64) -> Bools:
     with np.errstate(invalid="ignore"):
-        missing: BoolArray = ~(np.isfinite(values) & (values > 0.0))
+        missing: Bools = ~(np.isfinite(values) & (values > 0.0))
     return missing
 
 
-def _reasons(no_level: BoolArray, no_close: BoolArray, *, n_dropped: int, too_long: int, span: bool) -> tuple[str, ...]:
+def _reasons(no_level: Bools, no_close: Bools, *, n_dropped: int, too_long: int, span: bool) -> tuple[str, ...]:
     said = []
     if no_level.any():
         said.append(f"{int(no_level.sum())} instants without an index level")

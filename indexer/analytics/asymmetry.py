@@ -11,11 +11,10 @@ from indexer.analytics.beta import compute_beta
 from indexer.analytics.distributions import f_upper
 from indexer.analytics.linear import combination_se, fit_linear, with_constant
 from indexer.analytics.series import finite_pairs
+from indexer.arrays import F64
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-    from indexer.analytics.series import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +85,6 @@ def capture(x: ArrayLike, y: ArrayLike) -> tuple[float | None, float | None]:
     return up, down
 
 
-def _ratio(top: FloatArray, side: FloatArray, *, by: FloatArray) -> float | None:
+def _ratio(top: F64, side: F64, *, by: F64) -> float | None:
     below = float(by @ by)
     return float(top @ side) / below if below > 0.0 else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.series import FloatArray
+from indexer.arrays import F64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ class Attribution:
     """`contribution` (N,) sums to `total`, the compounded return; `by_interval` (T, N) to `returns` (T,)."""
 
     total: float
-    contribution: FloatArray
-    returns: FloatArray
-    by_interval: FloatArray
+    contribution: F64
+    returns: F64
+    by_interval: F64
 
     def grouped(self, groups: Sequence[str]) -> dict[str, float]:
         """Contribution by group (sub-sector of each constituent), largest magnitude first."""
@@ -67,14 +67,14 @@ def attribute(weights: ArrayLike, returns: ArrayLike) -> Attribution:
     return Attribution(total, linked, whole, parts)
 
 
-def carino_factors(returns: FloatArray, *, total: float) -> FloatArray:
+def carino_factors(returns: F64, *, total: float) -> F64:
     """(T,) factors k_t / k with k(r) = ln(1 + r) / r, which make linked contributions sum (Cariño 1999)."""
-    factors: FloatArray = _log_ratio(returns) / _log_ratio(np.array([total]))[0]
+    factors: F64 = _log_ratio(returns) / _log_ratio(np.array([total]))[0]
     return factors
 
 
-def _log_ratio(r: FloatArray) -> FloatArray:
+def _log_ratio(r: F64) -> F64:
     # ln(1 + r) / r by log1p is exact down to the smallest r; at 0 its limit is 1.
     safe = np.where(r == 0.0, 1.0, r)
-    ratio: FloatArray = np.where(r == 0.0, 1.0, np.log1p(safe) / safe)
+    ratio: F64 = np.where(r == 0.0, 1.0, np.log1p(safe) / safe)
     return ratio

@@ -14,8 +14,9 @@ import numpy as np
 
 from indexer.analytics.correlation import bounded, fisher_interval
 from indexer.analytics.distributions import t_quantile, t_two_sided
-from indexer.analytics.series import FloatArray, Moments, centred, finite_pairs, moments
+from indexer.analytics.series import Moments, centred, finite_pairs, moments
 from indexer.analytics.standard_errors import auto_lag, se_hac, se_hc
+from indexer.arrays import F64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def compute_beta(
     return _fitted(a, b, lag=min(lag, a.size - 1), periods_per_year=periods_per_year, confidence=confidence)
 
 
-def _refusal(x: FloatArray, y: FloatArray) -> str | None:
+def _refusal(x: F64, y: F64) -> str | None:
     if x.size < MIN_PAIRS:
         return f"{x.size} aligned pairs, at least {MIN_PAIRS} are needed"
     m = moments(x, y)
@@ -98,7 +99,7 @@ def _refusal(x: FloatArray, y: FloatArray) -> str | None:
     return None
 
 
-def _fitted(x: FloatArray, y: FloatArray, *, lag: int, periods_per_year: float, confidence: float) -> BetaResult:
+def _fitted(x: F64, y: F64, *, lag: int, periods_per_year: float, confidence: float) -> BetaResult:
     m = moments(x, y)
     beta = m.sxy / m.sxx
     alpha = m.mean_y - beta * m.mean_x
@@ -140,7 +141,7 @@ def _fitted(x: FloatArray, y: FloatArray, *, lag: int, periods_per_year: float, 
     )
 
 
-def _residuals(dx: FloatArray, dy: FloatArray, *, beta: float) -> tuple[FloatArray, float]:
+def _residuals(dx: F64, dy: F64, *, beta: float) -> tuple[F64, float]:
     u = dy - beta * dx
     ssr = float(u @ u)
     return (u * 0.0, 0.0) if ssr <= EXACT_FIT * float(dy @ dy) else (u, ssr)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.series import FloatArray, IntArray, as_series, centred, finite_pairs, moments
+from indexer.analytics.series import as_series, centred, finite_pairs, moments
+from indexer.arrays import F64, I64
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -72,14 +73,14 @@ def bootstrap_beta(
     return BootstrapInterval(a.size, repetitions, block, m.sxy / m.sxx, low, high, se, r_low, r_high)
 
 
-def stationary_indices(n: int, repetitions: int, *, block: float, rng: np.random.Generator) -> IntArray:
+def stationary_indices(n: int, repetitions: int, *, block: float, rng: np.random.Generator) -> I64:
     """(repetitions, n) row numbers: runs of mean length `block`, wrapping round the end."""
     restart = rng.random((repetitions, n)) < 1.0 / block
     restart[:, 0] = True
     starts = rng.integers(0, n, size=(repetitions, n))
     place = np.arange(n)
     last = np.maximum.accumulate(np.where(restart, place, 0), axis=1)
-    rows: IntArray = (np.take_along_axis(starts, last, axis=1) + place - last) % n
+    rows: I64 = (np.take_along_axis(starts, last, axis=1) + place - last) % n
     return rows
 
 
@@ -104,7 +105,7 @@ def optimal_block(values: ArrayLike) -> float:
     return min(math.pow(slope**2 / long_run**2 * n, 1.0 / 3.0), float(cap))
 
 
-def _last_significant(e: FloatArray, cross: FloatArray, *, run: int) -> int:
+def _last_significant(e: F64, cross: F64, *, run: int) -> int:
     """First lag from which `run` autocorrelations in a row are insignificant; all lags when there is none."""
     n = e.size
     spread = [float(e[lag + 1 :] @ e[lag + 1 :]) * float(e[: -lag - 1] @ e[: -lag - 1]) for lag in range(len(cross))]
@@ -115,7 +116,7 @@ def _last_significant(e: FloatArray, cross: FloatArray, *, run: int) -> int:
     return len(quiet)
 
 
-def _resampled(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _resampled(x: F64, y: F64) -> tuple[F64, F64]:
     dx = x - x.mean(axis=1, keepdims=True)
     dy = y - y.mean(axis=1, keepdims=True)
     sxx, sxy, syy = (dx * dx).sum(axis=1), (dx * dy).sum(axis=1), (dy * dy).sum(axis=1)

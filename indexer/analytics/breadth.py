@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.analytics.correlation import correlation_matrix
-from indexer.analytics.series import FloatArray, as_series
+from indexer.analytics.series import as_series
+from indexer.arrays import F64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Concentration:
 class RelativeStrength:
     """Index over benchmark, 1 at the first common row: `ratio` (T,), and log change over each horizon in bars."""
 
-    ratio: FloatArray
+    ratio: F64
     change: dict[int, float | None]
 
 
@@ -62,7 +63,7 @@ def breadth(prices: ArrayLike, *, windows: Sequence[int] = (20, 50, 200)) -> lis
     return out
 
 
-def dispersion(returns: ArrayLike, *, weights: ArrayLike | None = None) -> FloatArray:
+def dispersion(returns: ArrayLike, *, weights: ArrayLike | None = None) -> F64:
     """(T,) cross-sectional standard deviation of returns (T, N): equal (n - 1), or weighted about the weighted mean.
 
     NaN where fewer than 2 members have a return; weights are renormalised over those that do.
@@ -78,7 +79,7 @@ def dispersion(returns: ArrayLike, *, weights: ArrayLike | None = None) -> Float
         variance = (share * (filled - mean) ** 2).sum(axis=1) / total[:, 0]
         if weights is None:
             variance = variance * count / (count - 1)
-        spread: FloatArray = np.where(count >= 2, np.sqrt(variance), np.nan)
+        spread: F64 = np.where(count >= 2, np.sqrt(variance), np.nan)
     return spread
 
 
@@ -119,7 +120,7 @@ def relative_strength(
     return RelativeStrength(ratio, change)
 
 
-def share_of_universe(caps: ArrayLike, universe: ArrayLike) -> FloatArray:
+def share_of_universe(caps: ArrayLike, universe: ArrayLike) -> F64:
     """(T,) members' market capitalisation (T, N) over that of a stated universe (T,); NaN where any is missing.
 
     A missing member would read as a fall of the share, so it makes the row missing.
@@ -128,18 +129,18 @@ def share_of_universe(caps: ArrayLike, universe: ArrayLike) -> FloatArray:
     if own.size != whole.size:
         raise InputError(f"{own.size} rows of caps and {whole.size} of the universe do not pair up")
     with np.errstate(invalid="ignore", divide="ignore"):
-        share: FloatArray = np.where(whole > 0.0, own / whole, np.nan)
+        share: F64 = np.where(whole > 0.0, own / whole, np.nan)
     return share
 
 
-def _log_change(ratio: FloatArray, horizon: int) -> float | None:
+def _log_change(ratio: F64, horizon: int) -> float | None:
     if horizon >= ratio.size:
         return None
     change = math.log(ratio[-1] / ratio[-1 - horizon]) if np.isfinite(ratio[[-1, -1 - horizon]]).all() else math.nan
     return change if math.isfinite(change) else None
 
 
-def _table(values: ArrayLike) -> FloatArray:
+def _table(values: ArrayLike) -> F64:
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or table.shape[0] == 0:
         raise InputError(f"expected a (rows, members) table, got shape {table.shape}")

@@ -10,7 +10,8 @@ import numpy as np
 
 from indexer.analytics.distributions import f_upper, kolmogorov_upper, normal_two_sided
 from indexer.analytics.linear import finite_rows, fit_linear, with_constant
-from indexer.analytics.series import FloatArray, IntArray, as_series
+from indexer.analytics.series import as_series
+from indexer.arrays import F64, I64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class SupF:
     critical: tuple[float, ...] = ()
     level: float | None = None
     first: int = 0
-    path: FloatArray | None = None
-    kept: IntArray | None = None
+    path: F64 | None = None
+    kept: I64 | None = None
     warnings: tuple[str, ...] = ()
     reason: str | None = None
 
@@ -66,7 +67,7 @@ class Cusum:
     stat: float | None = None
     p: float | None = None
     row: int | None = None
-    path: FloatArray | None = None
+    path: F64 | None = None
     reason: str | None = None
 
 
@@ -153,7 +154,7 @@ def beta_difference(before: BetaResult, after: BetaResult, *, overlap: bool = Fa
     return z, normal_two_sided(z)
 
 
-def recursive_cusum(x: ArrayLike, y: ArrayLike) -> FloatArray:
+def recursive_cusum(x: ArrayLike, y: ArrayLike) -> F64:
     """Cumulated standardised one-step forecast errors (Brown, Durbin and Evans 1975), from row k on.
 
     The 5 % line is ±0.948 (sqrt m + 2 row / sqrt m) with m the length of the result.
@@ -172,18 +173,18 @@ def recursive_cusum(x: ArrayLike, y: ArrayLike) -> FloatArray:
         errors[row - k] = miss / math.sqrt(f)
         coef = coef + reach * (miss / f)
         inverse = inverse - np.outer(reach, reach) / f
-    path: FloatArray = np.cumsum(errors) / errors.std(ddof=1)
+    path: F64 = np.cumsum(errors) / errors.std(ddof=1)
     return path
 
 
-def _prepared(x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray, IntArray]:
+def _prepared(x: ArrayLike, y: ArrayLike) -> tuple[F64, F64, I64]:
     target = as_series(y, "y")
     columns = np.asarray(x, dtype=np.float64).reshape(target.size, -1)
     keep = np.flatnonzero(finite_rows(target, columns))
     return with_constant(columns[keep]), target[keep], keep
 
 
-def _split_ssr(design: FloatArray, y: FloatArray, *, splits: IntArray) -> FloatArray:
+def _split_ssr(design: F64, y: F64, *, splits: I64) -> F64:
     """Residual sum of the two parts at every split, from running moments of centred, scaled columns."""
     k = design.shape[1]
     scaled = design.copy()
@@ -203,7 +204,7 @@ def _split_ssr(design: FloatArray, y: FloatArray, *, splits: IntArray) -> FloatA
     return total * float(y.var())
 
 
-def _slow_split_ssr(design: FloatArray, y: FloatArray, *, splits: IntArray) -> FloatArray:
+def _slow_split_ssr(design: F64, y: F64, *, splits: I64) -> F64:
     """The same by one fit per part, NaN where a part's benchmark does not move."""
     out = np.full(len(splits), np.nan)
     for place, at in enumerate(splits.tolist()):

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from indexer.arrays import I64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
     from datetime import date
-
-    from indexer.analytics.series import IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class Sessions:
     """Sessions of one exchange: `dates` are the local session dates, `closes_us` their close instants in UTC."""
 
     dates: tuple[date, ...]
-    closes_us: IntArray
+    closes_us: I64
     calendar: str
 
 
@@ -46,7 +45,7 @@ def sessions(start: date, end: date, *, exchange: str = "XNYS") -> Sessions:
     return Sessions(tuple(stamp.date() for stamp in labels[first:last]), closes, calendar_version(exchange=exchange))
 
 
-def session_closes(start: date, end: date, *, exchange: str = "XNYS") -> IntArray:
+def session_closes(start: date, end: date, *, exchange: str = "XNYS") -> I64:
     """Close instants (int64 microseconds since the epoch, UTC) of the sessions dated in [start, end]."""
     return sessions(start, end, exchange=exchange).closes_us
 

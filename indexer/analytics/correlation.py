@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.analytics.distributions import normal_quantile, normal_two_sided
-from indexer.analytics.series import FloatArray, as_series, finite_pairs, moments
+from indexer.analytics.series import as_series, finite_pairs, moments
+from indexer.arrays import F64
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -93,7 +94,7 @@ def lag_scan(x: ArrayLike, y: ArrayLike) -> LagScan:
     return LagScan(at["lag"], at["contemporaneous"], at["lead"], n, shifted, message)
 
 
-def correlation_matrix(returns: FloatArray) -> FloatArray:
+def correlation_matrix(returns: F64) -> F64:
     """(N, N) pairwise-complete correlations of (T, N) returns; NaN where a pair has under 3 common rows.
 
     Each pair uses the rows both have, for means and variances alike.
@@ -109,6 +110,6 @@ def correlation_matrix(returns: FloatArray) -> FloatArray:
         cov = filled.T @ filled - sums * sums.T / count
         var = squares - sums * sums / count
         var = np.where(var > 1e-14 * squares, var, np.nan)
-        matrix: FloatArray = np.clip(cov / np.sqrt(var * var.T), -1.0, 1.0)
+        matrix: F64 = np.clip(cov / np.sqrt(var * var.T), -1.0, 1.0)
     matrix[count < 3] = np.nan
     return matrix

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.series import FloatArray, IntArray, as_series
+from indexer.analytics.series import as_series
+from indexer.arrays import F64, I64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,11 +68,11 @@ def drawdown_episodes(times_us: ArrayLike, levels: ArrayLike, *, min_depth: floa
     return [episode for episode in found if episode.depth <= -min_depth]
 
 
-def drawdown_series(levels: ArrayLike) -> FloatArray:
+def drawdown_series(levels: ArrayLike) -> F64:
     """(T,) level over running maximum - 1; NaN where the level is missing."""
     values = as_series(levels, "levels")
     peak = np.fmax.accumulate(values) if values.size else values
-    drawdown: FloatArray = values / peak - 1.0
+    drawdown: F64 = values / peak - 1.0
     return drawdown
 
 
@@ -82,7 +83,7 @@ def ulcer_index(levels: ArrayLike) -> float | None:
     return math.sqrt(float(known @ known) / known.size) if known.size else None
 
 
-def observed_levels(times_us: ArrayLike, levels: ArrayLike) -> tuple[IntArray, FloatArray]:
+def observed_levels(times_us: ArrayLike, levels: ArrayLike) -> tuple[I64, F64]:
     """The rows that have a level, checked: times strictly increasing, levels positive."""
     times, values = np.asarray(times_us, dtype=np.int64), as_series(levels, "levels")
     if times.shape != values.shape:
@@ -95,7 +96,7 @@ def observed_levels(times_us: ArrayLike, levels: ArrayLike) -> tuple[IntArray, F
     return times[keep], values[keep]
 
 
-def _episode(times: IntArray, values: FloatArray, *, fall: FloatArray, span: tuple[int, int]) -> Episode:
+def _episode(times: I64, values: F64, *, fall: F64, span: tuple[int, int]) -> Episode:
     first, last = span
     peak = first - 1
     trough = first + int(np.argmin(fall[first : last + 1]))

@@ -14,7 +14,8 @@ import numpy as np
 
 from indexer.analytics.distributions import t_quantile, t_two_sided
 from indexer.analytics.linear import LinearFit, finite_rows, fit_linear, with_constant
-from indexer.analytics.series import FloatArray, IntArray, as_series
+from indexer.analytics.series import as_series
+from indexer.arrays import F64, I64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class EventResult:
     df: int | None = None
     coef: tuple[float, ...] = ()
     residual_sd: float | None = None
-    estimation_rows: IntArray | None = None
-    estimation_residual: FloatArray | None = None
+    estimation_rows: I64 | None = None
+    estimation_residual: F64 | None = None
     reason: str | None = None
 
 
@@ -112,7 +113,7 @@ def event_study(
 
 
 def abnormal_returns(
-    y: FloatArray, factors: FloatArray, *, event_y: FloatArray, event_factors: FloatArray, confidence: float = 0.95
+    y: F64, factors: F64, *, event_y: F64, event_factors: F64, confidence: float = 0.95
 ) -> EventResult:
     """AR = y - X b on the event rows, Var = s² (I + X_e (X'X)^-1 X_e'), CAR = Σ AR, df = n - k."""
     design = with_constant(factors)
@@ -125,7 +126,7 @@ def abnormal_returns(
     return _tested(fit, ar=ar, variance=variance, confidence=confidence)
 
 
-def _tested(fit: LinearFit, *, ar: FloatArray, variance: FloatArray, confidence: float) -> EventResult:
+def _tested(fit: LinearFit, *, ar: F64, variance: F64, confidence: float) -> EventResult:
     car, sd = float(ar.sum()), math.sqrt(float(variance.sum()))
     half = t_quantile(fit.df, 0.5 + confidence / 2.0) * sd
     return EventResult(
@@ -145,5 +146,5 @@ def _tested(fit: LinearFit, *, ar: FloatArray, variance: FloatArray, confidence:
     )
 
 
-def _placed(result: EventResult, *, rows: IntArray, missing: int) -> EventResult:
+def _placed(result: EventResult, *, rows: I64, missing: int) -> EventResult:
     return replace(result, n_missing=missing, estimation_rows=rows)

@@ -14,12 +14,12 @@ import numpy as np
 
 from indexer.analytics.correlation import correlation_matrix
 from indexer.analytics.distributions import normal_two_sided, t_two_sided
+from indexer.arrays import F64
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from indexer.analytics.event_study import EventResult
-    from indexer.analytics.series import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def residual_correlation(results: Sequence[EventResult]) -> float | None:
     return float(known.mean()) if known.size else None
 
 
-def rank_test(estimation: FloatArray, event: FloatArray) -> tuple[float, float]:
+def rank_test(estimation: F64, event: F64) -> tuple[float, float]:
     """(z, two-sided p) of Corrado's rank test for abnormal returns (L1, N) and (L2, N), several event days.
 
     Ranks are taken per constituent over both windows and divided by 1 + their number (Corrado and Zivney 1992);
@@ -151,13 +151,13 @@ def block_bootstrap_p(
     return float((1 + np.count_nonzero(sums >= abs(result.car))) / (repetitions + 1))
 
 
-def _mean_t(values: FloatArray) -> float | None:
+def _mean_t(values: F64) -> float | None:
     sd = float(values.std(ddof=1))
     return float(values.mean()) / (sd / math.sqrt(values.size)) if sd > 0.0 else None
 
 
-def _midranks(values: FloatArray) -> FloatArray:
+def _midranks(values: F64) -> F64:
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
-    middle: FloatArray = (last - (counts - 1) / 2.0)[inverse]
+    middle: F64 = (last - (counts - 1) / 2.0)[inverse]
     return middle

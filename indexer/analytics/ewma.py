@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.analytics.distributions import t_quantile
-from indexer.analytics.series import FloatArray, as_series, finite_pairs, spread
+from indexer.analytics.series import as_series, finite_pairs, spread
+from indexer.arrays import F64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def ewma_beta(
     return EwmaBeta(a.size, decay, half_life, n_eff, beta, se, low, high)
 
 
-def ewma_path(x: ArrayLike, y: ArrayLike, *, decay: float = RISKMETRICS_DAILY) -> FloatArray:
+def ewma_path(x: ArrayLike, y: ArrayLike, *, decay: float = RISKMETRICS_DAILY) -> F64:
     """(T,) centred EWMA beta known at each row (no look-ahead); NaN before 3 pairs or without variance.
 
     A missing pair leaves the weights as they were: the clock of the decay is pairs, not calendar time.
@@ -109,9 +110,9 @@ def ewma_recursive(x: ArrayLike, y: ArrayLike, *, decay: float = RISKMETRICS_DAI
     return cov / var if var > 0.0 else None
 
 
-def _about_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
+def _about_mean(values: F64, weights: F64) -> F64:
     shifted = values - values[0]
-    about: FloatArray = shifted - float(weights @ shifted) / float(weights.sum())
+    about: F64 = shifted - float(weights @ shifted) / float(weights.sum())
     return about
 
 

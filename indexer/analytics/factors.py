@@ -14,8 +14,9 @@ import numpy as np
 
 from indexer.analytics.distributions import t_quantile, t_two_sided
 from indexer.analytics.linear import LinearFit, finite_rows, fit_linear, with_constant
-from indexer.analytics.series import FloatArray, as_series
+from indexer.analytics.series import as_series
 from indexer.analytics.standard_errors import auto_lag, hac_covariance
+from indexer.arrays import F64
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,17 +99,15 @@ def factor_model(
     )
 
 
-def variance_inflation(columns: FloatArray) -> FloatArray:
+def variance_inflation(columns: F64) -> F64:
     """(k,) variance inflation factors 1 / (1 - R²) of each column on the others and a constant."""
     centred = columns - columns.mean(axis=0)
     scaled = centred / np.sqrt((centred * centred).sum(axis=0))
-    inflation: FloatArray = np.diag(np.linalg.inv(scaled.T @ scaled)).copy()
+    inflation: F64 = np.diag(np.linalg.inv(scaled.T @ scaled)).copy()
     return inflation
 
 
-def _rows(
-    fit: LinearFit, design: FloatArray, *, names: list[str], lag: int, confidence: float
-) -> tuple[FactorBeta, ...]:
+def _rows(fit: LinearFit, design: F64, *, names: list[str], lag: int, confidence: float) -> tuple[FactorBeta, ...]:
     ols = np.sqrt(np.diag(fit.covariance))
     hac = np.sqrt(np.maximum(np.diag(hac_covariance(design, fit.residual, lag=lag)), 0.0))
     inflation = variance_inflation(design[:, 1:])

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.analytics.search import maximise
-from indexer.analytics.series import BoolArray, FloatArray, as_series, finite_pairs, moments
+from indexer.analytics.series import as_series, finite_pairs, moments
+from indexer.arrays import F64, Bools
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ class KalmanPath:
     """(T,) alpha, beta and their standard deviations. `kind` is "filtered" (known then) or "smoothed" (hindsight)."""
 
     kind: str
-    alpha: FloatArray
-    beta: FloatArray
-    sd_alpha: FloatArray
-    sd_beta: FloatArray
+    alpha: F64
+    beta: F64
+    sd_alpha: F64
+    sd_beta: F64
     loglik: float
 
 
@@ -117,14 +118,14 @@ def kalman_fit(x: ArrayLike, y: ArrayLike, *, min_pairs: int = 30) -> KalmanFit:
     return KalmanFit(fx.size, filtered, smoothed, r, q, loglik - fx.size * math.log(sy), at_bound)
 
 
-def _profile(x: FloatArray, y: FloatArray, *, log_ratio: float) -> tuple[float, float]:
+def _profile(x: F64, y: F64, *, log_ratio: float) -> tuple[float, float]:
     """(log-likelihood, observation variance) at q/r = exp(log_ratio), r at its maximum."""
     _, squares, logs, n = _run(x, y, model=KalmanModel(0.0, math.exp(log_ratio), 1.0), skip=DIFFUSE_ROWS)
     r = squares / n
     return -0.5 * (n * (math.log(2.0 * math.pi * r) + 1.0) + logs), r
 
 
-def _run(x: FloatArray, y: FloatArray, *, model: KalmanModel, skip: int = 0) -> tuple[FloatArray, float, float, int]:
+def _run(x: F64, y: F64, *, model: KalmanModel, skip: int = 0) -> tuple[F64, float, float, int]:
     """(filtered states (T, 5), Σ v²/F, Σ log F, pairs counted), sums and count without the first `skip` pairs.
 
     The recursion carries the covariance predicted for the next row, so that each number is touched once; forecast
@@ -141,7 +142,7 @@ def _run(x: FloatArray, y: FloatArray, *, model: KalmanModel, skip: int = 0) -> 
     return table - walked, float((v * v / f).sum()), float(np.log(f).sum()), len(v)
 
 
-def _recursion(x: FloatArray, y: FloatArray, *, known: BoolArray, model: KalmanModel) -> FloatArray:
+def _recursion(x: F64, y: F64, *, known: Bools, model: KalmanModel) -> F64:
     """(T, 5) alpha, beta known at each row and the covariance predicted for the next one.
 
     A missing pair is a row of infinite noise: its gain is 0 and only the random walk's variance grows. One flat list
@@ -170,7 +171,7 @@ def _recursion(x: FloatArray, y: FloatArray, *, known: BoolArray, model: KalmanM
     return np.frombuffer(struct.Struct(f"{len(flat)}d").pack(*flat)).reshape(-1, 5)
 
 
-def _smooth(states: FloatArray, *, model: KalmanModel) -> FloatArray:
+def _smooth(states: F64, *, model: KalmanModel) -> F64:
     """Rauch-Tung-Striebel pass: each state given the whole sample."""
     if not len(states):
         return states
@@ -199,6 +200,6 @@ def _smooth(states: FloatArray, *, model: KalmanModel) -> FloatArray:
     return np.array(out[::-1], dtype=np.float64)
 
 
-def _path(kind: str, states: FloatArray, *, loglik: float) -> KalmanPath:
+def _path(kind: str, states: F64, *, loglik: float) -> KalmanPath:
     sd = np.sqrt(np.maximum(states[:, [2, 4]], 0.0))
     return KalmanPath(kind, states[:, 0], states[:, 1], sd[:, 0], sd[:, 1], loglik)

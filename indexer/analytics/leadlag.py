@@ -16,12 +16,11 @@ from indexer.analytics.beta import compute_beta
 from indexer.analytics.distributions import t_quantile
 from indexer.analytics.linear import combination_se, finite_rows, fit_linear, with_constant
 from indexer.analytics.series import as_series, moments
+from indexer.arrays import F64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-    from indexer.analytics.series import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def scholes_williams_beta(x: ArrayLike, y: ArrayLike, *, confidence: float = 0.9
     return LeadLagBeta("scholes_williams", n, beta, se, None, se, low, high, lags, rho, beta_iv)
 
 
-def _autocorrelation(x: FloatArray) -> float | None:
+def _autocorrelation(x: F64) -> float | None:
     keep = np.isfinite(x[:-1]) & np.isfinite(x[1:])
     if keep.sum() < 3:
         return None
@@ -110,7 +109,7 @@ def _autocorrelation(x: FloatArray) -> float | None:
     return m.sxy / math.sqrt(m.sxx * m.syy) if m.sxx > 0.0 and m.syy > 0.0 else None
 
 
-def _instrumental(x: FloatArray, y: FloatArray) -> tuple[float | None, float | None, int]:
+def _instrumental(x: F64, y: F64) -> tuple[float | None, float | None, int]:
     z, mid, target = x[:-2] + x[1:-1] + x[2:], x[1:-1], y[1:-1]
     keep = finite_rows(z, target)
     z, mid, target = z[keep], mid[keep], target[keep]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.analytics.standard_errors import auto_lag, hac_covariance
+from indexer.arrays import F64, Bools
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from indexer.analytics.series import BoolArray, FloatArray
 
 # Above this condition number of the scaled design the coefficients carry fewer than 6 digits.
 MAX_CONDITION = 1e10
@@ -24,9 +24,9 @@ MAX_CONDITION = 1e10
 class LinearFit:
     """Coefficients (k,), residuals (n,), (X'X)^-1 (k, k), residual sum and degrees of freedom of one fit."""
 
-    coef: FloatArray
-    residual: FloatArray
-    inverse: FloatArray
+    coef: F64
+    residual: F64
+    inverse: F64
     ssr: float
     df: int
 
@@ -36,18 +36,18 @@ class LinearFit:
         return self.ssr / self.df
 
     @property
-    def covariance(self) -> FloatArray:
+    def covariance(self) -> F64:
         """Covariance of the coefficients under equal variances."""
         return self.s2 * self.inverse
 
 
-def with_constant(*columns: FloatArray) -> FloatArray:
+def with_constant(*columns: F64) -> F64:
     """(n, k + 1) design: a column of ones and the given columns."""
-    design: FloatArray = np.column_stack([np.ones(len(columns[0])), *columns])
+    design: F64 = np.column_stack([np.ones(len(columns[0])), *columns])
     return design
 
 
-def fit_linear(design: FloatArray, y: FloatArray) -> LinearFit | None:
+def fit_linear(design: F64, y: F64) -> LinearFit | None:
     """OLS of y on the design as given (no constant added); None when the columns are (nearly) dependent.
 
     Raises InputError when there are not more rows than columns.
@@ -67,16 +67,14 @@ def fit_linear(design: FloatArray, y: FloatArray) -> LinearFit | None:
     return LinearFit(coef, residual, half @ half.T, float(residual @ residual), n - k)
 
 
-def combination_se(
-    fit: LinearFit, design: FloatArray, *, weights: ArrayLike, lag: int | None = None
-) -> tuple[float, float]:
+def combination_se(fit: LinearFit, design: F64, *, weights: ArrayLike, lag: int | None = None) -> tuple[float, float]:
     """(OLS, HAC) standard error of weights'coef; the HAC lag defaults to the automatic one."""
     c = np.asarray(weights, dtype=np.float64)
     hac = hac_covariance(design, fit.residual, lag=auto_lag(len(design)) if lag is None else lag)
     return math.sqrt(float(c @ fit.covariance @ c)), math.sqrt(max(float(c @ hac @ c), 0.0))
 
 
-def finite_rows(*columns: FloatArray) -> BoolArray:
+def finite_rows(*columns: F64) -> Bools:
     """(n,) mask of the rows where every given (n,) or (n, k) array is finite."""
     keep = np.ones(len(columns[0]), dtype=np.bool_)
     for column in columns:

@@ -10,7 +10,8 @@ import numpy as np
 
 from indexer.analytics.distributions import normal_quantile
 from indexer.analytics.linear import with_constant
-from indexer.analytics.series import FloatArray, finite_pairs, moments
+from indexer.analytics.series import finite_pairs, moments
+from indexer.arrays import F64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def quantile_beta(x: ArrayLike, y: ArrayLike, *, tau: float = 0.5) -> QuantileBe
     return QuantileBeta(tau, a.size, beta, alpha, loss, _kernel_se(a, b, residual=u, tau=tau))
 
 
-def _solve(x: FloatArray, y: FloatArray, *, tau: float) -> tuple[float, float]:
+def _solve(x: F64, y: F64, *, tau: float) -> tuple[float, float]:
     from scipy.optimize import linprog
 
     # Unit scales keep the solver's absolute tolerances meaningful for returns of 1e-3.
@@ -66,9 +67,7 @@ def _solve(x: FloatArray, y: FloatArray, *, tau: float) -> tuple[float, float]:
     return _polish(x / sx, y / sy, alpha=alpha, slope=slope, scale=(sx, sy))
 
 
-def _polish(
-    x: FloatArray, y: FloatArray, *, alpha: float, slope: float, scale: tuple[float, float]
-) -> tuple[float, float]:
+def _polish(x: F64, y: F64, *, alpha: float, slope: float, scale: tuple[float, float]) -> tuple[float, float]:
     """The same vertex to full precision: an optimal line passes through two of the pairs."""
     near = np.argsort(np.abs(y - alpha - slope * x), kind="stable")
     first = near[0]
@@ -81,7 +80,7 @@ def _polish(
     return alpha * sy, slope * sy / sx
 
 
-def _kernel_se(x: FloatArray, y: FloatArray, *, residual: FloatArray, tau: float) -> float | None:
+def _kernel_se(x: F64, y: F64, *, residual: F64, tau: float) -> float | None:
     n = x.size
     z = normal_quantile(tau)
     density = math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.series import FloatArray, as_series, finite_pairs
+from indexer.analytics.series import as_series, finite_pairs
+from indexer.arrays import F64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def realised_beta(x: ArrayLike, y: ArrayLike) -> RealisedBeta:
     return RealisedBeta(a.size, b.size, covariance, variance, covariance / variance)
 
 
-def _observed(times: ArrayLike, values: ArrayLike, name: str) -> tuple[FloatArray, FloatArray]:
+def _observed(times: ArrayLike, values: ArrayLike, name: str) -> tuple[F64, F64]:
     at, series = np.asarray(times), as_series(values, name)
     if at.shape != series.shape:
         raise InputError(f"{name}: {at.size} times and {series.size} values do not pair up")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.analytics.drawdown import Episode, drawdown_episodes, observed_levels
-from indexer.analytics.series import FloatArray, IntArray
+from indexer.arrays import F64, I64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class AfterFall:
     """Statistics after one-bar falls of at least `fall`. `events_us` are all of them, before the overlap rule."""
 
     fall: float
-    events_us: IntArray
+    events_us: I64
     rows: tuple[HorizonRow, ...]
     overlap_rule: str = OVERLAP_RULE
 
@@ -146,7 +146,7 @@ def analogues(
 
 
 def _analogue(
-    name: str, times: IntArray, values: FloatArray, *, span: tuple[int, int], min_depth: float, horizons: Sequence[int]
+    name: str, times: I64, values: F64, *, span: tuple[int, int], min_depth: float, horizons: Sequence[int]
 ) -> Analogue:
     inside = np.flatnonzero((times >= span[0]) & (times <= span[1]))
     if inside.size == 0:
@@ -184,7 +184,7 @@ def _with_overlaps(row: Analogue, rows: Sequence[Analogue], *, end_us: int) -> A
     return Analogue(row.name, mine, row.after_trough, row.after_peak, tuple(shared))
 
 
-def _horizon(values: FloatArray, events: IntArray, *, horizon: int) -> HorizonRow:
+def _horizon(values: F64, events: I64, *, horizon: int) -> HorizonRow:
     if horizon < 1:
         raise InputError(f"horizon {horizon} must be at least 1 bar")
     chosen: list[int] = []
@@ -200,7 +200,7 @@ def _horizon(values: FloatArray, events: IntArray, *, horizon: int) -> HorizonRo
     return HorizonRow(*counts, median, float(after.mean()), q25, q75, float((after > 0.0).mean()))
 
 
-def _forward(values: FloatArray, row: int, horizon: int) -> float | None:
+def _forward(values: F64, row: int, horizon: int) -> float | None:
     return float(values[row + horizon] / values[row] - 1.0) if row + horizon < values.size else None
 
 

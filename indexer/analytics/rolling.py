@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.series import ZERO_VARIANCE, FloatArray, as_series
+from indexer.analytics.series import ZERO_VARIANCE, as_series
+from indexer.arrays import F64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ class RollingBeta:
     """
 
     window: int
-    beta: FloatArray
-    alpha: FloatArray
-    r2: FloatArray
-    se: FloatArray
+    beta: F64
+    alpha: F64
+    r2: F64
+    se: F64
 
 
 def rolling_beta(x: ArrayLike, y: ArrayLike, windows: Iterable[int]) -> dict[int, RollingBeta]:
@@ -80,7 +81,7 @@ class _Workspace:
         self.scratch = rest[: 4 * window * width * blocks].reshape(4, window, width, blocks)
 
 
-def _one_window(x: FloatArray, y: FloatArray, *, window: int) -> RollingBeta:
+def _one_window(x: F64, y: F64, *, window: int) -> RollingBeta:
     if window < 3:
         raise InputError(f"window {window} is too short for a beta with an error; use at least 3")
     rows, width = x.shape
@@ -109,7 +110,7 @@ def _one_window(x: FloatArray, y: FloatArray, *, window: int) -> RollingBeta:
     return out
 
 
-def _load(work: _Workspace, x: FloatArray, y: FloatArray, *, start: int) -> None:
+def _load(work: _Workspace, x: F64, y: F64, *, start: int) -> None:
     """Puts rows [start - w, start + blocks w) into the cube, NaN where there is no row."""
     rows = work.rows
     first = start - len(work.cube)
@@ -122,7 +123,7 @@ def _load(work: _Workspace, x: FloatArray, y: FloatArray, *, start: int) -> None
     work.cube[...] = rows.reshape(blocks, -1, rows.shape[1]).transpose(1, 2, 0)
 
 
-def _window_sums(work: _Workspace) -> FloatArray:
+def _window_sums(work: _Workspace) -> F64:
     """Shifted sums over the window ending at each row of each block, (w, 3 B + 2, blocks): see `_products`.
 
     An infinite value makes the sums of exactly its windows infinite or NaN, and so those windows' answers NaN.
@@ -138,14 +139,14 @@ def _window_sums(work: _Workspace) -> FloatArray:
     return sums
 
 
-def _accumulate(table: FloatArray) -> None:
+def _accumulate(table: F64) -> None:
     """Adds to each row the one before it, in place; flat rows spare numpy a loop within each addition."""
     before, *rest = table
     for row in rest:
         before = np.add(row, before, out=row)
 
 
-def _products(values: FloatArray, shift: FloatArray, *, out: FloatArray) -> None:
+def _products(values: F64, shift: F64, *, out: F64) -> None:
     """Along the second axis: dx of each benchmark, dy; dx² of each, dy²; dx dy of each."""
     both = values.shape[1]
     moved = np.subtract(values, shift, out=out[:, :both])
@@ -153,7 +154,7 @@ def _products(values: FloatArray, shift: FloatArray, *, out: FloatArray) -> None
     np.multiply(moved[:, :-1], moved[:, -1:], out=out[:, 2 * both :])
 
 
-def _statistics(sums: FloatArray, *, shift: FloatArray, scratch: FloatArray) -> FloatArray:
+def _statistics(sums: F64, *, shift: F64, scratch: F64) -> F64:
     """(4, w, B, blocks): beta, alpha, r2, se of every window from its shifted sums, which are used up."""
     n, both = len(sums), len(shift)
     sum_x, sum_y = sums[:, : both - 1], sums[:, both - 1 : both]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from indexer.analytics.series import ZERO_VARIANCE, FloatArray, as_series
+from indexer.analytics.series import ZERO_VARIANCE, as_series
 from indexer.analytics.standard_errors import auto_lag
+from indexer.arrays import F64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 CHUNK_ELEMENTS = 1 << 14
 
 
-def rolling_hac(x: ArrayLike, y: ArrayLike, *, window: int, lag: int | None = None) -> FloatArray:
+def rolling_hac(x: ArrayLike, y: ArrayLike, *, window: int, lag: int | None = None) -> F64:
     """(T, B) HAC error of the slope over the `window` rows ending at each row, Bartlett, corrected by n/(n-2).
 
     NaN as in `rolling_beta`. V = [Σg² + 2 Σ_l w_l Σ g_t g_{t-l}] n/(n-2) / Sxx², g = u (x - mean x): only the
@@ -48,7 +49,7 @@ def rolling_hac(x: ArrayLike, y: ArrayLike, *, window: int, lag: int | None = No
     return out
 
 
-def _errors(x: FloatArray, y: FloatArray, *, lag: int) -> FloatArray:
+def _errors(x: F64, y: F64, *, lag: int) -> F64:
     n = x.shape[1]
     # Centring on a member first keeps a constant window exactly constant.
     shifted = x - x[:, :1]
@@ -65,5 +66,5 @@ def _errors(x: FloatArray, y: FloatArray, *, lag: int) -> FloatArray:
         for step in range(1, lag + 1):
             weight = 2.0 * (1.0 - step / (lag + 1.0))
             meat += weight * np.einsum("ij,ij->i", dy[:, step:], dy[:, :-step])
-        errors: FloatArray = np.sqrt(np.maximum(meat, 0.0) * (n / (n - 2.0))) / sxx
+        errors: F64 = np.sqrt(np.maximum(meat, 0.0) * (n / (n - 2.0))) / sxx
     return errors

@@ -9,23 +9,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from indexer.arrays import F64
 from indexer.errors import InputError, NotEnoughDataError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 # A spread below this share of the sum of squares about a member of the sample is rounding, not variance.
 # Relative on purpose: an absolute guard calls a genuine 1e-15-scale series constant.
 ZERO_VARIANCE = 1e-14
 
 
-def as_series(values: ArrayLike, name: str) -> FloatArray:
+def as_series(values: ArrayLike, name: str) -> F64:
     """The values as a one-dimensional float64 array; raises InputError on another shape."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
@@ -33,7 +30,7 @@ def as_series(values: ArrayLike, name: str) -> FloatArray:
     return array
 
 
-def finite_pairs(x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
+def finite_pairs(x: ArrayLike, y: ArrayLike) -> tuple[F64, F64]:
     """The rows where both are finite, in order: masks intersected, nothing filled.
 
     Raises InputError when the lengths differ (series are paired by position only after alignment).
@@ -66,14 +63,14 @@ class Moments:
     syy: float
 
 
-def moments(x: FloatArray, y: FloatArray) -> Moments:
+def moments(x: F64, y: F64) -> Moments:
     """Means and centred sums; `sxx` or `syy` is exactly 0 where the series is constant."""
     dx, mean_x = centred(x)
     dy, mean_y = centred(y)
     return Moments(x.size, mean_x, mean_y, spread(x, dx), float(dx @ dy), spread(y, dy))
 
 
-def centred(values: FloatArray) -> tuple[FloatArray, float]:
+def centred(values: F64) -> tuple[F64, float]:
     """(values about their mean, mean). Shifted by the first value before the mean is taken: a constant series
     comes out exactly 0, and a large common level costs no digits."""
     shifted = values - values[0]
@@ -81,7 +78,7 @@ def centred(values: FloatArray) -> tuple[FloatArray, float]:
     return shifted - mean, float(values[0]) + mean
 
 
-def spread(values: FloatArray, deviation: FloatArray) -> float:
+def spread(values: F64, deviation: F64) -> float:
     """Σ deviation², or exactly 0 where it is rounding, judged relative to the sum about the first value."""
     shifted = values - values[0]
     total = float(deviation @ deviation)

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from indexer.analytics.series import FloatArray, as_series
+from indexer.analytics.series import as_series
+from indexer.arrays import F64
 from indexer.errors import InputError, NotEnoughDataError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def vasicek_cross_section(betas: ArrayLike, ses: ArrayLike) -> list[ShrunkBeta |
     ]
 
 
-def _known(values: ArrayLike) -> FloatArray:
+def _known(values: ArrayLike) -> F64:
     series = as_series(values, "betas")
-    known: FloatArray = series[[math.isfinite(value) for value in series]]
+    known: F64 = series[[math.isfinite(value) for value in series]]
     return known

@@ -7,15 +7,12 @@ For one regressor only the centred score g_t = u_t (x_t - mean x) is needed, whi
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.analytics.series import require_pairs
+from indexer.arrays import F64
 from indexer.errors import InputError
-
-if TYPE_CHECKING:
-    from indexer.analytics.series import FloatArray
 
 
 def auto_lag(n: int) -> int:
@@ -23,7 +20,7 @@ def auto_lag(n: int) -> int:
     return math.floor(4.0 * math.pow(n / 100.0, 2.0 / 9.0))
 
 
-def se_hac(dx: FloatArray, residual: FloatArray, *, lag: int, corrected: bool = True) -> float:
+def se_hac(dx: F64, residual: F64, *, lag: int, corrected: bool = True) -> float:
     """Newey-West standard error of the slope, Bartlett weights.
 
     `dx` is the centred regressor, `lag` the number of autocovariances; `corrected` applies n/(n-2).
@@ -40,7 +37,7 @@ def se_hac(dx: FloatArray, residual: FloatArray, *, lag: int, corrected: bool = 
     return math.sqrt(max(meat, 0.0) * factor) / float(dx @ dx)
 
 
-def se_hc(dx: FloatArray, residual: FloatArray, *, kind: int = 3) -> float:
+def se_hc(dx: F64, residual: F64, *, kind: int = 3) -> float:
     """Heteroskedasticity-robust standard error of the slope: HC0, HC1, HC2 or HC3 (MacKinnon and White 1985).
 
     NaN when a row has leverage 1 under HC2 or HC3: its residual carries no information.
@@ -59,7 +56,7 @@ def se_hc(dx: FloatArray, residual: FloatArray, *, kind: int = 3) -> float:
     return math.sqrt(float(squared @ (dx * dx))) / sxx
 
 
-def hac_covariance(design: FloatArray, residual: FloatArray, *, lag: int, corrected: bool = True) -> FloatArray:
+def hac_covariance(design: F64, residual: F64, *, lag: int, corrected: bool = True) -> F64:
     """(k, k) Newey-West covariance of the coefficients of a regression on `design` (n, k)."""
     n, k = design.shape
     score = design * residual[:, None]
@@ -69,11 +66,11 @@ def hac_covariance(design: FloatArray, residual: FloatArray, *, lag: int, correc
         meat = meat + (1.0 - step / (lag + 1.0)) * (gamma + gamma.T)
     bread = np.linalg.inv(design.T @ design)
     factor = n / (n - k) if corrected else 1.0
-    covariance: FloatArray = factor * (bread @ meat @ bread)
+    covariance: F64 = factor * (bread @ meat @ bread)
     return covariance
 
 
-def newey_west_bandwidth(score: FloatArray) -> int:
+def newey_west_bandwidth(score: F64) -> int:
     """Data-driven Bartlett lag of a score series (Newey and West 1994), at most n - 1.
 
     ceil(1.1447 (s1/s0)^(2/3) n^(1/3)) from the first ceil(4 (n/100)^(2/9)) autocovariances, as linearmodels.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.series import FloatArray, as_series
+from indexer.analytics.series import as_series
+from indexer.arrays import F64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def liquidation_totals(times_us: ArrayLike, sides: Sequence[str], *, usd: ArrayL
     return LiquidationTotals(hours, long_usd, short_usd, _share(long_usd, short_usd), worst)
 
 
-def move_z(returns: ArrayLike, *, window: int = 90) -> FloatArray:
+def move_z(returns: ArrayLike, *, window: int = 90) -> F64:
     """(T,) each return in standard deviations of the `window` returns *before* it; NaN until there are that many.
 
     The move itself is not in its own yardstick; a window with a missing return or no variance gives NaN.

@@ -40,11 +40,11 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show everything a level was computed from. Example: deai explain deai 2025-01-27T21:00Z"""
-    from indexer.administration.decide import registry_for
     from indexer.administration.explain import explain as explained
     from indexer.cli.session import opened
     from indexer.studies.attribution import study_attribution
     from indexer.times import parse_instant
+    from indexer.workflow.decide import registry_for
 
     at = parse_instant(time)
     with opened() as (store, settings):
@@ -102,8 +102,8 @@ def rebuild(
 
     Example: deai rebuild --reason "supply of NEAR was misread"
     """
-    from indexer.administration.decide import rebuild as rebuilt
     from indexer.cli.session import opened
+    from indexer.workflow.decide import rebuild as rebuilt
 
     with opened() as (store, settings), progress("rebuilding", quiet=as_json) as tick:
         report = rebuilt(store, settings, reason=reason, progress=tick)
@@ -114,9 +114,9 @@ def rebuild(
 
 def status(index: IndexId = "deai", as_json: Json = False) -> None:
     """Show where an index stands: state, constituents against the minimum, what is planned."""
-    from indexer.administration.lifecycle import status_of
     from indexer.cli.session import opened
-    from indexer.clock import utc_now
+    from indexer.levels.lifecycle import status_of
+    from indexer.times import utc_now
 
     with opened() as (store, _):
         said = status_of(store, index, now=utc_now())
@@ -139,8 +139,8 @@ def proforma(
     as_json: Json = False,
 ) -> None:
     """Show the next rebalance before it happens (from its reference date on). Example: deai proforma deai"""
-    from indexer.administration.decide import pro_forma
     from indexer.cli.session import opened
+    from indexer.workflow.decide import pro_forma
 
     with opened() as (store, settings):
         made = pro_forma(store, settings, index_id=index, notional_usd=notional)
@@ -163,11 +163,10 @@ def calendar_command(
     import sys
 
     from indexer.administration.calendar import as_ical, as_rows, as_rss, entries
-    from indexer.administration.decide import methodology_of
     from indexer.cli.session import opened
-    from indexer.clock import utc_now
     from indexer.store.read_administration import read_announcements
-    from indexer.times import DAY_US, to_us
+    from indexer.times import DAY_US, to_us, utc_now
+    from indexer.workflow.decide import methodology_of
 
     now = utc_now()
     with opened() as (store, settings):
@@ -204,9 +203,9 @@ def announcements(
 
 def actions(as_json: Json = False) -> None:
     """Show the log of corporate actions and how each kind is treated."""
-    from indexer.administration.event_log import load_event_log
     from indexer.config import load_settings
-    from indexer.workflow import registry_of
+    from indexer.methodology.actions import load_event_log
+    from indexer.workflow.work import registry_of
 
     settings = load_settings()
     log = load_event_log(registry_of(settings), folder=settings.methodology_dir)

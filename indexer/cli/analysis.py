@@ -346,7 +346,7 @@ def report(
     Example: deai report deepseek --out deepseek.html
     """
     from indexer.cli.session import opened
-    from indexer.report.page import write_report
+    from indexer.studies.report.page import write_report
 
     path = out or Path(f"{name}.html")
     with opened() as (store, settings), progress("computing and drawing", quiet=as_json) as tick:

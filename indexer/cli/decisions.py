@@ -39,12 +39,11 @@ def propose(
     into: Annotated[str, typer.Option(help="The other token, for absorb and add.")] = "",
 ) -> None:
     """Propose an override; someone else must approve it before it does anything."""
-    from indexer.administration.overrides import propose as proposed
     from indexer.cli.session import opened
-    from indexer.clock import utc_now
+    from indexer.levels.overrides import propose as proposed
     from indexer.store.records_administration import OverrideRow
-    from indexer.times import from_us, parse_instant
-    from indexer.workflow import registry_of
+    from indexer.times import from_us, parse_instant, utc_now
+    from indexer.workflow.work import registry_of
 
     detail = {"value": value} if kind == "value" else {"effect": effect, "ratio": ratio, "into": into}
     now = utc_now()
@@ -67,9 +66,9 @@ def propose(
 @override.command()
 def approve(number: Number, by: By) -> None:
     """Approve a proposed override (not by who proposed it). It acts from the next update on."""
-    from indexer.administration.overrides import approve as approved
     from indexer.cli.session import opened
-    from indexer.clock import utc_now
+    from indexer.levels.overrides import approve as approved
+    from indexer.times import utc_now
 
     with opened() as (store, _):
         row = approved(store, number, by=by, now=utc_now())
@@ -79,9 +78,9 @@ def approve(number: Number, by: By) -> None:
 @override.command()
 def withdraw(number: Number, by: By) -> None:
     """End an override before its expiry."""
-    from indexer.administration.overrides import withdraw as withdrawn
     from indexer.cli.session import opened
-    from indexer.clock import utc_now
+    from indexer.levels.overrides import withdraw as withdrawn
+    from indexer.times import utc_now
 
     with opened() as (store, _):
         withdrawn(store, number, by=by, now=utc_now())
@@ -122,11 +121,10 @@ def open_command(
 ) -> None:
     """Challenge a level within 48 hours of its publication; its inputs are frozen."""
     from indexer.administration.challenges import open_challenge
-    from indexer.administration.decide import registry_for
-    from indexer.administration.policy import load_policy
     from indexer.cli.session import opened
-    from indexer.clock import utc_now
-    from indexer.times import parse_instant
+    from indexer.methodology.policy import load_policy
+    from indexer.times import parse_instant, utc_now
+    from indexer.workflow.decide import registry_for
 
     with opened() as (store, settings):
         row = open_challenge(
@@ -147,7 +145,7 @@ def close(number: Number, outcome: Annotated[str, typer.Option(help="What was fo
     """Close a challenge with its outcome."""
     from indexer.administration.challenges import settle_challenge
     from indexer.cli.session import opened
-    from indexer.clock import utc_now
+    from indexer.times import utc_now
 
     with opened() as (store, _):
         settle_challenge(store, number, outcome=outcome, now=utc_now())
@@ -179,10 +177,9 @@ def state(
     effective: Annotated[str | None, typer.Option(help="When it takes effect; now when not given.")] = None,
 ) -> None:
     """Change the state of an index, by two people and with a reason. Example: deai state deai suspended …"""
-    from indexer.administration.lifecycle import change_state
     from indexer.cli.session import opened
-    from indexer.clock import utc_now
-    from indexer.times import from_us, parse_instant
+    from indexer.levels.lifecycle import change_state
+    from indexer.times import from_us, parse_instant, utc_now
 
     with opened() as (store, _):
         row = change_state(

@@ -10,7 +10,7 @@ import typer
 from indexer.cli.output import emit, progress, say, table
 
 if TYPE_CHECKING:
-    from indexer.administration.sweep import Tried
+    from indexer.backtest.sweep import Tried
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 
@@ -28,7 +28,7 @@ def backtest(
     as_json: Json = False,
 ) -> None:
     """Run a methodology over the stored history; nothing is stored. Example: deai backtest my-index.toml"""
-    from indexer.administration.design import run_backtest
+    from indexer.backtest.design import run_backtest
     from indexer.cli.session import opened
 
     with opened() as (store, settings):
@@ -49,8 +49,8 @@ def sweep(
 
     The grid: [sweep] with lists at dotted places, e.g. "caps.single" = [0.15, 0.2].
     """
-    from indexer.administration.design import run_sweep
-    from indexer.administration.sweep import as_table
+    from indexer.backtest.design import run_sweep
+    from indexer.backtest.sweep import as_table
     from indexer.cli.session import opened
 
     with opened() as (store, settings), progress("trying", quiet=as_json) as tick:
@@ -98,8 +98,7 @@ def document(
     """
     from indexer.administration.documents.make import FOREVER_US, write_document
     from indexer.cli.session import opened
-    from indexer.clock import utc_now
-    from indexer.times import parse_instant
+    from indexer.times import parse_instant, utc_now
 
     at_us = parse_instant(at) if at else FOREVER_US
     with opened() as (store, settings):
@@ -113,8 +112,8 @@ def document(
 
 def verify_proof(file: Path, *, as_json: bool) -> None:
     """Check a proof file without any database, for `deai verify --from FILE`. Raises VerificationError."""
-    from indexer.administration.proof_check import check_proof
     from indexer.errors import VerificationError
+    from indexer.verify.proof_check import check_proof
 
     with progress("checking", quiet=as_json) as tick:
         found = check_proof(file, progress=tick)
@@ -128,9 +127,9 @@ def verify_proof(file: Path, *, as_json: bool) -> None:
 
 def export_proof_file(file: Path, *, as_json: bool) -> None:
     """Write a proof of every index, for `deai export --proof FILE`."""
-    from indexer.administration.decide import registry_for
-    from indexer.administration.proof import export_proof
     from indexer.cli.session import opened
+    from indexer.verify.proof import export_proof
+    from indexer.workflow.decide import registry_for
 
     with opened() as (store, settings):
         made = export_proof(store, registry_for(store, settings), path=file)

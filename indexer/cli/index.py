@@ -90,8 +90,8 @@ def export(
         return
     if path is None:
         raise InputError("name the file to write, e.g. deai export deai.csv; or --proof FILE.zip")
+    from indexer.cli.export import export_levels
     from indexer.cli.session import opened
-    from indexer.export import export_levels
 
     with opened() as (store, _), progress(f"writing {path.name}", quiet=as_json) as tick:
         count = export_levels(

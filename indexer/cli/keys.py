@@ -22,7 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout 
 
 
 def _serving() -> Any:
-    return importlib.import_module("api.keys")
+    return importlib.import_module("api.middleware.keys")
 
 
 def _ring() -> Any:
@@ -52,8 +52,8 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a key; its text is shown this once. Example: deai keys create sheet --scope read --days 90"""
-    from indexer.clock import utc_now
     from indexer.errors import ConfigError, did_you_mean
+    from indexer.times import utc_now
 
     known = {one.value: one for one in _serving().Scope}
     for word in scope:
@@ -79,7 +79,7 @@ def create(
 @app.command(name="list")
 def list_command(as_json: Json = False) -> None:
     """List all keys, revoked ones too, without their secrets."""
-    from indexer.clock import utc_now
+    from indexer.times import utc_now
 
     keys, now = _ring().all(), utc_now()
     headers = ("prefix", "name", "scopes", "state", "created", "expires", "a minute")
@@ -104,7 +104,7 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Refuse a key from now on; running servers notice by themselves."""
-    from indexer.clock import utc_now
+    from indexer.times import utc_now
 
     gone = _ring().revoke(prefix, now=utc_now())
     emit(_shown(gone), as_json=as_json, text=lambda: say(f"{gone.prefix} ({gone.name}) is revoked"))

@@ -11,7 +11,7 @@ from indexer.cli.output import emit, progress, say, table
 
 if TYPE_CHECKING:
     from indexer.live.backfill import BackfillReport, PlanReport
-    from indexer.sources.health import Examination
+    from indexer.live.health import Examination
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 
@@ -30,7 +30,7 @@ def doctor(as_json: Json = False) -> None:
     from indexer.config import load_settings
     from indexer.errors import SourceUnavailable
     from indexer.live.doctor import examine_all
-    from indexer.sources.health import State
+    from indexer.live.health import State
 
     found = examine_all(load_settings())
     payload = [_examined(one) for one in found]
@@ -118,11 +118,10 @@ def backfill(
     Example: deai backfill --from 2024-01-01 --to 2025-01-01 --dry-run
     """
     from indexer.cli.session import opened
-    from indexer.clock import utc_now
     from indexer.live.backfill import backfill as walk
     from indexer.live.backfill import plan_history, report_of
-    from indexer.times import parse_instant, to_us
-    from indexer.workflow import live_means, run_update
+    from indexer.times import parse_instant, to_us, utc_now
+    from indexer.workflow.work import live_means, run_update
 
     with opened() as (store, settings), live_means(store, settings) as live:
         plan = plan_history(

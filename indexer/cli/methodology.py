@@ -21,7 +21,7 @@ def check(
     """Check a methodology file and say everything that does not hold. Example: deai methodology check my.toml"""
     from indexer.config import load_settings
     from indexer.methodology.check import check_file
-    from indexer.workflow import registry_of
+    from indexer.workflow.work import registry_of
 
     report = check_file(file, registry=registry_of(load_settings()))
 
@@ -45,7 +45,7 @@ def check(
 def list_command(as_json: Json = False) -> None:
     """List the methodologies in use, with version and hash."""
     from indexer.config import load_settings
-    from indexer.workflow import methodologies_of, registry_of
+    from indexer.workflow.work import methodologies_of, registry_of
 
     settings = load_settings()
     made = methodologies_of(settings, registry_of(settings))

@@ -12,7 +12,7 @@ from indexer.cli.output import emit, progress, say, table
 from indexer.times import DAY_US, HOUR_US, from_us, iso, parse_instant, to_us
 
 if TYPE_CHECKING:
-    from indexer.chain.context import ChainWork
+    from indexer.live.chain.context import ChainWork
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 Symbols = Annotated[list[str] | None, typer.Argument(help="Symbols of supply rules, e.g. GRT TAO; all when none.")]
@@ -32,9 +32,9 @@ def snapshot(
 
     A token whose chain fails has its reason; exit code 5 when no chain gave anything.
     """
-    from indexer.chain.jobs import SUPPLY
-    from indexer.chain.snapshots import take_snapshot
     from indexer.errors import SourceUnavailable
+    from indexer.live.chain.jobs import SUPPLY
+    from indexer.live.chain.snapshots import take_snapshot
 
     instant = from_us(parse_instant(at)) if at else None
     with _work() as work, progress("chains read", quiet=as_json) as tick, _run(work, SUPPLY) as run:
@@ -109,9 +109,9 @@ def activity(
 
     Exit code 5 when no ledger could be read.
     """
-    from indexer.chain.activity import read_activity_of_day
-    from indexer.chain.jobs import ACTIVITY
     from indexer.errors import SourceUnavailable
+    from indexer.live.chain.activity import read_activity_of_day
+    from indexer.live.chain.jobs import ACTIVITY
 
     with _work() as work, progress("blocks", quiet=as_json) as tick, _run(work, ACTIVITY) as run:
         settled = (to_us(work.clock()) - HOUR_US) // DAY_US * DAY_US
@@ -140,9 +140,9 @@ def doctor(
 
     Example: deai onchain doctor ethereum
     """
-    from indexer.chain.configured import chains_of
     from indexer.config import load_settings
     from indexer.errors import NotFoundError, SourceUnavailable, did_you_mean
+    from indexer.live.chain.configured import chains_of
     from onchain.health import doctor as ask
 
     chains = chains_of(load_settings())
@@ -165,10 +165,10 @@ def doctor(
 @contextmanager
 def _work() -> Iterator[ChainWork]:
     """The means of chain work for this process's settings."""
-    from indexer.chain.configured import chain_work
     from indexer.cli.session import opened
-    from indexer.clock import utc_now
-    from indexer.workflow import registry_of
+    from indexer.live.chain.configured import chain_work
+    from indexer.times import utc_now
+    from indexer.workflow.work import registry_of
 
     with opened() as (store, settings):
         yield chain_work(store, settings, registry=registry_of(settings), clock=utc_now)

@@ -31,32 +31,32 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start everything: scheduler, API and page. Example: deai up --import ./data"""
+    from indexer.cli.processes import run_up
     from indexer.config import load_settings
-    from indexer.serving import run_up
 
     run_up(load_settings(host=host, port=port), imports=import_path or [], say=_voice(as_json))
 
 
 def serve(host: Host = None, port: Port = None, as_json: Json = False) -> None:
     """Start the API and the page only. Reads the store; changes nothing in it."""
+    from indexer.cli.processes import run_serve
     from indexer.config import load_settings
-    from indexer.serving import run_serve
 
     run_serve(load_settings(host=host, port=port), say=_voice(as_json))
 
 
 def schedule(as_json: Json = False) -> None:
     """Run the scheduled updates only. Several may run on one store: one works, the others stand by."""
+    from indexer.cli.processes import run_schedule
     from indexer.config import load_settings
-    from indexer.serving import run_schedule
 
     run_schedule(load_settings(), say=_voice(as_json))
 
 
 def demo(host: Host = None, port: Port = None, as_json: Json = False) -> None:
     """Serve a SIMULATED market with a known beta of 1.5, in a store of its own."""
+    from indexer.cli.processes import run_demo
     from indexer.config import load_settings
-    from indexer.serving import run_demo
 
     run_demo(load_settings(host=host, port=port), say=_voice(as_json))
 

@@ -13,11 +13,11 @@ import typer
 from indexer.cli.output import emit, progress, say, table
 
 if TYPE_CHECKING:
-    from indexer.administration.inputs import InputsVerdict
-    from indexer.administration.replay import Replayed
     from indexer.config import Settings
     from indexer.store.db import Store
-    from indexer.verify import Verification
+    from indexer.verify.inputs import InputsVerdict
+    from indexer.verify.replay import Replayed
+    from indexer.verify.store import Verification
 
 Progress = Callable[[int, int], None]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
@@ -51,14 +51,14 @@ def verify(
 
         verify_proof(proof, as_json=as_json)
         return
-    from indexer.administration.inputs import check_inputs
-    from indexer.administration.rules import load_rules
     from indexer.cli.session import opened
     from indexer.errors import VerificationError
+    from indexer.levels.rules import load_rules
     from indexer.live.context import archive_of
     from indexer.times import from_us, parse_instant
-    from indexer.verify import verify_all
-    from indexer.workflow import registry_of
+    from indexer.verify.inputs import check_inputs
+    from indexer.verify.store import verify_all
+    from indexer.workflow.work import registry_of
 
     from_then = from_us(parse_instant(since)) if since else None
     with opened() as (store, settings):
@@ -144,11 +144,11 @@ def replay(
 
 
 def _replayed(store: Store, settings: Settings, into: Path, *, quiet: bool) -> Replayed:
-    from indexer.administration.replay import replay as replayed
-    from indexer.administration.rules import load_rules
+    from indexer.levels.rules import load_rules
     from indexer.live.context import archive_of
     from indexer.store.db import open_store
-    from indexer.workflow import registry_of
+    from indexer.verify.replay import replay as replayed
+    from indexer.workflow.work import registry_of
 
     registry = registry_of(settings)
     empty = open_store(f"sqlite:///{into}")

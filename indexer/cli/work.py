@@ -11,7 +11,7 @@ import typer
 from indexer.cli.output import emit, progress, say, table
 
 if TYPE_CHECKING:
-    from indexer.importing import FileReport
+    from indexer.files.importing import FileReport
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 
@@ -30,7 +30,7 @@ def import_command(
 ) -> None:
     """Import prices, benchmarks, supplies and metrics from files, then compute. Example: deai import ./data"""
     from indexer.cli.session import opened
-    from indexer.workflow import import_and_update
+    from indexer.workflow.work import import_and_update
 
     with opened() as (store, settings), progress("importing bytes", "computing", quiet=as_json) as tick:
         report = import_and_update(store, settings, paths=paths, manifest=manifest, compute=compute, progress=tick)
@@ -100,14 +100,14 @@ def update(
     A source that fails is said on stderr and stops nothing: what is stored is computed all the same.
     """
     from indexer.cli.session import opened
-    from indexer.logs import configure
-    from indexer.workflow import run_update, update_live
+    from indexer.config import configure_logs
+    from indexer.workflow.work import run_update, update_live
 
     with opened() as (store, settings), progress("updating", quiet=as_json) as tick:
         if offline:
             report = run_update(store, settings, progress=tick)
         else:
-            configure("error")  # what failed is said once, below
+            configure_logs("error")  # what failed is said once, below
             made = update_live(store, settings, progress=tick)
             report = made.update
             for job, said in made.failed.items():
@@ -118,7 +118,7 @@ def update(
 
 
 def _show_update(report: object) -> None:
-    from indexer.pipeline import UpdateReport
+    from indexer.levels.pipeline import UpdateReport
 
     assert isinstance(report, UpdateReport)
     if report.unchanged:

@@ -10,8 +10,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from indexer.arrays import F64, I64
 from indexer.client.records import BetaSeries
-from indexer.client.results import F64, I64, Levels
+from indexer.client.results import Levels
 from indexer.errors import InputError, SourceCorrupt
 from indexer.times import iso, to_us
 

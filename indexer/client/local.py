@@ -65,7 +65,7 @@ class LocalTransport(httpx2.AsyncBaseTransport):
     async def watching(self) -> AsyncIterator[None]:
         """Looks for new levels for as long as the block lasts, as a server does all the time."""
         services = self.app.state.services
-        task = asyncio.create_task(import_module("api.live.watch").watch(services))
+        task = asyncio.create_task(import_module("api.stream.watch").watch(services))
         try:
             yield
         finally:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from indexer.arrays import F64, I64
 from indexer.client.frames import Frame, instants
-from indexer.client.results import F64, I64, Instant, MethodologyRef, Table
+from indexer.client.results import Instant, MethodologyRef, Table
 
 if TYPE_CHECKING:
     from indexer.methodology.spec import Methodology

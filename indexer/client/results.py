@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator
 
+from indexer.arrays import F64, I64
 from indexer.client.frames import Frame, columns_of, instants
 from indexer.times import from_us
 
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
 T = TypeVar("T")
 Instant = Annotated[datetime, AfterValidator(lambda instant: instant.astimezone(UTC))]
 """An aware instant in UTC."""

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from indexer.analytics.calendar import session_closes
-from indexer.assets import Asset, Label, Registry
-from indexer.clock import Clock
+from indexer.arrays import I64
 from indexer.demo.market import BENCHMARKS, START_US, TOKENS, SimulatedMarket, simulate
-from indexer.engine.market import I64
-from indexer.importing import asset_rows
+from indexer.files.importing import asset_rows
+from indexer.levels.pipeline import UpdateReport, update
 from indexer.methodology.load import load_methodology
-from indexer.pipeline import UpdateReport, update
+from indexer.registry import Asset, Label, Registry
 from indexer.store.db import Store
 from indexer.store.records import BarColumns, BenchmarkColumns, BenchmarkRow, ListingRow, SupplyRow
 from indexer.store.write import (
@@ -28,7 +27,7 @@ from indexer.store.write import (
     write_benchmark_bars,
     write_supplies,
 )
-from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
+from indexer.times import DAY_US, HOUR_US, Clock, from_us, iso, to_us
 
 METHODOLOGY = Path(__file__).with_name("methodology.toml")
 SOURCE = "simulation"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.engine.market import F64, I64
+from indexer.arrays import F64, I64
 from indexer.times import DAY_US, HOUR_US, parse_instant
 
 TRUE_BETA = 1.5

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from indexer.arrays import F64
 from indexer.engine.events import units_after
 from indexer.engine.evidence import Evidence
-from indexer.engine.market import F64, Market
+from indexer.engine.market import Market
 from indexer.engine.timeline import Change, Timeline
+from indexer.engine.weighting import target_weights
 from indexer.methodology.spec import Methodology
-from indexer.methodology.weighting import target_weights
 from indexer.times import iso
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.engine.market import F64, I64, Market, Mask
+from indexer.arrays import F64, I64, Bools
+from indexer.engine.market import Market
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Carried:
 
     prices: F64
     columns: I64
-    missing: Mask
+    missing: Bools
     stale: tuple[tuple[list[int], list[int]], ...]
 
     def stale_at(self, row: int, columns: Iterable[int]) -> set[int]:

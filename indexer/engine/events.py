@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from indexer.engine.market import F64
+from indexer.arrays import F64
 from indexer.errors import InputError
 
 

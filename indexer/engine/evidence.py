@@ -10,10 +10,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from indexer.arrays import F64, I8, I64
 from indexer.engine.known import median_known, price_as_of, supply_as_of
-from indexer.engine.market import F64, I8, I64, VENUES, Market
+from indexer.engine.market import VENUES, Market
+from indexer.engine.weighting import Sizes
 from indexer.methodology.spec import Eligibility
-from indexer.methodology.weighting import Sizes
 from indexer.times import DAY_US, HOUR_US
 from onchain.freefloat import float_band
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from indexer.engine.market import F64, I8, I64
+from indexer.arrays import F64, I8, I64
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.engine.market import F64, I8, I64, Market, Mask, SupplyHistory, SupplySource
+from indexer.arrays import F64, I8, I64, Bools
+from indexer.engine.market import Market, SupplyHistory, SupplySource
 
 NEVER_US = 2**62
 """Age of something that was never known, in microseconds: older than any limit."""
@@ -75,7 +76,7 @@ def _total(history: SupplyHistory, at_us: I64, *, source: I8, max_age_us: int) -
     return total
 
 
-def _latest(times_us: I64, values: F64, *, use: Mask, at_us: I64, max_age_us: int) -> F64:
+def _latest(times_us: I64, values: F64, *, use: Bools, at_us: I64, max_age_us: int) -> F64:
     """The last used value at or before each instant, NaN where there is none or it is too old."""
     out = np.full(len(at_us), np.nan)
     if not use.any():

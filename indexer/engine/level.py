@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from indexer.arrays import F64, I64, Bools
 from indexer.engine.basket import drifted_weights, plan_supply, plan_weights, units_at_changes
 from indexer.engine.carry import Carried, carry
 from indexer.engine.events import BasketEvent
 from indexer.engine.evidence import gather
 from indexer.engine.history import Decision, IndexHistory, Rebalance
-from indexer.engine.market import F64, I64, Market, Mask
+from indexer.engine.market import Market
 from indexer.engine.quality import judge
 from indexer.engine.settled import Settled
 from indexer.engine.timeline import Change, Timeline, schedule_of, walk
@@ -87,7 +88,7 @@ def compute_index(
 
 def compute_levels(
     prices: F64, rows: I64, units: F64, *,
-    base_level: float, known: F64 | None = None, written_off: Mask | None = None,
+    base_level: float, known: F64 | None = None, written_off: Bools | None = None,
 ) -> Levels:  # fmt: skip
     """Levels of units (K, N), each held from its row of prices (T, N) on; rows (K,) ascend and may repeat.
 
@@ -194,7 +195,7 @@ def _merged(changes: Sequence[Rebalance]) -> tuple[Rebalance, ...]:
     return tuple(out)
 
 
-def _written_off(changes: Sequence[Change]) -> Mask | None:
+def _written_off(changes: Sequence[Change]) -> Bools | None:
     """Which changes lose their value for good; None when none does."""
     lost = [change.event is not None and not change.event.event.keeps_level for change in changes]
     return np.array(lost) if any(lost) else None

@@ -11,15 +11,11 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
+from indexer.arrays import F64, I8, I64
 from indexer.errors import InputError
 from indexer.times import iso
 
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
-I8 = NDArray[np.int8]
-Mask = NDArray[np.bool_]
 ACTIVE = "active_addresses"
 VENUES = "venues"
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from indexer.arrays import F64, I8, I64
 from indexer.engine.carry import Carried
-from indexer.engine.market import F64, I8, I64, Market, Status
+from indexer.engine.market import Market, Status
 from indexer.engine.timeline import Timeline
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from indexer.arrays import F64, I64
 from indexer.engine.carry import Carried
 from indexer.engine.history import Rebalance
-from indexer.engine.market import F64, I64, Market
+from indexer.engine.market import Market
 from indexer.errors import InputError
 from indexer.methodology.spec import Methodology
 from indexer.times import iso

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from indexer.arrays import F64, I8, I64, Bools
 from indexer.engine.basket import drifted_weights
 from indexer.engine.history import IndexHistory, Rebalance
 from indexer.engine.known import price_as_of
-from indexer.engine.market import F64, I8, I64, Market, Mask, Status
+from indexer.engine.market import Market, Status
 from indexer.errors import InputError
 from indexer.methodology.schedule import rebalance_dates
 from indexer.methodology.spec import Methodology
@@ -105,7 +106,7 @@ def append(state: EngineState, time_us: int, prices: F64, *, status: I8 | None =
     return Appended(replace(new, units=event.units_after, divisor=event.divisor_after), event)
 
 
-def _suspend(state: EngineState, stale: Mask) -> Rebalance:
+def _suspend(state: EngineState, stale: Bools) -> Rebalance:
     """The removal of stale constituents at their last prices, level unchanged."""
     units = np.where(stale, 0.0, state.units)
     divisor = state.divisor * (_value(state.prices, units) / _value(state.prices, state.units))
@@ -116,7 +117,7 @@ def _suspend(state: EngineState, stale: Mask) -> Rebalance:
     )  # fmt: skip
 
 
-def _worst(status: I8 | None, *, quoted: Mask, carried: bool, closed: bool) -> Status:
+def _worst(status: I8 | None, *, quoted: Bools, carried: bool, closed: bool) -> Status:
     if closed:
         return Status.SUSPENDED
     if status is None:

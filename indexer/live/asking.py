@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from indexer.backfill.notes import reject_notes
 from indexer.errors import SourceError, SourceUnavailable
-from indexer.http import Answer, HttpClient, reason_of
 from indexer.live.context import Live
 from indexer.live.evidence import keep_answers
-from indexer.live.ledger import settle, write_rejects_noted
+from indexer.live.filling.notes import reject_notes
+from indexer.live.quality_log import settle, write_rejects_noted
 from indexer.sources.base import Ask, Call, Parsed, Source
+from indexer.sources.http import Answer, HttpClient, reason_of
 
 
 @dataclass(frozen=True, slots=True)

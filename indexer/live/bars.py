@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from indexer.arrays import I64
 from indexer.errors import InputError
-from indexer.records import Bars
 from indexer.sources.base import Source
 from indexer.sources.identity import Mapped
+from indexer.sources.records import Bars
 from indexer.store.db import Store
-from indexer.store.records import I64, BarColumns, ListingRow, Written
+from indexer.store.records import BarColumns, ListingRow, Written
 from indexer.store.write import ensure_listings, write_bars
 
 

@@ -16,9 +16,9 @@ import numpy as np
 from indexer.live.asking import Question, Reply, ask_all, keep_replies
 from indexer.live.benchmark_list import FOLLOWED, POLICY_RATES, Followed
 from indexer.live.context import Live
-from indexer.live.ledger import settle
-from indexer.records import BenchmarkBars
+from indexer.live.quality_log import settle
 from indexer.sources.base import Ask, Dataset
+from indexer.sources.records import BenchmarkBars
 from indexer.store.read import read_benchmark_closes
 from indexer.store.records import BenchmarkColumns, MetricSeries
 from indexer.store.write import ensure_benchmarks, write_benchmark_bars, write_metrics

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.archive import Archive
-from indexer.assets import Registry
-from indexer.clock import Clock
 from indexer.config import Settings
-from indexer.importing import asset_rows
+from indexer.files.importing import asset_rows
 from indexer.live.upstream import Upstream
 from indexer.reference import FixingRules, Method
+from indexer.registry import Registry
 from indexer.sources.base import Source
+from indexer.store.archive import Archive
 from indexer.store.db import Store
 from indexer.store.write import write_assets
+from indexer.times import Clock
 
 
 @dataclass(frozen=True, slots=True)

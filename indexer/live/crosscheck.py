@@ -17,9 +17,9 @@ from indexer.errors import NotEnoughDataError
 from indexer.live.asking import Question, Reply, ask_all, keep_replies
 from indexer.live.context import Live
 from indexer.live.fixing import remembered_before
-from indexer.live.ledger import settle
 from indexer.live.mapping import ids_at
 from indexer.live.memory import Remembered
+from indexer.live.quality_log import settle
 from indexer.sources.base import Ask, Dataset
 from indexer.sources.rows import json_of, list_in, number
 from indexer.times import HOUR_US, to_us

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from indexer.clock import utc_now
 from indexer.config import Settings
-from indexer.http import Timeouts
+from indexer.live.health import Examination, examine
 from indexer.live.upstream import upstream_of
-from indexer.sources.health import Examination, examine
-from indexer.times import to_us
+from indexer.sources.http import Timeouts
+from indexer.times import to_us, utc_now
 
 PATIENCE: Final = Timeouts(connect=3.0, read=5.0, total=6.0, patience=0.0, attempts=1)
 

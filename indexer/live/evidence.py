@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from indexer.http import Answer
 from indexer.live.context import Live
+from indexer.live.exchange import to_keep
 from indexer.sources.base import Call
-from indexer.sources.replay import to_keep
+from indexer.sources.http import Answer
 from indexer.store.records import PayloadRow
 from indexer.store.write import write_payloads
 

@@ -12,17 +12,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from indexer.backfill import Done, gap_notes, run_backfill
 from indexer.errors import SourceError, SourceRefused, SourceUnavailable
-from indexer.http import HttpClient
 from indexer.live.bars import listing_ids, write_missing
 from indexer.live.context import Live
 from indexer.live.evidence import keep_answers
+from indexer.live.filling import Done, gap_notes, run_backfill
 from indexer.live.history import RATE_AGE_US, HistoryPlan, by_asset, now_us, plan_history, stored_instants
-from indexer.live.ledger import settle, settle_ranges, write_rejects_noted
 from indexer.live.mapping import QUOTE_MARKETS, venue_mappings
-from indexer.records import Bars, in_usd, join_bars
+from indexer.live.quality_log import settle, settle_ranges, write_rejects_noted
 from indexer.reference import conversion_rate
+from indexer.sources.http import HttpClient
+from indexer.sources.records import Bars, in_usd, join_bars
 from indexer.store.read import last_run_before
 from indexer.store.records import Written
 from indexer.times import DAY_US, INTERVAL_US, from_us, iso, parse_instant, to_us

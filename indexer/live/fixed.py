@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from indexer.live.memory import Remembered
-from indexer.records import Bars
 from indexer.reference import FixingRules, Fixings, fixing_rates, minute_cube
 from indexer.sources.identity import Mapped
+from indexer.sources.records import Bars
 
 
 @dataclass(frozen=True, slots=True)

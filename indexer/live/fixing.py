@@ -18,17 +18,17 @@ import orjson
 
 from indexer.errors import NotFoundError, SourceUnavailable, VerificationError
 from indexer.live.bars import joined, listing_ids, write_missing
+from indexer.live.collect import Collected, collect_bars
 from indexer.live.context import Live
 from indexer.live.evidence import keep_answers, keep_manifest
 from indexer.live.fixed import Fixed, compute
 from indexer.live.fixing_ledger import failures_of, note_fixing, note_sources
 from indexer.live.mapping import quote_mappings, venue_mappings
 from indexer.live.memory import Remembered, from_plain, remember, to_plain
-from indexer.records import Bars
 from indexer.reference import RateStatus, Verdict
 from indexer.sources.base import Source
-from indexer.sources.collect import Collected, collect_bars
 from indexer.sources.identity import Mapped
+from indexer.sources.records import Bars
 from indexer.store.db import Store
 from indexer.store.read import last_run_before, read_bars
 from indexer.store.write import write_rates

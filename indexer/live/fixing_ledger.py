@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
+from indexer.live.collect import Collected
 from indexer.live.context import Live
 from indexer.live.fixed import Fixed
-from indexer.live.ledger import settle, write_rejects_noted
+from indexer.live.quality_log import settle, write_rejects_noted
 from indexer.reference import RateStatus, Verdict
-from indexer.sources.collect import Collected
 from indexer.sources.identity import Mapped
 from indexer.times import from_us
 

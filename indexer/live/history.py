@@ -12,14 +12,14 @@ from typing import Final
 
 import numpy as np
 
-from indexer.backfill import Plan, Want, plan_backfill
+from indexer.arrays import I64
 from indexer.errors import InputError, NotFoundError, did_you_mean
 from indexer.live.context import Live
+from indexer.live.filling import Plan, Want, plan_backfill
 from indexer.live.mapping import ids_at, quote_mappings, venue_mappings
 from indexer.sources.base import Kind
 from indexer.sources.identity import Mapped
 from indexer.store.read import read_bars, read_listings
-from indexer.store.records import I64
 from indexer.times import HOUR_US, INTERVAL_US, to_us
 
 INTERVALS: Final = ("1h", "1d")

@@ -13,7 +13,7 @@ from typing import Any, Final
 from indexer.live import benchmarks, crosscheck, fill, fixing, retention, stress, supply
 from indexer.live.context import Live
 from indexer.live.mapping import venue_mappings
-from indexer.scheduler import Job
+from indexer.live.scheduler import Job
 from indexer.sources.base import Dataset
 
 HOUR: Final = timedelta(hours=1)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from indexer.assets import Asset, Registry
 from indexer.errors import InputError
+from indexer.registry import Asset, Registry
 from indexer.sources.base import Source
 from indexer.sources.identity import IdentityMap, Mapped
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from indexer.records import Bars
 from indexer.reference import FixingRules, Fixings, Memory
+from indexer.sources.records import Bars
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,17 @@ from typing import Any
 
 import orjson
 
-from indexer.archive import Archive
 from indexer.errors import InputError, SourceUnavailable
-from indexer.http import Answer, HttpClient
+from indexer.live.collect import Collected, collect_bars
 from indexer.live.fixed import Fixed, compute
 from indexer.live.fixing import KIND
 from indexer.live.memory import from_plain
 from indexer.reference import FixingRules, Method
 from indexer.sources.base import Ask, Call, Capabilities, Parsed, Source
-from indexer.sources.collect import Collected, collect_bars
+from indexer.sources.http import Answer, HttpClient
 from indexer.sources.identity import Mapped
 from indexer.sources.registry import REGISTRY
+from indexer.store.archive import Archive
 from indexer.times import from_us
 
 

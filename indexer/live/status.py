@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from indexer.config import Settings
-from indexer.http.limits import DEFAULT_LIMIT, LIMITS
 from indexer.live.upstream import keys_of, sources_of
 from indexer.sources.base import Capabilities
+from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS
 from indexer.sources.registry import capabilities
 from indexer.store.db import Store
 from indexer.store.read import read_last_answers, read_open_quality

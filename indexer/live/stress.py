@@ -13,13 +13,13 @@ from typing import Any, Final
 import numpy as np
 
 from indexer.errors import SourceError
-from indexer.http import HttpClient
 from indexer.live.asking import Question, Reply, ask_all, keep_replies
 from indexer.live.context import Live
 from indexer.live.mapping import base_and_quote, venue_mappings
-from indexer.records import Liquidations
 from indexer.sources.base import Ask, Call, Dataset, Source
+from indexer.sources.http import HttpClient
 from indexer.sources.okx import okx_data
+from indexer.sources.records import Liquidations
 from indexer.sources.registry import build_sources
 from indexer.sources.rows import number
 from indexer.sources.stress import hourly_liquidations

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from indexer.assets import Asset
-from indexer.http import Answer
 from indexer.live.asking import Question, Reply, ask_all, keep_replies
 from indexer.live.context import Live
 from indexer.live.mapping import ids_at
-from indexer.records import SupplyObservation
+from indexer.registry import Asset
 from indexer.sources.base import Ask, Call, Dataset
+from indexer.sources.http import Answer
+from indexer.sources.records import SupplyObservation
 from indexer.sources.rows import dict_in, json_of, list_in, number, stamps_us
 from indexer.store.read import read_supplies
 from indexer.store.records import SupplyRow

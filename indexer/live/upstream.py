@@ -12,12 +12,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError
 from typing import Any, Final, TypeVar
 
-from indexer.clock import Clock, utc_now
 from indexer.config import Settings
-from indexer.http import HttpClient, Timeouts
-from indexer.scheduler import Stopped
+from indexer.live.scheduler import Stopped
 from indexer.sources.base import Source
+from indexer.sources.http import HttpClient, Timeouts
 from indexer.sources.registry import build_sources
+from indexer.times import Clock, utc_now
 
 T = TypeVar("T")
 MakeHttp = Callable[[], HttpClient]

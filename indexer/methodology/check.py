@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.assets import Registry
 from indexer.errors import MethodologyError
 from indexer.methodology.load import read_methodology
 from indexer.methodology.spec import Methodology
 from indexer.methodology.universe import universe_lines
+from indexer.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import pairwise
 
-from indexer.assets import Registry
 from indexer.errors import did_you_mean
 from indexer.methodology.schedule import rebalance_dates
 from indexer.methodology.spec import INDEX_METRICS, Caps, Methodology, Schedule, Scheme, Selection, Weighting
 from indexer.methodology.universe import universe_lines, unknown_names
+from indexer.registry import Registry
 from indexer.times import DAY_US, from_us, to_us
 
 # Sums of decimal shares (5 * 0.2) are exact only up to rounding.

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from indexer.assets import Registry
 from indexer.errors import MethodologyError
 from indexer.methodology.canonical import content_hash
 from indexer.methodology.consistency import inconsistencies, registry_problems
 from indexer.methodology.parse import methodology_of
 from indexer.methodology.spec import Methodology
-from indexer.strict_toml import parse_toml, refuse
+from indexer.registry import Registry
+from indexer.registry.strict_toml import parse_toml, refuse
 
-SHIPPED = Path(__file__).parent
+SHIPPED = Path(__file__).with_name("indices")
 # Where a value could not be read, a default stands in for it. A rule between parts is then only reported when the
 # parts it rests on were read: what follows from a stand-in would mislead.
 RESTS_ON = {

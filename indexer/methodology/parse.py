@@ -22,7 +22,7 @@ from indexer.methodology.spec import (
     Weighting,
 )
 from indexer.registry.read import STATUSES
-from indexer.strict_toml import Table
+from indexer.registry.strict_toml import Table
 
 INDEX_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 VERSION = re.compile(r"\d+\.\d+\.\d+")

@@ -5,9 +5,9 @@ Place in the flow: `load.py` checks names with it, the pipeline takes prices and
 
 from __future__ import annotations
 
-from indexer.assets import Asset, Registry
 from indexer.errors import did_you_mean
 from indexer.methodology.spec import Universe
+from indexer.registry import Asset, Registry
 
 
 def universe_lines(universe: Universe, registry: Registry) -> tuple[str, ...]:

@@ -13,11 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.arrays import F64, Bools
 from indexer.errors import InputError
-from indexer.reference.median import Floats, median_of_columns
+from indexer.reference.median import median_of_columns
 from indexer.reference.verdicts import FINAL_QUORUM, RateStatus, Verdict
-
-Bools = NDArray[np.bool_]
 
 THETA_DAILY: Final = 0.10  # METHODOLOGY §1.2 (5)
 THETA_INTRADAY: Final = 0.05
@@ -32,15 +31,15 @@ class BarRates:
     of the venues given. A rate kept alive by its last, doubtful venue has status DEGRADED.
     """
 
-    rate: Floats
+    rate: F64
     status: NDArray[np.int8]
     verdicts: NDArray[np.int8]
     method: str
 
 
 def bar_rates(
-    prices: Floats,
-    volumes: Floats,
+    prices: F64,
+    volumes: F64,
     *,
     theta: float = THETA_DAILY,
     quarantined: Bools | None = None,
@@ -76,7 +75,7 @@ def bar_rates(
     return BarRates(rate=rate, status=_status(used, last_kept), verdicts=verdicts, method=METHOD)
 
 
-def _stale(present: Bools, volumes: Floats) -> Bools:
+def _stale(present: Bools, volumes: F64) -> Bools:
     """(V, T): venues that did not trade in a bar in which another one did; their close repeats an older trade."""
     with np.errstate(invalid="ignore"):
         idle: Bools = present & (volumes == 0.0)
@@ -85,7 +84,7 @@ def _stale(present: Bools, volumes: Floats) -> Bools:
     return result
 
 
-def _median_of(prices: Floats, volumes: Floats, use: Bools) -> Floats:
+def _median_of(prices: F64, volumes: F64, use: Bools) -> F64:
     """(V, T) → (T,): the volume-weighted median of the used venues; equal weights where one has no volume."""
     with np.errstate(invalid="ignore"):
         known: Bools = (np.isfinite(volumes) & (volumes > 0.0)) | ~use
@@ -94,7 +93,7 @@ def _median_of(prices: Floats, volumes: Floats, use: Bools) -> Floats:
     return median_of_columns(np.where(use, prices, np.nan), weights)
 
 
-def _calm(prices: Floats, present: Bools, *, theta: float) -> Bools:
+def _calm(prices: F64, present: Bools, *, theta: float) -> Bools:
     """(T,): whether a bar's venues all lie within θ/2 of their median; of two venues, of each other.
 
     Of two venues each lies half of their gap from the middle, so the gap itself is what is judged. A gap below
@@ -116,11 +115,11 @@ def _calm(prices: Floats, present: Bools, *, theta: float) -> Bools:
 
 
 def _walk_gates(
-    prices: Floats,
-    volumes: Floats,
+    prices: F64,
+    volumes: F64,
     present: Bools,
     *,
-    rate: Floats,
+    rate: F64,
     calm: Bools,
     theta: float,
     verdicts: NDArray[np.int8],
@@ -155,14 +154,14 @@ def _walk_gates(
     return last_kept
 
 
-def _gate(prices: Floats, out: Bools, here: Bools, *, centre: float, theta: float) -> Bools:
+def _gate(prices: F64, out: Bools, here: Bools, *, centre: float, theta: float) -> Bools:
     """Who is out after this bar: beyond θ of the venues' median, or already out and not yet within θ/2."""
     away = np.abs(np.where(here, prices, centre) / centre - 1.0)
     gated: Bools = np.where(here, (away > theta) | (out & (away >= theta / 2.0)), out)
     return gated
 
 
-def _gate_of_two(prices: Floats, out: Bools, here: Bools, *, before: float, theta: float) -> Bools:
+def _gate_of_two(prices: F64, out: Bools, here: Bools, *, before: float, theta: float) -> Bools:
     """Who of two venues is out: when they are more than θ apart, the one further from the last rate.
 
     The middle of two is equally far from both and cannot tell who is wrong; the asset's own last rate can.
@@ -178,13 +177,13 @@ def _gate_of_two(prices: Floats, out: Bools, here: Bools, *, before: float, thet
     return settled
 
 
-def _nearest(prices: Floats, here: Bools, reference: float) -> int:
+def _nearest(prices: F64, here: Bools, reference: float) -> int:
     """The venue among those here whose price is nearest to the reference, in proportion."""
     distance = np.abs(np.log(np.where(here, prices, np.inf) / reference))
     return int(np.argmin(distance))
 
 
-def _last_rate(rate: Floats, bar: int) -> float:
+def _last_rate(rate: F64, bar: int) -> float:
     """The newest rate before this bar, NaN when there is none yet."""
     for earlier in range(bar - 1, -1, -1):
         if np.isfinite(rate[earlier]):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from indexer.records import QualityNote
 from indexer.reference.minutes import FixingRate
 from indexer.reference.verdicts import Verdict
+from indexer.sources.records import QualityNote
 
 _KINDS: Final = {Verdict.STALE: "stale", Verdict.OUTLIER: "outlier", Verdict.NO_DATA: "no_data"}
 

@@ -7,16 +7,17 @@ from typing import Final
 
 import numpy as np
 
+from indexer.arrays import I64
 from indexer.errors import InputError
-from indexer.records import Bars, Instants
 from indexer.reference.bars import bar_rates
+from indexer.sources.records import Bars
 from indexer.times import MINUTE_US
 
 MAX_AGE_US: Final = 10 * MINUTE_US
 THETA: Final = 0.01  # a stablecoin venue 1 % off the others is wrong, or the coin has no one price
 
 
-def conversion_rate(by_venue: Mapping[str, Bars], at_us: Instants, *, max_age_us: int = MAX_AGE_US) -> Bars:
+def conversion_rate(by_venue: Mapping[str, Bars], at_us: I64, *, max_age_us: int = MAX_AGE_US) -> Bars:
     """The quote currency's USD rate at the instants (N,), for `records.in_usd`; instants without one are absent.
 
     The rate of a bar is the volume-weighted median across the venues (all in USD). An instant without a trade

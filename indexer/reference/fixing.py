@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.arrays import F64, Bools
 from indexer.errors import InputError
 from indexer.reference.fixing_gates import Gated, Memory, venue_gates
-from indexer.reference.median import Floats, weighted_median
+from indexer.reference.median import weighted_median
 from indexer.reference.rules import WINDOW, FixingRules, Method, twap_weights
 from indexer.reference.verdicts import FINAL_QUORUM, RateStatus, Verdict
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,14 +31,14 @@ class Fixings:
     next fixing as `recent`, and `out` (A, V) as `out`.
     """
 
-    rate: Floats
+    rate: F64
     status: NDArray[np.int8]
     verdicts: NDArray[np.int8]
     doubtful: Bools
-    age_s: Floats
-    venue_price: Floats
-    venue_age_s: Floats
-    partitions: Floats
+    age_s: F64
+    venue_price: F64
+    venue_age_s: F64
+    partitions: F64
     out: Bools
     method: str
 
@@ -49,11 +48,11 @@ class Fixings:
 
 
 def fixing_rates(
-    prices: Floats,
-    volumes: Floats,
+    prices: F64,
+    volumes: F64,
     *,
     rules: FixingRules = FixingRules(),
-    trades: Floats | None = None,
+    trades: F64 | None = None,
     memory: Memory | None = None,
     quarantined: Bools | None = None,
 ) -> Fixings:
@@ -86,20 +85,20 @@ def fixing_rates(
     )
 
 
-def _check_shapes(prices: Floats, volumes: Floats, trades: Floats | None) -> None:
+def _check_shapes(prices: F64, volumes: F64, trades: F64 | None) -> None:
     shapes = {array.shape for array in (prices, volumes, trades) if array is not None}
     if len(shapes) != 1 or prices.ndim != 3 or prices.shape[2] != WINDOW:
         raise InputError(f"a fixing takes equal (assets, venues, {WINDOW}) arrays, not {sorted(map(str, shapes))}")
 
 
-def _pooled(values: Floats, groups: int) -> Floats:
+def _pooled(values: F64, groups: int) -> F64:
     """(A, V, 60) → (A·groups, V·60/groups): all venues' minutes of one stretch of time in one row."""
     assets, venues, minutes = values.shape
     split = values.reshape(assets, venues, groups, minutes // groups).transpose(0, 2, 1, 3)
     return split.reshape(assets * groups, venues * (minutes // groups))
 
 
-def _partition_medians(prices: Floats, volumes: Floats, gated: Gated, rules: FixingRules) -> Floats:
+def _partition_medians(prices: F64, volumes: F64, gated: Gated, rules: FixingRules) -> F64:
     """(A, partitions) volume-weighted medians over venue × minute, without lone bad minutes; NaN where empty."""
     points = _pooled(np.where(gated.points, prices, np.nan), rules.partitions)
     weights = _pooled(volumes, rules.partitions)
@@ -111,14 +110,14 @@ def _partition_medians(prices: Floats, volumes: Floats, gated: Gated, rules: Fix
     return _weighted(points, weights, near).reshape(len(prices), rules.partitions)
 
 
-def _weighted(points: Floats, weights: Floats, use: Bools) -> Floats:
+def _weighted(points: F64, weights: F64, use: Bools) -> F64:
     """The volume-weighted median of each row's used points; equal weights where one's volume is unknown."""
     known: Bools = np.isfinite(weights) | ~use
     by_volume = known.all(axis=1, keepdims=True)
     return weighted_median(np.where(use, points, np.nan), np.where(use, np.where(by_volume, weights, 1.0), 0.0))
 
 
-def _mean(medians: Floats) -> Floats:
+def _mean(medians: F64) -> F64:
     """The equal-weighted mean of the non-empty partitions; NaN where all are empty."""
     filled = np.isfinite(medians)
     count = filled.sum(axis=1)
@@ -126,7 +125,7 @@ def _mean(medians: Floats) -> Floats:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _twap(prices: Floats, volumes: Floats, gated: Gated) -> Floats:
+def _twap(prices: F64, volumes: F64, gated: Gated) -> F64:
     """The linear TWAP of minute medians. An empty minute takes the next one's median, the last the previous."""
     assets, _, minutes = prices.shape
     points = _pooled(np.where(gated.points, prices, np.nan), minutes)
@@ -137,13 +136,13 @@ def _twap(prices: Floats, volumes: Floats, gated: Gated) -> Floats:
     source = np.where(following < minutes, following, np.maximum(last, 0)[:, None])
     weights = twap_weights()[1:]
     filled = np.take_along_axis(medians, source, axis=1)
-    rate: Floats = filled @ weights / weights.sum()
+    rate: F64 = filled @ weights / weights.sum()
     return rate
 
 
 def _carry(
-    rate: Floats, status: NDArray[np.int8], memory: Memory | None, rules: FixingRules
-) -> tuple[Floats, NDArray[np.int8], Floats]:
+    rate: F64, status: NDArray[np.int8], memory: Memory | None, rules: FixingRules
+) -> tuple[F64, NDArray[np.int8], F64]:
     """Where no venue is left: the last rate with its age, up to the declared age; then none."""
     age_s = np.zeros(len(rate))
     if memory is None:

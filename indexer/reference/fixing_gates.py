@@ -8,11 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.reference.median import Floats, weighted_median
+from indexer.arrays import F64, Bools
+from indexer.reference.median import weighted_median
 from indexer.reference.rules import WINDOW, FixingRules
 from indexer.reference.verdicts import Verdict
-
-Bools = NDArray[np.bool_]
 
 _NORMAL_MAD: Final = 1.4826  # makes the median absolute deviation of a normal sample its standard deviation
 _MINUTE_S: Final = 60.0
@@ -27,9 +26,9 @@ class Memory:
     """
 
     out: Bools
-    recent: Floats
-    rate: Floats
-    age_s: Floats
+    recent: F64
+    rate: F64
+    age_s: F64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,16 +39,16 @@ class Gated:
     points: Bools
     doubtful: Bools
     out: Bools
-    venue_price: Floats
-    venue_age_s: Floats
+    venue_price: F64
+    venue_age_s: F64
 
 
 def venue_gates(
-    prices: Floats,
-    volumes: Floats,
+    prices: F64,
+    volumes: F64,
     *,
     rules: FixingRules,
-    trades: Floats | None,
+    trades: F64 | None,
     memory: Memory | None,
     quarantined: Bools | None,
 ) -> Gated:
@@ -78,19 +77,19 @@ def venue_gates(
     return Gated(verdicts, traded & used[:, :, None], doubtful, out, price, age_s)
 
 
-def _age_s(traded: Bools) -> Floats:
+def _age_s(traded: Bools) -> F64:
     """Seconds from the close of each venue's last traded minute to the fixing; inf without one."""
     since = np.argmax(traded[:, :, ::-1], axis=2).astype(np.float64) * _MINUTE_S
     return np.where(traded.any(axis=2), since, np.inf)
 
 
 def _is_stale(
-    prices: Floats,
-    volumes: Floats,
+    prices: F64,
+    volumes: F64,
     traded: Bools,
-    age_s: Floats,
+    age_s: F64,
     *,
-    trades: Floats | None,
+    trades: F64 | None,
     rules: FixingRules,
 ) -> Bools:
     """Too old for its tempo, or repeating one and the same candle."""
@@ -108,13 +107,13 @@ def _is_stale(
     return stale
 
 
-def _constant(values: Floats) -> Bools:
+def _constant(values: F64) -> Bools:
     """Whether the last axis holds one and the same known value throughout."""
     same: Bools = (values == values[:, :, :1]).all(axis=2)
     return same
 
 
-def _keep_one(chosen: Bools, candidates: Bools, badness: Floats) -> Bools:
+def _keep_one(chosen: Bools, candidates: Bools, badness: F64) -> Bools:
     """The chosen venues; where none is chosen but there are candidates, the least bad of them."""
     nobody = (chosen.sum(axis=1) == 0) & (candidates.sum(axis=1) > 0)
     if not nobody.any():
@@ -126,7 +125,7 @@ def _keep_one(chosen: Bools, candidates: Bools, badness: Floats) -> Bools:
     return np.where(nobody[:, None], rescued & candidates, chosen)
 
 
-def _venue_price(prices: Floats, use: Bools) -> Floats:
+def _venue_price(prices: F64, use: Bools) -> F64:
     """Each venue's own median of the hour, its minutes weighed equally.
 
     Volume has no say here: one mistaken print of enormous size would make the whole venue an outlier.
@@ -137,11 +136,11 @@ def _venue_price(prices: Floats, use: Bools) -> Floats:
     return weighted_median(flat, flat_use.astype(np.float64)).reshape(assets, venues)
 
 
-def _plain_median(price: Floats, use: Bools) -> Floats:
+def _plain_median(price: F64, use: Bools) -> F64:
     return weighted_median(np.where(use, price, np.nan), use.astype(np.float64))
 
 
-def _outliers(price: Floats, live: Bools, before: Bools, *, memory: Memory | None, rules: FixingRules) -> Bools:
+def _outliers(price: F64, live: Bools, before: Bools, *, memory: Memory | None, rules: FixingRules) -> Bools:
     """Who is out after this fixing; venues that are not live keep the word they had."""
     centre = _plain_median(price, live)
     with np.errstate(invalid="ignore"):
@@ -156,7 +155,7 @@ def _outliers(price: Floats, live: Bools, before: Bools, *, memory: Memory | Non
     return np.where(single[:, None], before, out)
 
 
-def _out_of_two(price: Floats, live: Bools, before: Bools, *, memory: Memory | None, rules: FixingRules) -> Bools:
+def _out_of_two(price: F64, live: Bools, before: Bools, *, memory: Memory | None, rules: FixingRules) -> Bools:
     """Of two live venues, who is out: one that fails the MAD test while the other passes, or the further one
     of two that are more than θ apart; one that was out stays out until they agree within θ/2."""
     high = np.where(live, price, -np.inf).max(axis=1)
@@ -175,7 +174,7 @@ def _out_of_two(price: Floats, live: Bools, before: Bools, *, memory: Memory | N
     return np.where((held.sum(axis=1) == 1)[:, None], held, now_out)
 
 
-def _mad_fails(price: Floats, memory: Memory | None, rules: FixingRules) -> Bools:
+def _mad_fails(price: F64, memory: Memory | None, rules: FixingRules) -> Bools:
     """|p − med| / (1.4826·MAD) > 5 and |p/med − 1| > 0.5 %, against the asset's own last hour (METHODOLOGY §1.2).
 
     Without a last hour nobody fails: there is nothing to be measured against.
@@ -192,5 +191,5 @@ def _mad_fails(price: Floats, memory: Memory | None, rules: FixingRules) -> Bool
     return fails
 
 
-def _last_rate(memory: Memory | None, assets: int) -> Floats:
+def _last_rate(memory: Memory | None, assets: int) -> F64:
     return memory.rate if memory is not None else np.full(assets, np.nan)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.arrays import F64
 from indexer.errors import InputError
-from indexer.records import Bars, Floats
 from indexer.reference.fixing import Fixings, fixing_rates
 from indexer.reference.fixing_gates import Memory
 from indexer.reference.rules import WINDOW, FixingRules
 from indexer.reference.verdicts import RateStatus, Verdict
+from indexer.sources.records import Bars
 from indexer.times import MINUTE_US, iso
 
 
@@ -35,7 +36,7 @@ class FixingRate:
     partitions: tuple[float, ...]
 
 
-def minute_cube(assets: Sequence[Mapping[str, Bars]], venues: Sequence[str], *, at_us: int) -> tuple[Floats, Floats]:
+def minute_cube(assets: Sequence[Mapping[str, Bars]], venues: Sequence[str], *, at_us: int) -> tuple[F64, F64]:
     """(A, V, 60) typical prices and traded values of the hour before `at_us`, NaN where there is no candle.
 
     The typical price is (high + low + close) / 3, or the close where high or low are unknown. A source without
@@ -53,7 +54,7 @@ def minute_cube(assets: Sequence[Mapping[str, Bars]], venues: Sequence[str], *, 
     return prices, values
 
 
-def _lay(bars: Bars, prices: Floats, values: Floats, *, at_us: int, venue: str) -> None:
+def _lay(bars: Bars, prices: F64, values: F64, *, at_us: int, venue: str) -> None:
     """Write one venue's minutes of the hour into its two rows."""
     if bars.quote != "USD":
         raise InputError(f"{venue}: minute bars are in {bars.quote}; convert them with records.in_usd first")

@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
+from indexer.arrays import F64
 from indexer.errors import InputError
-from indexer.reference.median import Floats
 
 WINDOW: Final = 60  # minutes of a fixing
 
@@ -51,7 +51,7 @@ class FixingRules:
             raise InputError(f"theta is a fraction between 0 and 1, not {self.theta}")
 
 
-def twap_weights() -> Floats:
+def twap_weights() -> F64:
     """The 61 published weights of the linear TWAP: k·0.000526 for k = 0…58, then 0.05 twice; sum 0.999986.
 
     Source: Coin Metrics methodology, METHODOLOGY §1.1. The oldest of the 61 minutes weighs nothing, so 60

@@ -1,22 +1,42 @@
-"""Reads a registry file: TOML in, a checked `Registry` out, or one error with every problem in the file.
-
-Place in the flow: below `indexer.assets.load_registry`. Reads no file itself.
-"""
+"""Reads a registry file: TOML in, a checked `Registry` out, or one error with every problem in the file."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+from indexer.errors import MethodologyError
 from indexer.registry.checks import check_addresses, check_assets, check_successions, lines_of
 from indexer.registry.records import Asset, Contract, Label, Registry, Succession, VenueListing
-from indexer.strict_toml import Table, parse_toml, refuse
+from indexer.registry.strict_toml import Table, parse_toml, refuse
 
+SHIPPED = Path(__file__).with_name("assets.toml")
 STATUSES = ("core", "watch", "special", "legacy", "universe", "reference")
 LISTING_STATUSES = ("verified", "seen", "unverified")
 KINDS = ("migration", "redenomination", "merger")
 PROVIDERS = frozenset(
     {"coingecko", "coinmetrics", "yahoo", "defillama", "defillama_chain", "defillama_fees", "defillama_dexs"}
 )
+
+
+def load_registry(path: Path | None = None) -> Registry:
+    """The shipped registry, or the one in a file of the user's own.
+
+    An own file stands alone unless it says `extends = "shipped"`. Its addresses' EIP-55 checksums are verified;
+    those of the shipped file are verified by the tests instead, because that import costs more than all the rest.
+    Raises MethodologyError naming the file, every entry that does not hold and what to do.
+    """
+    shipped = read_registry(_text(SHIPPED), source="assets.toml (shipped)", checksums=False)
+    if path is None:
+        return shipped
+    return read_registry(_text(path), source=str(path), shipped=shipped)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MethodologyError(f"{path}: the asset registry cannot be read ({error}); give a TOML file") from None
 
 
 def read_registry(text: str, *, source: str, shipped: Registry | None = None, checksums: bool = True) -> Registry:

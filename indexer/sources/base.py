@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import ClassVar, Protocol
 
 from indexer.errors import InputError
-from indexer.http import Answer, Expects, HttpClient
-from indexer.records import Bars, BenchmarkBars, Liquidations, Quote, Reject, Series, SupplyObservation
+from indexer.sources.http import Answer, Expects, HttpClient
+from indexer.sources.records import Bars, BenchmarkBars, Liquidations, Quote, Reject, Series, SupplyObservation
 from indexer.times import INTERVAL_US
 
 

@@ -13,9 +13,7 @@ from typing import Any, ClassVar
 
 import orjson
 
-from indexer.clock import Clock, utc_now
 from indexer.errors import ConfigError, SourceCorrupt, SourceRefused, SourceUnavailable
-from indexer.http import Answer, HttpClient, redact
 from indexer.sources.base import (
     Ask,
     Call,
@@ -29,7 +27,9 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
+from indexer.sources.http import Answer, HttpClient, redact
 from indexer.sources.rows import bars_of_rows, json_of
+from indexer.times import Clock, utc_now
 
 _EVERY = History(max_rows=300)
 

@@ -11,8 +11,6 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from indexer.errors import InputError, SourceCorrupt, SourceRefused, SourceUnavailable
-from indexer.http import Answer
-from indexer.records import Reject, SupplyObservation
 from indexer.sources.base import (
     Ask,
     Call,
@@ -26,7 +24,9 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
+from indexer.sources.http import Answer
 from indexer.sources.points import bars_of_points
+from indexer.sources.records import Reject, SupplyObservation
 from indexer.sources.rows import json_of, number
 from indexer.times import parse_instant
 

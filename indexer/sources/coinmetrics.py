@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from indexer.errors import InputError, SourceCorrupt, SourceRefused
-from indexer.http import Answer
-from indexer.records import Reject
 from indexer.sources.base import (
     Ask,
     Call,
@@ -21,7 +19,9 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
+from indexer.sources.http import Answer
 from indexer.sources.points import bars_of_points
+from indexer.sources.records import Reject
 from indexer.sources.rows import json_of
 from indexer.times import INTERVAL_US, iso, parse_instant
 

@@ -8,8 +8,6 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from indexer.errors import SourceCorrupt, SourceRefused
-from indexer.http import Answer
-from indexer.records import Quote, Reject
 from indexer.sources.base import (
     Ask,
     Call,
@@ -23,8 +21,10 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
+from indexer.sources.http import Answer
 from indexer.sources.identity import same_contract
 from indexer.sources.points import bars_of_points
+from indexer.sources.records import Quote, Reject
 from indexer.sources.rows import dict_in, json_of, number
 
 MIN_CONFIDENCE: Final = 0.9  # below, the price is suspect (DEPENDENCIES §3)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from indexer.errors import SourceCorrupt
-from indexer.http import Answer
 from indexer.sources.base import (
     Ask,
     Call,
@@ -22,6 +21,7 @@ from indexer.sources.base import (
     rows_of,
 )
 from indexer.sources.binance import binance_error
+from indexer.sources.http import Answer
 from indexer.sources.rows import json_of
 from indexer.sources.stress import series_of
 from indexer.times import HOUR_US

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from indexer.errors import SourceCorrupt
-from indexer.http import Answer
 from indexer.sources.base import (
     Ask,
     Call,
@@ -21,6 +20,7 @@ from indexer.sources.base import (
     rows_of,
 )
 from indexer.sources.bybit import bybit_result
+from indexer.sources.http import Answer
 from indexer.sources.stress import series_of
 
 

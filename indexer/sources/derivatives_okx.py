@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from indexer.errors import SourceCorrupt
-from indexer.http import Answer
-from indexer.records import Liquidations, Reject
 from indexer.sources.base import (
     Ask,
     Call,
@@ -24,7 +22,9 @@ from indexer.sources.base import (
     every,
     rows_of,
 )
+from indexer.sources.http import Answer
 from indexer.sources.okx import okx_data
+from indexer.sources.records import Liquidations, Reject
 from indexer.sources.rows import list_in, number, stamps_us
 from indexer.sources.stress import series_of
 from indexer.times import HOUR_US

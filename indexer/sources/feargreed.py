@@ -8,8 +8,6 @@ from typing import ClassVar
 import numpy as np
 
 from indexer.errors import SourceCorrupt, SourceRefused
-from indexer.http import Answer
-from indexer.records import Reject, Series
 from indexer.sources.base import (
     Ask,
     Call,
@@ -23,6 +21,8 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
+from indexer.sources.http import Answer
+from indexer.sources.records import Reject, Series
 from indexer.sources.rows import dict_in, json_of, number, stamps_us
 from indexer.times import DAY_US
 

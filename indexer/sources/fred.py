@@ -10,8 +10,6 @@ from typing import ClassVar, Final
 import numpy as np
 
 from indexer.errors import SourceCorrupt
-from indexer.http import Answer, Expects
-from indexer.records import BenchmarkBars, Reject
 from indexer.sources.base import (
     Ask,
     Call,
@@ -25,6 +23,8 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
+from indexer.sources.http import Answer, Expects
+from indexer.sources.records import BenchmarkBars, Reject
 from indexer.sources.rows import number
 from indexer.sources.sessions import dates_close_us, day_end_us
 from indexer.times import from_us

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from indexer.errors import InputError
-from indexer.records import Reject
+from indexer.sources.records import Reject
 
 
 @dataclass(frozen=True, slots=True)

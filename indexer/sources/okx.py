@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from indexer.errors import SourceCorrupt, SourceRefused, SourceUnavailable
-from indexer.http import Answer
-from indexer.records import Quote
 from indexer.sources.base import (
     Ask,
     Call,
@@ -21,6 +19,8 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
+from indexer.sources.http import Answer
+from indexer.sources.records import Quote
 from indexer.sources.rows import bars_of_rows, json_of, quote_of
 from indexer.times import INTERVAL_US
 

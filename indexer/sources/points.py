@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from indexer.records import Floats, Instants
+from indexer.arrays import F64, I64
 from indexer.sources.base import Call, Parsed
 from indexer.sources.rows import gate, number, stamps_us
 from indexer.times import INTERVAL_US
@@ -42,7 +42,7 @@ def bars_of_points(
     return gate(close_us[chosen], values, call, fetched_us=fetched_us, raw=[points[at] for at in chosen.tolist()])
 
 
-def _matched(stamps: Instants, volumes: Points, unit_us: int, *, name: str) -> Floats:
+def _matched(stamps: I64, volumes: Points, unit_us: int, *, name: str) -> F64:
     """The volumes with exactly these stamps, NaN where there is none."""
     at = stamps_us(np.array([number(p[0]) for p in volumes]), unit_us, name=name)
     by_stamp = dict(zip(at.tolist(), (number(p[1]) for p in volumes), strict=True))

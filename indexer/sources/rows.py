@@ -14,10 +14,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from indexer.arrays import F64, I64, Bools
 from indexer.errors import SourceCorrupt
-from indexer.http import Answer
-from indexer.records import COLUMNS, Bars, Floats, Instants, Quote, Reject
 from indexer.sources.base import Call, Parsed, Stamp
+from indexer.sources.http import Answer
+from indexer.sources.records import COLUMNS, Bars, Quote, Reject
 from indexer.times import INTERVAL_US
 
 FUTURE_SLACK_US: Final = 60_000_000  # clocks differ; a stamp a minute ahead is not yet a lie
@@ -26,7 +27,6 @@ SPIKE: Final = 10.0  # against both neighbours; no liquid token did ×10 and bac
 _REJECTS_SHOWN: Final = 50
 
 Rows = Sequence[Sequence[Any]]
-Bools = NDArray[np.bool_]
 
 
 def json_of(answer: Answer, name: str) -> Any:
@@ -89,7 +89,7 @@ def bars_of_rows(
     )
 
 
-def stamps_us(stamps: Floats, unit_us: int, *, name: str) -> Instants:
+def stamps_us(stamps: F64, unit_us: int, *, name: str) -> I64:
     """Stamps in microseconds; −1 where a stamp is not a number.
 
     Raises SourceCorrupt when most of them cannot be of the promised unit (seconds for milliseconds put
@@ -103,7 +103,7 @@ def stamps_us(stamps: Floats, unit_us: int, *, name: str) -> Instants:
     return np.where(plausible, us, -1.0).astype(np.int64)
 
 
-def gate(close_us: Instants, values: Floats, call: Call, *, fetched_us: int, raw: Sequence[Any]) -> Parsed:
+def gate(close_us: I64, values: F64, call: Call, *, fetched_us: int, raw: Sequence[Any]) -> Parsed:
     """Bars from closes (N,) and values (N, 6: open, high, low, close, base volume, quote volume), in any order.
 
     `raw` are the rows as they came, for the rejects.
@@ -129,7 +129,7 @@ def gate(close_us: Instants, values: Floats, call: Call, *, fetched_us: int, raw
     return Parsed(bars=bars, rejects=rejects, open_rows=int((opened & asked).sum()))
 
 
-def _reasons(close_us: Instants, values: Floats, *, ahead: Bools, step: int) -> NDArray[np.object_]:
+def _reasons(close_us: I64, values: F64, *, ahead: Bools, step: int) -> NDArray[np.object_]:
     reasons = np.full(len(close_us), "", dtype=object)
     with np.errstate(invalid="ignore"):
         o, h, low, c = values[:, 0], values[:, 1], values[:, 2], values[:, 3]
@@ -142,7 +142,7 @@ def _reasons(close_us: Instants, values: Floats, *, ahead: Bools, step: int) -> 
     return reasons
 
 
-def _once(close_us: Instants, values: Floats, keep: Bools) -> tuple[Bools, Bools]:
+def _once(close_us: I64, values: F64, keep: Bools) -> tuple[Bools, Bools]:
     """Of rows with one stamp, the first if they agree; none if they contradict each other."""
     repeated = np.zeros(len(close_us), dtype=np.bool_)
     at = np.flatnonzero(keep)
@@ -160,7 +160,7 @@ def _once(close_us: Instants, values: Floats, keep: Bools) -> tuple[Bools, Bools
     return keep, repeated
 
 
-def _without_spikes(values: Floats, order: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _without_spikes(values: F64, order: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The rows without those that stand tenfold above (or below) both neighbours, which agree with each other."""
     close = values[order, 3]
     if len(close) < 3:

@@ -7,15 +7,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
+from indexer.arrays import I64
 from indexer.errors import SourceCorrupt
-from indexer.records import Instants
 from indexer.times import DAY_US, from_us, to_us
 
 _DAILY_SETTLE = {"FUTURE": 17, "CRYPTOCURRENCY": 0, "CURRENCY": 17}  # hour of local time; 0 is the day's end
 _NEW_YORK = "America/New_York"
 
 
-def session_close_us(stamps: Instants, zone: str, *, instrument: str = "") -> Instants:
+def session_close_us(stamps: I64, zone: str, *, instrument: str = "") -> I64:
     """The close instant (N,) of the session each stamp (N,) lies in; stamps that are −1 stay so.
 
     For New York sessions the exchange calendar's close (16:00, early closes 13:00); 16:00 on a day it does not

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from indexer.records import Floats, Instants, Liquidations, Reject, Series, check_columns
+from indexer.arrays import F64, I64
 from indexer.sources.base import Call, Parsed
+from indexer.sources.records import Liquidations, Reject, Series, check_columns
 from indexer.sources.rows import number, stamps_us
 from indexer.times import HOUR_US
 
@@ -21,10 +22,10 @@ class HourlyLiquidations:
     `long_share` = long / (long + short): near 1 in a fall, near 0 in a squeeze.
     """
 
-    time_us: Instants
-    long_usd: Floats
-    short_usd: Floats
-    long_share: Floats
+    time_us: I64
+    long_usd: F64
+    short_usd: F64
+    long_share: F64
 
     def __post_init__(self) -> None:
         check_columns(self)

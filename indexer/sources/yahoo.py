@@ -11,9 +11,8 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.arrays import F64, I64
 from indexer.errors import SourceCorrupt, SourceRefused
-from indexer.http import Answer
-from indexer.records import BenchmarkBars, Floats, Instants, Reject
 from indexer.sources.base import (
     Ask,
     Call,
@@ -27,6 +26,8 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
+from indexer.sources.http import Answer
+from indexer.sources.records import BenchmarkBars, Reject
 from indexer.sources.rows import FUTURE_SLACK_US, dict_in, json_of, list_in, number, stamps_us
 from indexer.sources.sessions import session_close_us
 from indexer.times import HOUR_US, MINUTE_US
@@ -122,7 +123,7 @@ def _chart_of(body: Any, symbol: str) -> dict[str, Any]:
     return found
 
 
-def _columns(chart: dict[str, Any], rows: int) -> tuple[dict[str, Floats], Floats]:
+def _columns(chart: dict[str, Any], rows: int) -> tuple[dict[str, F64], F64]:
     """Close and volume by name, and the adjusted close; NaN where a column is not given."""
     indicators = dict_in(chart.get("indicators"))
     quote = _first(indicators.get("quote"))
@@ -139,7 +140,7 @@ def _first(value: Any) -> dict[str, Any]:
     return dict_in(value[0]) if isinstance(value, list) and value else {}
 
 
-def _closes(stamps: Instants, meta: dict[str, Any], interval: str) -> tuple[Instants, NDArray[np.bool_]]:
+def _closes(stamps: I64, meta: dict[str, Any], interval: str) -> tuple[I64, NDArray[np.bool_]]:
     """The instant each bar closes, and whether the row is a bar at all.
 
     The last hourly bar ends with its session (15:30 to 16:00 New York). Yahoo appends the running price as one

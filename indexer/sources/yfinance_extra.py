@@ -13,10 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import orjson
 
-from indexer.clock import Clock, utc_now
 from indexer.errors import ConfigError, SourceCorrupt, SourceUnavailable
-from indexer.http import Answer, HttpClient, redact
-from indexer.records import BenchmarkBars
 from indexer.sources.base import (
     Ask,
     Call,
@@ -30,9 +27,11 @@ from indexer.sources.base import (
     Stamp,
     rows_of,
 )
+from indexer.sources.http import Answer, HttpClient, redact
+from indexer.sources.records import BenchmarkBars
 from indexer.sources.rows import json_of, number, stamps_us
 from indexer.sources.sessions import session_close_us
-from indexer.times import from_us
+from indexer.times import Clock, from_us, utc_now
 
 
 @dataclass(frozen=True)

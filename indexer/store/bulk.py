@@ -18,9 +18,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
 
+from indexer.arrays import F64, I64
 from indexer.errors import InputError, NotFoundError
 from indexer.store.db import Store
-from indexer.store.records import F64, I64, Written
+from indexer.store.records import Written
 
 CHUNK_ROWS = 100_000
 

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import text
 
+from indexer.arrays import F64, I64
 from indexer.store.columnar import columns
 from indexer.store.db import Store
 from indexer.store.read_assets import read_benchmark
-from indexer.store.records import F64, I64, BarSeries, RateSeries
+from indexer.store.records import BarSeries, RateSeries
 
 Columns = dict[str, NDArray[Any]]
 

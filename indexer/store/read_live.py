@@ -14,10 +14,11 @@ import numpy as np
 from sqlalchemy import select, text
 from sqlmodel import SQLModel
 
+from indexer.arrays import F64, I64
 from indexer.store.columnar import columns
 from indexer.store.db import Store
 from indexer.store.read_ledger import RunRow
-from indexer.store.records import F64, I64, MetricSeries, PayloadRow, QualityRow, RateSeries
+from indexer.store.records import MetricSeries, PayloadRow, QualityRow, RateSeries
 from indexer.times import from_us
 
 RECENT_ANSWERS = 5_000  # payload rows looked at for the last answer of each source: some days of them

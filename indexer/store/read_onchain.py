@@ -10,8 +10,9 @@ import numpy as np
 from sqlalchemy import bindparam, select, text
 from sqlmodel import SQLModel
 
+from indexer.arrays import F64, I64
 from indexer.store.db import Store
-from indexer.store.records import F64, I64, MetricSeries, SupplyRow
+from indexer.store.records import MetricSeries, SupplyRow
 
 
 def read_latest_supplies(store: Store, slug: str) -> list[SupplyRow]:

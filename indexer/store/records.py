@@ -12,8 +12,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
+from indexer.arrays import F64, I64
 
 
 @dataclass(frozen=True, slots=True)

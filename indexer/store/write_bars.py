@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.arrays import F64, I64
 from indexer.errors import InputError
 from indexer.store.bulk import Batch, BulkTable, append
 from indexer.store.db import Store
-from indexer.store.records import F64, I64, BarColumns, BenchmarkColumns, Written
+from indexer.store.records import BarColumns, BenchmarkColumns, Written
 
 BAR_VALUES = ("open", "high", "low", "close", "volume_base", "volume_usd")
 BARS = BulkTable(

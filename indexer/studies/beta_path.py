@@ -12,7 +12,7 @@ from indexer.analytics.ewma import ewma_path
 from indexer.analytics.kalman import kalman_fit
 from indexer.analytics.rolling import RollingBeta, rolling_beta
 from indexer.analytics.rolling_hac import rolling_hac
-from indexer.engine.market import F64, I64
+from indexer.arrays import F64, I64
 from indexer.errors import InputError, NotEnoughDataError, did_you_mean
 from indexer.store.db import Store
 from indexer.studies.beta import DEFAULT_SESSIONS, MIN_SESSIONS, inclusive

@@ -18,7 +18,7 @@ from indexer.analytics.breadth import (
 )
 from indexer.analytics.catalogue import packaged_text, parse_decisions
 from indexer.analytics.macro import PolicyDistance, policy_distance
-from indexer.engine.market import F64, I64
+from indexer.arrays import F64, I64
 from indexer.errors import NotEnoughDataError, NotFoundError
 from indexer.store.db import Store
 from indexer.store.read import read_constituents

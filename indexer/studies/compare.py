@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from indexer.analytics.align import AT_CLOSE, DAILY_UTC
 from indexer.analytics.shrinkage import Prior, ShrunkBeta, blume_beta, cross_section_prior, vasicek_beta
-from indexer.engine.market import I64
+from indexer.arrays import I64
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import read_constituents

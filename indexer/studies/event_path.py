@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from indexer.analytics.catalogue import Event
 from indexer.analytics.event_study import EventWindows, event_row, event_study
-from indexer.engine.market import F64, I64
+from indexer.arrays import F64, I64
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.studies.frame import make_frame

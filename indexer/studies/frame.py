@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indexer.analytics.align import AT_CLOSE, DAILY_UTC, HOURLY_UTC, NQ_HOURS, PERIODS_PER_YEAR
-from indexer.engine.market import F64, I64
+from indexer.arrays import F64, I64
 from indexer.errors import InputError, NotEnoughDataError, did_you_mean
 from indexer.store.db import Store
 from indexer.studies.series import TOKEN, Series, session_instants, values_at

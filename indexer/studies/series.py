@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.engine.market import F64, I64
+from indexer.arrays import F64, I64
 from indexer.errors import NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.store.columnar import columns
 from indexer.store.db import Store

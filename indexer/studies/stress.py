@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexer.analytics.stress import LONG, SHORT, LiquidationTotals, liquidation_totals, move_z
-from indexer.engine.market import F64, I64
+from indexer.arrays import F64, I64
 from indexer.errors import ImportFileError, InputError, did_you_mean
 from indexer.store.db import Store
 from indexer.studies.drawdowns import DAILY, STEP_US, regular

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from indexer.engine.market import F64, I64
+from indexer.arrays import F64, I64
 from indexer.store.db import Store
 from indexer.store.read import read_metrics
 from indexer.store.records import MetricSeries

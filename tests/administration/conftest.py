@@ -11,7 +11,7 @@ import pytest
 
 from indexer.config import Settings
 from indexer.store.db import open_store
-from indexer.workflow import import_and_update
+from indexer.workflow.work import import_and_update
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"

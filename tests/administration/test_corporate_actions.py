@@ -11,12 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import HOURS, START, START_US, prices, registry, world
 
-from indexer.administration.event_effects import adjusted, basket_events, supply_effects
-from indexer.administration.event_log import SHIPPED, TREATMENTS, EventLog, Kind, load_event_log, read_events
-from indexer.administration.policy import load_policy
-from indexer.administration.rules import load_rules
-from indexer.assemble import SupplyRow
-from indexer.assets import load_registry
 from indexer.engine.compare import compare
 from indexer.engine.events import (
     BasketEvent,
@@ -30,6 +24,12 @@ from indexer.engine.events import (
 from indexer.engine.level import compute_index, compute_levels
 from indexer.engine.plain import plain_index
 from indexer.errors import InputError, MethodologyError
+from indexer.levels.assemble import SupplyRow
+from indexer.levels.event_effects import adjusted, basket_events, supply_effects
+from indexer.levels.rules import load_rules
+from indexer.methodology.actions import SHIPPED, TREATMENTS, EventLog, Kind, load_event_log, read_events
+from indexer.methodology.policy import load_policy
+from indexer.registry import load_registry
 from indexer.store.read import read_rebalancings
 from indexer.times import DAY_US, HOUR_US, from_us, to_us
 

@@ -18,17 +18,16 @@ from sqlalchemy import text
 from worlds import RULES, START_US, prices, world
 
 from indexer.administration.explain import explain
-from indexer.administration.replay import replay
 from indexer.analytics.align import align_at
 from indexer.analytics.beta import compute_beta
-from indexer.assemble import LineFacts, LinePart, RateColumns, VolumeColumns, assemble
-from indexer.assets import load_registry
 from indexer.engine.level import compute_index
 from indexer.errors import MethodologyError, NotEnoughDataError
+from indexer.levels.assemble import LineFacts, LinePart, RateColumns, VolumeColumns, assemble
 from indexer.live.context import archive_of
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Caps, Selection
 from indexer.reference import FixingRules, Verdict, fixing_rates
+from indexer.registry import load_registry
 from indexer.registry.read import read_registry
 from indexer.store.db import open_store
 from indexer.store.read import read_constituents, read_levels, read_quality, read_rates, read_rebalancings
@@ -36,8 +35,9 @@ from indexer.store.records import BarColumns
 from indexer.store.write import finish_run, start_run, write_bars
 from indexer.studies.attribution import study_attribution
 from indexer.times import DAY_US, HOUR_US, iso, parse_instant
-from indexer.verify import verify_all
-from indexer.workflow import registry_of, run_update
+from indexer.verify.replay import replay
+from indexer.verify.store import verify_all
+from indexer.workflow.work import registry_of, run_update
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)  # when the fixture imported it
 

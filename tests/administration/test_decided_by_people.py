@@ -11,10 +11,10 @@ import pytest
 from worlds import APRIL, HOURS, START_US, TO_APRIL, prices, registry
 
 from indexer.administration.challenges import frozen_holds, open_challenge, settle_challenge
-from indexer.administration.lifecycle import status_of
-from indexer.administration.overrides import approve, propose, withdraw
-from indexer.administration.policy import load_policy
 from indexer.errors import InputError, NotFoundError
+from indexer.levels.lifecycle import status_of
+from indexer.levels.overrides import approve, propose, withdraw
+from indexer.methodology.policy import load_policy
 from indexer.store.read import read_rates, read_rebalancings
 from indexer.store.read_administration import read_announcements, read_challenges, read_overrides
 from indexer.store.records_administration import OverrideRow

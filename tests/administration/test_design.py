@@ -8,13 +8,13 @@ import pytest
 from baskets import methodology, random_market
 from worlds import RULES, registry, world
 
-from indexer.administration.backtest import backtest, daily
-from indexer.administration.design import run_backtest, run_sweep
-from indexer.administration.sweep import as_table, methodology_at, ranked, read_grid, sweep, write_parquet
+from indexer.backtest.backtest import backtest, daily
+from indexer.backtest.design import run_backtest, run_sweep
+from indexer.backtest.sweep import as_table, methodology_at, ranked, read_grid, sweep, write_parquet
 from indexer.config import Settings
 from indexer.engine.level import compute_index
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
-from indexer.markets import load_market
+from indexer.levels.markets import load_market
 from indexer.store.read import read_levels
 from indexer.times import DAY_US
 

@@ -17,14 +17,14 @@ from indexer.administration.documents.make import make_document, write_document
 from indexer.administration.documents.methodology_page import difference, methodology_document
 from indexer.administration.documents.sheet import as_document, as_pdf
 from indexer.administration.documents.statement import statement_document
-from indexer.administration.event_log import load_event_log
 from indexer.administration.explain import explain
-from indexer.administration.lifecycle import status_of
-from indexer.administration.policy import load_policy
-from indexer.assets import load_registry
 from indexer.config import Settings
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError
+from indexer.levels.lifecycle import status_of
+from indexer.methodology.actions import load_event_log
 from indexer.methodology.load import load_methodology, shipped
+from indexer.methodology.policy import load_policy
+from indexer.registry import load_registry
 from indexer.store.read import read_methodologies
 from indexer.store.read_administration import read_announcements
 from indexer.times import to_us

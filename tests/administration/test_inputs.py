@@ -9,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from indexer.administration.inputs import check_inputs
-from indexer.assets import load_registry
 from indexer.config import Settings
 from indexer.errors import ImportFileError
-from indexer.importing import import_files
+from indexer.files.importing import import_files
 from indexer.live.context import archive_of
+from indexer.registry import load_registry
 from indexer.store.db import open_store
 from indexer.store.read import read_payload_links, read_runs
-from indexer.workflow import import_and_update
+from indexer.verify.inputs import check_inputs
+from indexer.workflow.work import import_and_update
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TOKENS = """
@@ -189,7 +189,7 @@ def test_an_import_without_an_archive_is_counted_not_passed_over(place):
 def test_a_file_that_changes_while_it_is_imported_is_refused(place, monkeypatch):
     manifest, header, rows = FILES["prices"]
     path = write(place.folder, "moving", [row.replace("2025", "2024") for row in rows], manifest, header)
-    monkeypatch.setattr("indexer.importing._sha256", lambda path: "0" * 64)
+    monkeypatch.setattr("indexer.files.importing._sha256", lambda path: "0" * 64)
     with pytest.raises(ImportFileError, match=r"moving\.csv was changed while it was imported; import it again"):
         place.take(path)
     assert read_runs(place.store, kind="import")[0].outcome == "failed"

@@ -10,19 +10,19 @@ import pytest
 from worlds import APRIL, HOURS, RULES, START, START_US, TO_APRIL, live, prices, world
 
 from indexer.administration.calendar import as_ical, as_rows, as_rss, entries
-from indexer.administration.lifecycle import change_state, status_of
-from indexer.administration.policy import load_policy
-from indexer.administration.proforma import compute_pro_forma
-from indexer.administration.published import read_settled
-from indexer.administration.replay import replay
 from indexer.engine.settled import Settled
 from indexer.errors import InputError, NotEnoughDataError
-from indexer.markets import load_market
+from indexer.levels.lifecycle import change_state, status_of
+from indexer.levels.markets import load_market
+from indexer.levels.proforma import compute_pro_forma
+from indexer.levels.published import read_settled
 from indexer.methodology.load import load_methodology, shipped
+from indexer.methodology.policy import load_policy
 from indexer.store.db import open_store
 from indexer.store.read import read_rebalancings
 from indexer.store.read_administration import read_announcements
 from indexer.times import DAY_US, HOUR_US, from_us, parse_instant, to_us
+from indexer.verify.replay import replay
 
 # --- pro-forma ---
 

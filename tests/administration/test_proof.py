@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from test_rebuild import eventful
 
-from indexer.administration.proof import export_proof
-from indexer.administration.proof_check import check_proof
-from indexer.administration.seals import read_heads
 from indexer.errors import InputError
 from indexer.store.read_state import published_rows
+from indexer.store.seals import read_heads
+from indexer.verify.proof import export_proof
+from indexer.verify.proof_check import check_proof
 
 
 @pytest.fixture(scope="module")

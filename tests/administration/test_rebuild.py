@@ -15,17 +15,17 @@ from sqlalchemy import text
 from test_restatement import HOUR, corrected, heaviest
 from worlds import HOURS, START_US, prices, world
 
-from indexer.administration.replay import replay
-from indexer.administration.rowkeys import pack_keys, unpack_keys
-from indexer.administration.sealed_tables import BYTES, FLOAT, INT, MAYBE, SEALED, TEXT
-from indexer.administration.seals import altered_rows, seal_runs
 from indexer.store.db import open_store
 from indexer.store.read import read_constituents, read_levels
 from indexer.store.read_state import published_rows
 from indexer.store.records import BenchmarkColumns, BenchmarkRow
+from indexer.store.rowkeys import pack_keys, unpack_keys
+from indexer.store.sealed_tables import BYTES, FLOAT, INT, MAYBE, SEALED, TEXT
+from indexer.store.seals import altered_rows, seal_runs
 from indexer.store.write import ensure_benchmarks, finish_run, write_benchmark_bars, write_payload
 from indexer.times import DAY_US, HOUR_US, iso
-from indexer.verify import broken_link
+from indexer.verify.replay import replay
+from indexer.verify.store import broken_link
 
 
 def eventful(folder):

@@ -8,10 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from test_settled_engine import SEEDS, computed, indices, settled_at
 
-from indexer.administration.recent import recent
 from indexer.engine.compare import compare
 from indexer.engine.level import compute_index
 from indexer.engine.plain import plain_index
+from indexer.verify.recent import recent
 
 
 @given(SEEDS, indices(), st.sampled_from([0.0, 0.1]), st.floats(0.4, 1))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from worlds import HOURS, START, START_US, World, prices, world
 
-from indexer.administration.policy import load_policy, read_policy
-from indexer.administration.rules import load_rules
 from indexer.errors import InputError, MethodologyError
+from indexer.levels.rules import load_rules
 from indexer.methodology.load import load_methodology
+from indexer.methodology.policy import load_policy, read_policy
 from indexer.store.read import read_quality, read_rates, read_rebalancings
 from indexer.store.read_administration import read_announcements
 from indexer.times import HOUR_US, from_us, to_us

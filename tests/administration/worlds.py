@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.administration.rules import Rules, load_rules
-from indexer.assets import Asset, Label, Registry, Succession
-from indexer.importing import asset_rows
+from indexer.files.importing import asset_rows
+from indexer.levels.pipeline import UpdateReport, update
+from indexer.levels.rules import Rules, load_rules
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
-from indexer.pipeline import UpdateReport, update
+from indexer.registry import Asset, Label, Registry, Succession
 from indexer.store.db import Store, open_store
 from indexer.store.read import read_levels
 from indexer.store.records import BarColumns, LevelRows, ListingRow, SupplyRow
 from indexer.store.write import ensure_listings, finish_run, start_run, write_assets, write_bars, write_supplies
 from indexer.times import DAY_US, HOUR_US, from_us, parse_instant, to_us
-from indexer.verify import Verification, verify_all
+from indexer.verify.store import Verification, verify_all
 
 START = datetime(2023, 12, 20, tzinfo=UTC)
 START_US = to_us(START)

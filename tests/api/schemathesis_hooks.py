@@ -6,7 +6,7 @@ from typing import Any
 
 import schemathesis
 
-from api.params import EARLIEST_US, LATEST_US
+from api.answers.params import EARLIEST_US, LATEST_US
 from indexer.times import parse_instant
 
 

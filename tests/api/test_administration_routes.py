@@ -12,11 +12,11 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.schemas import administration as forms
-from indexer.administration.lifecycle import change_state
-from indexer.administration.overrides import approve, propose
 from indexer.config import Settings
 from indexer.demo.build import build_demo, demo_registry
 from indexer.demo.market import START_US
+from indexer.levels.lifecycle import change_state
+from indexer.levels.overrides import approve, propose
 from indexer.store.db import Store, open_store
 from indexer.store.records_administration import OverrideRow
 from indexer.times import DAY_US, from_us

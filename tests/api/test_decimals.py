@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.encode import as_decimal_text
+from api.answers.encode import as_decimal_text
 
 LEVELS = "/v1/indices/deai/levels?interval=1h&last=50"
 

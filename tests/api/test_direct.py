@@ -6,8 +6,8 @@ import pytest
 from fastapi.testclient import TestClient
 from seeded import NOW
 
+from api.answers.deps import Services
 from api.app import create_app, end_streams
-from api.deps import Services
 from indexer.store.db import Store
 
 LEVELS = "/v1/indices/deai/levels"

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from live_server import Live
 
-from api.problems import CATALOGUE
+from api.answers.problems import CATALOGUE
 
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 HOST = "http://127.0.0.1:8000"

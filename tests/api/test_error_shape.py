@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from seeded import NOW
 
+from api.answers.problems import BY_ERROR, CATALOGUE, Problem, code_of
 from api.app import create_app
-from api.limits import Limits
-from api.problems import BY_ERROR, CATALOGUE, Problem, code_of
+from api.middleware.limits import Limits
 from indexer.errors import BusyError, DeaiError, StoreError
 from indexer.store.db import Store, open_store
 

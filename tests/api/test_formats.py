@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seeded import NOW
 
+from api.answers.formats import rows_to_csv, to_csv
+from api.answers.ranges import wanted_range
 from api.app import create_app
-from api.formats import rows_to_csv, to_csv
-from api.ranges import wanted_range
 from indexer.config import Settings
 from indexer.store.db import Store
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seeded import HOURS, NOW, START, publish
 
-import api.histories
+import api.answers.histories
+from api.answers.encode import as_rows, to_json
+from api.answers.histories import Histories
 from api.app import create_app
-from api.encode import as_rows, to_json
-from api.histories import Histories
 from indexer.errors import NotFoundError
 from indexer.store.db import Store
 from indexer.times import DAY_US, HOUR_US, iso
@@ -89,13 +89,13 @@ def test_the_first_question_reads_its_page_the_second_the_history(own: Store) ->
 
 
 def test_a_long_history_is_read_page_by_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api.histories, "MAX_ROWS", 100)
+    monkeypatch.setattr(api.answers.histories, "MAX_ROWS", 100)
     histories = Histories(store, lambda: "1")
     assert [histories.whole("deai", DAY_US) for _ in range(3)] == [None] * 3
 
 
 def test_only_so_many_histories_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api.histories, "MAX_HISTORIES", 1)
+    monkeypatch.setattr(api.answers.histories, "MAX_HISTORIES", 1)
     histories = Histories(store, lambda: "1")
     for step in (DAY_US, HOUR_US, DAY_US):
         for _ in range(2):

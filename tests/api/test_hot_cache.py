@@ -12,12 +12,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from seeded import NOW, publish
 
-from api.answer import Answer
+from api.answers.answer import Answer
+from api.answers.deps import Services
+from api.answers.reads import read_version
 from api.app import create_app
-from api.deps import Services
-from api.hot import HotCache, Slot
-from api.live.watch import Glance
-from api.reads import read_version
+from api.middleware.cache import HotCache, Slot
+from api.stream.watch import Glance
 from indexer.errors import InputError
 from indexer.store.db import Store, open_store
 from indexer.store.write import finish_run, start_run

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from seeded import NOW
 
-from api.answer import CLOSED, OPEN, PINNED, Answer, takes_gzip
+from api.answers.answer import CLOSED, OPEN, PINNED, Answer, takes_gzip
 from api.app import create_app
 from indexer.config import Settings
 from indexer.store.db import Store, open_store

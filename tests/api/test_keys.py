@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from seeded import NOW
 
 from api.app import create_app
-from api.keys import KeyRing, Scope
-from api.limits import Limits, RateLimiter
+from api.middleware.keys import KeyRing, Scope
+from api.middleware.limits import Limits, RateLimiter
 from indexer.config import Settings
 from indexer.errors import ConfigError, InputError, NotFoundError
 from indexer.store.db import Store

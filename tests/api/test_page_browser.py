@@ -11,7 +11,7 @@ from live_server import Live, serve
 from seeded import NOW, publish
 
 from api.app import create_app
-from api.keys import KeyRing, Scope
+from api.middleware.keys import KeyRing, Scope
 from indexer.config import Settings
 from indexer.store.db import Store, open_store
 

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 from api.app import create_app
-from api.keys import KeyRing, Scope
+from api.middleware.keys import KeyRing, Scope
 from indexer import Client
 from indexer.config import Settings
 from indexer.errors import SourceRefused

@@ -18,9 +18,9 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 from api.app import create_app
-from api.limits import Limits
-from api.live.hub import Hub, Mailbox
-from api.live.messages import message_of, parse_id
+from api.middleware.limits import Limits
+from api.stream.hub import Hub, Mailbox
+from api.stream.messages import message_of, parse_id
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.times import HOUR_US

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from api.keys import KeyRing
+from api.middleware.keys import KeyRing
 from indexer.cli.main import app
 from indexer.errors import ConfigError, InputError, NotFoundError
 
@@ -90,5 +90,5 @@ def test_mistakes_say_what_to_do(words: tuple[str, ...], kind: type[Exception], 
 
 
 def test_the_commands_rest_on_names_that_serving_has() -> None:
-    serving = importlib.import_module("api.keys")
+    serving = importlib.import_module("api.middleware.keys")
     assert [one.value for one in serving.Scope] == ["embed", "read", "admin"]

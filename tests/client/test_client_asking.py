@@ -16,8 +16,8 @@ import pytest
 from live_server import Live, serve
 from seeded import NOW, publish
 
+from api.answers.problems import CATALOGUE
 from api.app import create_app
-from api.problems import CATALOGUE
 from indexer import AsyncClient, Client
 from indexer.client.asking import Patience
 from indexer.client.refusals import KINDS

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from indexer.engine.market import F64, Line, Market, SupplyHistory, SupplySource
+from indexer.arrays import F64
+from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
 from indexer.methodology.spec import (
     Caps,
     Eligibility,

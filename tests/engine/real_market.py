@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from indexer.assets import load_registry
 from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
+from indexer.registry import load_registry
 from indexer.times import DAY_US, HOUR_US
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indexer.engine.capping import cap_weights, check_caps, water_fill, water_fill_groups
 from indexer.errors import MethodologyError
-from indexer.methodology.capping import cap_weights, check_caps, water_fill, water_fill_groups
 from indexer.methodology.spec import Caps
 
 # Grayscale Decentralized AI Fund, 2025-01-06 (METHODOLOGY §2.2)

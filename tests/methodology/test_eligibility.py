@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from indexer.methodology.eligibility import Candidate, failures, select, unmeasurable
+from indexer.engine.eligibility import Candidate, failures, select, unmeasurable
 from indexer.methodology.spec import Eligibility, Scheme, Selection, UnknownVolume
 
 RULE = Eligibility(effective_from=datetime(2023, 1, 1, tzinfo=UTC))

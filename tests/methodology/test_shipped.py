@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from indexer.assets import load_registry
 from indexer.methodology.check import check_file
 from indexer.methodology.load import SHIPPED, load_methodology, shipped
 from indexer.methodology.spec import Scheme
 from indexer.methodology.universe import universe_lines
+from indexer.registry import load_registry
 
 REGISTRY = load_registry()
 DOCUMENT = Path(__file__).parents[2] / "docs" / "methodology.md"

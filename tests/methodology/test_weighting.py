@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from indexer.engine.weighting import Sizes, raw_weights
 from indexer.errors import MethodologyError
 from indexer.methodology.spec import Scheme, Weighting
-from indexer.methodology.weighting import Sizes, raw_weights
 
 CAP = np.array([[29.93, 20.58, 19.03, 17.18, 10.45, 2.83]])
 ALL = np.ones((1, 6), dtype=bool)

@@ -12,7 +12,8 @@ from fault_world import hour_world
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.backfill import (
+from indexer.errors import InputError
+from indexer.live.filling import (
     Done,
     Want,
     disagreement_notes,
@@ -22,10 +23,9 @@ from indexer.backfill import (
     plan_backfill,
     run_backfill,
 )
-from indexer.errors import InputError
-from indexer.http import HostLimit, HttpClient, Timeouts
-from indexer.records import Bars
 from indexer.sources.base import Source
+from indexer.sources.http import HostLimit, HttpClient, Timeouts
+from indexer.sources.records import Bars
 from indexer.sources.registry import build_sources
 from indexer.times import DAY_US, HOUR_US, from_us, iso, parse_instant
 

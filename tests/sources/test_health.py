@@ -8,9 +8,9 @@ import pytest
 from fault_server import Fault, FaultServer
 from fault_world import VENUES, hour_world
 
-from indexer.http import Breaker, HostLimit, HttpClient, Timeouts
+from indexer.live.health import PROBES, State, examine, healthy_first, probe
 from indexer.sources.base import Ask, Dataset, RestSource
-from indexer.sources.health import PROBES, State, examine, healthy_first, probe
+from indexer.sources.http import Breaker, HostLimit, HttpClient, Timeouts
 from indexer.sources.registry import REGISTRY, build_sources
 from indexer.times import HOUR_US, from_us, parse_instant
 

@@ -10,14 +10,14 @@ import pytest
 from fault_server import FaultServer
 from fault_world import hour_world
 
-from indexer.archive import Archive
 from indexer.errors import InputError, NotFoundError
-from indexer.http import HostLimit, HttpClient
-from indexer.records import QualityNote
+from indexer.live.exchange import replay, to_keep
 from indexer.reference import FixingRate, RateStatus, Verdict, verdict_changes
 from indexer.sources.base import Ask, Dataset
+from indexer.sources.http import HostLimit, HttpClient
+from indexer.sources.records import QualityNote
 from indexer.sources.registry import build_sources
-from indexer.sources.replay import replay, to_keep
+from indexer.store.archive import Archive
 from indexer.times import HOUR_US, from_us, parse_instant
 
 NOW = parse_instant("2024-06-01T12:30:00Z")

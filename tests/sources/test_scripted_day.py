@@ -12,11 +12,11 @@ import pytest
 from fault_server import Fault, FaultServer
 from fault_world import VENUES, minute_world
 
-from indexer.http import HostLimit, HttpClient, Timeouts
-from indexer.records import QualityNote
+from indexer.live.collect import collect_bars
 from indexer.reference import Memory, RateStatus, Verdict, fixing_rates, minute_cube
-from indexer.sources.collect import collect_bars
+from indexer.sources.http import HostLimit, HttpClient, Timeouts
 from indexer.sources.identity import Mapped
+from indexer.sources.records import QualityNote
 from indexer.sources.registry import build_sources
 from indexer.times import HOUR_US, MINUTE_US, from_us, parse_instant
 

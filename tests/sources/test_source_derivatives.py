@@ -10,8 +10,8 @@ import pytest
 from battery import Sample, SourceBattery
 
 from indexer.errors import ConfigError
-from indexer.http import HttpClient
 from indexer.sources.base import Dataset, Parsed, RestSource
+from indexer.sources.http import HttpClient
 
 ORDERS = b"""{"code":"0","msg":"","data":[{"instId":"TAO-USDT-SWAP","instFamily":"TAO-USDT","instType":"SWAP",
 "details":[{"bkLoss":"0","bkPx":"400","ccy":"","posSide":"long","side":"sell","sz":"3","ts":"1737940000000"},

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from indexer.administration.inputs import check_inputs
-from indexer.archive import Archive
-from indexer.assets import load_registry
-from indexer.importing import import_files
+from indexer.files.importing import import_files
+from indexer.registry import load_registry
 from indexer.store import read
+from indexer.store.archive import Archive
 from indexer.store.db import Store
+from indexer.verify.inputs import check_inputs
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

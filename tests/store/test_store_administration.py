@@ -10,16 +10,16 @@ import pytest
 from sqlalchemy import text
 
 from indexer.administration.explain import explain
-from indexer.administration.lifecycle import change_state
-from indexer.administration.overrides import approve, propose
-from indexer.administration.proof import export_proof
-from indexer.administration.proof_check import check_proof
-from indexer.administration.seals import altered_rows
 from indexer.errors import InputError, NotFoundError
+from indexer.levels.lifecycle import change_state
+from indexer.levels.overrides import approve, propose
 from indexer.store.db import Store
 from indexer.store.read_administration import read_announcements, read_challenges, read_overrides, read_seals
 from indexer.store.records_administration import AnnouncementRow, ChallengeRow, OverrideRow
+from indexer.store.seals import altered_rows
 from indexer.store.write_administration import close_challenge, write_announcements, write_challenge
+from indexer.verify.proof import export_proof
+from indexer.verify.proof_check import check_proof
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "administration"))
 from test_restatement import HOUR, corrected, heaviest

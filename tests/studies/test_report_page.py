@@ -11,11 +11,11 @@ from html import unescape
 import pytest
 
 from indexer.errors import ConfigError, InputError, NotFoundError
-from indexer.report import market, sections
-from indexer.report import page as report_page
-from indexer.report.gather import gather
-from indexer.report.page import render, write_report
-from indexer.report.words import number, p_value, percent, table
+from indexer.studies.report import market, sections
+from indexer.studies.report import page as report_page
+from indexer.studies.report.gather import gather
+from indexer.studies.report.page import render, write_report
+from indexer.studies.report.words import number, p_value, percent, table
 
 
 @pytest.fixture(scope="module")

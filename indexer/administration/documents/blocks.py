@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from indexer.report import words
+from indexer.studies.report import words
 
 STYLE = Path(words.__file__).with_name("page.css")
 PRINT = "@media print { section { break-inside: avoid; margin-top: 24px } main { padding: 0; max-width: none } }"

@@ -9,10 +9,10 @@ import numpy as np
 
 from indexer.administration.documents.factsheet import evidence_of
 from indexer.administration.documents.sheet import Figures, Sheet, SheetTable, performance
-from indexer.administration.event_log import CorporateAction, EventLog, of_assets
 from indexer.administration.explain import Constituent, Explanation
-from indexer.assets import Asset, Registry
 from indexer.errors import NotEnoughDataError, NotFoundError, did_you_mean
+from indexer.methodology.actions import CorporateAction, EventLog, of_assets
+from indexer.registry import Asset, Registry
 from indexer.store.db import Store
 from indexer.store.read import read_indices, read_memberships, read_rebalancings
 from indexer.studies.series import token_series

@@ -6,24 +6,24 @@ from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
-from indexer.administration.decide import methodology_of, registry_for
 from indexer.administration.documents.blocks import Document, as_html, as_text
 from indexer.administration.documents.constituent import constituent_sheet
 from indexer.administration.documents.factsheet import index_sheet
 from indexer.administration.documents.methodology_page import methodology_document
 from indexer.administration.documents.sheet import Sheet, as_document, as_pdf
 from indexer.administration.documents.statement import statement_document
-from indexer.administration.event_log import load_event_log, of_assets
 from indexer.administration.explain import explain
-from indexer.administration.lifecycle import status_of
-from indexer.administration.policy import load_policy
 from indexer.config import Settings
 from indexer.engine.market import Status
 from indexer.errors import InputError
+from indexer.levels.lifecycle import status_of
+from indexer.methodology.actions import load_event_log, of_assets
+from indexer.methodology.policy import load_policy
 from indexer.methodology.universe import universe_lines
 from indexer.store.db import Store
 from indexer.store.read import read_levels, read_methodologies
 from indexer.store.read_administration import read_announcements, read_overrides
+from indexer.workflow.decide import methodology_of, registry_for
 
 KINDS = ("methodology", "statement", "factsheet")
 FOREVER_US = 2**55

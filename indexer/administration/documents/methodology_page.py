@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from indexer.administration.documents.blocks import Block, Bullets, Document, Heading, Lines, Table, Text, join_names
-from indexer.administration.event_log import TREATMENTS, CorporateAction
-from indexer.administration.policy import Policy
-from indexer.assets import Registry
+from indexer.methodology.actions import TREATMENTS, CorporateAction
+from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Eligibility, Methodology, Scheme
 from indexer.methodology.universe import universe_lines
+from indexer.registry import Registry
 from indexer.store.read import MethodologyRow
 
 MONTHS = (

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from indexer.administration.documents.blocks import Block, Bullets, Document, Heading, Text
-from indexer.administration.lifecycle import IndexStatus
-from indexer.administration.policy import Policy
+from indexer.levels.lifecycle import IndexStatus
+from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
 from indexer.store.records_administration import AnnouncementRow, OverrideRow
 

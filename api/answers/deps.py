@@ -1,0 +1,50 @@
+"""What the routes are given: the open store, the settings, the clock, and this application's own caches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.answers.histories import Histories
+from api.middleware.cache import HotCache
+from api.middleware.keys import KeyRing
+from api.middleware.limits import Limits
+from api.stream.hub import Hub
+from indexer.config import Settings
+from indexer.store.db import Store
+from indexer.times import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One application's means. Nothing of it is global: two applications may live in one process."""
+
+    store: Store
+    settings: Settings
+    clock: Clock
+    hot: HotCache
+    histories: Histories
+    hub: Hub
+    keys: KeyRing
+    limits: Limits
+    refresh: Callable[[], None]
+
+
+# Coroutines, though they await nothing: a plain function is sent to a thread and back, which costs more than it does.
+async def services_of(request: Request) -> Services:
+    """The services of the application that serves this request."""
+    services: Services = request.app.state.services
+    return services
+
+
+async def store_of(request: Request) -> Store:
+    """The store of the application that serves this request."""
+    store: Store = request.app.state.services.store
+    return store
+
+
+ServicesDep = Annotated[Services, Depends(services_of)]
+StoreDep = Annotated[Store, Depends(store_of)]

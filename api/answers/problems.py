@@ -1,0 +1,212 @@
+"""One error shape for every way out: `application/problem+json` (RFC 9457) with a stable `code`.
+
+The catalogue below is the whole list: the handlers, OpenAPI and the page behind each `type` are made from it.
+Nothing of a stack trace leaves the process; `trace_id` is the request id under which it was logged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.answers.encode import to_json
+from indexer.errors import (
+    BusyError,
+    DeaiError,
+    InputError,
+    NotEnoughDataError,
+    NotFoundError,
+    SourceError,
+    StoreError,
+    VerificationError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fastapi import FastAPI
+    from starlette.requests import Request
+    from starlette.types import Scope
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of problem: its HTTP status, its title and what the caller should do."""
+
+    status: int
+    title: str
+    advice: str
+
+
+CATALOGUE: dict[str, Kind] = {
+    "invalid_request": Kind(422, "A parameter does not hold", "See `errors`: each names the parameter and why."),
+    "invalid_input": Kind(422, "A value does not hold", "Correct the value named in `detail` and ask again."),
+    "unauthorized": Kind(401, "A key is needed", "Send Authorization: Bearer <key>, or X-API-Key."),
+    "forbidden": Kind(403, "This key may not do that", "Use a key with the scope named in `detail`."),
+    "not_found": Kind(404, "No such thing", "Check the id; /v1/indices and /v1/benchmarks list what there is."),
+    "method_not_allowed": Kind(405, "Method not allowed here", "The Allow header lists the methods."),
+    "not_acceptable": Kind(
+        406, "No such format", "Use format=json or csv; /levels.parquet and /levels.arrow are files."
+    ),
+    "not_enough_data": Kind(409, "Not enough data yet", "`detail` says how much there is and is needed."),
+    "body_too_large": Kind(413, "Request body too large", "Reads need no body."),
+    "uri_too_long": Kind(414, "Address too long", "Shorten the query."),
+    "range_not_satisfiable": Kind(416, "No such range", "Ask without Range for the whole file."),
+    "too_many_requests": Kind(429, "Too many requests", "Wait for the seconds of Retry-After."),
+    "bad_request": Kind(400, "The request cannot be read", "Send well-formed HTTP."),
+    "internal": Kind(500, "Our mistake", "Report it with the `trace_id`."),
+    "not_implemented": Kind(501, "Not offered", "Use a format named in `detail`."),
+    "source_error": Kind(502, "An upstream failed", "Try again later."),
+    "store_error": Kind(503, "The store does not answer", "Try again later; the operator sees why in the log."),
+    "busy": Kind(503, "Another process holds the work", "Try again in a moment."),
+    "verification_failed": Kind(500, "A recomputed number differs", "Report it with the `trace_id`."),
+}
+
+BY_STATUS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable"}
+BY_STATUS |= {413: "body_too_large", 414: "uri_too_long", 416: "range_not_satisfiable", 422: "invalid_request"}
+BY_STATUS |= {429: "too_many_requests", 501: "not_implemented"}
+BY_ERROR: tuple[tuple[type[DeaiError], str], ...] = (
+    (NotFoundError, "not_found"),
+    (InputError, "invalid_input"),
+    (NotEnoughDataError, "not_enough_data"),
+    (SourceError, "source_error"),
+    (StoreError, "store_error"),
+    (BusyError, "busy"),
+    (VerificationError, "verification_failed"),
+)
+
+
+class ParameterProblem(BaseModel):
+    """One parameter that does not hold."""
+
+    pointer: str = Field(description="Where: query/<name>, path/<name>, header/<name> or body/…")
+    detail: str = Field(description="What is wrong with it and what is accepted")
+
+
+class Problem(BaseModel):
+    """The one error shape (RFC 9457). `code` is stable; texts may change."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "/problems/not_found",
+                "title": "No such thing",
+                "status": 404,
+                "detail": 'No index "deia". Did you mean "deai"?',
+                "instance": "/v1/indices/deia",
+                "code": "not_found",
+                "trace_id": "5f1d7a0c9b3e4a52",
+            }
+        }
+    )
+    type: str = Field(description="Address of a page that explains this kind of problem")
+    title: str
+    status: int
+    detail: str = Field(description="What happened, where, and what to do")
+    instance: str = Field(description="Path of the request")
+    code: str = Field(description="Stable machine-readable kind")
+    trace_id: str = Field(description="The request id; quote it when reporting")
+    errors: list[ParameterProblem] | None = Field(None, description="Each parameter that does not hold (422)")
+
+
+def problem(
+    scope: Scope,
+    code: str,
+    *,
+    detail: str,
+    errors: Sequence[Mapping[str, str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+    status: int | None = None,
+) -> Response:
+    """The response for one problem. `status` overrides the catalogue's for odd HTTP statuses."""
+    kind = CATALOGUE[code]
+    body: dict[str, Any] = {
+        "type": f"{scope.get('root_path', '')}/problems/{code}",
+        "title": kind.title,
+        "status": status or kind.status,
+        "detail": detail,
+        "instance": scope.get("path", ""),
+        "code": code,
+        "trace_id": scope.get("state", {}).get("request_id", ""),
+    }
+    if errors:
+        body["errors"] = list(errors)
+    given = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(to_json(body), status_code=body["status"], headers=given, media_type=MEDIA_TYPE)
+
+
+EVERYWHERE = ("invalid_request", "unauthorized", "uri_too_long", "too_many_requests", "internal", "store_error")
+
+
+def declared(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route that may answer with these problems."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for code in (*codes, *EVERYWHERE):
+        kind = CATALOGUE[code]
+        responses[kind.status] = {"description": kind.title, "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}}}
+    return responses
+
+
+PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Sends every error of the app through `problem`."""
+    app.add_exception_handler(DeaiError, _on_ours)
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_any)
+
+
+def code_of(error: DeaiError) -> str:
+    """The catalogue code of one of our errors."""
+    return next((code for kind, code in BY_ERROR if isinstance(error, kind)), "internal")
+
+
+def internal(scope: Scope) -> Response:
+    """The response for a failure of ours: nothing of what happened but where the log has it."""
+    return problem(scope, "internal", detail="The server failed on this request; the log has it under the trace id")
+
+
+def _on_any(request: Request, error: Exception) -> Response:
+    return internal(request.scope)
+
+
+def _on_ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DeaiError)
+    return problem(request.scope, code_of(error), detail=str(error))
+
+
+def _on_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {"pointer": "/".join(str(part) for part in item["loc"]), "detail": _said(item)} for item in error.errors()
+    ]
+    detail = "; ".join(f"{item['pointer']}: {item['detail']}" for item in errors)
+    return problem(request.scope, "invalid_request", detail=detail, errors=errors)
+
+
+def _said(item: Mapping[str, Any]) -> str:
+    reason = item.get("ctx", {}).get("error")
+    return str(reason) if reason is not None else str(item["msg"])
+
+
+def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    code = BY_STATUS.get(status, "internal" if status >= 500 else "bad_request")
+    detail = str(error.detail)
+    if status == 404 and detail == "Not Found":
+        detail = f"Nothing is served at {request.url.path}; the API begins at /v1/indices, the reference is /docs"
+        if request.url.path.endswith("/"):
+            detail += ". Addresses here do not end with a slash"
+    if status == 405:
+        detail = f"{request.method} is not allowed at {request.url.path}"
+    return problem(request.scope, code, detail=detail, headers=error.headers, status=status)

@@ -1,0 +1,92 @@
+"""Backtests and sweeps over a store: the market by what is known now, the flagship's published levels beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from indexer.arrays import F64, I64
+from indexer.backtest.backtest import Backtest, Result, backtest, daily
+from indexer.backtest.sweep import RANKINGS, Tried, as_table, read_grid, sweep, write_parquet
+from indexer.config import Settings
+from indexer.errors import InputError, MethodologyError, NotFoundError
+from indexer.levels.markets import load_market, narrowed
+from indexer.levels.rules import load_rules
+from indexer.methodology.load import load_methodology
+from indexer.methodology.universe import universe_lines
+from indexer.store.db import Store
+from indexer.store.read import read_indices, read_levels
+from indexer.times import DAY_US, iso
+from indexer.workflow.decide import registry_for
+
+FLAGSHIP = "deai"
+
+
+def run_backtest(
+    store: Store, settings: Settings, *, file: Path, hourly: bool = False, out: Path | None = None
+) -> Result:
+    """The result of a methodology file over the stored history; its daily levels to `out` (Parquet) when given.
+
+    Raises MethodologyError for the file, NotEnoughDataError when it has no base in this history.
+    """
+    registry = registry_for(store, settings)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MethodologyError(f"{file}: the file cannot be read ({error}); give a TOML file in UTF-8") from None
+    methodology = load_methodology(text, source=str(file), registry=registry)
+    rules = load_rules(registry, folder=settings.methodology_dir)
+    lines = universe_lines(methodology.universe, registry)
+    market = narrowed(load_market(store, registry, effects=rules.supplies), lines)
+    made = backtest(
+        market if hourly else daily(market), methodology, flagship=flagship(store), events=rules.events_of(lines)
+    )
+    if out is not None:
+        write_parquet(_levels(made), out)
+    return made.result
+
+
+def run_sweep(
+    store: Store,
+    settings: Settings,
+    *,
+    file: Path,
+    by: str = "tracking_error",
+    out: Path | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Tried]:
+    """Every combination of a sweep file over the daily history, best first; every row to `out` when given."""
+    if by not in RANKINGS:
+        raise InputError(f'"{by}" is nothing to rank by; there are {", ".join(RANKINGS)}')
+    grid = read_grid(file)
+    registry = registry_for(store, settings)
+    rules = load_rules(registry, folder=settings.methodology_dir)
+    market = daily(load_market(store, registry, effects=rules.supplies))
+    tried = sweep(
+        market, registry, grid=grid,
+        flagship=flagship(store), by=by, workers=workers, progress=progress, events=rules.basket,
+    )  # fmt: skip
+    if out is not None:
+        write_parquet(as_table(tried), out)
+    return tried
+
+
+def flagship(store: Store) -> tuple[I64, F64] | None:
+    """Daily instants and levels of the flagship (or of the only index there is), None without any."""
+    known = [row.id for row in read_indices(store)]
+    name = FLAGSHIP if FLAGSHIP in known else (known[0] if len(known) == 1 else None)
+    if name is None:
+        return None
+    try:
+        rows = read_levels(store, name, step_us=DAY_US)
+    except NotFoundError:
+        return None
+    return (rows.times_us, rows.levels) if len(rows) else None
+
+
+def _levels(made: Backtest) -> list[dict[str, object]]:
+    rounded = np.round(made.levels, 10).tolist()
+    return [{"time": iso(time), "level": level} for time, level in zip(made.times_us.tolist(), rounded, strict=True)]

@@ -1,0 +1,153 @@
+"""The gates of imported rows: which are taken, which are rejected and why. Pure, on columns.
+
+Place in the flow: after files.py and file_stamps.py, before importing.py writes. The first gate a row fails gives
+its reason. The rules, in order: the stamp, the future, the symbol, the close, the other prices, high and low,
+the volume; then per listing: stamps that come twice, and spikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.arrays import F64, I64, Bools
+from indexer.files.columns import Numbers
+
+SPIKE_FACTOR = 50.0
+SPIKE = f"spike: the close is more than {SPIKE_FACTOR:g} times, or less than 1/{SPIKE_FACTOR:g} of, both its neighbours"
+BEFORE_1970 = "before 1970"
+FUTURE = "in the future: the bar ends after now"
+HIGH_BELOW_LOW = "high is below low"
+CONFLICT = "stamp comes twice with different values"
+
+
+class Verdicts:
+    """Reasons by row (R,): None while a row is good. The first reason given to a row stays."""
+
+    def __init__(self, rows: int) -> None:
+        self.good: Bools = np.ones(rows, dtype=np.bool_)
+        self.reasons: dict[int, str] = {}
+
+    def reject(self, mask: Bools, reason: str) -> None:
+        """Rejects the rows of a mask that are still good."""
+        rows = np.flatnonzero(mask & self.good)
+        self.good[rows] = False
+        self.reasons.update(dict.fromkeys(rows.tolist(), reason))
+
+    def reject_each(self, reasons: dict[int, str]) -> None:
+        """Rejects rows, each for its own reason."""
+        for row, reason in reasons.items():
+            if self.good[row]:
+                self.good[row] = False
+                self.reasons[row] = reason
+
+
+def gate_prices(verdicts: Verdicts, prices: dict[str, Numbers]) -> None:
+    """The close must be there; every price that is given must be a finite positive number, and high ≥ low."""
+    for name in sorted(prices, key=lambda name: name != "close"):
+        column = prices[name]
+        verdicts.reject(column.bad, f"{name} is not a number")
+        if name == "close":
+            verdicts.reject(column.empty, "close is empty")
+        verdicts.reject(np.isnan(column.values) & ~column.empty, f"{name} is NaN")
+        verdicts.reject(np.isinf(column.values), f"{name} is infinite")
+        verdicts.reject(column.values == 0.0, f"{name} is zero")
+        verdicts.reject(column.values < 0.0, f"{name} is negative")
+    if "high" in prices and "low" in prices:
+        verdicts.reject(prices["high"].values < prices["low"].values, HIGH_BELOW_LOW)
+
+
+def gate_volume(verdicts: Verdicts, volume: Numbers) -> None:
+    """A volume may be missing (empty or NaN), but not negative, infinite or something else."""
+    verdicts.reject(volume.bad, "volume is not a number")
+    verdicts.reject(np.isinf(volume.values), "volume is infinite")
+    verdicts.reject(volume.values < 0.0, "volume is negative")
+
+
+def gate_value(verdicts: Verdicts, value: Numbers) -> None:
+    """A measured value must be there and finite; it may be zero or negative (a funding rate)."""
+    verdicts.reject(value.bad, "value is not a number")
+    verdicts.reject(value.empty, "value is empty")
+    verdicts.reject(~np.isfinite(value.values), "value is not finite")
+
+
+@dataclass(frozen=True, slots=True)
+class Sequenced:
+    """Good rows in order of series and time, and what was found on the way."""
+
+    order: I64
+    duplicates: int
+    out_of_order: int
+
+
+def gate_sequence(
+    verdicts: Verdicts, series: I64, time_us: I64, close: F64, *, compared: Sequence[F64 | I64], lines: I64
+) -> Sequenced:
+    """Sorts the good rows by series and time; drops repeats, rejects conflicts and spikes.
+
+    A row equal to an earlier one of its series and time in all `compared` columns is a duplicate: counted and
+    left out. Rows that differ are all rejected, since nothing tells which is right. `lines` (R,) name the others.
+    """
+    rows = np.flatnonzero(verdicts.good)
+    late = (np.diff(time_us[rows]) < 0) & (np.diff(series[rows]) == 0)
+    out_of_order = _out_of_order(series[rows], time_us[rows]) if late.any() or (np.diff(series[rows]) < 0).any() else 0
+    order = rows[np.lexsort((rows, time_us[rows], series[rows]))]
+    order, duplicates = _without_repeats(verdicts, order, series, time_us, compared=compared, lines=lines)
+    spikes = order[find_spikes(series[order], close[order])]
+    verdicts.reject(_mask(spikes, len(series)), SPIKE)
+    return Sequenced(order[verdicts.good[order]], duplicates, out_of_order)
+
+
+def find_spikes(series: I64, close: F64) -> Bools:
+    """Which rows (R,), in order of series and time, stand out from both neighbours by more than SPIKE_FACTOR.
+
+    Only a bar with a neighbour on either side can be judged; a lasting change of level is none of this gate's.
+    """
+    spike = np.zeros(len(close), dtype=np.bool_)
+    if len(close) < 3:
+        return spike
+    before, here, after = close[:-2], close[1:-1], close[2:]
+    inner = (series[:-2] == series[1:-1]) & (series[1:-1] == series[2:])
+    high = (here > SPIKE_FACTOR * before) & (here > SPIKE_FACTOR * after)
+    low = (here * SPIKE_FACTOR < before) & (here * SPIKE_FACTOR < after)
+    spike[1:-1] = inner & (high | low)
+    return spike
+
+
+def _out_of_order(series: I64, time_us: I64) -> int:
+    """How many rows stand after a later one of their own series."""
+    by_series = np.argsort(series, kind="stable")
+    step = np.diff(time_us[by_series])
+    return int(((step < 0) & (np.diff(series[by_series]) == 0)).sum())
+
+
+def _without_repeats(
+    verdicts: Verdicts, order: I64, series: I64, time_us: I64, *, compared: Sequence[F64 | I64], lines: I64
+) -> tuple[I64, int]:
+    again = np.r_[False, (np.diff(series[order]) == 0) & (np.diff(time_us[order]) == 0)]
+    if not again.any():
+        return order, 0
+    starts = np.flatnonzero(~again)
+    group = np.cumsum(~again) - 1
+    first = order[starts[group]]
+    same = np.ones(len(order), dtype=np.bool_)
+    for column in compared:
+        here, there = column[order], column[first]
+        same &= (here == there) | (np.isnan(here) & np.isnan(there))
+    differs = np.zeros(len(starts), dtype=np.bool_)
+    np.logical_or.at(differs, group, ~same)
+    members = np.bincount(group)
+    for row, other, number in zip(order.tolist(), first.tolist(), group.tolist(), strict=True):
+        if differs[number] and members[number] > 1:
+            verdicts.good[row] = False
+            verdicts.reasons[row] = f"{CONFLICT}: first on line {lines[other]}"
+    keep = ~again & verdicts.good[order]
+    return order[keep], int((again & verdicts.good[order]).sum())
+
+
+def _mask(rows: I64, length: int) -> Bools:
+    mask = np.zeros(length, dtype=np.bool_)
+    mask[rows] = True
+    return mask

@@ -1,0 +1,99 @@
+"""An imported file in the raw archive, with all that its rows were read by; and the same rows read from there again.
+
+Place in the flow: `importing.py` keeps a file while its rows are written; `verify` and a replay take rows from the
+archive instead of the store. Beside the file's bytes stands a record (JSON): the manifest's text, the instant of the
+import and what every symbol meant then, so that neither today's registry nor the clock can change what is read.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from indexer.errors import ImportFileError, InputError
+from indexer.files.manifest import Manifest, parse_manifest
+from indexer.files.rows import FileRows, gated
+from indexer.registry import Asset, Label, Registry
+from indexer.store.archive import Archive
+from indexer.store.records import PayloadRow
+from indexer.times import from_us
+
+KIND = "import"
+FILE, RECORD = "file", "manifest"  # the `source` of the two payloads
+
+
+@dataclass(frozen=True, slots=True)
+class KeptImport:
+    """The hash of the record, and the links (file and record) to enter for the run."""
+
+    record: str
+    payloads: tuple[PayloadRow, ...]
+
+
+def keep_import(
+    archive: Archive, path: Path, *, sha256: str, manifest: Manifest, registry: Registry, at_us: int
+) -> KeptImport:
+    """Puts a file and its record into the archive. Raises ImportFileError when the file is not what it was just now."""
+    kept = archive.put_file(path)
+    if kept.sha256 != sha256:
+        raise ImportFileError(f"{path.name} was changed while it was imported; import it again")
+    record = {
+        "kind": KIND,
+        "file": path.name,
+        "sha256": sha256,
+        "at_us": at_us,
+        "manifest": {"name": manifest.name, "text": manifest.text},
+        "assets": [_plain(asset) for asset in registry.assets],
+    }
+    body = json.dumps(record, sort_keys=True, ensure_ascii=False).encode()
+    name = archive.put(body).sha256
+    at = from_us(at_us)
+    return KeptImport(
+        name,
+        (
+            PayloadRow(sha256, FILE, path.name, at, kept.raw_bytes),
+            PayloadRow(name, RECORD, manifest.name, at, len(body)),
+        ),
+    )
+
+
+def read_import(archive: Archive, record: str) -> tuple[str, FileRows]:
+    """The name of a kept file and its rows, judged as on the day.
+
+    Raises NotFoundError or VerificationError when bytes are gone or damaged, InputError for another kind of record.
+    """
+    said: Mapping[str, Any] = json.loads(archive.get(record))
+    if said.get("kind") != KIND:
+        raise InputError(f"{record[:12]}… is not the record of an import but of {said.get('kind')!r}")
+    name = Path(str(said["file"])).name
+    manifest = parse_manifest(said["manifest"]["text"], name=said["manifest"]["name"])
+    registry = Registry(tuple(map(_asset, said["assets"])), (), {}, source="as it was at the import")
+    body = archive.get(said["sha256"])
+    with tempfile.TemporaryDirectory(prefix="deai-") as folder:
+        path = Path(folder) / name
+        path.write_bytes(body)
+        return name, gated(path, manifest, registry=registry, now_us=int(said["at_us"]))
+
+
+def _plain(asset: Asset) -> dict[str, Any]:
+    """What reading a file needs of an asset."""
+    labels = [[one.symbol, _iso(one.valid_from), _iso(one.valid_to)] for one in asset.symbols]
+    return {"slug": asset.slug, "chain": asset.chain, "decimals": asset.decimals, "symbols": labels}
+
+
+def _asset(said: Mapping[str, Any]) -> Asset:
+    labels = tuple(Label(symbol, _instant(first), _instant(last)) for symbol, first, last in said["symbols"])
+    return Asset(said["slug"], "", said["chain"], "", int(said["decimals"]), "", "", labels)
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -1,0 +1,96 @@
+"""The good rows of a file as what the store writes: bars, benchmark bars, supplies, metrics.
+
+Place in the flow: after file_rows.py has judged them, before importing.py writes them, part by part.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+
+from indexer.arrays import F64, I64, Bools
+from indexer.files.rows import FileRows
+from indexer.store.records import BarColumns, BenchmarkColumns, MetricSeries, SupplyRow
+from indexer.times import from_us
+
+
+def bars_of(rows: FileRows, part: slice, listing_ids: I64) -> BarColumns:
+    """Some of the good rows as bars, with the ids of the listings by their position."""
+    index = rows.order[part]
+    volume = _number(rows, "volume", index)
+    close = _number(rows, "close", index)
+    unknown = np.full(len(index), np.nan)
+    if rows.manifest.volume_unit == "base":
+        with np.errstate(over="ignore"):
+            traded = volume * close
+        base, usd = volume, np.where(np.isfinite(traded), traded, np.nan)
+    else:
+        base, usd = unknown, np.where(_comparable(rows, index), volume, np.nan)
+    return BarColumns(
+        listing_id=listing_ids[rows.series[index]],
+        time_us=rows.time_us[index],
+        open=_number(rows, "open", index),
+        high=_number(rows, "high", index),
+        low=_number(rows, "low", index),
+        close=close,
+        volume_base=base,
+        volume_usd=usd,
+    )
+
+
+def benchmarks_of(rows: FileRows, part: slice, benchmark_ids: I64) -> BenchmarkColumns:
+    """Some of the good rows as benchmark bars, with the ids of the benchmarks by their position."""
+    index = rows.order[part]
+    return BenchmarkColumns(
+        benchmark_id=benchmark_ids[rows.series[index]],
+        time_us=rows.time_us[index],
+        close=_number(rows, "close", index),
+        adjusted_close=_number(rows, "adjusted_close", index),
+        volume=_number(rows, "volume", index),
+        price_basis=_texts(rows, "price_basis", index),
+        source=_texts(rows, "source", index),
+        interval=rows.manifest.interval,
+    )
+
+
+def supplies_of(rows: FileRows) -> list[SupplyRow]:
+    """The good rows as supply readings in exact base units."""
+    kind = rows.manifest.constants.get("supply_kind", "circulating")
+    sources = _texts(rows, "source", rows.order)
+    amounts = _texts(rows, "supply", rows.order)
+    found = []
+    for row, source, amount in zip(rows.order.tolist(), sources, amounts, strict=True):
+        asset = rows.assets[rows.series[row]]
+        units = int((Decimal(amount) * 10**asset.decimals).to_integral_value())
+        observed = from_us(int(rows.time_us[row]))
+        found.append(SupplyRow(asset.slug, kind, "imported", source, observed, units, chain=asset.chain))
+    return found
+
+
+def metrics_of(rows: FileRows) -> list[MetricSeries]:
+    """The good rows as series of one quantity from one source."""
+    series, made = rows.series[rows.order], []
+    for place in np.unique(series).tolist():
+        index = rows.order[series == place]
+        subject, name, source = rows.measures[place]
+        made.append(MetricSeries(subject, name, source, rows.time_us[index], _number(rows, "value", index)))
+    return made
+
+
+def _number(rows: FileRows, role: str, index: I64) -> F64:
+    return rows.numbers[role].values[index] if role in rows.numbers else np.full(len(index), np.nan)
+
+
+def _texts(rows: FileRows, role: str, index: I64) -> list[str]:
+    words = rows.words[role]
+    return [words.values[code] for code in words.codes[index].tolist()]
+
+
+def _comparable(rows: FileRows, index: I64) -> Bools:
+    accepted = rows.manifest.usd_volume_kinds
+    if rows.manifest.volume_unit != "usd":
+        return np.zeros(len(index), dtype=np.bool_)
+    words = rows.words["volume_kind"]
+    usable = np.array([not accepted or value in accepted for value in words.values], dtype=np.bool_)
+    return usable[words.codes[index]]

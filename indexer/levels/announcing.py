@@ -1,0 +1,129 @@
+"""What an update has to say beside levels: pro-formas, changes that took effect, supplies that jumped. Said once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+
+from indexer.engine.events import BasketEvent
+from indexer.engine.history import IndexHistory, Rebalance
+from indexer.engine.known import supply_as_of
+from indexer.engine.market import Market
+from indexer.engine.settled import Settled
+from indexer.errors import NotEnoughDataError
+from indexer.levels.plain_form import plain
+from indexer.levels.proforma import compute_pro_forma, next_date
+from indexer.methodology.policy import Policy
+from indexer.methodology.spec import Methodology
+from indexer.store.records_administration import AnnouncementRow
+from indexer.times import DAY_US, from_us, iso, to_us
+
+FRESH_DAYS = 3
+
+
+def announcements(
+    market: Market,
+    methodology: Methodology,
+    *,
+    history: IndexHistory,
+    settled: Settled | None,
+    policy: Policy,
+    events: Sequence[BasketEvent],
+    now: datetime,
+) -> list[AnnouncementRow]:
+    """What is to be said of one index after an update. Back history is not news: only what is of these days is."""
+    now_us, last_us = to_us(now), int(market.times_us[-1])
+    if now_us - last_us > FRESH_DAYS * DAY_US:
+        return []
+    known = set() if settled is None else {id(change) for change in settled.changes}
+    new = [one for one in history.rebalances if id(one) not in known]
+    fresh = [one for one in new if now_us - one.effective_us <= FRESH_DAYS * DAY_US]
+    out = [_effective(methodology, one, market=market, now=now) for one in fresh]
+    out += _pro_forma(market, methodology, history=history, policy=policy, events=events, now=now)
+    out += _supply_shocks(market, methodology, history=history, policy=policy, now=now)
+    return out
+
+
+def _effective(methodology: Methodology, change: Rebalance, *, market: Market, now: datetime) -> AnnouncementRow:
+    pairs = list(zip(market.slugs, change.units_before.tolist(), change.units_after.tolist(), strict=True))
+    entered = [slug for slug, before, after in pairs if after and not before]
+    left = [slug for slug, before, after in pairs if before and not after]
+    said = f"in: {', '.join(entered) or 'none'}; out: {', '.join(left) or 'none'}; turnover {change.turnover:.2%}"
+    reasons = {one.slug: one.reason for one in change.decisions if one.slug in (*entered, *left)}
+    return AnnouncementRow(
+        key=f"effective:{methodology.id}:{change.kind}:{change.effective_us}",
+        kind="effective",
+        title=f"{methodology.id}: {change.kind} in effect at {iso(change.effective_us)}; {said}",
+        published_at=now,
+        index_id=methodology.id,
+        effective_at=from_us(change.effective_us),
+        detail=json.dumps({"entered": entered, "left": left, "turnover": change.turnover, "reasons": reasons}),
+    )
+
+
+def _pro_forma(
+    market: Market,
+    methodology: Methodology,
+    *,
+    history: IndexHistory,
+    policy: Policy,
+    events: Sequence[BasketEvent],
+    now: datetime,
+) -> list[AnnouncementRow]:
+    last_us = int(market.times_us[-1])
+    date = next_date(methodology, last_us)
+    if last_us < date.reference_us:
+        return []
+    try:
+        made = compute_pro_forma(
+            market, methodology, settled=Settled(history.rebalances, last_us), policy=policy, events=events
+        )
+    except NotEnoughDataError:
+        return []
+    return [
+        AnnouncementRow(
+            key=f"proforma:{methodology.id}:{date.effective_us}",
+            kind="proforma",
+            title=f"{methodology.id}: pro-forma of the {made.kind} at {iso(date.effective_us)}; "
+            f"turnover {made.turnover:.2%} at prices of {iso(to_us(made.priced_at))}",
+            published_at=now,
+            index_id=methodology.id,
+            effective_at=made.effective_at,
+            detail=json.dumps(plain(made)),
+        )
+    ]
+
+
+def _supply_shocks(
+    market: Market, methodology: Methodology, *, history: IndexHistory, policy: Policy, now: datetime
+) -> list[AnnouncementRow]:
+    """Constituents whose supply has changed beyond the emergency threshold since they were weighed."""
+    review = next((one for one in reversed(history.rebalances) if any(d.supply for d in one.decisions)), None)
+    if review is None:
+        return []
+    weighed = {one.slug: one.supply for one in review.decisions if one.supply}
+    rule = methodology.eligibility_at(now)
+    at = np.array([int(market.times_us[-1])])
+    out = []
+    for n, line in enumerate(market.lines):
+        before = weighed.get(line.slug)
+        if not before or not history.rebalances[-1].units_after[n]:
+            continue
+        found = float(supply_as_of(line.supply, at, max_age_us=rule.supply_max_age_days * DAY_US).tokens[0])
+        change = found / before - 1.0
+        if abs(change) > policy.emergency_supply_change:
+            out.append(
+                AnnouncementRow(
+                    key=f"supply:{methodology.id}:{line.slug}:{review.effective_us}:{found:.6g}",
+                    kind="supply_shock",
+                    title=f"{line.slug}: supply {change:+.2%} since {methodology.id} weighed it; "
+                    f"{policy.emergency_supply_change:.0%} is the threshold of an emergency change (log an event)",
+                    published_at=now,
+                    index_id=methodology.id,
+                    detail=json.dumps({"asset": line.slug, "weighed": before, "now": found, "change": change}),
+                )
+            )
+    return out

@@ -1,0 +1,220 @@
+"""Stored facts → the `Market` that the engine computes on. Pure.
+
+A line's column is spliced from its tokens in order of succession: until the successor's effective instant the
+predecessor's rate divided by the ratio, from then on the successor's own. Nothing is filled here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.arrays import F64, I8, I64
+from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
+from indexer.times import DAY_US, MINUTE_US
+
+UNKNOWN_STATUS = 5  # RateStatus.MISSING: there is no number
+# More than there are until the year 9999, so that two numbers pack into one that sorts like both.
+_DAYS, _MINUTES = 2**22, 2**33
+
+
+@dataclass(frozen=True, slots=True)
+class LinePart:
+    """One token of a line: when it stands for the line, and its units of the line's token per unit of its own."""
+
+    asset_id: int
+    slug: str
+    ratio: float
+    from_us: int | None
+    until_us: int | None
+
+    def rows(self, times: I64) -> np.ndarray:
+        """Which of the times this token stands for the line."""
+        keep = np.ones(len(times), dtype=np.bool_)
+        if self.from_us is not None:
+            keep &= times >= self.from_us
+        if self.until_us is not None:
+            keep &= times < self.until_us
+        return keep
+
+
+@dataclass(frozen=True, slots=True)
+class LineFacts:
+    """A line before it becomes a column: its tokens in time order, sub-sector and qualified venues."""
+
+    slug: str
+    sub_sector: str
+    venues: int
+    parts: tuple[LinePart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RateColumns:
+    """Reference rates as columns (M,): asset, instant, USD rate and status."""
+
+    asset_id: I64
+    time_us: I64
+    rate: F64
+    status: I8
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyRow:
+    """One supply observation in tokens (not base units). `kind`: circulating, free_float, total or burnt."""
+
+    asset_id: int
+    kind: str
+    origin: str
+    observed_us: int
+    tokens: float
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeColumns:
+    """Traded USD value as columns (M,): asset and the 00:00 UTC end of the day it was traded in."""
+
+    asset_id: I64
+    day_us: I64
+    volume_usd: F64
+
+
+@dataclass(frozen=True, slots=True)
+class MetricColumns:
+    """A daily metric as columns (M,): asset and the 00:00 UTC end of the day it describes."""
+
+    name: str
+    asset_id: I64
+    day_us: I64
+    value: F64
+
+
+def assemble(
+    lines: Sequence[LineFacts],
+    rates: RateColumns,
+    *,
+    volumes: VolumeColumns,
+    supplies: Sequence[SupplyRow],
+    metrics: Sequence[MetricColumns] = (),
+) -> Market:
+    """The market of these lines, on the clock of every instant at which any of them has a rate."""
+    wanted = [line for line in lines if np.isin(rates.asset_id, [p.asset_id for p in line.parts]).any()]
+    by_asset = _split(rates.asset_id)
+    mine = [part.asset_id for line in wanted for part in line.parts]
+    times = np.unique(rates.time_us[np.isin(rates.asset_id, mine)])
+    daily = [(volumes.asset_id, volumes.day_us), *((one.asset_id, one.day_us) for one in metrics)]
+    days = np.unique(np.concatenate([day[np.isin(asset, mine)] for asset, day in daily]))
+    prices = np.full((len(times), len(wanted)), np.nan)
+    status = np.full(prices.shape, UNKNOWN_STATUS, dtype=np.int8)
+    columns: list[Line] = []
+    for n, line in enumerate(wanted):
+        for part in line.parts:
+            rows = by_asset.get(part.asset_id, np.empty(0, dtype=np.int64))
+            rows = rows[part.rows(rates.time_us[rows])]
+            slot = np.searchsorted(times, rates.time_us[rows])
+            prices[slot, n] = rates.rate[rows] / part.ratio
+            status[slot, n] = rates.status[rows]
+        columns.append(_line(line, first_us=_first(times, prices[:, n]), supplies=supplies))
+    return Market(
+        times_us=times,
+        prices=prices,
+        price_status=status,
+        lines=tuple(columns),
+        day_us=days,
+        volume_usd=_daily(wanted, days, asset_id=volumes.asset_id, day_us=volumes.day_us, value=volumes.volume_usd),
+        metrics={
+            one.name: _daily(wanted, days, asset_id=one.asset_id, day_us=one.day_us, value=one.value) for one in metrics
+        },
+    )
+
+
+def _daily(lines: Sequence[LineFacts], days: I64, *, asset_id: I64, day_us: I64, value: F64) -> F64:
+    """Daily values (D, N) of the lines, each from the token that stood for the line on that day."""
+    out = np.full((len(days), len(lines)), np.nan)
+    by_asset = _split(asset_id)
+    for n, line in enumerate(lines):
+        for part in line.parts:
+            rows = by_asset.get(part.asset_id, np.empty(0, dtype=np.int64))
+            rows = rows[part.rows(day_us[rows] - 1)]
+            out[np.searchsorted(days, day_us[rows]), n] = value[rows]
+    return out
+
+
+def daily_volumes(asset_id: I64, venue: I64, *, interval_us: I64, time_us: I64, volume_usd: F64) -> VolumeColumns:
+    """Traded USD a day from bars as columns (M,): a venue's daily bar, else the sum of its hours that are known.
+
+    `time_us` are bar ends; a day is known for a venue when its daily bar states a volume or all 24 hours do, and a
+    bar of one venue that comes twice counts once. Venues are added; a day without any known venue has no row.
+    """
+    day = -(-time_us // DAY_US)  # the 00:00 UTC at or after the bar's end
+    series = asset_id * (int(venue.max(initial=0)) + 1) + venue
+    rows = np.flatnonzero(np.isfinite(volume_usd))
+    bars = (series[rows] * _MINUTES + time_us[rows] // MINUTE_US) * 2 + (interval_us[rows] == DAY_US)
+    rows = rows[np.unique(bars, return_index=True)[1]]  # a venue's bar that several files hold counts once
+    days, first, which = np.unique(series[rows] * _DAYS + day[rows], return_index=True, return_inverse=True)
+    whole = interval_us[rows] == DAY_US
+    stated = np.full(len(days), np.nan)
+    stated[which[whole]] = volume_usd[rows[whole]]
+    hours = np.where(whole, 0, interval_us[rows]).astype(np.float64)
+    covered = np.bincount(which, weights=hours, minlength=len(days))
+    summed = np.bincount(which, weights=np.where(whole, 0.0, volume_usd[rows]), minlength=len(days))
+    value = np.where(np.isfinite(stated), stated, np.where(covered == DAY_US, summed, np.nan))
+    good = np.isfinite(value)
+    rows = rows[first[good]]
+    pairs, place, back = np.unique(asset_id[rows] * _DAYS + day[rows], return_index=True, return_inverse=True)
+    total = np.bincount(back, weights=value[good], minlength=len(pairs))
+    rows = rows[place]
+    return VolumeColumns(asset_id=asset_id[rows], day_us=day[rows] * DAY_US, volume_usd=total.astype(np.float64))
+
+
+def _split(ids: I64) -> dict[int, I64]:
+    """Row numbers by asset."""
+    order = np.argsort(ids, kind="stable")
+    edges = np.flatnonzero(np.diff(ids[order])) + 1
+    return {int(ids[rows[0]]): rows for rows in np.split(order, edges) if len(rows)}
+
+
+def _first(times: I64, prices: F64) -> int:
+    seen = np.flatnonzero(np.isfinite(prices))
+    return int(times[seen[0]]) if len(seen) else int(np.iinfo(np.int64).max)
+
+
+def _line(line: LineFacts, *, first_us: int, supplies: Sequence[SupplyRow]) -> Line:
+    last = line.parts[-1]
+    return Line(
+        slug=line.slug,
+        sub_sector=line.sub_sector,
+        first_price_us=first_us,
+        venues=line.venues,
+        supply=_supply(line, supplies),
+        successor_since_us=last.from_us if len(line.parts) > 1 else None,
+    )
+
+
+ORIGINS = {"on_chain": SupplySource.ON_CHAIN, "reported": SupplySource.REPORTED, "imported": SupplySource.IMPORTED}
+
+
+def _supply(line: LineFacts, supplies: Sequence[SupplyRow]) -> SupplyHistory:
+    """Observations of the line in its own token; readings of one instant and origin share a row.
+
+    The total is of tokens that exist: what lies visibly at a burn address is taken off it (METHODOLOGY §2.5).
+    """
+    table: dict[tuple[int, int], dict[str, float]] = {}
+    for part in line.parts:
+        for row in supplies:
+            if row.asset_id == part.asset_id and bool(part.rows(np.array([row.observed_us]))[0]):
+                key = (row.observed_us, int(ORIGINS[row.origin]))
+                table.setdefault(key, {})[row.kind] = row.tokens * part.ratio
+    keys = sorted(table)
+
+    def column(kind: str) -> F64:
+        return np.array([table[key].get(kind, np.nan) for key in keys], dtype=np.float64)
+
+    return SupplyHistory(
+        times_us=np.array([key[0] for key in keys], dtype=np.int64),
+        circulating=column("circulating"),
+        free_float=column("free_float"),
+        total=column("total") - np.nan_to_num(column("burnt")),
+        source=np.array([key[1] for key in keys], dtype=np.int8),
+    )

@@ -1,0 +1,180 @@
+"""The store's facts → the `Market` that the engine computes on: lines, volumes and supplies around the rates.
+
+Place in the flow: between the store and `compute_index`, for the pipeline, verification, explanation and backtests.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from indexer.arrays import I64
+from indexer.engine.market import VENUES, Market
+from indexer.levels.assemble import (
+    LineFacts,
+    LinePart,
+    MetricColumns,
+    RateColumns,
+    SupplyRow,
+    VolumeColumns,
+    assemble,
+    daily_volumes,
+)
+from indexer.levels.event_effects import SupplyEffect, adjusted
+from indexer.methodology.spec import INDEX_METRICS
+from indexer.registry import Registry
+from indexer.store.db import Store
+from indexer.store.read import read_assets, read_bars, read_listings, read_rates, read_supplies
+from indexer.store.read_onchain import read_asset_metrics
+from indexer.store.records import BarSeries, ListingRow, MetricSeries
+from indexer.times import DAY_US, INTERVAL_US, to_us
+
+SUPPLY_KINDS = ("circulating", "free_float", "total", "burnt")
+
+
+def load_market(
+    store: Store,
+    registry: Registry,
+    *,
+    bars: BarSeries | None = None,
+    listings: Iterable[ListingRow] | None = None,
+    rates: RateColumns | None = None,
+    effects: Sequence[SupplyEffect] = (),
+    as_of_us: int | None = None,
+) -> Market:
+    """The market of every line that may be a constituent: official rates (or those given), volumes and supplies.
+
+    `effects` are what corporate actions do to supplies. With `as_of_us`: by what was known then.
+    """
+    ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
+    known = [row for row in listings or read_listings(store) if row.id is not None and row.asset_id is not None]
+    if bars is None:
+        bars = read_bars(store, as_of_us=as_of_us)
+    if rates is None:
+        read = read_rates(store, as_of_us=as_of_us)
+        rates = RateColumns(read.asset_id, read.time_us, read.rate, read.status)
+    seen = set(np.unique(bars.listing_id).tolist())
+    supplies = _supplies(store, registry, ids=ids, as_of_us=as_of_us)
+    return assemble(
+        line_facts(registry, ids=ids, listings=[row for row in known if row.id in seen]),
+        rates,
+        volumes=_volumes(bars, known),
+        supplies=adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}),
+        metrics=[
+            *metric_columns(read_asset_metrics(store, INDEX_METRICS, as_of_us=as_of_us), ids),
+            venues_a_day(bars, known),
+        ],
+    )
+
+
+def line_facts(registry: Registry, *, ids: Mapping[str, int], listings: Iterable[ListingRow]) -> list[LineFacts]:
+    """The registry's lines with their tokens in succession; venues are those whose bars the store has."""
+    venues: dict[str, set[str]] = {}
+    for row in listings:
+        if row.asset in registry.by_slug:  # else the registry was changed since: bars stay, nobody asks for them
+            venues.setdefault(registry.by_slug[row.asset].line, set()).add(row.venue)
+    facts = []
+    for slug, tokens in registry.lines().items():
+        starts = [None] + [
+            next(to_us(s.effective) for s in registry.successions if s.from_ == old.slug and s.continues_line)
+            for old in tokens[:-1]
+        ]
+        parts = tuple(
+            LinePart(ids[token.slug], token.slug, token.line_ratio, starts[n], [*starts, None][n + 1])
+            for n, token in enumerate(tokens)
+            if token.slug in ids
+        )
+        facts.append(LineFacts(slug, tokens[-1].sub_sector, len(venues.get(slug, ())), parts))
+    return facts
+
+
+def narrowed(market: Market, slugs: Collection[str]) -> Market:
+    """The same market with only these lines, on the instants at which any of them has a rate."""
+    chosen = market.select(slugs)
+    rows = np.isfinite(chosen.prices).any(axis=1)
+    return replace(
+        chosen,
+        times_us=chosen.times_us[rows],
+        prices=chosen.prices[rows],
+        price_status=chosen.price_status[rows],
+    )
+
+
+def _volumes(bars: BarSeries, listings: list[ListingRow]) -> VolumeColumns:
+    numbers = {venue: n for n, venue in enumerate(sorted({row.venue for row in listings}))}
+    table = np.zeros((max((int(row.id or 0) for row in listings), default=0) + 1, 3), dtype=np.int64)
+    for row in listings:
+        table[int(row.id or 0)] = (int(row.asset_id or 0), numbers[row.venue], INTERVAL_US[row.interval])
+    facts = table[bars.listing_id]
+    return daily_volumes(
+        facts[:, 0], facts[:, 1], interval_us=facts[:, 2], time_us=bars.time_us, volume_usd=bars.volume_usd
+    )
+
+
+def venues_a_day(bars: BarSeries, listings: Iterable[ListingRow]) -> MetricColumns:
+    """How many venues had a bar of an asset on each day: what was so then, whatever venues came later. Pure."""
+    where = {int(row.id or 0): (int(row.asset_id or 0), row.venue) for row in listings}
+    day = -(-bars.time_us // DAY_US)
+    turns = np.flatnonzero(np.r_[True, (np.diff(bars.listing_id) != 0) | (np.diff(day) != 0)][: len(day)])
+    seen = {
+        (*where[listing], at) for listing, at in zip(bars.listing_id[turns].tolist(), day[turns].tolist(), strict=True)
+    }
+    count = Counter((asset, at) for asset, _, at in seen)
+    rows = np.array([(asset, at * DAY_US, n) for (asset, at), n in sorted(count.items())], dtype=np.int64).reshape(
+        -1, 3
+    )
+    return MetricColumns(VENUES, asset_id=rows[:, 0], day_us=rows[:, 1], value=rows[:, 2].astype(np.float64))
+
+
+def _supplies(store: Store, registry: Registry, *, ids: Mapping[str, int], as_of_us: int | None) -> list[SupplyRow]:
+    return [
+        SupplyRow(
+            asset_id=ids[row.asset],
+            kind=row.kind,
+            origin=row.origin,
+            observed_us=to_us(row.observed_at),
+            tokens=row.amount / 10 ** registry.by_slug[row.asset].decimals,
+        )
+        for row in read_supplies(store, as_of_us=as_of_us)
+        if row.kind in SUPPLY_KINDS and row.asset in registry.by_slug
+    ]
+
+
+def metric_columns(series: Sequence[MetricSeries], ids: Mapping[str, int]) -> list[MetricColumns]:
+    """One set of columns for each metric: the last value of each day, of one source an asset.
+
+    That is the on-chain total where there is one, else the first source by name. A single ledger's figures
+    (`onchain:<chain>`) are not the token's. Assets without an id are left out.
+    """
+    chosen: dict[tuple[str, str], MetricSeries] = {}
+    for one in sorted(series, key=lambda one: (one.source != "onchain", one.source)):
+        if ":" not in one.source and one.subject in ids and len(one.time_us):
+            chosen.setdefault((one.name, one.subject), one)
+    made = []
+    for name in dict.fromkeys(name for name, _ in chosen):
+        mine = [one for (other, _), one in chosen.items() if other == name]
+        rows = [_last_of_day(one.time_us) for one in mine]
+        made.append(
+            MetricColumns(
+                name,
+                asset_id=np.repeat([ids[one.subject] for one in mine], [len(picked) for picked in rows]),
+                day_us=np.concatenate([_day(one.time_us[picked]) for one, picked in zip(mine, rows, strict=True)]),
+                value=np.concatenate([one.value[picked] for one, picked in zip(mine, rows, strict=True)]),
+            )
+        )
+    return made
+
+
+def _day(time_us: I64) -> I64:
+    """The 00:00 UTC at or after each instant: the end of the day it belongs to."""
+    day: I64 = -(-time_us // DAY_US) * DAY_US
+    return day
+
+
+def _last_of_day(time_us: I64) -> I64:
+    """Row numbers of the last instant of each day; instants ascend."""
+    day = _day(time_us)
+    return np.flatnonzero(np.append(day[1:] != day[:-1], True))

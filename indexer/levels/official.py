@@ -1,0 +1,238 @@
+"""Which of the computed rates become official, and what is said about the others.
+
+Place in the flow: the first half of an update. Bars give rates; those that no published level depends on are
+written at once, the others go by the restatement policy (`corrections.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from indexer.arrays import I64, Bools
+from indexer.engine.level import compute_index
+from indexer.engine.market import Market
+from indexer.levels.assemble import RateColumns
+from indexer.levels.corrections import Deferred, Effect, by_policy, deferred, effect_on, judge_rates
+from indexer.levels.fixings import FixedRates, over_bars
+from indexer.levels.markets import narrowed
+from indexer.levels.overrides import ValueOverride
+from indexer.levels.published import read_settled
+from indexer.methodology.policy import Policy
+from indexer.methodology.spec import Methodology
+from indexer.methodology.universe import universe_lines
+from indexer.reference.rates import AssetRates, ListedBars, Place, compute_rates
+from indexer.registry import Registry
+from indexer.store.db import Store
+from indexer.store.read import read_levels
+from indexer.store.read_state import published_span
+from indexer.store.records import BarSeries, ListingRow, QualityRow, RateSeries, Written
+from indexer.store.records_administration import AnnouncementRow
+from indexer.store.write import write_quality, write_rates
+from indexer.store.write_administration import write_announcements
+from indexer.times import DAY_US, from_us, iso
+
+FOREVER_US = np.iinfo(np.int64).max
+DEGRADED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Computed rates of one asset, the rows (M,) of them that differ from the official ones, and those (M,)."""
+
+    made: AssetRates
+    rows: I64
+    official: np.ndarray
+
+
+def computed_rates(
+    bars: BarSeries,
+    listings: Iterable[ListingRow],
+    *,
+    overrides: Sequence[ValueOverride] = (),
+    fixings: Mapping[int, FixedRates] | None = None,
+) -> list[AssetRates]:
+    """The rates of every asset that has bars; where its minutes were fixed, the fixing stands instead of the bars'
+    rate, and a value decided on by people stands in its window."""
+    places = {
+        int(row.id): Place(asset_id=int(row.asset_id), venue=row.venue, interval=row.interval)
+        for row in listings
+        if row.id is not None and row.asset_id is not None
+    }
+    listed = ListedBars(bars.listing_id, bars.time_us, bars.close, bars.volume_base)
+    return [_overridden(made, overrides) for made in over_bars(compute_rates(listed, places), fixings or {})]
+
+
+def _overridden(made: AssetRates, overrides: Sequence[ValueOverride]) -> AssetRates:
+    mine = [one for one in overrides if one.asset_id == made.asset_id]
+    if not mine:
+        return made
+    rate, status, verdicts = made.rate.copy(), made.status.copy(), list(made.verdicts)
+    for one in mine:
+        rows = np.flatnonzero((made.time_us >= one.from_us) & (made.time_us < one.until_us))
+        rate[rows], status[rows] = one.value, DEGRADED
+        for row in rows.tolist():
+            verdicts[row] = json.dumps({**json.loads(verdicts[row]), "override": one.number}, separators=(",", ":"))
+    return replace(made, rate=rate, status=status, verdicts=verdicts)
+
+
+def differing(made: AssetRates, stored: RateSeries) -> Fresh:
+    """What of an asset's rates is not official with the same value and status. `stored` is by asset, then time."""
+    first, last = np.searchsorted(stored.asset_id, [made.asset_id, made.asset_id + 1])
+    times, rate, status = stored.time_us[first:last], stored.rate[first:last], stored.status[first:last]
+    if not len(times):
+        rows = np.arange(len(made.time_us))
+        return Fresh(made, rows, np.full(len(rows), np.nan))
+    slot = np.minimum(np.searchsorted(times, made.time_us), len(times) - 1)
+    known = times[slot] == made.time_us
+    rows = np.flatnonzero(~(known & (rate[slot] == made.rate) & (status[slot] == made.status)))
+    return Fresh(made, rows, np.where(known[rows], rate[slot[rows]], np.nan))
+
+
+def write_fresh(store: Store, run_id: int, *, fresh: Fresh, applied: Bools | None = None) -> Written:
+    """Makes differing rates official: all, or those `applied` (M,)."""
+    rows = fresh.rows if applied is None else fresh.rows[applied]
+    if not len(rows):
+        return Written()
+    made = fresh.made
+    return write_rates(
+        store,
+        run_id,
+        asset_id=np.full(len(rows), made.asset_id, dtype=np.int64),
+        time_us=made.time_us[rows],
+        rate=made.rate[rows],
+        status=made.status[rows],
+        method=made.method,
+        verdicts=[made.verdicts[n] for n in rows],
+    )
+
+
+def columns_of(rates: Sequence[AssetRates]) -> RateColumns:
+    """Computed rates as one set of columns."""
+    if not rates:
+        empty = np.empty(0)
+        return RateColumns(empty.astype(np.int64), empty.astype(np.int64), empty, empty.astype(np.int8))
+    return RateColumns(
+        np.concatenate([np.full(len(one.time_us), one.asset_id, dtype=np.int64) for one in rates]),
+        np.concatenate([one.time_us for one in rates]),
+        np.concatenate([one.rate for one in rates]),
+        np.concatenate([one.status for one in rates]),
+    )
+
+
+def reaches_back(store: Store, fresh: Sequence[Fresh], *, methodologies: Iterable[Methodology]) -> bool:
+    """Whether any differing rate lies at or before a published instant."""
+    spans = [span for one in methodologies if (span := published_span(store, one.id)) is not None]
+    newest = max((span[1] for span in spans), default=None)
+    return newest is not None and any(len(one.rows) and one.made.time_us[one.rows[0]] <= newest for one in fresh)
+
+
+def effects_on_published(
+    store: Store,
+    registry: Registry,
+    *,
+    methodologies: Iterable[Methodology],
+    official: Market,
+    corrected: Market,
+) -> list[Effect]:
+    """What the corrected market would do to the published levels of each index, its baskets being settled."""
+    found = []
+    for methodology in methodologies:
+        lines = universe_lines(methodology.universe, registry)
+        before, after = (narrowed(market, lines) for market in (official, corrected))
+        settled = read_settled(store, methodology.id, market=before)
+        if settled is None:
+            continue
+        before, after = _until(before, settled.until_us), _until(after, settled.until_us)
+        same = read_settled(store, methodology.id, market=after)
+        rows = read_levels(store, methodology.id)
+        found.append(
+            effect_on(
+                (before, compute_index(before, methodology, settled=settled)),
+                (after, compute_index(after, methodology, settled=same)),
+                methodology=methodology,
+                times_us=rows.times_us,
+                published_at_us=rows.published_at_us,
+            )
+        )
+    return found
+
+
+def settle_rates(
+    store: Store,
+    run_id: int,
+    *,
+    fresh: Sequence[Fresh],
+    effects: Sequence[Effect],
+    lines: Mapping[int, tuple[str, str]],
+    policy: Policy,
+    now_us: int,
+) -> tuple[Written, list[Deferred]]:
+    """Writes the rates that the policy lets in and logs the rest. `lines` names asset and line of each asset id."""
+    written, logged = Written(), []
+    for one in fresh:
+        asset, line = lines[one.made.asset_id]
+        times = one.made.time_us[one.rows]
+        following = np.append(one.made.time_us, FOREVER_US)[one.rows + 1]
+        verdict = judge_rates(line, times, next_us=following, effects=effects)
+        applied = by_policy(verdict, threshold=policy.threshold, now_us=now_us, window_us=policy.window_days * DAY_US)
+        written += write_fresh(store, run_id, fresh=one, applied=applied)
+        entry = deferred(
+            asset,
+            times,
+            verdict=verdict,
+            applied=applied,
+            official=one.official,
+            corrected=one.made.rate[one.rows],
+            threshold=policy.threshold,
+        )
+        if entry is not None:
+            logged.append(entry)
+    _log(store, run_id, entries=logged, policy=policy, now_us=now_us)
+    return written, logged
+
+
+def _log(store: Store, run_id: int, *, entries: Sequence[Deferred], policy: Policy, now_us: int) -> None:
+    """The quality ledger and the announcements tell of every correction that was not applied, once."""
+    if not entries:
+        return
+    details = [json.dumps({**asdict(one), "threshold": policy.threshold}) for one in entries]
+    write_quality(
+        store,
+        run_id,
+        [
+            QualityRow("correction_deferred", one.asset, from_us(one.first_us), from_us(one.last_us), detail)
+            for one, detail in zip(entries, details, strict=True)
+        ],
+    )
+    write_announcements(
+        store,
+        run_id,
+        [
+            AnnouncementRow(
+                key=f"deferred:{one.asset}:{one.first_us}:{one.last_us}:{one.corrected!r}",
+                kind="deferred",
+                title=_said(one, policy),
+                published_at=from_us(now_us),
+                detail=detail,
+            )
+            for one, detail in zip(entries, details, strict=True)
+        ],
+    )
+
+
+def _said(one: Deferred, policy: Policy) -> str:
+    what = f"{one.count} correction{'s' if one.count > 1 else ''} of {one.asset} from {iso(one.first_us)}"
+    if one.too_late:
+        return f"{what} not applied: published more than {policy.window_days} days ago (largest move {one.move:.2%})"
+    return f"{what} not applied: largest move of a level {one.move:.3%}, {policy.threshold:.2%} needed"
+
+
+def _until(market: Market, until_us: int) -> Market:
+    rows = int(np.searchsorted(market.times_us, until_us, side="right"))
+    return replace(
+        market, times_us=market.times_us[:rows], prices=market.prices[:rows], price_status=market.price_status[:rows]
+    )

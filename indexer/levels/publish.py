@@ -1,0 +1,266 @@
+"""An index history → published levels with their evidence: only what is new or differs is written.
+
+A level is rounded once, here, to the methodology's decimals. A changed level becomes the next revision; the old
+one stays readable. Each row is chained to the row published before it (see `ledger`). What was published under an
+earlier version of the methodology keeps that version.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+import numpy as np
+
+from indexer.arrays import F64, I8, I64, Bools
+from indexer.engine.carry import carry
+from indexer.engine.history import IndexHistory
+from indexer.engine.market import Market, Status
+from indexer.engine.settled import Settled
+from indexer.errors import InputError
+from indexer.levels.hash_chain import GENESIS, Segment, chain, inputs_hashes
+from indexer.levels.versions import Versions, versions_of
+from indexer.methodology.spec import Methodology
+from indexer.store.db import Store
+from indexer.store.read import read_levels
+from indexer.store.read_state import index_state, last_hash, published_span
+from indexer.store.records import LevelRows
+from indexer.store.records_administration import AnnouncementRow
+from indexer.store.write import write_index, write_levels, write_methodology, write_rebalancings
+from indexer.store.write_administration import write_announcements
+from indexer.times import HOUR_US, from_us, iso, to_us
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Levels as they would be published: rounded, with the hash of what each was computed from. All (K,)."""
+
+    times_us: I64
+    levels: F64
+    status: I8
+    carried_weight: F64
+    inputs: list[bytes]
+    versions: Versions
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """How many levels were written, and of those how many restate one that was out before."""
+
+    written: int = 0
+    restated: int = 0
+
+
+def candidates(
+    history: IndexHistory, market: Market, *, methodology: Methodology, versions: Versions | None = None
+) -> Candidates:
+    """The history's levels, rounded, each with its inputs' hash; `versions` says what each was published under.
+
+    A level of fewer constituents than the methodology's minimum is degraded at best.
+    """
+    versions = versions or Versions.one(methodology, count=len(history.times_us))
+    start = int(np.searchsorted(market.times_us, history.times_us[0])) if len(history.times_us) else 0
+    used = carry(market, methodology.missing.max_carry_hours * HOUR_US).prices[start : start + len(history.times_us)]
+    parts = segments(history, market)
+    few = np.zeros(len(history.times_us), dtype=np.bool_)
+    for part in parts:
+        few[part.start : part.stop] = len(part.members) < methodology.selection.min_constituents
+    return Candidates(
+        times_us=history.times_us,
+        levels=versions.rounded(history.levels),
+        status=np.where(few, np.maximum(history.status, Status.DEGRADED), history.status).astype(np.int8),
+        carried_weight=np.round(history.carried_weight, 12),
+        inputs=inputs_hashes(history.times_us, used, segments=parts, methodology_hash=versions.hashes()),
+        versions=versions,
+    )
+
+
+def segments(history: IndexHistory, market: Market) -> list[Segment]:
+    """Spans of levels under one set of units. The level at a rebalancing's instant is by the units before it,
+
+    except at the base, which has none before.
+    """
+    edges = np.searchsorted(history.times_us, [r.effective_us for r in history.rebalances], side="right")
+    stops = [*edges[1:].tolist(), len(history.times_us)]
+    made: list[Segment] = []
+    start = 0
+    for change, stop in zip(history.rebalances, stops, strict=True):
+        members = np.flatnonzero(change.units_after != 0.0)
+        members = members[np.argsort([market.lines[n].slug for n in members], kind="stable")]
+        made.append(
+            Segment(
+                start=start,
+                stop=stop,
+                members=members,
+                slugs=tuple(market.lines[n].slug for n in members),
+                units=change.units_after[members],
+                divisor=change.divisor_after,
+            )
+        )
+        start = stop
+    return made
+
+
+def publish(
+    store: Store,
+    run_id: int,
+    *,
+    history: IndexHistory,
+    market: Market,
+    methodology: Methodology,
+    now: datetime,
+    settled: Settled | None = None,
+    reason: str = "",
+    simulated: bool = False,
+) -> Published:
+    """Write what is new or differs. Safe to repeat after being killed anywhere.
+
+    `settled` are the changes of units that were published before and stay; without them everything is stated anew,
+    for `reason`. Raises InputError when that would take back levels that are out.
+    """
+    span = published_span(store, methodology.id)
+    if span is not None and int(history.times_us[0]) > span[0]:
+        raise InputError(
+            f"index {methodology.id} would begin at {iso(int(history.times_us[0]))}, but levels from {iso(span[0])} "
+            "are published and cannot be taken back; give the new index another id"
+        )
+    version = _register(store, methodology, now=now, simulated=simulated)
+    kept = set() if settled is None else {id(change) for change in settled.changes}
+    write_rebalancings(
+        store,
+        run_id,
+        index_id=methodology.id,
+        methodology_id=version,
+        rebalances=[change for change in history.rebalances if id(change) not in kept],
+        slugs=[line.slug for line in market.lines],
+        replace_from_us=int(history.times_us[0]) if settled is None else None,
+    )
+    stored = read_levels(store, methodology.id)
+    versions = versions_of(
+        store, methodology, times_us=history.times_us, version=version, stored=None if settled is None else stored
+    )
+    made = candidates(history, market, methodology=methodology, versions=versions)
+    rows, revisions = _changed(stored, made)
+    _write(store, run_id, index_id=methodology.id, made=made, rows=rows, revisions=revisions, now=now)
+    restated = rows[revisions > 1]
+    if len(restated):
+        _tell(store, run_id, index_id=methodology.id, made=made, stored=stored, rows=restated, now=now, reason=reason)
+    return Published(len(rows), len(restated))
+
+
+def same_levels(stored: LevelRows, made: Candidates, *, slots: I64, rows: I64) -> Bools:
+    """Whether stored levels (at `slots`) are those made (at `rows`): equal, or of equal inputs within one rounding.
+
+    Sums of the same products may differ in the last bit when the market gains a column.
+    """
+    inputs = np.fromiter(
+        (stored.inputs_hash[k] == made.inputs[n] for k, n in zip(slots.tolist(), rows.tolist(), strict=True)),
+        np.bool_,
+        count=len(rows),
+    )
+    near = np.abs(stored.levels[slots] - made.levels[rows]) <= 1.5 * made.versions.units()[rows]
+    same: Bools = inputs & near & (stored.status[slots] == made.status[rows])
+    return same
+
+
+def _register(store: Store, methodology: Methodology, *, now: datetime, simulated: bool) -> int:
+    version = write_methodology(
+        store,
+        index_id=methodology.id,
+        version=methodology.version,
+        hash=methodology.hash,
+        text_=methodology.text,
+        loaded_at=now,
+    )
+    write_index(
+        store,
+        index_id=methodology.id,
+        name=methodology.name,
+        description=methodology.description,
+        methodology_id=version,
+        simulated=simulated,
+        state=index_state(store, methodology.id) or "active",
+    )
+    return version
+
+
+def _changed(stored: LevelRows, made: Candidates) -> tuple[I64, I64]:
+    """Row numbers of candidates that are not stored as they are, and the revision each would become."""
+    count = len(made.times_us)
+    if not len(stored):
+        return np.arange(count), np.ones(count, dtype=np.int64)
+    slot = np.minimum(np.searchsorted(stored.times_us, made.times_us), len(stored) - 1)
+    known = np.flatnonzero(stored.times_us[slot] == made.times_us)
+    fresh = np.ones(count, dtype=np.bool_)
+    fresh[known[same_levels(stored, made, slots=slot[known], rows=known)]] = False
+    revisions = np.ones(count, dtype=np.int64)
+    revisions[known] = stored.revision[slot[known]] + 1
+    rows = np.flatnonzero(fresh).astype(np.int64)
+    return rows, revisions[rows]
+
+
+def _write(
+    store: Store, run_id: int, *, index_id: str, made: Candidates, rows: I64, revisions: I64, now: datetime
+) -> None:
+    """Writes rows in time order, each under the version it belongs to, chained to what was published before."""
+    inputs = [made.inputs[n] for n in rows]
+    before, after = chain(
+        made.times_us[rows],
+        made.levels[rows],
+        revisions=revisions,
+        status=made.status[rows],
+        inputs=inputs,
+        previous=last_hash(store, index_id) or GENESIS,
+    )
+    ids = made.versions.ids[rows]
+    edges = [0, *(np.flatnonzero(np.diff(ids)) + 1).tolist(), len(rows)]
+    for start, stop in pairwise(edges):
+        part = rows[start:stop]
+        if not len(part):
+            continue
+        write_levels(
+            store,
+            run_id,
+            index_id=index_id,
+            methodology_id=int(ids[start]),
+            times_us=made.times_us[part],
+            levels=made.levels[part],
+            status=made.status[part],
+            carried_weight=made.carried_weight[part],
+            inputs_hash=inputs[start:stop],
+            prev_hash=before[start:stop],
+            hash=after[start:stop],
+            published_at_us=to_us(now),
+        )
+
+
+def _tell(
+    store: Store,
+    run_id: int,
+    *,
+    index_id: str,
+    made: Candidates,
+    stored: LevelRows,
+    rows: I64,
+    now: datetime,
+    reason: str,
+) -> None:
+    """Subscribers learn of restated levels: how many, from when to when, by how much at most, and why."""
+    old = stored.levels[np.searchsorted(stored.times_us, made.times_us[rows])]
+    move = float(np.abs(made.levels[rows] / old - 1.0).max())
+    first, last = int(made.times_us[rows[0]]), int(made.times_us[rows[-1]])
+    why = reason or "correction of a rate beyond the policy's threshold"
+    detail = {"levels": len(rows), "first": iso(first), "last": iso(last), "largest_move": move, "reason": why}
+    title = f"{index_id}: {len(rows)} levels from {iso(first)} to {iso(last)} restated, at most {move:.3%}: {why}"
+    one = AnnouncementRow(
+        key=f"restatement:{index_id}:{run_id}:{first}:{last}",
+        kind="restatement",
+        title=title,
+        published_at=now,
+        index_id=index_id,
+        effective_at=from_us(first),
+        detail=json.dumps(detail),
+    )
+    write_announcements(store, run_id, [one])

@@ -1,0 +1,66 @@
+"""Which version of a methodology each level belongs to: what is out keeps the rules it was published under."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.arrays import F64, I64
+from indexer.methodology.spec import Methodology
+from indexer.store.db import Store
+from indexer.store.read import read_methodologies
+from indexer.store.records import LevelRows
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """ids (K,): the stored version of each level; `hash_of` and `decimals_of` say what each version is."""
+
+    ids: I64
+    hash_of: Mapping[int, str]
+    decimals_of: Mapping[int, int]
+
+    @classmethod
+    def one(cls, methodology: Methodology, *, count: int, version: int = 0) -> Versions:
+        """The same version for every level."""
+        ids = np.full(count, version, dtype=np.int64)
+        return cls(ids, {version: methodology.hash}, {version: methodology.decimals})
+
+    def hashes(self) -> str | list[str]:
+        """The hash of each level's rules; one text when they are all the same."""
+        if len(self.hash_of) == 1:
+            return next(iter(self.hash_of.values()))
+        return [self.hash_of[number] for number in self.ids.tolist()]
+
+    def rounded(self, levels: F64) -> F64:
+        """Levels rounded to the decimals of their versions."""
+        out = levels.copy()
+        for number, decimals in self.decimals_of.items():
+            rows = self.ids == number
+            out[rows] = np.round(levels[rows], decimals)
+        return out
+
+    def units(self) -> F64:
+        """One unit of the last decimal of each level."""
+        out = np.ones(len(self.ids))
+        for number, decimals in self.decimals_of.items():
+            out[self.ids == number] = 10.0**-decimals
+        return out
+
+
+def versions_of(
+    store: Store, methodology: Methodology, *, times_us: I64, version: int, stored: LevelRows | None
+) -> Versions:
+    """The version of each level: that of the stored one, else the present one. `stored` None: the present for all."""
+    if stored is None or not len(stored) or bool((stored.methodology_id == version).all()):
+        return Versions.one(methodology, count=len(times_us), version=version)
+    ids = np.full(len(times_us), version, dtype=np.int64)
+    slot = np.minimum(np.searchsorted(stored.times_us, times_us), len(stored) - 1)
+    known = stored.times_us[slot] == times_us
+    ids[known] = stored.methodology_id[slot[known]]
+    rows = [row for row in read_methodologies(store, methodology.id) if row.id in set(ids.tolist())]
+    decimals = {row.id: int(tomllib.loads(row.text).get("decimals", methodology.decimals)) for row in rows}
+    return Versions(ids, {row.id: row.hash for row in rows}, decimals)

@@ -1,0 +1,93 @@
+"""Settings → the chains and supply rules in use: the shipped ones, with the user's own endpoints, chains and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from indexer.config import Settings
+from indexer.errors import ConfigError, did_you_mean
+from indexer.live.chain.context import ChainWork
+from indexer.registry import Registry
+from indexer.store.archive import Archive
+from indexer.store.db import Store
+from indexer.times import Clock
+from onchain.errors import ChainConfigError
+
+if TYPE_CHECKING:
+    from onchain.chains import Chain
+    from onchain.tokens import Token
+
+
+def is_on(settings: Settings) -> bool:
+    """Whether chains are read on schedule: when asked for, or when endpoints of the user's own are given."""
+    return settings.onchain or bool(settings.rpc_endpoints.get_secret_value().strip())
+
+
+def chain_work(store: Store, settings: Settings, *, registry: Registry, clock: Clock) -> ChainWork:
+    """The means of chain work for these settings. Raises ConfigError for endpoints or files that do not hold."""
+    return ChainWork(
+        store=store,
+        registry=registry,
+        archive=Archive(Path(settings.data_dir) / "archive"),
+        clock=clock,
+        chains=chains_of(settings),
+        tokens=tokens_of(settings),
+        confirm=settings.rpc_confirm,
+    )
+
+
+def chains_of(settings: Settings) -> dict[str, Chain]:
+    """All chains by name: the shipped ones and those of the user's file, own endpoints before public ones."""
+    from onchain.chains import load_chains
+
+    urls = own_endpoints(settings.rpc_endpoints.get_secret_value())
+    try:
+        shipped = load_chains()
+        own = {} if settings.chains_file is None else load_chains(text=_text(settings.chains_file))
+        known = {**shipped, **own}
+        for name in urls:
+            if name not in known:
+                raise ConfigError(f'DEAI_RPC_ENDPOINTS: there is no chain "{name}".{did_you_mean(name, known)}')
+        mine = {name: value for name, value in urls.items() if name not in own}
+        shipped = load_chains(own_endpoints=mine)
+        if settings.chains_file is not None:
+            theirs = {name: value for name, value in urls.items() if name in own}
+            own = load_chains(text=_text(settings.chains_file), own_endpoints=theirs)
+    except ChainConfigError as error:
+        raise ConfigError(str(error)) from None
+    return {**shipped, **own}
+
+
+def tokens_of(settings: Settings) -> dict[str, Token]:
+    """All supply rules by symbol: the shipped ones, those of the user's file instead where the symbol is the same."""
+    from onchain.tokens import load_tokens
+
+    try:
+        own = {} if settings.supply_rules is None else load_tokens(text=_text(settings.supply_rules))
+        return {**load_tokens(), **own}
+    except ChainConfigError as error:
+        raise ConfigError(f"DEAI_SUPPLY_RULES: {error}") from None
+
+
+def own_endpoints(text: str) -> Mapping[str, tuple[str, ...]]:
+    """`ethereum=https://a https://b; base=https://c` as addresses by chain. Raises ConfigError, showing no address."""
+    found: dict[str, tuple[str, ...]] = {}
+    for n, part in enumerate(filter(None, (piece.strip() for piece in text.split(";"))), 1):
+        name, sign, urls = part.partition("=")
+        addresses = tuple(urls.replace(",", " ").split())
+        if not sign or not addresses or not all(url.startswith(("http://", "https://")) for url in addresses):
+            raise ConfigError(
+                f"DEAI_RPC_ENDPOINTS: part {n} is not CHAIN=ADDRESS ADDRESS …; "
+                "give e.g. ethereum=https://one https://two; base=https://three"
+            )
+        found[name.strip()] = addresses
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the file cannot be read ({error}); give a TOML file in UTF-8") from None

@@ -1,0 +1,157 @@
+"""Pool and oracle prices beside our reference rate: divergence into the ledger, strength of the evidence as metrics.
+
+A check on the rate, never its source. The reference is the newest stored rate that every chain has settled past, and
+the pools are read at its own instant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from indexer.live.chain.context import ChainWork
+from indexer.live.quality_log import settle
+from indexer.registry import Asset
+from indexer.store.read_onchain import read_rate_before
+from indexer.store.records import MetricSeries, Written
+from indexer.store.write import write_metrics
+from indexer.times import HOUR_US, MINUTE_US, from_us, iso, to_us
+
+if TYPE_CHECKING:
+    from onchain.checks import PriceCheck
+
+DIVERGENCE, REFUSED = "onchain_divergence", "onchain_price"
+SETTLED_US: Final = 30 * MINUTE_US  # every chain read here has settled that far back
+OLDEST_US: Final = 2 * HOUR_US
+# What pools are quoted in, by our own rates; a stable coin is taken at its face value, here and only for this check.
+QUOTES: Final = {"WETH": "eth", "WSOL": "sol", "WBTC": "btc"}
+FACE_VALUE: Final = {"USDC": 1.0, "USDT": 1.0}
+TOLERANCE_BPS: Final = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class PriceReport:
+    """Every check of every token, and what was new among the metrics; `unpriced` have no rate to hold against."""
+
+    checks: tuple[PriceCheck, ...]
+    unpriced: tuple[str, ...]
+    written: Written
+
+    @property
+    def beyond(self) -> int:
+        """How many prices are beyond tolerance."""
+        return sum(one.beyond for one in self.checks)
+
+
+def check_prices(
+    work: ChainWork,
+    run_id: int,
+    *,
+    symbols: Iterable[str] = (),
+    at: datetime | None = None,
+    tolerance_bps: float = TOLERANCE_BPS,
+) -> PriceReport:
+    """Hold every pool mean and feed against our rate at its own instant, at or before `at` (half an hour ago if None).
+
+    Raises InputError for an unknown symbol. A price that is refused is in the report and the ledger with its reason.
+    """
+    assets = work.chosen(tuple(symbols))
+    work.register()
+    latest_us = to_us(work.clock()) - SETTLED_US if at is None else to_us(at)
+    known = {
+        symbol: read_rate_before(work.store, asset.slug, latest_us, max_age_us=OLDEST_US)
+        for symbol, asset in assets.items()
+    }
+    rates = {symbol: rate for symbol, rate in known.items() if rate is not None}
+    read = _read(work, rates, tolerance_bps=tolerance_bps)
+    written = Written()
+    for symbol, checks in read.items():
+        asset, at_us = assets[symbol], rates[symbol][1]
+        written += write_metrics(work.store, run_id, list(_series(asset, checks, at_us=at_us)))
+        _note(work, run_id, asset, checks, at_us=at_us)
+    unpriced = tuple(symbol for symbol, rate in known.items() if rate is None)
+    return PriceReport(tuple(check for checks in read.values() for check in checks), unpriced, written)
+
+
+def _read(
+    work: ChainWork, rates: Mapping[str, tuple[float, int]], *, tolerance_bps: float
+) -> dict[str, list[PriceCheck]]:
+    """Every check of every token; those of one token that take too long are given up, the others go on."""
+    from onchain.checks import Pinners, PriceCheck, read_checks_with
+
+    quotes = {at_us: _quotes(work, at_us) for at_us in {at_us for _, at_us in rates.values()}}
+
+    async def one(pinners: Pinners, symbol: str, rate: float, at_us: int) -> list[PriceCheck]:
+        try:
+            async with asyncio.timeout(work.deadline_s):
+                return await read_checks_with(
+                    pinners,
+                    work.tokens[symbol],
+                    reference_usd=rate,
+                    quote_usd=quotes[at_us],
+                    at=at_us // 1_000_000,
+                    tolerance_bps=tolerance_bps,
+                )
+        except TimeoutError:
+            reason = f"checking the price of {symbol} took longer than {work.deadline_s:g} s and was given up"
+            return [PriceCheck(symbol, "univ3_twap", "", "", rate, None, None, False, reason=reason)]
+
+    async def every() -> dict[str, list[PriceCheck]]:
+        async with Pinners(work.chains, confirm=work.confirm) as pinners:
+            return {symbol: await one(pinners, symbol, rate, at_us) for symbol, (rate, at_us) in rates.items()}
+
+    longest = (len(rates) + 1) * work.deadline_s
+    return work.waiting.run(every, within_s=longest, what=f"checking the prices of {len(rates)} tokens")
+
+
+def _quotes(work: ChainWork, at_us: int) -> dict[str, float]:
+    rates = {
+        name: known[0]
+        for name, slug in QUOTES.items()
+        if (known := read_rate_before(work.store, slug, at_us, max_age_us=OLDEST_US))
+    }
+    return {**FACE_VALUE, **rates}
+
+
+def _series(asset: Asset, checks: Iterable[PriceCheck], *, at_us: int) -> Iterator[MetricSeries]:
+    """Price, divergence, and what it would cost to move the price, for each pool or feed that gave one."""
+    for one in checks:
+        if one.price_usd is None:
+            continue
+        prefix = {"univ3_twap": "twap", "univ2_spot": "pool_spot", "chainlink": "feed"}[one.kind]
+        values = {
+            f"{prefix}_usd": one.price_usd,
+            f"{prefix}_divergence_bps": one.divergence_bps,
+            f"{prefix}_move_5pct_cost_usd": one.cost_to_move_usd,
+            "pool_liquidity_usd": one.liquidity_usd,
+        }
+        for name, value in values.items():
+            if value is not None and np.isfinite(value):
+                where = f"onchain:{one.chain}:{one.address.lower()}"
+                yield MetricSeries(asset.slug, name, where, np.array([at_us], np.int64), np.array([value], np.float64))
+
+
+def _note(work: ChainWork, run_id: int, asset: Asset, checks: list[PriceCheck], *, at_us: int) -> None:
+    """Open or close this asset's entries: a price beyond tolerance, a price that was refused."""
+    at = from_us(at_us)
+    apart = {
+        _subject(asset, one): (
+            f"{one.kind} {one.price_usd:.6g} USD, our rate {one.reference_usd:.6g} USD at {iso(at_us)}: "
+            f"{one.divergence_bps:+.0f} bp"
+        )
+        for one in checks
+        if one.beyond
+    }
+    refused = {_subject(asset, one): one.reason for one in checks if one.price_usd is None}
+    for kind, now in ((DIVERGENCE, apart), (REFUSED, refused)):
+        mine = f"{asset.slug} "
+        settle(work.store, run_id, kind=kind, now=now, at=at, concerns=lambda subject: subject.startswith(mine))  # noqa: B023 - called before the loop goes on
+
+
+def _subject(asset: Asset, one: PriceCheck) -> str:
+    return f"{asset.slug} {one.kind} {one.chain} {one.address}".strip()

@@ -1,0 +1,87 @@
+"""One token's supply as a chain gave it → rows of the store in the registry's units, exact. Pure.
+
+The row names the block of the token's home ledger; its finality is the weakest of all ledgers read, because the
+number stands only while every one of them does. What was read elsewhere is in the snapshot's proof.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from indexer.registry import Asset
+from indexer.store.records import SupplyRow
+
+if TYPE_CHECKING:
+    from onchain.pin import Pin
+    from onchain.supply import Supply
+
+SOURCE: Final = "onchain"
+PROTOCOL: Final = "protocol"  # a supply that the protocol fixes: stated by the rule, read nowhere
+ORPHANED: Final = "orphaned"
+FINALIZED: Final = "finalized"
+KINDS: Final = (
+    "total", "free_float", "burnt", "treasury", "vesting", "staked", "locked", "lost", "unclaimed", "bridge_escrow",
+    "bridged", "legacy",
+)  # fmt: skip
+
+
+def supply_rows(supply: Supply, asset: Asset, *, observed_at: datetime | None = None) -> list[SupplyRow]:
+    """Every known component as a row, observed when its newest block was made (or at `observed_at`).
+
+    A supply that no ledger gave has no rows, except one that the protocol fixes, which is a reported one.
+    An amount with more decimals than the registry's unit has is rounded down to it.
+    """
+    pins = pins_of(supply)
+    seen = max((pin.timestamp for pin in pins), default=supply.at)
+    row = SupplyRow(
+        asset=asset.slug,
+        kind="total",
+        origin="on_chain",
+        source=SOURCE,
+        observed_at=observed_at or datetime.fromtimestamp(seen, UTC),
+        amount=0,
+    )
+    if supply.status == "on_chain":
+        home = pins[0] if pins else None
+        row = replace(
+            row,
+            chain=home.chain if home else None,
+            block_number=(home.number or None) if home else None,
+            block_hash=(home.hash or None) if home else None,
+            finality=weakest(pins),
+        )
+        return [
+            replace(row, kind=kind, amount=in_units(amount, supply.decimals, asset.decimals))
+            for kind in KINDS
+            if (amount := getattr(supply, kind)) is not None
+        ]
+    if supply.status == "reported" and supply.total is not None:
+        amount = in_units(supply.total, supply.decimals, asset.decimals)
+        stated = replace(row, origin="reported", source=PROTOCOL, amount=amount)
+        return [stated, replace(stated, kind="circulating")]
+    return []
+
+
+def pins_of(supply: Supply) -> list[Pin]:
+    """The blocks a supply was read at, that of the home ledger first, each once."""
+    return list(dict.fromkeys(reading.pin for reading in supply.readings if reading.pin is not None))
+
+
+def provisional(finality: str | None) -> bool:
+    """Whether a block of this finality may still leave its chain."""
+    return finality is not None and (finality == "safe" or finality.startswith("latest"))
+
+
+def weakest(pins: list[Pin]) -> str | None:
+    """The least settled finality among the blocks; None without any."""
+    levels = [pin.finality for pin in pins]
+    loose = sorted((level for level in levels if provisional(level)), key=lambda level: not level.startswith("latest"))
+    return next(iter([*loose, *levels]), None)
+
+
+def in_units(amount: int, decimals: int, wanted: int) -> int:
+    """A base-unit amount of `decimals` in base units of `wanted` decimals; what does not fit is cut off."""
+    factor: int = 10 ** abs(wanted - decimals)
+    return amount * factor if wanted >= decimals else amount // factor

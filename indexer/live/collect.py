@@ -1,0 +1,158 @@
+"""All venues' minutes for one fixing, side by side: a venue that fails costs its own verdict, nothing else.
+
+Place in the flow: scheduler → here → `reference.minute_cube` and `fixing_rates`. The caller archives the answers
+and stores the notes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from indexer.arrays import I64
+from indexer.errors import SourceError
+from indexer.live.filling.notes import reject_notes, source_note
+from indexer.reference.conversion import conversion_rate
+from indexer.sources.base import Ask, Call, Dataset, Parsed, Source
+from indexer.sources.http import Answer, HttpClient
+from indexer.sources.identity import Mapped
+from indexer.sources.records import Bars, QualityNote, in_usd, join_bars
+from indexer.times import HOUR_US, INTERVAL_US
+
+MAX_CARRIED_US: Final = 2 * HOUR_US
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collected:
+    """What the venues gave: USD bars by asset and source, the answers they came in, and notes for the ledger.
+
+    `rates` are our own USD rates of the quote currencies used.
+    """
+
+    bars: Mapping[str, Mapping[str, Bars]]
+    rates: Mapping[str, Bars]
+    answers: tuple[tuple[Call, Answer], ...]
+    notes: tuple[QualityNote, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Got:
+    mapped: Mapped
+    bars: Bars | None
+    answers: tuple[tuple[Call, Answer], ...]
+    notes: tuple[QualityNote, ...]
+
+
+async def collect_bars(
+    mapped: Sequence[Mapped],
+    sources: Mapping[str, Source],
+    http: HttpClient,
+    *,
+    at_us: int,
+    bars: int = 60,
+    interval: str = "1m",
+    quote_assets: Mapping[str, str] | None = None,
+    last_rates: Mapping[str, Bars] | None = None,
+) -> Collected:
+    """The last bars before an instant from every source of every mapped asset, converted to USD.
+
+    A mapping in USDT (or another quote) is converted by our own rate, made of the mappings in USD of the quote's
+    own asset: `quote_assets` names that asset ({"USDT": "tether"}), by default it is called like the quote.
+    When none of those answers, the last of `last_rates` (the `rates` of the hour before) serves for two hours,
+    with a note; without it the bars are left out, with a note. Never raises for a source that fails.
+    """
+    start_us = at_us - bars * INTERVAL_US[interval]
+    wanted = [
+        (row, Ask(Dataset.BARS, (row.symbol,), start_us, at_us, at_us, interval, row.quote))
+        for row in mapped
+        if row.source in sources
+    ]
+    got = await asyncio.gather(*(_one(row, ask, sources[row.source], http) for row, ask in wanted))
+    grid = np.arange(start_us, at_us + 1, INTERVAL_US[interval], dtype=np.int64)[1:]
+    rates = _quote_rates(got, grid, quote_assets or {})
+    notes = [note for one in got for note in one.notes]
+    carried, stale = _carried_rates(rates, last_rates or {}, {one.mapped.quote for one in got}, grid)
+    notes += stale
+    used = rates | {quote: _constant(float(last.close[-1]), grid) for quote, last in carried.items()}
+    found, without = _in_usd(got, used, start_us, at_us)
+    notes += without
+    answers = tuple(pair for one in got for pair in one.answers)
+    return Collected(found, rates | carried, answers, tuple(notes))  # the carried keep their age
+
+
+def _in_usd(
+    got: Sequence[_Got], used: Mapping[str, Bars], start_us: int, at_us: int
+) -> tuple[dict[str, dict[str, Bars]], list[QualityNote]]:
+    """USD bars by asset and source; a note for each whose quote has no rate."""
+    found: dict[str, dict[str, Bars]] = {}
+    notes: list[QualityNote] = []
+    for one in got:
+        row = one.mapped
+        if one.bars is None:
+            continue
+        if row.quote != "USD" and row.quote not in used:
+            text = f"{row.symbol} is in {row.quote}, of which there is no rate of ours in this hour"
+            notes.append(QualityNote("source_down", f"{row.source}/{row.asset}", start_us, at_us, text))
+            continue
+        usd = one.bars if row.quote == "USD" else in_usd(one.bars, used[row.quote])
+        found.setdefault(row.asset, {})[row.source] = usd
+    return found, notes
+
+
+def _carried_rates(
+    rates: Mapping[str, Bars], last_rates: Mapping[str, Bars], quotes: set[str], grid: I64
+) -> tuple[dict[str, Bars], list[QualityNote]]:
+    """What an earlier hour knew of the quotes that have no rate now, with its own instants; and the notes."""
+    carried: dict[str, Bars] = {}
+    notes: list[QualityNote] = []
+    at_us = int(grid[-1])
+    for quote in sorted(quotes - {"USD", *rates}):
+        last = last_rates.get(quote)
+        if last is not None and len(last) and at_us - last.time_us[-1] <= MAX_CARRIED_US:
+            carried[quote] = last
+            text = f"{quote} at our last rate of it, {last.close[-1]:.6g}"
+            notes.append(QualityNote("stale", quote, int(last.time_us[-1]), at_us, text))
+    return carried, notes
+
+
+def _quote_rates(got: Sequence[_Got], grid: I64, quote_assets: Mapping[str, str]) -> dict[str, Bars]:
+    rates: dict[str, Bars] = {}
+    for quote in {one.mapped.quote for one in got} - {"USD"}:
+        asset = quote_assets.get(quote, quote)
+        markets = {
+            one.mapped.source: one.bars
+            for one in got
+            if one.mapped.asset == asset and one.mapped.quote == "USD" and one.bars is not None and len(one.bars)
+        }
+        if markets:
+            rates[quote] = conversion_rate(markets, grid)
+    return rates
+
+
+def _constant(rate: float, grid: I64) -> Bars:
+    """One carried rate over the hour. Its bars never enter a rate themselves: they only convert."""
+    close, nothing = np.full(len(grid), rate), np.full(len(grid), np.nan)
+    return Bars(grid, close, close, close, close, nothing, nothing)
+
+
+async def _one(row: Mapped, ask: Ask, source: Source, http: HttpClient) -> _Got:
+    """One source's bars of one asset; a failed call leaves the others of the same range standing."""
+    parts: list[Bars] = []
+    answers: list[tuple[Call, Answer]] = []
+    notes: list[QualityNote] = []
+    for call in source.calls(ask):
+        try:
+            answer = await source.fetch(call, http)
+            parsed: Parsed = source.parse(call, answer)
+        except SourceError as cause:
+            notes.append(source_note(call, cause))
+            continue
+        answers.append((call, answer))
+        notes += reject_notes(row.asset, call, parsed, at_us=answer.fetched_us)
+        if parsed.bars is not None and len(parsed.bars):
+            parts.append(parsed.bars)
+    return _Got(row, join_bars(parts) if parts else None, tuple(answers), tuple(notes))

@@ -1,0 +1,254 @@
+"""When work is due, who does it, and what was missed. It only decides; the work is `indexer.live` and `pipeline`.
+
+The calendar is compared with the ledger of runs at every tick: what is due and not in the ledger is done, oldest
+gap included, so a process that was down catches up by itself and a late tick never skips a bar. One elected leader
+works (a lease in the store); a second process on the same store stands by and takes over when the lease expires.
+Work that fails is tried again at the next tick, then after ever longer rests; other jobs go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from indexer.errors import BusyError, DeaiError
+from indexer.store.db import Store
+from indexer.store.read_state import last_due
+from indexer.store.write import finish_run, release_lease, start_run, take_lease
+from indexer.times import Clock, from_us, iso, to_us
+
+LEASE = "scheduler"
+AFTERWARDS = "update"
+LEASE_S = 90.0
+TICK_S = 15
+# A ledger entry is written for each missed instant; beyond this many only the newest are (a year of hours).
+MAX_CAUGHT_UP = 24 * 366
+MAX_REST_S = 900
+
+log = structlog.get_logger(__name__)
+Work = Callable[[datetime, int], Mapping[str, Any]]
+
+
+class Stopped(BusyError):  # noqa: N818 - reads as a state, like the words of the field
+    """The process is stopping in the middle of work: it counts as interrupted and is taken up at the next start."""
+
+    code = "stopped"
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work due at every multiple of `every` after the epoch, done `delay` later (bars need time to close).
+
+    `work` takes the due instant and the id of its run, and gives what the ledger keeps of it. Of several missed
+    instants the newest `singly` are done one by one, oldest first; the first of these covers all that are older.
+    """
+
+    name: str
+    every: timedelta
+    delay: timedelta
+    work: Work
+    singly: int = 1
+
+
+@dataclass(slots=True)
+class _Failing:
+    """A job's failures in a row, what the last one said, and until when it rests."""
+
+    times: int
+    said: str
+    rests_until: datetime
+
+
+def due_instants(job: Job, *, last_done: datetime | None, now: datetime) -> list[datetime]:
+    """The instants due by `now` and after `last_done`, oldest first; only the newest when nothing was ever done."""
+    every = int(job.every / timedelta(microseconds=1))
+    newest = (to_us(now - job.delay) // every) * every
+    if last_done is None:
+        return [from_us(newest)]
+    first = max((to_us(last_done) // every + 1) * every, newest - every * (MAX_CAUGHT_UP - 1))
+    return [from_us(us) for us in range(first, newest + 1, every)]
+
+
+class Scheduler:
+    """Runs jobs as the leader, or stands by. `tick` does what is due; `start` lets APScheduler call it.
+
+    `afterwards` is done at the end of a tick in which any job did something, and at the first tick (it must be
+    harmless to do twice). `closing` is called by `stop`, to end what a job waits for. Schedulers with another `lease`
+    work beside each other.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        jobs: Sequence[Job],
+        *,
+        clock: Clock,
+        holder: str = "",
+        lease: str = LEASE,
+        afterwards: Callable[[], object] | None = None,
+        closing: Callable[[], object] | None = None,
+    ) -> None:
+        self.store = store
+        self.jobs = tuple(jobs)
+        self.clock = clock
+        self.holder = holder or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._lease = lease
+        self._afterwards = afterwards
+        self._closing = closing
+        self._unfinished = afterwards is not None
+        self._failing: dict[str, _Failing] = {}
+        self._background: Any = None
+        self._leads = False
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process did the last tick's work, or another one does it."""
+        return self._leads
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """What jobs that fail at present say, by name."""
+        return {name: failing.said for name, failing in self._failing.items()}
+
+    def tick(self) -> int:
+        """Do what is due, if this process is or becomes the leader; the number of instants done."""
+        self._leads = take_lease(self.store, self._lease, self.holder, self.clock(), LEASE_S)
+        if not self._leads:
+            return 0
+        done = 0
+        try:
+            for job in self.jobs:
+                made = self._catch_up(job)
+                self._unfinished |= bool(made) and self._afterwards is not None
+                done += made
+            self._finish()
+        except Stopped:
+            log.info("stopped in the middle of work; it is taken up at the next start")
+        return done
+
+    def work_once(self) -> int:
+        """Do what is due now with the lease kept meanwhile, then give it back; the number of instants done."""
+        over = threading.Event()
+
+        def keep() -> None:
+            while not over.wait(LEASE_S / 3):
+                self.beat()
+
+        keeping = threading.Thread(target=keep, name=f"{self._lease}-lease", daemon=True)
+        keeping.start()
+        try:
+            return self.tick()
+        finally:
+            over.set()
+            keeping.join()
+            self.stop()
+
+    def beat(self) -> None:
+        """Prolong the lease of a leader whose work takes longer than the lease lasts."""
+        if self._leads:
+            self._leads = take_lease(self.store, self._lease, self.holder, self.clock(), LEASE_S)
+
+    def _catch_up(self, job: Job) -> int:
+        if self._rests(job.name):
+            return 0
+        due = due_instants(job, last_done=last_due(self.store, job.name), now=self.clock())
+        own = due[-max(job.singly, 1) :]
+        for number, instant in enumerate(own):
+            if not self._do(job, instant):
+                return number
+            if number == 0:
+                self._cover(job, due[: -len(own)], by=instant)
+        return len(due)
+
+    def _cover(self, job: Job, missed: Sequence[datetime], *, by: datetime) -> None:
+        """Enter missed instants that one piece of work covered into the ledger; it says by which."""
+        for instant in missed:
+            run = start_run(self.store, kind=job.name, key=_key(job, instant), now=self.clock(), due_at=instant)
+            if run is not None:
+                finish_run(self.store, run, now=self.clock(), detail={"caught_up_by": _key(job, by)})
+
+    def _do(self, job: Job, due: datetime) -> bool:
+        run = start_run(self.store, kind=job.name, key=_key(job, due), now=self.clock(), due_at=due)
+        if run is None:
+            return False
+        try:
+            detail = job.work(due, run)
+        except Stopped:
+            finish_run(self.store, run, now=self.clock(), outcome="interrupted")
+            raise
+        except DeaiError as error:
+            self._fails(job.name, error, due=iso(to_us(due)))
+            finish_run(self.store, run, now=self.clock(), outcome="failed", detail={"error": str(error)})
+            return False
+        except BaseException:
+            finish_run(self.store, run, now=self.clock(), outcome="interrupted")
+            raise
+        finish_run(self.store, run, now=self.clock(), detail=detail)
+        self._failing.pop(job.name, None)
+        brief = {name: value for name, value in detail.items() if not isinstance(value, Mapping)}
+        log.info("job done", job=job.name, due=iso(to_us(due)), **brief)
+        return True
+
+    def _finish(self) -> None:
+        """Do what follows the jobs; when it fails, at a later tick again."""
+        if self._afterwards is None or not self._unfinished or self._rests(AFTERWARDS):
+            return
+        try:
+            self._afterwards()
+        except Stopped:
+            raise
+        except DeaiError as error:
+            self._fails(AFTERWARDS, error)
+        else:
+            self._failing.pop(AFTERWARDS, None)
+            self._unfinished = False
+
+    def _rests(self, name: str) -> bool:
+        failing = self._failing.get(name)
+        return failing is not None and self.clock() < failing.rests_until
+
+    def _fails(self, name: str, error: DeaiError, **what: str) -> None:
+        """Note a failure: tried again at the next tick, then after 30 s, 60 s … up to a quarter of an hour."""
+        times = self._failing[name].times + 1 if name in self._failing else 1
+        rest_s = 0.0 if times == 1 else min(TICK_S * 2.0 ** (times - 1), MAX_REST_S)
+        self._failing[name] = _Failing(times, str(error), self.clock() + timedelta(seconds=rest_s))
+        log.warning("job failed", job=name, code=error.code, error=str(error), again_in_s=rest_s, **what)
+
+    def start(self) -> None:
+        """Tick now and then every few seconds on a thread of its own, until `stop`."""
+        from apscheduler.schedulers.background import BackgroundScheduler
+
+        self._background = BackgroundScheduler(timezone=UTC)
+        self._background.add_job(
+            self.tick,
+            "interval",
+            seconds=TICK_S,
+            next_run_time=self.clock(),
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=TICK_S,
+        )
+        self._background.add_job(self.beat, "interval", seconds=LEASE_S / 3, coalesce=True, max_instances=1)
+        self._background.start()
+
+    def stop(self) -> None:
+        """End the running tick and give the lease back, so that a stand-by takes over at once."""
+        if self._closing is not None:
+            self._closing()
+        if self._background is not None:
+            self._background.shutdown(wait=True)
+            self._background = None
+        release_lease(self.store, self._lease, self.holder)
+
+
+def _key(job: Job, due: datetime) -> str:
+    return f"{job.name}:{iso(to_us(due))}"

@@ -1,0 +1,214 @@
+"""The dated log of corporate actions: TOML in, checked events out, each with its treatment (METHODOLOGY §3.1).
+
+Place in the flow: `rules.py` loads it; `event_effects.py` turns it into what the engine and the supplies need.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from indexer.errors import MethodologyError, did_you_mean
+from indexer.registry import Registry
+from indexer.registry.strict_toml import Table, parse_toml, refuse
+
+SHIPPED = Path(__file__).with_name("events")
+
+
+class Kind(StrEnum):
+    """What happened to a token."""
+
+    RENAME = "rename"
+    MIGRATION = "migration"
+    REDENOMINATION = "redenomination"
+    MERGER = "merger"
+    PARTIAL_MIGRATION = "partial_migration"
+    DEPARTURE = "departure"
+    FORK = "fork"
+    AIRDROP = "airdrop"
+    UNLOCK = "unlock"
+    BURN = "burn"
+    HALT = "halt"
+    FRAUDULENT_MINT = "fraudulent_mint"
+    DELISTING = "delisting"
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What an event of a kind does, in words: to prices, units, divisor and supply."""
+
+    price: str
+    units: str
+    divisor: str
+    supply: str
+
+
+TREATMENTS: dict[Kind, Treatment] = {
+    Kind.RENAME: Treatment("none", "none", "none", "none"),
+    Kind.MIGRATION: Treatment("spliced at the effective fixing", "x 1", "none", "old and new counted once"),
+    Kind.REDENOMINATION: Treatment("back-history divided by the ratio", "x ratio", "none", "issuance is separate"),
+    Kind.MERGER: Treatment("last price at the effective instant", "absorbed at the ratio, or leave", "absorbs", "mint"),
+    Kind.PARTIAL_MIGRATION: Treatment("both series live", "none", "none", "unclaimed inventory out of the float"),
+    Kind.DEPARTURE: Treatment("both series live", "none", "none", "unclaimed inventory out of the successor's float"),
+    Kind.FORK: Treatment("both series live", "child added at the ratio", "absorbs", "child's own"),
+    Kind.AIRDROP: Treatment("none in the price index", "none", "none", "none"),
+    Kind.UNLOCK: Treatment("none", "next review, at once beyond the threshold", "absorbs", "as observed"),
+    Kind.BURN: Treatment("none", "next review, at once beyond the threshold", "absorbs", "as observed"),
+    Kind.HALT: Treatment("last price carried and flagged", "none", "none", "last known"),
+    Kind.FRAUDULENT_MINT: Treatment("as quoted", "frozen", "none", "observations in the window ignored"),
+    Kind.DELISTING: Treatment("last price; zero only by a decision", "leave", "absorbs", "none"),
+}
+SUCCESSIONS = (Kind.MIGRATION, Kind.REDENOMINATION, Kind.MERGER)
+TWO_TOKENS = (*SUCCESSIONS, Kind.PARTIAL_MIGRATION, Kind.DEPARTURE, Kind.FORK)
+
+
+@dataclass(frozen=True, slots=True)
+class CorporateAction:
+    """One event. Token amounts are whole tokens; `ratio` is units of `into` for one of `asset`; None is unknown."""
+
+    id: str
+    kind: Kind
+    asset: str
+    effective: datetime
+    source: str
+    announced: datetime | None = None
+    into: str = ""
+    ratio: float = 1.0
+    treatment: str = ""
+    unconverted: float | None = None
+    issuance: float | None = None
+    supply_before: float | None = None
+    supply_after: float | None = None
+    until: datetime | None = None
+    note: str = ""
+
+    @property
+    def treated(self) -> Treatment:
+        """What its kind does."""
+        return TREATMENTS[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class EventLog:
+    """Events in order of effect, and the hash of the files they came from."""
+
+    events: tuple[CorporateAction, ...]
+    hash: str
+
+
+def load_event_log(registry: Registry, *, folder: Path | None = None) -> EventLog:
+    """The shipped events, and those of every `<folder>/events/*.toml`; an id given again replaces the shipped one.
+
+    Raises MethodologyError with every problem. Shipped events about tokens that the registry lacks are left out.
+    """
+    paths = sorted(SHIPPED.glob("*.toml"))
+    own = sorted((folder / "events").glob("*.toml")) if folder is not None else []
+    found: dict[str, CorporateAction] = {}
+    said = hashlib.sha256()
+    for path in [*paths, *own]:
+        text = _text(path)
+        said.update(text.encode())
+        events = read_events(text, source=path.name, registry=registry if path in own else None)
+        found |= {event.id: event for event in events}
+    known = [
+        one for one in found.values() if one.asset in registry.by_slug and (one.into or one.asset) in registry.by_slug
+    ]
+    return EventLog(tuple(sorted(known, key=lambda one: (one.effective, one.id))), said.hexdigest())
+
+
+def read_events(text: str, *, source: str, registry: Registry | None = None) -> tuple[CorporateAction, ...]:
+    """The events in a TOML text, checked against the registry when one is given. Raises MethodologyError."""
+    problems: list[str] = []
+    top = Table(parse_toml(text, source=source), "", problems)
+    events = [_event(table) for table in top.tables("event")]
+    top.finish()
+    for event in events:
+        problems.extend(_crossed(event))
+        if registry is not None:
+            problems.extend(_against(registry, event))
+    twice = sorted({one.id for one in events if [other.id for other in events].count(one.id) > 1})
+    problems.extend(f'event "{name}": the id is there twice; give each its own' for name in twice)
+    refuse(problems, source=source)
+    return tuple(events)
+
+
+def _event(table: Table) -> CorporateAction:
+    name = table.text("id")
+    table.path = f'event "{name}"' if name else table.path
+    kind = Kind(table.choice("kind", tuple(Kind)))
+    event = CorporateAction(
+        id=name,
+        kind=kind,
+        asset=table.text("asset"),
+        effective=table.instant("effective"),
+        source=table.text("source"),
+        announced=table.optional_instant("announced"),
+        into=table.text("into", ""),
+        ratio=table.number("ratio", 1.0, low=1e-12),
+        treatment=table.choice("treatment", ("absorb", "remove"), "absorb"),
+        unconverted=table.optional_number("unconverted"),
+        issuance=table.optional_number("issuance"),
+        supply_before=table.optional_number("supply_before"),
+        supply_after=table.optional_number("supply_after"),
+        until=table.optional_instant("until"),
+        note=table.text("note", ""),
+    )
+    table.finish()
+    return event if kind is Kind.MERGER else replace(event, treatment="")
+
+
+def _crossed(event: CorporateAction) -> list[str]:
+    """What does not hold between the fields of one event."""
+    at, out = f'event "{event.id}"', []
+    if event.kind in TWO_TOKENS and not event.into:
+        out.append(f"{at}: into is missing; a {event.kind} needs the other token's slug")
+    if event.kind not in TWO_TOKENS and event.into:
+        out.append(f"{at}: into has no meaning for a {event.kind}; leave it out")
+    if event.kind in (Kind.PARTIAL_MIGRATION, Kind.DEPARTURE) and event.unconverted is None:
+        out.append(f"{at}: unconverted is missing; give the tokens whose holders have not converted")
+    if event.kind in (Kind.UNLOCK, Kind.BURN) and not (event.supply_before and event.supply_after):
+        out.append(f"{at}: supply_before and supply_after are needed, both above 0, to see how large the change is")
+    if event.announced is not None and event.announced > event.effective:
+        out.append(f"{at}: announced ({event.announced:%Y-%m-%d}) is after effective; correct one of them")
+    if event.until is not None and event.until <= event.effective:
+        out.append(f"{at}: until must be after effective ({event.effective:%Y-%m-%d})")
+    return out
+
+
+def _against(registry: Registry, event: CorporateAction) -> list[str]:
+    """What does not agree with the asset registry."""
+    at = f'event "{event.id}"'
+    names = [name for name in (event.asset, event.into) if name and name not in registry.by_slug]
+    if names:
+        return [f'{at}: there is no asset "{names[0]}" in the registry.{did_you_mean(names[0], registry.by_slug)}']
+    if event.kind not in SUCCESSIONS:
+        return []
+    step = next((one for one in registry.successions if (one.from_, one.to) == (event.asset, event.into)), None)
+    if step is None:
+        return [f"{at}: the registry has no succession {event.asset} -> {event.into}; add it there first"]
+    told = [
+        f"{at}: {name} is {mine}, the registry says {theirs}; make them agree"
+        for name, mine, theirs in (
+            ("kind", event.kind.value, step.kind),
+            ("ratio", event.ratio, step.ratio),
+            ("effective", event.effective.isoformat(), step.effective.isoformat()),
+        )
+        if mine != theirs
+    ]
+    return told
+
+
+def of_assets(log: EventLog, slugs: Sequence[str]) -> list[CorporateAction]:
+    """The events that are about any of these tokens, in order."""
+    return [event for event in log.events if event.asset in slugs or event.into in slugs]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MethodologyError(f"{path}: the event file cannot be read ({error}); give a TOML file in UTF-8") from None

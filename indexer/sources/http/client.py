@@ -1,0 +1,255 @@
+"""The client: one place where the sources reach the network, and the only layer that retries.
+
+Order for each attempt: breaker → token bucket → request under one total time limit → status and body
+detectors. What may be retried (time-outs, 5xx, 429 with a short wait) is; a long Retry-After is obeyed by
+pausing the host and saying so, not by sleeping in the middle of a fixing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+import httpx2
+import stamina
+
+from indexer.errors import SourceCorrupt, SourceError, SourceRefused, SourceUnavailable
+from indexer.sources.http.answer import Answer, Expects
+from indexer.sources.http.breaker import Breaker, BreakerState, CircuitOpen
+from indexer.sources.http.detect import error_of
+from indexer.sources.http.host import Host, HostHealth
+from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS, HostLimit, TokenBucket
+from indexer.sources.http.redact import RedactingFilter, redact, redact_headers
+from indexer.times import Clock, utc_now
+
+MAX_BODY: Final = 32 * 1024 * 1024
+_LIBRARY_LOG: Final = logging.getLogger("httpx2")
+USER_AGENT: Final = "deai-index (open index of decentralized-AI tokens)"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `total` bounds a whole attempt, so that a body that drips byte by byte ends too.
+
+    A Retry-After up to `patience` is waited for; a longer one is raised, and the host left alone.
+    """
+
+    connect: float = 5.0
+    read: float = 10.0
+    total: float = 20.0
+    patience: float = 20.0
+    attempts: int = 3
+    first_wait: float = 0.25
+
+
+class HttpClient:
+    """Asks, politely and boundedly. Use as an async context manager, one for all sources.
+
+    `secrets` are removed from everything that leaves this class. `limits` by name override the table;
+    `clock`, `monotonic` and `sleep` are given in tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeouts: Timeouts = Timeouts(),
+        limits: Mapping[str, HostLimit] | None = None,
+        secrets: tuple[str, ...] = (),
+        breaker: Callable[[], Breaker] = Breaker,
+        clock: Clock = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._timeouts = timeouts
+        self._limits = LIMITS | dict(limits or {})
+        self._secrets = secrets
+        self._make_breaker = breaker
+        self._clock = clock
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._log_filter = RedactingFilter(secrets)
+        self._hosts: dict[str, Host] = {}
+        self._client = httpx2.AsyncClient(
+            timeout=httpx2.Timeout(timeouts.read, connect=timeouts.connect),
+            headers={"user-agent": USER_AGENT, "accept": "application/json, text/csv"},
+            follow_redirects=False,
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        _LIBRARY_LOG.addFilter(self._log_filter)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _LIBRARY_LOG.removeFilter(self._log_filter)
+        await self._client.aclose()
+
+    async def get(
+        self,
+        url: str,
+        *,
+        name: str,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        expects: Expects = Expects.JSON,
+        cost: float = 1.0,
+    ) -> Answer:
+        """The answer to a GET. `name` chooses limit and breaker (the source's name); `cost` is in tokens.
+
+        Raises SourceUnavailable (retried in vain, or paused), SourceRefused or SourceCorrupt; the text
+        names the source and holds no key.
+        """
+        request = self._client.build_request("GET", url, params=params, headers=headers)
+        attempts = 0
+        async for attempt in stamina.retry_context(
+            on=self._wait_before_retry,
+            attempts=self._timeouts.attempts,
+            timeout=None,
+            wait_initial=self._timeouts.first_wait,
+            wait_max=self._timeouts.patience,
+            wait_jitter=self._timeouts.first_wait,
+        ):
+            with attempt:
+                attempts += 1
+                return await self._attempt(request, name, expects=expects, cost=cost, number=attempts)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def health(self, name: str) -> HostHealth:
+        """What is known of a host so far; a host never asked is closed and without latency."""
+        host = self._host(name)
+        return HostHealth(
+            name=name,
+            state=host.breaker.state(self._monotonic()),
+            failures_in_a_row=host.breaker.failures_in_a_row,
+            paused_s=host.bucket.paused_s,
+            latency_s=host.latency_s,
+            limit=host.bucket.limit,
+        )
+
+    def _wait_before_retry(self, error: Exception) -> bool | float:
+        if not isinstance(error, SourceError) or not error.retryable or isinstance(error, CircuitOpen):
+            return False
+        wait = getattr(error, "retry_after_s", None)
+        if wait is None:
+            return True
+        return float(wait) if wait <= self._timeouts.patience else False
+
+    async def _attempt(
+        self, request: httpx2.Request, name: str, *, expects: Expects, cost: float, number: int
+    ) -> Answer:
+        host = self._host(name)
+        if host.bucket.paused_s > self._timeouts.patience:
+            raise SourceUnavailable(
+                f"{name} asked us to stay away for another {host.bucket.paused_s:.0f} s; it was not asked",
+                retry_after_s=host.bucket.paused_s,
+            )
+        await self._enter(host, name)
+        try:
+            await host.bucket.take(cost, unless=lambda: self._is_open(host))
+            if self._is_open(host):  # others failed while this one waited for its turn
+                host.breaker.enter(name, now=self._monotonic())
+            answer = await self._send(request, name, number)
+            error = error_of(answer, name, expects=expects)
+            self._judge(host, answer, error)
+        except CircuitOpen:
+            raise
+        except SourceUnavailable as cause:
+            host.breaker.failed(now=self._monotonic(), why=redact(str(cause), self._secrets))
+            raise
+        except BaseException:
+            host.breaker.released()
+            raise
+        finally:
+            host.settled.set()
+        if error is not None:
+            raise _redacted(error, self._secrets)
+        return answer
+
+    def _is_open(self, host: Host) -> bool:
+        return host.breaker.state(self._monotonic()) is BreakerState.OPEN
+
+    async def _enter(self, host: Host, name: str) -> None:
+        """Pass the breaker. While a probe is under way the others wait for its outcome instead of failing."""
+        while True:
+            try:
+                host.breaker.enter(name, now=self._monotonic())
+            except CircuitOpen:
+                if not host.breaker.probing:
+                    raise
+                await host.settled.wait()
+            else:
+                if host.breaker.probing:
+                    host.settled.clear()
+                return
+
+    def _judge(self, host: Host, answer: Answer, error: SourceError | None) -> None:
+        """Tell the breaker and the bucket what an answer means for the host."""
+        before = host.latency_s
+        host.latency_s = answer.elapsed_s if before is None else 0.7 * before + 0.3 * answer.elapsed_s
+        if isinstance(error, SourceUnavailable) and error.retry_after_s:
+            host.bucket.pause(error.retry_after_s)
+        if isinstance(error, SourceUnavailable | SourceCorrupt):
+            host.breaker.failed(now=self._monotonic(), why=redact(str(error), self._secrets))
+        else:
+            host.breaker.succeeded()  # a refusal is a proper answer of a healthy host
+
+    async def _send(self, request: httpx2.Request, name: str, number: int) -> Answer:
+        started = self._monotonic()
+        try:
+            async with asyncio.timeout(self._timeouts.total):
+                response = await self._client.send(request, stream=True)
+                try:
+                    body = await _read(response, name)
+                finally:
+                    await response.aclose()
+        except (TimeoutError, httpx2.TimeoutException) as cause:
+            raise SourceUnavailable(f"{name} did not answer in time ({type(cause).__name__})") from None
+        except httpx2.TransportError as cause:
+            reason = redact(str(cause) or type(cause).__name__, self._secrets)
+            raise SourceUnavailable(f"{name} could not be reached or broke off: {reason}") from None
+        except httpx2.DecodingError:
+            raise SourceUnavailable(f"{name} broke off inside a compressed body") from None
+        return Answer(
+            url=redact(str(request.url), self._secrets),
+            status=response.status_code,
+            headers=redact_headers(response.headers, self._secrets),
+            body=body,
+            fetched_at=self._clock(),
+            elapsed_s=self._monotonic() - started,
+            attempts=number,
+        )
+
+    def _host(self, name: str) -> Host:
+        if name not in self._hosts:
+            limit = self._limits.get(name, DEFAULT_LIMIT)
+            bucket = TokenBucket(limit, now=self._monotonic, sleep=self._sleep)
+            self._hosts[name] = Host(bucket, self._make_breaker())
+        return self._hosts[name]
+
+
+async def _read(response: httpx2.Response, name: str) -> bytes:
+    """The whole body, up to MAX_BODY."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.aiter_bytes():
+        size += len(part)
+        if size > MAX_BODY:
+            raise SourceCorrupt(f"{name} sends more than {MAX_BODY} bytes for one answer")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _redacted(error: SourceError, secrets: tuple[str, ...]) -> SourceError:
+    """The same error without a secret in its text."""
+    text = redact(str(error), secrets)
+    if isinstance(error, SourceUnavailable):
+        return SourceUnavailable(text, retry_after_s=error.retry_after_s)
+    return SourceRefused(text, outright=error.outright) if isinstance(error, SourceRefused) else type(error)(text)

@@ -1,0 +1,219 @@
+"""What a source's answer becomes: columnar, frozen records. Pure; sources make them, the pipeline takes them.
+
+Bulk series are equal-length arrays, ascending by `time_us` without repeats. NaN means not known.
+A record says nothing of where it is stored and keeps the provider's own identifier of the asset (`symbol`):
+turning that into an asset of ours is `sources.identity`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.arrays import F64, I64
+from indexer.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bars:
+    """Price bars of one instrument. `time_us` (N,) is the instant each bar CLOSES; all other arrays are (N,).
+
+    Prices and `volume_usd` (the traded value) are in `quote`; anything but USD goes through `in_usd` before it
+    is stored or enters a rate. Raises InputError when lengths differ or instants do not ascend.
+    """
+
+    time_us: I64
+    open: F64
+    high: F64
+    low: F64
+    close: F64
+    volume_base: F64
+    volume_usd: F64
+    quote: str = "USD"
+
+    def __post_init__(self) -> None:
+        check_columns(self)
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+    def between(self, after_us: int, until_us: int) -> Bars:
+        """The bars that close in (after_us, until_us]."""
+        first, last = np.searchsorted(self.time_us, [after_us, until_us], side="right")
+        return self.take(np.arange(first, last))
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Bars:
+        """The chosen rows, in the given order (which must ascend)."""
+        chosen = {name: getattr(self, name)[rows] for name in COLUMNS}
+        return Bars(**chosen, quote=self.quote)
+
+
+COLUMNS = ("time_us", "open", "high", "low", "close", "volume_base", "volume_usd")
+
+
+def check_columns(record: object) -> None:
+    """Raise InputError unless all arrays of the record have one length and `time_us` strictly ascends."""
+    arrays = {f.name: getattr(record, f.name) for f in fields(record)}  # type: ignore[arg-type]  # dataclasses only
+    lengths = {name: len(value) for name, value in arrays.items() if isinstance(value, np.ndarray)}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"{type(record).__name__}: columns differ in length: {lengths}")
+    times = arrays["time_us"]
+    if len(times) > 1 and not bool((np.diff(times) > 0).all()):
+        raise InputError(f"{type(record).__name__}: instants must ascend without repeats")
+
+
+def no_bars(quote: str = "USD") -> Bars:
+    """An empty set of bars."""
+    empty = np.empty(0, dtype=np.float64)
+    return Bars(np.empty(0, dtype=np.int64), empty, empty, empty, empty, empty, empty, quote)
+
+
+def join_bars(parts: list[Bars]) -> Bars:
+    """One set of bars from several of one instrument, in time order; of equal instants the first part's wins.
+
+    Raises InputError when the parts have different quote currencies.
+    """
+    parts = [part for part in parts if len(part)] or parts[:1]
+    if not parts:
+        return no_bars()
+    quotes = {part.quote for part in parts}
+    if len(quotes) > 1:
+        raise InputError(f"bars in {' and '.join(sorted(quotes))} cannot be joined; convert them with in_usd first")
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
+    _, rows = np.unique(columns["time_us"], return_index=True)
+    return Bars(**{name: column[rows] for name, column in columns.items()}, quote=parts[0].quote)
+
+
+def in_usd(bars: Bars, rate: Bars) -> Bars:
+    """The bars in USD, by our own rate of their quote currency (USDT, USDC, BTC); never assumes a peg.
+
+    Every bar is multiplied by the rate's close at the same instant; bars without a rate are left out, because
+    a price in an unknown currency value is not a price. `rate` must be in USD (else InputError).
+    """
+    if bars.quote == "USD":
+        return bars
+    if rate.quote != "USD":
+        raise InputError(f"the rate of {bars.quote} is itself in {rate.quote}; give it in USD")
+    at, here, there = np.intersect1d(bars.time_us, rate.time_us, assume_unique=True, return_indices=True)
+    known = np.isfinite(rate.close[there])
+    factor = rate.close[there][known]
+    same = bars.take(here[known])
+    return Bars(
+        at[known],
+        same.open * factor,
+        same.high * factor,
+        same.low * factor,
+        same.close * factor,
+        same.volume_base,
+        same.volume_usd * factor,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BenchmarkBars:
+    """Closes of an equity, index or future: raw and adjusted kept apart. All arrays (N,), NaN = not given.
+
+    `adjusted_close` is for splits and dividends; `close` is as the source gives it, which `price_basis` names.
+    """
+
+    symbol: str
+    time_us: I64
+    close: F64
+    adjusted_close: F64
+    volume: F64
+    price_basis: str
+
+    def __post_init__(self) -> None:
+        check_columns(self)
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One price at one instant. `observed_us` is None when the source does not say when it was true.
+
+    `confidence` is the source's own word (0..1), NaN when it gives none; `volume_24h` is in `quote`.
+    """
+
+    symbol: str
+    price: float
+    quote: str
+    observed_us: int | None
+    volume_24h: float = float("nan")
+    confidence: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyObservation:
+    """A supply as a provider reports it, in tokens. `kind`: circulating, total or max."""
+
+    symbol: str
+    kind: str
+    tokens: float
+    observed_us: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """Values of one named quantity over instants: funding rate, open interest in USD, a sentiment index.
+
+    `name` is the quantity with its unit (`funding_rate`, `open_interest_usd`, `fear_greed_0_100`, …).
+    """
+
+    symbol: str
+    name: str
+    time_us: I64
+    value: F64
+
+    def __post_init__(self) -> None:
+        check_columns(self)
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Liquidations:
+    """Forced closures of positions, one row an order. `long` is true where a long position was closed.
+
+    Rows may share an instant, so `time_us` ascends but may repeat.
+    """
+
+    symbol: str
+    time_us: I64
+    long: NDArray[np.bool_]
+    usd: F64
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that was not taken: a stable reason (see `sources.rows`), what it said, and where it stood."""
+
+    reason: str
+    row: str
+    position: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class QualityNote:
+    """Something the data lacked or disagreed about, for the quality ledger. `closed_us` None means still open.
+
+    `kind`: gap, reject, disagreement, stale, source_down. `subject` names the asset, venue or source.
+    """
+
+    kind: str
+    subject: str
+    opened_us: int
+    closed_us: int | None
+    detail: str
+
+    def close(self, at_us: int) -> QualityNote:
+        """The same note, closed at an instant."""
+        return replace(self, closed_us=at_us)

@@ -1,0 +1,131 @@
+"""Is every stored number what its inputs and rules give? Rows, rates, baskets, levels and their chain.
+
+In this order: no sealed row was changed; the official rates are those of the bars, or a logged decision; each
+change of units is what was known when it was decided gives, by the fast and by the plain calculator; each level,
+the superseded ones too, follows from units and rates; each published row is chained to the one before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from indexer.levels.hash_chain import GENESIS, chain
+from indexer.levels.overrides import in_force, values_of
+from indexer.levels.rules import Rules, load_rules
+from indexer.registry import Registry
+from indexer.store.db import Store
+from indexer.store.read import read_assets, read_bars, read_index, read_indices, read_listings, read_methodologies
+from indexer.store.read_state import PublishedRows, published_rows
+from indexer.store.seals import altered_rows
+from indexer.times import from_us, iso
+from indexer.verify.rates_check import rates_problem
+from indexer.verify.verify_index import Facts, IndexCheck
+
+ALWAYS = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The verdict on one index. `max_difference` is the largest relative one of fast against plain.
+
+    `chain_whole` tells whether each row's hash follows from its content and the row before; `problem` names the
+    first thing that does not hold, and how.
+    """
+
+    index_id: str
+    levels: int
+    max_difference: float
+    chain_whole: bool
+    problem: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything holds."""
+        return not self.problem
+
+
+def verify_all(
+    store: Store,
+    registry: Registry,
+    *,
+    only: Sequence[str] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    rules: Rules | None = None,
+) -> list[Verification]:
+    """Verify every stored index, or those named, from the stored facts and the stored methodology texts.
+
+    A row that was changed after it was written is named in the verdict of every index: none can be trusted then.
+    Raises NotFoundError for a name that is no index.
+    """
+    rules = rules or load_rules(registry)
+    known = read_indices(store)
+    for name in only:
+        read_index(store, name)
+    indices = [row for row in known if not only or row.id in only]
+    steps = len(indices) + 1
+    with ThreadPoolExecutor(1, thread_name_prefix="rows") as beside:  # much of either is outside the interpreter
+        everywhere = beside.submit(_about_the_store, store)
+        facts = Facts(store, registry, rules, {row.id: row for row in read_methodologies(store)})
+        made: list[Verification | Exception] = []
+        for n, row in enumerate(indices):
+            if everywhere.done() and everywhere.result():
+                break
+            try:
+                made.append(_one(facts, row.id))
+            except Exception as error:  # of rows that were changed, perhaps: then that is what is said
+                made.append(error)
+            progress(n + 1, steps)
+        problem = everywhere.result()
+    progress(steps, steps)
+    if problem:
+        return [_untrusted(store, row.id, problem=problem) for row in indices]
+    return [_or_raise(one) for one in made]
+
+
+def _or_raise(one: Verification | Exception) -> Verification:
+    if isinstance(one, Exception):
+        raise one
+    return one
+
+
+def _about_the_store(store: Store) -> str:
+    """What is wrong with rows or rates, whichever index they are of; '' when nothing is."""
+    altered = altered_rows(store)
+    if altered:
+        return "; ".join(altered)
+    ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
+    overrides = values_of(in_force(store, now=from_us(ALWAYS // 2**8)), ids=ids)
+    return rates_problem(store, bars=read_bars(store), listings=read_listings(store), overrides=overrides)
+
+
+def _untrusted(store: Store, index_id: str, *, problem: str) -> Verification:
+    rows = published_rows(store, index_id)
+    return Verification(index_id, len(rows.hash), 0.0, not broken_link(rows), problem)
+
+
+def _one(facts: Facts, index_id: str) -> Verification:
+    rows = published_rows(facts.store, index_id)
+    broken = broken_link(rows)
+    check = IndexCheck(facts, index_id)
+    found = check.run()
+    return Verification(
+        index_id=index_id,
+        levels=found.levels,
+        max_difference=found.max_difference,
+        chain_whole=not broken,
+        problem=found.problem or broken,
+    )
+
+
+def broken_link(rows: PublishedRows) -> str:
+    """The first published row whose hash does not follow from its content and the row before it, or ''."""
+    _, after = chain(rows.times_us, rows.levels, revisions=rows.revision, status=rows.status, inputs=rows.inputs_hash)
+    previous = GENESIS
+    for n, stored in enumerate(rows.hash):
+        if rows.prev_hash[n] != previous or stored != after[n]:
+            where = f"{iso(int(rows.times_us[n]))} revision {int(rows.revision[n])}"
+            return f"the hash chain breaks at {where}: the row or its place was changed after publication"
+        previous = stored
+    return ""

@@ -1,0 +1,259 @@
+"""One index held against what it was computed from: every change of units and every level, old revisions too.
+
+Place in the flow: `verify/store.py` runs it for each index. What was decided in a run is decided again from what was
+known when that run started, on the history that was settled by then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from indexer.engine.compare import Comparison, compare
+from indexer.engine.events import BasketEvent
+from indexer.engine.history import IndexHistory, Rebalance
+from indexer.engine.level import compute_index
+from indexer.engine.market import Market
+from indexer.engine.plain import plain_index
+from indexer.engine.settled import Settled
+from indexer.errors import VerificationError
+from indexer.levels.markets import load_market, narrowed
+from indexer.levels.overrides import events_of, in_force
+from indexer.levels.publish import Candidates, candidates, same_levels
+from indexer.levels.published import change_of, read_settled
+from indexer.levels.rules import Rules
+from indexer.levels.versions import versions_of
+from indexer.methodology.load import load_methodology
+from indexer.methodology.spec import Methodology
+from indexer.methodology.universe import universe_lines
+from indexer.registry import Registry
+from indexer.store.db import Store
+from indexer.store.read import MethodologyRow, read_levels, read_rebalancings
+from indexer.store.read_state import deciding_runs, fact_runs, restating_runs
+from indexer.store.records import LevelRows, RebalancingRow
+from indexer.times import from_us, iso, to_us
+from indexer.verify.recent import recent
+
+TOLERANCE = 1e-9
+SAME = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How many levels were looked at, the largest difference of the calculators, and the first problem."""
+
+    levels: int
+    max_difference: float
+    problem: str
+
+
+@dataclass
+class Facts:
+    """The store's facts as they were at several instants, read once for all indices."""
+
+    store: Store
+    registry: Registry
+    rules: Rules
+    versions: Mapping[int, MethodologyRow]
+    _markets: dict[int, Market] = field(default_factory=dict)
+    _runs: list[int] | None = None
+
+    def market(self, as_of_us: int | None = None) -> Market:
+        """The market by what was known at an instant, or by what is known now."""
+        key = self.facts_known(as_of_us)
+        if key not in self._markets:
+            at = as_of_us if key >= 0 else None
+            self._markets[key] = load_market(self.store, self.registry, effects=self.rules.supplies, as_of_us=at)
+        return self._markets[key]
+
+    def facts_known(self, as_of_us: int | None) -> int:
+        """-1 when all facts were known by then, else how many runs of facts were; equal numbers, equal markets."""
+        if self._runs is None:
+            self._runs = fact_runs(self.store)
+        if as_of_us is None or not self._runs or as_of_us >= self._runs[-1]:
+            return -1
+        return int(np.searchsorted(self._runs, as_of_us, side="right"))
+
+
+class IndexCheck:
+    """The checks of one index, run one after the other; the first problem ends them."""
+
+    def __init__(self, facts: Facts, index_id: str) -> None:
+        self.facts, self.store, self.index_id = facts, facts.store, index_id
+        self.stored = read_levels(self.store, index_id)
+        self.difference = 0.0
+
+    def run(self) -> Found:
+        """The verdict."""
+        if not len(self.stored):
+            return Found(0, 0.0, "")
+        problem = self._baskets_and_levels()
+        return Found(len(self.stored), self.difference, problem)
+
+    def _baskets_and_levels(self) -> str:
+        rows = read_rebalancings(self.store, self.index_id)
+        runs = deciding_runs(self.store, self.index_id)
+        groups: dict[int, list[RebalancingRow]] = {}
+        for row in rows:
+            groups.setdefault(runs[row.id][0], []).append(row)
+        whole = len(groups) == 1 and self.facts.facts_known(next(iter(groups))) == -1
+        for started_us, group in sorted(groups.items()):
+            anew = bool(json.loads(runs[group[0].id][1]).get("rebuild"))
+            problem = self._decided(started_us, group, anew=anew, whole=whole)
+            if problem:
+                return problem
+        return ("" if whole else self._levels_now()) or self._superseded()
+
+    def _decided(self, started_us: int, group: list[RebalancingRow], *, anew: bool, whole: bool) -> str:
+        """Changes of units that one run decided, again from what was known then; with `whole` its levels too."""
+        methodology = self._methodology(group[-1].methodology_id)
+        market = self._market(methodology, None if whole else started_us)
+        settled = None if anew or whole else read_settled(
+            self.store, self.index_id, market=market, as_of_us=started_us - 1
+        )  # fmt: skip
+        events = self._events(started_us)
+        if settled:
+            shorter, cut = recent(settled, market, methodology)
+            if not self._again(group, cut, methodology=methodology, settled=shorter, events=events)[0]:
+                return ""
+        problem, history = self._again(group, market, methodology=methodology, settled=settled, events=events)
+        if problem or not whole:
+            return problem
+        made = self._candidates(history, market, methodology=methodology)
+        return self._against(self.stored, made)
+
+    def _again(
+        self,
+        group: list[RebalancingRow],
+        market: Market,
+        *,
+        methodology: Methodology,
+        settled: Settled | None,
+        events: tuple[BasketEvent, ...],
+    ) -> tuple[str, IndexHistory]:
+        """The changes decided again by both calculators: what is not as stored, and the history."""
+        history = compute_index(market, methodology, settled=settled, events=events)
+        against = compare(history, plain_index(market, methodology, settled=settled, events=events))
+        problem = self._agree(against) or _unlike(group, history, market=market, settled=settled)
+        if not problem:
+            self.difference = max(self.difference, against.max_relative)
+        return problem, history
+
+    def _levels_now(self) -> str:
+        """Every latest level from the settled units and the official rates, by both calculators."""
+        methodology = self._methodology(int(self.stored.methodology_id[-1]))
+        return self._levels(methodology, self.stored, as_of_us=None)
+
+    def _superseded(self) -> str:
+        """Every level that was restated later, from what was known just before that."""
+        for started_us in restating_runs(self.store, self.index_id):
+            before = read_levels(self.store, self.index_id, as_of_us=started_us - 1)
+            if not len(before):
+                continue
+            methodology = self._methodology(int(before.methodology_id[-1]))
+            problem = self._levels(methodology, before, as_of_us=started_us - 1)
+            if problem:
+                return f"as it was before {iso(started_us)}: {problem}"
+        return ""
+
+    def _levels(self, methodology: Methodology, stored: LevelRows, *, as_of_us: int | None) -> str:
+        market = self._market(methodology, as_of_us)
+        last = int(stored.times_us[-1])
+        market = _upto(market, last)
+        settled = read_settled(self.store, self.index_id, market=market, as_of_us=as_of_us)
+        if settled is None:
+            return "no change of units is stored for its levels"
+        history = compute_index(market, methodology, settled=settled)
+        against = compare(history, plain_index(market, methodology, settled=settled))
+        self.difference = max(self.difference, against.max_relative)
+        return self._agree(against) or self._against(
+            stored, self._candidates(history, market, methodology=methodology, stored=stored)
+        )
+
+    def _candidates(
+        self, history: IndexHistory, market: Market, *, methodology: Methodology, stored: LevelRows | None = None
+    ) -> Candidates:
+        stored = self.stored if stored is None else stored
+        version = int(stored.methodology_id[-1])
+        versions = versions_of(self.store, methodology, times_us=history.times_us, version=version, stored=stored)
+        return candidates(history, market, methodology=methodology, versions=versions)
+
+    def _against(self, stored: LevelRows, made: Candidates) -> str:
+        if len(stored) != len(made.times_us) or not np.array_equal(stored.times_us, made.times_us):
+            return f"{len(stored)} levels are stored, recomputing gives {len(made.times_us)}; run `deai update`"
+        every = np.arange(len(stored))
+        wrong = np.flatnonzero(~same_levels(stored, made, slots=every, rows=every))
+        if not len(wrong):
+            return ""
+        n = int(wrong[0])
+        when = iso(int(made.times_us[n]))
+        if stored.levels[n] == made.levels[n] and stored.status[n] == made.status[n]:
+            return f"{when}: an input of this level is not what it was when it was published"
+        return f"{when}: stored {stored.levels[n]!r}, recomputed {made.levels[n]!r} ({len(wrong)} levels differ)"
+
+    def _agree(self, against: Comparison) -> str:
+        if against.max_relative <= TOLERANCE:
+            return ""
+        return f"the plain calculator differs by {against.max_relative:.3g} at {iso(against.first_us or 0)}"
+
+    def _methodology(self, version: int) -> Methodology:
+        row = self.facts.versions[version]
+        made = load_methodology(row.text, source=f"{row.index_id} {row.version}", registry=self.facts.registry)
+        if made.hash != row.hash:
+            raise_changed(row)
+        return made
+
+    def _market(self, methodology: Methodology, as_of_us: int | None) -> Market:
+        lines = universe_lines(methodology.universe, self.facts.registry)
+        return narrowed(self.facts.market(as_of_us), lines)
+
+    def _events(self, started_us: int) -> tuple[BasketEvent, ...]:
+        overrides = in_force(self.store, now=from_us(started_us))
+        return (*self.facts.rules.basket, *events_of(overrides, self.index_id))
+
+
+def raise_changed(row: MethodologyRow) -> None:
+    """Raises VerificationError: a stored methodology's text is not the one it was hashed from."""
+    raise VerificationError(
+        f"methodology_version {row.id} ({row.index_id} {row.version}): its text was changed after it was stored"
+    )
+
+
+def _upto(market: Market, last_us: int) -> Market:
+    rows = int(np.searchsorted(market.times_us, last_us, side="right"))
+    return replace(
+        market, times_us=market.times_us[:rows], prices=market.prices[:rows], price_status=market.price_status[:rows]
+    )
+
+
+def _unlike(group: list[RebalancingRow], history: IndexHistory, *, market: Market, settled: Settled | None) -> str:
+    """The first stored change that is not what the run's facts give, or one that they give and is not stored."""
+    kept = {id(change) for change in settled.changes} if settled else set()
+    made = {(one.effective_us, one.kind): one for one in history.rebalances if id(one) not in kept}
+    for row in group:
+        one = made.get((to_us(row.effective_at), row.kind))
+        if one is None:
+            return f"{row.kind} of {iso(to_us(row.effective_at))}: recomputing from what was known then gives none"
+        difference = _difference(row, one, market=market)
+        if difference:
+            return f"{row.kind} of {iso(to_us(row.effective_at))}: {difference}"
+    return ""
+
+
+def _difference(row: RebalancingRow, one: Rebalance, *, market: Market) -> str:
+    stored = change_of(row)
+    for name in ("divisor_before", "divisor_after", "level"):
+        theirs, mine = getattr(stored, name), getattr(one, name)
+        if not np.isclose(theirs, mine, rtol=SAME, atol=0.0):
+            return f"stored {name} {theirs!r}, recomputed {mine!r}"
+    place = {slug: column for column, slug in enumerate(market.slugs)}
+    for n, item in enumerate(row.items):
+        for name in ("units_before", "units_after", "weight_target", "weight_drifted"):
+            theirs = float(getattr(stored, name)[n])
+            mine = float(getattr(one, name)[place[item.asset]]) if item.asset in place else 0.0
+            if not np.isclose(theirs, mine, rtol=SAME, atol=1e-15):
+                return f"{item.asset}: stored {name} {theirs!r}, recomputed {mine!r}"
+    return ""

@@ -1,0 +1,157 @@
+"""Settings → the pieces of work that the command line, the scheduler and `deai up` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.config import Settings
+from indexer.files.importing import FileReport, import_files
+from indexer.levels.pipeline import UpdateReport, update
+from indexer.levels.rules import load_rules
+from indexer.live.chain.jobs import chain_scheduler
+from indexer.live.context import Live, archive_of, live_of
+from indexer.live.jobs import live_jobs
+from indexer.live.scheduler import Scheduler
+from indexer.live.upstream import Upstream, upstream_of
+from indexer.methodology.load import load_folder, shipped
+from indexer.methodology.spec import Methodology
+from indexer.registry import Registry, load_registry
+from indexer.store.db import Store
+from indexer.times import Clock, utc_now
+
+Progress = Callable[[int, int], None]
+
+
+def quiet(done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportAndUpdate:
+    """What an import took from each file, and what the indices became (None when not computed)."""
+
+    files: tuple[FileReport, ...]
+    update: UpdateReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveUpdate:
+    """Live work done now (instants), whether another process does it instead, jobs that failed, and the update."""
+
+    done: int
+    elsewhere: bool
+    failed: Mapping[str, str]
+    update: UpdateReport
+
+
+def registry_of(settings: Settings) -> Registry:
+    """The asset registry in use: the user's own file, or the shipped one."""
+    return load_registry(settings.registry)
+
+
+def methodologies_of(settings: Settings, registry: Registry) -> Mapping[str, Methodology]:
+    """The shipped methodologies and those in the user's folder, by index id."""
+    made = shipped()
+    if settings.methodology_dir is not None:
+        made = {**made, **load_folder(settings.methodology_dir, registry=registry, taken=made)}
+    return made
+
+
+def import_and_update(
+    store: Store,
+    settings: Settings,
+    *,
+    paths: Sequence[Path],
+    manifest: Path | None = None,
+    compute: bool = True,
+    progress: Progress = quiet,
+    clock: Clock = utc_now,
+) -> ImportAndUpdate:
+    """Import files, then bring rates and levels up to date."""
+    registry = registry_of(settings)
+    report = import_files(
+        store,
+        paths,
+        registry=registry,
+        clock=clock,
+        manifest=manifest,
+        progress=progress,
+        archive=archive_of(settings),
+    )
+    made = run_update(store, settings, progress=progress, clock=clock) if compute else None
+    return ImportAndUpdate(tuple(report.files), made)
+
+
+def run_update(store: Store, settings: Settings, *, progress: Progress = quiet, clock: Clock = utc_now) -> UpdateReport:
+    """Bring rates and levels up to date with what is stored."""
+    registry = registry_of(settings)
+    return update(
+        store,
+        registry=registry,
+        methodologies=methodologies_of(settings, registry),
+        clock=clock,
+        progress=progress,
+        rules=load_rules(registry, folder=settings.methodology_dir),
+    )
+
+
+@contextmanager
+def live_means(store: Store, settings: Settings, *, clock: Clock = utc_now) -> Iterator[Live]:
+    """What live work needs, with its sources closed at the end."""
+    upstream = upstream_of(settings, clock=clock)
+    try:
+        yield live_of(store, settings, registry=registry_of(settings), upstream=upstream, clock=clock)
+    finally:
+        upstream.close()
+
+
+def make_scheduler(
+    store: Store, settings: Settings, *, clock: Clock, upstream: Upstream | None = None, progress: Progress = quiet
+) -> Scheduler:
+    """The scheduler with the live jobs of the sources in use, and the update of the indices after any of them.
+
+    `upstream` are other sources than the settings name (tests). `Scheduler.stop` closes them.
+    """
+    registry = registry_of(settings)
+    sources = upstream or upstream_of(settings, clock=clock)
+    live = live_of(store, settings, registry=registry, upstream=sources, clock=clock)
+    return Scheduler(
+        store,
+        live_jobs(live, update_minutes=settings.update_minutes),
+        clock=clock,
+        afterwards=lambda: run_update(store, settings, clock=clock, progress=progress),
+        closing=sources.close,
+    )
+
+
+@contextmanager
+def scheduled(store: Store, settings: Settings, *, clock: Clock = utc_now) -> Iterator[Scheduler]:
+    """The scheduled work running in the background until the end: the sources', and the chains' if they are read."""
+    beside = chain_scheduler(store, settings, registry=registry_of(settings), clock=clock)
+    running = [make_scheduler(store, settings, clock=clock), *([beside] if beside else [])]
+    try:
+        for one in running:
+            one.start()
+        yield running[0]
+    finally:
+        for one in running:
+            one.stop()
+
+
+def update_live(store: Store, settings: Settings, *, progress: Progress = quiet, clock: Clock = utc_now) -> LiveUpdate:
+    """Do the work that is due now, once, then bring the indices up to date, whatever the sources gave.
+
+    That of the chains too, where they are read, and after the sources': it holds pool prices against their rates.
+    """
+    made = make_scheduler(store, settings, clock=clock)
+    beside = chain_scheduler(store, settings, registry=registry_of(settings), clock=clock, progress=progress)
+    done, elsewhere, failed = 0, False, dict[str, str]()
+    for one in (made, beside) if beside else (made,):
+        done += one.work_once()
+        elsewhere |= not one.leads
+        failed |= one.failed
+    report = run_update(store, settings, progress=progress, clock=clock)
+    return LiveUpdate(done, elsewhere, failed, report)

@@ -1,0 +1,151 @@
+"""Missed instants done one by one, rests after failures, what follows a tick, and stopping in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from indexer.errors import SourceUnavailable
+from indexer.live.scheduler import MAX_REST_S, Job, Scheduler, Stopped
+from indexer.store.db import Store, open_store
+from indexer.store.read import read_runs
+
+NOON = datetime(2026, 11, 24, 12, 5, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+class HandClock:
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = open_store(f"sqlite:///{tmp_path}/deai.sqlite")
+    made.migrate()
+    yield made
+    made.close()
+
+
+def test_missed_instants_are_done_one_by_one_and_older_ones_covered(store: Store) -> None:
+    clock = HandClock()
+    done: list[int] = []
+
+    def work(due: datetime, run_id: int) -> dict[str, object]:
+        done.append(due.hour)
+        return {}
+
+    job = Job("fixing", HOUR, timedelta(0), work, singly=3)
+    Scheduler(store, [job], clock=clock).tick()
+    clock.now += 6 * HOUR
+    assert Scheduler(store, [job], clock=clock, holder="other").tick() == 6
+    assert done == [12, 16, 17, 18]
+    covered = [run.detail for run in read_runs(store, kind="fixing") if run.detail]
+    assert covered == [{"caught_up_by": "fixing:2026-11-24T16:00:00Z"}] * 3
+
+
+def test_when_one_of_them_fails_the_later_ones_wait(store: Store) -> None:
+    clock = HandClock()
+    tried: list[int] = []
+
+    def work(due: datetime, run_id: int) -> dict[str, object]:
+        tried.append(due.hour)
+        if due.hour == 14 and tried.count(14) < 3:
+            raise SourceUnavailable("nothing at two")
+        return {}
+
+    job = Job("fixing", HOUR, timedelta(0), work, singly=12)
+    scheduler = Scheduler(store, [job], clock=clock)
+    scheduler.tick()
+    clock.now += 3 * HOUR
+    assert scheduler.tick() == 1
+    assert scheduler.failed == {"fixing": "nothing at two"}
+    scheduler.tick()
+    clock.now += timedelta(minutes=1)
+    assert scheduler.tick() == 2
+    assert tried == [12, 13, 14, 14, 14, 15]
+    assert scheduler.failed == {}
+
+
+def test_work_that_fails_rests_ever_longer_while_other_work_goes_on(store: Store) -> None:
+    clock = HandClock()
+    tries: list[datetime] = []
+    others: list[datetime] = []
+
+    def bad(due: datetime, run_id: int) -> dict[str, object]:
+        tries.append(clock.now)
+        raise SourceUnavailable("no network")
+
+    def good(due: datetime, run_id: int) -> dict[str, object]:
+        others.append(due)
+        return {}
+
+    jobs = [Job("bad", HOUR, timedelta(0), bad), Job("good", HOUR, timedelta(0), good)]
+    scheduler = Scheduler(store, jobs, clock=clock)
+    for _ in range(4 * 120):
+        scheduler.tick()
+        clock.now += timedelta(seconds=15)
+    rests = [(b - a).total_seconds() for a, b in pairwise(tries)]
+    assert rests[:5] == [15, 30, 60, 120, 240]
+    assert set(rests[7:]) == {MAX_REST_S}
+    assert len(others) == 3
+
+
+def test_what_follows_is_done_after_work_and_at_the_first_tick_only(store: Store) -> None:
+    clock = HandClock()
+    updates: list[datetime] = []
+    job = Job("fixing", HOUR, timedelta(0), lambda due, run_id: {})
+    scheduler = Scheduler(store, [job], clock=clock, afterwards=lambda: updates.append(clock.now))
+    scheduler.tick()
+    scheduler.tick()
+    clock.now += HOUR
+    scheduler.tick()
+    assert updates == [NOON, NOON + HOUR]
+    scheduler.stop()
+    Scheduler(store, [job], clock=clock, afterwards=lambda: updates.append(clock.now)).tick()
+    assert len(updates) == 3, "a process that was killed before it came to it does it at its start"
+
+
+def test_what_follows_is_tried_again_when_it_fails(store: Store) -> None:
+    clock = HandClock()
+    tries: list[int] = []
+
+    def afterwards() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise SourceUnavailable("busy")
+
+    scheduler = Scheduler(store, [], clock=clock, afterwards=afterwards)
+    for _ in range(4):
+        scheduler.tick()
+    assert len(tries) == 2
+
+
+def test_stopped_work_counts_as_interrupted_and_the_rest_is_left(store: Store) -> None:
+    later: list[datetime] = []
+
+    def work(due: datetime, run_id: int) -> dict[str, object]:
+        raise Stopped("the process is stopping")
+
+    def other(due: datetime, run_id: int) -> dict[str, object]:
+        later.append(due)
+        return {}
+
+    closed: list[bool] = []
+    scheduler = Scheduler(
+        store,
+        [Job("first", HOUR, timedelta(0), work), Job("second", HOUR, timedelta(0), other)],
+        clock=HandClock(),
+        closing=lambda: closed.append(True),
+    )
+    assert scheduler.tick() == 0
+    scheduler.stop()
+    assert (later, closed) == ([], [True])
+    assert [run.outcome for run in read_runs(store)] == ["interrupted"]

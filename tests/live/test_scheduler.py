@@ -1,0 +1,166 @@
+"""Due work, catch-up from the ledger of runs, and one leader at a time."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from indexer.errors import SourceUnavailable
+from indexer.live.scheduler import LEASE_S, Job, Scheduler, due_instants
+from indexer.store.db import open_store
+from indexer.store.read import read_runs
+
+NOON = datetime(2026, 11, 24, 12, 5, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+class HandClock:
+    def __init__(self, now):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = open_store(f"sqlite:///{tmp_path}/deai.sqlite")
+    made.migrate()
+    yield made
+    made.close()
+
+
+def job(done, name="fixing"):
+    def work(due, run_id):
+        done.append(due)
+        return {"levels_written": 1}
+
+    return Job(name=name, every=HOUR, delay=timedelta(minutes=2), work=work)
+
+
+def hours(*numbers):
+    return [datetime(2026, 11, 24, h, tzinfo=UTC) for h in numbers]
+
+
+def test_what_is_due_waits_for_the_bars_to_close():
+    one = job([])
+    assert due_instants(one, last_done=None, now=NOON) == hours(12)
+    assert due_instants(one, last_done=hours(11)[0], now=NOON - timedelta(minutes=4)) == []
+    assert due_instants(one, last_done=hours(9)[0], now=NOON) == hours(10, 11, 12)
+
+
+def test_a_tick_does_due_work_once(store):
+    done, clock = [], HandClock(NOON)
+    scheduler = Scheduler(store, [job(done)], clock=clock)
+    assert [scheduler.tick(), scheduler.tick()] == [1, 0]
+    clock.now += HOUR
+    assert scheduler.tick() == 1
+    assert done == hours(12, 13)
+
+
+def test_missed_instants_are_caught_up_by_one_piece_of_work_and_entered_in_the_ledger(store):
+    done, clock = [], HandClock(NOON)
+    Scheduler(store, [job(done)], clock=clock, holder="first").tick()
+    clock.now += 5 * HOUR
+    restarted = Scheduler(store, [job(done)], clock=clock, holder="second")
+    assert restarted.tick() == 5
+    assert done == hours(12, 17)
+    runs = {run.due_at: run for run in read_runs(store, kind="fixing")}
+    assert sorted(runs) == hours(12, 13, 14, 15, 16, 17)
+    assert runs[hours(14)[0]].detail == {"caught_up_by": "fixing:2026-11-24T17:00:00Z"}
+    assert restarted.tick() == 0
+
+
+def test_of_two_schedulers_one_works_and_the_other_takes_over_when_the_lease_expires(store):
+    done, clock = [], HandClock(NOON)
+    first = Scheduler(store, [job(done)], clock=clock, holder="first")
+    second = Scheduler(store, [job(done)], clock=clock, holder="second")
+    assert [first.tick(), second.tick()] == [1, 0]
+    clock.now += HOUR - timedelta(seconds=LEASE_S / 2)
+    first.tick()
+    clock.now += timedelta(seconds=LEASE_S / 2)
+    assert second.tick() == 0, "the first one's lease still holds"
+    clock.now += HOUR
+    assert second.tick() == 1
+    assert done == hours(12, 13, 14)
+
+
+def test_a_leader_that_works_long_keeps_its_lease(store):
+    clock = HandClock(NOON)
+    first = Scheduler(store, [], clock=clock, holder="first")
+    first.tick()
+    clock.now += timedelta(seconds=LEASE_S * 0.9)
+    first.beat()
+    clock.now += timedelta(seconds=LEASE_S * 0.9)
+    second = Scheduler(store, [job([])], clock=clock, holder="second")
+    second.beat()
+    assert second.tick() == 0, "a beat of the leader prolongs, a beat of the other takes nothing"
+
+
+def test_work_done_once_gives_the_lease_back_and_leaves_another_leaders_alone(store):
+    done, clock = [], HandClock(NOON)
+    once = Scheduler(store, [job(done)], clock=clock, holder="once")
+    assert once.work_once() == 1 and once.leads
+    other = Scheduler(store, [job(done)], clock=clock, holder="other")
+    clock.now += HOUR
+    assert other.tick() == 1, "the lease was free"
+    clock.now += HOUR
+    other.beat()
+    assert once.work_once() == 0 and not once.leads
+    assert other.tick() == 1, "and is still the other's"
+
+
+def test_a_stopped_leader_gives_the_lease_back_at_once(store):
+    done, clock = [], HandClock(NOON)
+    first = Scheduler(store, [job(done)], clock=clock, holder="first")
+    first.tick()
+    first.stop()
+    clock.now += HOUR
+    assert Scheduler(store, [job(done)], clock=clock, holder="second").tick() == 1
+
+
+def test_failed_work_is_written_down_and_tried_again(store):
+    clock, tries = HandClock(NOON), []
+
+    def work(due, run_id):
+        tries.append(due)
+        if len(tries) == 1:
+            raise SourceUnavailable("no route to any source")
+        return {}
+
+    scheduler = Scheduler(store, [Job("fixing", HOUR, timedelta(0), work)], clock=clock)
+    assert scheduler.tick() == 0
+    assert [(r.outcome, r.detail) for r in read_runs(store)] == [("failed", {"error": "no route to any source"})]
+    assert scheduler.tick() == 1
+    assert [r.outcome for r in read_runs(store)] == ["done"]
+
+
+def test_interrupted_work_is_marked_and_taken_up_again(store):
+    clock, tries = HandClock(NOON), []
+
+    def work(due, run_id):
+        tries.append(due)
+        if len(tries) == 1:
+            raise KeyboardInterrupt
+        return {}
+
+    scheduler = Scheduler(store, [Job("fixing", HOUR, timedelta(0), work)], clock=clock)
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.tick()
+    assert [r.outcome for r in read_runs(store)] == ["interrupted"]
+    assert scheduler.tick() == 1
+
+
+def test_start_ticks_on_its_own_thread_and_stop_waits_for_it(store):
+    import threading
+
+    began = threading.Event()
+
+    def work(due, run_id):
+        began.set()
+        return {}
+
+    scheduler = Scheduler(store, [Job("fixing", HOUR, timedelta(0), work)], clock=HandClock(datetime.now(UTC)))
+    scheduler.start()
+    assert began.wait(10)
+    scheduler.stop()
+    assert [r.outcome for r in read_runs(store)] == ["done"]

@@ -1,0 +1,75 @@
+"""Bars of several venues and intervals become one rate per asset and instant, with verdicts."""
+
+import json
+
+import numpy as np
+
+from indexer.reference.rates import ListedBars, Place, compute_rates
+from indexer.times import DAY_US, HOUR_US, MINUTE_US
+
+NAN = float("nan")
+T0 = 1_700_006_400_000_000 // DAY_US * DAY_US
+
+
+def bars(*rows):
+    listing, time, close, volume = zip(*rows, strict=True)
+    return ListedBars(
+        np.array(listing), np.array(time, dtype=np.int64), np.array(close, dtype=float), np.array(volume, dtype=float)
+    )
+
+
+def only(listed, places):
+    made = list(compute_rates(listed, places))
+    assert len(made) == 1
+    return made[0]
+
+
+def test_three_venues_make_a_final_rate_by_volume_weighted_median():
+    places = {1: Place(7, "a", "1h"), 2: Place(7, "b", "1h"), 3: Place(7, "c", "1h")}
+    made = only(bars((1, T0, 100.0, 1.0), (2, T0, 101.0, 5.0), (3, T0, 102.0, 1.0)), places)
+    assert made.asset_id == 7
+    assert made.rate.tolist() == [101.0]
+    assert made.status.tolist() == [0]
+    assert json.loads(made.verdicts[0]) == {"a": "used", "b": "used", "c": "used"}
+
+
+def test_a_venue_far_from_the_others_is_an_outlier_and_says_so():
+    places = {1: Place(7, "a", "1h"), 2: Place(7, "b", "1h"), 3: Place(7, "c", "1h")}
+    made = only(bars((1, T0, 100.0, 1.0), (2, T0, 100.5, 1.0), (3, T0, 130.0, 9.0)), places)
+    assert made.rate[0] == 100.25, "two equal volumes: the middle of the two"
+    assert json.loads(made.verdicts[0])["c"] == "outlier"
+    assert made.status.tolist() == [1]
+
+
+def test_at_an_instant_the_finest_bars_decide_and_a_day_without_hours_keeps_its_midnight():
+    places = {1: Place(7, "spot", "1h"), 2: Place(7, "perp", "1d")}
+    made = only(
+        bars((1, T0, 100.0, 1.0), (1, T0 + HOUR_US, 101.0, 1.0), (2, T0, 90.0, 50.0), (2, T0 + DAY_US, 110.0, 50.0)),
+        places,
+    )
+    assert dict(zip(made.time_us.tolist(), made.rate.tolist(), strict=True)) == {
+        T0: 100.0,
+        T0 + HOUR_US: 101.0,
+        T0 + DAY_US: 110.0,
+    }
+
+
+def test_two_sources_of_one_venue_count_once_and_the_first_listing_wins():
+    places = {1: Place(7, "spot", "1h"), 2: Place(7, "spot", "1h")}
+    made = only(bars((2, T0, 200.0, 1.0), (1, T0, 100.0, 1.0)), places)
+    assert made.rate.tolist() == [100.0]
+    assert made.status.tolist() == [2], "one venue is degraded, however many files tell of it"
+
+
+def test_assets_are_kept_apart_and_in_time_order():
+    places = {1: Place(7, "spot", "1m"), 2: Place(3, "spot", "1m")}
+    made = list(compute_rates(bars((1, T0 + MINUTE_US, 2.0, NAN), (2, T0, 5.0, NAN), (1, T0, 1.0, NAN)), places))
+    assert [(m.asset_id, m.time_us.tolist(), m.rate.tolist()) for m in made] == [
+        (3, [T0], [5.0]),
+        (7, [T0, T0 + MINUTE_US], [1.0, 2.0]),
+    ]
+
+
+def test_no_bars_no_rates():
+    empty = ListedBars(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
+    assert list(compute_rates(empty, {})) == []
