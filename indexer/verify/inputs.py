@@ -1,6 +1,6 @@
 """Is what is stored what the archived inputs give? Bytes first, then the rows that come of them.
 
-Place in the flow: `deai verify`, beside `verify/store.py`, which goes on from the stored facts. Together they rebuild all
+Place in the flow: `deai verify`, beside `store.py`, which goes on from the stored facts. Together they rebuild all
 history from the archive without touching the store: files and answers -> bars, supplies, fixings -> rates -> units
 -> levels -> hash chain. What was never kept, or whose time is over, is counted and said.
 """
