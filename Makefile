@@ -4,10 +4,10 @@ BIN := .venv/bin
 IMPORT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench docs live lock clean
+.PHONY: help run test test-fast format check bench docs live lock clean
 
 help:  ## what there is
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/run.stamp: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -24,10 +24,17 @@ help:  ## what there is
 run: .venv/run.stamp  ## start scheduler, API and page on 127.0.0.1:8000 (IMPORT=path loads files first)
 	$(BIN)/deai up $(if $(IMPORT),--import $(IMPORT))
 
-test: .venv/dev.stamp  ## run the tests
-	$(BIN)/python -m pytest -q
+test: .venv/dev.stamp  ## run all tests, a process a core
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
-check: .venv/dev.stamp  ## style, types, import directions
+test-fast: .venv/dev.stamp  ## the tests of a minute: no browser, node, npm, PostgreSQL or long history
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not (slow or postgres or browser or evm or generated or live)"
+
+format: .venv/dev.stamp  ## lay out the code and sort its imports
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+check: .venv/dev.stamp  ## style, types, import directions, dead code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -37,6 +44,7 @@ bench: .venv/dev.stamp  ## measure against the alternatives, as ratios
 	$(BIN)/python -m benchmarks
 
 docs: .venv/dev.stamp  ## build the documentation into build/site
+	$(BIN)/deai settings --markdown > docs/settings.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 live: .venv/dev.stamp  ## check the real providers (needs the internet)

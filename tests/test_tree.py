@@ -20,9 +20,9 @@ def test_public_names_are_sorted_and_there():
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_is_one_idea_of_at_most_400_lines_with_a_docstring(path):
+def test_a_file_is_one_idea_of_at_most_500_lines_with_a_docstring(path):
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 400
+    assert len(text.splitlines()) <= 500
     if text.strip():
         assert ast.get_docstring(ast.parse(text)), "a module says what it is for"
 

@@ -22,6 +22,7 @@ from indexer.cli import (
     methodology,
     onchain,
     serving,
+    settings,
     verify,
     work,
 )
@@ -56,7 +57,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (serving, work, verify, live, index, analysis, administration, decisions, design):
+for group in (serving, settings, work, verify, live, index, analysis, administration, decisions, design):
     group.register(app)
 app.add_typer(methodology.app, name="methodology")
 app.add_typer(onchain.app, name="onchain")
