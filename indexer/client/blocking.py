@@ -1,59 +1,32 @@
-"""`Client`: the methods of `AsyncClient` for code without await. They run on an event loop in a thread of its own.
+"""`Client`: the methods of `AsyncClient` for code without await, tables as pandas frames.
 
-Each method is the asynchronous one, called through; names, parameters, documentation and types come from there, so
-there is nothing to keep in step. It works inside notebooks, whose own event loop is left alone.
+Each method is the asynchronous one, called through a portal to an event loop in a thread of its own; names, parameters
+and documentation come from there, so there is nothing to keep in step. It works inside notebooks, whose own event loop
+is left alone.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from indexer.client.asking import Patience
+from indexer.client.frames import Frame
 from indexer.client.reading import LOCAL_SERVER, AsyncClient
 from indexer.store.db import Store
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class LoopThread:
-    """An event loop in a daemon thread, started on first use."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, name="deai-client", daemon=True)
-        self.lock = threading.Lock()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of a coroutine; an interrupt here cancels it there."""
-        with self.lock:
-            if not self.thread.is_alive() and not self.loop.is_closed():
-                self.thread.start()
-        try:
-            future = asyncio.run_coroutine_threadsafe(work, self.loop)
-        except RuntimeError:
-            work.close()
-            raise RuntimeError("this client is closed; make another one") from None
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def close(self) -> None:
-        """Ends the thread and the loop; a second time does nothing."""
-        if self.thread.is_alive():
-            self.run(self.loop.shutdown_asyncgens())  # streams that were left before their end
-            self.loop.call_soon_threadsafe(self.loop.stop)
-            self.thread.join()
-        self.loop.close()
 
 
 class Asks(Generic[P, T]):
@@ -74,8 +47,32 @@ class Asks(Generic[P, T]):
 
         @functools.wraps(method)
         def ask(*args: P.args, **kwargs: P.kwargs) -> T:
-            found: T = client._thread.run(method(*args, **kwargs))  # by the client, which lives as long as the call
-            return found
+            answer: T = client._wait(method, *args, **kwargs)  # by the client, which lives as long as the call
+            return answer
+
+        return ask
+
+
+class AsksForTable(Generic[P]):
+    """A method that waits for the asynchronous one of the same name and gives its table as a pandas frame."""
+
+    def __init__(self, method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, Frame]]) -> None:
+        self.method = method
+        self.__doc__ = method.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, client: Client, owner: type) -> Callable[P, pd.DataFrame]: ...
+    def __get__(self, client: Client | None, owner: type) -> Self | Callable[P, pd.DataFrame]:
+        if client is None:
+            return self
+        method = self.method.__get__(client._client)
+
+        @functools.wraps(method)
+        def ask(*args: P.args, **kwargs: P.kwargs) -> pd.DataFrame:
+            table: Frame = client._wait(method, *args, **kwargs)
+            return table.to_pandas()
 
         return ask
 
@@ -104,36 +101,37 @@ class Follows(Generic[P, T]):
 
 
 def _followed(client: Client, items: AsyncIterator[T]) -> Generator[T]:
-    thread = client._thread
-
     async def following() -> T:
         item: T = await anext(items)
         return item
 
     try:
         while True:
-            yield thread.run(following())
+            yield client._wait(following)
     except StopAsyncIteration:
         return
     finally:
         closing: Callable[[], Coroutine[Any, Any, None]] | None = getattr(items, "aclose", None)
-        if closing is not None and not thread.loop.is_closed():
-            thread.run(closing())
+        if closing is not None and client._closing.alive:
+            client._wait(closing)
 
 
 class Client:
     """Reads a server or a local store, as `AsyncClient` does, without await. Close it, or use it in `with`.
 
     `Client()` reads http://127.0.0.1:8000, `Client("https://…", key=…)` another server, `Client("var")` the store in
-    a folder, `Client("postgresql://…")` one in PostgreSQL. Safe to share between threads.
+    a folder, `Client("postgresql://…")` one in PostgreSQL. What is a table comes as a pandas frame with a UTC index
+    `time`; its `attrs` say which index, whether it is simulated, and the `units` of the columns. Safe to share between
+    threads.
     """
 
     def __init__(
         self, where: str | Path | Store = LOCAL_SERVER, *, key: str | None = None, patience: Patience = Patience()
     ) -> None:
         self._client = AsyncClient(where, key=key, patience=patience)
-        self._thread = LoopThread()
-        self._closing = weakref.finalize(self, _close, self._client, self._thread)
+        ending = ExitStack()
+        self._portal = ending.enter_context(start_blocking_portal(name="deai-client"))
+        self._closing = weakref.finalize(self, _close, self._client, self._portal, ending)
 
     def __enter__(self) -> Self:
         return self
@@ -144,26 +142,38 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Ends the connections and the thread."""
+        """Ends the connections and the thread; a second time does nothing."""
         self._closing()
 
+    def _wait(self, work: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
+        """The result of asynchronous work; an interrupt here cancels it there."""
+        if not self._closing.alive:
+            raise RuntimeError("this client is closed; make another one")
+        future = self._portal.start_task_soon(functools.partial(work, *args, **kwargs))
+        try:
+            answer: T = future.result()
+        except BaseException:
+            future.cancel()
+            raise
+        return answer
+
     get = Asks(AsyncClient.get)
-    indices = Asks(AsyncClient.indices)
     index = Asks(AsyncClient.index)
     latest = Asks(AsyncClient.latest)
-    levels = Asks(AsyncClient.levels)
-    constituents = Asks(AsyncClient.constituents)
-    rebalances = Asks(AsyncClient.rebalances)
     methodology = Asks(AsyncClient.methodology)
-    benchmarks = Asks(AsyncClient.benchmarks)
-    beta = Asks(AsyncClient.beta)
-    beta_history = Asks(AsyncClient.beta_history)
     chart = Asks(AsyncClient.chart)
+    indices = AsksForTable(AsyncClient.indices)
+    levels = AsksForTable(AsyncClient.levels)
+    constituents = AsksForTable(AsyncClient.constituents)
+    rebalances = AsksForTable(AsyncClient.rebalances)
+    benchmarks = AsksForTable(AsyncClient.benchmarks)
+    beta = AsksForTable(AsyncClient.beta)
+    beta_history = AsksForTable(AsyncClient.beta_history)
     stream = Follows(AsyncClient.stream)
 
 
-def _close(client: AsyncClient, thread: LoopThread) -> None:
+def _close(client: AsyncClient, portal: BlockingPortal, ending: ExitStack) -> None:
     try:
-        thread.run(client.aclose())
+        portal.call(client.aclose)
     finally:
-        thread.close()
+        ending.close()

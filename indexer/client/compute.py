@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.arrays import F64, I64
-from indexer.client.results import Levels
+from indexer.client.models import Levels
 from indexer.engine.level import compute_index
 from indexer.engine.market import Line, Market, Status, SupplyHistory, SupplySource
 from indexer.errors import InputError

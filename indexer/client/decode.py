@@ -11,8 +11,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from indexer.arrays import F64, I64
-from indexer.client.records import BetaSeries
-from indexer.client.results import Levels
+from indexer.client.models import BetaSeries, Levels
 from indexer.errors import InputError, SourceCorrupt
 from indexer.times import iso, to_us
 

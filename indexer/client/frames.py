@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     import polars as pl
 
 SHOWN = 6
+FRACTION, POINTS, USD, LOG = "fraction", "index points", "USD", "log return a session"
+UNITS = {
+    **dict.fromkeys(("level", "latest_level"), POINTS),
+    **dict.fromkeys(("weight", "weight_target", "drift", "contribution", "change_since_rebalance"), FRACTION),
+    **dict.fromkeys(("carried_weight", "latest_carried_weight", "turnover", "r2", "r2_adj", "confidence"), FRACTION),
+    "units": "tokens an index",
+    "rate": USD,
+    "alpha": LOG,
+    "se_alpha": LOG,
+    "residual_sd": LOG,
+    "alpha_annualised": "log return a year",
+    "sessions": "sessions",
+    "n": "pairs of returns",
+}
+"""The unit of each column that has one; statistics without a unit (beta, its errors, t, p) are not here."""
 
 
 class Frame:
@@ -33,12 +48,16 @@ class Frame:
         """What holds for the whole table: which index, and whether it is simulated."""
         return {name: value for name in ("index", "simulated") if (value := getattr(self, name, None)) is not None}
 
+    def units(self) -> dict[str, str]:
+        """Column → unit, for the columns that have one."""
+        return {name: UNITS[name] for name in self.columns() if name in UNITS}
+
     def to_pandas(self) -> pd.DataFrame:
-        """A pandas frame; a series has a UTC `time` index. `attrs` say which index, and whether it is simulated."""
+        """A pandas frame with a UTC index `time`, where it has times; `attrs` are its labels and `units`."""
         pandas: Any = needed("pandas", "to_pandas")
         columns = {name: _pandas_column(pandas, values) for name, values in self.columns().items()}
         frame: pd.DataFrame = pandas.DataFrame(columns)
-        frame.attrs.update(self.labels())
+        frame.attrs.update(self.labels() | {"units": self.units()})
         return frame.set_index("time") if next(iter(columns), "") == "time" else frame
 
     def to_polars(self) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import orjson
 
 from indexer.client.asking import Asker, pause
 from indexer.client.decode import record
-from indexer.client.results import LevelEvent
+from indexer.client.models import LevelEvent
 from indexer.errors import DeaiError, SourceCorrupt, SourceUnavailable
 
 

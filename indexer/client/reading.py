@@ -13,16 +13,22 @@ from indexer.client.asking import Patience, asker_at, asker_of
 from indexer.client.decode import When, member, query, record, records
 from indexer.client.listening import Listening
 from indexer.client.local import LocalTransport, open_local
-from indexer.client.records import (
+from indexer.client.models import (
     Benchmark,
     Beta,
     BetaSeries,
+    Chart,
     Constituent,
     Constituents,
+    Index,
+    IndexSummary,
+    Latest,
+    LevelEvent,
+    Levels,
     MethodologyFile,
     Rebalance,
+    Table,
 )
-from indexer.client.results import Chart, Index, IndexSummary, Latest, LevelEvent, Levels, Table
 from indexer.errors import ConfigError, NotEnoughDataError
 from indexer.store.db import Store
 

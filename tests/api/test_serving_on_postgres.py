@@ -105,18 +105,18 @@ def test_the_client_reads_the_server_and_the_database_itself(there: Store, serve
     for where in (served_there.url, there.url):
         with Client(where) as client:
             levels = client.levels("deai", interval="1h")
-            np.testing.assert_array_equal(levels.times_us, instants())
-            assert client.latest("deai").level == levels.levels[-1]
-            assert client.beta("deai", "QQQ", sessions=60).beta == pytest.approx(1.5, abs=0.1)
+            np.testing.assert_array_equal(levels.index.tz_localize(None).to_numpy().astype(np.int64), instants())
+            assert client.latest("deai").level == levels["level"].iloc[-1]
+            assert client.beta("deai", "QQQ", sessions=60)["beta"].item() == pytest.approx(1.5, abs=0.1)
             with pytest.raises(NotFoundError, match=r'No index "deia"\. Did you mean "deai"'):
                 client.latest("deia")
 
 
 def test_pages_are_cut_from_memory_there_too(served_there: Live) -> None:
     with Client(served_there.url) as client:
-        found = [client.levels("deai", interval="1h", start=f"2024-0{month}-01").levels for month in (1, 1, 2, 3)]
-    assert [len(one) for one in found] == [HOURS + 1 - 24 * days for days in (0, 0, 31, 60)]
-    np.testing.assert_array_equal(found[3], found[0][24 * 60 :])
+        pages = [client.levels("deai", interval="1h", start=f"2024-0{month}-01")["level"] for month in (1, 1, 2, 3)]
+    assert [len(page) for page in pages] == [HOURS + 1 - 24 * days for days in (0, 0, 31, 60)]
+    np.testing.assert_array_equal(pages[3], pages[0][24 * 60 :])
 
 
 def test_a_level_written_by_another_process_is_streamed(postgres: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from live_server import Live
 from seeded import HOURS, START, instants, latent
 
 from indexer import AsyncClient, Client, open_store
-from indexer.client import records, results
+from indexer.client import models
 from indexer.client.frames import needed
 from indexer.errors import ConfigError, InputError, NotEnoughDataError, NotFoundError
 from indexer.times import HOUR_US, from_us
@@ -44,19 +44,33 @@ def levels_by_hand() -> np.ndarray:
     return 1000.0 * (prices @ np.array([0.4, 0.3, 0.2, 0.1]))
 
 
+def microseconds(frame: pd.DataFrame) -> np.ndarray:
+    return frame.index.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)
+
+
 def test_levels_are_the_stored_ones_over_all_ways(client: Client) -> None:
-    found = client.levels("deai", interval="1h")
-    np.testing.assert_array_equal(found.times_us, instants())
-    np.testing.assert_allclose(found.levels, levels_by_hand(), rtol=1e-15)
-    assert (found.index, found.simulated, found.interval, len(found)) == ("deai", False, "1h", HOURS + 1)
-    assert (found.status == "carried").sum() == 10
-    assert found[1000].carried_weight == 0.25
-    assert [one.level for one in found][:3] == found.levels[:3].tolist()
+    levels = client.levels("deai", interval="1h")
+    np.testing.assert_array_equal(microseconds(levels), instants())
+    np.testing.assert_allclose(levels["level"], levels_by_hand(), rtol=1e-15)
+    assert len(levels) == HOURS + 1
+    assert (levels["status"] == "carried").sum() == 10
+    assert levels["carried_weight"].iloc[1000] == 0.25
+
+
+async def test_levels_with_await_are_arrays_and_points(folder: Path) -> None:
+    async with AsyncClient(folder) as client:
+        levels = await client.levels("deai", interval="1h")
+    np.testing.assert_array_equal(levels.times_us, instants())
+    np.testing.assert_allclose(levels.levels, levels_by_hand(), rtol=1e-15)
+    assert (levels.index, levels.simulated, levels.interval, len(levels)) == ("deai", False, "1h", HOURS + 1)
+    assert (levels.status == "carried").sum() == 10
+    assert levels[1000].carried_weight == 0.25
+    assert [point.level for point in levels][:3] == levels.levels[:3].tolist()
 
 
 def test_a_client_that_nobody_holds_lives_as_long_as_its_call(served: Live, folder: Path) -> None:
     for where in (served.url, folder):
-        assert len(Client(where).levels("deai", interval="1d").to_pandas()) == HOURS // 24 + 1
+        assert len(Client(where).levels("deai", interval="1d")) == HOURS // 24 + 1
         stream = Client(where).stream("deai")
         assert next(stream).index == "deai"
         stream.close()
@@ -72,15 +86,16 @@ def test_windows_are_half_open_however_the_time_is_given(client: Client) -> None
         (int(first.timestamp()), int(end.timestamp() * 1000)),
         (pd.Timestamp("2024-01-01 19:00", tz="America/New_York"), end),
     ):
-        found = client.levels("deai", start=start, end=stop, interval="1h")
-        np.testing.assert_array_equal(found.times_us, wanted)
+        np.testing.assert_array_equal(microseconds(client.levels("deai", start=start, end=stop, interval="1h")), wanted)
     assert len(client.levels("deai", last=7)) == 7
     with pytest.raises(InputError, match="has no time zone; give an aware instant"):
         client.levels("deai", start=datetime(2024, 1, 2))
 
 
-def test_every_result_is_typed_and_the_same_over_all_ways(client: Client, served: Live) -> None:
-    with Client(served.url) as other:
+@pytest.mark.parametrize("way", ["folder", "url"])
+async def test_every_result_is_typed_and_the_same_over_all_ways(way: str, served: Live, folder: Path) -> None:
+    near_by = {"folder": folder, "url": f"sqlite:///{folder / 'deai.sqlite'}"}[way]
+    async with AsyncClient(near_by) as near, AsyncClient(served.url) as far:
         for method, arguments in (
             ("indices", ()),
             ("latest", ("deai",)),
@@ -90,9 +105,9 @@ def test_every_result_is_typed_and_the_same_over_all_ways(client: Client, served
             ("benchmarks", ()),
             ("beta", ("deai", "NVDA")),
         ):
-            found = getattr(client, method)(*arguments)
-            assert found == getattr(other, method)(*arguments), method
-            assert type(found).__module__.startswith("indexer.client."), method
+            answer = await getattr(near, method)(*arguments)
+            assert answer == await getattr(far, method)(*arguments), method
+            assert type(answer).__module__.startswith("indexer.client."), method
 
 
 def test_what_they_say(client: Client) -> None:
@@ -102,44 +117,72 @@ def test_what_they_say(client: Client) -> None:
     assert latest.time.tzinfo is UTC
     assert client.latest("demo").simulated
     members = client.constituents("deai")
-    assert [one.asset for one in members] == ["alpha", "beta", "gamma", "delta"]
-    assert sum(one.weight or 0.0 for one in members) == pytest.approx(1.0)
-    assert members.effective_number == pytest.approx(1 / sum((one.weight or 0) ** 2 for one in members))
+    assert members["asset"].tolist() == ["alpha", "beta", "gamma", "delta"]
+    assert members["weight"].sum() == pytest.approx(1.0)
     changes = client.rebalances("deai")
-    assert [one.kind for one in changes] == ["base", "rebalance", "rebalance"]
-    assert changes[0].entered == ("alpha", "beta", "gamma", "delta")
-    assert changes[0].items[0].reason == "eligible"
-    assert client.rebalances("deai", items=False)[0].items == ()
+    assert changes["kind"].tolist() == ["base", "rebalance", "rebalance"]
     assert client.methodology("deai").rules["selection"] == {"target": 4}
-    assert [one.sessions for one in client.benchmarks()] == [286, 286, 0]
-    beta = client.beta("deai", "QQQ", sessions=90, bootstrap=True)
-    assert beta.beta == pytest.approx(1.5, abs=4 * (beta.se or 0))
-    assert beta.bootstrap is not None
-    assert str(beta).startswith("beta deai ~ QQQ: 1.4")
+    assert client.benchmarks()["sessions"].tolist() == [286, 286, 0]
+    beta = client.beta("deai", "QQQ", sessions=90, bootstrap=True).iloc[0]
+    assert beta["beta"] == pytest.approx(1.5, abs=4 * beta["se"])
+    assert beta["bootstrap_n"] == 90
     path = client.beta_history("deai", "QQQ", sessions=60)
-    assert np.isnan(path.beta[:59]).all()
-    assert path.beta[-1] == pytest.approx(client.beta("deai", "QQQ", sessions=60).beta, rel=1e-9)
+    assert path["beta"].iloc[:59].isna().all()
+    assert path["beta"].iloc[-1] == pytest.approx(client.beta("deai", "QQQ", sessions=60)["beta"].item(), rel=1e-9)
     assert client.get("/v1/events", {"start": "2025-01-01"})["count"] >= 1
 
 
-def test_frames(client: Client) -> None:
-    found = client.levels("deai", interval="1h")
-    pandas, polars = found.to_pandas(), found.to_polars()
-    assert str(pandas.index.dtype) == "datetime64[us, UTC]"
-    assert pandas.index.name == "time"
-    assert list(pandas.columns) == polars.columns[1:] == ["level", "status", "carried_weight"]
-    assert pandas.attrs == {"index": "deai", "simulated": False}
-    assert polars.schema["time"] == pl.Datetime("us", "UTC")
-    np.testing.assert_array_equal(polars["level"].to_numpy(), pandas["level"].to_numpy())
-    assert pandas.loc["2025-02-04 00:00", "level"] == found.levels[-1]
-    table = client.indices()
-    assert table.to_polars()["id"].to_list() == ["deai", "demo", "empty"]
-    assert table.to_pandas()["latest_level"].isna().tolist() == [False, False, True]
-    assert str(table.to_pandas()["latest_time"].dtype) == "datetime64[us, UTC]"
-    assert client.constituents("deai").to_polars()["weight"].sum() == pytest.approx(1.0)
-    assert len(client.rebalances("deai").to_pandas()) == 3
-    assert client.beta_history("deai").to_pandas()["beta"].isna().sum() == 89
-    assert client.benchmarks().to_polars().filter(pl.col("symbol") == "QQQ")["sessions"].item() == 286
+async def test_what_records_say(folder: Path) -> None:
+    async with AsyncClient(folder) as client:
+        members = await client.constituents("deai")
+        changes = await client.rebalances("deai")
+        bare = await client.rebalances("deai", items=False)
+        beta = await client.beta("deai", "QQQ", sessions=90, bootstrap=True)
+    assert members.effective_number == pytest.approx(1 / sum((row.weight or 0) ** 2 for row in members))
+    assert changes[0].entered == ("alpha", "beta", "gamma", "delta")
+    assert changes[0].items[0].reason == "eligible"
+    assert bare[0].items == ()
+    assert beta.bootstrap is not None
+    assert str(beta).startswith("beta deai ~ QQQ: 1.4")
+
+
+def test_tables_are_pandas_frames_with_utc_times_and_units(client: Client) -> None:
+    levels = client.levels("deai", interval="1h")
+    assert str(levels.index.dtype) == "datetime64[us, UTC]"
+    assert levels.index.name == "time"
+    assert list(levels.columns) == ["level", "status", "carried_weight"]
+    units = {"level": "index points", "carried_weight": "fraction"}
+    assert levels.attrs == {"index": "deai", "simulated": False, "units": units}
+    assert levels.loc["2025-02-04 00:00", "level"] == levels["level"].iloc[-1]
+    members = client.constituents("deai", at="2025-02-03")
+    assert set(members.index) == {pd.Timestamp("2025-02-03", tz="UTC")}
+    assert members.attrs["units"]["weight"] == "fraction"
+    assert members.attrs["units"]["rate"] == "USD"
+    days = [client.constituents("deai", at=day) for day in ("2025-02-02", "2025-02-03")]
+    assert pd.concat(days).pivot(columns="asset", values="weight").sum(axis=1).tolist() == pytest.approx([1.0, 1.0])
+    beta = client.beta("deai", "QQQ")
+    assert len(beta) == 1
+    assert str(beta.index.tz) == "UTC"
+    assert beta.index[0] == beta["last_time"].iloc[0]
+    indices = client.indices()
+    assert indices["latest_level"].isna().tolist() == [False, False, True]
+    assert str(indices["latest_time"].dtype) == "datetime64[us, UTC]"
+    assert len(client.rebalances("deai")) == 3
+    assert client.beta_history("deai")["beta"].isna().sum() == 89
+
+
+async def test_the_same_tables_in_polars(folder: Path) -> None:
+    async with AsyncClient(folder) as client:
+        levels = (await client.levels("deai", interval="1h")).to_polars()
+        indices = (await client.indices()).to_polars()
+        members = (await client.constituents("deai")).to_polars()
+        benchmarks = (await client.benchmarks()).to_polars()
+    assert levels.columns == ["time", "level", "status", "carried_weight"]
+    assert levels.schema["time"] == pl.Datetime("us", "UTC")
+    np.testing.assert_allclose(levels["level"].to_numpy(), levels_by_hand(), rtol=1e-15)
+    assert indices["id"].to_list() == ["deai", "demo", "empty"]
+    assert members["weight"].sum() == pytest.approx(1.0)
+    assert benchmarks.filter(pl.col("symbol") == "QQQ")["sessions"].item() == 286
 
 
 def test_an_index_shows_its_chart(client: Client) -> None:
@@ -152,8 +195,6 @@ def test_an_index_shows_its_chart(client: Client) -> None:
     empty = client.index("empty")
     assert empty.chart is None
     assert empty._repr_mimebundle_()["text/plain"] == "empty index (no levels yet)"
-    assert "<table>" in client.constituents("deai")._repr_html_()
-    assert "9,601 rows" in client.levels("deai", interval="1h")._repr_html_()
 
 
 def test_a_chart_is_saved(client: Client, tmp_path: Path) -> None:
@@ -179,6 +220,8 @@ async def test_the_same_with_await(served: Live, folder: Path) -> None:
     async with AsyncClient(served.url) as far, AsyncClient(folder) as near:
         assert await far.latest("deai") == await near.latest("deai")
         np.testing.assert_array_equal((await far.levels("deai")).levels, (await near.levels("deai")).levels)
+        assert "<table>" in (await near.constituents("deai"))._repr_html_()
+        assert "9,601 rows" in (await near.levels("deai", interval="1h"))._repr_html_()
 
 
 async def test_without_await_it_works_inside_a_running_loop(folder: Path) -> None:
@@ -209,20 +252,20 @@ def test_both_faces_have_the_same_methods() -> None:
 
 
 SAME = {
-    "Latest": results.Latest,
-    "IndexSummary": results.IndexSummary,
-    "LevelPoint": results.LevelPoint,
-    "Changes": results.Changes,
-    "MethodologyRef": results.MethodologyRef,
-    "Constituent": records.Constituent,
-    "Rebalance": records.Rebalance,
-    "RebalanceItem": records.RebalanceItem,
-    "MethodologyAnswer": records.MethodologyFile,
-    "Beta": records.Beta,
-    "Alignment": records.Alignment,
-    "Sentinel": records.Sentinel,
-    "Bootstrap": records.Bootstrap,
-    "BenchmarkItem": records.Benchmark,
+    "Latest": models.Latest,
+    "IndexSummary": models.IndexSummary,
+    "LevelPoint": models.LevelPoint,
+    "Changes": models.Changes,
+    "MethodologyRef": models.MethodologyRef,
+    "Constituent": models.Constituent,
+    "Rebalance": models.Rebalance,
+    "RebalanceItem": models.RebalanceItem,
+    "MethodologyAnswer": models.MethodologyFile,
+    "Beta": models.Beta,
+    "Alignment": models.Alignment,
+    "Sentinel": models.Sentinel,
+    "Bootstrap": models.Bootstrap,
+    "BenchmarkItem": models.Benchmark,
 }
 
 

@@ -11,18 +11,17 @@ PROGRAM = """
 from collections.abc import AsyncIterator, Generator
 from typing import assert_type
 
+import pandas as pd
 from indexer import AsyncClient, Client, compute_levels
-from indexer.client.records import Benchmark, Beta, Constituents
-from indexer.client.results import Index, Latest, LevelEvent, LevelPoint, Levels, Table
+from indexer.client.models import Benchmark, Beta, Constituents
+from indexer.client.models import Index, Latest, LevelEvent, LevelPoint, Levels, Table
 
 
 def blocking(client: Client) -> None:
     assert_type(client.latest("deai"), Latest)
-    assert_type(client.levels("deai", start="2025-01-01", interval="1h"), Levels)
-    assert_type(client.levels()[0], LevelPoint)
-    assert_type(client.constituents(at="2025-01-01"), Constituents)
-    assert_type(client.benchmarks(), Table[Benchmark])
-    assert_type(client.beta("deai", "QQQ", sessions=60), Beta)
+    assert_type(client.levels("deai", start="2025-01-01", interval="1h"), pd.DataFrame)
+    assert_type(client.constituents(at="2025-01-01"), pd.DataFrame)
+    assert_type(client.beta("deai", "QQQ", sessions=60), pd.DataFrame)
     assert_type(client.index(), Index)
     assert_type(client.stream("deai", after=None), Generator[LevelEvent, None, None])
     assert_type(compute_levels([[1.0]], "deai-ew"), Levels)
@@ -32,6 +31,11 @@ def blocking(client: Client) -> None:
 
 async def awaiting(client: AsyncClient) -> None:
     assert_type(await client.latest("deai"), Latest)
+    assert_type(await client.levels("deai", start="2025-01-01", interval="1h"), Levels)
+    assert_type((await client.levels())[0], LevelPoint)
+    assert_type(await client.constituents(at="2025-01-01"), Constituents)
+    assert_type(await client.benchmarks(), Table[Benchmark])
+    assert_type(await client.beta("deai", "QQQ", sessions=60), Beta)
     assert_type(client.stream("deai"), AsyncIterator[LevelEvent])
 """
 
@@ -40,7 +44,16 @@ def test_a_users_program_is_checked_exactly(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     cache = ROOT / ".cache" / "mypy-client"
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={cache}", tmp_path / "program.py"],
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--follow-imports=silent",
+            "--config-file=",
+            f"--cache-dir={cache}",
+            tmp_path / "program.py",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
