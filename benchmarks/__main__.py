@@ -20,6 +20,7 @@ def main() -> None:
     """Run the benchmarks asked for and print one table each."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("names", nargs="*", choices=[[], *NAMES], help=f"which: {', '.join(NAMES)}")
+    asked.add_argument("--quick", action="store_true", help="the smallest cases, once each: does it run at all?")
     asked.add_argument("--json", type=Path, help="also write the rows to this file")
     options = asked.parse_args()
     print(
@@ -27,9 +28,9 @@ def main() -> None:
     )
     rows: list[dict[str, Any]] = []
     for name in options.names or NAMES:
-        made = importlib.import_module(f"benchmarks.bench_{name}").run()
-        rows += [{"benchmark": name, **row} for row in made]
-        _print(name, made)
+        measured = importlib.import_module(f"benchmarks.bench_{name}").run(quick=options.quick)
+        rows += [{"benchmark": name, **row} for row in measured]
+        _print(name, measured)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2), encoding="utf-8")
 

@@ -24,12 +24,13 @@ READ_ROWS = 1_000_000
 ORM_ROWS = 50_000
 
 
-def run() -> list[dict[str, Any]]:
-    """Rows of the table; without the real file, generated rows of its shape stand in for it."""
+def run(*, quick: bool = False) -> list[dict[str, Any]]:
+    """Rows of the table; without the real file, generated rows of its shape stand in for it. `quick`: few rows."""
+    rows, orm = (2_000, 100) if quick else (READ_ROWS, ORM_ROWS)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        path = DATA if DATA.is_file() else _made_up(folder)
-        return [*_imports(folder, path), *_writes(folder), *_reads(folder)]
+        path = DATA if DATA.is_file() and not quick else _made_up(folder, rows=2_000 if quick else 671_497)
+        return [*_imports(folder, path), *_writes(folder, rows, orm), *_reads(folder, rows, orm)]
 
 
 def _imports(folder: Path, path: Path) -> list[dict[str, Any]]:
@@ -58,7 +59,7 @@ def _imports(folder: Path, path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _writes(folder: Path) -> list[dict[str, Any]]:
+def _writes(folder: Path, count: int, orm_rows: int) -> list[dict[str, Any]]:
     import pandas as pd
     from sqlalchemy import create_engine
     from sqlmodel import Session
@@ -67,7 +68,7 @@ def _writes(folder: Path) -> list[dict[str, Any]]:
     from indexer.store.tables import Bar
 
     with _store(folder / "write.db") as store:
-        run_id, bars = _bars(store, READ_ROWS)
+        run_id, bars = _bars(store, count)
         ours = _timed(lambda: write.write_bars(store, run_id, bars))
         again = _timed(lambda: write.write_bars(store, run_id, bars))
     frame = pd.DataFrame({name: getattr(bars, name) for name in type(bars).__dataclass_fields__})
@@ -75,18 +76,18 @@ def _writes(folder: Path) -> list[dict[str, Any]]:
     peer = _timed(lambda: frame.to_sql("bar", engine, index=False, if_exists="replace"))
     with _store(folder / "orm.db") as store:
         run_id, _ = _bars(store, 2)
-        rows = frame.head(ORM_ROWS).rename(columns={"time_us": "time"}).to_dict("records")
+        rows = frame.head(orm_rows).rename(columns={"time_us": "time"}).to_dict("records")
         objects = [Bar(**row, run_id=run_id) for row in rows]
         with store.writing() as connection, Session(connection) as session:
-            orm = _timed(lambda: (session.add_all(objects), session.flush())) * READ_ROWS / ORM_ROWS
+            orm = _timed(lambda: (session.add_all(objects), session.flush())) * count / orm_rows
     return [
-        _row("write of 1,000,000 bars as revisions", ours, "pandas.to_sql, no key", peer, ">= 2 x"),
-        _row("write of 1,000,000 bars as revisions", ours, f"SQLModel add_all, {ORM_ROWS:,} scaled", orm, ""),
+        _row(f"write of {count:,} bars as revisions", ours, "pandas.to_sql, no key", peer, ">= 2 x"),
+        _row(f"write of {count:,} bars as revisions", ours, f"SQLModel add_all, {orm_rows:,} scaled", orm, ""),
         _row("the same bars again (all compared, none written)", again, "pandas.to_sql, no key", peer, ""),
     ]
 
 
-def _reads(folder: Path) -> list[dict[str, Any]]:
+def _reads(folder: Path, count: int, orm_rows: int) -> list[dict[str, Any]]:
     import pandas as pd
     from sqlalchemy import create_engine, select
     from sqlmodel import Session
@@ -96,21 +97,21 @@ def _reads(folder: Path) -> list[dict[str, Any]]:
 
     columns = "listing_id, time, close, volume_base, volume_usd"
     with _store(folder / "read.db") as store:
-        run_id, bars = _bars(store, READ_ROWS)
+        run_id, bars = _bars(store, count)
         write.write_bars(store, run_id, bars)
         ours = _median(lambda: read.read_bars(store))
         engine = create_engine(f"sqlite:///{store.path}")
         store.close()
         peer = _median(lambda: pd.read_sql(f"SELECT {columns} FROM bar", engine), times=3)
         with Session(engine) as session:
-            orm = _timed(lambda: session.execute(select(Bar).limit(ORM_ROWS)).all()) * READ_ROWS / ORM_ROWS
+            orm = _timed(lambda: session.execute(select(Bar).limit(orm_rows)).all()) * count / orm_rows
         engine.dispose()
         write.write_bars(store, run_id, _one_changed(bars))
         revised = _median(lambda: read.read_bars(store))
     return [
-        _row("read of 1,000,000 bars, latest revision", ours, "pandas.read_sql, same columns", peer, ">= 10 x"),
-        _row("read of 1,000,000 bars, one of them revised", revised, "pandas.read_sql, same columns", peer, ""),
-        _row("read of 1,000,000 bars, latest revision", ours, f"ORM objects, {ORM_ROWS:,} scaled", orm, ""),
+        _row(f"read of {count:,} bars, latest revision", ours, "pandas.read_sql, same columns", peer, ">= 10 x"),
+        _row(f"read of {count:,} bars, one of them revised", revised, "pandas.read_sql, same columns", peer, ""),
+        _row(f"read of {count:,} bars, latest revision", ours, f"ORM objects, {orm_rows:,} scaled", orm, ""),
     ]
 
 
@@ -139,11 +140,11 @@ def _one_changed(bars: Any) -> Any:
     return part
 
 
-def _made_up(folder: Path) -> Path:
-    """Where the real file is absent: 671,497 generated rows with its columns."""
+def _made_up(folder: Path, *, rows: int) -> Path:
+    """Generated rows with the columns of the real file."""
     import pandas as pd
 
-    rows, symbols = 671_497, ("FET", "TAO", "NEAR", "ICP", "RENDER", "GRT", "AR", "FIL", "LPT", "NMR")
+    symbols = ("FET", "TAO", "NEAR", "ICP", "RENDER", "GRT", "AR", "FIL", "LPT", "NMR")
     each = -(-rows // len(symbols))
     stamps = pd.date_range("2024-08-01", periods=each, freq="min", tz="UTC").strftime("%Y-%m-%dT%H:%M:%SZ")
     frame = pd.DataFrame({"timestamp": np.tile(stamps, len(symbols)), "symbol": np.repeat(symbols, each)}).head(rows)
