@@ -1,7 +1,7 @@
-"""The application factory: routes, error shape and the edge around them. Nothing is built at import.
+"""The application factory: routes, error shape and the middleware around them. Nothing is built at import.
 
 Place in the flow: the last step; reads the store, changes nothing in it. A watcher looks for a new data version,
-so that an update in any process drops the kept answers here and reaches those who listen.
+so that an update in any process drops the cache here and reaches those who listen.
 """
 
 from __future__ import annotations
@@ -9,24 +9,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
-from starlette.types import Receive, Scope, Send
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.answers.deps import Services
-from api.answers.direct import Direct
-from api.answers.histories import Histories
+from api.answers.answer import Answer
 from api.answers.params import given_well
 from api.answers.problems import install_handlers
-from api.answers.reads import read_version
+from api.answers.services import Services
 from api.embed import routes as embed
-from api.middleware.access import ReadGuard
-from api.middleware.cache import HotCache
-from api.middleware.edge import Edge
+from api.middleware.access import ReadKeys
+from api.middleware.cache import Cache, CacheMiddleware
 from api.middleware.keys import KeyRing
-from api.middleware.limits import Limits, RateLimiter
+from api.middleware.limits import Limits, RateLimiter, RateLimits, RequestSizes
+from api.middleware.requests import Failures, Methods, RequestId, RootPath
+from api.middleware.security import CORS, Preflights, SecurityHeaders
 from api.openapi import describe
 from api.routes import (
     admin,
@@ -51,6 +52,7 @@ from api.web import routes as web
 from api.web import sign_in
 from indexer.config import Settings
 from indexer.store.db import Store
+from indexer.store.read_serving import read_version
 from indexer.times import Clock, utc_now
 
 ROUTERS = (
@@ -78,16 +80,16 @@ LOOK_FOR_MOUNTED_S = 1.0
 
 
 class Application(FastAPI):
-    """FastAPI inside of our edge, so that what is kept is answered before FastAPI is entered."""
+    """FastAPI inside of our middleware: its own way in costs as much as the whole answer of a cache entry."""
 
-    edge: Edge
+    def __init__(self, outside: list[Middleware], **options: Any) -> None:
+        super().__init__(**options)
+        self.outside: ASGIApp = super().__call__
+        for middleware, args, kwargs in reversed(outside):
+            self.outside = middleware(self.outside, *args, **kwargs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.edge(scope, receive, send)
-
-    async def enter(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """FastAPI itself."""
-        await super().__call__(scope, receive, send)
+        await self.outside(scope, receive, send)
 
 
 def create_app(
@@ -99,20 +101,21 @@ def create_app(
     """
     settings = settings or Settings()
     limits = limits or Limits()
-    hot = HotCache()
+    cache = Cache()
     keys = KeyRing(settings.data_dir / "keys.json")
     services = Services(
         store=store,
         settings=settings,
         clock=clock,
-        hot=hot,
-        histories=Histories(store, lambda: hot.version),
+        cache=cache,
         hub=Hub(most=limits.max_streams),
         keys=keys,
         limits=limits,
-        refresh=lambda: hot.publish(read_version(store)),
+        refresh=lambda: cache.publish(read_version(store)),
     )
+    root_path = settings.root_path.rstrip("/")
     app = Application(
+        middleware_of(services, root_path=root_path),
         title="DeAI Index",
         version=health.program_version(),
         docs_url=None,
@@ -121,17 +124,32 @@ def create_app(
         lifespan=_lifespan,
         redirect_slashes=False,
         dependencies=[Depends(given_well)],
+        default_response_class=Answer,
     )
     app.state.services = services
-    root_path = settings.root_path.rstrip("/")
-    limiter, guard = RateLimiter(limits, keys=keys, clock=clock), ReadGuard(services)
-    app.edge = Edge(app.enter, hot=hot, limiter=limiter, guard=guard, direct=Direct(services), root_path=root_path)
     install_handlers(app)
     for module in ROUTERS:
         app.include_router(module.router)
     web.mount_static(app)
     describe(app, root_path=root_path)
     return app
+
+
+def middleware_of(services: Services, *, root_path: str) -> list[Middleware]:
+    """What every request passes before the routes, the outermost first."""
+    limiter = RateLimiter(services.limits, keys=services.keys, clock=services.clock)
+    return [
+        *([Middleware(RootPath, root_path=root_path)] if root_path else []),
+        Middleware(RequestId),
+        Middleware(SecurityHeaders),
+        Middleware(Preflights, **CORS),
+        Middleware(Failures),
+        Middleware(RateLimits, limiter=limiter),
+        *([Middleware(ReadKeys, services=services)] if services.settings.read_keys else []),
+        Middleware(Methods),
+        Middleware(CacheMiddleware, cache=services.cache),
+        Middleware(RequestSizes, limits=services.limits),
+    ]
 
 
 def operation_id(route: APIRoute) -> str:

@@ -22,10 +22,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.answers.encode import as_rows, to_json
-from api.answers.reads import LevelPage, read_level_page
 from api.answers.wire import level_columns
 from api.app import create_app
 from indexer.store.db import Store, open_store
+from indexer.store.read_serving import LevelPage, read_level_page
 from indexer.times import DAY_US, from_us
 
 ADDRESS = "/v1/indices/deai/levels?limit=3650"

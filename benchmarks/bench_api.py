@@ -69,7 +69,7 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
         _row("not modified, 304", unchanged, "Starlette constant", constant, ">= 2x"),
         _row("not modified, 304", unchanged, "FastAPI response_model", objects, ">= 450x"),
         _row("columns from numpy to bytes", build, "objects to bytes by model", objects_build, ">= 25x"),
-        _row("cold miss, whole way", cold, "FastAPI response_model", objects, ">= 25x"),
+        _row("cold miss, whole way", cold, "FastAPI response_model", objects, ">= 10x"),
     ]
 
 

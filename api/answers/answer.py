@@ -1,26 +1,29 @@
-"""An answer as finished bytes: plain and gzip forms, each with its strong ETag, ready to be sent many times.
+"""A finished answer: bytes with a strong ETag each plain and as gzip, ready to be sent many times.
 
-Routes build it in their worker thread and it is compressed in one, when a client first takes gzip: neither blocks
-the event loop. The hot cache keeps it until the data version changes. It obeys If-None-Match and Accept-Encoding.
+It obeys If-None-Match, Accept-Encoding and Range (RFC 9110; polars and other readers of URLs ask for parts, even of
+text). Routes build it in their worker thread, and the cache keeps it until the data version changes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import Response
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from api.answers.encode import to_json
-from api.answers.ranges import out_of_range, requested_range
+from api.answers.problems import problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.background import BackgroundTask
+    from starlette.types import Receive, Scope, Send
 
 JSON = "application/json"
 CSV = "text/csv; charset=utf-8; header=present"
@@ -32,18 +35,11 @@ OPEN = "public, max-age=15, stale-while-revalidate=60, stale-if-error=3600"
 CLOSED = "public, max-age=3600, stale-while-revalidate=86400"
 PINNED = "public, max-age=86400, immutable"
 NEVER = "no-store"
-
-# What the client has from the 200 already.
-LEFT_OUT_304 = (
-    b"content-type",
-    b"accept-ranges",
-    b"content-security-policy",
-    b"x-content-type-options",
-    b"referrer-policy",
-    b"cross-origin-resource-policy",
-)
+LEFT_OUT_304 = (b"content-type", b"accept-ranges")  # the client has them from the 200 already
+ONE_RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
 
 RawHeaders = list[tuple[bytes, bytes]]
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,130 +51,104 @@ class Form:
     headers_304: RawHeaders
     body: bytes
 
-    def messages(self, *, not_modified: bool, extra: RawHeaders) -> tuple[Message, Message]:
-        """The two ASGI messages of this form."""
-        status, headers, body = (304, self.headers_304, b"") if not_modified else (200, self.headers, self.body)
-        return _pair(status, headers + extra, body)
 
-    def is_among(self, wanted: bytes) -> bool:
-        """Whether an If-None-Match names this form."""
-        return self.etag in wanted or wanted.strip() == b"*"
+class Answer(JSONResponse):
+    """A 200 with validators; 304 when the client has it already, gzip when it takes it, 206 for a part.
 
-    def part(self, span: tuple[int, int], *, extra: RawHeaders) -> tuple[Message, Message]:
-        """The two ASGI messages of a part of this form, first and last byte included."""
-        (first, last), size = span, len(self.body)
-        body = self.body[first : last + 1]
-        kept = [pair for pair in self.headers if pair[0] != b"content-length"]
-        kept += [(b"content-range", f"bytes {first}-{last}/{size}".encode()), (b"content-length", b"%d" % len(body))]
-        return _pair(206, kept + extra, body)
-
-
-class Answer(Response):
-    """A 200 with validators; sends 304 when the client has it already, gzip when the client takes it.
-
-    `keep` false is for what changes with time alone, without new data: it is made for each request.
+    `content` is bytes, or what JSON can say. `keep` false is for what changes with time alone, without new data, and
+    for what depends on more than the address.
     """
+
+    media_type = JSON
 
     def __init__(
         self,
-        body: bytes,
-        *,
-        media_type: str = JSON,
-        cache_control: str = OPEN,
+        content: Any,
+        status_code: int = 200,
         headers: Mapping[str, str] | None = None,
+        media_type: str | None = None,
+        background: BackgroundTask | None = None,
+        *,
+        cache_control: str = OPEN,
         compress: bool = True,
         keep: bool = True,
     ) -> None:
-        self.keep = keep
-        self.status_code = 200
-        self.media_type = media_type
-        self.background = None
-        self.body: bytes = body
-        common = [
-            (b"content-type", media_type.encode("latin-1")),
+        self.status_code = status_code
+        self.background = background
+        self.media_type = media_type or self.media_type
+        self.keep = keep and cache_control != NEVER
+        self.body: bytes = content if isinstance(content, bytes) else to_json(content)
+        self.raw_headers = [
+            (b"content-type", self.media_type.encode("latin-1")),
             (b"cache-control", cache_control.encode("latin-1")),
             (b"vary", b"Accept, Accept-Encoding"),
             (b"accept-ranges", b"bytes"),
             *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()),
         ]
-        self.raw_headers = common
-        digest = blake2b(body, digest_size=12).hexdigest()
-        self.digest = digest
-        self.plain = _form(body, etag=f'"{digest}"', common=common)
-        self.gzip: Form | None = None if compress and len(body) >= WORTH_COMPRESSING else self.plain
+        self.digest = blake2b(self.body, digest_size=12).hexdigest()
+        self.plain = self._form(self.body, tag=self.digest)
+        self.gzip = None if compress and len(self.body) >= WORTH_COMPRESSING else self.plain
         # What it may weigh in a cache: compressed bytes are never more than half of these texts.
-        self.size = len(body) * 3 // 2
+        self.size = len(self.body) * 3 // 2
 
-    def dress(self, more: RawHeaders) -> None:
-        """Adds headers for good, those that every answer of its address gets, so that sending it later adds none."""
-        known = {name for name, _ in self.raw_headers}
-        self.raw_headers += [pair for pair in more if pair[0] not in known]
-        compressed, former = self.gzip, self.plain
-        self.plain = _form(self.body, etag=f'"{self.digest}"', common=self.raw_headers)
-        if compressed is former:
-            self.gzip = self.plain
-        elif compressed is not None:
-            self.gzip = self._packed(compressed.body)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.keep:
+            scope.setdefault("state", {})["answer"] = self
+        await self.respond(scope, send)
 
-    def ready(self, request_headers: RawHeaders, *, extra: RawHeaders) -> tuple[Message, Message] | None:
-        """The two ASGI messages, or None when they take work: a part was asked for, or gzip is not made yet."""
-        form: Form | None = self.plain
-        wanted = b""
-        for name, value in request_headers:
-            if name == b"accept-encoding":
-                form = self.gzip if takes_gzip(value) else form
+    async def respond(self, scope: Scope, send: Send) -> None:
+        """Sends what this request asks for of it."""
+        form, wanted = self.plain, b""
+        for name, value in scope["headers"]:
+            if name == b"accept-encoding" and takes_gzip(value):
+                form = self.gzip or await self._compressed()
             elif name == b"if-none-match":
                 wanted = value
             elif name == b"range":
-                return None
-        if form is None:
-            return None
-        return form.messages(not_modified=bool(wanted) and form.is_among(wanted), extra=extra)
+                span = requested_span(value, scope["headers"], etag=self.plain.etag, size=len(self.body))
+                if span is not None:
+                    await self._respond_part(span, scope, send)
+                    return
+        status, headers, body = 200, form.headers, form.body
+        if wanted and (form.etag in wanted or wanted.strip() == b"*"):
+            status, headers, body = 304, form.headers_304, b""
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-    async def compressed(self) -> None:
-        """Makes the gzip form, in a thread when it is large."""
-        if self.gzip is None:
-            large = len(self.body) > COMPRESSED_IN_THREAD
-            packed = await asyncio.to_thread(_pack, self.body) if large else _pack(self.body)
-            self.gzip = self._packed(packed)
+    async def _respond_part(self, span: Span | bool, scope: Scope, send: Send) -> None:
+        size = len(self.body)
+        if isinstance(span, bool):
+            refusal = out_of_range(scope, size=size)
+            await _send(send, refusal.status_code, refusal.raw_headers, bytes(refusal.body))
+            return
+        first, last = span
+        body = self.body[first : last + 1]
+        headers = [pair for pair in self.plain.headers if pair[0] != b"content-length"]
+        headers += [(b"content-range", b"bytes %d-%d/%d" % (first, last, size)), (b"content-length", b"%d" % len(body))]
+        await _send(send, 206, headers, body)
 
-    def _packed(self, body: bytes) -> Form:
-        return _form(body, etag=f'"{self.digest}-gz"', common=self.raw_headers, encoding=b"gzip")
+    async def _compressed(self) -> Form:
+        """The gzip form, made when it is first asked for, in a thread when it is large."""
+        large = len(self.body) > COMPRESSED_IN_THREAD
+        packed = await asyncio.to_thread(_pack, self.body) if large else _pack(self.body)
+        self.gzip = self._form(packed, tag=f"{self.digest}-gz", encoding=b"gzip")
+        return self.gzip
 
-    async def messages_for(self, scope: Scope, *, extra: RawHeaders) -> tuple[Message, Message]:
-        """The two ASGI messages that answer this request."""
-        headers: RawHeaders = scope["headers"]
-        for name, value in headers:
-            if name == b"range":
-                span = requested_range(value, headers, etag=self.plain.etag, size=len(self.plain.body))
-                if span is False:
-                    return _unsatisfiable(scope, size=len(self.plain.body), extra=extra)
-                if isinstance(span, tuple):
-                    return self.plain.part(span, extra=extra)
-        headers = [pair for pair in headers if pair[0] != b"range"]
-        found = self.ready(headers, extra=extra)
-        if found is None:
-            await self.compressed()
-            found = self.ready(headers, extra=extra)
-        assert found is not None
-        return found
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        slot = scope.get("state", {}).get("hot_slot")
-        if slot is not None and self.keep:
-            slot.answer = self
-        for message in await self.messages_for(scope, extra=[]):
-            await send(message)
+    def _form(self, body: bytes, *, tag: str, encoding: bytes = b"") -> Form:
+        etag = f'"{tag}"'.encode("latin-1")
+        encoded = [(b"content-encoding", encoding)] if encoding else []
+        length = (b"content-length", b"%d" % len(body))
+        unchanged = [pair for pair in self.raw_headers if pair[0] not in LEFT_OUT_304]
+        return Form(etag, [*self.raw_headers, (b"etag", etag), *encoded, length], [*unchanged, (b"etag", etag)], body)
 
 
-def _pair(status: int, headers: RawHeaders, body: bytes) -> tuple[Message, Message]:
-    start: Message = {"type": "http.response.start", "status": status, "headers": headers}
-    return start, {"type": "http.response.body", "body": body}
+async def _send(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
-def _unsatisfiable(scope: Scope, *, size: int, extra: RawHeaders) -> tuple[Message, Message]:
-    refusal = out_of_range(scope, size=size)
-    return _pair(refusal.status_code, refusal.raw_headers + extra, bytes(refusal.body))
+def _pack(body: bytes) -> bytes:
+    return gzip.compress(body, compresslevel=6, mtime=0)
 
 
 def takes_gzip(value: bytes) -> bool:
@@ -189,20 +159,48 @@ def takes_gzip(value: bytes) -> bool:
     return after not in (b";q=0", b";q=0.0", b";q=0.00", b";q=0.000")
 
 
-def json_answer(
-    value: Any, *, cache_control: str = OPEN, headers: Mapping[str, str] | None = None, keep: bool = True
-) -> Answer:
-    """The answer that carries this value as JSON."""
-    return Answer(to_json(value), cache_control=cache_control, headers=headers, keep=keep)
+def wanted_span(header: bytes, *, size: int) -> Span | bool | None:
+    """(first, last) of a satisfiable range; False when it cannot be satisfied; None to send the whole.
+
+    Several ranges at once, other units and malformed headers are answered with the whole, as the RFC allows.
+    """
+    match = ONE_RANGE.fullmatch(header.strip())
+    if match is None or match.groups() == (b"", b""):
+        return None
+    start, end = match.groups()
+    if not start:
+        length = int(end)
+        return (max(0, size - length), size - 1) if length and size else False
+    first, last = int(start), int(end) if end else size - 1
+    if end and last < first:
+        return None
+    return (first, min(last, size - 1)) if first < size else False
 
 
-def _form(body: bytes, *, etag: str, common: RawHeaders, encoding: bytes = b"") -> Form:
-    tag = etag.encode("latin-1")
-    length = [(b"content-length", str(len(body)).encode())]
-    encoded = [(b"content-encoding", encoding)] if encoding else []
-    not_modified = [pair for pair in common if pair[0] not in LEFT_OUT_304]
-    return Form(tag, [*common, (b"etag", tag), *encoded, *length], [*not_modified, (b"etag", tag)], body)
+def requested_span(header: bytes, headers: RawHeaders, *, etag: bytes, size: int) -> Span | bool | None:
+    """As `wanted_span`, but the whole when If-Range names another state of the resource."""
+    state = next((value for name, value in headers if name == b"if-range"), etag)
+    return wanted_span(header, size=size) if state == etag else None
 
 
-def _pack(body: bytes) -> bytes:
-    return gzip.compress(body, compresslevel=6, mtime=0)
+def out_of_range(scope: Scope, *, size: int) -> Response:
+    """The 416 that says how long the resource is."""
+    detail = f"The range lies beyond the {size} bytes there are"
+    return problem(scope, "range_not_satisfiable", detail=detail, headers={"Content-Range": f"bytes */{size}"})
+
+
+class FileAnswer(FileResponse):
+    """A file served with Range, whose refusals have the one error shape. `headers` must carry its ETag."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: RawHeaders = scope["headers"]
+        size, etag = Path(self.path).stat().st_size, self.headers["etag"].encode("latin-1")
+        for name, value in headers:
+            if name == b"range":
+                span = requested_span(value, headers, etag=etag, size=size)
+                if span is False:
+                    await out_of_range(scope, size=size)(scope, receive, send)
+                    return
+                if span is None:
+                    scope = {**scope, "headers": [pair for pair in headers if pair[0] not in (b"range", b"if-range")]}
+        await super().__call__(scope, receive, send)

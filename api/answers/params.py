@@ -11,7 +11,7 @@ from fastapi import Path, Query
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, WithJsonSchema
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from indexer.errors import InputError, did_you_mean
 from indexer.times import iso, parse_instant
@@ -97,6 +97,14 @@ FormatParam = Annotated[
 QuietFormatParam = Annotated[
     TableFormat | None, BeforeValidator(_table_format), Query(alias="format", include_in_schema=False)
 ]
+
+
+def wants_csv(request: Request, format: TableFormat | None) -> bool:
+    """Whether a table goes out as CSV: `?format=` first, then Accept; JSON when it does not matter."""
+    if format is not None:
+        return format is TableFormat.CSV
+    accept = request.headers.get("accept", "")
+    return "text/csv" in accept and "application/json" not in accept
 
 
 @dataclass(frozen=True, slots=True)

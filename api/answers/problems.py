@@ -158,7 +158,7 @@ PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Sends every error of the app through `problem`."""
+    """Sends every error of the app through `problem`; what nobody expected, the middleware `Failures` logs."""
     app.add_exception_handler(DeaiError, _on_ours)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from api.answers.encode import as_json_times
-from api.answers.reads import LevelPage
 from indexer.arrays import I8
 from indexer.engine.market import Status
 from indexer.live.chain.explorers import block_link
 from indexer.store.read import IndexRow
+from indexer.store.read_serving import LevelPage
 from indexer.store.records import ConstituentRow, LevelRows, RebalancingItemRow, RebalancingRow, SupplyRow
 from indexer.times import DAY_US, HOUR_US, from_us
 

@@ -8,10 +8,10 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from api.answers.answer import NEVER, Answer, json_answer
-from api.answers.deps import ServicesDep, StoreDep
+from api.answers.answer import NEVER, Answer
 from api.answers.params import IndexId
 from api.answers.problems import declared, problem
+from api.answers.services import ServicesDep, StoreDep
 from api.charts.render import to_png, to_svg
 from api.charts.series import ChartKind, ChartRange
 from api.charts.spec import Look, Theme
@@ -63,7 +63,7 @@ def get_shields(services: ServicesDep, index_id: IndexId) -> Response:
     latest = latest_or_none(services.store, index_id)
     message, color = badge_message(latest, now=services.clock())
     body = {"schemaVersion": 1, "label": index_id.upper(), "message": message, "color": color, "cacheSeconds": 300}
-    return json_answer({**body, "isError": latest is None}, keep=False)
+    return Answer({**body, "isError": latest is None}, keep=False)
 
 
 @router.get(
@@ -140,7 +140,7 @@ def get_oembed(
         "thumbnail_width": 1200,
         "thumbnail_height": 630,
     }
-    return json_answer(body, cache_control=NEVER)
+    return Answer(body, cache_control=NEVER)
 
 
 @router.get(

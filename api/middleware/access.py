@@ -8,23 +8,35 @@ from __future__ import annotations
 
 import hmac
 import re
+from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 from fastapi import Depends
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope as ASGIScope
 
-from api.answers.deps import Services
+from api.answers.problems import problem
 from api.middleware.keys import Key, Scope
-from api.middleware.sessions import COOKIE, is_signed_with, named_in
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Send
+
+    from api.answers.services import Services
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 NO_KEY = "Reads need a key here: `deai keys create NAME` makes one"
 BAD_KEY = "This key is unknown, revoked or expired"
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="deai"'}
+# What a browser is given for a key, so that pages can read where reads need one: a cookie, never the key.
+COOKIE = "deai_session"
+SESSION = re.compile(r"([0-9a-z]{1,16})\.(\d{1,12})\.([0-9a-f]{64})")
+SESSION_LASTS = timedelta(days=30)
+PAGES = ("/indices/", "/events/")  # and /
 
 
 def given_key(connection: HTTPConnection) -> str | None:
@@ -68,16 +80,32 @@ def _of_settings(services: Services) -> Key | None:
     return Key(prefix="settings", name="DEAI_ADMIN_KEY", scopes=(Scope.ADMIN.value,), hash=digest, created_at="")
 
 
+def session_for(key: Key, *, now: datetime) -> tuple[str, int]:
+    """The value of the cookie for a key and how many seconds it lasts: a month, or as long as the key.
+
+    It names the key and an end, and is signed with the key's hash: revoking the key ends it, another process of this
+    installation knows it, and nothing more has to be kept. Who can read the hashes can read the store beside them.
+    """
+    end = now + SESSION_LASTS
+    if key.expires_at is not None:
+        end = min(end, datetime.fromisoformat(key.expires_at))
+    seconds = int(end.timestamp())
+    return f"{key.prefix}.{seconds}.{_signature(key, seconds)}", seconds - int(now.timestamp())
+
+
+def _signature(key: Key, seconds: int) -> str:
+    return hmac.new(key.hash.encode(), f"deai-session:{key.prefix}:{seconds}".encode(), sha256).hexdigest()
+
+
 def session_key(connection: HTTPConnection, services: Services) -> Key | None:
     """The key behind the cookie of a signed-in browser, None without a good one. Never for a page of another origin."""
-    text = connection.cookies.get(COOKIE)
-    if text is None or not is_same_origin(connection):
+    match = SESSION.fullmatch(connection.cookies.get(COOKIE, ""))
+    now = services.clock()
+    if match is None or int(match[2]) <= now.timestamp() or not is_same_origin(connection):
         return None
-    prefix, now = named_in(text, now=services.clock()), services.clock()
-    if prefix is None:
-        return None
-    key = _of_settings(services) if prefix == "settings" else services.keys.named(prefix, now=now)
-    return key if key is not None and is_signed_with(text, key) else None
+    key = _of_settings(services) if match[1] == "settings" else services.keys.named(match[1], now=now)
+    signed = key is not None and hmac.compare_digest(match[3], _signature(key, int(match[2])))
+    return key if signed else None
 
 
 async def known_key(connection: HTTPConnection) -> Key | None:
@@ -119,17 +147,40 @@ OPEN_TO_ALL = (
 EMBEDDED = re.compile(r"/(?:embed|badge|charts|og)/.*|/oembed|/v1/indices/[^/]+/(?:latest|level\.txt|stream|ws)")
 
 
-class ReadGuard:
-    """Asks for a key for reads that are not the owner's own, when the settings say so."""
+class ReadKeys:
+    """Asks for a key for reads that are not the owner's own, for WebSockets too; there when the settings say so.
 
-    def __init__(self, services: Services) -> None:
+    A browser on a page of ours is shown the way to sign in. What is read with a key no shared cache may keep.
+    """
+
+    def __init__(self, app: ASGIApp, *, services: Services) -> None:
+        self.app = app
         self.services = services
-        self.on = services.settings.read_keys
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        refusal = self.refusal(scope)
+        if scope["type"] == "websocket":
+            if refusal is None:
+                await self.app(scope, receive, send)
+                return
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal})
+            return
+        private = _private(send)
+        if refusal is None:
+            await self.app(scope, receive, private)
+            return
+        response = sign_in_instead(scope) or problem(scope, "unauthorized", detail=refusal, headers=CHALLENGE)
+        await response(scope, receive, private)
 
     def refusal(self, scope: ASGIScope) -> str | None:
         """Why a request may not read, or None when it may."""
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        if not self.on or path.startswith(OPEN_TO_ALL):
+        if path.startswith(OPEN_TO_ALL):
             return None
         connection = HTTPConnection(scope)
         text = given_key(connection)
@@ -141,6 +192,34 @@ class ReadGuard:
         if key.allows(Scope.READ) or (key.allows(Scope.EMBED) and EMBEDDED.fullmatch(path)):
             return None
         return f"The key {key.prefix} lacks the scope read"
+
+
+def _private(send: Send) -> Send:
+    """`send` that forbids caches shared with others to keep what only some may read."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [
+                (name, value.replace(b"public", b"private") if name == b"cache-control" else value)
+                for name, value in message["headers"]
+            ]
+        await send(message)
+
+    return sending
+
+
+def sign_in_instead(scope: ASGIScope) -> Response | None:
+    """For a person's browser on a page that needs a key: the way to the form. None for programs and for data."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
+    if b"text/html" not in accepted or scope["method"] not in ("GET", "HEAD"):
+        return None
+    if path != "/" and not path.startswith(PAGES):
+        return None
+    query = scope["query_string"].decode("latin-1")
+    wanted = quote(f"{scope['path']}?{query}" if query else scope["path"], safe="")
+    address = f"{scope.get('root_path', '')}/sign-in?next={wanted}"
+    return RedirectResponse(address, status_code=303, headers={"Cache-Control": "no-store"})
 
 
 Admin = Annotated[str, Depends(need_admin)]

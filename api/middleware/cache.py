@@ -1,34 +1,32 @@
-"""Finished answers by request, valid for one data version and dropped as a whole when it changes.
+"""Answers kept in memory by request, valid for one data version and dropped as a whole when it changes.
 
-The edge looks here before FastAPI is entered: routing and dependency injection cost more than the answer.
-Bounded by bytes; the oldest entry leaves first. One event loop uses it, so it needs no lock.
+The one thing that bypasses FastAPI: routing, injection and serialising cost a hundred times more than sending bytes
+that are finished. `python -m benchmarks` measures it (`bench_api`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
     from api.answers.answer import Answer
 
 MAX_BYTES = 64 * 1024 * 1024
+# The words of an Accept header that change an answer.
+BY_ACCEPT = (b"csv", b"parquet", b"arrow", b"html")
 Key = tuple[bytes, bytes, bytes]
+T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Slot:
-    """Where a route's answer is put down; `version` is the one that held before the route read the store."""
+class Cache:
+    """Answers with one version, bounded by bytes; the oldest leaves first. Off until a version is known.
 
-    key: Key
-    version: str
-    answer: Answer | None = None
-
-
-class HotCache:
-    """A dict of answers with one version. Off (`version` is None) until a version is known."""
+    One event loop uses it (but for `read_once`), so it needs no lock.
+    """
 
     def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
         self.max_bytes = max_bytes
@@ -36,13 +34,38 @@ class HotCache:
         self.answers: dict[Key, Answer] = {}
         self.bytes = 0
         self.making: dict[Key, asyncio.Future[None]] = {}
+        self.reads: dict[Hashable, Any] = {}
 
     def publish(self, version: str | None) -> None:
         """Drops everything when the version is another one."""
         if version != self.version:
-            self.version, self.answers, self.bytes = version, {}, 0
+            self.version, self.answers, self.bytes, self.reads = version, {}, 0, {}
 
-    async def wait_for(self, key: Key) -> Answer | None:
+    def read_once(self, key: Hashable, read: Callable[[], T]) -> T:
+        """What `read` gives, read once for a data version: for the little that many answers are made from.
+
+        Worker threads call it. What was read before a change lands in the dict of the former version and is lost.
+        """
+        reads = self.reads
+        if self.version is None:
+            return read()
+        if key not in reads:
+            reads[key] = read()
+        value: T = reads[key]
+        return value
+
+    def keep(self, key: Key, answer: Answer, *, version: str | None) -> None:
+        """Keeps an answer made while `version` held, unless data changed since or it is larger than an eighth."""
+        if version is None or version != self.version or answer.size > self.max_bytes // 8:
+            return
+        former = self.answers.pop(key, None)
+        self.bytes += answer.size - (former.size if former else 0)
+        self.answers[key] = answer
+        while self.bytes > self.max_bytes:
+            oldest = next(iter(self.answers))
+            self.bytes -= self.answers.pop(oldest).size
+
+    async def being_made(self, key: Key) -> Answer | None:
         """The answer that another request is making right now, if it is one to keep; None to make it oneself."""
         making = self.making.get(key)
         if making is None or self.version is None:
@@ -56,29 +79,61 @@ class HotCache:
         Gives back what ends their waiting; call it when the answer is kept, or is seen not to be one to keep.
         """
         if key in self.making or self.version is None:
-            return _nothing
-        made: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.making[key] = made
+            return _nobody_waits
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.making[key] = future
 
         def release() -> None:
-            if not made.done():
+            if not future.done():
                 del self.making[key]
-                made.set_result(None)
+                future.set_result(None)
 
         return release
 
-    def keep(self, slot: Slot) -> None:
-        """Keeps a route's answer, unless data changed while it was built or it is larger than an eighth."""
-        answer = slot.answer
-        if answer is None or slot.version != self.version or answer.size > self.max_bytes // 8:
+
+def _nobody_waits() -> None:
+    """Ends no waiting."""
+
+
+class CacheMiddleware:
+    """Answers a GET from the cache before the routes are entered, and keeps what they answer.
+
+    A route gives an `Answer` to be kept; what else it sends (errors, pages, files, streams) passes through.
+    """
+
+    def __init__(self, app: ASGIApp, *, cache: Cache) -> None:
+        self.app = app
+        self.cache = cache
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await self.app(scope, receive, send)
             return
-        former = self.answers.pop(slot.key, None)
-        self.bytes += answer.size - (former.size if former else 0)
-        self.answers[slot.key] = answer
-        while self.bytes > self.max_bytes:
-            oldest = next(iter(self.answers))
-            self.bytes -= self.answers.pop(oldest).size
+        key, state = key_of(scope), scope.setdefault("state", {})
+        answer = self.cache.answers.get(key) or await self.cache.being_made(key)
+        if answer is not None:
+            await answer.respond(scope, send)
+            return
+        version, release = self.cache.version, self.cache.claim(key)
+
+        async def keep_and_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                fresh = state.pop("answer", None)
+                if fresh is not None:
+                    self.cache.keep(key, fresh, version=version)
+                release()  # what is not kept, a stream for one, nobody should wait for to its end
+            await send(message)
+
+        try:
+            await self.app(scope, receive, keep_and_send)
+        finally:
+            release()
 
 
-def _nothing() -> None:
-    """Nobody waits."""
+def key_of(scope: Scope) -> Key:
+    """What tells answers apart: path, query, and the format that Accept asks for."""
+    word = b""
+    for name, value in scope["headers"]:
+        if name == b"accept":
+            word = next((word for word in BY_ACCEPT if word in value), b"")
+    return scope.get("raw_path") or scope["path"].encode(), scope["query_string"], word

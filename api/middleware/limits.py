@@ -1,4 +1,4 @@
-"""How much one client may ask: sizes of a request, and a token bucket with the RateLimit headers.
+"""How much one client may ask: a token bucket with the RateLimit headers, and sizes of a request.
 
 Headers follow draft-ietf-httpapi-ratelimit-headers-11 (`RateLimit`, `RateLimit-Policy`) and, for older
 clients, `X-RateLimit-*`; the draft is pinned in this one file. Requests from loopback are the owner's own and
@@ -11,12 +11,17 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from api.answers.problems import problem
 from api.middleware.keys import KeyRing
 from indexer.times import Clock, utc_now
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 RawHeaders = list[tuple[bytes, bytes]]
-LOOPBACK = ("127.", "::1", "testclient")
+LOOPBACK = ("127.", "::1")
 KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
@@ -111,3 +116,84 @@ class RateLimiter:
         if len(self.buckets) > self.limits.clients:
             del self.buckets[next(iter(self.buckets))]
         return bucket
+
+
+class RateLimits:
+    """Refuses who asks too often with 429, and tells every client that is counted what is left."""
+
+    def __init__(self, app: ASGIApp, *, limiter: RateLimiter) -> None:
+        self.app = app
+        self.limiter = limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        verdict = self.limiter.judge(scope["client"][0] if scope.get("client") else "", scope["headers"])
+
+        async def send_with_limits(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = {name for name, _ in message["headers"]}  # of an application mounted in this one
+                message["headers"] = [*message["headers"], *(p for p in verdict.headers if p[0] not in own)]
+            await send(message)
+
+        sending = send_with_limits if verdict.headers else send
+        if verdict.allowed:
+            await self.app(scope, receive, sending)
+            return
+        detail = f"More requests than RateLimit-Policy allows; wait {verdict.retry_after_s} s"
+        await problem(scope, "too_many_requests", detail=detail)(scope, receive, sending)
+
+
+class BodyTooLarge(Exception):  # noqa: N818 - a signal inside this file, never seen by callers
+    """The body grew past the limit while it was read."""
+
+
+class RequestSizes:
+    """Refuses what is larger than any honest request: address, query and body."""
+
+    def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
+        self.app = app
+        self.limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await problem(scope, refusal[0], detail=refusal[1])(scope, receive, send)
+            return
+        left, started = self.limits.max_body, False
+
+        async def receive_counted() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise BodyTooLarge
+            return message
+
+        async def send_watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive_counted, send_watched)
+        except BodyTooLarge:
+            if not started:
+                detail = f"The body is larger than {self.limits.max_body} bytes"
+                await problem(scope, "body_too_large", detail=detail)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> tuple[str, str] | None:
+        limits = self.limits
+        query, path = len(scope["query_string"]), len(scope.get("raw_path") or scope["path"])
+        if query > limits.max_query:
+            return "uri_too_long", f"The query has {query} bytes; at most {limits.max_query} are read"
+        if path > limits.max_path:
+            return "uri_too_long", f"The path has {path} bytes; at most {limits.max_path} are read"
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if not length.isdigit() or int(length) > limits.max_body:
+            return "body_too_large", f"The body is larger than {limits.max_body} bytes"
+        return None

@@ -1,4 +1,4 @@
-"""The headers that every answer carries: what a browser may do with it, and who may read it (CORS).
+"""What a browser may do with an answer, and who may read it from another page (CORS).
 
 Reads are public and carry no cookies, so any origin may read them; that is what lets a page, a sheet or a
 workspace use the API. Framing is refused everywhere but on the embed pages.
@@ -6,47 +6,93 @@ workspace use the API. Framing is refused everywhere but on the embed pages.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from starlette.middleware.cors import CORSMiddleware
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 RawHeaders = list[tuple[bytes, bytes]]
 
 PAGE_POLICY = (
-    "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "base-uri 'self'; form-action 'self'; object-src 'none'; frame-ancestors 'none'"
+    b"default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    b"base-uri 'self'; form-action 'self'; object-src 'none'; frame-ancestors 'none'"
 )
 # No frame-ancestors at all: `*` would still refuse local files, such as a saved notebook.
-EMBED_POLICY = PAGE_POLICY.replace("; frame-ancestors 'none'", "")
-FRAMEABLE = ("/embed/",)
-PICTURES = ("/badge/", "/charts/", "/og/", "/oembed")
-PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-
+EMBED_POLICY = PAGE_POLICY.replace(b"; frame-ancestors 'none'", b"")
+PICTURE_POLICY = b"default-src 'none'; style-src 'unsafe-inline'"
+API_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 EXPOSED = (
-    "Link, ETag, Last-Modified, Content-Disposition, Content-Range, RateLimit, RateLimit-Policy, Retry-After, "
-    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID, X-Count, X-Simulated, X-Status, "
-    "Accept-Ranges"
-)
-ALWAYS: RawHeaders = [
+    "Link", "ETag", "Last-Modified", "Content-Disposition", "Content-Range", "RateLimit", "RateLimit-Policy",
+    "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "X-Request-ID", "X-Count",
+    "X-Simulated", "X-Status", "Accept-Ranges",
+)  # fmt: skip
+READABLE = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", ", ".join(EXPOSED).encode()),
+]
+SECURE = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", EXPOSED.encode()),
     (b"cross-origin-resource-policy", b"cross-origin"),
 ]
-# What a workspace adds is its own affair; Authorization is not meant by the star.
-ALLOWED = "*, Authorization, Content-Type, If-None-Match, Last-Event-ID, X-API-Key, X-Request-ID"
-PREFLIGHT: RawHeaders = [
-    (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE, OPTIONS"),
-    (b"access-control-allow-headers", ALLOWED.encode()),
-    (b"access-control-max-age", b"86400"),
-    (b"access-control-allow-private-network", b"true"),
+# The headers of an answer by how its path below the root path begins; PAGE where none fits.
+BY_PATH = [
+    (beginnings, [*READABLE, *SECURE, (b"content-security-policy", policy)])
+    for beginnings, policy in (
+        (("/v1", "/healthz", "/readyz", "/openapi.json"), API_POLICY),
+        (("/badge/", "/charts/", "/og/", "/oembed"), PICTURE_POLICY),
+        (("/embed/",), EMBED_POLICY),
+    )
 ]
+PAGE = [*READABLE, *SECURE, (b"content-security-policy", PAGE_POLICY)]
+# What headers a workspace sends is its own affair.
+CORS: dict[str, Any] = {
+    "allow_origins": ("*",),
+    "allow_methods": ("GET", "HEAD", "POST", "DELETE", "OPTIONS"),
+    "allow_headers": ("*",),
+    "allow_private_network": True,
+    "max_age": 86_400,
+}
 
 
-def policy_for(path: str) -> bytes:
-    """The Content-Security-Policy of an answer at this path (below the root path)."""
-    if path.startswith(("/v1", "/healthz", "/readyz", "/openapi.json")):
-        return API_POLICY.encode()
-    if path.startswith(PICTURES):
-        return PICTURE_POLICY.encode()
-    if path.startswith(FRAMEABLE):
-        return EMBED_POLICY.encode()
-    return PAGE_POLICY.encode()
+class Preflights(CORSMiddleware):
+    """Starlette's CORS for preflights alone: what it adds to reads stands on every answer, whoever asks.
+
+    So shared caches keep one answer for all pages, not one for each origin.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        preflight = scope["type"] == "http" and scope["method"] == "OPTIONS"
+        await (super().__call__ if preflight else self.app)(scope, receive, send)
+
+
+class SecurityHeaders:
+    """Puts these headers on every answer; a 304 repeats only those that let it be read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_secured(message: Message) -> None:
+            # An application mounted in this one has put its own.
+            if message["type"] == "http.response.start" and READABLE[0] not in message["headers"]:
+                more = READABLE if message["status"] == 304 else headers_of(scope)
+                message["headers"] = message["headers"] + more
+            await send(message)
+
+        await self.app(scope, receive, send_secured)
+
+
+def headers_of(scope: Scope) -> RawHeaders:
+    """The headers of an answer at this path."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    for beginnings, headers in BY_PATH:
+        if path.startswith(beginnings):
+            return headers
+    return PAGE

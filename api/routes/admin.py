@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api import schemas
-from api.answers.deps import ServicesDep
 from api.answers.encode import to_json
 from api.answers.problems import declared
+from api.answers.services import ServicesDep
 from api.middleware.access import Admin
 from indexer.store.read import read_runs
 
@@ -31,9 +31,9 @@ def list_runs(services: ServicesDep, who: Admin, limit: MostRuns = 50) -> Respon
 @router.delete("/cache", response_model=schemas.Dropped, responses=ERRORS, summary="Drop kept answers")
 async def drop_cache(services: ServicesDep, who: Admin) -> Response:
     """Forgets every kept answer; the next request reads the store. Says how many there were, and who asked."""
-    version, dropped = services.hot.version, len(services.hot.answers)
-    services.hot.publish(None)
-    services.hot.publish(version)
+    version, dropped = services.cache.version, len(services.cache.answers)
+    services.cache.publish(None)
+    services.cache.publish(version)
     return _plain({"dropped": dropped, "by": who})
 
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from api.answers.answer import Answer, json_answer
-from api.answers.deps import Services, ServicesDep, StoreDep
+from api.answers.answer import Answer
 from api.answers.params import IndexId, InstantUs
 from api.answers.problems import declared
+from api.answers.services import Services, ServicesDep, StoreDep
 from api.schemas import administration as forms
 from indexer.store.read import read_index
 from indexer.store.read_administration import read_announcements, read_challenges, read_overrides
@@ -65,7 +65,7 @@ def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of
     store = services.store
     registry = desk.registry_for(store, services.settings)
     at_us = desk.FOREVER_US if at is None else at
-    return json_answer(desk.plain(desk.explain(store, registry, index_id=index_id, at_us=at_us, as_of_us=as_of)))
+    return Answer(desk.plain(desk.explain(store, registry, index_id=index_id, at_us=at_us, as_of_us=as_of)))
 
 
 @router.get(
@@ -78,7 +78,7 @@ def index_status(services: ServicesDep, index_id: IndexId) -> Response:
     """State, constituents against the required minimum, planned changes of state, open challenges."""
     from api import desk
 
-    return json_answer(desk.plain(desk.status_of(services.store, index_id, now=services.clock())))
+    return Answer(desk.plain(desk.status_of(services.store, index_id, now=services.clock())))
 
 
 @router.get(
@@ -98,7 +98,7 @@ def index_pro_forma(
     made = desk.pro_forma(
         services.store, services.settings, index_id=index_id, notional_usd=notional_usd, clock=services.clock
     )
-    return json_answer(desk.plain(made))
+    return Answer(desk.plain(made))
 
 
 @router.get(
@@ -112,7 +112,7 @@ def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
     from api import desk
 
     rows = desk.as_rows(_entries(services, index_id))
-    return json_answer({"index": index_id, "count": len(rows), "data": rows})
+    return Answer({"index": index_id, "count": len(rows), "data": rows})
 
 
 @router.get(
@@ -149,7 +149,7 @@ def list_announcements(
     if index is not None:
         read_index(store, index)
     rows = read_announcements(store, index_id=index, kind=kind, after_id=after, limit=limit)
-    return json_answer({"count": len(rows), "data": [forms.announcement(row) for row in rows]})
+    return Answer({"count": len(rows), "data": [forms.announcement(row) for row in rows]})
 
 
 @router.get(
@@ -177,14 +177,14 @@ def announcements_rss(
 def list_overrides(store: StoreDep) -> Response:
     """Every override ever proposed: reason, proposer, approver, window; public by rule."""
     rows = read_overrides(store)
-    return json_answer({"count": len(rows), "data": [forms.override(row) for row in rows]})
+    return Answer({"count": len(rows), "data": [forms.override(row) for row in rows]})
 
 
 @router.get("/v1/challenges", response_model=forms.ChallengeList, responses=declared(), summary="Challenged levels")
 def list_challenges(store: StoreDep) -> Response:
     """Every challenge with its outcome; the frozen inputs are at their hash."""
     rows = read_challenges(store)
-    return json_answer({"count": len(rows), "data": [forms.challenge(row) for row in rows]})
+    return Answer({"count": len(rows), "data": [forms.challenge(row) for row in rows]})
 
 
 @router.get("/v1/actions", response_model=forms.ActionList, responses=declared(), summary="Corporate actions of tokens")
@@ -195,7 +195,7 @@ def list_actions(services: ServicesDep) -> Response:
     registry = desk.registry_for(services.store, services.settings)
     log = desk.load_event_log(registry, folder=services.settings.methodology_dir)
     data = [{**desk.plain(event), "treated": desk.plain(event.treated)} for event in log.events]
-    return json_answer({"count": len(data), "hash": log.hash, "data": data})
+    return Answer({"count": len(data), "hash": log.hash, "data": data})
 
 
 @router.get(

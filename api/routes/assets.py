@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from api.answers.answer import json_answer
-from api.answers.deps import Services, ServicesDep, StoreDep
+from api.answers.answer import Answer
 from api.answers.params import End, Limit, Start, Window, window_of
 from api.answers.problems import declared
+from api.answers.services import Services, ServicesDep, StoreDep
 from api.answers.wire import status_name
 from api.schemas.assets import AssetDetail, AssetList, AssetOnchain
 from indexer.errors import NotFoundError, did_you_mean
@@ -56,7 +56,7 @@ def list_assets(store: StoreDep) -> Response:
                 "free_float": _tokens(chosen.row, asset),
             }
         )
-    return json_answer({"count": len(data), "data": data})
+    return Answer({"count": len(data), "data": data})
 
 
 @router.get(
@@ -69,7 +69,7 @@ def get_asset(services: ServicesDep, store: StoreDep, symbol: Symbol) -> Respons
     rows = read_latest_supplies(store, asset.slug)
     rate = read_newest_rate(store, asset.slug)
     names = ("symbol", "name", "chain", "contract", "decimals", "sub_sector", "status", "line", "line_ratio")
-    return json_answer(
+    return Answer(
         {
             "asset": asset.slug,
             **{name: getattr(asset, name) for name in names},
@@ -110,7 +110,7 @@ def get_onchain(
     everything = read_latest_supplies(store, asset.slug)
     rows = [row for row in everything if row.origin == "on_chain"]
     newest = read_newest_metrics(store, asset.slug, source_prefix="onchain")
-    return json_answer(
+    return Answer(
         {
             "asset": asset.slug,
             "symbol": asset.symbol,

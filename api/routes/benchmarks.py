@@ -8,16 +8,15 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from api import schemas
-from api.answers.answer import AS_CSV, CSV, Answer, json_answer
-from api.answers.deps import StoreDep
+from api.answers.answer import AS_CSV, CSV, Answer
 from api.answers.encode import as_json_times, as_rows, iso_times
 from api.answers.formats import to_csv
-from api.answers.negotiate import wants_csv
-from api.answers.params import End, QuietFormatParam, Shape, Start, TableFormat, window_of, within
+from api.answers.params import End, QuietFormatParam, Shape, Start, TableFormat, wants_csv, window_of, within
 from api.answers.problems import declared
-from api.answers.reads import read_coverage
+from api.answers.services import StoreDep
 from api.events import known_events
 from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks
+from indexer.store.read_serving import read_coverage
 from indexer.times import from_us, to_us
 
 router = APIRouter(prefix="/v1", tags=["benchmarks"])
@@ -42,7 +41,7 @@ def list_benchmarks(store: StoreDep) -> Response:
                 "sessions": count,
             }
         )
-    return json_answer({"count": len(data), "data": data})
+    return Answer({"count": len(data), "data": data})
 
 
 @router.get(
@@ -75,7 +74,7 @@ def list_closes(
     columns = {"time": as_json_times(times[keep]), "close": closes[keep]}
     data = columns if shape is Shape.COLUMNS else as_rows(columns)
     count = len(times[keep])
-    return json_answer({"symbol": benchmark.symbol, "basis": basis, "shape": shape, "count": count, "data": data})
+    return Answer({"symbol": benchmark.symbol, "basis": basis, "shape": shape, "count": count, "data": data})
 
 
 @router.get(
@@ -97,4 +96,4 @@ def list_events(store: StoreDep, start: Start = None, end: End = None) -> Respon
     """
     window = window_of(start, end)
     data = [one for one in known_events(store) if within(to_us(one["time"]), window)]
-    return json_answer({"count": len(data), "data": data})
+    return Answer({"count": len(data), "data": data})

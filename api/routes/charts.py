@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.answers.answer import Answer, json_answer
-from api.answers.deps import StoreDep
+from api.answers.answer import Answer
 from api.answers.params import IndexId
 from api.answers.problems import declared
+from api.answers.services import StoreDep
 from api.charts.render import to_png, to_svg
 from api.charts.series import ChartKind, ChartRange, chart_series
 from api.charts.spec import Look, Theme, chart_spec
@@ -97,4 +97,4 @@ def chart_png(
 @router.get("/{index_id}.vl.json", response_class=Response, responses=ERRORS, summary="A chart as Vega-Lite")
 def chart_vega(store: StoreDep, index_id: IndexId, asked: Asked) -> Response:
     """The specification itself, data included: `vegaEmbed("#chart", url)` or `altair.Chart.from_dict`."""
-    return json_answer(spec_of(store, index_id, asked))
+    return Answer(spec_of(store, index_id, asked))

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from api.answers.answer import json_answer
-from api.answers.deps import Services, ServicesDep, StoreDep
+from api.answers.answer import Answer
 from api.answers.params import IndexId
 from api.answers.problems import declared
+from api.answers.services import Services, ServicesDep, StoreDep
 from api.schemas.base import OfIndex
 from api.schemas.studies import of_index
 from indexer.analytics.catalogue import Event
@@ -53,7 +53,7 @@ def list_index_events(services: ServicesDep, store: StoreDep, index_id: IndexId)
         {**to_plain(one), "covered": bool(own.times_us[0] < one.at_us <= own.times_us[-1])}
         for one in _events(services).values()
     ]
-    return json_answer({"index": index.id, "simulated": index.simulated, "count": len(data), "data": data})
+    return Answer({"index": index.id, "simulated": index.simulated, "count": len(data), "data": data})
 
 
 @router.get(
@@ -93,7 +93,7 @@ def get_event_study(
         windows=EventWindows(first, last, estimation, min(first - 10, -11)),
         clock=clock,
     )
-    return json_answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
+    return Answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
 
 
 def _events(services: Services) -> dict[str, Event]:

@@ -7,15 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from api.answers.answer import OPEN, Answer
-from api.answers.deps import Services, ServicesDep, StoreDep
+from api.answers.answer import OPEN, Answer, FileAnswer
 from api.answers.exports import MEDIA_TYPES, FileKind, export_levels
 from api.answers.params import IndexId, Interval
 from api.answers.problems import declared
-from api.answers.ranges import FileAnswer
-from api.answers.reads import read_version
+from api.answers.services import Services, ServicesDep, StoreDep
 from api.routes.indices import latest_of
 from indexer.store.read import read_index
+from indexer.store.read_serving import read_version
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["files"])
 Spacing = Annotated[Interval, Query(description="Spacing, on the grid from 00:00 UTC")]

@@ -9,9 +9,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api import schemas
-from api.answers.deps import ServicesDep
 from api.answers.encode import to_json
 from api.answers.problems import declared
+from api.answers.services import ServicesDep
 from api.routes.indices import latest_of
 from indexer.errors import NotEnoughDataError
 from indexer.store.read import read_indices

@@ -9,16 +9,16 @@ from starlette.responses import Response
 
 from api import schemas
 from api.answers import wire
-from api.answers.answer import json_answer
-from api.answers.deps import StoreDep
+from api.answers.answer import Answer
 from api.answers.encode import as_decimal_text
 from api.answers.paging import public_path
 from api.answers.params import Decimals, DecimalsParam, IndexId
 from api.answers.problems import declared
-from api.answers.reads import read_first_level_us
+from api.answers.services import StoreDep
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import IndexRow, read_index, read_indices, read_latest_level, read_levels
+from indexer.store.read_serving import read_first_level_us
 from indexer.store.records import LevelRows
 from indexer.times import HOUR_US, from_us
 
@@ -30,7 +30,7 @@ NOUNS = ("latest", "levels", "constituents", "rebalances", "methodology", "beta"
 def list_indices(store: StoreDep) -> Response:
     """Every index with its state, methodology and newest level (null while it has none)."""
     data = [_summary(store, row) for row in read_indices(store)]
-    return json_answer({"count": len(data), "data": data})
+    return Answer({"count": len(data), "data": data})
 
 
 @router.get(
@@ -44,7 +44,7 @@ def get_index(request: Request, store: StoreDep, index_id: IndexId) -> Response:
     row = read_index(store, index_id)
     here = public_path(request)
     links = {"self": here, **{noun.replace("/", "_"): f"{here}/{noun}" for noun in NOUNS}}
-    return json_answer({**_summary(store, row), "links": links})
+    return Answer({**_summary(store, row), "links": links})
 
 
 @router.get(
@@ -56,7 +56,7 @@ def get_index(request: Request, store: StoreDep, index_id: IndexId) -> Response:
 def get_latest(store: StoreDep, index_id: IndexId, decimals: DecimalsParam = Decimals.NUMBER) -> Response:
     """The newest level with its status and changes, flat. 409 while the index has no levels."""
     latest = latest_of(store, index_id)
-    return json_answer(as_decimal_text(latest) if decimals is Decimals.STRING else latest)
+    return Answer(as_decimal_text(latest) if decimals is Decimals.STRING else latest)
 
 
 def latest_of(store: Store, index_id: str) -> dict[str, Any]:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from api import schemas
 from api.answers import wire
-from api.answers.answer import AS_CSV, CLOSED, CSV, OPEN, PINNED, Answer, json_answer
-from api.answers.deps import Services, ServicesDep
+from api.answers.answer import AS_CSV, CLOSED, CSV, OPEN, PINNED, Answer
 from api.answers.encode import as_decimal_text, as_rows, iso_times
 from api.answers.formats import to_csv
-from api.answers.histories import cut
-from api.answers.negotiate import wants_csv
 from api.answers.paging import decode_cursor, encode_cursor, link_header, next_url
 from api.answers.params import (
     AsOf,
@@ -29,11 +27,14 @@ from api.answers.params import (
     Limit,
     Shape,
     Start,
+    wants_csv,
     window_of,
 )
 from api.answers.problems import declared
-from api.answers.reads import LevelPage, read_level_page
-from indexer.store.read import read_levels
+from api.answers.services import Services, ServicesDep
+from indexer.store.db import Store
+from indexer.store.read import read_index, read_levels
+from indexer.store.read_serving import LevelPage, read_level_page
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["levels"])
@@ -68,19 +69,32 @@ async def level_query(
 
 
 def read_page(services: Services, index_id: str, asked: LevelQuery) -> LevelPage:
-    """The page of levels that was asked for: cut from the history in memory, or read from the store."""
-    step, store = INTERVAL_US[asked.interval], services.store
-    start, end, known = asked.start_us, asked.end_us, asked.as_of_us
-    whole = services.histories.whole(index_id, step) if known is None else None
-    if whole is not None:
-        newest = asked.last is not None
-        return cut(whole, start_us=start, end_us=end, limit=asked.last or asked.limit, newest=newest)
+    """The page of levels that was asked for. Daily histories are short: a page is cut from the whole, read once."""
+    store = services.store
+    step, start, end, known = INTERVAL_US[asked.interval], asked.start_us, asked.end_us, asked.as_of_us
+    if asked.interval is Interval.DAY and known is None:
+        return _slice(services.cache.read_once(("daily", index_id), lambda: _all_daily(store, index_id)), asked)
     if asked.last is None:
         return read_level_page(
             store, index_id, start_us=start, end_us=end, as_of_us=known, step_us=step, limit=asked.limit
         )
     rows = read_levels(store, index_id, start_us=start, end_us=end, as_of_us=known, step_us=step, limit=asked.last)
     return LevelPage(rows.times_us, rows.levels, rows.status, rows.carried_weight, None)
+
+
+def _all_daily(store: Store, index_id: str) -> LevelPage:
+    rows = read_levels(store, index_id, step_us=DAY_US)
+    return LevelPage(rows.times_us, rows.levels, rows.status, rows.carried_weight, None)
+
+
+def _slice(whole: LevelPage, asked: LevelQuery) -> LevelPage:
+    """The levels of a history in [start, end): the newest `last`, or the oldest `limit` and where the next begin."""
+    times, start, end = whole.times_us, asked.start_us, asked.end_us
+    first = 0 if start is None else int(np.searchsorted(times, start))
+    stop = len(whole) if end is None else max(first, int(np.searchsorted(times, end)))
+    first, last = (max(first, stop - asked.last), stop) if asked.last else (first, min(stop, first + asked.limit))
+    span, following = slice(first, last), int(times[last]) if last < stop else None
+    return LevelPage(times[span], whole.levels[span], whole.status[span], whole.carried_weight[span], following)
 
 
 @router.get(
@@ -115,7 +129,7 @@ def levels_answer(
     decimals: Decimals = Decimals.NUMBER,
 ) -> Answer:
     """The page of levels as JSON."""
-    index = services.histories.index(index_id)
+    index = read_index(services.store, index_id)
     page = read_page(services, index_id, asked)
     cursor = None if page.next_us is None else encode_cursor(page.next_us)
     head: dict[str, Any] = {
@@ -132,7 +146,7 @@ def levels_answer(
     data = columns if shape is Shape.COLUMNS else as_rows(columns)
     headers = {**link_header(request, cursor), "X-Count": str(len(page))}
     keep = finality(asked, now_us=to_us(services.clock()))
-    return json_answer({**head, "data": data}, cache_control=keep, headers=headers)
+    return Answer({**head, "data": data}, cache_control=keep, headers=headers)
 
 
 @router.get(
@@ -148,7 +162,7 @@ def levels_csv(
     request: Request, services: ServicesDep, index_id: IndexId, asked: Annotated[LevelQuery, Depends(level_query)]
 ) -> Response:
     """The same as /levels?format=csv under an address that sheets and frames take without more."""
-    index = services.histories.index(index_id)
+    index = read_index(services.store, index_id)
     page = read_page(services, index_id, asked)
     cursor = None if page.next_us is None else encode_cursor(page.next_us)
     headers = {**link_header(request, cursor), "X-Count": str(len(page))}

@@ -11,12 +11,11 @@ from starlette.responses import Response
 
 from api import schemas
 from api.answers import wire
-from api.answers.answer import AS_CSV, CSV, Answer, json_answer
-from api.answers.deps import StoreDep
+from api.answers.answer import AS_CSV, CSV, Answer
 from api.answers.formats import rows_to_csv
-from api.answers.negotiate import wants_csv
-from api.answers.params import AsOf, End, IndexId, InstantUs, QuietFormatParam, Start, TableFormat, window_of
+from api.answers.params import AsOf, End, IndexId, InstantUs, QuietFormatParam, Start, TableFormat, wants_csv, window_of
 from api.answers.problems import declared
+from api.answers.services import StoreDep
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import (
@@ -61,7 +60,7 @@ def list_constituents(
         return _csv(data, simulated=index.simulated)
     weights = [row.weight for row in rows if row.weight is not None]
     whole = bool(weights) and len(weights) == len(rows)
-    return json_answer(
+    return Answer(
         {
             "index": index.id,
             "simulated": index.simulated,
@@ -165,7 +164,7 @@ def list_rebalances(
     index = read_index(store, index_id)
     changes = read_rebalancings(store, index_id, start_us=window.start_us, end_us=window.end_us, as_of_us=as_of)
     data = [wire.rebalance(change, with_items=items) for change in changes]
-    return json_answer({"index": index.id, "simulated": index.simulated, "count": len(data), "data": data})
+    return Answer({"index": index.id, "simulated": index.simulated, "count": len(data), "data": data})
 
 
 @router.get(
@@ -179,7 +178,7 @@ def get_methodology(store: StoreDep, index_id: IndexId) -> Response:
     index = read_index(store, index_id)
     versions = read_methodologies(store, index_id)
     now = next(version for version in versions if version.id == index.methodology_id)
-    return json_answer(
+    return Answer(
         {
             "index": index.id,
             "simulated": index.simulated,

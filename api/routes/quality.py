@@ -10,10 +10,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api import schemas
-from api.answers.answer import json_answer
-from api.answers.deps import ServicesDep, StoreDep
+from api.answers.answer import Answer
 from api.answers.params import Limit
 from api.answers.problems import declared
+from api.answers.services import ServicesDep, StoreDep
 from api.schemas.sources import SourceList
 from indexer.store.read import read_quality
 
@@ -40,7 +40,7 @@ def list_quality(
     found = read_quality(store, kind=kind, open_only=open_only)[::-1]
     data = [{**asdict(one), "detail": json.loads(one.detail)} for one in found[:limit]]
     still_open = sum(one.closed_at is None for one in found)
-    return json_answer({"count": len(data), "open": still_open, "data": data})
+    return Answer({"count": len(data), "open": still_open, "data": data})
 
 
 @router.get("/sources", response_model=SourceList, responses=declared(), summary="The sources")
@@ -50,4 +50,4 @@ def list_sources(services: ServicesDep) -> Response:
 
     data = [asdict(one) for one in source_states(services.store, services.settings)]
     down = sum(one["state"] == "down" for one in data)
-    return json_answer({"count": len(data), "down": down, "data": data})
+    return Answer({"count": len(data), "down": down, "data": data})

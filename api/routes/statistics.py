@@ -9,13 +9,12 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api import schemas
-from api.answers.answer import CSV, Answer, json_answer
-from api.answers.deps import StoreDep
+from api.answers.answer import CSV, Answer
 from api.answers.encode import as_json_times, as_rows, iso_times
 from api.answers.formats import to_csv
-from api.answers.negotiate import wants_csv
-from api.answers.params import End, FormatParam, IndexId, InstantUs, Shape, Start, window_of
+from api.answers.params import End, FormatParam, IndexId, InstantUs, Shape, Start, wants_csv, window_of
 from api.answers.problems import declared
+from api.answers.services import StoreDep
 from api.schemas.studies import of_index
 from indexer.arrays import F64
 from indexer.store.read import read_index
@@ -92,7 +91,7 @@ def get_beta(
         store, index_id, names, method=method, clock=clock, sessions=sessions, end_us=end, options=options,
         bootstrap=bootstrap,
     )  # fmt: skip
-    return json_answer({"index": index.id, "simulated": index.simulated, **flat_beta(found)})
+    return Answer({"index": index.id, "simulated": index.simulated, **flat_beta(found)})
 
 
 @router.get(
@@ -124,7 +123,7 @@ def compare_beta(
         sessions=sessions or None,
         end_us=end,
     )
-    return json_answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
+    return Answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
 
 
 @router.get(
@@ -141,7 +140,7 @@ def list_constituent_betas(
 
     index = read_index(store, index_id)
     found = constituent_betas(store, index_id, benchmark, sessions=sessions, end_us=end)
-    return json_answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
+    return Answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
 
 
 def _names(text: str) -> list[str]:
@@ -187,7 +186,7 @@ def list_beta_history(
     if wants_csv(request, format):
         return _csv(found, simulated=index.simulated)
     columns: dict[str, Any] = {"time": as_json_times(found.times_us), **_numbers(found)}
-    return json_answer(
+    return Answer(
         {
             "index": index.id,
             "simulated": index.simulated,

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from api.answers.deps import Services, ServicesDep
 from api.answers.params import IndexId
 from api.answers.problems import declared, problem
+from api.answers.services import Services, ServicesDep
 from api.stream.hub import Mailbox
 from api.stream.messages import PING, RETRY, Key, LevelMessage, missed_messages, newest_message, parse_id
 from api.stream.watch import look
@@ -44,16 +44,12 @@ async def stream_levels(
 
     With Last-Event-ID, what was missed comes first (at most 1,000). A slow client skips to the newest.
     """
-    return await stream_of(services, request.scope, index_id, known=last_event_id or after)
-
-
-async def stream_of(services: Services, scope: Scope, index_id: str, *, known: str | None) -> Response:
-    """The stream of an index from the id that the client knows on, or the refusal when too many listen."""
+    known = last_event_id or after
     await asyncio.to_thread(read_index, services.store, index_id)
     seen = parse_id(known) if known else None
     if services.hub.full:
-        said = f"{services.hub.most} clients listen already; ask /latest, or try again"
-        return problem(scope, "too_many_requests", detail=said, headers={"Retry-After": "30"})
+        detail = f"{services.hub.most} clients listen already; ask /latest, or try again"
+        return problem(request.scope, "too_many_requests", detail=detail, headers={"Retry-After": "30"})
     return EventStream(services, index_id, seen)
 
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.answers.answer import json_answer
-from api.answers.deps import ServicesDep, StoreDep
+from api.answers.answer import Answer
 from api.answers.params import IndexId, InstantUs
 from api.answers.problems import declared
+from api.answers.services import ServicesDep, StoreDep
 from api.schemas.studies import of_index
 from indexer.store.db import Store
 from indexer.store.read import read_index
@@ -156,4 +156,4 @@ def get_breadth(
 
 def _answer(store: Store, index_id: str, found: Any) -> Response:
     index = read_index(store, index_id)
-    return json_answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
+    return Answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})

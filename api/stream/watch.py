@@ -11,11 +11,11 @@ import logging
 import time
 from pathlib import Path
 
-from api.answers.deps import Services
-from api.answers.reads import read_version
+from api.answers.services import Services
 from api.stream.messages import LevelMessage, newest_message
 from indexer.errors import DeaiError
 from indexer.store.db import Store
+from indexer.store.read_serving import read_version
 
 log = logging.getLogger("deai.api")
 IDLE_S, LIVE_S, GLANCE_S, PING_S = 0.5, 0.02, 0.004, 15.0
@@ -58,7 +58,7 @@ async def watch(services: Services) -> None:
                 if not failing:
                     log.warning("cannot look for new data: %s", error)
                 failing = True
-                services.hot.publish(None)
+                services.cache.publish(None)
         if now - pinged >= PING_S:
             pinged = now
             services.hub.ping()
@@ -74,9 +74,9 @@ def _pause(services: Services, glance: Glance) -> float:
 async def look(services: Services) -> None:
     """One look: on a new data version, drops the kept answers and publishes the newest levels."""
     version = await asyncio.to_thread(read_version, services.store)
-    if version == services.hot.version:
+    if version == services.cache.version:
         return
-    services.hot.publish(version)
+    services.cache.publish(version)
     for message in await asyncio.to_thread(_newest, services.store, list(services.hub.boxes)):
         services.hub.publish(*message)
 

@@ -10,10 +10,10 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from api.answers.deps import StoreDep
 from api.answers.problems import CATALOGUE
+from api.answers.services import StoreDep
 from api.events import known_events
-from api.middleware.sessions import COOKIE
+from api.middleware.access import COOKIE
 from api.routes.indices import latest_of
 from api.web.pages import HERE, Raw, filled
 from indexer.errors import NotEnoughDataError, NotFoundError, did_you_mean

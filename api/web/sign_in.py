@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.types import Scope as ASGIScope
 
-from api.answers.deps import ServicesDep
-from api.middleware.access import identify
+from api.answers.services import ServicesDep
+from api.middleware.access import COOKIE, identify, session_for
 from api.middleware.keys import Scope
-from api.middleware.sessions import COOKIE, session_for
 from api.web.pages import Raw, filled
 
-PAGES = ("/indices/", "/events/")
 NEVER = {"Cache-Control": "no-store"}
 router = APIRouter(include_in_schema=False)
-
-
-def sign_in_instead(scope: ASGIScope, path: str) -> Response | None:
-    """For a person's browser on a page that needs a key: the way to the form. None for programs and for data."""
-    accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
-    if b"text/html" not in accepted or scope["method"] not in ("GET", "HEAD"):
-        return None
-    if path != "/" and not path.startswith(PAGES):
-        return None
-    query = scope["query_string"].decode("latin-1")
-    wanted = quote(f"{scope['path']}?{query}" if query else scope["path"], safe="")
-    return RedirectResponse(f"{scope.get('root_path', '')}/sign-in?next={wanted}", status_code=303, headers=NEVER)
 
 
 @router.get("/sign-in")

@@ -71,7 +71,7 @@ class LocalTransport(httpx2.AsyncBaseTransport):
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            services.hot.publish(None)  # nobody looks any more: answers must not be kept
+            services.cache.publish(None)  # nobody looks any more: answers must not be kept
 
     async def aclose(self) -> None:
         """Closes the store, when this opened it."""

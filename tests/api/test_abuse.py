@@ -67,7 +67,7 @@ def test_nonsense_is_refused_and_never_breaks_anything(live: Live) -> None:
     assert found[404] > 1000
     assert found[422] > 500
     assert live.app.state.services.hub.listeners == 0
-    assert live.app.state.services.hot.bytes <= live.app.state.services.hot.max_bytes
+    assert live.app.state.services.cache.bytes <= live.app.state.services.cache.max_bytes
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seeded import NOW
 
+from api.answers.answer import wanted_span
 from api.answers.formats import rows_to_csv, to_csv
-from api.answers.ranges import wanted_range
 from api.app import create_app
 from indexer.config import Settings
 from indexer.store.db import Store
@@ -137,7 +137,7 @@ def test_text_is_served_in_parts_too(client: TestClient) -> None:
     ],
 )
 def test_ranges(header: bytes, expected: object) -> None:
-    assert wanted_range(header, size=100) == expected
+    assert wanted_span(header, size=100) == expected
 
 
 def test_no_json_anywhere_holds_nan(client: TestClient) -> None:

@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from seeded import NOW
 
 from api.app import create_app
+from api.middleware.access import COOKIE
 from api.middleware.keys import KeyRing, Scope
-from api.middleware.sessions import COOKIE
 from indexer.config import Settings
 from indexer.store.db import Store
 

@@ -1,7 +1,4 @@
-"""The few reads that only serving needs: pages of levels forward in time, first instants, the data version.
-
-Everything else comes from `indexer.store.read`. Nothing here writes.
-"""
+"""Reads what only serving needs: pages of levels forward in time, first instants, the data version."""
 
 from __future__ import annotations
 

@@ -13,13 +13,13 @@ from fastapi.testclient import TestClient
 from seeded import NOW, publish
 
 from api.answers.answer import Answer
-from api.answers.deps import Services
-from api.answers.reads import read_version
+from api.answers.services import Services
 from api.app import create_app
-from api.middleware.cache import HotCache, Slot
+from api.middleware.cache import Cache
 from api.stream.watch import Glance
 from indexer.errors import InputError
 from indexer.store.db import Store, open_store
+from indexer.store.read_serving import read_version
 from indexer.store.write import finish_run, start_run
 
 LATEST = "/v1/indices/deai/latest"
@@ -35,7 +35,7 @@ def test_the_second_request_does_not_reach_the_routes(own: Store) -> None:
     services(app).refresh()
     client = TestClient(app)
     first = client.get(LATEST)
-    assert list(services(app).hot.answers) == [(LATEST.encode(), b"", b"")]
+    assert list(services(app).cache.answers) == [(LATEST.encode(), b"", b"")]
     own.engine.dispose()
     app.router.routes.clear()
     again = client.get(LATEST)
@@ -78,28 +78,31 @@ def test_errors_and_health_are_not_kept(own: Store) -> None:
     client = TestClient(app)
     for path in ("/v1/indices/none", "/healthz", "/readyz", "/", "/static/page.css", "/v1/nothing"):
         client.get(path)
-    assert services(app).hot.answers == {}
+    assert services(app).cache.answers == {}
 
 
 def test_an_answer_read_before_a_change_is_not_kept() -> None:
-    hot = HotCache()
-    hot.publish("1")
-    slot = Slot((b"/", b"", b""), "1", Answer(b"old"))
-    hot.publish("2")
-    hot.keep(slot)
-    assert hot.answers == {}
+    cache = Cache()
+    cache.publish("1")
+    cache.publish("2")
+    cache.keep((b"/", b"", b""), Answer(b"old"), version="1")
+    assert cache.answers == {}
+    cache.publish("1")
+    former = cache.reads
+    assert cache.read_once("index", lambda: cache.publish("2") or "old") == "old"  # type: ignore[func-returns-value]
+    assert (former, cache.reads) == ({"index": "old"}, {})
+    assert [cache.read_once("index", read) for read in (lambda: 1, lambda: 2)] == [1, 1]
 
 
 def test_the_cache_stays_within_its_bytes() -> None:
-    hot = HotCache(max_bytes=10_000)
-    hot.publish("1")
+    cache = Cache(max_bytes=10_000)
+    cache.publish("1")
     for n in range(100):
-        body = b"%d" % n * 100
-        hot.keep(Slot((b"/%d" % n, b"", b""), "1", Answer(body)))
-        assert hot.bytes == sum(answer.size for answer in hot.answers.values()) <= 10_000
-    assert (b"/99", b"", b"") in hot.answers
-    hot.keep(Slot((b"/large", b"", b""), "1", Answer(b"x" * 5000)))
-    assert (b"/large", b"", b"") not in hot.answers
+        cache.keep((b"/%d" % n, b"", b""), Answer(b"%d" % n * 100), version="1")
+        assert cache.bytes == sum(answer.size for answer in cache.answers.values()) <= 10_000
+    assert (b"/99", b"", b"") in cache.answers
+    cache.keep((b"/large", b"", b""), Answer(b"x" * 5000), version="1")
+    assert (b"/large", b"", b"") not in cache.answers
 
 
 async def test_those_who_ask_at_once_cost_one_answer(own: Store) -> None:
@@ -125,7 +128,7 @@ async def test_those_who_ask_at_once_cost_one_answer(own: Store) -> None:
         assert calls == [1]
         refused = await asyncio.gather(*(client.get("/v1/failing") for _ in range(5)))
         assert [answer.status_code for answer in refused] == [422] * 5
-    assert services(app).hot.making == {}
+    assert services(app).cache.making == {}
 
 
 def test_a_run_that_ends_at_the_instant_of_another_is_a_new_version(own: Store) -> None:

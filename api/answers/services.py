@@ -1,4 +1,4 @@
-"""What the routes are given: the open store, the settings, the clock, and this application's own caches."""
+"""What the routes are given: the open store, the settings, the clock, and this application's own cache."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api.answers.histories import Histories
-from api.middleware.cache import HotCache
+from api.middleware.cache import Cache
 from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits
 from api.stream.hub import Hub
@@ -25,8 +24,7 @@ class Services:
     store: Store
     settings: Settings
     clock: Clock
-    hot: HotCache
-    histories: Histories
+    cache: Cache
     hub: Hub
     keys: KeyRing
     limits: Limits

@@ -1,0 +1,124 @@
+"""What every request is made into before the routes see it: its path, its id, its method, and its failure."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from typing import TYPE_CHECKING
+
+from api.answers.problems import internal
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger("deai.api")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+class RootPath:
+    """Serves below a path, whether the proxy before it passed the prefix on or stripped it."""
+
+    def __init__(self, app: ASGIApp, *, root_path: str) -> None:
+        self.app = app
+        self.root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.root_path and "path" in scope and not scope.get("root_path"):
+            path: str = scope["path"]
+            whole = path if path == self.root_path or path.startswith(f"{self.root_path}/") else self.root_path + path
+            scope = {**scope, "root_path": self.root_path, "path": whole}
+        await self.app(scope, receive, send)
+
+
+class RequestId:
+    """Gives each request an id, the client's own when it is sane; it is logged and sent back."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        if "request_id" in state:  # mounted in another application, which sends its id back
+            await self.app(scope, receive, send)
+            return
+        request_id = b""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+                request_id = value
+        request_id = request_id or os.urandom(8).hex().encode()
+        state["request_id"] = request_id.decode()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)
+
+
+class Methods:
+    """HEAD is a GET without its body, and OPTIONS of any address says which methods there are."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] == "GET":
+            await self.app(scope, receive, send)
+            return
+        method, bodiless = scope["method"], scope["method"] == "HEAD"
+
+        async def send_for_method(message: Message) -> None:
+            nonlocal bodiless
+            if message["type"] == "http.response.start" and message["status"] == 405:
+                allow = [(name, _with_head(value)) for name, value in message["headers"] if name == b"allow"]
+                others = [pair for pair in message["headers"] if pair[0] != b"allow"]
+                if method == "OPTIONS":
+                    bodiless, others = True, []
+                    message["status"] = 204
+                message["headers"] = [*others, *allow]
+            elif message["type"] == "http.response.body" and bodiless:
+                if message.get("more_body"):
+                    return
+                message = {"type": "http.response.body"}
+            await send(message)
+
+        inner = {**scope, "method": "GET"} if method == "HEAD" else scope
+        await self.app(inner, receive, send_for_method)
+
+
+def _with_head(allow: bytes) -> bytes:
+    methods = {part.strip() for part in allow.split(b",") if part.strip()} | {b"OPTIONS"}
+    return b", ".join(sorted(methods | {b"HEAD"} if b"GET" in methods else methods))
+
+
+class Failures:
+    """Logs what nobody caught and answers the one error shape; breaks off when the answer has begun."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = ended = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started, ended
+            started = True
+            ended = message["type"] == "http.response.body" and not message.get("more_body")
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception:  # the outermost place: logged, then answered as a problem or by breaking off
+            log.exception("request %s failed: %s %s", scope["state"]["request_id"], scope["method"], scope["path"])
+            if started and not ended:
+                raise
+            if not started:
+                await internal(scope)(scope, receive, send)
