@@ -153,6 +153,7 @@ def _serving() -> Iterator[str]:
         yield server.stdout.readline().strip()
     finally:
         server.stdin.close()
+        server.stdout.close()
         server.wait(timeout=10)
 
 
