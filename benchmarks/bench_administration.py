@@ -21,11 +21,11 @@ from indexer.backtest.backtest import daily
 from indexer.backtest.sweep import read_grid, sweep
 from indexer.config import Settings
 from indexer.engine.level import compute_index
-from indexer.engine.plain import plain_index
+from indexer.engine.second import plain_index
 from indexer.levels.markets import load_market, narrowed
 from indexer.live.context import archive_of
 from indexer.methodology.load import shipped
-from indexer.methodology.universe import universe_lines
+from indexer.methodology.spec import universe_lines
 from indexer.store.db import open_store
 from indexer.store.read import read_levels
 from indexer.times import DAY_US, HOUR_US, parse_instant

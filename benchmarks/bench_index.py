@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from indexer.arrays import F64, I64
-from indexer.engine.capping import water_fill
 from indexer.engine.level import Levels, compute_index, compute_levels
 from indexer.engine.market import Line, Market, SupplyHistory
-from indexer.engine.plain import plain_index
+from indexer.engine.second import plain_index
 from indexer.engine.state import append, resume
+from indexer.engine.weights import water_fill
 from indexer.methodology.spec import Caps, Eligibility, Methodology, Missing, Schedule, Selection, Universe, Weighting
 from indexer.times import DAY_US, MINUTE_US, to_us
 

@@ -12,8 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from html import escape
 from zoneinfo import ZoneInfo
 
-from indexer.methodology.schedule import rebalance_dates
-from indexer.methodology.spec import Methodology
+from indexer.methodology.spec import Methodology, rebalance_dates
 from indexer.store.records_administration import AnnouncementRow
 from indexer.times import DAY_US, from_us, iso, to_us
 

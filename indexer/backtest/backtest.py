@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indexer.arrays import F64, I64
-from indexer.engine.events import BasketEvent
-from indexer.engine.history import IndexHistory
+from indexer.engine.history import BasketEvent, IndexHistory
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market
 from indexer.errors import NotEnoughDataError

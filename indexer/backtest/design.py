@@ -15,7 +15,7 @@ from indexer.errors import InputError, MethodologyError, NotFoundError
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.rules import load_rules
 from indexer.methodology.load import load_methodology
-from indexer.methodology.universe import universe_lines
+from indexer.methodology.spec import universe_lines
 from indexer.store.db import Store
 from indexer.store.read import read_indices, read_levels
 from indexer.times import DAY_US, iso

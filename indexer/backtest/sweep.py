@@ -20,14 +20,12 @@ from typing import Any
 
 from indexer.arrays import F64, I64
 from indexer.backtest.backtest import Result, backtest
-from indexer.engine.events import BasketEvent
+from indexer.engine.history import BasketEvent
 from indexer.engine.market import Market
 from indexer.errors import DeaiError, InputError, MethodologyError
-from indexer.methodology.canonical import content_hash
 from indexer.methodology.consistency import inconsistencies
-from indexer.methodology.parse import methodology_of
-from indexer.methodology.spec import Methodology
-from indexer.methodology.universe import universe_lines
+from indexer.methodology.load import content_hash, methodology_of
+from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
 from indexer.registry.strict_toml import parse_toml
 

@@ -20,7 +20,7 @@ def check(
 ) -> None:
     """Check a methodology file and say everything that does not hold. Example: deai methodology check my.toml"""
     from indexer.config import load_settings
-    from indexer.methodology.check import check_file
+    from indexer.methodology.load import check_file
     from indexer.workflow.work import registry_of
 
     report = check_file(file, registry=registry_of(load_settings()))

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from math import floor, isnan
 
-from indexer.engine.evidence import Evidence
 from indexer.engine.history import Decision
+from indexer.engine.known import Evidence
 from indexer.engine.market import Line
 from indexer.methodology.spec import Eligibility, Methodology, Scheme, Selection, UnknownVolume
 from indexer.times import DAY_US, HOUR_US, from_us

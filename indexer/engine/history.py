@@ -1,10 +1,225 @@
-"""What the engine gives back: levels with their status, and every change of units with its reason."""
+"""What an index did: rebalances with their reasons, corporate actions on its basket, and the part that is published.
+
+Pure records and their arithmetic; `timeline.py` makes them, `level.py` turns them into levels. Which action has which
+effect is in docs/administration.md; the dated log is TOML (`methodology/events`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
 
 from indexer.arrays import F64, I8, I64
+from indexer.engine.market import Carried, Market
+from indexer.errors import InputError
+from indexer.methodology.spec import Methodology
+from indexer.times import iso
+
+
+class Effect(StrEnum):
+    """What an event does to the units of a basket; a line's own unit never changes (its prices are spliced)."""
+
+    ABSORB = "absorb"
+    """Units become `ratio` units each of another line, or leave when the basket cannot hold that one."""
+    REMOVE = "remove"
+    """The line leaves at its last price."""
+    WRITE_OFF = "write_off"
+    """The line leaves at zero: the one event that moves the level, only ever by a logged decision."""
+    ADD = "add"
+    """`ratio` units of another line join for each unit held (a fork's child)."""
+    SCALE = "scale"
+    """Units are multiplied by `ratio` (an emergency change of supply)."""
+    BAR = "bar"
+    """The line may not be a member at reviews until `until_us` (a decision); units change only at a review."""
+
+
+@dataclass(frozen=True, slots=True)
+class BasketEvent:
+    """An event on a line, effective at an instant. `into` is the other line of an absorption or a fork."""
+
+    at_us: int
+    slug: str
+    effect: Effect
+    ratio: float = 1.0
+    into: str = ""
+    reason: str = ""
+    until_us: int | None = None
+
+    def bars(self, slug: str, at_us: int) -> bool:
+        """Whether it keeps a line out of a review at an instant."""
+        in_time = self.at_us <= at_us and (self.until_us is None or at_us < self.until_us)
+        return self.effect is Effect.BAR and slug == self.slug and in_time
+
+    @property
+    def keeps_level(self) -> bool:
+        """Whether the divisor absorbs the change of value."""
+        return self.effect is not Effect.WRITE_OFF
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedEvent:
+    """An event with the columns it is about; `into` is None when there is no other line to hold."""
+
+    event: BasketEvent
+    column: int
+    into: int | None
+
+
+def units_after(placed: PlacedEvent, units: F64) -> F64:
+    """Units (N,) after an event, from units (N,) before it."""
+    after, held = units.copy(), float(units[placed.column])
+    effect, ratio = placed.event.effect, placed.event.ratio
+    if effect is Effect.SCALE:
+        after[placed.column] = held * ratio
+        return after
+    if effect is not Effect.ADD:
+        after[placed.column] = 0.0
+    if effect in (Effect.ABSORB, Effect.ADD) and placed.into is not None:
+        after[placed.into] += held * ratio
+    return after
+
+
+def divisor_after(divisor: float, prices: F64, *, before: F64, after: F64) -> float:
+    """D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻: the divisor that keeps the level (METHODOLOGY §2.1). Raises InputError for no value."""
+    old, new = float(prices @ before), float(prices @ after)
+    if not (old > 0 and new > 0):
+        raise InputError(f"a basket worth {old:g} cannot become one worth {new:g}: a level needs a positive value")
+    return divisor * (new / old)
+
+
+def redenominated(prices: F64, row: int, *, ratio: float) -> F64:
+    """A price series (T,) in the new unit throughout: what came before `row` divided by `ratio` new per old units.
+
+    With units multiplied by the same ratio the level is what it was and the divisor stays (a split by `ratio`).
+    Raises InputError for a ratio that is not positive.
+    """
+    if not (np.isfinite(ratio) and ratio > 0):
+        raise InputError(f"a redenomination of {ratio:g} new units for one old one cannot be; give a ratio above 0")
+    out = prices.copy()
+    out[:row] /= ratio
+    return out
+
+
+def unclaimed_inventory(unconverted: float, ratio: float) -> float:
+    """Successor tokens minted for holders who have not converted: to be subtracted from its free float."""
+    return unconverted * ratio
+
+
+REVIEWS = ("rebalance", "reconstitution")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Changes of units that stay as they are, ascending, their arrays in the market's order of columns.
+
+    Nothing is decided anew at or before `until_us`, the last published instant.
+    """
+
+    changes: tuple[Rebalance, ...]
+    until_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A transition that was under way: weights it began from and goes to (N,), and how many fixings are done."""
+
+    start: F64
+    target: F64
+    done: int
+    reference_us: int
+    kind: str
+
+
+def rows_of(settled: Settled, market: Market) -> I64:
+    """The rows of the clock at which the settled changes took effect. Raises InputError where the clock lacks one."""
+    times = np.array([change.effective_us for change in settled.changes], dtype=np.int64)
+    rows = np.searchsorted(market.times_us, times)
+    inside = np.minimum(rows, len(market.times_us) - 1)
+    lost = np.flatnonzero(market.times_us[inside] != times)
+    if len(lost):
+        raise InputError(
+            f"the basket changed at {iso(int(times[lost[0]]))}, but no rate is known at that instant any more; "
+            "restore the rates, or restate with `deai rebuild`"
+        )
+    return rows.astype(np.int64)
+
+
+def last_row(settled: Settled, market: Market) -> int:
+    """The row of the last settled instant."""
+    return int(np.searchsorted(market.times_us, settled.until_us, side="right")) - 1
+
+
+def closed_ranges(rows: I64, last: int, *, changes: tuple[Rebalance, ...], carried: Carried) -> list[tuple[int, int]]:
+    """Row ranges [start, end) up to `last` in which every constituent's price was too old."""
+    out: list[tuple[int, int]] = []
+    stops = [*rows[1:].tolist(), last]
+    for begin, stop, change in zip(rows.tolist(), stops, changes, strict=True):
+        held = np.flatnonzero(change.units_after > 0).tolist()
+        row = begin + 1
+        while row <= stop:
+            ranges = [carried.next_stale(column, row) for column in held]
+            start, end = max(one[0] for one in ranges), min(one[1] for one in ranges)
+            if start > stop:
+                break
+            if start < end:
+                out.append((start, min(end, stop + 1)))
+                row = end
+            else:
+                row = start
+    return out
+
+
+def unfinished(settled: Settled, methodology: Methodology) -> Unfinished | None:
+    """The transition that the last published instant lies in, None when there is none.
+
+    Its target follows from the first fixing: weights = (1 − part) · start + part · target, part = 1 / k.
+    """
+    fixings = methodology.schedule.transition_fixings
+    reviews = [change for change in settled.changes if change.kind in REVIEWS]
+    if fixings == 1 or not reviews:
+        return None
+    done = [change for change in reviews if change.reference_us == reviews[-1].reference_us]
+    if len(done) >= fixings:
+        return None
+    first = done[0]
+    target = np.maximum((first.weight_target - (1.0 - 1.0 / fixings) * first.weight_drifted) * fixings, 0.0)
+    target = np.where(target < 1e-12, 0.0, target)
+    return Unfinished(first.weight_drifted, target / target.sum(), len(done), first.reference_us, first.kind)
+
+
+def aligned(change: Rebalance, *, slugs: tuple[str, ...], columns: tuple[str, ...]) -> Rebalance:
+    """The same change with its arrays in another order of columns; lines it does not know have no units there.
+
+    Raises InputError for a line that had or has units and is not among the columns.
+    """
+    place = {slug: column for column, slug in enumerate(columns)}
+    lost = [
+        slug
+        for slug, before, after in zip(slugs, change.units_before, change.units_after, strict=True)
+        if slug not in place and (before or after)
+    ]
+    if lost:
+        raise InputError(
+            f"{lost[0]} was in the basket at {iso(change.effective_us)} and has no rate any more; restore its prices"
+        )
+    at = [place[slug] for slug in slugs if slug in place]
+    pick = [n for n, slug in enumerate(slugs) if slug in place]
+
+    def spread(values: F64) -> F64:
+        out = np.zeros(len(columns))
+        out[at] = values[pick]
+        return out
+
+    return replace(
+        change,
+        units_before=spread(change.units_before),
+        units_after=spread(change.units_after),
+        weight_drifted=spread(change.weight_drifted),
+        weight_target=spread(change.weight_target),
+        prices=spread(change.prices),
+    )
 
 
 @dataclass(frozen=True, slots=True)

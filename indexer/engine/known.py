@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from indexer.arrays import F64, I8, I64, Bools
-from indexer.engine.market import Market, SupplyHistory, SupplySource
+from indexer.engine.market import VENUES, Market, SupplyHistory, SupplySource
+from indexer.engine.weights import Sizes
+from indexer.methodology.spec import Eligibility
+from indexer.times import DAY_US, HOUR_US
+from onchain.freefloat import float_band
 
 NEVER_US = 2**62
 """Age of something that was never known, in microseconds: older than any limit."""
@@ -99,3 +104,125 @@ def median_known(values: F64) -> tuple[F64, I64]:
     low = ordered[np.maximum(count - 1, 0) // 2, columns]
     high = ordered[np.minimum(count // 2, len(values) - 1), columns]
     return np.where(count > 0, (low + high) / 2, np.nan), count
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was known at K reference instants about N lines; arrays are (K, N), NaN where not known.
+
+    price_age_us says how old the last price is; cap_usd is price · supply; adv_usd the median traded value a
+    day over `adv_days` known days; atvr = 365 · median(daily value / free-float capitalisation) over
+    `atvr_days` days (METHODOLOGY §2.3); supply_source is -1 where there is no supply. free_float is the share of
+    the total that is free; with bands `supply` is the banded share of the total (none below the lowest band).
+    active_addresses is the median a day over `active_days` known days. venues are the most that had a bar on one
+    day of the same window.
+    """
+
+    reference_us: I64
+    price: F64
+    price_age_us: I64
+    supply: F64
+    supply_source: I8
+    total: F64
+    adv_usd: F64
+    adv_days: I64
+    atvr: F64
+    atvr_days: I64
+    fundamental: F64
+    free_float: F64
+    active_addresses: F64
+    active_days: I64
+    venues: I64
+
+    @property
+    def cap_usd(self) -> F64:
+        """Free-float market capitalisation at the reference price."""
+        return self.price * self.supply
+
+    def sizes(self, rows: Sequence[int]) -> Sizes:
+        """What weights are made from, at the given reference dates."""
+        pick = list(rows)
+        return Sizes(self.cap_usd[pick], self.adv_usd[pick], self.fundamental[pick])
+
+    def since(self, row: int) -> Evidence:
+        """The evidence from one reference date on."""
+        return Evidence(**{part.name: getattr(self, part.name)[row:] for part in fields(self)})
+
+
+def gather(
+    market: Market, reference_us: Sequence[int], *, rules: Sequence[Eligibility], bands: bool = False
+) -> Evidence:
+    """The evidence at each reference instant, under the eligibility rule in force at it (one rule for each).
+
+    Only what was true at or before each instant is used: observations, prices, and volumes of days that ended.
+    With `bands` free floats are banded from the first instant on, because a band depends on the one before it.
+    """
+    references = np.array(reference_us, dtype=np.int64)
+    shape = (len(references), len(market.lines))
+    price, age = price_as_of(market, references)
+    out = Evidence(
+        references, price, age,
+        supply=np.full(shape, np.nan), supply_source=np.full(shape, -1, dtype=np.int8), total=np.full(shape, np.nan),
+        adv_usd=np.full(shape, np.nan), adv_days=np.zeros(shape, dtype=np.int64),
+        atvr=np.full(shape, np.nan), atvr_days=np.zeros(shape, dtype=np.int64), fundamental=np.full(shape, np.nan),
+        free_float=np.full(shape, np.nan), active_addresses=np.full(shape, np.nan),
+        active_days=np.zeros(shape, dtype=np.int64),
+        venues=np.tile(np.array([line.venues for line in market.lines], dtype=np.int64), (shape[0], 1)),
+    )  # fmt: skip
+    day_price, day_age = price_as_of(market, market.day_us)
+    for rule in dict.fromkeys(rules):
+        rows = np.array([k for k, other in enumerate(rules) if other == rule], dtype=np.int64)
+        _fill_supply(out, market, rows=rows, rule=rule)
+        _fill_days(out, market, rows=rows, rule=rule, day_price=day_price, day_age=day_age)
+    if bands:
+        factor = banded(out.free_float)
+        np.copyto(out.supply, np.where(factor > 0, factor * out.total, np.nan), where=~np.isnan(factor))
+    return out
+
+
+def banded(share: F64) -> F64:
+    """The free-float band (K, N) of each share of the total, NaN where it is not known (METHODOLOGY §2.5).
+
+    Down the rows a band stays while the share is within two points of it; an unknown share leaves it as it was.
+    """
+    out = np.full_like(share, np.nan)
+    for column in range(share.shape[1]):
+        band: float | None = None
+        for row in np.flatnonzero(~np.isnan(share[:, column])):
+            band = out[row, column] = float_band(float(share[row, column]), previous=band)
+    return out
+
+
+def _fill_supply(out: Evidence, market: Market, *, rows: I64, rule: Eligibility) -> None:
+    for column, line in enumerate(market.lines):
+        found = supply_as_of(line.supply, out.reference_us[rows], max_age_us=rule.supply_max_age_days * DAY_US)
+        out.supply[rows, column] = found.tokens
+        out.supply_source[rows, column] = found.source
+        out.total[rows, column] = found.total
+        out.free_float[rows, column] = np.minimum(found.tokens / found.total, 1.0)
+
+
+def _fill_days(out: Evidence, market: Market, *, rows: I64, rule: Eligibility, day_price: F64, day_age: I64) -> None:
+    """Medians over the window of days that ended in (reference - window, reference]."""
+    supply = np.column_stack(
+        [supply_as_of(line.supply, market.day_us, max_age_us=rule.supply_max_age_days * DAY_US).tokens
+         for line in market.lines]
+    )  # fmt: skip
+    fresh = np.where(day_age <= rule.price_max_age_hours * HOUR_US, day_price, np.nan)
+    ratio = market.volume_usd / (fresh * supply)
+    for row in rows:
+        reference = out.reference_us[row]
+        start, stop = np.searchsorted(
+            market.day_us, [reference - rule.adv_window_days * DAY_US, reference], side="right"
+        )
+        out.adv_usd[row], out.adv_days[row] = median_known(market.volume_usd[start:stop])
+        turnover, out.atvr_days[row] = median_known(ratio[start:stop])
+        out.atvr[row] = 365.0 * turnover
+        if market.active_addresses is not None:
+            out.active_addresses[row], out.active_days[row] = median_known(market.active_addresses[start:stop])
+        if VENUES in market.metrics:
+            out.venues[row] = np.nan_to_num(market.metrics[VENUES][start:stop]).max(axis=0, initial=0.0)
+        if market.fundamental is not None:
+            for day in range(start, stop):
+                known = ~np.isnan(market.fundamental[day])
+                out.fundamental[row, known] = market.fundamental[day, known]

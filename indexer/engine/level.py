@@ -11,19 +11,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from indexer.arrays import F64, I64, Bools
-from indexer.engine.basket import drifted_weights, plan_supply, plan_weights, units_at_changes
-from indexer.engine.carry import Carried, carry
-from indexer.engine.events import BasketEvent
-from indexer.engine.evidence import gather
-from indexer.engine.history import Decision, IndexHistory, Rebalance
-from indexer.engine.market import Market
-from indexer.engine.quality import judge
-from indexer.engine.settled import Settled
+from indexer.arrays import F64, I8, I64, Bools
+from indexer.engine.history import BasketEvent, Decision, IndexHistory, Rebalance, Settled, units_after
+from indexer.engine.known import Evidence, gather
+from indexer.engine.market import Carried, Market, Status, carry
 from indexer.engine.timeline import Change, Timeline, schedule_of, walk
+from indexer.engine.weights import target_weights
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.methodology.spec import Methodology
-from indexer.times import HOUR_US, from_us
+from indexer.times import HOUR_US, from_us, iso
 
 SHORT_SEGMENT = 256
 """Mean rows between changes up to which units are spread over the rows: fewer calls, one more copy of them."""
@@ -219,3 +215,125 @@ def _check_universe(market: Market, methodology: Methodology) -> None:
                 f"line {line.slug} ({line.sub_sector}) is not in the universe of index {methodology.id}; "
                 "cut the market to it first: market.select(universe_lines(methodology.universe, registry))"
             )
+
+
+def plan_weights(market: Market, methodology: Methodology, *, timeline: Timeline, evidence: Evidence) -> F64:
+    """Capped target weights (plans, N), all plans at once; zero where not a member.
+
+    Raises MethodologyError with the index and the date where the caps cannot hold for the members there are.
+    """
+    weights = np.zeros((len(timeline.plans), len(market.lines)))
+    fresh = [row for row, plan in enumerate(timeline.plans) if plan.evidence_row is not None]
+    for row, plan in enumerate(timeline.plans):
+        if plan.under_way is not None:
+            weights[row] = plan.under_way.target
+    member = np.zeros((len(fresh), len(market.lines)), dtype=bool)
+    for place, row in enumerate(fresh):
+        member[place, list(timeline.plans[row].members)] = True
+    if fresh:
+        weights[fresh] = target_weights(
+            methodology,
+            evidence.sizes([timeline.plans[row].evidence_row or 0 for row in fresh]),
+            member=member,
+            slugs=market.slugs,
+            groups=tuple(line.sub_sector for line in market.lines),
+            labels=[f"index {methodology.id} at {iso(timeline.plans[row].date.effective_us)}" for row in fresh],
+        )
+    return weights
+
+
+def plan_supply(timeline: Timeline, evidence: Evidence) -> F64:
+    """Supply (plans, N) that each plan was weighed by; NaN for a transition under way, which has no evidence."""
+    supply = np.full((len(timeline.plans), evidence.supply.shape[1]), np.nan)
+    for row, plan in enumerate(timeline.plans):
+        if plan.evidence_row is not None:
+            supply[row] = evidence.supply[plan.evidence_row]
+    return supply
+
+
+def units_at_changes(timeline: Timeline, *, weights: F64, supply: F64, prices: F64) -> F64:
+    """Units (changes, N) held after each change; `weights` and `supply` are (plans, N), `prices` (T, N) carried.
+
+    A removal sets units to zero, an event and a settled change bring their own.
+    A fixing sets units = w · Z / P with Z the free-float capitalisation of the plan's members at the fixing's
+    prices, so an uncapped cap-weighted basket keeps the size of its market.
+    """
+    units = np.zeros((len(timeline.changes), weights.shape[1]))
+    before = np.zeros(weights.shape[1])
+    plan, start = -1, before  # weights just before the first fixing of the plan under way
+    for number, change in enumerate(timeline.changes):
+        price = prices[change.row]
+        if change.settled is not None:
+            after = change.settled.units_after
+        elif change.event is not None:
+            after = units_after(change.event, before)
+        elif change.plan is None:
+            after = _only(before, change)
+        else:
+            going = timeline.plans[change.plan].under_way
+            if change.plan != plan:
+                plan, start = change.plan, going.start if going else drifted_weights(before, price)
+            target = _only(_mix(start, weights[change.plan], part=change.part), change)
+            target = target / target.sum()
+            sizes = before if going else np.where(weights[change.plan] > 0, supply[change.plan], 0.0)
+            scale = np.nansum(price * sizes)
+            after = np.divide(target * scale, price, out=np.zeros_like(price), where=target > 0)
+        units[number] = before = after
+    return units
+
+
+def drifted_weights(units: F64, prices: F64) -> F64:
+    """Weights (N,) of units at prices; all zero for an empty basket."""
+    value = units * prices
+    total = value.sum()
+    return value / total if total > 0 else np.zeros_like(value)
+
+
+def _mix(start: F64, target: F64, *, part: float) -> F64:
+    return target if part == 1.0 else (1.0 - part) * start + part * target
+
+
+def _only(values: F64, change: Change) -> F64:
+    """The values of the columns still held, zero elsewhere."""
+    keep = np.zeros(len(values), dtype=bool)
+    keep[list(change.held)] = True
+    return np.where(keep, values, 0.0)
+
+
+def judge(market: Market, carried: Carried, *, timeline: Timeline, units: F64) -> tuple[I8, F64]:
+    """Status (K,) and carried weight (K,) of the levels from the base row on; `units` (changes, N)."""
+    rows = [change.row for change in timeline.changes]
+    base, end = rows[0], len(market.times_us)
+    status = np.zeros(end - base, dtype=np.int8)
+    weight = np.zeros(end - base)
+    flawless = not len(carried.columns) and not market.price_status.any()
+    for number, row in enumerate(rows if not flawless else []):
+        # Both baskets speak at a row of change, so ranges overlap there and the worse one stays.
+        last = rows[number + 1] if number + 1 < len(rows) else end - 1
+        part = slice(row - base, last + 1 - base)
+        worst, share = _segment(market, carried, start=row, stop=last + 1, units=units[number])
+        np.maximum(status[part], worst, out=status[part])
+        np.maximum(weight[part], share, out=weight[part])
+    for start, stop in timeline.suspended:
+        status[start - base : stop - base] = Status.SUSPENDED
+    return status, weight
+
+
+def _segment(market: Market, carried: Carried, *, start: int, stop: int, units: F64) -> tuple[I8, F64]:
+    """Worst status and carried share over rows [start, stop) of one basket."""
+    held = np.flatnonzero(units)
+    status = market.price_status[start:stop, held]
+    share = np.zeros(stop - start)
+    places = np.flatnonzero(np.isin(carried.columns, held))
+    places = places[carried.missing[start:stop, places].any(axis=0)]
+    if len(places):
+        columns: I64 = carried.columns[places]
+        missing = carried.missing[start:stop, places]
+        status[:, np.searchsorted(held, columns)] = np.where(
+            missing, np.int8(Status.CARRIED), status[:, np.searchsorted(held, columns)]
+        )
+        rows = np.flatnonzero(missing.any(axis=1))
+        value = np.einsum("tn,n->t", carried.prices[start:stop][np.ix_(rows, held)], units[held])
+        lost = carried.prices[start:stop][np.ix_(rows, columns)] * units[columns]
+        share[rows] = np.where(missing[rows], lost, 0.0).sum(axis=1) / value
+    return status.max(axis=1), share

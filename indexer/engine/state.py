@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indexer.arrays import F64, I8, I64, Bools
-from indexer.engine.basket import drifted_weights
 from indexer.engine.history import IndexHistory, Rebalance
 from indexer.engine.known import price_as_of
+from indexer.engine.level import drifted_weights
 from indexer.engine.market import Market, Status
 from indexer.errors import InputError
-from indexer.methodology.schedule import rebalance_dates
-from indexer.methodology.spec import Methodology
+from indexer.methodology.spec import Methodology, rebalance_dates
 from indexer.times import DAY_US, HOUR_US, iso
 
 

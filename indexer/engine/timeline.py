@@ -12,17 +12,26 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from indexer.engine.carry import Carried
 from indexer.engine.eligibility import decide, dropped
-from indexer.engine.events import BasketEvent, Effect, PlacedEvent
-from indexer.engine.evidence import Evidence
-from indexer.engine.history import Decision, Rebalance, Skipped
-from indexer.engine.market import Market
-from indexer.engine.settled import Settled, Unfinished, closed_ranges, last_row, rows_of, unfinished
-from indexer.engine.weighting import infeasible
+from indexer.engine.history import (
+    BasketEvent,
+    Decision,
+    Effect,
+    PlacedEvent,
+    Rebalance,
+    Settled,
+    Skipped,
+    Unfinished,
+    closed_ranges,
+    last_row,
+    rows_of,
+    unfinished,
+)
+from indexer.engine.known import Evidence
+from indexer.engine.market import Carried, Market
+from indexer.engine.weights import infeasible
 from indexer.errors import MethodologyError, NotEnoughDataError
-from indexer.methodology.schedule import RebalanceDate, rebalance_dates
-from indexer.methodology.spec import Methodology
+from indexer.methodology.spec import Methodology, RebalanceDate, rebalance_dates
 from indexer.times import DAY_US, iso, to_us
 
 

@@ -8,11 +8,9 @@ from datetime import datetime
 
 import numpy as np
 
-from indexer.engine.events import BasketEvent
-from indexer.engine.history import IndexHistory, Rebalance
+from indexer.engine.history import BasketEvent, IndexHistory, Rebalance, Settled
 from indexer.engine.known import supply_as_of
 from indexer.engine.market import Market
-from indexer.engine.settled import Settled
 from indexer.errors import NotEnoughDataError
 from indexer.levels.plain_form import plain
 from indexer.levels.proforma import compute_pro_forma, next_date

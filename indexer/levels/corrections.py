@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from indexer.arrays import F64, I64, Bools
-from indexer.engine.carry import carry
 from indexer.engine.history import IndexHistory
-from indexer.engine.market import Market
+from indexer.engine.market import Market, carry
 from indexer.methodology.spec import Methodology
 from indexer.times import HOUR_US
 

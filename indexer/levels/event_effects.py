@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from indexer.engine.events import BasketEvent, Effect, unclaimed_inventory
+from indexer.engine.history import BasketEvent, Effect, unclaimed_inventory
 from indexer.levels.assemble import SupplyRow
 from indexer.methodology.actions import CorporateAction, Kind
 from indexer.registry import Registry

@@ -22,8 +22,7 @@ from indexer.levels.markets import narrowed
 from indexer.levels.overrides import ValueOverride
 from indexer.levels.published import read_settled
 from indexer.methodology.policy import Policy
-from indexer.methodology.spec import Methodology
-from indexer.methodology.universe import universe_lines
+from indexer.methodology.spec import Methodology, universe_lines
 from indexer.reference.rates import AssetRates, ListedBars, Place, compute_rates
 from indexer.registry import Registry
 from indexer.store.db import Store

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from indexer.engine.events import BasketEvent, Effect
+from indexer.engine.history import BasketEvent, Effect
 from indexer.errors import InputError, did_you_mean
 from indexer.registry import Registry
 from indexer.store.db import Store

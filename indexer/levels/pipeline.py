@@ -37,8 +37,7 @@ from indexer.levels.overrides import events_of, in_force, values_of
 from indexer.levels.publish import Published, publish
 from indexer.levels.published import read_settled
 from indexer.levels.rules import Rules, load_rules
-from indexer.methodology.spec import Methodology
-from indexer.methodology.universe import universe_lines
+from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
 from indexer.store.db import Store
 from indexer.store.read import count_levels, read_bars, read_indices, read_levels, read_listings, read_rates

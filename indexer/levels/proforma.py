@@ -12,17 +12,13 @@ from datetime import datetime
 
 import numpy as np
 
-from indexer.engine.carry import carry
-from indexer.engine.events import BasketEvent
-from indexer.engine.history import Decision, Rebalance
+from indexer.engine.history import BasketEvent, Decision, Rebalance, Settled
 from indexer.engine.level import compute_index
-from indexer.engine.market import Market
-from indexer.engine.settled import Settled
+from indexer.engine.market import Market, carry
 from indexer.engine.timeline import schedule_of
 from indexer.errors import NotEnoughDataError
 from indexer.methodology.policy import Policy
-from indexer.methodology.schedule import RebalanceDate
-from indexer.methodology.spec import Methodology
+from indexer.methodology.spec import Methodology, RebalanceDate
 from indexer.times import DAY_US, HOUR_US, from_us, iso
 
 

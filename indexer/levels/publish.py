@@ -15,10 +15,8 @@ from itertools import pairwise
 import numpy as np
 
 from indexer.arrays import F64, I8, I64, Bools
-from indexer.engine.carry import carry
-from indexer.engine.history import IndexHistory
-from indexer.engine.market import Market, Status
-from indexer.engine.settled import Settled
+from indexer.engine.history import IndexHistory, Settled
+from indexer.engine.market import Market, Status, carry
 from indexer.errors import InputError
 from indexer.levels.hash_chain import GENESIS, Segment, chain, inputs_hashes
 from indexer.levels.versions import Versions, versions_of

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from indexer.engine.history import Decision, Rebalance
+from indexer.engine.history import Decision, Rebalance, Settled, aligned
 from indexer.engine.market import Market, SupplySource
-from indexer.engine.settled import Settled, aligned
 from indexer.store.db import Store
 from indexer.store.read import read_rebalancings
 from indexer.store.read_state import published_span

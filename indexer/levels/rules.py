@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.engine.events import BasketEvent
+from indexer.engine.history import BasketEvent
 from indexer.levels.event_effects import SupplyEffect, basket_events, supply_effects
 from indexer.methodology.actions import EventLog, load_event_log
 from indexer.methodology.policy import Policy, load_policy

@@ -16,7 +16,7 @@ import numpy as np
 from indexer.arrays import I64
 from indexer.errors import SourceError
 from indexer.live.filling.notes import reject_notes, source_note
-from indexer.reference.conversion import conversion_rate
+from indexer.reference.bars import conversion_rate
 from indexer.sources.base import Ask, Call, Dataset, Parsed, Source
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.identity import Mapped

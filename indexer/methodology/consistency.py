@@ -1,8 +1,4 @@
-"""Rules that hold between the parts of a methodology: dates, ranks, and whether the caps can be met at all.
-
-Place in the flow: `load.py` runs them on the parts `parse.py` made. Feasibility: METHODOLOGY §2.2 - Σ lower ≤ 1
-≤ Σ upper for every membership that may occur; what only a date can show is checked by the engine at that date.
-"""
+"""Does a methodology hold together: rules that contradict each other, names that the registry does not know. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +6,18 @@ from collections.abc import Collection, Iterator
 from itertools import pairwise
 
 from indexer.errors import did_you_mean
-from indexer.methodology.schedule import rebalance_dates
-from indexer.methodology.spec import INDEX_METRICS, Caps, Methodology, Schedule, Scheme, Selection, Weighting
-from indexer.methodology.universe import universe_lines, unknown_names
+from indexer.methodology.spec import (
+    INDEX_METRICS,
+    Caps,
+    Methodology,
+    Schedule,
+    Scheme,
+    Selection,
+    Weighting,
+    rebalance_dates,
+    universe_lines,
+    unknown_names,
+)
 from indexer.registry import Registry
 from indexer.times import DAY_US, from_us, to_us
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+
+from indexer.errors import MethodologyError, did_you_mean
+from indexer.registry import Asset, Registry
+from indexer.times import DAY_US, from_us, iso, to_us
 
 # A key that came later: while it has its default it is not part of the hash, so older files keep theirs.
 LATER = {"later": True}
@@ -182,3 +186,80 @@ class Methodology:
             (rule for rule in reversed(self.eligibility) if rule.effective_from <= reference),
             self.eligibility[0],
         )
+
+
+LAST_DAY_OF_EVERY_MONTH = 28
+
+
+@dataclass(frozen=True, slots=True)
+class RebalanceDate:
+    """One change: decided from what was known at `reference_us`, in force from `effective_us` (00:00 UTC).
+
+    A reconstitution may change members and weights, any other rebalance only weights.
+    """
+
+    reference_us: int
+    effective_us: int
+    reconstitution: bool
+
+
+def rebalance_dates(schedule: Schedule, start_us: int, end_us: int) -> list[RebalanceDate]:
+    """The changes effective from `start_us` to `end_us`, both included, ascending.
+
+    Raises MethodologyError for an effective day that not every month has, or an end before the start.
+    """
+    if not 1 <= schedule.effective_day <= LAST_DAY_OF_EVERY_MONTH:
+        raise MethodologyError(
+            f"schedule.effective_day: {schedule.effective_day} is not a day of every month; give 1 to 28"
+        )
+    if end_us < start_us:
+        raise MethodologyError(f"the calendar from {iso(start_us)} to {iso(end_us)} ends before it starts; swap them")
+    first, last = from_us(start_us), from_us(end_us)
+    found = []
+    for month_count in range(first.year * 12 + first.month - 1, last.year * 12 + last.month):
+        year, month = divmod(month_count, 12)
+        effective_us = to_us(datetime(year, month + 1, schedule.effective_day, tzinfo=UTC))
+        if month + 1 in schedule.rebalance_months and start_us <= effective_us <= end_us:
+            found.append(
+                RebalanceDate(
+                    reference_us=effective_us - schedule.reference_days_before * DAY_US,
+                    effective_us=effective_us,
+                    reconstitution=month + 1 in schedule.reconstitution_months,
+                )
+            )
+    return found
+
+
+def universe_lines(universe: Universe, registry: Registry) -> tuple[str, ...]:
+    """The line slugs of the universe, in the registry's order, each once.
+
+    A token that became another one (RNDR, now RENDER) is in when it or its successor is; unknown names are left
+    out here and reported by `unknown_names`.
+    """
+    chosen = {asset.line for asset in registry.assets if _in(asset, universe)}
+    excluded = {registry.by_slug[slug].line for slug in universe.exclude if slug in registry.by_slug}
+    return tuple(line for line in registry.lines() if line in chosen and line not in excluded)
+
+
+def unknown_names(universe: Universe, registry: Registry) -> list[str]:
+    """Every name in the universe that the registry does not have, as a message with its place in the file."""
+    slugs, sub_sectors = list(registry.by_slug), list(registry.sub_sectors)
+    problems = [
+        f'universe.{key}: there is no asset "{name}" in the registry.{did_you_mean(name, slugs)}'
+        for key, names in (("assets", universe.assets), ("exclude", universe.exclude))
+        for name in names
+        if name not in registry.by_slug
+    ]
+    problems += [
+        f'universe.sub_sectors: there is no sub-sector "{name}".{did_you_mean(name, sub_sectors)}'
+        for name in universe.sub_sectors
+        if name not in registry.sub_sectors
+    ]
+    return problems
+
+
+def _in(asset: Asset, universe: Universe) -> bool:
+    if universe.assets:
+        return asset.slug in universe.assets
+    fits = not universe.sub_sectors or asset.sub_sector in universe.sub_sectors
+    return fits and asset.status in universe.statuses

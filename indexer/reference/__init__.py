@@ -5,15 +5,11 @@ engine uses. Two ways in: `fixing_rate` / `fixing_rates` from minute candles (ME
 `bar_rates` for the history of hourly and daily bars. Both say in `method` which one it was.
 """
 
-from indexer.reference.bars import THETA_DAILY, THETA_INTRADAY, BarRates, bar_rates
+from indexer.reference.bars import THETA_DAILY, THETA_INTRADAY, BarRates, bar_rates, conversion_rate, weighted_median
 from indexer.reference.changes import verdict_changes
-from indexer.reference.conversion import conversion_rate
-from indexer.reference.fixing import Fixings, fixing_rates
-from indexer.reference.fixing_gates import Memory
-from indexer.reference.median import weighted_median
+from indexer.reference.fixing import Fixings, Memory, fixing_rates
 from indexer.reference.minutes import FixingRate, fixing_rate, minute_cube, named
-from indexer.reference.rules import FixingRules, Method, twap_weights
-from indexer.reference.verdicts import RateStatus, Verdict, status_of_count
+from indexer.reference.rules import FixingRules, Method, RateStatus, Verdict, status_of_count, twap_weights
 
 __all__ = [
     "THETA_DAILY",

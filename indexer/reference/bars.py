@@ -7,16 +7,57 @@ in time order, because the outlier gate remembers: out above θ, back in only un
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.arrays import F64, Bools
+from indexer.arrays import F64, I64, Bools
 from indexer.errors import InputError
-from indexer.reference.median import median_of_columns
-from indexer.reference.verdicts import FINAL_QUORUM, RateStatus, Verdict
+from indexer.reference.rules import FINAL_QUORUM, RateStatus, Verdict
+from indexer.sources.records import Bars
+from indexer.times import MINUTE_US
+
+_TIE: Final = 1e-12  # relative: two halves of a total that were summed in another order still count as equal
+
+
+def weighted_median(prices: F64, weights: F64) -> F64:
+    """The weighted median of each row: (R, N) prices and weights → (R,); NaN where a row has no weight.
+
+    The median is the lowest price whose cumulated weight passes half of the total; where the weight up to a
+    price is exactly half, the mean of that price and the next one, so that equal weights give the ordinary
+    median. Prices that are NaN, and weights that are not positive, take no part.
+    Source: METHODOLOGY §1.1 (prices 100/101/99/150 with weights 1/2/1/3.9 give 101, with 4.1 they give 150).
+    """
+    return median_of_columns(np.ascontiguousarray(prices.T), np.ascontiguousarray(weights.T))
+
+
+def median_of_columns(prices: F64, weights: F64) -> F64:
+    """The same of each column: (N, R) → (R,). Few venues and many bars run along memory this way, 2.5× faster."""
+    count, columns = prices.shape
+    if count == 0:
+        return np.full(columns, np.nan)
+    usable = np.isfinite(prices) & np.isfinite(weights) & (weights > 0.0)
+    clean = np.where(usable, prices, np.inf)
+    order = np.argsort(clean, axis=0, kind="stable")
+    ascending = np.take_along_axis(clean, order, axis=0)
+    cumulated = np.cumsum(np.take_along_axis(np.where(usable, weights, 0.0), order, axis=0), axis=0)
+    total = cumulated[-1]
+    low = _first_at_least(cumulated, 0.5 * total * (1.0 - _TIE), ascending)
+    high = _first_at_least(cumulated, 0.5 * total * (1.0 + _TIE), ascending)
+    with np.errstate(invalid="ignore"):
+        middle = np.where(low == high, low, 0.5 * (low + high))
+    return np.where(total > 0.0, middle, np.nan)
+
+
+def _first_at_least(cumulated: F64, bound: F64, ascending: F64) -> F64:
+    """The price of each column's first cumulated weight at or above the bound."""
+    first = np.minimum((cumulated < bound).sum(axis=0), len(cumulated) - 1)
+    found: F64 = np.take_along_axis(ascending, first[None, :], axis=0)[0]
+    return found
+
 
 THETA_DAILY: Final = 0.10  # METHODOLOGY §1.2 (5)
 THETA_INTRADAY: Final = 0.05
@@ -196,3 +237,36 @@ def _status(used: NDArray[np.intp], last_kept: Bools) -> NDArray[np.int8]:
     status = ladder[np.minimum(used, FINAL_QUORUM)]
     status[last_kept] = RateStatus.DEGRADED
     return status
+
+
+MAX_AGE_US: Final = 10 * MINUTE_US
+THETA: Final = 0.01  # a stablecoin venue 1 % off the others is wrong, or the coin has no one price
+
+
+def conversion_rate(by_venue: Mapping[str, Bars], at_us: I64, *, max_age_us: int = MAX_AGE_US) -> Bars:
+    """The quote currency's USD rate at the instants (N,), for `records.in_usd`; instants without one are absent.
+
+    The rate of a bar is the volume-weighted median across the venues (all in USD). An instant without a trade
+    takes the newest rate before it, if that is no older than `max_age_us`.
+    Raises InputError when a venue's bars are not in USD or no venue is given.
+    """
+    if not by_venue:
+        raise InputError("no venue gives the quote currency's USD rate; name at least one")
+    wrong = [f"{venue} in {bars.quote}" for venue, bars in by_venue.items() if bars.quote != "USD"]
+    if wrong:
+        raise InputError(f"the rate of a quote currency needs USD markets, not {', '.join(wrong)}")
+    times = np.unique(np.concatenate([bars.time_us for bars in by_venue.values()]))
+    prices = np.full((len(times), len(by_venue)), np.nan)
+    volumes = np.full_like(prices, np.nan)
+    for place, bars in enumerate(by_venue.values()):
+        rows = np.searchsorted(times, bars.time_us)
+        prices[rows, place] = bars.close
+        volumes[rows, place] = bars.volume_base
+    rated = bar_rates(prices, volumes, theta=THETA).rate
+    times, rated = times[np.isfinite(rated)], rated[np.isfinite(rated)]
+    newest = np.searchsorted(times, at_us, side="right") - 1
+    known = newest >= 0
+    known[known] = at_us[known] - times[newest[known]] <= max_age_us
+    close = rated[newest[known]]
+    nothing = np.full(len(close), np.nan)
+    return Bars(at_us[known], close, close, close, close, nothing, nothing)

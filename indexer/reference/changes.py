@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from indexer.reference.minutes import FixingRate
-from indexer.reference.verdicts import Verdict
+from indexer.reference.rules import Verdict
 from indexer.sources.records import QualityNote
 
 _KINDS: Final = {Verdict.STALE: "stale", Verdict.OUTLIER: "outlier", Verdict.NO_DATA: "no_data"}

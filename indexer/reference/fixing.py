@@ -8,16 +8,196 @@ All assets are computed at once on (assets, venues, minutes) arrays.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.arrays import F64, Bools
 from indexer.errors import InputError
-from indexer.reference.fixing_gates import Gated, Memory, venue_gates
-from indexer.reference.median import weighted_median
-from indexer.reference.rules import WINDOW, FixingRules, Method, twap_weights
-from indexer.reference.verdicts import FINAL_QUORUM, RateStatus, Verdict
+from indexer.reference.bars import weighted_median
+from indexer.reference.rules import FINAL_QUORUM, WINDOW, FixingRules, Method, RateStatus, Verdict, twap_weights
+
+_NORMAL_MAD: Final = 1.4826  # makes the median absolute deviation of a normal sample its standard deviation
+_MINUTE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """What a fixing must know of the one before. All by asset (A, …), in the same order of venues.
+
+    `out` (A, V): who was an outlier. `recent` (A, H): the asset's last partition medians, NaN-padded.
+    `rate` (A,) and `age_s` (A,): the last published rate and its age at this fixing; NaN when there is none.
+    """
+
+    out: Bools
+    recent: F64
+    rate: F64
+    age_s: F64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gated:
+    """The outcome: verdicts (A, V), the points (A, V, 60) that count, and what was seen on the way."""
+
+    verdicts: NDArray[np.int8]
+    points: Bools
+    doubtful: Bools
+    out: Bools
+    venue_price: F64
+    venue_age_s: F64
+
+
+def venue_gates(
+    prices: F64,
+    volumes: F64,
+    *,
+    rules: FixingRules,
+    trades: F64 | None,
+    memory: Memory | None,
+    quarantined: Bools | None,
+) -> Gated:
+    """Every venue's verdict. Arrays as in `fixing_rates`; a last venue is kept and marked doubtful."""
+    assets, venues, _ = prices.shape
+    with np.errstate(invalid="ignore"):
+        traded = np.isfinite(prices) & (prices > 0.0) & ~(volumes == 0.0) & ~(volumes < 0.0)
+    verdicts = np.where(traded.any(axis=2), np.int8(Verdict.USED), np.int8(Verdict.NO_DATA)).astype(np.int8)
+    if quarantined is not None:
+        verdicts[quarantined & (verdicts == Verdict.USED)] = Verdict.QUARANTINED
+    age_s = _age_s(traded)
+    alive = verdicts == Verdict.USED
+    stale = alive & _is_stale(prices, volumes, traded, age_s, trades=trades, rules=rules)
+    kept = _keep_one(alive & ~stale, alive, age_s)  # of stale venues only, the freshest stays
+    verdicts[alive & ~kept] = Verdict.STALE
+    price = _venue_price(prices, traded & kept[:, :, None])
+    before = memory.out if memory is not None else np.zeros((assets, venues), dtype=np.bool_)
+    out = _outliers(price, kept, before, memory=memory, rules=rules)
+    reference = _last_rate(memory, assets)
+    centre = np.where(np.isfinite(reference), reference, _plain_median(price, kept))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        distance = np.abs(np.log(price / centre[:, None]))
+    used = _keep_one(kept & ~out, kept, distance)
+    verdicts[kept & ~used] = Verdict.OUTLIER
+    doubtful = ((used & (stale | out)).any(axis=1)) & (used.sum(axis=1) == 1)
+    return Gated(verdicts, traded & used[:, :, None], doubtful, out, price, age_s)
+
+
+def _age_s(traded: Bools) -> F64:
+    """Seconds from the close of each venue's last traded minute to the fixing; inf without one."""
+    since = np.argmax(traded[:, :, ::-1], axis=2).astype(np.float64) * _MINUTE_S
+    return np.where(traded.any(axis=2), since, np.inf)
+
+
+def _is_stale(
+    prices: F64,
+    volumes: F64,
+    traded: Bools,
+    age_s: F64,
+    *,
+    trades: F64 | None,
+    rules: FixingRules,
+) -> Bools:
+    """Too old for its tempo, or repeating one and the same candle."""
+    minutes = traded.sum(axis=2)
+    active_s = np.maximum(WINDOW * _MINUTE_S - age_s, _MINUTE_S)  # tempo while it was trading
+    limit = np.maximum(rules.stale_floor_s, rules.tempo_gaps * active_s / np.maximum(minutes, 1))
+    if trades is not None:
+        count = np.where(np.isfinite(trades), trades, 0.0).sum(axis=2)
+        by_count = np.maximum(rules.stale_floor_s, rules.stale_gaps * active_s / np.maximum(count, 1.0))
+        limit = np.where(count > 0.0, by_count, limit)
+    tail = slice(WINDOW - rules.frozen_minutes, WINDOW)
+    last = traded[:, :, tail].all(axis=2)
+    frozen = last & _constant(prices[:, :, tail]) & _constant(volumes[:, :, tail])
+    stale: Bools = (age_s > limit) | frozen
+    return stale
+
+
+def _constant(values: F64) -> Bools:
+    """Whether the last axis holds one and the same known value throughout."""
+    same: Bools = (values == values[:, :, :1]).all(axis=2)
+    return same
+
+
+def _keep_one(chosen: Bools, candidates: Bools, badness: F64) -> Bools:
+    """The chosen venues; where none is chosen but there are candidates, the least bad of them."""
+    nobody = (chosen.sum(axis=1) == 0) & (candidates.sum(axis=1) > 0)
+    if not nobody.any():
+        return chosen
+    rank = np.where(candidates & np.isfinite(badness), badness, np.inf)
+    best = np.argmin(rank, axis=1)
+    rescued = np.zeros_like(chosen)
+    rescued[np.arange(len(best)), best] = True
+    return np.where(nobody[:, None], rescued & candidates, chosen)
+
+
+def _venue_price(prices: F64, use: Bools) -> F64:
+    """Each venue's own median of the hour, its minutes weighed equally.
+
+    Volume has no say here: one mistaken print of enormous size would make the whole venue an outlier.
+    """
+    assets, venues, minutes = prices.shape
+    flat_use = use.reshape(assets * venues, minutes)
+    flat = np.where(flat_use, prices.reshape(assets * venues, minutes), np.nan)
+    return weighted_median(flat, flat_use.astype(np.float64)).reshape(assets, venues)
+
+
+def _plain_median(price: F64, use: Bools) -> F64:
+    return weighted_median(np.where(use, price, np.nan), use.astype(np.float64))
+
+
+def _outliers(price: F64, live: Bools, before: Bools, *, memory: Memory | None, rules: FixingRules) -> Bools:
+    """Who is out after this fixing; venues that are not live keep the word they had."""
+    centre = _plain_median(price, live)
+    with np.errstate(invalid="ignore"):
+        away = np.abs(price / centre[:, None] - 1.0)
+        gated = (away > rules.theta) | (before & (away >= rules.theta / 2.0))
+    count = live.sum(axis=1)
+    out = np.where(live, gated, before)
+    two = count == 2
+    if two.any():
+        out = np.where((two[:, None]) & live, _out_of_two(price, live, before, memory=memory, rules=rules), out)
+    single = count == 1  # nobody to be measured against: it keeps the word it had
+    return np.where(single[:, None], before, out)
+
+
+def _out_of_two(price: F64, live: Bools, before: Bools, *, memory: Memory | None, rules: FixingRules) -> Bools:
+    """Of two live venues, who is out: one that fails the MAD test while the other passes, or the further one
+    of two that are more than θ apart; one that was out stays out until they agree within θ/2."""
+    high = np.where(live, price, -np.inf).max(axis=1)
+    low = np.where(live, price, np.inf).min(axis=1)
+    with np.errstate(invalid="ignore"):
+        gap = high / low - 1.0
+    fails = _mad_fails(price, memory, rules)
+    reference = _last_rate(memory, len(price))
+    with np.errstate(invalid="ignore"):
+        distance = np.where(live, np.abs(np.log(price / reference[:, None])), -np.inf)
+    further = live & (distance == distance.max(axis=1, keepdims=True)) & np.isfinite(distance)
+    one_fails = (fails & live).sum(axis=1) == 1
+    disagree = gap > rules.mad_floor
+    held = before & live & (gap >= rules.theta / 2.0)[:, None]
+    now_out = np.where((one_fails & disagree)[:, None], fails & live, further & (gap > rules.theta)[:, None])
+    return np.where((held.sum(axis=1) == 1)[:, None], held, now_out)
+
+
+def _mad_fails(price: F64, memory: Memory | None, rules: FixingRules) -> Bools:
+    """|p − med| / (1.4826·MAD) > 5 and |p/med − 1| > 0.5 %, against the asset's own last hour (METHODOLOGY §1.2).
+
+    Without a last hour nobody fails: there is nothing to be measured against.
+    """
+    if memory is None or memory.recent.shape[1] == 0:
+        return np.zeros(price.shape, dtype=np.bool_)
+    recent = memory.recent
+    known = np.isfinite(recent)
+    median = weighted_median(recent, known.astype(np.float64))
+    mad = weighted_median(np.abs(recent - median[:, None]), known.astype(np.float64))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sigmas = np.abs(price - median[:, None]) / (_NORMAL_MAD * mad[:, None])
+        fails: Bools = (sigmas > rules.mad_sigmas) & (np.abs(price / median[:, None] - 1.0) > rules.mad_floor)
+    return fails
+
+
+def _last_rate(memory: Memory | None, assets: int) -> F64:
+    return memory.rate if memory is not None else np.full(assets, np.nan)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

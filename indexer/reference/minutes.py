@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from indexer.arrays import F64
 from indexer.errors import InputError
-from indexer.reference.fixing import Fixings, fixing_rates
-from indexer.reference.fixing_gates import Memory
-from indexer.reference.rules import WINDOW, FixingRules
-from indexer.reference.verdicts import RateStatus, Verdict
+from indexer.reference.fixing import Fixings, Memory, fixing_rates
+from indexer.reference.rules import WINDOW, FixingRules, RateStatus, Verdict
 from indexer.sources.records import Bars
 from indexer.times import MINUTE_US, iso
 

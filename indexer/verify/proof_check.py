@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.engine.compare import compare
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market
-from indexer.engine.plain import plain_index
+from indexer.engine.second import compare, plain_index
 from indexer.errors import InputError
 from indexer.levels.assemble import LineFacts, LinePart, RateColumns, VolumeColumns, assemble
 from indexer.levels.hash_chain import GENESIS, chain

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from indexer.engine.history import REVIEWS, Settled
 from indexer.engine.market import Market
-from indexer.engine.settled import REVIEWS, Settled
 from indexer.methodology.spec import Methodology
 from indexer.times import DAY_US, HOUR_US
 

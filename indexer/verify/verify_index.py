@@ -12,13 +12,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from indexer.engine.compare import Comparison, compare
-from indexer.engine.events import BasketEvent
-from indexer.engine.history import IndexHistory, Rebalance
+from indexer.engine.history import BasketEvent, IndexHistory, Rebalance, Settled
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market
-from indexer.engine.plain import plain_index
-from indexer.engine.settled import Settled
+from indexer.engine.second import Comparison, compare, plain_index
 from indexer.errors import VerificationError
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.overrides import events_of, in_force
@@ -27,8 +24,7 @@ from indexer.levels.published import change_of, read_settled
 from indexer.levels.rules import Rules
 from indexer.levels.versions import versions_of
 from indexer.methodology.load import load_methodology
-from indexer.methodology.spec import Methodology
-from indexer.methodology.universe import universe_lines
+from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
 from indexer.store.db import Store
 from indexer.store.read import MethodologyRow, read_levels, read_rebalancings

@@ -13,8 +13,7 @@ from indexer.levels.proforma import ProForma, compute_pro_forma
 from indexer.levels.published import read_settled
 from indexer.levels.rules import load_rules
 from indexer.methodology.load import load_folder, load_methodology, shipped
-from indexer.methodology.spec import Methodology
-from indexer.methodology.universe import universe_lines
+from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry, load_registry
 from indexer.store.db import Store
 from indexer.store.read import read_index, read_methodologies

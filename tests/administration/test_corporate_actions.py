@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import HOURS, START, START_US, prices, registry, world
 
-from indexer.engine.compare import compare
-from indexer.engine.events import (
+from indexer.engine.history import (
     BasketEvent,
     Effect,
     PlacedEvent,
@@ -22,7 +21,7 @@ from indexer.engine.events import (
     units_after,
 )
 from indexer.engine.level import compute_index, compute_levels
-from indexer.engine.plain import plain_index
+from indexer.engine.second import compare, plain_index
 from indexer.errors import InputError, MethodologyError
 from indexer.levels.assemble import SupplyRow
 from indexer.levels.event_effects import adjusted, basket_events, supply_effects

@@ -10,7 +10,7 @@ import pytest
 from worlds import APRIL, HOURS, RULES, START, START_US, TO_APRIL, live, prices, world
 
 from indexer.administration.calendar import as_ical, as_rows, as_rss, entries
-from indexer.engine.settled import Settled
+from indexer.engine.history import Settled
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.levels.lifecycle import change_state, status_of
 from indexer.levels.markets import load_market

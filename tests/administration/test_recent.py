@@ -8,9 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from test_settled_engine import SEEDS, computed, indices, settled_at
 
-from indexer.engine.compare import compare
 from indexer.engine.level import compute_index
-from indexer.engine.plain import plain_index
+from indexer.engine.second import compare, plain_index
 from indexer.verify.recent import recent
 
 

@@ -10,11 +10,9 @@ from baskets import methodology, random_market, relative
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from indexer.engine.compare import compare
-from indexer.engine.events import BasketEvent, Effect
+from indexer.engine.history import BasketEvent, Effect, Settled
 from indexer.engine.level import compute_index
-from indexer.engine.plain import plain_index
-from indexer.engine.settled import Settled
+from indexer.engine.second import compare, plain_index
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Caps, Missing, Schedule, Selection
 from indexer.times import DAY_US

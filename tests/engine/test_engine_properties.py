@@ -10,11 +10,10 @@ from baskets import AT_ONCE, OPEN_RULES, methodology, permuted, random_market, r
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from indexer.engine.compare import compare
 from indexer.engine.history import IndexHistory
 from indexer.engine.level import compute_index
 from indexer.engine.market import Line, Market, SupplyHistory
-from indexer.engine.plain import plain_index
+from indexer.engine.second import compare, plain_index
 from indexer.engine.state import append, resume
 from indexer.errors import MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Caps, Methodology, Missing, Schedule, Scheme, Selection, UnknownVolume, Weighting

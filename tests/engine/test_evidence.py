@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from baskets import BASE, BASE_US, OPEN_RULES, market, methodology, monthly, random_market, supply
 
-from indexer.engine.compare import compare
-from indexer.engine.evidence import gather
-from indexer.engine.known import NEVER_US, median_known, price_as_of, supply_as_of
+from indexer.engine.known import NEVER_US, gather, median_known, price_as_of, supply_as_of
 from indexer.engine.level import compute_index
 from indexer.engine.market import VENUES, SupplyHistory, SupplySource
-from indexer.engine.plain import plain_index
+from indexer.engine.second import compare, plain_index
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Caps, Scheme, Selection, Universe, Weighting
 from indexer.times import DAY_US, HOUR_US, parse_instant

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from baskets import BASE_US, OPEN_RULES, market, methodology, monthly, random_market, relative, supply
 
-from indexer.engine.evidence import banded, gather
+from indexer.engine.history import Settled
+from indexer.engine.known import banded, gather
 from indexer.engine.level import compute_index
 from indexer.engine.market import SupplyHistory, SupplySource
-from indexer.engine.plain import plain_index
-from indexer.engine.plain_bands import band_at, references
-from indexer.engine.settled import Settled
+from indexer.engine.second import plain_index
+from indexer.engine.second_rules import band_at, references
 from indexer.engine.timeline import schedule_of
 from indexer.methodology.spec import FloatRules, Schedule, Selection
 from indexer.times import DAY_US, from_us

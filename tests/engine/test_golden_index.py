@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from baskets import BASE, BASE_US, market, methodology, monthly, supply
 
-from indexer.engine.compare import compare
 from indexer.engine.level import compute_index, compute_levels
-from indexer.engine.plain import plain_index
+from indexer.engine.second import compare, plain_index
 from indexer.errors import InputError
 from indexer.methodology.spec import Caps, Eligibility
 from indexer.times import DAY_US

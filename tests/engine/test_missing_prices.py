@@ -10,7 +10,7 @@ from baskets import AT_ONCE, BASE_US, market, methodology, supply
 
 from indexer.engine.level import compute_index
 from indexer.engine.market import Status
-from indexer.engine.plain import plain_index
+from indexer.engine.second import plain_index
 from indexer.engine.state import append, resume
 from indexer.errors import InputError
 from indexer.methodology.spec import Missing, Schedule, Selection

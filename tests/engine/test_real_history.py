@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 from real_market import market
 
-from indexer.engine.compare import compare
 from indexer.engine.history import IndexHistory
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market, Status
-from indexer.engine.plain import PlainIndex, plain_index
+from indexer.engine.second import PlainIndex, compare, plain_index
 from indexer.methodology.load import shipped
-from indexer.methodology.spec import Methodology
-from indexer.methodology.universe import universe_lines
+from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import load_registry
 from indexer.times import HOUR_US, parse_instant
 

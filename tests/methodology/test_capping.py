@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.engine.capping import cap_weights, check_caps, water_fill, water_fill_groups
+from indexer.engine.weights import cap_weights, check_caps, water_fill, water_fill_groups
 from indexer.errors import MethodologyError
 from indexer.methodology.spec import Caps
 

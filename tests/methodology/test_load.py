@@ -15,11 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.errors import MethodologyError
-from indexer.methodology.canonical import canonical_json, content_hash
-from indexer.methodology.check import check_file
-from indexer.methodology.load import SHIPPED, load_folder, load_methodology, shipped
-from indexer.methodology.spec import Scheme, UnknownVolume
-from indexer.methodology.universe import universe_lines
+from indexer.methodology.load import (
+    SHIPPED,
+    canonical_json,
+    check_file,
+    content_hash,
+    load_folder,
+    load_methodology,
+    shipped,
+)
+from indexer.methodology.spec import Scheme, UnknownVolume, universe_lines
 from indexer.registry import load_registry
 
 REGISTRY = load_registry()

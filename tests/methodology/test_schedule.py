@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.errors import MethodologyError
-from indexer.methodology.schedule import rebalance_dates
-from indexer.methodology.spec import Schedule
+from indexer.methodology.spec import Schedule, rebalance_dates
 from indexer.times import DAY_US, from_us, to_us
 
 

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.methodology.check import check_file
-from indexer.methodology.load import SHIPPED, load_methodology, shipped
-from indexer.methodology.spec import Scheme
-from indexer.methodology.universe import universe_lines
+from indexer.methodology.load import SHIPPED, check_file, load_methodology, shipped
+from indexer.methodology.spec import Scheme, universe_lines
 from indexer.registry import load_registry
 
 REGISTRY = load_registry()

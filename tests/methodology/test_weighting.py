@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from indexer.engine.weighting import Sizes, raw_weights
+from indexer.engine.weights import Sizes, raw_weights
 from indexer.errors import MethodologyError
 from indexer.methodology.spec import Scheme, Weighting
 

@@ -11,9 +11,8 @@ import pytest
 from chainkit import INDEX, NOBODY, NOW, TREASURY, World
 from web3 import Web3
 
-from indexer.engine.compare import compare
 from indexer.engine.level import compute_index
-from indexer.engine.plain import plain_index
+from indexer.engine.second import compare, plain_index
 from indexer.errors import SourceUnavailable
 from indexer.levels.markets import load_market, narrowed
 from indexer.live.chain.activity import read_activity_of_day

@@ -1,7 +1,6 @@
-"""The second calculator: an index bar by bar in plain Python, written from the rules of `indexer.engine` alone.
+"""The second calculator: the same index, one token and one day at a time in plain Python, and how far the two agree.
 
-It shares the data classes with the fast path and nothing else, and is what `deai verify` compares it with
-(`compare.py`). Slow on purpose: one loop, no numpy, nothing clever.
+It shares the rules' file and the records of what was known with the fast calculator, and no arithmetic.
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import isnan
 
-from indexer.engine.events import BasketEvent
-from indexer.engine.history import Rebalance
+from indexer.engine.history import REVIEWS, BasketEvent, IndexHistory, Rebalance, Settled
 from indexer.engine.market import Market
-from indexer.engine.plain_rules import DAY, EPOCH, HOUR, Seen, World, members_at, target_weights, world_of
-from indexer.engine.settled import REVIEWS, Settled
+from indexer.engine.second_rules import DAY, EPOCH, HOUR, Seen, World, members_at, target_weights, world_of
 from indexer.errors import MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Methodology
 
@@ -242,3 +239,38 @@ def _dates(methodology: Methodology, last: int) -> list[tuple[int, int, bool]]:
 
 def _us(instant: datetime) -> int:
     return (instant - EPOCH) // timedelta(microseconds=1)
+
+
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """max_relative over `count` levels; `first_us` is the first instant beyond the tolerance or of one side only."""
+
+    count: int
+    max_relative: float
+    first_us: int | None
+    fast: float | None
+    plain: float | None
+
+    @property
+    def agree(self) -> bool:
+        """Whether every level agrees within the tolerance and neither side has one the other lacks."""
+        return self.first_us is None
+
+
+def compare(history: IndexHistory, plain: PlainIndex, *, tolerance: float = TOLERANCE) -> Comparison:
+    """How far the fast history and the plain one are apart, level by level."""
+    fast = dict(zip(history.times_us.tolist(), history.levels.tolist(), strict=True))
+    slow = dict(plain.levels)
+    worst, first = 0.0, None
+    for time_us in sorted(fast.keys() | slow.keys()):
+        one, other = fast.get(time_us), slow.get(time_us)
+        apart = float("inf") if one is None or other is None else abs(one - other) / abs(other)
+        worst = max(worst, apart)
+        if first is None and not apart <= tolerance:
+            first = time_us
+    return Comparison(
+        len(fast), worst, first, None if first is None else fast.get(first), None if first is None else slow.get(first)
+    )
