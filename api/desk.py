@@ -5,8 +5,8 @@ from indexer.administration.documents.blocks import as_html, as_text
 from indexer.administration.documents.make import FOREVER_US, make_document, make_sheet
 from indexer.administration.documents.sheet import as_document, as_pdf
 from indexer.administration.explain import explain
+from indexer.arrays import to_json
 from indexer.levels.lifecycle import status_of
-from indexer.levels.plain_form import plain
 from indexer.methodology.actions import load_event_log
 from indexer.workflow.decide import methodology_of, pro_forma, registry_for
 
@@ -25,8 +25,8 @@ __all__ = [
     "make_document",
     "make_sheet",
     "methodology_of",
-    "plain",
     "pro_forma",
     "registry_for",
     "status_of",
+    "to_json",
 ]

@@ -65,7 +65,7 @@ def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of
     store = services.store
     registry = desk.registry_for(store, services.settings)
     at_us = desk.FOREVER_US if at is None else at
-    return Answer(desk.plain(desk.explain(store, registry, index_id=index_id, at_us=at_us, as_of_us=as_of)))
+    return Answer(desk.to_json(desk.explain(store, registry, index_id=index_id, at_us=at_us, as_of_us=as_of)))
 
 
 @router.get(
@@ -78,7 +78,7 @@ def index_status(services: ServicesDep, index_id: IndexId) -> Response:
     """State, constituents against the required minimum, planned changes of state, open challenges."""
     from api import desk
 
-    return Answer(desk.plain(desk.status_of(services.store, index_id, now=services.clock())))
+    return Answer(desk.to_json(desk.status_of(services.store, index_id, now=services.clock())))
 
 
 @router.get(
@@ -98,7 +98,7 @@ def index_pro_forma(
     made = desk.pro_forma(
         services.store, services.settings, index_id=index_id, notional_usd=notional_usd, clock=services.clock
     )
-    return Answer(desk.plain(made))
+    return Answer(desk.to_json(made))
 
 
 @router.get(
@@ -194,7 +194,7 @@ def list_actions(services: ServicesDep) -> Response:
 
     registry = desk.registry_for(services.store, services.settings)
     log = desk.load_event_log(registry, folder=services.settings.methodology_dir)
-    data = [{**desk.plain(event), "treated": desk.plain(event.treated)} for event in log.events]
+    data = [{**desk.to_json(event), "treated": desk.to_json(event.treated)} for event in log.events]
     return Answer({"count": len(data), "hash": log.hash, "data": data})
 
 

@@ -14,10 +14,10 @@ from api.answers.services import Services, ServicesDep, StoreDep
 from api.schemas.base import OfIndex
 from api.schemas.studies import of_index
 from indexer.analytics.catalogue import Event
+from indexer.arrays import to_json
 from indexer.store.read import read_index
 from indexer.studies.event_list import load_events
 from indexer.studies.events import EventStudy
-from indexer.studies.plain import to_plain
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["statistics"])
 Factors = Annotated[
@@ -50,7 +50,7 @@ def list_index_events(services: ServicesDep, store: StoreDep, index_id: IndexId)
     index = read_index(store, index_id)
     own = index_series(store, index_id)
     data = [
-        {**to_plain(one), "covered": bool(own.times_us[0] < one.at_us <= own.times_us[-1])}
+        {**to_json(one, wire=True), "covered": bool(own.times_us[0] < one.at_us <= own.times_us[-1])}
         for one in _events(services).values()
     ]
     return Answer({"index": index.id, "simulated": index.simulated, "count": len(data), "data": data})
@@ -93,7 +93,7 @@ def get_event_study(
         windows=EventWindows(first, last, estimation, min(first - 10, -11)),
         clock=clock,
     )
-    return Answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
+    return Answer({"index": index.id, "simulated": index.simulated, **to_json(found, wire=True)})
 
 
 def _events(services: Services) -> dict[str, Event]:

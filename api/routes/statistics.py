@@ -16,10 +16,9 @@ from api.answers.params import End, FormatParam, IndexId, InstantUs, Shape, Star
 from api.answers.problems import declared
 from api.answers.services import StoreDep
 from api.schemas.studies import of_index
-from indexer.arrays import F64
+from indexer.arrays import F64, to_json
 from indexer.store.read import read_index
 from indexer.studies.compare import BetaComparison, ConstituentBetas
-from indexer.studies.plain import to_plain
 
 if TYPE_CHECKING:
     from indexer.studies.beta_path import BetaHistory
@@ -123,7 +122,7 @@ def compare_beta(
         sessions=sessions or None,
         end_us=end,
     )
-    return Answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
+    return Answer({"index": index.id, "simulated": index.simulated, **to_json(found, wire=True)})
 
 
 @router.get(
@@ -140,7 +139,7 @@ def list_constituent_betas(
 
     index = read_index(store, index_id)
     found = constituent_betas(store, index_id, benchmark, sessions=sessions, end_us=end)
-    return Answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
+    return Answer({"index": index.id, "simulated": index.simulated, **to_json(found, wire=True)})
 
 
 def _names(text: str) -> list[str]:

@@ -12,13 +12,13 @@ from api.answers.params import IndexId, InstantUs
 from api.answers.problems import declared
 from api.answers.services import ServicesDep, StoreDep
 from api.schemas.studies import of_index
+from indexer.arrays import to_json
 from indexer.store.db import Store
 from indexer.store.read import read_index
 from indexer.studies.attribution import AttributionStudy
 from indexer.studies.breadth import BreadthStudy
 from indexer.studies.breaks import BreakStudy
 from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy
-from indexer.studies.plain import to_plain
 from indexer.studies.stress import StressStudy
 from indexer.times import DAY_US
 
@@ -156,4 +156,4 @@ def get_breadth(
 
 def _answer(store: Store, index_id: str, found: Any) -> Response:
     index = read_index(store, index_id)
-    return Answer({"index": index.id, "simulated": index.simulated, **to_plain(found)})
+    return Answer({"index": index.id, "simulated": index.simulated, **to_json(found, wire=True)})

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import create_model
 
 from api.schemas.base import Wire
-from indexer.studies.plain import ENDING, wire_name
+from indexer.arrays import INSTANT, wire_name
 
 
 @lru_cache(maxsize=256)
@@ -25,7 +25,7 @@ def wire_model(result: type) -> type[Wire]:
     """The model of a frozen dataclass, with its docstring as description."""
     hints = typing.get_type_hints(result)
     fields: dict[str, Any] = {
-        wire_name(field.name): (_type(hints[field.name], instant=field.name.endswith(ENDING)), ...)
+        wire_name(field.name): (_type(hints[field.name], instant=field.name.endswith(INSTANT)), ...)
         for field in dataclasses.fields(result)
     }
     return typing.cast("type[Wire]", create_model(result.__name__, __base__=Wire, __doc__=result.__doc__, **fields))

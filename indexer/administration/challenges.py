@@ -7,8 +7,8 @@ import json
 from datetime import datetime, timedelta
 
 from indexer.administration.explain import explain
+from indexer.arrays import to_json
 from indexer.errors import InputError
-from indexer.levels.plain_form import plain
 from indexer.methodology.policy import Policy
 from indexer.registry import Registry
 from indexer.store.db import Store
@@ -40,7 +40,7 @@ def open_challenge(
         )
     if problems:
         raise InputError("this challenge cannot be opened: " + "; ".join(problems))
-    frozen = json.dumps(plain(said), sort_keys=True)
+    frozen = json.dumps(to_json(said), sort_keys=True)
     row = ChallengeRow(
         index_id=index_id,
         time=said.time,

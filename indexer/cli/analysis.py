@@ -85,22 +85,22 @@ def beta(
 
     Example: deai beta deai -b QQQ -b NVDA --sessions 90 --end 2025-01-31
     """
+    from indexer.arrays import to_json
     from indexer.cli.session import opened
     from indexer.studies.beta import index_beta
     from indexer.studies.beta_plain import flat_beta
     from indexer.studies.compare import compare_betas, constituent_betas
     from indexer.studies.methods import Options
-    from indexer.studies.plain import to_plain
 
     names, end_us = benchmark or ["QQQ", "NVDA"], parse_instant(end) if end else None
     with opened() as (store, _):
         if compare:
             table_ = compare_betas(store, [index], names, sessions=sessions or None, end_us=end_us)
-            emit(to_plain(table_), as_json=as_json, text=lambda: show_comparison(table_))
+            emit(to_json(table_, wire=True), as_json=as_json, text=lambda: show_comparison(table_))
             return
         if constituents:
             found = constituent_betas(store, index, names[0], sessions=sessions, end_us=end_us)
-            emit(to_plain(found), as_json=as_json, text=lambda: show_constituents(found))
+            emit(to_json(found, wire=True), as_json=as_json, text=lambda: show_constituents(found))
             return
         groups: list[list[str]] = [names] if method is Method.MULTI else [[name] for name in names]
         made = [
@@ -131,17 +131,17 @@ def event(
     Your own events go into events.toml in the data directory. Example: deai event deepseek -f QQQ -f QQQ,btc
     """
     from indexer.analytics.event_study import EventWindows
+    from indexer.arrays import to_json
     from indexer.cli.session import opened
     from indexer.studies.event_list import load_events
     from indexer.studies.events import ONE_FACTOR, TWO_FACTORS, study_event
-    from indexer.studies.plain import to_plain
 
     with opened() as (store, settings):
         events = load_events(store, settings.data_dir)
         if name == "list":
             rows = [(one.id, iso(one.at_us), one.kind, one.name) for one in events.values()]
             emit(
-                [to_plain(one) for one in events.values()],
+                [to_json(one, wire=True) for one in events.values()],
                 as_json=as_json,
                 text=lambda: table(("event", "at", "kind", "name"), rows),
             )
@@ -149,7 +149,7 @@ def event(
         models = [part.split(",") for part in factor] if factor else [ONE_FACTOR, TWO_FACTORS]
         windows = EventWindows(first, last, estimation, min(first - 10, -11))
         found = study_event(store, index, name, events=events, models=models, windows=windows, clock=clock.value)
-    emit(to_plain(found), as_json=as_json, text=lambda: show_event(found))
+    emit(to_json(found, wire=True), as_json=as_json, text=lambda: show_event(found))
 
 
 def drawdown(
@@ -164,20 +164,20 @@ def drawdown(
     as_json: Json = False,
 ) -> None:
     """Show pullbacks, how long they took to recover, and what followed falls. Example: deai drawdown btc"""
+    from indexer.arrays import to_json
     from indexer.cli.session import opened
     from indexer.studies.drawdowns import FALLS, compare_episodes, study_drawdowns
-    from indexer.studies.plain import to_plain
 
     with opened() as (store, _):
         if analogues:
             beside = compare_episodes(store, list(dict.fromkeys([index, "btc"])), bar=bar.value)
-            emit(to_plain(beside), as_json=as_json, text=lambda: show_analogues(beside))
+            emit(to_json(beside, wire=True), as_json=as_json, text=lambda: show_analogues(beside))
             return
         found = study_drawdowns(
             store, index, min_depth=min_depth, start_us=parse_instant(start) if start else None,
             end_us=parse_instant(end) if end else None, bar=bar.value, falls=fall or FALLS,
         )  # fmt: skip
-    emit(to_plain(found), as_json=as_json, text=lambda: show_drawdowns(found))
+    emit(to_json(found, wire=True), as_json=as_json, text=lambda: show_drawdowns(found))
 
 
 def breaks(
@@ -194,10 +194,10 @@ def breaks(
     Example: deai breaks deai -b QQQ --event deepseek
     """
     from indexer.analytics.catalogue import find_event
+    from indexer.arrays import to_json
     from indexer.cli.session import opened
     from indexer.studies.breaks import study_breaks
     from indexer.studies.event_list import load_events
-    from indexer.studies.plain import to_plain
 
     with opened() as (store, settings):
         at_us = parse_instant(at) if at else find_event(load_events(store, settings.data_dir), event).at_us
@@ -213,7 +213,7 @@ def breaks(
             table(headers, rows, title=f"{one.subject} and {one.benchmark}, parted at {iso(one.at_us)}")
             say(one.verdict)
 
-    emit([to_plain(one) for one in made], as_json=as_json, text=text)
+    emit([to_json(one, wire=True) for one in made], as_json=as_json, text=text)
 
 
 def attribution(
@@ -227,9 +227,9 @@ def attribution(
 
     Example: deai attribution deai --start 2025-01-24T21:00Z --end 2025-01-27T21:00Z
     """
+    from indexer.arrays import to_json
     from indexer.cli.session import opened
     from indexer.studies.attribution import study_attribution
-    from indexer.studies.plain import to_plain
 
     with opened() as (store, _):
         found = study_attribution(store, index, start_us=parse_instant(start), end_us=parse_instant(end))
@@ -240,7 +240,7 @@ def attribution(
         table(("token", "sub-sector", "contribution", "own return", "mean weight"), rows, title=title)
         table(("sub-sector", "contribution"), list(found.sub_sectors.items()))
 
-    emit(to_plain(found), as_json=as_json, text=text)
+    emit(to_json(found, wire=True), as_json=as_json, text=text)
 
 
 def stress(
@@ -256,8 +256,8 @@ def stress(
 
     Example: deai stress deai --start 2026-11-20 --end 2026-11-24 --bar hourly
     """
+    from indexer.arrays import to_json
     from indexer.cli.session import opened
-    from indexer.studies.plain import to_plain
     from indexer.studies.stress import study_stress
     from indexer.studies.stress_store import stored_stress
     from indexer.times import DAY_US
@@ -291,7 +291,7 @@ def stress(
         if found.absent:
             say(f"no source has told: {', '.join(found.absent)} (unknown, not zero)")
 
-    emit(to_plain(found), as_json=as_json, text=text)
+    emit(to_json(found, wire=True), as_json=as_json, text=text)
 
 
 def breadth(
@@ -301,9 +301,9 @@ def breadth(
     as_json: Json = False,
 ) -> None:
     """Show the market inside the index: breadth, dispersion, correlation, concentration, relative strength."""
+    from indexer.arrays import to_json
     from indexer.cli.session import opened
     from indexer.studies.breadth import study_breadth
-    from indexer.studies.plain import to_plain
 
     with opened() as (store, _):
         found = study_breadth(store, index, at_us=parse_instant(at) if at else None)
@@ -331,7 +331,7 @@ def breadth(
         for one in found.share.stated:
             say(f"note: no supply known, market value as stated, moved by our rate since: {one}")
 
-    emit(to_plain(found), as_json=as_json, text=text)
+    emit(to_json(found, wire=True), as_json=as_json, text=text)
 
 
 def report(

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from indexer.arrays import to_json
 from indexer.errors import DeaiError
 
 if TYPE_CHECKING:
@@ -23,33 +18,10 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 500
 
 
-def plain(value: object) -> Any:
-    """The value as JSON can say it: dataclasses as objects, NaN and infinities as null, instants as ISO text."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, str | int | float | bytes | datetime | Enum | None):
-        return _scalar(value)
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    return [plain(item) for item in value] if isinstance(value, Iterable) else str(value)
-
-
-def _scalar(value: str | float | bytes | datetime | Enum | None) -> str | float | None:
-    if isinstance(value, Enum):
-        return str(value.value)
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, bytes):
-        return value.hex()
-    return value if not isinstance(value, float) or math.isfinite(value) else None
-
-
 def emit(payload: object, *, as_json: bool, text: Callable[[], None]) -> None:
     """Print the payload as one JSON document, or let `text` print it for people."""
     if as_json:
-        sys.stdout.write(json.dumps(plain(payload), indent=2, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(to_json(payload), indent=2, allow_nan=False) + "\n")
     else:
         text()
 

@@ -8,11 +8,11 @@ from datetime import datetime
 
 import numpy as np
 
+from indexer.arrays import to_json
 from indexer.engine.history import BasketEvent, IndexHistory, Rebalance, Settled
 from indexer.engine.known import supply_as_of
 from indexer.engine.market import Market
 from indexer.errors import NotEnoughDataError
-from indexer.levels.plain_form import plain
 from indexer.levels.proforma import compute_pro_forma, next_date
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
@@ -90,7 +90,7 @@ def _pro_forma(
             published_at=now,
             index_id=methodology.id,
             effective_at=made.effective_at,
-            detail=json.dumps(plain(made)),
+            detail=json.dumps(to_json(made)),
         )
     ]
 

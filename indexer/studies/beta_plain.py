@@ -6,8 +6,8 @@ from dataclasses import fields
 from typing import Any
 
 from indexer.analytics.beta import BetaResult
+from indexer.arrays import to_json
 from indexer.studies.beta import IndexBeta
-from indexer.studies.plain import to_plain
 from indexer.times import iso
 
 NUMBERS = [field.name for field in fields(BetaResult) if field.name != "warnings"]
@@ -17,7 +17,7 @@ COMMON = ("n", "beta", "se", "ci_low", "ci_high", "r2", "alpha_annualised", "con
 def flat_beta(found: IndexBeta) -> dict[str, Any]:
     """Every number of least squares, null where the method has none; how it was paired; the method's own `detail`."""
     estimate = found.estimate
-    detail = to_plain(estimate.detail)
+    detail = to_json(estimate.detail, wire=True)
     flat = {name: detail.get(name) for name in NUMBERS}
     flat |= {name: getattr(estimate, name) for name in COMMON}
     flat["periods_per_year"] = found.periods_per_year
@@ -39,8 +39,8 @@ def flat_beta(found: IndexBeta) -> dict[str, Any]:
             "pairs_dropped": found.pairs_dropped,
             "reasons": list(found.reasons),
         },
-        "sentinel": to_plain(found.sentinel),
+        "sentinel": to_json(found.sentinel, wire=True),
         "blume": found.blume,
-        "bootstrap": to_plain(found.bootstrap),
+        "bootstrap": to_json(found.bootstrap, wire=True),
         "detail": None if estimate.method == "ols" else detail,
     }

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from api import schemas
 from api.schemas.studies import of_index
+from indexer.arrays import to_json
 from indexer.cli.main import app
 from indexer.studies.attribution import AttributionStudy, study_attribution
 from indexer.studies.beta import index_beta
@@ -20,7 +21,6 @@ from indexer.studies.breaks import BreakStudy, study_breaks
 from indexer.studies.compare import BetaComparison, ConstituentBetas, compare_betas, constituent_betas
 from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy, compare_episodes, study_drawdowns
 from indexer.studies.events import EventStudy, study_event
-from indexer.studies.plain import to_plain
 from indexer.times import parse_instant
 
 END = parse_instant("2025-01-31")
@@ -88,7 +88,7 @@ def test_three_doors_one_object(store, client, command, case):
     assert answer.status_code == 200, answer.text
     body = answer.json()
     of_index(result).model_validate(body)
-    mine = json.loads(json.dumps(to_plain(python(store))))
+    mine = json.loads(json.dumps(to_json(python(store), wire=True)))
     assert {name: body[name] for name in mine} == mine
     assert (body["index"], body["simulated"]) == ("deai", False)
     said = json.loads(command(line, "--json"))
