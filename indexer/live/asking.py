@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from indexer.errors import SourceError, SourceUnavailable
 from indexer.live.context import Live
-from indexer.live.evidence import keep_answers
+from indexer.live.evidence import ANSWERS, keep_answers, keep_manifest
 from indexer.live.filling.notes import reject_notes
 from indexer.live.quality_log import settle, write_rejects_noted
 from indexer.sources.base import Ask, Call, Parsed, Source
@@ -56,17 +56,19 @@ async def _one(question: Question, source: Source, http: HttpClient) -> Reply:
 
 
 def keep_replies(live: Live, run_id: int, replies: Sequence[Reply], *, what: str) -> dict[str, str]:
-    """Archive what was answered, enter refusals and failing sources in the ledger; sources that failed, with why.
+    """Archive what was answered with its calls, note refusals and failing sources; the failed sources, with why.
 
     Raises SourceUnavailable when questions were asked and none was answered; `what` names what is then missing.
     """
-    answered = [part for reply in replies for part in reply.parsed]
-    keep_answers(live, run_id, [(call, answer) for call, answer, _ in answered])
+    answered = [(reply.question.subject, call, answer) for reply in replies for call, answer, _ in reply.parsed]
+    if answered:
+        calls = keep_answers(live, run_id, answered)
+        keep_manifest(live, run_id, {"kind": ANSWERS, "exchanges": calls})
     for reply in replies:
         for call, answer, parsed in reply.parsed:
             notes = reject_notes(reply.question.subject, call, parsed, at_us=answer.fetched_us)
             write_rejects_noted(live.store, run_id, notes)
-    alive = {call.source for call, _, _ in answered}
+    alive = {call.source for _, call, _ in answered}
     failed = _failures(replies)
     down = {source: text for source, text in failed.items() if source not in alive}
     asked = {reply.question.source for reply in replies}

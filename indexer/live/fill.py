@@ -15,7 +15,7 @@ import numpy as np
 from indexer.errors import SourceError, SourceRefused, SourceUnavailable
 from indexer.live.bars import listing_ids, write_missing
 from indexer.live.context import Live
-from indexer.live.evidence import keep_answers
+from indexer.live.evidence import keep_answers, keep_manifest
 from indexer.live.filling import Done, gap_notes, run_backfill
 from indexer.live.history import RATE_AGE_US, HistoryPlan, by_asset, now_us, plan_history, stored_instants
 from indexer.live.mapping import QUOTE_MARKETS, venue_mappings
@@ -30,6 +30,7 @@ from indexer.times import DAY_US, INTERVAL_US, from_us, iso, parse_instant, to_u
 Progress = Callable[[int, int], None]
 KIND: Final = "history"
 LOOK_BACK: Final = 2 * DAY_US  # late rows and short outages are asked for again this long
+MANIFEST_CALLS: Final = 500  # calls a manifest: a killed process loses the record of fewer than that
 
 
 @dataclass(slots=True)
@@ -70,18 +71,68 @@ def fill(live: Live, run_id: int, plan: HistoryPlan, *, progress: Progress = lam
 
 async def _fill(live: Live, run_id: int, plan: HistoryPlan, *, http: HttpClient, progress: Progress) -> Filled:
     made = Filled()
+    record = _CallRecord(live, run_id, plan)
     live.asset_ids()
+    try:
+        await _walk(live, run_id, plan, http=http, progress=progress, made=made, record=record)
+    finally:
+        record.close()
+    return made
+
+
+@dataclass(slots=True)
+class _CallRecord:
+    """The calls of a plan on their way into manifests of the run's audit trail."""
+
+    live: Live
+    run_id: int
+    plan: HistoryPlan
+    calls: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, done: Done) -> None:
+        """Archive the answer of a call and note the call; does nothing for a call without an answer."""
+        if done.answer is None:
+            return
+        self.calls += keep_answers(self.live, self.run_id, [(done.asset, done.call, done.answer)])
+        if len(self.calls) >= MANIFEST_CALLS:
+            self.close()
+
+    def close(self) -> None:
+        """Write the manifest of the calls noted since the last one."""
+        if not self.calls:
+            return
+        plan = self.plan
+        about = {"kind": KIND, "interval": plan.interval, "start_us": plan.start_us, "end_us": plan.end_us}
+        keep_manifest(self.live, self.run_id, {**about, "exchanges": self.calls})
+        self.calls = []
+
+
+async def _walk(
+    live: Live,
+    run_id: int,
+    plan: HistoryPlan,
+    *,
+    http: HttpClient,
+    progress: Progress,
+    made: Filled,
+    record: _CallRecord,
+) -> None:
     markets: dict[str, dict[str, list[Bars]]] = {}
     without: set[str] = set()  # quote currencies whose own markets failed in part: bars priced in them may come later
     async for done in run_backfill(plan.quotes, live.sources, http):
+        record.add(done)
         _note(live, run_id, done, made)
         if done.parsed is not None and done.parsed.bars is not None and len(done.parsed.bars):
             markets.setdefault(done.asset, {}).setdefault(done.call.source, []).append(done.parsed.bars)
         elif done.error is not None:
             without.add(done.asset)
         progress(made.settled, plan.calls)
-    rates = {quote: _hourly(by_source, plan) for quote, by_source in markets.items()}
+    rates = {
+        quote: hourly_rate(by_source, plan.interval, start_us=plan.start_us, end_us=plan.end_us)
+        for quote, by_source in markets.items()
+    }
     async for done in run_backfill(plan.bars, live.sources, http):
+        record.add(done)
         _note(live, run_id, done, made)
         if done.parsed is not None and done.parsed.bars is not None and len(done.parsed.bars):
             left_out = sum(made.unpriced.values())
@@ -91,7 +142,6 @@ async def _fill(live: Live, run_id: int, plan: HistoryPlan, *, http: HttpClient,
         elif done.error is not None and _may_come(done.error):
             made.owes(done)
         progress(made.settled, plan.calls)
-    return made
 
 
 def _may_come(error: SourceError) -> bool:
@@ -99,10 +149,10 @@ def _may_come(error: SourceError) -> bool:
     return not isinstance(error, SourceRefused) or error.outright
 
 
-def _hourly(by_source: Mapping[str, Sequence[Bars]], plan: HistoryPlan) -> Bars:
-    """A quote currency's dollar rate at every bar of the plan that has one no older than a day."""
-    step = INTERVAL_US[plan.interval]
-    grid = np.arange(-(-plan.start_us // step) * step, plan.end_us + step, step, dtype=np.int64)
+def hourly_rate(by_source: Mapping[str, Sequence[Bars]], interval: str, *, start_us: int, end_us: int) -> Bars:
+    """A quote currency's dollar rate at every bar of a plan that has one no older than a day. Pure."""
+    step = INTERVAL_US[interval]
+    grid = np.arange(-(-start_us // step) * step, end_us + step, step, dtype=np.int64)
     markets = {source: join_bars(list(parts)) for source, parts in by_source.items()}
     return conversion_rate(markets, grid, max_age_us=max(RATE_AGE_US, step))
 
@@ -125,7 +175,7 @@ def _write(
 
 
 def _note(live: Live, run_id: int, done: Done, made: Filled) -> None:
-    """Count a call, archive its answer, enter its refused rows."""
+    """Count a call and enter its refused rows."""
     for note in done.notes:
         if note.kind == "source_down":
             made.failures.setdefault(note.subject, note.detail)
@@ -136,7 +186,6 @@ def _note(live: Live, run_id: int, done: Done, made: Filled) -> None:
         return
     made.calls += 1
     made.sources[done.call.source] = made.sources.get(done.call.source, 0) + 1
-    keep_answers(live, run_id, [(done.call, done.answer)])
 
 
 def catch_up(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:

@@ -60,6 +60,8 @@ def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     rates = write_fixed(live.store, run_id, fixed, rows, ids=ids)
     note_fixing(live, run_id, fixed, got=got, asked=asked)
     after = remember(fixed.rates, fixed.assets, fixed.venues, at_us=at_us, rates=got.rates)
+    assets_of = {(row.source, row.symbol): row.asset for row in asked}
+    answers = [(assets_of[call.source, call.ask.symbol], call, answer) for call, answer in got.answers]
     manifest = {
         "kind": KIND,
         "at_us": at_us,
@@ -67,7 +69,7 @@ def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
         "rules": asdict(live.rules),
         "before": to_plain(before),
         "after": to_plain(after),
-        "exchanges": keep_answers(live, run_id, got.answers),
+        "exchanges": keep_answers(live, run_id, answers),
     }
     return {
         "manifest": keep_manifest(live, run_id, manifest),

@@ -17,7 +17,13 @@ import pytest
 from fault_server import Fault
 from played import SLUGS, VENUES, Played, at, played
 
-from indexer.store.db import open_store
+from indexer.live.context import archive_of
+from indexer.live.evidence import manifests_of
+from indexer.live.exchange import replay
+from indexer.live.fill import hourly_rate
+from indexer.sources.records import in_usd
+from indexer.sources.registry import build_sources
+from indexer.store.db import Store, open_store
 from indexer.store.read import read_bars, read_listings, read_payloads, read_runs
 from indexer.times import HOUR_US, to_us
 
@@ -134,8 +140,35 @@ def test_a_backfill_fills_the_rest_and_a_second_one_asks_nothing(world: Played) 
     quotes = {row.venue: row.quote for row in read_listings(store)}
     assert quotes == {"binance": "USDT", "coinbase": "USD", "okx": "USDT"}
     runs = read_runs(store, kind="backfill")
-    assert [len(read_payloads(store, one.id)) for one in runs] == [0, 10, 10]
+    assert [len(read_payloads(store, one.id)) for one in runs] == [0, 11, 11], "ten answers and their calls"
+    assert derived_bars(store, world) == stored_bars(store)
     store.close()
+
+
+def stored_bars(store: Store) -> dict[tuple[str, str, int], float]:
+    names = {row.id: (row.asset, row.venue) for row in read_listings(store)}
+    bars = read_bars(store)
+    rows = zip(bars.listing_id.tolist(), bars.time_us.tolist(), bars.close.tolist(), strict=True)
+    return {(*names[listing], time_us): close for listing, time_us, close in rows}
+
+
+def derived_bars(store: Store, world: Played) -> dict[tuple[str, str, int], float]:
+    """The closes that the archived answers of all backfills give, in dollars at the rates of their own quotes."""
+    archive, sources = archive_of(world.settings), build_sources()
+    closes: dict[tuple[str, str, int], float] = {}
+    for run in read_runs(store, kind="backfill"):
+        for manifest in manifests_of(store, archive, run.id):
+            answers = [
+                (call["subject"], call["source"], replay(call, archive, sources)) for call in manifest["exchanges"]
+            ]
+            markets = {source: [got.bars] for subject, source, got in answers if subject == "USDT" and got.bars}
+            rate = hourly_rate(markets, "1h", start_us=manifest["start_us"], end_us=manifest["end_us"])
+            for subject, source, got in answers:
+                if subject != "USDT" and got.bars:
+                    usd = in_usd(got.bars, rate)
+                    times = zip(usd.time_us.tolist(), usd.close.tolist(), strict=True)
+                    closes |= {(subject.partition("@")[0], source, time_us): close for time_us, close in times}
+    return closes
 
 
 def test_a_venue_that_fails_costs_its_own_bars_and_the_reason_is_said(world: Played) -> None:
