@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from indexer.analytics.kalman import KalmanModel, kalman_filter
-from indexer.analytics.rolling import rolling_beta
-from indexer.analytics.rolling_hac import rolling_hac
+from indexer.analytics.rolling import rolling_beta, rolling_hac
+from indexer.analytics.time_varying import KalmanModel, kalman_filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from indexer.methodology.spec import Methodology
     from indexer.registry import load_registry
     from indexer.store.db import Store, open_store
-    from indexer.studies.beta import index_beta
-    from indexer.studies.beta_path import beta_history
+    from indexer.studies.beta import beta_history, index_beta
 
 HOMES = {
     "AsyncClient": "indexer.client.reading",
@@ -26,7 +25,7 @@ HOMES = {
     "Market": "indexer.engine.market",
     "Methodology": "indexer.methodology.spec",
     "Store": "indexer.store.db",
-    "beta_history": "indexer.studies.beta_path",
+    "beta_history": "indexer.studies.beta",
     "compute_index": "indexer.engine.level",
     "compute_levels": "indexer.client.compute",
     "index_beta": "indexer.studies.beta",

@@ -73,8 +73,8 @@ def chart_series(
 def _beta(
     store: Store, index: IndexRow, start_us: int | None, newest_us: int, *, level: float, benchmark: str, sessions: int
 ) -> ChartSeries:
-    from indexer.analytics.distributions import t_quantile
-    from indexer.studies.beta_path import beta_history
+    from indexer.analytics.linear import t_quantile
+    from indexer.studies.beta import beta_history
 
     found = beta_history(store, index.id, benchmark, sessions=sessions, start_us=start_us)
     known = np.isfinite(found.rolling.beta)

@@ -16,8 +16,7 @@ from api.schemas.studies import of_index
 from indexer.analytics.catalogue import Event
 from indexer.arrays import to_json
 from indexer.store.read import read_index
-from indexer.studies.event_list import load_events
-from indexer.studies.events import EventStudy
+from indexer.studies.events import EventStudy, load_events
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["statistics"])
 Factors = Annotated[

@@ -21,7 +21,7 @@ from indexer.store.read import read_index
 from indexer.studies.compare import BetaComparison, ConstituentBetas
 
 if TYPE_CHECKING:
-    from indexer.studies.beta_path import BetaHistory
+    from indexer.studies.beta import BetaHistory
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["statistics"])
 BenchmarkParam = Annotated[str, Query(max_length=64, description="Symbol of a benchmark, or a token", examples=["QQQ"])]
@@ -79,8 +79,7 @@ def get_beta(
     separated) need method=multi. What a method does not give is null; `detail` has what only it gives. Too little
     data is 409 and says how much there is.
     """
-    from indexer.studies.beta import index_beta
-    from indexer.studies.beta_plain import flat_beta
+    from indexer.studies.beta import flat_beta, index_beta
     from indexer.studies.methods import Options
 
     index = read_index(store, index_id)
@@ -175,7 +174,7 @@ def list_beta_history(
 
     A close whose window is not complete has nulls. `hindsight` is true for the smoothed path only.
     """
-    from indexer.studies.beta_path import beta_history
+    from indexer.studies.beta import beta_history
 
     window = window_of(start, end)
     index = read_index(store, index_id)
@@ -201,7 +200,7 @@ def list_beta_history(
 
 
 def _numbers(found: BetaHistory) -> dict[str, F64]:
-    from indexer.analytics.distributions import t_quantile
+    from indexer.analytics.linear import t_quantile
 
     rolling = found.rolling
     half = t_quantile(found.sessions - 2, 0.975) * rolling.se

@@ -88,8 +88,7 @@ def get_stress(
 ) -> Response:
     """Forced closures with long share, funding, open interest and fear & greed in each bar; `absent` names what no
     source has told, which is unknown and not zero. Closures are lower bounds where a venue caps its list."""
-    from indexer.studies.stress import study_stress
-    from indexer.studies.stress_store import stored_stress
+    from indexer.studies.stress import stored_stress, study_stress
 
     readings = stored_stress(store, subject, since_us=start - 2 * DAY_US, until_us=end + 1)
     found = study_stress(store, index_id, readings, start_us=start, end_us=end, subject=subject, bar=bar)
@@ -110,7 +109,7 @@ def get_breaks(
     """Chow at the event, sup-F at an unknown date, CUSUM, two betas, two correlations, and a verdict in words."""
     from indexer.analytics.catalogue import find_event
     from indexer.studies.breaks import study_breaks
-    from indexer.studies.event_list import load_events
+    from indexer.studies.events import load_events
 
     if at is None:
         at = find_event(load_events(store, services.settings.data_dir), event).at_us

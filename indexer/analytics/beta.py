@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.analytics.correlation import bounded, fisher_interval
-from indexer.analytics.distributions import t_quantile, t_two_sided
+from indexer.analytics.linear import auto_lag, se_hac, se_hc, t_quantile, t_two_sided
 from indexer.analytics.series import Moments, centred, finite_pairs, moments
-from indexer.analytics.standard_errors import auto_lag, se_hac, se_hc
 from indexer.arrays import F64
 from indexer.errors import InputError
 

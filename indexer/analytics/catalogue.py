@@ -6,13 +6,17 @@ A user's own events use the same format; a file without a source for an event is
 from __future__ import annotations
 
 import tomllib
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from indexer.errors import MethodologyError, NotFoundError, did_you_mean
+from indexer.errors import MethodologyError, NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.times import from_us, to_us
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PRECISIONS = ("instant", "day")
 EVENT_KEYS = {"id", "name", "at", "precision", "kind", "sources", "note"}
@@ -133,3 +137,39 @@ def _instant(entry: dict[str, Any], *, where: str) -> int:
         return to_us(at)
     shown = at.isoformat() if isinstance(at, date) else repr(at)
     raise MethodologyError(f"{where}: at = {shown} must be an instant with an offset, e.g. 2025-01-27T14:30:00Z")
+
+
+DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDistance:
+    """Days (fractional, never negative) since the last decision and until the next; target range in force.
+
+    None where the table does not reach, or where the range in force is not sourced.
+    """
+
+    at_us: int
+    days_since: float | None
+    days_until: float | None
+    low: float | None
+    high: float | None
+
+
+def policy_distance(decisions: Sequence[PolicyDecision], at_us: int) -> PolicyDistance:
+    """Distance of an instant to the decisions around it; a decision counts from its own instant on.
+
+    Raises NotEnoughDataError without any decision.
+    """
+    if not decisions:
+        raise NotEnoughDataError("no policy decisions are given; read fomc.toml or import a table")
+    place = bisect_right(decisions, at_us, key=lambda decision: decision.at_us)
+    last = decisions[place - 1] if place else None
+    after = decisions[place] if place < len(decisions) else None
+    return PolicyDistance(
+        at_us,
+        None if last is None else (at_us - last.at_us) / DAY_US,
+        None if after is None else (after.at_us - at_us) / DAY_US,
+        None if last is None else last.low,
+        None if last is None else last.high,
+    )

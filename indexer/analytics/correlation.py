@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.distributions import normal_quantile, normal_two_sided
+from indexer.analytics.linear import normal_quantile, normal_two_sided
 from indexer.analytics.series import as_series, finite_pairs, moments
 from indexer.arrays import F64
 

@@ -1,4 +1,4 @@
-"""Drawdown episodes of a level series: peak, trough, depth, time down, time to recover, ulcer index."""
+"""What followed comparable falls: conditional statistics, recovery times with censoring, the analogue table."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from indexer.arrays import F64, I64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import ArrayLike
 
 DAY_US = 86_400_000_000
@@ -115,3 +117,198 @@ def _episode(times: I64, values: F64, *, fall: F64, span: tuple[int, int]) -> Ep
         days_to_recover=None if back is None else float(times[back] - times[trough]) / DAY_US,
         ulcer=math.sqrt(float(path @ path) / path.size),
     )
+
+
+EPISODE_RULE = "an episode runs from one peak until it is regained, so that no two share a day"
+OVERLAP_RULE = "an event within the horizon of the last counted one is left out, so that no return is counted twice"
+
+
+@dataclass(frozen=True, slots=True)
+class HorizonRow:
+    """Simple returns over `horizon` bars after the fall; `n` counted of `n_all` (overlap rule), `n_open` unfinished."""
+
+    horizon: int
+    n: int
+    n_all: int
+    n_open: int
+    median: float | None
+    mean: float | None
+    q25: float | None
+    q75: float | None
+    share_up: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AfterFall:
+    """Statistics after one-bar falls of at least `fall`. `events_us` are all of them, before the overlap rule."""
+
+    fall: float
+    events_us: I64
+    rows: tuple[HorizonRow, ...]
+    overlap_rule: str = OVERLAP_RULE
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverySummary:
+    """Bars from trough back to the peak over `n` past episodes, `n_open` not yet recovered.
+
+    The median counts open episodes as longer than any recovered one; None when the median itself is open.
+    """
+
+    min_depth: float
+    max_depth: float
+    n: int
+    n_open: int
+    median_bars: float | None
+    median_days: float | None
+    statement: str
+    overlap_rule: str = EPISODE_RULE
+
+
+@dataclass(frozen=True, slots=True)
+class Analogue:
+    """One named episode beside others: the deepest drawdown whose peak lies in its window, and what followed.
+
+    `after_trough` and `after_peak` map horizons in bars to simple returns, None beyond the data.
+    `overlaps` names the other episodes that share time with it: those rows are not independent evidence.
+    """
+
+    name: str
+    episode: Episode | None
+    after_trough: dict[int, float | None]
+    after_peak: dict[int, float | None]
+    overlaps: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+def after_fall(
+    times_us: ArrayLike, levels: ArrayLike, *, fall: float, horizons: Sequence[int] = (1, 5, 20)
+) -> AfterFall:
+    """Conditional statistics after a one-bar fall of at least `fall` (a positive fraction, 0.05 = 5 %)."""
+    if not 0.0 < fall < 1.0:
+        raise InputError(f"fall {fall} must be a fraction between 0 and 1, e.g. 0.05 for 5 %")
+    times, values = observed_levels(times_us, levels)
+    events = np.flatnonzero(values[1:] / values[:-1] - 1.0 <= -fall) + 1
+    rows = tuple(_horizon(values, events, horizon=horizon) for horizon in horizons)
+    return AfterFall(fall, times[events], rows)
+
+
+def recovery_summary(
+    episodes: Sequence[Episode], *, min_depth: float, max_depth: float = 1.0, unit: str = "bars"
+) -> RecoverySummary:
+    """How long pullbacks between two depths (positive fractions) took from trough to a new high.
+
+    `unit` is the word for one bar in the statement.
+    """
+    chosen = [e for e in episodes if min_depth <= -e.depth < max_depth]
+    still = sum(1 for e in chosen if not e.recovered)
+    bars = _censored_median([math.inf if e.bars_to_recover is None else float(e.bars_to_recover) for e in chosen])
+    days = _censored_median([math.inf if e.days_to_recover is None else e.days_to_recover for e in chosen])
+    said = _statement(chosen, still=still, bars=bars, unit=unit, size=_size(min_depth, max_depth))
+    return RecoverySummary(min_depth, max_depth, len(chosen), still, bars, days, said)
+
+
+def _size(low: float, high: float) -> str:
+    return f"{low * 100:g} to {high * 100:g} %" if high < 1.0 else f"{low * 100:g} % or more"
+
+
+def _statement(chosen: Sequence[Episode], *, still: int, bars: float | None, unit: str, size: str) -> str:
+    """The summary in words: no median of fewer than three, and none of more than there is."""
+    n = len(chosen)
+    if n == 0:
+        return f"pullbacks of {size}: none in the data"
+    done = sorted(e.bars_to_recover for e in chosen if e.bars_to_recover is not None)
+    if n < 3:
+        took = f" (in {' and '.join(f'{value:g}' for value in done)} {unit})" if done else ""
+        return f"pullbacks of {size}: n = {n}, too few for a median; {len(done)} recovered{took}, {still} still open"
+    if bars is None:
+        return f"pullbacks of {size}: {len(done)} of n = {n} recovered, so that there is no median; {still} still open"
+    return f"pullbacks of {size} recovered in a median of {bars:g} {unit}, n = {n}, {still} still open"
+
+
+def analogues(
+    times_us: ArrayLike,
+    levels: ArrayLike,
+    *,
+    windows: Mapping[str, tuple[int, int]],
+    min_depth: float = 0.05,
+    horizons: Sequence[int] = (1, 5, 20, 60),
+) -> list[Analogue]:
+    """Named episodes side by side; `windows` gives the span [start_us, end_us] in which each one's peak lies.
+
+    The drawdown is measured from the highest level inside the window, also when an older peak was higher: the
+    episode asked for is the pullback itself, not the bear market around it.
+    """
+    times, values = observed_levels(times_us, levels)
+    rows = [
+        _analogue(name, times, values, span=span, min_depth=min_depth, horizons=horizons)
+        for name, span in windows.items()
+    ]
+    return [_with_overlaps(row, rows, end_us=int(times[-1]) if times.size else 0) for row in rows]
+
+
+def _analogue(
+    name: str, times: I64, values: F64, *, span: tuple[int, int], min_depth: float, horizons: Sequence[int]
+) -> Analogue:
+    inside = np.flatnonzero((times >= span[0]) & (times <= span[1]))
+    if inside.size == 0:
+        return Analogue(name, None, {}, {}, reason="no level in the window")
+    # Rows before the window are cut off, so that its own highest level is the peak.
+    start = int(inside[0])
+    found = [
+        e
+        for e in drawdown_episodes(times[start:], values[start:], min_depth=min_depth)
+        if span[0] <= e.peak_us <= span[1]
+    ]
+    if not found:
+        return Analogue(name, None, {}, {}, reason=f"no pullback of {min_depth:.0%} begins in the window")
+    episode = min(found, key=lambda e: e.depth)
+    trough, peak = (int(np.searchsorted(times, at)) for at in (episode.trough_us, episode.peak_us))
+    return Analogue(
+        name,
+        episode,
+        {horizon: _forward(values, trough, horizon) for horizon in horizons},
+        {horizon: _forward(values, peak, horizon) for horizon in horizons},
+    )
+
+
+def _with_overlaps(row: Analogue, rows: Sequence[Analogue], *, end_us: int) -> Analogue:
+    mine = row.episode
+    if mine is None:
+        return row
+    shared = []
+    for other in rows:
+        theirs = other.episode
+        if theirs is None or other is row:
+            continue
+        if mine.peak_us < (theirs.recovery_us or end_us) and theirs.peak_us < (mine.recovery_us or end_us):
+            shared.append(other.name)
+    return Analogue(row.name, mine, row.after_trough, row.after_peak, tuple(shared))
+
+
+def _horizon(values: F64, events: I64, *, horizon: int) -> HorizonRow:
+    if horizon < 1:
+        raise InputError(f"horizon {horizon} must be at least 1 bar")
+    chosen: list[int] = []
+    for event in events.tolist():
+        if not chosen or event - chosen[-1] >= horizon:
+            chosen.append(event)
+    done = [event for event in chosen if event + horizon < values.size]
+    after = np.array([values[event + horizon] / values[event] - 1.0 for event in done])
+    counts = (horizon, len(done), len(events), len(chosen) - len(done))
+    if not done:
+        return HorizonRow(*counts, None, None, None, None, None)
+    q25, median, q75 = (float(value) for value in np.percentile(after, [25, 50, 75]))
+    return HorizonRow(*counts, median, float(after.mean()), q25, q75, float((after > 0.0).mean()))
+
+
+def _forward(values: F64, row: int, horizon: int) -> float | None:
+    return float(values[row + horizon] / values[row] - 1.0) if row + horizon < values.size else None
+
+
+def _censored_median(durations: Sequence[float]) -> float | None:
+    if not durations:
+        return None
+    ordered = sorted(durations)
+    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2.0
+    return middle if math.isfinite(middle) else None

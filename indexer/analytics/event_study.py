@@ -12,13 +12,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.distributions import t_quantile, t_two_sided
-from indexer.analytics.linear import LinearFit, finite_rows, fit_linear, with_constant
+from indexer.analytics.correlation import correlation_matrix
+from indexer.analytics.linear import (
+    LinearFit,
+    finite_rows,
+    fit_linear,
+    normal_two_sided,
+    t_quantile,
+    t_two_sided,
+    with_constant,
+)
 from indexer.analytics.series import as_series
 from indexer.arrays import F64, I64
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike
 
 MIN_ESTIMATION = 10
@@ -148,3 +158,144 @@ def _tested(fit: LinearFit, *, ar: F64, variance: F64, confidence: float) -> Eve
 
 def _placed(result: EventResult, *, rows: I64, missing: int) -> EventResult:
     return replace(result, n_missing=missing, estimation_rows=rows)
+
+
+@dataclass(frozen=True, slots=True)
+class CrossSection:
+    """Statistics over the `n` constituents with a CAR; every p is two-sided.
+
+    `patell` takes the estimation variance as given; `bmp` allows a variance that rises with the event;
+    `kolari_pynnonen` is bmp corrected by the mean correlation `mean_correlation` of estimation residuals.
+    """
+
+    n: int
+    mean_car: float | None = None
+    t_cross: float | None = None
+    p_cross: float | None = None
+    patell: float | None = None
+    p_patell: float | None = None
+    bmp: float | None = None
+    p_bmp: float | None = None
+    kolari_pynnonen: float | None = None
+    p_kolari_pynnonen: float | None = None
+    mean_correlation: float | None = None
+    sign_z: float | None = None
+    p_sign: float | None = None
+    reason: str | None = None
+
+
+def cross_section(results: Sequence[EventResult]) -> CrossSection:
+    """Cross-sectional tests of one event; constituents without a CAR are left out.
+
+    Sources: Patell 1976, Boehmer, Musumeci and Poulsen 1991, Kolari and Pynnönen 2010 (factor
+    sqrt((1 - r) / (1 + (n - 1) r))), Cowan 1992 for the generalised sign.
+    """
+    used = [r for r in results if r.car is not None and r.car_sd is not None and r.df is not None]
+    n = len(used)
+    if n < 3:
+        return CrossSection(n, reason=f"{n} constituents with a CAR, at least 3 are needed")
+    car = np.array([r.car for r in used], dtype=np.float64)
+    scaled = car / np.array([r.car_sd for r in used], dtype=np.float64)
+    df = np.array([r.df for r in used], dtype=np.float64)
+    patell = float(scaled.sum() / math.sqrt(float((df / (df - 2.0)).sum())))
+    t_cross, bmp = _mean_t(car), _mean_t(scaled)
+    r = residual_correlation(used)
+    room = None if r is None else 1.0 + (n - 1) * r
+    factor = math.sqrt((1.0 - r) / room) if r is not None and room is not None and room > 0.0 and r < 1.0 else None
+    adjusted = None if bmp is None or factor is None else bmp * factor
+    sign = generalised_sign(used)
+    return CrossSection(
+        n=n,
+        mean_car=float(car.mean()),
+        t_cross=t_cross,
+        p_cross=None if t_cross is None else t_two_sided(t_cross, n - 1),
+        patell=patell,
+        p_patell=normal_two_sided(patell),
+        bmp=bmp,
+        p_bmp=None if bmp is None else t_two_sided(bmp, n - 1),
+        kolari_pynnonen=adjusted,
+        p_kolari_pynnonen=None if adjusted is None else t_two_sided(adjusted, n - 1),
+        mean_correlation=r,
+        sign_z=sign,
+        p_sign=None if sign is None else normal_two_sided(sign),
+    )
+
+
+def residual_correlation(results: Sequence[EventResult]) -> float | None:
+    """Mean pairwise correlation of estimation-window residuals over the rows each pair shares."""
+    rows = [r.estimation_rows for r in results if r.estimation_rows is not None]
+    if len(rows) != len(results):
+        return None
+    length = max(int(row.max()) for row in rows) + 1
+    table = np.full((length, len(results)), np.nan)
+    for place, (row, result) in enumerate(zip(rows, results, strict=True)):
+        table[row, place] = result.estimation_residual
+    pairs = correlation_matrix(table)[np.triu_indices(len(results), 1)]
+    known = pairs[np.isfinite(pairs)]
+    return float(known.mean()) if known.size else None
+
+
+def rank_test(estimation: F64, event: F64) -> tuple[float, float]:
+    """(z, two-sided p) of Corrado's rank test for abnormal returns (L1, N) and (L2, N), several event days.
+
+    Ranks are taken per constituent over both windows and divided by 1 + their number (Corrado and Zivney 1992);
+    the variance is that of the daily mean rank, so correlation between constituents is in it.
+    """
+    table = np.vstack([np.atleast_2d(estimation.T).T, np.atleast_2d(event.T).T])
+    valid = np.isfinite(table)
+    u = np.full(table.shape, np.nan)
+    for place in range(table.shape[1]):
+        rows = np.flatnonzero(valid[:, place])
+        u[rows, place] = _midranks(table[rows, place]) / (rows.size + 1.0)
+    days = np.array([row[ok].mean() - 0.5 if ok.any() else 0.0 for row, ok in zip(u, valid, strict=True)])
+    spread = math.sqrt(float(days @ days) / days.size)
+    length = len(event)
+    z = math.sqrt(length) * float(days[-length:].mean()) / spread if spread > 0.0 else 0.0
+    return z, normal_two_sided(z)
+
+
+def generalised_sign(results: Sequence[EventResult]) -> float | None:
+    """z of the share of positive CARs against the share of positive days in the estimation windows."""
+    shares = [float((r.estimation_residual > 0.0).mean()) for r in results if r.estimation_residual is not None]
+    if not shares:
+        return None
+    p, n = float(np.mean(shares)), len(shares)
+    positive = sum(1 for r in results if r.car is not None and r.car > 0.0)
+    return (positive - n * p) / math.sqrt(n * p * (1.0 - p)) if 0.0 < p < 1.0 else None
+
+
+def block_bootstrap_p(
+    result: EventResult, *, seed: int, block: int | None = None, repetitions: int = 5_000
+) -> float | None:
+    """Two-sided p of the CAR among sums of as many estimation residuals drawn in moving blocks.
+
+    Residuals are inflated by sqrt(n / df) for the fitted coefficients; block defaults to ceil(n^(1/3)).
+    Keeps fat tails and serial dependence, which the t test does not. None without a CAR.
+    """
+    if result.car is None or result.estimation_residual is None or result.df is None:
+        return None
+    u = result.estimation_residual
+    u = (u - u.mean()) * math.sqrt(u.size / result.df)
+    days = len(result.ar)
+    width = min(block or math.ceil(u.size ** (1.0 / 3.0)), days)
+    count = -(-days // width)
+    rng = np.random.default_rng(seed)
+    starts = rng.integers(0, u.size - width + 1, size=(repetitions, count))
+    rows = (starts[:, :, None] + np.arange(width)).reshape(repetitions, -1)[:, :days]
+    # Forecast error of the coefficients is part of the CAR's spread, so the draws are widened to match it.
+    plain = math.sqrt(days) * (result.residual_sd or 0.0)
+    widen = (result.car_sd or plain) / plain if plain > 0.0 else 1.0
+    sums = np.abs(u[rows].sum(axis=1)) * widen
+    return float((1 + np.count_nonzero(sums >= abs(result.car))) / (repetitions + 1))
+
+
+def _mean_t(values: F64) -> float | None:
+    sd = float(values.std(ddof=1))
+    return float(values.mean()) / (sd / math.sqrt(values.size)) if sd > 0.0 else None
+
+
+def _midranks(values: F64) -> F64:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    middle: F64 = (last - (counts - 1) / 2.0)[inverse]
+    return middle

@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.distributions import t_quantile, t_two_sided
-from indexer.analytics.linear import LinearFit, finite_rows, fit_linear, with_constant
+from indexer.analytics.linear import (
+    LinearFit,
+    auto_lag,
+    finite_rows,
+    fit_linear,
+    hac_covariance,
+    t_quantile,
+    t_two_sided,
+    with_constant,
+)
 from indexer.analytics.series import as_series
-from indexer.analytics.standard_errors import auto_lag, hac_covariance
 from indexer.arrays import F64
 
 if TYPE_CHECKING:

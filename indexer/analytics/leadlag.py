@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.analytics.beta import compute_beta
-from indexer.analytics.distributions import t_quantile
-from indexer.analytics.linear import combination_se, finite_rows, fit_linear, with_constant
+from indexer.analytics.linear import combination_se, finite_rows, fit_linear, t_quantile, with_constant
 from indexer.analytics.series import as_series, moments
 from indexer.arrays import F64
 from indexer.errors import InputError

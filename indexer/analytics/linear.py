@@ -1,4 +1,8 @@
-"""Least squares on several regressors: the fit other statistics (factors, events, breaks, lead-lag) build on."""
+"""Least squares with honest errors: OLS, robust (HC0..HC3) and Newey-West standard errors, and their laws.
+
+For one regressor only the centred score g_t = u_t (x_t - mean x) is needed, which equals the full sandwich;
+`hac_covariance` is the general form for several regressors (docs/analytics.md).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,127 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.standard_errors import auto_lag, hac_covariance
+from indexer.analytics.series import require_pairs
 from indexer.arrays import F64, Bools
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+
+def auto_lag(n: int) -> int:
+    """Newey-West lag floor(4 (n/100)^(2/9)): 2 at n=16, 3 at 90, 4 at 252, 6 at 1,000."""
+    return math.floor(4.0 * math.pow(n / 100.0, 2.0 / 9.0))
+
+
+def se_hac(dx: F64, residual: F64, *, lag: int, corrected: bool = True) -> float:
+    """Newey-West standard error of the slope, Bartlett weights.
+
+    `dx` is the centred regressor, `lag` the number of autocovariances; `corrected` applies n/(n-2).
+    Source: Newey and West 1987; equal to statsmodels cov_type="HAC".
+    """
+    n = dx.size
+    if not 0 <= lag < n:
+        raise InputError(f"HAC lag {lag} must lie between 0 and n - 1 = {n - 1}")
+    score = residual * dx
+    meat = float(score @ score)
+    for step in range(1, lag + 1):
+        meat += 2.0 * (1.0 - step / (lag + 1.0)) * float(score[step:] @ score[:-step])
+    factor = n / (n - 2.0) if corrected else 1.0
+    return math.sqrt(max(meat, 0.0) * factor) / float(dx @ dx)
+
+
+def se_hc(dx: F64, residual: F64, *, kind: int = 3) -> float:
+    """Heteroskedasticity-robust standard error of the slope: HC0, HC1, HC2 or HC3 (MacKinnon and White 1985).
+
+    NaN when a row has leverage 1 under HC2 or HC3: its residual carries no information.
+    """
+    n, sxx = dx.size, float(dx @ dx)
+    squared = residual * residual
+    if kind in (2, 3):
+        room = 1.0 - (1.0 / n + dx * dx / sxx)
+        if float(room.min()) < 1e-12:
+            return math.nan
+        squared = squared / (room if kind == 2 else room * room)
+    elif kind == 1:
+        squared = squared * (n / (n - 2.0))
+    elif kind != 0:
+        raise InputError(f"HC{kind} is not known; use 0, 1, 2 or 3")
+    return math.sqrt(float(squared @ (dx * dx))) / sxx
+
+
+def hac_covariance(design: F64, residual: F64, *, lag: int, corrected: bool = True) -> F64:
+    """(k, k) Newey-West covariance of the coefficients of a regression on `design` (n, k)."""
+    n, k = design.shape
+    score = design * residual[:, None]
+    meat = score.T @ score
+    for step in range(1, lag + 1):
+        gamma = score[step:].T @ score[:-step]
+        meat = meat + (1.0 - step / (lag + 1.0)) * (gamma + gamma.T)
+    bread = np.linalg.inv(design.T @ design)
+    factor = n / (n - k) if corrected else 1.0
+    covariance: F64 = factor * (bread @ meat @ bread)
+    return covariance
+
+
+def newey_west_bandwidth(score: F64) -> int:
+    """Data-driven Bartlett lag of a score series (Newey and West 1994), at most n - 1.
+
+    ceil(1.1447 (s1/s0)^(2/3) n^(1/3)) from the first ceil(4 (n/100)^(2/9)) autocovariances, as linearmodels.
+    Raises NotEnoughDataError below 4 values, where the sum of all autocovariances is 0 by construction.
+    """
+    n = score.size
+    require_pairs(n, 4, what="the automatic HAC bandwidth")
+    lags = math.ceil(4.0 * math.pow(n / 100.0, 2.0 / 9.0))
+    sigma = np.array([float(score[step:] @ score[: n - step]) / n for step in range(lags + 1)])
+    s0 = float(sigma[0] + 2.0 * sigma[1:].sum())
+    s1 = float(2.0 * (np.arange(1, sigma.size) * sigma[1:]).sum())
+    if s0 == 0.0:
+        return 0
+    gamma = 1.1447 * math.pow((s1 / s0) ** 2, 1.0 / 3.0)
+    return min(math.ceil(gamma * math.pow(n, 1.0 / 3.0)), n - 1)
+
+
+def t_quantile(df: float, p: float) -> float:
+    """The p-quantile of Student's t with df degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, p))
+
+
+def t_two_sided(t: float, df: float) -> float:
+    """P(|T| >= |t|) for Student's t with df degrees of freedom."""
+    from scipy.special import stdtr
+
+    return float(2.0 * stdtr(df, -abs(t)))
+
+
+def normal_quantile(p: float) -> float:
+    """The p-quantile of the standard normal."""
+    from scipy.special import ndtri
+
+    return float(ndtri(p))
+
+
+def normal_two_sided(z: float) -> float:
+    """P(|Z| >= |z|) for the standard normal."""
+    from scipy.special import ndtr
+
+    return float(2.0 * ndtr(-abs(z)))
+
+
+def f_upper(f: float, df1: float, *, df2: float) -> float:
+    """P(F >= f) for the F law with df1 and df2 degrees of freedom."""
+    from scipy.special import fdtrc
+
+    return float(fdtrc(df1, df2, f))
+
+
+def kolmogorov_upper(x: float) -> float:
+    """P(sup |Brownian bridge| >= x), the limit law of the OLS-CUSUM statistic."""
+    from scipy.special import kolmogorov
+
+    return float(kolmogorov(x))
 
 
 # Above this condition number of the scaled design the coefficients carry fewer than 6 digits.

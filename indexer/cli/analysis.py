@@ -87,8 +87,7 @@ def beta(
     """
     from indexer.arrays import to_json
     from indexer.cli.session import opened
-    from indexer.studies.beta import index_beta
-    from indexer.studies.beta_plain import flat_beta
+    from indexer.studies.beta import flat_beta, index_beta
     from indexer.studies.compare import compare_betas, constituent_betas
     from indexer.studies.methods import Options
 
@@ -133,8 +132,7 @@ def event(
     from indexer.analytics.event_study import EventWindows
     from indexer.arrays import to_json
     from indexer.cli.session import opened
-    from indexer.studies.event_list import load_events
-    from indexer.studies.events import ONE_FACTOR, TWO_FACTORS, study_event
+    from indexer.studies.events import ONE_FACTOR, TWO_FACTORS, load_events, study_event
 
     with opened() as (store, settings):
         events = load_events(store, settings.data_dir)
@@ -197,7 +195,7 @@ def breaks(
     from indexer.arrays import to_json
     from indexer.cli.session import opened
     from indexer.studies.breaks import study_breaks
-    from indexer.studies.event_list import load_events
+    from indexer.studies.events import load_events
 
     with opened() as (store, settings):
         at_us = parse_instant(at) if at else find_event(load_events(store, settings.data_dir), event).at_us
@@ -258,8 +256,7 @@ def stress(
     """
     from indexer.arrays import to_json
     from indexer.cli.session import opened
-    from indexer.studies.stress import study_stress
-    from indexer.studies.stress_store import stored_stress
+    from indexer.studies.stress import stored_stress, study_stress
     from indexer.times import DAY_US
 
     first, last = parse_instant(start), parse_instant(end)

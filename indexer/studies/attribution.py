@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.analytics.attribution import Attribution, attribute
+from indexer.analytics.breadth import Attribution, attribute
 from indexer.arrays import F64, I64
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store

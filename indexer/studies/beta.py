@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
 
 from indexer.analytics.align import AT_CLOSE
 from indexer.analytics.beta import BetaResult
+from indexer.analytics.beta_variants import blume_beta
 from indexer.analytics.bootstrap import BootstrapInterval, bootstrap_beta
 from indexer.analytics.correlation import LagScan, lag_scan
-from indexer.analytics.shrinkage import blume_beta
-from indexer.errors import InputError
+from indexer.analytics.linear import t_quantile
+from indexer.analytics.rolling import RollingBeta, rolling_beta, rolling_hac
+from indexer.analytics.time_varying import ewma_path, kalman_fit
+from indexer.arrays import F64, I64, to_json
+from indexer.errors import InputError, NotEnoughDataError, did_you_mean
 from indexer.store.db import Store
 from indexer.store.read import read_memberships
-from indexer.studies.frame import HOURLY_CLOCKS, Frame, make_frame
 from indexer.studies.methods import HAYASHI_YOSHIDA, Estimate, Options, estimate, intraday
-from indexer.studies.series import INDEX, TOKEN, Series, benchmark_series, subject_series
-from indexer.times import DAY_US
+from indexer.studies.series import (
+    HOURLY_CLOCKS,
+    INDEX,
+    TOKEN,
+    Frame,
+    Series,
+    benchmark_series,
+    make_frame,
+    subject_series,
+    unit_of,
+)
+from indexer.times import DAY_US, iso
 
 WINDOWS = (30, 60, 90, 180, 250)
 MIN_SESSIONS = 20
@@ -174,3 +190,123 @@ def _cautions(store: Store, own: Series, others: Sequence[Series]) -> tuple[str,
         for one in others
         if one.kind == TOKEN and one.name in held
     )
+
+
+ROLLING, EWMA, FILTERED, SMOOTHED = "rolling", "ewma", "kalman", "kalman_smoothed"
+PATHS = (ROLLING, EWMA, FILTERED, SMOOTHED)
+
+
+@dataclass(frozen=True, slots=True)
+class BetaHistory:
+    """Beta over time, arrays (T,), NaN where there is none. `rolling.se` is the error of each row's beta: as in
+
+    `compute_beta` the larger of the OLS and the Newey-West one, for a Kalman path the state's standard deviation.
+
+    `kind` rolling: the window of `sessions` intervals that ends at `times_us[t]`. ewma, kalman: what was known
+    then. kalman_smoothed is `hindsight`: each row uses the whole sample and must not be read as known then.
+    """
+
+    index_id: str
+    benchmark: str
+    sessions: int
+    times_us: I64
+    rolling: RollingBeta
+    kind: str = ROLLING
+    hindsight: bool = False
+    clock: str = AT_CLOSE
+    calendar: str = ""
+
+    def interval(self, confidence: float = 0.95) -> tuple[F64, F64]:
+        """(low, high) (T,) of beta, Student with `sessions` - 2 degrees of freedom."""
+        half = t_quantile(self.sessions - 2, 0.5 + confidence / 2.0) * self.rolling.se
+        return self.rolling.beta - half, self.rolling.beta + half
+
+
+def beta_history(
+    store: Store,
+    subject: str,
+    benchmark: str = "QQQ",
+    *,
+    sessions: int = DEFAULT_SESSIONS,
+    start_us: int | None = None,
+    end_us: int | None = None,
+    kind: str = ROLLING,
+    clock: str = AT_CLOSE,
+    decay: float = 0.94,
+) -> BetaHistory:
+    """Beta at every interval end in [start, end), windows reaching back before `start` as they need.
+
+    Raises NotFoundError for an unknown name, InputError for a window, kind or clock that does not exist, and
+    NotEnoughDataError saying how many returns there are and are needed.
+    """
+    if sessions < MIN_SESSIONS:
+        raise InputError(f"a window of {sessions} sessions is too short for a beta; ask for {MIN_SESSIONS} or more")
+    if kind not in PATHS:
+        raise InputError(f'"{kind}" is not a path.{did_you_mean(kind, PATHS)} Use one of {", ".join(PATHS)}')
+    own = subject_series(store, subject)
+    other = benchmark_series(store, benchmark, interval="1h" if clock in HOURLY_CLOCKS else "1d")
+    frame = make_frame(store, own, [other], clock=clock).between(None, inclusive(end_us))
+    if len(frame.y) < sessions:
+        raise NotEnoughDataError(
+            f"{subject} and {benchmark} have {len(frame.y)} {unit_of(clock)} returns in common; {sessions} are needed"
+        )
+    found = _path(frame, kind, sessions=sessions, decay=decay)
+    keep = np.ones(len(frame.y), dtype=np.bool_) if start_us is None else frame.times_us >= start_us
+    cut = RollingBeta(sessions, found.beta[keep], found.alpha[keep], found.r2[keep], found.se[keep])
+    return BetaHistory(
+        subject, other.name, sessions, frame.times_us[keep], cut, kind, kind == SMOOTHED, clock, frame.calendar
+    )
+
+
+def _path(frame: Frame, kind: str, *, sessions: int, decay: float) -> RollingBeta:
+    x, nothing = frame.x[:, 0], np.full(len(frame.y), np.nan)
+    if kind == ROLLING:
+        rolled = rolling_beta(x, frame.y, [sessions])[sessions]
+        se = np.maximum(rolled.se[:, 0], rolling_hac(x, frame.y, window=sessions)[:, 0])
+        return RollingBeta(sessions, rolled.beta[:, 0], rolled.alpha[:, 0], rolled.r2[:, 0], se)
+    if kind == EWMA:
+        return RollingBeta(sessions, ewma_path(x, frame.y, decay=decay), nothing, nothing, nothing)
+    fit = kalman_fit(x, frame.y)
+    path = fit.smoothed if kind == SMOOTHED else fit.filtered
+    if path is None:
+        raise NotEnoughDataError(f"{frame.subject} and {frame.benchmarks[0]}: no Kalman beta, {fit.reason}")
+    # The first pairs only set the level; until there are as many as a window needs, their spread says nothing.
+    early = np.cumsum(frame.complete) < MIN_SESSIONS
+    columns = (np.where(early, np.nan, column) for column in (path.beta, path.alpha, nothing, path.sd_beta))
+    return RollingBeta(sessions, *columns)
+
+
+NUMBERS = [field.name for field in fields(BetaResult) if field.name != "warnings"]
+COMMON = ("n", "beta", "se", "ci_low", "ci_high", "r2", "alpha_annualised", "confidence", "reason")
+
+
+def flat_beta(found: IndexBeta) -> dict[str, Any]:
+    """Every number of least squares, null where the method has none; how it was paired; the method's own `detail`."""
+    estimate = found.estimate
+    detail = to_json(estimate.detail, wire=True)
+    flat = {name: detail.get(name) for name in NUMBERS}
+    flat |= {name: getattr(estimate, name) for name in COMMON}
+    flat["periods_per_year"] = found.periods_per_year
+    return {
+        "benchmark": found.benchmark,
+        "benchmarks": list(found.benchmarks),
+        "method": estimate.method,
+        "sessions": found.sessions,
+        "first_time": iso(found.first_us),
+        "last_time": iso(found.last_us),
+        **flat,
+        "warnings": list(estimate.warnings),
+        "alignment": {
+            "clock": found.clock,
+            "calendar": found.calendar,
+            "price_basis": ", ".join(dict.fromkeys(found.price_basis)),
+            "naive": found.naive,
+            "pairs_used": found.pairs_used,
+            "pairs_dropped": found.pairs_dropped,
+            "reasons": list(found.reasons),
+        },
+        "sentinel": to_json(found.sentinel, wire=True),
+        "blume": found.blume,
+        "bootstrap": to_json(found.bootstrap, wire=True),
+        "detail": None if estimate.method == "ols" else detail,
+    }

@@ -7,12 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexer.analytics.align import AT_CLOSE
-from indexer.analytics.breaks import ChowTest, beta_difference, chow_test, cusum_ols, sup_f
-from indexer.analytics.decoupling import CorrelationShift, Regime, RegimeRow, correlation_shift, regime_table
+from indexer.analytics.breaks import (
+    ChowTest,
+    CorrelationShift,
+    Regime,
+    RegimeRow,
+    beta_difference,
+    chow_test,
+    correlation_shift,
+    cusum_ols,
+    regime_table,
+    sup_f,
+)
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
-from indexer.studies.frame import Frame, make_frame
-from indexer.studies.series import benchmark_series, subject_series
+from indexer.studies.series import Frame, benchmark_series, make_frame, subject_series
 from indexer.times import from_us, iso
 
 MIN_SIDE = 30

@@ -6,15 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from indexer.analytics.align import AT_CLOSE, DAILY_UTC
-from indexer.analytics.shrinkage import Prior, ShrunkBeta, blume_beta, cross_section_prior, vasicek_beta
+from indexer.analytics.beta_variants import Prior, ShrunkBeta, blume_beta, cross_section_prior, vasicek_beta
 from indexer.arrays import I64
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import read_constituents
 from indexer.studies.beta import DEFAULT_SESSIONS, inclusive, windowed_beta
-from indexer.studies.frame import DATE_JOIN, Frame, make_frame
 from indexer.studies.methods import Estimate
-from indexer.studies.series import Series, benchmark_series, index_series, subject_series, token_series
+from indexer.studies.series import (
+    DATE_JOIN,
+    Frame,
+    Series,
+    benchmark_series,
+    index_series,
+    make_frame,
+    subject_series,
+    token_series,
+)
 from indexer.times import DAY_US
 
 # How each column of a comparison is made: (name, clock, method).

@@ -7,8 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.analytics.drawdown import Episode, drawdown_episodes, drawdown_series, ulcer_index
-from indexer.analytics.recovery import AfterFall, Analogue, RecoverySummary, after_fall, analogues, recovery_summary
+from indexer.analytics.drawdown import (
+    AfterFall,
+    Analogue,
+    Episode,
+    RecoverySummary,
+    after_fall,
+    analogues,
+    drawdown_episodes,
+    drawdown_series,
+    recovery_summary,
+    ulcer_index,
+)
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
 from indexer.studies.series import Series, subject_series

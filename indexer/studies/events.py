@@ -5,22 +5,49 @@ Place in the flow: the event catalogue and frames → `analytics.event_study` an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from indexer.analytics.align import AT_CLOSE
-from indexer.analytics.catalogue import Event, find_event, packaged_text, parse_decisions
-from indexer.analytics.event_study import EventResult, EventWindows, event_row, event_study
-from indexer.analytics.event_tests import CrossSection, block_bootstrap_p, cross_section, rank_test
-from indexer.analytics.macro import PolicyDistance, policy_distance
-from indexer.errors import InputError, NotEnoughDataError
+from indexer.analytics.catalogue import (
+    Event,
+    PolicyDistance,
+    decision_events,
+    find_event,
+    packaged_text,
+    parse_decisions,
+    parse_events,
+    policy_distance,
+)
+from indexer.analytics.event_study import (
+    CrossSection,
+    EventResult,
+    EventWindows,
+    block_bootstrap_p,
+    cross_section,
+    event_row,
+    event_study,
+    rank_test,
+)
+from indexer.arrays import F64, I64
+from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.store.db import Store
-from indexer.store.read import read_constituents, read_indices
-from indexer.studies.event_list import load_events
-from indexer.studies.frame import HOURLY_CLOCKS, Frame, make_frame
-from indexer.studies.series import Series, benchmark_series, index_series, token_series
+from indexer.store.read import read_constituents, read_events, read_indices
+from indexer.studies.series import (
+    HOURLY_CLOCKS,
+    Frame,
+    Series,
+    benchmark_series,
+    index_series,
+    make_frame,
+    subject_series,
+    token_series,
+)
+from indexer.times import to_us
 
 BOOTSTRAP_SEED = 20_250_127
 # Event windows read beside the one asked for, in intervals of the clock.
@@ -251,3 +278,84 @@ def _notes(event: Event) -> tuple[str, ...]:
     if event.precision == "day":
         said.append("only the day of the event is known: the interval is the one that ends at or after its instant")
     return tuple(said)
+
+
+OWN_FILE = "events.toml"
+
+
+def load_events(store: Store | None = None, data_dir: Path | None = None) -> dict[str, Event]:
+    """Events by id, in order of time: every FOMC decision, the shipped ones, those of the store, then those of
+
+    `events.toml` in the data directory; a later one takes the place of its namesake. Raises MethodologyError naming
+    the file, the entry and what is wrong with it.
+    """
+    events = decision_events(parse_decisions(packaged_text("fomc.toml"))) | parse_events(packaged_text(OWN_FILE))
+    if store is not None:
+        events |= _stored(store)
+    path = None if data_dir is None else data_dir / OWN_FILE
+    if path is not None and path.exists():
+        try:
+            events |= parse_events(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, MethodologyError) as error:
+            raise MethodologyError(f"{path}: {error}") from None
+    return dict(sorted(events.items(), key=lambda item: item[1].at_us))
+
+
+def _stored(store: Store) -> dict[str, Event]:
+    found = {}
+    for row in read_events(store):
+        detail = json.loads(row.detail)
+        precision, note = str(detail.get("precision", "instant")), str(detail.get("note", ""))
+        found[row.slug] = Event(row.slug, row.title, to_us(row.time), precision, row.kind, (row.source,), note)
+    return found
+
+
+PATH_END = -11
+
+
+@dataclass(frozen=True, slots=True)
+class EventPath:
+    """(T,) intervals about the event, their ends, and the cumulated return from the first: plain, abnormal, band."""
+
+    subject: str
+    factors: tuple[str, ...]
+    step: I64
+    times_us: I64
+    raw: F64
+    car: F64
+    low: F64
+    high: F64
+
+
+def event_path(
+    store: Store,
+    subject: str,
+    event: Event,
+    *,
+    factors: Sequence[str],
+    first: int = -5,
+    last: int = 20,
+    length: int = 120,
+) -> EventPath:
+    """The path of a subject about an event at the exchange's closes. Raises NotEnoughDataError with the reason."""
+    import numpy as np
+
+    frame = make_frame(store, subject_series(store, subject), [benchmark_series(store, name) for name in factors])
+    row = event_row(frame.times_us, at_us=event.at_us)
+    if row is None:
+        raise NotEnoughDataError(f'event "{event.id}" lies outside the returns that {subject} and its factors share')
+    made = []
+    for step in range(first, last + 1):
+        found = event_study(
+            frame.y, frame.x, row=row, windows=EventWindows(first, step, length, min(PATH_END, first - 1))
+        )
+        if found.car is None:
+            break
+        raw = float(frame.y[row + first : row + step + 1].sum())
+        made.append((step, int(frame.times_us[row + step]), raw, found.car, found.car_low, found.car_high))
+    if not made:
+        raise NotEnoughDataError(f"{subject} has no abnormal return about {event.id}: {found.reason}")
+    columns = list(zip(*made, strict=True))
+    numbers = [np.array(column, dtype=np.float64) for column in columns[2:]]
+    steps, times = (np.array(column, dtype=np.int64) for column in columns[:2])
+    return EventPath(frame.subject, frame.benchmarks, steps, times, *numbers)

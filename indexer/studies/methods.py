@@ -10,18 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.analytics.asymmetry import AsymmetricBeta, asymmetric_beta
 from indexer.analytics.beta import BetaResult, compute_beta
-from indexer.analytics.distributions import t_quantile
-from indexer.analytics.ewma import EwmaBeta, ewma_beta
+from indexer.analytics.beta_variants import (
+    AsymmetricBeta,
+    QuantileBeta,
+    RealisedBeta,
+    asymmetric_beta,
+    hayashi_yoshida,
+    quantile_beta,
+)
 from indexer.analytics.factors import FactorModel, factor_model
-from indexer.analytics.kalman import kalman_fit
 from indexer.analytics.leadlag import LeadLagBeta, dimson_beta, scholes_williams_beta
-from indexer.analytics.quantile import QuantileBeta, quantile_beta
-from indexer.analytics.realised import RealisedBeta, hayashi_yoshida
+from indexer.analytics.linear import t_quantile
+from indexer.analytics.time_varying import EwmaBeta, ewma_beta, kalman_fit
 from indexer.errors import InputError, did_you_mean
-from indexer.studies.frame import Frame
-from indexer.studies.series import Series
+from indexer.studies.series import Frame, Series
 
 HAYASHI_YOSHIDA = "hayashi_yoshida"
 

@@ -1,16 +1,15 @@
-"""One named series out of the store: an index's levels, a token's reference rates, a benchmark's closes.
-
-First step of every study. Nothing is filled: where there is no row there is no value.
-"""
+"""Stored series and how two of them are brought together: one row a session, read at the close."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from indexer.analytics.align import AT_CLOSE, DAILY_UTC, HOURLY_UTC, NQ_HOURS, PERIODS_PER_YEAR
 from indexer.arrays import F64, I64
-from indexer.errors import NotEnoughDataError, NotFoundError, did_you_mean
+from indexer.errors import InputError, NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.store.columnar import columns
 from indexer.store.db import Store
 from indexer.store.read import (
@@ -22,6 +21,7 @@ from indexer.store.read import (
     read_index,
     read_indices,
 )
+from indexer.times import DAY_US, HOUR_US, iso
 
 INDEX, TOKEN, BENCHMARK = "index", "token", "benchmark"
 # Whose closes stand for the exchange's sessions where the benchmark itself is a token.
@@ -145,3 +145,192 @@ def _spliced(parts: list[tuple[StoredAsset, I64, F64]], *, last: str) -> tuple[I
     if not times:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
     return np.concatenate(times), np.concatenate(values)
+
+
+DATE_JOIN = "date_join"
+CLOCKS = (AT_CLOSE, DAILY_UTC, NQ_HOURS, HOURLY_UTC, DATE_JOIN)
+HOURLY_CLOCKS = (NQ_HOURS, HOURLY_UTC)
+CONTINUOUS_DAYS, SESSION_DAYS = 365.0, 252.0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Log returns of the subject y (T,) and of B benchmarks x (T, B), from `starts_us` to `times_us`; NaN missing.
+
+    `times_us` are ends of the benchmark's intervals. `calendar` names the sessions' source and its version.
+    """
+
+    subject: str
+    benchmarks: tuple[str, ...]
+    clock: str
+    calendar: str
+    price_basis: tuple[str, ...]
+    periods_per_year: float
+    starts_us: I64
+    times_us: I64
+    y: F64
+    x: F64
+    notes: tuple[str, ...] = ()
+
+    @property
+    def naive(self) -> bool:
+        """Whether the two sides' intervals do not match."""
+        return self.clock == DATE_JOIN
+
+    @property
+    def complete(self) -> np.ndarray:
+        """(T,) rows in which every side has a return."""
+        found: np.ndarray = np.isfinite(self.y) & np.isfinite(self.x).all(axis=1)
+        return found
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why intervals gave no pair, by side, and what is to be known about this frame."""
+        said = [
+            f"{lost} intervals without a value of {name} at both ends"
+            for name, column in zip((self.subject, *self.benchmarks), (self.y, *self.x.T), strict=True)
+            if (lost := int(np.isnan(column).sum()))
+        ]
+        return (*said, *self.notes)
+
+    @property
+    def pairs(self) -> int:
+        """How many rows are complete."""
+        return int(self.complete.sum())
+
+    @property
+    def dropped(self) -> int:
+        """How many intervals gave no pair."""
+        return len(self.y) - self.pairs
+
+    def between(self, start_us: int | None, end_us: int | None) -> Frame:
+        """The rows whose whole interval lies in [start, end]; None is open."""
+        keep = np.ones(len(self.y), dtype=np.bool_)
+        if start_us is not None:
+            keep &= self.starts_us >= start_us
+        if end_us is not None:
+            keep &= self.times_us <= end_us
+        return self.rows(keep)
+
+    def last(self, count: int, *, until_us: int | None = None) -> Frame:
+        """From the `count`-th last complete row to the last complete one. Raises NotEnoughDataError when fewer.
+
+        `until_us` is only named in the message.
+        """
+        rows = np.flatnonzero(self.complete)
+        if len(rows) < count:
+            what = f"{self.subject} and {', '.join(self.benchmarks)}"
+            until = "" if until_us is None else f" up to {iso(until_us)}"
+            raise NotEnoughDataError(
+                f"{what} have {len(rows)} {unit_of(self.clock)} returns in common{until}; {count} are needed. "
+                "Ask for fewer sessions or import more history"
+            )
+        keep = np.zeros(len(self.y), dtype=np.bool_)
+        keep[rows[-count] : rows[-1] + 1] = True
+        cut = self.rows(keep)
+        return replace(cut, notes=(*self.notes, *_trailing(self, int(rows[-1]))))
+
+    def rows(self, keep: np.ndarray) -> Frame:
+        """The same with only these rows (a mask or row numbers)."""
+        return replace(
+            self, starts_us=self.starts_us[keep], times_us=self.times_us[keep], y=self.y[keep], x=self.x[keep]
+        )
+
+
+def unit_of(clock: str) -> str:
+    """The word for one interval of a clock."""
+    return {NQ_HOURS: "hour", HOURLY_UTC: "hour", DAILY_UTC: "daily"}.get(clock, "session")
+
+
+def make_frame(store: Store, subject: Series, benchmarks: Sequence[Series], *, clock: str = AT_CLOSE) -> Frame:
+    """The subject beside the benchmarks within the subject's life, on a clock.
+
+    Raises InputError for an unknown clock or no benchmark. Without a common instant the frame is empty.
+    """
+    if clock not in CLOCKS:
+        raise InputError(f'"{clock}" is not a clock.{did_you_mean(clock, CLOCKS)} Use one of {", ".join(CLOCKS)}')
+    if not benchmarks:
+        raise InputError("name at least one benchmark")
+    if clock == DATE_JOIN:
+        return _date_join(store, subject, benchmarks)
+    instants, periods, calendar = _clock(store, benchmarks, clock=clock, subject=subject)
+    inside = (instants >= subject.times_us[0]) & (instants <= subject.times_us[-1])
+    instants = instants[inside]
+    level = values_at(subject, instants)
+    close = np.column_stack([_close(one, instants, clock=clock) for one in benchmarks])
+    longest = HOUR_US if clock in HOURLY_CLOCKS else None
+    starts, ends = instants[:-1], instants[1:]
+    y, x = np.diff(np.log(level)), np.diff(np.log(close), axis=0)
+    if longest is not None:
+        keep = ends - starts <= longest
+        starts, ends, y, x = starts[keep], ends[keep], y[keep], x[keep]
+    return Frame(
+        subject.name, tuple(one.name for one in benchmarks), clock, calendar, tuple(one.basis for one in benchmarks),
+        periods, starts, ends, y, x,
+    )  # fmt: skip
+
+
+def _clock(store: Store, benchmarks: Sequence[Series], *, clock: str, subject: Series) -> tuple[I64, float, str]:
+    """(instants, returns a year, calendar in words)."""
+    lead = next((one for one in benchmarks if one.kind != TOKEN), benchmarks[0])
+    if clock == NQ_HOURS:
+        return lead.times_us, PERIODS_PER_YEAR[NQ_HOURS], f"hours in which {lead.name} has a bar"
+    if clock == HOURLY_UTC:
+        first, last = (int(at) // HOUR_US * HOUR_US for at in subject.times_us[[0, -1]])
+        return np.arange(first, last + 1, HOUR_US, dtype=np.int64), PERIODS_PER_YEAR[HOURLY_UTC], "every hour, UTC"
+    if clock == DAILY_UTC and lead.kind == TOKEN:
+        first, last = (int(at) // DAY_US * DAY_US for at in subject.times_us[[0, -1]])
+        return np.arange(first, last + 1, DAY_US, dtype=np.int64), CONTINUOUS_DAYS, "every day, 00:00 UTC"
+    closes = session_instants(store, around=lead)
+    if clock == DAILY_UTC:
+        return _midnight_after(closes), SESSION_DAYS, f"00:00 UTC after each session; {sessions_of()}"
+    return closes, SESSION_DAYS, sessions_of()
+
+
+def sessions_of() -> str:
+    """Whose sessions the stored closes follow, with the version that computed their instants."""
+    from indexer.analytics.calendar import calendar_version
+
+    return calendar_version()
+
+
+def _close(series: Series, instants: I64, *, clock: str) -> F64:
+    if clock == DAILY_UTC and series.kind != TOKEN:
+        return values_at(replace(series, times_us=_midnight_after(series.times_us)), instants)
+    return values_at(series, instants)
+
+
+def _midnight_after(closes: I64) -> I64:
+    return -(-closes // DAY_US) * DAY_US
+
+
+def _date_join(store: Store, subject: Series, benchmarks: Sequence[Series]) -> Frame:
+    """Each day's own return (00:00 to 00:00 UTC) beside the session return of the same date."""
+    lead = next((one for one in benchmarks if one.kind != TOKEN), benchmarks[0])
+    closes = session_instants(store, around=lead)
+    ends = _midnight_after(closes)
+    inside = (ends - DAY_US >= subject.times_us[0]) & (ends <= subject.times_us[-1])
+    closes, ends = closes[inside], ends[inside]
+    y = np.log(values_at(subject, ends) / values_at(subject, ends - DAY_US))
+    x = np.column_stack([_own_day(one, closes, ends) for one in benchmarks])
+    said = "naive join of daily returns on their dates: intervals do not match and weekend moves are lost"
+    return Frame(
+        subject.name, tuple(one.name for one in benchmarks), DATE_JOIN, sessions_of(),
+        tuple(one.basis for one in benchmarks), SESSION_DAYS, ends[1:] - DAY_US, ends[1:], y[1:], x, (said,),
+    )  # fmt: skip
+
+
+def _own_day(series: Series, closes: I64, ends: I64) -> F64:
+    if series.kind == TOKEN:
+        day: F64 = np.log(values_at(series, ends) / values_at(series, ends - DAY_US))[1:]
+        return day
+    between: F64 = np.diff(np.log(values_at(series, closes)))
+    return between
+
+
+def _trailing(frame: Frame, last: int) -> tuple[str, ...]:
+    """A sentence where the newest intervals have no pair: the answer is older than it looks."""
+    after = len(frame.y) - 1 - last
+    if not after:
+        return ()
+    return (f"the last pair ends {iso(int(frame.times_us[last]))}; {after} later intervals have no pair",)

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.analytics.attribution import attribute, carino_factors
 from indexer.analytics.breadth import (
+    attribute,
     average_correlation,
     breadth,
+    carino_factors,
     concentration,
     dispersion,
     relative_strength,

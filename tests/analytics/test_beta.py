@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.analytics.beta import compute_beta
+from indexer.analytics.linear import auto_lag, hac_covariance, newey_west_bandwidth, se_hac, se_hc
 from indexer.analytics.series import require_pairs
-from indexer.analytics.standard_errors import auto_lag, hac_covariance, newey_west_bandwidth, se_hac, se_hc
 from indexer.errors import InputError, NotEnoughDataError
 
 NEAR = {"rel": 1e-9, "abs": 1e-12}

@@ -7,21 +7,22 @@ import math
 import numpy as np
 import pytest
 
-from indexer.analytics.asymmetry import asymmetric_beta, capture
-from indexer.analytics.bootstrap import bootstrap_beta, optimal_block, stationary_indices
-from indexer.analytics.ewma import ewma_beta, ewma_path, ewma_recursive
-from indexer.analytics.factors import factor_model
-from indexer.analytics.kalman import KalmanModel, kalman_filter, kalman_fit
-from indexer.analytics.leadlag import dimson_beta, scholes_williams_beta
-from indexer.analytics.quantile import quantile_beta
-from indexer.analytics.realised import hayashi_yoshida, realised_beta
-from indexer.analytics.shrinkage import (
+from indexer.analytics.beta_variants import (
     Prior,
+    asymmetric_beta,
     blume_beta,
+    capture,
     cross_section_prior,
+    hayashi_yoshida,
+    quantile_beta,
+    realised_beta,
     vasicek_beta,
     vasicek_cross_section,
 )
+from indexer.analytics.bootstrap import bootstrap_beta, optimal_block, stationary_indices
+from indexer.analytics.factors import factor_model
+from indexer.analytics.leadlag import dimson_beta, scholes_williams_beta
+from indexer.analytics.time_varying import KalmanModel, ewma_beta, ewma_path, ewma_recursive, kalman_filter, kalman_fit
 from indexer.errors import InputError, NotEnoughDataError
 
 NEAR = {"rel": 1e-9, "abs": 1e-12}

@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 
 from indexer.analytics.beta import compute_beta
-from indexer.analytics.breaks import beta_difference, chow_test, cusum_ols, recursive_cusum, sup_f
-from indexer.analytics.decoupling import Regime, correlation_shift, forbes_rigobon, regime_table
+from indexer.analytics.breaks import (
+    Regime,
+    beta_difference,
+    chow_test,
+    correlation_shift,
+    cusum_ols,
+    forbes_rigobon,
+    recursive_cusum,
+    regime_table,
+    sup_f,
+)
 from indexer.errors import InputError
 
 NEAR = {"rel": 1e-9, "abs": 1e-12}

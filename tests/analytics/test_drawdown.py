@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.analytics.drawdown import drawdown_episodes, drawdown_series, ulcer_index
-from indexer.analytics.recovery import after_fall, analogues, recovery_summary
+from indexer.analytics.drawdown import (
+    after_fall,
+    analogues,
+    drawdown_episodes,
+    drawdown_series,
+    recovery_summary,
+    ulcer_index,
+)
 from indexer.errors import InputError
 from indexer.times import DAY_US
 

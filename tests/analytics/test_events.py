@@ -7,10 +7,24 @@ import math
 import numpy as np
 import pytest
 
-from indexer.analytics.catalogue import decision_events, find_event, packaged_text, parse_decisions, parse_events
-from indexer.analytics.event_study import EventWindows, abnormal_returns, event_row, event_study
-from indexer.analytics.event_tests import block_bootstrap_p, cross_section, generalised_sign, rank_test
-from indexer.analytics.macro import policy_distance
+from indexer.analytics.catalogue import (
+    decision_events,
+    find_event,
+    packaged_text,
+    parse_decisions,
+    parse_events,
+    policy_distance,
+)
+from indexer.analytics.event_study import (
+    EventWindows,
+    abnormal_returns,
+    block_bootstrap_p,
+    cross_section,
+    event_row,
+    event_study,
+    generalised_sign,
+    rank_test,
+)
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError
 from indexer.times import DAY_US, iso, parse_instant
 

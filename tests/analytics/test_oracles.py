@@ -12,17 +12,14 @@ import pytest
 
 from indexer.analytics.align import align_at
 from indexer.analytics.beta import compute_beta
+from indexer.analytics.beta_variants import quantile_beta
 from indexer.analytics.calendar import sessions
-from indexer.analytics.drawdown import drawdown_episodes
-from indexer.analytics.ewma import ewma_path
+from indexer.analytics.drawdown import analogues, drawdown_episodes
 from indexer.analytics.factors import factor_model
-from indexer.analytics.kalman import KalmanModel, kalman_filter, kalman_fit
 from indexer.analytics.leadlag import dimson_beta, scholes_williams_beta
-from indexer.analytics.quantile import quantile_beta
-from indexer.analytics.recovery import analogues
-from indexer.analytics.rolling import rolling_beta
-from indexer.analytics.rolling_hac import rolling_hac
-from indexer.analytics.standard_errors import newey_west_bandwidth
+from indexer.analytics.linear import newey_west_bandwidth
+from indexer.analytics.rolling import rolling_beta, rolling_hac
+from indexer.analytics.time_varying import KalmanModel, ewma_path, kalman_filter, kalman_fit
 from indexer.times import DAY_US, HOUR_US, parse_instant
 
 

@@ -7,8 +7,7 @@ import pytest
 
 import indexer.analytics.rolling as module
 from indexer.analytics.beta import compute_beta
-from indexer.analytics.rolling import rolling_beta
-from indexer.analytics.rolling_hac import rolling_hac
+from indexer.analytics.rolling import rolling_beta, rolling_hac
 from indexer.errors import InputError
 
 

@@ -10,10 +10,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api import schemas
-from indexer.analytics.distributions import t_quantile
+from indexer.analytics.linear import t_quantile
 from indexer.store.db import Store
-from indexer.studies.beta import index_beta
-from indexer.studies.beta_path import beta_history
+from indexer.studies.beta import beta_history, index_beta
 from indexer.times import parse_instant
 
 

@@ -16,8 +16,7 @@ from indexer.store.read import (
     read_memberships,
     read_rebalancings,
 )
-from indexer.studies.beta import index_beta
-from indexer.studies.beta_path import beta_history
+from indexer.studies.beta import beta_history, index_beta
 from indexer.times import DAY_US, HOUR_US, parse_instant, to_us
 from indexer.verify.store import verify_all
 from indexer.workflow.work import import_and_update, registry_of, run_update

@@ -11,7 +11,7 @@ from indexer.demo.build import build_demo
 from indexer.store.db import open_store
 from indexer.store.records import MetricSeries
 from indexer.store.write import finish_run, start_run, write_metrics
-from indexer.studies.stress_store import stored_stress
+from indexer.studies.stress import stored_stress
 from indexer.times import HOUR_US, parse_instant
 
 NOON = parse_instant("2025-06-02T12:00:00Z")

@@ -11,12 +11,10 @@ import statsmodels.api as sm
 from indexer.analytics.align import AT_CLOSE, DAILY_UTC
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError
 from indexer.store.read import read_benchmark_bars
-from indexer.studies.beta import index_beta, windowed_beta
-from indexer.studies.beta_path import PATHS, beta_history
+from indexer.studies.beta import PATHS, beta_history, index_beta, windowed_beta
 from indexer.studies.compare import compare_betas, constituent_betas
-from indexer.studies.frame import DATE_JOIN, make_frame
 from indexer.studies.methods import METHODS
-from indexer.studies.series import benchmark_series, index_series, token_series
+from indexer.studies.series import DATE_JOIN, benchmark_series, index_series, make_frame, token_series
 from indexer.times import DAY_US, HOUR_US, iso, parse_instant
 
 END = parse_instant("2025-01-31")

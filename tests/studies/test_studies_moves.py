@@ -7,17 +7,15 @@ import pytest
 import statsmodels.api as sm
 from statsmodels.stats.diagnostic import breaks_cusumolsresid
 
-from indexer.analytics.attribution import attribute
-from indexer.analytics.breaks import beta_difference, chow_test, cusum_ols
-from indexer.analytics.decoupling import Regime, regime_table
+from indexer.analytics.breadth import attribute
+from indexer.analytics.breaks import Regime, beta_difference, chow_test, cusum_ols, regime_table
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError
 from indexer.store.read import read_constituents, read_metrics
 from indexer.studies.attribution import basket_path, study_attribution
 from indexer.studies.breadth import study_breadth
 from indexer.studies.breaks import _head, study_breaks
 from indexer.studies.drawdowns import compare_episodes, study_drawdowns
-from indexer.studies.frame import make_frame
-from indexer.studies.series import benchmark_series, index_series, token_series
+from indexer.studies.series import benchmark_series, index_series, make_frame, token_series
 from indexer.times import iso, parse_instant
 
 SHOCK = parse_instant("2025-01-27T14:30:00Z")

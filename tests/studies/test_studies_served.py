@@ -14,8 +14,7 @@ from api.schemas.studies import of_index
 from indexer.arrays import to_json
 from indexer.cli.main import app
 from indexer.studies.attribution import AttributionStudy, study_attribution
-from indexer.studies.beta import index_beta
-from indexer.studies.beta_plain import flat_beta
+from indexer.studies.beta import flat_beta, index_beta
 from indexer.studies.breadth import BreadthStudy, study_breadth
 from indexer.studies.breaks import BreakStudy, study_breaks
 from indexer.studies.compare import BetaComparison, ConstituentBetas, compare_betas, constituent_betas

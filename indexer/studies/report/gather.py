@@ -14,17 +14,14 @@ from indexer.errors import NotEnoughDataError, NotFoundError
 from indexer.store.db import Store
 from indexer.store.read import IndexRow, read_index, read_indices
 from indexer.studies.attribution import AttributionStudy, study_attribution
-from indexer.studies.beta_path import BetaHistory, beta_history
+from indexer.studies.beta import BetaHistory, beta_history
 from indexer.studies.breadth import BreadthStudy, study_breadth
 from indexer.studies.breaks import BreakStudy, study_breaks
 from indexer.studies.compare import BetaComparison, compare_betas
 from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy, compare_episodes, regular, study_drawdowns
-from indexer.studies.event_list import load_events
-from indexer.studies.event_path import EventPath, event_path
-from indexer.studies.events import TWO_FACTORS, EventStudy, study_event
+from indexer.studies.events import TWO_FACTORS, EventPath, EventStudy, event_path, load_events, study_event
 from indexer.studies.series import Series, benchmark_series, subject_series
-from indexer.studies.stress import StressStudy, study_stress
-from indexer.studies.stress_store import stored_stress
+from indexer.studies.stress import StressStudy, stored_stress, study_stress
 from indexer.times import DAY_US
 
 BENCHMARKS = ("QQQ", "NVDA", "SMH")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from indexer.studies.breadth import BreadthStudy, Strength
 from indexer.studies.report import charts
-from indexer.studies.report.draw import figure
+from indexer.studies.report.charts import figure
 from indexer.studies.report.gather import BESIDE, Gathered
 from indexer.studies.report.words import NOTHING, bullets, day, number, paragraph, percent, table
 from indexer.studies.stress import StressBar

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from indexer.studies.breaks import BreakStudy
 from indexer.studies.report import charts
-from indexer.studies.report.draw import figure
+from indexer.studies.report.charts import figure
 from indexer.studies.report.gather import Gathered
 from indexer.studies.report.words import day, number, p_value, paragraph, percent, table
 

@@ -9,7 +9,7 @@ import math
 
 from indexer.studies.events import Abnormal, MemberTests
 from indexer.studies.report import charts
-from indexer.studies.report.draw import figure
+from indexer.studies.report.charts import figure
 from indexer.studies.report.gather import Gathered
 from indexer.studies.report.words import moment, number, p_value, paragraph, percent, span_of, table
 

@@ -1,8 +1,4 @@
-"""Time-varying beta by a Kalman filter: y_t = alpha_t + beta_t x_t + e, both coefficients random walks.
-
-A scalar recursion in plain Python (two states need no matrices). The filtered path uses only what was known at
-each row and is the one to publish live; the smoothed path uses the whole sample and is marked as such.
-"""
+"""Beta that moves with time: exponentially weighted, and by a Kalman filter with variances of most likelihood."""
 
 from __future__ import annotations
 
@@ -14,13 +10,40 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.search import maximise
-from indexer.analytics.series import as_series, finite_pairs, moments
+from indexer.analytics.linear import t_quantile
+from indexer.analytics.series import as_series, finite_pairs, moments, spread
 from indexer.arrays import F64, Bools
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike
+
+GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+
+
+def maximise(
+    function: Callable[[float], float], low: float, *, high: float, points: int = 17, tolerance: float = 1e-4
+) -> float:
+    """The argument in [low, high] with the greatest value found; the grid guards against local maxima."""
+    step = (high - low) / (points - 1)
+    grid = [low + step * place for place in range(points)]
+    best = max(grid, key=function)
+    left, right = max(low, best - step), min(high, best + step)
+    inner, outer = right - GOLDEN * (right - left), left + GOLDEN * (right - left)
+    at_inner, at_outer = function(inner), function(outer)
+    while right - left > tolerance:
+        if at_inner >= at_outer:
+            right, outer, at_outer = outer, inner, at_inner
+            inner = right - GOLDEN * (right - left)
+            at_inner = function(inner)
+        else:
+            left, inner, at_inner = inner, outer, at_outer
+            outer = left + GOLDEN * (right - left)
+            at_outer = function(outer)
+    return (left + right) / 2.0
+
 
 # A start this wide (in residual variances) lets the first pairs set the level; their likelihood is left out.
 DIFFUSE = 1e7
@@ -203,3 +226,108 @@ def _smooth(states: F64, *, model: KalmanModel) -> F64:
 def _path(kind: str, states: F64, *, loglik: float) -> KalmanPath:
     sd = np.sqrt(np.maximum(states[:, [2, 4]], 0.0))
     return KalmanPath(kind, states[:, 0], states[:, 1], sd[:, 0], sd[:, 1], loglik)
+
+
+RISKMETRICS_DAILY = 0.94
+
+
+@dataclass(frozen=True, slots=True)
+class EwmaBeta:
+    """Beta at the last pair under weights decay^(n - 1 - t).
+
+    `n_effective` = (Σw)² / Σw² (Kish); `se` is the heteroskedasticity-robust error of the weighted fit with
+    t quantiles at `n_effective` - 2 degrees of freedom. `half_life` is in intervals.
+    """
+
+    n: int
+    decay: float
+    half_life: float
+    n_effective: float | None = None
+    beta: float | None = None
+    se: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    reason: str | None = None
+
+
+def ewma_beta(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    decay: float = RISKMETRICS_DAILY,
+    centred: bool = True,
+    confidence: float = 0.95,
+) -> EwmaBeta:
+    """Weighted least squares of y on x; `centred=False` gives the zero-mean RiskMetrics form.
+
+    The centred form equals pandas `ewm(adjust=True).cov / var`. Raises InputError on a decay outside (0, 1).
+    """
+    _check(decay)
+    a, b = finite_pairs(x, y)
+    half_life = math.log(0.5) / math.log(decay)
+    if a.size < 3:
+        reason = f"{a.size} aligned pairs, at least 3 are needed"
+        return EwmaBeta(a.size, decay, half_life, reason=reason)
+    w = decay ** np.arange(a.size - 1, -1, -1, dtype=np.float64)
+    total = float(w.sum())
+    n_eff = total * total / float(w @ w)
+    dx, dy = (_about_mean(a, w), _about_mean(b, w)) if centred else (a, b)
+    sxx = float(w @ (dx * dx))
+    if sxx == 0.0 or (centred and spread(a, dx) == 0.0):
+        reason = "the benchmark does not move in this window (zero variance)"
+        return EwmaBeta(a.size, decay, half_life, n_eff, reason=reason)
+    beta = float(w @ (dx * dy)) / sxx
+    score = w * dx * (dy - beta * dx)
+    se = math.sqrt(float(score @ score) * n_eff / (n_eff - 2.0)) / sxx if n_eff > 2.0 else None
+    half = None if se is None else t_quantile(n_eff - 2.0, 0.5 + confidence / 2.0) * se
+    low, high = (None, None) if half is None else (beta - half, beta + half)
+    return EwmaBeta(a.size, decay, half_life, n_eff, beta, se, low, high)
+
+
+def ewma_path(x: ArrayLike, y: ArrayLike, *, decay: float = RISKMETRICS_DAILY) -> F64:
+    """(T,) centred EWMA beta known at each row (no look-ahead); NaN before 3 pairs or without variance.
+
+    A missing pair leaves the weights as they were: the clock of the decay is pairs, not calendar time.
+    """
+    _check(decay)
+    a, b = as_series(x, "x"), as_series(y, "y")
+    out = np.full(a.size, np.nan)
+    total = mean_x = mean_y = sxx = sxy = raw = 0.0
+    count = 0
+    for row, (value, other) in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
+        if math.isfinite(value) and math.isfinite(other):
+            count += 1
+            total = decay * total + 1.0
+            dx, dy = value - mean_x, other - mean_y
+            mean_x += dx / total
+            mean_y += dy / total
+            sxx = decay * sxx + dx * (value - mean_x)
+            sxy = decay * sxy + dx * (other - mean_y)
+            raw = decay * raw + value * value
+        if count >= 3 and sxx > 1e-14 * raw:
+            out[row] = sxy / sxx
+    return out
+
+
+def ewma_recursive(x: ArrayLike, y: ArrayLike, *, decay: float = RISKMETRICS_DAILY) -> float | None:
+    """Zero-mean recursion cov = decay cov + (1 - decay) x y seeded with the first pair; None without variance."""
+    _check(decay)
+    a, b = finite_pairs(x, y)
+    if a.size == 0:
+        return None
+    cov, var = float(a[0] * b[0]), float(a[0] * a[0])
+    for value, other in zip(a[1:].tolist(), b[1:].tolist(), strict=True):
+        cov = decay * cov + (1.0 - decay) * value * other
+        var = decay * var + (1.0 - decay) * value * value
+    return cov / var if var > 0.0 else None
+
+
+def _about_mean(values: F64, weights: F64) -> F64:
+    shifted = values - values[0]
+    about: F64 = shifted - float(weights @ shifted) / float(weights.sum())
+    return about
+
+
+def _check(decay: float) -> None:
+    if not 0.0 < decay < 1.0:
+        raise InputError(f"decay {decay} must lie between 0 and 1, e.g. {RISKMETRICS_DAILY}")

@@ -1,0 +1,296 @@
+"""Other betas of the same pairs: up and down markets, quantiles, shrunk to a prior, from returns within a session."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from indexer.analytics.beta import compute_beta
+from indexer.analytics.linear import combination_se, f_upper, fit_linear, normal_quantile, with_constant
+from indexer.analytics.series import as_series, finite_pairs, moments
+from indexer.arrays import F64
+from indexer.errors import InputError, NotEnoughDataError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True, slots=True)
+class AsymmetricBeta:
+    """Two slopes fitted together, y = a + up max(x, 0) + down min(x, 0), and the Wald test that they are equal.
+
+    The other definitions stand beside it: `ols_down`, `ols_up` (regression on the side's rows alone),
+    `ang_chen_xing` (rows below the mean), `lpm` (lower partial moment about 0) and `estrada`.
+    """
+
+    n: int
+    n_down: int
+    n_up: int
+    up: float | None = None
+    down: float | None = None
+    se_up: float | None = None
+    se_down: float | None = None
+    wald_f: float | None = None
+    wald_p: float | None = None
+    ols_down: float | None = None
+    ols_up: float | None = None
+    ang_chen_xing: float | None = None
+    lpm: float | None = None
+    estrada: float | None = None
+    reason: str | None = None
+
+
+def asymmetric_beta(x: ArrayLike, y: ArrayLike) -> AsymmetricBeta:
+    """Upside and downside beta of y on x. `se_up` and `se_down` are the larger of OLS and HAC.
+
+    Sources: Bawa and Lindenberg 1977 (lpm), Ang, Chen and Xing 2006, Estrada 2002; the Wald test is F(1, n - 3).
+    """
+    a, b = finite_pairs(x, y)
+    counts = (a.size, int((a < 0.0).sum()), int((a > 0.0).sum()))
+    if min(counts[1:]) < 3:
+        reason = f"{counts[1]} falling and {counts[2]} rising pairs, at least 3 of each are needed"
+        return AsymmetricBeta(*counts, reason=reason)
+    rising, falling = np.maximum(a, 0.0), np.minimum(a, 0.0)
+    design = with_constant(rising, falling)
+    fit = fit_linear(design, b)
+    if fit is None:
+        return AsymmetricBeta(*counts, reason="the two sides cannot be told apart (dependent regressors)")
+    gap = float(fit.coef[1] - fit.coef[2])
+    variance = fit.s2 * float(fit.inverse[1, 1] + fit.inverse[2, 2] - 2.0 * fit.inverse[1, 2])
+    wald = gap * gap / variance if variance > 0.0 else None
+    below = a < a.mean()
+    return AsymmetricBeta(
+        *counts,
+        up=float(fit.coef[1]),
+        down=float(fit.coef[2]),
+        se_up=max(combination_se(fit, design, weights=[0.0, 1.0, 0.0])),
+        se_down=max(combination_se(fit, design, weights=[0.0, 0.0, 1.0])),
+        wald_f=wald,
+        wald_p=None if wald is None else f_upper(wald, 1, df2=fit.df),
+        ols_down=compute_beta(a[a < 0.0], b[a < 0.0]).beta,
+        ols_up=compute_beta(a[a > 0.0], b[a > 0.0]).beta,
+        ang_chen_xing=compute_beta(a[below], b[below]).beta,
+        lpm=_ratio(b, falling, by=falling),
+        estrada=_ratio(np.minimum(b - b.mean(), 0.0), np.minimum(a - a.mean(), 0.0), by=np.minimum(a - a.mean(), 0.0)),
+    )
+
+
+def capture(x: ArrayLike, y: ArrayLike) -> tuple[float | None, float | None]:
+    """(upside, downside) capture: mean simple return of y over that of x on rising and on falling intervals."""
+    a, b = finite_pairs(x, y)
+    sides = (a > 0.0, a < 0.0)
+    up, down = (float(b[side].mean() / a[side].mean()) if side.any() else None for side in sides)
+    return up, down
+
+
+def _ratio(top: F64, side: F64, *, by: F64) -> float | None:
+    below = float(by @ by)
+    return float(top @ side) / below if below > 0.0 else None
+
+
+MIN_PAIRS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileBeta:
+    """The line with a share `tau` of the pairs below it. `se` is Powell's sandwich, see `quantile_beta`."""
+
+    tau: float
+    n: int
+    beta: float | None = None
+    alpha: float | None = None
+    pinball: float | None = None
+    se: float | None = None
+    reason: str | None = None
+
+
+def quantile_beta(x: ArrayLike, y: ArrayLike, *, tau: float = 0.5) -> QuantileBeta:
+    """Minimiser of the pinball loss Σ rho_tau(y - a - b x), exact (iterated least squares agrees to 5 digits only).
+
+    The error is the kernel sandwich (Epanechnikov, Hall-Sheather bandwidth) that statsmodels QuantReg reports.
+    """
+    if not 0.0 < tau < 1.0:
+        raise InputError(f"tau {tau} must lie between 0 and 1, e.g. 0.1 for the lower tail")
+    a, b = finite_pairs(x, y)
+    if a.size < MIN_PAIRS:
+        return QuantileBeta(tau, a.size, reason=f"{a.size} aligned pairs, at least {MIN_PAIRS} are needed")
+    if moments(a, b).sxx == 0.0:
+        return QuantileBeta(tau, a.size, reason="the benchmark does not move in this window (zero variance)")
+    alpha, beta = _solve(a, b, tau=tau)
+    u = b - alpha - beta * a
+    loss = float(np.where(u >= 0.0, tau * u, (tau - 1.0) * u).sum())
+    return QuantileBeta(tau, a.size, beta, alpha, loss, _kernel_se(a, b, residual=u, tau=tau))
+
+
+def _solve(x: F64, y: F64, *, tau: float) -> tuple[float, float]:
+    from scipy.optimize import linprog
+
+    # Unit scales keep the solver's absolute tolerances meaningful for returns of 1e-3.
+    sx, sy = float(np.abs(x).max()), float(np.abs(y).max()) or 1.0
+    n = x.size
+    cost = np.concatenate([np.zeros(2), np.full(n, tau), np.full(n, 1.0 - tau)])
+    from scipy.sparse import csr_array, hstack, identity
+
+    equal = hstack([csr_array(with_constant(x / sx)), identity(n), -identity(n)], format="csr")
+    bounds = [(None, None)] * 2 + [(0.0, None)] * (2 * n)
+    found = linprog(cost, A_eq=equal, b_eq=y / sy, bounds=bounds, method="highs-ds")
+    alpha, slope = float(found.x[0]), float(found.x[1])
+    return _polish(x / sx, y / sy, alpha=alpha, slope=slope, scale=(sx, sy))
+
+
+def _polish(x: F64, y: F64, *, alpha: float, slope: float, scale: tuple[float, float]) -> tuple[float, float]:
+    """The same vertex to full precision: an optimal line passes through two of the pairs."""
+    near = np.argsort(np.abs(y - alpha - slope * x), kind="stable")
+    first = near[0]
+    other = next((row for row in near[1:] if x[row] != x[first]), None)
+    if other is not None:
+        exact = float((y[other] - y[first]) / (x[other] - x[first]))
+        if abs(exact - slope) < 1e-6 * max(1.0, abs(slope)):
+            slope, alpha = exact, float(y[first] - exact * x[first])
+    sx, sy = scale
+    return alpha * sy, slope * sy / sx
+
+
+def _kernel_se(x: F64, y: F64, *, residual: F64, tau: float) -> float | None:
+    n = x.size
+    z = normal_quantile(tau)
+    density = math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+    hall = n ** (-1 / 3) * normal_quantile(0.975) ** (2 / 3) * (1.5 * density**2 / (2 * z * z + 1)) ** (1 / 3)
+    if not 0.0 < tau - hall < tau + hall < 1.0:
+        return None
+    q75, q25 = np.percentile(residual, [75, 25])
+    spread = min(float(np.std(y)), float(q75 - q25) / 1.34)
+    width = spread * (normal_quantile(tau + hall) - normal_quantile(tau - hall))
+    u = residual / width if width > 0.0 else np.full(n, np.inf)
+    height = float(np.where(np.abs(u) <= 1.0, 0.75 * (1.0 - u * u), 0.0).sum()) / (n * width) if width > 0.0 else 0.0
+    if height <= 0.0:
+        return None
+    weight = np.where(residual > 0.0, (tau / height) ** 2, ((1.0 - tau) / height) ** 2)
+    design = with_constant(x)
+    inverse = np.linalg.inv(design.T @ design)
+    covariance = inverse @ ((design.T * weight) @ design) @ inverse
+    return math.sqrt(float(covariance[1, 1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Mean and standard deviation of beta before the data; `n` betas it came from (0 when given by hand)."""
+
+    mean: float
+    sd: float
+    n: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShrunkBeta:
+    """Posterior mean and standard deviation; `weight` is the share that the sample beta keeps."""
+
+    beta: float
+    sd: float
+    weight: float
+    prior: Prior
+
+
+def blume_beta(beta: float, *, weight: float = 2.0 / 3.0) -> float:
+    """weight beta + (1 - weight) (Blume 1975). Bloomberg prints 0.67 beta + 0.33.
+
+    The pull towards 1 holds for shares within their own market, not for tokens on QQQ: shown for comparison.
+    """
+    return weight * beta + (1.0 - weight)
+
+
+def vasicek_beta(beta: float, se: float, *, prior: Prior) -> ShrunkBeta:
+    """Precision-weighted mean of the sample beta and the prior (Vasicek 1973)."""
+    if se < 0.0 or prior.sd < 0.0 or se + prior.sd == 0.0:
+        raise InputError("the errors of beta and of the prior must not be negative, nor both be 0")
+    if se == 0.0:
+        return ShrunkBeta(beta, 0.0, 1.0, prior)
+    if prior.sd == 0.0:
+        return ShrunkBeta(prior.mean, 0.0, 0.0, prior)
+    own, before = 1.0 / se**2, 1.0 / prior.sd**2
+    mean = (own * beta + before * prior.mean) / (own + before)
+    return ShrunkBeta(mean, math.sqrt(1.0 / (own + before)), own / (own + before), prior)
+
+
+def cross_section_prior(betas: ArrayLike) -> Prior:
+    """Mean and standard deviation (n - 1) of the constituents' own betas, missing ones left out.
+
+    Raises NotEnoughDataError below 3: two tokens are no cross-section.
+    """
+    known = _known(betas)
+    if known.size < 3:
+        raise NotEnoughDataError(f"a cross-section prior needs at least 3 betas and there are {known.size}")
+    return Prior(float(known.mean()), float(known.std(ddof=1)), known.size)
+
+
+def vasicek_cross_section(betas: ArrayLike, ses: ArrayLike) -> list[ShrunkBeta | None]:
+    """Each constituent's beta shrunk to the cross-section of all; None where it has none."""
+    own, errors = as_series(betas, "betas"), as_series(ses, "ses")
+    prior = cross_section_prior(own)
+    return [
+        vasicek_beta(float(b), float(s), prior=prior) if math.isfinite(b) and math.isfinite(s) else None
+        for b, s in zip(own, errors, strict=True)
+    ]
+
+
+def _known(values: ArrayLike) -> F64:
+    series = as_series(values, "betas")
+    known: F64 = series[[math.isfinite(value) for value in series]]
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class RealisedBeta:
+    """`covariance` over `variance` of the benchmark; `n_x` and `n_y` observations went in."""
+
+    n_x: int
+    n_y: int
+    covariance: float | None = None
+    variance: float | None = None
+    beta: float | None = None
+    reason: str | None = None
+
+
+def hayashi_yoshida(times_x: ArrayLike, x: ArrayLike, *, times_y: ArrayLike, y: ArrayLike) -> RealisedBeta:
+    """Σ dX dY over all overlapping intervals, divided by Σ dX² (Hayashi and Yoshida 2005).
+
+    x and y are log prices (not returns) at their own strictly increasing instants; nothing is interpolated.
+    The sum over the y intervals that touch one x interval telescopes, so the cost is n log n.
+    """
+    tx, px = _observed(times_x, x, "benchmark")
+    ty, py = _observed(times_y, y, "index")
+    if tx.size < 2 or ty.size < 2:
+        return RealisedBeta(tx.size, ty.size, reason="each side needs at least 2 observations")
+    first = np.maximum(np.searchsorted(ty, tx[:-1], side="right") - 1, 0)
+    last = np.minimum(np.searchsorted(ty, tx[1:], side="left"), ty.size - 1)
+    # Intervals of x wholly outside y's span touch nothing.
+    reach = np.where(last > first, py[last] - py[first], 0.0)
+    dx = np.diff(px)
+    covariance, variance = float(dx @ reach), float(dx @ dx)
+    if variance == 0.0:
+        return RealisedBeta(tx.size, ty.size, covariance, variance, reason="the benchmark does not move")
+    return RealisedBeta(tx.size, ty.size, covariance, variance, covariance / variance)
+
+
+def realised_beta(x: ArrayLike, y: ArrayLike) -> RealisedBeta:
+    """Σ x y / Σ x² of synchronous intraday returns (no mean removed)."""
+    a, b = finite_pairs(x, y)
+    variance = float(a @ a)
+    if a.size == 0 or variance == 0.0:
+        return RealisedBeta(a.size, b.size, reason="the benchmark does not move")
+    covariance = float(a @ b)
+    return RealisedBeta(a.size, b.size, covariance, variance, covariance / variance)
+
+
+def _observed(times: ArrayLike, values: ArrayLike, name: str) -> tuple[F64, F64]:
+    at, series = np.asarray(times), as_series(values, name)
+    if at.shape != series.shape:
+        raise InputError(f"{name}: {at.size} times and {series.size} values do not pair up")
+    keep = np.isfinite(series)
+    at, series = at[keep], series[keep]
+    if np.any(np.diff(at) <= 0):
+        raise InputError(f"{name} times must strictly increase. Sort and remove duplicates first")
+    return at, series
