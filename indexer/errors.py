@@ -20,11 +20,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from onchain.errors import did_you_mean as did_you_mean  # noqa: PLC0414 - offered here too
 
 
 class DeaiError(Exception):
@@ -96,9 +94,3 @@ class BusyError(DeaiError):
 
 class VerificationError(DeaiError):
     code = "verification_failed"
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """' Did you mean "x"?' for the closest known word, or '' when nothing is close."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f' Did you mean "{close[0]}"?' if close else ""

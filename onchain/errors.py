@@ -18,6 +18,8 @@ Place in the flow: leaf of `onchain`; nothing here reads the network.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import ClassVar
 
@@ -222,3 +224,9 @@ def range_hint(message: str) -> tuple[int | None, int | None]:
     if found := _SUGGESTED.search(message):
         return None, int(found[2], 0)
     return None, None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """' Did you mean "x"?' for the closest known word, or '' when nothing is close."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f' Did you mean "{close[0]}"?' if close else ""
