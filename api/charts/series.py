@@ -73,10 +73,9 @@ def chart_series(
 def _beta(
     store: Store, index: IndexRow, start_us: int | None, newest_us: int, *, level: float, benchmark: str, sessions: int
 ) -> ChartSeries:
-    from indexer.analytics.linear import t_quantile
     from indexer.studies.beta import beta_history
 
     found = beta_history(store, index.id, benchmark, sessions=sessions, start_us=start_us)
     known = np.isfinite(found.rolling.beta)
-    beta, half = found.rolling.beta[known], t_quantile(sessions - 2, 0.975) * found.rolling.se[known]
-    return ChartSeries(found.times_us[known], beta, beta - half, beta + half, newest_us, level)
+    low, high = found.interval()
+    return ChartSeries(found.times_us[known], found.rolling.beta[known], low[known], high[known], newest_us, level)

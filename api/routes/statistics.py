@@ -200,12 +200,9 @@ def list_beta_history(
 
 
 def _numbers(found: BetaHistory) -> dict[str, F64]:
-    from indexer.analytics.linear import t_quantile
-
     rolling = found.rolling
-    half = t_quantile(found.sessions - 2, 0.975) * rolling.se
-    named = {"beta": rolling.beta, "se": rolling.se, "low": rolling.beta - half, "high": rolling.beta + half}
-    named |= {"r2": rolling.r2, "alpha": rolling.alpha}
+    low, high = found.interval()
+    named = {"beta": rolling.beta, "se": rolling.se, "low": low, "high": high, "r2": rolling.r2, "alpha": rolling.alpha}
     return {name: np.ascontiguousarray(column) for name, column in named.items()}
 
 

@@ -129,7 +129,7 @@ def windowed_beta(
     bootstrap: bool = False,
 ) -> IndexBeta:
     """The same from a frame that is there already, for many windows or methods on one reading."""
-    window = frame.between(None, inclusive(end_us))
+    window = frame.between(None, past(end_us))
     count = max(window.pairs, MIN_SESSIONS) if sessions is None else sessions
     window = window.last(count, until_us=end_us)
     found = estimate(window, method, options=options or Options())
@@ -158,11 +158,11 @@ def windowed_beta(
     )
 
 
-def inclusive(end_us: int | None) -> int | None:
-    """The end to compare with: a bare date (00:00 UTC) means up to the end of that day, anything else itself."""
-    if end_us is None:
+def past(last_us: int | None) -> int | None:
+    """The excluded end after a last instant: a bare date (00:00 UTC) takes that day with the midnight that ends it."""
+    if last_us is None:
         return None
-    return end_us + DAY_US if end_us % DAY_US == 0 else end_us
+    return last_us + 1 if last_us % DAY_US else last_us + DAY_US + 1
 
 
 def _by_the_hour(store: Store, made: IndexBeta, own: Series, options: Options) -> IndexBeta:
@@ -245,12 +245,13 @@ def beta_history(
         raise InputError(f'"{kind}" is not a path.{did_you_mean(kind, PATHS)} Use one of {", ".join(PATHS)}')
     own = subject_series(store, subject)
     other = benchmark_series(store, benchmark, interval="1h" if clock in HOURLY_CLOCKS else "1d")
-    frame = make_frame(store, own, [other], clock=clock).between(None, inclusive(end_us))
+    frame = make_frame(store, own, [other], clock=clock).between(None, end_us)
     if len(frame.y) < sessions:
         raise NotEnoughDataError(
             f"{subject} and {benchmark} have {len(frame.y)} {unit_of(clock)} returns in common; {sessions} are needed"
         )
     found = _path(frame, kind, sessions=sessions, decay=decay)
+    # A window reaches back before `start`, so that the rows are cut after their betas are known.
     keep = np.ones(len(frame.y), dtype=np.bool_) if start_us is None else frame.times_us >= start_us
     cut = RollingBeta(sessions, found.beta[keep], found.alpha[keep], found.r2[keep], found.se[keep])
     return BetaHistory(

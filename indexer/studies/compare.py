@@ -11,7 +11,7 @@ from indexer.arrays import I64
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import read_constituents
-from indexer.studies.beta import DEFAULT_SESSIONS, inclusive, windowed_beta
+from indexer.studies.beta import DEFAULT_SESSIONS, past, windowed_beta
 from indexer.studies.methods import Estimate
 from indexer.studies.series import (
     DATE_JOIN,
@@ -152,7 +152,7 @@ def _frames(
     for _, clock, _ in ways:
         # Daily bars of a session end at the midnight after it.
         end = end_us if end_us is None or clock == AT_CLOSE else end_us // DAY_US * DAY_US
-        frames.append(make_frame(store, own, [other], clock=clock).between(None, inclusive(end)))
+        frames.append(make_frame(store, own, [other], clock=clock).between(None, past(end)))
     spans = [_days(frame)[frame.complete][[0, -1]] for frame in frames if frame.pairs]
     if not spans:
         return frames

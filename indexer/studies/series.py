@@ -204,12 +204,12 @@ class Frame:
         return len(self.y) - self.pairs
 
     def between(self, start_us: int | None, end_us: int | None) -> Frame:
-        """The rows whose whole interval lies in [start, end]; None is open."""
+        """The rows whose interval ends in [start, end); None is open."""
         keep = np.ones(len(self.y), dtype=np.bool_)
         if start_us is not None:
-            keep &= self.starts_us >= start_us
+            keep &= self.times_us >= start_us
         if end_us is not None:
-            keep &= self.times_us <= end_us
+            keep &= self.times_us < end_us
         return self.rows(keep)
 
     def last(self, count: int, *, until_us: int | None = None) -> Frame:

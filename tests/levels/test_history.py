@@ -153,7 +153,7 @@ def test_beta_equals_statsmodels_on_returns_between_new_york_closes(history):
 def test_the_last_rolling_window_is_the_beta_of_that_window(history, sessions):
     store, _ = history
     end = parse_instant("2025-06-30")
-    rolled = beta_history(store, "deai", "NVDA", sessions=sessions, end_us=end)
+    rolled = beta_history(store, "deai", "NVDA", sessions=sessions, end_us=end + DAY_US)
     alone = index_beta(store, "deai", "NVDA", sessions=sessions, end_us=end)
     assert int(rolled.times_us[-1]) == alone.last_us
     assert rolled.rolling.beta[-1] == pytest.approx(alone.result.beta, rel=1e-9)

@@ -130,7 +130,7 @@ def test_an_answer_that_is_older_than_the_data_says_so(store):
 @pytest.mark.parametrize("kind", PATHS)
 def test_every_path_ends_where_its_window_ends_and_hindsight_is_marked(store, kind):
     end = parse_instant("2025-06-30")
-    path = beta_history(store, "deai", "QQQ", sessions=90, kind=kind, end_us=end)
+    path = beta_history(store, "deai", "QQQ", sessions=90, kind=kind, end_us=end + DAY_US)
     assert path.hindsight == (kind == "kalman_smoothed")
     assert np.isfinite(path.rolling.beta[-1])
     if kind == "rolling":

@@ -124,6 +124,19 @@ def test_beta_over_time_says_what_kind_it_is(client, kind):
     assert all(row["beta"] is not None for row in body["data"])
 
 
+def test_beta_over_time_leaves_out_its_end(client):
+    """[start, end): consecutive windows neither repeat nor lose a close."""
+
+    def times(start, end):
+        body = client.get(f"{BASE}/beta/history?start={start}&end={end}&shape=columns").json()
+        return body["data"]["time"]
+
+    assert times("2025-01-30", "2025-01-31T00:00:00Z") == ["2025-01-30T21:00:00Z"]
+    assert times("2025-01-30", "2025-01-31T21:00:00Z") == ["2025-01-30T21:00:00Z"]
+    whole = times("2025-01-27", "2025-02-01")
+    assert times("2025-01-27", "2025-01-29T21:00:00Z") + times("2025-01-29T21:00:00Z", "2025-02-01") == whole
+
+
 def test_the_events_of_an_index_say_whether_it_covers_them(client, command):
     body = client.get("/v1/indices/deai-agents/events").json()
     covered = {one["id"]: one["covered"] for one in body["data"]}
