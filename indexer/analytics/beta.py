@@ -75,7 +75,7 @@ def compute_beta(
 
     x and y are returns (or excess returns) of the same intervals; rows with a non-finite side are left out.
     `hac_lag` defaults to floor(4 (n/100)^(2/9)), at least `overlap` - 1 for h-period overlapping returns.
-    Never raises for lack of data: the numbers are None with a reason (use `require_pairs` to raise instead).
+    Never raises for lack of data: the numbers are then None, with a reason.
     """
     if not 0.0 < confidence < 1.0:
         raise InputError(f"confidence {confidence} must lie between 0 and 1, e.g. 0.95")

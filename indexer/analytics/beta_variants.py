@@ -78,14 +78,6 @@ def asymmetric_beta(x: ArrayLike, y: ArrayLike) -> AsymmetricBeta:
     )
 
 
-def capture(x: ArrayLike, y: ArrayLike) -> tuple[float | None, float | None]:
-    """(upside, downside) capture: mean simple return of y over that of x on rising and on falling intervals."""
-    a, b = finite_pairs(x, y)
-    sides = (a > 0.0, a < 0.0)
-    up, down = (float(b[side].mean() / a[side].mean()) if side.any() else None for side in sides)
-    return up, down
-
-
 def _ratio(top: F64, side: F64, *, by: F64) -> float | None:
     below = float(by @ by)
     return float(top @ side) / below if below > 0.0 else None
@@ -226,16 +218,6 @@ def cross_section_prior(betas: ArrayLike) -> Prior:
     return Prior(float(known.mean()), float(known.std(ddof=1)), known.size)
 
 
-def vasicek_cross_section(betas: ArrayLike, ses: ArrayLike) -> list[ShrunkBeta | None]:
-    """Each constituent's beta shrunk to the cross-section of all; None where it has none."""
-    own, errors = as_series(betas, "betas"), as_series(ses, "ses")
-    prior = cross_section_prior(own)
-    return [
-        vasicek_beta(float(b), float(s), prior=prior) if math.isfinite(b) and math.isfinite(s) else None
-        for b, s in zip(own, errors, strict=True)
-    ]
-
-
 def _known(values: ArrayLike) -> F64:
     series = as_series(values, "betas")
     known: F64 = series[[math.isfinite(value) for value in series]]
@@ -273,16 +255,6 @@ def hayashi_yoshida(times_x: ArrayLike, x: ArrayLike, *, times_y: ArrayLike, y: 
     if variance == 0.0:
         return RealisedBeta(tx.size, ty.size, covariance, variance, reason="the benchmark does not move")
     return RealisedBeta(tx.size, ty.size, covariance, variance, covariance / variance)
-
-
-def realised_beta(x: ArrayLike, y: ArrayLike) -> RealisedBeta:
-    """Σ x y / Σ x² of synchronous intraday returns (no mean removed)."""
-    a, b = finite_pairs(x, y)
-    variance = float(a @ a)
-    if a.size == 0 or variance == 0.0:
-        return RealisedBeta(a.size, b.size, reason="the benchmark does not move")
-    covariance = float(a @ b)
-    return RealisedBeta(a.size, b.size, covariance, variance, covariance / variance)
 
 
 def _observed(times: ArrayLike, values: ArrayLike, name: str) -> tuple[F64, F64]:

@@ -120,19 +120,6 @@ def relative_strength(
     return RelativeStrength(ratio, change)
 
 
-def share_of_universe(caps: ArrayLike, universe: ArrayLike) -> F64:
-    """(T,) members' market capitalisation (T, N) over that of a stated universe (T,); NaN where any is missing.
-
-    A missing member would read as a fall of the share, so it makes the row missing.
-    """
-    own, whole = _table(caps).sum(axis=1), as_series(universe, "universe")
-    if own.size != whole.size:
-        raise InputError(f"{own.size} rows of caps and {whole.size} of the universe do not pair up")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share: F64 = np.where(whole > 0.0, own / whole, np.nan)
-    return share
-
-
 def _log_change(ratio: F64, horizon: int) -> float | None:
     if horizon >= ratio.size:
         return None

@@ -158,29 +158,6 @@ def beta_difference(before: BetaResult, after: BetaResult, *, overlap: bool = Fa
     return z, normal_two_sided(z)
 
 
-def recursive_cusum(x: ArrayLike, y: ArrayLike) -> F64:
-    """Cumulated standardised one-step forecast errors (Brown, Durbin and Evans 1975), from row k on.
-
-    The 5 % line is ±0.948 (sqrt m + 2 row / sqrt m) with m the length of the result.
-    """
-    design, target, _ = _prepared(x, y)
-    n, k = design.shape
-    if n < 2 * k + 2:
-        raise InputError(f"{n} aligned rows are too few for recursive residuals; at least {2 * k + 2} are needed")
-    inverse = np.linalg.inv(design[:k].T @ design[:k])
-    coef = inverse @ design[:k].T @ target[:k]
-    errors = np.empty(n - k)
-    for row in range(k, n):
-        reach = inverse @ design[row]
-        f = 1.0 + float(design[row] @ reach)
-        miss = float(target[row] - design[row] @ coef)
-        errors[row - k] = miss / math.sqrt(f)
-        coef = coef + reach * (miss / f)
-        inverse = inverse - np.outer(reach, reach) / f
-    path: F64 = np.cumsum(errors) / errors.std(ddof=1)
-    return path
-
-
 def _prepared(x: ArrayLike, y: ArrayLike) -> tuple[F64, F64, I64]:
     target = as_series(y, "y")
     columns = np.asarray(x, dtype=np.float64).reshape(target.size, -1)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.series import require_pairs
 from indexer.arrays import F64, Bools
 from indexer.errors import InputError
 
@@ -73,24 +72,6 @@ def hac_covariance(design: F64, residual: F64, *, lag: int, corrected: bool = Tr
     factor = n / (n - k) if corrected else 1.0
     covariance: F64 = factor * (bread @ meat @ bread)
     return covariance
-
-
-def newey_west_bandwidth(score: F64) -> int:
-    """Data-driven Bartlett lag of a score series (Newey and West 1994), at most n - 1.
-
-    ceil(1.1447 (s1/s0)^(2/3) n^(1/3)) from the first ceil(4 (n/100)^(2/9)) autocovariances, as linearmodels.
-    Raises NotEnoughDataError below 4 values, where the sum of all autocovariances is 0 by construction.
-    """
-    n = score.size
-    require_pairs(n, 4, what="the automatic HAC bandwidth")
-    lags = math.ceil(4.0 * math.pow(n / 100.0, 2.0 / 9.0))
-    sigma = np.array([float(score[step:] @ score[: n - step]) / n for step in range(lags + 1)])
-    s0 = float(sigma[0] + 2.0 * sigma[1:].sum())
-    s1 = float(2.0 * (np.arange(1, sigma.size) * sigma[1:]).sum())
-    if s0 == 0.0:
-        return 0
-    gamma = 1.1447 * math.pow((s1 / s0) ** 2, 1.0 / 3.0)
-    return min(math.ceil(gamma * math.pow(n, 1.0 / 3.0)), n - 1)
 
 
 def t_quantile(df: float, p: float) -> float:

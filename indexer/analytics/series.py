@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.arrays import F64
-from indexer.errors import InputError, NotEnoughDataError
+from indexer.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -40,15 +40,6 @@ def finite_pairs(x: ArrayLike, y: ArrayLike) -> tuple[F64, F64]:
         raise InputError(f"x has {a.size} values and y has {b.size}; align them to the same instants first")
     keep = np.isfinite(a) & np.isfinite(b)
     return a[keep], b[keep]
-
-
-def require_pairs(have: int, need: int, *, what: str = "beta") -> None:
-    """Raises NotEnoughDataError, which says how much there is and is needed, when have < need."""
-    if have < need:
-        raise NotEnoughDataError(
-            f"{what} needs at least {need} aligned pairs and there are {have}; "
-            "ask for a longer period or a shorter window"
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,29 +91,6 @@ def move_z(returns: ArrayLike, *, window: int = 90) -> F64:
     return out
 
 
-def parkinson_volatility(high: ArrayLike, low: ArrayLike, *, periods_per_year: float = 365.0) -> float | None:
-    """Annualised volatility from bar ranges, Σ ln(H/L)² / (4 n ln 2) (Parkinson 1980); None without a bar."""
-    h, el = as_series(high, "high"), as_series(low, "low")
-    keep = np.isfinite(h) & np.isfinite(el)
-    if not keep.any():
-        return None
-    span = np.log(h[keep] / el[keep])
-    return math.sqrt(float(span @ span) / (4.0 * span.size * math.log(2.0)) * periods_per_year)
-
-
-def garman_klass_volatility(bars: ArrayLike, *, periods_per_year: float = 365.0) -> float | None:
-    """Annualised volatility from (T, 4) open, high, low, close bars (Garman and Klass 1980); None without a bar."""
-    table = np.asarray(bars, dtype=np.float64)
-    if table.ndim != 2 or table.shape[1] != 4:
-        raise InputError(f"bars must be (rows, 4): open, high, low, close; got {table.shape}")
-    table = table[np.isfinite(table).all(axis=1)]
-    if not len(table):
-        return None
-    o, h, el, c = np.log(table).T
-    variance = float((0.5 * (h - el) ** 2 - (2.0 * math.log(2.0) - 1.0) * (c - o) ** 2).mean())
-    return math.sqrt(max(variance, 0.0) * periods_per_year)
-
-
 def _share(longs: float, shorts: float) -> float | None:
     total = longs + shorts
     return longs / total if total > 0.0 else None

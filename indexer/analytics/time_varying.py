@@ -309,19 +309,6 @@ def ewma_path(x: ArrayLike, y: ArrayLike, *, decay: float = RISKMETRICS_DAILY) -
     return out
 
 
-def ewma_recursive(x: ArrayLike, y: ArrayLike, *, decay: float = RISKMETRICS_DAILY) -> float | None:
-    """Zero-mean recursion cov = decay cov + (1 - decay) x y seeded with the first pair; None without variance."""
-    _check(decay)
-    a, b = finite_pairs(x, y)
-    if a.size == 0:
-        return None
-    cov, var = float(a[0] * b[0]), float(a[0] * a[0])
-    for value, other in zip(a[1:].tolist(), b[1:].tolist(), strict=True):
-        cov = decay * cov + (1.0 - decay) * value * other
-        var = decay * var + (1.0 - decay) * value * value
-    return cov / var if var > 0.0 else None
-
-
 def _about_mean(values: F64, weights: F64) -> F64:
     shifted = values - values[0]
     about: F64 = shifted - float(weights @ shifted) / float(weights.sum())

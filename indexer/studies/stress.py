@@ -1,13 +1,11 @@
 """Stress beside the index: liquidations, funding, open interest and fear & greed, hour by hour or day by day.
 
-The readings come from the store (`stress_store`) or from a file (`parse_stress`). Nothing is estimated where no row
+Nothing is estimated where no row
 was given, and an hour without a row stays missing.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,15 +14,12 @@ import numpy as np
 
 from indexer.analytics.stress import LONG, SHORT, LiquidationTotals, liquidation_totals, move_z
 from indexer.arrays import F64, I64
-from indexer.errors import ImportFileError, InputError, did_you_mean
 from indexer.store.db import Store
 from indexer.store.read import read_metrics
 from indexer.store.records import MetricSeries
 from indexer.studies.drawdowns import DAILY, STEP_US, regular
 from indexer.studies.series import index_series
-from indexer.times import parse_instant
 
-COLUMNS = ("time", "metric", "subject", "value")
 LIQUIDATION = ("liquidation_long_usd", "liquidation_short_usd")
 # What one value of each metric means. Levels are read at the end of a bar, flows are summed inside it.
 METRICS = {
@@ -75,24 +70,6 @@ class StressStudy:
     rows: tuple[StressBar, ...]
     liquidations: LiquidationTotals | None
     absent: tuple[str, ...]
-
-
-def parse_stress(text: str, *, name: str = "stress.csv") -> StressRows:
-    """The readings of a CSV with the columns time, metric, subject, value. Raises ImportFileError naming the line."""
-    reader = csv.DictReader(io.StringIO(text))
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
-    if missing:
-        raise ImportFileError(f"{name}: no column {', '.join(missing)}; give {', '.join(COLUMNS)}")
-    rows: list[tuple[int, str, str, float]] = []
-    for number, row in enumerate(reader, start=2):
-        try:
-            rows.append((parse_instant(row["time"]), _metric(row["metric"]), row["subject"], _value(row["value"])))
-        except InputError as error:
-            raise ImportFileError(f"{name}, line {number}: {error}") from None
-    rows.sort(key=lambda row: row[0])
-    times = np.array([row[0] for row in rows], dtype=np.int64)
-    values = np.array([row[3] for row in rows], dtype=np.float64)
-    return StressRows(times, tuple(row[1] for row in rows), tuple(row[2] for row in rows), values)
 
 
 def study_stress(
@@ -158,22 +135,6 @@ def _totals(kept: dict[str, tuple[I64, F64]], start_us: int, end_us: int) -> Liq
 
 def _masked(sides: Sequence[str], inside: np.ndarray) -> list[str]:
     return [side for side, keep in zip(sides, inside.tolist(), strict=True) if keep]
-
-
-def _metric(name: str) -> str:
-    if name not in METRICS:
-        raise InputError(f'"{name}" is not a metric.{did_you_mean(name, METRICS)} Use one of {", ".join(METRICS)}')
-    return name
-
-
-def _value(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f'"{text}" is not a number')
-    return value
 
 
 def _sum(values: F64) -> float | None:

@@ -17,9 +17,8 @@ from indexer.analytics.breadth import (
     concentration,
     dispersion,
     relative_strength,
-    share_of_universe,
 )
-from indexer.analytics.stress import garman_klass_volatility, liquidation_totals, move_z, parkinson_volatility
+from indexer.analytics.stress import liquidation_totals, move_z
 from indexer.errors import InputError
 from indexer.times import HOUR_US
 
@@ -95,12 +94,10 @@ def test_concentration():
         concentration([0.5])
 
 
-def test_relative_strength_and_share():
+def test_relative_strength():
     got = relative_strength([np.nan, 10, 11, 12.1], [5.0, 5, 5, 5], horizons=(1, 2, 3, 9))
     np.testing.assert_allclose(got.ratio, [np.nan, 1, 1.1, 1.21])
     assert got.change == {1: pytest.approx(math.log(1.1)), 2: pytest.approx(math.log(1.21)), 3: None, 9: None}
-    share = share_of_universe([[1.0, 2.0], [1.0, np.nan]], [10.0, 10.0])
-    np.testing.assert_allclose(share, [0.3, np.nan])
 
 
 def test_liquidations_by_side_and_hour():
@@ -126,17 +123,3 @@ def test_move_z_leaves_the_move_out_of_its_yardstick():
     got = move_z(r, window=90)
     assert got[95] == pytest.approx((-0.2 - r[5:95].mean()) / r[5:95].std(ddof=1)) and got[95] < -15
     assert np.isnan(got[:90]).all() and np.isnan(move_z(np.zeros(100))).all() and np.isnan(move_z(r[:5])).all()
-
-
-def test_range_volatility_of_a_random_walk():
-    steps = np.random.default_rng(3).normal(0, 0.02 / math.sqrt(2_000), (400, 2_000))
-    path = np.exp(np.cumsum(steps, axis=1))
-    bars = np.column_stack(
-        [np.ones(400), np.maximum(path.max(axis=1), 1), np.minimum(path.min(axis=1), 1), path[:, -1]]
-    )
-    want = 0.02 * math.sqrt(365)
-    assert parkinson_volatility(bars[:, 1], bars[:, 2]) == pytest.approx(want, rel=0.08)
-    assert garman_klass_volatility(bars) == pytest.approx(want, rel=0.08)
-    assert parkinson_volatility([np.nan], [1.0]) is None and garman_klass_volatility(np.full((1, 4), np.nan)) is None
-    with pytest.raises(InputError, match=r"bars must be \(rows, 4\)"):
-        garman_klass_volatility([[1.0, 2.0]])

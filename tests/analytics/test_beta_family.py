@@ -11,18 +11,15 @@ from indexer.analytics.beta_variants import (
     Prior,
     asymmetric_beta,
     blume_beta,
-    capture,
     cross_section_prior,
     hayashi_yoshida,
     quantile_beta,
-    realised_beta,
     vasicek_beta,
-    vasicek_cross_section,
 )
 from indexer.analytics.bootstrap import bootstrap_beta, optimal_block, stationary_indices
 from indexer.analytics.factors import factor_model
 from indexer.analytics.leadlag import dimson_beta, scholes_williams_beta
-from indexer.analytics.time_varying import KalmanModel, ewma_beta, ewma_path, ewma_recursive, kalman_filter, kalman_fit
+from indexer.analytics.time_varying import KalmanModel, ewma_beta, ewma_path, kalman_filter, kalman_fit
 from indexer.errors import InputError, NotEnoughDataError
 
 NEAR = {"rel": 1e-9, "abs": 1e-12}
@@ -35,7 +32,6 @@ def test_golden_ewma(vectors, xyz):
     assert got.beta == pytest.approx(want["pandas_ewm_beta"], **NEAR)
     assert ewma_beta(x, y, centred=False).beta == pytest.approx(want["zero_mean_riskmetrics_beta"], **NEAR)
     assert (got.n_effective, got.half_life) == pytest.approx((want["n_eff_kish"], want["half_life"]), **NEAR)
-    assert ewma_recursive(x, y) == pytest.approx(want["recursive_seed_first_beta"], **NEAR)
     path = ewma_path(x, y)
     assert path[-1] == pytest.approx(got.beta, **NEAR) and np.isnan(path[:2]).all()
     for t in range(3, 16):
@@ -91,8 +87,6 @@ def test_golden_asymmetry(vectors, xyz):
     assert got.estrada == pytest.approx(want["estrada"], **NEAR)
     assert (got.up, got.down, got.wald_p) == pytest.approx(want["two_slope_regression_up_down_and_wald_p"], **NEAR)
     assert asymmetric_beta(np.abs(x), y).reason == "0 falling and 16 rising pairs, at least 3 of each are needed"
-    up, down = capture([0.1, -0.1, 0.2], [0.2, -0.1, 0.4])
-    assert (up, down) == pytest.approx((2.0, 1.0))
 
 
 def test_golden_quantile(vectors, xyz):
@@ -117,11 +111,11 @@ def test_golden_shrinkage(vectors):
 
 
 def test_cross_section_shrinks_the_uncertain_most():
-    betas, ses = [1.0, 2.0, 3.0, np.nan], [0.1, 0.5, 2.0, 0.3]
+    betas, ses = [1.0, 2.0, 3.0, np.nan], [0.1, 0.5, 2.0]
     prior = cross_section_prior(betas)
     assert (prior.mean, prior.sd, prior.n) == (2.0, 1.0, 3)
-    got = vasicek_cross_section(betas, ses)
-    assert got[3] is None and got[0].weight > got[1].weight > got[2].weight
+    got = [vasicek_beta(beta, se, prior=prior) for beta, se in zip(betas[:3], ses, strict=True)]
+    assert got[0].weight > got[1].weight > got[2].weight
     assert 2.0 < got[2].beta < 3.0
     with pytest.raises(NotEnoughDataError, match="needs at least 3 betas and there are 2"):
         cross_section_prior([1.0, 2.0])
@@ -187,9 +181,7 @@ def test_factors_that_cannot_be_told_apart(xyz):
     assert factor_model(y[:4], {"a": x[:4], "b": y[:4]}).reason.startswith("4 aligned rows, at least 5")
 
 
-def test_golden_realised(vectors, xyz):
-    x, y, _ = xyz
-    assert realised_beta(x, y).beta == pytest.approx(vectors["realised_beta"], **NEAR)
+def test_golden_hayashi_yoshida(vectors):
     v = vectors["hayashi_yoshida"]
     got = hayashi_yoshida(v["tx"], v["x"], times_y=v["ty"], y=v["y"])
     assert (got.covariance, got.variance, got.beta) == pytest.approx((v["hy_cov"], v["rv_x"], v["hy_beta"]), **NEAR)
@@ -241,7 +233,7 @@ def test_optimal_block_equals_arch():
             assert optimal_block(e) == pytest.approx(optimal_block_length(e)["stationary"].iloc[0], rel=1e-9)
 
 
-@pytest.mark.parametrize("function", [ewma_beta, ewma_path, ewma_recursive])
+@pytest.mark.parametrize("function", [ewma_beta, ewma_path])
 def test_decay_outside_0_1_is_refused(function, xyz):
     with pytest.raises(InputError, match=r"decay 94 must lie between 0 and 1, e.g. 0.94"):
         function(xyz[0], xyz[1], decay=94)

@@ -13,7 +13,6 @@ from indexer.analytics.breaks import (
     correlation_shift,
     cusum_ols,
     forbes_rigobon,
-    recursive_cusum,
     regime_table,
     sup_f,
 )
@@ -45,20 +44,6 @@ def test_golden(vectors, broken):
     plain = (two.beta - one.beta) / np.hypot(one.se_ols, two.se_ols)
     assert plain == pytest.approx(want["beta_diff_welch_z"], **NEAR)
     assert abs(z) <= abs(plain)  # the reported error is never the smaller one
-
-
-def test_golden_recursive_cusum(vectors, broken):
-    x, y = broken
-    want = vectors["breaks (y2 = y with +0.8*x from t=8)"]["recursive_cusum_last"]
-    import statsmodels.api as sm
-    from statsmodels.stats.diagnostic import recursive_olsresiduals
-
-    theirs = recursive_olsresiduals(sm.OLS(y, sm.add_constant(x)).fit())[5]
-    ours = recursive_cusum(x, y)
-    np.testing.assert_allclose(np.diff(ours), np.diff(theirs)[-len(ours) + 1 :], rtol=1e-6)
-    assert want == pytest.approx(theirs[-1], rel=1e-6)
-    # theirs starts with the in-sample residual of row k - 1, which is not a forecast error
-    assert ours[-1] == pytest.approx(theirs[-1] - theirs[0], rel=1e-5)
 
 
 def test_cusum_equals_statsmodels():
@@ -104,8 +89,6 @@ def test_no_answer_without_a_reason():
     assert "leave no date" in sup_f(x[:6], y[:6]).reason
     assert "does not move" in sup_f(np.ones(40), np.random.default_rng(0).normal(size=40)).reason
     assert "at least 5 are needed" in cusum_ols(x[:3], y[:3]).reason
-    with pytest.raises(InputError, match="too few for recursive residuals"):
-        recursive_cusum(x[:4], y[:4])
     stale = np.r_[np.ones(20), np.random.default_rng(4).normal(size=60)]
     got = sup_f(stale, np.random.default_rng(5).normal(size=80))
     assert got.f is not None and np.isfinite(got.path[got.path > 0]).all()

@@ -17,7 +17,6 @@ from indexer.analytics.calendar import sessions
 from indexer.analytics.drawdown import analogues, drawdown_episodes
 from indexer.analytics.factors import factor_model
 from indexer.analytics.leadlag import dimson_beta, scholes_williams_beta
-from indexer.analytics.linear import newey_west_bandwidth
 from indexer.analytics.rolling import rolling_beta, rolling_hac
 from indexer.analytics.time_varying import KalmanModel, ewma_path, kalman_filter, kalman_fit
 from indexer.times import DAY_US, HOUR_US, parse_instant
@@ -53,9 +52,8 @@ def real(shared_data):
     return {"qqq": got.x, "nvda": aligned["NVDA"]["FET"].x, "fet": got.y, "btc": aligned["QQQ"]["BTC"].y}
 
 
-def test_ols_hac_and_bandwidth(real):
+def test_ols_and_hac(real):
     import statsmodels.api as sm
-    from linearmodels.iv.covariance import kernel_optimal_bandwidth
 
     for bench in ("qqq", "nvda"):
         x, y = real[bench], real["fet"]
@@ -64,8 +62,6 @@ def test_ols_hac_and_bandwidth(real):
         assert [got.alpha, got.beta] == pytest.approx(fit.params, rel=1e-9)
         assert [got.se_alpha, got.se_ols] == pytest.approx(fit.bse, rel=1e-9)
         assert (got.se_hac, got.r2) == pytest.approx((hac.bse[1], fit.rsquared), rel=1e-9)
-        score = fit.resid * (x - x.mean())
-        assert newey_west_bandwidth(score) == kernel_optimal_bandwidth(score)
 
 
 def test_factors(real):
