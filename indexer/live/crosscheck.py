@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import numpy as np
-
 from indexer.errors import NotEnoughDataError
 from indexer.live.asking import Question, Reply, ask_all, keep_replies
 from indexer.live.context import Live
@@ -21,7 +19,6 @@ from indexer.live.mapping import ids_at
 from indexer.live.memory import Remembered
 from indexer.live.quality_log import settle
 from indexer.sources.base import Ask, Dataset
-from indexer.sources.rows import json_of, list_in, number
 from indexer.times import HOUR_US, to_us
 
 THRESHOLD: Final = 0.03
@@ -86,18 +83,9 @@ def _theirs(live: Live, replies: Sequence[Reply]) -> dict[tuple[str, str], float
     for reply in replies:
         source = reply.question.source
         assets = ids_at(live.registry, source)
-        for _, answer, parsed in reply.parsed:
+        for _, _, parsed in reply.parsed:
             quotes = {one.symbol: one.price for one in parsed.quotes if (one.observed_us or oldest) >= oldest}
-            if source == "coingecko":
-                quotes = _market_prices(json_of(answer, source))
             for symbol, price in quotes.items():
                 if symbol in assets:
                     found[f"{source}/{assets[symbol].slug}", assets[symbol].slug] = price
     return found
-
-
-def _market_prices(body: Any) -> dict[str, float]:
-    """`current_price` by coin id in a /coins/markets answer."""
-    rows = [row for row in list_in(body) if isinstance(row, dict)]
-    prices = {str(row.get("id")): number(row.get("current_price")) for row in rows}
-    return {coin: price for coin, price in prices.items() if np.isfinite(price) and price > 0.0}

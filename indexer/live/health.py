@@ -1,16 +1,16 @@
-"""How the sources are: asked once each, for `deai doctor`; and who is healthy now, for the order of asking."""
+"""How the sources are: asked once each, for `deai doctor`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from indexer.errors import ConfigError, SourceCorrupt, SourceError, SourceRefused
 from indexer.sources.base import Ask, Capabilities, Dataset, RestSource, Source
-from indexer.sources.http import BreakerState, HttpClient
+from indexer.sources.http import HttpClient
 from indexer.times import DAY_US, HOUR_US
 
 
@@ -97,14 +97,3 @@ def _state(cause: SourceError | ConfigError) -> State:
     if isinstance(cause, SourceCorrupt):
         return State.WRONG
     return State.LIMITED if getattr(cause, "retry_after_s", None) or "429" in str(cause) else State.UNREACHABLE
-
-
-def healthy_first(names: Iterable[str], sources: Mapping[str, Source], http: HttpClient) -> list[str]:
-    """The names in the given order, but those whose host is resting or paused last: nobody waits for the dead."""
-
-    def resting(name: str) -> bool:
-        source = sources[name]
-        health = http.health(source.limit if isinstance(source, RestSource) else name)
-        return health.state is BreakerState.OPEN or health.paused_s > 0.0
-
-    return sorted(names, key=resting)

@@ -12,17 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from indexer.errors import SourceError
 from indexer.live.asking import Question, Reply, ask_all, keep_replies
 from indexer.live.context import Live
 from indexer.live.mapping import base_and_quote, venue_mappings
-from indexer.sources.base import Ask, Call, Dataset, Source
-from indexer.sources.http import HttpClient
-from indexer.sources.okx import okx_data
-from indexer.sources.records import Liquidations
-from indexer.sources.registry import build_sources
-from indexer.sources.rows import number
-from indexer.sources.stress import hourly_liquidations
+from indexer.sources.base import Ask, Dataset, Source
+from indexer.sources.okx import contract_sizes
+from indexer.sources.records import Liquidations, hourly_liquidations
+from indexer.sources.registry import PERPETUALS, build_sources
 from indexer.store.read import last_run_before, read_metrics
 from indexer.store.records import MetricSeries
 from indexer.store.write import write_metrics
@@ -31,7 +27,6 @@ from indexer.times import DAY_US, HOUR_US, to_us
 KIND: Final = "stress"
 FIRST_US: Final = 7 * DAY_US
 AGAIN_US: Final = 8 * HOUR_US  # funding is paid every eight hours; open interest comes late
-DERIVATIVES: Final = {"binance": "binance-derivatives", "okx": "okx-derivatives", "bybit": "bybit-derivatives"}
 NUMBERS: Final = (Dataset.FUNDING, Dataset.OPEN_INTEREST)
 NAMES: Final = {Dataset.FUNDING: "funding_rate", Dataset.OPEN_INTEREST: "open_interest"}  # how their metrics begin
 
@@ -67,9 +62,11 @@ def _newest(live: Live, since_us: int) -> dict[tuple[str, str, Dataset], int]:
 def _questions(
     live: Live, newest: Mapping[tuple[str, str, Dataset], int], fresh_us: int, end_us: int
 ) -> Iterator[Question]:
-    sizes = contract_sizes(live)
+    swaps = live.sources.get("okx-derivatives")
+    end = to_us(live.clock())
+    sizes = live.upstream.run(lambda http: contract_sizes(swaps, http, now_us=end)) if swaps else {}
     for row in venue_mappings(live.registry, _spot(live)):
-        source = DERIVATIVES[row.source]
+        source = PERPETUALS[row.source].source
         symbol = perpetual(row.source, row.symbol)
         size = sizes.get(symbol, float("nan")) if row.source == "okx" else float("nan")
         datasets = live.sources[source].capabilities.datasets
@@ -88,37 +85,13 @@ def _questions(
 
 def _spot(live: Live) -> dict[str, Source]:
     """The spot venues whose derivatives are in use: only their names and kinds matter here, nobody asks them."""
-    every = build_sources(only=tuple(DERIVATIVES))
-    return {venue: every[venue] for venue, source in DERIVATIVES.items() if source in live.sources}
+    every = build_sources(only=tuple(PERPETUALS))
+    return {venue: every[venue] for venue, swaps in PERPETUALS.items() if swaps.source in live.sources}
 
 
 def perpetual(venue: str, symbol: str) -> str:
     """The venue's perpetual swap on the base of its own spot symbol, settled in USDT."""
-    base, _ = base_and_quote(symbol)
-    return f"{base}-USDT-SWAP" if venue == "okx" else f"{base}USDT"
-
-
-def contract_sizes(live: Live) -> dict[str, float]:
-    """Base tokens of one contract by OKX swap; empty when OKX is not in use or does not say."""
-    source = live.sources.get("okx-derivatives")
-    if source is None:
-        return {}
-    now_us = to_us(live.clock())
-    ask = Ask(Dataset.LIQUIDATIONS, ("SWAP",), now_us - HOUR_US, now_us, now_us)
-    call = Call("okx-derivatives", "/api/v5/public/instruments", {"instType": "SWAP"}, ask)
-    return live.upstream.run(lambda http: _sizes(source, call, http))
-
-
-async def _sizes(source: Source, call: Call, http: HttpClient) -> dict[str, float]:
-    try:
-        rows = okx_data(await source.fetch(call, http))
-    except SourceError:
-        return {}  # the questions that follow say what is wrong with the source
-    return {
-        str(row.get("instId")): number(row.get("ctVal"))
-        for row in rows
-        if isinstance(row, dict) and row.get("ctType") == "linear"
-    }
+    return PERPETUALS[venue].symbol.format(base=base_and_quote(symbol)[0])
 
 
 def _series(replies: Sequence[Reply]) -> Iterator[MetricSeries]:

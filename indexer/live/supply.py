@@ -13,27 +13,21 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-import numpy as np
-
 from indexer.live.asking import Question, Reply, ask_all, keep_replies
 from indexer.live.context import Live
 from indexer.live.mapping import ids_at
 from indexer.registry import Asset
-from indexer.sources.base import Ask, Call, Dataset
-from indexer.sources.http import Answer
+from indexer.sources.base import Ask, Dataset
+from indexer.sources.coingecko import implied_supplies
 from indexer.sources.records import SupplyObservation
-from indexer.sources.rows import dict_in, json_of, list_in, number, stamps_us
 from indexer.store.read import read_supplies
 from indexer.store.records import SupplyRow
 from indexer.store.write import write_supplies
-from indexer.times import DAY_US, MINUTE_US, from_us, to_us
+from indexer.times import DAY_US, from_us, to_us
 
 SOURCE: Final = "coingecko"
 IMPLIED: Final = "coingecko-implied"
 NEW_US: Final = 60 * DAY_US  # an asset whose first reading is younger than this has no history yet
-EVERY_DAYS: Final = 7  # one implied reading a week: supplies move slowly, reference dates are monthly
-LATE_US: Final = 10 * MINUTE_US  # daily points are stamped 00:00 UTC or some minutes past
-WIDEST: Final = 1.5  # of neighbouring readings; a wider jump is a broken point, not an issue of tokens
 
 
 def read_reported(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
@@ -76,45 +70,6 @@ def _past(live: Live, run_id: int, assets: Mapping[str, Asset], stored: Sequence
 
 def _implied_of(replies: Sequence[Reply]) -> list[SupplyObservation]:
     return [one for reply in replies for call, answer, _ in reply.parsed for one in implied_supplies(call, answer)]
-
-
-def implied_supplies(call: Call, answer: Answer) -> list[SupplyObservation]:
-    """Weekly circulating supplies implied by a chart answer: market value / price at the same instants. Pure.
-
-    A point without either, or that jumps by half against the one before and after, is left out. Raises
-    SourceCorrupt when the body is not JSON.
-    """
-    body = dict_in(json_of(answer, SOURCE))
-    prices, caps = _by_stamp(body.get("prices")), _by_stamp(body.get("market_caps"))
-    stamps = np.array(sorted(stamp for stamp in prices.keys() & caps.keys() if np.isfinite(stamp)))
-    if not len(stamps):
-        return []
-    at = stamps_us(stamps, 1000, name=SOURCE)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        tokens = np.array([caps[s] for s in stamps]) / np.array([prices[s] for s in stamps])
-    late = at % DAY_US
-    good = np.isfinite(tokens) & (tokens > 0.0) & (at <= answer.fetched_us) & (late <= LATE_US)
-    at, tokens = at[good], tokens[good]
-    days, first = np.unique(at // DAY_US, return_index=True)
-    at, tokens = at[first], tokens[first]
-    kept = np.flatnonzero(_smooth(tokens) & (days % EVERY_DAYS == 0))
-    return [SupplyObservation(call.ask.symbol, "circulating", float(tokens[n]), int(at[n])) for n in kept.tolist()]
-
-
-def _by_stamp(points: Any) -> dict[float, float]:
-    """Values of a chart by their stamps in milliseconds."""
-    pairs = [pair for pair in list_in(points) if isinstance(pair, list) and len(pair) == 2]
-    return {number(stamp): number(value) for stamp, value in pairs}
-
-
-def _smooth(tokens: np.ndarray) -> np.ndarray:
-    """Which points do not stand alone above or below both neighbours by a factor."""
-    if len(tokens) < 3:
-        return np.ones(len(tokens), dtype=np.bool_)
-    step = np.abs(np.log(tokens[1:] / tokens[:-1])) > np.log(WIDEST)
-    alone = np.r_[False, step[:-1] & step[1:], False]
-    found: np.ndarray = ~alone
-    return found
 
 
 def _row(asset: Asset, one: SupplyObservation, *, source: str) -> SupplyRow:

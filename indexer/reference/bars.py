@@ -2,7 +2,7 @@
 
 Bars are coarser evidence than the minute fixing, and the method name says so. Most bars are calm (every
 venue within half the threshold), so they are settled in one vectorised step; only the others are walked
-in time order, because the outlier gate remembers: out above θ, back in only under θ/2 (METHODOLOGY §1.2 (5)).
+in time order, because the outlier gate remembers: out above θ, back in only under θ/2.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def weighted_median(prices: F64, weights: F64) -> F64:
     The median is the lowest price whose cumulated weight passes half of the total; where the weight up to a
     price is exactly half, the mean of that price and the next one, so that equal weights give the ordinary
     median. Prices that are NaN, and weights that are not positive, take no part.
-    Source: METHODOLOGY §1.1 (prices 100/101/99/150 with weights 1/2/1/3.9 give 101, with 4.1 they give 150).
+    Prices 100/101/99/150 with weights 1/2/1/3.9 give 101, with 4.1 they give 150.
     """
     return median_of_columns(np.ascontiguousarray(prices.T), np.ascontiguousarray(weights.T))
 
@@ -59,7 +59,7 @@ def _first_at_least(cumulated: F64, bound: F64, ascending: F64) -> F64:
     return found
 
 
-THETA_DAILY: Final = 0.10  # METHODOLOGY §1.2 (5)
+THETA_DAILY: Final = 0.10
 THETA_INTRADAY: Final = 0.05
 METHOD: Final = "bar-vwm/1"  # volume-weighted median across venues at the bar, first version
 
@@ -83,7 +83,6 @@ def bar_rates(
     volumes: F64,
     *,
     theta: float = THETA_DAILY,
-    quarantined: Bools | None = None,
 ) -> BarRates:
     """The reference rate of every bar from (T, V) closes and volumes, oldest bar first, one column a venue.
 
@@ -100,9 +99,6 @@ def bar_rates(
     with np.errstate(invalid="ignore"):
         present: Bools = np.isfinite(by_venue) & (by_venue > 0.0)
     words = np.where(present, np.int8(Verdict.USED), np.int8(Verdict.NO_DATA)).astype(np.int8)
-    if quarantined is not None:
-        words[present & quarantined.T] = Verdict.QUARANTINED
-        present = present & ~quarantined.T
     stale = _stale(present, traded)
     words[stale] = Verdict.STALE
     present = present & ~stale

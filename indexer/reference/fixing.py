@@ -1,4 +1,4 @@
-"""The minute fixing: one hour of minute candles of several venues → one rate per asset (METHODOLOGY §1.2). Pure.
+"""The minute fixing: one hour of minute candles of several venues → one rate per asset. Pure.
 
 Steps: who has data and is not stale → who is an outlier (gate with memory; below three venues the MAD test
 against the asset's own last hour) → lone bad minutes out → medians of five minutes → mean of the non-empty.
@@ -7,6 +7,7 @@ All assets are computed at once on (assets, venues, minutes) arrays.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,8 @@ from indexer.arrays import F64, Bools
 from indexer.errors import InputError
 from indexer.reference.bars import weighted_median
 from indexer.reference.rules import FINAL_QUORUM, WINDOW, FixingRules, Method, RateStatus, Verdict, twap_weights
+from indexer.sources.records import Bars
+from indexer.times import MINUTE_US, iso
 
 _NORMAL_MAD: Final = 1.4826  # makes the median absolute deviation of a normal sample its standard deviation
 _MINUTE_S: Final = 60.0
@@ -55,15 +58,12 @@ def venue_gates(
     rules: FixingRules,
     trades: F64 | None,
     memory: Memory | None,
-    quarantined: Bools | None,
 ) -> Gated:
     """Every venue's verdict. Arrays as in `fixing_rates`; a last venue is kept and marked doubtful."""
     assets, venues, _ = prices.shape
     with np.errstate(invalid="ignore"):
         traded = np.isfinite(prices) & (prices > 0.0) & ~(volumes == 0.0) & ~(volumes < 0.0)
     verdicts = np.where(traded.any(axis=2), np.int8(Verdict.USED), np.int8(Verdict.NO_DATA)).astype(np.int8)
-    if quarantined is not None:
-        verdicts[quarantined & (verdicts == Verdict.USED)] = Verdict.QUARANTINED
     age_s = _age_s(traded)
     alive = verdicts == Verdict.USED
     stale = alive & _is_stale(prices, volumes, traded, age_s, trades=trades, rules=rules)
@@ -180,7 +180,7 @@ def _out_of_two(price: F64, live: Bools, before: Bools, *, memory: Memory | None
 
 
 def _mad_fails(price: F64, memory: Memory | None, rules: FixingRules) -> Bools:
-    """|p − med| / (1.4826·MAD) > 5 and |p/med − 1| > 0.5 %, against the asset's own last hour (METHODOLOGY §1.2).
+    """|p − med| / (1.4826·MAD) > 5 and |p/med − 1| > 0.5 %, against the asset's own last hour.
 
     Without a last hour nobody fails: there is nothing to be measured against.
     """
@@ -234,7 +234,6 @@ def fixing_rates(
     rules: FixingRules = FixingRules(),
     trades: F64 | None = None,
     memory: Memory | None = None,
-    quarantined: Bools | None = None,
 ) -> Fixings:
     """The fixing of A assets from typical minute prices and traded values, both (A, V, 60), in USD.
 
@@ -243,7 +242,7 @@ def fixing_rates(
     trade counts where venues give them. Raises InputError when shapes differ.
     """
     _check_shapes(prices, volumes, trades)
-    gated = venue_gates(prices, volumes, rules=rules, trades=trades, memory=memory, quarantined=quarantined)
+    gated = venue_gates(prices, volumes, rules=rules, trades=trades, memory=memory)
     medians = _partition_medians(prices, volumes, gated, rules)
     rate = _twap(prices, volumes, gated) if rules.method is Method.LINEAR_TWAP else _mean(medians)
     used = (gated.verdicts == Verdict.USED).sum(axis=1)
@@ -334,3 +333,32 @@ def _carry(
     status[known] = RateStatus.SUSPENDED
     status[carried] = RateStatus.CARRIED
     return np.where(carried, memory.rate, rate), status, np.where(known, memory.age_s, age_s)
+
+
+def minute_cube(assets: Sequence[Mapping[str, Bars]], venues: Sequence[str], *, at_us: int) -> tuple[F64, F64]:
+    """(A, V, 60) typical prices and traded values of the hour before `at_us`, NaN where there is no candle.
+
+    The typical price is (high + low + close) / 3, or the close where high or low are unknown. A source without
+    traded value but with base volume gives their product. Raises InputError for bars that are not in USD or an
+    instant that is not a whole minute.
+    """
+    if at_us % MINUTE_US:
+        raise InputError(f"a fixing is at a whole minute, not {iso(at_us)}")
+    prices = np.full((len(assets), len(venues), WINDOW), np.nan)
+    values = np.full_like(prices, np.nan)
+    for a, by_venue in enumerate(assets):
+        for v, venue in enumerate(venues):
+            if venue in by_venue:
+                _lay(by_venue[venue], prices[a, v], values[a, v], at_us=at_us, venue=venue)
+    return prices, values
+
+
+def _lay(bars: Bars, prices: F64, values: F64, *, at_us: int, venue: str) -> None:
+    """Write one venue's minutes of the hour into its two rows."""
+    if bars.quote != "USD":
+        raise InputError(f"{venue}: minute bars are in {bars.quote}; convert them with records.in_usd first")
+    hour = bars.between(at_us - WINDOW * MINUTE_US, at_us)
+    place: NDArray[np.int64] = (hour.time_us - at_us) // MINUTE_US + WINDOW - 1
+    typical = (hour.high + hour.low + hour.close) / 3.0
+    prices[place] = np.where(np.isfinite(typical), typical, hour.close)
+    values[place] = np.where(np.isfinite(hour.volume_usd), hour.volume_usd, hour.volume_base * hour.close)

@@ -11,7 +11,7 @@ import numpy as np
 from indexer.arrays import F64
 from indexer.errors import InputError
 
-FINAL_QUORUM: Final = 3  # METHODOLOGY §1.2 (7)
+FINAL_QUORUM: Final = 3
 
 
 class RateStatus(IntEnum):
@@ -32,14 +32,6 @@ class Verdict(IntEnum):
     STALE = 1
     OUTLIER = 2
     NO_DATA = 3
-    QUARANTINED = 4
-
-
-def status_of_count(used: int) -> RateStatus:
-    """The status that so many used venues give: 3+ final, 2 indicative, 1 degraded, 0 missing."""
-    if used >= FINAL_QUORUM:
-        return RateStatus.FINAL
-    return (RateStatus.MISSING, RateStatus.DEGRADED, RateStatus.INDICATIVE)[used]
 
 
 WINDOW: Final = 60  # minutes of a fixing
@@ -54,7 +46,7 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FixingRules:
-    """METHODOLOGY §1.2. Fractions, seconds, minutes as named.
+    """The thresholds of a fixing (docs/sources.md, "The reference rate"). Fractions, seconds, minutes as named.
 
     `theta`: a venue is out beyond it and back in under half of it. `point_theta`: a single minute further than
     this from its partition's median is left out (one minute at 100× with most of the volume would otherwise
@@ -85,7 +77,7 @@ class FixingRules:
 def twap_weights() -> F64:
     """The 61 published weights of the linear TWAP: k·0.000526 for k = 0…58, then 0.05 twice; sum 0.999986.
 
-    Source: Coin Metrics methodology, METHODOLOGY §1.1. The oldest of the 61 minutes weighs nothing, so 60
+    Source: Coin Metrics methodology of its reference rates. The oldest of the 61 minutes weighs nothing, so 60
     minutes suffice; the rate renormalises over the 60 (divides by 0.999986).
     """
     return np.concatenate([np.arange(59) * 0.000526, [0.05, 0.05]])

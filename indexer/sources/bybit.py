@@ -1,4 +1,7 @@
-"""Bybit spot: klines (1,000 a call, newest first) and tickers."""
+"""Bybit: spot klines (1,000 a call, newest first) and tickers; funding and open interest of linear perpetuals.
+
+No key. Liquidations come by WebSocket only.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from indexer.sources.base import (
 )
 from indexer.sources.http import Answer
 from indexer.sources.records import Quote
-from indexer.sources.rows import bars_of_rows, json_of, quote_of
+from indexer.sources.rows import bars_of_rows, json_of, quote_of, series_of
 
 _EVERY = History(max_rows=1000)
 _INTERVAL: Final = {"1m": "1", "1h": "60", "1d": "D"}
@@ -96,3 +99,63 @@ def _quote(call: Call, result: dict[str, Any], made: Any, fetched_us: int) -> Qu
     return quote_of(
         call, price=row.get("lastPrice"), stamp=made, volume_24h=row.get("turnover24h"), fetched_us=fetched_us
     )
+
+
+@dataclass(frozen=True)
+class BybitDerivatives(RestSource):
+    """Symbols such as TAOUSDT. Open interest comes in base tokens: `open_interest_base`."""
+
+    about: ClassVar[Capabilities] = Capabilities(
+        name="bybit-derivatives",
+        title="Bybit linear perpetuals",
+        kind=Kind.DERIVATIVES,
+        base_url="https://api.bybit.com",
+        datasets=frozenset({Dataset.FUNDING, Dataset.OPEN_INTEREST}),
+        stamp=Stamp.INSTANT,
+        licence=Licence.COMMERCIAL_OK,
+        fixing=False,
+        docs="https://bybit-exchange.github.io/docs/v5/market/history-fund-rate",
+        loses="a second venue of funding and open interest",
+        history={"1h": History(max_rows=200)},
+        limit="bybit",
+        notes="no public liquidation history by REST",
+    )
+
+    def calls(self, ask: Ask) -> tuple[Call, ...]:
+        if ask.dataset is Dataset.FUNDING:
+            return self.paged(ask, self._funding)
+        return self.paged(ask, self._open_interest) if ask.dataset is Dataset.OPEN_INTEREST else ()
+
+    @staticmethod
+    def _funding(ask: Ask) -> Call:
+        params = {
+            "category": "linear",
+            "symbol": ask.symbol,
+            "startTime": str(ask.start_us // 1000),
+            "endTime": str(ask.end_us // 1000),
+            "limit": "200",
+        }
+        return Call("bybit-derivatives", "/v5/market/funding/history", params, ask, rows=rows_of(ask) // 8 + 1)
+
+    @staticmethod
+    def _open_interest(ask: Ask) -> Call:
+        params = {
+            "category": "linear",
+            "symbol": ask.symbol,
+            "intervalTime": "1h",
+            "startTime": str(ask.start_us // 1000 + 1),  # inclusive, and the window's start is not asked
+            "endTime": str(ask.end_us // 1000),
+            "limit": "200",
+        }
+        return Call("bybit-derivatives", "/v5/market/open-interest", params, ask, rows=rows_of(ask))
+
+    def parse(self, call: Call, answer: Answer) -> Parsed:
+        result, _ = bybit_result(answer)
+        rows = result["list"]
+        if any(not isinstance(row, dict) or row.get("symbol", call.ask.symbol) != call.ask.symbol for row in rows):
+            raise SourceCorrupt(f"bybit answered for other instruments than {call.ask.symbol}")
+        if call.ask.dataset is Dataset.FUNDING:
+            pairs = [[row.get("fundingRateTimestamp"), row.get("fundingRate")] for row in rows]
+            return series_of("funding_rate", pairs, call, fetched_us=answer.fetched_us)
+        pairs = [[row.get("timestamp"), row.get("openInterest")] for row in rows]
+        return series_of("open_interest_base", pairs, call, fetched_us=answer.fetched_us)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from indexer.arrays import F64, Bools
 from indexer.errors import InputError, SourceCorrupt, SourceRefused, SourceUnavailable
 from indexer.sources.base import (
     Ask,
@@ -25,12 +26,14 @@ from indexer.sources.base import (
     rows_of,
 )
 from indexer.sources.http import Answer
-from indexer.sources.points import bars_of_points
-from indexer.sources.records import Reject, SupplyObservation
-from indexer.sources.rows import json_of, number
-from indexer.times import parse_instant
+from indexer.sources.records import Quote, Reject, SupplyObservation
+from indexer.sources.rows import bars_of_points, dict_in, json_of, list_in, number, stamps_us
+from indexer.times import DAY_US, MINUTE_US, parse_instant
 
 DAYS_KEYLESS: Final = 365
+_IMPLIED_EVERY_DAYS: Final = 7  # one implied reading a week: supplies move slowly, reference dates are monthly
+_LATE_US: Final = 10 * MINUTE_US  # daily points are stamped 00:00 UTC or some minutes past
+_WIDEST: Final = 1.5  # of neighbouring readings; a wider jump is a broken point, not an issue of tokens
 _SUPPLIES: Final = (("circulating_supply", "circulating"), ("total_supply", "total"), ("max_supply", "max"))
 
 
@@ -93,7 +96,7 @@ class CoinGecko(RestSource):
         if isinstance(body, dict) and ("error" in body or "status" in body):
             raise _error(body)
         if call.ask.dataset is Dataset.SUPPLY:
-            return _supplies(body, call, answer.fetched_us)
+            return _markets_of(body, call, answer.fetched_us)
         prices, volumes = _points(body, "prices"), _points(body, "total_volumes")
         return bars_of_points(
             prices,
@@ -125,11 +128,12 @@ def _error(body: dict[str, Any]) -> SourceRefused | SourceUnavailable:
     return SourceUnavailable(text) if code == 429 or "Internal" in str(words) else SourceRefused(text)
 
 
-def _supplies(body: Any, call: Call, fetched_us: int) -> Parsed:
-    """Supplies of the asked ids only; a coin with the same ticker but another id is refused."""
+def _markets_of(body: Any, call: Call, fetched_us: int) -> Parsed:
+    """Supplies and prices of the asked ids only; a coin with the same ticker but another id is refused."""
     if not isinstance(body, list):
         raise SourceCorrupt("coingecko answered markets that are not a list")
-    found: list[SupplyObservation] = []
+    supplies: list[SupplyObservation] = []
+    quotes: list[Quote] = []
     rejects: list[Reject] = []
     for at, row in enumerate(body):
         coin = row.get("id") if isinstance(row, dict) else None
@@ -143,5 +147,47 @@ def _supplies(body: Any, call: Call, fetched_us: int) -> Parsed:
         for field, kind in _SUPPLIES:
             tokens = number(row.get(field))
             if np.isfinite(tokens) and tokens > 0.0:
-                found.append(SupplyObservation(str(coin), kind, tokens, observed))
-    return Parsed(supplies=tuple(found), rejects=tuple(rejects))
+                supplies.append(SupplyObservation(str(coin), kind, tokens, observed))
+        price = number(row.get("current_price"))
+        if np.isfinite(price) and price > 0.0:
+            quotes.append(Quote(str(coin), price, "USD", None))
+    return Parsed(quotes=tuple(quotes), supplies=tuple(supplies), rejects=tuple(rejects))
+
+
+def implied_supplies(call: Call, answer: Answer) -> list[SupplyObservation]:
+    """Weekly circulating supplies implied by a chart answer: market value / price at the same instants. Pure.
+
+    A point without either, or that jumps by half against the one before and after, is left out. Raises
+    SourceCorrupt when the body is not JSON.
+    """
+    body = dict_in(json_of(answer, "coingecko"))
+    prices, caps = _by_stamp(body.get("prices")), _by_stamp(body.get("market_caps"))
+    stamps = np.array(sorted(stamp for stamp in prices.keys() & caps.keys() if np.isfinite(stamp)))
+    if not len(stamps):
+        return []
+    at = stamps_us(stamps, 1000, name="coingecko")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        tokens = np.array([caps[s] for s in stamps]) / np.array([prices[s] for s in stamps])
+    late = at % DAY_US
+    good = np.isfinite(tokens) & (tokens > 0.0) & (at <= answer.fetched_us) & (late <= _LATE_US)
+    at, tokens = at[good], tokens[good]
+    days, first = np.unique(at // DAY_US, return_index=True)
+    at, tokens = at[first], tokens[first]
+    kept = np.flatnonzero(_smooth(tokens) & (days % _IMPLIED_EVERY_DAYS == 0))
+    return [SupplyObservation(call.ask.symbol, "circulating", float(tokens[n]), int(at[n])) for n in kept.tolist()]
+
+
+def _by_stamp(points: Any) -> dict[float, float]:
+    """Values of a chart by their stamps in milliseconds."""
+    pairs = [pair for pair in list_in(points) if isinstance(pair, list) and len(pair) == 2]
+    return {number(stamp): number(value) for stamp, value in pairs}
+
+
+def _smooth(tokens: F64) -> Bools:
+    """Which points do not stand alone above or below both neighbours by a factor."""
+    if len(tokens) < 3:
+        return np.ones(len(tokens), dtype=np.bool_)
+    step = np.abs(np.log(tokens[1:] / tokens[:-1])) > np.log(_WIDEST)
+    alone = np.r_[False, step[:-1] & step[1:], False]
+    smooth: Bools = ~alone
+    return smooth

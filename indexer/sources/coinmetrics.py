@@ -20,9 +20,8 @@ from indexer.sources.base import (
     rows_of,
 )
 from indexer.sources.http import Answer
-from indexer.sources.points import bars_of_points
 from indexer.sources.records import Reject
-from indexer.sources.rows import json_of
+from indexer.sources.rows import bars_of_points, json_of
 from indexer.times import INTERVAL_US, iso, parse_instant
 
 METRIC: Final = "ReferenceRateUSD"

@@ -23,9 +23,8 @@ from indexer.sources.base import (
 )
 from indexer.sources.http import Answer
 from indexer.sources.identity import same_contract
-from indexer.sources.points import bars_of_points
 from indexer.sources.records import Quote, Reject
-from indexer.sources.rows import dict_in, json_of, number
+from indexer.sources.rows import bars_of_points, dict_in, json_of, number
 
 MIN_CONFIDENCE: Final = 0.9  # below, the price is suspect (DEPENDENCIES §3)
 _EVERY = History(max_rows=450)

@@ -7,6 +7,7 @@ turning that into an asset of ours is `sources.identity`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from indexer.arrays import F64, I64
 from indexer.errors import InputError
+from indexer.times import HOUR_US
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,6 +192,33 @@ class Liquidations:
 
     def __len__(self) -> int:
         return len(self.time_us)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HourlyLiquidations:
+    """Forced closures per hour. `time_us` (N,) is the hour's end; USD by side; hours without any are absent.
+
+    `long_share` = long / (long + short): near 1 in a fall, near 0 in a squeeze.
+    """
+
+    time_us: I64
+    long_usd: F64
+    short_usd: F64
+    long_share: F64
+
+    def __post_init__(self) -> None:
+        check_columns(self)
+
+
+def hourly_liquidations(orders: Sequence[Liquidations]) -> HourlyLiquidations:
+    """The totals per hour over all the venues' and symbols' orders given; each order once."""
+    at = np.concatenate([part.time_us for part in orders]) if orders else np.empty(0, dtype=np.int64)
+    usd = np.concatenate([part.usd for part in orders]) if orders else np.empty(0)
+    long = np.concatenate([part.long for part in orders]) if orders else np.empty(0, dtype=np.bool_)
+    ends, hour = np.unique(-(-at // HOUR_US) * HOUR_US, return_inverse=True)
+    long_usd = np.bincount(hour, weights=np.where(long, usd, 0.0), minlength=len(ends)).astype(np.float64)
+    short_usd = np.bincount(hour, weights=np.where(long, 0.0, usd), minlength=len(ends)).astype(np.float64)
+    return HourlyLiquidations(ends, long_usd, short_usd, long_usd / (long_usd + short_usd))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from indexer.errors import ConfigError, did_you_mean
 from indexer.sources.base import Capabilities, RestSource, Source
-from indexer.sources.binance import Binance
-from indexer.sources.bybit import Bybit
+from indexer.sources.binance import Binance, BinanceDerivatives
+from indexer.sources.bybit import Bybit, BybitDerivatives
 from indexer.sources.ccxt_extra import Ccxt
 from indexer.sources.coinbase import Coinbase
 from indexer.sources.coingecko import CoinGecko
 from indexer.sources.coinmetrics import CoinMetrics
 from indexer.sources.defillama import DefiLlama
-from indexer.sources.derivatives_binance import BinanceDerivatives
-from indexer.sources.derivatives_bybit import BybitDerivatives
-from indexer.sources.derivatives_okx import OkxDerivatives
 from indexer.sources.feargreed import FearGreed
 from indexer.sources.fred import Fred
 from indexer.sources.kraken import Kraken
-from indexer.sources.okx import Okx
+from indexer.sources.okx import Okx, OkxDerivatives
 from indexer.sources.yahoo import Yahoo
 from indexer.sources.yfinance_extra import YFinance
+
+
+@dataclass(frozen=True, slots=True)
+class Perpetual:
+    """A venue's perpetual swaps: the source that gives them, and how it spells the one on a `{base}` currency."""
+
+    source: str
+    symbol: str
+
 
 CLASSES: Final[tuple[type[RestSource], ...]] = (
     Binance,
@@ -42,6 +49,12 @@ CLASSES: Final[tuple[type[RestSource], ...]] = (
     Ccxt,
     YFinance,
 )
+PERPETUALS: Final = {
+    "binance": Perpetual("binance-derivatives", "{base}USDT"),
+    "okx": Perpetual("okx-derivatives", "{base}-USDT-SWAP"),
+    "bybit": Perpetual("bybit-derivatives", "{base}USDT"),
+}
+"""The perpetual swaps of each spot venue that has any."""
 REGISTRY: Final[dict[str, type[RestSource]]] = {cls.about.name: cls for cls in CLASSES}
 
 

@@ -2,6 +2,7 @@
 
 finite and positive · stamps in the promised unit, on the grid, not in the future · the open bar left out ·
 duplicates once, contradicting duplicates not at all · high and low around open and close · no lone 100× spike.
+Aggregators give points instead of candles: `bars_of_points` makes bars with a close only.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from indexer.arrays import F64, I64, Bools
 from indexer.errors import SourceCorrupt
 from indexer.sources.base import Call, Parsed, Stamp
 from indexer.sources.http import Answer
-from indexer.sources.records import COLUMNS, Bars, Quote, Reject
+from indexer.sources.records import COLUMNS, Bars, Quote, Reject, Series
 from indexer.times import INTERVAL_US
 
 FUTURE_SLACK_US: Final = 60_000_000  # clocks differ; a stamp a minute ahead is not yet a lie
@@ -200,3 +201,54 @@ def quote_of(
             raise SourceCorrupt(f"{call.source}: the price of {call.ask.symbol} is stamped in the future")
         observed = min(observed, fetched_us)
     return Quote(call.ask.symbol, value, call.ask.quote, observed, number(volume_24h))
+
+
+_NEAR_US: Final = 10 * 60_000_000
+
+Points = Sequence[Sequence[Any]]
+
+
+def bars_of_points(
+    points: Points, call: Call, *, fetched_us: int, volumes: Points | None = None, unit_us: int = 1000
+) -> Parsed:
+    """Bars from [stamp, price] pairs that are true at the stamp; open, high and low stay unknown.
+
+    A point belongs to the bar whose close is nearest, if that is within ten minutes (aggregators sample some
+    minutes past the hour); of several the nearest counts. Others (such as the trailing point "now" of a daily
+    chart) lie off the grid and are left out.
+    """
+    stamps = stamps_us(np.array([number(p[0]) for p in points]), unit_us, name=call.source)
+    price = np.array([number(p[1]) for p in points])
+    step = INTERVAL_US[call.ask.interval]
+    close_us = np.where(stamps < 0, stamps, (stamps + step // 2) // step * step)
+    distance = np.abs(stamps - close_us)
+    chosen = np.flatnonzero((distance <= min(_NEAR_US, step // 4)) | (stamps < 0))
+    chosen = chosen[np.argsort(distance[chosen], kind="stable")]
+    _, first = np.unique(close_us[chosen], return_index=True)
+    chosen = chosen[first]
+    values = np.full((len(chosen), 6), np.nan)
+    values[:, 3] = price[chosen]
+    if volumes is not None:
+        values[:, 5] = _matched(stamps[chosen], volumes, unit_us, name=call.source)
+    return gate(close_us[chosen], values, call, fetched_us=fetched_us, raw=[points[at] for at in chosen.tolist()])
+
+
+def _matched(stamps: I64, volumes: Points, unit_us: int, *, name: str) -> F64:
+    """The volumes with exactly these stamps, NaN where there is none."""
+    at = stamps_us(np.array([number(p[0]) for p in volumes]), unit_us, name=name)
+    by_stamp = dict(zip(at.tolist(), (number(p[1]) for p in volumes), strict=True))
+    return np.array([by_stamp.get(stamp, np.nan) for stamp in stamps.tolist()], dtype=np.float64)
+
+
+def series_of(name: str, rows: Sequence[Sequence[Any]], call: Call, *, fetched_us: int, unit_us: int = 1000) -> Parsed:
+    """One series from [stamp, value] rows in any order, within the asked range; doubtful rows are rejects."""
+    at = stamps_us(np.array([number(row[0]) for row in rows]), unit_us, name=call.source)
+    value = np.array([number(row[1]) for row in rows])
+    good = (at > 0) & (at <= fetched_us) & np.isfinite(value)
+    rejects = tuple(
+        Reject("not a finite value at a past instant", str(list(rows[n]))[:300], n)
+        for n in np.flatnonzero(~good).tolist()
+    )
+    asked = good & (at > call.ask.start_us) & (at <= call.ask.end_us)
+    times, first = np.unique(at[asked], return_index=True)
+    return Parsed(series=(Series(call.ask.symbol, name, times, value[asked][first]),), rejects=rejects)

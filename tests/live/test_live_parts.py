@@ -25,9 +25,10 @@ from indexer.live.quality_log import settle
 from indexer.live.retention import sweep
 from indexer.live.scheduler import Stopped
 from indexer.live.stress import perpetual
-from indexer.live.supply import IMPLIED, implied_supplies, read_reported
+from indexer.live.supply import IMPLIED, read_reported
 from indexer.registry import load_registry
 from indexer.sources.base import Ask, Call, Dataset
+from indexer.sources.coingecko import implied_supplies
 from indexer.sources.http import Answer, Breaker, HostLimit, HttpClient, Timeouts
 from indexer.sources.kraken import same_pair
 from indexer.sources.registry import build_sources

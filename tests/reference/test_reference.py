@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.errors import InputError
-from indexer.reference import RateStatus, Verdict, bar_rates, status_of_count, weighted_median
+from indexer.reference import RateStatus, Verdict, bar_rates, weighted_median
 
 NAN = float("nan")
 
@@ -62,7 +62,6 @@ def test_status_follows_the_number_of_venues_and_nothing_is_invented() -> None:
     assert got.verdicts[2].tolist() == [Verdict.NO_DATA, Verdict.USED, Verdict.NO_DATA]
     assert got.verdicts[4].tolist() == [Verdict.NO_DATA] * 3
     assert got.method == "bar-vwm/1"
-    assert [status_of_count(n) for n in (0, 1, 2, 3, 7)] == [5, 2, 1, 0, 0]
 
 
 def test_volume_decides_and_a_missing_volume_makes_the_bar_equally_weighted() -> None:
@@ -114,13 +113,6 @@ def test_a_venue_that_did_not_trade_is_stale_unless_nobody_did() -> None:
     assert got.verdicts[0].tolist() == [0, 0, Verdict.STALE]
     assert got.status.tolist() == [1, 0, 2]
     assert got.rate.tolist() == [100, 100, 90]
-
-
-def test_a_quarantined_venue_is_named_and_does_not_count() -> None:
-    prices = table([[100, 100, 100]])
-    got = bar_rates(prices, np.ones_like(prices), quarantined=np.array([[False, True, False]]))
-    assert got.verdicts.tolist() == [[0, Verdict.QUARANTINED, 0]]
-    assert got.status.tolist() == [RateStatus.INDICATIVE]
 
 
 def test_shapes_must_agree() -> None:

@@ -13,8 +13,8 @@ from indexer.reference import (
     Method,
     RateStatus,
     Verdict,
-    fixing_rate,
     fixing_rates,
+    minute_cube,
     twap_weights,
 )
 from indexer.sources.records import Bars
@@ -164,13 +164,11 @@ def test_carried_then_suspended_then_missing() -> None:
     assert np.isnan(never.rate[0])
 
 
-def test_quarantined_and_untraded_minutes_do_not_count() -> None:
-    prices = flat([100.0, 100.0, 90.0, 90.0])
+def test_untraded_minutes_do_not_count() -> None:
+    prices = flat([100.0, 100.0, 90.0])
     volumes = volumes_like(prices)
-    volumes[0, 3] = 0.0  # a venue that repeats a price without trades
-    shut = np.array([[False, False, True, False]])
-    got = fixing_rates(prices, volumes, quarantined=shut)
-    assert words(got.verdicts) == ["USED", "USED", "QUARANTINED", "NO_DATA"]
+    volumes[0, 2] = 0.0  # a venue that repeats a price without trades
+    assert words(fixing_rates(prices, volumes).verdicts) == ["USED", "USED", "NO_DATA"]
 
 
 def test_twap_weights_are_the_published_ones_and_the_rate_leans_on_the_last_minutes() -> None:
@@ -209,23 +207,23 @@ def minute_bars(level: float, *, count: int = 60, quote: str = "USD") -> Bars:
     return Bars(times, price, price, price, price, volume / price, volume, quote)
 
 
-def test_the_named_face_tells_each_venues_verdict() -> None:
-    venues = {"binance": minute_bars(100), "kraken": minute_bars(100.02), "okx": minute_bars(130)}
-    got, memory = fixing_rate(venues, at_us=AT)
-    assert got.rate is not None
-    assert abs(got.rate / 100.01 - 1) < 1e-3
-    assert {k: v.name for k, v in got.verdicts.items()} == {"binance": "USED", "kraken": "USED", "okx": "OUTLIER"}
-    assert got.status is RateStatus.INDICATIVE
-    assert memory.out.tolist() == [[False, False, True]]
-    shut, _ = fixing_rate(venues, at_us=AT, quarantined=frozenset({"kraken"}))
-    assert shut.verdicts["kraken"] is Verdict.QUARANTINED
+def test_minutes_of_named_venues_lie_in_their_row_and_minute() -> None:
+    venues = {"binance": minute_bars(100), "kraken": minute_bars(100.02, count=59), "okx": minute_bars(130)}
+    prices, values = minute_cube([venues, {}], tuple(venues), at_us=AT)
+    assert prices.shape == values.shape == (2, 3, 60)
+    assert np.isnan(prices[0, 1]).tolist() == [True] + [False] * 59, "the hour is laid against its end"
+    assert np.isnan(prices[1]).all()
+    fixing = fixing_rates(prices, values)
+    assert abs(fixing.rate[0] / 100.01 - 1) < 1e-3
+    assert words(fixing.verdicts) == ["USED", "USED", "OUTLIER"]
+    assert fixing.status.tolist() == [RateStatus.INDICATIVE, RateStatus.MISSING]
 
 
 def test_a_fixing_takes_whole_minutes_and_dollars_only() -> None:
     with pytest.raises(InputError, match="a fixing is at a whole minute"):
-        fixing_rate({"x": minute_bars(1)}, at_us=AT + 1)
+        minute_cube([{"x": minute_bars(1)}], ("x",), at_us=AT + 1)
     with pytest.raises(InputError, match=r"okx: minute bars are in USDT; convert them with records\.in_usd first"):
-        fixing_rate({"okx": minute_bars(1, quote="USDT")}, at_us=AT)
+        minute_cube([{"okx": minute_bars(1, quote="USDT")}], ("okx",), at_us=AT)
 
 
 @given(

@@ -21,7 +21,7 @@ import pytest
 from indexer.errors import SourceError
 from indexer.sources.base import Ask, Call, Dataset, Kind, Parsed, RestSource, rows_of
 from indexer.sources.http import LIMITS, Answer
-from indexer.sources.http.detect import error_of
+from indexer.sources.http.answer import error_of
 from indexer.sources.records import Bars, BenchmarkBars
 from indexer.sources.registry import REGISTRY
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, from_us, parse_instant

@@ -8,9 +8,9 @@ import pytest
 from fault_server import Fault, FaultServer
 from fault_world import VENUES, hour_world
 
-from indexer.live.health import PROBES, State, examine, healthy_first, probe
+from indexer.live.health import PROBES, State, examine, probe
 from indexer.sources.base import Ask, Dataset, RestSource
-from indexer.sources.http import Breaker, HostLimit, HttpClient, Timeouts
+from indexer.sources.http import HostLimit, HttpClient, Timeouts
 from indexer.sources.registry import REGISTRY, build_sources
 from indexer.times import HOUR_US, from_us, parse_instant
 
@@ -76,17 +76,3 @@ async def test_a_missing_library_is_not_installed() -> None:
     async with HttpClient() as http:
         got = await examine({"ccxt": sources["ccxt"]}, http, now_us=NOW)
     assert got[0].state is State.NOT_INSTALLED
-
-
-async def test_the_resting_are_asked_last() -> None:
-    server = FaultServer(hour_world(("NEAR",)), lambda: NOW, [Fault("binance", "500"), Fault("kraken", "429")])
-    async with (
-        server.running(),
-        HttpClient(
-            timeouts=QUICK, limits=FREE, breaker=lambda: Breaker(failures=1), clock=lambda: from_us(NOW)
-        ) as http,
-    ):
-        sources = build_sources(base_urls={n: server.url(n) for n in VENUES})
-        assert healthy_first(VENUES, sources, http) == list(VENUES)
-        await examine({n: sources[n] for n in VENUES}, http, now_us=NOW)
-        assert healthy_first(VENUES, sources, http) == ["coinbase", "okx", "bybit", "binance", "kraken"]

@@ -27,7 +27,7 @@ from indexer.sources.http import (
     reason_of,
     redact,
 )
-from indexer.sources.http.detect import error_of, retry_after_s
+from indexer.sources.http.answer import error_of, retry_after_s
 from indexer.sources.http.redact import redact_headers
 
 NOW = datetime(2025, 1, 27, 12, 0, tzinfo=UTC)

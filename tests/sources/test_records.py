@@ -7,8 +7,7 @@ import pytest
 
 from indexer.errors import InputError
 from indexer.reference import conversion_rate
-from indexer.sources.records import Bars, Liquidations, Series, in_usd, join_bars, no_bars
-from indexer.sources.stress import hourly_liquidations
+from indexer.sources.records import Bars, Liquidations, Series, hourly_liquidations, in_usd, join_bars, no_bars
 from indexer.times import HOUR_US, MINUTE_US
 
 

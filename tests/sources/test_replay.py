@@ -1,4 +1,4 @@
-"""An answer kept today gives the same records years later; verdicts that change become ledger entries."""
+"""An answer kept today gives the same records years later."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from fault_world import hour_world
 
 from indexer.errors import InputError, NotFoundError
 from indexer.live.exchange import replay, to_keep
-from indexer.reference import FixingRate, RateStatus, Verdict, verdict_changes
 from indexer.sources.base import Ask, Dataset
 from indexer.sources.http import HostLimit, HttpClient
-from indexer.sources.records import QualityNote
 from indexer.sources.registry import build_sources
 from indexer.store.archive import Archive
 from indexer.times import HOUR_US, from_us, parse_instant
@@ -49,19 +47,3 @@ async def test_a_kept_exchange_replays_without_network_or_clock(tmp_path: Path) 
         replay(record | {"source": "krakn"}, archive, build_sources())
     with pytest.raises(InputError, match=r"the kept exchange cannot be read: KeyError\('dataset'\)"):
         replay({k: v for k, v in record.items() if k != "dataset"}, archive, build_sources())
-
-
-def fixing(**verdicts: Verdict) -> FixingRate:
-    prices = dict.fromkeys(verdicts, 130.0)
-    return FixingRate(NOW, 100.0, RateStatus.FINAL, "m", False, 0.0, verdicts, prices, ())
-
-
-def test_verdicts_open_and_close_ledger_entries() -> None:
-    used, out, stale, none = Verdict.USED, Verdict.OUTLIER, Verdict.STALE, Verdict.NO_DATA
-    assert verdict_changes("fet", {}, fixing(okx=used, kraken=none)) == ([], [])
-    opened, closed = verdict_changes("fet", {"okx": used}, fixing(okx=out))
-    assert opened == [QualityNote("outlier", "okx/fet", NOW, None, "venue 130, rate 100")]
-    assert closed == []
-    opened, closed = verdict_changes("fet", {"okx": out}, fixing(okx=stale))
-    assert ([note.kind for note in opened], closed) == (["stale"], [("outlier", "okx/fet")])
-    assert verdict_changes("fet", {"okx": stale}, fixing(okx=used)) == ([], [("stale", "okx/fet")])

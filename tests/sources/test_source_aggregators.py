@@ -76,7 +76,7 @@ class TestCoinGecko(SourceBattery):
             "2024-04-07T00:00:00Z",
             "2024-04-08T00:00:00Z",
             "2024-04-08T00:00:00+00:00",
-            3,
+            4,  # three supplies and the price
             recorded="coingecko/coins_markets_2024_netlib.json",
             check=check_supply,
         ),

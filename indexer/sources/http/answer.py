@@ -1,13 +1,23 @@
-"""An answer as it came: bytes, status, headers, when. What the archive keeps and the parsers read."""
+"""An answer as it came (bytes, status, headers, when), and the error that it amounts to. Pure.
+
+An answer can be wrong in ways that HTTP calls success: a web page, a limit notice, half a JSON. They are told apart
+here, before any parser sees the body.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from hashlib import sha256
+from typing import Final
 
+import orjson
+
+from indexer.errors import SourceCorrupt, SourceError, SourceRefused, SourceUnavailable
 from indexer.times import to_us
 
 
@@ -39,3 +49,75 @@ class Answer:
     def sha256(self) -> str:
         """The hash of the body: its name in the archive."""
         return sha256(self.body).hexdigest()
+
+
+_REFUSALS: Final = {
+    401: "wants a key or a higher plan",
+    403: "refuses this address or plan",
+    451: "does not serve this region; another venue takes its place, or run from a region it serves",
+}
+_OUTRIGHT: Final = (403, 451)
+_BUSY: Final = {418: "has banned this address for a while", 429: "asks us to slow down"}
+_LIMIT_TEXT = re.compile(r"(?i)exceeded the daily hits limit|rate limit|too many requests|get your apikey")
+
+
+def error_of(answer: Answer, name: str, *, expects: Expects) -> SourceError | None:
+    """The error an answer amounts to, or None when it can be parsed. `name` is the source, for the message."""
+    if answer.status in _BUSY:
+        wait = retry_after_s(answer)
+        when = f" for {wait:.0f} s" if wait is not None else ""
+        return SourceUnavailable(f"{name} {_BUSY[answer.status]}{when} (HTTP {answer.status})", retry_after_s=wait)
+    if answer.status >= 500:
+        return SourceUnavailable(
+            f"{name} is failing (HTTP {answer.status}): {excerpt(answer)}", retry_after_s=retry_after_s(answer)
+        )
+    if answer.status in _REFUSALS:
+        text = f"{name} {_REFUSALS[answer.status]} (HTTP {answer.status}): {excerpt(answer)}"
+        return SourceRefused(text, outright=answer.status in _OUTRIGHT)
+    if not 200 <= answer.status < 300:
+        return SourceRefused(f"{name} refused the request (HTTP {answer.status}): {excerpt(answer)}")
+    return _body_error(answer, name, expects=expects)
+
+
+def _body_error(answer: Answer, name: str, *, expects: Expects) -> SourceError | None:
+    body = answer.body.lstrip()
+    if not body:
+        return SourceCorrupt(f"{name} answered 200 with an empty body")
+    if body[:1] == b"<":
+        return SourceCorrupt(f"{name} answered 200 with a web page instead of {expects}: {excerpt(answer)}")
+    text = body[:300].decode("utf-8", "replace")
+    if body[:1] not in b"[{" and _LIMIT_TEXT.search(text):
+        return SourceUnavailable(f"{name} answered 200 with a limit notice: {excerpt(answer)}")
+    if expects is Expects.JSON:
+        try:
+            orjson.loads(answer.body)
+        except orjson.JSONDecodeError as cause:
+            return SourceCorrupt(
+                f"{name} answered 200 with JSON that breaks off or is none ({len(answer.body)} bytes, {cause})"
+            )
+    elif b"," not in body.split(b"\n", 1)[0]:
+        return SourceCorrupt(f"{name} answered 200 with something that is not CSV: {excerpt(answer)}")
+    return None
+
+
+def retry_after_s(answer: Answer) -> float | None:
+    """Seconds the host asks us to wait, from Retry-After as seconds or as a date; None when it does not say."""
+    text = answer.headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    if text.isdigit():
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if until.tzinfo is None:
+        return None
+    return max((until - answer.fetched_at).total_seconds(), 0.0)
+
+
+def excerpt(answer: Answer, size: int = 160) -> str:
+    """The beginning of the body on one line, for messages."""
+    text = answer.body[: 4 * size].decode("utf-8", "replace")
+    text = " ".join(text.split())
+    return text if len(text) <= size else text[: size - 1] + "…"

@@ -19,9 +19,8 @@ import httpx2
 import stamina
 
 from indexer.errors import SourceCorrupt, SourceError, SourceRefused, SourceUnavailable
-from indexer.sources.http.answer import Answer, Expects
+from indexer.sources.http.answer import Answer, Expects, error_of
 from indexer.sources.http.breaker import Breaker, BreakerState, CircuitOpen
-from indexer.sources.http.detect import error_of
 from indexer.sources.http.host import Host, HostHealth
 from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS, HostLimit, TokenBucket
 from indexer.sources.http.redact import RedactingFilter, redact, redact_headers
