@@ -1,0 +1,1 @@
+"""The index over HTTP: an application over one open store that reads it and changes nothing in it."""

@@ -30,18 +30,14 @@ from api.middleware.requests import Failures, Methods, RequestId, RootPath
 from api.middleware.security import CORS, Preflights, SecurityHeaders
 from api.openapi import describe
 from api.routes import (
-    admin,
     administration,
     assets,
     benchmarks,
     charts,
-    events,
-    files,
-    health,
     indices,
     levels,
     members,
-    quality,
+    operation,
     statistics,
     stream,
     studies,
@@ -56,24 +52,23 @@ from indexer.store.read_serving import read_version
 from indexer.times import Clock, utc_now
 
 ROUTERS = (
-    indices,
-    levels,
-    files,
-    stream,
-    members,
-    assets,
-    statistics,
-    events,
-    studies,
-    administration,
-    benchmarks,
-    quality,
-    charts,
-    embed,
-    admin,
-    health,
-    sign_in,
-    web,
+    indices.router,
+    levels.router,
+    levels.files,
+    stream.router,
+    members.router,
+    assets.router,
+    statistics.router,
+    studies.router,
+    administration.router,
+    benchmarks.router,
+    operation.quality,
+    charts.router,
+    embed.router,
+    operation.admin,
+    operation.router,
+    sign_in.router,
+    web.router,
 )
 THREADS = 12
 LOOK_FOR_MOUNTED_S = 1.0
@@ -117,7 +112,7 @@ def create_app(
     app = Application(
         middleware_of(services, root_path=root_path),
         title="DeAI Index",
-        version=health.program_version(),
+        version=operation.program_version(),
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=operation_id,
@@ -128,8 +123,8 @@ def create_app(
     )
     app.state.services = services
     install_handlers(app)
-    for module in ROUTERS:
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     web.mount_static(app)
     describe(app, root_path=root_path)
     return app

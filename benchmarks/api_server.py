@@ -21,9 +21,9 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api.answers.encode import as_rows, to_json
-from api.answers.wire import level_columns
+from api.answers.encode import as_rows, json_bytes
 from api.app import create_app
+from api.routes.levels import level_columns
 from indexer.store.db import Store, open_store
 from indexer.store.read_serving import LevelPage, read_level_page
 from indexer.times import DAY_US, from_us
@@ -62,7 +62,7 @@ def static(store: Store) -> Starlette:
     """The bytes of our own answer as a constant: what a Python server can do at best."""
     found = page(store)
     head = {"index": "deai", "simulated": False, "interval": "1d", "shape": "rows", "count": len(found)}
-    body = to_json({**head, "next": None, "next_url": None, "data": as_rows(level_columns(found))})
+    body = json_bytes({**head, "next": None, "next_url": None, "data": as_rows(level_columns(found))})
 
     async def send(request: object) -> Response:
         return Response(body, media_type="application/json")

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from api.answers.encode import to_json
-from api.answers.wire import level_columns
+from api.answers.encode import json_bytes
+from api.routes.levels import level_columns
 from benchmarks.api_server import ADDRESS, as_model, page
 from indexer.store.db import open_store
 from indexer.store.write import finish_run, start_run, write_index, write_levels, write_methodology
@@ -190,7 +190,7 @@ def _builds(path: Path) -> tuple[float, float]:
     store = open_store(f"sqlite:///{path}")
     found = page(store)
     store.close()
-    ours = min(_timed(lambda: to_json({"index": "deai", "data": level_columns(found)})) for _ in range(30))
+    ours = min(_timed(lambda: json_bytes({"index": "deai", "data": level_columns(found)})) for _ in range(30))
     return ours, min(_timed(lambda: as_model(found).model_dump_json().encode()) for _ in range(10))
 
 

@@ -1,1 +1,1 @@
-"""How an answer is asked for and given: parameters, paging, formats, tags and problems."""
+"""How an answer is asked for and given: parameters, models, bytes, validators, problems. Routes say what it holds."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from api.answers.encode import to_json
+from api.answers.encode import json_bytes
 from api.answers.problems import problem
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Answer(JSONResponse):
         self.background = background
         self.media_type = media_type or self.media_type
         self.keep = keep and cache_control != NEVER
-        self.body: bytes = content if isinstance(content, bytes) else to_json(content)
+        self.body: bytes = content if isinstance(content, bytes) else json_bytes(content)
         self.raw_headers = [
             (b"content-type", self.media_type.encode("latin-1")),
             (b"cache-control", cache_control.encode("latin-1")),

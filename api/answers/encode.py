@@ -1,24 +1,35 @@
-"""Bytes of JSON, with no NaN in them: a missing number is `null` (orjson writes NaN and infinities so)."""
+"""Values as bytes: JSON with no NaN in it (a missing number is `null`), and CSV for sheets and frames.
+
+CSV is RFC 4180, UTF-8, one header row, empty cell = missing, newest last.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from indexer.arrays import I8
+from indexer.engine.market import Status
+from indexer.times import iso, to_us
+
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
 
-def to_json(value: Any) -> bytes:
+def json_bytes(value: Any) -> bytes:
     """JSON of dicts, lists, numpy arrays and aware datetimes; NaN and infinities become null."""
     return orjson.dumps(value, option=OPTIONS)
 
 
 def as_rows(columns: Mapping[str, NDArray[Any] | list[Any]]) -> orjson.Fragment:
-    """Columns of equal length as the JSON of a list of objects, for use inside of what goes to `to_json`.
+    """Columns of equal length as the JSON of a list of objects, for use inside of what goes to `json_bytes`.
 
     Arrays are of numbers or instants, lists of anything. Four times faster than one dict for each row: every column
     is written as a whole, cut at its commas, and laid between the names.
@@ -28,7 +39,7 @@ def as_rows(columns: Mapping[str, NDArray[Any] | list[Any]]) -> orjson.Fragment:
         return orjson.Fragment(b"[]")
     pieces = [b""] * (width * length)
     for place, (name, column) in enumerate(columns.items()):
-        pieces[2 * place :: width] = [(b"," if place else b"},{") + to_json(name) + b":"] * length
+        pieces[2 * place :: width] = [(b"," if place else b"},{") + json_bytes(name) + b":"] * length
         pieces[2 * place + 1 :: width] = _cells(column)
     pieces[0] = pieces[0].removeprefix(b"},")
     return orjson.Fragment(b"".join([b"[", *pieces, b"}]"]))
@@ -36,11 +47,11 @@ def as_rows(columns: Mapping[str, NDArray[Any] | list[Any]]) -> orjson.Fragment:
 
 def _cells(column: NDArray[Any] | list[Any]) -> list[bytes]:
     if isinstance(column, np.ndarray):
-        return to_json(column)[1:-1].split(b",")
+        return json_bytes(column)[1:-1].split(b",")
     if all(isinstance(one, str) for one in column):
-        written = {one: to_json(one) for one in set(column)}
+        written = {one: json_bytes(one) for one in set(column)}
         return [written[one] for one in column]
-    return [to_json(one) for one in column]
+    return [json_bytes(one) for one in column]
 
 
 def iso_times(times_us: NDArray[np.int64]) -> NDArray[np.str_]:
@@ -51,7 +62,7 @@ def iso_times(times_us: NDArray[np.int64]) -> NDArray[np.str_]:
 
 
 def as_json_times(times_us: NDArray[np.int64]) -> NDArray[np.datetime64]:
-    """Instants in the form that `to_json` writes as ISO text without a Python loop."""
+    """Instants in the form that `json_bytes` writes as ISO text without a Python loop."""
     return times_us.astype("datetime64[us]")
 
 
@@ -64,3 +75,55 @@ def as_decimal_text(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         return as_decimal_text(value.tolist())
     return [as_decimal_text(one) for one in value] if isinstance(value, list) else value
+
+
+STATUS_NAMES = tuple(status.name.lower() for status in Status)
+RISKY = ("=", "+", "-", "@", "\t", "\r")
+
+
+def to_csv(columns: Mapping[str, Sequence[Any]], *, text: Iterable[str] = ()) -> bytes:
+    """CSV bytes of columns of equal length. `text` names the free-text columns, guarded against formulas."""
+    guarded = set(text)
+    cells = [
+        [_guard(value) for value in values] if name in guarded else [_cell(value) for value in values]
+        for name, values in columns.items()
+    ]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*cells, strict=True))
+    return out.getvalue().encode()
+
+
+def rows_to_csv(rows: Sequence[Mapping[str, Any]], names: Iterable[str], *, text: Iterable[str] = ()) -> bytes:
+    """CSV bytes of objects that have these names, with the header even where there is no object."""
+    return to_csv({name: [row[name] for row in rows] for name in names}, text=text)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return iso(to_us(value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else ""
+    return str(value)
+
+
+def _guard(value: Any) -> str:
+    cell = _cell(value)
+    return "'" + cell if cell.startswith(RISKY) else cell
+
+
+def status_name(code: int) -> str:
+    """The word of a status code; a rate that is missing altogether counts as suspended."""
+    return STATUS_NAMES[min(code, len(STATUS_NAMES) - 1)]
+
+
+def status_names(codes: I8) -> list[str]:
+    """The words of status codes."""
+    if len(codes) and codes.min() == codes.max():
+        return [status_name(int(codes[0]))] * len(codes)
+    return [STATUS_NAMES[min(code, len(STATUS_NAMES) - 1)] for code in codes.tolist()]

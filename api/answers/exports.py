@@ -1,7 +1,7 @@
-"""Whole histories as files (Parquet, Arrow IPC), made once for each data version and kept in a folder.
+"""Levels as files: CSV, JSON, Parquet, Arrow IPC. A file appears by rename, whole or not at all.
 
-Readers such as polars fetch a URL in parts, so these are real files served with Range. A file appears by rename,
-so that two processes may make the same one; files of former versions are removed when a new one is made.
+Readers such as polars fetch a URL in parts, so the API's files are real ones, served with Range: made once for each
+data version and kept in a folder; those of former versions are removed when a new one is made.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from api.answers.wire import STATUS_NAMES
+from api.answers.encode import STATUS_NAMES, as_rows, iso_times, json_bytes, status_names, to_csv
+from indexer.errors import InputError
 from indexer.store.read import IndexRow, read_levels
 from indexer.times import INTERVAL_US
 
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
 
 class FileKind(StrEnum):
-    """A file format for whole histories."""
+    """A file format for whole histories, by the ending of the file's name."""
 
+    CSV = "csv"
+    JSON = "json"
     PARQUET = "parquet"
     ARROW = "arrow"
 
@@ -56,13 +59,58 @@ def export_levels(
     path = folder / f"{stem}-{digest}.{kind}"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        table = levels_table(index, read_levels(store, index.id, step_us=INTERVAL_US[interval]), version=version)
-        _write(table, path, kind=kind)
+        write_levels(path, index, read_levels(store, index.id, step_us=INTERVAL_US[interval]), version=version)
         for former in folder.glob(f"{stem}-*.{kind}"):
             if former != path and len(former.stem) == len(path.stem):
                 with suppress(FileNotFoundError):
                     former.unlink()
     return Export(path, f'"{digest}-{interval}-{kind}"')
+
+
+def write_levels(path: Path, index: IndexRow, rows: LevelRows, *, version: str) -> None:
+    """Writes levels to a file of the kind its name says. Raises InputError for another kind or where it cannot."""
+    if path.suffix.removeprefix(".") not in tuple(FileKind):
+        raise InputError(f'"{path.name}": name the file {", ".join(f".{kind}" for kind in FileKind)}')
+    part = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".making-")
+        os.close(handle)
+        part = Path(name)
+        _write(part, index, rows, kind=FileKind(path.suffix.removeprefix(".")), version=version)
+        part.chmod(0o644)
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}; choose another place") from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def _write(part: Path, index: IndexRow, rows: LevelRows, *, kind: FileKind, version: str) -> None:
+    if kind is FileKind.CSV:
+        part.write_bytes(to_csv(level_texts(rows)))
+    elif kind is FileKind.JSON:
+        part.write_bytes(json_bytes(as_rows(level_texts(rows))))
+    elif kind is FileKind.PARQUET:
+        from pyarrow import parquet
+
+        parquet.write_table(levels_table(index, rows, version=version), part, compression="zstd")
+    else:
+        from pyarrow import feather
+
+        feather.write_feather(levels_table(index, rows, version=version), part, compression="uncompressed")
+
+
+def level_texts(rows: LevelRows) -> dict[str, list[Any]]:
+    """Levels by column for what has no types: instants are ISO 8601, a status is its word."""
+    return {
+        "time": iso_times(rows.times_us).tolist(),
+        "level": rows.levels.tolist(),
+        "status": status_names(rows.status),
+        "carried_weight": rows.carried_weight.tolist(),
+        "revision": rows.revision.tolist(),
+        "published_at": iso_times(rows.published_at_us).tolist(),
+    }
 
 
 def levels_table(index: IndexRow, rows: LevelRows, *, version: str) -> pa.Table:
@@ -91,21 +139,3 @@ def levels_table(index: IndexRow, rows: LevelRows, *, version: str) -> pa.Table:
         "unit": "index points",
     }
     return pa.table(columns).replace_schema_metadata(about)
-
-
-def _write(table: pa.Table, path: Path, *, kind: FileKind) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".making-")
-    os.close(handle)
-    part = Path(name)
-    try:
-        if kind is FileKind.PARQUET:
-            from pyarrow import parquet
-
-            parquet.write_table(table, part, compression="zstd")
-        else:
-            from pyarrow import feather
-
-            feather.write_feather(table, part, compression="uncompressed")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

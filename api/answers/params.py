@@ -1,11 +1,17 @@
-"""The query and path parameters that several routes share, validated once, described for OpenAPI."""
+"""The query and path parameters that several routes share, validated once, described for OpenAPI, and the way on.
+
+A cursor is the instant of the next row, so pages stay right while data is appended. Addresses of next pages are
+path-absolute: they hold behind any host name, and an answer in the cache never carries a stranger's.
+"""
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import Path, Query
 from fastapi.dependencies.models import Dependant
@@ -13,7 +19,7 @@ from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, WithJsonSchema
 from starlette.requests import HTTPConnection, Request
 
-from indexer.errors import InputError, did_you_mean
+from indexer.errors import InputError, NotFoundError, did_you_mean
 from indexer.times import iso, parse_instant
 
 MAX_LIMIT = 10_000
@@ -151,3 +157,42 @@ def _parameters(needs: Dependant) -> Iterator[str]:
     yield from (field.alias for field in needs.query_params)
     for one in needs.dependencies:
         yield from _parameters(one)
+
+
+MARK = "t"
+
+
+def encode_cursor(time_us: int) -> str:
+    """The cursor that continues at this instant, included."""
+    return urlsafe_b64encode(f"{MARK}{time_us}".encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> int:
+    """The instant a cursor continues at. Raises NotFoundError on anything we did not make."""
+    try:
+        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        if not text.startswith(MARK) or encode_cursor(int(text[1:])) != cursor:
+            raise ValueError(text)
+        time_us = int(text[1:])
+        if abs(time_us) > 2**62:
+            raise ValueError(text)
+    except ValueError:
+        raise NotFoundError(f'No page "{cursor}": take `next` of the page before, unchanged') from None
+    return time_us
+
+
+def next_url(request: Request, cursor: str) -> str:
+    """The address of the next page: this request's, with the cursor."""
+    query = [(name, value) for name, value in parse_qsl(request.url.query) if name != "cursor"]
+    return f"{public_path(request)}?{urlencode([*query, ('cursor', cursor)])}"
+
+
+def public_path(request: Request) -> str:
+    """The path as the client sees it, root path included."""
+    path: str = request.scope["path"]
+    return path
+
+
+def link_header(request: Request, cursor: str | None) -> dict[str, str]:
+    """`Link: <…>; rel="next"`, or nothing on the last page."""
+    return {} if cursor is None else {"Link": f'<{next_url(request, cursor)}>; rel="next"'}

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.answers.encode import to_json
+from api.answers.encode import json_bytes
 from indexer.errors import (
     BusyError,
     DeaiError,
@@ -56,6 +56,7 @@ CATALOGUE: dict[str, Kind] = {
         406, "No such format", "Use format=json or csv; /levels.parquet and /levels.arrow are files."
     ),
     "not_enough_data": Kind(409, "Not enough data yet", "`detail` says how much there is and is needed."),
+    "gone": Kind(410, "No longer offered", "`detail` says why, and what there is instead."),
     "body_too_large": Kind(413, "Request body too large", "Reads need no body."),
     "uri_too_long": Kind(414, "Address too long", "Shorten the query."),
     "range_not_satisfiable": Kind(416, "No such range", "Ask without Range for the whole file."),
@@ -70,7 +71,13 @@ CATALOGUE: dict[str, Kind] = {
 }
 
 BY_STATUS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable"}
-BY_STATUS |= {413: "body_too_large", 414: "uri_too_long", 416: "range_not_satisfiable", 422: "invalid_request"}
+BY_STATUS |= {
+    410: "gone",
+    413: "body_too_large",
+    414: "uri_too_long",
+    416: "range_not_satisfiable",
+    422: "invalid_request",
+}
 BY_STATUS |= {429: "too_many_requests", 501: "not_implemented"}
 BY_ERROR: tuple[tuple[type[DeaiError], str], ...] = (
     (NotFoundError, "not_found"),
@@ -139,7 +146,7 @@ def problem(
     if errors:
         body["errors"] = list(errors)
     given = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(to_json(body), status_code=body["status"], headers=given, media_type=MEDIA_TYPE)
+    return Response(json_bytes(body), status_code=body["status"], headers=given, media_type=MEDIA_TYPE)
 
 
 EVERYWHERE = ("invalid_request", "unauthorized", "uri_too_long", "too_many_requests", "internal", "store_error")

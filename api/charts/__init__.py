@@ -1,1 +1,1 @@
-"""Charts as Vega-Lite specifications, and as SVG and PNG made from them without a browser."""
+"""Charts of an index: series, a Vega-Lite specification, SVG and PNG made from it. No browser draws them."""

@@ -1,7 +1,8 @@
-"""Series → a Vega-Lite specification: one description for SVG, PNG and anyone's own page. Pure."""
+"""Series → a Vega-Lite specification → SVG or PNG by vl-convert: one description for pictures and anyone's own page."""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -122,3 +123,24 @@ def _config(theme: Theme) -> dict[str, Any]:
         "view": {"stroke": None},
         "font": "Liberation Sans, Arial, Helvetica, sans-serif",
     }
+
+
+ONE_AT_A_TIME = threading.Lock()
+
+
+def to_svg(spec: dict[str, Any]) -> bytes:
+    """The chart as SVG."""
+    import vl_convert
+
+    with ONE_AT_A_TIME:
+        text: str = vl_convert.vegalite_to_svg(spec)
+    return text.encode()
+
+
+def to_png(spec: dict[str, Any], *, scale: float) -> bytes:
+    """The chart as PNG, `scale` pixels of the picture to one of the specification."""
+    import vl_convert
+
+    with ONE_AT_A_TIME:
+        png: bytes = vl_convert.vegalite_to_png(spec, scale=scale)
+    return png

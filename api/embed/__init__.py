@@ -1,1 +1,1 @@
-"""The index in other people's pages: iframe, web component, badge, oEmbed and link previews."""
+"""The index in other people's pages: iframe, badge, oEmbed and link previews. Nothing there needs a script."""

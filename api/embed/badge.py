@@ -1,10 +1,13 @@
-"""A badge: label, level and a day's change, as SVG of our own and as the JSON that shields.io reads."""
+"""What stands in other people's pages: a badge (SVG of our own, or the JSON that shields.io reads) and an iframe."""
 
 from __future__ import annotations
 
 import html
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
+
+from indexer.errors import NotFoundError
 
 GREEN, RED, GREY, ORANGE = "#2e7d4f", "#b3261e", "#6b7280", "#b0520f"
 HEIGHT = 20
@@ -52,3 +55,31 @@ def badge_svg(label: str, message: str, *, color: str) -> bytes:
 def _width(text: str) -> float:
     narrow, wide = sum(c in "1ijlt.,:;!|()' " for c in text), sum(c in "MWmw%" for c in text)
     return narrow * NARROW + wide * WIDE + (len(text) - narrow - wide) * OTHER
+
+
+WIDTH, HEIGHT = 640, 380
+
+
+def index_of_url(url: str) -> str:
+    """The index id in the address of one of our pages (/indices/<id>, /embed/<id>). Raises NotFoundError."""
+    try:
+        parts = [part for part in urlsplit(url).path.split("/") if part]
+    except ValueError:
+        parts = []
+    for noun in ("indices", "embed"):
+        if noun in parts[:-1]:
+            return parts[parts.index(noun) + 1]
+    raise NotFoundError(f'"{url}" is not a page of an index; give …/indices/<id>')
+
+
+def size_within(max_width: int | None, max_height: int | None) -> tuple[int, int]:
+    """Our usual size, or the largest allowed when that is smaller."""
+    return min(WIDTH, max_width or WIDTH), min(HEIGHT, max_height or HEIGHT)
+
+
+def frame_html(address: str, *, title: str, width: int, height: int) -> str:
+    """The iframe, with a title for screen readers and nothing that needs a script."""
+    return (
+        f'<iframe src="{html.escape(address, quote=True)}" title="{html.escape(title, quote=True)}" width="{width}" '
+        f'height="{height}" style="border:0" loading="lazy"></iframe>'
+    )

@@ -12,14 +12,12 @@ from api.answers.answer import NEVER, Answer
 from api.answers.params import IndexId
 from api.answers.problems import declared, problem
 from api.answers.services import ServicesDep, StoreDep
-from api.charts.render import to_png, to_svg
 from api.charts.series import ChartKind, ChartRange
-from api.charts.spec import Look, Theme
-from api.embed.badge import badge_message, badge_svg
-from api.embed.oembed import frame_html, index_of_url, size_within
+from api.charts.spec import Look, Theme, to_png, to_svg
+from api.embed.badge import badge_message, badge_svg, frame_html, index_of_url, size_within
 from api.routes.charts import SVG, ChartQuery, spec_of
 from api.routes.indices import latest_of
-from api.web.pages import HTML, Raw, filled
+from api.web.routes import HTML, Raw, filled
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import read_index

@@ -1,1 +1,1 @@
-"""What every request passes before its route: identity, limits, keys, cache, headers. One idea a class."""
+"""What every request passes before the routes: identity, limits, keys, cache, headers. Plain ASGI, one idea a class."""

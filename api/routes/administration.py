@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from api.answers.answer import Answer
-from api.answers.params import IndexId, InstantUs
-from api.answers.problems import declared
+from api.answers.params import LATEST_US, IndexId, InstantUs
+from api.answers.problems import declared, problem
+from api.answers.schemas import list_of, made_of, to_wire, wire_model
 from api.answers.services import Services, ServicesDep, StoreDep
-from api.schemas import administration as forms
+from indexer.administration.calendar import Entry, as_ical, as_rows, as_rss, entries
+from indexer.administration.explain import Explanation, explain
+from indexer.arrays import to_json
+from indexer.levels.lifecycle import IndexStatus, status_of
+from indexer.levels.proforma import ProForma
+from indexer.methodology.actions import CorporateAction, Treatment, load_event_log
 from indexer.store.read import read_index
-from indexer.store.read_administration import read_announcements, read_challenges, read_overrides
+from indexer.store.read_administration import read_announcements, read_overrides
+from indexer.store.records_administration import AnnouncementRow, OverrideRow
 from indexer.times import DAY_US, to_us
+
+if TYPE_CHECKING:
+    from indexer.administration.documents.blocks import Document
+    from indexer.administration.documents.sheet import Sheet
 
 router = APIRouter(tags=["administration"])
 ICAL, RSS, HTML, TEXT, PDF = (
@@ -25,6 +36,22 @@ ICAL, RSS, HTML, TEXT, PDF = (
     "text/html; charset=utf-8",
     "text/plain; charset=utf-8",
     "application/pdf",
+)
+ExplanationAnswer = wire_model(Explanation, "ExplanationAnswer")
+StatusAnswer = wire_model(IndexStatus, "StatusAnswer")
+ProFormaAnswer = wire_model(ProForma, "ProFormaAnswer")
+CalendarAnswer = list_of("CalendarAnswer", wire_model(Entry, "CalendarEntry"), index=str)
+AnnouncementItem = wire_model(AnnouncementRow, "AnnouncementItem", without=("key",))
+AnnouncementList = list_of("AnnouncementList", AnnouncementItem)
+OverrideItem = wire_model(OverrideRow, "OverrideItem")
+OverrideList = list_of("OverrideList", OverrideItem)
+ActionItem = made_of(
+    "ActionItem", {"treated": wire_model(Treatment)}, base=wire_model(CorporateAction), doc=CorporateAction.__doc__
+)
+ActionList = list_of("ActionList", ActionItem, hash=str)
+NO_CHALLENGES = (
+    "Challenges are no longer kept here: a doubt about a level is answered by /v1/indices/<id>/explain and, when it "
+    "holds, by a restatement in /v1/announcements"
 )
 At = Annotated[InstantUs | None, Query(description="Instant of the level; the newest one when not given")]
 AsOf = Annotated[InstantUs | None, Query(description="By what was published until then")]
@@ -35,7 +62,7 @@ Constituent = Annotated[
 ]
 
 
-class Paper(StrEnum):
+class DocumentKind(StrEnum):
     """A document made from the index's own data."""
 
     METHODOLOGY = "methodology"
@@ -43,7 +70,7 @@ class Paper(StrEnum):
     FACTSHEET = "factsheet"
 
 
-class PaperForm(StrEnum):
+class DocumentForm(StrEnum):
     """How a document is written; the page prints well, and the factsheet has a PDF of its own."""
 
     HTML = "html"
@@ -52,7 +79,7 @@ class PaperForm(StrEnum):
 
 @router.get(
     "/v1/indices/{index_id}/explain",
-    response_model=forms.ExplanationAnswer,
+    response_model=ExplanationAnswer,
     responses=declared("not_found", "invalid_request"),
     summary="Why this level",
 )
@@ -60,30 +87,27 @@ def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of
     """The last level at or before `at` with everything it was computed from: units, divisor, each rate with every
     venue's quote and verdict, supplies with their origin, rules, run, revisions, hashes, and contributions to the
     move since the level before."""
-    from api import desk
+    from indexer.workflow.decide import registry_for
 
-    store = services.store
-    registry = desk.registry_for(store, services.settings)
-    at_us = desk.FOREVER_US if at is None else at
-    return Answer(desk.to_json(desk.explain(store, registry, index_id=index_id, at_us=at_us, as_of_us=as_of)))
+    store, at_us = services.store, LATEST_US if at is None else at
+    registry = registry_for(store, services.settings)
+    return Answer(to_json(explain(store, registry, index_id=index_id, at_us=at_us, as_of_us=as_of)))
 
 
 @router.get(
     "/v1/indices/{index_id}/status",
-    response_model=forms.StatusAnswer,
+    response_model=StatusAnswer,
     responses=declared("not_found", "invalid_request"),
     summary="Where the index stands",
 )
 def index_status(services: ServicesDep, index_id: IndexId) -> Response:
-    """State, constituents against the required minimum, planned changes of state, open challenges."""
-    from api import desk
-
-    return Answer(desk.to_json(desk.status_of(services.store, index_id, now=services.clock())))
+    """State, constituents against the required minimum, planned changes of state."""
+    return Answer(to_json(status_of(services.store, index_id, now=services.clock())))
 
 
 @router.get(
     "/v1/indices/{index_id}/proforma",
-    response_model=forms.ProFormaAnswer,
+    response_model=ProFormaAnswer,
     responses=declared("not_found", "not_enough_data", "invalid_request"),
     summary="The next rebalance before it happens",
 )
@@ -93,25 +117,23 @@ def index_pro_forma(
     notional_usd: Annotated[float | None, Query(ge=1, le=1e12, description="USD to trade, for days to trade")] = None,
 ) -> Response:
     """Weights, units, turnover and days to trade at the last known prices; 409 before the reference date."""
-    from api import desk
+    from indexer.workflow.decide import pro_forma
 
-    made = desk.pro_forma(
+    to_come = pro_forma(
         services.store, services.settings, index_id=index_id, notional_usd=notional_usd, clock=services.clock
     )
-    return Answer(desk.to_json(made))
+    return Answer(to_json(to_come))
 
 
 @router.get(
     "/v1/indices/{index_id}/calendar",
-    response_model=forms.CalendarAnswer,
+    response_model=CalendarAnswer,
     responses=declared("not_found", "not_enough_data", "invalid_request"),
     summary="Rebalance calendar",
 )
 def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
     """Reference, pro-forma and effective dates of the next 12 months. Also as .ics and .rss."""
-    from api import desk
-
-    rows = desk.as_rows(_entries(services, index_id))
+    rows = as_rows(_entries(services, index_id))
     return Answer({"index": index_id, "count": len(rows), "data": rows})
 
 
@@ -126,15 +148,13 @@ def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
 )
 def index_calendar_ical(services: ServicesDep, index_id: IndexId) -> Response:
     """The same dates for a calendar program to subscribe to."""
-    from api import desk
-
-    text = desk.as_ical(_entries(services, index_id), name=f"{index_id}: rebalances", now=_today(services.clock()))
+    text = as_ical(_entries(services, index_id), name=f"{index_id}: rebalances", now=_today(services.clock()))
     return Answer(text.encode(), media_type=ICAL)
 
 
 @router.get(
     "/v1/announcements",
-    response_model=forms.AnnouncementList,
+    response_model=AnnouncementList,
     responses=declared("not_found", "invalid_request"),
     summary="What users were told",
 )
@@ -145,11 +165,11 @@ def list_announcements(
     after: Annotated[int | None, Query(ge=0, description="Only after this number")] = None,
     limit: MostSaid = 100,
 ) -> Response:
-    """Restatements, corrections not applied, pro-formas, changes in effect, states, overrides, challenges."""
+    """Restatements, corrections not applied, pro-formas, changes in effect, states, overrides."""
     if index is not None:
         read_index(store, index)
     rows = read_announcements(store, index_id=index, kind=kind, after_id=after, limit=limit)
-    return Answer({"count": len(rows), "data": [forms.announcement(row) for row in rows]})
+    return Answer({"count": len(rows), "data": [to_wire(row, AnnouncementItem) for row in rows]})
 
 
 @router.get(
@@ -163,38 +183,40 @@ def announcements_rss(
     index: Annotated[str | None, Query(max_length=64, description="Only of this index, and of all")] = None,
 ) -> Response:
     """The newest 100 announcements as a feed."""
-    from api import desk
-
     if index is not None:
         read_index(services.store, index)
     rows = read_announcements(services.store, index_id=index, limit=100)
     newest = rows[0].published_at if rows else _today(services.clock())
-    text = desk.as_rss(rows, title=f"DeAI Index: announcements{f' of {index}' if index else ''}", link="/", now=newest)
+    text = as_rss(rows, title=f"DeAI Index: announcements{f' of {index}' if index else ''}", link="/", now=newest)
     return Answer(text.encode(), media_type=RSS)
 
 
-@router.get("/v1/overrides", response_model=forms.OverrideList, responses=declared(), summary="Decisions of people")
+@router.get(
+    "/v1/overrides",
+    response_model=OverrideList,
+    responses=declared(),
+    summary="Decisions of people",
+)
 def list_overrides(store: StoreDep) -> Response:
-    """Every override ever proposed: reason, proposer, approver, window; public by rule."""
+    """Every override ever proposed: reason, who decided, window; public by rule."""
     rows = read_overrides(store)
-    return Answer({"count": len(rows), "data": [forms.override(row) for row in rows]})
+    return Answer({"count": len(rows), "data": [to_wire(row, OverrideItem) for row in rows]})
 
 
-@router.get("/v1/challenges", response_model=forms.ChallengeList, responses=declared(), summary="Challenged levels")
-def list_challenges(store: StoreDep) -> Response:
-    """Every challenge with its outcome; the frozen inputs are at their hash."""
-    rows = read_challenges(store)
-    return Answer({"count": len(rows), "data": [forms.challenge(row) for row in rows]})
+@router.get("/v1/challenges", include_in_schema=False)
+def list_challenges(request: Request) -> Response:
+    """What there was once."""
+    return problem(request.scope, "gone", detail=NO_CHALLENGES)
 
 
-@router.get("/v1/actions", response_model=forms.ActionList, responses=declared(), summary="Corporate actions of tokens")
+@router.get("/v1/actions", response_model=ActionList, responses=declared(), summary="Corporate actions of tokens")
 def list_actions(services: ServicesDep) -> Response:
     """The dated log of corporate actions, each with its treatment and source."""
-    from api import desk
+    from indexer.workflow.decide import registry_for
 
-    registry = desk.registry_for(services.store, services.settings)
-    log = desk.load_event_log(registry, folder=services.settings.methodology_dir)
-    data = [{**desk.to_json(event), "treated": desk.to_json(event.treated)} for event in log.events]
+    registry = registry_for(services.store, services.settings)
+    log = load_event_log(registry, folder=services.settings.methodology_dir)
+    data = [{**to_json(event), "treated": to_json(event.treated)} for event in log.events]
     return Answer({"count": len(data), "hash": log.hash, "data": data})
 
 
@@ -210,18 +232,14 @@ def list_actions(services: ServicesDep) -> Response:
 def index_document(
     services: ServicesDep,
     index_id: IndexId,
-    paper: Annotated[Paper, Path(description="methodology, statement or factsheet")],
-    form: Annotated[PaperForm, Query(alias="format", description="html or text")] = PaperForm.HTML,
+    paper: Annotated[DocumentKind, Path(description="methodology, statement or factsheet")],
+    form: Annotated[DocumentForm, Query(alias="format", description="html or text")] = DocumentForm.HTML,
 ) -> Response:
     """A document made from the rules, levels and ledgers as they are now."""
-    from api import desk
+    from indexer.administration.documents.make import make_document
 
-    made = desk.make_document(
-        services.store, services.settings, index_id=index_id, kind=paper.value, now=services.clock()
-    )
-    if form is PaperForm.TEXT:
-        return Answer(desk.as_text(made).encode(), media_type=TEXT)
-    return Answer(desk.as_html(made).encode(), media_type=HTML)
+    store, settings, now = services.store, services.settings, services.clock()
+    return _written(make_document(store, settings, index_id=index_id, kind=paper.value, now=now), form)
 
 
 @router.get(
@@ -252,18 +270,12 @@ def constituent_factsheet(
     index_id: IndexId,
     symbol: Constituent,
     at: At = None,
-    form: Annotated[PaperForm, Query(alias="format", description="html or text")] = PaperForm.HTML,
+    form: Annotated[DocumentForm, Query(alias="format", description="html or text")] = DocumentForm.HTML,
 ) -> Response:
     """One token of the index: price with every venue's quote, weight, supply with its origin, reviews, chart."""
-    from api import desk
+    from indexer.administration.documents.sheet import as_document
 
-    at_us = desk.FOREVER_US if at is None else at
-    made = desk.as_document(
-        desk.make_sheet(services.store, services.settings, index_id=index_id, token=symbol, at_us=at_us)
-    )
-    if form is PaperForm.TEXT:
-        return Answer(desk.as_text(made).encode(), media_type=TEXT)
-    return Answer(desk.as_html(made).encode(), media_type=HTML)
+    return _written(as_document(_sheet(services, index_id, token=symbol, at=at)), form)
 
 
 @router.get(
@@ -281,19 +293,33 @@ def constituent_factsheet_pdf(services: ServicesDep, index_id: IndexId, symbol: 
 
 
 def _pdf(services: Services, index_id: str, *, token: str = "", at: int | None = None) -> Response:
-    from api import desk
+    from indexer.administration.documents.sheet import as_pdf
 
-    at_us = desk.FOREVER_US if at is None else at
-    made = desk.make_sheet(services.store, services.settings, index_id=index_id, token=token, at_us=at_us)
-    return Answer(desk.as_pdf(made, now=services.clock()), media_type=PDF, compress=False)
+    sheet = _sheet(services, index_id, token=token, at=at)
+    return Answer(as_pdf(sheet, now=services.clock()), media_type=PDF, compress=False)
 
 
-def _entries(services: Services, index_id: str) -> list[Any]:
-    from api import desk
+def _sheet(services: Services, index_id: str, *, token: str, at: int | None) -> Sheet:
+    from indexer.administration.documents.make import make_sheet
 
-    methodology = desk.methodology_of(services.store, services.settings, index_id=index_id)
+    at_us = LATEST_US if at is None else at
+    return make_sheet(services.store, services.settings, index_id=index_id, token=token, at_us=at_us)
+
+
+def _written(document: Document, form: DocumentForm) -> Response:
+    from indexer.administration.documents.blocks import as_html, as_text
+
+    if form is DocumentForm.TEXT:
+        return Answer(as_text(document).encode(), media_type=TEXT)
+    return Answer(as_html(document).encode(), media_type=HTML)
+
+
+def _entries(services: Services, index_id: str) -> list[Entry]:
+    from indexer.workflow.decide import methodology_of
+
+    methodology = methodology_of(services.store, services.settings, index_id=index_id)
     start = to_us(_today(services.clock()))
-    return desk.entries(methodology, start_us=start, end_us=start + 366 * DAY_US)
+    return entries(methodology, start_us=start, end_us=start + 366 * DAY_US)
 
 
 def _today(now: datetime) -> datetime:

@@ -2,28 +2,117 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
-from api import schemas
 from api.answers.answer import AS_CSV, CSV, Answer
-from api.answers.encode import as_json_times, as_rows, iso_times
-from api.answers.formats import to_csv
+from api.answers.encode import as_json_times, as_rows, iso_times, to_csv
 from api.answers.params import End, QuietFormatParam, Shape, Start, TableFormat, wants_csv, window_of, within
 from api.answers.problems import declared
+from api.answers.schemas import Wire, columns_of, list_of
 from api.answers.services import StoreDep
-from api.events import known_events
-from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks
+from indexer.analytics.catalogue import Event, packaged_text, parse_events
+from indexer.store.db import Store
+from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks, read_events
 from indexer.store.read_serving import read_coverage
 from indexer.times import from_us, to_us
+
+
+class BenchmarkItem(Wire):
+    """Something to hold the index against."""
+
+    symbol: str
+    name: str
+    kind: str
+    calendar: str
+    first_time: datetime | None
+    latest_time: datetime | None
+    sessions: int
+
+
+BenchmarkList = list_of("BenchmarkList", BenchmarkItem)
+
+
+class ClosePoint(Wire):
+    """A close fit for returns."""
+
+    time: datetime
+    close: float | None
+
+
+CloseColumns = columns_of(ClosePoint, name="CloseColumns")
+
+
+class Closes(Wire):
+    """Closes of a benchmark at the instants of the exchange's closes."""
+
+    symbol: str
+    basis: str = Field(description="adjusted_close, or the price basis of the closes")
+    shape: str
+    count: int
+    data: list[ClosePoint] | CloseColumns  # type: ignore[valid-type]  # made from the points
+
+
+class EventItem(Wire):
+    """Something dated that charts refer to."""
+
+    slug: str
+    kind: str
+    time: datetime
+    title: str
+    source: str
+    precision: str = Field(description="instant: the hour is known; day: only the day")
+    note: str
+
+
+EventList = list_of("EventList", EventItem)
+
+
+@cache
+def shipped_events() -> dict[str, Event]:
+    """The catalogue that comes with the program, read once."""
+    return parse_events(packaged_text("events.toml"))
+
+
+def known_events(store: Store) -> list[dict[str, Any]]:
+    """Every event as it goes over the wire, oldest first; the store's take the place of shipped namesakes."""
+    events: dict[str, dict[str, Any]] = {
+        event.id: {
+            "slug": event.id,
+            "kind": event.kind,
+            "time": from_us(event.at_us),
+            "title": event.name,
+            "source": "; ".join(event.sources),
+            "precision": event.precision,
+            "note": event.note,
+        }
+        for event in shipped_events().values()
+    }
+    for row in read_events(store):
+        detail = json.loads(row.detail)
+        events[row.slug] = {
+            "slug": row.slug,
+            "kind": row.kind,
+            "time": row.time,
+            "title": row.title,
+            "source": row.source,
+            "precision": str(detail.get("precision", "instant")),
+            "note": str(detail.get("note", "")),
+        }
+    return sorted(events.values(), key=lambda event: (event["time"], event["slug"]))
+
 
 router = APIRouter(prefix="/v1", tags=["benchmarks"])
 Symbol = Annotated[str, Path(max_length=32, description="Symbol, e.g. QQQ", examples=["QQQ"])]
 
 
-@router.get("/benchmarks", response_model=schemas.BenchmarkList, responses=declared(), summary="All benchmarks")
+@router.get("/benchmarks", response_model=BenchmarkList, responses=declared(), summary="All benchmarks")
 def list_benchmarks(store: StoreDep) -> Response:
     """Every benchmark with how much history it has; sessions is 0 for one that has no closes yet."""
     coverage = read_coverage(store)
@@ -46,7 +135,7 @@ def list_benchmarks(store: StoreDep) -> Response:
 
 @router.get(
     "/benchmarks/{symbol}/closes",
-    response_model=schemas.Closes,
+    response_model=Closes,
     responses=declared("not_found", "invalid_request"),
     summary="Closes of a benchmark",
 )
@@ -88,7 +177,7 @@ def closes_csv(request: Request, store: StoreDep, symbol: Symbol, *, start: Star
     return list_closes(request, store, symbol, start=start, end=end, format=TableFormat.CSV)
 
 
-@router.get("/events", response_model=schemas.EventList, responses=declared("invalid_request"), summary="Dated events")
+@router.get("/events", response_model=EventList, responses=declared("invalid_request"), summary="Dated events")
 def list_events(store: StoreDep, start: Start = None, end: End = None) -> Response:
     """Shocks, corporate actions and decisions that charts and studies refer to, oldest first.
 

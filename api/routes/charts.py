@@ -12,9 +12,8 @@ from api.answers.answer import Answer
 from api.answers.params import IndexId
 from api.answers.problems import declared
 from api.answers.services import StoreDep
-from api.charts.render import to_png, to_svg
 from api.charts.series import ChartKind, ChartRange, chart_series
-from api.charts.spec import Look, Theme, chart_spec
+from api.charts.spec import Look, Theme, chart_spec, to_png, to_svg
 from indexer.store.db import Store
 from indexer.store.read import read_index
 

@@ -2,31 +2,102 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import Field
 from starlette.responses import Response
 
-from api import schemas
-from api.answers import wire
 from api.answers.answer import Answer
-from api.answers.encode import as_decimal_text
-from api.answers.paging import public_path
-from api.answers.params import Decimals, DecimalsParam, IndexId
+from api.answers.encode import as_decimal_text, status_name
+from api.answers.params import Decimals, DecimalsParam, IndexId, public_path
 from api.answers.problems import declared
+from api.answers.schemas import LevelStatus, OfIndex, Wire
 from api.answers.services import StoreDep
+from api.answers.terms import TERMS
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import IndexRow, read_index, read_indices, read_latest_level, read_levels
 from indexer.store.read_serving import read_first_level_us
 from indexer.store.records import LevelRows
-from indexer.times import HOUR_US, from_us
+from indexer.times import DAY_US, HOUR_US, from_us
 
 router = APIRouter(prefix="/v1/indices", tags=["indices"])
+
+
+class LevelPoint(Wire):
+    """A level at an instant."""
+
+    time: datetime
+    level: float = Field(description="Index points")
+    status: LevelStatus
+    carried_weight: float = Field(description="Share of the index value whose price was carried")
+
+
+class MethodologyRef(Wire):
+    """Which rules: version and content hash."""
+
+    version: str
+    hash: str = Field(description="SHA-256 of the methodology's content")
+
+
+class IndexSummary(Wire):
+    """An index and where it stands."""
+
+    id: str
+    name: str
+    description: str
+    state: str = Field(description="proposed, active, suspended or terminated")
+    simulated: bool = Field(description=TERMS["simulated"])
+    methodology: MethodologyRef
+    first_time: datetime | None = Field(description="Instant of the first level; null while there is none")
+    latest: LevelPoint | None = Field(description="The newest level; null while there is none")
+
+
+class IndexList(Wire):
+    """All indices."""
+
+    count: int
+    data: list[IndexSummary]
+
+
+class IndexDetail(IndexSummary):
+    """An index with the addresses of everything about it."""
+
+    links: dict[str, str]
+
+
+class Changes(Wire):
+    """Relative change against the level exactly that long before; null when there is none at that instant."""
+
+    h1: float | None
+    d1: float | None
+    d7: float | None
+    d30: float | None
+    d365: float | None
+
+
+class Latest(OfIndex):
+    """The newest level, flat, for widgets and sensors."""
+
+    name: str
+    level: float = Field(description="Index points")
+    time: datetime = Field(description="Instant the level holds for")
+    status: LevelStatus
+    carried_weight: float
+    revision: int
+    published_at: datetime
+    fresh_until: datetime = Field(description="Past this instant without a newer level, treat the level as stale")
+    methodology: MethodologyRef
+    change: Changes
+
+
+CHANGE_SPANS = {"h1": HOUR_US, "d1": DAY_US, "d7": 7 * DAY_US, "d30": 30 * DAY_US, "d365": 365 * DAY_US}
 NOUNS = ("latest", "levels", "constituents", "rebalances", "methodology", "beta", "beta/history", "stream")
 
 
-@router.get("", response_model=schemas.IndexList, responses=declared(), summary="All indices")
+@router.get("", response_model=IndexList, responses=declared(), summary="All indices")
 def list_indices(store: StoreDep) -> Response:
     """Every index with its state, methodology and newest level (null while it has none)."""
     data = [_summary(store, row) for row in read_indices(store)]
@@ -35,7 +106,7 @@ def list_indices(store: StoreDep) -> Response:
 
 @router.get(
     "/{index_id}",
-    response_model=schemas.IndexDetail,
+    response_model=IndexDetail,
     responses=declared("not_found", "invalid_request"),
     summary="One index",
 )
@@ -49,7 +120,7 @@ def get_index(request: Request, store: StoreDep, index_id: IndexId) -> Response:
 
 @router.get(
     "/{index_id}/latest",
-    response_model=schemas.Latest,
+    response_model=Latest,
     responses=declared("not_found", "not_enough_data", "invalid_request"),
     summary="The newest level",
 )
@@ -60,7 +131,7 @@ def get_latest(store: StoreDep, index_id: IndexId, decimals: DecimalsParam = Dec
 
 
 def latest_of(store: Store, index_id: str) -> dict[str, Any]:
-    """The newest level of an index as it goes over the wire. Raises NotEnoughDataError while there is none."""
+    """The newest level of an index as it goes over the  Raises NotEnoughDataError while there is none."""
     row = read_index(store, index_id)
     newest = read_levels(store, index_id, limit=2)
     if not len(newest):
@@ -73,14 +144,14 @@ def latest_of(store: Store, index_id: str) -> dict[str, Any]:
         "index": row.id,
         "name": row.name,
         "simulated": row.simulated,
-        **(wire.latest_point(newest) or {}),
+        **(latest_point(newest) or {}),
         "revision": int(newest.revision[-1]),
         "published_at": from_us(int(newest.published_at_us[-1])),
         "fresh_until": from_us(time + 2 * _spacing(newest)),
         "methodology": {"version": row.version, "hash": row.hash},
         "change": {
-            name: wire.change_over(level, read_levels(store, index_id, start_us=time - span, end_us=time - span + 1))
-            for name, span in wire.CHANGE_SPANS.items()
+            name: change_over(level, read_levels(store, index_id, start_us=time - span, end_us=time - span + 1))
+            for name, span in CHANGE_SPANS.items()
         },
     }
 
@@ -90,4 +161,31 @@ def _spacing(rows: LevelRows) -> int:
 
 
 def _summary(store: Store, row: IndexRow) -> dict[str, Any]:
-    return wire.index_summary(row, first_us=read_first_level_us(store, row.id), latest=read_latest_level(store, row.id))
+    first_us = read_first_level_us(store, row.id)
+    return {
+        "id": row.id,
+        "name": row.name,
+        "description": row.description,
+        "state": row.state,
+        "simulated": row.simulated,
+        "methodology": {"version": row.version, "hash": row.hash},
+        "first_time": None if first_us is None else from_us(first_us),
+        "latest": latest_point(read_latest_level(store, row.id)),
+    }
+
+
+def latest_point(rows: LevelRows | None) -> dict[str, Any] | None:
+    """The newest of some levels, or None."""
+    if rows is None or not len(rows):
+        return None
+    return {
+        "time": from_us(int(rows.times_us[-1])),
+        "level": float(rows.levels[-1]),
+        "status": status_name(int(rows.status[-1])),
+        "carried_weight": float(rows.carried_weight[-1]),
+    }
+
+
+def change_over(level: float, before: LevelRows) -> float | None:
+    """level / level before - 1, or None when there is none."""
+    return float(level / before.levels[-1] - 1.0) if len(before) else None

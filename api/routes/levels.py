@@ -1,4 +1,4 @@
-"""The history of an index: levels by page, as JSON rows or columns, or CSV."""
+"""The history of an index: levels by page as JSON rows or columns or CSV, as whole files, and as one bare number."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
-from api import schemas
-from api.answers import wire
-from api.answers.answer import AS_CSV, CLOSED, CSV, OPEN, PINNED, Answer
-from api.answers.encode import as_decimal_text, as_rows, iso_times
-from api.answers.formats import to_csv
-from api.answers.paging import decode_cursor, encode_cursor, link_header, next_url
+from api.answers.answer import AS_CSV, CLOSED, CSV, OPEN, PINNED, Answer, FileAnswer
+from api.answers.encode import as_decimal_text, as_json_times, as_rows, iso_times, status_names, to_csv
+from api.answers.exports import MEDIA_TYPES, FileKind, export_levels
 from api.answers.params import (
     AsOf,
     Cursor,
@@ -27,17 +25,39 @@ from api.answers.params import (
     Limit,
     Shape,
     Start,
+    decode_cursor,
+    encode_cursor,
+    link_header,
+    next_url,
     wants_csv,
     window_of,
 )
 from api.answers.problems import declared
-from api.answers.services import Services, ServicesDep
+from api.answers.schemas import OfIndex, columns_of
+from api.answers.services import Services, ServicesDep, StoreDep
+from api.routes.indices import LevelPoint, latest_of
 from indexer.store.db import Store
 from indexer.store.read import read_index, read_levels
-from indexer.store.read_serving import LevelPage, read_level_page
+from indexer.store.read_serving import LevelPage, read_level_page, read_version
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["levels"])
+files = APIRouter(prefix="/v1/indices/{index_id}", tags=["files"])
+Spacing = Annotated[Interval, Query(description="Spacing, on the grid from 00:00 UTC")]
+
+
+LevelColumns = columns_of(LevelPoint, name="LevelColumns")
+
+
+class Levels(OfIndex):
+    """A page of levels, oldest first."""
+
+    interval: str
+    shape: str
+    count: int = Field(description="Rows in this answer")
+    next: str | None = Field(description="Cursor of the next page; null on the last")
+    next_url: str | None = Field(description="Address of the next page; null on the last")
+    data: list[LevelPoint] | LevelColumns  # type: ignore[valid-type]  # made from the points
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +76,7 @@ async def level_query(
     *,
     start: Start = None,
     end: End = None,
-    interval: Annotated[Interval, Query(description="Spacing, on the grid from 00:00 UTC")] = Interval.DAY,
+    interval: Spacing = Interval.DAY,
     as_of: AsOf = None,
     limit: Limit = 10_000,
     last: Annotated[int | None, Query(ge=1, le=10_000, description="Only the newest so many, oldest first")] = None,
@@ -82,6 +102,16 @@ def read_page(services: Services, index_id: str, asked: LevelQuery) -> LevelPage
     return LevelPage(rows.times_us, rows.levels, rows.status, rows.carried_weight, None)
 
 
+def level_columns(page: LevelPage) -> dict[str, Any]:
+    """A page of levels as it is written to JSON, one sequence for each column."""
+    return {
+        "time": as_json_times(page.times_us),
+        "level": page.levels,
+        "status": status_names(page.status),
+        "carried_weight": page.carried_weight,
+    }
+
+
 def _all_daily(store: Store, index_id: str) -> LevelPage:
     rows = read_levels(store, index_id, step_us=DAY_US)
     return LevelPage(rows.times_us, rows.levels, rows.status, rows.carried_weight, None)
@@ -99,7 +129,7 @@ def _slice(whole: LevelPage, asked: LevelQuery) -> LevelPage:
 
 @router.get(
     "/levels",
-    response_model=schemas.Levels,
+    response_model=Levels,
     responses={200: AS_CSV, **declared("not_found", "invalid_request")},
     summary="Levels over time",
 )
@@ -141,7 +171,7 @@ def levels_answer(
         "next": cursor,
         "next_url": None if cursor is None else next_url(request, cursor),
     }
-    columns = wire.level_columns(page)
+    columns = level_columns(page)
     columns = as_decimal_text(columns) if decimals is Decimals.STRING else columns
     data = columns if shape is Shape.COLUMNS else as_rows(columns)
     headers = {**link_header(request, cursor), "X-Count": str(len(page))}
@@ -175,7 +205,7 @@ def csv_levels(page: LevelPage, *, simulated: bool, headers: dict[str, str], cac
     columns: dict[str, Any] = {
         "time": iso_times(page.times_us).tolist(),
         "level": page.levels.tolist(),
-        "status": wire.status_names(page.status),
+        "status": status_names(page.status),
         "carried_weight": page.carried_weight.tolist(),
     }
     if simulated:
@@ -191,3 +221,62 @@ def finality(asked: LevelQuery, *, now_us: int) -> str:
     if asked.end_us is not None and asked.end_us < now_us - 7 * DAY_US and asked.last is None:
         return CLOSED
     return OPEN
+
+
+def _binary(kind: FileKind) -> dict[str, object]:
+    schema = {"type": "string", "format": "binary"}
+    return {"content": {MEDIA_TYPES[kind]: {"schema": schema}}, "description": "The file"}
+
+
+@files.get(
+    "/levels.parquet",
+    response_class=Response,
+    responses={200: _binary(FileKind.PARQUET), **declared("not_found", "invalid_request")},
+    summary="All levels as a Parquet file",
+)
+def levels_parquet(
+    request: Request, services: ServicesDep, index_id: IndexId, interval: Spacing = Interval.DAY
+) -> Response:
+    """The whole history on a grid, with revision and publication time. Answers Range; the ETag is strong."""
+    return _file(request, services, index_id, interval=interval, kind=FileKind.PARQUET)
+
+
+@files.get(
+    "/levels.arrow",
+    response_class=Response,
+    responses={200: _binary(FileKind.ARROW), **declared("not_found", "invalid_request")},
+    summary="All levels as an Arrow IPC file",
+)
+def levels_arrow(
+    request: Request, services: ServicesDep, index_id: IndexId, interval: Spacing = Interval.DAY
+) -> Response:
+    """The whole history on a grid, as Arrow IPC (Feather). Answers Range; the ETag is strong."""
+    return _file(request, services, index_id, interval=interval, kind=FileKind.ARROW)
+
+
+def _file(request: Request, services: Services, index_id: str, *, interval: Interval, kind: FileKind) -> Response:
+    index = read_index(services.store, index_id)
+    folder = services.settings.data_dir / "exports"
+    version = read_version(services.store)
+    made = export_levels(services.store, index, interval=interval, kind=kind, version=version, folder=folder)
+    headers = {"ETag": made.etag, "Cache-Control": OPEN, "X-Simulated": str(index.simulated).lower()}
+    if made.etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    name = f"{index.id}-levels-{interval}.{kind}"
+    return FileAnswer(made.path, media_type=MEDIA_TYPES[kind], filename=name, headers=headers)
+
+
+@files.get(
+    "/level.txt",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "1042.17"},
+        **declared("not_found", "not_enough_data", "invalid_request"),
+    },
+    summary="The newest level as a bare number",
+)
+def level_txt(store: StoreDep, index_id: IndexId) -> Response:
+    """One number with a point and nothing else, for a cell (WEBSERVICE, IMPORTDATA), a shell or a small display."""
+    latest = latest_of(store, index_id)
+    headers = {"X-Status": latest["status"], "X-Simulated": str(latest["simulated"]).lower()}
+    return Answer(repr(latest["level"]).encode(), media_type="text/plain; charset=utf-8", headers=headers)

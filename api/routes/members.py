@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
-from api import schemas
-from api.answers import wire
 from api.answers.answer import AS_CSV, CSV, Answer
-from api.answers.formats import rows_to_csv
+from api.answers.encode import rows_to_csv, status_name
 from api.answers.params import AsOf, End, IndexId, InstantUs, QuietFormatParam, Start, TableFormat, wants_csv, window_of
 from api.answers.problems import declared
+from api.answers.schemas import LevelStatus, OfIndex, Wire, list_of, wire_model
 from api.answers.services import StoreDep
+from api.routes.indices import MethodologyRef
 from indexer.errors import NotEnoughDataError
+from indexer.live.chain.explorers import block_link
 from indexer.store.db import Store
 from indexer.store.read import (
     read_constituents,
@@ -26,10 +30,77 @@ from indexer.store.read import (
     read_rebalancings,
     read_supplies,
 )
-from indexer.store.records import ConstituentRow, SupplyRow
+from indexer.store.records import ConstituentRow, RebalancingItemRow, RebalancingRow, SupplyRow
 from indexer.times import DAY_US, from_us, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["constituents"])
+
+
+class Constituent(Wire):
+    """A constituent at an instant."""
+
+    asset: str
+    symbol: str
+    name: str
+    sub_sector: str
+    weight: float | None = Field(description="Share of the index value now; null without a reference rate")
+    weight_target: float = Field(description="Share given at the last rebalancing")
+    drift: float | None = Field(description="weight - weight_target")
+    units: float = Field(description="Index shares held")
+    rate: float | None = Field(description="Reference rate in USD")
+    rate_at: datetime | None = Field(description="Instant of that rate")
+    rate_status: LevelStatus | None
+    change_since_rebalance: float | None = Field(description="Price change since the last rebalancing")
+    contribution: float | None = Field(description="Share of the index's move since the last rebalancing, fraction")
+    supply_source: str | None = Field(description="Where the supply behind the weight came from")
+    supply_observed_at: datetime | None = Field(description="When that supply was true; null without a stored reading")
+    supply_block: int | None = Field(description="The block it was read at; null for what no chain gave")
+    supply_link: str | None = Field(description="That block at a public explorer")
+
+
+class Constituents(OfIndex):
+    """The constituents at an instant, heaviest first."""
+
+    at: datetime
+    rebalanced_at: datetime | None
+    count: int
+    effective_number: float | None = Field(description="1 / sum of squared weights")
+    data: list[Constituent]
+
+
+RebalanceItem = wire_model(RebalancingItemRow, "RebalanceItem")
+
+
+class Rebalance(Wire):
+    """One change of units at equal value."""
+
+    kind: str = Field(description="base, rebalance, reconstitution, suspension or event")
+    reference_at: datetime
+    effective_at: datetime
+    revision: int
+    level: float
+    divisor_before: float | None
+    divisor_after: float | None
+    turnover: float | None = Field(description="One way: half the sum of |target - drifted|")
+    entered: list[str] = Field(description="Assets held after and not before")
+    left: list[str] = Field(description="Assets held before and not after")
+    items: list[RebalanceItem]  # type: ignore[valid-type]  # made from the row
+
+
+Rebalances = list_of("Rebalances", Rebalance, base=OfIndex)
+
+
+class MethodologyAnswer(OfIndex):
+    """The rules in force: the file itself, its hash, and its content as data."""
+
+    version: str
+    hash: str
+    loaded_at: datetime
+    text: str = Field(description="The methodology file (TOML)")
+    rules: dict[str, Any] = Field(description="The same content as JSON")
+    versions: list[MethodologyRef] = Field(description="All versions this index was computed by")
+
+
 EVIDENCE_US = 200 * DAY_US
 At = Annotated[
     InstantUs | None, Query(description="Instant; the newest level's when not given", examples=["2025-01-27T21:00:00Z"])
@@ -38,7 +109,7 @@ At = Annotated[
 
 @router.get(
     "/constituents",
-    response_model=schemas.Constituents,
+    response_model=Constituents,
     responses=declared("not_found", "not_enough_data", "invalid_request"),
     summary="Constituents and weights at an instant",
 )
@@ -91,7 +162,7 @@ def constituents_csv(
 
 def _csv(data: list[dict[str, Any]], *, simulated: bool) -> Answer:
     headers = {"X-Count": str(len(data)), "X-Simulated": str(simulated).lower()}
-    body = rows_to_csv(data, schemas.Constituent.model_fields, text=("symbol", "name"))
+    body = rows_to_csv(data, Constituent.model_fields, text=("symbol", "name"))
     return Answer(body, media_type=CSV, headers=headers)
 
 
@@ -122,11 +193,11 @@ def _constituents(
     }
     held = {row.asset: decided[row.asset] for row in rows if row.asset in decided}
     readings = _readings(store, held, as_of_us=as_of_us)
-    supplies = {asset: wire.supply_behind(source, readings.get(asset)) for asset, (source, _) in held.items()}
-    unknown = wire.supply_behind(None, None)
+    supplies = {asset: _supply_behind(source, readings.get(asset)) for asset, (source, _) in held.items()}
+    unknown = _supply_behind(None, None)
     prices = [row.price_effective for row in rows]
     base = None if None in prices else sum(row.units * (row.price_effective or 0.0) for row in rows)
-    data = [wire.constituent(row, base_value=base, supply=supplies.get(row.asset, unknown)) for row in rows]
+    data = [_constituent(row, base_value=base, supply=supplies.get(row.asset, unknown)) for row in rows]
     return sorted(data, key=lambda one: -(one["weight"] if one["weight"] is not None else one["weight_target"]))
 
 
@@ -146,7 +217,7 @@ def _readings(store: Store, decided: dict[str, tuple[str, datetime]], *, as_of_u
 
 @router.get(
     "/rebalances",
-    response_model=schemas.Rebalances,
+    response_model=Rebalances,
     responses=declared("not_found", "invalid_request"),
     summary="Rebalancings and reconstitutions",
 )
@@ -163,13 +234,13 @@ def list_rebalances(
     window = window_of(start, end)
     index = read_index(store, index_id)
     changes = read_rebalancings(store, index_id, start_us=window.start_us, end_us=window.end_us, as_of_us=as_of)
-    data = [wire.rebalance(change, with_items=items) for change in changes]
+    data = [_rebalance(change, with_items=items) for change in changes]
     return Answer({"index": index.id, "simulated": index.simulated, "count": len(data), "data": data})
 
 
 @router.get(
     "/methodology",
-    response_model=schemas.MethodologyAnswer,
+    response_model=MethodologyAnswer,
     responses=declared("not_found", "invalid_request"),
     summary="The rules, as file and as data",
 )
@@ -190,3 +261,61 @@ def get_methodology(store: StoreDep, index_id: IndexId) -> Response:
             "versions": [{"version": version.version, "hash": version.hash} for version in versions],
         }
     )
+
+
+def _constituent(row: ConstituentRow, *, base_value: float | None, supply: dict[str, Any]) -> dict[str, Any]:
+    """A constituent. `base_value` is the basket's value at the last rebalancing, for contributions.
+
+    `supply` is what `_supply_behind` gives.
+    """
+    known = row.rate is not None and row.price_effective
+    moved = row.rate - row.price_effective if known else None  # type: ignore[operator]  # known says both are there
+    return {
+        "asset": row.asset,
+        "symbol": row.symbol,
+        "name": row.name,
+        "sub_sector": row.sub_sector,
+        "weight": row.weight,
+        "weight_target": row.weight_target,
+        "drift": None if row.weight is None else row.weight - row.weight_target,
+        "units": row.units,
+        "rate": row.rate,
+        "rate_at": row.rate_at,
+        "rate_status": None if row.rate_status is None else status_name(row.rate_status),
+        "change_since_rebalance": None if moved is None else moved / row.price_effective,  # type: ignore[operator]
+        "contribution": None if moved is None or not base_value else row.units * moved / base_value,
+        **supply,
+    }
+
+
+def _supply_behind(source: str | None, reading: SupplyRow | None) -> dict[str, Any]:
+    """Where the supply behind a weight came from: the origin decided on, and its reading where one is stored."""
+    return {
+        "supply_source": source,
+        "supply_observed_at": reading and reading.observed_at,
+        "supply_block": reading and reading.block_number,
+        "supply_link": reading and block_link(reading.chain, reading.block_number, reading.block_hash),
+    }
+
+
+def _rebalance(row: RebalancingRow, *, with_items: bool) -> dict[str, Any]:
+    """A rebalancing; its items only on request."""
+    entered = [item.asset for item in row.items if item.units_after > 0 and not item.units_before > 0]
+    left = [item.asset for item in row.items if item.units_before > 0 and not item.units_after > 0]
+    return {
+        "kind": row.kind,
+        "reference_at": row.reference_at,
+        "effective_at": row.effective_at,
+        "revision": row.revision,
+        "level": row.level,
+        "divisor_before": _finite(row.divisor_before),
+        "divisor_after": _finite(row.divisor_after),
+        "turnover": _finite(row.turnover),
+        "entered": entered,
+        "left": left,
+        "items": [asdict(item) for item in row.items] if with_items else [],
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else value

@@ -2,28 +2,95 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
-from api import schemas
 from api.answers.answer import CSV, Answer
-from api.answers.encode import as_json_times, as_rows, iso_times
-from api.answers.formats import to_csv
+from api.answers.encode import as_json_times, as_rows, iso_times, to_csv
 from api.answers.params import End, FormatParam, IndexId, InstantUs, Shape, Start, wants_csv, window_of
 from api.answers.problems import declared
+from api.answers.schemas import OfIndex, Wire, columns_of, made_of, of_index, wire_model
 from api.answers.services import StoreDep
-from api.schemas.studies import of_index
+from indexer.analytics.beta import BetaResult
+from indexer.analytics.bootstrap import BootstrapInterval
+from indexer.analytics.correlation import LagScan
 from indexer.arrays import F64, to_json
 from indexer.store.read import read_index
 from indexer.studies.compare import BetaComparison, ConstituentBetas
 
 if TYPE_CHECKING:
-    from indexer.studies.beta import BetaHistory
+    from indexer.studies import beta
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["statistics"])
+
+
+class Alignment(Wire):
+    """How the two series were brought together."""
+
+    clock: str
+    calendar: str
+    price_basis: str
+    naive: bool = Field(description="True when the two sides' intervals do not match")
+    pairs_used: int
+    pairs_dropped: int = Field(description="Intervals inside the window without a pair")
+    reasons: list[str]
+
+
+NUMBERS = {name: field.annotation for name, field in wire_model(BetaResult).model_fields.items() if name != "warnings"}
+Beta = made_of(
+    "Beta",
+    {
+        "benchmark": str,
+        "benchmarks": list[str],
+        "method": str,
+        "sessions": int,
+        "first_time": datetime,
+        "last_time": datetime,
+        **NUMBERS,
+        "warnings": list[str],
+        "alignment": Alignment,
+        "sentinel": wire_model(LagScan, "Sentinel"),
+        "blume": float | None,
+        "bootstrap": wire_model(BootstrapInterval, "Bootstrap") | None,
+        "detail": dict[str, Any] | None,
+    },
+    base=OfIndex,
+    doc="Beta with its errors. A number that does not exist is null, and `reason` says why.",
+)
+
+
+class BetaPoint(Wire):
+    """Beta over the window that ends at a close; nulls where the window is not complete."""
+
+    time: datetime
+    beta: float | None
+    se: float | None
+    low: float | None = Field(description="Lower end of the 95 % interval")
+    high: float | None = Field(description="Upper end of the 95 % interval")
+    r2: float | None
+    alpha: float | None
+
+
+BetaColumns = columns_of(BetaPoint, name="BetaColumns")
+
+
+class BetaHistory(OfIndex):
+    """Rolling beta, oldest first."""
+
+    benchmark: str
+    sessions: int
+    kind: str = Field(description="rolling, ewma, kalman (filtered) or kalman_smoothed")
+    hindsight: bool = Field(description="True when a row uses data later than itself")
+    shape: str
+    count: int
+    data: list[BetaPoint] | BetaColumns  # type: ignore[valid-type]  # made from the points
+
+
 BenchmarkParam = Annotated[str, Query(max_length=64, description="Symbol of a benchmark, or a token", examples=["QQQ"])]
 Sessions = Annotated[int, Query(ge=20, le=2500, description="Exchange sessions in the window")]
 Until = Annotated[
@@ -54,7 +121,7 @@ Clock = Annotated[
 
 @router.get(
     "/beta",
-    response_model=schemas.Beta,
+    response_model=Beta,
     responses=declared("not_found", "not_enough_data", "invalid_request"),
     summary="Beta to a benchmark",
 )
@@ -147,7 +214,7 @@ def _names(text: str) -> list[str]:
 
 @router.get(
     "/beta/history",
-    response_model=schemas.BetaHistory,
+    response_model=BetaHistory,
     responses={
         200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
         **declared("not_found", "not_enough_data", "invalid_request"),
@@ -199,14 +266,14 @@ def list_beta_history(
     )
 
 
-def _numbers(found: BetaHistory) -> dict[str, F64]:
+def _numbers(found: beta.BetaHistory) -> dict[str, F64]:
     rolling = found.rolling
     low, high = found.interval()
     named = {"beta": rolling.beta, "se": rolling.se, "low": low, "high": high, "r2": rolling.r2, "alpha": rolling.alpha}
     return {name: np.ascontiguousarray(column) for name, column in named.items()}
 
 
-def _csv(found: BetaHistory, *, simulated: bool) -> Answer:
+def _csv(found: beta.BetaHistory, *, simulated: bool) -> Answer:
     table: dict[str, Any] = {"time": iso_times(found.times_us).tolist()}
     table |= {name: column.tolist() for name, column in _numbers(found).items()}
     headers = {"X-Count": str(len(found.times_us))}

@@ -14,8 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 from api.answers.params import IndexId
 from api.answers.problems import declared, problem
 from api.answers.services import Services, ServicesDep
-from api.stream.hub import Mailbox
-from api.stream.messages import PING, RETRY, Key, LevelMessage, missed_messages, newest_message, parse_id
+from api.stream.hub import PING, RETRY, Key, LevelMessage, Mailbox, missed_messages, newest_message, parse_id
 from api.stream.watch import look
 from indexer.errors import DeaiError
 from indexer.store.read import read_index

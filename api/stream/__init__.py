@@ -1,1 +1,1 @@
-"""New levels as they are published: one hub for each application, read by server-sent events and WebSocket."""
+"""New levels as they are published. A watcher looks for them and one hub gives them to everyone who listens."""

@@ -1,7 +1,8 @@
-"""Looks for new data: drops kept answers and tells the listeners. One task for each application.
+"""Looks for new data: drops the cache and tells the listeners. One task for each application.
 
-Reads only a token while nothing changes. While somebody listens it looks every few milliseconds: on SQLite at the
-write-ahead log's size and time, which costs next to nothing, elsewhere at the token.
+On SQLite the operating system says when a process writes to the write-ahead log, so that a new level is on its way
+within milliseconds and nothing runs while nothing happens. Elsewhere the data version is asked for while somebody
+listens.
 """
 
 from __future__ import annotations
@@ -9,48 +10,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from api.answers.services import Services
-from api.stream.messages import LevelMessage, newest_message
+from api.stream.hub import LevelMessage, newest_message
 from indexer.errors import DeaiError
 from indexer.store.db import Store
 from indexer.store.read_serving import read_version
 
 log = logging.getLogger("deai.api")
-IDLE_S, LIVE_S, GLANCE_S, PING_S = 0.5, 0.02, 0.004, 15.0
-TICK_S = 0.05  # a file's time moves in steps: two writes within one look the same
-
-
-class Glance:
-    """Whether a SQLite file may have been written to since the last glance; for other stores it cannot tell."""
-
-    def __init__(self, store: Store) -> None:
-        self.log = None if store.path is None else Path(f"{store.path}-wal")
-        self.seen: tuple[int, int] | None = None
-
-    def shows_a_write(self) -> bool:
-        """False when nothing was written for sure, True when something may have been."""
-        if self.log is None:
-            return True
-        former = self.seen
-        try:
-            found = self.log.stat()
-        except OSError:  # nobody has the store open: nobody writes
-            self.seen = None
-            return former is not None
-        self.seen = (found.st_mtime_ns, found.st_size)
-        return self.seen != former or time.time() - found.st_mtime < TICK_S
+# Without a sign of a write: with none to come, and while somebody listens where none can come.
+IDLE_S, ASKING_S = 0.5, 0.05
+# A write shows before its transaction does: looked for until it must have ended, no oftener than this.
+ENDING_S, SPACING_S = 0.1, 0.01
+PING_S = 15.0
 
 
 async def watch(services: Services) -> None:
     """Runs until cancelled. While the store does not answer, nothing is kept and the failure is logged once."""
-    failing, glance = False, Glance(services.store)
-    looked, pinged = 0.0, time.monotonic()
-    while True:
-        now = time.monotonic()
-        if glance.shows_a_write() or now - looked >= IDLE_S:
-            looked = now
+    failing, pinged, written_at = False, time.monotonic(), 0.0
+    with writes_to(services.store) as written:
+        while True:
             try:
                 await look(services)
                 failing = False
@@ -59,20 +40,61 @@ async def watch(services: Services) -> None:
                     log.warning("cannot look for new data: %s", error)
                 failing = True
                 services.cache.publish(None)
-        if now - pinged >= PING_S:
-            pinged = now
-            services.hub.ping()
-        await asyncio.sleep(_pause(services, glance))
+            if time.monotonic() - pinged >= PING_S:
+                pinged = time.monotonic()
+                services.hub.ping()
+            ending = time.monotonic() - written_at < ENDING_S
+            asking = written is None and services.hub.boxes
+            await asyncio.sleep(SPACING_S)
+            if await _is_set(written, within_s=SPACING_S if ending else ASKING_S if asking else IDLE_S):
+                written_at = time.monotonic()
 
 
-def _pause(services: Services, glance: Glance) -> float:
-    if not services.hub.boxes:
-        return IDLE_S
-    return LIVE_S if glance.log is None else GLANCE_S
+async def _is_set(event: asyncio.Event | None, *, within_s: float) -> bool:
+    if event is None:
+        await asyncio.sleep(within_s)
+        return False
+    try:
+        await asyncio.wait_for(event.wait(), within_s)
+    except TimeoutError:
+        return False
+    event.clear()
+    return True
+
+
+@contextmanager
+def writes_to(store: Store) -> Iterator[asyncio.Event | None]:
+    """An event that is set whenever any process writes to a SQLite store; None where the system cannot tell."""
+    if store.path is None:
+        yield None
+        return
+    from watchdog.events import FileSystemEvent, FileSystemEventHandler
+    from watchdog.observers import Observer
+
+    written, loop, wal = asyncio.Event(), asyncio.get_running_loop(), f"{store.path.name}-wal"
+
+    class Handler(FileSystemEventHandler):
+        def on_any_event(self, event: FileSystemEvent) -> None:
+            if str(event.src_path).endswith(wal):
+                loop.call_soon_threadsafe(written.set)
+
+    observer = Observer()
+    observer.schedule(Handler(), str(store.path.resolve().parent))
+    try:
+        observer.start()
+    except OSError as error:  # no more watches to be had, or a file system without them
+        log.info("the system does not tell of writes to %s (%s): it is looked at now and then", store.path, error)
+        yield None
+        return
+    try:
+        yield written
+    finally:
+        observer.stop()
+        observer.join()
 
 
 async def look(services: Services) -> None:
-    """One look: on a new data version, drops the kept answers and publishes the newest levels."""
+    """One look: on a new data version, drops the cache and publishes the newest levels."""
     version = await asyncio.to_thread(read_version, services.store)
     if version == services.cache.version:
         return
@@ -82,5 +104,5 @@ async def look(services: Services) -> None:
 
 
 def _newest(store: Store, index_ids: list[str]) -> list[tuple[str, LevelMessage]]:
-    found = [(index_id, newest_message(store, index_id)) for index_id in index_ids]
-    return [(index_id, message) for index_id, message in found if message is not None]
+    messages = [(index_id, newest_message(store, index_id)) for index_id in index_ids]
+    return [(index_id, message) for index_id, message in messages if message is not None]

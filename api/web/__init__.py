@@ -1,1 +1,1 @@
-"""The page at `/`: a template filled with what a reader needs without scripts, and static files beside it."""
+"""The page at `/`: a template filled with what a reader needs without scripts. Static files stand beside it."""

@@ -1,8 +1,14 @@
-"""The page, the reference of the API, and the explanation behind each problem's `type`."""
+"""The page, the reference of the API, and the explanation behind each problem's `type`.
+
+Pages are templates: {{names}} replaced, everything escaped but `Raw`.
+"""
 
 from __future__ import annotations
 
 import html
+import re
+from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -12,13 +18,41 @@ from starlette.staticfiles import StaticFiles
 
 from api.answers.problems import CATALOGUE
 from api.answers.services import StoreDep
-from api.events import known_events
 from api.middleware.access import COOKIE
+from api.routes.benchmarks import known_events
 from api.routes.indices import latest_of
-from api.web.pages import HERE, Raw, filled
 from indexer.errors import NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.store.db import Store
 from indexer.store.read import read_index, read_indices
+
+HTML = "text/html; charset=utf-8"
+HERE = Path(__file__).parent
+PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+
+
+class Raw(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+def filled(file: str, request: Request, **values: str) -> bytes:
+    """A template with its {{names}} replaced; everything but `Raw` is escaped."""
+    root: str = request.scope.get("root_path", "")
+    texts = {"base": f"{root}/", **values}
+
+    def put(match: re.Match[str]) -> str:
+        value = texts[match[1]]
+        return value if isinstance(value, Raw) else html.escape(value)
+
+    return PLACEHOLDER.sub(put, template(file)).encode()
+
+
+@cache
+def template(name: str) -> str:
+    """A template's text, read once."""
+    return (HERE / "templates" / name).read_text(encoding="utf-8")
+
 
 FLAGSHIP = "deai"
 DEMO_LINK = '<a href="demo/"><strong>A simulated market runs beside it</strong></a>, to look around. '

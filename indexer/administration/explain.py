@@ -53,7 +53,7 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
-class Constituent:
+class ExplainedConstituent:
     """One line: what is held, what it is worth, where the price is from, and what it did to the level.
 
     `price` is in USD for a unit of the line's token; `contribution` is to the return since the previous level.
@@ -93,7 +93,7 @@ class Explanation:
     carried_weight: float
     divisor: float
     value_usd: float
-    constituents: tuple[Constituent, ...]
+    constituents: tuple[ExplainedConstituent, ...]
     below_minimum: bool
     basket_since: datetime
     basket_kind: str
@@ -259,9 +259,9 @@ def _verdict(verdicts: dict[str, Any], venue: str) -> str:
     return str(said) if said is not None else "not used"
 
 
-def _finished(line: _Line, *, value: float, worth: float | None) -> Constituent:
+def _finished(line: _Line, *, value: float, worth: float | None) -> ExplainedConstituent:
     moved = None if not worth else line.units * (line.price - line.price_before) / worth
-    return Constituent(
+    return ExplainedConstituent(
         asset=line.asset,
         symbol=line.symbol,
         sub_sector=line.sub_sector,

@@ -90,18 +90,20 @@ def export(
         return
     if path is None:
         raise InputError("name the file to write, e.g. deai export deai.csv; or --proof FILE.zip")
-    from indexer.cli.export import export_levels
+    from api.answers.exports import write_levels
     from indexer.cli.session import opened
+    from indexer.store.read import read_index, read_levels
+    from indexer.store.read_serving import read_version
 
     with opened() as (store, _), progress(f"writing {path.name}", quiet=as_json) as tick:
-        count = export_levels(
+        rows = read_levels(
             store,
             index,
-            path=path,
             step_us=INTERVAL_US[interval.value],
             start_us=parse_instant(start) if start else None,
             end_us=parse_instant(end) if end else None,
         )
-        tick(count, count)
-    payload = {"index": index, "file": str(path), "rows": count}
-    emit(payload, as_json=as_json, text=lambda: say(f"{count:,} levels of {index} in {path}"))
+        write_levels(path, read_index(store, index), rows, version=read_version(store))
+        tick(len(rows), len(rows))
+    payload = {"index": index, "file": str(path), "rows": len(rows)}
+    emit(payload, as_json=as_json, text=lambda: say(f"{len(rows):,} levels of {index} in {path}"))

@@ -1,17 +1,16 @@
-"""`deai keys`: who may use this server from elsewhere. Keys are made, listed and revoked here.
-
-The ring of keys belongs to serving; it is found by name, because `indexer` knows nothing of serving.
-"""
+"""`deai keys`: who may use this server from elsewhere. Keys are made, listed and revoked here."""
 
 from __future__ import annotations
 
-import importlib
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from indexer.cli.output import emit, say, table
+
+if TYPE_CHECKING:
+    from api.middleware.keys import Key, KeyRing
 
 app = typer.Typer(
     help="Make, list and revoke keys for those who use this server from elsewhere.",
@@ -21,23 +20,20 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 
 
-def _serving() -> Any:
-    return importlib.import_module("api.middleware.keys")
-
-
-def _ring() -> Any:
+def _ring() -> KeyRing:
+    from api.middleware.keys import KeyRing
     from indexer.config import load_settings
 
-    return _serving().KeyRing(load_settings().data_dir / "keys.json")
+    return KeyRing(load_settings().data_dir / "keys.json")
 
 
-def _shown(key: Any) -> dict[str, object]:
+def _shown(key: Key) -> dict[str, object]:
     """A key as it may be seen by anyone: without its hash."""
     names = ("prefix", "name", "scopes", "created_at", "expires_at", "revoked_at", "requests_per_minute")
     return {name: getattr(key, name) for name in names}
 
 
-def _state(key: Any, now: datetime) -> str:
+def _state(key: Key, now: datetime) -> str:
     if key.revoked_at is not None:
         return "revoked"
     return "good" if key.is_good_at(now) else "expired"
@@ -52,10 +48,11 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a key; its text is shown this once. Example: deai keys create sheet --scope read --days 90"""
+    from api.middleware.keys import Scope
     from indexer.errors import ConfigError, did_you_mean
     from indexer.times import utc_now
 
-    known = {one.value: one for one in _serving().Scope}
+    known = {one.value: one for one in Scope}
     for word in scope:
         if word not in known:
             raise ConfigError(f'--scope "{word}" is not one of {", ".join(known)}.{did_you_mean(word, known)}')
@@ -84,7 +81,7 @@ def list_command(as_json: Json = False) -> None:
     keys, now = _ring().all(), utc_now()
     headers = ("prefix", "name", "scopes", "state", "created", "expires", "a minute")
 
-    def row(key: Any) -> tuple[object, ...]:
+    def row(key: Key) -> tuple[object, ...]:
         expires = key.expires_at[:10] if key.expires_at else "never"
         scopes = ", ".join(key.scopes)
         return key.prefix, key.name, scopes, _state(key, now), key.created_at[:10], expires, key.requests_per_minute

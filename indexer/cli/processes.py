@@ -1,23 +1,22 @@
-"""Processes that stay: API, scheduler, both, or the simulated market. The only module that starts servers.
-
-The API is found by name when it is needed, because `indexer` knows nothing of serving (ARCHITECTURE, rule 1).
-"""
+"""Processes that stay: API, scheduler, both, or the simulated market. The only module that starts servers."""
 
 from __future__ import annotations
 
 import gc
-import importlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from indexer.config import Settings, configure_logs
 from indexer.store.db import Store, open_store
 from indexer.times import utc_now
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 Say = Callable[[str], None]
 
@@ -100,15 +99,15 @@ def _demo_store(settings: Settings, *, say: Say) -> Iterator[Store]:
 def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = False) -> None:
     import uvicorn
 
-    module = importlib.import_module("api.app")
-    create_app: Any = module.create_app
+    from api.app import create_app, end_streams
+
     app = create_app(store, settings=settings)
 
     class Server(uvicorn.Server):
         """Ends open streams before waiting for connections: a stream would only end with its client."""
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            module.end_streams(app)
+            end_streams(app)
             super().handle_exit(sig, frame)
 
     server = Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_level="warning", access_log=False))
@@ -119,7 +118,7 @@ def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = Fa
         return
     say("no levels yet: import files or wait for the sources; a SIMULATED market appears at /demo/ in a moment")
     stopped = threading.Event()
-    beside = threading.Thread(target=_mount_demo, args=(app, create_app, settings, stopped, say))
+    beside = threading.Thread(target=_mount_demo, args=(app, settings, stopped, say))
     beside.start()
     try:
         server.run()
@@ -128,8 +127,10 @@ def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = Fa
         beside.join()
 
 
-def _mount_demo(app: Any, create_app: Any, settings: Settings, stopped: threading.Event, say: Say) -> None:
+def _mount_demo(app: FastAPI, settings: Settings, stopped: threading.Event, say: Say) -> None:
     """Build the simulated market while the real API already answers, then serve it at /demo until the end."""
+    from api.app import create_app
+
     with _demo_store(settings, say=say) as store:
         app.mount("/demo", create_app(store, settings=settings.for_demo()))
         stopped.wait()

@@ -1,7 +1,7 @@
 """A local store behind the API, called in this process: the transport that puts requests to it.
 
 No socket and no server: each request runs the application as a task of the event loop, bodies come as they are sent,
-so that streams work too. The application is found by name, because `indexer` knows nothing of serving.
+so that streams work too. The one module of the client that knows the API from inside.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +44,11 @@ class LocalTransport(httpx2.AsyncBaseTransport):
     """Puts requests to the API over a store. Closing it closes the store, when it opened it."""
 
     def __init__(self, store: Store, *, owns: bool) -> None:
+        from api.app import create_app
+
         folder = store.path.parent if store.path else Path("var")
         # Not from the environment: a reader needs none of the settings of a server.
-        self.app: Any = import_module("api.app").create_app(store, settings=Settings.model_construct(data_dir=folder))
+        self.app = create_app(store, settings=Settings.model_construct(data_dir=folder))
         self.store = store
         self.owns = owns
 
@@ -64,8 +65,10 @@ class LocalTransport(httpx2.AsyncBaseTransport):
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Looks for new levels for as long as the block lasts, as a server does all the time."""
+        from api.stream.watch import watch
+
         services = self.app.state.services
-        task = asyncio.create_task(import_module("api.stream.watch").watch(services))
+        task = asyncio.create_task(watch(services))
         try:
             yield
         finally:

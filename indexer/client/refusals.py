@@ -34,6 +34,7 @@ KINDS: dict[str, type[DeaiError]] = {
     "unauthorized": SourceRefused,
     "forbidden": SourceRefused,
     "not_found": NotFoundError,
+    "gone": NotFoundError,
     "not_enough_data": NotEnoughDataError,
     "too_many_requests": SourceUnavailable,
     "internal": SourceError,

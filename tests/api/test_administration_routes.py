@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.schemas import administration as forms
+from api.routes import administration as forms
 from indexer.config import Settings
 from indexer.demo.build import build_demo, demo_registry
 from indexer.demo.market import START_US
@@ -124,8 +124,13 @@ def test_decisions_and_actions_are_public(http: TestClient) -> None:
     forms.OverrideList.model_validate(overrides)
     [one] = overrides["data"]
     assert (one["proposed_by"], one["approved_by"], one["reason"]) == ("Ada", "Grace", "its venue froze withdrawals")
-    forms.ChallengeList.model_validate(http.get("/v1/challenges").json())
     forms.ActionList.model_validate(http.get("/v1/actions").json())
+
+
+def test_what_was_cut_is_gone_and_says_why(http: TestClient) -> None:
+    gone = http.get("/v1/challenges")
+    assert (gone.status_code, gone.json()["code"]) == (410, "gone")
+    assert "/explain" in gone.json()["detail"]
 
 
 @pytest.mark.parametrize("paper", ["methodology", "statement", "factsheet"])

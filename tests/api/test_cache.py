@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -16,9 +18,9 @@ from api.answers.answer import Answer
 from api.answers.services import Services
 from api.app import create_app
 from api.middleware.cache import Cache
-from api.stream.watch import Glance
+from api.stream.watch import writes_to
 from indexer.errors import InputError
-from indexer.store.db import Store, open_store
+from indexer.store.db import Store
 from indexer.store.read_serving import read_version
 from indexer.store.write import finish_run, start_run
 
@@ -140,18 +142,25 @@ def test_a_run_that_ends_at_the_instant_of_another_is_a_new_version(own: Store) 
         assert read_version(own) != begun
 
 
-def test_a_glance_at_the_log_sees_every_write_and_costs_no_read(tmp_path: Path) -> None:
-    glance = Glance(open_store(f"sqlite:///{tmp_path / 'a.sqlite'}"))
-    log = tmp_path / "a.sqlite-wal"
-    assert not glance.shows_a_write(), "no log: nobody has the store open"
-    log.write_bytes(b"1")
-    os.utime(log, (1e9, 1e9))
-    assert glance.shows_a_write()
-    assert not glance.shows_a_write()
-    log.write_bytes(b"12")
-    os.utime(log, (4e9, 4e9))
-    assert [glance.shows_a_write() for _ in range(2)] == [True, True], "a second write may follow within the tick"
-    os.utime(log, (1e9, 1e9))
-    assert glance.shows_a_write()
-    log.unlink()
-    assert [glance.shows_a_write() for _ in range(2)] == [True, False]
+async def test_the_system_tells_of_a_write_by_any_process(own: Store) -> None:
+    assert own.path is not None
+    with writes_to(own) as written:
+        assert written is not None
+        (own.path.parent / "else.txt").write_text("not the store")
+        assert not written.is_set()
+        script = (
+            "import sys; from seeded import publish; from indexer.store.db import open_store;"
+            "publish(open_store(sys.argv[1]), 779.0)"
+        )
+        await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", script, f"sqlite:///{own.path}"],
+            check=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        await asyncio.wait_for(written.wait(), 5)
+
+
+def test_nothing_tells_of_writes_to_a_server_elsewhere() -> None:
+    with writes_to(SimpleNamespace(path=None)) as written:  # type: ignore[arg-type]  # a store that is no file
+        assert written is None

@@ -14,8 +14,7 @@ from fastapi.testclient import TestClient
 from seeded import NOW
 
 from api.app import create_app
-from api.embed.badge import badge_message, badge_svg
-from api.embed.oembed import index_of_url, size_within
+from api.embed.badge import badge_message, badge_svg, index_of_url, size_within
 from indexer.errors import NotFoundError
 from indexer.store.db import Store
 

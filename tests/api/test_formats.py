@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from seeded import NOW
 
 from api.answers.answer import wanted_span
-from api.answers.formats import rows_to_csv, to_csv
+from api.answers.encode import rows_to_csv, to_csv
 from api.app import create_app
 from indexer.config import Settings
 from indexer.store.db import Store

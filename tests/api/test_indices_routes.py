@@ -12,8 +12,9 @@ from fastapi.testclient import TestClient
 from seeded import HOURS, NOW, SLUGS, START, UNITS, latent
 from seeded import rebalance as seeded_rebalance
 
-from api import schemas
 from api.app import create_app
+from api.routes import indices, members
+from api.routes import levels as level_routes
 from indexer.store.db import Store
 from indexer.store.records import SupplyRow
 from indexer.store.write import finish_run, start_run, write_supplies
@@ -25,7 +26,7 @@ def levels() -> np.ndarray:
 
 
 def test_every_index_is_listed_with_where_it_stands(client: TestClient) -> None:
-    answer = schemas.IndexList.model_validate(client.get("/v1/indices").json())
+    answer = indices.IndexList.model_validate(client.get("/v1/indices").json())
     assert [one.id for one in answer.data] == ["deai", "demo", "empty"]
     assert [one.simulated for one in answer.data] == [False, True, False]
     assert answer.data[0].latest is not None
@@ -36,7 +37,7 @@ def test_every_index_is_listed_with_where_it_stands(client: TestClient) -> None:
 
 def test_one_index_links_to_everything_about_it(client: TestClient) -> None:
     answer = client.get("/v1/indices/deai").json()
-    schemas.IndexDetail.model_validate(answer)
+    indices.IndexDetail.model_validate(answer)
     for name, address in answer["links"].items():
         if name not in ("stream", "self"):
             assert client.get(address).status_code == 200, name
@@ -44,7 +45,7 @@ def test_one_index_links_to_everything_about_it(client: TestClient) -> None:
 
 def test_latest_is_flat_and_has_changes_over_exact_spans(client: TestClient) -> None:
     answer = client.get("/v1/indices/deai/latest").json()
-    schemas.Latest.model_validate(answer)
+    indices.Latest.model_validate(answer)
     all_levels = levels()
     assert answer["time"] == iso(START + HOURS * HOUR_US)
     assert answer["change"]["h1"] == pytest.approx(all_levels[-1] / all_levels[-2] - 1)
@@ -74,8 +75,8 @@ def test_rows_columns_and_csv_say_the_same(client: TestClient) -> None:
     address = "/v1/indices/deai/levels?interval=1h&start=2024-02-10&end=2024-02-13"
     rows = client.get(address).json()
     columns = client.get(address + "&shape=columns").json()
-    schemas.Levels.model_validate(rows)
-    schemas.Levels.model_validate(columns)
+    level_routes.Levels.model_validate(rows)
+    level_routes.Levels.model_validate(columns)
     assert columns["data"] == {name: [row[name] for row in rows["data"]] for name in columns["data"]}
     assert {row["status"] for row in rows["data"]} == {"final", "carried"}
     text = client.get(address + "&format=csv")
@@ -122,7 +123,7 @@ def test_as_of_shows_what_was_known_then(client: TestClient) -> None:
 def test_constituents_have_weights_drift_and_contributions_that_add_up(client: TestClient) -> None:
     at = "2024-09-01T05:00:00Z"
     answer = client.get("/v1/indices/deai/constituents", params={"at": at}).json()
-    schemas.Constituents.model_validate(answer)
+    members.Constituents.model_validate(answer)
     prices = latent()[1]
     now = prices[(parse_instant(at) - START) // HOUR_US] * UNITS
     base = prices[200 * 24] * UNITS
@@ -155,7 +156,7 @@ def test_a_constituent_names_the_block_its_supply_was_read_at(own: Store) -> Non
     client = TestClient(create_app(own, clock=lambda: NOW))
     at = {"at": "2024-09-01T05:00:00Z"}  # reviewed on 2024-07-14
     answer = client.get("/v1/indices/deai/constituents", params=at).json()
-    schemas.Constituents.model_validate(answer)
+    members.Constituents.model_validate(answer)
     found = {
         one["asset"]: (one["supply_observed_at"], one["supply_block"], one["supply_link"]) for one in answer["data"]
     }
@@ -183,7 +184,7 @@ def test_constituents_before_the_base_are_not_found(client: TestClient) -> None:
 
 def test_rebalances_carry_the_evidence_unless_not_wanted(client: TestClient) -> None:
     answer = client.get("/v1/indices/deai/rebalances").json()
-    schemas.Rebalances.model_validate(answer)
+    members.Rebalances.model_validate(answer)
     assert [one["kind"] for one in answer["data"]] == ["base", "rebalance", "rebalance"]
     assert answer["data"][0]["entered"] == SLUGS
     assert answer["data"][1]["items"][0]["reason"] == "eligible"
@@ -194,7 +195,7 @@ def test_rebalances_carry_the_evidence_unless_not_wanted(client: TestClient) -> 
 
 def test_methodology_is_given_as_file_and_as_data(client: TestClient) -> None:
     answer = client.get("/v1/indices/deai/methodology").json()
-    schemas.MethodologyAnswer.model_validate(answer)
+    members.MethodologyAnswer.model_validate(answer)
     assert answer["rules"]["selection"] == {"target": 4}
     assert answer["rules"]["base_date"] == "2024-01-01"
     assert 'id = "deai"' in answer["text"]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seeded import HOURS, NOW, START
 
-from api.answers.encode import as_rows, to_json
+from api.answers.encode import as_rows, json_bytes
 from api.app import create_app
 from indexer.store.db import Store
 from indexer.store.read import read_levels
@@ -85,6 +85,6 @@ def test_rows_from_columns_are_the_objects_one_would_write(numbers: list[float],
     words = [f"{word},{n % 3}" for n in range(len(numbers))]
     some = [None if n % 2 else {"a": [n, word]} for n in range(len(numbers))]
     columns = {"time": instants, 'a",:': np.array(numbers), "word": words, "some": some}
-    written = orjson.loads(to_json({"data": as_rows(columns)}))["data"]
-    plain = [orjson.loads(to_json({name: one[n] for name, one in columns.items()})) for n in range(len(numbers))]
+    written = orjson.loads(json_bytes({"data": as_rows(columns)}))["data"]
+    plain = [orjson.loads(json_bytes({name: one[n] for name, one in columns.items()})) for n in range(len(numbers))]
     assert written == plain

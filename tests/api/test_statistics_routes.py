@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pytest
 from fastapi.testclient import TestClient
 
-from api import schemas
+from api.routes import benchmarks, operation, statistics
 from indexer.analytics.linear import t_quantile
 from indexer.store.db import Store
 from indexer.studies.beta import beta_history, index_beta
@@ -18,7 +18,7 @@ from indexer.times import parse_instant
 
 def test_beta_is_the_same_as_from_python(client: TestClient, store: Store) -> None:
     answer = client.get("/v1/indices/deai/beta?benchmark=QQQ&sessions=120&end=2025-01-10").json()
-    schemas.Beta.model_validate(answer)
+    statistics.Beta.model_validate(answer)
     mine = index_beta(store, "deai", "QQQ", sessions=120, end_us=parse_instant("2025-01-10"))
     expected = asdict(mine.result)
     expected["warnings"] = list(expected["warnings"])
@@ -30,7 +30,7 @@ def test_beta_is_the_same_as_from_python(client: TestClient, store: Store) -> No
 
 def test_beta_history_has_an_interval_and_nulls_before_the_window_is_full(client: TestClient, store: Store) -> None:
     answer = client.get("/v1/indices/deai/beta/history?benchmark=nvda&sessions=60").json()
-    schemas.BetaHistory.model_validate(answer)
+    statistics.BetaHistory.model_validate(answer)
     mine = beta_history(store, "deai", "NVDA", sessions=60)
     last, first = answer["data"][-1], answer["data"][0]
     assert first["beta"] is None
@@ -78,21 +78,21 @@ def test_what_cannot_be_answered_says_why(client: TestClient, query: str, status
 
 def test_benchmarks_say_how_much_history_there_is(client: TestClient) -> None:
     answer = client.get("/v1/benchmarks").json()
-    schemas.BenchmarkList.model_validate(answer)
+    benchmarks.BenchmarkList.model_validate(answer)
     sessions = {one["symbol"]: one["sessions"] for one in answer["data"]}
     assert sessions == {"NVDA": 286, "QQQ": 286, "TSM": 0}
     closes = client.get("/v1/benchmarks/qqq/closes?start=2025-01-30&end=2025-02-01").json()
-    schemas.Closes.model_validate(closes)
+    benchmarks.Closes.model_validate(closes)
     assert [row["time"] for row in closes["data"]] == ["2025-01-30T21:00:00Z", "2025-01-31T21:00:00Z"]
 
 
 def test_events_and_quality_are_listed(client: TestClient) -> None:
     events = client.get("/v1/events?start=2025-01-01").json()
-    schemas.EventList.model_validate(events)
+    benchmarks.EventList.model_validate(events)
     slugs = [one["slug"] for one in events["data"]]
     assert {"deepseek", "deepseek-2025"} <= set(slugs)
     assert events["data"] == sorted(events["data"], key=lambda one: one["time"])
     assert all(one["time"] < "2025-01-01" for one in client.get("/v1/events?end=2025-01-01").json()["data"])
     quality = client.get("/v1/quality?open_only=true").json()
-    schemas.QualityList.model_validate(quality)
+    operation.QualityList.model_validate(quality)
     assert quality["open"] == 1

@@ -19,8 +19,7 @@ from websockets.sync.client import connect
 
 from api.app import create_app
 from api.middleware.limits import Limits
-from api.stream.hub import Hub, Mailbox
-from api.stream.messages import message_of, parse_id
+from api.stream.hub import Hub, Mailbox, message_of, parse_id
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.times import HOUR_US

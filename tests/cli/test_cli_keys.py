@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -87,8 +86,3 @@ def test_mistakes_say_what_to_do(words: tuple[str, ...], kind: type[Exception], 
     result = run(*words)
     assert type(result.exception) is kind
     assert str(result.exception).endswith(said)
-
-
-def test_the_commands_rest_on_names_that_serving_has() -> None:
-    serving = importlib.import_module("api.middleware.keys")
-    assert [one.value for one in serving.Scope] == ["embed", "read", "admin"]

@@ -9,8 +9,8 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from api import schemas
-from api.schemas.studies import of_index
+from api.answers.schemas import of_index
+from api.routes import statistics
 from indexer.arrays import to_json
 from indexer.cli.main import app
 from indexer.studies.attribution import AttributionStudy, study_attribution
@@ -105,13 +105,13 @@ def test_beta_by_method_is_flat_and_the_same_everywhere(store, client, command):
     query = "benchmark=QQQ&sessions=250&end=2025-01-31"
     for method in ("ols", "dimson", "kalman", "downside", "quantile", "ewma", "scholes_williams"):
         body = client.get(f"{BASE}/beta?{query}&method={method}").json()
-        schemas.Beta.model_validate(body)
+        statistics.Beta.model_validate(body)
         mine = flat_beta(index_beta(store, "deai", "QQQ", method=method, sessions=250, end_us=END))
         assert {name: body[name] for name in mine} == json.loads(json.dumps(mine))
         line = f"beta deai -b QQQ --sessions 250 --end 2025-01-31 --method {method}"
         assert json.loads(command(line, "--json")) == [{"index": "deai", **json.loads(json.dumps(mine))}]
     both = client.get(f"{BASE}/beta?benchmark=QQQ,btc&method=multi&sessions=250&end=2025-01-31&bootstrap=true").json()
-    schemas.Beta.model_validate(both)
+    statistics.Beta.model_validate(both)
     assert [factor["name"] for factor in both["detail"]["factors"]] == ["QQQ", "btc"]
     assert both["bootstrap"]["beta_low"] < both["bootstrap"]["beta_high"]
 
@@ -119,7 +119,7 @@ def test_beta_by_method_is_flat_and_the_same_everywhere(store, client, command):
 @pytest.mark.parametrize("kind", ["ewma", "kalman", "kalman_smoothed"])
 def test_beta_over_time_says_what_kind_it_is(client, kind):
     body = client.get(f"{BASE}/beta/history?kind={kind}&start=2025-01-20&end=2025-02-01").json()
-    schemas.BetaHistory.model_validate(body)
+    statistics.BetaHistory.model_validate(body)
     assert (body["kind"], body["hindsight"]) == (kind, kind == "kalman_smoothed")
     assert all(row["beta"] is not None for row in body["data"])
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from indexer.administration.documents.factsheet import evidence_of
 from indexer.administration.documents.sheet import Figures, Sheet, SheetTable, performance
-from indexer.administration.explain import Constituent, Explanation
+from indexer.administration.explain import ExplainedConstituent, Explanation
 from indexer.errors import NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.methodology.actions import CorporateAction, EventLog, of_assets
 from indexer.registry import Asset, Registry
@@ -44,7 +44,7 @@ def constituent_sheet(store: Store, registry: Registry, *, newest: Explanation, 
     contribution = () if one.contribution is None else (("Contribution", f"{one.contribution:+.4%}"),)
     return Sheet(
         title=f"{asset.name} ({one.symbol})",
-        kicker=f"Constituent of {newest.index}{' (SIMULATED)' if newest.simulated else ''}, factsheet",
+        kicker=f"ExplainedConstituent of {newest.index}{' (SIMULATED)' if newest.simulated else ''}, factsheet",
         figures=(*head, *contribution, *performance(times, prices, since="Since first rate")),
         times_us=times,
         values=prices,
@@ -61,7 +61,7 @@ def constituent_sheet(store: Store, registry: Registry, *, newest: Explanation, 
     )
 
 
-def _held(newest: Explanation, token: str) -> Constituent:
+def _held(newest: Explanation, token: str) -> ExplainedConstituent:
     wanted = token.casefold()
     found = [one for one in newest.constituents if wanted in (one.asset.casefold(), one.symbol.casefold())]
     if not found:
@@ -97,7 +97,7 @@ def _identity(asset: Asset, registry: Registry) -> tuple[tuple[str, str], ...]:
     return tuple(rows)
 
 
-def _quotes(one: Constituent) -> SheetTable:
+def _quotes(one: ExplainedConstituent) -> SheetTable:
     rows = tuple(
         (quote.venue, quote.symbol, quote.interval, f"{quote.price:,.6g}", _number(quote.volume_usd), quote.verdict)
         for quote in one.quotes
@@ -107,7 +107,7 @@ def _quotes(one: Constituent) -> SheetTable:
     return SheetTable(title, headers, rows, frozenset({3, 4}), empty="No venue's quote of it is stored.")
 
 
-def _supply(one: Constituent) -> SheetTable:
+def _supply(one: ExplainedConstituent) -> SheetTable:
     headers = ("supply", "tokens", "origin", "source", "observed", "where")
     said = one.supply
     if said is None:

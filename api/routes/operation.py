@@ -1,0 +1,194 @@
+"""How the service and its data are: health, readiness, runs, the cache, the data-quality log and the sources."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from api.answers.answer import Answer
+from api.answers.encode import json_bytes
+from api.answers.params import Limit
+from api.answers.problems import declared
+from api.answers.schemas import Wire, list_of, to_wire, wire_model
+from api.answers.services import ServicesDep, StoreDep
+from api.middleware.access import Admin
+from api.routes.indices import latest_of
+from indexer.errors import NotEnoughDataError
+from indexer.store.read import read_indices, read_quality, read_runs
+from indexer.store.read_ledger import RunRow
+from indexer.store.records import QualityRow
+
+router = APIRouter(tags=["operation"])
+admin = APIRouter(prefix="/v1/admin", tags=["admin"])
+quality = APIRouter(prefix="/v1", tags=["benchmarks"])
+ERRORS = declared("unauthorized", "forbidden")
+MostRuns = Annotated[int, Query(ge=1, le=1000, description="Newest so many")]
+
+
+class Health(Wire):
+    """The process answers."""
+
+    status: str
+    version: str
+
+
+class IndexReadiness(Wire):
+    """Whether an index has levels, and whether the newest is fresh."""
+
+    id: str
+    latest: datetime | None
+    fresh: bool
+
+
+class Readiness(Wire):
+    """The store answers; each index says whether it has levels and whether they are fresh."""
+
+    status: str
+    store: str = Field(description="sqlite or postgresql")
+    indices: list[IndexReadiness]
+
+
+class Dropped(Wire):
+    """How many answers were forgotten, and at whose wish."""
+
+    dropped: int
+    by: str
+
+
+class SourceState(StrEnum):
+    """not_used by the settings; not_asked yet; answering; or down: an entry of the data-quality log is open."""
+
+    NOT_USED = "not_used"
+    NOT_ASKED = "not_asked"
+    ANSWERING = "answering"
+    DOWN = "down"
+
+
+class SourceItem(Wire):
+    """One upstream. `fixing` says whether it may enter a reference rate; aggregators never do."""
+
+    name: str
+    title: str
+    kind: str = Field(description="venue, aggregator, market, derivatives or sentiment")
+    datasets: list[str]
+    intervals: list[str] = Field(description="Intervals of its bars")
+    licence: str = Field(description="commercial-ok, non-commercial or display-only, as the provider states it")
+    fixing: bool
+    in_use: bool
+    opt_in: bool = Field(description="Used only when named in the settings")
+    extra: str = Field(description="The extra to install for it, or empty")
+    has_key: bool = Field(description="Whether a key is set; the key itself is never shown")
+    key_adds: str
+    loses: str = Field(description="What the index lacks without it")
+    limit: str = Field(description="The rate limit we keep to, and why")
+    notes: str
+    docs: str
+    state: SourceState
+    down_since: datetime | None
+    said: str = Field(description="What it said when it failed, while it is down")
+    troubles: int = Field(description="Symbols of it that fail while others answer")
+    last_answer: datetime | None = Field(description="When it last gave something that was used")
+
+
+class SourceList(Wire):
+    """Every known source, in the order of preference; `down` counts those in use that are down."""
+
+    count: int
+    down: int
+    data: list[SourceItem]
+
+
+RunItem = wire_model(RunRow, "RunItem")
+RunList = list_of("RunList", RunItem)
+QualityItem = wire_model(QualityRow, "QualityItem")
+QualityList = list_of("QualityList", QualityItem, open=int)
+
+
+@router.get("/healthz", response_model=Health, responses=declared(), summary="The process answers")
+def healthz() -> Response:
+    """Says that the process is alive; asks nothing of the store."""
+    return _never_kept({"status": "ok", "version": program_version()})
+
+
+@router.get("/readyz", response_model=Readiness, responses=declared(), summary="The store answers")
+def readyz(services: ServicesDep) -> Response:
+    """503 when the store does not answer. Else each index with its newest level, and whether it is fresh."""
+    now = services.clock()
+    indices: list[dict[str, Any]] = []
+    for row in read_indices(services.store):
+        try:
+            latest = latest_of(services.store, row.id)
+        except NotEnoughDataError:
+            indices.append({"id": row.id, "latest": None, "fresh": False})
+        else:
+            indices.append({"id": row.id, "latest": latest["time"], "fresh": now <= latest["fresh_until"]})
+    kind = "sqlite" if services.store.is_sqlite else "postgresql"
+    return _never_kept({"status": "ok", "store": kind, "indices": indices})
+
+
+def program_version() -> str:
+    """The version of this distribution."""
+    try:
+        return version("deai-index")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _never_kept(value: dict[str, Any]) -> Response:
+    return Response(json_bytes(value), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+@admin.get("/runs", response_model=RunList, responses=ERRORS, summary="The run log")
+def list_runs(services: ServicesDep, who: Admin, limit: MostRuns = 50) -> Response:
+    """What was imported, computed and scheduled, newest first, with outcomes."""
+    rows = [asdict(row) for row in read_runs(services.store, limit=limit)]
+    return _never_kept({"count": len(rows), "data": rows})
+
+
+@admin.delete("/cache", response_model=Dropped, responses=ERRORS, summary="Drop the cache")
+async def drop_cache(services: ServicesDep, who: Admin) -> Response:
+    """Forgets every kept answer; the next request reads the store. Says how many there were, and who asked."""
+    version, dropped = services.cache.version, len(services.cache.answers)
+    services.cache.publish(None)
+    services.cache.publish(version)
+    return _never_kept({"dropped": dropped, "by": who})
+
+
+@quality.get(
+    "/quality", response_model=QualityList, responses=declared("invalid_request"), summary="The data-quality log"
+)
+def list_quality(
+    store: StoreDep,
+    open_only: Annotated[bool, Query(description="Only what is still open")] = False,
+    kind: Annotated[
+        str | None,
+        Query(
+            max_length=32,
+            description="Only entries of this kind: gap, no_rate, stale, outlier, no_data, disagreement, reject, "
+            "source_down, correction_deferred",
+        ),
+    ] = None,
+    limit: Limit = 1000,
+) -> Response:
+    """Gaps, stale prices, disagreements, refused rows and failing sources, newest first."""
+    entries = read_quality(store, kind=kind, open_only=open_only)[::-1]
+    still_open = sum(entry.closed_at is None for entry in entries)
+    rows = [to_wire(entry, QualityItem) for entry in entries[:limit]]
+    return Answer({"count": len(rows), "open": still_open, "data": rows})
+
+
+@quality.get("/sources", response_model=SourceList, responses=declared(), summary="The sources")
+def list_sources(services: ServicesDep) -> Response:
+    """What each source gives, under which terms, and how it is now by the log. Asks no source; shows no key."""
+    from indexer.live.status import source_states  # the HTTP client comes with it: not on the way to the first answer
+
+    states = source_states(services.store, services.settings)
+    down = sum(source.state == "down" for source in states)
+    return Answer({"count": len(states), "down": down, "data": [asdict(source) for source in states]})
