@@ -82,6 +82,17 @@ def read_table(kind: type[T], raw: Mapping[str, Any], problems: list[str], *, at
     return None if computed else record
 
 
+def read_tables(
+    kind: type[T], entries: Iterable[Mapping[str, Any]], problems: list[str], *, word: str, name: str
+) -> list[T]:
+    """The records of those entries of a `[[word]]` that hold; `name` is the key that an entry is called by."""
+    records = [
+        read_table(kind, entry, problems, at=f'{word} "{entry[name]}"' if entry.get(name) else f"{word}[{number}]")
+        for number, entry in enumerate(entries, 1)
+    ]
+    return [record for record in records if record is not None]
+
+
 def one_of(known: Iterable[str]) -> AfterValidator:
     """Marks a text that must be one of these words: `Annotated[str, one_of(STATUSES)]`."""
     words = tuple(known)
@@ -160,21 +171,23 @@ def _computed(kind: Any) -> frozenset[str]:
 
 def _problem(kind: type[Any], fault: ErrorDetails, at: str) -> str:
     """One of pydantic's findings as `place: what is wrong and what to do`."""
-    *_, last = loc = tuple(step for step in fault["loc"] if step != "[key]")
-    place, value, context = _place(loc, at), fault["input"], fault.get("ctx", {})
+    loc = tuple(step for step in fault["loc"] if step != "[key]")
+    value, context, wanted = fault["input"], fault.get("ctx", {}), _words(_at(kind, loc))
+    what = f"{_shown(value)} is {_kind(value)}, not {wanted}"
     if fault["type"] == "value_error":
-        return f"{place}: {context['error']}"
-    if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"{place}: there is no such key here.{did_you_mean(str(last), _keys(_at(kind, loc[:-1])))}"
-    wanted = _words(_at(kind, loc))
-    if fault["type"] == "missing":
-        return f"{place}: is missing; give {wanted}"
-    if fault["type"] in BOUNDS:
+        what = str(context["error"])
+    elif fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        what = f"there is no such key here.{did_you_mean(str(loc[-1]), _keys(_at(kind, loc[:-1])))}"
+    elif fault["type"] == "missing":
+        what = f"is missing; give {wanted}"
+    elif fault["type"] == "too_short":
+        what = "is empty; give at least one"
+    elif fault["type"] in BOUNDS:
         word, bound = BOUNDS[fault["type"]]
-        return f"{place}: {_shown(value)} must be {word} {context[bound]:g}"
-    if fault["type"] == "finite_number" or _kind(value) == wanted == "a number":
-        return f"{place}: {_shown(value)} must be finite"
-    return f"{place}: {_shown(value)} is {_kind(value)}, not {wanted}"
+        what = f"{_shown(value)} must be {word} {context[bound]:g}"
+    elif fault["type"] == "finite_number" or _kind(value) == wanted:
+        what = f"{_shown(value)} must be finite"
+    return f"{_place(loc, at)}: {what}"
 
 
 def _place(loc: Sequence[int | str], at: str) -> str:

@@ -27,7 +27,7 @@ from indexer.methodology.consistency import inconsistencies
 from indexer.methodology.load import content_hash, methodology_of
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
-from indexer.registry.strict_toml import parse_toml
+from onchain.strict_toml import parse_toml
 
 MOST = 20_000
 CHUNK = 8
@@ -79,7 +79,7 @@ def read_grid(path: Path) -> Grid:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise MethodologyError(f"{path}: the file cannot be read ({error}); give a TOML file in UTF-8") from None
-    raw = parse_toml(text, source=str(path))
+    raw = parse_toml(text, source=str(path), error=MethodologyError)
     sweep = raw.pop("sweep", None)
     if not isinstance(sweep, dict) or not sweep:
         raise InputError(f'{path}: give a table [sweep] of lists, e.g. "caps.single" = [0.15, 0.2, 0.25]')
@@ -107,7 +107,7 @@ def methodology_at(grid: Grid, values: Sequence[Any]) -> Methodology:
     for place, value in zip(grid.places, values, strict=True):
         _put(raw, place.split("."), value=value, place=place)
     problems: list[str] = []
-    made = methodology_of(raw, source=grid.source, text="", problems=problems)
+    made = replace(methodology_of(raw, problems), source=grid.source)
     problems = problems or list(inconsistencies(made))
     if problems:
         raise MethodologyError("; ".join(problems))

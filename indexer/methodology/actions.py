@@ -1,20 +1,22 @@
-"""The dated log of corporate actions: TOML in, checked events out, each with its treatment (METHODOLOGY §3.1).
+"""The dated log of corporate actions: TOML in, checked events out, each with its treatment (docs/administration.md).
 
-Place in the flow: `rules.py` loads it; `event_effects.py` turns it into what the engine and the supplies need.
+Place in the flow: `levels` loads it and turns it into what the engine and the supplies need.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from indexer.errors import MethodologyError, did_you_mean
 from indexer.registry import Registry
-from indexer.registry.strict_toml import Table, parse_toml, refuse
+from onchain.strict_toml import Instant, Number, Text, member_of, one_of, parse_toml, read_table, read_tables, refuse
 
 SHIPPED = Path(__file__).with_name("events")
 
@@ -63,6 +65,7 @@ TREATMENTS: dict[Kind, Treatment] = {
     Kind.DELISTING: Treatment("last price; zero only by a decision", "leave", "absorbs", "none"),
 }
 SUCCESSIONS = (Kind.MIGRATION, Kind.REDENOMINATION, Kind.MERGER)
+Tokens = Annotated[Number, Field(ge=0)]
 TWO_TOKENS = (*SUCCESSIONS, Kind.PARTIAL_MIGRATION, Kind.DEPARTURE, Kind.FORK)
 
 
@@ -70,26 +73,33 @@ TWO_TOKENS = (*SUCCESSIONS, Kind.PARTIAL_MIGRATION, Kind.DEPARTURE, Kind.FORK)
 class CorporateAction:
     """One event. Token amounts are whole tokens; `ratio` is units of `into` for one of `asset`; None is unknown."""
 
-    id: str
-    kind: Kind
-    asset: str
-    effective: datetime
-    source: str
-    announced: datetime | None = None
+    id: Text
+    kind: Annotated[Kind, member_of(Kind)]
+    asset: Text
+    effective: Instant
+    source: Text
+    announced: Instant | None = None
     into: str = ""
-    ratio: float = 1.0
-    treatment: str = ""
-    unconverted: float | None = None
-    issuance: float | None = None
-    supply_before: float | None = None
-    supply_after: float | None = None
-    until: datetime | None = None
+    ratio: Annotated[Number, Field(ge=1e-12)] = 1.0
+    treatment: Annotated[str, one_of(("absorb", "remove"))] = "absorb"
+    unconverted: Tokens | None = None
+    issuance: Tokens | None = None
+    supply_before: Tokens | None = None
+    supply_after: Tokens | None = None
+    until: Instant | None = None
     note: str = ""
 
     @property
     def treated(self) -> Treatment:
         """What its kind does."""
         return TREATMENTS[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class EventFile:
+    """A file of events as it stands; its entries are read one by one."""
+
+    event: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,42 +133,17 @@ def load_event_log(registry: Registry, *, folder: Path | None = None) -> EventLo
 def read_events(text: str, *, source: str, registry: Registry | None = None) -> tuple[CorporateAction, ...]:
     """The events in a TOML text, checked against the registry when one is given. Raises MethodologyError."""
     problems: list[str] = []
-    top = Table(parse_toml(text, source=source), "", problems)
-    events = [_event(table) for table in top.tables("event")]
-    top.finish()
+    raw = parse_toml(text, source=source, error=MethodologyError)
+    entries = (read_table(EventFile, raw, problems) or EventFile()).event
+    events = read_tables(CorporateAction, entries, problems, word="event", name="id")
     for event in events:
         problems.extend(_crossed(event))
         if registry is not None:
             problems.extend(_against(registry, event))
     twice = sorted({one.id for one in events if [other.id for other in events].count(one.id) > 1})
     problems.extend(f'event "{name}": the id is there twice; give each its own' for name in twice)
-    refuse(problems, source=source)
-    return tuple(events)
-
-
-def _event(table: Table) -> CorporateAction:
-    name = table.text("id")
-    table.path = f'event "{name}"' if name else table.path
-    kind = Kind(table.choice("kind", tuple(Kind)))
-    event = CorporateAction(
-        id=name,
-        kind=kind,
-        asset=table.text("asset"),
-        effective=table.instant("effective"),
-        source=table.text("source"),
-        announced=table.optional_instant("announced"),
-        into=table.text("into", ""),
-        ratio=table.number("ratio", 1.0, low=1e-12),
-        treatment=table.choice("treatment", ("absorb", "remove"), "absorb"),
-        unconverted=table.optional_number("unconverted"),
-        issuance=table.optional_number("issuance"),
-        supply_before=table.optional_number("supply_before"),
-        supply_after=table.optional_number("supply_after"),
-        until=table.optional_instant("until"),
-        note=table.text("note", ""),
-    )
-    table.finish()
-    return event if kind is Kind.MERGER else replace(event, treatment="")
+    refuse(problems, source=source, error=MethodologyError)
+    return tuple(event if event.kind is Kind.MERGER else replace(event, treatment="") for event in events)
 
 
 def _crossed(event: CorporateAction) -> list[str]:

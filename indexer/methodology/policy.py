@@ -8,25 +8,55 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from indexer.errors import MethodologyError
-from indexer.registry.strict_toml import Table, parse_toml, refuse
+from onchain.strict_toml import Number, Whole, one_of, parse_toml, read_table, refuse
 
 SHIPPED = Path(__file__).with_name("policy.toml")
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Shares are fractions. `hash` is the SHA-256 of the file's content, comments included."""
+@dataclass(frozen=True)
+class Restatement:
+    """When a correction of a published level is applied: it moves the level by more than `threshold`, a fraction."""
 
-    threshold: float
-    window_days: int
-    composition_errors: str
-    setup_hours: int
-    notional_usd: float
-    participation: float
-    emergency_supply_change: float
-    challenge_window_hours: int
+    threshold: Annotated[Number, Field(ge=0, le=1)]
+    window_days: Annotated[Whole, Field(ge=0, le=36_500)]
+    composition_errors: Annotated[str, one_of(("prospective",))]
+    setup_hours: Annotated[Whole, Field(ge=0, le=8_760)]
+
+
+@dataclass(frozen=True)
+class Rebalance:
+    """What a pro-forma assumes, and the change of supply, a fraction, that acts before the next review."""
+
+    notional_usd: Annotated[Number, Field(ge=1)]
+    participation: Annotated[Number, Field(ge=1e-6, le=1)]
+    emergency_supply_change: Annotated[Number, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """For how long after its publication a level may be challenged."""
+
+    challenge_window_hours: Annotated[Whole, Field(ge=0, le=8_760, alias="window_hours")]
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """The policy file as it stands."""
+
+    restatement: Restatement
+    rebalance: Rebalance
+    challenge: Challenge
+
+
+@dataclass(frozen=True)
+class Policy(Restatement, Rebalance, Challenge):
+    """All of the file's rules. `hash` is the SHA-256 of its content, comments included."""
+
     hash: str = ""
 
 
@@ -47,20 +77,8 @@ def load_policy(folder: Path | None = None) -> Policy:
 def read_policy(text: str, *, source: str) -> Policy:
     """The policy in a TOML text. Raises MethodologyError with every problem."""
     problems: list[str] = []
-    top = Table(parse_toml(text, source=source), "", problems)
-    restatement, rebalance, challenge = top.table("restatement"), top.table("rebalance"), top.table("challenge")
-    policy = Policy(
-        threshold=restatement.number("threshold", high=1.0),
-        window_days=restatement.integer("window_days", low=0, high=36_500),
-        composition_errors=restatement.choice("composition_errors", ("prospective",)),
-        setup_hours=restatement.integer("setup_hours", low=0, high=8_760),
-        notional_usd=rebalance.number("notional_usd", low=1.0),
-        participation=rebalance.number("participation", low=1e-6, high=1.0),
-        emergency_supply_change=rebalance.number("emergency_supply_change", high=1.0),
-        challenge_window_hours=challenge.integer("window_hours", low=0, high=8_760),
-        hash=hashlib.sha256(text.encode()).hexdigest(),
-    )
-    for table in (restatement, rebalance, challenge, top):
-        table.finish()
-    refuse(problems, source=source)
-    return policy
+    file = read_table(PolicyFile, parse_toml(text, source=source, error=MethodologyError), problems)
+    refuse(problems, source=source, error=MethodologyError)
+    assert file is not None  # a file without a problem is read
+    tables = vars(file.restatement) | vars(file.rebalance) | vars(file.challenge)
+    return Policy(**tables, hash=hashlib.sha256(text.encode()).hexdigest())

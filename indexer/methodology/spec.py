@@ -1,8 +1,8 @@
 """A methodology as data: the validated, frozen form of one index's TOML file.
 
-`load.py` makes it from text (and refuses what does not hold); the engine only ever sees this form.
-Shares and caps are fractions (0.20 is 20 %); durations carry their unit in the name; dates are aware UTC.
-Rules and parameters follow METHODOLOGY §2; each rule's reason stands beside it in the TOML.
+`load.py` reads it from text by these annotations (and refuses what does not hold); the engine only ever sees this
+form. Shares and caps are fractions (0.20 is 20 %); durations carry their unit in the name; dates are aware UTC.
+docs/methodology.md explains the rules; each rule's reason stands beside it in the TOML.
 """
 
 from __future__ import annotations
@@ -11,13 +11,51 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from indexer.errors import MethodologyError, did_you_mean
 from indexer.registry import Asset, Registry
+from indexer.registry.records import STATUSES
 from indexer.times import DAY_US, from_us, iso, to_us
+from onchain.strict_toml import (
+    COMPUTED,
+    Ascending,
+    Flag,
+    Instant,
+    Number,
+    Text,
+    Texts,
+    Whole,
+    matching,
+    member_of,
+    one_of,
+)
 
 # A key that came later: while it has its default it is not part of the hash, so older files keep theirs.
 LATER = {"later": True}
+
+
+Month = Annotated[Whole, Field(ge=1, le=12)]
+Months = Annotated[tuple[Month, ...], Field(min_length=1), Ascending]
+Days = Annotated[Whole, Field(ge=0, le=3650)]
+DaysOfAge = Annotated[Whole, Field(ge=1, le=3650)]
+DaysOfWindow = Annotated[Whole, Field(ge=1, le=365)]
+Count = Annotated[Whole, Field(ge=1, le=500)]
+Venues = Annotated[Whole, Field(ge=1, le=50)]
+Amount = Annotated[Number, Field(ge=0, le=1e300)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+def _bound(share: float) -> float:
+    if share == 0.0:
+        raise ValueError("0 leaves no weight; leave the key out for no bound")
+    return share
+
+
+Statuses = Annotated[tuple[Annotated[str, one_of(STATUSES)], ...], Field(min_length=1)]
+Bound = Annotated[Share, AfterValidator(_bound)]
 
 
 class Scheme(StrEnum):
@@ -58,10 +96,15 @@ class Universe:
     `statuses` (of the registry) holds where `assets` does not name them; a reference asset must be named.
     """
 
-    assets: tuple[str, ...] = ()
-    sub_sectors: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    statuses: tuple[str, ...] = ("core", "watch", "special", "legacy")
+    assets: Texts = ()
+    sub_sectors: Texts = ()
+    exclude: Texts = ()
+    statuses: Statuses = (
+        "core",
+        "watch",
+        "special",
+        "legacy",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,31 +115,32 @@ class Schedule:
     `reference_days_before` days earlier. `transition_fixings` spreads a change over k daily fixings.
     """
 
-    rebalance_months: tuple[int, ...] = tuple(range(1, 13))
-    reconstitution_months: tuple[int, ...] = (1, 4, 7, 10)
-    effective_day: int = 1
-    reference_days_before: int = 5
-    transition_fixings: int = 1
+    rebalance_months: Months = tuple(range(1, 13))
+    reconstitution_months: Months = (1, 4, 7, 10)
+    # Days 29 to 31 are refused: not every month has them.
+    effective_day: Annotated[Whole, Field(ge=1, le=28)] = 1
+    reference_days_before: Annotated[Whole, Field(ge=1, le=31)] = 5
+    transition_fixings: Annotated[Whole, Field(ge=1, le=27)] = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Eligibility:
     """The tests a candidate passes at a reference date; the last one with `effective_from` <= it applies."""
 
-    effective_from: datetime
-    min_history_days: int = 90
-    successor_min_history_days: int = 30
-    min_median_adv_usd: float = 1_000_000.0
-    adv_window_days: int = 30
-    adv_min_days: int = 15
-    min_atvr: float = 0.05
-    min_free_float: float = 0.15
-    min_venues: int = 2
-    incumbent_min_venues: int = 1
-    supply_max_age_days: int = 400
-    price_max_age_hours: int = 48
-    unknown_volume: UnknownVolume = UnknownVolume.KEEP_INCUMBENTS
-    min_active_addresses: int = field(default=0, metadata=LATER)
+    effective_from: Instant
+    min_history_days: Days = 90
+    successor_min_history_days: Days = 30
+    min_median_adv_usd: Amount = 1_000_000.0
+    adv_window_days: DaysOfWindow = 30
+    adv_min_days: DaysOfWindow = 15
+    min_atvr: Amount = 0.05
+    min_free_float: Share = 0.15
+    min_venues: Venues = 2
+    incumbent_min_venues: Venues = 1
+    supply_max_age_days: DaysOfAge = 400
+    price_max_age_hours: Annotated[Whole, Field(ge=1, le=8760)] = 48
+    unknown_volume: Annotated[UnknownVolume, member_of(UnknownVolume)] = UnknownVolume.KEEP_INCUMBENTS
+    min_active_addresses: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = field(default=0, metadata=LATER)
     reason: str = ""
 
 
@@ -104,18 +148,18 @@ class Eligibility:
 class Selection:
     """How many, with buffers: newcomers enter at rank <= entry, incumbents stay until rank > exit."""
 
-    target: int = 20
-    entry_rank: int = 17
-    exit_rank: int = 23
-    min_constituents: int = 5
+    target: Count = 20
+    entry_rank: Count = 17
+    exit_rank: Count = 23
+    min_constituents: Count = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Weighting:
     """Scheme and its parameters. `floor` is used by floor_plus_cap; `metric` names a fundamental metric."""
 
-    scheme: Scheme = Scheme.FREE_FLOAT_CAP
-    floor: float = 0.0
+    scheme: Annotated[Scheme, member_of(Scheme)] = Scheme.FREE_FLOAT_CAP
+    floor: Share = 0.0
     metric: str = ""
 
 
@@ -127,30 +171,30 @@ class Caps:
     for the largest asset alone; `group` holds for each sub-sector unless `per_group` says otherwise.
     """
 
-    single: float | None = None
-    largest: float | None = None
-    floor: float | None = None
-    group: float | None = None
-    per_asset: Mapping[str, float] = field(default_factory=dict)
-    per_group: Mapping[str, float] = field(default_factory=dict)
+    single: Bound | None = None
+    largest: Bound | None = None
+    floor: Bound | None = None
+    group: Bound | None = None
+    per_asset: Mapping[str, Share] = field(default_factory=dict)
+    per_group: Mapping[str, Share] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class FloatRules:
     """How a free float becomes the supply that is weighed by. With `bands` it is a banded share of the total.
 
-    METHODOLOGY §2.5: under 15 % nothing, up to 20 % a fifth, then up to the next tenth, over 90 % all; a band
+    Under 15 % nothing, up to 20 % a fifth, then up to the next tenth, over 90 % all; a band
     stays while the share is within two points of it.
     """
 
-    bands: bool = False
+    bands: Flag = False
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
     """How long a last price may stand in for a missing one before the constituent is suspended."""
 
-    max_carry_hours: int = 168
+    max_carry_hours: Annotated[Whole, Field(ge=0, le=8760)] = 168
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,25 +204,25 @@ class Methodology:
     `source` says which file it came from and `text` is that file, kept as evidence; neither is part of the rules.
     """
 
-    id: str
-    name: str
-    version: str
-    description: str
-    base_date: datetime
-    base_level: float
-    decimals: int
-    effective_from: datetime
-    universe: Universe
-    schedule: Schedule
-    eligibility: tuple[Eligibility, ...]
-    selection: Selection
-    weighting: Weighting
-    caps: Caps
-    missing: Missing
-    hash: str
-    float_rules: FloatRules = field(default=FloatRules(), metadata=LATER)
-    source: str = ""
-    text: str = field(default="", repr=False, compare=False)
+    id: Annotated[Text, matching("[a-z0-9]+(-[a-z0-9]+)*", "lower-case letters, digits and hyphens, e.g. my-index")]
+    name: Text
+    version: Annotated[Text, matching("[0-9]+[.][0-9]+[.][0-9]+", "three numbers, e.g. 1.0.0")]
+    base_date: Instant
+    effective_from: Instant
+    description: str = ""
+    base_level: Annotated[Number, Field(ge=1e-9, le=1e300)] = 1000.0
+    decimals: Annotated[Whole, Field(ge=0, le=10)] = 6
+    universe: Universe = Universe()
+    schedule: Schedule = Schedule()
+    eligibility: tuple[Eligibility, ...] = ()
+    selection: Selection = Selection()
+    weighting: Weighting = Weighting()
+    caps: Caps = Caps()
+    missing: Missing = Missing()
+    float_rules: Annotated[FloatRules, Field(alias="float")] = field(default=FloatRules(), metadata=LATER)
+    hash: str = field(default="", metadata=COMPUTED)
+    source: str = field(default="", metadata=COMPUTED)
+    text: str = field(default="", repr=False, compare=False, metadata=COMPUTED)
 
     def eligibility_at(self, reference: datetime) -> Eligibility:
         """The eligibility rules in force at a reference date (the first ones before any takes effect)."""

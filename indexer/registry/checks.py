@@ -25,6 +25,8 @@ def check_assets(assets: Sequence[Asset], sub_sectors: Iterable[str], problems: 
     _check_unique(_identities(assets), problems)
     _check_labels(assets, problems)
     for asset in assets:
+        if not asset.source:
+            problems.append(f'asset "{asset.slug}".source: is missing; say where its identity was read')
         if asset.sub_sector not in sub_sectors:
             problems.append(
                 f'asset "{asset.slug}".sub_sector: "{asset.sub_sector}" is not in [sub_sectors].'
@@ -37,14 +39,16 @@ def check_successions(successions: Sequence[Succession], slugs: Iterable[str], p
     slugs = set(slugs)
     successor: dict[str, str] = {}
     for step in successions:
+        if not step.source:
+            problems.append(f'succession "{step.from_}".source: is missing; say where the ratio and date were read')
         for end in (step.from_, step.to):
             if end and end not in slugs:
                 problems.append(
-                    f'succession of "{step.from_}": there is no asset "{end}".{did_you_mean(end, slugs)} '
+                    f'succession "{step.from_}": there is no asset "{end}".{did_you_mean(end, slugs)} '
                     "Add an [[asset]] with that slug"
                 )
         if step.from_ in successor:
-            problems.append(f'succession of "{step.from_}": it has two successors; keep one [[succession]]')
+            problems.append(f'succession "{step.from_}": it has two successors; keep one [[succession]]')
         successor[step.from_] = step.to
     _check_lines([step for step in successions if step.continues_line], problems)
     for start in successor:
@@ -61,7 +65,7 @@ def _check_lines(steps: Sequence[Succession], problems: list[str]) -> None:
     for step in steps:
         if step.to in before:
             problems.append(
-                f'succession of "{step.from_}": "{step.to}" already continues "{before[step.to].from_}"; a line has '
+                f'succession "{step.from_}": "{step.to}" already continues "{before[step.to].from_}"; a line has '
                 'one token at a time, write kind = "merger" for the token whose prices end'
             )
         before[step.to] = step
@@ -69,7 +73,7 @@ def _check_lines(steps: Sequence[Succession], problems: list[str]) -> None:
         earlier = before.get(step.from_)
         if earlier is not None and earlier.effective >= step.effective:
             problems.append(
-                f'succession of "{step.from_}".effective: {step.effective.isoformat()} is not after that of '
+                f'succession "{step.from_}".effective: {step.effective.isoformat()} is not after that of '
                 f'"{earlier.from_}", {earlier.effective.isoformat()}; correct one of the dates'
             )
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated, Any
 
 from indexer.errors import MethodologyError
 from indexer.registry.checks import check_addresses, check_assets, check_successions, lines_of
-from indexer.registry.records import Asset, Contract, Label, Registry, Succession, VenueListing
-from indexer.registry.strict_toml import Table, parse_toml, refuse
+from indexer.registry.records import Asset, Registry, Succession
+from onchain.strict_toml import Text, one_of, parse_toml, read_table, read_tables, refuse
 
 SHIPPED = Path(__file__).with_name("assets.toml")
-STATUSES = ("core", "watch", "special", "legacy", "universe", "reference")
-LISTING_STATUSES = ("verified", "seen", "unverified")
-KINDS = ("migration", "redenomination", "merger")
-PROVIDERS = frozenset(
-    {"coingecko", "coinmetrics", "yahoo", "defillama", "defillama_chain", "defillama_fees", "defillama_dexs"}
-)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryFile:
+    """A registry file as it stands; its entries are read one by one."""
+
+    extends: Annotated[str, one_of(("shipped", "nothing"))] = "nothing"
+    sub_sectors: Mapping[str, Text] = field(default_factory=dict)
+    asset: tuple[Mapping[str, Any], ...] = ()
+    succession: tuple[Mapping[str, Any], ...] = ()
+
+    def slugs(self) -> list[str]:
+        """What the entries call themselves, those included that do not hold."""
+        return [str(entry.get("slug")) for entry in self.asset]
 
 
 def load_registry(path: Path | None = None) -> Registry:
@@ -46,19 +56,19 @@ def read_registry(text: str, *, source: str, shipped: Registry | None = None, ch
     already replaces it. `checksums` verifies EIP-55 (imports eth_utils). Raises MethodologyError with all problems.
     """
     problems: list[str] = []
-    top = Table(parse_toml(text, source=source), "", problems)
-    base = shipped if top.choice("extends", ("shipped", "nothing"), "nothing") == "shipped" else None
-    sub_sectors = {**(base.sub_sectors if base else {}), **top.strings("sub_sectors")}
-    own_assets = [_asset(table) for table in top.tables("asset")]
-    own_steps = [_succession(table) for table in top.tables("succession")]
-    top.finish()
+    raw = parse_toml(text, source=source, error=MethodologyError)
+    file = read_table(RegistryFile, raw, problems) or RegistryFile()
+    base = shipped if file.extends == "shipped" else None
+    sub_sectors = {**(base.sub_sectors if base else {}), **file.sub_sectors}
+    own_assets = read_tables(Asset, file.asset, problems, word="asset", name="slug")
+    own_steps = read_tables(Succession, file.succession, problems, word="succession", name="from")
     check_addresses(own_assets, problems, checksums=checksums)
     assets, steps = _over(base, own_assets, own_steps)
     check_assets(assets, sub_sectors, problems)
-    check_successions(steps, [asset.slug for asset in assets], problems)
-    if not assets:
+    check_successions(steps, [*(asset.slug for asset in assets), *file.slugs()], problems)
+    if not assets and not problems:
         problems.append("asset: there is none; give at least one [[asset]]")
-    refuse(problems, source=source)
+    refuse(problems, source=source, error=MethodologyError)
     lines = lines_of([asset.slug for asset in assets], steps)
     lined = (replace(asset, line=lines[asset.slug][0], line_ratio=lines[asset.slug][1]) for asset in assets)
     return Registry(assets=tuple(lined), successions=tuple(steps), sub_sectors=sub_sectors, source=source)
@@ -72,84 +82,3 @@ def _over(base: Registry | None, assets: list[Asset], steps: list[Succession]) -
     ended = {step.from_ for step in steps}
     kept = [asset for asset in base.assets if asset.slug not in slugs]
     return [*kept, *assets], [*(step for step in base.successions if step.from_ not in ended), *steps]
-
-
-def _asset(table: Table) -> Asset:
-    slug = table.text("slug")
-    table.path = f'asset "{slug}"' if slug else table.path
-    if slug != slug.lower() or " " in slug:
-        table.note("slug", f'"{slug}" must be in lower case without spaces')
-    asset = Asset(
-        slug=slug,
-        name=table.text("name"),
-        chain=table.text("chain"),
-        contract=table.text("contract"),
-        decimals=table.integer("decimals", low=0, high=36),
-        sub_sector=table.text("sub_sector"),
-        status=table.choice("status", STATUSES),
-        symbols=tuple(_label(inner) for inner in table.tables("symbols")) or _missing_label(table),
-        venues=tuple(_listing(inner) for inner in table.tables("venues")),
-        ids=_ids(table),
-        other_contracts=tuple(_contract(inner) for inner in table.tables("other_contracts")),
-        launched=table.optional_instant("launched"),
-        supply_method=table.text("supply_method", ""),
-        notes=table.text("notes", ""),
-        source=table.text("source"),
-    )
-    table.finish()
-    return asset
-
-
-def _missing_label(table: Table) -> tuple[Label, ...]:
-    table.note("symbols", 'is missing; give at least one, e.g. symbols = [{ symbol = "FET" }]')
-    return (Label("?" + table.path),)
-
-
-def _label(table: Table) -> Label:
-    label = Label(
-        table.text("symbol").upper(), table.optional_instant("valid_from"), table.optional_instant("valid_to")
-    )
-    table.finish()
-    return label
-
-
-def _listing(table: Table) -> VenueListing:
-    listing = VenueListing(table.text("venue"), table.text("symbol"), table.choice("status", LISTING_STATUSES))
-    table.finish()
-    return listing
-
-
-def _contract(table: Table) -> Contract:
-    contract = Contract(
-        chain=table.text("chain"),
-        contract=table.text("contract"),
-        decimals=table.integer("decimals", low=0, high=36),
-        verified=table.choice("status", ("verified", "unverified")) == "verified",
-    )
-    table.finish()
-    return contract
-
-
-def _ids(table: Table) -> dict[str, str]:
-    inner = table.table("ids")
-    ids = {provider: inner.text(provider, "") for provider in sorted(PROVIDERS)}
-    inner.finish()
-    return {provider: name for provider, name in ids.items() if name}
-
-
-def _succession(table: Table) -> Succession:
-    start = table.text("from")
-    table.path = f'succession of "{start}"' if start else table.path
-    ratio = table.number("ratio", low=-1e300)
-    if ratio <= 0 and "ratio" in table.raw:
-        table.note("ratio", f"{ratio:g} must be above 0: how many new units one old unit became")
-    step = Succession(
-        from_=start,
-        to=table.text("to"),
-        ratio=ratio,
-        effective=table.instant("effective"),
-        kind=table.choice("kind", KINDS),
-        source=table.text("source"),
-    )
-    table.finish()
-    return step

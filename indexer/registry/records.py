@@ -1,26 +1,37 @@
 """What is known of a token: its identity, its labels through time, where it trades, and what became of it.
 
-Place in the flow: the first thing that import, sources, pipeline and on-chain reading look into. Built by `read.py`
-from TOML; nothing here reads a file.
+Place in the flow: the first thing that import, sources, levels and on-chain reading look into. `read.py` reads it
+from TOML by these annotations; nothing here reads a file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from indexer.times import to_us
+from onchain.strict_toml import COMPUTED, Instant, Number, Text, Whole, matching, one_of
+
+STATUSES = ("core", "watch", "special", "legacy", "universe", "reference")
+LISTING_STATUSES = ("verified", "seen", "unverified")
+CONTRACT_STATUSES = ("verified", "unverified")
+SUCCESSION_KINDS = ("migration", "redenomination", "merger")
+PROVIDERS = ("coingecko", "coinmetrics", "defillama", "defillama_chain", "defillama_dexs", "defillama_fees", "yahoo")
+Decimals = Annotated[Whole, Field(ge=0, le=36)]
+Slug = Annotated[Text, matching(r"[^\sA-Z]+", "in lower case without spaces")]
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
     """A symbol an asset goes by, from `valid_from` (inclusive) to `valid_to` (exclusive); None is unbounded."""
 
-    symbol: str
-    valid_from: datetime | None = None
-    valid_to: datetime | None = None
+    symbol: Annotated[Text, AfterValidator(str.upper)]
+    valid_from: Instant | None = None
+    valid_to: Instant | None = None
 
     def holds_at(self, at_us: int) -> bool:
         """Whether the label named its asset at that instant."""
@@ -33,19 +44,19 @@ class VenueListing:
     """The symbol an asset trades under at a venue. status: verified (a venue's own list was read, the file's head
     says when), seen (in public code), unverified (plausible, ask the venue before use)."""
 
-    venue: str
-    symbol: str
-    status: str
+    venue: Text
+    symbol: Text
+    status: Annotated[str, one_of(LISTING_STATUSES)]
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
     """Another contract of the same asset (a bridge or a second ledger). Adding supplies up is `supply_method`'s say."""
 
-    chain: str
-    contract: str
-    decimals: int
-    verified: bool
+    chain: Text
+    contract: Text
+    decimals: Decimals
+    status: Annotated[str, one_of(CONTRACT_STATUSES)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +68,23 @@ class Asset:
     are in units of the line. `ids` maps provider -> identifier. `launched` is 00:00 UTC of the day, None unknown.
     """
 
-    slug: str
-    name: str
-    chain: str
-    contract: str
-    decimals: int
-    sub_sector: str
-    status: str
-    symbols: tuple[Label, ...]
+    slug: Slug
+    name: Text
+    chain: Text
+    contract: Text
+    decimals: Decimals
+    sub_sector: Text
+    status: Annotated[str, one_of(STATUSES)]
+    symbols: Annotated[tuple[Label, ...], Field(min_length=1)]
     venues: tuple[VenueListing, ...] = ()
-    ids: Mapping[str, str] = field(default_factory=dict)
+    ids: Mapping[Annotated[str, one_of(PROVIDERS)], Text] = field(default_factory=dict)
     other_contracts: tuple[Contract, ...] = ()
-    launched: datetime | None = None
+    launched: Instant | None = None
     supply_method: str = ""
     notes: str = ""
     source: str = ""
-    line: str = ""
-    line_ratio: float = 1.0
+    line: str = field(default="", metadata=COMPUTED)
+    line_ratio: float = field(default=1.0, metadata=COMPUTED)
 
     @property
     def symbol(self) -> str:
@@ -89,11 +100,11 @@ class Succession:
     offered another token). The first two continue the price line; a merger does not: its token leaves by rule.
     """
 
-    from_: str
-    to: str
-    ratio: float
-    effective: datetime
-    kind: str
+    from_: Annotated[Text, Field(alias="from")]
+    to: Text
+    ratio: Annotated[Number, Field(gt=0)]
+    effective: Instant
+    kind: Annotated[str, one_of(SUCCESSION_KINDS)]
     source: str = ""
 
     @property
