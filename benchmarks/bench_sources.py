@@ -21,7 +21,8 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from indexer.live.filling import Want, plan_backfill, run_backfill  # noqa: E402 - found by the path above
+from indexer.live.history_plan import Want, plan_backfill  # noqa: E402 - found by the path above
+from indexer.live.history_walk import run_backfill  # noqa: E402
 from indexer.reference import bar_rates, fixing_rates  # noqa: E402
 from indexer.sources.base import Ask, Dataset  # noqa: E402
 from indexer.sources.http import LIMITS, Answer, HttpClient  # noqa: E402
@@ -173,8 +174,8 @@ def stored(start: str) -> dict[str, Any]:
 
     from indexer.config import Settings
     from indexer.live.context import live_of
-    from indexer.live.fill import fill
-    from indexer.live.history import plan_history
+    from indexer.live.history import fill
+    from indexer.live.history_plan import plan_history
     from indexer.live.upstream import Upstream, sources_of
     from indexer.sources.http import HostLimit
     from indexer.store.db import open_store

@@ -17,8 +17,7 @@ from api.answers.problems import declared
 from api.answers.schemas import LevelStatus, Wire, list_of
 from api.answers.services import Services, ServicesDep, StoreDep
 from indexer.errors import NotFoundError, did_you_mean
-from indexer.live.chain.explorers import block_link
-from indexer.live.chain.float_status import FloatStatus, float_status
+from indexer.live.chain.status import FloatStatus, block_link, float_status
 from indexer.registry import Asset, load_registry
 from indexer.store.db import Store
 from indexer.store.read import StoredAsset, read_assets, read_listings, read_metrics, read_open_quality

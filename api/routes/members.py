@@ -20,7 +20,7 @@ from api.answers.schemas import LevelStatus, OfIndex, Wire, list_of, wire_model
 from api.answers.services import StoreDep
 from api.routes.indices import MethodologyRef
 from indexer.errors import NotEnoughDataError
-from indexer.live.chain.explorers import block_link
+from indexer.live.chain.status import block_link
 from indexer.store.db import Store
 from indexer.store.read import (
     read_constituents,

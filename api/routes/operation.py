@@ -187,7 +187,7 @@ def list_quality(
 @quality.get("/sources", response_model=SourceList, responses=declared(), summary="The sources")
 def list_sources(services: ServicesDep) -> Response:
     """What each source gives, under which terms, and how it is now by the log. Asks no source; shows no key."""
-    from indexer.live.status import source_states  # the HTTP client comes with it: not on the way to the first answer
+    from indexer.live.health import source_states  # the HTTP client comes with it: not on the way to the first answer
 
     states = source_states(services.store, services.settings)
     down = sum(source.state == "down" for source in states)

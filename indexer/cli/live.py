@@ -10,8 +10,8 @@ import typer
 from indexer.cli.output import emit, progress, say, table
 
 if TYPE_CHECKING:
-    from indexer.live.backfill import BackfillReport, PlanReport
     from indexer.live.health import Examination
+    from indexer.live.history import BackfillReport, PlanReport
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 
@@ -29,8 +29,7 @@ def doctor(as_json: Json = False) -> None:
     """
     from indexer.config import load_settings
     from indexer.errors import SourceUnavailable
-    from indexer.live.doctor import examine_all
-    from indexer.live.health import State
+    from indexer.live.health import State, examine_all
 
     found = examine_all(load_settings())
     payload = [_examined(one) for one in found]
@@ -80,7 +79,7 @@ def _show_examined(found: list[Examination]) -> None:
 def sources(as_json: Json = False) -> None:
     """List every source: what it gives, its licence, whether it may enter a rate, and how it is now."""
     from indexer.cli.session import opened
-    from indexer.live.status import source_states
+    from indexer.live.health import source_states
 
     with opened() as (store, settings):
         found = source_states(store, settings)
@@ -118,8 +117,9 @@ def backfill(
     Example: deai backfill --from 2024-01-01 --to 2025-01-01 --dry-run
     """
     from indexer.cli.session import opened
-    from indexer.live.backfill import backfill as walk
-    from indexer.live.backfill import plan_history, report_of
+    from indexer.live.history import backfill as walk
+    from indexer.live.history import report_of
+    from indexer.live.history_plan import plan_history
     from indexer.times import parse_instant, to_us, utc_now
     from indexer.workflow.work import live_means, run_update
 

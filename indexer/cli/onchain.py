@@ -12,7 +12,7 @@ from indexer.cli.output import emit, progress, say, table
 from indexer.times import DAY_US, HOUR_US, from_us, iso, parse_instant, to_us
 
 if TYPE_CHECKING:
-    from indexer.live.chain.context import ChainWork
+    from indexer.live.context import Live
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 Symbols = Annotated[list[str] | None, typer.Argument(help="Symbols of supply rules, e.g. GRT TAO; all when none.")]
@@ -33,8 +33,8 @@ def snapshot(
     A token whose chain fails has its reason; exit code 5 when no chain gave anything.
     """
     from indexer.errors import SourceUnavailable
-    from indexer.live.chain.jobs import SUPPLY
     from indexer.live.chain.snapshots import take_snapshot
+    from indexer.live.jobs import SUPPLY
 
     instant = from_us(parse_instant(at)) if at else None
     with _work() as work, progress("chains read", quiet=as_json) as tick, _run(work, SUPPLY) as run:
@@ -74,7 +74,7 @@ def supply(symbols: Symbols = None, as_json: Json = False) -> None:
 
     with _work() as work:
         chosen = work.chosen(tuple(symbols or ()))
-        work.register()
+        work.asset_ids()
         found = {symbol: (asset, read_latest_supplies(work.store, asset.slug)) for symbol, asset in chosen.items()}
     payload = [
         {
@@ -111,7 +111,7 @@ def activity(
     """
     from indexer.errors import SourceUnavailable
     from indexer.live.chain.activity import read_activity_of_day
-    from indexer.live.chain.jobs import ACTIVITY
+    from indexer.live.jobs import ACTIVITY
 
     with _work() as work, progress("blocks", quiet=as_json) as tick, _run(work, ACTIVITY) as run:
         settled = (to_us(work.clock()) - HOUR_US) // DAY_US * DAY_US
@@ -163,10 +163,10 @@ def doctor(
 
 
 @contextmanager
-def _work() -> Iterator[ChainWork]:
+def _work() -> Iterator[Live]:
     """The means of chain work for this process's settings."""
     from indexer.cli.session import opened
-    from indexer.live.chain.configured import chain_work
+    from indexer.live.context import chain_work
     from indexer.times import utc_now
     from indexer.workflow.work import registry_of
 
@@ -175,7 +175,7 @@ def _work() -> Iterator[ChainWork]:
 
 
 @contextmanager
-def _run(work: ChainWork, kind: str) -> Iterator[int]:
+def _run(work: Live, kind: str) -> Iterator[int]:
     """A run of this kind for what is done by hand, closed as it ended."""
     from indexer.errors import DeaiError
     from indexer.store.write import finish_run, start_run

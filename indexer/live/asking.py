@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from indexer.errors import SourceError, SourceUnavailable
+from indexer.live.audit import ANSWERS, keep_answers, keep_manifest
 from indexer.live.context import Live
-from indexer.live.evidence import ANSWERS, keep_answers, keep_manifest
-from indexer.live.filling.notes import reject_notes
-from indexer.live.quality_log import settle, write_rejects_noted
+from indexer.live.quality_log import reject_notes, settle, write_rejects_noted
 from indexer.sources.base import Ask, Call, Parsed, Source
 from indexer.sources.http import Answer, HttpClient, reason_of
 

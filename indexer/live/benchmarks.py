@@ -1,28 +1,64 @@
 """The benchmark job: daily and hourly closes from Yahoo, daily index levels from FRED, policy rates as metrics.
 
-FRED fills the sessions that Yahoo did not give; where both have one and differ, the ledger says so. A dividend
+FRED fills the sessions that Yahoo did not give; where both have one and differ, the quality log says so. A dividend
 changes all of Yahoo's earlier adjusted closes: when they differ from what is stored, the whole history is asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
 
 from indexer.live.asking import Question, Reply, ask_all, keep_replies
-from indexer.live.benchmark_list import FOLLOWED, POLICY_RATES, Followed
 from indexer.live.context import Live
 from indexer.live.quality_log import settle
 from indexer.sources.base import Ask, Dataset
 from indexer.sources.records import BenchmarkBars
 from indexer.store.read import read_benchmark_closes
-from indexer.store.records import BenchmarkColumns, MetricSeries
+from indexer.store.records import BenchmarkColumns, BenchmarkRow, MetricSeries
 from indexer.store.write import ensure_benchmarks, write_benchmark_bars, write_metrics
 from indexer.times import DAY_US, parse_instant, to_us
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A benchmark with its symbol at Yahoo and its series at FRED; empty where a source does not have it."""
+
+    row: BenchmarkRow
+    yahoo: str = ""
+    fred: str = ""
+
+
+def _equity(symbol: str, name: str, kind: str = "equity") -> Followed:
+    return Followed(BenchmarkRow(symbol, name, kind), yahoo=symbol)
+
+
+FOLLOWED: Final = (
+    _equity("QQQ", "Invesco QQQ Trust", "etf"),
+    Followed(BenchmarkRow("^NDX", "Nasdaq-100", "equity_index"), yahoo="^NDX", fred="NASDAQ100"),
+    Followed(BenchmarkRow("^IXIC", "Nasdaq Composite", "equity_index"), yahoo="^IXIC", fred="NASDAQCOM"),
+    Followed(BenchmarkRow("^GSPC", "S&P 500", "equity_index"), yahoo="^GSPC", fred="SP500"),
+    Followed(BenchmarkRow("^VIX", "Cboe Volatility Index", "equity_index"), yahoo="^VIX", fred="VIXCLS"),
+    _equity("NQ=F", "E-mini Nasdaq-100 future", "future"),
+    _equity("SPY", "SPDR S&P 500 ETF Trust", "etf"),
+    _equity("SMH", "VanEck Semiconductor ETF", "etf"),
+    _equity("SOXX", "iShares Semiconductor ETF", "etf"),
+    _equity("NVDA", "NVIDIA"),
+    _equity("MSFT", "Microsoft"),
+    _equity("GOOGL", "Alphabet"),
+    _equity("META", "Meta Platforms"),
+    _equity("AMZN", "Amazon"),
+    _equity("AMD", "Advanced Micro Devices"),
+    _equity("AVGO", "Broadcom"),
+    _equity("TSM", "Taiwan Semiconductor"),
+)
+# Rates a year in percent at FRED, kept as metrics of `us`: they are not prices.
+POLICY_RATES: Final = {"DFF": "fed_funds_percent", "DGS10": "treasury_10y_percent"}
+
 
 SINCE_US: Final = parse_instant("2022-10-01")  # a quarter before the index's base
 REACH_US: Final = {"1d": 50 * 365 * DAY_US, "1h": 59 * DAY_US}  # how far back a first question goes
@@ -34,7 +70,7 @@ Stored = Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 def refresh(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
-    """Bring the benchmarks up to date; what the ledger keeps. Raises SourceUnavailable when no source answered."""
+    """Bring the benchmarks up to date; what the run log keeps. Raises SourceUnavailable when no source answered."""
     end_us = to_us(due)
     ids = ensure_benchmarks(live.store, [one.row for one in FOLLOWED])
     stored: Stored = {

@@ -15,7 +15,7 @@ import numpy as np
 
 from indexer.arrays import I64
 from indexer.errors import SourceError
-from indexer.live.filling.notes import reject_notes, source_note
+from indexer.live.quality_log import reject_notes, source_note
 from indexer.reference.bars import conversion_rate
 from indexer.sources.base import Ask, Call, Dataset, Parsed, Source
 from indexer.sources.http import Answer, HttpClient
@@ -28,7 +28,7 @@ MAX_CARRIED_US: Final = 2 * HOUR_US
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Collected:
-    """What the venues gave: USD bars by asset and source, the answers they came in, and notes for the ledger.
+    """What the venues gave: USD bars by asset and source, the answers they came in, and notes for the quality log.
 
     `rates` are our own USD rates of the quote currencies used.
     """

@@ -1,26 +1,43 @@
-"""What every live job is given: store, registry, sources, archive, clock. Nothing of it is global."""
+"""What every scheduled job is given: store, registry, sources, chains, archive, clock. Nothing of it is global."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from anyio import fail_after
 
 from indexer.config import Settings
+from indexer.errors import InputError, SourceError, SourceUnavailable
 from indexer.files.importing import asset_rows
+from indexer.live.chain.configured import chains_of, tokens_of
 from indexer.live.upstream import Upstream
 from indexer.reference import FixingRules, Method
-from indexer.registry import Registry
+from indexer.registry import Asset, Registry
 from indexer.sources.base import Source
+from indexer.sources.http import HttpClient
 from indexer.store.archive import Archive
 from indexer.store.db import Store
 from indexer.store.write import write_assets
-from indexer.times import Clock
+from indexer.times import Clock, to_us
+from onchain.errors import ChainConfigError, OnchainError
+
+if TYPE_CHECKING:
+    from onchain.chains import Chain
+    from onchain.tokens import Token
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The means of the live jobs. `history_days`: how far back a fresh store is filled; `rules`: of the fixings."""
+    """The means of the scheduled jobs. `history_days`: how far back a fresh store is filled; `rules`: of the fixings.
+
+    `chains` and `tokens` (supply rules by symbol) are empty where no chain is read. `confirm` endpoints must agree; a
+    read of chains is given up after `deadline_s`, one of logs after `scan_deadline_s`.
+    """
 
     store: Store
     registry: Registry
@@ -30,6 +47,11 @@ class Live:
     history_days: int
     archive_days: int
     rules: FixingRules
+    chains: Mapping[str, Chain] = field(default_factory=dict)
+    tokens: Mapping[str, Token] = field(default_factory=dict)
+    confirm: int = 2
+    deadline_s: float = 120.0
+    scan_deadline_s: float = 900.0
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -40,14 +62,71 @@ class Live:
         """Every asset's id in the store by slug, written there if new."""
         return write_assets(self.store, asset_rows(self.registry))
 
+    def assets(self) -> dict[str, Asset]:
+        """The registry's asset of each supply rule it knows, by the rule's symbol."""
+        at_us = to_us(self.clock())
+        assets = {symbol: asset_of(token, self.registry, at_us=at_us) for symbol, token in self.tokens.items()}
+        return {symbol: asset for symbol, asset in assets.items() if asset is not None}
+
+    def chosen(self, symbols: tuple[str, ...] = ()) -> dict[str, Asset]:
+        """The assets of these symbols, or of all rules. Raises InputError for a symbol without a rule or an asset."""
+        known = self.assets()
+        for symbol in symbols:
+            if symbol not in known:
+                raise InputError(
+                    f'no supply rule for "{symbol}" whose token is in the registry; known: {", ".join(sorted(known))}'
+                )
+        return {symbol: known[symbol] for symbol in symbols} if symbols else known
+
+    def read_chains(self, read: Callable[[], Awaitable[T]], *, within_s: float, what: str) -> T:
+        """The result of a read of chains, its errors in ours.
+
+        Raises InputError, SourceError, SourceUnavailable (also when it took longer than `within_s` seconds), and
+        Stopped when the process stops.
+        """
+
+        async def bounded() -> T:
+            with fail_after(within_s):
+                return await read()
+
+        try:
+            return self.upstream.bridge.run(bounded, what=what)
+        except TimeoutError:
+            raise SourceUnavailable(f"{what} took longer than {within_s:g} s and was given up; try again") from None
+        except ChainConfigError as error:
+            raise InputError(str(error)) from None
+        except OnchainError as error:
+            raise SourceUnavailable(str(error)) if error.retryable else SourceError(str(error)) from None
+
+
+def asset_of(token: Token, registry: Registry, *, at_us: int) -> Asset | None:
+    """The registry's asset that a supply rule is about: by one of its networks (chain, contract).
+
+    Only a rule without any network is found by its symbol, as it is used at `at_us`.
+    """
+    if not token.legs:
+        return registry.resolve(token.symbol, at_us)
+    networks = [(leg.chain, leg.asset.casefold()) for leg in token.legs]
+    known = {(asset.chain, asset.contract.casefold()): asset for asset in registry.assets}
+    return next((known[network] for network in networks if network in known), None)
+
 
 def archive_of(settings: Settings) -> Archive:
     """The folder of raw answers that belongs to these settings."""
     return Archive(Path(settings.data_dir) / "archive")
 
 
-def live_of(store: Store, settings: Settings, *, registry: Registry, upstream: Upstream, clock: Clock) -> Live:
-    """The means of the live jobs for these settings."""
+def live_of(
+    store: Store,
+    settings: Settings,
+    *,
+    registry: Registry,
+    upstream: Upstream,
+    clock: Clock,
+    chains: Mapping[str, Chain] | None = None,
+    tokens: Mapping[str, Token] | None = None,
+) -> Live:
+    """The means of the scheduled jobs for these settings."""
     return Live(
         store=store,
         registry=registry,
@@ -57,4 +136,23 @@ def live_of(store: Store, settings: Settings, *, registry: Registry, upstream: U
         history_days=settings.history_days,
         archive_days=settings.archive_days,
         rules=FixingRules(method=Method(settings.fixing_method)),
+        chains=chains or {},
+        tokens=tokens or {},
+        confirm=settings.rpc_confirm,
+    )
+
+
+def chain_work(store: Store, settings: Settings, *, registry: Registry, clock: Clock) -> Live:
+    """The means of the jobs that read chains, which ask no source; they wait on a bridge of their own.
+
+    Raises ConfigError for endpoints or files that do not hold.
+    """
+    return live_of(
+        store,
+        settings,
+        registry=registry,
+        upstream=Upstream({}, HttpClient),
+        clock=clock,
+        chains=chains_of(settings),
+        tokens=tokens_of(settings),
     )

@@ -1,4 +1,4 @@
-"""The cross-check: our newest fixings against what the aggregators say now; differences go to the quality ledger.
+"""The cross-check: our newest fixings against what the aggregators say now; differences go to the quality log.
 
 Aggregators contain the venues, so they can confirm a rate but never make it. Compared is the newest five-minute
 median of the fixing, because the rate itself is the mean of an hour.
@@ -27,7 +27,7 @@ LATE: Final = timedelta(microseconds=1)
 
 
 def check(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
-    """Compare and settle the ledger's disagreements; what was compared.
+    """Compare and settle the quality log's disagreements; what was compared.
 
     Raises SourceUnavailable when no aggregator answered, NotEnoughDataError when there is no recent fixing.
     """

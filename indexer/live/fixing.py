@@ -1,7 +1,7 @@
-"""The fixing job: an hour of minutes from every venue → evidence, reference rates, and the ledger.
+"""The fixing job: an hour of minutes from every venue → hourly bars, reference rates, and the quality log.
 
 A rate is written only where a venue stood behind it (final, indicative, degraded); a carried, suspended or missing
-one is an entry in the quality ledger, never a row. The memory for the next fixing is in the run's manifest, in the
+one is an entry in the quality log, never a row. The memory for the next fixing is in the run's manifest, in the
 archive beside the answers, so that the fixing can be computed again from there (`live.replay`).
 """
 
@@ -17,29 +17,55 @@ import numpy as np
 import orjson
 
 from indexer.errors import NotFoundError, SourceUnavailable, VerificationError
+from indexer.live.audit import keep_answers, keep_manifest
 from indexer.live.bars import joined, listing_ids, write_missing
 from indexer.live.collect import Collected, collect_bars
 from indexer.live.context import Live
-from indexer.live.evidence import keep_answers, keep_manifest
-from indexer.live.fixed import Fixed, compute
-from indexer.live.fixing_ledger import failures_of, note_fixing, note_sources
 from indexer.live.mapping import quote_mappings, venue_mappings
 from indexer.live.memory import Remembered, from_plain, remember, to_plain
-from indexer.reference import RateStatus, Verdict
+from indexer.live.quality_log import settle, write_rejects_noted
+from indexer.reference import FixingRules, Fixings, RateStatus, Verdict, fixing_rates, minute_cube
 from indexer.sources.base import Source
 from indexer.sources.identity import Mapped
 from indexer.sources.records import Bars
 from indexer.store.db import Store
 from indexer.store.read import last_run_before, read_bars
 from indexer.store.write import write_rates
-from indexer.times import HOUR_US, to_us
+from indexer.times import HOUR_US, from_us, to_us
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """One fixing: which assets and venues (the axes), and what came of them."""
+
+    at_us: int
+    assets: tuple[str, ...]
+    venues: tuple[str, ...]
+    rates: Fixings
+
+
+def compute(
+    rows: Sequence[Mapped],
+    bars: Mapping[str, Mapping[str, Bars]],
+    *,
+    memory: Remembered,
+    at_us: int,
+    rules: FixingRules = FixingRules(),
+) -> Fixed:
+    """The rates of every mapped asset from the venues' minutes. Pure."""
+    assets = tuple(dict.fromkeys(row.asset for row in rows))
+    venues = tuple(dict.fromkeys(row.source for row in rows))
+    prices, values = minute_cube([bars.get(slug, {}) for slug in assets], venues, at_us=at_us)
+    rates = fixing_rates(prices, values, rules=rules, memory=memory.memory(assets, venues, at_us=at_us))
+    return Fixed(at_us, assets, venues, rates)
+
 
 KIND: Final = "fixing"
 PUBLISHED: Final = (RateStatus.FINAL, RateStatus.INDICATIVE, RateStatus.DEGRADED)
 
 
 def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
-    """Make the fixing due at an instant; what the ledger of runs keeps of it.
+    """Make the fixing due at an instant; what the run log keeps of it.
 
     Raises SourceUnavailable when no venue gave anything for any asset, naming each and why.
     """
@@ -165,3 +191,101 @@ def _verdicts(fixed: Fixed, asset: int, listed: set[tuple[str, str]]) -> str:
         if (fixed.assets[asset], venue) in listed
     }
     return json.dumps(words, separators=(",", ":"))
+
+
+WORDS: Final = {Verdict.STALE: "stale", Verdict.OUTLIER: "outlier", Verdict.NO_DATA: "no_data"}
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What could not be had: whole sources, and single symbols of sources that answered otherwise; with reasons."""
+
+    sources: Mapping[str, str]
+    symbols: Mapping[str, str]
+
+
+def failures_of(asked: Sequence[Mapped], got: Collected) -> Failures:
+    """Which sources gave nothing at all, and which `source/asset` failed alone.
+
+    `collect_bars` notes one failure for each row that failed, in the order asked.
+    """
+    answered = {(call.source, call.ask.symbol) for call, _ in got.answers}
+    texts: dict[str, list[str]] = {}
+    for note in got.notes:
+        if note.kind == "source_down" and "/" not in note.subject:
+            texts.setdefault(note.subject, []).append(note.detail)
+    alive = {source for source, _ in answered}
+    sources = {source: said[0] for source, said in texts.items() if source not in alive}
+    symbols: dict[str, str] = {}
+    for row in asked:
+        said = texts.get(row.source, [])
+        if row.source in alive and (row.source, row.symbol) not in answered and said:
+            symbols[f"{row.source}/{row.asset}"] = said.pop(0)
+    unpriced = {note.subject: note.detail for note in got.notes if note.kind == "source_down" and "/" in note.subject}
+    return Failures(sources, {**symbols, **unpriced})
+
+
+def note_sources(live: Live, run_id: int, asked: Sequence[Mapped], failures: Failures) -> None:
+    """Open what is down now, close what answers again. The instant is when we noticed, whatever was due."""
+    venues = {row.source for row in asked}
+    now = {**failures.sources, **failures.symbols}
+    settle(
+        live.store,
+        run_id,
+        kind="source_down",
+        now=now,
+        at=live.clock(),
+        concerns=lambda subject: subject.partition("/")[0] in venues,
+    )
+
+
+def note_fixing(live: Live, run_id: int, fixed: Fixed, *, got: Collected, asked: Sequence[Mapped]) -> None:
+    """Settle the entries about venues and assets at this fixing, and enter the refused rows."""
+    at = from_us(fixed.at_us)
+    write_rejects_noted(live.store, run_id, got.notes)
+    answered = {(call.source, call.ask.symbol) for call, _ in got.answers}
+    judged = {f"{row.source}/{row.asset}" for row in asked if (row.source, row.symbol) in answered}
+    known = {f"{venue}/{slug}" for slug in fixed.assets for venue in fixed.venues}
+    for verdict, kind in WORDS.items():
+        now = _with_verdict(fixed, verdict, judged=judged)
+        if kind == "stale":
+            now |= {note.subject: note.detail for note in got.notes if note.kind == "stale"}
+        settle(
+            live.store,
+            run_id,
+            kind=kind,
+            now=now,
+            at=at,
+            concerns=lambda subject: subject in known or "/" not in subject,
+        )
+    settle(
+        live.store,
+        run_id,
+        kind="no_rate",
+        now=_without_rate(fixed),
+        at=at,
+        concerns=lambda subject: subject in fixed.assets,
+    )
+
+
+def _with_verdict(fixed: Fixed, verdict: Verdict, *, judged: set[str]) -> dict[str, str]:
+    """`venue/asset` → what was seen, for each that got this verdict and answered at all."""
+    found: dict[str, str] = {}
+    for a, v in np.argwhere(fixed.rates.verdicts == verdict).tolist():
+        subject = f"{fixed.venues[v]}/{fixed.assets[a]}"
+        if subject in judged:
+            price, rate = fixed.rates.venue_price[a, v], fixed.rates.rate[a]
+            found[subject] = f"venue {price:.8g}, rate {rate:.8g}"
+    return found
+
+
+def _without_rate(fixed: Fixed) -> dict[str, str]:
+    """Asset → status, for each that no venue stands behind."""
+    found: dict[str, str] = {}
+    for a, slug in enumerate(fixed.assets):
+        status = RateStatus(int(fixed.rates.status[a]))
+        if status >= RateStatus.CARRIED:
+            age_h = fixed.rates.age_s[a] / 3600.0
+            last = f"the last rate is {age_h:.1f} h old" if age_h > 0 else "there is no earlier rate"
+            found[slug] = f"{status.name.lower()}: no venue gave a usable price; {last}"
+    return found

@@ -1,17 +1,25 @@
-"""How the sources are: asked once each, for `deai doctor`."""
+"""How the sources are: asked once each for `deai doctor`, or told from the store without asking anybody."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from indexer.config import Settings
 from indexer.errors import ConfigError, SourceCorrupt, SourceError, SourceRefused
+from indexer.live.upstream import keys_of, sources_of, upstream_of
 from indexer.sources.base import Ask, Capabilities, Dataset, RestSource, Source
-from indexer.sources.http import HttpClient
-from indexer.times import DAY_US, HOUR_US
+from indexer.sources.http import HttpClient, Timeouts
+from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS
+from indexer.sources.registry import capabilities
+from indexer.store.db import Store
+from indexer.store.read import read_last_answers, read_open_quality
+from indexer.times import DAY_US, HOUR_US, to_us, utc_now
 
 
 class State(StrEnum):
@@ -97,3 +105,90 @@ def _state(cause: SourceError | ConfigError) -> State:
     if isinstance(cause, SourceCorrupt):
         return State.WRONG
     return State.LIMITED if getattr(cause, "retry_after_s", None) or "429" in str(cause) else State.UNREACHABLE
+
+
+PATIENCE: Final = Timeouts(connect=3.0, read=5.0, total=6.0, patience=0.0, attempts=1)
+
+
+def examine_all(settings: Settings) -> list[Examination]:
+    """How each source in use is now. Never raises for a source that fails; takes some seconds at most."""
+    upstream = upstream_of(settings, timeouts=PATIENCE)
+    now_us = to_us(utc_now())
+    try:
+        return upstream.run(lambda http: examine(upstream.sources, http, now_us=now_us))
+    finally:
+        upstream.close()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """One source. `state`: not_used, down (an open entry, with since and what it said), answering, not_asked.
+
+    `intervals` are those of its bars; `limit` what we keep to; `troubles` how many of its symbols fail alone.
+    """
+
+    name: str
+    title: str
+    kind: str
+    datasets: tuple[str, ...]
+    intervals: tuple[str, ...]
+    licence: str
+    fixing: bool
+    in_use: bool
+    opt_in: bool
+    extra: str
+    has_key: bool
+    key_adds: str
+    loses: str
+    limit: str
+    notes: str
+    docs: str
+    state: str
+    down_since: datetime | None
+    said: str
+    troubles: int
+    last_answer: datetime | None
+
+
+def source_states(store: Store, settings: Settings) -> list[SourceStatus]:
+    """Every known source, in the order of preference. Asks nobody."""
+    used, keys = sources_of(settings), keys_of(settings)
+    answers = read_last_answers(store)
+    down = {row.subject: row for row in read_open_quality(store, ("source_down",))}
+    found = []
+    for about in capabilities():
+        entry = down.get(about.name)
+        in_use = about.name in used
+        state = "not_used" if not in_use else "down" if entry else "answering" if about.name in answers else "not_asked"
+        found.append(
+            SourceStatus(
+                name=about.name,
+                title=about.title,
+                kind=str(about.kind),
+                datasets=tuple(sorted(map(str, about.datasets))),
+                intervals=tuple(about.history),
+                licence=str(about.licence),
+                fixing=about.fixing,
+                in_use=in_use,
+                opt_in=about.opt_in,
+                extra=about.extra,
+                has_key=about.name in keys,
+                key_adds=about.key_adds,
+                loses=about.loses,
+                limit=limit_text(about),
+                notes=about.notes,
+                docs=about.docs,
+                state=state,
+                down_since=entry.opened_at if entry and in_use else None,
+                said=str(json.loads(entry.detail).get("text", "")) if entry and in_use else "",
+                troubles=sum(subject.startswith(f"{about.name}/") for subject in down),
+                last_answer=answers.get(about.name),
+            )
+        )
+    return found
+
+
+def limit_text(about: Capabilities) -> str:
+    """The rate limit kept with a source, and why."""
+    limit = LIMITS.get(about.limit or about.name, DEFAULT_LIMIT)
+    return f"{limit.per_second:g} a second, {limit.burst:g} at once: {limit.why}"

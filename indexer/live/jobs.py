@@ -1,20 +1,33 @@
-"""The list of live jobs: what is due how often, and how long after. The order is the order of work in a tick.
+"""The list of scheduled jobs: what is due how often, and how long after. The order is the order of work in a tick.
 
-The fixing comes first because it cannot wait; what follows fills, checks and complements. A job whose sources are
-all switched off is not made.
+Of the sources: the fixing comes first because it cannot wait; what follows fills, checks and complements. A job whose
+sources are all switched off is not made. Jobs of the chains wait for public nodes, some for minutes, so they have a
+scheduler of their own (`chain_scheduler`) and the fixing never waits for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
-from indexer.live import benchmarks, crosscheck, fill, fixing, retention, stress, supply
-from indexer.live.context import Live
+from indexer.config import Settings
+from indexer.errors import SourceError, SourceUnavailable
+from indexer.live import benchmarks, crosscheck, fixing, history, retention, stress, supply
+from indexer.live.chain.activity import KIND, owed_days, read_activity_of_day
+from indexer.live.chain.configured import is_on
+from indexer.live.chain.prices import check_prices
+from indexer.live.chain.recheck import recheck_supplies
+from indexer.live.chain.snapshots import take_snapshot
+from indexer.live.context import Live, chain_work
 from indexer.live.mapping import venue_mappings
-from indexer.live.scheduler import Job
+from indexer.live.scheduler import Job, Scheduler
+from indexer.registry import Registry
 from indexer.sources.base import Dataset
+from indexer.store.db import Store
+from indexer.times import Clock
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
@@ -25,13 +38,13 @@ Piece = Callable[[Live, datetime, int], Mapping[str, Any]]
 
 
 def live_jobs(live: Live, *, update_minutes: int = 60) -> list[Job]:
-    """The jobs that the sources in use make possible, in the order of work."""
+    """The jobs that the sources in use make possible, in the order of live."""
     jobs: list[Job] = []
     venues = venue_mappings(live.registry, live.sources)
     if venues:
         every = timedelta(minutes=update_minutes)
         jobs.append(Job(fixing.KIND, every, BAR_DELAY, _of(live, fixing.fix), singly=SINGLY))
-        jobs.append(Job(fill.KIND, HOUR, timedelta(minutes=4), _of(live, fill.catch_up)))
+        jobs.append(Job(history.KIND, HOUR, timedelta(minutes=4), _of(live, history.catch_up)))
     if supply.SOURCE in live.sources:
         jobs.append(Job("supply", DAY, timedelta(minutes=10), _of(live, supply.read_reported)))
     if _any(live, Dataset.BENCHMARK):
@@ -50,3 +63,74 @@ def _of(live: Live, piece: Piece) -> Callable[[datetime, int], Mapping[str, Any]
 
 def _any(live: Live, dataset: Dataset) -> bool:
     return any(dataset in source.capabilities.datasets for source in live.sources.values())
+
+
+SUPPLY, ACTIVITY, PRICES = "onchain-supply", "onchain-activity", "onchain-prices"
+LEASE: Final = "onchain"
+SIX_HOURS: Final = timedelta(hours=6)
+
+
+Progress = Callable[[int, int], None]  # blocks done, blocks in all, of one network's day
+
+
+def chain_scheduler(
+    store: Store, settings: Settings, *, registry: Registry, clock: Clock, progress: Progress | None = None
+) -> Scheduler | None:
+    """The scheduler of chain work for these settings, None when chains are not to be read. Nothing is read here."""
+    if not is_on(settings):
+        return None
+    live = chain_work(store, settings, registry=registry, clock=clock)
+    return Scheduler(
+        store, onchain_jobs(live, progress=progress), clock=clock, lease=LEASE, closing=live.upstream.close
+    )
+
+
+def onchain_jobs(live: Live, *, progress: Progress | None = None) -> list[Job]:
+    """The jobs of this chain live, in the order of live."""
+    return [
+        Job(SUPPLY, SIX_HOURS, timedelta(minutes=5), _of(live, supplies)),
+        Job(PRICES, SIX_HOURS, timedelta(minutes=35), _of(live, prices)),
+        Job(ACTIVITY, DAY, timedelta(minutes=40), _of(live, partial(activity, progress=progress)), singly=7),
+    ]
+
+
+def supplies(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
+    """Recheck what is provisional, then take a snapshot of every token; the counts.
+
+    Raises SourceUnavailable when no chain gave a number, after its reasons are in the quality log.
+    """
+    try:
+        again = asdict(recheck_supplies(live, run_id))
+    except SourceError as error:  # the new snapshot does not depend on it
+        again = {"recheck": str(error)}
+    made = take_snapshot(live, run_id)
+    if made.readings and not made.on_chain:
+        raise SourceUnavailable(f"no chain gave a supply ({made.first_reason}); the index goes on with others")
+    return {**again, "on_chain": made.on_chain, "of": len(made.readings), "proof": made.proof}
+
+
+def prices(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
+    """Hold pool and oracle prices against our rates; the counts."""
+    made = check_prices(live, run_id)
+    return {"checks": len(made.checks), "beyond": made.beyond, "without_rate": len(made.unpriced)}
+
+
+def activity(live: Live, due: datetime, run_id: int, *, progress: Progress | None = None) -> Mapping[str, Any]:
+    """Read the activity of the day that ended at `due`, and before it what earlier days owe; the counts.
+
+    Raises SourceUnavailable when no network's day was read.
+    """
+    tell = None if progress is None else lambda symbol, chain, done, total: progress(done, total)
+    owed = [
+        read_activity_of_day(live, run_id, end=end, symbols=symbols, progress=tell)
+        for end, symbols in owed_days(live, due, kind=KIND)
+    ]
+    made = read_activity_of_day(live, run_id, end=due, progress=tell)
+    if made.ledgers and not made.read:
+        raise SourceUnavailable(f"no ledger's transfers could be read ({made.ledgers[0].reason})")
+    return {
+        "ledgers": made.read,
+        "of": len(made.ledgers),
+        "made_up_for": sum(one.read for one in owed),
+        "metrics": sum(one.written.new + one.written.revised for one in (made, *owed)),
+    }

@@ -1,4 +1,4 @@
-"""The quality ledger kept true: what is wrong now is open, what is right again is closed."""
+"""The quality log kept true: what is wrong now is open, what is right again is closed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
+from indexer.errors import SourceError
+from indexer.sources.base import Call, Parsed
+from indexer.sources.http import reason_of
 from indexer.sources.records import QualityNote
 from indexer.store.db import Store
 from indexer.store.read import read_open_quality
@@ -80,3 +83,19 @@ def settle_ranges(store: Store, run_id: int, notes: Iterable[QualityNote], *, at
 def said(text: str) -> str:
     """The detail of an entry, as JSON."""
     return json.dumps({"text": text}, ensure_ascii=False)
+
+
+def source_note(call: Call, error: SourceError) -> QualityNote:
+    """The entry for a source that could not give a range."""
+    return QualityNote("source_down", call.source, call.ask.start_us, call.ask.end_us, reason_of(error))
+
+
+def reject_notes(asset: str, call: Call, parsed: Parsed, *, at_us: int) -> list[QualityNote]:
+    """One entry for each reason for which rows of an answer were refused, with how many and an example."""
+    reasons: dict[str, list[str]] = {}
+    for reject in parsed.rejects:
+        reasons.setdefault(reject.reason, []).append(reject.row)
+    return [
+        QualityNote("reject", f"{call.source}/{asset}", at_us, at_us, f"{reason}: {len(rows)} rows, e.g. {rows[0]}")
+        for reason, rows in reasons.items()
+    ]

@@ -14,8 +14,7 @@ import orjson
 
 from indexer.errors import InputError, SourceUnavailable
 from indexer.live.collect import Collected, collect_bars
-from indexer.live.fixed import Fixed, compute
-from indexer.live.fixing import KIND
+from indexer.live.fixing import KIND, Fixed, compute
 from indexer.live.memory import from_plain
 from indexer.reference import FixingRules, Method
 from indexer.sources.base import Ask, Call, Capabilities, Parsed, Source

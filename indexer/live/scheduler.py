@@ -1,9 +1,10 @@
 """When work is due, who does it, and what was missed. It only decides; the work is `indexer.live` and `pipeline`.
 
-The calendar is compared with the ledger of runs at every tick: what is due and not in the ledger is done, oldest
-gap included, so a process that was down catches up by itself and a late tick never skips a bar. One elected leader
-works (a lease in the store); a second process on the same store stands by and takes over when the lease expires.
-Work that fails is tried again at the next tick, then after ever longer rests; other jobs go on meanwhile.
+APScheduler says when to wake, by the calendar of each job; the run log says what is owed. At every tick what is due
+and not in the run log is done, oldest gap included, so a process that was down catches up by itself and a late tick
+never skips a bar. One elected leader works (a lease in the store); a second process on the same store stands by and
+takes over when the lease expires. Work that fails is tried again soon, then after ever longer rests; other jobs go on
+meanwhile.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import structlog
@@ -23,15 +24,19 @@ from indexer.errors import BusyError, DeaiError
 from indexer.store.db import Store
 from indexer.store.read_state import last_due
 from indexer.store.write import finish_run, release_lease, start_run, take_lease
-from indexer.times import Clock, from_us, iso, to_us
+from indexer.times import Clock, from_us, iso, to_us, utc_now
 
 LEASE = "scheduler"
 AFTERWARDS = "update"
 LEASE_S = 90.0
-TICK_S = 15
-# A ledger entry is written for each missed instant; beyond this many only the newest are (a year of hours).
+WORK = "work"
+AGAIN_S = 15
+# A run is entered for each missed instant; beyond this many only the newest are (a year of hours).
 MAX_CAUGHT_UP = 24 * 366
 MAX_REST_S = 900
+
+if TYPE_CHECKING:
+    from apscheduler.triggers.cron import CronTrigger
 
 log = structlog.get_logger(__name__)
 Work = Callable[[datetime, int], Mapping[str, Any]]
@@ -48,7 +53,7 @@ class Stopped(BusyError):  # noqa: N818 - reads as a state, like the words of th
 class Job:
     """Work due at every multiple of `every` after the epoch, done `delay` later (bars need time to close).
 
-    `work` takes the due instant and the id of its run, and gives what the ledger keeps of it. Of several missed
+    `work` takes the due instant and the id of its run, and gives what the run log keeps of it. Of several missed
     instants the newest `singly` are done one by one, oldest first; the first of these covers all that are older.
     """
 
@@ -68,6 +73,23 @@ class _Failing:
     rests_until: datetime
 
 
+def wakes(job: Job) -> CronTrigger:
+    """When a job's instants become due, as cron takes it; every minute where its period fits no calendar."""
+    from apscheduler.triggers.cron import CronTrigger
+
+    minutes, seconds = divmod(job.every, timedelta(minutes=1))
+    after = job.delay // timedelta(minutes=1)
+    if not seconds and minutes < 60 and 60 % minutes == 0:
+        return CronTrigger(minute=_listed(after, every=minutes, below=60), timezone=UTC)
+    if not seconds and minutes % 60 == 0 and 1440 % minutes == 0:
+        return CronTrigger(hour=_listed(after // 60, every=minutes // 60, below=24), minute=after % 60, timezone=UTC)
+    return CronTrigger(minute="*", timezone=UTC)
+
+
+def _listed(first: int, *, every: int, below: int) -> str:
+    return ",".join(map(str, range(first % every, below, every)))
+
+
 def due_instants(job: Job, *, last_done: datetime | None, now: datetime) -> list[datetime]:
     """The instants due by `now` and after `last_done`, oldest first; only the newest when nothing was ever done."""
     every = int(job.every / timedelta(microseconds=1))
@@ -79,7 +101,7 @@ def due_instants(job: Job, *, last_done: datetime | None, now: datetime) -> list
 
 
 class Scheduler:
-    """Runs jobs as the leader, or stands by. `tick` does what is due; `start` lets APScheduler call it.
+    """Runs jobs as the leader, or stands by. `tick` does what is due; `start` lets APScheduler call it on time.
 
     `afterwards` is done at the end of a tick in which any job did something, and at the first tick (it must be
     harmless to do twice). `closing` is called by `stop`, to end what a job waits for. Schedulers with another `lease`
@@ -170,7 +192,7 @@ class Scheduler:
         return len(due)
 
     def _cover(self, job: Job, missed: Sequence[datetime], *, by: datetime) -> None:
-        """Enter missed instants that one piece of work covered into the ledger; it says by which."""
+        """Enter missed instants that one piece of work covered into the run log; it says by which."""
         for instant in missed:
             run = start_run(self.store, kind=job.name, key=_key(job, instant), now=self.clock(), due_at=instant)
             if run is not None:
@@ -219,26 +241,35 @@ class Scheduler:
     def _fails(self, name: str, error: DeaiError, **what: str) -> None:
         """Note a failure: tried again at the next tick, then after 30 s, 60 s … up to a quarter of an hour."""
         times = self._failing[name].times + 1 if name in self._failing else 1
-        rest_s = 0.0 if times == 1 else min(TICK_S * 2.0 ** (times - 1), MAX_REST_S)
+        rest_s = 0.0 if times == 1 else min(AGAIN_S * 2.0 ** (times - 1), MAX_REST_S)
         self._failing[name] = _Failing(times, str(error), self.clock() + timedelta(seconds=rest_s))
         log.warning("job failed", job=name, code=error.code, error=str(error), again_in_s=rest_s, **what)
 
     def start(self) -> None:
-        """Tick now and then every few seconds on a thread of its own, until `stop`."""
+        """Work now and whenever a job is due or has rested, on a thread of its own, until `stop`."""
         from apscheduler.schedulers.background import BackgroundScheduler
+        from apscheduler.triggers.combining import OrTrigger
+        from apscheduler.triggers.cron import CronTrigger
 
-        self._background = BackgroundScheduler(timezone=UTC)
-        self._background.add_job(
-            self.tick,
-            "interval",
-            seconds=TICK_S,
-            next_run_time=self.clock(),
-            coalesce=True,
-            max_instances=1,
-            misfire_grace_time=TICK_S,
-        )
-        self._background.add_job(self.beat, "interval", seconds=LEASE_S / 3, coalesce=True, max_instances=1)
-        self._background.start()
+        background = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
+        calendar = OrTrigger([wakes(job) for job in self.jobs])
+        background.add_job(self._work, calendar, id=WORK, next_run_time=utc_now(), misfire_grace_time=None)
+        lease = CronTrigger(second="*/30", timezone=UTC)
+        background.add_job(self._look, lease, id="lease", misfire_grace_time=None)
+        self._background = background
+        background.start()
+
+    def _work(self) -> None:
+        """Tick until nothing is due: instants that came due during long work had nobody to wake for them."""
+        while self.tick() and self._background is not None:
+            continue
+
+    def _look(self) -> None:
+        """Keep a leader's lease; wake the work of a stand-by, which may lead now, and of jobs that have rested."""
+        self.beat()
+        rested = any(self.clock() >= failing.rests_until for failing in self._failing.values())
+        if (rested or not self._leads) and self._background is not None:
+            self._background.modify_job(WORK, next_run_time=utc_now())
 
     def stop(self) -> None:
         """End the running tick and give the lease back, so that a stand-by takes over at once."""

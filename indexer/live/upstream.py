@@ -1,16 +1,14 @@
-"""The sources and their one HTTP client, on an event loop of their own that lasts as long as the process.
-
-Limits and circuit breakers must be remembered from one job to the next, so the loop and the client outlive a job;
-the jobs themselves are plain functions and wait here.
-"""
+"""The sources with their one HTTP client, and the bridge on which plain functions wait for coroutines."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import CancelledError
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import CancelledError, Future
+from contextlib import AbstractAsyncContextManager, ExitStack
 from typing import Any, Final, TypeVar
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from indexer.config import Settings
 from indexer.live.scheduler import Stopped
@@ -24,69 +22,81 @@ MakeHttp = Callable[[], HttpClient]
 NO_SOURCES: Final = ("none",)
 
 
-class Upstream:
-    """The sources in use, and the way to wait for them. Safe to use from any thread; close it at the end."""
+class Bridge:
+    """The way from plain functions to coroutines: one event loop on a thread of its own. `close` it at the end.
 
-    def __init__(self, sources: Mapping[str, Source], make_http: MakeHttp) -> None:
-        self.sources = dict(sources)
-        self._make_http = make_http
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._http: HttpClient | None = None
+    Safe to use from any thread. The loop starts with the first wait and lasts as long as the process, because limits
+    and circuit breakers must be remembered from one job to the next.
+    """
+
+    def __init__(self) -> None:
+        self._ends = ExitStack()
+        self._portal: BlockingPortal | None = None
         self._guard = threading.Lock()
+        self._under_way: set[Future[Any]] = set()
         self._closed = False
 
-    def run(self, work: Callable[[HttpClient], Coroutine[Any, Any, T]]) -> T:
-        """The result of a coroutine that asks the sources. Raises Stopped when closed before or meanwhile."""
+    def run(self, work: Callable[[], Awaitable[T]], *, what: str) -> T:
+        """The result of a coroutine; `what` says what it is doing. Raises Stopped when closed before or meanwhile."""
         with self._guard:
-            if self._closed:
-                raise Stopped("the sources are closed because the process is stopping")
-            loop = self._loop or self._start()
-        future = asyncio.run_coroutine_threadsafe(self._with_http(work), loop)
+            future = self._open(what).start_task_soon(work)
+            self._under_way.add(future)
         try:
             return future.result()
         except CancelledError:
-            raise Stopped("stopped while waiting for the sources") from None
+            raise Stopped(f"stopped while {what}") from None
         except BaseException:
             future.cancel()
             raise
+        finally:
+            with self._guard:
+                self._under_way.discard(future)
+
+    def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
+        """Enter a resource on the loop; it is left when the bridge closes. Raises Stopped when that is so already."""
+        with self._guard:
+            return self._ends.enter_context(
+                self._open("opening what is to be asked").wrap_async_context_manager(resource)
+            )
+
+    def close(self) -> None:
+        """End what is under way, leave what was entered, end the loop."""
+        with self._guard:
+            self._closed = True
+            under_way = tuple(self._under_way)
+        for future in under_way:
+            future.cancel()
+        self._ends.close()
+
+    def _open(self, what: str) -> BlockingPortal:
+        if self._closed:
+            raise Stopped(f"stopped while {what}")
+        if self._portal is None:
+            self._portal = self._ends.enter_context(start_blocking_portal("asyncio"))
+        return self._portal
+
+
+class Upstream:
+    """The sources in use and their one HTTP client, which waits for its first use. Close it at the end."""
+
+    def __init__(self, sources: Mapping[str, Source], make_http: MakeHttp) -> None:
+        self.sources = dict(sources)
+        self.bridge = Bridge()
+        self._make_http = make_http
+        self._http: HttpClient | None = None
+        self._guard = threading.Lock()
+
+    def run(self, work: Callable[[HttpClient], Awaitable[T]]) -> T:
+        """The result of a coroutine that asks the sources. Raises Stopped when closed before or meanwhile."""
+        with self._guard:
+            if self._http is None:
+                self._http = self.bridge.enter(self._make_http())
+        http = self._http
+        return self.bridge.run(lambda: work(http), what="waiting for the sources")
 
     def close(self) -> None:
         """End what is under way and let go of every connection."""
-        with self._guard:
-            self._closed = True
-            loop, thread = self._loop, self._thread
-        if loop is None or thread is None or not thread.is_alive():
-            return
-        asyncio.run_coroutine_threadsafe(self._end(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-
-    def _start(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.new_event_loop()
-
-        def live() -> None:
-            loop.run_forever()
-            loop.close()
-
-        self._loop = loop
-        self._thread = threading.Thread(target=live, name="sources", daemon=True)
-        self._thread.start()
-        return loop
-
-    async def _with_http(self, work: Callable[[HttpClient], Coroutine[Any, Any, T]]) -> T:
-        if self._http is None:
-            self._http = await self._make_http().__aenter__()
-        return await work(self._http)
-
-    async def _end(self) -> None:
-        mine = asyncio.current_task()
-        under_way = [task for task in asyncio.all_tasks() if task is not mine]
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
-        if self._http is not None:
-            await self._http.__aexit__(None, None, None)
+        self.bridge.close()
 
 
 def keys_of(settings: Settings) -> dict[str, str]:

@@ -232,7 +232,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class QualityNote:
-    """Something the data lacked or disagreed about, for the quality ledger. `closed_us` None means still open.
+    """Something the data lacked or disagreed about, for the quality log. `closed_us` None means still open.
 
     `kind`: gap, reject, disagreement, stale, source_down. `subject` names the asset, venue or source.
     """

@@ -11,9 +11,8 @@ from indexer.config import Settings
 from indexer.files.importing import FileReport, import_files
 from indexer.levels.pipeline import UpdateReport, update
 from indexer.levels.rules import load_rules
-from indexer.live.chain.jobs import chain_scheduler
 from indexer.live.context import Live, archive_of, live_of
-from indexer.live.jobs import live_jobs
+from indexer.live.jobs import chain_scheduler, live_jobs
 from indexer.live.scheduler import Scheduler
 from indexer.live.upstream import Upstream, upstream_of
 from indexer.methodology.load import load_folder, shipped

@@ -17,10 +17,9 @@ import pytest
 from fault_server import Fault
 from played import SLUGS, VENUES, Played, at, played
 
+from indexer.live.audit import manifests_of, parse_exchange
 from indexer.live.context import archive_of
-from indexer.live.evidence import manifests_of
-from indexer.live.exchange import replay
-from indexer.live.fill import hourly_rate
+from indexer.live.history import hourly_rate
 from indexer.sources.records import in_usd
 from indexer.sources.registry import build_sources
 from indexer.store.db import Store, open_store
@@ -159,7 +158,8 @@ def derived_bars(store: Store, world: Played) -> dict[tuple[str, str, int], floa
     for run in read_runs(store, kind="backfill"):
         for manifest in manifests_of(store, archive, run.id):
             answers = [
-                (call["subject"], call["source"], replay(call, archive, sources)) for call in manifest["exchanges"]
+                (call["subject"], call["source"], parse_exchange(call, archive, sources))
+                for call in manifest["exchanges"]
             ]
             markets = {source: [got.bars] for subject, source, got in answers if subject == "USDT" and got.bars}
             rate = hourly_rate(markets, "1h", start_us=manifest["start_us"], end_us=manifest["end_us"])

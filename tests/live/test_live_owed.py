@@ -14,7 +14,7 @@ from fault_server import Fault
 from played import SLUGS, Played, at, played
 
 from indexer.live.context import Live, live_of
-from indexer.live.fill import catch_up
+from indexer.live.history import catch_up
 from indexer.live.upstream import sources_of
 from indexer.store.db import Store
 from indexer.store.read import read_bars, read_listings, read_open_quality, read_runs

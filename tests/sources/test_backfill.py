@@ -13,16 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.errors import InputError
-from indexer.live.filling import (
-    Done,
-    Want,
-    disagreement_notes,
-    gap_notes,
-    join_near,
-    missing_ranges,
-    plan_backfill,
-    run_backfill,
-)
+from indexer.live.history_plan import Want, join_near, missing_ranges, plan_backfill
+from indexer.live.history_walk import Done, run_backfill
 from indexer.sources.base import Source
 from indexer.sources.http import HostLimit, HttpClient, Timeouts
 from indexer.sources.records import Bars
@@ -240,20 +232,3 @@ async def test_a_series_that_ended_long_ago_is_still_found() -> None:
 
 def close_bars(times: np.ndarray, closes: np.ndarray) -> Bars:
     return Bars(times, closes, closes, closes, closes, closes * np.nan, closes * np.nan)
-
-
-def test_disagreements_and_gaps_become_ledger_entries() -> None:
-    times = hours("2024-01-01", "2024-01-02")
-    ours, theirs = np.full(24, 100.0), np.full(24, 100.5)
-    theirs[5:8] = [104.0, 108.0, 103.0]
-    theirs[22:] = 95.0
-    notes = disagreement_notes("FET", close_bars(times, ours), close_bars(times, theirs), "coingecko")
-    assert [(iso(n.opened_us), n.closed_us and iso(n.closed_us)) for n in notes] == [
-        ("2024-01-01T06:00:00Z", "2024-01-01T09:00:00Z"),
-        ("2024-01-01T23:00:00Z", None),
-    ]
-    assert notes[0].detail == "coingecko differs from our rate by up to +8.00% over 3 bars of 1h"
-    gaps = gap_notes("FET", times[:10], "1h", start_us=int(times[0]) - HOUR_US, end_us=int(times[0]) - HOUR_US + DAY_US)
-    assert [(n.kind, n.subject, n.closed_us) for n in gaps] == [("gap", "FET/1h", None)]
-    assert gaps[0].detail == "no bars close in (2024-01-01T10:00:00Z, 2024-01-02T00:00:00Z]"
-    assert gaps[0].close(NOW).closed_us == NOW

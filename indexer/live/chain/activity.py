@@ -1,35 +1,123 @@
-"""A day of on-chain activity into the store: metrics for each ledger and token, evidence, and what did not add up."""
+"""A day of on-chain activity into the store: metrics for each network and token, their proof, what did not add up.
+
+Every network has its own series (source `onchain:<chain>`); what adds up over networks is also given for the token
+(source `onchain`), which is what an index may weigh by. The same address on two chains is two addresses. A day that
+was read in part counts as done, so that one silent node does not hold up the others; what it lacks is owed and asked
+for with the next days.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from indexer.errors import SourceUnavailable
-from indexer.live.chain.activity_series import activity_series, failed
-from indexer.live.chain.context import ChainWork
-from indexer.live.chain.proofs import keep
+from indexer.live.chain.snapshots import keep_proof
+from indexer.live.context import Live
 from indexer.live.quality_log import settle
 from indexer.registry import Asset
+from indexer.store.read import read_metrics, read_open_quality
 from indexer.store.read_onchain import read_rate_before
-from indexer.store.records import Written
+from indexer.store.records import MetricSeries, Written
 from indexer.store.write import write_metrics
 from indexer.times import DAY_US, iso, to_us
 
 if TYPE_CHECKING:
+    from onchain.evm.activity import Activity
     from onchain.metrics import LegActivity
     from onchain.tokens import Token
 
+TOTAL: Final = "onchain"
+ADDED: Final = (
+    "transfers", "senders", "receivers", "active_addresses", "transfer_volume_tokens", "transfer_volume_usd",
+    "mint_tokens", "burn_tokens",
+)  # fmt: skip
+"""Metrics that are the sum over a token's networks."""
+
+
+def activity_series(slug: str, legs: Sequence[LegActivity], *, end_us: int) -> list[MetricSeries]:
+    """The metrics of one asset for the day that ends at `end_us`: of each network that was read, and of the token.
+
+    The token's are given only when every network that has transfer logs was read, because a part of a sum is not it.
+    """
+    figures = {leg.chain: dict(_figures(leg.activity)) for leg in legs if leg.activity is not None}
+    made = [
+        _metric(slug, name, f"{TOTAL}:{chain}", end_us, value)
+        for chain, values in figures.items()
+        for name, value in values.items()
+    ]
+    if figures and not any(failed(leg) for leg in legs):
+        for name in ADDED:
+            parts = [values[name] for values in figures.values() if name in values]
+            if len(parts) == len(figures):
+                made.append(_metric(slug, name, TOTAL, end_us, sum(parts)))
+    return made
+
+
+def failed(leg: LegActivity) -> bool:
+    """Whether a network that has transfer logs could not be read (one of another family has none to read)."""
+    return leg.activity is None and not leg.reason.endswith("has no Transfer logs")
+
+
+def _figures(seen: Activity) -> Iterator[tuple[str, float]]:
+    scale = 10.0**seen.decimals
+    yield from ((name, float(getattr(seen, name))) for name in ADDED[:4])
+    yield "transfer_volume_tokens", seen.volume_tokens
+    if seen.volume_usd is not None:
+        yield "transfer_volume_usd", seen.volume_usd
+    yield "mint_tokens", seen.mint / scale
+    yield "burn_tokens", seen.burn / scale
+    yield "supply_identity_gap_tokens", seen.identity_gap / scale
+    yield "logs_confirmed_share", seen.checked
+    if (top := seen.concentration) is not None:
+        yield "holders_examined", float(top.examined)
+        yield "holders_coverage_share", top.coverage
+        yield "holders_top1_share", top.top1
+        yield "holders_top10_share", top.top10
+        yield "holders_top100_share", top.top100
+        yield "holders_hhi", top.hhi
+
+
+def _metric(slug: str, name: str, source: str, end_us: int, value: float) -> MetricSeries:
+    return MetricSeries(slug, name, source, np.array([end_us], np.int64), np.array([value], np.float64))
+
+
+DAY: Final = timedelta(days=1)
+BACK: Final = 3  # days; nodes without an archive do not keep state for longer anyway
+
+
+def owed_days(live: Live, before: datetime, *, kind: str) -> list[tuple[datetime, tuple[str, ...]]]:
+    """(end of the day, symbols) of the last `BACK` days before the one that ends at `before`, oldest first.
+
+    Only tokens with an open entry of `kind` are owed anything; a day whose sum is stored is not.
+    """
+    unread = {row.subject.split(" ", 1)[0] for row in read_open_quality(live.store, (kind,))}
+    slugs = {symbol: asset.slug for symbol, asset in live.assets().items() if asset.slug in unread}
+    known = {slug: _days_of(live, slug, before) for slug in slugs.values()}
+    ends = [before - back * DAY for back in range(BACK, 0, -1)]
+    owed = [(end, tuple(symbol for symbol, slug in slugs.items() if to_us(end) not in known[slug])) for end in ends]
+    return [(end, symbols) for end, symbols in owed if symbols]
+
+
+def _days_of(live: Live, slug: str, before: datetime) -> set[int]:
+    """Ends of the days whose transfers are stored for the token as a whole."""
+    found = read_metrics(
+        live.store, subject=slug, name="transfers", since_us=to_us(before - (BACK + 1) * DAY), until_us=to_us(before)
+    )
+    return {int(time) for one in found if one.source == TOTAL for time in one.time_us}
+
+
 Progress = Callable[[str, str, int, int], None]  # symbol, chain, blocks done, blocks in all
 KIND, IDENTITY = "onchain_activity", "onchain_identity"
-DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerActivity:
-    """One ledger's day: counts, or the reason why there are none. `identity_gap` is in base units, 0 when whole."""
+class NetworkActivity:
+    """One network's day: counts, or the reason why there are none. `identity_gap` is in base units, 0 when whole."""
 
     symbol: str
     asset: str
@@ -44,20 +132,20 @@ class LedgerActivity:
 
 @dataclass(frozen=True, slots=True)
 class ActivityReport:
-    """The ledgers of a day and what was new among their metrics."""
+    """The networks of a day and what was new among their metrics."""
 
     end: datetime
-    ledgers: tuple[LedgerActivity, ...]
+    ledgers: tuple[NetworkActivity, ...]
     written: Written
 
     @property
     def read(self) -> int:
-        """How many ledgers were read."""
+        """How many networks were read."""
         return sum(one.transfers is not None for one in self.ledgers)
 
 
 def read_activity_of_day(
-    work: ChainWork,
+    live: Live,
     run_id: int,
     *,
     end: datetime,
@@ -66,31 +154,31 @@ def read_activity_of_day(
 ) -> ActivityReport:
     """Read and store the activity of the 24 hours that end at `end`, of these symbols or all with transfer logs.
 
-    Raises InputError for an unknown symbol. A ledger that fails, or a token whose reading takes too long, is in the
-    report and in the ledger with its reason.
+    Raises InputError for an unknown symbol. A network that fails, or a token whose reading takes too long, is in the
+    report and in the quality log with its reason.
     """
-    assets = work.chosen(tuple(symbols))
-    work.register()
-    seen: list[LedgerActivity] = []
+    assets = live.chosen(tuple(symbols))
+    live.asset_ids()
+    seen: list[NetworkActivity] = []
     written = Written()
     for symbol, asset in assets.items():
-        token = work.tokens[symbol]
-        if not any(leg.chain in work.chains and work.chains[leg.chain].family == "evm" for leg in token.legs):
+        token = live.tokens[symbol]
+        if not any(leg.chain in live.chains and live.chains[leg.chain].family == "evm" for leg in token.legs):
             continue
-        legs, stored = _one(work, run_id, token, asset=asset, end=end, progress=progress)
+        legs, stored = _read_token(live, run_id, token, asset=asset, end=end, progress=progress)
         written += stored
         seen += [_said(symbol, asset.slug, leg) for leg in legs]
-    _note(work, run_id, seen)
+    _note(live, run_id, seen)
     return ActivityReport(end, tuple(seen), written)
 
 
-def _one(
-    work: ChainWork, run_id: int, token: Token, *, asset: Asset, end: datetime, progress: Progress | None
+def _read_token(
+    live: Live, run_id: int, token: Token, *, asset: Asset, end: datetime, progress: Progress | None
 ) -> tuple[list[LegActivity], Written]:
-    """One token's ledgers, read, stored and kept as evidence."""
+    """One token's networks, read, stored and kept as proof."""
     end_us = to_us(end)
-    priced = read_rate_before(work.store, asset.slug, end_us, max_age_us=DAY_US)
-    legs = _read(work, token, end=end, price_usd=priced[0] if priced else None, progress=progress)
+    priced = read_rate_before(live.store, asset.slug, end_us, max_age_us=DAY_US)
+    legs = _read(live, token, end=end, price_usd=priced[0] if priced else None, progress=progress)
     series = activity_series(asset.slug, legs, end_us=end_us)
     if not series:
         return legs, Written()
@@ -101,38 +189,38 @@ def _one(
         "price_at": iso(priced[1]) if priced else None,
         "legs": [asdict(leg) for leg in legs],
     }
-    keep(work, run_id, evidence, what=f"activity of {token.symbol} to {iso(end_us)}")
-    return legs, write_metrics(work.store, run_id, series)
+    keep_proof(live, run_id, evidence, what=f"activity of {token.symbol} to {iso(end_us)}")
+    return legs, write_metrics(live.store, run_id, series)
 
 
 def _read(
-    work: ChainWork, token: Token, *, end: datetime, price_usd: float | None, progress: Progress | None
+    live: Live, token: Token, *, end: datetime, price_usd: float | None, progress: Progress | None
 ) -> list[LegActivity]:
     from onchain.metrics import LegActivity, read_legs
 
     upto = to_us(end) // 1_000_000
     tell = None if progress is None else lambda chain, done, total: progress(token.symbol, chain, done, total)
     try:
-        return work.waiting.run(
+        return live.read_chains(
             lambda: read_legs(
                 token,
-                chains=work.chains,
+                chains=live.chains,
                 start=upto - int(DAY.total_seconds()),
                 end=upto,
                 price_usd=price_usd,
-                confirm=work.confirm,
+                confirm=live.confirm,
                 progress=tell,
             ),
-            within_s=work.scan_deadline_s,
+            within_s=live.scan_deadline_s,
             what=f"reading a day of {token.symbol}'s transfers",
         )
     except SourceUnavailable as error:
         return [LegActivity(leg.chain, leg.asset, leg.role, None, str(error)) for leg in token.legs]
 
 
-def _said(symbol: str, slug: str, leg: LegActivity) -> LedgerActivity:
+def _said(symbol: str, slug: str, leg: LegActivity) -> NetworkActivity:
     seen = leg.activity
-    return LedgerActivity(
+    return NetworkActivity(
         symbol=symbol,
         asset=slug,
         chain=leg.chain,
@@ -145,8 +233,8 @@ def _said(symbol: str, slug: str, leg: LegActivity) -> LedgerActivity:
     )
 
 
-def _note(work: ChainWork, run_id: int, seen: list[LedgerActivity]) -> None:
-    """Open or close what the ledger says of these ledgers: not read, or supply and transfers that do not agree."""
+def _note(live: Live, run_id: int, seen: list[NetworkActivity]) -> None:
+    """Open or close the entries of these networks: not read, or supply and transfers that do not agree."""
     subjects = {f"{one.asset} {one.chain}": one for one in seen if not one.reason.endswith("has no Transfer logs")}
     unread = {subject: one.reason for subject, one in subjects.items() if one.transfers is None}
     gaps = {
@@ -156,4 +244,4 @@ def _note(work: ChainWork, run_id: int, seen: list[LedgerActivity]) -> None:
     }
     told = {subject for subject, one in subjects.items() if one.transfers is not None}
     for kind, now, scope in ((KIND, unread, set(subjects)), (IDENTITY, gaps, told)):
-        settle(work.store, run_id, kind=kind, now=now, at=work.clock(), concerns=scope.__contains__)
+        settle(live.store, run_id, kind=kind, now=now, at=live.clock(), concerns=scope.__contains__)

@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING
 
 from indexer.config import Settings
 from indexer.errors import ConfigError, did_you_mean
-from indexer.live.chain.context import ChainWork
-from indexer.registry import Registry
-from indexer.store.archive import Archive
-from indexer.store.db import Store
-from indexer.times import Clock
 from onchain.errors import ChainConfigError
 
 if TYPE_CHECKING:
@@ -23,19 +18,6 @@ if TYPE_CHECKING:
 def is_on(settings: Settings) -> bool:
     """Whether chains are read on schedule: when asked for, or when endpoints of the user's own are given."""
     return settings.onchain or bool(settings.rpc_endpoints.get_secret_value().strip())
-
-
-def chain_work(store: Store, settings: Settings, *, registry: Registry, clock: Clock) -> ChainWork:
-    """The means of chain work for these settings. Raises ConfigError for endpoints or files that do not hold."""
-    return ChainWork(
-        store=store,
-        registry=registry,
-        archive=Archive(Path(settings.data_dir) / "archive"),
-        clock=clock,
-        chains=chains_of(settings),
-        tokens=tokens_of(settings),
-        confirm=settings.rpc_confirm,
-    )
 
 
 def chains_of(settings: Settings) -> dict[str, Chain]:

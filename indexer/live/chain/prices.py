@@ -1,4 +1,4 @@
-"""Pool and oracle prices beside our reference rate: divergence into the ledger, strength of the evidence as metrics.
+"""Pool and oracle prices beside our reference rate: divergence into the quality log, depth as metrics.
 
 A check on the rate, never its source. The reference is the newest stored rate that every chain has settled past, and
 the pools are read at its own instant.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from indexer.live.chain.context import ChainWork
+from indexer.live.context import Live
 from indexer.live.quality_log import settle
 from indexer.registry import Asset
 from indexer.store.read_onchain import read_rate_before
@@ -49,7 +49,7 @@ class PriceReport:
 
 
 def check_prices(
-    work: ChainWork,
+    live: Live,
     run_id: int,
     *,
     symbols: Iterable[str] = (),
@@ -58,62 +58,60 @@ def check_prices(
 ) -> PriceReport:
     """Hold every pool mean and feed against our rate at its own instant, at or before `at` (half an hour ago if None).
 
-    Raises InputError for an unknown symbol. A price that is refused is in the report and the ledger with its reason.
+    Raises InputError for an unknown symbol. A price that is refused is in the report and the log with its reason.
     """
-    assets = work.chosen(tuple(symbols))
-    work.register()
-    latest_us = to_us(work.clock()) - SETTLED_US if at is None else to_us(at)
+    assets = live.chosen(tuple(symbols))
+    live.asset_ids()
+    latest_us = to_us(live.clock()) - SETTLED_US if at is None else to_us(at)
     known = {
-        symbol: read_rate_before(work.store, asset.slug, latest_us, max_age_us=OLDEST_US)
+        symbol: read_rate_before(live.store, asset.slug, latest_us, max_age_us=OLDEST_US)
         for symbol, asset in assets.items()
     }
     rates = {symbol: rate for symbol, rate in known.items() if rate is not None}
-    read = _read(work, rates, tolerance_bps=tolerance_bps)
+    read = _read(live, rates, tolerance_bps=tolerance_bps)
     written = Written()
     for symbol, checks in read.items():
         asset, at_us = assets[symbol], rates[symbol][1]
-        written += write_metrics(work.store, run_id, list(_series(asset, checks, at_us=at_us)))
-        _note(work, run_id, asset, checks, at_us=at_us)
+        written += write_metrics(live.store, run_id, list(_series(asset, checks, at_us=at_us)))
+        _note(live, run_id, asset, checks, at_us=at_us)
     unpriced = tuple(symbol for symbol, rate in known.items() if rate is None)
     return PriceReport(tuple(check for checks in read.values() for check in checks), unpriced, written)
 
 
-def _read(
-    work: ChainWork, rates: Mapping[str, tuple[float, int]], *, tolerance_bps: float
-) -> dict[str, list[PriceCheck]]:
+def _read(live: Live, rates: Mapping[str, tuple[float, int]], *, tolerance_bps: float) -> dict[str, list[PriceCheck]]:
     """Every check of every token; those of one token that take too long are given up, the others go on."""
     from onchain.checks import Pinners, PriceCheck, read_checks_with
 
-    quotes = {at_us: _quotes(work, at_us) for at_us in {at_us for _, at_us in rates.values()}}
+    quotes = {at_us: _quotes(live, at_us) for at_us in {at_us for _, at_us in rates.values()}}
 
     async def one(pinners: Pinners, symbol: str, rate: float, at_us: int) -> list[PriceCheck]:
         try:
-            async with asyncio.timeout(work.deadline_s):
+            async with asyncio.timeout(live.deadline_s):
                 return await read_checks_with(
                     pinners,
-                    work.tokens[symbol],
+                    live.tokens[symbol],
                     reference_usd=rate,
                     quote_usd=quotes[at_us],
                     at=at_us // 1_000_000,
                     tolerance_bps=tolerance_bps,
                 )
         except TimeoutError:
-            reason = f"checking the price of {symbol} took longer than {work.deadline_s:g} s and was given up"
+            reason = f"checking the price of {symbol} took longer than {live.deadline_s:g} s and was given up"
             return [PriceCheck(symbol, "univ3_twap", "", "", rate, None, None, False, reason=reason)]
 
     async def every() -> dict[str, list[PriceCheck]]:
-        async with Pinners(work.chains, confirm=work.confirm) as pinners:
+        async with Pinners(live.chains, confirm=live.confirm) as pinners:
             return {symbol: await one(pinners, symbol, rate, at_us) for symbol, (rate, at_us) in rates.items()}
 
-    longest = (len(rates) + 1) * work.deadline_s
-    return work.waiting.run(every, within_s=longest, what=f"checking the prices of {len(rates)} tokens")
+    longest = (len(rates) + 1) * live.deadline_s
+    return live.read_chains(every, within_s=longest, what=f"checking the prices of {len(rates)} tokens")
 
 
-def _quotes(work: ChainWork, at_us: int) -> dict[str, float]:
+def _quotes(live: Live, at_us: int) -> dict[str, float]:
     rates = {
         name: known[0]
         for name, slug in QUOTES.items()
-        if (known := read_rate_before(work.store, slug, at_us, max_age_us=OLDEST_US))
+        if (known := read_rate_before(live.store, slug, at_us, max_age_us=OLDEST_US))
     }
     return {**FACE_VALUE, **rates}
 
@@ -136,7 +134,7 @@ def _series(asset: Asset, checks: Iterable[PriceCheck], *, at_us: int) -> Iterat
                 yield MetricSeries(asset.slug, name, where, np.array([at_us], np.int64), np.array([value], np.float64))
 
 
-def _note(work: ChainWork, run_id: int, asset: Asset, checks: list[PriceCheck], *, at_us: int) -> None:
+def _note(live: Live, run_id: int, asset: Asset, checks: list[PriceCheck], *, at_us: int) -> None:
     """Open or close this asset's entries: a price beyond tolerance, a price that was refused."""
     at = from_us(at_us)
     apart = {
@@ -150,7 +148,7 @@ def _note(work: ChainWork, run_id: int, asset: Asset, checks: list[PriceCheck], 
     refused = {_subject(asset, one): one.reason for one in checks if one.price_usd is None}
     for kind, now in ((DIVERGENCE, apart), (REFUSED, refused)):
         mine = f"{asset.slug} "
-        settle(work.store, run_id, kind=kind, now=now, at=at, concerns=lambda subject: subject.startswith(mine))  # noqa: B023 - called before the loop goes on
+        settle(live.store, run_id, kind=kind, now=now, at=at, concerns=lambda subject: subject.startswith(mine))  # noqa: B023 - called before the loop goes on
 
 
 def _subject(asset: Asset, one: PriceCheck) -> str:

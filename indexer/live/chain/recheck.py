@@ -12,10 +12,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from indexer.errors import DeaiError
-from indexer.live.chain.context import ChainWork
-from indexer.live.chain.proofs import keep, proofs_of
-from indexer.live.chain.snapshots import read
+from indexer.live.chain.snapshots import keep_proof, proofs_of, read
 from indexer.live.chain.supply_rows import FINALIZED, ORPHANED, supply_rows
+from indexer.live.context import Live
 from indexer.live.quality_log import said
 from indexer.registry import Asset
 from indexer.store.read_onchain import read_supplies_by_finality
@@ -51,29 +50,29 @@ class _Open:
     pins: list[Pin]
 
 
-def recheck_supplies(work: ChainWork, run_id: int) -> RecheckReport:
+def recheck_supplies(live: Live, run_id: int) -> RecheckReport:
     """Look at every provisional supply again; what cannot be told yet stays as it is. Nothing to do asks nobody."""
-    waiting = _waiting(work)
+    waiting = _waiting(live)
     if not waiting:
         return RecheckReport()
-    verdicts = _verdicts(work, list(dict.fromkeys(pin for one in waiting for pin in one.pins)))
+    verdicts = _verdicts(live, list(dict.fromkeys(pin for one in waiting for pin in one.pins)))
     confirmed = orphaned = replaced = 0
     for one in waiting:
         said_of = [verdicts[pin] for pin in one.pins if pin in verdicts]
         gone = [pin for pin in one.pins if verdicts.get(pin) == ORPHANED]
         if gone:
             orphaned += 1
-            replaced += _replace(work, run_id, one, gone)
+            replaced += _replace(live, run_id, one, gone)
         elif said_of and all(verdict == "final" for verdict in said_of):
             confirmed += 1
-            write_supplies(work.store, run_id, [replace(row, finality=FINALIZED) for row in one.rows])
+            write_supplies(live.store, run_id, [replace(row, finality=FINALIZED) for row in one.rows])
     return RecheckReport(confirmed, orphaned, replaced, len(waiting) - confirmed - orphaned)
 
 
-def _waiting(work: ChainWork) -> list[_Open]:
+def _waiting(live: Live) -> list[_Open]:
     """Provisional rows by token and instant, with the blocks their proof names."""
-    symbols = {asset.slug: symbol for symbol, asset in work.assets().items()}
-    rows = read_supplies_by_finality(work.store, PROVISIONAL)
+    symbols = {asset.slug: symbol for symbol, asset in live.assets().items()}
+    rows = read_supplies_by_finality(live.store, PROVISIONAL)
     rows.sort(key=lambda found: (found[0], found[1].asset, found[1].observed_at))
     made = []
     proofs: dict[int, list[dict[str, Any]]] = {}
@@ -81,14 +80,14 @@ def _waiting(work: ChainWork) -> list[_Open]:
         if slug not in symbols:
             continue
         if run not in proofs:
-            proofs[run] = proofs_of(work, run)
+            proofs[run] = proofs_of(live, run)
         found = [row for _, row in group]
-        pins = _pins(work, symbols[slug], proofs[run]) or _own_pins(found, to_us(observed_at) // 1_000_000)
-        made.append(_Open(symbols[slug], work.registry.by_slug[slug], observed_at, found, pins))
+        pins = _pins(live, symbols[slug], proofs[run]) or _own_pins(found, to_us(observed_at) // 1_000_000)
+        made.append(_Open(symbols[slug], live.registry.by_slug[slug], observed_at, found, pins))
     return made
 
 
-def _pins(work: ChainWork, symbol: str, proofs: list[dict[str, Any]]) -> list[Pin]:
+def _pins(live: Live, symbol: str, proofs: list[dict[str, Any]]) -> list[Pin]:
     """The blocks that a token's reads were made at, by the proofs of its run."""
     from onchain.pin import Pin
     from onchain.readings import Read
@@ -96,7 +95,7 @@ def _pins(work: ChainWork, symbol: str, proofs: list[dict[str, Any]]) -> list[Pi
 
     pins: dict[Pin, None] = {}
     for proof in proofs:
-        wanted = set(reads_of(work.tokens[symbol], proof["at"])) if symbol in proof["symbols"] else set()
+        wanted = set(reads_of(live.tokens[symbol], proof["at"])) if symbol in proof["symbols"] else set()
         for reading in proof["readings"]:
             pin = reading["pin"]
             if pin is not None and Read(**reading["read"]) in wanted:
@@ -114,37 +113,37 @@ def _own_pins(rows: list[SupplyRow], at: int) -> list[Pin]:
     return [Pin(row.chain, row.block_number, row.block_hash, at, row.finality or "")]
 
 
-def _verdicts(work: ChainWork, pins: list[Pin]) -> dict[Pin, str]:
+def _verdicts(live: Live, pins: list[Pin]) -> dict[Pin, str]:
     from onchain.health import recheck_pins
 
-    return work.waiting.run(
-        lambda: recheck_pins(pins, work.chains, confirm=work.confirm),
-        within_s=work.deadline_s,
+    return live.read_chains(
+        lambda: recheck_pins(pins, live.chains, confirm=live.confirm),
+        within_s=live.deadline_s,
         what=f"rechecking {len(pins)} blocks",
     )
 
 
-def _replace(work: ChainWork, run_id: int, one: _Open, gone: list[Pin]) -> bool:
-    """Withdraw the rows, then read the same instant again; whether that gave a number. Both are in the ledger."""
-    write_supplies(work.store, run_id, [replace(row, finality=ORPHANED) for row in one.rows])
+def _replace(live: Live, run_id: int, one: _Open, gone: list[Pin]) -> bool:
+    """Withdraw the rows, then read the same instant again; whether that gave a number. Both are in the quality log."""
+    write_supplies(live.store, run_id, [replace(row, finality=ORPHANED) for row in one.rows])
     blocks = ", ".join(f"{pin.chain} {pin.number} {pin.hash[:10]}…" for pin in gone)
     text = f"{one.symbol} at {iso(to_us(one.observed_at))}: {blocks} left the chain"
     entry = QualityRow(KIND, one.asset.slug, one.observed_at, None, said(f"{text}; its numbers are withdrawn"))
-    write_quality(work.store, run_id, [entry])
+    write_quality(live.store, run_id, [entry])
     try:
-        shot = read(work, [work.tokens[one.symbol]], at=one.observed_at, assets={one.symbol: one.asset})
+        shot = read(live, [live.tokens[one.symbol]], at=one.observed_at, assets={one.symbol: one.asset})
     except DeaiError as error:
         why = str(error)
     else:
         supply = shot.supplies[one.symbol]
-        keep(work, run_id, shot.proof(), what=f"snapshot again at {iso(to_us(one.observed_at))}")
+        keep_proof(live, run_id, shot.proof(), what=f"snapshot again at {iso(to_us(one.observed_at))}")
         rows = supply_rows(supply, one.asset, observed_at=one.observed_at) if supply.status == "on_chain" else []
         if rows:
-            write_supplies(work.store, run_id, rows)
-            closed = replace(entry, closed_at=work.clock(), detail=said(f"{text}; read again"))
-            write_quality(work.store, run_id, [closed])
+            write_supplies(live.store, run_id, rows)
+            closed = replace(entry, closed_at=live.clock(), detail=said(f"{text}; read again"))
+            write_quality(live.store, run_id, [closed])
             return True
         why = supply.reason
     again = replace(entry, detail=said(f"{text}; its numbers are withdrawn, reading again failed: {why}"))
-    write_quality(work.store, run_id, [again])
+    write_quality(live.store, run_id, [again])
     return False

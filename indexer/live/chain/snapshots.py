@@ -1,4 +1,4 @@
-"""One snapshot of supplies into the store: rows with their block, the proof in the archive, findings in the ledger.
+"""One snapshot of supplies into the store: rows with their block, the proof in the archive, findings as entries.
 
 A chain or a token that fails costs its own numbers only: the reason is an open quality entry until it is read again,
 and the index goes on with the next best source.
@@ -6,27 +6,64 @@ and the index goes on with the next best source.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from indexer.live.chain.context import ChainWork
-from indexer.live.chain.float_change import float_changes
-from indexer.live.chain.proofs import keep
-from indexer.live.chain.supply_rows import supply_rows
+from indexer.errors import NotFoundError, VerificationError
+from indexer.live.audit import keep_bytes
+from indexer.live.chain.supply_rows import SOURCE, float_changes, supply_rows
+from indexer.live.context import Live
 from indexer.live.quality_log import settle
 from indexer.registry import Asset
-from indexer.store.read import read_supplies
+from indexer.store.read import read_payloads, read_supplies
 from indexer.store.read_onchain import read_all_latest_supplies
 from indexer.store.records import SupplyRow, Written
 from indexer.store.write import write_quality, write_supplies
 from indexer.times import iso, to_us
+from onchain.errors import OnchainError
 
 if TYPE_CHECKING:
     from onchain.snapshots import Snapshot
     from onchain.supply import Supply
     from onchain.tokens import Token
+
+
+def keep_proof(live: Live, run_id: int, proof: Mapping[str, object], *, what: str) -> str:
+    """Archive what was read of chains as JSON and link it to the run; gives the hash of its bytes.
+
+    `what` begins with `snapshot` for supplies (`replayed` derives them again) and `activity` for a day's transfers.
+    """
+    text = json.dumps(proof, sort_keys=True, separators=(",", ":"), ensure_ascii=False)  # amounts exceed 64 bits
+    return keep_bytes(live, run_id, text.encode(), source=SOURCE, what=what)
+
+
+def proofs_of(live: Live, run_id: int) -> list[dict[str, Any]]:
+    """The snapshot proofs of a run, in the order they were kept; those whose retention is over are left out."""
+    found = []
+    for payload in read_payloads(live.store, run_id):
+        if payload.source != SOURCE or not payload.url.startswith("snapshot"):
+            continue
+        try:
+            found.append(json.loads(live.archive.get(payload.sha256)))
+        except NotFoundError:
+            continue
+    return found
+
+
+def replayed(live: Live, proof: Mapping[str, object]) -> dict[str, Supply]:
+    """The supplies that a kept proof gives by today's rules, offline. Raises VerificationError if it was altered."""
+    from onchain.snapshots import replay
+
+    try:
+        return replay(proof, tokens=live.tokens)
+    except OnchainError as error:
+        raise VerificationError(str(error)) from None
+    except KeyError as missing:
+        raise VerificationError(f"the supply rule of {missing} is gone, so its proof cannot be replayed") from None
+
 
 Progress = Callable[[str, str], None]  # chain, and "reading", "done" or why it failed
 MISSING, ALERT = "onchain_missing", "onchain_alert"
@@ -71,7 +108,7 @@ class SnapshotReport:
 
 
 def take_snapshot(
-    work: ChainWork,
+    live: Live,
     run_id: int,
     *,
     symbols: Iterable[str] = (),
@@ -81,25 +118,25 @@ def take_snapshot(
     """Read and store the supplies of these symbols (all rules by default) at an instant, or now.
 
     Raises InputError for an unknown symbol, SourceUnavailable when reading took too long; what single chains lack
-    is in the report and in the ledger, never raised.
+    is in the report and in the quality log, never raised.
     """
-    assets = work.chosen(tuple(symbols))
-    work.register()
-    shot = read(work, [work.tokens[symbol] for symbol in assets], at=at, assets=assets, progress=progress)
-    proof = keep(work, run_id, shot.proof(), what=f"snapshot at {iso(shot.at * 1_000_000)}")
+    assets = live.chosen(tuple(symbols))
+    live.asset_ids()
+    shot = read(live, [live.tokens[symbol] for symbol in assets], at=at, assets=assets, progress=progress)
+    proof = keep_proof(live, run_id, shot.proof(), what=f"snapshot at {iso(shot.at * 1_000_000)}")
     rows = {symbol: supply_rows(shot.supplies[symbol], asset) for symbol, asset in assets.items()}
     every = [row for found in rows.values() for row in found]
-    before = [row for known in read_all_latest_supplies(work.store).values() for row in known]
-    written = write_supplies(work.store, run_id, every)
+    before = [row for known in read_all_latest_supplies(live.store).values() for row in known]
+    written = write_supplies(live.store, run_id, every)
     if jumps := float_changes(before, every):
-        write_quality(work.store, run_id, jumps)
-    _note(work, run_id, {assets[symbol].slug: supply for symbol, supply in shot.supplies.items()})
+        write_quality(live.store, run_id, jumps)
+    _note(live, run_id, {assets[symbol].slug: supply for symbol, supply in shot.supplies.items()})
     readings = [_reading(supply, assets[symbol], len(rows[symbol])) for symbol, supply in shot.supplies.items()]
     return SnapshotReport(tuple(readings), written, proof)
 
 
 def read(
-    work: ChainWork,
+    live: Live,
     tokens: list[Token],
     *,
     at: datetime | None,
@@ -110,26 +147,26 @@ def read(
     from onchain.snapshots import read_snapshot
 
     at_s = None if at is None else to_us(at) // 1_000_000
-    reported = _reported(work, assets)
-    return work.waiting.run(
+    reported = _reported(live, assets)
+    return live.read_chains(
         lambda: read_snapshot(
             tokens,
-            chains=work.chains,
+            chains=live.chains,
             at=at_s,
             reported=reported,
-            confirm=work.confirm,
+            confirm=live.confirm,
             progress=progress,
-            chain_s=CHAIN_SHARE * work.deadline_s,
+            chain_s=CHAIN_SHARE * live.deadline_s,
         ),
-        within_s=work.deadline_s,
+        within_s=live.deadline_s,
         what=f"reading the supplies of {len(tokens)} tokens",
     )
 
 
-def _reported(work: ChainWork, assets: Mapping[str, Asset]) -> dict[str, float]:
+def _reported(live: Live, assets: Mapping[str, Asset]) -> dict[str, float]:
     """The newest circulating supplies that providers reported, in tokens, by symbol."""
     newest: dict[str, SupplyRow] = {}
-    for row in read_supplies(work.store):
+    for row in read_supplies(live.store):
         if row.kind == "circulating" and row.origin == "reported":
             known = newest.get(row.asset)
             newest[row.asset] = row if known is None or known.observed_at < row.observed_at else known
@@ -140,8 +177,8 @@ def _reported(work: ChainWork, assets: Mapping[str, Asset]) -> dict[str, float]:
     }
 
 
-def _note(work: ChainWork, run_id: int, supplies: Mapping[str, Supply]) -> None:
-    """Open or close what the ledger says of these assets: no number, part of a number, or a finding."""
+def _note(live: Live, run_id: int, supplies: Mapping[str, Supply]) -> None:
+    """Open or close what the quality log says of these assets: no number, part of a number, or a finding."""
     lacking = {
         slug: supply.reason or "the chain gave no number"
         for slug, supply in supplies.items()
@@ -149,7 +186,7 @@ def _note(work: ChainWork, run_id: int, supplies: Mapping[str, Supply]) -> None:
     }
     found = {slug: "; ".join(supply.alerts) for slug, supply in supplies.items() if supply.alerts}
     for kind, now in ((MISSING, lacking), (ALERT, found)):
-        settle(work.store, run_id, kind=kind, now=now, at=work.clock(), concerns=supplies.__contains__)
+        settle(live.store, run_id, kind=kind, now=now, at=live.clock(), concerns=supplies.__contains__)
 
 
 def _reading(supply: Supply, asset: Asset, rows: int) -> SupplyReading:

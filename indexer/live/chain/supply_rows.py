@@ -1,17 +1,24 @@
-"""One token's supply as a chain gave it → rows of the store in the registry's units, exact. Pure.
+"""One token's supply as a chain gave it → rows of the store in the registry's units, exact.
 
-The row names the block of the token's home ledger; its finality is the weakest of all ledgers read, because the
+The row names the block of the token's home network; its finality is the weakest of all networks read, because the
 number stands only while every one of them does. What was read elsewhere is in the snapshot's proof.
+
+A free float that moved by more than three points of the supply since the reading before is said in the quality log:
+the rules ask for an emergency rebalancing then, and whether there is one is a decision of people.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from indexer.registry import Asset
-from indexer.store.records import SupplyRow
+from indexer.store.records import QualityRow, SupplyRow
+from indexer.times import iso, to_us
+from onchain.freefloat import float_emergency
 
 if TYPE_CHECKING:
     from onchain.pin import Pin
@@ -30,7 +37,7 @@ KINDS: Final = (
 def supply_rows(supply: Supply, asset: Asset, *, observed_at: datetime | None = None) -> list[SupplyRow]:
     """Every known component as a row, observed when its newest block was made (or at `observed_at`).
 
-    A supply that no ledger gave has no rows, except one that the protocol fixes, which is a reported one.
+    A supply that no network gave has no rows, except one that the protocol fixes, which is a reported one.
     An amount with more decimals than the registry's unit has is rounded down to it.
     """
     pins = pins_of(supply)
@@ -65,7 +72,7 @@ def supply_rows(supply: Supply, asset: Asset, *, observed_at: datetime | None = 
 
 
 def pins_of(supply: Supply) -> list[Pin]:
-    """The blocks a supply was read at, that of the home ledger first, each once."""
+    """The blocks a supply was read at, that of the home network first, each once."""
     return list(dict.fromkeys(reading.pin for reading in supply.readings if reading.pin is not None))
 
 
@@ -85,3 +92,34 @@ def in_units(amount: int, decimals: int, wanted: int) -> int:
     """A base-unit amount of `decimals` in base units of `wanted` decimals; what does not fit is cut off."""
     factor: int = 10 ** abs(wanted - decimals)
     return amount * factor if wanted >= decimals else amount // factor
+
+
+KIND: Final = "onchain_float_change"
+
+
+def float_changes(before: Sequence[SupplyRow], after: Iterable[SupplyRow]) -> list[QualityRow]:
+    """An entry, closed at once, for each asset whose on-chain float jumped from its last reading to this one.
+
+    `before` are the newest stored rows, `after` those of a snapshot; an asset read for the first time has none.
+    """
+    known = {row.asset: row for row in _floats(before)}
+    rows = list(after)
+    totals = {row.asset: row.amount for row in rows if row.kind == "total" and row.origin == "on_chain"}
+    made = []
+    for row in _floats(rows):
+        last = known.get(row.asset)
+        if last is None or last.observed_at >= row.observed_at or row.asset not in totals:
+            continue
+        if float_emergency(last.amount, row.amount, supply=totals[row.asset]):
+            points = 100 * (row.amount - last.amount) / totals[row.asset]
+            text = (
+                f"the free float changed by {points:+.1f} points of the supply between {iso(to_us(last.observed_at))} "
+                f"and {iso(to_us(row.observed_at))}; the methodology asks for an emergency rebalancing above 3"
+            )
+            detail = json.dumps({"text": text}, ensure_ascii=False)
+            made.append(QualityRow(KIND, row.asset, row.observed_at, row.observed_at, detail))
+    return made
+
+
+def _floats(rows: Iterable[SupplyRow]) -> list[SupplyRow]:
+    return [row for row in rows if row.kind == "free_float" and row.origin == "on_chain"]

@@ -13,8 +13,7 @@ from evmkit import Node
 from indexer.config import Settings
 from indexer.files.importing import asset_rows
 from indexer.levels.pipeline import UpdateReport, update
-from indexer.live.chain.configured import chain_work
-from indexer.live.chain.context import ChainWork
+from indexer.live.context import Live, chain_work
 from indexer.methodology.load import load_methodology
 from indexer.registry import Registry, load_registry
 from indexer.store.db import Store, open_store
@@ -72,7 +71,7 @@ class World:
     registry: Registry
     store: Store
 
-    def work(self, now: datetime = NOW) -> ChainWork:
+    def work(self, now: datetime = NOW) -> Live:
         """Chain work on this world's chains and tokens only, so that nothing but loopback is asked."""
         made = chain_work(self.store, self.settings, registry=self.registry, clock=lambda: now)
         chains = {name: made.chains[name] for name in ("ethereum", "base")}

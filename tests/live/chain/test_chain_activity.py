@@ -15,10 +15,8 @@ from indexer.engine.level import compute_index
 from indexer.engine.second import compare, plain_index
 from indexer.errors import SourceUnavailable
 from indexer.levels.markets import load_market, narrowed
-from indexer.live.chain.activity import read_activity_of_day
-from indexer.live.chain.activity_series import activity_series
-from indexer.live.chain.jobs import onchain_jobs
-from indexer.live.chain.owed import owed_days
+from indexer.live.chain.activity import activity_series, owed_days, read_activity_of_day
+from indexer.live.jobs import onchain_jobs
 from indexer.methodology.load import load_methodology
 from indexer.store.read import read_metrics, read_payloads, read_quality
 from indexer.times import to_us
@@ -177,7 +175,7 @@ def _some(world: World):
     lively(world)
     work = world.work()
     end = int(DAY_END.timestamp())
-    legs = work.waiting.run(
+    legs = work.read_chains(
         lambda: read_legs(work.tokens["AAA"], chains=work.chains, start=end - 86400, end=end), within_s=60, what="test"
     )
     return legs[0].activity

@@ -18,11 +18,10 @@ from indexer.errors import ConfigError
 from indexer.levels.assemble import LineFacts, LinePart, RateColumns, SupplyRow, VolumeColumns, assemble
 from indexer.levels.markets import metric_columns
 from indexer.live.chain.configured import chains_of, is_on, own_endpoints, tokens_of
-from indexer.live.chain.context import asset_of
-from indexer.live.chain.explorers import block_link
-from indexer.live.chain.float_status import float_status
 from indexer.live.chain.recheck import PROVISIONAL
+from indexer.live.chain.status import block_link, float_status
 from indexer.live.chain.supply_rows import in_units, provisional, supply_rows, weakest
+from indexer.live.context import asset_of
 from indexer.registry import load_registry
 from indexer.store import records
 from indexer.times import DAY_US, HOUR_US

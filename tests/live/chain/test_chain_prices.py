@@ -12,8 +12,8 @@ import pytest
 from chainkit import GENESIS, NOW, World, world_on
 from test_liquidity_evm import v3_scene
 
-from indexer.live.chain.jobs import onchain_jobs
 from indexer.live.chain.prices import check_prices
+from indexer.live.jobs import onchain_jobs
 from indexer.store.read import read_assets, read_metrics, read_quality
 from indexer.store.write import write_rates
 from indexer.times import from_us, to_us

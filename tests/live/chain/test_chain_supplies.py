@@ -10,11 +10,10 @@ from chainkit import NOBODY, NOW, PRICES, TREASURY, World
 from pydantic import SecretStr
 
 from indexer.errors import InputError, SourceUnavailable, VerificationError
-from indexer.live.chain.jobs import ACTIVITY, LEASE, SUPPLY, chain_scheduler, onchain_jobs
-from indexer.live.chain.jobs import PRICES as PRICE_JOB
-from indexer.live.chain.proofs import proofs_of, replayed
 from indexer.live.chain.recheck import recheck_supplies
-from indexer.live.chain.snapshots import take_snapshot
+from indexer.live.chain.snapshots import proofs_of, replayed, take_snapshot
+from indexer.live.jobs import ACTIVITY, LEASE, SUPPLY, chain_scheduler, onchain_jobs
+from indexer.live.jobs import PRICES as PRICE_JOB
 from indexer.live.scheduler import Scheduler, Stopped
 from indexer.store.read import read_payloads, read_quality, read_runs, read_supplies
 from indexer.store.read_onchain import read_latest_supplies
@@ -205,7 +204,7 @@ def test_update_by_hand_does_what_the_chains_are_due_once(world: World) -> None:
 
 def test_stopping_ends_a_read(world: World) -> None:
     work = world.work()
-    work.waiting.close()
+    work.upstream.close()
     with pytest.raises(Stopped, match="stopped while reading the supplies of 1 tokens"):
         take_snapshot(work, world.run(), symbols=("AAA",))
 

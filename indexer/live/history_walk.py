@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from indexer.errors import SourceError, SourceRefused
-from indexer.live.filling.notes import reject_notes, source_note
-from indexer.live.filling.plan import NOTHING, Plan, Step, Want, cover
+from indexer.live.history_plan import NOTHING, Plan, Step, Want, cover
+from indexer.live.quality_log import reject_notes, source_note
 from indexer.sources.base import Call, Parsed, Source, part
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.records import QualityNote
@@ -24,7 +24,7 @@ class Done:
     """The outcome of one step: the answer and its records, or the error that ended the last candidate.
 
     `call` is the call that was answered (a later candidate's, after falling through); `notes` are entries for
-    the quality ledger: sources that failed, rows refused. Without answer and error the call was not sent, because
+    the quality log: sources that failed, rows refused. Without answer and error the call was not sent, because
     the series begins later.
     """
 

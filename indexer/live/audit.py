@@ -1,0 +1,140 @@
+"""The audit trail of the scheduled work: raw answers and the record of their calls, kept by hash and linked to a run.
+
+Every answer that fed a number is in the archive under its hash. A parser also needs what was asked, so each run keeps
+its calls in one or more *manifests*: JSON in the archive, linked to the run as a payload of source `manifest`.
+`exchanges_of` reads them back; `parse_exchange` gives the records of each. `kind` says whose manifest it is:
+
+- `fixing`: rules, state before and after, calls (see `live.fixing`); its hash is in the run's detail too.
+- `history`: calls for bars with `interval`, `start_us` and `end_us` of the plan; `subject` is `asset@source`, or a
+  quote currency (`USDT`) whose dollar rate the bars priced in it were multiplied by (`live.history.hourly_rate`).
+- `answers`: calls of the other jobs (benchmarks, supplies, stress, cross-check); `subject` is the asset's slug, the
+  benchmark's symbol, or what the job asked for as a whole.
+
+Readings of chains keep their own proofs (`live.chain.snapshots`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from indexer.errors import InputError, did_you_mean
+from indexer.live.context import Live
+from indexer.sources.base import Ask, Call, Dataset, Parsed, Source
+from indexer.sources.http import Answer, Expects
+from indexer.store.archive import Archive
+from indexer.store.db import Store
+from indexer.store.read import read_payloads
+from indexer.store.records import PayloadRow
+from indexer.store.write import write_payloads
+from indexer.times import from_us
+
+
+def to_keep(call: Call, answer: Answer) -> dict[str, Any]:
+    """A JSON-ready record of one exchange: the call, when it was answered, and the hash of the body."""
+    ask = call.ask
+    return {
+        "source": call.source,
+        "path": call.path,
+        "params": dict(call.params),
+        "rows": call.rows,
+        "cost": call.cost,
+        "expects": str(call.expects),
+        "dataset": str(ask.dataset),
+        "symbols": list(ask.symbols),
+        "start_us": ask.start_us,
+        "end_us": ask.end_us,
+        "now_us": ask.now_us,
+        "interval": ask.interval,
+        "quote": ask.quote,
+        "contract_size": None if math.isnan(ask.contract_size) else ask.contract_size,
+        "status": answer.status,
+        "url": answer.url,
+        "fetched_us": answer.fetched_us,
+        "sha256": answer.sha256,
+    }
+
+
+def parse_exchange(kept: Mapping[str, Any] | bytes | str, archive: Archive, sources: Mapping[str, Source]) -> Parsed:
+    """The records of a kept exchange, from the archive.
+
+    Raises NotFoundError or VerificationError when the bytes are gone or damaged, InputError when the source is
+    not among `sources` or the record lacks something, and what the source's parser raises.
+    """
+    record: Mapping[str, Any] = orjson.loads(kept) if isinstance(kept, bytes | str) else kept
+    try:
+        size = record["contract_size"]
+        ask = Ask(
+            dataset=Dataset(record["dataset"]),
+            symbols=tuple(record["symbols"]),
+            start_us=record["start_us"],
+            end_us=record["end_us"],
+            now_us=record["now_us"],
+            interval=record["interval"],
+            quote=record["quote"],
+            contract_size=float("nan") if size is None else size,
+        )
+        call = Call(
+            source=record["source"],
+            path=record["path"],
+            params=record["params"],
+            ask=ask,
+            rows=record["rows"],
+            cost=record["cost"],
+            expects=Expects(record["expects"]),
+        )
+        name, status, at = record["sha256"], record["status"], from_us(record["fetched_us"])
+    except (KeyError, ValueError) as cause:
+        raise InputError(f"the kept exchange cannot be read: {cause!r} is missing or not known") from None
+    if call.source not in sources:
+        raise InputError(f'"{call.source}" is not among the sources in use.{did_you_mean(call.source, sources)}')
+    answer = Answer(record.get("url", ""), status, {}, archive.get(name), at)
+    return sources[call.source].parse(call, answer)
+
+
+MANIFEST: Final = "manifest"  # the `source` of a manifest among a run's payloads
+ANSWERS: Final = "answers"
+
+
+def keep_answers(live: Live, run_id: int, answers: Iterable[tuple[str, Call, Answer]]) -> list[dict[str, Any]]:
+    """Archive answers and link them to the run; the record of each call, with the subject that it was made for."""
+    calls: list[dict[str, Any]] = []
+    rows: list[PayloadRow] = []
+    for subject, call, answer in answers:
+        live.archive.put(answer.body)
+        calls.append({"subject": subject, **to_keep(call, answer)})
+        rows.append(PayloadRow(answer.sha256, call.source, answer.url, answer.fetched_at, len(answer.body)))
+    write_payloads(live.store, run_id, rows)
+    return calls
+
+
+def keep_manifest(live: Live, run_id: int, manifest: Mapping[str, Any]) -> str:
+    """Archive a run's own record (its calls under `exchanges`, and what else is needed) and link it; gives its hash."""
+    body = orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
+    return keep_bytes(live, run_id, body, source=MANIFEST)
+
+
+def keep_bytes(live: Live, run_id: int, body: bytes, *, source: str, what: str = "") -> str:
+    """Archive bytes and link them to the run as a payload of this source; gives their hash."""
+    name = live.archive.put(body).sha256
+    write_payloads(live.store, run_id, [PayloadRow(name, source, what, live.clock(), len(body))])
+    return name
+
+
+def manifests_of(store: Store, archive: Archive, run_id: int) -> Iterator[dict[str, Any]]:
+    """The manifests of a run in the order they were kept.
+
+    Raises NotFoundError or VerificationError when one is gone from the archive or damaged.
+    """
+    for payload in read_payloads(store, run_id):
+        if payload.source == MANIFEST:
+            yield orjson.loads(archive.get(payload.sha256))
+
+
+def exchanges_of(store: Store, archive: Archive, run_id: int) -> Iterator[dict[str, Any]]:
+    """Every call of a run as `parse_exchange` takes it, with its `subject`; raises as `manifests_of`."""
+    for manifest in manifests_of(store, archive, run_id):
+        yield from manifest["exchanges"]
