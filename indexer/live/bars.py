@@ -8,8 +8,7 @@ import numpy as np
 
 from indexer.arrays import I64
 from indexer.errors import InputError
-from indexer.sources.base import Source
-from indexer.sources.identity import Mapped
+from indexer.sources.base import Mapped, Source
 from indexer.sources.records import Bars
 from indexer.store.db import Store
 from indexer.store.records import BarColumns, ListingRow, Written

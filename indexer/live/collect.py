@@ -17,9 +17,8 @@ from indexer.arrays import I64
 from indexer.errors import SourceError
 from indexer.live.quality_log import reject_notes, source_note
 from indexer.reference.bars import conversion_rate
-from indexer.sources.base import Ask, Call, Dataset, Parsed, Source
+from indexer.sources.base import Ask, Call, Dataset, Mapped, Parsed, Source
 from indexer.sources.http import Answer, HttpClient
-from indexer.sources.identity import Mapped
 from indexer.sources.records import Bars, QualityNote, in_usd, join_bars
 from indexer.times import HOUR_US, INTERVAL_US
 

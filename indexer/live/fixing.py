@@ -25,8 +25,7 @@ from indexer.live.mapping import quote_mappings, venue_mappings
 from indexer.live.memory import Remembered, from_plain, remember, to_plain
 from indexer.live.quality_log import settle, write_rejects_noted
 from indexer.reference import FixingRules, Fixings, RateStatus, Verdict, fixing_rates, minute_cube
-from indexer.sources.base import Source
-from indexer.sources.identity import Mapped
+from indexer.sources.base import Mapped, Source
 from indexer.sources.records import Bars
 from indexer.store.db import Store
 from indexer.store.read import last_run_before, read_bars

@@ -17,10 +17,9 @@ from indexer.arrays import I64
 from indexer.errors import InputError, NotFoundError, did_you_mean
 from indexer.live.context import Live
 from indexer.live.mapping import ids_at, quote_mappings, venue_mappings
-from indexer.sources.base import Ask, Call, Dataset, Kind, RestSource, Source
+from indexer.sources.base import Ask, Call, Dataset, Kind, Mapped, RestSource, Source
 from indexer.sources.http import LIMITS, HostLimit
 from indexer.sources.http.limits import DEFAULT_LIMIT
-from indexer.sources.identity import Mapped
 from indexer.sources.records import QualityNote
 from indexer.store.read import read_bars, read_listings
 from indexer.times import HOUR_US, INTERVAL_US, iso, to_us

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from indexer.config import Settings
 from indexer.errors import SourceError, SourceUnavailable
-from indexer.live import benchmarks, crosscheck, fixing, history, retention, stress, supply
+from indexer.live import benchmarks, crosscheck, fixing, history, stress, supply
 from indexer.live.chain.activity import KIND, owed_days, read_activity_of_day
 from indexer.live.chain.configured import is_on
 from indexer.live.chain.prices import check_prices
@@ -27,6 +27,8 @@ from indexer.live.scheduler import Job, Scheduler
 from indexer.registry import Registry
 from indexer.sources.base import Dataset
 from indexer.store.db import Store
+from indexer.store.read import kept_for_good, last_run_before
+from indexer.store.write import forget_payloads
 from indexer.times import Clock
 
 HOUR: Final = timedelta(hours=1)
@@ -53,8 +55,24 @@ def live_jobs(live: Live, *, update_minutes: int = 60) -> list[Job]:
         jobs.append(Job(stress.KIND, HOUR, timedelta(minutes=5), _of(live, stress.read_stress)))
     if venues and {"defillama", "coingecko"} & live.sources.keys():
         jobs.append(Job("cross-check", HOUR, timedelta(minutes=3), _of(live, crosscheck.check)))
-    jobs.append(Job("retention", DAY, timedelta(minutes=30), _of(live, retention.sweep)))
+    jobs.append(Job("retention", DAY, timedelta(minutes=30), _of(live, sweep)))
     return jobs
+
+
+def sweep(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
+    """Remove what is over its time, except imported files and the newest fixing's manifest, which the next fixing
+    needs; how much.
+
+    Imported files stay: they are few, and nobody can be asked for them again. What instant a sweep reached back to is
+    in its run (`before`), so that `verify` can tell an answer whose time was over from one that was taken away.
+    """
+    before = live.clock() - timedelta(days=live.archive_days)
+    newest = last_run_before(live.store, fixing.KIND, live.clock() + timedelta(days=1))
+    keep = {newest.detail["manifest"]} if newest and "manifest" in newest.detail else set()
+    keep |= kept_for_good(live.store)
+    swept = live.archive.sweep(before_s=before.timestamp(), keep=keep)
+    links = forget_payloads(live.store, before=before)
+    return {"before": before.isoformat(), "files": swept.files, "bytes": swept.kept_bytes, "links": links}
 
 
 def _of(live: Live, piece: Piece) -> Callable[[datetime, int], Mapping[str, Any]]:

@@ -6,13 +6,12 @@ sources refuse answers for anything else.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from indexer.errors import InputError
 from indexer.registry import Asset, Registry
-from indexer.sources.base import Source
-from indexer.sources.identity import IdentityMap, Mapped
+from indexer.sources.base import Mapped, Source, contract_key
 
 TRUSTED: Final = ("verified", "seen")
 QUOTES: Final = ("USDT", "USDC", "USD", "EUR", "BTC")
@@ -64,8 +63,20 @@ def venue_mappings(registry: Registry, sources: Mapping[str, Source], *, legacy:
                 continue
             _, quote = base_and_quote(listing.symbol)
             rows.append(Mapped(asset.slug, listing.venue, spelled(listing.venue, listing.symbol), quote))
-    IdentityMap(rows)
+    check_identifiers(rows)
     return tuple(rows)
+
+
+def check_identifiers(rows: Iterable[Mapped]) -> None:
+    """Raise InputError when a source's identifier is given to two assets."""
+    known: dict[tuple[str, str], Mapped] = {}
+    for row in rows:
+        other = known.setdefault((row.source, contract_key(row.symbol)), row)
+        if other.asset != row.asset:
+            raise InputError(
+                f"{row.source} {row.symbol} is mapped to both {other.asset} and {row.asset}; "
+                "an identifier belongs to one asset"
+            )
 
 
 def quote_mappings(rows: Collection[Mapped], sources: Mapping[str, Source]) -> tuple[Mapped, ...]:

@@ -17,9 +17,8 @@ from indexer.live.collect import Collected, collect_bars
 from indexer.live.fixing import KIND, Fixed, compute
 from indexer.live.memory import from_plain
 from indexer.reference import FixingRules, Method
-from indexer.sources.base import Ask, Call, Capabilities, Parsed, Source
+from indexer.sources.base import Ask, Call, Capabilities, Mapped, Parsed, Source
 from indexer.sources.http import Answer, HttpClient
-from indexer.sources.identity import Mapped
 from indexer.sources.registry import REGISTRY
 from indexer.store.archive import Archive
 from indexer.times import from_us

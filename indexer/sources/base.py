@@ -132,6 +132,16 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Mapped:
+    """One asset as one source knows it: `symbol` is the source's identifier, `quote` what it is priced in."""
+
+    asset: str
+    source: str
+    symbol: str
+    quote: str = "USD"
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One request, planned: where, with what, and for which part of the ask. Holds no key."""
 
@@ -258,3 +268,19 @@ def every(ask: Ask, span_us: int) -> list[Ask]:
 def rows_of(ask: Ask) -> int:
     """How many bars the ask's range holds at most."""
     return max(0, (ask.end_us - ask.start_us) // INTERVAL_US[ask.interval])
+
+
+def contract_key(symbol: str) -> str:
+    """The identifier in the form in which equal ones are equal: hexadecimal addresses without case.
+
+    Base58 addresses (Solana) and provider ids keep theirs, because there case tells addresses apart.
+    """
+    chain, colon, address = symbol.rpartition(":")
+    if address[:2].lower() == "0x":
+        return f"{chain.lower()}{colon}{address.lower()}"
+    return symbol
+
+
+def same_contract(one: str, other: str) -> bool:
+    """Whether two identifiers name the same contract."""
+    return contract_key(one) == contract_key(other)

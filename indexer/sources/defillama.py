@@ -20,9 +20,9 @@ from indexer.sources.base import (
     RestSource,
     Stamp,
     rows_of,
+    same_contract,
 )
 from indexer.sources.http import Answer
-from indexer.sources.identity import same_contract
 from indexer.sources.records import Quote, Reject
 from indexer.sources.rows import bars_of_points, dict_in, json_of, number
 

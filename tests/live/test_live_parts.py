@@ -19,10 +19,10 @@ from api.app import create_app
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.live.context import Live, archive_of, live_of
 from indexer.live.crosscheck import check
+from indexer.live.jobs import sweep
 from indexer.live.mapping import base_and_quote, ids_at, quote_mappings, spelled, venue_mappings
 from indexer.live.memory import Remembered, from_plain, to_plain
 from indexer.live.quality_log import settle
-from indexer.live.retention import sweep
 from indexer.live.scheduler import Stopped
 from indexer.live.stress import perpetual
 from indexer.live.supply import IMPLIED, read_reported
@@ -246,7 +246,7 @@ def test_closing_ends_what_waits(world: Played) -> None:
     upstream.close()
     assert ended.wait(5)
     thread.join()
-    with pytest.raises(Stopped, match="the sources are closed"):
+    with pytest.raises(Stopped, match="stopped while waiting for the sources"):
         upstream.run(wait)
 
 

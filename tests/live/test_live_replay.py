@@ -16,8 +16,8 @@ from sqlalchemy import text
 from indexer.config import Settings
 from indexer.errors import InputError, NotFoundError, VerificationError
 from indexer.live.context import archive_of, live_of
+from indexer.live.jobs import sweep
 from indexer.live.replay import replay_fixing
-from indexer.live.retention import sweep
 from indexer.store.db import Store, open_store
 from indexer.store.read import (
     read_assets,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from indexer.errors import SourceUnavailable
-from indexer.live.scheduler import LEASE_S, Job, Scheduler, due_instants
+from indexer.live.scheduler import LEASE_S, Job, Scheduler, due_instants, wakes
 from indexer.store.db import open_store
 from indexer.store.read import read_runs
 
@@ -164,3 +164,20 @@ def test_start_ticks_on_its_own_thread_and_stop_waits_for_it(store):
     assert began.wait(10)
     scheduler.stop()
     assert [r.outcome for r in read_runs(store)] == ["done"]
+
+
+def test_a_job_wakes_when_its_instants_become_due_and_every_minute_where_no_calendar_has_its_period():
+    now = datetime(2026, 11, 30, 7, 58, tzinfo=UTC)
+
+    def first_two(every, delay):
+        trigger = wakes(Job("x", timedelta(minutes=every), timedelta(minutes=delay), lambda due, run_id: {}))
+        first = trigger.get_next_fire_time(None, now)
+        second = trigger.get_next_fire_time(first, first + timedelta(seconds=1))
+        return [f"{at:%d %H:%M}" for at in (first, second)]
+
+    assert first_two(60, 2) == ["30 08:02", "30 09:02"]
+    assert first_two(15, 2) == ["30 08:02", "30 08:17"]
+    assert first_two(360, 35) == ["30 12:35", "30 18:35"]
+    assert first_two(1440, 40) == ["01 00:40", "02 00:40"]
+    assert first_two(240, 125) == ["30 10:05", "30 14:05"]
+    assert first_two(7, 2) == first_two(90, 2) == ["30 07:58", "30 07:59"]

@@ -9,8 +9,8 @@ from fault_server import Fault, FaultServer
 from fault_world import VENUES, minute_world
 
 from indexer.live.collect import Collected, collect_bars
+from indexer.sources.base import Mapped
 from indexer.sources.http import HostLimit, HttpClient, Timeouts
-from indexer.sources.identity import Mapped
 from indexer.sources.registry import build_sources
 from indexer.times import HOUR_US, from_us, parse_instant
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from indexer.errors import ConfigError, InputError
-from indexer.sources.base import Dataset, Kind
-from indexer.sources.identity import IdentityMap, Mapped, contract_key, same_contract
+from indexer.live.mapping import check_identifiers
+from indexer.sources.base import Dataset, Kind, Mapped, contract_key, same_contract
 from indexer.sources.registry import REGISTRY, build_sources, capabilities
 
 HERE = Path(__file__).parent
@@ -54,29 +54,9 @@ def test_opt_in_sources_are_off_until_named() -> None:
         build_sources(base_urls={"binanse": "x"})
 
 
-def test_identity_is_by_id_and_refuses_look_alikes() -> None:
-    ids = IdentityMap(
-        [
-            Mapped("bittensor", "coingecko", "bittensor"),
-            Mapped("virtuals", "defillama", "base:0x0b3e328455c4059EEb9e3f84b5543F74E24e7E1b"),
-            Mapped("bittensor", "binance", "TAOUSDT", "USDT"),
-            Mapped("bittensor", "kraken", "TAOUSD"),
-        ]
-    )
-    assert ids.asset_of("coingecko", "bittensor") == "bittensor"
-    assert ids.asset_of("coingecko", "tao") is None  # the ticker is not an id
-    assert ids.asset_of("coingecko", "bittensor-2") is None
-    assert ids.asset_of("defillama", "base:0X0B3E328455C4059EEB9E3F84B5543F74E24E7E1B") == "virtuals"
-    assert ids.listings("binance", "bittensor")[0].quote == "USDT"
-    assert ids.sources_of("bittensor") == ("coingecko", "binance", "kraken")
-    refusal = ids.refusal("coingecko", "tao-fake", label="TAO")
-    assert refusal.row == "coingecko tao-fake although it calls itself TAO"
-    assert refusal.reason == "identifier is not mapped to an asset"
-
-
 def test_one_identifier_belongs_to_one_asset() -> None:
     with pytest.raises(InputError, match="coingecko io is mapped to both io-net and io-other"):
-        IdentityMap([Mapped("io-net", "coingecko", "io"), Mapped("io-other", "coingecko", "io")])
+        check_identifiers([Mapped("io-net", "coingecko", "io"), Mapped("io-other", "coingecko", "io")])
 
 
 def test_base58_keeps_its_case_and_hexadecimal_does_not() -> None:

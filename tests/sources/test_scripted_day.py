@@ -14,8 +14,8 @@ from fault_world import VENUES, minute_world
 
 from indexer.live.collect import collect_bars
 from indexer.reference import Memory, RateStatus, Verdict, fixing_rates, minute_cube
+from indexer.sources.base import Mapped
 from indexer.sources.http import HostLimit, HttpClient, Timeouts
-from indexer.sources.identity import Mapped
 from indexer.sources.records import QualityNote
 from indexer.sources.registry import build_sources
 from indexer.times import HOUR_US, MINUTE_US, from_us, parse_instant
