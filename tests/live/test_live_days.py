@@ -1,4 +1,8 @@
-"""Days of ticks against the played providers: on schedule, through every fault, through restarts, and told truly."""
+"""Days of ticks against the played providers: on schedule, through every fault, through restarts, and told truly.
+
+What it adds to `tests/sources/test_scripted_day.py` (rates alone): the store, the scheduler and the published levels,
+the data-quality log over time, restarts and outages.
+"""
 
 from __future__ import annotations
 
@@ -151,7 +155,7 @@ def test_a_fresh_store_was_filled_from_before_it_began(clean: Day) -> None:
     assert not [row for row in read_open_quality(clean.store) if row.kind == "gap"]
 
 
-def test_the_faulty_day_moves_the_index_by_less_than_a_basis_point(
+def test_faults_move_published_levels_by_less_than_a_basis_point(
     clean: Day, faulty: Day, capsys: pytest.CaptureFixture[str]
 ) -> None:
     times, good, _ = clean.levels()
@@ -169,7 +173,7 @@ def test_the_faulty_day_moves_the_index_by_less_than_a_basis_point(
         print("\nlevel at      level    off by     status     what was not used", *lines, sep="\n")
 
 
-def test_statuses_tell_the_truth(faulty: Day) -> None:
+def test_published_rates_and_levels_say_what_they_stand_on(faulty: Day) -> None:
     rates = faulty.rates()
     for number in range(24):
         _, state, _, verdicts = rates["fet", hour(number)]
@@ -186,7 +190,7 @@ def entries(day: Day, kind: str, subject: str) -> list[QualityRow]:
     return [row for row in read_quality(day.store, kind=kind) if row.subject == subject]
 
 
-def test_the_ledger_opens_and_closes_what_was_wrong(faulty: Day) -> None:
+def test_the_quality_log_opens_and_closes_what_was_wrong(faulty: Day) -> None:
     down = entries(faulty, "source_down", "coinbase")
     texts = [json.loads(row.detail)["text"] for row in down]
     assert any("HTTP 500" in text for text in texts)

@@ -1,5 +1,8 @@
-"""One day with every fault on it, over real sockets: the index moves by less than 1 bp from the fault-free day
-wherever two honest venues remain, statuses tell the truth, nothing is invented, nothing crashes."""
+"""One day with every fault on it, collected and rated over real sockets, without store or scheduler.
+
+What it adds to the days of `tests/live/test_live_days.py` (the whole way to levels): the verdict and the note of every
+kind of fault at its own venue, minute by minute, and the same rates when the day is lived again.
+"""
 
 from __future__ import annotations
 
@@ -137,7 +140,7 @@ def test_the_fault_free_day_is_final_throughout(two_days: tuple[list[Hour], list
     assert not [note for hour in clean for note in hour.notes]
 
 
-def test_the_faulty_day_moves_the_index_by_less_than_a_basis_point(
+def test_faults_move_the_mean_of_the_rates_by_less_than_a_basis_point(
     two_days: tuple[list[Hour], list[Hour]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     clean, faulty = two_days
@@ -152,7 +155,7 @@ def test_the_faulty_day_moves_the_index_by_less_than_a_basis_point(
         print("\nfixing     level    off by     status     what was not used", *lines, sep="\n")
 
 
-def test_statuses_tell_the_truth(two_days: tuple[list[Hour], list[Hour]]) -> None:
+def test_a_rates_status_counts_its_honest_venues(two_days: tuple[list[Hour], list[Hour]]) -> None:
     clean, faulty = two_days
     for hour in faulty:
         used = sum(verdict is Verdict.USED for verdict in hour.verdicts.values())
