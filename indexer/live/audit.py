@@ -6,7 +6,9 @@ its calls in one or more *manifests*: JSON in the archive, linked to the run as 
 
 - `fixing`: rules, state before and after, calls (see `live.fixing`); its hash is in the run's detail too.
 - `history`: calls for bars with `interval`, `start_us` and `end_us` of the plan; `subject` is `asset@source`, or a
-  quote currency (`USDT`) whose dollar rate the bars priced in it were multiplied by (`live.history.hourly_rate`).
+  quote currency (`USDT`) whose dollar rate the bars priced in it were multiplied by (`live.history.hourly_rate` over
+  all manifests of the run with this plan: a long plan has several). A process that is killed may leave the last calls
+  out (fewer than `live.history.MANIFEST_CALLS`); their run is then not `done`.
 - `answers`: calls of the other jobs (benchmarks, supplies, stress, cross-check); `subject` is the asset's slug, the
   benchmark's symbol, or what the job asked for as a whole.
 
@@ -31,6 +33,9 @@ from indexer.store.read import read_payloads
 from indexer.store.records import PayloadRow
 from indexer.store.write import write_payloads
 from indexer.times import from_us
+
+MANIFEST: Final = "manifest"  # the `source` of a manifest among a run's payloads
+ANSWERS: Final = "answers"
 
 
 def to_keep(call: Call, answer: Answer) -> dict[str, Any]:
@@ -93,10 +98,6 @@ def parse_exchange(kept: Mapping[str, Any] | bytes | str, archive: Archive, sour
         raise InputError(f'"{call.source}" is not among the sources in use.{did_you_mean(call.source, sources)}')
     answer = Answer(record.get("url", ""), status, {}, archive.get(name), at)
     return sources[call.source].parse(call, answer)
-
-
-MANIFEST: Final = "manifest"  # the `source` of a manifest among a run's payloads
-ANSWERS: Final = "answers"
 
 
 def keep_answers(live: Live, run_id: int, answers: Iterable[tuple[str, Call, Answer]]) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ Piece = Callable[[Live, datetime, int], Mapping[str, Any]]
 
 
 def live_jobs(live: Live, *, update_minutes: int = 60) -> list[Job]:
-    """The jobs that the sources in use make possible, in the order of live."""
+    """The jobs that the sources in use make possible, in the order of work."""
     jobs: list[Job] = []
     venues = venue_mappings(live.registry, live.sources)
     if venues:
@@ -104,7 +104,7 @@ def chain_scheduler(
 
 
 def onchain_jobs(live: Live, *, progress: Progress | None = None) -> list[Job]:
-    """The jobs of this chain live, in the order of live."""
+    """The jobs of this chain live, in the order of work."""
     return [
         Job(SUPPLY, SIX_HOURS, timedelta(minutes=5), _of(live, supplies)),
         Job(PRICES, SIX_HOURS, timedelta(minutes=35), _of(live, prices)),
