@@ -104,7 +104,7 @@ def chain_scheduler(
 
 
 def onchain_jobs(live: Live, *, progress: Progress | None = None) -> list[Job]:
-    """The jobs of this chain live, in the order of work."""
+    """The jobs that read chains, in the order of work."""
     return [
         Job(SUPPLY, SIX_HOURS, timedelta(minutes=5), _of(live, supplies)),
         Job(PRICES, SIX_HOURS, timedelta(minutes=35), _of(live, prices)),
