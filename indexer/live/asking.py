@@ -43,15 +43,15 @@ def ask_all(live: Live, questions: Sequence[Question]) -> list[Reply]:
 
 
 async def _one(question: Question, source: Source, http: HttpClient) -> Reply:
-    found: list[tuple[Call, Answer, Parsed]] = []
+    parsed: list[tuple[Call, Answer, Parsed]] = []
     error: SourceError | None = None
     for call in source.calls(question.ask):
         try:
             answer = await source.fetch(call, http)
-            found.append((call, answer, source.parse(call, answer)))
+            parsed.append((call, answer, source.parse(call, answer)))
         except SourceError as cause:
             error = cause
-    return Reply(question, tuple(found), error)
+    return Reply(question, tuple(parsed), error)
 
 
 def keep_replies(live: Live, run_id: int, replies: Sequence[Reply], *, what: str) -> dict[str, str]:
@@ -79,8 +79,8 @@ def keep_replies(live: Live, run_id: int, replies: Sequence[Reply], *, what: str
 
 
 def _failures(replies: Sequence[Reply]) -> Mapping[str, str]:
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for reply in replies:
         if reply.error is not None:
-            found.setdefault(reply.question.source, reason_of(reply.error))
-    return found
+            reasons.setdefault(reply.question.source, reason_of(reply.error))
+    return reasons

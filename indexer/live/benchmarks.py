@@ -100,23 +100,23 @@ def refresh(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
 
 
 def _questions(stored: Stored, end_us: int) -> list[Question]:
-    found: list[Question] = []
+    questions: list[Question] = []
     for one in FOLLOWED:
         for interval, reach in REACH_US.items():
             known = stored[one.row.symbol, interval][0]
             newest = min(int(known[-1]), end_us) - OVERLAP_US if len(known) else SINCE_US
             start_us = max(newest, SINCE_US, end_us - reach)
-            found += _of(one, interval, start_us, end_us)
+            questions += _of(one, interval, start_us, end_us)
     for series in POLICY_RATES:
-        found.append(Question("us", "fred", _ask(series, "1d", end_us - 40 * DAY_US, end_us)))
-    return found
+        questions.append(Question("us", "fred", _ask(series, "1d", end_us - 40 * DAY_US, end_us)))
+    return questions
 
 
 def _of(one: Followed, interval: str, start_us: int, end_us: int) -> list[Question]:
-    made = [Question(one.row.symbol, "yahoo", _ask(one.yahoo, interval, start_us, end_us))] if one.yahoo else []
+    questions = [Question(one.row.symbol, "yahoo", _ask(one.yahoo, interval, start_us, end_us))] if one.yahoo else []
     if one.fred and interval == "1d":
-        made.append(Question(one.row.symbol, "fred", _ask(one.fred, interval, start_us, end_us)))
-    return made
+        questions.append(Question(one.row.symbol, "fred", _ask(one.fred, interval, start_us, end_us)))
+    return questions
 
 
 def _ask(symbol: str, interval: str, start_us: int, end_us: int) -> Ask:
@@ -125,7 +125,7 @@ def _ask(symbol: str, interval: str, start_us: int, end_us: int) -> Ask:
 
 def _whole_again(replies: Sequence[Reply], stored: Stored, end_us: int) -> list[Question]:
     """Yahoo symbols whose adjusted closes changed since they were stored: their history is asked for anew."""
-    found: list[Question] = []
+    questions: list[Question] = []
     for one in FOLLOWED:
         times, _, adjusted = stored[one.row.symbol, "1d"]
         bars = _bars(replies, one.row.symbol, "yahoo", "1d")
@@ -134,20 +134,20 @@ def _whole_again(replies: Sequence[Reply], stored: Stored, end_us: int) -> list[
         _, here, there = np.intersect1d(bars.time_us, times, assume_unique=True, return_indices=True)
         with np.errstate(invalid="ignore"):
             if (np.abs(bars.adjusted_close[here] / adjusted[there] - 1.0) > SAME).any():
-                found.append(Question(one.row.symbol, "yahoo", _ask(one.yahoo, "1d", SINCE_US, end_us)))
-    return found
+                questions.append(Question(one.row.symbol, "yahoo", _ask(one.yahoo, "1d", SINCE_US, end_us)))
+    return questions
 
 
 def _bars(replies: Sequence[Reply], subject: str, source: str, interval: str) -> BenchmarkBars | None:
     """The longest answer of a source for a benchmark, or None."""
-    found = [
+    answers = [
         parsed.benchmark
         for reply in replies
         if (reply.question.subject, reply.question.source, reply.question.ask.interval) == (subject, source, interval)
         for _, _, parsed in reply.parsed
         if parsed.benchmark is not None and len(parsed.benchmark)
     ]
-    return max(found, key=len, default=None)
+    return max(answers, key=len, default=None)
 
 
 def _take(bars: BenchmarkBars, rows: np.ndarray) -> BenchmarkBars:
@@ -221,20 +221,20 @@ def _same(bars: BenchmarkBars, known: tuple[np.ndarray, np.ndarray, np.ndarray])
         near = np.abs(bars.close / close[slot] - 1.0) <= SAME
         lost = ~np.isfinite(bars.adjusted_close)
         near &= lost | (np.abs(bars.adjusted_close / adjusted[slot] - 1.0) <= SAME)
-    found: np.ndarray = (times[slot] == bars.time_us) & near
-    return found
+    stored: np.ndarray = (times[slot] == bars.time_us) & near
+    return stored
 
 
 def _policy_rates(replies: Sequence[Reply]) -> list[MetricSeries]:
-    found: list[MetricSeries] = []
+    series_of_rates: list[MetricSeries] = []
     for series, name in POLICY_RATES.items():
         for reply in replies:
             if reply.question.source == "fred" and reply.question.ask.symbols == (series,):
                 for _, _, parsed in reply.parsed:
                     if parsed.benchmark is not None and len(parsed.benchmark):
                         bars = parsed.benchmark
-                        found.append(MetricSeries("us", name, "fred", bars.time_us, bars.close))
-    return found
+                        series_of_rates.append(MetricSeries("us", name, "fred", bars.time_us, bars.close))
+    return series_of_rates
 
 
 def _note_differences(live: Live, run_id: int, apart: Mapping[str, str]) -> None:

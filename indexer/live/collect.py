@@ -77,17 +77,17 @@ async def collect_bars(
     carried, stale = _carried_rates(rates, last_rates or {}, {one.mapped.quote for one in got}, grid)
     notes += stale
     used = rates | {quote: _constant(float(last.close[-1]), grid) for quote, last in carried.items()}
-    found, without = _in_usd(got, used, start_us, at_us)
+    in_dollars, without = _in_usd(got, used, start_us, at_us)
     notes += without
     answers = tuple(pair for one in got for pair in one.answers)
-    return Collected(found, rates | carried, answers, tuple(notes))  # the carried keep their age
+    return Collected(in_dollars, rates | carried, answers, tuple(notes))  # the carried keep their age
 
 
 def _in_usd(
     got: Sequence[_Got], used: Mapping[str, Bars], start_us: int, at_us: int
 ) -> tuple[dict[str, dict[str, Bars]], list[QualityNote]]:
     """USD bars by asset and source; a note for each whose quote has no rate."""
-    found: dict[str, dict[str, Bars]] = {}
+    in_dollars: dict[str, dict[str, Bars]] = {}
     notes: list[QualityNote] = []
     for one in got:
         row = one.mapped
@@ -98,8 +98,8 @@ def _in_usd(
             notes.append(QualityNote("source_down", f"{row.source}/{row.asset}", start_us, at_us, text))
             continue
         usd = one.bars if row.quote == "USD" else in_usd(one.bars, used[row.quote])
-        found.setdefault(row.asset, {})[row.source] = usd
-    return found, notes
+        in_dollars.setdefault(row.asset, {})[row.source] = usd
+    return in_dollars, notes
 
 
 def _carried_rates(

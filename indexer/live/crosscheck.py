@@ -58,12 +58,12 @@ def check(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
 
 def last_prices(memory: Remembered) -> dict[str, float]:
     """The newest non-empty partition median of each asset."""
-    found: dict[str, float] = {}
+    prices: dict[str, float] = {}
     for slug, one in memory.assets.items():
         filled = [value for value in one.recent if math.isfinite(value)]
         if filled:
-            found[slug] = filled[-1]
-    return found
+            prices[slug] = filled[-1]
+    return prices
 
 
 def _questions(live: Live, due: datetime) -> list[Question]:
@@ -78,7 +78,7 @@ def _questions(live: Live, due: datetime) -> list[Question]:
 
 def _theirs(live: Live, replies: Sequence[Reply]) -> dict[tuple[str, str], float]:
     """(`source/asset`, asset) → price, of quotes that are not old."""
-    found: dict[tuple[str, str], float] = {}
+    prices: dict[tuple[str, str], float] = {}
     oldest = to_us(live.clock()) - MAX_AGE_US
     for reply in replies:
         source = reply.question.source
@@ -87,5 +87,5 @@ def _theirs(live: Live, replies: Sequence[Reply]) -> dict[tuple[str, str], float
             quotes = {one.symbol: one.price for one in parsed.quotes if (one.observed_us or oldest) >= oldest}
             for symbol, price in quotes.items():
                 if symbol in assets:
-                    found[f"{source}/{assets[symbol].slug}", assets[symbol].slug] = price
-    return found
+                    prices[f"{source}/{assets[symbol].slug}", assets[symbol].slug] = price
+    return prices

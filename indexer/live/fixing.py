@@ -168,19 +168,19 @@ def rate_rows(fixed: Fixed, rows: Sequence[Mapped]) -> list[FixedRow]:
 
 def write_fixed(store: Store, run_id: int, fixed: Fixed, rows: Sequence[Mapped], *, ids: Mapping[str, int]) -> int:
     """Write the rates that a venue stands behind; how many. `ids` are the assets' by slug."""
-    made = rate_rows(fixed, rows)
-    if made:
+    stored = rate_rows(fixed, rows)
+    if stored:
         write_rates(
             store,
             run_id,
-            asset_id=np.array([ids[one.asset] for one in made], dtype=np.int64),
-            time_us=np.full(len(made), fixed.at_us, dtype=np.int64),
-            rate=np.array([one.rate for one in made]),
-            status=np.array([one.status for one in made], dtype=np.int8),
+            asset_id=np.array([ids[one.asset] for one in stored], dtype=np.int64),
+            time_us=np.full(len(stored), fixed.at_us, dtype=np.int64),
+            rate=np.array([one.rate for one in stored]),
+            status=np.array([one.status for one in stored], dtype=np.int8),
             method=fixed.rates.method,
-            verdicts=[one.verdicts for one in made],
+            verdicts=[one.verdicts for one in stored],
         )
-    return len(made)
+    return len(stored)
 
 
 def _verdicts(fixed: Fixed, asset: int, listed: set[tuple[str, str]]) -> str:
@@ -269,22 +269,22 @@ def note_fixing(live: Live, run_id: int, fixed: Fixed, *, got: Collected, asked:
 
 def _with_verdict(fixed: Fixed, verdict: Verdict, *, judged: set[str]) -> dict[str, str]:
     """`venue/asset` → what was seen, for each that got this verdict and answered at all."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for a, v in np.argwhere(fixed.rates.verdicts == verdict).tolist():
         subject = f"{fixed.venues[v]}/{fixed.assets[a]}"
         if subject in judged:
             price, rate = fixed.rates.venue_price[a, v], fixed.rates.rate[a]
-            found[subject] = f"venue {price:.8g}, rate {rate:.8g}"
-    return found
+            texts[subject] = f"venue {price:.8g}, rate {rate:.8g}"
+    return texts
 
 
 def _without_rate(fixed: Fixed) -> dict[str, str]:
     """Asset → status, for each that no venue stands behind."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for a, slug in enumerate(fixed.assets):
         status = RateStatus(int(fixed.rates.status[a]))
         if status >= RateStatus.CARRIED:
             age_h = fixed.rates.age_s[a] / 3600.0
             last = f"the last rate is {age_h:.1f} h old" if age_h > 0 else "there is no earlier rate"
-            found[slug] = f"{status.name.lower()}: no venue gave a usable price; {last}"
-    return found
+            texts[slug] = f"{status.name.lower()}: no venue gave a usable price; {last}"
+    return texts

@@ -155,12 +155,12 @@ def source_states(store: Store, settings: Settings) -> list[SourceStatus]:
     used, keys = sources_of(settings), keys_of(settings)
     answers = read_last_answers(store)
     down = {row.subject: row for row in read_open_quality(store, ("source_down",))}
-    found = []
+    states = []
     for about in capabilities():
         entry = down.get(about.name)
         in_use = about.name in used
         state = "not_used" if not in_use else "down" if entry else "answering" if about.name in answers else "not_asked"
-        found.append(
+        states.append(
             SourceStatus(
                 name=about.name,
                 title=about.title,
@@ -185,7 +185,7 @@ def source_states(store: Store, settings: Settings) -> list[SourceStatus]:
                 last_answer=answers.get(about.name),
             )
         )
-    return found
+    return states
 
 
 def limit_text(about: Capabilities) -> str:

@@ -84,14 +84,14 @@ def fill(live: Live, run_id: int, plan: HistoryPlan, *, progress: Progress = lam
 
 
 async def _fill(live: Live, run_id: int, plan: HistoryPlan, *, http: HttpClient, progress: Progress) -> Filled:
-    made = Filled()
+    filled = Filled()
     record = _CallRecord(live, run_id, plan)
     live.asset_ids()
     try:
-        await _walk(live, run_id, plan, http=http, progress=progress, made=made, record=record)
+        await _walk(live, run_id, plan, http=http, progress=progress, filled=filled, record=record)
     finally:
         record.close()
-    return made
+    return filled
 
 
 @dataclass(slots=True)
@@ -128,34 +128,34 @@ async def _walk(
     *,
     http: HttpClient,
     progress: Progress,
-    made: Filled,
+    filled: Filled,
     record: _CallRecord,
 ) -> None:
     markets: dict[str, dict[str, list[Bars]]] = {}
     without: set[str] = set()  # quote currencies whose own markets failed in part: bars priced in them may come later
     async for done in run_backfill(plan.quotes, live.sources, http):
         record.add(done)
-        _note(live, run_id, done, made)
+        _note(live, run_id, done, filled)
         if done.parsed is not None and done.parsed.bars is not None and len(done.parsed.bars):
             markets.setdefault(done.asset, {}).setdefault(done.call.source, []).append(done.parsed.bars)
         elif done.error is not None:
             without.add(done.asset)
-        progress(made.settled, plan.calls)
+        progress(filled.settled, plan.calls)
     rates = {
         quote: hourly_rate(by_source, plan.interval, start_us=plan.start_us, end_us=plan.end_us)
         for quote, by_source in markets.items()
     }
     async for done in run_backfill(plan.bars, live.sources, http):
         record.add(done)
-        _note(live, run_id, done, made)
+        _note(live, run_id, done, filled)
         if done.parsed is not None and done.parsed.bars is not None and len(done.parsed.bars):
-            left_out = sum(made.unpriced.values())
-            made.bars += _write(live, run_id, plan, done=done, bars=done.parsed.bars, rates=rates, made=made).new
-            if done.call.ask.quote in without and sum(made.unpriced.values()) > left_out:
-                made.owes(done)
+            left_out = sum(filled.unpriced.values())
+            filled.bars += _write(live, run_id, plan, done=done, bars=done.parsed.bars, rates=rates, filled=filled).new
+            if done.call.ask.quote in without and sum(filled.unpriced.values()) > left_out:
+                filled.owes(done)
         elif done.error is not None and _may_come(done.error):
-            made.owes(done)
-        progress(made.settled, plan.calls)
+            filled.owes(done)
+        progress(filled.settled, plan.calls)
 
 
 def _may_come(error: SourceError) -> bool:
@@ -172,13 +172,13 @@ def hourly_rate(by_source: Mapping[str, Sequence[Bars]], interval: str, *, start
 
 
 def _write(
-    live: Live, run_id: int, plan: HistoryPlan, *, done: Done, bars: Bars, rates: Mapping[str, Bars], made: Filled
+    live: Live, run_id: int, plan: HistoryPlan, *, done: Done, bars: Bars, rates: Mapping[str, Bars], filled: Filled
 ) -> Written:
     key = f"{plan.mapped[done.asset].asset}@{done.call.source}"
     if bars.quote != "USD":
         rate = rates.get(bars.quote)
         usd = bars.take(np.zeros(len(bars), dtype=np.bool_)) if rate is None else in_usd(bars, rate)
-        made.unpriced[bars.quote] = made.unpriced.get(bars.quote, 0) + len(bars) - len(usd)
+        filled.unpriced[bars.quote] = filled.unpriced.get(bars.quote, 0) + len(bars) - len(usd)
         if not len(usd):
             return Written()
         bars = usd
@@ -188,18 +188,18 @@ def _write(
     return write_missing(live.store, run_id, [(listing, bars)], {listing: plan.have[key]} if key in plan.have else {})
 
 
-def _note(live: Live, run_id: int, done: Done, made: Filled) -> None:
+def _note(live: Live, run_id: int, done: Done, filled: Filled) -> None:
     """Count a call and enter its refused rows."""
     for note in done.notes:
         if note.kind == "source_down":
-            made.failures.setdefault(note.subject, note.detail)
-    made.rejects += write_rejects_noted(live.store, run_id, done.notes)
+            filled.failures.setdefault(note.subject, note.detail)
+    filled.rejects += write_rejects_noted(live.store, run_id, done.notes)
     if done.answer is None:
-        made.failed += done.error is not None
-        made.unlisted += done.error is None
+        filled.failed += done.error is not None
+        filled.unlisted += done.error is None
         return
-    made.calls += 1
-    made.sources[done.call.source] = made.sources.get(done.call.source, 0) + 1
+    filled.calls += 1
+    filled.sources[done.call.source] = filled.sources.get(done.call.source, 0) + 1
 
 
 def catch_up(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
@@ -213,21 +213,21 @@ def catch_up(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     end_us, wanted = to_us(due), _wanted(live)
     start_us, owed = _where_to_begin(live, due, wanted)
     plan = plan_history(live, start_us=start_us, end_us=end_us, since_us=owed)
-    made = fill(live, run_id, plan)
-    note_failures(live, run_id, made)
-    note_unpriced(live, run_id, made)
-    if not made.calls and plan.missing_at == {row.source for row in plan.mapped.values()}:
-        raise_nothing(made)
+    filled = fill(live, run_id, plan)
+    note_failures(live, run_id, filled)
+    note_unpriced(live, run_id, filled)
+    if not filled.calls and plan.missing_at == {row.source for row in plan.mapped.values()}:
+        raise_nothing(filled)
     gaps = note_gaps(live, run_id, start_us=min([start_us, *owed.values()]), end_us=end_us)
     return {
-        "calls": made.calls,
-        "failed": made.failed,
-        "bars": made.bars,
-        "rejects": made.rejects,
-        "unpriced": sum(made.unpriced.values()),
+        "calls": filled.calls,
+        "failed": filled.failed,
+        "bars": filled.bars,
+        "rejects": filled.rejects,
+        "unpriced": sum(filled.unpriced.values()),
         "gaps": gaps,
         "wanted": wanted,
-        "owed": made.owed,
+        "owed": filled.owed,
     }
 
 
@@ -247,24 +247,24 @@ def _where_to_begin(live: Live, due: datetime, wanted: str) -> tuple[int, dict[s
     return max(oldest, to_us(last.due_at) - LOOK_BACK), owed
 
 
-def raise_nothing(made: Filled) -> None:
+def raise_nothing(filled: Filled) -> None:
     """Raise SourceUnavailable with what each source said."""
-    reasons = "; ".join(f"{source}: {text}" for source, text in sorted(made.failures.items()))
+    reasons = "; ".join(f"{source}: {text}" for source, text in sorted(filled.failures.items()))
     raise SourceUnavailable(f"no source gave any history. {reasons}")
 
 
-def note_failures(live: Live, run_id: int, made: Filled) -> None:
+def note_failures(live: Live, run_id: int, filled: Filled) -> None:
     """Open sources that failed throughout, close those that answered."""
-    down = {source: text for source, text in made.failures.items() if source not in made.sources}
-    asked = {*made.failures, *made.sources}
+    down = {source: text for source, text in filled.failures.items() if source not in filled.sources}
+    asked = {*filled.failures, *filled.sources}
     settle(live.store, run_id, kind="source_down", now=down, at=live.clock(), concerns=lambda subject: subject in asked)
 
 
-def note_unpriced(live: Live, run_id: int, made: Filled) -> None:
+def note_unpriced(live: Live, run_id: int, filled: Filled) -> None:
     """Open the quote currencies without a dollar rate for some bars, close those that had one for all."""
     now = {
         quote: f"{count} bars priced in {quote} were left out: no market gave its dollar rate then"
-        for quote, count in made.unpriced.items()
+        for quote, count in filled.unpriced.items()
         if count
     }
     quotes = set(QUOTE_MARKETS)
@@ -370,19 +370,19 @@ def backfill(
     if run_id is None:  # the same range in the same microsecond: another process does it
         return BackfillReport(report_of(plan), Filled(), Filled(), 0)
     try:
-        made = fill(live, run_id, plan, progress=progress)
-        note_failures(live, run_id, made)
-        note_unpriced(live, run_id, made)
-        if plan.calls and not made.calls:
-            raise_nothing(made)
+        venues = fill(live, run_id, plan, progress=progress)
+        note_failures(live, run_id, venues)
+        note_unpriced(live, run_id, venues)
+        if plan.calls and not venues.calls:
+            raise_nothing(venues)
         rest = plan_fill(live, start_us=plan.start_us, end_us=plan.end_us, interval=plan.interval, assets=assets)
-        filled = fill(live, run_id, rest)
-        note_failures(live, run_id, filled)
+        fillers = fill(live, run_id, rest)
+        note_failures(live, run_id, fillers)
         gaps = note_gaps(live, run_id, start_us=plan.start_us, end_us=plan.end_us, interval=plan.interval)
     except BaseException as error:
         outcome = "failed" if isinstance(error, Exception) else "interrupted"
         finish_run(live.store, run_id, now=live.clock(), outcome=outcome, detail={"error": str(error)})
         raise
-    detail = {"venues": asdict(made), "fillers": asdict(filled), "gaps": gaps}
+    detail = {"venues": asdict(venues), "fillers": asdict(fillers), "gaps": gaps}
     finish_run(live.store, run_id, now=live.clock(), detail=detail)
-    return BackfillReport(report_of(plan), made, filled, gaps)
+    return BackfillReport(report_of(plan), venues, fillers, gaps)

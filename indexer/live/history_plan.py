@@ -178,12 +178,12 @@ def _seconds(steps: Sequence[Step], sources: Mapping[str, Source], limits: Mappi
     cost: dict[str, float] = {}
     for step in steps:
         cost[step.call.source] = cost.get(step.call.source, 0.0) + step.call.cost
-    found: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     for name, tokens in cost.items():
         source = sources[name]
         limit = limits.get(source.limit if isinstance(source, RestSource) else name, DEFAULT_LIMIT)
-        found[name] = max(0.0, tokens - limit.burst) / limit.per_second
-    return found
+        seconds[name] = max(0.0, tokens - limit.burst) / limit.per_second
+    return seconds
 
 
 INTERVALS: Final = ("1h", "1d")

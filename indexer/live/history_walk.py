@@ -134,11 +134,11 @@ async def _by_next(step: Step, cause: SourceError, *, walk: _Walk) -> list[Done]
     ask = step.call.ask
     want = Want(step.asset, ask.interval, ask.start_us, ask.end_us, step.others, ask.dataset)
     steps, left = cover(want, (ask.start_us, ask.end_us), walk.sources, now_us=ask.now_us)
-    found: list[Done] = []
+    outcomes: list[Done] = []
     for following in steps:
-        found += await _run_step(following, walk)
+        outcomes += await _run_step(following, walk)
     for begin, end in left:
         call = replace(step.call, ask=part(ask, begin, end))
-        found.append(Done(step.asset, call, None, None, cause, ()))
-    notes = (source_note(step.call, cause), *found[0].notes)
-    return [replace(found[0], notes=notes), *found[1:]]
+        outcomes.append(Done(step.asset, call, None, None, cause, ()))
+    notes = (source_note(step.call, cause), *outcomes[0].notes)
+    return [replace(outcomes[0], notes=notes), *outcomes[1:]]

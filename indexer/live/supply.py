@@ -43,9 +43,11 @@ def read_reported(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     keep_replies(live, run_id, replies, what="supplies")
     stored = read_supplies(live.store)
     done = {(row.asset, row.kind) for row in stored if row.source == SOURCE and row.observed_at >= due}
-    found = [one for reply in replies for _, _, parsed in reply.parsed for one in parsed.supplies]
+    readings = [one for reply in replies for _, _, parsed in reply.parsed for one in parsed.supplies]
     rows = [
-        _row(assets[one.symbol], one, source=SOURCE) for one in found if (assets[one.symbol].slug, one.kind) not in done
+        _row(assets[one.symbol], one, source=SOURCE)
+        for one in readings
+        if (assets[one.symbol].slug, one.kind) not in done
     ]
     written = write_supplies(live.store, run_id, rows).new
     return {"readings": written, "implied": _past(live, run_id, assets, stored, now_us)}

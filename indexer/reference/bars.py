@@ -55,8 +55,8 @@ def median_of_columns(prices: F64, weights: F64) -> F64:
 def _first_at_least(cumulated: F64, bound: F64, ascending: F64) -> F64:
     """The price of each column's first cumulated weight at or above the bound."""
     first = np.minimum((cumulated < bound).sum(axis=0), len(cumulated) - 1)
-    found: F64 = np.take_along_axis(ascending, first[None, :], axis=0)[0]
-    return found
+    prices: F64 = np.take_along_axis(ascending, first[None, :], axis=0)[0]
+    return prices
 
 
 THETA_DAILY: Final = 0.10

@@ -70,9 +70,9 @@ def _one_asset(bars: ListedBars, rows: I64, *, places: Mapping[int, Place], asse
         mine = rows if row_length is None else rows[row_length == interval_us]
         times, venues, prices, volumes = _by_venue(bars, mine, places=places)
         theta = THETA_INTRADAY if interval_us <= HOUR_US else THETA_DAILY
-        made = bar_rates(prices, volumes, theta=theta)
-        fresh = np.isfinite(made.rate) & ~np.isin(times, covered)
-        parts.append((times[fresh], _take(made, fresh), _verdict_texts(made.verdicts[fresh], venues)))
+        rates = bar_rates(prices, volumes, theta=theta)
+        fresh = np.isfinite(rates.rate) & ~np.isin(times, covered)
+        parts.append((times[fresh], _take(rates, fresh), _verdict_texts(rates.verdicts[fresh], venues)))
         covered = np.union1d(covered, times)
     time_us = np.concatenate([part[0] for part in parts])
     order = np.argsort(time_us, kind="stable")

@@ -218,8 +218,8 @@ def _orders(data: list[Any], call: Call, fetched_us: int) -> Parsed:
     )
     asked = good & (at > call.ask.start_us) & (at <= call.ask.end_us)
     order = np.flatnonzero(asked)[np.argsort(at[asked], kind="stable")]
-    found = Liquidations(call.ask.symbol, at[order], long[order].astype(np.bool_), usd[order])
-    return Parsed(liquidations=found, rejects=rejects)
+    orders = Liquidations(call.ask.symbol, at[order], long[order].astype(np.bool_), usd[order])
+    return Parsed(liquidations=orders, rejects=rejects)
 
 
 def _closes_long(detail: dict[str, Any]) -> bool | None:

@@ -8,7 +8,7 @@ turning that into an asset of ours is `sources.identity`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -242,7 +242,3 @@ class QualityNote:
     opened_us: int
     closed_us: int | None
     detail: str
-
-    def close(self, at_us: int) -> QualityNote:
-        """The same note, closed at an instant."""
-        return replace(self, closed_us=at_us)
