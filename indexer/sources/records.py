@@ -2,7 +2,7 @@
 
 Bulk series are equal-length arrays, ascending by `time_us` without repeats. NaN means not known.
 A record says nothing of where it is stored and keeps the provider's own identifier of the asset (`symbol`):
-turning that into an asset of ours is `sources.identity`.
+turning that into an asset of ours is `sources.base.Mapped`.
 """
 
 from __future__ import annotations
