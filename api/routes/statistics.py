@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query, Request
@@ -16,7 +16,8 @@ from api.answers.params import End, FormatParam, IndexId, InstantUs, Shape, Star
 from api.answers.problems import declared
 from api.answers.schemas import OfIndex, Wire, columns_of, made_of, of_index, wire_model
 from api.answers.services import StoreDep
-from indexer.analytics.beta import BetaResult
+from indexer.analytics.align import Clock
+from indexer.analytics.beta import BetaPath, BetaResult, Method
 from indexer.analytics.bootstrap import BootstrapInterval
 from indexer.analytics.correlation import LagScan
 from indexer.arrays import F64, to_json
@@ -98,24 +99,11 @@ Until = Annotated[
 ]
 
 
-Method = Annotated[
-    Literal[
-        "ols",
-        "ewma",
-        "kalman",
-        "downside",
-        "upside",
-        "quantile",
-        "dimson",
-        "scholes_williams",
-        "multi",
-        "hayashi_yoshida",
-    ],
-    Query(description="How beta is estimated. multi: all benchmarks together, beta is that of the first"),
+MethodParam = Annotated[
+    Method, Query(description="How beta is estimated. multi: all benchmarks together, beta is that of the first")
 ]
-Clock = Annotated[
-    Literal["at_close", "daily_utc", "nq_hours", "hourly_utc", "date_join"],
-    Query(description="Instants of the returns. date_join is the naive join of dates, to compare with"),
+ClockParam = Annotated[
+    Clock, Query(description="Instants of the returns. date_join is the naive join of dates, to compare with")
 ]
 
 
@@ -132,8 +120,8 @@ def get_beta(
     benchmark: BenchmarkParam = "QQQ",
     sessions: Sessions = 90,
     end: Until = None,
-    method: Method = "ols",
-    clock: Clock = "at_close",
+    method: MethodParam = Method.OLS,
+    clock: ClockParam = Clock.AT_CLOSE,
     confidence: Annotated[float, Query(ge=0.5, le=0.999, description="Of the intervals")] = 0.95,
     decay: Annotated[float, Query(gt=0.5, lt=1.0, description="Of ewma")] = 0.94,
     tau: Annotated[float, Query(gt=0.0, lt=1.0, description="Of quantile: 0.1 is the lower tail")] = 0.5,
@@ -233,9 +221,9 @@ def list_beta_history(
     shape: Annotated[Shape, Query(description="Form of data in JSON")] = Shape.ROWS,
     format: FormatParam = None,
     kind: Annotated[
-        Literal["rolling", "ewma", "kalman", "kalman_smoothed"],
+        BetaPath,
         Query(description="kalman is filtered: known then; kalman_smoothed is hindsight over the whole sample"),
-    ] = "rolling",
+    ] = BetaPath.ROLLING,
 ) -> Response:
     """Beta over the `sessions` returns up to each close in [start, end), with its 95 % interval, oldest first.
 

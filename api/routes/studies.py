@@ -12,7 +12,9 @@ from api.answers.params import IndexId, InstantUs
 from api.answers.problems import declared
 from api.answers.schemas import OfIndex, of_index
 from api.answers.services import Services, ServicesDep, StoreDep
+from indexer.analytics.align import Clock
 from indexer.analytics.catalogue import Event
+from indexer.analytics.drawdown import Bar
 from indexer.arrays import to_json
 from indexer.store.db import Store
 from indexer.store.read import read_index
@@ -26,7 +28,7 @@ from indexer.times import DAY_US
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["statistics"])
 PROBLEMS = declared("not_found", "not_enough_data", "invalid_request")
-Bar = Annotated[Literal["daily", "hourly"], Query(description="Levels at 00:00 UTC of every day, or at every hour")]
+BarParam = Annotated[Bar, Query(description="Levels at 00:00 UTC of every day, or at every hour")]
 From = Annotated[InstantUs | None, Query(description="First level at or after this instant")]
 To = Annotated[InstantUs | None, Query(description="Last level at or before this instant")]
 Depth = Annotated[float, Query(ge=0.01, le=0.95, description="Least depth as a fraction: 0.1 is 10 %")]
@@ -50,7 +52,7 @@ def get_drawdowns(
     min_depth: Depth = 0.10,
     start: From = None,
     end: To = None,
-    bar: Bar = "daily",
+    bar: BarParam = Bar.DAILY,
     fall: Falls = None,
 ) -> Response:
     """Episodes at least `min_depth` deep, how long pullbacks of each size took to recover, and what followed falls."""
@@ -70,7 +72,7 @@ def get_analogues(
     store: StoreDep,
     index_id: IndexId,
     beside: Annotated[str, Query(max_length=64, description="Another index or token, e.g. btc")] = "btc",
-    bar: Bar = "daily",
+    bar: BarParam = Bar.DAILY,
 ) -> Response:
     """The pullback after the ETF approval of 2024-01 beside that of 2025-01, of the index and of another subject."""
     from indexer.studies.drawdowns import compare_episodes
@@ -86,7 +88,7 @@ def get_stress(
     start: Annotated[InstantUs, Query(description="Bars that end after it", examples=["2025-01-20"])],
     end: Annotated[InstantUs, Query(description="Bars that end at or before it", examples=["2025-02-01"])],
     subject: Annotated[str, Query(max_length=64, description="Whose derivatives: the slug of a token")] = "btc",
-    bar: Bar = "daily",
+    bar: BarParam = Bar.DAILY,
 ) -> Response:
     """Forced closures with long share, funding, open interest and fear & greed in each bar; `absent` names what no
     source has told, which is unknown and not zero. Closures are lower bounds where a venue caps its list."""
@@ -212,7 +214,9 @@ def get_event_study(
     first: FirstInterval = -1,
     last: LastInterval = 5,
     estimation: Estimation = 120,
-    clock: Annotated[Literal["at_close", "hourly_utc", "nq_hours"], Query(description="Sampling clock")] = "at_close",
+    clock: Annotated[
+        Literal[Clock.AT_CLOSE, Clock.HOURLY_UTC, Clock.NQ_HOURS], Query(description="Sampling clock")
+    ] = Clock.AT_CLOSE,
 ) -> Response:
     """Abnormal returns of the index, the other indices and the members of that day, with their errors and tests.
 

@@ -1,13 +1,14 @@
 """Beta of one series on another with honest errors: the headline number.
 
 After `align`, before the API. The reported error is the larger of OLS and Newey-West: on short windows HAC
-alone shrinks (ANALYTICS §3). Quantiles are Student's t with n - 2 degrees of freedom, never normal.
+alone shrinks (docs/analytics.md, "Which error"). Quantiles are Student's t with n - 2 degrees of freedom, never normal.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,30 @@ MIN_PAIRS = 3
 SHORT_WINDOW = 60
 # A residual sum below this share of the total is rounding of an exact fit.
 EXACT_FIT = 1e-28
+
+
+class Method(StrEnum):
+    """How a beta is estimated."""
+
+    OLS = "ols"
+    EWMA = "ewma"
+    KALMAN = "kalman"
+    DOWNSIDE = "downside"
+    UPSIDE = "upside"
+    QUANTILE = "quantile"
+    DIMSON = "dimson"
+    SCHOLES_WILLIAMS = "scholes_williams"
+    MULTI = "multi"
+    HAYASHI_YOSHIDA = "hayashi_yoshida"
+
+
+class BetaPath(StrEnum):
+    """How a beta is followed over time: `KALMAN` is filtered, known then; `KALMAN_SMOOTHED` is hindsight."""
+
+    ROLLING = "rolling"
+    EWMA = "ewma"
+    KALMAN = "kalman"
+    KALMAN_SMOOTHED = "kalman_smoothed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from indexer.analytics.beta import BetaResult
 
 # sup-Wald = k sup-F over 15..85 % of the sample: values exceeded with 10, 5 and 1 % probability, by the number
-# of coefficients that may break (simulated, 20,000 runs of 2,000 rows; ANALYTICS §3). Not chi-square.
+# of coefficients that may break (simulated, 20,000 runs of 2,000 rows). Not chi-square.
 SUP_WALD_CRITICAL = {1: (7.14, 8.66, 12.34), 2: (10.00, 11.64, 15.38), 3: (12.29, 14.31, 18.38)}
 SIGNIFICANCE = (0.10, 0.05, 0.01)
 TRIM = 0.15

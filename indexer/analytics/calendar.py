@@ -1,6 +1,6 @@
 """Exchange session closes in UTC from the calendar package: daylight saving, holidays and early closes included.
 
-Used to choose the instants at which an index is sampled; a constant such as 21:00Z biases beta by 2 % (ANALYTICS §1).
+Used to choose the instants at which an index is sampled; a constant such as 21:00Z biases beta by 2 %.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 DAY_US = 86_400_000_000
+
+
+class Bar(StrEnum):
+    """Spacing of the levels: 00:00 UTC of every day, or every full hour."""
+
+    DAILY = "daily"
+    HOURLY = "hourly"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Abnormal returns around an event: market model with one or more factors, and an error that includes the forecast's.
 
-Estimation window, gap, event window, in intervals of the aligned clock (METHODOLOGY §6.2; MacKinlay 1997).
+Estimation window, gap, event window, in intervals of the aligned clock (MacKinlay 1997).
 A missing interval is never replaced by a neighbour: an event outside the data has no answer but a reason.
 """
 

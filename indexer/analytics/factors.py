@@ -1,7 +1,7 @@
 """Beta to several benchmarks at once: QQQ given BTC, and whether the data can tell them apart.
 
 Trap: BTC may be a constituent. Regressing an index that holds BTC on BTC is partly a regression on itself;
-pass the ex-BTC index for the controlled beta and say so (ANALYTICS §3).
+pass the ex-BTC index for the controlled beta and say so.
 """
 
 from __future__ import annotations

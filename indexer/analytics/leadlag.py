@@ -1,7 +1,7 @@
 """Beta from series that are not stamped at the same instants: Dimson and Scholes-Williams.
 
 For daily bars only. They remove the bias of a 4-24 h offset, at 1.7 to 3.9 times the error of the synchronous
-number (ANALYTICS §1), so the error is part of the result and `sync` says which it is.
+number, so the error is part of the result and `sync` says which it is.
 """
 
 from __future__ import annotations

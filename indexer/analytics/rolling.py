@@ -4,7 +4,7 @@ Block prefix/suffix sums (van Herk): time is cut in blocks of w rows, and every 
 a suffix of the previous block plus a prefix of this one. Both are shifted by the block's first row, which is a
 member of every such window, so nothing is ever subtracted out, nothing older than w rows has any influence,
 a missing value touches exactly the w windows that contain it, and centring loses at most log2(w) bits
-(sum (x - s)² <= w Sxx when s is one of the w points). Measured: PERFORMANCE §2 and docs/analytics.md.
+(sum (x - s)² <= w Sxx when s is one of the w points). Measured: docs/analytics.md, "Speed".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Stress readings from given rows: liquidations by side and hour, size of a move, range-based volatility.
 
-Rows come from imports or venues; nothing is estimated where none were given (METHODOLOGY §6.2).
+Rows come from imports or venues; nothing is estimated where none were given.
 """
 
 from __future__ import annotations

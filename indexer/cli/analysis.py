@@ -5,12 +5,14 @@ Each prints a table for people, or with `--json` the same object that REST answe
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from indexer.analytics.align import Clock
+from indexer.analytics.beta import Method
+from indexer.analytics.drawdown import Bar
 from indexer.cli.analysis_text import (
     show_analogues,
     show_betas,
@@ -28,38 +30,6 @@ Benchmarks = Annotated[
     list[str] | None, typer.Option("--benchmark", "-b", help="Benchmark, or a token such as btc; repeatable.")
 ]
 End = Annotated[str | None, typer.Option(help="Last close to use (date or instant).")]
-
-
-class Method(StrEnum):
-    """How beta is estimated."""
-
-    OLS = "ols"
-    EWMA = "ewma"
-    KALMAN = "kalman"
-    DOWNSIDE = "downside"
-    UPSIDE = "upside"
-    QUANTILE = "quantile"
-    DIMSON = "dimson"
-    SCHOLES_WILLIAMS = "scholes_williams"
-    MULTI = "multi"
-    HAYASHI_YOSHIDA = "hayashi_yoshida"
-
-
-class Clock(StrEnum):
-    """At which instants the two sides are read."""
-
-    AT_CLOSE = "at_close"
-    DAILY = "daily_utc"
-    NQ_HOURS = "nq_hours"
-    HOURLY = "hourly_utc"
-    DATE_JOIN = "date_join"
-
-
-class Bar(StrEnum):
-    """Spacing of levels."""
-
-    DAILY = "daily"
-    HOURLY = "hourly"
 
 
 def register(app: typer.Typer) -> None:
@@ -104,7 +74,7 @@ def beta(
         groups: list[list[str]] = [names] if method is Method.MULTI else [[name] for name in names]
         made = [
             index_beta(
-                store, index, group, method=method.value, clock=clock.value, sessions=sessions or None, end_us=end_us,
+                store, index, group, method=method, clock=clock, sessions=sessions or None, end_us=end_us,
                 options=Options(tau=tau), bootstrap=bootstrap,
             )
             for group in groups
@@ -146,7 +116,7 @@ def event(
             return
         models = [part.split(",") for part in factor] if factor else [ONE_FACTOR, TWO_FACTORS]
         windows = EventWindows(first, last, estimation, min(first - 10, -11))
-        found = study_event(store, index, name, events=events, models=models, windows=windows, clock=clock.value)
+        found = study_event(store, index, name, events=events, models=models, windows=windows, clock=clock)
     emit(to_json(found, wire=True), as_json=as_json, text=lambda: show_event(found))
 
 
@@ -168,12 +138,12 @@ def drawdown(
 
     with opened() as (store, _):
         if analogues:
-            beside = compare_episodes(store, list(dict.fromkeys([index, "btc"])), bar=bar.value)
+            beside = compare_episodes(store, list(dict.fromkeys([index, "btc"])), bar=bar)
             emit(to_json(beside, wire=True), as_json=as_json, text=lambda: show_analogues(beside))
             return
         found = study_drawdowns(
             store, index, min_depth=min_depth, start_us=parse_instant(start) if start else None,
-            end_us=parse_instant(end) if end else None, bar=bar.value, falls=fall or FALLS,
+            end_us=parse_instant(end) if end else None, bar=bar, falls=fall or FALLS,
         )  # fmt: skip
     emit(to_json(found, wire=True), as_json=as_json, text=lambda: show_drawdowns(found))
 
@@ -262,7 +232,7 @@ def stress(
     first, last = parse_instant(start), parse_instant(end)
     with opened() as (store, _):
         readings = stored_stress(store, subject, since_us=first - 2 * DAY_US, until_us=last + 1)
-        found = study_stress(store, index, readings, start_us=first, end_us=last, subject=subject, bar=bar.value)
+        found = study_stress(store, index, readings, start_us=first, end_us=last, subject=subject, bar=bar)
 
     def text() -> None:
         headers = (

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from indexer.analytics.align import AT_CLOSE
-from indexer.analytics.beta import BetaResult
+from indexer.analytics.align import HOURLY_CLOCKS, Clock
+from indexer.analytics.beta import BetaPath, BetaResult, Method
 from indexer.analytics.beta_variants import blume_beta
 from indexer.analytics.bootstrap import BootstrapInterval, bootstrap_beta
 from indexer.analytics.correlation import LagScan, lag_scan
@@ -20,9 +20,8 @@ from indexer.arrays import F64, I64, to_json
 from indexer.errors import InputError, NotEnoughDataError, did_you_mean
 from indexer.store.db import Store
 from indexer.store.read import read_memberships
-from indexer.studies.methods import HAYASHI_YOSHIDA, Estimate, Options, estimate, intraday
+from indexer.studies.methods import Estimate, Options, estimate, intraday
 from indexer.studies.series import (
-    HOURLY_CLOCKS,
     INDEX,
     TOKEN,
     Frame,
@@ -38,7 +37,7 @@ WINDOWS = (30, 60, 90, 180, 250)
 MIN_SESSIONS = 20
 DEFAULT_SESSIONS = 90
 BOOTSTRAP_SEED = 20_250_127
-LEAD_LAG = ("dimson", "scholes_williams")
+LEAD_LAG = (Method.DIMSON, Method.SCHOLES_WILLIAMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +85,8 @@ def index_beta(
     subject: str,
     benchmark: str | Sequence[str] = "QQQ",
     *,
-    method: str = "ols",
-    clock: str = AT_CLOSE,
+    method: str = Method.OLS,
+    clock: str = Clock.AT_CLOSE,
     sessions: int | None = DEFAULT_SESSIONS,
     end_us: int | None = None,
     options: Options | None = None,
@@ -105,10 +104,10 @@ def index_beta(
     interval = "1h" if clock in HOURLY_CLOCKS else "1d"
     others = [benchmark_series(store, name, interval=interval) for name in names]
     frame = make_frame(store, own, others, clock=clock)
-    hourly = method == HAYASHI_YOSHIDA
+    hourly = method == Method.HAYASHI_YOSHIDA
     made = windowed_beta(
         frame,
-        method="ols" if hourly else method,
+        method=Method.OLS if hourly else method,
         sessions=sessions,
         end_us=end_us,
         options=options,
@@ -122,7 +121,7 @@ def index_beta(
 def windowed_beta(
     frame: Frame,
     *,
-    method: str = "ols",
+    method: str = Method.OLS,
     sessions: int | None = DEFAULT_SESSIONS,
     end_us: int | None = None,
     options: Options | None = None,
@@ -176,7 +175,7 @@ def _by_the_hour(store: Store, made: IndexBeta, own: Series, options: Options) -
 def _check(sessions: int | None, method: str, names: Sequence[str]) -> None:
     if sessions is not None and sessions < MIN_SESSIONS:
         raise InputError(f"a window of {sessions} sessions is too short for a beta; ask for {MIN_SESSIONS} or more")
-    if len(names) > 1 and method != "multi":
+    if len(names) > 1 and method != Method.MULTI:
         raise InputError(f'method "{method}" takes one benchmark and {len(names)} are named; use method "multi"')
 
 
@@ -192,15 +191,12 @@ def _cautions(store: Store, own: Series, others: Sequence[Series]) -> tuple[str,
     )
 
 
-ROLLING, EWMA, FILTERED, SMOOTHED = "rolling", "ewma", "kalman", "kalman_smoothed"
-PATHS = (ROLLING, EWMA, FILTERED, SMOOTHED)
-
-
 @dataclass(frozen=True, slots=True)
 class BetaHistory:
-    """Beta over time, arrays (T,), NaN where there is none. `rolling.se` is the error of each row's beta: as in
+    """Beta over time, arrays (T,), NaN where there is none.
 
-    `compute_beta` the larger of the OLS and the Newey-West one, for a Kalman path the state's standard deviation.
+    `rolling.se` is the error of each row's beta: as in `compute_beta` the larger of the OLS and the Newey-West one,
+    for a Kalman path the state's standard deviation.
 
     `kind` rolling: the window of `sessions` intervals that ends at `times_us[t]`. ewma, kalman: what was known
     then. kalman_smoothed is `hindsight`: each row uses the whole sample and must not be read as known then.
@@ -211,9 +207,9 @@ class BetaHistory:
     sessions: int
     times_us: I64
     rolling: RollingBeta
-    kind: str = ROLLING
+    kind: str = BetaPath.ROLLING
     hindsight: bool = False
-    clock: str = AT_CLOSE
+    clock: str = Clock.AT_CLOSE
     calendar: str = ""
 
     def interval(self, confidence: float = 0.95) -> tuple[F64, F64]:
@@ -230,8 +226,8 @@ def beta_history(
     sessions: int = DEFAULT_SESSIONS,
     start_us: int | None = None,
     end_us: int | None = None,
-    kind: str = ROLLING,
-    clock: str = AT_CLOSE,
+    kind: str = BetaPath.ROLLING,
+    clock: str = Clock.AT_CLOSE,
     decay: float = 0.94,
 ) -> BetaHistory:
     """Beta at every interval end in [start, end), windows reaching back before `start` as they need.
@@ -241,8 +237,8 @@ def beta_history(
     """
     if sessions < MIN_SESSIONS:
         raise InputError(f"a window of {sessions} sessions is too short for a beta; ask for {MIN_SESSIONS} or more")
-    if kind not in PATHS:
-        raise InputError(f'"{kind}" is not a path.{did_you_mean(kind, PATHS)} Use one of {", ".join(PATHS)}')
+    if kind not in tuple(BetaPath):
+        raise InputError(f'"{kind}" is not a path.{did_you_mean(kind, BetaPath)} Use one of {", ".join(BetaPath)}')
     own = subject_series(store, subject)
     other = benchmark_series(store, benchmark, interval="1h" if clock in HOURLY_CLOCKS else "1d")
     frame = make_frame(store, own, [other], clock=clock).between(None, end_us)
@@ -255,20 +251,28 @@ def beta_history(
     keep = np.ones(len(frame.y), dtype=np.bool_) if start_us is None else frame.times_us >= start_us
     cut = RollingBeta(sessions, found.beta[keep], found.alpha[keep], found.r2[keep], found.se[keep])
     return BetaHistory(
-        subject, other.name, sessions, frame.times_us[keep], cut, kind, kind == SMOOTHED, clock, frame.calendar
+        subject,
+        other.name,
+        sessions,
+        frame.times_us[keep],
+        cut,
+        kind,
+        kind == BetaPath.KALMAN_SMOOTHED,
+        clock,
+        frame.calendar,
     )
 
 
 def _path(frame: Frame, kind: str, *, sessions: int, decay: float) -> RollingBeta:
     x, nothing = frame.x[:, 0], np.full(len(frame.y), np.nan)
-    if kind == ROLLING:
+    if kind == BetaPath.ROLLING:
         rolled = rolling_beta(x, frame.y, [sessions])[sessions]
         se = np.maximum(rolled.se[:, 0], rolling_hac(x, frame.y, window=sessions)[:, 0])
         return RollingBeta(sessions, rolled.beta[:, 0], rolled.alpha[:, 0], rolled.r2[:, 0], se)
-    if kind == EWMA:
+    if kind == BetaPath.EWMA:
         return RollingBeta(sessions, ewma_path(x, frame.y, decay=decay), nothing, nothing, nothing)
     fit = kalman_fit(x, frame.y)
-    path = fit.smoothed if kind == SMOOTHED else fit.filtered
+    path = fit.smoothed if kind == BetaPath.KALMAN_SMOOTHED else fit.filtered
     if path is None:
         raise NotEnoughDataError(f"{frame.subject} and {frame.benchmarks[0]}: no Kalman beta, {fit.reason}")
     # The first pairs only set the level; until there are as many as a window needs, their spread says nothing.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.analytics.align import AT_CLOSE
+from indexer.analytics.align import Clock
 from indexer.analytics.breaks import (
     ChowTest,
     CorrelationShift,
@@ -82,7 +82,7 @@ def study_breaks(
     *,
     at_us: int,
     sessions: int = DEFAULT_SIDE,
-    clock: str = AT_CLOSE,
+    clock: str = Clock.AT_CLOSE,
 ) -> BreakStudy:
     """Whether the subject's beta to the benchmark changed at an instant chosen beforehand, and whether anywhere.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from indexer.analytics.align import AT_CLOSE, DAILY_UTC
+from indexer.analytics.align import Clock
 from indexer.analytics.beta_variants import Prior, ShrunkBeta, blume_beta, cross_section_prior, vasicek_beta
 from indexer.arrays import I64
 from indexer.errors import NotEnoughDataError
@@ -14,7 +14,6 @@ from indexer.store.read import read_constituents
 from indexer.studies.beta import DEFAULT_SESSIONS, past, windowed_beta
 from indexer.studies.methods import Estimate
 from indexer.studies.series import (
-    DATE_JOIN,
     Frame,
     Series,
     benchmark_series,
@@ -26,7 +25,11 @@ from indexer.studies.series import (
 from indexer.times import DAY_US
 
 # How each column of a comparison is made: (name, clock, method).
-WAYS = (("at_close", AT_CLOSE, "ols"), ("date_join", DATE_JOIN, "ols"), ("daily_dimson", DAILY_UTC, "dimson"))
+WAYS = (
+    ("at_close", Clock.AT_CLOSE, "ols"),
+    ("date_join", Clock.DATE_JOIN, "ols"),
+    ("daily_dimson", Clock.DAILY_UTC, "dimson"),
+)
 ALL_WAYS = tuple(name for name, _, _ in WAYS)
 
 
@@ -151,7 +154,7 @@ def _frames(
     frames = []
     for _, clock, _ in ways:
         # Daily bars of a session end at the midnight after it.
-        end = end_us if end_us is None or clock == AT_CLOSE else end_us // DAY_US * DAY_US
+        end = end_us if end_us is None or clock == Clock.AT_CLOSE else end_us // DAY_US * DAY_US
         frames.append(make_frame(store, own, [other], clock=clock).between(None, past(end)))
     spans = [_days(frame)[frame.complete][[0, -1]] for frame in frames if frame.pairs]
     if not spans:

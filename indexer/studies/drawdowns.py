@@ -10,6 +10,7 @@ import numpy as np
 from indexer.analytics.drawdown import (
     AfterFall,
     Analogue,
+    Bar,
     Episode,
     RecoverySummary,
     after_fall,
@@ -24,9 +25,8 @@ from indexer.store.db import Store
 from indexer.studies.series import Series, subject_series
 from indexer.times import DAY_US, HOUR_US, parse_instant
 
-DAILY, HOURLY = "daily", "hourly"
-STEP_US = {DAILY: DAY_US, HOURLY: HOUR_US}
-UNIT = {DAILY: "days", HOURLY: "hours"}
+STEP_US = {Bar.DAILY: DAY_US, Bar.HOURLY: HOUR_US}
+UNIT = {Bar.DAILY: "days", Bar.HOURLY: "hours"}
 DEPTHS = ((0.05, 0.10), (0.10, 0.20), (0.20, 0.40), (0.40, 1.0))
 FALLS = (0.03, 0.05, 0.08)
 HORIZON_DAYS = (1, 5, 20, 60)
@@ -83,7 +83,7 @@ def study_drawdowns(
     min_depth: float = 0.10,
     start_us: int | None = None,
     end_us: int | None = None,
-    bar: str = DAILY,
+    bar: str = Bar.DAILY,
     falls: Sequence[float] = FALLS,
 ) -> DrawdownStudy:
     """The drawdowns of an index or token on daily (00:00 UTC) or hourly levels in [start, end].
@@ -101,6 +101,7 @@ def study_drawdowns(
         raise NotEnoughDataError(f"{series.name} has {len(times)} {bar} levels in that range; 2 are needed")
     found = drawdown_episodes(times, values, min_depth=min_depth)
     every = drawdown_episodes(times, values, min_depth=min(low for low, _ in DEPTHS))
+    unit = UNIT[Bar(bar)]
     return DrawdownStudy(
         subject=series.name,
         bar=bar,
@@ -111,7 +112,7 @@ def study_drawdowns(
         now=float(drawdown_series(values)[-1]),
         ulcer=ulcer_index(values),
         episodes=tuple(found),
-        recovery=tuple(recovery_summary(every, min_depth=low, max_depth=high, unit=UNIT[bar]) for low, high in DEPTHS),
+        recovery=tuple(recovery_summary(every, min_depth=low, max_depth=high, unit=unit) for low, high in DEPTHS),
         after_falls=tuple(after_fall(times, values, fall=fall, horizons=HORIZON_DAYS[:3]) for fall in falls),
     )
 
@@ -122,11 +123,11 @@ def compare_episodes(
     *,
     episodes: Mapping[str, tuple[str, str]] = EPISODES,
     min_depth: float = 0.05,
-    bar: str = DAILY,
+    bar: str = Bar.DAILY,
 ) -> AnalogueTable:
     """Each subject's pullback in each named span of peaks, beside the others: analogues, not evidence."""
     spans = {name: (parse_instant(first), parse_instant(last)) for name, (first, last) in episodes.items()}
-    days = DAY_US // _step(bar)
+    days = DAY_US // step_of(bar)
     rows: list[AnalogueRow] = []
     for subject in subjects:
         series = regular(subject_series(store, subject), bar)
@@ -141,7 +142,7 @@ def compare_episodes(
 
 def regular(series: Series, bar: str) -> Series:
     """The series at full days or hours; the hourly one ends where the hours do."""
-    step = _step(bar)
+    step = step_of(bar)
     keep = series.times_us % step == 0
     times, values = series.times_us[keep], series.values[keep]
     if step == HOUR_US and len(times) > 1:
@@ -151,10 +152,11 @@ def regular(series: Series, bar: str) -> Series:
     return Series(series.name, series.kind, times, values, series.basis)
 
 
-def _step(bar: str) -> int:
-    if bar not in STEP_US:
-        raise InputError(f'"{bar}" is not a bar; use {" or ".join(STEP_US)}')
-    return STEP_US[bar]
+def step_of(bar: str) -> int:
+    """Microseconds between levels. Raises InputError for a spacing that does not exist."""
+    if bar not in tuple(Bar):
+        raise InputError(f'"{bar}" is not a bar; use {" or ".join(Bar)}')
+    return STEP_US[Bar(bar)]
 
 
 def _in_days(one: Analogue, days: int) -> Analogue:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.analytics.align import AT_CLOSE
+from indexer.analytics.align import HOURLY_CLOCKS, Clock
 from indexer.analytics.catalogue import (
     Event,
     PolicyDistance,
@@ -38,7 +38,6 @@ from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import read_constituents, read_events, read_indices
 from indexer.studies.series import (
-    HOURLY_CLOCKS,
     Frame,
     Series,
     benchmark_series,
@@ -123,7 +122,7 @@ def study_event(
     events: dict[str, Event] | None = None,
     models: Sequence[Sequence[str]] = (ONE_FACTOR, TWO_FACTORS),
     windows: EventWindows | None = None,
-    clock: str = AT_CLOSE,
+    clock: str = Clock.AT_CLOSE,
 ) -> EventStudy:
     """The event study of an index, of the other indices, and of the members that the index had on that day.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.analytics.beta import BetaResult, compute_beta
+from indexer.analytics.beta import BetaResult, Method, compute_beta
 from indexer.analytics.beta_variants import (
     AsymmetricBeta,
     QuantileBeta,
@@ -25,8 +25,6 @@ from indexer.analytics.linear import t_quantile
 from indexer.analytics.time_varying import EwmaBeta, ewma_beta, kalman_fit
 from indexer.errors import InputError, did_you_mean
 from indexer.studies.series import Frame, Series
-
-HAYASHI_YOSHIDA = "hayashi_yoshida"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +82,24 @@ class Options:
 def estimate(frame: Frame, method: str, *, options: Options) -> Estimate:
     """The beta of the frame's subject to its first benchmark ("multi": to all of them together).
 
-    Raises InputError for a method that is not one of METHODS.
+    Raises InputError for a method that is not one of `METHODS`.
     """
     if method not in METHODS:
-        known = (*METHODS, HAYASHI_YOSHIDA)
-        raise InputError(f'"{method}" is not a method.{did_you_mean(method, known)} Use one of {", ".join(known)}')
-    return METHODS[method](frame, options)
+        raise InputError(f'"{method}" is not a method.{did_you_mean(method, Method)} Use one of {", ".join(Method)}')
+    return METHODS[Method(method)](frame, options)
 
 
 def _ols(frame: Frame, options: Options) -> Estimate:
-    found = compute_beta(frame.x[:, 0], frame.y, periods_per_year=frame.periods_per_year, confidence=options.confidence)
+    fit = compute_beta(frame.x[:, 0], frame.y, periods_per_year=frame.periods_per_year, confidence=options.confidence)
     return Estimate(
-        "ols", found.n, found.beta, found.se, found.ci_low, found.ci_high, found.r2, found.alpha_annualised,
-        options.confidence, found.reason, found.warnings, found,
+        Method.OLS, fit.n, fit.beta, fit.se, fit.ci_low, fit.ci_high, fit.r2, fit.alpha_annualised,
+        options.confidence, fit.reason, fit.warnings, fit,
     )  # fmt: skip
 
 
 def _ewma(frame: Frame, options: Options) -> Estimate:
-    found = ewma_beta(frame.x[:, 0], frame.y, decay=options.decay, confidence=options.confidence)
-    return _plain("ewma", found, options=options, n=found.n, beta=found.beta, se=found.se, df=found.n_effective)
+    fit = ewma_beta(frame.x[:, 0], frame.y, decay=options.decay, confidence=options.confidence)
+    return _student(Method.EWMA, fit, options=options, n=fit.n, beta=fit.beta, se=fit.se, df=fit.n_effective)
 
 
 def _kalman(frame: Frame, options: Options) -> Estimate:
@@ -110,56 +107,56 @@ def _kalman(frame: Frame, options: Options) -> Estimate:
     path = fit.filtered
     beta, sd = (None, None) if path is None else (float(path.beta[-1]), float(path.sd_beta[-1]))
     now = KalmanNow("filtered", fit.n, beta, sd, fit.r, fit.q_beta, fit.loglik, fit.at_bound, fit.reason)
-    said = ("beta does not measurably move in this window: the filter is least squares with growing data",)
-    return _plain(
-        "kalman", now, options=options, n=fit.n, beta=beta, se=sd, df=float(fit.n), warnings=said * fit.at_bound
+    caution = ("beta does not measurably move in this window: the filter is least squares with growing data",)
+    return _student(
+        Method.KALMAN, now, options=options, n=fit.n, beta=beta, se=sd, df=float(fit.n), warnings=caution * fit.at_bound
     )
 
 
 def _downside(frame: Frame, options: Options) -> Estimate:
-    found = asymmetric_beta(frame.x[:, 0], frame.y)
-    return _plain("downside", found, options=options, n=found.n, beta=found.down, se=found.se_down, df=found.n - 1.0)
+    fit = asymmetric_beta(frame.x[:, 0], frame.y)
+    return _student(Method.DOWNSIDE, fit, options=options, n=fit.n, beta=fit.down, se=fit.se_down, df=fit.n - 1.0)
 
 
 def _upside(frame: Frame, options: Options) -> Estimate:
-    found = asymmetric_beta(frame.x[:, 0], frame.y)
-    return _plain("upside", found, options=options, n=found.n, beta=found.up, se=found.se_up, df=found.n - 1.0)
+    fit = asymmetric_beta(frame.x[:, 0], frame.y)
+    return _student(Method.UPSIDE, fit, options=options, n=fit.n, beta=fit.up, se=fit.se_up, df=fit.n - 1.0)
 
 
 def _quantile(frame: Frame, options: Options) -> Estimate:
-    found = quantile_beta(frame.x[:, 0], frame.y, tau=options.tau)
-    return _plain("quantile", found, options=options, n=found.n, beta=found.beta, se=found.se, df=float(found.n))
+    fit = quantile_beta(frame.x[:, 0], frame.y, tau=options.tau)
+    return _student(Method.QUANTILE, fit, options=options, n=fit.n, beta=fit.beta, se=fit.se, df=float(fit.n))
 
 
 def _dimson(frame: Frame, options: Options) -> Estimate:
-    found = dimson_beta(frame.x[:, 0], frame.y, span=options.span, confidence=options.confidence)
-    return _lead_lag(found, options)
+    fit = dimson_beta(frame.x[:, 0], frame.y, span=options.span, confidence=options.confidence)
+    return _lead_lag(fit, options)
 
 
 def _scholes_williams(frame: Frame, options: Options) -> Estimate:
     return _lead_lag(scholes_williams_beta(frame.x[:, 0], frame.y, confidence=options.confidence), options)
 
 
-def _lead_lag(found: LeadLagBeta, options: Options) -> Estimate:
+def _lead_lag(fit: LeadLagBeta, options: Options) -> Estimate:
     return Estimate(
-        found.sync, found.n, found.beta, found.se, found.ci_low, found.ci_high, None, None,
-        options.confidence, found.reason, (), found,
+        fit.sync, fit.n, fit.beta, fit.se, fit.ci_low, fit.ci_high, None, None,
+        options.confidence, fit.reason, (), fit,
     )  # fmt: skip
 
 
 def _multi(frame: Frame, options: Options) -> Estimate:
     factors = {name: frame.x[:, place] for place, name in enumerate(frame.benchmarks)}
-    found = factor_model(frame.y, factors, periods_per_year=frame.periods_per_year, confidence=options.confidence)
-    if not found.factors:
-        return _plain("multi", found, options=options, n=found.n, beta=None, se=None, df=None)
-    first = found.factors[0]
+    fit = factor_model(frame.y, factors, periods_per_year=frame.periods_per_year, confidence=options.confidence)
+    if not fit.factors:
+        return _student(Method.MULTI, fit, options=options, n=fit.n, beta=None, se=None, df=None)
+    first = fit.factors[0]
     return Estimate(
-        "multi", found.n, first.beta, first.se, first.ci_low, first.ci_high, found.r2, found.alpha_annualised,
-        options.confidence, found.reason, found.warnings, found,
+        Method.MULTI, fit.n, first.beta, first.se, first.ci_low, first.ci_high, fit.r2, fit.alpha_annualised,
+        options.confidence, fit.reason, fit.warnings, fit,
     )  # fmt: skip
 
 
-def _plain(
+def _student(
     method: str,
     detail: EwmaBeta | KalmanNow | AsymmetricBeta | QuantileBeta | FactorModel,
     *,
@@ -186,22 +183,33 @@ def intraday(benchmark: Series, subject: Series, *, first_us: int, last_us: int,
         keep = (series.times_us >= first_us) & (series.times_us <= last_us)
         sides.append((series.times_us[keep], np.log(series.values[keep])))
     (tx, x), (ty, y) = sides
-    found = hayashi_yoshida(tx, x, times_y=ty, y=y)
-    said = ("no standard error: read it beside the beta at the close",) if found.beta is not None else ()
-    reason = f"{benchmark.name} by the hour: {found.reason}" if found.reason else None
+    fit = hayashi_yoshida(tx, x, times_y=ty, y=y)
+    caution = ("no standard error: read it beside the beta at the close",) if fit.beta is not None else ()
+    reason = f"{benchmark.name} by the hour: {fit.reason}" if fit.reason else None
     return Estimate(
-        HAYASHI_YOSHIDA, found.n_x, found.beta, None, None, None, None, None, options.confidence, reason, said, found
+        Method.HAYASHI_YOSHIDA,
+        fit.n_x,
+        fit.beta,
+        None,
+        None,
+        None,
+        None,
+        None,
+        options.confidence,
+        reason,
+        caution,
+        fit,
     )
 
 
-METHODS: dict[str, Callable[[Frame, Options], Estimate]] = {
-    "ols": _ols,
-    "ewma": _ewma,
-    "kalman": _kalman,
-    "downside": _downside,
-    "upside": _upside,
-    "quantile": _quantile,
-    "dimson": _dimson,
-    "scholes_williams": _scholes_williams,
-    "multi": _multi,
+METHODS: dict[Method, Callable[[Frame, Options], Estimate]] = {
+    Method.OLS: _ols,
+    Method.EWMA: _ewma,
+    Method.KALMAN: _kalman,
+    Method.DOWNSIDE: _downside,
+    Method.UPSIDE: _upside,
+    Method.QUANTILE: _quantile,
+    Method.DIMSON: _dimson,
+    Method.SCHOLES_WILLIAMS: _scholes_williams,
+    Method.MULTI: _multi,
 }

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from indexer.analytics.align import AT_CLOSE, DAILY_UTC, HOURLY_UTC, NQ_HOURS, PERIODS_PER_YEAR
+from indexer.analytics.align import (
+    CONTINUOUS_DAYS,
+    HOURLY_CLOCKS,
+    PERIODS_PER_YEAR,
+    Aligned,
+    Clock,
+    align_at,
+    sample_at,
+)
 from indexer.arrays import F64, I64
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.store.columnar import columns
@@ -23,6 +31,7 @@ from indexer.store.read import (
 )
 from indexer.times import DAY_US, HOUR_US, iso
 
+NAIVE = "naive join of daily returns on their dates: intervals do not match and weekend moves are lost"
 INDEX, TOKEN, BENCHMARK = "index", "token", "benchmark"
 # Whose closes stand for the exchange's sessions where the benchmark itself is a token.
 SESSION_SYMBOLS = ("QQQ", "SPY", "^NDX", "^GSPC")
@@ -106,8 +115,6 @@ def session_instants(store: Store, *, around: Series | None = None) -> I64:
 
 def values_at(series: Series, at_us: I64) -> F64:
     """The series at exactly these instants, NaN where it has no row."""
-    from indexer.analytics.align import sample_at
-
     return sample_at(series.times_us, series.values, at_us=at_us)
 
 
@@ -147,18 +154,9 @@ def _spliced(parts: list[tuple[StoredAsset, I64, F64]], *, last: str) -> tuple[I
     return np.concatenate(times), np.concatenate(values)
 
 
-DATE_JOIN = "date_join"
-CLOCKS = (AT_CLOSE, DAILY_UTC, NQ_HOURS, HOURLY_UTC, DATE_JOIN)
-HOURLY_CLOCKS = (NQ_HOURS, HOURLY_UTC)
-CONTINUOUS_DAYS, SESSION_DAYS = 365.0, 252.0
-
-
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """Log returns of the subject y (T,) and of B benchmarks x (T, B), from `starts_us` to `times_us`; NaN missing.
-
-    `times_us` are ends of the benchmark's intervals. `calendar` names the sessions' source and its version.
-    """
+class Frame(Aligned):
+    """Aligned returns of named series on a clock; `calendar` names the sessions' source and its version."""
 
     subject: str
     benchmarks: tuple[str, ...]
@@ -166,22 +164,12 @@ class Frame:
     calendar: str
     price_basis: tuple[str, ...]
     periods_per_year: float
-    starts_us: I64
-    times_us: I64
-    y: F64
-    x: F64
     notes: tuple[str, ...] = ()
 
     @property
     def naive(self) -> bool:
         """Whether the two sides' intervals do not match."""
-        return self.clock == DATE_JOIN
-
-    @property
-    def complete(self) -> np.ndarray:
-        """(T,) rows in which every side has a return."""
-        found: np.ndarray = np.isfinite(self.y) & np.isfinite(self.x).all(axis=1)
-        return found
+        return self.clock == Clock.DATE_JOIN
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -192,16 +180,6 @@ class Frame:
             if (lost := int(np.isnan(column).sum()))
         ]
         return (*said, *self.notes)
-
-    @property
-    def pairs(self) -> int:
-        """How many rows are complete."""
-        return int(self.complete.sum())
-
-    @property
-    def dropped(self) -> int:
-        """How many intervals gave no pair."""
-        return len(self.y) - self.pairs
 
     def between(self, start_us: int | None, end_us: int | None) -> Frame:
         """The rows whose interval ends in [start, end); None is open."""
@@ -239,52 +217,60 @@ class Frame:
 
 def unit_of(clock: str) -> str:
     """The word for one interval of a clock."""
-    return {NQ_HOURS: "hour", HOURLY_UTC: "hour", DAILY_UTC: "daily"}.get(clock, "session")
+    return "hour" if clock in HOURLY_CLOCKS else "daily" if clock == Clock.DAILY_UTC else "session"
 
 
-def make_frame(store: Store, subject: Series, benchmarks: Sequence[Series], *, clock: str = AT_CLOSE) -> Frame:
+def make_frame(store: Store, subject: Series, benchmarks: Sequence[Series], *, clock: str = Clock.AT_CLOSE) -> Frame:
     """The subject beside the benchmarks within the subject's life, on a clock.
 
     Raises InputError for an unknown clock or no benchmark. Without a common instant the frame is empty.
     """
-    if clock not in CLOCKS:
-        raise InputError(f'"{clock}" is not a clock.{did_you_mean(clock, CLOCKS)} Use one of {", ".join(CLOCKS)}')
+    if clock not in tuple(Clock):
+        raise InputError(f'"{clock}" is not a clock.{did_you_mean(clock, Clock)} Use one of {", ".join(Clock)}')
     if not benchmarks:
         raise InputError("name at least one benchmark")
-    if clock == DATE_JOIN:
-        return _date_join(store, subject, benchmarks)
-    instants, periods, calendar = _clock(store, benchmarks, clock=clock, subject=subject)
-    inside = (instants >= subject.times_us[0]) & (instants <= subject.times_us[-1])
-    instants = instants[inside]
-    level = values_at(subject, instants)
-    close = np.column_stack([_close(one, instants, clock=clock) for one in benchmarks])
-    longest = HOUR_US if clock in HOURLY_CLOCKS else None
-    starts, ends = instants[:-1], instants[1:]
-    y, x = np.diff(np.log(level)), np.diff(np.log(close), axis=0)
-    if longest is not None:
-        keep = ends - starts <= longest
-        starts, ends, y, x = starts[keep], ends[keep], y[keep], x[keep]
+    lead = next((series for series in benchmarks if series.kind != TOKEN), benchmarks[0])
+    if clock == Clock.DATE_JOIN:
+        aligned, calendar = _date_join(store, subject, benchmarks, lead=lead), sessions_of()
+    else:
+        instants, calendar = _instants(store, lead, clock=clock, subject=subject)
+        instants = instants[(instants >= subject.times_us[0]) & (instants <= subject.times_us[-1])]
+        closes = np.column_stack([_close(series, instants, clock=clock) for series in benchmarks])
+        longest = HOUR_US if clock in HOURLY_CLOCKS else None
+        aligned = align_at(subject.times_us, subject.values, instants, closes, max_interval_us=longest)
+    every_day = clock == Clock.DAILY_UTC and lead.kind == TOKEN
     return Frame(
-        subject.name, tuple(one.name for one in benchmarks), clock, calendar, tuple(one.basis for one in benchmarks),
-        periods, starts, ends, y, x,
-    )  # fmt: skip
+        aligned.starts_us,
+        aligned.times_us,
+        aligned.y,
+        aligned.x,
+        subject=subject.name,
+        benchmarks=tuple(series.name for series in benchmarks),
+        clock=clock,
+        calendar=calendar,
+        price_basis=tuple(series.basis for series in benchmarks),
+        periods_per_year=CONTINUOUS_DAYS if every_day else PERIODS_PER_YEAR[Clock(clock)],
+        notes=(NAIVE,) if clock == Clock.DATE_JOIN else (),
+    )
 
 
-def _clock(store: Store, benchmarks: Sequence[Series], *, clock: str, subject: Series) -> tuple[I64, float, str]:
-    """(instants, returns a year, calendar in words)."""
-    lead = next((one for one in benchmarks if one.kind != TOKEN), benchmarks[0])
-    if clock == NQ_HOURS:
-        return lead.times_us, PERIODS_PER_YEAR[NQ_HOURS], f"hours in which {lead.name} has a bar"
-    if clock == HOURLY_UTC:
-        first, last = (int(at) // HOUR_US * HOUR_US for at in subject.times_us[[0, -1]])
-        return np.arange(first, last + 1, HOUR_US, dtype=np.int64), PERIODS_PER_YEAR[HOURLY_UTC], "every hour, UTC"
-    if clock == DAILY_UTC and lead.kind == TOKEN:
-        first, last = (int(at) // DAY_US * DAY_US for at in subject.times_us[[0, -1]])
-        return np.arange(first, last + 1, DAY_US, dtype=np.int64), CONTINUOUS_DAYS, "every day, 00:00 UTC"
+def _instants(store: Store, lead: Series, *, clock: str, subject: Series) -> tuple[I64, str]:
+    """The instants of a clock, set by the first benchmark that is no token, and their calendar in words."""
+    if clock == Clock.NQ_HOURS:
+        return lead.times_us, f"hours in which {lead.name} has a bar"
+    if clock == Clock.HOURLY_UTC:
+        return _every(HOUR_US, subject), "every hour, UTC"
+    if clock == Clock.DAILY_UTC and lead.kind == TOKEN:
+        return _every(DAY_US, subject), "every day, 00:00 UTC"
     closes = session_instants(store, around=lead)
-    if clock == DAILY_UTC:
-        return _midnight_after(closes), SESSION_DAYS, f"00:00 UTC after each session; {sessions_of()}"
-    return closes, SESSION_DAYS, sessions_of()
+    if clock == Clock.DAILY_UTC:
+        return _midnight_after(closes), f"00:00 UTC after each session; {sessions_of()}"
+    return closes, sessions_of()
+
+
+def _every(step_us: int, subject: Series) -> I64:
+    first, last = (int(at) // step_us * step_us for at in subject.times_us[[0, -1]])
+    return np.arange(first, last + 1, step_us, dtype=np.int64)
 
 
 def sessions_of() -> str:
@@ -295,7 +281,7 @@ def sessions_of() -> str:
 
 
 def _close(series: Series, instants: I64, *, clock: str) -> F64:
-    if clock == DAILY_UTC and series.kind != TOKEN:
+    if clock == Clock.DAILY_UTC and series.kind != TOKEN:
         return values_at(replace(series, times_us=_midnight_after(series.times_us)), instants)
     return values_at(series, instants)
 
@@ -304,20 +290,16 @@ def _midnight_after(closes: I64) -> I64:
     return -(-closes // DAY_US) * DAY_US
 
 
-def _date_join(store: Store, subject: Series, benchmarks: Sequence[Series]) -> Frame:
+def _date_join(store: Store, subject: Series, benchmarks: Sequence[Series], *, lead: Series) -> Aligned:
     """Each day's own return (00:00 to 00:00 UTC) beside the session return of the same date."""
-    lead = next((one for one in benchmarks if one.kind != TOKEN), benchmarks[0])
     closes = session_instants(store, around=lead)
     ends = _midnight_after(closes)
     inside = (ends - DAY_US >= subject.times_us[0]) & (ends <= subject.times_us[-1])
     closes, ends = closes[inside], ends[inside]
     y = np.log(values_at(subject, ends) / values_at(subject, ends - DAY_US))
-    x = np.column_stack([_own_day(one, closes, ends) for one in benchmarks])
-    said = "naive join of daily returns on their dates: intervals do not match and weekend moves are lost"
-    return Frame(
-        subject.name, tuple(one.name for one in benchmarks), DATE_JOIN, sessions_of(),
-        tuple(one.basis for one in benchmarks), SESSION_DAYS, ends[1:] - DAY_US, ends[1:], y[1:], x, (said,),
-    )  # fmt: skip
+    x = np.column_stack([_own_day(series, closes, ends) for series in benchmarks])
+    # The first session has no return of its own: its predecessor's close lies before the subject's life.
+    return Aligned(ends[1:] - DAY_US, ends[1:], y[1:], x)
 
 
 def _own_day(series: Series, closes: I64, ends: I64) -> F64:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from indexer.analytics.drawdown import Bar
 from indexer.analytics.stress import LONG, SHORT, LiquidationTotals, liquidation_totals, move_z
 from indexer.arrays import F64, I64
 from indexer.store.db import Store
 from indexer.store.read import read_metrics
 from indexer.store.records import MetricSeries
-from indexer.studies.drawdowns import DAILY, STEP_US, regular
+from indexer.studies.drawdowns import regular, step_of
 from indexer.studies.series import index_series
 
 LIQUIDATION = ("liquidation_long_usd", "liquidation_short_usd")
@@ -80,7 +81,7 @@ def study_stress(
     start_us: int,
     end_us: int,
     subject: str = "btc",
-    bar: str = DAILY,
+    bar: str = Bar.DAILY,
 ) -> StressStudy:
     """Each bar of an index in (start, end] beside the readings of `subject` and of the market inside that bar.
 
@@ -93,7 +94,7 @@ def study_stress(
     mine = np.array([one in (subject, "market") for one in readings.subjects], dtype=np.bool_)
     kept = {name: _of(readings, name, mine) for name in METRICS}
     rows = [
-        _bar(int(series.times_us[n]), float(series.values[n]), move=(moves[n], z[n]), kept=kept, step=STEP_US[bar])
+        _bar(int(series.times_us[n]), float(series.values[n]), move=(moves[n], z[n]), kept=kept, step=step_of(bar))
         for n in np.flatnonzero(inside)
     ]
     return StressStudy(

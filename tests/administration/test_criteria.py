@@ -18,7 +18,7 @@ from sqlalchemy import text
 from worlds import RULES, START_US, prices, world
 
 from indexer.administration.explain import explain
-from indexer.analytics.align import align_at
+from indexer.analytics.align import Clock
 from indexer.analytics.beta import compute_beta
 from indexer.engine.level import compute_index
 from indexer.errors import MethodologyError, NotEnoughDataError
@@ -34,6 +34,8 @@ from indexer.store.read import read_constituents, read_levels, read_quality, rea
 from indexer.store.records import BarColumns
 from indexer.store.write import finish_run, start_run, write_bars
 from indexer.studies.attribution import study_attribution
+from indexer.studies.beta import windowed_beta
+from indexer.studies.series import BENCHMARK, Series, index_series, make_frame
 from indexer.times import DAY_US, HOUR_US, iso, parse_instant
 from indexer.verify.replay import replay
 from indexer.verify.store import verify_all
@@ -210,13 +212,17 @@ def test_criterion_11_the_alignment_changes_the_beta_and_is_told(real):
     sessions = rows.times_us[(rows.times_us % DAY_US == 21 * HOUR_US)]
     at = np.searchsorted(rows.times_us, sessions)
     closes = rows.levels[at] ** 0.5
-    right = align_at(rows.times_us, rows.levels, sessions, closes, calendar="21:00 UTC")
-    midnight = align_at(rows.times_us, rows.levels, sessions - 21 * HOUR_US, closes, calendar="00:00 UTC")
-    one, other = compute_beta(right.x, right.y), compute_beta(midnight.x, midnight.y)
-    assert one.beta == pytest.approx(2.0, rel=1e-6)
-    assert abs(other.beta - one.beta) > 0.5
-    assert (right.calendar, midnight.calendar) == ("21:00 UTC", "00:00 UTC")
-    assert right.clock and right.times_us[0] != midnight.times_us[0]
+    own = index_series(real[0], "deai")
+    stamps = (sessions, sessions - 21 * HOUR_US)
+    frames = [make_frame(real[0], own, [Series("half", BENCHMARK, at_us, closes, "close")]) for at_us in stamps]
+    right, midnight = (windowed_beta(frame, sessions=None) for frame in frames)
+    assert right.result.beta == pytest.approx(2.0, rel=1e-6)
+    assert abs(midnight.result.beta - right.result.beta) > 0.5
+    naive = windowed_beta(
+        make_frame(real[0], own, [Series("half", BENCHMARK, sessions, closes, "close")], clock=Clock.DATE_JOIN)
+    )
+    assert (right.clock, right.naive, naive.clock, naive.naive) == ("at_close", False, "date_join", True)
+    assert right.calendar.startswith("XNYS") and "naive join" in naive.reasons[0]
 
 
 ENTRY = """

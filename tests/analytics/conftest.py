@@ -1,4 +1,4 @@
-"""Golden vectors (ANALYTICS §4) and the real market data, where it is present."""
+"""Golden vectors and the real market data, where it is present."""
 
 from __future__ import annotations
 

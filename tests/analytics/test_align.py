@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.analytics.align import align_at, align_grid, sample_at
+from indexer.analytics.align import align_at, sample_at
 from indexer.analytics.beta import compute_beta
 from indexer.analytics.calendar import calendar_version, session_closes, sessions
 from indexer.errors import InputError
@@ -66,14 +66,13 @@ def test_calendar_errors():
 
 def test_returns_over_exactly_the_same_intervals(market):
     times, levels, closes, prices = market
-    got = align_at(times, levels, closes, prices, calendar="XNYS")
+    got = align_at(times, levels, closes, prices)
     sampled = np.array([levels[np.flatnonzero(times == c)[0]] for c in closes])
     assert np.array_equal(got.times_us, closes[1:])
     assert np.array_equal(got.starts_us, closes[:-1])
     np.testing.assert_allclose(got.y, np.log(sampled[1:] / sampled[:-1]), rtol=1e-14)
-    np.testing.assert_allclose(got.x, np.log(prices[1:] / prices[:-1]), rtol=1e-14)
-    assert (got.n_pairs, got.n_dropped, got.reasons) == (closes.size - 1, 0, ())
-    assert (got.clock, got.calendar, got.periods_per_year) == ("at_close", "XNYS", 252.0)
+    np.testing.assert_allclose(got.x[:, 0], np.log(prices[1:] / prices[:-1]), rtol=1e-14)
+    assert (got.pairs, got.dropped) == (closes.size - 1, 0)
     monday = from_us(got.times_us[4])
     assert (monday.weekday(), from_us(got.starts_us[4]).weekday()) == (0, 4)  # the weekend is inside
 
@@ -83,23 +82,21 @@ def test_a_missing_close_is_dropped_from_both_sides_and_not_spanned(market):
     holey = levels.copy()
     holey[times == closes[10]] = np.nan
     got = align_at(times, holey, closes, prices)
-    assert got.n_dropped == 2
-    assert closes[10] not in got.times_us and closes[11] not in got.times_us
-    assert got.reasons == ("1 instants without an index level", "intervals across them are dropped")
+    assert got.dropped == 2 and got.times_us[~got.complete].tolist() == closes[[10, 11]].tolist()
     wide = align_at(times, holey, closes, prices, span_gaps=True)
-    assert wide.n_dropped == 1 and closes[11] in wide.times_us
-    assert wide.reasons[-1] == "intervals across them are kept as one longer return"
+    assert wide.dropped == 0 and wide.times_us.tolist() == [*closes[1:10], *closes[11:]]
+    assert wide.starts_us[wide.times_us == closes[11]] == closes[9]
 
 
 def test_no_row_is_not_replaced_by_a_neighbour(market):
     times, levels, closes, prices = market
     keep = times != closes[10]
     got = align_at(times[keep], levels[keep], closes, prices)
-    assert got.n_dropped == 2
+    assert got.dropped == 2
     bad = prices.copy()
     bad[[3, 5]] = [0.0, np.nan]
     got = align_at(times, levels, closes, bad)
-    assert got.n_dropped == 4 and got.reasons[0] == "2 instants without a benchmark close"
+    assert got.dropped == 4
     assert np.isnan(sample_at([10, 20], [1.0, 2.0], at_us=[9, 10, 15, 20, 21])).tolist() == [
         True,
         False,
@@ -119,24 +116,21 @@ def test_beta_at_the_close_ignores_everything_between_closes(seed):
     noise = np.random.default_rng(seed)
     moved = np.where(np.isin(times, closes), levels, levels * np.exp(noise.normal(0, 0.5, times.size)))
     plain, other = (align_at(times, side, closes, prices) for side in (levels, moved))
-    assert compute_beta(plain.x, plain.y) == compute_beta(other.x, other.y)
+    assert compute_beta(plain.x[:, 0], plain.y) == compute_beta(other.x[:, 0], other.y)
 
 
 def test_hours_across_the_halt_are_dropped():
     times = np.array([0, 1, 2, 4, 5]) * HOUR  # the bar ending at hour 3 is the daily halt
     levels = np.exp(np.arange(6) / 100)
-    got = align_at(
-        np.arange(6) * HOUR, levels, times, np.exp(times / HOUR / 50), clock="nq_hours", max_interval_us=HOUR
-    )
+    got = align_at(np.arange(6) * HOUR, levels, times, np.exp(times / HOUR / 50), max_interval_us=HOUR)
     assert got.times_us.tolist() == [HOUR, 2 * HOUR, 5 * HOUR]
-    assert (got.n_dropped, got.reasons) == (1, ("1 intervals longer than allowed",))
-    assert got.periods_per_year == 252 * 23
+    assert got.dropped == 0
 
 
-def test_grid_keeps_holes_as_nan(market):
+def test_several_benchmarks_keep_their_own_holes(market):
     times, levels, closes, prices = market
     two = np.column_stack([prices, np.where(np.arange(closes.size) == 7, np.nan, prices)])
-    grid = align_grid(times, levels, closes, two)
+    grid = align_at(times, levels, closes, two)
     assert grid.x.shape == (closes.size - 1, 2) and np.flatnonzero(np.isnan(grid.x[:, 1])).tolist() == [6, 7]
     np.testing.assert_allclose(grid.y, align_at(times, levels, closes, prices).y, rtol=1e-12)
 
@@ -149,7 +143,5 @@ def test_input_errors():
         align_at([1], [1.0, 2.0], *ok)
     with pytest.raises(InputError, match="times must be int64 microseconds, got float64"):
         align_at([1.5, 2.5], [1.0, 2.0], *ok)
-    with pytest.raises(InputError, match='"noon" is not a clock; use one of at_close, daily_utc, hourly_utc, nq_hours'):
-        align_at(*ok, *ok, clock="noon")
-    with pytest.raises(InputError, match="takes one benchmark"):
-        align_at(*ok, [1, 2], [[1.0, 2.0], [1.0, 2.0]])
+    with pytest.raises(InputError, match="the index must be one series of levels"):
+        align_at([1, 2], [[1.0, 2.0], [1.0, 2.0]], *ok)

@@ -75,9 +75,9 @@ def joined(world, offset):
 def test_at_close_finds_the_true_beta(world):
     listed, times, token, closes, _ = world
     got = align_at(times, token, listed.closes_us, closes)
-    fit = compute_beta(got.x, got.y)
-    assert got.n_dropped == 0 and abs(fit.beta - TRUE) < 3 * fit.se
-    assert not lag_scan(got.x, got.y).shifted
+    fit = compute_beta(got.x[:, 0], got.y)
+    assert got.dropped == 0 and abs(fit.beta - TRUE) < 3 * fit.se
+    assert not lag_scan(got.x[:, 0], got.y).shifted
 
 
 @pytest.mark.parametrize("offset", [0, 1])

@@ -48,8 +48,8 @@ def real(shared_data):
         times = np.array([at[date.fromisoformat(days[row])] for row in keep])
         aligned[stock] = {token: align_at(*out[token], times, close[keep]) for token in out}
     got = aligned["QQQ"]["FET"]
-    assert got.n_dropped == 0 and got.n_pairs == len(listed.dates) - 1
-    return {"qqq": got.x, "nvda": aligned["NVDA"]["FET"].x, "fet": got.y, "btc": aligned["QQQ"]["BTC"].y}
+    assert got.dropped == 0 and got.pairs == len(listed.dates) - 1
+    return {"qqq": got.x[:, 0], "nvda": aligned["NVDA"]["FET"].x[:, 0], "fet": got.y, "btc": aligned["QQQ"]["BTC"].y}
 
 
 def test_ols_and_hac(real):

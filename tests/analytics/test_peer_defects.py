@@ -1,11 +1,11 @@
-"""Defects measured in other packages (ANALYTICS §2), each shown not to be ours."""
+"""Defects measured in other packages, each shown not to be ours."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from indexer.analytics.align import align_at
+from indexer.analytics.align import PERIODS_PER_YEAR, Clock, align_at
 from indexer.analytics.beta import compute_beta
 from indexer.analytics.event_study import EventWindows, event_study
 from indexer.analytics.leadlag import dimson_beta
@@ -41,7 +41,7 @@ def test_weekend_is_not_back_filled():
     levels = np.array([100.0, 100.0, 110.0, 120.0, 130.0, 130.0])
     got = align_at(days, levels, [0, friday, monday, 5 * DAY_US], [10.0, 10.0, 13.0, 13.0])
     assert got.y.tolist() == pytest.approx([0.0, np.log(1.3), 0.0])
-    assert got.x.tolist() == pytest.approx([0.0, np.log(1.3), 0.0])
+    assert got.x[:, 0].tolist() == pytest.approx([0.0, np.log(1.3), 0.0])
 
 
 def test_returns_are_never_sniffed_as_prices():
@@ -55,7 +55,7 @@ def test_buy_and_hold_the_benchmark_has_beta_1():
     times = np.arange(200) * DAY_US
     closes = 100 * np.exp(np.cumsum(np.random.default_rng(3).normal(0, 0.01, 200)))
     got = align_at(times, 7 * closes, times, closes)
-    fit = compute_beta(got.x, got.y)
+    fit = compute_beta(got.x[:, 0], got.y)
     assert fit.beta == pytest.approx(1.0, abs=1e-12) and fit.se == pytest.approx(0.0, abs=1e-12)
 
 
@@ -91,9 +91,9 @@ def test_annualised_by_the_clock_of_the_series():
     times = np.arange(100) * DAY_US
     level = np.exp(np.cumsum(np.random.default_rng(7).normal(0.001, 0.01, 100)))
     bench = np.exp(np.cumsum(np.random.default_rng(8).normal(0, 0.01, 100)))
-    for clock, periods in (("at_close", 252), ("daily_utc", 365)):
-        got = align_at(times, level, times, bench, clock=clock)
-        fit = compute_beta(got.x, got.y, periods_per_year=got.periods_per_year)
+    got = align_at(times, level, times, bench)
+    for clock, periods in ((Clock.AT_CLOSE, 252), (Clock.NQ_HOURS, 252 * 23), (Clock.HOURLY_UTC, 8760)):
+        fit = compute_beta(got.x[:, 0], got.y, periods_per_year=PERIODS_PER_YEAR[clock])
         assert fit.alpha_annualised == pytest.approx(fit.alpha * periods)
 
 

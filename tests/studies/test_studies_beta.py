@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from indexer.analytics.align import AT_CLOSE, DAILY_UTC
+from indexer.analytics.align import Clock
+from indexer.analytics.beta import BetaPath
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError
 from indexer.store.read import read_benchmark_bars
-from indexer.studies.beta import PATHS, beta_history, index_beta, windowed_beta
+from indexer.studies.beta import beta_history, index_beta, windowed_beta
 from indexer.studies.compare import compare_betas, constituent_betas
 from indexer.studies.methods import METHODS
-from indexer.studies.series import DATE_JOIN, benchmark_series, index_series, make_frame, token_series
+from indexer.studies.series import benchmark_series, index_series, make_frame, token_series
 from indexer.times import DAY_US, HOUR_US, iso, parse_instant
 
 END = parse_instant("2025-01-31")
@@ -43,7 +44,7 @@ def test_two_factors_equal_statsmodels(store):
 
 
 def test_dimson_on_daily_bars_equals_a_regression_on_lag_lead_and_now(store):
-    made = index_beta(store, "deai", "QQQ", method="dimson", clock=DAILY_UTC, sessions=250, end_us=END)
+    made = index_beta(store, "deai", "QQQ", method="dimson", clock=Clock.DAILY_UTC, sessions=250, end_us=END)
     times, closes = closes_of(store, "QQQ", 250)
     midnights = -(-times // DAY_US) * DAY_US
     y, x = np.diff(np.log(at(index_series(store, "deai"), midnights))), np.diff(np.log(closes))
@@ -53,7 +54,7 @@ def test_dimson_on_daily_bars_equals_a_regression_on_lag_lead_and_now(store):
 
 
 def test_the_naive_join_is_marked_and_pairs_the_days_own_return(store):
-    made = index_beta(store, "deai", "QQQ", clock=DATE_JOIN, sessions=250, end_us=END)
+    made = index_beta(store, "deai", "QQQ", clock=Clock.DATE_JOIN, sessions=250, end_us=END)
     assert made.naive
     assert "naive join" in made.reasons[0]
     times, closes = closes_of(store, "QQQ", 250)
@@ -127,7 +128,7 @@ def test_an_answer_that_is_older_than_the_data_says_so(store):
     assert any("later intervals have no pair" in reason for reason in made.reasons)
 
 
-@pytest.mark.parametrize("kind", PATHS)
+@pytest.mark.parametrize("kind", list(BetaPath))
 def test_every_path_ends_where_its_window_ends_and_hindsight_is_marked(store, kind):
     end = parse_instant("2025-06-30")
     path = beta_history(store, "deai", "QQQ", sessions=90, kind=kind, end_us=end + DAY_US)
@@ -211,7 +212,7 @@ def test_a_line_is_read_through_its_migration(store):
         (lambda s: beta_history(s, "deai", "QQQ", kind="path"), InputError, '"path" is not a path'),
         (lambda s: beta_history(s, "deai", "QQQ", sessions=2000), NotEnoughDataError, "2000 are needed"),
         (
-            lambda s: make_frame(s, index_series(s, "deai"), [], clock=AT_CLOSE),
+            lambda s: make_frame(s, index_series(s, "deai"), [], clock=Clock.AT_CLOSE),
             InputError,
             "name at least one benchmark",
         ),
