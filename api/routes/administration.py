@@ -26,8 +26,8 @@ from indexer.store.records_administration import AnnouncementRow, OverrideRow
 from indexer.times import DAY_US, to_us
 
 if TYPE_CHECKING:
-    from indexer.administration.documents.blocks import Document
     from indexer.administration.documents.sheet import Sheet
+    from indexer.studies.report.blocks import Document
 
 router = APIRouter(tags=["administration"])
 ICAL, RSS, HTML, TEXT, PDF = (
@@ -307,7 +307,7 @@ def _sheet(services: Services, index_id: str, *, token: str, at: int | None) -> 
 
 
 def _written(document: Document, form: DocumentForm) -> Response:
-    from indexer.administration.documents.blocks import as_html, as_text
+    from indexer.studies.report.blocks import as_html, as_text
 
     if form is DocumentForm.TEXT:
         return Answer(as_text(document).encode(), media_type=TEXT)

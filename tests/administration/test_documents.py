@@ -10,9 +10,7 @@ import pytest
 from test_rebuild import eventful
 from worlds import prices
 
-from indexer.administration.documents.blocks import as_html, as_text
-from indexer.administration.documents.constituent import constituent_sheet
-from indexer.administration.documents.factsheet import index_sheet
+from indexer.administration.documents.factsheet import constituent_sheet, index_sheet
 from indexer.administration.documents.make import make_document, write_document
 from indexer.administration.documents.methodology_page import difference, methodology_document
 from indexer.administration.documents.sheet import as_document, as_pdf
@@ -27,6 +25,7 @@ from indexer.methodology.policy import load_policy
 from indexer.registry import load_registry
 from indexer.store.read import read_methodologies
 from indexer.store.read_administration import read_announcements
+from indexer.studies.report.blocks import as_html, as_text
 from indexer.times import to_us
 
 

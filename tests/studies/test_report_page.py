@@ -13,9 +13,10 @@ import pytest
 from indexer.errors import ConfigError, InputError, NotFoundError
 from indexer.studies.report import market, sections
 from indexer.studies.report import page as report_page
+from indexer.studies.report.blocks import table
 from indexer.studies.report.gather import gather
 from indexer.studies.report.page import render, write_report
-from indexer.studies.report.words import number, p_value, percent, table
+from indexer.studies.report.words import number, p_value, percent
 
 
 @pytest.fixture(scope="module")

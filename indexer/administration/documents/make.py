@@ -6,9 +6,7 @@ from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
-from indexer.administration.documents.blocks import Document, as_html, as_text
-from indexer.administration.documents.constituent import constituent_sheet
-from indexer.administration.documents.factsheet import index_sheet
+from indexer.administration.documents.factsheet import constituent_sheet, index_sheet
 from indexer.administration.documents.methodology_page import methodology_document
 from indexer.administration.documents.sheet import Sheet, as_document, as_pdf
 from indexer.administration.documents.statement import statement_document
@@ -23,6 +21,7 @@ from indexer.methodology.spec import universe_lines
 from indexer.store.db import Store
 from indexer.store.read import read_levels, read_methodologies
 from indexer.store.read_administration import read_announcements, read_overrides
+from indexer.studies.report.blocks import Document, as_html, as_text
 from indexer.workflow.decide import methodology_of, registry_for
 
 KINDS = ("methodology", "statement", "factsheet")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from indexer.administration.documents.blocks import Block, Document, Heading, Picture, Table, Text
+from indexer.studies.report.blocks import Block, Document, Heading, Picture, Table, Text
 from indexer.studies.report.charts import ACCENT, figure
 from indexer.times import DAY_US
 

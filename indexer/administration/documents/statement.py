@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from indexer.administration.documents.blocks import Block, Bullets, Document, Heading, Text
 from indexer.levels.lifecycle import IndexStatus
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
 from indexer.store.records_administration import AnnouncementRow, OverrideRow
+from indexer.studies.report.blocks import Block, Bullets, Document, Heading, Text
 
 
 def statement_document(

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from indexer.errors import ConfigError, InputError
 from indexer.store.db import Store
-from indexer.studies.report import market, relation, sections
+from indexer.studies.report import market, sections
+from indexer.studies.report.blocks import bullets, html_page, joined, paragraph
 from indexer.studies.report.gather import Gathered, gather
-from indexer.studies.report.words import bullets, day, joined, moment, paragraph, span_of
+from indexer.studies.report.words import day, moment, span_of
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PRINT_TIMEOUT_S = 120
@@ -22,7 +23,7 @@ SECTIONS = (
     ("What equities do not explain", sections.abnormal),
     ("Who moved the index", sections.contributions),
     ("The tokens of that day", sections.members),
-    ("Did the relation to equities change", relation.relation),
+    ("Did the relation to equities change", market.relation),
     ("Pullback and recovery", market.recovery),
     ("Inside the index", market.inside),
     ("Stress", market.stress),
@@ -61,20 +62,16 @@ def write_report(
 
 def render(g: Gathered) -> str:
     """The whole page as HTML text, without any address to load from."""
-    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     body = "".join(f"<section><h2>{escape(title)}</h2>{make(g)}</section>" for title, make in SECTIONS)
     name = escape(g.event.name)
     title = f"{g.event.name}, {day(g.event.at_us)}"
     simulated = paragraph("SIMULATED: prices of this index are invented.", kind="warn") if g.index.simulated else ""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)} · {escape(g.index.name)}</title><style>{style}</style></head><body><main>"
+    header = (
         f'<header><p class="kicker">{escape(g.index.name)} · event report</p>'
         f"<h1>{name}, <span>{day(g.event.at_us)}</span></h1>{simulated}"
         f'<p class="lead">{joined(sections.headline(g))} {joined(sections.aftermath(g))}</p>{_cards(g)}</header>'
-        f"{body}{_about(g)}</main></body></html>\n"
     )
+    return html_page(f"{title} · {g.index.name}", f"{header}{body}{_about(g)}") + "\n"
 
 
 def _cards(g: Gathered) -> str:

@@ -9,9 +9,10 @@ import math
 
 from indexer.studies.events import Abnormal, MemberTests
 from indexer.studies.report import charts
+from indexer.studies.report.blocks import paragraph, table
 from indexer.studies.report.charts import figure
 from indexer.studies.report.gather import Gathered
-from indexer.studies.report.words import moment, number, p_value, paragraph, percent, span_of, table
+from indexer.studies.report.words import moment, number, p_value, percent, span_of
 
 SIGNIFICANT = 0.05
 
