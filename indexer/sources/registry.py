@@ -10,6 +10,7 @@ from indexer.errors import ConfigError, did_you_mean
 from indexer.sources.base import Capabilities, RestSource, Source
 from indexer.sources.binance import Binance, BinanceDerivatives
 from indexer.sources.bybit import Bybit, BybitDerivatives
+from indexer.sources.cboe import Cboe
 from indexer.sources.ccxt_extra import Ccxt
 from indexer.sources.coinbase import Coinbase
 from indexer.sources.coingecko import CoinGecko
@@ -18,6 +19,7 @@ from indexer.sources.defillama import DefiLlama
 from indexer.sources.feargreed import FearGreed
 from indexer.sources.fred import Fred
 from indexer.sources.kraken import Kraken
+from indexer.sources.nasdaq import Nasdaq
 from indexer.sources.okx import Okx, OkxDerivatives
 from indexer.sources.yahoo import Yahoo
 from indexer.sources.yfinance_extra import YFinance
@@ -40,6 +42,8 @@ CLASSES: Final[tuple[type[RestSource], ...]] = (
     CoinGecko,
     DefiLlama,
     CoinMetrics,
+    Cboe,
+    Nasdaq,
     Yahoo,
     Fred,
     FearGreed,
