@@ -1,12 +1,13 @@
-"""The benchmark job: daily and hourly closes from Yahoo, daily index levels from FRED, policy rates as metrics.
+"""The benchmark job: daily and hourly closes, each from the first two sources that give them, and policy rates.
 
-FRED fills the sessions that Yahoo did not give; where both have one and differ, the quality log says so. A dividend
-changes all of Yahoo's earlier adjusted closes: when they differ from what is stored, the whole history is asked for.
+Closes come from the first source of the list that answers; the second fills the sessions that it lacks, and where
+both have one and differ, the data-quality log says so. A split or a dividend changes all earlier closes of a source:
+when they differ from what is stored, the whole history is asked for again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -26,28 +27,49 @@ from indexer.times import DAY_US, parse_instant, to_us
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A benchmark with its symbol at Yahoo and its series at FRED; empty where a source does not have it."""
+    """A benchmark with the sources of its closes in the order they are asked, and its symbol at each."""
 
     row: BenchmarkRow
-    yahoo: str = ""
-    fred: str = ""
+    daily: Mapping[str, str]
+    hourly: Mapping[str, str]
+
+    def sources(self, interval: str) -> Mapping[str, str]:
+        """Source → symbol there, for daily or hourly closes."""
+        return self.daily if interval == "1d" else self.hourly
 
 
 def _equity(symbol: str, name: str, kind: str = "equity") -> Followed:
-    return Followed(BenchmarkRow(symbol, name, kind), yahoo=symbol)
+    row = BenchmarkRow(symbol, name, kind)
+    return Followed(row, dict.fromkeys(("cboe", "nasdaq", "yahoo", "yfinance"), symbol), _intraday(symbol))
+
+
+def _index(symbol: str, name: str, series: str, *, cboe: bool = True) -> Followed:
+    first = {"cboe": symbol} if cboe else {}
+    return Followed(
+        BenchmarkRow(symbol, name, "equity_index"),
+        {**first, "fred": series, "yahoo": symbol, "yfinance": symbol},
+        _intraday(symbol),
+    )
+
+
+def _future(symbol: str, name: str) -> Followed:
+    return Followed(BenchmarkRow(symbol, name, "future"), _intraday(symbol), _intraday(symbol))
+
+
+def _intraday(symbol: str) -> Mapping[str, str]:
+    return {"yahoo": symbol, "yfinance": symbol}
 
 
 FOLLOWED: Final = (
     _equity("QQQ", "Invesco QQQ Trust", "etf"),
-    Followed(BenchmarkRow("^NDX", "Nasdaq-100", "equity_index"), yahoo="^NDX", fred="NASDAQ100"),
-    Followed(BenchmarkRow("^IXIC", "Nasdaq Composite", "equity_index"), yahoo="^IXIC", fred="NASDAQCOM"),
-    Followed(BenchmarkRow("^GSPC", "S&P 500", "equity_index"), yahoo="^GSPC", fred="SP500"),
-    Followed(BenchmarkRow("^VIX", "Cboe Volatility Index", "equity_index"), yahoo="^VIX", fred="VIXCLS"),
-    _equity("NQ=F", "E-mini Nasdaq-100 future", "future"),
-    _equity("SPY", "SPDR S&P 500 ETF Trust", "etf"),
-    _equity("SMH", "VanEck Semiconductor ETF", "etf"),
-    _equity("SOXX", "iShares Semiconductor ETF", "etf"),
+    _index("^NDX", "Nasdaq-100", "NASDAQ100"),
     _equity("NVDA", "NVIDIA"),
+    _equity("SMH", "VanEck Semiconductor ETF", "etf"),
+    _index("^GSPC", "S&P 500", "SP500"),
+    _index("^VIX", "Cboe Volatility Index", "VIXCLS"),
+    _index("^IXIC", "Nasdaq Composite", "NASDAQCOM", cboe=False),
+    _equity("SPY", "SPDR S&P 500 ETF Trust", "etf"),
+    _equity("SOXX", "iShares Semiconductor ETF", "etf"),
     _equity("MSFT", "Microsoft"),
     _equity("GOOGL", "Alphabet"),
     _equity("META", "Meta Platforms"),
@@ -55,10 +77,10 @@ FOLLOWED: Final = (
     _equity("AMD", "Advanced Micro Devices"),
     _equity("AVGO", "Broadcom"),
     _equity("TSM", "Taiwan Semiconductor"),
+    _future("NQ=F", "E-mini Nasdaq-100 future"),
 )
 # Rates a year in percent at FRED, kept as metrics of `us`: they are not prices.
 POLICY_RATES: Final = {"DFF": "fed_funds_percent", "DGS10": "treasury_10y_percent"}
-
 
 SINCE_US: Final = parse_instant("2022-10-01")  # a quarter before the index's base
 REACH_US: Final = {"1d": 50 * 365 * DAY_US, "1h": 59 * DAY_US}  # how far back a first question goes
@@ -66,76 +88,112 @@ OVERLAP_US: Final = 10 * DAY_US  # asked for again each time: late corrections, 
 APART: Final = 0.002  # index closes of two sources
 SAME: Final = 1e-5  # below, a difference is the provider's rounding
 
-Stored = Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]
+SPLIT: Final = 0.01  # above, a stored close is stated otherwise now
+AT_ONCE: Final = 2  # sources a benchmark: one is taken, the other checks it
+
+Key = tuple[str, str]
+"""Symbol and interval of a benchmark."""
+Closes = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Stored instants, closes and adjusted closes."""
+Answers = dict[str, BenchmarkBars]
+"""Source → its bars, in the order of preference."""
+Stored = Mapping[Key, Closes]
 
 
 def refresh(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     """Bring the benchmarks up to date; what the run log keeps. Raises SourceUnavailable when no source answered."""
     end_us = to_us(due)
-    ids = ensure_benchmarks(live.store, [one.row for one in FOLLOWED])
+    ids = ensure_benchmarks(live.store, [followed.row for followed in FOLLOWED])
     stored: Stored = {
-        (one.row.symbol, interval): read_benchmark_closes(live.store, one.row.symbol, interval=interval)
-        for one in FOLLOWED
+        (followed.row.symbol, interval): read_benchmark_closes(live.store, followed.row.symbol, interval=interval)
+        for followed in FOLLOWED
         for interval in REACH_US
     }
-    replies = ask_all(live, _questions(stored, end_us))
-    replies += ask_all(live, _whole_again(replies, stored, end_us))
+    rates = ask_all(
+        live, [Question("us", "fred", _ask(series, "1d", end_us - 40 * DAY_US, end_us)) for series in POLICY_RATES]
+    )
+    replies = list(rates)
+    given = _ask_in_turn(
+        live, {key: _start_us(known, key[1], end_us) for key, known in stored.items()}, end_us, replies
+    )
+    restated = {key: SINCE_US for key, answers in given.items() if _restated(answers, stored[key])}
+    given |= _ask_in_turn(live, restated, end_us, replies)
     written = 0
     apart: dict[str, str] = {}
-    for one in FOLLOWED:
-        symbol = one.row.symbol
-        for interval in REACH_US:
-            yahoo = _bars(replies, symbol, "yahoo", interval)
-            fred = _bars(replies, symbol, "fred", interval)
-            text = _difference(yahoo, fred)
-            if text:
-                apart[f"fred/{symbol}"] = text
-            known = stored[symbol, interval]
-            for source, bars in (("yahoo", yahoo), ("fred", _only_missing(fred, yahoo, known[0]))):
-                written += _write(live, run_id, bars, number=ids[symbol], interval=interval, source=source, known=known)
-    written += write_metrics(live.store, run_id, _policy_rates(replies)).new
+    for (symbol, interval), answers in given.items():
+        known = stored[symbol, interval]
+        there = known[0]
+        for source, bars in answers.items():
+            fresh = bars if source == next(iter(answers)) else _take(bars, ~np.isin(bars.time_us, there))
+            written += _write(live, run_id, fresh, number=ids[symbol], interval=interval, source=source, known=known)
+            there = np.union1d(there, bars.time_us)
+        apart |= {f"{source}/{symbol}": text for source, text in _differences(answers)}
+    written += write_metrics(live.store, run_id, _policy_rates(rates)).new
     down = keep_replies(live, run_id, replies, what="any benchmark")
     _note_differences(live, run_id, apart)
     return {"written": written, "failed_sources": sorted(down)}
 
 
-def _questions(stored: Stored, end_us: int) -> list[Question]:
-    questions: list[Question] = []
-    for one in FOLLOWED:
-        for interval, reach in REACH_US.items():
-            known = stored[one.row.symbol, interval][0]
-            newest = min(int(known[-1]), end_us) - OVERLAP_US if len(known) else SINCE_US
-            start_us = max(newest, SINCE_US, end_us - reach)
-            questions += _of(one, interval, start_us, end_us)
-    for series in POLICY_RATES:
-        questions.append(Question("us", "fred", _ask(series, "1d", end_us - 40 * DAY_US, end_us)))
-    return questions
+def _ask_in_turn(live: Live, starts: Mapping[Key, int], end_us: int, replies: list[Reply]) -> dict[Key, Answers]:
+    """Closes of each benchmark and interval by the first two sources that give them, in the order of the list.
+
+    Two are asked at once, so that one is checked against the other; a source that gives nothing gives its turn to the
+    next. `starts` are the first instants asked for; all replies are added to `replies`, for the archive.
+    """
+    waiting = {
+        (followed.row.symbol, interval): [
+            (source, symbol) for source, symbol in followed.sources(interval).items() if source in live.sources
+        ]
+        for followed in FOLLOWED
+        for interval in REACH_US
+        if (followed.row.symbol, interval) in starts
+    }
+    given: dict[Key, Answers] = {key: {} for key in waiting}
+    while any(waiting.values()):
+        turn: dict[Key, list[tuple[str, str]]] = {}
+        for key, sources in waiting.items():
+            missing = AT_ONCE - len(given[key])
+            turn[key], waiting[key] = sources[:missing], sources[missing:]
+        questions = [
+            Question(key[0], source, _ask(symbol, key[1], starts[key], end_us))
+            for key, sources in turn.items()
+            for source, symbol in sources
+        ]
+        asked = ask_all(live, questions)
+        replies += asked
+        for key, sources in turn.items():
+            for source, _ in sources:
+                bars = _bars(asked, key[0], source, key[1])
+                if bars is not None:
+                    given[key][source] = bars
+            if len(given[key]) == AT_ONCE:
+                waiting[key] = []
+    return {key: answers for key, answers in given.items() if answers}
 
 
-def _of(one: Followed, interval: str, start_us: int, end_us: int) -> list[Question]:
-    questions = [Question(one.row.symbol, "yahoo", _ask(one.yahoo, interval, start_us, end_us))] if one.yahoo else []
-    if one.fred and interval == "1d":
-        questions.append(Question(one.row.symbol, "fred", _ask(one.fred, interval, start_us, end_us)))
-    return questions
+def _start_us(known: Closes, interval: str, end_us: int) -> int:
+    """A little before the newest stored close; for a benchmark without any, as far back as it goes."""
+    first = _first_us(interval, end_us)
+    return max(min(int(known[0][-1]), end_us) - OVERLAP_US, first) if len(known[0]) else first
+
+
+def _first_us(interval: str, end_us: int) -> int:
+    return max(SINCE_US, end_us - REACH_US[interval])
 
 
 def _ask(symbol: str, interval: str, start_us: int, end_us: int) -> Ask:
     return Ask(Dataset.BENCHMARK, (symbol,), start_us, end_us, end_us, interval)
 
 
-def _whole_again(replies: Sequence[Reply], stored: Stored, end_us: int) -> list[Question]:
-    """Yahoo symbols whose adjusted closes changed since they were stored: their history is asked for anew."""
-    questions: list[Question] = []
-    for one in FOLLOWED:
-        times, _, adjusted = stored[one.row.symbol, "1d"]
-        bars = _bars(replies, one.row.symbol, "yahoo", "1d")
-        if bars is None or not len(times):
-            continue
-        _, here, there = np.intersect1d(bars.time_us, times, assume_unique=True, return_indices=True)
-        with np.errstate(invalid="ignore"):
-            if (np.abs(bars.adjusted_close[here] / adjusted[there] - 1.0) > SAME).any():
-                questions.append(Question(one.row.symbol, "yahoo", _ask(one.yahoo, "1d", SINCE_US, end_us)))
-    return questions
+def _restated(answers: Answers, known: Closes) -> bool:
+    """Whether the first source now states stored closes otherwise: a split, or a dividend in adjusted closes."""
+    times, close, adjusted = known
+    bars = next(iter(answers.values()))
+    _, here, there = np.intersect1d(bars.time_us, times, assume_unique=True, return_indices=True)
+    with np.errstate(invalid="ignore"):
+        split = np.abs(bars.close[here] / close[there] - 1.0) > SPLIT
+        dividend = np.abs(bars.adjusted_close[here] / adjusted[there] - 1.0) > SAME
+    return bool((split | dividend).any())
 
 
 def _bars(replies: Sequence[Reply], subject: str, source: str, interval: str) -> BenchmarkBars | None:
@@ -160,38 +218,29 @@ def _take(bars: BenchmarkBars, rows: np.ndarray) -> BenchmarkBars:
     )
 
 
-def _only_missing(fred: BenchmarkBars | None, yahoo: BenchmarkBars | None, known: np.ndarray) -> BenchmarkBars | None:
-    """FRED's sessions that neither Yahoo just gave nor the store has."""
-    if fred is None:
-        return None
-    there = known if yahoo is None else np.concatenate([known, yahoo.time_us])
-    return _take(fred, ~np.isin(fred.time_us, there))
-
-
-def _difference(yahoo: BenchmarkBars | None, fred: BenchmarkBars | None) -> str:
-    if yahoo is None or fred is None:
-        return ""
-    at, here, there = np.intersect1d(yahoo.time_us, fred.time_us, assume_unique=True, return_indices=True)
-    gap = fred.close[there] / yahoo.close[here] - 1.0
-    if not len(at) or np.abs(gap).max() <= APART:
-        return ""
-    worst = float(gap[np.argmax(np.abs(gap))])
-    return f"fred differs from yahoo by up to {worst:+.2%} in {int((np.abs(gap) > APART).sum())} of {len(at)} sessions"
+def _differences(answers: Answers) -> Iterator[tuple[str, str]]:
+    """(source, what differs) for each source that is apart from the first one."""
+    (first, own), *others = answers.items()
+    for source, bars in others:
+        at, here, there = np.intersect1d(own.time_us, bars.time_us, assume_unique=True, return_indices=True)
+        gap = bars.close[there] / own.close[here] - 1.0
+        wide = np.abs(gap) > APART
+        if wide.any():
+            worst = float(gap[np.argmax(np.abs(gap))])
+            yield source, f"{source} differs from {first} by up to {worst:+.2%} in {int(wide.sum())} of {len(at)} bars"
 
 
 def _write(
     live: Live,
     run_id: int,
-    bars: BenchmarkBars | None,
+    bars: BenchmarkBars,
     *,
     number: int,
     interval: str,
     source: str,
-    known: tuple[np.ndarray, np.ndarray, np.ndarray],
+    known: Closes,
 ) -> int:
     """Write what is new or differs by more than rounding; how many rows."""
-    if bars is None:
-        return 0
     fresh = ~_same(bars, known)
     if not fresh.any():
         return 0
@@ -211,7 +260,7 @@ def _write(
     return written.new + written.revised
 
 
-def _same(bars: BenchmarkBars, known: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+def _same(bars: BenchmarkBars, known: Closes) -> np.ndarray:
     """Which bars are stored already with these closes, but for rounding."""
     times, close, adjusted = known
     if not len(times):
@@ -221,24 +270,26 @@ def _same(bars: BenchmarkBars, known: tuple[np.ndarray, np.ndarray, np.ndarray])
         near = np.abs(bars.close / close[slot] - 1.0) <= SAME
         lost = ~np.isfinite(bars.adjusted_close)
         near &= lost | (np.abs(bars.adjusted_close / adjusted[slot] - 1.0) <= SAME)
-    stored: np.ndarray = (times[slot] == bars.time_us) & near
-    return stored
+    found: np.ndarray = (times[slot] == bars.time_us) & near
+    return found
 
 
 def _policy_rates(replies: Sequence[Reply]) -> list[MetricSeries]:
-    series_of_rates: list[MetricSeries] = []
+    found: list[MetricSeries] = []
     for series, name in POLICY_RATES.items():
         for reply in replies:
             if reply.question.source == "fred" and reply.question.ask.symbols == (series,):
                 for _, _, parsed in reply.parsed:
                     if parsed.benchmark is not None and len(parsed.benchmark):
                         bars = parsed.benchmark
-                        series_of_rates.append(MetricSeries("us", name, "fred", bars.time_us, bars.close))
-    return series_of_rates
+                        found.append(MetricSeries("us", name, "fred", bars.time_us, bars.close))
+    return found
 
 
 def _note_differences(live: Live, run_id: int, apart: Mapping[str, str]) -> None:
-    mine = {f"fred/{one.row.symbol}" for one in FOLLOWED}
+    mine = {
+        f"{source}/{followed.row.symbol}" for followed in FOLLOWED for source in (*followed.daily, *followed.hourly)
+    }
     settle(
         live.store, run_id, kind="disagreement", now=apart, at=live.clock(), concerns=lambda subject: subject in mine
     )

@@ -39,7 +39,7 @@ def test_benchmarks_come_from_two_sources_and_fred_fills_what_yahoo_lacks(world:
     assert len(read_benchmark_bars(live.store, "QQQ")[0]) > 500
     assert not read_open_quality(live.store, ("source_down",))
     differs = {row.subject for row in read_open_quality(live.store, ("disagreement",))}
-    assert "fred/^NDX" in differs, "the played FRED tells another index than the played Yahoo"
+    assert "yahoo/^NDX" in differs, "the played FRED tells another index than the played Yahoo"
     rates = read_metrics(live.store, subject="us")
     assert [one.name for one in rates] == ["fed_funds_percent", "treasury_10y_percent"]
 

@@ -34,8 +34,8 @@ LIMITS: Final[dict[str, HostLimit]] = {
     "defillama": HostLimit(1, 3, "not stated; be gentle"),
     "coinmetrics": HostLimit(1.5, 5, "community: 10 in 6 s an address"),
     "yahoo": HostLimit(0.5, 3, "about 60 a minute before 429; half of it"),
-    "cboe": HostLimit(0.5, 4, "not stated; a file a symbol and day"),
-    "nasdaq": HostLimit(0.5, 4, "not stated; a call a symbol and day"),
+    "cboe": HostLimit(2, 6, "not stated; a file a symbol and day"),
+    "nasdaq": HostLimit(2, 6, "not stated; a call a symbol and day"),
     "fred": HostLimit(1, 2, "at most 2 a second"),
     "feargreed": HostLimit(0.5, 2, "60 a minute; half of it"),
 }
