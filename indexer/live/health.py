@@ -59,6 +59,8 @@ PROBES: Final[Mapping[str, tuple[Dataset, str, str]]] = {
     "coingecko": (Dataset.SUPPLY, "bittensor", "1d"),
     "defillama": (Dataset.QUOTES, "coingecko:bittensor", "1h"),
     "coinmetrics": (Dataset.BARS, "tao_bittensor", "1d"),
+    "cboe": (Dataset.BENCHMARK, "QQQ", "1d"),
+    "nasdaq": (Dataset.BENCHMARK, "QQQ", "1d"),
     "yahoo": (Dataset.BENCHMARK, "QQQ", "1d"),
     "fred": (Dataset.BENCHMARK, "NASDAQ100", "1d"),
     "feargreed": (Dataset.SENTIMENT, "market", "1d"),

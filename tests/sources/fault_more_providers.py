@@ -88,6 +88,25 @@ class MoreProviders:
             {"chart": {"result": [{"meta": meta, "timestamp": stamps, "indicators": indicators}], "error": None}}
         )
 
+    def _sessions(self, symbol: str) -> list[tuple[date, float, float]]:
+        """Date, close and volume of the sessions that have begun; none for a symbol that is not known."""
+        now = self.now_us() // 1_000_000
+        return [(from_us(at * 1_000_000).date(), c, v) for at, c, _, v in equities().get(symbol, []) if at <= now]
+
+    def _cboe(self, path: str, q: Query) -> Reply:
+        symbol = path.rsplit("/", maxsplit=1)[-1].removesuffix(".json").replace("_", "^")
+        rows = [{"date": f"{day}", "close": f"{c:.4f}", "volume": f"{v:.1f}"} for day, c, v in self._sessions(symbol)]
+        return reply({"symbol": symbol, "data": rows}) if rows else Reply(403, b"<Error/>", "application/xml")
+
+    def _nasdaq(self, path: str, q: Query) -> Reply:
+        sessions = self._sessions(path.split("/")[-2])
+        rows = [
+            {"date": f"{day:%m/%d/%Y}", "close": f"${c:.2f}", "volume": f"{v:,.0f}"}
+            for day, c, v in reversed(sessions)
+            if q["fromdate"] <= f"{day}" <= q["todate"]
+        ]
+        return reply({"data": {"tradesTable": {"rows": rows or None}}, "status": {"rCode": 200}})
+
     def _fred(self, path: str, q: Query) -> Reply:
         days = np.arange(parse_instant(q["cosd"]), parse_instant(q["coed"]) + 1, DAY_US)
         lines = [
