@@ -30,8 +30,8 @@ from onchain.evm.abi import Call  # noqa: E402
 from onchain.evm.logs import Checkpoint, Chunk, LogScan  # noqa: E402
 from onchain.evm.multicall import read_calls  # noqa: E402
 from onchain.evm.transfers import TRANSFER, parse_transfers  # noqa: E402
-from onchain.pin import Pinner  # noqa: E402
-from onchain.rpc import Pool  # noqa: E402
+from onchain.rpc.pin import Pinner  # noqa: E402
+from onchain.rpc.pool import Pool  # noqa: E402
 
 HOLDERS = [Web3.to_checksum_address(f"0x{i:040x}") for i in range(1, 9)]
 

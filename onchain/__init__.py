@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from onchain.errors import OnchainError
     from onchain.freefloat import float_band, float_emergency, free_float
     from onchain.health import EndpointHealth, doctor, recheck
-    from onchain.metrics import LegActivity, activity
-    from onchain.pin import Pin, Pinner
-    from onchain.rpc import Pool
+    from onchain.rpc.pin import Pin, Pinner
+    from onchain.rpc.pool import Pool
     from onchain.snapshots import Snapshot, read_snapshot, replay, snapshot
     from onchain.supply import FloatChoice, Supply, choose_float, compute_supply
     from onchain.tokens import Token, load_tokens
+    from onchain.usage.networks import LegActivity, activity
 
 __all__ = [
     "Chain",
@@ -57,9 +57,9 @@ _HOMES = {
     "health": ("EndpointHealth", "doctor", "recheck"),
     "errors": ("OnchainError",),
     "freefloat": ("float_band", "float_emergency", "free_float"),
-    "metrics": ("LegActivity", "activity"),
-    "pin": ("Pin", "Pinner"),
-    "rpc": ("Pool",),
+    "usage.networks": ("LegActivity", "activity"),
+    "rpc.pin": ("Pin", "Pinner"),
+    "rpc.pool": ("Pool",),
     "snapshots": ("Snapshot", "read_snapshot", "replay", "snapshot"),
     "supply": ("FloatChoice", "Supply", "choose_float", "compute_supply"),
     "tokens": ("Token", "load_tokens"),

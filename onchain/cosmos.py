@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
-from onchain.endpoint import Endpoint
 from onchain.errors import Kind, PinError, ReadError, RpcError
-from onchain.pin import Pin
-from onchain.quorum import agreed_pin, confirmed
 from onchain.readings import Read, Reading, kept
-from onchain.rpc import Pool
-from onchain.search import height_at
+from onchain.rpc.endpoint import Endpoint
+from onchain.rpc.pin import Pin
+from onchain.rpc.pool import Pool
+from onchain.rpc.quorum import agreed_pin, confirmed
+from onchain.rpc.search import height_at
 
 _BLOCKS = "/cosmos/base/tendermint/v1beta1/blocks"
 _HEIGHT = "x-cosmos-block-height"

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from onchain.endpoint import Endpoint
 from onchain.errors import Kind, PinError, RpcError
-from onchain.pin import Pin
-from onchain.quorum import confirmed
 from onchain.readings import ON_CHAIN, Read, Reading, exact, missing
-from onchain.rpc import Pool
+from onchain.rpc.endpoint import Endpoint
+from onchain.rpc.pin import Pin
+from onchain.rpc.pool import Pool
+from onchain.rpc.quorum import confirmed
 
 GENESIS_S = 1_598_306_400
 EPOCH_S = 30

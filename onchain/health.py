@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from onchain import arweave, cosmos, filecoin, near, solana, substrate
 from onchain.chains import Chain, load_chains
-from onchain.endpoint import Endpoint
 from onchain.errors import Kind, OnchainError, OrphanedPin, RpcError
-from onchain.pin import Pin, Pinner, read_header
-from onchain.rpc import Pool
+from onchain.rpc.endpoint import Endpoint
+from onchain.rpc.pin import Pin, Pinner, read_header
+from onchain.rpc.pool import Pool
 
 FINAL, ORPHANED, UNKNOWN = "final", "orphaned", "unknown"
 TIPS: Mapping[str, Callable[[Pool, Endpoint], Awaitable[Pin]]] = {

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from functools import partial
 
 from onchain.cbor import decode, encode
-from onchain.endpoint import Endpoint
 from onchain.errors import Kind, ReadError, RpcError
-from onchain.pin import Pin
-from onchain.quorum import confirmed
 from onchain.readings import Read, Reading, kept
-from onchain.rpc import Pool
+from onchain.rpc.endpoint import Endpoint
+from onchain.rpc.pin import Pin
+from onchain.rpc.pool import Pool
+from onchain.rpc.quorum import confirmed
 
 TOLERANCE_S = 900
 DRIFT = 1e-4  # two boundary nodes answer from replicas seconds apart

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 from onchain.errors import OnchainError
 
 if TYPE_CHECKING:
-    from onchain.pin import Pin
-    from onchain.rpc import Pool
+    from onchain.rpc.pin import Pin
+    from onchain.rpc.pool import Pool
 
 ON_CHAIN, REPORTED, SCHEDULE, MISSING = "on_chain", "reported", "schedule", "missing"
 

@@ -21,12 +21,12 @@ from onchain import arweave, cosmos, filecoin, icp, near, solana, substrate
 from onchain.chains import Chain, load_chains
 from onchain.errors import ChainConfigError, Kind, OnchainError, SupplyError
 from onchain.evm import reader as evm
-from onchain.pin import Pin, Pinner
 from onchain.readings import MISSING, Read, Reader, Reading, missing
-from onchain.rpc import Pool
+from onchain.rpc.pin import Pin, Pinner
+from onchain.rpc.pool import Pool
+from onchain.rpc.wire import CallRecord
 from onchain.supply import Supply, compute_supply, reads_of
 from onchain.tokens import Token, load_tokens
-from onchain.wire import CallRecord
 
 READERS: Mapping[str, Reader] = {
     "evm": evm.read,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from onchain.errors import PriceRefused, ReadError
 from onchain.evm.abi import Outcome, call
 from onchain.evm.multicall import read_calls
-from onchain.pin import Pin
-from onchain.rpc import Pool
+from onchain.rpc.pin import Pin
+from onchain.rpc.pool import Pool
 
 GRACE_S = 3600  # after a roll-up's sequencer came back
 SLACK = 1.5  # heartbeats may be late by half

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from onchain.errors import ReadError
 from onchain.evm.abi import Call, Outcome, call, decode_output
 from onchain.evm.multicall import hex_bytes, read_calls
-from onchain.pin import Pin, at_pin
-from onchain.quorum import confirmed
-from onchain.rpc import Pool
+from onchain.rpc.pin import Pin, at_pin
+from onchain.rpc.pool import Pool
+from onchain.rpc.quorum import confirmed
 
 IMPLEMENTATION_SLOT = "0x360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc"  # EIP-1967
 BURN_ADDRESSES = (

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from onchain.endpoint import Endpoint
 from onchain.errors import AllEndpointsFailed, Kind, RpcError, ScanError
 from onchain.evm.ranges import RangeSize
-from onchain.pin import Header, Pin, read_header
-from onchain.rpc import Pool
+from onchain.rpc.endpoint import Endpoint
+from onchain.rpc.pin import Header, Pin, read_header
+from onchain.rpc.pool import Pool
 
 KEPT_ENDS = 256
 

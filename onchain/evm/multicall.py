@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 
-from onchain.endpoint import Endpoint
 from onchain.errors import Kind, ReadError, RpcError
 from onchain.evm.abi import Call, Outcome, decode_aggregate3, decode_output, encode_aggregate3, selector
-from onchain.pin import Pin, at_pin
-from onchain.quorum import confirmed
-from onchain.rpc import Pool
+from onchain.rpc.endpoint import Endpoint
+from onchain.rpc.pin import Pin, at_pin
+from onchain.rpc.pool import Pool
+from onchain.rpc.quorum import confirmed
 
 CHUNK_CALLS = 500
 CHUNK_BYTES = 160_000

@@ -11,9 +11,9 @@ from onchain.errors import AllEndpointsFailed, Kind, PinError, ReadError
 from onchain.evm import erc20
 from onchain.evm.abi import Call, Outcome, call
 from onchain.evm.multicall import Readout, read_calls
-from onchain.pin import Pin, Pinner
 from onchain.readings import ON_CHAIN, Read, Reading, missing
-from onchain.rpc import Pool
+from onchain.rpc.pin import Pin, Pinner
+from onchain.rpc.pool import Pool
 
 RE_PINS = 3
 

@@ -13,8 +13,8 @@ from onchain.errors import PriceRefused, ReadError
 from onchain.evm import erc20
 from onchain.evm.abi import call
 from onchain.evm.multicall import read_calls
-from onchain.pin import Pin
-from onchain.rpc import Pool
+from onchain.rpc.pin import Pin
+from onchain.rpc.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)

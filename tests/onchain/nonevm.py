@@ -12,7 +12,7 @@ from onchain import substrate
 from onchain.cbor import decode, encode
 from onchain.chains import Chain
 from onchain.readings import Read
-from onchain.rpc import Pool
+from onchain.rpc.pool import Pool
 
 NOW = 1_790_000_000
 

@@ -16,11 +16,11 @@ from onchain.evm.abi import decode_aggregate3, decode_output
 from onchain.evm.logs import _check_logs
 from onchain.evm.transfers import TRANSFER, parse_transfers
 from onchain.health import check_endpoints
-from onchain.pin import Header, parse_header
 from onchain.readings import ON_CHAIN
+from onchain.rpc.pin import Header, parse_header
+from onchain.rpc.wire import parse_answer, parse_batch, status_error
 from onchain.snapshots import read_snapshot
 from onchain.tokens import Leg, Token
-from onchain.wire import parse_answer, parse_batch, status_error
 
 words = st.sampled_from(
     ["id", "result", "error", "message", "code", "data", "cause", "name", "number", "hash", "parentHash", "timestamp",

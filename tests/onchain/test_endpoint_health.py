@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from onchain.endpoint import COOL_DOWN_S, Endpoint, redact, scrub
 from onchain.errors import Kind
+from onchain.rpc.endpoint import COOL_DOWN_S, Endpoint, redact, scrub
 
 
 def test_keys_never_show() -> None:

@@ -13,10 +13,16 @@ from onchain.checks import Pinners, compute_divergence_bps, read_checks, read_ch
 from onchain.errors import PriceRefused, ReadError
 from onchain.evm.chainlink import read_feed
 from onchain.evm.erc20 import checked_decimals
+from onchain.evm.uniswap import (
+    compute_cost_to_move,
+    compute_harmonic_liquidity,
+    compute_mean_tick,
+    find_pools,
+    read_twap,
+)
 from onchain.evm.univ2 import read_reserves
-from onchain.evm.univ3 import compute_cost_to_move, compute_harmonic_liquidity, compute_mean_tick, find_pools, read_twap
-from onchain.pin import Pinner
-from onchain.rpc import Pool
+from onchain.rpc.pin import Pinner
+from onchain.rpc.pool import Pool
 from onchain.tokens import Feed, Leg, Token
 
 pytestmark = pytest.mark.evm

@@ -10,8 +10,8 @@ from onchain.chains import Chain
 from onchain.errors import ScanError
 from onchain.evm.logs import Checkpoint, Chunk, LogScan
 from onchain.evm.ranges import RangeSize
-from onchain.pin import Pin
-from onchain.rpc import Pool
+from onchain.rpc.pin import Pin
+from onchain.rpc.pool import Pool
 
 LAST = 60_000
 TOKEN = "0x" + "aa" * 20

@@ -12,8 +12,8 @@ from onchain.errors import Kind, RpcError
 from onchain.evm import erc20, multicall
 from onchain.evm.abi import Call, call
 from onchain.evm.multicall import read_calls, read_on
-from onchain.pin import Pinner
-from onchain.rpc import Pool
+from onchain.rpc.pin import Pinner
+from onchain.rpc.pool import Pool
 
 pytestmark = pytest.mark.evm
 NOWHERE = "0x00000000000000000000000000000000000000AA"

@@ -9,9 +9,9 @@ from onchain.evm import erc20
 from onchain.evm.multicall import read_calls
 from onchain.evm.reader import pinned_calls
 from onchain.health import recheck_pins
-from onchain.pin import Pinner
-from onchain.rpc import Pool
-from onchain.search import height_at
+from onchain.rpc.pin import Pinner
+from onchain.rpc.pool import Pool
+from onchain.rpc.search import height_at
 
 pytestmark = pytest.mark.evm
 

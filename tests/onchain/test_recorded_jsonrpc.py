@@ -10,12 +10,12 @@ import pytest
 from onchain.chains import Chain
 from onchain.errors import Kind, RpcError
 from onchain.evm.abi import decode_output
-from onchain.evm.activity import Tally
 from onchain.evm.ranges import RangeSize
 from onchain.evm.transfers import TRANSFER, parse_transfers
-from onchain.pin import parse_header
-from onchain.rpc import Pool
-from onchain.wire import parse_answer, parse_json
+from onchain.rpc.pin import parse_header
+from onchain.rpc.pool import Pool
+from onchain.rpc.wire import parse_answer, parse_json
+from onchain.usage.activity import Tally
 
 FOLDER = Path(__file__).parents[2] / ".." / "shared" / "data" / "responses" / "jsonrpc"
 pytestmark = pytest.mark.skipif(

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from onchain.errors import AllEndpointsFailed, Kind, RpcError, classify, classify_status, range_hint
-from onchain.wire import status_error
+from onchain.rpc.wire import status_error
 
 MESSAGES = [
     ("query returned more than 10000 results", -32005, Kind.TOO_BIG),

@@ -8,8 +8,8 @@ import pytest
 
 from onchain.chains import Chain
 from onchain.errors import AllEndpointsFailed, Kind, RpcError
-from onchain.rpc import Pool
-from onchain.wire import parse_batch, retry_after_s
+from onchain.rpc.pool import Pool
+from onchain.rpc.wire import parse_batch, retry_after_s
 
 
 def serve(item):

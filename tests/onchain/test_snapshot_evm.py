@@ -16,11 +16,11 @@ from web3.exceptions import ContractLogicError
 import onchain
 from onchain.chains import Chain
 from onchain.errors import ChainConfigError, SupplyError
-from onchain.evm.contracts import web3_over
 from onchain.health import check_endpoints, recheck_pins
-from onchain.pin import Pinner
 from onchain.readings import MISSING, ON_CHAIN, REPORTED
-from onchain.rpc import Pool
+from onchain.rpc.pin import Pinner
+from onchain.rpc.pool import Pool
+from onchain.rpc.provider import web3_over
 from onchain.snapshots import read_snapshot, replay, snapshot
 from onchain.tokens import Escrow, Exclusion, Leg, Token
 

@@ -23,7 +23,7 @@ from indexer.store.write import write_quality, write_supplies
 from indexer.times import iso, to_us
 
 if TYPE_CHECKING:
-    from onchain.pin import Pin
+    from onchain.rpc.pin import Pin
 
 KIND = "onchain_orphaned"
 PROVISIONAL = ("safe", "latest", *(f"latest-{n}" for n in range(1, 257)))
@@ -89,8 +89,8 @@ def _waiting(live: Live) -> list[_Open]:
 
 def _pins(live: Live, symbol: str, proofs: list[dict[str, Any]]) -> list[Pin]:
     """The blocks that a token's reads were made at, by the proofs of its run."""
-    from onchain.pin import Pin
     from onchain.readings import Read
+    from onchain.rpc.pin import Pin
     from onchain.supply import reads_of
 
     pins: dict[Pin, None] = {}
@@ -105,7 +105,7 @@ def _pins(live: Live, symbol: str, proofs: list[dict[str, Any]]) -> list[Pin]:
 
 def _own_pins(rows: list[SupplyRow], at: int) -> list[Pin]:
     """The block named in the rows themselves, where their proof is gone."""
-    from onchain.pin import Pin
+    from onchain.rpc.pin import Pin
 
     row = rows[0]
     if row.chain is None or row.block_number is None or row.block_hash is None:

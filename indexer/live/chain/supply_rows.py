@@ -21,7 +21,7 @@ from indexer.times import iso, to_us
 from onchain.freefloat import float_emergency
 
 if TYPE_CHECKING:
-    from onchain.pin import Pin
+    from onchain.rpc.pin import Pin
     from onchain.supply import Supply
 
 SOURCE: Final = "onchain"

@@ -26,7 +26,7 @@ from indexer.registry import load_registry
 from indexer.store import records
 from indexer.times import DAY_US, HOUR_US
 from onchain.chains import load_chains
-from onchain.pin import Pin
+from onchain.rpc.pin import Pin
 from onchain.supply import Supply, choose_float
 from onchain.tokens import load_tokens
 

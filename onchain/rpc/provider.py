@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onchain.errors import AllEndpointsFailed, RpcError
-from onchain.rpc import Pool
+from onchain.rpc.pool import Pool
 
 if TYPE_CHECKING:
     from web3 import AsyncWeb3

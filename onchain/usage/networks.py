@@ -12,10 +12,10 @@ from datetime import datetime
 
 from onchain.chains import Chain, load_chains
 from onchain.errors import ChainConfigError, OnchainError
-from onchain.evm.activity import Activity, read_activity
-from onchain.pin import Pinner
-from onchain.rpc import Pool
+from onchain.rpc.pin import Pinner
+from onchain.rpc.pool import Pool
 from onchain.tokens import Leg, Token, load_tokens
+from onchain.usage.activity import Activity, read_activity
 
 Progress = Callable[[str, int, int], None]  # (chain, blocks done, blocks in all)
 

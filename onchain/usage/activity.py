@@ -15,7 +15,7 @@ from onchain.evm.logs import Checkpoint, LogScan, Rollback
 from onchain.evm.multicall import read_calls
 from onchain.evm.ranges import RangeSize
 from onchain.evm.transfers import TRANSFER, ZERO, Transfer, parse_transfers
-from onchain.pin import Pin, Pinner
+from onchain.rpc.pin import Pin, Pinner
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from onchain.endpoint import Endpoint
 from onchain.errors import AllEndpointsFailed, DisagreementError
-from onchain.rpc import Pool
+from onchain.rpc.endpoint import Endpoint
+from onchain.rpc.pool import Pool
 
 if TYPE_CHECKING:
-    from onchain.pin import Pin
+    from onchain.rpc.pin import Pin
 
 T = TypeVar("T")
 

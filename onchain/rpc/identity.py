@@ -13,8 +13,8 @@ from eth_utils.crypto import keccak
 
 from onchain.cbor import decode
 from onchain.chains import Chain
-from onchain.endpoint import Endpoint
 from onchain.errors import Kind, RpcError
+from onchain.rpc.endpoint import Endpoint
 
 MULTICALL3_CODE_HASH = "d5c15df687b16f2ff992fc8d767b4216323184a2bbc6ee2f9c398c318e770891"
 

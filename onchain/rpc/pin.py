@@ -10,10 +10,10 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 
-from onchain.endpoint import Endpoint
 from onchain.errors import Kind, OrphanedPin, PinError, RpcError
-from onchain.rpc import Pool
-from onchain.search import height_at
+from onchain.rpc.endpoint import Endpoint
+from onchain.rpc.pool import Pool
+from onchain.rpc.search import height_at
 
 _HASH = re.compile(r"0x[0-9a-f]{64}\Z")
 _BEHIND = re.compile(r"latest-(\d+)\Z")

@@ -15,8 +15,8 @@ from onchain.evm import erc20
 from onchain.evm.abi import Call, call, selector, word
 from onchain.evm.erc20 import BURN_ADDRESSES
 from onchain.evm.multicall import read_calls
-from onchain.pin import Pin
-from onchain.rpc import Pool
+from onchain.rpc.pin import Pin
+from onchain.rpc.pool import Pool
 
 FEES = (100, 500, 3000, 10000)
 MIN_WINDOW_S = 1800

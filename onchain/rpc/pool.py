@@ -16,10 +16,10 @@ from typing import TypeVar
 import aiohttp
 
 from onchain.chains import Chain
-from onchain.endpoint import Endpoint, scrub
 from onchain.errors import AllEndpointsFailed, Kind, RpcError
-from onchain.identity import identify
-from onchain.wire import CallRecord, parse_answer, parse_batch, parse_json, request_body, status_error
+from onchain.rpc.endpoint import Endpoint, scrub
+from onchain.rpc.identity import identify
+from onchain.rpc.wire import CallRecord, parse_answer, parse_batch, parse_json, request_body, status_error
 
 T = TypeVar("T")
 Params = Sequence[object] | Mapping[str, object]
