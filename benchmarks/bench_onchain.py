@@ -26,12 +26,11 @@ from evmkit import ADMIN_KEY_ACCOUNT, Deployed, Node  # noqa: E402 - after the p
 from web3 import Web3  # noqa: E402
 
 from onchain.evm import erc20  # noqa: E402
-from onchain.evm.abi import Call  # noqa: E402
 from onchain.evm.logs import Checkpoint, Chunk, LogScan  # noqa: E402
-from onchain.evm.multicall import read_calls  # noqa: E402
-from onchain.evm.transfers import TRANSFER, parse_transfers  # noqa: E402
+from onchain.evm.multicall import Call, read_calls  # noqa: E402
 from onchain.rpc.pin import Pinner  # noqa: E402
 from onchain.rpc.pool import Pool  # noqa: E402
+from onchain.usage.activity import TRANSFER, parse_transfers  # noqa: E402
 
 HOLDERS = [Web3.to_checksum_address(f"0x{i:040x}") for i in range(1, 9)]
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from onchain.chains import Chain, load_chains
     from onchain.checks import PriceCheck, check_price
     from onchain.errors import OnchainError
+    from onchain.evm.erc20 import ERC20_ABI
+    from onchain.evm.provider import web3
     from onchain.freefloat import float_band, float_emergency, free_float
     from onchain.health import EndpointHealth, doctor, recheck
     from onchain.rpc.pin import Pin, Pinner
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from onchain.usage.networks import LegActivity, activity
 
 __all__ = [
+    "ERC20_ABI",
     "Chain",
     "EndpointHealth",
     "FloatChoice",
@@ -49,6 +52,7 @@ __all__ = [
     "recheck",
     "replay",
     "snapshot",
+    "web3",
 ]
 
 _HOMES = {
@@ -56,6 +60,8 @@ _HOMES = {
     "checks": ("PriceCheck", "check_price"),
     "health": ("EndpointHealth", "doctor", "recheck"),
     "errors": ("OnchainError",),
+    "evm.erc20": ("ERC20_ABI",),
+    "evm.provider": ("web3",),
     "freefloat": ("float_band", "float_emergency", "free_float"),
     "usage.networks": ("LegActivity", "activity"),
     "rpc.pin": ("Pin", "Pinner"),

@@ -15,8 +15,7 @@ from typing import Any
 from onchain.chains import Chain, load_chains
 from onchain.errors import ChainConfigError, OnchainError
 from onchain.evm.chainlink import read_feed
-from onchain.evm.uniswap import find_pools, read_twap
-from onchain.evm.univ2 import find_pairs, read_reserves
+from onchain.evm.uniswap import find_pairs, find_pools, read_reserves, read_twap
 from onchain.rpc.pin import Pin, Pinner
 from onchain.rpc.pool import Pool
 from onchain.tokens import Feed, Leg, Token, load_tokens

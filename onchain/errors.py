@@ -9,6 +9,7 @@
     ├── DisagreementError         two endpoints answered one pinned read differently and no third decided
     ├── ReadError                 a contract or ledger answered something that is not what was asked
     ├── ScanError                 a log scan cannot be complete (never returned as a short list)
+    ├── BudgetSpent               the requests that a pool may send are used up
     ├── SupplyError               components do not add up (unbacked mint, more excluded than exists)
     └── PriceRefused              an oracle or pool price fails its checks; the reason is in the text
 
@@ -54,6 +55,10 @@ class ReadError(OnchainError):
 
 class ScanError(OnchainError):
     code = "scan_incomplete"
+
+
+class BudgetSpent(OnchainError):  # noqa: N818 - reads as a state
+    code = "budget_spent"
 
 
 class SupplyError(OnchainError):

@@ -12,13 +12,15 @@ import zlib
 from collections.abc import Sequence
 from functools import partial
 
-from onchain.cbor import decode, encode
+import cbor2
+
 from onchain.errors import Kind, ReadError, RpcError
 from onchain.readings import Read, Reading, kept
 from onchain.rpc.endpoint import Endpoint
 from onchain.rpc.pin import Pin
 from onchain.rpc.pool import Pool
 from onchain.rpc.quorum import confirmed
+from onchain.rpc.wire import parse_cbor
 
 TOLERANCE_S = 900
 DRIFT = 1e-4  # two boundary nodes answer from replicas seconds apart
@@ -69,11 +71,11 @@ async def _query(pool: Pool, endpoint: Endpoint, canister: str, method: str) -> 
     }
     raw = await pool.post_bytes(
         f"/api/v2/canister/{canister}/query",
-        encode({"content": content}),
+        cbor2.dumps({"content": content}),
         content_type="application/cbor",
         on=endpoint,
     )
-    body = decode(raw)
+    body = parse_cbor(raw)
     if not isinstance(body, dict):
         raise RpcError("the query answer is not a map", kind=Kind.MALFORMED, endpoint=endpoint.label)
     if body.get("status") != "replied":

@@ -6,7 +6,6 @@ Place in the flow: the face of the library. `snapshot(…)` is what the index an
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,16 +19,16 @@ import aiohttp
 from onchain import arweave, cosmos, filecoin, icp, near, solana, substrate
 from onchain.chains import Chain, load_chains
 from onchain.errors import ChainConfigError, Kind, OnchainError, SupplyError
-from onchain.evm import reader as evm
+from onchain.evm import erc20
 from onchain.readings import MISSING, Read, Reader, Reading, missing
 from onchain.rpc.pin import Pin, Pinner
 from onchain.rpc.pool import Pool
-from onchain.rpc.wire import CallRecord
+from onchain.rpc.wire import CallRecord, digest
 from onchain.supply import Supply, compute_supply, reads_of
 from onchain.tokens import Token, load_tokens
 
 READERS: Mapping[str, Reader] = {
-    "evm": evm.read,
+    "evm": erc20.read,
     "solana": solana.read,
     "cosmos": cosmos.read,
     "near": near.read,
@@ -63,7 +62,7 @@ class Snapshot:
             "readings": [asdict(r) | {"amount": None if r.amount is None else str(r.amount)} for r in readings],
             "calls": [asdict(r) for r in self.records],
         }
-        return {**body, "digest": _digest(body)}
+        return {**body, "digest": digest(body)}
 
 
 def snapshot(
@@ -211,7 +210,7 @@ async def _read_chain(
 def replay(proof: Mapping[str, object], *, tokens: Mapping[str, Token] | None = None) -> dict[str, Supply]:
     """The supplies recomputed from a stored proof, without a network. Raises SupplyError when it was altered."""
     body = {key: value for key, value in proof.items() if key != "digest"}
-    if _digest(body) != proof.get("digest"):
+    if digest(body) != proof.get("digest"):
         raise SupplyError("the proof does not match its digest: it was altered or cut")
     known = load_tokens() if tokens is None else tokens
     data = json.loads(json.dumps(body))
@@ -234,11 +233,6 @@ def _supply(token: Token, readings: Mapping[Read, Reading], at: int, reported: f
         return compute_supply(token, readings, at, reported=reported)
     except SupplyError as error:
         return Supply(token.symbol, at, token.decimals, MISSING, reason=str(error), alerts=(str(error),))
-
-
-def _digest(body: Mapping[str, object]) -> str:
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _reading(row: dict[str, Any]) -> Reading:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from api.answers.problems import problem
 from api.middleware.keys import KeyRing
 from indexer.times import Clock, utc_now
+from onchain.rpc.limits import TokenBucket
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,12 +38,6 @@ class Limits:
     max_streams: int = 1000
     clients: int = 10_000
     count_loopback: bool = False
-
-
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +67,7 @@ class RateLimiter:
         self.keys = keys
         self.clock = clock
         self.monotonic = monotonic
-        self.buckets: dict[str, _Bucket] = {}
+        self.buckets: dict[str, TokenBucket] = {}
 
     def judge(self, client: str, headers: RawHeaders) -> Verdict:
         """Takes one token of the key that the headers carry, or else of the client's address."""
@@ -89,13 +84,13 @@ class RateLimiter:
         if not self.limits.count_loopback and client.startswith(LOOPBACK):
             return FREE
         most = requests or self.limits.requests
-        bucket, rate = self._refilled(client, most), most / self.limits.window_s
-        allowed = bucket.tokens >= 1.0
-        if allowed:
-            bucket.tokens -= 1.0
-        wait = 0 if allowed else max(1, math.ceil((1.0 - bucket.tokens) / rate))
-        reset = math.ceil((most - bucket.tokens) / rate)
-        return Verdict(allowed, self._headers(most, int(bucket.tokens), wait=wait, reset=reset), wait)
+        bucket, now = self._bucket_of(client, most), self.monotonic()
+        wait_s = bucket.wait_s(now)
+        if wait_s == 0.0:
+            bucket.take(now)
+        left, wait = bucket.refill(now), math.ceil(wait_s)
+        reset = math.ceil((most - left) / bucket.per_second)
+        return Verdict(not wait, self._headers(most, int(left), wait=wait, reset=reset), wait)
 
     def _headers(self, most: int, remaining: int, *, wait: int, reset: int) -> RawHeaders:
         headers: RawHeaders = [
@@ -107,11 +102,10 @@ class RateLimiter:
         ]
         return [*headers, (b"retry-after", str(wait).encode())] if wait else headers
 
-    def _refilled(self, client: str, most: int) -> _Bucket:
-        now, full = self.monotonic(), float(most)
-        bucket = self.buckets.pop(client, None) or _Bucket(full, now)
-        bucket.tokens = min(full, bucket.tokens + (now - bucket.at) * full / self.limits.window_s)
-        bucket.at = now
+    def _bucket_of(self, client: str, most: int) -> TokenBucket:
+        """The client's bucket, now the newest; the one unused for longest goes where there are too many."""
+        bucket = self.buckets.pop(client, None) or TokenBucket(0.0, 0.0)
+        bucket.per_second, bucket.burst = most / self.limits.window_s, float(most)
         self.buckets[client] = bucket
         if len(self.buckets) > self.limits.clients:
             del self.buckets[next(iter(self.buckets))]

@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onchain.errors import PriceRefused, ReadError
-from onchain.evm.abi import Outcome, call
-from onchain.evm.multicall import read_calls
+from onchain.evm.multicall import Outcome, call, read_calls
 from onchain.rpc.pin import Pin
 from onchain.rpc.pool import Pool
 

@@ -1,34 +1,51 @@
-"""ERC-20 reads as calls, and what real tokens do wrong with them.
+"""ERC-20 tokens: supplies and balances at one pinned block, and what real tokens do wrong with them.
 
-Place in the flow: builds `Call`s for `multicall.read_calls`; `supply` sums what comes back.
+`read` is the EVM `Reader` of `snapshot`. It pins anew when the block was orphaned under the reads.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
-from onchain.errors import ReadError
-from onchain.evm.abi import Call, Outcome, call, decode_output
-from onchain.evm.multicall import hex_bytes, read_calls
-from onchain.rpc.pin import Pin, at_pin
+from onchain.errors import AllEndpointsFailed, Kind, PinError, ReadError
+from onchain.evm.multicall import Call, Outcome, Readout, call, read_calls
+from onchain.readings import ON_CHAIN, Read, Reading, missing
+from onchain.rpc.pin import Pin, Pinner
 from onchain.rpc.pool import Pool
-from onchain.rpc.quorum import confirmed
 
-IMPLEMENTATION_SLOT = "0x360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc"  # EIP-1967
+RE_PINS = 3
+_GETTERS: dict[str, tuple[list[str], str]] = {
+    "name": ([], "string"),
+    "symbol": ([], "string"),
+    "decimals": ([], "uint8"),
+    "totalSupply": ([], "uint256"),
+    "balanceOf": (["holder"], "uint256"),
+    "allowance": (["holder", "spender"], "uint256"),
+}
+_TRANSFER = [("sender", "address", True), ("receiver", "address", True), ("value", "uint256", False)]
+ERC20_ABI: list[dict[str, Any]] = [
+    *(
+        {
+            "type": "function",
+            "name": name,
+            "stateMutability": "view",
+            "inputs": [{"name": argument, "type": "address"} for argument in arguments],
+            "outputs": [{"name": "", "type": kind}],
+        }
+        for name, (arguments, kind) in _GETTERS.items()
+    ),
+    {
+        "type": "event",
+        "name": "Transfer",
+        "anonymous": False,
+        "inputs": [{"name": name, "type": kind, "indexed": indexed} for name, kind, indexed in _TRANSFER],
+    },
+]
 BURN_ADDRESSES = (
     "0x0000000000000000000000000000000000000000",
     "0x000000000000000000000000000000000000dEaD",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class TokenMeta:
-    """What a token says of itself at a block; None where it does not answer. `implementation` is its proxy's."""
-
-    symbol: str | None
-    decimals: int | None
-    total_supply: int
-    implementation: str | None
 
 
 def total_supply(token: str) -> Call:
@@ -46,51 +63,6 @@ def decimals(token: str) -> Call:
     return call(token, "decimals()", returns="uint256")
 
 
-def symbol(token: str) -> Call:
-    """Call for symbol(), undecoded: some tokens answer bytes32 (see `text_of`)."""
-    return Call(token, call(token, "symbol()", returns="string").data, ("string",), "symbol()")
-
-
-def text_of(outcome: Outcome) -> str | None:
-    """A symbol or name from a string or a bytes32 answer; None when it is neither."""
-    if isinstance(outcome.value, str):
-        return outcome.value
-    if len(outcome.raw) == 32:
-        try:
-            return outcome.raw.rstrip(b"\0").decode("utf-8") or None
-        except UnicodeDecodeError:
-            return None
-    return None
-
-
-async def read_meta(pool: Pool, pin: Pin, token: str) -> TokenMeta:
-    """Symbol, decimals, total supply and proxy implementation at the pinned block.
-
-    Raises ReadError when totalSupply() does not answer one word: then it is not an ERC-20.
-    """
-    readout = await read_calls(pool, pin, [total_supply(token), decimals(token), symbol(token)])
-    supply, digits, name = readout.outcomes
-    count = digits.value if isinstance(digits.value, int) and digits.value <= 77 else None
-    implementation = await read_implementation(pool, pin, token)
-    return TokenMeta(text_of(name), count, supply.integer(f"totalSupply() of {token}"), implementation)
-
-
-async def read_implementation(pool: Pool, pin: Pin, token: str) -> str | None:
-    """The EIP-1967 implementation behind a proxy at the pinned block, 0x lower case; None for no proxy."""
-    slot, _ = await confirmed(
-        pool,
-        lambda e: at_pin(pool, e, "eth_getStorageAt", before=(token, IMPLEMENTATION_SLOT), pin=pin),
-        what=f"implementation slot of {token}",
-        count=pool.confirm,
-    )
-    raw = hex_bytes(slot, pool.endpoints[0]).rjust(32, b"\0")
-    try:
-        address = str(decode_output(raw, ("address",)))
-    except ReadError:
-        return None
-    return None if address == BURN_ADDRESSES[0] else address
-
-
 def checked_decimals(value: object, token: str) -> int:
     """`value` as a number of decimals. Raises ReadError beyond 77, more than a 256-bit amount has digits."""
     if not isinstance(value, int) or not 0 <= value <= 77:
@@ -102,3 +74,65 @@ def check_decimals(outcome: Outcome, *, expected: int, token: str) -> None:
     """Raise ReadError when the token answers other decimals than configured; one that does not answer passes."""
     if not outcome.error and outcome.value != expected:
         raise ReadError(f"{token} has {outcome.value} decimals, {expected} are configured: fix its entry")
+
+
+async def pinned_calls(
+    pinner: Pinner, calls: Sequence[Call], *, at: int | None, confirm: int | None = None
+) -> tuple[Pin, Readout]:
+    """(the pin, the outcomes) of `calls` at the block of `at`; pins anew, up to three times, after a reorg.
+
+    Endpoints that disagree about the block are in the middle of one. Raises OrphanedPin or PinError when the chain
+    keeps reorganising, else what pinning and reading raise.
+    """
+    for left in reversed(range(RE_PINS)):
+        pin = await (pinner.head() if at is None else pinner.at(at))
+        try:
+            return pin, await _read_at(pinner, pin, calls, confirm=confirm)
+        except PinError:
+            if not left:
+                raise
+    raise AssertionError("unreachable")
+
+
+async def _read_at(pinner: Pinner, pin: Pin, calls: Sequence[Call], *, confirm: int | None) -> Readout:
+    """The outcomes at `pin`. Raises PinError when it left the chain, or may have, while it was read."""
+    try:
+        readout = await read_calls(pinner.pool, pin, calls, confirm=confirm)
+    except AllEndpointsFailed as error:
+        if any(e.kind is Kind.NOT_FOUND for e in error.errors):
+            await pinner.verify(pin)
+        raise
+    if pin.finality not in {"finalized", "safe"}:
+        await pinner.verify(pin)  # a head can be replaced while it is read
+    return readout
+
+
+async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
+    """Every supply and balance of `reads`, with the configured decimals checked against the token's own."""
+    pinner = Pinner(pool, quorum=confirm)
+    tokens = list(dict.fromkeys(r.asset for r in reads if r.asset != "native"))
+    calls = [_call(pool, r) for r in reads] + [decimals(token) for token in tokens]
+    pin, readout = await pinned_calls(pinner, calls, at=at, confirm=confirm)
+    own = dict(zip(tokens, readout.outcomes[len(reads) :], strict=True))
+    return {
+        r: _reading(r, outcome, own.get(r.asset), pin=pin, agreed=readout.agreed)
+        for r, outcome in zip(reads, readout.outcomes[: len(reads)], strict=True)
+    }
+
+
+def _call(pool: Pool, read: Read) -> Call:
+    if read.what == "supply":
+        return total_supply(read.asset)
+    if read.asset == "native":
+        return call(pool.chain.multicall, "getEthBalance(address)", read.holder, returns="uint256")
+    return balance_of(read.asset, read.holder)
+
+
+def _reading(read: Read, outcome: Outcome, decimals: Outcome | None, *, pin: Pin, agreed: tuple[str, ...]) -> Reading:
+    try:
+        amount = outcome.integer(f"{read.what} of {read.asset}")
+        if decimals is not None:
+            check_decimals(decimals, expected=read.decimals, token=read.asset)
+    except ReadError as error:
+        return missing(read, str(error), pin)
+    return Reading(read, amount, ON_CHAIN, pin, agreed)

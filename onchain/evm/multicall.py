@@ -1,6 +1,7 @@
 """Many contract reads at one pinned block in one request, checked to be from that block.
 
-Place in the flow: `erc20`, `univ3`, `chainlink` and `supply` hand over `Call`s and get `Outcome`s in order.
+The one way past web3's contract objects, for many reads at once: `Call`s go in, `Outcome`s come back in order. eth_abi
+writes and reads the words; one request carries up to 500 calls.
 """
 
 from __future__ import annotations
@@ -11,18 +12,109 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError, EncodingError
+from eth_utils.crypto import keccak
+
 from onchain.errors import Kind, ReadError, RpcError
-from onchain.evm.abi import Call, Outcome, decode_aggregate3, decode_output, encode_aggregate3, selector
 from onchain.rpc.endpoint import Endpoint
 from onchain.rpc.pin import Pin, at_pin
 from onchain.rpc.pool import Pool
 from onchain.rpc.quorum import confirmed
 
+WORD = 32
+REVERTED = "reverted"
 CHUNK_CALLS = 500
 CHUNK_BYTES = 160_000
 KEPT_STATES = 128  # blocks of state that a node without an archive keeps
 OVERRIDE_CALLS = 240  # the own reader's array holds 256, its items 512 bytes
 _SMALLER = frozenset({Kind.TOO_BIG, Kind.REVERT})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One read of one contract. `returns` are ABI types, those of a word exactly one; None: not decoded."""
+
+    target: str
+    data: bytes
+    returns: tuple[str, ...] | None
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one call gave: its decoded value, or why there is none. `raw` is the returned data as evidence."""
+
+    value: object = None
+    error: str = ""
+    raw: bytes = b""
+
+    def integer(self, what: str) -> int:
+        """The value as int. Raises ReadError with the reason when the call failed: never a silent zero."""
+        if self.error or not isinstance(self.value, int):
+            raise ReadError(f"{what}: {self.error or 'not an integer'}")
+        return self.value
+
+
+@lru_cache(maxsize=512)
+def selector(signature: str) -> bytes:
+    """The four bytes of `name(type,…)`."""
+    return bytes(keccak(text=signature)[:4])
+
+
+def address_bytes(address: str) -> bytes:
+    """The 20 bytes of a 0x address. Raises ReadError for anything else."""
+    try:
+        raw = bytes.fromhex(address.removeprefix("0x"))
+    except ValueError:
+        raw = b""
+    if len(raw) != 20:
+        raise ReadError(f"{address!r} is not a 20-byte address")
+    return raw
+
+
+def call(target: str, signature: str, *args: object, returns: str | tuple[str, ...], label: str = "") -> Call:
+    """A `Call` of `name(type,…)`. Raises ReadError for arguments that are not of those types."""
+    kinds = signature[signature.index("(") + 1 : -1]
+    try:
+        data = selector(signature) + encode(kinds.split(",") if kinds else [], args)
+    except (EncodingError, ValueError) as error:
+        raise ReadError(f"{signature} of {target} cannot be asked of {args!r}: {error}") from None
+    return Call(target, data, (returns,) if isinstance(returns, str) else returns, label or signature)
+
+
+def decode_output(raw: bytes, returns: tuple[str, ...]) -> object:
+    """The single value, or the tuple, of returned data. Raises ReadError unless the length is exactly right."""
+    if all(_is_word(kind) for kind in returns) and len(raw) != WORD * len(returns):
+        raise ReadError(f"returned {len(raw)} bytes where {WORD * len(returns)} were expected")
+    try:
+        values = decode(returns, raw)
+    except (DecodingError, ValueError, OverflowError) as error:
+        raise ReadError(f"returned data does not decode as {','.join(returns)}: {error}") from None
+    return values[0] if len(values) == 1 else values
+
+
+def _is_word(kind: str) -> bool:
+    return kind not in {"string", "bytes"} and not kind.endswith(("]", ")"))
+
+
+def encode_aggregate3(calls: Sequence[tuple[str, bytes]]) -> bytes:
+    """Calldata of `aggregate3((address,bool,bytes)[])` with failures allowed."""
+    rows = [(address_bytes(target), True, data) for target, data in calls]
+    return selector("aggregate3((address,bool,bytes)[])") + encode(["(address,bool,bytes)[]"], [rows])
+
+
+def decode_aggregate3(raw: bytes, count: int) -> tuple[tuple[bool, bytes], ...]:
+    """(success, returned data) of each call. Raises ReadError when the layout or the count does not hold."""
+    try:
+        (results,) = decode(["(bool,bytes)[]"], raw)
+    except (DecodingError, ValueError, OverflowError) as error:
+        raise ReadError(f"aggregate3 returned {len(raw)} bytes that do not decode: {error}") from None
+    if len(results) != count or sum(len(data) for _, data in results) > len(raw):
+        raise ReadError(f"aggregate3 returned {len(results)} results in {len(raw)} bytes where {count} were asked for")
+    return tuple(results)
+
+
 _NUMBER, _TIME = selector("getBlockNumber()"), selector("getCurrentBlockTimestamp()")
 
 
@@ -145,13 +237,14 @@ async def _one_by_one(pool: Pool, endpoint: Endpoint, pin: Pin, calls: Sequence[
         except RpcError as error:
             if error.kind is not Kind.REVERT:
                 raise
-            outcomes.append(Outcome(error="reverted"))
+            data = error.data if isinstance(error.data, str) and error.data.startswith("0x") else "0x"
+            outcomes.append(Outcome(error=REVERTED, raw=hex_bytes(data, endpoint)))
         else:
             outcomes.append(_outcome(call, True, raw or b""))
     return outcomes
 
 
-def _self_check(results: list[tuple[bool, bytes]], pin: Pin, endpoint: Endpoint, *, numbered: bool) -> None:
+def _self_check(results: Sequence[tuple[bool, bytes]], pin: Pin, endpoint: Endpoint, *, numbered: bool) -> None:
     """The answer must say it is from the pinned block: a node that ignored the block reference is caught here."""
     expected = [pin.timestamp, pin.number] if numbered else [pin.timestamp]
     for (success, raw), value in zip(results, expected, strict=False):
@@ -166,7 +259,9 @@ def _self_check(results: list[tuple[bool, bytes]], pin: Pin, endpoint: Endpoint,
 
 def _outcome(call: Call, success: bool, raw: bytes) -> Outcome:
     if not success:
-        return Outcome(error="reverted", raw=raw)
+        return Outcome(error=REVERTED, raw=raw)
+    if call.returns is None:
+        return Outcome(value=raw, raw=raw)
     if not raw:
         return Outcome(error="returned nothing: no contract there, or no such function")
     try:

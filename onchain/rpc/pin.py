@@ -1,19 +1,19 @@
 """Fixing a block: number, hash, timestamp and finality that at least two endpoints agree on.
 
-Place in the flow: every EVM reading starts with a `Pin`; reads then name its hash, so a node that is behind or on
-another fork cannot answer from elsewhere.
+Every EVM reading starts with a `Pin`; reads then name its hash, so a node that is behind or on another fork cannot
+answer from elsewhere.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from onchain.errors import Kind, OrphanedPin, PinError, RpcError
 from onchain.rpc.endpoint import Endpoint
 from onchain.rpc.pool import Pool
-from onchain.rpc.search import height_at
 
 _HASH = re.compile(r"0x[0-9a-f]{64}\Z")
 _BEHIND = re.compile(r"latest-(\d+)\Z")
@@ -130,6 +130,13 @@ class Pinner:
                 f"{after.timestamp}: not around {instant}; the endpoint that was searched is wrong"
             )
         self._by_time[instant, level] = pin
+        return pin
+
+    async def block(self, number: int, level: str) -> Pin:
+        """The block of this number, recorded as of finality `level`. Raises PinError when no quorum has it."""
+        pin, seen = await self._vote(number, level, list(self.pool.endpoints))
+        if pin is None:
+            raise PinError(f"{self.pool.chain.name}: fewer than {self.need} endpoints agree on block {number}: {seen}")
         return pin
 
     async def verify(self, pin: Pin) -> None:
@@ -255,3 +262,41 @@ async def at_pin(
         )
     endpoint.by_hash = False
     return value
+
+
+async def height_at(
+    instant: int, *, first: int, head: int, block_time_s: float, time_of: Callable[[int], Awaitable[int]]
+) -> int | None:
+    """Greatest height in [first, head) at or before `instant`, given instant < time_of(head); None if `first` is later.
+
+    Starts twice as far back as the chain's usual pace says, so that a recent instant costs a handful of questions
+    whatever the chain's age; goes back to `first` only when that was not far enough.
+    """
+    pace = (await time_of(head) - instant) / max(0.01, block_time_s)
+    low = max(first, head - 2 * int(pace) - 1000)
+    if await time_of(low) > instant:
+        if low == first or await time_of(first) > instant:
+            return None
+        low = first
+    return await last_at_or_before(instant, low=low, high=head, time_of=time_of)
+
+
+async def last_at_or_before(instant: int, *, low: int, high: int, time_of: Callable[[int], Awaitable[int]]) -> int:
+    """Greatest n in [low, high) with time_of(n) ≤ instant, given time_of(low) ≤ instant < time_of(high).
+
+    `time_of` must not decrease. Interpolates, with a bisection every third step to bound the worst case.
+    """
+    low_time, high_time, step = await time_of(low), await time_of(high), 0
+    while high - low > 1:
+        if step % 3 == 2:
+            middle = (low + high) // 2
+        else:
+            share = (instant - low_time) / max(1, high_time - low_time)
+            middle = min(high - 1, max(low + 1, low + int(share * (high - low))))
+        time = await time_of(middle)
+        if time <= instant:
+            low, low_time = middle, time
+        else:
+            high, high_time = middle, time
+        step += 1
+    return low

@@ -1,6 +1,6 @@
 """A pool of endpoints for one chain: sends, fails over, waits where told to, and records every call.
 
-Place in the flow: the only file of `onchain` that opens sockets; everything above asks a `Pool`.
+The only file of `onchain` that opens sockets; everything above asks a `Pool`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import TypeVar
 import aiohttp
 
 from onchain.chains import Chain
-from onchain.errors import AllEndpointsFailed, Kind, RpcError
-from onchain.rpc.endpoint import Endpoint, scrub
-from onchain.rpc.identity import identify
+from onchain.errors import AllEndpointsFailed, BudgetSpent, Kind, RpcError
+from onchain.rpc.endpoint import Endpoint, identify
+from onchain.rpc.redact import redact_parts
 from onchain.rpc.wire import CallRecord, parse_answer, parse_batch, parse_json, request_body, status_error
 
 T = TypeVar("T")
@@ -32,7 +32,8 @@ class Pool:
     """JSON-RPC and REST access to one chain. Use as `async with Pool(chain) as pool`.
 
     `confirm` endpoints must agree on what is read through this pool. `max_wait_s` bounds the time one call may wait
-    for rate limits. `records` keeps the last 20,000 calls.
+    for rate limits, `max_requests` what the pool may send in all: then BudgetSpent is raised. `records` keeps the
+    last 20,000 calls.
     `session`, `clock` (monotonic), `wall` (epoch) and `sleep` may be replaced; a given session is not closed.
     """
 
@@ -45,6 +46,7 @@ class Pool:
         timeout_s: float = 20.0,
         max_bytes: int = 128_000_000,
         max_wait_s: float = 30.0,
+        max_requests: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -58,7 +60,7 @@ class Pool:
         self.wall = wall
         self._session, self._owned = session, session is None
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self._max_bytes, self._max_wait_s = max_bytes, max_wait_s
+        self._max_bytes, self._max_wait_s, self._max_requests = max_bytes, max_wait_s, max_requests
         self._clock, self._sleep = clock, sleep
         self._ids = 0
         self._locks: dict[Endpoint, asyncio.Lock] = {}
@@ -98,7 +100,7 @@ class Pool:
             on.limited = limited
             on.failed(Kind.RATE_LIMIT, now=self._clock(), retry_after_s=refused[0].retry_after_s)
         return [
-            a.at(on.label, method, said=scrub(a.message, on.url)) if isinstance(a, RpcError) else a
+            a.at(on.label, method, said=redact_parts(a.message, on.url)) if isinstance(a, RpcError) else a
             for a, (method, _) in zip(answers, requests, strict=True)
         ]
 
@@ -239,6 +241,9 @@ class Pool:
         headers: Mapping[str, str] | None = None,
     ) -> T:
         """Send, account for the endpoint's health, decode, record."""
+        if self._max_requests is not None and sum(e.requests for e in self.endpoints) >= self._max_requests:
+            text = f"{self.chain.name}: {method} not sent, the budget of {self._max_requests} requests is spent"
+            raise BudgetSpent(f"{text}; read less or allow more")
         if pause := endpoint.take(self._clock()):
             await self._sleep(pause)
         started, wall, raw, outcome = self._clock(), self.wall(), b"", "ok"
@@ -248,9 +253,9 @@ class Pool:
         except RpcError as error:
             outcome = error.kind.value
             endpoint.failed(error.kind, now=self._clock(), retry_after_s=error.retry_after_s)
-            raise error.at(endpoint.label, method, said=scrub(error.message, endpoint.url)) from None
+            raise error.at(endpoint.label, method, said=redact_parts(error.message, endpoint.url)) from None
         except BaseException:
-            endpoint.probing = False
+            endpoint.breaker.released()
             raise
         else:
             endpoint.succeeded(elapsed_s=self._clock() - started)

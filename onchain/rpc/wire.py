@@ -1,18 +1,21 @@
 """JSON-RPC on the wire: request bodies, and answers checked before anything believes them. Pure.
 
-Place in the flow: `rpc.Pool` sends what `request_body` gives and reads with `parse_answer` / `parse_batch`.
+`Pool` sends what `request_body` gives and reads with `parse_answer` / `parse_batch`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from io import BytesIO
 
+import cbor2
 import orjson
 
 from onchain.errors import Kind, RpcError, classify, classify_status
+from onchain.rpc.limits import retry_after_s
 
 _WORDLESS = "an error without a message"
 
@@ -50,6 +53,24 @@ def parse_json(raw: bytes) -> object:
         head = raw[:60].decode("utf-8", "replace").strip()
         text = f"the answer is not JSON: {head!r}" if head else "the answer is empty"
         raise RpcError(text, kind=Kind.MALFORMED) from None
+
+
+def parse_cbor(raw: bytes) -> object:
+    """The decoded CBOR body, self-description tag or not. Raises RpcError(MALFORMED) unless it is one whole value."""
+    stream = BytesIO(raw)
+    try:
+        value = cbor2.load(stream)
+    except (cbor2.CBORDecodeError, RecursionError, ValueError, OverflowError, MemoryError, TypeError) as error:
+        raise RpcError(f"the answer is not CBOR ({error})", kind=Kind.MALFORMED) from None
+    if stream.tell() != len(raw):
+        raise RpcError("bytes follow the CBOR answer", kind=Kind.MALFORMED)
+    return value
+
+
+def digest(body: Mapping[str, object]) -> str:
+    """sha256 over canonical JSON: the name of a proof."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def parse_answer(body: object, ident: int, *, null_ok: bool = False) -> object:
@@ -114,20 +135,6 @@ def status_error(status: int, raw: bytes, retry_after: str | None, now: float) -
         node_code=named.node_code,
         data=named.data,
     )
-
-
-def retry_after_s(value: str | None, now: float) -> float | None:
-    """Seconds of a Retry-After header (seconds or an HTTP date against `now`, epoch seconds); None if absent."""
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
-        return None
 
 
 def _node_error(error: object) -> RpcError:

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import cbor2
 from aiohttp import web
 
 from onchain import substrate
-from onchain.cbor import decode, encode
 from onchain.chains import Chain
 from onchain.readings import Read
 from onchain.rpc.pool import Pool
@@ -222,7 +222,7 @@ LEDGER = Read("icp", "supply", "ryjl3-tyaaa-aaaaa-aaaba-cai", 8)
 def icp_node(supply: int = 53_123_456_789_012_345, decimals: int = 8, status: str = "replied", signed: object = NOW):
     async def handle(request: web.Request) -> web.Response:
         assert request.path == "/api/v2/canister/ryjl3-tyaaa-aaaaa-aaaba-cai/query"
-        content = decode(await request.read())["content"]
+        content = cbor2.loads(await request.read())["content"]
         assert content["canister_id"] == bytes.fromhex("00000000000000020101") and content["sender"] == b"\x04"
         assert content["arg"] == b"DIDL\x00\x00" and content["ingress_expiry"] > NOW * 10**9
         if content["method_name"] == "icrc1_decimals":
@@ -236,6 +236,6 @@ def icp_node(supply: int = 53_123_456_789_012_345, decimals: int = 8, status: st
         if signed:
             time = signed * 10**9 if isinstance(signed, int) else signed
             body["signatures"] = [{"timestamp": time, "signature": b"\x01", "identity": b"\x02"}]
-        return web.Response(body=b"\xd9\xd9\xf7" + encode(body), content_type="application/cbor")
+        return web.Response(body=b"\xd9\xd9\xf7" + cbor2.dumps(body), content_type="application/cbor")
 
     return handle

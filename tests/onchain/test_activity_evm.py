@@ -9,12 +9,10 @@ from evmkit import Node
 from web3 import Web3
 
 from onchain.errors import AllEndpointsFailed, ScanError
-from onchain.evm.logs import Checkpoint, Chunk, LogScan, Rollback
-from onchain.evm.ranges import RangeSize
-from onchain.evm.transfers import TRANSFER, parse_transfers
+from onchain.evm.logs import Checkpoint, Chunk, LogScan, RangeSize, Rollback
 from onchain.rpc.pin import Pinner
 from onchain.rpc.pool import Pool
-from onchain.usage.activity import compute_concentration, read_activity
+from onchain.usage.activity import TRANSFER, compute_concentration, parse_transfers, read_activity
 
 pytestmark = pytest.mark.evm
 A, B, C = (Web3.to_checksum_address(f"0x{n * 40}") for n in "abc")

@@ -9,18 +9,17 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onchain.cbor import decode
 from onchain.chains import Chain
 from onchain.errors import OnchainError
-from onchain.evm.abi import decode_aggregate3, decode_output
 from onchain.evm.logs import _check_logs
-from onchain.evm.transfers import TRANSFER, parse_transfers
+from onchain.evm.multicall import decode_aggregate3, decode_output
 from onchain.health import check_endpoints
 from onchain.readings import ON_CHAIN
 from onchain.rpc.pin import Header, parse_header
-from onchain.rpc.wire import parse_answer, parse_batch, status_error
+from onchain.rpc.wire import parse_answer, parse_batch, parse_cbor, status_error
 from onchain.snapshots import read_snapshot
 from onchain.tokens import Leg, Token
+from onchain.usage.activity import TRANSFER, parse_transfers
 
 words = st.sampled_from(
     ["id", "result", "error", "message", "code", "data", "cause", "name", "number", "hash", "parentHash", "timestamp",
@@ -65,7 +64,7 @@ def test_logs(changed: dict[str, object], gone: str) -> None:
 @given(raw=st.binary(max_size=300), count=st.integers(0, 4))
 def test_bytes(raw: bytes, count: int) -> None:
     for parse in (
-        lambda: decode(raw),
+        lambda: parse_cbor(raw),
         lambda: decode_aggregate3(raw, count),
         lambda: decode_output(raw, ("string",)),
         lambda: decode_output(raw, ("int56[]", "uint160[]")),

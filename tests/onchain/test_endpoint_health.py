@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from onchain.errors import Kind
-from onchain.rpc.endpoint import COOL_DOWN_S, Endpoint, redact, scrub
+from onchain.rpc.endpoint import COOL_DOWN_S, Endpoint
+from onchain.rpc.redact import redact_parts, redact_url
 
 
 def test_keys_never_show() -> None:
-    assert redact("https://mainnet.infura.io/v3/0123456789abcdef") == "https://mainnet.infura.io/…"
-    assert redact("https://user:secret@node.example:8545/") == "https://node.example:8545/…"
-    assert redact("https://rpc.example?apikey=topsecret") == "https://rpc.example/…"
-    assert redact("https://arb1.arbitrum.io") == "https://arb1.arbitrum.io"
+    assert redact_url("https://mainnet.infura.io/v3/0123456789abcdef") == "https://mainnet.infura.io/…"
+    assert redact_url("https://user:secret@node.example:8545/") == "https://node.example:8545/…"
+    assert redact_url("https://rpc.example?apikey=topsecret") == "https://rpc.example/…"
+    assert redact_url("https://arb1.arbitrum.io") == "https://arb1.arbitrum.io"
 
 
 def test_a_key_that_an_answer_repeats_does_not_show() -> None:
     url = "https://user:hunter2hunter2@node.example/v3/0123456789abcdef?apikey=topsecret99&x=short"
     said = "Cannot POST /v3/0123456789abcdef?apikey=topsecret99&x=short for user:hunter2hunter2, cut: '/v3/0123456789a'"
-    assert scrub(said, url) == "Cannot POST /v3/…?apikey=…&x=short for user:…, cut: '/v3/…'"
-    assert scrub("block not found", "https://arb1.arbitrum.io/rpc") == "block not found"
+    assert redact_parts(said, url) == "Cannot POST /v3/…?apikey=…&x=short for user:…, cut: '/v3/…'"
+    assert redact_parts("block not found", "https://arb1.arbitrum.io/rpc") == "block not found"
 
 
 def test_breaker_opens_after_three_failures_then_lets_one_probe_through() -> None:

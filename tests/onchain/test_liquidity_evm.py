@@ -18,9 +18,9 @@ from onchain.evm.uniswap import (
     compute_harmonic_liquidity,
     compute_mean_tick,
     find_pools,
+    read_reserves,
     read_twap,
 )
-from onchain.evm.univ2 import read_reserves
 from onchain.rpc.pin import Pinner
 from onchain.rpc.pool import Pool
 from onchain.tokens import Feed, Leg, Token

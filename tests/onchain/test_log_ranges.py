@@ -8,8 +8,7 @@ import pytest
 
 from onchain.chains import Chain
 from onchain.errors import ScanError
-from onchain.evm.logs import Checkpoint, Chunk, LogScan
-from onchain.evm.ranges import RangeSize
+from onchain.evm.logs import Checkpoint, Chunk, LogScan, RangeSize
 from onchain.rpc.pin import Pin
 from onchain.rpc.pool import Pool
 

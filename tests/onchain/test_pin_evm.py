@@ -6,12 +6,11 @@ import pytest
 
 from onchain.errors import AllEndpointsFailed, Kind, OrphanedPin, PinError
 from onchain.evm import erc20
+from onchain.evm.erc20 import pinned_calls
 from onchain.evm.multicall import read_calls
-from onchain.evm.reader import pinned_calls
 from onchain.health import recheck_pins
-from onchain.rpc.pin import Pinner
+from onchain.rpc.pin import Pinner, height_at
 from onchain.rpc.pool import Pool
-from onchain.rpc.search import height_at
 
 pytestmark = pytest.mark.evm
 

@@ -6,15 +6,16 @@ import hashlib
 import zlib
 from base64 import b32encode
 
+import cbor2
 import pytest
 from aiohttp import web
 from nonevm import LEDGER, NOW, icp_node, pool
 
 from onchain import icp
-from onchain.cbor import decode, encode
 from onchain.chains import Chain
 from onchain.errors import ReadError, RpcError
 from onchain.health import check_endpoints
+from onchain.rpc.wire import parse_cbor
 
 
 async def test_icp_ledger_supply_by_canister_query(serve) -> None:
@@ -49,7 +50,7 @@ async def test_icp_endpoint_of_another_network_is_banned(serve) -> None:
         async def handle(request: web.Request) -> web.Response:
             if request.path != "/api/v2/status":
                 return await icp_node()(request)
-            body = encode({"ic_api_version": "0.18.0", "root_key": key, "replica_health_status": "healthy"})
+            body = cbor2.dumps({"ic_api_version": "0.18.0", "root_key": key, "replica_health_status": "healthy"})
             return web.Response(body=b"\xd9\xd9\xf7" + body, content_type="application/cbor")
 
         return handle
@@ -78,12 +79,8 @@ def test_principal_checksum_is_checked() -> None:
         icp.principal("ryjl3-tyaaa-aaaaa-aaaba-caj")
 
 
-def test_cbor_round_trip_and_refusal_of_broken_input() -> None:
-    import cbor2  # a reference implementation, present through the Vyper compiler
-
-    value = {"a": [1, 23, 24, 255, 256, 65_536, 2**40], "b": b"\x00\xff", "c": {"d": "é"}}
-    assert cbor2.loads(encode(value)) == value and decode(cbor2.dumps(value)) == value
-    assert decode(cbor2.dumps([True, False, None, -5])) == [True, False, None, -5]
-    for broken in (b"", b"\xa1", b"\x5a\xff", b"\x9f\x01\xff", b"\x81" * 40, b"\x01\x01"):
+def test_broken_cbor_is_refused() -> None:
+    assert parse_cbor(b"\xd9\xd9\xf7" + cbor2.dumps({"a": [1, b"\x00", None]})) == {"a": [1, b"\x00", None]}
+    for broken in (b"", b"\xa1", b"\x5a\xff", b"\x9f\x01", b"\x81" * 5000, b"\x01\x01"):
         with pytest.raises(RpcError, match="CBOR"):
-            decode(broken)
+            parse_cbor(broken)

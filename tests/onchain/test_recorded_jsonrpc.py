@@ -9,13 +9,12 @@ import pytest
 
 from onchain.chains import Chain
 from onchain.errors import Kind, RpcError
-from onchain.evm.abi import decode_output
-from onchain.evm.ranges import RangeSize
-from onchain.evm.transfers import TRANSFER, parse_transfers
+from onchain.evm.logs import RangeSize
+from onchain.evm.multicall import decode_output
 from onchain.rpc.pin import parse_header
 from onchain.rpc.pool import Pool
 from onchain.rpc.wire import parse_answer, parse_json
-from onchain.usage.activity import Tally
+from onchain.usage.activity import TRANSFER, Tally, parse_transfers
 
 FOLDER = Path(__file__).parents[2] / ".." / "shared" / "data" / "responses" / "jsonrpc"
 pytestmark = pytest.mark.skipif(

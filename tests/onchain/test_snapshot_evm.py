@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime
 
 import pytest
 from evmkit import ADMIN_KEY_ACCOUNT, Node
-from web3.exceptions import ContractLogicError
 
 import onchain
 from onchain.chains import Chain
@@ -20,7 +19,6 @@ from onchain.health import check_endpoints, recheck_pins
 from onchain.readings import MISSING, ON_CHAIN, REPORTED
 from onchain.rpc.pin import Pinner
 from onchain.rpc.pool import Pool
-from onchain.rpc.provider import web3_over
 from onchain.snapshots import read_snapshot, replay, snapshot
 from onchain.tokens import Escrow, Exclusion, Leg, Token
 
@@ -373,18 +371,3 @@ def test_activity_face_reads_every_ledger_and_says_what_it_cannot(new_node) -> N
     assert sol.activity is None and sol.reason == "sol has no Transfer logs"
     with pytest.raises(ChainConfigError, match="is not after the start"):
         onchain.activity("TOK", start=when[1], end=when[0], tokens={"TOK": token}, chains=chains)
-
-
-async def test_web3_over_the_pool_sends_one_request_a_call(new_node) -> None:
-    node = new_node()
-    made = node.deploy("token", "Tok", "TOK", 18, 1000)
-    odd = node.deploy("odd", 5)
-    async with Pool(node.chain()) as pool:
-        w3 = web3_over(pool)
-        contract = w3.eth.contract(address=made.address, abi=made.abi)
-        assert await contract.functions.totalSupply().call() == 1000
-        before = len(pool.records)
-        assert await contract.functions.symbol().call(block_identifier="latest") == "TOK"
-        assert [r.method for r in list(pool.records)[before:]] == ["eth_call"]
-        with pytest.raises(ContractLogicError, match="no balances here"):
-            await w3.eth.contract(address=odd.address, abi=odd.abi).functions.balanceOf(made.address).call()

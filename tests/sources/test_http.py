@@ -21,14 +21,15 @@ from indexer.sources.http import (
     CircuitOpen,
     Expects,
     HostLimit,
+    HostQueue,
     HttpClient,
     Timeouts,
-    TokenBucket,
     reason_of,
     redact,
 )
-from indexer.sources.http.answer import error_of, retry_after_s
+from indexer.sources.http.answer import error_of
 from indexer.sources.http.redact import redact_headers
+from onchain.rpc.limits import retry_after_s
 
 NOW = datetime(2025, 1, 27, 12, 0, tzinfo=UTC)
 FAST = Timeouts(connect=1.0, read=1.0, total=1.0, patience=0.05, attempts=3, first_wait=0.001)
@@ -210,8 +211,7 @@ def test_retry_after_as_a_date_or_nonsense() -> None:
     later = datetime(2025, 1, 27, 12, 1, 30, tzinfo=UTC)
     given = {format_datetime(later, usegmt=True): 90.0, "soon": None, "": None, "7": 7.0}
     for text, expected in given.items():
-        answer = Answer("u", 429, {"retry-after": text}, b"", NOW)
-        assert retry_after_s(answer) == expected
+        assert retry_after_s(text, NOW.timestamp()) == expected
 
 
 async def test_the_breaker_opens_probes_once_and_closes(loopback: Loopback) -> None:
@@ -267,7 +267,7 @@ async def test_a_refusal_says_nothing_against_the_host(loopback: Loopback) -> No
 
 async def test_the_bucket_spaces_requests_and_serves_in_order() -> None:
     time = Time()
-    bucket = TokenBucket(HostLimit(2.0, 3, "test"), now=time.read, sleep=time.sleep)
+    bucket = HostQueue(HostLimit(2.0, 3, "test"), now=time.read, sleep=time.sleep)
     waited = [await bucket.take() for _ in range(7)]
     assert waited == [0, 0, 0, 0.5, 0.5, 0.5, 0.5]
     assert await bucket.take(cost=100) == 1.5  # a cost above the burst takes the whole bucket

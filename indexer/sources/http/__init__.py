@@ -1,11 +1,11 @@
 """The only HTTP client of the sources: limits, retries, circuit breaker, and every answer kept whole."""
 
 from indexer.sources.http.answer import Answer, Expects
-from indexer.sources.http.breaker import Breaker, BreakerState, CircuitOpen, reason_of
 from indexer.sources.http.client import HttpClient, Timeouts
-from indexer.sources.http.host import HostHealth
-from indexer.sources.http.limits import LIMITS, HostLimit, TokenBucket
-from indexer.sources.http.redact import redact
+from indexer.sources.http.host import CircuitOpen, HostHealth, reason_of
+from indexer.sources.http.limits import LIMITS, HostLimit, HostQueue
+from onchain.rpc.limits import Breaker, BreakerState
+from onchain.rpc.redact import redact
 
 __all__ = [
     "LIMITS",
@@ -16,9 +16,9 @@ __all__ = [
     "Expects",
     "HostHealth",
     "HostLimit",
+    "HostQueue",
     "HttpClient",
     "Timeouts",
-    "TokenBucket",
     "reason_of",
     "redact",
 ]

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final
@@ -19,6 +18,7 @@ import orjson
 
 from indexer.errors import SourceCorrupt, SourceError, SourceRefused, SourceUnavailable
 from indexer.times import to_us
+from onchain.rpc.limits import retry_after_s
 
 
 class Expects(StrEnum):
@@ -64,12 +64,12 @@ _LIMIT_TEXT = re.compile(r"(?i)exceeded the daily hits limit|rate limit|too many
 def error_of(answer: Answer, name: str, *, expects: Expects) -> SourceError | None:
     """The error an answer amounts to, or None when it can be parsed. `name` is the source, for the message."""
     if answer.status in _BUSY:
-        wait = retry_after_s(answer)
+        wait = _wait_s(answer)
         when = f" for {wait:.0f} s" if wait is not None else ""
         return SourceUnavailable(f"{name} {_BUSY[answer.status]}{when} (HTTP {answer.status})", retry_after_s=wait)
     if answer.status >= 500:
         return SourceUnavailable(
-            f"{name} is failing (HTTP {answer.status}): {excerpt(answer)}", retry_after_s=retry_after_s(answer)
+            f"{name} is failing (HTTP {answer.status}): {excerpt(answer)}", retry_after_s=_wait_s(answer)
         )
     if answer.status in _REFUSALS:
         text = f"{name} {_REFUSALS[answer.status]} (HTTP {answer.status}): {excerpt(answer)}"
@@ -100,20 +100,8 @@ def _body_error(answer: Answer, name: str, *, expects: Expects) -> SourceError |
     return None
 
 
-def retry_after_s(answer: Answer) -> float | None:
-    """Seconds the host asks us to wait, from Retry-After as seconds or as a date; None when it does not say."""
-    text = answer.headers.get("retry-after", "").strip()
-    if not text:
-        return None
-    if text.isdigit():
-        return float(text)
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if until.tzinfo is None:
-        return None
-    return max((until - answer.fetched_at).total_seconds(), 0.0)
+def _wait_s(answer: Answer) -> float | None:
+    return retry_after_s(answer.headers.get("retry-after"), answer.fetched_at.timestamp())
 
 
 def excerpt(answer: Answer, size: int = 160) -> str:

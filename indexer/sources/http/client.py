@@ -20,11 +20,12 @@ import stamina
 
 from indexer.errors import SourceCorrupt, SourceError, SourceRefused, SourceUnavailable
 from indexer.sources.http.answer import Answer, Expects, error_of
-from indexer.sources.http.breaker import Breaker, BreakerState, CircuitOpen
-from indexer.sources.http.host import Host, HostHealth
-from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS, HostLimit, TokenBucket
-from indexer.sources.http.redact import RedactingFilter, redact, redact_headers
+from indexer.sources.http.host import CircuitOpen, Host, HostHealth
+from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS, HostLimit, HostQueue
+from indexer.sources.http.redact import RedactingFilter, redact_headers
 from indexer.times import Clock, utc_now
+from onchain.rpc.limits import Breaker, BreakerState
+from onchain.rpc.redact import redact
 
 MAX_BODY: Final = 32 * 1024 * 1024
 _LIBRARY_LOG: Final = logging.getLogger("httpx2")
@@ -128,9 +129,9 @@ class HttpClient:
             name=name,
             state=host.breaker.state(self._monotonic()),
             failures_in_a_row=host.breaker.failures_in_a_row,
-            paused_s=host.bucket.paused_s,
+            paused_s=host.queue.paused_s,
             latency_s=host.latency_s,
-            limit=host.bucket.limit,
+            limit=host.queue.limit,
         )
 
     def _wait_before_retry(self, error: Exception) -> bool | float:
@@ -145,16 +146,16 @@ class HttpClient:
         self, request: httpx2.Request, name: str, *, expects: Expects, cost: float, number: int
     ) -> Answer:
         host = self._host(name)
-        if host.bucket.paused_s > self._timeouts.patience:
+        if host.queue.paused_s > self._timeouts.patience:
             raise SourceUnavailable(
-                f"{name} asked us to stay away for another {host.bucket.paused_s:.0f} s; it was not asked",
-                retry_after_s=host.bucket.paused_s,
+                f"{name} asked us to stay away for another {host.queue.paused_s:.0f} s; it was not asked",
+                retry_after_s=host.queue.paused_s,
             )
-        await self._enter(host, name)
+        await self._enter(host)
         try:
-            await host.bucket.take(cost, unless=lambda: self._is_open(host))
+            await host.queue.take(cost, unless=lambda: self._is_open(host))
             if self._is_open(host):  # others failed while this one waited for its turn
-                host.breaker.enter(name, now=self._monotonic())
+                host.enter(self._monotonic())
             answer = await self._send(request, name, number)
             error = error_of(answer, name, expects=expects)
             self._judge(host, answer, error)
@@ -175,11 +176,11 @@ class HttpClient:
     def _is_open(self, host: Host) -> bool:
         return host.breaker.state(self._monotonic()) is BreakerState.OPEN
 
-    async def _enter(self, host: Host, name: str) -> None:
+    async def _enter(self, host: Host) -> None:
         """Pass the breaker. While a probe is under way the others wait for its outcome instead of failing."""
         while True:
             try:
-                host.breaker.enter(name, now=self._monotonic())
+                host.enter(self._monotonic())
             except CircuitOpen:
                 if not host.breaker.probing:
                     raise
@@ -194,7 +195,7 @@ class HttpClient:
         before = host.latency_s
         host.latency_s = answer.elapsed_s if before is None else 0.7 * before + 0.3 * answer.elapsed_s
         if isinstance(error, SourceUnavailable) and error.retry_after_s:
-            host.bucket.pause(error.retry_after_s)
+            host.queue.pause(error.retry_after_s)
         if isinstance(error, SourceUnavailable | SourceCorrupt):
             host.breaker.failed(now=self._monotonic(), why=redact(str(error), self._secrets))
         else:
@@ -229,8 +230,8 @@ class HttpClient:
     def _host(self, name: str) -> Host:
         if name not in self._hosts:
             limit = self._limits.get(name, DEFAULT_LIMIT)
-            bucket = TokenBucket(limit, now=self._monotonic, sleep=self._sleep)
-            self._hosts[name] = Host(bucket, self._make_breaker())
+            queue = HostQueue(limit, now=self._monotonic, sleep=self._sleep)
+            self._hosts[name] = Host(name, queue, self._make_breaker())
         return self._hosts[name]
 
 

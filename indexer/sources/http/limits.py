@@ -1,4 +1,4 @@
-"""How fast each host may be asked, and why that fast; the token bucket that keeps to it.
+"""How fast each host may be asked, and why that fast; the queue that keeps to it.
 
 Every figure stays well below what the provider allows, because one address may run more than us.
 """
@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
+
+from onchain.rpc.limits import TokenBucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,8 @@ LIMITS: Final[dict[str, HostLimit]] = {
 }
 
 
-class TokenBucket:
-    """A bucket of tokens for one host. `take` waits until there are enough; `pause` stops it until a time.
+class HostQueue:
+    """Waiters for one host's tokens. `take` waits until there are enough; `pause` stops it until a time.
 
     `now` is a monotonic clock in seconds and `sleep` its way to wait, both given, so that tests need neither.
     Waiters are served in order of arrival.
@@ -52,27 +54,20 @@ class TokenBucket:
         self, limit: HostLimit, *, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
     ) -> None:
         self.limit = limit
+        self.bucket = TokenBucket(limit.per_second, limit.burst)
+        self.bucket.refill(now())
         self._now = now
         self._sleep = sleep
-        self._tokens = float(limit.burst)
-        self._filled_at = now()
-        self._paused_until = 0.0
         self._turn = asyncio.Lock()
-
-    def wait_s(self, cost: float = 1.0) -> float:
-        """Seconds until that many tokens can be taken, if nobody else takes any. A cost above burst is capped."""
-        self._refill()
-        missing = min(cost, self.limit.burst) - self._tokens
-        return max(missing / self.limit.per_second, self._paused_until - self._now(), 0.0)
 
     def pause(self, seconds: float) -> None:
         """Take no token for so long (the host's Retry-After)."""
-        self._paused_until = max(self._paused_until, self._now() + seconds)
+        self.bucket.pause(seconds, self._now())
 
     @property
     def paused_s(self) -> float:
         """Seconds the host still asks us to stay away; 0 when it does not."""
-        return max(self._paused_until - self._now(), 0.0)
+        return self.bucket.paused_s(self._now())
 
     async def take(self, cost: float = 1.0, *, unless: Callable[[], bool] = lambda: False) -> float:
         """Take tokens, waiting as long as needed; gives back the seconds waited.
@@ -81,15 +76,9 @@ class TokenBucket:
         """
         waited = 0.0
         async with self._turn:
-            while not unless() and (wait := self.wait_s(cost)) > 0.0:
+            while not unless() and (wait := self.bucket.wait_s(self._now(), cost=cost)) > 0.0:
                 await self._sleep(wait)
                 waited += wait
             if not unless():
-                self._tokens -= min(cost, self.limit.burst)
+                self.bucket.take(self._now(), cost=cost)
         return waited
-
-    def _refill(self) -> None:
-        now = self._now()
-        grown = self._tokens + (now - self._filled_at) * self.limit.per_second
-        self._tokens = min(float(self.limit.burst), grown)
-        self._filled_at = now

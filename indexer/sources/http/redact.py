@@ -1,30 +1,14 @@
-"""Text without keys: every URL, header and message passes here before it is shown, logged or stored."""
+"""Headers and log lines of the HTTP library without keys."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
-from urllib.parse import quote
 
-HIDDEN: Final = "<redacted>"
+from onchain.rpc.redact import HIDDEN, redact
 
-_PARAMETER = re.compile(
-    r"(?i)\b((?:x[-_]cg[-_](?:demo|pro)[-_])?(?:api[-_]?key|access[-_]?token|token|secret|signature|password))"
-    r"(\s*[=:]\s*)([^&\s\"',;}]+)"
-)
-_USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/@\s]+@")
 _SECRET_HEADER = re.compile(r"(?i)key|token|secret|auth|cookie|signature")
-
-
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text with every known secret, and whatever looks like a key in a URL, replaced by `<redacted>`."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, HIDDEN).replace(quote(secret, safe=""), HIDDEN)
-    text = _USERINFO.sub(rf"\1{HIDDEN}@", text)
-    return _PARAMETER.sub(rf"\1\2{HIDDEN}", text)
 
 
 def redact_headers(headers: Mapping[str, str], secrets: Iterable[str] = ()) -> dict[str, str]:
