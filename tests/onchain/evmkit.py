@@ -5,10 +5,12 @@ Nothing third-party is kept in the repository: binaries and artifacts come by `n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -100,13 +102,20 @@ def compiled(name: str) -> dict[str, Any]:
     return json.loads(target.read_text())
 
 
+def free_port() -> int:
+    """A free port below those that the system hands out: nobody else's server can take it before anvil does."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class Node:
     """One anvil process on 127.0.0.1, driven by plain JSON-RPC; stopped by `close`."""
 
     def __init__(self, chain_id: int, *options: str, epoch: int = 1) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.chain_id = chain_id
         command = [str(anvil_binary()), "--port", str(self.port), "--chain-id", str(chain_id), "--silent"]

@@ -44,8 +44,13 @@ def artifact(package: str, version: str, path: str) -> dict:
     return json.loads((npm_package(package, version) / path).read_text())
 
 
-def v3_scene(node: Node, *, cardinality: int = 60, steps: int = 40, gap: int = 60, price: float = 2.5) -> Scene:
-    """A pool of an 18-decimals base and a 6-decimals quote, traded back and forth every `gap` seconds."""
+def v3_scene(
+    node: Node, *, cardinality: int = 60, steps: int = 40, gap: int = 60, price: float = 2.5, empty_s: int = 0
+) -> Scene:
+    """A pool of an 18-decimals base and a 6-decimals quote, traded back and forth every `gap` seconds.
+
+    It is without liquidity for `empty_s` seconds after it was given a price.
+    """
     made = artifact("@uniswap/v3-core", "1.0.1", "artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json")
     abi = artifact("@uniswap/v3-core", "1.0.1", "artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool.json")["abi"]
     factory = node.deploy_raw(made["abi"], made["bytecode"])
@@ -62,6 +67,7 @@ def v3_scene(node: Node, *, cardinality: int = 60, steps: int = 40, gap: int = 6
     base.do("transfer", trader.address, 10**31)
     quote.do("transfer", trader.address, 10**31)
     liquidity = 10**18
+    node.rpc("evm_increaseTime", empty_s)
     trader.do("add", pool.address, -887220, 887220, liquidity)
     for i in range(steps):
         node.rpc("evm_increaseTime", gap)
@@ -77,7 +83,7 @@ def v3_scene(node: Node, *, cardinality: int = 60, steps: int = 40, gap: int = 6
 def scene() -> Scene:
     node = Node(31337)
     node.multicall3()
-    yield v3_scene(node)
+    yield v3_scene(node, gap=100)  # 40 trades over 4,000 s: the hour of the mean lies after the liquidity came
     node.close()
 
 
@@ -113,6 +119,14 @@ async def test_cost_to_move_is_what_a_real_swap_needs(scene: Scene) -> None:
     assert after.spot_price / before.spot_price == pytest.approx(1.05, rel=1e-4)
     assert after.price / before.price < 1.001  # the mean hardly saw it
     assert before.cost_to_move_5pct == pytest.approx(cost / 1e6, rel=0.02)
+
+
+async def test_a_pool_that_was_empty_for_a_moment_of_the_window_costs_nothing_to_move(new_node) -> None:
+    once_empty = v3_scene(new_node(), empty_s=5)  # 2,400 s of trades: the window goes back to the empty seconds
+    async with Pool(once_empty.node.chain()) as pool:
+        pin = await Pinner(pool).head("latest")
+        got = await read_twap(pool, pin, once_empty.pool.address, base=once_empty.base.address)
+    assert got.harmonic_liquidity < 3600 / 5 < once_empty.liquidity and got.cost_to_move_5pct < 1e-6
 
 
 async def test_window_shorter_than_needed_is_refused_and_the_effective_one_told(new_node) -> None:
