@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import textwrap
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from evmkit import ADMIN_KEY_ACCOUNT, Node
@@ -50,6 +53,24 @@ async def test_reads_started_together_are_one_request_an_endpoint_at_one_block(n
         assert (await w3.provider.repin()).number > pin.number
         assert await contract.functions.totalSupply().call() == 1007
         assert await contract.functions.totalSupply().call(block_identifier=pin.number) == 1000
+
+
+async def test_the_documented_lines_read_any_token(new_node, monkeypatch) -> None:
+    node = new_node(1)
+    token = node.deploy("token", "Tok", "TOK", 18, 1000)
+    node.mine(100)
+    token.do("transfer", HOLDER, 7)
+    node.mine(5)
+    page = (Path(__file__).parents[2] / "docs" / "onchain.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(async with onchain\.web3.*?)^```", page, flags=re.S | re.M)
+    code = re.sub(r'"0x[0-9a-fA-F]{40}"', f'"{token.address}"', code)
+    chains = {"ethereum": node.chain(name="ethereum")}
+    monkeypatch.setattr("onchain.evm.provider.load_chains", lambda **_: chains)
+    scope = {"onchain": onchain, "asyncio": asyncio}
+    exec("async def run():\n" + textwrap.indent(code, "    ") + "    return name, supply, transfers, proof", scope)
+    name, supply, transfers, proof = await scope["run"]()
+    assert (name, supply, [event["args"]["value"] for event in transfers]) == ("Tok", 1000, [7])
+    assert {reading["method"] for reading in proof["readings"]} >= {"eth_call", "eth_getLogs"} and proof["digest"]
 
 
 async def test_every_answer_has_its_block_and_its_witnesses_in_the_proof(new_node, proxies) -> None:
