@@ -27,8 +27,8 @@ from indexer.store.write import write_metrics
 from indexer.times import DAY_US, iso, to_us
 
 if TYPE_CHECKING:
-    from onchain.usage.activity import Activity
     from onchain.tokens import Token
+    from onchain.usage.activity import Activity
     from onchain.usage.networks import LegActivity
 
 TOTAL: Final = "onchain"
