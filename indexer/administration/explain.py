@@ -21,10 +21,11 @@ from indexer.errors import NotFoundError
 from indexer.levels.assemble import LinePart
 from indexer.levels.hash_chain import Segment, inputs_hashes
 from indexer.levels.markets import line_facts
+from indexer.levels.versions import rules_of
 from indexer.registry import Registry
 from indexer.store.db import Store
-from indexer.store.read import MethodologyRow, read_assets, read_index, read_methodologies, read_rebalancings
-from indexer.store.read_administration import read_announcements, read_challenges, read_overrides
+from indexer.store.read import read_assets, read_index, read_methodologies, read_rebalancings
+from indexer.store.read_administration import read_announcements, read_overrides
 from indexer.store.read_explain import (
     LevelRevision,
     RateRow,
@@ -110,7 +111,7 @@ class Explanation:
     inputs_hold: bool
     overrides: tuple[dict[str, Any], ...]
     announcements: tuple[dict[str, Any], ...]
-    challenges: tuple[int, ...]
+    challenges: tuple[int, ...] = ()  # of the answer's promised form: challenges are not kept any more
 
 
 def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_of_us: int | None = None) -> Explanation:
@@ -144,7 +145,7 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
         divisor=basket.divisor_after,
         value_usd=value,
         constituents=made,
-        below_minimum=len(made) < _minimum(rules),
+        below_minimum=len(made) < rules_of(rules).selection.min_constituents,
         basket_since=basket.effective_at,
         basket_kind=basket.kind,
         previous_time=from_us(before[0].time_us) if before else None,
@@ -298,12 +299,6 @@ def _basket(
     return held[-1], (reviews or held)[-1]
 
 
-def _minimum(rules: MethodologyRow) -> int:
-    import tomllib
-
-    return int(tomllib.loads(rules.text).get("selection", {}).get("min_constituents", 5))
-
-
 def _revision(row: LevelRevision) -> dict[str, Any]:
     return {
         "revision": row.revision,
@@ -331,7 +326,7 @@ def _hash(row: LevelRevision, lines: Sequence[_Line], *, divisor: float, rules: 
 
 
 def _judgement(store: Store, index_id: str, *, time_us: int, assets: set[str]) -> dict[str, Any]:
-    """Decisions, announcements and challenges that are about this level."""
+    """Decisions and announcements that are about this level."""
     at = from_us(time_us)
     overrides = [
         {"id": row.id, "kind": row.kind, "asset": row.asset, "reason": row.reason, "approved_by": row.approved_by}
@@ -346,5 +341,4 @@ def _judgement(store: Store, index_id: str, *, time_us: int, assets: set[str]) -
         detail = json.loads(one.detail)
         if detail["first"] <= iso(time_us) <= detail["last"]:
             told.append({"id": one.id, "published_at": one.published_at, "title": one.title})
-    open_ones = [row.id or 0 for row in read_challenges(store, index_id=index_id) if row.time == at]
-    return {"overrides": tuple(overrides), "announcements": tuple(told), "challenges": tuple(open_ones)}
+    return {"overrides": tuple(overrides), "announcements": tuple(told)}

@@ -91,7 +91,7 @@ def _show(said: Explanation) -> None:
     for one in said.announcements:
         say(f"note: {one['title']}")
     for decision in said.overrides:
-        say(f"override {decision['id']}: {decision['reason']} (approved by {decision['approved_by']})")
+        say(f"override {decision['id']}: {decision['reason']} (decided by {decision['approved_by']})")
 
 
 def rebuild(
@@ -127,8 +127,6 @@ def status(index: IndexId = "deai", as_json: Json = False) -> None:
             say(f"  {said.note}")
         if said.planned_state:
             say(f"  {said.planned_state} from {said.planned_at}")
-        if said.open_challenges:
-            say(f"  {said.open_challenges} open challenges")
 
     emit(said, as_json=as_json, text=text)
 

@@ -1,4 +1,4 @@
-"""Commands of judgement under control: overrides, challenges and states. Two names, a reason, an end; all public."""
+"""Commands of judgement under control: overrides and states. A name, a reason, an end; all public."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ Reason = Annotated[str, typer.Option(help="Why, in 10 characters or more.")]
 Number = Annotated[int, typer.Argument(help="Its number.")]
 
 override = typer.Typer(help="Decisions over a value, a membership or an event.", no_args_is_help=True)
-challenge = typer.Typer(help="Doubts about a published level, with its inputs frozen.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     app.add_typer(override, name="override")
-    app.add_typer(challenge, name="challenge")
     app.command()(state)
 
 
 @override.command()
-def propose(
+def add(
     kind: Annotated[str, typer.Argument(help="value, membership or event.")],
     asset: Annotated[str, typer.Argument(help="Token, e.g. near.")],
     starts: Annotated[str, typer.Option(help="First instant it acts.")],
@@ -38,9 +36,9 @@ def propose(
     ratio: Annotated[float, typer.Option(help="For absorb, add and scale.")] = 1.0,
     into: Annotated[str, typer.Option(help="The other token, for absorb and add.")] = "",
 ) -> None:
-    """Propose an override; someone else must approve it before it does anything."""
+    """Decide over a value, a membership or an event. It acts from the next update on and is public at once."""
     from indexer.cli.session import opened
-    from indexer.levels.overrides import propose as proposed
+    from indexer.levels.overrides import decide
     from indexer.store.records_administration import OverrideRow
     from indexer.times import from_us, parse_instant, utc_now
     from indexer.workflow.work import registry_of
@@ -59,19 +57,7 @@ def propose(
         detail=json.dumps(detail),
     )
     with opened() as (store, settings):
-        number = proposed(store, row, registry=registry_of(settings), now=now)
-    say(f"override {number} is proposed; someone else approves it: deai override approve {number} --by NAME")
-
-
-@override.command()
-def approve(number: Number, by: By) -> None:
-    """Approve a proposed override (not by who proposed it). It acts from the next update on."""
-    from indexer.cli.session import opened
-    from indexer.levels.overrides import approve as approved
-    from indexer.times import utc_now
-
-    with opened() as (store, _):
-        row = approved(store, number, by=by, now=utc_now())
+        number = decide(store, row, registry=registry_of(settings), now=now)
     say(f"override {number} is in force until {row.expires_at:%Y-%m-%d %H:%M}; `deai update` computes with it")
 
 
@@ -95,7 +81,7 @@ def list_overrides(as_json: Json = False) -> None:
 
     with opened() as (store, _):
         rows = read_overrides(store)
-    headers = ("no", "kind", "token", "from", "until", "proposed", "approved", "reason")
+    headers = ("no", "kind", "token", "from", "until", "by", "withdrawn", "reason")
     body = [
         (
             r.id,
@@ -104,65 +90,9 @@ def list_overrides(as_json: Json = False) -> None:
             f"{r.starts_at:%Y-%m-%d}",
             f"{r.expires_at:%Y-%m-%d}",
             r.proposed_by,
-            r.approved_by,
+            r.withdrawn_by,
             r.reason,
         )
-        for r in rows
-    ]
-    emit(rows, as_json=as_json, text=lambda: table(headers, body))
-
-
-@challenge.command(name="open")
-def open_command(
-    index: Annotated[str, typer.Argument(help="Index id.")],
-    time: Annotated[str, typer.Argument(help="Instant of the level.")],
-    reason: Reason,
-    by: By,
-) -> None:
-    """Challenge a level within 48 hours of its publication; its inputs are frozen."""
-    from indexer.administration.challenges import open_challenge
-    from indexer.cli.session import opened
-    from indexer.methodology.policy import load_policy
-    from indexer.times import parse_instant, utc_now
-    from indexer.workflow.decide import registry_for
-
-    with opened() as (store, settings):
-        row = open_challenge(
-            store,
-            registry_for(store, settings),
-            index_id=index,
-            at_us=parse_instant(time),
-            reason=reason,
-            by=by,
-            policy=load_policy(settings.methodology_dir),
-            now=utc_now(),
-        )
-    say(f"challenge {row.id} is open; its inputs are frozen (SHA-256 {row.sha256[:16]}…)")
-
-
-@challenge.command()
-def close(number: Number, outcome: Annotated[str, typer.Option(help="What was found.")]) -> None:
-    """Close a challenge with its outcome."""
-    from indexer.administration.challenges import settle_challenge
-    from indexer.cli.session import opened
-    from indexer.times import utc_now
-
-    with opened() as (store, _):
-        settle_challenge(store, number, outcome=outcome, now=utc_now())
-    say(f"challenge {number} is closed")
-
-
-@challenge.command(name="list")
-def list_challenges(as_json: Json = False) -> None:
-    """Show every challenge, newest first."""
-    from indexer.cli.session import opened
-    from indexer.store.read_administration import read_challenges
-
-    with opened() as (store, _):
-        rows = read_challenges(store)
-    headers = ("no", "index", "level of", "opened", "by", "reason", "outcome")
-    body = [
-        (r.id, r.index_id, f"{r.time:%Y-%m-%d %H:%M}", f"{r.opened_at:%Y-%m-%d}", r.opened_by, r.reason, r.outcome)
         for r in rows
     ]
     emit(rows, as_json=as_json, text=lambda: table(headers, body))
@@ -173,10 +103,9 @@ def state(
     state: Annotated[str, typer.Argument(help="proposed, active, suspended or terminated.")],
     reason: Reason,
     by: By,
-    approved_by: Annotated[str, typer.Option(help="The second person.")],
     effective: Annotated[str | None, typer.Option(help="When it takes effect; now when not given.")] = None,
 ) -> None:
-    """Change the state of an index, by two people and with a reason. Example: deai state deai suspended …"""
+    """Change the state of an index, by a named person and with a reason. Example: deai state deai suspended …"""
     from indexer.cli.session import opened
     from indexer.levels.lifecycle import change_state
     from indexer.times import from_us, parse_instant, utc_now
@@ -188,7 +117,6 @@ def state(
             state=state,
             reason=reason,
             by=by,
-            approved_by=approved_by,
             now=utc_now(),
             effective_at=from_us(parse_instant(effective)) if effective else None,
         )

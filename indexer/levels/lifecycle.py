@@ -1,20 +1,20 @@
 """States of an index (proposed, active, suspended, terminated), who may change them, and where an index stands.
 
-A state is changed by two people with a reason; it is announced and takes effect at its date, never before. A
+A state is changed by a named person with a reason; it is announced and takes effect at its date, never before. A
 termination needs notice. A suspended or terminated index computes nothing; its levels stay.
 """
 
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from indexer.errors import InputError
+from indexer.levels.versions import rules_of
 from indexer.store.db import Store
 from indexer.store.read import read_index, read_indices, read_latest_level, read_methodologies, read_rebalancings
-from indexer.store.read_administration import read_announcements, read_challenges
+from indexer.store.read_administration import read_announcements
 from indexer.store.records_administration import AnnouncementRow
 from indexer.store.write import finish_run, start_run
 from indexer.store.write_administration import set_index_state, write_announcements
@@ -43,8 +43,8 @@ class IndexStatus:
     minimum: int
     below_minimum: bool
     basket_since: datetime | None
-    open_challenges: int
     note: str
+    open_challenges: int = 0  # of the answer's promised form: challenges are not kept any more
 
 
 def change_state(
@@ -54,13 +54,12 @@ def change_state(
     state: str,
     reason: str,
     by: str,
-    approved_by: str,
     now: datetime,
     effective_at: datetime | None = None,
 ) -> AnnouncementRow:
     """The announcement of a new state, which takes effect at `effective_at` (now when None).
 
-    Raises NotFoundError for the index; InputError for a step that is not one, a missing reason, one person alone,
+    Raises NotFoundError for the index; InputError for a step that is not one, a missing reason or name,
     a date in the past, or a termination at less notice than 15 days.
     """
     present = read_index(store, index_id).state
@@ -72,8 +71,8 @@ def change_state(
         problems.append(f"{present} cannot become {state}; it can become {', '.join(NEXT[present]) or 'nothing else'}")
     if len(reason.strip()) < 10:
         problems.append("the reason must say why, in 10 characters or more")
-    if not by.strip() or by.strip().casefold() == approved_by.strip().casefold() or not approved_by.strip():
-        problems.append("two different people must decide: by and approved_by")
+    if not by.strip():
+        problems.append("by must name the person who decides")
     if effective < now:
         problems.append(f"effective_at {effective.isoformat()} is in the past")
     if state == "terminated" and effective < now + timedelta(days=NOTICE_DAYS):
@@ -87,7 +86,7 @@ def change_state(
         published_at=now,
         index_id=index_id,
         effective_at=effective,
-        detail=json.dumps({"state": state, "from": present, "reason": reason, "by": by, "approved_by": approved_by}),
+        detail=json.dumps({"state": state, "from": present, "reason": reason, "by": by}),
     )
     run_id = start_run(store, kind="decision", key=row.key, now=now)
     if run_id is not None:
@@ -119,7 +118,7 @@ def status_of(store: Store, index_id: str, *, now: datetime) -> IndexStatus:
     changes = [] if at_us is None else read_rebalancings(store, index_id, start_us=at_us - BACK_DAYS * DAY_US)
     held = sum(item.units_after > 0 for item in changes[-1].items) if changes else 0
     rules = next(row for row in read_methodologies(store, index_id) if row.id == index.methodology_id)
-    minimum = int(tomllib.loads(rules.text).get("selection", {}).get("min_constituents", 5))
+    minimum = rules_of(rules).selection.min_constituents
     planned = [row for row in _states(store, index_id) if row.effective_at is not None and row.effective_at > now]
     below = at_us is not None and held < minimum
     since = changes[-1].effective_at if changes else None
@@ -136,7 +135,6 @@ def status_of(store: Store, index_id: str, *, now: datetime) -> IndexStatus:
         minimum=minimum,
         below_minimum=below,
         basket_since=since,
-        open_challenges=sum(row.closed_at is None for row in read_challenges(store, index_id=index_id)),
         note=note,
     )
 

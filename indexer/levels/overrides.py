@@ -1,4 +1,4 @@
-"""Judgement under control: overrides with a reason, a second approver and an expiry; public, and never a rule.
+"""Judgement under control: overrides by a named person, with a reason and an expiry; public, and never a rule.
 
 kind `value`: the official rate of an asset in a window (detail: value). kind `membership`: a line may not be a
 member at reviews in the window (detail: none). kind `event`: a change of the basket at the start of the window
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,6 @@ from indexer.store.read_administration import read_override, read_overrides
 from indexer.store.records_administration import AnnouncementRow, OverrideRow
 from indexer.store.write import finish_run, start_run
 from indexer.store.write_administration import (
-    approve_override,
     withdraw_override,
     write_announcements,
     write_override,
@@ -34,7 +33,7 @@ EVENT_EFFECTS = tuple(effect.value for effect in Effect if effect is not Effect.
 
 @dataclass(frozen=True, slots=True)
 class ValueOverride:
-    """An approved value of an asset's official rate (USD) for instants in [from, until)."""
+    """A decided value of an asset's official rate (USD) for instants in [from, until)."""
 
     number: int
     asset_id: int
@@ -43,46 +42,32 @@ class ValueOverride:
     value: float
 
 
-def propose(store: Store, row: OverrideRow, *, registry: Registry, now: datetime) -> int:
-    """Keeps a proposed override and gives its number. It does nothing until someone else approves it.
+def decide(store: Store, row: OverrideRow, *, registry: Registry, now: datetime) -> int:
+    """The number of an override that is in force from now on; it is announced with its reason and its person.
 
-    Raises InputError for what is missing or cannot be: no reason, no expiry, an unknown asset, a membership without
-    index, an event that would not be one.
+    Raises InputError for what is missing or cannot be: no reason, no name, no expiry, an unknown asset, a membership
+    without index, an event that would not be one.
     """
     problems = _problems(row, registry)
     if row.expires_at <= now:
         problems.append(f"expires_at {row.expires_at.isoformat()} is not in the future")
     if problems:
-        raise InputError("this override cannot be proposed: " + "; ".join(problems))
-    number = write_override(store, row)
-    _announce(store, row, number=number, said="proposed", by=row.proposed_by, now=now)
+        raise InputError("this override cannot be made: " + "; ".join(problems))
+    number = write_override(store, replace(row, approved_by=row.proposed_by, approved_at=now))
+    _announce(store, row, number=number, event="made", by=row.proposed_by, now=now)
     return number
-
-
-def approve(store: Store, number: int, *, by: str, now: datetime) -> OverrideRow:
-    """The override, in force from now on. Raises InputError when the same person proposed it, or it has expired."""
-    row = read_override(store, number)
-    if by.strip().casefold() == row.proposed_by.strip().casefold():
-        raise InputError(f"override {number} was proposed by {row.proposed_by}; someone else must approve it")
-    if not by.strip():
-        raise InputError(f"override {number} needs the name of its approver")
-    if row.expires_at <= now:
-        raise InputError(f"override {number} expired at {row.expires_at.isoformat()}; propose a new one")
-    approve_override(store, number, by=by, at=now)
-    _announce(store, row, number=number, said="approved", by=by, now=now)
-    return read_override(store, number)
 
 
 def withdraw(store: Store, number: int, *, by: str, now: datetime) -> OverrideRow:
     """The override, out of force from now on; what it did before stays."""
     row = read_override(store, number)
     withdraw_override(store, number, by=by, at=now)
-    _announce(store, row, number=number, said="withdrawn", by=by, now=now)
+    _announce(store, row, number=number, event="withdrawn", by=by, now=now)
     return read_override(store, number)
 
 
 def in_force(store: Store, *, now: datetime) -> list[OverrideRow]:
-    """The overrides that are approved and not withdrawn; each acts in its own window only."""
+    """The overrides that are in force: made by then and not withdrawn; each acts in its own window only."""
     return read_overrides(store, as_of_us=to_us(now))
 
 
@@ -130,7 +115,7 @@ def _problems(row: OverrideRow, registry: Registry) -> list[str]:
     if len(row.reason.strip()) < 10:
         problems.append("the reason must say why, in 10 characters or more")
     if not row.proposed_by.strip():
-        problems.append("proposed_by must name a person")
+        problems.append("the override must name the person who decides")
     if row.expires_at <= row.starts_at:
         problems.append("expires_at must be after starts_at")
     if row.asset not in registry.by_slug:
@@ -146,15 +131,17 @@ def _problems(row: OverrideRow, registry: Registry) -> list[str]:
     return problems
 
 
-def _announce(store: Store, row: OverrideRow, *, number: int, said: str, by: str, now: datetime) -> None:
+def _announce(store: Store, row: OverrideRow, *, number: int, event: str, by: str, now: datetime) -> None:
     """Everyone is told, and the run makes the next update compute with it."""
-    key = f"override:{number}:{said}"
+    key = f"override:{number}:{event}"
     run_id = start_run(store, kind="decision", key=f"{key}:{iso(to_us(now))}", now=now)
     if run_id is None:
         return
     detail = {"override": number, "kind": row.kind, "asset": row.asset, "index": row.index_id, "reason": row.reason}
     detail |= {"by": by, "starts_at": iso(to_us(row.starts_at)), "expires_at": iso(to_us(row.expires_at))}
-    title = f"Override {number} {said} by {by}: {row.kind} of {row.asset} until {row.expires_at:%Y-%m-%d}: {row.reason}"
+    title = (
+        f"Override {number} {event} by {by}: {row.kind} of {row.asset} until {row.expires_at:%Y-%m-%d}: {row.reason}"
+    )
     one = AnnouncementRow(key, "override", title, now, row.index_id, row.starts_at, json.dumps(detail))
     write_announcements(store, run_id, [one])
     finish_run(store, run_id, now=now, detail=detail)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from indexer.arrays import F64, I64
+from indexer.errors import MethodologyError, NotEnoughDataError
+from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
+from indexer.registry import Registry
 from indexer.store.db import Store
-from indexer.store.read import read_methodologies
+from indexer.store.read import MethodologyRow, read_methodologies
 from indexer.store.records import LevelRows
 
 
@@ -62,5 +64,18 @@ def versions_of(
     known = stored.times_us[slot] == times_us
     ids[known] = stored.methodology_id[slot[known]]
     rows = [row for row in read_methodologies(store, methodology.id) if row.id in set(ids.tolist())]
-    decimals = {row.id: int(tomllib.loads(row.text).get("decimals", methodology.decimals)) for row in rows}
-    return Versions(ids, {row.id: row.hash for row in rows}, decimals)
+    return Versions(ids, {row.id: row.hash for row in rows}, {row.id: rules_of(row).decimals for row in rows})
+
+
+def rules_of(row: MethodologyRow, *, registry: Registry | None = None) -> Methodology:
+    """The rules of a stored version, read as any methodology is; with a registry its tokens are checked too.
+
+    Raises NotEnoughDataError when this program cannot read the stored rules.
+    """
+    try:
+        return load_methodology(row.text, source=f"{row.index_id} {row.version}", registry=registry)
+    except MethodologyError as error:
+        raise NotEnoughDataError(
+            f"the rules stored with {row.index_id} cannot be read by this program ({str(error).splitlines()[0]}); "
+            "`deai update` stores the present ones"
+        ) from None

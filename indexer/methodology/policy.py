@@ -38,23 +38,15 @@ class Rebalance:
 
 
 @dataclass(frozen=True)
-class Challenge:
-    """For how long after its publication a level may be challenged."""
-
-    challenge_window_hours: Annotated[Whole, Field(ge=0, le=8_760, alias="window_hours")]
-
-
-@dataclass(frozen=True)
 class PolicyFile:
     """The policy file as it stands."""
 
     restatement: Restatement
     rebalance: Rebalance
-    challenge: Challenge
 
 
 @dataclass(frozen=True)
-class Policy(Restatement, Rebalance, Challenge):
+class Policy(Restatement, Rebalance):
     """All of the file's rules. `hash` is the SHA-256 of its content, comments included."""
 
     hash: str = ""
@@ -80,5 +72,5 @@ def read_policy(text: str, *, source: str) -> Policy:
     file = read_table(PolicyFile, parse_toml(text, source=source, error=MethodologyError), problems)
     refuse(problems, source=source, error=MethodologyError)
     assert file is not None  # a file without a problem is read
-    tables = vars(file.restatement) | vars(file.rebalance) | vars(file.challenge)
+    tables = vars(file.restatement) | vars(file.rebalance)
     return Policy(**tables, hash=hashlib.sha256(text.encode()).hexdigest())

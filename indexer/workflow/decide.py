@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from indexer.config import Settings
-from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError, did_you_mean
+from indexer.errors import InputError, NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.overrides import events_of, in_force
 from indexer.levels.pipeline import UpdateReport, update
 from indexer.levels.proforma import ProForma, compute_pro_forma
 from indexer.levels.published import read_settled
 from indexer.levels.rules import load_rules
-from indexer.methodology.load import load_folder, load_methodology, shipped
+from indexer.levels.versions import rules_of
+from indexer.methodology.load import load_folder, shipped
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry, load_registry
 from indexer.store.db import Store
@@ -42,14 +43,7 @@ def methodology_of(store: Store, settings: Settings, *, index_id: str) -> Method
         if index_id not in known:
             raise NotFoundError(f'No index "{index_id}".{did_you_mean(index_id, known)}') from None
         return known[index_id]
-    text = next(one.text for one in read_methodologies(store, index_id) if one.id == row.methodology_id)
-    try:
-        return load_methodology(text, source=f"{index_id} {row.version}")
-    except MethodologyError as error:
-        raise NotEnoughDataError(
-            f"the rules stored with {index_id} cannot be read by this program ({str(error).splitlines()[0]}); "
-            "`deai update` stores the present ones"
-        ) from None
+    return rules_of(next(one for one in read_methodologies(store, index_id) if one.id == row.methodology_id))
 
 
 def rebuild(

@@ -111,7 +111,7 @@ def test_the_statement_counts_what_happened(made):
     said = as_text(make_document(made.store, Settings(), index_id="small", kind="statement", now=made.now))
     flat = " ".join(said.split())
     assert "1 restatements and 1 corrections not applied so far" in flat
-    assert "No override has been approved so far." in flat
+    assert "No override has been made so far." in flat
     assert "degraded 100.0%" in flat
     told = statement_document(
         made.methodology,

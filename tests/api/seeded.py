@@ -37,7 +37,21 @@ HOURS = 24 * 400
 NOW = datetime(2025, 2, 4, 0, 30, tzinfo=UTC)
 SLUGS = ["alpha", "beta", "gamma", "delta"]
 UNITS = np.array([400.0, 300.0, 200.0, 100.0])
-RULES = 'id = "{id}"\nname = "{id} index"\nbase_date = 2024-01-01\nbase_level = 1000.0\n[selection]\ntarget = 4\n'
+RULES = """
+id = "{id}"
+name = "{id} index"
+version = "1.0.0"
+base_date = 2024-01-01T00:00:00Z
+base_level = 1000.0
+effective_from = 2023-01-01T00:00:00Z
+[[eligibility]]
+effective_from = 2023-01-01T00:00:00Z
+[selection]
+target = 4
+entry_rank = 4
+exit_rank = 4
+min_constituents = 3
+"""
 
 
 def instants() -> np.ndarray:

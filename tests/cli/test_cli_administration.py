@@ -76,20 +76,16 @@ def test_status_calendar_announcements_and_actions(deai):
     assert "ocean-leaves" in deai("actions")
 
 
-def test_decisions_go_through_two_people(deai):
+def test_decisions_have_a_name_a_reason_and_an_end(deai):
     said = deai(
-        "override", "propose", "event", "near", "--starts", "2030-01-01", "--expires", "2030-02-01",
+        "override", "add", "event", "near", "--starts", "2030-01-01", "--expires", "2030-02-01",
         "--reason", "the chain was abandoned", "--by", "Ada", "--effect", "remove",
     )  # fmt: skip
-    assert said.startswith("override 1 is proposed; someone else approves it")
-    with pytest.raises(InputError, match="was proposed by Ada; someone else must approve it"):
-        deai("override", "approve", "1", "--by", "Ada")
-    assert "in force until 2030-02-01" in deai("override", "approve", "1", "--by", "Grace")
-    assert "Grace" in deai("override", "list")
-    deai("override", "withdraw", "1", "--by", "Grace")
-    with pytest.raises(InputError, match="two different people must decide"):
-        deai("state", "demo", "suspended", "--reason", "venues are closed", "--by", "A", "--approved-by", "a")
-    assert json.loads(deai("challenge", "list", "--json")) == []
+    assert said.startswith("override 1 is in force until 2030-02-01")
+    assert "Ada" in deai("override", "list")
+    assert "override 1 is withdrawn" in deai("override", "withdraw", "1", "--by", "Grace")
+    with pytest.raises(InputError, match="by must name the person who decides"):
+        deai("state", "demo", "suspended", "--reason", "venues are closed", "--by", " ")
 
 
 def test_what_cannot_be_is_refused_with_what_to_do(deai, tmp_path):

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from indexer.administration.explain import explain
 from indexer.errors import InputError, NotFoundError
 from indexer.levels.lifecycle import change_state
-from indexer.levels.overrides import approve, propose
+from indexer.levels.overrides import decide
 from indexer.store.db import Store
 from indexer.store.read_administration import read_announcements, read_challenges, read_overrides, read_seals
 from indexer.store.records_administration import AnnouncementRow, ChallengeRow, OverrideRow
@@ -39,8 +39,8 @@ def test_the_whole_administration_works_on_both_databases(store: Store, tmp_path
     row = OverrideRow(
         "membership", "token-1", one.now, one.now + timedelta(days=3), "found to be a copy", "A", one.now, "small"
     )
-    approve(store, propose(store, row, registry=one.registry, now=one.tick()), by="B", now=one.tick())
-    change_state(store, "small", state="suspended", reason="only for the test", by="A", approved_by="B", now=one.tick())
+    decide(store, row, registry=one.registry, now=one.tick())
+    change_state(store, "small", state="suspended", reason="only for the test", by="A", now=one.tick())
     one.update()
     found = one.verify()
     assert found.ok, found.problem
@@ -89,13 +89,14 @@ def test_a_challenge_is_closed_once(store: Store) -> None:
         close_challenge(store, 99, outcome="again", at=one.now)
 
 
-def test_an_override_is_in_force_from_its_approval_until_it_is_withdrawn(store: Store) -> None:
+def test_an_override_is_in_force_from_when_it_was_made(store: Store) -> None:
     one = World(store)
-    row = OverrideRow("value", "token-1", one.now, one.now + timedelta(days=3), "a stuck feed there", "A", one.now)
-    row = OverrideRow(**{**{name: getattr(row, name) for name in row.__dataclass_fields__}, "detail": '{"value": 2.0}'})
-    number = propose(store, row, registry=one.registry, now=one.tick())
+    row = OverrideRow(
+        "value", "token-1", one.now, one.now + timedelta(days=3), "a stuck feed there", "A", one.now,
+        detail='{"value": 2.0}',
+    )  # fmt: skip
     before = one.now
-    approve(store, number, by="B", now=one.tick())
+    number = decide(store, row, registry=one.registry, now=one.tick())
     assert [each.id for each in read_overrides(store)] == [number]
     assert read_overrides(store, as_of_us=int(before.timestamp() * 1e6)) == []
     assert [each.id for each in read_overrides(store, as_of_us=int(one.tick().timestamp() * 1e6))] == [number]

@@ -180,8 +180,7 @@ def _policy(policy: Policy) -> tuple[str, ...]:
         "A change of units that has taken effect is a fact: an error of composition ends at the next review.",
         f"In the first {policy.setup_hours} hours after an index's first publication, first data of a token still "
         "completes its history.",
-        f"Anyone may challenge a level within {policy.challenge_window_hours} hours; its inputs are frozen.",
-        "Decisions of people need a reason, two names and an end, are public, and never change these rules.",
+        "Decisions of people need a reason, a name and an end, are public, and never change these rules.",
     )
 
 

@@ -84,10 +84,10 @@ def statement_document(
 
 def _judgement(overrides: Sequence[OverrideRow]) -> tuple[str, ...]:
     approved = [row for row in overrides if row.approved_at is not None]
-    said = ["Levels follow from the rules. People decide only by override: with a reason, two names and an end."]
+    said = ["Levels follow from the rules. People decide only by override: with a reason, a name and an end."]
     said += [
         f"{row.kind} of {row.asset}, {row.starts_at:%Y-%m-%d} to {row.expires_at:%Y-%m-%d}: {row.reason} "
-        f"({row.proposed_by}, {row.approved_by})"
+        f"({row.approved_by})"
         for row in approved
     ]
-    return tuple(said) if approved else (*said, "No override has been approved so far.")
+    return tuple(said) if approved else (*said, "No override has been made so far.")
