@@ -108,6 +108,16 @@ class Market:
             metrics={name: values[:, keep] for name, values in self.metrics.items()},
         )
 
+    def rows(self, rows: slice | Bools) -> Market:
+        """The market on some instants of its clock; days and lines stay."""
+        return replace(
+            self, times_us=self.times_us[rows], prices=self.prices[rows], price_status=self.price_status[rows]
+        )
+
+    def until(self, last_us: int) -> Market:
+        """The market up to an instant, which is included."""
+        return self.rows(slice(int(np.searchsorted(self.times_us, last_us, side="right"))))
+
     def measured(self, metric: str) -> Market:
         """The market with the metric an index weighs by as its fundamental one, and the activity it may ask for."""
         return replace(

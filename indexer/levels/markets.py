@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from indexer.arrays import I64
+from indexer.arrays import I64, Bools
 from indexer.engine.market import VENUES, Market
 from indexer.levels.assemble import (
     LineFacts,
@@ -94,13 +93,8 @@ def line_facts(registry: Registry, *, ids: Mapping[str, int], listings: Iterable
 def narrowed(market: Market, slugs: Collection[str]) -> Market:
     """The same market with only these lines, on the instants at which any of them has a rate."""
     chosen = market.select(slugs)
-    rows = np.isfinite(chosen.prices).any(axis=1)
-    return replace(
-        chosen,
-        times_us=chosen.times_us[rows],
-        prices=chosen.prices[rows],
-        price_status=chosen.price_status[rows],
-    )
+    priced: Bools = np.logical_or.reduce(np.isfinite(chosen.prices), axis=1)
+    return chosen.rows(priced)
 
 
 def _volumes(bars: BarSeries, listings: list[ListingRow]) -> VolumeColumns:

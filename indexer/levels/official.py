@@ -145,7 +145,7 @@ def effects_on_published(
         settled = read_settled(store, methodology.id, market=before)
         if settled is None:
             continue
-        before, after = _until(before, settled.until_us), _until(after, settled.until_us)
+        before, after = before.until(settled.until_us), after.until(settled.until_us)
         same = read_settled(store, methodology.id, market=after)
         rows = read_levels(store, methodology.id)
         found.append(
@@ -228,10 +228,3 @@ def _said(one: Deferred, policy: Policy) -> str:
     if one.too_late:
         return f"{what} not applied: published more than {policy.window_days} days ago (largest move {one.move:.2%})"
     return f"{what} not applied: largest move of a level {one.move:.3%}, {policy.threshold:.2%} needed"
-
-
-def _until(market: Market, until_us: int) -> Market:
-    rows = int(np.searchsorted(market.times_us, until_us, side="right"))
-    return replace(
-        market, times_us=market.times_us[:rows], prices=market.prices[:rows], price_status=market.price_status[:rows]
-    )

@@ -17,7 +17,7 @@ from indexer.engine.market import Market
 from indexer.engine.second import compare, plain_index
 from indexer.errors import InputError
 from indexer.levels.assemble import LineFacts, LinePart, RateColumns, VolumeColumns, assemble
-from indexer.levels.hash_chain import GENESIS, chain
+from indexer.levels.hash_chain import broken_link
 from indexer.levels.publish import candidates
 from indexer.levels.published import settled_of
 from indexer.levels.versions import Versions
@@ -95,22 +95,18 @@ class _Check:
     def _chain(self, head: str) -> str:
         rows = self.rows
         inputs, before, own = (rows[key].tolist() for key in ("inputs_hash", "prev_hash", "hash"))
-        _, after = chain(
+        broken = broken_link(
             rows["time"],
             rows["level"],
             revisions=rows["revision"],
             status=rows["status"].astype(np.int8),
             inputs=inputs,
+            before=before,
+            own=own,
         )
-        previous = GENESIS
-        for n, stored in enumerate(own):
-            if before[n] != previous or stored != after[n]:
-                where = f"{iso(int(rows['time'][n]))} revision {int(rows['revision'][n])}"
-                return f"the hash chain breaks at {where}: the row or its place was changed after publication"
-            previous = stored
-        if head != self.manifest["heads"][self.name]:
+        if not broken and head != self.manifest["heads"][self.name]:
             return "the chain does not end in the head that the manifest names"
-        return ""
+        return broken
 
     def _every_revision(self) -> str:
         """The rows as they stood after each run that restated, and as they stand now."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from indexer.engine.history import BasketEvent, IndexHistory, Rebalance, Settled
+from indexer.engine.history import REVIEWS, BasketEvent, IndexHistory, Rebalance, Settled
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market
 from indexer.engine.second import Comparison, compare, plain_index
@@ -30,11 +30,11 @@ from indexer.store.db import Store
 from indexer.store.read import MethodologyRow, read_levels, read_rebalancings
 from indexer.store.read_state import deciding_runs, fact_runs, restating_runs
 from indexer.store.records import LevelRows, RebalancingRow
-from indexer.times import from_us, iso, to_us
-from indexer.verify.recent import recent
+from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
 
 TOLERANCE = 1e-9
 SAME = 1e-12
+MARGIN_US = 31 * DAY_US  # of prices before the reference date of a review
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +156,7 @@ class IndexCheck:
         return ""
 
     def _levels(self, methodology: Methodology, stored: LevelRows, *, as_of_us: int | None) -> str:
-        market = self._market(methodology, as_of_us)
-        last = int(stored.times_us[-1])
-        market = _upto(market, last)
+        market = self._market(methodology, as_of_us).until(int(stored.times_us[-1]))
         settled = read_settled(self.store, self.index_id, market=market, as_of_us=as_of_us)
         if settled is None:
             return "no change of units is stored for its levels"
@@ -211,17 +209,27 @@ class IndexCheck:
         return (*self.facts.rules.basket, *events_of(overrides, self.index_id))
 
 
+def recent(settled: Settled, market: Market, methodology: Methodology) -> tuple[Settled, Market]:
+    """The changes of the last review (all its fixings) and later ones, and the market from long enough before.
+
+    Enough to decide what came next, instead of walking all the years before it. What it leaves out cannot matter but
+    where a whole basket had no price for longer than a price is carried: there the whole history is walked.
+    """
+    changes = settled.changes
+    reviews = [n for n, one in enumerate(changes) if one.kind in REVIEWS]
+    if not reviews:
+        return settled, market
+    reference = changes[reviews[-1]].reference_us
+    first = next(n for n in reviews if changes[n].reference_us == reference)
+    carried = methodology.missing.max_carry_hours * HOUR_US
+    row = int(np.searchsorted(market.times_us, reference - carried - MARGIN_US))
+    return Settled(changes[first:], settled.until_us), market.rows(slice(row, None))
+
+
 def raise_changed(row: MethodologyRow) -> None:
     """Raises VerificationError: a stored methodology's text is not the one it was hashed from."""
     raise VerificationError(
         f"methodology_version {row.id} ({row.index_id} {row.version}): its text was changed after it was stored"
-    )
-
-
-def _upto(market: Market, last_us: int) -> Market:
-    rows = int(np.searchsorted(market.times_us, last_us, side="right"))
-    return replace(
-        market, times_us=market.times_us[:rows], prices=market.prices[:rows], price_status=market.price_status[:rows]
     )
 
 

@@ -25,7 +25,7 @@ from indexer.store.seals import altered_rows, seal_runs
 from indexer.store.write import ensure_benchmarks, finish_run, write_benchmark_bars, write_payload
 from indexer.times import DAY_US, HOUR_US, iso
 from indexer.verify.replay import replay
-from indexer.verify.store import broken_link
+from indexer.verify.store import broken_chain
 
 
 def eventful(folder):
@@ -101,7 +101,7 @@ def test_criterion_2_one_changed_input_revises_only_dependent_levels_and_the_cha
     old = next(n for n, time in enumerate(chain.times_us.tolist()) if time == chain.times_us[at[0]])
     assert chain.revision[old] == 1
     assert chain.inputs_hash[old] != chain.inputs_hash[at[0]]
-    assert broken_link(chain) == ""
+    assert broken_chain(chain) == ""
 
 
 CASES = [

@@ -14,7 +14,7 @@ from indexer.store.db import open_store
 from indexer.store.read import count_levels, read_levels, read_rebalancings
 from indexer.store.read_state import published_rows
 from indexer.times import DAY_US, from_us
-from indexer.verify.store import broken_link, verify_all
+from indexer.verify.store import broken_chain, verify_all
 
 UNTIL = from_us(START_US + 200 * DAY_US)
 PROGRAM = """
@@ -51,7 +51,7 @@ def check_whole(url, undisturbed):
     assert (rows.times_us.tolist(), rows.levels.tolist(), rows.inputs_hash) == undisturbed
     assert set(rows.revision.tolist()) == {1}
     assert count_levels(store, "demo") == len(rows) == len(published_rows(store, "demo").hash)
-    assert broken_link(published_rows(store, "demo")) == ""
+    assert broken_chain(published_rows(store, "demo")) == ""
     assert all(result.ok for result in verify_all(store, demo_registry()))
     assert len({(r.effective_at, r.kind) for r in read_rebalancings(store, "demo")}) == len(
         read_rebalancings(store, "demo")
