@@ -5,34 +5,37 @@ Place in the flow: the first thing a caller loads; `rpc.Pool` is built from one 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
+from dataclasses import dataclass, field, replace
 from importlib import resources
+from typing import Annotated, Any
 
-from onchain.errors import ChainConfigError
+from pydantic import Field
+
+from onchain.errors import ChainConfigError, did_you_mean
+from onchain.strict_toml import Flag, Number, Text, Whole, one_of, parse_toml, read_table, refuse
 
 FAMILIES = ("evm", "solana", "cosmos", "near", "substrate", "icp", "filecoin", "arweave")
+Seconds = Annotated[Number, Field(gt=0)]
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
     """One chain. Durations in seconds; `identity` is what an endpoint must answer to be trusted (`a|b`: either)."""
 
-    name: str
-    family: str
-    endpoints: tuple[str, ...]
+    name: Text
+    family: Annotated[str, one_of(FAMILIES)]
+    endpoints: tuple[Text, ...]
     identity_method: str = ""
-    identity_params: tuple[object, ...] = ()
+    identity_params: tuple[Any, ...] = ()
     identity: str = ""
-    native_decimals: int = 18
-    block_time_s: float = 12.0
+    native_decimals: Whole = 18
+    block_time_s: Seconds = 12.0
     finality: str = "finalized"
-    max_age_s: float | None = None  # a pin older than this is refused: every endpoint is stale
+    max_age_s: Seconds | None = None  # a pin older than this is refused: every endpoint is stale
     multicall: str = "0xcA11bde05977b3631167028862bE2a173976CA11"
-    evm_block_number: bool = True  # False where block.number inside the EVM is another chain's (Arbitrum)
-    rate_per_s: float = 10.0
+    evm_block_number: Flag = True  # False where block.number inside the EVM is another chain's (Arbitrum)
+    rate_per_s: Annotated[Number, Field(gt=0)] = 10.0
     uniswap_v3_factory: str = ""
     uniswap_v2_factory: str = ""
     sequencer_feed: str = ""
@@ -44,37 +47,28 @@ def load_chains(
 ) -> dict[str, Chain]:
     """All known chains by name. `own_endpoints` ({"ethereum": ["https://…"]}) are tried before the public ones.
 
-    Raises ChainConfigError for an unknown key, family or chain name, naming the closest known word.
+    Raises ChainConfigError with every problem of the file, or for an unknown chain's own endpoints.
     """
-    raw = tomllib.loads(text if text is not None else _shipped("chains.toml"))
-    chains = {name: _chain(name, table) for name, table in raw.items()}
+    raw = parse_toml(text if text is not None else _shipped(), source="chains.toml", error=ChainConfigError)
+    problems: list[str] = []
+    tables = {name: _chain(name, table, problems) for name, table in raw.items()}
+    refuse(problems, source="chains.toml", error=ChainConfigError)
+    chains = {name: chain for name, chain in tables.items() if chain is not None}
     for name, urls in (own_endpoints or {}).items():
         if name not in chains:
-            raise ChainConfigError(f'own endpoints: no chain "{name}".{_close(name, chains)}')
+            raise ChainConfigError(f'own endpoints: no chain "{name}".{did_you_mean(name, chains)}')
         chain = chains[name]
         rest = tuple(url for url in chain.endpoints if url not in urls)
         chains[name] = replace(chain, endpoints=(*urls, *rest))
     return chains
 
 
-def _shipped(name: str) -> str:
-    return resources.files("onchain").joinpath(name).read_text(encoding="utf-8")
+def _shipped() -> str:
+    return resources.files("onchain").joinpath("chains.toml").read_text(encoding="utf-8")
 
 
-def _close(word: str, known: Mapping[str, object] | set[str]) -> str:
-    close = get_close_matches(word, list(known), n=1)
-    return f' Did you mean "{close[0]}"?' if close else ""
-
-
-def _chain(name: str, table: Mapping[str, object]) -> Chain:
-    known = {f.name for f in fields(Chain)}
-    for key in table:
-        if key not in known:
-            raise ChainConfigError(f'chains.toml [{name}]: unknown key "{key}".{_close(key, known)}')
-    if table.get("family") not in FAMILIES:
-        raise ChainConfigError(f"chains.toml [{name}]: family must be one of {', '.join(FAMILIES)}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    chain = Chain(name=name, **values)  # type: ignore[arg-type]  # keys checked above, TOML types by the tests
-    if chain.family == "evm" and not chain.identity_method:
-        chain = replace(chain, identity_method="eth_chainId")
+def _chain(name: str, table: Mapping[str, object], problems: list[str]) -> Chain | None:
+    chain = read_table(Chain, {**table, "name": name}, problems, at=name)
+    if chain is not None and chain.family == "evm" and not chain.identity_method:
+        return replace(chain, identity_method="eth_chainId")
     return chain

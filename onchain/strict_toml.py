@@ -153,6 +153,7 @@ Text = Annotated[str, StringConstraints(pattern=r"\S")]
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
 Flag = Annotated[bool, Strict()]
+Day = Annotated[date, Strict()]
 # An aware UTC instant; a date alone is its 00:00 UTC.
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 Texts = Annotated[tuple[Text, ...], AfterValidator(_each_once)]

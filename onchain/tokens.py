@@ -5,30 +5,32 @@ Place in the flow: reads tokens.toml; `supply` turns a rule and its readings int
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from importlib import resources
-from typing import Any, TypeVar
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
 
 from onchain.errors import ChainConfigError
 from onchain.readings import Read
+from onchain.strict_toml import Day, Number, Text, Whole, one_of, parse_toml, read_table, refuse
 
-T = TypeVar("T")
 ROLES = ("home", "mint", "rollup", "bridged", "legacy", "check")
 COUNTED = ("home", "mint", "rollup")
 BURN_ADDRESS = "0x000000000000000000000000000000000000dEaD"
 COMPONENTS = ("burnt", "treasury", "staked", "locked", "lost", "vesting", "unclaimed")
+Decimals = Annotated[Whole, Field(ge=0, le=36)]
 
 
 @dataclass(frozen=True, slots=True)
 class Escrow:
     """Coins held on `chain` because they live on another counted or bridged ledger."""
 
-    chain: str
-    holder: str
-    source: str
+    chain: Text
+    holder: Text
+    source: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,13 @@ class Leg:
     counted: supply minus escrow) · check (another counter of the same coins, only compared).
     """
 
-    chain: str
-    asset: str
-    decimals: int
-    role: str = "home"
+    chain: Text
+    asset: Text
+    decimals: Decimals
+    role: Annotated[str, one_of(ROLES)] = "home"
     what: str = "supply"
     escrow: tuple[Escrow, ...] = ()
-    ratio: float = 1.0  # successor tokens per legacy token
+    ratio: Annotated[Number, Field(gt=0)] = 1.0  # successor tokens per legacy token
     note: str = ""
 
     def read(self) -> Read:
@@ -57,14 +59,14 @@ class Leg:
 class Exclusion:
     """Coins that are not free float, while `valid_from` ≤ day < `valid_to`. `component` says why they are not."""
 
-    component: str
-    chain: str
-    asset: str
-    decimals: int
-    reason: str
-    source: str
-    valid_from: date
-    valid_to: date | None = None
+    component: Annotated[str, one_of(COMPONENTS)]
+    chain: Text
+    asset: Text
+    decimals: Decimals
+    reason: Text
+    source: Text
+    valid_from: Day
+    valid_to: Day | None = None
     what: str = "balance"
     holder: str = ""
 
@@ -83,12 +85,12 @@ class Tranche:
     `holder` names the contract that keeps the tranche, if it is known; then its balance is read.
     """
 
-    name: str
-    amount: int
-    start: date
-    end: date
-    source: str
-    steps: int = 0
+    name: Text
+    amount: Whole
+    start: Day
+    end: Day
+    source: Text
+    steps: Annotated[Whole, Field(ge=0)] = 0
     holder: str = ""
 
     def locked(self, instant: int) -> float:
@@ -102,14 +104,20 @@ class Tranche:
         return 1.0 - (int(passed * self.steps) / self.steps if self.steps else passed)
 
 
+def _in_usd(pair: str) -> str:
+    if not pair.endswith(" / USD"):
+        raise ValueError(f'"{pair}" does not price in USD; a feed must')
+    return pair
+
+
 @dataclass(frozen=True, slots=True)
 class Feed:
     """A Chainlink feed that prices the token: `pair` is what it must say of itself, e.g. "GRT / USD"."""
 
-    chain: str
-    address: str
-    pair: str
-    heartbeat_s: int
+    chain: Text
+    address: Text
+    pair: Annotated[Text, AfterValidator(_in_usd)]
+    heartbeat_s: Annotated[Whole, Field(gt=0)]
     source: str = ""
 
 
@@ -117,68 +125,55 @@ class Feed:
 class Token:
     """The supply rule of one token. `fixed` or `reported_reason` where no ledger can be asked."""
 
-    symbol: str
-    name: str
-    decimals: int
+    symbol: Text
+    name: Text
+    decimals: Decimals
     legs: tuple[Leg, ...] = ()
     exclude: tuple[Exclusion, ...] = ()
     vesting: tuple[Tranche, ...] = ()
-    maximum: int | None = None  # whole tokens
-    fixed: int | None = None  # whole tokens, by protocol
+    maximum: Whole | None = None  # whole tokens
+    fixed: Whole | None = None  # whole tokens, by protocol
     reported_reason: str = ""
     gaps: tuple[str, ...] = ()  # what the rule knowingly does not cover
     feeds: tuple[Feed, ...] = ()
 
 
 def load_tokens(*, text: str | None = None) -> dict[str, Token]:
-    """All supply rules by symbol. Raises ChainConfigError naming the token and the wrong key."""
-    raw = tomllib.loads(text if text is not None else _shipped())
-    return {symbol: _token(symbol, table) for symbol, table in raw.items()}
+    """All supply rules by symbol. Raises ChainConfigError with every problem, each with its token and key."""
+    raw = parse_toml(text if text is not None else _shipped(), source="tokens.toml", error=ChainConfigError)
+    problems: list[str] = []
+    tokens = {symbol: _token(symbol, table, problems) for symbol, table in raw.items()}
+    refuse(problems, source="tokens.toml", error=ChainConfigError)
+    return {symbol: token for symbol, token in tokens.items() if token is not None}
 
 
 def _shipped() -> str:
     return resources.files("onchain").joinpath("tokens.toml").read_text(encoding="utf-8")
 
 
-def _token(symbol: str, table: dict[str, Any]) -> Token:
-    given = dict(table)
-    legs = tuple(_leg(symbol, item) for item in given.pop("legs", []))
-    home = {leg.chain: leg for leg in reversed(legs)}
-    exclude = tuple(_exclusion(symbol, item, home) for item in given.pop("exclude", []))
-    exclude += tuple(_burnt(leg) for leg in legs if leg.role in COUNTED and leg.asset.startswith("0x"))
-    vesting = tuple(_make(Tranche, item, f"{symbol}.vesting") for item in given.pop("vesting", []))
-    given["gaps"] = tuple(given.get("gaps", ()))
-    given["feeds"] = tuple(_feed(symbol, item) for item in given.get("feeds", ()))
-    token = _make(Token, {"symbol": symbol, "legs": legs, "exclude": exclude, "vesting": vesting, **given}, symbol)
+def _token(symbol: str, table: Mapping[str, Any], problems: list[str]) -> Token | None:
+    home = {leg.get("chain"): leg for leg in reversed(_entries(table, "legs"))}
+    exclude = []
+    for n, rule in enumerate(_entries(table, "exclude"), 1):
+        leg = home.get(rule.get("chain"))
+        if leg is None:
+            problems.append(f'{symbol}.exclude[{n}].chain: there is no leg on "{rule.get("chain")}"; add it to legs')
+        else:  # an exclusion is of its chain's leg unless it says otherwise
+            exclude.append({key: leg[key] for key in ("asset", "decimals") if key in leg} | rule)
+    filled = {"symbol": symbol} | ({"exclude": exclude} if exclude else {})
+    token = read_table(Token, {**table, **filled}, problems, at=symbol)
+    if token is None:
+        return None
     if not token.legs and token.fixed is None and not token.reported_reason:
-        raise ChainConfigError(f"tokens.toml [{symbol}]: give legs, fixed, or the reason why it is only reported")
-    return token
+        problems.append(f"{symbol}: give legs, fixed, or the reason why it is only reported")
+    burnt = (_burnt(leg) for leg in token.legs if leg.role in COUNTED and leg.asset.startswith("0x"))
+    return replace(token, exclude=(*token.exclude, *burnt))
 
 
-def _leg(symbol: str, item: dict[str, Any]) -> Leg:
-    given = dict(item)
-    given["escrow"] = tuple(_make(Escrow, e, f"{symbol}.legs.escrow") for e in given.pop("escrow", []))
-    leg = _make(Leg, given, f"{symbol}.legs")
-    if leg.role not in ROLES:
-        raise ChainConfigError(f"tokens.toml [{symbol}]: role {leg.role!r} is none of {', '.join(ROLES)}")
-    return leg
-
-
-def _feed(symbol: str, item: dict[str, Any]) -> Feed:
-    feed = _make(Feed, item, f"{symbol}.feeds")
-    if not feed.pair.endswith(" / USD"):
-        raise ChainConfigError(f'tokens.toml [{symbol}]: a feed must price in USD, "{feed.pair}" does not')
-    return feed
-
-
-def _exclusion(symbol: str, item: dict[str, Any], home: Mapping[str, Leg]) -> Exclusion:
-    leg = home.get(item.get("chain", ""))
-    if leg is None:
-        raise ChainConfigError(f"tokens.toml [{symbol}]: an exclusion names a chain without a leg")
-    made = _make(Exclusion, {"asset": leg.asset, "decimals": leg.decimals, **item}, f"{symbol}.exclude")
-    if made.component not in COMPONENTS:
-        raise ChainConfigError(f"tokens.toml [{symbol}]: component {made.component!r} is none of {COMPONENTS}")
-    return made
+def _entries(table: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """The entries of an array of tables; none where something else stands there, which `read_table` then says."""
+    entries = table.get(key)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
 def _burnt(leg: Leg) -> Exclusion:
@@ -186,17 +181,6 @@ def _burnt(leg: Leg) -> Exclusion:
     return Exclusion(
         "burnt", leg.chain, leg.asset, leg.decimals, why, "convention", date(1970, 1, 1), holder=BURN_ADDRESS
     )
-
-
-def _make(kind: type[T], given: dict[str, Any], where: str) -> T:
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]  # all kinds here are dataclasses
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise ChainConfigError(f"tokens.toml [{where}]: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    try:
-        return kind(**given)
-    except TypeError as error:
-        raise ChainConfigError(f"tokens.toml [{where}]: {error}") from None
 
 
 def _midnight(day: date) -> int:
