@@ -42,7 +42,7 @@ def verify(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Derive all history again from the archived inputs, by the fast and by the plain calculator; compare everything.
+    """Derive imports and fixings again from the archive, levels by the fast and by the plain calculator; compare all.
 
     Exit code 7 when something differs, naming the first rows, answers or instants that do.
     """
