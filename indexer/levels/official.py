@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from indexer.arrays import I64, Bools
+from indexer.arrays import F64, I64, Bools
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market
 from indexer.levels.assemble import RateColumns
@@ -23,10 +23,11 @@ from indexer.levels.overrides import ValueOverride
 from indexer.levels.published import read_settled
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology, universe_lines
-from indexer.reference.rates import AssetRates, ListedBars, Place, compute_rates
+from indexer.reference.rates import AssetRates, ListedBars, Place, compute_rates, in_dollars
 from indexer.registry import Registry
+from indexer.registry.currencies import AT_PAR, DOLLAR, QUOTES
 from indexer.store.db import Store
-from indexer.store.read import read_levels
+from indexer.store.read import read_benchmark_bars, read_benchmarks, read_levels
 from indexer.store.read_state import published_span
 from indexer.store.records import BarSeries, ListingRow, QualityRow, RateSeries, Written
 from indexer.store.records_administration import AnnouncementRow
@@ -53,16 +54,48 @@ def computed_rates(
     *,
     overrides: Sequence[ValueOverride] = (),
     fixings: Mapping[int, FixedRates] | None = None,
+    currencies: Mapping[str, tuple[I64, F64]] | None = None,
 ) -> list[AssetRates]:
     """The rates of every asset that has bars; where its minutes were fixed, the fixing stands instead of the bars'
-    rate, and a value decided on by people stands in its window."""
+    rate, and a value decided on by people stands in its window. Bars quoted in another currency than the dollar count
+    where `currencies`, or the bars of that coin itself, have its rate of that instant."""
+    listings = list(listings)
     places = {
         int(row.id): Place(asset_id=int(row.asset_id), venue=row.venue, interval=row.interval)
         for row in listings
         if row.id is not None and row.asset_id is not None
     }
     listed = ListedBars(bars.listing_id, bars.time_us, bars.close, bars.volume_base)
+    quotes = {int(row.id): row.quote for row in listings if row.id is not None}
+    listed = in_dollars(listed, quotes, {**_coin_rates(listed, listings, places), **(currencies or {})})
     return [_overridden(made, overrides) for made in over_bars(compute_rates(listed, places), fixings or {})]
+
+
+def currency_rates(store: Store) -> dict[str, tuple[I64, F64]]:
+    """USD rates of quote currencies that are stored as benchmarks: EUR-USD, or EURUSD=X as Yahoo has it."""
+    stored = {one.symbol for one in read_benchmarks(store)}
+    rates = {}
+    for quote in sorted(QUOTES):
+        symbol = next((name for name in (f"{quote}-USD", f"{quote}USD=X") if name in stored), None)
+        if symbol is not None:
+            parts = [read_benchmark_bars(store, symbol, interval=interval) for interval in ("1d", "1h")]
+            times, rows = np.unique(np.concatenate([part[0] for part in parts]), return_index=True)
+            rates[quote] = (times, np.concatenate([part[1] for part in parts])[rows])
+    return rates
+
+
+def _coin_rates(
+    bars: ListedBars, listings: Sequence[ListingRow], places: Mapping[int, Place]
+) -> dict[str, tuple[I64, F64]]:
+    """USD rates of coins that others are quoted in (BTC, ETH), from their own bars in dollars."""
+    wanted = {row.quote for row in listings} - {DOLLAR, *AT_PAR}
+    mine = [row for row in listings if row.symbol.upper() in wanted and row.quote in (DOLLAR, *AT_PAR)]
+    chosen = np.isin(bars.listing_id, [row.id for row in mine if row.id is not None])
+    if not chosen.any():
+        return {}
+    inner = ListedBars(bars.listing_id[chosen], bars.time_us[chosen], bars.close[chosen], bars.volume_base[chosen])
+    names = {row.asset_id: row.symbol.upper() for row in mine}
+    return {names[made.asset_id]: (made.time_us, made.rate) for made in compute_rates(inner, places)}
 
 
 def _overridden(made: AssetRates, overrides: Sequence[ValueOverride]) -> AssetRates:

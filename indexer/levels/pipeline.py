@@ -27,6 +27,7 @@ from indexer.levels.official import (
     Fresh,
     columns_of,
     computed_rates,
+    currency_rates,
     differing,
     effects_on_published,
     reaches_back,
@@ -149,7 +150,11 @@ def _rates_and_market(walk: _Walk, *, progress: Callable[[int], None]) -> tuple[
     bars, listings = read_bars(store), read_listings(store)
     progress(1)
     made = computed_rates(
-        bars, listings, overrides=values_of(walk.overrides, ids=walk.ids), fixings=stored_fixings(store)
+        bars,
+        listings,
+        overrides=values_of(walk.overrides, ids=walk.ids),
+        fixings=stored_fixings(store),
+        currencies=currency_rates(store),
     )
     stored = read_rates(store)
     fresh: list[Fresh] = [differing(one, stored) for one in made]

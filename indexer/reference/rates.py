@@ -15,6 +15,7 @@ import numpy as np
 from indexer.arrays import F64, I8, I64
 from indexer.reference import BarRates, Verdict, bar_rates
 from indexer.reference.bars import THETA_DAILY, THETA_INTRADAY
+from indexer.registry.currencies import AT_PAR, DOLLAR
 from indexer.times import HOUR_US, INTERVAL_US
 
 
@@ -47,6 +48,31 @@ class AssetRates:
     status: I8
     verdicts: list[str]
     method: str
+
+
+def in_dollars(bars: ListedBars, quotes: Mapping[int, str], rates: Mapping[str, tuple[I64, F64]]) -> ListedBars:
+    """The bars with closes in USD, by the quote of each listing and USD rates (times (T,) ascending, rates (T,)).
+
+    A bar is converted by the rate of exactly its instant; without one it is left out, unless its quote is USDT or
+    USDC, which count as a dollar then.
+    """
+    others = {
+        listing: quote
+        for listing, quote in quotes.items()
+        if quote != DOLLAR and (quote not in AT_PAR or quote in rates)
+    }
+    if not others:
+        return bars
+    factor = np.ones(len(bars.close))
+    for listing, quote in others.items():
+        rows = np.flatnonzero(bars.listing_id == listing)
+        times, rate = rates.get(quote, (np.zeros(0, dtype=np.int64), np.zeros(0)))
+        known = np.isin(bars.time_us[rows], times)
+        factor[rows] = 1.0 if quote in AT_PAR else np.nan
+        factor[rows[known]] = rate[np.searchsorted(times, bars.time_us[rows[known]])]
+    priced = np.isfinite(factor)
+    closes = bars.close * factor
+    return ListedBars(bars.listing_id[priced], bars.time_us[priced], closes[priced], bars.volume_base[priced])
 
 
 def compute_rates(bars: ListedBars, places: Mapping[int, Place]) -> Iterator[AssetRates]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from indexer.levels.fixings import stored_fixings
-from indexer.levels.official import computed_rates, differing
+from indexer.levels.official import computed_rates, currency_rates, differing
 from indexer.levels.overrides import ValueOverride
 from indexer.store.db import Store
 from indexer.store.read import read_assets, read_quality, read_rates
@@ -24,7 +24,9 @@ def rates_problem(
     logged: dict[str, list[tuple[int, int]]] = {}
     for row in read_quality(store, kind="correction_deferred"):
         logged.setdefault(row.subject, []).append((to_us(row.opened_at), to_us(row.closed_at or row.opened_at)))
-    made = computed_rates(bars, listings, overrides=overrides, fixings=stored_fixings(store))
+    made = computed_rates(
+        bars, listings, overrides=overrides, fixings=stored_fixings(store), currencies=currency_rates(store)
+    )
     for one in made:
         fresh = differing(one, stored)
         times = one.time_us[fresh.rows]
