@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """Sessions of one exchange: `dates` are the local session dates, `closes_us` their close instants in UTC."""
+    """Sessions of one exchange: local session dates, their close and open instants in UTC, the exchange's zone."""
 
     dates: tuple[date, ...]
     closes_us: I64
     calendar: str
+    opens_us: I64
+    zone: str
 
 
 def sessions(start: date, end: date, *, exchange: str = "XNYS") -> Sessions:
@@ -42,7 +44,9 @@ def sessions(start: date, end: date, *, exchange: str = "XNYS") -> Sessions:
         [np.datetime64(start, "D"), np.datetime64(end, "D") + np.timedelta64(1, "D")],
     )
     closes = np.asarray(calendar.closes_nanos[first:last], dtype=np.int64) // 1_000
-    return Sessions(tuple(stamp.date() for stamp in labels[first:last]), closes, calendar_version(exchange=exchange))
+    opens = np.asarray(calendar.opens_nanos[first:last], dtype=np.int64) // 1_000
+    dates = tuple(stamp.date() for stamp in labels[first:last])
+    return Sessions(dates, closes, calendar_version(exchange=exchange), opens, str(calendar.tz))
 
 
 def session_closes(start: date, end: date, *, exchange: str = "XNYS") -> I64:

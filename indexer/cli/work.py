@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,33 +24,96 @@ def register(app: typer.Typer) -> None:
 
 
 def import_command(
-    paths: Annotated[list[Path], typer.Argument(help="Files or folders: CSV, CSV.gz, Parquet, with their manifests.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files or folders: CSV, Excel, Parquet, feather, JSON; also as .gz or .zip.")
+    ],
     manifest: Annotated[Path | None, typer.Option(help="Manifest (TOML) that describes the files.")] = None,
+    symbol: Annotated[str, typer.Option(help="Token or benchmark, where the file does not say it.")] = "",
+    venue: Annotated[str, typer.Option(help="Exchange that the prices are of, e.g. binance.")] = "",
+    interval: Annotated[str, typer.Option(help="Length of a bar: 1m, 5m, 1h, 1d.")] = "",
+    quote: Annotated[str, typer.Option(help="Currency of the prices, e.g. USDT.")] = "",
+    timezone: Annotated[str, typer.Option(help="Zone of stamps without an offset, e.g. America/New_York.")] = "",
+    market: Annotated[str, typer.Option(help="Kind of market: spot, perpetual, aggregate.")] = "",
+    source: Annotated[str, typer.Option(help="Where the file is from, in your words.")] = "",
+    kind: Annotated[str, typer.Option(help="tokens or benchmarks, where a layout could be either.")] = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Show what is seen in the files; write nothing.")] = False,
+    write_manifest: Annotated[
+        bool, typer.Option("--write-manifest", help="Save the manifest in force beside each file; import nothing.")
+    ] = False,
     compute: Annotated[bool, typer.Option(help="Compute the indices afterwards.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Import prices, benchmarks, supplies and metrics from files, then compute. Example: deai import ./data"""
+    """Import prices, benchmarks, supplies and metrics from files, then compute. Example: deai import ./data
+
+    Well-known downloads need no manifest. Exit code 0 if every file gave something, 2 if any gave nothing.
+    """
+    words = {"symbol": symbol, "venue": venue, "interval": interval, "quote": quote, "timezone": timezone}
+    words |= {"market": market, "source": source, "kind": kind}
+    options = {name: word for name, word in words.items() if word}
+    if explain or write_manifest:
+        _explain(paths, manifest=manifest, options=options, save=write_manifest, as_json=as_json)
+        return
     from indexer.cli.session import opened
     from indexer.workflow.work import import_and_update
 
     with opened() as (store, settings), progress("importing bytes", "computing", quiet=as_json) as tick:
-        report = import_and_update(store, settings, paths=paths, manifest=manifest, compute=compute, progress=tick)
+        report = import_and_update(
+            store, settings, paths=paths, manifest=manifest, options=options, compute=compute, progress=tick
+        )
 
     def text() -> None:
-        table(
-            ("file", "rows", "new", "revised", "unchanged", "rejected", "note"),
-            [(f.name, f.rows, f.new, f.revised, f.unchanged, f.rejected, f.note) for f in report.files],
-            title="Imported",
-        )
-        for file in report.files:
-            for what, count in _besides(file):
-                say(f"  {file.name}: {count:,} {'row' if count == 1 else 'rows'} {what}")
-        if any(file.rejected for file in report.files):
-            say("  deai rejects shows them, with line, reason and row")
+        _show_files(report.files)
         if report.update:
             _show_update(report.update)
 
     emit(report, as_json=as_json, text=text)
+    _refuse_empty(report.files)
+
+
+def _show_files(files: Sequence[FileReport]) -> None:
+    table(
+        ("file", "rows", "new", "revised", "unchanged", "rejected", "note"),
+        [(f.name, f.rows, f.new, f.revised, f.unchanged, f.rejected, f.note) for f in files],
+        title="Imported",
+    )
+    for file in files:
+        for what, count in _besides(file):
+            say(f"  {file.name}: {count:,} {'row' if count == 1 else 'rows'} {what}")
+        for note in file.notes:
+            say(f"  {file.name}: {note}")
+    if any(file.rejected for file in files):
+        say("  deai rejects shows them, with line, reason and row")
+
+
+def _refuse_empty(files: Sequence[FileReport]) -> None:
+    """Raises ImportFileError naming the files of which no row was taken; the others stay imported."""
+    from indexer.errors import ImportFileError
+
+    empty = [file for file in files if file.gave_nothing]
+    if empty:
+        reasons = (f"{file.name} ({next(iter(file.reasons), 'no rows')})" for file in empty)
+        raise ImportFileError(f"no row was taken of {', '.join(reasons)}; deai import --explain shows what is seen")
+
+
+def _explain(paths: list[Path], *, manifest: Path | None, options: dict[str, str], save: bool, as_json: bool) -> None:
+    from indexer.config import Settings
+    from indexer.errors import ImportFileError
+    from indexer.files.explain import explain_files, explanation_text, save_manifest
+    from indexer.times import utc_now
+    from indexer.workflow.work import registry_of
+
+    reports = explain_files(paths, registry=registry_of(Settings()), clock=utc_now, manifest=manifest, options=options)
+    saved = [save_manifest(report) for report in reports if save and report.manifest]
+
+    def text() -> None:
+        for report in reports:
+            say(explanation_text(report))
+        for path in saved:
+            say(f"saved {path}")
+
+    emit(reports, as_json=as_json, text=text)
+    if failed := [report.problem for report in reports if report.problem]:
+        raise ImportFileError("\n".join(failed))
 
 
 def _besides(file: FileReport) -> list[tuple[str, int]]:

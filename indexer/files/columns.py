@@ -1,40 +1,35 @@
-"""Reads CSV, CSV.gz and Parquet into columns, keeping for every row the line it stands on.
+"""Reads the tables of files into columns, part by part, keeping for every row the line it stands on.
 
-Place in the flow: manifest → here → stamps → gates → store. Well-formed numbers take Arrow's fast path; where a
-number column holds something else the file is read again as text, so that the bad rows can be named.
+Place in the flow: containers → text → here → gates → rows. Well-formed numbers take Arrow's fast path; where a number
+column holds something else the block is read again as text, so that the bad rows can be named. A part is at most
+PART_BYTES of text or PART_ROWS rows, so that memory does not grow with the file.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from indexer.arrays import F64, I64, Bools
+from indexer.arrays import I64
 from indexer.errors import ImportFileError, did_you_mean
-from indexer.files.csv_text import content_of, first_line, opened, read_csv
+from indexer.files.containers import Table, opened, whole
+from indexer.files.manifest import NUMBERS, TEXTS, Column, Manifest
+from indexer.files.numbers import Numbers, Style, parse_numbers, style_of
+from indexer.files.stamps import Stamps, instants
+from indexer.files.text import Block, blocks, delimiter_of, head_lines, parse_block, split
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
-CSV = (".csv", ".csv.gz")
-PARQUET = (".parquet", ".pq")
-SUFFIXES = (*CSV, *PARQUET)
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """A number column (R,): NaN where the file has NaN, nothing, or (marked in `bad`) something else."""
-
-    values: F64
-    empty: Bools
-    bad: Bools
+PART_BYTES = 64 << 20
+PART_ROWS = 1_000_000
+BATCH_ROWS = 100_000
+HEAD_ROWS = 50
+Texts = Callable[[Sequence[int]], dict[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,122 +42,317 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class FileColumns:
-    """What was read: `lines` (R,) counts from 1 with the header (Parquet: rows from 1); malformed rows apart."""
+    """Rows of a file by role: `lines` (R,) counts from 1 with the header (other forms: rows from 1).
+
+    `keep` are the columns that rows are chosen by; `malformed` are lines that are no rows, with why; `share` is how
+    much of the file is read by now.
+    """
 
     lines: I64
-    time: Any
+    stamps: Stamps
     numbers: dict[str, Numbers]
     words: dict[str, Words]
+    keep: dict[str, Words]
     malformed: list[tuple[int, str]]
+    texts: Texts
+    share: float
 
 
-def header_of(path: Path, *, delimiter: str = ",") -> list[str]:
-    """The column names of a file. Raises ImportFileError when it is empty or not of a known format."""
-    if _is_parquet(path):
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the head of a text says of it: the mark between columns, their names, the line of the first row."""
+
+    delimiter: str
+    header: list[str]
+    first: int
+    lines: list[str]
+
+
+def header_of(table: Table, manifest: Manifest | None = None) -> list[str]:
+    """The column names of a table. Raises ImportFileError when it is empty or cannot be read."""
+    if table.form == "text":
+        return shape_of(table, manifest).header
+    if table.form == "parquet":
         import pyarrow.parquet as pq
 
-        return list(opened(path, lambda: pq.read_schema(path)).names)
-    return next(csv.reader([first_line(path)], delimiter=delimiter))
+        return list(opened(table.name, lambda: pq.read_schema(table.path)).names)
+    return list(_feather(table).schema.names if table.form == "feather" else whole(table).column_names)
 
 
-def check_columns(path: Path, header: Sequence[str], wanted: Iterable[str]) -> None:
+def shape_of(table: Table, manifest: Manifest | None = None) -> Shape:
+    """The shape of a text, by the manifest where there is one."""
+    lines = head_lines(table)
+    if not any(line.strip() for line in lines):
+        raise ImportFileError(f"{table.name} is empty: it has no header line")
+    skip = manifest.skip if manifest else 0
+    inner = lines[skip:]
+    mark = (manifest.delimiter if manifest else "") or _delimiter(inner, manifest)
+    if not inner:
+        raise ImportFileError(f"{table.name} has {len(lines)} lines, and the manifest skips {skip}")
+    if manifest is None or manifest.header:
+        after = manifest.skip_after if manifest else 0
+        header = [name.strip() for name in split(inner[0], mark)]
+        return Shape(mark, header, skip + 1 + after + 1, lines)
+    widths = [len(split(line, mark)) for line in inner[:50] if line.strip()]
+    return Shape(mark, [str(n + 1) for n in range(max(set(widths), key=widths.count))], skip + 1, lines)
+
+
+def sample_of(table: Table) -> tuple[list[str], list[list[str]]]:
+    """The column names of a table that is no text, and the cells of its first rows as text."""
+    first = next(_tables(table, header_of(table))).slice(0, HEAD_ROWS)
+    columns = [["" if cell is None else str(cell) for cell in column.to_pylist()] for column in first.columns]
+    return list(first.column_names), [list(row) for row in zip(*columns, strict=True)]
+
+
+def check_columns(name: str, header: Sequence[str], manifest: Manifest) -> None:
     """Raises ImportFileError for a column that is not there, naming what is and the closest, or is there twice."""
-    wanted = tuple(wanted)
-    missing = [column for column in wanted if column not in header]
+    wanted = manifest.wanted()
+    beyond = [str(column) for column in wanted if isinstance(column, int) and column > len(header)]
+    if beyond:
+        raise ImportFileError(f"{name}: expected column {', '.join(beyond)}, there are {len(header)}")
+    missing = [column for column in wanted if isinstance(column, str) and column not in header]
     if missing:
         named = ", ".join(f'"{column}"' for column in missing)
         hints = "".join(did_you_mean(column, header) for column in missing)
         raise ImportFileError(
-            f"{path.name}: expected column {named}, found: {', '.join(header)}.{hints} "
+            f"{name}: expected column {named}, found: {', '.join(header)}.{hints} "
             "Correct the manifest's [columns] or the file."
         )
     for column in wanted:
-        if header.count(column) > 1:
-            raise ImportFileError(f'{path.name}: column "{column}" is there {header.count(column)} times; keep one')
+        if isinstance(column, str) and header.count(column) > 1:
+            raise ImportFileError(f'{name}: column "{column}" is there {header.count(column)} times; keep one')
 
 
-def read_columns(
-    path: Path, *, time: str, numbers: Sequence[str], words: Sequence[str], delimiter: str = ","
+def read_parts(table: Table, manifest: Manifest) -> Iterator[FileColumns]:
+    """The rows of a table by role, part by part. Raises ImportFileError when it cannot be read as described."""
+    batches = _text_batches(table, manifest) if table.form == "text" else _arrow_batches(table, manifest)
+    pending: list[FileColumns] = []
+    size = rows = 0
+    for columns, weight in batches:
+        if pending and (size + weight > PART_BYTES or rows + len(columns.lines) > PART_ROWS):
+            yield _joined(pending)
+            pending, size, rows = [], 0, 0
+        pending.append(columns)
+        size, rows = size + weight, rows + len(columns.lines)
+    if pending:
+        yield _joined(pending)
+
+
+def _delimiter(lines: Sequence[str], manifest: Manifest | None) -> str:
+    """A comma where it gives the columns that the manifest names, else what the lines have in common."""
+    if manifest is not None and manifest.header and lines:
+        names = [name.strip() for name in split(lines[0], ",")]
+        wanted = [column for column in manifest.wanted() if isinstance(column, str)]
+        if wanted and all(column in names for column in wanted):
+            return ","
+    return delimiter_of(lines)
+
+
+def _text_batches(table: Table, manifest: Manifest) -> Iterator[tuple[FileColumns, int]]:
+    shape = shape_of(table, manifest)
+    check_columns(table.name, shape.header, manifest)
+    place = {column: _place(column, shape.header) for column in manifest.wanted()}
+    numeric = {place[manifest.columns[role]] for role in NUMBERS if role in manifest.columns}
+    rows = (split(line, shape.delimiter) for line in shape.lines[shape.first - 1 :])
+    cells = (row[n] for row in rows for n in numeric if n < len(row))
+    decimal, thousands = style_of(cells, decimal=manifest.decimal, thousands=manifest.thousands)
+    style = _style(manifest, decimal, thousands)
+    text = {place[manifest.columns[role]] for role in ("time", "clock", *TEXTS, "supply") if role in manifest.columns}
+    text |= {place[column] for column in manifest.keep}
+    types = {n: "number" if n in numeric - text else "text" for n in sorted(numeric | text)}
+    for block in blocks(table):
+        inner = _without_head(block, shape.first)
+        if not inner.content:
+            continue
+        arrow, lines, malformed = parse_block(
+            inner, width=len(shape.header), types=types, delimiter=shape.delimiter, decimal=decimal
+        )
+        columns = {column: arrow.column(str(n)) for column, n in place.items()}
+        read = _columns(columns, manifest, style, lines=lines, texts=inner.texts)
+        yield replace(read, malformed=malformed, share=block.share), len(block.content)
+
+
+def _without_head(block: Block, first: int) -> Block:
+    """The block without the lines before the first row."""
+    drop = max(0, first - block.first)
+    parts = block.content.split(b"\n", drop) if drop else [block.content]
+    return Block(block.first + drop, parts[drop] if len(parts) > drop else b"")
+
+
+def _arrow_batches(table: Table, manifest: Manifest) -> Iterator[tuple[FileColumns, int]]:
+    header = header_of(table, manifest)
+    check_columns(table.name, header, manifest)
+    place = {column: _place(column, header) for column in manifest.wanted()}
+    style = _style(manifest, manifest.decimal or ".", manifest.thousands)
+    first = 1
+    for batch in _tables(table, [header[n] for n in place.values()]):
+        lines = np.arange(first, first + batch.num_rows, dtype=np.int64)
+        columns = {column: batch.column(batch.schema.names.index(header[n])) for column, n in place.items()}
+        texts = _row_texts(batch, first)
+        first += batch.num_rows
+        yield _columns(columns, manifest, style, lines=lines, texts=texts), batch.nbytes
+
+
+def _tables(table: Table, names: Sequence[str]) -> Iterator[pa.Table]:
+    import pyarrow as pa
+
+    if table.form == "parquet":
+        import pyarrow.parquet as pq
+
+        source = opened(table.name, lambda: pq.ParquetFile(_whole_file(table)))
+        batches = source.iter_batches(batch_size=BATCH_ROWS, columns=list(dict.fromkeys(names)), use_threads=False)
+        while (batch := opened(table.name, lambda: next(batches, None))) is not None:
+            yield pa.Table.from_batches([batch])
+        return
+    inner = _feather(table) if table.form == "feather" else whole(table)
+    for start in range(0, max(1, inner.num_rows), BATCH_ROWS):
+        yield inner.slice(start, BATCH_ROWS)
+
+
+def _feather(table: Table) -> pa.Table:
+    from pyarrow import feather
+
+    return opened(table.name, lambda: feather.read_table(_whole_file(table), memory_map=True))
+
+
+def _whole_file(table: Table) -> Any:
+    """The path of a file that is read by position, or its unpacked bytes when it stands in a ZIP."""
+    import pyarrow as pa
+
+    if not table.inner and not table.path.name.lower().endswith(".gz"):
+        return str(table.path)
+    with table.stream() as stream:
+        return pa.BufferReader(stream.read())
+
+
+def _row_texts(batch: pa.Table, first: int) -> Texts:
+    def texts(lines: Sequence[int]) -> dict[int, str]:
+        mine = [line for line in lines if first <= line < first + batch.num_rows]
+        rows = batch.take([line - first for line in mine]).to_pylist() if mine else []
+        return {line: json.dumps(row, default=str) for line, row in zip(mine, rows, strict=True)}
+
+    return texts
+
+
+def _place(column: Column, header: Sequence[str]) -> int:
+    return column - 1 if isinstance(column, int) else list(header).index(column)
+
+
+def _style(manifest: Manifest, decimal: str, thousands: str) -> Style:
+    return Style(decimal, thousands, manifest.constants.get("quote", ""), tuple(manifest.missing))
+
+
+def _columns(
+    columns: dict[Column, Any],
+    manifest: Manifest,
+    style: Style,
+    *,
+    lines: I64,
+    texts: Texts,
 ) -> FileColumns:
-    """The named columns of a file. Raises ImportFileError when the file as a whole cannot be read."""
-    check_columns(path, header_of(path, delimiter=delimiter), dict.fromkeys((time, *numbers, *words)))
-    if _is_parquet(path):
-        table = _read_parquet(path, (time, *numbers, *words))
-        malformed: list[tuple[int, str]] = []
-        lines = np.arange(1, table.num_rows + 1, dtype=np.int64)
-    else:
-        table, lines, malformed = read_csv(path, time=time, numbers=numbers, words=words, delimiter=delimiter)
+    roles = manifest.columns
+    time = columns[roles["time"]]
+    if "clock" in roles:
+        time = _date_and_clock(time, columns[roles["clock"]])
     return FileColumns(
         lines=lines,
-        time=table.column(time),
-        numbers={name: _numbers(table.column(name)) for name in numbers},
-        words={name: _words(table.column(name)) for name in words},
-        malformed=malformed,
+        stamps=instants(time, timezone=manifest.timezone, date_format=manifest.date_format, name=str(roles["time"])),
+        numbers={role: _numbers(columns[roles[role]], role, style, roles[role]) for role in NUMBERS if role in roles},
+        words={role: _words(columns[roles[role]], roles[role]) for role in (*TEXTS, "supply") if role in roles},
+        keep={column: _words(columns[column], column) for column in manifest.keep},
+        malformed=[],
+        texts=texts,
+        share=1.0,
     )
 
 
-def row_texts(path: Path, lines: Iterable[int]) -> dict[int, str]:
-    """The rows on some lines, as they stand in the file (Parquet: as JSON)."""
-    wanted = set(lines)
-    if not wanted:
-        return {}
-    if _is_parquet(path):
-        import pyarrow.parquet as pq
-
-        ordered = sorted(wanted)
-        rows = pq.read_table(path).take([line - 1 for line in ordered]).to_pylist()
-        return {line: json.dumps(row, default=str) for line, row in zip(ordered, rows, strict=True)}
-    every = content_of(path).split(b"\n")
-    return {line: every[line - 1].decode("utf-8", errors="replace").rstrip("\r") for line in wanted}
-
-
-def _read_parquet(path: Path, names: Sequence[str]) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    return opened(path, lambda: pq.read_table(path, columns=list(dict.fromkeys(names))))
-
-
-def _numbers(column: Any) -> Numbers:
+def _date_and_clock(dates: Any, clocks: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    empty = column.is_null().to_numpy()
-    bad = np.zeros(len(column), dtype=np.bool_)
+    parts = [_cast(column, pa.string(), "time") for column in (dates, clocks)]
+    return pc.binary_join_element_wise(*parts, " ")
+
+
+def _numbers(column: Any, role: str, style: Style, name: Column) -> Numbers:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = _cast(column, pa.string(), name)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        values = np.full(len(column), np.nan)
-        for i, word in enumerate(column.to_pylist()):
-            if word is None or not word.strip():
-                empty[i] = True
-                continue
-            try:
-                values[i] = float(word) if "_" not in word else np.nan
-                bad[i] = "_" in word
-            except ValueError:
-                bad[i] = True
-        return Numbers(values, empty, bad)
-    values = pc.cast(column, pa.float64(), safe=False).to_numpy().astype(np.float64)
-    return Numbers(values, empty, bad)
+        scaled = role in ("volume", "value")
+        return parse_numbers(column.to_pylist(), style, scaled=scaled, percent=role == "value")
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type)
+            or pa.types.is_decimal(column.type)):  # fmt: skip
+        raise ImportFileError(f'column "{name}" is of the type {column.type}, which is no number; correct the manifest')
+    values = _cast(column, pa.float64(), name).to_numpy(zero_copy_only=False).astype(np.float64)
+    return Numbers(values, column.is_null().to_numpy(zero_copy_only=False), np.zeros(len(column), dtype=np.bool_))
 
 
-def _words(column: Any) -> Words:
+def _words(column: Any, name: Column) -> Words:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not pa.types.is_dictionary(column.type):
-        column = pc.cast(column, pa.string()).dictionary_encode()
-    column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if hasattr(column, "num_chunks"):
-        column = column.unify_dictionaries().combine_chunks().chunk(0) if column.num_chunks else column
-    if len(column) == 0:
+    coded = _cast(column, pa.string(), name).dictionary_encode()
+    coded = coded.unify_dictionaries().combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.chunk(0) if coded.num_chunks else pa.array([], pa.dictionary(pa.int32(), pa.string()))
+    if len(coded) == 0:
         return Words(np.zeros(0, dtype=np.int64), [])
-    values = [value or "" for value in column.dictionary.to_pylist()]
-    codes = pc.fill_null(column.indices, len(values)).to_numpy().astype(np.int64)
+    values = [value or "" for value in coded.dictionary.to_pylist()]
+    codes = pc.fill_null(coded.indices, len(values)).to_numpy(zero_copy_only=False).astype(np.int64)
     return Words(codes, [*values, ""])
 
 
-def _is_parquet(path: Path) -> bool:
-    if not path.exists():
-        raise ImportFileError(f"{path.name} is not there")
-    if not path.name.endswith(SUFFIXES):
-        raise ImportFileError(f"{path.name}: not a known format; give {', '.join(SUFFIXES)}")
-    return path.name.endswith(PARQUET)
+def _cast(column: Any, target: Any, name: Column | str) -> Any:
+    """The column as another type. Raises ImportFileError for lists, structs and what else has no such form."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        return pc.cast(column, target, safe=False)
+    except pa.ArrowException:
+        raise ImportFileError(
+            f'column "{name}" is of the type {column.type}, which cannot be read as {target}; '
+            "correct the manifest or the file"
+        ) from None
+
+
+def _joined(parts: list[FileColumns]) -> FileColumns:
+    """Consecutive rows as one."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *(len(part.lines) for part in parts[:-1])]).tolist()
+    reasons = {
+        row + start: why for part, start in zip(parts, starts, strict=True) for row, why in part.stamps.reasons.items()
+    }
+    us, wall = (np.concatenate([getattr(part.stamps, name) for part in parts]) for name in ("us", "wall_us"))
+
+    def texts(lines: Sequence[int]) -> dict[int, str]:
+        return {line: text for part in parts for line, text in part.texts(lines).items()}
+
+    return FileColumns(
+        lines=np.concatenate([part.lines for part in parts]),
+        stamps=Stamps(us, wall, reasons),
+        numbers={role: join_numbers([part.numbers[role] for part in parts]) for role in parts[0].numbers},
+        words={role: join_words([part.words[role] for part in parts]) for role in parts[0].words},
+        keep={column: join_words([part.keep[column] for part in parts]) for column in parts[0].keep},
+        malformed=[row for part in parts for row in part.malformed],
+        texts=texts,
+        share=parts[-1].share,
+    )
+
+
+def join_numbers(parts: Sequence[Numbers]) -> Numbers:
+    """Number columns one below the other."""
+    return Numbers(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "empty", "bad")))
+
+
+def join_words(parts: Sequence[Words]) -> Words:
+    """Text columns one below the other, in the codes of one list of values."""
+    place: dict[str, int] = {}
+    codes = []
+    for part in parts:
+        moved = np.array([place.setdefault(value, len(place)) for value in part.values] or [0], dtype=np.int64)
+        codes.append(moved[part.codes])
+    return Words(np.concatenate(codes), list(place))

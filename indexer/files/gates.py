@@ -1,8 +1,8 @@
 """The gates of imported rows: which are taken, which are rejected and why. Pure, on columns.
 
-Place in the flow: after files.py and file_stamps.py, before importing.py writes. The first gate a row fails gives
-its reason. The rules, in order: the stamp, the future, the symbol, the close, the other prices, high and low,
-the volume; then per listing: stamps that come twice, and spikes.
+Place in the flow: after columns and stamps, before rows are written. The first gate a row fails gives its reason.
+The rules, in order: the stamp, the grid, the future, the symbol, the close, the other prices, high and low around
+open and close, the volume; then per listing: stamps that come twice, and spikes.
 """
 
 from __future__ import annotations
@@ -13,14 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexer.arrays import F64, I64, Bools
-from indexer.files.columns import Numbers
+from indexer.files.numbers import Numbers
+from indexer.files.stamps import NO_TIME
+from indexer.times import DAY_US, MINUTE_US, iso
 
 SPIKE_FACTOR = 50.0
 SPIKE = f"spike: the close is more than {SPIKE_FACTOR:g} times, or less than 1/{SPIKE_FACTOR:g} of, both its neighbours"
 BEFORE_1970 = "before 1970"
 FUTURE = "in the future: the bar ends after now"
 HIGH_BELOW_LOW = "high is below low"
+OUTSIDE = "is not between low and high"
 CONFLICT = "stamp comes twice with different values"
+APART = "far from the other bars of its series in this file: sort the file by time, or cut it in two"
+MOST_STEPS = 20  # named in a report
+SPLITS = (1.5, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100)
 
 
 class Verdicts:
@@ -57,6 +63,62 @@ def gate_prices(verdicts: Verdicts, prices: dict[str, Numbers]) -> None:
         verdicts.reject(column.values < 0.0, f"{name} is negative")
     if "high" in prices and "low" in prices:
         verdicts.reject(prices["high"].values < prices["low"].values, HIGH_BELOW_LOW)
+    for name in ("close", "open"):
+        for edge, beyond in (("high", np.greater), ("low", np.less)):
+            if name in prices and edge in prices:
+                verdicts.reject(beyond(prices[name].values, prices[edge].values), f"{name} {OUTSIDE}")
+
+
+def on_the_minute(us: I64) -> I64:
+    """Closes stamped up to a second before a full minute (23:59:59, …59.999) at that minute, where they are true."""
+    early = us % MINUTE_US >= MINUTE_US - 1_000_000
+    return np.where(early & (us != NO_TIME), us + (-us) % MINUTE_US, us)
+
+
+def gate_grid(verdicts: Verdicts, wall_us: I64, *, step_us: int) -> None:
+    """Rejects rows whose clock is off the grid that at least half of the good rows share: a last row that is "now".
+
+    A file without such a grid (a snapshot every hour or so) is left as it is.
+    """
+    rows = np.flatnonzero(verdicts.good)
+    if not len(rows):
+        return
+    phase = wall_us[rows] % step_us
+    phases, counts = np.unique(phase, return_counts=True)
+    usual = int(phases[np.argmax(counts)])  # of equal counts the first: on the hour, at midnight
+    if len(phases) == 1 or 2 * counts.max() < len(rows):
+        return
+    for row in rows[phase != usual].tolist():
+        at, others = (iso(int(us) % DAY_US).split("T")[1] for us in (wall_us[row], usual))
+        verdicts.good[row] = False
+        verdicts.reasons[row] = (
+            f"off the grid: at {at} where the others are at {others}; a bar still running is left out"
+        )
+
+
+def find_steps(series: I64, close: F64, *, shares: bool) -> list[tuple[int, float]]:
+    """Rows, in order of series and time, at which the close changes for good by a factor that no market makes.
+
+    For tokens a factor near 10ⁿ, kept by the next close: a redenomination, or another unit. For shares a simple
+    return beyond ±30 % near a round ratio, or beyond ±50 %: a split that is not adjusted for. Pairs (row, factor).
+    """
+    if len(close) < 2:
+        return []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = close[1:] / close[:-1]
+        after = np.r_[close[2:], np.nan] / close[1:]
+        after[~np.r_[series[2:] == series[1:-1], False]] = np.nan
+        inside = series[1:] == series[:-1]
+        lasting = ~(after > 2) & ~(after < 0.5)
+        if shares:
+            ratio = np.maximum(factor, 1 / factor)
+            round_ = (np.abs(ratio[:, None] / np.array(SPLITS) - 1) < 0.06).any(axis=1)
+            large = ((factor < 0.7) | (factor > 1.3)) & round_ | (factor < 0.5) | (factor > 1.5)
+        else:
+            power = np.log10(factor)
+            large = (np.abs(power - np.rint(power)) < 0.08) & (np.rint(power) != 0)
+    rows = np.flatnonzero(inside & lasting & large)
+    return [(int(row) + 1, float(factor[row])) for row in rows]
 
 
 def gate_volume(verdicts: Verdicts, volume: Numbers) -> None:

@@ -10,24 +10,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from indexer.errors import DeaiError, ImportFileError
-from indexer.files.columns import SUFFIXES, check_columns, header_of, row_texts
+from indexer.files.columns import check_columns, header_of
+from indexer.files.containers import ENDINGS, Table, tables_of
 from indexer.files.kept import KIND, keep_import
-from indexer.files.manifest import Manifest, manifest_for, read_manifest
+from indexer.files.layouts import check_options, question, recognise, with_options
+from indexer.files.manifest import Manifest, beside, read_manifest
 from indexer.files.records import bars_of, benchmarks_of, metrics_of, supplies_of
 from indexer.files.rows import FileRows, gated
 from indexer.registry import Registry
 from indexer.store.archive import Archive
 from indexer.store.bulk import CHUNK_ROWS
 from indexer.store.db import Store
+from indexer.store.read import read_listings
 from indexer.store.records import AssetRow, RejectRow, Written
 from indexer.store.write import (
     ensure_benchmarks,
@@ -45,6 +48,8 @@ from indexer.store.write import (
 from indexer.times import Clock, to_us
 
 Progress = Callable[[int, int], None]
+NO_OPTIONS: Mapping[str, str] = {}
+LEFT_OUT = "left out"
 
 
 def quiet(done: int, total: int) -> None:
@@ -53,7 +58,8 @@ def quiet(done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """What became of one file. `reasons` counts rejected rows by rule; `note` says why a file was left out."""
+    """What became of one table of a file. `reasons` counts rejected rows by rule, `note` says why it was left out,
+    `notes` what should be looked at."""
 
     name: str
     rows: int = 0
@@ -67,6 +73,12 @@ class FileReport:
     reasons: dict[str, int] = field(default_factory=dict)
     note: str = ""
     manifest: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def gave_nothing(self) -> bool:
+        """Whether no row of the file was taken, now or by an import before."""
+        return not self.note and not self.new + self.revised + self.unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,7 @@ class _Into:
     registry: Registry
     clock: Clock
     archive: Archive | None
+    options: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,28 +111,37 @@ def import_files(
     registry: Registry,
     clock: Clock,
     manifest: Path | None = None,
+    options: Mapping[str, str] = NO_OPTIONS,
     progress: Progress = quiet,
     archive: Archive | None = None,
 ) -> ImportReport:
-    """Imports files, or every file with a manifest in a folder, and says what became of each.
+    """Imports files, or those of a folder that have a manifest or a known layout, and says what became of each.
 
-    With an `archive` each file is kept there, so that its rows can be read again (see `kept_imports`).
-    `progress(done, total)` counts bytes of files. Raises ImportFileError when there is nothing to import, or when
-    a file as a whole cannot be read: after the others have been imported, and naming them all.
+    `options` (symbol, venue, interval, …) say what a file does not. With an `archive` each file is kept there, so that
+    its rows can be read again (see `kept.py`). `progress(done, total)` counts bytes of files. Raises ImportFileError
+    when there is nothing to import, or when a file as a whole cannot be read: after the others have been imported,
+    and naming them all.
     """
+    check_options(options)
     given = read_manifest(manifest) if manifest is not None else None
-    jobs = [(path, described) for path in paths for path, described in _jobs(path, given)]
+    files = [(file, path.is_dir()) for path in paths for file in files_of(path)]
     write_assets(store, asset_rows(registry))
-    into = _Into(store, registry, clock, archive)
-    sizes = [path.stat().st_size for path, _ in jobs]
+    into = _Into(store, registry, clock, archive, options)
+    sizes = [file.stat().st_size if file.exists() else 0 for file, _ in files]
     reports: list[FileReport] = []
     failures: list[str] = []
-    for i, (path, described) in enumerate(jobs):
+    for i, (file, in_folder) in enumerate(files):
         tick = _ticker(progress, before=sum(sizes[:i]), size=sizes[i], total=sum(sizes))
         try:
-            reports.append(_import_file(into, path, manifest=described, tick=tick))
+            for table in tables_of(file):
+                reports.append(_import_table(into, table, given=given, in_folder=in_folder, tick=tick))
         except ImportFileError as error:
             failures.append(str(error))
+    if files and files[0][1] and not failures and all(report.note.startswith(LEFT_OUT) for report in reports):
+        raise ImportFileError(
+            f"{paths[0].name}: nothing to import here, no file has a manifest or a known layout "
+            f"(there are: {', '.join(report.name for report in reports)})"
+        )
     if failures:
         others = f"\n{len(reports)} other files were imported or left out." if reports else ""
         raise ImportFileError("\n".join(failures) + others)
@@ -150,74 +172,106 @@ def _ticker(progress: Progress, *, before: int, size: int, total: int) -> Callab
     return lambda share: progress(before + int(share * size), total)
 
 
-def _jobs(path: Path, given: Manifest | None) -> list[tuple[Path, Manifest | None]]:
-    """The files to import with their manifests; in a folder, those without one are listed with None."""
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES))
-        jobs = [(file, given or manifest_for(file, header_of(file))) for file in files]
-        if not any(described for _, described in jobs):
-            found = ", ".join(file.name for file in files) or f"no {', '.join(SUFFIXES)}"
-            raise ImportFileError(f"{path.name}: nothing to import here, no file has a manifest (found: {found})")
-        return jobs
-    header = header_of(path, delimiter=given.delimiter if given else ",")
-    described = given or manifest_for(path, header)
-    if described is None:
-        stem = path.name.split(".")[0]
-        raise ImportFileError(
-            f"{path.name} has no manifest: put {stem}.toml beside it, or give one by --manifest; "
-            f"it must name the columns (found: {', '.join(header)}), the interval and what the stamp means"
-        )
-    return [(path, described)]
+def manifest_of(
+    table: Table, *, given: Manifest | None, registry: Registry, options: Mapping[str, str], in_folder: bool = False
+) -> tuple[Manifest | None, str]:
+    """The manifest of a table and where it is from: the one given, the TOML beside the file, or a known layout's.
+
+    (None, "") for a table that nothing describes. Raises ImportFileError with a question where a layout fits and
+    does not say all; in a folder only where the layout is one of its own.
+    """
+    path = beside(table.path)
+    if given is not None or path is not None:
+        described = given or read_manifest(path)  # type: ignore[arg-type]
+        return with_options(described, options), described.name
+    recognised = recognise(table, registry, options)
+    if recognised is None or (in_folder and not recognised.manifest and not recognised.certain):
+        return None, ""
+    if recognised.manifest is None:
+        raise ImportFileError(question(table, recognised, options))
+    return recognised.manifest, recognised.layout
 
 
-def _import_file(into: _Into, path: Path, *, manifest: Manifest | None, tick: Callable[[float], None]) -> FileReport:
+def files_of(path: Path) -> list[Path]:
+    """The file, or those in a folder that may hold tables."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.name.lower().endswith(ENDINGS) and file.is_file())
+    if not files:
+        raise ImportFileError(f"{path.name}: nothing to import here (no {', '.join(ENDINGS)})")
+    return files
+
+
+def _import_table(
+    into: _Into, table: Table, *, given: Manifest | None, in_folder: bool, tick: Callable[[float], None]
+) -> FileReport:
+    manifest, _ = manifest_of(table, given=given, registry=into.registry, options=into.options, in_folder=in_folder)
+    if manifest is None and not in_folder:
+        raise ImportFileError(undescribed(table))
     if manifest is None:
-        return FileReport(path.name, note="left out: no manifest describes it")
-    check_columns(path, header_of(path, delimiter=manifest.delimiter), manifest.wanted())
-    store, clock, sha = into.store, into.clock, _sha256(path)
-    key = f"import:{sha}:{manifest.hash[:16]}:{_registry_hash(into.registry)[:16]}"
+        return FileReport(table.name, note=f"{LEFT_OUT}: no manifest describes it")
+    check_columns(table.name, header_of(table, manifest), manifest)
+    store, clock, sha = into.store, into.clock, _sha256(table.path)
+    member = f":{table.inner}" if table.inner else ""
+    key = f"import:{sha}{member}:{manifest.hash[:16]}:{_registry_hash(into.registry)[:16]}"
     run_id = start_run(store, kind=KIND, key=key, now=clock())
     if run_id is None:
-        return FileReport(path.name, note="already imported", manifest=manifest.name)
+        return FileReport(table.name, note="already imported", manifest=manifest.name)
     try:
-        report, kept = _taken(into, run_id, path, manifest=manifest, sha256=sha, tick=tick)
+        report, kept = _taken(into, run_id, table, manifest=manifest, sha256=sha, tick=tick)
     except KeyboardInterrupt:
         finish_run(store, run_id, now=clock(), outcome="interrupted")
         raise
     except DeaiError as error:
         _try_to_finish(store, run_id, clock, error)
         raise
-    finish_run(store, run_id, now=clock(), outcome="done", detail=_detail(report) | kept)
+    outcome = "failed" if report.gave_nothing else "done"
+    finish_run(store, run_id, now=clock(), outcome=outcome, detail=_detail(report) | kept)
     tick(1.0)
     return report
 
 
+def undescribed(table: Table) -> str:
+    stem = table.path.name.split(".")[0]
+    return (
+        f"{table.name} has no manifest, and its columns are those of no known download: put {stem}.toml beside it, or "
+        f"give one by --manifest; it must name the columns (there are: {', '.join(header_of(table))}), the interval "
+        "and what the stamp means"
+    )
+
+
 def _taken(
-    into: _Into, run_id: int, path: Path, *, manifest: Manifest, sha256: str, tick: Callable[[float], None]
+    into: _Into, run_id: int, table: Table, *, manifest: Manifest, sha256: str, tick: Callable[[float], None]
 ) -> tuple[FileReport, dict[str, str]]:
-    """Writes a file's rows while another thread puts the file into the archive; what is kept of that in the run."""
+    """Writes a table's rows while another thread puts the file into the archive; what is kept of that in the run."""
     at_us = to_us(into.clock())
-    with ThreadPoolExecutor(1, thread_name_prefix="archive") as beside:
+    with ThreadPoolExecutor(1, thread_name_prefix="archive") as aside:
         keeping = (
-            beside.submit(
-                keep_import, into.archive, path, sha256=sha256, manifest=manifest, registry=into.registry, at_us=at_us
+            aside.submit(
+                keep_import, into.archive, table, sha256=sha256, manifest=manifest, registry=into.registry, at_us=at_us
             )
             if into.archive
             else None
         )
-        rows = gated(path, manifest, registry=into.registry, now_us=at_us)
-        written = write_rows(into.store, run_id, rows, tick=tick)
-        _keep_rejects(into.store, run_id, path, rows, sha256=sha256)
+        report, done = FileReport(table.name, manifest=manifest.name), 0.0
+        for rows in gated(table, manifest, registry=into.registry, now_us=at_us):
+            written = write_rows(into.store, run_id, rows, tick=_between(tick, done, rows.share))
+            _keep_rejects(into.store, run_id, table, rows, sha256=sha256)
+            report, done = _with_part(report, rows, written), rows.share
         if keeping is None:
-            return _report(path, rows, written), {}
+            return report, {}
         try:
             kept = keeping.result()
         except OSError as error:
             raise ImportFileError(
-                f"{path.name} could not be kept in the archive ({error.strerror}); free some space and import again"
+                f"{table.name} could not be kept in the archive ({error.strerror}); free some space and import again"
             ) from error
     write_payloads(into.store, run_id, kept.payloads)
-    return _report(path, rows, written), {"record": kept.record}
+    return report, {"record": kept.record}
+
+
+def _between(tick: Callable[[float], None], low: float, high: float) -> Callable[[float], None]:
+    return lambda share: tick(low + (high - low) * share)
 
 
 def write_rows(
@@ -237,6 +291,8 @@ def write_rows(
         numbers[used] = [ids[rows.benchmarks[one].symbol] for one in used]
     else:
         numbers[used] = ensure_listings(store, [rows.listings[one] for one in used])
+    if kind == "tokens":
+        _check_quotes(store, rows, used, numbers)
     for start in range(0, len(rows.order), CHUNK_ROWS):
         part = slice(start, start + CHUNK_ROWS)
         if kind == "benchmarks":
@@ -247,31 +303,44 @@ def write_rows(
     return written
 
 
-def _keep_rejects(store: Store, run_id: int, path: Path, rows: FileRows, *, sha256: str) -> None:
-    texts = row_texts(path, [line for line, _ in rows.rejects])
+def _check_quotes(store: Store, rows: FileRows, used: Sequence[int], numbers: np.ndarray) -> None:
+    """Raises ImportFileError where a listing is kept in another currency: one series holds prices of one quote."""
+    stored = {one.id: one.quote for one in read_listings(store)}
+    for place in used:
+        listing, quote = rows.listings[place], stored[int(numbers[place])]
+        if quote != listing.quote:
+            raise ImportFileError(
+                f"{listing.symbol} at {listing.venue} from {listing.source!r} ({listing.interval}) is kept in {quote}, "
+                f"and here in {listing.quote}: give these prices a source of their own (--source)"
+            )
+
+
+def _keep_rejects(store: Store, run_id: int, table: Table, rows: FileRows, *, sha256: str) -> None:
     for start in range(0, len(rows.rejects), CHUNK_ROWS):
         chunk = rows.rejects[start : start + CHUNK_ROWS]
+        texts = rows.texts([line for line, _ in chunk])
         write_rejects(
             store,
             run_id,
-            [RejectRow(path.name, sha256, line, reason, texts.get(line, "")) for line, reason in chunk],
+            [RejectRow(table.name, sha256, line, reason, texts.get(line, "")) for line, reason in chunk],
         )
 
 
-def _report(path: Path, rows: FileRows, written: Written) -> FileReport:
-    rules = Counter(reason.split(":")[0] for _, reason in rows.rejects)
-    return FileReport(
-        path.name,
-        rows=rows.total,
-        new=written.new,
-        revised=written.revised,
-        unchanged=written.unchanged,
-        rejected=len(rows.rejects),
-        duplicates=rows.duplicates,
-        out_of_order=rows.out_of_order,
-        filtered=rows.filtered,
+def _with_part(report: FileReport, rows: FileRows, written: Written) -> FileReport:
+    """The report with what became of a part of the file added."""
+    rules = Counter(report.reasons) + Counter(reason.split(":")[0] for _, reason in rows.rejects)
+    return replace(
+        report,
+        rows=report.rows + rows.total,
+        new=report.new + written.new,
+        revised=report.revised + written.revised,
+        unchanged=report.unchanged + written.unchanged,
+        rejected=report.rejected + len(rows.rejects),
+        duplicates=report.duplicates + rows.duplicates,
+        out_of_order=report.out_of_order + rows.out_of_order,
+        filtered=report.filtered + rows.filtered,
         reasons=dict(rules.most_common()),
-        manifest=rows.manifest.name,
+        notes=tuple(dict.fromkeys([*report.notes, *rows.notes])),
     )
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from indexer.errors import ImportFileError, InputError
+from indexer.files.containers import Table, tables_of
 from indexer.files.manifest import Manifest, parse_manifest
-from indexer.files.rows import FileRows, gated
+from indexer.files.rows import FileRows, all_rows, gated
 from indexer.registry import Asset, Label, Registry
 from indexer.store.archive import Archive
 from indexer.store.records import PayloadRow
@@ -36,15 +37,20 @@ class KeptImport:
 
 
 def keep_import(
-    archive: Archive, path: Path, *, sha256: str, manifest: Manifest, registry: Registry, at_us: int
+    archive: Archive, table: Table, *, sha256: str, manifest: Manifest, registry: Registry, at_us: int
 ) -> KeptImport:
-    """Puts a file and its record into the archive. Raises ImportFileError when the file is not what it was just now."""
+    """Puts a file and its record into the archive: the manifest in force, also where a layout made it.
+
+    Raises ImportFileError when the file is not what it was just now.
+    """
+    path = table.path
     kept = archive.put_file(path)
     if kept.sha256 != sha256:
         raise ImportFileError(f"{path.name} was changed while it was imported; import it again")
     record = {
         "kind": KIND,
         "file": path.name,
+        "inner": table.inner,
         "sha256": sha256,
         "at_us": at_us,
         "manifest": {"name": manifest.name, "text": manifest.text},
@@ -77,7 +83,8 @@ def read_import(archive: Archive, record: str) -> tuple[str, FileRows]:
     with tempfile.TemporaryDirectory(prefix="deai-") as folder:
         path = Path(folder) / name
         path.write_bytes(body)
-        return name, gated(path, manifest, registry=registry, now_us=int(said["at_us"]))
+        table = next((one for one in tables_of(path) if one.inner == said.get("inner", "")), Table(path, "text"))
+        return table.name, all_rows(list(gated(table, manifest, registry=registry, now_us=int(said["at_us"]))))
 
 
 def _plain(asset: Asset) -> dict[str, Any]:

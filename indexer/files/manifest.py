@@ -1,79 +1,104 @@
 """A manifest: the small TOML that says what a data file's columns, stamps and volumes mean.
 
-Place in the flow: found for each file before it is read (files.py), used by the gates (file_gates.py) and by
-importing.py. Unknown keys and wrong values are refused, all at once, with the closest known word.
+Place in the flow: found for each file before it is read, or made from a layout; used by all that comes after.
+Unknown keys and wrong values are refused, all at once, with the closest known word.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated, Any
 
-from indexer.errors import ImportFileError, MethodologyError, did_you_mean
-from indexer.registry.strict_toml import Table, parse_toml
+from pydantic import Field, Strict
+
+from indexer.errors import ImportFileError, did_you_mean
 from indexer.times import INTERVAL_US
+from onchain.strict_toml import COMPUTED, Flag, Text, Texts, one_of, parse_toml, read_table, refuse
 
 KINDS = ("tokens", "benchmarks", "supply", "metrics")
 STAMPS = ("bar_open", "bar_close", "instant", "session_date")
-VOLUME_UNITS = ("base", "usd", "none")
-NUMBERS = ("open", "high", "low", "close", "adjusted_close", "volume", "value")
-TEXTS = ("symbol", "venue", "source", "price_basis", "volume_kind", "metric")
-ROLES = ("time", *NUMBERS, *TEXTS, "supply")
-CONSTANTS = ("symbol", "venue", "source", "price_basis", "quote", "supply_kind")
+VOLUME_UNITS = ("base", "quote", "usd", "none")
 BENCHMARK_KINDS = ("equity", "etf", "equity_index", "future", "token")
-SHIPPED = Path(__file__).with_name("manifests")
+MARKETS = ("spot", "perpetual", "aggregate")
+NUMBERS = ("open", "high", "low", "close", "adjusted_close", "volume", "value")
+TEXTS = ("symbol", "venue", "source", "price_basis", "volume_kind", "metric", "quote")
+ROLES = ("time", "clock", *NUMBERS, *TEXTS, "supply")
+CONSTANTS = ("symbol", "venue", "source", "price_basis", "quote", "supply_kind")
+Number = Annotated[int, Strict(), Field(ge=1)]
+Lines = Annotated[int, Strict(), Field(ge=0, le=1_000)]
+Column = str | Number
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BenchmarkInfo:
     """What a manifest says of one benchmark symbol."""
 
-    name: str
-    kind: str
-    calendar: str
+    name: str = ""
+    kind: Annotated[str, one_of(BENCHMARK_KINDS)] = "equity"
+    calendar: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """What a file holds. `columns` maps a role (time, close, …) to the file's column, `constants` to one value.
 
-    `stamp` is what the time column means; naive stamps are in `timezone`. `volume_unit` base is multiplied by the
-    close for USD; usd counts as traded value only where `volume_kind` is among `usd_volume_kinds` (empty: always).
-    `keep` lists, for a column of the file, the values to take; other rows are counted as filtered, not rejected.
-    `metrics` maps the file's word for a quantity to the store's name of it (other rows are filtered); the symbol
-    `market` stands for the market as a whole.
+    A column is named by its header, or by its number from 1; "" is the column without a name. `skip` lines stand
+    before the header and `skip_after` lines after it; `header = false` is a file without one. `stamp` is what the
+    time column means; naive stamps are in `timezone`, those that ISO 8601 does not cover are read by `date_format`;
+    a time of day in a column of its own has the role `clock`. `decimal` and `thousands` are the marks in numbers, and
+    `missing` lists words that stand for no number.
+
+    `volume_unit` base is in tokens, quote in the quote currency; usd counts as traded value only where `volume_kind`
+    is among `usd_volume_kinds` (empty: always). The volume is multiplied by `volume_scale`. `keep` lists, for a
+    column of the file, the values to take; other rows are counted as filtered, not rejected. With `pairs` a symbol
+    is a pair such as NEARUSDT, which names the quote too. `market` is the kind of the venues' market for tokens; for
+    metrics it is the symbol that stands for the market as a whole, and `metrics` maps the file's word to the store's.
     """
 
-    kind: str
-    interval: str
-    stamp: str
-    columns: Mapping[str, str]
-    constants: Mapping[str, str]
-    volume_unit: str
-    usd_volume_kinds: tuple[str, ...]
-    quotes: Mapping[str, str]
-    keep: Mapping[str, tuple[str, ...]]
-    metrics: Mapping[str, str]
-    market: str
-    calendar: str
-    timezone: str
-    delimiter: str
-    benchmarks: Mapping[str, BenchmarkInfo]
-    files: tuple[str, ...]
-    name: str
-    hash: str = field(default="")
-    text: str = field(default="", repr=False)
+    kind: Annotated[str, one_of(KINDS)]
+    interval: Annotated[str, one_of(INTERVAL_US)] = "1d"
+    stamp: Annotated[str, one_of(STAMPS)] = "instant"
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    constants: Mapping[str, Text] = field(default_factory=dict)
+    volume_unit: Annotated[str, one_of(VOLUME_UNITS)] = "none"
+    volume_scale: Annotated[float, Field(gt=0)] = 1.0
+    usd_volume_kinds: Texts = ()
+    quotes: Mapping[str, Text] = field(default_factory=dict)
+    keep: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    metrics: Mapping[str, Text] = field(default_factory=dict)
+    market: str = ""
+    pairs: Flag = False
+    calendar: str = "XNYS"
+    timezone: str = "UTC"
+    date_format: str = ""
+    decimal: Annotated[str, one_of((".", ",", ""))] = ""
+    thousands: Annotated[str, one_of((",", ".", " ", "'", ""))] = ""
+    missing: tuple[str, ...] = ()
+    delimiter: str = ""
+    header: Flag = True
+    skip: Lines = 0
+    skip_after: Lines = 0
+    benchmarks: Mapping[str, BenchmarkInfo] = field(default_factory=dict)
+    name: str = field(default="", metadata=COMPUTED)
+    text: str = field(default="", metadata=COMPUTED, repr=False)
 
-    def wanted(self) -> tuple[str, ...]:
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def wanted(self) -> tuple[Column, ...]:
         """The file's columns that are read, each once."""
         return tuple(dict.fromkeys((*self.columns.values(), *self.keep)))
 
-    def missing_from(self, header: Sequence[str]) -> list[str]:
-        """The columns the manifest names that a file does not have."""
-        return [column for column in self.wanted() if column not in header]
+    def info(self, symbol: str) -> BenchmarkInfo:
+        """What is said of a benchmark, its name and calendar filled in."""
+        stated = self.benchmarks.get(symbol, BenchmarkInfo())
+        return replace(stated, name=stated.name or symbol, calendar=stated.calendar or self.calendar)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -87,104 +112,82 @@ def read_manifest(path: Path) -> Manifest:
 
 def parse_manifest(text: str, *, name: str) -> Manifest:
     """The manifest in a TOML text; `name` is what errors call it."""
+    tables = parse_toml(text, source=name, error=ImportFileError)
     problems: list[str] = []
-    try:
-        top = Table(parse_toml(text, source=name), "", problems)
-    except MethodologyError as error:
-        raise ImportFileError(str(error)) from None
-    kind = top.choice("kind", KINDS)
-    columns = _roles(top, "columns", ROLES)
-    calendar = top.text("calendar", "XNYS")
-    manifest = Manifest(
-        kind=kind,
-        interval=top.choice("interval", tuple(INTERVAL_US), "1d"),
-        stamp=top.choice("stamp", STAMPS, "instant" if kind in ("supply", "metrics") else None),
-        columns=columns,
-        constants=_roles(top, "constants", CONSTANTS),
-        volume_unit=top.choice("volume_unit", VOLUME_UNITS, "none"),
-        usd_volume_kinds=top.texts("usd_volume_kinds"),
-        quotes=top.strings("quotes"),
-        keep=_keep(top),
-        metrics=top.strings("metrics"),
-        market=top.text("market", ""),
-        calendar=calendar,
-        timezone=top.text("timezone", "UTC"),
-        delimiter=top.text("delimiter", ","),
-        benchmarks=_benchmarks(top, calendar),
-        files=top.texts("files"),
-        name=name,
-        hash=hashlib.sha256(text.encode()).hexdigest(),
-        text=text,
-    )
-    _check_complete(manifest, top)
-    top.finish()
-    if problems:
-        raise ImportFileError(f"{name}: the manifest does not hold\n" + "\n".join(f"  {line}" for line in problems))
-    return manifest
+    if tables.get("kind") in ("tokens", "benchmarks") and "stamp" not in tables:
+        problems.append(f"stamp: is missing; give text: one of {', '.join(STAMPS)}")
+    manifest = read_table(Manifest, tables, problems)
+    if manifest is not None:
+        problems += [*_unknown_roles(manifest), *_incomplete(manifest)]
+    refuse(problems, source=name, error=ImportFileError)
+    assert manifest is not None  # refused above
+    return replace(manifest, name=name, text=text)
 
 
-@cache
-def shipped_manifests() -> tuple[Manifest, ...]:
-    """The manifests that come with the program, by name."""
-    return tuple(read_manifest(path) for path in sorted(SHIPPED.glob("*.toml")))
-
-
-def manifest_for(path: Path, header: Sequence[str]) -> Manifest | None:
-    """The manifest of a file: the TOML of its name beside it, else a shipped one for that name and header."""
+def beside(path: Path) -> Path | None:
+    """The TOML of a file's name beside it, if there is one."""
     stem = path.name.split(".")[0]
-    for candidate in (f"{path.name}.toml", f"{stem}.toml"):
-        beside = path.with_name(candidate)
-        if beside.is_file():
-            return read_manifest(beside)
-    known = (one for one in shipped_manifests() if path.name in one.files)
-    return next((one for one in known if not one.missing_from(header)), None)
+    candidates = (f"{path.name}.toml", f"{path.stem}.toml", f"{stem}.toml")
+    return next((path.with_name(name) for name in candidates if path.with_name(name).is_file()), None)
 
 
-def _roles(top: Table, key: str, known: Sequence[str]) -> dict[str, str]:
-    table = top.table(key)
-    for role in table.raw:
-        if role not in known:
-            table.note(role, f"there is no such key here.{did_you_mean(role, known)}")
-    return {role: table.text(role) for role in table.raw if role in known}
+def to_toml(tables: Mapping[str, Any]) -> str:
+    """Tables of a manifest as TOML text: plain keys first, then tables; nothing that is empty."""
+
+    def value(item: Any) -> str:
+        if isinstance(item, Mapping):
+            return "{ " + ", ".join(f"{_key(k)} = {value(v)}" for k, v in item.items()) + " }"
+        if isinstance(item, list | tuple):
+            return "[" + ", ".join(map(value, item)) + "]"
+        return json.dumps(item, ensure_ascii=False)
+
+    plain = [f"{key} = {value(item)}" for key, item in tables.items() if not isinstance(item, Mapping)]
+    inner = {key: item for key, item in tables.items() if isinstance(item, Mapping) and item}
+    parts = [
+        "\n".join([f"\n[{key}]", *(f"{_key(k)} = {value(v)}" for k, v in item.items())]) for key, item in inner.items()
+    ]
+    return "\n".join([*plain, *parts]) + "\n"
 
 
-def _keep(top: Table) -> dict[str, tuple[str, ...]]:
-    table = top.table("keep")
-    return {column: table.texts(column) for column in table.raw}
+def _key(word: str) -> str:
+    return word if word.replace("_", "").replace("-", "").isalnum() and word.isascii() else json.dumps(word)
 
 
-def _benchmarks(top: Table, calendar: str) -> dict[str, BenchmarkInfo]:
-    table = top.table("benchmarks")
-    found = {}
-    for symbol in table.raw:
-        inner = table.table(symbol)
-        found[symbol] = BenchmarkInfo(
-            name=inner.text("name", symbol),
-            kind=inner.choice("kind", BENCHMARK_KINDS, "equity"),
-            calendar=inner.text("calendar", calendar),
-        )
-        inner.finish()
-    return found
+def _unknown_roles(manifest: Manifest) -> list[str]:
+    known = {"columns": ROLES, "constants": CONSTANTS}
+    return [
+        f"{table}.{role}: there is no such key here.{did_you_mean(role, roles)}"
+        for table, roles in known.items()
+        for role in getattr(manifest, table)
+        if role not in roles
+    ]
 
 
-def _check_complete(manifest: Manifest, top: Table) -> None:
-    """Notes what the kind of file needs and the manifest does not name."""
-    given = {*manifest.columns, *manifest.constants}
+def _incomplete(manifest: Manifest) -> list[str]:
+    """What the kind of file needs and the manifest does not name, and what contradicts itself."""
+    columns, kind, problems = manifest.columns, manifest.kind, []
+    stated = {*columns, *manifest.constants}
     values = {"supply": ("time", "supply"), "metrics": ("time", "metric", "value")}
-    for role in values.get(manifest.kind, ("time", "close")):
-        if role not in manifest.columns:
-            top.note(f"columns.{role}", f'is missing; give the name of the column, e.g. {role} = "{role}"')
+    for role in values.get(kind, ("time", "close")):
+        if role not in columns:
+            problems.append(f'columns.{role}: is missing; give the name of the column, e.g. {role} = "{role}"')
     needed = {"tokens": ("symbol", "venue", "source"), "benchmarks": ("symbol", "source", "price_basis")}
-    for role in needed.get(manifest.kind, ("symbol", "source")):
-        if role not in given:
-            top.note(f"columns.{role}", "is missing; name a column, or one value for all rows under [constants]")
-    for role in sorted(set(manifest.columns) & set(manifest.constants)):
-        top.note(f"constants.{role}", "is also under [columns]; keep one of the two")
-    if len(manifest.delimiter) != 1 or not manifest.delimiter.isascii() or manifest.delimiter in '"\r\n':
-        top.note("delimiter", f'"{manifest.delimiter}" is not one character between columns, e.g. ";" or "\\t"')
-    if manifest.stamp == "session_date" and manifest.kind != "benchmarks":
-        top.note("stamp", "session_date is for benchmarks; tokens trade round the clock: use bar_open with 1d")
-    if manifest.kind == "metrics" and not manifest.metrics:
-        top.note("metrics", 'is missing; name the quantities to take, e.g. fear_greed_index = "fear_greed_0_100"')
-    if "volume" in manifest.columns and manifest.kind == "tokens" and manifest.volume_unit == "none":
-        top.note("volume_unit", "is missing; say whether the volume column is in base units (base) or USD (usd)")
+    for role in needed.get(kind, ("symbol", "source")):
+        if role not in stated:
+            problems.append(f"columns.{role}: is missing; name a column, or one value for all rows under [constants]")
+    for role in sorted({*columns} & {*manifest.constants}):
+        problems.append(f"constants.{role}: is also under [columns]; keep one of the two")
+    mark = manifest.delimiter
+    if mark and (len(mark) != 1 or not mark.isascii() or mark in '"\r\n'):
+        problems.append(f'delimiter: "{mark}" is not one character between columns, e.g. ";" or "\\t"')
+    if manifest.decimal and manifest.decimal == manifest.thousands:
+        problems.append(f'thousands: "{manifest.thousands}" is the decimal mark too; give two different marks')
+    if manifest.stamp == "session_date" and kind != "benchmarks":
+        problems.append("stamp: session_date is for benchmarks; tokens trade round the clock: use bar_open with 1d")
+    if kind == "metrics" and not manifest.metrics:
+        problems.append('metrics: is missing; name the quantities to take, e.g. fear_greed_index = "fear_greed_0_100"')
+    if kind == "tokens" and manifest.market not in ("", *MARKETS):
+        problems.append(f'market: "{manifest.market}" is not one of {", ".join(MARKETS)}.')
+    if "volume" in columns and kind == "tokens" and manifest.volume_unit == "none":
+        problems.append("volume_unit: is missing; say whether the volume column is in base units (base) or USD (usd)")
+    return problems

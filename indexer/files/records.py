@@ -1,6 +1,6 @@
 """The good rows of a file as what the store writes: bars, benchmark bars, supplies, metrics.
 
-Place in the flow: after file_rows.py has judged them, before importing.py writes them, part by part.
+Place in the flow: after rows.py has judged them, before importing.py writes them, chunk by chunk.
 """
 
 from __future__ import annotations
@@ -11,20 +11,26 @@ import numpy as np
 
 from indexer.arrays import F64, I64, Bools
 from indexer.files.rows import FileRows
+from indexer.registry.currencies import AT_PAR, DOLLAR
 from indexer.store.records import BarColumns, BenchmarkColumns, MetricSeries, SupplyRow
 from indexer.times import from_us
 
 
 def bars_of(rows: FileRows, part: slice, listing_ids: I64) -> BarColumns:
-    """Some of the good rows as bars, with the ids of the listings by their position."""
+    """Some of the good rows as bars, with the ids of the listings by their position.
+
+    Closes and volumes are as the file has them; a volume in USD is known only where the quote is a dollar or at par.
+    """
     index = rows.order[part]
-    volume = _number(rows, "volume", index)
     close = _number(rows, "close", index)
+    volume = _number(rows, "volume", index) * rows.manifest.volume_scale
     unknown = np.full(len(index), np.nan)
-    if rows.manifest.volume_unit == "base":
+    unit = rows.manifest.volume_unit
+    if unit in ("base", "quote"):
+        dollars = np.array([one.quote in (DOLLAR, *AT_PAR) for one in rows.listings] or [False])[rows.series[index]]
         with np.errstate(over="ignore"):
-            traded = volume * close
-        base, usd = volume, np.where(np.isfinite(traded), traded, np.nan)
+            base, traded = (volume, volume * close) if unit == "base" else (volume / close, volume)
+        usd = np.where(np.isfinite(traded) & dollars, traded, np.nan)
     else:
         base, usd = unknown, np.where(_comparable(rows, index), volume, np.nan)
     return BarColumns(

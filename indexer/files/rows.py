@@ -1,45 +1,55 @@
-"""One file through manifest, stamps and gates: the rows that are taken, in order, and those that are not.
+"""One table through stamps and gates: the rows that are taken, in order, and those that are not.
 
-Place in the flow: called by importing.py, which writes what comes out. Pure but for reading the file.
+Place in the flow: called by importing.py, which writes what comes out, part by part. Pure but for reading the file.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 
 import numpy as np
 
 from indexer.arrays import I64, Bools
 from indexer.errors import did_you_mean
-from indexer.files.columns import FileColumns, Numbers, Words, read_columns
+from indexer.files.columns import FileColumns, Texts, Words, join_numbers, join_words, read_parts
+from indexer.files.containers import Table
 from indexer.files.gates import (
+    APART,
     BEFORE_1970,
     FUTURE,
+    MOST_STEPS,
     Verdicts,
+    find_steps,
+    gate_grid,
     gate_prices,
     gate_sequence,
     gate_value,
     gate_volume,
+    on_the_minute,
 )
-from indexer.files.manifest import NUMBERS, TEXTS, BenchmarkInfo, Manifest
-from indexer.files.measures import market_rows, measures_of
+from indexer.files.manifest import TEXTS, BenchmarkInfo, Manifest
+from indexer.files.numbers import Numbers
 from indexer.files.stamps import (
     NO_SESSION,
     NO_TIME,
     NOT_A_DATE,
+    Stamps,
     clipped_to_session,
-    instants,
     session_closes,
+    session_days,
 )
 from indexer.registry import Asset, Registry
+from indexer.registry.currencies import AT_PAR, DOLLAR, currency, split_pair
 from indexer.store.records import BenchmarkRow, ListingRow
-from indexer.times import DAY_US, INTERVAL_US, to_us
+from indexer.times import INTERVAL_US, iso, to_us
 
 MOST_DIGITS = 48  # of whole tokens: with 30 decimals still the 78 digits of a uint256
 PRICES = ("open", "high", "low", "close", "adjusted_close")
+MARKET = "market"
+Measure = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +57,12 @@ class FileRows:
     """Rows of a file (R,) by role, `order` (K,) the good ones sorted by series and time, `rejects` (line, reason).
 
     `series` (R,) is the position in `listings`, `benchmarks`, `measures` (subject, name, source) or `assets`, whichever
-    the kind of file has.
+    the kind of file has. `notes` are sentences about rows that were taken and should be looked at.
     """
 
     manifest: Manifest
     total: int
+    lines: I64
     time_us: I64
     series: I64
     numbers: dict[str, Numbers]
@@ -64,113 +75,258 @@ class FileRows:
     listings: list[ListingRow]
     benchmarks: list[BenchmarkRow]
     assets: list[Asset]
-    measures: list[tuple[str, str, str]]
+    measures: list[Measure]
+    notes: list[str]
+    texts: Texts
+    share: float
 
 
-def gated(path: Path, manifest: Manifest, *, registry: Registry, now_us: int) -> FileRows:
-    """The rows of a file, judged. Raises ImportFileError when the file as a whole cannot be read."""
-    read = _read(path, manifest)
+def gated(table: Table, manifest: Manifest, *, registry: Registry, now_us: int) -> Iterator[FileRows]:
+    """The rows of a table, judged, part by part. Raises ImportFileError when it cannot be read as described.
+
+    Rows that come twice, contradict each other or jump are judged within a part (a file of usual size is one); a row
+    that lies among those of an earlier part is rejected, since nothing tells any more whether it agrees with them.
+    """
+    spans: dict[object, tuple[int, int]] = {}
+    for part in read_parts(table, manifest):
+        yield _judged(part, manifest, registry=registry, now_us=now_us, spans=spans)
+
+
+def all_rows(parts: Sequence[FileRows]) -> FileRows:
+    """The parts of a file as one."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    starts = np.cumsum([0, *(len(part.lines) for part in parts[:-1])]).tolist()
+    listings = list(dict.fromkeys(one for part in parts for one in part.listings))
+    benchmarks = list(dict.fromkeys(one for part in parts for one in part.benchmarks))
+    measures = list(dict.fromkeys(one for part in parts for one in part.measures))
+    assets = list({one.slug: one for part in parts for one in part.assets}.values())
+    labels: list[object] = [*(listings or benchmarks or measures or [one.slug for one in assets])]
+    place = {label: n for n, label in enumerate(labels)}
+    series = np.concatenate([_moved(part, place) for part in parts])
+    order = np.concatenate([part.order + start for part, start in zip(parts, starts, strict=True)])
+    time_us = np.concatenate([part.time_us for part in parts])
+    return replace(
+        first,
+        total=sum(part.total for part in parts),
+        lines=np.concatenate([part.lines for part in parts]),
+        time_us=time_us,
+        series=series,
+        numbers={role: join_numbers([part.numbers[role] for part in parts]) for role in first.numbers},
+        words={role: join_words([part.words[role] for part in parts]) for role in first.words},
+        order=order[np.lexsort((time_us[order], series[order]))],
+        rejects=[row for part in parts for row in part.rejects],
+        notes=[note for part in parts for note in part.notes],
+        listings=listings,
+        benchmarks=benchmarks,
+        measures=measures,
+        assets=assets,
+    )
+
+
+def _moved(part: FileRows, place: Mapping[object, int]) -> I64:
+    """The series of a part by their positions in the whole file."""
+    labels: list[object] = [*(part.listings or part.benchmarks or part.measures or [one.slug for one in part.assets])]
+    moved = np.array([place[label] for label in labels] or [0], dtype=np.int64)
+    return np.where(part.series >= 0, moved[part.series], -1)
+
+
+def _judged(
+    read: FileColumns, manifest: Manifest, *, registry: Registry, now_us: int, spans: dict[object, tuple[int, int]]
+) -> FileRows:
     rows = len(read.lines)
-    verdicts = Verdicts(rows)
-    kept = _kept(read, manifest)
-    numbers = {role: read.numbers[manifest.columns[role]] for role in NUMBERS if role in manifest.columns}
+    verdicts, chosen = Verdicts(rows), _chosen(read, manifest)
     words = {role: _role_words(read, manifest, role, rows) for role in (*TEXTS, "supply")}
-    stamps, problems = instants(read.time, timezone=manifest.timezone)
-    verdicts.reject_each(problems)
-    verdicts.reject((stamps != NO_TIME) & (stamps < 0), BEFORE_1970)
-    verdicts.reject(stamps > now_us, FUTURE)  # before any calendar is asked for the year 9999
+    if manifest.kind == "tokens":
+        words |= _pairs(manifest, words)
     benchmarks, info = _benchmark_rows(manifest, words["symbol"])
-    time_us = _ends(manifest, stamps, verdicts, words["symbol"], info)
-    verdicts.reject(time_us > now_us, FUTURE)
-    market = market_rows(manifest, words["symbol"])
+    time_us = _times(read, manifest, verdicts, words["symbol"], info, now_us=now_us)
+    market = _market_rows(manifest, words["symbol"])
     assets, asset = (
         ([], words["symbol"].codes)
         if info
-        else _resolve(registry, words["symbol"], time_us, verdicts, known=market | ~kept)
+        else _resolve(registry, words["symbol"], time_us, verdicts, known=market | ~chosen)
     )
-    _gate_values(manifest, verdicts, numbers, words)
-    verdicts.good &= kept
+    _gate_values(manifest, verdicts, read.numbers, words)
+    verdicts.good &= chosen
     listings, series = _series(manifest, words, assets, asset)
-    measures, series = measures_of(manifest, words, assets, asset) if manifest.kind == "metrics" else ([], series)
-    close = numbers["close"].values if "close" in numbers else np.ones(rows)
-    compared = [column.values for column in numbers.values()] + [words["supply"].codes]
-    found = gate_sequence(verdicts, series, time_us, close, compared=compared, lines=read.lines)
-    rejects = [(int(read.lines[row]), reason) for row, reason in verdicts.reasons.items() if kept[row]]
-    return FileRows(
+    measures, series = _measures(manifest, words, assets, asset) if manifest.kind == "metrics" else ([], series)
+    _reject_apart(verdicts, series, time_us, [*listings, *benchmarks, *measures] or [one.slug for one in assets], spans)
+    close = read.numbers["close"].values if "close" in read.numbers else np.ones(rows)
+    compared = [column.values for column in read.numbers.values()] + [words["supply"].codes]
+    judged = gate_sequence(verdicts, series, time_us, close, compared=compared, lines=read.lines)
+    rejects = [(int(read.lines[row]), reason) for row, reason in verdicts.reasons.items() if chosen[row]]
+    result = FileRows(
         manifest=manifest,
         total=rows + len(read.malformed),
+        lines=read.lines,
         time_us=time_us,
         series=series,
-        numbers=numbers,
+        numbers=read.numbers,
         words=words,
-        order=found.order,
+        order=judged.order,
         rejects=sorted([*rejects, *read.malformed]),
-        duplicates=found.duplicates,
-        out_of_order=found.out_of_order,
-        filtered=int((~kept).sum()),
+        duplicates=judged.duplicates,
+        out_of_order=judged.out_of_order,
+        filtered=int((~chosen).sum()),
         listings=listings,
         benchmarks=benchmarks,
         assets=assets,
         measures=measures,
+        notes=[],
+        texts=read.texts,
+        share=read.share,
     )
+    return replace(result, notes=_notes(result))
 
 
-def _read(path: Path, manifest: Manifest) -> FileColumns:
-    columns = manifest.columns
-    return read_columns(
-        path,
-        time=columns["time"],
-        numbers=[columns[role] for role in NUMBERS if role in columns],
-        words=list(dict.fromkeys([*(columns[role] for role in (*TEXTS, "supply") if role in columns), *manifest.keep])),
-        delimiter=manifest.delimiter,
-    )
-
-
-def _kept(read: FileColumns, manifest: Manifest) -> Bools:
-    kept = np.ones(len(read.lines), dtype=np.bool_)
-    for column, values in manifest.keep.items():
-        words = read.words[column]
-        kept &= np.array([value in values for value in words.values] or [False], dtype=np.bool_)[words.codes]
+def _chosen(read: FileColumns, manifest: Manifest) -> Bools:
+    """Rows that the manifest asks for: by `keep`, and for metrics by their word."""
+    chosen = np.ones(len(read.lines), dtype=np.bool_)
+    choices = [(read.keep[column], set(values)) for column, values in manifest.keep.items()]
     if manifest.kind == "metrics":
-        words = read.words[manifest.columns["metric"]]
-        kept &= np.array([value in manifest.metrics for value in words.values] or [False], dtype=np.bool_)[words.codes]
-    return kept
+        choices.append((read.words["metric"], set(manifest.metrics)))
+    for words, values in choices:
+        chosen &= np.array([value in values for value in words.values] or [False], dtype=np.bool_)[words.codes]
+    return chosen
 
 
 def _role_words(read: FileColumns, manifest: Manifest, role: str, rows: int) -> Words:
-    if role in manifest.columns:
-        return read.words[manifest.columns[role]]
+    if role in read.words:
+        return read.words[role]
     return Words(np.zeros(rows, dtype=np.int64), [manifest.constants.get(role, "")])
 
 
-def _ends(manifest: Manifest, stamps: I64, verdicts: Verdicts, symbols: Words, info: list[BenchmarkInfo]) -> I64:
-    """When each close was true, by what the stamp means."""
-    known = stamps != NO_TIME
+def _pairs(manifest: Manifest, words: Mapping[str, Words]) -> dict[str, Words]:
+    """Symbol and quote of each row: pairs split in two, and quotes as the codes of currencies ('' for none)."""
+    symbols, quotes, venues = words["symbol"], words["quote"], words["venue"]
+    if manifest.pairs:
+        halves = [split_pair(word) for word in symbols.values]
+        named = [half[0] or word for half, word in zip(halves, symbols.values, strict=True)]
+        return {"symbol": Words(symbols.codes, named), "quote": Words(symbols.codes, [half[1] for half in halves])}
+    if "quote" in manifest.columns:
+        return {"quote": Words(quotes.codes, [currency(word) for word in quotes.values])}
+    usual = manifest.constants.get("quote", DOLLAR)
+    return {"quote": Words(venues.codes, [currency(manifest.quotes.get(venue, usual)) for venue in venues.values])}
+
+
+def _times(
+    read: FileColumns,
+    manifest: Manifest,
+    verdicts: Verdicts,
+    symbols: Words,
+    info: list[BenchmarkInfo],
+    *,
+    now_us: int,
+) -> I64:
+    """When each row was true, by what its stamp means; rows without an instant, off the grid or ahead are rejected."""
+    stamps = read.stamps
+    verdicts.reject_each(stamps.reasons)
+    verdicts.reject((stamps.us != NO_TIME) & (stamps.us < 0), BEFORE_1970)
+    verdicts.reject(stamps.us > now_us, FUTURE)  # before any calendar is asked for the year 9999
+    if manifest.kind == "tokens" and manifest.stamp in ("bar_close", "instant"):
+        stamps = Stamps(on_the_minute(stamps.us), on_the_minute(stamps.wall_us), stamps.reasons)
+    time_us = _ends(manifest, stamps, verdicts, symbols, info)
+    verdicts.reject(time_us > now_us, FUTURE)
+    if manifest.kind == "tokens":
+        gate_grid(verdicts, stamps.wall_us, step_us=INTERVAL_US[manifest.interval])
+    return time_us
+
+
+def _ends(manifest: Manifest, stamps: Stamps, verdicts: Verdicts, symbols: Words, info: list[BenchmarkInfo]) -> I64:
+    known = stamps.us != NO_TIME
     if manifest.stamp == "bar_open":
-        ends = np.where(known, stamps + INTERVAL_US[manifest.interval], NO_TIME)
+        ends = np.where(known, stamps.us + INTERVAL_US[manifest.interval], NO_TIME)
     elif manifest.stamp == "session_date":
-        verdicts.reject(known & (stamps % DAY_US != 0), NOT_A_DATE)
-        ends = np.where(verdicts.good, stamps, NO_TIME)
+        ends = np.where(verdicts.good, stamps.us, NO_TIME)
     else:
-        return stamps
+        return stamps.us
     calendars = [(one.calendar, one.kind == "future") for one in info]
-    for calendar, future in set(calendars):
+    for calendar, future in dict.fromkeys(calendars):
         of = np.array([pair == (calendar, future) for pair in calendars], dtype=np.bool_)[symbols.codes]
         rows = np.flatnonzero(of & verdicts.good & known)
         if manifest.stamp == "session_date":
-            ends[rows] = session_closes(stamps[rows], calendar=calendar, future=future)
+            days = session_days(Stamps(stamps.us[rows], stamps.wall_us[rows], {}), calendar=calendar)
+            verdicts.reject_each(dict.fromkeys(rows[days == NO_TIME].tolist(), NOT_A_DATE))
+            ends[rows] = session_closes(days, calendar=calendar, future=future)
             verdicts.reject(of & (ends == NO_TIME), f"{NO_SESSION}: {calendar}")
         elif not future and manifest.interval != "1d":
-            ends[rows] = clipped_to_session(stamps[rows], ends[rows], calendar=calendar)
+            ends[rows], _ = clipped_to_session(stamps.us[rows], ends[rows], calendar=calendar)
     return ends
 
 
 def _benchmark_rows(manifest: Manifest, symbols: Words) -> tuple[list[BenchmarkRow], list[BenchmarkInfo]]:
     if manifest.kind != "benchmarks":
         return [], []
-    info = [manifest.benchmarks.get(one, BenchmarkInfo(one, "equity", manifest.calendar)) for one in symbols.values]
+    info = [manifest.info(symbol) for symbol in symbols.values]
     named = zip(symbols.values, info, strict=True)
     return [BenchmarkRow(symbol, one.name, one.kind, one.calendar) for symbol, one in named], info
+
+
+def _market_rows(manifest: Manifest, symbols: Words) -> Bools:
+    """Rows about the market as a whole, whose symbol is no asset's."""
+    metrics = manifest.kind == "metrics" and bool(manifest.market)
+    whole = [metrics and symbol == manifest.market for symbol in symbols.values]
+    return np.array(whole or [False], dtype=np.bool_)[symbols.codes]
+
+
+def _measures(
+    manifest: Manifest, words: Mapping[str, Words], assets: Sequence[Asset], asset: I64
+) -> tuple[list[Measure], I64]:
+    """For files of metrics, the distinct (subject, name, source) and each row's position among them."""
+    subjects = np.array([*(one.slug for one in assets), MARKET], dtype=object)[asset]
+    names, sources = (np.array(words[role].values, dtype=object)[words[role].codes] for role in ("metric", "source"))
+    place: dict[Measure, int] = {}
+    keys = zip(subjects.tolist(), names.tolist(), sources.tolist(), strict=True)
+    series = [
+        place.setdefault((subject, manifest.metrics.get(name, ""), source), len(place))
+        for subject, name, source in keys
+    ]
+    return list(place), np.array(series, dtype=np.int64)
+
+
+def _reject_apart(
+    verdicts: Verdicts, series: I64, time_us: I64, keys: Sequence[object], spans: dict[object, tuple[int, int]]
+) -> None:
+    """Rejects rows among those of an earlier part of the file, and remembers the spans of this one."""
+    rows = np.flatnonzero(verdicts.good & (series >= 0))
+    order = rows[np.argsort(series[rows], kind="stable")]
+    edges = np.flatnonzero(np.diff(series[order])) + 1
+    for mine in np.split(order, edges) if len(order) else []:
+        key, times = keys[int(series[mine[0]])], time_us[mine]
+        low, high = spans.get(key, (int(times.max()) + 1, int(times.min()) - 1))
+        inside = (times >= low) & (times <= high) if key in spans else np.zeros(len(mine), dtype=np.bool_)
+        verdicts.reject_each(dict.fromkeys(mine[inside].tolist(), APART))
+        first, last = int(times.min()), int(times.max())
+        spans[key] = (min(low, first), max(high, last)) if key in spans else (first, last)
+
+
+def _notes(rows: FileRows) -> list[str]:
+    """What should be looked at: prices that wait for a rate, lasting steps, splits that are not adjusted for."""
+    notes = []
+    waiting = sorted({one.quote for one in rows.listings} - {DOLLAR, *AT_PAR})
+    for quote in waiting:
+        notes.append(
+            f"bars in {quote} are kept and not priced until a {quote}/USD rate of their instants is there: "
+            f'import one as the benchmark "{quote}-USD"'
+        )
+    if "close" not in rows.numbers:
+        return notes
+    shares = rows.manifest.kind == "benchmarks"
+    role = "adjusted_close" if shares and "adjusted_close" in rows.numbers else "close"
+    closes = rows.numbers[role].values[rows.order]
+    labels = [one.symbol for one in rows.benchmarks] if shares else [one.symbol for one in rows.listings]
+    steps = find_steps(rows.series[rows.order], closes, shares=shares)
+    for place, factor in steps[:MOST_STEPS]:
+        row = int(rows.order[place])
+        size = f"×{factor:,.4g}" if factor > 1 else f"×1/{1 / factor:,.4g}"
+        reason = "a split that is not adjusted for?" if shares else "a redenomination, or another unit?"
+        notes.append(
+            f"line {int(rows.lines[row]):,}: {labels[int(rows.series[row])]} changes by {size} for good at "
+            f"{iso(int(rows.time_us[row]))}: {reason}"
+        )
+    return notes
 
 
 def _resolve(
@@ -233,6 +389,9 @@ def _gate_values(manifest: Manifest, verdicts: Verdicts, numbers: dict[str, Numb
         for reason in filter(None, set(problems)):
             bad = np.array([problem == reason for problem in problems], dtype=np.bool_)
             verdicts.reject(bad[words["supply"].codes], reason)
+    elif manifest.kind == "tokens":
+        unknown = np.array([not value for value in words["quote"].values], dtype=np.bool_)
+        verdicts.reject(unknown[words["quote"].codes], "the quote is no known currency")
     elif manifest.kind == "benchmarks":
         blank = np.array([not value for value in words["symbol"].values], dtype=np.bool_)
         verdicts.reject(blank[words["symbol"].codes], "no symbol")
@@ -258,23 +417,33 @@ def _series(
     """For token files, the listings (asset, venue, source, symbol) and each row's position among them."""
     if manifest.kind != "tokens":
         return [], asset
-    parts = [asset, *(words[role].codes for role in ("venue", "source", "symbol"))]
-    sizes = [len(assets) + 1, *(len(words[role].values) for role in ("venue", "source", "symbol"))]
+    roles = ("venue", "source", "symbol", "quote")
+    parts = [asset, *(words[role].codes for role in roles)]
+    sizes = [len(assets) + 1, *(len(words[role].values) for role in roles)]
     code = np.zeros(len(asset), dtype=np.int64)
     for part, size in zip(parts, sizes, strict=True):
         code = code * size + part
     known = asset >= 0
-    distinct, first, inverse = np.unique(code[known], return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(code[known], return_index=True, return_inverse=True)
     rows = np.flatnonzero(known)[first]
     series = np.full(len(asset), -1, dtype=np.int64)
     series[known] = inverse
-    return [_listing(manifest, words, assets[asset[row]], row) for row in rows.tolist()][: len(distinct)], series
+    named = [_listing(manifest, words, assets[asset[row]], row) for row in rows.tolist()]
+    listings = list(dict.fromkeys(named))  # a symbol may be written in two ways: NEARUSDT, NEAR-USDT
+    place = np.array([listings.index(one) for one in named] or [0], dtype=np.int64)
+    return listings, np.where(series >= 0, place[series], -1)
 
 
 def _listing(manifest: Manifest, words: dict[str, Words], asset: Asset, row: int) -> ListingRow:
-    venue, source, symbol, basis = (
-        words[role].values[words[role].codes[row]] for role in ("venue", "source", "symbol", "price_basis")
+    """Where a row's price is seen. A market of another kind is another venue, and a quote that is no dollar another
+    source: one series never holds prices of two kinds."""
+    venue, source, symbol, basis, quote = (
+        words[role].values[words[role].codes[row]] for role in ("venue", "source", "symbol", "price_basis", "quote")
     )
+    if manifest.market in ("perpetual", "aggregate") and not venue.endswith(manifest.market):
+        venue = f"{venue}_{manifest.market}"
+    if quote not in (DOLLAR, *AT_PAR) or (manifest.pairs or "quote" in manifest.columns):
+        source = f"{source} {quote}"
     return ListingRow(
         asset=asset.slug,
         venue=venue,
@@ -282,6 +451,6 @@ def _listing(manifest: Manifest, words: dict[str, Words], asset: Asset, row: int
         symbol=symbol,
         interval=manifest.interval,
         stamp=manifest.stamp,
-        quote=manifest.quotes.get(venue, manifest.constants.get("quote", "USD")),
+        quote=quote,
         price_basis=basis or "trade",
     )

@@ -1,19 +1,24 @@
 """Time columns of files → instants in UTC: what is written, then what it means (bar open, close, session date).
 
-Place in the flow: after files.py, before the gates. A stamp that cannot be an instant gets a reason, never a guess.
+Place in the flow: after the columns are read, before the gates. A stamp that cannot be an instant gets a reason,
+never a guess: digits are an epoch only in the unit in which they fall between 1990 and 2099.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from indexer.arrays import I64
-from indexer.errors import ImportFileError, InputError
-from indexer.times import DAY_US, EPOCH, parse_instant, to_us
+from indexer.arrays import F64, I64, Bools
+from indexer.errors import ImportFileError
+from indexer.times import DAY_US, EPOCH, to_us
 
 NO_TIME = np.iinfo(np.int64).min
 EMPTY = "no time"
@@ -21,54 +26,166 @@ NOT_A_TIME = "not a time"
 MIXED = "no time zone where other rows of the file have one"
 NOT_A_DATE = "a session date must be a plain date"
 NO_SESSION = "no session of the exchange on that date"
+SWAPPED = f"{NOT_A_TIME}: day and month could be swapped; give date_format in the manifest"
+LOST_DIGITS = f"{NOT_A_TIME}: digits are lost in a number like 1.7E+12"
 FUTURES_SETTLE_HOUR = 17  # New York
+SECOND_US = 1_000_000
+EARLIEST_S, LATEST_S = 631_152_000, 4_102_444_800  # 1990 and 2100: no unit's span touches another's, nor YYYYMMDD…
+UNITS = {1: SECOND_US, 1_000: 1_000, 1_000_000: 1, 1_000_000_000: 0.001}  # stamps a second → microseconds a stamp
+COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+FORMATS = (
+    "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y.%m.%d", "%Y.%m.%d %H:%M", "%Y.%m.%d %H:%M:%S",
+    "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%Y %H:%M:%S", "%Y-%m-%d %I:%M:%S %p",
+)  # fmt: skip
+ZULU = r"\s*(UTC|GMT|[+-]00:?00)$"
 
 
-def instants(column: Any, *, timezone: str = "UTC") -> tuple[I64, dict[int, str]]:
-    """Microseconds (R,) of a time column and the reasons of those rows that have none (marked NO_TIME).
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """Instants (R,) in microseconds, NO_TIME where there is none for one of `reasons` (by row).
 
-    ISO 8601 dates and date-times, epoch seconds or milliseconds, Arrow timestamps and dates. Stamps with an
-    offset are exact whatever the offset; stamps without one are in `timezone`, and refused where other rows of
-    the file have an offset.
+    `wall_us` (R,) is the clock as it is written, in the stamp's own offset or the file's zone: it tells a date from
+    a time of day.
+    """
+
+    us: I64
+    wall_us: I64
+    reasons: dict[int, str]
+
+
+def instants(column: Any, *, timezone: str = "UTC", date_format: str = "", name: str = "time") -> Stamps:
+    """The stamps of a time column.
+
+    ISO 8601 dates and date-times, `… UTC`, epochs in s, ms, µs or ns (whole or floats), YYYYMMDD[HHMM[SS]], dates
+    with the year first or the month in letters, Arrow timestamps and dates. Stamps with an offset are exact whatever
+    the offset; stamps without one are in `timezone`, and refused where most rows of the file have one.
+    Raises ImportFileError for a column that cannot hold times, or a zone or format that is unknown.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    zone = _zone(timezone)
-    kind = column.type
+    zone, kind = _zone(timezone), column.type
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        local = not (pa.types.is_timestamp(kind) and kind.tz)
+        aware = pa.types.is_timestamp(kind) and bool(kind.tz)
         values = pc.cast(column, pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False)
-        return _arrow(values, zone if local else None)
-    if pa.types.is_integer(kind):
+        return _arrow(values, zone, aware=aware)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return _numbers(column, zone)
+    if pa.types.is_null(kind):
         column = pc.cast(column, pa.string())
-    for target, here in ((pa.timestamp("us", tz="UTC"), None), (pa.timestamp("us"), zone)):
-        try:
-            return _arrow(pc.cast(column, target), here)
-        except pa.ArrowInvalid:
-            continue
-    return _one_by_one(column.to_pylist(), zone)
+    elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise ImportFileError(
+            f'column "{name}" is of the type {kind}, which is no time; correct the manifest or the file'
+        )
+    return _words(column, zone, date_format)
 
 
-def _arrow(column: Any, zone: ZoneInfo | None) -> tuple[I64, dict[int, str]]:
+def _words(column: Any, zone: ZoneInfo, date_format: str) -> Stamps:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    empty = np.flatnonzero(column.is_null().to_numpy())
-    us = pc.fill_null(pc.cast(column, pa.int64()), NO_TIME).to_numpy().astype(np.int64)
-    reasons = dict.fromkeys(empty.tolist(), EMPTY)
-    if zone is not None and zone.key != "UTC":
-        us, more = _localised(us, zone)
-        reasons |= {row: reason for row, reason in more.items() if row not in reasons}
-    return us, reasons
+    if not date_format:
+        column = pc.utf8_trim_whitespace(column)
+        present = pc.drop_null(column)
+        if len(present) and pc.all(pc.match_substring_regex(present, r"^-?[0-9]+(\.[0-9]+)?$")).as_py():
+            whole = not pc.any(pc.match_substring(present, ".")).as_py()
+            try:
+                return _numbers(pc.cast(column, pa.int64() if whole else pa.float64()), zone)
+            except pa.ArrowInvalid:
+                pass
+        column = pc.replace_substring_regex(column, ZULU, "Z")
+        aware = len(present) > 0 and pc.all(pc.ends_with(pc.drop_null(column), "Z")).as_py()
+        naive = not pc.any(pc.match_substring_regex(column, r"(Z|[+-]\d\d:?\d\d)$")).as_py()
+        for target, fits in ((pa.timestamp("us", tz="UTC"), aware), (pa.timestamp("us"), naive)):
+            try:
+                if fits:
+                    return _arrow(pc.cast(column, target), zone, aware=aware)
+            except pa.ArrowInvalid:
+                continue
+    return _one_by_one(column.to_pylist(), zone, date_format)
+
+
+def _arrow(column: Any, zone: ZoneInfo, *, aware: bool) -> Stamps:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def int64(values: Any) -> I64:
+        result: I64 = pc.fill_null(pc.cast(values, pa.int64()), NO_TIME).to_numpy().astype(np.int64)
+        return result
+
+    reasons = dict.fromkeys(np.flatnonzero(column.is_null().to_numpy()).tolist(), EMPTY)
+    if aware:
+        wall = int64(column if column.type.tz == "UTC" else pc.local_timestamp(column))
+        return Stamps(int64(column), wall, reasons)
+    wall = int64(column)
+    us, more = _localised(wall, zone)
+    return Stamps(us, wall, more | reasons)
+
+
+def _numbers(column: Any, zone: ZoneInfo) -> Stamps:
+    """Stamps of numbers: epochs in the one unit that fits, else dates and times written as digits."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    empty = column.is_null().to_numpy()
+    if pa.types.is_integer(column.type):
+        values: Any = pc.fill_null(pc.cast(column, pa.int64(), safe=False), 0).to_numpy()
+    else:
+        values = pc.fill_null(pc.cast(column, pa.float64(), safe=False), np.nan).to_numpy()
+        empty = empty | np.isnan(values)
+        values = np.where(np.isfinite(values), values, 0.0)
+    us = np.full(len(values), NO_TIME, dtype=np.int64)
+    unit = np.zeros(len(values))
+    for per_second, factor in UNITS.items():
+        fits = (np.abs(values) >= EARLIEST_S * per_second) & (np.abs(values) < LATEST_S * per_second)
+        unit[fits] = factor
+        us[fits] = _scaled(values[fits], factor)
+    units = set(unit[unit > 0].tolist())
+    near = ~empty & (unit == 0) & (np.abs(values) < EARLIEST_S * (1_000 if units == {1_000} else 1))
+    near &= (np.abs(values) < 19_000_101) | (np.abs(values) > 21_001_231)  # no date among epochs
+    if len(units) == 1 and units <= {SECOND_US, 1_000}:  # years before 1990, in the unit of the other rows
+        us[near] = _scaled(values[near], units.pop())
+    wall = us.copy()
+    reasons = dict.fromkeys(np.flatnonzero(empty).tolist(), EMPTY)
+    us[empty] = wall[empty] = NO_TIME
+    for row in np.flatnonzero((us == NO_TIME) & ~empty).tolist():
+        moment = _compact(values[row]) if not near.any() or not units else None
+        if moment is None:
+            reasons[row] = NOT_A_TIME
+            continue
+        wall[row : row + 1] = to_us(moment)
+        here, more = _localised(wall[row : row + 1], zone)
+        us[row] = here[0]
+        reasons |= dict.fromkeys([row] if more else [], next(iter(more.values()), ""))
+    return Stamps(us, wall, reasons)
+
+
+def _scaled(values: I64 | F64, factor: float) -> I64:
+    if factor < 1:
+        return np.asarray(values // 1_000, dtype=np.int64)
+    return np.asarray(np.rint(values * int(factor)), dtype=np.int64)
+
+
+def _compact(value: float) -> datetime | None:
+    """The date or minute that digits such as 20250127 or 202501270930 write out, if they do."""
+    digits = str(int(value))
+    form = COMPACT.get(len(digits))
+    if form is None or value != int(value) or not digits.startswith(("19", "20")):
+        return None
+    try:
+        return datetime.strptime(digits, form).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _localised(us: I64, zone: ZoneInfo) -> tuple[I64, dict[int, str]]:
     """Wall-clock microseconds of a zone as instants; a wall clock that is skipped or comes twice has none."""
+    if zone.key == "UTC":
+        return us.copy(), {}
     distinct, inverse = np.unique(us, return_inverse=True)
     moved = np.full(len(distinct), NO_TIME, dtype=np.int64)
     for i, wall in enumerate(distinct.tolist()):
-        if wall == NO_TIME:
+        if wall == NO_TIME or not 0 < wall + 62_135_596_800 * SECOND_US < 315_500_000_000 * SECOND_US:
             continue
         naive = (EPOCH + timedelta(microseconds=wall)).replace(tzinfo=None)
         early, late = (to_us(naive.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
@@ -79,39 +196,99 @@ def _localised(us: I64, zone: ZoneInfo) -> tuple[I64, dict[int, str]]:
     return result, dict.fromkeys(twice.tolist(), f"{NOT_A_TIME}: skipped or twice in {zone.key} (daylight saving)")
 
 
-def _one_by_one(words: list[str | None], zone: ZoneInfo) -> tuple[I64, dict[int, str]]:
-    known: dict[str, tuple[int, bool, str]] = {word: _parse(word, zone) for word in set(words) if word}
-    some_aware = any(aware for _, aware, _ in known.values())
+def _one_by_one(words: list[str | None], zone: ZoneInfo, date_format: str) -> Stamps:
+    known = {word: _parse(word.strip(), zone, date_format) for word in set(words) if word and word.strip()}
+    parsed = [
+        known.get(word, (NO_TIME, NO_TIME, False, EMPTY)) if word else (NO_TIME, NO_TIME, False, EMPTY)
+        for word in words
+    ]
+    aware = sum(1 for one in parsed if not one[3] and one[2])
+    naive = sum(1 for one in parsed if not one[3] and not one[2])
     us = np.full(len(words), NO_TIME, dtype=np.int64)
-    reasons: dict[int, str] = {}
-    for i, word in enumerate(words):
-        at, aware, reason = known[word] if word else (NO_TIME, False, EMPTY)
-        if not reason and some_aware and not aware:
-            reason = MIXED
-        if reason:
-            reasons[i] = reason
+    wall, reasons = us.copy(), dict[int, str]()
+    for i, (at, clock, own, reason) in enumerate(parsed):
+        mixed = not reason and not own and aware >= max(1, naive)
+        if reason or mixed:
+            reasons[i] = reason or MIXED
         else:
-            us[i] = at
-    return us, reasons
+            us[i], wall[i] = at, clock
+    return Stamps(us, wall, reasons)
 
 
-def _parse(word: str, zone: ZoneInfo) -> tuple[int, bool, str]:
-    """Instant, whether it named its own zone, and why there is none."""
-    text = word.strip()
-    if text.lstrip("-").isdigit():
+def _parse(text: str, zone: ZoneInfo, date_format: str) -> tuple[int, int, bool, str]:
+    """Instant, wall clock, whether it named its own zone, and why there is none."""
+    moment, reason = _moment(text, date_format)
+    if moment is None:
+        return NO_TIME, NO_TIME, False, reason
+    wall = to_us(moment.replace(tzinfo=UTC))
+    if moment.tzinfo is not None:
+        return to_us(moment), wall, True, ""
+    here, reasons = _localised(np.array([wall], dtype=np.int64), zone)
+    return int(here[0]), wall, False, reasons.get(0, "")
+
+
+def _strptime(form: str, text: str) -> datetime:
+    return datetime.strptime(text, form)  # noqa: DTZ007 - the zone is found by the caller
+
+
+def _moment(text: str, date_format: str) -> tuple[datetime | None, str]:
+    if date_format:
         try:
-            return parse_instant(text), True, ""
-        except InputError:
-            return NO_TIME, False, NOT_A_TIME
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        return NO_TIME, False, NOT_A_TIME
-    if parsed.tzinfo is not None:
-        return to_us(parsed), True, ""
-    wall = np.array([to_us(parsed.replace(tzinfo=UTC))], dtype=np.int64)
-    moved, reasons = _localised(wall, zone)
-    return int(moved[0]), False, reasons.get(0, "")
+            return _strptime(date_format, text), ""
+        except ValueError:
+            return None, NOT_A_TIME
+    if re.fullmatch(r"-?\d+(\.\d+)?", text):
+        return _of_digits(text)
+    if re.fullmatch(r"-?\d+(\.\d+)?[eE][+-]?\d+", text):
+        return None, LOST_DIGITS
+    readers: list[Callable[[str], datetime]] = [datetime.fromisoformat, *(partial(_strptime, form) for form in FORMATS)]
+    for read in readers:
+        try:
+            return read(re.sub(ZULU, "+00:00", text)), ""
+        except ValueError:
+            continue
+    return None, SWAPPED if re.match(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}\b", text) else NOT_A_TIME
+
+
+def _of_digits(text: str) -> tuple[datetime | None, str]:
+    import pyarrow as pa
+
+    values = pa.array([float(text) if "." in text or len(text) > 19 else int(text)])
+    stamps = _numbers(pa.chunked_array([values]), ZoneInfo("UTC"))
+    at = int(stamps.us[0])
+    return (None, NOT_A_TIME) if at == NO_TIME else (EPOCH + timedelta(microseconds=at), "")
+
+
+def session_days(stamps: Stamps, *, calendar: str) -> I64:
+    """The session date (R,) that each stamp means, as its 00:00 UTC; NO_TIME where it is no session's.
+
+    A stamp means a session as a plain date, as midnight in its own offset or on the exchange's clock, or as the
+    instant at which the session opens or closes.
+    """
+    from indexer.analytics.calendar import sessions
+
+    us, wall = stamps.us, stamps.wall_us
+    known = us != NO_TIME
+    days = np.where(known & (wall % DAY_US == 0), wall, NO_TIME)
+    rest = np.flatnonzero(known & (days == NO_TIME))
+    if not len(rest):
+        return days
+    around = sessions(
+        _date(int(us[rest].min()) - 3 * DAY_US), _date(int(us[rest].max()) + 3 * DAY_US), exchange=calendar
+    )
+    dates = np.array(
+        [to_us(datetime(day.year, day.month, day.day, tzinfo=UTC)) for day in around.dates], dtype=np.int64
+    )
+    edges = [(around.opens_us, dates), (around.closes_us, dates), (_midnights(dates, around.zone), dates)]
+    for edge, day in edges:
+        place = np.minimum(np.searchsorted(edge, us[rest]), max(0, len(edge) - 1))
+        exact = edge[place] == us[rest] if len(edge) else np.zeros(len(rest), dtype=np.bool_)
+        days[rest[exact]] = day[place[exact]]
+    return days
+
+
+def _midnights(dates: I64, zone: str) -> I64:
+    return _localised(dates, ZoneInfo(zone))[0]
 
 
 def session_closes(dates_us: I64, *, calendar: str, future: bool) -> I64:
@@ -128,23 +305,27 @@ def session_closes(dates_us: I64, *, calendar: str, future: bool) -> I64:
     if future:
         closes = {int(day): _settlement(_date(int(day))) for day in real}
     else:
-        found = sessions(_date(int(real[0])), _date(int(real[-1])), exchange=calendar)
-        stamps = [to_us(datetime(day.year, day.month, day.day, tzinfo=UTC)) for day in found.dates]
-        closes = dict(zip(stamps, found.closes_us.tolist(), strict=True))
+        known = sessions(_date(int(real[0])), _date(int(real[-1])), exchange=calendar)
+        stamps = [to_us(datetime(day.year, day.month, day.day, tzinfo=UTC)) for day in known.dates]
+        closes = dict(zip(stamps, known.closes_us.tolist(), strict=True))
     return np.array([closes.get(int(day), NO_TIME) for day in days], dtype=np.int64)[inverse]
 
 
-def clipped_to_session(opens_us: I64, ends_us: I64, *, calendar: str) -> I64:
-    """Ends of intraday bars (R,), not later than the close of the session they lie in (early closes too)."""
+def clipped_to_session(opens_us: I64, ends_us: I64, *, calendar: str) -> tuple[I64, Bools]:
+    """Ends of intraday bars (R,), not later than the close of their session, and which lie outside of any session."""
     from indexer.analytics.calendar import sessions
 
     if not len(opens_us):
-        return ends_us
+        return ends_us, np.zeros(0, dtype=np.bool_)
     first, last = _date(int(opens_us.min())), _date(int(opens_us.max()) + 5 * DAY_US)
-    closes = sessions(first, last, exchange=calendar).closes_us
+    known = sessions(first, last, exchange=calendar)
+    closes = known.closes_us
     after = np.searchsorted(closes, opens_us, side="right")
-    limit = np.where(after < len(closes), closes[np.minimum(after, len(closes) - 1)], ends_us)
-    return np.minimum(ends_us, limit)
+    inner = np.minimum(after, max(0, len(closes) - 1))
+    if not len(closes):
+        return ends_us, np.ones(len(opens_us), dtype=np.bool_)
+    outside = (after == len(closes)) | (ends_us <= known.opens_us[inner])
+    return np.minimum(ends_us, np.where(after < len(closes), closes[inner], ends_us)), outside
 
 
 def _settlement(day: date) -> int:

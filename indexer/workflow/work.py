@@ -65,6 +65,7 @@ def import_and_update(
     *,
     paths: Sequence[Path],
     manifest: Path | None = None,
+    options: Mapping[str, str] | None = None,
     compute: bool = True,
     progress: Progress = quiet,
     clock: Clock = utc_now,
@@ -77,6 +78,7 @@ def import_and_update(
         registry=registry,
         clock=clock,
         manifest=manifest,
+        options=options or {},
         progress=progress,
         archive=archive_of(settings),
     )

@@ -1,0 +1,172 @@
+"""What is seen in a file before anything is written: its layout, columns, stamps, first and last rows, and refusals.
+
+Place in the flow: the same reading and gates as an import, into a report instead of the store.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.errors import ImportFileError
+from indexer.files.columns import check_columns, header_of
+from indexer.files.containers import Table, tables_of
+from indexer.files.importing import files_of, manifest_of, undescribed
+from indexer.files.layouts import check_options
+from indexer.files.manifest import Manifest, read_manifest
+from indexer.files.rows import FileRows, gated
+from indexer.registry import Registry
+from indexer.times import Clock, iso, to_us
+
+SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRow:
+    """One row as it is read: its line, the instant at which its values are true, and these."""
+
+    line: int
+    time: str
+    series: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is seen in one table. `manifest` is the TOML in force, `problem` why the table cannot be read."""
+
+    path: str
+    name: str
+    form: str
+    described_by: str = ""
+    columns: Mapping[str, str] = ()  # type: ignore[assignment]
+    constants: Mapping[str, str] = ()  # type: ignore[assignment]
+    kind: str = ""
+    interval: str = ""
+    stamp: str = ""
+    timezone: str = ""
+    quotes: tuple[str, ...] = ()
+    rows: int = 0
+    good: int = 0
+    first: tuple[SeenRow, ...] = ()
+    last: tuple[SeenRow, ...] = ()
+    refused: Mapping[str, int] = ()  # type: ignore[assignment]
+    refused_first: Mapping[str, int] = ()  # type: ignore[assignment]
+    notes: tuple[str, ...] = ()
+    manifest: str = ""
+    problem: str = ""
+
+
+def explain_files(
+    paths: Sequence[Path],
+    *,
+    registry: Registry,
+    clock: Clock,
+    manifest: Path | None = None,
+    options: Mapping[str, str],
+) -> list[Explanation]:
+    """What is seen in each table of the files. A table that cannot be read has its `problem`, and the others follow."""
+    check_options(options)
+    given = read_manifest(manifest) if manifest is not None else None
+    reports = []
+    for file in (file for path in paths for file in files_of(path)):
+        try:
+            for table in tables_of(file):
+                reports.append(_explained(table, given=given, registry=registry, clock=clock, options=options))
+        except ImportFileError as error:
+            reports.append(Explanation(str(file), file.name, "", problem=str(error)))
+    return reports
+
+
+def save_manifest(report: Explanation) -> Path:
+    """Where the manifest in force of a file was saved: beside it. Raises ImportFileError rather than overwrite one."""
+    path = Path(report.path).with_name(Path(report.path).name.split(".")[0] + ".toml")
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(report.manifest)
+    except FileExistsError:
+        if path.read_text(encoding="utf-8") != report.manifest:
+            raise ImportFileError(f"{path.name} is there already, with another text; move it away first") from None
+    return path
+
+
+def explanation_text(report: Explanation) -> str:
+    """The report for people."""
+    if report.problem:
+        return f"{report.name}\n  {report.problem}"
+    said = {
+        "described by": report.described_by,
+        "kind": f"{report.kind}, bars of {report.interval}" if report.kind in ("tokens", "benchmarks") else report.kind,
+        "stamps": f"{report.stamp}, without an offset in {report.timezone}",
+        "quote": ", ".join(report.quotes) or "none",
+        "columns": ", ".join(f"{column!r} = {role}" for role, column in report.columns.items()),
+        "for all rows": ", ".join(f"{name} = {value}" for name, value in report.constants.items()),
+        "rows": f"{report.rows:,}, of which {report.good:,} would be taken",
+    }
+    lines = [report.name, *(f"  {name}: {text}" for name, text in said.items() if text)]
+    shown = [*report.first, *(row for row in report.last if row not in report.first)]
+    for row in shown:
+        values = ", ".join(f"{role} {value:g}" for role, value in row.values.items())
+        lines.append(f"    line {row.line:,}: {row.time}  {row.series}  {values}")
+    lines += [
+        f"  refused: {n:,} × {why} (first: line {report.refused_first[why]:,})" for why, n in report.refused.items()
+    ]
+    return "\n".join([*lines, *(f"  look at: {note}" for note in report.notes)])
+
+
+def _explained(
+    table: Table, *, given: Manifest | None, registry: Registry, clock: Clock, options: Mapping[str, str]
+) -> Explanation:
+    manifest, described_by = manifest_of(table, given=given, registry=registry, options=options)
+    if manifest is None:
+        raise ImportFileError(undescribed(table))
+    check_columns(table.name, header_of(table, manifest), manifest)
+    refused, first_lines, notes = Counter[str](), dict[str, int](), list[str]()
+    first: list[SeenRow] = []
+    last: list[SeenRow] = []
+    total = good = 0
+    quotes: set[str] = set()
+    for rows in gated(table, manifest, registry=registry, now_us=to_us(clock())):
+        total, good = total + rows.total, good + len(rows.order)
+        refused.update(reason for _, reason in rows.rejects)
+        for line, reason in rows.rejects:
+            first_lines.setdefault(reason, line)
+        first = first or _seen(rows, rows.order[:SHOWN].tolist())
+        last = _seen(rows, rows.order[-SHOWN:].tolist())
+        quotes |= {listing.quote for listing in rows.listings}
+        notes += rows.notes
+    return Explanation(
+        path=str(table.path),
+        name=table.name,
+        form=table.form,
+        described_by=described_by,
+        columns={role: str(column) for role, column in manifest.columns.items()},
+        constants=manifest.constants,
+        kind=manifest.kind,
+        interval=manifest.interval,
+        stamp=manifest.stamp,
+        timezone=manifest.timezone,
+        quotes=tuple(sorted(quotes)),
+        rows=total,
+        good=good,
+        first=tuple(first),
+        last=tuple(last),
+        refused=dict(refused.most_common()),
+        refused_first=first_lines,
+        notes=tuple(dict.fromkeys(notes)),
+        manifest=manifest.text,
+    )
+
+
+def _seen(rows: FileRows, places: list[int]) -> list[SeenRow]:
+    return [
+        SeenRow(
+            line=int(rows.lines[row]),
+            time=iso(int(rows.time_us[row])),
+            series=rows.words["symbol"].values[int(rows.words["symbol"].codes[row])],
+            values={role: float(column.values[row]) for role, column in rows.numbers.items()},
+        )
+        for row in places
+    ]

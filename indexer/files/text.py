@@ -1,0 +1,184 @@
+"""The text of a CSV file → blocks of whole lines → Arrow tables, with the line of every row; nothing is read at once.
+
+Place in the flow: `columns.py` asks for it. No line vanishes: what Arrow would swallow or refuse is named by its
+line. A row is a line: a quotation that goes on over a line's end is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from indexer.arrays import I64
+from indexer.errors import ImportFileError
+from indexer.files.containers import Table, opened
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK_BYTES = 16 << 20
+HEAD_LINES = 200
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+BOM = b"\xef\xbb\xbf"
+DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines of a file; `first` is the number of the first one, from 1, `share` how much of the file is read."""
+
+    first: int
+    content: bytes
+    share: float = 1.0
+
+    def texts(self, lines: Sequence[int]) -> dict[int, str]:
+        """Those of the lines (by number) that stand in this block."""
+        every = self.content.split(b"\n")
+        wanted = [line for line in lines if self.first <= line < self.first + len(every)]
+        return {line: every[line - self.first].decode("utf-8", errors="replace") for line in wanted}
+
+
+def blocks(table: Table, *, size: int = BLOCK_BYTES) -> Iterator[Block]:
+    """The text of a file in blocks of whole lines, ended by LF whatever the file has (CR, CRLF, a mixture).
+
+    Raises ImportFileError when it cannot be unpacked, is UTF-16, or has a line of more than `size` bytes.
+    """
+    first, rest, ended = 1, b"", False
+    with opened(table.name, table.stream) as stream:
+        while not ended:
+            part = opened(table.name, lambda: stream.read(size))
+            ended = not part
+            whole = rest + part
+            if first == 1 and whole.startswith(UTF_16):
+                raise ImportFileError(f"{table.name} is UTF-16 text; save it as UTF-8 and import it again")
+            if first == 1 and (ended or len(whole) > 3):
+                whole = whole.removeprefix(BOM)
+            held = b"\r" if whole.endswith(b"\r") and not ended else b""  # an LF may follow in the next part
+            content = whole[: len(whole) - len(held)]
+            if b"\r" in content:
+                content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            cut = len(content) if ended else content.rfind(b"\n") + 1
+            rest = content[cut:] + held
+            if len(rest) > size:
+                raise ImportFileError(f"{table.name}: line {first:,} has more than {size >> 20} MB; this is no table")
+            if cut:
+                yield Block(first, content[:cut], stream.share)
+                first += content.count(b"\n", 0, cut)
+
+
+def head_lines(table: Table) -> list[str]:
+    """The first lines of a file, to be recognised by."""
+    block = _first_block(table)
+    lines = [] if block is None else block.content.decode("utf-8", errors="replace").split("\n")
+    return lines[:HEAD_LINES]
+
+
+def _first_block(table: Table) -> Block | None:
+    """A block of 64 kB, or the long line that a file begins with."""
+    try:
+        return next(blocks(table, size=1 << 16), None)
+    except ImportFileError as error:
+        if "this is no table" not in str(error):
+            raise
+        return next(blocks(table), None)
+
+
+def split(line: str, delimiter: str) -> list[str]:
+    """The cells of one line; a quotation left open ends with the line."""
+    return next(csv.reader([line.replace("\0", "")], delimiter=delimiter), [])
+
+
+def delimiter_of(lines: Sequence[str]) -> str:
+    """The character between columns: the one that gives the same number of cells on most lines, and the most cells."""
+    sample = [line for line in lines[:30] if line.strip()]
+    scores = {}
+    for mark in DELIMITERS:
+        widths = [len(split(line, mark)) for line in sample]
+        usual = max(set(widths), key=widths.count, default=1)
+        scores[mark] = (usual > 1, widths.count(usual), usual)
+    return max(DELIMITERS, key=lambda mark: scores[mark]) if sample else ","
+
+
+def parse_block(
+    block: Block, *, width: int, types: dict[int, str], delimiter: str, decimal: str
+) -> tuple[pa.Table, I64, list[tuple[int, str]]]:
+    """The asked columns by position ("0", "1", …), the line of each row, and lines that are no rows, with why.
+
+    `types` are number or text by position; a number column that holds something else comes as text.
+    """
+    import pyarrow as pa
+
+    content, unreadable = block.content, dict[int, str]()
+    numbers = [place for place, kind in types.items() if kind == "number"]
+    arrow = {str(place): pa.float64() if kind == "number" else pa.string() for place, kind in types.items()}
+    names = [str(place) for place in range(width)]
+    count = content.count(b"\n") + (not content.endswith(b"\n"))
+    try:
+        table, malformed = _arrow(content, names, arrow, delimiter=delimiter, decimal=decimal)
+        sound = count <= table.num_rows + len(malformed) and b"\0" not in content
+    except pa.ArrowInvalid:
+        sound = False
+    if not sound:  # a cell that is no number, a quotation mark that swallowed lines, bytes that are no text
+        content, unreadable = _blanked(block)
+        arrow |= {str(place): pa.string() for place in numbers}
+        table, malformed = _arrow(content, names, arrow, delimiter=delimiter, decimal=decimal)
+    if malformed:  # only the single-threaded reader knows their line numbers
+        table, malformed = _arrow(content, names, arrow, delimiter=delimiter, decimal=decimal, threads=False)
+    apart = [(number + block.first - 1, text) for number, text in malformed]
+    lines = np.arange(block.first, block.first + table.num_rows + len(apart), dtype=np.int64)
+    if apart:
+        lines = np.setdiff1d(lines, np.array([line for line, _ in apart], dtype=np.int64), assume_unique=True)
+    if unreadable:  # they stand in the table as empty rows, so that the others keep their numbers
+        keep = ~np.isin(lines, list(unreadable))
+        table, lines = table.filter(pa.array(keep)), lines[keep]
+    return table, lines, sorted([*apart, *unreadable.items()])
+
+
+def _blanked(block: Block) -> tuple[bytes, dict[int, str]]:
+    """The content with lines emptied that cannot be a row, and why: bytes that are no text, a quotation left open."""
+    lines = block.content.split(b"\n")
+    unreadable: dict[int, str] = {}
+    for i, line in enumerate(lines):
+        number = block.first + i
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            unreadable[number] = f"not UTF-8 text: byte 0x{line[error.start]:02x} at position {error.start + 1}"
+        if b"\0" in line:
+            unreadable.setdefault(number, f"a byte that is zero at position {line.index(0) + 1}")
+        if line.count(b'"') % 2:
+            unreadable.setdefault(number, "a quotation mark is not closed")
+        if number in unreadable:
+            lines[i] = b""
+    return b"\n".join(lines), unreadable
+
+
+def _arrow(
+    content: bytes, names: list[str], types: dict[str, Any], *, delimiter: str, decimal: str, threads: bool = True
+) -> tuple[pa.Table, list[tuple[int, str]]]:
+    """The columns, and rows of another width. Raises ArrowInvalid for a cell that is not of its column's type."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    malformed: list[tuple[int, str]] = []
+
+    def skip(row: Any) -> str:
+        malformed.append((row.number or 0, f"{row.actual_columns} columns instead of {row.expected_columns}"))
+        return "skip"
+
+    convert = arrow_csv.ConvertOptions(
+        column_types=types,
+        include_columns=list(types),
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=True,
+        decimal_point=decimal,
+    )
+    parse = arrow_csv.ParseOptions(delimiter=delimiter, invalid_row_handler=skip, ignore_empty_lines=False)
+    read = arrow_csv.ReadOptions(use_threads=threads, column_names=names, block_size=1 << 22)
+    source = pa.BufferReader(content)
+    return arrow_csv.read_csv(source, read_options=read, parse_options=parse, convert_options=convert), malformed
