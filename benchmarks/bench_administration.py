@@ -21,7 +21,7 @@ from indexer.backtest.backtest import daily
 from indexer.backtest.sweep import read_grid, sweep
 from indexer.config import Settings
 from indexer.engine.level import compute_index
-from indexer.engine.second import plain_index
+from indexer.engine.second import second_index
 from indexer.levels.markets import load_market, narrowed
 from indexer.live.context import archive_of
 from indexer.methodology.load import shipped
@@ -74,7 +74,7 @@ def _rows(store: Any, settings: Settings, folder: Path, *, grid: str) -> list[di
     registry = registry_of(settings)
     market = load_market(store, registry)
     parts = {name: narrowed(market, universe_lines(one.universe, registry)) for name, one in shipped().items()}
-    plain = _once(lambda: [plain_index(parts[name], one) for name, one in shipped().items()])
+    plain = _once(lambda: [second_index(parts[name], one) for name, one in shipped().items()])
     checked = _once(lambda: _whole(verify_all(store, registry)))
     rows = [_row("verify 7 indices x 24,600 hourly levels", checked, "the plain calculator alone", plain, "<= 10 s")]
     inputs = _once(lambda: _whole([check_inputs(store, archive_of(settings))]))

@@ -21,7 +21,7 @@ import numpy as np
 from indexer.arrays import F64, I64
 from indexer.engine.level import Levels, compute_index, compute_levels
 from indexer.engine.market import Line, Market, SupplyHistory
-from indexer.engine.second import plain_index
+from indexer.engine.second import second_index
 from indexer.engine.state import append, resume
 from indexer.engine.weights import water_fill
 from indexer.methodology.spec import Caps, Eligibility, Methodology, Missing, Schedule, Selection, Universe, Weighting
@@ -113,7 +113,7 @@ def _daily(days: int, rounds: int) -> list[dict[str, Any]]:
                 "pandas": lambda: pandas_levels(frame, targets()),
                 "read": case.prices.sum,
                 "compute_index": lambda: compute_index(market, methodology),
-                "plain": lambda: plain_index(market, methodology),
+                "plain": lambda: second_index(market, methodology),
             },
             rounds=rounds,
             repeats={"kernel": 50, "read": 200, "pandas": 5},

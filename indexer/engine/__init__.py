@@ -1,9 +1,9 @@
 """The index arithmetic: levels from prices, supplies and a methodology. Pure: no files, no store, no clock.
 
-The rules, which the fast calculator (`level.py`) and the plain one (`plain.py`) each follow on their own:
+The rules, which the fast calculator (`level.py`) and the second one (`second.py`) each follow on their own:
 
-1.  *Evidence* at a reference instant uses only what was true at or before it. The price is the last known one,
-    the supply the last observation of the best source (free float on chain, reported, imported).
+1.  *Inputs* of a decision at a reference instant are only what was true at or before it. The price is the
+    last known one, the supply the last observation of the best source (free float on chain, reported, imported).
 2.  *Base*: the base date, or else the first scheduled date after it, at which at least `min_constituents`
     candidates are eligible and have a price. It is a reconstitution and sets level = base level.
 3.  A *reconstitution* tests every candidate and selects with buffers. A *rebalance* keeps the members it can

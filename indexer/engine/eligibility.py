@@ -1,7 +1,7 @@
 """Who is in an index at a reference date, and why: tests, ranks and buffers, each answer with its reason.
 
-Takes the evidence the engine gathered (only what was true by then), gives `Decision`s; weights come after.
-METHODOLOGY §2.3: liquidity and turnover tests, free float, hysteresis for members already in.
+Takes the inputs the engine gathered (only what was true by then), gives `Decision`s; weights come after.
+docs/methodology.md: liquidity and turnover tests, free float, hysteresis for members already in.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import floor, isnan
 
 from indexer.engine.history import Decision
-from indexer.engine.known import Evidence
+from indexer.engine.known import Inputs
 from indexer.engine.market import Line
 from indexer.methodology.spec import Eligibility, Methodology, Scheme, Selection, UnknownVolume
 from indexer.times import DAY_US, HOUR_US, from_us
@@ -19,7 +19,7 @@ from indexer.times import DAY_US, HOUR_US, from_us
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One line at one reference date: the evidence as plain numbers, None where not known."""
+    """One line at one reference date: the inputs as plain numbers, None where not known."""
 
     slug: str
     incumbent: bool
@@ -49,7 +49,7 @@ class Candidate:
 
 
 def decide(
-    evidence: Evidence,
+    inputs: Inputs,
     row: int,
     *,
     lines: Sequence[Line],
@@ -57,16 +57,16 @@ def decide(
     incumbents: Set[int],
     reconstitution: bool,
 ) -> tuple[Decision, ...]:
-    """A decision on every candidate at reference date `row` of the evidence, in the order of `lines`.
+    """A decision on every candidate at reference date `row` of the inputs, in the order of `lines`.
 
     `incumbents` are the columns of the present members. A reconstitution judges all lines; any other rebalance
     only the members, who stay while they can be measured.
     """
-    reference_us = int(evidence.reference_us[row])
+    reference_us = int(inputs.reference_us[row])
     rule = methodology.eligibility_at(from_us(reference_us))
     scheme = methodology.weighting.scheme
     columns = range(len(lines)) if reconstitution else sorted(incumbents)
-    candidates = candidates_at(evidence, row, lines=lines, incumbents=incumbents, columns=columns)
+    candidates = candidates_at(inputs, row, lines=lines, incumbents=incumbents, columns=columns)
     if not reconstitution:
         return tuple(_keep(one, rule, scheme=scheme) for one in candidates)
     failed = {one.slug: [*unmeasurable(one, rule, scheme=scheme)] or [*failures(one, rule)] for one in candidates}
@@ -79,17 +79,17 @@ def decide(
 
 
 def candidates_at(
-    evidence: Evidence, row: int, *, lines: Sequence[Line], incumbents: Set[int], columns: Sequence[int]
+    inputs: Inputs, row: int, *, lines: Sequence[Line], incumbents: Set[int], columns: Sequence[int]
 ) -> list[Candidate]:
-    """The evidence on the lines of some columns at one reference date, as plain numbers."""
-    reference_us = int(evidence.reference_us[row])
-    price, age = evidence.price[row].tolist(), evidence.price_age_us[row].tolist()
-    supply, source, total = (part[row].tolist() for part in (evidence.supply, evidence.supply_source, evidence.total))
-    adv, adv_days = evidence.adv_usd[row].tolist(), evidence.adv_days[row].tolist()
-    atvr, atvr_days = evidence.atvr[row].tolist(), evidence.atvr_days[row].tolist()
-    venues = evidence.venues[row].tolist()
-    metric, share = evidence.fundamental[row].tolist(), evidence.free_float[row].tolist()
-    active, active_days = evidence.active_addresses[row].tolist(), evidence.active_days[row].tolist()
+    """The inputs on the lines of some columns at one reference date, as plain numbers."""
+    reference_us = int(inputs.reference_us[row])
+    price, age = inputs.price[row].tolist(), inputs.price_age_us[row].tolist()
+    supply, source, total = (part[row].tolist() for part in (inputs.supply, inputs.supply_source, inputs.total))
+    adv, adv_days = inputs.adv_usd[row].tolist(), inputs.adv_days[row].tolist()
+    atvr, atvr_days = inputs.atvr[row].tolist(), inputs.atvr_days[row].tolist()
+    venues = inputs.venues[row].tolist()
+    metric, share = inputs.fundamental[row].tolist(), inputs.free_float[row].tolist()
+    active, active_days = inputs.active_addresses[row].tolist(), inputs.active_days[row].tolist()
     return [
         Candidate(
             slug=lines[n].slug,
@@ -164,7 +164,7 @@ def failures(one: Candidate, rule: Eligibility) -> Iterator[str]:
 
 
 def select(ranked: Sequence[Candidate], selection: Selection) -> list[Decision]:
-    """A decision on each eligible line, ascending by rank; the buffers of METHODOLOGY §2.3 in three steps.
+    """A decision on each eligible line, ascending by rank; the buffers in three steps.
 
     All within the entry rank are in; members within the exit rank stay, by rank, up to the target; when seats
     are left, the best newcomers within the exit rank fill them.

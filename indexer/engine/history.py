@@ -81,27 +81,6 @@ def units_after(placed: PlacedEvent, units: F64) -> F64:
     return after
 
 
-def divisor_after(divisor: float, prices: F64, *, before: F64, after: F64) -> float:
-    """D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻: the divisor that keeps the level (METHODOLOGY §2.1). Raises InputError for no value."""
-    old, new = float(prices @ before), float(prices @ after)
-    if not (old > 0 and new > 0):
-        raise InputError(f"a basket worth {old:g} cannot become one worth {new:g}: a level needs a positive value")
-    return divisor * (new / old)
-
-
-def redenominated(prices: F64, row: int, *, ratio: float) -> F64:
-    """A price series (T,) in the new unit throughout: what came before `row` divided by `ratio` new per old units.
-
-    With units multiplied by the same ratio the level is what it was and the divisor stays (a split by `ratio`).
-    Raises InputError for a ratio that is not positive.
-    """
-    if not (np.isfinite(ratio) and ratio > 0):
-        raise InputError(f"a redenomination of {ratio:g} new units for one old one cannot be; give a ratio above 0")
-    out = prices.copy()
-    out[:row] /= ratio
-    return out
-
-
 def unclaimed_inventory(unconverted: float, ratio: float) -> float:
     """Successor tokens minted for holders who have not converted: to be subtracted from its free float."""
     return unconverted * ratio

@@ -107,12 +107,12 @@ def median_known(values: F64) -> tuple[F64, I64]:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Inputs:
     """What was known at K reference instants about N lines; arrays are (K, N), NaN where not known.
 
     price_age_us says how old the last price is; cap_usd is price · supply; adv_usd the median traded value a
     day over `adv_days` known days; atvr = 365 · median(daily value / free-float capitalisation) over
-    `atvr_days` days (METHODOLOGY §2.3); supply_source is -1 where there is no supply. free_float is the share of
+    `atvr_days` days; supply_source is -1 where there is no supply. free_float is the share of
     the total that is free; with bands `supply` is the banded share of the total (none below the lowest band).
     active_addresses is the median a day over `active_days` known days. venues are the most that had a bar on one
     day of the same window.
@@ -144,15 +144,13 @@ class Evidence:
         pick = list(rows)
         return Sizes(self.cap_usd[pick], self.adv_usd[pick], self.fundamental[pick])
 
-    def since(self, row: int) -> Evidence:
-        """The evidence from one reference date on."""
-        return Evidence(**{part.name: getattr(self, part.name)[row:] for part in fields(self)})
+    def since(self, row: int) -> Inputs:
+        """The inputs from one reference date on."""
+        return Inputs(**{part.name: getattr(self, part.name)[row:] for part in fields(self)})
 
 
-def gather(
-    market: Market, reference_us: Sequence[int], *, rules: Sequence[Eligibility], bands: bool = False
-) -> Evidence:
-    """The evidence at each reference instant, under the eligibility rule in force at it (one rule for each).
+def gather(market: Market, reference_us: Sequence[int], *, rules: Sequence[Eligibility], bands: bool = False) -> Inputs:
+    """The inputs at each reference instant, under the eligibility rule in force at it (one rule for each).
 
     Only what was true at or before each instant is used: observations, prices, and volumes of days that ended.
     With `bands` free floats are banded from the first instant on, because a band depends on the one before it.
@@ -160,7 +158,7 @@ def gather(
     references = np.array(reference_us, dtype=np.int64)
     shape = (len(references), len(market.lines))
     price, age = price_as_of(market, references)
-    out = Evidence(
+    out = Inputs(
         references, price, age,
         supply=np.full(shape, np.nan), supply_source=np.full(shape, -1, dtype=np.int8), total=np.full(shape, np.nan),
         adv_usd=np.full(shape, np.nan), adv_days=np.zeros(shape, dtype=np.int64),
@@ -181,7 +179,7 @@ def gather(
 
 
 def banded(share: F64) -> F64:
-    """The free-float band (K, N) of each share of the total, NaN where it is not known (METHODOLOGY §2.5).
+    """The free-float band (K, N) of each share of the total, NaN where it is not known (docs/methodology.md).
 
     Down the rows a band stays while the share is within two points of it; an unknown share leaves it as it was.
     """
@@ -193,7 +191,7 @@ def banded(share: F64) -> F64:
     return out
 
 
-def _fill_supply(out: Evidence, market: Market, *, rows: I64, rule: Eligibility) -> None:
+def _fill_supply(out: Inputs, market: Market, *, rows: I64, rule: Eligibility) -> None:
     for column, line in enumerate(market.lines):
         found = supply_as_of(line.supply, out.reference_us[rows], max_age_us=rule.supply_max_age_days * DAY_US)
         out.supply[rows, column] = found.tokens
@@ -202,7 +200,7 @@ def _fill_supply(out: Evidence, market: Market, *, rows: I64, rule: Eligibility)
         out.free_float[rows, column] = np.minimum(found.tokens / found.total, 1.0)
 
 
-def _fill_days(out: Evidence, market: Market, *, rows: I64, rule: Eligibility, day_price: F64, day_age: I64) -> None:
+def _fill_days(out: Inputs, market: Market, *, rows: I64, rule: Eligibility, day_price: F64, day_age: I64) -> None:
     """Medians over the window of days that ended in (reference - window, reference]."""
     supply = np.column_stack(
         [supply_as_of(line.supply, market.day_us, max_age_us=rule.supply_max_age_days * DAY_US).tokens

@@ -13,7 +13,7 @@ import numpy as np
 
 from indexer.arrays import F64, I8, I64, Bools
 from indexer.engine.history import BasketEvent, Decision, IndexHistory, Rebalance, Settled, units_after
-from indexer.engine.known import Evidence, gather
+from indexer.engine.known import Inputs, gather
 from indexer.engine.market import Carried, Market, Status, carry
 from indexer.engine.timeline import Change, Timeline, schedule_of, walk
 from indexer.engine.weights import target_weights
@@ -55,13 +55,11 @@ def compute_index(
     bands = methodology.float_rules.bands
     references = [date.reference_us for date in (*past, *dates)] if bands else [date.reference_us for date in dates]
     rules = [methodology.eligibility_at(from_us(us)) for us in references]
-    evidence = gather(market, references, rules=rules, bands=bands).since(len(past) if bands else 0)
+    inputs = gather(market, references, rules=rules, bands=bands).since(len(past) if bands else 0)
     carried = carry(market, methodology.missing.max_carry_hours * HOUR_US)
-    timeline = walk(
-        market, methodology, dates=dates, evidence=evidence, carried=carried, settled=settled, events=events
-    )
-    weights = plan_weights(market, methodology, timeline=timeline, evidence=evidence)
-    supply = plan_supply(timeline, evidence)
+    timeline = walk(market, methodology, dates=dates, inputs=inputs, carried=carried, settled=settled, events=events)
+    weights = plan_weights(market, methodology, timeline=timeline, inputs=inputs)
+    supply = plan_supply(timeline, inputs)
     units = units_at_changes(timeline, weights=weights, supply=supply, prices=carried.prices)
     rows = np.array([change.row for change in timeline.changes], dtype=np.int64)
     found = compute_levels(
@@ -88,8 +86,8 @@ def compute_levels(
 ) -> Levels:  # fmt: skip
     """Levels of units (K, N), each held from its row of prices (T, N) on; rows (K,) ascend and may repeat.
 
-    Prices may have no NaN in any column. Continuity: D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻ at the row of change
-    (METHODOLOGY §2.1), whose own level is that of the units held before it. `known` are the divisors of the first
+    Prices may have no NaN in any column. Continuity: D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻ at the row
+    of change, whose own level is that of the units held before it. `known` are the divisors of the first
     changes, settled before; `written_off` (K,) marks changes whose loss of value is not absorbed. Raises InputError
     for rows that descend or lie outside the prices.
     """
@@ -217,13 +215,13 @@ def _check_universe(market: Market, methodology: Methodology) -> None:
             )
 
 
-def plan_weights(market: Market, methodology: Methodology, *, timeline: Timeline, evidence: Evidence) -> F64:
+def plan_weights(market: Market, methodology: Methodology, *, timeline: Timeline, inputs: Inputs) -> F64:
     """Capped target weights (plans, N), all plans at once; zero where not a member.
 
     Raises MethodologyError with the index and the date where the caps cannot hold for the members there are.
     """
     weights = np.zeros((len(timeline.plans), len(market.lines)))
-    fresh = [row for row, plan in enumerate(timeline.plans) if plan.evidence_row is not None]
+    fresh = [row for row, plan in enumerate(timeline.plans) if plan.inputs_row is not None]
     for row, plan in enumerate(timeline.plans):
         if plan.under_way is not None:
             weights[row] = plan.under_way.target
@@ -233,7 +231,7 @@ def plan_weights(market: Market, methodology: Methodology, *, timeline: Timeline
     if fresh:
         weights[fresh] = target_weights(
             methodology,
-            evidence.sizes([timeline.plans[row].evidence_row or 0 for row in fresh]),
+            inputs.sizes([timeline.plans[row].inputs_row or 0 for row in fresh]),
             member=member,
             slugs=market.slugs,
             groups=tuple(line.sub_sector for line in market.lines),
@@ -242,12 +240,12 @@ def plan_weights(market: Market, methodology: Methodology, *, timeline: Timeline
     return weights
 
 
-def plan_supply(timeline: Timeline, evidence: Evidence) -> F64:
-    """Supply (plans, N) that each plan was weighed by; NaN for a transition under way, which has no evidence."""
-    supply = np.full((len(timeline.plans), evidence.supply.shape[1]), np.nan)
+def plan_supply(timeline: Timeline, inputs: Inputs) -> F64:
+    """Supply (plans, N) that each plan was weighed by; NaN for a transition under way, which has no inputs."""
+    supply = np.full((len(timeline.plans), inputs.supply.shape[1]), np.nan)
     for row, plan in enumerate(timeline.plans):
-        if plan.evidence_row is not None:
-            supply[row] = evidence.supply[plan.evidence_row]
+        if plan.inputs_row is not None:
+            supply[row] = inputs.supply[plan.inputs_row]
     return supply
 
 

@@ -22,7 +22,7 @@ VENUES = "venues"
 
 
 class Status(IntEnum):
-    """How good a published number is; higher is worse (METHODOLOGY §1.2, rule 7)."""
+    """How good a published number is; higher is worse (docs/methodology.md)."""
 
     FINAL = 0
     INDICATIVE = 1
@@ -67,7 +67,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """Prices and evidence on one clock.
+    """Prices and slow facts on one clock.
 
     times_us (T,) ascending instants, equally spaced or not; prices (T, N) USD, NaN where there is no reference
     rate at that instant; price_status (T, N) `Status` of each rate. day_us (D,) ascending 00:00 UTC day ends;

@@ -18,7 +18,7 @@ from indexer.methodology.spec import Methodology
 
 
 @dataclass(slots=True)
-class PlainIndex:
+class SecondIndex:
     """levels: (time_us, level) of each instant from the base on; units: (time_us, {slug: units}) of each change."""
 
     levels: list[tuple[int, float]] = field(default_factory=list)
@@ -42,14 +42,14 @@ class _Book:
     bars: list[BasketEvent] = field(default_factory=list)  # decisions that keep a line out of reviews
 
 
-def plain_index(
+def second_index(
     market: Market, methodology: Methodology, *, settled: Settled | None = None, events: Sequence[BasketEvent] = ()
-) -> PlainIndex:
+) -> SecondIndex:
     """Levels and units of an index, from the base on. Raises as `compute_index` does."""
     world = world_of(market.measured(methodology.weighting.metric))
     book = _Book([float("nan")] * len(world.lines), [0] * len(world.lines))
     book.facts = list(settled.changes) if settled else []
-    out = PlainIndex()
+    out = SecondIndex()
     until = settled.until_us if settled else -1
     dates = [one for one in _dates(methodology, world.times[-1]) if one[1] > until] if world.times else []
     book.bars = [one for one in events if one.effect.value == "bar"]
@@ -79,7 +79,7 @@ def plain_index(
     return out
 
 
-def _recall(book: _Book, out: PlainIndex, *, world: World, methodology: Methodology, now: int) -> None:
+def _recall(book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int) -> None:
     """An instant of settled history: the level of the basket held into it, then the changes that are facts."""
     if book.units:
         out.levels.append((now, _value(book, book.units) / book.divisor))
@@ -114,7 +114,7 @@ def _go_on(book: _Book, fact: Rebalance, *, methodology: Methodology) -> None:
     book.members = set(book.target) & set(book.units)
 
 
-def _act(book: _Book, out: PlainIndex, *, world: World, event: BasketEvent, now: int, carry: int) -> None:
+def _act(book: _Book, out: SecondIndex, *, world: World, event: BasketEvent, now: int, carry: int) -> None:
     """A corporate action on what is held now; none when its line is not held or nothing would be left."""
     place = {line.slug: column for column, line in enumerate(world.lines)}
     column, into = place.get(event.slug), place.get(event.into)
@@ -139,7 +139,7 @@ def _act(book: _Book, out: PlainIndex, *, world: World, event: BasketEvent, now:
         book.divisor = divisor  # the loss is the holders', not the divisor's
 
 
-def _suspend(book: _Book, out: PlainIndex, *, world: World, now: int, carry: int) -> None:
+def _suspend(book: _Book, out: SecondIndex, *, world: World, now: int, carry: int) -> None:
     """The level of the basket held into this instant; then constituents with too old a price leave."""
     out.levels.append((now, _value(book, book.units) / book.divisor))
     gone = {column for column in book.units if now - book.seen[column] > carry}
@@ -149,7 +149,7 @@ def _suspend(book: _Book, out: PlainIndex, *, world: World, now: int, carry: int
 
 
 def _review(
-    book: _Book, out: PlainIndex, *, world: World, methodology: Methodology, now: int, reference: int, review: bool
+    book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int, reference: int, review: bool
 ) -> None:
     """One scheduled date: choose members, weigh them, and hold them from now on, unless it cannot be applied."""
     based = bool(book.units)
@@ -189,7 +189,7 @@ def _usable(
     }  # fmt: skip
 
 
-def _fix(book: _Book, out: PlainIndex, *, world: World, now: int, part: float) -> None:
+def _fix(book: _Book, out: SecondIndex, *, world: World, now: int, part: float) -> None:
     """One fixing: weights moved `part` of the way from where they were to the target, as units at these prices."""
     mixed = {
         column: (1 - part) * book.start.get(column, 0.0) + part * book.target.get(column, 0.0)
@@ -205,7 +205,7 @@ def _fix(book: _Book, out: PlainIndex, *, world: World, now: int, part: float) -
     _change(book, out, world=world, now=now, units=units)
 
 
-def _change(book: _Book, out: PlainIndex, *, world: World, now: int, units: dict[int, float]) -> None:
+def _change(book: _Book, out: SecondIndex, *, world: World, now: int, units: dict[int, float]) -> None:
     """New units at the same level: D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻."""
     if book.units:
         book.divisor *= _value(book, units) / _value(book, book.units)
@@ -252,7 +252,7 @@ class Comparison:
     max_relative: float
     first_us: int | None
     fast: float | None
-    plain: float | None
+    second: float | None
 
     @property
     def agree(self) -> bool:
@@ -260,10 +260,10 @@ class Comparison:
         return self.first_us is None
 
 
-def compare(history: IndexHistory, plain: PlainIndex, *, tolerance: float = TOLERANCE) -> Comparison:
-    """How far the fast history and the plain one are apart, level by level."""
+def compare(history: IndexHistory, second: SecondIndex, *, tolerance: float = TOLERANCE) -> Comparison:
+    """How far the fast history and the second calculator's are apart, level by level."""
     fast = dict(zip(history.times_us.tolist(), history.levels.tolist(), strict=True))
-    slow = dict(plain.levels)
+    slow = dict(second.levels)
     worst, first = 0.0, None
     for time_us in sorted(fast.keys() | slow.keys()):
         one, other = fast.get(time_us), slow.get(time_us)

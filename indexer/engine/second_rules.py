@@ -1,7 +1,7 @@
 """The second reading of the methodology text, first half: who is in and with what weight, in plain Python.
 
 Shares only the data classes with the fast path: no numpy, its own looking back, ranking and water-filling (by
-bisection). It is meant to be read beside METHODOLOGY §2 and to disagree where the fast path errs.
+bisection). It is meant to be read beside docs/methodology.md and to disagree where the fast path errs.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _look(world: World, rule: Eligibility, *, column: int, reference: int) -> Se
 
 
 def _banded(one: Seen, world: World, methodology: Methodology, *, column: int, reference: int) -> Seen:
-    """The same line with a banded share of the total as its supply; without a total, or below all bands, see §2.5."""
+    """The same line with a banded share of the total as its supply; none below all bands."""
     if isnan(one.share):
         return one
 
@@ -160,7 +160,7 @@ def _measurable(one: Seen, scheme: Scheme) -> bool:
 
 
 def _passes(world: World, rule: Eligibility, *, one: Seen, column: int, reference: int, incumbent: bool) -> bool:
-    """Every eligibility test of METHODOLOGY §2.3."""
+    """Every eligibility test of the rule."""
     line = world.lines[column]
     migrated = line.successor_since_us is not None and line.successor_since_us <= reference
     history = rule.successor_min_history_days if migrated else rule.min_history_days

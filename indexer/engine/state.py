@@ -1,7 +1,7 @@
 """The end of a history as a small state, and one bar appended to it in O(N), whatever the length of the history.
 
 For live use: `resume` once, then `append` for each new bar. Between two scheduled dates the units do not change,
-so nothing is recomputed; at a scheduled date the evidence is needed and `compute_index` is called again.
+so nothing is recomputed; at a scheduled date the inputs are needed and `compute_index` is called again.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _check(state: EngineState, time_us: int, *, prices: F64) -> None:
     if time_us >= state.next_due_us:
         raise InputError(
             f"the bar at {iso(time_us)} is due for the rebalance of {iso(state.next_due_us)}; "
-            "call compute_index with the evidence and resume from its history"
+            "call compute_index with the inputs and resume from its history"
         )
     # Two reductions in the usual case; fmin and fmax pass over NaN.
     if np.fmin.reduce(prices) <= 0 or np.fmax.reduce(prices) == np.inf:

@@ -27,7 +27,7 @@ from indexer.engine.history import (
     rows_of,
     unfinished,
 )
-from indexer.engine.known import Evidence
+from indexer.engine.known import Inputs
 from indexer.engine.market import Carried, Market
 from indexer.engine.weights import infeasible
 from indexer.errors import MethodologyError, NotEnoughDataError
@@ -37,14 +37,14 @@ from indexer.times import DAY_US, iso, to_us
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A scheduled date that is applied: `evidence_row` says what it was decided from, `members` are columns.
+    """A scheduled date that is applied: `inputs_row` says what it was decided from, `members` are columns.
 
-    A transition that was under way in settled history has no evidence, but its weights.
+    A transition that was under way in settled history has no inputs, but its weights.
     """
 
     kind: str
     date: RebalanceDate
-    evidence_row: int | None
+    inputs_row: int | None
     members: frozenset[int]
     decisions: tuple[Decision, ...]
     under_way: Unfinished | None = None
@@ -88,15 +88,15 @@ def schedule_of(methodology: Methodology, end_us: int) -> list[RebalanceDate]:
 
 
 def walk(
-    market: Market, methodology: Methodology, *, dates: Sequence[RebalanceDate], evidence: Evidence, carried: Carried,
+    market: Market, methodology: Methodology, *, dates: Sequence[RebalanceDate], inputs: Inputs, carried: Carried,
     settled: Settled | None = None, events: Sequence[BasketEvent] = (),
 ) -> Timeline:  # fmt: skip
-    """The whole timeline of an index over the market's clock; `evidence` has one row for each date.
+    """The whole timeline of an index over the market's clock; `inputs` has one row for each date.
 
     It goes on from `settled` history; `events` act in between. Raises NotEnoughDataError when at no date enough
     candidates are eligible to set a base.
     """
-    walker = _Walker(market, methodology, evidence=evidence, carried=carried)
+    walker = _Walker(market, methodology, inputs=inputs, carried=carried)
     walker.place(events, after_us=settled.until_us if settled else None)
     rows = np.searchsorted(market.times_us, [date.effective_us for date in dates], side="left").tolist()
     if settled:
@@ -115,8 +115,8 @@ def walk(
 class _Walker:
     """Walks forward over the clock with the present holdings; only ever looks at rows up to where it stands."""
 
-    def __init__(self, market: Market, methodology: Methodology, *, evidence: Evidence, carried: Carried) -> None:
-        self.market, self.methodology, self.evidence, self.carried = market, methodology, evidence, carried
+    def __init__(self, market: Market, methodology: Methodology, *, inputs: Inputs, carried: Carried) -> None:
+        self.market, self.methodology, self.inputs, self.carried = market, methodology, inputs, carried
         self.out = Timeline()
         self.row = 0
         self.members: frozenset[int] = frozenset()
@@ -190,7 +190,7 @@ class _Walker:
         mask = np.zeros((1, len(self.market.lines)), dtype=bool)
         mask[0, list(members)] = True
         return infeasible(
-            self.methodology, self.evidence.sizes([number]), member=mask, slugs=self.market.slugs,
+            self.methodology, self.inputs.sizes([number]), member=mask, slugs=self.market.slugs,
             groups=tuple(line.sub_sector for line in self.market.lines), label=label,
         )  # fmt: skip
 
@@ -239,10 +239,10 @@ class _Walker:
         self.row = max(self.row, last)
 
     def _choose(self, number: int, *, row: int, reconstitution: bool) -> tuple[frozenset[int], tuple[Decision, ...]]:
-        """Members by the evidence, less those without a usable price at the effective row."""
+        """Members by the inputs, less those without a usable price at the effective row."""
         lines = self.market.lines
         decisions = decide(
-            self.evidence, number, lines=lines, methodology=self.methodology,
+            self.inputs, number, lines=lines, methodology=self.methodology,
             incumbents=self.members, reconstitution=reconstitution,
         )  # fmt: skip
         column = {line.slug: place for place, line in enumerate(lines)}

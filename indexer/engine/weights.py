@@ -1,6 +1,6 @@
 """Weights held between bounds: water-filling for single, per-asset, largest and group caps, many baskets at once.
 
-Comes after `weighting.py` and before units. The rule (METHODOLOGY §2.2): find the one λ with
+Comes after selection and before units. The rule (docs/methodology.md): find the one λ with
 Σ clip(λ·mᵢ, loᵢ, hiᵢ) = 1. The sum rises with λ, so the weights are unique, and repeating "cap, spread the
 excess" until nothing breaches converges to the same numbers; doing it once does not.
 Feasibility, Σ lo ≤ 1 ≤ Σ hi, is checked first and refused with the numbers.
@@ -252,7 +252,7 @@ def raw_weights(weighting: Weighting, sizes: Sizes, *, member: Bools, labels: Se
     """Weights (K, N) that sum to 1 over `member` (K, N) and are zero elsewhere.
 
     free_float_cap ∝ cap; sqrt_cap ∝ √cap; equal 1/n; liquidity ∝ ADV; fundamental ∝ metric;
-    floor_plus_cap = f + (1 − n·f)·cap share, affine and not a clip (METHODOLOGY §2.4).
+    floor_plus_cap = f + (1 − n·f)·cap share, affine and not a clip.
     Raises MethodologyError when a member has no positive size, or n·f exceeds 1.
     """
     size = np.where(member, scheme_size(weighting, sizes), 0.0)

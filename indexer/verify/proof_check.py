@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market
-from indexer.engine.second import compare, plain_index
+from indexer.engine.second import compare, second_index
 from indexer.errors import InputError
 from indexer.levels.assemble import LineFacts, LinePart, RateColumns, VolumeColumns, assemble
 from indexer.levels.hash_chain import broken_link
@@ -129,7 +129,7 @@ class _Check:
         rules = {number: self._rules(number) for number in np.unique(ids).tolist()}
         methodology = rules[int(ids[-1])]
         history = compute_index(market, methodology, settled=settled)
-        against = compare(history, plain_index(market, methodology, settled=settled))
+        against = compare(history, second_index(market, methodology, settled=settled))
         self.difference = max(self.difference, against.max_relative)
         if against.max_relative > TOLERANCE:
             return f"the plain calculator differs by {against.max_relative:.3g} at {iso(against.first_us or 0)}"

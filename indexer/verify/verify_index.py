@@ -15,7 +15,7 @@ import numpy as np
 from indexer.engine.history import REVIEWS, BasketEvent, IndexHistory, Rebalance, Settled
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market
-from indexer.engine.second import Comparison, compare, plain_index
+from indexer.engine.second import Comparison, compare, second_index
 from indexer.errors import VerificationError
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.overrides import events_of, in_force
@@ -132,7 +132,7 @@ class IndexCheck:
     ) -> tuple[str, IndexHistory]:
         """The changes decided again by both calculators: what is not as stored, and the history."""
         history = compute_index(market, methodology, settled=settled, events=events)
-        against = compare(history, plain_index(market, methodology, settled=settled, events=events))
+        against = compare(history, second_index(market, methodology, settled=settled, events=events))
         problem = self._agree(against) or _unlike(group, history, market=market, settled=settled)
         if not problem:
             self.difference = max(self.difference, against.max_relative)
@@ -161,7 +161,7 @@ class IndexCheck:
         if settled is None:
             return "no change of units is stored for its levels"
         history = compute_index(market, methodology, settled=settled)
-        against = compare(history, plain_index(market, methodology, settled=settled))
+        against = compare(history, second_index(market, methodology, settled=settled))
         self.difference = max(self.difference, against.max_relative)
         return self._agree(against) or self._against(
             stored, self._candidates(history, market, methodology=methodology, stored=stored)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from test_settled_engine import SEEDS, computed, indices, settled_at
 
 from indexer.engine.level import compute_index
-from indexer.engine.second import compare, plain_index
+from indexer.engine.second import compare, second_index
 from indexer.verify.verify_index import recent
 
 
@@ -31,4 +31,4 @@ def test_later_changes_are_the_same_without_the_years_before(seed, index, gaps, 
         assert (one.kind, one.effective_us) == (two.kind, two.effective_us)
         np.testing.assert_allclose(two.units_after, one.units_after, rtol=1e-12)
         np.testing.assert_allclose(two.divisor_after, one.divisor_after, rtol=1e-12)
-    assert compare(less, plain_index(cut, index, settled=shorter)).max_relative < 1e-9
+    assert compare(less, second_index(cut, index, settled=shorter)).max_relative < 1e-9

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from indexer.engine.history import BasketEvent, Effect, Settled
 from indexer.engine.level import compute_index
-from indexer.engine.second import compare, plain_index
+from indexer.engine.second import compare, second_index
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Caps, Missing, Schedule, Selection
 from indexer.times import DAY_US
@@ -56,7 +56,7 @@ def test_going_on_from_settled_history_is_the_same_history(seed, index, gaps, sh
     assert (whole.status == again.status).all()
     np.testing.assert_allclose(again.carried_weight, whole.carried_weight, atol=1e-12)
     assert [one.effective_us for one in whole.rebalances] == [one.effective_us for one in again.rebalances]
-    found = compare(again, plain_index(market, index, settled=settled_at(whole, cut)))
+    found = compare(again, second_index(market, index, settled=settled_at(whole, cut)))
     assert found.max_relative < 1e-9, found
 
 
@@ -110,7 +110,7 @@ def test_any_sequence_of_events_keeps_the_level_and_both_calculators_agree(seed,
         value = float((change.prices * change.units_after).sum())
         assert value / change.divisor_after == pytest.approx(change.level, rel=1e-12)
         assert change.weight_target.sum() == pytest.approx(1.0, abs=1e-12)
-    found = compare(history, plain_index(market, index, events=events))
+    found = compare(history, second_index(market, index, events=events))
     assert found.max_relative < 1e-9, found
     cut = data.draw(st.integers(0, len(history.times_us) - 1))
     again = compute_index(market, index, settled=settled_at(history, cut), events=events)
@@ -134,7 +134,7 @@ def test_a_write_off_is_the_one_event_that_moves_the_level():
         market.prices[at][held] @ change.units_after[held]
     )
     assert history.levels[row + 1] == pytest.approx(history.levels[row] * (1 - lost) * growth, rel=1e-12)
-    assert compare(history, plain_index(market, index, events=[event])).max_relative < 1e-12
+    assert compare(history, second_index(market, index, events=[event])).max_relative < 1e-12
 
 
 def test_a_settled_instant_without_any_rate_is_named():

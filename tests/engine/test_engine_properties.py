@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from indexer.engine.history import IndexHistory
 from indexer.engine.level import compute_index
 from indexer.engine.market import Line, Market, SupplyHistory
-from indexer.engine.second import compare, plain_index
+from indexer.engine.second import compare, second_index
 from indexer.engine.state import append, resume
 from indexer.errors import MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Caps, Methodology, Missing, Schedule, Scheme, Selection, UnknownVolume, Weighting
@@ -65,7 +65,7 @@ def computed(market: Market, index: Methodology) -> IndexHistory:
 def test_two_calculators_agree(seed: int, index: Methodology, gaps: float) -> None:
     market = random_market(seed, gaps=gaps)
     history = computed(market, index)
-    plain = plain_index(market, index)
+    plain = second_index(market, index)
     found = compare(history, plain)
     assert found.max_relative < 1e-9, found
     assert found.count == len(market.times_us) - list(market.times_us).index(history.times_us[0])

@@ -12,7 +12,7 @@ from baskets import BASE, BASE_US, OPEN_RULES, market, methodology, monthly, ran
 from indexer.engine.known import NEVER_US, gather, median_known, price_as_of, supply_as_of
 from indexer.engine.level import compute_index
 from indexer.engine.market import VENUES, SupplyHistory, SupplySource
-from indexer.engine.second import compare, plain_index
+from indexer.engine.second import compare, second_index
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Caps, Scheme, Selection, Universe, Weighting
 from indexer.times import DAY_US, HOUR_US, parse_instant
@@ -153,7 +153,7 @@ def test_no_base_says_what_there_is_and_what_is_needed() -> None:
     with pytest.raises(NotEnoughDataError, match=message):
         compute_index(world, index)
     with pytest.raises(NotEnoughDataError, match="index test has no base: too few eligible constituents"):
-        plain_index(world, index)
+        second_index(world, index)
     with pytest.raises(NotEnoughDataError, match=r"its base date 2024-01-01T00:00:00Z is after the last price"):
         compute_index(world, replace(index, base_date=datetime(2024, 1, 1, tzinfo=UTC)))
     empty = replace(world, times_us=world.times_us[:0], prices=world.prices[:0], price_status=world.price_status[:0])
@@ -164,7 +164,7 @@ def test_no_base_says_what_there_is_and_what_is_needed() -> None:
 def test_caps_that_cannot_hold_at_the_base_are_an_error_with_index_and_date() -> None:
     world = market(monthly(2), np.ones((2, 6)), [1.0] * 6)
     message = "index test at 2023-01-01T00:00:00Z: caps cannot hold: 6 members may weigh at most 0.9 together"
-    for calculate, text in ((compute_index, message), (plain_index, "the caps leave room for 0.9 of the index")):
+    for calculate, text in ((compute_index, message), (second_index, "the caps leave room for 0.9 of the index")):
         with pytest.raises(MethodologyError, match=text):
             calculate(world, methodology(caps=Caps(single=0.15)))
 
@@ -237,6 +237,6 @@ def test_venues_are_those_that_traded_before_the_reference_not_those_that_came_l
     assert not decided[0]["token-01"].member
     assert decided[0]["token-01"].reason == "qualified venues: 1, needed: 2"
     assert decided[-1]["token-01"].member
-    assert compare(fast, plain_index(world, index)).max_relative == 0.0
+    assert compare(fast, second_index(world, index)).max_relative == 0.0
     late = replace(world, metrics={VENUES: np.where(world.day_us[:, None] > clock[-1], 9.0, traded)})
     np.testing.assert_array_equal(compute_index(late, index).levels, fast.levels)

@@ -12,7 +12,7 @@ from indexer.engine.history import Settled
 from indexer.engine.known import banded, gather
 from indexer.engine.level import compute_index
 from indexer.engine.market import SupplyHistory, SupplySource
-from indexer.engine.second import plain_index
+from indexer.engine.second import second_index
 from indexer.engine.second_rules import band_at, references
 from indexer.engine.timeline import schedule_of
 from indexer.methodology.spec import FloatRules, Schedule, Selection
@@ -105,7 +105,7 @@ def test_both_calculators_agree_with_bands_and_the_activity_test(seed: int) -> N
         eligibility=(replace(OPEN_RULES, min_free_float=0.1, min_active_addresses=950),),
         selection=Selection(target=6, entry_rank=5, exit_rank=7, min_constituents=1),
     )
-    fast, plain = compute_index(world, rules), plain_index(world, rules)
+    fast, plain = compute_index(world, rules), second_index(world, rules)
     assert [at for at, _ in plain.levels] == fast.times_us.tolist()
     assert relative(fast.levels, np.array([level for _, level in plain.levels])) < 1e-9
 

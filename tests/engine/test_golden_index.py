@@ -10,7 +10,7 @@ import pytest
 from baskets import BASE, BASE_US, market, methodology, monthly, supply
 
 from indexer.engine.level import compute_index, compute_levels
-from indexer.engine.second import compare, plain_index
+from indexer.engine.second import compare, second_index
 from indexer.errors import InputError
 from indexer.methodology.spec import Caps, Eligibility
 from indexer.times import DAY_US
@@ -19,7 +19,7 @@ VECTORS = Path(__file__).parents[2] / ".." / "shared" / "design" / "vectors.json
 
 
 def test_divisor_of_the_first_worked_example() -> None:
-    # METHODOLOGY §2.8, 1: D = 3.5, level 1071.428571…, then one supply grows, one token leaves, one joins.
+    # D = 3.5, level 1071.428571…, then one supply grows, one token leaves, one joins.
     rules = Eligibility(
         effective_from=BASE, min_history_days=0, min_median_adv_usd=0.0, min_atvr=0.0, min_free_float=0.15,
         min_venues=0, incumbent_min_venues=0, supply_max_age_days=4000,
@@ -60,7 +60,7 @@ def test_index_row_of_the_analytics_vectors() -> None:
     np.testing.assert_allclose(second.weight_target, [0.5, 0.34375, 0.15625], rtol=1e-14)
     assert first.divisor_after == pytest.approx(0.8, rel=1e-14)
     assert second.divisor_after == pytest.approx(0.824262295082, rel=1e-11)
-    assert compare(history, plain_index(world, index)).max_relative < 1e-14
+    assert compare(history, second_index(world, index)).max_relative < 1e-14
 
 
 def test_analytics_vectors_as_filed() -> None:
@@ -77,7 +77,7 @@ def test_analytics_vectors_as_filed() -> None:
 
 
 def test_merger_gap_is_absorbed_by_the_divisor() -> None:
-    # METHODOLOGY §2.8, 7: 1,000 AGIX at 0.55 become 433.350 FET at 1.30; the +2.4282 % is not a return.
+    # 1,000 AGIX at 0.55 become 433.350 FET at 1.30; the +2.4282 % is not a return.
     prices = np.array([[0.55, 1.30, 2.0], [0.55, 1.30, 2.0], [0.55, 1.43, 2.0]])
     before, after = np.array([1000.0, 0.0, 50.0]), np.array([0.0, 433.350, 50.0])
     found = compute_levels(prices, np.array([0, 1]), np.array([before, after]), base_level=100.0)

@@ -10,7 +10,7 @@ from baskets import AT_ONCE, BASE_US, market, methodology, supply
 
 from indexer.engine.level import compute_index
 from indexer.engine.market import Status
-from indexer.engine.second import plain_index
+from indexer.engine.second import second_index
 from indexer.engine.state import append, resume
 from indexer.errors import InputError
 from indexer.methodology.spec import Missing, Schedule, Selection
@@ -129,7 +129,7 @@ def test_transition_moves_the_weights_in_equal_steps() -> None:
     assert [change.effective_us for change in history.rebalances[1:]] == clock[2:5].tolist()
     np.testing.assert_allclose(history.levels, 1000, rtol=1e-14)
     assert [bool(change.decisions) for change in history.rebalances] == [True, True, False, False]
-    assert [at for at, _ in plain_index(world, index).units] == [c.effective_us for c in history.rebalances]
+    assert [at for at, _ in second_index(world, index).units] == [c.effective_us for c in history.rebalances]
 
 
 def test_append_suspends_like_the_batch() -> None:

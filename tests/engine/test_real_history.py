@@ -11,7 +11,7 @@ from real_market import market
 from indexer.engine.history import IndexHistory
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market, Status
-from indexer.engine.second import PlainIndex, compare, plain_index
+from indexer.engine.second import SecondIndex, compare, second_index
 from indexer.methodology.load import shipped
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import load_registry
@@ -35,7 +35,7 @@ def cut(name: str, *, hourly: bool) -> tuple[Market, Methodology]:
 def test_two_calculators_agree_on_all_history(name: str, hourly: bool) -> None:
     world, index = cut(name, hourly=hourly)
     history = compute_index(world, index)
-    found = compare(history, plain_index(world, index))
+    found = compare(history, second_index(world, index))
     assert found.agree, found
     assert found.max_relative < 1e-12
     assert np.isfinite(history.levels).all()
@@ -105,12 +105,12 @@ def test_agix_and_ocean_leave_by_rule_when_their_data_end() -> None:
 
 def test_compare_names_the_first_instant_that_differs() -> None:
     world, index = cut("deai", hourly=False)
-    history, plain = compute_index(world, index), plain_index(world, index)
+    history, plain = compute_index(world, index), second_index(world, index)
     changed = history.levels.copy()
     changed[100:] *= 1 + 1e-7
     found = compare(replace(history, levels=changed), plain)
     assert not found.agree
     assert found.first_us == int(history.times_us[100])
     assert found.max_relative == pytest.approx(1e-7, rel=1e-3)
-    missing = compare(history, PlainIndex(plain.levels[:-1]))
-    assert (missing.first_us, missing.plain, missing.max_relative) == (int(history.times_us[-1]), None, float("inf"))
+    missing = compare(history, SecondIndex(plain.levels[:-1]))
+    assert (missing.first_us, missing.second, missing.max_relative) == (int(history.times_us[-1]), None, float("inf"))

@@ -11,7 +11,7 @@ from indexer.engine.weights import cap_weights, check_caps, water_fill, water_fi
 from indexer.errors import MethodologyError
 from indexer.methodology.spec import Caps
 
-# Grayscale Decentralized AI Fund, 2025-01-06 (METHODOLOGY §2.2)
+# Grayscale Decentralized AI Fund, 2025-01-06
 FUND = np.array([29.93, 20.58, 19.03, 17.18, 10.45, 2.83])
 NAMES = ["near", "render", "bittensor", "filecoin", "the-graph", "livepeer"]
 FILED = np.array([900, 500, 120, 60, 40, 30, 20, 15, 10, 5], dtype=float)

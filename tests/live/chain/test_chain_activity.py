@@ -12,7 +12,7 @@ from chainkit import INDEX, NOBODY, NOW, TREASURY, World
 from web3 import Web3
 
 from indexer.engine.level import compute_index
-from indexer.engine.second import compare, plain_index
+from indexer.engine.second import compare, second_index
 from indexer.errors import SourceUnavailable
 from indexer.levels.markets import load_market, narrowed
 from indexer.live.chain.activity import activity_series, owed_days, read_activity_of_day
@@ -85,7 +85,7 @@ def test_an_index_is_weighted_by_a_metric_and_both_calculators_agree(world: Worl
     assert "no positive metric known" in items["ccc"].reason
     market = narrowed(load_market(world.store, world.registry), ("aaa", "bbb", "ccc"))
     rules = load_methodology(_text(weighting), source="three.toml", registry=world.registry)
-    found = compare(compute_index(market, rules), plain_index(market, rules))
+    found = compare(compute_index(market, rules), second_index(market, rules))
     assert found.max_relative < 1e-9
 
 
