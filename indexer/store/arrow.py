@@ -7,44 +7,50 @@ several connections at once, all pinned to one state of the store.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import make_url
+from sqlalchemy import Select, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 
 from indexer.errors import StoreError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Statement = tuple[str, Mapping[str, object]]
-
 MAX_READERS = 4
 BATCH_ROWS = 65_536
 BUSY_TIMEOUT_MS = 30_000
 
 
-def read_tables(url: str, path: Path | None, statements: Sequence[Statement]) -> list[pa.Table]:
-    """One Arrow table per SELECT, all of the same state of the store. `:name` marks parameters.
+def read_tables(url: str, path: Path | None, queries: Sequence[Select[Any]]) -> list[pa.Table]:
+    """One Arrow table per SELECT, all of the same state of the store.
 
     `path` is the file of an embedded store, None for one that is reached by its URL.
     """
     if path is not None:
-        return _from_sqlite(path, statements)
+        return _from_sqlite(path, [sql_text(query, embedded=True) for query in queries])
     from adbc_driver_postgresql import dbapi
 
     uri = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with dbapi.connect(uri) as connection, connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        return [_fetch(cursor, statement, mark="$") for statement in statements]
+        return [_fetch(cursor, sql_text(query, embedded=False)) for query in queries]
 
 
-def _from_sqlite(path: Path, statements: Sequence[Statement]) -> list[pa.Table]:
-    """Shares the statements out among a few connections, each statement to whichever is free next."""
+def sql_text(query: Select[Any], *, embedded: bool) -> str:
+    """A SELECT as ADBC takes it: text with its values inside, quoted by SQLAlchemy."""
+    make: Any = sqlite.dialect if embedded else postgresql.dialect
+    dialect = make(paramstyle="named")
+    return str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
+def _from_sqlite(path: Path, statements: Sequence[str]) -> list[pa.Table]:
+    """Shares the statements out among a few connections, each to whichever is free next."""
     from adbc_driver_sqlite import dbapi
 
     count = min(MAX_READERS, os.cpu_count() or 1, len(statements))
@@ -62,15 +68,15 @@ def _from_sqlite(path: Path, statements: Sequence[Statement]) -> list[pa.Table]:
         if count > 1:
             _run(guard, "ROLLBACK")
 
-        def fetch(statement: Statement) -> pa.Table:
+        def fetch(sql: str) -> pa.Table:
             cursor = free.get()
             try:
-                return _fetch(cursor, statement, mark="?")
+                return _fetch(cursor, sql)
             finally:
                 free.put(cursor)
 
         if count == 1:
-            return [fetch(statement) for statement in statements]
+            return [fetch(sql) for sql in statements]
         with ThreadPoolExecutor(count) as pool:
             return list(pool.map(fetch, statements))
 
@@ -83,21 +89,11 @@ def _run(connection: Any, sql: str) -> None:
         cursor.fetchall()
 
 
-def _fetch(cursor: Any, statement: Statement, *, mark: str) -> pa.Table:
-    sql, values = _numbered(*statement, mark=mark)
-    cursor.execute(sql, values or None)
+def _fetch(cursor: Any, sql: str) -> pa.Table:
+    cursor.execute(sql)
     try:
         return cursor.fetch_arrow_table()
     except OSError as error:  # what the database says in the middle of a stream
         raise StoreError(
             f"The store broke off a bulk read: {error}. Read again; if it stays, check the disk."
         ) from error
-
-
-def _numbered(sql: str, params: Mapping[str, object], *, mark: str) -> tuple[str, list[object]]:
-    """`:name` parameters in the driver's own form, ?1 or $1."""
-    values: list[object] = []
-    for number, name in enumerate(sorted(params, key=lambda name: -len(name)), start=1):
-        sql = sql.replace(f":{name}", f"{mark}{number}")
-        values.append(params[name])
-    return sql, values

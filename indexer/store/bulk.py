@@ -1,4 +1,4 @@
-"""Columns into the store, many rows at a time, the same on SQLite and PostgreSQL.
+"""Rows with revisions into the store and out of it, many at a time, the same on SQLite and PostgreSQL.
 
 Writing compares with what is there in numpy, under the writer's lock, so nothing is overwritten: a new key is
 revision 1, an equal row is left alone, a different one becomes the next revision.
@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Select, Table, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import SQLModel
+from sqlmodel import Session, SQLModel
 
 from indexer.arrays import F64, I64
 from indexer.errors import InputError, NotFoundError
+from indexer.store.columnar import Columns, array_of, driver_rows, fields, last_of_each, pick, read_columns, table_of
 from indexer.store.db import Store
-from indexer.store.records import Written
+from indexer.store.rows import Written
+from indexer.store.runs import known_by
 
 CHUNK_ROWS = 100_000
 
@@ -32,14 +34,19 @@ Column = NDArray[Any] | list[Any]
 class BulkTable:
     """A table of revisions. Its key is `series` (None when `fixed` names it), the fixed columns and `time`.
 
-    `refers` maps a column to the table whose id it is, for the check that replaces foreign keys.
+    `refers` maps a column to the model whose id it is, for the check that replaces foreign keys.
     """
 
-    name: str
+    model: type[SQLModel]
     series: str | None
     fixed: tuple[str, ...]
     compared: tuple[str, ...]
-    refers: Mapping[str, str]
+    refers: Mapping[str, type[SQLModel]]
+
+    @property
+    def table(self) -> Table:
+        """The model's table, for statements."""
+        return table_of(self.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +97,21 @@ def _refuse_twice(table: BulkTable, batch: Batch) -> None:
     if same.any():
         first = int(np.flatnonzero(same)[0])
         of = "" if batch.series is None else f" of {table.series} {batch.series[first]}"
+        count, name = int(same.sum()), table.table.name
         raise InputError(
-            f"{table.name}: {int(same.sum())} keys come twice in one batch, first time {batch.time_us[first]}{of}; "
-            "give each once"
+            f"{name}: {count} keys come twice in one batch, first time {batch.time_us[first]}{of}; give each once"
         )
 
 
 def _check_references(connection: Connection, table: BulkTable, batch: Batch) -> None:
     held: Mapping[str, Any] = {**batch.values, **batch.extra, **({str(table.series): batch.series})}
-    for column, target in table.refers.items():
-        known = set(connection.execute(text(f"SELECT id FROM {target}")).scalars())
+    for column, model in table.refers.items():
+        target = table_of(model)
+        known = set(connection.execute(select(target.c.id)).scalars())
         missing = set(np.unique(held[column]).tolist()) - known
         if missing:
-            raise NotFoundError(f"{table.name}: no {target} {min(missing)} in the store; write it before its rows")
+            message = f"{table.table.name}: no {target.name} {min(missing)} in the store; write it before its rows"
+            raise NotFoundError(message)
 
 
 def _append_chunk(connection: Connection, table: BulkTable, batch: Batch) -> Written:
@@ -139,22 +148,16 @@ def _known(
     connection: Connection, table: BulkTable, batch: Batch, part: slice
 ) -> tuple[I64, I64, dict[str, NDArray[Any]]] | None:
     """Times, latest revisions and values already stored for one series within the span of the batch."""
-    times = batch.time_us[part]
-    where = {"t0": int(times[0]), "t1": int(times[-1]), **batch.fixed}
-    clauses = ["time BETWEEN :t0 AND :t1", *(f"{name} = :{name}" for name in table.fixed)]
+    times, columns = batch.time_us[part], table.table.c
+    query = select(columns.time, columns.revision, *(columns[name] for name in table.compared))
+    query = query.where(columns.time.between(int(times[0]), int(times[-1])))
+    query = query.where(*(columns[name] == batch.fixed[name] for name in table.fixed))
     if batch.series is not None:
-        clauses.append(f"{table.series} = :series")
-        where["series"] = int(batch.series[part.start])
-    columns = ", ".join(("time", "revision", *table.compared))
-    sql = f"SELECT {columns} FROM {table.name} WHERE {' AND '.join(clauses)} ORDER BY time, revision"
-    if connection.dialect.name == "sqlite":
-        driver: Any = connection.connection.driver_connection  # half the time of SQLAlchemy's rows
-        found = driver.execute(sql, where).fetchall()
-    else:
-        found = connection.execute(text(sql), where).fetchall()
-    if not found:
+        query = query.where(columns[str(table.series)] == int(batch.series[part.start]))
+    stored = driver_rows(connection, query.order_by(columns.time, columns.revision))
+    if not stored:
         return None
-    time, revision, *values = zip(*found, strict=True)
+    time, revision, *values = zip(*stored, strict=True)
     stamps = np.array(time, dtype=np.int64)
     last = np.flatnonzero(np.r_[stamps[1:] != stamps[:-1], True])
     arrays = {
@@ -168,17 +171,14 @@ def _insert(connection: Connection, table: BulkTable, batch: Batch, revision: I6
     columns: dict[str, object] = {} if batch.series is None else {str(table.series): batch.series}
     columns |= {**batch.fixed, "time": batch.time_us, "revision": revision, **batch.values, **batch.extra}
     if connection.dialect.name == "sqlite":
-        lists = [
-            _pylist(column) if _is_column(column) else repeat(column, len(revision)) for column in columns.values()
-        ]
-        marks = ", ".join("?" * len(columns))
-        cursor: Any = connection.connection.cursor()
-        cursor.executemany(
-            f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})", zip(*lists, strict=True)
-        )
+        statement = insert(table.table).compile(dialect=connection.dialect, column_keys=list(columns))
+        ordered = [columns[name] for name in statement.positiontup or ()]
+        lists = [_pylist(column) if _is_column(column) else repeat(column, len(revision)) for column in ordered]
+        cursor: Any = connection.connection.cursor()  # past SQLAlchemy, which would make a dictionary of each row
+        cursor.executemany(str(statement), zip(*lists, strict=True))
         cursor.close()
     else:
-        copy_columns(connection, table.name, columns, rows=len(revision))
+        copy_columns(connection, table.table.name, columns, rows=len(revision))
 
 
 def copy_columns(connection: Connection, table: str, columns: Mapping[str, object], *, rows: int) -> None:
@@ -201,8 +201,8 @@ def copy_columns(connection: Connection, table: str, columns: Mapping[str, objec
 
 
 def upsert(
-    connection: Connection,
-    table: str,
+    session: Session,
+    model: type[SQLModel],
     rows: Sequence[Mapping[str, Any]],
     *,
     key: Sequence[str],
@@ -211,8 +211,9 @@ def upsert(
     """Inserts rows of a small table; where the key is there already, sets `update` or leaves the row alone."""
     if not rows:
         return
+    connection = session.connection()
     make: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = make(SQLModel.metadata.tables[table])
+    statement = make(model)
     if update:
         statement = statement.on_conflict_do_update(
             index_elements=list(key), set_={name: statement.excluded[name] for name in update}
@@ -220,14 +221,6 @@ def upsert(
     else:
         statement = statement.on_conflict_do_nothing(index_elements=list(key))
     connection.execute(statement, [dict(row) for row in rows])
-
-
-def array_of(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.kind in "OUS":
-        array = np.empty(len(values), dtype=object)
-        array[:] = [bytes(value) if isinstance(value, memoryview) else value for value in values]
-        return array
-    return np.asarray(values, dtype=dtype)
 
 
 def _as_array(column: Any) -> NDArray[Any]:
@@ -260,6 +253,53 @@ def _equal(new: NDArray[Any], old: NDArray[Any]) -> NDArray[np.bool_]:
     return np.fromiter((a == b for a, b in zip(new.tolist(), old.tolist(), strict=True)), np.bool_, count=len(new))
 
 
-def floats(values: F64) -> F64:
-    """Contiguous float64, as the writers take them."""
-    return np.ascontiguousarray(values, dtype=np.float64)
+def within(query: Select[Any], model: type[SQLModel], since_us: int | None, until_us: int | None) -> Select[Any]:
+    """The query for rows with since <= time < until; None is no bound."""
+    (time,) = fields(model, "time")
+    if since_us is not None:
+        query = query.where(time >= since_us)
+    return query if until_us is None else query.where(time < until_us)
+
+
+def read_newest(
+    store: Store, query: Select[Any], model: type[SQLModel], *, series: str, as_of_us: int | None
+) -> Columns:
+    """Rows of a revisioned table, one revision per key, in key order: by `series`, then time.
+
+    Where nothing is revised the revision is not even read; should a revision come in between, keys come twice
+    and the rows are read again.
+    """
+    leading = None if series == "benchmark_id" else table_of(model).c[series]  # one benchmark is read at a time
+    if as_of_us is None and not _revised(store, model):
+        rows = read_columns(store, query, series=leading)
+        if _ascending(rows, series):
+            return rows
+    query = query.add_columns(*fields(model, "revision")).where(*known_by(model, as_of_us))
+    rows = read_columns(store, query, series=leading)
+    if _ascending(rows, series):
+        return rows
+    rows = pick(rows, np.lexsort((rows["revision"], rows["time"], rows[series])))
+    return pick(rows, last_of_each(rows[series], rows["time"]))
+
+
+def _revised(store: Store, model: type[SQLModel]) -> bool:
+    (revision,) = fields(model, "revision")
+    with store.reading() as connection:
+        return connection.execute(select(revision).where(revision > 1).limit(1)).first() is not None
+
+
+def _ascending(rows: Columns, series: str) -> bool:
+    """Whether keys are in order and none comes twice."""
+    step = np.diff(rows[series])
+    return bool(((step > 0) | ((step == 0) & (np.diff(rows["time"]) > 0))).all())
+
+
+def refuse_bad(values: F64, table: str, column: str) -> None:
+    """Raises InputError unless every value is finite and positive."""
+    bad = ~(np.isfinite(values) & (values > 0.0))
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        raise InputError(
+            f"{table}.{column} must be finite and positive: {int(bad.sum())} of {len(values)} are not, "
+            f"first row {first} = {values[first]}; leave missing rows out"
+        )

@@ -7,86 +7,133 @@ loaded yet its import costs as much as the cursor takes for a hundred thousand r
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    LargeBinary,
+    Select,
+    String,
+    Table,
+    TypeDecorator,
+    func,
+    literal_column,
+    select,
+)
+from sqlmodel import SQLModel
 
-from indexer.store.bulk import array_of
 from indexer.store.db import Store
 
 CURSOR_ROWS = 10_000
 COLD_CURSOR_ROWS = 50_000
 ARROW = "adbc_driver_manager.dbapi"
+INFINITY = {True: "9e999", False: "CAST('Infinity' AS double precision)"}  # by Store.is_sqlite
+
+Columns = dict[str, NDArray[Any]]
 
 
-def columns(
-    store: Store,
-    kinds: Mapping[str, str],
-    *,
-    source: str,
-    params: Mapping[str, object],
-    order: str = "",
-    series: str | None = None,
-) -> dict[str, NDArray[Any]]:
-    """The rows of `SELECT … FROM source ORDER BY order` as numpy columns.
+def table_of(model: type[SQLModel]) -> Table:
+    """The table of a model."""
+    return SQLModel.metadata.tables[str(model.__tablename__)]
 
-    `kinds` gives each column's SQL and dtype: int64, int8, float64, object, or "maybe" for a float that may be
-    null. Few rows come by the cursor, many by Arrow. `series` names a column of ids that leads the table's key:
-    then each id is a statement of its own, several are read side by side, and the column itself is not read.
+
+def fields(model: type[SQLModel], *names: str) -> list[Any]:
+    """Columns of a model's table by their names, to select."""
+    return [table_of(model).c[name] for name in names]
+
+
+def read_columns(store: Store, query: Select[Any], *, series: Column[Any] | None = None) -> Columns:
+    """The rows of a SELECT as numpy columns by name: int64, float64 (NaN where null), or object for texts and bytes.
+
+    Only floats may be null; instants come as int64 microseconds. `series` names a selected column of ids that leads
+    the table's key: then many rows are read by a statement for each id, several side by side.
     """
-    names = {name: maybe(store, name) if kind == "maybe" else name for name, kind in kinds.items()}
-    ordered = f" ORDER BY {order}" if order else ""
+    wanted: list[Any] = list(query.selected_columns)
     few = CURSOR_ROWS if ARROW in sys.modules else max(CURSOR_ROWS, COLD_CURSOR_ROWS)
     with store.reading() as connection:
-        probe = text(f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT {few + 1}) AS probe")
-        if connection.execute(probe, params).scalar_one() <= few:
-            sql = f"SELECT {', '.join(names.values())} FROM {source}{ordered}"
-            found = connection.execute(text(sql), params).fetchall()
-            lists: Sequence[Any] = list(zip(*found, strict=True)) if found else [()] * len(kinds)
-            return {name: _shaped(column, kind) for column, (name, kind) in zip(lists, kinds.items(), strict=True)}
-        ids = _ids(connection, series) if series and store.is_sqlite else []
-    if not ids:
-        (table,) = store.arrow_tables([(f"SELECT {', '.join(names.values())} FROM {source}{ordered}", params)])
-        return {name: _joined([table], i, kind) for i, (name, kind) in enumerate(kinds.items())}
-    others = [name for name in kinds if name != series]
-    start = f"SELECT {', '.join(names[name] for name in others)} FROM {source}"
-    joint = "AND" if " WHERE " in source else "WHERE"
-    tables = store.arrow_tables([(f"{start} {joint} {series} = {number}{ordered}", params) for number in ids])
-    read = {name: _joined(tables, i, kinds[name]) for i, name in enumerate(others)}
+        probe: Select[Any] = (
+            query.with_only_columns(literal_column("1"), maintain_column_froms=True).order_by(None).limit(few + 1)
+        )
+        if connection.execute(select(func.count()).select_from(probe.subquery())).scalar_one() <= few:
+            lists: Sequence[Any] = list(zip(*driver_rows(connection, query), strict=True)) or [()] * len(wanted)
+            return {column.key: array_of(values, _dtype(column)) for values, column in zip(lists, wanted, strict=True)}
+        ids = _ids(connection, series) if series is not None and store.is_sqlite else []
+    query = query.with_only_columns(*(_never_null(store, column) for column in wanted), maintain_column_froms=True)
+    if series is None or not ids:
+        (table,) = store.arrow_tables([query])
+        return {column.key: _joined([table], n, column) for n, column in enumerate(wanted)}
+    kept = [n for n, column in enumerate(wanted) if column.key != series.key]
+    parts = query.with_only_columns(*(list(query.selected_columns)[n] for n in kept), maintain_column_froms=True)
+    tables = store.arrow_tables([parts.where(series == number) for number in ids])
     repeated = np.repeat(np.array(ids, dtype=np.int64), [table.num_rows for table in tables])
-    return {name: repeated if name == series else read[name] for name in kinds}
+    read = {wanted[n].key: _joined(tables, place, wanted[n]) for place, n in enumerate(kept)}
+    return {column.key: repeated if column.key == series.key else read[column.key] for column in wanted}
 
 
-def _ids(connection: Connection, series: str) -> list[int]:
+def driver_rows(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
+    """The driver's own tuples: a row object for each costs more than the read."""
+    result: Any = connection.execute(query)
+    rows: list[tuple[Any, ...]] = result.cursor.fetchall()
+    result.close()
+    return rows
+
+
+def last_of_each(*keys: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows are the last with their key (R,), where rows of a key stand together, oldest revision first."""
+    if not len(keys[0]):
+        return np.zeros(0, dtype=np.bool_)
+    last: NDArray[np.bool_] = np.r_[np.any([key[1:] != key[:-1] for key in keys], axis=0), True]
+    return last
+
+
+def pick(columns: Columns, index: NDArray[Any]) -> Columns:
+    """Some of the rows, or all in another order."""
+    return {name: column[index] for name, column in columns.items()}
+
+
+def array_of(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Values as an array; texts and bytes stay what they are, because numpy's own types strip zeros at the end."""
+    if dtype.kind in "OUS":
+        array = np.empty(len(values), dtype=object)
+        array[:] = [bytes(value) if isinstance(value, memoryview) else value for value in values]
+        return array
+    return np.asarray(values, dtype=dtype)
+
+
+def _dtype(column: Any) -> np.dtype[Any]:
+    kind = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
+    if isinstance(kind, Float):
+        return np.dtype(np.float64)
+    return np.dtype(object if isinstance(kind, (String, LargeBinary)) else np.int64)
+
+
+def _ids(connection: Connection, series: Column[Any]) -> list[int]:
     """Every id that a series column may hold, ascending: `listing_id` is the id of a `listing`."""
-    return list(connection.execute(text(f"SELECT id FROM {series.removesuffix('_id')} ORDER BY id")).scalars())
+    parent = SQLModel.metadata.tables[series.key.removesuffix("_id")]
+    return list(connection.execute(select(parent.c.id).order_by(parent.c.id)).scalars())
 
 
-def _joined(tables: Sequence[Any], column: int, kind: str) -> NDArray[Any]:
+def _never_null(store: Store, column: Any) -> Any:
+    """A float that may be null as infinity: ADBC types a column by its first rows."""
+    if isinstance(column.type, Float) and getattr(column, "nullable", False):
+        return func.coalesce(column, literal_column(INFINITY[store.is_sqlite], Float())).label(column.key)
+    return column
+
+
+def _joined(tables: Sequence[Any], place: int, column: Any) -> NDArray[Any]:
     """One column of all tables, copied once."""
-    chunks = [chunk for table in tables if table.num_rows for chunk in table.column(column).chunks]
-    if kind == "object":
+    chunks = [chunk for table in tables if table.num_rows for chunk in table.column(place).chunks]
+    dtype = _dtype(column)
+    if dtype.kind == "O":
         texts = np.empty(sum(map(len, chunks)), dtype=object)
         texts[:] = [value for chunk in chunks for value in chunk.to_pylist()]
         return texts
-    dtype = np.dtype("float64" if kind == "maybe" else kind)
     array = np.concatenate([chunk.to_numpy() for chunk in chunks] or [np.zeros(0)], dtype=dtype, casting="unsafe")
-    if kind == "maybe":
-        array[np.isinf(array)] = np.nan
-    return array
-
-
-def maybe(store: Store, column: str) -> str:
-    """SQL for a float column that may be null, so that both drivers see floats only (infinity is 'none')."""
-    infinity = "9e999" if store.is_sqlite else "CAST('Infinity' AS double precision)"
-    return f"coalesce({column}, {infinity})"
-
-
-def _shaped(column: Any, kind: str) -> NDArray[Any]:
-    array = array_of(column, np.dtype("float64" if kind == "maybe" else kind))
-    if kind == "maybe":
+    if getattr(column, "nullable", False) and dtype == np.float64:
         array[np.isinf(array)] = np.nan
     return array

@@ -1,4 +1,4 @@
-"""Column types that survive both databases: aware instants and exact integers.
+"""Column types that survive both databases (aware instants, exact integers) and the names of keys and constraints.
 
 SQLite forgets time zones and rounds large NUMERICs (measured); so an instant is an integer of microseconds on
 both, and a token amount in base units is text on SQLite and NUMERIC(78, 0) on PostgreSQL.
@@ -9,10 +9,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, Numeric, String
+from sqlalchemy import BigInteger, Dialect, MetaData, Numeric, String
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from indexer.times import from_us, to_us
+
+# The same on every database, so that migrations can speak of them.
+NAMING = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+).naming_convention
 
 
 class Instant(TypeDecorator[datetime]):

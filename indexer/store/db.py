@@ -1,25 +1,26 @@
-"""The store: one database, opened by URL; connections, transactions, migrations and bulk reads.
+"""The store: one database, opened by URL; sessions, transactions, migrations and bulk reads.
 
-Place in the flow: write*.py and read*.py take a `Store`; nothing else talks to the database. SQLite (WAL) is
-the default, PostgreSQL by `postgresql+psycopg://…`. One writer at a time on both: BEGIN IMMEDIATE on SQLite,
+The files beside this one read and write by noun and take a `Store`; nothing else talks to the database. SQLite (WAL)
+is the default, PostgreSQL by `postgresql+psycopg://…`. One writer at a time on both: BEGIN IMMEDIATE on SQLite,
 an advisory lock on PostgreSQL; so what a writer compared is still true when it inserts.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, Select, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlmodel import Session
 
 from indexer.errors import BusyError, ConfigError, DeaiError, StoreError
 from indexer.store import tables as _tables  # noqa: F401 - a store without its tables' metadata cannot be read
 from indexer.store.gate import Gate, gate_of
+from indexer.store.migrate import upgrade
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -49,9 +50,16 @@ class Store:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session for reading by SQLModel. Raises StoreError for what the database refuses."""
-        with self._share(), Session(self.engine, expire_on_commit=False) as session, translated(self.url):
+        """A session for reading: `session.exec(select(Level))`; all its statements see one state of the store."""
+        with self.reading() as connection, Session(connection, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def writing_session(self) -> Iterator[Session]:
+        """A session of the one writer: all of it is kept, or nothing."""
+        with self.writing() as connection, Session(connection, expire_on_commit=False) as session:
+            yield session
+            session.flush()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -63,7 +71,7 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction of the one writer: all of it is kept, or nothing. Only write*.py uses it."""
+        """A transaction of the one writer, for bulk: all of it is kept, or nothing."""
         with self._share(), translated(self.url), self.engine.connect() as connection:
             connection.execution_options(deai_writes=True)
             with connection.begin():
@@ -71,8 +79,8 @@ class Store:
                 yield connection
 
     @contextmanager
-    def unconstrained(self) -> Iterator[Connection]:
-        """A writing transaction in which tables may be rebuilt: SQLite checks no foreign keys. For migrate.py."""
+    def rebuilding(self) -> Iterator[Connection]:
+        """A writing transaction in which tables may be rebuilt: SQLite checks no foreign keys. For migrations."""
         with self._share(), translated(self.url), self.engine.connect() as connection:
             connection.execution_options(deai_writes=True)
             if self.is_sqlite:
@@ -87,25 +95,22 @@ class Store:
 
     def migrate(self) -> None:
         """Brings the tables to this program's version, in one transaction, once, whoever else tries."""
-        from indexer.store.migrate import upgrade
-
         upgrade(self)
 
-    def arrow(self, sql: str, params: Mapping[str, object] | None = None) -> pa.Table:
-        """The rows of a SELECT as an Arrow table, read by ADBC. Parameters are `:name` in the text.
+    def arrow(self, query: Select[Any]) -> pa.Table:
+        """The rows of a SELECT as an Arrow table, read by ADBC.
 
         On SQLite it waits until this process's sessions are closed (see gate.py), so it is for bulk, not for
-        single rows; and it types a column by its first rows, so select no column that may start with nulls:
-        wrap it in ifnull(x, 9e999).
+        single rows; and it types a column by its first rows, so select no column that may start with nulls.
         """
-        return self.arrow_tables([(sql, params or {})])[0]
+        return self.arrow_tables([query])[0]
 
-    def arrow_tables(self, statements: Sequence[tuple[str, Mapping[str, object]]]) -> list[pa.Table]:
+    def arrow_tables(self, queries: Sequence[Select[Any]]) -> list[pa.Table]:
         """One Arrow table for each SELECT, read side by side, all of one state of the store."""
         from indexer.store.arrow import read_tables
 
         with self._own(), translated(self.url):
-            return read_tables(self.url, self.path, statements)
+            return read_tables(self.url, self.path, queries)
 
     def close(self) -> None:
         """Closes every connection. A closed store opens again on use."""
@@ -113,7 +118,7 @@ class Store:
 
     def _be_the_writer(self, connection: Connection) -> None:
         if not self.is_sqlite:  # there BEGIN IMMEDIATE has done it
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
+            connection.execute(select(func.pg_advisory_xact_lock(WRITER_LOCK)))
 
     def _share(self) -> AbstractContextManager[None]:
         return self._gate.share() if self._gate else nullcontext()
@@ -196,8 +201,3 @@ def _ours(error: Exception, url: str) -> DeaiError:
             f"{where} could not be written ({cause}): free some space and run again; nothing is half done."
         )
     return StoreError(f"{where} refused: {cause}. Nothing of this step was kept.")
-
-
-def scalar(connection: Connection, sql: str, params: Mapping[str, Any] | None = None) -> Any:
-    """The first column of the first row, or None."""
-    return connection.execute(text(sql), dict(params or {})).scalar()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlmodel import Session, col, select
 
 from indexer.engine.history import Rebalance
+from indexer.store.tables import Membership
+from indexer.times import from_us, to_us
 
-COLUMNS = ("index_id", "asset_id", "valid_from", "revision", "valid_to", "reason_in", "reason_out", "withdrawn")
+COMPARED = ("valid_to", "reason_in", "reason_out", "withdrawn")
 
 
 @dataclass(slots=True)
@@ -24,12 +25,21 @@ class _Span:
     valid_to: int | None = None
     reason_out: str | None = None
 
-    def values(self) -> tuple[Any, ...]:
-        return (self.valid_to, self.reason_in, self.reason_out, False)
+    def row(self, run_id: int, index_id: str, asset: int) -> Membership:
+        """The membership as a row, in its first revision."""
+        return Membership(
+            index_id=index_id,
+            asset_id=asset,
+            valid_from=from_us(self.valid_from),
+            valid_to=None if self.valid_to is None else from_us(self.valid_to),
+            reason_in=self.reason_in,
+            reason_out=self.reason_out,
+            run_id=run_id,
+        )
 
 
 def write_memberships(
-    connection: Connection,
+    session: Session,
     run_id: int,
     index_id: str,
     *,
@@ -39,19 +49,25 @@ def write_memberships(
     replace_from_us: int | None,
 ) -> None:
     """Brings the memberships of an index up to what the rebalancings say; `ids` (N,) are the slugs' asset ids."""
-    stored = _latest(connection, index_id)
-    found: set[tuple[int, int]] = set()
+    query = select(Membership).where(Membership.index_id == index_id)
+    stored = {
+        (row.asset_id, to_us(row.valid_from)): row
+        for row in session.exec(query.order_by(col(Membership.valid_from), col(Membership.revision)))
+    }
+    current: set[tuple[int, int]] = set()
     for i, (slug, asset) in enumerate(zip(slugs, ids, strict=True)):
         for span in _spans(rebalances, i, slug, _open_before(stored, asset, rebalances)):
-            found.add((asset, span.valid_from))
-            old = stored.get((asset, span.valid_from))
-            if old is None or (old["valid_to"], old["reason_in"], old["reason_out"], old["withdrawn"]) != span.values():
-                _insert(connection, run_id, index_id, asset, span, revision=1 if old is None else old["revision"] + 1)
+            current.add((asset, span.valid_from))
+            row, old = span.row(run_id, index_id, asset), stored.get((asset, span.valid_from))
+            if old is None or any(getattr(old, name) != getattr(row, name) for name in COMPARED):
+                row.revision = 1 if old is None else old.revision + 1
+                session.add(row)
     if replace_from_us is not None:
         for (asset, start), old in stored.items():
-            if start >= replace_from_us and (asset, start) not in found and not old["withdrawn"]:
-                row = {**old, "revision": old["revision"] + 1, "withdrawn": True}
-                _insert_row(connection, {**row, "run_id": run_id})
+            if start >= replace_from_us and (asset, start) not in current and not old.withdrawn:
+                values = old.model_dump(exclude={"id"})
+                values |= {"revision": old.revision + 1, "withdrawn": True, "run_id": run_id}
+                session.add(Membership(**values))
 
 
 def _spans(rebalances: Sequence[Rebalance], column: int, slug: str, current: _Span | None) -> list[_Span]:
@@ -73,30 +89,12 @@ def _reason(rebalance: Rebalance, slug: str) -> str:
 
 
 def _open_before(
-    stored: dict[tuple[int, int], dict[str, Any]], asset: int, rebalances: Sequence[Rebalance]
+    stored: dict[tuple[int, int], Membership], asset: int, rebalances: Sequence[Rebalance]
 ) -> _Span | None:
     """The membership that was running when the first of these rebalancings came."""
     first = rebalances[0].effective_us if rebalances else 0
     for (number, start), row in stored.items():
-        ended = row["valid_to"] is not None and row["valid_to"] < first
-        if number == asset and start < first and not ended and not row["withdrawn"]:
-            return _Span(start, row["reason_in"])
+        ended = row.valid_to is not None and to_us(row.valid_to) < first
+        if number == asset and start < first and not ended and not row.withdrawn:
+            return _Span(start, row.reason_in)
     return None
-
-
-def _latest(connection: Connection, index_id: str) -> dict[tuple[int, int], dict[str, Any]]:
-    rows = connection.execute(
-        text(f"SELECT {', '.join(COLUMNS)} FROM membership WHERE index_id = :id ORDER BY valid_from, revision"),
-        {"id": index_id},
-    ).mappings()
-    return {(row["asset_id"], row["valid_from"]): {**row, "withdrawn": bool(row["withdrawn"])} for row in rows}
-
-
-def _insert(connection: Connection, run_id: int, index_id: str, asset: int, span: _Span, *, revision: int) -> None:
-    key = (index_id, asset, span.valid_from, revision)
-    _insert_row(connection, {**dict(zip(COLUMNS, (*key, *span.values()), strict=True)), "run_id": run_id})
-
-
-def _insert_row(connection: Connection, row: dict[str, Any]) -> None:
-    marks = ", ".join(f":{name}" for name in row)
-    connection.execute(text(f"INSERT INTO membership ({', '.join(row)}) VALUES ({marks})"), row)

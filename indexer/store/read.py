@@ -1,42 +1,18 @@
-"""Every reader of the store, gathered from the read_*.py files by noun. Readers change nothing."""
+"""Every reader of the store, gathered from the files by noun. Readers change nothing."""
 
-from indexer.store.read_assets import (
-    MethodologyRow,
-    StoredAsset,
-    read_assets,
-    read_benchmark,
-    read_benchmarks,
-    read_listings,
-    read_methodologies,
-    read_supplies,
-)
-from indexer.store.read_bars import read_bars, read_benchmark_bars, read_rates
-from indexer.store.read_index import IndexRow, count_levels, read_index, read_indices, read_latest_level, read_levels
-from indexer.store.read_ledger import (
-    RejectGroup,
-    RunRow,
-    count_rejects,
-    read_events,
-    read_quality,
-    read_reject_groups,
-    read_rejects,
-    read_runs,
-    read_unfinished_runs,
-)
-from indexer.store.read_live import (
-    PayloadLink,
-    forgotten_before,
-    kept_for_good,
-    last_run_before,
-    read_benchmark_closes,
-    read_last_answers,
-    read_metrics,
-    read_open_quality,
-    read_payload_links,
-    read_payloads,
-    read_rates_by_method,
-)
-from indexer.store.read_rebalancings import read_constituents, read_memberships, read_rebalancings
+from indexer.store.administration import read_events
+from indexer.store.assets import read_assets, read_benchmark, read_benchmarks, read_listings
+from indexer.store.bars import read_bars, read_benchmark_bars, read_benchmark_closes
+from indexer.store.indices import read_index, read_indices, read_methodologies
+from indexer.store.levels import count_levels, read_latest_level, read_levels
+from indexer.store.metrics import read_metrics
+from indexer.store.payloads import PayloadLink, kept_for_good, read_last_answers, read_payload_links, read_payloads
+from indexer.store.quality import RejectGroup, read_open_quality, read_quality, read_reject_groups, read_rejects
+from indexer.store.rates import read_rates, read_rates_by_method
+from indexer.store.rebalancings import read_constituents, read_memberships, read_rebalancings
+from indexer.store.rows import IndexRow, MethodologyRow, RunRow, StoredAsset
+from indexer.store.runs import forgotten_before, last_run_before, read_runs
+from indexer.store.supplies import read_supplies
 
 __all__ = [
     "IndexRow",
@@ -46,7 +22,6 @@ __all__ = [
     "RunRow",
     "StoredAsset",
     "count_levels",
-    "count_rejects",
     "forgotten_before",
     "kept_for_good",
     "last_run_before",
@@ -78,5 +53,4 @@ __all__ = [
     "read_rejects",
     "read_runs",
     "read_supplies",
-    "read_unfinished_runs",
 ]

@@ -6,61 +6,159 @@ bits, texts by their bytes, nulls by a mark of their own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Float,
+    LargeBinary,
+    String,
+    Text,
+    case,
+    cast,
+    func,
+    literal_column,
+    type_coerce,
+)
+from sqlalchemy import select as select_columns
+from sqlmodel import SQLModel, col, select
 
-from indexer.store.columnar import columns
+from indexer.store.bulk import upsert
+from indexer.store.columnar import fields, pick, read_columns, table_of
 from indexer.store.db import Store
-from indexer.store.read import forgotten_before
-from indexer.store.read_administration import read_seals
-from indexer.store.read_state import runs_before
-from indexer.store.records_administration import SealRow
-from indexer.store.rowkeys import pack_keys, shown_key, unpack_keys
-from indexer.store.rowmarks import Encoded, digest_of, marks_of
-from indexer.store.sealed_tables import BYTES, FLOAT, INSTANTS, INT, MAYBE, SEALED, TEXT, Sealed
-from indexer.store.write_administration import write_seals
+from indexer.store.digests import Encoded, digest_of, marks_of, pack_keys, shown_key, unpack_keys
+from indexer.store.runs import DONE, forgotten_before, runs_before
+from indexer.store.tables import (
+    Announcement,
+    Bar,
+    BenchmarkBar,
+    Level,
+    Membership,
+    Payload,
+    Rate,
+    Rebalancing,
+    RebalancingItem,
+    Run,
+    Seal,
+    Supply,
+)
 from indexer.times import iso
 
 GENESIS = b"\0" * 32
 FEW = 5  # rows of a run that are named
 NULL_TEXT, NULL_NUMBER = "\x01", -(2**62)
-UNSEALED = "SELECT id FROM run WHERE outcome = 'done' AND id NOT IN (SELECT run_id FROM seal WHERE about = 'run')"
+INSTANTS = ("time", "observed_at", "effective_at", "valid_from")
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A table that is sealed: the columns that name a row, and the others, in the order of the digest."""
+
+    model: type[SQLModel]
+    key: tuple[str, ...]
+    values: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return table_of(self.model).name
+
+
+SEALED = (
+    Sealed(Run, ("run_id",), ("kind", "key", "started_at", "outcome", "detail")),
+    Sealed(Bar, ("listing_id", "time", "revision"), ("open", "high", "low", "close", "volume_base", "volume_usd")),
+    Sealed(
+        BenchmarkBar,
+        ("benchmark_id", "interval", "time", "revision"),
+        ("close", "adjusted_close", "volume", "price_basis", "source"),
+    ),
+    Sealed(
+        Supply,
+        ("asset_id", "kind", "source", "observed_at", "revision"),
+        ("origin", "amount", "chain", "block_number", "block_hash", "finality"),
+    ),
+    Sealed(Rate, ("asset_id", "time", "revision"), ("rate", "status", "method", "verdicts")),
+    Sealed(
+        Rebalancing,
+        ("index_id", "effective_at", "kind", "revision"),
+        ("id", "reference_at", "withdrawn", "methodology_id", "level", "divisor_before", "divisor_after", "turnover"),
+    ),
+    Sealed(
+        RebalancingItem,
+        ("rebalancing_id", "asset_id"),
+        (
+            "units_before", "units_after", "weight_drifted", "weight_target", "price", "supply", "supply_source",
+            "free_float_cap_usd", "median_adv_usd", "rank", "reason",
+        ),
+    ),
+    Sealed(
+        Membership,
+        ("index_id", "asset_id", "valid_from", "revision"),
+        ("valid_to", "reason_in", "reason_out", "withdrawn"),
+    ),
+    Sealed(
+        Level,
+        ("index_id", "time", "revision"),
+        (
+            "level", "status", "carried_weight", "methodology_id", "published_at", "inputs_hash", "prev_hash", "hash",
+        ),
+    ),
+    Sealed(Payload, ("sha256",), ("source", "url", "fetched_at", "bytes")),
+    Sealed(
+        Announcement, ("key",), ("kind", "index_id", "published_at", "effective_at", "title", "detail")
+    ),
+)  # fmt: skip
 
 
 def seal_runs(store: Store) -> int:
     """Seals every finished run that is not sealed yet; how many there were."""
-    with store.reading() as connection:
-        runs = [int(row[0]) for row in connection.execute(text(UNSEALED))]
+    sealed = select(Seal.run_id).where(Seal.about == "run")
+    with store.session() as session:
+        unsealed = session.exec(select(Run.id).where(Run.outcome == DONE, col(Run.id).not_in(sealed)))
+        runs = [number or 0 for number in unsealed]
     if not runs:
         return 0
-    known = read_heads(store)
-    previous, made = known or GENESIS, []
-    digests = {(table.name, one.run_id): one for table in SEALED for one in _runs_of(store, table, only=runs)}
+    previous = read_heads(store) or GENESIS
+    written = {(table.name, rows.run_id): rows for table in SEALED for rows in _runs_of(store, table, only=runs)}
+    seals: list[dict[str, Any]] = []
     for run_id in sorted(runs):
         for table in SEALED:
-            one = digests.get((table.name, run_id))
-            if one is None:
+            rows = written.get((table.name, run_id))
+            if rows is None:
                 continue
-            marks = np.ascontiguousarray(one.marks, dtype="<u8").tobytes()
-            body = Body(table.name, len(one.marks), one.digest, marks, pack_keys(one.keys))
+            marks = np.ascontiguousarray(rows.marks, dtype="<u8").tobytes()
+            body = Body(table.name, len(rows.marks), rows.digest, marks, pack_keys(rows.keys))
             own = link(previous, run_id, body)
-            made.append(SealRow(run_id, *body, previous, own))
+            seals.append({"run_id": run_id, **body._asdict(), "prev_hash": previous, "hash": own})
             previous = own
-    write_seals(store, made)
+    with store.writing_session() as session:
+        upsert(session, Seal, seals, key=["run_id", "about"])
     return len(runs)
+
+
+def read_seals(store: Store) -> list[Seal]:
+    """Every seal in the order of its chain."""
+    with store.session() as session:
+        return list(session.exec(select(Seal).order_by(col(Seal.id))))
+
+
+def read_digests(store: Store, tables: Sequence[str]) -> dict[tuple[int, str], bytes]:
+    """The digest of what each run wrote into some tables, by run and table."""
+    query = select(Seal.run_id, Seal.about, Seal.digest).where(col(Seal.about).in_(tables))
+    with store.session() as session:
+        return {(run, about): digest for run, about, digest in session.exec(query)}
 
 
 def read_heads(store: Store) -> bytes | None:
     """The hash of the newest seal: what someone else can keep to hold us to all that was sealed; None before any."""
-    with store.reading() as connection:
-        found = connection.execute(text("SELECT hash FROM seal ORDER BY id DESC LIMIT 1")).scalar()
-    return None if found is None else bytes(found)
+    with store.session() as session:
+        return session.exec(select(Seal.hash).order_by(col(Seal.id).desc()).limit(1)).first()
 
 
 class Body(NamedTuple):
@@ -75,34 +173,34 @@ class Body(NamedTuple):
 
 def link(previous: bytes, run_id: int, body: Body) -> bytes:
     """The hash of a seal: over the one before it and all its fields."""
-    said = sha256(previous)
-    said.update(f"{run_id}:{body.about}:{body.rows}:".encode())
-    said.update(body.digest)
-    said.update(sha256(body.marks).digest())
-    said.update(sha256(body.keys).digest())
-    return said.digest()
+    digest = sha256(previous)
+    digest.update(f"{run_id}:{body.about}:{body.rows}:".encode())
+    digest.update(body.digest)
+    digest.update(sha256(body.marks).digest())
+    digest.update(sha256(body.keys).digest())
+    return digest.digest()
 
 
 def altered_rows(store: Store, *, most: int = 20) -> list[str]:
     """Every sealed row that is not what it was, named, at most so many; and every seal that is not. Empty is good."""
     seals = read_seals(store)
-    found = list(_broken_seals(seals))
+    altered = list(_broken_seals(seals))
     runs = {seal.run_id for seal in seals}
     swept = runs_before(store, forgotten_before(store))
     for table in SEALED:
         expected = {seal.run_id: seal for seal in seals if seal.about == table.name}
-        present = {one.run_id: one for one in _runs_of(store, table, only=runs if expected else ())}
+        present = {rows.run_id: rows for rows in _runs_of(store, table, only=runs if expected else ())}
         for run_id in sorted(expected.keys() | present.keys()):
-            seal, one = expected.get(run_id), present.get(run_id)
-            if seal is None or one is None or seal.digest != one.digest:
+            seal, rows = expected.get(run_id), present.get(run_id)
+            if seal is None or rows is None or seal.digest != rows.digest:
                 over = table.name == "payload" and run_id in swept
-                found.extend(_differences(table, run_id, seal=seal, one=one, may_be_gone=over))
-        if len(found) >= most:
+                altered.extend(_differences(table, run_id, seal=seal, rows=rows, may_be_gone=over))
+        if len(altered) >= most:
             break
-    return found[:most]
+    return altered[:most]
 
 
-def _broken_seals(seals: list[SealRow]) -> Iterator[str]:
+def _broken_seals(seals: list[Seal]) -> Iterator[str]:
     previous = GENESIS
     for seal in seals:
         own = link(previous, seal.run_id, Body(seal.about, seal.rows, seal.digest, seal.marks, seal.keys))
@@ -125,60 +223,69 @@ def _runs_of(store: Store, table: Sealed, *, only: Collection[int]) -> Iterator[
     """What each of these runs has in a table, by run; runs without rows are absent."""
     if not only:
         return
-    read = _read(store, table, only=only)
-    if not len(read["run_id"]):
+    stored = _read(store, table, only=only)
+    runs = stored["run_id"]
+    if not len(runs):
         return
-    encoded = {name: Encoded(read[name], hashes=kind == BYTES) for name, kind in table.columns.items()}
+    of = table_of(table.model).c
+    encoded = {
+        name: Encoded(stored[name], hashes=name in of and isinstance(of[name].type, LargeBinary))
+        for name in (*table.key, *table.values)
+    }
     # the bits of a number order as it does when it is not negative, and keys are not
-    order = np.lexsort([encoded[name].numbers for name in reversed(list(table.key))] + [read["run_id"]])
+    order = np.lexsort([encoded[name].numbers for name in reversed(table.key)] + [runs])
     if (np.diff(order) != 1).any():
-        read = {name: column[order] for name, column in read.items()}
-        encoded = {name: one.take(order) for name, one in encoded.items()}
-    edges = np.flatnonzero(np.diff(read["run_id"])) + 1
-    for rows in np.split(np.arange(len(read["run_id"])), edges):
-        part = encoded if len(rows) == len(order) else {name: one.take(rows) for name, one in encoded.items()}
+        stored = pick(stored, order)
+        encoded = {name: column.take(order) for name, column in encoded.items()}
+    edges = np.flatnonzero(np.diff(stored["run_id"])) + 1
+    for rows in np.split(np.arange(len(order)), edges):
+        part = encoded if len(rows) == len(order) else {name: column.take(rows) for name, column in encoded.items()}
         yield _RunRows(
-            run_id=int(read["run_id"][rows[0]]),
+            run_id=int(stored["run_id"][rows[0]]),
             digest=digest_of(table.name, part),
             marks=marks_of(list(part.values())),
-            keys={name: read[name][rows] for name in table.key},
+            keys={name: stored[name][rows] for name in table.key},
         )
 
 
 def _read(store: Store, table: Sealed, *, only: Collection[int]) -> dict[str, NDArray[Any]]:
-    wanted: dict[str, str] = {"run_id": "int64"}
-    names = {"run_id": "run_id"}
-    for name, kind in table.columns.items():
-        sql = _sql(store, name, kind=kind)
-        names[name] = sql
-        wanted[sql] = {INT: "int64", FLOAT: "float64", MAYBE: "float64", TEXT: "object", BYTES: "object"}[kind]
-    runs = ", ".join(str(int(number)) for number in sorted(only))
-    found = columns(store, wanted, source=f"{table.rows_from} WHERE run_id IN ({runs})", params={})
-    return {name: found[sql] for name, sql in names.items()}
+    """The sealed columns and `run_id`: a run's own id is its number, an item has that of its rebalancing."""
+    run_id = fields(
+        Rebalancing if table.model is RebalancingItem else table.model, "id" if table.model is Run else "run_id"
+    )[0]
+    names = [name for name in (*table.key, *table.values) if name != "run_id"]
+    columns = [_without_null(store, column) for column in fields(table.model, *names)]
+    query = select_columns(run_id.label("run_id"), *columns).where(run_id.in_(sorted(only)))
+    if table.model is RebalancingItem:
+        query = query.join_from(RebalancingItem, Rebalancing)
+    return read_columns(store, query)
 
 
-def _sql(store: Store, name: str, *, kind: str) -> str:
-    """SQL that both drivers read alike: no nulls, booleans as numbers, exact amounts as text."""
-    if kind == TEXT:
-        return f"coalesce(CAST({name} AS TEXT), '{NULL_TEXT}')"
-    if kind == MAYBE:
+def _without_null(store: Store, column: Any) -> Any:
+    """The column as both drivers read it alike: no nulls, booleans as numbers, exact amounts as text."""
+    kind = column.type.impl_instance if hasattr(column.type, "impl_instance") else column.type
+    if isinstance(kind, LargeBinary):
+        return column
+    if isinstance(kind, Boolean):
+        return case((column, 1), else_=0).label(column.key)
+    if isinstance(kind, Float):
         infinity = "-9e999" if store.is_sqlite else "CAST('-Infinity' AS double precision)"
-        return f"coalesce({name}, {infinity})"
-    if kind == INT and name == "withdrawn":
-        return f"CASE WHEN {name} THEN 1 ELSE 0 END"
-    return f"coalesce({name}, {NULL_NUMBER})" if kind == INT and name != "run_id" else name
+        return func.coalesce(column, literal_column(infinity, Float())).label(column.key) if column.nullable else column
+    if isinstance(kind, String):
+        return func.coalesce(cast(column, Text), NULL_TEXT).label(column.key)
+    return func.coalesce(type_coerce(column, BigInteger), NULL_NUMBER).label(column.key)
 
 
 def _differences(
-    table: Sealed, run_id: int, *, seal: SealRow | None, one: _RunRows | None, may_be_gone: bool
+    table: Sealed, run_id: int, *, seal: Seal | None, rows: _RunRows | None, may_be_gone: bool
 ) -> Iterator[str]:
     """The rows that are not as sealed: by what is there now, and by the key they had when they are gone."""
     sealed = np.frombuffer(seal.marks, dtype="<u8") if seal else np.zeros(0, dtype=np.uint64)
-    there = one.marks if one else np.zeros(0, dtype=np.uint64)
+    there = rows.marks if rows else np.zeros(0, dtype=np.uint64)
     strange = np.flatnonzero(~np.isin(there, sealed))
     now = (
-        [{name: shown_key(name, column[row]) for name, column in one.keys.items()} for row in strange.tolist()]
-        if one
+        [{name: shown_key(name, column[row]) for name, column in rows.keys.items()} for row in strange.tolist()]
+        if rows
         else []
     )
     for key in now[:FEW]:

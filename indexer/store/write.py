@@ -1,17 +1,16 @@
-"""The only writer of the store: every function that changes it, gathered from the write_*.py files by noun."""
+"""The only writers of the store, gathered from the files by noun."""
 
-from indexer.store.write_assets import (
-    ensure_benchmarks,
-    ensure_listings,
-    write_assets,
-    write_index,
-    write_methodology,
-)
-from indexer.store.write_bars import write_bars, write_benchmark_bars, write_levels, write_rates
-from indexer.store.write_ledger import write_events, write_payload, write_quality, write_rejects, write_supplies
-from indexer.store.write_live import forget_payloads, write_metrics, write_payloads
-from indexer.store.write_rebalancings import write_rebalancings
-from indexer.store.write_runs import finish_run, release_lease, start_run, take_lease
+from indexer.store.assets import ensure_benchmarks, ensure_listings, write_assets
+from indexer.store.bars import write_bars, write_benchmark_bars
+from indexer.store.indices import write_index, write_methodology
+from indexer.store.levels import write_levels
+from indexer.store.metrics import write_metrics
+from indexer.store.payloads import forget_payloads, write_payloads
+from indexer.store.quality import write_quality, write_rejects
+from indexer.store.rates import write_rates
+from indexer.store.rebalancings import write_rebalancings
+from indexer.store.runs import finish_run, release_lease, start_run, take_lease
+from indexer.store.supplies import write_supplies
 
 __all__ = [
     "ensure_benchmarks",
@@ -24,12 +23,10 @@ __all__ = [
     "write_assets",
     "write_bars",
     "write_benchmark_bars",
-    "write_events",
     "write_index",
     "write_levels",
     "write_methodology",
     "write_metrics",
-    "write_payload",
     "write_payloads",
     "write_quality",
     "write_rates",

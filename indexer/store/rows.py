@@ -8,11 +8,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Row
+from sqlmodel import SQLModel
 
 from indexer.arrays import F64, I64
+
+R = TypeVar("R")
+
+
+def as_row(row: type[R], model: SQLModel | Row[Any], **others: Any) -> R:
+    """A frozen row from a model of its table, or from its columns; `others` are the fields it does not have."""
+    names: tuple[str, ...] = tuple(row.__dataclass_fields__)  # type: ignore[attr-defined]
+    return row(**{name: getattr(model, name) for name in names if name not in others}, **others)
+
+
+def as_values(row: Any, **others: Any) -> dict[str, Any]:
+    """A row's fields to write, without its `id`, which the store gives; `others` are added."""
+    return {name: getattr(row, name) for name in row.__dataclass_fields__ if name != "id"} | others
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +57,13 @@ class AssetRow:
     status: str
     line: str
     line_ratio: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAsset(AssetRow):
+    """An asset with its id in this store."""
+
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +238,9 @@ class LevelRows:
 
 @dataclass(frozen=True, slots=True)
 class ConstituentRow:
-    """A constituent at an instant: units held since the last rebalancing, its target weight and price then,
+    """A constituent at an instant, with the weight that follows from the last reference rate (None unknown).
 
-    and the last reference rate at or before the instant with the weight that follows from it (None unknown).
+    Units are those held since the last rebalancing, `weight_target` and `price_effective` what they were then.
     """
 
     asset: str
@@ -275,6 +298,46 @@ class RebalancingRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MethodologyRow:
+    """A stored version of an index's methodology file."""
+
+    id: int
+    index_id: str
+    version: str
+    hash: str
+    text: str
+    loaded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """An index as registered, with the version and hash of its present methodology."""
+
+    id: str
+    name: str
+    description: str
+    simulated: bool
+    state: str
+    methodology_id: int
+    version: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One piece of work; `finished_at` is None while it runs or after it crashed."""
+
+    id: int
+    kind: str
+    key: str
+    due_at: datetime | None
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class MembershipRow:
     """Who was a constituent from when to when (half-open), and why."""
 
@@ -283,3 +346,54 @@ class MembershipRow:
     valid_to: datetime | None
     reason_in: str
     reason_out: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementRow:
+    """Something users are told. `key` makes it one announcement; `detail` is JSON; `index_id` None is all indices."""
+
+    key: str
+    kind: str
+    title: str
+    published_at: datetime
+    index_id: str | None = None
+    effective_at: datetime | None = None
+    detail: str = "{}"
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideRow:
+    """A decision of people over a value, a membership or an event; it acts from its approval to its expiry."""
+
+    kind: str
+    asset: str
+    starts_at: datetime
+    expires_at: datetime
+    reason: str
+    proposed_by: str
+    proposed_at: datetime
+    index_id: str | None = None
+    detail: str = "{}"
+    approved_by: str | None = None
+    approved_at: datetime | None = None
+    withdrawn_by: str | None = None
+    withdrawn_at: datetime | None = None
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeRow:
+    """A doubt about a level, with its inputs frozen (JSON) and their SHA-256; open while `closed_at` is None."""
+
+    index_id: str
+    time: datetime
+    revision: int
+    reason: str
+    opened_by: str
+    opened_at: datetime
+    frozen: str
+    sha256: str
+    closed_at: datetime | None = None
+    outcome: str | None = None
+    id: int | None = None

@@ -1,0 +1,114 @@
+"""Bars of tokens and of benchmarks, as numpy columns; as they are, or as they were known at an instant."""
+
+from __future__ import annotations
+
+import numpy as np
+from sqlalchemy import func, select
+from sqlmodel import col
+
+from indexer.arrays import F64, I64
+from indexer.store.assets import read_benchmark
+from indexer.store.bulk import Batch, BulkTable, append, read_newest, refuse_bad, within
+from indexer.store.columnar import Columns, fields
+from indexer.store.db import Store
+from indexer.store.rows import BarColumns, BarSeries, BenchmarkColumns, Written
+from indexer.store.tables import Bar, Benchmark, BenchmarkBar, Listing, Run
+
+BAR_VALUES = ("open", "high", "low", "close", "volume_base", "volume_usd")
+BARS = BulkTable(
+    model=Bar, series="listing_id", fixed=(), compared=BAR_VALUES, refers={"listing_id": Listing, "run_id": Run}
+)
+BENCHMARK_BARS = BulkTable(
+    model=BenchmarkBar,
+    series="benchmark_id",
+    fixed=("interval",),
+    compared=("close", "adjusted_close", "volume", "price_basis", "source"),
+    refers={"benchmark_id": Benchmark, "run_id": Run},
+)
+
+
+def read_bars(
+    store: Store,
+    *,
+    interval: str | None = None,
+    since_us: int | None = None,
+    until_us: int | None = None,
+    as_of_us: int | None = None,
+    listing_ids: list[int] | None = None,
+) -> BarSeries:
+    """Bars of every listing (or of one interval, or of some listings), ordered by listing and time.
+
+    Times are ends of bars, since <= time < until. Volumes are NaN where unknown.
+    """
+    query = select(*fields(Bar, "listing_id", "time", "close", "volume_base", "volume_usd"))
+    if interval is not None:
+        query = query.where(col(Bar.listing_id).in_(select(col(Listing.id)).where(col(Listing.interval) == interval)))
+    if listing_ids is not None:
+        query = query.where(col(Bar.listing_id).in_(listing_ids))
+    query = within(query, Bar, since_us, until_us)
+    bars = read_newest(store, query, Bar, series="listing_id", as_of_us=as_of_us)
+    return BarSeries(bars["listing_id"], bars["time"], bars["close"], bars["volume_base"], bars["volume_usd"])
+
+
+def write_bars(store: Store, run_id: int, bars: BarColumns) -> Written:
+    """How many bars were new, revised, unchanged. One transaction per 100,000 rows; nothing is overwritten.
+
+    Closes must be finite and positive (InputError); gates have rejected the others before.
+    """
+    refuse_bad(bars.close, "bar", "close")
+    values = {name: getattr(bars, name) for name in BAR_VALUES}
+    return append(store, BARS, Batch(bars.listing_id, {}, bars.time_us, values, {"run_id": run_id}))
+
+
+def read_benchmark_bars(
+    store: Store, symbol: str, *, interval: str = "1d", as_of_us: int | None = None
+) -> tuple[I64, F64, str]:
+    """Times (M,), closes fit for returns (M,) and their basis, ascending. Raises NotFoundError for the symbol.
+
+    The adjusted close is used where it is known for every bar, else the close; never a mixture of the two.
+    """
+    bars = _benchmark_bars(store, read_benchmark(store, symbol).id, interval=interval, as_of_us=as_of_us)
+    adjusted = bars["adjusted_close"]
+    if len(adjusted) and bool(np.isfinite(adjusted).all()):
+        return bars["time"], adjusted, "adjusted_close"
+    basis = ", ".join(sorted(set(bars["price_basis"].tolist())))
+    return bars["time"], bars["close"], basis
+
+
+def read_benchmark_closes(store: Store, symbol: str, *, interval: str) -> tuple[I64, F64, F64]:
+    """Times, closes and adjusted closes (NaN where not given) of a benchmark's stored bars, the latest revisions.
+
+    No rows for a symbol that the store does not have yet.
+    """
+    with store.reading() as connection:
+        number = connection.execute(select(col(Benchmark.id)).where(col(Benchmark.symbol) == symbol)).scalar()
+    bars = _benchmark_bars(store, number, interval=interval, as_of_us=None)
+    return bars["time"], bars["close"], bars["adjusted_close"]
+
+
+def write_benchmark_bars(store: Store, run_id: int, bars: BenchmarkColumns) -> Written:
+    """How many benchmark bars were new, revised, unchanged. Closes finite and positive, else InputError."""
+    refuse_bad(bars.close, "benchmark_bar", "close")
+    values = {name: getattr(bars, name) for name in BENCHMARK_BARS.compared}
+    fixed = {"interval": bars.interval}
+    return append(store, BENCHMARK_BARS, Batch(bars.benchmark_id, fixed, bars.time_us, values, {"run_id": run_id}))
+
+
+def read_coverage(store: Store) -> dict[str, tuple[int, int, int]]:
+    """First and last instant and number of daily closes, by benchmark symbol; those without closes are absent."""
+    time = col(BenchmarkBar.time)
+    query = (
+        select(col(Benchmark.symbol), func.min(time), func.max(time), func.count(time.distinct()))
+        .join(BenchmarkBar, col(BenchmarkBar.benchmark_id) == col(Benchmark.id))
+        .where(col(BenchmarkBar.interval) == "1d")
+        .group_by(col(Benchmark.symbol))
+    )
+    with store.reading() as connection:
+        rows = connection.execute(query).all()
+    return {symbol: (int(first), int(last), int(count)) for symbol, first, last, count in rows}
+
+
+def _benchmark_bars(store: Store, number: int | None, *, interval: str, as_of_us: int | None) -> Columns:
+    query = select(*fields(BenchmarkBar, "benchmark_id", "time", "close", "adjusted_close", "price_basis"))
+    query = query.where(col(BenchmarkBar.benchmark_id) == number, col(BenchmarkBar.interval) == interval)
+    return read_newest(store, query, BenchmarkBar, series="benchmark_id", as_of_us=as_of_us)

@@ -1,0 +1,88 @@
+"""Indices and the versions of their methodologies."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlmodel import col, select
+
+from indexer.errors import NotFoundError, did_you_mean
+from indexer.store.bulk import upsert
+from indexer.store.db import Store
+from indexer.store.rows import IndexRow, MethodologyRow, as_row
+from indexer.store.tables import IndexInfo, MethodologyVersion
+
+
+def read_indices(store: Store) -> list[IndexRow]:
+    """Every index, by id."""
+    query = select(IndexInfo, MethodologyVersion).join(MethodologyVersion).order_by(col(IndexInfo.id))
+    with store.session() as session:
+        rows = session.exec(query).all()
+    return [as_row(IndexRow, index, version=rules.version, hash=rules.hash) for index, rules in rows]
+
+
+def read_index(store: Store, index_id: str) -> IndexRow:
+    """One index. Raises NotFoundError naming the closest id and the known ones."""
+    known = {row.id: row for row in read_indices(store)}
+    if index_id not in known:
+        has = ", ".join(known) or "none yet; run `deai update`"
+        raise NotFoundError(f'No index "{index_id}".{did_you_mean(index_id, known)} Known: {has}.')
+    return known[index_id]
+
+
+def index_state(store: Store, index_id: str) -> str | None:
+    """The state of an index, None before it is registered."""
+    with store.session() as session:
+        index = session.get(IndexInfo, index_id)
+        return None if index is None else index.state
+
+
+def write_index(
+    store: Store,
+    *,
+    index_id: str,
+    name: str,
+    description: str,
+    methodology_id: int,
+    simulated: bool = False,
+    state: str = "active",
+) -> None:
+    """Registers an index, or brings its name, state and present methodology up to date."""
+    index = IndexInfo(
+        id=index_id,
+        name=name,
+        description=description,
+        simulated=simulated,
+        state=state,
+        methodology_id=methodology_id,
+    )
+    with store.writing_session() as session:
+        session.merge(index)
+
+
+def set_index_state(store: Store, index_id: str, state: str) -> None:
+    """Changes an index's state; who may do so and why is decided before (`levels.lifecycle`)."""
+    with store.writing_session() as session:
+        index = session.get(IndexInfo, index_id)
+        if index is not None:
+            index.state = state
+
+
+def read_methodologies(store: Store, index_id: str | None = None) -> list[MethodologyRow]:
+    """Every methodology version, oldest first; of one index when given."""
+    query = select(MethodologyVersion).order_by(col(MethodologyVersion.id))
+    if index_id is not None:
+        query = query.where(MethodologyVersion.index_id == index_id)
+    with store.session() as session:
+        return [as_row(MethodologyRow, version) for version in session.exec(query)]
+
+
+def write_methodology(store: Store, *, index_id: str, version: str, hash: str, text_: str, loaded_at: datetime) -> int:
+    """The id of this version of an index's methodology, written once per hash."""
+    row = {"index_id": index_id, "version": version, "hash": hash, "text": text_, "loaded_at": loaded_at}
+    query = select(MethodologyVersion.id).where(
+        MethodologyVersion.index_id == index_id, MethodologyVersion.hash == hash
+    )
+    with store.writing_session() as session:
+        upsert(session, MethodologyVersion, [row], key=["index_id", "hash"])
+        return int(session.exec(query).one() or 0)

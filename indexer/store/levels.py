@@ -1,0 +1,294 @@
+"""Levels of indices: written as revisions, read as one row for each instant, or with all that was ever published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import ColumnElement, func, select
+from sqlmodel import col
+from sqlmodel import select as select_models
+
+from indexer.arrays import F64, I8, I64
+from indexer.store.bulk import Batch, BulkTable, append, refuse_bad
+from indexer.store.columnar import Columns, array_of, driver_rows, fields, last_of_each, pick, read_columns
+from indexer.store.db import Store
+from indexer.store.indices import read_index
+from indexer.store.rows import LevelRows, Written
+from indexer.store.runs import known_by
+from indexer.store.tables import Level, MethodologyVersion, Run
+from indexer.times import to_us
+
+LEVELS = BulkTable(
+    model=Level,
+    series=None,
+    fixed=("index_id",),
+    compared=("level", "status", "carried_weight", "methodology_id", "inputs_hash"),
+    refers={"methodology_id": MethodologyVersion, "run_id": Run},
+)
+SERVED = {"time": np.int64, "level": np.float64, "status": np.int8, "carried_weight": np.float64}
+HASHES = ("inputs_hash", "prev_hash", "hash")
+REVISION_ROOM = 64  # room for corrections in one page: revisions of an instant come together, only the last counts
+
+
+def write_levels(
+    store: Store,
+    run_id: int,
+    *,
+    index_id: str,
+    methodology_id: int,
+    times_us: I64,
+    levels: F64,
+    status: I8,
+    carried_weight: F64,
+    inputs_hash: list[bytes],
+    prev_hash: list[bytes],
+    hash: list[bytes],
+    published_at_us: I64 | int,
+) -> Written:
+    """How many levels were new, revised, unchanged; all columns (K,), hashes 32 bytes each.
+
+    A level is revised when its value, status, carried weight, methodology or inputs differ; hashes and the
+    instant of publication follow. Levels must be finite and positive (InputError).
+    """
+    refuse_bad(levels, "level", "level")
+    count = len(times_us)
+    values: dict[str, I64 | F64 | list[bytes]] = {
+        "level": levels,
+        "status": status.astype(np.int64),
+        "carried_weight": carried_weight,
+        "methodology_id": np.full(count, methodology_id, dtype=np.int64),
+        "inputs_hash": list(inputs_hash),
+    }
+    published = np.broadcast_to(np.asarray(published_at_us, dtype=np.int64), (count,)).copy()
+    extra = {"prev_hash": list(prev_hash), "hash": list(hash), "published_at": published, "run_id": run_id}
+    return append(store, LEVELS, Batch(None, {"index_id": index_id}, times_us, values, extra))
+
+
+def read_levels(
+    store: Store,
+    index_id: str,
+    *,
+    start_us: int | None = None,
+    end_us: int | None = None,
+    step_us: int | None = None,
+    as_of_us: int | None = None,
+    limit: int | None = None,
+    newest_last: bool = True,
+) -> LevelRows:
+    """Levels of one index, start <= time < end, the latest revision of each (published by `as_of_us`).
+
+    `step_us` keeps the times that are whole multiples of it. `limit` keeps the newest ones; the order is oldest
+    first, or newest first with `newest_last=False`. Raises NotFoundError for an unknown index.
+    """
+    read_index(store, index_id)
+    names = (*SERVED, "revision", "methodology_id", "published_at", *HASHES)
+    wanted = _wanted(index_id, start_us=start_us, end_us=end_us, step_us=step_us, as_of_us=as_of_us)
+    query = select(*fields(Level, *names)).where(*wanted)
+    time, revision = fields(Level, "time", "revision")
+    if limit is not None:  # from the instant on that the newest `limit` start with, found from the end of the key
+        instants = select(time).where(*wanted).distinct().order_by(time.desc()).limit(limit).subquery()
+        query = query.where(time >= select(func.min(instants.c.time)).scalar_subquery())
+    rows = read_columns(store, query.order_by(time, revision))
+    rows = pick(rows, last_of_each(rows["time"]))
+    if not newest_last:
+        rows = {name: column[::-1] for name, column in rows.items()}
+    hashes = {name: rows[name].tolist() for name in HASHES}
+    return LevelRows(
+        **_served(rows),
+        revision=rows["revision"],
+        methodology_id=rows["methodology_id"],
+        published_at_us=rows["published_at"],
+        **hashes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LevelPage:
+    """Levels without their evidence (K,), oldest first, and where the next page begins (None: there is none)."""
+
+    times_us: I64
+    levels: F64
+    status: I8
+    carried_weight: F64
+    next_us: int | None
+
+    def __len__(self) -> int:
+        return len(self.times_us)
+
+
+def read_level_page(
+    store: Store,
+    index_id: str,
+    *,
+    start_us: int | None,
+    end_us: int | None,
+    step_us: int | None,
+    as_of_us: int | None,
+    limit: int,
+) -> LevelPage:
+    """At most `limit` levels from `start_us` on, the latest revision of each (published by `as_of_us`)."""
+    wanted = _wanted(index_id, start_us=start_us, end_us=end_us, step_us=step_us, as_of_us=as_of_us)
+    most = limit + REVISION_ROOM
+    query = select(*fields(Level, *SERVED)).where(*wanted).order_by(*fields(Level, "time", "revision")).limit(most)
+    with store.reading() as connection:
+        stored = driver_rows(connection, query)
+    lists: list[Any] = list(zip(*stored, strict=True)) or [()] * len(SERVED)
+    rows = {name: array_of(values, np.dtype(kind)) for values, (name, kind) in zip(lists, SERVED.items(), strict=True)}
+    times = rows["time"]
+    keep = np.flatnonzero(last_of_each(times))
+    following: int | None = None
+    if len(stored) == most:
+        keep, following = keep[:-1], int(times[-1])  # its later revisions may be beyond what was read
+    if len(keep) > limit:
+        keep, following = keep[:limit], int(times[keep[limit]])
+    return LevelPage(**_served(pick(rows, keep)), next_us=following)
+
+
+def _wanted(
+    index_id: str, *, start_us: int | None, end_us: int | None, step_us: int | None, as_of_us: int | None
+) -> list[ColumnElement[bool]]:
+    """The conditions of a window, a step and an instant of knowledge; None asks for nothing."""
+    time = col(Level.time)
+    conditions = [col(Level.index_id) == index_id]
+    if start_us is not None:
+        conditions.append(time >= start_us)
+    if end_us is not None:
+        conditions.append(time < end_us)
+    if step_us is not None:
+        conditions.append(time % step_us == 0)
+    if as_of_us is not None:
+        conditions.append(col(Level.published_at) <= as_of_us)
+    return conditions
+
+
+def _served(rows: Columns) -> dict[str, Any]:
+    status = rows["status"].astype(np.int8)
+    weight = rows["carried_weight"]
+    return {"times_us": rows["time"], "levels": rows["level"], "status": status, "carried_weight": weight}
+
+
+def read_latest_level(store: Store, index_id: str, *, as_of_us: int | None = None) -> LevelRows | None:
+    """The newest level as one row of columns, or None when the index has none yet."""
+    rows = read_levels(store, index_id, as_of_us=as_of_us, limit=1)
+    return rows if len(rows) else None
+
+
+def count_levels(store: Store, index_id: str) -> int:
+    """How many instants the index has a level for."""
+    query = select(func.count(col(Level.time).distinct())).where(col(Level.index_id) == index_id)
+    with store.reading() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def has_levels(store: Store) -> bool:
+    """Whether any index has a level."""
+    with store.reading() as connection:
+        return connection.execute(select(*fields(Level, "time")).limit(1)).first() is not None
+
+
+def read_first_level_us(store: Store, index_id: str) -> int | None:
+    """The instant of an index's first level, or None while it has none."""
+    with store.reading() as connection:
+        return connection.execute(select(func.min(col(Level.time))).where(col(Level.index_id) == index_id)).scalar()
+
+
+def published_span(store: Store, index_id: str, *, as_of_us: int | None = None) -> tuple[int, int, int] | None:
+    """First and last instant with a level and when the first one was published (us), None without levels."""
+    query = select(func.min(col(Level.time)), func.max(col(Level.time)), func.min(col(Level.published_at)))
+    with store.reading() as connection:
+        wanted = query.where(col(Level.index_id) == index_id, *known_by(Level, as_of_us))
+        first, last, published = connection.execute(wanted).one()
+    return None if first is None else (int(first), int(last), int(published))
+
+
+def last_hash(store: Store, index_id: str) -> bytes | None:
+    """The hash of the level published last, revisions included; None before the first."""
+    order = (column.desc() for column in fields(Level, "run_id", "time", "revision"))
+    query = select(*fields(Level, "hash")).where(col(Level.index_id) == index_id).order_by(*order).limit(1)
+    with store.reading() as connection:
+        digest = connection.execute(query).scalar()
+    return None if digest is None else bytes(digest)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRows:
+    """Every level row of an index ever published, revisions included, in the order of publication. All (K,).
+
+    `known_us` is the start of the run that published it.
+    """
+
+    times_us: I64
+    revision: I64
+    levels: F64
+    status: I8
+    carried_weight: F64
+    methodology_id: I64
+    known_us: I64
+    run_id: I64
+    inputs_hash: list[bytes]
+    prev_hash: list[bytes]
+    hash: list[bytes]
+
+
+def published_rows(store: Store, index_id: str) -> PublishedRows:
+    """The rows the hash chain runs over: by run, then time, then revision."""
+    names = (*SERVED, "revision", "methodology_id", "run_id", *HASHES)
+    query = select(*fields(Level, *names), *fields(Run, "started_at")).join_from(
+        Level, Run, col(Level.run_id) == col(Run.id)
+    )
+    query = query.where(col(Level.index_id) == index_id).order_by(*fields(Level, "run_id", "time", "revision"))
+    rows = read_columns(store, query)
+    hashes: dict[str, Any] = {name: rows[name].tolist() for name in HASHES}
+    others: dict[str, Any] = {name: rows[name] for name in ("revision", "methodology_id", "run_id")}
+    return PublishedRows(**_served(rows), **others, known_us=rows["started_at"], **hashes)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRevision:
+    """One published row of a level, with the run that published it."""
+
+    time_us: int
+    revision: int
+    level: float
+    status: int
+    carried_weight: float
+    methodology_id: int
+    published_at_us: int
+    run_id: int
+    run_kind: str
+    run_started_us: int
+    inputs_hash: bytes
+    prev_hash: bytes
+    hash: bytes
+
+
+def read_level_revisions(
+    store: Store, index_id: str, *, at_us: int, as_of_us: int | None = None
+) -> list[LevelRevision]:
+    """Every revision of the last level at or before an instant, newest first; empty when there is none."""
+    known = known_by(Level, as_of_us)
+    newest = select(func.max(col(Level.time))).where(col(Level.index_id) == index_id, col(Level.time) <= at_us, *known)
+    query = select_models(Level, Run).join(Run, col(Run.id) == col(Level.run_id))
+    query = query.where(Level.index_id == index_id, col(Level.time) == newest.scalar_subquery(), *known)
+    with store.session() as session:
+        rows = session.exec(query.order_by(col(Level.revision).desc())).all()
+    return [
+        LevelRevision(
+            level.time,
+            level.revision,
+            level.level,
+            level.status,
+            level.carried_weight,
+            level.methodology_id,
+            level.published_at,
+            level.run_id,
+            run.kind,
+            to_us(run.started_at),
+            level.inputs_hash,
+            level.prev_hash,
+            level.hash,
+        )
+        for level, run in rows
+    ]

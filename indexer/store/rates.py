@@ -1,0 +1,164 @@
+"""Reference rates of assets: columns in bulk, the last ones before an instant, and the quotes under them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import select
+from sqlmodel import Session, col
+from sqlmodel import select as select_models
+
+from indexer.arrays import F64, I8, I64
+from indexer.store.bulk import Batch, BulkTable, append, read_newest, refuse_bad, within
+from indexer.store.columnar import fields, last_of_each, pick, read_columns
+from indexer.store.db import Store
+from indexer.store.rows import RateSeries, Written, as_row
+from indexer.store.runs import known_by
+from indexer.store.tables import Asset, Bar, Listing, Rate, Run
+
+RATES = BulkTable(
+    model=Rate,
+    series="asset_id",
+    fixed=(),
+    compared=("rate", "status", "method", "verdicts"),
+    refers={"asset_id": Asset, "run_id": Run},
+)
+
+
+def write_rates(
+    store: Store,
+    run_id: int,
+    *,
+    asset_id: I64,
+    time_us: I64,
+    rate: F64,
+    status: I8,
+    method: str | Sequence[str],
+    verdicts: Sequence[str],
+) -> Written:
+    """How many reference rates were new, revised, unchanged; all columns (R,), `method` one for all or each.
+
+    A missing rate is a missing row: rates must be finite and positive (InputError).
+    """
+    refuse_bad(rate, "rate", "rate")
+    methods = [method] * len(rate) if isinstance(method, str) else list(method)
+    values: dict[str, I64 | F64 | list[str]] = {
+        "rate": rate,
+        "status": status.astype(np.int64),
+        "method": methods,
+        "verdicts": list(verdicts),
+    }
+    return append(store, RATES, Batch(asset_id, {}, time_us, values, {"run_id": run_id}))
+
+
+def read_rates(
+    store: Store,
+    *,
+    since_us: int | None = None,
+    until_us: int | None = None,
+    as_of_us: int | None = None,
+    evidence: bool = False,
+) -> RateSeries:
+    """Reference rates ordered by asset and time, since <= time < until; with `evidence`, method and verdicts."""
+    names = ("method", "verdicts") if evidence else ()
+    query = within(select(*fields(Rate, "asset_id", "time", "rate", "status", *names)), Rate, since_us, until_us)
+    rates = read_newest(store, query, Rate, series="asset_id", as_of_us=as_of_us)
+    texts = {name: rates[name].tolist() for name in names}
+    return RateSeries(rates["asset_id"], rates["time"], rates["rate"], rates["status"].astype(np.int8), **texts)
+
+
+def read_rates_by_method(store: Store, methods: Collection[str]) -> RateSeries:
+    """The rates that were made by one of the methods, by asset and time, the latest such revision of each."""
+    query = select(*fields(Rate, "asset_id", "time", "rate", "status", "verdicts"))
+    query = query.where(col(Rate.method).in_(sorted(methods))).order_by(*fields(Rate, "asset_id", "time", "revision"))
+    rates = read_columns(store, query)
+    rates = pick(rates, last_of_each(rates["asset_id"], rates["time"]))
+    status = rates["status"].astype(np.int8)
+    return RateSeries(rates["asset_id"], rates["time"], rates["rate"], status, verdicts=rates["verdicts"].tolist())
+
+
+def read_asset_rates(store: Store, asset_id: int) -> tuple[I64, F64]:
+    """Times and rates of one asset, oldest first, the last revision of each instant."""
+    query = select(*fields(Rate, "time", "rate")).where(col(Rate.asset_id) == asset_id)
+    rates = read_columns(store, query.order_by(*fields(Rate, "time", "revision")))
+    rates = pick(rates, last_of_each(rates["time"]))
+    return rates["time"], rates["rate"]
+
+
+def read_rate_history(store: Store) -> dict[str, I64 | F64]:
+    """Every rate ever stored, revisions included, by asset and time; `known` is the start of its run (us)."""
+    names = fields(Rate, "asset_id", "time", "revision", "rate", "status")
+    query = select(*names, *(column.label("known") for column in fields(Run, "started_at")))
+    query = query.join_from(Rate, Run, col(Run.id) == col(Rate.run_id))
+    return read_columns(store, query.order_by(*fields(Rate, "asset_id", "time", "revision")))
+
+
+@dataclass(frozen=True, slots=True)
+class RateRow:
+    """An official rate as it stands in the store; `time` in microseconds."""
+
+    asset_id: int
+    time: int
+    revision: int
+    rate: float
+    status: int
+    method: str
+    verdicts: str
+    run_id: int
+
+
+def rate_at(session: Session, asset_id: int, *, at_us: int, as_of_us: int | None = None) -> RateRow | None:
+    """The last official rate of an asset at or before an instant, None before its first."""
+    query = select_models(Rate).where(Rate.asset_id == asset_id, Rate.time <= at_us, *known_by(Rate, as_of_us))
+    rate = session.exec(query.order_by(col(Rate.time).desc(), col(Rate.revision).desc()).limit(1)).first()
+    return None if rate is None else as_row(RateRow, rate)
+
+
+def read_rate_before(store: Store, slug: str, at_us: int, *, max_age_us: int) -> tuple[float, int] | None:
+    """The last reference rate of an asset at or before an instant, and its instant; None when none is young enough."""
+    rate = _newest(store, slug, at_us=at_us)
+    return None if rate is None or rate.time < at_us - max_age_us else (rate.rate, rate.time)
+
+
+def read_newest_rate(store: Store, slug: str) -> tuple[float, int, int] | None:
+    """The newest reference rate of an asset, its instant and status; None when there is none."""
+    rate = _newest(store, slug, at_us=np.iinfo(np.int64).max)
+    return None if rate is None else (rate.rate, rate.time, rate.status)
+
+
+def _newest(store: Store, slug: str, *, at_us: int) -> RateRow | None:
+    with store.session() as session:
+        number = session.exec(select_models(Asset.id).where(Asset.slug == slug)).first()
+        return None if number is None else rate_at(session, number, at_us=int(at_us))
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteRow:
+    """A venue's bar that closed at a rate's instant."""
+
+    venue: str
+    source: str
+    symbol: str
+    interval: str
+    close: float
+    volume_base: float | None
+    volume_usd: float | None
+    revision: int
+    run_id: int
+
+
+def read_quotes(session: Session, asset_id: int, *, time_us: int, as_of_us: int | None = None) -> list[QuoteRow]:
+    """The bars of an asset that closed at an instant, one for each listing, by venue."""
+    query = (
+        select_models(Listing, Bar)
+        .join(Bar, (col(Bar.listing_id) == col(Listing.id)) & (col(Bar.time) == time_us))
+        .where(Listing.asset_id == asset_id, *known_by(Bar, as_of_us))
+        .order_by(col(Listing.venue), col(Listing.interval), col(Listing.id), col(Bar.revision).desc())
+    )
+    newest: dict[tuple[str, str, str], QuoteRow] = {}
+    for listing, bar in session.exec(query):
+        names = {name: getattr(listing, name) for name in ("venue", "source", "symbol", "interval")}
+        newest.setdefault((listing.venue, listing.interval, listing.source), as_row(QuoteRow, bar, **names))
+    return list(newest.values())

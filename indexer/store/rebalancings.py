@@ -1,0 +1,301 @@
+"""Rebalancings with their evidence, the constituents at an instant, and memberships.
+
+What the engine decides is written as revisions: a rebalancing that comes out the same is left alone, a different
+one becomes the next revision, and one that a recomputation no longer finds is withdrawn; nothing is overwritten.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, func
+from sqlalchemy import select as select_columns
+from sqlmodel import Session, SQLModel, col, select
+
+from indexer.engine.history import Decision, Rebalance
+from indexer.engine.market import SupplySource
+from indexer.errors import NotFoundError
+from indexer.store.assets import asset_id, asset_ids
+from indexer.store.columnar import fields, table_of
+from indexer.store.db import Store
+from indexer.store.indices import read_index
+from indexer.store.memberships import write_memberships
+from indexer.store.rates import rate_at
+from indexer.store.rows import (
+    ConstituentRow,
+    MembershipRow,
+    RebalancingItemRow,
+    RebalancingRow,
+    Written,
+    as_row,
+)
+from indexer.store.tables import Asset, Membership, Rebalancing, RebalancingItem, Run
+from indexer.times import from_us, iso, to_us
+
+HEAD = ("reference_at", "methodology_id", "level", "divisor_before", "divisor_after", "turnover", "withdrawn")
+KEY = ("index_id", "effective_at", "kind")
+MEMBERSHIP_KEY = ("index_id", "asset_id", "valid_from")
+
+
+def read_rebalancings(
+    store: Store,
+    index_id: str,
+    *,
+    start_us: int | None = None,
+    end_us: int | None = None,
+    as_of_us: int | None = None,
+) -> list[RebalancingRow]:
+    """Changes of units, start <= effective < end, oldest first, with items; as they were known at `as_of_us`.
+
+    Raises NotFoundError for an unknown index.
+    """
+    read_index(store, index_id)
+    query = select(Rebalancing).where(Rebalancing.index_id == index_id, *_latest(Rebalancing, KEY, as_of_us))
+    if start_us is not None:
+        query = query.where(Rebalancing.effective_at >= from_us(start_us))
+    if end_us is not None:
+        query = query.where(Rebalancing.effective_at < from_us(end_us))
+    with store.session() as session:
+        heads = session.exec(query.order_by(col(Rebalancing.effective_at), col(Rebalancing.id))).all()
+        items = _item_rows(session, [head.id or 0 for head in heads])
+    return [as_row(RebalancingRow, head, items=tuple(items.get(head.id or 0, ()))) for head in heads]
+
+
+def read_decisions(store: Store, index_id: str) -> dict[int, int]:
+    """When each change of units was decided (us), by its id; revisions and withdrawals included."""
+    query = select(Rebalancing.id, Run.started_at).join(Run).where(Rebalancing.index_id == index_id)
+    with store.session() as session:
+        return {int(number or 0): to_us(started) for number, started in session.exec(query)}
+
+
+def read_constituents(store: Store, index_id: str, at_us: int, *, as_of_us: int | None = None) -> list[ConstituentRow]:
+    """Who is in the index at an instant, largest target weight first, with the weight that prices give then.
+
+    With `as_of_us`: by what was known then. A weight is None unless every constituent has a rate at or before the
+    instant. Raises NotFoundError for an unknown index, or an instant before its base.
+    """
+    read_index(store, index_id)
+    heads = select(Rebalancing).where(
+        Rebalancing.index_id == index_id,
+        Rebalancing.effective_at <= from_us(at_us),
+        *_latest(Rebalancing, KEY, as_of_us),
+    )
+    with store.session() as session:
+        newest = heads.order_by(col(Rebalancing.effective_at).desc(), col(Rebalancing.id).desc())
+        head = session.exec(newest.limit(1)).first()
+        if head is None:
+            raise NotFoundError(f'Index "{index_id}" has no constituents at {iso(at_us)}: its history starts later.')
+        held = (
+            select(Asset, RebalancingItem)
+            .join(RebalancingItem)
+            .where(RebalancingItem.rebalancing_id == head.id, RebalancingItem.units_after > 0)
+            .order_by(col(RebalancingItem.weight_target).desc(), col(Asset.slug))
+        )
+        rows = [(asset, item, _rate(session, asset, at_us, as_of_us)) for asset, item in session.exec(held)]
+    values = [item.units_after * rate[0] if rate else None for _, item, rate in rows]
+    total = sum(value for value in values if value is not None) if None not in values else None
+    return [
+        as_row(
+            ConstituentRow,
+            asset,
+            asset=asset.slug,
+            asset_id=asset.id,
+            units=item.units_after,
+            weight_target=item.weight_target,
+            price_effective=item.price,
+            rate=rate[0] if rate else None,
+            rate_at=from_us(rate[2]) if rate else None,
+            rate_status=rate[1] if rate else None,
+            weight=None if value is None or not total else value / total,
+            effective_at=head.effective_at,
+            divisor=head.divisor_after,
+        )
+        for (asset, item, rate), value in zip(rows, values, strict=True)
+    ]
+
+
+def read_memberships(
+    store: Store, index_id: str, *, at_us: int | None = None, as_of_us: int | None = None
+) -> list[MembershipRow]:
+    """Memberships of an index by start and asset; only those running at `at_us`, as known at `as_of_us`."""
+    read_index(store, index_id)
+    query = select(Membership, Asset.slug).join(Asset).where(Membership.index_id == index_id)
+    query = query.where(*_latest(Membership, MEMBERSHIP_KEY, as_of_us))
+    if at_us is not None:
+        at, end = from_us(at_us), col(Membership.valid_to)
+        query = query.where(Membership.valid_from <= at, end.is_(None) | (end > at))
+    with store.session() as session:
+        rows = session.exec(query.order_by(col(Membership.valid_from), col(Asset.slug))).all()
+    return [as_row(MembershipRow, membership, asset=slug) for membership, slug in rows]
+
+
+def write_rebalancings(
+    store: Store,
+    run_id: int,
+    *,
+    index_id: str,
+    methodology_id: int,
+    rebalances: Sequence[Rebalance],
+    slugs: Sequence[str],
+    replace_from_us: int | None = None,
+) -> Written:
+    """How many rebalancings were new, revised, unchanged; `slugs` (N,) names the engine's columns in order.
+
+    With `replace_from_us`, what is stored from that instant on and not among `rebalances` is withdrawn.
+    Memberships are derived from the units. Raises NotFoundError for a slug the store has not.
+    """
+    written = Written()
+    with store.writing_session() as session:
+        ids = asset_ids(session)
+        numbers = [asset_id(ids, slug) for slug in slugs]
+        for rebalance in rebalances:
+            head = _head(rebalance, index_id=index_id, methodology_id=methodology_id, run_id=run_id)
+            written += _write(session, head, _items(rebalance, slugs, numbers))
+        if replace_from_us is not None:
+            kept = {(rebalance.effective_us, rebalance.kind) for rebalance in rebalances}
+            written += _withdraw(session, run_id, index_id, replace_from_us, kept)
+        write_memberships(
+            session,
+            run_id,
+            index_id,
+            rebalances=rebalances,
+            slugs=slugs,
+            ids=numbers,
+            replace_from_us=replace_from_us,
+        )
+    return written
+
+
+def _latest(model: type[SQLModel], key: Sequence[str], as_of_us: int | None) -> list[ColumnElement[bool]]:
+    """That a row is the newest revision of its key (known at the instant) and was not withdrawn."""
+    table, other = table_of(model).c, table_of(model).alias()
+    newest = select_columns(func.max(other.c.revision)).where(*(other.c[name] == table[name] for name in key))
+    if as_of_us is not None:
+        known = select_columns(col(Run.id)).where(col(Run.started_at) <= from_us(as_of_us))
+        newest = newest.where(other.c.run_id.in_(known))
+    return [table.withdrawn.is_(False), table.revision == newest.scalar_subquery()]
+
+
+def _item_rows(session: Session, ids: Sequence[int]) -> dict[int, list[RebalancingItemRow]]:
+    """Items by rebalancing, largest target weight first."""
+    if not ids:
+        return {}
+    of_asset = ("asset", "symbol", "sub_sector")
+    names = [name for name in RebalancingItemRow.__dataclass_fields__ if name not in of_asset]
+    slug, *labels = fields(Asset, "slug", "symbol", "sub_sector")
+    number, target = fields(RebalancingItem, "rebalancing_id", "weight_target")
+    query = (
+        select_columns(number, slug.label("asset"), *labels, *fields(RebalancingItem, *names))
+        .join_from(RebalancingItem, Asset)
+        .where(number.between(min(ids), max(ids)))
+        .order_by(number, target.desc(), slug)
+    )
+    grouped: dict[int, list[RebalancingItemRow]] = {}
+    for row in session.connection().execute(query).mappings():
+        fields_of_row = dict(row)
+        grouped.setdefault(fields_of_row.pop("rebalancing_id"), []).append(RebalancingItemRow(**fields_of_row))
+    return grouped
+
+
+def _rate(session: Session, line: Asset, at_us: int, as_of_us: int | None) -> tuple[float, int, int] | None:
+    """The newest rate at or before the instant, its status and time; None when there is none.
+
+    Before a migration it is the old token's, in units of the line's token.
+    """
+    tokens = session.exec(select(Asset).where(Asset.line == line.slug)).all()
+    rates = [(token, rate_at(session, token.id or 0, at_us=at_us, as_of_us=as_of_us)) for token in tokens]
+    known = [(token, rate) for token, rate in rates if rate is not None]
+    if not known:
+        return None
+    token, rate = max(known, key=lambda pair: (pair[1].time, pair[0].id == line.id))
+    return rate.rate / token.line_ratio, rate.status, rate.time
+
+
+def _head(rebalance: Rebalance, *, index_id: str, methodology_id: int, run_id: int) -> Rebalancing:
+    return Rebalancing(
+        index_id=index_id,
+        kind=rebalance.kind,
+        reference_at=from_us(rebalance.reference_us),
+        effective_at=from_us(rebalance.effective_us),
+        methodology_id=methodology_id,
+        level=float(rebalance.level),
+        divisor_before=float(rebalance.divisor_before),
+        divisor_after=float(rebalance.divisor_after),
+        turnover=float(rebalance.turnover),
+        run_id=run_id,
+    )
+
+
+def _items(rebalance: Rebalance, slugs: Sequence[str], ids: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows of every column that had or has units or was decided upon, in the order of their asset ids."""
+    decisions = {decision.slug: decision for decision in rebalance.decisions}
+    rows = []
+    for i, (slug, number) in enumerate(zip(slugs, ids, strict=True)):
+        before, after = float(rebalance.units_before[i]), float(rebalance.units_after[i])
+        decision = decisions.get(slug)
+        if decision is None and not before and not after:
+            continue
+        row = {
+            "asset_id": number,
+            "units_before": before,
+            "units_after": after,
+            "weight_drifted": float(rebalance.weight_drifted[i]),
+            "weight_target": float(rebalance.weight_target[i]),
+            "price": _none_if_nan(float(rebalance.prices[i])),
+        }
+        rows.append(row | _evidence(decision))
+    return sorted(rows, key=lambda row: row["asset_id"])
+
+
+def _evidence(decision: Decision | None) -> dict[str, Any]:
+    names = ("supply", "supply_source", "free_float_cap_usd", "median_adv_usd", "rank")
+    if decision is None:
+        return {**dict.fromkeys(names), "reason": ""}
+    source = None if decision.supply_source is None else SupplySource(decision.supply_source).name.lower()
+    return {
+        "supply": _none_if_nan(decision.supply),
+        "supply_source": source,
+        "free_float_cap_usd": _none_if_nan(decision.free_float_cap_usd),
+        "median_adv_usd": _none_if_nan(decision.median_adv_usd),
+        "rank": decision.rank,
+        "reason": decision.reason,
+    }
+
+
+def _write(session: Session, head: Rebalancing, items: list[dict[str, Any]]) -> Written:
+    same = [getattr(Rebalancing, name) == getattr(head, name) for name in KEY]
+    old = session.exec(select(Rebalancing).where(*same).order_by(col(Rebalancing.revision).desc()).limit(1)).first()
+    same_head = old is not None and all(getattr(old, name) == getattr(head, name) for name in HEAD)
+    if old is not None and same_head and _stored_items(session, old) == items:
+        return Written(unchanged=1)
+    head.revision = 1 if old is None else old.revision + 1
+    session.add(head)
+    session.flush()
+    session.add_all(RebalancingItem(rebalancing_id=head.id or 0, **item) for item in items)
+    session.flush()
+    return Written(new=1) if old is None else Written(revised=1)
+
+
+def _stored_items(session: Session, head: Rebalancing) -> list[dict[str, Any]]:
+    query = select(RebalancingItem).where(RebalancingItem.rebalancing_id == head.id)
+    items = session.exec(query.order_by(col(RebalancingItem.asset_id)))
+    return [item.model_dump(exclude={"rebalancing_id"}) for item in items]
+
+
+def _withdraw(session: Session, run_id: int, index_id: str, start_us: int, kept: set[tuple[int, str]]) -> Written:
+    """Withdraws, by a new revision, what stands from an instant on and is not among those kept."""
+    query = select(Rebalancing).where(Rebalancing.index_id == index_id, *_latest(Rebalancing, KEY, None))
+    standing = session.exec(query.where(Rebalancing.effective_at >= from_us(start_us))).all()
+    gone = [head for head in standing if (to_us(head.effective_at), head.kind) not in kept]
+    for head in gone:
+        values = head.model_dump(exclude={"id"})
+        values |= {"revision": head.revision + 1, "withdrawn": True, "run_id": run_id}
+        session.add(Rebalancing(**values))
+    session.flush()
+    return Written(revised=len(gone))
+
+
+def _none_if_nan(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)

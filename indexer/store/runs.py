@@ -1,0 +1,178 @@
+"""The run log and the leases: what was done, what is owed, who may do it now.
+
+When a row became known is the start of its run, so questions of the kind "what did we know then" end here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, func
+from sqlmodel import SQLModel, col, select
+
+from indexer.store.columnar import fields
+from indexer.store.db import Store
+from indexer.store.rows import RunRow, as_row
+from indexer.store.tables import Lease, Level, Rate, Rebalancing, Run
+from indexer.times import from_us, to_us
+
+DONE = "done"
+RUNNING = "running"
+COMPUTING = "update"  # the kind of runs that add no facts
+
+
+def known_by(model: type[SQLModel], as_of_us: int | None) -> list[ColumnElement[bool]]:
+    """The condition that a row's run had started by an instant; none without an instant."""
+    if as_of_us is None:
+        return []
+    return [fields(model, "run_id")[0].in_(select(Run.id).where(Run.started_at <= from_us(as_of_us)))]
+
+
+def start_run(store: Store, *, kind: str, key: str, now: datetime, due_at: datetime | None = None) -> int | None:
+    """The id of the run for `key`, or None when that key is already done.
+
+    A run that crashed, failed or was interrupted is taken up again under its id; `started_at` moves to `now`,
+    because what it writes from here on is known from now on (never earlier: an as-of read must not look ahead).
+    """
+    with store.writing_session() as session:
+        run = session.exec(select(Run).where(Run.key == key)).first()
+        if run is None:
+            run = Run(kind=kind, key=key, due_at=due_at, started_at=now)
+        elif run.outcome == DONE:
+            return None
+        run.outcome, run.started_at, run.finished_at = RUNNING, now, None
+        session.add(run)
+        session.flush()
+        return run.id
+
+
+def finish_run(
+    store: Store, run_id: int, *, now: datetime, outcome: str = DONE, detail: Mapping[str, Any] | None = None
+) -> None:
+    """Closes a run: outcome done (its key is never run again), failed or interrupted (it will be).
+
+    A run that is done stays as it was closed: of two processes that worked on it the first one's word counts.
+    """
+    with store.writing_session() as session:
+        run = session.get(Run, run_id)
+        if run is not None and run.outcome != DONE:
+            run.finished_at, run.outcome, run.detail = now, outcome, json.dumps(dict(detail or {}))
+
+
+def read_runs(store: Store, *, kind: str | None = None, limit: int | None = None) -> list[RunRow]:
+    """Runs, newest first; of one kind when given."""
+    query = select(Run).order_by(col(Run.id).desc()).limit(limit)
+    if kind is not None:
+        query = query.where(Run.kind == kind)
+    with store.session() as session:
+        return [_run_row(run) for run in session.exec(query)]
+
+
+def last_run_before(store: Store, kind: str, before: datetime) -> RunRow | None:
+    """The newest finished run of a kind due before an instant that did work of its own; None when there is none."""
+    query = (
+        select(Run)
+        .where(Run.kind == kind, Run.outcome == DONE, col(Run.due_at) < before)
+        .where(col(Run.detail).not_like('%"caught_up_by"%'))
+        .order_by(col(Run.due_at).desc())
+    )
+    with store.session() as session:
+        run = session.exec(query.limit(1)).first()
+        return None if run is None else _run_row(run)
+
+
+def last_due(store: Store, kind: str) -> datetime | None:
+    """The newest instant that a job of this kind was done for, None when it never was."""
+    with store.session() as session:
+        return session.exec(select(func.max(Run.due_at)).where(Run.kind == kind, Run.outcome == DONE)).one()
+
+
+def last_update(store: Store) -> tuple[int, int] | None:
+    """The id and start (us) of the newest finished update, None before the first."""
+    query = select(Run).where(Run.kind == COMPUTING, Run.outcome == DONE)
+    with store.session() as session:
+        run = session.exec(query.order_by(col(Run.started_at).desc(), col(Run.id).desc()).limit(1)).first()
+        return None if run is None else (int(run.id or 0), to_us(run.started_at))
+
+
+def facts_mark(store: Store) -> str:
+    """A text that changes whenever a run that may have added facts (an import, a fetch) was closed."""
+    query = select(func.count(), func.max(Run.id), func.max(Run.finished_at))
+    with store.session() as session:
+        count, last, finished = session.exec(
+            query.where(Run.kind != COMPUTING, col(Run.finished_at).is_not(None))
+        ).one()
+    return f"{count}:{last}:{finished and to_us(finished)}"
+
+
+def read_version(store: Store) -> str:
+    """A token that changes whenever data does: every write belongs to a run, and runs are dated."""
+    started, finished = func.max(Run.started_at), func.max(Run.finished_at)
+    with store.session() as session:
+        counts = session.exec(select(func.count(), func.count(col(Run.finished_at)), func.max(Run.id))).one()
+        instants = session.exec(select(started, finished)).one()
+    return "-".join(str(value or 0) for value in (*counts, *(at and to_us(at) for at in instants)))
+
+
+def fact_runs(store: Store) -> list[int]:
+    """When each run started (us) that may have added facts or has corrected official rates, ascending."""
+    correcting = col(Run.id).in_(select(Rate.run_id).where(Rate.revision > 1))
+    query = select(Run.started_at).where((col(Run.kind) != COMPUTING) | correcting).order_by(col(Run.started_at))
+    with store.session() as session:
+        return [to_us(started) for started in session.exec(query)]
+
+
+def runs_before(store: Store, instant: datetime | None) -> set[int]:
+    """The ids of the runs that started before an instant; none when there is no instant."""
+    if instant is None:
+        return set()
+    with store.session() as session:
+        return {int(number or 0) for number in session.exec(select(Run.id).where(Run.started_at < instant))}
+
+
+def deciding_runs(store: Store, index_id: str) -> dict[int, tuple[int, str]]:
+    """By id of a rebalancing: when the run that decided it started (us), and the run's detail (JSON)."""
+    query = select(Rebalancing.id, Run.started_at, Run.detail).join(Run).where(Rebalancing.index_id == index_id)
+    with store.session() as session:
+        return {int(number or 0): (to_us(started), detail) for number, started, detail in session.exec(query)}
+
+
+def restating_runs(store: Store, index_id: str) -> list[int]:
+    """When each run started (us) that restated levels of an index."""
+    restating = select(Level.run_id).where(Level.index_id == index_id, Level.revision > 1)
+    query = select(Run.started_at).where(col(Run.id).in_(restating)).distinct().order_by(col(Run.started_at))
+    with store.session() as session:
+        return [to_us(started) for started in session.exec(query)]
+
+
+def forgotten_before(store: Store) -> datetime | None:
+    """Before which instant raw answers may be gone, by the sweeps that were done; None before any."""
+    query = select(Run.detail).where(Run.kind == "retention", Run.outcome == DONE)
+    with store.session() as session:
+        limits = [json.loads(detail).get("before") for detail in session.exec(query)]
+    return max((datetime.fromisoformat(limit) for limit in limits if limit), default=None)
+
+
+def take_lease(store: Store, name: str, holder: str, now: datetime, ttl_s: float) -> bool:
+    """Whether `holder` has the lease now: it was free, expired, or already its own (then it is prolonged)."""
+    with store.writing_session() as session:
+        lease = session.get(Lease, name)
+        if lease is not None and lease.holder != holder and lease.expires_at > now:
+            return False
+        session.merge(Lease(name=name, holder=holder, expires_at=now + timedelta(seconds=ttl_s)))
+        return True
+
+
+def release_lease(store: Store, name: str, holder: str) -> None:
+    """Gives the lease back if `holder` has it; another holder's lease is left alone."""
+    with store.writing_session() as session:
+        lease = session.get(Lease, name)
+        if lease is not None and lease.holder == holder:
+            session.delete(lease)
+
+
+def _run_row(run: Run) -> RunRow:
+    return as_row(RunRow, run, detail=json.loads(run.detail))
