@@ -48,7 +48,7 @@ from api.web import routes as web
 from api.web import sign_in
 from indexer.config import Settings
 from indexer.store.db import Store
-from indexer.store.read_serving import read_version
+from indexer.store.runs import read_version
 from indexer.times import Clock, utc_now
 
 ROUTERS = (

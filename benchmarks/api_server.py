@@ -25,7 +25,7 @@ from api.answers.encode import as_rows, json_bytes
 from api.app import create_app
 from api.routes.levels import level_columns
 from indexer.store.db import Store, open_store
-from indexer.store.read_serving import LevelPage, read_level_page
+from indexer.store.levels import LevelPage, read_level_page
 from indexer.times import DAY_US, from_us
 
 ADDRESS = "/v1/indices/deai/levels?limit=3650"

@@ -118,7 +118,7 @@ def _reads(folder: Path, count: int, orm_rows: int) -> list[dict[str, Any]]:
 def _bars(store: Any, count: int) -> tuple[int, Any]:
     """A run and so many minute bars of thirty listings, in the order of the key."""
     from indexer.store import write
-    from indexer.store.records import AssetRow, BarColumns, ListingRow
+    from indexer.store.rows import AssetRow, BarColumns, ListingRow
 
     slugs = [f"token{i}" for i in range(30)]
     write.write_assets(store, [AssetRow(s, s, s.upper(), "chain", s, 18, "x", "core", s) for s in slugs])

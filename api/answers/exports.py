@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from indexer.store.db import Store
-    from indexer.store.records import LevelRows
+    from indexer.store.rows import LevelRows
 
 
 class FileKind(StrEnum):

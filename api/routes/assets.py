@@ -20,14 +20,11 @@ from indexer.errors import NotFoundError, did_you_mean
 from indexer.live.chain.status import FloatStatus, block_link, float_status
 from indexer.registry import Asset, load_registry
 from indexer.store.db import Store
+from indexer.store.metrics import read_newest_metrics
+from indexer.store.rates import read_newest_rate
 from indexer.store.read import StoredAsset, read_assets, read_listings, read_metrics, read_open_quality
-from indexer.store.read_onchain import (
-    read_all_latest_supplies,
-    read_latest_supplies,
-    read_newest_metrics,
-    read_newest_rate,
-)
-from indexer.store.records import QualityRow, SupplyRow
+from indexer.store.rows import QualityRow, SupplyRow
+from indexer.store.supplies import read_all_latest_supplies, read_latest_supplies
 from indexer.times import from_us
 
 STATUS = "on_chain, reported, imported or missing: where the supply in use comes from, best first"

@@ -18,9 +18,9 @@ from api.answers.problems import declared
 from api.answers.schemas import Wire, columns_of, list_of
 from api.answers.services import StoreDep
 from indexer.analytics.catalogue import Event, packaged_text, parse_events
+from indexer.store.bars import read_coverage
 from indexer.store.db import Store
 from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks, read_events
-from indexer.store.read_serving import read_coverage
 from indexer.times import from_us, to_us
 
 

@@ -18,9 +18,9 @@ from api.answers.services import StoreDep
 from api.answers.terms import TERMS
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
+from indexer.store.levels import read_first_level_us
 from indexer.store.read import IndexRow, read_index, read_indices, read_latest_level, read_levels
-from indexer.store.read_serving import read_first_level_us
-from indexer.store.records import LevelRows
+from indexer.store.rows import LevelRows
 from indexer.times import DAY_US, HOUR_US, from_us
 
 router = APIRouter(prefix="/v1/indices", tags=["indices"])

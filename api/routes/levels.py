@@ -37,8 +37,9 @@ from api.answers.schemas import OfIndex, columns_of
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.routes.indices import LevelPoint, latest_of
 from indexer.store.db import Store
+from indexer.store.levels import LevelPage, read_level_page
 from indexer.store.read import read_index, read_levels
-from indexer.store.read_serving import LevelPage, read_level_page, read_version
+from indexer.store.runs import read_version
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["levels"])

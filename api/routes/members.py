@@ -30,7 +30,7 @@ from indexer.store.read import (
     read_rebalancings,
     read_supplies,
 )
-from indexer.store.records import ConstituentRow, RebalancingItemRow, RebalancingRow, SupplyRow
+from indexer.store.rows import ConstituentRow, RebalancingItemRow, RebalancingRow, SupplyRow
 from indexer.times import DAY_US, from_us, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["constituents"])

@@ -22,8 +22,7 @@ from api.middleware.access import Admin
 from api.routes.indices import latest_of
 from indexer.errors import NotEnoughDataError
 from indexer.store.read import read_indices, read_quality, read_runs
-from indexer.store.read_ledger import RunRow
-from indexer.store.records import QualityRow
+from indexer.store.rows import QualityRow, RunRow
 
 router = APIRouter(tags=["operation"])
 admin = APIRouter(prefix="/v1/admin", tags=["admin"])

@@ -16,7 +16,7 @@ from api.answers.encode import json_bytes, status_name
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.store.read import read_index, read_latest_level, read_levels
-from indexer.store.records import LevelRows
+from indexer.store.rows import LevelRows
 from indexer.times import from_us
 
 MAX_REPLAY = 1000

@@ -17,7 +17,7 @@ from api.answers.services import Services
 from api.stream.hub import LevelMessage, newest_message
 from indexer.errors import DeaiError
 from indexer.store.db import Store
-from indexer.store.read_serving import read_version
+from indexer.store.runs import read_version
 
 log = logging.getLogger("deai.api")
 # Without a sign of a write: with none to come, and while somebody listens where none can come.

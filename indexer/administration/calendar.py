@@ -13,7 +13,7 @@ from html import escape
 from zoneinfo import ZoneInfo
 
 from indexer.methodology.spec import Methodology, rebalance_dates
-from indexer.store.records_administration import AnnouncementRow
+from indexer.store.rows import AnnouncementRow
 from indexer.times import DAY_US, from_us, iso, to_us
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection
 
 from indexer.administration.explained_supply import SupplyEvidence, supply_evidence
 from indexer.engine.market import Status
@@ -128,8 +127,8 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
     basket, review = _basket(store, index_id, time_us=row.time_us, as_of_us=as_of_us)
     rules = next(one for one in read_methodologies(store, index_id) if one.id == row.methodology_id)
     book = _Book(store, registry, basket=basket, review=review, as_of_us=as_of_us)
-    with store.reading() as connection:
-        lines = book.lines(connection, row.time_us, before_us=before[0].time_us if before else None)
+    with store.session() as session:
+        lines = book.lines(session, row.time_us, before_us=before[0].time_us if before else None)
     value = sum(line.units * line.price for line in lines)
     worth = sum(line.units * line.price_before for line in lines) if before else None
     made = tuple(_finished(line, value=value, worth=worth) for line in lines)
@@ -196,22 +195,22 @@ class _Book:
         self.parts: dict[str, tuple[LinePart, ...]] = {**own}
         self.parts |= {line.slug: line.parts for line in facts if line.slug in self.parts and line.parts}
 
-    def lines(self, connection: Connection, time_us: int, *, before_us: int | None) -> list[_Line]:
+    def lines(self, session: Session, time_us: int, *, before_us: int | None) -> list[_Line]:
         """Every constituent, in the order of target weight."""
         return [
-            self._line(connection, n, time_us=time_us, before_us=before_us)
+            self._line(session, n, time_us=time_us, before_us=before_us)
             for n, item in enumerate(self.basket.items)
             if item.units_after > 0
         ]
 
-    def _line(self, connection: Connection, number: int, *, time_us: int, before_us: int | None) -> _Line:
+    def _line(self, session: Session, number: int, *, time_us: int, before_us: int | None) -> _Line:
         item = self.basket.items[number]
-        rate, ratio = self._rate(connection, item.asset, at_us=time_us)
-        quotes = read_quotes(connection, rate.asset_id, time_us=rate.time_us, as_of_us=self.as_of_us)
+        rate, ratio = self._rate(session, item.asset, at_us=time_us)
+        quotes = read_quotes(session, rate.asset_id, time_us=rate.time, as_of_us=self.as_of_us)
         verdicts: dict[str, Any] = json.loads(rate.verdicts or "{}")
         price_before = float("nan")
         if before_us is not None:
-            old, old_ratio = self._rate(connection, item.asset, at_us=before_us)
+            old, old_ratio = self._rate(session, item.asset, at_us=before_us)
             price_before = old.rate / old_ratio
         decided = next((one for one in self.review.items if one.asset == item.asset), None)
         parts = self.parts[item.asset]
@@ -223,7 +222,7 @@ class _Book:
             weight_target=item.weight_target,
             price=rate.rate / ratio,
             rate=rate,
-            carried=rate.time_us < time_us,
+            carried=rate.time < time_us,
             quotes=tuple(
                 Quote(
                     one.venue,
@@ -238,17 +237,17 @@ class _Book:
                 for one in quotes
             ),
             price_before=price_before,
-            supply=supply_evidence(connection, decided, review=self.review, parts=parts, registry=self.registry),
+            supply=supply_evidence(session, decided, review=self.review, parts=parts, registry=self.registry),
         )
 
-    def _rate(self, connection: Connection, asset: str, *, at_us: int) -> tuple[RateRow, float]:
+    def _rate(self, session: Session, asset: str, *, at_us: int) -> tuple[RateRow, float]:
         """The line's price at an instant: of the token that stood for it, within that token's time."""
         for part in reversed(self.parts.get(asset, ())):
             if part.from_us is not None and at_us < part.from_us:
                 continue
             until = at_us if part.until_us is None else min(at_us, part.until_us - 1)
-            found = read_rates_at(connection, [part.asset_id], at_us=until, as_of_us=self.as_of_us).get(part.asset_id)
-            if found is not None and (part.from_us is None or found.time_us >= part.from_us):
+            found = rate_at(session, part.asset_id, at_us=until, as_of_us=self.as_of_us)
+            if found is not None and (part.from_us is None or found.time >= part.from_us):
                 return found, part.ratio
         raise NotFoundError(f"{asset} has no official rate at or before {iso(at_us)}, though it was in the basket")
 
@@ -270,7 +269,7 @@ def _finished(line: _Line, *, value: float, worth: float | None) -> ExplainedCon
         weight=line.units * line.price / value,
         weight_target=line.weight_target,
         price=line.price,
-        price_at=from_us(line.rate.time_us),
+        price_at=from_us(line.rate.time),
         price_status="carried" if line.carried else Status(min(line.rate.status, 4)).name.lower(),
         carried=line.carried,
         method=line.rate.method,

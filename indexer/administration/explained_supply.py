@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from indexer.levels.assemble import LinePart
 from indexer.registry import Registry
-from indexer.store.read_explain import SupplyReading, read_run_started, read_supplies_at
-from indexer.store.records import RebalancingItemRow, RebalancingRow
+from indexer.store.db import Session
+from indexer.store.rows import RebalancingItemRow, RebalancingRow
+from indexer.store.supplies import SupplyReading, read_supplies_at, review_started_us
 from indexer.times import from_us, to_us
 
 COUNTED = {"on_chain": "free_float", "reported": "circulating", "imported": "circulating"}
@@ -47,7 +46,7 @@ class SupplyEvidence:
 
 
 def supply_evidence(
-    connection: Connection,
+    session: Session,
     decided: RebalancingItemRow | None,
     *,
     review: RebalancingRow,
@@ -61,12 +60,12 @@ def supply_evidence(
     if decided is None or decided.supply is None:
         return None
     reference_us = to_us(review.reference_at)
-    known_us = read_run_started(connection, "rebalancing", review.id)
+    known_us = review_started_us(session, review.id)
     ratios = {part.asset_id: part.ratio for part in parts}
     decimals = {part.asset_id: registry.by_slug[part.slug].decimals for part in parts if part.slug in registry.by_slug}
     readings = [
         one
-        for one in read_supplies_at(connection, list(ratios), reference_us=reference_us, as_of_us=known_us)
+        for one in read_supplies_at(session, list(ratios), reference_us=reference_us, as_of_us=known_us)
         if _stands(one, parts) and one.asset_id in decimals
     ]
 

@@ -162,7 +162,7 @@ def calendar_command(
 
     from indexer.administration.calendar import as_ical, as_rows, as_rss, entries
     from indexer.cli.session import opened
-    from indexer.store.read_administration import read_announcements
+    from indexer.store.administration import read_announcements
     from indexer.times import DAY_US, to_us, utc_now
     from indexer.workflow.decide import methodology_of
 
@@ -191,7 +191,7 @@ def announcements(
 ) -> None:
     """Show what users were told: restatements, corrections not applied, rebalances, decisions."""
     from indexer.cli.session import opened
-    from indexer.store.read_administration import read_announcements
+    from indexer.store.administration import read_announcements
 
     with opened() as (store, _):
         rows = read_announcements(store, index_id=index, kind=kind, limit=last)

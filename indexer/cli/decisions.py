@@ -77,7 +77,7 @@ def withdraw(number: Number, by: By) -> None:
 def list_overrides(as_json: Json = False) -> None:
     """Show every override there ever was."""
     from indexer.cli.session import opened
-    from indexer.store.read_administration import read_overrides
+    from indexer.store.administration import read_overrides
 
     with opened() as (store, _):
         rows = read_overrides(store)

@@ -93,7 +93,7 @@ def export(
     from api.answers.exports import write_levels
     from indexer.cli.session import opened
     from indexer.store.read import read_index, read_levels
-    from indexer.store.read_serving import read_version
+    from indexer.store.runs import read_version
 
     with opened() as (store, _), progress(f"writing {path.name}", quiet=as_json) as tick:
         rows = read_levels(

@@ -70,7 +70,7 @@ def _show_snapshot(made: Any) -> None:
 @app.command()
 def supply(symbols: Symbols = None, as_json: Json = False) -> None:
     """Show the supplies that are stored, with their block. Reads no chain. Example: deai onchain supply GRT"""
-    from indexer.store.read_onchain import read_latest_supplies
+    from indexer.store.supplies import read_latest_supplies
 
     with _work() as work:
         chosen = work.chosen(tuple(symbols or ()))

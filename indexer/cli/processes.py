@@ -64,7 +64,7 @@ def run_up(settings: Settings, *, imports: Sequence[Path], say: Say) -> None:
     Without any level yet the simulated market is offered beside the real, empty index, at /demo.
     """
     from indexer.cli.output import progress
-    from indexer.store.read_state import has_levels
+    from indexer.store.levels import has_levels
     from indexer.workflow.work import import_and_update, scheduled
 
     with open_migrated(settings) as store:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from sqlalchemy import make_url
 
 from indexer.config import Settings
 from indexer.errors import NotFoundError
-from indexer.store.db import Store, open_store
+from indexer.store.db import Store, file_of, open_store
 
 BASE = "http://127.0.0.1"
 ENDED: dict[str, Any] = {"type": "ended"}
@@ -31,7 +30,7 @@ def local_url(where: str | Path) -> str:
     text = str(where)
     if "://" in text and not text.startswith("sqlite:"):
         return text
-    path = Path(make_url(text).database or "") if text.startswith("sqlite:") else Path(text).expanduser()
+    path = file_of(text) if text.startswith("sqlite:") else Path(text).expanduser()
     path = path / "deai.sqlite" if path.is_dir() else path
     if not path.is_file():
         raise NotFoundError(

@@ -16,7 +16,7 @@ from indexer.levels.pipeline import UpdateReport, update
 from indexer.methodology.load import load_methodology
 from indexer.registry import Asset, Label, Registry
 from indexer.store.db import Store
-from indexer.store.records import BarColumns, BenchmarkColumns, BenchmarkRow, ListingRow, SupplyRow
+from indexer.store.rows import BarColumns, BenchmarkColumns, BenchmarkRow, ListingRow, SupplyRow
 from indexer.store.write import (
     ensure_benchmarks,
     ensure_listings,

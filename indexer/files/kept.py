@@ -21,7 +21,7 @@ from indexer.files.manifest import Manifest, parse_manifest
 from indexer.files.rows import FileRows, all_rows, gated
 from indexer.registry import Asset, Label, Registry
 from indexer.store.archive import Archive
-from indexer.store.records import PayloadRow
+from indexer.store.rows import PayloadRow
 from indexer.times import from_us
 
 KIND = "import"

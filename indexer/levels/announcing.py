@@ -16,7 +16,7 @@ from indexer.errors import NotEnoughDataError
 from indexer.levels.proforma import compute_pro_forma, next_date
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
-from indexer.store.records_administration import AnnouncementRow
+from indexer.store.rows import AnnouncementRow
 from indexer.times import DAY_US, from_us, iso, to_us
 
 FRESH_DAYS = 3

@@ -26,9 +26,9 @@ from indexer.levels.event_effects import SupplyEffect, adjusted
 from indexer.methodology.spec import INDEX_METRICS
 from indexer.registry import Registry
 from indexer.store.db import Store
+from indexer.store.metrics import read_asset_metrics
 from indexer.store.read import read_assets, read_bars, read_listings, read_rates, read_supplies
-from indexer.store.read_onchain import read_asset_metrics
-from indexer.store.records import BarSeries, ListingRow, MetricSeries
+from indexer.store.rows import BarSeries, ListingRow, MetricSeries
 from indexer.times import DAY_US, INTERVAL_US, to_us
 
 SUPPLY_KINDS = ("circulating", "free_float", "total", "burnt")

@@ -32,7 +32,6 @@ from indexer.store.read_state import published_span
 from indexer.store.records import BarSeries, ListingRow, QualityRow, RateSeries, Written
 from indexer.store.records_administration import AnnouncementRow
 from indexer.store.write import write_quality, write_rates
-from indexer.store.write_administration import write_announcements
 from indexer.times import DAY_US, from_us, iso
 
 FOREVER_US = np.iinfo(np.int64).max

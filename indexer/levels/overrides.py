@@ -25,6 +25,9 @@ from indexer.store.write_administration import (
     write_announcements,
     write_override,
 )
+from indexer.store.db import Store
+from indexer.store.rows import AnnouncementRow, OverrideRow
+from indexer.store.write import finish_run, start_run
 from indexer.times import iso, to_us
 
 KINDS = ("value", "membership", "event")

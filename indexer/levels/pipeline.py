@@ -19,7 +19,6 @@ from indexer.errors import NotEnoughDataError
 from indexer.files.importing import asset_rows
 from indexer.levels.announcing import announcements
 from indexer.levels.corrections import Deferred
-from indexer.levels.first_data import first_data_since
 from indexer.levels.fixings import stored_fixings
 from indexer.levels.lifecycle import apply_due_states
 from indexer.levels.markets import load_market, narrowed
@@ -40,14 +39,16 @@ from indexer.levels.published import read_settled
 from indexer.levels.rules import Rules, load_rules
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
+from indexer.store.administration import write_announcements
 from indexer.store.db import Store
+from indexer.store.facts import first_data_since
+from indexer.store.indices import index_state
+from indexer.store.levels import published_span
 from indexer.store.read import count_levels, read_bars, read_indices, read_levels, read_listings, read_rates
-from indexer.store.read_state import facts_mark, index_state, last_update, published_span
-from indexer.store.records import Written
-from indexer.store.records_administration import OverrideRow
+from indexer.store.rows import OverrideRow, Written
+from indexer.store.runs import facts_mark, last_update
 from indexer.store.seals import seal_runs
 from indexer.store.write import finish_run, start_run, write_assets
-from indexer.store.write_administration import write_announcements
 from indexer.times import HOUR_US, Clock, iso, to_us
 
 Progress = Callable[[int, int], None]

@@ -21,13 +21,13 @@ from indexer.errors import InputError
 from indexer.levels.hash_chain import GENESIS, Segment, chain, inputs_hashes
 from indexer.levels.versions import Versions, versions_of
 from indexer.methodology.spec import Methodology
+from indexer.store.administration import write_announcements
 from indexer.store.db import Store
+from indexer.store.indices import index_state
+from indexer.store.levels import last_hash, published_span
 from indexer.store.read import read_levels
-from indexer.store.read_state import index_state, last_hash, published_span
-from indexer.store.records import LevelRows
-from indexer.store.records_administration import AnnouncementRow
+from indexer.store.rows import AnnouncementRow, LevelRows
 from indexer.store.write import write_index, write_levels, write_methodology, write_rebalancings
-from indexer.store.write_administration import write_announcements
 from indexer.times import HOUR_US, from_us, iso, to_us
 
 

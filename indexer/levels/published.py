@@ -10,9 +10,9 @@ import numpy as np
 from indexer.engine.history import Decision, Rebalance, Settled, aligned
 from indexer.engine.market import Market, SupplySource
 from indexer.store.db import Store
+from indexer.store.levels import published_span
 from indexer.store.read import read_rebalancings
-from indexer.store.read_state import published_span
-from indexer.store.records import RebalancingItemRow, RebalancingRow
+from indexer.store.rows import RebalancingItemRow, RebalancingRow
 from indexer.times import to_us
 
 ORDER = {"suspension": 0, "event": 1}

@@ -11,7 +11,7 @@ from indexer.errors import InputError
 from indexer.sources.base import Mapped, Source
 from indexer.sources.records import Bars
 from indexer.store.db import Store
-from indexer.store.records import BarColumns, ListingRow, Written
+from indexer.store.rows import BarColumns, ListingRow, Written
 from indexer.store.write import ensure_listings, write_bars
 
 

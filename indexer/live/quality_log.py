@@ -12,7 +12,7 @@ from indexer.sources.http import reason_of
 from indexer.sources.records import QualityNote
 from indexer.store.db import Store
 from indexer.store.read import read_open_quality
-from indexer.store.records import QualityRow
+from indexer.store.rows import QualityRow
 from indexer.store.write import write_quality
 from indexer.times import from_us
 

@@ -20,7 +20,7 @@ from indexer.sources.okx import contract_sizes
 from indexer.sources.records import Liquidations, hourly_liquidations
 from indexer.sources.registry import PERPETUALS, build_sources
 from indexer.store.read import last_run_before, read_metrics
-from indexer.store.records import MetricSeries
+from indexer.store.rows import MetricSeries
 from indexer.store.write import write_metrics
 from indexer.times import DAY_US, HOUR_US, to_us
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+__all__ = ["Session", "Store", "file_of", "open_store"]
+
 BUSY_TIMEOUT_MS = 30_000
 WRITER_LOCK = 0x64656169  # "deai": the advisory lock of the one writer on PostgreSQL
 PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536", "temp_store=MEMORY")
@@ -156,6 +158,11 @@ def open_store(url: str) -> Store:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return Store(url, engine, path)
+
+
+def file_of(url: str) -> Path:
+    """The file that a `sqlite:` URL names."""
+    return Path(make_url(url).database or "")
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -17,7 +17,7 @@ from indexer.arrays import F64, I64
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import read_levels, read_rebalancings
-from indexer.store.records import RebalancingRow
+from indexer.store.rows import RebalancingRow
 from indexer.studies.series import last_known, token_series
 from indexer.times import iso, to_us
 

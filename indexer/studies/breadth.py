@@ -21,7 +21,7 @@ from indexer.arrays import F64, I64
 from indexer.errors import NotEnoughDataError, NotFoundError
 from indexer.store.db import Store
 from indexer.store.read import read_assets, read_constituents, read_metrics, read_supplies
-from indexer.store.records import ConstituentRow
+from indexer.store.rows import ConstituentRow
 from indexer.studies.series import TOKEN, Series, benchmark_series, index_series, last_known, token_series, values_at
 from indexer.times import DAY_US, from_us, to_us
 

@@ -18,8 +18,9 @@ from indexer.analytics.align import (
 )
 from indexer.arrays import F64, I64
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError, did_you_mean
-from indexer.store.columnar import columns
 from indexer.store.db import Store
+from indexer.store.levels import read_level_values
+from indexer.store.rates import read_asset_rates
 from indexer.store.read import (
     StoredAsset,
     read_assets,
@@ -51,7 +52,7 @@ class Series:
 def index_series(store: Store, index_id: str) -> Series:
     """All levels of an index. Raises NotFoundError for the id, NotEnoughDataError while it has none."""
     read_index(store, index_id)
-    times, levels = _newest(store, "level", "level WHERE index_id = :id", index_id)
+    times, levels = read_level_values(store, index_id)
     if not len(times):
         raise NotEnoughDataError(f"{index_id} has no levels yet; import prices (`deai import`) and `deai update`")
     return Series(index_id, INDEX, times, levels, "index level")
@@ -80,7 +81,7 @@ def token_series(store: Store, slug: str, *, also: list[str] | None = None) -> S
             f'No index or token "{slug}".{did_you_mean(wanted, names)} Indices: {", ".join(also or [])}.'
         )
     tokens = [known[wanted], *(asset for asset in assets if asset.line == wanted and asset.slug != wanted)]
-    parts = [(token, *_newest(store, "rate", "rate WHERE asset_id = :id", token.id)) for token in tokens]
+    parts = [(token, *read_asset_rates(store, token.id)) for token in tokens]
     times, values = _spliced([part for part in parts if len(part[1])], last=wanted)
     if not len(times):
         raise NotEnoughDataError(f"{wanted} has no reference rate yet; import its prices (`deai import`)")
@@ -127,15 +128,6 @@ def last_known(series: Series, at_us: I64) -> tuple[F64, F64]:
     held = np.where(row >= 0, series.values[np.maximum(row, 0)], np.nan)
     age = np.where(row >= 0, at_us - series.times_us[np.maximum(row, 0)], np.nan)
     return held, age.astype(np.float64)
-
-
-def _newest(store: Store, column: str, source: str, key: int | str) -> tuple[I64, F64]:
-    """(times, values) of the rows of one key, the last revision of each instant."""
-    kinds = {"time": "int64", "revision": "int64", column: "float64"}
-    found = columns(store, kinds, source=source, params={"id": key}, order="time, revision")
-    times = found["time"]
-    last = np.r_[times[1:] != times[:-1], True] if len(times) else np.zeros(0, dtype=np.bool_)
-    return times[last], found[column][last]
 
 
 def _spliced(parts: list[tuple[StoredAsset, I64, F64]], *, last: str) -> tuple[I64, F64]:

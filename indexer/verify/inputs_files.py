@@ -6,7 +6,7 @@ the import come from the archive, the gates are the program's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,17 +18,15 @@ from indexer.files.kept import read_import
 from indexer.files.records import bars_of, benchmarks_of, metrics_of, supplies_of
 from indexer.files.rows import FileRows
 from indexer.store.archive import Archive
-from indexer.store.columnar import columns
+from indexer.store.bars import BAR_VALUES
 from indexer.store.db import Store
+from indexer.store.facts import read_facts
 from indexer.store.read import RunRow, read_assets, read_benchmarks, read_listings
-from indexer.store.write_bars import BAR_VALUES
+from indexer.store.tables import Bar, BenchmarkBar, Metric, Supply
 from indexer.times import iso, to_us
 from indexer.verify.inputs_rows import Rows, unlike
 
-BENCHMARK_KINDS = {
-    "close": "float64", "adjusted_close": "maybe", "volume": "maybe", "price_basis": "object", "source": "object",
-}  # fmt: skip
-BAR_KINDS = {name: "float64" if name == "close" else "maybe" for name in BAR_VALUES}
+BENCHMARK_VALUES = ("close", "adjusted_close", "volume", "price_basis", "source")
 
 
 @dataclass
@@ -72,9 +70,9 @@ class FileCheck:
         made = bars_of(rows, slice(None), numbers)
         given = Rows(made.listing_id, made.time_us, {name: getattr(made, name) for name in BAR_VALUES})
         yield from unlike(
-            self._written(run, table="bar", series="listing_id", kinds=BAR_KINDS),
+            self._written(run, model=Bar, series="listing_id", names=BAR_VALUES),
             _ordered(given),
-            earlier=self._earlier(run, table="bar", series="listing_id", kinds=BAR_KINDS),
+            earlier=self._earlier(run, model=Bar, series="listing_id", names=BAR_VALUES),
             named=lambda number: self._names.get(number, f"bar of listing {number}"),
             source=source,
         )
@@ -87,15 +85,13 @@ class FileCheck:
         texts = {"price_basis": made.price_basis, "source": made.source}
         values = {
             name: np.array(texts[name], dtype=object) if name in texts else getattr(made, name)
-            for name in BENCHMARK_KINDS
+            for name in BENCHMARK_VALUES
         }
-        where = f" AND interval = '{rows.manifest.interval}'"  # one of four words, checked when the manifest was read
+        where = {"interval": rows.manifest.interval}
         yield from unlike(
-            self._written(run, table="benchmark_bar", series="benchmark_id", kinds=BENCHMARK_KINDS),
+            self._written(run, model=BenchmarkBar, series="benchmark_id", names=BENCHMARK_VALUES),
             _ordered(Rows(made.benchmark_id, made.time_us, values)),
-            earlier=self._earlier(
-                run, table="benchmark_bar", series="benchmark_id", kinds=BENCHMARK_KINDS, where=where
-            ),
+            earlier=self._earlier(run, model=BenchmarkBar, series="benchmark_id", names=BENCHMARK_VALUES, where=where),
             named=lambda number: f"{rows.manifest.interval} bar of {symbols.get(number, number)}",
             source=source,
         )
@@ -103,13 +99,9 @@ class FileCheck:
     def _supplies(self, run: RunRow, rows: FileRows, *, source: str) -> Iterator[str]:
         ids = {asset.slug: int(asset.id) for asset in read_assets(self.store)}
         slugs = {number: slug for slug, number in ids.items()}
-        kinds = dict.fromkeys(("asset_id", "observed_at", "run_id"), "int64")
-        kinds |= dict.fromkeys(("kind", "source", "origin", "CAST(amount AS TEXT)"), "object")
-        found = columns(
-            self.store, kinds,
-            source="supply WHERE run_id IN (SELECT id FROM run WHERE started_at <= :at)", params=_until(run),
-        )  # fmt: skip
-        asset, at, wrote, *rest = (found[name].tolist() for name in kinds)
+        names = ("asset_id", "observed_at", "run_id", "kind", "source", "origin", "amount")
+        found = read_facts(self.store, Supply, names, known_us=_until(run))
+        asset, at, wrote, *rest = (found[name].tolist() for name in names)
         stored = list(zip(asset, at, *rest, strict=True))
         given = {
             (ids.get(one.asset), to_us(one.observed_at), one.kind, one.source, one.origin, str(one.amount))
@@ -122,12 +114,9 @@ class FileCheck:
             yield f"supply of {slugs.get(gone[0] or 0)} at {iso(gone[1])} is in {source}, but not stored"
 
     def _metrics(self, run: RunRow, rows: FileRows, *, source: str) -> Iterator[str]:
-        kinds = {"subject": "object", "name": "object", "source": "object", "time": "int64", "value": "float64"}
-        found = columns(
-            self.store, {**kinds, "run_id": "int64"},
-            source="metric WHERE run_id IN (SELECT id FROM run WHERE started_at <= :at)", params=_until(run),
-        )  # fmt: skip
-        stored = list(zip(*(found[name].tolist() for name in kinds), strict=True))
+        names = ("subject", "name", "source", "time", "value")
+        found = read_facts(self.store, Metric, (*names, "run_id"), known_us=_until(run))
+        stored = list(zip(*(found[name].tolist() for name in names), strict=True))
         given = {
             (one.subject, one.name, one.source, time, value)
             for one in metrics_of(rows)
@@ -139,38 +128,42 @@ class FileCheck:
         for gone in sorted(given - set(stored))[:5]:
             yield f"{gone[1]} of {gone[0]} at {iso(gone[3])} is in {source}, but not stored"
 
-    def _written(self, run: RunRow, *, table: str, series: str, kinds: dict[str, str]) -> Rows:
+    def _written(self, run: RunRow, *, model: type[Bar | BenchmarkBar], series: str, names: Sequence[str]) -> Rows:
         """What the run itself wrote."""
-        found = columns(
-            self.store, {series: "int64", "time": "int64", **kinds},
-            source=f"{table} WHERE run_id = :run", params={"run": run.id}, order=f"{series}, time",
-        )  # fmt: skip
-        return _rows(found, series, kinds)
+        found = read_facts(self.store, model, (series, "time", *names), run=run.id, order=(series, "time"))
+        return _rows(found, series, names)
 
     def _earlier(
-        self, run: RunRow, *, table: str, series: str, kinds: dict[str, str], where: str = ""
+        self,
+        run: RunRow,
+        *,
+        model: type[Bar | BenchmarkBar],
+        series: str,
+        names: Sequence[str],
+        where: Mapping[str, object] | None = None,
     ) -> Callable[[I64], Rows]:
         """Reads what other runs that began before this one ended wrote of some series, revisions included."""
 
         def read(numbers: I64) -> Rows:
-            ids = ", ".join(str(int(number)) for number in numbers)
-            found = columns(
-                self.store, {series: "int64", "time": "int64", **kinds},
-                source=f"{table} WHERE {series} IN ({ids}) AND run_id != :run{where} "
-                "AND run_id IN (SELECT id FROM run WHERE started_at <= :at)",
-                params={"run": run.id, **_until(run)},
-            )  # fmt: skip
-            return _rows(found, series, kinds)
+            found = read_facts(
+                self.store,
+                model,
+                (series, "time", *names),
+                but_run=run.id,
+                known_us=_until(run),
+                where={series: numbers.tolist(), **(where or {})},
+            )
+            return _rows(found, series, names)
 
         return read
 
 
-def _until(run: RunRow) -> dict[str, int]:
-    return {"at": to_us(run.finished_at or run.started_at)}
+def _until(run: RunRow) -> int:
+    return to_us(run.finished_at or run.started_at)
 
 
-def _rows(found: dict[str, NDArray[Any]], series: str, kinds: dict[str, str]) -> Rows:
-    return Rows(found[series], found["time"], {name: found[name] for name in kinds})
+def _rows(found: dict[str, NDArray[Any]], series: str, names: Sequence[str]) -> Rows:
+    return Rows(found[series], found["time"], {name: found[name] for name in names})
 
 
 def _ordered(rows: Rows) -> Rows:

@@ -15,13 +15,13 @@ import numpy as np
 from indexer.live.fixing import KIND, evidence, rate_rows
 from indexer.live.replay import Refixed, replay_fixing
 from indexer.store.archive import Archive
-from indexer.store.columnar import columns
+from indexer.store.bars import BAR_VALUES
 from indexer.store.db import Store
+from indexer.store.facts import read_facts
 from indexer.store.read import RunRow, read_assets, read_listings
-from indexer.store.write_bars import BAR_VALUES
+from indexer.store.tables import Bar, Rate
 from indexer.times import iso
 
-OF_FIXINGS = f"run_id IN (SELECT id FROM run WHERE kind = '{KIND}')"
 Stored = Mapping[int, dict[str, tuple[object, ...]]]  # by run: what a row is about -> its values
 
 
@@ -58,12 +58,11 @@ class FixingCheck:
     def _rates(self) -> Stored:
         """The rates of every fixing, read at once: the table has no order by run."""
         slugs = {int(asset.id): asset.slug for asset in read_assets(self.store)}
-        kinds = dict.fromkeys(("run_id", "asset_id", "time", "status"), "int64")
-        kinds |= {"rate": "float64", "method": "object", "verdicts": "object"}
-        found = columns(self.store, kinds, source=f"rate WHERE {OF_FIXINGS}", params={})
+        names = ("run_id", "asset_id", "time", "status", "rate", "method", "verdicts")
+        found = read_facts(self.store, Rate, names, kind=KIND)
         rows: dict[int, dict[str, tuple[object, ...]]] = {}
         for run, asset, time, status, rate, method, verdicts in zip(
-            *(found[name].tolist() for name in kinds), strict=True
+            *(found[name].tolist() for name in names), strict=True
         ):
             rows.setdefault(run, {})[f"rate of {slugs[asset]} at {iso(time)}"] = (rate, status, method, verdicts)
         return rows
@@ -71,11 +70,10 @@ class FixingCheck:
     @cached_property
     def _bars(self) -> Stored:
         names = {one.id: (one.asset, one.venue) for one in read_listings(self.store)}
-        kinds = dict.fromkeys(("run_id", "listing_id", "time"), "int64")
-        kinds |= {name: "float64" if name == "close" else "maybe" for name in BAR_VALUES}
-        found = columns(self.store, kinds, source=f"bar WHERE {OF_FIXINGS}", params={})
+        columns = ("run_id", "listing_id", "time", *BAR_VALUES)
+        found = read_facts(self.store, Bar, columns, kind=KIND)
         rows: dict[int, dict[str, tuple[object, ...]]] = {}
-        for run, listing, time, *values in zip(*(found[name].tolist() for name in kinds), strict=True):
+        for run, listing, time, *values in zip(*(found[name].tolist() for name in columns), strict=True):
             rows.setdefault(run, {})[_bar(*names[listing], time)] = tuple(values)
         return rows
 

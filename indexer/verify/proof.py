@@ -16,33 +16,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import text
 
 from indexer.errors import InputError
 from indexer.levels.markets import line_facts
 from indexer.registry import Registry
-from indexer.store.columnar import columns
 from indexer.store.db import Store
+from indexer.store.levels import published_rows
+from indexer.store.rates import read_rate_history
 from indexer.store.read import read_assets, read_indices, read_methodologies, read_rebalancings
-from indexer.store.records import RebalancingRow
+from indexer.store.rebalancings import read_decisions
+from indexer.store.rows import RebalancingRow
 from indexer.store.seals import read_heads
 from indexer.times import to_us
 
 FORMAT = 1
-RATES = {
-    "asset_id": "int64",
-    "time": "int64",
-    "revision": "int64",
-    "rate": "float64",
-    "status": "int64",
-    "known": "int64",
-}
-LEVELS = {
-    "time": "int64", "revision": "int64", "level": "float64", "status": "int64", "carried_weight": "float64",
-    "methodology_id": "int64", "known": "int64", "run_id": "int64", "inputs_hash": "object", "prev_hash": "object",
-    "hash": "object",
-}  # fmt: skip
 README = """Levels of {indices} with everything they were computed from, made by deai-index.
 Check it with: deai verify --from FILE   (no database is needed; nothing is sent anywhere)
 
@@ -69,12 +58,7 @@ def export_proof(store: Store, registry: Registry, *, path: Path, only: Sequence
     indices = [row for row in read_indices(store) if not only or row.id in only]
     if not indices:
         raise InputError("there is no such index to prove; `deai methodology list` names them")
-    rates = columns(
-        store, RATES,
-        source="(SELECT t.asset_id, t.time, t.revision, t.rate, t.status, r.started_at AS known FROM rate t "
-        "JOIN run r ON r.id = t.run_id) AS rates",
-        params={}, order="asset_id, time, revision",
-    )  # fmt: skip
+    rates = read_rate_history(store)
     levels = {row.id: _levels(store, row.id) for row in indices}
     manifest = _manifest(store, registry, ids=[row.id for row in indices], levels=levels)
     changes = {row.id: _changes(store, row.id) for row in indices}
@@ -101,30 +85,32 @@ def _named(name: str) -> zipfile.ZipInfo:
 
 
 def _levels(store: Store, index_id: str) -> dict[str, NDArray[Any]]:
-    return columns(
-        store, LEVELS,
-        source="(SELECT l.*, r.started_at AS known FROM level l JOIN run r ON r.id = l.run_id "
-        "WHERE l.index_id = :id) AS levels",
-        params={"id": index_id}, order="run_id, time, revision",
-    )  # fmt: skip
+    rows = published_rows(store, index_id)
+    hashes = {name: np.array(getattr(rows, name), dtype=object) for name in ("inputs_hash", "prev_hash", "hash")}
+    return {
+        "time": rows.times_us,
+        "revision": rows.revision,
+        "level": rows.levels,
+        "status": rows.status.astype(np.int64),
+        "carried_weight": rows.carried_weight,
+        "methodology_id": rows.methodology_id,
+        "known": rows.known_us,
+        "run_id": rows.run_id,
+        **hashes,
+    }
 
 
 def _changes(store: Store, index_id: str) -> list[dict[str, Any]]:
     """Every change of units ever stored, revisions and withdrawals included, with when it was decided."""
-    sql = text(
-        "SELECT b.id, b.revision, b.withdrawn, r.started_at FROM rebalancing b JOIN run r ON r.id = b.run_id "
-        "WHERE b.index_id = :id"
-    )
-    with store.reading() as connection:
-        known = {int(row[0]): (bool(row[2]), int(row[3])) for row in connection.execute(sql, {"id": index_id})}
+    known = read_decisions(store, index_id)
     found: dict[int, RebalancingRow] = {}
     until: dict[int, int | None] = {}
-    for moment in sorted({at for _, at in known.values()}):
+    for moment in sorted(set(known.values())):
         rows = {row.id: row for row in read_rebalancings(store, index_id, as_of_us=moment)}
         gone = {number: moment for number in found if number not in rows and until[number] is None}
         until |= {**dict.fromkeys(rows.keys() - found.keys(), None), **gone}
         found |= rows
-    return [_change(row, known=known[row.id][1], until=until[row.id]) for row in found.values()]
+    return [_change(row, known=known[row.id], until=until[row.id]) for row in found.values()]
 
 
 def _change(row: RebalancingRow, *, known: int, until: int | None) -> dict[str, Any]:

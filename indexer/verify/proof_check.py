@@ -23,7 +23,7 @@ from indexer.levels.published import settled_of
 from indexer.levels.versions import Versions
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
-from indexer.store.records import RebalancingItemRow, RebalancingRow
+from indexer.store.rows import RebalancingItemRow, RebalancingRow
 from indexer.times import from_us, iso
 
 TOLERANCE = 1e-9

@@ -11,7 +11,7 @@ from indexer.levels.official import computed_rates, currency_rates, differing
 from indexer.levels.overrides import ValueOverride
 from indexer.store.db import Store
 from indexer.store.read import read_assets, read_quality, read_rates
-from indexer.store.records import BarSeries, ListingRow
+from indexer.store.rows import BarSeries, ListingRow
 from indexer.times import iso, to_us
 
 

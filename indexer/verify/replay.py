@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
-from sqlalchemy import select, text
-from sqlmodel import SQLModel
 
 from indexer.errors import NotFoundError
 from indexer.files.importing import asset_rows, write_rows
@@ -27,16 +25,17 @@ from indexer.live.replay import replay_fixing
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
+from indexer.store.administration import copy_overrides, write_announcements
 from indexer.store.archive import Archive
-from indexer.store.columnar import columns
 from indexer.store.db import Store
+from indexer.store.facts import read_facts
+from indexer.store.levels import published_rows
 from indexer.store.read import RunRow, read_indices, read_listings, read_methodologies, read_runs
-from indexer.store.read_administration import read_digests
-from indexer.store.read_state import published_rows
-from indexer.store.records import BarColumns, ListingRow
-from indexer.store.records_administration import AnnouncementRow
+from indexer.store.rows import BarColumns, ListingRow
+from indexer.store.seals import read_digests
+from indexer.store.supplies import copy_supplies
+from indexer.store.tables import Bar, Rate
 from indexer.store.write import ensure_listings, finish_run, start_run, write_assets, write_bars, write_rates
-from indexer.store.write_administration import write_announcements
 from indexer.times import iso, to_us
 
 BAR_COLUMNS = ("open", "high", "low", "close", "volume_base", "volume_usd")
@@ -84,7 +83,7 @@ def replay(
     """
     ids = write_assets(into, asset_rows(registry))
     walk = _Walk(store, into, archive, registry, rules, ids, _copy_listings(store, into))
-    _copy_rows(store, into, table="override")
+    copy_overrides(store, into)
     runs = sorted((run for run in read_runs(store) if run.outcome == "done"), key=lambda run: (run.started_at, run.id))
     for n, run in enumerate(runs):
         if run.kind == "update":
@@ -133,15 +132,6 @@ def _copy_listings(store: Store, into: Store) -> Mapping[int, int]:
     return {row.id or 0: number for row, number in zip(known, made, strict=True)}
 
 
-def _copy_rows(store: Store, into: Store, *, table: str) -> None:
-    source = SQLModel.metadata.tables[table]
-    with store.reading() as connection:
-        rows = [dict(row) for row in connection.execute(select(source)).mappings()]
-    if rows:
-        with into.writing() as connection:
-            connection.execute(source.insert(), rows)
-
-
 def _facts_again(walk: _Walk, run: RunRow) -> None:
     """What one run of facts wrote: from its archived inputs, else from the rows that are stored."""
     store, into = walk.store, walk.into
@@ -153,7 +143,7 @@ def _facts_again(walk: _Walk, run: RunRow) -> None:
     else:
         wrote = [
             _bars_again(store, into, run=run.id, run_id=run_id, listings=walk.listings),
-            _supplies_again(store, into, run=run.id, run_id=run_id),
+            copy_supplies(store, into, run=run.id, run_id=run_id),
             _rates_again(store, into, run=run.id, run_id=run_id),
         ]
         walk.count["store"] += any(wrote)
@@ -183,55 +173,33 @@ def _from_archive(walk: _Walk, run: RunRow, run_id: int) -> bool:
 
 
 def _bars_again(store: Store, into: Store, *, run: int, run_id: int, listings: Mapping[int, int]) -> bool:
-    kinds = {"listing_id": "int64", "time": "int64", "close": "float64"}
-    kinds |= {name: "maybe" for name in BAR_COLUMNS if name != "close"}
-    found = columns(store, kinds, source="bar WHERE run_id = :run", params={"run": run}, order="listing_id, time")
+    names = ("listing_id", "time", *BAR_COLUMNS)
+    found = read_facts(store, Bar, names, run=run, order=("listing_id", "time"))
     if len(found["time"]):
         numbers = np.array([listings[one] for one in found["listing_id"].tolist()], dtype=np.int64)
         write_bars(into, run_id, BarColumns(numbers, found["time"], *(found[name] for name in BAR_COLUMNS)))
     return bool(len(found["time"]))
 
 
-def _supplies_again(store: Store, into: Store, *, run: int, run_id: int) -> bool:
-    source = SQLModel.metadata.tables["supply"]
-    with store.reading() as connection:
-        rows = [dict(row) for row in connection.execute(select(source).where(source.c.run_id == run)).mappings()]
-    if rows:
-        with into.writing() as connection:
-            fields = [{name: value for name, value in row.items() if name != "id"} | {"run_id": run_id} for row in rows]
-            connection.execute(source.insert(), fields)
-    return bool(rows)
-
-
 def _said_again(store: Store, into: Store, *, run: int, run_id: int) -> None:
     """What a run of people's decisions announced: states take effect by it."""
-    source = SQLModel.metadata.tables["announcement"]
-    with store.reading() as connection:
-        rows = [dict(row) for row in connection.execute(select(source).where(source.c.run_id == run)).mappings()]
-    if rows:
-        names = [name for name in AnnouncementRow.__dataclass_fields__ if name != "id"]
-        write_announcements(into, run_id, [AnnouncementRow(**{name: row[name] for name in names}) for row in rows])
+    write_announcements(into, run_id, read_announcements(store, run_id=run)[::-1])
 
 
 def _rates_again(store: Store, into: Store, *, run: int, run_id: int) -> bool:
     """Rates that a run of facts fixed itself (minutes, live); those of an update are computed again."""
-    sql = text("SELECT asset_id, time, rate, status, method, verdicts FROM rate WHERE run_id = :run")
-    with store.reading() as connection:
-        rows = connection.execute(sql, {"run": run}).all()
-    if not rows:
-        return False
-    asset, time, rate, status, method, verdicts = zip(*rows, strict=True)
+    rates = read_facts(store, Rate, ("asset_id", "time", "rate", "status", "method", "verdicts"), run=run)
     write_rates(
         into,
         run_id,
-        asset_id=np.array(asset, dtype=np.int64),
-        time_us=np.array(time, dtype=np.int64),
-        rate=np.array(rate, dtype=np.float64),
-        status=np.array(status, dtype=np.int8),
-        method=list(method),
-        verdicts=list(verdicts),
+        asset_id=rates["asset_id"],
+        time_us=rates["time"],
+        rate=rates["rate"],
+        status=rates["status"].astype(np.int8),
+        method=rates["method"].tolist(),
+        verdicts=rates["verdicts"].tolist(),
     )
-    return True
+    return bool(len(rates["time"]))
 
 
 def _update_again(walk: _Walk, run: RunRow) -> None:

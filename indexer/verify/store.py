@@ -16,8 +16,8 @@ from indexer.levels.overrides import in_force, values_of
 from indexer.levels.rules import Rules, load_rules
 from indexer.registry import Registry
 from indexer.store.db import Store
+from indexer.store.levels import PublishedRows, published_rows
 from indexer.store.read import read_assets, read_bars, read_index, read_indices, read_listings, read_methodologies
-from indexer.store.read_state import PublishedRows, published_rows
 from indexer.store.seals import altered_rows
 from indexer.times import from_us
 from indexer.verify.rates_check import rates_problem

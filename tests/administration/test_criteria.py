@@ -31,7 +31,7 @@ from indexer.registry import load_registry
 from indexer.registry.read import read_registry
 from indexer.store.db import open_store
 from indexer.store.read import read_constituents, read_levels, read_quality, read_rates, read_rebalancings
-from indexer.store.records import BarColumns
+from indexer.store.rows import BarColumns
 from indexer.store.write import finish_run, start_run, write_bars
 from indexer.studies.attribution import study_attribution
 from indexer.studies.beta import windowed_beta

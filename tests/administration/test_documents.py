@@ -23,6 +23,7 @@ from indexer.methodology.actions import load_event_log
 from indexer.methodology.load import load_methodology, shipped
 from indexer.methodology.policy import load_policy
 from indexer.registry import load_registry
+from indexer.store.administration import read_announcements
 from indexer.store.read import read_methodologies
 from indexer.store.read_administration import read_announcements
 from indexer.studies.report.blocks import as_html, as_text

@@ -18,9 +18,9 @@ from indexer.levels.proforma import compute_pro_forma
 from indexer.levels.published import read_settled
 from indexer.methodology.load import load_methodology, shipped
 from indexer.methodology.policy import load_policy
+from indexer.store.administration import read_announcements
 from indexer.store.db import open_store
 from indexer.store.read import read_rebalancings
-from indexer.store.read_administration import read_announcements
 from indexer.times import DAY_US, HOUR_US, from_us, parse_instant, to_us
 from indexer.verify.replay import replay
 

@@ -13,7 +13,7 @@ import pytest
 from test_rebuild import eventful
 
 from indexer.errors import InputError
-from indexer.store.read_state import published_rows
+from indexer.store.levels import published_rows
 from indexer.store.seals import read_heads
 from indexer.verify.proof import export_proof
 from indexer.verify.proof_check import check_proof

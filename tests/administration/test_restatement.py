@@ -14,8 +14,8 @@ from indexer.errors import InputError, MethodologyError
 from indexer.levels.rules import load_rules
 from indexer.methodology.load import load_methodology
 from indexer.methodology.policy import load_policy, read_policy
+from indexer.store.administration import read_announcements
 from indexer.store.read import read_quality, read_rates, read_rebalancings
-from indexer.store.read_administration import read_announcements
 from indexer.times import HOUR_US, from_us, to_us
 
 HOUR = 24 * 50 + 7  # an ordinary hour, no rebalance near

@@ -17,7 +17,7 @@ from indexer.methodology.spec import Methodology
 from indexer.registry import Asset, Label, Registry, Succession
 from indexer.store.db import Store, open_store
 from indexer.store.read import read_levels
-from indexer.store.records import BarColumns, LevelRows, ListingRow, SupplyRow
+from indexer.store.rows import BarColumns, LevelRows, ListingRow, SupplyRow
 from indexer.store.write import ensure_listings, finish_run, start_run, write_assets, write_bars, write_supplies
 from indexer.times import DAY_US, HOUR_US, from_us, parse_instant, to_us
 from indexer.verify.store import Verification, verify_all

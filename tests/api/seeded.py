@@ -15,14 +15,14 @@ import numpy as np
 from indexer.engine.history import Decision, Rebalance
 from indexer.store.db import Store, open_store
 from indexer.store.read import read_index
-from indexer.store.records import AssetRow, BenchmarkColumns, BenchmarkRow, EventRow, QualityRow
+from indexer.store.rows import AssetRow, BenchmarkColumns, BenchmarkRow, QualityRow
+from indexer.store.tables import Event
 from indexer.store.write import (
     ensure_benchmarks,
     finish_run,
     start_run,
     write_assets,
     write_benchmark_bars,
-    write_events,
     write_index,
     write_levels,
     write_methodology,
@@ -108,7 +108,9 @@ def seed(store: Store) -> None:
     closes = (times % DAY_US == 21 * HOUR_US) & ((times // DAY_US + 3) % 7 < 5)
     _benchmarks(store, run, times[closes], equity[closes])
     shock = datetime(2025, 1, 27, 14, tzinfo=UTC)
-    write_events(store, [EventRow("deepseek-2025", "shock", shock, "DeepSeek R1 shakes AI valuations", "test")])
+    title = "DeepSeek R1 shakes AI valuations"
+    with store.writing_session() as session:
+        session.add(Event(slug="deepseek-2025", kind="shock", time=shock, title=title, source="test"))
     write_quality(store, run, [QualityRow("gap", "alpha", datetime(2024, 3, 1, tzinfo=UTC))])
     finish_run(store, run, now=NOW)
 

@@ -18,7 +18,7 @@ from indexer.demo.market import START_US
 from indexer.levels.lifecycle import change_state
 from indexer.levels.overrides import decide
 from indexer.store.db import Store, open_store
-from indexer.store.records_administration import OverrideRow
+from indexer.store.rows import OverrideRow
 from indexer.times import DAY_US, from_us
 
 NOW = from_us(START_US + 250 * DAY_US) + timedelta(minutes=5)

@@ -21,7 +21,7 @@ from api.middleware.cache import Cache
 from api.stream.watch import writes_to
 from indexer.errors import InputError
 from indexer.store.db import Store
-from indexer.store.read_serving import read_version
+from indexer.store.runs import read_version
 from indexer.store.write import finish_run, start_run
 
 LATEST = "/v1/indices/deai/latest"

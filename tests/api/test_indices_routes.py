@@ -16,7 +16,7 @@ from api.app import create_app
 from api.routes import indices, members
 from api.routes import levels as level_routes
 from indexer.store.db import Store
-from indexer.store.records import SupplyRow
+from indexer.store.rows import SupplyRow
 from indexer.store.write import finish_run, start_run, write_supplies
 from indexer.times import HOUR_US, iso, parse_instant
 

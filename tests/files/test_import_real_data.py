@@ -31,7 +31,7 @@ def test_hourly_tokens(store: Store, registry: Registry, data: Path) -> None:
     assert report.reasons == {"unknown symbol": int(absent.sum())}
     assert (report.new, report.rejected) == (int((~absent).sum()), int(absent.sum()))
     assert (report.duplicates, report.out_of_order, report.filtered) == (0, 0, 0)
-    assert read.count_rejects(store) == report.rejected
+    assert len(read.read_rejects(store)) == report.rejected
 
     found = read.read_bars(store, interval="1h")
     listings = {one.id: one for one in read.read_listings(store)}

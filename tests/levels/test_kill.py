@@ -11,8 +11,8 @@ import pytest
 from indexer.demo.build import build_demo, demo_registry
 from indexer.demo.market import START_US
 from indexer.store.db import open_store
+from indexer.store.levels import published_rows
 from indexer.store.read import count_levels, read_levels, read_rebalancings
-from indexer.store.read_state import published_rows
 from indexer.times import DAY_US, from_us
 from indexer.verify.store import broken_chain, verify_all
 

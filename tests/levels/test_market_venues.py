@@ -6,7 +6,7 @@ import numpy as np
 
 from indexer.engine.market import VENUES
 from indexer.levels.markets import venues_a_day
-from indexer.store.records import BarSeries, ListingRow
+from indexer.store.rows import BarSeries, ListingRow
 from indexer.times import DAY_US, HOUR_US, parse_instant
 
 D = parse_instant("2025-01-01")

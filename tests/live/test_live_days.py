@@ -29,7 +29,7 @@ from indexer.store.read import (
     read_rates,
     read_runs,
 )
-from indexer.store.records import QualityRow
+from indexer.store.rows import QualityRow
 from indexer.times import HOUR_US, MINUTE_US, from_us, parse_instant, to_us
 
 START = at("2025-01-26T20:05:00Z")

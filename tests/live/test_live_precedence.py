@@ -10,7 +10,7 @@ from played import VENUES, at, live_through, played
 from indexer.levels.fixings import METHODS, FixedRates, over_bars, stored_fixings
 from indexer.reference.rates import AssetRates
 from indexer.store.read import read_rates
-from indexer.store.records import BarColumns, ListingRow
+from indexer.store.rows import BarColumns, ListingRow
 from indexer.store.write import ensure_listings, finish_run, start_run, write_bars
 from indexer.times import HOUR_US, to_us
 from indexer.verify.store import verify_all

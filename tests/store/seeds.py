@@ -9,7 +9,7 @@ import numpy as np
 
 from indexer.store import write
 from indexer.store.db import Store
-from indexer.store.records import AssetRow, BarColumns, ListingRow
+from indexer.store.rows import AssetRow, BarColumns, ListingRow
 from indexer.times import HOUR_US, to_us
 
 START = datetime(2025, 1, 1, tzinfo=UTC)

@@ -14,10 +14,8 @@ from indexer.errors import InputError, NotFoundError
 from indexer.levels.lifecycle import change_state
 from indexer.levels.overrides import decide
 from indexer.store.db import Store
-from indexer.store.read_administration import read_announcements, read_challenges, read_overrides, read_seals
-from indexer.store.records_administration import AnnouncementRow, ChallengeRow, OverrideRow
-from indexer.store.seals import altered_rows
-from indexer.store.write_administration import close_challenge, write_announcements, write_challenge
+from indexer.store.rows import AnnouncementRow, ChallengeRow, OverrideRow
+from indexer.store.seals import altered_rows, read_seals
 from indexer.verify.proof import export_proof
 from indexer.verify.proof_check import check_proof
 

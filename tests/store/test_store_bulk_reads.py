@@ -11,11 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from seeds import START_US, bars, begin, seed
+from sqlalchemy import func
+from sqlmodel import select
 
 from indexer.errors import StoreError
 from indexer.store import columnar, read, write
 from indexer.store.db import Store, open_store
-from indexer.store.records import BarColumns
+from indexer.store.rows import BarColumns
+from indexer.store.tables import Bar
 from indexer.times import HOUR_US
 
 
@@ -68,16 +71,14 @@ def test_a_bulk_read_with_parameters_and_a_window(store: Store) -> None:
     write.write_bars(store, made.run_id, _many(made.listings, 9_000))
     found = read.read_bars(store, interval="1h", since_us=START_US + HOUR_US, until_us=START_US + 8_000 * HOUR_US)
     assert len(found.close) == 2 * 7_999
-    table = store.arrow(
-        "SELECT close FROM bar WHERE listing_id = :one AND time < :t",
-        {"one": made.listings[1], "t": START_US + HOUR_US},
-    )
+    first = select(Bar.close).where(Bar.listing_id == made.listings[1], Bar.time < START_US + HOUR_US)
+    table = store.arrow(first)
     assert table.num_rows == 1
 
 
 def test_a_bulk_read_inside_a_session_is_refused_instead_of_waiting_for_itself(sqlite_store: Store) -> None:
     with sqlite_store.session(), pytest.raises(StoreError, match="inside an open session would wait for itself"):
-        sqlite_store.arrow("SELECT 1 AS one")
+        sqlite_store.arrow(select(Bar.close))
 
 
 def test_a_bulk_read_waits_for_a_writer_of_this_process(sqlite_store: Store) -> None:
@@ -95,7 +96,7 @@ def test_a_bulk_read_waits_for_a_writer_of_this_process(sqlite_store: Store) -> 
     with ThreadPoolExecutor(2) as pool:
         writer = pool.submit(hold)
         assert entered.wait(30)
-        reader = pool.submit(sqlite_store.arrow, "SELECT close FROM bar")
+        reader = pool.submit(sqlite_store.arrow, select(Bar.close))
         assert not reader.done()
         leave.set()
         writer.result(30)
@@ -131,7 +132,7 @@ def test_writers_and_bulk_readers_in_several_processes_do_no_harm(sqlite_store: 
     sizes = []
     for i in range(60):
         write.write_bars(sqlite_store, made.run_id, bars(third, [1.0] * 10, first=10 * i))
-        sizes.append(sqlite_store.arrow("SELECT close FROM bar").num_rows)
+        sizes.append(sqlite_store.arrow(select(Bar.close)).num_rows)
     assert [process.wait(120) for process in others] == [0, 0]
     assert sizes == sorted(sizes)
     assert len(read.read_bars(sqlite_store).close) == 2 * 10_000 + 600
@@ -154,7 +155,7 @@ def test_threads_that_write_and_read_in_bulk_take_turns_and_do_no_harm(sqlite_st
     with ThreadPoolExecutor(1) as pool:
         writer = pool.submit(fill)
         while not writer.done():
-            sizes.append(sqlite_store.arrow("SELECT count(*) AS n FROM bar").column(0)[0].as_py())
+            sizes.append(sqlite_store.arrow(select(func.count().label("n")).select_from(Bar)).column(0)[0].as_py())
             assert len(read.read_assets(second)) == 2
         writer.result(0)
     assert sizes == sorted(sizes)

@@ -15,7 +15,7 @@ from sqlalchemy import event
 from indexer.errors import BusyError, StoreError
 from indexer.store import db, read, write
 from indexer.store.db import Store, open_store
-from indexer.store.records import Written
+from indexer.store.rows import Written
 
 LIMITED = """
 import resource, signal, sys

@@ -10,15 +10,7 @@ import pytest
 from indexer.errors import InputError, NotFoundError
 from indexer.store import read, write
 from indexer.store.db import Store
-from indexer.store.records import (
-    AssetRow,
-    BenchmarkColumns,
-    BenchmarkRow,
-    MetricSeries,
-    PayloadRow,
-    QualityRow,
-    Written,
-)
+from indexer.store.rows import AssetRow, BenchmarkColumns, BenchmarkRow, MetricSeries, PayloadRow, QualityRow, Written
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOURS = np.arange(1, 6, dtype=np.int64) * 3_600_000_000

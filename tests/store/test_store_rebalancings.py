@@ -10,7 +10,7 @@ from indexer.engine.history import Decision, Rebalance
 from indexer.errors import NotFoundError
 from indexer.store import read, write
 from indexer.store.db import Store
-from indexer.store.records import Written
+from indexer.store.rows import Written
 from indexer.times import DAY_US, HOUR_US
 
 SLUGS = ("fet", "tao")

@@ -11,7 +11,7 @@ from seeds import START, START_US, bars, begin, seed
 from indexer.errors import InputError, NotFoundError
 from indexer.store import read, write
 from indexer.store.db import Store
-from indexer.store.records import BarColumns, BenchmarkColumns, BenchmarkRow, Written
+from indexer.store.rows import BarColumns, BenchmarkColumns, BenchmarkRow, Written
 from indexer.times import DAY_US, HOUR_US
 
 

@@ -18,6 +18,7 @@ from indexer.levels.lifecycle import status_of
 from indexer.methodology.actions import load_event_log, of_assets
 from indexer.methodology.policy import load_policy
 from indexer.methodology.spec import universe_lines
+from indexer.store.administration import read_announcements, read_overrides
 from indexer.store.db import Store
 from indexer.store.read import read_levels, read_methodologies
 from indexer.store.read_administration import read_announcements, read_overrides

@@ -17,8 +17,8 @@ from indexer.live.chain.supply_rows import FINALIZED, ORPHANED, supply_rows
 from indexer.live.context import Live
 from indexer.live.quality_log import said
 from indexer.registry import Asset
-from indexer.store.read_onchain import read_supplies_by_finality
-from indexer.store.records import QualityRow, SupplyRow
+from indexer.store.rows import QualityRow, SupplyRow
+from indexer.store.supplies import read_supplies_by_finality
 from indexer.store.write import write_quality, write_supplies
 from indexer.times import iso, to_us
 

@@ -18,7 +18,7 @@ from indexer.methodology.load import load_methodology
 from indexer.registry import Registry, load_registry
 from indexer.store.db import Store, open_store
 from indexer.store.read import read_rebalancings
-from indexer.store.records import BarColumns, ListingRow, SupplyRow
+from indexer.store.rows import BarColumns, ListingRow, SupplyRow
 from indexer.store.write import ensure_listings, finish_run, start_run, write_assets, write_bars, write_supplies
 from indexer.times import DAY_US, parse_instant
 

@@ -16,7 +16,7 @@ from indexer.live.jobs import ACTIVITY, LEASE, SUPPLY, chain_scheduler, onchain_
 from indexer.live.jobs import PRICES as PRICE_JOB
 from indexer.live.scheduler import Scheduler, Stopped
 from indexer.store.read import read_payloads, read_quality, read_runs, read_supplies
-from indexer.store.read_onchain import read_latest_supplies
+from indexer.store.supplies import read_latest_supplies
 from indexer.times import to_us
 from indexer.workflow.work import update_live
 from onchain.chains import load_chains
