@@ -25,7 +25,7 @@ from indexer.live.replay import replay_fixing
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
-from indexer.store.administration import copy_overrides, write_announcements
+from indexer.store.administration import copy_overrides, read_announcements, write_announcements
 from indexer.store.archive import Archive
 from indexer.store.db import Store
 from indexer.store.facts import read_facts
