@@ -30,7 +30,7 @@ from indexer.sources.http import Answer, Expects
 from indexer.store.archive import Archive
 from indexer.store.db import Store
 from indexer.store.read import read_payloads
-from indexer.store.records import PayloadRow
+from indexer.store.rows import PayloadRow
 from indexer.store.write import write_payloads
 from indexer.times import from_us
 

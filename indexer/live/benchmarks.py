@@ -20,7 +20,7 @@ from indexer.live.quality_log import settle
 from indexer.sources.base import Ask, Dataset
 from indexer.sources.records import BenchmarkBars
 from indexer.store.read import read_benchmark_closes
-from indexer.store.records import BenchmarkColumns, BenchmarkRow, MetricSeries
+from indexer.store.rows import BenchmarkColumns, BenchmarkRow, MetricSeries
 from indexer.store.write import ensure_benchmarks, write_benchmark_bars, write_metrics
 from indexer.times import DAY_US, parse_instant, to_us
 

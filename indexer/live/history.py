@@ -37,7 +37,7 @@ from indexer.reference import conversion_rate
 from indexer.sources.http import HttpClient
 from indexer.sources.records import Bars, in_usd, join_bars
 from indexer.store.read import last_run_before
-from indexer.store.records import Written
+from indexer.store.rows import Written
 from indexer.store.write import finish_run, start_run
 from indexer.times import DAY_US, INTERVAL_US, from_us, iso, parse_instant, to_us
 

@@ -17,7 +17,7 @@ from indexer.analytics.stress import LONG, SHORT, LiquidationTotals, liquidation
 from indexer.arrays import F64, I64
 from indexer.store.db import Store
 from indexer.store.read import read_metrics
-from indexer.store.records import MetricSeries
+from indexer.store.rows import MetricSeries
 from indexer.studies.drawdowns import regular, step_of
 from indexer.studies.series import index_series
 

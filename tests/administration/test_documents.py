@@ -25,7 +25,6 @@ from indexer.methodology.policy import load_policy
 from indexer.registry import load_registry
 from indexer.store.administration import read_announcements
 from indexer.store.read import read_methodologies
-from indexer.store.read_administration import read_announcements
 from indexer.studies.report.blocks import as_html, as_text
 from indexer.times import to_us
 

@@ -21,7 +21,6 @@ from indexer.methodology.spec import universe_lines
 from indexer.store.administration import read_announcements, read_overrides
 from indexer.store.db import Store
 from indexer.store.read import read_levels, read_methodologies
-from indexer.store.read_administration import read_announcements, read_overrides
 from indexer.studies.report.blocks import Document, as_html, as_text
 from indexer.workflow.decide import methodology_of, registry_for
 

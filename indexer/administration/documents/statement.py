@@ -12,7 +12,7 @@ from datetime import datetime
 from indexer.levels.lifecycle import IndexStatus
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
-from indexer.store.records_administration import AnnouncementRow, OverrideRow
+from indexer.store.rows import AnnouncementRow, OverrideRow
 from indexer.studies.report.blocks import Block, Bullets, Document, Heading, Text
 
 

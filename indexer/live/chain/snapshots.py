@@ -19,8 +19,8 @@ from indexer.live.context import Live
 from indexer.live.quality_log import settle
 from indexer.registry import Asset
 from indexer.store.read import read_payloads, read_supplies
-from indexer.store.read_onchain import read_all_latest_supplies
-from indexer.store.records import SupplyRow, Written
+from indexer.store.rows import SupplyRow, Written
+from indexer.store.supplies import read_all_latest_supplies
 from indexer.store.write import write_quality, write_supplies
 from indexer.times import iso, to_us
 from onchain.errors import OnchainError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from indexer.store.records import SupplyRow
+from indexer.store.rows import SupplyRow
 
 ORDER: Final = (
     ("on_chain", ("free_float",)),

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from indexer.registry import Asset
-from indexer.store.records import QualityRow, SupplyRow
+from indexer.store.rows import QualityRow, SupplyRow
 from indexer.times import iso, to_us
 from onchain.freefloat import float_emergency
 
