@@ -18,8 +18,8 @@ from indexer.live.upstream import Upstream, sources_of
 from indexer.registry import load_registry
 from indexer.sources.http import LIMITS, HostLimit, HttpClient
 from indexer.store.db import open_store
+from indexer.store.quality import read_open_quality
 from indexer.store.read import read_benchmark_bars
-from indexer.store.read_live import read_open_quality
 from indexer.store.tables import Benchmark, BenchmarkBar
 
 NOW = datetime(2026, 11, 30, 22, tzinfo=UTC)
