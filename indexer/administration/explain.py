@@ -22,17 +22,12 @@ from indexer.levels.hash_chain import Segment, inputs_hashes
 from indexer.levels.markets import line_facts
 from indexer.levels.versions import rules_of
 from indexer.registry import Registry
-from indexer.store.db import Store
+from indexer.store.administration import read_announcements, read_overrides
+from indexer.store.db import Session, Store
+from indexer.store.levels import LevelRevision, read_level_revisions
+from indexer.store.rates import RateRow, rate_at, read_quotes
 from indexer.store.read import read_assets, read_index, read_methodologies, read_rebalancings
-from indexer.store.read_administration import read_announcements, read_overrides
-from indexer.store.read_explain import (
-    LevelRevision,
-    RateRow,
-    read_level_revisions,
-    read_quotes,
-    read_rates_at,
-)
-from indexer.store.records import RebalancingRow
+from indexer.store.rows import RebalancingRow
 from indexer.times import DAY_US, from_us, iso, to_us
 
 ITEMS_BACK_DAYS = 400

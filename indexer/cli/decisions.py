@@ -39,7 +39,7 @@ def add(
     """Decide over a value, a membership or an event. It acts from the next update on and is public at once."""
     from indexer.cli.session import opened
     from indexer.levels.overrides import decide
-    from indexer.store.records_administration import OverrideRow
+    from indexer.store.rows import OverrideRow
     from indexer.times import from_us, parse_instant, utc_now
     from indexer.workflow.work import registry_of
 

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 
 from indexer.errors import InputError
 from indexer.levels.versions import rules_of
+from indexer.store.administration import read_announcements, write_announcements
 from indexer.store.db import Store
 from indexer.store.indices import set_index_state
 from indexer.store.read import read_index, read_indices, read_latest_level, read_methodologies, read_rebalancings
-from indexer.store.read_administration import read_announcements
-from indexer.store.records_administration import AnnouncementRow
+from indexer.store.rows import AnnouncementRow
 from indexer.store.write import finish_run, start_run
 from indexer.times import DAY_US, from_us, iso, to_us
 

@@ -16,11 +16,9 @@ from typing import Any
 from indexer.engine.history import BasketEvent, Effect
 from indexer.errors import InputError, did_you_mean
 from indexer.registry import Registry
-from indexer.store.db import Store
-from indexer.store.read_administration import read_override, read_overrides
-from indexer.store.records_administration import AnnouncementRow, OverrideRow
-from indexer.store.write import finish_run, start_run
-from indexer.store.write_administration import (
+from indexer.store.administration import (
+    read_override,
+    read_overrides,
     withdraw_override,
     write_announcements,
     write_override,

@@ -14,7 +14,7 @@ from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
 from indexer.store.db import Store
 from indexer.store.read import MethodologyRow, read_methodologies
-from indexer.store.records import LevelRows
+from indexer.store.rows import LevelRows
 
 
 @dataclass(frozen=True, slots=True)

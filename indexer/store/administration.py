@@ -1,4 +1,4 @@
-"""What the administrator says and decides: announcements, overrides, challenges, and dated events."""
+"""What the administrator says and decides: announcements, overrides, and dated events."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sqlmodel import col, select
 from indexer.errors import InputError, NotFoundError
 from indexer.store.bulk import upsert
 from indexer.store.db import Store
-from indexer.store.rows import AnnouncementRow, ChallengeRow, EventRow, OverrideRow, as_row, as_values
-from indexer.store.tables import Announcement, Challenge, Event, Override
+from indexer.store.rows import AnnouncementRow, EventRow, OverrideRow, as_row, as_values
+from indexer.store.tables import Announcement, Event, Override
 from indexer.times import from_us
 
 
@@ -60,13 +60,17 @@ def read_override(store: Store, number: int) -> OverrideRow:
     with store.session() as session:
         override = session.get(Override, number)
         if override is None:
-            raise _unknown("override", number)
+            raise _unknown(number)
         return as_row(OverrideRow, override)
 
 
 def write_override(store: Store, row: OverrideRow) -> int:
     """Keeps a proposed override and gives its id."""
-    return _insert(store, Override(**as_values(row)))
+    override = Override(**as_values(row))
+    with store.writing_session() as session:
+        session.add(override)
+        session.flush()
+        return int(override.id or 0)
 
 
 def copy_overrides(store: Store, into: Store) -> None:
@@ -77,51 +81,18 @@ def copy_overrides(store: Store, into: Store) -> None:
         session.add_all(Override(**override.model_dump()) for override in overrides)
 
 
-def approve_override(store: Store, number: int, *, by: str, at: datetime) -> None:
-    """Marks an override approved. Raises NotFoundError for its id, InputError when it was decided on before."""
-    with store.writing_session() as session:
-        override = session.get(Override, number)
-        if override is None:
-            raise _unknown("override", number)
-        if override.approved_at is not None or override.withdrawn_at is not None:
-            raise _decided("override", number, was="decided on")
-        override.approved_by, override.approved_at = by, at
-
-
 def withdraw_override(store: Store, number: int, *, by: str, at: datetime) -> None:
-    """Ends an override before its expiry; it stays readable. Raises as `approve_override`."""
+    """Ends an override before its expiry; it stays readable.
+
+    Raises NotFoundError for its id, InputError when it was withdrawn before.
+    """
     with store.writing_session() as session:
         override = session.get(Override, number)
         if override is None:
-            raise _unknown("override", number)
+            raise _unknown(number)
         if override.withdrawn_at is not None:
-            raise _decided("override", number, was="decided on")
+            raise InputError(f"override {number} was decided on before; it stays as it is, make a new one")
         override.withdrawn_by, override.withdrawn_at = by, at
-
-
-def read_challenges(store: Store, *, index_id: str | None = None) -> list[ChallengeRow]:
-    """Every challenge, newest first; of one index when given."""
-    query = select(Challenge).order_by(col(Challenge.id).desc())
-    if index_id is not None:
-        query = query.where(Challenge.index_id == index_id)
-    with store.session() as session:
-        return [as_row(ChallengeRow, challenge) for challenge in session.exec(query)]
-
-
-def write_challenge(store: Store, row: ChallengeRow) -> int:
-    """Keeps a challenge with its frozen inputs and gives its id."""
-    return _insert(store, Challenge(**as_values(row)))
-
-
-def close_challenge(store: Store, number: int, *, outcome: str, at: datetime) -> None:
-    """Closes a challenge with its outcome. Raises NotFoundError for its id, InputError when it is closed already."""
-    with store.writing_session() as session:
-        challenge = session.get(Challenge, number)
-        if challenge is None:
-            raise _unknown("challenge", number)
-        if challenge.closed_at is not None:
-            raise _decided("challenge", number, was="closed")
-        challenge.closed_at, challenge.outcome = at, outcome
 
 
 def read_events(store: Store, *, start_us: int | None = None, end_us: int | None = None) -> list[EventRow]:
@@ -135,16 +106,5 @@ def read_events(store: Store, *, start_us: int | None = None, end_us: int | None
         return [as_row(EventRow, event) for event in session.exec(query)]
 
 
-def _insert(store: Store, model: Override | Challenge) -> int:
-    with store.writing_session() as session:
-        session.add(model)
-        session.flush()
-        return int(model.id or 0)
-
-
-def _unknown(what: str, number: int) -> NotFoundError:
-    return NotFoundError(f"there is no {what} {number}; list them with `deai {what} list`")
-
-
-def _decided(what: str, number: int, *, was: str) -> InputError:
-    return InputError(f"{what} {number} was {was} before; it stays as it is, make a new one")
+def _unknown(number: int) -> NotFoundError:
+    return NotFoundError(f"there is no override {number}; list them with `deai override list`")

@@ -380,20 +380,3 @@ class OverrideRow:
     withdrawn_by: str | None = None
     withdrawn_at: datetime | None = None
     id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ChallengeRow:
-    """A doubt about a level, with its inputs frozen (JSON) and their SHA-256; open while `closed_at` is None."""
-
-    index_id: str
-    time: datetime
-    revision: int
-    reason: str
-    opened_by: str
-    opened_at: datetime
-    frozen: str
-    sha256: str
-    closed_at: datetime | None = None
-    outcome: str | None = None
-    id: int | None = None

@@ -28,8 +28,8 @@ from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
 from indexer.store.db import Store
 from indexer.store.read import MethodologyRow, read_levels, read_rebalancings
-from indexer.store.read_state import deciding_runs, fact_runs, restating_runs
-from indexer.store.records import LevelRows, RebalancingRow
+from indexer.store.rows import LevelRows, RebalancingRow
+from indexer.store.runs import deciding_runs, fact_runs, restating_runs
 from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
 
 TOLERANCE = 1e-9

@@ -6,15 +6,18 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from sqlalchemy import text
 
 from indexer.administration.explain import explain
-from indexer.errors import InputError, NotFoundError
 from indexer.levels.lifecycle import change_state
 from indexer.levels.overrides import decide
+from indexer.store.administration import (
+    read_announcements,
+    read_overrides,
+    write_announcements,
+)
 from indexer.store.db import Store
-from indexer.store.rows import AnnouncementRow, ChallengeRow, OverrideRow
+from indexer.store.rows import AnnouncementRow, OverrideRow
 from indexer.store.seals import altered_rows, read_seals
 from indexer.verify.proof import export_proof
 from indexer.verify.proof_check import check_proof
@@ -74,17 +77,6 @@ def test_announcements_are_said_once_and_numbered_upwards(store: Store) -> None:
     newest = read_announcements(store)[0].id
     assert newest is not None
     assert [row.title for row in read_announcements(store, after_id=newest - 1)] == ["said 3"]
-
-
-def test_a_challenge_is_closed_once(store: Store) -> None:
-    one = World(store)
-    number = write_challenge(store, ChallengeRow("small", one.now, 1, "doubted", "A", one.now, "{}", "0" * 64))
-    close_challenge(store, number, outcome="confirmed", at=one.now)
-    assert read_challenges(store)[0].outcome == "confirmed"
-    with pytest.raises(InputError, match=f"challenge {number} was closed before"):
-        close_challenge(store, number, outcome="again", at=one.now)
-    with pytest.raises(NotFoundError, match="there is no challenge 99; list them with `deai challenge list`"):
-        close_challenge(store, 99, outcome="again", at=one.now)
 
 
 def test_an_override_is_in_force_from_when_it_was_made(store: Store) -> None:

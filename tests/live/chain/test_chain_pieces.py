@@ -23,7 +23,8 @@ from indexer.live.chain.status import block_link, float_status
 from indexer.live.chain.supply_rows import in_units, provisional, supply_rows, weakest
 from indexer.live.context import asset_of
 from indexer.registry import load_registry
-from indexer.store.rows import MetricSeries, SupplyRow
+from indexer.store.rows import MetricSeries
+from indexer.store.rows import SupplyRow as StoredSupply
 from indexer.times import DAY_US, HOUR_US
 from onchain.chains import load_chains
 from onchain.rpc.pin import Pin
@@ -75,7 +76,7 @@ kinds = st.sampled_from(["free_float", "circulating", "total"])
 
 @given(st.lists(st.tuples(origins, kinds, st.integers(1, 10**6)), max_size=8, unique_by=lambda one: one[:2]))
 def test_what_is_shown_as_in_use_is_what_the_engine_and_the_library_take(found: list[tuple[str, str, int]]) -> None:
-    rows = [SupplyRow("x", kind, origin, "s", NOW, amount) for origin, kind, amount in found]
+    rows = [StoredSupply("x", kind, origin, "s", NOW, amount) for origin, kind, amount in found]
     shown = float_status(rows)
     table = {(origin, kind): float(amount) for origin, kind, amount in found}
     names = ("on_chain", "reported", "imported")
@@ -104,7 +105,7 @@ def test_what_is_shown_as_in_use_is_what_the_engine_and_the_library_take(found: 
 
 
 def test_the_reason_of_the_ledger_says_why_a_better_source_is_passed_over() -> None:
-    row = SupplyRow("x", "circulating", "imported", "file", NOW, 5)
+    row = StoredSupply("x", "circulating", "imported", "file", NOW, 5)
     assert float_status([row], reason="every endpoint failed").passed_over == (
         "on-chain: every endpoint failed; reported: no circulating"
     )
