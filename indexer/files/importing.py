@@ -31,7 +31,7 @@ from indexer.store.archive import Archive
 from indexer.store.bulk import CHUNK_ROWS
 from indexer.store.db import Store
 from indexer.store.read import read_listings
-from indexer.store.records import AssetRow, RejectRow, Written
+from indexer.store.rows import AssetRow, RejectRow, Written
 from indexer.store.write import (
     ensure_benchmarks,
     ensure_listings,

@@ -12,7 +12,7 @@ import numpy as np
 from indexer.arrays import F64, I64, Bools
 from indexer.files.rows import FileRows
 from indexer.registry.currencies import AT_PAR, DOLLAR
-from indexer.store.records import BarColumns, BenchmarkColumns, MetricSeries, SupplyRow
+from indexer.store.rows import BarColumns, BenchmarkColumns, MetricSeries, SupplyRow
 from indexer.times import from_us
 
 

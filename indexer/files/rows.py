@@ -43,7 +43,7 @@ from indexer.files.stamps import (
 )
 from indexer.registry import Asset, Registry
 from indexer.registry.currencies import AT_PAR, DOLLAR, currency, split_pair
-from indexer.store.records import BenchmarkRow, ListingRow
+from indexer.store.rows import BenchmarkRow, ListingRow
 from indexer.times import INTERVAL_US, iso, to_us
 
 MOST_DIGITS = 48  # of whole tokens: with 30 decimals still the 78 digits of a uint256

@@ -26,11 +26,11 @@ from indexer.methodology.spec import Methodology, universe_lines
 from indexer.reference.rates import AssetRates, ListedBars, Place, compute_rates, in_dollars
 from indexer.registry import Registry
 from indexer.registry.currencies import AT_PAR, DOLLAR, QUOTES
+from indexer.store.administration import write_announcements
 from indexer.store.db import Store
+from indexer.store.levels import published_span
 from indexer.store.read import read_benchmark_bars, read_benchmarks, read_levels
-from indexer.store.read_state import published_span
-from indexer.store.records import BarSeries, ListingRow, QualityRow, RateSeries, Written
-from indexer.store.records_administration import AnnouncementRow
+from indexer.store.rows import AnnouncementRow, BarSeries, ListingRow, QualityRow, RateSeries, Written
 from indexer.store.write import write_quality, write_rates
 from indexer.times import DAY_US, from_us, iso
 
