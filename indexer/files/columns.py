@@ -228,7 +228,10 @@ def _whole_file(table: Table) -> Any:
 def _row_texts(batch: pa.Table, first: int) -> Texts:
     def texts(lines: Sequence[int]) -> dict[int, str]:
         mine = [line for line in lines if first <= line < first + batch.num_rows]
-        rows = batch.take([line - first for line in mine]).to_pylist() if mine else []
+        try:
+            rows = batch.take([line - first for line in mine]).to_pylist() if mine else []
+        except (OverflowError, ValueError):  # a stamp beyond what Python's dates can hold
+            rows = ["a row that cannot be shown"] * len(mine)
         return {line: json.dumps(row, default=str) for line, row in zip(mine, rows, strict=True)}
 
     return texts

@@ -27,8 +27,8 @@ FORMS = {
     ".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather",
 }  # fmt: skip
 ENDINGS = (*FORMS, ".gz", ".zip")
-MOST_RATIO = 1_000  # unpacked : packed; tables of prices lie between 3 and 20
-RATIO_FROM = 16 << 20  # bytes unpacked before the ratio is judged
+MOST_RATIO = 200  # unpacked : packed; tables of prices lie between 3 and 20, a bomb of one byte at 1,000
+RATIO_FROM = 64 << 20  # bytes unpacked before the ratio is judged: what is read ahead weighs little then
 MOST_WHOLE = 256 << 20  # of forms that can only be read as a whole: Excel, JSON
 MOST_MEMBERS = 10_000
 
@@ -58,11 +58,13 @@ class Table:
             info = archive.getinfo(self.inner)
             member: Any = archive.open(self.inner)
             stream = gzip.GzipFile(fileobj=member) if self.inner.lower().endswith(".gz") else member
-            return Measured(stream, self.name, packed=info.compress_size, where=member, size=info.file_size)
+            if info.file_size > max(RATIO_FROM, MOST_RATIO * info.compress_size):
+                raise ImportFileError(_bomb(self.name))
+            return Measured(stream, self.name, where=member, size=info.file_size)
         raw, size = self.path.open("rb"), self.path.stat().st_size
         packed = self.path.name.lower().endswith(".gz") or raw.peek(2)[:2] == b"\x1f\x8b"
         stream = gzip.GzipFile(fileobj=raw) if packed else raw
-        return Measured(stream, self.name, packed=size, where=raw, size=size)
+        return Measured(stream, self.name, where=raw, size=size)
 
 
 class Measured:
@@ -71,8 +73,8 @@ class Measured:
     `where` is read beneath it, to its `size`: how far that is read says how much of the file is done.
     """
 
-    def __init__(self, stream: Any, name: str, *, packed: int, where: Any, size: int) -> None:
-        self._stream, self._name, self._packed, self._where, self._size = stream, name, packed, where, size
+    def __init__(self, stream: Any, name: str, *, where: Any, size: int) -> None:
+        self._stream, self._name, self._where, self._size = stream, name, where, size
         self._bytes = 0
 
     @property
@@ -86,10 +88,8 @@ class Measured:
             return b"".join(iter(lambda: self.read(1 << 20), b""))
         part: bytes = self._stream.read(size)
         self._bytes += len(part)
-        if self._bytes > RATIO_FROM and self._bytes > MOST_RATIO * max(1, self._packed):
-            raise ImportFileError(
-                f"{self._name}: more than {MOST_RATIO:,} bytes come out of each packed one; this is no table of prices"
-            )
+        if self._bytes > RATIO_FROM and self._bytes > MOST_RATIO * max(1, self._where.tell()):
+            raise ImportFileError(_bomb(self._name))
         return part
 
     def __enter__(self) -> Measured:
@@ -98,6 +98,10 @@ class Measured:
     def __exit__(self, *_: object) -> None:
         self._stream.close()
         self._where.close()
+
+
+def _bomb(name: str) -> str:
+    return f"{name}: more than {MOST_RATIO} bytes come out of each packed one; this is no table of prices"
 
 
 def tables_of(path: Path) -> list[Table]:
@@ -131,7 +135,8 @@ def whole(table: Table) -> pa.Table:
     content = opened(table.name, read)
     if len(content) > MOST_WHOLE:
         raise ImportFileError(f"{table.name} is over {MOST_WHOLE >> 20} MB; save it as CSV or Parquet")
-    names, columns = (_sheet if table.form == "sheet" else _json)(table.name, content)
+    read_form = _sheet if table.form == "sheet" else _json
+    names, columns = opened(table.name, lambda: read_form(table.name, content))
     return pa.Table.from_arrays([_array(column) for column in columns], names=names)
 
 
@@ -145,7 +150,16 @@ def opened(name: str, work: Callable[[], T]) -> T:
         raise
     except FileNotFoundError:
         raise ImportFileError(f"{name} is not there") from None
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowException, ValueError, RuntimeError) as error:
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        zipfile.BadZipFile,
+        pa.ArrowException,
+        ValueError,
+        RuntimeError,
+        OverflowError,
+    ) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ImportFileError(f"{name} cannot be read: {reason}") from None
 

@@ -1,0 +1,108 @@
+"""Known bars written as files are, in any dialect, order and with junk: read back equal, or refused by line."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from import_samples import NOW
+
+from indexer.errors import ImportFileError
+from indexer.files.containers import tables_of
+from indexer.files.manifest import parse_manifest
+from indexer.files.rows import all_rows, gated
+from indexer.registry import load_registry
+from indexer.times import HOUR_US, to_us
+
+START = datetime(2025, 1, 27, tzinfo=UTC)
+JUNK = ("", "x", "1,2,3,4,5,6,7,8,9", "2025-13-45T99:00Z,5,1", "\0", 'open"quote,1,1', ",,", "NaN,NaN,NaN")
+EPOCHS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file is written."""
+
+    delimiter: str
+    quoted: bool
+    end: str
+    encoding: str
+    stamp: str
+    decimal: str
+    grouped: bool
+
+
+dialects = st.builds(
+    Dialect,
+    delimiter=st.sampled_from([",", ";", "\t", "|"]),
+    quoted=st.booleans(),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "latin-1"]),
+    stamp=st.sampled_from(["iso", "offset", "utc", "space", "s", "ms", "us", "float", "compact"]),
+    decimal=st.sampled_from([".", ","]),
+    grouped=st.booleans(),
+)
+closes = st.lists(st.integers(100_000, 999_999), min_size=3, max_size=12).map(lambda v: [one / 100 for one in v])
+
+
+def _stamp(at: datetime, how: str) -> str:
+    us = to_us(at)
+    if how in EPOCHS:
+        return str(us // EPOCHS[how])
+    return {
+        "iso": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "offset": (at + timedelta(hours=2)).strftime("%Y-%m-%d %H:%M:%S+02:00"),
+        "utc": at.strftime("%Y-%m-%d %H:%M:%S.000 UTC"),
+        "space": at.strftime("%Y-%m-%d %H:%M:%S"),
+        "float": f"{us / 1e6:.1f}",
+        "compact": at.strftime("%Y%m%d%H%M"),
+    }[how]
+
+
+def _number(value: float, dialect: Dialect) -> str:
+    text = f"{value:,.2f}" if dialect.grouped else f"{value:.2f}"
+    return text.translate(str.maketrans(",.", ".,")) if dialect.decimal == "," else text
+
+
+def _row(cells: Sequence[str], dialect: Dialect) -> str:
+    must = any(dialect.delimiter in cell for cell in cells)
+    return dialect.delimiter.join(f'"{cell}"' if dialect.quoted or must else cell for cell in cells)
+
+
+@settings(max_examples=150, deadline=None)
+@given(closes, dialects, st.randoms(use_true_random=False), st.lists(st.sampled_from(JUNK), max_size=3))
+def test_bars_come_back_equal_or_are_refused_by_line(
+    values: list[float], dialect: Dialect, random: object, junk: list[str]
+) -> None:
+    bars = {START + timedelta(hours=2 * n if n > 1 else n): close for n, close in enumerate(values)}
+    rows = [(_row([_stamp(at, dialect.stamp), _number(close, dialect)], dialect), at) for at, close in bars.items()]
+    lines: list[tuple[str, datetime | None]] = [*rows, *((one, None) for one in junk)]
+    random.shuffle(lines)  # type: ignore[attr-defined]
+    text = dialect.end.join([_row(["time", "close"], dialect), *(line for line, _ in lines)]) + dialect.end
+    manifest = parse_manifest(
+        'kind = "tokens"\ninterval = "1h"\nstamp = "bar_open"\n[columns]\ntime = "time"\nclose = "close"\n'
+        '[constants]\nsymbol = "NEAR"\nvenue = "binance"\nsource = "test"\nquote = "USD"\n',
+        name="prices.toml",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "prices.csv"
+        path.write_bytes(text.encode(dialect.encoding))
+        try:
+            [table] = tables_of(path)
+            result = all_rows(list(gated(table, manifest, registry=load_registry(), now_us=to_us(NOW))))
+        except ImportFileError as error:
+            assert "prices.csv" in str(error)
+            return
+    expected = {to_us(at) + HOUR_US: close for at, close in bars.items()}
+    taken = dict(zip(result.time_us[result.order].tolist(), result.numbers["close"].values[result.order], strict=True))
+    assert taken.items() <= expected.items()
+    refused = {line for line, _ in result.rejects}
+    for number, (_, at) in enumerate(lines, start=2):
+        assert number in refused or (at is not None and to_us(at) + HOUR_US in taken)
+    if not junk:
+        assert taken == expected
