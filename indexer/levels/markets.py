@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 
 import numpy as np
 
@@ -24,11 +25,12 @@ from indexer.levels.assemble import (
 )
 from indexer.levels.event_effects import SupplyEffect, adjusted
 from indexer.methodology.spec import INDEX_METRICS
-from indexer.registry import Registry
+from indexer.registry import Registry, supply_facts
 from indexer.store.db import Store
 from indexer.store.metrics import read_asset_metrics
 from indexer.store.read import read_assets, read_bars, read_listings, read_rates, read_supplies
 from indexer.store.rows import BarSeries, ListingRow, MetricSeries
+from indexer.store.rows import SupplyRow as SupplyReading
 from indexer.times import DAY_US, INTERVAL_US, to_us
 
 SUPPLY_KINDS = ("circulating", "free_float", "total", "burnt")
@@ -132,8 +134,21 @@ def _supplies(store: Store, registry: Registry, *, ids: Mapping[str, int], as_of
             observed_us=to_us(row.observed_at),
             tokens=row.amount / 10 ** registry.by_slug[row.asset].decimals,
         )
-        for row in read_supplies(store, as_of_us=as_of_us)
+        for row in supplies_in_force(read_supplies(store, as_of_us=as_of_us))
         if row.kind in SUPPLY_KINDS and row.asset in registry.by_slug
+    ]
+
+
+def supplies_in_force(rows: Sequence[SupplyReading]) -> list[SupplyReading]:
+    """The readings without the shipped facts of a time for which a provider answers."""
+    provided = [row for row in rows if row.origin == "reported" and row.source != supply_facts.SOURCE]
+    first: dict[str, datetime] = {}
+    for row in provided:
+        first[row.asset] = min(row.observed_at, first.get(row.asset, row.observed_at))
+    return [
+        row
+        for row in rows
+        if row.source != supply_facts.SOURCE or row.asset not in first or row.observed_at < first[row.asset]
     ]
 
 

@@ -44,6 +44,7 @@ def live_jobs(live: Live, *, update_minutes: int = 60) -> list[Job]:
     jobs: list[Job] = []
     venues = venue_mappings(live.registry, live.sources)
     if venues:
+        jobs.append(Job("supply-facts", DAY, timedelta(0), _of(live, supply.write_facts)))
         every = timedelta(minutes=update_minutes)
         jobs.append(Job(fixing.KIND, every, BAR_DELAY, _of(live, fixing.fix), singly=SINGLY))
         jobs.append(Job(history.KIND, HOUR, timedelta(minutes=4), _of(live, history.catch_up)))

@@ -3,7 +3,8 @@
 A fresh store has no supplies of the past, and an index by free float needs one at each reference date. CoinGecko's
 chart gives market value and price at the same instants; their quotient is the circulating supply it reckoned with
 then. Such readings are kept as reported under a source name of their own, `coingecko-implied`: implied by two
-published numbers, learnt now, true then as far as the provider knew.
+published numbers, learnt now, true then as far as the provider knew. For the time before, and for a provider that
+refuses, the package ships dated facts; they need no network.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Final
 from indexer.live.asking import Question, Reply, ask_all, keep_replies
 from indexer.live.context import Live
 from indexer.live.mapping import ids_at
-from indexer.registry import Asset
+from indexer.registry import Asset, supply_facts
 from indexer.sources.base import Ask, Dataset
 from indexer.sources.coingecko import implied_supplies
 from indexer.sources.records import SupplyObservation
@@ -53,9 +54,31 @@ def read_reported(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     return {"readings": written, "implied": _past(live, run_id, assets, stored, now_us)}
 
 
+def write_facts(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
+    """Write the shipped facts that are not stored yet, none of them later than `due`; how many."""
+    ids = live.asset_ids()
+    stored = {(row.asset, row.observed_at) for row in read_supplies(live.store) if row.source == supply_facts.SOURCE}
+    rows = [
+        SupplyRow(
+            asset=entry.slug,
+            kind="circulating",
+            origin="reported",
+            source=supply_facts.SOURCE,
+            observed_at=fact.day,
+            amount=fact.tokens * 10 ** live.registry.by_slug[entry.slug].decimals,
+        )
+        for entry in supply_facts.load_supply_facts().token
+        if entry.slug in ids and entry.slug in live.registry.by_slug
+        for fact in entry.facts
+        if fact.day <= due and (entry.slug, fact.day) not in stored
+    ]
+    return {"facts": write_supplies(live.store, run_id, rows).new if rows else 0}
+
+
 def _past(live: Live, run_id: int, assets: Mapping[str, Asset], stored: Sequence[SupplyRow], now_us: int) -> int:
     """Write the implied supplies of assets that have no reading older than two months; how many."""
-    old = {row.asset for row in stored if to_us(row.observed_at) < now_us - NEW_US}
+    provided = [row for row in stored if row.source != supply_facts.SOURCE]
+    old = {row.asset for row in provided if to_us(row.observed_at) < now_us - NEW_US}
     written = 0
     for coin, asset in assets.items():
         if asset.slug in old:

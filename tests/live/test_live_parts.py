@@ -17,6 +17,7 @@ from played import NOON, SLUGS, VENUES, Played, at, live_through, run_of, small_
 
 from api.app import create_app
 from indexer.errors import InputError, NotEnoughDataError
+from indexer.levels.markets import supplies_in_force
 from indexer.live.context import Live, archive_of, live_of
 from indexer.live.crosscheck import check
 from indexer.live.jobs import sweep
@@ -25,8 +26,8 @@ from indexer.live.memory import Remembered, from_plain, to_plain
 from indexer.live.quality_log import settle
 from indexer.live.scheduler import Stopped
 from indexer.live.stress import perpetual
-from indexer.live.supply import IMPLIED, read_reported
-from indexer.registry import load_registry
+from indexer.live.supply import IMPLIED, read_reported, write_facts
+from indexer.registry import load_registry, supply_facts
 from indexer.sources.base import Ask, Call, Dataset
 from indexer.sources.coingecko import implied_supplies
 from indexer.sources.http import Answer, Breaker, HostLimit, HttpClient, Timeouts
@@ -302,3 +303,25 @@ def test_the_small_registry_is_whole(tmp_path: Path) -> None:
 def test_finished_runs_are_not_started_again(live: Live) -> None:
     finish_run(live.store, run_of(live, "x"), now=live.clock())
     assert start_run(live.store, kind="x", key="x:0", now=live.clock()) is None
+
+
+# --- shipped supplies
+
+
+def test_shipped_supplies_are_written_once_and_give_way_to_a_provider(live: Live) -> None:
+    due = at("2025-01-28T00:00:00Z")
+    first = write_facts(live, due, run_of(live, "facts"))
+    rows = [row for row in read_supplies(live.store) if row.source == supply_facts.SOURCE]
+    assert first["facts"] == len(rows) > 0
+    assert max(row.observed_at for row in rows) <= due, "nothing of the future"
+    assert {row.origin for row in rows} == {"reported"}
+    fet = next(row for row in rows if row.asset == "fet" and row.observed_at == at("2025-01-01T00:00:00Z"))
+    assert fet.amount == 2_440_000_000 * 10**18
+    assert write_facts(live, due, run_of(live, "facts", 1))["facts"] == 0
+    read_reported(live, due, run_of(live, "supply"))
+    stored = [row for row in read_supplies(live.store) if row.asset == "fet" and row.kind == "circulating"]
+    begins = min(row.observed_at for row in stored if row.source != supply_facts.SOURCE)
+    in_force = {row.observed_at for row in supplies_in_force(stored) if row.source == supply_facts.SOURCE}
+    assert in_force == {row.observed_at for row in rows if row.asset == "fet" and row.observed_at < begins}
+    late = replace(next(row for row in rows if row.asset == "fet"), observed_at=begins)
+    assert late not in supplies_in_force([*stored, late]), "from its first reading on the provider speaks"
