@@ -44,12 +44,12 @@ async def tip(pool: Pool, endpoint: Endpoint) -> Pin:
     try:
         height, name = int(info["height"]), str(info["current"])  # type: ignore[index]  # checked by the except below
         block, _ = await pool.fetch(endpoint, f"/block/hash/{name}")
-        found, time = int(block["height"]), int(block["timestamp"])  # type: ignore[index]
+        height_there, time = int(block["height"]), int(block["timestamp"])  # type: ignore[index]
     except (KeyError, TypeError, ValueError) as error:
         text = f"the newest block does not parse ({error!r})"
         raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint.label) from None
-    if found != height:
-        text = f"block {name[:10]}… is at height {found}, not at {height}"
+    if height_there != height:
+        text = f"block {name[:10]}… is at height {height_there}, not at {height}"
         raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint.label)
     return Pin(pool.chain.name, height, name, time, TIP, (endpoint.label,))
 

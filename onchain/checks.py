@@ -1,7 +1,7 @@
 """Pool and oracle prices of a token beside the index's reference rate: a check on the rate, never its source.
 
 Place in the flow: the index passes its reference rate, gets `PriceCheck`s, and writes those beyond tolerance, and the
-refusals with their reason, to its quality ledger.
+refusals with their reason, to its data-quality log.
 """
 
 from __future__ import annotations
@@ -134,22 +134,22 @@ async def read_checks_with(
     tolerance_bps: float = 200.0,
 ) -> list[PriceCheck]:
     """`read_checks` through open pinners, for many tokens after one another."""
-    made, chains = _Maker(token.symbol, reference_usd, tolerance_bps), pinners.chains
+    against, chains = _Comparison(token.symbol, reference_usd, tolerance_bps), pinners.chains
     checks: list[PriceCheck] = []
     for leg in token.legs:
         if leg.chain in chains and chains[leg.chain].quote_tokens:
-            checks += await _pools(pinners.of(leg.chain), leg, quote_usd, at=at, made=made)
+            checks += await _pools(pinners.of(leg.chain), leg, quote_usd, at=at, against=against)
     for feed in token.feeds:
         if feed.chain in chains:
-            checks.append(await _feed(pinners.of(feed.chain), feed, at=at, made=made))
+            checks.append(await _feed(pinners.of(feed.chain), feed, at=at, against=against))
         else:
             reason = f'no chain "{feed.chain}" is configured'
-            checks.append(made.refused("chainlink", feed.chain, feed.address, reason))
+            checks.append(against.refused("chainlink", feed.chain, feed.address, reason))
     return checks
 
 
 @dataclass(frozen=True, slots=True)
-class _Maker:
+class _Comparison:
     symbol: str
     reference_usd: float
     tolerance_bps: float
@@ -164,7 +164,7 @@ class _Maker:
 
 
 async def _pools(
-    pinner: Pinner, leg: Leg, quote_usd: Mapping[str, float], *, at: int | None, made: _Maker
+    pinner: Pinner, leg: Leg, quote_usd: Mapping[str, float], *, at: int | None, against: _Comparison
 ) -> list[PriceCheck]:
     pool, chain = pinner.pool, pinner.pool.chain
     quotes = {address.lower(): quote_usd[name] for name, address in chain.quote_tokens.items() if name in quote_usd}
@@ -172,20 +172,20 @@ async def _pools(
         return []
     try:
         pin = await (pinner.head() if at is None else pinner.at(at))
-        found, pairs = await _discover(pool, pin, base=leg.asset, quotes=list(quotes))
+        pools, pairs = await _discover(pool, pin, base=leg.asset, quotes=list(quotes))
     except OnchainError as error:
-        return [made.refused("univ3_twap", chain.name, leg.asset, str(error))]
-    checks = [await _pair(pool, pin, address, base=leg.asset, quotes=quotes, made=made) for address in pairs]
-    for address in found:
+        return [against.refused("univ3_twap", chain.name, leg.asset, str(error))]
+    checks = [await _pair(pool, pin, address, base=leg.asset, quotes=quotes, against=against) for address in pairs]
+    for address in pools:
         try:
             twap = await read_twap(pool, pin, address, base=leg.asset)
         except OnchainError as error:
-            checks.append(made.refused("univ3_twap", chain.name, address, str(error)))
+            checks.append(against.refused("univ3_twap", chain.name, address, str(error)))
             continue
         usd = quotes[twap.quote]
         price = twap.price * usd
         checks.append(
-            made.priced(
+            against.priced(
                 "univ3_twap",
                 chain.name,
                 address,
@@ -202,34 +202,34 @@ async def _pools(
 async def _discover(pool: Pool, pin: Pin, *, base: str, quotes: list[str]) -> tuple[list[str], list[str]]:
     """(V3 pools, V2 pairs) of `base` against `quotes`, through the factories the chain names."""
     v3, v2 = pool.chain.uniswap_v3_factory, pool.chain.uniswap_v2_factory
-    found = await find_pools(pool, pin, factory=v3, base=base, quotes=quotes) if v3 else []
-    return found, await find_pairs(pool, pin, factory=v2, base=base, quotes=quotes) if v2 else []
+    pools = await find_pools(pool, pin, factory=v3, base=base, quotes=quotes) if v3 else []
+    return pools, await find_pairs(pool, pin, factory=v2, base=base, quotes=quotes) if v2 else []
 
 
 async def _pair(
-    pool: Pool, pin: Pin, address: str, *, base: str, quotes: Mapping[str, float], made: _Maker
+    pool: Pool, pin: Pin, address: str, *, base: str, quotes: Mapping[str, float], against: _Comparison
 ) -> PriceCheck:
     try:
-        got = await read_reserves(pool, pin, address, base=base)
+        reserves = await read_reserves(pool, pin, address, base=base)
     except OnchainError as error:
-        return made.refused("univ2_spot", pool.chain.name, address, str(error))
-    usd = quotes[got.quote]
-    return made.priced(
+        return against.refused("univ2_spot", pool.chain.name, address, str(error))
+    usd = quotes[reserves.quote]
+    return against.priced(
         "univ2_spot",
         pool.chain.name,
         address,
-        got.spot_price * usd,
-        cost_to_move_usd=got.cost_to_move_5pct * usd,
-        liquidity_usd=2.0 * got.quote_reserve * usd,
+        reserves.spot_price * usd,
+        cost_to_move_usd=reserves.cost_to_move_5pct * usd,
+        liquidity_usd=2.0 * reserves.quote_reserve * usd,
         pin=pin,
     )
 
 
-async def _feed(pinner: Pinner, feed: Feed, *, at: int | None, made: _Maker) -> PriceCheck:
+async def _feed(pinner: Pinner, feed: Feed, *, at: int | None, against: _Comparison) -> PriceCheck:
     pool = pinner.pool
     try:
         pin = await (pinner.head() if at is None else pinner.at(at))
-        got = await read_feed(
+        answer = await read_feed(
             pool,
             pin,
             feed.address,
@@ -238,5 +238,5 @@ async def _feed(pinner: Pinner, feed: Feed, *, at: int | None, made: _Maker) -> 
             pair=feed.pair,
         )
     except OnchainError as error:
-        return made.refused("chainlink", pool.chain.name, feed.address, str(error))
-    return made.priced("chainlink", pool.chain.name, feed.address, got.price, pin=pin)
+        return against.refused("chainlink", pool.chain.name, feed.address, str(error))
+    return against.priced("chainlink", pool.chain.name, feed.address, answer.price, pin=pin)

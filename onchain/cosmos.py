@@ -50,10 +50,10 @@ async def _height(pool: Pool, at: int | None) -> int:
         return seen[height].timestamp
 
     pace = pool.chain.block_time_s
-    found = await height_at(at, first=1, head=latest.number, block_time_s=pace, time_of=time_of)
-    if found is None:
+    height = await height_at(at, first=1, head=latest.number, block_time_s=pace, time_of=time_of)
+    if height is None:
         raise PinError(f"{pool.chain.name}: instant {at} is before its first block")
-    return found
+    return height
 
 
 async def tip(pool: Pool, endpoint: Endpoint) -> Pin:
@@ -70,7 +70,7 @@ async def _header(pool: Pool, endpoint: Endpoint, height: str) -> Pin:
     body, _ = await pool.fetch(endpoint, f"{_BLOCKS}/{height}")
     try:
         header = body["block"]["header"]  # type: ignore[index]  # checked by the except below
-        found = Pin(
+        pin = Pin(
             pool.chain.name,
             int(header["height"]),
             str(body["block_id"]["hash"]),  # type: ignore[index]
@@ -81,9 +81,9 @@ async def _header(pool: Pool, endpoint: Endpoint, height: str) -> Pin:
         raise RpcError(
             f"the block header does not parse ({error!r})", kind=Kind.MALFORMED, endpoint=endpoint.label
         ) from None
-    if height != "latest" and found.number != int(height):
-        raise RpcError(f"asked for height {height}, got {found.number}", kind=Kind.MALFORMED, endpoint=endpoint.label)
-    return found
+    if height != "latest" and pin.number != int(height):
+        raise RpcError(f"asked for height {height}, got {pin.number}", kind=Kind.MALFORMED, endpoint=endpoint.label)
+    return pin
 
 
 def _seconds(stamp: str) -> str:
@@ -135,13 +135,13 @@ def _parse(body: object, read: Read, endpoint: Endpoint) -> int:
             if coin["denom"] != read.asset:
                 raise KeyError(read.asset)
             text = coin["amount"]
-        found = _AMOUNT.match(text)
-        assert found is not None
+        digits = _AMOUNT.match(text)
+        assert digits is not None
     except (KeyError, TypeError, AssertionError) as error:
         raise RpcError(
             f"{read.what} does not parse ({error!r})", kind=Kind.MALFORMED, endpoint=endpoint.label
         ) from None
-    amount = int(found[1])
+    amount = int(digits[1])
     if read.what == "supply" and amount == 0:
         raise ReadError(f"supply of {read.asset} is 0: an unknown denom answers so; check the denom")
     return amount

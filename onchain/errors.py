@@ -7,7 +7,7 @@
     ├── PinError                  no block could be fixed: no quorum, too old, not final yet
     │   └── OrphanedPin           the pinned block left the chain: pin and read again
     ├── DisagreementError         two endpoints answered one pinned read differently and no third decided
-    ├── ReadError                 a contract or ledger answered something that is not what was asked
+    ├── ReadError                 a contract or network answered something that is not what was asked
     ├── ScanError                 a log scan cannot be complete (never returned as a short list)
     ├── BudgetSpent               the requests that a pool may send are used up
     ├── SupplyError               components do not add up (unbacked mint, more excluded than exists)
@@ -110,10 +110,10 @@ class RpcError(OnchainError):
         self.data = data
         self.retryable = kind in {Kind.RATE_LIMIT, Kind.UNAVAILABLE, Kind.SLOW, Kind.NOT_FOUND}
 
-    def at(self, endpoint: str, method: str, *, said: str) -> RpcError:
-        """The same error with where it happened; `said` is its message without secrets."""
+    def at(self, endpoint: str, method: str, *, message: str) -> RpcError:
+        """The same error with where it happened; `message` is its message without secrets."""
         return RpcError(
-            f"{method}: {said}",
+            f"{method}: {message}",
             kind=self.kind,
             endpoint=endpoint,
             retry_after_s=self.retry_after_s,
@@ -223,11 +223,11 @@ def range_hint(message: str) -> tuple[int | None, int | None]:
     suggestion ("retry with the range a-b") that holds for these logs only.
     """
     for pattern in _LIMIT:
-        if found := pattern.search(message):
-            blocks = int(found[1].replace(",", "").replace("_", "")) * (1000 if found[2] else 1)
+        if limit := pattern.search(message):
+            blocks = int(limit[1].replace(",", "").replace("_", "")) * (1000 if limit[2] else 1)
             return (blocks, None) if blocks > 0 else (None, None)
-    if found := _SUGGESTED.search(message):
-        return None, int(found[2], 0)
+    if range_ := _SUGGESTED.search(message):
+        return None, int(range_[2], 0)
     return None, None
 
 

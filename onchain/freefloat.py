@@ -1,6 +1,7 @@
 """Free float: what is subtracted once, the band it falls into, and when a change is an emergency. Pure.
 
-Place in the flow: under `supply`; the index uses the bands at its reference dates. Rules: METHODOLOGY §2.5.
+Place in the flow: under `supply`; the index uses the bands at its reference dates.
+Rules: docs/onchain.md, "What is kept apart".
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def free_float(
     """total − burnt − Σ locked − max(0, treasury − Σ max(0, locked − held)) − other.
 
     `tranches` are (locked, held in the tranche's own contract): what is locked but not in its own contract still lies
-    in the treasury, so it is not subtracted twice (ONCHAIN §4). Raises SupplyError when the result is negative.
+    in the treasury, so it is not subtracted twice. Raises SupplyError when the result is negative.
     """
     locked = sum(amount for amount, _ in tranches)
     undistributed = sum(max(0, amount - held) for amount, held in tranches)
@@ -35,7 +36,7 @@ def free_float(
 def float_band(ratio: float, *, previous: float | None = None) -> float:
     """The banded free-float factor: < 15 % → 0, 15–20 % → 0.2, then up to the next tenth, > 90 % → 1.
 
-    With `previous`, the band stays while the ratio is within two points of that band's edges (METHODOLOGY §2.5).
+    With `previous`, the band stays while the ratio is within two points of that band's edges.
     Raises SupplyError outside 0…1.
     """
     if not 0.0 <= ratio <= 1.0 + 1e-12:
@@ -53,7 +54,7 @@ def float_band(ratio: float, *, previous: float | None = None) -> float:
 
 
 def float_emergency(before: int, after: int, *, supply: int) -> bool:
-    """Whether a float change exceeds three points of the current supply (METHODOLOGY §2.5)."""
+    """Whether a float change exceeds three points of the current supply."""
     return supply > 0 and abs(after - before) * 100 > 3 * supply
 
 

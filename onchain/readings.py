@@ -23,7 +23,7 @@ ON_CHAIN, REPORTED, SCHEDULE, MISSING = "on_chain", "reported", "schedule", "mis
 class Read:
     """One number to read: `what` of `asset` on `chain`, held by `holder` where that applies.
 
-    `what`: supply, balance, or a ledger's own figure (burnt, locked, staked, community_pool, cross_check).
+    `what`: supply, balance, or a network's own figure (burnt, locked, staked, community_pool, cross_check).
     `asset`: contract address, mint, denom, canister or "native".
     """
 

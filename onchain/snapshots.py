@@ -1,4 +1,4 @@
-"""One snapshot of supplies: every chain pinned at the same instant, every ledger read, every number with its proof.
+"""One snapshot of supplies: every chain pinned at the same instant, every network read, every number with its proof.
 
 Place in the flow: the face of the library. `snapshot(…)` is what the index and the command line call.
 """
@@ -78,7 +78,7 @@ def snapshot(
 ) -> Snapshot:
     """Supplies of `symbols` (all known ones by default) at the aware instant `at`, or now.
 
-    `reported` gives providers' circulating supplies in tokens, used with status "reported" where no ledger answers.
+    `reported` gives providers' circulating supplies in tokens, used with status "reported" where no network answers.
     A chain that fails makes its tokens' status reported or missing with the reason; it never raises for one chain.
     Runs its own event loop; from async code use `read_snapshot`. Raises ChainConfigError for an unknown symbol or a
     naive instant.
@@ -134,20 +134,20 @@ async def read_snapshot(
         common = at if at is not None else await _settled(list(pools.values()), within_s=chain_s / 2)
         apart: set[str] = set()
 
-        async def one(name: str) -> dict[Read, Reading]:
+        async def readings_of(name: str) -> dict[Read, Reading]:
             if name not in pools:
                 return _none(needed[name], f'no chain "{name}" is configured')
             pool, reads = pools[name], list(needed[name])
             asked = partial(_read_chain, pool, reads, confirm=confirm, progress=progress, within_s=chain_s)
             if pool.chain.family != "evm":
                 return await asked(at=at)
-            found = await asked(at=common)
-            if at is None and common is not None and _forgotten(pool, found):
+            readings = await asked(at=common)
+            if at is None and common is not None and _forgotten(pool, readings):
                 apart.add(name)
-                found = await asked(at=None)
-            return found
+                readings = await asked(at=None)
+            return readings
 
-        parts = await asyncio.gather(*map(one, needed))
+        parts = await asyncio.gather(*map(readings_of, needed))
     readings = {read: reading for part in parts for read, reading in part.items()}
     evm_chains = {name for name, pool in pools.items() if pool.chain.family == "evm"}
     for token in tokens:
@@ -168,20 +168,20 @@ async def _settled(pools: list[Pool], *, within_s: float) -> int | None:
     return min((head.timestamp for head in heads), default=0) - 1 if heads else None
 
 
-def _forgotten(pool: Pool, found: Mapping[Read, Reading]) -> bool:
+def _forgotten(pool: Pool, readings: Mapping[Read, Reading]) -> bool:
     """Whether nothing could be read because endpoints no longer keep the state that was asked for."""
     lost = any(record.outcome == Kind.MISSING_STATE for record in pool.records)
-    return lost and all(reading.amount is None for reading in found.values())
+    return lost and all(reading.amount is None for reading in readings.values())
 
 
 def _not_together(token: Token, at: int, *, apart: set[str], evm_chains: set[str]) -> dict[Read, Reading]:
-    """The reads of a token on chains read `apart` from its other EVM ledgers: no number, and why."""
+    """The reads of a token on chains read `apart` from its other EVM networks: no number, and why."""
     reads = list(reads_of(token, at))
     on = {read.chain for read in reads} & evm_chains
     if len(on) < 2:
         return {}
     why = (
-        "no endpoint keeps the state of the instant at which the token's other ledgers are settled; add an archive one"
+        "no endpoint keeps the state of the instant at which the token's other networks are settled; add an archive one"
     )
     return {read: missing(read, f"{read.chain}: {why}") for read in reads if read.chain in apart}
 
@@ -195,16 +195,16 @@ async def _read_chain(
         progress(name, "reading")
     try:
         async with asyncio.timeout(within_s):
-            found = await READERS[pool.chain.family](pool, reads, at=at, confirm=confirm)
+            readings = await READERS[pool.chain.family](pool, reads, at=at, confirm=confirm)
         outcome = "done"
     except TimeoutError:
         outcome = f"{name} took longer than {within_s:g} s and was given up; see onchain doctor"
-        found = _none(reads, outcome)
+        readings = _none(reads, outcome)
     except OnchainError as error:
-        found, outcome = _none(reads, str(error)), str(error)
+        readings, outcome = _none(reads, str(error)), str(error)
     if progress:
         progress(name, outcome)
-    return found
+    return readings
 
 
 def replay(proof: Mapping[str, object], *, tokens: Mapping[str, Token] | None = None) -> dict[str, Supply]:
@@ -217,9 +217,9 @@ def replay(proof: Mapping[str, object], *, tokens: Mapping[str, Token] | None = 
     readings = {reading.read: reading for reading in map(_reading, data["readings"])}
     supplies = {}
     for symbol in data["symbols"]:
-        token, given = known[symbol], data["reported"][symbol]
+        token, reported = known[symbol], data["reported"][symbol]
         scale = max([token.decimals, *(leg.decimals for leg in token.legs)])
-        supplies[symbol] = _supply(token, readings, data["at"], None if given is None else given / 10**scale)
+        supplies[symbol] = _supply(token, readings, data["at"], None if reported is None else reported / 10**scale)
     return supplies
 
 

@@ -38,13 +38,13 @@ async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: in
 
 async def tip(pool: Pool, endpoint: Endpoint) -> Pin:
     """The newest finalized block of one endpoint."""
-    found = await pool.call("chain_getFinalizedHead", on=endpoint)
-    header = await pool.call("chain_getHeader", (found,), on=endpoint)
+    block_hash = await pool.call("chain_getFinalizedHead", on=endpoint)
+    header = await pool.call("chain_getHeader", (block_hash,), on=endpoint)
     number = header.get("number") if isinstance(header, dict) else None
-    if not isinstance(found, str) or not isinstance(number, str):
+    if not isinstance(block_hash, str) or not isinstance(number, str):
         raise RpcError("the finalized head does not parse", kind=Kind.MALFORMED, endpoint=endpoint.label)
-    time = await _storage(pool, endpoint, TIMESTAMP_NOW, found) // 1000
-    return Pin(pool.chain.name, int(number, 16), found, time, "finalized")
+    time = await _storage(pool, endpoint, TIMESTAMP_NOW, block_hash) // 1000
+    return Pin(pool.chain.name, int(number, 16), block_hash, time, "finalized")
 
 
 async def _head(pool: Pool) -> Pin:
@@ -68,16 +68,16 @@ async def _number_at(pool: Pool, at: int, head: Pin) -> int:
         return seen[number].timestamp
 
     pace = pool.chain.block_time_s
-    found = await height_at(at, first=1, head=head.number, block_time_s=pace, time_of=time_of)  # 0 has no time stamp
-    if found is None:
+    number = await height_at(at, first=1, head=head.number, block_time_s=pace, time_of=time_of)  # 0 has no time stamp
+    if number is None:
         raise PinError(f"{pool.chain.name}: instant {at} is before its first block")
-    return found
+    return number
 
 
 async def _block(pool: Pool, endpoint: Endpoint, number: int) -> Pin:
-    found = await pool.call("chain_getBlockHash", (number,), on=endpoint)
-    time = await _storage(pool, endpoint, TIMESTAMP_NOW, str(found)) // 1000
-    return Pin(pool.chain.name, number, str(found), time, "finalized")
+    block_hash = await pool.call("chain_getBlockHash", (number,), on=endpoint)
+    time = await _storage(pool, endpoint, TIMESTAMP_NOW, str(block_hash)) // 1000
+    return Pin(pool.chain.name, number, str(block_hash), time, "finalized")
 
 
 async def _amount(pool: Pool, read: Read, *, pin: Pin, confirm: int) -> tuple[int, tuple[str, ...]]:

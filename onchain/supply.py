@@ -1,7 +1,7 @@
 """From readings to supply: total, what is not free, and the free float. Pure arithmetic on exact integers.
 
 Place in the flow: last step of the chain reader; the index takes `Supply.free_float_tokens` and its status.
-Rules: METHODOLOGY §2.5 (what is excluded, bands), ONCHAIN §4 (lock-and-mint, burn-and-mint, roll-ups, overlap).
+Rules: docs/onchain.md, "What is kept apart" and "Supply rules are data".
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def reads_of(token: Token, at: int) -> Iterator[Read]:
 def compute_supply(token: Token, readings: Mapping[Read, Reading], at: int, *, reported: float | None = None) -> Supply:
     """The supply of `token` at `at` from its readings; `reported` is a provider's circulating supply in tokens.
 
-    A missing reading of a counted ledger leaves the total unknown (status reported or missing, with the reason); a
+    A missing reading of a counted network leaves the total unknown (status reported or missing, with the reason); a
     missing exclusion leaves the free float unknown. Raises SupplyError when more is excluded than exists.
     """
     scale = max([token.decimals, *(leg.decimals for leg in token.legs)])
@@ -96,7 +96,7 @@ def compute_supply(token: Token, readings: Mapping[Read, Reading], at: int, *, r
         readings=tuple(readings[r] for r in dict.fromkeys(reads_of(token, at)) if r in readings),
     )
     if not token.legs:
-        return _without_ledger(token, base, scale)
+        return _without_network(token, base, scale)
     sums = Sums(token, readings, scale)
     try:
         base = replace(base, total=sums.total(), legacy=sums.legacy or None)
@@ -192,7 +192,7 @@ def _part(exclusion: Exclusion, readings: Mapping[Read, Reading], scale: int) ->
     return scaled(readings, exclusion.read(), scale)
 
 
-def _without_ledger(token: Token, base: Supply, scale: int) -> Supply:
+def _without_network(token: Token, base: Supply, scale: int) -> Supply:
     if token.fixed is not None:
         return replace(
             base, status=REPORTED, total=token.fixed * 10**scale, reason=f"fixed by protocol: {token.reported_reason}"
@@ -207,7 +207,7 @@ class Unknown(Exception):  # noqa: N818 - reads as a state
 
 @dataclass(slots=True)
 class Sums:
-    """What a token's ledgers add up to, in base units of `scale` decimals; `total` fills the rest."""
+    """What a token's networks add up to, in base units of `scale` decimals; `total` fills the rest."""
 
     token: Token
     readings: Mapping[Read, Reading]
@@ -220,7 +220,7 @@ class Sums:
     def total(self) -> int:
         """Coins that exist once each. Fills escrow, bridged, legacy and alerts on the way.
 
-        Raises Unknown for a counted ledger without a reading, SupplyError when more is locked than exists.
+        Raises Unknown for a counted network without a reading, SupplyError when more is locked than exists.
         """
         counted = sum(self._counted(leg) for leg in self.token.legs if leg.role not in {"bridged", "check"})
         for leg in self.token.legs:
@@ -277,7 +277,7 @@ class Sums:
         if most is not None and counted > most:
             self.alerts.append(
                 f"{counted} of {self.token.symbol} exist, at most {most} can by its rule "
-                f"(base units of {self.scale} decimals): a ledger is counted twice or the maximum has changed"
+                f"(base units of {self.scale} decimals): a network is counted twice or the maximum has changed"
             )
 
     def _held(self, leg: Leg) -> int:
@@ -297,6 +297,6 @@ def scaled(readings: Mapping[Read, Reading], read: Read, scale: int) -> int:
 
 
 def escrow_read(token: Token, leg: Leg, chain: str, holder: str) -> Read:
-    """The balance of an escrow: of this leg's own asset, or of the token's ledger on the escrow's chain."""
+    """The balance of an escrow: of this leg's own asset, or of the token's asset on the escrow's chain."""
     asset = leg if leg.chain == chain else next((other for other in token.legs if other.chain == chain), leg)
     return Read(chain, "balance", asset.asset, asset.decimals, holder)

@@ -1,4 +1,4 @@
-"""Supply rules as data: which ledgers count, what is escrowed, who is excluded since when and why.
+"""Supply rules as data: which networks count, what is escrowed, who is excluded since when and why.
 
 Place in the flow: reads tokens.toml; `supply` turns a rule and its readings into numbers.
 """
@@ -26,7 +26,7 @@ Decimals = Annotated[Whole, Field(ge=0, le=36)]
 
 @dataclass(frozen=True, slots=True)
 class Escrow:
-    """Coins held on `chain` because they live on another counted or bridged ledger."""
+    """Coins held on `chain` because they live on another counted or bridged network."""
 
     chain: Text
     holder: Text
@@ -35,7 +35,7 @@ class Escrow:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One ledger of a token.
+    """One network of a token.
 
     role: home (counted) · mint (burn-and-mint, counted) · rollup (what exceeds the escrow is counted) ·
     bridged (lock-and-mint, only checked against its escrow) · legacy (old contract, its unmigrated rest is
@@ -123,7 +123,7 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The supply rule of one token. `fixed` or `reported_reason` where no ledger can be asked."""
+    """The supply rule of one token. `fixed` or `reported_reason` where no network can be asked."""
 
     symbol: Text
     name: Text

@@ -1,1 +1,1 @@
-"""EVM chains: ABI by hand where it is hot, Multicall3, ERC-20, logs, pools and oracles."""
+"""EVM chains: web3 over the pool, Multicall3 for many reads at once, ERC-20, logs, pools and oracles."""

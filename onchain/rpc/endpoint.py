@@ -134,22 +134,22 @@ async def identify(pool: Asked, endpoint: Endpoint) -> None:
     """
     chain = pool.chain
     if chain.family == "evm":
-        found = await _evm(pool, endpoint)
+        identity = await _evm(pool, endpoint)
     elif chain.family == "cosmos":
         body, _ = await pool.fetch(endpoint, "/cosmos/base/tendermint/v1beta1/node_info")
-        found = str(_dig(body, "default_node_info", "network"))
+        identity = str(_dig(body, "default_node_info", "network"))
     elif chain.family == "arweave":
         body, _ = await pool.fetch(endpoint, "/info")
-        found = str(_dig(body, "network"))
+        identity = str(_dig(body, "network"))
     elif chain.identity_method:
         answer = await pool.send(endpoint, chain.identity_method, chain.identity_params)
-        found = str(answer.get("chain_id") if isinstance(answer, dict) else answer)
+        identity = str(answer.get("chain_id") if isinstance(answer, dict) else answer)
     elif chain.family == "icp" and chain.identity:
-        found = await _root_key(pool, endpoint)
+        identity = await _root_key(pool, endpoint)
     else:
         return
-    if chain.identity and found.lower() not in chain.identity.lower().split("|"):
-        endpoint.banned = f"serves chain {found}, not {chain.name} ({chain.identity})"
+    if chain.identity and identity.lower() not in chain.identity.lower().split("|"):
+        endpoint.banned = f"serves chain {identity}, not {chain.name} ({chain.identity})"
         raise RpcError(endpoint.banned, kind=Kind.MALFORMED, endpoint=endpoint.label)
 
 

@@ -122,8 +122,8 @@ class Pinner:
         pin, seen = await self._vote(number, level, list(self.pool.endpoints))
         after, seen_after = await self._vote(number + 1, level, list(self.pool.endpoints))
         if pin is None or after is None:
-            block, said = (number, seen) if pin is None else (number + 1, seen_after)
-            raise PinError(f"{self.pool.chain.name}: fewer than {self.need} endpoints agree on block {block}: {said}")
+            block, why = (number, seen) if pin is None else (number + 1, seen_after)
+            raise PinError(f"{self.pool.chain.name}: fewer than {self.need} endpoints agree on block {block}: {why}")
         if not pin.timestamp <= instant < after.timestamp:
             raise PinError(
                 f"{self.pool.chain.name}: block {number} is at {pin.timestamp} and its successor at "
@@ -160,9 +160,9 @@ class Pinner:
     # -- inside -------------------------------------------------------------------------------------------
 
     async def _tip(self, endpoint: Endpoint, level: str) -> Header:
-        if found := _BEHIND.match(level):
+        if lag := _BEHIND.match(level):
             latest = await read_header(self.pool, endpoint, "latest")
-            return await read_header(self.pool, endpoint, max(0, latest.number - int(found[1])))
+            return await read_header(self.pool, endpoint, max(0, latest.number - int(lag[1])))
         return await read_header(self.pool, endpoint, level)
 
     async def _vote(
@@ -183,9 +183,9 @@ class Pinner:
         for endpoint, header in answers.items():
             if isinstance(header, Header):
                 groups[header].append(endpoint)
-        told = [f"{e.label} {h.hash[:10]}…@{h.timestamp}" for h, es in groups.items() for e in es]
-        told += [str(a) for e, a in answers.items() if isinstance(a, RpcError) and e in among]
-        seen = ", ".join(told)
+        answered = [f"{e.label} {h.hash[:10]}…@{h.timestamp}" for h, es in groups.items() for e in es]
+        answered += [str(a) for e, a in answers.items() if isinstance(a, RpcError) and e in among]
+        seen = ", ".join(answered)
         ranked = sorted(groups.items(), key=lambda item: len(item[1]), reverse=True)
         if not ranked or len(ranked[0][1]) < self.need:
             return None, seen
@@ -206,11 +206,11 @@ class Pinner:
             return head.timestamp if number == head.number else (await self._header(number)).timestamp
 
         pace = self.pool.chain.block_time_s
-        found = await height_at(instant, first=0, head=head.number, block_time_s=pace, time_of=time_of)
-        if found is None:
+        number = await height_at(instant, first=0, head=head.number, block_time_s=pace, time_of=time_of)
+        if number is None:
             first = await time_of(0)
             raise PinError(f"{self.pool.chain.name}: instant {instant} is before its first block at {first}")
-        return found
+        return number
 
     async def _header(self, number: int) -> Header:
         if number not in self._headers:

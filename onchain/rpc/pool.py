@@ -100,7 +100,7 @@ class Pool:
             on.limited = limited
             on.failed(Kind.RATE_LIMIT, now=self._clock(), retry_after_s=refused[0].retry_after_s)
         return [
-            a.at(on.label, method, said=redact_parts(a.message, on.url)) if isinstance(a, RpcError) else a
+            a.at(on.label, method, message=redact_parts(a.message, on.url)) if isinstance(a, RpcError) else a
             for a, (method, _) in zip(answers, requests, strict=True)
         ]
 
@@ -253,7 +253,7 @@ class Pool:
         except RpcError as error:
             outcome = error.kind.value
             endpoint.failed(error.kind, now=self._clock(), retry_after_s=error.retry_after_s)
-            raise error.at(endpoint.label, method, said=redact_parts(error.message, endpoint.url)) from None
+            raise error.at(endpoint.label, method, message=redact_parts(error.message, endpoint.url)) from None
         except BaseException:
             endpoint.breaker.released()
             raise

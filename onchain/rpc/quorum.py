@@ -36,24 +36,24 @@ async def confirmed(
     cannot be pinned to one block.
     """
     need = min(count, max(1, len(pool.endpoints)))
-    given: list[tuple[Endpoint, T]] = []
+    answers: list[tuple[Endpoint, T]] = []
     while True:
         try:
             endpoint, value = await pool.on_any(
-                lambda e: _with(e, ask), what=what, exclude=[e for e, _ in given], old=old
+                lambda e: _with(e, ask), what=what, exclude=[e for e, _ in answers], old=old
             )
         except AllEndpointsFailed as error:
-            if len(given) < 2:
+            if len(answers) < 2:
                 raise
-            (first, a), (second, b) = given[0], given[1]
+            (first, a), (second, b) = answers[0], answers[1]
             raise DisagreementError(
                 f"{pool.chain.name}: {what} differs between {first.label} and {second.label}: {differ(a, b)}; "
                 "add a third endpoint to decide"
             ) from error
-        given.append((endpoint, value))
-        alike = [e for e, other in given if same(other, value)]
+        answers.append((endpoint, value))
+        alike = [e for e, other in answers if same(other, value)]
         if len(alike) >= need:
-            for other_endpoint, other in given:
+            for other_endpoint, other in answers:
                 if not same(other, value):
                     other_endpoint.distrust()
             return value, tuple(e.label for e in alike)

@@ -37,8 +37,8 @@ def redact_url(url: str) -> str:
 def redact_parts(text: str, url: str) -> str:
     """`text` without the parts of `url` that may be a key, should an answer repeat them, even cut off."""
     parts = urlsplit(url)
-    given = [parts.username, parts.password, *parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))]
-    for secret in given:
+    secrets = [parts.username, parts.password, *parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))]
+    for secret in secrets:
         if secret and len(secret) >= SECRET_CHARS:
             text = re.sub(re.escape(secret[:SECRET_CHARS]) + r"[\w.~%-]*", "…", text)
     return text

@@ -122,10 +122,10 @@ def status_error(status: int, raw: bytes, retry_after: str | None, now: float) -
         body = json.loads(raw)
     except (ValueError, RecursionError):
         body = None
-    given = (body.get("error") or body.get("message")) if isinstance(body, dict) else None
-    if not given:
+    reason = (body.get("error") or body.get("message")) if isinstance(body, dict) else None
+    if not reason:
         return RpcError(f"HTTP {status}", kind=kind, retry_after_s=wait)
-    named = _node_error(given)
+    named = _node_error(reason)
     if named.kind is not Kind.UNKNOWN and kind in {Kind.REJECTED, Kind.UNAVAILABLE, Kind.SLOW, Kind.NO_METHOD}:
         kind = named.kind
     return RpcError(
@@ -147,5 +147,5 @@ def _node_error(error: object) -> RpcError:
     data = error.get("data")
     kind = classify(message, code=number, data=data)
     message = message or _WORDLESS
-    said = message[:400] if code is None else f"{message[:400]} (code {code})"
-    return RpcError(said, kind=kind, node_code=number, data=data)
+    text = message[:400] if code is None else f"{message[:400]} (code {code})"
+    return RpcError(text, kind=kind, node_code=number, data=data)

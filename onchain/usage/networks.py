@@ -1,6 +1,6 @@
-"""Activity of a basket token between two instants, over all its EVM ledgers.
+"""Activity of a basket token between two instants, over all its EVM networks.
 
-Place in the flow: face of `evm.activity` for the index and the command line.
+Place in the flow: face of `usage.activity` for the index and the command line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Progress = Callable[[str, int, int], None]  # (chain, blocks done, blocks in all
 
 @dataclass(frozen=True, slots=True)
 class LegActivity:
-    """One ledger's activity, or the reason why there is none."""
+    """One network's activity, or the reason why there is none."""
 
     chain: str
     asset: str
@@ -44,9 +44,9 @@ def activity(
     confirm: int = 2,
     progress: Progress | None = None,
 ) -> list[LegActivity]:
-    """Activity of `symbol` after the aware instant `start` up to `end`, one entry a ledger.
+    """Activity of `symbol` after the aware instant `start` up to `end`, one entry a network.
 
-    Ledgers are kept apart: the same address on two chains is two addresses, and a bridge transfer is a burn here and
+    Networks are kept apart: the same address on two chains is two addresses, and a bridge transfer is a burn here and
     a mint there. Chains other than EVM have no Transfer logs: their entry says so. Runs its own event loop; from
     async code use `read_legs`. Raises ChainConfigError for an unknown symbol or a bad interval.
     """
@@ -85,7 +85,7 @@ async def read_legs(
 ) -> list[LegActivity]:
     """`activity` for callers with an event loop; instants in epoch seconds."""
 
-    async def one(leg: Leg) -> LegActivity:
+    async def read(leg: Leg) -> LegActivity:
         chain = chains.get(leg.chain)
         if chain is None or chain.family != "evm":
             reason = f"{leg.chain} has no Transfer logs" if chain else f'no chain "{leg.chain}" is configured'
@@ -93,7 +93,7 @@ async def read_legs(
         try:
             async with Pool(chain, confirm=confirm, timeout_s=60.0) as pool:
                 pinner = Pinner(pool)
-                found = await read_activity(
+                counts = await read_activity(
                     pinner,
                     leg.asset,
                     decimals=leg.decimals,
@@ -105,7 +105,7 @@ async def read_legs(
                 )
         except OnchainError as error:
             return LegActivity(leg.chain, leg.asset, leg.role, None, str(error))
-        return LegActivity(leg.chain, leg.asset, leg.role, found)
+        return LegActivity(leg.chain, leg.asset, leg.role, counts)
 
     legs = [leg for leg in token.legs if leg.role != "check"]
-    return list(await asyncio.gather(*(one(leg) for leg in legs)))
+    return list(await asyncio.gather(*(read(leg) for leg in legs)))

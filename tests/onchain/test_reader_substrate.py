@@ -15,7 +15,7 @@ from onchain.snapshots import read_snapshot
 from onchain.tokens import load_tokens
 
 
-@pytest.mark.parametrize("liquid", [2_700_000 * RAO, 9_000_000 * RAO], ids=["stake kept apart", "one ledger"])
+@pytest.mark.parametrize("liquid", [2_700_000 * RAO, 9_000_000 * RAO], ids=["stake kept apart", "one counter"])
 async def test_substrate_issuance_counts_the_staked_and_is_held_against_the_balances(serve, liquid: int) -> None:
     async with pool("substrate", await serve(substrate_node(liquid=liquid))) as p:
         got = await substrate.read(p, [TAO, OTHER, BONDED], at=None, confirm=2)

@@ -68,7 +68,7 @@ def test_every_exclusion_is_dated_reasoned_and_sourced() -> None:
         assert all(tranche.source for tranche in token.vesting)
 
 
-def test_burn_address_is_excluded_on_counted_evm_ledgers_only() -> None:
+def test_burn_address_is_excluded_on_counted_evm_networks_only() -> None:
     token = load_tokens()["GRT"]
     assert {(e.chain, e.holder) for e in token.exclude} == {("ethereum", BURN_ADDRESS), ("arbitrum", BURN_ADDRESS)}
     assert {e.chain for e in load_tokens()["VIRTUAL"].exclude} == {"ethereum"}

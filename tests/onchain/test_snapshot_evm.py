@@ -312,7 +312,7 @@ async def test_chain_that_forgot_the_common_instant_is_read_now_for_its_own_toke
     assert {pin.chain: pin.number for pin in shot.pins}["two"] == newest
     refused = shot.supplies["SPA"]
     assert refused.status == MISSING and refused.total is None
-    assert "two: no endpoint keeps the state of the instant at which the token's other ledgers are" in refused.reason
+    assert "two: no endpoint keeps the state of the instant at which the token's other networks are" in refused.reason
     assert replay(json.loads(json.dumps(shot.proof())), tokens={"SOL": alone, "SPA": spans}) == shot.supplies
     then = int(home.block("finalized")["timestamp"], 16) - 1
     past = (await read_snapshot([alone], chains=chains, at=then)).supplies["SOL"]
@@ -353,7 +353,7 @@ async def test_recheck_tells_final_from_orphaned_from_unsettled(new_node) -> Non
         assert (await recheck_pins([fresh], chains))[fresh] == "orphaned"
 
 
-def test_activity_face_reads_every_ledger_and_says_what_it_cannot(new_node) -> None:
+def test_activity_face_reads_every_network_and_says_what_it_cannot(new_node) -> None:
     node = new_node()
     made = node.deploy("token", "Tok", "TOK", 18, 1000)
     start = int(node.block()["timestamp"], 16)

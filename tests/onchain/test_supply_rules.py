@@ -1,4 +1,4 @@
-"""Supply arithmetic: overlap, bands, roles of ledgers, missing readings; every basket token has a rule or a reason."""
+"""Supply arithmetic: overlap, bands, roles of networks, missing readings; every basket token has a rule or a reason."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_never_subtracts_less_than_the_larger_nor_more_than_both(total, treasury
     assert whole - locked - treasury <= free <= whole - max(locked, treasury) + min(held, locked)
 
 
-# -- bands (METHODOLOGY §2.5) ---------------------------------------------------------------------------------
+# -- bands (docs/onchain.md) ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_rollup_adds_only_what_was_minted_there(l2: int, escrow: int, total: int
 
 
 def test_native_and_erc20_without_double_count() -> None:
-    """Coins cross both ways: what one ledger's bridge account holds lives on the other."""
+    """Coins cross both ways: what one network's bridge account holds lives on the other."""
     token = Token(
         "F",
         "f",
@@ -253,7 +253,7 @@ def test_more_than_can_exist_is_a_finding() -> None:
     assert most.alerts == () and most.free_float == 10_000
     assert more.alerts == (
         "10001 of T exist, at most 10000 can by its rule (base units of 2 decimals): "
-        "a ledger is counted twice or the maximum has changed",
+        "a network is counted twice or the maximum has changed",
     )
 
 
@@ -270,7 +270,7 @@ def test_reported_supply_of_a_coarse_token_stays_an_integer() -> None:
     assert supply.circulating_reported == 1234 and isinstance(supply.circulating_reported, int)
 
 
-def test_missing_ledger_falls_back_to_reported_and_says_why() -> None:
+def test_missing_network_falls_back_to_reported_and_says_why() -> None:
     readings = answered(LOCK_MINT, {("two", "supply", "0xb"): 1})
     supply = compute_supply(LOCK_MINT, readings, T, reported=321.5)
     assert supply.status == REPORTED and supply.tokens("circulating_reported") == 321.5
