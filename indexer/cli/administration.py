@@ -1,19 +1,18 @@
-"""Commands of the benchmark administrator: explain, rebuild, what is planned and what was said."""
+"""Commands of the benchmark administrator: explain, rebuild, decide, what is planned and what was said."""
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.output import emit, progress, say, table
+from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table, table_of
 
 if TYPE_CHECKING:
     from indexer.administration.explain import Explanation
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
-IndexId = Annotated[str, typer.Argument(help="Index id, e.g. deai.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="By what was published until then (date or instant).")]
 
 
@@ -27,9 +26,10 @@ class CalendarForm(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    for command in (explain, rebuild, status, proforma, announcements, actions):
+    for command in (explain, rebuild, state, status, proforma, announcements, actions):
         app.command()(command)
     app.command(name="calendar")(calendar_command)
+    app.add_typer(override, name="override")
 
 
 def explain(
@@ -41,56 +41,53 @@ def explain(
 ) -> None:
     """Show everything a level was computed from. Example: deai explain deai 2025-01-27T21:00Z"""
     from indexer.administration.explain import explain as explained
-    from indexer.cli.session import opened
     from indexer.studies.attribution import study_attribution
     from indexer.times import parse_instant
     from indexer.workflow.decide import registry_for
 
     at = parse_instant(time)
     with opened() as (store, settings):
-        said = explained(
-            store,
-            registry_for(store, settings),
-            index_id=index,
-            at_us=at,
-            as_of_us=parse_instant(as_of) if as_of else None,
-        )
+        level = explained(store, registry_for(store, settings), index_id=index, at_us=at, as_of_us=instant_us(as_of))
         linked = study_attribution(store, index, start_us=parse_instant(since), end_us=at) if since else None
-    payload = said if linked is None else {"level": said, "linked": linked}
-    emit(payload, as_json=as_json, text=lambda: _show(said))
-    if linked is not None and not as_json:
-        rows = [(row.asset, row.contribution, row.own_return, row.mean_weight) for row in linked.constituents]
-        table(("token", "linked contribution", "own return", "mean weight"), rows, title=f"{linked.total:.4%} in all")
+    payload = level if linked is None else {"level": level, "linked": linked}
+
+    def text() -> None:
+        _show(level)
+        if linked is not None:
+            table_of(
+                linked.constituents,
+                "token: asset, linked contribution: contribution, own return: own_return, mean weight: mean_weight",
+                title=f"{linked.total:.4%} in all",
+            )
+
+    emit(payload, as_json=as_json, text=text)
 
 
-def _show(said: Explanation) -> None:
+def _show(level: Explanation) -> None:
     from indexer.times import iso, to_us
 
-    say(f"{said.index} at {iso(to_us(said.time))}: {said.level} ({said.status}, revision {said.revision})")
-    say(f"  = value {said.value_usd:,.2f} USD / divisor {said.divisor!r} = {said.level_exact!r}, rounded")
-    say(f"  basket of the {said.basket_kind} at {iso(to_us(said.basket_since))}; state {said.state}")
-    say(f"  rules {said.methodology_version} {said.methodology_hash[:16]}…; run {said.run['id']} ({said.run['kind']})")
-    say(f"  hash {said.hash[:16]}… after {said.previous_hash[:16]}…; inputs {'hold' if said.inputs_hold else 'DIFFER'}")
+    say(f"{level.index} at {iso(to_us(level.time))}: {level.level} ({level.status}, revision {level.revision})")
+    say(f"  = value {level.value_usd:,.2f} USD / divisor {level.divisor!r} = {level.level_exact!r}, rounded")
+    say(f"  basket of the {level.basket_kind} at {iso(to_us(level.basket_since))}; state {level.state}")
+    rules, run = f"{level.methodology_version} {level.methodology_hash[:16]}…", level.run
+    say(f"  rules {rules}; run {run['id']} ({run['kind']})")
+    inputs = "hold" if level.inputs_hold else "DIFFER"
+    say(f"  hash {level.hash[:16]}… after {level.previous_hash[:16]}…; inputs {inputs}")
     headers = ("token", "weight", "units", "price USD", "rate", "venues", "supply", "from", "contribution")
     rows = [
         (
-            one.asset,
-            one.weight,
-            one.units,
-            one.price,
-            one.price_status,
-            ", ".join(f"{quote.venue} {quote.price:.6g} {quote.verdict}" for quote in one.quotes),
-            None if one.supply is None else one.supply.tokens,
-            "" if one.supply is None else one.supply.origin or "",
-            one.contribution,
+            *(row.asset, row.weight, row.units, row.price, row.price_status),
+            [f"{quote.venue} {quote.price:.6g} {quote.verdict}" for quote in row.quotes],
+            *((row.supply.tokens, row.supply.origin) if row.supply else (None, None)),
+            row.contribution,
         )
-        for one in said.constituents
+        for row in level.constituents
     ]
-    moved = "first level" if said.return_since_previous is None else f"{said.return_since_previous:+.6%}"
+    moved = "first level" if level.return_since_previous is None else f"{level.return_since_previous:+.6%}"
     table(headers, rows, title=f"Move since the level before: {moved}")
-    for one in said.announcements:
-        say(f"note: {one['title']}")
-    for decision in said.overrides:
+    for announcement in level.announcements:
+        say(f"note: {announcement['title']}")
+    for decision in level.overrides:
         say(f"override {decision['id']}: {decision['reason']} (decided by {decision['approved_by']})")
 
 
@@ -102,33 +99,31 @@ def rebuild(
 
     Example: deai rebuild --reason "supply of NEAR was misread"
     """
-    from indexer.cli.session import opened
     from indexer.workflow.decide import rebuild as rebuilt
 
     with opened() as (store, settings), progress("rebuilding", quiet=as_json) as tick:
         report = rebuilt(store, settings, reason=reason, progress=tick)
-    rows = [(one.index_id, one.levels, one.restated, one.level) for one in report.indices]
-    headers = ("index", "levels", "restated", "level")
-    emit(report, as_json=as_json, text=lambda: table(headers, rows, title=f"Stated anew: {reason}"))
+    title = f"Stated anew: {reason}"
+    columns = "index: index_id, levels, restated, level"
+    emit(report, as_json=as_json, text=lambda: table_of(report.indices, columns, title=title))
 
 
 def status(index: IndexId = "deai", as_json: Json = False) -> None:
     """Show where an index stands: state, constituents against the minimum, what is planned."""
-    from indexer.cli.session import opened
     from indexer.levels.lifecycle import status_of
     from indexer.times import utc_now
 
     with opened() as (store, _):
-        said = status_of(store, index, now=utc_now())
+        standing = status_of(store, index, now=utc_now())
 
     def text() -> None:
-        say(f"{said.index}: {said.state}, {said.constituents} constituents ({said.minimum} required)")
-        if said.note:
-            say(f"  {said.note}")
-        if said.planned_state:
-            say(f"  {said.planned_state} from {said.planned_at}")
+        say(f"{standing.index}: {standing.state}, {standing.constituents} constituents ({standing.minimum} required)")
+        if standing.note:
+            say(f"  {standing.note}")
+        if standing.planned_state:
+            say(f"  {standing.planned_state} from {standing.planned_at}")
 
-    emit(said, as_json=as_json, text=text)
+    emit(standing, as_json=as_json, text=text)
 
 
 def proforma(
@@ -137,18 +132,16 @@ def proforma(
     as_json: Json = False,
 ) -> None:
     """Show the next rebalance before it happens (from its reference date on). Example: deai proforma deai"""
-    from indexer.cli.session import opened
     from indexer.workflow.decide import pro_forma
 
     with opened() as (store, settings):
-        made = pro_forma(store, settings, index_id=index, notional_usd=notional)
-    headers = ("token", "now", "target", "trade USD", "ADV USD", "days", "why")
-    rows = [
-        (one.asset, one.weight_now, one.weight_target, one.trade_usd, one.median_adv_usd, one.days_to_trade, one.reason)
-        for one in made.items
-    ]
-    title = f"{made.index}: {made.kind} at {made.effective_at:%Y-%m-%d}, turnover {made.turnover:.2%} (pro-forma)"
-    emit(made, as_json=as_json, text=lambda: table(headers, rows, title=title))
+        ahead = pro_forma(store, settings, index_id=index, notional_usd=notional)
+    columns = (
+        "token: asset, now: weight_now, target: weight_target, trade USD: trade_usd, ADV USD: median_adv_usd, "
+        "days: days_to_trade, why: reason"
+    )
+    title = f"{ahead.index}: {ahead.kind} at {ahead.effective_at:%Y-%m-%d}, turnover {ahead.turnover:.2%} (pro-forma)"
+    emit(ahead, as_json=as_json, text=lambda: table_of(ahead.items, columns, title=title))
 
 
 def calendar_command(
@@ -157,11 +150,9 @@ def calendar_command(
     months: Annotated[int, typer.Option(min=1, max=60, help="How many months ahead.")] = 12,
 ) -> None:
     """Show when an index rebalances. Example: deai calendar deai --format ical > deai.ics"""
-    import json
     import sys
 
     from indexer.administration.calendar import as_ical, as_rows, as_rss, entries
-    from indexer.cli.session import opened
     from indexer.store.administration import read_announcements
     from indexer.times import DAY_US, to_us, utc_now
     from indexer.workflow.decide import methodology_of
@@ -169,17 +160,17 @@ def calendar_command(
     now = utc_now()
     with opened() as (store, settings):
         methodology = methodology_of(store, settings, index_id=index)
-        said = read_announcements(store, index_id=index, limit=100)
-    found = entries(methodology, start_us=to_us(now), end_us=to_us(now) + months * 31 * DAY_US)
+        news = read_announcements(store, index_id=index, limit=100)
+    planned = entries(methodology, start_us=to_us(now), end_us=to_us(now) + months * 31 * DAY_US)
     if form is CalendarForm.ICAL:
-        sys.stdout.write(as_ical(found, name=f"{methodology.name}: rebalances", now=now))
+        sys.stdout.write(as_ical(planned, name=f"{methodology.name}: rebalances", now=now))
     elif form is CalendarForm.RSS:
-        sys.stdout.write(as_rss(said, title=f"{methodology.name}: announcements", link="", now=now) + "\n")
+        sys.stdout.write(as_rss(news, title=f"{methodology.name}: announcements", link="", now=now) + "\n")
     elif form is CalendarForm.JSON:
-        sys.stdout.write(json.dumps(as_rows(found), indent=2) + "\n")
+        sys.stdout.write(json.dumps(as_rows(planned), indent=2) + "\n")
     else:
         headers = ("at", "what", "kind", "New York", "exchange")
-        body = [(row["at"], row["what"], row["kind"], row["new_york"], row["exchange"]) for row in as_rows(found)]
+        body = [(row["at"], row["what"], row["kind"], row["new_york"], row["exchange"]) for row in as_rows(planned)]
         table(headers, body, title=methodology.name)
 
 
@@ -190,13 +181,12 @@ def announcements(
     as_json: Json = False,
 ) -> None:
     """Show what users were told: restatements, corrections not applied, rebalances, decisions."""
-    from indexer.cli.session import opened
     from indexer.store.administration import read_announcements
 
     with opened() as (store, _):
         rows = read_announcements(store, index_id=index, kind=kind, limit=last)
-    body = [(row.published_at.strftime("%Y-%m-%d %H:%M"), row.kind, row.index_id or "all", row.title) for row in rows]
-    emit(rows, as_json=as_json, text=lambda: table(("published", "kind", "index", "said"), body))
+    columns = "published: published_at, kind, index: index_id, said: title"
+    emit(rows, as_json=as_json, text=lambda: table_of(rows, columns))
 
 
 def actions(as_json: Json = False) -> None:
@@ -207,14 +197,102 @@ def actions(as_json: Json = False) -> None:
 
     settings = load_settings()
     log = load_event_log(registry_of(settings), folder=settings.methodology_dir)
-    headers = ("effective", "event", "kind", "price", "units", "divisor", "supply")
-    rows = [
-        (
-            one.effective.date().isoformat(),
-            one.id,
-            one.kind.value,
-            *(getattr(one.treated, name) for name in headers[3:]),
+    columns = (
+        "effective: effective, event: id, kind: kind.value, price: treated.price, units: treated.units, "
+        "divisor: treated.divisor, supply: treated.supply"
+    )
+    emit(log.events, as_json=as_json, text=lambda: table_of(log.events, columns))
+
+
+By = Annotated[str, typer.Option(help="Who decides (a person's name).")]
+Reason = Annotated[str, typer.Option(help="Why, in 10 characters or more.")]
+Number = Annotated[int, typer.Argument(help="Its number.")]
+
+override = typer.Typer(help="Decisions over a value, a membership or an event.", no_args_is_help=True)
+
+
+@override.command()
+def add(
+    kind: Annotated[str, typer.Argument(help="value, membership or event.")],
+    asset: Annotated[str, typer.Argument(help="Token, e.g. near.")],
+    starts: Annotated[str, typer.Option(help="First instant it acts.")],
+    expires: Annotated[str, typer.Option(help="When it ends.")],
+    reason: Reason,
+    by: By,
+    index: Annotated[str | None, typer.Option(help="Only this index.")] = None,
+    value: Annotated[float | None, typer.Option(help="USD, for a value.")] = None,
+    effect: Annotated[str | None, typer.Option(help="absorb, remove, write_off, add, scale: for an event.")] = None,
+    ratio: Annotated[float, typer.Option(help="For absorb, add and scale.")] = 1.0,
+    into: Annotated[str, typer.Option(help="The other token, for absorb and add.")] = "",
+) -> None:
+    """Decide over a value, a membership or an event. It acts from the next update on and is public at once."""
+    from indexer.levels.overrides import decide
+    from indexer.store.rows import OverrideRow
+    from indexer.times import from_us, parse_instant, utc_now
+    from indexer.workflow.work import registry_of
+
+    detail = {"value": value} if kind == "value" else {"effect": effect, "ratio": ratio, "into": into}
+    now = utc_now()
+    row = OverrideRow(
+        kind=kind,
+        asset=asset,
+        starts_at=from_us(parse_instant(starts)),
+        expires_at=from_us(parse_instant(expires)),
+        reason=reason,
+        proposed_by=by,
+        proposed_at=now,
+        index_id=index,
+        detail=json.dumps(detail),
+    )
+    with opened() as (store, settings):
+        number = decide(store, row, registry=registry_of(settings), now=now)
+    say(f"override {number} is in force until {row.expires_at:%Y-%m-%d %H:%M}; `deai update` computes with it")
+
+
+@override.command()
+def withdraw(number: Number, by: By) -> None:
+    """End an override before its expiry."""
+    from indexer.levels.overrides import withdraw as withdrawn
+    from indexer.times import utc_now
+
+    with opened() as (store, _):
+        withdrawn(store, number, by=by, now=utc_now())
+    say(f"override {number} is withdrawn")
+
+
+@override.command(name="list")
+def list_overrides(as_json: Json = False) -> None:
+    """Show every override there ever was."""
+    from indexer.store.administration import read_overrides
+
+    with opened() as (store, _):
+        rows = read_overrides(store)
+    columns = (
+        "no: id, kind, token: asset, from: starts_at, until: expires_at, by: proposed_by, "
+        "withdrawn: withdrawn_by, reason"
+    )
+    emit(rows, as_json=as_json, text=lambda: table_of(rows, columns))
+
+
+def state(
+    index: Annotated[str, typer.Argument(help="Index id.")],
+    state: Annotated[str, typer.Argument(help="proposed, active, suspended or terminated.")],
+    reason: Reason,
+    by: By,
+    effective: Annotated[str | None, typer.Option(help="When it takes effect; now when not given.")] = None,
+) -> None:
+    """Change the state of an index, by a named person and with a reason. Example: deai state deai suspended …"""
+    from indexer.levels.lifecycle import change_state
+    from indexer.times import from_us, parse_instant, utc_now
+
+    with opened() as (store, _):
+        row = change_state(
+            store,
+            index,
+            state=state,
+            reason=reason,
+            by=by,
+            now=utc_now(),
+            effective_at=from_us(parse_instant(effective)) if effective else None,
         )
-        for one in log.events
-    ]
-    emit(log.events, as_json=as_json, text=lambda: table(headers, rows))
+    say(row.title)

@@ -1,31 +1,30 @@
 """Commands that answer questions: beta, event, drawdown, breaks, attribution, breadth, stress, report.
 
-Each prints a table for people, or with `--json` the same object that REST answers with.
+Each prints tables for people, or with `--json` the same object that REST answers with.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from indexer.analytics.align import Clock
 from indexer.analytics.beta import Method
 from indexer.analytics.drawdown import Bar
-from indexer.cli.analysis_text import (
-    show_analogues,
-    show_betas,
-    show_comparison,
-    show_constituents,
-    show_drawdowns,
-    show_event,
-)
-from indexer.cli.output import emit, progress, say, table
-from indexer.times import iso, parse_instant
+from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table, table_of
+from indexer.times import from_us, iso, parse_instant
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
-IndexId = Annotated[str, typer.Argument(help="Index id or token, e.g. deai or btc.", show_default=True)]
+if TYPE_CHECKING:
+    from indexer.studies.beta import IndexBeta
+    from indexer.studies.breadth import BreadthStudy
+    from indexer.studies.compare import BetaComparison, ConstituentBetas
+    from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy
+    from indexer.studies.events import EventStudy
+
+Subject = Annotated[str, typer.Argument(help="Index id or token, e.g. deai or btc.", show_default=True)]
 Benchmarks = Annotated[
     list[str] | None, typer.Option("--benchmark", "-b", help="Benchmark, or a token such as btc; repeatable.")
 ]
@@ -38,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def beta(
-    index: IndexId = "deai",
+    index: Subject = "deai",
     benchmark: Benchmarks = None,
     *,
     sessions: Annotated[int, typer.Option(help="Window in exchange sessions; 0 takes all there are.")] = 90,
@@ -55,31 +54,83 @@ def beta(
 
     Example: deai beta deai -b QQQ -b NVDA --sessions 90 --end 2025-01-31
     """
-    from indexer.arrays import to_json
-    from indexer.cli.session import opened
     from indexer.studies.beta import flat_beta, index_beta
     from indexer.studies.compare import compare_betas, constituent_betas
     from indexer.studies.methods import Options
 
-    names, end_us = benchmark or ["QQQ", "NVDA"], parse_instant(end) if end else None
+    names, end_us = benchmark or ["QQQ", "NVDA"], instant_us(end)
     with opened() as (store, _):
         if compare:
-            table_ = compare_betas(store, [index], names, sessions=sessions or None, end_us=end_us)
-            emit(to_json(table_, wire=True), as_json=as_json, text=lambda: show_comparison(table_))
+            ways = compare_betas(store, [index], names, sessions=sessions or None, end_us=end_us)
+            emit(ways, wire=True, as_json=as_json, text=lambda: _show_comparison(ways))
             return
         if constituents:
-            found = constituent_betas(store, index, names[0], sessions=sessions, end_us=end_us)
-            emit(to_json(found, wire=True), as_json=as_json, text=lambda: show_constituents(found))
+            members = constituent_betas(store, index, names[0], sessions=sessions, end_us=end_us)
+            emit(members, wire=True, as_json=as_json, text=lambda: _show_constituents(members))
             return
         groups: list[list[str]] = [names] if method is Method.MULTI else [[name] for name in names]
-        made = [
+        betas = [
             index_beta(
                 store, index, group, method=method, clock=clock, sessions=sessions or None, end_us=end_us,
                 options=Options(tau=tau), bootstrap=bootstrap,
             )
             for group in groups
         ]  # fmt: skip
-    emit([{"index": index, **flat_beta(one)} for one in made], as_json=as_json, text=lambda: show_betas(made))
+    emit([{"index": index, **flat_beta(row)} for row in betas], as_json=as_json, text=lambda: _show_betas(betas))
+
+
+def _show_betas(betas: Sequence[IndexBeta]) -> None:
+    headers = ("benchmark", "beta", "s.e.", "low", "high", "R²", "alpha a year", "n", "from", "to")
+    rows = [
+        (b.benchmark, e.beta, e.se, e.ci_low, e.ci_high, e.r2, _alpha(b), e.n, iso(b.first_us), iso(b.last_us))
+        for b in betas
+        for e in [b.estimate]
+    ]
+    first = betas[0]
+    table(headers, rows, title=f"{first.index_id}: {first.estimate.method} beta of log returns, {first.clock}")
+    for b in betas:
+        if b.bootstrap:
+            say(f"{b.benchmark}: bootstrap {b.bootstrap.beta_low:.3f} to {b.bootstrap.beta_high:.3f}")
+        for factor in getattr(b.estimate.detail, "factors", ()):
+            say(f"  {factor.name}: {factor.beta:.3f} ± {factor.se:.3f}, VIF {factor.vif:.1f}")
+    _notes(note for b in betas for note in _reasons(b))
+
+
+def _reasons(b: IndexBeta) -> list[str]:
+    reason = [f"{b.benchmark}: {b.estimate.reason}"] if b.estimate.reason else []
+    return [*reason, *b.estimate.warnings, *b.reasons]
+
+
+def _alpha(b: IndexBeta) -> str:
+    """Alpha with its error where the method has one: over a few months it is mostly error."""
+    value, error = b.estimate.alpha_annualised, getattr(b.estimate.detail, "se_alpha", None)
+    if value is None:
+        return "–"
+    return f"{value:.2f}" + ("" if error is None else f" ± {error * b.periods_per_year:.2f}")
+
+
+def _notes(notes: Iterable[str]) -> None:
+    for note in dict.fromkeys(notes):
+        say(f"note: {note}")
+
+
+def _show_comparison(ways: BetaComparison) -> None:
+    table_of(
+        ways.rows,
+        "benchmark, paired: way, naive, n, beta, s.e.: se, low: ci_low, high: ci_high, R²: r2, "
+        "from: first_us, to: last_us",
+        title=f"{ways.rows[0].subject}: how the pairing matters",
+    )
+    _notes(row.reason for row in ways.rows if row.reason)
+
+
+def _show_constituents(members: ConstituentBetas) -> None:
+    table_of(
+        members.rows,
+        "token: symbol, sub-sector: sub_sector, weight, n, beta, s.e.: se, shrunk: vasicek.beta, "
+        "missing because: reason",
+        title=f"Members of {members.index_id} at {iso(members.at_us)}, beta to {members.benchmark}",
+    )
 
 
 def event(
@@ -100,28 +151,46 @@ def event(
     Your own events go into events.toml in the data directory. Example: deai event deepseek -f QQQ -f QQQ,btc
     """
     from indexer.analytics.event_study import EventWindows
-    from indexer.arrays import to_json
-    from indexer.cli.session import opened
     from indexer.studies.events import ONE_FACTOR, TWO_FACTORS, load_events, study_event
 
     with opened() as (store, settings):
         events = load_events(store, settings.data_dir)
         if name == "list":
-            rows = [(one.id, iso(one.at_us), one.kind, one.name) for one in events.values()]
-            emit(
-                [to_json(one, wire=True) for one in events.values()],
-                as_json=as_json,
-                text=lambda: table(("event", "at", "kind", "name"), rows),
-            )
+            rows = list(events.values())
+            emit(rows, wire=True, as_json=as_json, text=lambda: table_of(rows, "event: id, at: at_us, kind, name"))
             return
         models = [part.split(",") for part in factor] if factor else [ONE_FACTOR, TWO_FACTORS]
         windows = EventWindows(first, last, estimation, min(first - 10, -11))
-        found = study_event(store, index, name, events=events, models=models, windows=windows, clock=clock)
-    emit(to_json(found, wire=True), as_json=as_json, text=lambda: show_event(found))
+        study = study_event(store, index, name, events=events, models=models, windows=windows, clock=clock)
+    emit(study, wire=True, as_json=as_json, text=lambda: _show_event(study))
+
+
+def _show_event(study: EventStudy) -> None:
+    start, end = iso(study.interval_start_us), iso(study.interval_end_us)
+    say(f"{study.event.name}: the interval from {start} to {end}; window [{study.first}, {study.last}]")
+    table_of(
+        study.indices,
+        "subject, factors, first, last, return: raw, abnormal: car, s.e.: car_sd, t, p, bootstrap p: p_bootstrap",
+        title=f"Cumulative abnormal log returns, model fitted on {study.estimation} intervals before",
+    )
+    _notes(f"{row.subject}: {row.reason}" for row in study.indices if row.reason)
+    for block in study.members:
+        table_of(
+            block.members,
+            "member: subject, return: raw, abnormal: car, s.e.: car_sd, t, p, missing because: reason",
+            title=f"Members of that day, {' and '.join(block.factors)}",
+        )
+        tests = block.tests
+        if tests.kolari_pynnonen is not None:
+            say(
+                f"mean {tests.mean_car:.3f} over {tests.n}; Kolari-Pynnönen {tests.kolari_pynnonen:.2f} "
+                f"(p = {tests.p_kolari_pynnonen:.3f}), without it BMP would say {tests.bmp:.2f}"
+            )
+    _notes(study.notes)
 
 
 def drawdown(
-    index: IndexId = "deai",
+    index: Subject = "deai",
     *,
     min_depth: Annotated[float, typer.Option(min=0.01, max=0.95, help="Least depth as a fraction.")] = 0.10,
     start: Annotated[str | None, typer.Option(help="First level (date or instant).")] = None,
@@ -132,24 +201,51 @@ def drawdown(
     as_json: Json = False,
 ) -> None:
     """Show pullbacks, how long they took to recover, and what followed falls. Example: deai drawdown btc"""
-    from indexer.arrays import to_json
-    from indexer.cli.session import opened
     from indexer.studies.drawdowns import FALLS, compare_episodes, study_drawdowns
 
     with opened() as (store, _):
         if analogues:
             beside = compare_episodes(store, list(dict.fromkeys([index, "btc"])), bar=bar)
-            emit(to_json(beside, wire=True), as_json=as_json, text=lambda: show_analogues(beside))
+            emit(beside, wire=True, as_json=as_json, text=lambda: _show_analogues(beside))
             return
-        found = study_drawdowns(
-            store, index, min_depth=min_depth, start_us=parse_instant(start) if start else None,
-            end_us=parse_instant(end) if end else None, bar=bar, falls=fall or FALLS,
-        )  # fmt: skip
-    emit(to_json(found, wire=True), as_json=as_json, text=lambda: show_drawdowns(found))
+        start_us, end_us = instant_us(start), instant_us(end)
+        study = study_drawdowns(
+            store, index, min_depth=min_depth, start_us=start_us, end_us=end_us, bar=bar, falls=fall or FALLS
+        )
+    emit(study, wire=True, as_json=as_json, text=lambda: _show_drawdowns(study))
+
+
+def _show_drawdowns(study: DrawdownStudy) -> None:
+    table_of(
+        study.episodes,
+        "peak: peak_us, trough: trough_us, recovered: recovery_us, from: peak_level, to: trough_level, depth, "
+        "days down: days_down, days back: days_to_recover",
+        title=f"{study.subject}: pullbacks of {study.min_depth:.0%} or more, {study.bar} levels; – is still open",
+    )
+    for summary in study.recovery:
+        say(summary.statement)
+    unit = "day" if study.bar == "daily" else "hour"
+    for falls in study.after_falls:
+        table_of(
+            falls.rows,
+            f"{unit}s after: horizon, n, of: n_all, median, q25, q75, share up: share_up",
+            title=f"What followed falls of {falls.fall * 100:g} % within one {unit}",
+        )
+    _notes([study.recovery[0].overlap_rule, study.after_falls[0].overlap_rule])
+    say(f"now {study.now:.1%} from the peak, at {from_us(study.last_us):%Y-%m-%d}")
+
+
+def _show_analogues(beside: AnalogueTable) -> None:
+    table_of(
+        beside.rows,
+        "episode: analogue.name, subject, peak: analogue.episode.peak_us, from: analogue.episode.peak_level, "
+        "trough: analogue.episode.trough_us, to: analogue.episode.trough_level, depth: analogue.episode.depth, "
+        "high in 60 d: high, missing because: analogue.reason",
+    )
 
 
 def breaks(
-    index: IndexId = "deai",
+    index: Subject = "deai",
     benchmark: Benchmarks = None,
     *,
     event: Annotated[str, typer.Option(help="Event that parts before and after.")] = "deepseek",
@@ -162,30 +258,29 @@ def breaks(
     Example: deai breaks deai -b QQQ --event deepseek
     """
     from indexer.analytics.catalogue import find_event
-    from indexer.arrays import to_json
-    from indexer.cli.session import opened
     from indexer.studies.breaks import study_breaks
     from indexer.studies.events import load_events
 
+    names = benchmark or ["QQQ", "NVDA"]
     with opened() as (store, settings):
         at_us = parse_instant(at) if at else find_event(load_events(store, settings.data_dir), event).at_us
-        made = [study_breaks(store, index, one, at_us=at_us, sessions=sessions) for one in benchmark or ["QQQ", "NVDA"]]
+        studies = [study_breaks(store, index, name, at_us=at_us, sessions=sessions) for name in names]
 
     def text() -> None:
-        for one in made:
-            rows = [
-                (r.regime.name, r.beta.n, r.beta.beta, r.beta.se, r.correlation, r.volatility_x, r.volatility_y)
-                for r in one.regimes
-            ]
-            headers = ("regime", "n", "beta", "s.e.", "correlation", f"vol {one.benchmark}", f"vol {one.subject}")
-            table(headers, rows, title=f"{one.subject} and {one.benchmark}, parted at {iso(one.at_us)}")
-            say(one.verdict)
+        for study in studies:
+            table_of(
+                study.regimes,
+                "regime: regime.name, n: beta.n, beta: beta.beta, s.e.: beta.se, correlation, "
+                f"vol {study.benchmark}: volatility_x, vol {study.subject}: volatility_y",
+                title=f"{study.subject} and {study.benchmark}, parted at {iso(study.at_us)}",
+            )
+            say(study.verdict)
 
-    emit([to_json(one, wire=True) for one in made], as_json=as_json, text=text)
+    emit(studies, wire=True, as_json=as_json, text=text)
 
 
 def attribution(
-    index: Annotated[str, typer.Argument(help="Index id.")] = "deai",
+    index: IndexId = "deai",
     *,
     start: Annotated[str, typer.Option(help="From the last level at or before it.")],
     end: Annotated[str, typer.Option(help="To the last level at or before it.")],
@@ -195,24 +290,24 @@ def attribution(
 
     Example: deai attribution deai --start 2025-01-24T21:00Z --end 2025-01-27T21:00Z
     """
-    from indexer.arrays import to_json
-    from indexer.cli.session import opened
     from indexer.studies.attribution import study_attribution
 
     with opened() as (store, _):
-        found = study_attribution(store, index, start_us=parse_instant(start), end_us=parse_instant(end))
+        study = study_attribution(store, index, start_us=parse_instant(start), end_us=parse_instant(end))
 
     def text() -> None:
-        rows = [(c.symbol, c.sub_sector, c.contribution, c.own_return, c.mean_weight) for c in found.constituents]
-        title = f"{index} {found.total:+.2%} from {iso(found.start_us)} to {iso(found.end_us)}"
-        table(("token", "sub-sector", "contribution", "own return", "mean weight"), rows, title=title)
-        table(("sub-sector", "contribution"), list(found.sub_sectors.items()))
+        table_of(
+            study.constituents,
+            "token: symbol, sub-sector: sub_sector, contribution, own return: own_return, mean weight: mean_weight",
+            title=f"{index} {study.total:+.2%} from {iso(study.start_us)} to {iso(study.end_us)}",
+        )
+        table(("sub-sector", "contribution"), list(study.sub_sectors.items()))
 
-    emit(to_json(found, wire=True), as_json=as_json, text=text)
+    emit(study, wire=True, as_json=as_json, text=text)
 
 
 def stress(
-    index: Annotated[str, typer.Argument(help="Index id.")] = "deai",
+    index: IndexId = "deai",
     *,
     start: Annotated[str, typer.Option(help="Bars that end after it (date or instant).")],
     end: Annotated[str, typer.Option(help="Bars that end at or before it.")],
@@ -224,81 +319,60 @@ def stress(
 
     Example: deai stress deai --start 2026-11-20 --end 2026-11-24 --bar hourly
     """
-    from indexer.arrays import to_json
-    from indexer.cli.session import opened
     from indexer.studies.stress import stored_stress, study_stress
     from indexer.times import DAY_US
 
     first, last = parse_instant(start), parse_instant(end)
     with opened() as (store, _):
         readings = stored_stress(store, subject, since_us=first - 2 * DAY_US, until_us=last + 1)
-        found = study_stress(store, index, readings, start_us=first, end_us=last, subject=subject, bar=bar)
+        study = study_stress(store, index, readings, start_us=first, end_us=last, subject=subject, bar=bar)
 
     def text() -> None:
-        headers = (
-            "bar ends",
-            "level",
-            "move",
-            "z",
-            "long USD",
-            "short USD",
-            "long share",
-            "funding",
-            "OI",
-            "fear/greed",
+        table_of(
+            study.rows,
+            "bar ends: time_us, level, move, z: move_z, long USD: long_usd, short USD: short_usd, "
+            "long share: long_share, funding, OI: open_interest_change, fear/greed: fear_greed",
+            title=f"{index} and the derivatives of {subject}",
         )
-        rows = [
-            (
-                *(iso(r.time_us), r.level, r.move, r.move_z, r.long_usd, r.short_usd, r.long_share, r.funding),
-                *(r.open_interest_change, r.fear_greed),
-            )
-            for r in found.rows
-        ]
-        table(headers, rows, title=f"{index} and the derivatives of {subject}")
-        if found.absent:
-            say(f"no source has told: {', '.join(found.absent)} (unknown, not zero)")
+        if study.absent:
+            say(f"no source has told: {', '.join(study.absent)} (unknown, not zero)")
 
-    emit(to_json(found, wire=True), as_json=as_json, text=text)
+    emit(study, wire=True, as_json=as_json, text=text)
 
 
 def breadth(
-    index: Annotated[str, typer.Argument(help="Index id.")] = "deai",
+    index: IndexId = "deai",
     *,
     at: Annotated[str | None, typer.Option(help="Instant; the newest level's when not given.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show the market inside the index: breadth, dispersion, correlation, concentration, relative strength."""
-    from indexer.arrays import to_json
-    from indexer.cli.session import opened
     from indexer.studies.breadth import study_breadth
 
     with opened() as (store, _):
-        found = study_breadth(store, index, at_us=parse_instant(at) if at else None)
+        study = study_breadth(store, index, at_us=instant_us(at))
+    emit(study, wire=True, as_json=as_json, text=lambda: _show_breadth(study))
 
-    def text() -> None:
-        say(f"{index} at {iso(found.at_us)}, {found.members} members")
-        rows = [(f"{row.window} days", row.above, row.n, row.share) for row in found.breadth]
-        table(("above their mean of", "members", "of", "share"), rows)
-        held = found.concentration
-        body = [
-            ("dispersion of the day", found.dispersion),
-            ("median dispersion, 60 days", found.dispersion_median),
-            ("mean pairwise correlation, 60 days", found.correlation),
-            ("effective number", held.effective_n if held else None),
-            ("largest weight", held.largest if held else None),
-            ("share of the universe", found.share.share),
-        ]
-        table(("measure", "value"), body)
-        strength = [(s.benchmark, s.unit, *s.change.values()) for s in found.strength]
-        table(("against", "in", "5", "20", "60"), strength, title="Relative strength, log change")
-        if found.share.reason:
-            say(f"note: no share of the universe: {found.share.reason}")
-        else:
-            say(f"note: the universe is the members and {', '.join(found.share.others)}, by market value")
-        for one in found.share.stated:
-            say(f"note: no supply known, market value as stated, moved by our rate since: {one}")
 
-    emit(to_json(found, wire=True), as_json=as_json, text=text)
+def _show_breadth(study: BreadthStudy) -> None:
+    say(f"{study.index_id} at {iso(study.at_us)}, {study.members} members")
+    table_of(study.breadth, "days: window, above their mean: above, of: n, share")
+    figures = {
+        "dispersion of the day": study.dispersion,
+        "median dispersion, 60 days": study.dispersion_median,
+        "mean pairwise correlation, 60 days": study.correlation,
+        "effective number": study.concentration and study.concentration.effective_n,
+        "largest weight": study.concentration and study.concentration.largest,
+        "share of the universe": study.share.share,
+    }
+    table(("measure", "value"), list(figures.items()))
+    strength = [(row.benchmark, row.unit, *row.change.values()) for row in study.strength]
+    table(("against", "in", "5", "20", "60"), strength, title="Relative strength, log change")
+    if study.share.reason:
+        say(f"note: no share of the universe: {study.share.reason}")
+    else:
+        say(f"note: the universe is the members and {', '.join(study.share.others)}, by market value")
+    _notes(f"no supply known, market value as stated, moved by our rate since: {asset}" for asset in study.share.stated)
 
 
 def report(
@@ -312,7 +386,6 @@ def report(
 
     Example: deai report deepseek --out deepseek.html
     """
-    from indexer.cli.session import opened
     from indexer.studies.report.page import write_report
 
     path = out or Path(f"{name}.html")

@@ -1,4 +1,4 @@
-"""Commands of index design and of documents: backtest, sweep, document, proofs."""
+"""Commands of index design and of documents: methodology, backtest, sweep, document."""
 
 from __future__ import annotations
 
@@ -7,18 +7,59 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.output import emit, progress, say, table
+from indexer.cli.command import Json, emit, opened, progress, say, table
 
 if TYPE_CHECKING:
     from indexer.backtest.sweep import Tried
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
+methodology = typer.Typer(help="Check and list index methodologies.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@methodology.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="An index TOML file.")],
+    as_json: Json = False,
+) -> None:
+    """Check a methodology file and say everything that does not hold. Example: deai methodology check my.toml"""
+    from indexer.config import load_settings
+    from indexer.methodology.load import check_file
+    from indexer.workflow.work import registry_of
+
+    report = check_file(file, registry=registry_of(load_settings()))
+
+    def text() -> None:
+        if report.methodology is None:
+            say(f"{report.source} does not hold:")
+            for problem in report.problems:
+                say(f"  {problem}")
+            return
+        rules = report.methodology
+        say(f"{report.source} holds: index {rules.id} {rules.version}, {len(report.lines)} candidates")
+        say(f"  candidates: {', '.join(report.lines)}")
+        say(f"  hash {rules.hash}")
+
+    emit(report, as_json=as_json, text=text)
+    if report.problems:
+        raise typer.Exit(2)
+
+
+@methodology.command(name="list")
+def list_command(as_json: Json = False) -> None:
+    """List the methodologies in use, with version and hash."""
+    from indexer.config import load_settings
+    from indexer.workflow.work import methodologies_of, registry_of
+
+    settings = load_settings()
+    rules = methodologies_of(settings, registry_of(settings)).values()
+    rows = [(m.id, m.version, m.hash[:16], m.name) for m in rules]
+    payload = [{"id": m.id, "version": m.version, "hash": m.hash, "name": m.name} for m in rules]
+    emit(payload, as_json=as_json, text=lambda: table(("id", "version", "hash", "name"), rows))
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(backtest)
-    app.command()(sweep)
-    app.command()(document)
+    for command in (backtest, sweep, document):
+        app.command()(command)
+    app.add_typer(methodology, name="methodology")
 
 
 def backtest(
@@ -29,12 +70,12 @@ def backtest(
 ) -> None:
     """Run a methodology over the stored history; nothing is stored. Example: deai backtest my-index.toml"""
     from indexer.backtest.design import run_backtest
-    from indexer.cli.session import opened
 
     with opened() as (store, settings):
-        made = run_backtest(store, settings, file=file, hourly=hourly, out=out)
-    rows = [(name, getattr(made, name)) for name in made.__dataclass_fields__ if name not in ("index", "note")]
-    emit(made, as_json=as_json, text=lambda: table(("figure", "value"), rows, title=f"{made.index} ({made.note})"))
+        result = run_backtest(store, settings, file=file, hourly=hourly, out=out)
+    rows = [(name, getattr(result, name)) for name in result.__dataclass_fields__ if name not in ("index", "note")]
+    title = f"{result.index} ({result.note})"
+    emit(result, as_json=as_json, text=lambda: table(("figure", "value"), rows, title=title))
 
 
 def sweep(
@@ -51,7 +92,6 @@ def sweep(
     """
     from indexer.backtest.design import run_sweep
     from indexer.backtest.sweep import as_table
-    from indexer.cli.session import opened
 
     with opened() as (store, settings), progress("trying", quiet=as_json) as tick:
         tried = run_sweep(store, settings, file=file, by=by, out=out, workers=workers, progress=tick)
@@ -61,23 +101,15 @@ def sweep(
 
 def _show(tried: list[Tried], by: str, *, top: int, out: Path | None) -> None:
     places = list(tried[0].values) if tried else []
-    headers = ("rank", *places, "turnover", "eff. N", "largest", "TE", "return/y", "vol/y")
+    figures = ("turnover", "effective_number", "largest_weight", "tracking_error", "annual_return", "volatility")
     body = [
-        (
-            one.rank,
-            *(str(one.values[place]) for place in places),
-            one.result.turnover,
-            one.result.effective_number,
-            one.result.largest_weight,
-            one.result.tracking_error,
-            one.result.annual_return,
-            one.result.volatility,
-        )
-        for one in tried[:top]
-        if one.result is not None
+        (row.rank, *(str(row.values[place]) for place in places), *(getattr(row.result, name) for name in figures))
+        for row in tried[:top]
+        if row.result is not None
     ]
+    headers = ("rank", *places, "turnover", "eff. N", "largest", "TE", "return/y", "vol/y")
     table(headers, body, title=f"{len(tried):,} combinations by {by}")
-    without = [one for one in tried if one.result is None]
+    without = [row for row in tried if row.result is None]
     if without:
         say(f"{len(without):,} give no index, e.g.: {without[0].problem}")
     if out is not None:
@@ -97,7 +129,6 @@ def document(
     Example: deai document deai --kind factsheet --token TAO --out tao.pdf
     """
     from indexer.administration.documents.make import FOREVER_US, write_document
-    from indexer.cli.session import opened
     from indexer.times import parse_instant, utc_now
 
     at_us = parse_instant(at) if at else FOREVER_US
@@ -108,30 +139,3 @@ def document(
     payload = {"index": index, "kind": kind, "token": token or None, "file": str(out), "bytes": size}
     of = f"{token} in {index}" if token else index
     emit(payload, as_json=as_json, text=lambda: say(f"{kind} of {of} is in {out} ({size:,} bytes)"))
-
-
-def verify_proof(file: Path, *, as_json: bool) -> None:
-    """Check a proof file without any database, for `deai verify --from FILE`. Raises VerificationError."""
-    from indexer.errors import VerificationError
-    from indexer.verify.proof_check import check_proof
-
-    with progress("checking", quiet=as_json) as tick:
-        found = check_proof(file, progress=tick)
-    headers = ("index", "published rows", "max difference", "head of the chain", "verdict")
-    rows = [(v.index_id, v.levels, v.max_difference, v.head[:16] + "…", "holds" if v.ok else v.problem) for v in found]
-    emit(found, as_json=as_json, text=lambda: table(headers, rows, title=f"{file}: checked without a database"))
-    broken = [v for v in found if not v.ok]
-    if broken:
-        raise VerificationError("; ".join(f"{v.index_id}: {v.problem}" for v in broken))
-
-
-def export_proof_file(file: Path, *, as_json: bool) -> None:
-    """Write a proof of every index, for `deai export --proof FILE`."""
-    from indexer.cli.session import opened
-    from indexer.verify.proof import export_proof
-    from indexer.workflow.decide import registry_for
-
-    with opened() as (store, settings):
-        made = export_proof(store, registry_for(store, settings), path=file)
-    said = f"{made.levels:,} levels and {made.rates:,} rates in {made.path}; head of the seals {made.head}"
-    emit(made, as_json=as_json, text=lambda: say(said))

@@ -8,11 +8,9 @@ from typing import Annotated
 
 import typer
 
-from indexer.cli.output import emit, progress, say, table
-from indexer.times import INTERVAL_US, iso, parse_instant
+from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table
+from indexer.times import INTERVAL_US, iso
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
-IndexId = Annotated[str, typer.Argument(help="Index id, e.g. deai.", show_default=True)]
 Start = Annotated[str | None, typer.Option(help="First instant (date, ISO, or epoch seconds).")]
 End = Annotated[str | None, typer.Option(help="End, not included (date, ISO, or epoch seconds).")]
 
@@ -40,7 +38,6 @@ def levels(
     as_json: Json = False,
 ) -> None:
     """Show levels of an index. Example: deai levels deai --interval 1h --last 24"""
-    from indexer.cli.session import opened
     from indexer.engine.market import Status
     from indexer.store.read import read_levels
 
@@ -48,8 +45,8 @@ def levels(
         rows = read_levels(
             store,
             index,
-            start_us=parse_instant(start) if start else None,
-            end_us=parse_instant(end) if end else None,
+            start_us=instant_us(start),
+            end_us=instant_us(end),
             step_us=INTERVAL_US[interval.value],
             limit=last,
         )
@@ -84,14 +81,13 @@ def export(
     from indexer.errors import InputError
 
     if proof is not None:
-        from indexer.cli.design import export_proof_file
+        from indexer.cli.verify import export_proof_file
 
         export_proof_file(proof, as_json=as_json)
         return
     if path is None:
         raise InputError("name the file to write, e.g. deai export deai.csv; or --proof FILE.zip")
     from api.answers.exports import write_levels
-    from indexer.cli.session import opened
     from indexer.store.read import read_index, read_levels
     from indexer.store.runs import read_version
 
@@ -100,8 +96,8 @@ def export(
             store,
             index,
             step_us=INTERVAL_US[interval.value],
-            start_us=parse_instant(start) if start else None,
-            end_us=parse_instant(end) if end else None,
+            start_us=instant_us(start),
+            end_us=instant_us(end),
         )
         write_levels(path, read_index(store, index), rows, version=read_version(store))
         tick(len(rows), len(rows))

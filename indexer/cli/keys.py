@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.output import emit, say, table
+from indexer.cli.command import Json, emit, say, table
 
 if TYPE_CHECKING:
     from api.middleware.keys import Key, KeyRing
@@ -17,7 +17,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 
 
 def _ring() -> KeyRing:
@@ -52,7 +51,7 @@ def create(
     from indexer.errors import ConfigError, did_you_mean
     from indexer.times import utc_now
 
-    known = {one.value: one for one in Scope}
+    known = {member.value: member for member in Scope}
     for word in scope:
         if word not in known:
             raise ConfigError(f'--scope "{word}" is not one of {", ".join(known)}.{did_you_mean(word, known)}')

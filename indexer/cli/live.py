@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.output import emit, progress, say, table
+from indexer.cli.command import Json, emit, opened, progress, say, table, table_of
 
 if TYPE_CHECKING:
     from indexer.live.health import Examination
     from indexer.live.history import BackfillReport, PlanReport
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
-
 
 def register(app: typer.Typer) -> None:
-    app.command()(doctor)
-    app.command()(sources)
-    app.command()(backfill)
+    for command in (doctor, sources, backfill):
+        app.command()(command)
 
 
 def doctor(as_json: Json = False) -> None:
@@ -31,77 +28,65 @@ def doctor(as_json: Json = False) -> None:
     from indexer.errors import SourceUnavailable
     from indexer.live.health import State, examine_all
 
-    found = examine_all(load_settings())
-    payload = [_examined(one) for one in found]
-    emit(payload, as_json=as_json, text=lambda: _show_examined(found))
+    examined = examine_all(load_settings())
+    payload = [_examined(row) for row in examined]
+    emit(payload, as_json=as_json, text=lambda: _show_examined(examined))
     sys.stdout.flush()
-    if not any(one.state in (State.REACHABLE, State.LIMITED) for one in found):
+    if not any(row.state in (State.REACHABLE, State.LIMITED) for row in examined):
         raise SourceUnavailable(
-            f"none of {len(found)} sources is reachable: the stored index stays as it is, nothing new comes in. "
+            f"none of {len(examined)} sources is reachable: the stored index stays as it is, nothing new comes in. "
             "Check the network, or import files."
         )
 
 
-def _examined(one: Examination) -> dict[str, object]:
+def _examined(row: Examination) -> dict[str, object]:
     return {
-        "source": one.about.name,
-        "state": one.state,
-        "latency_ms": None if one.latency_s is None else round(one.latency_s * 1e3, 1),
-        "records": one.records,
-        "quota": one.quota,
-        "has_key": one.has_key,
-        "key_adds": one.about.key_adds,
-        "loses": one.about.loses,
-        "detail": one.detail,
+        "source": row.about.name,
+        "state": row.state,
+        "latency_ms": None if row.latency_s is None else round(row.latency_s * 1e3, 1),
+        "records": row.records,
+        "quota": row.quota,
+        "has_key": row.has_key,
+        "key_adds": row.about.key_adds,
+        "loses": row.about.loses,
+        "detail": row.detail,
     }
 
 
-def _show_examined(found: list[Examination]) -> None:
+def _show_examined(examined: list[Examination]) -> None:
     rows = [
         (
-            one.about.name,
-            str(one.state),
-            None if one.latency_s is None else f"{one.latency_s * 1e3:.0f} ms",
-            one.records,
-            one.quota.partition(":")[0],
+            *(row.about.name, str(row.state), None if row.latency_s is None else f"{row.latency_s * 1e3:.0f} ms"),
+            *(row.records, row.quota.partition(":")[0]),
         )
-        for one in found
+        for row in examined
     ]
     table(("source", "state", "latency", "records", "limit we keep"), rows, title="Sources")
-    for one in found:
-        if one.state != "reachable":
-            say(f"{one.detail}\n  without {one.about.name} the index loses {one.about.loses}")
-    for one in found:
-        if one.about.key_adds and not one.has_key:
-            say(f"a key for {one.about.name} (DEAI_{one.about.key_setting.upper()}) adds {one.about.key_adds}")
+    for row in examined:
+        if row.state != "reachable":
+            say(f"{row.detail}\n  without {row.about.name} the index loses {row.about.loses}")
+    for row in examined:
+        if row.about.key_adds and not row.has_key:
+            say(f"a key for {row.about.name} (DEAI_{row.about.key_setting.upper()}) adds {row.about.key_adds}")
 
 
 def sources(as_json: Json = False) -> None:
     """List every source: what it gives, its licence, whether it may enter a rate, and how it is now."""
-    from indexer.cli.session import opened
     from indexer.live.health import source_states
 
     with opened() as (store, settings):
-        found = source_states(store, settings)
-    rows = [
-        (
-            one.name,
-            one.kind,
-            ", ".join(one.datasets),
-            ", ".join(one.intervals),
-            one.licence,
-            "yes" if one.fixing else "no",
-            one.state.replace("_", " "),
-        )
-        for one in found
-    ]
+        states = source_states(store, settings)
 
     def text() -> None:
-        table(("source", "kind", "gives", "bars", "licence", "in a rate", "state"), rows, title="Sources")
-        for one in found:
-            say(f"{one.name}: {one.said or one.notes}")
+        table_of(
+            states,
+            "source: name, kind, gives: datasets, bars: intervals, licence, in a rate: fixing, state",
+            title="Sources",
+        )
+        for source in states:
+            say(f"{source.name}: {source.said or source.notes}")
 
-    emit(found, as_json=as_json, text=text)
+    emit(states, as_json=as_json, text=text)
 
 
 def backfill(
@@ -116,7 +101,6 @@ def backfill(
 
     Example: deai backfill --from 2024-01-01 --to 2025-01-01 --dry-run
     """
-    from indexer.cli.session import opened
     from indexer.live.history import backfill as walk
     from indexer.live.history import report_of
     from indexer.live.history_plan import plan_history
@@ -145,15 +129,15 @@ def backfill(
 
 
 def _show_plan(plan: PlanReport) -> None:
-    rows = [(one.source, one.calls, one.bars, _time(one.seconds)) for one in plan.sources]
+    rows = [(row.source, row.calls, row.bars, _time(row.seconds)) for row in plan.sources]
     table(("source", "calls at most", "bars at most", "time at least"), rows, title=f"{plan.start} to {plan.end}")
     say(
         f"{plan.calls:,} calls for {plan.bars:,} bars of {plan.interval}; "
         f"{_time(plan.seconds)} at the limits we keep, sources side by side"
     )
     beyond: dict[tuple[str, str, str], list[str]] = {}
-    for one in plan.uncovered:
-        beyond.setdefault((one.source, one.start, one.end), []).append(one.asset)
+    for row in plan.uncovered:
+        beyond.setdefault((row.source, row.start, row.end), []).append(row.asset)
     for (source, start, end), assets in beyond.items():
         say(f"  {source} gives nothing from {start} to {end} for {', '.join(assets)}; other venues may")
 
@@ -166,15 +150,15 @@ def _time(seconds: float) -> str:
 
 
 def _show_filled(report: BackfillReport) -> None:
-    for name, made in (("venues", report.venues), ("aggregators", report.fillers)):
-        unpriced = sum(made.unpriced.values())
+    for name, done in (("venues", report.venues), ("aggregators", report.fillers)):
+        unpriced = sum(done.unpriced.values())
         say(
-            f"{name}: {made.bars:,} new bars in {made.calls:,} answers; {made.failed:,} calls failed, "
-            f"{made.rejects:,} reasons for refused rows, {unpriced:,} bars without a dollar rate of their quote"
+            f"{name}: {done.bars:,} new bars in {done.calls:,} answers; {done.failed:,} calls failed, "
+            f"{done.rejects:,} reasons for refused rows, {unpriced:,} bars without a dollar rate of their quote"
         )
-        if made.unlisted:
-            say(f"  {made.unlisted:,} calls were spared: those series begin later")
-        for source, text in made.failures.items():
+        if done.unlisted:
+            say(f"  {done.unlisted:,} calls were spared: those series begin later")
+        for source, text in done.failures.items():
             say(f"  {source}: {text}")
     if report.venues.failed or report.fillers.failed:
         say("what failed is asked again by the same command; nothing that came is asked twice")

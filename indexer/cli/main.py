@@ -14,12 +14,10 @@ import typer
 from indexer.cli import (
     administration,
     analysis,
-    decisions,
     design,
     index,
     keys,
     live,
-    methodology,
     onchain,
     serving,
     settings,
@@ -57,9 +55,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (serving, settings, work, verify, live, index, analysis, administration, decisions, design):
+for group in (serving, settings, work, verify, live, index, analysis, administration, design):
     group.register(app)
-app.add_typer(methodology.app, name="methodology")
 app.add_typer(onchain.app, name="onchain")
 app.add_typer(keys.app, name="keys")
 
@@ -71,11 +68,11 @@ def exit_code(error: DeaiError) -> int:
 
 def main() -> None:
     """Run the command line; errors of ours become one line on stderr and an exit code."""
-    gc.disable()  # starting makes many objects and no garbage; `session` and `serving` collect again (a quarter faster)
+    gc.disable()  # starting makes many objects and no garbage; `opened` and `serving` collect again (a quarter faster)
     try:
         app()
     except DeaiError as error:
-        from indexer.cli.output import report_error
+        from indexer.cli.command import report_error
 
         report_error(error, as_json="--json" in sys.argv)
         sys.exit(exit_code(error))

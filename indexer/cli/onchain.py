@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.cli.output import emit, progress, say, table
+from indexer.cli.command import Json, emit, opened, progress, say, table
 from indexer.times import DAY_US, HOUR_US, from_us, iso, parse_instant, to_us
 
 if TYPE_CHECKING:
     from indexer.live.context import Live
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 Symbols = Annotated[list[str] | None, typer.Argument(help="Symbols of supply rules, e.g. GRT TAO; all when none.")]
 
 FEW = 5  # tokens, of which the known gaps are told without asking
@@ -44,26 +43,26 @@ def snapshot(
             seen[chain] = state != "reading"
             tick(sum(seen.values()), len(seen))
 
-        made = take_snapshot(work, run, symbols=symbols or (), at=instant, progress=tell)
-    emit(made, as_json=as_json, text=lambda: _show_snapshot(made))
-    if made.readings and not made.on_chain:
-        raise SourceUnavailable(f"no chain gave a supply ({made.first_reason}); see deai onchain doctor")
+        snapped = take_snapshot(work, run, symbols=symbols or (), at=instant, progress=tell)
+    emit(snapped, as_json=as_json, text=lambda: _show_snapshot(snapped))
+    if snapped.readings and not snapped.on_chain:
+        raise SourceUnavailable(f"no chain gave a supply ({snapped.first_reason}); see deai onchain doctor")
 
 
-def _show_snapshot(made: Any) -> None:
+def _show_snapshot(snapped: Any) -> None:
     table(
         ("symbol", "status", "free float", "total", "stored", "note"),
-        [(r.symbol, r.status, r.free_float, r.total, r.rows, _short(r.reason)) for r in made.readings],
+        [(r.symbol, r.status, r.free_float, r.total, r.rows, _short(r.reason)) for r in snapped.readings],
         title="Supplies, in tokens",
     )
-    for reading in made.readings:
+    for reading in snapped.readings:
         for alert in reading.alerts:
             say(f"  {reading.symbol}: {alert}")
-        for gap in reading.gaps if len(made.readings) <= FEW else ():
+        for gap in reading.gaps if len(snapped.readings) <= FEW else ():
             say(f"  {reading.symbol}, known gap: {gap}")
     say(
-        f"{made.written.new} new, {made.written.revised} revised, {made.written.unchanged} unchanged; "
-        f"proof {made.proof}"
+        f"{snapped.written.new} new, {snapped.written.revised} revised, {snapped.written.unchanged} unchanged; "
+        f"proof {snapped.proof}"
     )
 
 
@@ -75,7 +74,7 @@ def supply(symbols: Symbols = None, as_json: Json = False) -> None:
     with _work() as work:
         chosen = work.chosen(tuple(symbols or ()))
         work.asset_ids()
-        found = {symbol: (asset, read_latest_supplies(work.store, asset.slug)) for symbol, asset in chosen.items()}
+        stored = {symbol: (asset, read_latest_supplies(work.store, asset.slug)) for symbol, asset in chosen.items()}
     payload = [
         {
             "symbol": symbol,
@@ -91,11 +90,11 @@ def supply(symbols: Symbols = None, as_json: Json = False) -> None:
             "block_hash": row.block_hash,
             "finality": row.finality,
         }
-        for symbol, (asset, rows) in found.items()
+        for symbol, (asset, rows) in stored.items()
         for row in rows
     ]
     names = ("symbol", "kind", "tokens", "origin", "observed_at", "chain", "block", "finality")
-    body = [[iso(to_us(one[n])) if n == "observed_at" else one[n] for n in names] for one in payload]
+    body = [[iso(to_us(row[n])) if n == "observed_at" else row[n] for n in names] for row in payload]
     emit(payload, as_json=as_json, text=lambda: table(names, body, title="Stored supplies"))
 
 
@@ -116,19 +115,19 @@ def activity(
     with _work() as work, progress("blocks", quiet=as_json) as tick, _run(work, ACTIVITY) as run:
         settled = (to_us(work.clock()) - HOUR_US) // DAY_US * DAY_US
         end = from_us(settled if day is None else parse_instant(day) // DAY_US * DAY_US + DAY_US)
-        made = read_activity_of_day(
+        activities = read_activity_of_day(
             work, run, end=end, symbols=symbols or (), progress=lambda symbol, chain, done, total: tick(done, total)
         )
     names = ("symbol", "chain", "transfers", "active addresses", "tokens moved", "USD moved", "supply gap", "note")
     body = [
         (a.symbol, a.chain, a.transfers, a.active_addresses, a.volume_tokens, a.volume_usd, a.identity_gap,
          _short(a.reason))
-        for a in made.ledgers
+        for a in activities.ledgers
     ]  # fmt: skip
-    title = f"Activity of the day to {iso(to_us(made.end))}"
-    emit(made, as_json=as_json, text=lambda: table(names, body, title=title))
-    if made.ledgers and not made.read:
-        raise SourceUnavailable(f"no ledger's transfers could be read ({made.ledgers[0].reason})")
+    title = f"Activity of the day to {iso(to_us(activities.end))}"
+    emit(activities, as_json=as_json, text=lambda: table(names, body, title=title))
+    if activities.ledgers and not activities.read:
+        raise SourceUnavailable(f"no ledger's transfers could be read ({activities.ledgers[0].reason})")
 
 
 @app.command()
@@ -150,7 +149,7 @@ def doctor(
         if name not in chains:
             raise NotFoundError(f'There is no chain "{name}".{did_you_mean(name, chains)}')
     with progress("asking", quiet=as_json):
-        rows = ask(chains={name: one for name, one in chains.items() if not chain or name in chain})
+        rows = ask(chains={name: endpoints for name, endpoints in chains.items() if not chain or name in chain})
     names = ("chain", "endpoint", "ok", "seconds", "height", "age s", "archive", "problem")
     body = [
         (r.chain, r.endpoint, "yes" if r.ok else "no", r.latency_s, r.height, r.age_s,
@@ -165,7 +164,6 @@ def doctor(
 @contextmanager
 def _work() -> Iterator[Live]:
     """The means of chain work for this process's settings."""
-    from indexer.cli.session import opened
     from indexer.live.context import chain_work
     from indexer.times import utc_now
     from indexer.workflow.work import registry_of

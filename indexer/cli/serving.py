@@ -1,25 +1,38 @@
-"""Commands that stay: up, serve, schedule, demo."""
+"""Commands that stay: up, serve, schedule, demo. The only module that starts servers."""
 
 from __future__ import annotations
 
+import gc
 import json
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout instead of sentences.")]
+from indexer.cli.command import migrated, progress
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from fastapi import FastAPI
+
+    from indexer.config import Settings
+    from indexer.store.db import Store
+
+Lines = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout instead of sentences.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on (setting DEAI_HOST).")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on (setting DEAI_PORT).")]
+Say = Callable[[str], None]
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(up)
-    app.command()(serve)
-    app.command()(schedule)
-    app.command()(demo)
+    for command in (up, serve, schedule, demo):
+        app.command()(command)
 
 
 def up(
@@ -28,40 +41,59 @@ def up(
     import_path: Annotated[
         list[Path] | None, typer.Option("--import", help="Files or folders to import first.")
     ] = None,
-    as_json: Json = False,
+    as_json: Lines = False,
 ) -> None:
     """Start everything: scheduler, API and page. Example: deai up --import ./data"""
-    from indexer.cli.processes import run_up
     from indexer.config import load_settings
+    from indexer.store.levels import has_levels
+    from indexer.workflow.work import import_and_update, scheduled
 
-    run_up(load_settings(host=host, port=port), imports=import_path or [], say=_voice(as_json))
+    settings, say = load_settings(host=host, port=port), _voice(as_json)
+    with _staying(settings) as store:
+        if import_path:
+            _collect_from_here()
+            with progress("importing bytes", "computing") as tick:
+                report = import_and_update(store, settings, paths=import_path, progress=tick)
+            for index in report.update.indices if report.update else ():
+                say(f"{index.index_id}: {index.levels:,} levels, {index.level:,.2f} at {index.last} ({index.status})")
+        with scheduled(store, settings):
+            _serve(store, settings, say=say, demo_beside=not has_levels(store))
 
 
-def serve(host: Host = None, port: Port = None, as_json: Json = False) -> None:
+def serve(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
     """Start the API and the page only. Reads the store; changes nothing in it."""
-    from indexer.cli.processes import run_serve
     from indexer.config import load_settings
 
-    run_serve(load_settings(host=host, port=port), say=_voice(as_json))
+    settings = load_settings(host=host, port=port)
+    with _staying(settings) as store:
+        _serve(store, settings, say=_voice(as_json))
 
 
-def schedule(as_json: Json = False) -> None:
+def schedule(as_json: Lines = False) -> None:
     """Run the scheduled updates only. Several may run on one store: one works, the others stand by."""
-    from indexer.cli.processes import run_schedule
     from indexer.config import load_settings
+    from indexer.workflow.work import scheduled
 
-    run_schedule(load_settings(), say=_voice(as_json))
+    settings, say = load_settings(), _voice(as_json)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with _staying(settings) as store, scheduled(store, settings) as scheduler:
+        _collect_from_here()
+        say(f"scheduler {scheduler.holder} running; Ctrl-C stops it")
+        stopped.wait()
 
 
-def demo(host: Host = None, port: Port = None, as_json: Json = False) -> None:
+def demo(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
     """Serve a SIMULATED market with a known beta of 1.5, in a store of its own."""
-    from indexer.cli.processes import run_demo
     from indexer.config import load_settings
 
-    run_demo(load_settings(host=host, port=port), say=_voice(as_json))
+    settings, say = load_settings(host=host, port=port), _voice(as_json)
+    with _demo_store(settings, say=say) as store:
+        _serve(store, settings.for_demo(), say=say)
 
 
-def _voice(as_json: bool) -> Callable[[str], None]:
+def _voice(as_json: bool) -> Say:
     """How a server tells what it does: sentences, or one JSON object a line; at once, whoever reads."""
 
     def speak(line: str) -> None:
@@ -69,3 +101,71 @@ def _voice(as_json: bool) -> Callable[[str], None]:
         sys.stdout.flush()
 
     return speak
+
+
+@contextmanager
+def _staying(settings: Settings) -> Iterator[Store]:
+    """The store of a process that stays, with its logs set up."""
+    from indexer.config import configure_logs
+
+    configure_logs(settings.log_level)
+    with migrated(settings) as store:
+        yield store
+
+
+def _collect_from_here() -> None:
+    """Collect garbage again, without ever looking at what the start made: it stays as long as the process."""
+    gc.freeze()
+    gc.enable()
+
+
+@contextmanager
+def _demo_store(settings: Settings, *, say: Say) -> Iterator[Store]:
+    from indexer.demo.build import build_demo
+    from indexer.times import utc_now
+
+    with _staying(settings.for_demo()) as store:
+        with progress("simulating") as tick:
+            build_demo(store, clock=utc_now, progress=tick)
+        say("SIMULATED market ready: true beta 1.5 to the simulated QQQ")
+        yield store
+
+
+def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = False) -> None:
+    import uvicorn
+
+    from api.app import create_app, end_streams
+
+    app = create_app(store, settings=settings)
+
+    class Server(uvicorn.Server):
+        """Ends open streams before waiting for connections: a stream would only end with its client."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            end_streams(app)
+            super().handle_exit(sig, frame)
+
+    server = Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_level="warning", access_log=False))
+    _collect_from_here()
+    say(f"http://{settings.host}:{settings.port}/  (API under /v1, documentation at /docs; Ctrl-C stops)")
+    if not demo_beside:
+        server.run()
+        return
+    say("no levels yet: import files or wait for the sources; a SIMULATED market appears at /demo/ in a moment")
+    stopped = threading.Event()
+    beside = threading.Thread(target=_mount_demo, args=(app, settings, stopped, say))
+    beside.start()
+    try:
+        server.run()
+    finally:
+        stopped.set()
+        beside.join()
+
+
+def _mount_demo(app: FastAPI, settings: Settings, stopped: threading.Event, say: Say) -> None:
+    """Build the simulated market while the real API already answers, then serve it at /demo until the end."""
+    from api.app import create_app
+
+    with _demo_store(settings, say=say) as store:
+        app.mount("/demo", create_app(store, settings=settings.for_demo()))
+        stopped.wait()

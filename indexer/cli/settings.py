@@ -29,7 +29,7 @@ def settings(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Every setting, the value in force and what it does; secrets are not shown."""
-    from indexer.cli.output import emit, say
+    from indexer.cli.command import emit, say
     from indexer.config import Settings, load_settings
 
     if markdown:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.output import emit, progress, say, table
+from indexer.cli.command import Json, emit, opened, progress, say, table
 
 if TYPE_CHECKING:
     from indexer.config import Settings
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from indexer.verify.store import Verification
 
 Progress = Callable[[int, int], None]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -47,11 +46,8 @@ def verify(
     Exit code 7 when something differs, naming the first rows, answers or instants that do.
     """
     if proof is not None:
-        from indexer.cli.design import verify_proof
-
-        verify_proof(proof, as_json=as_json)
+        _verify_proof(proof, as_json=as_json)
         return
-    from indexer.cli.session import opened
     from indexer.errors import VerificationError
     from indexer.levels.rules import load_rules
     from indexer.live.context import archive_of
@@ -83,11 +79,11 @@ def _halves(tick: Progress) -> tuple[Progress, Progress]:
     known = [(0, 0), (0, 0)]
 
     def half(n: int) -> Progress:
-        def told(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             known[n] = (done, total)
             tick(known[0][0] + known[1][0], known[0][1] + known[1][1])
 
-        return told
+        return report
 
     return half(0), half(1)
 
@@ -113,10 +109,10 @@ def _show(inputs: InputsVerdict, results: list[Verification], again: Replayed | 
 
 
 def _show_replayed(again: Replayed) -> None:
-    said = "; ".join(again.differences) or "the same, byte for byte"
+    outcome = "; ".join(again.differences) or "the same, byte for byte"
     say(
         f"on an empty store: {again.runs:,} runs done again, facts of {again.from_archive:,} from the archive and of "
-        f"{again.from_store:,} from stored rows: {said}"
+        f"{again.from_store:,} from stored rows: {outcome}"
     )
 
 
@@ -131,7 +127,6 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Do all history again on an empty store and compare it byte for byte. Example: deai replay /tmp/again.sqlite"""
-    from indexer.cli.session import opened
     from indexer.errors import InputError, VerificationError
 
     if into.exists():
@@ -159,3 +154,30 @@ def _replayed(store: Store, settings: Settings, into: Path, *, quiet: bool) -> R
             return replayed(store, empty, registry=registry, archive=archive_of(settings), rules=rules, progress=tick)
     finally:
         empty.close()
+
+
+def _verify_proof(file: Path, *, as_json: bool) -> None:
+    """Check a proof file without any database. Raises VerificationError."""
+    from indexer.errors import VerificationError
+    from indexer.verify.proof_check import check_proof
+
+    with progress("checking", quiet=as_json) as tick:
+        verdicts = check_proof(file, progress=tick)
+    headers = ("index", "published rows", "max difference", "head of the chain", "verdict")
+    rows = [
+        (v.index_id, v.levels, v.max_difference, v.head[:16] + "…", "holds" if v.ok else v.problem) for v in verdicts
+    ]
+    emit(verdicts, as_json=as_json, text=lambda: table(headers, rows, title=f"{file}: checked without a database"))
+    if broken := [f"{v.index_id}: {v.problem}" for v in verdicts if not v.ok]:
+        raise VerificationError("; ".join(broken))
+
+
+def export_proof_file(file: Path, *, as_json: bool) -> None:
+    """Write a proof of every index, for `deai export --proof FILE`."""
+    from indexer.verify.proof import export_proof
+    from indexer.workflow.decide import registry_for
+
+    with opened() as (store, settings):
+        proof = export_proof(store, registry_for(store, settings), path=file)
+    line = f"{proof.levels:,} levels and {proof.rates:,} rates in {proof.path}; head of the seals {proof.head}"
+    emit(proof, as_json=as_json, text=lambda: say(line))

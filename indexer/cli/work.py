@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.output import emit, progress, say, table
+from indexer.cli.command import Json, emit, opened, progress, say, table_of
 
 if TYPE_CHECKING:
     from indexer.files.importing import FileReport
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +51,6 @@ def import_command(
     if explain or write_manifest:
         _explain(paths, manifest=manifest, options=options, save=write_manifest, as_json=as_json)
         return
-    from indexer.cli.session import opened
     from indexer.workflow.work import import_and_update
 
     with opened() as (store, settings), progress("importing bytes", "computing", quiet=as_json) as tick:
@@ -71,11 +68,7 @@ def import_command(
 
 
 def _show_files(files: Sequence[FileReport]) -> None:
-    table(
-        ("file", "rows", "new", "revised", "unchanged", "rejected", "note"),
-        [(f.name, f.rows, f.new, f.revised, f.unchanged, f.rejected, f.note) for f in files],
-        title="Imported",
-    )
+    table_of(files, "file: name, rows, new, revised, unchanged, rejected, note", title="Imported")
     for file in files:
         for what, count in _besides(file):
             say(f"  {file.name}: {count:,} {'row' if count == 1 else 'rows'} {what}")
@@ -118,13 +111,13 @@ def _explain(paths: list[Path], *, manifest: Path | None, options: dict[str, str
 
 def _besides(file: FileReport) -> list[tuple[str, int]]:
     """What became of rows that were not simply taken, and how many."""
-    found = [(f"kept as rejects: {reason}", count) for reason, count in sorted(file.reasons.items())]
+    reasons = [(f"kept as rejects: {reason}", count) for reason, count in sorted(file.reasons.items())]
     others = {
         "not wanted by the manifest": file.filtered,
         "there twice, taken once": file.duplicates,
         "after a later one, sorted": file.out_of_order,
     }
-    return found + [(what, count) for what, count in others.items() if count]
+    return reasons + [(what, count) for what, count in others.items() if count]
 
 
 def rejects(
@@ -136,21 +129,20 @@ def rejects(
 
     Newest import first. Example: deai rejects tokens_daily.csv.gz
     """
-    from indexer.cli.session import opened
     from indexer.store.read import read_reject_groups
 
     with opened() as (store, _):
-        found = read_reject_groups(store, file=file or None, limit=limit)
+        groups = read_reject_groups(store, file=file or None, limit=limit)
 
     def text() -> None:
-        for one in found:
-            count = f"{one.rows:,} {'row' if one.rows == 1 else 'rows'}"
-            say(f"{one.imported_at:%Y-%m-%d %H:%M}  {one.file}: {count}: {one.reason}")
-            say(f"    line {one.line:,}: {one.row}")
-        if not found:
+        for group in groups:
+            count = f"{group.rows:,} {'row' if group.rows == 1 else 'rows'}"
+            say(f"{group.imported_at:%Y-%m-%d %H:%M}  {group.file}: {count}: {group.reason}")
+            say(f"    line {group.line:,}: {group.row}")
+        if not groups:
             say(f"No row of {file or 'any file'} was refused.")
 
-    emit(found, as_json=as_json, text=text)
+    emit(groups, as_json=as_json, text=text)
 
 
 def update(
@@ -163,7 +155,6 @@ def update(
 
     A source that fails is said on stderr and stops nothing: what is stored is computed all the same.
     """
-    from indexer.cli.session import opened
     from indexer.config import configure_logs
     from indexer.workflow.work import run_update, update_live
 
@@ -172,11 +163,11 @@ def update(
             report = run_update(store, settings, progress=tick)
         else:
             configure_logs("error")  # what failed is said once, below
-            made = update_live(store, settings, progress=tick)
-            report = made.update
-            for job, said in made.failed.items():
-                sys.stderr.write(f"{job}: {said}\n")
-            if made.elsewhere:
+            live = update_live(store, settings, progress=tick)
+            report = live.update
+            for job, reason in live.failed.items():
+                sys.stderr.write(f"{job}: {reason}\n")
+            if live.elsewhere:
                 sys.stderr.write("the live work is done by another process on this store\n")
     emit(report, as_json=as_json, text=lambda: _show_update(report))
 
@@ -187,10 +178,7 @@ def _show_update(report: object) -> None:
     assert isinstance(report, UpdateReport)
     if report.unchanged:
         say("Nothing new: levels are up to date.")
-    table(
-        ("index", "from", "to", "levels", "new", "level", "status"),
-        [(i.index_id, i.first, i.last, i.levels, i.new, i.level, i.status) for i in report.indices],
-        title="Indices",
-    )
+    columns = "index: index_id, from: first, to: last, levels, new, level, status"
+    table_of(report.indices, columns, title="Indices")
     for why in report.not_started.values():
         say(f"  no levels: {why}")

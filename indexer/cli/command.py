@@ -1,0 +1,167 @@
+"""What all commands share: their options, the store they open, and how they speak.
+
+A table or sentence for people, `--json` for programs; progress and errors on stderr.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import reduce
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from indexer.arrays import to_json
+from indexer.errors import DeaiError
+from indexer.times import iso, parse_instant
+
+if TYPE_CHECKING:
+    from indexer.config import Settings
+    from indexer.store.db import Store
+
+PIPE_WIDTH = 500
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
+IndexId = Annotated[str, typer.Argument(help="Index id, e.g. deai.", show_default=True)]
+
+
+def instant_us(text: str | None) -> int | None:
+    """Unix microseconds of an option that may not be there. Raises InputError for what is no instant."""
+    return parse_instant(text) if text else None
+
+
+@contextmanager
+def migrated(settings: Settings) -> Iterator[Store]:
+    """The store of these settings at this program's version, closed at the end."""
+    from indexer.store.db import open_store
+
+    store = open_store(settings.store_url)
+    try:
+        store.migrate()
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def opened() -> Iterator[tuple[Store, Settings]]:
+    """The migrated store and the settings of this process, for one command."""
+    from indexer.config import load_settings
+
+    gc.enable()  # off since the start, see `main`
+    settings = load_settings()
+    with migrated(settings) as store:
+        yield store, settings
+
+
+def emit(payload: object, *, as_json: bool, text: Callable[[], None], wire: bool = False) -> None:
+    """Print the payload as one JSON document, or let `text` print it for people.
+
+    With `wire`, fields have the names that the API answers with.
+    """
+    if as_json:
+        sys.stdout.write(json.dumps(to_json(payload, wire=wire), indent=2, allow_nan=False) + "\n")
+    else:
+        text()
+
+
+def say(line: str) -> None:
+    """One line on stdout."""
+    sys.stdout.write(line + "\n")
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+    """A table on stdout; numbers are right-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    body = [list(row) for row in rows]
+    for n, header in enumerate(headers):
+        numeric = all(isinstance(row[n], int | float | None) and not isinstance(row[n], bool) for row in body)
+        shown.add_column(header, justify="right" if numeric and body else "left")
+    for row in body:
+        shown.add_row(*(_cell(cell) for cell in row))
+    console = Console()
+    # Into a pipe a table is as wide as it needs to be: nothing is cut off.
+    (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(shown)
+
+
+def table_of(records: Iterable[object], columns: str, *, title: str = "") -> None:
+    """A table of records. `columns` is `header: field` with commas between, or the field alone where both are one.
+
+    `estimate.se` is a field of a field; one that ends in `_us` is an instant.
+    """
+    pairs = [(header, field or header) for header, _, field in (part.partition(": ") for part in columns.split(", "))]
+    rows = [[_field(record, field) for _, field in pairs] for record in records]
+    table([header for header, _ in pairs], rows, title=title)
+
+
+def _field(record: object, path: str) -> object:
+    value = reduce(lambda within, name: None if within is None else getattr(within, name), path.split("."), record)
+    return iso(value) if path.endswith("_us") and isinstance(value, int) else value
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def report_error(error: DeaiError, *, as_json: bool) -> None:
+    """The error on stderr: `error: …`, or the same object that the API answers with."""
+    if as_json:
+        problem = {"code": error.code, "detail": str(error), "retryable": error.retryable}
+        sys.stderr.write(json.dumps({"error": problem}) + "\n")
+    else:
+        sys.stderr.write(f"error: {error}\n")
+
+
+def _rate(speed: float) -> str:
+    return f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s"
+
+
+@contextmanager
+def progress(*labels: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr with rate and time left; call it with (done, total). Silent when stderr is no terminal.
+
+    Another total is another piece of work: it is counted anew, under the next of the labels if there is one.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(labels[0], total=None, rate="")
+        pieces: list[int] = []
+
+        def update(done: int, total: int) -> None:
+            if total not in pieces[-1:]:
+                pieces.append(total)
+                bar.reset(task, total=total, description=labels[min(len(pieces), len(labels)) - 1], rate="")
+            speed = bar.tasks[task].speed
+            bar.update(task, completed=done, total=total, rate=_rate(speed) if speed else "")
+
+        yield update
