@@ -1,11 +1,13 @@
-"""One way to ask: GET with retries, reuse by ETag, refusals as errors. The same for a server and a local store."""
+"""One way to ask: GET with retries, reuse by ETag, refusals as errors, streams across broken connections.
+
+The same for a server and a local store."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +15,9 @@ import httpx2
 import orjson
 import stamina
 
+from indexer.client.decode import record, refusal
 from indexer.client.local import BASE, LocalTransport
-from indexer.client.refusals import refusal
+from indexer.client.models import LevelEvent
 from indexer.errors import ConfigError, DeaiError, SourceCorrupt, SourceUnavailable
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -64,7 +67,7 @@ class Asker:
         self.base = base.rstrip("/")
         self.patience = patience
         self.transport = transport
-        self.kept: OrderedDict[str, Reply] = OrderedDict()
+        self.replies: OrderedDict[str, Reply] = OrderedDict()
         self.client = httpx2.AsyncClient(
             headers=headers,
             timeout=httpx2.Timeout(patience.read, connect=patience.connect),
@@ -110,12 +113,12 @@ class Asker:
     async def _once(self, path: str, params: Mapping[str, str]) -> Reply:
         request = self._request(path, params, {})
         url = str(request.url)
-        known = self.kept.get(url)
+        known = self.replies.get(url)
         if known is not None:
             request.headers["if-none-match"] = known.etag
         response = await self._send(request, stream=False)
         if response.status_code == 304 and known is not None:
-            self.kept.move_to_end(url)
+            self.replies.move_to_end(url)
             return known
         if response.status_code != 200:
             raise _refused(response, response.content)
@@ -144,10 +147,13 @@ class Asker:
 
     def _keep(self, reply: Reply) -> None:
         if reply.etag and len(reply.body) <= KEPT_BYTES // 4:
-            self.kept[reply.url] = reply
-            self.kept.move_to_end(reply.url)
-            while len(self.kept) > KEPT_ANSWERS or sum(len(one.body) for one in self.kept.values()) > KEPT_BYTES:
-                self.kept.popitem(last=False)
+            self.replies[reply.url] = reply
+            self.replies.move_to_end(reply.url)
+            while (
+                len(self.replies) > KEPT_ANSWERS
+                or sum(len(answer.body) for answer in self.replies.values()) > KEPT_BYTES
+            ):
+                self.replies.popitem(last=False)
 
     def _retries(self) -> Any:
         patience = self.patience
@@ -185,10 +191,55 @@ def asker_of(transport: LocalTransport, *, patience: Patience) -> Asker:
     return Asker(BASE, key=None, patience=patience, transport=transport)
 
 
-async def pause(seconds: float) -> None:
-    """Waits."""
-    await asyncio.sleep(seconds)
-
-
 def _refused(response: httpx2.Response, body: bytes) -> DeaiError:
     return refusal(url=str(response.url), status=response.status_code, headers=response.headers, body=body)
+
+
+class Listening:
+    """One stream of an index."""
+
+    def __init__(self, asker: Asker, path: str) -> None:
+        self.asker = asker
+        self.path = path
+
+    async def events(self, after: str | None) -> AsyncGenerator[LevelEvent, None]:
+        """Levels for as long as the caller takes them.
+
+        A connection that was made and broke is made again at once, then with pauses; one that cannot be made
+        `attempts` times in a row raises SourceUnavailable. A refusal is raised as it is.
+        """
+        failures = 0
+        async with self.asker.watching():
+            while True:
+                try:
+                    async with aclosing(self._connected(after)) as levels:
+                        async for level in levels:
+                            failures, after = 0, level.id
+                            yield level
+                except DeaiError as error:
+                    failures += 1
+                    if not error.retryable or failures >= self.asker.patience.attempts:
+                        raise
+                await asyncio.sleep(self.asker.patience.reconnect * min(failures, 5))
+
+    async def _connected(self, after: str | None) -> AsyncGenerator[LevelEvent, None]:
+        params = {"after": after} if after else {}
+        fields: dict[str, str] = {}
+        async with self.asker.events(self.path, params) as lines:
+            async for line in lines:
+                if line:
+                    name, _, value = line.partition(":")
+                    fields[name] = value.removeprefix(" ")
+                elif fields.get("event") == "level":
+                    yield self._level(fields)
+                    fields = {}
+                else:
+                    fields = {}
+        raise SourceUnavailable(f"{self.asker.base}{self.path} ended the stream")
+
+    def _level(self, fields: dict[str, str]) -> LevelEvent:
+        try:
+            data = {**orjson.loads(fields["data"]), "id": fields["id"]}
+        except (KeyError, ValueError, TypeError):
+            raise SourceCorrupt(f"{self.path} sent an event without id or data: {fields}") from None
+        return record(LevelEvent, data, where=self.path)

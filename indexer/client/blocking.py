@@ -27,80 +27,51 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-class Asks(Generic[P, T]):
-    """A method that waits for the asynchronous one of the same name."""
+class Blocking(Generic[P, R]):
+    """A method of `Client` made of the asynchronous one of the same name; `call` waits for what that one gives."""
 
-    def __init__(self, method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]) -> None:
+    def __init__(self, method: Any, call: Callable[..., R]) -> None:
         self.method = method
+        self.call = call
         self.__doc__ = method.__doc__
 
     @overload
     def __get__(self, client: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, client: Client, owner: type) -> Callable[P, T]: ...
-    def __get__(self, client: Client | None, owner: type) -> Self | Callable[P, T]:
+    def __get__(self, client: Client, owner: type) -> Callable[P, R]: ...
+    def __get__(self, client: Client | None, owner: type) -> Self | Callable[P, R]:
         if client is None:
             return self
         method = self.method.__get__(client._client)
 
         @functools.wraps(method)
-        def ask(*args: P.args, **kwargs: P.kwargs) -> T:
-            answer: T = client._wait(method, *args, **kwargs)  # by the client, which lives as long as the call
-            return answer
+        def ask(*args: P.args, **kwargs: P.kwargs) -> R:
+            return self.call(client, method, *args, **kwargs)  # by the client, which lives as long as the call
 
         return ask
 
 
-class AsksForTable(Generic[P]):
-    """A method that waits for the asynchronous one of the same name and gives its table as a pandas frame."""
-
-    def __init__(self, method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, Frame]]) -> None:
-        self.method = method
-        self.__doc__ = method.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, client: Client, owner: type) -> Callable[P, pd.DataFrame]: ...
-    def __get__(self, client: Client | None, owner: type) -> Self | Callable[P, pd.DataFrame]:
-        if client is None:
-            return self
-        method = self.method.__get__(client._client)
-
-        @functools.wraps(method)
-        def ask(*args: P.args, **kwargs: P.kwargs) -> pd.DataFrame:
-            table: Frame = client._wait(method, *args, **kwargs)
-            return table.to_pandas()
-
-        return ask
+def asks(method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]) -> Blocking[P, T]:
+    """The method that waits for the answer."""
+    return Blocking(method, lambda client, work, *args, **kwargs: client._wait(work, *args, **kwargs))
 
 
-class Follows(Generic[P, T]):
-    """A method that gives a generator of what the asynchronous one of the same name gives."""
-
-    def __init__(self, method: Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]) -> None:
-        self.method = method
-        self.__doc__ = method.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, client: Client, owner: type) -> Callable[P, Generator[T]]: ...
-    def __get__(self, client: Client | None, owner: type) -> Self | Callable[P, Generator[T]]:
-        if client is None:
-            return self
-        method = self.method.__get__(client._client)
-
-        @functools.wraps(method)
-        def follow(*args: P.args, **kwargs: P.kwargs) -> Generator[T]:
-            return _followed(client, method(*args, **kwargs))
-
-        return follow
+def tables(method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, Frame]]) -> Blocking[P, pd.DataFrame]:
+    """The method that waits for the table and gives it as a pandas frame."""
+    return Blocking(method, lambda client, work, *args, **kwargs: client._wait(work, *args, **kwargs).to_pandas())
 
 
-def _followed(client: Client, items: AsyncIterator[T]) -> Generator[T]:
+def follows(method: Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]) -> Blocking[P, Generator[T]]:
+    """The method that gives a generator, which waits for each item."""
+    return Blocking(method, _followed)
+
+
+def _followed(client: Client, work: Callable[..., AsyncIterator[T]], *args: Any, **kwargs: Any) -> Generator[T]:
+    items = work(*args, **kwargs)
+
     async def following() -> T:
         item: T = await anext(items)
         return item
@@ -157,19 +128,19 @@ class Client:
             raise
         return answer
 
-    get = Asks(AsyncClient.get)
-    index = Asks(AsyncClient.index)
-    latest = Asks(AsyncClient.latest)
-    methodology = Asks(AsyncClient.methodology)
-    chart = Asks(AsyncClient.chart)
-    indices = AsksForTable(AsyncClient.indices)
-    levels = AsksForTable(AsyncClient.levels)
-    constituents = AsksForTable(AsyncClient.constituents)
-    rebalances = AsksForTable(AsyncClient.rebalances)
-    benchmarks = AsksForTable(AsyncClient.benchmarks)
-    beta = AsksForTable(AsyncClient.beta)
-    beta_history = AsksForTable(AsyncClient.beta_history)
-    stream = Follows(AsyncClient.stream)
+    get = asks(AsyncClient.get)
+    index = asks(AsyncClient.index)
+    latest = asks(AsyncClient.latest)
+    methodology = asks(AsyncClient.methodology)
+    chart = asks(AsyncClient.chart)
+    indices = tables(AsyncClient.indices)
+    levels = tables(AsyncClient.levels)
+    constituents = tables(AsyncClient.constituents)
+    rebalances = tables(AsyncClient.rebalances)
+    benchmarks = tables(AsyncClient.benchmarks)
+    beta = tables(AsyncClient.beta)
+    beta_history = tables(AsyncClient.beta_history)
+    stream = follows(AsyncClient.stream)
 
 
 def _close(client: AsyncClient, portal: BlockingPortal, ending: ExitStack) -> None:

@@ -82,29 +82,29 @@ def compute_levels(
         day_us=volume.times_us if volume else np.zeros(0, np.int64),
         volume_usd=_aligned(volume, table.names),
     )
-    found = compute_index(market, rules)
-    names = np.array([one.name.lower() for one in Status], np.str_)
+    history = compute_index(market, rules)
+    names = np.array([status.name.lower() for status in Status], np.str_)
     return Levels(
         index=rules.id,
         simulated=False,
         interval=_spacing(table.times_us),
-        times_us=found.times_us,
-        levels=found.levels,
-        status=names[found.status],
-        carried_weight=found.carried_weight,
+        times_us=history.times_us,
+        levels=history.levels,
+        status=names[history.status],
+        carried_weight=history.carried_weight,
     )
 
 
-def _methodology(given: Methodology | str | Path) -> Methodology:
+def _methodology(rules: Methodology | str | Path) -> Methodology:
     from indexer.methodology.load import load_methodology, shipped
 
-    if isinstance(given, Methodology):
-        return given
-    text = str(given)
+    if isinstance(rules, Methodology):
+        return rules
+    text = str(rules)
     if "\n" in text:
         return load_methodology(text, source="the given text")
-    if isinstance(given, str) and given in (known := shipped()):
-        return known[given]
+    if isinstance(rules, str) and rules in (known := shipped()):
+        return known[rules]
     try:
         return load_methodology(Path(text).read_text(encoding="utf-8"), source=text)
     except (OSError, UnicodeDecodeError) as error:
@@ -114,20 +114,22 @@ def _methodology(given: Methodology | str | Path) -> Methodology:
         ) from None
 
 
-def _table(given: Any, *, what: str, times: Any = None, assets: Sequence[str] | None = None) -> _Columns:
-    if hasattr(given, "columns") and hasattr(given, "index"):
-        index = given.index
+def _table(data: Any, *, what: str, times: Any = None, assets: Sequence[str] | None = None) -> _Columns:
+    if hasattr(data, "columns") and hasattr(data, "index"):
+        index = data.index
         if getattr(index, "tz", None) is None:
             raise InputError(f'{what}: the index has no time zone; say which it is, e.g. .tz_localize("UTC")')
-        times, assets = index.tz_convert("UTC").tz_localize(None).to_numpy("datetime64[us]"), list(given.columns)
-        given = given.to_numpy(np.float64)
+        times, assets = index.tz_convert("UTC").tz_localize(None).to_numpy("datetime64[us]"), list(data.columns)
+        data = data.to_numpy(np.float64)
     if times is None or assets is None:
         raise InputError(f"{what}: give a pandas frame with a UTC index, or an array with times= and assets=")
-    values = np.ascontiguousarray(given, np.float64)
-    made = _Columns(_us(times, what), tuple(map(str, assets)), values)
-    if values.shape != (len(made.times_us), len(made.names)):
-        raise InputError(f"{what} has shape {values.shape}; {len(made.times_us)} times and {len(made.names)} assets")
-    return made
+    values = np.ascontiguousarray(data, np.float64)
+    columns = _Columns(_us(times, what), tuple(map(str, assets)), values)
+    if values.shape != (len(columns.times_us), len(columns.names)):
+        raise InputError(
+            f"{what} has shape {values.shape}; {len(columns.times_us)} times and {len(columns.names)} assets"
+        )
+    return columns
 
 
 def _us(times: Any, what: str) -> I64:
@@ -136,24 +138,24 @@ def _us(times: Any, what: str) -> I64:
         return np.asarray(array.astype("datetime64[us]").astype(np.int64))
     if array.dtype.kind in "iu":
         return array.astype(np.int64)
-    if all(isinstance(one, datetime) for one in times):
-        return np.array([to_us(one) for one in times], np.int64)
+    if all(isinstance(time, datetime) for time in times):
+        return np.array([to_us(time) for time in times], np.int64)
     raise InputError(f"{what}: times are aware datetimes, datetime64 in UTC, or int64 microseconds")
 
 
-def _supply(given: Any, name: str, table: _Columns) -> SupplyHistory:
+def _supply(supply: Any, name: str, table: _Columns) -> SupplyHistory:
     """The observations of one asset; a constant holds from long before the first price, however old it then is."""
-    if given is None:
+    if supply is None:
         # Everyone has a seat and the same weight: the ranking that needs a supply decides nothing.
-        given = dict.fromkeys(table.names, 1.0)
-    if isinstance(given, Mapping):
-        if name not in given:
+        supply = dict.fromkeys(table.names, 1.0)
+    if isinstance(supply, Mapping):
+        if name not in supply:
             raise InputError(f'supply has no "{name}"; give one number for each asset of the prices')
         first = int(table.times_us[0]) // DAY_US * DAY_US - 10 * DAY_US
         times = np.arange(first, int(table.times_us[-1]) + 1, DAY_US, dtype=np.int64)
-        values = np.full(len(times), float(given[name]))
+        values = np.full(len(times), float(supply[name]))
     else:
-        frame = _table(given, what="supply")
+        frame = _table(supply, what="supply")
         if name not in frame.names:
             raise InputError(f'supply has no "{name}"; give one column for each asset of the prices')
         values = frame.values[:, frame.names.index(name)]

@@ -1,4 +1,4 @@
-"""JSON of the API → records and arrays. What cannot be what it claims is SourceCorrupt, said with the place."""
+"""Answers of the API → records, arrays and errors. What is not what it claims is SourceCorrupt, with the place."""
 
 from __future__ import annotations
 
@@ -8,11 +8,24 @@ from functools import cache
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from indexer.arrays import F64, I64
 from indexer.client.models import BetaSeries, Levels
-from indexer.errors import InputError, SourceCorrupt
+from indexer.errors import (
+    BusyError,
+    DeaiError,
+    InputError,
+    NotEnoughDataError,
+    NotFoundError,
+    SourceCorrupt,
+    SourceError,
+    SourceRefused,
+    SourceUnavailable,
+    StoreError,
+    VerificationError,
+)
 from indexer.times import iso, to_us
 
 T = TypeVar("T")
@@ -30,8 +43,8 @@ def record(kind: type[T], data: object, *, where: str) -> T:
     """The record in a JSON object; keys it does not know are ignored."""
     try:
         adapter: TypeAdapter[T] = _adapter(cast("Hashable", kind))
-        made: T = adapter.validate_python(data)
-        return made
+        answer: T = adapter.validate_python(data)
+        return answer
     except ValidationError as error:
         first = error.errors()[0]
         place = "/".join(map(str, first["loc"])) or "the answer"
@@ -53,8 +66,8 @@ def member(body: Mapping[str, Any], name: str, *, where: str) -> Any:
 
 def times(values: list[str]) -> I64:
     """Microseconds of instants as the API writes them, `2025-01-27T21:00:00Z`."""
-    found: I64 = np.array([value.removesuffix("Z") for value in values], "datetime64[us]").astype(np.int64)
-    return found
+    instants: I64 = np.array([value.removesuffix("Z") for value in values], "datetime64[us]").astype(np.int64)
+    return instants
 
 
 def floats(values: list[float | None]) -> F64:
@@ -79,9 +92,9 @@ def levels(pages: list[Mapping[str, Any]], *, where: str) -> Levels:
         raise SourceCorrupt(f"{where} is not what this program reads: {error}") from None
 
 
-def query(**given: object) -> dict[str, str]:
+def query(**values: object) -> dict[str, str]:
     """Parameters as the API takes them; None is left out. Raises InputError for a naive datetime."""
-    return {name: _text(value) for name, value in given.items() if value is not None}
+    return {name: _text(value) for name, value in values.items() if value is not None}
 
 
 def _text(value: object) -> str:
@@ -105,3 +118,69 @@ def beta_series(body: Mapping[str, Any], *, where: str) -> BetaSeries:
         return BetaSeries(**head, hindsight=bool(body["hindsight"]), times_us=times(columns["time"]), **numbers)
     except (KeyError, TypeError, ValueError) as error:
         raise SourceCorrupt(f"{where} is not what this program reads: {error}") from None
+
+
+MEDIA_TYPE = "application/problem+json"
+KINDS: dict[str, type[DeaiError]] = {
+    "bad_request": InputError,
+    "invalid_request": InputError,
+    "invalid_input": InputError,
+    "method_not_allowed": InputError,
+    "not_acceptable": InputError,
+    "body_too_large": InputError,
+    "uri_too_long": InputError,
+    "range_not_satisfiable": InputError,
+    "unauthorized": SourceRefused,
+    "forbidden": SourceRefused,
+    "not_found": NotFoundError,
+    "gone": NotFoundError,
+    "not_enough_data": NotEnoughDataError,
+    "too_many_requests": SourceUnavailable,
+    "internal": SourceError,
+    "not_implemented": SourceError,
+    "source_error": SourceError,
+    "store_error": StoreError,
+    "busy": BusyError,
+    "verification_failed": VerificationError,
+}
+PASSING = (429, 502, 503, 504)
+
+
+def refusal(*, url: str, status: int, headers: Mapping[str, str], body: bytes) -> DeaiError:
+    """The error that an answer means; `retryable` says whether asking again may help."""
+    kind = headers.get("content-type", "").partition(";")[0]
+    if kind == MEDIA_TYPE:
+        error = _problem(body)
+        if error is not None:
+            return _passing(error, status, headers)
+    if status in PASSING:
+        error = SourceUnavailable(f"{url} answered {status}; it may be starting or overloaded")
+        return _passing(error, status, headers)
+    if status in (401, 403):
+        return SourceRefused(f"{url} answered {status}: something before the API wants to know who you are")
+    if 300 <= status < 400:
+        return InputError(
+            f'{url} sends on to "{headers.get("location", "")}"; give that address, redirects are not followed'
+        )
+    return SourceCorrupt(
+        f"{url} answered {status} with {kind or 'no type'}, not like this API; give its root, e.g. http://127.0.0.1:8000"
+    )
+
+
+def _problem(body: bytes) -> DeaiError | None:
+    try:
+        problem: Any = orjson.loads(body)
+        code, detail, trace = problem["code"], str(problem["detail"]), str(problem.get("trace_id", ""))
+    except (ValueError, TypeError, KeyError):
+        return None
+    known = KINDS.get(code, SourceError)
+    ours = issubclass(known, SourceError | StoreError | VerificationError) and known is not SourceRefused
+    return known(f"{detail} (trace id {trace})" if ours and trace else detail)
+
+
+def _passing(error: DeaiError, status: int, headers: Mapping[str, str]) -> DeaiError:
+    error.retryable = error.retryable or status in PASSING
+    wait = headers.get("retry-after", "")
+    if isinstance(error, SourceUnavailable) and wait.isdigit():
+        error.retry_after_s = float(wait)
+    return error

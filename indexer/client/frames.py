@@ -102,7 +102,7 @@ def columns_of(rows: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
         values = [getattr(row, name) for row in rows]
         known = [value for value in values if value is not None]
         if known and is_dataclass(known[0]):
-            parts = [one.name for one in fields(known[0])]
+            parts = [part.name for part in fields(known[0])]
             within = [SimpleNamespace(**dict.fromkeys(parts)) if value is None else value for value in values]
             columns |= {f"{name}_{part}": column for part, column in columns_of(within, parts).items()}
         elif known and all(isinstance(value, datetime) for value in known):
@@ -133,10 +133,10 @@ def _plain(values: Any) -> Any:
 def _cells(columns: Mapping[str, Any], row: int) -> str:
     if row < 0:
         return f'<td colspan="{len(columns)}">…</td>'
-    return "".join(f"<td>{html.escape(_said(values[row]))}</td>" for values in columns.values())
+    return "".join(f"<td>{html.escape(_text(values[row]))}</td>" for values in columns.values())
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return ""
     if isinstance(value, np.datetime64):

@@ -1,6 +1,7 @@
 """What a client gives back: frozen records with the names of the wire, instants aware UTC.
 
-Unknown keys of newer servers are ignored, as the API's promise asks. Tables also are `Frame`s.
+Unknown keys of newer servers are ignored, as the API's promise asks. Tables also are `Frame`s. What the program
+computes or stores in the form of the wire is the same record here.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator
 
+from indexer.analytics.bootstrap import BootstrapInterval as Bootstrap
+from indexer.analytics.correlation import LagScan as Sentinel
 from indexer.arrays import F64, I64
 from indexer.client.frames import Frame, columns_of, instants
+from indexer.store.rows import RebalancingItemRow as RebalanceItem
 from indexer.times import from_us, to_us
 
 if TYPE_CHECKING:
@@ -163,11 +167,11 @@ class Index:
         return self.summary.id
 
     def __str__(self) -> str:
-        one, latest = self.summary, self.summary.latest
-        kind = "SIMULATED, " if one.simulated else ""
+        name, latest = self.summary.name, self.summary.latest
+        kind = "SIMULATED, " if self.summary.simulated else ""
         if latest is None:
-            return f"{one.name} ({kind}no levels yet)"
-        return f"{one.name} {latest.level:,.2f} ({kind}{latest.status}, as of {latest.time:%Y-%m-%d %H:%M} UTC)"
+            return f"{name} ({kind}no levels yet)"
+        return f"{name} {latest.level:,.2f} ({kind}{latest.status}, as of {latest.time:%Y-%m-%d %H:%M} UTC)"
 
     def _repr_html_(self) -> str:
         return f"<p><strong>{html.escape(str(self))}</strong></p>{self.chart.svg if self.chart else ''}"
@@ -196,7 +200,7 @@ class Table(Frame, Generic[T]):
 
     def columns(self) -> dict[str, Any]:
         """One column for each field of the records."""
-        names = [one.name for one in fields(cast("Any", self.rows[0]))] if self.rows else []
+        names = [column.name for column in fields(cast("Any", self.rows[0]))] if self.rows else []
         return columns_of(self.rows, names)
 
 
@@ -235,26 +239,6 @@ class Constituents(Table[Constituent]):
         """time (the instant asked for, in each row), then one column for each field of a constituent."""
         time = np.full(len(self), np.datetime64("NaT") if self.at is None else to_us(self.at), "datetime64[us]")
         return {"time": time, **super(Constituents, self).columns()}
-
-
-@dataclass(frozen=True, slots=True)
-class RebalanceItem:
-    """One candidate of a rebalancing, with the evidence."""
-
-    asset: str
-    symbol: str
-    sub_sector: str
-    units_before: float
-    units_after: float
-    weight_drifted: float
-    weight_target: float
-    price: float | None
-    supply: float | None
-    supply_source: str | None
-    free_float_cap_usd: float | None
-    median_adv_usd: float | None
-    rank: int | None
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,34 +292,6 @@ class Alignment:
 
 
 @dataclass(frozen=True, slots=True)
-class Sentinel:
-    """Correlation with the benchmark's neighbouring intervals; `shifted` when a neighbour is the strongest."""
-
-    lag: float | None
-    contemporaneous: float | None
-    lead: float | None
-    n: int
-    shifted: bool
-    message: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Bootstrap:
-    """Percentile intervals from a stationary bootstrap on pairs."""
-
-    n: int
-    repetitions: int
-    block: float | None
-    beta: float | None
-    beta_low: float | None
-    beta_high: float | None
-    se: float | None
-    correlation_low: float | None
-    correlation_high: float | None
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Beta(Frame):
     """Beta with its errors. A number that does not exist is None, and `reason` says why.
 
@@ -383,7 +339,7 @@ class Beta(Frame):
 
     def columns(self) -> dict[str, Any]:
         """time (the last close of the window), then one column for each field; one row."""
-        names = [one.name for one in fields(self) if one.name not in ("index", "simulated")]
+        names = [column.name for column in fields(self) if column.name not in ("index", "simulated")]
         return {"time": np.array([to_us(self.last_time)], "datetime64[us]"), **columns_of([self], names)}
 
     def __str__(self) -> str:

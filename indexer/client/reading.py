@@ -9,9 +9,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from indexer.client import decode
-from indexer.client.asking import Patience, asker_at, asker_of
+from indexer.client.asking import Listening, Patience, asker_at, asker_of
 from indexer.client.decode import When, member, query, record, records
-from indexer.client.listening import Listening
 from indexer.client.local import LocalTransport, open_local
 from indexer.client.models import (
     Benchmark,

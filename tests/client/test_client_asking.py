@@ -20,7 +20,7 @@ from api.answers.problems import CATALOGUE
 from api.app import create_app
 from indexer import AsyncClient, Client
 from indexer.client.asking import Patience
-from indexer.client.refusals import KINDS
+from indexer.client.decode import KINDS
 from indexer.config import Settings
 from indexer.errors import (
     BusyError,
@@ -244,21 +244,21 @@ def test_a_proxy_is_not_asked_for_what_is_on_this_machine(monkeypatch: pytest.Mo
         assert len(client.indices()) == 0
 
 
-async def test_kept_answers_are_bounded() -> None:
+async def test_remembered_answers_are_bounded() -> None:
     async with AsyncClient("http://127.0.0.1:1") as client:
         asker = client._asker
         from indexer.client.asking import KEPT_ANSWERS, KEPT_BYTES, Reply
 
         for n in range(KEPT_ANSWERS + 5):
             asker._keep(Reply(f"u{n}", "e", b"x"))
-        assert len(asker.kept) == KEPT_ANSWERS
-        assert "u0" not in asker.kept
+        assert len(asker.replies) == KEPT_ANSWERS
+        assert "u0" not in asker.replies
         for n in range(6):
             asker._keep(Reply(f"big{n}", "e", bytes(KEPT_BYTES // 4)))
-        assert sum(len(one.body) for one in asker.kept.values()) <= KEPT_BYTES
+        assert sum(len(one.body) for one in asker.replies.values()) <= KEPT_BYTES
         asker._keep(Reply("huge", "e", bytes(KEPT_BYTES)))
         asker._keep(Reply("bare", "", b"x"))
-        assert not {"huge", "bare"} & set(asker.kept)
+        assert not {"huge", "bare"} & set(asker.replies)
 
 
 @pytest.mark.parametrize("kind", [NotFoundError, BusyError])

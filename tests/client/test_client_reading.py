@@ -121,7 +121,7 @@ def test_what_they_say(client: Client) -> None:
     assert members["weight"].sum() == pytest.approx(1.0)
     changes = client.rebalances("deai")
     assert changes["kind"].tolist() == ["base", "rebalance", "rebalance"]
-    assert client.methodology("deai").rules["selection"] == {"target": 4}
+    assert client.methodology("deai").rules["selection"]["target"] == 4
     assert client.benchmarks()["sessions"].tolist() == [286, 286, 0]
     beta = client.beta("deai", "QQQ", sessions=90, bootstrap=True).iloc[0]
     assert beta["beta"] == pytest.approx(1.5, abs=4 * beta["se"])
