@@ -33,7 +33,7 @@ TAGS = [
         "name": "statistics",
         "description": "Beta to benchmarks, events, drawdowns, breaks, attribution, breadth, stress",
     },
-    {"name": "benchmarks", "description": "Benchmarks, events and the quality ledger"},
+    {"name": "benchmarks", "description": "Benchmarks, events and the data-quality log"},
     {"name": "charts", "description": "Pictures of an index"},
     {"name": "embeds", "description": "The index in other people's pages"},
     {"name": "administration", "description": "What each level is made of, the calendar, documents, announcements"},

@@ -13,9 +13,8 @@ from api.answers.answer import Answer
 from api.answers.encode import as_decimal_text, status_name
 from api.answers.params import Decimals, DecimalsParam, IndexId, public_path
 from api.answers.problems import declared
-from api.answers.schemas import LevelStatus, OfIndex, Wire
+from api.answers.schemas import TERMS, LevelStatus, OfIndex, Wire
 from api.answers.services import StoreDep
-from api.answers.terms import TERMS
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.levels import read_first_level_us
