@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.answers.answer import Answer
 from api.answers.params import given_well
-from api.answers.problems import install_handlers
+from api.answers.problems import EVERYWHERE, declared, install_handlers
 from api.answers.services import Services
 from api.embed import routes as embed
 from api.middleware.access import ReadKeys
@@ -119,6 +119,7 @@ def create_app(
         lifespan=_lifespan,
         redirect_slashes=False,
         dependencies=[Depends(given_well)],
+        responses=declared(*EVERYWHERE),
         default_response_class=Answer,
     )
     app.state.services = services

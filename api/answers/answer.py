@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from api.answers.encode import json_bytes
+from api.answers.encode import json_bytes, to_csv
 from api.answers.problems import problem
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 CSV = "text/csv; charset=utf-8; header=present"
-AS_CSV: dict[str, Any] = {"content": {"text/csv": {"schema": {"type": "string"}}}}  # in OpenAPI, beside JSON
 WORTH_COMPRESSING = 512
 COMPRESSED_IN_THREAD = 16_384  # about half a millisecond
 # How long a client may keep an answer. Open data changes with the next publication; a pinned one never does.
@@ -142,9 +141,29 @@ class Answer(JSONResponse):
         return Form(etag, [*self.raw_headers, (b"etag", etag), *encoded, length], [*unchanged, (b"etag", etag)], body)
 
 
+def csv_answer(
+    columns: Mapping[str, Any], *, simulated: bool = False, headers: Mapping[str, str] | None = None, **options: Any
+) -> Answer:
+    """A table as CSV from columns of equal length. A simulated index says so in a header and in a column of its own."""
+    table = {name: column.tolist() if hasattr(column, "tolist") else column for name, column in columns.items()}
+    count = len(next(iter(table.values())))
+    more = {"X-Count": str(count), **(headers or {})}
+    if simulated:
+        table["simulated"] = [True] * count
+        more["X-Simulated"] = "true"
+    return Answer(to_csv(table), media_type=CSV, headers=more, **options)
+
+
 async def _send(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def as_file(media_type: str, description: str = "", *, binary: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route that answers this, in place of JSON or beside it."""
+    schema = {"type": "string", "format": "binary"} if binary else {"type": "string"}
+    content = {"content": {media_type: {"schema": schema}}}
+    return {200: {**content, "description": description} if description else content}
 
 
 def _pack(body: bytes) -> bytes:

@@ -87,6 +87,8 @@ Cursor = Annotated[
 # Not in OpenAPI: it would make every level "number or text" in generated clients. The documentation names it.
 DecimalsParam = Annotated[Decimals, Query(include_in_schema=False)]
 
+ShapeParam = Annotated[Shape, Query(description="Form of data in JSON")]
+
 
 def _table_format(value: object) -> object:
     if value in ("parquet", "arrow"):

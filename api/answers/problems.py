@@ -153,9 +153,9 @@ EVERYWHERE = ("invalid_request", "unauthorized", "uri_too_long", "too_many_reque
 
 
 def declared(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a route that may answer with these problems."""
+    """The `responses=` of routes that may answer with these problems."""
     responses: dict[int | str, dict[str, Any]] = {}
-    for code in (*codes, *EVERYWHERE):
+    for code in codes:
         kind = CATALOGUE[code]
         responses[kind.status] = {"description": kind.title, "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}}}
     return responses

@@ -122,12 +122,15 @@ def columns_of(point: type[Wire], *, name: str) -> type[Wire]:
     return made_of(name, kinds, doc=f"{point.__doc__} One list for each column.")
 
 
-def to_wire(row: Any, model: type[Wire]) -> dict[str, Any]:
-    """A row of the store in the form of its model: `detail` is JSON there."""
-    body = {wire_name(field.name): getattr(row, field.name) for field in dataclasses.fields(row)}
+def to_wire(row: Any, model: type[Wire], **more: Any) -> dict[str, Any]:
+    """A row of the store in the form of its model; `more` is what the row lacks or says in another form.
+
+    A row's `detail` is JSON.
+    """
+    body = {wire_name(field.name): getattr(row, field.name) for field in dataclasses.fields(row)} | more
     if isinstance(body.get("detail"), str):
         body["detail"] = json.loads(body["detail"])
-    return {name: body[name] for name in model.model_fields if name in body}
+    return {name: body[name] for name in model.model_fields}
 
 
 def _type(hint: Any, *, instant: bool = False) -> Any:

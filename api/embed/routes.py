@@ -24,7 +24,7 @@ from indexer.store.read import read_index
 from indexer.times import iso, to_us
 
 router = APIRouter(tags=["embeds"])
-ERRORS = declared("not_found", "invalid_request")
+ERRORS = declared("not_found")
 PNG: dict[str, Any] = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 ThemeParam = Annotated[Theme, Query(description="Colours")]
 Label = Annotated[str | None, Query(max_length=40, description="Left half")]
@@ -144,7 +144,7 @@ def get_oembed(
 @router.get(
     "/og/{index_id}.png",
     response_class=Response,
-    responses={200: PNG, **declared("not_found", "not_enough_data", "invalid_request")},
+    responses={200: PNG, **declared("not_found", "not_enough_data")},
     summary="The picture of a link preview",
 )
 def get_preview(store: StoreDep, index_id: IndexId) -> Response:

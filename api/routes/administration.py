@@ -80,7 +80,7 @@ class DocumentForm(StrEnum):
 @router.get(
     "/v1/indices/{index_id}/explain",
     response_model=ExplanationAnswer,
-    responses=declared("not_found", "invalid_request"),
+    responses=declared("not_found"),
     summary="Why this level",
 )
 def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of: AsOf = None) -> Response:
@@ -97,7 +97,7 @@ def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of
 @router.get(
     "/v1/indices/{index_id}/status",
     response_model=StatusAnswer,
-    responses=declared("not_found", "invalid_request"),
+    responses=declared("not_found"),
     summary="Where the index stands",
 )
 def index_status(services: ServicesDep, index_id: IndexId) -> Response:
@@ -108,7 +108,7 @@ def index_status(services: ServicesDep, index_id: IndexId) -> Response:
 @router.get(
     "/v1/indices/{index_id}/proforma",
     response_model=ProFormaAnswer,
-    responses=declared("not_found", "not_enough_data", "invalid_request"),
+    responses=declared("not_found", "not_enough_data"),
     summary="The next rebalance before it happens",
 )
 def index_pro_forma(
@@ -128,7 +128,7 @@ def index_pro_forma(
 @router.get(
     "/v1/indices/{index_id}/calendar",
     response_model=CalendarAnswer,
-    responses=declared("not_found", "not_enough_data", "invalid_request"),
+    responses=declared("not_found", "not_enough_data"),
     summary="Rebalance calendar",
 )
 def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
@@ -142,7 +142,7 @@ def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
     response_class=Response,
     responses={
         200: {"content": {ICAL: {}}, "description": "iCalendar"},
-        **declared("not_found", "not_enough_data", "invalid_request"),
+        **declared("not_found", "not_enough_data"),
     },
     summary="Rebalance calendar as iCalendar",
 )
@@ -155,7 +155,7 @@ def index_calendar_ical(services: ServicesDep, index_id: IndexId) -> Response:
 @router.get(
     "/v1/announcements",
     response_model=AnnouncementList,
-    responses=declared("not_found", "invalid_request"),
+    responses=declared("not_found"),
     summary="What users were told",
 )
 def list_announcements(
@@ -175,7 +175,7 @@ def list_announcements(
 @router.get(
     "/v1/announcements.rss",
     response_class=Response,
-    responses={200: {"content": {RSS: {}}, "description": "RSS 2.0"}, **declared("not_found", "invalid_request")},
+    responses={200: {"content": {RSS: {}}, "description": "RSS 2.0"}, **declared("not_found")},
     summary="What users were told, as RSS",
 )
 def announcements_rss(
@@ -194,7 +194,6 @@ def announcements_rss(
 @router.get(
     "/v1/overrides",
     response_model=OverrideList,
-    responses=declared(),
     summary="Decisions of people",
 )
 def list_overrides(store: StoreDep) -> Response:
@@ -209,7 +208,7 @@ def list_challenges(request: Request) -> Response:
     return problem(request.scope, "gone", detail=NO_CHALLENGES)
 
 
-@router.get("/v1/actions", response_model=ActionList, responses=declared(), summary="Corporate actions of tokens")
+@router.get("/v1/actions", response_model=ActionList, summary="Corporate actions of tokens")
 def list_actions(services: ServicesDep) -> Response:
     """The dated log of corporate actions, each with its treatment and source."""
     from indexer.workflow.decide import registry_for
@@ -225,7 +224,7 @@ def list_actions(services: ServicesDep) -> Response:
     response_class=Response,
     responses={
         200: {"content": {HTML: {}, TEXT: {}}, "description": "The document"},
-        **declared("not_found", "not_enough_data", "invalid_request"),
+        **declared("not_found", "not_enough_data"),
     },
     summary="Methodology page, benchmark statement, factsheet",
 )
@@ -247,7 +246,7 @@ def index_document(
     response_class=Response,
     responses={
         200: {"content": {PDF: {}}, "description": "One page"},
-        **declared("not_found", "not_enough_data", "invalid_request"),
+        **declared("not_found", "not_enough_data"),
     },
     summary="Factsheet as PDF",
 )
@@ -261,7 +260,7 @@ def index_factsheet(services: ServicesDep, index_id: IndexId, at: At = None) -> 
     response_class=Response,
     responses={
         200: {"content": {HTML: {}, TEXT: {}}, "description": "The factsheet"},
-        **declared("not_found", "not_enough_data", "invalid_request"),
+        **declared("not_found", "not_enough_data"),
     },
     summary="Factsheet of a constituent",
 )
@@ -283,7 +282,7 @@ def constituent_factsheet(
     response_class=Response,
     responses={
         200: {"content": {PDF: {}}, "description": "One page"},
-        **declared("not_found", "not_enough_data", "invalid_request"),
+        **declared("not_found", "not_enough_data"),
     },
     summary="Factsheet of a constituent as PDF",
 )

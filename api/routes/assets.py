@@ -14,16 +14,16 @@ from api.answers.answer import Answer
 from api.answers.encode import status_name
 from api.answers.params import End, Limit, Start, Window, window_of
 from api.answers.problems import declared
-from api.answers.schemas import LevelStatus, Wire, list_of
+from api.answers.schemas import LevelStatus, Wire, list_of, to_wire
 from api.answers.services import Services, ServicesDep, StoreDep
 from indexer.errors import NotFoundError, did_you_mean
-from indexer.live.chain.status import FloatStatus, block_link, float_status
+from indexer.live.chain.status import block_link, float_status
 from indexer.registry import Asset, load_registry
 from indexer.store.db import Store
 from indexer.store.metrics import read_newest_metrics
 from indexer.store.rates import read_newest_rate
 from indexer.store.read import StoredAsset, read_assets, read_listings, read_metrics, read_open_quality
-from indexer.store.rows import QualityRow, SupplyRow
+from indexer.store.rows import MetricSeries, QualityRow, SupplyRow
 from indexer.store.supplies import read_all_latest_supplies, read_latest_supplies
 from indexer.times import from_us
 
@@ -189,7 +189,7 @@ Symbol = Annotated[
 ]
 
 
-@router.get("", response_model=AssetList, responses=declared(), summary="All assets")
+@router.get("", response_model=AssetList, summary="All assets")
 def list_assets(store: StoreDep) -> Response:
     """Every asset known and where the supply in use comes from: on-chain, else reported, else imported."""
     supplies = read_all_latest_supplies(store)
@@ -197,46 +197,37 @@ def list_assets(store: StoreDep) -> Response:
     data = []
     for asset in read_assets(store):
         chosen = float_status(supplies.get(asset.slug, []), reason=reasons.get(asset.slug, ""))
-        data.append(
-            {
-                "asset": asset.slug,
-                **{name: getattr(asset, name) for name in ("symbol", "name", "chain", "contract", "sub_sector")},
-                "status": asset.status,
-                "supply_status": chosen.status,
-                "free_float": _tokens(chosen.row, asset),
-            }
-        )
+        supply = {"supply_status": chosen.status, "free_float": _tokens(chosen.row, asset)}
+        data.append(to_wire(asset, AssetItem, asset=asset.slug, **supply))
     return Answer({"count": len(data), "data": data})
 
 
-@router.get(
-    "/{symbol}", response_model=AssetDetail, responses=declared("not_found", "invalid_request"), summary="One asset"
-)
+@router.get("/{symbol}", response_model=AssetDetail, responses=declared("not_found"), summary="One asset")
 def get_asset(services: ServicesDep, store: StoreDep, symbol: Symbol) -> Response:
     """Identity by chain and contract, labels through time, venues, newest rate, and every kind of supply."""
     asset = _find(store, symbol)
     known = load_registry(services.settings.registry).by_slug.get(asset.slug)
     rows = read_latest_supplies(store, asset.slug)
     rate = read_newest_rate(store, asset.slug)
-    names = ("symbol", "name", "chain", "contract", "decimals", "sub_sector", "status", "line", "line_ratio")
     return Answer(
-        {
-            "asset": asset.slug,
-            **{name: getattr(asset, name) for name in names},
-            "labels": _labels(asset, known),
-            "ledgers": _ledgers(services, asset, known),
-            "venues": _venues(store, asset, known),
-            "rate": rate and {"usd": rate[0], "time": from_us(rate[1]), "status": status_name(rate[2])},
-            "free_float": _in_use(float_status(rows, reason=_reason(store, asset)), asset),
-            "supplies": [_supply(row, asset) for row in rows],
-        }
+        to_wire(
+            asset,
+            AssetDetail,
+            asset=asset.slug,
+            labels=_labels(asset, known),
+            ledgers=_ledgers(services, asset, known),
+            venues=_venues(store, asset, known),
+            rate=rate and {"usd": rate[0], "time": from_us(rate[1]), "status": status_name(rate[2])},
+            free_float=_in_use(store, asset, rows),
+            supplies=[_supply(row, asset) for row in rows],
+        )
     )
 
 
 @router.get(
     "/{symbol}/onchain",
     response_model=AssetOnchain,
-    responses=declared("not_found", "invalid_request"),
+    responses=declared("not_found"),
     summary="What chains say of an asset",
 )
 def get_onchain(
@@ -257,25 +248,19 @@ def get_onchain(
     """
     window = window_of(start, end)
     asset = _find(store, symbol)
-    everything = read_latest_supplies(store, asset.slug)
-    rows = [row for row in everything if row.origin == "on_chain"]
-    newest = read_newest_metrics(store, asset.slug, source_prefix="onchain")
+    supplies = read_latest_supplies(store, asset.slug)
+    rows = [row for row in supplies if row.origin == "on_chain"]
     return Answer(
         {
             "asset": asset.slug,
             "symbol": asset.symbol,
-            "free_float": _in_use(float_status(everything, reason=_reason(store, asset)), asset),
+            "free_float": _in_use(store, asset, supplies),
             "free_float_ratio": _ratio(rows),
             "supplies": [_supply(row, asset) for row in rows],
             "gaps": list(_rule_of(services, asset)[1]),
             "metrics": [
-                {
-                    "metric": one.name,
-                    "source": one.source,
-                    "time": from_us(int(one.time_us[0])),
-                    "value": float(one.value[0]),
-                }
-                for one in newest
+                {"metric": newest.name, "source": newest.source, **_points(newest)[0]}
+                for newest in read_newest_metrics(store, asset.slug, source_prefix="onchain")
             ],
             "findings": _findings(store, asset),
             "metric": metric,
@@ -286,13 +271,15 @@ def get_onchain(
 
 def _history(store: Store, asset: StoredAsset, metric: str, *, window: Window, limit: int) -> list[dict[str, Any]]:
     """A metric of the whole token (no single ledger's), the chains' own before other sources'."""
-    found = read_metrics(store, subject=asset.slug, name=metric, since_us=window.start_us, until_us=window.end_us)
-    whole = [one for one in found if ":" not in one.source]
-    if not whole:
-        return []
-    series = min(whole, key=lambda one: (one.source != "onchain", one.source))
-    pairs = zip(series.time_us[-limit:].tolist(), series.value[-limit:].tolist(), strict=True)
-    return [{"time": from_us(at), "value": value} for at, value in pairs]
+    every = read_metrics(store, subject=asset.slug, name=metric, since_us=window.start_us, until_us=window.end_us)
+    whole = [series for series in every if ":" not in series.source]
+    whole.sort(key=lambda series: (series.source != "onchain", series.source))
+    return _points(whole[0])[-limit:] if whole else []
+
+
+def _points(series: MetricSeries) -> list[dict[str, Any]]:
+    pairs = zip(series.time_us.tolist(), series.value.tolist(), strict=True)
+    return [{"time": from_us(at_us), "value": value} for at_us, value in pairs]
 
 
 def _find(store: Store, symbol: str) -> StoredAsset:
@@ -309,22 +296,20 @@ def _find(store: Store, symbol: str) -> StoredAsset:
 def _labels(asset: StoredAsset, known: Asset | None) -> list[dict[str, Any]]:
     if known is None:
         return [{"symbol": asset.symbol, "valid_from": None, "valid_to": None}]
-    return [{"symbol": one.symbol, "valid_from": one.valid_from, "valid_to": one.valid_to} for one in known.symbols]
+    return [to_wire(label, LabelItem) for label in known.symbols]
 
 
 def _ledgers(services: Services, asset: StoredAsset, known: Asset | None) -> list[dict[str, Any]]:
     """The asset's contracts in the registry and in its supply rule, each once, with the role it is counted by."""
     legs, _ = _rule_of(services, asset)
     roles = {(chain, contract.casefold()): role for chain, contract, _, role in legs}
-    found = [(asset.chain, asset.contract, asset.decimals)]
-    found += [(one.chain, one.contract, one.decimals) for one in (known.other_contracts if known else ())]
-    found += [(chain, contract, decimals) for chain, contract, decimals, _ in legs]
-    once: dict[tuple[str, str], dict[str, Any]] = {}
-    for chain, contract, decimals in found:
+    places = [(asset.chain, asset.contract, asset.decimals), *(leg[:3] for leg in legs)]
+    places[1:1] = [(other.chain, other.contract, other.decimals) for other in (known.other_contracts if known else ())]
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for chain, contract, decimals in places:
         key = (chain, contract.casefold())
-        row = {"chain": chain, "contract": contract, "decimals": decimals, "role": roles.get(key)}
-        once.setdefault(key, row)
-    return list(once.values())
+        rows.setdefault(key, {"chain": chain, "contract": contract, "decimals": decimals, "role": roles.get(key)})
+    return list(rows.values())
 
 
 def _rule_of(services: Services, asset: StoredAsset) -> tuple[list[tuple[str, str, int, str]], tuple[str, ...]]:
@@ -341,44 +326,28 @@ def _rule_of(services: Services, asset: StoredAsset) -> tuple[list[tuple[str, st
 
 def _venues(store: Store, asset: StoredAsset, known: Asset | None) -> list[dict[str, Any]]:
     """Venues whose bars are stored, then those the registry names besides."""
-    listed = {one.venue: one for one in (known.venues if known else ())}
-    rows: dict[str, dict[str, Any]] = {}
-    for one in read_listings(store):
-        if one.asset == asset.slug:
-            status = listed[one.venue].status if one.venue in listed else None
-            rows[one.venue] = {"venue": one.venue, "symbol": one.symbol, "source": one.source, "status": status}
-    for name, listing in listed.items():
-        row = {"venue": name, "symbol": listing.symbol, "source": None, "status": listing.status}
-        rows.setdefault(name, row)
-    return list(rows.values())
+    known_venues = {listing.venue: listing for listing in (known.venues if known else ())}
+    status = {venue: listing.status for venue, listing in known_venues.items()}
+    stored = {row.venue: row for row in read_listings(store) if row.asset == asset.slug}
+    rows = [to_wire(row, VenueItem, status=status.get(venue)) for venue, row in stored.items()]
+    unseen = [listing for venue, listing in known_venues.items() if venue not in stored]
+    return rows + [to_wire(listing, VenueItem, source=None) for listing in unseen]
 
 
 def _supply(row: SupplyRow, asset: StoredAsset) -> dict[str, Any]:
-    return {
-        "kind": row.kind,
-        "tokens": _tokens(row, asset),
-        "amount": str(row.amount),
-        "origin": row.origin,
-        "source": row.source,
-        "observed_at": row.observed_at,
-        "revision": row.revision,
-        "block": _block(row),
-    }
+    return to_wire(row, SupplyItem, tokens=_tokens(row, asset), amount=str(row.amount), block=_block(row))
 
 
 def _block(row: SupplyRow | None) -> dict[str, Any] | None:
     if row is None or row.chain is None:
         return None
-    return {
-        "chain": row.chain,
-        "number": row.block_number,
-        "hash": row.block_hash,
-        "finality": row.finality,
-        "link": block_link(row.chain, row.block_number, row.block_hash),
-    }
+    link = block_link(row.chain, row.block_number, row.block_hash)
+    return to_wire(row, BlockRef, number=row.block_number, hash=row.block_hash, link=link)
 
 
-def _in_use(chosen: FloatStatus, asset: StoredAsset) -> dict[str, Any]:
+def _in_use(store: Store, asset: StoredAsset, supplies: list[SupplyRow]) -> dict[str, Any]:
+    reasons = _reasons(read_open_quality(store, ("onchain_missing",)))
+    chosen = float_status(supplies, reason=reasons.get(asset.slug, ""))
     row = chosen.row
     return {
         "status": chosen.status,
@@ -402,16 +371,11 @@ def _ratio(rows: list[SupplyRow]) -> float | None:
 
 
 def _findings(store: Store, asset: StoredAsset) -> list[dict[str, Any]]:
-    mine = (asset.slug, f"{asset.slug} ")
     return [
-        {"kind": row.kind, "subject": row.subject, "opened_at": row.opened_at, "text": _text(row)}
+        to_wire(row, FindingItem, text=_text(row))
         for row in read_open_quality(store, FINDINGS)
-        if row.subject == mine[0] or row.subject.startswith(mine[1])
+        if row.subject.split(" ")[0] == asset.slug
     ]
-
-
-def _reason(store: Store, asset: StoredAsset) -> str:
-    return _reasons(read_open_quality(store, ("onchain_missing",))).get(asset.slug, "")
 
 
 def _reasons(entries: list[QualityRow]) -> dict[str, str]:

@@ -7,15 +7,25 @@ from datetime import datetime
 from functools import cache
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import AS_CSV, CSV, Answer
-from api.answers.encode import as_json_times, as_rows, iso_times, to_csv
-from api.answers.params import End, QuietFormatParam, Shape, Start, TableFormat, wants_csv, window_of, within
+from api.answers.answer import Answer, as_file, csv_answer
+from api.answers.encode import as_json_times, as_rows, iso_times
+from api.answers.params import (
+    End,
+    QuietFormatParam,
+    Shape,
+    ShapeParam,
+    Start,
+    TableFormat,
+    wants_csv,
+    window_of,
+    within,
+)
 from api.answers.problems import declared
-from api.answers.schemas import Wire, columns_of, list_of
+from api.answers.schemas import Wire, columns_of, list_of, to_wire
 from api.answers.services import StoreDep
 from indexer.analytics.catalogue import Event, packaged_text, parse_events
 from indexer.store.bars import read_coverage
@@ -82,61 +92,39 @@ def shipped_events() -> dict[str, Event]:
 
 def known_events(store: Store) -> list[dict[str, Any]]:
     """Every event as it goes over the wire, oldest first; the store's take the place of shipped namesakes."""
-    events: dict[str, dict[str, Any]] = {
-        event.id: {
-            "slug": event.id,
-            "kind": event.kind,
-            "time": from_us(event.at_us),
-            "title": event.name,
-            "source": "; ".join(event.sources),
-            "precision": event.precision,
-            "note": event.note,
-        }
-        for event in shipped_events().values()
-    }
+    events = {event.id: _shipped(event) for event in shipped_events().values()}
     for row in read_events(store):
         detail = json.loads(row.detail)
-        events[row.slug] = {
-            "slug": row.slug,
-            "kind": row.kind,
-            "time": row.time,
-            "title": row.title,
-            "source": row.source,
-            "precision": str(detail.get("precision", "instant")),
-            "note": str(detail.get("note", "")),
-        }
+        precision, note = str(detail.get("precision", "instant")), str(detail.get("note", ""))
+        events[row.slug] = to_wire(row, EventItem, precision=precision, note=note)
     return sorted(events.values(), key=lambda event: (event["time"], event["slug"]))
+
+
+def _shipped(event: Event) -> dict[str, Any]:
+    source = "; ".join(event.sources)
+    return to_wire(event, EventItem, slug=event.id, time=from_us(event.at_us), title=event.name, source=source)
 
 
 router = APIRouter(prefix="/v1", tags=["benchmarks"])
 Symbol = Annotated[str, Path(max_length=32, description="Symbol, e.g. QQQ", examples=["QQQ"])]
 
 
-@router.get("/benchmarks", response_model=BenchmarkList, responses=declared(), summary="All benchmarks")
+@router.get("/benchmarks", response_model=BenchmarkList, summary="All benchmarks")
 def list_benchmarks(store: StoreDep) -> Response:
     """Every benchmark with how much history it has; sessions is 0 for one that has no closes yet."""
     coverage = read_coverage(store)
-    data: list[dict[str, Any]] = []
+    data = []
     for row in read_benchmarks(store):
-        first, last, count = coverage.get(row.symbol, (None, None, 0))
-        data.append(
-            {
-                "symbol": row.symbol,
-                "name": row.name,
-                "kind": row.kind,
-                "calendar": row.calendar,
-                "first_time": None if first is None else from_us(first),
-                "latest_time": None if last is None else from_us(last),
-                "sessions": count,
-            }
-        )
+        first, last, sessions = coverage.get(row.symbol, (None, None, 0))
+        times = {"first_time": first and from_us(first), "latest_time": last and from_us(last)}
+        data.append(to_wire(row, BenchmarkItem, **times, sessions=sessions))
     return Answer({"count": len(data), "data": data})
 
 
 @router.get(
     "/benchmarks/{symbol}/closes",
     response_model=Closes,
-    responses=declared("not_found", "invalid_request"),
+    responses=declared("not_found"),
     summary="Closes of a benchmark",
 )
 def list_closes(
@@ -146,7 +134,7 @@ def list_closes(
     *,
     start: Start = None,
     end: End = None,
-    shape: Annotated[Shape, Query(description="Form of data")] = Shape.ROWS,
+    shape: ShapeParam = Shape.ROWS,
     format: QuietFormatParam = None,
 ) -> Response:
     """Closes fit for returns, at the instants of the exchange's closes, oldest first; `basis` says which."""
@@ -158,8 +146,7 @@ def list_closes(
         len(times) if window.end_us is None else int(times.searchsorted(window.end_us)),
     )
     if wants_csv(request, format):
-        table = {"time": iso_times(times[keep]).tolist(), "close": closes[keep].tolist()}
-        return Answer(to_csv(table), media_type=CSV, headers={"X-Count": str(len(table["time"]))})
+        return csv_answer({"time": iso_times(times[keep]), "close": closes[keep]})
     columns = {"time": as_json_times(times[keep]), "close": closes[keep]}
     data = columns if shape is Shape.COLUMNS else as_rows(columns)
     count = len(times[keep])
@@ -169,7 +156,7 @@ def list_closes(
 @router.get(
     "/benchmarks/{symbol}/closes.csv",
     response_class=Response,
-    responses={200: {**AS_CSV, "description": "time,close"}, **declared("not_found", "invalid_request")},
+    responses=as_file("text/csv", "time,close") | declared("not_found"),
     summary="Closes as CSV, for sheets",
 )
 def closes_csv(request: Request, store: StoreDep, symbol: Symbol, *, start: Start = None, end: End = None) -> Response:
@@ -177,12 +164,12 @@ def closes_csv(request: Request, store: StoreDep, symbol: Symbol, *, start: Star
     return list_closes(request, store, symbol, start=start, end=end, format=TableFormat.CSV)
 
 
-@router.get("/events", response_model=EventList, responses=declared("invalid_request"), summary="Dated events")
+@router.get("/events", response_model=EventList, summary="Dated events")
 def list_events(store: StoreDep, start: Start = None, end: End = None) -> Response:
     """Shocks, corporate actions and decisions that charts and studies refer to, oldest first.
 
     The shipped, sourced catalogue and what the store holds; an event of the store takes the place of its namesake.
     """
     window = window_of(start, end)
-    data = [one for one in known_events(store) if within(to_us(one["time"]), window)]
+    data = [event for event in known_events(store) if within(to_us(event["time"]), window)]
     return Answer({"count": len(data), "data": data})

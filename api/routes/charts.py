@@ -19,7 +19,7 @@ from indexer.store.read import read_index
 
 router = APIRouter(prefix="/charts", tags=["charts"])
 SVG = "image/svg+xml"
-ERRORS = declared("not_found", "not_enough_data", "invalid_request")
+ERRORS = declared("not_found", "not_enough_data")
 TITLES = {ChartKind.LEVEL: "{name} · {level:,.2f}", ChartKind.DRAWDOWN: "{name} · drawdown"}
 
 

@@ -13,7 +13,7 @@ from api.answers.answer import Answer
 from api.answers.encode import as_decimal_text, status_name
 from api.answers.params import Decimals, DecimalsParam, IndexId, public_path
 from api.answers.problems import declared
-from api.answers.schemas import TERMS, LevelStatus, OfIndex, Wire
+from api.answers.schemas import TERMS, LevelStatus, OfIndex, Wire, list_of, to_wire
 from api.answers.services import StoreDep
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
@@ -54,11 +54,7 @@ class IndexSummary(Wire):
     latest: LevelPoint | None = Field(description="The newest level; null while there is none")
 
 
-class IndexList(Wire):
-    """All indices."""
-
-    count: int
-    data: list[IndexSummary]
+IndexList = list_of("IndexList", IndexSummary)
 
 
 class IndexDetail(IndexSummary):
@@ -96,19 +92,14 @@ CHANGE_SPANS = {"h1": HOUR_US, "d1": DAY_US, "d7": 7 * DAY_US, "d30": 30 * DAY_U
 NOUNS = ("latest", "levels", "constituents", "rebalances", "methodology", "beta", "beta/history", "stream")
 
 
-@router.get("", response_model=IndexList, responses=declared(), summary="All indices")
+@router.get("", response_model=IndexList, summary="All indices")
 def list_indices(store: StoreDep) -> Response:
     """Every index with its state, methodology and newest level (null while it has none)."""
     data = [_summary(store, row) for row in read_indices(store)]
     return Answer({"count": len(data), "data": data})
 
 
-@router.get(
-    "/{index_id}",
-    response_model=IndexDetail,
-    responses=declared("not_found", "invalid_request"),
-    summary="One index",
-)
+@router.get("/{index_id}", response_model=IndexDetail, responses=declared("not_found"), summary="One index")
 def get_index(request: Request, store: StoreDep, index_id: IndexId) -> Response:
     """One index, with the addresses of everything about it."""
     row = read_index(store, index_id)
@@ -120,7 +111,7 @@ def get_index(request: Request, store: StoreDep, index_id: IndexId) -> Response:
 @router.get(
     "/{index_id}/latest",
     response_model=Latest,
-    responses=declared("not_found", "not_enough_data", "invalid_request"),
+    responses=declared("not_found", "not_enough_data"),
     summary="The newest level",
 )
 def get_latest(store: StoreDep, index_id: IndexId, decimals: DecimalsParam = Decimals.NUMBER) -> Response:
@@ -130,7 +121,7 @@ def get_latest(store: StoreDep, index_id: IndexId, decimals: DecimalsParam = Dec
 
 
 def latest_of(store: Store, index_id: str) -> dict[str, Any]:
-    """The newest level of an index as it goes over the  Raises NotEnoughDataError while there is none."""
+    """The newest level of an index as it goes over the wire. Raises NotEnoughDataError while there is none."""
     row = read_index(store, index_id)
     newest = read_levels(store, index_id, limit=2)
     if not len(newest):
@@ -143,11 +134,11 @@ def latest_of(store: Store, index_id: str) -> dict[str, Any]:
         "index": row.id,
         "name": row.name,
         "simulated": row.simulated,
-        **(latest_point(newest) or {}),
+        **latest_point(newest),
         "revision": int(newest.revision[-1]),
         "published_at": from_us(int(newest.published_at_us[-1])),
         "fresh_until": from_us(time + 2 * _spacing(newest)),
-        "methodology": {"version": row.version, "hash": row.hash},
+        "methodology": to_wire(row, MethodologyRef),
         "change": {
             name: change_over(level, read_levels(store, index_id, start_us=time - span, end_us=time - span + 1))
             for name, span in CHANGE_SPANS.items()
@@ -161,22 +152,18 @@ def _spacing(rows: LevelRows) -> int:
 
 def _summary(store: Store, row: IndexRow) -> dict[str, Any]:
     first_us = read_first_level_us(store, row.id)
-    return {
-        "id": row.id,
-        "name": row.name,
-        "description": row.description,
-        "state": row.state,
-        "simulated": row.simulated,
-        "methodology": {"version": row.version, "hash": row.hash},
-        "first_time": None if first_us is None else from_us(first_us),
-        "latest": latest_point(read_latest_level(store, row.id)),
-    }
+    newest = read_latest_level(store, row.id)
+    return to_wire(
+        row,
+        IndexSummary,
+        methodology=to_wire(row, MethodologyRef),
+        first_time=None if first_us is None else from_us(first_us),
+        latest=None if newest is None else latest_point(newest),
+    )
 
 
-def latest_point(rows: LevelRows | None) -> dict[str, Any] | None:
-    """The newest of some levels, or None."""
-    if rows is None or not len(rows):
-        return None
+def latest_point(rows: LevelRows) -> dict[str, Any]:
+    """The newest of some levels, at least one."""
     return {
         "time": from_us(int(rows.times_us[-1])),
         "level": float(rows.levels[-1]),

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import AS_CSV, CLOSED, CSV, OPEN, PINNED, Answer, FileAnswer
-from api.answers.encode import as_decimal_text, as_json_times, as_rows, iso_times, status_names, to_csv
+from api.answers.answer import CLOSED, OPEN, PINNED, Answer, FileAnswer, as_file, csv_answer
+from api.answers.encode import as_decimal_text, as_json_times, as_rows, iso_times, status_names
 from api.answers.exports import MEDIA_TYPES, FileKind, export_levels
 from api.answers.params import (
     AsOf,
@@ -24,7 +24,9 @@ from api.answers.params import (
     Interval,
     Limit,
     Shape,
+    ShapeParam,
     Start,
+    TableFormat,
     decode_cursor,
     encode_cursor,
     link_header,
@@ -42,8 +44,8 @@ from indexer.store.read import read_index, read_levels
 from indexer.store.runs import read_version
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, to_us
 
-router = APIRouter(prefix="/v1/indices/{index_id}", tags=["levels"])
-files = APIRouter(prefix="/v1/indices/{index_id}", tags=["files"])
+router = APIRouter(prefix="/v1/indices/{index_id}", tags=["levels"], responses=declared("not_found"))
+files = APIRouter(prefix="/v1/indices/{index_id}", tags=["files"], responses=declared("not_found"))
 Spacing = Annotated[Interval, Query(description="Spacing, on the grid from 00:00 UTC")]
 
 
@@ -89,6 +91,9 @@ async def level_query(
     return LevelQuery(interval, first, window.end_us, as_of, limit, last)
 
 
+Asked = Annotated[LevelQuery, Depends(level_query)]
+
+
 def read_page(services: Services, index_id: str, asked: LevelQuery) -> LevelPage:
     """The page of levels that was asked for. Daily histories are short: a page is cut from the whole, read once."""
     store = services.store
@@ -128,41 +133,28 @@ def _slice(whole: LevelPage, asked: LevelQuery) -> LevelPage:
     return LevelPage(times[span], whole.levels[span], whole.status[span], whole.carried_weight[span], following)
 
 
-@router.get(
-    "/levels",
-    response_model=Levels,
-    responses={200: AS_CSV, **declared("not_found", "invalid_request")},
-    summary="Levels over time",
-)
+@router.get("/levels", response_model=Levels, responses=as_file("text/csv"), summary="Levels over time")
 def list_levels(
     request: Request,
     services: ServicesDep,
     index_id: IndexId,
     *,
-    asked: Annotated[LevelQuery, Depends(level_query)],
-    shape: Annotated[Shape, Query(description="Form of data in JSON")] = Shape.ROWS,
+    asked: Asked,
+    shape: ShapeParam = Shape.ROWS,
     format: FormatParam = None,
     decimals: DecimalsParam = Decimals.NUMBER,
 ) -> Response:
     """Levels in [start, end), oldest first, the latest revision of each. Follow `next` (JSON) or Link for more."""
-    if wants_csv(request, format):
-        return levels_csv(request, services, index_id, asked)
-    return levels_answer(request, services, index_id, asked=asked, shape=shape, decimals=decimals)
-
-
-def levels_answer(
-    request: Request,
-    services: Services,
-    index_id: str,
-    *,
-    asked: LevelQuery,
-    shape: Shape,
-    decimals: Decimals = Decimals.NUMBER,
-) -> Answer:
-    """The page of levels as JSON."""
     index = read_index(services.store, index_id)
     page = read_page(services, index_id, asked)
     cursor = None if page.next_us is None else encode_cursor(page.next_us)
+    headers = {**link_header(request, cursor), "X-Count": str(len(page))}
+    lasting = finality(asked, now_us=to_us(services.clock()))
+    columns = level_columns(page)
+    if wants_csv(request, format):
+        table = {**columns, "time": iso_times(page.times_us)}
+        return csv_answer(table, simulated=index.simulated, headers=headers, cache_control=lasting)
+    columns = as_decimal_text(columns) if decimals is Decimals.STRING else columns
     head: dict[str, Any] = {
         "index": index.id,
         "simulated": index.simulated,
@@ -172,47 +164,19 @@ def levels_answer(
         "next": cursor,
         "next_url": None if cursor is None else next_url(request, cursor),
     }
-    columns = level_columns(page)
-    columns = as_decimal_text(columns) if decimals is Decimals.STRING else columns
     data = columns if shape is Shape.COLUMNS else as_rows(columns)
-    headers = {**link_header(request, cursor), "X-Count": str(len(page))}
-    keep = finality(asked, now_us=to_us(services.clock()))
-    return Answer({**head, "data": data}, cache_control=keep, headers=headers)
+    return Answer({**head, "data": data}, cache_control=lasting, headers=headers)
 
 
 @router.get(
     "/levels.csv",
     response_class=Response,
-    responses={
-        200: {**AS_CSV, "description": "time,level,status,carried_weight"},
-        **declared("not_found", "invalid_request"),
-    },
+    responses=as_file("text/csv", "time,level,status,carried_weight"),
     summary="Levels as CSV, for sheets",
 )
-def levels_csv(
-    request: Request, services: ServicesDep, index_id: IndexId, asked: Annotated[LevelQuery, Depends(level_query)]
-) -> Response:
+def levels_csv(request: Request, services: ServicesDep, index_id: IndexId, asked: Asked) -> Response:
     """The same as /levels?format=csv under an address that sheets and frames take without more."""
-    index = read_index(services.store, index_id)
-    page = read_page(services, index_id, asked)
-    cursor = None if page.next_us is None else encode_cursor(page.next_us)
-    headers = {**link_header(request, cursor), "X-Count": str(len(page))}
-    keep = finality(asked, now_us=to_us(services.clock()))
-    return csv_levels(page, simulated=index.simulated, headers=headers, cache_control=keep)
-
-
-def csv_levels(page: LevelPage, *, simulated: bool, headers: dict[str, str], cache_control: str) -> Answer:
-    """Levels as CSV. A simulated index says so in a header and in a column of its own."""
-    columns: dict[str, Any] = {
-        "time": iso_times(page.times_us).tolist(),
-        "level": page.levels.tolist(),
-        "status": status_names(page.status),
-        "carried_weight": page.carried_weight.tolist(),
-    }
-    if simulated:
-        columns["simulated"] = [True] * len(page)
-        headers = {**headers, "X-Simulated": "true"}
-    return Answer(to_csv(columns), media_type=CSV, cache_control=cache_control, headers=headers)
+    return list_levels(request, services, index_id, asked=asked, format=TableFormat.CSV)
 
 
 def finality(asked: LevelQuery, *, now_us: int) -> str:
@@ -224,15 +188,10 @@ def finality(asked: LevelQuery, *, now_us: int) -> str:
     return OPEN
 
 
-def _binary(kind: FileKind) -> dict[str, object]:
-    schema = {"type": "string", "format": "binary"}
-    return {"content": {MEDIA_TYPES[kind]: {"schema": schema}}, "description": "The file"}
-
-
 @files.get(
     "/levels.parquet",
     response_class=Response,
-    responses={200: _binary(FileKind.PARQUET), **declared("not_found", "invalid_request")},
+    responses=as_file(MEDIA_TYPES[FileKind.PARQUET], "The file", binary=True),
     summary="All levels as a Parquet file",
 )
 def levels_parquet(
@@ -245,7 +204,7 @@ def levels_parquet(
 @files.get(
     "/levels.arrow",
     response_class=Response,
-    responses={200: _binary(FileKind.ARROW), **declared("not_found", "invalid_request")},
+    responses=as_file(MEDIA_TYPES[FileKind.ARROW], "The file", binary=True),
     summary="All levels as an Arrow IPC file",
 )
 def levels_arrow(
@@ -259,21 +218,18 @@ def _file(request: Request, services: Services, index_id: str, *, interval: Inte
     index = read_index(services.store, index_id)
     folder = services.settings.data_dir / "exports"
     version = read_version(services.store)
-    made = export_levels(services.store, index, interval=interval, kind=kind, version=version, folder=folder)
-    headers = {"ETag": made.etag, "Cache-Control": OPEN, "X-Simulated": str(index.simulated).lower()}
-    if made.etag in request.headers.get("if-none-match", ""):
+    export = export_levels(services.store, index, interval=interval, kind=kind, version=version, folder=folder)
+    headers = {"ETag": export.etag, "Cache-Control": OPEN, "X-Simulated": str(index.simulated).lower()}
+    if export.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     name = f"{index.id}-levels-{interval}.{kind}"
-    return FileAnswer(made.path, media_type=MEDIA_TYPES[kind], filename=name, headers=headers)
+    return FileAnswer(export.path, media_type=MEDIA_TYPES[kind], filename=name, headers=headers)
 
 
 @files.get(
     "/level.txt",
     response_class=Response,
-    responses={
-        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "1042.17"},
-        **declared("not_found", "not_enough_data", "invalid_request"),
-    },
+    responses=as_file("text/plain", "1042.17") | declared("not_enough_data"),
     summary="The newest level as a bare number",
 )
 def level_txt(store: StoreDep, index_id: IndexId) -> Response:

@@ -7,16 +7,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import AS_CSV, CSV, Answer
+from api.answers.answer import CSV, Answer, as_file
 from api.answers.encode import rows_to_csv, status_name
 from api.answers.params import AsOf, End, IndexId, InstantUs, QuietFormatParam, Start, TableFormat, wants_csv, window_of
 from api.answers.problems import declared
-from api.answers.schemas import LevelStatus, OfIndex, Wire, list_of, wire_model
+from api.answers.schemas import LevelStatus, OfIndex, Wire, list_of, to_wire, wire_model
 from api.answers.services import StoreDep
 from api.routes.indices import MethodologyRef
 from indexer.errors import NotEnoughDataError
@@ -33,7 +32,7 @@ from indexer.store.read import (
 from indexer.store.rows import ConstituentRow, RebalancingItemRow, RebalancingRow, SupplyRow
 from indexer.times import DAY_US, from_us, to_us
 
-router = APIRouter(prefix="/v1/indices/{index_id}", tags=["constituents"])
+router = APIRouter(prefix="/v1/indices/{index_id}", tags=["constituents"], responses=declared("not_found"))
 
 
 class Constituent(Wire):
@@ -110,7 +109,7 @@ At = Annotated[
 @router.get(
     "/constituents",
     response_model=Constituents,
-    responses=declared("not_found", "not_enough_data", "invalid_request"),
+    responses=declared("not_enough_data"),
     summary="Constituents and weights at an instant",
 )
 def list_constituents(
@@ -129,8 +128,8 @@ def list_constituents(
     data = _constituents(store, index_id, rows, as_of_us=as_of)
     if wants_csv(request, format):
         return _csv(data, simulated=index.simulated)
-    weights = [row.weight for row in rows if row.weight is not None]
-    whole = bool(weights) and len(weights) == len(rows)
+    squares = [row.weight**2 for row in rows if row.weight is not None]
+    whole = bool(squares) and len(squares) == len(rows)
     return Answer(
         {
             "index": index.id,
@@ -138,7 +137,7 @@ def list_constituents(
             "at": from_us(at_us),
             "rebalanced_at": rows[0].effective_at if rows else None,
             "count": len(rows),
-            "effective_number": 1.0 / sum(weight * weight for weight in weights) if whole else None,
+            "effective_number": 1.0 / sum(squares) if whole else None,
             "data": data,
         }
     )
@@ -147,10 +146,7 @@ def list_constituents(
 @router.get(
     "/constituents.csv",
     response_class=Response,
-    responses={
-        200: {**AS_CSV, "description": "One row for each constituent, heaviest first"},
-        **declared("not_found", "not_enough_data", "invalid_request"),
-    },
+    responses=as_file("text/csv", "One row for each constituent, heaviest first") | declared("not_enough_data"),
     summary="Constituents as CSV, for sheets",
 )
 def constituents_csv(
@@ -198,27 +194,26 @@ def _constituents(
     prices = [row.price_effective for row in rows]
     base = None if None in prices else sum(row.units * (row.price_effective or 0.0) for row in rows)
     data = [_constituent(row, base_value=base, supply=supplies.get(row.asset, unknown)) for row in rows]
-    return sorted(data, key=lambda one: -(one["weight"] if one["weight"] is not None else one["weight_target"]))
+    return sorted(data, key=lambda item: -(item["weight_target"] if item["weight"] is None else item["weight"]))
 
 
 def _readings(store: Store, decided: dict[str, tuple[str, datetime]], *, as_of_us: int | None) -> dict[str, SupplyRow]:
     """The newest reading of the origin that was decided on, at its reference date, by asset."""
     from indexer.administration.explained_supply import COUNTED
 
-    found: dict[str, SupplyRow] = {}
-    for one in read_supplies(store, as_of_us=as_of_us) if decided else ():
-        origin, reference = decided.get(one.asset, (None, None))
-        if origin != one.origin or reference is None or one.observed_at > reference or one.kind != COUNTED[origin]:
+    newest: dict[str, SupplyRow] = {}
+    for row in read_supplies(store, as_of_us=as_of_us) if decided else ():
+        origin, reference = decided.get(row.asset, (None, None))
+        if origin != row.origin or reference is None or row.observed_at > reference or row.kind != COUNTED[origin]:
             continue
-        if one.asset not in found or found[one.asset].observed_at < one.observed_at:
-            found[one.asset] = one
-    return found
+        if row.asset not in newest or newest[row.asset].observed_at < row.observed_at:
+            newest[row.asset] = row
+    return newest
 
 
 @router.get(
     "/rebalances",
     response_model=Rebalances,
-    responses=declared("not_found", "invalid_request"),
     summary="Rebalancings and reconstitutions",
 )
 def list_rebalances(
@@ -241,7 +236,6 @@ def list_rebalances(
 @router.get(
     "/methodology",
     response_model=MethodologyAnswer,
-    responses=declared("not_found", "invalid_request"),
     summary="The rules, as file and as data",
 )
 def get_methodology(store: StoreDep, index_id: IndexId) -> Response:
@@ -249,18 +243,10 @@ def get_methodology(store: StoreDep, index_id: IndexId) -> Response:
     index = read_index(store, index_id)
     versions = read_methodologies(store, index_id)
     now = next(version for version in versions if version.id == index.methodology_id)
-    return Answer(
-        {
-            "index": index.id,
-            "simulated": index.simulated,
-            "version": now.version,
-            "hash": now.hash,
-            "loaded_at": now.loaded_at,
-            "text": now.text,
-            "rules": tomllib.loads(now.text),
-            "versions": [{"version": version.version, "hash": version.hash} for version in versions],
-        }
-    )
+    rules = tomllib.loads(now.text)
+    references = [to_wire(version, MethodologyRef) for version in versions]
+    identity = {"index": index.id, "simulated": index.simulated}
+    return Answer(to_wire(now, MethodologyAnswer, **identity, rules=rules, versions=references))
 
 
 def _constituent(row: ConstituentRow, *, base_value: float | None, supply: dict[str, Any]) -> dict[str, Any]:
@@ -268,24 +254,17 @@ def _constituent(row: ConstituentRow, *, base_value: float | None, supply: dict[
 
     `supply` is what `_supply_behind` gives.
     """
-    known = row.rate is not None and row.price_effective
-    moved = row.rate - row.price_effective if known else None  # type: ignore[operator]  # known says both are there
-    return {
-        "asset": row.asset,
-        "symbol": row.symbol,
-        "name": row.name,
-        "sub_sector": row.sub_sector,
-        "weight": row.weight,
-        "weight_target": row.weight_target,
-        "drift": None if row.weight is None else row.weight - row.weight_target,
-        "units": row.units,
-        "rate": row.rate,
-        "rate_at": row.rate_at,
-        "rate_status": None if row.rate_status is None else status_name(row.rate_status),
-        "change_since_rebalance": None if moved is None else moved / row.price_effective,  # type: ignore[operator]
-        "contribution": None if moved is None or not base_value else row.units * moved / base_value,
+    price = row.price_effective
+    change = (row.rate - price) / price if row.rate is not None and price else None
+    return to_wire(
+        row,
+        Constituent,
+        drift=None if row.weight is None else row.weight - row.weight_target,
+        rate_status=None if row.rate_status is None else status_name(row.rate_status),
+        change_since_rebalance=change,
+        contribution=row.units * price * change / base_value if price and change is not None and base_value else None,
         **supply,
-    }
+    )
 
 
 def _supply_behind(source: str | None, reading: SupplyRow | None) -> dict[str, Any]:
@@ -302,20 +281,5 @@ def _rebalance(row: RebalancingRow, *, with_items: bool) -> dict[str, Any]:
     """A rebalancing; its items only on request."""
     entered = [item.asset for item in row.items if item.units_after > 0 and not item.units_before > 0]
     left = [item.asset for item in row.items if item.units_before > 0 and not item.units_after > 0]
-    return {
-        "kind": row.kind,
-        "reference_at": row.reference_at,
-        "effective_at": row.effective_at,
-        "revision": row.revision,
-        "level": row.level,
-        "divisor_before": _finite(row.divisor_before),
-        "divisor_after": _finite(row.divisor_after),
-        "turnover": _finite(row.turnover),
-        "entered": entered,
-        "left": left,
-        "items": [asdict(item) for item in row.items] if with_items else [],
-    }
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else value
+    items = [asdict(item) for item in row.items] if with_items else []
+    return to_wire(row, Rebalance, entered=entered, left=left, items=items)

@@ -110,13 +110,13 @@ QualityItem = wire_model(QualityRow, "QualityItem")
 QualityList = list_of("QualityList", QualityItem, open=int)
 
 
-@router.get("/healthz", response_model=Health, responses=declared(), summary="The process answers")
+@router.get("/healthz", response_model=Health, summary="The process answers")
 def healthz() -> Response:
     """Says that the process is alive; asks nothing of the store."""
     return _never_kept({"status": "ok", "version": program_version()})
 
 
-@router.get("/readyz", response_model=Readiness, responses=declared(), summary="The store answers")
+@router.get("/readyz", response_model=Readiness, summary="The store answers")
 def readyz(services: ServicesDep) -> Response:
     """503 when the store does not answer. Else each index with its newest level, and whether it is fresh."""
     now = services.clock()
@@ -160,9 +160,7 @@ async def drop_cache(services: ServicesDep, who: Admin) -> Response:
     return _never_kept({"dropped": dropped, "by": who})
 
 
-@quality.get(
-    "/quality", response_model=QualityList, responses=declared("invalid_request"), summary="The data-quality log"
-)
+@quality.get("/quality", response_model=QualityList, summary="The data-quality log")
 def list_quality(
     store: StoreDep,
     open_only: Annotated[bool, Query(description="Only what is still open")] = False,
@@ -183,7 +181,7 @@ def list_quality(
     return Answer({"count": len(rows), "open": still_open, "data": rows})
 
 
-@quality.get("/sources", response_model=SourceList, responses=declared(), summary="The sources")
+@quality.get("/sources", response_model=SourceList, summary="The sources")
 def list_sources(services: ServicesDep) -> Response:
     """What each source gives, under which terms, and how it is now by the log. Asks no source; shows no key."""
     from indexer.live.health import source_states  # the HTTP client comes with it: not on the way to the first answer

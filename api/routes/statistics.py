@@ -10,9 +10,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import CSV, Answer
-from api.answers.encode import as_json_times, as_rows, iso_times, to_csv
-from api.answers.params import End, FormatParam, IndexId, InstantUs, Shape, Start, wants_csv, window_of
+from api.answers.answer import Answer, as_file, csv_answer
+from api.answers.encode import as_json_times, as_rows, iso_times
+from api.answers.params import End, FormatParam, IndexId, InstantUs, Shape, ShapeParam, Start, wants_csv, window_of
 from api.answers.problems import declared
 from api.answers.schemas import OfIndex, Wire, columns_of, made_of, of_index, wire_model
 from api.answers.services import StoreDep
@@ -21,13 +21,16 @@ from indexer.analytics.beta import BetaPath, BetaResult, Method
 from indexer.analytics.bootstrap import BootstrapInterval
 from indexer.analytics.correlation import LagScan
 from indexer.arrays import F64, to_json
+from indexer.store.db import Store
 from indexer.store.read import read_index
 from indexer.studies.compare import BetaComparison, ConstituentBetas
 
 if TYPE_CHECKING:
     from indexer.studies import beta
 
-router = APIRouter(prefix="/v1/indices/{index_id}", tags=["statistics"])
+router = APIRouter(
+    prefix="/v1/indices/{index_id}", tags=["statistics"], responses=declared("not_found", "not_enough_data")
+)
 
 
 class Alignment(Wire):
@@ -107,12 +110,7 @@ ClockParam = Annotated[
 ]
 
 
-@router.get(
-    "/beta",
-    response_model=Beta,
-    responses=declared("not_found", "not_enough_data", "invalid_request"),
-    summary="Beta to a benchmark",
-)
+@router.get("/beta", response_model=Beta, summary="Beta to a benchmark")
 def get_beta(
     store: StoreDep,
     index_id: IndexId,
@@ -138,21 +136,22 @@ def get_beta(
     from indexer.studies.methods import Options
 
     index = read_index(store, index_id)
-    names = _names(benchmark)
     options = Options(confidence=confidence, decay=decay, tau=tau, span=span)
-    found = index_beta(
-        store, index_id, names, method=method, clock=clock, sessions=sessions, end_us=end, options=options,
+    estimate = index_beta(
+        store,
+        index_id,
+        names_in(benchmark),
+        method=method,
+        clock=clock,
+        sessions=sessions,
+        end_us=end,
+        options=options,
         bootstrap=bootstrap,
-    )  # fmt: skip
-    return Answer({"index": index.id, "simulated": index.simulated, **flat_beta(found)})
+    )
+    return Answer({"index": index.id, "simulated": index.simulated, **flat_beta(estimate)})
 
 
-@router.get(
-    "/beta/compare",
-    response_model=of_index(BetaComparison),
-    responses=declared("not_found", "not_enough_data", "invalid_request"),
-    summary="Betas side by side",
-)
+@router.get("/beta/compare", response_model=of_index(BetaComparison), summary="Betas side by side")
 def compare_beta(
     store: StoreDep,
     index_id: IndexId,
@@ -168,47 +167,22 @@ def compare_beta(
     """
     from indexer.studies.compare import compare_betas
 
-    index = read_index(store, index_id)
-    found = compare_betas(
-        store,
-        [index_id, *_names(others)],
-        _names(benchmarks),
-        sessions=sessions or None,
-        end_us=end,
-    )
-    return Answer({"index": index.id, "simulated": index.simulated, **to_json(found, wire=True)})
+    subjects = [index_id, *names_in(others)]
+    comparison = compare_betas(store, subjects, names_in(benchmarks), sessions=sessions or None, end_us=end)
+    return study_answer(store, index_id, comparison)
 
 
-@router.get(
-    "/beta/constituents",
-    response_model=of_index(ConstituentBetas),
-    responses=declared("not_found", "not_enough_data", "invalid_request"),
-    summary="Betas of the constituents",
-)
+@router.get("/beta/constituents", response_model=of_index(ConstituentBetas), summary="Betas of the constituents")
 def list_constituent_betas(
     store: StoreDep, index_id: IndexId, benchmark: BenchmarkParam = "QQQ", sessions: Sessions = 250, end: Until = None
 ) -> Response:
     """The members of that instant, each with its beta, Blume's, and Vasicek's shrunk to the members' own spread."""
     from indexer.studies.compare import constituent_betas
 
-    index = read_index(store, index_id)
-    found = constituent_betas(store, index_id, benchmark, sessions=sessions, end_us=end)
-    return Answer({"index": index.id, "simulated": index.simulated, **to_json(found, wire=True)})
+    return study_answer(store, index_id, constituent_betas(store, index_id, benchmark, sessions=sessions, end_us=end))
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-@router.get(
-    "/beta/history",
-    response_model=BetaHistory,
-    responses={
-        200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
-        **declared("not_found", "not_enough_data", "invalid_request"),
-    },
-    summary="Rolling beta",
-)
+@router.get("/beta/history", response_model=BetaHistory, responses=as_file("text/csv"), summary="Rolling beta")
 def list_beta_history(
     request: Request,
     store: StoreDep,
@@ -218,7 +192,7 @@ def list_beta_history(
     sessions: Sessions = 90,
     start: Start = None,
     end: End = None,
-    shape: Annotated[Shape, Query(description="Form of data in JSON")] = Shape.ROWS,
+    shape: ShapeParam = Shape.ROWS,
     format: FormatParam = None,
     kind: Annotated[
         BetaPath,
@@ -233,39 +207,37 @@ def list_beta_history(
 
     window = window_of(start, end)
     index = read_index(store, index_id)
-    found = beta_history(
+    history = beta_history(
         store, index_id, benchmark, sessions=sessions, start_us=window.start_us, end_us=window.end_us, kind=kind
     )
+    columns: dict[str, Any] = {"time": as_json_times(history.times_us), **_numbers(history)}
     if wants_csv(request, format):
-        return _csv(found, simulated=index.simulated)
-    columns: dict[str, Any] = {"time": as_json_times(found.times_us), **_numbers(found)}
+        return csv_answer({**columns, "time": iso_times(history.times_us)}, simulated=index.simulated)
     return Answer(
         {
             "index": index.id,
             "simulated": index.simulated,
-            "benchmark": found.benchmark,
-            "sessions": found.sessions,
-            "kind": found.kind,
-            "hindsight": found.hindsight,
+            **{name: getattr(history, name) for name in ("benchmark", "sessions", "kind", "hindsight")},
             "shape": shape,
-            "count": len(found.times_us),
+            "count": len(history.times_us),
             "data": columns if shape is Shape.COLUMNS else as_rows(columns),
         }
     )
 
 
-def _numbers(found: beta.BetaHistory) -> dict[str, F64]:
-    rolling = found.rolling
-    low, high = found.interval()
-    named = {"beta": rolling.beta, "se": rolling.se, "low": low, "high": high, "r2": rolling.r2, "alpha": rolling.alpha}
-    return {name: np.ascontiguousarray(column) for name, column in named.items()}
+def _numbers(history: beta.BetaHistory) -> dict[str, F64]:
+    low, high = history.interval()
+    columns = {"low": low, "high": high}
+    columns |= {name: getattr(history.rolling, name) for name in ("beta", "se", "r2", "alpha")}
+    return {name: np.ascontiguousarray(columns[name]) for name in BetaPoint.model_fields if name in columns}
 
 
-def _csv(found: beta.BetaHistory, *, simulated: bool) -> Answer:
-    table: dict[str, Any] = {"time": iso_times(found.times_us).tolist()}
-    table |= {name: column.tolist() for name, column in _numbers(found).items()}
-    headers = {"X-Count": str(len(found.times_us))}
-    if simulated:
-        table["simulated"] = [True] * len(found.times_us)
-        headers["X-Simulated"] = "true"
-    return Answer(to_csv(table), media_type=CSV, headers=headers)
+def names_in(text: str) -> list[str]:
+    """The names of a list that is written with commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def study_answer(store: Store, index_id: str, study: Any) -> Answer:
+    """The result of a study of an index, with which index it is about."""
+    index = read_index(store, index_id)
+    return Answer({"index": index.id, "simulated": index.simulated, **to_json(study, wire=True)})

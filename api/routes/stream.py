@@ -19,7 +19,7 @@ from api.stream.watch import look
 from indexer.errors import DeaiError
 from indexer.store.read import read_index
 
-router = APIRouter(prefix="/v1/indices/{index_id}", tags=["stream"])
+router = APIRouter(prefix="/v1/indices/{index_id}", tags=["stream"], responses=declared("not_found"))
 Emit = Callable[[LevelMessage | None], Awaitable[None]]
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 EVENTS: dict[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events"}
@@ -28,7 +28,7 @@ EVENTS: dict[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "
 @router.get(
     "/stream",
     response_class=Response,
-    responses={200: EVENTS, **declared("not_found", "invalid_request")},
+    responses={200: EVENTS},
     summary="New levels as server-sent events",
 )
 async def stream_levels(

@@ -11,12 +11,11 @@ from api.answers.answer import Answer
 from api.answers.params import IndexId, InstantUs
 from api.answers.problems import declared
 from api.answers.schemas import OfIndex, of_index
-from api.answers.services import Services, ServicesDep, StoreDep
+from api.answers.services import ServicesDep, StoreDep
+from api.routes.statistics import names_in, study_answer
 from indexer.analytics.align import Clock
-from indexer.analytics.catalogue import Event
 from indexer.analytics.drawdown import Bar
 from indexer.arrays import to_json
-from indexer.store.db import Store
 from indexer.store.read import read_index
 from indexer.studies.attribution import AttributionStudy
 from indexer.studies.breadth import BreadthStudy
@@ -26,8 +25,9 @@ from indexer.studies.events import EventStudy, load_events
 from indexer.studies.stress import StressStudy
 from indexer.times import DAY_US
 
-router = APIRouter(prefix="/v1/indices/{index_id}", tags=["statistics"])
-PROBLEMS = declared("not_found", "not_enough_data", "invalid_request")
+router = APIRouter(
+    prefix="/v1/indices/{index_id}", tags=["statistics"], responses=declared("not_found", "not_enough_data")
+)
 BarParam = Annotated[Bar, Query(description="Levels at 00:00 UTC of every day, or at every hour")]
 From = Annotated[InstantUs | None, Query(description="First level at or after this instant")]
 To = Annotated[InstantUs | None, Query(description="Last level at or before this instant")]
@@ -42,9 +42,7 @@ Falls = Annotated[
 ]
 
 
-@router.get(
-    "/drawdowns", response_model=of_index(DrawdownStudy), responses=PROBLEMS, summary="Pullbacks and recoveries"
-)
+@router.get("/drawdowns", response_model=of_index(DrawdownStudy), summary="Pullbacks and recoveries")
 def get_drawdowns(
     store: StoreDep,
     index_id: IndexId,
@@ -58,16 +56,12 @@ def get_drawdowns(
     """Episodes at least `min_depth` deep, how long pullbacks of each size took to recover, and what followed falls."""
     from indexer.studies.drawdowns import FALLS, study_drawdowns
 
-    found = study_drawdowns(
-        store, index_id, min_depth=min_depth, start_us=start, end_us=end, bar=bar,
-        falls=[float(one) for one in fall.split(",")] if fall else FALLS,
-    )  # fmt: skip
-    return _answer(store, index_id, found)
+    falls = [float(size) for size in fall.split(",")] if fall else FALLS
+    study = study_drawdowns(store, index_id, min_depth=min_depth, start_us=start, end_us=end, bar=bar, falls=falls)
+    return study_answer(store, index_id, study)
 
 
-@router.get(
-    "/drawdowns/analogues", response_model=of_index(AnalogueTable), responses=PROBLEMS, summary="Episodes side by side"
-)
+@router.get("/drawdowns/analogues", response_model=of_index(AnalogueTable), summary="Episodes side by side")
 def get_analogues(
     store: StoreDep,
     index_id: IndexId,
@@ -77,10 +71,10 @@ def get_analogues(
     """The pullback after the ETF approval of 2024-01 beside that of 2025-01, of the index and of another subject."""
     from indexer.studies.drawdowns import compare_episodes
 
-    return _answer(store, index_id, compare_episodes(store, [index_id, beside], bar=bar))
+    return study_answer(store, index_id, compare_episodes(store, [index_id, beside], bar=bar))
 
 
-@router.get("/stress", response_model=of_index(StressStudy), responses=PROBLEMS, summary="Stress beside the index")
+@router.get("/stress", response_model=of_index(StressStudy), summary="Stress beside the index")
 def get_stress(
     store: StoreDep,
     index_id: IndexId,
@@ -95,11 +89,11 @@ def get_stress(
     from indexer.studies.stress import stored_stress, study_stress
 
     readings = stored_stress(store, subject, since_us=start - 2 * DAY_US, until_us=end + 1)
-    found = study_stress(store, index_id, readings, start_us=start, end_us=end, subject=subject, bar=bar)
-    return _answer(store, index_id, found)
+    study = study_stress(store, index_id, readings, start_us=start, end_us=end, subject=subject, bar=bar)
+    return study_answer(store, index_id, study)
 
 
-@router.get("/breaks", response_model=of_index(BreakStudy), responses=PROBLEMS, summary="Did the relation change")
+@router.get("/breaks", response_model=of_index(BreakStudy), summary="Did the relation change")
 def get_breaks(
     services: ServicesDep,
     store: StoreDep,
@@ -113,16 +107,13 @@ def get_breaks(
     """Chow at the event, sup-F at an unknown date, CUSUM, two betas, two correlations, and a verdict in words."""
     from indexer.analytics.catalogue import find_event
     from indexer.studies.breaks import study_breaks
-    from indexer.studies.events import load_events
 
     if at is None:
         at = find_event(load_events(store, services.settings.data_dir), event).at_us
-    return _answer(store, index_id, study_breaks(store, index_id, benchmark, at_us=at, sessions=sessions))
+    return study_answer(store, index_id, study_breaks(store, index_id, benchmark, at_us=at, sessions=sessions))
 
 
-@router.get(
-    "/attribution", response_model=of_index(AttributionStudy), responses=PROBLEMS, summary="Who moved the index"
-)
+@router.get("/attribution", response_model=of_index(AttributionStudy), summary="Who moved the index")
 def get_attribution(
     store: StoreDep,
     index_id: IndexId,
@@ -136,12 +127,10 @@ def get_attribution(
     """Contributions of constituents and sub-sectors that add up to the index return, linked over rebalancings."""
     from indexer.studies.attribution import study_attribution
 
-    return _answer(store, index_id, study_attribution(store, index_id, start_us=start, end_us=end))
+    return study_answer(store, index_id, study_attribution(store, index_id, start_us=start, end_us=end))
 
 
-@router.get(
-    "/breadth", response_model=of_index(BreadthStudy), responses=PROBLEMS, summary="The market inside the index"
-)
+@router.get("/breadth", response_model=of_index(BreadthStudy), summary="The market inside the index")
 def get_breadth(
     store: StoreDep,
     index_id: IndexId,
@@ -153,13 +142,7 @@ def get_breadth(
     """Breadth, dispersion, mean correlation, concentration, strength against btc, eth and QQQ, share, FOMC distance."""
     from indexer.studies.breadth import study_breadth
 
-    others = [name.strip() for name in universe.split(",") if name.strip()]
-    return _answer(store, index_id, study_breadth(store, index_id, at_us=at, universe=others))
-
-
-def _answer(store: Store, index_id: str, found: Any) -> Response:
-    index = read_index(store, index_id)
-    return Answer({"index": index.id, "simulated": index.simulated, **to_json(found, wire=True)})
+    return study_answer(store, index_id, study_breadth(store, index_id, at_us=at, universe=names_in(universe)))
 
 
 Factors = Annotated[
@@ -182,9 +165,7 @@ class EventsOfIndex(OfIndex):
     data: list[dict[str, Any]]
 
 
-@router.get(
-    "/events", response_model=EventsOfIndex, responses=declared("not_found", "not_enough_data"), summary="Its events"
-)
+@router.get("/events", response_model=EventsOfIndex, summary="Its events")
 def list_index_events(services: ServicesDep, store: StoreDep, index_id: IndexId) -> Response:
     """The shipped, sourced events, those of the store and the operator's own, and whether the index covers them."""
     from indexer.studies.series import index_series
@@ -192,18 +173,13 @@ def list_index_events(services: ServicesDep, store: StoreDep, index_id: IndexId)
     index = read_index(store, index_id)
     own = index_series(store, index_id)
     data = [
-        {**to_json(one, wire=True), "covered": bool(own.times_us[0] < one.at_us <= own.times_us[-1])}
-        for one in _events(services).values()
+        {**to_json(event, wire=True), "covered": bool(own.times_us[0] < event.at_us <= own.times_us[-1])}
+        for event in load_events(store, services.settings.data_dir).values()
     ]
     return Answer({"index": index.id, "simulated": index.simulated, "count": len(data), "data": data})
 
 
-@router.get(
-    "/events/{event}",
-    response_model=of_index(EventStudy),
-    responses=declared("not_found", "not_enough_data", "invalid_request"),
-    summary="Event study",
-)
+@router.get("/events/{event}", response_model=of_index(EventStudy), summary="Event study")
 def get_event_study(
     services: ServicesDep,
     store: StoreDep,
@@ -220,25 +196,13 @@ def get_event_study(
 ) -> Response:
     """Abnormal returns of the index, the other indices and the members of that day, with their errors and tests.
 
-    The estimation window ends 11 intervals before the
-    event, or where the earliest window begins.
+    The estimation window ends 11 intervals before the event, or where the earliest window begins.
     """
     from indexer.analytics.event_study import EventWindows
     from indexer.studies.events import study_event
 
-    index = read_index(store, index_id)
-    models = [[name.strip() for name in one.split(",") if name.strip()] for one in factors.split(";")]
-    found = study_event(
-        store,
-        index_id,
-        event,
-        events=_events(services),
-        models=models,
-        windows=EventWindows(first, last, estimation, min(first - 10, -11)),
-        clock=clock,
-    )
-    return Answer({"index": index.id, "simulated": index.simulated, **to_json(found, wire=True)})
-
-
-def _events(services: Services) -> dict[str, Event]:
-    return load_events(services.store, services.settings.data_dir)
+    models = [names_in(model) for model in factors.split(";")]
+    windows = EventWindows(first, last, estimation, min(first - 10, -11))
+    events = load_events(store, services.settings.data_dir)
+    study = study_event(store, index_id, event, events=events, models=models, windows=windows, clock=clock)
+    return study_answer(store, index_id, study)
