@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.answers.problems import MEDIA_TYPE, Problem
+from api.answers.problems import Problem
 
 DESCRIPTION = """
 The open index of decentralized-AI tokens, and its beta to tech equities.
@@ -67,20 +67,8 @@ def _document(app: FastAPI, root_path: str) -> dict[str, Any]:
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs", {}))
     schemas["Problem"] = problem
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
     document["components"]["securitySchemes"] = KEYS
     for path, methods in document["paths"].items():
-        for operation in methods.values():
-            _one_error_shape(operation)
-            if path.startswith("/v1/admin"):
-                operation["security"] = [{}, {"bearer": []}, {"header": []}]
+        for operation in methods.values() if path.startswith("/v1/admin") else ():
+            operation["security"] = [{}, {"bearer": []}, {"header": []}]
     return document
-
-
-def _one_error_shape(operation: dict[str, Any]) -> None:
-    """FastAPI's own 422 has another shape; ours replaces it where a route did not declare one."""
-    answer = operation["responses"].get("422")
-    if answer is not None and MEDIA_TYPE not in answer.get("content", {}):
-        content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        operation["responses"]["422"] = {"description": "A parameter does not hold", "content": content}

@@ -159,10 +159,10 @@ async def _send(send: Send, status: int, headers: RawHeaders, body: bytes) -> No
     await send({"type": "http.response.body", "body": body})
 
 
-def as_file(media_type: str, description: str = "", *, binary: bool = False) -> dict[int | str, dict[str, Any]]:
+def as_file(*media_types: str, description: str = "", binary: bool = False) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route that answers this, in place of JSON or beside it."""
     schema = {"type": "string", "format": "binary"} if binary else {"type": "string"}
-    content = {"content": {media_type: {"schema": schema}}}
+    content = {"content": {media_type: {"schema": schema} for media_type in media_types}}
     return {200: {**content, "description": description} if description else content}
 
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from indexer.arrays import I8
 from indexer.engine.market import Status
-from indexer.times import iso, to_us
+from indexer.store.rows import LevelRows
+from indexer.times import from_us, iso, to_us
 
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
@@ -75,6 +76,18 @@ def as_decimal_text(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         return as_decimal_text(value.tolist())
     return [as_decimal_text(one) for one in value] if isinstance(value, list) else value
+
+
+def level_at(rows: LevelRows, row: int) -> dict[str, Any]:
+    """One of some levels as it goes over the wire."""
+    return {
+        "time": from_us(int(rows.times_us[row])),
+        "level": float(rows.levels[row]),
+        "status": status_name(int(rows.status[row])),
+        "carried_weight": float(rows.carried_weight[row]),
+        "revision": int(rows.revision[row]),
+        "published_at": from_us(int(rows.published_at_us[row])),
+    }
 
 
 STATUS_NAMES = tuple(status.name.lower() for status in Status)

@@ -15,16 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.answers.encode import json_bytes
-from indexer.errors import (
-    BusyError,
-    DeaiError,
-    InputError,
-    NotEnoughDataError,
-    NotFoundError,
-    SourceError,
-    StoreError,
-    VerificationError,
-)
+from indexer.errors import DeaiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,24 +61,8 @@ CATALOGUE: dict[str, Kind] = {
     "verification_failed": Kind(500, "A recomputed number differs", "Report it with the `trace_id`."),
 }
 
-BY_STATUS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable"}
-BY_STATUS |= {
-    410: "gone",
-    413: "body_too_large",
-    414: "uri_too_long",
-    416: "range_not_satisfiable",
-    422: "invalid_request",
-}
-BY_STATUS |= {429: "too_many_requests", 501: "not_implemented"}
-BY_ERROR: tuple[tuple[type[DeaiError], str], ...] = (
-    (NotFoundError, "not_found"),
-    (InputError, "invalid_input"),
-    (NotEnoughDataError, "not_enough_data"),
-    (SourceError, "source_error"),
-    (StoreError, "store_error"),
-    (BusyError, "busy"),
-    (VerificationError, "verification_failed"),
-)
+# Where a status has several codes, the first is what the framework means by it.
+BY_STATUS = {kind.status: code for code, kind in reversed(CATALOGUE.items())}
 
 
 class ParameterProblem(BaseModel):
@@ -145,8 +120,8 @@ def problem(
     }
     if errors:
         body["errors"] = list(errors)
-    given = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(json_bytes(body), status_code=body["status"], headers=given, media_type=MEDIA_TYPE)
+    headers = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(json_bytes(body), status_code=body["status"], headers=headers, media_type=MEDIA_TYPE)
 
 
 EVERYWHERE = ("invalid_request", "unauthorized", "uri_too_long", "too_many_requests", "internal", "store_error")
@@ -173,8 +148,9 @@ def install_handlers(app: FastAPI) -> None:
 
 
 def code_of(error: DeaiError) -> str:
-    """The catalogue code of one of our errors."""
-    return next((code for kind, code in BY_ERROR if isinstance(error, kind)), "internal")
+    """The code of one of our errors in the catalogue, or that of the kind it belongs to."""
+    codes = (getattr(kind, "code", "") for kind in type(error).__mro__)
+    return next((code for code in codes if code in CATALOGUE), "internal")
 
 
 def internal(scope: Scope) -> Response:
@@ -193,14 +169,12 @@ def _on_ours(request: Request, error: Exception) -> Response:
 
 def _on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [
-        {"pointer": "/".join(str(part) for part in item["loc"]), "detail": _said(item)} for item in error.errors()
-    ]
+    errors = [{"pointer": "/".join(map(str, item["loc"])), "detail": _reason(item)} for item in error.errors()]
     detail = "; ".join(f"{item['pointer']}: {item['detail']}" for item in errors)
     return problem(request.scope, "invalid_request", detail=detail, errors=errors)
 
 
-def _said(item: Mapping[str, Any]) -> str:
+def _reason(item: Mapping[str, Any]) -> str:
     reason = item.get("ctx", {}).get("error")
     return str(reason) if reason is not None else str(item["msg"])
 

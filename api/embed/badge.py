@@ -1,4 +1,4 @@
-"""What stands in other people's pages: a badge (SVG of our own, or the JSON that shields.io reads) and an iframe."""
+"""What stands in other people's pages: a badge (its text for SVG of our own or for shields.io) and an iframe."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def badge_svg(label: str, message: str, *, color: str) -> bytes:
     """A flat badge of two halves with real text in it, readable by screen readers."""
     left, right = _width(label) + 2 * PADDING, _width(message) + 2 * PADDING
     whole = left + right
-    said = html.escape(f"{label}: {message}", quote=True)
+    words = html.escape(f"{label}: {message}", quote=True)
     label, message = html.escape(label), html.escape(message)
     text = 'font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" fill="#fff"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{whole:.0f}" height="{HEIGHT}" role="img" '
-        f'aria-label="{said}"><title>{said}</title>'
+        f'aria-label="{words}"><title>{words}</title>'
         f'<clipPath id="r"><rect width="{whole:.0f}" height="{HEIGHT}" rx="4"/></clipPath><g clip-path="url(#r)">'
         f'<rect width="{left:.1f}" height="{HEIGHT}" fill="#3b4149"/>'
         f'<rect x="{left:.1f}" width="{right:.1f}" height="{HEIGHT}" fill="{color}"/></g>'
@@ -57,7 +57,7 @@ def _width(text: str) -> float:
     return narrow * NARROW + wide * WIDE + (len(text) - narrow - wide) * OTHER
 
 
-WIDTH, HEIGHT = 640, 380
+FRAME = (640, 380)
 
 
 def index_of_url(url: str) -> str:
@@ -74,7 +74,8 @@ def index_of_url(url: str) -> str:
 
 def size_within(max_width: int | None, max_height: int | None) -> tuple[int, int]:
     """Our usual size, or the largest allowed when that is smaller."""
-    return min(WIDTH, max_width or WIDTH), min(HEIGHT, max_height or HEIGHT)
+    width, height = FRAME
+    return min(width, max_width or width), min(height, max_height or height)
 
 
 def frame_html(address: str, *, title: str, width: int, height: int) -> str:

@@ -8,12 +8,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from api.answers.answer import NEVER, Answer
+from api.answers.answer import NEVER, Answer, as_file
 from api.answers.params import IndexId
 from api.answers.problems import declared, problem
 from api.answers.services import ServicesDep, StoreDep
-from api.charts.series import ChartKind, ChartRange
-from api.charts.spec import Look, Theme, to_png, to_svg
+from api.charts import ChartKind, ChartRange, Look, Theme, to_png, to_svg
 from api.embed.badge import badge_message, badge_svg, frame_html, index_of_url, size_within
 from api.routes.charts import SVG, ChartQuery, spec_of
 from api.routes.indices import latest_of
@@ -25,7 +24,6 @@ from indexer.times import iso, to_us
 
 router = APIRouter(tags=["embeds"])
 ERRORS = declared("not_found")
-PNG: dict[str, Any] = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 ThemeParam = Annotated[Theme, Query(description="Colours")]
 Label = Annotated[str | None, Query(max_length=40, description="Left half")]
 PageUrl = Annotated[str, Query(max_length=1000, description="Address of a page of ours", examples=["/indices/deai"])]
@@ -43,12 +41,7 @@ def latest_or_none(store: Store, index_id: str) -> dict[str, Any] | None:
         return None
 
 
-@router.get(
-    "/badge/{index_id}.svg",
-    response_class=Response,
-    responses={200: {"content": {SVG: {"schema": {"type": "string"}}}}, **ERRORS},
-    summary="A badge",
-)
+@router.get("/badge/{index_id}.svg", response_class=Response, responses=as_file(SVG) | ERRORS, summary="A badge")
 def get_badge(services: ServicesDep, index_id: IndexId, label: Label = None) -> Response:
     """Level and a day's change, for a README; with its day instead when a newer level is overdue."""
     message, color = badge_message(latest_or_none(services.store, index_id), now=services.clock())
@@ -67,7 +60,7 @@ def get_shields(services: ServicesDep, index_id: IndexId) -> Response:
 @router.get(
     "/embed/{index_id}",
     response_class=Response,
-    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}, **ERRORS},
+    responses=as_file("text/html") | ERRORS,
     summary="A page for an iframe",
 )
 def get_embed(
@@ -104,7 +97,7 @@ def get_embed(
     return Answer(page, media_type=HTML)
 
 
-@router.get("/oembed", response_class=Response, responses={**ERRORS, **declared("not_implemented")}, summary="oEmbed")
+@router.get("/oembed", response_class=Response, responses=ERRORS | declared("not_implemented"), summary="oEmbed")
 def get_oembed(
     request: Request,
     store: StoreDep,
@@ -144,7 +137,7 @@ def get_oembed(
 @router.get(
     "/og/{index_id}.png",
     response_class=Response,
-    responses={200: PNG, **declared("not_found", "not_enough_data")},
+    responses=as_file("image/png", binary=True) | declared("not_found", "not_enough_data"),
     summary="The picture of a link preview",
 )
 def get_preview(store: StoreDep, index_id: IndexId) -> Response:

@@ -20,6 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope as ASGIScope
 
 from api.answers.problems import problem
+from api.middleware import at_start
 from api.middleware.keys import Key, Scope
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class ReadKeys:
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.close", "code": 1008, "reason": refusal})
             return
-        private = _private(send)
+        private = at_start(send, _forbid_sharing)
         if refusal is None:
             await self.app(scope, receive, private)
             return
@@ -194,18 +195,12 @@ class ReadKeys:
         return f"The key {key.prefix} lacks the scope read"
 
 
-def _private(send: Send) -> Send:
-    """`send` that forbids caches shared with others to keep what only some may read."""
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [
-                (name, value.replace(b"public", b"private") if name == b"cache-control" else value)
-                for name, value in message["headers"]
-            ]
-        await send(message)
-
-    return sending
+def _forbid_sharing(message: Message) -> None:
+    """Forbids caches shared with others to keep what only some may read."""
+    message["headers"] = [
+        (name, value.replace(b"public", b"private") if name == b"cache-control" else value)
+        for name, value in message["headers"]
+    ]
 
 
 def sign_in_instead(scope: ASGIScope) -> Response | None:

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from api.middleware import HttpMiddleware, at_start
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -95,18 +97,18 @@ def _nobody_waits() -> None:
     """Ends no waiting."""
 
 
-class CacheMiddleware:
+class CacheMiddleware(HttpMiddleware):
     """Answers a GET from the cache before the routes are entered, and keeps what they answer.
 
     A route gives an `Answer` to be kept; what else it sends (errors, pages, files, streams) passes through.
     """
 
     def __init__(self, app: ASGIApp, *, cache: Cache) -> None:
-        self.app = app
+        super().__init__(app)
         self.cache = cache
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "GET":
+    async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "GET":
             await self.app(scope, receive, send)
             return
         key, state = key_of(scope), scope.setdefault("state", {})
@@ -116,16 +118,14 @@ class CacheMiddleware:
             return
         version, release = self.cache.version, self.cache.claim(key)
 
-        async def keep_and_send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                fresh = state.pop("answer", None)
-                if fresh is not None:
-                    self.cache.keep(key, fresh, version=version)
-                release()  # what is not kept, a stream for one, nobody should wait for to its end
-            await send(message)
+        def keep(message: Message) -> None:
+            fresh = state.pop("answer", None)
+            if fresh is not None:
+                self.cache.keep(key, fresh, version=version)
+            release()  # what is not kept, a stream for one, nobody should wait for to its end
 
         try:
-            await self.app(scope, receive, keep_and_send)
+            await self.app(scope, receive, at_start(send, keep))
         finally:
             release()
 

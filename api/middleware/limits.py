@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.answers.problems import problem
+from api.middleware import HttpMiddleware, at_start
 from api.middleware.keys import KeyRing
 from indexer.times import Clock, utc_now
 from onchain.rpc.limits import TokenBucket
@@ -112,26 +113,21 @@ class RateLimiter:
         return bucket
 
 
-class RateLimits:
+class RateLimits(HttpMiddleware):
     """Refuses who asks too often with 429, and tells every client that is counted what is left."""
 
     def __init__(self, app: ASGIApp, *, limiter: RateLimiter) -> None:
-        self.app = app
+        super().__init__(app)
         self.limiter = limiter
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+    async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
         verdict = self.limiter.judge(scope["client"][0] if scope.get("client") else "", scope["headers"])
 
-        async def send_with_limits(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                own = {name for name, _ in message["headers"]}  # of an application mounted in this one
-                message["headers"] = [*message["headers"], *(p for p in verdict.headers if p[0] not in own)]
-            await send(message)
+        def limit(message: Message) -> None:
+            own = {name for name, _ in message["headers"]}  # of an application mounted in this one
+            message["headers"] = [*message["headers"], *(pair for pair in verdict.headers if pair[0] not in own)]
 
-        sending = send_with_limits if verdict.headers else send
+        sending = at_start(send, limit) if verdict.headers else send
         if verdict.allowed:
             await self.app(scope, receive, sending)
             return
@@ -143,17 +139,14 @@ class BodyTooLarge(Exception):  # noqa: N818 - a signal inside this file, never 
     """The body grew past the limit while it was read."""
 
 
-class RequestSizes:
+class RequestSizes(HttpMiddleware):
     """Refuses what is larger than any honest request: address, query and body."""
 
     def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
-        self.app = app
+        super().__init__(app)
         self.limits = limits
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+    async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope)
         if refusal is not None:
             await problem(scope, refusal[0], detail=refusal[1])(scope, receive, send)

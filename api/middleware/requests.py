@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from api.answers.problems import internal
+from api.middleware import HttpMiddleware, at_start
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,16 +32,10 @@ class RootPath:
         await self.app(scope, receive, send)
 
 
-class RequestId:
+class RequestId(HttpMiddleware):
     """Gives each request an id, the client's own when it is sane; it is logged and sent back."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+    async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope.setdefault("state", {})
         if "request_id" in state:  # mounted in another application, which sends its id back
             await self.app(scope, receive, send)
@@ -52,22 +47,17 @@ class RequestId:
         request_id = request_id or os.urandom(8).hex().encode()
         state["request_id"] = request_id.decode()
 
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
-            await send(message)
+        def identify(message: Message) -> None:
+            message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
 
-        await self.app(scope, receive, send_with_id)
+        await self.app(scope, receive, at_start(send, identify))
 
 
-class Methods:
+class Methods(HttpMiddleware):
     """HEAD is a GET without its body, and OPTIONS of any address says which methods there are."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] == "GET":
+    async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "GET":
             await self.app(scope, receive, send)
             return
         method, bodiless = scope["method"], scope["method"] == "HEAD"
@@ -96,16 +86,10 @@ def _with_head(allow: bytes) -> bytes:
     return b", ".join(sorted(methods | {b"HEAD"} if b"GET" in methods else methods))
 
 
-class Failures:
+class Failures(HttpMiddleware):
     """Logs what nobody caught and answers the one error shape; breaks off when the answer has begun."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+    async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = ended = False
 
         async def watched(message: Message) -> None:

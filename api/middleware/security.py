@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.middleware.cors import CORSMiddleware
 
+from api.middleware import HttpMiddleware, at_start
+
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -68,25 +70,17 @@ class Preflights(CORSMiddleware):
         await (super().__call__ if preflight else self.app)(scope, receive, send)
 
 
-class SecurityHeaders:
+class SecurityHeaders(HttpMiddleware):
     """Puts these headers on every answer; a 304 repeats only those that let it be read."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def send_secured(message: Message) -> None:
-            # An application mounted in this one has put its own.
-            if message["type"] == "http.response.start" and READABLE[0] not in message["headers"]:
+        def secure(message: Message) -> None:
+            if READABLE[0] not in message["headers"]:  # an application mounted in this one has put its own
                 more = READABLE if message["status"] == 304 else headers_of(scope)
                 message["headers"] = message["headers"] + more
-            await send(message)
 
-        await self.app(scope, receive, send_secured)
+        await self.app(scope, receive, at_start(send, secure))
 
 
 def headers_of(scope: Scope) -> RawHeaders:

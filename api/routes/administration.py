@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from api.answers.answer import Answer
+from api.answers.answer import Answer, as_file
 from api.answers.params import LATEST_US, IndexId, InstantUs
 from api.answers.problems import declared, problem
 from api.answers.schemas import list_of, made_of, to_wire, wire_model
@@ -55,7 +55,7 @@ NO_CHALLENGES = (
 )
 At = Annotated[InstantUs | None, Query(description="Instant of the level; the newest one when not given")]
 AsOf = Annotated[InstantUs | None, Query(description="By what was published until then")]
-MostSaid = Annotated[int, Query(ge=1, le=1000, description="Newest so many")]
+Newest = Annotated[int, Query(ge=1, le=1000, description="Newest so many")]
 
 Constituent = Annotated[
     str, Path(max_length=64, description="Symbol or name of a constituent, case ignored", examples=["TAO"])
@@ -77,10 +77,16 @@ class DocumentForm(StrEnum):
     TEXT = "text"
 
 
+IndexFilter = Annotated[str | None, Query(max_length=64, description="Only of this index, and of all")]
+FormParam = Annotated[DocumentForm, Query(alias="format", description="html or text")]
+UNKNOWN, SCARCE = declared("not_found"), declared("not_found", "not_enough_data")
+DOCUMENT = as_file(HTML, TEXT, description="The document") | SCARCE
+
+
 @router.get(
     "/v1/indices/{index_id}/explain",
     response_model=ExplanationAnswer,
-    responses=declared("not_found"),
+    responses=UNKNOWN,
     summary="Why this level",
 )
 def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of: AsOf = None) -> Response:
@@ -97,7 +103,7 @@ def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of
 @router.get(
     "/v1/indices/{index_id}/status",
     response_model=StatusAnswer,
-    responses=declared("not_found"),
+    responses=UNKNOWN,
     summary="Where the index stands",
 )
 def index_status(services: ServicesDep, index_id: IndexId) -> Response:
@@ -108,7 +114,7 @@ def index_status(services: ServicesDep, index_id: IndexId) -> Response:
 @router.get(
     "/v1/indices/{index_id}/proforma",
     response_model=ProFormaAnswer,
-    responses=declared("not_found", "not_enough_data"),
+    responses=SCARCE,
     summary="The next rebalance before it happens",
 )
 def index_pro_forma(
@@ -128,7 +134,7 @@ def index_pro_forma(
 @router.get(
     "/v1/indices/{index_id}/calendar",
     response_model=CalendarAnswer,
-    responses=declared("not_found", "not_enough_data"),
+    responses=SCARCE,
     summary="Rebalance calendar",
 )
 def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
@@ -140,10 +146,7 @@ def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
 @router.get(
     "/v1/indices/{index_id}/calendar.ics",
     response_class=Response,
-    responses={
-        200: {"content": {ICAL: {}}, "description": "iCalendar"},
-        **declared("not_found", "not_enough_data"),
-    },
+    responses=as_file(ICAL, description="iCalendar") | SCARCE,
     summary="Rebalance calendar as iCalendar",
 )
 def index_calendar_ical(services: ServicesDep, index_id: IndexId) -> Response:
@@ -152,18 +155,13 @@ def index_calendar_ical(services: ServicesDep, index_id: IndexId) -> Response:
     return Answer(text.encode(), media_type=ICAL)
 
 
-@router.get(
-    "/v1/announcements",
-    response_model=AnnouncementList,
-    responses=declared("not_found"),
-    summary="What users were told",
-)
+@router.get("/v1/announcements", response_model=AnnouncementList, responses=UNKNOWN, summary="What users were told")
 def list_announcements(
     store: StoreDep,
-    index: Annotated[str | None, Query(max_length=64, description="Only of this index, and of all")] = None,
+    index: IndexFilter = None,
     kind: Annotated[str | None, Query(max_length=32, description="restatement, deferred, proforma, state, …")] = None,
     after: Annotated[int | None, Query(ge=0, description="Only after this number")] = None,
-    limit: MostSaid = 100,
+    limit: Newest = 100,
 ) -> Response:
     """Restatements, corrections not applied, pro-formas, changes in effect, states, overrides."""
     if index is not None:
@@ -175,12 +173,12 @@ def list_announcements(
 @router.get(
     "/v1/announcements.rss",
     response_class=Response,
-    responses={200: {"content": {RSS: {}}, "description": "RSS 2.0"}, **declared("not_found")},
+    responses=as_file(RSS, description="RSS 2.0") | UNKNOWN,
     summary="What users were told, as RSS",
 )
 def announcements_rss(
     services: ServicesDep,
-    index: Annotated[str | None, Query(max_length=64, description="Only of this index, and of all")] = None,
+    index: IndexFilter = None,
 ) -> Response:
     """The newest 100 announcements as a feed."""
     if index is not None:
@@ -191,11 +189,7 @@ def announcements_rss(
     return Answer(text.encode(), media_type=RSS)
 
 
-@router.get(
-    "/v1/overrides",
-    response_model=OverrideList,
-    summary="Decisions of people",
-)
+@router.get("/v1/overrides", response_model=OverrideList, summary="Decisions of people")
 def list_overrides(store: StoreDep) -> Response:
     """Every override ever proposed: reason, who decided, window; public by rule."""
     rows = read_overrides(store)
@@ -222,17 +216,14 @@ def list_actions(services: ServicesDep) -> Response:
 @router.get(
     "/v1/indices/{index_id}/documents/{paper}",
     response_class=Response,
-    responses={
-        200: {"content": {HTML: {}, TEXT: {}}, "description": "The document"},
-        **declared("not_found", "not_enough_data"),
-    },
+    responses=DOCUMENT,
     summary="Methodology page, benchmark statement, factsheet",
 )
 def index_document(
     services: ServicesDep,
     index_id: IndexId,
     paper: Annotated[DocumentKind, Path(description="methodology, statement or factsheet")],
-    form: Annotated[DocumentForm, Query(alias="format", description="html or text")] = DocumentForm.HTML,
+    form: FormParam = DocumentForm.HTML,
 ) -> Response:
     """A document made from the rules, levels and ledgers as they are now."""
     from indexer.administration.documents.make import make_document
@@ -244,10 +235,7 @@ def index_document(
 @router.get(
     "/v1/indices/{index_id}/factsheet.pdf",
     response_class=Response,
-    responses={
-        200: {"content": {PDF: {}}, "description": "One page"},
-        **declared("not_found", "not_enough_data"),
-    },
+    responses=as_file(PDF, description="One page", binary=True) | SCARCE,
     summary="Factsheet as PDF",
 )
 def index_factsheet(services: ServicesDep, index_id: IndexId, at: At = None) -> Response:
@@ -258,10 +246,7 @@ def index_factsheet(services: ServicesDep, index_id: IndexId, at: At = None) -> 
 @router.get(
     "/v1/indices/{index_id}/constituents/{symbol}/factsheet",
     response_class=Response,
-    responses={
-        200: {"content": {HTML: {}, TEXT: {}}, "description": "The factsheet"},
-        **declared("not_found", "not_enough_data"),
-    },
+    responses=DOCUMENT,
     summary="Factsheet of a constituent",
 )
 def constituent_factsheet(
@@ -269,7 +254,7 @@ def constituent_factsheet(
     index_id: IndexId,
     symbol: Constituent,
     at: At = None,
-    form: Annotated[DocumentForm, Query(alias="format", description="html or text")] = DocumentForm.HTML,
+    form: FormParam = DocumentForm.HTML,
 ) -> Response:
     """One token of the index: price with every venue's quote, weight, supply with its origin, reviews, chart."""
     from indexer.administration.documents.sheet import as_document
@@ -280,10 +265,7 @@ def constituent_factsheet(
 @router.get(
     "/v1/indices/{index_id}/constituents/{symbol}/factsheet.pdf",
     response_class=Response,
-    responses={
-        200: {"content": {PDF: {}}, "description": "One page"},
-        **declared("not_found", "not_enough_data"),
-    },
+    responses=as_file(PDF, description="One page", binary=True) | SCARCE,
     summary="Factsheet of a constituent as PDF",
 )
 def constituent_factsheet_pdf(services: ServicesDep, index_id: IndexId, symbol: Constituent, at: At = None) -> Response:

@@ -156,7 +156,7 @@ def list_closes(
 @router.get(
     "/benchmarks/{symbol}/closes.csv",
     response_class=Response,
-    responses=as_file("text/csv", "time,close") | declared("not_found"),
+    responses=as_file("text/csv", description="time,close") | declared("not_found"),
     summary="Closes as CSV, for sheets",
 )
 def closes_csv(request: Request, store: StoreDep, symbol: Symbol, *, start: Start = None, end: End = None) -> Response:

@@ -8,12 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.answers.answer import Answer
+from api.answers.answer import Answer, as_file
 from api.answers.params import IndexId
 from api.answers.problems import declared
 from api.answers.services import StoreDep
-from api.charts.series import ChartKind, ChartRange, chart_series
-from api.charts.spec import Look, Theme, chart_spec, to_png, to_svg
+from api.charts import ChartKind, ChartRange, Look, Theme, chart_series, chart_spec, to_png, to_svg
 from indexer.store.db import Store
 from indexer.store.read import read_index
 
@@ -63,13 +62,11 @@ def spec_of(store: Store, index_id: str, asked: ChartQuery) -> dict[str, Any]:
     return chart_spec(series, kind=asked.kind, title=title, simulated=index.simulated, look=asked.look)
 
 
-def _picture(media_type: str) -> dict[str, Any]:
-    schema = {"type": "string"} if media_type == SVG else {"type": "string", "format": "binary"}
-    return {"content": {media_type: {"schema": schema}}, "description": "The picture"}
-
-
 @router.get(
-    "/{index_id}.svg", response_class=Response, responses={200: _picture(SVG), **ERRORS}, summary="A chart as SVG"
+    "/{index_id}.svg",
+    response_class=Response,
+    responses=as_file(SVG, description="The picture") | ERRORS,
+    summary="A chart as SVG",
 )
 def chart_svg(store: StoreDep, index_id: IndexId, asked: Asked) -> Response:
     """A chart that scales, for pages and documents; says "as of", and "SIMULATED" where that is so."""
@@ -79,7 +76,7 @@ def chart_svg(store: StoreDep, index_id: IndexId, asked: Asked) -> Response:
 @router.get(
     "/{index_id}.png",
     response_class=Response,
-    responses={200: _picture("image/png"), **ERRORS},
+    responses=as_file("image/png", description="The picture", binary=True) | ERRORS,
     summary="A chart as PNG",
 )
 def chart_png(

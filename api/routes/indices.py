@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.answers.answer import Answer
-from api.answers.encode import as_decimal_text, status_name
+from api.answers.encode import as_decimal_text, level_at
 from api.answers.params import Decimals, DecimalsParam, IndexId, public_path
 from api.answers.problems import declared
 from api.answers.schemas import TERMS, LevelStatus, OfIndex, Wire, list_of, to_wire
@@ -134,9 +134,7 @@ def latest_of(store: Store, index_id: str) -> dict[str, Any]:
         "index": row.id,
         "name": row.name,
         "simulated": row.simulated,
-        **latest_point(newest),
-        "revision": int(newest.revision[-1]),
-        "published_at": from_us(int(newest.published_at_us[-1])),
+        **level_at(newest, -1),
         "fresh_until": from_us(time + 2 * _spacing(newest)),
         "methodology": to_wire(row, MethodologyRef),
         "change": {
@@ -158,18 +156,8 @@ def _summary(store: Store, row: IndexRow) -> dict[str, Any]:
         IndexSummary,
         methodology=to_wire(row, MethodologyRef),
         first_time=None if first_us is None else from_us(first_us),
-        latest=None if newest is None else latest_point(newest),
+        latest=None if newest is None else {name: level_at(newest, -1)[name] for name in LevelPoint.model_fields},
     )
-
-
-def latest_point(rows: LevelRows) -> dict[str, Any]:
-    """The newest of some levels, at least one."""
-    return {
-        "time": from_us(int(rows.times_us[-1])),
-        "level": float(rows.levels[-1]),
-        "status": status_name(int(rows.status[-1])),
-        "carried_weight": float(rows.carried_weight[-1]),
-    }
 
 
 def change_over(level: float, before: LevelRows) -> float | None:

@@ -171,7 +171,7 @@ def list_levels(
 @router.get(
     "/levels.csv",
     response_class=Response,
-    responses=as_file("text/csv", "time,level,status,carried_weight"),
+    responses=as_file("text/csv", description="time,level,status,carried_weight"),
     summary="Levels as CSV, for sheets",
 )
 def levels_csv(request: Request, services: ServicesDep, index_id: IndexId, asked: Asked) -> Response:
@@ -191,7 +191,7 @@ def finality(asked: LevelQuery, *, now_us: int) -> str:
 @files.get(
     "/levels.parquet",
     response_class=Response,
-    responses=as_file(MEDIA_TYPES[FileKind.PARQUET], "The file", binary=True),
+    responses=as_file(MEDIA_TYPES[FileKind.PARQUET], description="The file", binary=True),
     summary="All levels as a Parquet file",
 )
 def levels_parquet(
@@ -204,7 +204,7 @@ def levels_parquet(
 @files.get(
     "/levels.arrow",
     response_class=Response,
-    responses=as_file(MEDIA_TYPES[FileKind.ARROW], "The file", binary=True),
+    responses=as_file(MEDIA_TYPES[FileKind.ARROW], description="The file", binary=True),
     summary="All levels as an Arrow IPC file",
 )
 def levels_arrow(
@@ -229,7 +229,7 @@ def _file(request: Request, services: Services, index_id: str, *, interval: Inte
 @files.get(
     "/level.txt",
     response_class=Response,
-    responses=as_file("text/plain", "1042.17") | declared("not_enough_data"),
+    responses=as_file("text/plain", description="1042.17") | declared("not_enough_data"),
     summary="The newest level as a bare number",
 )
 def level_txt(store: StoreDep, index_id: IndexId) -> Response:

@@ -146,7 +146,8 @@ def list_constituents(
 @router.get(
     "/constituents.csv",
     response_class=Response,
-    responses=as_file("text/csv", "One row for each constituent, heaviest first") | declared("not_enough_data"),
+    responses=as_file("text/csv", description="One row for each constituent, heaviest first")
+    | declared("not_enough_data"),
     summary="Constituents as CSV, for sheets",
 )
 def constituents_csv(
@@ -211,11 +212,7 @@ def _readings(store: Store, decided: dict[str, tuple[str, datetime]], *, as_of_u
     return newest
 
 
-@router.get(
-    "/rebalances",
-    response_model=Rebalances,
-    summary="Rebalancings and reconstitutions",
-)
+@router.get("/rebalances", response_model=Rebalances, summary="Rebalancings and reconstitutions")
 def list_rebalances(
     store: StoreDep,
     index_id: IndexId,
@@ -233,11 +230,7 @@ def list_rebalances(
     return Answer({"index": index.id, "simulated": index.simulated, "count": len(data), "data": data})
 
 
-@router.get(
-    "/methodology",
-    response_model=MethodologyAnswer,
-    summary="The rules, as file and as data",
-)
+@router.get("/methodology", response_model=MethodologyAnswer, summary="The rules, as file and as data")
 def get_methodology(store: StoreDep, index_id: IndexId) -> Response:
     """The methodology in force, its content hash (which every level carries), and all versions used so far."""
     index = read_index(store, index_id)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, WebSocket
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from api.answers.answer import as_file
 from api.answers.params import IndexId
 from api.answers.problems import declared, problem
 from api.answers.services import Services, ServicesDep
@@ -22,13 +23,12 @@ from indexer.store.read import read_index
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["stream"], responses=declared("not_found"))
 Emit = Callable[[LevelMessage | None], Awaitable[None]]
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-EVENTS: dict[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events"}
 
 
 @router.get(
     "/stream",
     response_class=Response,
-    responses={200: EVENTS},
+    responses=as_file("text/event-stream", description="Events"),
     summary="New levels as server-sent events",
 )
 async def stream_levels(

@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from api.answers.encode import json_bytes, status_name
+from api.answers.encode import json_bytes, level_at
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.store.read import read_index, read_latest_level, read_levels
 from indexer.store.rows import LevelRows
-from indexer.times import from_us
 
 MAX_REPLAY = 1000
 PING = b": ping\n\n"
@@ -70,19 +69,10 @@ def _messages(store: Store, index_id: str, rows: LevelRows) -> list[LevelMessage
     simulated = read_index(store, index_id).simulated
     return [
         message_of(
-            (int(rows.times_us[n]), int(rows.revision[n])),
-            {
-                "index": index_id,
-                "simulated": simulated,
-                "time": from_us(int(rows.times_us[n])),
-                "level": float(rows.levels[n]),
-                "status": status_name(int(rows.status[n])),
-                "carried_weight": float(rows.carried_weight[n]),
-                "revision": int(rows.revision[n]),
-                "published_at": from_us(int(rows.published_at_us[n])),
-            },
+            (int(rows.times_us[row]), int(rows.revision[row])),
+            {"index": index_id, "simulated": simulated, **level_at(rows, row)},
         )
-        for n in range(len(rows))
+        for row in range(len(rows))
     ]
 
 

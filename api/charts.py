@@ -1,4 +1,8 @@
-"""Series → a Vega-Lite specification → SVG or PNG by vl-convert: one description for pictures and anyone's own page."""
+"""Charts of an index: series → a Vega-Lite specification → SVG or PNG by vl-convert. No browser draws them.
+
+A series is the index's levels, drawdown or rolling beta over a range that ends at its newest level. The one
+specification serves our pictures and anyone's own page.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,79 @@ from typing import Any
 
 import numpy as np
 
-from api.charts.series import ChartKind, ChartSeries
-from indexer.times import from_us
+from indexer.arrays import F64, I64
+from indexer.errors import NotEnoughDataError
+from indexer.store.db import Store
+from indexer.store.read import IndexRow, read_latest_level, read_levels
+from indexer.times import DAY_US, HOUR_US, from_us
+
+
+class ChartKind(StrEnum):
+    """What is drawn."""
+
+    LEVEL = "level"
+    DRAWDOWN = "drawdown"
+    BETA = "beta"
+
+
+class ChartRange(StrEnum):
+    """How far back, from the newest level."""
+
+    WEEK = "1w"
+    MONTH = "1m"
+    QUARTER = "3m"
+    YEAR = "1y"
+    ALL = "all"
+
+
+DAYS = {ChartRange.WEEK: 7, ChartRange.MONTH: 30, ChartRange.QUARTER: 91, ChartRange.YEAR: 365, ChartRange.ALL: None}
+FINE_DAYS = 31
+
+
+@dataclass(frozen=True, slots=True)
+class ChartSeries:
+    """Points (T,) ascending, with a band where there is one; `newest` is the index's newest level."""
+
+    times_us: I64
+    values: F64
+    low: F64 | None
+    high: F64 | None
+    newest_us: int
+    newest: float
+
+
+def chart_series(
+    store: Store, index: IndexRow, *, kind: ChartKind, span: ChartRange, benchmark: str, sessions: int
+) -> ChartSeries:
+    """The points of a chart. Raises NotEnoughDataError while there is nothing to draw."""
+    newest = read_latest_level(store, index.id)
+    if newest is None:
+        raise NotEnoughDataError(f'Index "{index.id}" has no levels yet, so no chart; `deai import FILE` brings prices')
+    newest_us, level = int(newest.times_us[-1]), float(newest.levels[-1])
+    days = DAYS[span]
+    start_us = None if days is None else newest_us - days * DAY_US
+    if kind is ChartKind.BETA:
+        return _beta(store, index, start_us, newest_us, level=level, benchmark=benchmark, sessions=sessions)
+    step = HOUR_US if days is not None and days <= FINE_DAYS else DAY_US
+    if kind is ChartKind.LEVEL:
+        rows = read_levels(store, index.id, start_us=start_us, step_us=step)
+        return ChartSeries(rows.times_us, rows.levels, None, None, newest_us, level)
+    rows = read_levels(store, index.id, step_us=step)
+    falls = rows.levels / np.maximum.accumulate(rows.levels) - 1.0 if len(rows) else rows.levels
+    keep = rows.times_us >= (start_us or 0)
+    return ChartSeries(rows.times_us[keep], falls[keep], None, None, newest_us, level)
+
+
+def _beta(
+    store: Store, index: IndexRow, start_us: int | None, newest_us: int, *, level: float, benchmark: str, sessions: int
+) -> ChartSeries:
+    from indexer.studies.beta import beta_history
+
+    history = beta_history(store, index.id, benchmark, sessions=sessions, start_us=start_us)
+    known = np.isfinite(history.rolling.beta)
+    low, high = history.interval()
+    return ChartSeries(history.times_us[known], history.rolling.beta[known], low[known], high[known], newest_us, level)
+
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 MAX_POINTS = 1500
@@ -96,8 +171,8 @@ def _layers(series: ChartSeries, kind: ChartKind, theme: Theme) -> list[dict[str
         band = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
         rule = {"type": "rule", "color": MUTED[theme], "strokeDash": [3, 3]}
         across = {"x": {"value": 0}, "x2": {"value": "width"}, "y": {"datum": 1}}
-        one = {"data": {"values": [{}]}, "mark": rule, "encoding": across}  # once, not once for each row
-        return [{"mark": {"type": "area", "color": accent, "opacity": 0.18}, "encoding": band}, one, line]
+        unity = {"data": {"values": [{}]}, "mark": rule, "encoding": across}  # once, not once for each row
+        return [{"mark": {"type": "area", "color": accent, "opacity": 0.18}, "encoding": band}, unity, line]
     area = {"type": "area", "color": accent, "opacity": 0.12, "line": False}
     floor = {"datum": 0 if kind is ChartKind.DRAWDOWN else low}
     return [{"mark": area, "encoding": {"y": y, "y2": floor}}, line]
