@@ -21,7 +21,6 @@ from api.answers.answer import Answer
 from api.answers.params import given_well
 from api.answers.problems import EVERYWHERE, declared, install_handlers
 from api.answers.services import Services
-from api.embed import routes as embed
 from api.middleware.access import ReadKeys
 from api.middleware.cache import Cache, CacheMiddleware
 from api.middleware.keys import KeyRing
@@ -34,6 +33,7 @@ from api.routes import (
     assets,
     benchmarks,
     charts,
+    embeds,
     indices,
     levels,
     members,
@@ -64,7 +64,7 @@ ROUTERS = (
     benchmarks.router,
     operation.quality,
     charts.router,
-    embed.router,
+    embeds.router,
     operation.admin,
     operation.router,
     sign_in.router,

@@ -144,6 +144,14 @@ def latest_of(store: Store, index_id: str) -> dict[str, Any]:
     }
 
 
+def latest_or_none(store: Store, index_id: str) -> dict[str, Any] | None:
+    """The newest level, or None while the index has none. Raises NotFoundError for an unknown index."""
+    try:
+        return latest_of(store, index_id)
+    except NotEnoughDataError:
+        return None
+
+
 def _spacing(rows: LevelRows) -> int:
     return int(rows.times_us[-1] - rows.times_us[-2]) if len(rows) > 1 else HOUR_US
 

@@ -19,8 +19,7 @@ from api.answers.problems import declared
 from api.answers.schemas import Wire, list_of, to_wire, wire_model
 from api.answers.services import ServicesDep, StoreDep
 from api.middleware.access import Admin
-from api.routes.indices import latest_of
-from indexer.errors import NotEnoughDataError
+from api.routes.indices import latest_or_none
 from indexer.store.read import read_indices, read_quality, read_runs
 from indexer.store.rows import QualityRow, RunRow
 
@@ -122,12 +121,9 @@ def readyz(services: ServicesDep) -> Response:
     now = services.clock()
     indices: list[dict[str, Any]] = []
     for row in read_indices(services.store):
-        try:
-            latest = latest_of(services.store, row.id)
-        except NotEnoughDataError:
-            indices.append({"id": row.id, "latest": None, "fresh": False})
-        else:
-            indices.append({"id": row.id, "latest": latest["time"], "fresh": now <= latest["fresh_until"]})
+        latest = latest_or_none(services.store, row.id)
+        fresh = latest is not None and now <= latest["fresh_until"]
+        indices.append({"id": row.id, "latest": latest and latest["time"], "fresh": fresh})
     kind = "sqlite" if services.store.is_sqlite else "postgresql"
     return _never_kept({"status": "ok", "store": kind, "indices": indices})
 

@@ -20,8 +20,8 @@ from api.answers.problems import CATALOGUE
 from api.answers.services import StoreDep
 from api.middleware.access import COOKIE
 from api.routes.benchmarks import known_events
-from api.routes.indices import latest_of
-from indexer.errors import NotEnoughDataError, NotFoundError, did_you_mean
+from api.routes.indices import latest_or_none
+from indexer.errors import NotFoundError, did_you_mean
 from indexer.store.db import Store
 from indexer.store.read import read_index, read_indices
 
@@ -113,11 +113,9 @@ def problem_page(request: Request, code: str) -> Response:
 
 def page(request: Request, store: Store, index_id: str) -> Response:
     """The page of an index, with its newest level in it: readable before, and without, any script."""
-    try:
-        latest: dict[str, Any] | None = latest_of(store, index_id)
-    except (NotEnoughDataError, NotFoundError):
-        latest = None
-    level = f"{latest['level']:,.2f}" if latest else "–"
+    known = index_id in [row.id for row in read_indices(store)]
+    latest = latest_or_none(store, index_id) if known else None
+    level, when = level_texts(latest, without="–")
     name = latest["name"] if latest else "DeAI Index"
     body = filled(
         "page.html",
@@ -129,11 +127,11 @@ def page(request: Request, store: Store, index_id: str) -> Response:
         level=level,
         status=latest["status"] if latest else "",
         time=latest["time"].isoformat() if latest else "",
-        time_text=f"{latest['time']:%Y-%m-%d %H:%M} UTC" if latest else "",
+        time_text=when,
         simulated_hidden=Raw("" if latest and latest["simulated"] else "hidden"),
         empty_hidden=Raw("hidden" if latest else ""),
         content_hidden=Raw("" if latest else "hidden"),
-        known="yes" if any(row.id == index_id for row in read_indices(store)) else "no",
+        known="yes" if known else "no",
         has="yes" if latest else "no",
         demo_link=Raw(DEMO_LINK if not latest and _has_demo(request) else ""),
         tabs=Raw(_tabs(store, index_id)),
@@ -141,6 +139,11 @@ def page(request: Request, store: Store, index_id: str) -> Response:
         head=Raw(_links(request, index_id, name=name, level=level) if latest else ""),
     )
     return HTMLResponse(body, headers=ASK_AGAIN)
+
+
+def level_texts(latest: dict[str, Any] | None, *, without: str) -> tuple[str, str]:
+    """The newest level and its instant for people; `without` and nothing where there is none."""
+    return (f"{latest['level']:,.2f}", f"{latest['time']:%Y-%m-%d %H:%M} UTC") if latest else (without, "")
 
 
 def mount_static(app: FastAPI) -> None:

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from seeded import NOW
 
 from api.app import create_app
-from api.embed.badge import badge_message, badge_svg, index_of_url, size_within
+from api.routes.embeds import badge_message, badge_svg, index_of_url, size_within
 from indexer.errors import NotFoundError
 from indexer.store.db import Store
 
@@ -135,8 +135,9 @@ def test_the_line_of_a_beta_of_one_is_drawn_once(client: TestClient) -> None:
 
 def test_a_badge_is_wide_enough_for_its_text() -> None:
     short, long = badge_svg("A", "1", color="#000"), badge_svg("A", "W" * 30, color="#000")
-    widths = [float(ElementTree.fromstring(one).attrib["width"]) for one in (short, long)]
-    assert widths[1] > widths[0] + 29 * 9
+    boxes = [ElementTree.fromstring(badge).attrib for badge in (short, long)]
+    assert float(boxes[1]["width"]) > float(boxes[0]["width"]) + 29 * 9
+    assert [box["height"] for box in boxes] == ["20", "20"]
 
 
 def test_the_iframe_page_needs_no_script_and_may_be_framed(client: TestClient) -> None:

@@ -1,9 +1,11 @@
-"""Addresses to embed by: badge, shields.io, iframe, oEmbed and the picture behind link previews."""
+"""The index in other people's pages: badge, shields.io, iframe, oEmbed, link previews. Nothing needs a script."""
 
 from __future__ import annotations
 
+import html
+from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -13,12 +15,10 @@ from api.answers.params import IndexId
 from api.answers.problems import declared, problem
 from api.answers.services import ServicesDep, StoreDep
 from api.charts import ChartKind, ChartRange, Look, Theme, to_png, to_svg
-from api.embed.badge import badge_message, badge_svg, frame_html, index_of_url, size_within
 from api.routes.charts import SVG, ChartQuery, spec_of
-from api.routes.indices import latest_of
-from api.web.routes import HTML, Raw, filled
-from indexer.errors import InputError, NotEnoughDataError
-from indexer.store.db import Store
+from api.routes.indices import latest_or_none
+from api.web.routes import HTML, Raw, filled, level_texts
+from indexer.errors import InputError, NotFoundError
 from indexer.store.read import read_index
 from indexer.times import iso, to_us
 
@@ -33,12 +33,52 @@ JsonOnly = Annotated[
 RangeParam = Annotated[ChartRange, Query(description="How far back from the newest level")]
 
 
-def latest_or_none(store: Store, index_id: str) -> dict[str, Any] | None:
-    """The newest level, or None while the index has none. Raises NotFoundError for an unknown index."""
-    try:
-        return latest_of(store, index_id)
-    except NotEnoughDataError:
-        return None
+GREEN, RED, GREY, ORANGE = "#2e7d4f", "#b3261e", "#6b7280", "#b0520f"
+HEIGHT = 20
+PADDING = 6
+# Advance of each kind of character in 11 px Verdana-like type, close enough to fit a box around text.
+NARROW, WIDE, OTHER = 4.2, 9.6, 6.9
+
+
+def badge_message(latest: dict[str, Any] | None, *, now: datetime) -> tuple[str, str]:
+    """The text and colour of a badge: grey and plain while there is no level, orange when it is not a good one.
+
+    A level that a newer one should have followed by `now` is told with its day instead of its move.
+    """
+    if latest is None:
+        return "no levels yet", GREY
+    level, change = f"{latest['level']:,.2f}", latest["change"]["d1"]
+    moved = "" if change is None else f" {change:+.1%}".replace("-", "\u2212")
+    stale = now > latest["fresh_until"]
+    text = f"{level}{'' if stale else moved}" + (" (simulated)" if latest["simulated"] else "")
+    if stale:
+        return f"{text}, of {latest['time']:%Y-%m-%d}", ORANGE
+    if latest["status"] in ("carried", "suspended"):
+        return f"{text}, {latest['status']}", ORANGE
+    return text, GREY if change is None else GREEN if change >= 0 else RED
+
+
+def badge_svg(label: str, message: str, *, color: str) -> bytes:
+    """A flat badge of two halves with real text in it, readable by screen readers."""
+    left, right = _width(label) + 2 * PADDING, _width(message) + 2 * PADDING
+    whole = left + right
+    words = html.escape(f"{label}: {message}", quote=True)
+    label, message = html.escape(label), html.escape(message)
+    text = 'font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" fill="#fff"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{whole:.0f}" height="{HEIGHT}" role="img" '
+        f'aria-label="{words}"><title>{words}</title>'
+        f'<clipPath id="r"><rect width="{whole:.0f}" height="{HEIGHT}" rx="4"/></clipPath><g clip-path="url(#r)">'
+        f'<rect width="{left:.1f}" height="{HEIGHT}" fill="#3b4149"/>'
+        f'<rect x="{left:.1f}" width="{right:.1f}" height="{HEIGHT}" fill="{color}"/></g>'
+        f'<text x="{PADDING}" y="14" {text} textLength="{left - 2 * PADDING:.1f}">{label}</text>'
+        f'<text x="{left + PADDING:.1f}" y="14" {text} textLength="{right - 2 * PADDING:.1f}">{message}</text></svg>'
+    ).encode()
+
+
+def _width(text: str) -> float:
+    narrow, wide = sum(c in "1ijlt.,:;!|()' " for c in text), sum(c in "MWmw%" for c in text)
+    return narrow * NARROW + wide * WIDE + (len(text) - narrow - wide) * OTHER
 
 
 @router.get("/badge/{index_id}.svg", response_class=Response, responses=as_file(SVG) | ERRORS, summary="A badge")
@@ -74,8 +114,7 @@ def get_embed(
     """Level, status and chart. A static SVG, so it works without scripts; with them it follows the stream."""
     index = read_index(store, index_id)
     latest = latest_or_none(store, index_id)
-    level = f"{latest['level']:,.2f}" if latest else "no levels yet"
-    when = f"{latest['time']:%Y-%m-%d %H:%M} UTC" if latest else ""
+    level, when = level_texts(latest, without="no levels yet")
     look = Look(640, 320, theme, titled=False)
     chart = to_svg(spec_of(store, index_id, ChartQuery(ChartKind.LEVEL, range, "QQQ", 90, look))) if latest else b""
     page = filled(
@@ -95,6 +134,35 @@ def get_embed(
         key=request.query_params.get("api_key", ""),
     )
     return Answer(page, media_type=HTML)
+
+
+FRAME = (640, 380)
+
+
+def index_of_url(url: str) -> str:
+    """The index id in the address of one of our pages (/indices/<id>, /embed/<id>). Raises NotFoundError."""
+    try:
+        parts = [part for part in urlsplit(url).path.split("/") if part]
+    except ValueError:
+        parts = []
+    for noun in ("indices", "embed"):
+        if noun in parts[:-1]:
+            return parts[parts.index(noun) + 1]
+    raise NotFoundError(f'"{url}" is not a page of an index; give …/indices/<id>')
+
+
+def size_within(max_width: int | None, max_height: int | None) -> tuple[int, int]:
+    """Our usual size, or the largest allowed when that is smaller."""
+    width, height = FRAME
+    return min(width, max_width or width), min(height, max_height or height)
+
+
+def frame_html(address: str, *, title: str, width: int, height: int) -> str:
+    """The iframe, with a title for screen readers and nothing that needs a script."""
+    return (
+        f'<iframe src="{html.escape(address, quote=True)}" title="{html.escape(title, quote=True)}" width="{width}" '
+        f'height="{height}" style="border:0" loading="lazy"></iframe>'
+    )
 
 
 @router.get("/oembed", response_class=Response, responses=ERRORS | declared("not_implemented"), summary="oEmbed")

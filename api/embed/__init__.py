@@ -1,1 +1,0 @@
-"""The index in other people's pages: iframe, badge, oEmbed and link previews. Nothing there needs a script."""
