@@ -33,7 +33,10 @@ TERMS: dict[str, str] = {
     "ExplainedConstituent.price": "USD for a unit of the line's token",
     "ExplainedConstituent.contribution": "To the return since the previous level; they add up to it",
     "Quote.verdict": "used, outlier, stale, …; not used for bars that the rate did not look at",
+    "Explanation.challenges": "Always empty: challenges were withdrawn, /explain answers a doubt about a level",
     "IndexStatus.state": "proposed, active, suspended, terminated",
+    "IndexStatus.open_challenges": "Always 0: challenges were withdrawn, /explain answers a doubt about a level",
+    "OverrideItem.approved_by": "Who agreed, of decisions while two people were needed; null since one decides",
     "CalendarEntry.exchange": "New York on that day: open, half-day or closed",
     "QualityItem.detail": "What was seen; `text` says it in words",
     "QualityList.open": "How many are open, in all",
@@ -91,18 +94,18 @@ def wire_model(result: type, name: str = "", without: tuple[str, ...] = ()) -> t
     }
     if kinds.get("detail") is str:
         kinds["detail"] = dict[str, Any]
-    return made_of(name or result.__name__, kinds, doc=result.__doc__)
+    return made_of(name or result.__name__, kinds, doc=result.__doc__, record=result.__name__)
 
 
-def made_of(name: str, kinds: Mapping[str, Any], *, base: type[Wire] = Wire, doc: str | None = None) -> type[Wire]:
-    """The model with fields of these types, described as `terms` says."""
-    fields: dict[str, Any] = {key: (kind, Field(description=meaning(name, key))) for key, kind in kinds.items()}
+def made_of(
+    name: str, kinds: Mapping[str, Any], *, base: type[Wire] = Wire, doc: str | None = None, record: str = ""
+) -> type[Wire]:
+    """The model with fields of these types, described as `TERMS` says of the model, of its record, or of all."""
+    fields: dict[str, Any] = {}
+    for key, kind in kinds.items():
+        meanings = (TERMS[term] for term in (f"{name}.{key}", f"{record}.{key}", key) if term in TERMS)
+        fields[key] = (kind, Field(description=next(meanings, None)))
     return cast("type[Wire]", create_model(name, __base__=base, __doc__=doc, **fields))
-
-
-def meaning(model: str, field: str) -> str | None:
-    """The description of a field of a model, None where its name says it all."""
-    return TERMS.get(f"{model}.{field}", TERMS.get(field))
 
 
 def of_index(result: type) -> type[Wire]:

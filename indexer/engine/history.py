@@ -13,7 +13,7 @@ import numpy as np
 
 from indexer.arrays import F64, I8, I64
 from indexer.engine.market import Carried, Market
-from indexer.errors import InputError
+from indexer.errors import InputError, NotEnoughDataError
 from indexer.methodology.spec import Methodology
 from indexer.times import iso
 
@@ -171,7 +171,7 @@ def unfinished(settled: Settled, methodology: Methodology) -> Unfinished | None:
 def aligned(change: Rebalance, *, slugs: tuple[str, ...], columns: tuple[str, ...]) -> Rebalance:
     """The same change with its arrays in another order of columns; lines it does not know have no units there.
 
-    Raises InputError for a line that had or has units and is not among the columns.
+    Raises NotEnoughDataError for a line that had or has units and is not among the columns.
     """
     place = {slug: column for column, slug in enumerate(columns)}
     lost = [
@@ -180,7 +180,7 @@ def aligned(change: Rebalance, *, slugs: tuple[str, ...], columns: tuple[str, ..
         if slug not in place and (before or after)
     ]
     if lost:
-        raise InputError(
+        raise NotEnoughDataError(
             f"{lost[0]} was in the basket at {iso(change.effective_us)} and has no rate any more; restore its prices"
         )
     at = [place[slug] for slug in slugs if slug in place]
