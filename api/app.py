@@ -190,9 +190,9 @@ def end_streams(app: FastAPI) -> None:
 
 def _with_mounted(app: FastAPI) -> list[Services]:
     """The services of this application and of those mounted in it, whose own lifespan nobody runs."""
-    found: list[Services] = [app.state.services]
+    services: list[Services] = [app.state.services]
     for route in app.routes:
         mounted = getattr(route, "app", None)
         if isinstance(mounted, FastAPI) and hasattr(mounted.state, "services"):
-            found += _with_mounted(mounted)
-    return found
+            services += _with_mounted(mounted)
+    return services

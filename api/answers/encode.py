@@ -49,10 +49,10 @@ def as_rows(columns: Mapping[str, NDArray[Any] | list[Any]]) -> orjson.Fragment:
 def _cells(column: NDArray[Any] | list[Any]) -> list[bytes]:
     if isinstance(column, np.ndarray):
         return json_bytes(column)[1:-1].split(b",")
-    if all(isinstance(one, str) for one in column):
-        written = {one: json_bytes(one) for one in set(column)}
-        return [written[one] for one in column]
-    return [json_bytes(one) for one in column]
+    if all(isinstance(value, str) for value in column):
+        words = {word: json_bytes(word) for word in set(column)}
+        return [words[word] for word in column]
+    return [json_bytes(value) for value in column]
 
 
 def iso_times(times_us: NDArray[np.int64]) -> NDArray[np.str_]:
@@ -72,10 +72,10 @@ def as_decimal_text(value: Any) -> Any:
     if isinstance(value, float):
         return np.format_float_positional(value, unique=True, trim="0") if np.isfinite(value) else None
     if isinstance(value, dict):
-        return {name: as_decimal_text(one) for name, one in value.items()}
+        return {name: as_decimal_text(item) for name, item in value.items()}
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         return as_decimal_text(value.tolist())
-    return [as_decimal_text(one) for one in value] if isinstance(value, list) else value
+    return [as_decimal_text(item) for item in value] if isinstance(value, list) else value
 
 
 def level_at(rows: LevelRows, row: int) -> dict[str, Any]:

@@ -157,8 +157,8 @@ async def given_well(request: HTTPConnection) -> None:
 def _parameters(needs: Dependant) -> Iterator[str]:
     """The names of the query parameters of a route and of all that it depends on."""
     yield from (field.alias for field in needs.query_params)
-    for one in needs.dependencies:
-        yield from _parameters(one)
+    for dependency in needs.dependencies:
+        yield from _parameters(dependency)
 
 
 MARK = "t"

@@ -48,7 +48,7 @@ class Key:
     def allows(self, scope: Scope) -> bool:
         """Whether the key has a scope, or one that includes it."""
         wider = list(Scope)[list(Scope).index(scope) :]
-        return any(one in self.scopes for one in wider)
+        return any(name in self.scopes for name in wider)
 
     def is_good_at(self, now: datetime) -> bool:
         """Whether it is neither revoked nor expired."""
@@ -66,11 +66,11 @@ class KeyRing:
     def all(self) -> list[Key]:
         """Every key, oldest first, revoked ones too. Raises ConfigError when the file is not one of ours."""
         try:
-            found = self.path.stat()
+            file = self.path.stat()
         except FileNotFoundError:
             self._stamp, self._keys = None, {}
             return []
-        stamp = (found.st_mtime_ns, found.st_ino)
+        stamp = (file.st_mtime_ns, file.st_ino)
         if stamp != self._stamp:
             self._keys, self._stamp = _read(self.path), stamp
         return list(self._keys.values())

@@ -80,11 +80,11 @@ def index_page(request: Request, store: StoreDep, index_id: str) -> Response:
 def event_page(request: Request, store: StoreDep, slug: str, index: str = FLAGSHIP) -> Response:
     """What an index did around an event."""
     read_index(store, index)
-    events = {one["slug"]: one for one in known_events(store)}
+    events = {event["slug"]: event for event in known_events(store)}
     if slug not in events:
         raise NotFoundError(f'No event "{slug}".{did_you_mean(slug, events)} /v1/events lists them')
     event = events[slug]
-    places = [(f"events/{name}?index={quote(index)}", one["title"], name == slug) for name, one in events.items()]
+    places = [(f"events/{name}?index={quote(index)}", events[name]["title"], name == slug) for name in events]
     texts = {"slug": slug, "index": index, "title": event["title"], "note": event["note"], "sources": event["source"]}
     return HTMLResponse(filled("event.html", request, **texts, tabs=Raw(links(places))), headers=ASK_AGAIN)
 
@@ -157,8 +157,8 @@ def _has_demo(request: Request) -> bool:
 
 
 def _tabs(store: Store, current: str) -> str:
-    ids = sorted((row.id for row in read_indices(store)), key=lambda one: (one != FLAGSHIP, one))
-    return links([(f"indices/{one}", one, one == current) for one in ids])
+    ids = sorted((row.id for row in read_indices(store)), key=lambda index_id: (index_id != FLAGSHIP, index_id))
+    return links([(f"indices/{index_id}", index_id, index_id == current) for index_id in ids])
 
 
 def links(places: list[tuple[str, str, bool]]) -> str:

@@ -25,8 +25,8 @@ def sign_in_form(request: Request, next: str = "") -> Response:
 @router.post("/sign-in")
 async def sign_in(request: Request, services: ServicesDep) -> Response:
     """Takes a key that may read, sets the cookie and goes on to the page that was wanted."""
-    given = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
-    wanted, key = given.get("next", ""), identify(given.get("key", "").strip(), services)
+    form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
+    wanted, key = form.get("next", ""), identify(form.get("key", "").strip(), services)
     if key is None or not key.allows(Scope.READ):
         why = "This key is unknown, revoked or expired." if key is None else f"The key {key.prefix} may not read."
         return _form(request, wanted, why=why)
@@ -46,8 +46,8 @@ def sign_out(request: Request) -> Response:
 
 
 def _form(request: Request, wanted: str, *, why: str = "") -> Response:
-    said = Raw(f'<p class="problem" role="alert">{why}</p>') if why else ""
-    page = filled("sign_in.html", request, next=_inside(request, wanted), problem=said)
+    reason = Raw(f'<p class="problem" role="alert">{why}</p>') if why else ""
+    page = filled("sign_in.html", request, next=_inside(request, wanted), problem=reason)
     return HTMLResponse(page, status_code=401 if why else 200, headers=NEVER)
 
 
