@@ -1,4 +1,4 @@
-"""Prices in another currency: converted by a rate of exactly their instant, left out without one, stablecoins at par."""
+"""Prices in another currency: converted by a rate of exactly their instant, left out without one."""
 
 import numpy as np
 
