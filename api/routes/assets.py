@@ -149,7 +149,7 @@ class MetricItem(Wire):
 
 
 class FindingItem(Wire):
-    """Something open in the quality ledger about the asset on chain."""
+    """Something open in the data-quality log about the asset on chain."""
 
     kind: str = Field(description="onchain_missing, onchain_alert, onchain_orphaned, onchain_divergence, …")
     subject: str
