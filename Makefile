@@ -39,6 +39,7 @@ check: .venv/dev.stamp  ## style, types, import directions, dead code
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/dead_code.py
 
 bench: .venv/dev.stamp  ## measure against the alternatives, as ratios
 	$(BIN)/python -m benchmarks

@@ -55,13 +55,6 @@ class Supply:
         amount = getattr(self, name)
         return None if amount is None else float(amount) / 10.0**self.decimals
 
-    @property
-    def free_float_ratio(self) -> float | None:
-        """free_float / (total − burnt), the share of the coins that exist; None where not known."""
-        if self.free_float is None or self.total is None or self.total - (self.burnt or 0) <= 0:
-            return None
-        return self.free_float / (self.total - (self.burnt or 0))
-
 
 def reads_of(token: Token, at: int) -> Iterator[Read]:
     """Every read the token's rule needs for `at` (epoch seconds)."""

@@ -52,7 +52,6 @@ def test_public_face_runs_its_own_loop(new_node) -> None:
     )
     supply = shot.supplies["TOK"]
     assert (supply.tokens("total"), supply.tokens("free_float"), supply.status) == (1000.0, 740.0, ON_CHAIN)
-    assert supply.free_float_ratio == 740 / 990
     assert steps == [("one", "reading"), ("one", "done")]
     (pin,) = shot.pins
     assert pin.hash == node.block(pin.number)["hash"] and pin.finality == "finalized"
