@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.arrays import F64, I8, I64
+from indexer.arrays import F64, I64
 from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
+from indexer.store.rows import RateSeries
 from indexer.times import DAY_US, MINUTE_US
 
 UNKNOWN_STATUS = 5  # RateStatus.MISSING: there is no number
@@ -51,18 +52,11 @@ class LineFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class RateColumns:
-    """Reference rates as columns (M,): asset, instant, USD rate and status."""
+class SupplyTokens:
+    """One supply observation in tokens (the store has base units).
 
-    asset_id: I64
-    time_us: I64
-    rate: F64
-    status: I8
-
-
-@dataclass(frozen=True, slots=True)
-class SupplyRow:
-    """One supply observation in tokens (not base units). `kind`: circulating, free_float, total or burnt."""
+    `kind`: circulating, free_float, total or burnt.
+    """
 
     asset_id: int
     kind: str
@@ -92,10 +86,10 @@ class MetricColumns:
 
 def assemble(
     lines: Sequence[LineFacts],
-    rates: RateColumns,
+    rates: RateSeries,
     *,
     volumes: VolumeColumns,
-    supplies: Sequence[SupplyRow],
+    supplies: Sequence[SupplyTokens],
     metrics: Sequence[MetricColumns] = (),
 ) -> Market:
     """The market of these lines, on the clock of every instant at which any of them has a rate."""
@@ -180,7 +174,7 @@ def _first(times: I64, prices: F64) -> int:
     return int(times[seen[0]]) if len(seen) else int(np.iinfo(np.int64).max)
 
 
-def _line(line: LineFacts, *, first_us: int, supplies: Sequence[SupplyRow]) -> Line:
+def _line(line: LineFacts, *, first_us: int, supplies: Sequence[SupplyTokens]) -> Line:
     last = line.parts[-1]
     return Line(
         slug=line.slug,
@@ -195,7 +189,7 @@ def _line(line: LineFacts, *, first_us: int, supplies: Sequence[SupplyRow]) -> L
 ORIGINS = {"on_chain": SupplySource.ON_CHAIN, "reported": SupplySource.REPORTED, "imported": SupplySource.IMPORTED}
 
 
-def _supply(line: LineFacts, supplies: Sequence[SupplyRow]) -> SupplyHistory:
+def _supply(line: LineFacts, supplies: Sequence[SupplyTokens]) -> SupplyHistory:
     """Observations of the line in its own token; readings of one instant and origin share a row.
 
     The total is of tokens that exist: what lies visibly at a burn address is taken off it (METHODOLOGY §2.5).

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from indexer.engine.history import BasketEvent, Effect, unclaimed_inventory
-from indexer.levels.assemble import SupplyRow
+from indexer.levels.assemble import SupplyTokens
 from indexer.methodology.actions import CorporateAction, Kind
 from indexer.registry import Registry
 from indexer.times import to_us
@@ -80,11 +80,13 @@ def supply_effects(events: Sequence[CorporateAction]) -> tuple[SupplyEffect, ...
     return tuple(found)
 
 
-def adjusted(rows: Sequence[SupplyRow], effects: Sequence[SupplyEffect], *, slugs: dict[int, str]) -> list[SupplyRow]:
+def adjusted(
+    rows: Sequence[SupplyTokens], effects: Sequence[SupplyEffect], *, slugs: dict[int, str]
+) -> list[SupplyTokens]:
     """Supplies as they count for an index; `slugs` names each asset id. What would fall to 0 or below is left out."""
     if not effects:
         return list(rows)
-    made: list[SupplyRow] = []
+    made: list[SupplyTokens] = []
     for row in rows:
         mine = [one for one in effects if one.asset == slugs.get(row.asset_id) and _within(one, row.observed_us)]
         if any(one.ignore for one in mine):

@@ -1,16 +1,15 @@
 """Fixings stand above bars: where an asset's minutes were fixed, the rate of its hourly bars is not used.
 
-A fixing is finer evidence of the same venues (METHODOLOGY §1.2); its bars are kept as evidence and for volumes.
+A fixing is finer evidence of the same venues; its bars are kept as evidence and for volumes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from indexer.arrays import F64, I8, I64
 from indexer.reference import Method
 from indexer.reference.rates import AssetRates
 from indexer.store.db import Store
@@ -19,29 +18,14 @@ from indexer.store.read import read_rates_by_method
 METHODS = tuple(str(method) for method in Method)
 
 
-@dataclass(frozen=True, slots=True)
-class FixedRates:
-    """The fixings of one asset, ascending in time, all (T,)."""
-
-    time_us: I64
-    rate: F64
-    status: I8
-    verdicts: list[str]
-
-
-def over_bars(made: Iterable[AssetRates], fixings: Mapping[int, FixedRates]) -> list[AssetRates]:
+def over_bars(made: Iterable[AssetRates], fixings: Mapping[int, AssetRates]) -> list[AssetRates]:
     """The rates of bars with the fixings in their place; an asset that has fixings only is there too."""
-    found = [_over(one, fixings[one.asset_id]) if one.asset_id in fixings else one for one in made]
-    known = {one.asset_id for one in found}
-    for asset_id, fixed in fixings.items():
-        if asset_id not in known:
-            found.append(
-                AssetRates(asset_id, fixed.time_us, fixed.rate, fixed.status, list(fixed.verdicts), METHODS[0])
-            )
-    return sorted(found, key=lambda one: one.asset_id)
+    of_bars = {rates.asset_id: rates for rates in made}
+    both = {asset: _over(rates, fixings[asset]) if asset in fixings else rates for asset, rates in of_bars.items()}
+    return [rates for _, rates in sorted(({**fixings, **both}).items())]
 
 
-def _over(made: AssetRates, fixed: FixedRates) -> AssetRates:
+def _over(made: AssetRates, fixed: AssetRates) -> AssetRates:
     times = np.concatenate([fixed.time_us, made.time_us])
     _, rows = np.unique(times, return_index=True)  # of equal instants the first: the fixing
     texts = [*fixed.verdicts, *made.verdicts]
@@ -54,16 +38,16 @@ def _over(made: AssetRates, fixed: FixedRates) -> AssetRates:
     )
 
 
-def stored_fixings(store: Store) -> dict[int, FixedRates]:
+def stored_fixings(store: Store) -> dict[int, AssetRates]:
     """The fixings in a store, by asset."""
     found = read_rates_by_method(store, METHODS)
     edges = np.flatnonzero(np.diff(found.asset_id)) + 1
     parts = np.split(np.arange(len(found.asset_id)), edges)
     texts = found.verdicts or []
-    return {
-        int(found.asset_id[rows[0]]): FixedRates(
-            found.time_us[rows], found.rate[rows], found.status[rows], [texts[row] for row in rows.tolist()]
-        )
-        for rows in parts
-        if len(rows)
-    }
+    fixings = {}
+    for rows in parts:
+        if len(rows):
+            asset, verdicts = int(found.asset_id[rows[0]]), [texts[row] for row in rows.tolist()]
+            rates = (found.time_us[rows], found.rate[rows], found.status[rows])
+            fixings[asset] = AssetRates(asset, *rates, verdicts, METHODS[0])
+    return fixings

@@ -17,8 +17,7 @@ from indexer.levels.assemble import (
     LineFacts,
     LinePart,
     MetricColumns,
-    RateColumns,
-    SupplyRow,
+    SupplyTokens,
     VolumeColumns,
     assemble,
     daily_volumes,
@@ -29,7 +28,7 @@ from indexer.registry import Registry, supply_facts
 from indexer.store.db import Store
 from indexer.store.metrics import read_asset_metrics
 from indexer.store.read import read_assets, read_bars, read_listings, read_rates, read_supplies
-from indexer.store.rows import BarSeries, ListingRow, MetricSeries
+from indexer.store.rows import BarSeries, ListingRow, MetricSeries, RateSeries
 from indexer.store.rows import SupplyRow as SupplyReading
 from indexer.times import DAY_US, INTERVAL_US, to_us
 
@@ -42,7 +41,7 @@ def load_market(
     *,
     bars: BarSeries | None = None,
     listings: Iterable[ListingRow] | None = None,
-    rates: RateColumns | None = None,
+    rates: RateSeries | None = None,
     effects: Sequence[SupplyEffect] = (),
     as_of_us: int | None = None,
 ) -> Market:
@@ -55,8 +54,7 @@ def load_market(
     if bars is None:
         bars = read_bars(store, as_of_us=as_of_us)
     if rates is None:
-        read = read_rates(store, as_of_us=as_of_us)
-        rates = RateColumns(read.asset_id, read.time_us, read.rate, read.status)
+        rates = read_rates(store, as_of_us=as_of_us)
     seen = set(np.unique(bars.listing_id).tolist())
     supplies = _supplies(store, registry, ids=ids, as_of_us=as_of_us)
     return assemble(
@@ -125,9 +123,9 @@ def venues_a_day(bars: BarSeries, listings: Iterable[ListingRow]) -> MetricColum
     return MetricColumns(VENUES, asset_id=rows[:, 0], day_us=rows[:, 1], value=rows[:, 2].astype(np.float64))
 
 
-def _supplies(store: Store, registry: Registry, *, ids: Mapping[str, int], as_of_us: int | None) -> list[SupplyRow]:
+def _supplies(store: Store, registry: Registry, *, ids: Mapping[str, int], as_of_us: int | None) -> list[SupplyTokens]:
     return [
-        SupplyRow(
+        SupplyTokens(
             asset_id=ids[row.asset],
             kind=row.kind,
             origin=row.origin,

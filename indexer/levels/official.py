@@ -15,9 +15,8 @@ import numpy as np
 from indexer.arrays import F64, I64, Bools
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market
-from indexer.levels.assemble import RateColumns
 from indexer.levels.corrections import Deferred, Effect, by_policy, deferred, effect_on, judge_rates
-from indexer.levels.fixings import FixedRates, over_bars
+from indexer.levels.fixings import over_bars
 from indexer.levels.markets import narrowed
 from indexer.levels.overrides import ValueOverride
 from indexer.levels.published import read_settled
@@ -52,7 +51,7 @@ def computed_rates(
     listings: Iterable[ListingRow],
     *,
     overrides: Sequence[ValueOverride] = (),
-    fixings: Mapping[int, FixedRates] | None = None,
+    fixings: Mapping[int, AssetRates] | None = None,
     currencies: Mapping[str, tuple[I64, F64]] | None = None,
 ) -> list[AssetRates]:
     """The rates of every asset that has bars; where its minutes were fixed, the fixing stands instead of the bars'
@@ -64,9 +63,8 @@ def computed_rates(
         for row in listings
         if row.id is not None and row.asset_id is not None
     }
-    listed = ListedBars(bars.listing_id, bars.time_us, bars.close, bars.volume_base)
     quotes = {int(row.id): row.quote for row in listings if row.id is not None}
-    listed = in_dollars(listed, quotes, {**_coin_rates(listed, listings, places), **(currencies or {})})
+    listed = in_dollars(bars, quotes, {**_coin_rates(bars, listings, places), **(currencies or {})})
     return [_overridden(made, overrides) for made in over_bars(compute_rates(listed, places), fixings or {})]
 
 
@@ -141,12 +139,12 @@ def write_fresh(store: Store, run_id: int, *, fresh: Fresh, applied: Bools | Non
     )
 
 
-def columns_of(rates: Sequence[AssetRates]) -> RateColumns:
+def columns_of(rates: Sequence[AssetRates]) -> RateSeries:
     """Computed rates as one set of columns."""
     if not rates:
         empty = np.empty(0)
-        return RateColumns(empty.astype(np.int64), empty.astype(np.int64), empty, empty.astype(np.int8))
-    return RateColumns(
+        return RateSeries(empty.astype(np.int64), empty.astype(np.int64), empty, empty.astype(np.int8))
+    return RateSeries(
         np.concatenate([np.full(len(one.time_us), one.asset_id, dtype=np.int64) for one in rates]),
         np.concatenate([one.time_us for one in rates]),
         np.concatenate([one.rate for one in rates]),

@@ -16,6 +16,7 @@ from sqlalchemy import Row
 from sqlmodel import SQLModel
 
 from indexer.arrays import F64, I64
+from indexer.reference.rates import ListedBars
 
 R = TypeVar("R")
 
@@ -97,13 +98,9 @@ class BarColumns:
 
 
 @dataclass(frozen=True, slots=True)
-class BarSeries:
+class BarSeries(ListedBars):
     """Bars read, all (R,), ordered by listing then time, one revision each: the latest known then."""
 
-    listing_id: I64
-    time_us: I64
-    close: F64
-    volume_base: F64
     volume_usd: F64
 
 

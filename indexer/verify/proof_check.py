@@ -16,14 +16,14 @@ from indexer.engine.level import compute_index
 from indexer.engine.market import Market
 from indexer.engine.second import compare, second_index
 from indexer.errors import InputError
-from indexer.levels.assemble import LineFacts, LinePart, RateColumns, VolumeColumns, assemble
+from indexer.levels.assemble import LineFacts, LinePart, VolumeColumns, assemble
 from indexer.levels.hash_chain import broken_link
 from indexer.levels.publish import candidates
 from indexer.levels.published import settled_of
 from indexer.levels.versions import Versions
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
-from indexer.store.rows import RebalancingItemRow, RebalancingRow
+from indexer.store.rows import RateSeries, RebalancingItemRow, RebalancingRow
 from indexer.times import from_us, iso
 
 TOLERANCE = 1e-9
@@ -153,7 +153,7 @@ class _Check:
         none = np.zeros(0, dtype=np.int64)
         market = assemble(
             lines,
-            RateColumns(
+            RateSeries(
                 rates["asset_id"][keep], rates["time"][keep], rates["rate"][keep], rates["status"][keep].astype(np.int8)
             ),
             volumes=VolumeColumns(none, none, np.zeros(0)),

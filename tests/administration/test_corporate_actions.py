@@ -174,12 +174,12 @@ def test_supplies_leave_out_unclaimed_inventory_and_fraudulent_mints():
     effects = supply_effects(read_events(text, source="own.toml"))
     day = to_us(from_us(START_US)) + 43 * DAY_US  # 2024-02-01
     rows = [
-        SupplyRow(0, "circulating", "imported", day - 1, 1_000.0),
-        SupplyRow(0, "circulating", "imported", day, 9_000.0),
-        SupplyRow(0, "circulating", "imported", day + 9 * DAY_US, 1_001.0),
-        SupplyRow(2, "circulating", "reported", day + 1, 500.0),
-        SupplyRow(2, "total", "reported", day + 1, 900.0),
-        SupplyRow(2, "free_float", "on_chain", day + 1, 40.0),
+        SupplyTokens(0, "circulating", "imported", day - 1, 1_000.0),
+        SupplyTokens(0, "circulating", "imported", day, 9_000.0),
+        SupplyTokens(0, "circulating", "imported", day + 9 * DAY_US, 1_001.0),
+        SupplyTokens(2, "circulating", "reported", day + 1, 500.0),
+        SupplyTokens(2, "total", "reported", day + 1, 900.0),
+        SupplyTokens(2, "free_float", "on_chain", day + 1, 40.0),
     ]
     made = adjusted(rows, effects, slugs={0: "token-0", 2: "token-2"})
     assert [row.tokens for row in made] == [1_000.0, 1_001.0, 450.0, 900.0], "a float that would be negative is unknown"

@@ -22,7 +22,7 @@ from indexer.analytics.align import Clock
 from indexer.analytics.beta import compute_beta
 from indexer.engine.level import compute_index
 from indexer.errors import MethodologyError, NotEnoughDataError
-from indexer.levels.assemble import LineFacts, LinePart, RateColumns, VolumeColumns, assemble
+from indexer.levels.assemble import LineFacts, LinePart, VolumeColumns, assemble
 from indexer.live.context import archive_of
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Caps, Selection
@@ -31,7 +31,7 @@ from indexer.registry import load_registry
 from indexer.registry.read import read_registry
 from indexer.store.db import open_store
 from indexer.store.read import read_constituents, read_levels, read_quality, read_rates, read_rebalancings
-from indexer.store.rows import BarColumns
+from indexer.store.rows import BarColumns, RateSeries
 from indexer.store.write import finish_run, start_run, write_bars
 from indexer.studies.attribution import study_attribution
 from indexer.studies.beta import windowed_beta
@@ -170,7 +170,7 @@ def test_criterion_07_mergers_and_redenominations_do_not_jump_beyond_the_market(
     ))  # fmt: skip
     times = np.array([1, 2, 3]) * DAY_US
     known = np.isfinite(new)
-    rates = RateColumns(
+    rates = RateSeries(
         np.r_[np.ones(3, np.int64), np.full(known.sum(), 2)], np.r_[times, times[known]], np.r_[old, new[known]],
         np.zeros(3 + known.sum(), np.int8),
     )  # fmt: skip

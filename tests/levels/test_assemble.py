@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from indexer.levels.assemble import LineFacts, LinePart, RateColumns, SupplyRow, VolumeColumns, assemble, daily_volumes
+from indexer.levels.assemble import LineFacts, LinePart, SupplyTokens, VolumeColumns, assemble, daily_volumes
+from indexer.store.rows import RateSeries
 from indexer.times import DAY_US, HOUR_US
 
 D = 19_000 * DAY_US
@@ -12,7 +13,7 @@ NO_VOLUME = VolumeColumns(np.empty(0, np.int64), np.empty(0, np.int64), np.empty
 
 def rates(*rows):
     asset, time, rate = zip(*rows, strict=True)
-    return RateColumns(np.array(asset), np.array(time), np.array(rate, dtype=float), np.zeros(len(rows), np.int8))
+    return RateSeries(np.array(asset), np.array(time), np.array(rate, dtype=float), np.zeros(len(rows), np.int8))
 
 
 def line(slug, *parts):
@@ -26,8 +27,8 @@ def test_a_redenomination_divides_the_old_price_and_multiplies_the_old_supply():
         rates((1, D - HOUR_US, 0.6), (1, D + HOUR_US, 0.9), (2, D - HOUR_US, 9.0), (2, D, 0.1)),
         volumes=NO_VOLUME,
         supplies=[
-            SupplyRow(1, "circulating", "imported", D - DAY_US, 1_100.0),
-            SupplyRow(2, "circulating", "reported", D, 7_000.0),
+            SupplyTokens(1, "circulating", "imported", D - DAY_US, 1_100.0),
+            SupplyTokens(2, "circulating", "reported", D, 7_000.0),
         ],
     )
     assert market.times_us.tolist() == [D - HOUR_US, D, D + HOUR_US]

@@ -15,7 +15,7 @@ from indexer.config import Settings
 from indexer.engine.known import supply_as_of
 from indexer.engine.market import SupplyHistory
 from indexer.errors import ConfigError
-from indexer.levels.assemble import LineFacts, LinePart, RateColumns, SupplyRow, VolumeColumns, assemble
+from indexer.levels.assemble import LineFacts, LinePart, SupplyTokens, VolumeColumns, assemble
 from indexer.levels.markets import metric_columns
 from indexer.live.chain.configured import chains_of, is_on, own_endpoints, tokens_of
 from indexer.live.chain.recheck import PROVISIONAL
@@ -23,8 +23,7 @@ from indexer.live.chain.status import block_link, float_status
 from indexer.live.chain.supply_rows import in_units, provisional, supply_rows, weakest
 from indexer.live.context import asset_of
 from indexer.registry import load_registry
-from indexer.store.rows import MetricSeries
-from indexer.store.rows import SupplyRow as StoredSupply
+from indexer.store.rows import MetricSeries, RateSeries, SupplyRow
 from indexer.times import DAY_US, HOUR_US
 from onchain.chains import load_chains
 from onchain.rpc.pin import Pin
@@ -76,7 +75,7 @@ kinds = st.sampled_from(["free_float", "circulating", "total"])
 
 @given(st.lists(st.tuples(origins, kinds, st.integers(1, 10**6)), max_size=8, unique_by=lambda one: one[:2]))
 def test_what_is_shown_as_in_use_is_what_the_engine_and_the_library_take(found: list[tuple[str, str, int]]) -> None:
-    rows = [StoredSupply("x", kind, origin, "s", NOW, amount) for origin, kind, amount in found]
+    rows = [SupplyRow("x", kind, origin, "s", NOW, amount) for origin, kind, amount in found]
     shown = float_status(rows)
     table = {(origin, kind): float(amount) for origin, kind, amount in found}
     names = ("on_chain", "reported", "imported")
@@ -105,7 +104,7 @@ def test_what_is_shown_as_in_use_is_what_the_engine_and_the_library_take(found: 
 
 
 def test_the_reason_of_the_ledger_says_why_a_better_source_is_passed_over() -> None:
-    row = StoredSupply("x", "circulating", "imported", "file", NOW, 5)
+    row = SupplyRow("x", "circulating", "imported", "file", NOW, 5)
     assert float_status([row], reason="every endpoint failed").passed_over == (
         "on-chain: every endpoint failed; reported: no circulating"
     )
@@ -115,13 +114,13 @@ def test_burnt_tokens_do_not_count_in_the_total_that_a_share_is_of() -> None:
     line = LineFacts("x", "all", 1, (LinePart(1, "x", 2.0, None, None),))
     one = np.array([1], np.int64)
     rows = [
-        SupplyRow(1, kind, "on_chain", DAY_US, n)
+        SupplyTokens(1, kind, "on_chain", DAY_US, n)
         for kind, n in (("free_float", 30.0), ("total", 100.0), ("burnt", 40.0))
     ]
-    rows.append(SupplyRow(1, "total", "imported", DAY_US, 90.0))
+    rows.append(SupplyTokens(1, "total", "imported", DAY_US, 90.0))
     made = assemble(
         [line],
-        RateColumns(one, one * DAY_US, np.array([1.0]), np.zeros(1, np.int8)),
+        RateSeries(one, one * DAY_US, np.array([1.0]), np.zeros(1, np.int8)),
         volumes=VolumeColumns(one[:0], one[:0], np.empty(0)),
         supplies=rows,
     )
