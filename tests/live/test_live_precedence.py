@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from played import VENUES, at, live_through, played
 
-from indexer.levels.fixings import METHODS, FixedRates, over_bars, stored_fixings
+from indexer.levels.fixings import METHODS, over_bars, stored_fixings
 from indexer.reference.rates import AssetRates
 from indexer.store.read import read_rates
 from indexer.store.rows import BarColumns, ListingRow
@@ -23,14 +23,15 @@ def rates(asset: int, hours: list[int], values: list[float]) -> AssetRates:
     return AssetRates(asset, times, np.array(values), status, ['{"x":"used"}'] * len(hours), "bar-vwm/1")
 
 
-def fixed(hours: list[int], values: list[float]) -> FixedRates:
+def fixed(asset: int, hours: list[int], values: list[float]) -> AssetRates:
     times = np.array(hours, dtype=np.int64) * HOUR_US
-    return FixedRates(times, np.array(values), np.zeros(len(hours), dtype=np.int8), ['{"y":"used"}'] * len(hours))
+    status = np.zeros(len(hours), dtype=np.int8)
+    return AssetRates(asset, times, np.array(values), status, ['{"y":"used"}'] * len(hours), METHODS[0])
 
 
 def test_a_fixing_takes_the_place_of_the_bars_rate_at_its_instant() -> None:
     bars = [rates(1, [1, 2, 3], [10.0, 20.0, 30.0]), rates(3, [1], [7.0])]
-    made = over_bars(bars, {1: fixed([2, 4], [21.0, 41.0]), 2: fixed([5], [50.0])})
+    made = over_bars(bars, {1: fixed(1, [2, 4], [21.0, 41.0]), 2: fixed(2, [5], [50.0])})
     assert [one.asset_id for one in made] == [1, 2, 3]
     assert made[0].rate.tolist() == [10.0, 21.0, 30.0, 41.0]
     assert made[0].status.tolist() == [2, 0, 2, 0]
