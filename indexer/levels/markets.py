@@ -28,8 +28,7 @@ from indexer.registry import Registry, supply_facts
 from indexer.store.db import Store
 from indexer.store.metrics import read_asset_metrics
 from indexer.store.read import read_assets, read_bars, read_listings, read_rates, read_supplies
-from indexer.store.rows import BarSeries, ListingRow, MetricSeries, RateSeries
-from indexer.store.rows import SupplyRow as SupplyReading
+from indexer.store.rows import BarSeries, ListingRow, MetricSeries, RateSeries, SupplyRow
 from indexer.times import DAY_US, INTERVAL_US, to_us
 
 SUPPLY_KINDS = ("circulating", "free_float", "total", "burnt")
@@ -137,7 +136,7 @@ def _supplies(store: Store, registry: Registry, *, ids: Mapping[str, int], as_of
     ]
 
 
-def supplies_in_force(rows: Sequence[SupplyReading]) -> list[SupplyReading]:
+def supplies_in_force(rows: Sequence[SupplyRow]) -> list[SupplyRow]:
     """The readings without the shipped facts of a time for which a provider answers."""
     provided = [row for row in rows if row.origin == "reported" and row.source != supply_facts.SOURCE]
     first: dict[str, datetime] = {}

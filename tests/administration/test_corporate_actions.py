@@ -21,7 +21,7 @@ from indexer.engine.history import (
 from indexer.engine.level import compute_index, compute_levels
 from indexer.engine.second import compare, second_index
 from indexer.errors import MethodologyError
-from indexer.levels.assemble import SupplyRow
+from indexer.levels.assemble import SupplyTokens
 from indexer.levels.event_effects import adjusted, basket_events, supply_effects
 from indexer.levels.rules import load_rules
 from indexer.methodology.actions import SHIPPED, TREATMENTS, EventLog, Kind, load_event_log, read_events
