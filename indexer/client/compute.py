@@ -20,7 +20,7 @@ from indexer.client.models import Levels
 from indexer.engine.level import compute_index
 from indexer.engine.market import Line, Market, Status, SupplyHistory, SupplySource
 from indexer.errors import InputError
-from indexer.methodology.spec import Methodology, Scheme
+from indexer.methodology.spec import BY_CAP, Methodology, Scheme
 from indexer.times import DAY_US, INTERVAL_US, to_us
 
 NO_RATE = 5
@@ -178,7 +178,7 @@ def _need_no_supply(rules: Methodology, count: int) -> None:
     asks = [rule for rule in rules.eligibility if rule.min_atvr > 0]
     seats = min(rules.selection.entry_rank, rules.selection.target)
     reason = ""
-    if rules.weighting.scheme is not Scheme.EQUAL:
+    if rules.weighting.scheme in BY_CAP:
         reason = f'scheme "{rules.weighting.scheme}" weighs by it'
     elif asks:
         reason = "min_atvr compares volume with it"

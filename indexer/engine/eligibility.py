@@ -13,7 +13,7 @@ from math import floor, isnan
 from indexer.engine.history import Decision
 from indexer.engine.known import Inputs
 from indexer.engine.market import Line
-from indexer.methodology.spec import Eligibility, Methodology, Scheme, Selection, UnknownVolume
+from indexer.methodology.spec import BY_CAP, Eligibility, Methodology, Scheme, Selection, UnknownVolume
 from indexer.times import DAY_US, HOUR_US, from_us
 
 
@@ -64,18 +64,26 @@ def decide(
     """
     reference_us = int(inputs.reference_us[row])
     rule = methodology.eligibility_at(from_us(reference_us))
-    scheme = methodology.weighting.scheme
     columns = range(len(lines)) if reconstitution else sorted(incumbents)
     candidates = candidates_at(inputs, row, lines=lines, incumbents=incumbents, columns=columns)
     if not reconstitution:
-        return tuple(_keep(one, rule, scheme=scheme) for one in candidates)
-    failed = {one.slug: [*unmeasurable(one, rule, scheme=scheme)] or [*failures(one, rule)] for one in candidates}
+        return tuple(_keep(one, rule, methodology=methodology) for one in candidates)
+    failed = {
+        one.slug: [*unmeasurable(one, rule, methodology=methodology)] or [*failures(one, rule)] for one in candidates
+    }
     ranked = sorted(
         (one for one in candidates if not failed[one.slug]),
-        key=lambda one: (-(one.cap_usd or 0.0), one.slug),
+        key=_rank,
     )
     selected = {one.slug: decision for one, decision in zip(ranked, select(ranked, methodology.selection), strict=True)}
     return tuple(selected.get(one.slug) or _decision(one, "; ".join(failed[one.slug])) for one in candidates)
+
+
+def _rank(one: Candidate) -> tuple[float, float, str]:
+    """By free-float capitalisation; those without one, where no supply is needed, come after, by traded value."""
+    if one.cap_usd is None:
+        return 0.0, -(one.adv_usd or 0.0), one.slug
+    return -one.cap_usd, 0.0, one.slug
 
 
 def candidates_at(
@@ -115,16 +123,19 @@ def candidates_at(
     ]
 
 
-def unmeasurable(one: Candidate, rule: Eligibility, *, scheme: Scheme) -> Iterator[str]:
+def unmeasurable(one: Candidate, rule: Eligibility, *, methodology: Methodology) -> Iterator[str]:
     """Why no weight can be worked out for a line; nothing when it can."""
+    weighting, scheme = methodology.weighting, methodology.weighting.scheme
+    if scheme is Scheme.FIXED and one.slug not in weighting.weights:
+        yield "no weight of its own in weighting.weights"
     if one.price_age_hours is None:
         yield "no price known at the reference date"
     elif one.price_age_hours > rule.price_max_age_hours:
         yield f"last price is {one.price_age_hours:.1f} hours old, at most {rule.price_max_age_hours} allowed"
     if one.supply is None and one.free_float is not None:
         yield f"free float is {one.free_float:.2%} of total supply, below the lowest band"
-    elif one.supply is None:
-        purpose = "ranking" if scheme in (Scheme.EQUAL, Scheme.LIQUIDITY, Scheme.FUNDAMENTAL) else "weighting"
+    elif one.supply is None and methodology.needs_supply(rule):
+        purpose = "weighting" if scheme in BY_CAP else "ranking"
         yield f"no supply known within {rule.supply_max_age_days} days of the reference date, needed for {purpose}"
     if scheme is Scheme.LIQUIDITY and not (one.adv_usd and one.adv_days >= rule.adv_min_days):
         yield f"volume known on {one.adv_days} days, {rule.adv_min_days} needed to weigh by liquidity"
@@ -217,9 +228,9 @@ def _unknown_volume(one: Candidate, rule: Eligibility, *, what: str, days: int) 
     yield f"{what} known on {days} days of {rule.adv_window_days}, {rule.adv_min_days} needed{tail}"
 
 
-def _keep(one: Candidate, rule: Eligibility, *, scheme: Scheme) -> Decision:
+def _keep(one: Candidate, rule: Eligibility, *, methodology: Methodology) -> Decision:
     """A member at a rebalance of weights: it stays while it can be measured."""
-    reasons = list(unmeasurable(one, rule, scheme=scheme))
+    reasons = list(unmeasurable(one, rule, methodology=methodology))
     return _decision(one, "; ".join(reasons) or "member; membership is not under review", member=not reasons)
 
 

@@ -60,7 +60,9 @@ def compute_index(
     timeline = walk(market, methodology, dates=dates, inputs=inputs, carried=carried, settled=settled, events=events)
     weights = plan_weights(market, methodology, timeline=timeline, inputs=inputs)
     supply = plan_supply(timeline, inputs)
-    units = units_at_changes(timeline, weights=weights, supply=supply, prices=carried.prices)
+    units = units_at_changes(
+        timeline, weights=weights, supply=supply, prices=carried.prices, base_value=methodology.base_level
+    )
     rows = np.array([change.row for change in timeline.changes], dtype=np.int64)
     found = compute_levels(
         carried.prices, rows, units,
@@ -249,12 +251,13 @@ def plan_supply(timeline: Timeline, inputs: Inputs) -> F64:
     return supply
 
 
-def units_at_changes(timeline: Timeline, *, weights: F64, supply: F64, prices: F64) -> F64:
+def units_at_changes(timeline: Timeline, *, weights: F64, supply: F64, prices: F64, base_value: float) -> F64:
     """Units (changes, N) held after each change; `weights` and `supply` are (plans, N), `prices` (T, N) carried.
 
     A removal sets units to zero, an event and a settled change bring their own.
     A fixing sets units = w · Z / P with Z the free-float capitalisation of the plan's members at the fixing's
-    prices, so an uncapped cap-weighted basket keeps the size of its market.
+    prices, so an uncapped cap-weighted basket keeps the size of its market. Where no supply is known because none is
+    needed, Z is the value of the basket before, at the base `base_value`; the level does not depend on it.
     """
     units = np.zeros((len(timeline.changes), weights.shape[1]))
     before = np.zeros(weights.shape[1])
@@ -274,10 +277,15 @@ def units_at_changes(timeline: Timeline, *, weights: F64, supply: F64, prices: F
             target = _only(_mix(start, weights[change.plan], part=change.part), change)
             target = target / target.sum()
             sizes = before if going else np.where(weights[change.plan] > 0, supply[change.plan], 0.0)
-            scale = np.nansum(price * sizes)
+            scale = _scale(price, sizes, before=before) or base_value
             after = np.divide(target * scale, price, out=np.zeros_like(price), where=target > 0)
         units[number] = before = after
     return units
+
+
+def _scale(price: F64, sizes: F64, *, before: F64) -> float:
+    """The value that a basket is sized to: of the known supplies, else of what was held; 0 when there is neither."""
+    return float(np.nansum(price * sizes)) or float(price @ before)
 
 
 def drifted_weights(units: F64, prices: F64) -> F64:

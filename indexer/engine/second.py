@@ -71,7 +71,7 @@ def second_index(
             book.pending.clear()
             _review(book, out, world=world, methodology=methodology, now=now, reference=reference, review=review)
         while book.pending and book.pending[0][0] <= now:
-            _fix(book, out, world=world, now=now, part=book.pending.pop(0)[1])
+            _fix(book, out, world=world, methodology=methodology, now=now, part=book.pending.pop(0)[1])
         if book.units and (not out.levels or out.levels[-1][0] != now):
             out.levels.append((now, _value(book, book.units) / book.divisor))
     if not out.levels:
@@ -165,14 +165,16 @@ def _review(
                 raise
             continue
         if not based:
-            book.divisor = sum(book.last[c] * one.supply for c, one in members.items()) / methodology.base_level
+            book.divisor = (
+                _scale(book, {c: one.supply for c, one in members.items()}, methodology) / methodology.base_level
+            )
         fixings = methodology.schedule.transition_fixings if based else 1
         effective = reference + methodology.schedule.reference_days_before * DAY
         book.start, book.target = _weights(book), target
         book.supply = {column: one.supply for column, one in members.items()}
         book.members = set(members)
         book.pending = [(effective + (n - 1) * DAY, n / fixings) for n in range(2, fixings + 1)]
-        _fix(book, out, world=world, now=now, part=1 / fixings)
+        _fix(book, out, world=world, methodology=methodology, now=now, part=1 / fixings)
         return
 
 
@@ -189,7 +191,7 @@ def _usable(
     }  # fmt: skip
 
 
-def _fix(book: _Book, out: SecondIndex, *, world: World, now: int, part: float) -> None:
+def _fix(book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int, part: float) -> None:
     """One fixing: weights moved `part` of the way from where they were to the target, as units at these prices."""
     mixed = {
         column: (1 - part) * book.start.get(column, 0.0) + part * book.target.get(column, 0.0)
@@ -198,11 +200,17 @@ def _fix(book: _Book, out: SecondIndex, *, world: World, now: int, part: float) 
     held = book.members | (set(book.units) if part < 1 else set())
     mixed = {column: weight for column, weight in mixed.items() if column in held and weight > 0}
     total = sum(mixed.values())
-    scale = sum(book.last[column] * supply for column, supply in (book.supply or book.units).items())
+    scale = _scale(book, book.supply or book.units, methodology)
     units = {column: weight / total * scale / book.last[column] for column, weight in sorted(mixed.items())}
     if part == 1:
         book.members &= set(units)
     _change(book, out, world=world, now=now, units=units)
+
+
+def _scale(book: _Book, supplies: dict[int, float], methodology: Methodology) -> float:
+    """What the basket is sized to: its known supplies at these prices, else what is held, else the base level."""
+    known = sum(book.last[column] * supply for column, supply in supplies.items() if not isnan(supply))
+    return known or _value(book, book.units) or methodology.base_level
 
 
 def _change(book: _Book, out: SecondIndex, *, world: World, now: int, units: dict[int, float]) -> None:

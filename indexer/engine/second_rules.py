@@ -17,7 +17,7 @@ from statistics import median
 
 from indexer.engine.market import VENUES, Line, Market
 from indexer.errors import MethodologyError
-from indexer.methodology.spec import Caps, Eligibility, Methodology, Scheme, UnknownVolume
+from indexer.methodology.spec import Caps, Eligibility, Methodology, Scheme, UnknownVolume, Weighting
 
 DAY = 86_400_000_000
 HOUR = 3_600_000_000
@@ -44,6 +44,7 @@ class World:
 class Seen:
     """What was known of one line at a reference date; NaN where not known."""
 
+    price: float
     cap: float
     supply: float
     total: float
@@ -73,19 +74,18 @@ def members_at(
 ) -> dict[int, Seen]:
     """The columns that are in at a reference date, with what is known of each."""
     rule = methodology.eligibility_at(EPOCH + timedelta(microseconds=reference))
-    scheme = methodology.weighting.scheme
     pool = range(len(world.lines)) if review else sorted(incumbents)
     seen = {column: _look(world, rule, column=column, reference=reference) for column in pool}
     if methodology.float_rules.bands:
         seen = {c: _banded(one, world, methodology, column=c, reference=reference) for c, one in seen.items()}
-    measured = {column: one for column, one in seen.items() if _measurable(one, scheme)}
+    measured = {c: one for c, one in seen.items() if _measurable(one, rule, methodology, slug=world.lines[c].slug)}
     if not review:
         return measured
     passed = [
         column for column, one in measured.items()
         if _passes(world, rule, one=one, column=column, reference=reference, incumbent=column in incumbents)
     ]  # fmt: skip
-    order = sorted(passed, key=lambda column: (-measured[column].cap, world.lines[column].slug))
+    order = sorted(passed, key=lambda column: (*_size_first(measured[column]), world.lines[column].slug))
     picks = methodology.selection
     chosen = order[: picks.entry_rank]
     between = order[picks.entry_rank : picks.exit_rank]
@@ -98,7 +98,7 @@ def members_at(
 def target_weights(world: World, methodology: Methodology, *, members: dict[int, Seen], label: str) -> dict[int, float]:
     """Capped weights of the members. Raises MethodologyError when the caps cannot hold for them."""
     weighting = methodology.weighting
-    size = {column: _size(weighting.scheme, one) for column, one in members.items()}
+    size = {column: _size(weighting, one, slug=world.lines[column].slug) for column, one in members.items()}
     total = sum(size.values())
     raw = {column: one / total for column, one in size.items()}
     if weighting.scheme is Scheme.FLOOR_PLUS_CAP:
@@ -109,8 +109,11 @@ def target_weights(world: World, methodology: Methodology, *, members: dict[int,
     return _capped(world, methodology.caps, raw=raw, label=label)
 
 
-def _size(scheme: Scheme, one: Seen) -> float:
+def _size(weighting: Weighting, one: Seen, *, slug: str) -> float:
     """What the scheme weighs by."""
+    scheme = weighting.scheme
+    if scheme is Scheme.FIXED:
+        return weighting.weights[slug]
     if scheme is Scheme.EQUAL:
         return 1.0
     if scheme is Scheme.LIQUIDITY:
@@ -131,7 +134,7 @@ def _look(world: World, rule: Eligibility, *, column: int, reference: int) -> Se
     active = [a for day in window if world.active and not isnan(a := world.active[day][column])]
     traded = [n for day in window if world.venues and not isnan(n := world.venues[day][column])]
     return Seen(
-        price * supply, supply, total, adv, metrics[-1] if metrics else nan, supply / total,
+        price, price * supply, supply, total, adv, metrics[-1] if metrics else nan, supply / total,
         median(active) if len(active) >= rule.adv_min_days else nan,
         max(traded, default=0.0) if world.venues else world.lines[column].venues,
     )  # fmt: skip
@@ -151,9 +154,21 @@ def _banded(one: Seen, world: World, methodology: Methodology, *, column: int, r
     return replace(one, supply=supply, cap=one.cap / one.supply * supply)
 
 
-def _measurable(one: Seen, scheme: Scheme) -> bool:
+def _size_first(one: Seen) -> tuple[float, float]:
+    """The largest capitalisation first; lines without one after all others, the most traded first."""
     if isnan(one.cap):
+        return 0.0, 0.0 if isnan(one.adv) else -one.adv
+    return -one.cap, 0.0
+
+
+def _measurable(one: Seen, rule: Eligibility, methodology: Methodology, *, slug: str) -> bool:
+    scheme = methodology.weighting.scheme
+    without = scheme in (Scheme.EQUAL, Scheme.LIQUIDITY, Scheme.FUNDAMENTAL, Scheme.FIXED)
+    without = without and not (methodology.float_rules.bands or rule.min_free_float or rule.min_atvr)
+    if isnan(one.price) or (isnan(one.supply) and not (without and isnan(one.share))):
         return False
+    if scheme is Scheme.FIXED:
+        return slug in methodology.weighting.weights
     if scheme is Scheme.LIQUIDITY:
         return one.adv > 0
     return scheme is not Scheme.FUNDAMENTAL or one.metric > 0

@@ -233,7 +233,7 @@ class Sizes:
     fundamental: F64
 
 
-def scheme_size(weighting: Weighting, sizes: Sizes) -> F64:
+def scheme_size(weighting: Weighting, sizes: Sizes, *, slugs: Sequence[str] = ()) -> F64:
     """The size (K, N) that the scheme is proportional to (for floor_plus_cap: the share part), before members."""
     match weighting.scheme:
         case Scheme.FREE_FLOAT_CAP | Scheme.FLOOR_PLUS_CAP:
@@ -246,16 +246,22 @@ def scheme_size(weighting: Weighting, sizes: Sizes) -> F64:
             return sizes.adv_usd
         case Scheme.FUNDAMENTAL:
             return sizes.fundamental
+        case Scheme.FIXED:
+            shares = np.array([weighting.weights.get(slug, 0.0) for slug in slugs])
+            return np.broadcast_to(shares, sizes.cap_usd.shape)
 
 
-def raw_weights(weighting: Weighting, sizes: Sizes, *, member: Bools, labels: Sequence[str] = ()) -> F64:
+def raw_weights(
+    weighting: Weighting, sizes: Sizes, *, member: Bools, slugs: Sequence[str] = (), labels: Sequence[str] = ()
+) -> F64:
     """Weights (K, N) that sum to 1 over `member` (K, N) and are zero elsewhere.
 
-    free_float_cap ∝ cap; sqrt_cap ∝ √cap; equal 1/n; liquidity ∝ ADV; fundamental ∝ metric;
+    free_float_cap ∝ cap; sqrt_cap ∝ √cap; equal 1/n; liquidity ∝ ADV; fundamental ∝ metric; fixed ∝ the
+    weights of the rules, so that those of tokens that are out go to the others in proportion;
     floor_plus_cap = f + (1 − n·f)·cap share, affine and not a clip.
     Raises MethodologyError when a member has no positive size, or n·f exceeds 1.
     """
-    size = np.where(member, scheme_size(weighting, sizes), 0.0)
+    size = np.where(member, scheme_size(weighting, sizes, slugs=slugs), 0.0)
     bad = member & ~(np.isfinite(size) & (size > 0))
     if bad.any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
@@ -291,7 +297,7 @@ def target_weights(
 
     `slugs` and `groups` (sub-sectors) name the columns. Raises MethodologyError as the two steps do.
     """
-    raw = raw_weights(methodology.weighting, sizes, member=member, labels=labels)
+    raw = raw_weights(methodology.weighting, sizes, member=member, slugs=slugs, labels=labels)
     return cap_weights(raw, methodology.caps, slugs=slugs, groups=groups, labels=labels)
 
 
@@ -300,7 +306,7 @@ def infeasible(
 ) -> str | None:
     """Why one basket (1, N) has no weights within the caps, with the numbers; None when it has."""
     try:
-        raw = raw_weights(methodology.weighting, sizes, member=member, labels=[label])
+        raw = raw_weights(methodology.weighting, sizes, member=member, slugs=slugs, labels=[label])
         check_caps(raw, methodology.caps, slugs=slugs, groups=groups, labels=[label])
     except MethodologyError as error:
         return str(error)

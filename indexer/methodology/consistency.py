@@ -23,6 +23,8 @@ from indexer.times import DAY_US, from_us, to_us
 
 # Sums of decimal shares (5 * 0.2) are exact only up to rounding.
 ROUNDING = 1e-12
+# Weights that people write are taken as 1 within this.
+SHARES = 1e-9
 
 
 def inconsistencies(methodology: Methodology) -> Iterator[str]:
@@ -41,6 +43,7 @@ def registry_problems(methodology: Methodology, registry: Registry) -> Iterator[
     yield from _names("caps.per_asset", caps.per_asset, registry.by_slug)
     yield from _names("caps.per_group", caps.per_group, registry.sub_sectors)
     lines = universe_lines(methodology.universe, registry)
+    yield from _names("weighting.weights", methodology.weighting.weights, lines)
     needed = methodology.selection.min_constituents
     if len(lines) < needed:
         yield (
@@ -134,12 +137,27 @@ def _weighting(weighting: Weighting, selection: Selection) -> Iterator[str]:
             )
     elif weighting.floor:
         yield f'weighting.floor: scheme "{scheme}" does not use it; remove it, or set caps.floor for a lower bound'
+    yield from _fixed(weighting, selection)
     if (scheme is Scheme.FUNDAMENTAL) != bool(weighting.metric):
         needs = "is missing; fundamental weights need one" if not weighting.metric else f'is not used by "{scheme}"'
         yield f"weighting.metric: {needs}"
     elif weighting.metric and weighting.metric not in INDEX_METRICS:
         meant = did_you_mean(weighting.metric, INDEX_METRICS)
         yield f'weighting.metric: there is no metric "{weighting.metric}".{meant} Use one of {", ".join(INDEX_METRICS)}'
+
+
+def _fixed(weighting: Weighting, selection: Selection) -> Iterator[str]:
+    weights, count = weighting.weights, len(weighting.weights)
+    if (weighting.scheme is Scheme.FIXED) != bool(weights):
+        needs = f'are not used by "{weighting.scheme}"' if weights else "are missing; give each token its share"
+        yield f'weighting.weights: {needs}, e.g. weights = {{ tao = 0.6, fet = 0.4 }} with scheme = "fixed"'
+    elif weights and abs(sum(weights.values()) - 1) > SHARES:
+        yield f"weighting.weights: they sum to {sum(weights.values()):.10g}, 1 is needed"
+    if weights and not selection.min_constituents <= count <= selection.target:
+        yield (
+            f"weighting.weights: {count} tokens, selection asks for {selection.min_constituents} (min_constituents) "
+            f"to {selection.target} (target); correct one of them"
+        )
 
 
 def _bounds(caps: Caps, selection: Selection) -> Iterator[str]:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -137,10 +137,14 @@ def content_hash(methodology: Methodology) -> str:
     return hashlib.sha256(canonical_json(methodology).encode("utf-8")).hexdigest()
 
 
+def _default(rule: Field[Any]) -> object:
+    return rule.default if rule.default_factory is MISSING else rule.default_factory()
+
+
 def _plain(value: object) -> object:
     if is_dataclass(value):
         rules = (f for f in fields(value) if f.name not in NOT_RULES)
-        kept = (f for f in rules if not (f.metadata.get("later") and getattr(value, f.name) == f.default))
+        kept = (f for f in rules if not (f.metadata.get("later") and getattr(value, f.name) == _default(f)))
         return {f.name: _plain(getattr(value, f.name)) for f in kept}
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()

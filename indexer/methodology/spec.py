@@ -67,6 +67,11 @@ class Scheme(StrEnum):
     FLOOR_PLUS_CAP = "floor_plus_cap"
     LIQUIDITY = "liquidity"
     FUNDAMENTAL = "fundamental"
+    FIXED = "fixed"
+
+
+# Schemes that weigh by a capitalisation, which a supply is needed for.
+BY_CAP = frozenset({Scheme.FREE_FLOAT_CAP, Scheme.SQRT_CAP, Scheme.FLOOR_PLUS_CAP})
 
 
 # What `weighting.metric` may name: daily figures that are comparable between tokens.
@@ -156,11 +161,13 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Weighting:
-    """Scheme and its parameters. `floor` is used by floor_plus_cap; `metric` names a fundamental metric."""
+    """Scheme and its parameters. `floor` is used by floor_plus_cap; `metric` names a fundamental metric; `weights` (by
+    slug, they sum to 1) are those of a fixed basket, which drifts between rebalances."""
 
     scheme: Annotated[Scheme, member_of(Scheme)] = Scheme.FREE_FLOAT_CAP
     floor: Share = 0.0
     metric: str = ""
+    weights: Mapping[str, Bound] = field(default_factory=dict, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +230,11 @@ class Methodology:
     hash: str = field(default="", metadata=COMPUTED)
     source: str = field(default="", metadata=COMPUTED)
     text: str = field(default="", repr=False, compare=False, metadata=COMPUTED)
+
+    def needs_supply(self, rule: Eligibility) -> bool:
+        """Whether a supply enters at all: by the scheme, by bands, or by a threshold of eligibility."""
+        thresholds = rule.min_free_float > 0 or rule.min_atvr > 0
+        return self.weighting.scheme in BY_CAP or self.float_rules.bands or thresholds
 
     def eligibility_at(self, reference: datetime) -> Eligibility:
         """The eligibility rules in force at a reference date (the first ones before any takes effect)."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from indexer.engine.eligibility import Candidate, failures, select, unmeasurable
-from indexer.methodology.spec import Eligibility, Scheme, Selection, UnknownVolume
+from indexer.methodology.spec import Eligibility, Methodology, Scheme, Selection, UnknownVolume, Weighting
 
 RULE = Eligibility(effective_from=datetime(2023, 1, 1, tzinfo=UTC))
 GOOD = Candidate(
@@ -18,13 +18,18 @@ GOOD = Candidate(
 )  # fmt: skip
 
 
+def scheme_of(scheme: Scheme) -> Methodology:
+    at = RULE.effective_from
+    return Methodology("x", "X", "1.0.0", at, at, weighting=Weighting(scheme, weights={"fet": 1.0}))
+
+
 def why(rule: Eligibility = RULE, **changes: Any) -> list[str]:
     return list(failures(replace(GOOD, **changes), rule))
 
 
 def test_a_good_candidate_fails_nothing() -> None:
     assert why() == []
-    assert list(unmeasurable(GOOD, RULE, scheme=Scheme.FREE_FLOAT_CAP)) == []
+    assert list(unmeasurable(GOOD, RULE, methodology=scheme_of(Scheme.FREE_FLOAT_CAP))) == []
 
 
 @pytest.mark.parametrize(
@@ -80,12 +85,23 @@ def test_unknown_volume_keeps_members_and_bars_newcomers() -> None:
             "no supply known within 400 days of the reference date, needed for weighting",
         ),
         (Scheme.EQUAL, {"supply": None}, "no supply known within 400 days of the reference date, needed for ranking"),
+        (Scheme.FIXED, {}, "no weight of its own in weighting.weights"),
         (Scheme.LIQUIDITY, {"adv_days": 4}, "volume known on 4 days, 15 needed to weigh by liquidity"),
         (Scheme.FUNDAMENTAL, {}, "no positive metric known in the 30 days before the reference date"),
     ],
 )
 def test_what_cannot_be_measured_has_its_reason(scheme: Scheme, changes: dict[str, Any], reason: str) -> None:
-    assert list(unmeasurable(replace(GOOD, **changes), RULE, scheme=scheme)) == [reason]
+    assert list(unmeasurable(replace(GOOD, **changes), RULE, methodology=scheme_of(scheme))) == [reason]
+
+
+@pytest.mark.parametrize("scheme", [Scheme.EQUAL, Scheme.LIQUIDITY, Scheme.FUNDAMENTAL, Scheme.FREE_FLOAT_CAP])
+def test_a_supply_is_asked_for_only_where_a_rule_uses_it(scheme: Scheme) -> None:
+    line = replace(GOOD, supply=None, cap_usd=None, fundamental=5.0)
+    open_rule = replace(RULE, min_free_float=0.0, min_atvr=0.0)
+    needed = scheme is Scheme.FREE_FLOAT_CAP
+    assert bool([*unmeasurable(line, open_rule, methodology=scheme_of(scheme))]) is needed
+    for rule in (replace(open_rule, min_free_float=0.1), replace(open_rule, min_atvr=0.1)):
+        assert [*unmeasurable(line, rule, methodology=scheme_of(scheme))]
 
 
 def ranking(*incumbents: int, count: int = 8) -> list[Candidate]:

@@ -90,7 +90,7 @@ def test_unknown_keys_come_with_the_nearest_known_one() -> None:
     assert refusal(weigthing={"scheme": "equal"}) == ['weigthing: there is no such key here. Did you mean "weighting"?']
     assert refusal(weighting={"scheme": "sqrt"}) == [
         'weighting.scheme: "sqrt" is not one of free_float_cap, sqrt_cap, equal, floor_plus_cap, liquidity, '
-        'fundamental. Did you mean "sqrt_cap"?'
+        'fundamental, fixed. Did you mean "sqrt_cap"?'
     ]
 
 
@@ -194,6 +194,30 @@ def test_weighting_parameters_belong_to_their_scheme() -> None:
         "weighting.metric: is missing; fundamental weights need one"
     ]
     assert refusal(weighting={"metric": "fees"}) == ['weighting.metric: is not used by "free_float_cap"']
+
+
+def test_fixed_weights_are_whole_named_and_belong_to_their_scheme() -> None:
+    two = {"selection": {"min_constituents": 2}}
+
+    def problems(**weighting: Any) -> list[str]:
+        return refusal(weighting=weighting, **two)
+
+    assert problems(scheme="fixed")[0].startswith("weighting.weights: are missing; give each token its share")
+    assert problems(scheme="equal", weights={"fet": 0.5, "tao": 0.5})[0].startswith(
+        'weighting.weights: are not used by "equal"'
+    )
+    assert problems(scheme="fixed", weights={"fet": 0.5, "tao": 0.4}) == [
+        "weighting.weights: they sum to 0.9, 1 is needed"
+    ]
+    assert problems(scheme="fixed", weights={"fet": 0.5, "taoo": 0.5}) == [
+        'weighting.weights: there is no "taoo" in the registry. Did you mean "tao"?'
+    ]
+    assert problems(scheme="fixed", weights={"fet": 1.0, "tao": 0})[0].startswith("weighting.weights.tao: 0 leaves no")
+    assert refusal(weighting={"scheme": "fixed", "weights": {"fet": 0.5, "tao": 0.5}}) == [
+        "weighting.weights: 2 tokens, selection asks for 5 (min_constituents) to 20 (target); correct one of them"
+    ]
+    thirds = {"scheme": "fixed", "weights": {"fet": 0.3333333334, "tao": 0.3333333333, "near": 0.3333333333}}
+    assert load_methodology(toml(RULES | two | {"weighting": thirds}), source="x", registry=REGISTRY).weighting.weights
 
 
 def test_dates_must_be_in_order_and_on_the_calendar() -> None:

@@ -79,15 +79,15 @@ def test_sub_indices_share_the_flagship_universe_out() -> None:
 
 def test_the_example_in_the_document_is_an_index_that_holds(tmp_path: Path) -> None:
     examples = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL)
-    loaded = load_methodology(examples[0], source="docs/methodology.md", registry=REGISTRY)
-    assert loaded.id == "gpu-majors"
+    indices = [load_methodology(text, source="docs/methodology.md", registry=REGISTRY) for text in examples[:2]]
+    assert [index.id for index in indices] == ["gpu-majors", "two-majors"]
     own = tmp_path / "assets.toml"
-    own.write_text(examples[1], encoding="utf-8")
+    own.write_text(examples[2], encoding="utf-8")
     assert load_registry(own).by_slug["mytoken"].symbol == "MYTOKEN"
 
 
 def test_the_document_names_every_key() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     keys = set(re.findall(r"^(\w+) = ", (SHIPPED / "deai.toml").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    keys |= {"largest", "floor", "per_asset", "per_group", "metric", "assets", "sub_sectors", "exclude"}
+    keys |= {"largest", "floor", "per_asset", "per_group", "metric", "weights", "assets", "sub_sectors", "exclude"}
     assert {key for key in keys if f"`{key}`" not in text} == set()

@@ -24,6 +24,7 @@ SCHEMES = {
     Scheme.FLOOR_PLUS_CAP: "by a floor for each and the rest in proportion to free-float market capitalisation",
     Scheme.LIQUIDITY: "in proportion to the median daily traded value",
     Scheme.FUNDAMENTAL: "in proportion to an on-chain metric",
+    Scheme.FIXED: "by fixed weights",
 }
 
 
@@ -113,6 +114,7 @@ def _choice(methodology: Methodology) -> tuple[str, ...]:
     ]
     if methodology.weighting.scheme is Scheme.FLOOR_PLUS_CAP:
         said.append(f"The floor is {methodology.weighting.floor:.1%} for each member.")
+    said += [f"{slug} weighs {value:.1%} at a rebalance." for slug, value in methodology.weighting.weights.items()]
     named = (
         (caps.single, "No token weighs more than {:.1%} at a rebalance."),
         (caps.largest, "The largest may weigh {:.1%}."),
