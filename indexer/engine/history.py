@@ -256,13 +256,23 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Relaxed:
+    """A scheduled date whose caps the members could not meet, and how far they were raised for it."""
+
+    reference_us: int
+    effective_us: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class IndexHistory:
     """Levels (K,) from the base on, unrounded, one for each instant of the market's clock.
 
     status (K,) is the worst `Status` that a constituent's price had, CARRIED when any price was carried,
     SUSPENDED while no constituent has a price young enough; carried_weight (K,) is the share of the index value
     whose price was carried. At an instant of change the level is that of the basket held into it, status and
-    carried_weight are the worse of the two baskets. `skipped` are the dates not applied as scheduled.
+    carried_weight are the worse of the two baskets. `skipped` are the dates not applied as scheduled,
+    `relaxed` those whose caps were raised.
     """
 
     times_us: I64
@@ -271,3 +281,4 @@ class IndexHistory:
     carried_weight: F64
     rebalances: tuple[Rebalance, ...]
     skipped: tuple[Skipped, ...] = ()
+    relaxed: tuple[Relaxed, ...] = ()

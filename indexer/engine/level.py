@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indexer.arrays import F64, I8, I64, Bools
-from indexer.engine.history import BasketEvent, Decision, IndexHistory, Rebalance, Settled, units_after
+from indexer.engine.history import BasketEvent, Decision, IndexHistory, Rebalance, Relaxed, Settled, units_after
 from indexer.engine.known import Inputs, gather
 from indexer.engine.market import Carried, Market, Status, carry
 from indexer.engine.timeline import Change, Timeline, schedule_of, walk
@@ -79,6 +79,11 @@ def compute_index(
         carried_weight,
         _rebalances(market, carried, timeline=timeline, units=units, found=found),
         tuple(timeline.skipped),
+        tuple(
+            Relaxed(plan.date.reference_us, plan.date.effective_us, plan.relaxed.reason)
+            for plan in timeline.plans
+            if plan.relaxed is not None
+        ),
     )
 
 
@@ -223,10 +228,12 @@ def plan_weights(market: Market, methodology: Methodology, *, timeline: Timeline
     Raises MethodologyError with the index and the date where the caps cannot hold for the members there are.
     """
     weights = np.zeros((len(timeline.plans), len(market.lines)))
-    fresh = [row for row, plan in enumerate(timeline.plans) if plan.inputs_row is not None]
+    fresh = [row for row, plan in enumerate(timeline.plans) if plan.inputs_row is not None and plan.relaxed is None]
     for row, plan in enumerate(timeline.plans):
         if plan.under_way is not None:
             weights[row] = plan.under_way.target
+        elif plan.relaxed is not None:
+            weights[row] = plan.relaxed.weights
     member = np.zeros((len(fresh), len(market.lines)), dtype=bool)
     for place, row in enumerate(fresh):
         member[place, list(timeline.plans[row].members)] = True

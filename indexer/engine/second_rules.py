@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -259,6 +260,9 @@ def _capped(world: World, caps: Caps, *, raw: dict[int, float], label: str) -> d
     limit = {name: caps.per_group.get(name, 1.0 if caps.group is None else caps.group) for name in groups}
     room = sum(min(limit[name], sum(cap[c] for c in part)) for name, part in groups.items())
     crowded = any(len(part) * floor > limit[name] + ROUNDING for name, part in groups.items())
+    if caps.relax and floor * len(raw) <= 1 + ROUNDING:
+        _relax(cap, limit, groups=groups, floor=floor, named={c for c in raw if lines[c].slug in caps.per_asset})
+        room, crowded = 1.0, False
     if room < 1 - ROUNDING or floor * len(raw) > 1 + ROUNDING or crowded or floor > min(cap.values()) + ROUNDING:
         raise MethodologyError(f"{label}: the caps leave room for {room:.6g} of the index; check caps and floors")
 
@@ -275,6 +279,30 @@ def _capped(world: World, caps: Caps, *, raw: dict[int, float], label: str) -> d
         level = _level(partial(inside, part), limit[name]) if capped else common
         out |= {c: min(max(level * raw[c], floor), cap[c]) for c in part}
     return out
+
+
+def _relax(
+    cap: dict[int, float], limit: dict[str, float], *, groups: dict[str, list[int]], floor: float, named: set[int]
+) -> None:
+    """Bounds of tokens, then of groups, raised in place to the least that holds all of the index."""
+    for which in (cap.keys() - named, named):
+        if which and sum(cap.values()) < 1 - ROUNDING:
+            level = min(_level(partial(_total_lifted, cap, which), 1.0), 1.0)
+            cap.update({column: max(cap[column], level) for column in which})
+    for name, part in groups.items():
+        limit[name] = max(limit[name], floor * len(part))
+    inside = {name: sum(cap[c] for c in part) for name, part in groups.items()}
+
+    def room(level: float) -> float:
+        return sum(min(max(bound, level), inside[name]) for name, bound in limit.items())
+
+    if room(0.0) < 1 - ROUNDING:
+        level = _level(room, 1.0)
+        limit.update({name: max(bound, level) for name, bound in limit.items()})
+
+
+def _total_lifted(cap: dict[int, float], which: AbstractSet[int], level: float) -> float:
+    return sum(max(bound, level) if column in which else bound for column, bound in cap.items())
 
 
 def _level(total: Callable[[float], float], wanted: float) -> float:

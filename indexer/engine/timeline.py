@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from indexer.engine.history import (
 )
 from indexer.engine.known import Inputs
 from indexer.engine.market import Carried, Market
+from indexer.engine.relaxation import Relaxation, relaxation
 from indexer.engine.weights import infeasible
 from indexer.errors import MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Methodology, RebalanceDate, rebalance_dates
@@ -48,6 +50,7 @@ class Plan:
     members: frozenset[int]
     decisions: tuple[Decision, ...]
     under_way: Unfinished | None = None
+    relaxed: Relaxation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +180,23 @@ class _Walker:
             self.out.skipped.append(Skipped(date.reference_us, date.effective_us, problem))
             return
         kind = ("reconstitution" if review else "rebalance") if based else "base"
-        self.out.plans.append(Plan(kind, date, number, members, decisions))
+        relaxed = relaxation(**self._basket(number, members, date=date)) if self.methodology.caps.relax else None
+        self.out.plans.append(Plan(kind, date, number, members, decisions, relaxed=relaxed))
         self.based = True
         self._fix(members, row=row, until=until, fixings=self.methodology.schedule.transition_fixings if based else 1)
+
+    def _basket(self, number: int, members: frozenset[int], *, date: RebalanceDate) -> dict[str, Any]:
+        """What the weights of a date are made from, as arguments."""
+        member = np.zeros((1, len(self.market.lines)), dtype=bool)
+        member[0, list(members)] = True
+        return {
+            "methodology": self.methodology,
+            "sizes": self.inputs.sizes([number]),
+            "member": member,
+            "slugs": self.market.slugs,
+            "groups": tuple(line.sub_sector for line in self.market.lines),
+            "label": f"index {self.methodology.id} at {iso(date.effective_us)}",
+        }
 
     def _problem(self, number: int, members: frozenset[int], *, date: RebalanceDate) -> str | None:
         """Why these members cannot make a basket; None when they can."""
@@ -187,12 +204,14 @@ class _Walker:
         needed = self.methodology.selection.min_constituents
         if len(members) < needed:
             return f"{label}: {len(members)} members can be held, {needed} are needed"
-        mask = np.zeros((1, len(self.market.lines)), dtype=bool)
-        mask[0, list(members)] = True
-        return infeasible(
-            self.methodology, self.inputs.sizes([number]), member=mask, slugs=self.market.slugs,
-            groups=tuple(line.sub_sector for line in self.market.lines), label=label,
-        )  # fmt: skip
+        basket = self._basket(number, members, date=date)
+        if not self.methodology.caps.relax:
+            return infeasible(**basket)
+        try:
+            relaxation(**basket)
+        except MethodologyError as error:
+            return str(error)
+        return None
 
     def advance(self, last: int) -> None:
         """Let events and suspensions act, in order, up to and including row `last`."""

@@ -175,7 +175,8 @@ class Caps:
     """Upper and lower bounds of weight at a rebalance; None means no bound.
 
     `single` holds for every asset unless `per_asset` (by slug) says otherwise; `largest` replaces `single`
-    for the largest asset alone; `group` holds for each sub-sector unless `per_group` says otherwise.
+    for the largest asset alone; `group` holds for each sub-sector unless `per_group` says otherwise. With `relax`
+    bounds that the members of a date cannot meet are raised for that date instead of leaving it out.
     """
 
     single: Bound | None = None
@@ -184,6 +185,7 @@ class Caps:
     group: Bound | None = None
     per_asset: Mapping[str, Share] = field(default_factory=dict)
     per_group: Mapping[str, Share] = field(default_factory=dict)
+    relax: Flag = field(default=False, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

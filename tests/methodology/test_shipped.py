@@ -89,5 +89,16 @@ def test_the_example_in_the_document_is_an_index_that_holds(tmp_path: Path) -> N
 def test_the_document_names_every_key() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     keys = set(re.findall(r"^(\w+) = ", (SHIPPED / "deai.toml").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    keys |= {"largest", "floor", "per_asset", "per_group", "metric", "weights", "assets", "sub_sectors", "exclude"}
+    keys |= {
+        "largest",
+        "floor",
+        "per_asset",
+        "per_group",
+        "metric",
+        "weights",
+        "relax",
+        "assets",
+        "sub_sectors",
+        "exclude",
+    }
     assert {key for key in keys if f"`{key}`" not in text} == set()
