@@ -73,16 +73,16 @@ def decide(
     }
     ranked = sorted(
         (one for one in candidates if not failed[one.slug]),
-        key=_rank,
+        key=lambda one: _rank(one, rule),
     )
     selected = {one.slug: decision for one, decision in zip(ranked, select(ranked, methodology.selection), strict=True)}
     return tuple(selected.get(one.slug) or _decision(one, "; ".join(failed[one.slug])) for one in candidates)
 
 
-def _rank(one: Candidate) -> tuple[float, float, str]:
+def _rank(one: Candidate, rule: Eligibility) -> tuple[float, float, str]:
     """By free-float capitalisation; those without one, where no supply is needed, come after, by traded value."""
     if one.cap_usd is None:
-        return 0.0, -(one.adv_usd or 0.0), one.slug
+        return 0.0, -(one.adv_usd or 0.0) if one.adv_days >= rule.adv_min_days else 0.0, one.slug
     return -one.cap_usd, 0.0, one.slug
 
 

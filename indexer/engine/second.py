@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from itertools import takewhile
 from math import isnan
 
 from indexer.engine.history import REVIEWS, BasketEvent, IndexHistory, Rebalance, Settled
 from indexer.engine.market import Market
-from indexer.engine.second_rules import DAY, EPOCH, HOUR, Seen, World, members_at, target_weights, world_of
+from indexer.engine.second_rules import DAY, EPOCH, HOUR, Seen, World, members_at, scheduled, target_weights, world_of
 from indexer.errors import MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Methodology
 
@@ -233,20 +234,13 @@ def _weights(book: _Book) -> dict[int, float]:
 
 def _dates(methodology: Methodology, last: int) -> list[tuple[int, int, bool]]:
     """(reference, effective, reconstitution) of the base and of every scheduled date after it, up to `last`."""
-    schedule = methodology.schedule
-    before = schedule.reference_days_before * DAY
-    base = _us(methodology.base_date)
-    out = [(base - before, base, True)]
-    month = datetime(methodology.base_date.year, methodology.base_date.month, schedule.effective_day, tzinfo=UTC)
-    while _us(month) <= last:
-        if month.month in schedule.rebalance_months and _us(month) > base:
-            out.append((_us(month) - before, _us(month), month.month in schedule.reconstitution_months))
-        month = month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
-    return out
+    before = methodology.schedule.reference_days_before * DAY
+    base, *later = takewhile(lambda date: date[0] <= max(last, _base(methodology)), scheduled(methodology))
+    return [(effective - before, effective, review) for effective, review in (base, *later)]
 
 
-def _us(instant: datetime) -> int:
-    return (instant - EPOCH) // timedelta(microseconds=1)
+def _base(methodology: Methodology) -> int:
+    return (methodology.base_date - EPOCH) // timedelta(microseconds=1)
 
 
 TOLERANCE = 1e-9

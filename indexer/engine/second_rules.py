@@ -341,14 +341,25 @@ def band_at(methodology: Methodology, *, reference: int, share_at: Callable[[int
 
 def references(methodology: Methodology, last: int) -> Iterator[int]:
     """The reference instants of the base and of every scheduled date, in order, up to `last` (all in us)."""
+    before = methodology.schedule.reference_days_before * DAY
+    for effective, _ in scheduled(methodology):
+        if effective - before > last:
+            return
+        yield effective - before
+
+
+def scheduled(methodology: Methodology) -> Iterator[tuple[int, bool]]:
+    """The effective instant of the base and of every later date of the calendar, and whether members may change."""
     schedule, base = methodology.schedule, methodology.base_date.astimezone(UTC)
-    before = timedelta(days=schedule.reference_days_before)
-    when, month = base, datetime(base.year, base.month, schedule.effective_day, tzinfo=UTC)
-    while (at := (when - before - EPOCH) // timedelta(microseconds=1)) <= last:
-        yield at
-        while month <= when or month.month not in schedule.rebalance_months:
-            month = month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
-        when = month
+    yield (base - EPOCH) // timedelta(microseconds=1), True
+    day = datetime(base.year, base.month, base.day, tzinfo=UTC)
+    while True:
+        day += timedelta(days=1)
+        weekly = schedule.weekday is not None
+        due = f"{day:%A}".lower() == schedule.weekday if weekly else day.day == schedule.effective_day
+        if due and day.month in schedule.rebalance_months:
+            first = not weekly or day.day <= 7
+            yield (day - EPOCH) // timedelta(microseconds=1), first and day.month in schedule.reconstitution_months
 
 
 def _fresh(share: float) -> float:

@@ -66,6 +66,8 @@ def _dates(methodology: Methodology) -> Iterator[str]:
         yield f"schedule.reconstitution_months: {missing} are not in rebalance_months; a reconstitution is one of them"
     if not 1 <= schedule.effective_day <= 28:
         return
+    if schedule.weekday is not None and schedule.transition_fixings > 7:
+        yield f"schedule.transition_fixings: {schedule.transition_fixings} do not fit in a week; give 7 or fewer"
     base_us = to_us(base)
     found = rebalance_dates(schedule, base_us, base_us)
     if not found or not found[0].reconstitution:

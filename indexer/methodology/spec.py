@@ -7,6 +7,7 @@ docs/methodology.md explains the rules; each rule's reason stands beside it in t
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ from onchain.strict_toml import (
 LATER = {"later": True}
 
 
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Month = Annotated[Whole, Field(ge=1, le=12)]
 Months = Annotated[tuple[Month, ...], Field(min_length=1), Ascending]
 Days = Annotated[Whole, Field(ge=0, le=3650)]
@@ -114,9 +116,10 @@ class Universe:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Monthly rebalances (weights) and, in `reconstitution_months`, reconstitutions (membership).
+    """Monthly or weekly rebalances (weights) and, in `reconstitution_months`, reconstitutions (membership).
 
-    Effective at 00:00 UTC on `effective_day` of the month; decided from what was known at 00:00 UTC
+    Effective at 00:00 UTC on `effective_day` of the month, or with `weekday` every week on that day, whose first one
+    in a month may be a reconstitution; decided from what was known at 00:00 UTC
     `reference_days_before` days earlier. `transition_fixings` spreads a change over k daily fixings.
     """
 
@@ -126,6 +129,14 @@ class Schedule:
     effective_day: Annotated[Whole, Field(ge=1, le=28)] = 1
     reference_days_before: Annotated[Whole, Field(ge=1, le=31)] = 5
     transition_fixings: Annotated[Whole, Field(ge=1, le=27)] = 1
+    weekday: Annotated[str, one_of(WEEKDAYS)] | None = field(default=None, metadata=LATER)
+
+    def days(self, year: int, month: int) -> range:
+        """The days of a month on which a change may take effect, whether or not the month is one of its months."""
+        if self.weekday is None:
+            return range(self.effective_day, self.effective_day + 1)
+        begins, count = monthrange(year, month)
+        return range(1 + (WEEKDAYS.index(self.weekday) - begins) % 7, count + 1, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,19 +284,19 @@ def rebalance_dates(schedule: Schedule, start_us: int, end_us: int) -> list[Reba
     if end_us < start_us:
         raise MethodologyError(f"the calendar from {iso(start_us)} to {iso(end_us)} ends before it starts; swap them")
     first, last = from_us(start_us), from_us(end_us)
-    found = []
+    before_us = schedule.reference_days_before * DAY_US
+    dates = []
     for month_count in range(first.year * 12 + first.month - 1, last.year * 12 + last.month):
-        year, month = divmod(month_count, 12)
-        effective_us = to_us(datetime(year, month + 1, schedule.effective_day, tzinfo=UTC))
-        if month + 1 in schedule.rebalance_months and start_us <= effective_us <= end_us:
-            found.append(
-                RebalanceDate(
-                    reference_us=effective_us - schedule.reference_days_before * DAY_US,
-                    effective_us=effective_us,
-                    reconstitution=month + 1 in schedule.reconstitution_months,
-                )
-            )
-    return found
+        year, month = month_count // 12, month_count % 12 + 1
+        if month not in schedule.rebalance_months:
+            continue
+        days = schedule.days(year, month)
+        for day in days:
+            effective_us = to_us(datetime(year, month, day, tzinfo=UTC))
+            reconstitution = month in schedule.reconstitution_months and day == days[0]
+            if start_us <= effective_us <= end_us:
+                dates.append(RebalanceDate(effective_us - before_us, effective_us, reconstitution))
+    return dates
 
 
 def universe_lines(universe: Universe, registry: Registry) -> tuple[str, ...]:

@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from baskets import OPEN_RULES, market, methodology, monthly, random_market, supply
+from baskets import BASE_US, OPEN_RULES, market, methodology, monthly, random_market, supply
 from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.engine.level import compute_index
 from indexer.engine.second import compare, second_index
 from indexer.errors import NotEnoughDataError
-from indexer.methodology.spec import Caps, Scheme, Selection, Weighting
+from indexer.methodology.spec import WEEKDAYS, Caps, Schedule, Scheme, Selection, Weighting
+from indexer.times import DAY_US
 
 UNKNOWN = supply()
 NAN = np.nan
@@ -73,6 +74,25 @@ def test_lines_without_a_capitalisation_rank_behind_by_traded_value() -> None:
     history = compute_index(replace(world, volume_usd=volume), index)
     assert {one.slug: one.rank for one in history.rebalances[0].decisions} == {"small": 1, "b": 2, "a": 3}
     np.testing.assert_allclose(history.rebalances[0].weight_target, [0, 0.5, 0.5], rtol=1e-14)
+
+
+def test_weekly_weights_are_set_again_every_week() -> None:
+    clock = BASE_US + np.arange(0, 22, 7, dtype=np.int64) * DAY_US  # Sundays
+    world = market(clock, [[10, 20], [20, 20], [20, 40], [10, 40]], [UNKNOWN, UNKNOWN], slugs=["a", "b"])
+    index = replace(fixed(a=0.5, b=0.5), schedule=Schedule(reference_days_before=0, weekday="sunday"))
+    history = compute_index(world, index)
+    np.testing.assert_allclose(history.levels, [1000, 1500, 2250, 1687.5], rtol=1e-14)
+    assert [change.kind for change in history.rebalances] == ["base", "rebalance", "rebalance", "rebalance"]
+    assert compare(history, second_index(world, index)).max_relative < 1e-14
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(WEEKDAYS), st.integers(0, 9), st.sampled_from([1, 3]))
+def test_both_calculators_agree_on_weekly_schedules(seed: int, weekday: str, before: int, fixings: int) -> None:
+    world = random_market(seed, gaps=0.1)
+    schedule = Schedule(reference_days_before=before, weekday=weekday, transition_fixings=fixings)
+    index = methodology(schedule=schedule, selection=Selection(6, 4, 7, 2))
+    found = compare(compute_index(world, index), second_index(world, index))
+    assert found.agree, found
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([Scheme.EQUAL, Scheme.LIQUIDITY, Scheme.FIXED]), st.booleans())

@@ -44,6 +44,16 @@ def test_days_that_not_every_month_has_are_refused(day: int) -> None:
         rebalance_dates(replace(Schedule(), effective_day=day), us(2024, 1, 1), us(2024, 2, 1))
 
 
+def test_a_weekly_calendar_is_every_such_day_and_members_change_on_a_months_first() -> None:
+    weekly = Schedule(rebalance_months=(1, 2, 4), reconstitution_months=(1, 4), weekday="friday")
+    dates = rebalance_dates(weekly, us(2024, 1, 1), us(2024, 4, 30))
+    days = [from_us(date.effective_us) for date in dates]
+    assert all(day.weekday() == 4 and day.month in (1, 2, 4) for day in days)
+    assert len(days) == 4 + 4 + 4
+    first = [from_us(date.effective_us).date() for date in dates if date.reconstitution]
+    assert first == [date(2024, 1, 5), date(2024, 4, 5)]
+
+
 def test_end_before_start_is_refused() -> None:
     with pytest.raises(MethodologyError, match="from 2024-02-01T00:00:00Z to 2024-01-01T00:00:00Z ends before it"):
         rebalance_dates(Schedule(), us(2024, 2, 1), us(2024, 1, 1))

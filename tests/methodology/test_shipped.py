@@ -97,6 +97,7 @@ def test_the_document_names_every_key() -> None:
         "metric",
         "weights",
         "relax",
+        "weekday",
         "assets",
         "sub_sectors",
         "exclude",

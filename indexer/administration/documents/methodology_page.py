@@ -136,8 +136,11 @@ def _calendar(methodology: Methodology) -> tuple[str, ...]:
     every = len(schedule.rebalance_months) == 12
     weights = "every month" if every else f"in {join_names([MONTHS[n - 1] for n in schedule.rebalance_months])}"
     members = join_names([MONTHS[n - 1] for n in schedule.reconstitution_months])
+    day = f"on day {schedule.effective_day}"
+    if schedule.weekday is not None:
+        day = f"on every {schedule.weekday.capitalize()} (members on a month's first)"
     said = [
-        f"Weights are set {weights}, members in {members}, effective at 00:00 UTC on day {schedule.effective_day}.",
+        f"Weights are set {weights}, members in {members}, effective at 00:00 UTC {day}.",
         f"Decided from what is known at 00:00 UTC {schedule.reference_days_before} days before; the pro-forma is "
         "published from then on.",
     ]
