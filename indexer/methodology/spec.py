@@ -221,7 +221,7 @@ class Missing:
 class Methodology:
     """One index, complete. `hash` is the SHA-256 of the canonical content: any change of a rule changes it.
 
-    `source` says which file it came from and `text` is that file, kept as evidence; neither is part of the rules.
+    `source` says which file it came from and `text` is that file, for the audit trail; neither is part of the rules.
     """
 
     id: Annotated[Text, matching("[a-z0-9]+(-[a-z0-9]+)*", "lower-case letters, digits and hyphens, e.g. my-index")]
