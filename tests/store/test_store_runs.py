@@ -1,4 +1,4 @@
-"""The ledger of runs and the leases: a key is done once, a crash is taken up again, one holder at a time."""
+"""The run log and the leases: a key is done once, a crash is taken up again, one holder at a time."""
 
 from __future__ import annotations
 
