@@ -17,6 +17,10 @@ from indexer.workflow.work import ImportAndUpdate, import_and_update
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+# Whole commands, servers, played days and histories: what takes seconds stays out of `make test-fast`.
+SLOW_FOLDERS = {"administration", "api", "benchmarks", "cli", "client", "docs", "live"}
+SLOW_FIXTURES = {"history", "history_files"}
+
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 FILES = (
     "tokens_hourly.csv.gz",
@@ -27,6 +31,14 @@ FILES = (
     "onchain_daily.csv.gz",
 )
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what takes seconds as slow."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in SLOW_FOLDERS or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
