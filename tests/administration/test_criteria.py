@@ -245,7 +245,7 @@ GOOD = load_registry().by_slug["fet"].contract
     [
         ([{"slug": "a"}, {"slug": "b", "contract": "0x" + "0" * 40}], "carry it at the same time"),
         ([{"contract": GOOD[:2] + GOOD[2:].swapcase()}], "EIP-55 checksum"),
-        ([{"decimals": 77}], "decimals: 77 is not from 0 to 36"),
+        ([{"decimals": 77}], "decimals: 77 must be at most 36"),
     ],
 )
 def test_criterion_12_duplicates_wrong_checksums_and_wrong_decimals_are_refused_with_the_reason(changes, said):
