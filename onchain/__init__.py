@@ -15,14 +15,21 @@ if TYPE_CHECKING:
     from onchain.errors import OnchainError
     from onchain.evm.erc20 import ERC20_ABI
     from onchain.evm.provider import web3
-    from onchain.freefloat import float_band, float_emergency, free_float
     from onchain.health import EndpointHealth, doctor, recheck
     from onchain.rpc.pin import Pin, Pinner
     from onchain.rpc.pool import Pool
     from onchain.snapshots import Snapshot, read_snapshot, replay, snapshot
-    from onchain.supply import FloatChoice, Supply, choose_float, compute_supply
+    from onchain.supply import (
+        FloatChoice,
+        Supply,
+        choose_float,
+        compute_supply,
+        float_band,
+        float_emergency,
+        free_float,
+    )
     from onchain.tokens import Token, load_tokens
-    from onchain.usage.networks import LegActivity, activity
+    from onchain.usage.activity import LegActivity, activity
 
 __all__ = [
     "ERC20_ABI",
@@ -62,12 +69,19 @@ _HOMES = {
     "errors": ("OnchainError",),
     "evm.erc20": ("ERC20_ABI",),
     "evm.provider": ("web3",),
-    "freefloat": ("float_band", "float_emergency", "free_float"),
-    "usage.networks": ("LegActivity", "activity"),
+    "usage.activity": ("LegActivity", "activity"),
     "rpc.pin": ("Pin", "Pinner"),
     "rpc.pool": ("Pool",),
     "snapshots": ("Snapshot", "read_snapshot", "replay", "snapshot"),
-    "supply": ("FloatChoice", "Supply", "choose_float", "compute_supply"),
+    "supply": (
+        "FloatChoice",
+        "Supply",
+        "choose_float",
+        "compute_supply",
+        "float_band",
+        "float_emergency",
+        "free_float",
+    ),
     "tokens": ("Token", "load_tokens"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

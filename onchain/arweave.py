@@ -14,9 +14,8 @@ from functools import partial
 from onchain.errors import Kind, PinError, ReadError, RpcError
 from onchain.readings import Read, Reading, kept
 from onchain.rpc.endpoint import Endpoint
-from onchain.rpc.pin import Pin
+from onchain.rpc.pin import Pin, confirmed
 from onchain.rpc.pool import Pool
-from onchain.rpc.quorum import confirmed
 
 TOLERANCE_S = 900
 DRIFT = 1e-6  # nodes a few blocks apart: a block mints less than 1e-8 of the supply

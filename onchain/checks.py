@@ -14,8 +14,7 @@ from typing import Any
 
 from onchain.chains import Chain, load_chains
 from onchain.errors import ChainConfigError, OnchainError
-from onchain.evm.chainlink import read_feed
-from onchain.evm.uniswap import find_pairs, find_pools, read_reserves, read_twap
+from onchain.evm.prices import find_pairs, find_pools, read_feed, read_reserves, read_twap
 from onchain.rpc.pin import Pin, Pinner
 from onchain.rpc.pool import Pool
 from onchain.tokens import Feed, Leg, Token, load_tokens
@@ -73,34 +72,19 @@ def check_price(
     if symbol not in known:
         raise ChainConfigError(f'no supply rule for "{symbol}"; known: {", ".join(sorted(known))}')
     all_chains = load_chains(own_endpoints=own_endpoints) if chains is None else chains
-    return asyncio.run(
-        read_checks(
-            known[symbol],
-            chains=all_chains,
-            reference_usd=reference_usd,
-            quote_usd=quote_usd,
-            at=None if at is None else int(at.timestamp()),
-            tolerance_bps=tolerance_bps,
-            confirm=confirm,
-        )
-    )
 
+    async def read() -> list[PriceCheck]:
+        async with Pinners(all_chains, confirm=confirm) as pinners:
+            return await read_checks(
+                pinners,
+                known[symbol],
+                reference_usd=reference_usd,
+                quote_usd=quote_usd,
+                at=None if at is None else int(at.timestamp()),
+                tolerance_bps=tolerance_bps,
+            )
 
-async def read_checks(
-    token: Token,
-    *,
-    chains: Mapping[str, Chain],
-    reference_usd: float,
-    quote_usd: Mapping[str, float],
-    at: int | None = None,
-    tolerance_bps: float = 200.0,
-    confirm: int = 2,
-) -> list[PriceCheck]:
-    """`check_price` for callers with an event loop; `at` in epoch seconds."""
-    async with Pinners(chains, confirm=confirm) as pinners:
-        return await read_checks_with(
-            pinners, token, reference_usd=reference_usd, quote_usd=quote_usd, at=at, tolerance_bps=tolerance_bps
-        )
+    return asyncio.run(read())
 
 
 class Pinners:
@@ -124,7 +108,7 @@ class Pinners:
         return self._open[chain]
 
 
-async def read_checks_with(
+async def read_checks(
     pinners: Pinners,
     token: Token,
     *,
@@ -133,7 +117,7 @@ async def read_checks_with(
     at: int | None = None,
     tolerance_bps: float = 200.0,
 ) -> list[PriceCheck]:
-    """`read_checks` through open pinners, for many tokens after one another."""
+    """`check_price` for callers with an event loop, for many tokens after one another; `at` in epoch seconds."""
     against, chains = _Comparison(token.symbol, reference_usd, tolerance_bps), pinners.chains
     checks: list[PriceCheck] = []
     for leg in token.legs:

@@ -15,9 +15,8 @@ from functools import partial
 from onchain.errors import Kind, PinError, ReadError, RpcError
 from onchain.readings import Read, Reading, kept
 from onchain.rpc.endpoint import Endpoint
-from onchain.rpc.pin import Pin, height_at
+from onchain.rpc.pin import Pin, agreed_pin, confirmed, height_at
 from onchain.rpc.pool import Pool
-from onchain.rpc.quorum import agreed_pin, confirmed
 
 _BLOCKS = "/cosmos/base/tendermint/v1beta1/blocks"
 _HEIGHT = "x-cosmos-block-height"

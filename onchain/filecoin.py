@@ -12,9 +12,8 @@ from typing import Any
 from onchain.errors import Kind, PinError, RpcError
 from onchain.readings import ON_CHAIN, Read, Reading, exact, missing
 from onchain.rpc.endpoint import Endpoint
-from onchain.rpc.pin import Pin
+from onchain.rpc.pin import Pin, confirmed
 from onchain.rpc.pool import Pool
-from onchain.rpc.quorum import confirmed
 
 GENESIS_S = 1_598_306_400
 EPOCH_S = 30

@@ -17,9 +17,8 @@ import cbor2
 from onchain.errors import Kind, ReadError, RpcError
 from onchain.readings import Read, Reading, kept
 from onchain.rpc.endpoint import Endpoint
-from onchain.rpc.pin import Pin
+from onchain.rpc.pin import Pin, confirmed
 from onchain.rpc.pool import Pool
-from onchain.rpc.quorum import confirmed
 from onchain.rpc.wire import parse_cbor
 
 TOLERANCE_S = 900

@@ -13,9 +13,8 @@ from functools import partial
 from onchain.errors import AllEndpointsFailed, Kind, PinError, ReadError, RpcError
 from onchain.readings import Read, Reading, exact, kept
 from onchain.rpc.endpoint import Endpoint
-from onchain.rpc.pin import Pin, last_at_or_before
+from onchain.rpc.pin import Pin, agreed_pin, confirmed, last_at_or_before
 from onchain.rpc.pool import Pool
-from onchain.rpc.quorum import agreed_pin, confirmed
 
 LAG = 5  # heights behind the newest final one, so that a second endpoint has it too
 SKIPPED = 30  # heights without a block that may follow each other

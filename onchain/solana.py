@@ -13,9 +13,8 @@ from functools import partial
 from onchain.errors import Kind, ReadError, RpcError
 from onchain.readings import Read, Reading, kept
 from onchain.rpc.endpoint import Endpoint
-from onchain.rpc.pin import Pin
+from onchain.rpc.pin import Pin, confirmed
 from onchain.rpc.pool import Pool
-from onchain.rpc.quorum import confirmed
 
 TOLERANCE_S = 900
 DRIFT = 1e-4  # two nodes answer at slots seconds apart: a live mint or burn between them is not a lie

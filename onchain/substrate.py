@@ -14,9 +14,8 @@ from functools import partial
 from onchain.errors import Kind, PinError, ReadError, RpcError
 from onchain.readings import Read, Reading, kept
 from onchain.rpc.endpoint import Endpoint
-from onchain.rpc.pin import Pin, height_at
+from onchain.rpc.pin import Pin, agreed_pin, confirmed, height_at
 from onchain.rpc.pool import Pool
-from onchain.rpc.quorum import agreed_pin, confirmed
 
 LAG = 2  # blocks behind the newest finalized one, so that a second endpoint has it too
 

@@ -12,7 +12,7 @@ from indexer.engine.market import VENUES, Market, SupplyHistory, SupplySource
 from indexer.engine.weights import Sizes
 from indexer.methodology.spec import Eligibility
 from indexer.times import DAY_US, HOUR_US
-from onchain.freefloat import float_band
+from onchain.supply import float_band
 
 NEVER_US = 2**62
 """Age of something that was never known, in microseconds: older than any limit."""

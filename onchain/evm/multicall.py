@@ -18,9 +18,8 @@ from eth_utils.crypto import keccak
 
 from onchain.errors import Kind, ReadError, RpcError
 from onchain.rpc.endpoint import Endpoint
-from onchain.rpc.pin import Pin, at_pin
+from onchain.rpc.pin import Pin, at_pin, confirmed
 from onchain.rpc.pool import Pool
-from onchain.rpc.quorum import confirmed
 
 WORD = 32
 REVERTED = "reverted"

@@ -27,9 +27,8 @@ from onchain.errors import ChainConfigError, Kind, ReadError, RpcError
 from onchain.evm.logs import Checkpoint, Chunk, LogScan
 from onchain.evm.multicall import REVERTED, Call, Outcome, decode_output, hex_bytes, read_calls, selector
 from onchain.rpc.endpoint import Endpoint
-from onchain.rpc.pin import Pin, Pinner, at_pin, parse_header
+from onchain.rpc.pin import Pin, Pinner, at_pin, confirmed, parse_header
 from onchain.rpc.pool import Pool
-from onchain.rpc.quorum import confirmed
 from onchain.rpc.wire import digest
 
 # What reads the state of a block, with the place of the block among its parameters.

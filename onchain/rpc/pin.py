@@ -1,7 +1,8 @@
-"""Fixing a block: number, hash, timestamp and finality that at least two endpoints agree on.
+"""Whom to believe: a block that endpoints agree on, and answers that they give alike.
 
-Every EVM reading starts with a `Pin`; reads then name its hash, so a node that is behind or on another fork cannot
-answer from elsewhere.
+A `Pin` is number, hash, time stamp and finality that at least two endpoints state. Every EVM reading starts with one
+and names its hash, so a node that is behind or on another fork cannot answer from elsewhere. `confirmed` compares any
+other answer, so that one lying node cannot decide a number.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from onchain.errors import Kind, OrphanedPin, PinError, RpcError
+from onchain.errors import AllEndpointsFailed, DisagreementError, Kind, OrphanedPin, PinError, RpcError
 from onchain.rpc.endpoint import Endpoint
 from onchain.rpc.pool import Pool
 
@@ -300,3 +302,56 @@ async def last_at_or_before(instant: int, *, low: int, high: int, time_of: Calla
             high, high_time = middle, time
         step += 1
     return low
+
+
+T = TypeVar("T")
+
+
+async def confirmed(
+    pool: Pool,
+    ask: Callable[[Endpoint], Awaitable[T]],
+    *,
+    what: str,
+    count: int = 2,
+    differ: Callable[[T, T], str] = lambda a, b: f"{a!r} against {b!r}",
+    old: bool = False,
+    same: Callable[[T, T], bool] = lambda a, b: a == b,
+) -> tuple[T, tuple[str, ...]]:
+    """(the answer that `count` endpoints gave alike, their redacted names); one endpoint only where one exists.
+
+    A third endpoint is asked when two differ; the outvoted one loses trust. Raises DisagreementError with both
+    answers when nobody can decide, AllEndpointsFailed when too few answer. `same` may allow a drift where nodes
+    cannot be pinned to one block.
+    """
+    need = min(count, max(1, len(pool.endpoints)))
+    answers: list[tuple[Endpoint, T]] = []
+    while True:
+        try:
+            endpoint, value = await pool.on_any(
+                lambda e: _with(e, ask), what=what, exclude=[e for e, _ in answers], old=old
+            )
+        except AllEndpointsFailed as error:
+            if len(answers) < 2:
+                raise
+            (first, a), (second, b) = answers[0], answers[1]
+            raise DisagreementError(
+                f"{pool.chain.name}: {what} differs between {first.label} and {second.label}: {differ(a, b)}; "
+                "add a third endpoint to decide"
+            ) from error
+        answers.append((endpoint, value))
+        alike = [e for e, other in answers if same(other, value)]
+        if len(alike) >= need:
+            for other_endpoint, other in answers:
+                if not same(other, value):
+                    other_endpoint.distrust()
+            return value, tuple(e.label for e in alike)
+
+
+async def agreed_pin(pool: Pool, ask: Callable[[Endpoint], Awaitable[Pin]], *, what: str, count: int) -> Pin:
+    """The block that `count` endpoints describe alike, with their names in `agreed`. Raises like `confirmed`."""
+    pin, labels = await confirmed(pool, ask, what=what, count=count)
+    return replace(pin, agreed=labels)
+
+
+async def _with(endpoint: Endpoint, ask: Callable[[Endpoint], Awaitable[T]]) -> tuple[Endpoint, T]:
+    return endpoint, await ask(endpoint)

@@ -1,20 +1,26 @@
 """Activity of a token between two instants, from its Transfer logs, checked against its supply.
 
-Place in the flow: `logs` → `transfers` → here; the index stores the result as on-chain metrics.
+Place in the flow: `evm.logs` → transfers → here, for one contract and over all EVM networks of a token; the index
+stores the result as on-chain metrics.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeAlias
 
-from onchain.errors import ReadError
+from onchain.chains import Chain, load_chains
+from onchain.errors import ChainConfigError, OnchainError, ReadError
 from onchain.evm import erc20
 from onchain.evm.logs import Checkpoint, LogScan, RangeSize, Rollback
 from onchain.evm.multicall import read_calls
 from onchain.rpc.pin import Pin, Pinner
+from onchain.rpc.pool import Pool
+from onchain.tokens import Leg, Token, load_tokens
 
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 ZERO = "0x" + "0" * 40
@@ -264,3 +270,97 @@ async def _balances(pinner: Pinner, token: str, pin: Pin, moved: Counter[str], *
         except ReadError:
             continue
     return balances
+
+
+Progress = Callable[[str, int, int], None]  # (chain, blocks done, blocks in all)
+
+
+@dataclass(frozen=True, slots=True)
+class LegActivity:
+    """One network's activity, or the reason why there is none."""
+
+    chain: str
+    asset: str
+    role: str
+    activity: Activity | None
+    reason: str = ""
+
+
+def activity(
+    symbol: str,
+    *,
+    start: datetime,
+    end: datetime,
+    price_usd: float | None = None,
+    tokens: Mapping[str, Token] | None = None,
+    chains: Mapping[str, Chain] | None = None,
+    own_endpoints: Mapping[str, Sequence[str]] | None = None,
+    verify_every: int = 10,
+    confirm: int = 2,
+    progress: Progress | None = None,
+) -> list[LegActivity]:
+    """Activity of `symbol` after the aware instant `start` up to `end`, one entry a network.
+
+    Networks are kept apart: the same address on two chains is two addresses, and a bridge transfer is a burn here and
+    a mint there. Chains other than EVM have no Transfer logs: their entry says so. Runs its own event loop; from
+    async code use `read_legs`. Raises ChainConfigError for an unknown symbol or a bad interval.
+    """
+    for instant in (start, end):
+        if instant.tzinfo is None:
+            raise ChainConfigError(f"{instant.isoformat()} has no time zone; give an aware instant")
+    if end <= start:
+        raise ChainConfigError(f"the end {end.isoformat()} is not after the start {start.isoformat()}")
+    known = load_tokens() if tokens is None else tokens
+    if symbol not in known:
+        raise ChainConfigError(f'no supply rule for "{symbol}"; known: {", ".join(sorted(known))}')
+    return asyncio.run(
+        read_legs(
+            known[symbol],
+            chains=load_chains(own_endpoints=own_endpoints) if chains is None else chains,
+            start=int(start.timestamp()),
+            end=int(end.timestamp()),
+            price_usd=price_usd,
+            verify_every=verify_every,
+            confirm=confirm,
+            progress=progress,
+        )
+    )
+
+
+async def read_legs(
+    token: Token,
+    *,
+    chains: Mapping[str, Chain],
+    start: int,
+    end: int,
+    price_usd: float | None = None,
+    verify_every: int = 10,
+    confirm: int = 2,
+    progress: Progress | None = None,
+) -> list[LegActivity]:
+    """`activity` for callers with an event loop; instants in epoch seconds."""
+
+    async def read(leg: Leg) -> LegActivity:
+        chain = chains.get(leg.chain)
+        if chain is None or chain.family != "evm":
+            reason = f"{leg.chain} has no Transfer logs" if chain else f'no chain "{leg.chain}" is configured'
+            return LegActivity(leg.chain, leg.asset, leg.role, None, reason)
+        try:
+            async with Pool(chain, confirm=confirm, timeout_s=60.0) as pool:
+                pinner = Pinner(pool)
+                counts = await read_activity(
+                    pinner,
+                    leg.asset,
+                    decimals=leg.decimals,
+                    start=await pinner.at(start),
+                    end=await pinner.at(end),
+                    price_usd=price_usd,
+                    verify_every=verify_every,
+                    progress=None if progress is None else lambda done, all_: progress(leg.chain, done, all_),
+                )
+        except OnchainError as error:
+            return LegActivity(leg.chain, leg.asset, leg.role, None, str(error))
+        return LegActivity(leg.chain, leg.asset, leg.role, counts)
+
+    legs = [leg for leg in token.legs if leg.role != "check"]
+    return list(await asyncio.gather(*(read(leg) for leg in legs)))

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import pytest
 from evmkit import Deployed, Node, npm_package
 
-from onchain.checks import Pinners, compute_divergence_bps, read_checks, read_checks_with
+from onchain.checks import Pinners, compute_divergence_bps, read_checks
 from onchain.errors import PriceRefused, ReadError
-from onchain.evm.chainlink import read_feed
 from onchain.evm.erc20 import checked_decimals
-from onchain.evm.uniswap import (
+from onchain.evm.prices import (
     compute_cost_to_move,
     compute_harmonic_liquidity,
     compute_mean_tick,
     find_pools,
+    read_feed,
     read_reserves,
     read_twap,
 )
@@ -157,7 +157,8 @@ async def test_pool_that_was_never_given_a_price_is_refused(new_node) -> None:
     node.mine(5)
     chain = node.chain(name="one", uniswap_v3_factory=factory.address, quote_tokens={"USDQ": quote.address})
     token = Token("BAS", "Base", 18, legs=(Leg("one", base.address, 18),))
-    (check,) = await read_checks(token, chains={"one": chain}, reference_usd=2.5, quote_usd={"USDQ": 1.0})
+    async with Pinners({"one": chain}) as pinners:
+        (check,) = await read_checks(pinners, token, reference_usd=2.5, quote_usd={"USDQ": 1.0})
     assert check.price_usd is None and check.reason.endswith("was created but never given a price")
 
 
@@ -222,7 +223,8 @@ async def test_v2_reserves_and_price(new_node) -> None:
             await read_reserves(pool, await Pinner(pool).head(), base.address, base=base.address)
     token = Token("B", "b", 18, legs=(Leg("one", base.address, 18),))
     chain = node.chain(name="one", uniswap_v2_factory=factory.address, quote_tokens={"USDQ": quote.address})
-    (check,) = await read_checks(token, chains={"one": chain}, reference_usd=2.0, quote_usd={"USDQ": 1.0})
+    async with Pinners({"one": chain}) as pinners:
+        (check,) = await read_checks(pinners, token, reference_usd=2.0, quote_usd={"USDQ": 1.0})
     assert (check.kind, check.price_usd, check.beyond) == ("univ2_spot", 2.5, False)
     assert check.divergence_bps == pytest.approx(2500) and check.liquidity_usd == 500.0
     assert (got.base_reserve, got.quote_reserve, got.spot_price) == (100.0, 250.0, 2.5)
@@ -333,7 +335,8 @@ async def test_checks_say_how_far_prices_are_from_the_reference(scene: Scene) ->
     chain = scene.node.chain(
         name="one", uniswap_v3_factory=scene.factory.address, quote_tokens={"USDQ": scene.quote.address}
     )
-    found = await read_checks(token, chains={"one": chain}, reference_usd=2.5, quote_usd={"USDQ": 1.0})
+    async with Pinners({"one": chain}) as pinners:
+        found = await read_checks(pinners, token, reference_usd=2.5, quote_usd={"USDQ": 1.0})
     pool, oracle, broken, nowhere = found
     assert (pool.kind, pool.beyond) == ("univ3_twap", False) and abs(pool.divergence_bps) < 200
     assert pool.cost_to_move_usd > 0 and pool.liquidity_usd > pool.cost_to_move_usd and pool.window_s >= 1800
@@ -353,7 +356,7 @@ async def test_tokens_at_one_instant_share_the_pin_and_the_identity(scene: Scene
     async with Pinners({"one": chain}) as pinners:
         for _ in range(3):
             before = len(counted.requests)
-            (check,) = await read_checks_with(pinners, token, reference_usd=2.5, quote_usd={"USDQ": 1.0}, at=instant)
+            (check,) = await read_checks(pinners, token, reference_usd=2.5, quote_usd={"USDQ": 1.0}, at=instant)
             assert check.price_usd == pytest.approx(2.5, rel=0.02)
             asked.append(len(counted.requests) - before)
     assert counted.calls.count("eth_chainId") == 1

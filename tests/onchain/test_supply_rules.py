@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onchain.errors import SupplyError
-from onchain.freefloat import float_band, float_emergency, free_float
 from onchain.readings import MISSING, ON_CHAIN, REPORTED, Read, Reading, missing
-from onchain.supply import FloatChoice, choose_float, compute_supply, reads_of
+from onchain.supply import FloatChoice, choose_float, compute_supply, float_band, float_emergency, free_float, reads_of
 from onchain.tokens import Escrow, Exclusion, Leg, Token, Tranche, load_tokens
 
 T = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())

@@ -28,8 +28,7 @@ from indexer.times import DAY_US, iso, to_us
 
 if TYPE_CHECKING:
     from onchain.tokens import Token
-    from onchain.usage.activity import Activity
-    from onchain.usage.networks import LegActivity
+    from onchain.usage.activity import Activity, LegActivity
 
 TOTAL: Final = "onchain"
 ADDED: Final = (
@@ -196,7 +195,7 @@ def _read_token(
 def _read(
     live: Live, token: Token, *, end: datetime, price_usd: float | None, progress: Progress | None
 ) -> list[LegActivity]:
-    from onchain.usage.networks import LegActivity, read_legs
+    from onchain.usage.activity import LegActivity, read_legs
 
     upto = to_us(end) // 1_000_000
     tell = None if progress is None else lambda chain, done, total: progress(token.symbol, chain, done, total)

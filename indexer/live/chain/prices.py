@@ -80,14 +80,14 @@ def check_prices(
 
 def _read(live: Live, rates: Mapping[str, tuple[float, int]], *, tolerance_bps: float) -> dict[str, list[PriceCheck]]:
     """Every check of every token; those of one token that take too long are given up, the others go on."""
-    from onchain.checks import Pinners, PriceCheck, read_checks_with
+    from onchain.checks import Pinners, PriceCheck, read_checks
 
     quotes = {at_us: _quotes(live, at_us) for at_us in {at_us for _, at_us in rates.values()}}
 
     async def one(pinners: Pinners, symbol: str, rate: float, at_us: int) -> list[PriceCheck]:
         try:
             async with asyncio.timeout(live.deadline_s):
-                return await read_checks_with(
+                return await read_checks(
                     pinners,
                     live.tokens[symbol],
                     reference_usd=rate,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from indexer.registry import Asset
 from indexer.store.rows import QualityRow, SupplyRow
 from indexer.times import iso, to_us
-from onchain.freefloat import float_emergency
+from onchain.supply import float_emergency
 
 if TYPE_CHECKING:
     from onchain.rpc.pin import Pin

@@ -20,7 +20,7 @@ from indexer.live.jobs import onchain_jobs
 from indexer.methodology.load import load_methodology
 from indexer.store.read import read_metrics, read_payloads, read_quality
 from indexer.times import to_us
-from onchain.usage.networks import LegActivity, read_legs
+from onchain.usage.activity import LegActivity, read_legs
 
 pytestmark = pytest.mark.evm
 DAY_END = datetime(2026, 3, 11, tzinfo=UTC)

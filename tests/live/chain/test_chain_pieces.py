@@ -175,7 +175,7 @@ def test_own_chains_and_rules_are_added_and_their_mistakes_named(tmp_path: Path)
     made = chains_of(Settings(chains_file=chains, rpc_endpoints=SecretStr("mine=https://b;base=https://c")))
     assert made["mine"].endpoints == ("https://b", "https://a") and made["base"].endpoints[0] == "https://c"
     chains.write_text("[mine]\nfamly = 1\n")
-    with pytest.raises(ConfigError, match=r'unknown key "famly"\. Did you mean "family"'):
+    with pytest.raises(ConfigError, match=r'mine\.famly: there is no such key here\. Did you mean "family"'):
         chains_of(Settings(chains_file=chains))
     rules = tmp_path / "rules.toml"
     rules.write_text('[GRT]\nname = "mine"\ndecimals = 3\nreported_reason = "test"\n')
