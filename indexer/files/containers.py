@@ -62,10 +62,12 @@ class Table:
                 raise ImportFileError(_bomb(self.name))
             return Measured(stream, self.name, where=member, size=info.file_size)
         raw, size = self.path.open("rb"), self.path.stat().st_size
-        packed = self.path.name.lower().endswith(".gz") or raw.peek(2)[:2] == b"\x1f\x8b"
-        if packed and size > 4:
+        marked = raw.peek(2)[:2] == b"\x1f\x8b"
+        packed = marked or self.path.name.lower().endswith(".gz")
+        if marked and size > 4:
             raw.seek(-4, 2)  # a gzip ends in its unpacked size, modulo 2³²
             if int.from_bytes(raw.read(4), "little") > max(RATIO_FROM, MOST_RATIO * size):
+                raw.close()
                 raise ImportFileError(_bomb(self.name))
             raw.seek(0)
         stream = gzip.GzipFile(fileobj=raw) if packed else raw

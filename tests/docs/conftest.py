@@ -20,8 +20,16 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    folder = tmp_path_factory.mktemp("docs")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the documentation is read in: its store is in var/."""
+    home = tmp_path_factory.mktemp("docs")
+    (home / "var").mkdir()
+    return home
+
+
+@pytest.fixture(scope="session")
+def live(home: Path) -> Iterator[Live]:
+    folder = home / "var"
     store = seeded_store(folder / "deai.sqlite")
     with serve(create_app(store, settings=Settings(data_dir=folder), clock=lambda: NOW)) as running:
         yield running

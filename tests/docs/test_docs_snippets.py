@@ -34,7 +34,8 @@ def snippets(language: str, pages: list[Path]) -> list[object]:
 
 
 @pytest.mark.parametrize("code", snippets("python", NEEDS_A_SERVER))
-def test_python_runs(live: Live, code: str) -> None:
+def test_python_runs(live: Live, home: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
     exec(compile(code.replace(HOST, live.url), "docs", "exec"), {"__name__": "docs"})
 
 
