@@ -26,7 +26,6 @@ from indexer.store.rows import AnnouncementRow, OverrideRow
 from indexer.times import DAY_US, to_us
 
 if TYPE_CHECKING:
-    from indexer.administration.documents.sheet import Sheet
     from indexer.studies.report.blocks import Document
 
 router = APIRouter(tags=["administration"])
@@ -257,9 +256,7 @@ def constituent_factsheet(
     form: FormParam = DocumentForm.HTML,
 ) -> Response:
     """One token of the index: price with every venue's quote, weight, supply with its origin, reviews, chart."""
-    from indexer.administration.documents.sheet import as_document
-
-    return _written(as_document(_sheet(services, index_id, token=symbol, at=at)), form)
+    return _written(_factsheet(services, index_id, token=symbol, at=at), form)
 
 
 @router.get(
@@ -274,17 +271,17 @@ def constituent_factsheet_pdf(services: ServicesDep, index_id: IndexId, symbol: 
 
 
 def _pdf(services: Services, index_id: str, *, token: str = "", at: int | None = None) -> Response:
-    from indexer.administration.documents.sheet import as_pdf
+    from indexer.studies.report.pdf import as_pdf
 
-    sheet = _sheet(services, index_id, token=token, at=at)
-    return Answer(as_pdf(sheet, now=services.clock()), media_type=PDF, compress=False)
+    document = _factsheet(services, index_id, token=token, at=at)
+    return Answer(as_pdf(document), media_type=PDF, compress=False)
 
 
-def _sheet(services: Services, index_id: str, *, token: str, at: int | None) -> Sheet:
-    from indexer.administration.documents.make import make_sheet
+def _factsheet(services: Services, index_id: str, *, token: str, at: int | None) -> Document:
+    from indexer.administration.documents.make import make_factsheet
 
     at_us = LATEST_US if at is None else at
-    return make_sheet(services.store, services.settings, index_id=index_id, token=token, at_us=at_us)
+    return make_factsheet(services.store, services.settings, index_id=index_id, token=token, at_us=at_us)
 
 
 def _written(document: Document, form: DocumentForm) -> Response:

@@ -10,10 +10,9 @@ import pytest
 from test_rebuild import eventful
 from worlds import prices
 
-from indexer.administration.documents.factsheet import constituent_sheet, index_sheet
+from indexer.administration.documents.factsheet import constituent_factsheet, index_factsheet
 from indexer.administration.documents.make import make_document, write_document
 from indexer.administration.documents.methodology_page import difference, methodology_document
-from indexer.administration.documents.sheet import as_document, as_pdf
 from indexer.administration.documents.statement import statement_document
 from indexer.administration.explain import explain
 from indexer.config import Settings
@@ -25,7 +24,8 @@ from indexer.methodology.policy import load_policy
 from indexer.registry import load_registry
 from indexer.store.administration import read_announcements
 from indexer.store.read import read_methodologies
-from indexer.studies.report.blocks import as_html, as_text
+from indexer.studies.report.blocks import Heading, Picture, Text, as_html, as_text
+from indexer.studies.report.pdf import as_pdf
 from indexer.times import to_us
 
 
@@ -75,7 +75,7 @@ def test_the_pages_are_whole_html_without_scripts_or_foreign_addresses(made):
     for document in (
         page()[0],
         make_document(made.store, Settings(), index_id="small", kind="statement", now=made.now),
-        as_document(replace(index_sheet(made.store, newest(made)), title="Small & <index>")),
+        replace(index_factsheet(made.store, newest(made)), title="Small & <index>"),
     ):
         html = as_html(document)
         assert html.startswith("<!doctype html>")
@@ -126,7 +126,7 @@ def test_the_statement_counts_what_happened(made):
 
 
 def test_the_factsheet_says_the_newest_level_and_its_constituents(made):
-    said, text = newest(made), as_text(as_document(index_sheet(made.store, newest(made))))
+    said, text = newest(made), as_text(index_factsheet(made.store, newest(made)))
     assert f"{said.level:,.2f}" in text
     assert said.hash in text
     for one in said.constituents:
@@ -138,13 +138,13 @@ def test_the_factsheet_says_the_newest_level_and_its_constituents(made):
 def token_sheet(made, token, *, newest_=None):
     said = newest_ or newest(made)
     log = load_event_log(load_registry())
-    return constituent_sheet(made.store, made.registry, newest=said, token=token, log=log)
+    return constituent_factsheet(made.store, made.registry, newest=said, token=token, log=log)
 
 
 def test_a_constituents_factsheet_says_where_its_price_supply_and_place_are_from(made):
     said = newest(made)
     one = next(one for one in said.constituents if one.asset == "token-2")
-    text = as_text(as_document(token_sheet(made, "TOKEN-2")))
+    text = as_text(token_sheet(made, "TOKEN-2"))
     flat = " ".join(text.split())
     for words in (
         f"Price USD {one.price:,.6g}",
@@ -160,7 +160,7 @@ def test_a_constituents_factsheet_says_where_its_price_supply_and_place_are_from
         said.hash,
     ):
         assert words in flat, (words, flat)
-    html = as_html(as_document(token_sheet(made, "token-2")))
+    html = as_html(token_sheet(made, "token-2"))
     assert "<svg" in html
     assert not re.search(r'(src|href)=["\']https?://', html)
     with pytest.raises(
@@ -169,23 +169,31 @@ def test_a_constituents_factsheet_says_where_its_price_supply_and_place_are_from
         token_sheet(made, "token-5")
 
 
+def points(document):
+    """Of the chart of a document."""
+    return next(block for block in document.blocks if isinstance(block, Picture)).spec["data"]["values"]
+
+
 def test_a_factsheet_is_of_the_instant_asked_for_and_looks_no_further(made):
     then = explain(made.store, made.registry, index_id="small", at_us=to_us(datetime(2024, 2, 10, tzinfo=UTC)))
     sheet = token_sheet(made, "token-5", newest_=then)
-    assert sheet.times_us[-1] == to_us(then.time)
-    assert "2024-03-01" not in as_text(as_document(sheet))
-    assert index_sheet(made.store, then).values[-1] == then.level
+    assert points(sheet)[-1]["t"] * 1000 == to_us(then.time)
+    assert "2024-03-01" not in as_text(sheet)
+    assert points(index_factsheet(made.store, then))[-1]["y"] == then.level
     early = replace(then, time=datetime(2024, 1, 1, tzinfo=UTC))
     with pytest.raises(NotEnoughDataError, match="index small has 1 daily levels; a factsheet needs two"):
-        index_sheet(made.store, early)
+        index_factsheet(made.store, early)
 
 
 def test_a_factsheet_is_a_pdf_without_any_browser(made, tmp_path):
-    for sheet in (index_sheet(made.store, newest(made)), token_sheet(made, "token-2")):
-        body = as_pdf(sheet, now=made.now)
+    for sheet in (index_factsheet(made.store, newest(made)), token_sheet(made, "token-2")):
+        body = as_pdf(sheet)
+        assert body == as_pdf(sheet)
         assert body.startswith(b"%PDF-")
         assert body.rstrip().endswith(b"%%EOF")
         assert body.count(b"/MediaBox") == 1
+    crowded = (*sheet.blocks, *(block for n in range(40) for block in (Heading(f"More {n}"), Text("words " * 99))))
+    assert as_pdf(replace(sheet, blocks=crowded)).count(b"/MediaBox") == 1, "smaller, not cut off"
     with pytest.raises(InputError, match=r"must end in .html or .txt, or in .pdf for a factsheet"):
         write_document(
             made.store, Settings(), index_id="small", kind="statement", path=tmp_path / "s.pdf", now=made.now

@@ -13,7 +13,7 @@ import pytest
 from indexer.errors import ConfigError, InputError, NotFoundError
 from indexer.studies.report import market, sections
 from indexer.studies.report import page as report_page
-from indexer.studies.report.blocks import table
+from indexer.studies.report.blocks import Document, Table, as_html
 from indexer.studies.report.gather import gather
 from indexer.studies.report.page import render, write_report
 from indexer.studies.report.words import number, p_value, percent
@@ -30,6 +30,11 @@ def gathered(store):
 @pytest.fixture(scope="module")
 def html(gathered):
     return render(gathered)
+
+
+def shown(blocks):
+    """A section as it is in the page."""
+    return unescape(as_html(Document("", "", tuple(blocks)))).replace("\u00a0", " ")
 
 
 def test_it_loads_nothing_and_runs_nothing(html):
@@ -100,23 +105,23 @@ def test_the_window_is_judged_by_every_test(gathered, tails, said):
     )
     changed = replace(gathered, study=replace(gathered.study, indices=indices))
     assert said in sections.aftermath(changed)
-    assert said in unescape(sections.abnormal(changed)).replace("\u00a0", " ")
+    assert said in shown(sections.abnormal(changed))
 
 
 def test_stress_is_shown_where_it_was_recorded(gathered):
-    shown = market.stress(gathered)
-    assert ">71<" in shown and "No reading of: liquidation long usd, " in shown, "what was imported, and what was not"
+    text = shown(market.stress(gathered))
+    assert ">71<" in text and "No reading of: liquidation long usd, " in text, "what was imported, and what was not"
     bars = tuple(replace(bar, long_usd=6.5342e8) for bar in gathered.stress.rows)
-    assert ">653.4<" in market.stress(replace(gathered, stress=replace(gathered.stress, rows=bars)))
+    assert ">653.4<" in shown(market.stress(replace(gathered, stress=replace(gathered.stress, rows=bars))))
     bars = tuple(replace(bar, fear_greed=None) for bar in gathered.stress.rows)
-    none = market.stress(replace(gathered, stress=replace(gathered.stress, rows=bars)))
-    assert "holds no liquidations, funding, open interest or fear &amp; greed of these days" in none
+    none = shown(market.stress(replace(gathered, stress=replace(gathered.stress, rows=bars))))
+    assert "holds no liquidations, funding, open interest or fear & greed of these days" in none
 
 
 def test_the_share_of_the_universe_is_there_with_what_it_rests_on(gathered):
-    shown = unescape(market.inside(gathered))
-    assert "share of its value with BTC, ETH, SOL" in shown and ">1.20 %<" in shown
-    assert "Market values stated by others and moved by our rates since: btc (coingecko:" in shown
+    text = shown(market.inside(gathered))
+    assert "share of its value with BTC, ETH, SOL" in text and ">1.20 %<" in text
+    assert "Market values stated by others and moved by our rates since: btc (coingecko:" in text
 
 
 def test_the_same_store_writes_the_same_bytes(store, gathered, html, tmp_path):
@@ -161,4 +166,4 @@ def test_words_for_numbers():
     assert percent(-0.0382) == "\u22123.8 %"
     assert percent(None) == number(float("nan")) == p_value(None) == "–"
     assert p_value(0.0004) == "< 0.001"
-    assert "&lt;b&gt;" in table(("a", "b"), [("<b>", "1")])
+    assert "&lt;b&gt;" in as_html(Document("", "", (Table(("a", "b"), (("<b>", "1"),)),)))

@@ -7,121 +7,165 @@ from typing import Any
 
 import numpy as np
 
-from indexer.administration.documents.sheet import Figures, Sheet, SheetTable, performance
 from indexer.administration.explain import ExplainedConstituent, Explanation
 from indexer.errors import NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.methodology.actions import CorporateAction, EventLog, of_assets
 from indexer.registry import Asset, Registry
 from indexer.store.db import Store
 from indexer.store.read import read_index, read_indices, read_levels, read_memberships, read_rebalancings
+from indexer.studies.report.blocks import Block, Cards, Document, Heading, Picture, Table, Text
+from indexer.studies.report.figures import ACCENT
 from indexer.studies.series import token_series
 from indexer.times import DAY_US, iso, to_us
 
 REVIEWS = ("base", "rebalance", "reconstitution")
 MOST = 8
 
+PERIODS = (("1 month", 30), ("3 months", 91), ("1 year", 365))
 HEADERS = ("token", "sub-sector", "weight", "target", "price USD", "supply", "supply from")
+# A line of more points is no clearer.
+POINTS = 800
+Figures = tuple[tuple[str, str], ...]
 
 
-def index_sheet(store: Store, newest: Explanation) -> Sheet:
+def index_factsheet(store: Store, newest: Explanation) -> Document:
     """The factsheet of an index as of an explained level. Raises NotEnoughDataError with less than two days."""
     rows = read_levels(store, newest.index, step_us=DAY_US, end_us=to_us(newest.time) + 1)
     if len(rows) < 2:
         raise NotEnoughDataError(f"index {newest.index} has {len(rows)} daily levels; a factsheet needs two")
     name = read_index(store, newest.index).name
-    weights = np.array([one.weight for one in newest.constituents])
-    head = (
+    weights = np.array([row.weight for row in newest.constituents])
+    figures = (
         ("Level", f"{newest.level:,.2f}"),
         ("As of (UTC)", f"{newest.time:%Y-%m-%d}"),
         ("Status", newest.status),
+        *_performance(rows.times_us, rows.levels, since="Since base"),
+        ("Constituents", f"{len(weights)} (effective {1 / (weights**2).sum():.1f})"),
     )
-    effective = f"{len(weights)} (effective {1 / (weights**2).sum():.1f})"
-    figures = (*head, *performance(rows.times_us, rows.levels, since="Since base"), ("Constituents", effective))
-    return Sheet(
-        title=name,
-        kicker=f"Index {newest.index}{' (SIMULATED)' if newest.simulated else ''}, factsheet",
-        figures=figures,
-        times_us=rows.times_us,
-        values=rows.levels,
-        label=f"chart of {len(rows)} daily levels of {name}",
-        tables=(SheetTable("Constituents", HEADERS, _rows(newest), numeric=frozenset({2, 3, 4, 5})),),
-        evidence=evidence_of(newest),
+    picture = _line(rows.times_us, rows.levels, label=f"chart of {len(rows)} daily levels of {name}")
+    table = Table(HEADERS, _rows(newest))
+    return _document(newest, title=name, of="Index", figures=figures, body=[picture, Heading("Constituents"), table])
+
+
+def _document(newest: Explanation, *, title: str, of: str, figures: Figures, body: Sequence[Block]) -> Document:
+    """The factsheet around its body; at its end what `deai verify` and `deai explain` go by."""
+    return Document(
+        title,
+        f"{of} {newest.index}{' (SIMULATED)' if newest.simulated else ''}, factsheet of {newest.time:%Y-%m-%d}",
+        (
+            Cards(tuple((label, value, "") for label, value in figures)),
+            *body,
+            Heading("Evidence"),
+            Text(f"Rules {newest.methodology_version}, hash {newest.methodology_hash}."),
+            Text(f"Hash of the level: {newest.hash}; check with deai verify."),
+        ),
     )
 
 
-def evidence_of(said: Explanation) -> tuple[str, ...]:
-    """Which rules, and which level: what `deai verify` and `deai explain` go by."""
-    return (
-        f"Rules {said.methodology_version}, hash {said.methodology_hash}.",
-        f"Hash of the level: {said.hash}; check with deai verify.",
-    )
+def _performance(times: np.ndarray, values: np.ndarray, *, since: str) -> Figures:
+    """Moves over the usual periods, volatility and deepest fall of daily values (T,), T >= 2."""
+    figures = []
+    for name, days in PERIODS:
+        at = int(np.searchsorted(times, times[-1] - days * DAY_US, side="right")) - 1
+        if at >= 0:
+            figures.append((name, f"{values[-1] / values[at] - 1:+.1%}"))
+    figures.append((since, f"{values[-1] / values[0] - 1:+.1%}"))
+    moves = np.diff(np.log(values))
+    if len(moves) > 1:
+        figures.append(("Volatility, 1 year", f"{moves[-365:].std(ddof=1) * np.sqrt(365.25):.1%}"))
+    figures.append(("Deepest fall", f"{(values / np.maximum.accumulate(values) - 1).min():.1%}"))
+    return tuple(figures)
 
 
-def _rows(said: Explanation) -> tuple[tuple[str, ...], ...]:
-    ordered = sorted(said.constituents, key=lambda one: -one.weight)
+def _line(times_us: np.ndarray, values: np.ndarray, *, label: str) -> Picture:
+    """A line of daily values, the last one always among its points."""
+    step = max(1, len(values) // POINTS)
+    rows = np.r_[np.arange(0, len(values) - 1, step), len(values) - 1]
+    points = zip((times_us[rows] // 1000).tolist(), values[rows].tolist(), strict=True)
+    time = {"title": None, "format": "%b %Y"}
+    spec = {
+        "data": {"values": [{"t": t, "y": y} for t, y in points]},
+        "mark": {"type": "line", "color": ACCENT, "strokeWidth": 1.6},
+        "encoding": {
+            "x": {"field": "t", "type": "temporal", "scale": {"type": "utc"}, "axis": time},
+            "y": {"field": "y", "type": "quantitative", "scale": {"zero": False}, "axis": {"title": None}},
+        },
+    }
+    return Picture(spec, label, height=260)
+
+
+def _section(title: str, headers: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, empty: str = "") -> list[Block]:
+    """A titled table, or what its absence means."""
+    return [Heading(title), Table(headers, tuple(rows)) if rows else Text(empty)]
+
+
+def _rows(newest: Explanation) -> tuple[tuple[str, ...], ...]:
+    ordered = sorted(newest.constituents, key=lambda row: -row.weight)
     return tuple(
         (
-            one.symbol,
-            one.sub_sector,
-            f"{one.weight:.2%}",
-            f"{one.weight_target:.2%}",
-            f"{one.price:,.4g}",
-            "–" if one.supply is None else f"{one.supply.tokens:,.0f}",
-            "–" if one.supply is None else (one.supply.origin or "–").replace("_", " "),
+            row.symbol,
+            row.sub_sector,
+            f"{row.weight:.2%}",
+            f"{row.weight_target:.2%}",
+            f"{row.price:,.4g}",
+            "–" if row.supply is None else f"{row.supply.tokens:,.0f}",
+            "–" if row.supply is None else (row.supply.origin or "–").replace("_", " "),
         )
-        for one in ordered
+        for row in ordered
     )
 
 
-def constituent_sheet(store: Store, registry: Registry, *, newest: Explanation, token: str, log: EventLog) -> Sheet:
+def constituent_factsheet(
+    store: Store, registry: Registry, *, newest: Explanation, token: str, log: EventLog
+) -> Document:
     """The factsheet of a constituent (slug or symbol) as of an explained level of the index.
 
     Raises NotFoundError for a token that the index does not hold, NotEnoughDataError with less than two daily rates.
     """
-    one = _held(newest, token)
-    asset = registry.by_slug.get(one.asset)
+    row = _held(newest, token)
+    asset = registry.by_slug.get(row.asset)
     if asset is None:
-        said = f"{newest.index} holds {one.symbol}, which this registry does not have"
-        raise NotFoundError(f"{said}; set DEAI_REGISTRY to the one the index was built with")
-    times, prices = _daily(store, one.asset, until_us=to_us(newest.time))
-    head: Figures = (
-        ("Price USD", f"{one.price:,.6g}"),
-        ("As of (UTC)", f"{one.price_at:%Y-%m-%d %H:%M}"),
-        ("Rate", f"{one.price_status}{', carried' if one.carried else ''}"),
-        ("Weight", f"{one.weight:.2%}"),
-        ("Target", f"{one.weight_target:.2%}"),
-        ("Units", f"{one.units:,.0f}"),
+        raise NotFoundError(
+            f"{newest.index} holds {row.symbol}, which this registry does not have; set DEAI_REGISTRY to the one the "
+            "index was built with"
+        )
+    until_us = to_us(newest.time)
+    times, prices = _daily(store, row.asset, until_us=until_us)
+    contribution = () if row.contribution is None else (("Contribution", f"{row.contribution:+.4%}"),)
+    figures: Figures = (
+        ("Price USD", f"{row.price:,.6g}"),
+        ("As of (UTC)", f"{row.price_at:%Y-%m-%d %H:%M}"),
+        ("Rate", f"{row.price_status}{', carried' if row.carried else ''}"),
+        ("Weight", f"{row.weight:.2%}"),
+        ("Target", f"{row.weight_target:.2%}"),
+        ("Units", f"{row.units:,.0f}"),
+        *contribution,
+        *_performance(times, prices, since="Since first rate"),
     )
-    contribution = () if one.contribution is None else (("Contribution", f"{one.contribution:+.4%}"),)
-    return Sheet(
-        title=f"{asset.name} ({one.symbol})",
-        kicker=f"Constituent of {newest.index}{' (SIMULATED)' if newest.simulated else ''}, factsheet",
-        figures=(*head, *contribution, *performance(times, prices, since="Since first rate")),
-        times_us=times,
-        values=prices,
-        label=f"chart of {len(prices)} daily rates of {one.symbol} in USD",
-        tables=(
-            SheetTable("Identity", ("what", "value"), _identity(asset, registry)),
-            _quotes(one),
-            _supply(one),
-            _decisions(store, newest.index, one.asset, until_us=to_us(newest.time)),
-            _places(store, one.asset, at_us=to_us(newest.time)),
-            _actions(of_assets(log, [one.slug for one in registry.assets if one.line == asset.line])),
-        ),
-        evidence=evidence_of(newest),
-    )
+    line = [other.slug for other in registry.assets if other.line == asset.line]
+    body: list[Block] = [
+        _line(times, prices, label=f"chart of {len(prices)} daily rates of {row.symbol} in USD"),
+        *_section("Identity", ("what", "value"), _identity(asset, registry)),
+        *_quotes(row),
+        *_supply(row),
+        *_decisions(store, newest.index, row.asset, until_us=until_us),
+        *_places(store, row.asset, at_us=until_us),
+        *_actions(of_assets(log, line)),
+    ]
+    title = f"{asset.name} ({row.symbol})"
+    return _document(newest, title=title, of="Constituent of", figures=figures, body=body)
 
 
 def _held(newest: Explanation, token: str) -> ExplainedConstituent:
     wanted = token.casefold()
-    found = [one for one in newest.constituents if wanted in (one.asset.casefold(), one.symbol.casefold())]
-    if not found:
-        names = [one.asset for one in newest.constituents]
+    matches = [row for row in newest.constituents if wanted in (row.asset.casefold(), row.symbol.casefold())]
+    if not matches:
+        names = [row.asset for row in newest.constituents]
         raise NotFoundError(
             f'"{token}" is no constituent of {newest.index} at {iso(to_us(newest.time))}.{did_you_mean(wanted, names)} '
             f"It holds: {', '.join(sorted(names))}."
         )
-    return found[0]
+    return matches[0]
 
 
 def _daily(store: Store, slug: str, *, until_us: int) -> tuple[np.ndarray, np.ndarray]:
@@ -134,54 +178,46 @@ def _daily(store: Store, slug: str, *, until_us: int) -> tuple[np.ndarray, np.nd
 
 
 def _identity(asset: Asset, registry: Registry) -> tuple[tuple[str, str], ...]:
-    labels = ", ".join(one.symbol for one in asset.symbols)
+    labels = ", ".join(label.symbol for label in asset.symbols)
     before = [step for step in registry.successions if step.to == asset.slug]
     rows = [
         ("chain and contract", f"{asset.chain} {asset.contract or '(native)'}"),
         ("decimals", str(asset.decimals)),
         ("sub-sector", registry.sub_sectors.get(asset.sub_sector, asset.sub_sector)),
         ("symbols", labels),
-        *(("from", f"{one.from_} at {one.ratio:g}, {one.effective:%Y-%m-%d} ({one.kind})") for one in before),
+        *(("from", f"{step.from_} at {step.ratio:g}, {step.effective:%Y-%m-%d} ({step.kind})") for step in before),
     ]
     if asset.launched:
         rows.append(("launched", f"{asset.launched:%Y-%m-%d}"))
     return tuple(rows)
 
 
-def _quotes(one: ExplainedConstituent) -> SheetTable:
+def _quotes(row: ExplainedConstituent) -> list[Block]:
     rows = tuple(
         (quote.venue, quote.symbol, quote.interval, f"{quote.price:,.6g}", _number(quote.volume_usd), quote.verdict)
-        for quote in one.quotes
+        for quote in row.quotes
     )
     headers = ("venue", "symbol", "bar", "price USD", "volume USD", "verdict")
-    title = f"Newest rate, by {one.method.replace('_', ' ')}"
-    return SheetTable(title, headers, rows, frozenset({3, 4}), empty="No venue's quote of it is stored.")
+    title = f"Newest rate, by {row.method.replace('_', ' ')}"
+    return _section(title, headers, rows, empty="No venue's quote of it is stored.")
 
 
-def _supply(one: ExplainedConstituent) -> SheetTable:
+def _supply(row: ExplainedConstituent) -> list[Block]:
     headers = ("supply", "tokens", "origin", "source", "observed", "where")
-    said = one.supply
-    if said is None:
-        return SheetTable("Supply", headers, (), empty="It was weighed without a supply.")
-    where = said.chain or "–"
-    where += f" block {said.block_number:,}" if said.block_number is not None else ""
-    seen = "–" if said.observed_at is None else f"{said.observed_at:%Y-%m-%d}"
-    rows = [("weighed with", f"{said.tokens:,.0f}", said.origin or "–", said.source or "–", seen, where)]
-    rows += [
-        (
-            f"not counted: {left.kind}",
-            f"{left.tokens:,.0f}",
-            left.origin,
-            left.source,
-            f"{left.observed_at:%Y-%m-%d}",
-            "",
-        )
-        for left in said.exclusions
-    ]
-    return SheetTable(f"Supply at the review of {said.reference_at:%Y-%m-%d}", headers, tuple(rows), frozenset({1}))
+    supply = row.supply
+    if supply is None:
+        return _section("Supply", headers, (), empty="It was weighed without a supply.")
+    where = supply.chain or "–"
+    where += f" block {supply.block_number:,}" if supply.block_number is not None else ""
+    observed = "–" if supply.observed_at is None else f"{supply.observed_at:%Y-%m-%d}"
+    rows = [("weighed with", f"{supply.tokens:,.0f}", supply.origin or "–", supply.source or "–", observed, where)]
+    for left in supply.exclusions:
+        day = f"{left.observed_at:%Y-%m-%d}"
+        rows.append((f"not counted: {left.kind}", f"{left.tokens:,.0f}", left.origin, left.source, day, ""))
+    return _section(f"Supply at the review of {supply.reference_at:%Y-%m-%d}", headers, rows)
 
 
-def _places(store: Store, slug: str, *, at_us: int) -> SheetTable:
+def _places(store: Store, slug: str, *, at_us: int) -> list[Block]:
     """The indices that hold it."""
     rows = [
         (index.id, f"{row.valid_from:%Y-%m-%d}", row.reason_in)
@@ -189,10 +225,10 @@ def _places(store: Store, slug: str, *, at_us: int) -> SheetTable:
         for row in read_memberships(store, index.id, at_us=at_us)
         if row.asset == slug
     ]
-    return SheetTable("Held by", ("index", "since", "why"), tuple(rows), empty="No index holds it.")
+    return _section("Held by", ("index", "since", "why"), rows, empty="No index holds it.")
 
 
-def _decisions(store: Store, index_id: str, slug: str, *, until_us: int) -> SheetTable:
+def _decisions(store: Store, index_id: str, slug: str, *, until_us: int) -> list[Block]:
     """The newest reviews, with what was decided of it and why."""
     rows: list[tuple[str, ...]] = []
     for change in reversed(read_rebalancings(store, index_id, end_us=until_us + 1)):
@@ -202,16 +238,22 @@ def _decisions(store: Store, index_id: str, slug: str, *, until_us: int) -> Shee
             cap, adv = _number(item.free_float_cap_usd), _number(item.median_adv_usd)
             rows.append((f"{change.effective_at:%Y-%m-%d}", rank, f"{item.weight_target:.2%}", cap, adv, item.reason))
     headers = ("effective", "rank", "target", "float cap USD", "median ADV USD", "why")
-    return SheetTable(f"Reviews of {index_id}", headers, tuple(rows), frozenset({1, 2, 3, 4}), empty="None yet.")
+    return _section(f"Reviews of {index_id}", headers, rows, empty="None yet.")
 
 
-def _actions(actions: Sequence[CorporateAction]) -> SheetTable:
+def _actions(actions: Sequence[CorporateAction]) -> list[Block]:
     rows = tuple(
-        (f"{one.effective:%Y-%m-%d}", one.kind.value.replace("_", " "), one.asset, one.into or "–", one.source)
-        for one in actions
+        (
+            f"{action.effective:%Y-%m-%d}",
+            action.kind.value.replace("_", " "),
+            action.asset,
+            action.into or "–",
+            action.source,
+        )
+        for action in actions
     )
     headers = ("effective", "kind", "token", "into", "source")
-    return SheetTable("Corporate actions", headers, rows, empty="None in the log.")
+    return _section("Corporate actions", headers, rows, empty="None in the log.")
 
 
 def _number(value: float | None) -> str:

@@ -6,9 +6,8 @@ from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
-from indexer.administration.documents.factsheet import constituent_sheet, index_sheet
+from indexer.administration.documents.factsheet import constituent_factsheet, index_factsheet
 from indexer.administration.documents.methodology_page import methodology_document
-from indexer.administration.documents.sheet import Sheet, as_document, as_pdf
 from indexer.administration.documents.statement import statement_document
 from indexer.administration.explain import explain
 from indexer.config import Settings
@@ -33,7 +32,7 @@ def make_document(store: Store, settings: Settings, *, index_id: str, kind: str,
     registry = registry_for(store, settings)
     policy = load_policy(settings.methodology_dir)
     if kind == "factsheet":
-        return as_document(make_sheet(store, settings, index_id=index_id))
+        return make_factsheet(store, settings, index_id=index_id)
     methodology = methodology_of(store, settings, index_id=index_id)
     if kind == "methodology":
         lines = universe_lines(methodology.universe, registry)
@@ -60,7 +59,9 @@ def make_document(store: Store, settings: Settings, *, index_id: str, kind: str,
     )
 
 
-def make_sheet(store: Store, settings: Settings, *, index_id: str, token: str = "", at_us: int = FOREVER_US) -> Sheet:
+def make_factsheet(
+    store: Store, settings: Settings, *, index_id: str, token: str = "", at_us: int = FOREVER_US
+) -> Document:
     """The factsheet of an index, or of one of its constituents, as of its last level at or before an instant.
 
     Raises as `make_document`.
@@ -68,9 +69,9 @@ def make_sheet(store: Store, settings: Settings, *, index_id: str, token: str = 
     registry = registry_for(store, settings)
     newest = explain(store, registry, index_id=index_id, at_us=at_us)
     if not token:
-        return index_sheet(store, newest)
+        return index_factsheet(store, newest)
     actions = load_event_log(registry, folder=settings.methodology_dir)
-    return constituent_sheet(store, registry, newest=newest, token=token, log=actions)
+    return constituent_factsheet(store, registry, newest=newest, token=token, log=actions)
 
 
 def write_document(
@@ -81,21 +82,18 @@ def write_document(
 
     `token` and `at_us` are for factsheets.
     """
-    ending = path.suffix.lower()
-    if token and kind != "factsheet":
+    ending, factsheet = path.suffix.lower(), kind == "factsheet"
+    if token and not factsheet:
         raise InputError(f"a token has a factsheet only, no {kind}; leave --token out, or give --kind factsheet")
-    if at_us != FOREVER_US and kind != "factsheet":
+    if at_us != FOREVER_US and not factsheet:
         raise InputError(f"only a factsheet is of an instant, a {kind} is as things are now; leave --at out")
-    if ending == ".pdf" and kind == "factsheet":
-        body = as_pdf(make_sheet(store, settings, index_id=index_id, token=token, at_us=at_us), now=now)
-    elif ending in (".html", ".txt"):
-        if kind == "factsheet":
-            made = as_document(make_sheet(store, settings, index_id=index_id, token=token, at_us=at_us))
-        else:
-            made = make_document(store, settings, index_id=index_id, kind=kind, now=now)
-        body = (as_html(made) if ending == ".html" else as_text(made)).encode()
-    else:
+    if ending not in (".html", ".txt") and not (ending == ".pdf" and factsheet):
         raise InputError(f'"{path.name}" must end in .html or .txt, or in .pdf for a factsheet (print the others)')
+    if factsheet:
+        document = make_factsheet(store, settings, index_id=index_id, token=token, at_us=at_us)
+    else:
+        document = make_document(store, settings, index_id=index_id, kind=kind, now=now)
+    body = _written(document, ending)
     part = path.with_name(path.name + ".part")
     try:
         part.write_bytes(body)
@@ -104,3 +102,11 @@ def write_document(
         part.unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written: {error.strerror}; choose another place") from error
     return len(body)
+
+
+def _written(document: Document, ending: str) -> bytes:
+    if ending == ".pdf":
+        from indexer.studies.report.pdf import as_pdf
+
+        return as_pdf(document)
+    return (as_html if ending == ".html" else as_text)(document).encode()

@@ -1,27 +1,33 @@
-"""One renderer of documents and reports: a document as blocks, in plain text and HTML, and the pieces of a page."""
+"""One renderer of documents and reports: a document as blocks, then as plain text or as one HTML page."""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 STYLE = Path(__file__).with_name("page.css")
-PRINT = "@media print { section { break-inside: avoid; margin-top: 24px } main { padding: 0; max-width: none } }"
 WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
+    """A heading; below the second level it opens no section of its own."""
+
     text: str
+    level: int = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
+    """A paragraph. `kind` is how it stands out in HTML: note, lead, verdict or warn."""
+
     text: str
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +37,19 @@ class Bullets:
 
 @dataclass(frozen=True, slots=True)
 class Table:
+    """A table whose first column names the row. In HTML the rest is right-aligned and `strong` rows stand out."""
+
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
+    strong: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """The figures that matter most: (label, value, note or "")."""
+
+    items: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +61,14 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An SVG that is ours, and what it shows in words."""
+    """A chart as a Vega-Lite specification, its height in pixels, and what it shows in words."""
 
-    svg: str
+    spec: dict[str, Any]
     label: str
+    height: int = 300
 
 
-Block = Heading | Text | Bullets | Table | Lines | Picture
+Block = Heading | Text | Bullets | Table | Cards | Lines | Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +83,25 @@ class Document:
 def as_text(document: Document) -> str:
     """The document as plain text, at most 100 columns wide but for tables and kept lines."""
     parts = [document.kicker, document.title, "=" * len(document.title), ""]
-    for block in document.blocks:
-        parts.append(_text(block))
-    return "\n".join(parts).rstrip() + "\n"
+    return "\n".join([*parts, *(_text(block) for block in document.blocks)]).rstrip() + "\n"
 
 
-def _text(block: Block) -> str:
-    if isinstance(block, Heading):
-        return f"\n{block.text}\n{'-' * len(block.text)}\n"
-    if isinstance(block, Bullets):
-        return "\n".join(textwrap.fill(f"- {one}", WIDTH, subsequent_indent="  ") for one in block.items) + "\n"
-    if isinstance(block, Table):
-        return _text_table(block)
-    if isinstance(block, Picture):
-        return f"[{block.label}]\n"
-    return block.text + "\n" if isinstance(block, Lines) else textwrap.fill(block.text, WIDTH) + "\n"
+def _text(block: Block) -> str:  # noqa: PLR0911 - one return a kind of block
+    match block:
+        case Heading(text):
+            return f"\n{text}\n{'-' * len(text)}\n"
+        case Bullets(items):
+            return "\n".join(textwrap.fill(f"- {item}", WIDTH, subsequent_indent="  ") for item in items) + "\n"
+        case Table():
+            return _text_table(block)
+        case Cards(items):
+            return _text_table(Table(("", "", ""), items))
+        case Picture(label=label):
+            return f"[{label}]\n"
+        case Lines(text):
+            return text + "\n"
+        case Text(text):
+            return textwrap.fill(text, WIDTH) + "\n"
 
 
 def _text_table(block: Table) -> str:
@@ -93,72 +114,65 @@ def _text_table(block: Table) -> str:
 
 def as_html(document: Document) -> str:
     """The document as one HTML page: no script, nothing loaded from elsewhere, made for the screen and for print."""
-    body, section = [], False
+    title = escape(document.title)
+    body, section = [f'<p class="kicker">{escape(document.kicker)}</p><h1>{title}</h1>'], False
     for block in document.blocks:
-        if isinstance(block, Heading):
-            body.append(f"{'</section>' if section else ''}<section><h2>{escape(block.text)}</h2>")
+        if isinstance(block, Heading) and block.level == 2:
+            body.append(f"{'</section>' if section else ''}<section>")
             section = True
-        else:
-            body.append(_html(block))
-    header = f"<p class='kicker'>{escape(document.kicker)}</p><h1>{escape(document.title)}</h1>"
-    return html_page(document.title, f"{header}{''.join(body)}{'</section>' if section else ''}", style=PRINT)
-
-
-def html_page(title: str, body: str, *, style: str = "") -> str:
-    """A whole page around `body`: its styles inside, no script, nothing loaded from elsewhere."""
+        body.append(_html(block))
     css = STYLE.read_text(encoding="utf-8")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{css}{style}</style></head><body><main>{body}</main></body></html>"
+        f"<title>{title}</title><style>{css}</style></head><body><main>"
+        f"{''.join(body)}{'</section>' if section else ''}</main></body></html>"
     )
 
 
-def _html(block: Block) -> str:
-    if isinstance(block, Bullets):
-        return bullets(block.items)
-    if isinstance(block, Table):
-        return table(block.headers, block.rows, caption=block.caption)
-    if isinstance(block, Picture):
-        return block.svg
-    if isinstance(block, Lines):
-        return f"<pre class='scroll'>{escape(block.text)}</pre>"
-    return paragraph(block.text) if isinstance(block, Text) else ""
+def _html(block: Block) -> str:  # noqa: PLR0911 - one return a kind of block
+    match block:
+        case Heading(text, level):
+            return f"<h{level}>{escape(text)}</h{level}>"
+        case Bullets(items):
+            return f"<ul>{''.join(f'<li>{_joined(text)}</li>' for text in items)}</ul>"
+        case Table():
+            return _html_table(block)
+        case Cards(items):
+            notes = (f"<small>{escape(note)}</small>" if note else "" for _, _, note in items)
+            cards = (
+                f"<div><dt>{escape(label)}</dt><dd>{escape(value)}{note}</dd></div>"
+                for (label, value, _), note in zip(items, notes, strict=True)
+            )
+            return f'<dl class="cards">{"".join(cards)}</dl>'
+        case Picture(spec, label, height):
+            from indexer.studies.report.figures import as_figure
+
+            return as_figure(spec, label=label, height=height)
+        case Lines(text):
+            return f"<pre class='scroll'>{escape(text)}</pre>"
+        case Text(text, kind):
+            return f'<p class="{kind}">{_joined(text)}</p>' if kind else f"<p>{_joined(text)}</p>"
 
 
-def table(
-    headers: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "", strong: Sequence[int] = ()
-) -> str:
-    """A table whose first column names the row; the rest is right-aligned. `strong` rows stand out."""
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in headers)
+def _html_table(block: Table) -> str:
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in block.headers)
     body = []
-    for place, row in enumerate(rows):
-        first, *rest = row
+    for place, (first, *rest) in enumerate(block.rows):
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
-        mark = ' class="strong"' if place in strong else ""
+        mark = ' class="strong"' if place in block.strong else ""
         body.append(f'<tr{mark}><th scope="row">{escape(first)}</th>{cells}</tr>')
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    title = f"<caption>{escape(block.caption)}</caption>" if block.caption else ""
     return (
         f'<div class="scroll" tabindex="0"><table>{title}<thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
 
 
-def paragraph(text: str, *, kind: str = "") -> str:
-    """A paragraph of plain text."""
-    name = f' class="{kind}"' if kind else ""
-    return f"<p{name}>{joined(text)}</p>"
-
-
-def bullets(texts: Iterable[str]) -> str:
-    """A list of plain texts."""
-    return f"<ul>{''.join(f'<li>{joined(text)}</li>' for text in texts)}</ul>"
-
-
-def joined(text: str) -> str:
+def _joined(text: str) -> str:
     """The text as HTML, numbers kept on one line with their percent signs and names (`p = 0.04`)."""
-    kept = escape(text).replace(" %", "\u00a0%")
-    return re.sub(r"\b(p|t|n) (=|&lt;) ", "\\1\u00a0\\2\u00a0", kept)
+    percent = escape(text).replace(" %", "\u00a0%")
+    return re.sub(r"\b(p|t|n) (=|&lt;) ", "\\1\u00a0\\2\u00a0", percent)
 
 
 def join_names(names: Sequence[str]) -> str:

@@ -6,13 +6,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 
 from indexer.errors import ConfigError, InputError
 from indexer.store.db import Store
 from indexer.studies.report import market, sections
-from indexer.studies.report.blocks import bullets, html_page, joined, paragraph
+from indexer.studies.report.blocks import Block, Bullets, Cards, Document, Heading, Text, as_html
 from indexer.studies.report.gather import Gathered, gather
 from indexer.studies.report.words import day, moment, span_of
 
@@ -62,28 +61,17 @@ def write_report(
 
 def render(g: Gathered) -> str:
     """The whole page as HTML text, without any address to load from."""
-    body = "".join(f"<section><h2>{escape(title)}</h2>{make(g)}</section>" for title, make in SECTIONS)
-    name = escape(g.event.name)
-    title = f"{g.event.name}, {day(g.event.at_us)}"
-    simulated = paragraph("SIMULATED: prices of this index are invented.", kind="warn") if g.index.simulated else ""
-    header = (
-        f'<header><p class="kicker">{escape(g.index.name)} · event report</p>'
-        f"<h1>{name}, <span>{day(g.event.at_us)}</span></h1>{simulated}"
-        f'<p class="lead">{joined(sections.headline(g))} {joined(sections.aftermath(g))}</p>{_cards(g)}</header>'
-    )
-    return html_page(f"{title} · {g.index.name}", f"{header}{body}{_about(g)}") + "\n"
+    blocks: list[Block] = [Text(f"{sections.headline(g)} {sections.aftermath(g)}", "lead"), Cards(sections.facts(g))]
+    if g.index.simulated:
+        blocks.insert(0, Text("SIMULATED: prices of this index are invented.", "warn"))
+    for title, section in SECTIONS:
+        blocks += [Heading(title), *section(g)]
+    title, kicker = f"{g.event.name}, {day(g.event.at_us)}", f"{g.index.name} · event report"
+    return as_html(Document(title, kicker, (*blocks, *_about(g)))) + "\n"
 
 
-def _cards(g: Gathered) -> str:
-    cards = "".join(
-        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
-        for label, value, note in sections.facts(g)
-    )
-    return f'<dl class="cards">{cards}</dl>'
-
-
-def _about(g: Gathered) -> str:
-    caveats = [
+def _about(g: Gathered) -> list[Block]:
+    caveats = (
         "One event is one observation: intervals speak of chance under the model, not of causes.",
         f"The window {span_of(g.study.first, g.study.last)} holds other news as well, such as any FOMC "
         "decision in it; longer windows hold more.",
@@ -97,39 +85,41 @@ def _about(g: Gathered) -> str:
         "The market model's error takes one variance for all days; an event's own is often larger. The bootstrap does "
         "not mend that.",
         *g.missing,
-    ]
-    means = [
+    )
+    origin = (
         f"Index {g.index.id}, methodology {g.index.version}, hash {g.index.hash[:16]}.",
         f"Sessions: {g.study.calendar}. Interval of the event: {moment(g.study.interval_start_us)} to "
         f"{moment(g.study.interval_end_us)}.",
         f"Newest level used: {moment(g.last_us)}. Returns are log returns except where a move between closes is given.",
-        f"Event: {g.event.note} Sources: {'; '.join(g.event.sources)}." if g.event.note else "",
-    ]
-    return (
-        f'<section class="about"><h2>Caveats</h2>{bullets(caveats)}<h2>How it was made</h2>'
-        f"{bullets(text for text in means if text)}</section>"
     )
+    sources = f"Event: {g.event.note} Sources: {'; '.join(g.event.sources)}."
+    return [
+        Heading("Caveats"),
+        Bullets(caveats),
+        Heading("How it was made"),
+        Bullets((*origin, sources) if g.event.note else origin),
+    ]
 
 
 def _browser() -> str:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
+    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if browser is None:
         raise ConfigError(
             f"a PDF is printed by a browser and none of {', '.join(BROWSERS)} is on the PATH; "
             "write .html instead, or print that page to PDF yourself"
         )
-    return found
+    return browser
 
 
 def _printed(browser: str, page: Path) -> Path:
     """The page printed to PDF, with a profile of its own that is thrown away."""
-    made = page.with_suffix(".pdf")
+    printed = page.with_suffix(".pdf")
     command = [
         browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer",
-        f"--user-data-dir={page.parent / 'profile'}", f"--print-to-pdf={made}", page.as_uri(),
+        f"--user-data-dir={page.parent / 'profile'}", f"--print-to-pdf={printed}", page.as_uri(),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, timeout=PRINT_TIMEOUT_S, check=False)
-    if done.returncode or not made.exists():
+    if done.returncode or not printed.exists():
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
         raise ConfigError(f"{browser} could not print the page ({last[0][:200]}); write .html instead")
-    return made
+    return printed
