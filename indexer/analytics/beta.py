@@ -177,9 +177,9 @@ def _correlation(m: Moments, *, confidence: float) -> tuple[float, float | None,
 
 
 def _warnings(n: int, ssr: float) -> tuple[str, ...]:
-    said = []
+    warnings = []
     if n < SHORT_WINDOW:
-        said.append(f"short window ({n} < {SHORT_WINDOW} pairs): compare se_hc3 before reading the interval")
+        warnings.append(f"short window ({n} < {SHORT_WINDOW} pairs): compare se_hc3 before reading the interval")
     if ssr == 0.0:
-        said.append("exact fit: the errors are 0 and t does not exist")
-    return tuple(said)
+        warnings.append("exact fit: the errors are 0 and t does not exist")
+    return tuple(warnings)

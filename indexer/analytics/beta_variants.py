@@ -128,8 +128,8 @@ def _solve(x: F64, y: F64, *, tau: float) -> tuple[float, float]:
 
     equal = hstack([csr_array(with_constant(x / sx)), identity(n), -identity(n)], format="csr")
     bounds = [(None, None)] * 2 + [(0.0, None)] * (2 * n)
-    found = linprog(cost, A_eq=equal, b_eq=y / sy, bounds=bounds, method="highs-ds")
-    alpha, slope = float(found.x[0]), float(found.x[1])
+    solution = linprog(cost, A_eq=equal, b_eq=y / sy, bounds=bounds, method="highs-ds")
+    alpha, slope = float(solution.x[0]), float(solution.x[1])
     return _polish(x / sx, y / sy, alpha=alpha, slope=slope, scale=(sx, sy))
 
 

@@ -80,19 +80,19 @@ def chow_test(x: ArrayLike, y: ArrayLike, *, row: int) -> ChowTest:
 
     The date must be chosen without looking at the data; otherwise use `sup_f`.
     """
-    design, target, kept = _prepared(x, y)
-    at = int(np.searchsorted(kept, row))
+    design, target, rows = _prepared(x, y)
+    at = int(np.searchsorted(rows, row))
     n, k = design.shape
     if at <= k or n - at <= k:
         return ChowTest(n, row, reason=f"{at} rows before and {n - at} after, more than {k} are needed on each side")
-    whole, one, two = (
+    whole, before, after = (
         fit_linear(design, target),
         fit_linear(design[:at], target[:at]),
         fit_linear(design[at:], target[at:]),
     )
-    if whole is None or one is None or two is None:
+    if whole is None or before is None or after is None:
         return ChowTest(n, row, reason="the benchmark does not move on one side of the date")
-    apart = one.ssr + two.ssr
+    apart = before.ssr + after.ssr
     if apart <= 1e-28 * float(target @ target):
         return ChowTest(n, row, reason="both sides fit exactly: there is no residual to test against")
     f = (whole.ssr - apart) / k / (apart / (n - 2 * k))
@@ -104,7 +104,7 @@ def sup_f(x: ArrayLike, y: ArrayLike, *, trim: float | int = TRIM) -> SupF:
 
     Critical values hold for 15 % trimming; another trim returns the statistic with a warning.
     """
-    design, target, kept = _prepared(x, y)
+    design, target, rows = _prepared(x, y)
     n, k = design.shape
     edge = trim if isinstance(trim, int) else math.floor(trim * n)
     first, last = max(edge, k + 1), n - max(edge, k + 1)
@@ -121,18 +121,18 @@ def sup_f(x: ArrayLike, y: ArrayLike, *, trim: float | int = TRIM) -> SupF:
     wald = float(path[best]) * k
     critical = SUP_WALD_CRITICAL.get(k, ())
     passed = [level for level, value in zip(SIGNIFICANCE, critical, strict=bool(critical)) if wald > value]
-    said = [] if critical else [f"no critical values for {k} coefficients"]
+    warnings = [] if critical else [f"no critical values for {k} coefficients"]
     if isinstance(trim, int) or trim != TRIM:
-        said.append(f"critical values are for 15 % trimming, not {trim}")
+        warnings.append(f"critical values are for 15 % trimming, not {trim}")
     return SupF(
-        n, k, int(kept[splits[best]]), float(path[best]), wald, critical,
-        min(passed, default=None), first, path, kept, tuple(said),
+        n, k, int(rows[splits[best]]), float(path[best]), wald, critical,
+        min(passed, default=None), first, path, rows, tuple(warnings),
     )  # fmt: skip
 
 
 def cusum_ols(x: ArrayLike, y: ArrayLike) -> Cusum:
     """OLS-CUSUM of Ploberger and Krämer 1992 (statsmodels `breaks_cusumolsresid` with ddof = k)."""
-    design, target, kept = _prepared(x, y)
+    design, target, rows = _prepared(x, y)
     n = len(design)
     if n < design.shape[1] + 3:
         return Cusum(n, reason=f"{n} aligned rows, at least {design.shape[1] + 3} are needed")
@@ -142,7 +142,7 @@ def cusum_ols(x: ArrayLike, y: ArrayLike) -> Cusum:
     path = np.cumsum(fit.residual) / math.sqrt(fit.s2 * n)
     row = int(np.argmax(np.abs(path)))
     stat = float(abs(path[row]))
-    return Cusum(n, stat, kolmogorov_upper(stat), int(kept[row]), path)
+    return Cusum(n, stat, kolmogorov_upper(stat), int(rows[row]), path)
 
 
 def beta_difference(before: BetaResult, after: BetaResult, *, overlap: bool = False) -> tuple[float, float] | None:
@@ -189,9 +189,9 @@ def _slow_split_ssr(design: F64, y: F64, *, splits: I64) -> F64:
     """The same by one fit per part, NaN where a part's benchmark does not move."""
     out = np.full(len(splits), np.nan)
     for place, at in enumerate(splits.tolist()):
-        one, two = fit_linear(design[:at], y[:at]), fit_linear(design[at:], y[at:])
-        if one is not None and two is not None:
-            out[place] = one.ssr + two.ssr
+        before, after = fit_linear(design[:at], y[:at]), fit_linear(design[at:], y[at:])
+        if before is not None and after is not None:
+            out[place] = before.ssr + after.ssr
     return out
 
 
@@ -253,15 +253,15 @@ def correlation_shift(x: ArrayLike, y: ArrayLike, *, row: int) -> CorrelationShi
     (x1, y1), (x2, y2) = finite_pairs(a[:row], b[:row]), finite_pairs(a[row:], b[row:])
     if min(x1.size, x2.size) < 4:
         return CorrelationShift(x1.size, x2.size, reason=f"{x1.size} pairs before and {x2.size} after, 4 are needed")
-    one, two = moments(x1, y1), moments(x2, y2)
-    if min(one.sxx, one.syy, two.sxx, two.syy) == 0.0:
+    first, second = moments(x1, y1), moments(x2, y2)
+    if min(first.sxx, first.syy, second.sxx, second.syy) == 0.0:
         return CorrelationShift(x1.size, x2.size, reason="a series does not move on one side (zero variance)")
-    before, after = (bounded(m.sxy / math.sqrt(m.sxx) / math.sqrt(m.syy)) for m in (one, two))
-    delta = (two.sxx / (two.n - 1)) / (one.sxx / (one.n - 1)) - 1.0
+    before, after = (bounded(m.sxy / math.sqrt(m.sxx) / math.sqrt(m.syy)) for m in (first, second))
+    delta = (second.sxx / (second.n - 1)) / (first.sxx / (first.n - 1)) - 1.0
     adjusted = forbes_rigobon(after, delta)
-    z, p = correlation_change(before, one.n, r2=adjusted, n2=two.n)
-    _, p_raw = correlation_change(before, one.n, r2=after, n2=two.n)
-    return CorrelationShift(one.n, two.n, before, after, adjusted, delta, z, p, p_raw)
+    z, p = correlation_change(before, first.n, r2=adjusted, n2=second.n)
+    _, p_raw = correlation_change(before, first.n, r2=after, n2=second.n)
+    return CorrelationShift(first.n, second.n, before, after, adjusted, delta, z, p, p_raw)
 
 
 def regime_table(
@@ -272,9 +272,9 @@ def regime_table(
     Raises InputError when two regimes overlap: their rows would be dependent.
     """
     ordered = sorted(regimes, key=lambda regime: regime.start_us)
-    for one, two in pairwise(ordered):
-        if two.start_us < one.end_us:
-            raise InputError(f'regimes "{one.name}" and "{two.name}" overlap; a row may belong to one only')
+    for earlier, later in pairwise(ordered):
+        if later.start_us < earlier.end_us:
+            raise InputError(f'regimes "{earlier.name}" and "{later.name}" overlap; a row may belong to one only')
     times, a, b = np.asarray(times_us, dtype=np.int64), as_series(x, "x"), as_series(y, "y")
     rows = []
     for regime in regimes:

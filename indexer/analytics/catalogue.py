@@ -53,13 +53,13 @@ def packaged_text(name: str) -> str:
 
 def parse_events(text: str) -> dict[str, Event]:
     """Events by id, in order of time. Raises MethodologyError that names the entry and what is wrong with it."""
-    found: dict[str, Event] = {}
+    events: dict[str, Event] = {}
     for place, entry in enumerate(_entries(text, "event"), start=1):
         event = _event(entry, where=f"event {entry.get('id', place)}")
-        if event.id in found:
+        if event.id in events:
             raise MethodologyError(f'event id "{event.id}" is used twice; ids must be unique')
-        found[event.id] = event
-    return dict(sorted(found.items(), key=lambda item: item[1].at_us))
+        events[event.id] = event
+    return dict(sorted(events.items(), key=lambda item: item[1].at_us))
 
 
 def find_event(events: dict[str, Event], event_id: str) -> Event:
@@ -85,23 +85,23 @@ def parse_decisions(text: str) -> list[PolicyDecision]:
 
 def decision_events(decisions: list[PolicyDecision]) -> dict[str, Event]:
     """Every FOMC decision as an event `fomc-2024-09`, named by what it did to the range where both are sourced."""
-    made = {}
-    for before, one in zip([None, *decisions], decisions, strict=False):
-        slug = f"fomc-{from_us(one.at_us):%Y-%m}"
+    events = {}
+    for before, decision in zip([None, *decisions], decisions, strict=False):
+        slug = f"fomc-{from_us(decision.at_us):%Y-%m}"
         source = "fomc.toml, whose head names the source of each date and range"
-        made[slug] = Event(slug, _decision_name(before, one), one.at_us, "instant", "fomc", (source,), "")
-    return made
+        events[slug] = Event(slug, _decision_name(before, decision), decision.at_us, "instant", "fomc", (source,), "")
+    return events
 
 
-def _decision_name(before: PolicyDecision | None, one: PolicyDecision) -> str:
-    if one.low is None or one.high is None:
+def _decision_name(before: PolicyDecision | None, decision: PolicyDecision) -> str:
+    if decision.low is None or decision.high is None:
         return "FOMC decision, range not sourced"
-    span = f"{one.low * 100:.2f}-{one.high * 100:.2f} %"
+    span = f"{decision.low * 100:.2f}-{decision.high * 100:.2f} %"
     if before is None or before.high is None:
         return f"FOMC decision: {span}"
-    if one.high == before.high:
+    if decision.high == before.high:
         return f"FOMC holds at {span}"
-    return f"FOMC {'raises' if one.high > before.high else 'cuts'} to {span}"
+    return f"FOMC {'raises' if decision.high > before.high else 'cuts'} to {span}"
 
 
 def _event(entry: dict[str, Any], *, where: str) -> Event:
@@ -135,8 +135,8 @@ def _instant(entry: dict[str, Any], *, where: str) -> int:
     at = entry.get("at")
     if isinstance(at, datetime) and at.tzinfo is not None:
         return to_us(at)
-    shown = at.isoformat() if isinstance(at, date) else repr(at)
-    raise MethodologyError(f"{where}: at = {shown} must be an instant with an offset, e.g. 2025-01-27T14:30:00Z")
+    text = at.isoformat() if isinstance(at, date) else repr(at)
+    raise MethodologyError(f"{where}: at = {text} must be an instant with an offset, e.g. 2025-01-27T14:30:00Z")
 
 
 DAY_US = 86_400_000_000

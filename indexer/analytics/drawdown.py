@@ -72,10 +72,10 @@ def drawdown_episodes(times_us: ArrayLike, levels: ArrayLike, *, min_depth: floa
         return []
     cuts = np.flatnonzero(np.diff(under) > 1)
     firsts, lasts = under[np.r_[0, cuts + 1]], under[np.r_[cuts, under.size - 1]]
-    found = [
+    episodes = [
         _episode(times, values, fall=fall, span=span) for span in zip(firsts.tolist(), lasts.tolist(), strict=True)
     ]
-    return [episode for episode in found if episode.depth <= -min_depth]
+    return [episode for episode in episodes if episode.depth <= -min_depth]
 
 
 def drawdown_series(levels: ArrayLike) -> F64:
@@ -212,8 +212,8 @@ def recovery_summary(
     still = sum(1 for e in chosen if not e.recovered)
     bars = _censored_median([math.inf if e.bars_to_recover is None else float(e.bars_to_recover) for e in chosen])
     days = _censored_median([math.inf if e.days_to_recover is None else e.days_to_recover for e in chosen])
-    said = _statement(chosen, still=still, bars=bars, unit=unit, size=_size(min_depth, max_depth))
-    return RecoverySummary(min_depth, max_depth, len(chosen), still, bars, days, said)
+    statement = _statement(chosen, still=still, bars=bars, unit=unit, size=_size(min_depth, max_depth))
+    return RecoverySummary(min_depth, max_depth, len(chosen), still, bars, days, statement)
 
 
 def _size(low: float, high: float) -> str:
@@ -263,14 +263,14 @@ def _analogue(
         return Analogue(name, None, {}, {}, reason="no level in the window")
     # Rows before the window are cut off, so that its own highest level is the peak.
     start = int(inside[0])
-    found = [
+    episodes = [
         e
         for e in drawdown_episodes(times[start:], values[start:], min_depth=min_depth)
         if span[0] <= e.peak_us <= span[1]
     ]
-    if not found:
+    if not episodes:
         return Analogue(name, None, {}, {}, reason=f"no pullback of {min_depth:.0%} begins in the window")
-    episode = min(found, key=lambda e: e.depth)
+    episode = min(episodes, key=lambda e: e.depth)
     trough, peak = (int(np.searchsorted(times, at)) for at in (episode.trough_us, episode.peak_us))
     return Analogue(
         name,
@@ -281,17 +281,17 @@ def _analogue(
 
 
 def _with_overlaps(row: Analogue, rows: Sequence[Analogue], *, end_us: int) -> Analogue:
-    mine = row.episode
-    if mine is None:
+    own = row.episode
+    if own is None:
         return row
     shared = []
     for other in rows:
         theirs = other.episode
         if theirs is None or other is row:
             continue
-        if mine.peak_us < (theirs.recovery_us or end_us) and theirs.peak_us < (mine.recovery_us or end_us):
+        if own.peak_us < (theirs.recovery_us or end_us) and theirs.peak_us < (own.recovery_us or end_us):
             shared.append(other.name)
-    return Analogue(row.name, mine, row.after_trough, row.after_peak, tuple(shared))
+    return Analogue(row.name, own, row.after_trough, row.after_peak, tuple(shared))
 
 
 def _horizon(values: F64, events: I64, *, horizon: int) -> HorizonRow:

@@ -94,9 +94,9 @@ def _one_window(x: F64, y: F64, *, window: int) -> RollingBeta:
     starts = range(0, total, blocks)
     hands = min(os.cpu_count() or 1, MAX_HANDS) if rows * width >= WORTH_SHARING else 1
 
-    def work_on(mine: Iterable[int]) -> None:
+    def work_on(share: Iterable[int]) -> None:
         work = _Workspace(window=window, width=width, blocks=blocks)
-        for first in mine:
+        for first in share:
             start, stop = first * window, min((first + blocks) * window, rows)
             _load(work, x, y, start=start)
             answers = _statistics(_window_sums(work), shift=work.cube[0, :, 1:], scratch=work.scratch)

@@ -51,8 +51,8 @@ class BasketPath:
     def returns(self) -> F64:
         """(T, N) simple returns over each step; NaN for what is not held."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            made: F64 = np.where(self.units > 0.0, self.end_prices / self.start_prices - 1.0, np.nan)
-        return made
+            simple: F64 = np.where(self.units > 0.0, self.end_prices / self.start_prices - 1.0, np.nan)
+        return simple
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +97,21 @@ def study_attribution(store: Store, index_id: str, *, start_us: int, end_us: int
     Raises NotFoundError for the index, InputError for an empty period, NotEnoughDataError without levels there.
     """
     path = basket_path(store, index_id, start_us=start_us, end_us=end_us)
-    found = attribute(path.weights, path.returns)
+    attribution = attribute(path.weights, path.returns)
     published = float(path.levels[-1] / path.levels[0] - 1.0)
     steps = path.levels[1:] / path.levels[:-1] - 1.0
-    rows = [_row(path, found, n) for n in range(len(path.assets))]
+    rows = [_row(path, attribution, n) for n in range(len(path.assets))]
     return AttributionStudy(
         index_id=index_id,
         start_us=int(path.times_us[0]),
         end_us=int(path.times_us[-1]),
         steps=len(steps),
-        total=found.total,
+        total=attribution.total,
         published=published,
-        difference=found.total - published,
-        largest_step_error=float(np.abs(found.returns - steps).max()),
+        difference=attribution.total - published,
+        largest_step_error=float(np.abs(attribution.returns - steps).max()),
         constituents=tuple(sorted(rows, key=lambda row: -abs(row.contribution))),
-        sub_sectors=found.grouped(path.sub_sectors),
+        sub_sectors=attribution.grouped(path.sub_sectors),
     )
 
 
@@ -153,14 +153,14 @@ def _levels(store: Store, index_id: str, *, start_us: int, end_us: int) -> tuple
 
 def _held(changes: list[RebalancingRow], *, first_us: int) -> dict[str, _Label]:
     """Assets with units at or after the first instant, by slug."""
-    found: dict[str, _Label] = {}
+    labels: dict[str, _Label] = {}
     for place, change in enumerate(changes):
         until = to_us(changes[place + 1].effective_at) if place + 1 < len(changes) else None
         if until is None or until > first_us:
             for item in change.items:
                 if item.units_after > 0.0:
-                    found.setdefault(item.asset, _Label(item.symbol, item.sub_sector))
-    return dict(sorted(found.items()))
+                    labels.setdefault(item.asset, _Label(item.symbol, item.sub_sector))
+    return dict(sorted(labels.items()))
 
 
 def _units(changes: list[RebalancingRow], assets: Mapping[str, object], times: I64) -> F64:
@@ -175,14 +175,14 @@ def _units(changes: list[RebalancingRow], assets: Mapping[str, object], times: I
     return table[np.searchsorted(effective, times[:-1], side="right") - 1]
 
 
-def _row(path: BasketPath, found: Attribution, column: int) -> Contribution:
+def _row(path: BasketPath, attribution: Attribution, column: int) -> Contribution:
     held = path.units[:, column] > 0.0
     returns = path.returns[held, column]
     return Contribution(
         asset=path.assets[column],
         symbol=path.symbols[column],
         sub_sector=path.sub_sectors[column],
-        contribution=float(found.contribution[column]),
+        contribution=float(attribution.contribution[column]),
         own_return=float(np.expm1(np.log1p(returns).sum())),
         mean_weight=float(path.weights[held, column].mean()),
         held=float(held.mean()),

@@ -105,7 +105,7 @@ def index_beta(
     others = [benchmark_series(store, name, interval=interval) for name in names]
     frame = make_frame(store, own, others, clock=clock)
     hourly = method == Method.HAYASHI_YOSHIDA
-    made = windowed_beta(
+    beta = windowed_beta(
         frame,
         method=Method.OLS if hourly else method,
         sessions=sessions,
@@ -114,8 +114,8 @@ def index_beta(
         bootstrap=bootstrap,
     )
     if hourly:
-        made = _by_the_hour(store, made, own, options or Options())
-    return replace(made, reasons=(*made.reasons, *_cautions(store, own, others)))
+        beta = _by_the_hour(store, beta, own, options or Options())
+    return replace(beta, reasons=(*beta.reasons, *_cautions(store, own, others)))
 
 
 def windowed_beta(
@@ -131,18 +131,18 @@ def windowed_beta(
     window = frame.between(None, past(end_us))
     count = max(window.pairs, MIN_SESSIONS) if sessions is None else sessions
     window = window.last(count, until_us=end_us)
-    found = estimate(window, method, options=options or Options())
+    fit = estimate(window, method, options=options or Options())
     x, y = window.x[:, 0], window.y
     scan = lag_scan(x, y)
     # A lead-lag method is the remedy for what the sentinel finds, and the other clocks are marked already.
-    said = (scan.message,) if scan.message and method not in LEAD_LAG else ()
+    cautions = (scan.message,) if scan.message and method not in LEAD_LAG else ()
     return IndexBeta(
         index_id=frame.subject,
         benchmarks=frame.benchmarks,
         sessions=window.pairs,
         first_us=int(window.starts_us[0]),
         last_us=int(window.times_us[-1]),
-        pairs_used=found.n,
+        pairs_used=fit.n,
         pairs_dropped=window.dropped,
         clock=frame.clock,
         calendar=frame.calendar,
@@ -150,9 +150,9 @@ def windowed_beta(
         periods_per_year=frame.periods_per_year,
         naive=frame.naive,
         reasons=window.reasons,
-        estimate=replace(found, warnings=(*found.warnings, *said)),
+        estimate=replace(fit, warnings=(*fit.warnings, *cautions)),
         sentinel=scan,
-        blume=None if found.beta is None else blume_beta(found.beta),
+        blume=None if fit.beta is None else blume_beta(fit.beta),
         bootstrap=bootstrap_beta(x, y, seed=BOOTSTRAP_SEED) if bootstrap else None,
     )
 
@@ -164,12 +164,12 @@ def past(last_us: int | None) -> int | None:
     return last_us + 1 if last_us % DAY_US else last_us + DAY_US + 1
 
 
-def _by_the_hour(store: Store, made: IndexBeta, own: Series, options: Options) -> IndexBeta:
+def _by_the_hour(store: Store, beta: IndexBeta, own: Series, options: Options) -> IndexBeta:
     """The same window with the estimate from hourly observations at their own instants."""
-    other = benchmark_series(store, made.benchmark, interval="1h")
-    found = intraday(other, own, first_us=made.first_us, last_us=made.last_us, options=options)
-    blume = None if found.beta is None else blume_beta(found.beta)
-    return replace(made, estimate=found, blume=blume, pairs_used=found.n)
+    other = benchmark_series(store, beta.benchmark, interval="1h")
+    fit = intraday(other, own, first_us=beta.first_us, last_us=beta.last_us, options=options)
+    blume = None if fit.beta is None else blume_beta(fit.beta)
+    return replace(beta, estimate=fit, blume=blume, pairs_used=fit.n)
 
 
 def _check(sessions: int | None, method: str, names: Sequence[str]) -> None:
@@ -185,9 +185,9 @@ def _cautions(store: Store, own: Series, others: Sequence[Series]) -> tuple[str,
         return ()
     held = {row.asset for row in read_memberships(store, own.name)}
     return tuple(
-        f"{one.name} is or was a constituent of {own.name}: this is partly a regression on itself"
-        for one in others
-        if one.kind == TOKEN and one.name in held
+        f"{other.name} is or was a constituent of {own.name}: this is partly a regression on itself"
+        for other in others
+        if other.kind == TOKEN and other.name in held
     )
 
 
@@ -246,10 +246,10 @@ def beta_history(
         raise NotEnoughDataError(
             f"{subject} and {benchmark} have {len(frame.y)} {unit_of(clock)} returns in common; {sessions} are needed"
         )
-    found = _path(frame, kind, sessions=sessions, decay=decay)
+    path = _path(frame, kind, sessions=sessions, decay=decay)
     # A window reaches back before `start`, so that the rows are cut after their betas are known.
     keep = np.ones(len(frame.y), dtype=np.bool_) if start_us is None else frame.times_us >= start_us
-    cut = RollingBeta(sessions, found.beta[keep], found.alpha[keep], found.r2[keep], found.se[keep])
+    cut = RollingBeta(sessions, path.beta[keep], path.alpha[keep], path.r2[keep], path.se[keep])
     return BetaHistory(
         subject,
         other.name,
@@ -285,33 +285,33 @@ NUMBERS = [field.name for field in fields(BetaResult) if field.name != "warnings
 COMMON = ("n", "beta", "se", "ci_low", "ci_high", "r2", "alpha_annualised", "confidence", "reason")
 
 
-def flat_beta(found: IndexBeta) -> dict[str, Any]:
+def flat_beta(beta: IndexBeta) -> dict[str, Any]:
     """Every number of least squares, null where the method has none; how it was paired; the method's own `detail`."""
-    estimate = found.estimate
+    estimate = beta.estimate
     detail = to_json(estimate.detail, wire=True)
     flat = {name: detail.get(name) for name in NUMBERS}
     flat |= {name: getattr(estimate, name) for name in COMMON}
-    flat["periods_per_year"] = found.periods_per_year
+    flat["periods_per_year"] = beta.periods_per_year
     return {
-        "benchmark": found.benchmark,
-        "benchmarks": list(found.benchmarks),
+        "benchmark": beta.benchmark,
+        "benchmarks": list(beta.benchmarks),
         "method": estimate.method,
-        "sessions": found.sessions,
-        "first_time": iso(found.first_us),
-        "last_time": iso(found.last_us),
+        "sessions": beta.sessions,
+        "first_time": iso(beta.first_us),
+        "last_time": iso(beta.last_us),
         **flat,
         "warnings": list(estimate.warnings),
         "alignment": {
-            "clock": found.clock,
-            "calendar": found.calendar,
-            "price_basis": ", ".join(dict.fromkeys(found.price_basis)),
-            "naive": found.naive,
-            "pairs_used": found.pairs_used,
-            "pairs_dropped": found.pairs_dropped,
-            "reasons": list(found.reasons),
+            "clock": beta.clock,
+            "calendar": beta.calendar,
+            "price_basis": ", ".join(dict.fromkeys(beta.price_basis)),
+            "naive": beta.naive,
+            "pairs_used": beta.pairs_used,
+            "pairs_dropped": beta.pairs_dropped,
+            "reasons": list(beta.reasons),
         },
-        "sentinel": to_json(found.sentinel, wire=True),
-        "blume": found.blume,
-        "bootstrap": to_json(found.bootstrap, wire=True),
+        "sentinel": to_json(beta.sentinel, wire=True),
+        "blume": beta.blume,
+        "bootstrap": to_json(beta.bootstrap, wire=True),
         "detail": None if estimate.method == "ols" else detail,
     }

@@ -115,13 +115,13 @@ def _daily(store: Store, asset: str, days: I64) -> F64:
 
 
 def _known(store: Store, names: Sequence[str]) -> list[Series]:
-    found = []
+    series = []
     for name in names:
         try:
-            found.append(benchmark_series(store, name))
+            series.append(benchmark_series(store, name))
         except (NotFoundError, NotEnoughDataError):
             continue
-    return found
+    return series
 
 
 def _strength(own: Series, other: Series, at: int) -> Strength:
@@ -131,8 +131,8 @@ def _strength(own: Series, other: Series, at: int) -> Strength:
     else:
         instants = other.times_us[other.times_us <= at][-max(HORIZONS) - 1 :]
         unit = "sessions"
-    found = relative_strength(values_at(own, instants), values_at(other, instants), horizons=HORIZONS)
-    return Strength(other.name, unit, found.change)
+    strength = relative_strength(values_at(own, instants), values_at(other, instants), horizons=HORIZONS)
+    return Strength(other.name, unit, strength.change)
 
 
 def _number(value: float) -> float | None:
@@ -170,12 +170,12 @@ def universe_share(store: Store, held: Sequence[ConstituentRow], *, others: Sequ
     own = {row.asset: _value(store, row.asset, supplies, at_us=at_us, stated=stated) for row in held}
     rest = {slug: _value(store, slug, supplies, at_us=at_us, stated=stated) for slug in others}
     missing = [slug for slug, value in (own | rest).items() if value is None]
-    mine = None if any(value is None for value in own.values()) else sum(filter(None, own.values()))
-    if missing or mine is None:
-        said = f"no supply or market value of the last 100 days, or no rate, is known of {', '.join(missing)}"
-        return UniverseShare(tuple(others), mine, None, None, said)
-    whole = mine + sum(value for slug, value in rest.items() if value is not None and slug not in own)
-    return UniverseShare(tuple(others), mine, whole, mine / whole, None, tuple(stated))
+    members_usd = None if any(value is None for value in own.values()) else sum(filter(None, own.values()))
+    if missing or members_usd is None:
+        reason = f"no supply or market value of the last 100 days, or no rate, is known of {', '.join(missing)}"
+        return UniverseShare(tuple(others), members_usd, None, None, reason)
+    whole = members_usd + sum(value for slug, value in rest.items() if value is not None and slug not in own)
+    return UniverseShare(tuple(others), members_usd, whole, members_usd / whole, None, tuple(stated))
 
 
 def _supplies(store: Store, at_us: int) -> dict[str, float]:
@@ -186,12 +186,12 @@ def _supplies(store: Store, at_us: int) -> dict[str, float]:
         observed = to_us(row.observed_at)
         if row.kind in SUPPLY_ORDER and at_us - MAX_AGE_US <= observed <= at_us:
             rank = -SUPPLY_ORDER.index(row.kind)
-            found = (rank, observed, row.amount / 10 ** assets[row.asset].decimals)
-            best[row.asset] = max(best.get(row.asset, found), found)
-    amounts = {slug: found[2] for slug, found in best.items()}
+            candidate = (rank, observed, row.amount / 10 ** assets[row.asset].decimals)
+            best[row.asset] = max(best.get(row.asset, candidate), candidate)
+    amounts = {slug: candidate[2] for slug, candidate in best.items()}
     for asset in assets.values():
         # Before a migration the whole line is its one predecessor.
-        before = [one for one in assets.values() if one.line == asset.slug != one.slug]
+        before = [other for other in assets.values() if other.line == asset.slug != other.slug]
         if asset.slug not in amounts and len(before) == 1 and before[0].slug in amounts:
             amounts[asset.slug] = amounts[before[0].slug] * before[0].line_ratio
     return amounts
@@ -209,9 +209,11 @@ def _value(store: Store, asset: str, supplies: Mapping[str, float], *, at_us: in
     if asset in supplies:
         return supplies[asset] * price
     newest = [
-        (int(one.time_us[-1]), one.source, float(one.value[-1]))
-        for one in read_metrics(store, subject=asset, name=MARKET_CAP, since_us=at_us - MAX_AGE_US, until_us=at_us + 1)
-        if len(one.time_us)
+        (int(metric.time_us[-1]), metric.source, float(metric.value[-1]))
+        for metric in read_metrics(
+            store, subject=asset, name=MARKET_CAP, since_us=at_us - MAX_AGE_US, until_us=at_us + 1
+        )
+        if len(metric.time_us)
     ]
     if not newest:
         return None

@@ -109,11 +109,11 @@ def study_breaks(
     known = chow_test(x, y, row=split)
     unknown = _unknown(span)
     shift = correlation_shift(x, y, row=split)
-    said = _verdict(regimes, p=p, chow=known, unknown=unknown, shift=shift)
+    verdict = _verdict(regimes, p=p, chow=known, unknown=unknown, shift=shift)
     return BreakStudy(
         frame.subject, frame.benchmarks[0], frame.clock, frame.calendar, int(whole.times_us[row]), sessions,
         tuple(regimes), z, p, known, unknown, _unknown(whole), cusum.stat, cusum.p,
-        None if cusum.row is None else int(span.times_us[cusum.row]), shift, said, frame.reasons,
+        None if cusum.row is None else int(span.times_us[cusum.row]), shift, verdict, frame.reasons,
     )  # fmt: skip
 
 
@@ -126,10 +126,10 @@ def _regimes(span: Frame, split: int) -> list[RegimeRow]:
 
 
 def _unknown(frame: Frame) -> UnknownBreak:
-    found = sup_f(frame.x[:, 0], frame.y)
-    at = None if found.row is None else int(frame.times_us[found.row])
+    test = sup_f(frame.x[:, 0], frame.y)
+    at = None if test.row is None else int(frame.times_us[test.row])
     first, last = (int(frame.starts_us[0]), int(frame.times_us[-1])) if len(frame.y) else (None, None)
-    return UnknownBreak(first, last, found.n, found.f, found.sup_wald, found.critical, found.level, at, found.reason)
+    return UnknownBreak(first, last, test.n, test.f, test.sup_wald, test.critical, test.level, at, test.reason)
 
 
 def _complete(frame: Frame) -> Frame:
@@ -159,7 +159,7 @@ def _verdict(
     before, after = regimes[0].beta, regimes[1].beta
     if before.beta is None or after.beta is None:
         return f"no verdict: {before.reason or after.reason}"
-    said = [
+    sentences = [
         f"beta {before.beta:.2f} ± {before.se:.2f} before (n = {before.n}) and "
         f"{after.beta:.2f} ± {after.se:.2f} after (n = {after.n}), difference p = {_p(p)}",
         f"Chow p = {_p(chow.p)}",
@@ -167,15 +167,15 @@ def _verdict(
     if unknown.f is not None and unknown.at_us is not None:
         where = f"{from_us(unknown.at_us):%Y-%m-%d}"
         rule = f"rejected at {unknown.level * 100:.0f} %" if unknown.level else "not rejected at 10 %"
-        said.append(f"sup-F {unknown.f:.2f} at {where}: stability {rule}")
+        sentences.append(f"sup-F {unknown.f:.2f} at {where}: stability {rule}")
     if shift.before is not None and shift.after is not None and shift.adjusted is not None:
-        said.append(
+        sentences.append(
             f"correlation {shift.before:.2f} to {shift.after:.2f}, {shift.adjusted:.2f} at the volatility before "
             f"(p = {_p(shift.p)})"
         )
     others = [value is not None and value < SIGNIFICANT for value in (chow.p, shift.p)]
     others.append(unknown.level is not None and unknown.level <= SIGNIFICANT)
-    return f"{_head(p, sum(others), lower=after.beta < before.beta)}: {'; '.join(said)}."
+    return f"{_head(p, sum(others), lower=after.beta < before.beta)}: {'; '.join(sentences)}."
 
 
 def _head(p: float | None, others: int, *, lower: bool) -> str:

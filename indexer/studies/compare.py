@@ -173,13 +173,13 @@ def _cell(frame: Frame, *, way: tuple[str, str, str], sessions: int | None) -> C
     name, _, method = way
     subject, benchmark = frame.subject, frame.benchmarks[0]
     try:
-        made = windowed_beta(frame, method=method, sessions=sessions)
+        beta = windowed_beta(frame, method=method, sessions=sessions)
     except NotEnoughDataError as error:
         return ComparedBeta(subject, benchmark, name, frame.naive, 0, *(None,) * 7, reason=str(error))
-    e = made.estimate
+    e = beta.estimate
     return ComparedBeta(
         subject, benchmark, name, frame.naive, e.n, e.beta, e.se, e.ci_low, e.ci_high, e.r2,
-        made.first_us, made.last_us, e.reason,
+        beta.first_us, beta.last_us, e.reason,
     )  # fmt: skip
 
 

@@ -99,7 +99,7 @@ def study_drawdowns(
     times, values = series.times_us[keep], series.values[keep]
     if len(times) < 2:
         raise NotEnoughDataError(f"{series.name} has {len(times)} {bar} levels in that range; 2 are needed")
-    found = drawdown_episodes(times, values, min_depth=min_depth)
+    episodes = drawdown_episodes(times, values, min_depth=min_depth)
     every = drawdown_episodes(times, values, min_depth=min(low for low, _ in DEPTHS))
     unit = UNIT[Bar(bar)]
     return DrawdownStudy(
@@ -111,7 +111,7 @@ def study_drawdowns(
         min_depth=min_depth,
         now=float(drawdown_series(values)[-1]),
         ulcer=ulcer_index(values),
-        episodes=tuple(found),
+        episodes=tuple(episodes),
         recovery=tuple(recovery_summary(every, min_depth=low, max_depth=high, unit=unit) for low, high in DEPTHS),
         after_falls=tuple(after_fall(times, values, fall=fall, horizons=HORIZON_DAYS[:3]) for fall in falls),
     )
@@ -131,11 +131,13 @@ def compare_episodes(
     rows: list[AnalogueRow] = []
     for subject in subjects:
         series = regular(subject_series(store, subject), bar)
-        found = analogues(
+        matches = analogues(
             series.times_us, series.values, windows=spans, min_depth=min_depth,
             horizons=[days * horizon for horizon in HORIZON_DAYS],
         )  # fmt: skip
-        rows += [AnalogueRow(series.name, _in_days(one, days), *_high_after(series, one)) for one in found]
+        rows += [
+            AnalogueRow(series.name, _in_days(analogue, days), *_high_after(series, analogue)) for analogue in matches
+        ]
     order = list(spans)
     return AnalogueTable(bar, tuple(sorted(rows, key=lambda row: order.index(row.analogue.name))))
 
@@ -159,18 +161,18 @@ def step_of(bar: str) -> int:
     return STEP_US[Bar(bar)]
 
 
-def _in_days(one: Analogue, days: int) -> Analogue:
+def _in_days(analogue: Analogue, days: int) -> Analogue:
     """The same with horizons counted in days."""
     after_trough, after_peak = (
-        {bars // days: value for bars, value in side.items()} for side in (one.after_trough, one.after_peak)
+        {bars // days: value for bars, value in side.items()} for side in (analogue.after_trough, analogue.after_peak)
     )
-    return Analogue(one.name, one.episode, after_trough, after_peak, one.overlaps, one.reason)
+    return Analogue(analogue.name, analogue.episode, after_trough, after_peak, analogue.overlaps, analogue.reason)
 
 
-def _high_after(series: Series, one: Analogue) -> tuple[float | None, int | None]:
-    if one.episode is None:
+def _high_after(series: Series, analogue: Analogue) -> tuple[float | None, int | None]:
+    if analogue.episode is None:
         return None, None
-    trough = one.episode.trough_us
+    trough = analogue.episode.trough_us
     inside = np.flatnonzero((series.times_us >= trough) & (series.times_us <= trough + HORIZON_DAYS[-1] * DAY_US))
     top = inside[int(np.argmax(series.values[inside]))]
     return float(series.values[top]), int(series.times_us[top])

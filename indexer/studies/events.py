@@ -146,10 +146,10 @@ def study_event(
     start_us, end_us = int(lead.starts_us[row]), int(lead.times_us[row])
     subjects = [own, *_siblings(store, index_id)]
     indices = [
-        one
+        abnormal
         for subject in subjects
         for model in chosen
-        for one in _windows(store, subject, [factors[name] for name in model], event=event, windows=w, clock=clock)
+        for abnormal in _windows(store, subject, [factors[name] for name in model], event=event, windows=w, clock=clock)
     ]
     held = {row.asset: _token(store, row.asset) for row in read_constituents(store, index_id, start_us)}
     members = [
@@ -168,14 +168,14 @@ def _factors(store: Store, models: Sequence[Sequence[str]], *, clock: str) -> di
 
 
 def _siblings(store: Store, index_id: str) -> list[Series]:
-    found = []
+    siblings = []
     for row in read_indices(store):
         if row.id != index_id:
             try:
-                found.append(index_series(store, row.id))
+                siblings.append(index_series(store, row.id))
             except NotEnoughDataError:
                 continue
-    return found
+    return siblings
 
 
 def _windows(
@@ -185,10 +185,10 @@ def _windows(
     spans = dict.fromkeys([(windows.first, windows.last), *WINDOWS])
     frame = make_frame(store, subject, factors, clock=clock)
     end = min(windows.end, min(first for first, _ in spans) - 1)
-    made = []
+    rows = []
     for first, last in spans:
-        made.append(_abnormal(frame, EventWindows(first, last, windows.length, end), event=event)[0])
-    return made
+        rows.append(_abnormal(frame, EventWindows(first, last, windows.length, end), event=event)[0])
+    return rows
 
 
 def _token(store: Store, asset: str) -> Series | str:
@@ -208,7 +208,7 @@ def _members(
     windows: EventWindows,
     clock: str,
 ) -> MemberTests:
-    names = tuple(one.name for one in factors)
+    names = tuple(factor.name for factor in factors)
     rows: list[Abnormal] = []
     results: list[EventResult] = []
     for asset, series in held.items():
@@ -234,12 +234,12 @@ def _abnormal(
         result = _counted(event_study(frame.y, frame.x, row=row, windows=windows), row=row, windows=windows)
     raw = None if row is None else _raw(frame, row, windows)
     p = block_bootstrap_p(result, seed=BOOTSTRAP_SEED) if bootstrap else None
-    made = Abnormal(
+    abnormal = Abnormal(
         frame.subject, frame.benchmarks, windows.first, windows.last, result.n_estimation, result.coef[1:], raw,
         result.ar, result.ar_sd, result.car, result.car_sd, result.car_low, result.car_high, result.t, result.p, p,
         result.reason,
     )  # fmt: skip
-    return made, result
+    return abnormal, result
 
 
 def _counted(result: EventResult, *, row: int, windows: EventWindows) -> EventResult:
@@ -273,10 +273,13 @@ def _ranks(results: Sequence[EventResult]) -> tuple[float | None, float | None]:
 
 
 def _notes(event: Event) -> tuple[str, ...]:
-    said = ["members are those held when the interval began", "tokens share the day: read kolari_pynnonen, not t_cross"]
+    notes = [
+        "members are those held when the interval began",
+        "tokens share the day: read kolari_pynnonen, not t_cross",
+    ]
     if event.precision == "day":
-        said.append("only the day of the event is known: the interval is the one that ends at or after its instant")
-    return tuple(said)
+        notes.append("only the day of the event is known: the interval is the one that ends at or after its instant")
+    return tuple(notes)
 
 
 OWN_FILE = "events.toml"
@@ -301,12 +304,12 @@ def load_events(store: Store | None = None, data_dir: Path | None = None) -> dic
 
 
 def _stored(store: Store) -> dict[str, Event]:
-    found = {}
+    events = {}
     for row in read_events(store):
         detail = json.loads(row.detail)
         precision, note = str(detail.get("precision", "instant")), str(detail.get("note", ""))
-        found[row.slug] = Event(row.slug, row.title, to_us(row.time), precision, row.kind, (row.source,), note)
-    return found
+        events[row.slug] = Event(row.slug, row.title, to_us(row.time), precision, row.kind, (row.source,), note)
+    return events
 
 
 PATH_END = -11
@@ -343,18 +346,18 @@ def event_path(
     row = event_row(frame.times_us, at_us=event.at_us)
     if row is None:
         raise NotEnoughDataError(f'event "{event.id}" lies outside the returns that {subject} and its factors share')
-    made = []
+    rows = []
     for step in range(first, last + 1):
-        found = event_study(
+        result = event_study(
             frame.y, frame.x, row=row, windows=EventWindows(first, step, length, min(PATH_END, first - 1))
         )
-        if found.car is None:
+        if result.car is None:
             break
         raw = float(frame.y[row + first : row + step + 1].sum())
-        made.append((step, int(frame.times_us[row + step]), raw, found.car, found.car_low, found.car_high))
-    if not made:
-        raise NotEnoughDataError(f"{subject} has no abnormal return about {event.id}: {found.reason}")
-    columns = list(zip(*made, strict=True))
+        rows.append((step, int(frame.times_us[row + step]), raw, result.car, result.car_low, result.car_high))
+    if not rows:
+        raise NotEnoughDataError(f"{subject} has no abnormal return about {event.id}: {result.reason}")
+    columns = list(zip(*rows, strict=True))
     numbers = [np.array(column, dtype=np.float64) for column in columns[2:]]
     steps, times = (np.array(column, dtype=np.int64) for column in columns[:2])
     return EventPath(frame.subject, frame.benchmarks, steps, times, *numbers)

@@ -166,12 +166,12 @@ class Frame(Aligned):
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why intervals gave no pair, by side, and what is to be known about this frame."""
-        said = [
+        losses = [
             f"{lost} intervals without a value of {name} at both ends"
             for name, column in zip((self.subject, *self.benchmarks), (self.y, *self.x.T), strict=True)
             if (lost := int(np.isnan(column).sum()))
         ]
-        return (*said, *self.notes)
+        return (*losses, *self.notes)
 
     def between(self, start_us: int | None, end_us: int | None) -> Frame:
         """The rows whose interval ends in [start, end); None is open."""

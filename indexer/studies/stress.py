@@ -91,27 +91,35 @@ def study_stress(
     inside = (series.times_us > start_us) & (series.times_us <= end_us)
     moves = np.r_[np.nan, np.diff(np.log(series.values))]
     z = move_z(moves)
-    mine = np.array([one in (subject, "market") for one in readings.subjects], dtype=np.bool_)
-    kept = {name: _of(readings, name, mine) for name in METRICS}
+    ours = np.array([name in (subject, "market") for name in readings.subjects], dtype=np.bool_)
+    by_metric = {name: _of(readings, name, ours) for name in METRICS}
     rows = [
-        _bar(int(series.times_us[n]), float(series.values[n]), move=(moves[n], z[n]), kept=kept, step=step_of(bar))
+        _bar(
+            int(series.times_us[n]),
+            float(series.values[n]),
+            move=(moves[n], z[n]),
+            by_metric=by_metric,
+            step=step_of(bar),
+        )
         for n in np.flatnonzero(inside)
     ]
     return StressStudy(
-        index_id, subject, bar, tuple(rows), _totals(kept, start_us, end_us),
-        tuple(name for name, (at, _) in kept.items() if not len(at)),
+        index_id, subject, bar, tuple(rows), _totals(by_metric, start_us, end_us),
+        tuple(name for name, (at, _) in by_metric.items() if not len(at)),
     )  # fmt: skip
 
 
-def _of(readings: StressRows, name: str, mine: np.ndarray) -> tuple[I64, F64]:
-    keep = mine & np.array([metric == name for metric in readings.metrics], dtype=np.bool_)
+def _of(readings: StressRows, name: str, ours: np.ndarray) -> tuple[I64, F64]:
+    keep = ours & np.array([metric == name for metric in readings.metrics], dtype=np.bool_)
     return readings.times_us[keep], readings.values[keep]
 
 
-def _bar(at: int, level: float, *, move: tuple[float, float], kept: dict[str, tuple[I64, F64]], step: int) -> StressBar:
+def _bar(
+    at: int, level: float, *, move: tuple[float, float], by_metric: dict[str, tuple[I64, F64]], step: int
+) -> StressBar:
     def values(name: str, until: int = at) -> F64:
-        times, found = kept[name]
-        return found[(times > until - step) & (times <= until)]
+        times, readings = by_metric[name]
+        return readings[(times > until - step) & (times <= until)]
 
     long, short = (_sum(values(name)) for name in LIQUIDATION)
     total = None if long is None or short is None else long + short
@@ -124,8 +132,8 @@ def _bar(at: int, level: float, *, move: tuple[float, float], kept: dict[str, tu
     )  # fmt: skip
 
 
-def _totals(kept: dict[str, tuple[I64, F64]], start_us: int, end_us: int) -> LiquidationTotals | None:
-    parts = [kept[name] for name in LIQUIDATION]
+def _totals(by_metric: dict[str, tuple[I64, F64]], start_us: int, end_us: int) -> LiquidationTotals | None:
+    parts = [by_metric[name] for name in LIQUIDATION]
     sides = [side for side, (at, _) in zip((LONG, SHORT), parts, strict=True) for _ in at]
     times, usd = (np.concatenate([part[n] for part in parts]) for n in (0, 1))
     inside = (times > start_us) & (times <= end_us)
@@ -168,14 +176,14 @@ def stored_stress(store: Store, subject: str, *, since_us: int, until_us: int) -
     metrics: list[str] = []
     subjects: list[str] = []
     for name, called in NAMES.items():
-        for one in (subject, MARKET):
-            found = read_metrics(store, subject=one, name=name, since_us=since_us, until_us=until_us)
-            if found:
-                at, value = _joined(found, name)
+        for owner in (subject, MARKET):
+            series = read_metrics(store, subject=owner, name=name, since_us=since_us, until_us=until_us)
+            if series:
+                at, value = _joined(series, name)
                 times.append(at)
                 values.append(value)
                 metrics += [called] * len(at)
-                subjects += [one] * len(at)
+                subjects += [owner] * len(at)
                 break
     at = np.concatenate(times) if times else np.empty(0, dtype=np.int64)
     order = np.argsort(at, kind="stable")
@@ -189,10 +197,10 @@ def stored_stress(store: Store, subject: str, *, since_us: int, until_us: int) -
 
 def _joined(series: list[MetricSeries], name: str) -> tuple[I64, F64]:
     """Several sources as one series."""
-    at = np.unique(np.concatenate([one.time_us for one in series]))
+    at = np.unique(np.concatenate([source.time_us for source in series]))
     table = np.full((len(series), len(at)), np.nan)
-    for row, one in zip(table, series, strict=True):
-        row[np.searchsorted(at, one.time_us)] = one.value
+    for row, source in zip(table, series, strict=True):
+        row[np.searchsorted(at, source.time_us)] = source.value
     known = np.isfinite(table)
     total = np.where(known, table, 0.0).sum(axis=0)
     if name == "open_interest_usd":

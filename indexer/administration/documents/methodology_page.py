@@ -39,7 +39,7 @@ def methodology_document(
     """The page of an index: aim, universe, eligibility, weights, calendar, prices, events, policy and versions."""
     blocks: list[Block] = [Text(methodology.description), *_facts(methodology)]
     blocks += [Heading("Which tokens may be in"), *_universe(methodology, registry)]
-    blocks += [Heading("What a token must show"), *(Bullets(_rule(one)) for one in methodology.eligibility)]
+    blocks += [Heading("What a token must show"), *(Bullets(_rule(rule)) for rule in methodology.eligibility)]
     blocks += [Heading("How members are chosen and weighted"), Bullets(_choice(methodology))]
     blocks += [Heading("When the index changes"), Bullets(_calendar(methodology))]
     blocks += [Heading("How a level is computed"), Bullets(_level(methodology))]
@@ -105,7 +105,7 @@ def _rule(rule: Eligibility) -> tuple[str, ...]:
 
 def _choice(methodology: Methodology) -> tuple[str, ...]:
     picks, caps = methodology.selection, methodology.caps
-    said = [
+    rules = [
         f"Candidates are ranked by free-float capitalisation. Those within rank {picks.entry_rank} are in; members "
         f"stay to rank {picks.exit_rank}, up to {picks.target}; the best newcomers within it fill free seats.",
         f"With fewer than {picks.min_constituents} members a review changes nothing, and an index that holds fewer "
@@ -113,22 +113,22 @@ def _choice(methodology: Methodology) -> tuple[str, ...]:
         f"Members are weighted {SCHEMES[methodology.weighting.scheme]}.",
     ]
     if methodology.weighting.scheme is Scheme.FLOOR_PLUS_CAP:
-        said.append(f"The floor is {methodology.weighting.floor:.1%} for each member.")
-    said += [f"{slug} weighs {value:.1%} at a rebalance." for slug, value in methodology.weighting.weights.items()]
+        rules.append(f"The floor is {methodology.weighting.floor:.1%} for each member.")
+    rules += [f"{slug} weighs {value:.1%} at a rebalance." for slug, value in methodology.weighting.weights.items()]
     named = (
         (caps.single, "No token weighs more than {:.1%} at a rebalance."),
         (caps.largest, "The largest may weigh {:.1%}."),
         (caps.floor, "None weighs less than {:.1%}."),
         (caps.group, "No sub-sector weighs more than {:.1%}."),
     )
-    said += [text.format(value) for value, text in named if value is not None]
-    said += [
+    rules += [text.format(value) for value, text in named if value is not None]
+    rules += [
         f"{name} weighs at most {value:.1%}." for name, value in (*caps.per_asset.items(), *caps.per_group.items())
     ]
-    said.append(
+    rules.append(
         "What a cap cuts off goes to the others in proportion (water-filling); between rebalances weights drift."
     )
-    return tuple(said)
+    return tuple(rules)
 
 
 def _calendar(methodology: Methodology) -> tuple[str, ...]:
@@ -139,14 +139,14 @@ def _calendar(methodology: Methodology) -> tuple[str, ...]:
     day = f"on day {schedule.effective_day}"
     if schedule.weekday is not None:
         day = f"on every {schedule.weekday.capitalize()} (members on a month's first)"
-    said = [
+    rules = [
         f"Weights are set {weights}, members in {members}, effective at 00:00 UTC {day}.",
         f"Decided from what is known at 00:00 UTC {schedule.reference_days_before} days before; the pro-forma is "
         "published from then on.",
     ]
     if schedule.transition_fixings > 1:
-        said.append(f"A change is spread over {schedule.transition_fixings} daily fixings.")
-    return tuple(said)
+        rules.append(f"A change is spread over {schedule.transition_fixings} daily fixings.")
+    return tuple(rules)
 
 
 def _level(methodology: Methodology) -> tuple[str, ...]:
@@ -164,13 +164,19 @@ def _level(methodology: Methodology) -> tuple[str, ...]:
 
 def _actions(events: Sequence[CorporateAction]) -> list[Block]:
     treatments = tuple(
-        (kind.value.replace("_", " "), one.price, one.units, one.divisor, one.supply)
-        for kind, one in TREATMENTS.items()
+        (kind.value.replace("_", " "), entry.price, entry.units, entry.divisor, entry.supply)
+        for kind, entry in TREATMENTS.items()
     )
     blocks: list[Block] = [Table(("event", "price", "units", "divisor", "supply"), treatments)]
     logged = tuple(
-        (f"{one.effective:%Y-%m-%d}", one.kind.value, f"{one.asset} {one.into}".strip(), f"{one.ratio:g}", one.source)
-        for one in events
+        (
+            f"{entry.effective:%Y-%m-%d}",
+            entry.kind.value,
+            f"{entry.asset} {entry.into}".strip(),
+            f"{entry.ratio:g}",
+            entry.source,
+        )
+        for entry in events
     )
     if logged:
         blocks.append(Table(("effective", "kind", "tokens", "ratio", "source"), logged, "Logged for these tokens"))

@@ -84,10 +84,10 @@ def statement_document(
 
 def _judgement(overrides: Sequence[OverrideRow]) -> tuple[str, ...]:
     approved = [row for row in overrides if row.approved_at is not None]
-    said = ["Levels follow from the rules. People decide only by override: with a reason, a name and an end."]
-    said += [
+    sentences = ["Levels follow from the rules. People decide only by override: with a reason, a name and an end."]
+    sentences += [
         f"{row.kind} of {row.asset}, {row.starts_at:%Y-%m-%d} to {row.expires_at:%Y-%m-%d}: {row.reason} "
         f"({row.approved_by})"
         for row in approved
     ]
-    return tuple(said) if approved else (*said, "No override has been made so far.")
+    return tuple(sentences) if approved else (*sentences, "No override has been made so far.")

@@ -92,7 +92,7 @@ def gather(
         index=index,
         event=event,
         study=study,
-        closes={one.name: _move(one, start, end) for one in others},
+        closes={series.name: _move(series, start, end) for series in others},
         around=_around(own, [subject_series(store, BESIDE), *others[:2]], event, base_us=start),
         paths=paths,
         attribution=study_attribution(store, index_id, start_us=start, end_us=end),
@@ -110,13 +110,13 @@ def gather(
 
 
 def _breaks(store: Store, index_id: str, event: Event, missing: list[str]) -> tuple[BreakStudy, ...]:
-    made = []
+    studies = []
     for name in [index_id, *(row.id for row in read_indices(store) if row.id != index_id)]:
         try:
-            made.append(study_breaks(store, name, "QQQ", at_us=event.at_us))
+            studies.append(study_breaks(store, name, "QQQ", at_us=event.at_us))
         except (NotEnoughDataError, NotFoundError) as error:
             missing.append(f"no before and after of {name}: {error}")
-    return tuple(made)
+    return tuple(studies)
 
 
 def _stress(store: Store, index_id: str, event: Event) -> StressStudy:
