@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.correlation import bounded, fisher_interval
-from indexer.analytics.linear import auto_lag, se_hac, se_hc, t_quantile, t_two_sided
-from indexer.analytics.series import Moments, centred, finite_pairs, moments
+from indexer.analytics.correlation import fisher_interval
+from indexer.analytics.linear import auto_lag, se_hac, se_hc, student_interval, t_two_sided
+from indexer.analytics.series import centred, finite_pairs, moments, refusal
 from indexer.arrays import F64
 from indexer.errors import InputError
 
@@ -105,22 +105,11 @@ def compute_beta(
     if not 0.0 < confidence < 1.0:
         raise InputError(f"confidence {confidence} must lie between 0 and 1, e.g. 0.95")
     a, b = finite_pairs(x, y)
-    reason = _refusal(a, b)
+    reason = refusal(a, b, least=MIN_PAIRS)
     if reason is not None:
         return BetaResult(n=a.size, periods_per_year=periods_per_year, confidence=confidence, reason=reason)
     lag = max(auto_lag(a.size), overlap - 1) if hac_lag is None else hac_lag
     return _fitted(a, b, lag=min(lag, a.size - 1), periods_per_year=periods_per_year, confidence=confidence)
-
-
-def _refusal(x: F64, y: F64) -> str | None:
-    if x.size < MIN_PAIRS:
-        return f"{x.size} aligned pairs, at least {MIN_PAIRS} are needed"
-    m = moments(x, y)
-    if m.sxx == 0.0:
-        return "the benchmark does not move in this window (zero variance)"
-    if m.syy == 0.0:
-        return "the index does not move in this window (zero variance)"
-    return None
 
 
 def _fitted(x: F64, y: F64, *, lag: int, periods_per_year: float, confidence: float) -> BetaResult:
@@ -133,9 +122,9 @@ def _fitted(x: F64, y: F64, *, lag: int, periods_per_year: float, confidence: fl
     s2 = ssr / df
     ols, hac, hc3 = math.sqrt(s2 / m.sxx), se_hac(dx, u, lag=lag), se_hc(dx, u, kind=3)
     se = max(ols, hac)
-    half = t_quantile(df, 0.5 + confidence / 2.0) * se
+    low, high = student_interval(beta, se, df=df, confidence=confidence)
     t = beta / se if se > 0.0 else None
-    r, low, high = _correlation(m, confidence=confidence)
+    correlation_low, correlation_high = fisher_interval(m.correlation, m.n, confidence=confidence)
     r2 = 1.0 - ssr / m.syy
     return BetaResult(
         n=m.n,
@@ -148,15 +137,15 @@ def _fitted(x: F64, y: F64, *, lag: int, periods_per_year: float, confidence: fl
         se_hc3=None if math.isnan(hc3) else hc3,
         se=se,
         hac_lag=lag,
-        ci_low=beta - half,
-        ci_high=beta + half,
+        ci_low=low,
+        ci_high=high,
         t=t,
         p=None if t is None else t_two_sided(t, df),
         r2=r2,
         r2_adj=1.0 - (1.0 - r2) * (m.n - 1) / df,
-        correlation=r,
-        correlation_low=low,
-        correlation_high=high,
+        correlation=m.correlation,
+        correlation_low=correlation_low,
+        correlation_high=correlation_high,
         residual_sd=math.sqrt(s2),
         durbin_watson=float(np.diff(u) @ np.diff(u)) / ssr if ssr > 0.0 else None,
         periods_per_year=periods_per_year,
@@ -169,11 +158,6 @@ def _residuals(dx: F64, dy: F64, *, beta: float) -> tuple[F64, float]:
     u = dy - beta * dx
     ssr = float(u @ u)
     return (u * 0.0, 0.0) if ssr <= EXACT_FIT * float(dy @ dy) else (u, ssr)
-
-
-def _correlation(m: Moments, *, confidence: float) -> tuple[float, float | None, float | None]:
-    r = bounded(m.sxy / math.sqrt(m.sxx) / math.sqrt(m.syy))
-    return r, *fisher_interval(r, m.n, confidence=confidence)
 
 
 def _warnings(n: int, ssr: float) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from indexer.analytics.beta import compute_beta
 from indexer.analytics.linear import combination_se, f_upper, fit_linear, normal_quantile, with_constant
-from indexer.analytics.series import as_series, finite_pairs, moments
+from indexer.analytics.series import as_series, few_pairs, finite_pairs, moments
 from indexer.arrays import F64
 from indexer.errors import InputError, NotEnoughDataError
 
@@ -108,7 +108,7 @@ def quantile_beta(x: ArrayLike, y: ArrayLike, *, tau: float = 0.5) -> QuantileBe
         raise InputError(f"tau {tau} must lie between 0 and 1, e.g. 0.1 for the lower tail")
     a, b = finite_pairs(x, y)
     if a.size < MIN_PAIRS:
-        return QuantileBeta(tau, a.size, reason=f"{a.size} aligned pairs, at least {MIN_PAIRS} are needed")
+        return QuantileBeta(tau, a.size, reason=few_pairs(a.size, least=MIN_PAIRS))
     if moments(a, b).sxx == 0.0:
         return QuantileBeta(tau, a.size, reason="the benchmark does not move in this window (zero variance)")
     alpha, beta = _solve(a, b, tau=tau)

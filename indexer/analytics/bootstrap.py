@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.series import as_series, centred, finite_pairs, moments
+from indexer.analytics.series import as_series, centred, finite_pairs, moments, refusal
 from indexer.arrays import F64, I64
 
 if TYPE_CHECKING:
@@ -49,11 +49,10 @@ def bootstrap_beta(
 ) -> BootstrapInterval:
     """Percentile intervals for OLS beta and correlation; the same seed gives the same interval."""
     a, b = finite_pairs(x, y)
-    if a.size < 20:
-        return BootstrapInterval(a.size, repetitions, reason=f"{a.size} aligned pairs, at least 20 are needed")
+    reason = refusal(a, b, least=20)
+    if reason is not None:
+        return BootstrapInterval(a.size, repetitions, reason=reason)
     m = moments(a, b)
-    if m.sxx == 0.0 or m.syy == 0.0:
-        return BootstrapInterval(a.size, repetitions, reason="a series does not move (zero variance)")
     (dx, _), (dy, _) = centred(a), centred(b)
     if block is None:
         block = max(1.0, optimal_block(dx * (dy - m.sxy / m.sxx * dx)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.analytics.beta import BetaResult, compute_beta
-from indexer.analytics.correlation import bounded, correlation_change, fisher_interval
+from indexer.analytics.correlation import correlation_change, fisher_interval
 from indexer.analytics.linear import f_upper, finite_rows, fit_linear, kolmogorov_upper, normal_two_sided, with_constant
 from indexer.analytics.series import as_series, finite_pairs, moments
 from indexer.arrays import F64, I64
@@ -244,7 +244,7 @@ def forbes_rigobon(r: float, delta: float) -> float:
     """
     if delta <= -1.0 or abs(r) > 1.0:
         raise InputError(f"delta {delta} must exceed -1 and the correlation {r} must lie in [-1, 1]")
-    return bounded(r / math.sqrt(1.0 + delta * (1.0 - r * r)))
+    return max(-1.0, min(1.0, r / math.sqrt(1.0 + delta * (1.0 - r * r))))
 
 
 def correlation_shift(x: ArrayLike, y: ArrayLike, *, row: int) -> CorrelationShift:
@@ -256,7 +256,7 @@ def correlation_shift(x: ArrayLike, y: ArrayLike, *, row: int) -> CorrelationShi
     first, second = moments(x1, y1), moments(x2, y2)
     if min(first.sxx, first.syy, second.sxx, second.syy) == 0.0:
         return CorrelationShift(x1.size, x2.size, reason="a series does not move on one side (zero variance)")
-    before, after = (bounded(m.sxy / math.sqrt(m.sxx) / math.sqrt(m.syy)) for m in (first, second))
+    before, after = first.correlation, second.correlation
     delta = (second.sxx / (second.n - 1)) / (first.sxx / (first.n - 1)) - 1.0
     adjusted = forbes_rigobon(after, delta)
     z, p = correlation_change(before, first.n, r2=adjusted, n2=second.n)

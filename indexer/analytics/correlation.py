@@ -40,12 +40,7 @@ def correlation(x: ArrayLike, y: ArrayLike) -> float | None:
     m = moments(a, b)
     if m.sxx == 0.0 or m.syy == 0.0:
         return None
-    return bounded(m.sxy / math.sqrt(m.sxx) / math.sqrt(m.syy))
-
-
-def bounded(r: float) -> float:
-    """r held inside [-1, 1] against rounding."""
-    return max(-1.0, min(1.0, r))
+    return m.correlation
 
 
 def fisher_interval(r: float | None, n: int, *, confidence: float = 0.95) -> tuple[float | None, float | None]:

@@ -18,7 +18,7 @@ from indexer.analytics.linear import (
     finite_rows,
     fit_linear,
     normal_two_sided,
-    t_quantile,
+    student_interval,
     t_two_sided,
     with_constant,
 )
@@ -38,7 +38,7 @@ MIN_ESTIMATION = 10
 class EventWindows:
     """Event window [first, last] in intervals about the event, estimation of `length` ending `gap` before first.
 
-    METHODOLOGY's default: 120 intervals that end 11 before the event, event window [-1, +5].
+    The default of docs/analytics.md: 120 intervals that end 11 before the event, event window [-1, +5].
     """
 
     first: int = -1
@@ -119,7 +119,7 @@ def event_study(
     result = abnormal_returns(
         target[keep], columns[keep], event_y=target[event], event_factors=columns[event], confidence=confidence
     )
-    return _placed(result, rows=keep, missing=missing)
+    return replace(result, n_missing=missing, estimation_rows=keep)
 
 
 def abnormal_returns(
@@ -138,15 +138,15 @@ def abnormal_returns(
 
 def _tested(fit: LinearFit, *, ar: F64, variance: F64, confidence: float) -> EventResult:
     car, sd = float(ar.sum()), math.sqrt(float(variance.sum()))
-    half = t_quantile(fit.df, 0.5 + confidence / 2.0) * sd
+    low, high = student_interval(car, sd, df=fit.df, confidence=confidence)
     return EventResult(
         n_estimation=fit.residual.size,
         ar=tuple(ar.tolist()),
         ar_sd=tuple(np.sqrt(np.diag(variance)).tolist()),
         car=car,
         car_sd=sd,
-        car_low=car - half,
-        car_high=car + half,
+        car_low=low,
+        car_high=high,
         t=car / sd,
         p=t_two_sided(car / sd, fit.df),
         df=fit.df,
@@ -154,10 +154,6 @@ def _tested(fit: LinearFit, *, ar: F64, variance: F64, confidence: float) -> Eve
         residual_sd=math.sqrt(fit.s2),
         estimation_residual=fit.residual,
     )
-
-
-def _placed(result: EventResult, *, rows: I64, missing: int) -> EventResult:
-    return replace(result, n_missing=missing, estimation_rows=rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,16 +219,23 @@ def cross_section(results: Sequence[EventResult]) -> CrossSection:
 
 def residual_correlation(results: Sequence[EventResult]) -> float | None:
     """Mean pairwise correlation of estimation-window residuals over the rows each pair shares."""
-    rows = [r.estimation_rows for r in results if r.estimation_rows is not None]
-    if len(rows) != len(results):
+    table = residual_table(results)
+    if table is None:
         return None
-    length = max(int(row.max()) for row in rows) + 1
-    table = np.full((length, len(results)), np.nan)
-    for place, (row, result) in enumerate(zip(rows, results, strict=True)):
-        table[row, place] = result.estimation_residual
     pairs = correlation_matrix(table)[np.triu_indices(len(results), 1)]
     known = pairs[np.isfinite(pairs)]
     return float(known.mean()) if known.size else None
+
+
+def residual_table(results: Sequence[EventResult]) -> F64 | None:
+    """(L, N) estimation residuals on one clock, NaN where a subject has no row; None where one has no rows at all."""
+    rows = [r.estimation_rows for r in results if r.estimation_rows is not None]
+    if len(rows) != len(results):
+        return None
+    table = np.full((max(int(row.max()) for row in rows) + 1, len(results)), np.nan)
+    for place, (row, result) in enumerate(zip(rows, results, strict=True)):
+        table[row, place] = result.estimation_residual
+    return table
 
 
 def rank_test(estimation: F64, event: F64) -> tuple[float, float]:

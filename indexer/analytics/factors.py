@@ -18,7 +18,7 @@ from indexer.analytics.linear import (
     finite_rows,
     fit_linear,
     hac_covariance,
-    t_quantile,
+    student_interval,
     t_two_sided,
     with_constant,
 )
@@ -118,10 +118,10 @@ def _rows(fit: LinearFit, design: F64, *, names: list[str], lag: int, confidence
     ols = np.sqrt(np.diag(fit.covariance))
     hac = np.sqrt(np.maximum(np.diag(hac_covariance(design, fit.residual, lag=lag)), 0.0))
     inflation = variance_inflation(design[:, 1:])
-    quantile = t_quantile(fit.df, 0.5 + confidence / 2.0)
     rows = []
     for place, name in enumerate(names, start=1):
         beta, se = float(fit.coef[place]), float(max(ols[place], hac[place]))
+        low, high = student_interval(beta, se, df=fit.df, confidence=confidence)
         t = beta / se if se > 0.0 else None
         own = beta / float(ols[place]) if ols[place] > 0.0 else math.copysign(math.inf, beta)
         partial = math.copysign(1.0, beta) if math.isinf(own) else own / math.sqrt(own * own + fit.df)
@@ -132,8 +132,8 @@ def _rows(fit: LinearFit, design: F64, *, names: list[str], lag: int, confidence
                 se_ols=float(ols[place]),
                 se_hac=float(hac[place]),
                 se=se,
-                ci_low=beta - quantile * se,
-                ci_high=beta + quantile * se,
+                ci_low=low,
+                ci_high=high,
                 t=t,
                 p=None if t is None else t_two_sided(t, fit.df),
                 vif=float(inflation[place - 1]),

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.analytics.beta import compute_beta
-from indexer.analytics.linear import combination_se, finite_rows, fit_linear, t_quantile, with_constant
-from indexer.analytics.series import as_series, moments
+from indexer.analytics.linear import combination_se, finite_rows, fit_linear, student_interval, with_constant
+from indexer.analytics.series import as_pair, few_pairs, moments
 from indexer.arrays import F64
 from indexer.errors import InputError
 
@@ -52,9 +52,7 @@ def dimson_beta(
     """
     if span < 1:
         raise InputError(f"span {span} must be at least 1; use compute_beta without lags")
-    a, b = as_series(x, "x"), as_series(y, "y")
-    if a.size != b.size:
-        raise InputError(f"x has {a.size} values and y has {b.size}; align them to the same instants first")
+    a, b = as_pair(x, y)
     width = 2 * span + 1
     if a.size < width:
         return LeadLagBeta("dimson", 0, reason=f"{a.size} rows, at least {2 * width + 1} are needed")
@@ -71,9 +69,8 @@ def dimson_beta(
     ols, hac = combination_se(fit, design, weights=np.r_[0.0, np.ones(width)], lag=hac_lag)
     beta = float(fit.coef[1:].sum())
     se = max(ols, hac)
-    half = t_quantile(fit.df, 0.5 + confidence / 2.0) * se
-    lags = tuple(float(value) for value in fit.coef[1:])
-    return LeadLagBeta("dimson", int(keep.sum()), beta, ols, hac, se, beta - half, beta + half, lags)
+    low, high = student_interval(beta, se, df=fit.df, confidence=confidence)
+    return LeadLagBeta("dimson", int(keep.sum()), beta, ols, hac, se, low, high, tuple(fit.coef[1:].tolist()))
 
 
 def scholes_williams_beta(x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95) -> LeadLagBeta:
@@ -82,21 +79,22 @@ def scholes_williams_beta(x: ArrayLike, y: ArrayLike, *, confidence: float = 0.9
     `beta_iv` is the instrumental-variable form with instrument x_{t-1} + x_t + x_{t+1}; the two agree only
     asymptotically. The error is that of the IV form. A check on Dimson, not a replacement.
     """
-    a, b = as_series(x, "x"), as_series(y, "y")
+    a, b = as_pair(x, y)
     parts = (compute_beta(a[:-1], b[1:]), compute_beta(a, b), compute_beta(a[1:], b[:-1]))
     rho = _autocorrelation(a)
     n = parts[1].n
     bad = next((part.reason for part in parts if part.beta is None), None)
-    if bad is not None or rho is None or n < 8 or a.size != b.size:
-        return LeadLagBeta("scholes_williams", n, reason=bad or f"{n} aligned pairs, at least 8 are needed")
+    if bad is not None or rho is None or n < 8:
+        return LeadLagBeta("scholes_williams", n, reason=bad or few_pairs(n, least=8))
     lags = tuple(float(part.beta) for part in parts if part.beta is not None)
     if abs(1.0 + 2.0 * rho) < 0.1:
         reason = f"the benchmark's autocorrelation {rho:.2f} makes the denominator 1 + 2 rho vanish"
         return LeadLagBeta("scholes_williams", n, lags=lags, rho1=rho, reason=reason)
     beta = sum(lags) / (1.0 + 2.0 * rho)
     beta_iv, se, rows = _instrumental(a, b)
-    half = None if se is None else t_quantile(rows - 2, 0.5 + confidence / 2.0) * se
-    low, high = (None, None) if half is None else (beta - half, beta + half)
+    low, high = (None, None)
+    if se is not None:
+        low, high = student_interval(beta, se, df=rows - 2, confidence=confidence)
     return LeadLagBeta("scholes_williams", n, beta, se, None, se, low, high, lags, rho, beta_iv)
 
 
@@ -105,7 +103,7 @@ def _autocorrelation(x: F64) -> float | None:
     if keep.sum() < 3:
         return None
     m = moments(x[:-1][keep], x[1:][keep])
-    return m.sxy / math.sqrt(m.sxx * m.syy) if m.sxx > 0.0 and m.syy > 0.0 else None
+    return m.correlation if m.sxx > 0.0 and m.syy > 0.0 else None
 
 
 def _instrumental(x: F64, y: F64) -> tuple[float | None, float | None, int]:

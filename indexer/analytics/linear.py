@@ -81,6 +81,12 @@ def t_quantile(df: float, p: float) -> float:
     return float(stdtrit(df, p))
 
 
+def student_interval(value: float, se: float, *, df: float, confidence: float) -> tuple[float, float]:
+    """(low, high) of a value: value ± t(df) se."""
+    half = t_quantile(df, 0.5 + confidence / 2.0) * se
+    return value - half, value + half
+
+
 def t_two_sided(t: float, df: float) -> float:
     """P(|T| >= |t|) for Student's t with df degrees of freedom."""
     from scipy.special import stdtr

@@ -5,6 +5,7 @@ First step of each function in this package; nothing here knows what the series 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,14 +31,17 @@ def as_series(values: ArrayLike, name: str) -> F64:
     return array
 
 
-def finite_pairs(x: ArrayLike, y: ArrayLike) -> tuple[F64, F64]:
-    """The rows where both are finite, in order: masks intersected, nothing filled.
-
-    Raises InputError when the lengths differ (series are paired by position only after alignment).
-    """
+def as_pair(x: ArrayLike, y: ArrayLike) -> tuple[F64, F64]:
+    """Both as series. Raises InputError when the lengths differ: rows pair by position only after alignment."""
     a, b = as_series(x, "x"), as_series(y, "y")
     if a.size != b.size:
         raise InputError(f"x has {a.size} values and y has {b.size}; align them to the same instants first")
+    return a, b
+
+
+def finite_pairs(x: ArrayLike, y: ArrayLike) -> tuple[F64, F64]:
+    """The rows where both are finite, in order: masks intersected, nothing filled. Raises as `as_pair`."""
+    a, b = as_pair(x, y)
     keep = np.isfinite(a) & np.isfinite(b)
     return a[keep], b[keep]
 
@@ -53,12 +57,32 @@ class Moments:
     sxy: float
     syy: float
 
+    @property
+    def correlation(self) -> float:
+        """Pearson's, held inside [-1, 1] against rounding; two roots, as the product of the sums can underflow."""
+        return max(-1.0, min(1.0, self.sxy / math.sqrt(self.sxx) / math.sqrt(self.syy)))
+
 
 def moments(x: F64, y: F64) -> Moments:
     """Means and centred sums; `sxx` or `syy` is exactly 0 where the series is constant."""
     dx, mean_x = centred(x)
     dy, mean_y = centred(y)
     return Moments(x.size, mean_x, mean_y, spread(x, dx), float(dx @ dy), spread(y, dy))
+
+
+def refusal(x: F64, y: F64, *, least: int) -> str | None:
+    """Why finite pairs have no beta: fewer than `least`, or a side that does not move. None where they have one."""
+    if x.size < least:
+        return few_pairs(x.size, least=least)
+    m = moments(x, y)
+    if m.sxx == 0.0 or m.syy == 0.0:
+        return f"the {'benchmark' if m.sxx == 0.0 else 'index'} does not move in this window (zero variance)"
+    return None
+
+
+def few_pairs(n: int, *, least: int) -> str:
+    """The reason of a sample that is too small."""
+    return f"{n} aligned pairs, at least {least} are needed"
 
 
 def centred(values: F64) -> tuple[F64, float]:

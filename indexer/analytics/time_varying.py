@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.linear import t_quantile
-from indexer.analytics.series import as_series, finite_pairs, moments, spread
+from indexer.analytics.linear import student_interval
+from indexer.analytics.series import as_pair, few_pairs, finite_pairs, moments, refusal, spread
 from indexer.arrays import F64, Bools
 from indexer.errors import InputError
 
@@ -105,9 +105,7 @@ def kalman_filter(
     """
     if model.r <= 0.0 or min(model.q_alpha, model.q_beta, model.p_alpha0, model.p_beta0) < 0.0:
         raise InputError("Kalman variances must not be negative and r must be positive")
-    a, b = as_series(x, "x"), as_series(y, "y")
-    if a.size != b.size:
-        raise InputError(f"x has {a.size} values and y has {b.size}; align them to the same instants first")
+    a, b = as_pair(x, y)
     steps, squares, logs, n = _run(a, b, model=model)
     loglik = -0.5 * (n * math.log(2.0 * math.pi) + logs + squares)
     filtered = _path("filtered", steps, loglik=loglik)
@@ -119,14 +117,12 @@ def kalman_fit(x: ArrayLike, y: ArrayLike, *, min_pairs: int = 30) -> KalmanFit:
 
     x and y as in `compute_beta`; the paths keep the length of the input, missing pairs included.
     """
-    a, b = as_series(x, "x"), as_series(y, "y")
+    a, b = as_pair(x, y)
     fx, fy = finite_pairs(a, b)
-    if fx.size < min_pairs:
-        return KalmanFit(fx.size, reason=f"{fx.size} aligned pairs, at least {min_pairs} are needed")
+    reason = refusal(fx, fy, least=min_pairs)
+    if reason is not None:
+        return KalmanFit(fx.size, reason=reason)
     m = moments(fx, fy)
-    if m.sxx == 0.0 or m.syy == 0.0:
-        side = "benchmark" if m.sxx == 0.0 else "index"
-        return KalmanFit(fx.size, reason=f"the {side} does not move in this window (zero variance)")
     sx, sy = math.sqrt(m.sxx / m.n), math.sqrt(m.syy / m.n)
     # Fitted on scaled series, so that one diffuse start and one search range serve every market.
     xs, ys = a / sx, b / sy
@@ -266,8 +262,7 @@ def ewma_beta(
     a, b = finite_pairs(x, y)
     half_life = math.log(0.5) / math.log(decay)
     if a.size < 3:
-        reason = f"{a.size} aligned pairs, at least 3 are needed"
-        return EwmaBeta(a.size, decay, half_life, reason=reason)
+        return EwmaBeta(a.size, decay, half_life, reason=few_pairs(a.size, least=3))
     w = decay ** np.arange(a.size - 1, -1, -1, dtype=np.float64)
     total = float(w.sum())
     n_eff = total * total / float(w @ w)
@@ -279,8 +274,9 @@ def ewma_beta(
     beta = float(w @ (dx * dy)) / sxx
     score = w * dx * (dy - beta * dx)
     se = math.sqrt(float(score @ score) * n_eff / (n_eff - 2.0)) / sxx if n_eff > 2.0 else None
-    half = None if se is None else t_quantile(n_eff - 2.0, 0.5 + confidence / 2.0) * se
-    low, high = (None, None) if half is None else (beta - half, beta + half)
+    low, high = (None, None)
+    if se is not None:
+        low, high = student_interval(beta, se, df=n_eff - 2.0, confidence=confidence)
     return EwmaBeta(a.size, decay, half_life, n_eff, beta, se, low, high)
 
 
@@ -290,7 +286,7 @@ def ewma_path(x: ArrayLike, y: ArrayLike, *, decay: float = RISKMETRICS_DAILY) -
     A missing pair leaves the weights as they were: the clock of the decay is pairs, not calendar time.
     """
     _check(decay)
-    a, b = as_series(x, "x"), as_series(y, "y")
+    a, b = as_pair(x, y)
     out = np.full(a.size, np.nan)
     total = mean_x = mean_y = sxx = sxy = raw = 0.0
     count = 0

@@ -32,6 +32,7 @@ from indexer.analytics.event_study import (
     event_row,
     event_study,
     rank_test,
+    residual_table,
 )
 from indexer.arrays import F64, I64
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
@@ -261,15 +262,11 @@ def _none(subject: str, factors: tuple[str, ...], windows: EventWindows, *, reas
 
 def _ranks(results: Sequence[EventResult]) -> tuple[float | None, float | None]:
     """Corrado's test over the members that have a CAR, their estimation rows on one clock."""
-    used = [r for r in results if r.car is not None]
-    if len(used) < 3:
+    used = [result for result in results if result.car is not None]
+    residuals = residual_table(used) if len(used) >= 3 else None
+    if residuals is None:
         return None, None
-    length = max(int(r.estimation_rows.max()) for r in used if r.estimation_rows is not None) + 1
-    estimation = np.full((length, len(used)), np.nan)
-    for place, result in enumerate(used):
-        if result.estimation_rows is not None:
-            estimation[result.estimation_rows, place] = result.estimation_residual
-    return rank_test(estimation, np.column_stack([r.ar for r in used]))
+    return rank_test(residuals, np.column_stack([result.ar for result in used]))
 
 
 def _notes(event: Event) -> tuple[str, ...]:
@@ -340,8 +337,6 @@ def event_path(
     length: int = 120,
 ) -> EventPath:
     """The path of a subject about an event at the exchange's closes. Raises NotEnoughDataError with the reason."""
-    import numpy as np
-
     frame = make_frame(store, subject_series(store, subject), [benchmark_series(store, name) for name in factors])
     row = event_row(frame.times_us, at_us=event.at_us)
     if row is None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,9 +19,9 @@ from indexer.analytics.beta_variants import (
     hayashi_yoshida,
     quantile_beta,
 )
-from indexer.analytics.factors import FactorModel, factor_model
+from indexer.analytics.factors import FactorBeta, FactorModel, factor_model
 from indexer.analytics.leadlag import LeadLagBeta, dimson_beta, scholes_williams_beta
-from indexer.analytics.linear import t_quantile
+from indexer.analytics.linear import student_interval
 from indexer.analytics.time_varying import EwmaBeta, ewma_beta, kalman_fit
 from indexer.errors import InputError, did_you_mean
 from indexer.studies.series import Frame, Series
@@ -91,10 +91,7 @@ def estimate(frame: Frame, method: str, *, options: Options) -> Estimate:
 
 def _ols(frame: Frame, options: Options) -> Estimate:
     fit = compute_beta(frame.x[:, 0], frame.y, periods_per_year=frame.periods_per_year, confidence=options.confidence)
-    return Estimate(
-        Method.OLS, fit.n, fit.beta, fit.se, fit.ci_low, fit.ci_high, fit.r2, fit.alpha_annualised,
-        options.confidence, fit.reason, fit.warnings, fit,
-    )  # fmt: skip
+    return _stated(Method.OLS, fit, options, slope=fit)
 
 
 def _ewma(frame: Frame, options: Options) -> Estimate:
@@ -130,18 +127,12 @@ def _quantile(frame: Frame, options: Options) -> Estimate:
 
 def _dimson(frame: Frame, options: Options) -> Estimate:
     fit = dimson_beta(frame.x[:, 0], frame.y, span=options.span, confidence=options.confidence)
-    return _lead_lag(fit, options)
+    return _stated(Method.DIMSON, fit, options, slope=fit)
 
 
 def _scholes_williams(frame: Frame, options: Options) -> Estimate:
-    return _lead_lag(scholes_williams_beta(frame.x[:, 0], frame.y, confidence=options.confidence), options)
-
-
-def _lead_lag(fit: LeadLagBeta, options: Options) -> Estimate:
-    return Estimate(
-        fit.sync, fit.n, fit.beta, fit.se, fit.ci_low, fit.ci_high, None, None,
-        options.confidence, fit.reason, (), fit,
-    )  # fmt: skip
+    fit = scholes_williams_beta(frame.x[:, 0], frame.y, confidence=options.confidence)
+    return _stated(Method.SCHOLES_WILLIAMS, fit, options, slope=fit)
 
 
 def _multi(frame: Frame, options: Options) -> Estimate:
@@ -149,16 +140,30 @@ def _multi(frame: Frame, options: Options) -> Estimate:
     fit = factor_model(frame.y, factors, periods_per_year=frame.periods_per_year, confidence=options.confidence)
     if not fit.factors:
         return _student(Method.MULTI, fit, options=options, n=fit.n, beta=None, se=None, df=None)
-    first = fit.factors[0]
+    return _stated(Method.MULTI, fit, options, slope=fit.factors[0])
+
+
+def _stated(
+    method: Method,
+    fit: BetaResult | LeadLagBeta | FactorModel,
+    options: Options,
+    *,
+    slope: BetaResult | LeadLagBeta | FactorBeta,
+) -> Estimate:
+    """The slope with the interval that the method itself states; a lead-lag beta has no R² and no alpha."""
+    r2 = alpha = None
+    warnings: tuple[str, ...] = ()
+    if not isinstance(fit, LeadLagBeta):
+        r2, alpha, warnings = fit.r2, fit.alpha_annualised, fit.warnings
     return Estimate(
-        Method.MULTI, fit.n, first.beta, first.se, first.ci_low, first.ci_high, fit.r2, fit.alpha_annualised,
-        options.confidence, fit.reason, fit.warnings, fit,
+        method, fit.n, slope.beta, slope.se, slope.ci_low, slope.ci_high, r2, alpha,
+        options.confidence, fit.reason, warnings, fit,
     )  # fmt: skip
 
 
 def _student(
-    method: str,
-    detail: EwmaBeta | KalmanNow | AsymmetricBeta | QuantileBeta | FactorModel,
+    method: Method,
+    detail: EwmaBeta | KalmanNow | AsymmetricBeta | QuantileBeta | FactorModel | RealisedBeta,
     *,
     options: Options,
     n: int,
@@ -168,8 +173,9 @@ def _student(
     warnings: tuple[str, ...] = (),
 ) -> Estimate:
     """beta ± t(df - 2) se: `df` is the (effective) number of pairs, less what the method fits beyond two."""
-    half = None if se is None or df is None or df <= 3.0 else t_quantile(df - 2.0, 0.5 + options.confidence / 2.0) * se
-    low, high = (None, None) if beta is None or half is None else (beta - half, beta + half)
+    low, high = (None, None)
+    if beta is not None and se is not None and df is not None and df > 3.0:
+        low, high = student_interval(beta, se, df=df - 2.0, confidence=options.confidence)
     return Estimate(method, n, beta, se, low, high, None, None, options.confidence, detail.reason, warnings, detail)
 
 
@@ -186,20 +192,10 @@ def intraday(benchmark: Series, subject: Series, *, first_us: int, last_us: int,
     fit = hayashi_yoshida(tx, x, times_y=ty, y=y)
     caution = ("no standard error: read it beside the beta at the close",) if fit.beta is not None else ()
     reason = f"{benchmark.name} by the hour: {fit.reason}" if fit.reason else None
-    return Estimate(
-        Method.HAYASHI_YOSHIDA,
-        fit.n_x,
-        fit.beta,
-        None,
-        None,
-        None,
-        None,
-        None,
-        options.confidence,
-        reason,
-        caution,
-        fit,
+    estimate = _student(
+        Method.HAYASHI_YOSHIDA, fit, options=options, n=fit.n_x, beta=fit.beta, se=None, df=None, warnings=caution
     )
+    return replace(estimate, reason=reason)
 
 
 METHODS: dict[Method, Callable[[Frame, Options], Estimate]] = {
