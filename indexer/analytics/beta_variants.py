@@ -123,6 +123,7 @@ def _solve(x: F64, y: F64, *, tau: float) -> tuple[float, float]:
     # Unit scales keep the solver's absolute tolerances meaningful for returns of 1e-3.
     sx, sy = float(np.abs(x).max()), float(np.abs(y).max()) or 1.0
     n = x.size
+    # alpha and beta are free; each residual is split in its positive part (cost tau) and negative part (1 - tau).
     cost = np.concatenate([np.zeros(2), np.full(n, tau), np.full(n, 1.0 - tau)])
     from scipy.sparse import csr_array, hstack, identity
 
@@ -150,6 +151,7 @@ def _kernel_se(x: F64, y: F64, *, residual: F64, tau: float) -> float | None:
     n = x.size
     z = normal_quantile(tau)
     density = math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+    # Hall and Sheather's bandwidth: how far about tau the density of the residuals is measured.
     hall = n ** (-1 / 3) * normal_quantile(0.975) ** (2 / 3) * (1.5 * density**2 / (2 * z * z + 1)) ** (1 / 3)
     if not 0.0 < tau - hall < tau + hall < 1.0:
         return None
@@ -246,6 +248,7 @@ def hayashi_yoshida(times_x: ArrayLike, x: ArrayLike, *, times_y: ArrayLike, y: 
     ty, py = _observed(times_y, y, "index")
     if tx.size < 2 or ty.size < 2:
         return RealisedBeta(tx.size, ty.size, reason="each side needs at least 2 observations")
+    # For each x interval the y observations that enclose it: all y intervals that touch it lie between them.
     first = np.maximum(np.searchsorted(ty, tx[:-1], side="right") - 1, 0)
     last = np.minimum(np.searchsorted(ty, tx[1:], side="left"), ty.size - 1)
     # Intervals of x wholly outside y's span touch nothing.

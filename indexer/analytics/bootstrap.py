@@ -78,6 +78,7 @@ def stationary_indices(n: int, repetitions: int, *, block: float, rng: np.random
     restart[:, 0] = True
     starts = rng.integers(0, n, size=(repetitions, n))
     place = np.arange(n)
+    # Each place counts on from the last restart at or before it.
     last = np.maximum.accumulate(np.where(restart, place, 0), axis=1)
     rows: I64 = (np.take_along_axis(starts, last, axis=1) + place - last) % n
     return rows
@@ -95,6 +96,7 @@ def optimal_block(values: ArrayLike) -> float:
         return 1.0
     reach = min(2 * max(_last_significant(e, cross, run=run), 1), longest)
     lags = np.arange(1, reach + 1)
+    # Flat-top lag window: full weight up to half of the reach, then falling to 0.
     flat = np.where(lags / reach <= 0.5, 1.0, 2.0 * (1.0 - lags / reach))
     long_run = float(cross[0] + 2.0 * (flat * cross[1 : reach + 1]).sum()) / n
     slope = float(2.0 * (flat * lags * cross[1 : reach + 1]).sum()) / n

@@ -78,6 +78,7 @@ def dispersion(returns: ArrayLike, *, weights: ArrayLike | None = None) -> F64:
         mean = (share * filled).sum(axis=1, keepdims=True) / total
         variance = (share * (filled - mean) ** 2).sum(axis=1) / total[:, 0]
         if weights is None:
+            # Equal weights are a sample of members; index weights are the whole index.
             variance = variance * count / (count - 1)
         spread: F64 = np.where(count >= 2, np.sqrt(variance), np.nan)
     return spread

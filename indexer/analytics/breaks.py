@@ -173,6 +173,7 @@ def _split_ssr(design: F64, y: F64, *, splits: I64) -> F64:
     scaled[:, 1:] /= scaled[:, 1:].std(axis=0)
     target = (y - y.mean()) / y.std()
     rows = np.concatenate([scaled, target[:, None]], axis=1)
+    # Σ zz' up to every split at once; what lies after it is the difference from the whole.
     products = np.cumsum(rows[:, :, None] * rows[:, None, :], axis=0)
     first = products[splits - 1]
     total = np.zeros(len(splits))
@@ -181,6 +182,7 @@ def _split_ssr(design: F64, y: F64, *, splits: I64) -> F64:
             coef = np.linalg.solve(part[:, :k, :k], part[:, :k, k:])
         except np.linalg.LinAlgError:
             return _slow_split_ssr(scaled, target, splits=splits) * float(y.var())
+        # SSR = y'y - y'X b.
         total += part[:, k, k] - np.einsum("ij,ij->i", part[:, :k, k], coef[:, :, 0])
     return total * float(y.var())
 

@@ -66,6 +66,7 @@ def drawdown_episodes(times_us: ArrayLike, levels: ArrayLike, *, min_depth: floa
         raise InputError(f"min_depth {min_depth} must be a fraction between 0 and 1, e.g. 0.10 for 10 %")
     if values.size == 0:
         return []
+    # Runs of levels below the running maximum: each gap between the rows under it begins another episode.
     fall = values / np.maximum.accumulate(values) - 1.0
     under = np.flatnonzero(fall < 0.0)
     if under.size == 0:
@@ -110,6 +111,7 @@ def _episode(times: I64, values: F64, *, fall: F64, span: tuple[int, int]) -> Ep
     first, last = span
     peak = first - 1
     trough = first + int(np.argmin(fall[first : last + 1]))
+    # A run that reaches the last row has not recovered: that is censored, not a recovery at the end of the data.
     back = last + 1 if last + 1 < values.size else None
     path = fall[peak : last + 1]
     return Episode(
@@ -297,6 +299,7 @@ def _with_overlaps(row: Analogue, rows: Sequence[Analogue], *, end_us: int) -> A
 def _horizon(values: F64, events: I64, *, horizon: int) -> HorizonRow:
     if horizon < 1:
         raise InputError(f"horizon {horizon} must be at least 1 bar")
+    # Falls nearer than the horizon share returns and are no second observation: the first of them counts.
     chosen: list[int] = []
     for event in events.tolist():
         if not chosen or event - chosen[-1] >= horizon:
@@ -317,6 +320,7 @@ def _forward(values: F64, row: int, horizon: int) -> float | None:
 def _censored_median(durations: Sequence[float]) -> float | None:
     if not durations:
         return None
+    # Open episodes are infinite: they rank last, and a median that falls among them is not known.
     ordered = sorted(durations)
     middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2.0
     return middle if math.isfinite(middle) else None

@@ -132,6 +132,7 @@ def abnormal_returns(
         return EventResult(y.size, reason="a series does not move in the estimation window: no model")
     ahead = with_constant(event_factors)
     ar = event_y - ahead @ fit.coef
+    # The coefficients' error is shared by all event rows: without the second term the CAR looks too certain.
     variance = fit.s2 * (np.eye(len(ar)) + ahead @ fit.inverse @ ahead.T)
     return _tested(fit, ar=ar, variance=variance, confidence=confidence)
 
@@ -196,6 +197,7 @@ def cross_section(results: Sequence[EventResult]) -> CrossSection:
     patell = float(scaled.sum() / math.sqrt(float((df / (df - 2.0)).sum())))
     t_cross, bmp = _mean_t(car), _mean_t(scaled)
     r = residual_correlation(used)
+    # n correlated returns are worth fewer: under a strongly negative r the correction has no root.
     room = None if r is None else 1.0 + (n - 1) * r
     factor = math.sqrt((1.0 - r) / room) if r is not None and room is not None and room > 0.0 and r < 1.0 else None
     adjusted = None if bmp is None or factor is None else bmp * factor
@@ -250,6 +252,7 @@ def rank_test(estimation: F64, event: F64) -> tuple[float, float]:
     for place in range(table.shape[1]):
         rows = np.flatnonzero(valid[:, place])
         u[rows, place] = _midranks(table[rows, place]) / (rows.size + 1.0)
+    # Mean rank of each day less its expectation 1/2: what the constituents share on a day stays in the spread.
     days = np.array([row[ok].mean() - 0.5 if ok.any() else 0.0 for row, ok in zip(u, valid, strict=True)])
     spread = math.sqrt(float(days @ days) / days.size)
     length = len(event)
@@ -278,6 +281,7 @@ def block_bootstrap_p(
     if result.car is None or result.estimation_residual is None or result.df is None:
         return None
     u = result.estimation_residual
+    # Fitted residuals are too small by the coefficients that were spent on them.
     u = (u - u.mean()) * math.sqrt(u.size / result.df)
     days = len(result.ar)
     width = min(block or math.ceil(u.size ** (1.0 / 3.0)), days)
@@ -289,6 +293,7 @@ def block_bootstrap_p(
     plain = math.sqrt(days) * (result.residual_sd or 0.0)
     widen = (result.car_sd or plain) / plain if plain > 0.0 else 1.0
     sums = np.abs(u[rows].sum(axis=1)) * widen
+    # The observed CAR counts as one draw, so that p is never 0.
     return float((1 + np.count_nonzero(sums >= abs(result.car))) / (repetitions + 1))
 
 

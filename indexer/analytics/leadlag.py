@@ -56,6 +56,7 @@ def dimson_beta(
     width = 2 * span + 1
     if a.size < width:
         return LeadLagBeta("dimson", 0, reason=f"{a.size} rows, at least {2 * width + 1} are needed")
+    # Row t holds x from the farthest lag to the farthest lead; y loses `span` rows at either end.
     columns = np.lib.stride_tricks.sliding_window_view(a, width)
     target = b[span : b.size - span]
     keep = finite_rows(columns, target)

@@ -117,6 +117,7 @@ def _load(work: _Workspace, x: F64, y: F64, *, start: int) -> None:
     rows = work.rows
     first = start - len(work.cube)
     low, high = max(first, 0), min(first + len(rows), y.size)
+    # Before the first and after the last row there is nothing: those windows are not full and answer NaN.
     rows[: low - first] = np.nan
     rows[high - first :] = np.nan
     rows[low - first : high - first, :-1] = x[low:high]
@@ -133,8 +134,10 @@ def _window_sums(work: _Workspace) -> F64:
     cube, sums, tail = work.cube, work.sums, work.tail
     shift = cube[0, :, 1:]
     with np.errstate(invalid="ignore", over="ignore"):
+        # Prefixes of this block.
         _products(cube[:, :, 1:], shift, out=sums)
         _accumulate(sums.reshape(len(sums), -1))
+        # Suffixes of the block before, summed from its end; row 0 is left out, a whole block being a window of its own.
         _products(cube[:, :, :-1], shift, out=tail)
         _accumulate(tail.reshape(len(tail), -1)[:0:-1])
         sums[:-1] += tail[1:]
@@ -162,6 +165,7 @@ def _statistics(sums: F64, *, shift: F64, scratch: F64) -> F64:
     sum_x, sum_y = sums[:, : both - 1], sums[:, both - 1 : both]
     sum_xx, sum_yy = sums[:, both : 2 * both - 1], sums[:, 2 * both - 1 : 2 * both]
     sxy = sums[:, 2 * both :]
+    # Each output doubles as room for a step on the way to it; the order below is what keeps them apart.
     beta, alpha, r2, se = scratch
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         mean_y = sum_y / n
@@ -184,6 +188,7 @@ def _statistics(sums: F64, *, shift: F64, scratch: F64) -> F64:
             beta[np.isnan(r2)] = np.nan
         unexplained *= syy / (n - 2)
         np.sqrt(np.divide(unexplained, sxx, out=se), out=se)
+        # `alpha` holds the shifted mean of x until here: undo the shift, then mean y - beta mean x.
         alpha += shift[:-1]
         alpha *= beta
         np.subtract(mean_y + shift[-1:], alpha, out=alpha)
@@ -235,6 +240,7 @@ def _errors(x: F64, y: F64, *, lag: int) -> F64:
     with np.errstate(invalid="ignore", divide="ignore"):
         sxx[~(sxx > ZERO_VARIANCE * raw)] = np.nan
         beta = np.einsum("ij,ij->i", dx, dy) / sxx
+        # In place: dy becomes the residual, then the score g = u dx, whose autocovariances make the meat.
         dy -= beta[:, None] * dx
         dy *= dx
         meat = np.einsum("ij,ij->i", dy, dy)

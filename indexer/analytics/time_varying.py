@@ -156,6 +156,7 @@ def _run(x: F64, y: F64, *, model: KalmanModel, skip: int = 0) -> tuple[F64, flo
     walked = np.array([0.0, 0.0, model.q_alpha, 0.0, model.q_beta])
     start = np.array([[model.alpha0, model.beta0, model.p_alpha0, 0.0, model.p_beta0]])
     alpha, beta, paa, pab, pbb = np.concatenate([start, table[:-1]]).T
+    # F = [1 x] P [1 x]' + r with the covariance predicted for the row, v = y - [1 x] state before it.
     f = (paa + pab * x + (pab + pbb * x) * x + model.r)[known][skip:]
     v = (y - alpha - beta * x)[known][skip:]
     return table - walked, float((v * v / f).sum()), float(np.log(f).sum()), len(v)
@@ -177,6 +178,7 @@ def _recursion(x: F64, y: F64, *, known: Bools, model: KalmanModel) -> F64:
     keep = flat.extend
     for value, other, r in zip(x.tolist(), others, noise, strict=False):
         v = other - alpha - beta * value
+        # h = P [1 x]', gain k = h / F; P - k h' is symmetric, so that three numbers carry it.
         f = (ha := paa + pab * value) + (hb := pab + pbb * value) * value + r
         keep(
             (
@@ -200,9 +202,11 @@ def _smooth(states: F64, *, model: KalmanModel) -> F64:
         next_alpha, next_beta, naa, nab, nbb = out[-1]
         faa, fbb = paa + model.q_alpha, pbb + model.q_beta
         det = faa * fbb - pab * pab
+        # A state known exactly has nothing to learn from what follows, and its covariance has no inverse.
         if det <= 0.0:
             out.append((alpha, beta, paa, pab, pbb))
             continue
+        # J = P F^-1: how much of a correction to the next state reaches this one.
         jaa, jab = (paa * fbb - pab * pab) / det, (pab * faa - paa * pab) / det
         jba, jbb = (pab * fbb - pbb * pab) / det, (pbb * faa - pab * pab) / det
         da, db = next_alpha - alpha, next_beta - beta
@@ -293,6 +297,7 @@ def ewma_path(x: ArrayLike, y: ArrayLike, *, decay: float = RISKMETRICS_DAILY) -
     for row, (value, other) in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
         if math.isfinite(value) and math.isfinite(other):
             count += 1
+            # West's recursion: moments about a running mean, so that a large common level costs no digits.
             total = decay * total + 1.0
             dx, dy = value - mean_x, other - mean_y
             mean_x += dx / total
