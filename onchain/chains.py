@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from onchain.errors import ChainConfigError, did_you_mean
-from onchain.strict_toml import Flag, Number, Text, Whole, one_of, parse_toml, read_table, refuse
+from onchain.strict_toml import COMPUTED, Flag, Number, Text, Whole, one_of, parse_toml, read_table, refuse
 
 FAMILIES = ("evm", "solana", "cosmos", "near", "substrate", "icp", "filecoin", "arweave")
 Seconds = Annotated[Number, Field(gt=0)]
@@ -21,7 +22,10 @@ Seconds = Annotated[Number, Field(gt=0)]
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One chain. Durations in seconds; `identity` is what an endpoint must answer to be trusted (`a|b`: either)."""
+    """One chain. Durations in seconds; `identity` is what an endpoint must answer to be trusted (`a|b`: either).
+
+    `operators` says who runs a public endpoint, by its URL; answers of one operator count as one.
+    """
 
     name: Text
     family: Annotated[str, one_of(FAMILIES)]
@@ -40,6 +44,17 @@ class Chain:
     uniswap_v2_factory: str = ""
     sequencer_feed: str = ""
     quote_tokens: Mapping[str, str] = field(default_factory=dict)
+    operators: Mapping[str, str] = field(default_factory=dict, metadata=COMPUTED)
+
+    def operator(self, url: str) -> str:
+        """Who runs the endpoint; of one that the file does not name, its host."""
+        return self.operators.get(url) or urlsplit(url).netloc.rpartition("@")[2]
+
+    def at_mirror(self, base: str) -> Chain:
+        """The same chain asked of one address: `<base>/<chain>/<operator>` for each operator."""
+        names = dict.fromkeys(map(self.operator, self.endpoints))
+        urls = {f"{base.rstrip('/')}/{self.name}/{name}": name for name in names}
+        return replace(self, endpoints=tuple(urls), operators=urls)
 
 
 def load_chains(
@@ -68,7 +83,19 @@ def _shipped() -> str:
 
 
 def _chain(name: str, table: Mapping[str, object], problems: list[str]) -> Chain | None:
-    chain = read_table(Chain, {**table, "name": name}, problems, at=name)
+    """The chain of a table; `endpoints` is a list of addresses, or a table of an operator's address or addresses."""
+    operators = _operators(table.get("endpoints"))
+    listed = {"endpoints": list(operators)} if operators else {}
+    chain = read_table(Chain, {**table, **listed, "name": name}, problems, at=name)
     if chain is not None and chain.family == "evm" and not chain.identity_method:
-        return replace(chain, identity_method="eth_chainId")
-    return chain
+        chain = replace(chain, identity_method="eth_chainId")
+    return None if chain is None else replace(chain, operators=operators)
+
+
+def _operators(endpoints: object) -> dict[str, str]:
+    if not isinstance(endpoints, Mapping):
+        return {}
+    lists = {name: urls if isinstance(urls, list) else [urls] for name, urls in endpoints.items()}
+    if not all(isinstance(url, str) for urls in lists.values() for url in urls):
+        return {}  # then the table's problem is said where it is read
+    return {url: name for name, urls in lists.items() for url in urls}

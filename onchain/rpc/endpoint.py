@@ -35,6 +35,7 @@ class Endpoint:
     rate_per_s: float = 10.0
     burst: float = 20.0
     label: str = ""
+    operator: str = ""  # who runs it: answers of one operator count as one
     score: float = 1.0  # moving share of good answers, 0 to 1
     latency_s: float = 0.0
     archive: float = 0.5  # moving share of old-state reads it could serve; a load balancer makes it a share
@@ -50,6 +51,7 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         self.label = self.label or redact_url(self.url)
+        self.operator = self.operator or self.url
         self.bucket = TokenBucket(self.rate_per_s, self.burst)
         self.breaker = Breaker(failures=BREAK_AFTER, rest_s=COOL_DOWN_S, max_rest_s=MAX_COOL_DOWN_S)
 

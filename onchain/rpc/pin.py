@@ -1,15 +1,15 @@
 """Whom to believe: a block that endpoints agree on, and answers that they give alike.
 
-A `Pin` is number, hash, time stamp and finality that at least two endpoints state. Every EVM reading starts with one
-and names its hash, so a node that is behind or on another fork cannot answer from elsewhere. `confirmed` compares any
-other answer, so that one lying node cannot decide a number.
+A `Pin` is number, hash, time stamp and finality that two operators' endpoints state. Every EVM reading starts with
+one and names its hash, so a node that is behind or on another fork cannot answer from elsewhere. `confirmed` compares
+any other answer, so that one lying node cannot decide a number. Endpoints of one operator are one voice.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -33,7 +33,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One fixed block. `timestamp` is epoch seconds; `agreed` are the redacted endpoints that gave this hash."""
+    """One fixed block. `timestamp` is epoch seconds; `agreed`: the redacted endpoints that gave this hash."""
 
     chain: str
     number: int
@@ -74,13 +74,13 @@ async def read_header(pool: Pool, endpoint: Endpoint, block: int | str) -> Heade
 class Pinner:
     """Gives pins of one EVM chain; remembers headers of settled blocks and the pin of every instant asked for.
 
-    `quorum` endpoints (the pool's own `confirm` by default) must agree, or all of them where fewer are configured.
+    `quorum` operators (the pool's own `confirm` by default) must agree, or all of them where fewer are configured.
     Fewer answers raise PinError.
     """
 
     def __init__(self, pool: Pool, *, quorum: int | None = None) -> None:
         self.pool = pool
-        self.need = min(quorum or pool.confirm, max(1, len(pool.endpoints)))
+        self.need = pool.quorum(quorum or pool.confirm)
         self._headers: dict[int, Header] = {}
         self._by_time: dict[tuple[int, str], Pin] = {}
 
@@ -93,9 +93,12 @@ class Pinner:
         level = level or self.pool.chain.finality
         answers = await self.pool.each(lambda endpoint: self._tip(endpoint, level))
         tips = {e: h for e, h in answers.items() if isinstance(h, Header)}
-        if len(tips) < self.need:
-            raise PinError(self._too_few(level, answers, len(tips)))
-        heights = sorted((h.number for h in tips.values()), reverse=True)
+        highest: dict[str, int] = {}
+        for endpoint, tip in tips.items():
+            highest[endpoint.operator] = max(tip.number, highest.get(endpoint.operator, 0))
+        if len(highest) < self.need:
+            raise PinError(self._too_few(level, answers, len(highest)))
+        heights = sorted(highest.values(), reverse=True)
         seen = ""
         for height in dict.fromkeys(heights[self.need - 1 :]):
             holders = [e for e, tip in tips.items() if tip.number >= height]
@@ -125,7 +128,7 @@ class Pinner:
         after, seen_after = await self._vote(number + 1, level, list(self.pool.endpoints))
         if pin is None or after is None:
             block, why = (number, seen) if pin is None else (number + 1, seen_after)
-            raise PinError(f"{self.pool.chain.name}: fewer than {self.need} endpoints agree on block {block}: {why}")
+            raise PinError(f"{self.pool.chain.name}: fewer than {self.need} operators agree on block {block}: {why}")
         if not pin.timestamp <= instant < after.timestamp:
             raise PinError(
                 f"{self.pool.chain.name}: block {number} is at {pin.timestamp} and its successor at "
@@ -138,7 +141,7 @@ class Pinner:
         """The block of this number, recorded as of finality `level`. Raises PinError when no quorum has it."""
         pin, seen = await self._vote(number, level, list(self.pool.endpoints))
         if pin is None:
-            raise PinError(f"{self.pool.chain.name}: fewer than {self.need} endpoints agree on block {number}: {seen}")
+            raise PinError(f"{self.pool.chain.name}: fewer than {self.need} operators agree on block {number}: {seen}")
         return pin
 
     async def verify(self, pin: Pin) -> None:
@@ -188,18 +191,17 @@ class Pinner:
         answered = [f"{e.label} {h.hash[:10]}…@{h.timestamp}" for h, es in groups.items() for e in es]
         answered += [str(a) for e, a in answers.items() if isinstance(a, RpcError) and e in among]
         seen = ", ".join(answered)
-        ranked = sorted(groups.items(), key=lambda item: len(item[1]), reverse=True)
-        if not ranked or len(ranked[0][1]) < self.need:
+        ranked = sorted(groups.items(), key=lambda item: len(voices(item[1])), reverse=True)
+        if not ranked or len(voices(ranked[0][1])) < self.need:
             return None, seen
-        if len(ranked) > 1 and len(ranked[1][1]) == len(ranked[0][1]):
+        if len(ranked) > 1 and len(voices(ranked[1][1])) == len(voices(ranked[0][1])):
             return None, seen
         header, holders = ranked[0]
         for _, others in ranked[1:]:
             for endpoint in others:
                 endpoint.distrust()
         self._headers[number] = header
-        labels = tuple(endpoint.label for endpoint in holders)
-        return Pin(self.pool.chain.name, number, header.hash, header.timestamp, level, labels), seen
+        return Pin(self.pool.chain.name, number, header.hash, header.timestamp, level, voices(holders)), seen
 
     async def _search(self, instant: int, head: Pin) -> int:
         """Number of the last block at or before `instant` as the best endpoint sees it."""
@@ -232,7 +234,7 @@ class Pinner:
     def _too_few(self, level: str, answers: dict[Endpoint, Header | RpcError], count: int) -> str:
         reasons = "; ".join(str(error) for error in answers.values() if isinstance(error, RpcError))
         return (
-            f"{self.pool.chain.name}: {count} of {self.need} needed endpoints gave a {level} block "
+            f"{self.pool.chain.name}: {count} of {self.need} needed operators gave a {level} block "
             f"({reasons}); add an endpoint or lower the quorum"
         )
 
@@ -307,6 +309,11 @@ async def last_at_or_before(instant: int, *, low: int, high: int, time_of: Calla
 T = TypeVar("T")
 
 
+def voices(endpoints: Iterable[Endpoint]) -> tuple[str, ...]:
+    """The names of these endpoints, one for each operator."""
+    return tuple({endpoint.operator: endpoint.label for endpoint in reversed(list(endpoints))}.values())[::-1]
+
+
 async def confirmed(
     pool: Pool,
     ask: Callable[[Endpoint], Awaitable[T]],
@@ -317,19 +324,19 @@ async def confirmed(
     old: bool = False,
     same: Callable[[T, T], bool] = lambda a, b: a == b,
 ) -> tuple[T, tuple[str, ...]]:
-    """(the answer that `count` endpoints gave alike, their redacted names); one endpoint only where one exists.
+    """(the answer that `count` operators gave alike, their redacted names); one only where no other exists.
 
-    A third endpoint is asked when two differ; the outvoted one loses trust. Raises DisagreementError with both
+    A third operator is asked when two differ; the outvoted one loses trust. Raises DisagreementError with both
     answers when nobody can decide, AllEndpointsFailed when too few answer. `same` may allow a drift where nodes
     cannot be pinned to one block.
     """
-    need = min(count, max(1, len(pool.endpoints)))
+    need = pool.quorum(count)
     answers: list[tuple[Endpoint, T]] = []
     while True:
+        heard = {e.operator for e, _ in answers}
+        others = [e for e in pool.endpoints if e.operator in heard]
         try:
-            endpoint, value = await pool.on_any(
-                lambda e: _with(e, ask), what=what, exclude=[e for e, _ in answers], old=old
-            )
+            endpoint, value = await pool.on_any(lambda e: _with(e, ask), what=what, exclude=others, old=old)
         except AllEndpointsFailed as error:
             if len(answers) < 2:
                 raise
@@ -340,7 +347,7 @@ async def confirmed(
             ) from error
         answers.append((endpoint, value))
         alike = [e for e, other in answers if same(other, value)]
-        if len(alike) >= need:
+        if len(alike) >= need:  # one answer an operator
             for other_endpoint, other in answers:
                 if not same(other, value):
                     other_endpoint.distrust()

@@ -31,7 +31,7 @@ _PASSING = frozenset({Kind.UNAVAILABLE, Kind.SLOW})  # worth a second try
 class Pool:
     """JSON-RPC and REST access to one chain. Use as `async with Pool(chain) as pool`.
 
-    `confirm` endpoints must agree on what is read through this pool. `max_wait_s` bounds the time one call may wait
+    `confirm` operators must agree on what is read through this pool. `max_wait_s` bounds the time one call may wait
     for rate limits, `max_requests` what the pool may send in all: then BudgetSpent is raised. `records` keeps the
     last 20,000 calls.
     `session`, `clock` (monotonic), `wall` (epoch) and `sleep` may be replaced; a given session is not closed.
@@ -53,7 +53,13 @@ class Pool:
     ) -> None:
         self.chain, self.confirm = chain, confirm
         self.endpoints = [
-            Endpoint(url=url, order=i, rate_per_s=chain.rate_per_s, burst=2 * chain.rate_per_s)
+            Endpoint(
+                url=url,
+                order=i,
+                rate_per_s=chain.rate_per_s,
+                burst=2 * chain.rate_per_s,
+                operator=chain.operator(url),
+            )
             for i, url in enumerate(chain.endpoints)
         ]
         self.records: deque[CallRecord] = deque(maxlen=20_000)
@@ -64,6 +70,10 @@ class Pool:
         self._clock, self._sleep = clock, sleep
         self._ids = 0
         self._locks: dict[Endpoint, asyncio.Lock] = {}
+
+    def quorum(self, count: int) -> int:
+        """How many operators must agree where `count` are wanted: no more than the chain has, and at least one."""
+        return min(count, max(1, len({e.operator for e in self.endpoints})))
 
     async def __aenter__(self) -> Pool:
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from onchain.errors import AllEndpointsFailed, Kind, OrphanedPin, PinError
@@ -52,6 +54,19 @@ async def test_one_of_three_stale_does_not_hold_the_pin_back(new_node, proxies) 
     assert pin.number == int(node.block("finalized")["number"], 16)
 
 
+async def test_two_addresses_of_one_operator_are_one_voice(new_node, proxies) -> None:
+    node = new_node()
+    node.mine(30)
+    again = await proxies(node.url)
+    chain = node.chain(node.url, again.url, "http://127.0.0.1:1")
+    chain = replace(chain, operators={node.url: "one", again.url: "one"})
+    async with Pool(chain) as pool:
+        with pytest.raises(PinError, match="1 of 2 needed operators gave a finalized block"):
+            await Pinner(pool).head()
+    async with Pool(replace(chain, endpoints=chain.endpoints[:2])) as pool:
+        assert len((await Pinner(pool).head()).agreed) == 1
+
+
 async def test_lying_hash_is_outvoted_by_two_and_refused_by_one(new_node, proxies) -> None:
     node = new_node()
 
@@ -84,7 +99,7 @@ async def test_one_answer_where_two_are_needed_is_refused_and_says_why(new_node,
     node = new_node()
     down = await proxies(node.url, status=503)
     async with Pool(node.chain(down.url, node.url)) as pool:
-        with pytest.raises(PinError, match=r"1 of 2 needed endpoints gave a finalized block.*HTTP 503"):
+        with pytest.raises(PinError, match=r"1 of 2 needed operators gave a finalized block.*HTTP 503"):
             await Pinner(pool).head()
         assert (await Pinner(pool, quorum=1).head()).agreed == (node.url,)
 
@@ -130,7 +145,7 @@ async def test_instant_whose_next_block_is_told_differently_is_refused_and_says_
 
     liar = await proxies(node.url, lie=lie)
     async with Pool(node.chain(node.url, liar.url)) as pool:
-        with pytest.raises(PinError, match=r"fewer than 2 endpoints agree on block 11: .*0xabababab…"):
+        with pytest.raises(PinError, match=r"fewer than 2 operators agree on block 11: .*0xabababab…"):
             await Pinner(pool).at(instant)
         assert (await Pinner(pool).at(instant - 1)).number == 9
 

@@ -128,3 +128,19 @@ def test_public_names_load_lazily_and_the_pure_part_opens_no_sockets() -> None:
     code = "import sys, onchain; onchain.snapshot; print('web3' in sys.modules, 'pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_operators_are_named_in_the_file_and_own_endpoints_by_their_host() -> None:
+    ethereum = load_chains(own_endpoints={"ethereum": ["https://me:secret@node.example/key"]})["ethereum"]
+    assert [ethereum.operator(url) for url in ethereum.endpoints[:2]] == ["node.example", "publicnode"]
+    mirror = ethereum.at_mirror("http://127.0.0.1:9/chain/")
+    assert mirror.endpoints[1] == "http://127.0.0.1:9/chain/ethereum/publicnode"
+    assert [mirror.operator(url) for url in mirror.endpoints] == [ethereum.operator(url) for url in ethereum.endpoints]
+    with pytest.raises(ChainConfigError, match=r"x\.endpoints"):
+        load_chains(text='[x]\nfamily="evm"\nendpoints={a=3}')
+
+
+@pytest.mark.parametrize("name", [name for name, chain in load_chains().items() if chain.family == "evm"])
+def test_every_shipped_evm_chain_has_three_operators(name: str) -> None:
+    chain = load_chains()[name]
+    assert len({chain.operator(url) for url in chain.endpoints}) >= 3

@@ -112,7 +112,7 @@ async def test_two_bad_endpoints_give_the_right_number_or_none(new_node, proxies
         assert supply.tokens("free_float") == 740.0
     else:
         assert (supply.status, supply.total, supply.free_float) == (MISSING, None, None)
-        assert supply.reason.startswith(f"supply of {token.legs[0].asset} on one: one: 0 of 2 needed endpoints")
+        assert supply.reason.startswith(f"supply of {token.legs[0].asset} on one: one: 0 of 2 needed operators")
 
 
 def liar(node: Node, holder: str):

@@ -202,7 +202,7 @@ async def test_an_instant_of_the_past_a_budget_and_names_that_do_not_exist(new_n
         assert await contract.functions.totalSupply().call() == 1000
         with pytest.raises(BadFunctionCallOutput):
             await w3.eth.contract(address=HOLDER, abi=onchain.ERC20_ABI).functions.totalSupply().call()
-        with pytest.raises(PinError, match="fewer than 1 endpoints agree on block 99999"):
+        with pytest.raises(PinError, match="fewer than 1 operators agree on block 99999"):
             await w3.eth.get_balance(HOLDER, 99999)
     async with onchain.web3("one", max_requests=3, chains=chains) as w3:
         with pytest.raises(BudgetSpent, match="the budget of 3 requests is spent; read less or allow more"):
