@@ -156,7 +156,8 @@ _TABLE: tuple[tuple[Kind, str], ...] = (
         r"|blocks? range|range(s)? (is )?(too (large|wide)|over)|ranges over|too large|too many (blocks|results|logs)"
         r"|response size|exceeds the maximum|max(imum)? block|is limited to|query timeout|timeout exceeded"
         r"|limit exceeded|out of gas|gas required exceeds|intrinsic gas|request entity|execution timeout"
-        r"|response is too big|size exceeded|exceeds the limit",
+        r"|response is too big|size exceeded|exceeds the limit|range [\d,]+ exceeds|exceed(s|ed)? max(imum)? allowed"
+        r"|(at most|within|up to) [\d,]+k? blocks",
     ),
     (Kind.REVERT, r"execution reverted|revert|invalid opcode|stack underflow|bad jump"),
     (
@@ -207,12 +208,18 @@ def classify_status(status: int) -> Kind:
 
 
 _SUGGESTED = re.compile(r"range[^0-9\[]{0,20}\[?(0x[0-9a-f]+|\d+)\s*[-,]\s*(0x[0-9a-f]+|\d+)\]?", re.IGNORECASE)
-_LIMIT = (
-    re.compile(r"limited to(?: a)? ([\d,_]+)(k?) ?blocks? ?range", re.IGNORECASE),
-    re.compile(r"limited to(?: a)? ([\d,_]+)(k?) blocks?", re.IGNORECASE),
-    re.compile(r"max(?:imum)?(?: is| block range:?| range:?| of) ([\d,_]+)(k?)", re.IGNORECASE),
-    re.compile(r"exceeds the maximum of ([\d,_]+)(k?) blocks", re.IGNORECASE),
-    re.compile(r"ranges over ([\d,_]+)(k?) blocks", re.IGNORECASE),
+_BLOCKS = r"([\d,_]+)(k?)\b(?! ?(?:results|logs|entries))"
+_LIMIT = tuple(
+    re.compile(words + _BLOCKS, re.IGNORECASE)
+    for words in (
+        r"limited to(?: an?)? ",
+        r"max(?:imum)?(?: is set to| is| allowed range| block range:?| range:?| of|:)? ",
+        r"exceeds the maximum of ",
+        r"exceeds? (?:the )?limit of ",
+        r"over the limit ",
+        r"ranges? over ",
+        r"(?:up to|at most|within|greater than|allowed:)(?: an?)? ",
+    )
 )
 
 

@@ -16,6 +16,7 @@ from onchain.rpc.pin import Header, Pin, read_header
 from onchain.rpc.pool import Pool
 
 TARGET_LOGS = 5_000
+_PERHAPS_TOO_BIG = frozenset({Kind.SLOW, Kind.REJECTED, Kind.UNKNOWN})  # a single block tells
 
 
 @dataclass(slots=True)
@@ -80,7 +81,7 @@ class Chunk:
     last_hash: str
     logs: list[dict[str, object]]
     endpoint: str
-    checked: bool  # a second endpoint gave exactly these
+    checked: bool  # a second operator gave exactly these
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +128,21 @@ class _Part:
     high: Header
     logs: list[dict[str, object]]
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two endpoints must give alike: the last block and every log's block, place, data and topics."""
+        return (
+            self.high.hash,
+            *((log.get("blockHash"), log.get("logIndex"), log.get("data"), *_topics(log)) for log in self.logs),
+        )
+
 
 class LogScan:
     """Scan of one filter up to a pin. `async for item in scan.run()` gives Chunks and, after a reorg, Rollbacks.
 
     The next chunk is fetched while the caller works on this one. `checkpoint` moves on only when the caller asks for
-    the next item, so stopping in between loses nothing. Every `verify_every`-th chunk (and the first) is compared
-    with a second endpoint, where there is one; a difference raises ScanError.
+    the next item, so stopping in between loses nothing. Where the pool asks for more than one voice, every chunk is
+    asked of a second operator, and where they differ of a third; ScanError when nobody can decide.
     """
 
     def __init__(
@@ -144,14 +153,11 @@ class LogScan:
         topics: Sequence[str | None],
         upto: Pin,
         checkpoint: Checkpoint,
-        verify_every: int = 10,
     ) -> None:
         self.pool, self.upto, self.checkpoint = pool, upto, checkpoint
         self._filter = {"address": list(addresses), "topics": list(topics)}
-        self._verify_every = verify_every
         self._heads: dict[Endpoint, int] = {}
         self._asked: dict[str, int] = {}
-        self._count = 0
 
     async def run(self) -> AsyncIterator[Chunk | Rollback]:
         """Chunks in order without a gap up to the pin. Raises ScanError, AllEndpointsFailed."""
@@ -206,12 +212,12 @@ class LogScan:
         return _Part(endpoint, low, high, logs)
 
     async def _logs(self, endpoint: Endpoint, first: int, last: int) -> list[dict[str, object]]:
-        """The logs of a range. One that is not answered in time was too much to ask for, not an endpoint's illness."""
+        """The logs of a range. One that is refused in unknown words, or not answered in time, is taken for too big."""
         asked = {**self._filter, "fromBlock": hex(first), "toBlock": hex(last)}
         try:
             logs = await self.pool.call("eth_getLogs", (asked,), on=endpoint)
         except RpcError as error:
-            if error.kind is not Kind.SLOW or last == first:
+            if error.kind not in _PERHAPS_TOO_BIG or last == first:
                 raise
             endpoint.breaker.succeeded()
             raise RpcError(error.message, kind=Kind.TOO_BIG, endpoint=endpoint.label) from None
@@ -234,26 +240,42 @@ class LogScan:
             raise RpcError(text, kind=Kind.NOT_FOUND, endpoint=endpoint.label)
 
     async def _chunk(self, part: _Part) -> Chunk:
-        """The chunk, compared with a second endpoint when it is due."""
-        self._count += 1
-        first, last, checked = part.low.number, part.high.number, False
-        due = self._verify_every > 0 and (self._count - 1) % self._verify_every == 0
-        if due and len(self.pool.endpoints) > 1:
+        """The chunk as a second operator gives it too, where two must agree; a third decides where they differ."""
+        first, last, parts = part.low.number, part.high.number, [part]
+        while self.pool.quorum(self.pool.confirm) > 1:
+            operators = {known.endpoint.operator for known in parts}
+            others = [e for e in self.pool.endpoints if e.operator in operators]
             try:
                 other = await self.pool.on_any(
-                    lambda e: self._ask(e, first, last), what="eth_getLogs", exclude=[part.endpoint]
+                    lambda e: self._in_pieces(e, first, last), what="eth_getLogs", exclude=others
                 )
-            except (AllEndpointsFailed, RpcError):
-                pass  # nobody else can serve it: said by `checked`
-            else:
-                if _identity(other.logs) != _identity(part.logs):
-                    raise ScanError(
-                        f"{self.pool.chain.name}: blocks {first}-{last} have {len(part.logs)} logs on "
-                        f"{part.endpoint.label} and {len(other.logs)} on {other.endpoint.label}; one of them is "
-                        "incomplete: remove it or scan again later"
-                    )
-                checked = True
-        return Chunk(first, last, part.high.hash, part.logs, part.endpoint.label, checked)
+            except (AllEndpointsFailed, RpcError) as error:
+                if len(parts) == 1:
+                    break  # nobody else can serve it: told by `checked`
+                raise ScanError(
+                    f"{self.pool.chain.name}: blocks {first}-{last} have {_counts(parts)}; some of them are "
+                    "incomplete: add an endpoint that decides or scan again later"
+                ) from error
+            same = [known for known in parts if known.identity == other.identity]
+            if same:
+                for known in parts:
+                    if known not in same:
+                        known.endpoint.distrust()
+                return Chunk(first, last, other.high.hash, other.logs, same[0].endpoint.label, True)
+            parts.append(other)
+        return Chunk(first, last, part.high.hash, part.logs, part.endpoint.label, False)
+
+    async def _in_pieces(self, endpoint: Endpoint, first: int, last: int) -> _Part:
+        """The same range from one endpoint, in halves where the whole is too big for it."""
+        try:
+            return await self._ask(endpoint, first, last)
+        except RpcError as error:
+            if error.kind is not Kind.TOO_BIG or first == last:
+                raise
+        middle = (first + last) // 2
+        low = await self._in_pieces(endpoint, first, middle)
+        high = await self._in_pieces(endpoint, middle + 1, last)
+        return _Part(endpoint, low.low, high.high, [*low.logs, *high.logs])
 
     async def _common(self) -> Rollback | None:
         """Roll the checkpoint back to the last scanned block that is still on the chain; None if nothing left it."""
@@ -281,8 +303,8 @@ class LogScan:
             raise ScanError(f"block {self.upto.number} is not the pinned one: pin and scan again")
 
 
-def _identity(logs: Sequence[dict[str, object]]) -> list[tuple[object, ...]]:
-    return [(log.get("blockHash"), log.get("logIndex"), log.get("data"), *_topics(log)) for log in logs]
+def _counts(parts: Sequence[_Part]) -> str:
+    return " and ".join(f"{len(part.logs)} logs on {part.endpoint.label}" for part in parts)
 
 
 def _topics(log: dict[str, object]) -> Sequence[object]:

@@ -104,14 +104,36 @@ def encode_aggregate3(calls: Sequence[tuple[str, bytes]]) -> bytes:
 
 
 def decode_aggregate3(raw: bytes, count: int) -> tuple[tuple[bool, bytes], ...]:
-    """(success, returned data) of each call. Raises ReadError when the layout or the count does not hold."""
+    """(success, returned data) of each call. Raises ReadError when the layout or the count does not hold.
+
+    The layout is checked before anything is decoded: results that share bytes would make an answer of megabytes a
+    memory of gigabytes.
+    """
+    _check_layout(raw, count)
     try:
         (results,) = decode(["(bool,bytes)[]"], raw)
     except (DecodingError, ValueError, OverflowError) as error:
         raise ReadError(f"aggregate3 returned {len(raw)} bytes that do not decode: {error}") from None
-    if len(results) != count or sum(len(data) for _, data in results) > len(raw):
-        raise ReadError(f"aggregate3 returned {len(results)} results in {len(raw)} bytes where {count} were asked for")
     return tuple(results)
+
+
+def _check_layout(raw: bytes, count: int) -> None:
+    """Raises ReadError unless `raw` holds `count` results one behind the other."""
+
+    def word(at: int) -> int:
+        return int.from_bytes(raw[at : at + WORD], "big") if at + WORD <= len(raw) else -1
+
+    start = word(0) + WORD  # of the array's offsets, which count from there
+    if word(start - WORD) != count:
+        text = f"aggregate3 returned {max(word(start - WORD), 0)} results in {len(raw)} bytes where {count} were asked"
+        raise ReadError(text)
+    free = WORD * count
+    for n in range(count):
+        offset = word(start + WORD * n)
+        size = word(start + offset + 2 * WORD)
+        if offset < free or size < 0 or start + offset + 3 * WORD + size > len(raw):
+            raise ReadError(f"aggregate3 result {n} of {count} does not lie behind the one before it in the answer")
+        free = offset + 3 * WORD + size
 
 
 _NUMBER, _TIME = selector("getBlockNumber()"), selector("getCurrentBlockTimestamp()")

@@ -281,13 +281,12 @@ class PinnedProvider(AsyncBaseProvider):
             topics=asked.get("topics", []),
             upto=last,
             checkpoint=Checkpoint(first.number),
-            verify_every=1,
         )
         chunks: list[Chunk] = []
         async for item in scan.run():
             chunks = [*chunks, item] if isinstance(item, Chunk) else [c for c in chunks if c.last <= item.to_block]
-        if self.pool.confirm > 1 < len(self.pool.endpoints) and not all(chunk.checked for chunk in chunks):
-            raise ReadError(f"{self.pool.chain.name}: no second endpoint serves these logs; add one, or confirm=1")
+        if self.pool.quorum(self.pool.confirm) > 1 and not all(chunk.checked for chunk in chunks):
+            raise ReadError(f"{self.pool.chain.name}: no second operator serves these logs; add one, or confirm=1")
         return [log for chunk in chunks for log in chunk.logs], last, last.agreed
 
     async def _alike(self, method: str, params: list[Any]) -> tuple[object, tuple[str, ...]]:

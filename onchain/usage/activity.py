@@ -200,7 +200,6 @@ async def read_activity(
     end: Pin,
     price_usd: float | None = None,
     holders: int = 400,
-    verify_every: int = 10,
     ranges: dict[str, RangeSize] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Activity:
@@ -213,9 +212,7 @@ async def read_activity(
     # first what a node without old state refuses: it costs two requests, the logs of a day may cost hundreds
     before, after = [await _supply(pinner, token, pin) for pin in (start, end)]
     point = Checkpoint(start.number + 1, ranges={} if ranges is None else ranges)
-    scan = LogScan(
-        pinner.pool, addresses=[token], topics=[TRANSFER], upto=end, checkpoint=point, verify_every=verify_every
-    )
+    scan = LogScan(pinner.pool, addresses=[token], topics=[TRANSFER], upto=end, checkpoint=point)
     tally, checked, rollbacks = await _scan(scan, token, first=start.number, progress=progress)
     balances = await _balances(pinner, token, end, tally.received + tally.sent, limit=holders)
     return Activity(
@@ -295,7 +292,6 @@ def activity(
     tokens: Mapping[str, Token] | None = None,
     chains: Mapping[str, Chain] | None = None,
     own_endpoints: Mapping[str, Sequence[str]] | None = None,
-    verify_every: int = 10,
     confirm: int = 2,
     progress: Progress | None = None,
 ) -> list[LegActivity]:
@@ -320,7 +316,6 @@ def activity(
             start=int(start.timestamp()),
             end=int(end.timestamp()),
             price_usd=price_usd,
-            verify_every=verify_every,
             confirm=confirm,
             progress=progress,
         )
@@ -334,7 +329,6 @@ async def read_legs(
     start: int,
     end: int,
     price_usd: float | None = None,
-    verify_every: int = 10,
     confirm: int = 2,
     progress: Progress | None = None,
 ) -> list[LegActivity]:
@@ -355,7 +349,6 @@ async def read_legs(
                     start=await pinner.at(start),
                     end=await pinner.at(end),
                     price_usd=price_usd,
-                    verify_every=verify_every,
                     progress=None if progress is None else lambda done, all_: progress(leg.chain, done, all_),
                 )
         except OnchainError as error:

@@ -125,8 +125,23 @@ async def test_truncating_provider_is_caught_by_the_second_endpoint(new_node, pr
     async with Pool(node.chain(bad.url, node.url)) as pool:
         pinner = Pinner(pool)
         before, end = await both_pins(pinner, node, start)
-        with pytest.raises(ScanError, match=r"have 304 logs on .* and 305 on .*; one of them is incomplete"):
+        with pytest.raises(ScanError, match=r"have 304 logs on .* and 305 logs on .*; some of them are incomplete"):
             await read_activity(pinner, token.address, decimals=6, start=before, end=end)
+
+
+@pytest.mark.parametrize("lie", [dropping(20), lambda item, got: [] if item["method"] == "eth_getLogs" else got])
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_third_operator_decides_whose_logs_are_whole(new_node, proxies, lie, place) -> None:
+    node = new_node()
+    token, start = busy(node)
+    honest = await proxies(node.url)
+    urls = [node.url, honest.url]
+    urls.insert(place, (await proxies(node.url, lie=lie)).url)
+    async with Pool(node.chain(*urls)) as pool:
+        pinner = Pinner(pool)
+        before, end = await both_pins(pinner, node, start)
+        got = await read_activity(pinner, token.address, decimals=6, start=before, end=end)
+    assert got.transfers == 303 and got.complete and got.checked == 1.0
 
 
 async def test_lost_mint_shows_in_the_supply_identity_without_a_second_endpoint(new_node, proxies) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onchain.chains import Chain
-from onchain.errors import OnchainError
+from onchain.errors import OnchainError, ReadError
 from onchain.evm.logs import _check_logs
 from onchain.evm.multicall import decode_aggregate3, decode_output
 from onchain.health import check_endpoints
@@ -109,3 +109,12 @@ async def test_readers_and_doctor_on_a_node_that_answers_nonsense(family: str, a
 
 class _Named:
     label = "https://node.example"
+
+
+def test_results_that_share_bytes_are_refused_before_they_are_decoded() -> None:
+    """4 MB of which 200 results each point at the same 4 MB would decode to 800 MB."""
+    shared, count = b"\1" * 4_000_000, 200
+    head = [32, count, *([32 * count] * count), 1, 64, len(shared)]
+    raw = b"".join(word.to_bytes(32, "big") for word in head) + shared
+    with pytest.raises(ReadError, match="result 1 of 200 does not lie behind the one before it"):
+        decode_aggregate3(raw, count)

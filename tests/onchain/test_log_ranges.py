@@ -83,6 +83,8 @@ PROVIDERS = [
     ("1,000 blocks, says so", limit(1000, text="eth_getLogs is limited to a 1000 blocks range"), 62, 1),
     ("3,000 results", limit(results=3000, text="query returned more than 3000 results"), 45, 20),
     ("100 blocks without a number", limit(100, text="block range is too wide"), 850, 16),
+    ("10,000 blocks in the words of one", limit(10_000, text="range 10001 exceeds limit of 10000"), 8, 2),
+    ("500 blocks in words that nobody knows", limit(500, text="nope"), 220, 30),
     (
         "results, suggests a range",
         lambda a, b, n: (
