@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from onchain.errors import Kind, PinError, RpcError
-from onchain.readings import ON_CHAIN, Read, Reading, exact, missing
+from onchain.readings import Read, Reading, exact, missing, reading
 from onchain.rpc.endpoint import Endpoint
 from onchain.rpc.pin import Pin, confirmed
 from onchain.rpc.pool import Pool
@@ -69,5 +69,5 @@ async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: in
         if not names or lacking:
             readings[r] = missing(r, f"the supply statement has no {', '.join(lacking) or r.what}", pin)
         else:
-            readings[r] = Reading(r, sum(figures.get(name, 0) for name in names), ON_CHAIN, pin, agreed)
+            readings[r] = reading(r, sum(figures.get(name, 0) for name in names), pin, agreed)
     return readings

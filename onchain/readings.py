@@ -62,6 +62,13 @@ def missing(read: Read, reason: str, pin: Pin | None = None) -> Reading:
     return Reading(read, None, MISSING, pin, (), reason)
 
 
+def reading(read: Read, amount: int, pin: Pin | None, agreed: tuple[str, ...]) -> Reading:
+    """The reading of an amount. A supply of nothing that one operator alone states is no number."""
+    if amount == 0 and read.what == "supply" and len(agreed) < 2:
+        return missing(read, "a supply of 0 by one operator alone: nobody confirms it", pin)
+    return Reading(read, amount, ON_CHAIN, pin, agreed)
+
+
 def exact(amount: object) -> int:
     """The integer of decimal text. Raises ValueError for anything else: a JSON number this large came as a float."""
     if not isinstance(amount, str) or not amount.isdecimal():
@@ -75,4 +82,4 @@ async def kept(read: Read, ask: Callable[[], Awaitable[tuple[int, tuple[str, ...
         amount, agreed = await ask()
     except OnchainError as error:
         return missing(read, str(error), pin)
-    return Reading(read, amount, ON_CHAIN, pin, agreed)
+    return reading(read, amount, pin, agreed)

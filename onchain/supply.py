@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from onchain.errors import SupplyError
 from onchain.readings import MISSING, ON_CHAIN, REPORTED, Read, Reading
-from onchain.tokens import Exclusion, Leg, Token
+from onchain.tokens import COMPLETE, Exclusion, Leg, Token
 
 
 def free_float(
@@ -72,6 +72,7 @@ def _edges(band: float) -> tuple[float, float]:
     return (0.9, 1.0) if band == 1.0 else (band - 0.1, band)
 
 
+FLOAT_TOLERANCE = 0.10  # two figures of one float that differ by more are a finding
 SHOWN = frozenset({"staked"})  # components that are shown apart and stay float
 
 
@@ -81,7 +82,8 @@ class Supply:
 
     `free_float` = total − burnt − locked vesting − treasury (without what vesting already counts) − lost − unclaimed
     − locked. `status`: on_chain, reported or missing, with `reason`. `alerts` are findings that need a person (an
-    unbacked mint, counters that differ); `warnings` are known gaps of the rule and what could not be shown.
+    unbacked mint, counters that differ, a float over 10 % from the provider's); `warnings` are known gaps of the rule
+    and what could not be shown or confirmed. `grade` is the rule's (docs/onchain.md).
     """
 
     symbol: str
@@ -103,9 +105,15 @@ class Supply:
     circulating_reported: int | None = None
     maximum: int | None = None
     free_float: int | None = None
+    grade: str = ""
     readings: tuple[Reading, ...] = ()
     alerts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def outranks(self) -> bool:
+        """Whether the free float goes before a provider's figure: its rule is complete, or there is no such figure."""
+        return self.grade == COMPLETE or self.circulating_reported is None
 
     def tokens(self, name: str) -> float | None:
         """A component in whole tokens as float64; None where it is not known."""
@@ -142,9 +150,12 @@ def compute_supply(token: Token, readings: Mapping[Read, Reading], at: int, *, r
         MISSING,
         circulating_reported=None if reported is None else round(reported * 10**6) * 10**scale // 10**6,
         maximum=None if token.maximum is None else token.maximum * 10**scale,
-        warnings=token.gaps,
+        grade=token.grade,
         readings=tuple(readings[r] for r in dict.fromkeys(reads_of(token, at)) if r in readings),
     )
+    single = dict.fromkeys(r.read.chain for r in base.readings if r.amount is not None and len(r.agreed) == 1)
+    alone = tuple(f"{chain}: read from one operator only, confirmed by none" for chain in single)
+    base = replace(base, warnings=(*token.gaps, *alone))
     if not token.legs:
         return _without_network(token, base, scale)
     sums = Sums(token, readings, scale)
@@ -169,13 +180,16 @@ class FloatChoice:
 def choose_float(supply: Supply | None, *, imported: float | None = None) -> FloatChoice:
     """The free float by the fallback order on-chain → reported → imported; `reason` says what was passed over.
 
-    A supply fixed by protocol counts as reported. Nothing known is status missing: never a guess.
+    A float by an incomplete rule comes after a provider's figure. A supply fixed by protocol counts as reported.
+    Nothing known is status missing: never a guess.
     """
     reason = supply.reason if supply is not None else "no snapshot"
     if supply is not None:
         free = supply.tokens("free_float")
         if free is not None and supply.status == ON_CHAIN:
-            return FloatChoice(free, ON_CHAIN)
+            if supply.outranks:
+                return FloatChoice(free, ON_CHAIN)
+            reason = f"the chain's float is by a rule of grade {supply.grade}"
         for name in ("circulating_reported", "total"):
             known = supply.tokens(name)
             if known is not None and (name == "circulating_reported" or supply.status == REPORTED):
@@ -222,7 +236,20 @@ def _with_exclusions(token: Token, readings: Mapping[Read, Reading], base: Suppl
         free = _free(base, parts, tranches)
     except SupplyError as error:
         return replace(filled, reason=f"free float unknown: {error}", alerts=(*filled.alerts, str(error)))
-    return replace(filled, free_float=free)
+    return _held_against(replace(filled, free_float=free))
+
+
+def _held_against(supply: Supply) -> Supply:
+    """The same supply, with an alert where its free float is far from the provider's figure."""
+    free, other = supply.tokens("free_float"), supply.tokens("circulating_reported")
+    if free is None or not other or abs(free / other - 1.0) <= FLOAT_TOLERANCE:
+        return supply
+    taken = "the chain's" if supply.outranks else "the provider's"
+    text = (
+        f"the free float by the chain ({free:,.0f}, rule: {supply.grade}) is {free / other - 1.0:+.1%} from the "
+        f"provider's {other:,.0f}; {taken} is used"
+    )
+    return replace(supply, alerts=(*supply.alerts, text))
 
 
 def _free(base: Supply, parts: Mapping[str, int], tranches: list[tuple[int, int]]) -> int:

@@ -20,6 +20,8 @@ from onchain.strict_toml import Day, Number, Text, Whole, one_of, parse_toml, re
 ROLES = ("home", "mint", "rollup", "bridged", "legacy", "check")
 COUNTED = ("home", "mint", "rollup")
 BURN_ADDRESS = "0x000000000000000000000000000000000000dEaD"
+COMPLETE = "complete"
+GRADES = (COMPLETE, "partial", "schedule", "unverified")
 COMPONENTS = ("burnt", "treasury", "staked", "locked", "lost", "vesting", "unclaimed")
 Decimals = Annotated[Whole, Field(ge=0, le=36)]
 
@@ -123,11 +125,17 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The supply rule of one token. `fixed` or `reported_reason` where no network can be asked."""
+    """The supply rule of one token. `fixed` or `reported_reason` where no network can be asked.
+
+    `grade`: how far a free float by this rule can be trusted. complete: every holder that is known not to be free is
+    excluded · partial: some are not (`gaps`) · schedule: unlocks by a published schedule, not what was given out ·
+    unverified: no endpoint is known to answer it. Only a complete float goes before a provider's figure.
+    """
 
     symbol: Text
     name: Text
     decimals: Decimals
+    grade: Annotated[str, one_of(GRADES)] = "unverified"
     legs: tuple[Leg, ...] = ()
     exclude: tuple[Exclusion, ...] = ()
     vesting: tuple[Tranche, ...] = ()

@@ -10,7 +10,7 @@ from typing import Any
 
 from onchain.errors import AllEndpointsFailed, Kind, PinError, ReadError
 from onchain.evm.multicall import Call, Outcome, Readout, call, read_calls
-from onchain.readings import ON_CHAIN, Read, Reading, missing
+from onchain.readings import Read, Reading, missing, reading
 from onchain.rpc.pin import Pin, Pinner
 from onchain.rpc.pool import Pool
 
@@ -135,4 +135,4 @@ def _reading(read: Read, outcome: Outcome, decimals: Outcome | None, *, pin: Pin
             check_decimals(decimals, expected=read.decimals, token=read.asset)
     except ReadError as error:
         return missing(read, str(error), pin)
-    return Reading(read, amount, ON_CHAIN, pin, agreed)
+    return reading(read, amount, pin, agreed)

@@ -37,7 +37,8 @@ KINDS: Final = (
 def supply_rows(supply: Supply, asset: Asset, *, observed_at: datetime | None = None) -> list[SupplyRow]:
     """Every known component as a row, observed when its newest block was made (or at `observed_at`).
 
-    A supply that no network gave has no rows, except one that the protocol fixes, which is a reported one.
+    A supply that no network gave has no rows, except one that the protocol fixes, which is a reported one. A free
+    float by an incomplete rule is `estimated_float` where a provider's figure is known: shown, and not used.
     An amount with more decimals than the registry's unit has is rounded down to it.
     """
     pins = pins_of(supply)
@@ -60,7 +61,7 @@ def supply_rows(supply: Supply, asset: Asset, *, observed_at: datetime | None = 
             finality=weakest(pins),
         )
         return [
-            replace(row, kind=kind, amount=in_units(amount, supply.decimals, asset.decimals))
+            replace(row, kind=_kind(kind, supply), amount=in_units(amount, supply.decimals, asset.decimals))
             for kind in KINDS
             if (amount := getattr(supply, kind)) is not None
         ]
@@ -69,6 +70,10 @@ def supply_rows(supply: Supply, asset: Asset, *, observed_at: datetime | None = 
         stated = replace(row, origin="reported", source=PROTOCOL, amount=amount)
         return [stated, replace(stated, kind="circulating")]
     return []
+
+
+def _kind(kind: str, supply: Supply) -> str:
+    return "estimated_float" if kind == "free_float" and not supply.outranks else kind
 
 
 def pins_of(supply: Supply) -> list[Pin]:
