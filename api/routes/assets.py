@@ -43,7 +43,7 @@ class BlockRef(Wire):
 class SupplyItem(Wire):
     """The newest reading of one kind from one source."""
 
-    kind: str = Field(description="free_float, estimated_float, circulating, total, burnt, treasury, vesting, staked, bridge_escrow, …")
+    kind: str = Field(description="free_float, estimated_float, circulating, total, burnt, treasury, staked, …")
     tokens: float
     amount: str = Field(description="The exact amount in base units")
     origin: str = Field(description="on_chain, reported or imported")
