@@ -39,15 +39,17 @@ class Settings(BaseSettings):
         description="Sources to use, comma separated; empty means every keyless one that may be used; none means none.",
     )
     source_base_url: str = Field(
-        "", description="Send every source's requests to <this address>/<source> instead (mirrors, tests)."
+        "",
+        description="Send every source's requests to <address>/<source>, chains' to <address>/chain/…/<operator>.",
     )
     update_minutes: int = Field(60, ge=1, description="How often the scheduler updates the index.")
     fixing_method: Literal["partition-vwm/1", "linear-twap/1"] = Field(
         "partition-vwm/1", description="How an hour of the venues' minutes becomes a rate; said with every rate."
     )
     history_days: int = Field(365, ge=1, description="How far back live sources fill a fresh store.")
-    onchain: bool = Field(
-        False, description="Read supplies, activity and prices from chains on schedule; own endpoints switch it on too."
+    onchain: bool = Field(True, description="Read supplies and pool prices from chains every six hours.")
+    onchain_activity: bool = Field(
+        False, description="Read each day's transfers too: thousands of requests a day, endpoints of your own advised."
     )
     rpc_endpoints: SecretStr = Field(
         SecretStr(""), description="Own endpoints, tried first: ethereum=https://one https://two; base=https://three."

@@ -99,18 +99,21 @@ def chain_scheduler(
     if not is_on(settings):
         return None
     live = chain_work(store, settings, registry=registry, clock=clock)
-    return Scheduler(
-        store, onchain_jobs(live, progress=progress), clock=clock, lease=LEASE, closing=live.upstream.close
-    )
+    jobs = onchain_jobs(live, transfers=settings.onchain_activity, progress=progress)
+    return Scheduler(store, jobs, clock=clock, lease=LEASE, closing=live.upstream.close)
 
 
-def onchain_jobs(live: Live, *, progress: Progress | None = None) -> list[Job]:
-    """The jobs that read chains, in the order of work."""
-    return [
+def onchain_jobs(live: Live, *, transfers: bool, progress: Progress | None = None) -> list[Job]:
+    """The jobs that read chains, in the order of work; those of `transfers` cost thousands of requests a day."""
+    jobs = [
         Job(SUPPLY, SIX_HOURS, timedelta(minutes=5), _of(live, supplies)),
         Job(PRICES, SIX_HOURS, timedelta(minutes=35), _of(live, prices)),
-        Job(ACTIVITY, DAY, timedelta(minutes=40), _of(live, partial(activity, progress=progress)), singly=7),
     ]
+    if transfers:
+        jobs.append(
+            Job(ACTIVITY, DAY, timedelta(minutes=40), _of(live, partial(activity, progress=progress)), singly=7)
+        )
+    return jobs
 
 
 def supplies(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:

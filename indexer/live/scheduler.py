@@ -245,15 +245,16 @@ class Scheduler:
         self._failing[name] = _Failing(times, str(error), self.clock() + timedelta(seconds=rest_s))
         log.warning("job failed", job=name, code=error.code, error=str(error), again_in_s=rest_s, **what)
 
-    def start(self) -> None:
-        """Work now and whenever a job is due or has rested, on a thread of its own, until `stop`."""
+    def start(self, *, after_s: float = 0.0) -> None:
+        """Work after these seconds and whenever a job is due or has rested, on a thread of its own, until `stop`."""
         from apscheduler.schedulers.background import BackgroundScheduler
         from apscheduler.triggers.combining import OrTrigger
         from apscheduler.triggers.cron import CronTrigger
 
         background = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
         calendar = OrTrigger([wakes(job) for job in self.jobs])
-        background.add_job(self._work, calendar, id=WORK, next_run_time=utc_now(), misfire_grace_time=None)
+        first = utc_now() + timedelta(seconds=after_s)
+        background.add_job(self._work, calendar, id=WORK, next_run_time=first, misfire_grace_time=None)
         lease = CronTrigger(second="*/30", timezone=UTC)
         background.add_job(self._look, lease, id="lease", misfire_grace_time=None)
         self._background = background

@@ -19,9 +19,11 @@ from indexer.methodology.load import load_folder, shipped
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry, load_registry
 from indexer.store.db import Store
+from indexer.store.levels import has_levels
 from indexer.times import Clock, utc_now
 
 Progress = Callable[[int, int], None]
+CHAINS_AFTER_S = 60.0
 
 
 def quiet(done: int, total: int) -> None:
@@ -130,12 +132,16 @@ def make_scheduler(
 
 @contextmanager
 def scheduled(store: Store, settings: Settings, *, clock: Clock = utc_now) -> Iterator[Scheduler]:
-    """The scheduled work running in the background until the end: the sources', and the chains' if they are read."""
+    """The scheduled work running in the background until the end: the sources', and the chains' if they are read.
+
+    On a new store the chains are read a minute later, so that they do not delay the first level.
+    """
     beside = chain_scheduler(store, settings, registry=registry_of(settings), clock=clock)
     running = [make_scheduler(store, settings, clock=clock), *([beside] if beside else [])]
+    later = 0.0 if has_levels(store) else CHAINS_AFTER_S
     try:
-        for one in running:
-            one.start()
+        for number, scheduler in enumerate(running):
+            scheduler.start(after_s=later if number else 0.0)
         yield running[0]
     finally:
         for one in running:

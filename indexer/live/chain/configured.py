@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 
 def is_on(settings: Settings) -> bool:
-    """Whether chains are read on schedule: when asked for, or when endpoints of the user's own are given."""
-    return settings.onchain or bool(settings.rpc_endpoints.get_secret_value().strip())
+    """Whether chains are read on schedule: unless that is switched off, or all sources are and no endpoint is given."""
+    own = settings.rpc_endpoints.get_secret_value().strip()
+    return settings.onchain and (settings.sources != ("none",) or bool(own))
 
 
 def chains_of(settings: Settings) -> dict[str, Chain]:
-    """All chains by name: the shipped ones and those of the user's file, own endpoints before public ones."""
+    """All chains by name: the shipped ones and those of the user's file, own endpoints before public ones.
+
+    With a base address of sources every endpoint is `<base>/chain/<chain>/<operator>` instead.
+    """
     from onchain.chains import load_chains
 
     urls = own_endpoints(settings.rpc_endpoints.get_secret_value())
@@ -39,7 +43,10 @@ def chains_of(settings: Settings) -> dict[str, Chain]:
             own = load_chains(text=_text(settings.chains_file), own_endpoints=theirs)
     except ChainConfigError as error:
         raise ConfigError(str(error)) from None
-    return {**shipped, **own}
+    chains = {**shipped, **own}
+    if base := settings.source_base_url.rstrip("/"):
+        return {name: chain.at_mirror(f"{base}/chain") for name, chain in chains.items()}
+    return chains
 
 
 def tokens_of(settings: Settings) -> dict[str, Token]:

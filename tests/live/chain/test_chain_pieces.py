@@ -162,9 +162,17 @@ def test_endpoints_are_read_from_one_setting_and_never_shown() -> None:
             own_endpoints(text)
         assert "key123" not in str(caught.value)
     settings = Settings(rpc_endpoints=SecretStr("base=https://key123"))
-    assert is_on(settings) and not is_on(Settings()) and is_on(Settings(onchain=True))
+    assert is_on(settings) and is_on(Settings()) and not is_on(Settings(onchain=False))
+    assert not is_on(Settings(sources=("none",))) and is_on(settings.model_copy(update={"sources": ("none",)}))
     assert "key123" not in repr(settings)
     assert chains_of(settings)["base"].endpoints[0] == "https://key123"
+    mirrored = chains_of(
+        Settings(source_base_url="http://127.0.0.1:9/", rpc_endpoints=SecretStr("base=https://key123"))
+    )
+    assert mirrored["base"].endpoints[:2] == (
+        "http://127.0.0.1:9/chain/base/key123",
+        "http://127.0.0.1:9/chain/base/publicnode",
+    )
     with pytest.raises(ConfigError, match=r'there is no chain "etherium"\. Did you mean "ethereum"\?'):
         chains_of(Settings(rpc_endpoints=SecretStr("etherium=https://x")))
 

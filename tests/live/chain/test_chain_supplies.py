@@ -85,7 +85,7 @@ def test_snapshot_after_the_reference_date_changes_nothing_before_it(world: Worl
 
 
 def test_without_any_endpoint_the_reason_is_in_the_ledger_and_the_index_goes_on(dark: World) -> None:
-    job = onchain_jobs(dark.work())[0]
+    job = onchain_jobs(dark.work(), transfers=False)[0]
     run = dark.run()
     with pytest.raises(SourceUnavailable, match=r"no chain gave a supply \(.*connection failed.*; the index goes on"):
         job.work(NOW, run)
@@ -99,7 +99,7 @@ def test_without_any_endpoint_the_reason_is_in_the_ledger_and_the_index_goes_on(
 
 def test_entries_close_once_the_chain_answers(world: World, dark_settings) -> None:
     with pytest.raises(SourceUnavailable):
-        onchain_jobs(dark_settings(world))[0].work(NOW, world.run())
+        onchain_jobs(dark_settings(world), transfers=False)[0].work(NOW, world.run())
     assert len(read_quality(world.store, kind="onchain_missing", open_only=True)) >= 2
     take_snapshot(world.work(NOW + timedelta(hours=1)), world.run(), symbols=("AAA", "BBB"))
     still = {entry.subject for entry in read_quality(world.store, kind="onchain_missing", open_only=True)}
@@ -157,18 +157,18 @@ def test_orphaned_numbers_that_cannot_be_read_again_are_used_by_nobody(world: Wo
     assert world.base()["bbb"].supply_source == "imported"
 
 
-def test_chain_scheduler_works_beside_the_other_and_is_off_unless_asked_for(world: World) -> None:
+def test_chain_scheduler_works_beside_the_other_and_reads_transfers_when_asked_for(world: World) -> None:
     def made(**changes: object) -> Scheduler | None:
         settings = world.settings.model_copy(update=changes)
         return chain_scheduler(world.store, settings, registry=world.registry, clock=lambda: NOW)
 
-    assert made() is None
-    for asked in ({"onchain": True}, {"rpc_endpoints": SecretStr("base=http://127.0.0.1:9")}):
-        found = made(**asked)
-        assert found is not None and [job.name for job in found.jobs] == [SUPPLY, PRICE_JOB, ACTIVITY]
+    assert made(onchain=False) is None and made(sources=("none",)) is None
+    for asked, names in (({}, [SUPPLY, PRICE_JOB]), ({"onchain_activity": True}, [SUPPLY, PRICE_JOB, ACTIVITY])):
+        chains = made(**asked)
+        assert chains is not None and [job.name for job in chains.jobs] == names
     main = Scheduler(world.store, [], clock=lambda: NOW)
     main.tick()
-    scheduler = Scheduler(world.store, onchain_jobs(world.work())[:1], clock=lambda: NOW, lease=LEASE)
+    scheduler = Scheduler(world.store, onchain_jobs(world.work(), transfers=False)[:1], clock=lambda: NOW, lease=LEASE)
     assert scheduler.tick() == 1 and main.leads and scheduler.leads and scheduler.failed == {}
     (done,) = read_runs(world.store, kind=SUPPLY)
     assert done.outcome == "done" and done.detail["on_chain"] == 2 and done.detail["orphaned"] == 0
@@ -186,7 +186,10 @@ def test_update_by_hand_does_what_the_chains_are_due_once(world: World) -> None:
             if name not in known
         )
     )
-    settings = world.settings.model_copy(update={"onchain": True, "sources": ("none",)})
+    name, chain = next(iter(known.items()))
+    endpoint = SecretStr(f"{name}={chain.endpoints[0]}")  # with one of their own chains are read though no source is
+    own = {"rpc_endpoints": endpoint, "onchain_activity": True}
+    settings = world.settings.model_copy(update={**own, "sources": ("none",)})
     made = update_live(world.store, settings, clock=lambda: NOW)
     assert not made.elsewhere and set(made.failed) == {ACTIVITY}
     assert "is not settled yet" in made.failed[ACTIVITY]
