@@ -95,7 +95,7 @@ def test_what_is_shown_as_in_use_is_what_the_engine_and_the_library_take(found: 
     assert shown.status == ([*names, "missing"][int(taken.source[0])] if taken.source[0] >= 0 else "missing")
     free, reported = table.get(("on_chain", "free_float")), table.get(("reported", "circulating"))
     supply = Supply(
-        "X", 0, 0, "on_chain" if free else "missing", free_float=free and int(free),
+        "X", 0, 0, "on_chain" if free else "missing", free_float=free and int(free), grade="complete",
         circulating_reported=reported and int(reported),
     )  # fmt: skip
     imported = table.get(("imported", "circulating"), table.get(("imported", "free_float")))
