@@ -53,6 +53,9 @@ Beta = made_of(
         "benchmarks": list[str],
         "method": str,
         "sessions": int,
+        "first_session": datetime,
+        "last_session": datetime,
+        "stale_days": int,
         "first_time": datetime,
         "last_time": datetime,
         **NUMBERS,
@@ -90,6 +93,10 @@ class BetaHistory(OfIndex):
     sessions: int
     kind: str = Field(description="rolling, ewma, kalman (filtered) or kalman_smoothed")
     hindsight: bool = Field(description="True when a row uses data later than itself")
+    first_session: datetime | None = Field(description="Of the rows that have a beta")
+    last_session: datetime | None
+    n: int = Field(description="Rows that have a beta")
+    stale_days: int | None = Field(description="Calendar days from last_session to the newest level")
     shape: str
     count: int
     data: list[BetaPoint] | BetaColumns  # type: ignore[valid-type]  # made from the points
@@ -218,6 +225,7 @@ def list_beta_history(
             "index": index.id,
             "simulated": index.simulated,
             **{name: getattr(history, name) for name in ("benchmark", "sessions", "kind", "hindsight")},
+            **history.span,
             "shape": shape,
             "count": len(history.times_us),
             "data": columns if shape is Shape.COLUMNS else as_rows(columns),

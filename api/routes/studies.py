@@ -20,8 +20,9 @@ from indexer.store.read import read_index
 from indexer.studies.attribution import AttributionStudy
 from indexer.studies.breadth import BreadthStudy
 from indexer.studies.breaks import BreakStudy
+from indexer.studies.catalogue import load_events
 from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy
-from indexer.studies.events import EventStudy, load_events
+from indexer.studies.events import EventStudy
 from indexer.studies.stress import StressStudy
 from indexer.times import DAY_US
 

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PRECISIONS = ("instant", "day")
-EVENT_KEYS = {"id", "name", "at", "precision", "kind", "sources", "note"}
+EVENT_KEYS = {"id", "name", "at", "until", "precision", "kind", "sources", "note", "benchmark"}
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`at_us` is when the news could first move the market; `precision` says whether to the hour or the day only."""
+    """`at_us` is when the news could first move the market, `until_us` when it had; the two are one where the news
+
+    is an instant. `precision` says whether `at_us` is known to the hour or to the day only. `benchmark` is the share
+    whose return in that session the event vouches for.
+    """
 
     id: str
     name: str
@@ -33,6 +37,8 @@ class Event:
     kind: str
     sources: tuple[str, ...]
     note: str
+    until_us: int
+    benchmark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,8 @@ def decision_events(decisions: list[PolicyDecision]) -> dict[str, Event]:
     for before, decision in zip([None, *decisions], decisions, strict=False):
         slug = f"fomc-{from_us(decision.at_us):%Y-%m}"
         source = "fomc.toml, whose head names the source of each date and range"
-        events[slug] = Event(slug, _decision_name(before, decision), decision.at_us, "instant", "fomc", (source,), "")
+        name, at_us = _decision_name(before, decision), decision.at_us
+        events[slug] = Event(slug, name, at_us, "instant", "fomc", (source,), "", at_us)
     return events
 
 
@@ -117,7 +124,13 @@ def _event(entry: dict[str, Any], *, where: str) -> Event:
     if not isinstance(sources, list) or not sources or not all(isinstance(s, str) and s for s in sources):
         raise MethodologyError(f"{where}: at least one source is needed, so that anyone can check the date")
     at_us = _instant(entry, where=where)
-    return Event(entry["id"], entry["name"], at_us, precision, entry["kind"], tuple(sources), entry.get("note", ""))
+    until_us = _instant(entry, where=where, key="until") if "until" in entry else at_us
+    if until_us < at_us:
+        raise MethodologyError(f"{where}: until must not be before at")
+    return Event(
+        entry["id"], entry["name"], at_us, precision, entry["kind"], tuple(sources), entry.get("note", ""), until_us,
+        entry.get("benchmark", ""),
+    )  # fmt: skip
 
 
 def _entries(text: str, table: str) -> list[dict[str, Any]]:
@@ -131,12 +144,12 @@ def _entries(text: str, table: str) -> list[dict[str, Any]]:
     return entries
 
 
-def _instant(entry: dict[str, Any], *, where: str) -> int:
-    at = entry.get("at")
+def _instant(entry: dict[str, Any], *, where: str, key: str = "at") -> int:
+    at = entry.get(key)
     if isinstance(at, datetime) and at.tzinfo is not None:
         return to_us(at)
     text = at.isoformat() if isinstance(at, date) else repr(at)
-    raise MethodologyError(f"{where}: at = {text} must be an instant with an offset, e.g. 2025-01-27T14:30:00Z")
+    raise MethodologyError(f"{where}: {key} = {text} must be an instant with an offset, e.g. 2025-01-27T14:30:00Z")
 
 
 DAY_US = 86_400_000_000

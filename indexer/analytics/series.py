@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.arrays import F64
+from indexer.arrays import F64, Bools
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 # A spread below this share of the sum of squares about a member of the sample is rounding, not variance.
 # Relative on purpose: an absolute guard calls a genuine 1e-15-scale series constant.
 ZERO_VARIANCE = 1e-14
+
+
+SPLIT_RATIOS = np.array((1.5, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100))
+
+
+def like_a_split(factor: F64) -> Bools:
+    """Which ratios of a share's successive closes look like a split that is not adjusted for.
+
+    A simple return beyond ±50 %, or beyond ±30 % within 6 % of a round ratio. NaN is none.
+    """
+    ratio = np.maximum(factor, 1.0 / factor)
+    near = (np.abs(ratio[:, None] / SPLIT_RATIOS - 1.0) < 0.06).any(axis=1)
+    wide: Bools = (factor < 0.5) | (factor > 1.5) | ((factor < 0.7) | (factor > 1.3)) & near
+    return wide
 
 
 def as_series(values: ArrayLike, name: str) -> F64:

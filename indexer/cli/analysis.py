@@ -80,9 +80,21 @@ def beta(
 
 
 def _show_betas(betas: Sequence[IndexBeta]) -> None:
-    headers = ("benchmark", "beta", "s.e.", "low", "high", "R²", "alpha a year", "n", "from", "to")
+    headers = ("benchmark", "beta", "s.e.", "low", "high", "R²", "alpha a year", "n", "from", "to", "days old")
     rows = [
-        (b.benchmark, e.beta, e.se, e.ci_low, e.ci_high, e.r2, _alpha(b), e.n, iso(b.first_us), iso(b.last_us))
+        (
+            b.benchmark,
+            e.beta,
+            e.se,
+            e.ci_low,
+            e.ci_high,
+            e.r2,
+            _alpha(b),
+            e.n,
+            iso(b.first_session_us),
+            iso(b.last_us),
+            b.stale_days,
+        )
         for b in betas
         for e in [b.estimate]
     ]
@@ -118,7 +130,7 @@ def _show_comparison(ways: BetaComparison) -> None:
     table_of(
         ways.rows,
         "benchmark, paired: way, naive, n, beta, s.e.: se, low: ci_low, high: ci_high, R²: r2, "
-        "from: first_us, to: last_us",
+        "from: first_session_us, to: last_session_us, days old: stale_days",
         title=f"{ways.rows[0].subject}: how the pairing matters",
     )
     _notes(row.reason for row in ways.rows if row.reason)
@@ -128,7 +140,7 @@ def _show_constituents(members: ConstituentBetas) -> None:
     table_of(
         members.rows,
         "token: symbol, sub-sector: sub_sector, weight, n, beta, s.e.: se, shrunk: vasicek.beta, "
-        "missing because: reason",
+        "to: last_session_us, days old: stale_days, missing because: reason",
         title=f"Members of {members.index_id} at {iso(members.at_us)}, beta to {members.benchmark}",
     )
 
@@ -151,7 +163,8 @@ def event(
     Your own events go into events.toml in the data directory. Example: deai event deepseek -f QQQ -f QQQ,btc
     """
     from indexer.analytics.event_study import EventWindows
-    from indexer.studies.events import ONE_FACTOR, TWO_FACTORS, load_events, study_event
+    from indexer.studies.catalogue import load_events
+    from indexer.studies.events import ONE_FACTOR, TWO_FACTORS, study_event
 
     with opened() as (store, settings):
         events = load_events(store, settings.data_dir)
@@ -259,7 +272,7 @@ def breaks(
     """
     from indexer.analytics.catalogue import find_event
     from indexer.studies.breaks import study_breaks
-    from indexer.studies.events import load_events
+    from indexer.studies.catalogue import load_events
 
     names = benchmark or ["QQQ", "NVDA"]
     with opened() as (store, settings):

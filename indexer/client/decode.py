@@ -115,7 +115,11 @@ def beta_series(body: Mapping[str, Any], *, where: str) -> BetaSeries:
     try:
         head: dict[str, Any] = {name: body[name] for name in ("index", "simulated", "benchmark", "sessions", "kind")}
         numbers: dict[str, Any] = {name: floats(columns[name]) for name in NUMBERS}
-        return BetaSeries(**head, hindsight=bool(body["hindsight"]), times_us=times(columns["time"]), **numbers)
+        span: dict[str, Any] = {
+            name: body[name] and datetime.fromisoformat(body[name]) for name in ("first_session", "last_session")
+        }
+        span |= {name: body[name] for name in ("n", "stale_days", "hindsight")}
+        return BetaSeries(**head, **span, times_us=times(columns["time"]), **numbers)
     except (KeyError, TypeError, ValueError) as error:
         raise SourceCorrupt(f"{where} is not what this program reads: {error}") from None
 

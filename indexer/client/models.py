@@ -295,7 +295,8 @@ class Alignment:
 class Beta(Frame):
     """Beta with its errors. A number that does not exist is None, and `reason` says why.
 
-    `se` is the larger of se_ols and se_hac and carries the interval, t and p; alpha is per session.
+    `se` is the larger of se_ols and se_hac and carries the interval, t and p; alpha is per session. The first return
+    ends at `first_session`, the last one at `last_session`, `stale_days` before the index's newest level.
     """
 
     index: str
@@ -304,6 +305,9 @@ class Beta(Frame):
     benchmarks: tuple[str, ...]
     method: str
     sessions: int
+    first_session: Instant
+    last_session: Instant
+    stale_days: int
     first_time: Instant
     last_time: Instant
     n: int
@@ -346,7 +350,13 @@ class Beta(Frame):
         if self.beta is None or self.se is None:
             return f"beta {self.index} ~ {self.benchmark}: none, {self.reason}"
         quality = "" if self.r2 is None else f", R² {self.r2:.2f}"
-        return f"beta {self.index} ~ {self.benchmark}: {self.beta:.2f} ± {self.se:.2f}{quality}, n {self.n}"
+        return (
+            f"beta {self.index} ~ {self.benchmark}: {self.beta:.2f} ± {self.se:.2f}{quality}, n {self.n}{self._age()}"
+        )
+
+    def _age(self) -> str:
+        """When the window ends, where that is not the index's newest day."""
+        return f", to {self.last_session:%Y-%m-%d}, {self.stale_days} days old" if self.stale_days else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +372,10 @@ class BetaSeries(Frame):
     sessions: int
     kind: str
     hindsight: bool
+    first_session: Instant | None
+    last_session: Instant | None
+    n: int
+    stale_days: int | None
     times_us: I64 = field(repr=False)
     beta: F64 = field(repr=False)
     se: F64 = field(repr=False)

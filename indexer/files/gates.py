@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from indexer.analytics.series import like_a_split
 from indexer.arrays import F64, I64, Bools
 from indexer.files.numbers import Numbers
 from indexer.files.stamps import NO_TIME
@@ -26,7 +27,6 @@ OUTSIDE = "is not between low and high"
 CONFLICT = "stamp comes twice with different values"
 APART = "far from the other bars of its series in this file: sort the file by time, or cut it in two"
 MOST_STEPS = 20  # named in a report
-SPLITS = (1.5, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100)
 
 
 class Verdicts:
@@ -111,9 +111,7 @@ def find_steps(series: I64, close: F64, *, shares: bool) -> list[tuple[int, floa
         inside = series[1:] == series[:-1]
         lasting = ~(after > 2) & ~(after < 0.5)
         if shares:
-            ratio = np.maximum(factor, 1 / factor)
-            round_ = (np.abs(ratio[:, None] / np.array(SPLITS) - 1) < 0.06).any(axis=1)
-            large = ((factor < 0.7) | (factor > 1.3)) & round_ | (factor < 0.5) | (factor > 1.5)
+            large = like_a_split(factor)
         else:
             power = np.log10(factor)
             large = (np.abs(power - np.rint(power)) < 0.08) & (np.rint(power) != 0)

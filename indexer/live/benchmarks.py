@@ -117,7 +117,9 @@ def refresh(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
         live, {key: _start_us(known, key[1], end_us) for key, known in stored.items()}, end_us, replies
     )
     restated = {key: SINCE_US for key, answers in given.items() if _restated(answers, stored[key])}
-    given |= _ask_in_turn(live, restated, end_us, replies)
+    for key, answers in _ask_in_turn(live, restated, end_us, replies).items():
+        first = next(iter(answers))
+        given[key] = {**answers, first: with_older(answers[first], stored[key])}
     written = 0
     apart: dict[str, str] = {}
     for (symbol, interval), answers in given.items():
@@ -194,6 +196,26 @@ def _restated(answers: Answers, known: Closes) -> bool:
         split = np.abs(bars.close[here] / close[there] - 1.0) > SPLIT
         dividend = np.abs(bars.adjusted_close[here] / adjusted[there] - 1.0) > SAME
     return bool((split | dividend).any())
+
+
+def with_older(bars: BenchmarkBars, known: Closes) -> BenchmarkBars:
+    """A restated history with the stored closes of before its begin, which no source gives any more, on its terms.
+
+    Hourly closes reach back two months only; without this a split would stay in them as a step for good.
+    """
+    times, close, adjusted = known
+    _, here, there = np.intersect1d(bars.time_us, times, assume_unique=True, return_indices=True)
+    older = times < bars.time_us[0]
+    factor = float(bars.close[here[0]] / close[there[0]]) if len(here) else 1.0
+    if abs(factor - 1.0) <= SPLIT or not older.any():
+        return bars
+    return replace(
+        bars,
+        time_us=np.concatenate([times[older], bars.time_us]),
+        close=np.concatenate([close[older] * factor, bars.close]),
+        adjusted_close=np.concatenate([adjusted[older] * factor, bars.adjusted_close]),
+        volume=np.concatenate([np.full(int(older.sum()), np.nan), bars.volume]),
+    )
 
 
 def _bars(replies: Sequence[Reply], subject: str, source: str, interval: str) -> BenchmarkBars | None:

@@ -65,14 +65,26 @@ def read_benchmark_bars(
 ) -> tuple[I64, F64, str]:
     """Times (M,), closes fit for returns (M,) and their basis, ascending. Raises NotFoundError for the symbol.
 
-    The adjusted close is used where it is known for every bar, else the close; never a mixture of the two.
+    A return is that of the adjusted closes where both its ends have one, else that of the closes; the returns are
+    chained back from the newest close, so that no return mixes the two.
     """
     bars = _benchmark_bars(store, read_benchmark(store, symbol).id, interval=interval, as_of_us=as_of_us)
-    adjusted = bars["adjusted_close"]
-    if len(adjusted) and bool(np.isfinite(adjusted).all()):
-        return bars["time"], adjusted, "adjusted_close"
+    times, close, adjusted = bars["time"], bars["close"], bars["adjusted_close"]
+    known = np.isfinite(adjusted)
     basis = ", ".join(sorted(set(bars["price_basis"].tolist())))
-    return bars["time"], bars["close"], basis
+    if len(times) and bool(known.all()):
+        return times, adjusted, "adjusted_close"
+    if np.count_nonzero(known) < 2:
+        return times, close, basis
+    # Within a run of adjusted closes one factor holds; where a run begins or ends the step is that of the closes.
+    factor = np.where(known, adjusted / close, 1.0)
+    edges = np.flatnonzero(known[1:] != known[:-1]) + 1
+    runs = np.split(factor, edges)
+    scale = np.ones(len(runs))
+    for place in range(len(runs) - 2, -1, -1):
+        scale[place] = scale[place + 1] * runs[place + 1][0] / runs[place][-1]
+    chained = close * np.concatenate([run * number for run, number in zip(runs, scale, strict=True)])
+    return times, chained / (scale[-1] * runs[-1][-1]), f"adjusted_close; {basis} where there is none"
 
 
 def read_benchmark_closes(store: Store, symbol: str, *, interval: str) -> tuple[I64, F64, F64]:

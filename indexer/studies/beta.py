@@ -19,6 +19,7 @@ from indexer.analytics.time_varying import ewma_path, kalman_fit
 from indexer.arrays import F64, I64, to_json
 from indexer.errors import InputError, NotEnoughDataError, did_you_mean
 from indexer.store.db import Store
+from indexer.store.levels import read_level_page
 from indexer.store.read import read_memberships
 from indexer.studies.methods import Estimate, Options, estimate, intraday
 from indexer.studies.series import (
@@ -31,12 +32,13 @@ from indexer.studies.series import (
     subject_series,
     unit_of,
 )
-from indexer.times import DAY_US, iso
+from indexer.times import DAY_US, HOUR_US, iso
 
 WINDOWS = (30, 60, 90, 180, 250)
 MIN_SESSIONS = 20
 DEFAULT_SESSIONS = 90
 BOOTSTRAP_SEED = 20_250_127
+MOST_UNTRADED = 0.05
 LEAD_LAG = (Method.DIMSON, Method.SCHOLES_WILLIAMS)
 
 
@@ -44,7 +46,9 @@ LEAD_LAG = (Method.DIMSON, Method.SCHOLES_WILLIAMS)
 class IndexBeta:
     """Beta over the last `sessions` returns that end at or before an instant; None asks for all there are.
 
-    `first_us` is where the first return starts. `pairs_used` and `pairs_dropped` count inside the window.
+    `first_us` is where the first return starts, `first_session_us` where it ends, and `last_us` where the last one
+    ends; `stale_days` are the calendar days from there to the subject's newest value. `pairs_used` and
+    `pairs_dropped` count inside the window.
     `naive` marks a join whose intervals do not match. `sentinel` warns of a shifted time stamp; `blume` pulls
     beta towards 1 by a third; `bootstrap` is there when asked for.
     """
@@ -53,7 +57,9 @@ class IndexBeta:
     benchmarks: tuple[str, ...]
     sessions: int
     first_us: int
+    first_session_us: int
     last_us: int
+    stale_days: int
     pairs_used: int
     pairs_dropped: int
     clock: str
@@ -115,7 +121,25 @@ def index_beta(
     )
     if hourly:
         beta = _by_the_hour(store, beta, own, options or Options())
-    return replace(beta, reasons=(*beta.reasons, *_cautions(store, own, others)))
+    cautions = _untraded(store, frame, beta) if own.kind == INDEX else ()
+    fit = replace(beta.estimate, warnings=(*beta.estimate.warnings, *cautions))
+    return replace(beta, estimate=fit, reasons=(*beta.reasons, *_cautions(store, own, others)))
+
+
+def _untraded(store: Store, frame: Frame, beta: IndexBeta) -> tuple[str, ...]:
+    """A warning where on average more than 5 % of the weight had no rate of the hour before the window's instants."""
+    first, last = beta.first_us, beta.last_us
+    page = read_level_page(
+        store, frame.subject, start_us=first, end_us=last + 1, step_us=None, as_of_us=None,
+        limit=(last - first) // HOUR_US + 2,
+    )  # fmt: skip
+    carried = page.carried_weight[np.isin(page.times_us, frame.times_us)]
+    if not carried.size or carried.mean() <= MOST_UNTRADED:
+        return ()
+    return (
+        f"{carried.mean():.1%} of the weight (at most {carried.max():.1%}) had no trade in the hour before the close, "
+        f"on average over {carried.size} closes: its older prices make the beta too low",
+    )
 
 
 def windowed_beta(
@@ -141,7 +165,9 @@ def windowed_beta(
         benchmarks=frame.benchmarks,
         sessions=window.pairs,
         first_us=int(window.starts_us[0]),
+        first_session_us=int(window.times_us[0]),
         last_us=int(window.times_us[-1]),
+        stale_days=window.stale_days,
         pairs_used=fit.n,
         pairs_dropped=window.dropped,
         clock=frame.clock,
@@ -211,6 +237,16 @@ class BetaHistory:
     hindsight: bool = False
     clock: str = Clock.AT_CLOSE
     calendar: str = ""
+    newest_us: int = 0
+
+    @property
+    def span(self) -> dict[str, Any]:
+        """`first_session`, `last_session` and `n` of the rows that have a beta, and how old the last one is."""
+        times = self.times_us[np.isfinite(self.rolling.beta)]
+        first, last = (int(times[0]), int(times[-1])) if len(times) else (None, None)
+        stale = None if last is None else self.newest_us // DAY_US - last // DAY_US
+        ends = {"first_session": first and iso(first), "last_session": last and iso(last)}
+        return {**ends, "n": len(times), "stale_days": stale}
 
     def interval(self, confidence: float = 0.95) -> tuple[F64, F64]:
         """(low, high) (T,) of beta, Student with `sessions` - 2 degrees of freedom."""
@@ -260,6 +296,7 @@ def beta_history(
         kind == BetaPath.KALMAN_SMOOTHED,
         clock,
         frame.calendar,
+        frame.newest_us,
     )
 
 
@@ -297,6 +334,9 @@ def flat_beta(beta: IndexBeta) -> dict[str, Any]:
         "benchmarks": list(beta.benchmarks),
         "method": estimate.method,
         "sessions": beta.sessions,
+        "first_session": iso(beta.first_session_us),
+        "last_session": iso(beta.last_us),
+        "stale_days": beta.stale_days,
         "first_time": iso(beta.first_us),
         "last_time": iso(beta.last_us),
         **flat,

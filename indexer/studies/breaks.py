@@ -61,6 +61,10 @@ class BreakStudy:
     calendar: str
     at_us: int
     sessions: int
+    first_session_us: int
+    last_session_us: int
+    n: int
+    stale_days: int
     regimes: tuple[RegimeRow, ...]
     z: float | None
     p: float | None
@@ -112,6 +116,7 @@ def study_breaks(
     verdict = _verdict(regimes, p=p, chow=known, unknown=unknown, shift=shift)
     return BreakStudy(
         frame.subject, frame.benchmarks[0], frame.clock, frame.calendar, int(whole.times_us[row]), sessions,
+        int(span.times_us[0]), int(span.times_us[-1]), len(y), span.stale_days,
         tuple(regimes), z, p, known, unknown, _unknown(whole), cusum.stat, cusum.p,
         None if cusum.row is None else int(span.times_us[cusum.row]), shift, verdict, frame.reasons,
     )  # fmt: skip

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from indexer.analytics.align import Clock
-from indexer.analytics.beta_variants import Prior, ShrunkBeta, blume_beta, cross_section_prior, vasicek_beta
+from indexer.analytics.beta_variants import Prior, ShrunkBeta, cross_section_prior, vasicek_beta
 from indexer.arrays import I64
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import read_constituents
-from indexer.studies.beta import DEFAULT_SESSIONS, past, windowed_beta
-from indexer.studies.methods import Estimate
+from indexer.studies.beta import DEFAULT_SESSIONS, IndexBeta, past, windowed_beta
 from indexer.studies.series import (
     Frame,
     Series,
@@ -34,25 +34,44 @@ ALL_WAYS = tuple(name for name, _, _ in WAYS)
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedBeta:
+class BetaRow:
+    """A beta among others: `reason` says why there is none, and the sessions say which returns were used."""
+
+    n: int = 0
+    beta: float | None = None
+    se: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    r2: float | None = None
+    first_session_us: int | None = None
+    last_session_us: int | None = None
+    stale_days: int | None = None
+    reason: str | None = None
+
+
+def _numbers(fit: IndexBeta | str) -> dict[str, Any]:
+    """The fields of a BetaRow, of a fit or of the reason why there is none."""
+    if isinstance(fit, str):
+        return {"reason": fit}
+    span = {"first_session_us": fit.first_session_us, "last_session_us": fit.last_us, "stale_days": fit.stale_days}
+    return span | {
+        name: getattr(fit.estimate, name) for name in ("n", "beta", "se", "ci_low", "ci_high", "r2", "reason")
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedBeta(BetaRow):
     """One cell: a subject, a benchmark and a way of pairing. `naive` marks the date join, which is biased.
 
-    `reason` says why there is no estimate; `first_us` and `last_us` bound the returns used.
+    `first_us` is where the first return starts and `last_us` where the last one ends.
     """
 
     subject: str
     benchmark: str
     way: str
     naive: bool
-    n: int
-    beta: float | None
-    se: float | None
-    ci_low: float | None
-    ci_high: float | None
-    r2: float | None
-    first_us: int | None
-    last_us: int | None
-    reason: str | None
+    first_us: int | None = None
+    last_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,33 +83,33 @@ class BetaComparison:
     rows: tuple[ComparedBeta, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ConstituentBeta:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConstituentBeta(BetaRow):
     """A constituent's beta at the close, Blume's and Vasicek's shrunk ones; `reason` says what is missing."""
 
     asset: str
     symbol: str
     sub_sector: str
     weight: float | None
-    n: int
-    beta: float | None
-    se: float | None
-    ci_low: float | None
-    ci_high: float | None
-    r2: float | None
-    blume: float | None
-    vasicek: ShrunkBeta | None
-    reason: str | None
+    blume: float | None = None
+    vasicek: ShrunkBeta | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ConstituentBetas:
-    """Every constituent at an instant beside one benchmark; `prior` is the cross-section they are shrunk to."""
+    """Every constituent at an instant beside one benchmark; `prior` is the cross-section they are shrunk to.
+
+    The sessions span those of all rows, each of which says its own; `n` is the largest of theirs.
+    """
 
     index_id: str
     benchmark: str
     sessions: int
     at_us: int
+    first_session_us: int | None
+    last_session_us: int | None
+    n: int
+    stale_days: int | None
     prior: Prior | None
     rows: tuple[ConstituentBeta, ...]
 
@@ -128,23 +147,42 @@ def constituent_betas(
 
     Raises NotFoundError for an unknown name or an instant before the index's base.
     """
-    at_us = end_us if end_us is not None else int(index_series(store, index_id).times_us[-1])
+    levels = index_series(store, index_id).times_us
+    at_us = end_us if end_us is not None else int(levels[-1])
     other = benchmark_series(store, benchmark)
     held = read_constituents(store, index_id, at_us)
-    fits: list[Estimate | str] = []
+    rows = []
     for row in held:
+        fit: IndexBeta | str
         try:
-            frame = make_frame(store, token_series(store, row.asset), [other])
-            fits.append(windowed_beta(frame, sessions=sessions, end_us=at_us).estimate)
+            fit = windowed_beta(
+                make_frame(store, token_series(store, row.asset), [other]), sessions=sessions, end_us=at_us
+            )
         except NotEnoughDataError as error:
-            fits.append(str(error))
-    known = [fit.beta for fit in fits if isinstance(fit, Estimate) and fit.beta is not None]
+            fit = str(error)
+        names: dict[str, Any] = {
+            "asset": row.asset,
+            "symbol": row.symbol,
+            "sub_sector": row.sub_sector,
+            "weight": row.weight,
+        }
+        rows.append(ConstituentBeta(**names, **_numbers(fit), blume=None if isinstance(fit, str) else fit.blume))
+    known = [row.beta for row in rows if row.beta is not None]
     prior = cross_section_prior(known) if len(known) >= 3 else None
-    rows = [
-        _constituent((row.asset, row.symbol, row.sub_sector, row.weight), fit, prior=prior)
-        for row, fit in zip(held, fits, strict=True)
-    ]
-    return ConstituentBetas(index_id, other.name, sessions, at_us, prior, tuple(rows))
+    ends = [row.last_session_us for row in rows if row.last_session_us is not None]
+    starts = [row.first_session_us for row in rows if row.first_session_us is not None]
+    last_us = max(ends, default=None)
+    stale = None if last_us is None else int(levels[-1]) // DAY_US - last_us // DAY_US
+    return ConstituentBetas(
+        index_id, other.name, sessions, at_us, min(starts, default=None), last_us,
+        max((row.n for row in rows), default=0), stale, prior, tuple(_shrunk(row, prior) for row in rows),
+    )  # fmt: skip
+
+
+def _shrunk(row: ConstituentBeta, prior: Prior | None) -> ConstituentBeta:
+    if prior is None or row.beta is None or row.se is None:
+        return row
+    return replace(row, vasicek=vasicek_beta(row.beta, row.se, prior=prior))
 
 
 def _frames(
@@ -171,25 +209,14 @@ def _days(frame: Frame) -> I64:
 
 def _cell(frame: Frame, *, way: tuple[str, str, str], sessions: int | None) -> ComparedBeta:
     name, _, method = way
-    subject, benchmark = frame.subject, frame.benchmarks[0]
+    cell: dict[str, Any] = {
+        "subject": frame.subject,
+        "benchmark": frame.benchmarks[0],
+        "way": name,
+        "naive": frame.naive,
+    }
     try:
         beta = windowed_beta(frame, method=method, sessions=sessions)
     except NotEnoughDataError as error:
-        return ComparedBeta(subject, benchmark, name, frame.naive, 0, *(None,) * 7, reason=str(error))
-    e = beta.estimate
-    return ComparedBeta(
-        subject, benchmark, name, frame.naive, e.n, e.beta, e.se, e.ci_low, e.ci_high, e.r2,
-        beta.first_us, beta.last_us, e.reason,
-    )  # fmt: skip
-
-
-def _constituent(
-    row: tuple[str, str, str, float | None], fit: Estimate | str, *, prior: Prior | None
-) -> ConstituentBeta:
-    if isinstance(fit, str):
-        return ConstituentBeta(*row, 0, *(None,) * 7, reason=fit)
-    shrunk = None
-    if prior is not None and fit.beta is not None and fit.se is not None:
-        shrunk = vasicek_beta(fit.beta, fit.se, prior=prior)
-    blume = None if fit.beta is None else blume_beta(fit.beta)
-    return ConstituentBeta(*row, fit.n, fit.beta, fit.se, fit.ci_low, fit.ci_high, fit.r2, blume, shrunk, fit.reason)
+        return ComparedBeta(**cell, reason=str(error))
+    return ComparedBeta(**cell, **_numbers(beta), first_us=beta.first_us, last_us=beta.last_us)

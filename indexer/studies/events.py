@@ -5,10 +5,8 @@ Place in the flow: the event catalogue and frames → `analytics.event_study` an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -16,11 +14,9 @@ from indexer.analytics.align import HOURLY_CLOCKS, Clock
 from indexer.analytics.catalogue import (
     Event,
     PolicyDistance,
-    decision_events,
     find_event,
     packaged_text,
     parse_decisions,
-    parse_events,
     policy_distance,
 )
 from indexer.analytics.event_study import (
@@ -35,9 +31,10 @@ from indexer.analytics.event_study import (
     residual_table,
 )
 from indexer.arrays import F64, I64
-from indexer.errors import InputError, MethodologyError, NotEnoughDataError
+from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
-from indexer.store.read import read_constituents, read_events, read_indices
+from indexer.store.read import read_constituents, read_indices
+from indexer.studies.catalogue import load_events
 from indexer.studies.series import (
     Frame,
     Series,
@@ -47,7 +44,6 @@ from indexer.studies.series import (
     subject_series,
     token_series,
 )
-from indexer.times import to_us
 
 BOOTSTRAP_SEED = 20_250_127
 # Event windows read beside the one asked for, in intervals of the clock.
@@ -277,36 +273,6 @@ def _notes(event: Event) -> tuple[str, ...]:
     if event.precision == "day":
         notes.append("only the day of the event is known: the interval is the one that ends at or after its instant")
     return tuple(notes)
-
-
-OWN_FILE = "events.toml"
-
-
-def load_events(store: Store | None = None, data_dir: Path | None = None) -> dict[str, Event]:
-    """Events by id, in order of time: every FOMC decision, the shipped ones, those of the store, then those of
-
-    `events.toml` in the data directory; a later one takes the place of its namesake. Raises MethodologyError naming
-    the file, the entry and what is wrong with it.
-    """
-    events = decision_events(parse_decisions(packaged_text("fomc.toml"))) | parse_events(packaged_text(OWN_FILE))
-    if store is not None:
-        events |= _stored(store)
-    path = None if data_dir is None else data_dir / OWN_FILE
-    if path is not None and path.exists():
-        try:
-            events |= parse_events(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, MethodologyError) as error:
-            raise MethodologyError(f"{path}: {error}") from None
-    return dict(sorted(events.items(), key=lambda item: item[1].at_us))
-
-
-def _stored(store: Store) -> dict[str, Event]:
-    events = {}
-    for row in read_events(store):
-        detail = json.loads(row.detail)
-        precision, note = str(detail.get("precision", "instant")), str(detail.get("note", ""))
-        events[row.slug] = Event(row.slug, row.title, to_us(row.time), precision, row.kind, (row.source,), note)
-    return events
 
 
 PATH_END = -11

@@ -16,6 +16,7 @@ from indexer.analytics.align import (
     align_at,
     sample_at,
 )
+from indexer.analytics.series import like_a_split
 from indexer.arrays import F64, I64
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.store.db import Store
@@ -30,6 +31,7 @@ from indexer.store.read import (
     read_index,
     read_indices,
 )
+from indexer.studies.catalogue import load_events
 from indexer.times import DAY_US, HOUR_US, iso
 
 NAIVE = "naive join of daily returns on their dates: intervals do not match and weekend moves are lost"
@@ -40,13 +42,17 @@ SESSION_SYMBOLS = ("QQQ", "SPY", "^NDX", "^GSPC")
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Values (T,) true at `times_us` (T,), ascending. `kind` is index, token or benchmark; `basis` what a value is."""
+    """Values (T,) true at `times_us` (T,), ascending. `kind` is index, token or benchmark; `basis` what a value is.
+
+    `splits` are (start, end, ratio) of returns that look like a split and that no event confirms: they are left out.
+    """
 
     name: str
     kind: str
     times_us: I64
     values: F64
     basis: str
+    splits: tuple[tuple[int, int, float], ...] = ()
 
 
 def index_series(store: Store, index_id: str) -> Series:
@@ -99,7 +105,18 @@ def benchmark_series(store: Store, symbol: str, *, interval: str = "1d") -> Seri
         return token_series(store, symbol)
     name = read_benchmark(store, symbol).symbol
     times, closes, basis = read_benchmark_bars(store, name, interval=interval)
-    return Series(name, BENCHMARK, times, closes, basis)
+    return Series(name, BENCHMARK, times, closes, basis, _splits(store, name, times, closes))
+
+
+def _splits(store: Store, name: str, times_us: I64, closes: F64) -> tuple[tuple[int, int, float], ...]:
+    """Steps of a share that look like a split, but for those in which an event of the catalogue names it."""
+    factor = closes[1:] / closes[:-1]
+    steps = np.flatnonzero(like_a_split(factor)).tolist()
+    if not steps:
+        return ()
+    confirmed = [event.at_us for event in load_events(store).values() if event.benchmark == name]
+    spans = [(int(times_us[row]), int(times_us[row + 1]), float(factor[row])) for row in steps]
+    return tuple(span for span in spans if not any(span[0] < at <= span[1] for at in confirmed))
 
 
 def session_instants(store: Store, *, around: Series | None = None) -> I64:
@@ -148,7 +165,10 @@ def _spliced(parts: list[tuple[StoredAsset, I64, F64]], *, last: str) -> tuple[I
 
 @dataclass(frozen=True, slots=True)
 class Frame(Aligned):
-    """Aligned returns of named series on a clock; `calendar` names the sessions' source and its version."""
+    """Aligned returns of named series on a clock; `calendar` names the sessions' source and its version.
+
+    `newest_us` is the last value that the subject has at all.
+    """
 
     subject: str
     benchmarks: tuple[str, ...]
@@ -156,6 +176,7 @@ class Frame(Aligned):
     calendar: str
     price_basis: tuple[str, ...]
     periods_per_year: float
+    newest_us: int
     notes: tuple[str, ...] = ()
 
     @property
@@ -172,6 +193,11 @@ class Frame(Aligned):
             if (lost := int(np.isnan(column).sum()))
         ]
         return (*losses, *self.notes)
+
+    @property
+    def stale_days(self) -> int:
+        """Calendar days from the last interval's end to the subject's newest value."""
+        return self.newest_us // DAY_US - int(self.times_us[-1]) // DAY_US
 
     def between(self, start_us: int | None, end_us: int | None) -> Frame:
         """The rows whose interval ends in [start, end); None is open."""
@@ -235,15 +261,36 @@ def make_frame(store: Store, subject: Series, benchmarks: Sequence[Series], *, c
         aligned.starts_us,
         aligned.times_us,
         aligned.y,
-        aligned.x,
+        _without_splits(aligned, benchmarks),
         subject=subject.name,
         benchmarks=tuple(series.name for series in benchmarks),
         clock=clock,
         calendar=calendar,
         price_basis=tuple(series.basis for series in benchmarks),
         periods_per_year=CONTINUOUS_DAYS if every_day else PERIODS_PER_YEAR[Clock(clock)],
-        notes=(NAIVE,) if clock == Clock.DATE_JOIN else (),
+        newest_us=int(subject.times_us[-1]),
+        notes=(*((NAIVE,) if clock == Clock.DATE_JOIN else ()), *_doubts(benchmarks)),
     )
+
+
+def _doubts(benchmarks: Sequence[Series]) -> list[str]:
+    """What is left out because it looks like a split, and how to confirm it."""
+    return [
+        f"{series.name} changes by ×{ratio:.4g} from {iso(start)} to {iso(end)}: probably a split that is not adjusted "
+        f"for. Its return is left out; import the adjusted history, or confirm it by an event with benchmark = "
+        f'"{series.name}"'
+        for series in benchmarks
+        for start, end, ratio in series.splits
+    ]
+
+
+def _without_splits(aligned: Aligned, benchmarks: Sequence[Series]) -> F64:
+    """The benchmarks' returns, NaN over a step that looks like a split."""
+    x = aligned.x.copy()
+    for column, series in zip(x.T, benchmarks, strict=True):
+        for start, end, _ in series.splits:
+            column[(aligned.starts_us < end) & (aligned.times_us > start)] = np.nan
+    return x
 
 
 def _instants(store: Store, lead: Series, *, clock: str, subject: Series) -> tuple[I64, str]:

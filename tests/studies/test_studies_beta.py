@@ -11,12 +11,15 @@ import statsmodels.api as sm
 from indexer.analytics.align import Clock
 from indexer.analytics.beta import BetaPath
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError
-from indexer.store.read import read_benchmark_bars
+from indexer.store.db import open_store
+from indexer.store.read import read_benchmark_bars, read_benchmark_closes
+from indexer.store.rows import BenchmarkColumns, BenchmarkRow
+from indexer.store.write import ensure_benchmarks, start_run, write_benchmark_bars
 from indexer.studies.beta import beta_history, index_beta, windowed_beta
 from indexer.studies.compare import compare_betas, constituent_betas
 from indexer.studies.methods import METHODS
 from indexer.studies.series import benchmark_series, index_series, make_frame, token_series
-from indexer.times import DAY_US, HOUR_US, iso, parse_instant
+from indexer.times import DAY_US, HOUR_US, from_us, iso, parse_instant
 
 END = parse_instant("2025-01-31")
 
@@ -151,7 +154,7 @@ def test_comparison_has_a_cell_for_every_way_and_a_reason_where_it_cannot(store)
     assert len(found.rows) == 2 * 2 * 3
     cells = {(row.subject, row.benchmark, row.way): row for row in found.rows}
     close, naive = cells["deai", "QQQ", "at_close"], cells["deai", "QQQ", "date_join"]
-    assert close.beta == pytest.approx(1.7577, abs=1e-4)
+    assert close.beta == pytest.approx(1.7592, abs=1e-4)
     assert naive.naive and not close.naive
     assert naive.beta < close.beta
     assert "are needed" in cells["deai", "NQ=F", "at_close"].reason
@@ -222,3 +225,75 @@ def test_what_cannot_be_answered_says_why(store, call, error, said):
     with pytest.raises(error) as caught:
         call(store)
     assert said in str(caught.value)
+
+
+def test_a_beta_says_from_when_to_when_and_how_old_it_is(store, client):
+    body = client.get("/v1/indices/deai/beta?benchmark=QQQ&sessions=90").json()
+    times = benchmark_series(store, "QQQ").times_us
+    last = int(np.searchsorted(times, parse_instant(body["last_session"])))
+    assert body["last_session"] == "2025-10-22T20:00:00Z"
+    assert body["first_session"] == iso(int(times[last - 89])), "the end of the first return, its start is first_time"
+    assert body["first_time"] == iso(int(times[last - 90]))
+    newest = int(index_series(store, "deai").times_us[-1])
+    assert body["stale_days"] == newest // DAY_US - parse_instant("2025-10-22") // DAY_US
+    history = client.get("/v1/indices/deai/beta/history?benchmark=QQQ&start=2025-01-20").json()
+    assert history["last_session"] == body["last_session"]
+    assert history["n"] == sum(row["beta"] is not None for row in history["data"])
+
+
+def test_the_members_betas_say_when_each_ends(store):
+    table = constituent_betas(store, "deai", sessions=90)
+    assert {iso(row.last_session_us) for row in table.rows} == {"2025-10-22T20:00:00Z"}
+    assert table.last_session_us == parse_instant("2025-10-22T20:00:00Z")
+    assert table.stale_days == table.rows[0].stale_days > 200
+
+
+def test_weight_without_a_trade_in_the_hour_before_the_close_is_warned_of(store):
+    """RENDER has daily prices only in the first half of 2024, and weighs about an eighth."""
+    stale = index_beta(store, "deai", "QQQ", sessions=90, end_us=parse_instant("2024-06-11"))
+    [warning] = [text for text in stale.estimate.warnings if "in the hour before the close" in text]
+    assert warning.startswith("12.6% of the weight")
+    fresh = index_beta(store, "deai", "QQQ", sessions=90, end_us=END)
+    assert not any("before the close" in text for text in fresh.estimate.warnings)
+
+
+def test_adjusted_closes_are_used_where_both_ends_have_one(store):
+    """Ten of QQQ's bars have none; the 90-session beta moves from 1.9006 to 1.8668 by the dividends alone."""
+    _, closes, adjusted = read_benchmark_closes(store, "QQQ", interval="1d")
+    series = benchmark_series(store, "QQQ")
+    both = np.isfinite(adjusted[1:]) & np.isfinite(adjusted[:-1])
+    assert 0 < np.count_nonzero(~both) < 20
+    by_hand = np.where(both, np.diff(np.log(adjusted)), np.diff(np.log(closes)))
+    assert np.diff(np.log(series.values)) == pytest.approx(by_hand, abs=1e-12)
+    assert series.values[-1] == pytest.approx(closes[-1], rel=1e-12)
+    assert series.basis == "adjusted_close; unadjusted_for_dividends where there is none"
+    assert index_beta(store, "deai", "QQQ", sessions=90).estimate.beta == pytest.approx(1.8668, abs=5e-5)
+
+
+def test_a_probable_split_is_left_out_until_an_event_confirms_the_move(store, tmp_path):
+    levels = index_series(store, "deai")
+    true = benchmark_series(store, "QQQ")
+    day = int(np.searchsorted(true.times_us, parse_instant("2024-12-02T21:00:00Z")))
+    closes = np.where(np.arange(len(true.values)) < day, true.values * 10.0, true.values)
+    times = [int(at) for at in true.times_us]
+    small = open_store(f"sqlite:///{tmp_path / 'deai.sqlite'}")
+    small.migrate()
+    run = start_run(small, kind="import", key="a", now=from_us(times[-1]))
+    number = ensure_benchmarks(small, [BenchmarkRow("QQQ", "QQQ", "etf")])["QQQ"]
+    blank, texts = np.full(len(closes), np.nan), [["raw"] * len(closes)] * 2
+    columns = BenchmarkColumns(np.full(len(closes), number), true.times_us, closes, blank, blank, *texts)
+    write_benchmark_bars(small, run, columns)
+    split = benchmark_series(small, "QQQ")
+    window = {"sessions": 90, "end_us": END}
+    found = windowed_beta(make_frame(store, levels, [split]), **window)
+    assert any("probably a split" in reason and "2024-12-02T21:00:00Z" in reason for reason in found.reasons)
+    whole = windowed_beta(make_frame(store, levels, [true]), sessions=91, end_us=END)
+    assert found.estimate.beta == pytest.approx(whole.estimate.beta, abs=0.1)
+    (tmp_path / "events.toml").write_text(
+        '[[event]]\nid = "x"\nname = "It did fall"\nat = 2024-12-02T15:00:00Z\nkind = "own"\nsources = ["me"]\n'
+        'benchmark = "QQQ"\n'
+    )
+    confirmed = benchmark_series(small, "QQQ")
+    assert confirmed.splits == ()
+    assert abs(windowed_beta(make_frame(store, levels, [confirmed]), **window).estimate.beta) < 0.2
+    small.close()

@@ -11,7 +11,8 @@ import statsmodels.api as sm
 from indexer.analytics.catalogue import find_event
 from indexer.analytics.event_study import EventWindows
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError
-from indexer.studies.events import event_path, load_events, study_event
+from indexer.studies.catalogue import load_events
+from indexer.studies.events import event_path, study_event
 from indexer.studies.series import benchmark_series, index_series, make_frame, token_series
 from indexer.times import iso, parse_instant
 

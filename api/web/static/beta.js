@@ -64,14 +64,14 @@ export class Betas {
       ? `${one.benchmark}: ${one.missing || one.reason}.`
       : `${one.benchmark}: beta ${number(one.beta)} (standard error ${number(one.se)}), R² ${number(one.r2)}, n ${one.n}, ` +
         `correlation ${number(one.correlation)}, alpha ${percent(one.alpha_annualised, 0)} a year ` +
-        `(standard error ${percent(one.se_alpha * one.periods_per_year, 0)}); ${day(Date.parse(one.first_time))} to ` +
-        `${day(Date.parse(one.last_time))}. Index sampled at the exchange close; ± is the standard error, bars are ${number(one.confidence * 100, 0)}\u202f% intervals.${this.#late(one)}`;
+        `(standard error ${percent(one.se_alpha * one.periods_per_year, 0)}); ${day(Date.parse(one.first_session))} to ` +
+        `${day(Date.parse(one.last_session))}. Index sampled at the exchange close; ± is the standard error, bars are ${number(one.confidence * 100, 0)}\u202f% intervals.${this.#late(one)}`;
   }
 
   // Later closes without a level at their very instant, or levels without later closes, are not papered over.
   #late(one) {
-    const days = Math.round((this.newest - Date.parse(one.last_time)) / 86_400_000);
-    return days > 7 ? ` Ends ${days} days before the newest level: no close and level at the same instant since.` : "";
+    const warnings = one.warnings.map((text) => ` ${text}.`).join("");
+    return one.stale_days > 7 ? ` Ends ${one.stale_days} days before the newest level: no close and level at the same instant since.${warnings}` : warnings;
   }
 
   async #drawRolling() {

@@ -134,7 +134,7 @@ async function showBetas(at) {
   const items = await Promise.all(asked.map(async ([symbol, word, end]) => {
     const name = `${symbol} ${word}`;
     const answer = await read(`indices/${index}/beta`, { benchmark: symbol, sessions: SESSIONS, end: iso(end) }).catch((error) => ({ missing: error.message }));
-    const late = word === "after" && answer.last_time && Date.parse(answer.last_time) < at + 80 * DAY;
+    const late = word === "after" && answer.last_session && Date.parse(answer.last_session) < at + 80 * DAY;
     if (answer.missing || late || answer.beta === null) return { symbol: name, missing: answer.missing || "history ends before 60 sessions" };
     return { symbol: name, beta: answer.beta, low: answer.ci_low, high: answer.ci_high, text: `${number(answer.beta)}  ± ${number(answer.se)}` };
   }));

@@ -17,9 +17,10 @@ from indexer.studies.attribution import AttributionStudy, study_attribution
 from indexer.studies.beta import BetaHistory, beta_history
 from indexer.studies.breadth import BreadthStudy, study_breadth
 from indexer.studies.breaks import BreakStudy, study_breaks
+from indexer.studies.catalogue import load_events
 from indexer.studies.compare import BetaComparison, compare_betas
 from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy, compare_episodes, regular, study_drawdowns
-from indexer.studies.events import TWO_FACTORS, EventPath, EventStudy, event_path, load_events, study_event
+from indexer.studies.events import TWO_FACTORS, EventPath, EventStudy, event_path, study_event
 from indexer.studies.series import Series, benchmark_series, subject_series
 from indexer.studies.stress import StressStudy, stored_stress, study_stress
 from indexer.times import DAY_US

@@ -1,0 +1,53 @@
+"""The one catalogue of events: shipped, of the store, and the operator's own; page, REST and commands read it here."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+from indexer.analytics.catalogue import Event, decision_events, packaged_text, parse_decisions, parse_events
+from indexer.errors import MethodologyError
+from indexer.store.db import Store
+from indexer.store.read import read_events
+from indexer.times import parse_instant, to_us
+
+OWN_FILE = "events.toml"
+
+
+def load_events(store: Store | None = None, data_dir: Path | None = None) -> dict[str, Event]:
+    """Events by id, in order of time: every FOMC decision, the shipped ones, those of the store, then those of
+
+    `events.toml` in the data directory (the store's folder, if none is given); a later one takes the place of its
+    namesake. Raises MethodologyError naming the file, the entry and what is wrong with it.
+    """
+    events = dict(_shipped())
+    if store is not None:
+        events |= _stored(store)
+        data_dir = data_dir or (store.path.parent if store.path else None)
+    path = None if data_dir is None else data_dir / OWN_FILE
+    if path is not None and path.exists():
+        try:
+            events |= parse_events(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, MethodologyError) as error:
+            raise MethodologyError(f"{path}: {error}") from None
+    return dict(sorted(events.items(), key=lambda item: (item[1].at_us, item[0])))
+
+
+@cache
+def _shipped() -> dict[str, Event]:
+    decisions = parse_decisions(packaged_text("fomc.toml"))
+    return decision_events(decisions) | parse_events(packaged_text("events.toml"))
+
+
+def _stored(store: Store) -> dict[str, Event]:
+    events = {}
+    for row in read_events(store):
+        detail = json.loads(row.detail)
+        precision, note = str(detail.get("precision", "instant")), str(detail.get("note", ""))
+        at_us, benchmark = to_us(row.time), str(detail.get("benchmark", ""))
+        until_us = parse_instant(detail["until"]) if "until" in detail else at_us
+        events[row.slug] = Event(
+            row.slug, row.title, at_us, precision, row.kind, (row.source,), note, until_us, benchmark
+        )
+    return events
