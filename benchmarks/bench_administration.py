@@ -25,7 +25,6 @@ from indexer.engine.second import second_index
 from indexer.levels.markets import load_market, narrowed
 from indexer.live.context import archive_of
 from indexer.methodology.load import shipped
-from indexer.methodology.spec import universe_lines
 from indexer.store.db import open_store
 from indexer.store.read import read_levels
 from indexer.times import DAY_US, HOUR_US, parse_instant
@@ -73,7 +72,7 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
 def _rows(store: Any, settings: Settings, folder: Path, *, grid: str) -> list[dict[str, Any]]:
     registry = registry_of(settings)
     market = load_market(store, registry)
-    parts = {name: narrowed(market, universe_lines(one.universe, registry)) for name, one in shipped().items()}
+    parts = {name: narrowed(market, one.universe, registry) for name, one in shipped().items()}
     plain = _once(lambda: [second_index(parts[name], one) for name, one in shipped().items()])
     checked = _once(lambda: _whole(verify_all(store, registry)))
     rows = [_row("verify 7 indices x 24,600 hourly levels", checked, "the plain calculator alone", plain, "<= 10 s")]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from indexer.administration.explained_supply import SupplyEvidence, supply_evidence
+from indexer.engine.eligibility import NO_SUPPLY
 from indexer.engine.market import Status
 from indexer.errors import NotFoundError
 from indexer.levels.assemble import LinePart
@@ -105,6 +106,7 @@ class Explanation:
     inputs_hold: bool
     overrides: tuple[dict[str, Any], ...]
     announcements: tuple[dict[str, Any], ...]
+    without_supply: tuple[str, ...] = ()  # candidates that stayed out of the last review because no supply was known
     challenges: tuple[int, ...] = ()  # of the answer's promised form: challenges are not kept any more
 
 
@@ -152,6 +154,7 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
         inputs_hash=row.inputs_hash.hex(),
         previous_hash=row.prev_hash.hex(),
         hash=row.hash.hex(),
+        without_supply=tuple(one.asset for one in review.items if NO_SUPPLY in one.reason),
         inputs_hold=_hash(row, lines, divisor=basket.divisor_after, rules=rules.hash) == row.inputs_hash,
         **_judgement(store, index_id, time_us=row.time_us, assets={line.asset for line in lines}),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from indexer.levels.assemble import LinePart
-from indexer.registry import Registry
+from indexer.registry import Registry, supply_facts
 from indexer.store.db import Session
 from indexer.store.rows import RebalancingItemRow, RebalancingRow
 from indexer.store.supplies import SupplyReading, read_supplies_at, review_started_us
@@ -29,7 +29,10 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class SupplyEvidence:
-    """`tokens` is what was weighed with, in the line's token. The rest says which reading it was; None unknown."""
+    """`tokens` is what was weighed with, in the line's token. The rest says which reading it was; None unknown.
+
+    `grade` (rule, schedule, published) and `rests_on` are of a shipped fact: what its figure rests on.
+    """
 
     tokens: float
     origin: str | None
@@ -42,6 +45,8 @@ class SupplyEvidence:
     block_number: int | None = None
     block_hash: str | None = None
     finality: str | None = None
+    grade: str | None = None
+    rests_on: str | None = None
     exclusions: tuple[Left, ...] = ()
 
 
@@ -68,6 +73,8 @@ def supply_evidence(
         for one in read_supplies_at(session, list(ratios), reference_us=reference_us, as_of_us=known_us)
         if _stands(one, parts) and one.asset_id in decimals
     ]
+    if any(one.origin == "reported" and one.source != supply_facts.SOURCE for one in readings):
+        readings = [one for one in readings if one.source != supply_facts.SOURCE]  # a provider goes before facts
 
     def tokens(one: SupplyReading) -> float:
         return float(one.amount / 10 ** decimals[one.asset_id]) * ratios[one.asset_id]
@@ -84,6 +91,8 @@ def supply_evidence(
         for one in readings
         if one is not used and one.origin == used.origin and one.kind not in ("circulating", "free_float")
     )
+    slug = next(part.slug for part in parts if part.asset_id == used.asset_id)
+    grade, rests_on = _grade(slug, used)
     return SupplyEvidence(
         tokens=decided.supply,
         origin=used.origin,
@@ -96,8 +105,17 @@ def supply_evidence(
         block_number=used.block_number,
         block_hash=used.block_hash,
         finality=used.finality,
+        grade=grade,
+        rests_on=rests_on,
         exclusions=left,
     )
+
+
+def _grade(slug: str, used: SupplyReading) -> tuple[str | None, str | None]:
+    """The grade of a shipped fact and what it rests on; None for any other reading."""
+    facts = supply_facts.load_supply_facts()
+    fact = facts.at(slug, from_us(used.observed_at_us)) if used.source == supply_facts.SOURCE else None
+    return (fact.grade, facts.origins[fact.origin]) if fact is not None else (None, None)
 
 
 def _stands(one: SupplyReading, parts: Sequence[LinePart]) -> bool:

@@ -78,13 +78,15 @@ def _show(level: Explanation) -> None:
         (
             *(row.asset, row.weight, row.units, row.price, row.price_status),
             [f"{quote.venue} {quote.price:.6g} {quote.verdict}" for quote in row.quotes],
-            *((row.supply.tokens, row.supply.origin) if row.supply else (None, None)),
+            *((row.supply.tokens, row.supply.grade or row.supply.origin) if row.supply else (None, None)),
             row.contribution,
         )
         for row in level.constituents
     ]
     moved = "first level" if level.return_since_previous is None else f"{level.return_since_previous:+.6%}"
     table(headers, rows, title=f"Move since the level before: {moved}")
+    if level.without_supply:
+        say(f"No supply was known of {', '.join(level.without_supply)}, so they could not be weighed.")
     for announcement in level.announcements:
         say(f"note: {announcement['title']}")
     for decision in level.overrides:

@@ -6,9 +6,9 @@ The rules, which the fast calculator (`level.py`) and the second one (`second.py
     last known one, the supply the last observation of the best source (free float on chain, reported, imported).
 2.  *Base*: the base date, or else the first scheduled date after it, at which at least `min_constituents`
     candidates are eligible and have a price. It is a reconstitution and sets level = base level.
-3.  A *reconstitution* tests every candidate and selects with buffers. A *rebalance* keeps the members it can
-    still measure. A date that leaves fewer than `min_constituents` members changes nothing (a reconstitution
-    falls back to a rebalance first).
+3.  A *reconstitution* tests every candidate (a line from its `candidate_from_us` on) and selects with buffers.
+    A *rebalance* keeps the members it can still measure. A date that leaves fewer than `min_constituents` members
+    changes nothing (a reconstitution falls back to a rebalance first).
 4.  *Target weights* come from sizes at the reference instant, capped. They are applied at the effective
     instant's prices, or the next instant's when the clock lacks it: units = w · Z / P with Z the free-float
     capitalisation of the members at those prices.

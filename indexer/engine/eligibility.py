@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from math import floor, isnan
+from typing import Final
 
 from indexer.engine.history import Decision
 from indexer.engine.known import Inputs
 from indexer.engine.market import Line
 from indexer.methodology.spec import BY_CAP, Eligibility, Methodology, Scheme, Selection, UnknownVolume
 from indexer.times import DAY_US, HOUR_US, from_us
+
+NO_SUPPLY: Final = "no supply known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,16 @@ def decide(
 ) -> tuple[Decision, ...]:
     """A decision on every candidate at reference date `row` of the inputs, in the order of `lines`.
 
+    A line that was not a candidate yet at that date gets none.
     `incumbents` are the columns of the present members. A reconstitution judges all lines; any other rebalance
     only the members, who stay while they can be measured.
     """
     reference_us = int(inputs.reference_us[row])
     rule = methodology.eligibility_at(from_us(reference_us))
-    columns = range(len(lines)) if reconstitution else sorted(incumbents)
+    named = bool(methodology.universe.assets)
+    columns = [n for n, line in enumerate(lines) if named or line.candidate_from_us <= reference_us]
+    if not reconstitution:
+        columns = sorted(incumbents)
     candidates = candidates_at(inputs, row, lines=lines, incumbents=incumbents, columns=columns)
     if not reconstitution:
         return tuple(_keep(one, rule, methodology=methodology) for one in candidates)
@@ -136,7 +143,7 @@ def unmeasurable(one: Candidate, rule: Eligibility, *, methodology: Methodology)
         yield f"free float is {one.free_float:.2%} of total supply, below the lowest band"
     elif one.supply is None and methodology.needs_supply(rule):
         purpose = "weighting" if scheme in BY_CAP else "ranking"
-        yield f"no supply known within {rule.supply_max_age_days} days of the reference date, needed for {purpose}"
+        yield f"{NO_SUPPLY} within {rule.supply_max_age_days} days of the reference date, needed for {purpose}"
     if scheme is Scheme.LIQUIDITY and not (one.adv_usd and one.adv_days >= rule.adv_min_days):
         yield f"volume known on {one.adv_days} days, {rule.adv_min_days} needed to weigh by liquidity"
     if scheme is Scheme.FUNDAMENTAL and not (one.fundamental and one.fundamental > 0):

@@ -75,7 +75,10 @@ def members_at(
 ) -> dict[int, Seen]:
     """The columns that are in at a reference date, with what is known of each."""
     rule = methodology.eligibility_at(EPOCH + timedelta(microseconds=reference))
-    pool = range(len(world.lines)) if review else sorted(incumbents)
+    pool = sorted(incumbents)
+    if review:
+        by_name = len(methodology.universe.assets) > 0
+        pool = [c for c, line in enumerate(world.lines) if by_name or reference >= line.candidate_from_us]
     seen = {column: _look(world, rule, column=column, reference=reference) for column in pool}
     if methodology.float_rules.bands:
         seen = {c: _banded(one, world, methodology, column=c, reference=reference) for c, one in seen.items()}

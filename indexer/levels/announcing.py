@@ -98,19 +98,25 @@ def _pro_forma(
 def _supply_shocks(
     market: Market, methodology: Methodology, *, history: IndexHistory, policy: Policy, now: datetime
 ) -> list[AnnouncementRow]:
-    """Constituents whose supply has changed beyond the emergency threshold since they were weighed."""
+    """Constituents whose supply has changed beyond the emergency threshold since they were weighed.
+
+    Where a provider took over from shipped facts, both figures are the provider's: the step between the two is another
+    definition, which the data-quality log tells.
+    """
     review = next((one for one in reversed(history.rebalances) if any(d.supply for d in one.decisions)), None)
     if review is None:
         return []
     weighed = {one.slug: one.supply for one in review.decisions if one.supply}
     rule = methodology.eligibility_at(now)
-    at = np.array([int(market.times_us[-1])])
+    at = np.array([review.reference_us, int(market.times_us[-1])])
     out = []
     for n, line in enumerate(market.lines):
         before = weighed.get(line.slug)
         if not before or not history.rebalances[-1].units_after[n]:
             continue
-        found = float(supply_as_of(line.supply, at, max_age_us=rule.supply_max_age_days * DAY_US).tokens[0])
+        then, found = supply_as_of(line.supply, at, max_age_us=rule.supply_max_age_days * DAY_US).tokens.tolist()
+        if line.seam_us:
+            before = then if line.seam_us <= review.reference_us else found
         change = found / before - 1.0
         if abs(change) > policy.emergency_supply_change:
             out.append(

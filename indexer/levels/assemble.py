@@ -43,19 +43,20 @@ class LinePart:
 
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """A line before it becomes a column: its tokens in time order, sub-sector and qualified venues."""
+    """A line before it becomes a column: its tokens in time order, sub-sector, qualified venues, candidate since."""
 
     slug: str
     sub_sector: str
     venues: int
     parts: tuple[LinePart, ...]
+    candidate_from_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SupplyTokens:
     """One supply observation in tokens (the store has base units).
 
-    `kind`: circulating, free_float, total or burnt.
+    `kind`: circulating, free_float, total or burnt. `shipped`: a fact of the package, not a provider's reading.
     """
 
     asset_id: int
@@ -63,6 +64,7 @@ class SupplyTokens:
     origin: str
     observed_us: int
     tokens: float
+    shipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,16 @@ def _line(line: LineFacts, *, first_us: int, supplies: Sequence[SupplyTokens]) -
         venues=line.venues,
         supply=_supply(line, supplies),
         successor_since_us=last.from_us if len(line.parts) > 1 else None,
+        candidate_from_us=line.candidate_from_us,
+        seam_us=_seam_us({part.asset_id for part in line.parts}, supplies),
     )
+
+
+def _seam_us(assets: set[int], supplies: Sequence[SupplyTokens]) -> int:
+    """The first reading of a provider where shipped facts come before it, else 0."""
+    reported = [row for row in supplies if row.asset_id in assets and row.origin == "reported"]
+    provided = [row.observed_us for row in reported if not row.shipped]
+    return min(provided) if provided and len(provided) < len(reported) else 0
 
 
 ORIGINS = {"on_chain": SupplySource.ON_CHAIN, "reported": SupplySource.REPORTED, "imported": SupplySource.IMPORTED}

@@ -6,7 +6,7 @@ Place in the flow: between the store and `compute_index`, for the pipeline, veri
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -23,7 +23,7 @@ from indexer.levels.assemble import (
     daily_volumes,
 )
 from indexer.levels.event_effects import SupplyEffect, adjusted
-from indexer.methodology.spec import INDEX_METRICS
+from indexer.methodology.spec import INDEX_METRICS, Universe, universe_lines
 from indexer.registry import Registry, supply_facts
 from indexer.store.db import Store
 from indexer.store.metrics import read_asset_metrics
@@ -85,15 +85,23 @@ def line_facts(registry: Registry, *, ids: Mapping[str, int], listings: Iterable
             for n, token in enumerate(tokens)
             if token.slug in ids
         )
-        facts.append(LineFacts(slug, tokens[-1].sub_sector, len(venues.get(slug, ())), parts))
+        since = [to_us(token.candidate_from) if token.candidate_from else 0 for token in tokens]
+        facts.append(LineFacts(slug, tokens[-1].sub_sector, len(venues.get(slug, ())), parts, min(since)))
     return facts
 
 
-def narrowed(market: Market, slugs: Collection[str]) -> Market:
-    """The same market with only these lines, on the instants at which any of them has a rate."""
-    chosen = market.select(slugs)
-    priced: Bools = np.logical_or.reduce(np.isfinite(chosen.prices), axis=1)
-    return chosen.rows(priced)
+def narrowed(market: Market, universe: Universe, registry: Registry) -> Market:
+    """The market of a universe's lines, on the instants at which any of them has a rate.
+
+    Where the universe does not name its tokens, rates of a line from before it was a candidate make no instant.
+    """
+    chosen = market.select(universe_lines(universe, registry))
+    priced = np.isfinite(chosen.prices)
+    if not universe.assets:
+        since = np.array([line.candidate_from_us for line in chosen.lines], dtype=np.int64)
+        priced &= chosen.times_us[:, None] >= since
+    instants: Bools = np.logical_or.reduce(priced, axis=1)
+    return chosen.rows(instants)
 
 
 def _volumes(bars: BarSeries, listings: list[ListingRow]) -> VolumeColumns:
@@ -130,6 +138,7 @@ def _supplies(store: Store, registry: Registry, *, ids: Mapping[str, int], as_of
             origin=row.origin,
             observed_us=to_us(row.observed_at),
             tokens=row.amount / 10 ** registry.by_slug[row.asset].decimals,
+            shipped=row.source == supply_facts.SOURCE,
         )
         for row in supplies_in_force(read_supplies(store, as_of_us=as_of_us))
         if row.kind in SUPPLY_KINDS and row.asset in registry.by_slug

@@ -21,7 +21,7 @@ from indexer.levels.markets import narrowed
 from indexer.levels.overrides import ValueOverride
 from indexer.levels.published import read_settled
 from indexer.methodology.policy import Policy
-from indexer.methodology.spec import Methodology, universe_lines
+from indexer.methodology.spec import Methodology
 from indexer.reference.rates import AssetRates, ListedBars, Place, compute_rates, in_dollars
 from indexer.registry import Registry
 from indexer.registry.currencies import AT_PAR, DOLLAR, QUOTES
@@ -170,8 +170,7 @@ def effects_on_published(
     """What the corrected market would do to the published levels of each index, its baskets being settled."""
     found = []
     for methodology in methodologies:
-        lines = universe_lines(methodology.universe, registry)
-        before, after = (narrowed(market, lines) for market in (official, corrected))
+        before, after = (narrowed(market, methodology.universe, registry) for market in (official, corrected))
         settled = read_settled(store, methodology.id, market=before)
         if settled is None:
             continue

@@ -192,7 +192,7 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
     if state in STOPPED:
         raise NotEnoughDataError(f"index {methodology.id} is {state}: no levels are computed for it")
     lines = universe_lines(methodology.universe, walk.registry)
-    part = narrowed(market, lines)
+    part = narrowed(market, methodology.universe, walk.registry)
     settled = None if walk.anew else read_settled(walk.store, methodology.id, market=part)
     events = (*walk.rules.events_of(lines), *events_of(walk.overrides, methodology.id))
     history = compute_index(part, methodology, settled=settled, events=events)

@@ -17,6 +17,7 @@ from typing import Any, Final
 from indexer.live.asking import Question, Reply, ask_all, keep_replies
 from indexer.live.context import Live
 from indexer.live.mapping import ids_at
+from indexer.live.supply_seams import note_seams
 from indexer.registry import Asset, supply_facts
 from indexer.sources.base import Ask, Dataset
 from indexer.sources.coingecko import implied_supplies
@@ -51,7 +52,8 @@ def read_reported(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
         if (assets[one.symbol].slug, one.kind) not in done
     ]
     written = write_supplies(live.store, run_id, rows).new
-    return {"readings": written, "implied": _past(live, run_id, assets, stored, now_us)}
+    implied = _past(live, run_id, assets, stored, now_us)
+    return {"readings": written, "implied": implied, "seams": note_seams(live.store, run_id)}
 
 
 def write_facts(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:

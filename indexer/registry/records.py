@@ -63,6 +63,7 @@ class Contract:
 class Asset:
     """A token. Its identity is (chain, contract); `slug` is our stable name for it, symbols are labels.
 
+    `candidate_from`: the first reference date at which an index that chooses by status may take it, None for any.
     `line` is the slug of the last successor its price series continues in (its own slug without one), and
     `line_ratio` the units of that token one unit of this one became: price / line_ratio and supply * line_ratio
     are in units of the line. `ids` maps provider -> identifier. `launched` is 00:00 UTC of the day, None unknown.
@@ -79,6 +80,7 @@ class Asset:
     venues: tuple[VenueListing, ...] = ()
     ids: Mapping[Annotated[str, one_of(PROVIDERS)], Text] = field(default_factory=dict)
     other_contracts: tuple[Contract, ...] = ()
+    candidate_from: Instant | None = None
     launched: Instant | None = None
     supply_method: str = ""
     notes: str = ""

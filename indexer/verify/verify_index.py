@@ -24,7 +24,7 @@ from indexer.levels.published import change_of, read_settled
 from indexer.levels.rules import Rules
 from indexer.levels.versions import versions_of
 from indexer.methodology.load import load_methodology
-from indexer.methodology.spec import Methodology, universe_lines
+from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
 from indexer.store.db import Store
 from indexer.store.read import MethodologyRow, read_levels, read_rebalancings
@@ -201,8 +201,7 @@ class IndexCheck:
         return made
 
     def _market(self, methodology: Methodology, as_of_us: int | None) -> Market:
-        lines = universe_lines(methodology.universe, self.facts.registry)
-        return narrowed(self.facts.market(as_of_us), lines)
+        return narrowed(self.facts.market(as_of_us), methodology.universe, self.facts.registry)
 
     def _events(self, started_us: int) -> tuple[BasketEvent, ...]:
         overrides = in_force(self.store, now=from_us(started_us))

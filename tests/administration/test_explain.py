@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 from test_rebuild import eventful
 from test_restatement import HOUR
-from worlds import START_US, prices, world
+from worlds import START_US, prices, registry, world
 
 from indexer.administration.explain import explain
 from indexer.errors import NotFoundError
+from indexer.registry import supply_facts
 from indexer.store.read import read_rebalancings
+from indexer.store.rows import SupplyRow
+from indexer.store.write import write_supplies
 from indexer.studies.attribution import study_attribution
 from indexer.times import DAY_US, HOUR_US, from_us, to_us
 
@@ -95,6 +98,28 @@ def test_the_supply_is_that_of_the_last_review_with_its_origin(made):
     assert one.supply.reading_tokens == 2e6
     assert (one.supply.origin, one.supply.kind, one.supply.source) == ("imported", "circulating", "test")
     assert one.supply.observed_at == from_us(START_US - 5 * DAY_US)
+
+
+def test_a_shipped_supply_tells_its_grade_and_who_has_none(tmp_path):
+    """TAO's rule of 2023-10-01 was in force at the base; GLM has no supply here and stays out."""
+    slugs = ("tao", "token-1", "token-2", "token-3", "glm")
+    one = world(tmp_path, registry=registry(slugs=slugs))
+    for slug, series in prices(slugs).items():
+        one.bars(slug, series)
+    for slug in slugs[1:4]:
+        one.supply(slug, 2e6)
+    fact = supply_facts.load_supply_facts().at("tao", datetime(2023, 10, 1, tzinfo=UTC))
+    run_id = one.run()
+    row = SupplyRow("tao", "circulating", "reported", supply_facts.SOURCE, fact.day, fact.tokens * 10**6)
+    write_supplies(one.store, run_id, [row])
+    one.update()
+    said = explain(one.store, one.registry, index_id="small", at_us=at(HOUR))
+    supplies = {line.asset: line.supply for line in said.constituents}
+    assert (supplies["tao"].tokens, supplies["tao"].grade) == (fact.tokens, "rule")
+    assert supplies["tao"].rests_on.startswith("protocol rule: 314,800 issued")
+    assert supplies["token-1"].grade is None
+    assert said.without_supply == ("glm",)
+    one.store.close()
 
 
 def test_a_restated_level_shows_every_revision_and_who_was_told(made):

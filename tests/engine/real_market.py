@@ -11,7 +11,7 @@ import pytest
 
 from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
 from indexer.registry import load_registry
-from indexer.times import DAY_US, HOUR_US
+from indexer.times import DAY_US, HOUR_US, to_us
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 
@@ -84,7 +84,13 @@ def market(*, hourly: bool) -> Market:
     supply = _supply(slugs)
     sector = {asset.slug: asset.sub_sector for asset in ASSETS.values()}
     first = {slug: int(prices[slug].first_valid_index()) for slug in slugs}
-    lines = tuple(Line(slug, sector[slug], first[slug], 1, supply[slug]) for slug in slugs)
+    since = {asset.slug: asset.candidate_from for asset in ASSETS.values()}
+    lines = tuple(
+        Line(
+            slug, sector[slug], first[slug], 1, supply[slug], candidate_from_us=to_us(since[slug]) if since[slug] else 0
+        )
+        for slug in slugs
+    )
     values = np.ascontiguousarray(prices[slugs].to_numpy())
     return Market(
         prices.index.to_numpy(), values, np.zeros(values.shape, dtype=np.int8), lines,

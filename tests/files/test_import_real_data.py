@@ -16,7 +16,7 @@ from indexer.store import read
 from indexer.store.db import Store
 from indexer.times import HOUR_US, from_us, parse_instant
 
-ABSENT = {"0G", "COOKIE", "FLUX", "IP", "ROSE", "SAHARA"}  # in the files, in no index and not in the registry
+ABSENT = {"FLUX", "ROSE"}  # in the files, in no index and not in the registry
 
 
 def _only(store: Store, registry: Registry, path: Path) -> FileReport:

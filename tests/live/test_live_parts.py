@@ -49,8 +49,8 @@ def test_only_trusted_listings_are_asked_for_and_each_by_its_own_spelling() -> N
     registry, sources = load_registry(), build_sources()
     rows = venue_mappings(registry, sources)
     assert {row.source for row in rows} == set(VENUES), "only venues make a rate"
-    tao = {row.source: (row.symbol, row.quote) for row in rows if row.asset == "tao"}
-    assert tao == {"binance": ("TAOUSDT", "USDT"), "kraken": ("TAOUSD", "USD")}, "Coinbase's listing is unverified"
+    kite = {row.source: (row.symbol, row.quote) for row in rows if row.asset == "kite"}
+    assert kite == {"binance": ("KITEUSDT", "USDT"), "coinbase": ("KITE-USD", "USD")}, "OKX's listing is unverified"
     assert [row.symbol for row in rows if (row.asset, row.source) == ("btc", "kraken")] == ["XBTUSD"]
     assert "ai16z" not in {row.asset for row in rows}
     assert "ai16z" in {row.asset for row in venue_mappings(registry, sources, legacy=True)}
@@ -106,7 +106,7 @@ def test_supplies_are_kept_by_kind_as_reported_and_implied_ones_apart(live: Live
     assert {row.origin for row in rows} == {"reported"}
     implied = [row for row in rows if row.source == IMPLIED]
     assert {row.kind for row in implied} == {"circulating"}
-    assert made == {"readings": 6, "implied": len(implied)}
+    assert made == {"readings": 6, "implied": len(implied), "seams": 0}
     assert len(read_payloads(live.store, 1)) == 8, "four answers, each with the record of its call"
 
 

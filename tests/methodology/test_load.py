@@ -261,10 +261,10 @@ def test_universe_names_are_checked_against_the_registry() -> None:
 def test_a_universe_holds_lines_once_and_references_only_by_name() -> None:
     base = load_methodology(toml(RULES), source="mine.toml").universe
     every = universe_lines(base, REGISTRY)
-    assert "render" in every and "rndr" not in every and "btc" not in every and "arkm" not in every
+    assert "render" in every and "rndr" not in every and "btc" not in every and "alt" not in every
     assert universe_lines(replace(base, assets=("rndr", "render", "btc")), REGISTRY) == ("render", "btc")
     assert "render" not in universe_lines(replace(base, exclude=("rndr",)), REGISTRY)
-    assert "arkm" in universe_lines(replace(base, statuses=("universe",)), REGISTRY)
+    assert "alt" in universe_lines(replace(base, statuses=("universe",)), REGISTRY)
 
 
 def test_the_hash_ignores_layout_and_words_but_no_rule() -> None:

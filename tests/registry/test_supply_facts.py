@@ -9,12 +9,9 @@ import pytest
 from indexer.errors import MethodologyError
 from indexer.registry.supply_facts import load_supply_facts, read_supply_facts
 
-# Candidates of the basket that are not in the registry yet; their facts wait for them.
-WAITING = {"0g", "kite", "sahara", "trac", "vana", "vvv", "ip"}
 
-
-def test_every_token_is_known_or_waits(registry_slugs: set[str]):
-    assert {entry.slug for entry in load_supply_facts().token} - registry_slugs <= WAITING
+def test_every_token_is_in_the_registry(registry_slugs: set[str]):
+    assert {entry.slug for entry in load_supply_facts().token} <= registry_slugs
 
 
 def test_rules_are_exact_and_published_figures_have_three_digits():
