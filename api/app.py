@@ -25,7 +25,7 @@ from api.middleware.access import ReadKeys
 from api.middleware.cache import Cache, CacheMiddleware
 from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits, RateLimiter, RateLimits, RequestSizes
-from api.middleware.requests import Failures, Methods, RequestId, RootPath
+from api.middleware.requests import CacheBusters, Failures, Methods, RequestId, RootPath
 from api.middleware.security import CORS, Preflights, SecurityHeaders
 from api.openapi import describe
 from api.routes import (
@@ -143,6 +143,7 @@ def middleware_of(services: Services, *, root_path: str) -> list[Middleware]:
         Middleware(RateLimits, limiter=limiter),
         *([Middleware(ReadKeys, services=services)] if services.settings.read_keys else []),
         Middleware(Methods),
+        Middleware(CacheBusters),
         Middleware(CacheMiddleware, cache=services.cache),
         Middleware(RequestSizes, limits=services.limits),
     ]

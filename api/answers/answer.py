@@ -145,13 +145,17 @@ def csv_answer(
     columns: Mapping[str, Any], *, simulated: bool = False, headers: Mapping[str, str] | None = None, **options: Any
 ) -> Answer:
     """A table as CSV from columns of equal length. A simulated index says so in a header and in a column of its own."""
-    table = {name: column.tolist() if hasattr(column, "tolist") else column for name, column in columns.items()}
-    count = len(next(iter(table.values())))
-    more = {"X-Count": str(count), **(headers or {})}
+    table = csv_table(columns, simulated=simulated)
+    more = {"X-Count": str(len(next(iter(table.values())))), **(headers or {})}
     if simulated:
-        table["simulated"] = [True] * count
         more["X-Simulated"] = "true"
     return Answer(to_csv(table), media_type=CSV, headers=more, **options)
+
+
+def csv_table(columns: Mapping[str, Any], *, simulated: bool) -> dict[str, Any]:
+    """The columns as lists, with one more that says so where they are of a simulated index."""
+    table = {name: column.tolist() if hasattr(column, "tolist") else column for name, column in columns.items()}
+    return {**table, "simulated": [True] * len(next(iter(table.values())))} if simulated else table
 
 
 async def _send(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:

@@ -94,7 +94,7 @@ STATUS_NAMES = tuple(status.name.lower() for status in Status)
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 
 
-def to_csv(columns: Mapping[str, Sequence[Any]], *, text: Iterable[str] = ()) -> bytes:
+def to_csv(columns: Mapping[str, Sequence[Any]], *, text: Iterable[str] = (), header: bool = True) -> bytes:
     """CSV bytes of columns of equal length. `text` names the free-text columns, guarded against formulas."""
     guarded = set(text)
     cells = [
@@ -103,7 +103,8 @@ def to_csv(columns: Mapping[str, Sequence[Any]], *, text: Iterable[str] = ()) ->
     ]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(columns)
+    if header:
+        writer.writerow(columns)
     writer.writerows(zip(*cells, strict=True))
     return out.getvalue().encode()
 

@@ -23,6 +23,7 @@ from indexer.errors import InputError, NotFoundError, did_you_mean
 from indexer.times import iso, parse_instant
 
 MAX_LIMIT = 10_000
+STRICT = ("/v1/", "/charts/", "/badge/", "/embed/", "/og/")  # where an unknown parameter is refused
 KEY_PARAMETER = "api_key"  # may stand in every address, where no header can be set
 TIME_WORDS = "ISO 8601 (2025-01-27 or 2025-01-27T21:00:00Z), epoch seconds, or epoch milliseconds"
 EARLIEST_US, LATEST_US = parse_instant("1970-01-01"), parse_instant("2200-01-01")
@@ -81,6 +82,10 @@ Start = Annotated[
 End = Annotated[InstantUs | None, Query(description=f"End, excluded. {TIME_WORDS}", examples=["2025-02-01"])]
 AsOf = Annotated[InstantUs | None, Query(description=f"What was known at this instant (revisions). {TIME_WORDS}")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows in one answer")]
+PageLimit = Annotated[
+    int | None,
+    Query(ge=1, le=MAX_LIMIT, description="Rows in one answer; JSON has 10,000 and CSV the whole range unless you say"),
+]
 Cursor = Annotated[
     str | None, Query(max_length=64, pattern=r"^[A-Za-z0-9_-]+$", description="Opaque: `next` of the page before")
 ]
@@ -137,9 +142,10 @@ def within(time_us: int, window: Window) -> bool:
 
 
 async def given_well(request: HTTPConnection) -> None:
-    """Refuses a query parameter that is given twice, or that an address of `/v1` does not have.
+    """Refuses a query parameter that is given twice, or that an address does not have.
 
-    Which of two counts would be a guess, and a misspelt one would silently be another question.
+    Which of two counts would be a guess, and a misspelt one would silently be another question. Pages keep their
+    state in the address, and those who ask for oEmbed add parameters of their own.
     """
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
@@ -147,7 +153,7 @@ async def given_well(request: HTTPConnection) -> None:
             raise InputError(f'"{name[:40]}" is given twice; give it once')
         seen.add(name)
     route = request.scope.get("route")
-    if isinstance(route, APIRoute) and route.path.startswith("/v1/"):
+    if isinstance(route, APIRoute) and route.path.startswith(STRICT):
         known = set(_parameters(route.dependant))
         for name in sorted(seen - known - {KEY_PARAMETER}):
             there = f"there are {', '.join(sorted(known))}" if known else "this address has none"

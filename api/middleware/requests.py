@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("deai.api")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+# What sheets, browsers and mail programs put into addresses so that nobody answers from a cache: a bare key too.
+BUSTER = re.compile(rb"(?:_|t|ts|refresh|nocache|utm_[^=]*)(?:=.*)?|[^=]*", re.IGNORECASE | re.DOTALL)
 
 
 class RootPath:
@@ -29,6 +31,20 @@ class RootPath:
             path: str = scope["path"]
             whole = path if path == self.root_path or path.startswith(f"{self.root_path}/") else self.root_path + path
             scope = {**scope, "root_path": self.root_path, "path": whole}
+        await self.app(scope, receive, send)
+
+
+class CacheBusters:
+    """Drops the parameters that only mean "not from your cache", so that an answer is one however it is asked for."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if query := scope.get("query_string"):
+            asked = b"&".join(part for part in query.split(b"&") if not BUSTER.fullmatch(part))
+            if asked != query:
+                scope = {**scope, "query_string": asked}
         await self.app(scope, receive, send)
 
 

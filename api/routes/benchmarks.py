@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Path, Request
 from pydantic import Field
 from starlette.responses import Response
@@ -146,7 +147,8 @@ def list_closes(
         len(times) if window.end_us is None else int(times.searchsorted(window.end_us)),
     )
     if wants_csv(request, format):
-        return csv_answer({"time": iso_times(times[keep]), "close": closes[keep]})
+        dates = np.datetime_as_string((times[keep] - 1).astype("datetime64[us]"), unit="D")
+        return csv_answer({"time": iso_times(times[keep]), "close": closes[keep], "date": dates})
     columns = {"time": as_json_times(times[keep]), "close": closes[keep]}
     data = columns if shape is Shape.COLUMNS else as_rows(columns)
     count = len(times[keep])
@@ -156,7 +158,7 @@ def list_closes(
 @router.get(
     "/benchmarks/{symbol}/closes.csv",
     response_class=Response,
-    responses=as_file("text/csv", description="time,close") | declared("not_found"),
+    responses=as_file("text/csv", description="time,close,date: the session's own") | declared("not_found"),
     summary="Closes as CSV, for sheets",
 )
 def closes_csv(request: Request, store: StoreDep, symbol: Symbol, *, start: Start = None, end: End = None) -> Response:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from api.answers.answer import CLOSED, OPEN, PINNED, Answer, FileAnswer, as_file, csv_answer
-from api.answers.encode import as_decimal_text, as_json_times, as_rows, iso_times, status_names
+from api.answers.answer import CLOSED, CSV, OPEN, PINNED, Answer, FileAnswer, as_file, csv_answer, csv_table
+from api.answers.encode import as_decimal_text, as_json_times, as_rows, iso_times, status_names, to_csv
 from api.answers.exports import MEDIA_TYPES, FileKind, export_levels
 from api.answers.params import (
+    MAX_LIMIT,
     AsOf,
     Cursor,
     Decimals,
@@ -22,7 +26,7 @@ from api.answers.params import (
     FormatParam,
     IndexId,
     Interval,
-    Limit,
+    PageLimit,
     Shape,
     ShapeParam,
     Start,
@@ -35,100 +39,152 @@ from api.answers.params import (
     window_of,
 )
 from api.answers.problems import declared
-from api.answers.schemas import OfIndex, columns_of
+from api.answers.schemas import TERMS, LevelStatus, OfIndex, Wire, columns_of
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.routes.indices import LevelPoint, latest_of
-from indexer.store.db import Store
+from indexer.errors import InputError
 from indexer.store.levels import LevelPage, read_level_page
-from indexer.store.read import read_index, read_levels
+from indexer.store.read import IndexRow, read_index, read_levels
 from indexer.store.runs import read_version
+from indexer.studies.closes import read_level_closes, session_dates
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["levels"], responses=declared("not_found"))
 files = APIRouter(prefix="/v1/indices/{index_id}", tags=["files"], responses=declared("not_found"))
 Spacing = Annotated[Interval, Query(description="Spacing, on the grid from 00:00 UTC")]
+PIECE = 100_000  # rows of CSV held at once
 
 
 LevelColumns = columns_of(LevelPoint, name="LevelColumns")
 
 
+class LevelAt(StrEnum):
+    """Instants other than a grid's."""
+
+    CLOSE = "close"
+
+
+class Calendar(StrEnum):
+    """An exchange whose sessions end at known instants, by its ISO 10383 code."""
+
+    NEW_YORK = "XNYS"
+    LONDON = "XLON"
+    FRANKFURT = "XETR"
+    TOKYO = "XTKS"
+    HONG_KONG = "XHKG"
+
+
+class SessionLevel(Wire):
+    """The level at the close of an exchange's session; nulls where there is none at that instant."""
+
+    date: str = Field(description="The session's own date, which joins with prices by date")
+    time: datetime = Field(description="Instant of the close")
+    level: float | None = Field(description="Index points")
+    status: LevelStatus | None
+    carried_weight: float | None = Field(description=TERMS["carried_weight"])
+
+
+SessionColumns = columns_of(SessionLevel, name="SessionColumns")
+
+
 class Levels(OfIndex):
     """A page of levels, oldest first."""
 
-    interval: str
+    interval: str = Field(description="1m, 5m, 1h, 1d, or close")
     shape: str
     count: int = Field(description="Rows in this answer")
     next: str | None = Field(description="Cursor of the next page; null on the last")
     next_url: str | None = Field(description="Address of the next page; null on the last")
-    data: list[LevelPoint] | LevelColumns  # type: ignore[valid-type]  # made from the points
+    data: list[LevelPoint] | LevelColumns | list[SessionLevel] | SessionColumns  # type: ignore[valid-type]  # made
 
 
 @dataclass(frozen=True, slots=True)
 class LevelQuery:
-    """Which levels: [start, end) on the interval's grid, at most `limit`, or the `last` ones."""
+    """Which levels: [start, end) on the interval's grid or at a calendar's closes, at most `limit`, or the `last`."""
 
     interval: Interval
     start_us: int | None
     end_us: int | None
     as_of_us: int | None
-    limit: int
+    limit: int | None
     last: int | None
+    calendar: Calendar | None
 
 
 async def level_query(
     *,
     start: Start = None,
     end: End = None,
-    interval: Spacing = Interval.DAY,
+    interval: Annotated[
+        Interval | None, Query(description="Spacing, on the grid from 00:00 UTC; 1d when not given")
+    ] = None,
+    at: Annotated[
+        LevelAt | None, Query(description="close: one row for each session of the calendar, at its close")
+    ] = None,
+    calendar: Annotated[Calendar, Query(description="For at=close: whose sessions")] = Calendar.NEW_YORK,
     as_of: AsOf = None,
-    limit: Limit = 10_000,
-    last: Annotated[int | None, Query(ge=1, le=10_000, description="Only the newest so many, oldest first")] = None,
+    limit: PageLimit = None,
+    last: Annotated[int | None, Query(ge=1, le=100_000, description="Only the newest so many, oldest first")] = None,
     cursor: Cursor = None,
 ) -> LevelQuery:
     """The levels asked for; a cursor moves the start."""
+    if at is not None and interval is not None:
+        raise InputError("at=close has one level for each session; give it without interval")
     window = window_of(start, end)
     first = decode_cursor(cursor) if cursor is not None else window.start_us
-    return LevelQuery(interval, first, window.end_us, as_of, limit, last)
+    wanted = None if at is None else calendar
+    return LevelQuery(interval or Interval.DAY, first, window.end_us, as_of, limit, last, wanted)
 
 
 Asked = Annotated[LevelQuery, Depends(level_query)]
 
 
-def read_page(services: Services, index_id: str, asked: LevelQuery) -> LevelPage:
+def read_page(services: Services, index_id: str, asked: LevelQuery, *, limit: int) -> LevelPage:
     """The page of levels that was asked for. Daily histories are short: a page is cut from the whole, read once."""
     store = services.store
     step, start, end, known = INTERVAL_US[asked.interval], asked.start_us, asked.end_us, asked.as_of_us
-    if asked.interval is Interval.DAY and known is None:
-        return _slice(services.cache.read_once(("daily", index_id), lambda: _all_daily(store, index_id)), asked)
+    if asked.calendar is not None or (asked.interval is Interval.DAY and known is None):
+        return _slice(_whole(services, index_id, asked), asked, limit=limit)
     if asked.last is None:
-        return read_level_page(
-            store, index_id, start_us=start, end_us=end, as_of_us=known, step_us=step, limit=asked.limit
-        )
+        return read_level_page(store, index_id, start_us=start, end_us=end, as_of_us=known, step_us=step, limit=limit)
     rows = read_levels(store, index_id, start_us=start, end_us=end, as_of_us=known, step_us=step, limit=asked.last)
     return LevelPage(rows.times_us, rows.levels, rows.status, rows.carried_weight, None)
 
 
-def level_columns(page: LevelPage) -> dict[str, Any]:
-    """A page of levels as it is written to JSON, one sequence for each column."""
-    return {
+def level_columns(page: LevelPage, calendar: str | None = None) -> dict[str, Any]:
+    """A page of levels as it is written to JSON, one sequence for each column; with the sessions of a calendar."""
+    columns: dict[str, Any] = {
         "time": as_json_times(page.times_us),
         "level": page.levels,
         "status": status_names(page.status),
         "carried_weight": page.carried_weight,
     }
+    if calendar is None:
+        return columns
+    known = np.isfinite(page.levels).tolist()
+    columns["status"] = [word if there else None for word, there in zip(columns["status"], known, strict=True)]
+    return {"date": session_dates(page.times_us, exchange=calendar), **columns}
 
 
-def _all_daily(store: Store, index_id: str) -> LevelPage:
-    rows = read_levels(store, index_id, step_us=DAY_US)
-    return LevelPage(rows.times_us, rows.levels, rows.status, rows.carried_weight, None)
+def _whole(services: Services, index_id: str, asked: LevelQuery) -> LevelPage:
+    """The daily history, or the one at a calendar's closes, as known now (read once) or at an instant."""
+    store, calendar, known = services.store, asked.calendar, asked.as_of_us
+
+    def read() -> LevelPage:
+        if calendar is not None:
+            return read_level_closes(store, index_id, exchange=calendar, as_of_us=known)
+        rows = read_levels(store, index_id, step_us=DAY_US)
+        return LevelPage(rows.times_us, rows.levels, rows.status, rows.carried_weight, None)
+
+    return read() if known is not None else services.cache.read_once(("daily", index_id, calendar), read)
 
 
-def _slice(whole: LevelPage, asked: LevelQuery) -> LevelPage:
+def _slice(whole: LevelPage, asked: LevelQuery, *, limit: int) -> LevelPage:
     """The levels of a history in [start, end): the newest `last`, or the oldest `limit` and where the next begin."""
     times, start, end = whole.times_us, asked.start_us, asked.end_us
     first = 0 if start is None else int(np.searchsorted(times, start))
     stop = len(whole) if end is None else max(first, int(np.searchsorted(times, end)))
-    first, last = (max(first, stop - asked.last), stop) if asked.last else (first, min(stop, first + asked.limit))
+    first, last = (max(first, stop - asked.last), stop) if asked.last else (first, min(stop, first + limit))
     span, following = slice(first, last), int(times[last]) if last < stop else None
     return LevelPage(times[span], whole.levels[span], whole.status[span], whole.carried_weight[span], following)
 
@@ -144,28 +200,54 @@ def list_levels(
     format: FormatParam = None,
     decimals: DecimalsParam = Decimals.NUMBER,
 ) -> Response:
-    """Levels in [start, end), oldest first, the latest revision of each. Follow `next` (JSON) or Link for more."""
+    """Levels in [start, end), oldest first, the latest revision of each.
+
+    JSON comes by pages: follow `next`. CSV is the whole range unless a limit is given; then Link has the next page.
+    """
     index = read_index(services.store, index_id)
-    page = read_page(services, index_id, asked)
-    cursor = None if page.next_us is None else encode_cursor(page.next_us)
-    headers = {**link_header(request, cursor), "X-Count": str(len(page))}
-    lasting = finality(asked, now_us=to_us(services.clock()))
-    columns = level_columns(page)
     if wants_csv(request, format):
-        table = {**columns, "time": iso_times(page.times_us)}
-        return csv_answer(table, simulated=index.simulated, headers=headers, cache_control=lasting)
+        return _as_csv(request, services, index, asked)
+    page = read_page(services, index_id, asked, limit=asked.limit or MAX_LIMIT)
+    cursor = None if page.next_us is None else encode_cursor(page.next_us)
+    columns = level_columns(page, asked.calendar)
     columns = as_decimal_text(columns) if decimals is Decimals.STRING else columns
     head: dict[str, Any] = {
         "index": index.id,
         "simulated": index.simulated,
-        "interval": asked.interval,
+        "interval": asked.interval if asked.calendar is None else LevelAt.CLOSE,
         "shape": shape,
         "count": len(page),
         "next": cursor,
         "next_url": None if cursor is None else next_url(request, cursor),
     }
+    headers = {**link_header(request, cursor), "X-Count": str(len(page))}
     data = columns if shape is Shape.COLUMNS else as_rows(columns)
+    lasting = finality(asked, now_us=to_us(services.clock()))
     return Answer({**head, "data": data}, cache_control=lasting, headers=headers)
+
+
+def _as_csv(request: Request, services: Services, index: IndexRow, asked: LevelQuery) -> Response:
+    """The levels as CSV: a page where a limit is given, else all. A long history goes out while it is read."""
+    page = read_page(services, index.id, asked, limit=asked.limit or PIECE)
+    lasting = finality(asked, now_us=to_us(services.clock()))
+    if asked.limit is None and page.next_us is not None:
+        pieces = _pieces(services, index, asked, page)
+        return StreamingResponse(pieces, media_type=CSV, headers={"Cache-Control": lasting})
+    cursor = None if page.next_us is None else encode_cursor(page.next_us)
+    table = {**level_columns(page, asked.calendar), "time": iso_times(page.times_us)}
+    headers = link_header(request, cursor)
+    return csv_answer(table, simulated=index.simulated, headers=headers, cache_control=lasting)
+
+
+def _pieces(services: Services, index: IndexRow, asked: LevelQuery, page: LevelPage) -> Iterator[bytes]:
+    header = True
+    while True:
+        columns = {**level_columns(page), "time": iso_times(page.times_us)}
+        yield to_csv(csv_table(columns, simulated=index.simulated), header=header)
+        if page.next_us is None:
+            return
+        header, asked = False, replace(asked, start_us=page.next_us)
+        page = read_page(services, index.id, asked, limit=PIECE)
 
 
 @router.get(

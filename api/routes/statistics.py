@@ -158,6 +158,39 @@ def get_beta(
     return Answer({"index": index.id, "simulated": index.simulated, **flat_beta(estimate)})
 
 
+@router.get(
+    "/beta/pairs.csv",
+    response_class=Response,
+    responses=as_file("text/csv", description="date,start,end,log_return,benchmark_log_return"),
+    summary="The pairs of returns behind a beta",
+)
+def beta_pairs_csv(
+    store: StoreDep,
+    index_id: IndexId,
+    *,
+    benchmark: BenchmarkParam = "QQQ",
+    sessions: Annotated[int, Query(ge=0, le=2500, description="Pairs in the window; 0 is all there are")] = 90,
+    end: Until = None,
+    clock: ClockParam = Clock.AT_CLOSE,
+) -> Response:
+    """Both log returns of each interval as /beta uses them with the same parameters, oldest first.
+
+    `date` is the day that an interval ends in: the session's own date for returns between closes.
+    """
+    from indexer.studies.beta import beta_pairs
+
+    index = read_index(store, index_id)
+    pairs = beta_pairs(store, index_id, benchmark, clock=clock, sessions=sessions or None, end_us=end)
+    columns = {
+        "date": np.datetime_as_string((pairs.times_us - 1).astype("datetime64[us]"), unit="D"),
+        "start": iso_times(pairs.starts_us),
+        "end": iso_times(pairs.times_us),
+        "log_return": pairs.y,
+        "benchmark_log_return": pairs.x[:, 0],
+    }
+    return csv_answer(columns, simulated=index.simulated)
+
+
 @router.get("/beta/compare", response_model=of_index(BetaComparison), summary="Betas side by side")
 def compare_beta(
     store: StoreDep,

@@ -85,7 +85,7 @@ def levels(pages: list[Mapping[str, Any]], *, where: str) -> Levels:
             interval=str(pages[0]["interval"]),
             times_us=np.concatenate([times(page["time"]) for page in columns]),
             levels=np.concatenate([floats(page["level"]) for page in columns]),
-            status=np.concatenate([np.array(page["status"], np.str_) for page in columns]),
+            status=np.concatenate([np.array([word or "" for word in page["status"]], np.str_) for page in columns]),
             carried_weight=np.concatenate([floats(page["carried_weight"]) for page in columns]),
         )
     except (KeyError, TypeError, ValueError) as error:

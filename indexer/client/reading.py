@@ -93,12 +93,19 @@ class AsyncClient:
         start: When | None = None,
         end: When | None = None,
         interval: str = "1d",
+        at: str | None = None,
         as_of: When | None = None,
         last: int | None = None,
     ) -> Levels:
-        """The levels in [start, end), all pages, oldest first; `as_of` as they were known; or the `last` so many."""
+        """The levels in [start, end), all pages, oldest first; `as_of` as they were known; or the `last` so many.
+
+        at="close" gives those at New York's closes instead of an interval's: NaN for a session without one.
+        """
         path = _path(index_id, "levels")
-        asked = query(start=start, end=end, interval=interval, as_of=as_of, last=last, limit=PAGE, shape="columns")
+        grid = interval if at is None else None
+        asked = query(
+            start=start, end=end, interval=grid, at=at, as_of=as_of, last=last, limit=PAGE, shape="columns"
+        )  # fmt: skip
         pages: list[Mapping[str, Any]] = []
         while True:
             page = (await self._asker.get(path, asked)).json()

@@ -106,10 +106,7 @@ def index_beta(
     """
     names = [benchmark] if isinstance(benchmark, str) else list(benchmark)
     _check(sessions, method, names)
-    own = subject_series(store, subject)
-    interval = "1h" if clock in HOURLY_CLOCKS else "1d"
-    others = [benchmark_series(store, name, interval=interval) for name in names]
-    frame = make_frame(store, own, others, clock=clock)
+    own, others, frame = _read_frame(store, subject, names, clock=clock)
     hourly = method == Method.HAYASHI_YOSHIDA
     beta = windowed_beta(
         frame,
@@ -142,6 +139,22 @@ def _untraded(store: Store, frame: Frame, beta: IndexBeta) -> tuple[str, ...]:
     )
 
 
+def beta_pairs(
+    store: Store,
+    subject: str,
+    benchmark: str = "QQQ",
+    *,
+    clock: str = Clock.AT_CLOSE,
+    sessions: int | None = DEFAULT_SESSIONS,
+    end_us: int | None = None,
+) -> Frame:
+    """The pairs of log returns that `index_beta` estimates from with the same arguments; raises as it does."""
+    _check(sessions, Method.OLS, [benchmark])
+    _, _, frame = _read_frame(store, subject, [benchmark], clock=clock)
+    window = _window(frame, sessions, end_us=end_us)
+    return window.rows(window.complete)
+
+
 def windowed_beta(
     frame: Frame,
     *,
@@ -152,9 +165,7 @@ def windowed_beta(
     bootstrap: bool = False,
 ) -> IndexBeta:
     """The same from a frame that is there already, for many windows or methods on one reading."""
-    window = frame.between(None, past(end_us))
-    count = max(window.pairs, MIN_SESSIONS) if sessions is None else sessions
-    window = window.last(count, until_us=end_us)
+    window = _window(frame, sessions, end_us=end_us)
     fit = estimate(window, method, options=options or Options())
     x, y = window.x[:, 0], window.y
     scan = lag_scan(x, y)
@@ -181,6 +192,20 @@ def windowed_beta(
         blume=None if fit.beta is None else blume_beta(fit.beta),
         bootstrap=bootstrap_beta(x, y, seed=BOOTSTRAP_SEED) if bootstrap else None,
     )
+
+
+def _read_frame(store: Store, subject: str, names: Sequence[str], *, clock: str) -> tuple[Series, list[Series], Frame]:
+    own = subject_series(store, subject)
+    interval = "1h" if clock in HOURLY_CLOCKS else "1d"
+    others = [benchmark_series(store, name, interval=interval) for name in names]
+    return own, others, make_frame(store, own, others, clock=clock)
+
+
+def _window(frame: Frame, sessions: int | None, *, end_us: int | None) -> Frame:
+    """The last `sessions` complete rows up to an instant (None: all), with what lies between them."""
+    window = frame.between(None, past(end_us))
+    count = max(window.pairs, MIN_SESSIONS) if sessions is None else sessions
+    return window.last(count, until_us=end_us)
 
 
 def past(last_us: int | None) -> int | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.analytics.calendar import session_closes
 from indexer.engine.history import Decision, Rebalance
 from indexer.store.db import Store, open_store
 from indexer.store.read import read_index
@@ -30,7 +31,7 @@ from indexer.store.write import (
     write_rates,
     write_rebalancings,
 )
-from indexer.times import DAY_US, HOUR_US, parse_instant, to_us
+from indexer.times import DAY_US, HOUR_US, from_us, parse_instant, to_us
 
 START = parse_instant("2024-01-01")
 HOURS = 24 * 400
@@ -105,7 +106,7 @@ def seed(store: Store) -> None:
     for index_id, simulated, factor in (("deai", False, 1.0), ("demo", True, 0.5)):
         _index(store, run, index_id, simulated=simulated, times=times, levels=levels * factor, prices=prices)
     _register(store, "empty", simulated=False)
-    closes = (times % DAY_US == 21 * HOUR_US) & ((times // DAY_US + 3) % 7 < 5)
+    closes = np.isin(times, session_closes(from_us(START).date(), NOW.date()))
     _benchmarks(store, run, times[closes], equity[closes])
     shock = datetime(2025, 1, 27, 14, tzinfo=UTC)
     title = "DeepSeek R1 shakes AI valuations"

@@ -82,6 +82,42 @@ def test_a_parameter_that_is_not_there_is_refused_by_name(client: TestClient) ->
     assert client.get("/indices/deai?utm_source=mail").status_code == 200, "pages forgive what links bring"
 
 
+@pytest.mark.parametrize(
+    "address", ["/charts/deai.svg", "/charts/deai.vl.json", "/badge/deai.svg", "/badge/deai.json", "/embed/deai"]
+)
+def test_pictures_refuse_what_they_do_not_know_too(client: TestClient, address: str) -> None:
+    refused = assert_problem(client.get(f"{address}?lable=x"), 422, "invalid_input")
+    assert refused.detail is not None
+    assert 'there is no parameter "lable"' in refused.detail
+
+
+@pytest.mark.parametrize("buster", ["_=1", "t=1", "ts=17", "refresh=1", "nocache=1", "utm_source=x&utm_id=y", "1764"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/v1/indices/deai/latest",
+        "/v1/indices/deai/levels?last=3",
+        "/v1/indices/deai/methodology",
+        "/charts/deai.svg?range=1m",
+        "/badge/deai.svg",
+        "/embed/deai?theme=dark",
+    ],
+)
+def test_cache_busters_change_nothing(client: TestClient, address: str, buster: str) -> None:
+    busted = client.get(f"{address}{'&' if '?' in address else '?'}{buster}")
+    assert (busted.status_code, busted.content) == (200, client.get(address).content)
+    assert client.get("/v1/indices/deai/levels?last=3&tt=1").status_code == 422
+
+
+def test_a_cache_buster_costs_no_place_in_the_cache(own: Store) -> None:
+    app = create_app(own, clock=lambda: NOW)
+    app.state.services.refresh()
+    client = TestClient(app)
+    for number in range(5):
+        client.get(f"/v1/indices/deai/latest?_={number}")
+    assert len(app.state.services.cache.answers) == 1
+
+
 def test_405_says_what_is_allowed(client: TestClient) -> None:
     assert client.post("/v1/indices").headers["allow"] == "GET, HEAD, OPTIONS"
 

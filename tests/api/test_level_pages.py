@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 import numpy as np
 import orjson
+import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
@@ -35,6 +37,11 @@ def remembering(store: Store) -> TestClient:
     app.state.services.refresh()
     app.state.services.cache.max_bytes = 0
     return TestClient(app)
+
+
+def read_csv(text: str) -> pd.DataFrame:
+    """The frame as pandas reads it, every digit kept."""
+    return pd.read_csv(StringIO(text))
 
 
 def levels_of(store: Store) -> dict[int, float]:
@@ -74,6 +81,26 @@ def test_pages_follow_each_other_to_the_end(remembering: TestClient, store: Stor
         times += [parse_instant(row["time"]) for row in page["data"]]
         address = page["next_url"]
     assert times == [time for time in levels_of(store) if time % STEPS[interval] == 0]
+
+
+@pytest.mark.parametrize("piece", [100_000, 1_000])
+def test_csv_is_whole_and_says_so_when_it_is_not(
+    client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr("api.routes.levels.PIECE", piece)  # longer histories go out in pieces of this many rows
+    every = levels_of(store)
+    table = read_csv(client.get(f"{LEVELS}.csv?interval=1h").text)
+    assert [parse_instant(time) for time in table["time"]] == list(every)
+    assert table["level"].tolist() == list(every.values())
+    part = client.get(f"{LEVELS}.csv?interval=1h&start=2024-02-01&end=2024-05-01").text
+    inside = [time for time in every if parse_instant("2024-02-01") <= time < parse_instant("2024-05-01")]
+    assert [parse_instant(time) for time in read_csv(part)["time"]] == inside
+    newest = client.get(f"{LEVELS}.csv?interval=1h&last=9000").text
+    assert read_csv(newest)["level"].tolist() == list(every.values())[-9000:]
+    page = client.get(f"{LEVELS}.csv?interval=1h&limit=10")
+    assert (len(read_csv(page.text)), 'rel="next"' in page.headers["link"]) == (10, True)
+    simulated = read_csv(client.get("/v1/indices/demo/levels.csv?interval=1h").text)
+    assert (len(simulated), simulated["simulated"].all()) == (len(every), True)
 
 
 @given(

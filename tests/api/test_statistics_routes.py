@@ -59,7 +59,7 @@ def test_missing_beta_is_an_empty_cell(client: TestClient) -> None:
     ("query", "status", "said"),
     [
         ("benchmark=QQX", 404, 'No benchmark "QQX". Did you mean "QQQ"? Known: NVDA, QQQ, TSM.'),
-        ("sessions=2000", 409, "deai and QQQ have 285 session returns in common; 2000 are needed"),
+        ("sessions=2000", 409, "deai and QQQ have 272 session returns in common; 2000 are needed"),
         ("benchmark=TSM", 409, "deai and TSM have 0 session returns in common; 90 are needed"),
         ("sessions=5", 422, "query/sessions: Input should be greater than or equal to 20"),
         ("end=yesterday", 422, 'query/end: "yesterday" is not a time: give 2025-01-27'),
@@ -80,7 +80,7 @@ def test_benchmarks_say_how_much_history_there_is(client: TestClient) -> None:
     answer = client.get("/v1/benchmarks").json()
     benchmarks.BenchmarkList.model_validate(answer)
     sessions = {one["symbol"]: one["sessions"] for one in answer["data"]}
-    assert sessions == {"NVDA": 286, "QQQ": 286, "TSM": 0}
+    assert sessions == {"NVDA": 273, "QQQ": 273, "TSM": 0}
     closes = client.get("/v1/benchmarks/qqq/closes?start=2025-01-30&end=2025-02-01").json()
     benchmarks.Closes.model_validate(closes)
     assert [row["time"] for row in closes["data"]] == ["2025-01-30T21:00:00Z", "2025-01-31T21:00:00Z"]

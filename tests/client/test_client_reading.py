@@ -122,7 +122,7 @@ def test_what_they_say(client: Client) -> None:
     changes = client.rebalances("deai")
     assert changes["kind"].tolist() == ["base", "rebalance", "rebalance"]
     assert client.methodology("deai").rules["selection"]["target"] == 4
-    assert client.benchmarks()["sessions"].tolist() == [286, 286, 0]
+    assert client.benchmarks()["sessions"].tolist() == [273, 273, 0]
     beta = client.beta("deai", "QQQ", sessions=90, bootstrap=True).iloc[0]
     assert beta["beta"] == pytest.approx(1.5, abs=4 * beta["se"])
     assert beta["bootstrap_n"] == 90
@@ -182,7 +182,7 @@ async def test_the_same_tables_in_polars(folder: Path) -> None:
     np.testing.assert_allclose(levels["level"].to_numpy(), levels_by_hand(), rtol=1e-15)
     assert indices["id"].to_list() == ["deai", "demo", "empty"]
     assert members["weight"].sum() == pytest.approx(1.0)
-    assert benchmarks.filter(pl.col("symbol") == "QQQ")["sessions"].item() == 286
+    assert benchmarks.filter(pl.col("symbol") == "QQQ")["sessions"].item() == 273
 
 
 def test_an_index_shows_its_chart(client: Client) -> None:
