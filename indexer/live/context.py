@@ -13,11 +13,10 @@ from indexer.config import Settings
 from indexer.errors import InputError, SourceError, SourceUnavailable
 from indexer.files.importing import asset_rows
 from indexer.live.chain.configured import chains_of, tokens_of
-from indexer.live.upstream import Upstream
+from indexer.live.upstream import Upstream, upstream_of
 from indexer.reference import FixingRules, Method
 from indexer.registry import Asset, Registry
-from indexer.sources.base import Source
-from indexer.sources.http import HttpClient
+from indexer.sources.base import Dataset, Source
 from indexer.store.archive import Archive
 from indexer.store.db import Store
 from indexer.store.write import write_assets
@@ -143,7 +142,7 @@ def live_of(
 
 
 def chain_work(store: Store, settings: Settings, *, registry: Registry, clock: Clock) -> Live:
-    """The means of the jobs that read chains, which ask no source; they wait on a bridge of their own.
+    """The means of the jobs that read chains and their usage; they wait on a bridge of their own.
 
     Raises ConfigError for endpoints or files that do not hold.
     """
@@ -151,7 +150,7 @@ def chain_work(store: Store, settings: Settings, *, registry: Registry, clock: C
         store,
         settings,
         registry=registry,
-        upstream=Upstream({}, HttpClient),
+        upstream=upstream_of(settings, clock=clock, only=Dataset.USAGE),
         clock=clock,
         chains=chains_of(settings),
         tokens=tokens_of(settings),

@@ -64,6 +64,7 @@ PROBES: Final[Mapping[str, tuple[Dataset, str, str]]] = {
     "yahoo": (Dataset.BENCHMARK, "QQQ", "1d"),
     "fred": (Dataset.BENCHMARK, "NASDAQ100", "1d"),
     "feargreed": (Dataset.SENTIMENT, "market", "1d"),
+    "defillama-usage": (Dataset.USAGE, "defillama_fees:akash-network", "1d"),
     "okx-derivatives": (Dataset.FUNDING, "NEAR-USDT-SWAP", "1h"),
     "bybit-derivatives": (Dataset.FUNDING, "NEARUSDT", "1h"),
     "binance-derivatives": (Dataset.FUNDING, "NEARUSDT", "1h"),

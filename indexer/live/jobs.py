@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from indexer.config import Settings
 from indexer.errors import SourceError, SourceUnavailable
-from indexer.live import benchmarks, crosscheck, fixing, history, stress, supply
+from indexer.live import benchmarks, crosscheck, fixing, history, stress, supply, usage
 from indexer.live.chain.activity import KIND, owed_days, read_activity_of_day
 from indexer.live.chain.configured import is_on
 from indexer.live.chain.prices import check_prices
@@ -109,6 +109,8 @@ def onchain_jobs(live: Live, *, transfers: bool, progress: Progress | None = Non
         Job(SUPPLY, SIX_HOURS, timedelta(minutes=5), _of(live, supplies)),
         Job(PRICES, SIX_HOURS, timedelta(minutes=35), _of(live, prices)),
     ]
+    if _any(live, Dataset.USAGE):
+        jobs.append(Job(usage.KIND, DAY, timedelta(hours=3), _of(live, usage.read_usage)))
     if transfers:
         jobs.append(
             Job(ACTIVITY, DAY, timedelta(minutes=40), _of(live, partial(activity, progress=progress)), singly=7)

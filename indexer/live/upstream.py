@@ -12,7 +12,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from indexer.config import Settings
 from indexer.live.scheduler import Stopped
-from indexer.sources.base import Source
+from indexer.sources.base import Dataset, Source
 from indexer.sources.http import HttpClient, Timeouts
 from indexer.sources.registry import build_sources
 from indexer.times import Clock, utc_now
@@ -115,10 +115,14 @@ def sources_of(settings: Settings) -> dict[str, Source]:
     return build_sources(only=settings.sources, keys=keys_of(settings), base_url=settings.source_base_url)
 
 
-def upstream_of(settings: Settings, *, clock: Clock = utc_now, timeouts: Timeouts = Timeouts()) -> Upstream:
-    """The sources of these settings with a client that knows which words are secret."""
+def upstream_of(
+    settings: Settings, *, clock: Clock = utc_now, timeouts: Timeouts = Timeouts(), only: Dataset | None = None
+) -> Upstream:
+    """The sources of these settings (that give `only`) with a client that knows which words are secret."""
     import stamina.instrumentation
 
     stamina.instrumentation.set_on_retry_hooks([])  # each retry as a warning says less than the job's one summary
     secrets = tuple(keys_of(settings).values())
-    return Upstream(sources_of(settings), lambda: HttpClient(timeouts=timeouts, secrets=secrets, clock=clock))
+    sources = sources_of(settings)
+    chosen = {name: source for name, source in sources.items() if only is None or only in source.capabilities.datasets}
+    return Upstream(chosen, lambda: HttpClient(timeouts=timeouts, secrets=secrets, clock=clock))

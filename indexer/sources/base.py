@@ -29,6 +29,7 @@ class Dataset(StrEnum):
     OPEN_INTEREST = "open_interest"
     LIQUIDATIONS = "liquidations"
     SENTIMENT = "sentiment"
+    USAGE = "usage"
 
 
 class Kind(StrEnum):

@@ -16,6 +16,7 @@ from indexer.sources.coinbase import Coinbase
 from indexer.sources.coingecko import CoinGecko
 from indexer.sources.coinmetrics import CoinMetrics
 from indexer.sources.defillama import DefiLlama
+from indexer.sources.defillama_usage import DefiLlamaUsage
 from indexer.sources.feargreed import FearGreed
 from indexer.sources.fred import Fred
 from indexer.sources.kraken import Kraken
@@ -41,6 +42,7 @@ CLASSES: Final[tuple[type[RestSource], ...]] = (
     Bybit,
     CoinGecko,
     DefiLlama,
+    DefiLlamaUsage,
     CoinMetrics,
     Cboe,
     Nasdaq,

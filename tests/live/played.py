@@ -225,7 +225,7 @@ def live_through(
 NOON = at("2025-01-28T12:05:00Z")
 EVERYTHING = (
     *VENUES,
-    *("coingecko", "defillama", "yahoo", "fred", "feargreed"),
+    *("coingecko", "defillama", "defillama-usage", "yahoo", "fred", "feargreed"),
     *("okx-derivatives", "bybit-derivatives", "binance-derivatives"),
 )
 

@@ -120,6 +120,15 @@ class MoreProviders:
         data = [{"value": str(20 + d // DAY_US % 60), "timestamp": str(d // 1_000_000)} for d in days]
         return reply({"name": "Fear and Greed Index", "data": data, "metadata": {"error": None}})
 
+    def _defillama_usage(self, path: str, q: Query) -> Reply:
+        today = self.now_us() // DAY_US * DAY_US // 1_000_000
+        days = [today - n * 86_400 for n in range(30)]
+        if "Tvl" in path:
+            return reply([{"date": day, "tvl": 1e6} for day in days[::-1]])
+        return reply(
+            {"name": path.rsplit("/", maxsplit=1)[-1], "totalDataChart": [[day, 5000.0] for day in days[::-1]]}
+        )
+
     def _times(self, first_us: int, last_us: int, step: int) -> list[int]:
         """The whole steps in [first, last] up to now, in milliseconds."""
         last = min(last_us, self.now_us())

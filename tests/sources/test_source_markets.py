@@ -11,7 +11,7 @@ from battery import Sample, SourceBattery
 from indexer.errors import SourceCorrupt, SourceRefused
 from indexer.sources.base import Dataset, Parsed, RestSource
 from indexer.sources.yahoo import SYMBOLS
-from indexer.times import DAY_US, iso
+from indexer.times import DAY_US, iso, parse_instant
 
 
 def check_aapl(parsed: Parsed) -> None:
@@ -189,6 +189,44 @@ class TestFred(SourceBattery):
             "value is not a finite positive number",
             "value is not a finite positive number",
         ]
+
+
+class TestDefiLlamaUsage(SourceBattery):
+    name = "defillama-usage"
+    samples = (
+        Sample(
+            Dataset.USAGE,
+            ("defillama_fees:akash-network",),
+            "2025-01-24T00:00:00Z",
+            "2025-01-27T00:00:00Z",
+            "2025-01-26T12:00:00+00:00",
+            2,
+            "1d",
+            documented=b'{"id":"1","name":"Akash Network","total24h":9100,"totalDataChart":'
+            b"[[1737590400,7000],[1737676800,8400],[1737763200,9100.5],[1737849600,300]]}",
+            check=lambda parsed: (
+                np.testing.assert_array_equal(parsed.series[0].value, [8400, 9100.5]),
+                np.testing.assert_array_equal(
+                    parsed.series[0].time_us,
+                    [parse_instant("2025-01-25T00:00:00Z"), parse_instant("2025-01-26T00:00:00Z")],
+                ),
+            ),
+        ),
+        Sample(
+            Dataset.USAGE,
+            ("defillama_chain:near",),
+            "2025-01-24T00:00:00Z",
+            "2025-01-27T00:00:00Z",
+            "2025-01-26T12:00:00+00:00",
+            1,
+            "1d",
+            documented=b'[{"date":1737676800,"tvl":240000000.25},{"date":1737763200,"tvl":-1}]',
+            check=lambda parsed: (
+                np.testing.assert_array_equal(parsed.series[0].value, [240000000.25]),
+                np.testing.assert_equal([r.reason for r in parsed.rejects], ["not an amount of USD of a whole day"]),
+            ),
+        ),
+    )
 
 
 class TestFearGreed(SourceBattery):

@@ -34,6 +34,7 @@ LIMITS: Final[dict[str, HostLimit]] = {
     "coingecko": HostLimit(0.1, 3, "keyless is shared by all behind an address and not stated; 6 a minute holds"),
     "coingecko-demo": HostLimit(1.3, 5, "demo key: 100 a minute; 80 % of it"),
     "defillama": HostLimit(1, 3, "not stated; be gentle"),
+    "defillama-usage": HostLimit(1, 3, "not stated; be gentle"),
     "coinmetrics": HostLimit(1.5, 5, "community: 10 in 6 s an address"),
     "yahoo": HostLimit(0.5, 3, "about 60 a minute before 429; half of it"),
     "cboe": HostLimit(2, 6, "not stated; a file a symbol and day"),

@@ -73,7 +73,7 @@ def test_an_index_is_weighted_by_a_metric_and_both_calculators_agree(world: Worl
     lively(world)
     run = world.run("onchain-activity")
     blocks: list[tuple[int, int]] = []
-    onchain_jobs(world.work(), transfers=True, progress=lambda done, total: blocks.append((done, total)))[2].work(
+    onchain_jobs(world.work(), transfers=True, progress=lambda done, total: blocks.append((done, total)))[-1].work(
         DAY_END, run
     )
     assert blocks and all(done <= total for done, total in blocks)
@@ -122,7 +122,7 @@ def test_metrics_are_used_as_they_were_known(world: World) -> None:
 
 def test_a_ledger_that_cannot_be_read_is_in_the_ledger_and_gives_no_sum(world: World, dark: World) -> None:
     with pytest.raises(SourceUnavailable, match=r"no ledger's transfers could be read \(ethereum: 0 of 1 needed"):
-        onchain_jobs(dark.work(), transfers=True)[2].work(DAY_END, dark.run("onchain-activity"))
+        onchain_jobs(dark.work(), transfers=True)[-1].work(DAY_END, dark.run("onchain-activity"))
     subjects = {entry.subject for entry in read_quality(dark.store, kind="onchain_activity", open_only=True)}
     assert subjects == {"aaa ethereum", "bbb base"}
     good = LegActivity("ethereum", "0x1", "home", _some(world))
@@ -137,7 +137,7 @@ def test_what_a_ledger_owes_is_read_with_a_later_day(world: World, dark: World) 
     lively(world)
     half = world.work()
     silent = replace(half, chains={**half.chains, "base": dark.work().chains["base"]})
-    first = onchain_jobs(silent, transfers=True)[2].work(DAY_END, world.run("onchain-activity"))
+    first = onchain_jobs(silent, transfers=True)[-1].work(DAY_END, world.run("onchain-activity"))
     assert (first["ledgers"], first["of"], first["made_up_for"]) == (1, 2, 0)
     assert stored(world, "aaa")["transfers"] == 3.0 and stored(world, "bbb") == {}
     for node in (world.one, world.two):
@@ -147,7 +147,7 @@ def test_what_a_ledger_owes_is_read_with_a_later_day(world: World, dark: World) 
     assert owed_days(half, later, kind="onchain_activity")[-1] == (DAY_END, ("BBB",))
     asked: list[tuple[datetime, tuple[str, ...]]] = owed_days(half, later + timedelta(days=9), kind="onchain_activity")
     assert all(end > later for end, _ in asked), "not further back than three days"
-    second = onchain_jobs(half, transfers=True)[2].work(later, world.run("onchain-activity"))
+    second = onchain_jobs(half, transfers=True)[-1].work(later, world.run("onchain-activity"))
     assert (second["ledgers"], second["of"], second["made_up_for"]) == (2, 2, 1)
     found = {one.source: one for one in read_metrics(world.store, subject="bbb", name="transfers")}
     assert found["onchain"].time_us.tolist() == [to_us(DAY_END), to_us(later)]

@@ -15,6 +15,7 @@ from indexer.live.chain.snapshots import proofs_of, replayed, take_snapshot
 from indexer.live.jobs import ACTIVITY, LEASE, SUPPLY, chain_scheduler, onchain_jobs
 from indexer.live.jobs import PRICES as PRICE_JOB
 from indexer.live.scheduler import Scheduler, Stopped
+from indexer.live.usage import KIND as USAGE
 from indexer.store.read import read_payloads, read_quality, read_runs, read_supplies
 from indexer.store.supplies import read_latest_supplies
 from indexer.times import to_us
@@ -163,7 +164,11 @@ def test_chain_scheduler_works_beside_the_other_and_reads_transfers_when_asked_f
         return chain_scheduler(world.store, settings, registry=world.registry, clock=lambda: NOW)
 
     assert made(onchain=False) is None and made(sources=("none",)) is None
-    for asked, names in (({}, [SUPPLY, PRICE_JOB]), ({"onchain_activity": True}, [SUPPLY, PRICE_JOB, ACTIVITY])):
+    for asked, names in (
+        ({}, [SUPPLY, PRICE_JOB, USAGE]),
+        ({"sources": ("binance",)}, [SUPPLY, PRICE_JOB]),
+        ({"onchain_activity": True}, [SUPPLY, PRICE_JOB, USAGE, ACTIVITY]),
+    ):
         chains = made(**asked)
         assert chains is not None and [job.name for job in chains.jobs] == names
     main = Scheduler(world.store, [], clock=lambda: NOW)

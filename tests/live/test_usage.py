@@ -1,0 +1,39 @@
+"""The usage job in the played world: whole days of fees and value locked, asked again and written once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from fault_server import Fault
+from played import NOON, Played, run_of
+
+from indexer.errors import SourceUnavailable
+from indexer.live.context import Live
+from indexer.live.usage import KIND, read_usage
+from indexer.registry import load_registry
+from indexer.store.read import read_metrics, read_quality
+from indexer.times import DAY_US, to_us
+
+
+def test_whole_days_are_written_once_under_the_asset_that_the_registry_names(live: Live, world: Played) -> None:
+    everyone = replace(live, registry=load_registry())  # the shipped one, with its identifiers of DefiLlama
+    everyone.asset_ids()
+    first = read_usage(everyone, NOON, run_of(live, KIND))
+    series = {(row.subject, row.name): row for row in read_metrics(live.store)}
+    assert first["failed_sources"] == [] and first["series"] == len(series) > 12
+    fees, tvl = series["near", "fees_usd"], series["near", "tvl_usd"]
+    assert np.unique(fees.value).tolist() == [5000.0] and tvl.source == "defillama-usage"
+    assert (fees.time_us % DAY_US == 0).all() and fees.time_us[-1] == to_us(NOON) // DAY_US * DAY_US
+    world.now += timedelta(days=1)
+    again = read_usage(everyone, NOON + timedelta(days=1), run_of(live, KIND, 1))
+    assert again["values"] == again["series"] == first["series"], "one day more of each"
+
+
+def test_when_nobody_answers_the_job_fails_and_says_who(live: Live, world: Played) -> None:
+    world.faults.append(Fault("defillama-usage", "401"))
+    with pytest.raises(SourceUnavailable, match="no source gave any network's usage"):
+        read_usage(replace(live, registry=load_registry()), NOON, run_of(live, KIND))
+    assert read_quality(live.store, kind="source_down", open_only=True)[0].subject == "defillama-usage"
