@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,6 @@ from indexer.cli.command import Json, emit, opened, progress, say, table
 if TYPE_CHECKING:
     from indexer.config import Settings
     from indexer.store.db import Store
-    from indexer.verify.inputs import InputsVerdict
     from indexer.verify.replay import Replayed
     from indexer.verify.store import Verification
 
@@ -37,12 +37,14 @@ def verify(
         typer.Option(help="Read only archived inputs that came since (date or instant); all when not given."),
     ] = None,
     empty: Annotated[
-        bool, typer.Option("--on-empty", help="Also do all history again on an empty store, kept nowhere.")
+        bool, typer.Option("--on-empty", help="Also compute every update again, on an empty store that is thrown away.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Derive imports and fixings again from the archive, levels by the fast and by the plain calculator; compare all.
+    """Derive all facts again from the archive, levels by the fast and by the plain calculator; compare all.
 
+    From the archive come imports, fixings, the history of bars, benchmarks, reported supplies, readings of chains and
+    measures of stress, byte for byte as they came. What was never kept is counted and checked by its seals.
     Exit code 7 when something differs, naming the first rows, answers or instants that do.
     """
     if proof is not None:
@@ -50,9 +52,7 @@ def verify(
         return
     from indexer.errors import VerificationError
     from indexer.levels.rules import load_rules
-    from indexer.live.context import archive_of
     from indexer.times import from_us, parse_instant
-    from indexer.verify.inputs import check_inputs
     from indexer.verify.store import verify_all
     from indexer.workflow.work import registry_of
 
@@ -60,17 +60,18 @@ def verify(
     with opened() as (store, settings):
         registry = registry_of(settings)
         rules = load_rules(registry, folder=settings.methodology_dir)
-        with progress("verifying", quiet=as_json) as tick, ThreadPoolExecutor(1, thread_name_prefix="inputs") as beside:
+        with (
+            tempfile.TemporaryDirectory(prefix="deai-") as folder,
+            progress("verifying", quiet=as_json) as tick,
+            ThreadPoolExecutor(1, thread_name_prefix="inputs") as beside,
+        ):
             first, second = _halves(tick)
-            reading = beside.submit(check_inputs, store, archive_of(settings), since=from_then, progress=first)
+            again = Path(folder) / "again.sqlite"
+            replaying = beside.submit(_replayed, store, settings, again, since=from_then, updates=empty, tick=first)
             results = verify_all(store, registry, only=index or [], progress=second, rules=rules)
-            inputs = reading.result()
-        again = _on_empty(store, settings, quiet=as_json) if empty else None
-    payload = {"inputs": inputs, "indices": results} | ({} if again is None else {"on_empty": again})
-    emit(payload, as_json=as_json, text=lambda: _show(inputs, results, again))
-    broken = [*inputs.problems, *(f"{r.index_id}: {r.problem}" for r in results if not r.ok)]
-    broken += again.differences if again else ()
-    if broken:
+            inputs = replaying.result()
+    emit({"inputs": inputs, "indices": results}, as_json=as_json, text=lambda: _show(inputs, results))
+    if broken := [*inputs.problems, *(f"{r.index_id}: {r.problem}" for r in results if not r.ok)]:
         raise VerificationError("; ".join(broken))
 
 
@@ -88,38 +89,30 @@ def _halves(tick: Progress) -> tuple[Progress, Progress]:
     return half(0), half(1)
 
 
-def _show(inputs: InputsVerdict, results: list[Verification], again: Replayed | None) -> None:
+def _show(inputs: Replayed, results: list[Verification]) -> None:
     headers = ("index", "levels", "max difference", "hash chain", "verdict")
     rows = [
         (r.index_id, r.levels, r.max_difference, "whole" if r.chain_whole else "broken", "same" if r.ok else r.problem)
         for r in results
     ]
     table(headers, rows, title="Fast against plain against stored")
+    _show_replayed(inputs)
+
+
+def _show_replayed(inputs: Replayed) -> None:
+    runs = ", ".join(f"{count:,} {kind}" for kind, count in sorted(inputs.derived.items())) or "no"
     say(
-        f"inputs: {inputs.answers:,} files and answers are what came; {inputs.files:,} imports ({inputs.rows:,} rows) "
-        f"and {inputs.fixings:,} fixings ({inputs.rates:,} rates) derived again: "
-        f"{'the same' if inputs.ok else 'NOT the same'}"
+        f"archive: {inputs.answers:,} files and answers are what came; {runs} runs ({inputs.rows:,} rows) derived again"
+        f"{f', {inputs.updates:,} updates computed again' if inputs.updates else ''}: "
+        f"{'the same, byte for byte' if inputs.ok else 'NOT the same'}"
     )
-    if inputs.not_kept or inputs.over:
-        say(f"  {inputs.not_kept:,} were never kept, of {inputs.over:,} the retention is over: checked from rows only")
+    if inputs.taken_over or inputs.over:
+        say(
+            f"  of {inputs.taken_over:,} runs no inputs were kept, of {inputs.over:,} their time is over: "
+            "their rows are checked by their seals"
+        )
     for problem in inputs.problems:
         say(f"  {problem}")
-    if again is not None:
-        _show_replayed(again)
-
-
-def _show_replayed(again: Replayed) -> None:
-    outcome = "; ".join(again.differences) or "the same, byte for byte"
-    say(
-        f"on an empty store: {again.runs:,} runs done again, facts of {again.from_archive:,} from the archive and of "
-        f"{again.from_store:,} from stored rows: {outcome}"
-    )
-
-
-def _on_empty(store: Store, settings: Settings, *, quiet: bool) -> Replayed:
-    """All history again on an empty store that is thrown away."""
-    with tempfile.TemporaryDirectory(prefix="deai-") as folder:
-        return _replayed(store, settings, Path(folder) / "again.sqlite", quiet=quiet)
 
 
 def replay(
@@ -131,15 +124,25 @@ def replay(
 
     if into.exists():
         raise InputError(f"{into} is there already; name a new file")
-    with opened() as (store, settings):
-        again = _replayed(store, settings, into, quiet=as_json)
+    with opened() as (store, settings), progress("replaying", quiet=as_json) as tick:
+        again = _replayed(store, settings, into, tick=tick)
     emit(again, as_json=as_json, text=lambda: _show_replayed(again))
-    if again.differences:
-        raise VerificationError("; ".join(again.differences))
+    if again.problems:
+        raise VerificationError("; ".join(again.problems))
 
 
-def _replayed(store: Store, settings: Settings, into: Path, *, quiet: bool) -> Replayed:
+def _replayed(
+    store: Store,
+    settings: Settings,
+    into: Path,
+    *,
+    since: datetime | None = None,
+    updates: bool = True,
+    tick: Progress,
+) -> Replayed:
+    """All facts again in a new store file, with `updates` all levels too."""
     from indexer.levels.rules import load_rules
+    from indexer.live.chain.configured import tokens_of
     from indexer.live.context import archive_of
     from indexer.store.db import open_store
     from indexer.verify.replay import replay as replayed
@@ -149,9 +152,17 @@ def _replayed(store: Store, settings: Settings, into: Path, *, quiet: bool) -> R
     empty = open_store(f"sqlite:///{into}")
     empty.migrate()
     try:
-        rules = load_rules(registry, folder=settings.methodology_dir)
-        with progress("replaying", quiet=quiet) as tick:
-            return replayed(store, empty, registry=registry, archive=archive_of(settings), rules=rules, progress=tick)
+        return replayed(
+            store,
+            empty,
+            registry=registry,
+            archive=archive_of(settings),
+            tokens=tokens_of(settings),
+            rules=load_rules(registry, folder=settings.methodology_dir),
+            since=since,
+            updates=updates,
+            progress=tick,
+        )
     finally:
         empty.close()
 

@@ -2,7 +2,7 @@
 
 Every answer that fed a number is in the archive under its hash. A parser also needs what was asked, so each run keeps
 its calls in one or more *manifests*: JSON in the archive, linked to the run as a payload of source `manifest`.
-`exchanges_of` reads them back; `parse_exchange` gives the records of each. `kind` says whose manifest it is:
+`manifests_of` reads them back; `read_exchange` gives the records of each call. `kind` says whose manifest it is:
 
 - `fixing`: rules, state before and after, calls (see `live.fixing`); its hash is in the run's detail too.
 - `history`: calls for bars with `interval`, `start_us` and `end_us` of the plan; `subject` is `asset@source`, or a
@@ -63,8 +63,10 @@ def to_keep(call: Call, answer: Answer) -> dict[str, Any]:
     }
 
 
-def parse_exchange(kept: Mapping[str, Any] | bytes | str, archive: Archive, sources: Mapping[str, Source]) -> Parsed:
-    """The records of a kept exchange, from the archive.
+def read_exchange(
+    kept: Mapping[str, Any] | bytes | str, archive: Archive, sources: Mapping[str, Source]
+) -> tuple[Call, Answer, Parsed]:
+    """A kept exchange from the archive: the call, its answer, and the records that the answer gives.
 
     Raises NotFoundError or VerificationError when the bytes are gone or damaged, InputError when the source is
     not among `sources` or the record lacks something, and what the source's parser raises.
@@ -97,7 +99,7 @@ def parse_exchange(kept: Mapping[str, Any] | bytes | str, archive: Archive, sour
     if call.source not in sources:
         raise InputError(f'"{call.source}" is not among the sources in use.{did_you_mean(call.source, sources)}')
     answer = Answer(record.get("url", ""), status, {}, archive.get(name), at)
-    return sources[call.source].parse(call, answer)
+    return call, answer, sources[call.source].parse(call, answer)
 
 
 def keep_answers(live: Live, run_id: int, answers: Iterable[tuple[str, Call, Answer]]) -> list[dict[str, Any]]:
@@ -133,9 +135,3 @@ def manifests_of(store: Store, archive: Archive, run_id: int) -> Iterator[dict[s
     for payload in read_payloads(store, run_id):
         if payload.source == MANIFEST:
             yield orjson.loads(archive.get(payload.sha256))
-
-
-def exchanges_of(store: Store, archive: Archive, run_id: int) -> Iterator[dict[str, Any]]:
-    """Every call of a run as `parse_exchange` takes it, with its `subject`; raises as `manifests_of`."""
-    for manifest in manifests_of(store, archive, run_id):
-        yield from manifest["exchanges"]

@@ -19,6 +19,7 @@ from indexer.live.context import Live
 from indexer.live.quality_log import settle
 from indexer.sources.base import Ask, Dataset
 from indexer.sources.records import BenchmarkBars
+from indexer.store.db import Store
 from indexer.store.read import read_benchmark_closes
 from indexer.store.rows import BenchmarkColumns, BenchmarkRow, MetricSeries
 from indexer.store.write import ensure_benchmarks, write_benchmark_bars, write_metrics
@@ -103,37 +104,77 @@ Stored = Mapping[Key, Closes]
 def refresh(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     """Bring the benchmarks up to date; what the run log keeps. Raises SourceUnavailable when no source answered."""
     end_us = to_us(due)
-    ids = ensure_benchmarks(live.store, [followed.row for followed in FOLLOWED])
-    stored: Stored = {
-        (followed.row.symbol, interval): read_benchmark_closes(live.store, followed.row.symbol, interval=interval)
-        for followed in FOLLOWED
-        for interval in REACH_US
-    }
+    stored = _stored(live.store)
     rates = ask_all(
         live, [Question("us", "fred", _ask(series, "1d", end_us - 40 * DAY_US, end_us)) for series in POLICY_RATES]
     )
     replies = list(rates)
-    given = _ask_in_turn(
+    answers = _ask_in_turn(
         live, {key: _start_us(known, key[1], end_us) for key, known in stored.items()}, end_us, replies
     )
-    restated = {key: SINCE_US for key, answers in given.items() if _restated(answers, stored[key])}
-    for key, answers in _ask_in_turn(live, restated, end_us, replies).items():
-        first = next(iter(answers))
-        given[key] = {**answers, first: with_older(answers[first], stored[key])}
+    restated = {key: SINCE_US for key, bars in answers.items() if _restated(bars, stored[key])}
+    _ask_in_turn(live, restated, end_us, replies)
+    written, apart = write_answers(live.store, run_id, replies)
+    down = keep_replies(live, run_id, replies, what="any benchmark")
+    _note_differences(live, run_id, apart)
+    return {"written": written, "failed_sources": sorted(down)}
+
+
+def write_answers(store: Store, run_id: int, replies: Sequence[Reply]) -> tuple[int, dict[str, str]]:
+    """Write the closes and policy rates that are new or differ; how many, and what differs by `source/symbol`."""
+    ids = ensure_benchmarks(store, [followed.row for followed in FOLLOWED])
+    stored = _stored(store)
     written = 0
     apart: dict[str, str] = {}
-    for (symbol, interval), answers in given.items():
+    for (symbol, interval), answers in _answers_of(replies, stored).items():
         known = stored[symbol, interval]
         there = known[0]
         for source, bars in answers.items():
             fresh = bars if source == next(iter(answers)) else _take(bars, ~np.isin(bars.time_us, there))
-            written += _write(live, run_id, fresh, number=ids[symbol], interval=interval, source=source, known=known)
+            written += _write(store, run_id, fresh, number=ids[symbol], interval=interval, source=source, known=known)
             there = np.union1d(there, bars.time_us)
         apart |= {f"{source}/{symbol}": text for source, text in _differences(answers)}
-    written += write_metrics(live.store, run_id, _policy_rates(rates)).new
-    down = keep_replies(live, run_id, replies, what="any benchmark")
-    _note_differences(live, run_id, apart)
-    return {"written": written, "failed_sources": sorted(down)}
+    return written + write_metrics(store, run_id, _policy_rates(replies)).new, apart
+
+
+def _stored(store: Store) -> Stored:
+    return {
+        (followed.row.symbol, interval): read_benchmark_closes(store, followed.row.symbol, interval=interval)
+        for followed in FOLLOWED
+        for interval in REACH_US
+    }
+
+
+def _answers_of(replies: Sequence[Reply], stored: Stored) -> dict[Key, Answers]:
+    """The closes of each benchmark and interval by source, in the order of preference.
+
+    A benchmark asked for twice was restated: what the longer question brought counts, and stored closes from before it
+    go on its terms.
+    """
+    found: dict[Key, Answers] = {}
+    for followed in FOLLOWED:
+        for interval in REACH_US:
+            symbol, sources = followed.row.symbol, followed.sources(interval)
+            own = [reply for reply in replies if _about(reply) == (symbol, interval) and any(_closes(reply))]
+            begins = {reply.question.ask.start_us for reply in own}
+            longest = [reply for reply in own if reply.question.ask.start_us == min(begins)]
+            answers = {
+                source: bars for source in sources if (bars := _bars(longest, symbol, source, interval)) is not None
+            }
+            if len(begins) > 1:
+                first = next(iter(answers))
+                answers[first] = with_older(answers[first], stored[symbol, interval])
+            if answers:
+                found[symbol, interval] = answers
+    return found
+
+
+def _about(reply: Reply) -> Key:
+    return reply.question.subject, reply.question.ask.interval
+
+
+def _closes(reply: Reply) -> Iterator[BenchmarkBars]:
+    return (bars for _, _, parsed in reply.parsed if (bars := parsed.benchmark) is not None and len(bars))
 
 
 def _ask_in_turn(live: Live, starts: Mapping[Key, int], end_us: int, replies: list[Reply]) -> dict[Key, Answers]:
@@ -221,11 +262,10 @@ def with_older(bars: BenchmarkBars, known: Closes) -> BenchmarkBars:
 def _bars(replies: Sequence[Reply], subject: str, source: str, interval: str) -> BenchmarkBars | None:
     """The longest answer of a source for a benchmark, or None."""
     answers = [
-        parsed.benchmark
+        bars
         for reply in replies
-        if (reply.question.subject, reply.question.source, reply.question.ask.interval) == (subject, source, interval)
-        for _, _, parsed in reply.parsed
-        if parsed.benchmark is not None and len(parsed.benchmark)
+        if _about(reply) == (subject, interval) and reply.question.source == source
+        for bars in _closes(reply)
     ]
     return max(answers, key=len, default=None)
 
@@ -253,7 +293,7 @@ def _differences(answers: Answers) -> Iterator[tuple[str, str]]:
 
 
 def _write(
-    live: Live,
+    store: Store,
     run_id: int,
     bars: BenchmarkBars,
     *,
@@ -278,7 +318,7 @@ def _write(
         [source] * count,
         interval,
     )
-    written = write_benchmark_bars(live.store, run_id, columns)
+    written = write_benchmark_bars(store, run_id, columns)
     return written.new + written.revised
 
 
@@ -297,15 +337,13 @@ def _same(bars: BenchmarkBars, known: Closes) -> np.ndarray:
 
 
 def _policy_rates(replies: Sequence[Reply]) -> list[MetricSeries]:
-    found: list[MetricSeries] = []
-    for series, name in POLICY_RATES.items():
-        for reply in replies:
-            if reply.question.source == "fred" and reply.question.ask.symbols == (series,):
-                for _, _, parsed in reply.parsed:
-                    if parsed.benchmark is not None and len(parsed.benchmark):
-                        bars = parsed.benchmark
-                        found.append(MetricSeries("us", name, "fred", bars.time_us, bars.close))
-    return found
+    return [
+        MetricSeries("us", name, "fred", bars.time_us, bars.close)
+        for series, name in POLICY_RATES.items()
+        for reply in replies
+        if reply.question.source == "fred" and reply.question.ask.symbols == (series,)
+        for bars in _closes(reply)
+    ]
 
 
 def _note_differences(live: Live, run_id: int, apart: Mapping[str, str]) -> None:

@@ -19,8 +19,9 @@ from indexer.sources.base import Ask, Dataset, Source
 from indexer.sources.okx import contract_sizes
 from indexer.sources.records import Liquidations, hourly_liquidations
 from indexer.sources.registry import PERPETUALS, build_sources
+from indexer.store.db import Store
 from indexer.store.read import last_run_before, read_metrics
-from indexer.store.rows import MetricSeries
+from indexer.store.rows import MetricSeries, Written
 from indexer.store.write import write_metrics
 from indexer.times import DAY_US, HOUR_US, to_us
 
@@ -38,15 +39,24 @@ def read_stress(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     some hours gives them when it is back.
     """
     end_us = to_us(due)
-    last = last_run_before(live.store, KIND, due)
-    done_us = to_us(last.due_at) if last is not None and last.due_at is not None else end_us - FIRST_US
     newest = _newest(live, end_us - FIRST_US)
-    fresh_us = max(done_us, end_us - DAY_US)  # the list of orders is capped: an hour read again would look smaller
-    replies = ask_all(live, list(_questions(live, newest, fresh_us, end_us)))
-    series = [*_series(replies), *_liquidations(replies, fresh_us, end_us)]
-    written = write_metrics(live.store, run_id, series)
+    replies = ask_all(live, list(_questions(live, newest, _fresh_us(live.store, due), end_us)))
+    written = write_measures(live.store, run_id, replies, due=due)
     down = keep_replies(live, run_id, replies, what="any measure of stress")
     return {"values": written.new + written.revised, "failed_sources": sorted(down)}
+
+
+def write_measures(store: Store, run_id: int, replies: Sequence[Reply], *, due: datetime) -> Written:
+    """Write what replies brought that is new or differs."""
+    orders = _liquidations(replies, _fresh_us(store, due), to_us(due))
+    return write_metrics(store, run_id, [*_series(replies), *orders])
+
+
+def _fresh_us(store: Store, due: datetime) -> int:
+    """From when on orders count: the list of them is capped, so an hour read again would look smaller."""
+    last = last_run_before(store, KIND, due)
+    done_us = to_us(last.due_at) if last is not None and last.due_at is not None else to_us(due) - FIRST_US
+    return max(done_us, to_us(due) - DAY_US)
 
 
 def _newest(live: Live, since_us: int) -> dict[tuple[str, str, Dataset], int]:

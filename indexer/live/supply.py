@@ -18,10 +18,11 @@ from indexer.live.asking import Question, Reply, ask_all, keep_replies
 from indexer.live.context import Live
 from indexer.live.mapping import ids_at
 from indexer.live.supply_seams import note_seams
-from indexer.registry import Asset, supply_facts
+from indexer.registry import Asset, Registry, supply_facts
 from indexer.sources.base import Ask, Dataset
 from indexer.sources.coingecko import implied_supplies
 from indexer.sources.records import SupplyObservation
+from indexer.store.db import Store
 from indexer.store.read import read_supplies
 from indexer.store.rows import SupplyRow
 from indexer.store.write import write_supplies
@@ -44,16 +45,29 @@ def read_reported(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     replies = ask_all(live, [Question("supply", SOURCE, ask)])
     keep_replies(live, run_id, replies, what="supplies")
     stored = read_supplies(live.store)
-    done = {(row.asset, row.kind) for row in stored if row.source == SOURCE and row.observed_at >= due}
+    readings = write_reported(live.store, run_id, replies, registry=live.registry, due=due)
+    implied = _past(live, run_id, due, assets=assets, stored=stored)
+    return {"readings": readings, "implied": implied, "seams": note_seams(live.store, run_id)}
+
+
+def write_reported(store: Store, run_id: int, replies: Sequence[Reply], *, registry: Registry, due: datetime) -> int:
+    """Write the supplies of replies that are not stored yet: those of that day, and those implied by charts."""
+    assets = ids_at(registry, SOURCE)
+    done = {(row.asset, row.kind) for row in read_supplies(store) if row.source == SOURCE and row.observed_at >= due}
     readings = [one for reply in replies for _, _, parsed in reply.parsed for one in parsed.supplies]
     rows = [
         _row(assets[one.symbol], one, source=SOURCE)
         for one in readings
-        if (assets[one.symbol].slug, one.kind) not in done
+        if one.symbol in assets and (assets[one.symbol].slug, one.kind) not in done
     ]
-    written = write_supplies(live.store, run_id, rows).new
-    implied = _past(live, run_id, assets, stored, now_us)
-    return {"readings": written, "implied": implied, "seams": note_seams(live.store, run_id)}
+    charts = [reply for reply in replies if reply.question.ask.dataset is Dataset.BARS]
+    rows += [
+        _row(registry.by_slug[reply.question.subject], one, source=IMPLIED)
+        for reply in charts
+        for call, answer, _ in reply.parsed
+        for one in implied_supplies(call, answer)
+    ]
+    return write_supplies(store, run_id, rows).new if rows else 0
 
 
 def write_facts(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
@@ -77,8 +91,9 @@ def write_facts(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     return {"facts": write_supplies(live.store, run_id, rows).new if rows else 0}
 
 
-def _past(live: Live, run_id: int, assets: Mapping[str, Asset], stored: Sequence[SupplyRow], now_us: int) -> int:
+def _past(live: Live, run_id: int, due: datetime, *, assets: Mapping[str, Asset], stored: Sequence[SupplyRow]) -> int:
     """Write the implied supplies of assets that have no reading older than two months; how many."""
+    now_us = to_us(live.clock())
     provided = [row for row in stored if row.source != supply_facts.SOURCE]
     old = {row.asset for row in provided if to_us(row.observed_at) < now_us - NEW_US}
     written = 0
@@ -90,13 +105,8 @@ def _past(live: Live, run_id: int, assets: Mapping[str, Asset], stored: Sequence
         if not any(reply.parsed for reply in replies):
             continue
         keep_replies(live, run_id, replies, what="the history of supplies")
-        rows = [_row(asset, one, source=IMPLIED) for one in _implied_of(replies)]
-        written += write_supplies(live.store, run_id, rows).new
+        written += write_reported(live.store, run_id, replies, registry=live.registry, due=due)
     return written
-
-
-def _implied_of(replies: Sequence[Reply]) -> list[SupplyObservation]:
-    return [one for reply in replies for call, answer, _ in reply.parsed for one in implied_supplies(call, answer)]
 
 
 def _row(asset: Asset, one: SupplyObservation, *, source: str) -> SupplyRow:

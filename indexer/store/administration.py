@@ -73,14 +73,6 @@ def write_override(store: Store, row: OverrideRow) -> int:
         return int(override.id or 0)
 
 
-def copy_overrides(store: Store, into: Store) -> None:
-    """Writes the overrides of one store into another that has none, under the same numbers."""
-    with store.session() as session:
-        overrides = session.exec(select(Override).order_by(col(Override.id))).all()
-    with into.writing_session() as session:
-        session.add_all(Override(**override.model_dump()) for override in overrides)
-
-
 def withdraw_override(store: Store, number: int, *, by: str, at: datetime) -> None:
     """Ends an override before its expiry; it stays readable.
 

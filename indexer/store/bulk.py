@@ -208,7 +208,10 @@ def upsert(
     key: Sequence[str],
     update: Sequence[str] = (),
 ) -> None:
-    """Inserts rows of a small table; where the key is there already, sets `update` or leaves the row alone."""
+    """Inserts rows of a small table; where the key is there already, sets `update` or leaves the row alone.
+
+    An empty key is any key of the table.
+    """
     if not rows:
         return
     connection = session.connection()
@@ -219,7 +222,7 @@ def upsert(
             index_elements=list(key), set_={name: statement.excluded[name] for name in update}
         )
     else:
-        statement = statement.on_conflict_do_nothing(index_elements=list(key))
+        statement = statement.on_conflict_do_nothing(index_elements=list(key) or None)
     connection.execute(statement, [dict(row) for row in rows])
 
 

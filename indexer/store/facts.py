@@ -1,51 +1,44 @@
-"""Stored facts by the runs that wrote them: for verification, and to see what came first."""
+"""Facts by the runs that wrote them: taken over into another store, and what came first."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Text, case, cast, func, literal, or_, select, type_coerce
+from sqlalchemy import BigInteger, case, func, literal, or_, select, type_coerce
 from sqlmodel import SQLModel, col
 
-from indexer.store.columnar import Columns, fields, read_columns
+from indexer.store.bulk import upsert
+from indexer.store.columnar import fields, table_of
 from indexer.store.db import Store
-from indexer.store.runs import COMPUTING, known_by
+from indexer.store.runs import COMPUTING
 from indexer.store.tables import Asset, Bar, Listing, Run, Supply
 from indexer.times import from_us
 
 
-def read_facts(
-    store: Store,
-    model: type[SQLModel],
-    names: Sequence[str],
-    *,
-    run: int | None = None,
-    kind: str | None = None,
-    but_run: int | None = None,
-    known_us: int | None = None,
-    where: Mapping[str, Any] | None = None,
-    order: Sequence[str] = (),
-) -> Columns:
-    """Columns of a table's rows, revisions included: of one run, of a kind of runs, or of all but one run.
+def runs_with_rows(store: Store, model: type[SQLModel]) -> set[int]:
+    """The numbers of the runs that wrote into a table."""
+    with store.reading() as connection:
+        return set(connection.execute(select(*fields(model, "run_id")).distinct()).scalars())
 
-    `known_us` leaves only runs that had started by then; `where` gives columns a value or a list of values.
-    Exact amounts come as text.
+
+def copy_rows(
+    store: Store, into: Store, model: type[SQLModel], *, run: int | None = None, run_id: int | None = None
+) -> None:
+    """Writes a table's rows into another store where they are not there yet.
+
+    All of them under their own numbers, or those of one run as the run `run_id` there.
     """
-    columns = fields(model, *names)
-    wanted = [cast(column, Text).label(column.key) if column.key == "amount" else column for column in columns]
-    query = select(*wanted).where(*known_by(model, known_us)).order_by(*fields(model, *order))
-    (run_id,) = fields(model, "run_id")
+    table = table_of(model)
+    query = select(table).order_by(*table.primary_key)
     if run is not None:
-        query = query.where(run_id == run)
-    if but_run is not None:
-        query = query.where(run_id != but_run)
-    if kind is not None:
-        query = query.where(run_id.in_(select(col(Run.id)).where(col(Run.kind) == kind)))
-    for name, value in (where or {}).items():
-        (column,) = fields(model, name)
-        query = query.where(column.in_(value) if isinstance(value, list) else column == value)
-    return read_columns(store, query)
+        query = query.where(table.c.run_id == run)
+    with store.reading() as connection:
+        rows = [dict(row) for row in connection.execute(query).mappings()]
+    if run is not None:
+        rows = [{name: value for name, value in row.items() if name != "id"} | {"run_id": run_id} for row in rows]
+    with into.writing_session() as session:
+        upsert(session, model, rows, key=())
 
 
 def first_data_since(store: Store, since_us: int, *, until_us: int) -> list[str]:

@@ -6,7 +6,7 @@ bits, texts by their bytes, nulls by a mark of their own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import SQLModel, col, select
 
 from indexer.store.bulk import upsert
-from indexer.store.columnar import fields, pick, read_columns, table_of
+from indexer.store.columnar import Columns, fields, pick, read_columns, table_of
 from indexer.store.db import Store
 from indexer.store.digests import Encoded, digest_of, marks_of, pack_keys, shown_key, unpack_keys
 from indexer.store.runs import DONE, forgotten_before, runs_before
@@ -40,6 +40,7 @@ from indexer.store.tables import (
     BenchmarkBar,
     Level,
     Membership,
+    Metric,
     Payload,
     Rate,
     Rebalancing,
@@ -53,6 +54,7 @@ from indexer.times import iso
 GENESIS = b"\0" * 32
 FEW = 5  # rows of a run that are named
 NULL_TEXT, NULL_NUMBER = "\x01", -(2**62)
+MISSING = (NULL_TEXT, NULL_NUMBER, -np.inf)
 INSTANTS = ("time", "observed_at", "effective_at", "valid_from")
 
 
@@ -83,6 +85,7 @@ SEALED = (
         ("asset_id", "kind", "source", "observed_at", "revision"),
         ("origin", "amount", "chain", "block_number", "block_hash", "finality"),
     ),
+    Sealed(Metric, ("subject", "name", "source", "time", "revision"), ("value",)),
     Sealed(Rate, ("asset_id", "time", "revision"), ("rate", "status", "method", "verdicts")),
     Sealed(
         Rebalancing,
@@ -146,13 +149,6 @@ def read_seals(store: Store) -> list[Seal]:
     """Every seal in the order of its chain."""
     with store.session() as session:
         return list(session.exec(select(Seal).order_by(col(Seal.id))))
-
-
-def read_digests(store: Store, tables: Sequence[str]) -> dict[tuple[int, str], bytes]:
-    """The digest of what each run wrote into some tables, by run and table."""
-    query = select(Seal.run_id, Seal.about, Seal.digest).where(col(Seal.about).in_(tables))
-    with store.session() as session:
-        return {(run, about): digest for run, about, digest in session.exec(query)}
 
 
 def read_heads(store: Store) -> bytes | None:
@@ -223,7 +219,7 @@ def _runs_of(store: Store, table: Sealed, *, only: Collection[int]) -> Iterator[
     """What each of these runs has in a table, by run; runs without rows are absent."""
     if not only:
         return
-    stored = _read(store, table, only=only)
+    stored = read_sealed(store, table, only=only)
     runs = stored["run_id"]
     if not len(runs):
         return
@@ -248,14 +244,21 @@ def _runs_of(store: Store, table: Sealed, *, only: Collection[int]) -> Iterator[
         )
 
 
-def _read(store: Store, table: Sealed, *, only: Collection[int]) -> dict[str, NDArray[Any]]:
-    """The sealed columns and `run_id`: a run's own id is its number, an item has that of its rebalancing."""
+def read_sealed(store: Store, table: Sealed, *, only: Collection[int] | None = None) -> Columns:
+    """The sealed columns and `run_id` of all rows or of some runs', by key where a database has it so.
+
+    A run's own id is its number, an item has that of its rebalancing. What is missing is one of `MISSING`.
+    """
     run_id = fields(
         Rebalancing if table.model is RebalancingItem else table.model, "id" if table.model is Run else "run_id"
     )[0]
     names = [name for name in (*table.key, *table.values) if name != "run_id"]
     columns = [_without_null(store, column) for column in fields(table.model, *names)]
-    query = select_columns(run_id.label("run_id"), *columns).where(run_id.in_(sorted(only)))
+    query = select_columns(run_id.label("run_id"), *columns)
+    if only is not None:
+        query = query.where(run_id.in_(sorted(only)))
+    elif table.model is not Run:
+        query = query.order_by(*fields(table.model, *table.key))
     if table.model is RebalancingItem:
         query = query.join_from(RebalancingItem, Rebalancing)
     return read_columns(store, query)

@@ -107,13 +107,11 @@ def _latest(
     return [(row.run_id, as_row(SupplyRow, row)) for row in latest.values()]
 
 
-def copy_supplies(store: Store, into: Store, *, run: int, run_id: int) -> bool:
-    """Writes what a run of one store read into another store, under a run there; False when it read nothing."""
+def read_supplies_of(store: Store, run: int) -> list[SupplyRow]:
+    """What one run wrote, revisions included, in the order of writing."""
+    query = select(Supply, Asset.slug).join(Asset).where(Supply.run_id == run).order_by(col(Supply.id))
     with store.session() as session:
-        readings = session.exec(select(Supply).where(Supply.run_id == run).order_by(col(Supply.id))).all()
-    with into.writing_session() as session:
-        session.add_all(Supply(**supply.model_dump(exclude={"id", "run_id"}), run_id=run_id) for supply in readings)
-    return bool(readings)
+        return [as_row(SupplyRow, supply, asset=slug) for supply, slug in session.exec(query)]
 
 
 @dataclass(frozen=True, slots=True)

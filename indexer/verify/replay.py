@@ -1,71 +1,98 @@
-"""All history again on an empty store: every run of facts in its order, every update after it, byte for byte.
+"""All facts again from the archive into an empty store, and, when asked, every update after them.
 
-The strongest proof there is: nothing of what was published is taken over. Imported files are read again from the
-archive and fixings computed again from their archived answers; facts whose inputs are not there (history bars,
-reported supplies, what was never kept) are taken from the stored rows, and counted. Decisions of people and the
-rules are those of the day. Then what every run wrote is held against what it writes now.
+The strongest proof there is: nothing of what was published is taken over. Archived bytes are those that came; each
+run of facts is derived again from them by the program's own writers (see `derive.py`), updates are computed again by
+the rules of their day, and then what every run wrote is held against what it writes now, row by row. Facts whose
+inputs were never kept, or are over their time, are taken from the stored rows, and counted.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from indexer.errors import NotFoundError
-from indexer.files.importing import asset_rows, write_rows
-from indexer.files.kept import read_import
+from indexer.errors import DeaiError, NotFoundError, VerificationError
+from indexer.files.kept import FILE, RECORD
 from indexer.levels.pipeline import update
 from indexer.levels.rules import Rules
-from indexer.live.fixing import evidence, write_evidence, write_fixed
-from indexer.live.replay import replay_fixing
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
-from indexer.store.administration import copy_overrides, read_announcements, write_announcements
 from indexer.store.archive import Archive
 from indexer.store.db import Store
-from indexer.store.facts import read_facts
-from indexer.store.levels import published_rows
-from indexer.store.read import RunRow, read_indices, read_listings, read_methodologies, read_runs
-from indexer.store.rows import BarColumns, ListingRow
-from indexer.store.seals import read_digests
-from indexer.store.supplies import copy_supplies
-from indexer.store.tables import Bar, Rate
-from indexer.store.write import ensure_listings, finish_run, start_run, write_assets, write_bars, write_rates
-from indexer.times import iso, to_us
+from indexer.store.facts import copy_rows, runs_with_rows
+from indexer.store.read import PayloadLink, RunRow, forgotten_before, read_methodologies, read_payload_links, read_runs
+from indexer.store.seals import SEALED, Sealed
+from indexer.store.tables import (
+    Announcement,
+    Asset,
+    Bar,
+    Benchmark,
+    BenchmarkBar,
+    Level,
+    Listing,
+    Metric,
+    Override,
+    Rate,
+    Supply,
+)
+from indexer.store.write import finish_run, start_run
+from indexer.times import to_us
+from indexer.verify.derive import Derivation
+from indexer.verify.differences import different_rows
 
-BAR_COLUMNS = ("open", "high", "low", "close", "volume_base", "volume_usd")
-COMPARED = ("bar", "supply", "rate", "level")
+if TYPE_CHECKING:
+    from onchain.tokens import Token
+
+MOST = 20
+DONE, UPDATE = "done", "update"
+FACTS = (Bar, BenchmarkBar, Supply, Rate, Metric)
+KNOWN = (Asset, Listing, Benchmark, Override)  # what rows refer to, and decisions of people: taken over
+WORDS = {FILE: "file", RECORD: "record"}
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came out differently (empty is good), and how many runs' facts came from where."""
+    """What was read from the archive and done again, and what of it is not as it is stored (nothing is good).
 
-    differences: tuple[str, ...]
-    runs: int
-    from_archive: int
-    from_store: int
+    `answers` files and answers are the bytes that came. `derived` counts runs by kind whose facts were derived from
+    them, `rows` what those had stored; of `taken_over` runs no inputs were kept, of `over` their time was over.
+    `updates` were computed again.
+    """
+
+    answers: int
+    derived: Mapping[str, int]
+    rows: int
+    taken_over: int
+    over: int
+    updates: int
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was kept holds."""
+        return not self.problems
 
 
 @dataclass
 class _Walk:
-    """One replay: from a store, by its archive, into an empty one; `made` are the new runs by the old."""
+    """One replay; `again` are the numbers of the runs that were done again, `writers` the runs with rows, by table."""
 
-    store: Store
-    into: Store
-    archive: Archive | None
-    registry: Registry
+    derivation: Derivation
     rules: Rules | None
-    ids: Mapping[str, int]
-    listings: Mapping[int, int]
-    made: dict[int, int] = field(default_factory=dict)
+    damaged: set[int]
+    since: datetime | None
+    gone: datetime | None
+    writers: Mapping[str, set[int]]
+    again: dict[int, int] = field(default_factory=dict)
+    derived: Counter[str] = field(default_factory=Counter)
     count: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
 
 
 def replay(
@@ -73,155 +100,149 @@ def replay(
     into: Store,
     *,
     registry: Registry,
-    archive: Archive | None = None,
+    archive: Archive,
+    tokens: Mapping[str, Token] | None = None,
     rules: Rules | None = None,
+    since: datetime | None = None,
+    updates: bool = True,
     progress: Progress = lambda done, total: None,
 ) -> Replayed:
-    """Does all runs again in an empty, migrated store, and says what came out differently.
+    """Does all runs of facts again in an empty, migrated store, and the updates too; says what came out differently.
 
-    Raises VerificationError for an archived input that is damaged.
+    `tokens` are the supply rules that readings of chains are derived by. With `since` only what came from then on is
+    read from the archive. Raises VerificationError for rules that were changed after they were stored.
     """
-    ids = write_assets(into, asset_rows(registry))
-    walk = _Walk(store, into, archive, registry, rules, ids, _copy_listings(store, into))
-    copy_overrides(store, into)
-    runs = sorted((run for run in read_runs(store) if run.outcome == "done"), key=lambda run: (run.started_at, run.id))
-    for n, run in enumerate(runs):
-        if run.kind == "update":
-            _update_again(walk, run)
-        else:
+    links = read_payload_links(store, since_us=None if since is None else to_us(since))
+    runs = sorted(read_runs(store), key=lambda run: (run.started_at, run.id))
+    steps = len(links) + len(runs)
+    damaged = list(_damaged(archive, links, progress=lambda n: progress(n, steps)))
+    for model in KNOWN:
+        copy_rows(store, into, model)
+    walk = _Walk(
+        derivation=Derivation(store, into, archive, registry, tokens or {}),
+        rules=rules,
+        damaged=_runs_of({link.sha256 for link, _ in damaged}, links),
+        since=since,
+        gone=forgotten_before(store),
+        writers={model.__name__: runs_with_rows(store, model) for model in FACTS},
+        problems=[text for _, text in damaged],
+    )
+    for n, run in enumerate(runs, 1):
+        if run.kind != UPDATE:
             _facts_again(walk, run)
-        progress(n + 1, len(runs))
-    found = [*differences(store, into), *_other_rows(walk)]
-    return Replayed(tuple(found), len(runs), walk.count["archive"], walk.count["store"])
+        elif updates and run.outcome == DONE:
+            _update_again(walk, run)
+        progress(len(links) + n, steps)
+    rows = _compare(walk, tables=(*FACTS, Level) if updates else FACTS)
+    return Replayed(
+        answers=len({link.sha256 for link in links}) - len(damaged),
+        derived=dict(walk.derived),
+        rows=rows,
+        taken_over=walk.count["taken over"],
+        over=walk.count["over"],
+        updates=walk.count["updates"],
+        problems=tuple(walk.problems[:MOST]),
+    )
 
 
-def _other_rows(walk: _Walk) -> list[str]:
-    """Runs that wrote other bars, supplies, rates or levels than before, by the digests of their seals."""
-    old, new = read_digests(walk.store, COMPARED), read_digests(walk.into, COMPARED)
-    found = []
-    for run, again in walk.made.items():
-        for table in COMPARED:
-            if (run, table) in old and old[run, table] != new.get((again, table)):
-                found.append(f"{table}: run {run} wrote other rows than it writes when it is done again")
-    return found
+def _runs_of(hashes: set[str], links: Sequence[PayloadLink]) -> set[int]:
+    return {link.run_id for link in links if link.sha256 in hashes}
 
 
-def differences(store: Store, other: Store) -> list[str]:
-    """Where the published rows of two stores differ, the first row of each index; empty when they are the same."""
-    found = []
-    for index in read_indices(store):
-        one, two = published_rows(store, index.id), published_rows(other, index.id)
-        if one.hash == two.hash:
-            continue
-        if len(one.hash) != len(two.hash):
-            found.append(f"{index.id}: {len(one.hash)} rows are published, doing it again gives {len(two.hash)}")
-            continue
-        n = next(n for n, (mine, theirs) in enumerate(zip(one.hash, two.hash, strict=True)) if mine != theirs)
-        found.append(
-            f"{index.id}: {iso(int(one.times_us[n]))} revision {int(one.revision[n])} is published as "
-            f"{one.levels[n]!r}, doing it again gives {two.levels[n]!r} at {iso(int(two.times_us[n]))}"
-        )
-    return found
+def _damaged(
+    archive: Archive, links: Sequence[PayloadLink], *, progress: Callable[[int], None]
+) -> Iterator[tuple[PayloadLink, str]]:
+    """The links whose bytes are not what came, each file read once; reading uses all cores."""
+    once = list({link.sha256: link for link in links}.values())
 
+    def problem(link: PayloadLink) -> str:
+        try:
+            size = len(archive.get(link.sha256))
+        except (NotFoundError, VerificationError) as error:
+            return str(error)
+        return "" if size == link.bytes else f"it has {size} bytes, {link.bytes} came"
 
-def _copy_listings(store: Store, into: Store) -> Mapping[int, int]:
-    """Listings in the order they became known; gives their ids there by their ids here."""
-    known = sorted((row for row in read_listings(store) if row.id is not None), key=lambda row: row.id or 0)
-    names = [name for name in ListingRow.__dataclass_fields__ if name not in ("id", "asset_id")]
-    made = ensure_listings(into, [ListingRow(**{name: getattr(row, name) for name in names}) for row in known])
-    return {row.id or 0: number for row, number in zip(known, made, strict=True)}
+    with ThreadPoolExecutor(thread_name_prefix="archive") as pool:
+        for n, (link, text) in enumerate(zip(once, pool.map(problem, once), strict=True), 1):
+            if n % 100 == 0:
+                progress(n)
+            if text:
+                what = WORDS.get(link.source, f"answer of {link.source}")
+                yield link, f"archived {what} {link.sha256} (run {link.run_id}): {text}"
 
 
 def _facts_again(walk: _Walk, run: RunRow) -> None:
     """What one run of facts wrote: from its archived inputs, else from the rows that are stored."""
-    store, into = walk.store, walk.into
-    run_id = start_run(into, kind=run.kind, key=run.key, now=run.started_at)
-    assert run_id is not None
-    walk.made[run.id] = run_id
-    if _from_archive(walk, run, run_id):
-        walk.count["archive"] += 1
+    store, into = walk.derivation.store, walk.derivation.into
+    run_id = start_run(into, kind=run.kind, key=run.key, now=run.started_at, due_at=run.due_at)
+    assert run_id is not None, "the key of a run is its own"
+    if _derived(walk, run, run_id):
+        walk.derived[run.kind] += 1
+        walk.again[run.id] = run_id
     else:
-        wrote = [
-            _bars_again(store, into, run=run.id, run_id=run_id, listings=walk.listings),
-            copy_supplies(store, into, run=run.id, run_id=run_id),
-            _rates_again(store, into, run=run.id, run_id=run_id),
-        ]
-        walk.count["store"] += any(wrote)
-    _said_again(store, into, run=run.id, run_id=run_id)
-    finish_run(into, run_id, now=run.finished_at or run.started_at, detail=run.detail)
+        writing = [model for model in FACTS if run.id in walk.writers[model.__name__]]
+        for model in writing:
+            copy_rows(store, into, model, run=run.id, run_id=run_id)
+        walk.count["taken over"] += bool(writing) and (walk.since is None or run.started_at >= walk.since)
+    if run.kind == "decision":  # of people: states take effect by what it announced
+        copy_rows(store, into, Announcement, run=run.id, run_id=run_id)
+    finish_run(into, run_id, now=run.finished_at or run.started_at, outcome=run.outcome, detail=run.detail)
 
 
-def _from_archive(walk: _Walk, run: RunRow, run_id: int) -> bool:
-    """Writes what the archived inputs of an import or a fixing give; False when they are not there."""
-    try:
-        if walk.archive is None:
-            return False
-        if run.kind == "import" and "record" in run.detail:
-            _, rows = read_import(walk.archive, str(run.detail["record"]))
-            write_rows(walk.into, run_id, rows)
-            return True
-        if run.kind == "fixing" and "manifest" in run.detail:
-            again = replay_fixing(walk.archive, str(run.detail["manifest"]))
-            at = again.fixed.at_us
-            bars = evidence(again.rows, again.got, at_us=at)
-            write_evidence(walk.into, run_id, bars, sources=again.sources, at_us=at)
-            write_fixed(walk.into, run_id, again.fixed, again.rows, ids=walk.ids)
-            return True
-    except NotFoundError:
+def _derived(walk: _Walk, run: RunRow, run_id: int) -> bool:
+    """Whether the rows of a run could be derived and were written. What should be there and is not is a problem."""
+    late = walk.since is None or run.started_at >= walk.since
+    if run.outcome != DONE or run.id in walk.damaged or not late:
         return False
-    return False
+    try:
+        return walk.derivation.derive(run, run_id)
+    except DeaiError as error:
+        if isinstance(error, NotFoundError) and walk.gone is not None and run.started_at < walk.gone:
+            walk.count["over"] += 1
+        else:
+            walk.problems.append(f"what run {run.id} ({run.kind}) was fed with: {error}")
+        return False
 
 
-def _bars_again(store: Store, into: Store, *, run: int, run_id: int, listings: Mapping[int, int]) -> bool:
-    names = ("listing_id", "time", *BAR_COLUMNS)
-    found = read_facts(store, Bar, names, run=run, order=("listing_id", "time"))
-    if len(found["time"]):
-        numbers = np.array([listings[one] for one in found["listing_id"].tolist()], dtype=np.int64)
-        write_bars(into, run_id, BarColumns(numbers, found["time"], *(found[name] for name in BAR_COLUMNS)))
-    return bool(len(found["time"]))
+def _compare(walk: _Walk, *, tables: Sequence[type]) -> int:
+    """Notes what differs between the stores; how many rows were compared."""
+    compared = 0
+    for table in SEALED:
+        if table.model in tables:
+            rows, texts = different_rows(
+                walk.derivation.store, walk.derivation.into, table, runs=walk.again, given_by=_given_by(table)
+            )
+            walk.problems += texts
+            compared += rows
+    return compared
 
 
-def _said_again(store: Store, into: Store, *, run: int, run_id: int) -> None:
-    """What a run of people's decisions announced: states take effect by it."""
-    write_announcements(into, run_id, read_announcements(store, run_id=run)[::-1])
-
-
-def _rates_again(store: Store, into: Store, *, run: int, run_id: int) -> bool:
-    """Rates that a run of facts fixed itself (minutes, live); those of an update are computed again."""
-    rates = read_facts(store, Rate, ("asset_id", "time", "rate", "status", "method", "verdicts"), run=run)
-    write_rates(
-        into,
-        run_id,
-        asset_id=rates["asset_id"],
-        time_us=rates["time"],
-        rate=rates["rate"],
-        status=rates["status"].astype(np.int8),
-        method=rates["method"].tolist(),
-        verdicts=rates["verdicts"].tolist(),
-    )
-    return bool(len(rates["time"]))
+def _given_by(table: Sealed) -> str:
+    return "doing it again" if table.model is Level else "the archive"
 
 
 def _update_again(walk: _Walk, run: RunRow) -> None:
+    into, registry = walk.derivation.into, walk.derivation.registry
     asked = run.key.startswith("rebuild:")
     update(
-        walk.into,
-        registry=walk.registry,
-        methodologies=_methodologies(walk.store, run.started_at, registry=walk.registry),
+        into,
+        registry=registry,
+        methodologies=_methodologies(walk.derivation.store, run.started_at, registry=registry),
         clock=lambda: run.started_at,
         rules=walk.rules,
         rebuild=str(run.detail.get("rebuild", "")) if asked else "",
     )
-    [newest] = read_runs(walk.into, limit=1)
-    walk.made[run.id] = newest.id
+    [newest] = read_runs(into, limit=1)
+    walk.again[run.id] = newest.id
+    walk.count["updates"] += 1
 
 
 def _methodologies(store: Store, at: datetime, *, registry: Registry) -> dict[str, Methodology]:
     """The rules of every index as they were at an instant. A run's own new versions were loaded during it."""
-    runs = [to_us(one.started_at) for one in read_runs(store, kind="update")]
+    runs = [to_us(one.started_at) for one in read_runs(store, kind=UPDATE)]
     later = min((one for one in runs if one > to_us(at)), default=2**62)
-    found: dict[str, Methodology] = {}
-    for row in read_methodologies(store):
-        if to_us(row.loaded_at) < later:
-            found[row.index_id] = load_methodology(row.text, source=f"{row.index_id} {row.version}", registry=registry)
-    return found
+    return {
+        row.index_id: load_methodology(row.text, source=f"{row.index_id} {row.version}", registry=registry)
+        for row in read_methodologies(store)
+        if to_us(row.loaded_at) < later
+    }

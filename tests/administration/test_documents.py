@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from test_rebuild import eventful
+from eventful import eventful
 from worlds import prices
 
 from indexer.administration.documents.factsheet import constituent_factsheet, index_factsheet

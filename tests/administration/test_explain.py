@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from test_rebuild import eventful
+from eventful import eventful
 from test_restatement import HOUR
 from worlds import START_US, prices, registry, world
 

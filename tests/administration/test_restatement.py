@@ -1,4 +1,4 @@
-"""The restatement policy: what is logged, what is restated, what is a fact (METHODOLOGY §4 and §9, 2 and 13)."""
+"""The restatement policy: what is logged, what is restated, what is a fact."""
 
 from __future__ import annotations
 

@@ -103,16 +103,21 @@ def test_everything_is_derived_again_from_the_archive(folder: Path) -> None:
     made = call(folder, "verify", "six", "--on-empty", "--json")
     assert made.exit_code == 0, made.output
     said = json.loads(made.output)
-    assert (
-        said["inputs"] | {"answers": 4, "files": 2, "rows": HOURS * 6 + 6, "not_kept": 0, "problems": []}
-        == said["inputs"]
-    )
+    assert said["inputs"] == {
+        "answers": 4,
+        "derived": {"import": 2},
+        "rows": said["inputs"]["rows"],
+        "taken_over": 0,
+        "over": 0,
+        "updates": 1,
+        "problems": [],
+    }
+    assert said["inputs"]["rows"] > 2 * HOURS * 6, "bars, rates, levels"
     assert [one["problem"] for one in said["indices"]] == [""]
-    assert said["on_empty"] == {"differences": [], "runs": 3, "from_archive": 2, "from_store": 0}
     text = call(folder, "verify", "six").output
-    assert f"4 files and answers are what came; 2 imports ({HOURS * 6 + 6:,} rows)" in text
+    assert f"4 files and answers are what came; 2 import runs ({HOURS * 6 + 6:,} rows) derived again" in text
     none = json.loads(call(folder, "verify", "six", "--since", "2100-01-01", "--json").output)
-    assert (none["inputs"]["answers"], none["inputs"]["files"]) == (0, 0)
+    assert (none["inputs"]["answers"], none["inputs"]["derived"]) == (0, {})
 
 
 def test_what_was_changed_is_named_wherever_it_was(folder: Path) -> None:

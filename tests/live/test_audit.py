@@ -11,7 +11,7 @@ from fault_server import FaultServer
 from fault_world import hour_world
 
 from indexer.errors import InputError, NotFoundError
-from indexer.live.audit import parse_exchange, to_keep
+from indexer.live.audit import read_exchange, to_keep
 from indexer.sources.base import Ask, Dataset
 from indexer.sources.http import HostLimit, HttpClient
 from indexer.sources.registry import build_sources
@@ -33,7 +33,7 @@ async def test_a_kept_exchange_replays_without_network_or_clock(tmp_path: Path) 
         fresh = source.parse(call, answer)
         archive.put(answer.body)
         kept = orjson.dumps(to_keep(call, answer))
-    again = parse_exchange(kept, archive, build_sources())
+    _, _, again = read_exchange(kept, archive, build_sources())
     assert fresh.bars is not None
     assert again.bars is not None
     assert len(again.bars) == 50
@@ -42,8 +42,8 @@ async def test_a_kept_exchange_replays_without_network_or_clock(tmp_path: Path) 
 
     record = orjson.loads(kept)
     with pytest.raises(NotFoundError, match="is not in the archive"):
-        parse_exchange(record | {"sha256": "0" * 64}, archive, build_sources())
+        read_exchange(record | {"sha256": "0" * 64}, archive, build_sources())
     with pytest.raises(InputError, match=r'"krakn" is not among the sources in use\. Did you mean "kraken"\?'):
-        parse_exchange(record | {"source": "krakn"}, archive, build_sources())
+        read_exchange(record | {"source": "krakn"}, archive, build_sources())
     with pytest.raises(InputError, match=r"the kept exchange cannot be read: KeyError\('dataset'\)"):
-        parse_exchange({k: v for k, v in record.items() if k != "dataset"}, archive, build_sources())
+        read_exchange({k: v for k, v in record.items() if k != "dataset"}, archive, build_sources())

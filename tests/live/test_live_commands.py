@@ -17,7 +17,7 @@ import pytest
 from fault_server import Fault
 from played import SLUGS, VENUES, Played, at, played
 
-from indexer.live.audit import manifests_of, parse_exchange
+from indexer.live.audit import manifests_of, read_exchange
 from indexer.live.context import archive_of
 from indexer.live.history import hourly_rate
 from indexer.sources.records import in_usd
@@ -158,7 +158,7 @@ def derived_bars(store: Store, world: Played) -> dict[tuple[str, str, int], floa
     for run in read_runs(store, kind="backfill"):
         for manifest in manifests_of(store, archive, run.id):
             answers = [
-                (call["subject"], call["source"], parse_exchange(call, archive, sources))
+                (call["subject"], call["source"], read_exchange(call, archive, sources)[2])
                 for call in manifest["exchanges"]
             ]
             markets = {source: [got.bars] for subject, source, got in answers if subject == "USDT" and got.bars}

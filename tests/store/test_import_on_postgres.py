@@ -13,8 +13,8 @@ from indexer.files.importing import import_files
 from indexer.registry import load_registry
 from indexer.store import read
 from indexer.store.archive import Archive
-from indexer.store.db import Store
-from indexer.verify.inputs import check_inputs
+from indexer.store.db import Store, open_store
+from indexer.verify.replay import Replayed, replay
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -45,8 +45,17 @@ def test_the_real_files_come_out_the_same(store: Store, sqlite_store: Store, tmp
     for symbol in ("QQQ", "NQ=F"):
         ours, theirs = (read.read_benchmark_bars(one, symbol, interval="1h") for one in (store, sqlite_store))
         np.testing.assert_array_equal(ours[1], theirs[1])
-    found = check_inputs(store, archive)
-    assert (found.problems, found.files) == ((), 3), "read again from the archive, they are what PostgreSQL holds"
+    found = derived(store, archive, tmp_path / "once.sqlite")
+    assert (found.problems, found.derived) == ((), {"import": 3}), "from the archive comes what PostgreSQL holds"
     with store.writing() as connection:
         connection.execute(text("UPDATE bar SET close = close * 2 WHERE time = (SELECT max(time) FROM bar)"))
-    assert "close is stored as" in check_inputs(store, archive).problems[0]
+    assert "close is stored as" in derived(store, archive, tmp_path / "twice.sqlite").problems[0]
+
+
+def derived(store: Store, archive: Archive, path: Path) -> Replayed:
+    empty = open_store(f"sqlite:///{path}")
+    empty.migrate()
+    try:
+        return replay(store, empty, registry=load_registry(), archive=archive, updates=False)
+    finally:
+        empty.close()

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from indexer.errors import DeaiError
-from indexer.live.chain.snapshots import keep_proof, proofs_of, read
+from indexer.live.chain.snapshots import keep_proof, proofs_of, read, snapshot_note
 from indexer.live.chain.supply_rows import FINALIZED, ORPHANED, supply_rows
 from indexer.live.context import Live
 from indexer.live.quality_log import said
@@ -136,7 +136,8 @@ def _replace(live: Live, run_id: int, one: _Open, gone: list[Pin]) -> bool:
         why = str(error)
     else:
         supply = shot.supplies[one.symbol]
-        keep_proof(live, run_id, shot.proof(), what=f"snapshot again at {iso(to_us(one.observed_at))}")
+        note = snapshot_note(live.tokens, [one.symbol], at=iso(to_us(one.observed_at)), again=True)
+        keep_proof(live, run_id, shot.proof(), what=note)
         rows = supply_rows(supply, one.asset, observed_at=one.observed_at) if supply.status == "on_chain" else []
         if rows:
             write_supplies(live.store, run_id, rows)

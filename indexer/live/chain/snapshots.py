@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from indexer.errors import NotFoundError, VerificationError
@@ -53,12 +54,17 @@ def proofs_of(live: Live, run_id: int) -> list[dict[str, Any]]:
     return found
 
 
-def replayed(live: Live, proof: Mapping[str, object]) -> dict[str, Supply]:
-    """The supplies that a kept proof gives by today's rules, offline. Raises VerificationError if it was altered."""
+def rules_mark(tokens: Mapping[str, Token], symbols: Iterable[str]) -> str:
+    """A short text that changes whenever a supply rule of these symbols does."""
+    return sha256(repr([tokens.get(symbol) for symbol in sorted(symbols)]).encode()).hexdigest()[:16]
+
+
+def replayed(tokens: Mapping[str, Token], proof: Mapping[str, object]) -> dict[str, Supply]:
+    """The supplies that a kept proof gives by these rules, offline. Raises VerificationError if it was altered."""
     from onchain.snapshots import replay
 
     try:
-        return replay(proof, tokens=live.tokens)
+        return replay(proof, tokens=tokens)
     except OnchainError as error:
         raise VerificationError(str(error)) from None
     except KeyError as missing:
@@ -123,7 +129,7 @@ def take_snapshot(
     assets = live.chosen(tuple(symbols))
     live.asset_ids()
     shot = read(live, [live.tokens[symbol] for symbol in assets], at=at, assets=assets, progress=progress)
-    proof = keep_proof(live, run_id, shot.proof(), what=f"snapshot at {iso(shot.at * 1_000_000)}")
+    proof = keep_proof(live, run_id, shot.proof(), what=snapshot_note(live.tokens, assets, at=iso(shot.at * 1_000_000)))
     rows = {symbol: supply_rows(shot.supplies[symbol], asset) for symbol, asset in assets.items()}
     every = [row for found in rows.values() for row in found]
     before = [row for known in read_all_latest_supplies(live.store).values() for row in known]
@@ -133,6 +139,11 @@ def take_snapshot(
     _note(live, run_id, {assets[symbol].slug: supply for symbol, supply in shot.supplies.items()})
     readings = [_reading(supply, assets[symbol], len(rows[symbol])) for symbol, supply in shot.supplies.items()]
     return SnapshotReport(tuple(readings), written, proof)
+
+
+def snapshot_note(tokens: Mapping[str, Token], symbols: Iterable[str], *, at: str, again: bool = False) -> str:
+    """How the proof of a snapshot is named among a run's payloads; `verify` reads its instant and rules from there."""
+    return f"snapshot{' again' if again else ''} at {at}, rules {rules_mark(tokens, symbols)}"
 
 
 def read(

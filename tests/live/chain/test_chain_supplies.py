@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from chainkit import NOBODY, NOW, PRICES, TREASURY, World
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from indexer.errors import InputError, SourceUnavailable, VerificationError
 from indexer.live.chain.recheck import recheck_supplies
@@ -16,9 +18,11 @@ from indexer.live.jobs import ACTIVITY, LEASE, SUPPLY, chain_scheduler, onchain_
 from indexer.live.jobs import PRICES as PRICE_JOB
 from indexer.live.scheduler import Scheduler, Stopped
 from indexer.live.usage import KIND as USAGE
+from indexer.store.db import open_store
 from indexer.store.read import read_payloads, read_quality, read_runs, read_supplies
 from indexer.store.supplies import read_latest_supplies
 from indexer.times import to_us
+from indexer.verify.replay import Replayed, replay
 from indexer.workflow.work import update_live
 from onchain.chains import load_chains
 
@@ -58,10 +62,10 @@ def test_proof_is_kept_linked_and_gives_the_same_numbers_offline(world: World) -
     assert (payload.sha256, payload.source) == (made.proof, "onchain")
     (proof,) = proofs_of(world.work(), run)
     world.one.close()
-    assert replayed(world.work(), proof)["AAA"].free_float == supplies(world, "aaa")["free_float"].amount
+    assert replayed(world.work().tokens, proof)["AAA"].free_float == supplies(world, "aaa")["free_float"].amount
     proof["readings"][0]["amount"] = "1"
     with pytest.raises(VerificationError, match="does not match its digest"):
-        replayed(world.work(), proof)
+        replayed(world.work().tokens, proof)
 
 
 def test_index_is_weighted_by_the_on_chain_float_and_says_where_each_supply_is_from(world: World) -> None:
@@ -140,6 +144,42 @@ def test_reorg_withdraws_the_numbers_and_reads_the_instant_again(world: World) -
     assert [row.amount for row in known_then if (row.asset, row.kind, row.origin) == ("bbb", "total", "on_chain")] == [
         2077 * 10**6
     ]
+
+
+def test_readings_are_derived_again_from_their_proofs(world: World, tmp_path: Path) -> None:
+    _latest(world)
+    world.bbb.do("mint", NOBODY, 77 * 10**6)
+    first, later = world.run(now=NOW - timedelta(days=2)), NOW - timedelta(days=1)
+    take_snapshot(world.work(NOW - timedelta(days=2)), first, symbols=("BBB",))
+    world.finished(first)
+    world.two.rpc("anvil_reorg", 2, [])
+    world.two.mine(4, interval=60)
+    second = world.run(now=later)
+    assert recheck_supplies(world.work(later), second).replaced == 1
+    take_snapshot(world.work(later), second)
+    world.finished(second)
+    assert derived(world, tmp_path / "again.sqlite").problems == ()
+    assert derived(world, tmp_path / "same.sqlite").derived == {"onchain-supply": 2}
+    with world.store.writing() as connection:
+        connection.execute(text("UPDATE supply SET amount = '5' WHERE kind = 'total' AND origin = 'on_chain'"))
+    problems = derived(world, tmp_path / "forged.sqlite").problems
+    assert "amount is stored as '5', the archive gives " in problems[0]
+    world.points_aaa_at(NOBODY)
+    ruled = derived(world, tmp_path / "ruled.sqlite")
+    assert ruled.derived == {}, "by another rule nothing can be said: the rows are taken over, and counted"
+    assert ruled.taken_over == derived(world, tmp_path / "more.sqlite").taken_over >= 2
+
+
+def derived(world: World, path: Path) -> Replayed:
+    empty = open_store(f"sqlite:///{path}")
+    empty.migrate()
+    live = world.work()
+    try:
+        return replay(
+            world.store, empty, registry=live.registry, archive=live.archive, tokens=live.tokens, updates=False
+        )
+    finally:
+        empty.close()
 
 
 def test_orphaned_numbers_that_cannot_be_read_again_are_used_by_nobody(world: World) -> None:

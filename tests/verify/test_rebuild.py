@@ -1,4 +1,4 @@
-"""METHODOLOGY §9, 1 and 2: history rebuilt on an empty database is the same to the bit; tampering is named."""
+"""History rebuilt on an empty database is the same to the bit, and tampering is named (criteria 1 and 2)."""
 
 from __future__ import annotations
 
@@ -9,51 +9,22 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from eventful import eventful
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
-from test_restatement import HOUR, corrected, heaviest
-from worlds import HOURS, START_US, prices, world
+from test_restatement import HOUR
+from worlds import START_US, world
 
+from indexer.store.archive import Archive
 from indexer.store.db import open_store
 from indexer.store.digests import pack_keys, unpack_keys
 from indexer.store.levels import published_rows
-from indexer.store.read import read_constituents, read_levels
-from indexer.store.rows import BenchmarkColumns, BenchmarkRow, PayloadRow
+from indexer.store.read import read_levels
 from indexer.store.seals import SEALED, altered_rows, seal_runs
-from indexer.store.write import ensure_benchmarks, finish_run, write_benchmark_bars, write_payloads
 from indexer.times import DAY_US, HOUR_US, iso
 from indexer.verify.replay import replay
 from indexer.verify.store import broken_chain
-
-
-def eventful(folder):
-    """A store with all that may happen: late supplies, both kinds of corrections, a rebuild, live hours, a payload."""
-    one = world(folder)
-    one.fill(until=HOURS - 50)
-    one.update()
-    one.now += timedelta(hours=50)
-    corrected(one, heaviest(one, HOUR), HOUR, 0.004)
-    one.update()
-    corrected(one, heaviest(one, HOUR + 30), HOUR + 30, 0.02)
-    one.supply("token-1", 9e6)
-    one.update()
-    held = read_constituents(one.store, "small", START_US + (HOURS - 51) * HOUR_US)
-    one.supply(min(held, key=lambda row: row.weight).asset, 1.0, day=98, block=7)  # the lightest leaves in April
-    for hour in range(HOURS - 50, HOURS, 10):
-        for slug, closes in prices().items():
-            one.bars(slug, closes[hour : hour + 10], first=hour, full=True)
-        one.update()
-    run = one.run()
-    ids = ensure_benchmarks(one.store, [BenchmarkRow("QQQ", "a fund", "etf", "XNYS")])
-    two = np.array([1.0, 2.0])
-    times = np.array([START_US, START_US + HOUR_US])
-    texts = (["close"] * 2, ["test"] * 2)
-    write_benchmark_bars(one.store, run, BenchmarkColumns(np.full(2, ids["QQQ"]), times, two, two, two, *texts, "1d"))
-    write_payloads(one.store, run, [PayloadRow("ab" * 32, "venue", "https://v/x", one.now, 7)])
-    finish_run(one.store, run, now=one.now)
-    one.update()
-    return one
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +38,8 @@ def test_criterion_1_history_rebuilt_on_an_empty_database_is_identical_bit_for_b
     assert made.verify().ok, made.verify().problem
     empty = open_store(f"sqlite:///{tmp_path / 'empty.sqlite'}")
     empty.migrate()
-    assert replay(made.store, empty, registry=made.registry, rules=made.rules).differences == ()
+    archive = Archive(made.store.path.parent / "archive")
+    assert replay(made.store, empty, registry=made.registry, archive=archive, rules=made.rules).problems == ()
     mine, theirs = read_levels(made.store, "small"), read_levels(empty, "small")
     assert mine.hash == theirs.hash
     assert mine.revision.max() == 2
@@ -85,7 +57,7 @@ def test_a_rebuild_is_replayed_too(tmp_path):
     one.update(rebuild="misread supply")
     empty = open_store(f"sqlite:///{tmp_path / 'empty.sqlite'}")
     empty.migrate()
-    assert replay(one.store, empty, registry=one.registry).differences == ()
+    assert replay(one.store, empty, registry=one.registry, archive=Archive(tmp_path)).problems == ()
     empty.close()
     one.store.close()
 

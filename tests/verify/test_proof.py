@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_rebuild import eventful
+from eventful import eventful
 
 from indexer.errors import InputError
 from indexer.store.levels import published_rows

@@ -1,0 +1,46 @@
+"""A store in which all happened that may happen, made once by several tests."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+from test_restatement import HOUR, corrected, heaviest
+from worlds import HOURS, START_US, prices, world
+
+from indexer.store.archive import Archive
+from indexer.store.read import read_constituents
+from indexer.store.rows import BenchmarkColumns, BenchmarkRow, MetricSeries, PayloadRow
+from indexer.store.write import ensure_benchmarks, finish_run, write_benchmark_bars, write_metrics, write_payloads
+from indexer.times import HOUR_US
+
+
+def eventful(folder):
+    """A store with all that may happen: late supplies, both kinds of corrections, a rebuild, live hours, a payload."""
+    one = world(folder)
+    one.fill(until=HOURS - 50)
+    one.update()
+    one.now += timedelta(hours=50)
+    corrected(one, heaviest(one, HOUR), HOUR, 0.004)
+    one.update()
+    corrected(one, heaviest(one, HOUR + 30), HOUR + 30, 0.02)
+    one.supply("token-1", 9e6)
+    one.update()
+    held = read_constituents(one.store, "small", START_US + (HOURS - 51) * HOUR_US)
+    one.supply(min(held, key=lambda row: row.weight).asset, 1.0, day=98, block=7)  # the lightest leaves in April
+    for hour in range(HOURS - 50, HOURS, 10):
+        for slug, closes in prices().items():
+            one.bars(slug, closes[hour : hour + 10], first=hour, full=True)
+        one.update()
+    run = one.run()
+    ids = ensure_benchmarks(one.store, [BenchmarkRow("QQQ", "a fund", "etf", "XNYS")])
+    two = np.array([1.0, 2.0])
+    times = np.array([START_US, START_US + HOUR_US])
+    texts = (["close"] * 2, ["test"] * 2)
+    write_benchmark_bars(one.store, run, BenchmarkColumns(np.full(2, ids["QQQ"]), times, two, two, two, *texts, "1d"))
+    kept = Archive(folder / "archive").put(b"an answer")
+    write_payloads(one.store, run, [PayloadRow(kept.sha256, "venue", "https://v/x", one.now, kept.raw_bytes)])
+    write_metrics(one.store, run, [MetricSeries("market", "fear_greed_0_100", "test", times, two)])
+    finish_run(one.store, run, now=one.now)
+    one.update()
+    return one
