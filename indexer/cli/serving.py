@@ -54,6 +54,9 @@ def up(
             _collect_from_here()
             with progress("importing bytes", "computing") as tick:
                 report = import_and_update(store, settings, paths=import_path, progress=tick)
+            for file in report.files:
+                if file.problem:
+                    say(file.problem)
             for index in report.update.indices if report.update else ():
                 say(f"{index.index_id}: {index.levels:,} levels, {index.level:,.2f} at {index.last} ({index.status})")
         with scheduled(store, settings):

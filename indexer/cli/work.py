@@ -33,7 +33,9 @@ def import_command(
     timezone: Annotated[str, typer.Option(help="Zone of stamps without an offset, e.g. America/New_York.")] = "",
     market: Annotated[str, typer.Option(help="Kind of market: spot, perpetual, aggregate.")] = "",
     source: Annotated[str, typer.Option(help="Where the file is from, in your words.")] = "",
-    kind: Annotated[str, typer.Option(help="tokens or benchmarks, where a layout could be either.")] = "",
+    kind: Annotated[str, typer.Option(help="tokens or benchmarks, where a file could be either.")] = "",
+    stamp: Annotated[str, typer.Option(help="When a price is true: bar_open (an interval later), instant …")] = "",
+    date_format: Annotated[str, typer.Option(help="Order of a date, e.g. %d/%m/%Y.")] = "",
     explain: Annotated[bool, typer.Option("--explain", help="Show what is seen in the files; write nothing.")] = False,
     write_manifest: Annotated[
         bool, typer.Option("--write-manifest", help="Save the manifest in force beside each file; import nothing.")
@@ -46,7 +48,7 @@ def import_command(
     Well-known downloads need no manifest. Exit code 0 if every file gave something, 2 if any gave nothing.
     """
     words = {"symbol": symbol, "venue": venue, "interval": interval, "quote": quote, "timezone": timezone}
-    words |= {"market": market, "source": source, "kind": kind}
+    words |= {"market": market, "source": source, "kind": kind, "stamp": stamp, "date_format": date_format}
     options = {name: word for name, word in words.items() if word}
     if explain or write_manifest:
         _explain(paths, manifest=manifest, options=options, save=write_manifest, as_json=as_json)
@@ -82,10 +84,12 @@ def _refuse_empty(files: Sequence[FileReport]) -> None:
     """Raises ImportFileError naming the files of which no row was taken; the others stay imported."""
     from indexer.errors import ImportFileError
 
-    empty = [file for file in files if file.gave_nothing]
-    if empty:
-        reasons = (f"{file.name} ({next(iter(file.reasons), 'no rows')})" for file in empty)
-        raise ImportFileError(f"no row was taken of {', '.join(reasons)}; deai import --explain shows what is seen")
+    problems = [file.problem for file in files if file.problem]
+    reasons = [f"{file.name} ({next(iter(file.reasons), 'no rows')})" for file in files if file.gave_nothing]
+    if reasons:
+        problems.append(f"no row was taken of {', '.join(reasons)}; deai import --explain shows what is seen")
+    if problems:
+        raise ImportFileError("\n".join(problems))
 
 
 def _explain(paths: list[Path], *, manifest: Path | None, options: dict[str, str], save: bool, as_json: bool) -> None:

@@ -8,7 +8,7 @@ PART_BYTES of text or PART_ROWS rows, so that memory does not grow with the file
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from indexer.files.containers import Table, opened, whole
 from indexer.files.manifest import NUMBERS, TEXTS, Column, Manifest
 from indexer.files.numbers import Numbers, Style, parse_numbers, style_of
 from indexer.files.stamps import Stamps, instants
-from indexer.files.text import Block, blocks, delimiter_of, head_lines, parse_block, split
+from indexer.files.text import Block, blocks, delimiter_of, head_lines, parse_block, split, table_start, usual_width
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,17 +84,25 @@ def shape_of(table: Table, manifest: Manifest | None = None) -> Shape:
     lines = head_lines(table)
     if not any(line.strip() for line in lines):
         raise ImportFileError(f"{table.name} is empty: it has no header line")
-    skip = manifest.skip if manifest else 0
+    skip = manifest.skip if manifest else table_start(lines, delimiter_of(lines))
     inner = lines[skip:]
-    mark = (manifest.delimiter if manifest else "") or _delimiter(inner, manifest)
     if not inner:
         raise ImportFileError(f"{table.name} has {len(lines)} lines, and the manifest skips {skip}")
+    mark = (manifest.delimiter if manifest else "") or _delimiter(inner, manifest)
+    rows = [split(line, mark) for line in inner[:HEAD_ROWS] if line.strip()]
     if manifest is None or manifest.header:
         after = manifest.skip_after if manifest else 0
-        header = [name.strip() for name in split(inner[0], mark)]
+        header = _header(split(inner[0], mark), rows[1:])
         return Shape(mark, header, skip + 1 + after + 1, lines)
-    widths = [len(split(line, mark)) for line in inner[:50] if line.strip()]
-    return Shape(mark, [str(n + 1) for n in range(max(set(widths), key=widths.count))], skip + 1, lines)
+    return Shape(mark, [str(n + 1) for n in range(usual_width([len(row) for row in rows]))], skip + 1, lines)
+
+
+def _header(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The column names, with one without a name where the rows have a column more: a last empty one, or row names."""
+    header = [name.strip().lstrip("# ") for name in names]
+    if rows and usual_width([len(row) for row in rows]) == len(header) + 1:
+        return [*header, ""] if all(not row[-1].strip() for row in rows if row) else ["", *header]
+    return header
 
 
 def sample_of(table: Table) -> tuple[list[str], list[list[str]]]:
@@ -152,11 +160,11 @@ def _text_batches(table: Table, manifest: Manifest) -> Iterator[tuple[FileColumn
     shape = shape_of(table, manifest)
     check_columns(table.name, shape.header, manifest)
     place = {column: _place(column, shape.header) for column in manifest.wanted()}
-    numeric = {place[manifest.columns[role]] for role in NUMBERS if role in manifest.columns}
+    by_symbol = manifest.columns_by_symbol().values()
+    numeric = {place[columns[role]] for columns in by_symbol for role in NUMBERS if role in columns}
     rows = (split(line, shape.delimiter) for line in shape.lines[shape.first - 1 :])
     cells = (row[n] for row in rows for n in numeric if n < len(row))
-    decimal, thousands = style_of(cells, decimal=manifest.decimal, thousands=manifest.thousands)
-    style = _style(manifest, decimal, thousands)
+    style = _style(manifest, cells)
     text = {place[manifest.columns[role]] for role in ("time", "clock", *TEXTS, "supply") if role in manifest.columns}
     text |= {place[column] for column in manifest.keep}
     types = {n: "number" if n in numeric - text else "text" for n in sorted(numeric | text)}
@@ -165,10 +173,10 @@ def _text_batches(table: Table, manifest: Manifest) -> Iterator[tuple[FileColumn
         if not inner.content:
             continue
         arrow, lines, malformed = parse_block(
-            inner, width=len(shape.header), types=types, delimiter=shape.delimiter, decimal=decimal
+            inner, width=len(shape.header), types=types, delimiter=shape.delimiter, decimal=style.decimal
         )
         columns = {column: arrow.column(str(n)) for column, n in place.items()}
-        read = _columns(columns, manifest, style, lines=lines, texts=inner.texts)
+        read = _read(columns, manifest, style, lines=lines, texts=inner.texts)
         yield replace(read, malformed=malformed, share=block.share), len(block.content)
 
 
@@ -183,14 +191,18 @@ def _arrow_batches(table: Table, manifest: Manifest) -> Iterator[tuple[FileColum
     header = header_of(table, manifest)
     check_columns(table.name, header, manifest)
     place = {column: _place(column, header) for column in manifest.wanted()}
-    style = _style(manifest, manifest.decimal or ".", manifest.thousands)
+    style: Style | None = None
     first = 1
     for batch in _tables(table, [header[n] for n in place.values()]):
         lines = np.arange(first, first + batch.num_rows, dtype=np.int64)
-        columns = {column: batch.column(batch.schema.names.index(header[n])) for column, n in place.items()}
+        by_name = table.form == "parquet"  # in other forms a name may be there twice, as in a sheet
+        columns = {
+            column: batch.column(batch.schema.names.index(header[n]) if by_name else n) for column, n in place.items()
+        }
+        style = style or _style(manifest, _written_numbers(columns, manifest))
         texts = _row_texts(batch, first)
         first += batch.num_rows
-        yield _columns(columns, manifest, style, lines=lines, texts=texts), batch.nbytes
+        yield _read(columns, manifest, style, lines=lines, texts=texts), batch.nbytes
 
 
 def _tables(table: Table, names: Sequence[str]) -> Iterator[pa.Table]:
@@ -241,19 +253,45 @@ def _place(column: Column, header: Sequence[str]) -> int:
     return column - 1 if isinstance(column, int) else list(header).index(column)
 
 
-def _style(manifest: Manifest, decimal: str, thousands: str) -> Style:
+def _written_numbers(columns: Mapping[Column, Any], manifest: Manifest) -> Iterator[str]:
+    """The first cells of number columns that hold text."""
+    import pyarrow as pa
+
+    for roles in manifest.columns_by_symbol().values():
+        for column in (columns[roles[role]] for role in NUMBERS if role in roles):
+            if pa.types.is_string(column.type):
+                yield from filter(None, column.slice(0, HEAD_ROWS).to_pylist())
+
+
+def _style(manifest: Manifest, cells: Iterable[str]) -> Style:
+    decimal, thousands = style_of(cells, decimal=manifest.decimal, thousands=manifest.thousands)
     return Style(decimal, thousands, manifest.constants.get("quote", ""), tuple(manifest.missing))
 
 
-def _columns(
+def _read(columns: dict[Column, Any], manifest: Manifest, style: Style, *, lines: I64, texts: Texts) -> FileColumns:
+    """The rows of some lines; where symbols stand side by side, those of each in turn, without the empty places."""
+    if not manifest.wide:
+        return _by_role(columns, manifest, manifest.columns, style, lines=lines, texts=texts)
+    parts = []
+    for symbol, roles in manifest.columns_by_symbol().items():
+        own = [columns[column] for column in manifest.wide[symbol].values()]
+        there = np.logical_or.reduce([column.is_valid().to_numpy(zero_copy_only=False) for column in own])
+        inner = {column: columns[column].filter(there) for column in {*roles.values(), *manifest.keep}}
+        part = _by_role(inner, manifest, roles, style, lines=lines[there], texts=texts)
+        named = Words(np.zeros(int(there.sum()), dtype=np.int64), [symbol])
+        parts.append(replace(part, words={**part.words, "symbol": named}))
+    return replace(_joined(parts), texts=texts)
+
+
+def _by_role(
     columns: dict[Column, Any],
     manifest: Manifest,
+    roles: Mapping[str, Column],
     style: Style,
     *,
     lines: I64,
     texts: Texts,
 ) -> FileColumns:
-    roles = manifest.columns
     time = columns[roles["time"]]
     if "clock" in roles:
         time = _date_and_clock(time, columns[roles["clock"]])
@@ -285,8 +323,9 @@ def _numbers(column: Any, role: str, style: Style, name: Column) -> Numbers:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         scaled = role in ("volume", "value")
         return parse_numbers(column.to_pylist(), style, scaled=scaled, percent=role == "value")
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type)
-            or pa.types.is_decimal(column.type)):  # fmt: skip
+    if pa.types.is_decimal(column.type):
+        column = _cast(column, pa.string(), name)  # whose digits are read exactly; Arrow's own way to floats is not
+    elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type)):
         raise ImportFileError(f'column "{name}" is of the type {column.type}, which is no number; correct the manifest')
     values = _cast(column, pa.float64(), name).to_numpy(zero_copy_only=False).astype(np.float64)
     return Numbers(values, column.is_null().to_numpy(zero_copy_only=False), np.zeros(len(column), dtype=np.bool_))
@@ -329,6 +368,7 @@ def _joined(parts: list[FileColumns]) -> FileColumns:
     reasons = {
         row + start: why for part, start in zip(parts, starts, strict=True) for row, why in part.stamps.reasons.items()
     }
+    roles = dict.fromkeys(role for part in parts for role in part.numbers)
     us, wall = (np.concatenate([getattr(part.stamps, name) for part in parts]) for name in ("us", "wall_us"))
 
     def texts(lines: Sequence[int]) -> dict[int, str]:
@@ -337,13 +377,20 @@ def _joined(parts: list[FileColumns]) -> FileColumns:
     return FileColumns(
         lines=np.concatenate([part.lines for part in parts]),
         stamps=Stamps(us, wall, reasons),
-        numbers={role: join_numbers([part.numbers[role] for part in parts]) for role in parts[0].numbers},
+        numbers={role: join_numbers([_number(part, role) for part in parts]) for role in roles},
         words={role: join_words([part.words[role] for part in parts]) for role in parts[0].words},
         keep={column: join_words([part.keep[column] for part in parts]) for column in parts[0].keep},
         malformed=[row for part in parts for row in part.malformed],
         texts=texts,
         share=parts[-1].share,
     )
+
+
+def _number(part: FileColumns, role: str) -> Numbers:
+    """A number column of a part; one that only other symbols of the file have is empty here."""
+    rows = len(part.lines)
+    nothing = Numbers(np.full(rows, np.nan), np.ones(rows, dtype=np.bool_), np.zeros(rows, dtype=np.bool_))
+    return part.numbers.get(role, nothing)
 
 
 def join_numbers(parts: Sequence[Numbers]) -> Numbers:

@@ -200,7 +200,9 @@ def _sheet(name: str, content: bytes) -> tuple[list[str], list[list[Any]]]:
         raise ImportFileError(f"{name} cannot be read: {error}") from None
     if not rows:
         raise ImportFileError(f"{name} is empty: it has no header line")
-    return [str(cell).strip() for cell in rows[0]], [list(column) for column in zip(*rows[1:], strict=True)]
+    filled = [sum(cell != "" for cell in row) for row in rows]
+    start = next(n for n, cells in enumerate(filled) if cells >= min(2, max(filled)))  # after any title
+    return [str(cell).strip() for cell in rows[start]], [list(row) for row in zip(*rows[start + 1 :], strict=True)]
 
 
 def _json(name: str, content: bytes) -> tuple[list[str], list[list[Any]]]:

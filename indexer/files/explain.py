@@ -14,8 +14,8 @@ from indexer.errors import ImportFileError
 from indexer.files.columns import check_columns, header_of
 from indexer.files.containers import Table, tables_of
 from indexer.files.importing import files_of, manifest_of, undescribed
-from indexer.files.layouts import check_options
 from indexer.files.manifest import Manifest, read_manifest
+from indexer.files.recognising import check_options
 from indexer.files.rows import FileRows, gated
 from indexer.registry import Registry
 from indexer.times import Clock, iso, to_us
@@ -73,10 +73,15 @@ def explain_files(
     reports = []
     for file in (file for path in paths for file in files_of(path)):
         try:
-            for table in tables_of(file):
-                reports.append(_explained(table, given=given, registry=registry, clock=clock, options=options))
+            tables = tables_of(file)
         except ImportFileError as error:
             reports.append(Explanation(str(file), file.name, "", problem=str(error)))
+            continue
+        for table in tables:
+            try:
+                reports.append(_explained(table, given=given, registry=registry, clock=clock, options=options))
+            except ImportFileError as error:
+                reports.append(Explanation(str(file), table.name, table.form, problem=str(error)))
     return reports
 
 

@@ -22,8 +22,8 @@ from indexer.errors import DeaiError, ImportFileError
 from indexer.files.columns import check_columns, header_of
 from indexer.files.containers import ENDINGS, Table, tables_of
 from indexer.files.kept import KIND, keep_import
-from indexer.files.layouts import check_options, question, recognise, with_options
 from indexer.files.manifest import Manifest, beside, read_manifest
+from indexer.files.recognising import check_options, question, recognise, with_options
 from indexer.files.records import bars_of, benchmarks_of, metrics_of, supplies_of
 from indexer.files.rows import FileRows, gated
 from indexer.registry import Registry
@@ -59,7 +59,7 @@ def quiet(done: int, total: int) -> None:
 @dataclass(frozen=True, slots=True)
 class FileReport:
     """What became of one table of a file. `reasons` counts rejected rows by rule, `note` says why it was left out,
-    `notes` what should be looked at."""
+    `problem` why it could not be read, `notes` what should be looked at."""
 
     name: str
     rows: int = 0
@@ -72,13 +72,14 @@ class FileReport:
     filtered: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     note: str = ""
+    problem: str = ""
     manifest: str = ""
     notes: tuple[str, ...] = ()
 
     @property
     def gave_nothing(self) -> bool:
         """Whether no row of the file was taken, now or by an import before."""
-        return not self.note and not self.new + self.revised + self.unchanged
+        return not self.note and not self.problem and not self.new + self.revised + self.unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +119,9 @@ def import_files(
     """Imports files, or those of a folder that have a manifest or a known layout, and says what became of each.
 
     `options` (symbol, venue, interval, …) say what a file does not. With an `archive` each file is kept there, so that
-    its rows can be read again (see `kept.py`). `progress(done, total)` counts bytes of files. Raises ImportFileError
-    when there is nothing to import, or when a file as a whole cannot be read: after the others have been imported,
-    and naming them all.
+    its rows can be read again (see `kept.py`). `progress(done, total)` counts bytes of files. A file that cannot be
+    read as a whole has its `problem`, and the others follow. Raises ImportFileError when that is so of every file, or
+    when there is nothing to import.
     """
     check_options(options)
     given = read_manifest(manifest) if manifest is not None else None
@@ -129,22 +130,24 @@ def import_files(
     into = _Into(store, registry, clock, archive, options)
     sizes = [file.stat().st_size if file.exists() else 0 for file, _ in files]
     reports: list[FileReport] = []
-    failures: list[str] = []
     for i, (file, in_folder) in enumerate(files):
         tick = _ticker(progress, before=sum(sizes[:i]), size=sizes[i], total=sum(sizes))
         try:
-            for table in tables_of(file):
-                reports.append(_import_table(into, table, given=given, in_folder=in_folder, tick=tick))
+            tables = tables_of(file)
         except ImportFileError as error:
-            failures.append(str(error))
-    if files and files[0][1] and not failures and all(report.note.startswith(LEFT_OUT) for report in reports):
-        raise ImportFileError(
-            f"{paths[0].name}: nothing to import here, no file has a manifest or a known layout "
-            f"(there are: {', '.join(report.name for report in reports)})"
-        )
-    if failures:
-        others = f"\n{len(reports)} other files were imported or left out." if reports else ""
-        raise ImportFileError("\n".join(failures) + others)
+            reports.append(FileReport(file.name, problem=str(error)))
+            continue
+        for table in tables:
+            among = in_folder or len(tables) > 1
+            try:
+                reports.append(_import_table(into, table, given=given, in_folder=among, tick=tick))
+            except ImportFileError as error:
+                reports.append(FileReport(table.name, problem=str(error)))
+    if all(report.problem or report.note.startswith(LEFT_OUT) for report in reports):
+        problems = [report.problem for report in reports if report.problem]
+        names = ", ".join(report.name for report in reports)
+        nothing = f"nothing to import here, no table has a manifest or a known layout (there are: {names})"
+        raise ImportFileError("\n".join(problems) or f"{paths[0].name}: {nothing}")
     return ImportReport(tuple(reports))
 
 

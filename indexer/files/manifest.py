@@ -55,7 +55,8 @@ class Manifest:
     `volume_unit` base is in tokens, quote in the quote currency; usd counts as traded value only where `volume_kind`
     is among `usd_volume_kinds` (empty: always). The volume is multiplied by `volume_scale`. `keep` lists, for a
     column of the file, the values to take; other rows are counted as filtered, not rejected. With `pairs` a symbol
-    is a pair such as NEARUSDT, which names the quote too. `market` is the kind of the venues' market for tokens; for
+    is a pair such as NEARUSDT, which names the quote too. `wide` gives for each symbol its own columns, where these
+    stand side by side: an empty place is no row. `market` is the kind of the venues' market for tokens; for
     metrics it is the symbol that stands for the market as a whole, and `metrics` maps the file's word to the store's.
     """
 
@@ -72,6 +73,7 @@ class Manifest:
     metrics: Mapping[str, Text] = field(default_factory=dict)
     market: str = ""
     pairs: Flag = False
+    wide: Mapping[str, Mapping[str, Column]] = field(default_factory=dict)
     calendar: str = "XNYS"
     timezone: str = "UTC"
     date_format: str = ""
@@ -93,7 +95,12 @@ class Manifest:
 
     def wanted(self) -> tuple[Column, ...]:
         """The file's columns that are read, each once."""
-        return tuple(dict.fromkeys((*self.columns.values(), *self.keep)))
+        beside = (column for columns in self.wide.values() for column in columns.values())
+        return tuple(dict.fromkeys((*self.columns.values(), *beside, *self.keep)))
+
+    def columns_by_symbol(self) -> dict[str, Mapping[str, Column]]:
+        """The columns of each symbol by role; under '' those of a table whose rows say their symbol."""
+        return {symbol: {**self.columns, **own} for symbol, own in self.wide.items()} or {"": self.columns}
 
     def info(self, symbol: str) -> BenchmarkInfo:
         """What is said of a benchmark, its name and calendar filled in."""
@@ -154,19 +161,21 @@ def _key(word: str) -> str:
 
 
 def _unknown_roles(manifest: Manifest) -> list[str]:
-    known = {"columns": ROLES, "constants": CONSTANTS}
+    stated = [("columns", manifest.columns, ROLES), ("constants", manifest.constants, CONSTANTS)]
+    stated += [(f"wide.{symbol}", columns, NUMBERS) for symbol, columns in manifest.wide.items()]
     return [
         f"{table}.{role}: there is no such key here.{did_you_mean(role, roles)}"
-        for table, roles in known.items()
-        for role in getattr(manifest, table)
+        for table, words, roles in stated
+        for role in words
         if role not in roles
     ]
 
 
 def _incomplete(manifest: Manifest) -> list[str]:
     """What the kind of file needs and the manifest does not name, and what contradicts itself."""
-    columns, kind, problems = manifest.columns, manifest.kind, []
-    stated = {*columns, *manifest.constants}
+    kind, problems = manifest.kind, list[str]()
+    columns = {role for roles in manifest.columns_by_symbol().values() for role in roles}
+    stated = {*columns, *manifest.constants, *(["symbol"] if manifest.wide else [])}
     values = {"supply": ("time", "supply"), "metrics": ("time", "metric", "value")}
     for role in values.get(kind, ("time", "close")):
         if role not in columns:

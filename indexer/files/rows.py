@@ -5,7 +5,8 @@ Place in the flow: called by importing.py, which writes what comes out, part by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -13,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 
 from indexer.arrays import I64, Bools
-from indexer.errors import did_you_mean
+from indexer.errors import ImportFileError, did_you_mean
 from indexer.files.columns import FileColumns, Texts, Words, join_numbers, join_words, read_parts
 from indexer.files.containers import Table
 from indexer.files.gates import (
@@ -49,6 +50,7 @@ from indexer.times import INTERVAL_US, iso, to_us
 MOST_DIGITS = 48  # of whole tokens: with 30 decimals still the 78 digits of a uint256
 PRICES = ("open", "high", "low", "close", "adjusted_close")
 MARKET = "market"
+PERPETUAL = r"(?i)([-_]?(SWAP|PERP)|\.P)$"
 Measure = tuple[str, str, str]
 
 
@@ -139,7 +141,7 @@ def _judged(
     verdicts, chosen = Verdicts(rows), _chosen(read, manifest)
     words = {role: _role_words(read, manifest, role, rows) for role in (*TEXTS, "supply")}
     if manifest.kind == "tokens":
-        words |= _pairs(manifest, words)
+        words |= _pairs(manifest, words, registry.symbols())
     benchmarks, info = _benchmark_rows(manifest, words["symbol"])
     time_us = _times(read, manifest, verdicts, words["symbol"], info, now_us=now_us)
     market = _market_rows(manifest, words["symbol"])
@@ -155,6 +157,8 @@ def _judged(
     _reject_apart(verdicts, series, time_us, [*listings, *benchmarks, *measures] or [one.slug for one in assets], spans)
     close = read.numbers["close"].values if "close" in read.numbers else np.ones(rows)
     compared = [column.values for column in read.numbers.values()] + [words["supply"].codes]
+    if manifest.kind == "tokens" and manifest.stamp in ("bar_open", "bar_close"):
+        _check_interval(manifest, verdicts.good, series, time_us)
     judged = gate_sequence(verdicts, series, time_us, close, compared=compared, lines=read.lines)
     rejects = [(int(read.lines[row]), reason) for row, reason in verdicts.reasons.items() if chosen[row]]
     result = FileRows(
@@ -181,6 +185,20 @@ def _judged(
     return replace(result, notes=_notes(result))
 
 
+def _check_interval(manifest: Manifest, good: Bools, series: I64, time_us: I64) -> None:
+    """Raises ImportFileError where most bars of a series begin before the one before them ends."""
+    rows = np.flatnonzero(good)
+    order = rows[np.lexsort((time_us[rows], series[rows]))]
+    apart = np.diff(time_us[order])[np.diff(series[order]) == 0]
+    apart = apart[apart > 0]
+    if len(apart) > 1 and np.median(apart) < INTERVAL_US[manifest.interval]:
+        minutes = np.median(apart) / 60_000_000
+        raise ImportFileError(
+            f"bars of {manifest.interval} are said, and most stamps are {minutes:g} minutes apart; "
+            "correct the interval (--interval)"
+        )
+
+
 def _chosen(read: FileColumns, manifest: Manifest) -> Bools:
     """Rows that the manifest asks for: by `keep`, and for metrics by their word."""
     chosen = np.ones(len(read.lines), dtype=np.bool_)
@@ -198,11 +216,15 @@ def _role_words(read: FileColumns, manifest: Manifest, role: str, rows: int) -> 
     return Words(np.zeros(rows, dtype=np.int64), [manifest.constants.get(role, "")])
 
 
-def _pairs(manifest: Manifest, words: Mapping[str, Words]) -> dict[str, Words]:
-    """Symbol and quote of each row: pairs split in two, and quotes as the codes of currencies ('' for none)."""
+def _pairs(manifest: Manifest, words: Mapping[str, Words], known: Set[str]) -> dict[str, Words]:
+    """Symbol and quote of each row: pairs split in two, and quotes as the codes of currencies ('' for none).
+
+    What marks a perpetual (-SWAP, -PERP, .P) is no part of the pair where the manifest says that it is one.
+    """
     symbols, quotes, venues = words["symbol"], words["quote"], words["venue"]
     if manifest.pairs:
-        halves = [split_pair(word) for word in symbols.values]
+        mark = PERPETUAL if manifest.market == "perpetual" else ""
+        halves = [split_pair(re.sub(mark, "", word), known) for word in symbols.values]
         named = [half[0] or word for half, word in zip(halves, symbols.values, strict=True)]
         return {"symbol": Words(symbols.codes, named), "quote": Words(symbols.codes, [half[1] for half in halves])}
     if "quote" in manifest.columns:

@@ -7,10 +7,11 @@ never a guess: digits are an epoch only in the unit in which they fall between 1
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -32,11 +33,14 @@ FUTURES_SETTLE_HOUR = 17  # New York
 SECOND_US = 1_000_000
 EARLIEST_S, LATEST_S = 631_152_000, 4_102_444_800  # 1990 and 2100: no unit's span touches another's, nor YYYYMMDD…
 UNITS = {1: SECOND_US, 1_000: 1_000, 1_000_000: 1, 1_000_000_000: 0.001}  # stamps a second → microseconds a stamp
+SERIAL_EPOCH, FIRST_SERIAL, LAST_SERIAL = 25_569, 32_874, 73_051  # Excel's days: 1970, 1990 and 2100
 COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 FORMATS = (
     "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y.%m.%d", "%Y.%m.%d %H:%M", "%Y.%m.%d %H:%M:%S",
-    "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%Y %H:%M:%S", "%Y-%m-%d %I:%M:%S %p",
+    "%Y-%m-%d %I-%p", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y",
+    "%d-%b-%Y %H:%M:%S", "%Y-%m-%d %I:%M:%S %p",
 )  # fmt: skip
+DAY_FIRST = re.compile(r"\d{1,2}([/.-])\d{1,2}\1(\d{4}|\d\d)(?:([ T]+|, )(\d{1,2}:\d\d(?::\d\d)?)( ?[AaPp][Mm])?)?")
 ZULU = r"\s*(UTC|GMT|[+-]00:?00)$"
 
 
@@ -78,6 +82,47 @@ def instants(column: Any, *, timezone: str = "UTC", date_format: str = "", name:
             f'column "{name}" is of the type {kind}, which is no time; correct the manifest or the file'
         )
     return _words(column, zone, date_format)
+
+
+def date_order(stamps: Sequence[str], *, step_us: int) -> str | None:
+    """The format of dates such as 27/01/2025; '' where day and month could be swapped, None for other stamps.
+
+    A date with dots begins with the day. Of two orders that can be read, the one in which most rows are one step
+    (microseconds) apart, unless in the other every date is the first of a month.
+    """
+    words = [stamp for stamp in stamps if stamp]
+    shapes = [DAY_FIRST.fullmatch(word) for word in words]
+    first = next(filter(None, shapes), None)
+    if first is None or 2 * sum(shape is not None for shape in shapes) < len(words):
+        return None
+    mark, year = first[1], "%Y" if len(first[2]) == 4 else "%y"
+    clock = {0: "", 1: "%H:%M", 2: "%H:%M:%S"}[(first[4] or "").count(":")]
+    tail = f"{first[3]}{clock.replace('H', 'I') + ' %p' if first[5] else clock}" if clock else ""
+    orders = [f"%d{mark}%m{mark}{year}{tail}", f"%m{mark}%d{mark}{year}{tail}"]
+    read = {form: days for form in (orders[:1] if mark == "." else orders) if (days := _all_read(words, form))}
+    if len(read) == 1:
+        return next(iter(read))
+    apart = {form: _usual_step(days) for form, days in read.items()}
+    fits = [form for form in read if apart[form] == step_us]
+    others = [days for form, days in read.items() if form not in fits]
+    return fits[0] if len(fits) == 1 and any(day.day != 1 for day in others[0]) else ""
+
+
+def _all_read(words: Sequence[str], form: str) -> list[datetime]:
+    """The times of all words but those that are none in any order; [] where one is none in this."""
+    days = []
+    for word in words:
+        try:
+            days.append(_strptime(form, word))
+        except ValueError:
+            if DAY_FIRST.fullmatch(word):
+                return []
+    return days
+
+
+def _usual_step(days: Sequence[datetime]) -> int:
+    steps = [abs(after - before) // timedelta(microseconds=1) for before, after in pairwise(days)]
+    return max(set(steps), key=steps.count, default=0)
 
 
 def _words(column: Any, zone: ZoneInfo, date_format: str) -> Stamps:
@@ -145,6 +190,9 @@ def _numbers(column: Any, zone: ZoneInfo) -> Stamps:
     near &= (np.abs(values) < 19_000_101) | (np.abs(values) > 21_001_231)  # no date among epochs
     if len(units) == 1 and units <= {SECOND_US, 1_000}:  # years before 1990, in the unit of the other rows
         us[near] = _scaled(values[near], units.pop())
+    serial = (values >= FIRST_SERIAL) & (values < LAST_SERIAL)
+    if len(values) and not empty.all() and (serial | empty).all():
+        return _serials(values, empty, zone)
     wall = us.copy()
     reasons = dict.fromkeys(np.flatnonzero(empty).tolist(), EMPTY)
     us[empty] = wall[empty] = NO_TIME
@@ -158,6 +206,14 @@ def _numbers(column: Any, zone: ZoneInfo) -> Stamps:
         us[row] = here[0]
         reasons |= dict.fromkeys([row] if more else [], next(iter(more.values()), ""))
     return Stamps(us, wall, reasons)
+
+
+def _serials(values: F64, empty: Bools, zone: ZoneInfo) -> Stamps:
+    """Stamps of Excel's days since 1899-12-30, whose fraction is the time of day, to the millisecond."""
+    wall = np.asarray(np.rint((values - SERIAL_EPOCH) * 86_400_000) * 1_000, dtype=np.int64)
+    wall[empty] = NO_TIME
+    us, reasons = _localised(wall, zone)
+    return Stamps(us, wall, reasons | dict.fromkeys(np.flatnonzero(empty).tolist(), EMPTY))
 
 
 def _scaled(values: I64 | F64, factor: float) -> I64:

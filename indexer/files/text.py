@@ -7,6 +7,7 @@ line. A row is a line: a quotation that goes on over a line's end is refused.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -93,14 +94,36 @@ def split(line: str, delimiter: str) -> list[str]:
 
 
 def delimiter_of(lines: Sequence[str]) -> str:
-    """The character between columns: the one that gives the same number of cells on most lines, and the most cells."""
+    """The character between columns: the one that gives the same number of cells on most lines, and the most cells.
+
+    A blank where no line has another.
+    """
     sample = [line for line in lines[:30] if line.strip()]
-    scores = {}
-    for mark in DELIMITERS:
+    marks = DELIMITERS if any(mark in line for line in sample for mark in DELIMITERS) else " "
+    scores: dict[str, tuple[bool, int, int]] = {}
+    for mark in marks:
         widths = [len(split(line, mark)) for line in sample]
-        usual = max(set(widths), key=widths.count, default=1)
+        usual = usual_width(widths)
         scores[mark] = (usual > 1, widths.count(usual), usual)
-    return max(DELIMITERS, key=lambda mark: scores[mark]) if sample else ","
+    return max(marks, key=lambda mark: scores[mark]) if sample else ","
+
+
+def table_start(lines: Sequence[str], delimiter: str) -> int:
+    """How many lines stand before a table: empty ones, comments, a title, Excel's `sep=;`."""
+    widths = [len(split(line, delimiter)) if line.strip() else 0 for line in lines]
+    usual = usual_width(widths)
+    rows = (
+        n
+        for n, (line, width) in enumerate(zip(lines, widths, strict=True))
+        if width >= max(usual - 1, min(usual, 2)) and not re.match(r"sep=|#\s*[^,;\t|]*$", line, re.IGNORECASE)
+    )
+    return next(rows, 0)
+
+
+def usual_width(widths: Sequence[int]) -> int:
+    """The number of cells that most rows have; 1 where there are none."""
+    present = [width for width in widths if width]
+    return max(set(present), key=present.count, default=1)
 
 
 def parse_block(
@@ -132,10 +155,18 @@ def parse_block(
     lines = np.arange(block.first, block.first + table.num_rows + len(apart), dtype=np.int64)
     if apart:
         lines = np.setdiff1d(lines, np.array([line for line, _ in apart], dtype=np.int64), assume_unique=True)
-    if unreadable:  # they stand in the table as empty rows, so that the others keep their numbers
-        keep = ~np.isin(lines, list(unreadable))
+    blank = _blank(block)
+    if unreadable or blank:  # they stand in the table as empty rows, so that the others keep their numbers
+        keep = ~np.isin(lines, [*unreadable, *blank])
         table, lines = table.filter(pa.array(keep)), lines[keep]
-    return table, lines, sorted([*apart, *unreadable.items()])
+    return table, lines, sorted([*((line, why) for line, why in apart if line not in blank), *unreadable.items()])
+
+
+def _blank(block: Block) -> set[int]:
+    """The lines on which nothing stands: no rows, and nothing to refuse."""
+    if b"\n\n" not in block.content and not block.content.startswith(b"\n"):
+        return set()
+    return {block.first + n for n, line in enumerate(block.content.split(b"\n")) if not line.strip()}
 
 
 def _blanked(block: Block) -> tuple[bytes, dict[int, str]]:

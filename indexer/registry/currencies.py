@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from typing import Final
 
 DOLLAR: Final = "USD"
@@ -24,8 +25,11 @@ def currency(word: str) -> str:
     return "" if code not in QUOTES else "BTC" if code == "XBT" else code
 
 
-def split_pair(word: str) -> tuple[str, str]:
-    """Symbol and quote of a pair; ('', '') for a word that names no pair with a known quote."""
+def split_pair(word: str, symbols: Set[str] = frozenset()) -> tuple[str, str]:
+    """Symbol and quote of a pair; ('', '') for a word that names no pair with a known quote.
+
+    Where a pair could end in two quotes (FETUSD: USD, TUSD), that which leaves one of the known `symbols`.
+    """
     text = word.strip().upper()
     parts = re.split(r"[/_:\-]", text)
     if len(parts) == 2 and parts[0] and currency(parts[1]):
@@ -33,5 +37,8 @@ def split_pair(word: str) -> tuple[str, str]:
     kraken = re.fullmatch(r"X([A-Z]{3})[XZ]([A-Z]{3})", text)
     if kraken and currency(kraken[2]):
         return "BTC" if kraken[1] == "XBT" else kraken[1], currency(kraken[2])
-    ending = next((quote for quote in _ENDINGS if text.endswith(quote) and len(text) > len(quote)), "")
-    return (text.removesuffix(ending), currency(ending)) if ending and len(parts) == 1 else ("", "")
+    endings = [quote for quote in _ENDINGS if text.endswith(quote) and text != quote]
+    halves = [(text.removesuffix(quote), currency(quote)) for quote in endings]
+    if not halves or len(parts) > 1:
+        return "", ""
+    return next((half for half in halves if half[0] in symbols), halves[0])

@@ -145,6 +145,10 @@ class Registry:
         found = self._by_symbol.get(symbol.strip().upper(), ())
         return next((asset for label, asset in found if label.holds_at(at_us)), None)
 
+    def symbols(self) -> frozenset[str]:
+        """Every symbol that names or named an asset, in upper case."""
+        return frozenset(self._by_symbol)
+
     def lines(self) -> dict[str, tuple[Asset, ...]]:
         """line slug -> the assets whose prices form it, oldest first; the last one is the line's own token."""
         lines: dict[str, tuple[Asset, ...]] = {}

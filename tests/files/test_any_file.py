@@ -20,7 +20,7 @@ from indexer.registry import load_registry
 from indexer.times import HOUR_US, to_us
 
 START = datetime(2025, 1, 27, tzinfo=UTC)
-JUNK = ("", "x", "1,2,3,4,5,6,7,8,9", "2025-13-45T99:00Z,5,1", "\0", 'open"quote,1,1', ",,", "NaN,NaN,NaN")
+JUNK = ("x", "1,2,3,4,5,6,7,8,9", "2025-13-45T99:00Z,5,1", "\0", 'open"quote,1,1', ",,", "NaN,NaN,NaN")
 EPOCHS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 

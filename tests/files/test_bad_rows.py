@@ -85,10 +85,10 @@ def test_quoted_cells_are_read_without_their_quotation_marks(take: Take, store: 
     assert read.read_bars(store).close.tolist() == [1.0, 1.0]
 
 
-def test_an_empty_line_is_a_row_without_time_and_keeps_the_count_of_lines(take: Take, store: Store) -> None:
+def test_an_empty_line_is_no_row_and_keeps_the_count_of_lines(take: Take, store: Store) -> None:
     report = take(GOOD, "", "2025-01-01T02:00:00Z,FET,1.2,0.9,nan,10")
-    assert report.rejected == 2
-    assert [(kept.line, kept.reason) for kept in read.read_rejects(store)] == [(3, "no time"), (4, "close is NaN")]
+    assert (report.rows, report.rejected) == (2, 1)
+    assert [(kept.line, kept.reason) for kept in read.read_rejects(store)] == [(4, "close is NaN")]
 
 
 def test_repeated_rows_are_counted_once_taken(take: Take, store: Store) -> None:

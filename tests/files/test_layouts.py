@@ -10,7 +10,8 @@ from import_samples import NOW
 from indexer.errors import ImportFileError
 from indexer.files.containers import tables_of
 from indexer.files.importing import import_files
-from indexer.files.layouts import recognise, shipped_layouts
+from indexer.files.layouts import shipped_layouts
+from indexer.files.recognising import recognise
 from indexer.registry import Registry
 from indexer.store import read
 from indexer.store.db import Store
@@ -36,35 +37,46 @@ TOKENS = {  # layout: options, venue, quote, interval, instants
     "kraken_ohlcvt": ("", "kraken", "USD", "1h", HOURS),
     "cryptodatadownload": ("", "binance", "USDT", "1h", HOURS),
     "coingecko_csv": ("", "coingecko_aggregate", "USD", "1d", STARTS),
-    "coingecko_csv_renamed": ("symbol=NEAR quote=USD", "coingecko_aggregate", "USD", "1d", STARTS),
+    "kraken_json": ("", "kraken", "USD", "1h", HOURS),
+    "bybit_json": ("symbol=NEAR quote=USDT", "bybit", "USDT", "1h", HOURS),
+    "okx_json": ("", "okx", "USDT", "1h", HOURS),
+    "okx_daily_swaps": ("", "okx_perpetual", "USDT", "1h", HOURS),
+    "candles_json": ("", "binance", "USDT", "1h", HOURS),
+    "freqtrade_futures": ("", "binance_perpetual", "USDT", "1h", HOURS),
+    "tradingview_perpetual": ("", "bybit_perpetual", "USDT", "1h", HOURS),
+    "tradingview_aggregate": ("", "tradingview_aggregate", "USD", "1h", HOURS),
+    "investing_com_token": ("", "binance", "USD", "1d", ENDS),
+    "metatrader4": ("venue=broker timezone=Europe/Athens", "broker", "USD", "1h", HOURS),
+    "yfinance_token": ("", "yahoo_aggregate", "USD", "1d", ENDS),
+    "yfinance_levels_token": ("", "yahoo_aggregate", "USD", "1d", ENDS),
+    "yfinance_frame_token": ("", "yahoo_aggregate", "USD", "1d", ENDS),
+    "bars": ("venue=binance", "binance", "USDT", "1h", HOURS),
+    "prices": ("symbol=NEAR quote=USDT venue=binance stamp=instant", "binance", "USDT", "1h", HOURS),
+    "prices_wide": ("quote=USDT venue=binance stamp=instant", "binance", "USDT", "1h", HOURS),
     "coingecko_market_chart": ("symbol=NEAR quote=USD", "coingecko_aggregate", "USD", "1d", STARTS),
     "coinmarketcap": ("", "coinmarketcap_aggregate", "USD", "1d", ENDS),
-    "coinmarketcap_renamed": ("symbol=NEAR", "coinmarketcap_aggregate", "USD", "1d", ENDS),
     "yahoo_page_token": ("", "yahoo_aggregate", "USD", "1d", ENDS),
     "tradingview_token": ("", "binance", "USDT", "1h", HOURS),
     "coinmetrics": ("", "coinmetrics_aggregate", "USD", "1d", ENDS),
     "coinmetrics_assets": ("", "coinmetrics_aggregate", "USD", "1d", ENDS),
     "dune": ("", "dune_aggregate", "USD", "1d", ENDS),
     "freqtrade": ("", "binance", "USDT", "1h", HOURS),
-    "freqtrade_elsewhere": ("venue=okx", "okx", "USDT", "1h", HOURS),
     "metatrader": ("venue=broker timezone=Europe/Athens", "broker", "USD", "1h", HOURS),
-    "pandas_ohlcv": ("venue=binance", "binance", "USDT", "1h", HOURS),
-    "bars": ("symbol=NEAR quote=USDT venue=binance", "binance", "USDT", "1h", HOURS),
 }
 BENCHMARKS = {  # layout: options, symbol, interval, instants, closes
     "yahoo_page": ("", "QQQ", "1d", CLOSES, [527.5, 512.75, 519.25]),
     "yfinance_history": ("", "QQQ", "1d", CLOSES, QQQ),
+    "yfinance_levels": ("", "QQQ", "1d", CLOSES, QQQ),
+    "yfinance_frame": ("", "QQQ", "1d", CLOSES, QQQ),
+    "closes_wide": ("kind=benchmarks", "QQQ", "1d", CLOSES, QQQ),
+    "fred": ("", "^NDX", "1d", CLOSES, QQQ),
+    "fred_other": ("symbol=^IRX", "^IRX", "1d", CLOSES, QQQ),
+    "stooq_bulk": ("", "QQQ", "1d", CLOSES, QQQ),
     "yfinance_hourly": ("", "QQQ", "1h", [*WITHIN[:2], "2025-01-27T21:00:00Z"], QQQ),
-    "yfinance_download": ("", "QQQ", "1d", CLOSES, QQQ),
     "tradingview": ("", "QQQ", "1d", CLOSES, QQQ),
-    "tradingview_hourly": ("", "QQQ", "1h", WITHIN, QQQ),
     "investing_com": ("", "QQQ", "1d", CLOSES, [1529.5, 1514.75, 1521.25]),
-    "investing_com_renamed": ("symbol=QQQ", "QQQ", "1d", CLOSES, [1529.5, 1514.75, 1521.25]),
     "nasdaq_com": ("symbol=QQQ", "QQQ", "1d", CLOSES, QQQ),
     "stooq": ("", "QQQ", "1d", CLOSES, QQQ),
-    "fred_nasdaq100": ("", "^NDX", "1d", CLOSES, QQQ),
-    "fred_sp500": ("", "^GSPC", "1d", CLOSES, QQQ),
-    "fred_vixcls": ("", "^VIX", "1d", CLOSES, QQQ),
 }
 OURS = {"tokens_daily", "tokens_hourly", "equities_daily", "equities_hourly", "supply_history", "onchain_daily"}
 TWO = {"okx_daily"}

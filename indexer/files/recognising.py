@@ -1,0 +1,231 @@
+"""A known layout → the manifest of a file, with what its name, its cells and the options say; or what is to be asked.
+
+Place in the flow: for files without a manifest, after `layouts.py` has told the download. What a file cannot tell is
+asked for by name, with the command that answers it.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from indexer.errors import ImportFileError, InputError
+from indexer.files.containers import Table
+from indexer.files.layouts import Head, Layout, Match, best_match, columns_of, head_of
+from indexer.files.manifest import STAMPS, Column, Manifest, parse_manifest, to_toml
+from indexer.files.stamps import NO_TIME, NOT_A_TIME, date_order, instants
+from indexer.registry import Registry
+from indexer.registry.currencies import currency, split_pair
+from indexer.times import INTERVAL_US
+
+INTERVALS = {
+    "1": "1m", "1m": "1m", "1min": "1m", "minute": "1m", "60s": "1m", "m1": "1m", "5": "5m", "5m": "5m", "m5": "5m",
+    "60": "1h", "1h": "1h", "60m": "1h", "h1": "1h", "hour": "1h", "1hour": "1h", "3600": "1h", "h": "1h",
+    "1440": "1d", "1d": "1d", "d": "1d", "d1": "1d", "day": "1d", "daily": "1d", "1day": "1d", "86400": "1d",
+}  # fmt: skip
+ASKED = {
+    "symbol": "the token or benchmark", "venue": "the exchange (or market) that the prices are of",
+    "interval": "the length of a bar (1m, 5m, 1h, 1d)", "quote": "the currency of the prices",
+    "timezone": "the time zone of the stamps (UTC, America/New_York, …)",
+    "date_format": "which of the numbers in a date is the month (%d/%m/%Y or %m/%d/%Y)",
+    "stamp": "when a price is true: at its stamp (instant), or an interval later (bar_open)",
+    "kind": "whether the symbol is a token's or a share's (tokens, benchmarks)",
+}  # fmt: skip
+CONSTANTS = ("symbol", "venue", "quote", "source")
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """The manifest in force, the layout that it came from, by what it was told, and what is still to be asked."""
+
+    manifest: Manifest | None
+    layout: str
+    by: tuple[str, ...]
+    asked: tuple[str, ...]
+    certain: bool
+
+
+def recognise(table: Table, registry: Registry, options: Mapping[str, str]) -> Recognised | None:
+    """The layout of a table and the manifest it gives with the options; None for a table that no layout fits."""
+    head = head_of(table)
+    match = best_match(head, kind=options.get("kind", ""), symbols=registry.symbols())
+    if match is None:
+        return None
+    if not head.rows:
+        raise ImportFileError(f"{table.name} has a header and no rows")
+    layout = match.layout
+    facts = _facts(match, head, registry=registry, options=options)
+    columns = columns_of(layout, head, symbol=facts.get("symbol", ""))
+    open_ends = [*layout.recognise.ask, *(name for name in ("date_format", "kind") if name in facts)]
+    answers = {**columns, **options, **facts}
+    asked = tuple(name for name in dict.fromkeys(open_ends) if not answers.get(name))
+    title = layout.recognise.title or layout.name
+    tables = _filled(match, head, facts, columns)
+    manifest = None if asked else parse_manifest(to_toml(tables), name=f"{layout.name}.toml")
+    return Recognised(manifest, title, match.by, asked, layout.recognise.certain)
+
+
+def question(table: Table, recognised: Recognised, options: Mapping[str, str]) -> str:
+    """What a file does not say, in a sentence, and the command that says it."""
+    needs = "; ".join(f"{name}: {ASKED[name]}" for name in recognised.asked)
+    words = ["deai import", shlex.quote(str(table.path))]
+    words += [f"--{_option(name)} {shlex.quote(value)}" for name, value in options.items() if value]
+    words += [f"--{_option(name)} <{name}>" for name in recognised.asked]
+    return f"{table.name} ({recognised.layout}) does not say {needs}. Say it:\n  {' '.join(words)}"
+
+
+def with_options(manifest: Manifest, options: Mapping[str, str]) -> Manifest:
+    """A manifest with what was said on the command line in the place of its own."""
+    stated = {name: value for name, value in options.items() if value}
+    if not stated:
+        return manifest
+    tables = tomllib.loads(manifest.text)
+    constants, columns = dict(tables.get("constants", {})), dict(tables.get("columns", {}))
+    for name, value in stated.items():
+        if name in CONSTANTS:
+            constants[name] = value
+            columns.pop(name, None)
+        else:
+            tables[name] = value
+    if "quote" in stated:
+        tables.pop("quotes", None)
+    tables |= {"constants": constants, "columns": columns}
+    return parse_manifest(to_toml(tables), name=manifest.name)
+
+
+def check_options(options: Mapping[str, str]) -> None:
+    """Raises InputError for an option whose word no file can have."""
+    for name, words in (("interval", INTERVAL_US), ("stamp", STAMPS), ("kind", ("tokens", "benchmarks"))):
+        if options.get(name) and options[name] not in words:
+            raise InputError(f'--{name} "{options[name]}" is not one of {", ".join(words)}')
+    if options.get("quote") and not currency(options["quote"]):
+        raise InputError(f'--quote "{options["quote"]}" is no currency known here, e.g. USD, USDT, EUR')
+
+
+def _option(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _facts(match: Match, head: Head, *, registry: Registry, options: Mapping[str, str]) -> dict[str, str]:
+    """What options, patterns and cells say of a table, by name; '' for what they name and nobody knows."""
+    layout, symbols = match.layout, registry.symbols()
+    words = {key.lower(): value for key, value in layout.recognise.words.items()}
+    facts = {key: words.get(value.lower(), value) for key, value in match.groups.items()}
+    tokens = layout.tables["kind"] == "tokens"
+    if pair := facts.pop("pair", ""):
+        symbol, quote = split_pair(pair, symbols)
+        facts |= {"symbol": symbol, "quote": quote} if symbol else {"symbol": pair}
+    if "venue" in facts:
+        facts["venue"] = facts["venue"].lower()
+    if facts.get("quote"):
+        facts["quote"] = currency(facts["quote"])
+    if "symbol" in facts:
+        facts["symbol"] = symbol_of(facts["symbol"], registry) if tokens else facts["symbol"].upper()
+    if "interval" in facts:
+        facts["interval"] = _interval(facts["interval"], head.table)
+    stated = {name: value for name, value in options.items() if value and name != "kind"}
+    facts |= stated
+    symbol = stated.get("symbol", "")
+    if tokens and symbol and not symbol_of(symbol, registry) and (half := split_pair(symbol, symbols))[0]:
+        facts["symbol"] = half[0]
+        facts.setdefault("quote", half[1])
+    if not tokens and facts.get("symbol", "").upper() in symbols and not options.get("kind"):
+        facts["kind"] = ""  # a share and a token may have one symbol
+    return _with_cells(layout, head, facts, symbols=symbols)
+
+
+def _with_cells(layout: Layout, head: Head, facts: dict[str, str], *, symbols: frozenset[str]) -> dict[str, str]:
+    """The facts with what the first cells say: pairs, the order of day and month, the interval."""
+    columns = columns_of(layout, head, symbol=facts.get("symbol", ""))
+    if "symbol" in columns and layout.tables["kind"] == "tokens" and not facts.get("symbol"):
+        words = {word for word in head.cells(columns["symbol"]) if word}
+        if words and all(split_pair(word, symbols)[0] and word.upper() not in symbols for word in words):
+            facts = {"quote": "by pair", "pairs": "yes", **facts}
+    step = INTERVAL_US.get(facts.get("interval", "") or layout.tables.get("interval", ""), 0)
+    stamps = _stamp_cells(head, columns)
+    if stamps and "clock" not in columns and not facts.get("date_format") and "date_format" not in layout.tables:
+        form = date_order(stamps, step_us=step)
+        facts |= {} if form is None else {"date_format": form}
+    if not facts.get("interval") and "interval" not in layout.tables:
+        facts["interval"] = _step(head, stamps, facts.get("date_format") or layout.tables.get("date_format", ""))
+    return facts
+
+
+def symbol_of(word: str, registry: Registry) -> str:
+    """The symbol of the asset that a word names: by symbol, name, slug or a provider's id; '' when none is known."""
+    text = word.strip().lower().replace("_", " ")
+    for asset in registry.assets:
+        names = {asset.name, asset.slug, *asset.ids.values(), *(label.symbol for label in asset.symbols)}
+        if text in {name.lower() for name in names} or text.replace(" ", "-") in {name.lower() for name in names}:
+            own = [label.symbol for label in asset.symbols if label.symbol.lower() == text]
+            return own[0] if own else asset.symbol
+    return ""
+
+
+def _interval(word: str, table: Table) -> str:
+    known = INTERVALS.get(word.strip().lower().replace(" ", ""), "")
+    if not known:
+        raise ImportFileError(f"{table.name}: bars of {word} are not kept; download 1m, 5m, 1h or 1d")
+    return known
+
+
+def _stamp_cells(head: Head, columns: Mapping[str, Column]) -> list[str]:
+    """The stamps of the first rows as they are written, date and time of day joined."""
+    parts = [head.cells(columns[role]) for role in ("time", "clock") if role in columns]
+    return [" ".join(cells).strip() for cells in zip(*parts, strict=True)]
+
+
+def _step(head: Head, stamps: list[str], date_format: str) -> str:
+    """The interval that most stamps are apart, '' where they do not tell.
+
+    Raises ImportFileError where none of the first ones is a time.
+    """
+    import pyarrow as pa
+
+    if not stamps:
+        return ""
+    read = instants(pa.chunked_array([pa.array(stamps)]), date_format=date_format)
+    times = np.unique(read.wall_us[read.wall_us != NO_TIME])
+    if not len(times):
+        raise ImportFileError(f'{head.table.name}: "{stamps[0]}" is {next(iter(read.reasons.values()), NOT_A_TIME)}')
+    steps = np.diff(times)
+    if not len(steps):
+        return ""
+    sizes, counts = np.unique(steps, return_counts=True)
+    usual = int(sizes[np.argmax(counts)])
+    return next((name for name, size in INTERVAL_US.items() if size == usual), "")
+
+
+def _filled(match: Match, head: Head, facts: Mapping[str, str], columns: Mapping[str, Column]) -> dict[str, Any]:
+    """The layout's tables with the file's own columns and facts: a manifest."""
+    layout = match.layout
+    tables = {key: value for key, value in layout.tables.items() if key not in ("columns", "constants")}
+    columns, constants = dict(columns), dict(layout.tables.get("constants", {}))
+    pairs = "pairs" in facts
+    for name in CONSTANTS:
+        if facts.get(name) and not (pairs and name == "quote"):
+            constants[name] = facts[name]
+            columns.pop(name, None)
+    for name in ("interval", "timezone", "market", "stamp", "date_format"):
+        if facts.get(name):
+            tables[name] = facts[name]
+    if pairs:
+        tables["pairs"] = True
+    if tables["kind"] != "tokens":
+        for name in ("venue", "quote"):
+            constants.pop(name, None)
+        if tables["stamp"] == "session_date" and tables.get("interval") != "1d":
+            tables["stamp"] = "bar_open"
+    if skip := head.skip + layout.tables.get("skip", 0):
+        tables["skip"] = skip
+    if match.wide:
+        columns = {"time": columns["time"]}
+    elif "volume" not in columns:
+        tables.pop("volume_unit", None)
+    constants = {name: value for name, value in constants.items() if name not in columns}
+    return {**tables, "columns": columns, "constants": constants, "wide": match.wide}

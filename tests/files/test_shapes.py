@@ -1,0 +1,277 @@
+"""The same bars in the shapes that people have them in: read right, or asked for; never read wrong."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from import_samples import NOW
+from openpyxl import Workbook
+
+from indexer.errors import ImportFileError
+from indexer.files.importing import FileReport, import_files
+from indexer.registry import Registry
+from indexer.store import read
+from indexer.store.db import Store
+from indexer.times import HOUR_US, to_us
+
+START = datetime(2025, 1, 20, tzinfo=UTC)
+HOURS = [START + timedelta(hours=n) for n in range(6)]
+DAYS = [START + timedelta(days=n) for n in range(8)]
+SESSIONS = [datetime(2025, 1, day, tzinfo=UTC) for day in (13, 14, 15, 16, 17, 21, 22, 23)]
+CLOSES = [5.01, 5.02, 5.03, 5.04, 5.05, 5.06, 5.07, 5.08]
+SAID = {"symbol": "NEAR", "venue": "binance", "quote": "USDT"}
+HEADER = "date,open,high,low,close,volume"
+Take = Callable[..., FileReport]
+
+
+def _prices(close: float) -> str:
+    return f"{close - 0.01:.2f},{close + 0.05:.2f},{close - 0.05:.2f},{close:.2f}"
+
+
+def _rows(stamps: list[datetime], form: str = "%Y-%m-%dT%H:%M:%SZ") -> list[str]:
+    return [f"{at:{form}},{_prices(close)},10" for at, close in zip(stamps, CLOSES, strict=False)]
+
+
+def _text(*lines: str) -> str:
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def take(store: Store, registry: Registry, tmp_path: Path) -> Take:
+    """Imports a file of a name and content, with what is said of it."""
+
+    def imported(content: str | bytes | pd.DataFrame | Workbook, name: str = "x.csv", **options: str) -> FileReport:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, pd.DataFrame):
+            content.to_parquet(path)
+        elif isinstance(content, Workbook):
+            content.save(path)
+        else:
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        [report] = import_files(store, [path], registry=registry, clock=lambda: NOW, options=options).files
+        return report
+
+    return imported
+
+
+def _bars(store: Store) -> dict[int, float]:
+    bars = read.read_bars(store)
+    return dict(zip(bars.time_us.tolist(), bars.close.tolist(), strict=True))
+
+
+def _expected(stamps: list[datetime], step_us: int) -> dict[int, float]:
+    return {to_us(at) + step_us: close for at, close in zip(stamps, CLOSES, strict=False)}
+
+
+TEXTS = {
+    "blanks after commas": _text(HEADER, *_rows(HOURS)).replace(",", ", "),
+    "a comma at each end": "".join(f"{line},\n" for line in [HEADER, *_rows(HOURS)]),
+    "a comma at each row's end": _text(HEADER, *(f"{row}," for row in _rows(HOURS))),
+    "row names without a header": _text(HEADER, *(f'"{n}",{row}' for n, row in enumerate(_rows(HOURS), 1))),
+    "comments first": _text("# mine", "# 2025", HEADER, *_rows(HOURS)),
+    "a header behind a #": _text(f"#{HEADER}", *_rows(HOURS)),
+    "empty lines around": _text("", "", HEADER, *_rows(HOURS), "", ""),
+    "blanks between columns": _text(HEADER, *_rows(HOURS)).replace(",", " "),
+    "pipes": _text(HEADER, *_rows(HOURS)).replace(",", "|"),
+    "excel's sep": _text("sep=;", HEADER, *_rows(HOURS)).replace(",", ";"),
+    "semicolons and decimal commas": _text(HEADER, *_rows(HOURS)).replace(",", ";").replace(".", ","),
+    "a range index first": _text(f",{HEADER}", *(f"{n},{row}" for n, row in enumerate(_rows(HOURS)))),
+    "date and time of day": _text("date,time,open,high,low,close,volume", *_rows(HOURS, "%Y-%m-%d,%H:%M")),
+    "open time": _text(HEADER.replace("date", "Open time"), *_rows(HOURS)),
+    "openTime": _text(HEADER.replace("date", "openTime"), *_rows(HOURS)),
+    "letters": _text("t,o,h,l,c,v", *_rows(HOURS)),
+    "digits": _text(HEADER, *_rows(HOURS, "%Y%m%d%H%M")),
+    "upper case": _text(HEADER.upper(), *_rows(HOURS)),
+    "day first": _text(HEADER, *_rows(HOURS, "%d/%m/%Y %H:%M")),
+    "month first": _text(HEADER, *_rows(HOURS, "%m/%d/%Y %I:%M %p")),
+    "dots": _text(HEADER, *_rows(HOURS, "%d.%m.%Y %H:%M:%S")),
+}
+
+
+@pytest.mark.parametrize("shape", TEXTS)
+def test_a_text(take: Take, store: Store, shape: str) -> None:
+    assert take(TEXTS[shape], **SAID).rejected == 0
+    assert _bars(store) == _expected(HOURS, HOUR_US)
+
+
+def test_dates_in_which_day_and_month_could_be_swapped_are_asked_for(take: Take, store: Store) -> None:
+    firsts = [datetime(2025, month, 1, tzinfo=UTC) for month in (3, 4, 5, 6)]
+    text = _text(HEADER, *_rows(firsts, "%m/%d/%Y"))  # months, or the first days of January
+    with pytest.raises(ImportFileError, match="date_format"):
+        take(text, interval="1d", **SAID)
+    take(text, interval="1d", date_format="%m/%d/%Y", **SAID)
+    assert _bars(store) == _expected(firsts, 24 * HOUR_US)
+
+
+def test_dates_that_one_order_makes_daily_bars_are_read_in_it(take: Take, store: Store) -> None:
+    days = [datetime(2025, 2, day, tzinfo=UTC) for day in (3, 4, 5, 6)]
+    take(_text(HEADER, *_rows(days, "%d/%m/%Y")), interval="1d", **SAID)
+    assert _bars(store) == _expected(days, 24 * HOUR_US)
+
+
+def test_hours_are_never_taken_as_days(take: Take, store: Store) -> None:
+    with pytest.raises(ImportFileError, match="bars of 1d are said, and most stamps are 60 minutes apart"):
+        take(_text(HEADER, *_rows(HOURS)), interval="1d", **SAID)
+    assert _bars(store) == {}
+
+
+def _frame() -> pd.DataFrame:
+    closes = CLOSES[: len(HOURS)]
+    prices = {"open": closes, "high": [c + 0.05 for c in closes], "low": [c - 0.05 for c in closes], "close": closes}
+    return pd.DataFrame({**prices, "volume": 10.0}, index=pd.DatetimeIndex(HOURS))
+
+
+FRAMES = {
+    "zone": _frame(),
+    "no zone": _frame().tz_localize(None),
+    "index of numbers": _frame().rename_axis("timestamp").reset_index(),
+    "ms": _frame().reset_index(drop=True).assign(timestamp=[to_us(at) // 1000 for at in HOURS]),
+    "float seconds": _frame().reset_index(drop=True).assign(time=[to_us(at) / 1e6 for at in HOURS]),
+    "text": _frame().astype(str).reset_index(drop=True).assign(time=[at.isoformat() for at in HOURS]),
+    "decimals": _frame().assign(close=[Decimal(str(close)) for close in CLOSES[:6]]),
+    "categories": _frame().assign(symbol=pd.Categorical(["NEAR"] * 6)),
+}
+
+
+@pytest.mark.parametrize("shape", FRAMES)
+def test_a_frame(take: Take, store: Store, shape: str) -> None:
+    assert take(FRAMES[shape], "x.PARQUET", **SAID).rejected == 0
+    assert _bars(store) == _expected(HOURS, HOUR_US)
+
+
+@pytest.mark.parametrize(
+    ("frame", "why"),
+    [
+        (_frame().assign(close=[[1]] * 6), 'column "close" is of the type list'),
+        (_frame().reset_index(drop=True).assign(time=[{"a": 1}] * 6), "is not a time"),
+        (_frame().reset_index(drop=True).assign(time=[at.time() for at in HOURS]), '"00:00:00" is not a time'),
+    ],
+)
+def test_a_frame_of_other_things_is_refused(take: Take, frame: pd.DataFrame, why: str) -> None:
+    with pytest.raises(ImportFileError, match=why):
+        take(frame, "x.parquet", **SAID)
+
+
+def _workbook(stamps: list[object], *, titles: int = 0, comma: bool = False) -> Workbook:
+    book = Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for row in [["My prices"], []][:titles]:
+        sheet.append(row)
+    sheet.append(HEADER.title().split(","))
+    for at, close in zip(stamps, CLOSES, strict=False):
+        cells = [float(cell) for cell in _prices(close).split(",")]
+        sheet.append([at, *([f"{cell:.2f}".replace(".", ",") for cell in cells] if comma else cells), 10])
+    return book
+
+
+def _serial(at: datetime) -> float:
+    return (at - datetime(1899, 12, 30, tzinfo=UTC)).total_seconds() / 86_400
+
+
+SHEETS = {
+    "dates": _workbook([at.replace(tzinfo=None) for at in HOURS]),
+    "serials": _workbook([_serial(at) for at in HOURS]),
+    "titles": _workbook([at.replace(tzinfo=None) for at in HOURS], titles=2),
+    "texts": _workbook([f"{at:%d.%m.%Y %H:%M}" for at in HOURS], comma=True),
+}
+
+
+@pytest.mark.parametrize("shape", SHEETS)
+def test_a_sheet(take: Take, store: Store, shape: str) -> None:
+    assert take(SHEETS[shape], "x.XLSX", **SAID).rejected == 0
+    assert _bars(store) == _expected(HOURS, HOUR_US)
+
+
+def test_pairs_in_a_column_say_their_quotes(take: Take, store: Store) -> None:
+    rows = [f"{at:%Y-%m-%dT%H:%MZ},{pair},{_prices(5.01)}" for at in HOURS for pair in ("NEAR/USDT", "FETUSD")]
+    take(_text("date,pair,open,high,low,close", *rows), venue="okx")
+    assert {(one.asset, one.quote) for one in read.read_listings(store)} == {("near", "USDT"), ("fet", "USD")}
+
+
+def test_prices_side_by_side(take: Take, store: Store) -> None:
+    rows = [f"{at:%Y-%m-%d},{close},{'' if n == 2 else close / 4}" for n, (at, close) in enumerate(zip(DAYS, CLOSES))]  # noqa: B905
+    report = take(_text("date,NEAR,FET", *rows), venue="binance", quote="USDT", stamp="bar_open")
+    assert (report.new, report.rejected) == (15, 0)
+    bars = read.read_bars(store)
+    assert sorted(bars.close.tolist()) == sorted([*CLOSES, *(c / 4 for n, c in enumerate(CLOSES) if n != 2)])
+
+
+@pytest.mark.parametrize("by", ["Price", "Ticker"])
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_several_tickers_of_yfinance(store: Store, registry: Registry, tmp_path: Path, by: str, form: str) -> None:
+    values = {("Close", "QQQ"): CLOSES, ("Close", "NVDA"): [c * 2 for c in CLOSES], ("Open", "NVDA"): CLOSES}
+    frame = pd.DataFrame(values, index=pd.DatetimeIndex(SESSIONS, name="Date").tz_localize(None))
+    frame.columns = pd.MultiIndex.from_tuples(frame.columns, names=["Price", "Ticker"])
+    if by == "Ticker":
+        frame = frame.swaplevel(axis="columns")
+    path = tmp_path / f"prices.{form}"
+    frame.to_csv(path) if form == "csv" else frame.to_parquet(path)
+    [report] = import_files(store, [path], registry=registry, clock=lambda: NOW).files
+    assert (report.new, report.rejected) == (16, 0)
+    for symbol, closes in (("QQQ", CLOSES), ("NVDA", [c * 2 for c in CLOSES])):
+        assert read.read_benchmark_bars(store, symbol, interval="1d")[1].tolist() == closes
+
+
+def test_a_symbol_that_a_share_and_a_token_have_is_asked_for(take: Take) -> None:
+    text = _text("Date,Open,High,Low,Close,Adj Close,Volume", *(f"{row},1" for row in _rows(SESSIONS, "%Y-%m-%d")))
+    with pytest.raises(ImportFileError, match="--kind <kind>"):
+        take(text, "AR.csv")
+
+
+def test_german_investing_com(take: Take, store: Store) -> None:
+    header = '"Datum","Zuletzt","Eröffn.","Hoch","Tief","Vol.","+/- %"'
+    rows = [f'"{at:%d.%m.%Y}","1.0{n}0,50","1.000,00","1.900,00","900,00","45,12M","-1,2%"' for n, at in enumerate(SESSIONS)]  # fmt: skip # noqa: E501
+    take(_text(header, *reversed(rows)), "QQQ Historische Daten.csv")
+    assert read.read_benchmark_bars(store, "QQQ", interval="1d")[1].tolist() == [1000.5 + 10 * n for n in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("binance_klines", "symbol quote"), ("kraken_ohlcvt", "symbol quote"), ("coingecko_csv", "symbol quote"),
+        ("coinmarketcap", "symbol"), ("investing_com", "symbol"), ("yahoo_page", "symbol"), ("fred", ""),
+        ("candles_json", "venue symbol quote"), ("coinbase_json", "symbol quote"), ("cryptodatadownload", "venue"),
+    ],
+)  # fmt: skip
+def test_a_download_under_another_name_asks_for_what_its_name_said(
+    store: Store, registry: Registry, tmp_path: Path, name: str, asked: str
+) -> None:
+    [sample] = [path for path in (Path(__file__).parent / "samples" / name).rglob("*") if path.is_file()]
+    path = tmp_path / f"download{sample.suffix}"
+    path.write_bytes(sample.read_bytes())
+    try:
+        import_files(store, [path], registry=registry, clock=lambda: NOW)
+        command = ""
+    except ImportFileError as error:
+        command = str(error).splitlines()[-1]
+    assert {word.strip("<>") for word in command.split() if word.startswith("<")} == set(asked.split())
+
+
+def test_members_of_a_zip_are_taken_each_for_itself(store: Store, registry: Registry, tmp_path: Path) -> None:
+    rows = "".join(f"{to_us(at) // 1_000_000},{_prices(close)},1,2\n" for at, close in zip(HOURS, CLOSES))  # noqa: B905
+    with zipfile.ZipFile(tmp_path / "Kraken.ZIP", "w") as archive:
+        for member in ("a/NEARUSD_60.csv", "a/FETUSD_60.CSV", "a/NEARUSD_15.csv", "__MACOSX/._x.csv", "notes.txt"):
+            archive.writestr(member, "some notes\n" if member == "notes.txt" else rows)
+    reports = import_files(store, [tmp_path / "Kraken.ZIP"], registry=registry, clock=lambda: NOW).files
+    assert {listing.asset for listing in read.read_listings(store)} == {"near", "fet"}
+    assert [(report.new, report.problem.partition(": ")[2], bool(report.note)) for report in reports] == [
+        (6, "", False),
+        (6, "", False),
+        (0, "bars of 15 are not kept; download 1m, 5m, 1h or 1d", False),
+        (0, "", True),
+    ]
+
+
+def test_columns_told_by_their_number_must_hold_what_they_should(take: Take) -> None:
+    rows = [[to_us(at) // 1000, c, c, c + 0.05, c - 0.05, 1.0] for at, c in zip(HOURS, CLOSES)]  # noqa: B905
+    with pytest.raises(ImportFileError, match="no known download"):
+        take(json.dumps(rows), "NEAR_USDT-1h.json", venue="binance")  # open, close, high, low: not that of ccxt
