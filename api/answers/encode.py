@@ -85,6 +85,7 @@ def level_at(rows: LevelRows, row: int) -> dict[str, Any]:
         "level": float(rows.levels[row]),
         "status": status_name(int(rows.status[row])),
         "carried_weight": float(rows.carried_weight[row]),
+        "perpetual_weight": float(rows.perpetual_weight[row]),
         "revision": int(rows.revision[row]),
         "published_at": from_us(int(rows.published_at_us[row])),
     }

@@ -108,13 +108,15 @@ def level_texts(rows: LevelRows) -> dict[str, list[Any]]:
         "level": rows.levels.tolist(),
         "status": status_names(rows.status),
         "carried_weight": rows.carried_weight.tolist(),
+        "perpetual_weight": rows.perpetual_weight.tolist(),
         "revision": rows.revision.tolist(),
         "published_at": iso_times(rows.published_at_us).tolist(),
     }
 
 
 def levels_table(index: IndexRow, rows: LevelRows, *, version: str) -> pa.Table:
-    """Levels as an Arrow table: time timestamp[us, UTC], level, status, carried_weight, revision, published_at.
+    """Levels as an Arrow table: time timestamp[us, UTC], level, status, carried_weight,
+    perpetual_weight, revision, published_at.
 
     The schema's metadata says which index, whether simulated, and by which methodology and data version.
     """
@@ -127,6 +129,7 @@ def levels_table(index: IndexRow, rows: LevelRows, *, version: str) -> pa.Table:
         "level": pa.array(rows.levels, pa.float64()),
         "status": words,
         "carried_weight": pa.array(rows.carried_weight, pa.float64()),
+        "perpetual_weight": pa.array(rows.perpetual_weight, pa.float64()),
         "revision": pa.array(rows.revision, pa.int32()),
         "published_at": pa.array(rows.published_at_us, pa.int64()).cast(instant),
     }

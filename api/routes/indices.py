@@ -31,7 +31,8 @@ class LevelPoint(Wire):
     time: datetime
     level: float = Field(description="Index points")
     status: LevelStatus
-    carried_weight: float = Field(description="Share of the index value whose price was carried")
+    carried_weight: float = Field(description=TERMS["carried_weight"])
+    perpetual_weight: float = Field(description=TERMS["perpetual_weight"])
 
 
 class MethodologyRef(Wire):
@@ -81,6 +82,7 @@ class Latest(OfIndex):
     time: datetime = Field(description="Instant the level holds for")
     status: LevelStatus
     carried_weight: float
+    perpetual_weight: float = Field(description=TERMS["perpetual_weight"])
     revision: int
     published_at: datetime
     fresh_until: datetime = Field(description="Past this instant without a newer level, treat the level as stale")

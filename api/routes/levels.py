@@ -43,7 +43,7 @@ from api.answers.schemas import TERMS, LevelStatus, OfIndex, Wire, columns_of
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.routes.indices import LevelPoint, latest_of
 from indexer.errors import InputError
-from indexer.store.levels import LevelPage, read_level_page
+from indexer.store.levels import LevelPage, page_of, read_level_page
 from indexer.store.read import IndexRow, read_index, read_levels
 from indexer.store.runs import read_version
 from indexer.studies.closes import read_level_closes, session_dates
@@ -148,7 +148,7 @@ def read_page(services: Services, index_id: str, asked: LevelQuery, *, limit: in
     if asked.last is None:
         return read_level_page(store, index_id, start_us=start, end_us=end, as_of_us=known, step_us=step, limit=limit)
     rows = read_levels(store, index_id, start_us=start, end_us=end, as_of_us=known, step_us=step, limit=asked.last)
-    return LevelPage(rows.times_us, rows.levels, rows.status, rows.carried_weight, None)
+    return page_of(rows)
 
 
 def level_columns(page: LevelPage, calendar: str | None = None) -> dict[str, Any]:
@@ -158,6 +158,7 @@ def level_columns(page: LevelPage, calendar: str | None = None) -> dict[str, Any
         "level": page.levels,
         "status": status_names(page.status),
         "carried_weight": page.carried_weight,
+        "perpetual_weight": page.perpetual_weight,
     }
     if calendar is None:
         return columns
@@ -173,8 +174,7 @@ def _whole(services: Services, index_id: str, asked: LevelQuery) -> LevelPage:
     def read() -> LevelPage:
         if calendar is not None:
             return read_level_closes(store, index_id, exchange=calendar, as_of_us=known)
-        rows = read_levels(store, index_id, step_us=DAY_US)
-        return LevelPage(rows.times_us, rows.levels, rows.status, rows.carried_weight, None)
+        return page_of(read_levels(store, index_id, step_us=DAY_US))
 
     return read() if known is not None else services.cache.read_once(("daily", index_id, calendar), read)
 
@@ -186,7 +186,8 @@ def _slice(whole: LevelPage, asked: LevelQuery, *, limit: int) -> LevelPage:
     stop = len(whole) if end is None else max(first, int(np.searchsorted(times, end)))
     first, last = (max(first, stop - asked.last), stop) if asked.last else (first, min(stop, first + limit))
     span, following = slice(first, last), int(times[last]) if last < stop else None
-    return LevelPage(times[span], whole.levels[span], whole.status[span], whole.carried_weight[span], following)
+    weights = whole.carried_weight[span], whole.perpetual_weight[span]
+    return LevelPage(times[span], whole.levels[span], whole.status[span], *weights, following)
 
 
 @router.get("/levels", response_model=Levels, responses=as_file("text/csv"), summary="Levels over time")
@@ -253,7 +254,7 @@ def _pieces(services: Services, index: IndexRow, asked: LevelQuery, page: LevelP
 @router.get(
     "/levels.csv",
     response_class=Response,
-    responses=as_file("text/csv", description="time,level,status,carried_weight"),
+    responses=as_file("text/csv", description="time,level,status,carried_weight,perpetual_weight"),
     summary="Levels as CSV, for sheets",
 )
 def levels_csv(request: Request, services: ServicesDep, index_id: IndexId, asked: Asked) -> Response:

@@ -22,6 +22,7 @@ from indexer.levels.assemble import LinePart
 from indexer.levels.hash_chain import Segment, inputs_hashes
 from indexer.levels.markets import line_facts
 from indexer.levels.versions import rules_of
+from indexer.reference import RateFlag
 from indexer.registry import Registry
 from indexer.store.administration import read_announcements, read_overrides
 from indexer.store.db import Session, Store
@@ -36,12 +37,15 @@ ITEMS_BACK_DAYS = 400
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A venue's price at the rate's instant, and what became of it."""
+    """A venue's price at the rate's instant in the currency it is quoted in, and what became of it. `market` is the
+    kind of the venue's market: spot, perpetual, aggregate or amm."""
 
     venue: str
+    market: str
     source: str
     symbol: str
     interval: str
+    quote: str
     price: float
     volume_usd: float | None
     verdict: str
@@ -52,7 +56,8 @@ class Quote:
 class ExplainedConstituent:
     """One line: what is held, what it is worth, where the price is from, and what it did to the level.
 
-    `price` is in USD for a unit of the line's token; `contribution` is to the return since the previous level.
+    `price` is in USD for a unit of the line's token; `perpetual` tells that it is of perpetual futures, `at_par` that a
+    quote in USDT or USDC was taken as dollars; `contribution` is to the return since the previous level.
     """
 
     asset: str
@@ -65,6 +70,8 @@ class ExplainedConstituent:
     price_at: datetime
     price_status: str
     carried: bool
+    perpetual: bool
+    at_par: bool
     method: str
     rate_revision: int
     rate_run: int
@@ -87,6 +94,7 @@ class Explanation:
     level_exact: float
     status: str
     carried_weight: float
+    perpetual_weight: float
     divisor: float
     value_usd: float
     constituents: tuple[ExplainedConstituent, ...]
@@ -123,7 +131,8 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
     before = read_level_revisions(store, index_id, at_us=row.time_us - 1, as_of_us=as_of_us)
     basket, review = _basket(store, index_id, time_us=row.time_us, as_of_us=as_of_us)
     rules = next(one for one in read_methodologies(store, index_id) if one.id == row.methodology_id)
-    book = _Book(store, registry, basket=basket, review=review, as_of_us=as_of_us)
+    windows = rules_of(rules).perpetual_windows
+    book = _Book(store, registry, basket=basket, review=review, as_of_us=as_of_us, windows=windows)
     with store.session() as session:
         lines = book.lines(session, row.time_us, before_us=before[0].time_us if before else None)
     value = sum(line.units * line.price for line in lines)
@@ -138,6 +147,7 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
         level_exact=value / basket.divisor_after,
         status=Status(row.status).name.lower(),
         carried_weight=row.carried_weight,
+        perpetual_weight=row.perpetual_weight,
         divisor=basket.divisor_after,
         value_usd=value,
         constituents=made,
@@ -181,9 +191,16 @@ class _Book:
     """The basket's lines with their tokens, and the reads for each."""
 
     def __init__(
-        self, store: Store, registry: Registry, *, basket: RebalancingRow, review: RebalancingRow, as_of_us: int | None
+        self,
+        store: Store,
+        registry: Registry,
+        *,
+        basket: RebalancingRow,
+        review: RebalancingRow,
+        as_of_us: int | None,
+        windows: Sequence[tuple[int, int]],
     ) -> None:
-        self.basket, self.review, self.as_of_us = basket, review, as_of_us
+        self.basket, self.review, self.as_of_us, self.windows = basket, review, as_of_us, windows
         self.store, self.registry = store, registry
         self.ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
         held = [item.asset for item in basket.items if item.units_after > 0]
@@ -224,9 +241,11 @@ class _Book:
             quotes=tuple(
                 Quote(
                     one.venue,
+                    self.registry.market(one.venue),
                     one.source,
                     one.symbol,
                     one.interval,
+                    one.quote,
                     one.close,
                     one.volume_usd,
                     _verdict(verdicts, one.venue),
@@ -244,7 +263,7 @@ class _Book:
             if part.from_us is not None and at_us < part.from_us:
                 continue
             until = at_us if part.until_us is None else min(at_us, part.until_us - 1)
-            found = rate_at(session, part.asset_id, at_us=until, as_of_us=self.as_of_us)
+            found = rate_at(session, part.asset_id, at_us=until, as_of_us=self.as_of_us, perpetual=self.windows)
             if found is not None and (part.from_us is None or found.time >= part.from_us):
                 return found, part.ratio
         raise NotFoundError(f"{asset} has no official rate at or before {iso(at_us)}, though it was in the basket")
@@ -270,6 +289,8 @@ def _finished(line: _Line, *, value: float, worth: float | None) -> ExplainedCon
         price_at=from_us(line.rate.time),
         price_status="carried" if line.carried else Status(min(line.rate.status, 4)).name.lower(),
         carried=line.carried,
+        perpetual=bool(line.rate.flags & RateFlag.PERPETUAL),
+        at_par=bool(line.rate.flags & RateFlag.AT_PAR),
         method=line.rate.method,
         rate_revision=line.rate.revision,
         rate_run=line.rate.run_id,

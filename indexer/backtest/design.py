@@ -39,7 +39,7 @@ def run_backtest(
     methodology = load_methodology(text, source=str(file), registry=registry)
     rules = load_rules(registry, folder=settings.methodology_dir)
     lines = universe_lines(methodology.universe, registry)
-    market = narrowed(load_market(store, registry, effects=rules.supplies), methodology.universe, registry)
+    market = narrowed(load_market(store, registry, effects=rules.supplies), methodology, registry)
     made = backtest(
         market if hourly else daily(market), methodology, flagship=flagship(store), events=rules.events_of(lines)
     )

@@ -76,7 +76,8 @@ class Market:
     """Prices and slow facts on one clock.
 
     times_us (T,) ascending instants, equally spaced or not; prices (T, N) USD, NaN where there is no reference
-    rate at that instant; price_status (T, N) `Status` of each rate. day_us (D,) ascending 00:00 UTC day ends;
+    rate at that instant; price_status (T, N) `Status` of each rate; perpetual (T, N) tells which are of perpetual
+    futures, None when none is. day_us (D,) ascending 00:00 UTC day ends;
     volume_usd (D, N) traded value of the day that ends there, NaN unknown; fundamental (D, N) the chosen
     on-chain metric, or None; active_addresses (D, N) of that day, or None; `metrics` (D, N) by name are those that
     may be chosen (`measured`), and under VENUES how many venues had a bar on that day: without it a line has
@@ -92,6 +93,7 @@ class Market:
     fundamental: F64 | None = None
     active_addresses: F64 | None = None
     metrics: Mapping[str, F64] = field(default_factory=dict)
+    perpetual: Bools | None = None
 
     @property
     def slugs(self) -> tuple[str, ...]:
@@ -112,12 +114,17 @@ class Market:
             fundamental=None if self.fundamental is None else self.fundamental[:, keep],
             active_addresses=None if self.active_addresses is None else self.active_addresses[:, keep],
             metrics={name: values[:, keep] for name, values in self.metrics.items()},
+            perpetual=None if self.perpetual is None else self.perpetual[:, keep],
         )
 
     def rows(self, rows: slice | Bools) -> Market:
         """The market on some instants of its clock; days and lines stay."""
         return replace(
-            self, times_us=self.times_us[rows], prices=self.prices[rows], price_status=self.price_status[rows]
+            self,
+            times_us=self.times_us[rows],
+            prices=self.prices[rows],
+            price_status=self.price_status[rows],
+            perpetual=None if self.perpetual is None else self.perpetual[rows],
         )
 
     def until(self, last_us: int) -> Market:

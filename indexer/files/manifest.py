@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import Field, Strict
 
 from indexer.errors import ImportFileError, did_you_mean
+from indexer.registry.records import MARKETS
 from indexer.times import INTERVAL_US
 from onchain.strict_toml import COMPUTED, Flag, Text, Texts, one_of, parse_toml, read_table, refuse
 
@@ -23,7 +24,6 @@ KINDS = ("tokens", "benchmarks", "supply", "metrics")
 STAMPS = ("bar_open", "bar_close", "instant", "session_date")
 VOLUME_UNITS = ("base", "quote", "usd", "none")
 BENCHMARK_KINDS = ("equity", "etf", "equity_index", "future", "token")
-MARKETS = ("spot", "perpetual", "aggregate")
 NUMBERS = ("open", "high", "low", "close", "adjusted_close", "volume", "value")
 TEXTS = ("symbol", "venue", "source", "price_basis", "volume_kind", "metric", "quote")
 ROLES = ("time", "clock", *NUMBERS, *TEXTS, "supply")

@@ -44,6 +44,7 @@ from indexer.files.stamps import (
 )
 from indexer.registry import Asset, Registry
 from indexer.registry.currencies import AT_PAR, DOLLAR, currency, split_pair
+from indexer.registry.records import MARKETS
 from indexer.store.rows import BenchmarkRow, ListingRow
 from indexer.times import INTERVAL_US, iso, to_us
 
@@ -462,7 +463,7 @@ def _listing(manifest: Manifest, words: dict[str, Words], asset: Asset, row: int
     venue, source, symbol, basis, quote = (
         words[role].values[words[role].codes[row]] for role in ("venue", "source", "symbol", "price_basis", "quote")
     )
-    if manifest.market in ("perpetual", "aggregate") and not venue.endswith(manifest.market):
+    if manifest.market in MARKETS[1:] and not venue.endswith(manifest.market):
         venue = f"{venue}_{manifest.market}"
     if quote not in (DOLLAR, *AT_PAR) or (manifest.pairs or "quote" in manifest.columns):
         source = f"{source} {quote}"

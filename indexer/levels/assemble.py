@@ -13,6 +13,7 @@ import numpy as np
 
 from indexer.arrays import F64, I64
 from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
+from indexer.reference import RateFlag
 from indexer.store.rows import RateSeries
 from indexer.times import DAY_US, MINUTE_US
 
@@ -103,6 +104,7 @@ def assemble(
     days = np.unique(np.concatenate([day[np.isin(asset, mine)] for asset, day in daily]))
     prices = np.full((len(times), len(wanted)), np.nan)
     status = np.full(prices.shape, UNKNOWN_STATUS, dtype=np.int8)
+    perpetual = np.zeros(prices.shape, dtype=np.bool_)
     columns: list[Line] = []
     for n, line in enumerate(wanted):
         for part in line.parts:
@@ -111,6 +113,7 @@ def assemble(
             slot = np.searchsorted(times, rates.time_us[rows])
             prices[slot, n] = rates.rate[rows] / part.ratio
             status[slot, n] = rates.status[rows]
+            perpetual[slot, n] = rates.flags[rows] & RateFlag.PERPETUAL
         columns.append(_line(line, first_us=_first(times, prices[:, n]), supplies=supplies))
     return Market(
         times_us=times,
@@ -122,6 +125,7 @@ def assemble(
         metrics={
             one.name: _daily(wanted, days, asset_id=one.asset_id, day_us=one.day_us, value=one.value) for one in metrics
         },
+        perpetual=perpetual if perpetual.any() else None,
     )
 
 

@@ -35,6 +35,7 @@ def _over(made: AssetRates, fixed: AssetRates) -> AssetRates:
         rate=np.concatenate([fixed.rate, made.rate])[rows],
         status=np.concatenate([fixed.status, made.status])[rows].astype(np.int8),
         verdicts=[texts[row] for row in rows.tolist()],
+        flags=np.concatenate([fixed.flags, made.flags])[rows],
     )
 
 
@@ -49,5 +50,5 @@ def stored_fixings(store: Store) -> dict[int, AssetRates]:
         if len(rows):
             asset, verdicts = int(found.asset_id[rows[0]]), [texts[row] for row in rows.tolist()]
             rates = (found.time_us[rows], found.rate[rows], found.status[rows])
-            fixings[asset] = AssetRates(asset, *rates, verdicts, METHODS[0])
+            fixings[asset] = AssetRates(asset, *rates, verdicts, METHODS[0], found.flags[rows])
     return fixings

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from indexer.arrays import I64, Bools
 from indexer.engine.market import VENUES, Market
 from indexer.levels.assemble import (
+    UNKNOWN_STATUS,
     LineFacts,
     LinePart,
     MetricColumns,
@@ -23,14 +25,16 @@ from indexer.levels.assemble import (
     daily_volumes,
 )
 from indexer.levels.event_effects import SupplyEffect, adjusted
-from indexer.methodology.spec import INDEX_METRICS, Universe, universe_lines
+from indexer.methodology.spec import INDEX_METRICS, Methodology, universe_lines
 from indexer.registry import Registry, supply_facts
+from indexer.registry.records import PERPETUAL, SPOT
 from indexer.store.db import Store
 from indexer.store.metrics import read_asset_metrics
 from indexer.store.read import read_assets, read_bars, read_listings, read_rates, read_supplies
 from indexer.store.rows import BarSeries, ListingRow, MetricSeries, RateSeries, SupplyRow
 from indexer.times import DAY_US, INTERVAL_US, to_us
 
+PERPETUAL_VENUES = "perpetual_venues"
 SUPPLY_KINDS = ("circulating", "free_float", "total", "burnt")
 
 
@@ -46,7 +50,8 @@ def load_market(
 ) -> Market:
     """The market of every line that may be a constituent: official rates (or those given), volumes and supplies.
 
-    `effects` are what corporate actions do to supplies. With `as_of_us`: by what was known then.
+    Only spot counts as traded value. `effects` are what corporate actions do to supplies. With `as_of_us`: by what was
+    known then.
     """
     ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
     known = [row for row in listings or read_listings(store) if row.id is not None and row.asset_id is not None]
@@ -54,22 +59,25 @@ def load_market(
         bars = read_bars(store, as_of_us=as_of_us)
     if rates is None:
         rates = read_rates(store, as_of_us=as_of_us)
-    seen = set(np.unique(bars.listing_id).tolist())
+    spot = [row for row in known if registry.market(row.venue) == SPOT]
+    traded = _of_listings(bars, spot)
+    seen = set(np.unique(traded.listing_id).tolist())
     supplies = _supplies(store, registry, ids=ids, as_of_us=as_of_us)
     return assemble(
-        line_facts(registry, ids=ids, listings=[row for row in known if row.id in seen]),
+        line_facts(registry, ids=ids, listings=[row for row in spot if row.id in seen]),
         rates,
-        volumes=_volumes(bars, known),
+        volumes=_volumes(traded, spot),
         supplies=adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}),
         metrics=[
             *metric_columns(read_asset_metrics(store, INDEX_METRICS, as_of_us=as_of_us), ids),
-            venues_a_day(bars, known),
+            venues_a_day(traded, spot),
+            _perpetual_venues(bars, [row for row in known if registry.market(row.venue) == PERPETUAL]),
         ],
     )
 
 
 def line_facts(registry: Registry, *, ids: Mapping[str, int], listings: Iterable[ListingRow]) -> list[LineFacts]:
-    """The registry's lines with their tokens in succession; venues are those whose bars the store has."""
+    """The registry's lines with their tokens in succession; venues are those of the listings."""
     venues: dict[str, set[str]] = {}
     for row in listings:
         if row.asset in registry.by_slug:  # else the registry was changed since: bars stay, nobody asks for them
@@ -90,18 +98,59 @@ def line_facts(registry: Registry, *, ids: Mapping[str, int], listings: Iterable
     return facts
 
 
-def narrowed(market: Market, universe: Universe, registry: Registry) -> Market:
-    """The market of a universe's lines, on the instants at which any of them has a rate.
+def narrowed(market: Market, methodology: Methodology, registry: Registry) -> Market:
+    """The market of a methodology's lines by the prices that it takes, on the instants at which any of them has one.
 
     Where the universe does not name its tokens, rates of a line from before it was a candidate make no instant.
     """
-    chosen = market.select(universe_lines(universe, registry))
+    chosen = market.select(universe_lines(methodology.universe, registry))
+    chosen = taken(chosen, methodology.perpetual_windows)
     priced = np.isfinite(chosen.prices)
-    if not universe.assets:
+    if not methodology.universe.assets:
         since = np.array([line.candidate_from_us for line in chosen.lines], dtype=np.int64)
         priced &= chosen.times_us[:, None] >= since
     instants: Bools = np.logical_or.reduce(priced, axis=1)
     return chosen.rows(instants)
+
+
+def taken(market: Market, windows: Sequence[tuple[int, int]]) -> Market:
+    """The market by spot prices, and by those of perpetual futures from `from` to before `until` of the windows alone.
+
+    There a perpetual's venues count as a line's venues on days on which no spot venue has a bar.
+    """
+    if market.perpetual is None:
+        return market
+    out = market.perpetual & ~_within(market.times_us, windows)[:, None]
+    prices = np.where(out, np.nan, market.prices)
+    ever = np.isfinite(prices).any(axis=0)
+    first = np.where(ever, market.times_us[np.isfinite(prices).argmax(axis=0)], np.iinfo(np.int64).max).tolist()
+    metrics = dict(market.metrics)
+    futures = metrics.pop(PERPETUAL_VENUES, None)
+    if futures is not None:
+        stand_in = _within(market.day_us - 1, windows)[:, None] & np.isnan(metrics[VENUES])
+        metrics[VENUES] = np.where(stand_in, futures, metrics[VENUES])
+    return replace(
+        market,
+        prices=prices,
+        price_status=np.where(out, np.int8(UNKNOWN_STATUS), market.price_status),
+        lines=tuple(replace(line, first_price_us=at) for line, at in zip(market.lines, first, strict=True)),
+        metrics=metrics,
+        perpetual=market.perpetual & ~out,
+    )
+
+
+def _within(times_us: I64, windows: Sequence[tuple[int, int]]) -> Bools:
+    """Which instants (T,) lie in any of the half-open windows."""
+    inside = np.zeros(len(times_us), dtype=np.bool_)
+    for start, until in windows:
+        inside |= (times_us >= start) & (times_us < until)
+    return inside
+
+
+def _of_listings(bars: BarSeries, listings: Iterable[ListingRow]) -> BarSeries:
+    """The bars of these listings alone."""
+    rows = np.isin(bars.listing_id, [int(row.id or 0) for row in listings])
+    return bars if rows.all() else BarSeries(*(getattr(bars, name)[rows] for name in BarSeries.__dataclass_fields__))
 
 
 def _volumes(bars: BarSeries, listings: list[ListingRow]) -> VolumeColumns:
@@ -128,6 +177,10 @@ def venues_a_day(bars: BarSeries, listings: Iterable[ListingRow]) -> MetricColum
         -1, 3
     )
     return MetricColumns(VENUES, asset_id=rows[:, 0], day_us=rows[:, 1], value=rows[:, 2].astype(np.float64))
+
+
+def _perpetual_venues(bars: BarSeries, listings: list[ListingRow]) -> MetricColumns:
+    return replace(venues_a_day(_of_listings(bars, listings), listings), name=PERPETUAL_VENUES)
 
 
 def _supplies(store: Store, registry: Registry, *, ids: Mapping[str, int], as_of_us: int | None) -> list[SupplyTokens]:

@@ -7,7 +7,7 @@ written at once, the others go by the restatement policy (`corrections.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -22,9 +22,11 @@ from indexer.levels.overrides import ValueOverride
 from indexer.levels.published import read_settled
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
+from indexer.reference import RateFlag
 from indexer.reference.rates import AssetRates, ListedBars, Place, compute_rates, in_dollars
 from indexer.registry import Registry
 from indexer.registry.currencies import AT_PAR, DOLLAR, QUOTES
+from indexer.registry.records import SPOT
 from indexer.store.administration import write_announcements
 from indexer.store.db import Store
 from indexer.store.levels import published_span
@@ -50,22 +52,25 @@ def computed_rates(
     bars: BarSeries,
     listings: Iterable[ListingRow],
     *,
+    market: Callable[[str], str],
     overrides: Sequence[ValueOverride] = (),
     fixings: Mapping[int, AssetRates] | None = None,
     currencies: Mapping[str, tuple[I64, F64]] | None = None,
 ) -> list[AssetRates]:
     """The rates of every asset that has bars; where its minutes were fixed, the fixing stands instead of the bars'
-    rate, and a value decided on by people stands in its window. Bars quoted in another currency than the dollar count
-    where `currencies`, or the bars of that coin itself, have its rate of that instant."""
+    rate, and a value decided on by people stands in its window. `market` gives the kind of a venue's market. Bars
+    quoted in another currency than the dollar count where `currencies`, or the bars of that coin itself, have its rate
+    of that instant."""
     listings = list(listings)
     places = {
-        int(row.id): Place(asset_id=int(row.asset_id), venue=row.venue, interval=row.interval)
+        int(row.id): Place(int(row.asset_id), row.venue, row.interval, market(row.venue))
         for row in listings
         if row.id is not None and row.asset_id is not None
     }
     quotes = {int(row.id): row.quote for row in listings if row.id is not None}
-    listed = in_dollars(bars, quotes, {**_coin_rates(bars, listings, places), **(currencies or {})})
-    return [_overridden(made, overrides) for made in over_bars(compute_rates(listed, places), fixings or {})]
+    listed, at_par = in_dollars(bars, quotes, {**_coin_rates(bars, listings, places), **(currencies or {})})
+    rates = compute_rates(listed, places, at_par=at_par)
+    return [_overridden(made, overrides) for made in over_bars(rates, fixings or {})]
 
 
 def currency_rates(store: Store) -> dict[str, tuple[I64, F64]]:
@@ -87,7 +92,8 @@ def _coin_rates(
     """USD rates of coins that others are quoted in (BTC, ETH), from their own bars in dollars."""
     wanted = {row.quote for row in listings} - {DOLLAR, *AT_PAR}
     mine = [row for row in listings if row.symbol.upper() in wanted and row.quote in (DOLLAR, *AT_PAR)]
-    chosen = np.isin(bars.listing_id, [row.id for row in mine if row.id is not None])
+    spot = [row.id for row in mine if row.id is not None and places[row.id].market == SPOT]
+    chosen = np.isin(bars.listing_id, spot)
     if not chosen.any():
         return {}
     inner = ListedBars(bars.listing_id[chosen], bars.time_us[chosen], bars.close[chosen], bars.volume_base[chosen])
@@ -99,17 +105,18 @@ def _overridden(made: AssetRates, overrides: Sequence[ValueOverride]) -> AssetRa
     mine = [one for one in overrides if one.asset_id == made.asset_id]
     if not mine:
         return made
-    rate, status, verdicts = made.rate.copy(), made.status.copy(), list(made.verdicts)
+    rate, status, flags, verdicts = made.rate.copy(), made.status.copy(), made.flags.copy(), list(made.verdicts)
     for one in mine:
         rows = np.flatnonzero((made.time_us >= one.from_us) & (made.time_us < one.until_us))
-        rate[rows], status[rows] = one.value, DEGRADED
+        rate[rows], status[rows], flags[rows] = one.value, DEGRADED, 0
         for row in rows.tolist():
             verdicts[row] = json.dumps({**json.loads(verdicts[row]), "override": one.number}, separators=(",", ":"))
-    return replace(made, rate=rate, status=status, verdicts=verdicts)
+    return replace(made, rate=rate, status=status, flags=flags, verdicts=verdicts)
 
 
 def differing(made: AssetRates, stored: RateSeries) -> Fresh:
-    """What of an asset's rates is not official with the same value and status. `stored` is by asset, then time."""
+    """What of an asset's rates is not official with the same value, status and market, spot or perpetual. `stored` is
+    by asset, then time."""
     first, last = np.searchsorted(stored.asset_id, [made.asset_id, made.asset_id + 1])
     times, rate, status = stored.time_us[first:last], stored.rate[first:last], stored.status[first:last]
     if not len(times):
@@ -117,7 +124,9 @@ def differing(made: AssetRates, stored: RateSeries) -> Fresh:
         return Fresh(made, rows, np.full(len(rows), np.nan))
     slot = np.minimum(np.searchsorted(times, made.time_us), len(times) - 1)
     known = times[slot] == made.time_us
-    rows = np.flatnonzero(~(known & (rate[slot] == made.rate) & (status[slot] == made.status)))
+    same = known & (rate[slot] == made.rate) & (status[slot] == made.status)
+    same &= (stored.flags[first:last][slot] & RateFlag.PERPETUAL) == (made.flags & RateFlag.PERPETUAL)
+    rows = np.flatnonzero(~same)
     return Fresh(made, rows, np.where(known[rows], rate[slot[rows]], np.nan))
 
 
@@ -136,19 +145,21 @@ def write_fresh(store: Store, run_id: int, *, fresh: Fresh, applied: Bools | Non
         status=made.status[rows],
         method=made.method,
         verdicts=[made.verdicts[n] for n in rows],
+        flags=made.flags[rows],
     )
 
 
 def columns_of(rates: Sequence[AssetRates]) -> RateSeries:
     """Computed rates as one set of columns."""
     if not rates:
-        empty = np.empty(0)
-        return RateSeries(empty.astype(np.int64), empty.astype(np.int64), empty, empty.astype(np.int8))
+        ids, numbers = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int8)
+        return RateSeries(ids, ids, np.empty(0), numbers, numbers)
     return RateSeries(
         np.concatenate([np.full(len(one.time_us), one.asset_id, dtype=np.int64) for one in rates]),
         np.concatenate([one.time_us for one in rates]),
         np.concatenate([one.rate for one in rates]),
         np.concatenate([one.status for one in rates]),
+        np.concatenate([one.flags for one in rates]),
     )
 
 
@@ -170,7 +181,7 @@ def effects_on_published(
     """What the corrected market would do to the published levels of each index, its baskets being settled."""
     found = []
     for methodology in methodologies:
-        before, after = (narrowed(market, methodology.universe, registry) for market in (official, corrected))
+        before, after = (narrowed(market, methodology, registry) for market in (official, corrected))
         settled = read_settled(store, methodology.id, market=before)
         if settled is None:
             continue

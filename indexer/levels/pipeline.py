@@ -153,6 +153,7 @@ def _rates_and_market(walk: _Walk, *, progress: Callable[[int], None]) -> tuple[
     made = computed_rates(
         bars,
         listings,
+        market=walk.registry.market,
         overrides=values_of(walk.overrides, ids=walk.ids),
         fixings=stored_fixings(store),
         currencies=currency_rates(store),
@@ -192,7 +193,7 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
     if state in STOPPED:
         raise NotEnoughDataError(f"index {methodology.id} is {state}: no levels are computed for it")
     lines = universe_lines(methodology.universe, walk.registry)
-    part = narrowed(market, methodology.universe, walk.registry)
+    part = narrowed(market, methodology, walk.registry)
     settled = None if walk.anew else read_settled(walk.store, methodology.id, market=part)
     events = (*walk.rules.events_of(lines), *events_of(walk.overrides, methodology.id))
     history = compute_index(part, methodology, settled=settled, events=events)

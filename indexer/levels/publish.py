@@ -39,6 +39,7 @@ class Candidates:
     levels: F64
     status: I8
     carried_weight: F64
+    perpetual_weight: F64
     inputs: list[bytes]
     versions: Versions
 
@@ -70,9 +71,24 @@ def candidates(
         levels=versions.rounded(history.levels),
         status=np.where(few, np.maximum(history.status, Status.DEGRADED), history.status).astype(np.int8),
         carried_weight=np.round(history.carried_weight, 12),
+        perpetual_weight=perpetual_weight(market, used, start=start, parts=parts),
         inputs=inputs_hashes(history.times_us, used, segments=parts, methodology_hash=versions.hashes()),
         versions=versions,
     )
+
+
+def perpetual_weight(market: Market, used: F64, *, start: int, parts: list[Segment]) -> F64:
+    """The share (K,) of each level's value whose price of that instant is of perpetual futures; `used` (K, N) are the
+    prices from row `start` of the market on."""
+    share = np.zeros(len(used))
+    if market.perpetual is None:
+        return share
+    future = market.perpetual[start : start + len(used)]
+    for part in parts:
+        span = slice(part.start, part.stop)
+        value = used[span][:, part.members] * part.units
+        share[span] = np.where(future[span][:, part.members], value, 0.0).sum(axis=1) / value.sum(axis=1)
+    return np.round(share, 12)
 
 
 def segments(history: IndexHistory, market: Market) -> list[Segment]:
@@ -227,6 +243,7 @@ def _write(
             levels=made.levels[part],
             status=made.status[part],
             carried_weight=made.carried_weight[part],
+            perpetual_weight=made.perpetual_weight[part],
             inputs_hash=inputs[start:stop],
             prev_hash=before[start:stop],
             hash=after[start:stop],

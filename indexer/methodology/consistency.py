@@ -31,6 +31,7 @@ def inconsistencies(methodology: Methodology) -> Iterator[str]:
     """Every rule between parts that does not hold, as `place: what and what to do`."""
     yield from _dates(methodology)
     yield from _eligibility(methodology)
+    yield from _fallback(methodology)
     yield from _ranks(methodology.selection)
     yield from _weighting(methodology.weighting, methodology.selection)
     yield from _bounds(methodology.caps, methodology.selection)
@@ -111,6 +112,12 @@ def _eligibility(methodology: Methodology) -> Iterator[str]:
                 f"eligibility[{number}].incumbent_min_venues: {rule.incumbent_min_venues} is more than newcomers "
                 f"need ({rule.min_venues}); a buffer keeps members, it does not push them out"
             )
+
+
+def _fallback(methodology: Methodology) -> Iterator[str]:
+    for number, rule in enumerate(methodology.perpetual_fallback):
+        if rule.until <= rule.effective_from:
+            yield f"perpetual_fallback[{number}].until: it ends before it begins; give an instant after effective_from"
 
 
 def _ranks(selection: Selection) -> Iterator[str]:

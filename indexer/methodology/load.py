@@ -38,6 +38,7 @@ RESTS_ON = {
     "weighting": {"weighting", "selection"},
     "caps": {"caps", "selection", "universe"},
     "universe": {"universe", "selection"},
+    "perpetual_fallback": {"perpetual_fallback"},
 }
 
 

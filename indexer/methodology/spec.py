@@ -218,6 +218,16 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class PerpetualFallback:
+    """From when until when (not included) a price of perpetual futures may stand where no spot bar of an instant
+    exists."""
+
+    effective_from: Instant
+    until: Instant
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Methodology:
     """One index, complete. `hash` is the SHA-256 of the canonical content: any change of a rule changes it.
 
@@ -239,6 +249,7 @@ class Methodology:
     weighting: Weighting = Weighting()
     caps: Caps = Caps()
     missing: Missing = Missing()
+    perpetual_fallback: tuple[PerpetualFallback, ...] = field(default=(), metadata=LATER)
     float_rules: Annotated[FloatRules, Field(alias="float")] = field(default=FloatRules(), metadata=LATER)
     hash: str = field(default="", metadata=COMPUTED)
     source: str = field(default="", metadata=COMPUTED)
@@ -248,6 +259,11 @@ class Methodology:
         """Whether a supply enters at all: by the scheme, by bands, or by a threshold of eligibility."""
         thresholds = rule.min_free_float > 0 or rule.min_atvr > 0
         return self.weighting.scheme in BY_CAP or self.float_rules.bands or thresholds
+
+    @property
+    def perpetual_windows(self) -> tuple[tuple[int, int], ...]:
+        """From and until, in microseconds, of each dated rule that lets a perpetual stand in."""
+        return tuple((to_us(rule.effective_from), to_us(rule.until)) for rule in self.perpetual_fallback)
 
     def eligibility_at(self, reference: datetime) -> Eligibility:
         """The eligibility rules in force at a reference date (the first ones before any takes effect)."""

@@ -7,7 +7,7 @@ engine uses. Two ways in: `fixing_rates` from minute candles, and
 
 from indexer.reference.bars import THETA_DAILY, THETA_INTRADAY, BarRates, bar_rates, conversion_rate, weighted_median
 from indexer.reference.fixing import Fixings, Memory, fixing_rates, minute_cube
-from indexer.reference.rules import FixingRules, Method, RateStatus, Verdict, twap_weights
+from indexer.reference.rules import FixingRules, Method, RateFlag, RateStatus, Verdict, twap_weights
 
 __all__ = [
     "THETA_DAILY",
@@ -17,6 +17,7 @@ __all__ = [
     "Fixings",
     "Memory",
     "Method",
+    "RateFlag",
     "RateStatus",
     "Verdict",
     "bar_rates",

@@ -82,15 +82,15 @@ def bar_rates(
     prices: F64,
     volumes: F64,
     *,
-    theta: float = THETA_DAILY,
+    theta: float | F64 = THETA_DAILY,
 ) -> BarRates:
     """The reference rate of every bar from (T, V) closes and volumes, oldest bar first, one column a venue.
 
     Closes are USD; NaN, infinite or not positive means no data. Volumes are all in one unit, NaN = unknown:
     a bar in which a used venue has no volume weighs its venues equally. A venue with zero volume while
     another traded is stale. With two venues further apart than theta, the one nearer to the asset's last
-    rate is used (without an earlier rate nobody can tell, and both are). `theta` is a fraction; pass
-    THETA_INTRADAY for hourly bars. Raises InputError when the shapes differ.
+    rate is used (without an earlier rate nobody can tell, and both are). `theta` is a fraction for all
+    bars, or one of each (T,); pass THETA_INTRADAY for hourly bars. Raises InputError when the shapes differ.
     """
     if prices.ndim != 2 or prices.shape != volumes.shape:
         raise InputError(f"prices {prices.shape} and volumes {volumes.shape} must be two equal (bars, venues) tables")
@@ -103,10 +103,11 @@ def bar_rates(
     words[stale] = Verdict.STALE
     present = present & ~stale
     rate = _median_of(by_venue, traded, present)
-    calm = _calm(by_venue, present, theta=theta)
+    limits = np.broadcast_to(np.asarray(theta, dtype=np.float64), rate.shape)
+    calm = _calm(by_venue, present, theta=limits)
     verdicts = np.ascontiguousarray(words.T)
     last_kept = _walk_gates(
-        prices, volumes, np.ascontiguousarray(present.T), rate=rate, calm=calm, theta=theta, verdicts=verdicts
+        prices, volumes, np.ascontiguousarray(present.T), rate=rate, calm=calm, theta=limits, verdicts=verdicts
     )
     used = (verdicts.T == Verdict.USED).sum(axis=0)
     return BarRates(rate=rate, status=_status(used, last_kept), verdicts=verdicts, method=METHOD)
@@ -130,7 +131,7 @@ def _median_of(prices: F64, volumes: F64, use: Bools) -> F64:
     return median_of_columns(np.where(use, prices, np.nan), weights)
 
 
-def _calm(prices: F64, present: Bools, *, theta: float) -> Bools:
+def _calm(prices: F64, present: Bools, *, theta: F64) -> Bools:
     """(T,): whether a bar's venues all lie within θ/2 of their median; of two venues, of each other.
 
     Of two venues each lies half of their gap from the middle, so the gap itself is what is judged. A gap below
@@ -147,7 +148,7 @@ def _calm(prices: F64, present: Bools, *, theta: float) -> Bools:
         here, values = present[:, doubtful], prices[:, doubtful]
         centre = median_of_columns(np.where(here, values, np.nan), here.astype(np.float64))
         with np.errstate(invalid="ignore"):
-            calm[doubtful] = np.where(here, np.abs(values / centre - 1.0), 0.0).max(axis=0) < theta / 2.0
+            calm[doubtful] = np.where(here, np.abs(values / centre - 1.0), 0.0).max(axis=0) < theta[doubtful] / 2.0
     return calm
 
 
@@ -158,7 +159,7 @@ def _walk_gates(
     *,
     rate: F64,
     calm: Bools,
-    theta: float,
+    theta: F64,
     verdicts: NDArray[np.int8],
 ) -> Bools:
     """Settle the bars that are not calm, in time order.
@@ -178,9 +179,9 @@ def _walk_gates(
         before = _last_rate(rate, int(bar))
         centre = float(np.median(prices[bar, here]))
         if here.sum() >= FINAL_QUORUM:
-            out = _gate(prices[bar], out, here, centre=centre, theta=theta)
+            out = _gate(prices[bar], out, here, centre=centre, theta=float(theta[bar]))
         else:
-            out = _gate_of_two(prices[bar], out, here, before=before, theta=theta)
+            out = _gate_of_two(prices[bar], out, here, before=before, theta=float(theta[bar]))
         use = here & ~out
         if not use.any():
             anchor = before if np.isfinite(before) else centre

@@ -1,7 +1,8 @@
 """Bars of many venues → the reference rate of each asset at every instant it has one. Pure.
 
-At an instant the finest bars that close there decide: an hourly history is not mixed with the daily bars of
-another venue at midnight, but a day that has only daily bars still has its 00:00 UTC rate.
+Spot venues make the rate. A venue has one quote at an instant, its finest bar that closes there, and all venues' quotes
+count together: an hourly bar does not beat another venue's daily bar. Perpetual futures make a rate, with a flag, only
+where no spot venue has a bar of that instant; whether an index takes such a rate is a rule of its methodology.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.arrays import F64, I8, I64
-from indexer.reference import BarRates, Verdict, bar_rates
+from indexer.arrays import F64, I8, I64, Bools
+from indexer.reference import RateFlag, Verdict, bar_rates
 from indexer.reference.bars import THETA_DAILY, THETA_INTRADAY
 from indexer.registry.currencies import AT_PAR, DOLLAR
-from indexer.times import HOUR_US, INTERVAL_US
+from indexer.registry.records import PERPETUAL, SPOT
+from indexer.times import DAY_US, HOUR_US, INTERVAL_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +33,18 @@ class ListedBars:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The facts of a listing that the rate needs."""
+    """The facts of a listing that the rate needs; `market` is the kind of the venue's (registry.MARKETS)."""
 
     asset_id: int
     venue: str
     interval: str
+    market: str = SPOT
 
 
 @dataclass(frozen=True, slots=True)
 class AssetRates:
-    """Rates of one asset, ascending in time (T,). `verdicts` (T,) are JSON texts: venue -> verdict."""
+    """Rates of one asset, ascending in time (T,). `verdicts` (T,) are JSON texts: venue -> verdict; `flags` (T,) are
+    RateFlag numbers."""
 
     asset_id: int
     time_us: I64
@@ -48,35 +52,44 @@ class AssetRates:
     status: I8
     verdicts: list[str]
     method: str
+    flags: I8
 
 
-def in_dollars(bars: ListedBars, quotes: Mapping[int, str], rates: Mapping[str, tuple[I64, F64]]) -> ListedBars:
+def in_dollars(
+    bars: ListedBars, quotes: Mapping[int, str], rates: Mapping[str, tuple[I64, F64]]
+) -> tuple[ListedBars, Bools]:
     """The bars with closes in USD, by the quote of each listing and USD rates (times (T,) ascending, rates (T,)).
 
-    A bar is converted by the rate of exactly its instant; without one it is left out, unless its quote is USDT or
-    USDC, which count as a dollar then.
+    A bar is converted by the rate of exactly its instant. Without one it is left out, unless its quote is USDT or
+    USDC, which count as a dollar then: the second answer (M,) says of which bars that is so.
     """
-    others = {
-        listing: quote
-        for listing, quote in quotes.items()
-        if quote != DOLLAR and (quote not in AT_PAR or quote in rates)
-    }
-    if not others:
-        return bars
     factor = np.ones(len(bars.close))
-    for listing, quote in others.items():
+    at_par = np.zeros(len(bars.close), dtype=np.bool_)
+    for listing, quote in quotes.items():
+        if quote == DOLLAR:
+            continue
         rows = np.flatnonzero(bars.listing_id == listing)
         times, rate = rates.get(quote, (np.zeros(0, dtype=np.int64), np.zeros(0)))
         known = np.isin(bars.time_us[rows], times)
-        factor[rows] = 1.0 if quote in AT_PAR else np.nan
+        if quote in AT_PAR:
+            at_par[rows[~known]] = True
+        else:
+            factor[rows[~known]] = np.nan
         factor[rows[known]] = rate[np.searchsorted(times, bars.time_us[rows[known]])]
     priced = np.isfinite(factor)
     closes = bars.close * factor
-    return ListedBars(bars.listing_id[priced], bars.time_us[priced], closes[priced], bars.volume_base[priced])
+    listed = ListedBars(bars.listing_id[priced], bars.time_us[priced], closes[priced], bars.volume_base[priced])
+    return listed, at_par[priced]
 
 
-def compute_rates(bars: ListedBars, places: Mapping[int, Place]) -> Iterator[AssetRates]:
-    """The rates of every asset that has bars, by `bar_rates` (volume-weighted median across venues)."""
+def compute_rates(
+    bars: ListedBars, places: Mapping[int, Place], *, at_par: Bools | None = None
+) -> Iterator[AssetRates]:
+    """The rates of every asset that has bars, by `bar_rates` (volume-weighted median across venues).
+
+    `at_par` (M,) marks the bars whose quote was taken as a dollar.
+    """
+    at_par = np.zeros(len(bars.close), dtype=np.bool_) if at_par is None else at_par
     ids = np.unique(bars.listing_id)
     asset_of = np.array([places[int(i)].asset_id for i in ids], dtype=np.int64)
     row_listing = np.searchsorted(ids, bars.listing_id)
@@ -84,53 +97,86 @@ def compute_rates(bars: ListedBars, places: Mapping[int, Place]) -> Iterator[Ass
     order = np.lexsort((bars.time_us, row_asset))
     edges = np.flatnonzero(np.diff(row_asset[order])) + 1
     for rows in np.split(order, edges) if len(order) else []:
-        yield _one_asset(bars, rows, places=places, asset_id=int(row_asset[rows[0]]))
+        rates = _one_asset(bars, rows, places=places, at_par=at_par)
+        if len(rates.time_us):
+            yield rates
 
 
-def _one_asset(bars: ListedBars, rows: I64, *, places: Mapping[int, Place], asset_id: int) -> AssetRates:
-    length = {i: INTERVAL_US[places[i].interval] for i in map(int, np.unique(bars.listing_id[rows]))}
-    row_length = np.array([length[int(i)] for i in bars.listing_id[rows]]) if len(length) > 1 else None
-    parts: list[tuple[I64, BarRates, list[str]]] = []
-    covered = np.empty(0, dtype=np.int64)
-    for interval_us in sorted(set(length.values())):
-        mine = rows if row_length is None else rows[row_length == interval_us]
-        times, venues, prices, volumes = _by_venue(bars, mine, places=places)
-        theta = THETA_INTRADAY if interval_us <= HOUR_US else THETA_DAILY
-        rates = bar_rates(prices, volumes, theta=theta)
-        fresh = np.isfinite(rates.rate) & ~np.isin(times, covered)
-        parts.append((times[fresh], _take(rates, fresh), _verdict_texts(rates.verdicts[fresh], venues)))
-        covered = np.union1d(covered, times)
-    time_us = np.concatenate([part[0] for part in parts])
+def _one_asset(bars: ListedBars, rows: I64, *, places: Mapping[int, Place], at_par: Bools) -> AssetRates:
+    """Spot rates, and those of perpetuals at the instants at which no spot venue has a bar."""
+    ids = np.unique(bars.listing_id[rows])
+    kinds = np.array([places[int(i)].market for i in ids])[np.searchsorted(ids, bars.listing_id[rows])]
+    spot, futures = rows[kinds == SPOT], rows[kinds == PERPETUAL]
+    futures = futures[~np.isin(bars.time_us[futures], bars.time_us[spot])]
+    asset_id = places[int(ids[0])].asset_id
+    parts = [
+        _one_market(bars, part, asset_id=asset_id, places=places, at_par=at_par, flag=flag)
+        for part, flag in ((spot, RateFlag(0)), (futures, RateFlag.PERPETUAL))
+    ]
+    time_us = np.concatenate([part.time_us for part in parts])
     order = np.argsort(time_us, kind="stable")
-    texts = [text for part in parts for text in part[2]]
+    texts = [text for part in parts for text in part.verdicts]
     return AssetRates(
         asset_id=asset_id,
         time_us=time_us[order],
-        rate=np.concatenate([part[1].rate for part in parts])[order],
-        status=np.concatenate([part[1].status for part in parts])[order].astype(np.int8),
-        verdicts=[texts[i] for i in order],
-        method=parts[0][1].method,
+        rate=np.concatenate([part.rate for part in parts])[order],
+        status=np.concatenate([part.status for part in parts])[order],
+        verdicts=[texts[row] for row in order],
+        method=parts[0].method,
+        flags=np.concatenate([part.flags for part in parts])[order],
     )
 
 
-def _take(made: BarRates, rows: np.ndarray) -> BarRates:
-    return BarRates(rate=made.rate[rows], status=made.status[rows], verdicts=made.verdicts[rows], method=made.method)
+def _one_market(
+    bars: ListedBars, rows: I64, *, asset_id: int, places: Mapping[int, Place], at_par: Bools, flag: RateFlag
+) -> AssetRates:
+    """The rates of one asset by its venues of one kind of market."""
+    quotes = _quotes(bars, rows, places=places, at_par=at_par)
+    theta = np.where(quotes.finest_us <= HOUR_US, THETA_INTRADAY, THETA_DAILY)
+    rates = bar_rates(quotes.prices, quotes.volumes, theta=theta)
+    good = np.isfinite(rates.rate)
+    par = ((rates.verdicts == Verdict.USED) & quotes.at_par).any(axis=1)
+    flags = np.where(par, flag | RateFlag.AT_PAR, flag).astype(np.int8)
+    return AssetRates(
+        asset_id=asset_id,
+        time_us=quotes.time_us[good],
+        rate=rates.rate[good],
+        status=rates.status[good].astype(np.int8),
+        verdicts=_verdict_texts(rates.verdicts[good], quotes.venues),
+        method=rates.method,
+        flags=flags[good],
+    )
 
 
-def _by_venue(bars: ListedBars, rows: I64, *, places: Mapping[int, Place]) -> tuple[I64, list[str], F64, F64]:
-    """Times (T,), venue names (V) and the (T, V) closes and volumes; two listings of a venue fill one column."""
-    ids = [int(i) for i in np.unique(bars.listing_id[rows])]
-    venues = sorted({places[i].venue for i in ids})
+@dataclass(frozen=True, slots=True)
+class _Quotes:
+    """Times (T,), venue names (V), closes, volumes a day and whether at par (T, V), the shortest bar used (T,)."""
+
+    time_us: I64
+    venues: list[str]
+    prices: F64
+    volumes: F64
+    at_par: Bools
+    finest_us: I64
+
+
+def _quotes(bars: ListedBars, rows: I64, *, places: Mapping[int, Place], at_par: Bools) -> _Quotes:
+    """One quote of each venue at each instant: its finest bar, of two such the one whose listing was known first.
+
+    Volumes of bars of several lengths are put on one scale, a day.
+    """
+    length = {int(i): INTERVAL_US[places[int(i)].interval] for i in np.unique(bars.listing_id[rows])}
+    venues = sorted({places[i].venue for i in length})
     times = np.unique(bars.time_us[rows])
-    prices = np.full((len(times), len(venues)), np.nan)
-    volumes = np.full_like(prices, np.nan)
-    for listing in reversed(ids):  # the listing known first wins where two sources give the same venue's bar
+    shape = (len(times), len(venues))
+    prices, volumes = np.full(shape, np.nan), np.full(shape, np.nan)
+    par, finest = np.zeros(shape, dtype=np.bool_), np.full(shape, DAY_US, dtype=np.int64)
+    for listing in sorted(length, key=lambda i: (length[i], i), reverse=True):  # what is written last stands
         mine = rows[bars.listing_id[rows] == listing]
-        slot = np.searchsorted(times, bars.time_us[mine])
-        column = venues.index(places[listing].venue)
-        prices[slot, column] = bars.close[mine]
-        volumes[slot, column] = bars.volume_base[mine]
-    return times, venues, prices, volumes
+        at = np.searchsorted(times, bars.time_us[mine]), venues.index(places[listing].venue)
+        prices[at], par[at], finest[at] = bars.close[mine], at_par[mine], length[listing]
+        volumes[at] = bars.volume_base[mine] * (DAY_US / length[listing])
+    return _Quotes(times, venues, prices, volumes, par, finest.min(axis=1, initial=DAY_US))
 
 
 def _verdict_texts(verdicts: I8, venues: list[str]) -> list[str]:

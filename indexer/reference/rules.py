@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import IntEnum, IntFlag, StrEnum
 from typing import Final
 
 import numpy as np
@@ -32,6 +32,13 @@ class Verdict(IntEnum):
     STALE = 1
     OUTLIER = 2
     NO_DATA = 3
+
+
+class RateFlag(IntFlag):
+    """What a rate was made of that a reader should know. Stored numbers, never change them."""
+
+    PERPETUAL = 1  # no spot bar of this instant: the rate is that of perpetual futures
+    AT_PAR = 2  # a quote in USDT or USDC was taken as dollars, because no rate of that instant is known
 
 
 WINDOW: Final = 60  # minutes of a fixing

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from indexer.errors import MethodologyError
 from indexer.registry.checks import check_addresses, check_assets, check_successions, lines_of
-from indexer.registry.records import Asset, Registry, Succession
+from indexer.registry.records import MARKETS, Asset, Registry, Succession
 from onchain.strict_toml import Text, one_of, parse_toml, read_table, read_tables, refuse
 
 SHIPPED = Path(__file__).with_name("assets.toml")
@@ -21,6 +21,7 @@ class RegistryFile:
 
     extends: Annotated[str, one_of(("shipped", "nothing"))] = "nothing"
     sub_sectors: Mapping[str, Text] = field(default_factory=dict)
+    venues: Mapping[str, Annotated[str, one_of(MARKETS)]] = field(default_factory=dict)
     asset: tuple[Mapping[str, Any], ...] = ()
     succession: tuple[Mapping[str, Any], ...] = ()
 
@@ -60,6 +61,7 @@ def read_registry(text: str, *, source: str, shipped: Registry | None = None, ch
     file = read_table(RegistryFile, raw, problems) or RegistryFile()
     base = shipped if file.extends == "shipped" else None
     sub_sectors = {**(base.sub_sectors if base else {}), **file.sub_sectors}
+    venues = {**(base.venues if base else {}), **file.venues}
     own_assets = read_tables(Asset, file.asset, problems, word="asset", name="slug")
     own_steps = read_tables(Succession, file.succession, problems, word="succession", name="from")
     check_addresses(own_assets, problems, checksums=checksums)
@@ -71,7 +73,7 @@ def read_registry(text: str, *, source: str, shipped: Registry | None = None, ch
     refuse(problems, source=source, error=MethodologyError)
     lines = lines_of([asset.slug for asset in assets], steps)
     lined = (replace(asset, line=lines[asset.slug][0], line_ratio=lines[asset.slug][1]) for asset in assets)
-    return Registry(assets=tuple(lined), successions=tuple(steps), sub_sectors=sub_sectors, source=source)
+    return Registry(tuple(lined), tuple(steps), sub_sectors, source=source, venues=venues)
 
 
 def _over(base: Registry | None, assets: list[Asset], steps: list[Succession]) -> tuple[list[Asset], list[Succession]]:

@@ -20,6 +20,8 @@ STATUSES = ("core", "watch", "special", "legacy", "universe", "reference")
 LISTING_STATUSES = ("verified", "seen", "unverified")
 CONTRACT_STATUSES = ("verified", "unverified")
 SUCCESSION_KINDS = ("migration", "redenomination", "merger")
+SPOT, PERPETUAL = "spot", "perpetual"
+MARKETS = (SPOT, PERPETUAL, "aggregate", "amm")
 PROVIDERS = ("coingecko", "coinmetrics", "defillama", "defillama_chain", "defillama_dexs", "defillama_fees", "yahoo")
 Decimals = Annotated[Whole, Field(ge=0, le=36)]
 Slug = Annotated[Text, matching(r"[^\sA-Z]+", "in lower case without spaces")]
@@ -117,17 +119,24 @@ class Succession:
 
 @dataclass(frozen=True)
 class Registry:
-    """Every asset known, in the order of the file, and what became of those that ended."""
+    """Every asset known, in the order of the file, what became of those that ended, and venues that are no spot
+    market with their kind."""
 
     assets: tuple[Asset, ...]
     successions: tuple[Succession, ...]
     sub_sectors: Mapping[str, str]
     source: str = ""
+    venues: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def by_slug(self) -> Mapping[str, Asset]:
         """slug -> asset."""
         return {asset.slug: asset for asset in self.assets}
+
+    def market(self, venue: str) -> str:
+        """The kind of a venue's market (MARKETS): as listed, else by the end of its name, else spot."""
+        named = next((kind for kind in MARKETS[1:] if venue.endswith(f"_{kind}")), SPOT)
+        return self.venues.get(venue, named)
 
     @cached_property
     def _by_symbol(self) -> Mapping[str, list[tuple[Label, Asset]]]:

@@ -24,10 +24,16 @@ LEVELS = BulkTable(
     model=Level,
     series=None,
     fixed=("index_id",),
-    compared=("level", "status", "carried_weight", "methodology_id", "inputs_hash"),
+    compared=("level", "status", "carried_weight", "perpetual_weight", "methodology_id", "inputs_hash"),
     refers={"methodology_id": MethodologyVersion, "run_id": Run},
 )
-SERVED = {"time": np.int64, "level": np.float64, "status": np.int8, "carried_weight": np.float64}
+SERVED = {
+    "time": np.int64,
+    "level": np.float64,
+    "status": np.int8,
+    "carried_weight": np.float64,
+    "perpetual_weight": np.float64,
+}
 HASHES = ("inputs_hash", "prev_hash", "hash")
 REVISION_ROOM = 64  # room for corrections in one page: revisions of an instant come together, only the last counts
 
@@ -42,6 +48,7 @@ def write_levels(
     levels: F64,
     status: I8,
     carried_weight: F64,
+    perpetual_weight: F64 | None = None,
     inputs_hash: list[bytes],
     prev_hash: list[bytes],
     hash: list[bytes],
@@ -58,6 +65,7 @@ def write_levels(
         "level": levels,
         "status": status.astype(np.int64),
         "carried_weight": carried_weight,
+        "perpetual_weight": np.zeros(count) if perpetual_weight is None else perpetual_weight,
         "methodology_id": np.full(count, methodology_id, dtype=np.int64),
         "inputs_hash": list(inputs_hash),
     }
@@ -120,10 +128,16 @@ class LevelPage:
     levels: F64
     status: I8
     carried_weight: F64
+    perpetual_weight: F64
     next_us: int | None
 
     def __len__(self) -> int:
         return len(self.times_us)
+
+
+def page_of(rows: LevelRows) -> LevelPage:
+    """The same levels without their evidence, as the last page."""
+    return LevelPage(rows.times_us, rows.levels, rows.status, rows.carried_weight, rows.perpetual_weight, None)
 
 
 def read_level_page(
@@ -173,8 +187,8 @@ def _wanted(
 
 def _served(rows: Columns) -> dict[str, Any]:
     status = rows["status"].astype(np.int8)
-    weight = rows["carried_weight"]
-    return {"times_us": rows["time"], "levels": rows["level"], "status": status, "carried_weight": weight}
+    weights = {name: rows[name] for name in ("carried_weight", "perpetual_weight")}
+    return {"times_us": rows["time"], "levels": rows["level"], "status": status, **weights}
 
 
 def read_latest_level(store: Store, index_id: str, *, as_of_us: int | None = None) -> LevelRows | None:
@@ -232,6 +246,7 @@ class PublishedRows:
     levels: F64
     status: I8
     carried_weight: F64
+    perpetual_weight: F64
     methodology_id: I64
     known_us: I64
     run_id: I64
@@ -262,6 +277,7 @@ class LevelRevision:
     level: float
     status: int
     carried_weight: float
+    perpetual_weight: float
     methodology_id: int
     published_at_us: int
     run_id: int
@@ -289,6 +305,7 @@ def read_level_revisions(
             level.level,
             level.status,
             level.carried_weight,
+            level.perpetual_weight,
             level.methodology_id,
             level.published_at,
             level.run_id,

@@ -6,23 +6,25 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlmodel import Session, col
 from sqlmodel import select as select_models
 
 from indexer.arrays import F64, I8, I64
+from indexer.reference import RateFlag
 from indexer.store.bulk import Batch, BulkTable, append, read_newest, refuse_bad, within
-from indexer.store.columnar import fields, last_of_each, pick, read_columns
+from indexer.store.columnar import Columns, fields, last_of_each, pick, read_columns
 from indexer.store.db import Store
 from indexer.store.rows import RateSeries, Written, as_row
 from indexer.store.runs import known_by
 from indexer.store.tables import Asset, Bar, Listing, Rate, Run
+from indexer.times import INTERVAL_US
 
 RATES = BulkTable(
     model=Rate,
     series="asset_id",
     fixed=(),
-    compared=("rate", "status", "method", "verdicts"),
+    compared=("rate", "status", "flags", "method", "verdicts"),
     refers={"asset_id": Asset, "run_id": Run},
 )
 
@@ -37,8 +39,11 @@ def write_rates(
     status: I8,
     method: str | Sequence[str],
     verdicts: Sequence[str],
+    flags: I8 | None = None,
 ) -> Written:
     """How many reference rates were new, revised, unchanged; all columns (R,), `method` one for all or each.
+
+    `flags` are reference.RateFlag, none without them.
 
     A missing rate is a missing row: rates must be finite and positive (InputError).
     """
@@ -47,6 +52,7 @@ def write_rates(
     values: dict[str, I64 | F64 | list[str]] = {
         "rate": rate,
         "status": status.astype(np.int64),
+        "flags": np.zeros(len(rate), dtype=np.int64) if flags is None else flags.astype(np.int64),
         "method": methods,
         "verdicts": list(verdicts),
     }
@@ -63,20 +69,26 @@ def read_rates(
 ) -> RateSeries:
     """Reference rates ordered by asset and time, since <= time < until; with `evidence`, method and verdicts."""
     names = ("method", "verdicts") if evidence else ()
-    query = within(select(*fields(Rate, "asset_id", "time", "rate", "status", *names)), Rate, since_us, until_us)
+    query = within(
+        select(*fields(Rate, "asset_id", "time", "rate", "status", "flags", *names)), Rate, since_us, until_us
+    )
     rates = read_newest(store, query, Rate, series="asset_id", as_of_us=as_of_us)
     texts = {name: rates[name].tolist() for name in names}
-    return RateSeries(rates["asset_id"], rates["time"], rates["rate"], rates["status"].astype(np.int8), **texts)
+    return RateSeries(rates["asset_id"], rates["time"], rates["rate"], *_numbers(rates), **texts)
+
+
+def _numbers(rates: Columns) -> tuple[I8, I8]:
+    return rates["status"].astype(np.int8), rates["flags"].astype(np.int8)
 
 
 def read_rates_by_method(store: Store, methods: Collection[str]) -> RateSeries:
     """The rates that were made by one of the methods, by asset and time, the latest such revision of each."""
-    query = select(*fields(Rate, "asset_id", "time", "rate", "status", "verdicts"))
+    query = select(*fields(Rate, "asset_id", "time", "rate", "status", "flags", "verdicts"))
     query = query.where(col(Rate.method).in_(sorted(methods))).order_by(*fields(Rate, "asset_id", "time", "revision"))
     rates = read_columns(store, query)
     rates = pick(rates, last_of_each(rates["asset_id"], rates["time"]))
-    status = rates["status"].astype(np.int8)
-    return RateSeries(rates["asset_id"], rates["time"], rates["rate"], status, verdicts=rates["verdicts"].tolist())
+    columns = rates["asset_id"], rates["time"], rates["rate"], *_numbers(rates)
+    return RateSeries(*columns, verdicts=rates["verdicts"].tolist())
 
 
 def read_asset_rates(store: Store, asset_id: int) -> tuple[I64, F64]:
@@ -89,7 +101,7 @@ def read_asset_rates(store: Store, asset_id: int) -> tuple[I64, F64]:
 
 def read_rate_history(store: Store) -> dict[str, I64 | F64]:
     """Every rate ever stored, revisions included, by asset and time; `known` is the start of its run (us)."""
-    names = fields(Rate, "asset_id", "time", "revision", "rate", "status")
+    names = fields(Rate, "asset_id", "time", "revision", "rate", "status", "flags")
     query = select(*names, *(column.label("known") for column in fields(Run, "started_at")))
     query = query.join_from(Rate, Run, col(Run.id) == col(Rate.run_id))
     return read_columns(store, query.order_by(*fields(Rate, "asset_id", "time", "revision")))
@@ -104,14 +116,28 @@ class RateRow:
     revision: int
     rate: float
     status: int
+    flags: int
     method: str
     verdicts: str
     run_id: int
 
 
-def rate_at(session: Session, asset_id: int, *, at_us: int, as_of_us: int | None = None) -> RateRow | None:
-    """The last official rate of an asset at or before an instant, None before its first."""
+def rate_at(
+    session: Session,
+    asset_id: int,
+    *,
+    at_us: int,
+    as_of_us: int | None = None,
+    perpetual: Sequence[tuple[int, int]] | None = None,
+) -> RateRow | None:
+    """The last official rate of an asset at or before an instant, None before its first.
+
+    With `perpetual` windows: of perpetual futures only those from `from` to before `until` of one of them.
+    """
     query = select_models(Rate).where(Rate.asset_id == asset_id, Rate.time <= at_us, *known_by(Rate, as_of_us))
+    if perpetual is not None:
+        windows = (and_(col(Rate.time) >= start, col(Rate.time) < until) for start, until in perpetual)
+        query = query.where(or_(col(Rate.flags).op("&")(int(RateFlag.PERPETUAL)) == 0, *windows))
     rate = session.exec(query.order_by(col(Rate.time).desc(), col(Rate.revision).desc()).limit(1)).first()
     return None if rate is None else as_row(RateRow, rate)
 
@@ -136,12 +162,13 @@ def _newest(store: Store, slug: str, *, at_us: int) -> RateRow | None:
 
 @dataclass(frozen=True, slots=True)
 class QuoteRow:
-    """A venue's bar that closed at a rate's instant."""
+    """A venue's quote at a rate's instant: its finest bar that closed then."""
 
     venue: str
     source: str
     symbol: str
     interval: str
+    quote: str
     close: float
     volume_base: float | None
     volume_usd: float | None
@@ -150,15 +177,15 @@ class QuoteRow:
 
 
 def read_quotes(session: Session, asset_id: int, *, time_us: int, as_of_us: int | None = None) -> list[QuoteRow]:
-    """The bars of an asset that closed at an instant, one for each listing, by venue."""
+    """The quotes of an asset at an instant, one for each venue: its finest bar, of two such the listing known first."""
     query = (
         select_models(Listing, Bar)
         .join(Bar, (col(Bar.listing_id) == col(Listing.id)) & (col(Bar.time) == time_us))
         .where(Listing.asset_id == asset_id, *known_by(Bar, as_of_us))
-        .order_by(col(Listing.venue), col(Listing.interval), col(Listing.id), col(Bar.revision).desc())
+        .order_by(col(Listing.venue), col(Listing.id), col(Bar.revision).desc())
     )
-    newest: dict[tuple[str, str, str], QuoteRow] = {}
-    for listing, bar in session.exec(query):
-        names = {name: getattr(listing, name) for name in ("venue", "source", "symbol", "interval")}
-        newest.setdefault((listing.venue, listing.interval, listing.source), as_row(QuoteRow, bar, **names))
-    return list(newest.values())
+    finest: dict[str, QuoteRow] = {}
+    for listing, bar in sorted(session.exec(query), key=lambda pair: (pair[0].venue, INTERVAL_US[pair[0].interval])):
+        names = {name: getattr(listing, name) for name in ("venue", "source", "symbol", "interval", "quote")}
+        finest.setdefault(listing.venue, as_row(QuoteRow, bar, **names))
+    return list(finest.values())

@@ -148,12 +148,13 @@ class SupplyRow:
 
 @dataclass(frozen=True, slots=True)
 class RateSeries:
-    """Reference rates, all (R,), ordered by asset then time; `status` as reference.RateStatus."""
+    """Reference rates, all (R,), ordered by asset then time; `status` and `flags` as reference.RateStatus, RateFlag."""
 
     asset_id: I64
     time_us: I64
     rate: F64
     status: NDArray[np.int8]
+    flags: NDArray[np.int8]
     method: list[str] | None = None
     verdicts: list[str] | None = None
 
@@ -222,6 +223,7 @@ class LevelRows:
     levels: F64
     status: NDArray[np.int8]
     carried_weight: F64
+    perpetual_weight: F64
     revision: I64
     methodology_id: I64
     published_at_us: I64

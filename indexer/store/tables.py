@@ -105,6 +105,7 @@ class Rate(SQLModel, table=True):
     revision: int = Field(default=1, primary_key=True)
     rate: float
     status: int
+    flags: int = Field(default=0, description="reference.RateFlag: 1 of perpetual futures, 2 a quote taken at par")
     method: str
     verdicts: str
     run_id: int
@@ -199,6 +200,7 @@ class Level(SQLModel, table=True):
     level: float
     status: int
     carried_weight: float
+    perpetual_weight: float = 0.0
     methodology_id: int
     inputs_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
     prev_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))

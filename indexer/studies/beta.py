@@ -50,7 +50,8 @@ class IndexBeta:
     ends; `stale_days` are the calendar days from there to the subject's newest value. `pairs_used` and
     `pairs_dropped` count inside the window.
     `naive` marks a join whose intervals do not match. `sentinel` warns of a shifted time stamp; `blume` pulls
-    beta towards 1 by a third; `bootstrap` is there when asked for.
+    beta towards 1 by a third; `bootstrap` is there when asked for. `perpetual_weight` is the mean share of perpetual
+    futures in the levels at the ends of the returns.
     """
 
     index_id: str
@@ -72,6 +73,7 @@ class IndexBeta:
     sentinel: LagScan
     blume: float | None
     bootstrap: BootstrapInterval | None
+    perpetual_weight: float = 0.0
 
     @property
     def benchmark(self) -> str:
@@ -118,19 +120,30 @@ def index_beta(
     )
     if hourly:
         beta = _by_the_hour(store, beta, own, options or Options())
-    cautions = _untraded(store, frame, beta) if own.kind == INDEX else ()
-    fit = replace(beta.estimate, warnings=(*beta.estimate.warnings, *cautions))
-    return replace(beta, estimate=fit, reasons=(*beta.reasons, *_cautions(store, own, others)))
+    if own.kind != INDEX:
+        return replace(beta, reasons=(*beta.reasons, *_cautions(store, own, others)))
+    carried, perpetual = _weights_at(store, frame, beta)
+    fit = replace(beta.estimate, warnings=(*beta.estimate.warnings, *_untraded(carried)))
+    share = round(float(perpetual.mean()), 12) if perpetual.size else 0.0
+    cautions = _cautions(store, own, others)
+    if share > 0:
+        cautions += (f"{share:.1%} of the weight at these instants is priced from perpetual futures",)
+    return replace(beta, estimate=fit, reasons=(*beta.reasons, *cautions), perpetual_weight=share)
 
 
-def _untraded(store: Store, frame: Frame, beta: IndexBeta) -> tuple[str, ...]:
-    """A warning where on average more than 5 % of the weight had no rate of the hour before the window's instants."""
+def _weights_at(store: Store, frame: Frame, beta: IndexBeta) -> tuple[F64, F64]:
+    """Carried weight and share of perpetual futures at the instants of the window that have a level."""
     first, last = beta.first_us, beta.last_us
     page = read_level_page(
         store, frame.subject, start_us=first, end_us=last + 1, step_us=None, as_of_us=None,
         limit=(last - first) // HOUR_US + 2,
     )  # fmt: skip
-    carried = page.carried_weight[np.isin(page.times_us, frame.times_us)]
+    at = np.isin(page.times_us, frame.times_us)
+    return page.carried_weight[at], page.perpetual_weight[at]
+
+
+def _untraded(carried: F64) -> tuple[str, ...]:
+    """A warning where on average more than 5 % of the weight had no rate of the hour before the window's instants."""
     if not carried.size or carried.mean() <= MOST_UNTRADED:
         return ()
     return (
@@ -376,6 +389,7 @@ def flat_beta(beta: IndexBeta) -> dict[str, Any]:
             "reasons": list(beta.reasons),
         },
         "sentinel": to_json(beta.sentinel, wire=True),
+        "perpetual_weight": beta.perpetual_weight,
         "blume": beta.blume,
         "bootstrap": to_json(beta.bootstrap, wire=True),
         "detail": None if estimate.method == "ols" else detail,

@@ -9,7 +9,7 @@ import numpy as np
 
 from indexer.analytics.calendar import Sessions, sessions
 from indexer.store.db import Store
-from indexer.store.levels import LevelPage, published_span
+from indexer.store.levels import LevelPage, page_of, published_span
 from indexer.store.read import read_index, read_levels
 from indexer.times import HOUR_US, from_us
 
@@ -27,12 +27,13 @@ def read_level_closes(store: Store, index_id: str, *, exchange: str, as_of_us: i
     closes = _between(first, last, exchange=exchange).closes_us if last else np.zeros(0, np.int64)
     rows = read_levels(store, index_id, step_us=math.gcd(HOUR_US, *closes.tolist()), as_of_us=as_of_us)
     if not len(rows):
-        return LevelPage(rows.times_us, rows.levels, rows.status, rows.carried_weight, None)
+        return page_of(rows)
     closes = closes[(closes >= first) & (closes <= rows.times_us[-1])]
     place = np.minimum(np.searchsorted(rows.times_us, closes), len(rows) - 1)
     there = rows.times_us[place] == closes
-    levels, carried = (np.where(there, column[place], np.nan) for column in (rows.levels, rows.carried_weight))
-    return LevelPage(closes, levels, rows.status[place], carried, None)
+    columns = (rows.levels, rows.carried_weight, rows.perpetual_weight)
+    levels, carried, perpetual = (np.where(there, column[place], np.nan) for column in columns)
+    return LevelPage(closes, levels, rows.status[place], carried, perpetual, None)
 
 
 def session_dates(closes_us: np.ndarray, *, exchange: str) -> list[str]:

@@ -93,6 +93,7 @@ def _levels(store: Store, index_id: str) -> dict[str, NDArray[Any]]:
         "level": rows.levels,
         "status": rows.status.astype(np.int64),
         "carried_weight": rows.carried_weight,
+        "perpetual_weight": rows.perpetual_weight,
         "methodology_id": rows.methodology_id,
         "known": rows.known_us,
         "run_id": rows.run_id,

@@ -18,6 +18,7 @@ from indexer.engine.second import compare, second_index
 from indexer.errors import InputError
 from indexer.levels.assemble import LineFacts, LinePart, VolumeColumns, assemble
 from indexer.levels.hash_chain import broken_link
+from indexer.levels.markets import taken
 from indexer.levels.publish import candidates
 from indexer.levels.published import settled_of
 from indexer.levels.versions import Versions
@@ -123,11 +124,11 @@ class _Check:
         if not len(rows["time"]):
             return ""
         last = int(rows["time"].max())
-        market = self._market(moment, last_us=last)
-        settled = settled_of(self._changes(moment), until_us=last, market=market)
         ids = rows["methodology_id"]
         rules = {number: self._rules(number) for number in np.unique(ids).tolist()}
         methodology = rules[int(ids[-1])]
+        market = taken(self._market(moment, last_us=last), methodology.perpetual_windows)
+        settled = settled_of(self._changes(moment), until_us=last, market=market)
         history = compute_index(market, methodology, settled=settled)
         against = compare(history, second_index(market, methodology, settled=settled))
         self.difference = max(self.difference, against.max_relative)
@@ -154,7 +155,11 @@ class _Check:
         market = assemble(
             lines,
             RateSeries(
-                rates["asset_id"][keep], rates["time"][keep], rates["rate"][keep], rates["status"][keep].astype(np.int8)
+                rates["asset_id"][keep],
+                rates["time"][keep],
+                rates["rate"][keep],
+                rates["status"][keep].astype(np.int8),
+                rates.get("flags", np.zeros(len(keep)))[keep].astype(np.int8),
             ),
             volumes=VolumeColumns(none, none, np.zeros(0)),
             supplies=[],
@@ -164,10 +169,7 @@ class _Check:
         first = int(self.rows["time"].min())
         before = market.times_us < first
         pick = inside | before
-        return Market(
-            market.times_us[pick], market.prices[pick], market.price_status[pick], market.lines, market.day_us,
-            market.volume_usd,
-        )  # fmt: skip
+        return market.rows(pick)
 
     def _changes(self, moment: int | None) -> list[RebalancingRow]:
         """The changes that were known at a moment, or that stand now."""

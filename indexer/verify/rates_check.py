@@ -9,6 +9,7 @@ import numpy as np
 from indexer.levels.fixings import stored_fixings
 from indexer.levels.official import computed_rates, currency_rates, differing
 from indexer.levels.overrides import ValueOverride
+from indexer.registry import Registry
 from indexer.store.db import Store
 from indexer.store.read import read_assets, read_quality, read_rates
 from indexer.store.rows import BarSeries, ListingRow
@@ -16,7 +17,12 @@ from indexer.times import iso, to_us
 
 
 def rates_problem(
-    store: Store, *, bars: BarSeries, listings: Iterable[ListingRow], overrides: Sequence[ValueOverride] = ()
+    store: Store,
+    registry: Registry,
+    *,
+    bars: BarSeries,
+    listings: Iterable[ListingRow],
+    overrides: Sequence[ValueOverride] = (),
 ) -> str:
     """The first official rate that neither the bars nor a decision give, in words; '' when there is none."""
     stored = read_rates(store)
@@ -25,7 +31,12 @@ def rates_problem(
     for row in read_quality(store, kind="correction_deferred"):
         logged.setdefault(row.subject, []).append((to_us(row.opened_at), to_us(row.closed_at or row.opened_at)))
     made = computed_rates(
-        bars, listings, overrides=overrides, fixings=stored_fixings(store), currencies=currency_rates(store)
+        bars,
+        listings,
+        market=registry.market,
+        overrides=overrides,
+        fixings=stored_fixings(store),
+        currencies=currency_rates(store),
     )
     for one in made:
         fresh = differing(one, stored)

@@ -66,7 +66,7 @@ def verify_all(
     indices = [row for row in known if not only or row.id in only]
     steps = len(indices) + 1
     with ThreadPoolExecutor(1, thread_name_prefix="rows") as beside:  # much of either is outside the interpreter
-        everywhere = beside.submit(_about_the_store, store)
+        everywhere = beside.submit(_about_the_store, store, registry)
         facts = Facts(store, registry, rules, {row.id: row for row in read_methodologies(store)})
         made: list[Verification | Exception] = []
         for n, row in enumerate(indices):
@@ -90,14 +90,14 @@ def _or_raise(one: Verification | Exception) -> Verification:
     return one
 
 
-def _about_the_store(store: Store) -> str:
+def _about_the_store(store: Store, registry: Registry) -> str:
     """What is wrong with rows or rates, whichever index they are of; '' when nothing is."""
     altered = altered_rows(store)
     if altered:
         return "; ".join(altered)
     ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
     overrides = values_of(in_force(store, now=from_us(ALWAYS // 2**8)), ids=ids)
-    return rates_problem(store, bars=read_bars(store), listings=read_listings(store), overrides=overrides)
+    return rates_problem(store, registry, bars=read_bars(store), listings=read_listings(store), overrides=overrides)
 
 
 def _untrusted(store: Store, index_id: str, *, problem: str) -> Verification:

@@ -201,7 +201,7 @@ class IndexCheck:
         return made
 
     def _market(self, methodology: Methodology, as_of_us: int | None) -> Market:
-        return narrowed(self.facts.market(as_of_us), methodology.universe, self.facts.registry)
+        return narrowed(self.facts.market(as_of_us), methodology, self.facts.registry)
 
     def _events(self, started_us: int) -> tuple[BasketEvent, ...]:
         overrides = in_force(self.store, now=from_us(started_us))

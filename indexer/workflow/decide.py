@@ -77,7 +77,7 @@ def pro_forma(
     rules = load_rules(registry, folder=settings.methodology_dir)
     methodology = methodology_of(store, settings, index_id=index_id)
     lines = universe_lines(methodology.universe, registry)
-    market = narrowed(load_market(store, registry, effects=rules.supplies), methodology.universe, registry)
+    market = narrowed(load_market(store, registry, effects=rules.supplies), methodology, registry)
     settled = read_settled(store, index_id, market=market)
     if settled is None:
         raise NotEnoughDataError(f"index {index_id} has no levels yet; import prices (`deai import`) and `deai update`")

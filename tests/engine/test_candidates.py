@@ -53,7 +53,7 @@ def test_tokens_added_now_leave_every_shipped_level_of_history_as_it_was(name: s
     """All prices are there, also those of the additions: no instant, member or level moves."""
     index = shipped()[name]
     added = {asset.slug for asset in REGISTRY.assets if asset.candidate_from is not None}
-    world = narrowed(real_market(hourly=True), index.universe, REGISTRY)
+    world = narrowed(real_market(hourly=True), index, REGISTRY)
     before = world.select({line.slug for line in world.lines} - added)
     before = before.rows(np.isfinite(before.prices).any(axis=1))
     assert name != "deai" or {"ip", "0g", "arkm"} <= {line.slug for line in world.lines}

@@ -13,7 +13,8 @@ NO_VOLUME = VolumeColumns(np.empty(0, np.int64), np.empty(0, np.int64), np.empty
 
 def rates(*rows):
     asset, time, rate = zip(*rows, strict=True)
-    return RateSeries(np.array(asset), np.array(time), np.array(rate, dtype=float), np.zeros(len(rows), np.int8))
+    none = np.zeros(len(rows), np.int8)
+    return RateSeries(np.array(asset), np.array(time), np.array(rate, dtype=float), none, none)
 
 
 def line(slug, *parts):

@@ -20,13 +20,13 @@ from indexer.workflow.work import registry_of, run_update
 def rates(asset: int, hours: list[int], values: list[float]) -> AssetRates:
     times = np.array(hours, dtype=np.int64) * HOUR_US
     status = np.full(len(hours), 2, dtype=np.int8)
-    return AssetRates(asset, times, np.array(values), status, ['{"x":"used"}'] * len(hours), "bar-vwm/1")
+    return AssetRates(asset, times, np.array(values), status, ['{"x":"used"}'] * len(hours), "bar-vwm/1", 0 * status)
 
 
 def fixed(asset: int, hours: list[int], values: list[float]) -> AssetRates:
     times = np.array(hours, dtype=np.int64) * HOUR_US
     status = np.zeros(len(hours), dtype=np.int8)
-    return AssetRates(asset, times, np.array(values), status, ['{"y":"used"}'] * len(hours), METHODS[0])
+    return AssetRates(asset, times, np.array(values), status, ['{"y":"used"}'] * len(hours), METHODS[0], 0 * status)
 
 
 def test_a_fixing_takes_the_place_of_the_bars_rate_at_its_instant() -> None:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from indexer.reference import RateFlag
 from indexer.reference.rates import ListedBars, Place, compute_rates
 from indexer.times import DAY_US, HOUR_US, MINUTE_US
 
@@ -41,17 +42,52 @@ def test_a_venue_far_from_the_others_is_an_outlier_and_says_so():
     assert made.status.tolist() == [1]
 
 
-def test_at_an_instant_the_finest_bars_decide_and_a_day_without_hours_keeps_its_midnight():
-    places = {1: Place(7, "spot", "1h"), 2: Place(7, "perp", "1d")}
+def test_an_hourly_bar_does_not_beat_the_daily_bar_of_another_venue():
+    """Volumes are compared a day: 1 token an hour is 24 a day, so the daily bar's 50 tokens weigh more."""
+    places = {1: Place(7, "a", "1h"), 2: Place(7, "b", "1d")}
     made = only(
-        bars((1, T0, 100.0, 1.0), (1, T0 + HOUR_US, 101.0, 1.0), (2, T0, 90.0, 50.0), (2, T0 + DAY_US, 110.0, 50.0)),
+        bars((1, T0, 100.0, 1.0), (1, T0 + HOUR_US, 101.0, 1.0), (2, T0, 99.0, 50.0), (2, T0 + DAY_US, 110.0, 50.0)),
         places,
     )
     assert dict(zip(made.time_us.tolist(), made.rate.tolist(), strict=True)) == {
-        T0: 100.0,
+        T0: 99.0,
         T0 + HOUR_US: 101.0,
         T0 + DAY_US: 110.0,
     }
+    assert json.loads(made.verdicts[0]) == {"a": "used", "b": "used"}
+    assert made.status.tolist() == [1, 2, 2]
+
+
+def test_hourly_and_daily_bar_of_one_venue_are_one_quote_and_the_hourly_one_is_it():
+    places = {1: Place(7, "a", "1d"), 2: Place(7, "a", "1h")}
+    made = only(bars((1, T0, 99.0, 50.0), (2, T0, 100.0, 1.0)), places)
+    assert made.rate.tolist() == [100.0]
+    assert made.status.tolist() == [2], "one venue, whatever its bars"
+
+
+def test_a_perpetual_stands_in_only_where_no_spot_venue_has_a_bar_and_says_so():
+    places = {
+        1: Place(7, "spot", "1d"),
+        2: Place(7, "futures", "1h", "perpetual"),
+        3: Place(7, "mean", "1h", "aggregate"),
+    }
+    made = only(
+        bars(
+            (1, T0, 100.0, 1.0), (2, T0, 103.0, 9.0), (2, T0 + HOUR_US, 104.0, 9.0), (3, T0 + 2 * HOUR_US, 105.0, 9.0)
+        ),
+        places,
+    )
+    assert made.time_us.tolist() == [T0, T0 + HOUR_US], "an average over venues makes no rate"
+    assert made.rate.tolist() == [100.0, 104.0]
+    assert made.flags.tolist() == [0, RateFlag.PERPETUAL]
+    assert json.loads(made.verdicts[0]) == {"spot": "used"}
+
+
+def test_a_rate_says_that_a_used_quote_was_taken_at_par():
+    places = {1: Place(7, "a", "1h"), 2: Place(7, "b", "1h"), 3: Place(7, "c", "1h")}
+    listed = bars((1, T0, 100.0, 1.0), (2, T0, 100.0, 1.0), (3, T0, 150.0, 1.0), (1, T0 + HOUR_US, 100.0, 1.0))
+    [made] = compute_rates(listed, places, at_par=np.array([False, False, True, True]))
+    assert made.flags.tolist() == [0, RateFlag.AT_PAR], "the outlier's quote did not enter"
 
 
 def test_two_sources_of_one_venue_count_once_and_the_first_listing_wins():

@@ -86,7 +86,7 @@ def test_an_index_is_weighted_by_a_metric_and_both_calculators_agree(world: Worl
     assert items["bbb"].weight_target == pytest.approx(2 / 6, rel=1e-12)
     assert "no positive metric known" in items["ccc"].reason
     rules = load_methodology(_text(weighting), source="three.toml", registry=world.registry)
-    market = narrowed(load_market(world.store, world.registry), rules.universe, world.registry)
+    market = narrowed(load_market(world.store, world.registry), rules, world.registry)
     found = compare(compute_index(market, rules), second_index(market, rules))
     assert found.max_relative < 1e-9
 

@@ -120,7 +120,7 @@ def test_burnt_tokens_do_not_count_in_the_total_that_a_share_is_of() -> None:
     rows.append(SupplyTokens(1, "total", "imported", DAY_US, 90.0))
     made = assemble(
         [line],
-        RateSeries(one, one * DAY_US, np.array([1.0]), np.zeros(1, np.int8)),
+        RateSeries(one, one * DAY_US, np.array([1.0]), np.zeros(1, np.int8), np.zeros(1, np.int8)),
         volumes=VolumeColumns(one[:0], one[:0], np.empty(0)),
         supplies=rows,
     )
