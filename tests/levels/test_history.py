@@ -81,8 +81,8 @@ def test_render_follows_rndr_without_a_tear(history):
 
 
 def test_render_is_held_while_a_spot_venue_prices_it(history):
-    """RNDR has spot bars until 2023-12-30, RENDER from 2024-09 on and 90 days of history at the reviews after them;
-    in between there are perpetual futures alone, which the rules do not take before 2025-06-18."""
+    """RNDR has spot bars until 2023-12-30 and then only an average over venues, which is no price; RENDER has spot bars
+    from 2024-07-26 on, but volumes that are known at a review only from 2025 on."""
     store, _ = history
     first, second = [m for m in read_memberships(store, "deai") if m.asset == "render"]
     assert to_us(first.valid_from) == parse_instant("2023-01-01")
