@@ -82,6 +82,7 @@ class SessionLevel(Wire):
     level: float | None = Field(description="Index points")
     status: LevelStatus | None
     carried_weight: float | None = Field(description=TERMS["carried_weight"])
+    perpetual_weight: float | None = Field(description=TERMS["perpetual_weight"])
 
 
 SessionColumns = columns_of(SessionLevel, name="SessionColumns")

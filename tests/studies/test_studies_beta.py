@@ -154,7 +154,7 @@ def test_comparison_has_a_cell_for_every_way_and_a_reason_where_it_cannot(store)
     assert len(found.rows) == 2 * 2 * 3
     cells = {(row.subject, row.benchmark, row.way): row for row in found.rows}
     close, naive = cells["deai", "QQQ", "at_close"], cells["deai", "QQQ", "date_join"]
-    assert close.beta == pytest.approx(1.7592, abs=1e-4)
+    assert close.beta == pytest.approx(1.7987, abs=1e-4)
     assert naive.naive and not close.naive
     assert naive.beta < close.beta
     assert "are needed" in cells["deai", "NQ=F", "at_close"].reason
@@ -179,7 +179,6 @@ def test_constituents_are_those_of_the_day_and_shrink_towards_their_mean(store):
     found = constituent_betas(store, "deai", "QQQ", sessions=90, end_us=parse_instant("2025-01-31T21:00:00Z"))
     rows = {row.asset: row for row in found.rows}
     assert "kaito" not in rows
-    assert "0 session returns in common" in rows["aioz"].reason
     near = rows["near"]
     assert abs(near.vasicek.beta - found.prior.mean) < abs(near.beta - found.prior.mean)
     assert near.blume == pytest.approx(2 / 3 * near.beta + 1 / 3)
