@@ -16,9 +16,9 @@ from api.answers.params import End, Limit, Start, Window, window_of
 from api.answers.problems import declared
 from api.answers.schemas import LevelStatus, Wire, list_of, to_wire
 from api.answers.services import Services, ServicesDep, StoreDep
-from indexer.errors import NotFoundError, did_you_mean
 from indexer.live.chain.status import block_link, float_status
 from indexer.registry import Asset, load_registry
+from indexer.store.assets import read_asset
 from indexer.store.db import Store
 from indexer.store.metrics import read_newest_metrics
 from indexer.store.rates import read_newest_rate
@@ -205,7 +205,7 @@ def list_assets(store: StoreDep) -> Response:
 @router.get("/{symbol}", response_model=AssetDetail, responses=declared("not_found"), summary="One asset")
 def get_asset(services: ServicesDep, store: StoreDep, symbol: Symbol) -> Response:
     """Identity by chain and contract, labels through time, venues, newest rate, and every kind of supply."""
-    asset = _find(store, symbol)
+    asset = read_asset(store, symbol)
     known = load_registry(services.settings.registry).by_slug.get(asset.slug)
     rows = read_latest_supplies(store, asset.slug)
     rate = read_newest_rate(store, asset.slug)
@@ -247,7 +247,7 @@ def get_onchain(
     With `metric` its history over the whole token in [start, end), the newest `limit` values of it.
     """
     window = window_of(start, end)
-    asset = _find(store, symbol)
+    asset = read_asset(store, symbol)
     supplies = read_latest_supplies(store, asset.slug)
     rows = [row for row in supplies if row.origin == "on_chain"]
     return Answer(
@@ -280,17 +280,6 @@ def _history(store: Store, asset: StoredAsset, metric: str, *, window: Window, l
 def _points(series: MetricSeries) -> list[dict[str, Any]]:
     pairs = zip(series.time_us.tolist(), series.value.tolist(), strict=True)
     return [{"time": from_us(at_us), "value": value} for at_us, value in pairs]
-
-
-def _find(store: Store, symbol: str) -> StoredAsset:
-    """The asset of this name or present symbol. Raises NotFoundError naming the closest."""
-    assets = read_assets(store)
-    folded = symbol.casefold()
-    for asset in assets:
-        if asset.slug == folded or asset.symbol.casefold() == folded:
-            return asset
-    names = [name for asset in assets for name in (asset.symbol, asset.slug)]
-    raise NotFoundError(f'No asset "{symbol}".{did_you_mean(symbol.upper(), names)} /v1/assets lists them.')
 
 
 def _labels(asset: StoredAsset, known: Asset | None) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Commands that read: levels, export."""
+"""Commands that read: levels, metrics, export."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Interval(StrEnum):
 
 def register(app: typer.Typer) -> None:
     app.command()(levels)
+    app.command()(metrics)
     app.command()(export)
 
 
@@ -61,6 +62,41 @@ def levels(
         "levels": [dict(zip(names, row, strict=True)) for row in body],
     }
     emit(payload, as_json=as_json, text=lambda: table(names, body, title=f"{index}, {interval.value}"))
+
+
+def metrics(
+    symbol: Annotated[str, typer.Argument(help="Symbol or name of an asset, e.g. TAO.")],
+    metric: Annotated[str | None, typer.Option(help="The history of this metric, e.g. fees_usd.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="At most so many values of it, the newest.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Show what is measured of an asset's network and market. Example: deai metrics TAO --metric fees_usd"""
+    from indexer.store.assets import read_asset
+    from indexer.store.read import read_metrics
+
+    with opened() as (store, _):
+        asset = read_asset(store, symbol)
+        series = read_metrics(store, subject=asset.slug, name=metric)
+    newest = 1 if metric is None else last
+    rows = [
+        (iso(at), values.name, values.source, value)
+        for values in series
+        for at, value in zip(values.time_us[-newest:].tolist(), values.value[-newest:].tolist(), strict=True)
+    ]
+    names = ("time", "metric", "source", "value")
+    payload = {
+        "asset": asset.slug,
+        "symbol": asset.symbol,
+        "data": [dict(zip(names, row, strict=True)) for row in rows],
+    }
+
+    def show() -> None:
+        if rows:
+            table(names, rows, title=f"{asset.symbol}: {metric or 'the newest of each metric'}")
+        else:
+            say(f"Nothing is measured of {asset.symbol}{f' as {metric}' if metric else ''} yet.")
+
+    emit(payload, as_json=as_json, text=show)
 
 
 def export(

@@ -138,6 +138,7 @@ class Client:
     constituents = tables(AsyncClient.constituents)
     rebalances = tables(AsyncClient.rebalances)
     benchmarks = tables(AsyncClient.benchmarks)
+    metrics = tables(AsyncClient.metrics)
     beta = tables(AsyncClient.beta)
     beta_history = tables(AsyncClient.beta_history)
     stream = follows(AsyncClient.stream)

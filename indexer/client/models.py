@@ -394,6 +394,16 @@ class BetaSeries(Frame):
 
 
 @dataclass(frozen=True, slots=True)
+class MetricValue:
+    """A value of a metric of an asset; `time` is the end of the day or hour it describes."""
+
+    time: Instant
+    metric: str
+    source: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Benchmark:
     """Something to hold the index against; `sessions` is 0 while it has no closes."""
 

@@ -25,6 +25,7 @@ from indexer.client.models import (
     LevelEvent,
     Levels,
     MethodologyFile,
+    MetricValue,
     Rebalance,
     Table,
 )
@@ -139,6 +140,22 @@ class AsyncClient:
         """What the index may be held against, with how much history each has."""
         body = await self.get("/v1/benchmarks")
         return Table(records(Benchmark, body, where="/v1/benchmarks"))
+
+    async def metrics(
+        self,
+        symbol: str,
+        *,
+        metric: str | None = None,
+        source: str | None = None,
+        start: When | None = None,
+        end: When | None = None,
+        last: int | None = None,
+    ) -> Table[MetricValue]:
+        """What is measured of an asset's network and market: usage, activity, funding; the newest 366 values of each
+        metric unless a range or `last` is given."""
+        path = f"/v1/assets/{_segment(symbol)}/metrics"
+        asked = {"metric": metric, "source": source, "start": start, "end": end, "last": last}
+        return Table(records(MetricValue, await self.get(path, asked), where=path))
 
     async def beta(
         self,

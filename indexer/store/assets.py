@@ -22,6 +22,16 @@ def read_assets(store: Store) -> list[StoredAsset]:
         return [as_row(StoredAsset, asset) for asset in session.exec(select(Asset).order_by(col(Asset.slug)))]
 
 
+def read_asset(store: Store, name: str) -> StoredAsset:
+    """The asset of this slug or present symbol, case ignored. Raises NotFoundError naming the closest."""
+    assets, folded = read_assets(store), name.casefold()
+    for asset in assets:
+        if folded in (asset.slug, asset.symbol.casefold()):
+            return asset
+    names = [word for asset in assets for word in (asset.symbol, asset.slug)]
+    raise NotFoundError(f'No asset "{name}".{did_you_mean(name.upper(), names)} /v1/assets lists them.')
+
+
 def write_assets(store: Store, assets: Sequence[AssetRow]) -> dict[str, int]:
     """Ids by slug of the assets given, new or known; labels are brought to what the registry says now."""
     with store.writing_session() as session:

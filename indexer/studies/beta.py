@@ -161,8 +161,8 @@ def beta_pairs(
     sessions: int | None = DEFAULT_SESSIONS,
     end_us: int | None = None,
 ) -> Frame:
-    """The pairs of log returns that `index_beta` estimates from with the same arguments; raises as it does."""
-    _check(sessions, Method.OLS, [benchmark])
+    """The pairs of log returns that `index_beta` estimates from with the same arguments; of short windows too."""
+    _check(None, Method.OLS, [benchmark])
     _, _, frame = _read_frame(store, subject, [benchmark], clock=clock)
     window = _window(frame, sessions, end_us=end_us)
     return window.rows(window.complete)
