@@ -28,8 +28,7 @@ from indexer.methodology.load import shipped
 from indexer.store.db import open_store
 from indexer.store.read import read_levels
 from indexer.times import DAY_US, HOUR_US, parse_instant
-from indexer.verify.proof import export_proof
-from indexer.verify.proof_check import check_proof
+from indexer.verify.proof import check_proof, export_proof
 from indexer.verify.replay import Replayed, replay
 from indexer.verify.store import verify_all
 from indexer.workflow.work import import_and_update, registry_of

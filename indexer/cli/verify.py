@@ -170,7 +170,7 @@ def _replayed(
 def _verify_proof(file: Path, *, as_json: bool) -> None:
     """Check a proof file without any database. Raises VerificationError."""
     from indexer.errors import VerificationError
-    from indexer.verify.proof_check import check_proof
+    from indexer.verify.proof import check_proof
 
     with progress("checking", quiet=as_json) as tick:
         verdicts = check_proof(file, progress=tick)

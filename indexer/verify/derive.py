@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from indexer.errors import SourceError
 from indexer.files.importing import write_rows
 from indexer.files.kept import read_import
-from indexer.live import benchmarks, fixing, history, stress, supply
+from indexer.live import benchmarks, fixing, history, stress, supply, usage
 from indexer.live.asking import Question, Reply
 from indexer.live.audit import manifests_of, read_exchange
 from indexer.live.bars import listing_ids, write_missing
@@ -33,6 +33,7 @@ from indexer.store.archive import Archive
 from indexer.store.assets import read_assets
 from indexer.store.bars import read_bars
 from indexer.store.db import Store
+from indexer.store.metrics import write_metrics
 from indexer.store.payloads import read_payloads
 from indexer.store.rows import PayloadRow, RunRow, SupplyRow
 from indexer.store.supplies import read_supplies, read_supplies_of, write_supplies
@@ -87,6 +88,8 @@ class Derivation:
             supply.write_reported(self.into, run_id, replies, registry=self.registry, due=due)
         elif run.kind == stress.KIND:
             stress.write_measures(self.into, run_id, [self._reply(one) for one in exchanges], due=due)
+        elif run.kind == usage.KIND:
+            write_metrics(self.into, run_id, usage.series_of([self._reply(one) for one in exchanges]))
         else:
             return False
         return True

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.engine.market import Market
 from indexer.errors import InputError
-from indexer.levels.markets import line_facts
+from indexer.levels.assemble import LineFacts, LinePart, VolumeColumns, assemble
+from indexer.levels.markets import line_facts, taken
+from indexer.levels.published import settled_of
+from indexer.methodology.load import load_methodology
+from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
+from indexer.store.columnar import Columns, last_of_each, pick
 from indexer.store.db import Store
-from indexer.store.levels import published_rows
+from indexer.store.levels import PublishedRows, published_rows
 from indexer.store.rates import read_rate_history
 from indexer.store.read import read_assets, read_indices, read_methodologies, read_rebalancings
 from indexer.store.rebalancings import read_decisions
-from indexer.store.rows import RebalancingRow
+from indexer.store.rows import LevelRows, RateSeries, RebalancingItemRow, RebalancingRow
 from indexer.store.seals import read_heads
-from indexer.times import to_us
+from indexer.times import from_us, iso, to_us
+from indexer.verify.levels import levels_problem
+from indexer.verify.store import broken_chain
 
 FORMAT = 1
+NAMES = {"times_us": "time", "levels": "level", "known_us": "known", "published_at_us": "published_at"}
+ITEM = ("asset", "units_before", "units_after", "weight_drifted", "weight_target", "price")
 README = """Levels of {indices} with everything they were computed from, made by deai-index.
 Check it with: deai verify --from FILE   (no database is needed; nothing is sent anywhere)
 
@@ -104,25 +114,20 @@ def _levels(store: Store, index_id: str) -> dict[str, NDArray[Any]]:
 def _changes(store: Store, index_id: str) -> list[dict[str, Any]]:
     """Every change of units ever stored, revisions and withdrawals included, with when it was decided."""
     known = read_decisions(store, index_id)
-    found: dict[int, RebalancingRow] = {}
+    every: dict[int, RebalancingRow] = {}
     until: dict[int, int | None] = {}
     for moment in sorted(set(known.values())):
         rows = {row.id: row for row in read_rebalancings(store, index_id, as_of_us=moment)}
-        gone = {number: moment for number in found if number not in rows and until[number] is None}
-        until |= {**dict.fromkeys(rows.keys() - found.keys(), None), **gone}
-        found |= rows
-    return [_change(row, known=known[row.id], until=until[row.id]) for row in found.values()]
+        gone = {number: moment for number in every if number not in rows and until[number] is None}
+        until |= {**dict.fromkeys(rows.keys() - every.keys(), None), **gone}
+        every |= rows
+    return [_written(row, known=known[row.id], until=until[row.id]) for row in every.values()]
 
 
-def _change(row: RebalancingRow, *, known: int, until: int | None) -> dict[str, Any]:
+def _written(row: RebalancingRow, *, known: int, until: int | None) -> dict[str, Any]:
     body = {name: getattr(row, name) for name in RebalancingRow.__dataclass_fields__ if name != "items"}
     items = [
-        {
-            name: getattr(item, name)
-            for name in ("asset", "units_before", "units_after", "weight_drifted", "weight_target", "price")
-        }
-        for item in row.items
-        if item.units_before or item.units_after
+        {name: getattr(item, name) for name in ITEM} for item in row.items if item.units_before or item.units_after
     ]
     body |= {"reference_at": to_us(row.reference_at), "effective_at": to_us(row.effective_at)}
     return {**body, "known": known, "until": until, "items": items}
@@ -154,3 +159,170 @@ def _parquet(found: dict[str, NDArray[Any]]) -> bytes:
     plain = {name: column.tolist() if column.dtype == object else column for name, column in found.items()}
     pq.write_table(pa.table(plain), out, compression="zstd")
     return out.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class ProofVerdict:
+    """The verdict on one index of a proof; `head` is the last hash of its chain, to compare with one published."""
+
+    index_id: str
+    levels: int
+    revisions: int
+    max_difference: float
+    head: str
+    problem: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything holds."""
+        return not self.problem
+
+
+def check_proof(path: Path, *, progress: Callable[[int, int], None] = lambda done, total: None) -> list[ProofVerdict]:
+    """The verdicts on every index in a proof file. Raises InputError when it is no proof that can be read."""
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            manifest = json.loads(bundle.read("manifest.json"))
+            changes = json.loads(bundle.read("rebalancings.json"))
+            rates = _columns(bundle.read("rates.parquet"))
+            levels = {name: _columns(bundle.read(f"levels-{name}.parquet")) for name in manifest["heads"]}
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zipfile.error) as error:
+        raise InputError(f"{path} is not a proof that can be read ({error}); export it again") from None
+    except Exception as error:
+        if type(error).__module__.startswith("pyarrow"):
+            raise InputError(f"{path} is not a proof that can be read ({error}); export it again") from None
+        raise
+    if manifest.get("format") != FORMAT:
+        raise InputError(f"{path} has format {manifest.get('format')}; this program reads format {FORMAT}")
+    verdicts = []
+    for n, (name, rows) in enumerate(levels.items()):
+        verdicts.append(_Check(name, manifest, rates=rates, changes=changes.get(name, []), rows=rows).run())
+        progress(n + 1, len(levels))
+    return verdicts
+
+
+@dataclass
+class _Check:
+    """One index of a proof: `rows` are its published levels, `changes` its changes of units."""
+
+    name: str
+    manifest: Mapping[str, Any]
+    rates: Columns
+    changes: Sequence[Mapping[str, Any]]
+    rows: Columns
+    difference: float = 0.0
+
+    def run(self) -> ProofVerdict:
+        """The verdict."""
+        rows = self.rows
+        head = rows["hash"][-1].hex() if len(rows["hash"]) else ""
+        problem = broken_chain(PublishedRows(**_fields(rows, PublishedRows)))
+        if not problem and head != self.manifest["heads"][self.name]:
+            problem = "the chain does not end in the head that the manifest names"
+        problem = problem or self._every_revision()
+        revisions = int(rows["revision"].max()) if len(rows["revision"]) else 0
+        return ProofVerdict(self.name, len(rows["time"]), revisions, self.difference, head, problem)
+
+    def _every_revision(self) -> str:
+        """The rows as they stood before each run that restated, and as they stand now."""
+        moments = sorted(set(self.rows["known"][self.rows["revision"] > 1].tolist()))
+        for moment in [*(at - 1 for at in moments), None]:
+            rows = _latest(self.rows, by=("time",), moment=moment)
+            problem = self._as_known(rows, moment) if len(rows["time"]) else ""
+            if problem:
+                return problem if moment is None else f"as it was before {iso(moment + 1)}: {problem}"
+        return ""
+
+    def _as_known(self, rows: Columns, moment: int | None) -> str:
+        rules = {number: self._rules(number) for number in np.unique(rows["methodology_id"]).tolist()}
+        windows = rules[int(rows["methodology_id"][-1])].perpetual_windows
+        market = taken(self._market(moment, last_us=int(rows["time"].max())), windows)
+        known = [
+            _change(change)
+            for change in self.changes
+            if (moment is None or change["known"] <= moment)
+            and (change["until"] is None or (moment is not None and moment < change["until"]))
+        ]
+        settled = settled_of(known, until_us=int(rows["time"].max()), market=market)
+        stored = LevelRows(**_fields({**rows, "published_at": rows["known"]}, LevelRows))
+        difference, problem = levels_problem(stored, market=market, settled=settled, rules=rules)
+        self.difference = max(self.difference, difference)
+        return problem
+
+    def _market(self, moment: int | None, *, last_us: int) -> Market:
+        rates = _latest(self.rates, by=("asset_id", "time"), moment=moment)
+        rates = pick(rates, rates["time"] <= last_us)
+        slugs = {item["asset"] for change in self.changes for item in change["items"]}
+        none = np.zeros(0, dtype=np.int64)
+        market = assemble(
+            [_line(one) for one in self.manifest["lines"] if one["slug"] in slugs],
+            RateSeries(
+                rates["asset_id"],
+                rates["time"],
+                rates["rate"],
+                rates["status"].astype(np.int8),
+                rates.get("flags", np.zeros(len(rates["time"]))).astype(np.int8),
+            ),
+            volumes=VolumeColumns(none, none, np.zeros(0)),
+            supplies=[],
+        )
+        # the clock of an index has the instants of all its candidates; only its published ones count here
+        published = np.isin(market.times_us, self.rows["time"])
+        return market.rows(published | (market.times_us < self.rows["time"].min()))
+
+    def _rules(self, number: int) -> Methodology:
+        given = next((one for one in self.manifest["methodologies"] if one["id"] == number), None)
+        if given is None:
+            raise InputError(f"the proof of {self.name} lacks the rules (version {number}) of some of its levels")
+        rules = load_methodology(given["text"], source=f"{self.name} {given['version']}")
+        if rules.hash != given["hash"]:
+            raise InputError(f"the rules of {self.name} {given['version']} are not those they were hashed from")
+        return rules
+
+
+def _fields(rows: Columns, row: type[LevelRows | PublishedRows]) -> dict[str, Any]:
+    """Columns of a proof under the names that a store's rows have them by."""
+    rows = {"perpetual_weight": np.zeros(len(rows["time"])), **rows}  # older proofs know of none
+    named = {name: rows[NAMES.get(name, name)] for name in row.__dataclass_fields__}
+    return {
+        name: column.astype(np.int8) if name == "status" else column.tolist() if column.dtype == object else column
+        for name, column in named.items()
+    }
+
+
+def _line(given: Mapping[str, Any]) -> LineFacts:
+    return LineFacts(given["slug"], given["sub_sector"], 1, tuple(LinePart(**part) for part in given["parts"]))
+
+
+def _change(given: Mapping[str, Any]) -> RebalancingRow:
+    unknown = {
+        name: "" if name in ("symbol", "sub_sector", "reason") else None
+        for name in RebalancingItemRow.__dataclass_fields__
+    }
+    body = {name: given[name] for name in RebalancingRow.__dataclass_fields__}
+    body["items"] = tuple(RebalancingItemRow(**{**unknown, **item}) for item in given["items"])
+    return RebalancingRow(**{**body, **{name: from_us(body[name]) for name in ("reference_at", "effective_at")}})
+
+
+def _latest(rows: Columns, *, by: Sequence[str], moment: int | None) -> Columns:
+    """The last revision of each key, of the rows known by a moment, in key order."""
+    known = rows if moment is None else pick(rows, rows["known"] <= moment)
+    known = pick(known, np.lexsort([known["revision"], *(known[name] for name in reversed(by))]))
+    return pick(known, last_of_each(*(known[name] for name in by)))
+
+
+def _columns(body: bytes) -> Columns:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(pa.BufferReader(body))
+    out: Columns = {}
+    for name in table.column_names:
+        column = table.column(name)
+        if pa.types.is_binary(column.type):
+            values = np.empty(len(column), dtype=object)
+            values[:] = column.to_pylist()
+            out[name] = values
+        else:
+            out[name] = column.to_numpy()
+    return out

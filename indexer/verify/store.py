@@ -11,17 +11,29 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+
+from indexer.levels.fixings import stored_fixings
 from indexer.levels.hash_chain import broken_link
+from indexer.levels.official import computed_rates, currency_rates, differing
 from indexer.levels.overrides import in_force, values_of
 from indexer.levels.rules import Rules, load_rules
 from indexer.registry import Registry
 from indexer.store.db import Store
 from indexer.store.levels import PublishedRows, published_rows
-from indexer.store.read import read_assets, read_bars, read_index, read_indices, read_listings, read_methodologies
+from indexer.store.read import (
+    read_assets,
+    read_bars,
+    read_index,
+    read_indices,
+    read_listings,
+    read_methodologies,
+    read_quality,
+    read_rates,
+)
 from indexer.store.seals import altered_rows
-from indexer.times import from_us
-from indexer.verify.rates_check import rates_problem
-from indexer.verify.verify_index import Facts, IndexCheck
+from indexer.times import from_us, iso, to_us
+from indexer.verify.levels import Facts, IndexCheck
 
 ALWAYS = 2**62
 
@@ -92,12 +104,45 @@ def _or_raise(one: Verification | Exception) -> Verification:
 
 def _about_the_store(store: Store, registry: Registry) -> str:
     """What is wrong with rows or rates, whichever index they are of; '' when nothing is."""
-    altered = altered_rows(store)
-    if altered:
-        return "; ".join(altered)
+    return "; ".join(altered_rows(store)) or _rates_problem(store, registry)
+
+
+def _rates_problem(store: Store, registry: Registry) -> str:
+    """The first official rate that neither the bars nor a decision give, in words; '' when there is none."""
+    stored = read_rates(store)
     ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
-    overrides = values_of(in_force(store, now=from_us(ALWAYS // 2**8)), ids=ids)
-    return rates_problem(store, registry, bars=read_bars(store), listings=read_listings(store), overrides=overrides)
+    slugs = {number: slug for slug, number in ids.items()}
+    made = computed_rates(
+        read_bars(store),
+        read_listings(store),
+        market=registry.market,
+        overrides=values_of(in_force(store, now=from_us(ALWAYS // 2**8)), ids=ids),
+        fixings=stored_fixings(store),
+        currencies=currency_rates(store),
+    )
+    logged: dict[str, list[tuple[int, int]]] = {}
+    for row in read_quality(store, kind="correction_deferred"):
+        logged.setdefault(row.subject, []).append((to_us(row.opened_at), to_us(row.closed_at or row.opened_at)))
+    for one in made:
+        fresh = differing(one, stored)
+        times = one.time_us[fresh.rows]
+        told = np.zeros(len(times), dtype=np.bool_)
+        for first, last in logged.get(slugs[one.asset_id], []):
+            told |= (times >= first) & (times <= last)
+        if not told.all():
+            n = int(np.flatnonzero(~told)[0])
+            official = "no official rate" if np.isnan(fresh.official[n]) else f"official {fresh.official[n]!r}"
+            return (
+                f"rate of {slugs[one.asset_id]} at {iso(int(times[n]))}: {official}, the bars give "
+                f"{float(one.rate[fresh.rows[n]])!r}; run `deai update`"
+            )
+    known = {one.asset_id: one.time_us for one in made}
+    for asset_id in np.unique(stored.asset_id).tolist():
+        first, last = np.searchsorted(stored.asset_id, [asset_id, asset_id + 1])
+        lost = np.setdiff1d(stored.time_us[first:last], known.get(asset_id, np.zeros(0, dtype=np.int64)))
+        if len(lost):
+            return f"rate of {slugs[asset_id]} at {iso(int(lost[0]))}: there is no bar that it could be from"
+    return ""
 
 
 def _untrusted(store: Store, index_id: str, *, problem: str) -> Verification:

@@ -19,8 +19,7 @@ from indexer.store.administration import (
 from indexer.store.db import Store
 from indexer.store.rows import AnnouncementRow, OverrideRow
 from indexer.store.seals import altered_rows, read_seals
-from indexer.verify.proof import export_proof
-from indexer.verify.proof_check import check_proof
+from indexer.verify.proof import check_proof, export_proof
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "administration"))
 from test_restatement import HOUR, corrected, heaviest

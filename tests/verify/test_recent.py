@@ -10,7 +10,7 @@ from test_settled_engine import SEEDS, computed, indices, settled_at
 
 from indexer.engine.level import compute_index
 from indexer.engine.second import compare, second_index
-from indexer.verify.verify_index import recent
+from indexer.verify.levels import recent
 
 
 @given(SEEDS, indices(), st.sampled_from([0.0, 0.1]), st.floats(0.4, 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import numpy as np
 
@@ -16,13 +17,13 @@ from indexer.engine.history import REVIEWS, BasketEvent, IndexHistory, Rebalance
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market
 from indexer.engine.second import Comparison, compare, second_index
-from indexer.errors import VerificationError
+from indexer.errors import MethodologyError, VerificationError
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.overrides import events_of, in_force
-from indexer.levels.publish import Candidates, candidates, same_levels
+from indexer.levels.publish import candidates, same_levels
 from indexer.levels.published import change_of, read_settled
 from indexer.levels.rules import Rules
-from indexer.levels.versions import versions_of
+from indexer.levels.versions import Versions
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
@@ -97,17 +98,17 @@ class IndexCheck:
             groups.setdefault(runs[row.id][0], []).append(row)
         whole = len(groups) == 1 and self.facts.facts_known(next(iter(groups))) == -1
         for started_us, group in sorted(groups.items()):
-            anew = bool(json.loads(runs[group[0].id][1]).get("rebuild"))
-            problem = self._decided(started_us, group, anew=anew, whole=whole)
+            restated = bool(json.loads(runs[group[0].id][1]).get("rebuild"))
+            problem = self._decided(started_us, group, restated=restated, whole=whole)
             if problem:
                 return problem
         return ("" if whole else self._levels_now()) or self._superseded()
 
-    def _decided(self, started_us: int, group: list[RebalancingRow], *, anew: bool, whole: bool) -> str:
+    def _decided(self, started_us: int, group: list[RebalancingRow], *, restated: bool, whole: bool) -> str:
         """Changes of units that one run decided, again from what was known then; with `whole` its levels too."""
         methodology = self._methodology(group[-1].methodology_id)
         market = self._market(methodology, None if whole else started_us)
-        settled = None if anew or whole else read_settled(
+        settled = None if restated or whole else read_settled(
             self.store, self.index_id, market=market, as_of_us=started_us - 1
         )  # fmt: skip
         events = self._events(started_us)
@@ -118,8 +119,7 @@ class IndexCheck:
         problem, history = self._again(group, market, methodology=methodology, settled=settled, events=events)
         if problem or not whole:
             return problem
-        made = self._candidates(history, market, methodology=methodology)
-        return self._against(self.stored, made)
+        return unlike_levels(self.stored, history, market=market, rules=self._rules(self.stored))
 
     def _again(
         self,
@@ -133,72 +133,47 @@ class IndexCheck:
         """The changes decided again by both calculators: what is not as stored, and the history."""
         history = compute_index(market, methodology, settled=settled, events=events)
         against = compare(history, second_index(market, methodology, settled=settled, events=events))
-        problem = self._agree(against) or _unlike(group, history, market=market, settled=settled)
+        problem = disagreement(against) or _unlike(group, history, market=market, settled=settled)
         if not problem:
             self.difference = max(self.difference, against.max_relative)
         return problem, history
 
     def _levels_now(self) -> str:
         """Every latest level from the settled units and the official rates, by both calculators."""
-        methodology = self._methodology(int(self.stored.methodology_id[-1]))
-        return self._levels(methodology, self.stored, as_of_us=None)
+        return self._levels(self.stored, as_of_us=None)
 
     def _superseded(self) -> str:
         """Every level that was restated later, from what was known just before that."""
         for started_us in restating_runs(self.store, self.index_id):
             before = read_levels(self.store, self.index_id, as_of_us=started_us - 1)
-            if not len(before):
-                continue
-            methodology = self._methodology(int(before.methodology_id[-1]))
-            problem = self._levels(methodology, before, as_of_us=started_us - 1)
+            problem = self._levels(before, as_of_us=started_us - 1) if len(before) else ""
             if problem:
                 return f"as it was before {iso(started_us)}: {problem}"
         return ""
 
-    def _levels(self, methodology: Methodology, stored: LevelRows, *, as_of_us: int | None) -> str:
-        market = self._market(methodology, as_of_us).until(int(stored.times_us[-1]))
+    def _levels(self, stored: LevelRows, *, as_of_us: int | None) -> str:
+        rules = self._rules(stored)
+        market = self._market(rules[int(stored.methodology_id[-1])], as_of_us).until(int(stored.times_us[-1]))
         settled = read_settled(self.store, self.index_id, market=market, as_of_us=as_of_us)
         if settled is None:
             return "no change of units is stored for its levels"
-        history = compute_index(market, methodology, settled=settled)
-        against = compare(history, second_index(market, methodology, settled=settled))
-        self.difference = max(self.difference, against.max_relative)
-        return self._agree(against) or self._against(
-            stored, self._candidates(history, market, methodology=methodology, stored=stored)
-        )
+        difference, problem = levels_problem(stored, market=market, settled=settled, rules=rules)
+        self.difference = max(self.difference, difference)
+        return problem
 
-    def _candidates(
-        self, history: IndexHistory, market: Market, *, methodology: Methodology, stored: LevelRows | None = None
-    ) -> Candidates:
-        stored = self.stored if stored is None else stored
-        version = int(stored.methodology_id[-1])
-        versions = versions_of(self.store, methodology, times_us=history.times_us, version=version, stored=stored)
-        return candidates(history, market, methodology=methodology, versions=versions)
-
-    def _against(self, stored: LevelRows, made: Candidates) -> str:
-        if len(stored) != len(made.times_us) or not np.array_equal(stored.times_us, made.times_us):
-            return f"{len(stored)} levels are stored, recomputing gives {len(made.times_us)}; run `deai update`"
-        every = np.arange(len(stored))
-        wrong = np.flatnonzero(~same_levels(stored, made, slots=every, rows=every))
-        if not len(wrong):
-            return ""
-        n = int(wrong[0])
-        when = iso(int(made.times_us[n]))
-        if stored.levels[n] == made.levels[n] and stored.status[n] == made.status[n]:
-            return f"{when}: an input of this level is not what it was when it was published"
-        return f"{when}: stored {stored.levels[n]!r}, recomputed {made.levels[n]!r} ({len(wrong)} levels differ)"
-
-    def _agree(self, against: Comparison) -> str:
-        if against.max_relative <= TOLERANCE:
-            return ""
-        return f"the plain calculator differs by {against.max_relative:.3g} at {iso(against.first_us or 0)}"
+    def _rules(self, stored: LevelRows) -> dict[int, Methodology]:
+        """The rules that levels were published under, by the number of their version."""
+        return {number: self._methodology(number) for number in np.unique(stored.methodology_id).tolist()}
 
     def _methodology(self, version: int) -> Methodology:
         row = self.facts.versions[version]
-        made = load_methodology(row.text, source=f"{row.index_id} {row.version}", registry=self.facts.registry)
-        if made.hash != row.hash:
+        try:
+            rules = load_methodology(row.text, source=f"{row.index_id} {row.version}", registry=self.facts.registry)
+        except MethodologyError:
             raise_changed(row)
-        return made
+        if rules.hash != row.hash:
+            raise_changed(row)
+        return rules
 
     def _market(self, methodology: Methodology, as_of_us: int | None) -> Market:
         return narrowed(self.facts.market(as_of_us), methodology, self.facts.registry)
@@ -206,6 +181,47 @@ class IndexCheck:
     def _events(self, started_us: int) -> tuple[BasketEvent, ...]:
         overrides = in_force(self.store, now=from_us(started_us))
         return (*self.facts.rules.basket, *events_of(overrides, self.index_id))
+
+
+def levels_problem(
+    stored: LevelRows, *, market: Market, settled: Settled, rules: Mapping[int, Methodology]
+) -> tuple[float, str]:
+    """The largest relative difference of the calculators, and the first level that units and rates do not give.
+
+    `rules` are by the number of the version that a level was published under; no problem is ''.
+    """
+    methodology = rules[int(stored.methodology_id[-1])]
+    history = compute_index(market, methodology, settled=settled)
+    against = compare(history, second_index(market, methodology, settled=settled))
+    problem = disagreement(against) or unlike_levels(stored, history, market=market, rules=rules)
+    return against.max_relative, problem
+
+
+def disagreement(against: Comparison) -> str:
+    """Where the calculators differ by more than rounding, in words, or ''."""
+    if against.max_relative <= TOLERANCE:
+        return ""
+    return f"the second calculator differs by {against.max_relative:.3g} at {iso(against.first_us or 0)}"
+
+
+def unlike_levels(stored: LevelRows, history: IndexHistory, *, market: Market, rules: Mapping[int, Methodology]) -> str:
+    """The first stored level that is not the history's, in words, or ''."""
+    if not np.array_equal(stored.times_us, history.times_us):
+        return f"{len(stored)} levels are stored, recomputing gives {len(history.times_us)}; run `deai update`"
+    numbers = stored.methodology_id
+    versions = Versions(
+        numbers, {n: one.hash for n, one in rules.items()}, {n: one.decimals for n, one in rules.items()}
+    )
+    again = candidates(history, market, methodology=rules[int(numbers[-1])], versions=versions)
+    every = np.arange(len(stored))
+    wrong = np.flatnonzero(~same_levels(stored, again, slots=every, rows=every))
+    if not len(wrong):
+        return ""
+    n = int(wrong[0])
+    when = iso(int(again.times_us[n]))
+    if stored.levels[n] == again.levels[n] and stored.status[n] == again.status[n]:
+        return f"{when}: an input of this level is not what it was when it was published"
+    return f"{when}: stored {stored.levels[n]!r}, recomputed {again.levels[n]!r} ({len(wrong)} levels differ)"
 
 
 def recent(settled: Settled, market: Market, methodology: Methodology) -> tuple[Settled, Market]:
@@ -225,7 +241,7 @@ def recent(settled: Settled, market: Market, methodology: Methodology) -> tuple[
     return Settled(changes[first:], settled.until_us), market.rows(slice(row, None))
 
 
-def raise_changed(row: MethodologyRow) -> None:
+def raise_changed(row: MethodologyRow) -> NoReturn:
     """Raises VerificationError: a stored methodology's text is not the one it was hashed from."""
     raise VerificationError(
         f"methodology_version {row.id} ({row.index_id} {row.version}): its text was changed after it was stored"
