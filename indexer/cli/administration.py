@@ -122,6 +122,8 @@ def status(index: IndexId = "deai", as_json: Json = False) -> None:
         say(f"{standing.index}: {standing.state}, {standing.constituents} constituents ({standing.minimum} required)")
         if standing.note:
             say(f"  {standing.note}")
+        for alarm in standing.alarms:
+            say(f"  alarm: {alarm}")
         if standing.planned_state:
             say(f"  {standing.planned_state} from {standing.planned_at}")
 

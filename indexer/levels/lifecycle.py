@@ -15,7 +15,14 @@ from indexer.levels.versions import rules_of
 from indexer.store.administration import read_announcements, write_announcements
 from indexer.store.db import Store
 from indexer.store.indices import set_index_state
-from indexer.store.read import read_index, read_indices, read_latest_level, read_methodologies, read_rebalancings
+from indexer.store.read import (
+    read_index,
+    read_indices,
+    read_latest_level,
+    read_methodologies,
+    read_open_quality,
+    read_rebalancings,
+)
 from indexer.store.rows import AnnouncementRow
 from indexer.store.write import finish_run, start_run
 from indexer.times import DAY_US, from_us, iso, to_us
@@ -32,7 +39,10 @@ BACK_DAYS = 400
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """Where an index stands. `below_minimum` when it holds fewer constituents than its methodology asks for."""
+    """Where an index stands. `below_minimum` when it holds fewer constituents than its methodology asks for.
+
+    `alarms` are tokens that no venue in use lists any more, whatever index they are in.
+    """
 
     index: str
     state: str
@@ -44,6 +54,7 @@ class IndexStatus:
     below_minimum: bool
     basket_since: datetime | None
     note: str
+    alarms: tuple[str, ...] = ()
     open_challenges: int = 0  # of the answer's promised form: challenges are not kept any more
 
 
@@ -136,6 +147,7 @@ def status_of(store: Store, index_id: str, *, now: datetime) -> IndexStatus:
         below_minimum=below,
         basket_since=since,
         note=note,
+        alarms=tuple(str(json.loads(row.detail)["text"]) for row in read_open_quality(store, ("no_venue",))),
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from anyio import fail_after
 
@@ -13,14 +14,16 @@ from indexer.config import Settings
 from indexer.errors import InputError, SourceError, SourceUnavailable
 from indexer.files.importing import asset_rows
 from indexer.live.chain.configured import chains_of, tokens_of
+from indexer.live.mapping import venue_mappings
 from indexer.live.upstream import Upstream, upstream_of
 from indexer.reference import FixingRules, Method
 from indexer.registry import Asset, Registry
-from indexer.sources.base import Dataset, Source
+from indexer.sources.base import Dataset, Mapped, Source
 from indexer.store.archive import Archive
 from indexer.store.db import Store
+from indexer.store.read import last_run_before
 from indexer.store.write import write_assets
-from indexer.times import Clock, to_us
+from indexer.times import Clock, iso, to_us
 from onchain.errors import ChainConfigError, OnchainError
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from onchain.tokens import Token
 
 T = TypeVar("T")
+LISTINGS: Final = "listings"
+LISTED_FOR: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,11 @@ class Live:
     def sources(self) -> Mapping[str, Source]:
         """The sources in use, by name."""
         return self.upstream.sources
+
+    def venues(self, *, legacy: bool = False) -> tuple[Mapped, ...]:
+        """How the venues in use know our assets, by their own lists where those were read in the last days."""
+        trading = trading_pairs(self.store, now=self.clock())
+        return venue_mappings(self.registry, self.sources, legacy=legacy, trading=trading)
 
     def asset_ids(self) -> dict[str, int]:
         """Every asset's id in the store by slug, written there if new."""
@@ -96,6 +106,19 @@ class Live:
             raise InputError(str(error)) from None
         except OnchainError as error:
             raise SourceUnavailable(str(error)) if error.retryable else SourceError(str(error)) from None
+
+
+def newest_lists(store: Store, *, now: datetime) -> dict[str, dict[str, Any]]:
+    """By venue, our symbols that trade in its own list (`trading`) and when that was read (`read_at`, ISO)."""
+    run = last_run_before(store, LISTINGS, now + timedelta(days=1))
+    return dict(run.detail.get("lists", {})) if run else {}
+
+
+def trading_pairs(store: Store, *, now: datetime) -> dict[str, list[str]]:
+    """Our symbols that trade at each venue, by its own list; without venues whose list is older than a week."""
+    since = iso(to_us(now - LISTED_FOR))
+    lists = newest_lists(store, now=now)
+    return {venue: one["trading"] for venue, one in lists.items() if one["read_at"] >= since}
 
 
 def asset_of(token: Token, registry: Registry, *, at_us: int) -> Asset | None:

@@ -21,7 +21,7 @@ from indexer.live.audit import keep_answers, keep_manifest
 from indexer.live.bars import joined, listing_ids, write_missing
 from indexer.live.collect import Collected, collect_bars
 from indexer.live.context import Live
-from indexer.live.mapping import quote_mappings, venue_mappings
+from indexer.live.mapping import quote_mappings
 from indexer.live.memory import Remembered, from_plain, remember, to_plain
 from indexer.live.quality_log import settle, write_rejects_noted
 from indexer.reference import FixingRules, Fixings, RateStatus, Verdict, fixing_rates, minute_cube
@@ -69,7 +69,7 @@ def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     Raises SourceUnavailable when no venue gave anything for any asset, naming each and why.
     """
     at_us = to_us(due)
-    rows = venue_mappings(live.registry, live.sources)
+    rows = live.venues()
     asked = (*rows, *quote_mappings(rows, live.sources))
     before = remembered_before(live, due)
     last = before.last_rates()

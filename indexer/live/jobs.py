@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from indexer.config import Settings
 from indexer.errors import SourceError, SourceUnavailable
-from indexer.live import benchmarks, crosscheck, fixing, history, stress, supply, usage
+from indexer.live import benchmarks, crosscheck, fixing, history, listings, stress, supply, usage
 from indexer.live.chain.activity import KIND, owed_days, read_activity_of_day
 from indexer.live.chain.configured import is_on
 from indexer.live.chain.prices import check_prices
 from indexer.live.chain.recheck import recheck_supplies
 from indexer.live.chain.snapshots import take_snapshot
-from indexer.live.context import Live, chain_work
+from indexer.live.context import LISTINGS, Live, chain_work
 from indexer.live.mapping import venue_mappings
 from indexer.live.scheduler import Job, Scheduler
 from indexer.registry import Registry
@@ -44,6 +44,7 @@ def live_jobs(live: Live, *, update_minutes: int = 60) -> list[Job]:
     jobs: list[Job] = []
     venues = venue_mappings(live.registry, live.sources)
     if venues:
+        jobs.append(Job(LISTINGS, DAY, timedelta(0), _of(live, listings.check_listings)))
         jobs.append(Job("supply-facts", DAY, timedelta(0), _of(live, supply.write_facts)))
         every = timedelta(minutes=update_minutes)
         jobs.append(Job(fixing.KIND, every, BAR_DELAY, _of(live, fixing.fix), singly=SINGLY))

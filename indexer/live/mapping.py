@@ -1,4 +1,4 @@
-"""Registry → what each source calls our assets. Only listings that were verified or seen are asked for. Pure.
+"""Registry → what each source calls our assets. Asked for is what the venue's own list has, or what was seen. Pure.
 
 A price is accepted by its mapped identifier, never by a ticker: what is not mapped here is never asked, and the
 sources refuse answers for anything else.
@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from indexer.errors import InputError
-from indexer.registry import Asset, Registry
+from indexer.registry import Asset, Registry, VenueListing
 from indexer.sources.base import Mapped, Source, contract_key
 
 TRUSTED: Final = ("verified", "seen")
+NOTHING_READ: Final[Mapping[str, Collection[str]]] = {}
 QUOTES: Final = ("USDT", "USDC", "USD", "EUR", "BTC")
 # Markets in which a quote currency itself is priced in dollars, in the order of preference.
 QUOTE_MARKETS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
@@ -47,10 +48,24 @@ def spelled(venue: str, symbol: str) -> str:
     return f"{_KRAKEN_NAMES.get(base, base)}{quote}"
 
 
-def venue_mappings(registry: Registry, sources: Mapping[str, Source], *, legacy: bool = False) -> tuple[Mapped, ...]:
+def usable(listing: VenueListing, trading: Mapping[str, Collection[str]]) -> bool:
+    """Whether a listing is asked for: what the venue's own list says, else what the registry says."""
+    if listing.venue in trading:
+        return spelled(listing.venue, listing.symbol) in trading[listing.venue]
+    return listing.status in TRUSTED
+
+
+def venue_mappings(
+    registry: Registry,
+    sources: Mapping[str, Source],
+    *,
+    legacy: bool = False,
+    trading: Mapping[str, Collection[str]] = NOTHING_READ,
+) -> tuple[Mapped, ...]:
     """How the venues in use know our assets, by asset in the registry's order.
 
-    `legacy` adds tokens that were succeeded by another: their history is wanted, their present is not.
+    `legacy` adds tokens that were succeeded by another: their history is wanted, their present is not. `trading` are
+    our symbols in the venues' own lists, where those were read.
     Raises InputError when a venue's identifier is given to two assets.
     """
     rows: list[Mapped] = []
@@ -59,7 +74,9 @@ def venue_mappings(registry: Registry, sources: Mapping[str, Source], *, legacy:
             continue
         for listing in asset.venues:
             source = sources.get(listing.venue)
-            if source is None or not source.capabilities.fixing or listing.status not in TRUSTED:
+            if source is None or not source.capabilities.fixing:
+                continue
+            if not usable(listing, NOTHING_READ if asset.status == "legacy" else trading):
                 continue
             _, quote = base_and_quote(listing.symbol)
             rows.append(Mapped(asset.slug, listing.venue, spelled(listing.venue, listing.symbol), quote))

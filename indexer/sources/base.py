@@ -14,7 +14,16 @@ from typing import ClassVar, Protocol
 
 from indexer.errors import InputError
 from indexer.sources.http import Answer, Expects, HttpClient
-from indexer.sources.records import Bars, BenchmarkBars, Liquidations, Quote, Reject, Series, SupplyObservation
+from indexer.sources.records import (
+    Bars,
+    BenchmarkBars,
+    Instrument,
+    Liquidations,
+    Quote,
+    Reject,
+    Series,
+    SupplyObservation,
+)
 from indexer.times import INTERVAL_US
 
 
@@ -23,6 +32,7 @@ class Dataset(StrEnum):
 
     BARS = "bars"
     QUOTES = "quotes"
+    INSTRUMENTS = "instruments"
     SUPPLY = "supply"
     BENCHMARK = "benchmark"
     FUNDING = "funding"
@@ -62,12 +72,15 @@ class Stamp(StrEnum):
 class History:
     """Limits of one interval: rows a call, and how far back it reaches (None means without a known end).
 
-    `depth_rows` counts bars back from now (Kraken serves the last 720); `depth_days` counts days.
+    `depth_rows` counts bars back from now (Kraken serves the last 720); `depth_days` counts days. Of the newest
+    `newest` bars a call may have `newest_rows` (OKX: 300 instead of 100).
     """
 
     max_rows: int
     depth_days: int | None = None
     depth_rows: int | None = None
+    newest: int = 0
+    newest_rows: int = 0
 
     def earliest_us(self, interval: str, now_us: int) -> int | None:
         """The first bar close this can give when asked now, or None when there is no limit."""
@@ -162,6 +175,7 @@ class Parsed:
     bars: Bars | None = None
     benchmark: BenchmarkBars | None = None
     quotes: tuple[Quote, ...] = ()
+    instruments: tuple[Instrument, ...] = ()
     supplies: tuple[SupplyObservation, ...] = ()
     series: tuple[Series, ...] = ()
     liquidations: Liquidations | None = None
@@ -172,7 +186,8 @@ class Parsed:
     def count(self) -> int:
         """How many records of any kind the answer gave."""
         columns = (self.bars, self.benchmark, self.liquidations, *self.series)
-        return sum(len(part) for part in columns if part is not None) + len(self.quotes) + len(self.supplies)
+        singles = (self.quotes, self.supplies, self.instruments)
+        return sum(len(part) for part in (*columns, *singles) if part is not None)
 
 
 class Source(Protocol):
@@ -251,8 +266,13 @@ def windows(ask: Ask, history: History) -> list[Ask]:
     earliest = history.earliest_us(ask.interval, ask.now_us)
     if earliest is not None:
         start = max(start, -(-earliest // step) * step)
-    span = history.max_rows * step
-    return [part(ask, at, min(at + span, end)) for at in range(start, end, span)]
+    edge = max(start, ask.now_us // step * step - history.newest * step) if history.newest else end
+    older = _pages(ask, start, min(edge, end), history.max_rows * step)
+    return older + _pages(ask, edge, end, history.newest_rows * step)
+
+
+def _pages(ask: Ask, start_us: int, end_us: int, span_us: int) -> list[Ask]:
+    return [part(ask, at, min(at + span_us, end_us)) for at in range(start_us, end_us, span_us or 1)]
 
 
 def part(ask: Ask, start_us: int, end_us: int) -> Ask:

@@ -24,8 +24,8 @@ from indexer.sources.base import (
     rows_of,
 )
 from indexer.sources.http import Answer
-from indexer.sources.records import Quote
-from indexer.sources.rows import bars_of_rows, json_of, quote_of, series_of
+from indexer.sources.records import Instrument, Quote
+from indexer.sources.rows import bars_of_rows, dict_in, instruments_of, json_of, list_in, quote_of, series_of
 from indexer.times import HOUR_US
 
 _EVERY = History(max_rows=1000)
@@ -40,7 +40,7 @@ class Binance(RestSource):
         title="Binance spot",
         kind=Kind.VENUE,
         base_url="https://data-api.binance.vision",
-        datasets=frozenset({Dataset.BARS, Dataset.QUOTES}),
+        datasets=frozenset({Dataset.BARS, Dataset.QUOTES, Dataset.INSTRUMENTS}),
         stamp=Stamp.BAR_OPEN,
         licence=Licence.COMMERCIAL_OK,
         fixing=True,
@@ -51,6 +51,8 @@ class Binance(RestSource):
     )
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
+        if ask.dataset is Dataset.INSTRUMENTS:
+            return (Call("binance", "/api/v3/exchangeInfo", {"showPermissionSets": "false"}, ask, cost=20),)
         if ask.dataset is Dataset.QUOTES:
             return (Call("binance", "/api/v3/ticker/24hr", {"symbol": ask.symbol}, ask, cost=2),)
         return self.paged(ask, self._klines) if ask.dataset is Dataset.BARS else ()
@@ -70,9 +72,17 @@ class Binance(RestSource):
         body = json_of(answer, "binance")
         if isinstance(body, dict) and "code" in body:
             raise binance_error(body)
+        if call.ask.dataset is Dataset.INSTRUMENTS:
+            return instruments_of(list_in(dict_in(body).get("symbols")), call, _instrument)
         if call.ask.dataset is Dataset.QUOTES:
             return Parsed(quotes=(_quote(call, body, answer.fetched_us),))
         return bars_of_rows(body, call, fetched_us=answer.fetched_us, columns=(0, 1, 2, 3, 4, 5, 7), unit_us=1000)
+
+
+def _instrument(row: dict[str, Any]) -> Instrument:
+    trading = row.get("status") == "TRADING" and row.get("isSpotTradingAllowed", True)
+    base, quote = str(row.get("baseAsset")), str(row.get("quoteAsset"))
+    return Instrument(str(row.get("symbol")), base, quote, "trading" if trading else "closed")
 
 
 def binance_error(body: dict[str, Any]) -> SourceRefused | SourceUnavailable:

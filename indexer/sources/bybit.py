@@ -23,8 +23,8 @@ from indexer.sources.base import (
     rows_of,
 )
 from indexer.sources.http import Answer
-from indexer.sources.records import Quote
-from indexer.sources.rows import bars_of_rows, json_of, quote_of, series_of
+from indexer.sources.records import Instrument, Quote
+from indexer.sources.rows import bars_of_rows, instruments_of, json_of, quote_of, series_of
 
 _EVERY = History(max_rows=1000)
 _INTERVAL: Final = {"1m": "1", "1h": "60", "1d": "D"}
@@ -39,7 +39,7 @@ class Bybit(RestSource):
         title="Bybit spot",
         kind=Kind.VENUE,
         base_url="https://api.bybit.com",
-        datasets=frozenset({Dataset.BARS, Dataset.QUOTES}),
+        datasets=frozenset({Dataset.BARS, Dataset.QUOTES, Dataset.INSTRUMENTS}),
         stamp=Stamp.BAR_OPEN,
         licence=Licence.COMMERCIAL_OK,
         fixing=True,
@@ -50,6 +50,8 @@ class Bybit(RestSource):
     )
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
+        if ask.dataset is Dataset.INSTRUMENTS:
+            return (Call("bybit", "/v5/market/instruments-info", {"category": "spot", "limit": "1000"}, ask),)
         if ask.dataset is Dataset.QUOTES:
             return (Call("bybit", "/v5/market/tickers", {"category": "spot", "symbol": ask.symbol}, ask),)
         return self.paged(ask, self._klines) if ask.dataset is Dataset.BARS else ()
@@ -68,6 +70,8 @@ class Bybit(RestSource):
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         result, made = bybit_result(answer)
+        if call.ask.dataset is Dataset.INSTRUMENTS:
+            return instruments_of(result["list"], call, _instrument)
         if call.ask.dataset is Dataset.QUOTES:
             return Parsed(quotes=(_quote(call, result, made, answer.fetched_us),))
         if result.get("symbol", call.ask.symbol) != call.ask.symbol:
@@ -75,6 +79,11 @@ class Bybit(RestSource):
         return bars_of_rows(
             result["list"], call, fetched_us=answer.fetched_us, columns=(0, 1, 2, 3, 4, 5, 6), unit_us=1000
         )
+
+
+def _instrument(row: dict[str, Any]) -> Instrument:
+    state = "trading" if row.get("status") == "Trading" else "closed"
+    return Instrument(str(row.get("symbol")), str(row.get("baseCoin")), str(row.get("quoteCoin")), state)
 
 
 def bybit_result(answer: Answer) -> tuple[dict[str, Any], Any]:

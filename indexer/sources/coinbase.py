@@ -20,8 +20,8 @@ from indexer.sources.base import (
     rows_of,
 )
 from indexer.sources.http import Answer
-from indexer.sources.records import Quote
-from indexer.sources.rows import bars_of_rows, json_of, number, quote_of
+from indexer.sources.records import Instrument, Quote
+from indexer.sources.rows import bars_of_rows, instruments_of, json_of, list_in, number, quote_of
 from indexer.times import INTERVAL_US, iso, parse_instant
 
 _EVERY = History(max_rows=300)
@@ -36,7 +36,7 @@ class Coinbase(RestSource):
         title="Coinbase Exchange",
         kind=Kind.VENUE,
         base_url="https://api.exchange.coinbase.com",
-        datasets=frozenset({Dataset.BARS, Dataset.QUOTES}),
+        datasets=frozenset({Dataset.BARS, Dataset.QUOTES, Dataset.INSTRUMENTS}),
         stamp=Stamp.BAR_OPEN,
         licence=Licence.COMMERCIAL_OK,
         fixing=True,
@@ -47,6 +47,8 @@ class Coinbase(RestSource):
     )
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
+        if ask.dataset is Dataset.INSTRUMENTS:
+            return (Call("coinbase", "/products", {}, ask),)
         if ask.dataset is Dataset.QUOTES:
             return (Call("coinbase", f"/products/{ask.symbol}/ticker", {}, ask),)
         return self.paged(ask, self._candles) if ask.dataset is Dataset.BARS else ()
@@ -65,10 +67,20 @@ class Coinbase(RestSource):
         body = json_of(answer, "coinbase")
         if isinstance(body, dict) and "message" in body:
             raise SourceRefused(f"coinbase answers: {body['message']}")
+        if call.ask.dataset is Dataset.INSTRUMENTS:
+            return instruments_of(list_in(body), call, _instrument)
         if call.ask.dataset is Dataset.QUOTES:
             return Parsed(quotes=(_quote(call, body, answer.fetched_us),))
         rows = with_value(body, (1, 2, 4), 5) if isinstance(body, list) else body
         return bars_of_rows(rows, call, fetched_us=answer.fetched_us, columns=(0, 3, 2, 1, 4, 5, 6), unit_us=1_000_000)
+
+
+def _instrument(row: dict[str, Any]) -> Instrument:
+    """A product; one that takes only limit orders, or only cancels, is on its way out (or not yet in)."""
+    closed = row.get("status") != "online" or row.get("trading_disabled")
+    narrowed = row.get("limit_only") or row.get("cancel_only") or "delist" in str(row.get("status_message")).lower()
+    base, quote = str(row.get("base_currency")), str(row.get("quote_currency"))
+    return Instrument(str(row.get("id")), base, quote, "closed" if closed else "ending" if narrowed else "trading")
 
 
 def with_value(rows: list[Any], prices: tuple[int, int, int], volume: int) -> list[Any]:

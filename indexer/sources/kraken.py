@@ -21,8 +21,8 @@ from indexer.sources.base import (
 )
 from indexer.sources.coinbase import with_value
 from indexer.sources.http import Answer
-from indexer.sources.records import Quote
-from indexer.sources.rows import bars_of_rows, json_of, number, quote_of
+from indexer.sources.records import Instrument, Quote
+from indexer.sources.rows import bars_of_rows, instruments_of, json_of, number, quote_of
 from indexer.times import INTERVAL_US
 
 _LAST_720 = History(max_rows=720, depth_rows=720)
@@ -37,7 +37,7 @@ class Kraken(RestSource):
         title="Kraken",
         kind=Kind.VENUE,
         base_url="https://api.kraken.com",
-        datasets=frozenset({Dataset.BARS, Dataset.QUOTES}),
+        datasets=frozenset({Dataset.BARS, Dataset.QUOTES, Dataset.INSTRUMENTS}),
         stamp=Stamp.BAR_OPEN,
         licence=Licence.COMMERCIAL_OK,
         fixing=True,
@@ -48,6 +48,8 @@ class Kraken(RestSource):
     )
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
+        if ask.dataset is Dataset.INSTRUMENTS:
+            return (Call("kraken", "/0/public/AssetPairs", {}, ask),)
         if ask.dataset is Dataset.QUOTES:
             return (Call("kraken", "/0/public/Ticker", {"pair": ask.symbol}, ask),)
         return self.paged(ask, self._ohlc) if ask.dataset is Dataset.BARS else ()
@@ -67,6 +69,8 @@ class Kraken(RestSource):
             raise SourceCorrupt("kraken answered something that is not an object")
         _raise_errors(body.get("error"))
         result: dict[str, Any] = body["result"] if isinstance(body.get("result"), dict) else {}
+        if call.ask.dataset is Dataset.INSTRUMENTS:
+            return instruments_of(list(result.values()), call, _instrument)
         pairs = [key for key in result if key != "last"]
         if len(pairs) != 1 or not same_pair(pairs[0], call.ask.symbol):
             raise SourceCorrupt(f"kraken answered for {', '.join(pairs) or 'no pair'} when asked {call.ask.symbol}")
@@ -75,6 +79,14 @@ class Kraken(RestSource):
             return Parsed(quotes=(_quote(call, rows, answer.fetched_us),))
         rows = with_value(rows, (5, 5, 5), 6) if isinstance(rows, list) else rows  # volume × its own vwap
         return bars_of_rows(rows, call, fetched_us=answer.fetched_us, columns=(0, 1, 2, 3, 4, 6, 7), unit_us=1_000_000)
+
+
+def _instrument(row: dict[str, Any]) -> Instrument:
+    """A pair by its plain spelling; `reduce_only` and `cancel_only` come before a delisting."""
+    base, _, quote = str(row.get("wsname")).partition("/")
+    states = {"online": "trading", "limit_only": "trading", "post_only": "trading"}
+    state = states.get(str(row.get("status", "online")), "ending")
+    return Instrument(str(row.get("altname")), "BTC" if base == "XBT" else base, quote, state)
 
 
 def same_pair(answered: str, asked: str) -> bool:

@@ -1,4 +1,4 @@
-"""OKX: spot candles (100 a call, newest first, each saying whether it is closed) and tickers; perpetual swaps.
+"""OKX: spot candles (newest first, each saying whether it is closed) and tickers; perpetual swaps.
 
 Of swaps: funding, open interest and public liquidation orders. No key.
 """
@@ -27,13 +27,13 @@ from indexer.sources.base import (
     rows_of,
 )
 from indexer.sources.http import Answer, HttpClient
-from indexer.sources.records import Liquidations, Quote, Reject
-from indexer.sources.rows import bars_of_rows, json_of, list_in, number, quote_of, series_of, stamps_us
+from indexer.sources.records import Instrument, Liquidations, Quote, Reject
+from indexer.sources.rows import bars_of_rows, instruments_of, json_of, list_in, number, quote_of, series_of, stamps_us
 from indexer.times import HOUR_US, INTERVAL_US
 
-_EVERY = History(max_rows=100)
+_RECENT_BARS: Final = 1_400  # `candles` holds the newest 1,440 without the delay of the history, and 300 a call
+_EVERY = History(max_rows=100, newest=_RECENT_BARS, newest_rows=300)
 _BAR: Final = {"1m": "1m", "1h": "1H", "1d": "1Dutc"}  # plain 1D would close at 16:00 UTC
-_RECENT_BARS: Final = 1_400  # `candles` holds the newest 1,440 without the delay of the history
 _BUSY_CODES: Final = {"50001", "50004", "50011", "50013", "50026", "50061"}
 
 
@@ -46,7 +46,7 @@ class Okx(RestSource):
         title="OKX spot",
         kind=Kind.VENUE,
         base_url="https://www.okx.com",
-        datasets=frozenset({Dataset.BARS, Dataset.QUOTES}),
+        datasets=frozenset({Dataset.BARS, Dataset.QUOTES, Dataset.INSTRUMENTS}),
         stamp=Stamp.BAR_OPEN,
         licence=Licence.COMMERCIAL_OK,
         fixing=True,
@@ -57,30 +57,41 @@ class Okx(RestSource):
     )
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
+        if ask.dataset is Dataset.INSTRUMENTS:
+            return (Call("okx", "/api/v5/public/instruments", {"instType": "SPOT"}, ask),)
         if ask.dataset is Dataset.QUOTES:
             return (Call("okx", "/api/v5/market/ticker", {"instId": ask.symbol}, ask),)
         return self.paged(ask, self._candles) if ask.dataset is Dataset.BARS else ()
 
     @staticmethod
     def _candles(ask: Ask) -> Call:
+        step = INTERVAL_US[ask.interval]
+        recent = ask.start_us >= ask.now_us // step * step - _RECENT_BARS * step
         params = {
             "instId": ask.symbol,
             "bar": _BAR[ask.interval],
             "after": str(ask.end_us // 1000),  # opens before this,
             "before": str(ask.start_us // 1000 - 1),  # and after this: both exclusive
-            "limit": "100",
+            "limit": "300" if recent else "100",
         }
-        recent = ask.start_us >= ask.now_us - _RECENT_BARS * INTERVAL_US[ask.interval]
         path = "/api/v5/market/candles" if recent else "/api/v5/market/history-candles"
         return Call("okx", path, params, ask, rows=rows_of(ask))
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         data = okx_data(answer)
+        if call.ask.dataset is Dataset.INSTRUMENTS:
+            return instruments_of(data, call, _instrument)
         if call.ask.dataset is Dataset.QUOTES:
             return Parsed(quotes=(_quote(call, data, answer.fetched_us),))
         closed = [row for row in data if not (isinstance(row, list) and len(row) > 8 and row[8] == "0")]
         parsed = bars_of_rows(closed, call, fetched_us=answer.fetched_us, columns=(0, 1, 2, 3, 4, 5, 7), unit_us=1000)
         return Parsed(bars=parsed.bars, rejects=parsed.rejects, open_rows=parsed.open_rows + len(data) - len(closed))
+
+
+def _instrument(row: dict[str, Any]) -> Instrument:
+    """A spot pair; `expTime` is there once its delisting is announced."""
+    state = "closed" if row.get("state") != "live" else "ending" if row.get("expTime") else "trading"
+    return Instrument(str(row.get("instId")), str(row.get("baseCcy")), str(row.get("quoteCcy")), state)
 
 
 def okx_data(answer: Answer) -> list[Any]:

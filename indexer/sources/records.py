@@ -150,6 +150,17 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
+class Instrument:
+    """A spot pair in a venue's own list. `state`: trading, ending (its end is announced, or only orders of a kind are
+    taken) or closed."""
+
+    symbol: str
+    base: str
+    quote: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class SupplyObservation:
     """A supply as a provider reports it, in tokens. `kind`: circulating, total or max."""
 

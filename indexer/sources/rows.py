@@ -8,7 +8,7 @@ Aggregators give points instead of candles: `bars_of_points` makes bars with a c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +19,7 @@ from indexer.arrays import F64, I64, Bools
 from indexer.errors import SourceCorrupt
 from indexer.sources.base import Call, Parsed, Stamp
 from indexer.sources.http import Answer
-from indexer.sources.records import COLUMNS, Bars, Quote, Reject, Series
+from indexer.sources.records import COLUMNS, Bars, Instrument, Quote, Reject, Series
 from indexer.times import INTERVAL_US
 
 FUTURE_SLACK_US: Final = 60_000_000  # clocks differ; a stamp a minute ahead is not yet a lie
@@ -55,6 +55,14 @@ def dict_in(value: Any) -> dict[str, Any]:
 def list_in(value: Any) -> list[Any]:
     """The value if it is a list, else an empty one."""
     return value if isinstance(value, list) else []
+
+
+def instruments_of(rows: Sequence[Any], call: Call, read: Callable[[dict[str, Any]], Instrument]) -> Parsed:
+    """A venue's list of pairs. Raises SourceCorrupt for a list without bitcoin, which is not the whole one."""
+    listed = tuple(read(row) for row in rows if isinstance(row, dict))
+    if not any(one.base in ("BTC", "XBT") and one.state == "trading" for one in listed):
+        raise SourceCorrupt(f"{call.source}: its list of instruments lacks bitcoin, so it is not the whole list")
+    return Parsed(instruments=listed)
 
 
 def bars_of_rows(

@@ -22,6 +22,8 @@ from indexer.store.administration import read_announcements
 from indexer.store.archive import Archive
 from indexer.store.db import open_store
 from indexer.store.read import read_rebalancings
+from indexer.store.rows import QualityRow
+from indexer.store.write import write_quality
 from indexer.times import DAY_US, HOUR_US, from_us, parse_instant, to_us
 from indexer.verify.replay import replay
 
@@ -215,7 +217,11 @@ def test_a_state_takes_effect_on_its_date(in_march):
     change_state(
         one.store, "small", state="terminated", reason="no users are left", now=one.tick(), effective_at=at, **who
     )
+    write_quality(
+        one.store, one.run(), [QualityRow("no_venue", "token-1", one.now, None, '{"text": "nobody lists it"}')]
+    )
     status = status_of(one.store, "small", now=one.now)
+    assert status.alarms == ("nobody lists it",)
     assert (status.state, status.planned_state, status.planned_at) == ("active", "terminated", at)
     one.now = at
     one.supply("token-0", 1e6 + 1)

@@ -93,12 +93,12 @@ def history(world: Played, live: Live) -> dict[str, Any]:
 
 
 def test_only_what_failed_is_asked_again_and_the_emptiness_before_a_listing_is_not(world: Played, live: Live) -> None:
-    world.sources = ("okx", "coinbase")  # eight days are two calls of OKX for each asset
+    world.sources = ("okx", "coinbase")  # eight days are one call of OKX for each asset
     live.upstream.sources.clear()
     live.upstream.sources.update(sources_of(world.settings))
     world.faults.append(Fault("okx", "html", times=1))
     first = history(world, live)
-    assert (first["failed"], world.server.requests) == (1, {"okx": 6, "coinbase": 4})
+    assert (first["failed"], world.server.requests) == (1, {"okx": 3, "coinbase": 4})
     (key,) = first["owed"]
     again = history(world, live)
     assert (again["failed"], again["owed"]) == (0, {})

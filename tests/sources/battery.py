@@ -149,7 +149,10 @@ class SourceBattery:
                 edges = [(call.ask.start_us, call.ask.end_us) for call in calls]
                 assert edges[-1][1] == NOW
                 assert all(end == begin for (_, end), (begin, _) in pairwise(edges))
-                assert all(0 < rows_of(call.ask) <= history.max_rows for call in calls)
+                newest = NOW // INTERVAL_US[interval] * INTERVAL_US[interval] - history.newest * INTERVAL_US[interval]
+                for call in calls:
+                    most = history.newest_rows if history.newest and call.ask.start_us >= newest else history.max_rows
+                    assert 0 < rows_of(call.ask) <= most
                 earliest = history.earliest_us(interval, NOW)
                 if earliest is None:
                     assert edges[0][0] == start // INTERVAL_US[interval] * INTERVAL_US[interval]

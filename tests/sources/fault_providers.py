@@ -47,7 +47,14 @@ class Providers(MoreProviders):
         shown = table[(table[:, 0] >= first_us) & (table[:, 0] <= min(last_us, self.now_us()))]
         return self.change(shown.copy(), venue, asset)
 
+    def listed(self) -> list[str]:
+        """The coins that every venue lists: those of the world, and bitcoin as everywhere."""
+        return sorted({asset for asset, _ in self.world.series} | {"BTC"})
+
     def _binance(self, path: str, q: Query) -> Reply:
+        if path == "/api/v3/exchangeInfo":
+            coins = [{"baseAsset": c, "quoteAsset": "USDT", "symbol": f"{c}USDT"} for c in self.listed()]
+            return reply({"symbols": [coin | {"status": "TRADING"} for coin in coins]})
         if path == "/api/v3/ticker/24hr":
             rows = self.rows("binance", q["symbol"], "1m", 0, self.now_us())
             if rows is None:
@@ -65,6 +72,9 @@ class Providers(MoreProviders):
         return reply(out)
 
     def _coinbase(self, path: str, q: Query) -> Reply:
+        if path == "/products":
+            coins = [{"base_currency": c, "quote_currency": "USD", "id": f"{c}-USD"} for c in self.listed()]
+            return reply([coin | {"status": "online", "trading_disabled": False} for coin in coins])
         symbol = path.split("/")[2]
         if path.endswith("/ticker"):
             rows = self.rows("coinbase", symbol, "1m", 0, self.now_us())
@@ -85,6 +95,10 @@ class Providers(MoreProviders):
         return reply([[int(r[0]) // 1_000_000, r[3], r[2], r[1], r[4], r[5]] for r in rows[::-1].tolist()])
 
     def _kraken(self, path: str, q: Query) -> Reply:
+        if path.endswith("AssetPairs"):
+            names = ["XBT" if coin == "BTC" else coin for coin in self.listed()]
+            pairs = {f"{c}USD": {"altname": f"{c}USD", "wsname": f"{c}/USD", "status": "online"} for c in names}
+            return reply({"error": [], "result": pairs})
         pair = q["pair"].replace("/", "")
         interval = {"1": "1m", "60": "1h", "1440": "1d"}[q.get("interval", "1")]
         since = self.now_us() - 720 * INTERVAL_US[interval]
@@ -101,6 +115,9 @@ class Providers(MoreProviders):
         return reply({"error": [], "result": {pair: out, "last": int(rows[-1, 0]) // 1_000_000 if len(rows) else 0}})
 
     def _okx(self, path: str, q: Query) -> Reply:
+        if path.endswith("instruments"):
+            coins = [{"baseCcy": c, "quoteCcy": "USDT", "instId": f"{c}-USDT"} for c in self.listed()]
+            return reply({"code": "0", "msg": "", "data": [coin | {"state": "live"} for coin in coins]})
         if path.endswith("ticker"):
             rows = self.rows("okx", q["instId"], "1m", 0, self.now_us())
             if rows is None:
@@ -125,6 +142,10 @@ class Providers(MoreProviders):
 
     def _bybit(self, path: str, q: Query) -> Reply:
         made = self.now_us() // 1000
+        if path.endswith("instruments-info"):
+            coins = [{"baseCoin": c, "quoteCoin": "USDT", "symbol": f"{c}USDT"} for c in self.listed()]
+            result = {"category": "spot", "list": [coin | {"status": "Trading"} for coin in coins]}
+            return reply({"retCode": 0, "retMsg": "OK", "result": result, "time": made})
         if path.endswith("tickers"):
             rows = self.rows("bybit", q["symbol"], "1m", 0, self.now_us())
             found = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,24 @@ from indexer.times import DAY_US, iso
 def bars_of(parsed: Parsed) -> Bars:
     assert parsed.bars is not None
     return parsed.bars
+
+
+def states(*expected: str) -> Callable[[Parsed], None]:
+    """A check that the pairs of a list have these states, in its order."""
+
+    def check(parsed: Parsed) -> None:
+        assert [one.state for one in parsed.instruments] == list(expected)
+        assert parsed.instruments[0].base == "BTC"
+
+    return check
+
+
+def listed(body: object, *expected: str) -> Sample:
+    """A venue's list of pairs, written from its documentation."""
+    return Sample(
+        Dataset.INSTRUMENTS, (), "2025-01-26T00:00:00Z", "2025-01-27T00:00:00Z", "2025-01-27T00:00:00+00:00",
+        len(expected), documented=orjson.dumps(body), check=states(*expected),
+    )  # fmt: skip
 
 
 def check_binance(parsed: Parsed) -> None:
@@ -51,6 +70,25 @@ class TestBinance(SourceBattery):
             "2025-01-27T00:00:00+00:00",
             1,
             documented=b'{"symbol":"FETUSDT","lastPrice":"1.12","closeTime":1737935999000,"quoteVolume":"9000.5"}',
+        ),
+        listed(
+            {
+                "timezone": "UTC",
+                "symbols": [
+                    {"symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC", "quoteAsset": "USDT"},
+                    {"symbol": "NMRUSDT", "status": "BREAK", "baseAsset": "NMR", "quoteAsset": "USDT"},
+                    {
+                        "symbol": "FETUSDC",
+                        "status": "TRADING",
+                        "baseAsset": "FET",
+                        "quoteAsset": "USDC",
+                        "isSpotTradingAllowed": True,
+                    },
+                ],
+            },
+            "trading",
+            "closed",
+            "trading",
         ),
     )
 
@@ -104,6 +142,35 @@ class TestCoinbase(SourceBattery):
             "2025-01-27T00:00:00+00:00",
             1,
             documented=b'{"trade_id":1,"price":"1.12","size":"5","time":"2025-01-26T23:59:58.1Z","volume":"10"}',
+        ),
+        listed(
+            [
+                {
+                    "id": "BTC-USD",
+                    "base_currency": "BTC",
+                    "quote_currency": "USD",
+                    "status": "online",
+                    "status_message": "",
+                    "trading_disabled": False,
+                },
+                {
+                    "id": "NMR-USD",
+                    "base_currency": "NMR",
+                    "quote_currency": "USD",
+                    "status": "delisted",
+                    "trading_disabled": True,
+                },
+                {
+                    "id": "OCEAN-USD",
+                    "base_currency": "OCEAN",
+                    "quote_currency": "USD",
+                    "status": "online",
+                    "limit_only": True,
+                },
+            ],
+            "trading",
+            "closed",
+            "ending",
         ),
     )
 
@@ -195,6 +262,25 @@ class TestKraken(SourceBattery):
             1,
             documented=b'{"error":[],"result":{"TAOUSD":{"c":["401.2","0.5"],"v":["10","20"],"p":["1","2"]}}}',
         ),
+        listed(
+            {
+                "error": [],
+                "result": {
+                    "XXBTZUSD": {
+                        "altname": "XBTUSD",
+                        "wsname": "XBT/USD",
+                        "base": "XXBT",
+                        "quote": "ZUSD",
+                        "status": "online",
+                    },
+                    "LPTUSD": {"altname": "LPTUSD", "wsname": "LPT/USD", "status": "reduce_only"},
+                    "OCEANUSD": {"altname": "OCEANUSD", "wsname": "OCEAN/USD", "status": "cancel_only"},
+                },
+            },
+            "trading",
+            "ending",
+            "ending",
+        ),
     )
 
     def test_rows(self, source: RestSource) -> None:
@@ -267,6 +353,26 @@ class TestOkx(SourceBattery):
             documented=b'{"code":"0","msg":"","data":[{"instType":"SPOT","instId":"FET-USDT","last":"1.12",'
             b'"volCcy24h":"12345","ts":"1737935999000"}]}',
         ),
+        listed(
+            {
+                "code": "0",
+                "msg": "",
+                "data": [
+                    {"instId": "BTC-USDT", "baseCcy": "BTC", "quoteCcy": "USDT", "state": "live", "expTime": ""},
+                    {"instId": "NMR-USDT", "baseCcy": "NMR", "quoteCcy": "USDT", "state": "suspend", "expTime": ""},
+                    {
+                        "instId": "GOAT-USDT",
+                        "baseCcy": "GOAT",
+                        "quoteCcy": "USDT",
+                        "state": "live",
+                        "expTime": "1738569600000",
+                    },
+                ],
+            },
+            "trading",
+            "closed",
+            "ending",
+        ),
     )
 
     def test_rows(self, source: RestSource) -> None:
@@ -331,6 +437,22 @@ class TestBybit(SourceBattery):
             1,
             documented=b'{"retCode":0,"retMsg":"OK","result":{"category":"spot","list":[{"symbol":"FETUSDT",'
             b'"lastPrice":"1.12","turnover24h":"5"}]},"time":1737935999000}',
+        ),
+        listed(
+            {
+                "retCode": 0,
+                "retMsg": "OK",
+                "result": {
+                    "category": "spot",
+                    "list": [
+                        {"symbol": "BTCUSDT", "baseCoin": "BTC", "quoteCoin": "USDT", "status": "Trading"},
+                        {"symbol": "NMRUSDT", "baseCoin": "NMR", "quoteCoin": "USDT", "status": "Closed"},
+                    ],
+                },
+                "time": 1737936000000,
+            },
+            "trading",
+            "closed",
         ),
     )
 
