@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 
-from indexer.arrays import I64, Bools
+from indexer.arrays import F64, I64, Bools
 from indexer.engine.market import VENUES, Market
 from indexer.levels.assemble import (
     UNKNOWN_STATUS,
@@ -151,6 +151,36 @@ def _of_listings(bars: BarSeries, listings: Iterable[ListingRow]) -> BarSeries:
     """The bars of these listings alone."""
     rows = np.isin(bars.listing_id, [int(row.id or 0) for row in listings])
     return bars if rows.all() else BarSeries(*(getattr(bars, name)[rows] for name in BarSeries.__dataclass_fields__))
+
+
+@dataclass(frozen=True, slots=True)
+class TradedDays:
+    """Days of one asset (D,) ascending: their 00:00 UTC ends, USD traded at spot venues (NaN unknown), how many spot
+    venues had a bar, and how many venues of perpetual futures."""
+
+    day_us: I64
+    volume_usd: F64
+    venues: I64
+    perpetual_venues: I64
+
+
+def traded_days(store: Store, registry: Registry, slug: str) -> TradedDays:
+    """What an index knows of an asset's trading, day by day."""
+    listings = [row for row in read_listings(store) if row.asset == slug and row.id is not None]
+    bars = read_bars(store, listing_ids=[int(row.id or 0) for row in listings])
+    spot, futures = ([row for row in listings if registry.market(row.venue) == kind] for kind in (SPOT, PERPETUAL))
+    traded = _of_listings(bars, spot)
+    counts = venues_a_day(traded, spot), _perpetual_venues(bars, futures)
+    days = np.union1d(counts[0].day_us, counts[1].day_us)
+
+    def spread(day_us: I64, value: F64) -> F64:
+        column = np.full(len(days), np.nan)
+        column[np.searchsorted(days, day_us)] = value
+        return column
+
+    volumes = _volumes(traded, spot)
+    venues, perpetual = (np.nan_to_num(spread(one.day_us, one.value)).astype(np.int64) for one in counts)
+    return TradedDays(days, spread(volumes.day_us, volumes.volume_usd), venues, perpetual)
 
 
 def _volumes(bars: BarSeries, listings: list[ListingRow]) -> VolumeColumns:

@@ -66,12 +66,14 @@ def read_rates(
     until_us: int | None = None,
     as_of_us: int | None = None,
     evidence: bool = False,
+    asset_id: int | None = None,
 ) -> RateSeries:
-    """Reference rates ordered by asset and time, since <= time < until; with `evidence`, method and verdicts."""
+    """Reference rates (of one asset) by asset and time, since <= time < until; with `evidence`, method and verdicts."""
     names = ("method", "verdicts") if evidence else ()
     query = within(
         select(*fields(Rate, "asset_id", "time", "rate", "status", "flags", *names)), Rate, since_us, until_us
     )
+    query = query if asset_id is None else query.where(col(Rate.asset_id) == asset_id)
     rates = read_newest(store, query, Rate, series="asset_id", as_of_us=as_of_us)
     texts = {name: rates[name].tolist() for name in names}
     return RateSeries(rates["asset_id"], rates["time"], rates["rate"], *_numbers(rates), **texts)

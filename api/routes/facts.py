@@ -1,0 +1,169 @@
+"""The facts behind the levels as CSV, whole: what a third calculator needs beside the methodology file.
+
+Tokens with their lines, official rates, supplies as they count, traded value by day, corporate actions. docs/reproduce
+has one that reads nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api.answers.answer import CSV, Answer, as_file, csv_answer
+from api.answers.encode import iso_times, rows_to_csv, status_name
+from api.answers.params import End, IndexId, Start, window_of
+from api.answers.problems import declared
+from api.answers.services import ServicesDep, StoreDep
+from api.routes.assets import Symbol
+from indexer.levels.markets import line_facts, supplies_in_force, traded_days
+from indexer.methodology.actions import CorporateAction, load_event_log
+from indexer.reference import RateFlag
+from indexer.store.read import read_asset, read_assets, read_index, read_methodologies, read_rates, read_supplies
+from indexer.times import from_us
+from indexer.workflow.decide import registry_for
+
+router = APIRouter(prefix="/v1", tags=["facts"])
+ASSET = ("asset", "symbol", "sub_sector", "status", "line", "line_ratio", "line_from", "line_until", "candidate_from")
+SUPPLY = ("observed_at", "kind", "origin", "source", "tokens", "counts")
+UNKNOWN = declared("not_found")
+
+
+@router.get(
+    "/assets.csv",
+    response_class=Response,
+    responses=as_file("text/csv", description=",".join(ASSET)),
+    summary="All assets with their price lines, as CSV",
+)
+def assets_csv(services: ServicesDep) -> Response:
+    """Each token: when it stands for its line (`line_until` not included), at how many units of the line's token.
+
+    `candidate_from` is the first reference date at which an index may choose the line without naming it.
+    """
+    store = services.store
+    registry = registry_for(store, services.settings)
+    lines = line_facts(registry, ids={asset.slug: asset.id for asset in read_assets(store)}, listings=[])
+    rows = [
+        {
+            "asset": part.slug,
+            "symbol": registry.by_slug[part.slug].symbol,
+            "sub_sector": line.sub_sector,
+            "status": registry.by_slug[part.slug].status,
+            "line": line.slug,
+            "line_ratio": part.ratio,
+            "line_from": part.from_us and from_us(part.from_us),
+            "line_until": part.until_us and from_us(part.until_us),
+            "candidate_from": from_us(line.candidate_from_us) if line.candidate_from_us else None,
+        }
+        for line in lines
+        for part in line.parts
+    ]
+    return _table(rows, ASSET)
+
+
+@router.get(
+    "/assets/{symbol}/rates.csv",
+    response_class=Response,
+    responses=as_file("text/csv", description="time,rate,status,perpetual") | UNKNOWN,
+    summary="Official reference rates of an asset, as CSV",
+)
+def rates_csv(store: StoreDep, symbol: Symbol, start: Start = None, end: End = None) -> Response:
+    """Every official rate in [start, end) in USD for one token, oldest first, the latest revision of each.
+
+    `perpetual` is true for one of perpetual futures, which an index takes only where its rules let it stand in.
+    """
+    window = window_of(start, end)
+    number = read_asset(store, symbol).id
+    rates = read_rates(store, since_us=window.start_us, until_us=window.end_us, asset_id=number)
+    columns = {
+        "time": iso_times(rates.time_us),
+        "rate": rates.rate,
+        "status": [status_name(code) for code in rates.status.tolist()],
+        "perpetual": (rates.flags & RateFlag.PERPETUAL).astype(bool),
+    }
+    return csv_answer(columns)
+
+
+@router.get(
+    "/assets/{symbol}/supplies.csv",
+    response_class=Response,
+    responses=as_file("text/csv", description=",".join(SUPPLY)) | UNKNOWN,
+    summary="Supply readings of an asset, as CSV",
+)
+def supplies_csv(store: StoreDep, symbol: Symbol) -> Response:
+    """Every supply reading in tokens, oldest first, the latest revision of each.
+
+    `counts` is false for a shipped fact of a time for which a provider answers: indices do not look at it.
+    """
+    asset = read_asset(store, symbol)
+    readings = [row for row in read_supplies(store) if row.asset == asset.slug]
+    counted = {id(row) for row in supplies_in_force(readings)}
+    rows = [
+        {
+            **{name: getattr(row, name) for name in SUPPLY[:4]},
+            "tokens": row.amount / 10**asset.decimals,
+            "counts": id(row) in counted,
+        }
+        for row in sorted(readings, key=lambda row: (row.observed_at, row.origin, row.kind, row.source))
+    ]
+    return _table(rows, SUPPLY)
+
+
+@router.get(
+    "/assets/{symbol}/traded-value.csv",
+    response_class=Response,
+    responses=as_file("text/csv", description="date,end,traded_value_usd,venues,perpetual_venues") | UNKNOWN,
+    summary="Traded value of an asset by day, as CSV",
+)
+def traded_value_csv(services: ServicesDep, symbol: Symbol) -> Response:
+    """USD traded at spot venues on each day, and how many venues had a bar in it, those of perpetual futures apart.
+
+    A day's value is the sum over spot venues of the venue's daily bar where it states a volume, else of its 24 hours where
+    all are known; empty where no venue's is known. `end` is the 00:00 UTC that ends the day.
+    """
+    asset = read_asset(services.store, symbol)
+    days = traded_days(services.store, registry_for(services.store, services.settings), asset.slug)
+    columns = {
+        "date": np.datetime_as_string((days.day_us - 1).astype("datetime64[us]"), unit="D"),
+        "end": iso_times(days.day_us),
+        "traded_value_usd": days.volume_usd,
+        "venues": days.venues,
+        "perpetual_venues": days.perpetual_venues,
+    }
+    return csv_answer(columns)
+
+
+@router.get(
+    "/actions.csv",
+    response_class=Response,
+    responses=as_file("text/csv", description="One row for each corporate action"),
+    summary="Corporate actions of tokens, as CSV",
+)
+def actions_csv(services: ServicesDep) -> Response:
+    """The dated log of corporate actions, oldest first: what /v1/actions has, without the treatments in words."""
+    registry = registry_for(services.store, services.settings)
+    log = load_event_log(registry, folder=services.settings.methodology_dir)
+    names = [field.name for field in fields(CorporateAction)]
+    rows = [{name: getattr(event, name) for name in names} for event in log.events]
+    return _table(rows, names)
+
+
+def _table(rows: list[dict[str, Any]], names: tuple[str, ...] | list[str]) -> Answer:
+    body = rows_to_csv(rows, names, text=("symbol", "source", "note"))
+    return Answer(body, media_type=CSV, headers={"X-Count": str(len(rows))})
+
+
+@router.get(
+    "/indices/{index_id}/methodology.toml",
+    response_class=Response,
+    responses=as_file("application/toml", description="The methodology file") | UNKNOWN,
+    summary="The rules in force, as the file itself",
+)
+def methodology_toml(store: StoreDep, index_id: IndexId) -> Response:
+    """The methodology file (TOML) that the index is computed by now, byte for byte."""
+    index = read_index(store, index_id)
+    rules = next(version for version in read_methodologies(store, index_id) if version.id == index.methodology_id)
+    return Answer(rules.text.encode(), media_type="application/toml")
