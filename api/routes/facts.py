@@ -121,8 +121,8 @@ def supplies_csv(store: StoreDep, symbol: Symbol) -> Response:
 def traded_value_csv(services: ServicesDep, symbol: Symbol) -> Response:
     """USD traded at spot venues on each day, and how many venues had a bar in it, those of perpetual futures apart.
 
-    A day's value is the sum over spot venues of the venue's daily bar where it states a volume, else of its 24 hours where
-    all are known; empty where no venue's is known. `end` is the 00:00 UTC that ends the day.
+    A day's value is the sum over spot venues of the venue's daily bar where it states a volume, else of its 24 hours
+    where all are known; empty where no venue's is known. `end` is the 00:00 UTC that ends the day.
     """
     asset = read_asset(services.store, symbol)
     days = traded_days(services.store, registry_for(services.store, services.settings), asset.slug)
