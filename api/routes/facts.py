@@ -22,7 +22,8 @@ from api.routes.assets import Symbol
 from indexer.levels.markets import line_facts, supplies_in_force, traded_days
 from indexer.methodology.actions import CorporateAction, load_event_log
 from indexer.reference import RateFlag
-from indexer.store.read import read_asset, read_assets, read_index, read_methodologies, read_rates, read_supplies
+from indexer.store.assets import read_asset
+from indexer.store.read import read_assets, read_index, read_methodologies, read_rates, read_supplies
 from indexer.times import from_us
 from indexer.workflow.decide import registry_for
 
