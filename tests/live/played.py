@@ -30,7 +30,7 @@ SLUGS = ("fet", "near", "grt")
 VENUES = ("binance", "coinbase", "kraken", "okx", "bybit")
 BASE = datetime(2025, 1, 27, tzinfo=UTC)
 FREE = {name: HostLimit(1e6, 1e6, "test") for name in LIMITS}
-QUICK = Timeouts(connect=2.0, read=2.0, total=2.0, patience=0.01, attempts=2, first_wait=0.001)
+QUICK = Timeouts(connect=5.0, read=5.0, total=5.0, patience=0.01, attempts=2, first_wait=0.001)
 
 INDEX = """
 id = "trio"

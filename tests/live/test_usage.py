@@ -29,7 +29,7 @@ def test_whole_days_are_written_once_under_the_asset_that_the_registry_names(liv
     assert (fees.time_us % DAY_US == 0).all() and fees.time_us[-1] == to_us(NOON) // DAY_US * DAY_US
     world.now += timedelta(days=1)
     again = read_usage(everyone, NOON + timedelta(days=1), run_of(live, KIND, 1))
-    assert again["values"] == again["series"] == first["series"], "one day more of each"
+    assert again["values"] == len(series), "one day more of each"
 
 
 def test_when_nobody_answers_the_job_fails_and_says_who(live: Live, world: Played) -> None:

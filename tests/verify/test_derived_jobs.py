@@ -17,6 +17,7 @@ from indexer.live.history import backfill
 from indexer.live.history_plan import plan_history
 from indexer.live.stress import read_stress
 from indexer.live.supply import read_reported
+from indexer.live.usage import read_usage
 from indexer.registry import load_registry
 from indexer.store.db import open_store
 from indexer.store.write import finish_run, start_run
@@ -36,7 +37,8 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Played, L
         known = equities()
         before = known["NVDA"]
         for due in (DUE, DUE + timedelta(hours=6)):
-            for kind, work in (("benchmarks", refresh), ("supply", read_reported), ("stress", read_stress)):
+            jobs = {"benchmarks": refresh, "supply": read_reported, "stress": read_stress, "usage": read_usage}
+            for kind, work in jobs.items():
                 run = start_run(store, kind=kind, key=f"{kind}:{due}", now=world.now, due_at=due)
                 finish_run(store, run, now=world.now, detail=dict(work(live, due, run)))
             world.now += timedelta(hours=6)
@@ -61,7 +63,7 @@ def test_every_job_is_derived_again_from_its_answers(worked: tuple[Played, Live]
     world, live = worked
     found = derived(live, world, tmp_path / "again.sqlite")
     assert found.problems == ()
-    assert found.derived == {"benchmarks": 2, "supply": 2, "stress": 2, "backfill": 1}
+    assert found.derived == {"benchmarks": 2, "supply": 2, "stress": 2, "usage": 2, "backfill": 1}
     assert (found.taken_over, found.over) == (0, 0)
     with live.store.reading() as connection:
         tables = ("bar", "benchmark_bar", "supply", "metric")
@@ -77,6 +79,8 @@ FORGED = [
     ("UPDATE supply SET amount = '1' WHERE id = 1", "amount is stored as '1', the archive gives "),
     ("UPDATE metric SET value = 9 WHERE name = 'funding_rate' AND time = (SELECT max(time) FROM metric "
      "WHERE name = 'funding_rate')", "value is stored as 9.0, the archive gives "),
+    ("UPDATE metric SET value = 9 WHERE name = 'fees_usd' AND time = (SELECT max(time) FROM metric "
+     "WHERE name = 'fees_usd')", "value is stored as 9.0, the archive gives 5000.0"),
     ("UPDATE metric SET value = 9 WHERE name = 'fed_funds_percent'", "metric of us fed_funds_percent fred at "),
     ("UPDATE bar SET volume_usd = volume_usd + 1 WHERE listing_id = 1", "volume_usd is stored as "),
     ("DELETE FROM bar WHERE listing_id = 1 AND time = (SELECT max(time) FROM bar WHERE listing_id = 1)",
