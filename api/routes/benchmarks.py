@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from functools import cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -27,12 +25,12 @@ from api.answers.params import (
 )
 from api.answers.problems import declared
 from api.answers.schemas import Wire, columns_of, list_of, to_wire
-from api.answers.services import StoreDep
-from indexer.analytics.catalogue import Event, packaged_text, parse_events
+from api.answers.services import ServicesDep, StoreDep
+from indexer.analytics.catalogue import Event
 from indexer.store.bars import read_coverage
-from indexer.store.db import Store
-from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks, read_events
-from indexer.times import from_us, to_us
+from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks
+from indexer.studies.catalogue import load_events
+from indexer.times import from_us
 
 
 class BenchmarkItem(Wire):
@@ -75,7 +73,8 @@ class EventItem(Wire):
 
     slug: str
     kind: str
-    time: datetime
+    time: datetime = Field(description="When the news could first move the market")
+    until: datetime = Field(description="When it had; the same for an instant")
     title: str
     source: str
     precision: str = Field(description="instant: the hour is known; day: only the day")
@@ -83,27 +82,6 @@ class EventItem(Wire):
 
 
 EventList = list_of("EventList", EventItem)
-
-
-@cache
-def shipped_events() -> dict[str, Event]:
-    """The catalogue that comes with the program, read once."""
-    return parse_events(packaged_text("events.toml"))
-
-
-def known_events(store: Store) -> list[dict[str, Any]]:
-    """Every event as it goes over the wire, oldest first; the store's take the place of shipped namesakes."""
-    events = {event.id: _shipped(event) for event in shipped_events().values()}
-    for row in read_events(store):
-        detail = json.loads(row.detail)
-        precision, note = str(detail.get("precision", "instant")), str(detail.get("note", ""))
-        events[row.slug] = to_wire(row, EventItem, precision=precision, note=note)
-    return sorted(events.values(), key=lambda event: (event["time"], event["slug"]))
-
-
-def _shipped(event: Event) -> dict[str, Any]:
-    source = "; ".join(event.sources)
-    return to_wire(event, EventItem, slug=event.id, time=from_us(event.at_us), title=event.name, source=source)
 
 
 router = APIRouter(prefix="/v1", tags=["benchmarks"])
@@ -167,11 +145,17 @@ def closes_csv(request: Request, store: StoreDep, symbol: Symbol, *, start: Star
 
 
 @router.get("/events", response_model=EventList, summary="Dated events")
-def list_events(store: StoreDep, start: Start = None, end: End = None) -> Response:
-    """Shocks, corporate actions and decisions that charts and studies refer to, oldest first.
+def list_events(services: ServicesDep, store: StoreDep, start: Start = None, end: End = None) -> Response:
+    """Shocks, launches, policy and FOMC decisions that charts and studies refer to, oldest first.
 
-    The shipped, sourced catalogue and what the store holds; an event of the store takes the place of its namesake.
+    The one catalogue: what is shipped with its sources, what the store holds, and the operator's own events.toml.
     """
     window = window_of(start, end)
-    data = [event for event in known_events(store) if within(to_us(event["time"]), window)]
+    events = load_events(store, services.settings.data_dir).values()
+    data = [_item(event) for event in events if within(event.at_us, window)]
     return Answer({"count": len(data), "data": data})
+
+
+def _item(event: Event) -> dict[str, Any]:
+    times = {"time": from_us(event.at_us), "until": from_us(event.until_us)}
+    return to_wire(event, EventItem, slug=event.id, **times, title=event.name, source="; ".join(event.sources))

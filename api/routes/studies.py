@@ -20,7 +20,7 @@ from indexer.store.read import read_index
 from indexer.studies.attribution import AttributionStudy
 from indexer.studies.breadth import BreadthStudy
 from indexer.studies.breaks import BreakStudy
-from indexer.studies.catalogue import load_events
+from indexer.studies.catalogue import event_at, load_events
 from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy
 from indexer.studies.events import EventStudy
 from indexer.studies.stress import StressStudy
@@ -154,8 +154,13 @@ Factors = Annotated[
         max_length=200,
     ),
 ]
-FirstInterval = Annotated[int, Query(ge=-60, le=0, description="First interval of the window, from the event's own")]
-LastInterval = Annotated[int, Query(ge=0, le=60, description="Last interval of the window")]
+FirstInterval = Annotated[
+    int | None,
+    Query(ge=-60, le=0, description="First interval of the window, from the event's own; -1, by the hour its begin"),
+]
+LastInterval = Annotated[
+    int | None, Query(ge=0, le=60, description="Last interval of the window; 5, by the hour the event's end")
+]
 Estimation = Annotated[int, Query(ge=30, le=1000, description="Intervals that the market model is estimated on")]
 
 
@@ -187,23 +192,31 @@ def get_event_study(
     index_id: IndexId,
     event: Annotated[str, Path(max_length=64, description="Id of an event", examples=["deepseek"])],
     *,
+    at: Annotated[InstantUs | None, Query(description="Any date or instant instead of the event")] = None,
+    until: Annotated[InstantUs | None, Query(description="Its end, if it is no instant")] = None,
     factors: Factors = "QQQ;QQQ,btc",
-    first: FirstInterval = -1,
-    last: LastInterval = 5,
+    first: FirstInterval = None,
+    last: LastInterval = None,
     estimation: Estimation = 120,
     clock: Annotated[
-        Literal[Clock.AT_CLOSE, Clock.HOURLY_UTC, Clock.NQ_HOURS], Query(description="Sampling clock")
+        Literal[Clock.AT_CLOSE, Clock.DAILY_UTC, Clock.HOURLY_UTC, Clock.NQ_HOURS], Query(description="Sampling clock")
     ] = Clock.AT_CLOSE,
 ) -> Response:
-    """Abnormal returns of the index, the other indices and the members of that day, with their errors and tests.
+    """The index by the hour, then abnormal returns of it, the other indices and the members of that day, with tests.
 
-    The estimation window ends 11 intervals before the event, or where the earliest window begins.
+    The estimation window ends 11 intervals before the event, or where the earliest window begins. Returns are logs:
+    exp(x) - 1 is the simple return.
     """
-    from indexer.analytics.event_study import EventWindows
-    from indexer.studies.events import study_event
+    from indexer.studies.events import study_event, windows_asked
 
-    models = [names_in(model) for model in factors.split(";")]
-    windows = EventWindows(first, last, estimation, min(first - 10, -11))
-    events = load_events(store, services.settings.data_dir)
-    study = study_event(store, index_id, event, events=events, models=models, windows=windows, clock=clock)
+    study = study_event(
+        store,
+        index_id,
+        event if at is None else event_at(at, until_us=until),
+        events=load_events(store, services.settings.data_dir),
+        models=[names_in(model) for model in factors.split(";")],
+        windows=windows_asked(first, last, estimation),
+        estimation=estimation,
+        clock=clock,
+    )
     return study_answer(store, index_id, study)

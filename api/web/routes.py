@@ -17,13 +17,14 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api.answers.problems import CATALOGUE
-from api.answers.services import StoreDep
+from api.answers.services import ServicesDep, StoreDep
 from api.middleware.access import COOKIE
-from api.routes.benchmarks import known_events
 from api.routes.indices import latest_or_none
-from indexer.errors import NotFoundError, did_you_mean
+from indexer.analytics.catalogue import find_event
+from indexer.errors import NotFoundError
 from indexer.store.db import Store
 from indexer.store.read import read_index, read_indices
+from indexer.studies.catalogue import load_events
 
 HTML = "text/html; charset=utf-8"
 HERE = Path(__file__).parent
@@ -77,15 +78,18 @@ def index_page(request: Request, store: StoreDep, index_id: str) -> Response:
 
 
 @router.get("/events/{slug}")
-def event_page(request: Request, store: StoreDep, slug: str, index: str = FLAGSHIP) -> Response:
-    """What an index did around an event."""
+def event_page(request: Request, services: ServicesDep, store: StoreDep, slug: str, index: str = FLAGSHIP) -> Response:
+    """What an index did around an event. Its tabs leave out the FOMC decisions, which are many."""
     read_index(store, index)
-    events = {event["slug"]: event for event in known_events(store)}
-    if slug not in events:
-        raise NotFoundError(f'No event "{slug}".{did_you_mean(slug, events)} /v1/events lists them')
-    event = events[slug]
-    places = [(f"events/{name}?index={quote(index)}", events[name]["title"], name == slug) for name in events]
-    texts = {"slug": slug, "index": index, "title": event["title"], "note": event["note"], "sources": event["source"]}
+    events = load_events(store, services.settings.data_dir)
+    event = find_event(events, slug)
+    places = [
+        (f"events/{other.id}?index={quote(index)}", other.name, other.id == slug)
+        for other in events.values()
+        if other.kind != "fomc" or other.id == slug
+    ]
+    sources = "; ".join(event.sources)
+    texts = {"slug": slug, "index": index, "title": event.name, "note": event.note, "sources": sources}
     return HTMLResponse(filled("event.html", request, **texts, tabs=Raw(links(places))), headers=ASK_AGAIN)
 
 

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PRECISIONS = ("instant", "day")
-EVENT_KEYS = {"id", "name", "at", "until", "precision", "kind", "sources", "note", "benchmark"}
+EVENT_KEYS = {"id", "name", "at", "until", "precision", "kind", "sources", "note", "benchmark", "claim"}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A figure that was told of an event, a fraction or in dollars, and how to measure it (`studies.claims`)."""
+
+    text: str
+    told: float
+    measure: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,7 @@ class Event:
     note: str
     until_us: int
     benchmark: str = ""
+    claims: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +139,15 @@ def _event(entry: dict[str, Any], *, where: str) -> Event:
         raise MethodologyError(f"{where}: until must not be before at")
     return Event(
         entry["id"], entry["name"], at_us, precision, entry["kind"], tuple(sources), entry.get("note", ""), until_us,
-        entry.get("benchmark", ""),
+        entry.get("benchmark", ""), tuple(_claim(claim, where=where) for claim in entry.get("claim", [])),
     )  # fmt: skip
+
+
+def _claim(entry: dict[str, Any], *, where: str) -> Claim:
+    try:
+        return Claim(str(entry["text"]), float(entry["told"]), str(entry["measure"]))
+    except (KeyError, TypeError, ValueError):
+        raise MethodologyError(f"{where}: a claim has text, told (a number) and measure") from None
 
 
 def _entries(text: str, table: str) -> list[dict[str, Any]]:

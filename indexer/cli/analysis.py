@@ -15,6 +15,7 @@ from indexer.analytics.align import Clock
 from indexer.analytics.beta import Method
 from indexer.analytics.drawdown import Bar
 from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table, table_of
+from indexer.studies.report.words import day, figure, p_value, percent, simple, span_of
 from indexer.times import from_us, iso, parse_instant
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from indexer.studies.breadth import BreadthStudy
     from indexer.studies.compare import BetaComparison, ConstituentBetas
     from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy
-    from indexer.studies.events import EventStudy
+    from indexer.studies.events import Abnormal, EventStudy
 
 Subject = Annotated[str, typer.Argument(help="Index id or token, e.g. deai or btc.", show_default=True)]
 Benchmarks = Annotated[
@@ -152,19 +153,20 @@ def event(
         list[str] | None, typer.Option("--factor", "-f", help="A market model: factors with commas; repeatable.")
     ] = None,
     *,
-    first: Annotated[int, typer.Option(min=-60, max=0, help="First interval of the window.")] = -1,
-    last: Annotated[int, typer.Option(min=0, max=60, help="Last interval of the window.")] = 5,
+    at: Annotated[str | None, typer.Option(help="Any date or instant instead of an event.")] = None,
+    until: Annotated[str | None, typer.Option(help="Its end, if it is no instant.")] = None,
+    first: Annotated[int | None, typer.Option(min=-60, max=0, help="First interval of the window; -1.")] = None,
+    last: Annotated[int | None, typer.Option(min=0, max=60, help="Last interval of the window; 5.")] = None,
     estimation: Annotated[int, typer.Option(min=30, help="Intervals of the estimation window.")] = 120,
     clock: Annotated[Clock, typer.Option(help="at_close, or hourly_utc with token factors.")] = Clock.AT_CLOSE,
     as_json: Json = False,
 ) -> None:
-    """Show what an event did: abnormal returns of the index, the sub-indices and the members of that day.
+    """Show what an event did, by the hour and then at closes: abnormal returns of indices and of that day's members.
 
-    Your own events go into events.toml in the data directory. Example: deai event deepseek -f QQQ -f QQQ,btc
+    Your own events go into events.toml in the data directory. Example: deai event --at 2025-02-03 -f QQQ -f QQQ,btc
     """
-    from indexer.analytics.event_study import EventWindows
-    from indexer.studies.catalogue import load_events
-    from indexer.studies.events import ONE_FACTOR, TWO_FACTORS, study_event
+    from indexer.studies.catalogue import event_at, load_events
+    from indexer.studies.events import ONE_FACTOR, TWO_FACTORS, study_event, windows_asked
 
     with opened() as (store, settings):
         events = load_events(store, settings.data_dir)
@@ -172,34 +174,73 @@ def event(
             rows = list(events.values())
             emit(rows, wire=True, as_json=as_json, text=lambda: table_of(rows, "event: id, at: at_us, kind, name"))
             return
-        models = [part.split(",") for part in factor] if factor else [ONE_FACTOR, TWO_FACTORS]
-        windows = EventWindows(first, last, estimation, min(first - 10, -11))
-        study = study_event(store, index, name, events=events, models=models, windows=windows, clock=clock)
+        study = study_event(
+            store,
+            index,
+            event_at(parse_instant(at), until_us=instant_us(until)) if at else name,
+            events=events,
+            models=[part.split(",") for part in factor] if factor else [ONE_FACTOR, TWO_FACTORS],
+            windows=windows_asked(first, last, estimation),
+            estimation=estimation,
+            clock=clock,
+        )
     emit(study, wire=True, as_json=as_json, text=lambda: _show_event(study))
 
 
 def _show_event(study: EventStudy) -> None:
+    _show_hours(study)
     start, end = iso(study.interval_start_us), iso(study.interval_end_us)
-    say(f"{study.event.name}: the interval from {start} to {end}; window [{study.first}, {study.last}]")
-    table_of(
-        study.indices,
-        "subject, factors, first, last, return: raw, abnormal: car, s.e.: car_sd, t, p, bootstrap p: p_bootstrap",
-        title=f"Cumulative abnormal log returns, model fitted on {study.estimation} intervals before",
-    )
+    headers = (
+        "subject", "factors", "window", "return", "abnormal", "95 %", "p", "p Holm", "p placebo", "p bootstrap",
+        "largest", "on", "other events",
+    )  # fmt: skip
+    rows = [
+        (
+            row.subject, row.factors, span_of(row.first, row.last), *_percents(row),
+            *(p_value(p) for p in (row.p, row.p_holm, row.p_placebo, row.p_bootstrap)),
+            percent(simple(row.largest_ar)), day(row.largest_at_us), row.others,
+        )
+        for row in study.indices
+    ]  # fmt: skip
+    title = f"Abnormal returns, model fitted on {study.estimation} intervals before; [0] is {start} to {end}"
+    table(headers, rows, title=title)
     _notes(f"{row.subject}: {row.reason}" for row in study.indices if row.reason)
     for block in study.members:
-        table_of(
-            block.members,
-            "member: subject, return: raw, abnormal: car, s.e.: car_sd, t, p, missing because: reason",
-            title=f"Members of that day, {' and '.join(block.factors)}",
-        )
+        members = [(row.subject, *_percents(row), p_value(row.p), row.reason) for row in block.members]
+        columns = ("member", "return", "abnormal", "95 %", "p", "missing because")
+        table(columns, members, title=f"Members of that day, {' and '.join(block.factors)}")
         tests = block.tests
-        if tests.kolari_pynnonen is not None:
+        if tests.p_kolari_pynnonen is not None:
             say(
-                f"mean {tests.mean_car:.3f} over {tests.n}; Kolari-Pynnönen {tests.kolari_pynnonen:.2f} "
-                f"(p = {tests.p_kolari_pynnonen:.3f}), without it BMP would say {tests.bmp:.2f}"
+                f"mean {percent(simple(tests.mean_car))} over {tests.n}; p {p_value(tests.p_kolari_pynnonen)} by "
+                f"Kolari-Pynnönen, {p_value(block.p_placebo)} by {block.n_placebo} days without an event; BMP says "
+                f"{p_value(tests.p_bmp)}, and below 0.05 on {percent(block.placebo_rejects, 0, sign=False)} of them"
             )
+    _notes(f"also in the windows: {one.name} ({one.id}), {one.step:+d}" for one in study.overlaps)
     _notes(study.notes)
+
+
+def _show_hours(study: EventStudy) -> None:
+    """The event's hours, every third and the furthest, and what was told of it beside the data."""
+    if study.path is None:
+        say(f"{study.event.name}: no hourly levels about {iso(study.event.at_us)}")
+    else:
+        path = study.path
+        say(f"{study.event.name}. {path.statement}.")
+        shown = [hour for n, hour in enumerate(path.hours, start=1) if n % 3 == 0 or hour in (path.furthest, path.last)]
+        table(("hour", "level", "since"), [(iso(h.time_us), f"{h.level:,.1f}", percent(h.change)) for h in shown])
+    if study.claims:
+        claims = [
+            (c.text, *(figure(value) for value in (c.told, c.measured)), percent(c.difference), c.basis)
+            for c in study.claims
+        ]
+        table(("what was told", "told", "data", "difference", "measured as"), claims)
+
+
+def _percents(row: Abnormal) -> tuple[str, str, str]:
+    """Return, abnormal return and its interval, simple returns in percent."""
+    interval = "–" if row.car_low is None else f"{percent(simple(row.car_low))} … {percent(simple(row.car_high))}"
+    return percent(simple(row.raw)), percent(simple(row.car)), interval
 
 
 def drawdown(

@@ -196,6 +196,24 @@ class AsyncClient:
         asked = query(benchmark=benchmark, sessions=sessions, kind=kind, start=start, end=end, shape="columns")
         return decode.beta_series((await self._asker.get(path, asked)).json(), where=path)
 
+    async def event(
+        self,
+        event: str = "deepseek",
+        index_id: str = "deai",
+        *,
+        at: When | None = None,
+        until: When | None = None,
+        factors: str = "QQQ;QQQ,btc",
+        clock: str = "at_close",
+    ) -> dict[str, Any]:
+        """The event study of an event of the catalogue, or of any date `at`: by the hour, at closes, with its tests.
+
+        The object of `/v1/indices/{id}/events/{event}`; its returns are logs, those of `path` simple.
+        """
+        path = _path(index_id, "events", _segment(event))
+        body: dict[str, Any] = await self.get(path, {"at": at, "until": until, "factors": factors, "clock": clock})
+        return body
+
     async def chart(
         self,
         index_id: str = "deai",

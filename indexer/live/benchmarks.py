@@ -260,14 +260,19 @@ def with_older(bars: BenchmarkBars, known: Closes) -> BenchmarkBars:
 
 
 def _bars(replies: Sequence[Reply], subject: str, source: str, interval: str) -> BenchmarkBars | None:
-    """The longest answer of a source for a benchmark, or None."""
-    answers = [
+    """The answer of a source for a benchmark, its parts (a long history takes several calls) joined; or None."""
+    parts = [
         bars
         for reply in replies
         if _about(reply) == (subject, interval) and reply.question.source == source
         for bars in _closes(reply)
     ]
-    return max(answers, key=len, default=None)
+    if not parts:
+        return None
+    names = ("time_us", "close", "adjusted_close", "volume")
+    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    whole = replace(parts[0], **columns)
+    return _take(whole, np.unique(whole.time_us, return_index=True)[1])
 
 
 def _take(bars: BenchmarkBars, rows: np.ndarray) -> BenchmarkBars:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from indexer.analytics.catalogue import Event, decision_events, packaged_text, parse_decisions, parse_events
+from indexer.analytics.event_study import event_row
+from indexer.arrays import I64
 from indexer.errors import MethodologyError
 from indexer.store.db import Store
 from indexer.store.read import read_events
-from indexer.times import parse_instant, to_us
+from indexer.times import DAY_US, from_us, iso, parse_instant, to_us
 
 OWN_FILE = "events.toml"
 
@@ -51,3 +55,38 @@ def _stored(store: Store) -> dict[str, Event]:
             row.slug, row.title, at_us, precision, row.kind, (row.source,), note, until_us, benchmark
         )
     return events
+
+
+def event_at(at_us: int, *, until_us: int | None = None) -> Event:
+    """Any date as an event of its own: no claim that something happened then. A bare date is that whole day.
+
+    An instant belongs to the interval that ends at or after it, so that a day begins just after its midnight.
+    """
+    bare = at_us % DAY_US == 0
+    at_us += bare
+    name = f"{from_us(at_us):%Y-%m-%d}" if bare else iso(at_us)
+    return Event(f"at-{name}", name, at_us, "day" if bare else "instant", "asked", (), "", until_us or at_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Another catalogued event `step` intervals from the one studied."""
+
+    id: str
+    name: str
+    at_us: int
+    step: int
+
+
+def other_events(events: Iterable[Event], event: Event, times_us: I64) -> list[Overlap]:
+    """The catalogue's other events on these interval ends, a row for each interval that one touches."""
+    own = event_row(times_us, at_us=event.at_us)
+    overlaps = []
+    for other in events:
+        first = event_row(times_us, at_us=other.at_us)
+        if own is None or first is None or other.id == event.id:
+            continue
+        last = event_row(times_us, at_us=other.until_us)
+        rows = range(first, (first if last is None else last) + 1)
+        overlaps += [Overlap(other.id, other.name, other.at_us, row - own) for row in rows]
+    return overlaps

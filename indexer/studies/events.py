@@ -1,12 +1,13 @@
 """Event studies on the stored history: the index, its sub-indices and the members of that day about a dated event.
 
-Place in the flow: the event catalogue and frames → `analytics.event_study` and its cross-sectional tests.
+Place in the flow: the event catalogue and frames → `analytics.event_study`, its cross-sectional tests and placebos.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -30,11 +31,14 @@ from indexer.analytics.event_study import (
     rank_test,
     residual_table,
 )
+from indexer.analytics.placebo import EveryRow, Placebo, fit_every_row, holm, placebo, quiet_rows
 from indexer.arrays import F64, I64
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import read_constituents, read_indices
-from indexer.studies.catalogue import load_events
+from indexer.studies.catalogue import Overlap, load_events, other_events
+from indexer.studies.claims import CheckedClaim, check_claims
+from indexer.studies.hours import HourlyPath, hourly_path
 from indexer.studies.series import (
     Frame,
     Series,
@@ -49,55 +53,78 @@ BOOTSTRAP_SEED = 20_250_127
 # Event windows read beside the one asked for, in intervals of the clock.
 WINDOWS = ((0, 0), (0, 1), (-1, 5), (-5, 20))
 ONE_FACTOR, TWO_FACTORS = ("QQQ",), ("QQQ", "btc")
+TESTED = (
+    "n_estimation", "ar", "ar_sd", "car", "car_sd", "car_low", "car_high", "t", "p", "reason",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Abnormal:
-    """One subject under one market model: betas to its factors, abnormal returns and their sum with its error.
+    """One subject under one market model: betas to its factors, abnormal log returns and their sum with its error.
 
-    `raw` is the plain log return over the event window. `p_bootstrap` draws blocks of estimation residuals.
+    `raw` is the plain log return over the event window; `exp(x) - 1` is any of them in percent. `p_bootstrap` draws
+    blocks of estimation residuals, `p_holm` corrects `p` for all models and windows of this subject, `p_placebo` is
+    the share of days without an event with a |t| as large: of `n_placebo` days `p` calls `placebo_rejects` significant
+    at 5 %. `largest_ar` is the window's largest abnormal return, of the interval that ends at `largest_at`; `others`
+    are the catalogue's other events in the window.
     """
 
     subject: str
     factors: tuple[str, ...]
     first: int
     last: int
-    n_estimation: int
-    betas: tuple[float, ...]
-    raw: float | None
-    ar: tuple[float, ...]
-    ar_sd: tuple[float, ...]
-    car: float | None
-    car_sd: float | None
-    car_low: float | None
-    car_high: float | None
-    t: float | None
-    p: float | None
-    p_bootstrap: float | None
-    reason: str | None
+    n_estimation: int = 0
+    betas: tuple[float, ...] = ()
+    raw: float | None = None
+    ar: tuple[float, ...] = ()
+    ar_sd: tuple[float, ...] = ()
+    car: float | None = None
+    car_sd: float | None = None
+    car_low: float | None = None
+    car_high: float | None = None
+    t: float | None = None
+    p: float | None = None
+    p_bootstrap: float | None = None
+    p_holm: float | None = None
+    p_placebo: float | None = None
+    n_placebo: int = 0
+    placebo_rejects: float | None = None
+    largest_ar: float | None = None
+    largest_at_us: int | None = None
+    others: tuple[str, ...] = ()
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MemberTests:
-    """Tests over the members of that day under one model: they share the day, so read `kolari_pynnonen`."""
+    """Tests over the members of that day under one model: they share the day, so read `kolari_pynnonen`.
+
+    `p_placebo` is that of BMP among `n_placebo` days without an event, of which BMP's own p calls `placebo_rejects`
+    significant at 5 %.
+    """
 
     factors: tuple[str, ...]
     members: tuple[Abnormal, ...]
     tests: CrossSection
     rank_z: float | None
     rank_p: float | None
+    p_placebo: float | None
+    n_placebo: int
+    placebo_rejects: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class EventStudy:
-    """What an event did. `interval_start_us` and `interval_end_us` bound the interval that contains it.
+    """What an event did: by the hour (`path`), then at closes. `interval_start_us` and `interval_end_us` bound the
 
-    `indices` has a row for each index, model and window; `members` one block for each model over the window
-    asked for. `policy` is the distance to FOMC decisions.
+    interval that contains its begin. `indices` has a row for each index, model and window; `members` one block for
+    each model over the window asked for. `overlaps` are the catalogue's other events in any of the windows, `claims`
+    what was told of the event against the data, `policy` the distance to FOMC decisions.
     """
 
     index_id: str
     event: Event
+    path: HourlyPath | None
     clock: str
     calendar: str
     interval_start_us: int
@@ -107,6 +134,8 @@ class EventStudy:
     last: int
     indices: tuple[Abnormal, ...]
     members: tuple[MemberTests, ...]
+    overlaps: tuple[Overlap, ...]
+    claims: tuple[CheckedClaim, ...]
     policy: PolicyDistance
     notes: tuple[str, ...]
 
@@ -114,20 +143,23 @@ class EventStudy:
 def study_event(
     store: Store,
     index_id: str,
-    event_id: str,
+    event: str | Event,
     *,
     events: dict[str, Event] | None = None,
     models: Sequence[Sequence[str]] = (ONE_FACTOR, TWO_FACTORS),
     windows: EventWindows | None = None,
+    estimation: int = 120,
     clock: str = Clock.AT_CLOSE,
 ) -> EventStudy:
     """The event study of an index, of the other indices, and of the members that the index had on that day.
 
-    Each model is a list of benchmarks or tokens. On an hourly clock the factors must have hourly bars. Raises
-    NotFoundError for an unknown name and NotEnoughDataError when the event lies outside the data.
+    `event` is an id of the catalogue, or one's own (`catalogue.event_at` makes one of any date). Each model is a list
+    of benchmarks or tokens. Without `windows`, [-1, +5] about the close; on an hourly clock, whose factors must have
+    hourly bars, from the event's begin to its end; each after `estimation` intervals. Raises NotFoundError for an
+    unknown name and NotEnoughDataError when the event lies outside the data.
     """
-    event = find_event(load_events(store) if events is None else events, event_id)
-    w = windows or EventWindows()
+    known = load_events(store) if events is None else events
+    event = find_event(known, event) if isinstance(event, str) else event
     if not models or not all(models):
         raise InputError("name at least one factor, e.g. QQQ")
     chosen = [tuple(model) for model in models]
@@ -140,23 +172,48 @@ def study_event(
             f'event "{event.id}" lies outside the {len(lead.y)} intervals that {index_id} and '
             f"{', '.join(chosen[0])} share; import more history"
         )
-    start_us, end_us = int(lead.starts_us[row]), int(lead.times_us[row])
-    subjects = [own, *_siblings(store, index_id)]
-    indices = [
-        abnormal
-        for subject in subjects
-        for model in chosen
-        for abnormal in _windows(store, subject, [factors[name] for name in model], event=event, windows=w, clock=clock)
-    ]
+    about = _About(store, event, tuple(known.values()), windows or _windows_of(event, lead, estimation), clock)
+    models_of = [[factors[name] for name in model] for model in chosen]
+    indices = [row for subject in (own, *_siblings(store, index_id)) for row in about.index(subject, models_of)]
+    start_us = int(lead.starts_us[row])
     held = {row.asset: _token(store, row.asset) for row in read_constituents(store, index_id, start_us)}
-    members = [
-        _members(store, held, [factors[name] for name in model], event=event, windows=w, clock=clock)
-        for model in chosen
-    ]
+    w = about.windows
+    spans = [(w.first, w.last), *WINDOWS]
+    nearest, furthest = min(first for first, _ in spans), max(last for _, last in spans)
     return EventStudy(
-        index_id, event, lead.clock, lead.calendar, start_us, end_us, w.length, w.first, w.last, tuple(indices),
-        tuple(members), policy_distance(parse_decisions(packaged_text("fomc.toml")), event.at_us), _notes(event),
-    )  # fmt: skip
+        index_id=index_id,
+        event=event,
+        path=hourly_path(own, event),
+        clock=lead.clock,
+        calendar=lead.calendar,
+        interval_start_us=start_us,
+        interval_end_us=int(lead.times_us[row]),
+        estimation=w.length,
+        first=w.first,
+        last=w.last,
+        indices=tuple(indices),
+        members=tuple(about.members(held, model, lead) for model in models_of),
+        overlaps=tuple(o for o in about.overlaps(lead) if nearest <= o.step <= furthest),
+        claims=check_claims(store, event),
+        policy=policy_distance(parse_decisions(packaged_text("fomc.toml")), event.at_us),
+        notes=_notes(event),
+    )
+
+
+def windows_asked(first: int | None, last: int | None, estimation: int) -> EventWindows | None:
+    """The window that was asked for, its estimation 11 intervals or more before it; None where none was."""
+    if first is None and last is None:
+        return None
+    begin, end = -1 if first is None else first, 5 if last is None else last
+    return EventWindows(begin, end, estimation, min(begin - 10, -11))
+
+
+def _windows_of(event: Event, lead: Frame, estimation: int) -> EventWindows:
+    """The usual window at closes; by the hour the event's own, from the first whole hour after its begin."""
+    first, last = (event_row(lead.times_us, at_us=at) for at in (event.at_us, event.until_us))
+    if lead.clock not in HOURLY_CLOCKS or first is None or last is None or last == first:
+        return EventWindows(length=estimation)
+    return EventWindows(1, last - first, estimation)
 
 
 def _factors(store: Store, models: Sequence[Sequence[str]], *, clock: str) -> dict[str, Series]:
@@ -175,19 +232,6 @@ def _siblings(store: Store, index_id: str) -> list[Series]:
     return siblings
 
 
-def _windows(
-    store: Store, subject: Series, factors: Sequence[Series], *, event: Event, windows: EventWindows, clock: str
-) -> list[Abnormal]:
-    """The subject in the window asked for, then in the usual ones, all with one estimation window."""
-    spans = dict.fromkeys([(windows.first, windows.last), *WINDOWS])
-    frame = make_frame(store, subject, factors, clock=clock)
-    end = min(windows.end, min(first for first, _ in spans) - 1)
-    rows = []
-    for first, last in spans:
-        rows.append(_abnormal(frame, EventWindows(first, last, windows.length, end), event=event)[0])
-    return rows
-
-
 def _token(store: Store, asset: str) -> Series | str:
     """The asset's rates, or why there are none."""
     try:
@@ -196,47 +240,112 @@ def _token(store: Store, asset: str) -> Series | str:
         return str(error)
 
 
-def _members(
-    store: Store,
-    held: Mapping[str, Series | str],
-    factors: Sequence[Series],
-    *,
-    event: Event,
-    windows: EventWindows,
-    clock: str,
-) -> MemberTests:
-    names = tuple(factor.name for factor in factors)
-    rows: list[Abnormal] = []
-    results: list[EventResult] = []
-    for asset, series in held.items():
-        if isinstance(series, str):
-            rows.append(_none(asset, names, windows, reason=series))
-            continue
-        frame = make_frame(store, series, factors, clock=clock)
-        row, result = _abnormal(frame, windows, event=event, bootstrap=False)
-        rows.append(row)
-        results.append(result)
-    tests = cross_section(results)
-    z, p = _ranks(results)
-    return MemberTests(names, tuple(rows), tests, z, p)
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What every row of one study shares: the event among the others, the window asked for, and the clock."""
+
+    store: Store
+    event: Event
+    known: tuple[Event, ...]
+    windows: EventWindows
+    clock: str
+
+    def overlaps(self, frame: Frame) -> list[Overlap]:
+        return other_events(self.known, self.event, frame.times_us)
+
+    def index(self, subject: Series, models: Sequence[Sequence[Series]]) -> list[Abnormal]:
+        """A row for each model in the window asked for, then in the usual ones, all with one estimation window."""
+        w = self.windows
+        spans = dict.fromkeys([(w.first, w.last), *WINDOWS])
+        end = min(w.end, min(first for first, _ in spans) - 1)
+        rows = []
+        for factors in models:
+            frame = make_frame(self.store, subject, factors, clock=self.clock)
+            everyday = fit_every_row(frame.y, frame.x, length=w.length, end=end)
+            rows += [self.tested(frame, EventWindows(first, last, w.length, end), everyday)[0] for first, last in spans]
+        corrected = holm([row.p for row in rows])
+        return [replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)]
+
+    def tested(self, frame: Frame, w: EventWindows, everyday: EveryRow | None = None) -> tuple[Abnormal, EventResult]:
+        """The subject of a frame over one window; with `everyday` also its bootstrap and placebo p."""
+        row = event_row(frame.times_us, at_us=self.event.at_us)
+        subject = Abnormal(frame.subject, frame.benchmarks, w.first, w.last)
+        if row is None:
+            result = EventResult(
+                0, reason="the event lies outside the intervals that the subject and its factors share"
+            )
+            return replace(subject, reason=result.reason), result
+        result = _counted(event_study(frame.y, frame.x, row=row, windows=w), row=row, windows=w)
+        overlaps = self.overlaps(frame)
+        inside = [overlap for overlap in overlaps if w.first <= overlap.step <= w.last]
+        largest = int(np.argmax(np.abs(result.ar))) if result.ar else None
+        found = replace(
+            subject,
+            **{name: getattr(result, name) for name in TESTED},
+            betas=result.coef[1:],
+            raw=_raw(frame, row, w),
+            largest_ar=None if largest is None else result.ar[largest],
+            largest_at_us=None if largest is None else int(frame.times_us[row + w.first + largest]),
+            others=tuple(dict.fromkeys(overlap.id for overlap in inside)),
+        )
+        if everyday is None:
+            return found, result
+        quiet = quiet_rows(len(frame.y), [row + overlap.step for overlap in overlaps], row=row, windows=w)
+        unusual = placebo(result.t, everyday.t(w.first, w.last)[quiet], df=result.df or 1)
+        numbers = _placebo_numbers(unusual)
+        return replace(found, p_bootstrap=block_bootstrap_p(result, seed=BOOTSTRAP_SEED), **numbers), result
+
+    def members(self, held: Mapping[str, Series | str], factors: Sequence[Series], lead: Frame) -> MemberTests:
+        """The members of that day, each alone and all together."""
+        names = tuple(factor.name for factor in factors)
+        rows: list[Abnormal] = []
+        results: list[EventResult] = []
+        everyday: list[F64] = []
+        for asset, series in held.items():
+            if isinstance(series, str):
+                rows.append(Abnormal(asset, names, self.windows.first, self.windows.last, reason=series))
+                continue
+            frame = make_frame(self.store, series, factors, clock=self.clock)
+            row, result = self.tested(frame, self.windows)
+            rows.append(row)
+            results.append(result)
+            if result.car is not None:
+                w = self.windows
+                t = fit_every_row(frame.y, frame.x, length=w.length, end=w.end).t(w.first, w.last)
+                everyday.append(_on(lead.times_us, frame, t))
+        tests = cross_section(results)
+        unusual = self._placebo_of_bmp(tests, everyday, lead)
+        return MemberTests(names, tuple(rows), tests, *_ranks(results), **_placebo_numbers(unusual))
+
+    def _placebo_of_bmp(self, tests: CrossSection, everyday: Sequence[F64], lead: Frame) -> Placebo | None:
+        """BMP over the same members on every day without an event."""
+        row = event_row(lead.times_us, at_us=self.event.at_us)
+        if tests.bmp is None or row is None:
+            return None
+        t = np.column_stack(everyday)
+        count = np.isfinite(t).sum(axis=1)
+        mean = np.nansum(t, axis=1) / np.maximum(count, 1)
+        spread = np.sqrt(np.nansum((t - mean[:, None]) ** 2, axis=1) / np.maximum(count - 1, 1))
+        bmp, enough = np.full(len(t), np.nan), (count >= MIN_MEMBERS) & (spread > 0.0)
+        bmp[enough] = mean[enough] / spread[enough] * np.sqrt(count[enough])
+        busy = [row + overlap.step for overlap in self.overlaps(lead)]
+        quiet = quiet_rows(len(lead.y), busy, row=row, windows=self.windows)
+        return placebo(tests.bmp, bmp[quiet], df=tests.n - 1)
 
 
-def _abnormal(
-    frame: Frame, windows: EventWindows, *, event: Event, bootstrap: bool = True
-) -> tuple[Abnormal, EventResult]:
-    row = event_row(frame.times_us, at_us=event.at_us)
-    if row is None:
-        result = EventResult(0, reason="the event lies outside the intervals that the subject and its factors share")
-    else:
-        result = _counted(event_study(frame.y, frame.x, row=row, windows=windows), row=row, windows=windows)
-    raw = None if row is None else _raw(frame, row, windows)
-    p = block_bootstrap_p(result, seed=BOOTSTRAP_SEED) if bootstrap else None
-    abnormal = Abnormal(
-        frame.subject, frame.benchmarks, windows.first, windows.last, result.n_estimation, result.coef[1:], raw,
-        result.ar, result.ar_sd, result.car, result.car_sd, result.car_low, result.car_high, result.t, result.p, p,
-        result.reason,
-    )  # fmt: skip
-    return abnormal, result
+MIN_MEMBERS = 3
+
+
+def _on(times_us: I64, frame: Frame, values: F64) -> F64:
+    """A frame's values at these interval ends, NaN where it has no such row."""
+    row = np.minimum(np.searchsorted(frame.times_us, times_us), len(frame.times_us) - 1)
+    return np.where(frame.times_us[row] == times_us, values[row], np.nan)
+
+
+def _placebo_numbers(unusual: Placebo | None) -> dict[str, Any]:
+    if unusual is None:
+        return {"p_placebo": None, "n_placebo": 0, "placebo_rejects": None}
+    return {"p_placebo": unusual.p, "n_placebo": unusual.n, "placebo_rejects": unusual.rejects}
 
 
 def _counted(result: EventResult, *, row: int, windows: EventWindows) -> EventResult:
@@ -252,10 +361,6 @@ def _raw(frame: Frame, row: int, windows: EventWindows) -> float | None:
     return float(span.sum()) if whole else None
 
 
-def _none(subject: str, factors: tuple[str, ...], windows: EventWindows, *, reason: str) -> Abnormal:
-    return Abnormal(subject, factors, windows.first, windows.last, 0, (), None, (), (), *(None,) * 7, reason=reason)
-
-
 def _ranks(results: Sequence[EventResult]) -> tuple[float | None, float | None]:
     """Corrado's test over the members that have a CAR, their estimation rows on one clock."""
     used = [result for result in results if result.car is not None]
@@ -269,6 +374,7 @@ def _notes(event: Event) -> tuple[str, ...]:
     notes = [
         "members are those held when the interval began",
         "tokens share the day: read kolari_pynnonen, not t_cross",
+        "p takes one variance for all days: read p_holm (number of tests) and p_placebo (days without an event)",
     ]
     if event.precision == "day":
         notes.append("only the day of the event is known: the interval is the one that ends at or after its instant")

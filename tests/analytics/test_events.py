@@ -137,9 +137,13 @@ def test_block_bootstrap_agrees_with_t_on_normal_residuals():
 
 def test_shipped_events():
     events = parse_events(packaged_text("events.toml"))
-    assert iso(find_event(events, "deepseek").at_us) == "2025-01-27T14:30:00Z"
+    shock = find_event(events, "deepseek")
+    assert (iso(shock.at_us), iso(shock.until_us)) == ("2025-01-26T20:00:00Z", "2025-01-27T21:00:00Z")
+    assert [claim.told for claim in shock.claims] == [-0.025, 0.98, 48000, 38000, 70000]
+    assert events["chatgpt"].until_us == events["chatgpt"].at_us, "no window of its own"
+    assert iso(events["nvda-2026-05"].at_us)[:10] == "2026-05-20"
     assert iso(events["btc-etf-approval"].at_us)[:10] == "2024-01-10"
-    assert {"fomc", "earnings", "token", "regulation", "shock"} == {event.kind for event in events.values()}
+    assert {"earnings", "token", "regulation", "shock", "launch", "policy"} == {event.kind for event in events.values()}
     assert all(event.sources for event in events.values())
     assert list(events) == sorted(events, key=lambda key: events[key].at_us)
     with pytest.raises(NotFoundError, match=r'no event "deepsek"\. Did you mean "deepseek"'):
@@ -160,6 +164,9 @@ GOOD = '[[event]]\nid = "a"\nname = "A"\nat = 2025-01-01T00:00:00Z\nkind = "own"
         (GOOD.replace('sources = ["s"]', "sources = []"), "event a: at least one source is needed"),
         (GOOD.replace("kind", "kynd"), 'event a: unknown key "kynd". Did you mean "kind"'),
         (GOOD.replace('"A"', '" "'), 'event a: "name" must be a text that is not empty'),
+        (GOOD + "until = 2024-12-31T00:00:00Z\n", "event a: until must not be before at"),
+        (GOOD + "until = 2025-01-02\n", "event a: until = 2025-01-02 must be an instant with an offset"),
+        (GOOD + '[[event.claim]]\ntext = "x"\ntold = "much"\nmeasure = "y"\n', "event a: a claim has text, told"),
         (GOOD + 'precision = "week"\n', 'precision "week" is not known; use "instant" or "day"'),
     ],
 )
@@ -187,7 +194,7 @@ def test_policy_calendar():
     assert monday.days_since == pytest.approx(40 + 2 / 24)
     at = policy_distance(decisions, decisions[21].at_us)
     assert at.days_since == 0.0 and at.low == 0.0475  # a decision counts from its own instant
-    unsourced = policy_distance(decisions, parse_instant("2026-02-01"))
+    unsourced = policy_distance(decisions, parse_instant("2026-04-01"))
     assert unsourced.low is None and unsourced.days_since is not None
     before = policy_distance(decisions, parse_instant("2020-01-01"))
     assert before.days_since is None and before.high is None

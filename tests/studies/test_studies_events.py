@@ -7,14 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from fastapi.testclient import TestClient
 
+from api.app import create_app
 from indexer.analytics.catalogue import find_event
 from indexer.analytics.event_study import EventWindows
+from indexer.config import Settings
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError
-from indexer.studies.catalogue import load_events
+from indexer.studies.catalogue import event_at, load_events
 from indexer.studies.events import event_path, study_event
 from indexer.studies.series import benchmark_series, index_series, make_frame, token_series
-from indexer.times import iso, parse_instant
+from indexer.times import from_us, iso, parse_instant
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,60 @@ def study(store):
 def test_the_interval_runs_from_fridays_close_to_mondays(study):
     assert iso(study.interval_start_us) == "2025-01-24T21:00:00Z"
     assert iso(study.interval_end_us) == "2025-01-27T21:00:00Z"
-    assert study.policy.days_until == pytest.approx(2.1875)
+    assert study.policy.days_until == pytest.approx(2.0 + 23.0 / 24.0)
+
+
+def test_the_study_leads_with_the_hours(study):
+    """The story by the hour: down 12.6 % in the European morning, half of it back before New York closed."""
+    levels = {iso(hour.time_us): (round(hour.level, 1), round(hour.change, 3)) for hour in study.path.hours}
+    assert (iso(study.path.start_us), round(study.path.start_level, 1)) == ("2025-01-26T20:00:00Z", 3602.7)
+    assert levels["2025-01-27T08:00:00Z"] == (3222.5, -0.106)
+    assert levels["2025-01-27T11:00:00Z"] == (3148.4, -0.126)
+    assert levels["2025-01-27T14:00:00Z"] == (3267.7, -0.093)
+    assert study.path.furthest.time_us == parse_instant("2025-01-27T11:00:00Z")
+    assert study.path.last.time_us == parse_instant("2025-01-27T21:00:00Z")
+    assert "−12.6 %" in study.path.statement
+
+
+def test_a_window_names_its_largest_day_and_the_other_events_in_it(study):
+    [wide] = [row for row in study.indices if (row.subject, row.first, row.factors) == ("deai", -1, ("QQQ",))]
+    assert iso(wide.largest_at_us) == "2025-02-03T21:00:00Z"
+    assert wide.largest_ar == min(wide.ar) == pytest.approx(-0.2239, abs=5e-4)
+    assert wide.others == ("fomc-2025-01", "tariffs-2025-02")
+    assert {(one.id, one.step) for one in study.overlaps} >= {("fomc-2025-01", 2), ("tariffs-2025-02", 5)}
+    [day] = [row for row in study.indices if (row.subject, row.first, row.last) == ("deai", 0, 0)][:1]
+    assert day.others == ()
+
+
+def test_corrected_and_placebo_p_stand_beside_the_raw_one(study):
+    rows = [row for row in study.indices if row.subject == "deai"]
+    for row in rows:
+        assert row.p <= row.p_holm <= 1.0
+        assert 450 < row.n_placebo < 570
+    assert min(row.p for row in rows) < 0.05 < min(row.p_holm for row in rows)
+    over = {(row.first, row.last): row.placebo_rejects for row in rows if row.factors == ("QQQ",)}
+    assert over[0, 0] < over[-1, 5], "the longer window rejects too often"
+    for block in study.members:
+        assert block.placebo_rejects > 0.4, "BMP finds something on every other day"
+        assert block.tests.p_bmp < 0.001
+        assert block.p_placebo > 0.05
+
+
+def test_what_was_told_is_put_against_the_data(study):
+    claims = {claim.measured and round(claim.measured, 3): claim for claim in study.claims}
+    assert claims[48571.22].difference == pytest.approx(48571.22 / 48000 - 1)
+    assert claims[-0.030].basis.startswith("NQ=F from 2025-01-24T22:00:00Z")
+    assert claims[None].basis == "not measured: the store holds no liquidations of these hours"
+
+
+def test_any_date_can_be_studied(store, client):
+    asked = study_event(store, "deai", event_at(parse_instant("2025-02-03")))
+    assert iso(asked.interval_end_us) == "2025-02-03T21:00:00Z"
+    assert asked.path.furthest.time_us == parse_instant("2025-02-03T03:00:00Z")
+    body = client.get("/v1/indices/deai/events/any?at=2025-02-03").json()
+    assert body["event"]["id"] == "at-2025-02-03"
+    assert body["indices"][0]["car"] == pytest.approx(asked.indices[0].car, rel=1e-12)
+    assert client.get("/v1/indices/deai/events/any").status_code == 404
 
 
 def test_the_day_equals_a_statsmodels_forecast(store, study):
@@ -88,11 +144,14 @@ def test_the_path_ends_at_the_windows_car(store):
     assert path.step.tolist() == list(range(-5, 21))
 
 
-def test_by_the_hour_against_btc(store):
-    windows = EventWindows(0, 5, 720, -24)
-    found = study_event(store, "deai", "deepseek", models=[["btc"]], clock="hourly_utc", windows=windows)
-    assert iso(found.interval_end_us) == "2025-01-27T15:00:00Z"
-    assert found.indices[0].n_estimation == 720
+def test_by_the_hour_against_btc_from_the_events_begin_to_its_end(store):
+    found = study_event(store, "deai", "deepseek", models=[["btc"]], clock="hourly_utc", estimation=720)
+    assert iso(found.interval_end_us) == "2025-01-26T20:00:00Z"
+    first = found.indices[0]
+    assert (first.first, first.last, first.n_estimation) == (1, 25, 720)
+    assert first.raw == pytest.approx(np.log1p(found.path.last.change), rel=1e-9)
+    assert first.car < 0.0, "no rise"
+    assert first.p > 0.05
 
 
 def test_own_events_stand_beside_the_shipped_ones(store, tmp_path):
@@ -102,6 +161,14 @@ def test_own_events_stand_beside_the_shipped_ones(store, tmp_path):
     events = load_events(store, tmp_path)
     assert {"mine", "deepseek"} <= events.keys()
     assert study_event(store, "deai", "mine", events=events).event.name == "My day"
+    own = Settings(data_dir=tmp_path, database_url=store.url)
+    with TestClient(create_app(store, settings=own, clock=lambda: from_us(parse_instant("2026-11-24")))) as client:
+        assert client.get("/v1/indices/deai/events/mine").json()["event"]["name"] == "My day"
+        assert "My day" in client.get("/events/mine").text
+        slugs = [item["slug"] for item in client.get("/v1/events").json()["data"]]
+        assert {"mine", "deepseek", "chatgpt", "fomc-2026-12"} <= set(slugs)
+        of_index = [item["id"] for item in client.get("/v1/indices/deai/events").json()["data"]]
+        assert of_index == slugs == list(events)
     (tmp_path / "events.toml").write_text('[[event]]\nid = "mine"\nname = "x"\nat = 2024-05-01\nkind = "own"\n')
     with pytest.raises(MethodologyError, match=r"events\.toml: event mine: at least one source is needed"):
         load_events(store, tmp_path)

@@ -42,7 +42,11 @@ async function start() {
   const base = before(hourly, at);
   showReaction(hourly, base, at);
   showChart(hourly, daily, closes, at);
-  await Promise.allSettled([showExpected(hourly, closes, at), showAbnormal(), showBetas(at), showMembers(at)]);
+  const study = await read(`indices/${index}/events/${encodeURIComponent(slug)}`).catch((error) => ({ missing: error.message }));
+  showHours(study);
+  showAbnormal(study);
+  showClaims(study);
+  await Promise.allSettled([showExpected(hourly, closes, at, study), showBetas(at), showMembers(at)]);
   showFacts(event, hourly, base, at);
   document.body.dataset.ready = "yes";
 }
@@ -78,7 +82,30 @@ function based(one, from, to, at) {
   return { name: one.name, times: one.times.slice(first, last), values: one.values.slice(first, last).map((value) => (value / base.value) * 100) };
 }
 
-async function showExpected(hourly, closes, at) {
+// What happened first: the index by the hour, every third and the furthest.
+function showHours({ path }) {
+  if (!path) return;
+  byId("first-move").textContent = signed(path.furthest.change);
+  byId("first-move").classList.add(tone(path.furthest.change) || "flat");
+  byId("first-move-note").textContent = `${path.statement}.`;
+  const shown = path.hours.filter((one, i) => i % 3 === 2 || [path.furthest.time, path.last.time].includes(one.time));
+  const body = shown.map((one) => make("tr", {}, make("td", { textContent: moment(Date.parse(one.time)) }),
+    make("td", { textContent: number(one.level, 1) }), make("td", { className: tone(one.change), textContent: signed(one.change) })));
+  const head = ["Hour", "Level", "Since the begin"].map((text) => make("th", { scope: "col", textContent: text }));
+  byId("hours").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
+  byId("hours-box").hidden = false;
+}
+
+// Figures that were told of the event beside what the data say.
+function showClaims({ claims = [] }) {
+  const figure = (value) => value === null || Math.abs(value) <= 1 ? signed(value) : number(value, 0);
+  const head = ["Told", "", "Data", "Difference", "Measured as"].map((text) => make("th", { scope: "col", textContent: text }));
+  const body = claims.map((one) => make("tr", {}, ...[one.text, figure(one.told), figure(one.measured), signed(one.difference), one.basis].map((text) => make("td", { textContent: text }))));
+  byId("claims").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
+  byId("claims-box").hidden = !claims.length;
+}
+
+async function showExpected(hourly, closes, at, { path }) {
   const rows = await Promise.all(AGAINST.map((symbol, i) => expected(symbol, closes[i], hourly, at)));
   const found = rows.filter(Boolean);
   if (!found.length) {
@@ -86,9 +113,11 @@ async function showExpected(hourly, closes, at) {
     return;
   }
   const [first] = found;
-  byId("first-move").textContent = signed(first.own);
-  byId("first-move").classList.add(tone(first.own) || "flat");
-  byId("first-move-note").textContent = `${index} from the close of ${day(first.from)} to the close of ${day(first.to)}`;
+  if (!path) {
+    byId("first-move").textContent = signed(first.own);
+    byId("first-move").classList.add(tone(first.own) || "flat");
+    byId("first-move-note").textContent = `${index} from the close of ${day(first.from)} to the close of ${day(first.to)}`;
+  }
   const head = ["", "Moved", "Beta before", "Explains", "Left over"].map((text) => make("th", { scope: "col", textContent: text }));
   const body = found.map((one) => make("tr", {}, make("td", {}, make("strong", { textContent: one.symbol })),
     ...[[one.move], [one.beta, number(one.beta)], [one.explained], [one.own - one.explained]].map(([value, text]) =>
@@ -97,20 +126,23 @@ async function showExpected(hourly, closes, at) {
   byId("expected-note").textContent = `${index} moved ${signed(first.own)} between the same two closes. "Explains" is beta times the benchmark's move; what is left over holds chance as well: see the intervals below.`;
 }
 
-// The event study proper: what is left of the return after the market model, with its uncertainty.
-async function showAbnormal() {
-  const study = await read(`indices/${index}/events/${encodeURIComponent(slug)}`).catch((error) => ({ missing: error.message }));
+// What is left of the return at closes after the market model, with its uncertainty, in simple returns.
+function showAbnormal(study) {
   if (study.missing) {
     byId("abnormal-note").textContent = `No event study: ${study.missing}`;
     return;
   }
+  const simple = (log) => (log === null ? null : Math.expm1(log));
   const rows = study.indices.filter((one) => one.subject === index && one.factors.join() === "QQQ" && one.reason === null);
-  const head = ["Sessions", "Return", "Abnormal", "95 % interval", "t", "p"].map((text) => make("th", { scope: "col", textContent: text }));
+  const head = ["Sessions", "Return", "Abnormal", "95 % interval", "p", "p, Holm", "p, placebo", "Largest day", "Other events"].map((text) => make("th", { scope: "col", textContent: text }));
   const body = rows.map((one) => make("tr", {}, make("td", { textContent: one.first === one.last ? "the event's" : `${number(one.first, 0)} to ${signedCount(one.last)}` }),
-    ...[signed(one.raw), signed(one.car), `${signed(one.car_low, 0)} to ${signed(one.car_high, 0)}`, number(one.t), number(one.p)].map((text) => make("td", { textContent: text }))));
+    ...[signed(simple(one.raw)), signed(simple(one.car)), `${signed(simple(one.car_low), 0)} to ${signed(simple(one.car_high), 0)}`, number(one.p), number(one.p_holm), number(one.p_placebo),
+      `${signed(simple(one.largest_ar))} on ${day(Date.parse(one.largest_at))}`, one.others.join(", ")].map((text) => make("td", { textContent: text }))));
   byId("abnormal").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
   byId("abnormal-box").hidden = !rows.length;
-  byId("abnormal-note").textContent = `Abnormal: log return less the market model on QQQ, estimated over ${study.estimation} sessions before. Sessions are counted from the event's.`;
+  const [first] = rows;
+  byId("abnormal-note").textContent = `Abnormal: the return less the market model on QQQ, estimated over ${study.estimation} sessions before; sessions are counted from the event's.`
+    + (first?.p_placebo == null ? "" : ` p takes all days for alike: Holm corrects it for the number of tests, placebo ranks the event among ${number(first.n_placebo, 0)} days without one, ${percent(first.placebo_rejects)} of which the plain p calls significant at 5 %.`);
 }
 
 function signedCount(value) {

@@ -55,7 +55,8 @@ export class History {
       at: Date.parse(one.effective_at), kind: one.kind,
       text: `${one.kind}${one.turnover === null ? "" : `, turnover ${percent(one.turnover)}`}${list(", in ", one.entered)}${list(", out ", one.left)}`,
     }));
-    return [...events.data.map((one) => ({ at: Date.parse(one.time), kind: "event", text: one.title })), ...changes];
+    // FOMC decisions come every six weeks: as marks they would hide the rest.
+    return [...events.data.filter((one) => one.kind !== "fomc").map((one) => ({ at: Date.parse(one.time), kind: "event", text: one.title })), ...changes];
   }
 
   #offer() {

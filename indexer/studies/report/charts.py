@@ -13,6 +13,7 @@ from indexer.studies.breaks import BreakStudy
 from indexer.studies.events import EventPath, MemberTests
 from indexer.studies.report.figures import ACCENT, DOWN, FOURTH, INK, LINE, MUTED, SECOND, THIRD, UP
 from indexer.studies.report.gather import Line
+from indexer.studies.report.words import simple
 from indexer.times import DAY_US
 
 Spec = dict[str, Any]
@@ -47,13 +48,13 @@ def around_chart(lines: Sequence[Line], *, at_us: int) -> Spec:
 
 
 def path_chart(path: EventPath, raw: EventPath) -> Spec:
-    """Cumulated abnormal return with its 95 % band, and the plain return beside it."""
-    left, plain = f"beyond {' and '.join(name.upper() for name in path.factors)}", "plain log return"
+    """Cumulated abnormal return with its 95 % band, and the plain return beside it; simple returns."""
+    left, plain = f"beyond {' and '.join(name.upper() for name in path.factors)}", "plain return"
+    columns = (np.expm1(column).tolist() for column in (path.car, path.low, path.high))
     rows = [
-        {"k": int(k), "v": float(c), "low": float(a), "high": float(b), "name": left}
-        for k, c, a, b in zip(path.step, path.car, path.low, path.high, strict=True)
+        {"k": int(k), "v": c, "low": a, "high": b, "name": left} for k, c, a, b in zip(path.step, *columns, strict=True)
     ]
-    rows += [{"k": int(k), "v": float(c), "name": plain} for k, c in zip(raw.step, raw.raw, strict=True)]
+    rows += [{"k": int(k), "v": c, "name": plain} for k, c in zip(raw.step, np.expm1(raw.raw).tolist(), strict=True)]
     span = [int(path.step[0]), int(path.step[-1])]
     axis = {"title": "sessions from the event", "grid": False, "tickMinStep": 1, "values": [*range(-5, 21, 5)]}
     x = {"field": "k", "type": "quantitative", "axis": axis, "scale": {"domain": span, "nice": False}}
@@ -84,7 +85,7 @@ def path_chart(path: EventPath, raw: EventPath) -> Spec:
 def members_chart(block: MemberTests) -> Spec:
     """Each member's abnormal return with its 95 % interval."""
     rows = [
-        {"name": m.subject.upper(), "car": m.car, "low": m.car_low, "high": m.car_high}
+        {"name": m.subject.upper(), "car": simple(m.car), "low": simple(m.car_low), "high": simple(m.car_high)}
         for m in sorted(block.members, key=lambda m: m.car if m.car is not None else 9.0)
         if m.car is not None
     ]

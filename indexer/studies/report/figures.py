@@ -13,7 +13,10 @@ VARIABLES = {
     INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", SECOND: "accent-2", THIRD: "accent-3",
     FOURTH: "accent-4", DOWN: "down", UP: "up",
 }  # fmt: skip
-PAPER = {INK: "#15181d", MUTED: "#596170", LINE: "#d4d6ce", ACCENT: "#0a6b6b"}
+PAPER = {
+    INK: "#15181d", MUTED: "#596170", LINE: "#d4d6ce", ACCENT: "#0a6b6b", SECOND: "#7a4bb3", THIRD: "#b0520f",
+    FOURTH: "#2f5fb0", DOWN: "#b3261e", UP: "#0f6b45",
+}  # fmt: skip
 WIDE, NARROW = 760, 350
 AXIS = {
     "labelColor": MUTED, "titleColor": MUTED, "gridColor": LINE, "domainColor": LINE, "tickColor": LINE,

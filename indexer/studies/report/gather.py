@@ -70,8 +70,9 @@ def gather(
 ) -> Gathered:
     """Runs the studies. Raises NotFoundError for a name, NotEnoughDataError where the event itself has no data."""
     index = read_index(store, index_id)
-    event = find_event(load_events(store, data_dir), event_id)
-    study = study_event(store, index_id, event_id, events={event_id: event})
+    events = load_events(store, data_dir)
+    event = find_event(events, event_id)
+    study = study_event(store, index_id, event, events=events)
     progress(1, STEPS)
     start, end = study.interval_start_us, study.interval_end_us
     own = subject_series(store, index_id)

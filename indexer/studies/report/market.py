@@ -8,7 +8,7 @@ from indexer.studies.drawdowns import AnalogueRow
 from indexer.studies.report import charts
 from indexer.studies.report.blocks import Block, Bullets, Heading, Picture, Table, Text
 from indexer.studies.report.gather import BESIDE, Gathered
-from indexer.studies.report.words import NOTHING, day, number, p_value, percent
+from indexer.studies.report.words import NOTHING, day, number, p_value, percent, simple
 from indexer.studies.stress import StressBar
 from indexer.times import DAY_US
 
@@ -88,11 +88,11 @@ def inside(g: Gathered) -> list[Block]:
     if len(sizes) == len(g.breadth):
         rows.append(("effective number of members", *sizes))
     for earlier, later in zip(before.strength, after.strength, strict=True):
-        changes = (percent(strength.change.get(20)) for strength in (earlier, later))
+        changes = (percent(simple(strength.change.get(20))) for strength in (earlier, later))
         rows.append((f"against {earlier.benchmark.upper()}, 20 {earlier.unit}", *changes))
     share = f"share of its value with {', '.join(name.upper() for name in after.share.others)}"
     rows.append((share, *(percent(side.share.share, 2, sign=False) for side in g.breadth)))
-    note = "Daily rates at 00:00 UTC of the members of each day; against: log change of the index over the benchmark."
+    note = "Daily rates at 00:00 UTC of the members of each day; against: change of the index over the benchmark."
     return [
         Table(("inside the index", day(before.at_us), day(after.at_us)), tuple(rows)),
         Text(f"{note} {_why_no_share(after)}".strip(), "note"),
@@ -120,12 +120,17 @@ def stress(g: Gathered) -> list[Block]:
     }
     known = {name: cells for name, cells in columns.items() if any(cell != NOTHING for cell in cells)}
     rows = tuple(
-        (day(bar.time_us - DAY_US), percent(bar.move), number(bar.move_z, 1), *(cells[n] for cells in known.values()))
+        (
+            day(bar.time_us - DAY_US),
+            percent(simple(bar.move)),
+            number(bar.move_z, 1),
+            *(cells[n] for cells in known.values()),
+        )
         for n, bar in enumerate(bars)
     )
     missing = ", ".join(name.replace("_", " ") for name in g.stress.absent)
     note = (
-        f"Days of 00:00 to 24:00 UTC; index in logs, z in standard deviations of the 90 days before; sums of the day, "
+        f"Days of 00:00 to 24:00 UTC; z in standard deviations of the 90 days before; sums of the day, "
         f"levels at its end; derivatives of {g.stress.subject.upper()}."
     )
     note += f" No reading of: {missing}." if missing else ""

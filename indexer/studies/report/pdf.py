@@ -1,4 +1,4 @@
-"""A document as one page of PDF, laid out by ReportLab: no browser is needed."""
+"""A document as PDF, laid out by ReportLab: no browser is needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reportlab.platypus import Image, KeepInFrame, Paragraph, SimpleDocTemplate
 from reportlab.platypus import Table as Grid
 
 from indexer.studies.report.blocks import Block, Bullets, Cards, Document, Heading, Picture, Table
-from indexer.studies.report.figures import ACCENT, INK, LINE, MUTED, PAPER, as_png
+from indexer.studies.report.figures import ACCENT, INK, LINE, MUTED, PAPER, WIDE, as_png
 
 MARGIN, PADDING = 40, 6  # points
 WIDTH, HEIGHT = A4[0] - 2 * MARGIN, A4[1] - 2 * MARGIN
@@ -32,20 +32,23 @@ TITLE = ParagraphStyle("title", STRONG, fontSize=22, leading=27)
 KICKER = ParagraphStyle("kicker", TEXT, fontSize=10, leading=16, textColor=HexColor(PAPER[ACCENT]))
 
 
-def as_pdf(document: Document) -> bytes:
-    """The document on one A4 page, smaller where it would need more. The same document gives the same bytes."""
+def as_pdf(document: Document, *, pages: bool = False) -> bytes:
+    """The document on one A4 page, smaller where it would need more, or on as many `pages` as it takes.
+
+    The same document gives the same bytes.
+    """
     story = [_paragraph(document.title, TITLE), _paragraph(document.kicker, KICKER)]
     for block in document.blocks:
-        story += _flowables(block)
+        story += _flowables(block, pages=pages)
     buffer = io.BytesIO()
     # The frame of a page pads its content on every side.
     margins = {f"{side}Margin": MARGIN - PADDING for side in ("left", "right", "top", "bottom")}
     page = SimpleDocTemplate(buffer, pagesize=A4, title=document.title, invariant=1, **margins)
-    page.build([KeepInFrame(WIDTH, HEIGHT, story, mode="shrink")])
+    page.build(story if pages else [KeepInFrame(WIDTH, HEIGHT, story, mode="shrink")])
     return buffer.getvalue()
 
 
-def _flowables(block: Block) -> list[Any]:
+def _flowables(block: Block, *, pages: bool) -> list[Any]:
     match block:
         case Heading(text):
             return [_paragraph(text, HEADING)]
@@ -61,7 +64,9 @@ def _flowables(block: Block) -> list[Any]:
                 Grid(rows, colWidths=[WIDTH / CARDS_A_ROW] * CARDS_A_ROW, style=[("LEFTPADDING", (0, 0), (-1, -1), 0)])
             ]
         case Picture(spec, height=height):
-            return [Image(io.BytesIO(as_png(spec, height=height)), WIDTH, 170)]
+            # As wide as the page, but for one so tall that it would fill it.
+            size = height * WIDTH / WIDE if pages else 170.0
+            return [Image(io.BytesIO(as_png(spec, height=height)), WIDTH, min(size, 0.8 * HEIGHT))]
         case _:
             return [_paragraph(block.text, SMALL)]
 

@@ -5,27 +5,26 @@ Sentences follow the numbers: a difference is called one only where its test say
 
 from __future__ import annotations
 
-import math
-
 from indexer.studies.events import Abnormal, MemberTests
 from indexer.studies.report import charts
-from indexer.studies.report.blocks import Block, Picture, Table, Text
+from indexer.studies.report.blocks import Block, Heading, Picture, Table, Text, join_names
 from indexer.studies.report.gather import Gathered
-from indexer.studies.report.words import NOTHING, moment, number, p_value, percent, span_of
+from indexer.studies.report.words import NOTHING, day, figure, moment, number, p_value, percent, simple, span_of
 
 SIGNIFICANT = 0.05
 
 
 def headline(g: Gathered) -> str:
-    """What happened in one sentence, from the day's abnormal return under both models."""
+    """What happened by the hour, then the day's abnormal return at closes under both models."""
     qqq, both = day_of(g)
     moved = percent(g.attribution.published)
+    hours = "" if g.study.path is None else f"{g.study.path.statement}. "
     if qqq.car is None or qqq.raw is None or both.car is None:
-        return f"{g.index.name} moved {moved}; no model could be fitted to say how much of it was expected."
+        return f"{hours}{g.index.name} moved {moved}; no model could be fitted to say how much of it was expected."
     return (
-        f"{g.index.name} moved {moved} between the two closes; its beta of {number(qqq.betas[0])} to QQQ implied "
-        f"{percent(math.expm1(qqq.raw - qqq.car))}. That the difference is more than chance {_agreement(qqq, both)} "
-        f"({_tails(qqq, both)})."
+        f"{hours}{g.index.name} moved {moved} between the two closes; its beta of {number(qqq.betas[0])} to QQQ "
+        f"implied {percent(simple(qqq.raw - qqq.car))}. That the difference is more than chance "
+        f"{_agreement(qqq, both)} ({_tails(qqq, both)})."
     )
 
 
@@ -36,21 +35,51 @@ def aftermath(g: Gathered) -> str:
     if qqq.raw is None or qqq.car is None or both.car is None:
         return f"Over {span} there is no answer: {qqq.reason or both.reason}."
     return (
-        f"Over the sessions {span} it moved {percent(math.expm1(qqq.raw))}, {percent(qqq.car)} in logs beyond QQQ; "
-        f"that this is more than chance {_agreement(qqq, both)} ({_tails(qqq, both)})."
+        f"Over the sessions {span} it moved {percent(simple(qqq.raw))}, {percent(simple(qqq.car))} beyond QQQ; "
+        f"that this is more than chance {_agreement(qqq, both)} ({_tails(qqq, both)}). {_largest(g, qqq)}"
     )
+
+
+def _largest(g: Gathered, row: Abnormal) -> str:
+    """The day that makes a window's number, and the other news in it."""
+    names = {overlap.id: f"{overlap.name} ({overlap.step:+d})" for overlap in g.study.overlaps}
+    others = f" The window also holds {join_names([names[one] for one in row.others])}." if row.others else ""
+    return f"Its largest day is {day(row.largest_at_us)}, {percent(simple(row.largest_ar))}.{others}"
+
+
+def hours(g: Gathered) -> list[Block]:
+    """The index by the hour, and what was told of the event beside the data."""
+    blocks: list[Block] = []
+    path = g.study.path
+    if path is not None:
+        shown = [hour for n, hour in enumerate(path.hours, start=1) if n % 3 == 0 or hour in (path.furthest, path.last)]
+        cells = ((moment(hour.time_us), number(hour.level, 1), percent(hour.change)) for hour in shown)
+        note = f"From {number(path.start_level, 1)}, {moment(path.start_us)}; simple returns since then."
+        strong = tuple(place for place, hour in enumerate(shown) if hour == path.furthest)
+        blocks += [Table(("hour", "level", "since the begin"), tuple(cells), strong=strong), Text(note, "note")]
+    if g.study.claims:
+        told = tuple(
+            (c.text, figure(c.told), figure(c.measured), percent(c.difference), c.basis) for c in g.study.claims
+        )
+        blocks += [
+            Heading("What was told, and what the data say", level=3),
+            Table(("figure", "told", "data", "difference", "measured as"), told),
+        ]
+    return blocks or [Text(f"{g.index.id} has no hourly levels about the event.")]
 
 
 def _tails(qqq: Abnormal, both: Abnormal) -> str:
     return (
-        f"p = {p_value(qqq.p)} with QQQ, {p_value(both.p)} with QQQ and BTC; {p_value(qqq.p_bootstrap)} and "
+        f"p = {p_value(qqq.p)} with QQQ, {p_value(both.p)} with QQQ and BTC; {p_value(qqq.p_holm)} and "
+        f"{p_value(both.p_holm)} corrected for the number of tests (Holm); {p_value(qqq.p_placebo)} and "
+        f"{p_value(both.p_placebo)} among {both.n_placebo} days without an event; {p_value(qqq.p_bootstrap)} and "
         f"{p_value(both.p_bootstrap)} by bootstrap"
     )
 
 
 def _agreement(qqq: Abnormal, both: Abnormal) -> str:
-    """How many of the two models' t tests and bootstraps reject at 5 %, in words."""
-    tails = [p for p in (qqq.p, both.p, qqq.p_bootstrap, both.p_bootstrap) if p is not None]
+    """How many of the two models' tests reject at 5 %, in words: corrected ones, placebos and bootstraps."""
+    tails = [p for row in (qqq, both) for p in (row.p_holm, row.p_placebo, row.p_bootstrap) if p is not None]
     sure = sum(p < SIGNIFICANT for p in tails)
     if sure == len(tails):
         return f"is what all {sure} tests say at 5 %"
@@ -80,9 +109,9 @@ def facts(g: Gathered) -> tuple[tuple[str, str, str], ...]:
     return (
         (g.index.id, percent(g.attribution.published), between),
         *((name, percent(move), between) for name, move in list(g.closes.items())[:2]),
-        ("abnormal, QQQ", percent(qqq.car), _error(qqq)),
-        ("abnormal, QQQ + BTC", percent(both.car), _error(both)),
-        (f"abnormal, {span_of(wide.first, wide.last)}, QQQ", percent(wide.car), _error(wide)),
+        ("abnormal, QQQ", percent(simple(qqq.car)), _error(qqq)),
+        ("abnormal, QQQ + BTC", percent(simple(both.car)), _error(both)),
+        (f"abnormal, {span_of(wide.first, wide.last)}, QQQ", percent(simple(wide.car)), _error(wide)),
     )
 
 
@@ -129,14 +158,16 @@ def abnormal(g: Gathered) -> list[Block]:
             "Cumulated abnormal return of the index from five sessions before to twenty after, with a 95 % band",
         ),
         Text(
-            f"Log returns cumulated from session {begin} on; 95 % band of the forecast, n = {wide_two.n_estimation}.",
+            f"Simple returns from session {begin} on; 95 % band of the forecast, n = {wide_two.n_estimation}.",
             "note",
         ),
         _left_over(g, (0, 0), name="the day itself"),
         _left_over(g, (g.study.first, g.study.last), name=f"sessions {width}"),
         Text(
-            f"Log returns at the close ± standard error, which includes the forecast's; n = {wide.n_estimation}. In "
-            "brackets two-sided p: Student's t, then the block bootstrap, which keeps fat tails and serial dependence.",
+            f"Simple returns at the close with 95 % intervals of the forecast; n = {wide.n_estimation}. In "
+            "brackets two-sided p: Student's t; Holm's for all models and windows of an index; the share of days "
+            f"without an event with as large a t, of which Student's calls {_rejects(wide)} significant at 5 %; the "
+            "block bootstrap.",
             "note",
         ),
     ]
@@ -147,7 +178,7 @@ def members(g: Gathered) -> list[Block]:
     block = g.study.members[-1]
     without = [f"{row.subject.upper()}: {row.reason}" for row in block.members if row.reason]
     note = (
-        f"Log returns beyond {' and '.join(name.upper() for name in block.factors)} over "
+        f"Returns beyond {' and '.join(name.upper() for name in block.factors)} over "
         f"{span_of(g.study.first, g.study.last)}, 95 % intervals. Members that the index held when the interval began."
         + (f" Without an answer: {'; '.join(without)}." if without else "")
     )
@@ -165,10 +196,11 @@ def _together(g: Gathered, block: MemberTests) -> str:
     ranks = "" if block.rank_p is None else f" (Corrado's rank test: p = {p_value(block.rank_p)})"
     return (
         f"Over {span_of(g.study.first, g.study.last)} the mean abnormal return of {tests.n} members is "
-        f"{percent(tests.mean_car)}. Taken as independent: BMP t = {number(tests.bmp)}, p {_equals(tests.p_bmp)}. They "
-        f"share the day, and their residuals correlate at {number(tests.mean_correlation)}. "
+        f"{percent(simple(tests.mean_car))}. Taken as independent: BMP t = {number(tests.bmp)}, p "
+        f"{_equals(tests.p_bmp)}. They share the day; their residuals correlate at {number(tests.mean_correlation)}. "
         f"Corrected for that (Kolari-Pynnönen) t = {number(tests.kolari_pynnonen)}, p "
-        f"{_equals(tests.p_kolari_pynnonen)}: {verdict}{ranks}."
+        f"{_equals(tests.p_kolari_pynnonen)}: {verdict}{ranks}. Among {block.n_placebo} days without an event, "
+        f"{percent(block.placebo_rejects, 0, sign=False)} of which BMP calls significant, p {_equals(block.p_placebo)}."
     )
 
 
@@ -197,8 +229,8 @@ def contributions(g: Gathered) -> list[Block]:
 def _significance(one_factor: Abnormal, two_factors: Abnormal, width: str) -> str:
     if one_factor.p is None or two_factors.p is None:
         return f"Over {width} there is no answer: {one_factor.reason or two_factors.reason}."
-    values = f"{percent(one_factor.car)} against QQQ (p = {p_value(one_factor.p)})"
-    values += f" and {percent(two_factors.car)} against QQQ and BTC (p = {p_value(two_factors.p)})"
+    values = f"{percent(simple(one_factor.car))} against QQQ (p = {p_value(one_factor.p)})"
+    values += f" and {percent(simple(two_factors.car))} against QQQ and BTC (p = {p_value(two_factors.p)})"
     return f"Over {width} it is {values}; that it differs from zero {_agreement(one_factor, two_factors)}."
 
 
@@ -209,23 +241,37 @@ def _left_over(g: Gathered, span: tuple[int, int], *, name: str) -> Table:
         if (row.first, row.last) == span:
             by_subject.setdefault(row.subject, []).append(row)
     rows = tuple(
-        (subject, percent(models[0].raw), *(_left(model) for model in models)) for subject, models in by_subject.items()
+        (subject, percent(simple(models[0].raw)), *(_left(model) for model in models), _busiest(models[0]))
+        for subject, models in by_subject.items()
     )
     strong = tuple(place for place, subject in enumerate(by_subject) if subject == g.index.id)
-    return Table((name, "return", "beyond QQQ", "beyond QQQ + BTC"), rows, strong=strong)
+    return Table((name, "return", "beyond QQQ", "beyond QQQ + BTC", "largest day, QQQ"), rows, strong=strong)
+
+
+def _busiest(row: Abnormal) -> str:
+    return NOTHING if row.largest_ar is None else f"{day(row.largest_at_us)}, {percent(simple(row.largest_ar))}"
+
+
+def _rejects(row: Abnormal) -> str:
+    return percent(row.placebo_rejects, sign=False)
 
 
 def _left(row: Abnormal) -> str:
-    if row.car is None or row.car_sd is None:
+    if row.car is None:
         return NOTHING
-    tails = f"{p_value(row.p)}; {p_value(row.p_bootstrap)}"
-    return f"{percent(row.car).removesuffix(' %')} ± {percent(row.car_sd, sign=False)} ({tails})"
+    tails = "; ".join(p_value(p) for p in (row.p, row.p_holm, row.p_placebo, row.p_bootstrap))
+    return f"{percent(simple(row.car))}, {interval(row)} ({tails})"
+
+
+def interval(row: Abnormal) -> str:
+    """The 95 % interval of an abnormal return, as simple returns: `−8 … +15 %`."""
+    return f"{percent(simple(row.car_low), 0).removesuffix(' %')} … {percent(simple(row.car_high), 0)}"
 
 
 def _error(row: Abnormal) -> str:
     if row.car is None:
         return row.reason or "no answer"
-    return f"± {percent(row.car_sd, sign=False)}, p = {p_value(row.p)}, n = {row.n_estimation}"
+    return f"{interval(row)}, p = {p_value(row.p)}, Holm {p_value(row.p_holm)}, placebo {p_value(row.p_placebo)}"
 
 
 def _equals(p: float | None) -> str:

@@ -18,6 +18,16 @@ def percent(value: float | None, digits: int = 1, *, sign: bool = True) -> str:
     return text.replace("-", MINUS)
 
 
+def simple(log_return: float | None) -> float | None:
+    """exp(x) - 1: the simple return of a log return, which is what percent means."""
+    return None if log_return is None else math.expm1(log_return)
+
+
+def figure(value: float | None) -> str:
+    """A fraction as percent, what is larger than 1 as a number."""
+    return percent(value) if value is None or abs(value) <= 1.0 else number(value, 0)
+
+
 def number(value: float | None, digits: int = 2) -> str:
     """A number with so many decimals; a dash where there is none."""
     if value is None or not math.isfinite(value):

@@ -1,0 +1,95 @@
+"""Figures that were told of an event, each put against the stored data, with the difference said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.analytics.catalogue import Claim, Event
+from indexer.errors import DeaiError, NotEnoughDataError
+from indexer.store.db import Store
+from indexer.studies.drawdowns import compare_episodes
+from indexer.studies.series import benchmark_series
+from indexer.studies.stress import stored_stress
+from indexer.times import iso
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedClaim:
+    """`told` beside `measured`, fractions or dollars; `difference` is in points of percent, or relative for dollars.
+
+    `basis` says what was measured, or why nothing could be.
+    """
+
+    text: str
+    told: float
+    measured: float | None
+    difference: float | None
+    basis: str
+
+
+def check_claims(store: Store, event: Event) -> tuple[CheckedClaim, ...]:
+    """Every claim of an event against the data. What cannot be measured says why."""
+    return tuple(_checked(store, event, claim) for claim in event.claims)
+
+
+def _checked(store: Store, event: Event, claim: Claim) -> CheckedClaim:
+    kind, *words = claim.measure.split()
+    try:
+        measured, basis = MEASURES[kind](store, event, words)
+    except KeyError:
+        return CheckedClaim(claim.text, claim.told, None, None, f'"{kind}" is no measure; use {", ".join(MEASURES)}')
+    except DeaiError as error:
+        return CheckedClaim(claim.text, claim.told, None, None, f"not measured: {error}")
+    # Levels are compared by their ratio, returns and shares by their difference.
+    difference = measured / claim.told - 1.0 if abs(claim.told) > 1.0 else measured - claim.told
+    return CheckedClaim(claim.text, claim.told, measured, difference, basis)
+
+
+def _session_return(store: Store, event: Event, words: list[str]) -> tuple[float, str]:
+    """`return NQ=F`: the simple return of a benchmark's session that holds the event."""
+    series = benchmark_series(store, words[0])
+    row = int(np.searchsorted(series.times_us, event.at_us))
+    if not 0 < row < len(series.times_us):
+        raise NotEnoughDataError(f"{series.name} has no session of {iso(event.at_us)}")
+    start, end = int(series.times_us[row - 1]), int(series.times_us[row])
+    whole = f"{series.name} from {iso(start)} to {iso(end)}: a whole session, as no hours of it are stored"
+    return float(series.values[row] / series.values[row - 1] - 1.0), whole
+
+
+def _long_share(store: Store, event: Event, words: list[str]) -> tuple[float, str]:
+    """`long_share btc`: the longs among the forced closures from the event's begin to its end, in dollars."""
+    readings = stored_stress(store, words[0], since_us=event.at_us, until_us=event.until_us + 1)
+    usd = [
+        sum(
+            v
+            for v, metric in zip(readings.values, readings.metrics, strict=True)
+            if metric == f"liquidation_{side}_usd"
+        )
+        for side in ("long", "short")
+    ]
+    if not sum(usd):
+        raise NotEnoughDataError("the store holds no liquidations of these hours")
+    return float(usd[0] / sum(usd)), f"liquidations of {words[0]} from {iso(event.at_us)} to {iso(event.until_us)}"
+
+
+def _episode(store: Store, event: Event, words: list[str]) -> tuple[float, str]:
+    """`episode peak btc 2024-01-08 2024-01-15`: of the pullback whose peak lies in that span, by the hour.
+
+    `peak`, `trough`, or `high`: the highest within 60 days of the trough.
+    """
+    point, subject, first, last = words
+    [row] = compare_episodes(store, [subject], episodes={"": (first, last)}, bar="hourly").rows
+    episode = row.analogue.episode
+    if episode is None or row.high is None or row.high_us is None:
+        raise NotEnoughDataError(row.analogue.reason or f"{subject} has no pullback from {first} to {last}")
+    level, at_us = {
+        "peak": (episode.peak_level, episode.peak_us),
+        "trough": (episode.trough_level, episode.trough_us),
+        "high": (row.high, row.high_us),
+    }[point]
+    return level, f"{point} of {subject} by the hour, {iso(at_us)}"
+
+
+MEASURES = {"return": _session_return, "long_share": _long_share, "episode": _episode}
