@@ -24,6 +24,8 @@ PAGE_POLICY = (
 # No frame-ancestors at all: `*` would still refuse local files, such as a saved notebook.
 EMBED_POLICY = PAGE_POLICY.replace(b"; frame-ancestors 'none'", b"")
 PICTURE_POLICY = b"default-src 'none'; style-src 'unsafe-inline'"
+# A document is one file with its style and charts inside, and runs nothing.
+DOCUMENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 API_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 EXPOSED = (
     "Link", "ETag", "Last-Modified", "Content-Disposition", "Content-Range", "RateLimit", "RateLimit-Policy",
@@ -71,14 +73,15 @@ class Preflights(CORSMiddleware):
 
 
 class SecurityHeaders(HttpMiddleware):
-    """Puts these headers on every answer; a 304 repeats only those that let it be read."""
+    """Puts these headers on every answer that has not its own; a 304 repeats only those that let it be read."""
 
     async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
 
         def secure(message: Message) -> None:
             if READABLE[0] not in message["headers"]:  # an application mounted in this one has put its own
                 more = READABLE if message["status"] == 304 else headers_of(scope)
-                message["headers"] = message["headers"] + more
+                own = {name for name, _ in message["headers"]}
+                message["headers"] = message["headers"] + [pair for pair in more if pair[0] not in own]
 
         await self.app(scope, receive, at_start(send, secure))
 

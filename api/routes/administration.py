@@ -14,6 +14,7 @@ from api.answers.params import LATEST_US, IndexId, InstantUs
 from api.answers.problems import declared, problem
 from api.answers.schemas import list_of, made_of, to_wire, wire_model
 from api.answers.services import Services, ServicesDep, StoreDep
+from api.middleware.security import DOCUMENT_POLICY
 from indexer.administration.calendar import Entry, as_ical, as_rows, as_rss, entries
 from indexer.administration.explain import Explanation, explain
 from indexer.arrays import to_json
@@ -289,7 +290,8 @@ def _written(document: Document, form: DocumentForm) -> Response:
 
     if form is DocumentForm.TEXT:
         return Answer(as_text(document).encode(), media_type=TEXT)
-    return Answer(as_html(document).encode(), media_type=HTML)
+    policy = {"Content-Security-Policy": DOCUMENT_POLICY}
+    return Answer(as_html(document).encode(), media_type=HTML, headers=policy)
 
 
 def _entries(services: Services, index_id: str) -> list[Entry]:

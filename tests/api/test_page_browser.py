@@ -77,6 +77,17 @@ def test_views_ranges_and_comparison(browser: Browser, live: Live) -> None:
     assert browser.complaints() == []
 
 
+@pytest.mark.parametrize("paper", ["factsheet", "methodology", "statement"])
+def test_a_document_has_its_style_and_its_chart(browser: Browser, live: Live, paper: str) -> None:
+    browser.driver.get_log("browser")
+    browser.driver.get(f"{live.url}/v1/indices/deai/documents/{paper}")
+    assert "sans-serif" in browser.run("return getComputedStyle(document.body).fontFamily")
+    drawn = "return [...document.querySelectorAll('svg path')].some((one) => one.getBoundingClientRect().width > 200)"
+    assert paper != "factsheet" or browser.run(drawn)
+    assert browser.complaints() == []
+    assert len(browser.shot(f"document-{paper}")) > 20_000
+
+
 def test_the_chart_is_read_by_keyboard(browser: Browser, live: Live) -> None:
     browser.open(f"{live.url}/")
     browser.wait("return document.querySelector('#chart svg path.line')")
