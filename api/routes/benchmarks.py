@@ -27,7 +27,7 @@ from api.answers.problems import declared
 from api.answers.schemas import Wire, columns_of, list_of, to_wire
 from api.answers.services import ServicesDep, StoreDep
 from indexer.analytics.catalogue import Event
-from indexer.store.bars import read_coverage
+from indexer.store.bars import read_benchmark_sources, read_coverage
 from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks
 from indexer.studies.catalogue import load_events
 from indexer.times import from_us
@@ -63,6 +63,8 @@ class Closes(Wire):
 
     symbol: str
     basis: str = Field(description="adjusted_close, or the price basis of the closes")
+    dividends: bool | None = Field(description="Whether the closes are adjusted for dividends; null where partly")
+    sources: list[str] = Field(description="Who gave the closes")
     shape: str
     count: int
     data: list[ClosePoint] | CloseColumns  # type: ignore[valid-type]  # made from the points
@@ -130,7 +132,17 @@ def list_closes(
     columns = {"time": as_json_times(times[keep]), "close": closes[keep]}
     data = columns if shape is Shape.COLUMNS else as_rows(columns)
     count = len(times[keep])
-    return Answer({"symbol": benchmark.symbol, "basis": basis, "shape": shape, "count": count, "data": data})
+    parts = {
+        "basis": basis,
+        "dividends": dividends_in(basis),
+        "sources": read_benchmark_sources(store, benchmark.symbol),
+    }
+    return Answer({"symbol": benchmark.symbol, **parts, "shape": shape, "count": count, "data": data})
+
+
+def dividends_in(basis: str) -> bool | None:
+    """Whether closes of a basis are adjusted for dividends; None where only some of them are."""
+    return True if basis == "adjusted_close" else None if basis.startswith("adjusted_close;") else False
 
 
 @router.get(

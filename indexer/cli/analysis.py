@@ -55,12 +55,15 @@ def beta(
 
     Example: deai beta deai -b QQQ -b NVDA --sessions 90 --end 2025-01-31
     """
-    from indexer.studies.beta import flat_beta, index_beta
+    from indexer.studies.beta import benchmarks_of, flat_beta, index_beta
     from indexer.studies.compare import compare_betas, constituent_betas
     from indexer.studies.methods import Options
 
-    names, end_us = benchmark or ["QQQ", "NVDA"], instant_us(end)
+    end_us = instant_us(end)
     with opened() as (store, _):
+        names, stand_in = benchmarks_of(store, benchmark or ["QQQ", "NVDA"], asked=bool(benchmark))
+        if stand_in and not as_json:
+            say(stand_in)
         if compare:
             ways = compare_betas(store, [index], names, sessions=sessions or None, end_us=end_us)
             emit(ways, wire=True, as_json=as_json, text=lambda: _show_comparison(ways))

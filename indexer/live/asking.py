@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from indexer.errors import SourceError, SourceUnavailable
+from indexer.errors import ConfigError, SourceError, SourceRefused, SourceUnavailable
 from indexer.live.audit import ANSWERS, keep_answers, keep_manifest
 from indexer.live.context import Live
 from indexer.live.quality_log import reject_notes, settle, write_rejects_noted
@@ -51,6 +51,8 @@ async def _one(question: Question, source: Source, http: HttpClient) -> Reply:
             parsed.append((call, answer, source.parse(call, answer)))
         except SourceError as cause:
             error = cause
+        except ConfigError as cause:  # a named source whose library is not installed
+            error = SourceRefused(str(cause))
     return Reply(question, tuple(parsed), error)
 
 

@@ -68,7 +68,7 @@ PROBES: Final[Mapping[str, tuple[Dataset, str, str]]] = {
     "okx-derivatives": (Dataset.FUNDING, "NEAR-USDT-SWAP", "1h"),
     "bybit-derivatives": (Dataset.FUNDING, "NEARUSDT", "1h"),
     "binance-derivatives": (Dataset.FUNDING, "NEARUSDT", "1h"),
-    "ccxt": (Dataset.BARS, "NEAR/USDT", "1h"),
+    "ccxt": (Dataset.QUOTES, "gate:TAO/USDT", "1h"),
     "yfinance": (Dataset.BENCHMARK, "QQQ", "1d"),
 }
 _DAYS: Final = {"1h": 2, "1d": 14}  # long enough to hold a session, or eight funding times

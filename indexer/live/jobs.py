@@ -55,7 +55,7 @@ def live_jobs(live: Live, *, update_minutes: int = 60) -> list[Job]:
         jobs.append(Job("benchmarks", 6 * HOUR, timedelta(minutes=15), _of(live, benchmarks.refresh)))
     if _any(live, Dataset.FUNDING) or _any(live, Dataset.SENTIMENT):
         jobs.append(Job(stress.KIND, HOUR, timedelta(minutes=5), _of(live, stress.read_stress)))
-    if venues and {"defillama", "coingecko"} & live.sources.keys():
+    if venues and {"defillama", "coingecko", "ccxt"} & live.sources.keys():
         jobs.append(Job("cross-check", HOUR, timedelta(minutes=3), _of(live, crosscheck.check)))
     jobs.append(Job("retention", DAY, timedelta(minutes=30), _of(live, sweep)))
     return jobs

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import orjson
 
+from indexer.arrays import I64
 from indexer.errors import ConfigError, SourceCorrupt, SourceUnavailable
 from indexer.sources.base import (
     Ask,
@@ -31,12 +32,12 @@ from indexer.sources.http import Answer, HttpClient, redact
 from indexer.sources.records import BenchmarkBars
 from indexer.sources.rows import json_of, number, stamps_us
 from indexer.sources.sessions import session_close_us
-from indexer.times import Clock, from_us, utc_now
+from indexer.times import HOUR_US, Clock, from_us, utc_now
 
 
 @dataclass(frozen=True)
 class YFinance(RestSource):
-    """Daily history without automatic adjustment, so that raw and adjusted closes stay apart."""
+    """Daily and hourly history without automatic adjustment, so that raw and adjusted closes stay apart."""
 
     clock: Clock = field(default=utc_now, repr=False)
 
@@ -51,7 +52,7 @@ class YFinance(RestSource):
         fixing=False,
         docs="https://ranaroussi.github.io/yfinance/",
         loses="nothing while the plain Yahoo source or an import works",
-        history={"1d": History(max_rows=3_650)},
+        history={"1h": History(max_rows=60 * 24, depth_days=729), "1d": History(max_rows=3_650)},
         opt_in=True,
         extra="yfinance",
         notes="Yahoo's terms apply; breaks in waves",
@@ -74,13 +75,23 @@ class YFinance(RestSource):
         if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) != 4 for row in rows):
             raise SourceCorrupt("yfinance gave something that is not rows of four")
         values = np.array([[number(v) for v in row] for row in rows], dtype=np.float64).reshape(-1, 4)
-        at = session_close_us(stamps_us(values[:, 0], 1_000_000, name="yfinance"), "America/New_York")
+        at = _closes(stamps_us(values[:, 0], 1_000_000, name="yfinance"), call.ask)
         good = (values[:, 1] > 0.0) & (at > call.ask.start_us) & (at <= call.ask.end_us)
         closed = at <= answer.fetched_us
         times, first = np.unique(at[good & closed], return_index=True)
         kept = values[good & closed][first]
         bars = BenchmarkBars(call.ask.symbol, times, kept[:, 1], kept[:, 2], kept[:, 3], "unadjusted_for_dividends")
         return Parsed(benchmark=bars, open_rows=int((good & ~closed).sum()))
+
+
+def _closes(stamps: I64, ask: Ask) -> I64:
+    """The instant each bar closes: its session's close, or an hour after its stamp but within the session."""
+    future = ask.symbol.endswith("=F")
+    session = session_close_us(stamps, "America/New_York", instrument="FUTURE" if future else "")
+    if ask.interval == "1d":
+        return session
+    closes: I64 = stamps + HOUR_US if future else np.minimum(stamps + HOUR_US, session)
+    return closes
 
 
 def _ask_library(call: Call) -> list[Any]:
@@ -94,10 +105,16 @@ def _ask_library(call: Call) -> list[Any]:
     start, end = from_us(call.ask.start_us).date(), from_us(call.ask.end_us).date()
     try:
         frame = yfinance.Ticker(call.ask.symbol).history(
-            start=start.isoformat(), end=end.isoformat(), interval="1d", auto_adjust=False, raise_errors=True
+            start=start.isoformat(),
+            end=end.isoformat(),
+            interval=call.ask.interval,
+            auto_adjust=False,
+            raise_errors=True,
         )
     except Exception as cause:  # the library raises its transport's many errors; all mean "not now"
         raise SourceUnavailable(redact(f"yfinance {call.ask.symbol}: {cause}")) from None
     if frame.empty:
         raise SourceUnavailable(f"yfinance gave an empty frame for {call.ask.symbol}: blocked, or unknown symbol")
-    return [[stamp.timestamp(), row["Close"], row["Adj Close"], row["Volume"]] for stamp, row in frame.iterrows()]
+    adjusted = frame["Adj Close"] if "Adj Close" in frame else frame["Close"] * float("nan")  # hours have none
+    columns = (frame["Close"], adjusted, frame["Volume"])
+    return [[stamp.timestamp(), *row] for stamp, *row in zip(frame.index, *columns, strict=True)]

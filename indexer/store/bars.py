@@ -98,6 +98,17 @@ def read_benchmark_closes(store: Store, symbol: str, *, interval: str) -> tuple[
     return bars["time"], bars["close"], bars["adjusted_close"]
 
 
+def read_benchmark_sources(store: Store, symbol: str, *, interval: str = "1d") -> list[str]:
+    """Who gave a benchmark's stored closes, by name."""
+    query = (
+        select(col(BenchmarkBar.source).distinct())
+        .join(Benchmark, col(BenchmarkBar.benchmark_id) == col(Benchmark.id))
+        .where(col(Benchmark.symbol) == symbol, col(BenchmarkBar.interval) == interval)
+    )
+    with store.reading() as connection:
+        return sorted(connection.execute(query).scalars())
+
+
 def write_benchmark_bars(store: Store, run_id: int, bars: BenchmarkColumns) -> Written:
     """How many benchmark bars were new, revised, unchanged. Closes finite and positive, else InputError."""
     refuse_bad(bars.close, "benchmark_bar", "close")

@@ -18,6 +18,7 @@ from indexer.analytics.rolling import RollingBeta, rolling_beta, rolling_hac
 from indexer.analytics.time_varying import ewma_path, kalman_fit
 from indexer.arrays import F64, I64, to_json
 from indexer.errors import InputError, NotEnoughDataError, did_you_mean
+from indexer.store.bars import read_coverage
 from indexer.store.db import Store
 from indexer.store.levels import read_level_page
 from indexer.store.read import read_memberships
@@ -36,6 +37,7 @@ from indexer.times import DAY_US, HOUR_US, iso
 
 WINDOWS = (30, 60, 90, 180, 250)
 MIN_SESSIONS = 20
+QQQ, STAND_IN = "QQQ", "^NDX"
 DEFAULT_SESSIONS = 90
 BOOTSTRAP_SEED = 20_250_127
 MOST_UNTRADED = 0.05
@@ -166,6 +168,18 @@ def beta_pairs(
     _, _, frame = _read_frame(store, subject, [benchmark], clock=clock)
     window = _window(frame, sessions, end_us=end_us)
     return window.rows(window.complete)
+
+
+def benchmarks_of(store: Store, names: Sequence[str], *, asked: bool) -> tuple[list[str], str]:
+    """The benchmarks to take, and one line where another stands in.
+
+    Where nobody `asked` for them by name and QQQ has too few closes, the Nasdaq-100 itself takes its place.
+    """
+    coverage = read_coverage(store)
+    if asked or QQQ not in names or coverage.get(QQQ, (0, 0, 0))[2] > MIN_SESSIONS or STAND_IN not in coverage:
+        return list(names), ""
+    known = [name for name in names if name in coverage and name != QQQ]
+    return [STAND_IN, *known], f"No closes of {QQQ} could be had: {STAND_IN}, the index it follows, stands in."
 
 
 def windowed_beta(

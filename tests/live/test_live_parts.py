@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -20,6 +21,7 @@ from indexer.errors import InputError, NotEnoughDataError
 from indexer.levels.markets import supplies_in_force
 from indexer.live.context import Live, archive_of, live_of
 from indexer.live.crosscheck import check
+from indexer.live.fixing import fix
 from indexer.live.jobs import sweep
 from indexer.live.mapping import base_and_quote, ids_at, quote_mappings, spelled, venue_mappings
 from indexer.live.memory import Remembered, from_plain, to_plain
@@ -27,7 +29,7 @@ from indexer.live.quality_log import settle
 from indexer.live.scheduler import Stopped
 from indexer.live.stress import perpetual
 from indexer.live.supply import IMPLIED, read_reported, write_facts
-from indexer.registry import load_registry, supply_facts
+from indexer.registry import VenueListing, load_registry, supply_facts
 from indexer.sources.base import Ask, Call, Dataset
 from indexer.sources.coingecko import implied_supplies
 from indexer.sources.http import Answer, Breaker, HostLimit, HttpClient, Timeouts
@@ -163,6 +165,31 @@ def test_an_aggregator_that_differs_is_in_the_ledger_until_it_agrees(world: Play
     text = json.loads(differing[0].detail)["text"]
     assert "defillama says 2, our newest median is" in text
     scheduler.stop()
+
+
+def test_the_library_of_venues_is_asked_when_it_is_named_and_compared_in_dollars(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module of the library's name stands for it; NEAR costs 99 USDT there."""
+    (tmp_path / "ccxt.py").write_text(
+        "class BaseError(Exception): pass\nclass NetworkError(BaseError): pass\nclass gate:\n"
+        "    def __init__(self, options): pass\n"
+        "    def fetch_tickers(self, pairs): return {pair: {'last': 99.0} for pair in pairs}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    near = live.registry.by_slug["near"]
+    listed = replace(near, venues=(*near.venues, VenueListing("gate", "NEAR/USDT", "seen")))
+    assets = tuple(listed if asset is near else asset for asset in live.registry.assets)
+    named = replace(live, registry=replace(live.registry, assets=assets))
+    live.upstream.sources.update(build_sources(only=("ccxt",)))
+    due = at("2025-01-28T12:00:00Z")
+    run = start_run(live.store, kind="fixing", key="fixing:1", now=live.clock(), due_at=due)
+    assert run is not None
+    finish_run(live.store, run, now=live.clock(), detail=dict(fix(named, due, run)))
+    assert check(named, due, run_of(live, "cross-check"))["compared"] >= 1
+    apart = {row.subject: row.detail for row in read_open_quality(live.store, ("disagreement",))}
+    assert "gate says 9" in apart["gate/near"]
+    monkeypatch.delitem(sys.modules, "ccxt")
 
 
 def test_without_a_recent_fixing_there_is_nothing_to_compare(live: Live) -> None:

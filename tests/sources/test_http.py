@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -329,3 +329,20 @@ async def test_a_body_beyond_reason_is_refused(loopback: Loopback, monkeypatch: 
     async with client() as http:
         with pytest.raises(SourceCorrupt, match="x sends more than 100 bytes"):
             await http.get(loopback.url, name="x")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<!DOCTYPE html><html><head><title>Just a moment...</title></head>",
+        b"<html><body><script>const pow = crypto.subtle.digest('SHA-256', data)</script></body></html>",
+        b"<html><p>Please enable JavaScript and verify you are human</p></html>",
+    ],
+)
+def test_a_check_for_browsers_is_told_apart_from_any_other_page(page: bytes) -> None:
+    answer = Answer("http://x/", 200, {}, page, datetime(2026, 11, 30, tzinfo=UTC))
+    error = error_of(answer, "stooq", expects=Expects.CSV)
+    assert isinstance(error, SourceRefused) and error.outright
+    assert "a check for browsers instead of csv" in str(error)
+    other = error_of(replace(answer, body=b"<html>Maintenance</html>"), "stooq", expects=Expects.CSV)
+    assert isinstance(other, SourceCorrupt)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 from battery import Sample, SourceBattery
 
-from indexer.errors import ConfigError
+from indexer.errors import ConfigError, SourceUnavailable
 from indexer.sources.base import Dataset, Parsed, RestSource
 from indexer.sources.http import HttpClient
+from indexer.times import iso
 
 ORDERS = b"""{"code":"0","msg":"","data":[{"instId":"TAO-USDT-SWAP","instFamily":"TAO-USDT","instType":"SWAP",
 "details":[{"bkLoss":"0","bkPx":"400","ccy":"","posSide":"long","side":"sell","sz":"3","ts":"1737940000000"},
@@ -127,20 +131,25 @@ class TestBinanceDerivatives(SourceBattery):
         assert Dataset.LIQUIDATIONS not in source.capabilities.datasets
 
 
+def check_gate(parsed: Parsed) -> None:
+    (quote,) = parsed.quotes
+    assert (quote.symbol, quote.price, quote.quote) == ("gate:TAO/USDT", 405.5, "USDT")
+    assert quote.observed_us == 1_737_946_799_000_000
+    assert [reject.row for reject in parsed.rejects] == ["gate:NEAR/USDT"]
+
+
 class TestCcxt(SourceBattery):
     name = "ccxt"
     samples = (
         Sample(
-            Dataset.BARS,
-            ("TAO/USDT",),
+            Dataset.QUOTES,
+            ("gate:TAO/USDT", "gate:NEAR/USDT"),
             "2025-01-27T00:00:00Z",
             "2025-01-27T03:00:00Z",
             "2025-01-27T03:00:00+00:00",
-            2,
-            "1h",
-            "USDT",
-            documented=b"[[1737936000000,400,410,395,405,12.5],[1737939600000,405,406,401,402,9]]",
-            check=lambda parsed: np.testing.assert_array_equal(np.isnan(parsed.bars.volume_usd), True),  # type: ignore[union-attr]
+            1,
+            documented=b'{"TAO/USDT":{"last":405.5,"timestamp":1737946799000,"quoteVolume":9e6},"NEAR/USDT":{"last":null}}',
+            check=check_gate,
         ),
     )
 
@@ -150,6 +159,42 @@ class TestCcxt(SourceBattery):
         async with HttpClient() as http:
             with pytest.raises(ConfigError, match=r"pip install 'deai-index\[ccxt\]', or leave the source out"):
                 await source.fetch(self.call(source, self.samples[0]), http)
+
+    def test_one_call_a_venue(self, source: RestSource) -> None:
+        ask = replace(self.samples[0].ask(), symbols=("gate:TAO/USDT", "kucoin:TAO/USDT", "gate:NEAR/USDT"))
+        calls = source.calls(ask)
+        assert [(call.path, call.ask.symbols) for call in calls] == [
+            ("gate/fetch_tickers", ("gate:TAO/USDT", "gate:NEAR/USDT")),
+            ("kucoin/fetch_tickers", ("kucoin:TAO/USDT",)),
+        ]
+
+    async def test_the_library_is_asked_for_the_pairs_and_answers_for_no_other(
+        self, source: RestSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A module of the library's name, as installed: what `fetch` asks of it and keeps."""
+        (tmp_path / "ccxt.py").write_text(
+            "class BaseError(Exception): pass\nclass NetworkError(BaseError): pass\n"
+            "class gate:\n    def __init__(self, options): pass\n    def fetch_tickers(self, pairs):\n"
+            "        one = {'last': 405.5, 'timestamp': 1737946799000, 'quoteVolume': 9e6, 'info': {}}\n"
+            "        return {pair: one for pair in [*pairs, 'OTHER/USDT']}\n"
+            "class kucoin(gate):\n    def fetch_tickers(self, pairs): raise NetworkError('slow')\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "ccxt", raising=False)
+        (call, other) = source.calls(replace(self.samples[0].ask(), symbols=("gate:TAO/USDT", "kucoin:TAO/USDT")))
+        async with HttpClient() as http:
+            answer = await source.fetch(call, http)
+            assert orjson.loads(answer.body).keys() == {"TAO/USDT"}
+            with pytest.raises(SourceUnavailable, match="ccxt kucoin: slow"):
+                await source.fetch(other, http)
+        monkeypatch.delitem(sys.modules, "ccxt", raising=False)
+
+
+def check_hours(parsed: Parsed) -> None:
+    assert parsed.benchmark is not None
+    # the last bar of the day begins 20:30 UTC and ends with the session, 21:00
+    assert [iso(int(at)) for at in parsed.benchmark.time_us] == ["2025-01-27T20:30:00Z", "2025-01-27T21:00:00Z"]
+    assert np.isnan(parsed.benchmark.adjusted_close).all()
 
 
 class TestYFinance(SourceBattery):
@@ -164,6 +209,16 @@ class TestYFinance(SourceBattery):
             2,
             "1d",
             documented=b"[[1737694800.0,142.62,142.59,234657400],[1737954000.0,118.42,118.40,818830900]]",
+        ),
+        Sample(
+            Dataset.BENCHMARK,
+            ("NVDA",),
+            "2025-01-27T00:00:00Z",
+            "2025-01-28T00:00:00Z",
+            "2025-01-28T00:00:00+00:00",
+            2,
+            documented=b"[[1738006200.0,120.1,null,91000000],[1738009800.0,118.4,null,88000000]]",
+            check=check_hours,
         ),
     )
 

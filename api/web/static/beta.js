@@ -6,6 +6,7 @@ import { drawForest } from "./forest.js";
 import { day, number, percent } from "./format.js";
 
 const SHOWN = ["QQQ", "NVDA", "SMH", "MSFT", "GOOGL", "META", "AMZN", "AMD", "AVGO", "TSM", "^NDX"];
+const STAND_IN = "^NDX";
 
 export class Betas {
   constructor(index) {
@@ -24,7 +25,8 @@ export class Betas {
   async load(benchmarks, newest) {
     this.newest = newest;
     const known = benchmarks.filter((one) => one.sessions > 0).map((one) => one.symbol);
-    const order = (symbol) => (SHOWN.indexOf(symbol) + 1 || 99);
+    this.standsIn = !known.includes("QQQ") && known.includes(STAND_IN);
+    const order = (symbol) => (this.standsIn && symbol === STAND_IN ? 0 : SHOWN.indexOf(symbol) + 1 || 99);
     this.symbols = known.sort((a, b) => order(a) - order(b) || a.localeCompare(b)).slice(0, 8);
     if (!this.symbols.includes(this.picked)) this.picked = this.symbols[0];
     if (this.symbols.length) return this.#read();
@@ -60,12 +62,13 @@ export class Betas {
   #explain() {
     const one = this.answers.find((answer) => answer.benchmark === this.picked);
     if (!one) return;
-    byId("beta-note").textContent = one.missing || one.beta === null
+    const standsIn = this.standsIn ? `No closes of QQQ could be had: ${STAND_IN}, the index it follows, stands in. ` : "";
+    byId("beta-note").textContent = standsIn + (one.missing || one.beta === null
       ? `${one.benchmark}: ${one.missing || one.reason}.`
       : `${one.benchmark}: beta ${number(one.beta)} (standard error ${number(one.se)}), R² ${number(one.r2)}, n ${one.n}, ` +
         `correlation ${number(one.correlation)}, alpha ${percent(one.alpha_annualised, 0)} a year ` +
         `(standard error ${percent(one.se_alpha * one.periods_per_year, 0)}); ${day(Date.parse(one.first_session))} to ` +
-        `${day(Date.parse(one.last_session))}. Index sampled at the exchange close; ± is the standard error, bars are ${number(one.confidence * 100, 0)}\u202f% intervals.${this.#late(one)}`;
+        `${day(Date.parse(one.last_session))}. Index sampled at the exchange close; ± is the standard error, bars are ${number(one.confidence * 100, 0)}\u202f% intervals.${this.#late(one)}`);
   }
 
   // Later closes without a level at their very instant, or levels without later closes, are not papered over.

@@ -60,6 +60,11 @@ _OUTRIGHT: Final = (403, 451)
 _BUSY: Final = {418: "has banned this address for a while", 429: "asks us to slow down"}
 _LIMIT_TEXT = re.compile(r"(?i)exceeded the daily hits limit|rate limit|too many requests|get your apikey")
 
+_CHALLENGE = re.compile(
+    rb"(?i)proof.of.work|verify(ing)? (that )?you are (a )?human|checking your browser|just a moment\.\.\."
+    rb"|cf-chl|captcha|crypto\.subtle|enable javascript"
+)
+
 
 def error_of(answer: Answer, name: str, *, expects: Expects) -> SourceError | None:
     """The error an answer amounts to, or None when it can be parsed. `name` is the source, for the message."""
@@ -84,7 +89,7 @@ def _body_error(answer: Answer, name: str, *, expects: Expects) -> SourceError |
     if not body:
         return SourceCorrupt(f"{name} answered 200 with an empty body")
     if body[:1] == b"<":
-        return SourceCorrupt(f"{name} answered 200 with a web page instead of {expects}: {excerpt(answer)}")
+        return _page_error(answer, name, expects=expects)
     text = body[:300].decode("utf-8", "replace")
     if body[:1] not in b"[{" and _LIMIT_TEXT.search(text):
         return SourceUnavailable(f"{name} answered 200 with a limit notice: {excerpt(answer)}")
@@ -98,6 +103,13 @@ def _body_error(answer: Answer, name: str, *, expects: Expects) -> SourceError |
     elif b"," not in body.split(b"\n", 1)[0]:
         return SourceCorrupt(f"{name} answered 200 with something that is not CSV: {excerpt(answer)}")
     return None
+
+
+def _page_error(answer: Answer, name: str, *, expects: Expects) -> SourceError:
+    """A page where data belong: a check for browsers (which no program passes), or some other page."""
+    if _CHALLENGE.search(answer.body[:20_000]):
+        return SourceRefused(f"{name} answered 200 with a check for browsers instead of {expects}", outright=True)
+    return SourceCorrupt(f"{name} answered 200 with a web page instead of {expects}: {excerpt(answer)}")
 
 
 def _wait_s(answer: Answer) -> float | None:
