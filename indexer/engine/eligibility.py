@@ -42,6 +42,9 @@ class Candidate:
     free_float: float | None = None
     active: float | None = None
     active_days: int = 0
+    supply_us: int | None = None
+    supply_stale_us: int | None = None
+    supply_age_days: float = 0.0
 
     @property
     def share(self) -> float | None:
@@ -100,6 +103,7 @@ def candidates_at(
     reference_us = int(inputs.reference_us[row])
     price, age = inputs.price[row].tolist(), inputs.price_age_us[row].tolist()
     supply, source, total = (part[row].tolist() for part in (inputs.supply, inputs.supply_source, inputs.total))
+    supply_us, supply_stale_us = inputs.supply_us[row].tolist(), inputs.supply_stale_us[row].tolist()
     adv, adv_days = inputs.adv_usd[row].tolist(), inputs.adv_days[row].tolist()
     atvr, atvr_days = inputs.atvr[row].tolist(), inputs.atvr_days[row].tolist()
     venues = inputs.venues[row].tolist()
@@ -125,6 +129,9 @@ def candidates_at(
             free_float=_number(share[n]),
             active=_number(active[n]),
             active_days=active_days[n],
+            supply_us=None if source[n] < 0 else supply_us[n],
+            supply_stale_us=None if source[n] < 0 else supply_stale_us[n],
+            supply_age_days=0.0 if source[n] < 0 else (reference_us - supply_us[n]) / DAY_US,
         )
         for n in columns
     ]
@@ -143,7 +150,10 @@ def unmeasurable(one: Candidate, rule: Eligibility, *, methodology: Methodology)
         yield f"free float is {one.free_float:.2%} of total supply, below the lowest band"
     elif one.supply is None and methodology.needs_supply(rule):
         purpose = "weighting" if scheme in BY_CAP else "ranking"
-        yield f"{NO_SUPPLY} within {rule.supply_max_age_days} days of the reference date, needed for {purpose}"
+        days = rule.member_supply_max_age_days
+        yield f"{NO_SUPPLY} within {days} days of the reference date, needed for {purpose}"
+    elif not one.incumbent and one.supply_age_days > rule.supply_max_age_days and methodology.needs_supply(rule):
+        yield f"supply is {one.supply_age_days:.0f} days old, a newcomer's may be {rule.supply_max_age_days}"
     if scheme is Scheme.LIQUIDITY and not (one.adv_usd and one.adv_days >= rule.adv_min_days):
         yield f"volume known on {one.adv_days} days, {rule.adv_min_days} needed to weigh by liquidity"
     if scheme is Scheme.FUNDAMENTAL and not (one.fundamental and one.fundamental > 0):
@@ -244,7 +254,7 @@ def _keep(one: Candidate, rule: Eligibility, *, methodology: Methodology) -> Dec
 def _decision(one: Candidate, reason: str, *, rank: int | None = None, member: bool = False) -> Decision:
     return Decision(
         one.slug, member, rank, reason, one.supply, one.supply_source, one.cap_usd,
-        one.adv_usd,
+        one.adv_usd, one.supply_us, one.supply_stale_us,
     )  # fmt: skip
 
 

@@ -204,7 +204,8 @@ def aligned(change: Rebalance, *, slugs: tuple[str, ...], columns: tuple[str, ..
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Why one line is in or out at a reference date. `rank` is 1-based by free-float cap among the eligible,
-    None when not eligible or not under review; `supply_source` is a `SupplySource`."""
+    None when not eligible or not under review; `supply_source` is a `SupplySource`; the
+    supply was true at `supply_us` and counts as old from `supply_stale_us` on."""
 
     slug: str
     member: bool
@@ -214,6 +215,8 @@ class Decision:
     supply_source: int | None
     free_float_cap_usd: float | None
     median_adv_usd: float | None
+    supply_us: int | None = None
+    supply_stale_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

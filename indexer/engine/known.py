@@ -38,60 +38,76 @@ def price_as_of(market: Market, at_us: I64) -> tuple[F64, I64]:
     return prices, age
 
 
+LIVE_FRESH_US = 45 * DAY_US
+FACT_FRESH_US = 100 * DAY_US
+
+
 @dataclass(frozen=True, slots=True)
 class SupplyAt:
-    """Supply in tokens at Q instants, where it came from (-1 when not known), and the total where known."""
+    """Supply in tokens at Q instants, where it came from (-1 when not known), the total where known, and when the
+    supply was true and from when on it counts as old (`NEVER_US` when not known)."""
 
     tokens: F64
     source: I8
     total: F64
+    at_us: I64
+    stale_us: I64
 
 
 def supply_as_of(history: SupplyHistory, at_us: I64, *, max_age_us: int) -> SupplyAt:
     """The supply to weigh by at each instant (Q,): best source first, latest observation at most `max_age_us` old.
 
-    On chain only a free float counts; reported is the circulating supply; imported is the circulating supply,
-    or the free float where the file gives only that. The total is that of the same source where it has one.
+    On chain only a free float counts; reported is the circulating supply; imported is the circulating supply, or the
+    free float where no circulating one is known: figures of two kinds make no series. The total is that of the same
+    source where it has one. A supply is old 45 days after it was true, 100 days for shipped and imported figures.
     """
     tokens = np.full(len(at_us), np.nan)
     source = np.full(len(at_us), -1, dtype=np.int8)
-    imported = np.where(np.isnan(history.circulating), history.free_float, history.circulating)
+    true_us = np.full(len(at_us), NEVER_US, dtype=np.int64)
+    stale_us = true_us.copy()
+    fact = history.source == SupplySource.IMPORTED
+    if history.shipped is not None:
+        fact = fact | history.shipped
+    stale = history.times_us + np.where(fact, FACT_FRESH_US, LIVE_FRESH_US)
     choices = (
         (SupplySource.ON_CHAIN, history.free_float),
         (SupplySource.REPORTED, history.circulating),
-        (SupplySource.IMPORTED, imported),
+        (SupplySource.IMPORTED, history.circulating),
+        (SupplySource.IMPORTED, history.free_float),
     )
     for kind, values in choices:
-        use = (history.source == kind) & (values > 0)
-        found = _latest(history.times_us, values, use=use, at_us=at_us, max_age_us=max_age_us)
-        fill = (source < 0) & ~np.isnan(found)
-        tokens[fill], source[fill] = found[fill], kind
-    return SupplyAt(tokens, source, _total(history, at_us, source=source, max_age_us=max_age_us))
+        use = np.flatnonzero((history.source == kind) & (values > 0))
+        row = _latest_row(history.times_us, use, at_us=at_us, max_age_us=max_age_us)
+        fill = (source < 0) & (row >= 0)
+        chosen = row[fill]
+        tokens[fill], source[fill] = values[chosen], kind
+        true_us[fill], stale_us[fill] = history.times_us[chosen], stale[chosen]
+    total = _total(history, at_us, source=source, max_age_us=max_age_us)
+    return SupplyAt(tokens, source, total, true_us, stale_us)
 
 
 def _total(history: SupplyHistory, at_us: I64, *, source: I8, max_age_us: int) -> F64:
     """The last total from the source of the supply, so that their share compares like with like; else from any."""
     known = history.total > 0
-    total = _latest(history.times_us, history.total, use=known, at_us=at_us, max_age_us=max_age_us)
+    total = _latest_total(history, known, at_us=at_us, max_age_us=max_age_us)
     for kind in SupplySource:
-        own = _latest(
-            history.times_us, history.total, use=known & (history.source == kind), at_us=at_us, max_age_us=max_age_us
-        )
+        own = _latest_total(history, known & (history.source == kind), at_us=at_us, max_age_us=max_age_us)
         total = np.where((source == kind) & ~np.isnan(own), own, total)
     return total
 
 
-def _latest(times_us: I64, values: F64, *, use: Bools, at_us: I64, max_age_us: int) -> F64:
-    """The last used value at or before each instant, NaN where there is none or it is too old."""
-    out = np.full(len(at_us), np.nan)
-    if not use.any():
-        return out
-    times, kept = times_us[use], values[use]
-    last = np.searchsorted(times, at_us, side="right") - 1
-    held = np.maximum(last, 0)
-    good = (last >= 0) & (at_us - times[held] <= max_age_us)
-    out[good] = kept[held][good]
-    return out
+def _latest_total(history: SupplyHistory, use: Bools, *, at_us: I64, max_age_us: int) -> F64:
+    row = _latest_row(history.times_us, np.flatnonzero(use), at_us=at_us, max_age_us=max_age_us)
+    return np.where(row >= 0, history.total[row], np.nan) if use.any() else np.full(len(at_us), np.nan)
+
+
+def _latest_row(times_us: I64, use: I64, *, at_us: I64, max_age_us: int) -> I64:
+    """The last of the rows `use` at or before each instant, -1 where there is none or it is too old."""
+    if not len(use):
+        return np.full(len(at_us), -1, dtype=np.int64)
+    last = np.searchsorted(times_us[use], at_us, side="right") - 1
+    row = use[np.maximum(last, 0)]
+    return np.where((last >= 0) & (at_us - times_us[row] <= max_age_us), row, -1)
 
 
 def median_known(values: F64) -> tuple[F64, I64]:
@@ -112,7 +128,8 @@ class Inputs:
 
     price_age_us says how old the last price is; cap_usd is price · supply; adv_usd the median traded value a
     day over `adv_days` known days; atvr = 365 · median(daily value / free-float capitalisation) over
-    `atvr_days` days; supply_source is -1 where there is no supply. free_float is the share of
+    `atvr_days` days; supply_source is -1 where there is no supply, which was true at supply_us and counts as old from
+    supply_stale_us on. free_float is the share of
     the total that is free; with bands `supply` is the banded share of the total (none below the lowest band).
     active_addresses is the median a day over `active_days` known days. venues are the most that had a bar on one
     day of the same window.
@@ -123,6 +140,8 @@ class Inputs:
     price_age_us: I64
     supply: F64
     supply_source: I8
+    supply_us: I64
+    supply_stale_us: I64
     total: F64
     adv_usd: F64
     adv_days: I64
@@ -160,7 +179,9 @@ def gather(market: Market, reference_us: Sequence[int], *, rules: Sequence[Eligi
     price, age = price_as_of(market, references)
     out = Inputs(
         references, price, age,
-        supply=np.full(shape, np.nan), supply_source=np.full(shape, -1, dtype=np.int8), total=np.full(shape, np.nan),
+        supply=np.full(shape, np.nan), supply_source=np.full(shape, -1, dtype=np.int8),
+        supply_us=np.full(shape, NEVER_US, dtype=np.int64), supply_stale_us=np.full(shape, NEVER_US, dtype=np.int64),
+        total=np.full(shape, np.nan),
         adv_usd=np.full(shape, np.nan), adv_days=np.zeros(shape, dtype=np.int64),
         atvr=np.full(shape, np.nan), atvr_days=np.zeros(shape, dtype=np.int64), fundamental=np.full(shape, np.nan),
         free_float=np.full(shape, np.nan), active_addresses=np.full(shape, np.nan),
@@ -193,9 +214,10 @@ def banded(share: F64) -> F64:
 
 def _fill_supply(out: Inputs, market: Market, *, rows: I64, rule: Eligibility) -> None:
     for column, line in enumerate(market.lines):
-        found = supply_as_of(line.supply, out.reference_us[rows], max_age_us=rule.supply_max_age_days * DAY_US)
+        found = supply_as_of(line.supply, out.reference_us[rows], max_age_us=rule.member_supply_max_age_days * DAY_US)
         out.supply[rows, column] = found.tokens
         out.supply_source[rows, column] = found.source
+        out.supply_us[rows, column], out.supply_stale_us[rows, column] = found.at_us, found.stale_us
         out.total[rows, column] = found.total
         out.free_float[rows, column] = np.minimum(found.tokens / found.total, 1.0)
 
@@ -203,7 +225,7 @@ def _fill_supply(out: Inputs, market: Market, *, rows: I64, rule: Eligibility) -
 def _fill_days(out: Inputs, market: Market, *, rows: I64, rule: Eligibility, day_price: F64, day_age: I64) -> None:
     """Medians over the window of days that ended in (reference - window, reference]."""
     supply = np.column_stack(
-        [supply_as_of(line.supply, market.day_us, max_age_us=rule.supply_max_age_days * DAY_US).tokens
+        [supply_as_of(line.supply, market.day_us, max_age_us=rule.member_supply_max_age_days * DAY_US).tokens
          for line in market.lines]
     )  # fmt: skip
     fresh = np.where(day_age <= rule.price_max_age_hours * HOUR_US, day_price, np.nan)

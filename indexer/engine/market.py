@@ -43,7 +43,8 @@ class SupplySource(IntEnum):
 class SupplyHistory:
     """Supply observations of one line, ascending by when they were true. Tokens, not base units.
 
-    `free_float` and `total` (M,) are NaN where not known; `circulating` is as reported.
+    `free_float` and `total` (M,) are NaN where not known; `circulating` is as reported. `shipped` (M,) are facts of the
+    package, not a provider's readings; None when none is.
     """
 
     times_us: I64
@@ -51,6 +52,7 @@ class SupplyHistory:
     free_float: F64
     total: F64
     source: I8
+    shipped: Bools | None = None
 
 
 @dataclass(frozen=True, slots=True)

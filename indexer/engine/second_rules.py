@@ -54,6 +54,7 @@ class Seen:
     share: float
     active: float
     venues: float
+    outdated: bool  # a newcomer whose supply is older than a newcomer's may be
 
 
 def world_of(market: Market) -> World:
@@ -79,7 +80,10 @@ def members_at(
     if review:
         by_name = len(methodology.universe.assets) > 0
         pool = [c for c, line in enumerate(world.lines) if by_name or reference >= line.candidate_from_us]
-    seen = {column: _look(world, rule, column=column, reference=reference) for column in pool}
+    seen = {
+        column: _look(world, rule, column=column, reference=reference, incumbent=column in incumbents)
+        for column in pool
+    }
     if methodology.float_rules.bands:
         seen = {c: _banded(one, world, methodology, column=c, reference=reference) for c, one in seen.items()}
     measured = {c: one for c, one in seen.items() if _measurable(one, rule, methodology, slug=world.lines[c].slug)}
@@ -127,10 +131,10 @@ def _size(weighting: Weighting, one: Seen, *, slug: str) -> float:
     return sqrt(one.cap) if scheme is Scheme.SQRT_CAP else one.cap
 
 
-def _look(world: World, rule: Eligibility, *, column: int, reference: int) -> Seen:
+def _look(world: World, rule: Eligibility, *, column: int, reference: int, incumbent: bool) -> Seen:
     """Price, supply, volume and metric of one line, as known at the reference instant."""
     price = price_at(world, column, at=reference, max_age=rule.price_max_age_hours * HOUR)
-    supply, total = supply_at(world, column, at=reference, max_age=rule.supply_max_age_days * DAY)
+    supply, total, true_at = supply_at(world, column, at=reference, max_age=rule.member_supply_max_age_days * DAY)
     window = _window(world, rule, reference=reference)
     volumes = [v for day in window if not isnan(v := world.volumes[day][column])]
     metrics = [m for day in window if world.metrics and not isnan(m := world.metrics[day][column])]
@@ -141,6 +145,7 @@ def _look(world: World, rule: Eligibility, *, column: int, reference: int) -> Se
         price, price * supply, supply, total, adv, metrics[-1] if metrics else nan, supply / total,
         median(active) if len(active) >= rule.adv_min_days else nan,
         max(traded, default=0.0) if world.venues else world.lines[column].venues,
+        not incumbent and reference - true_at > rule.supply_max_age_days * DAY,
     )  # fmt: skip
 
 
@@ -151,7 +156,7 @@ def _banded(one: Seen, world: World, methodology: Methodology, *, column: int, r
 
     def share_at(moment: int) -> float:
         rule = methodology.eligibility_at(EPOCH + timedelta(microseconds=moment))
-        supply, total = supply_at(world, column, at=moment, max_age=rule.supply_max_age_days * DAY)
+        supply, total, _ = supply_at(world, column, at=moment, max_age=rule.member_supply_max_age_days * DAY)
         return min(supply / total, 1.0)  # NaN where either is
 
     supply = band_at(methodology, reference=reference, share_at=share_at) * one.total or nan
@@ -170,6 +175,8 @@ def _measurable(one: Seen, rule: Eligibility, methodology: Methodology, *, slug:
     without = scheme in (Scheme.EQUAL, Scheme.LIQUIDITY, Scheme.FUNDAMENTAL, Scheme.FIXED)
     without = without and not (methodology.float_rules.bands or rule.min_free_float or rule.min_atvr)
     if isnan(one.price) or (isnan(one.supply) and not (without and isnan(one.share))):
+        return False
+    if one.outdated and not without:
         return False
     if scheme is Scheme.FIXED:
         return slug in methodology.weighting.weights
@@ -212,7 +219,7 @@ def _turnover(world: World, rule: Eligibility, *, column: int, reference: int) -
     for day in _window(world, rule, reference=reference):
         at = world.days[day]
         price = price_at(world, column, at=at, max_age=rule.price_max_age_hours * HOUR)
-        supply, _ = supply_at(world, column, at=at, max_age=rule.supply_max_age_days * DAY)
+        supply, _, _ = supply_at(world, column, at=at, max_age=rule.member_supply_max_age_days * DAY)
         ratio = world.volumes[day][column] / (price * supply)
         if not isnan(ratio):
             ratios.append(ratio)
@@ -236,17 +243,19 @@ def price_at(world: World, column: int, *, at: int, max_age: int) -> float:
     return nan
 
 
-def supply_at(world: World, column: int, *, at: int, max_age: int) -> tuple[float, float]:
-    """Supply (free float on chain, else reported, else imported) and total supply, NaN where not known."""
+def supply_at(world: World, column: int, *, at: int, max_age: int) -> tuple[float, float, int]:
+    """Supply (free float on chain, else reported, else imported), total supply, and when the supply was true.
+
+    NaN where not known. Of imported figures the free float counts only where no circulating one is known.
+    """
     known = [one for one in reversed(world.supplies[column]) if at - max_age <= one[0] <= at]
     any_total = next((one[3] for one in known if one[3] > 0), nan)
-    for kind in range(3):
+    for kind, place in ((0, 2), (1, 1), (2, 1), (2, 2)):
         own = [one for one in known if one[4] == kind]
-        values = (one[2] if kind == 0 or (kind == 2 and isnan(one[1])) else one[1] for one in own)
-        value = next((value for value in values if value > 0), nan)
-        if not isnan(value):
-            return value, next((one[3] for one in own if one[3] > 0), any_total)
-    return nan, any_total
+        figure = next((one for one in own if one[place] > 0), None)
+        if figure is not None:
+            return figure[place], next((one[3] for one in own if one[3] > 0), any_total), figure[0]
+    return nan, any_total, at
 
 
 def _capped(world: World, caps: Caps, *, raw: dict[int, float], label: str) -> dict[int, float]:

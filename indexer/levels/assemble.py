@@ -6,13 +6,14 @@ predecessor's rate divided by the ratio, from then on the successor's own. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from indexer.arrays import F64, I64
 from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
+from indexer.engine.supply_steps import Reading, Step, acting, provider_of
 from indexer.reference import RateFlag
 from indexer.store.rows import RateSeries
 from indexer.times import DAY_US, MINUTE_US
@@ -31,6 +32,10 @@ class LinePart:
     ratio: float
     from_us: int | None
     until_us: int | None
+
+    def holds(self, at_us: int) -> bool:
+        """Whether this token stands for the line at an instant."""
+        return (self.from_us is None or at_us >= self.from_us) and (self.until_us is None or at_us < self.until_us)
 
     def rows(self, times: I64) -> np.ndarray:
         """Which of the times this token stands for the line."""
@@ -58,6 +63,7 @@ class SupplyTokens:
     """One supply observation in tokens (the store has base units).
 
     `kind`: circulating, free_float, total or burnt. `shipped`: a fact of the package, not a provider's reading.
+    `stated`: it says itself why it moved. A `witness` only confirms others, it is not used itself.
     """
 
     asset_id: int
@@ -66,6 +72,9 @@ class SupplyTokens:
     observed_us: int
     tokens: float
     shipped: bool = False
+    source: str = ""
+    stated: bool = False
+    witness: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +103,12 @@ def assemble(
     volumes: VolumeColumns,
     supplies: Sequence[SupplyTokens],
     metrics: Sequence[MetricColumns] = (),
+    events: Mapping[str, Sequence[tuple[int, int]]] | None = None,
 ) -> Market:
-    """The market of these lines, on the clock of every instant at which any of them has a rate."""
+    """The market of these lines, on the clock of every instant at which any of them has a rate.
+
+    `events`, by line slug, are (from, until) of what may change a supply.
+    """
     wanted = [line for line in lines if np.isin(rates.asset_id, [p.asset_id for p in line.parts]).any()]
     by_asset = _split(rates.asset_id)
     mine = [part.asset_id for line in wanted for part in line.parts]
@@ -114,7 +127,7 @@ def assemble(
             prices[slot, n] = rates.rate[rows] / part.ratio
             status[slot, n] = rates.status[rows]
             perpetual[slot, n] = rates.flags[rows] & RateFlag.PERPETUAL
-        columns.append(_line(line, first_us=_first(times, prices[:, n]), supplies=supplies))
+        columns.append(_line(line, first_us=_first(times, prices[:, n]), supplies=supplies, events=events or {}))
     return Market(
         times_us=times,
         prices=prices,
@@ -180,14 +193,20 @@ def _first(times: I64, prices: F64) -> int:
     return int(times[seen[0]]) if len(seen) else int(np.iinfo(np.int64).max)
 
 
-def _line(line: LineFacts, *, first_us: int, supplies: Sequence[SupplyTokens]) -> Line:
+def _line(
+    line: LineFacts,
+    *,
+    first_us: int,
+    supplies: Sequence[SupplyTokens],
+    events: Mapping[str, Sequence[tuple[int, int]]],
+) -> Line:
     last = line.parts[-1]
     return Line(
         slug=line.slug,
         sub_sector=line.sub_sector,
         first_price_us=first_us,
         venues=line.venues,
-        supply=_supply(line, supplies),
+        supply=_supply(line, supplies, events=events.get(line.slug, ())),
         successor_since_us=last.from_us if len(line.parts) > 1 else None,
         candidate_from_us=line.candidate_from_us,
         seam_us=_seam_us({part.asset_id for part in line.parts}, supplies),
@@ -196,25 +215,55 @@ def _line(line: LineFacts, *, first_us: int, supplies: Sequence[SupplyTokens]) -
 
 def _seam_us(assets: set[int], supplies: Sequence[SupplyTokens]) -> int:
     """The first reading of a provider where shipped facts come before it, else 0."""
-    reported = [row for row in supplies if row.asset_id in assets and row.origin == "reported"]
+    reported = [row for row in supplies if row.asset_id in assets and row.origin == "reported" and not row.witness]
     provided = [row.observed_us for row in reported if not row.shipped]
     return min(provided) if provided and len(provided) < len(reported) else 0
 
 
+JUDGED = ("circulating", "free_float", "total")
 ORIGINS = {"on_chain": SupplySource.ON_CHAIN, "reported": SupplySource.REPORTED, "imported": SupplySource.IMPORTED}
 
 
-def _supply(line: LineFacts, supplies: Sequence[SupplyTokens]) -> SupplyHistory:
+def acting_supplies(
+    line: LineFacts, supplies: Sequence[SupplyTokens], *, events: Sequence[tuple[int, int]] = ()
+) -> tuple[list[SupplyTokens], list[Step]]:
+    """The observations of a line that act, in the line's own token, and the steps that had to wait.
+
+    Each kind of figure of each origin is a series of its own: none is judged by, or goes on from, another kind.
+    """
+    ratios = {part.asset_id: part for part in line.parts}
+    mine = [
+        replace(row, tokens=row.tokens * ratios[row.asset_id].ratio)
+        for row in supplies
+        if row.asset_id in ratios and ratios[row.asset_id].holds(row.observed_us)
+    ]
+    mine.sort(key=lambda row: row.observed_us)  # stable: of one instant in the order they were given
+    kept, steps = [row for row in mine if row.kind not in JUDGED and not row.witness], []
+    used = [row for row in mine if row.kind in JUDGED and not row.witness]
+    for kind, origin, shipped in sorted({(row.kind, row.origin, row.shipped) for row in used}):
+        series = [row for row in used if (row.kind, row.origin, row.shipped) == (kind, origin, shipped)]
+        others = [_reading(row) for row in mine if row.kind == kind and row not in series]
+        acts, waited = acting([_reading(row) for row in series], events=events, witnesses=others)
+        kept += [row for row, act in zip(series, acts, strict=True) if act]
+        steps += waited
+    return kept, steps
+
+
+def _reading(row: SupplyTokens) -> Reading:
+    return Reading(row.observed_us, row.tokens, provider_of(row.source), row.stated)
+
+
+def _supply(line: LineFacts, supplies: Sequence[SupplyTokens], *, events: Sequence[tuple[int, int]]) -> SupplyHistory:
     """Observations of the line in its own token; readings of one instant and origin share a row.
 
-    The total is of tokens that exist: what lies visibly at a burn address is taken off it (METHODOLOGY §2.5).
+    The total is of tokens that exist: what lies visibly at a burn address is taken off it.
     """
     table: dict[tuple[int, int], dict[str, float]] = {}
-    for part in line.parts:
-        for row in supplies:
-            if row.asset_id == part.asset_id and bool(part.rows(np.array([row.observed_us]))[0]):
-                key = (row.observed_us, int(ORIGINS[row.origin]))
-                table.setdefault(key, {})[row.kind] = row.tokens * part.ratio
+    shipped: dict[tuple[int, int], bool] = {}
+    for row in acting_supplies(line, supplies, events=events)[0]:
+        key = (row.observed_us, int(ORIGINS[row.origin]))
+        table.setdefault(key, {})[row.kind] = row.tokens
+        shipped[key] = row.shipped
     keys = sorted(table)
 
     def column(kind: str) -> F64:
@@ -226,4 +275,5 @@ def _supply(line: LineFacts, supplies: Sequence[SupplyTokens]) -> SupplyHistory:
         free_float=column("free_float"),
         total=column("total") - np.nan_to_num(column("burnt")),
         source=np.array([key[1] for key in keys], dtype=np.int8),
+        shipped=np.array([shipped[key] for key in keys], dtype=np.bool_),
     )

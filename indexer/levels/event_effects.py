@@ -6,7 +6,7 @@ nothing left to change in a basket; a merger, a fork, a large unlock or burn, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from indexer.engine.history import BasketEvent, Effect, unclaimed_inventory
@@ -15,6 +15,7 @@ from indexer.methodology.actions import CorporateAction, Kind
 from indexer.registry import Registry
 from indexer.times import to_us
 
+EXPLAINING = (Kind.MERGER, Kind.PARTIAL_MIGRATION, Kind.DEPARTURE, Kind.UNLOCK, Kind.BURN, Kind.DEFINITION)
 FLOAT_KINDS = ("circulating", "free_float")
 
 
@@ -57,7 +58,8 @@ def _basket_event(event: CorporateAction, registry: Registry, *, emergency_chang
 class SupplyEffect:
     """A correction of an asset's observations from an instant on, until another (None: for good).
 
-    `subtract` tokens are taken off the float; with `ignore` the observations in the window do not count at all.
+    `subtract` tokens are taken off the float; with `ignore` the observations in the window do not count at all. With
+    `explains` it is why the supply steps: then, or within the window.
     """
 
     asset: str
@@ -65,6 +67,7 @@ class SupplyEffect:
     until_us: int | None
     subtract: float = 0.0
     ignore: bool = False
+    explains: bool = False
 
 
 def supply_effects(events: Sequence[CorporateAction]) -> tuple[SupplyEffect, ...]:
@@ -77,7 +80,19 @@ def supply_effects(events: Sequence[CorporateAction]) -> tuple[SupplyEffect, ...
             found.append(SupplyEffect(event.into, to_us(event.effective), until, subtract=tokens))
         elif event.kind is Kind.FRAUDULENT_MINT:
             found.append(SupplyEffect(event.asset, to_us(event.effective), until, ignore=True))
+        if event.kind in EXPLAINING or event.issuance:
+            found.append(SupplyEffect(event.into or event.asset, to_us(event.effective), until, explains=True))
     return tuple(found)
+
+
+def explained(effects: Sequence[SupplyEffect], *, lines: Mapping[str, str]) -> dict[str, list[tuple[int, int]]]:
+    """When events explain a step of supply, (from, until) by line; `lines` gives the line of each token."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for one in effects:
+        if one.explains and one.asset in lines:
+            until = one.from_us + 1 if one.until_us is None else one.until_us
+            found.setdefault(lines[one.asset], []).append((one.from_us, until))
+    return found
 
 
 def adjusted(

@@ -14,6 +14,7 @@ import numpy as np
 
 from indexer.arrays import F64, I64, Bools
 from indexer.engine.market import VENUES, Market
+from indexer.engine.supply_steps import Step
 from indexer.levels.assemble import (
     UNKNOWN_STATUS,
     LineFacts,
@@ -21,10 +22,11 @@ from indexer.levels.assemble import (
     MetricColumns,
     SupplyTokens,
     VolumeColumns,
+    acting_supplies,
     assemble,
     daily_volumes,
 )
-from indexer.levels.event_effects import SupplyEffect, adjusted
+from indexer.levels.event_effects import SupplyEffect, adjusted, explained
 from indexer.methodology.spec import INDEX_METRICS, Methodology, universe_lines
 from indexer.registry import Registry, supply_facts
 from indexer.registry.records import PERPETUAL, SPOT
@@ -67,7 +69,8 @@ def load_market(
         line_facts(registry, ids=ids, listings=[row for row in spot if row.id in seen]),
         rates,
         volumes=_volumes(traded, spot),
-        supplies=adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}),
+        supplies=[*adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}), *_facts(ids)],
+        events=explained(effects, lines={asset.slug: asset.line for asset in registry.assets}),
         metrics=[
             *metric_columns(read_asset_metrics(store, INDEX_METRICS, as_of_us=as_of_us), ids),
             venues_a_day(traded, spot),
@@ -222,9 +225,48 @@ def _supplies(store: Store, registry: Registry, *, ids: Mapping[str, int], as_of
             observed_us=to_us(row.observed_at),
             tokens=row.amount / 10 ** registry.by_slug[row.asset].decimals,
             shipped=row.source == supply_facts.SOURCE,
+            source=row.source,
+            stated=row.source == supply_facts.SOURCE and _stated(row),
         )
         for row in supplies_in_force(read_supplies(store, as_of_us=as_of_us))
         if row.kind in SUPPLY_KINDS and row.asset in registry.by_slug
+    ]
+
+
+def _stated(row: SupplyRow) -> bool:
+    """Whether a shipped fact says itself why it moved."""
+    fact = supply_facts.load_supply_facts().at(row.asset, row.observed_at)
+    return fact is not None and fact.step is not None
+
+
+def _facts(ids: Mapping[str, int]) -> list[SupplyTokens]:
+    """The shipped facts as witnesses: they confirm what others read, whether or not they are stored themselves."""
+    return [
+        SupplyTokens(
+            asset_id=ids[entry.slug],
+            kind="circulating",
+            origin="reported",
+            observed_us=to_us(fact.day),
+            tokens=float(fact.tokens),
+            source=supply_facts.SOURCE,
+            witness=True,
+        )
+        for entry in supply_facts.load_supply_facts().token
+        if entry.slug in ids
+        for fact in entry.facts
+    ]
+
+
+def held_supplies(store: Store, registry: Registry, *, effects: Sequence[SupplyEffect] = ()) -> list[tuple[str, Step]]:
+    """Steps of supply that did not act at once, with the line of each, by what is known now."""
+    ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
+    supplies = _supplies(store, registry, ids=ids, as_of_us=None)
+    supplies = adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}) + _facts(ids)
+    events = explained(effects, lines={asset.slug: asset.line for asset in registry.assets})
+    return [
+        (line.slug, step)
+        for line in line_facts(registry, ids=ids, listings=[])
+        for step in acting_supplies(line, supplies, events=events.get(line.slug, ()))[1]
     ]
 
 

@@ -8,6 +8,7 @@ second.) What is published obeys the restatement policy: see `administration`.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,13 +16,14 @@ from datetime import datetime
 from indexer.engine.history import IndexHistory
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market, Status
+from indexer.engine.supply_steps import Step
 from indexer.errors import NotEnoughDataError
 from indexer.files.importing import asset_rows
 from indexer.levels.announcing import announcements
 from indexer.levels.corrections import Deferred
 from indexer.levels.fixings import stored_fixings
 from indexer.levels.lifecycle import apply_due_states
-from indexer.levels.markets import load_market, narrowed
+from indexer.levels.markets import held_supplies, load_market, narrowed
 from indexer.levels.official import (
     Fresh,
     columns_of,
@@ -45,11 +47,11 @@ from indexer.store.facts import first_data_since
 from indexer.store.indices import index_state
 from indexer.store.levels import published_span
 from indexer.store.read import count_levels, read_bars, read_indices, read_levels, read_listings, read_rates
-from indexer.store.rows import OverrideRow, Written
+from indexer.store.rows import OverrideRow, QualityRow, Written
 from indexer.store.runs import facts_mark, last_update
 from indexer.store.seals import seal_runs
-from indexer.store.write import finish_run, start_run, write_assets
-from indexer.times import HOUR_US, Clock, iso, to_us
+from indexer.store.write import finish_run, start_run, write_assets, write_quality
+from indexer.times import HOUR_US, Clock, from_us, iso, to_us
 
 Progress = Callable[[int, int], None]
 STOPPED = ("suspended", "terminated")
@@ -139,10 +141,35 @@ def update(
         except NotEnoughDataError as error:
             missing[methodology.id] = str(error)
         progress(n + 3, steps)
+    _log_steps(walk)
     detail = {"levels": {one.index_id: one.new for one in made}, "rates": written.new + written.revised}
     finish_run(store, run_id, now=clock(), detail={**detail, "rules": rules.hash, "rebuild": anew})
     seal_runs(store)
     return UpdateReport(False, written, tuple(made), missing, tuple(deferred), anew)
+
+
+def _log_steps(walk: _Walk) -> None:
+    """Enters every step of supply that waits, or had to wait, for an acknowledgement."""
+    entries = [
+        QualityRow(
+            "supply_step",
+            line,
+            from_us(step.at_us),
+            None if step.until_us is None else from_us(step.until_us),
+            json.dumps({"text": _step_text(step), "before": step.before, "after": step.after}),
+        )
+        for line, step in held_supplies(walk.store, walk.registry, effects=walk.rules.supplies)
+    ]
+    if entries:
+        write_quality(walk.store, walk.run_id, entries)
+
+
+def _step_text(step: Step) -> str:
+    waits = "it waits" if step.until_us is None else f"it waited until {iso(step.until_us)}"
+    return (
+        f"supply {step.change:+.1%} since the reading of {iso(step.before_us)}, without an event, another source "
+        f"within 5 % or a stated step: {waits}, the older figure goes on (log an event to acknowledge it)"
+    )
 
 
 def _rates_and_market(walk: _Walk, *, progress: Callable[[int], None]) -> tuple[Written, list[Deferred], Market]:

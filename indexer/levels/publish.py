@@ -20,7 +20,7 @@ from indexer.engine.market import Market, Status, carry
 from indexer.errors import InputError
 from indexer.levels.hash_chain import GENESIS, Segment, chain, inputs_hashes
 from indexer.levels.versions import Versions, versions_of
-from indexer.methodology.spec import Methodology
+from indexer.methodology.spec import BY_CAP, Methodology
 from indexer.store.administration import write_announcements
 from indexer.store.db import Store
 from indexer.store.indices import index_state
@@ -57,7 +57,8 @@ def candidates(
 ) -> Candidates:
     """The history's levels, rounded, each with its inputs' hash; `versions` says what each was published under.
 
-    A level of fewer constituents than the methodology's minimum is degraded at best.
+    A level of fewer constituents than the methodology's minimum, or weighed by a supply that is old, is degraded at
+    best.
     """
     versions = versions or Versions.one(methodology, count=len(history.times_us))
     start = int(np.searchsorted(market.times_us, history.times_us[0])) if len(history.times_us) else 0
@@ -66,10 +67,11 @@ def candidates(
     few = np.zeros(len(history.times_us), dtype=np.bool_)
     for part in parts:
         few[part.start : part.stop] = len(part.members) < methodology.selection.min_constituents
+    doubtful = few | supply_is_old(history, methodology, parts=parts)
     return Candidates(
         times_us=history.times_us,
         levels=versions.rounded(history.levels),
-        status=np.where(few, np.maximum(history.status, Status.DEGRADED), history.status).astype(np.int8),
+        status=np.where(doubtful, np.maximum(history.status, Status.DEGRADED), history.status).astype(np.int8),
         carried_weight=np.round(history.carried_weight, 12),
         perpetual_weight=perpetual_weight(market, used, start=start, parts=parts),
         inputs=inputs_hashes(history.times_us, used, segments=parts, methodology_hash=versions.hashes()),
@@ -89,6 +91,20 @@ def perpetual_weight(market: Market, used: F64, *, start: int, parts: list[Segme
         value = used[span][:, part.members] * part.units
         share[span] = np.where(future[span][:, part.members], value, 0.0).sum(axis=1) / value.sum(axis=1)
     return np.round(share, 12)
+
+
+def supply_is_old(history: IndexHistory, methodology: Methodology, *, parts: list[Segment]) -> Bools:
+    """Where (K,) the weight of a constituent rests on a supply that counts as old by then."""
+    old = np.zeros(len(history.times_us), dtype=np.bool_)
+    if methodology.weighting.scheme not in BY_CAP and not methodology.float_rules.bands:
+        return old
+    stale: dict[str, int] = {}
+    for change, part in zip(history.rebalances, parts, strict=True):
+        stale |= {one.slug: one.supply_stale_us for one in change.decisions if one.supply_stale_us is not None}
+        first = min((stale[slug] for slug in part.slugs if slug in stale), default=None)
+        if first is not None:
+            old[part.start : part.stop] = history.times_us[part.start : part.stop] >= first
+    return old
 
 
 def segments(history: IndexHistory, market: Market) -> list[Segment]:

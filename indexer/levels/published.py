@@ -77,4 +77,6 @@ def _decision(item: RebalancingItemRow) -> Decision:
         supply_source=source,
         free_float_cap_usd=item.free_float_cap_usd,
         median_adv_usd=item.median_adv_usd,
+        supply_us=None if item.supply_observed_at is None else to_us(item.supply_observed_at),
+        supply_stale_us=None if item.supply_stale_at is None else to_us(item.supply_stale_at),
     )

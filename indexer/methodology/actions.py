@@ -34,6 +34,7 @@ class Kind(StrEnum):
     AIRDROP = "airdrop"
     UNLOCK = "unlock"
     BURN = "burn"
+    DEFINITION = "definition"
     HALT = "halt"
     FRAUDULENT_MINT = "fraudulent_mint"
     DELISTING = "delisting"
@@ -60,6 +61,7 @@ TREATMENTS: dict[Kind, Treatment] = {
     Kind.AIRDROP: Treatment("none in the price index", "none", "none", "none"),
     Kind.UNLOCK: Treatment("none", "next review, at once beyond the threshold", "absorbs", "as observed"),
     Kind.BURN: Treatment("none", "next review, at once beyond the threshold", "absorbs", "as observed"),
+    Kind.DEFINITION: Treatment("none", "none", "none", "counted otherwise from then on; nothing was issued"),
     Kind.HALT: Treatment("last price carried and flagged", "none", "none", "last known"),
     Kind.FRAUDULENT_MINT: Treatment("as quoted", "frozen", "none", "observations in the window ignored"),
     Kind.DELISTING: Treatment("last price; zero only by a decision", "leave", "absorbs", "none"),

@@ -156,8 +156,14 @@ class Eligibility:
     supply_max_age_days: DaysOfAge = 400
     price_max_age_hours: Annotated[Whole, Field(ge=1, le=8760)] = 48
     unknown_volume: Annotated[UnknownVolume, member_of(UnknownVolume)] = UnknownVolume.KEEP_INCUMBENTS
+    incumbent_supply_max_age_days: DaysOfAge | None = field(default=None, metadata=LATER)
     min_active_addresses: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = field(default=0, metadata=LATER)
     reason: str = ""
+
+    @property
+    def member_supply_max_age_days(self) -> int:
+        """How old a member's supply may be: `incumbent_supply_max_age_days`, else as a newcomer's."""
+        return self.incumbent_supply_max_age_days or self.supply_max_age_days
 
 
 @dataclass(frozen=True, slots=True)

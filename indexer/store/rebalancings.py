@@ -254,11 +254,13 @@ def _items(rebalance: Rebalance, slugs: Sequence[str], ids: Sequence[int]) -> li
 def _evidence(decision: Decision | None) -> dict[str, Any]:
     names = ("supply", "supply_source", "free_float_cap_usd", "median_adv_usd", "rank")
     if decision is None:
-        return {**dict.fromkeys(names), "reason": ""}
+        return {**dict.fromkeys((*names, "supply_observed_at", "supply_stale_at")), "reason": ""}
     source = None if decision.supply_source is None else SupplySource(decision.supply_source).name.lower()
     return {
         "supply": _none_if_nan(decision.supply),
         "supply_source": source,
+        "supply_observed_at": None if decision.supply_us is None else from_us(decision.supply_us),
+        "supply_stale_at": None if decision.supply_stale_us is None else from_us(decision.supply_stale_us),
         "free_float_cap_usd": _none_if_nan(decision.free_float_cap_usd),
         "median_adv_usd": _none_if_nan(decision.median_adv_usd),
         "rank": decision.rank,

@@ -276,6 +276,8 @@ class RebalancingItemRow:
     median_adv_usd: float | None
     rank: int | None
     reason: str
+    supply_observed_at: datetime | None = None
+    supply_stale_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,8 @@ class RebalancingItem(SQLModel, table=True):
     price: float | None = None
     supply: float | None = None
     supply_source: str | None = None
+    supply_observed_at: datetime | None = Field(default=None, sa_column=Column(Instant))
+    supply_stale_at: datetime | None = Field(default=None, sa_column=Column(Instant))
     free_float_cap_usd: float | None = None
     median_adv_usd: float | None = None
     rank: int | None = None

@@ -19,6 +19,8 @@ from indexer.times import DAY_US, HOUR_US, parse_instant
 
 NAN = np.nan
 
+SUPPLY = ("times_us", "circulating", "free_float", "total", "source")
+
 
 def test_last_price_at_or_before_an_instant_with_its_age() -> None:
     world = market(BASE_US + np.arange(4) * HOUR_US, [[1, NAN], [NAN, NAN], [3, 7], [4, 8]], [1.0, 1.0])
@@ -86,7 +88,7 @@ def test_nothing_after_the_reference_is_seen() -> None:
     lines = []
     for line in world.lines:
         known = line.supply.times_us <= reference
-        cut = SupplyHistory(*(getattr(line.supply, name)[known] for name in SupplyHistory.__dataclass_fields__))
+        cut = SupplyHistory(*(getattr(line.supply, name)[known] for name in SUPPLY))
         lines.append(replace(line, supply=cut))
     head = replace(
         world, times_us=world.times_us[keep], prices=world.prices[keep], price_status=world.price_status[keep],
@@ -213,9 +215,7 @@ def test_supply_order_decides_the_weight() -> None:
         supply((when, 30.0), source=SupplySource.ON_CHAIN),
         supply((when, 90.0), source=SupplySource.REPORTED),
     )
-    both = SupplyHistory(
-        *(np.concatenate([getattr(free, n), getattr(reported, n)]) for n in SupplyHistory.__dataclass_fields__)
-    )
+    both = SupplyHistory(*(np.concatenate([getattr(free, n), getattr(reported, n)]) for n in SUPPLY))
     assert both.times_us[0] == parse_instant(when)
     history = compute_index(market(monthly(1), [[1.0, 1.0]], [both, 10.0]), methodology())
     assert history.rebalances[0].weight_target.tolist() == [0.75, 0.25]

@@ -1,0 +1,114 @@
+"""Supplies that step, age and are of several kinds, counted by hand on a small index."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from small import FIXED, Small, registry, small
+
+from indexer.engine.level import compute_index
+from indexer.engine.second import compare, second_index
+from indexer.levels.markets import load_market, narrowed
+from indexer.store.read import read_quality, read_rebalancings
+
+CAPPED = FIXED.replace("min_venues = 1", "min_venues = 1\nsupply_max_age_days = 120").replace(
+    'scheme = "fixed"\nweights = { aaa = 0.5, bbb = 0.5 }', 'scheme = "free_float_cap"'
+)
+MONTHS = tuple(
+    f"2024-{day}" for day in ("01-01", "01-27", "02-01", "02-25", "03-01", "03-27", "04-01", "04-26", "05-01")
+)
+MONTHS = ("2023-12-27", *MONTHS)
+
+
+def world(path: Path, *, rules: str = CAPPED) -> Small:
+    """Two tokens at one dollar throughout."""
+    made = small(path, rules=rules)
+    for slug in ("aaa", "bbb"):
+        made.bars(slug, dict.fromkeys(MONTHS, 1.0), interval="1d")
+    return made
+
+
+def weights(made: Small) -> dict[str, float]:
+    """The target weight of aaa by the day from which it held."""
+    return {
+        f"{change.effective_at:%m-%d}": {item.asset: item.weight_target for item in change.items}["aaa"]
+        for change in read_rebalancings(made.store, "small")
+    }
+
+
+def agree(made: Small) -> bool:
+    market = narrowed(load_market(made.store, made.registry), made.methodology, made.registry)
+    return compare(compute_index(market, made.methodology), second_index(market, made.methodology)).agree
+
+
+def test_a_step_waits_and_the_older_figure_goes_on(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    made.supplies("bbb", {"2023-12-20": 300, "2024-01-20": 300, "2024-02-20": 300})
+    made.supplies("aaa", {"2023-12-20": 100, "2024-01-20": 150, "2024-02-20": 150})
+    made.update()
+    assert weights(made)["01-01"] == pytest.approx(100 / 400)
+    assert weights(made)["02-01"] == weights(made)["03-01"] == pytest.approx(100 / 400)
+    [entry] = read_quality(made.store, kind="supply_step")
+    assert (entry.subject, entry.opened_at, entry.closed_at) == ("aaa", datetime(2024, 1, 20, tzinfo=UTC), None)
+    assert "+50.0%" in json.loads(entry.detail)["text"]
+    assert agree(made) and made.verified() == ""
+
+
+def test_another_source_lets_it_act_from_then_on(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    made.supplies("bbb", {"2023-12-20": 300, "2024-01-20": 300, "2024-02-20": 300})
+    made.supplies("aaa", {"2023-12-20": 100, "2024-01-20": 150, "2024-02-20": 150})
+    made.supplies("aaa", {"2024-02-19": 155}, source="explorer")
+    made.update()
+    assert weights(made)["02-01"] == pytest.approx(100 / 400)
+    assert weights(made)["03-01"] == pytest.approx(150 / 450)
+    [entry] = read_quality(made.store, kind="supply_step")
+    assert entry.closed_at == datetime(2024, 2, 19, tzinfo=UTC), "the two confirm each other"
+    assert agree(made) and made.verified() == ""
+
+
+def test_figures_of_two_kinds_make_no_series(tmp_path: Path) -> None:
+    """The free float that came later is not the next circulating supply."""
+    made = world(tmp_path)
+    made.supplies("bbb", {"2023-12-20": 300, "2024-01-20": 300})
+    made.supplies("aaa", {"2023-12-20": 100})
+    made.supplies("aaa", {"2024-01-20": 90}, kind="free_float")
+    made.update()
+    assert weights(made)["02-01"] == pytest.approx(100 / 400)
+    assert agree(made)
+
+
+def test_a_newcomer_needs_a_younger_supply_than_a_member(tmp_path: Path) -> None:
+    rules = CAPPED.replace(
+        "supply_max_age_days = 120", "supply_max_age_days = 120\nincumbent_supply_max_age_days = 400"
+    )
+    rules = rules.replace('assets = ["aaa", "bbb"]', 'assets = ["aaa", "bbb", "ccc"]')
+    made = small(tmp_path, rules=rules, registry=registry("aaa", "bbb", "ccc"))
+    for slug in ("aaa", "bbb", "ccc"):
+        made.bars(slug, dict.fromkeys(MONTHS, 1.0), interval="1d")
+    made.supplies("aaa", {"2023-12-20": 100})
+    made.supplies("bbb", {"2023-12-20": 300})
+    made.supplies("ccc", {"2023-08-20": 300})  # 129 days before the reference date of the base
+    made.update()
+    base, *later = read_rebalancings(made.store, "small")
+    assert {item.asset: item.units_after > 0 for item in base.items} == {"aaa": True, "bbb": True, "ccc": False}
+    assert next(i.reason for i in base.items if i.asset == "ccc") == "supply is 129 days old, a newcomer's may be 120"
+    assert [f"{change.effective_at:%m-%d}" for change in later] == ["02-01", "03-01", "04-01", "05-01"], "of 128 days"
+    assert agree(made) and made.verified() == ""
+
+
+def test_a_level_says_when_its_supply_is_old(tmp_path: Path) -> None:
+    """Imported figures count as old 100 days after they were true: 2023-12-20 and 100 days is 2024-03-29."""
+    made = world(tmp_path)
+    three = dict.fromkeys(MONTHS, 1.0)
+    for slug in ("aaa", "bbb"):
+        for venue in ("second", "third"):
+            made.bars(slug, three, venue=venue, interval="1d")
+        made.supplies(slug, {"2023-12-20": 100})
+    made.update()
+    rows = made.levels()
+    assert rows.status.tolist() == [0] * 6 + [2] * 3
+    assert made.verified() == ""
