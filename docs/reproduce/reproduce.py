@@ -414,14 +414,22 @@ class Book:
         return any(spell[0] < reference + DAY and (len(spell) == 1 or spell[1] > reference) for spell in self.spells)
 
 
-def walk(lines: dict[str, Line], rules: dict, actions: pd.DataFrame) -> pd.Series:
-    """Published levels by instant."""
+def midnights(base: str) -> pd.Index:
+    """Every 00:00 UTC at which any token at all has a rate."""
+    times = [table(f"{base}/v1/assets/{asset}/rates.csv")["time"] for asset in table(f"{base}/v1/assets.csv")["asset"]]
+    known = pd.Index(pd.concat(times).unique()).sort_values()
+    return known[known % DAY == 0]
+
+
+def walk(lines: dict[str, Line], rules: dict, actions: pd.DataFrame, days: pd.Index) -> pd.Series:
+    """Published levels by instant: those at which a line has a rate, and from the first on every 00:00 UTC."""
     prices = pd.DataFrame({name: line.rates["price"] for name, line in lines.items()})
     carried = pd.DataFrame({name: line.rates["carried"] for name, line in lines.items()}).reindex(prices.index)
     named = bool(rules.get("universe", {}).get("assets"))
     since = np.array([0 if named else line.candidate_from for line in lines.values()])
-    clock = (prices.notna().to_numpy() & (prices.index.to_numpy()[:, None] >= since)).any(axis=1)
-    prices, carried = prices[clock], carried[clock]
+    clock = prices.index[(prices.notna().to_numpy() & (prices.index.to_numpy()[:, None] >= since)).any(axis=1)]
+    clock = clock.union(days[days > clock[0]])
+    prices, carried = prices.reindex(clock), carried.reindex(clock)
     unfresh = carried.fillna(value=True).to_numpy(dtype=bool)
     names, book, dates = np.array(prices.columns), Book(lines, rules, actions), dates_of(rules, prices.index[-1])
     for now, row, stale in zip(prices.index.tolist(), prices.to_numpy(), unfresh, strict=True):
@@ -458,7 +466,8 @@ def compare(base: str, index: str) -> float:
     """The largest relative difference of an index to what is published; prints it with the betas."""
     rules = tomllib.loads(urlopen(f"{base}/v1/indices/{index}/methodology.toml").read().decode())
     lines = lines_of(base, rules)
-    levels = walk(lines, rules, table(f"{base}/v1/actions.csv"))
+    days = midnights(base) if "health" in rules else pd.Index([], dtype="int64")
+    levels = walk(lines, rules, table(f"{base}/v1/actions.csv"), days)
     finest = min(np.diff(np.array(sorted(levels.index))).min(), HOUR)
     interval = "1h" if finest >= HOUR else "5m" if finest >= HOUR // 12 else "1m"
     published = table(f"{base}/v1/indices/{index}/levels.csv?interval={interval}").set_index("time")["level"]
