@@ -14,6 +14,7 @@ import typer
 from indexer.cli import (
     administration,
     analysis,
+    archive,
     design,
     index,
     keys,
@@ -58,6 +59,7 @@ app = typer.Typer(
 for group in (serving, settings, work, verify, live, index, analysis, administration, design):
     group.register(app)
 app.add_typer(onchain.app, name="onchain")
+app.add_typer(archive.app, name="archive")
 app.add_typer(keys.app, name="keys")
 
 

@@ -23,6 +23,7 @@ from indexer.live.chain.recheck import recheck_supplies
 from indexer.live.chain.snapshots import take_snapshot
 from indexer.live.context import LISTINGS, Live, chain_work
 from indexer.live.mapping import venue_mappings
+from indexer.live.packing import pack_answers
 from indexer.live.scheduler import Job, Scheduler
 from indexer.registry import Registry
 from indexer.sources.base import Dataset
@@ -34,6 +35,7 @@ from indexer.times import Clock
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 BAR_DELAY: Final = timedelta(minutes=2)  # venues publish a closed hour within seconds; two minutes forgives a slow one
+PACKED_AGAIN: Final = timedelta(days=8)  # a week without the job is made up for; older files by `deai archive pack`
 SINGLY: Final = 12  # hours of minutes that every venue still serves (Kraken: 720); older hours come as hourly bars
 
 Piece = Callable[[Live, datetime, int], Mapping[str, Any]]
@@ -63,7 +65,7 @@ def live_jobs(live: Live, *, update_minutes: int = 60) -> list[Job]:
 
 def sweep(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     """Remove what is over its time, except imported files and the newest fixing's manifest, which the next fixing
-    needs; how much.
+    needs, and pack the answers of past days; how much.
 
     Imported files stay: they are few, and nobody can be asked for them again. What instant a sweep reached back to is
     in its run (`before`), so that `verify` can tell an answer whose time was over from one that was taken away.
@@ -74,7 +76,9 @@ def sweep(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     keep |= kept_for_good(live.store)
     swept = live.archive.sweep(before_s=before.timestamp(), keep=keep)
     links = forget_payloads(live.store, before=before)
-    return {"before": before.isoformat(), "files": swept.files, "bytes": swept.kept_bytes, "links": links}
+    packed = pack_answers(live.store, live.archive, before=live.clock(), since=live.clock() - PACKED_AGAIN)
+    gone = {"before": before.isoformat(), "files": swept.files, "bytes": swept.kept_bytes, "links": links}
+    return {**gone, "packed": packed.answers}
 
 
 def _of(live: Live, piece: Piece) -> Callable[[datetime, int], Mapping[str, Any]]:

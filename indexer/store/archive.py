@@ -2,7 +2,8 @@
 
 Place in the flow: live jobs put each answer here and an import its files, and both link the returned hash to their
 run (table `payload`); a replay takes the bytes back and must come to the same records. Content decides the name, so
-the same answer is kept once, and a damaged file is noticed when it is read.
+the same answer is kept once, and a damaged file is noticed when it is read. What is some days old lies packed, all
+answers of a source and day in one container (`store.packs`); `get` reads both.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ import gzip
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Final
 
 from indexer.errors import NotFoundError, VerificationError
+from indexer.store.packs import Packed, Packs
 
 LEVEL: Final = 6
 FAST: Final = 1  # of whole files: three quarters of the saving for a quarter of the time
-PACKED: Final = (b"\x1f\x8b", b"PAR1")  # gzip and Parquet: packing these again gains nothing
+COMPRESSED: Final = (b"\x1f\x8b", b"PAR1")  # gzip and Parquet: packing these again gains nothing
 _PIECE: Final = 1 << 20
 _HASH_LENGTH: Final = 64
 
@@ -46,10 +49,11 @@ class Swept:
 
 
 class Archive:
-    """A folder of `ab/abcd….gz`. Safe for several processes: a file appears whole or not at all."""
+    """A folder of `ab/abcd….gz` and containers. Safe for several processes: a file appears whole or not at all."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._packs = Packs(folder / "packs")
 
     def put(self, body: bytes) -> Kept:
         """Keep the bytes; gives their hash. Keeping the same bytes again only refreshes their age."""
@@ -71,7 +75,7 @@ class Archive:
         said, size = sha256(), 0
         with source.open("rb") as whole, self._appearing(self._folder) as (file, finish):
             piece = whole.read(_PIECE)
-            level = 0 if piece.startswith(PACKED) else FAST
+            level = 0 if piece.startswith(COMPRESSED) else FAST
             with gzip.GzipFile("", "wb", level, file, mtime=0) as packed:
                 while piece:
                     said.update(piece)
@@ -107,21 +111,50 @@ class Archive:
         the file does not hold what its name says."""
         path = self._path(name)
         try:
-            body = gzip.decompress(path.read_bytes())
+            body: bytes | None = gzip.decompress(path.read_bytes())
         except FileNotFoundError:
-            raise NotFoundError(
-                f"answer {name[:12]}… is not in the archive {self._folder}; it was never kept, or its retention is over"
-            ) from None
+            body = self._packs.get(name)
         except (OSError, EOFError, zlib.error) as cause:
             raise VerificationError(f"archive file {path.name} is damaged ({cause}); restore it from a copy") from None
+        if body is None:
+            raise NotFoundError(
+                f"answer {name[:12]}… is not in the archive {self._folder}; it was never kept, or its retention is over"
+            )
         if sha256(body).hexdigest() != name:
             raise VerificationError(f"archive file {path.name} holds other bytes than its name says")
         return body
 
     def names(self) -> Iterator[str]:
         """The hashes of all kept answers, in order."""
-        for path in sorted(self._folder.glob("??/*.gz")):
-            yield path.name.removesuffix(".gz")
+        yield from sorted({*self.loose(), *self._packs.names()})
+
+    def pack(self, source: str, day: str, names: Iterable[str]) -> Packed:
+        """Put the files of these hashes into the container of a source and day (ISO date); how it stands then.
+
+        A file goes when the container is in its place. A damaged one is left where it is.
+        """
+        whole: list[str] = []
+
+        def bodies() -> Iterator[tuple[str, bytes]]:
+            for name in names:
+                try:
+                    yield name, self.get(name)
+                except (NotFoundError, VerificationError):
+                    continue
+                whole.append(name)
+
+        packed = self._packs.write(source, day, bodies())
+        for name in whole:
+            self._path(name).unlink(missing_ok=True)
+        return packed
+
+    def size_of(self, names: Iterable[str]) -> int:
+        """The bytes that the files of these hashes take on disk."""
+        return sum(path.stat().st_size for path in map(self._path, names) if path.exists())
+
+    def loose(self) -> set[str]:
+        """The hashes that lie in files of their own."""
+        return {path.name.removesuffix(".gz") for path in self._folder.glob("??/*.gz")}
 
     def sweep(self, *, before_s: float, keep: Collection[str] = frozenset()) -> Swept:
         """Remove what was last kept before an instant (seconds since the epoch), except the hashes in `keep`.
@@ -136,7 +169,9 @@ class Archive:
             path.unlink(missing_ok=True)
             files += 1
             kept += state.st_size
-        return Swept(files, kept)
+        day = datetime.fromtimestamp(before_s, UTC).date().isoformat()
+        packed = self._packs.sweep(before_day=day, keep=keep)
+        return Swept(files + packed.answers, kept + packed.kept_bytes)
 
     def _path(self, name: str) -> Path:
         if len(name) != _HASH_LENGTH or not set(name) <= set("0123456789abcdef"):

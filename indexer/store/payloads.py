@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
 from sqlalchemy import delete, func
 from sqlmodel import col, select
@@ -57,6 +58,26 @@ def read_last_answers(store: Store) -> dict[str, datetime]:
     query = select(Payload.source, func.max(Payload.fetched_at)).where(col(Payload.id) > newest)
     with store.session() as session:
         return dict(session.exec(query.group_by(col(Payload.source))).all())
+
+
+def read_answers_by_day(
+    store: Store, *, before: datetime, since: datetime | None = None
+) -> Iterator[tuple[str, str, list[str]]]:
+    """Day (ISO date), source and hashes of the answers that came before the day of an instant, oldest first.
+
+    Imported files are not among them. A day and source may come in more than one part.
+    """
+    query = select(Payload.sha256, Payload.source, Payload.fetched_at).join(Run).where(Run.kind != "import")
+    query = query.where(col(Payload.fetched_at) < before.replace(hour=0, minute=0, second=0, microsecond=0))
+    if since is not None:
+        query = query.where(col(Payload.fetched_at) >= since)
+    with store.reading() as connection:
+        rows = connection.execution_options(yield_per=10_000).execute(query.order_by(col(Payload.id)))
+        for day, answers in groupby(rows, key=lambda row: row.fetched_at.date().isoformat()):
+            by_source: dict[str, list[str]] = {}
+            for row in answers:
+                by_source.setdefault(row.source, []).append(row.sha256)
+            yield from ((day, source, hashes) for source, hashes in by_source.items())
 
 
 def kept_for_good(store: Store) -> set[str]:
