@@ -23,6 +23,7 @@ from indexer.studies.breaks import BreakStudy
 from indexer.studies.catalogue import event_at, load_events
 from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy
 from indexer.studies.events import EventStudy
+from indexer.studies.performance import PerformanceStudy
 from indexer.studies.stress import StressStudy
 from indexer.times import DAY_US
 
@@ -60,6 +61,21 @@ def get_drawdowns(
     falls = [float(size) for size in fall.split(",")] if fall else FALLS
     study = study_drawdowns(store, index_id, min_depth=min_depth, start_us=start, end_us=end, bar=bar, falls=falls)
     return study_answer(store, index_id, study)
+
+
+@router.get("/performance", response_model=of_index(PerformanceStudy), summary="Performance and risk")
+def get_performance(
+    store: StoreDep,
+    index_id: IndexId,
+    beside: Annotated[str, Query(max_length=64, description="Benchmarks or tokens, by commas")] = "BTC,QQQ",
+) -> Response:
+    """Returns by period and calendar month, risk by window (a year is 365 days), and how it went with others.
+
+    Of daily levels (00:00 UTC); all returns are simple. What of `beside` is not stored is left out.
+    """
+    from indexer.studies.performance import study_performance
+
+    return study_answer(store, index_id, study_performance(store, index_id, beside=names_in(beside)))
 
 
 @router.get("/drawdowns/analogues", response_model=of_index(AnalogueTable), summary="Episodes side by side")

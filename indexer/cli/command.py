@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import reduce
+from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from indexer.store.db import Store
 
 PIPE_WIDTH = 500
+INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):00Z")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 IndexId = Annotated[str, typer.Argument(help="Index id, e.g. deai.", show_default=True)]
@@ -80,16 +83,34 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
-    body = [list(row) for row in rows]
-    for n, header in enumerate(headers):
-        numeric = all(isinstance(row[n], int | float | None) and not isinstance(row[n], bool) for row in body)
-        shown.add_column(header, justify="right" if numeric and body else "left")
-    for row in body:
-        shown.add_row(*(_cell(cell) for cell in row))
     console = Console()
     # Into a pipe a table is as wide as it needs to be: nothing is cut off.
-    (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(shown)
+    console = console if console.is_terminal else Console(width=PIPE_WIDTH)
+    shown = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    body = [list(row) for row in rows]
+    numeric = [bool(body) and all(_is_number(row[n]) for row in body) for n in range(len(headers))]
+    cells = [[_cell(cell) for cell in row] for row in body]
+    least = [_least(header, [row[n] for row in cells], whole=numeric[n]) for n, header in enumerate(headers)]
+    fit = max(1, sum(end + 2 * n <= console.width for n, end in enumerate(accumulate(least))))
+    for header, number, width in zip(headers[:fit], numeric, least, strict=False):
+        shown.add_column(header, justify="right" if number else "left", no_wrap=number, min_width=width)
+    for row in cells:
+        shown.add_row(*row[:fit])
+    console.print(shown)
+    if fit < len(headers):
+        say(f"(too narrow for: {', '.join(headers[fit:])}; a wider terminal or --json has them)")
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, str):
+        return value.removesuffix("%").lstrip("+-").replace(".", "").replace(",", "").isdecimal()
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _least(header: str, cells: Sequence[str], *, whole: bool) -> int:
+    """The characters a column needs: a number is never broken, words may be set one under the other."""
+    texts = [header, *cells]
+    return max(len(part) for text in texts for part in ([text] if whole else text.split() or [""]))
 
 
 def table_of(records: Iterable[object], columns: str, *, title: str = "") -> None:
@@ -118,7 +139,13 @@ def _cell(value: object) -> str:
         return ", ".join(map(str, value))
     if isinstance(value, float):
         return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else INSTANT.sub(_short, str(value))
+
+
+def _short(instant: re.Match[str]) -> str:
+    """A day for its 00:00 UTC, else the minute."""
+    day, time = instant.groups()
+    return day if time == "00:00" else f"{day} {time}Z"
 
 
 def report_error(error: DeaiError, *, as_json: bool) -> None:

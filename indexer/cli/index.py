@@ -1,15 +1,18 @@
-"""Commands that read: levels, metrics, export."""
+"""Commands that read: levels, constituents, performance, price, metrics, export."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table
 from indexer.times import INTERVAL_US, iso
+
+if TYPE_CHECKING:
+    from indexer.studies.performance import PerformanceStudy
 
 Start = Annotated[str | None, typer.Option(help="First instant (date, ISO, or epoch seconds).")]
 End = Annotated[str | None, typer.Option(help="End, not included (date, ISO, or epoch seconds).")]
@@ -26,6 +29,9 @@ class Interval(StrEnum):
 
 def register(app: typer.Typer) -> None:
     app.command()(levels)
+    app.command()(constituents)
+    app.command()(performance)
+    app.command()(price)
     app.command()(metrics)
     app.command()(export)
 
@@ -40,6 +46,7 @@ def levels(
 ) -> None:
     """Show levels of an index. Example: deai levels deai --interval 1h --last 24"""
     from indexer.engine.market import Status
+    from indexer.errors import NotFoundError
     from indexer.store.read import read_levels
 
     with opened() as (store, _):
@@ -55,13 +62,107 @@ def levels(
         (iso(int(t)), float(level), Status(int(status)).name.lower(), round(float(share), 4))
         for t, level, status, share in zip(rows.times_us, rows.levels, rows.status, rows.carried_weight, strict=True)
     ]
+    if not body:
+        span = f" in [{start or 'the beginning'}, {end or 'now'})" if start or end else ""
+        raise NotFoundError(f"{index} has no level at a full {interval.value}{span}; see deai status {index}")
     names = ("time", "level", "status", "carried_weight")
     payload = {
         "index": index,
         "interval": interval.value,
         "levels": [dict(zip(names, row, strict=True)) for row in body],
     }
-    emit(payload, as_json=as_json, text=lambda: table(names, body, title=f"{index}, {interval.value}"))
+    gaps = rows.times_us[1:] - rows.times_us[:-1]
+    daily = interval is not Interval.DAY and len(gaps) and gaps.min() >= INTERVAL_US["1d"]
+    title = f"{index}, {'daily levels: there is none between them' if daily else interval.value}"
+    emit(payload, as_json=as_json, text=lambda: table(names, body, title=title))
+
+
+def constituents(
+    index: IndexId = "deai",
+    at: Annotated[str | None, typer.Option(help="Instant (date, ISO, epoch seconds); the newest level's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show who is in an index, heaviest first. Example: deai constituents deai --at 2025-01-27T21:00Z"""
+    from indexer import Client
+
+    with opened() as (store, _), Client(store) as client:
+        answer = client.get(f"/v1/indices/{index}/constituents", {"at": at})
+    rows = [
+        (row["symbol"], _percent(row["weight"]), _percent(row["weight_target"]), row["rate"],
+         _percent(row["change_since_rebalance"]), row["supply_source"], row["sub_sector"])
+        for row in answer["data"]
+    ]  # fmt: skip
+    headers = ("symbol", "weight", "target", "USD", "since rebalance", "supply", "sub-sector")
+    title = f"{index}: {len(rows)} constituents at {answer['at']}"
+    emit(answer, as_json=as_json, text=lambda: table(headers, rows, title=title))
+
+
+def performance(index: IndexId = "deai", as_json: Json = False) -> None:
+    """Show returns, risk and calendar months of an index or token. Example: deai performance deai"""
+    from indexer.studies.performance import study_performance
+
+    with opened() as (store, _):
+        study = study_performance(store, index)
+    emit(study, wire=True, as_json=as_json, text=lambda: _show_performance(study))
+
+
+def _show_performance(study: PerformanceStudy) -> None:
+    say(f"{study.subject} {study.level:,.2f} at {iso(study.last_us)}; simple returns of daily levels, no interest")
+    periods = [period for period in study.periods if period.value is not None]
+    table([period.period for period in periods], [[_percent(period.value) for period in periods]])
+    table(
+        ("window", "return", "a year", "vol.", "Sharpe", "Sortino", "deepest", "best", "worst day"),
+        [
+            (one.window, _percent(one.cumulative), _percent(one.cagr), _percent(one.volatility), one.sharpe,
+             one.sortino, _percent(one.max_drawdown), _percent(one.best_day), _percent(one.worst_day))
+            for one in study.risk
+        ],
+        title="Risk",
+    )  # fmt: skip
+    years = {month.year: {m.month: m for m in study.months if m.year == month.year} for month in study.months}
+    table(
+        ("year", *MONTHS),
+        [(str(year), *(f"{m.value:.0%}" if (m := known.get(n)) else None for n in range(1, 13)))
+         for year, known in years.items()],
+        title="Calendar months",
+    )  # fmt: skip
+    for one in study.tracking:
+        say(f"beside {one.beside}: correlation {one.correlation:.2f}, tracking error {one.tracking_error:.1%} a year")
+
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{value:.1%}"
+
+
+def price(
+    symbol: Annotated[str, typer.Argument(help="Symbol or name of a token, e.g. TAO.")],
+    last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show the newest reference rates of a token in USD. Example: deai price TAO"""
+    from indexer.engine.market import Status
+    from indexer.errors import NotFoundError
+    from indexer.store.assets import read_asset
+    from indexer.store.rates import read_rates
+
+    with opened() as (store, _):
+        asset = read_asset(store, symbol)
+        rates = read_rates(store, asset_id=asset.id)
+    names = ("time", "usd", "status")
+    rows = [
+        (iso(at), usd, Status(status).name.lower())
+        for at, usd, status in zip(
+            rates.time_us[-last:].tolist(), rates.rate[-last:].tolist(), rates.status[-last:].tolist(), strict=True
+        )
+    ]
+    if not rows:
+        raise NotFoundError(f"{asset.symbol} has no reference rate yet; `deai import` its prices or `deai update`")
+    data = [dict(zip(names, row, strict=True)) for row in rows]
+    payload = {"asset": asset.slug, "symbol": asset.symbol, "rates": data}
+    emit(payload, as_json=as_json, text=lambda: table(names, rows, title=f"{asset.symbol}, reference rate in USD"))
 
 
 def metrics(

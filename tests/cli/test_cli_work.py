@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -50,7 +51,7 @@ def demo(tmp_path_factory):
 def test_levels_as_table_and_as_json(demo):
     made = run(demo, "levels", "demo", "--interval", "1d", "--last", "3")
     assert made.returncode == 0
-    assert "2025-10-01T00:00:00Z" in made.stdout
+    assert "2025-10-01" in made.stdout and "T00:00:00Z" not in made.stdout
     body = json.loads(run(demo, "levels", "demo", "--interval", "1h", "--last", "5", "--json").stdout)
     assert [row["time"] for row in body["levels"]][-1] == "2025-10-01T00:00:00Z"
     assert len(body["levels"]) == 5
@@ -115,9 +116,8 @@ def test_import_update_and_a_second_import(tmp_path):
 
 
 def test_interrupted_by_ctrl_c_it_says_so_and_goes_on_next_time(tmp_path):
-    rows = "".join(
-        f"2025-01-{1 + n // 24 % 28:02d}T{n % 24:02d}:{n // 672 % 60:02d}:00Z,NEAR,{5 + n % 7}\n" for n in range(40_000)
-    )
+    first = datetime(2020, 11, 1, tzinfo=UTC)
+    rows = "".join(f"{first + timedelta(hours=n):%Y-%m-%dT%H:00:00Z},NEAR,{5 + n % 7}\n" for n in range(40_000))
     (tmp_path / "near.csv").write_text("time,symbol,close\n" + rows)
     (tmp_path / "near.toml").write_text(MANIFEST)
     env = {"DEAI_DATA_DIR": str(tmp_path / "store"), "PATH": os.environ["PATH"]}
