@@ -7,22 +7,26 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from indexer.cli.command import migrated, progress
+from indexer.errors import DeaiError
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from types import FrameType
 
     from fastapi import FastAPI
 
     from indexer.config import Settings
     from indexer.store.db import Store
+    from indexer.workflow.work import ImportAndUpdate
 
 Lines = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout instead of sentences.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on (setting DEAI_HOST).")]
@@ -46,17 +50,14 @@ def up(
     """Start everything: scheduler, API and page. Example: deai up --import ./data"""
     from indexer.config import load_settings
     from indexer.store.levels import has_levels
-    from indexer.workflow.work import import_and_update, scheduled
+    from indexer.workflow.work import scheduled
 
     settings, say = load_settings(host=host, port=port), _voice(as_json)
     with _staying(settings) as store:
         if import_path:
-            _collect_from_here()
-            with progress("importing bytes", "computing") as tick:
-                report = import_and_update(store, settings, paths=import_path, progress=tick)
-            for file in report.files:
-                if file.problem:
-                    say(file.problem)
+            report = _imported_beside(settings, import_path)
+            for problem in (file.problem for file in report.files if file.problem):
+                say(problem)
             for index in report.update.indices if report.update else ():
                 say(f"{index.index_id}: {index.levels:,} levels, {index.level:,.2f} at {index.last} ({index.status})")
         with scheduled(store, settings):
@@ -94,6 +95,36 @@ def demo(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
     settings, say = load_settings(host=host, port=port), _voice(as_json)
     with _demo_store(settings, say=say) as store:
         _serve(store, settings.for_demo(), say=say)
+
+
+def _imported_beside(settings: Settings, paths: Sequence[Path]) -> ImportAndUpdate:
+    """What an import in a process of its own gave: what it takes of memory is free afterwards, as a server stays."""
+    from indexer.errors import StoreError
+
+    context = get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    child = context.Process(target=_import, args=(settings, paths, sending))
+    child.start()
+    sending.close()
+    try:
+        outcome = receiving.recv()
+    except EOFError:
+        raise StoreError("the import ended before it was done; start it again") from None
+    finally:
+        child.join()
+    if isinstance(outcome, DeaiError):
+        raise outcome
+    return cast("ImportAndUpdate", outcome)
+
+
+def _import(settings: Settings, paths: Sequence[Path], sending: Connection) -> None:
+    from indexer.workflow.work import import_and_update
+
+    try:
+        with migrated(settings) as store, progress("importing bytes", "computing") as tick:
+            sending.send(import_and_update(store, settings, paths=paths, progress=tick))
+    except DeaiError as error:
+        sending.send(error)
 
 
 def _voice(as_json: bool) -> Say:

@@ -16,7 +16,7 @@ import numpy as np
 
 from indexer.arrays import I64
 from indexer.errors import ImportFileError, did_you_mean
-from indexer.files.containers import Table, opened, whole
+from indexer.files.containers import Table, opened, whole, whole_bytes
 from indexer.files.manifest import NUMBERS, TEXTS, Column, Manifest
 from indexer.files.numbers import Numbers, Style, parse_numbers, style_of
 from indexer.files.stamps import Stamps, instants
@@ -25,8 +25,8 @@ from indexer.files.text import Block, blocks, delimiter_of, head_lines, parse_bl
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PART_BYTES = 64 << 20
-PART_ROWS = 1_000_000
+PART_BYTES = 6 << 20
+PART_ROWS = 100_000
 BATCH_ROWS = 100_000
 HEAD_ROWS = 50
 Texts = Callable[[Sequence[int]], dict[int, str]]
@@ -75,8 +75,12 @@ def header_of(table: Table, manifest: Manifest | None = None) -> list[str]:
     if table.form == "parquet":
         import pyarrow.parquet as pq
 
-        return list(opened(table.name, lambda: pq.read_schema(table.path)).names)
-    return list(_feather(table).schema.names if table.form == "feather" else whole(table).column_names)
+        return list(opened(table.name, lambda: pq.read_schema(_by_position(table))).names)
+    if table.form == "feather":
+        import pyarrow as pa
+
+        return list(opened(table.name, lambda: pa.ipc.open_file(_by_position(table))).schema.names)
+    return list(whole(table).column_names)
 
 
 def shape_of(table: Table, manifest: Manifest | None = None) -> Shape:
@@ -211,30 +215,26 @@ def _tables(table: Table, names: Sequence[str]) -> Iterator[pa.Table]:
     if table.form == "parquet":
         import pyarrow.parquet as pq
 
-        source = opened(table.name, lambda: pq.ParquetFile(_whole_file(table)))
+        source = opened(table.name, lambda: pq.ParquetFile(_by_position(table)))
         batches = source.iter_batches(batch_size=BATCH_ROWS, columns=list(dict.fromkeys(names)), use_threads=False)
-        while (batch := opened(table.name, lambda: next(batches, None))) is not None:
-            yield pa.Table.from_batches([batch])
+    elif table.form == "feather":
+        reader = opened(table.name, lambda: pa.ipc.open_file(_by_position(table)))
+        batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
+    else:
+        inner = whole(table)
+        yield from (inner.slice(start, BATCH_ROWS) for start in range(0, max(1, inner.num_rows), BATCH_ROWS))
         return
-    inner = _feather(table) if table.form == "feather" else whole(table)
-    for start in range(0, max(1, inner.num_rows), BATCH_ROWS):
-        yield inner.slice(start, BATCH_ROWS)
+    while (batch := opened(table.name, lambda: next(batches, None))) is not None:
+        yield pa.Table.from_batches([batch])
 
 
-def _feather(table: Table) -> pa.Table:
-    from pyarrow import feather
-
-    return opened(table.name, lambda: feather.read_table(_whole_file(table), memory_map=True))
-
-
-def _whole_file(table: Table) -> Any:
-    """The path of a file that is read by position, or its unpacked bytes when it stands in a ZIP."""
+def _by_position(table: Table) -> Any:
+    """What is read by position: the file itself, or its unpacked bytes."""
     import pyarrow as pa
 
     if not table.inner and not table.path.name.lower().endswith(".gz"):
-        return str(table.path)
-    with table.stream() as stream:
-        return pa.BufferReader(stream.read())
+        return pa.memory_map(str(table.path))
+    return pa.BufferReader(whole_bytes(table))
 
 
 def _row_texts(batch: pa.Table, first: int) -> Texts:

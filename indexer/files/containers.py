@@ -27,9 +27,10 @@ FORMS = {
     ".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather",
 }  # fmt: skip
 ENDINGS = (*FORMS, ".gz", ".zip")
-MOST_RATIO = 200  # unpacked : packed; tables of prices lie between 3 and 20, a bomb of one byte at 1,000
+MOST_RATIO = 1_000  # unpacked : packed; tables of prices lie between 3 and 20, a bomb of one byte above this
 RATIO_FROM = 64 << 20  # bytes unpacked before the ratio is judged: what is read ahead weighs little then
-MOST_WHOLE = 256 << 20  # of forms that can only be read as a whole: Excel, JSON
+MOST_WHOLE = 64 << 20  # of what can only be read as a whole: Excel, JSON, packed Parquet
+MOST_SHEET = 512 << 20  # of a workbook's unpacked parts
 MOST_MEMBERS = 10_000
 
 
@@ -89,10 +90,8 @@ class Measured:
         """How much of the file is read, 0 to 1."""
         return min(1.0, float(self._where.tell()) / max(1, self._size))
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         """The next bytes. Raises ImportFileError when far more comes out than any table holds."""
-        if size < 0:
-            return b"".join(iter(lambda: self.read(1 << 20), b""))
         part: bytes = self._stream.read(size)
         self._bytes += len(part)
         if self._bytes > RATIO_FROM and self._bytes > MOST_RATIO * max(1, self._where.tell()):
@@ -135,16 +134,23 @@ def whole(table: Table) -> pa.Table:
     """The table of a form that is read at once: Excel or JSON, all of it."""
     import pyarrow as pa
 
+    content = whole_bytes(table)
+    read_form = _sheet if table.form == "sheet" else _json
+    names, columns = opened(table.name, lambda: read_form(table.name, content))
+    return pa.Table.from_arrays([_array(column) for column in columns], names=names)
+
+
+def whole_bytes(table: Table) -> bytes:
+    """The unpacked bytes of a table. Raises ImportFileError when there are more than MOST_WHOLE."""
+
     def read() -> bytes:
         with table.stream() as stream:
             return stream.read(MOST_WHOLE + 1)
 
     content = opened(table.name, read)
     if len(content) > MOST_WHOLE:
-        raise ImportFileError(f"{table.name} is over {MOST_WHOLE >> 20} MB; save it as CSV or Parquet")
-    read_form = _sheet if table.form == "sheet" else _json
-    names, columns = opened(table.name, lambda: read_form(table.name, content))
-    return pa.Table.from_arrays([_array(column) for column in columns], names=names)
+        raise ImportFileError(f"{table.name} is over {MOST_WHOLE >> 20} MB unpacked; save it as CSV or plain Parquet")
+    return content
 
 
 def opened(name: str, work: Callable[[], T]) -> T:
@@ -190,8 +196,8 @@ def _sheet(name: str, content: bytes) -> tuple[list[str], list[list[Any]]]:
     from python_calamine import CalamineError, CalamineWorkbook
 
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if sum(info.file_size for info in archive.infolist()) > MOST_WHOLE:
-            raise ImportFileError(f"{name} unpacks to over {MOST_WHOLE >> 20} MB; save it as CSV")
+        if sum(info.file_size for info in archive.infolist()) > MOST_SHEET:
+            raise ImportFileError(f"{name} unpacks to over {MOST_SHEET >> 20} MB; save it as CSV")
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(content))
         sheets = (book.get_sheet_by_index(i).to_python(skip_empty_area=True) for i in range(len(book.sheet_names)))

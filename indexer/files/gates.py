@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indexer.analytics.series import like_a_split
 from indexer.arrays import F64, I64, Bools
@@ -25,7 +26,7 @@ FUTURE = "in the future: the bar ends after now"
 HIGH_BELOW_LOW = "high is below low"
 OUTSIDE = "is not between low and high"
 CONFLICT = "stamp comes twice with different values"
-APART = "far from the other bars of its series in this file: sort the file by time, or cut it in two"
+APART = "stamp comes twice, far apart in the file: sort it by time, or leave one out"
 MOST_STEPS = 20  # named in a report
 
 
@@ -48,6 +49,26 @@ class Verdicts:
             if self.good[row]:
                 self.good[row] = False
                 self.reasons[row] = reason
+
+
+class Occupied:
+    """The places of a grid, a bit each, that rows of a series stand in: what is left of the parts of a long file."""
+
+    def __init__(self, step_us: int) -> None:
+        self._step_us = step_us
+        self._bits: dict[object, tuple[int, NDArray[np.uint8]]] = {}  # by series: the first byte's number, the bytes
+
+    def take(self, series: object, time_us: I64) -> Bools:
+        """Which of the instants stand in places taken before (R,); all are taken from now on."""
+        place = time_us // self._step_us
+        byte, bit = place >> 3, (1 << (place & 7)).astype(np.uint8)
+        first, bits = self._bits.get(series, (int(byte.min()), np.zeros(0, dtype=np.uint8)))
+        before, after = max(0, first - int(byte.min())), max(0, int(byte.max()) + 1 - first - len(bits))
+        first, bits = first - before, np.pad(bits, (before, after))
+        taken = (bits[byte - first] & bit) != 0
+        np.bitwise_or.at(bits, byte - first, bit)
+        self._bits[series] = first, bits
+        return np.asarray(taken)
 
 
 def gate_prices(verdicts: Verdicts, prices: dict[str, Numbers]) -> None:

@@ -22,6 +22,7 @@ from indexer.files.gates import (
     BEFORE_1970,
     FUTURE,
     MOST_STEPS,
+    Occupied,
     Verdicts,
     find_steps,
     gate_grid,
@@ -46,11 +47,12 @@ from indexer.registry import Asset, Registry
 from indexer.registry.currencies import AT_PAR, DOLLAR, currency, split_pair
 from indexer.registry.records import MARKETS
 from indexer.store.rows import BenchmarkRow, ListingRow
-from indexer.times import INTERVAL_US, iso, to_us
+from indexer.times import INTERVAL_US, MINUTE_US, iso, to_us
 
 MOST_DIGITS = 48  # of whole tokens: with 30 decimals still the 78 digits of a uint256
 PRICES = ("open", "high", "low", "close", "adjusted_close")
 MARKET = "market"
+MOST_REFUSED = 1_000_000  # of a long file, where they are nine of ten rows: it is not what it is taken for
 PERPETUAL = r"(?i)([-_]?(SWAP|PERP)|\.P)$"
 Measure = tuple[str, str, str]
 
@@ -87,12 +89,22 @@ class FileRows:
 def gated(table: Table, manifest: Manifest, *, registry: Registry, now_us: int) -> Iterator[FileRows]:
     """The rows of a table, judged, part by part. Raises ImportFileError when it cannot be read as described.
 
-    Rows that come twice, contradict each other or jump are judged within a part (a file of usual size is one); a row
-    that lies among those of an earlier part is rejected, since nothing tells any more whether it agrees with them.
+    Rows that come twice, contradict each other or jump are judged within a part; a row whose stamp an earlier part has
+    is rejected, since nothing tells any more whether it agrees with that. Of a long file that is mostly refused the
+    rest is not read.
     """
-    spans: dict[object, tuple[int, int]] = {}
+    bars = manifest.stamp != "instant" and manifest.kind in ("tokens", "benchmarks")
+    earlier = Occupied(INTERVAL_US[manifest.interval] if bars else MINUTE_US)
+    total = refused = 0
     for part in read_parts(table, manifest):
-        yield _judged(part, manifest, registry=registry, now_us=now_us, spans=spans)
+        rows = _judged(part, manifest, registry=registry, now_us=now_us, earlier=earlier)
+        yield rows
+        total, refused = total + rows.total, refused + len(rows.rejects)
+        if refused > MOST_REFUSED and refused > 0.9 * total:
+            raise ImportFileError(
+                f"{table.name}: {refused:,} of the first {total:,} rows are refused, "
+                f"line {rows.rejects[-1][0]:,}: {rows.rejects[-1][1]}; correct the manifest, or take some rows only by [keep]"
+            )
 
 
 def all_rows(parts: Sequence[FileRows]) -> FileRows:
@@ -135,9 +147,7 @@ def _moved(part: FileRows, place: Mapping[object, int]) -> I64:
     return np.where(part.series >= 0, moved[part.series], -1)
 
 
-def _judged(
-    read: FileColumns, manifest: Manifest, *, registry: Registry, now_us: int, spans: dict[object, tuple[int, int]]
-) -> FileRows:
+def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us: int, earlier: Occupied) -> FileRows:
     rows = len(read.lines)
     verdicts, chosen = Verdicts(rows), _chosen(read, manifest)
     words = {role: _role_words(read, manifest, role, rows) for role in (*TEXTS, "supply")}
@@ -155,7 +165,8 @@ def _judged(
     verdicts.good &= chosen
     listings, series = _series(manifest, words, assets, asset)
     measures, series = _measures(manifest, words, assets, asset) if manifest.kind == "metrics" else ([], series)
-    _reject_apart(verdicts, series, time_us, [*listings, *benchmarks, *measures] or [one.slug for one in assets], spans)
+    keys = [*listings, *benchmarks, *measures] or [one.slug for one in assets]
+    _reject_repeated(verdicts, series, time_us, keys, earlier)
     close = read.numbers["close"].values if "close" in read.numbers else np.ones(rows)
     compared = [column.values for column in read.numbers.values()] + [words["supply"].codes]
     if manifest.kind == "tokens" and manifest.stamp in ("bar_open", "bar_close"):
@@ -309,20 +320,14 @@ def _measures(
     return list(place), np.array(series, dtype=np.int64)
 
 
-def _reject_apart(
-    verdicts: Verdicts, series: I64, time_us: I64, keys: Sequence[object], spans: dict[object, tuple[int, int]]
-) -> None:
-    """Rejects rows among those of an earlier part of the file, and remembers the spans of this one."""
+def _reject_repeated(verdicts: Verdicts, series: I64, time_us: I64, keys: Sequence[object], earlier: Occupied) -> None:
+    """Rejects rows whose place an earlier part of the file has taken, and takes the places of this one."""
     rows = np.flatnonzero(verdicts.good & (series >= 0))
     order = rows[np.argsort(series[rows], kind="stable")]
     edges = np.flatnonzero(np.diff(series[order])) + 1
     for mine in np.split(order, edges) if len(order) else []:
-        key, times = keys[int(series[mine[0]])], time_us[mine]
-        low, high = spans.get(key, (int(times.max()) + 1, int(times.min()) - 1))
-        inside = (times >= low) & (times <= high) if key in spans else np.zeros(len(mine), dtype=np.bool_)
-        verdicts.reject_each(dict.fromkeys(mine[inside].tolist(), APART))
-        first, last = int(times.min()), int(times.max())
-        spans[key] = (min(low, first), max(high, last)) if key in spans else (first, last)
+        taken = earlier.take(keys[int(series[mine[0]])], time_us[mine])
+        verdicts.reject_each(dict.fromkeys(mine[taken].tolist(), APART))
 
 
 def _notes(rows: FileRows) -> list[str]:

@@ -21,7 +21,8 @@ from indexer.files.containers import Table, opened
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 2 << 20
+LONGEST_LINE = 16 << 20
 HEAD_LINES = 200
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 BOM = b"\xef\xbb\xbf"
@@ -46,7 +47,7 @@ class Block:
 def blocks(table: Table, *, size: int = BLOCK_BYTES) -> Iterator[Block]:
     """The text of a file in blocks of whole lines, ended by LF whatever the file has (CR, CRLF, a mixture).
 
-    Raises ImportFileError when it cannot be unpacked, is UTF-16, or has a line of more than `size` bytes.
+    Raises ImportFileError when it cannot be unpacked, is UTF-16, or has a line of more than LONGEST_LINE bytes.
     """
     first, rest, ended = 1, b"", False
     with opened(table.name, table.stream) as stream:
@@ -64,8 +65,8 @@ def blocks(table: Table, *, size: int = BLOCK_BYTES) -> Iterator[Block]:
                 content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
             cut = len(content) if ended else content.rfind(b"\n") + 1
             rest = content[cut:] + held
-            if len(rest) > size:
-                raise ImportFileError(f"{table.name}: line {first:,} has more than {size >> 20} MB; this is no table")
+            if len(rest) > LONGEST_LINE:
+                raise ImportFileError(f"{table.name}: line {first:,} is longer than 16 MB; this is no table")
             if cut:
                 yield Block(first, content[:cut], stream.share)
                 first += content.count(b"\n", 0, cut)
@@ -73,19 +74,12 @@ def blocks(table: Table, *, size: int = BLOCK_BYTES) -> Iterator[Block]:
 
 def head_lines(table: Table) -> list[str]:
     """The first lines of a file, to be recognised by."""
-    block = _first_block(table)
-    lines = [] if block is None else block.content.decode("utf-8", errors="replace").split("\n")
+    lines: list[str] = []
+    for block in blocks(table, size=1 << 16):
+        lines += block.content.decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+        if len(lines) > 1:
+            break
     return lines[:HEAD_LINES]
-
-
-def _first_block(table: Table) -> Block | None:
-    """A block of 64 kB, or the long line that a file begins with."""
-    try:
-        return next(blocks(table, size=1 << 16), None)
-    except ImportFileError as error:
-        if "this is no table" not in str(error):
-            raise
-        return next(blocks(table), None)
 
 
 def split(line: str, delimiter: str) -> list[str]:
