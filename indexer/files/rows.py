@@ -103,7 +103,8 @@ def gated(table: Table, manifest: Manifest, *, registry: Registry, now_us: int) 
         if refused > MOST_REFUSED and refused > 0.9 * total:
             raise ImportFileError(
                 f"{table.name}: {refused:,} of the first {total:,} rows are refused, "
-                f"line {rows.rejects[-1][0]:,}: {rows.rejects[-1][1]}; correct the manifest, or take some rows only by [keep]"
+                f"line {rows.rejects[-1][0]:,}: {rows.rejects[-1][1]}; "
+                "correct the manifest, or take some rows only by [keep]"
             )
 
 

@@ -21,7 +21,7 @@ from indexer.times import from_us, to_us
 
 DONE = "done"
 RUNNING = "running"
-COMPUTING = "update"  # the kind of runs that add no facts
+COMPUTING, SWEEPING = "update", "retention"  # the kinds of runs that add no facts
 
 
 def known_by(model: type[SQLModel], as_of_us: int | None) -> list[ColumnElement[bool]]:
@@ -103,7 +103,7 @@ def facts_mark(store: Store) -> str:
     query = select(func.count(), func.max(Run.id), func.max(Run.finished_at))
     with store.session() as session:
         count, last, finished = session.exec(
-            query.where(Run.kind != COMPUTING, col(Run.finished_at).is_not(None))
+            query.where(col(Run.kind).not_in((COMPUTING, SWEEPING)), col(Run.finished_at).is_not(None))
         ).one()
     return f"{count}:{last}:{finished and to_us(finished)}"
 
@@ -150,7 +150,7 @@ def restating_runs(store: Store, index_id: str) -> list[int]:
 
 def forgotten_before(store: Store) -> datetime | None:
     """Before which instant raw answers may be gone, by the sweeps that were done; None before any."""
-    query = select(Run.detail).where(Run.kind == "retention", Run.outcome == DONE)
+    query = select(Run.detail).where(Run.kind == SWEEPING, Run.outcome == DONE)
     with store.session() as session:
         limits = [json.loads(detail).get("before") for detail in session.exec(query)]
     return max((datetime.fromisoformat(limit) for limit in limits if limit), default=None)

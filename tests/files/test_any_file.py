@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from import_samples import NOW
@@ -16,11 +17,25 @@ from indexer.errors import ImportFileError
 from indexer.files.containers import tables_of
 from indexer.files.manifest import parse_manifest
 from indexer.files.rows import all_rows, gated
+from indexer.files.text import blocks
 from indexer.registry import load_registry
 from indexer.times import HOUR_US, to_us
 
 START = datetime(2025, 1, 27, tzinfo=UTC)
 JUNK = ("x", "1,2,3,4,5,6,7,8,9", "2025-13-45T99:00Z,5,1", "\0", 'open"quote,1,1', ",,", "NaN,NaN,NaN")
+MANIFEST = """
+kind = "tokens"
+interval = "1h"
+stamp = "bar_open"
+[columns]
+time = "time"
+close = "close"
+[constants]
+symbol = "NEAR"
+venue = "binance"
+source = "test"
+quote = "USD"
+"""
 EPOCHS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -84,11 +99,7 @@ def test_bars_come_back_equal_or_are_refused_by_line(
     lines: list[tuple[str, datetime | None]] = [*rows, *((one, None) for one in junk)]
     random.shuffle(lines)  # type: ignore[attr-defined]
     text = dialect.end.join([_row(["time", "close"], dialect), *(line for line, _ in lines)]) + dialect.end
-    manifest = parse_manifest(
-        'kind = "tokens"\ninterval = "1h"\nstamp = "bar_open"\n[columns]\ntime = "time"\nclose = "close"\n'
-        '[constants]\nsymbol = "NEAR"\nvenue = "binance"\nsource = "test"\nquote = "USD"\n',
-        name="prices.toml",
-    )
+    manifest = parse_manifest(MANIFEST, name="prices.toml")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "prices.csv"
         path.write_bytes(text.encode(dialect.encoding))
@@ -106,3 +117,23 @@ def test_bars_come_back_equal_or_are_refused_by_line(
         assert number in refused or (at is not None and to_us(at) + HOUR_US in taken)
     if not junk:
         assert taken == expected
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.randoms(use_true_random=False), st.integers(0, 3))
+def test_parts_of_a_long_file_in_any_order_give_each_bar_once(random: object, repeated: int) -> None:
+    bars = {START + timedelta(hours=n): 5 + n / 100 for n in range(40)}
+    rows = [f"{at:%Y-%m-%dT%H:%M:%SZ},{close:.2f}" for at, close in bars.items()]
+    random.shuffle(rows)  # type: ignore[attr-defined]
+    rows += rows[:repeated]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(blocks.__kwdefaults__, "size", 120)
+        patch.setattr("indexer.files.columns.PART_ROWS", 10)
+        path = Path(folder) / "prices.csv"
+        path.write_text("\n".join(["time,close", *rows]) + "\n")
+        [table] = tables_of(path)
+        parts = list(gated(table, parse_manifest(MANIFEST, name="m"), registry=load_registry(), now_us=to_us(NOW)))
+    assert len(parts) > 4
+    taken = [(int(part.time_us[row]), float(part.numbers["close"].values[row])) for part in parts for row in part.order]
+    assert sorted(taken) == [(to_us(at) + HOUR_US, close) for at, close in bars.items()]
+    assert sum(len(part.rejects) + part.duplicates for part in parts) == repeated
