@@ -22,7 +22,7 @@ from indexer.arrays import F64, I64
 from indexer.engine.level import Levels, compute_index, compute_levels
 from indexer.engine.market import Line, Market, SupplyHistory
 from indexer.engine.second import second_index
-from indexer.engine.state import append, resume
+from indexer.engine.units import chain_divisors
 from indexer.engine.weights import water_fill
 from indexer.methodology.spec import Caps, Eligibility, Methodology, Missing, Schedule, Selection, Universe, Weighting
 from indexer.times import DAY_US, MINUTE_US, to_us
@@ -45,7 +45,7 @@ class Case:
 def run(*, quick: bool = False) -> list[dict[str, Any]]:
     """The rows of the table: name, ours_ms, peer, peer_ms, ratio, goal; `quick` takes small cases, once each."""
     days, minutes, rounds = (400, 5_000, 1) if quick else (3_650, 1_000_000, 7)
-    return [*_daily(days, rounds), *_minutes(minutes, rounds), *_append(days, rounds)]
+    return [*_daily(days, rounds), *_minutes(minutes, rounds)]
 
 
 def _case(count: int, step_us: int) -> Case:
@@ -64,7 +64,13 @@ def _weights(case: Case) -> F64:
 def kernel(case: Case) -> Levels:
     """Weights, units and levels: the work that the peers do."""
     units = _weights(case) / case.prices[case.rows]
-    return compute_levels(case.prices, case.rows, units, base_level=1000.0)
+    return _chained(case, units)
+
+
+def _chained(case: Case, units: F64) -> Levels:
+    divisors = chain_divisors(case.prices[case.rows], units, base_level=1000.0)
+    begins = np.append(case.rows[:1], case.rows[1:] + 1)
+    return compute_levels(case.prices, begins, units, divisors=divisors)
 
 
 def pandas_levels(frame: Any, weights: Any) -> F64:
@@ -131,7 +137,7 @@ def _minutes(count: int, rounds: int) -> list[dict[str, Any]]:
     case = _case(count, MINUTE_US)
     units = _weights(case) / case.prices[case.rows]
     market, methodology = _market(case)
-    ours = compute_levels(case.prices, case.rows, units, base_level=1000.0).levels
+    ours = _chained(case, units).levels
     np.testing.assert_allclose(ours, compute_index(market, methodology).levels, rtol=1e-9)
     flat = case.prices.reshape(-1)
     times = _interleaved(
@@ -150,20 +156,6 @@ def _minutes(count: int, rounds: int) -> list[dict[str, Any]]:
         _row(f"{what}: kernel (ours / peer)", times["kernel"], "one-core read", floor, goal="≤ 1.15", over=True),
         _row(f"{what}: compute_index (ours / peer)", times["compute_index"], "one-core read", floor, over=True),
     ]
-
-
-def _append(days: int, rounds: int) -> list[dict[str, Any]]:
-    rows = []
-    for count in (days, days // 10):
-        case = _case(count, DAY_US)
-        market, methodology = _market(case)
-        state = resume(market, methodology, history=compute_index(market, methodology))
-        bar, at = case.prices[-1] * 1.01, int(case.times_us[-1]) + 60_000_000
-        times = _interleaved(
-            {"append": lambda s=state, b=bar, t=at: append(s, t, b)}, rounds=rounds, repeats={"append": 500}
-        )
-        rows.append(_row(f"one bar appended after {count:,} days", times["append"], "", None))
-    return rows
 
 
 def _market(case: Case) -> tuple[Market, Methodology]:

@@ -17,7 +17,7 @@ import orjson
 from numpy.typing import NDArray
 
 from indexer.arrays import I8
-from indexer.engine.market import Status
+from indexer.engine.market import STATUS_NAMES
 from indexer.store.rows import LevelRows
 from indexer.times import from_us, iso, to_us
 
@@ -78,6 +78,11 @@ def as_decimal_text(value: Any) -> Any:
     return [as_decimal_text(item) for item in value] if isinstance(value, list) else value
 
 
+def counts_of(constituents: NDArray[np.int64]) -> list[int | None]:
+    """How many constituents each level has, None where that was not stored."""
+    return [count or None for count in constituents.tolist()]
+
+
 def level_at(rows: LevelRows, row: int) -> dict[str, Any]:
     """One of some levels as it goes over the wire."""
     return {
@@ -86,12 +91,12 @@ def level_at(rows: LevelRows, row: int) -> dict[str, Any]:
         "status": status_name(int(rows.status[row])),
         "carried_weight": float(rows.carried_weight[row]),
         "perpetual_weight": float(rows.perpetual_weight[row]),
+        "constituents": counts_of(rows.constituents)[row],
         "revision": int(rows.revision[row]),
         "published_at": from_us(int(rows.published_at_us[row])),
     }
 
 
-STATUS_NAMES = tuple(status.name.lower() for status in Status)
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 
 

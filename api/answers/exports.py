@@ -15,7 +15,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from api.answers.encode import STATUS_NAMES, as_rows, iso_times, json_bytes, status_names, to_csv
+from api.answers.encode import as_rows, counts_of, iso_times, json_bytes, status_names, to_csv
+from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError
 from indexer.store.read import IndexRow, read_levels
 from indexer.times import INTERVAL_US
@@ -109,6 +110,7 @@ def level_texts(rows: LevelRows) -> dict[str, list[Any]]:
         "status": status_names(rows.status),
         "carried_weight": rows.carried_weight.tolist(),
         "perpetual_weight": rows.perpetual_weight.tolist(),
+        "constituents": counts_of(rows.constituents),
         "revision": rows.revision.tolist(),
         "published_at": iso_times(rows.published_at_us).tolist(),
     }
@@ -116,7 +118,7 @@ def level_texts(rows: LevelRows) -> dict[str, list[Any]]:
 
 def levels_table(index: IndexRow, rows: LevelRows, *, version: str) -> pa.Table:
     """Levels as an Arrow table: time timestamp[us, UTC], level, status, carried_weight,
-    perpetual_weight, revision, published_at.
+    perpetual_weight, constituents, revision, published_at.
 
     The schema's metadata says which index, whether simulated, and by which methodology and data version.
     """
@@ -130,6 +132,7 @@ def levels_table(index: IndexRow, rows: LevelRows, *, version: str) -> pa.Table:
         "status": words,
         "carried_weight": pa.array(rows.carried_weight, pa.float64()),
         "perpetual_weight": pa.array(rows.perpetual_weight, pa.float64()),
+        "constituents": pa.array(counts_of(rows.constituents), pa.int32()),
         "revision": pa.array(rows.revision, pa.int32()),
         "published_at": pa.array(rows.published_at_us, pa.int64()).cast(instant),
     }

@@ -61,13 +61,15 @@ TERMS: dict[str, str] = {
 
 
 class LevelStatus(StrEnum):
-    """How good a number is: final (3 or more venues), indicative (2), degraded (1), carried, suspended."""
+    """How good a number is: final, indicative or degraded as three, two or one venue price 90 % of the weight; carried
+    when a price is an older one; impaired when too much is, or too few are held; suspended when there are no levels."""
 
     FINAL = "final"
     INDICATIVE = "indicative"
     DEGRADED = "degraded"
     CARRIED = "carried"
     SUSPENDED = "suspended"
+    IMPAIRED = "impaired"
 
 
 class Wire(BaseModel):

@@ -33,6 +33,7 @@ class LevelPoint(Wire):
     status: LevelStatus
     carried_weight: float = Field(description=TERMS["carried_weight"])
     perpetual_weight: float = Field(description=TERMS["perpetual_weight"])
+    constituents: int | None = Field(description="How many are held; null for levels of older programs")
 
 
 class MethodologyRef(Wire):
@@ -83,6 +84,7 @@ class Latest(OfIndex):
     status: LevelStatus
     carried_weight: float
     perpetual_weight: float = Field(description=TERMS["perpetual_weight"])
+    constituents: int | None = Field(description="How many are held; null for levels of older programs")
     revision: int
     published_at: datetime
     fresh_until: datetime = Field(description="Past this instant without a newer level, treat the level as stale")

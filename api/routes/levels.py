@@ -14,7 +14,7 @@ from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from api.answers.answer import CLOSED, CSV, OPEN, PINNED, Answer, FileAnswer, as_file, csv_answer, csv_table
-from api.answers.encode import as_decimal_text, as_json_times, as_rows, iso_times, status_names, to_csv
+from api.answers.encode import as_decimal_text, as_json_times, as_rows, counts_of, iso_times, status_names, to_csv
 from api.answers.exports import MEDIA_TYPES, FileKind, export_levels
 from api.answers.params import (
     MAX_LIMIT,
@@ -160,6 +160,7 @@ def level_columns(page: LevelPage, calendar: str | None = None) -> dict[str, Any
         "status": status_names(page.status),
         "carried_weight": page.carried_weight,
         "perpetual_weight": page.perpetual_weight,
+        "constituents": counts_of(page.constituents),
     }
     if calendar is None:
         return columns
@@ -187,8 +188,15 @@ def _slice(whole: LevelPage, asked: LevelQuery, *, limit: int) -> LevelPage:
     stop = len(whole) if end is None else max(first, int(np.searchsorted(times, end)))
     first, last = (max(first, stop - asked.last), stop) if asked.last else (first, min(stop, first + limit))
     span, following = slice(first, last), int(times[last]) if last < stop else None
-    weights = whole.carried_weight[span], whole.perpetual_weight[span]
-    return LevelPage(times[span], whole.levels[span], whole.status[span], *weights, following)
+    return LevelPage(
+        times[span],
+        whole.levels[span],
+        whole.status[span],
+        whole.carried_weight[span],
+        whole.perpetual_weight[span],
+        whole.constituents[span],
+        following,
+    )
 
 
 @router.get("/levels", response_model=Levels, responses=as_file("text/csv"), summary="Levels over time")
@@ -255,7 +263,7 @@ def _pieces(services: Services, index: IndexRow, asked: LevelQuery, page: LevelP
 @router.get(
     "/levels.csv",
     response_class=Response,
-    responses=as_file("text/csv", description="time,level,status,carried_weight,perpetual_weight"),
+    responses=as_file("text/csv", description="time,level,status,carried_weight,perpetual_weight,constituents"),
     summary="Levels as CSV, for sheets",
 )
 def levels_csv(request: Request, services: ServicesDep, index_id: IndexId, asked: Asked) -> Response:

@@ -73,7 +73,7 @@ RebalanceItem = wire_model(RebalancingItemRow, "RebalanceItem")
 class Rebalance(Wire):
     """One change of units at equal value."""
 
-    kind: str = Field(description="base, rebalance, reconstitution, suspension or event")
+    kind: str = Field(description="base, rebalance, reconstitution, suspension, event or resumption")
     reference_at: datetime
     effective_at: datetime
     revision: int

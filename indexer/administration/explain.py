@@ -16,6 +16,7 @@ import numpy as np
 
 from indexer.administration.explained_supply import SupplyEvidence, supply_evidence
 from indexer.engine.eligibility import NO_SUPPLY
+from indexer.engine.history import RESUMPTION
 from indexer.engine.market import Status
 from indexer.errors import NotFoundError
 from indexer.levels.assemble import LinePart
@@ -308,7 +309,7 @@ def _basket(
     rows = read_rebalancings(
         store, index_id, start_us=time_us - ITEMS_BACK_DAYS * DAY_US, end_us=time_us + 1, as_of_us=as_of_us
     )
-    held = [row for row in rows if to_us(row.effective_at) < time_us] or rows[:1]
+    held = [row for row in rows if to_us(row.effective_at) < time_us + (row.kind == RESUMPTION)] or rows[:1]
     if not held:
         raise NotFoundError(
             f'Index "{index_id}" has no change of units in the {ITEMS_BACK_DAYS} days before {iso(time_us)}'

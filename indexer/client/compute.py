@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from indexer.arrays import F64, I64
 from indexer.client.models import Levels
 from indexer.engine.level import compute_index
-from indexer.engine.market import Line, Market, Status, SupplyHistory, SupplySource
+from indexer.engine.market import STATUS_NAMES, Line, Market, Status, SupplyHistory, SupplySource
 from indexer.errors import InputError
 from indexer.methodology.spec import BY_CAP, Methodology, Scheme
 from indexer.times import DAY_US, INTERVAL_US, to_us
@@ -83,7 +83,7 @@ def compute_levels(
         volume_usd=_aligned(volume, table.names),
     )
     history = compute_index(market, rules)
-    names = np.array([status.name.lower() for status in Status], np.str_)
+    names = np.array(STATUS_NAMES, np.str_)
     return Levels(
         index=rules.id,
         simulated=False,
@@ -92,6 +92,7 @@ def compute_levels(
         levels=history.levels,
         status=names[history.status],
         carried_weight=history.carried_weight,
+        constituents=history.constituents,
     )
 
 

@@ -75,6 +75,11 @@ def floats(values: list[float | None]) -> F64:
     return np.array(values, np.float64)
 
 
+def counts(values: list[int | None] | None, length: int) -> I64:
+    """Whole numbers with 0 for null, and for a column that an older service does not give."""
+    return np.array([value or 0 for value in values or [0] * length], np.int64)
+
+
 def levels(pages: list[Mapping[str, Any]], *, where: str) -> Levels:
     """The levels of pages in the shape of columns."""
     columns = [member(page, "data", where=where) for page in pages]
@@ -87,6 +92,7 @@ def levels(pages: list[Mapping[str, Any]], *, where: str) -> Levels:
             levels=np.concatenate([floats(page["level"]) for page in columns]),
             status=np.concatenate([np.array([word or "" for word in page["status"]], np.str_) for page in columns]),
             carried_weight=np.concatenate([floats(page["carried_weight"]) for page in columns]),
+            constituents=np.concatenate([counts(page.get("constituents"), len(page["time"])) for page in columns]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SourceCorrupt(f"{where} is not what this program reads: {error}") from None

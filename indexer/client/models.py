@@ -42,12 +42,13 @@ class MethodologyRef:
 
 @dataclass(frozen=True, slots=True)
 class LevelPoint:
-    """A level at an instant. `status` is final, indicative, degraded, carried or suspended."""
+    """A level at an instant. `status` is final, indicative, degraded, carried or impaired; `constituents` how many."""
 
     time: Instant
     level: float
     status: str
     carried_weight: float
+    constituents: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ class LevelEvent:
 class Levels(Frame):
     """Levels (T,) oldest first, in index points; `interval` is their spacing.
 
-    times_us int64 microseconds UTC; status (T,) text; carried_weight (T,) share of the value with a carried price.
+    times_us int64 microseconds UTC; status (T,) text; carried_weight (T,) share of the value with a carried price;
+    constituents (T,) how many are held, 0 where the service does not know.
     """
 
     index: str
@@ -108,6 +110,7 @@ class Levels(Frame):
     levels: F64 = field(repr=False)
     status: NDArray[np.str_] = field(repr=False)
     carried_weight: F64 = field(repr=False)
+    constituents: I64 = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.times_us)
@@ -117,12 +120,18 @@ class Levels(Frame):
 
     def __getitem__(self, n: int) -> LevelPoint:
         time, level = from_us(int(self.times_us[n])), float(self.levels[n])
-        return LevelPoint(time, level, str(self.status[n]), float(self.carried_weight[n]))
+        count = int(self.constituents[n]) or None
+        return LevelPoint(time, level, str(self.status[n]), float(self.carried_weight[n]), count)
 
     def columns(self) -> dict[str, Any]:
-        """time, level, status, carried_weight."""
-        numbers = {"level": self.levels, "status": self.status.tolist(), "carried_weight": self.carried_weight}
-        return {"time": instants(self.times_us), **numbers}
+        """time, level, status, carried_weight, constituents."""
+        return {
+            "time": instants(self.times_us),
+            "level": self.levels,
+            "status": self.status.tolist(),
+            "carried_weight": self.carried_weight,
+            "constituents": self.constituents,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,5 +18,13 @@ The rules, which the fast calculator (`level.py`) and the second one (`second.py
     The next scheduled date ends a transition.
 7.  A *missing price* is carried, and flagged, while the last one is at most `max_carry_hours` old. At the
     first instant it is older, the constituent leaves at its last price (a suspension), until a reconstitution.
-    When that would empty the index, nothing leaves: the level is SUSPENDED until a constituent has a price.
+    When that would empty the index, nothing leaves.
+8.  *Levels*: 00:00 UTC always has one, any other instant when `min_priced_weight` has a rate of it. Each is judged by
+    the basket that it is made of: FINAL or INDICATIVE when `final_weight` has rates of that quality, else DEGRADED;
+    CARRIED when any price is an older one.
+9.  *Health*: an index is IMPAIRED from a 00:00 UTC level with more than `max_carried_weight` carried to the next one
+    without, and from the leaving that brings it below `min_constituents` to the reconstitution that mends it. The
+    first date of a month on whose reference day it is impaired is a reconstitution. At the level of 00:00 UTC that is
+    the `impaired_days`-th impaired one in a row it is suspended: that level is its last, and its basket does nothing,
+    until such a reconstitution finds enough members: a resumption, at once, with D set so that the level is the last.
 """

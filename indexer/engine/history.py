@@ -12,7 +12,8 @@ from enum import StrEnum
 import numpy as np
 
 from indexer.arrays import F64, I8, I64
-from indexer.engine.market import Carried, Market
+from indexer.engine.health import Spell
+from indexer.engine.market import Market
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.methodology.spec import Methodology
 from indexer.times import iso
@@ -87,6 +88,7 @@ def unclaimed_inventory(unconverted: float, ratio: float) -> float:
 
 
 REVIEWS = ("rebalance", "reconstitution")
+RESUMPTION = "resumption"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,26 +130,6 @@ def rows_of(settled: Settled, market: Market) -> I64:
 def last_row(settled: Settled, market: Market) -> int:
     """The row of the last settled instant."""
     return int(np.searchsorted(market.times_us, settled.until_us, side="right")) - 1
-
-
-def closed_ranges(rows: I64, last: int, *, changes: tuple[Rebalance, ...], carried: Carried) -> list[tuple[int, int]]:
-    """Row ranges [start, end) up to `last` in which every constituent's price was too old."""
-    out: list[tuple[int, int]] = []
-    stops = [*rows[1:].tolist(), last]
-    for begin, stop, change in zip(rows.tolist(), stops, changes, strict=True):
-        held = np.flatnonzero(change.units_after > 0).tolist()
-        row = begin + 1
-        while row <= stop:
-            ranges = [carried.next_stale(column, row) for column in held]
-            start, end = max(one[0] for one in ranges), min(one[1] for one in ranges)
-            if start > stop:
-                break
-            if start < end:
-                out.append((start, min(end, stop + 1)))
-                row = end
-            else:
-                row = start
-    return out
 
 
 def unfinished(settled: Settled, methodology: Methodology) -> Unfinished | None:
@@ -247,6 +229,11 @@ class Rebalance:
     turnover: float
     decisions: tuple[Decision, ...]
 
+    @property
+    def begins_us(self) -> int:
+        """From when levels are made of `units_after`: its own one too where there is no basket held into it."""
+        return self.effective_us + (self.kind not in ("base", RESUMPTION))
+
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
@@ -269,19 +256,21 @@ class Relaxed:
 
 @dataclass(frozen=True, slots=True)
 class IndexHistory:
-    """Levels (K,) from the base on, unrounded, one for each instant of the market's clock.
+    """Levels (K,) from the base on, unrounded, of the instants of the market's clock that have one (`rows`).
 
-    status (K,) is the worst `Status` that a constituent's price had, CARRIED when any price was carried,
-    SUSPENDED while no constituent has a price young enough; carried_weight (K,) is the share of the index value
-    whose price was carried. At an instant of change the level is that of the basket held into it, status and
-    carried_weight are the worse of the two baskets. `skipped` are the dates not applied as scheduled,
-    `relaxed` those whose caps were raised.
+    status (K,) is by weight (`level.status_of`), IMPAIRED while the index is; carried_weight (K,) is the share of the
+    index value whose price is not of that instant, constituents (K,) how many are held. At an instant of change all
+    are those of the basket held into it. `skipped` are the dates not applied as scheduled, `relaxed` those whose caps
+    were raised, `spells` when the index was impaired or suspended.
     """
 
+    rows: I64
     times_us: I64
     levels: F64
     status: I8
     carried_weight: F64
+    constituents: I64
     rebalances: tuple[Rebalance, ...]
     skipped: tuple[Skipped, ...] = ()
     relaxed: tuple[Relaxed, ...] = ()
+    spells: tuple[Spell, ...] = ()

@@ -29,6 +29,11 @@ class Status(IntEnum):
     DEGRADED = 2
     CARRIED = 3
     SUSPENDED = 4
+    IMPAIRED = 6
+
+
+STATUS_NAMES = ("final", "indicative", "degraded", "carried", "suspended", "missing", "impaired")
+"""The word for each number of a status."""
 
 
 class SupplySource(IntEnum):

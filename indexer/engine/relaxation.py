@@ -18,7 +18,6 @@ from indexer.engine.weights import (
     TOLERANCE,
     Sizes,
     group_bounds,
-    infeasible,
     raw_weights,
     water_fill_groups,
     weight_bounds,
@@ -37,13 +36,11 @@ class Relaxation:
 
 def relaxation(
     methodology: Methodology, sizes: Sizes, *, member: Bools, slugs: Sequence[str], groups: Sequence[str], label: str
-) -> Relaxation | None:
-    """The weights of one basket (1, N) whose caps cannot hold; None when they hold.
+) -> Relaxation:
+    """The weights of one basket (1, N) whose caps cannot hold.
 
     Raises MethodologyError when no raised cap helps: floors that are above 1, or a member without a size.
     """
-    if infeasible(methodology, sizes, member=member, slugs=slugs, groups=groups, label=label) is None:
-        return None
     raw = raw_weights(methodology.weighting, sizes, member=member, slugs=slugs, labels=[label])
     lo, hi = weight_bounds(raw, methodology.caps, slugs=slugs)
     index, group_hi, _ = group_bounds(methodology.caps, groups=groups)

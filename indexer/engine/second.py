@@ -11,9 +11,20 @@ from datetime import timedelta
 from itertools import takewhile
 from math import isnan
 
-from indexer.engine.history import REVIEWS, BasketEvent, IndexHistory, Rebalance, Settled
+from indexer.engine.history import RESUMPTION, REVIEWS, BasketEvent, IndexHistory, Rebalance, Settled
 from indexer.engine.market import Market
-from indexer.engine.second_rules import DAY, EPOCH, HOUR, Seen, World, members_at, scheduled, target_weights, world_of
+from indexer.engine.second_rules import (
+    DAY,
+    EPOCH,
+    HOUR,
+    Date,
+    Seen,
+    World,
+    calendar,
+    members_at,
+    target_weights,
+    world_of,
+)
 from indexer.errors import MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Methodology
 
@@ -32,6 +43,7 @@ class _Book:
 
     last: list[float]
     seen: list[int]
+    old: set[int] = field(default_factory=set)  # columns whose last price is not a rate of this instant
     units: dict[int, float] = field(default_factory=dict)
     members: set[int] = field(default_factory=set)
     divisor: float = 0.0
@@ -41,6 +53,10 @@ class _Book:
     supply: dict[int, float] = field(default_factory=dict)
     facts: list[Rebalance] = field(default_factory=list)  # settled changes to come
     bars: list[BasketEvent] = field(default_factory=list)  # decisions that keep a line out of reviews
+    heavy: bool = False  # too much weight carried at the last 00:00 UTC
+    days: int = 0  # impaired levels of 00:00 UTC in a row
+    spells: list[list[int]] = field(default_factory=list)  # begin and end of being impaired or suspended, us
+    stopped: tuple[int, float] | None = None  # instant and level at which the index was suspended
 
 
 def second_index(
@@ -52,45 +68,88 @@ def second_index(
     book.facts = list(settled.changes) if settled else []
     out = SecondIndex()
     until = settled.until_us if settled else -1
-    dates = [one for one in _dates(methodology, world.times[-1]) if one[1] > until] if world.times else []
+    dates = [one for one in _dates(methodology, world.times[-1]) if one.effective > until] if world.times else []
     book.bars = [one for one in events if one.effect.value == "bar"]
     acts = sorted((one for one in events if one.at_us > until and one not in book.bars), key=lambda one: one.at_us)
     carry = methodology.missing.max_carry_hours * HOUR
-    for now, prices in zip(world.times, world.prices, strict=True):
+    for now, prices, old in zip(world.times, world.prices, world.old, strict=True):
         for column, price in enumerate(prices):
             if not isnan(price):
                 book.last[column], book.seen[column] = price, now
+        book.old = {column for column, price in enumerate(prices) if isnan(price) or old[column]}
+        if book.units:
+            _level(book, out, methodology=methodology, now=now)
         if now <= until:
             _recall(book, out, world=world, methodology=methodology, now=now)
             continue
         if book.units:
-            _suspend(book, out, world=world, now=now, carry=carry)
+            _suspend(book, out, world=world, methodology=methodology, now=now, carry=carry)
         while acts and acts[0].at_us <= now:
-            _act(book, out, world=world, event=acts.pop(0), now=now, carry=carry)
-        while dates and dates[0][1] <= now:
-            reference, _, review = dates.pop(0)
-            book.pending.clear()
-            _review(book, out, world=world, methodology=methodology, now=now, reference=reference, review=review)
+            _act(book, out, world=world, methodology=methodology, event=acts.pop(0), now=now, carry=carry)
+        while dates and dates[0].effective <= now:
+            _review(book, out, world=world, methodology=methodology, now=now, date=dates.pop(0))
         while book.pending and book.pending[0][0] <= now:
             _fix(book, out, world=world, methodology=methodology, now=now, part=book.pending.pop(0)[1])
-        if book.units and (not out.levels or out.levels[-1][0] != now):
-            out.levels.append((now, _value(book, book.units) / book.divisor))
     if not out.levels:
         raise NotEnoughDataError(f"index {methodology.id} has no base: too few eligible constituents at every date")
     return out
 
 
+def _level(book: _Book, out: SecondIndex, *, methodology: Methodology, now: int) -> None:
+    """The level of the basket held into this instant or begun at it, if there is one, and what it says of health."""
+    if book.stopped:
+        return
+    rules, worth = methodology.health, _value(book, book.units)
+    share = _value(book, {column: book.units[column] for column in book.units.keys() & book.old}) / worth
+    midnight = now % DAY == 0
+    if midnight:
+        book.heavy = share > rules.max_carried_weight + TOLERANCE
+        _note(book, methodology, now=now)
+        book.days = book.days + 1 if _impaired(book, methodology) else 0
+    if midnight or share <= 1 - rules.min_priced_weight + TOLERANCE:
+        out.levels.append((now, worth / book.divisor))
+    if midnight and book.days == rules.impaired_days:
+        book.stopped = (now, worth / book.divisor)
+        book.pending.clear()
+
+
+def _impaired(book: _Book, methodology: Methodology) -> bool:
+    return book.heavy or len(book.units) < methodology.selection.min_constituents
+
+
+def _note(book: _Book, methodology: Methodology, *, now: int) -> None:
+    """Begins or ends a spell by what is so now."""
+    going = bool(book.spells) and len(book.spells[-1]) == 1
+    if _impaired(book, methodology) and not going:
+        book.spells.append([now])
+    elif going and not _impaired(book, methodology):
+        book.spells[-1].append(now)
+
+
+def _wants_members(book: _Book, reference: int) -> bool:
+    """Whether the index was impaired or suspended on the day of a reference date."""
+    return any(spell[0] < reference + DAY and (len(spell) == 1 or spell[1] > reference) for spell in book.spells)
+
+
+def _resume(book: _Book, methodology: Methodology, *, now: int) -> None:
+    """Levels begin again."""
+    if book.stopped:
+        book.stopped, book.heavy, book.days = None, False, 0
+        book.spells[-1].append(now)
+
+
 def _recall(book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int) -> None:
-    """An instant of settled history: the level of the basket held into it, then the changes that are facts."""
-    if book.units:
-        out.levels.append((now, _value(book, book.units) / book.divisor))
+    """An instant of settled history: the changes that are facts."""
     while book.facts and book.facts[0].effective_us <= now:
         fact = book.facts.pop(0)
         held = {column: units for column, units in enumerate(fact.units_after.tolist()) if units > 0}
+        begins = not out.units or (fact.kind == RESUMPTION and book.stopped)
+        _resume(book, methodology, now=now)
         book.units, book.members, book.divisor = held, set(held), fact.divisor_after
         out.units.append((now, {world.lines[column].slug: amount for column, amount in held.items()}))
-        if len(out.units) == 1:
-            out.levels.append((now, fact.level))
+        _note(book, methodology, now=now)
+        if begins:
+            _level(book, out, methodology=methodology, now=now)
         _go_on(book, fact, methodology=methodology)
 
 
@@ -115,11 +174,13 @@ def _go_on(book: _Book, fact: Rebalance, *, methodology: Methodology) -> None:
     book.members = set(book.target) & set(book.units)
 
 
-def _act(book: _Book, out: SecondIndex, *, world: World, event: BasketEvent, now: int, carry: int) -> None:
+def _act(
+    book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, event: BasketEvent, now: int, carry: int
+) -> None:
     """A corporate action on what is held now; none when its line is not held or nothing would be left."""
     place = {line.slug: column for column, line in enumerate(world.lines)}
     column, into = place.get(event.slug), place.get(event.into)
-    if column is None or column not in book.units:
+    if book.stopped or column is None or column not in book.units:
         return
     if into is not None and (isnan(book.last[into]) or now - book.seen[into] > carry):
         into = None
@@ -135,27 +196,31 @@ def _act(book: _Book, out: SecondIndex, *, world: World, event: BasketEvent, now
     if not units:
         book.members.add(column)
         return
-    _change(book, out, world=world, now=now, units=dict(sorted(units.items())))
+    _change(book, out, world=world, methodology=methodology, now=now, units=dict(sorted(units.items())))
     if kind == "write_off":
         book.divisor = divisor  # the loss is the holders', not the divisor's
 
 
-def _suspend(book: _Book, out: SecondIndex, *, world: World, now: int, carry: int) -> None:
-    """The level of the basket held into this instant; then constituents with too old a price leave."""
-    out.levels.append((now, _value(book, book.units) / book.divisor))
+def _suspend(book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int, carry: int) -> None:
+    """Constituents with too old a price leave, unless all would."""
     gone = {column for column in book.units if now - book.seen[column] > carry}
-    if gone and len(gone) < len(book.units):
+    if gone and len(gone) < len(book.units) and not book.stopped:
         book.members -= gone
-        _change(book, out, world=world, now=now, units={c: u for c, u in book.units.items() if c not in gone})
+        rest = {column: amount for column, amount in book.units.items() if column not in gone}
+        _change(book, out, world=world, methodology=methodology, now=now, units=rest)
 
 
-def _review(
-    book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int, reference: int, review: bool
-) -> None:
-    """One scheduled date: choose members, weigh them, and hold them from now on, unless it cannot be applied."""
-    based = bool(book.units)
+def _review(book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int, date: Date) -> None:
+    """One date: choose members, weigh them, and hold them from now on, unless it cannot be applied."""
+    based, reference = bool(book.units), date.effective - methodology.schedule.reference_days_before * DAY
+    anew = based and date.monthly and _wants_members(book, reference)
+    if not (anew or date.scheduled) or (book.stopped and not anew):
+        return
+    book.pending.clear()
+    silent = book.stopped is not None and book.stopped[0] < now
     label = f"index {methodology.id} at {EPOCH + timedelta(microseconds=now)}"
-    for full in (True, False) if review and based else (review or not based,):
+    review = date.review or anew or not based
+    for full in (True, False) if review and based and not book.stopped else (review,):
         members = _usable(book, world, methodology=methodology, now=now, reference=reference, full=full)
         if len(members) < methodology.selection.min_constituents:
             continue
@@ -165,17 +230,20 @@ def _review(
             if not based:
                 raise
             continue
-        if not based:
-            book.divisor = (
-                _scale(book, {c: one.supply for c, one in members.items()}, methodology) / methodology.base_level
-            )
-        fixings = methodology.schedule.transition_fixings if based else 1
-        effective = reference + methodology.schedule.reference_days_before * DAY
+        at_once = not based or silent
+        fixings = 1 if at_once else methodology.schedule.transition_fixings
         book.start, book.target = _weights(book), target
         book.supply = {column: one.supply for column, one in members.items()}
+        if at_once:
+            level = book.stopped[1] if book.stopped else methodology.base_level
+            book.divisor = _scale(book, book.supply, methodology) / level
+            book.units, book.start = {}, {}
+        _resume(book, methodology, now=now)
         book.members = set(members)
-        book.pending = [(effective + (n - 1) * DAY, n / fixings) for n in range(2, fixings + 1)]
+        book.pending = [(date.effective + (n - 1) * DAY, n / fixings) for n in range(2, fixings + 1)]
         _fix(book, out, world=world, methodology=methodology, now=now, part=1 / fixings)
+        if at_once:
+            _level(book, out, methodology=methodology, now=now)
         return
 
 
@@ -205,7 +273,7 @@ def _fix(book: _Book, out: SecondIndex, *, world: World, methodology: Methodolog
     units = {column: weight / total * scale / book.last[column] for column, weight in sorted(mixed.items())}
     if part == 1:
         book.members &= set(units)
-    _change(book, out, world=world, now=now, units=units)
+    _change(book, out, world=world, methodology=methodology, now=now, units=units)
 
 
 def _scale(book: _Book, supplies: dict[int, float], methodology: Methodology) -> float:
@@ -214,12 +282,15 @@ def _scale(book: _Book, supplies: dict[int, float], methodology: Methodology) ->
     return known or _value(book, book.units) or methodology.base_level
 
 
-def _change(book: _Book, out: SecondIndex, *, world: World, now: int, units: dict[int, float]) -> None:
+def _change(
+    book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int, units: dict[int, float]
+) -> None:
     """New units at the same level: D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻."""
     if book.units:
         book.divisor *= _value(book, units) / _value(book, book.units)
     book.units = units
     out.units.append((now, {world.lines[column].slug: amount for column, amount in units.items()}))
+    _note(book, methodology, now=now)
 
 
 def _value(book: _Book, units: dict[int, float]) -> float:
@@ -232,11 +303,10 @@ def _weights(book: _Book) -> dict[int, float]:
     return {column: book.last[column] * amount / total for column, amount in book.units.items()}
 
 
-def _dates(methodology: Methodology, last: int) -> list[tuple[int, int, bool]]:
-    """(reference, effective, reconstitution) of the base and of every scheduled date after it, up to `last`."""
-    before = methodology.schedule.reference_days_before * DAY
-    base, *later = takewhile(lambda date: date[0] <= max(last, _base(methodology)), scheduled(methodology))
-    return [(effective - before, effective, review) for effective, review in (base, *later)]
+def _dates(methodology: Methodology, last: int) -> list[Date]:
+    """The base and every later date, up to `last`."""
+    base, *later = takewhile(lambda date: date.effective <= max(last, _base(methodology)), calendar(methodology))
+    return [base, *later]
 
 
 def _base(methodology: Methodology) -> int:

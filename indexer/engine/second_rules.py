@@ -16,7 +16,7 @@ from itertools import groupby
 from math import ceil, isnan, nan, sqrt
 from statistics import median
 
-from indexer.engine.market import VENUES, Line, Market
+from indexer.engine.market import VENUES, Line, Market, Status
 from indexer.errors import MethodologyError
 from indexer.methodology.spec import Caps, Eligibility, Methodology, Scheme, UnknownVolume, Weighting
 
@@ -33,6 +33,7 @@ class World:
     lines: tuple[Line, ...]
     times: list[int]
     prices: list[list[float]]
+    old: list[list[bool]]  # which prices are not rates of their instant
     days: list[int]
     volumes: list[list[float]]
     metrics: list[list[float]]
@@ -61,8 +62,8 @@ def world_of(market: Market) -> World:
     """The market in plain lists."""
     histories = [line.supply for line in market.lines]
     return World(
-        market.lines, market.times_us.tolist(), market.prices.tolist(), market.day_us.tolist(),
-        market.volume_usd.tolist(),
+        market.lines, market.times_us.tolist(), market.prices.tolist(),
+        (market.price_status >= Status.CARRIED).tolist(), market.day_us.tolist(), market.volume_usd.tolist(),
         [] if market.fundamental is None else market.fundamental.tolist(),
         [] if market.active_addresses is None else market.active_addresses.tolist(),
         market.metrics[VENUES].tolist() if VENUES in market.metrics else [],
@@ -352,26 +353,38 @@ def band_at(methodology: Methodology, *, reference: int, share_at: Callable[[int
 
 
 def references(methodology: Methodology, last: int) -> Iterator[int]:
-    """The reference instants of the base and of every scheduled date, in order, up to `last` (all in us)."""
+    """The reference instants of the base and of every date, in order, up to `last` (all in us)."""
     before = methodology.schedule.reference_days_before * DAY
-    for effective, _ in scheduled(methodology):
-        if effective - before > last:
+    for date in calendar(methodology):
+        if date.effective - before > last:
             return
-        yield effective - before
+        yield date.effective - before
 
 
-def scheduled(methodology: Methodology) -> Iterator[tuple[int, bool]]:
-    """The effective instant of the base and of every later date of the calendar, and whether members may change."""
+@dataclass(frozen=True, slots=True)
+class Date:
+    """A date of the calendar (us): whether the schedule has it, reviews members then, and whether it is the first one
+    of its month."""
+
+    effective: int
+    scheduled: bool
+    review: bool
+    monthly: bool
+
+
+def calendar(methodology: Methodology) -> Iterator[Date]:
+    """The base and every later date: those of the schedule, and the first one of each month that it leaves out."""
     schedule, base = methodology.schedule, methodology.base_date.astimezone(UTC)
-    yield (base - EPOCH) // timedelta(microseconds=1), True
+    yield Date((base - EPOCH) // timedelta(microseconds=1), True, True, True)
     day = datetime(base.year, base.month, base.day, tzinfo=UTC)
     while True:
         day += timedelta(days=1)
         weekly = schedule.weekday is not None
         due = f"{day:%A}".lower() == schedule.weekday if weekly else day.day == schedule.effective_day
-        if due and day.month in schedule.rebalance_months:
-            first = not weekly or day.day <= 7
-            yield (day - EPOCH) // timedelta(microseconds=1), first and day.month in schedule.reconstitution_months
+        first, scheduled = not weekly or day.day <= 7, day.month in schedule.rebalance_months
+        if due and (scheduled or first):
+            review = first and day.month in schedule.reconstitution_months
+            yield Date((day - EPOCH) // timedelta(microseconds=1), scheduled, review, first)
 
 
 def _fresh(share: float) -> float:

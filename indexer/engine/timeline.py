@@ -1,7 +1,7 @@
-"""Who is held from when to when: bases, reviews, transition fixings and suspensions on the rows of the clock.
+"""Who is held from when to when: bases, reviews, transition fixings, suspensions and spells on the rows of the clock.
 
-Membership does not depend on weights, so it is walked first; weights are then made for all dates at once
-(`basket.py`). Follows rules 2, 3, 6 and 7 of `indexer.engine`.
+Follows rules 2 to 8 of `indexer.engine`. Units are made as the walk goes on, because the health of the index, which
+decides what comes next, is by weight.
 """
 
 from __future__ import annotations
@@ -9,29 +9,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from indexer.arrays import F64
 from indexer.engine.eligibility import decide, dropped
+from indexer.engine.health import Watch
 from indexer.engine.history import (
+    RESUMPTION,
     BasketEvent,
     Decision,
     Effect,
     PlacedEvent,
     Rebalance,
+    Relaxed,
     Settled,
     Skipped,
-    Unfinished,
-    closed_ranges,
     last_row,
     rows_of,
     unfinished,
+    units_after,
 )
 from indexer.engine.known import Inputs
 from indexer.engine.market import Carried, Market
-from indexer.engine.relaxation import Relaxation, relaxation
-from indexer.engine.weights import infeasible
+from indexer.engine.relaxation import relaxation
+from indexer.engine.units import chain_divisors, drifted_weights, units_of, value_of
+from indexer.engine.weights import target_weights
 from indexer.errors import MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Methodology, RebalanceDate, rebalance_dates
 from indexer.times import DAY_US, iso, to_us
@@ -39,54 +42,72 @@ from indexer.times import DAY_US, iso, to_us
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A scheduled date that is applied: `inputs_row` says what it was decided from, `members` are columns.
+    """A scheduled date that is applied: target weights (N,), and the supplies (N,) that units are sized to.
 
-    A transition that was under way in settled history has no inputs, but its weights.
+    A transition that was under way in settled history is sized to what is held: `supply` is None.
     """
 
     kind: str
     date: RebalanceDate
-    inputs_row: int | None
+    weights: F64
+    supply: F64 | None
     members: frozenset[int]
     decisions: tuple[Decision, ...]
-    under_way: Unfinished | None = None
-    relaxed: Relaxation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of units at `row`: fixing `part` (0..1] of plan number `plan`, or removal of columns (plan None).
+    """New units (N,) after `row`: a fixing of plan number `plan`, a settled change, an event, or else a removal.
 
-    `held` are the columns that may have units afterwards. A settled change or an event brings its own units.
+    `divisor` is stated where it does not follow from an unchanged level.
     """
 
     row: int
-    plan: int | None
-    part: float
-    held: frozenset[int]
+    units: F64
+    plan: int | None = None
     event: PlacedEvent | None = None
     settled: Rebalance | None = None
+    divisor: float = np.nan
 
 
 @dataclass(slots=True)
 class Timeline:
-    """Plans, changes and skipped dates in order; `suspended` are row ranges [start, end) in which no constituent
-    has a price that is young enough."""
+    """Plans, changes, skipped and relaxed dates in order, and the health found on the way."""
 
+    watch: Watch
     plans: list[Plan] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    suspended: list[tuple[int, int]] = field(default_factory=list)
+    relaxed: list[Relaxed] = field(default_factory=list)
+
+    def kind_of(self, change: Change) -> str:
+        """The kind of a change, as its record has it."""
+        if change.settled is not None:
+            return change.settled.kind
+        if change.plan is not None:
+            return self.plans[change.plan].kind
+        return "suspension" if change.event is None else "event"
+
+    def divisors(self, prices: F64, *, base_level: float) -> F64:
+        """The divisor (K,) after each change, at carried prices (T, N)."""
+        return chain_divisors(
+            prices[[change.row for change in self.changes]],
+            np.array([change.units for change in self.changes]),
+            base_level=base_level,
+            stated=np.array([change.divisor for change in self.changes]),
+            written_off=np.array([bool(one.event and not one.event.event.keeps_level) for one in self.changes]),
+        )
 
 
 def schedule_of(methodology: Methodology, end_us: int) -> list[RebalanceDate]:
-    """The dates at which the index may change, from its base date (always a reconstitution) to `end_us`."""
+    """The dates at which the index may change, from its base date (always a reconstitution) to `end_us`; those not
+    scheduled are for an impaired index."""
     base_us = to_us(methodology.base_date)
     before = methodology.schedule.reference_days_before * DAY_US
     base = RebalanceDate(reference_us=base_us - before, effective_us=base_us, reconstitution=True)
     if end_us <= base_us:
         return [base]
-    later = rebalance_dates(methodology.schedule, base_us, end_us)
+    later = rebalance_dates(methodology.schedule, base_us, end_us, every_month=True)
     return [base, *(date for date in later if date.effective_us > base_us)]
 
 
@@ -120,10 +141,13 @@ class _Walker:
 
     def __init__(self, market: Market, methodology: Methodology, *, inputs: Inputs, carried: Carried) -> None:
         self.market, self.methodology, self.inputs, self.carried = market, methodology, inputs, carried
-        self.out = Timeline()
+        self.watch = Watch(market, methodology, carried=carried)
+        self.out = Timeline(self.watch)
         self.row = 0
         self.members: frozenset[int] = frozenset()
         self.held: frozenset[int] = frozenset()
+        self.units = np.zeros(len(market.lines))
+        self.base_level = methodology.base_level
         self.based = False
         self.events: list[tuple[int, BasketEvent]] = []
         self.bars: list[BasketEvent] = []
@@ -140,78 +164,121 @@ class _Walker:
     def settle(self, settled: Settled, *, until: int) -> None:
         """Begin with published changes; a transition under way goes on up to the next scheduled date."""
         rows, last = rows_of(settled, self.market), last_row(settled, self.market)
+        self.base_level = settled.changes[0].level
         for row, change in zip(rows.tolist(), settled.changes, strict=True):
-            held = frozenset(np.flatnonzero(change.units_after > 0).tolist())
-            self.out.changes.append(Change(row, None, 1.0, held, settled=change))
-            self.members = self.held = held
-        self.out.suspended.extend(closed_ranges(rows, last, changes=settled.changes, carried=self.carried))
-        self.row, self.based = last, True
+            self._reach(row)
+            self._hold(Change(row, change.units_after, settled=change, divisor=change.divisor_after))
+            self.members = self.held
+        self.watch.judge(last)
+        self.row = last
         going = unfinished(settled, self.methodology)
-        if going is not None:
+        if going is not None and not self.watch.suspended:
             effective_us = going.reference_us + self.methodology.schedule.reference_days_before * DAY_US
             self.members = frozenset(np.flatnonzero(going.target > 0).tolist()) & self.held
             date = RebalanceDate(going.reference_us, effective_us, going.kind == "reconstitution")
-            self.out.plans.append(Plan(going.kind, date, None, self.members, (), going))
-            fixings = self.methodology.schedule.transition_fixings
-            self._fix(self.members, row=last, until=until, fixings=fixings, first=going.done + 1)
+            self.out.plans.append(Plan(going.kind, date, going.target, None, self.members, ()))
+            self._fix(row=last, until=until, start=going.start, first=going.done + 1)
 
     def review(self, number: int, date: RebalanceDate, *, row: int, until: int) -> None:
         """Apply one scheduled date at its row, fixings included, or record why it changes nothing."""
-        based = self.based
         self.advance(row)
-        review = date.reconstitution or not based
+        anew = self.based and self.watch.wants_members(date)
+        if not (anew or date.scheduled) or (self.watch.suspended and not anew):
+            return
+        review = date.reconstitution or anew or not self.based
         members, decisions = self._choose(number, row=row, reconstitution=review)
-        problem = self._problem(number, members, date=date)
-        if problem and not based:
+        weights, said = self._weigh(number, members, date=date)
+        if weights is None and not self.based:
             if len(members) >= self.methodology.selection.min_constituents:
-                raise MethodologyError(problem)
+                raise MethodologyError(said)
             if self.best is None or len(members) > self.best[1]:
                 self.best = (date.effective_us, len(members), decisions)
             return
-        if problem and review:
-            review = False
+        if weights is None and review and not self.watch.suspended:
+            review, problem = False, said
             members, decisions = self._choose(number, row=row, reconstitution=False)
-            unweighted = self._problem(number, members, date=date)
-            problem = problem if unweighted else f"{problem}; members were not reviewed, only weights"
+            weights, said = self._weigh(number, members, date=date)
+            problem = problem if weights is None else f"{problem}; members were not reviewed, only weights"
             self.out.skipped.append(Skipped(date.reference_us, date.effective_us, problem))
-            if unweighted:
-                return
-        elif problem:
-            self.out.skipped.append(Skipped(date.reference_us, date.effective_us, problem))
+        elif weights is None:
+            self.out.skipped.append(Skipped(date.reference_us, date.effective_us, said))
+        if weights is not None:
+            if said:
+                self.out.relaxed.append(Relaxed(date.reference_us, date.effective_us, said))
+            kind = self._kind(row, review=review)
+            supply = self.inputs.supply[number]
+            self.out.plans.append(Plan(kind, date, weights, supply, members, decisions))
+            self._begin(row=row, until=until)
+
+    def _kind(self, row: int, *, review: bool) -> str:
+        if not self.based:
+            return "base"
+        if self.watch.suspended_at not in (None, row):  # a review at the very instant of the last level keeps it alive
+            return RESUMPTION
+        return "reconstitution" if review else "rebalance"
+
+    def _begin(self, *, row: int, until: int) -> None:
+        """Hold the newest plan: at once at a base and a resumption, else by fixings."""
+        plan = self.out.plans[-1]
+        if plan.kind not in ("base", RESUMPTION):
+            self._reach(row)
+            self._fix(row=row, until=until, start=drifted_weights(self.units, self.carried.prices[row]))
             return
-        kind = ("reconstitution" if review else "rebalance") if based else "base"
-        relaxed = relaxation(**self._basket(number, members, date=date)) if self.methodology.caps.relax else None
-        self.out.plans.append(Plan(kind, date, number, members, decisions, relaxed=relaxed))
-        self.based = True
-        self._fix(members, row=row, until=until, fixings=self.methodology.schedule.transition_fixings if based else 1)
+        units = self._units(plan, plan.weights, row=row)
+        divisor = np.nan if not self.based else value_of(units, self.carried.prices[row]) / self._last_level()
+        self._reach(row)
+        self.members, self.row = plan.members, max(self.row, row)
+        self._hold(Change(row, units, len(self.out.plans) - 1, divisor=divisor))
 
-    def _basket(self, number: int, members: frozenset[int], *, date: RebalanceDate) -> dict[str, Any]:
-        """What the weights of a date are made from, as arguments."""
-        member = np.zeros((1, len(self.market.lines)), dtype=bool)
-        member[0, list(members)] = True
-        return {
-            "methodology": self.methodology,
-            "sizes": self.inputs.sizes([number]),
-            "member": member,
-            "slugs": self.market.slugs,
-            "groups": tuple(line.sub_sector for line in self.market.lines),
-            "label": f"index {self.methodology.id} at {iso(date.effective_us)}",
-        }
+    def _last_level(self) -> float:
+        """The level at which a suspended index stands."""
+        prices = self.carried.prices
+        divisor = self.out.divisors(prices, base_level=self.base_level)[-1]
+        return value_of(self.units, prices[self.watch.suspended_at or 0]) / float(divisor)
 
-    def _problem(self, number: int, members: frozenset[int], *, date: RebalanceDate) -> str | None:
-        """Why these members cannot make a basket; None when they can."""
+    def _reach(self, row: int) -> None:
+        """Come to a change at `row`: what was held is judged up to it, unless a basket begins there."""
+        if not self.based:
+            self.watch.row, self.based = row, True
+            return
+        self.watch.judge(row)
+        self.watch.resume(row)
+
+    def _hold(self, change: Change) -> None:
+        self.out.changes.append(change)
+        self.units = change.units
+        self.held = frozenset(np.flatnonzero(self.units).tolist())
+        self.watch.hold(self.units, row=change.row)
+
+    def _weigh(self, number: int, members: frozenset[int], *, date: RebalanceDate) -> tuple[F64 | None, str]:
+        """Target weights (N,) of the members and how far caps were raised for them; or None and why there are none."""
         label = f"index {self.methodology.id} at {iso(date.effective_us)}"
         needed = self.methodology.selection.min_constituents
         if len(members) < needed:
-            return f"{label}: {len(members)} members can be held, {needed} are needed"
-        basket = self._basket(number, members, date=date)
-        if not self.methodology.caps.relax:
-            return infeasible(**basket)
+            return None, f"{label}: {len(members)} members can be held, {needed} are needed"
+        member = np.zeros((1, len(self.market.lines)), dtype=bool)
+        member[0, list(members)] = True
+        sizes, slugs = self.inputs.sizes([number]), self.market.slugs
+        groups = tuple(line.sub_sector for line in self.market.lines)
         try:
-            relaxation(**basket)
+            return target_weights(
+                self.methodology, sizes, member=member, slugs=slugs, groups=groups, labels=[label]
+            )[0], ""  # fmt: skip
         except MethodologyError as error:
-            return str(error)
-        return None
+            if not self.methodology.caps.relax:
+                return None, str(error)
+        try:
+            raised = relaxation(self.methodology, sizes, member=member, slugs=slugs, groups=groups, label=label)
+        except MethodologyError as error:
+            return None, str(error)
+        return raised.weights, raised.reason
+
+    def _units(self, plan: Plan, weights: F64, *, row: int) -> F64:
+        sizes = self.units if plan.supply is None else np.where(plan.weights > 0, plan.supply, 0.0)
+        return units_of(
+            weights, self.carried.prices[row],
+            sizes=sizes, before=self.units, base_value=self.methodology.base_level,
+        )  # fmt: skip
 
     def advance(self, last: int) -> None:
         """Let events and suspensions act, in order, up to and including row `last`."""
@@ -227,22 +294,22 @@ class _Walker:
         """An event on what is held now; without its line in the basket, or if nothing would be left, none."""
         place = {line.slug: column for column, line in enumerate(self.market.lines)}
         column, into = place.get(event.slug), place.get(event.into)
-        if column is None or column not in self.held:
+        if self.watch.suspended or column is None or column not in self.held:
             return
         if into is not None and self.carried.stale_at(row, [into]):
             into = None
         joins = frozenset() if into is None or event.effect not in (Effect.ABSORB, Effect.ADD) else frozenset([into])
         stays = event.effect in (Effect.ADD, Effect.SCALE)
-        held = (self.held if stays else self.held - {column}) | joins
-        if not held:
+        if not ((self.held if stays else self.held - {column}) | joins):
             return
-        self.held, self.members = held, (self.members if stays else self.members - {column}) | joins
-        self.out.changes.append(Change(row, None, 1.0, held, event=PlacedEvent(event, column, into)))
+        self.members = (self.members if stays else self.members - {column}) | joins
+        placed = PlacedEvent(event, column, into)
+        self._hold(Change(row, units_after(placed, self.units), event=placed))
 
     def suspend_through(self, last: int) -> None:
         """Take out, up to and including row `last`, every constituent whose price has become too old."""
         row, end = self.row + 1, len(self.market.times_us)
-        while row <= last:
+        while row <= last and not self.watch.suspended:
             ranges = {column: self.carried.next_stale(column, row) for column in self.held}
             first = min((start for start, _ in ranges.values()), default=end)
             if first > last:
@@ -250,11 +317,15 @@ class _Walker:
             gone = {column for column, (start, _) in ranges.items() if start == first}
             if gone == self.held:
                 row = min(stop for _, stop in ranges.values())
-                self.out.suspended.append((first, min(row, last + 1)))  # a review at `last` may bring new members
                 continue
-            self.held, self.members = self.held - gone, self.members - gone
-            self.out.changes.append(Change(first, None, 1.0, self.held))
+            self.watch.judge(first)
+            if not self.watch.suspended:
+                self.members -= gone
+                units = self.units.copy()
+                units[list(gone)] = 0.0
+                self._hold(Change(first, units))
             row = first
+        self.watch.judge(last)
         self.row = max(self.row, last)
 
     def _choose(self, number: int, *, row: int, reconstitution: bool) -> tuple[frozenset[int], tuple[Decision, ...]]:
@@ -274,26 +345,31 @@ class _Walker:
         decisions = tuple(dropped(one, out[one.slug]) if one.slug in out else one for one in decisions)
         return frozenset(place for place in chosen if lines[place].slug not in out), decisions
 
-    def _fix(self, members: frozenset[int], *, row: int, until: int, fixings: int, first: int = 1) -> None:
-        """Record the fixings of the newest plan: the first at `row`, then one a day, none at or after `until`."""
-        plan = len(self.out.plans) - 1
-        start = self.out.plans[plan].date.effective_us
+    def _fix(self, *, row: int, until: int, start: F64, first: int = 1) -> None:
+        """Hold the newest plan by fixings from the weights `start` (N,): the first at `row`, then one a day, none at or
+        after `until`."""
+        number, plan = len(self.out.plans) - 1, self.out.plans[-1]
+        members, fixings = plan.members, self.methodology.schedule.transition_fixings
         self.row = max(self.row, row)
         for fixing in range(first, fixings + 1):
             at = row
             if fixing > 1:
-                at = int(np.searchsorted(self.market.times_us, start + (fixing - 1) * DAY_US, side="left"))
+                due = plan.date.effective_us + (fixing - 1) * DAY_US
+                at = int(np.searchsorted(self.market.times_us, due, side="left"))
                 if at >= min(until, len(self.market.times_us)):
                     return
                 self.advance(at)
+                if self.watch.suspended:
+                    return
                 members &= self.members
             else:
                 self.members = members
+            part, held = fixing / fixings, self.held | members
             if fixing == fixings:  # what came by an event meanwhile and is not in the target is a member no more
-                self.held, self.members = members, self.members & members
-            else:
-                self.held |= members
-            self.out.changes.append(Change(at, plan, fixing / fixings, self.held))
+                part, held, self.members = 1.0, members, self.members & members
+            mixed = plan.weights if part == 1.0 else (1.0 - part) * start + part * plan.weights
+            kept = np.isin(np.arange(len(mixed)), list(held))
+            self._hold(Change(at, self._units(plan, np.where(kept, mixed, 0.0), row=at), number))
 
 
 def _no_base(

@@ -38,18 +38,6 @@ def cap_weights(
     return water_fill_groups(weights, lo, hi, groups=index, group_hi=group_hi, names=names, labels=labels)
 
 
-def check_caps(
-    weights: F64, caps: Caps, *, slugs: Sequence[str], groups: Sequence[str], labels: Sequence[str] = ()
-) -> None:
-    """Nothing when `cap_weights` of the same arguments has an answer; its MethodologyError when it has none."""
-    weights = np.atleast_2d(np.asarray(weights, dtype=np.float64))
-    lo, hi = weight_bounds(weights, caps, slugs=slugs)
-    _check(weights, lo, high=hi, want=np.ones(len(weights)), labels=labels)
-    if _grouped(caps):
-        index, group_hi, names = group_bounds(caps, groups=groups)
-        _check_groups(lo, hi, belongs=_belongs(index, group_hi), group_hi=group_hi, names=names, labels=labels)
-
-
 def group_bounds(caps: Caps, *, groups: Sequence[str]) -> tuple[NDArray[np.int64], F64, tuple[str, ...]]:
     """For each column the index (N,) of its group, the cap (G,) of each group, and the groups' names, sorted."""
     names = tuple(sorted(set(groups)))
@@ -299,15 +287,3 @@ def target_weights(
     """
     raw = raw_weights(methodology.weighting, sizes, member=member, slugs=slugs, labels=labels)
     return cap_weights(raw, methodology.caps, slugs=slugs, groups=groups, labels=labels)
-
-
-def infeasible(
-    methodology: Methodology, sizes: Sizes, *, member: Bools, slugs: Sequence[str], groups: Sequence[str], label: str
-) -> str | None:
-    """Why one basket (1, N) has no weights within the caps, with the numbers; None when it has."""
-    try:
-        raw = raw_weights(methodology.weighting, sizes, member=member, slugs=slugs, labels=[label])
-        check_caps(raw, methodology.caps, slugs=slugs, groups=groups, labels=[label])
-    except MethodologyError as error:
-        return str(error)
-    return None

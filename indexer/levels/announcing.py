@@ -1,4 +1,5 @@
-"""What an update has to say beside levels: pro-formas, changes that took effect, supplies that jumped. Said once."""
+"""What an update has to say beside levels: reviews that were skipped or relaxed, spells of bad health, pro-formas,
+changes that took effect, supplies that jumped. Said once."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from indexer.errors import NotEnoughDataError
 from indexer.levels.proforma import compute_pro_forma, next_date
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
-from indexer.store.rows import AnnouncementRow
+from indexer.store.rows import AnnouncementRow, NoteRow
 from indexer.times import DAY_US, from_us, iso, to_us
 
 FRESH_DAYS = 3
@@ -42,6 +43,47 @@ def announcements(
     out = [_effective(methodology, one, market=market, now=now) for one in fresh]
     out += _pro_forma(market, methodology, history=history, policy=policy, events=events, now=now)
     out += _supply_shocks(market, methodology, history=history, policy=policy, now=now)
+    return out
+
+
+def notes_of(history: IndexHistory) -> list[NoteRow]:
+    """The reviews that were not applied as scheduled and the spells of a history, as the store keeps them."""
+    reviews = [("skipped", one) for one in history.skipped] + [("relaxed", one) for one in history.relaxed]
+    return [
+        *(
+            NoteRow(kind, from_us(one.effective_us), None, from_us(one.reference_us), one.reason)
+            for kind, one in reviews
+        ),
+        *(
+            NoteRow(
+                spell.kind, from_us(spell.start_us), None if spell.end_us is None else from_us(spell.end_us), None,
+                spell.reason,
+            )
+            for spell in history.spells
+        ),
+    ]  # fmt: skip
+
+
+TITLES = {
+    "skipped": "{index}: the review of {start} changed nothing as scheduled: {reason}",
+    "relaxed": "{index}: caps raised for the review of {start}: {reason}",
+    "impaired": "{index} is impaired since {start}: {reason}",
+    "suspended": "{index} is suspended, its last level is that of {start}: {reason}",
+}
+
+
+def announced(index_id: str, notes: Sequence[NoteRow], *, now: datetime) -> list[AnnouncementRow]:
+    """What is told of new notes: that a spell began, and that it ended. Of back history too: it is told once."""
+    out = []
+    for note in notes:
+        start = iso(to_us(note.start_at))
+        title = TITLES[note.kind].format(index=index_id, start=start, reason=note.reason)
+        detail = json.dumps({"since": start, "reason": note.reason})
+        key = f"{note.kind}:{index_id}:{start}"
+        out.append(AnnouncementRow(key, note.kind, title, now, index_id, note.start_at, detail))
+        if note.end_at is not None:
+            ended = f"{index_id} is {note.kind} no more from {iso(to_us(note.end_at))} on (since {start})"
+            out.append(AnnouncementRow(f"{key}:end", note.kind, ended, now, index_id, note.end_at, detail))
     return out
 
 

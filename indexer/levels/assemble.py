@@ -103,16 +103,22 @@ def assemble(
     volumes: VolumeColumns,
     supplies: Sequence[SupplyTokens],
     metrics: Sequence[MetricColumns] = (),
+<<<<<<< HEAD
     events: Mapping[str, Sequence[tuple[int, int]]] | None = None,
 ) -> Market:
     """The market of these lines, on the clock of every instant at which any of them has a rate.
 
     `events`, by line slug, are (from, until) of what may change a supply.
     """
+=======
+    clock: Sequence[int] = (),
+) -> Market:
+    """The market of these lines, on the clock of every instant at which any of them has a rate, and of `clock`."""
+>>>>>>> 3780c66 (An index that loses its members is impaired, renewed, suspended)
     wanted = [line for line in lines if np.isin(rates.asset_id, [p.asset_id for p in line.parts]).any()]
     by_asset = _split(rates.asset_id)
     mine = [part.asset_id for line in wanted for part in line.parts]
-    times = np.unique(rates.time_us[np.isin(rates.asset_id, mine)])
+    times = np.union1d(rates.time_us[np.isin(rates.asset_id, mine)], np.array(clock, dtype=np.int64))
     daily = [(volumes.asset_id, volumes.day_us), *((one.asset_id, one.day_us) for one in metrics)]
     days = np.unique(np.concatenate([day[np.isin(asset, mine)] for asset, day in daily]))
     prices = np.full((len(times), len(wanted)), np.nan)

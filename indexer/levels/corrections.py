@@ -51,6 +51,8 @@ def effect_on(
 ) -> Effect:
     """How published levels of one index would differ under the corrected rates; both histories are settled alike."""
     (market0, history0), (market1, history1) = official, corrected
+    both = np.isin(times_us, history0.times_us) & np.isin(times_us, history1.times_us)
+    times_us, published_at_us = times_us[both], published_at_us[both]
     row0, row1 = (np.searchsorted(market.times_us, times_us) for market in (market0, market1))
     at0, at1 = (np.searchsorted(history.times_us, times_us) for history in (history0, history1))
     hours = methodology.missing.max_carry_hours * HOUR_US
@@ -69,10 +71,9 @@ def effect_on(
 
 def _held(history: IndexHistory, times_us: I64, *, lines: int) -> Bools:
     """Which lines the level of each instant was computed from (K, N)."""
-    edges = np.array([change.effective_us for change in history.rebalances], dtype=np.int64)
+    begins = np.array([change.begins_us for change in history.rebalances], dtype=np.int64)
     units = np.array([change.units_after > 0 for change in history.rebalances])
-    # the level at an instant of change is that of the basket held into it; at the base there is none before
-    basket = np.maximum(np.searchsorted(edges, times_us, side="left") - 1, 0)
+    basket = np.searchsorted(begins, times_us, side="right") - 1
     held: Bools = units[basket].reshape(len(times_us), lines)
     return held
 

@@ -104,7 +104,8 @@ def line_facts(registry: Registry, *, ids: Mapping[str, int], listings: Iterable
 def narrowed(market: Market, methodology: Methodology, registry: Registry) -> Market:
     """The market of a methodology's lines by the prices that it takes, on the instants at which any of them has one.
 
-    Where the universe does not name its tokens, rates of a line from before it was a candidate make no instant.
+    From the first one on every 00:00 UTC counts, so that an index whose lines all went silent is seen to be. Where the
+    universe does not name its tokens, rates of a line from before it was a candidate make no instant.
     """
     chosen = market.select(universe_lines(methodology.universe, registry))
     chosen = taken(chosen, methodology.perpetual_windows)
@@ -113,7 +114,7 @@ def narrowed(market: Market, methodology: Methodology, registry: Registry) -> Ma
         since = np.array([line.candidate_from_us for line in chosen.lines], dtype=np.int64)
         priced &= chosen.times_us[:, None] >= since
     instants: Bools = np.logical_or.reduce(priced, axis=1)
-    return chosen.rows(instants)
+    return chosen.rows(instants | (np.logical_or.accumulate(instants) & (chosen.times_us % DAY_US == 0)))
 
 
 def taken(market: Market, windows: Sequence[tuple[int, int]]) -> Market:

@@ -19,7 +19,7 @@ from indexer.engine.market import Market, Status
 from indexer.engine.supply_steps import Step
 from indexer.errors import NotEnoughDataError
 from indexer.files.importing import asset_rows
-from indexer.levels.announcing import announcements
+from indexer.levels.announcing import announced, announcements, notes_of
 from indexer.levels.corrections import Deferred
 from indexer.levels.fixings import stored_fixings
 from indexer.levels.lifecycle import apply_due_states
@@ -46,6 +46,7 @@ from indexer.store.db import Store
 from indexer.store.facts import first_data_since
 from indexer.store.indices import index_state
 from indexer.store.levels import published_span
+from indexer.store.notes import write_notes
 from indexer.store.read import count_levels, read_bars, read_indices, read_levels, read_listings, read_rates
 from indexer.store.rows import OverrideRow, QualityRow, Written
 from indexer.store.runs import facts_mark, last_update
@@ -235,7 +236,10 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
         reason=walk.anew,
         simulated=walk.simulated,
     )
-    said = announcements(
+    notes = write_notes(
+        walk.store, walk.run_id, index_id=methodology.id, notes=notes_of(history), whole=settled is None
+    )
+    said = announced(methodology.id, notes, now=walk.now) + announcements(
         part, methodology, history=history, settled=settled, policy=walk.rules.policy, events=events, now=walk.now
     )
     write_announcements(walk.store, walk.run_id, said)

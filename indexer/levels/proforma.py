@@ -58,7 +58,7 @@ class ProForma:
 def next_date(methodology: Methodology, after_us: int) -> RebalanceDate:
     """The first scheduled date that takes effect after an instant."""
     dates = schedule_of(methodology, after_us + 800 * DAY_US)
-    found = next((date for date in dates if date.effective_us > after_us), None)
+    found = next((date for date in dates if date.scheduled and date.effective_us > after_us), None)
     if found is None:
         raise NotEnoughDataError(f"index {methodology.id} has no scheduled date in the 800 days after {iso(after_us)}")
     return found

@@ -16,7 +16,7 @@ import numpy as np
 
 from indexer.arrays import F64, I8, I64, Bools
 from indexer.engine.history import IndexHistory, Settled
-from indexer.engine.market import Market, Status, carry
+from indexer.engine.market import Market, carry
 from indexer.errors import InputError
 from indexer.levels.hash_chain import GENESIS, Segment, chain, inputs_hashes
 from indexer.levels.versions import Versions, versions_of
@@ -40,6 +40,7 @@ class Candidates:
     status: I8
     carried_weight: F64
     perpetual_weight: F64
+    constituents: I64
     inputs: list[bytes]
     versions: Versions
 
@@ -55,15 +56,19 @@ class Published:
 def candidates(
     history: IndexHistory, market: Market, *, methodology: Methodology, versions: Versions | None = None
 ) -> Candidates:
+<<<<<<< HEAD
     """The history's levels, rounded, each with its inputs' hash; `versions` says what each was published under.
 
     A level of fewer constituents than the methodology's minimum, or weighed by a supply that is old, is degraded at
     best.
     """
+=======
+    """The history's levels, rounded, each with its inputs' hash; `versions` says what each was published under."""
+>>>>>>> 3780c66 (An index that loses its members is impaired, renewed, suspended)
     versions = versions or Versions.one(methodology, count=len(history.times_us))
-    start = int(np.searchsorted(market.times_us, history.times_us[0])) if len(history.times_us) else 0
-    used = carry(market, methodology.missing.max_carry_hours * HOUR_US).prices[start : start + len(history.times_us)]
+    used = carry(market, methodology.missing.max_carry_hours * HOUR_US).prices[history.rows]
     parts = segments(history, market)
+<<<<<<< HEAD
     few = np.zeros(len(history.times_us), dtype=np.bool_)
     for part in parts:
         few[part.start : part.stop] = len(part.members) < methodology.selection.min_constituents
@@ -72,20 +77,27 @@ def candidates(
         times_us=history.times_us,
         levels=versions.rounded(history.levels),
         status=np.where(doubtful, np.maximum(history.status, Status.DEGRADED), history.status).astype(np.int8),
+=======
+    return Candidates(
+        times_us=history.times_us,
+        levels=versions.rounded(history.levels),
+        status=history.status,
+>>>>>>> 3780c66 (An index that loses its members is impaired, renewed, suspended)
         carried_weight=np.round(history.carried_weight, 12),
-        perpetual_weight=perpetual_weight(market, used, start=start, parts=parts),
+        perpetual_weight=perpetual_weight(market, used, rows=history.rows, parts=parts),
+        constituents=history.constituents,
         inputs=inputs_hashes(history.times_us, used, segments=parts, methodology_hash=versions.hashes()),
         versions=versions,
     )
 
 
-def perpetual_weight(market: Market, used: F64, *, start: int, parts: list[Segment]) -> F64:
+def perpetual_weight(market: Market, used: F64, *, rows: I64, parts: list[Segment]) -> F64:
     """The share (K,) of each level's value whose price of that instant is of perpetual futures; `used` (K, N) are the
-    prices from row `start` of the market on."""
+    prices of these rows (K,) of the market."""
     share = np.zeros(len(used))
     if market.perpetual is None:
         return share
-    future = market.perpetual[start : start + len(used)]
+    future = market.perpetual[rows]
     for part in parts:
         span = slice(part.start, part.stop)
         value = used[span][:, part.members] * part.units
@@ -108,11 +120,8 @@ def supply_is_old(history: IndexHistory, methodology: Methodology, *, parts: lis
 
 
 def segments(history: IndexHistory, market: Market) -> list[Segment]:
-    """Spans of levels under one set of units. The level at a rebalancing's instant is by the units before it,
-
-    except at the base, which has none before.
-    """
-    edges = np.searchsorted(history.times_us, [r.effective_us for r in history.rebalances], side="right")
+    """Spans of levels under one set of units: those held into an instant, or begun at it (base, resumption)."""
+    edges = np.searchsorted(history.times_us, [change.begins_us for change in history.rebalances])
     stops = [*edges[1:].tolist(), len(history.times_us)]
     made: list[Segment] = []
     start = 0
@@ -260,6 +269,7 @@ def _write(
             status=made.status[part],
             carried_weight=made.carried_weight[part],
             perpetual_weight=made.perpetual_weight[part],
+            constituents=made.constituents[part],
             inputs_hash=inputs[start:stop],
             prev_hash=before[start:stop],
             hash=after[start:stop],

@@ -234,10 +234,27 @@ class PerpetualFallback:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """Which instants have a level, how good it is, and when an index that loses its members stops having any.
+
+    Shares are of weight. An instant other than 00:00 UTC has a level when at least `min_priced_weight` has a rate of
+    that instant. A level is final when nothing is carried and at least `final_weight` has rates of that quality.
+    Impaired: fewer than `selection.min_constituents`, or more than `max_carried_weight` carried at 00:00 UTC; after
+    `impaired_days` such days in a row the index is suspended.
+    """
+
+    max_carried_weight: Share = 0.25
+    impaired_days: Annotated[Whole, Field(ge=1, le=3650)] = 14
+    min_priced_weight: Share = 0.75
+    final_weight: Bound = 0.90
+
+
+@dataclass(frozen=True, slots=True)
 class Methodology:
     """One index, complete. `hash` is the SHA-256 of the canonical content: any change of a rule changes it.
 
-    `source` says which file it came from and `text` is that file, for the audit trail; neither is part of the rules.
+    `reason` says what this version changed. `source` says which file it came from and `text` is that file, for the
+    audit trail; none of the three is part of the rules.
     """
 
     id: Annotated[Text, matching("[a-z0-9]+(-[a-z0-9]+)*", "lower-case letters, digits and hyphens, e.g. my-index")]
@@ -246,6 +263,7 @@ class Methodology:
     base_date: Instant
     effective_from: Instant
     description: str = ""
+    reason: str = ""
     base_level: Annotated[Number, Field(ge=1e-9, le=1e300)] = 1000.0
     decimals: Annotated[Whole, Field(ge=0, le=10)] = 6
     universe: Universe = Universe()
@@ -256,6 +274,7 @@ class Methodology:
     caps: Caps = Caps()
     missing: Missing = Missing()
     perpetual_fallback: tuple[PerpetualFallback, ...] = field(default=(), metadata=LATER)
+    health: Health = field(default=Health(), metadata=LATER)
     float_rules: Annotated[FloatRules, Field(alias="float")] = field(default=FloatRules(), metadata=LATER)
     hash: str = field(default="", metadata=COMPUTED)
     source: str = field(default="", metadata=COMPUTED)
@@ -286,16 +305,22 @@ LAST_DAY_OF_EVERY_MONTH = 28
 class RebalanceDate:
     """One change: decided from what was known at `reference_us`, in force from `effective_us` (00:00 UTC).
 
-    A reconstitution may change members and weights, any other rebalance only weights.
+    A reconstitution may change members and weights, any other rebalance only weights. `monthly` is the first date of
+    a month; one that is not `scheduled` is of use to an impaired index only, whose members are then chosen anew.
     """
 
     reference_us: int
     effective_us: int
     reconstitution: bool
+    monthly: bool = True
+    scheduled: bool = True
 
 
-def rebalance_dates(schedule: Schedule, start_us: int, end_us: int) -> list[RebalanceDate]:
-    """The changes effective from `start_us` to `end_us`, both included, ascending.
+def rebalance_dates(
+    schedule: Schedule, start_us: int, end_us: int, *, every_month: bool = False
+) -> list[RebalanceDate]:
+    """The changes effective from `start_us` to `end_us`, both included, ascending; with `every_month` also the first
+    date of each month that is not one of the schedule's.
 
     Raises MethodologyError for an effective day that not every month has, or an end before the start.
     """
@@ -310,14 +335,14 @@ def rebalance_dates(schedule: Schedule, start_us: int, end_us: int) -> list[Reba
     dates = []
     for month_count in range(first.year * 12 + first.month - 1, last.year * 12 + last.month):
         year, month = month_count // 12, month_count % 12 + 1
-        if month not in schedule.rebalance_months:
-            continue
         days = schedule.days(year, month)
-        for day in days:
+        scheduled = month in schedule.rebalance_months
+        for day in days if scheduled else days[: int(every_month)]:
             effective_us = to_us(datetime(year, month, day, tzinfo=UTC))
-            reconstitution = month in schedule.reconstitution_months and day == days[0]
+            monthly = day == days[0]
+            review = monthly and month in schedule.reconstitution_months
             if start_us <= effective_us <= end_us:
-                dates.append(RebalanceDate(effective_us - before_us, effective_us, reconstitution))
+                dates.append(RebalanceDate(effective_us - before_us, effective_us, review, monthly, scheduled))
     return dates
 
 

@@ -33,6 +33,7 @@ SERVED = {
     "status": np.int8,
     "carried_weight": np.float64,
     "perpetual_weight": np.float64,
+    "constituents": np.int64,
 }
 HASHES = ("inputs_hash", "prev_hash", "hash")
 REVISION_ROOM = 64  # room for corrections in one page: revisions of an instant come together, only the last counts
@@ -48,6 +49,7 @@ def write_levels(
     levels: F64,
     status: I8,
     carried_weight: F64,
+    constituents: I64,
     perpetual_weight: F64 | None = None,
     inputs_hash: list[bytes],
     prev_hash: list[bytes],
@@ -70,7 +72,13 @@ def write_levels(
         "inputs_hash": list(inputs_hash),
     }
     published = np.broadcast_to(np.asarray(published_at_us, dtype=np.int64), (count,)).copy()
-    extra = {"prev_hash": list(prev_hash), "hash": list(hash), "published_at": published, "run_id": run_id}
+    extra = {
+        "constituents": constituents,
+        "prev_hash": list(prev_hash),
+        "hash": list(hash),
+        "published_at": published,
+        "run_id": run_id,
+    }
     return append(store, LEVELS, Batch(None, {"index_id": index_id}, times_us, values, extra))
 
 
@@ -129,6 +137,7 @@ class LevelPage:
     status: I8
     carried_weight: F64
     perpetual_weight: F64
+    constituents: I64
     next_us: int | None
 
     def __len__(self) -> int:
@@ -137,7 +146,8 @@ class LevelPage:
 
 def page_of(rows: LevelRows) -> LevelPage:
     """The same levels without their evidence, as the last page."""
-    return LevelPage(rows.times_us, rows.levels, rows.status, rows.carried_weight, rows.perpetual_weight, None)
+    weights = rows.carried_weight, rows.perpetual_weight
+    return LevelPage(rows.times_us, rows.levels, rows.status, *weights, rows.constituents, None)
 
 
 def read_level_page(
@@ -186,9 +196,9 @@ def _wanted(
 
 
 def _served(rows: Columns) -> dict[str, Any]:
+    names = ("carried_weight", "perpetual_weight", "constituents")
     status = rows["status"].astype(np.int8)
-    weights = {name: rows[name] for name in ("carried_weight", "perpetual_weight")}
-    return {"times_us": rows["time"], "levels": rows["level"], "status": status, **weights}
+    return {"times_us": rows["time"], "levels": rows["level"], "status": status, **{name: rows[name] for name in names}}
 
 
 def read_latest_level(store: Store, index_id: str, *, as_of_us: int | None = None) -> LevelRows | None:
@@ -247,6 +257,7 @@ class PublishedRows:
     status: I8
     carried_weight: F64
     perpetual_weight: F64
+    constituents: I64
     methodology_id: I64
     known_us: I64
     run_id: I64

@@ -217,13 +217,17 @@ class QualityRow:
 
 @dataclass(frozen=True, slots=True)
 class LevelRows:
-    """Levels of one index, all (K,), oldest first unless asked otherwise; hashes are 32 bytes each."""
+    """Levels of one index, all (K,), oldest first unless asked otherwise; hashes are 32 bytes each.
+
+    `constituents` is 0 where it was not stored.
+    """
 
     times_us: I64
     levels: F64
     status: NDArray[np.int8]
     carried_weight: F64
     perpetual_weight: F64
+    constituents: I64
     revision: I64
     methodology_id: I64
     published_at_us: I64
@@ -233,6 +237,14 @@ class LevelRows:
 
     def __len__(self) -> int:
         return len(self.times_us)
+
+    def rows(self, rows: I64) -> LevelRows:
+        """Some of the rows, by number."""
+        columns: dict[str, Any] = {}
+        for name in self.__dataclass_fields__:
+            column = getattr(self, name)
+            columns[name] = [column[n] for n in rows] if isinstance(column, list) else column[rows]
+        return LevelRows(**columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +308,21 @@ class RebalancingRow:
     divisor_after: float
     turnover: float
     items: tuple[RebalancingItemRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRow:
+    """A review that was skipped or relaxed, or a spell in which an index was impaired or suspended, and why.
+
+    The level at `start_at` of a suspension is the last one before `end_at`; `end_at` is None for a review, and for a
+    spell that goes on. `reference_at` is of a review.
+    """
+
+    kind: str
+    start_at: datetime
+    end_at: datetime | None
+    reference_at: datetime | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ class Membership(SQLModel, table=True):
 
 
 class Rebalancing(SQLModel, table=True):
-    """One change of units at equal value (kind: base, rebalance, reconstitution, suspension, event)."""
+    """One change of units at equal value (kind: base, rebalance, reconstitution, suspension, event, resumption)."""
 
     __table_args__ = (UniqueConstraint("index_id", "effective_at", "kind", "revision"),)
     id: int | None = Field(default=None, primary_key=True)
@@ -168,6 +168,19 @@ class Rebalancing(SQLModel, table=True):
     divisor_before: float
     divisor_after: float
     turnover: float
+    run_id: int = Field(foreign_key="run.id")
+
+
+class ReviewNote(SQLModel, table=True):
+    """What was not as the rules plan it (kind: skipped, relaxed, impaired, suspended), from when to when and why."""
+
+    __tablename__ = "review_note"
+    index_id: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    start_at: datetime = Field(sa_column=Column(Instant, primary_key=True))
+    end_at: datetime | None = Field(default=None, sa_column=Column(Instant), description="of a spell that has ended")
+    reference_at: datetime | None = Field(default=None, sa_column=Column(Instant), description="of a review")
+    reason: str = Field(sa_column=Column(Text, nullable=False))
     run_id: int = Field(foreign_key="run.id")
 
 
@@ -203,6 +216,7 @@ class Level(SQLModel, table=True):
     status: int
     carried_weight: float
     perpetual_weight: float = 0.0
+    constituents: int = Field(default=0, description="how many are held; 0 in rows of older programs")
     methodology_id: int
     inputs_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
     prev_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))

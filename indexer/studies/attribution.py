@@ -7,13 +7,14 @@ Cariño's factors over the whole period. `basket_path` is the reusable part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from indexer.analytics.breadth import Attribution, attribute
 from indexer.arrays import F64, I64
+from indexer.engine.history import RESUMPTION
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import read_levels, read_rebalancings
@@ -120,18 +121,33 @@ def basket_path(store: Store, index_id: str, *, start_us: int, end_us: int) -> B
     if end_us <= start_us:
         raise InputError(f"end {iso(end_us)} is not after start {iso(start_us)}; give a period")
     times, levels = _levels(store, index_id, start_us=start_us, end_us=end_us)
+    until = [row for row in read_rebalancings(store, index_id, end_us=int(times[-1]) + 1) if row.items]
+    resumptions = [to_us(change.effective_at) for change in until if change.kind == RESUMPTION]
     # what joins at the last level is held into no step of the period
-    changes = [row for row in read_rebalancings(store, index_id, end_us=int(times[-1])) if row.items]
+    changes = [row for row in until if to_us(row.effective_at) < int(times[-1])]
+    times, levels = _with_changes(times, levels, changes)
     assets = _held(changes, first_us=int(times[0]))
     units = _units(changes, assets, times)
     prices = np.full((len(times), len(assets)), np.nan)
     age = np.full(prices.shape, np.nan)
     for column, asset in enumerate(assets):
         prices[:, column], age[:, column] = last_known(token_series(store, asset), times)
+    starts, ends = prices[:-1], prices[1:].copy()
+    resumed = np.isin(times[1:], resumptions)
+    ends[resumed] = starts[resumed]  # while an index is suspended its basket earns nothing
     return BasketPath(
         index_id, times, levels, tuple(assets), tuple(row.symbol for row in assets.values()),
-        tuple(row.sub_sector for row in assets.values()), units, prices[:-1], prices[1:], age[1:] > 0.0,
+        tuple(row.sub_sector for row in assets.values()), units, starts, ends, age[1:] > 0.0,
     )  # fmt: skip
+
+
+def _with_changes(times: I64, levels: F64, changes: Sequence[RebalancingRow]) -> tuple[I64, F64]:
+    """The levels, and those of changes of units at instants between them that have no published one."""
+    at = np.array([to_us(change.effective_at) for change in changes], dtype=np.int64)
+    own = np.array([change.level for change in changes], dtype=np.float64)
+    fresh = (at > times[0]) & ~np.isin(at, times)
+    instants, first = np.unique(np.concatenate([times, at[fresh]]), return_index=True)
+    return instants, np.concatenate([levels, own[fresh]])[first]
 
 
 @dataclass(frozen=True, slots=True)

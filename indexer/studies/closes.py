@@ -33,7 +33,8 @@ def read_level_closes(store: Store, index_id: str, *, exchange: str, as_of_us: i
     there = rows.times_us[place] == closes
     columns = (rows.levels, rows.carried_weight, rows.perpetual_weight)
     levels, carried, perpetual = (np.where(there, column[place], np.nan) for column in columns)
-    return LevelPage(closes, levels, rows.status[place], carried, perpetual, None)
+    count = np.where(there, rows.constituents[place], 0)
+    return LevelPage(closes, levels, rows.status[place], carried, perpetual, count, None)
 
 
 def session_dates(closes_us: np.ndarray, *, exchange: str) -> list[str]:

@@ -205,7 +205,12 @@ def disagreement(against: Comparison) -> str:
 
 
 def unlike_levels(stored: LevelRows, history: IndexHistory, *, market: Market, rules: Mapping[int, Methodology]) -> str:
-    """The first stored level that is not the history's, in words, or ''."""
+    """The first stored level that is not the history's, in words, or ''.
+
+    Where earlier rules had a level and the present ones have none, it stays as it was published.
+    """
+    own = np.isin(stored.times_us, history.times_us) | (stored.methodology_id == stored.methodology_id[-1])
+    stored = stored.rows(np.flatnonzero(own))
     if not np.array_equal(stored.times_us, history.times_us):
         return f"{len(stored)} levels are stored, recomputing gives {len(history.times_us)}; run `deai update`"
     numbers = stored.methodology_id

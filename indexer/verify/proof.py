@@ -104,6 +104,7 @@ def _levels(store: Store, index_id: str) -> dict[str, NDArray[Any]]:
         "status": rows.status.astype(np.int64),
         "carried_weight": rows.carried_weight,
         "perpetual_weight": rows.perpetual_weight,
+        "constituents": rows.constituents,
         "methodology_id": rows.methodology_id,
         "known": rows.known_us,
         "run_id": rows.run_id,
@@ -265,6 +266,7 @@ class _Check:
             ),
             volumes=VolumeColumns(none, none, np.zeros(0)),
             supplies=[],
+            clock=[us for us in self.rows["time"].tolist() if us <= last_us],  # 00:00 UTC has a level without any rate
         )
         # the clock of an index has the instants of all its candidates; only its published ones count here
         published = np.isin(market.times_us, self.rows["time"])
@@ -282,7 +284,8 @@ class _Check:
 
 def _fields(rows: Columns, row: type[LevelRows | PublishedRows]) -> dict[str, Any]:
     """Columns of a proof under the names that a store's rows have them by."""
-    rows = {"perpetual_weight": np.zeros(len(rows["time"])), **rows}  # older proofs know of none
+    none = np.zeros(len(rows["time"]))  # older proofs do not tell
+    rows = {"perpetual_weight": none, "constituents": none.astype(np.int64), **rows}
     named = {name: rows[NAMES.get(name, name)] for name in row.__dataclass_fields__}
     return {
         name: column.astype(np.int8) if name == "status" else column.tolist() if column.dtype == object else column

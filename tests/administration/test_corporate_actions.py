@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from baskets import methodology, random_market, relative
+from baskets import kernel, methodology, random_market, relative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import HOURS, START, START_US, prices, registry, world
@@ -18,7 +18,7 @@ from indexer.engine.history import (
     unclaimed_inventory,
     units_after,
 )
-from indexer.engine.level import compute_index, compute_levels
+from indexer.engine.level import compute_index
 from indexer.engine.second import compare, second_index
 from indexer.errors import MethodologyError
 from indexer.levels.assemble import SupplyTokens
@@ -46,7 +46,7 @@ def test_golden_vector_7_the_gap_of_a_merger_is_absorbed_by_the_divisor():
     assert market[0] * 1000 == pytest.approx(550.0)
     assert market[1] * after[1] == pytest.approx(563.355)
     assert market[1] * after[1] / 550.0 - 1 == pytest.approx(0.024282, abs=5e-7)
-    levels = compute_levels(np.vstack([market] * 2), np.array([0, 1]), np.array([before, after]), base_level=100.0)
+    levels = kernel(np.vstack([market] * 2), np.array([0, 1]), np.array([before, after]), base_level=100.0)
     assert float(market @ after) / levels.divisors[1] == pytest.approx(100.0, rel=1e-15)
 
 
@@ -71,7 +71,7 @@ def test_every_effect_but_a_write_off_keeps_the_level(pairs, effect, ratio):
     if effect in (Effect.WRITE_OFF, Effect.BAR):
         return
     after = units_after(PlacedEvent(BasketEvent(0, "a", effect, ratio=ratio, into="b"), 0, 1), before)
-    found = compute_levels(np.vstack([market] * 3), np.array([0, 1]), np.array([before, after]), base_level=100.0)
+    found = kernel(np.vstack([market] * 3), np.array([0, 1]), np.array([before, after]), base_level=100.0)
     np.testing.assert_allclose(found.levels, 100.0, rtol=1e-12)
 
 

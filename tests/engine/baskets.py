@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from indexer.arrays import F64
+from indexer.engine.level import Levels, compute_levels
 from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
+from indexer.engine.units import chain_divisors
 from indexer.methodology.spec import (
     Caps,
     Eligibility,
@@ -132,6 +134,12 @@ def permuted(source: Market, order: Sequence[int]) -> Market:
         source, prices=np.ascontiguousarray(source.prices[:, pick]), price_status=source.price_status[:, pick].copy(),
         lines=tuple(source.lines[place] for place in pick), volume_usd=source.volume_usd[:, pick],
     )  # fmt: skip
+
+
+def kernel(prices: F64, rows: np.ndarray, units: F64, *, base_level: float) -> Levels:
+    """Levels of units that change at rows of prices, divisors chained by continuity."""
+    divisors = chain_divisors(prices[rows], units, base_level=base_level)
+    return compute_levels(prices, np.append(rows[:1], rows[1:] + 1), units, divisors=divisors)
 
 
 def relative(one: F64, other: F64) -> float:

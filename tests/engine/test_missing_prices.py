@@ -11,13 +11,12 @@ from baskets import AT_ONCE, BASE_US, market, methodology, supply
 from indexer.engine.level import compute_index
 from indexer.engine.market import Status
 from indexer.engine.second import second_index
-from indexer.engine.state import append, resume
-from indexer.errors import InputError
-from indexer.methodology.spec import Missing, Schedule, Selection
+from indexer.methodology.spec import Health, Missing, Schedule, Selection
 from indexer.times import DAY_US, HOUR_US
 
 NAN = np.nan
-PATIENT = methodology(missing=Missing(max_carry_hours=48))
+CARELESS = Health(max_carried_weight=1.0, min_priced_weight=0.0)
+PATIENT = methodology(missing=Missing(max_carry_hours=48), health=CARELESS)
 
 
 def days(count: int) -> np.ndarray:
@@ -61,11 +60,11 @@ def test_a_suspended_token_returns_at_a_reconstitution_only() -> None:
     assert held == [[True, True], [False, True], [False, True], [False, True], [True, True]]
 
 
-def test_an_outage_of_all_prices_suspends_the_level_not_the_constituents() -> None:
+def test_an_outage_of_all_prices_removes_no_constituent() -> None:
     prices = [[10, 20], [NAN, NAN], [NAN, NAN], [NAN, NAN], [NAN, NAN], [11, 22]]
     history = compute_index(market(days(6), prices, [2.0, 1.0]), PATIENT)
     np.testing.assert_allclose(history.levels, [1000, 1000, 1000, 1000, 1000, 1100], rtol=1e-14)
-    assert history.status.tolist() == [0, 3, 3, 4, 4, 0]
+    assert history.status.tolist() == [0, 3, 3, 3, 3, 0]
     assert history.carried_weight.tolist() == [0, 1, 1, 1, 1, 0]
     assert len(history.rebalances) == 1
 
@@ -73,7 +72,7 @@ def test_an_outage_of_all_prices_suspends_the_level_not_the_constituents() -> No
 def test_a_missing_price_at_the_effective_instant_is_carried_and_flagged() -> None:
     clock = BASE_US + np.array([0, 30 * 24, 31 * 24, 32 * 24]) * HOUR_US
     world = market(clock, [[10, 20], [12, 20], [NAN, 20], [12, 20]], [2.0, 1.0])
-    history = compute_index(world, methodology(missing=Missing(max_carry_hours=800)))
+    history = compute_index(world, methodology(missing=Missing(max_carry_hours=800), health=CARELESS))
     assert history.rebalances[1].prices[0] == 12.0
     assert history.status.tolist() == [0, 0, Status.CARRIED, 0]
 
@@ -130,35 +129,3 @@ def test_transition_moves_the_weights_in_equal_steps() -> None:
     np.testing.assert_allclose(history.levels, 1000, rtol=1e-14)
     assert [bool(change.decisions) for change in history.rebalances] == [True, True, False, False]
     assert [at for at, _ in second_index(world, index).units] == [c.effective_us for c in history.rebalances]
-
-
-def test_append_suspends_like_the_batch() -> None:
-    prices = np.array([[10, 20], [NAN, 22], [NAN, 22], [NAN, 22], [NAN, 33]], dtype=float)
-    whole = market(days(5), prices, [2.0, 1.0])
-    first = replace(whole, times_us=whole.times_us[:1], prices=prices[:1], price_status=whole.price_status[:1])
-    state = resume(first, PATIENT, history=compute_index(first, PATIENT))
-    batch = compute_index(whole, PATIENT)
-    events = []
-    for row in range(1, 5):
-        after = append(state, int(whole.times_us[row]), prices[row])
-        state, events = after.state, [*events, *([after.suspension] if after.suspension else [])]
-        assert state.level == batch.levels[row]
-        assert state.status == batch.status[row]
-    (event,) = events
-    assert event.divisor_after == batch.rebalances[1].divisor_after
-    assert (event.units_after == batch.rebalances[1].units_after).all()
-
-
-def test_append_refuses_what_it_cannot_do() -> None:
-    world = market(days(2), [[10, 20], [10, 20]], [2.0, 1.0])
-    state = resume(world, PATIENT, history=compute_index(world, PATIENT))
-    bar = np.array([10.0, 20.0])
-    with pytest.raises(InputError, match="the bar at 2023-01-02T00:00:00Z is not after the last one"):
-        append(state, state.time_us, bar)
-    with pytest.raises(InputError, match="is due for the rebalance of 2023-02-01T00:00:00Z; call compute_index"):
-        append(state, BASE_US + 31 * DAY_US, bar)
-    with pytest.raises(InputError, match=r"the bar has prices of shape \(1,\), the index has 2 lines"):
-        append(state, state.time_us + 1, bar[:1])
-    for bad in (0.0, -1.0, np.inf):
-        with pytest.raises(InputError, match=f"price {bad} in column 1 at 2023-01-02T01:00:00Z; a price is positive"):
-            append(state, state.time_us + HOUR_US, np.array([10.0, bad]))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.engine.weights import cap_weights, check_caps, water_fill, water_fill_groups
+from indexer.engine.weights import cap_weights, water_fill, water_fill_groups
 from indexer.errors import MethodologyError
 from indexer.methodology.spec import Caps
 
@@ -113,7 +113,7 @@ def test_infeasible_group_caps_are_refused_with_the_room_of_each_group() -> None
     with pytest.raises(MethodologyError, match=message):
         cap_weights(weights, Caps(group=0.4), slugs=list("abc"), groups=["g", "g", "h"])
     with pytest.raises(MethodologyError, match=message):
-        check_caps(weights, Caps(group=0.4), slugs=list("abc"), groups=["g", "g", "h"])
+        cap_weights(weights, Caps(group=0.4), slugs=list("abc"), groups=["g", "g", "h"])
     with pytest.raises(MethodologyError, match=r"floors of group g need 0\.5, its cap is 0\.4; lower the floor"):
         cap_weights(weights, Caps(floor=0.25, per_group={"g": 0.4}), slugs=list("abc"), groups=["g", "g", "h"])
 

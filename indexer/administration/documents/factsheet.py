@@ -18,7 +18,7 @@ from indexer.studies.report.figures import ACCENT
 from indexer.studies.series import token_series
 from indexer.times import DAY_US, iso, to_us
 
-REVIEWS = ("base", "rebalance", "reconstitution")
+REVIEWS = ("base", "rebalance", "reconstitution", "resumption")
 MOST = 8
 
 PERIODS = (("1 month", 30), ("3 months", 91), ("1 year", 365))
