@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from api.answers.problems import declared
 from api.answers.schemas import TERMS, LevelStatus, OfIndex, Wire, list_of, to_wire
 from api.answers.services import StoreDep
 from indexer.errors import NotEnoughDataError
+from indexer.levels.reasons import standing_of
 from indexer.store.db import Store
 from indexer.store.levels import read_first_level_us
 from indexer.store.read import IndexRow, read_index, read_indices, read_latest_level, read_levels
@@ -82,6 +84,7 @@ class Latest(OfIndex):
     level: float = Field(description="Index points")
     time: datetime = Field(description="Instant the level holds for")
     status: LevelStatus
+    reason: str = Field(description="Why the status is not final; empty when it is")
     carried_weight: float
     perpetual_weight: float = Field(description=TERMS["perpetual_weight"])
     constituents: int | None = Field(description="How many are held; null for levels of older programs")
@@ -139,6 +142,7 @@ def latest_of(store: Store, index_id: str) -> dict[str, Any]:
         "name": row.name,
         "simulated": row.simulated,
         **level_at(newest, -1),
+        **asdict(standing_of(store, index_id, newest=newest)),
         "fresh_until": from_us(time + 2 * _spacing(newest)),
         "methodology": to_wire(row, MethodologyRef),
         "change": {

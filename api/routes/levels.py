@@ -42,7 +42,9 @@ from api.answers.problems import declared
 from api.answers.schemas import TERMS, LevelStatus, OfIndex, Wire, columns_of
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.routes.indices import LevelPoint, latest_of
+from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError
+from indexer.levels.reasons import REASONS
 from indexer.store.levels import LevelPage, page_of, read_level_page
 from indexer.store.read import IndexRow, read_index, read_levels
 from indexer.store.runs import read_version
@@ -94,6 +96,7 @@ class Levels(OfIndex):
     interval: str = Field(description="1m, 5m, 1h, 1d, or close")
     shape: str
     count: int = Field(description="Rows in this answer")
+    reasons: dict[str, str] = Field(description="What each status in this answer that is not final means")
     next: str | None = Field(description="Cursor of the next page; null on the last")
     next_url: str | None = Field(description="Address of the next page; null on the last")
     data: list[LevelPoint] | LevelColumns | list[SessionLevel] | SessionColumns  # type: ignore[valid-type]  # made
@@ -227,6 +230,7 @@ def list_levels(
         "interval": asked.interval if asked.calendar is None else LevelAt.CLOSE,
         "shape": shape,
         "count": len(page),
+        "reasons": {word: REASONS[word] for word in STATUS_NAMES if word in set(columns["status"]) & REASONS.keys()},
         "next": cursor,
         "next_url": None if cursor is None else next_url(request, cursor),
     }

@@ -13,7 +13,18 @@ from starlette.responses import Response
 
 from api.answers.answer import CSV, Answer, as_file
 from api.answers.encode import rows_to_csv, status_name
-from api.answers.params import AsOf, End, IndexId, InstantUs, QuietFormatParam, Start, TableFormat, wants_csv, window_of
+from api.answers.params import (
+    AsOf,
+    End,
+    IndexId,
+    InstantUs,
+    QuietFormatParam,
+    Start,
+    TableFormat,
+    Window,
+    wants_csv,
+    window_of,
+)
 from api.answers.problems import declared
 from api.answers.schemas import LevelStatus, OfIndex, Wire, list_of, to_wire, wire_model
 from api.answers.services import StoreDep
@@ -21,6 +32,7 @@ from api.routes.indices import MethodologyRef
 from indexer.errors import NotEnoughDataError
 from indexer.live.chain.status import block_link
 from indexer.store.db import Store
+from indexer.store.notes import REVIEWS, read_notes
 from indexer.store.read import (
     read_constituents,
     read_index,
@@ -29,7 +41,7 @@ from indexer.store.read import (
     read_rebalancings,
     read_supplies,
 )
-from indexer.store.rows import ConstituentRow, RebalancingItemRow, RebalancingRow, SupplyRow
+from indexer.store.rows import ConstituentRow, NoteRow, RebalancingItemRow, RebalancingRow, SupplyRow
 from indexer.times import DAY_US, from_us, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["constituents"], responses=declared("not_found"))
@@ -86,7 +98,8 @@ class Rebalance(Wire):
     items: list[RebalanceItem]  # type: ignore[valid-type]  # made from the row
 
 
-Rebalances = list_of("Rebalances", Rebalance, base=OfIndex)
+Note = wire_model(NoteRow, "RebalanceNote")
+Rebalances = list_of("Rebalances", Rebalance, base=OfIndex, notes=list[Note])  # type: ignore[valid-type]
 
 
 class MethodologyAnswer(OfIndex):
@@ -222,12 +235,25 @@ def list_rebalances(
     as_of: AsOf = None,
     items: Annotated[bool, Query(description="With each candidate and the evidence for the decision")] = True,
 ) -> Response:
-    """Every change of units in [start, end), oldest first: weights drifted and target, turnover, divisors, reasons."""
+    """Every change of units in [start, end), oldest first: weights drifted and target, turnover, divisors, reasons.
+
+    `notes` are the reviews in that time that were skipped or whose caps were raised, and the spells in which the index
+    was impaired or suspended, each with its reason.
+    """
     window = window_of(start, end)
     index = read_index(store, index_id)
     changes = read_rebalancings(store, index_id, start_us=window.start_us, end_us=window.end_us, as_of_us=as_of)
     data = [_rebalance(change, with_items=items) for change in changes]
-    return Answer({"index": index.id, "simulated": index.simulated, "count": len(data), "data": data})
+    notes = [to_wire(note, Note) for note in read_notes(store, index_id, as_of_us=as_of) if _within(note, window)]
+    return Answer({"index": index.id, "simulated": index.simulated, "count": len(data), "notes": notes, "data": data})
+
+
+def _within(note: NoteRow, window: Window) -> bool:
+    """Whether a note is about any of the time in [start, end)."""
+    start, end = to_us(note.start_at), note.end_at
+    last = start if note.kind in REVIEWS else None if end is None else to_us(end)
+    after = window.start_us is None or last is None or last >= window.start_us
+    return after and (window.end_us is None or start < window.end_us)
 
 
 @router.get("/methodology", response_model=MethodologyAnswer, summary="The rules, as file and as data")

@@ -111,7 +111,8 @@ def rebuild(
 
 
 def status(index: IndexId = "deai", as_json: Json = False) -> None:
-    """Show where an index stands: state, constituents against the minimum, what is planned."""
+    """Show where an index stands: state, constituents against the minimum, status and why, reviews that were not as
+    planned."""
     from indexer.levels.lifecycle import status_of
     from indexer.times import utc_now
 
@@ -120,10 +121,16 @@ def status(index: IndexId = "deai", as_json: Json = False) -> None:
 
     def text() -> None:
         say(f"{standing.index}: {standing.state}, {standing.constituents} constituents ({standing.minimum} required)")
-        if standing.note:
-            say(f"  {standing.note}")
+        if standing.level_status:
+            why = f": {standing.note}" if standing.note else ""
+            say(f"  {standing.level_status} at {standing.level_at:%Y-%m-%d %H:%M}{why}")
+        if standing.worst and standing.worst_status != "final":
+            say(f"  worst constituent: {standing.worst}, {standing.worst_status}")
         for alarm in standing.alarms:
             say(f"  alarm: {alarm}")
+        for note in standing.notes:
+            until = f" to {note.end_at:%Y-%m-%d}" if note.end_at else ""
+            say(f"  {note.kind} {note.start_at:%Y-%m-%d}{until}: {note.reason}")
         if standing.planned_state:
             say(f"  {standing.planned_state} from {standing.planned_at}")
 

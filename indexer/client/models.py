@@ -64,7 +64,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """The newest level. Past `fresh_until` without a newer one, treat it as stale."""
+    """The newest level, with the `reason` of a status that is not final. Past `fresh_until`, treat it as stale."""
 
     index: str
     simulated: bool
@@ -78,6 +78,8 @@ class Latest:
     fresh_until: Instant
     methodology: MethodologyRef
     change: Changes
+    constituents: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 
 from indexer.arrays import F64, I8, I64
-from indexer.engine.health import Spell
+from indexer.engine.health import SUSPENDED, Spell
 from indexer.engine.market import Market
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.methodology.spec import Methodology
@@ -274,3 +274,8 @@ class IndexHistory:
     skipped: tuple[Skipped, ...] = ()
     relaxed: tuple[Relaxed, ...] = ()
     spells: tuple[Spell, ...] = ()
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the last level is that of an index which is suspended."""
+        return bool(self.spells) and self.spells[-1].kind == SUSPENDED and self.spells[-1].end_us is None

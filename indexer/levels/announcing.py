@@ -10,6 +10,7 @@ from datetime import datetime
 import numpy as np
 
 from indexer.arrays import to_json
+from indexer.engine.health import SUSPENDED
 from indexer.engine.history import BasketEvent, IndexHistory, Rebalance, Settled
 from indexer.engine.known import supply_as_of
 from indexer.engine.market import Market
@@ -75,13 +76,14 @@ TITLES = {
 def announced(index_id: str, notes: Sequence[NoteRow], *, now: datetime) -> list[AnnouncementRow]:
     """What is told of new notes: that a spell began, and that it ended. Of back history too: it is told once."""
     out = []
+    stopped = {note.start_at for note in notes if note.kind == SUSPENDED}
     for note in notes:
         start = iso(to_us(note.start_at))
         title = TITLES[note.kind].format(index=index_id, start=start, reason=note.reason)
         detail = json.dumps({"since": start, "reason": note.reason})
         key = f"{note.kind}:{index_id}:{start}"
         out.append(AnnouncementRow(key, note.kind, title, now, index_id, note.start_at, detail))
-        if note.end_at is not None:
+        if note.end_at is not None and note.end_at not in stopped:
             ended = f"{index_id} is {note.kind} no more from {iso(to_us(note.end_at))} on (since {start})"
             out.append(AnnouncementRow(f"{key}:end", note.kind, ended, now, index_id, note.end_at, detail))
     return out

@@ -103,18 +103,13 @@ def assemble(
     volumes: VolumeColumns,
     supplies: Sequence[SupplyTokens],
     metrics: Sequence[MetricColumns] = (),
-<<<<<<< HEAD
     events: Mapping[str, Sequence[tuple[int, int]]] | None = None,
+    clock: Sequence[int] = (),
 ) -> Market:
-    """The market of these lines, on the clock of every instant at which any of them has a rate.
+    """The market of these lines, on the clock of every instant at which any of them has a rate, and of `clock`.
 
     `events`, by line slug, are (from, until) of what may change a supply.
     """
-=======
-    clock: Sequence[int] = (),
-) -> Market:
-    """The market of these lines, on the clock of every instant at which any of them has a rate, and of `clock`."""
->>>>>>> 3780c66 (An index that loses its members is impaired, renewed, suspended)
     wanted = [line for line in lines if np.isin(rates.asset_id, [p.asset_id for p in line.parts]).any()]
     by_asset = _split(rates.asset_id)
     mine = [part.asset_id for line in wanted for part in line.parts]

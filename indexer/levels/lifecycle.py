@@ -10,12 +10,16 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from indexer.engine.market import STATUS_NAMES, Status
 from indexer.errors import InputError
+from indexer.levels.reasons import standing_of
 from indexer.levels.versions import rules_of
 from indexer.store.administration import read_announcements, write_announcements
 from indexer.store.db import Store
 from indexer.store.indices import set_index_state
+from indexer.store.notes import read_notes
 from indexer.store.read import (
+    read_constituents,
     read_index,
     read_indices,
     read_latest_level,
@@ -23,7 +27,7 @@ from indexer.store.read import (
     read_open_quality,
     read_rebalancings,
 )
-from indexer.store.rows import AnnouncementRow
+from indexer.store.rows import AnnouncementRow, ConstituentRow, NoteRow
 from indexer.store.write import finish_run, start_run
 from indexer.times import DAY_US, from_us, iso, to_us
 
@@ -35,6 +39,7 @@ NEXT = {
 }
 NOTICE_DAYS = 15
 BACK_DAYS = 400
+NEWEST_NOTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,9 @@ class IndexStatus:
     """Where an index stands. `below_minimum` when it holds fewer constituents than its methodology asks for.
 
     `alarms` are tokens that no venue in use lists any more, whatever index they are in.
+    `level_status` is that of the newest level, suspended when none follows it by the rules, `note` why it is not final;
+    `worst` is the constituent whose rate there is worst, and its status. `notes` are the newest reviews that were
+    skipped or relaxed and spells of being impaired or suspended, newest first.
     """
 
     index: str
@@ -55,6 +63,10 @@ class IndexStatus:
     basket_since: datetime | None
     note: str
     alarms: tuple[str, ...] = ()
+    level_status: str | None = None
+    worst: str | None = None
+    worst_status: str | None = None
+    notes: tuple[NoteRow, ...] = ()
     open_challenges: int = 0  # of the answer's promised form: challenges are not kept any more
 
 
@@ -131,11 +143,8 @@ def status_of(store: Store, index_id: str, *, now: datetime) -> IndexStatus:
     rules = next(row for row in read_methodologies(store, index_id) if row.id == index.methodology_id)
     minimum = rules_of(rules).selection.min_constituents
     planned = [row for row in _states(store, index_id) if row.effective_at is not None and row.effective_at > now]
-    below = at_us is not None and held < minimum
-    since = changes[-1].effective_at if changes else None
-    note = ""
-    if below and since is not None:
-        note = f"holds {held} constituents since {iso(to_us(since))}, {minimum} are required: degraded until a review"
+    standing = None if newest is None else standing_of(store, index_id, newest=newest)
+    worst, rate_status = (None, None) if at_us is None else _worst(store, index_id, at_us)
     return IndexStatus(
         index=index_id,
         state=index.state,
@@ -144,11 +153,30 @@ def status_of(store: Store, index_id: str, *, now: datetime) -> IndexStatus:
         level_at=None if at_us is None else from_us(at_us),
         constituents=held,
         minimum=minimum,
-        below_minimum=below,
-        basket_since=since,
-        note=note,
+        below_minimum=at_us is not None and held < minimum,
+        basket_since=changes[-1].effective_at if changes else None,
+        note="" if standing is None else standing.reason,
         alarms=tuple(str(json.loads(row.detail)["text"]) for row in read_open_quality(store, ("no_venue",))),
+        level_status=None if standing is None else standing.status,
+        worst=worst,
+        worst_status=rate_status,
+        notes=tuple(read_notes(store, index_id)[: -NEWEST_NOTES - 1 : -1]),
     )
+
+
+def _worst(store: Store, index_id: str, at_us: int) -> tuple[str | None, str | None]:
+    """The constituent with the worst rate at a level, the oldest of several, and that rate's status."""
+    rows = read_constituents(store, index_id, at_us)
+    known = [row for row in rows if row.rate_at is not None and row.rate_status is not None]
+    if not known:
+        return None, None
+
+    def badness(row: ConstituentRow) -> tuple[int, datetime]:
+        carried = row.rate_at is not None and to_us(row.rate_at) < at_us
+        return -max(row.rate_status or 0, Status.CARRIED if carried else 0), row.rate_at or from_us(0)
+
+    row = min(known, key=badness)
+    return row.asset, STATUS_NAMES[-badness(row)[0]]
 
 
 def _states(store: Store, index_id: str) -> list[AnnouncementRow]:

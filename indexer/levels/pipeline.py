@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from indexer.engine.health import SUSPENDED
 from indexer.engine.history import IndexHistory
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market, Status
@@ -286,7 +287,7 @@ def _summary(methodology: Methodology, history: IndexHistory, *, new: Published)
         levels=len(history.times_us),
         new=new.written,
         level=round(float(history.levels[-1]), methodology.decimals),
-        status=Status(int(history.status[-1])).name.lower(),
+        status=SUSPENDED if history.suspended else Status(int(history.status[-1])).name.lower(),
         restated=new.restated,
     )
 

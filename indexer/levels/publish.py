@@ -16,7 +16,7 @@ import numpy as np
 
 from indexer.arrays import F64, I8, I64, Bools
 from indexer.engine.history import IndexHistory, Settled
-from indexer.engine.market import Market, carry
+from indexer.engine.market import Market, Status, carry
 from indexer.errors import InputError
 from indexer.levels.hash_chain import GENESIS, Segment, chain, inputs_hashes
 from indexer.levels.versions import Versions, versions_of
@@ -56,33 +56,18 @@ class Published:
 def candidates(
     history: IndexHistory, market: Market, *, methodology: Methodology, versions: Versions | None = None
 ) -> Candidates:
-<<<<<<< HEAD
     """The history's levels, rounded, each with its inputs' hash; `versions` says what each was published under.
 
-    A level of fewer constituents than the methodology's minimum, or weighed by a supply that is old, is degraded at
-    best.
+    A level weighed by a supply that is old is degraded at best.
     """
-=======
-    """The history's levels, rounded, each with its inputs' hash; `versions` says what each was published under."""
->>>>>>> 3780c66 (An index that loses its members is impaired, renewed, suspended)
     versions = versions or Versions.one(methodology, count=len(history.times_us))
     used = carry(market, methodology.missing.max_carry_hours * HOUR_US).prices[history.rows]
     parts = segments(history, market)
-<<<<<<< HEAD
-    few = np.zeros(len(history.times_us), dtype=np.bool_)
-    for part in parts:
-        few[part.start : part.stop] = len(part.members) < methodology.selection.min_constituents
-    doubtful = few | supply_is_old(history, methodology, parts=parts)
+    old = supply_is_old(history, methodology, parts=parts)
     return Candidates(
         times_us=history.times_us,
         levels=versions.rounded(history.levels),
-        status=np.where(doubtful, np.maximum(history.status, Status.DEGRADED), history.status).astype(np.int8),
-=======
-    return Candidates(
-        times_us=history.times_us,
-        levels=versions.rounded(history.levels),
-        status=history.status,
->>>>>>> 3780c66 (An index that loses its members is impaired, renewed, suspended)
+        status=np.where(old, np.maximum(history.status, Status.DEGRADED), history.status).astype(np.int8),
         carried_weight=np.round(history.carried_weight, 12),
         perpetual_weight=perpetual_weight(market, used, rows=history.rows, parts=parts),
         constituents=history.constituents,

@@ -8,15 +8,19 @@ from sqlmodel import col, select
 
 from indexer.store.db import Store
 from indexer.store.rows import NoteRow, as_row, as_values
+from indexer.store.runs import known_by
 from indexer.store.tables import ReviewNote
 
 REVIEWS = ("skipped", "relaxed")
 SPELLS = ("impaired", "suspended")
 
 
-def read_notes(store: Store, index_id: str, *, kinds: Sequence[str] = (*REVIEWS, *SPELLS)) -> list[NoteRow]:
-    """The notes of these kinds on an index, oldest first."""
+def read_notes(
+    store: Store, index_id: str, *, kinds: Sequence[str] = (*REVIEWS, *SPELLS), as_of_us: int | None = None
+) -> list[NoteRow]:
+    """The notes of these kinds on an index, oldest first; of those that stand, the ones known at `as_of_us`."""
     query = select(ReviewNote).where(ReviewNote.index_id == index_id, col(ReviewNote.kind).in_(kinds))
+    query = query.where(*known_by(ReviewNote, as_of_us))
     with store.session() as session:
         return [as_row(NoteRow, note) for note in session.exec(query.order_by(col(ReviewNote.start_at)))]
 

@@ -114,7 +114,7 @@ def test_criterion_03_providers_go_one_by_one_and_the_level_says_so(tmp_path):
         return rows.status[int(np.searchsorted(rows.times_us, START_US + hour * HOUR_US))]
 
     assert [status(lost - 1), status(lost + 1), status(lost + 25)] == [0, 1, 2]
-    assert rows.times_us[-4:].tolist() == [START_US + (lost + hour) * HOUR_US for hour in (48, 72, 96, 120)]
+    assert rows.times_us[-4:].tolist() == [START_US + (lost + hour) * HOUR_US for hour in (47, 48, 72, 96)]
     assert rows.status[-3:].tolist() == [6, 6, 6], "most of the weight has no rate: days only, and impaired"
     assert np.isfinite(rows.levels).all() and (rows.levels > 0).all()
     said = explain(one.store, one.registry, index_id="small", at_us=START_US + (lost + 25) * HOUR_US)

@@ -4,9 +4,13 @@ import { byId, make } from "./dom.js";
 import { age, day, moment, percent } from "./format.js";
 
 export async function showFacts(index, latest) {
-  const [detail, quality] = await Promise.all([read(`indices/${index}`), read("quality", { limit: 8 }).catch(() => null)]);
+  const [detail, standing, quality] = await Promise.all([
+    read(`indices/${index}`), read(`indices/${index}/status`), read("quality", { limit: 8 }).catch(() => null),
+  ]);
   const facts = [
-    ["Level", `${moment(Date.parse(latest.time))}, ${latest.status}`],
+    ["Level", `${moment(Date.parse(latest.time))}, ${latest.status}${latest.reason ? `: ${latest.reason}` : ""}`],
+    ["Constituents", `${standing.constituents}, at least ${standing.minimum} needed`],
+    ...(standing.worst && standing.worst_status !== "final" ? [["Worst price", `${standing.worst}, ${standing.worst_status}`]] : []),
     ["Published", `${age(Date.parse(latest.published_at))}, revision ${latest.revision}`],
     ["Carried prices", `${percent(latest.carried_weight)} of the value`],
     ["Expected by", moment(Date.parse(latest.fresh_until))],
@@ -14,6 +18,10 @@ export async function showFacts(index, latest) {
     ["Methodology", `version ${detail.methodology.version}, ${detail.methodology.hash.slice(0, 10)}…`],
   ];
   byId("facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })]));
+  byId("notes").replaceChildren(...standing.notes.slice(0, 6).map((one) => {
+    const until = one.end_at ? ` to ${day(Date.parse(one.end_at))}` : "";
+    return make("p", { className: "note", textContent: `${one.kind} ${day(Date.parse(one.start_at))}${until}: ${one.reason}` });
+  }));
   showEvents(index, latest.simulated);
   if (!quality) return;
   const said = quality.count ? `${quality.open} open of the newest ${quality.count} entries in the quality ledger` : "The quality ledger has no entries.";
