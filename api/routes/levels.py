@@ -43,9 +43,9 @@ from api.answers.schemas import TERMS, LevelStatus, OfIndex, Wire, columns_of
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.routes.indices import LevelPoint, latest_of
 from indexer.engine.market import STATUS_NAMES
-from indexer.errors import InputError
+from indexer.errors import InputError, NotFoundError
 from indexer.levels.reasons import REASONS
-from indexer.store.levels import LevelPage, page_of, read_level_page
+from indexer.store.levels import LevelPage, page_of, read_level_page, unpublished
 from indexer.store.read import IndexRow, read_index, read_levels
 from indexer.store.runs import read_version
 from indexer.studies.closes import read_level_closes, session_dates
@@ -146,6 +146,8 @@ Asked = Annotated[LevelQuery, Depends(level_query)]
 def read_page(services: Services, index_id: str, asked: LevelQuery, *, limit: int) -> LevelPage:
     """The page of levels that was asked for. Daily histories are short: a page is cut from the whole, read once."""
     store = services.store
+    if reason := unpublished(store, index_id, as_of_us=asked.as_of_us):
+        raise NotFoundError(reason)
     step, start, end, known = INTERVAL_US[asked.interval], asked.start_us, asked.end_us, asked.as_of_us
     if asked.calendar is not None or (asked.interval is Interval.DAY and known is None):
         return _slice(_whole(services, index_id, asked), asked, limit=limit)

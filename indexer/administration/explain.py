@@ -27,7 +27,7 @@ from indexer.reference import RateFlag
 from indexer.registry import Registry
 from indexer.store.administration import read_announcements, read_overrides
 from indexer.store.db import Session, Store
-from indexer.store.levels import LevelRevision, read_level_revisions
+from indexer.store.levels import LevelRevision, read_level_revisions, unpublished
 from indexer.store.rates import RateRow, rate_at, read_quotes
 from indexer.store.read import read_assets, read_index, read_methodologies, read_rebalancings
 from indexer.store.rows import RebalancingRow
@@ -127,7 +127,8 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
     index = read_index(store, index_id)
     revisions = read_level_revisions(store, index_id, at_us=at_us, as_of_us=as_of_us)
     if not revisions:
-        raise NotFoundError(f'Index "{index_id}" has no level at or before {iso(at_us)}; its history starts later')
+        later = f'Index "{index_id}" has no level at or before {iso(at_us)}; its history starts later'
+        raise NotFoundError(unpublished(store, index_id, as_of_us=as_of_us) or later)
     row = revisions[0]
     before = read_level_revisions(store, index_id, at_us=row.time_us - 1, as_of_us=as_of_us)
     basket, review = _basket(store, index_id, time_us=row.time_us, as_of_us=as_of_us)

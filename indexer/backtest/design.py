@@ -11,11 +11,13 @@ from indexer.arrays import F64, I64
 from indexer.backtest.backtest import Backtest, Result, backtest, daily
 from indexer.backtest.sweep import RANKINGS, Tried, as_table, read_grid, sweep, write_parquet
 from indexer.config import Settings
-from indexer.errors import InputError, MethodologyError, NotFoundError
+from indexer.engine.level import compute_index
+from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError
 from indexer.levels.markets import load_market, narrowed
+from indexer.levels.pipeline import late_base
 from indexer.levels.rules import load_rules
 from indexer.methodology.load import load_methodology
-from indexer.methodology.spec import universe_lines
+from indexer.methodology.spec import Methodology, universe_lines
 from indexer.store.db import Store
 from indexer.store.read import read_indices, read_levels
 from indexer.times import DAY_US, iso
@@ -46,6 +48,17 @@ def run_backtest(
     if out is not None:
         write_parquet(_levels(made), out)
     return made.result
+
+
+def base_note(store: Store, settings: Settings, methodology: Methodology) -> str:
+    """Why an index of these rules begins after its base date over the stored history, or not at all; else ''."""
+    registry = registry_for(store, settings)
+    rules = load_rules(registry, folder=settings.methodology_dir)
+    market = daily(narrowed(load_market(store, registry, effects=rules.supplies), methodology, registry))
+    try:
+        return late_base(methodology, compute_index(market, methodology), market)
+    except NotEnoughDataError as error:
+        return str(error)
 
 
 def run_sweep(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.command import Json, emit, opened, progress, say, table
+from indexer.cli.command import Json, emit, migrated, opened, progress, say, table
 
 if TYPE_CHECKING:
     from indexer.backtest.sweep import Tried
+    from indexer.config import Settings
+    from indexer.methodology.spec import Methodology
 
 methodology = typer.Typer(help="Check and list index methodologies.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -25,7 +28,9 @@ def check(
     from indexer.methodology.load import check_file
     from indexer.workflow.work import registry_of
 
-    report = check_file(file, registry=registry_of(load_settings()))
+    settings = load_settings()
+    report = check_file(file, registry=registry_of(settings))
+    late = _late(settings, report.methodology) if report.methodology is not None else ""
 
     def text() -> None:
         if report.methodology is None:
@@ -37,20 +42,37 @@ def check(
         say(f"{report.source} holds: index {rules.id} {rules.version}, {len(report.lines)} candidates")
         say(f"  candidates: {', '.join(report.lines)}")
         say(f"  hash {rules.hash}")
+        if late:
+            say(f"  over the stored history: {late}")
 
     emit(report, as_json=as_json, text=text)
     if report.problems:
         raise typer.Exit(2)
 
 
+def _late(settings: Settings, rules: Methodology) -> str:
+    """Why the index begins after its base date over the stored history; '' when it does not, or nothing is stored."""
+    from indexer.backtest.design import base_note
+    from indexer.store.levels import has_levels
+
+    if not settings.database_url and not (settings.data_dir / "deai.sqlite").exists():
+        return ""
+    with migrated(settings) as store:
+        return base_note(store, settings, rules) if has_levels(store) else ""
+
+
 @methodology.command(name="list")
 def list_command(as_json: Json = False) -> None:
     """List the methodologies in use, with version and hash."""
     from indexer.config import load_settings
-    from indexer.workflow.work import methodologies_of, registry_of
+    from indexer.methodology.load import load_methodologies
+    from indexer.workflow.work import registry_of
 
     settings = load_settings()
-    rules = methodologies_of(settings, registry_of(settings)).values()
+    loaded = load_methodologies(settings.methodology_dir, registry=registry_of(settings))
+    for reason in loaded.refused.values():
+        sys.stderr.write(f"refused: {reason}\n")
+    rules = loaded.methodologies.values()
     rows = [(m.id, m.version, m.hash[:16], m.name) for m in rules]
     payload = [{"id": m.id, "version": m.version, "hash": m.hash, "name": m.name} for m in rules]
     emit(payload, as_json=as_json, text=lambda: table(("id", "version", "hash", "name"), rows))

@@ -174,6 +174,8 @@ def update(
             if live.elsewhere:
                 sys.stderr.write("the live work is done by another process on this store\n")
     emit(report, as_json=as_json, text=lambda: _show_update(report))
+    if report.refused:
+        raise typer.Exit(2)
 
 
 def _show_update(report: object) -> None:
@@ -184,5 +186,10 @@ def _show_update(report: object) -> None:
         say("Nothing new: levels are up to date.")
     columns = "index: index_id, from: first, to: last, levels, new, level, status"
     table_of(report.indices, columns, title="Indices")
+    for index in report.indices:
+        if index.note:
+            say(f"  {index.note}")
     for why in report.not_started.values():
         say(f"  no levels: {why}")
+    for why in report.refused.values():
+        sys.stderr.write(f"refused: {why}\n")

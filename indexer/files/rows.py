@@ -160,7 +160,9 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
     assets, asset = (
         ([], words["symbol"].codes)
         if info
-        else _resolve(registry, words["symbol"], time_us, verdicts, known=market | ~chosen)
+        else _resolve(
+            registry, words["symbol"], time_us - (manifest.kind == "tokens"), verdicts, known=market | ~chosen
+        )
     )
     _gate_values(manifest, verdicts, read.numbers, words)
     verdicts.good &= chosen
@@ -359,31 +361,29 @@ def _notes(rows: FileRows) -> list[str]:
 
 
 def _resolve(
-    registry: Registry, symbols: Words, time_us: I64, verdicts: Verdicts, *, known: Bools
+    registry: Registry, symbols: Words, at_us: I64, verdicts: Verdicts, *, known: Bools
 ) -> tuple[list[Asset], I64]:
-    """The assets that the symbols named just before each bar's end, and the position of each row's asset.
+    """The assets that the symbols named at each instant (of a bar: just before its end), and each row's position.
 
     Rows that are `known` already, or not wanted, are left at -1.
     """
     edges = _label_edges(registry)
     position: dict[str, int] = {}
     assets: list[Asset] = []
-    found = np.full(len(time_us), -1, dtype=np.int64)
+    found = np.full(len(at_us), -1, dtype=np.int64)
     for code, symbol in enumerate(symbols.values):
         rows = np.flatnonzero((symbols.codes == code) & verdicts.good & ~known)
-        span = np.searchsorted(
-            np.array(edges.get(symbol.strip().upper(), []), dtype=np.int64), time_us[rows] - 1, "right"
-        )
+        span = np.searchsorted(np.array(edges.get(symbol.strip().upper(), []), dtype=np.int64), at_us[rows], "right")
         for part in np.unique(span):
             inside = rows[span == part]
-            asset = registry.resolve(symbol, int(time_us[inside[0]]) - 1)
+            asset = registry.resolve(symbol, int(at_us[inside[0]]))
             if asset is None:
                 continue
             if asset.slug not in position:
                 position[asset.slug] = len(assets)
                 assets.append(asset)
             found[inside] = position[asset.slug]
-        unknown = np.zeros(len(time_us), dtype=np.bool_)
+        unknown = np.zeros(len(at_us), dtype=np.bool_)
         unknown[rows[found[rows] < 0]] = True
         verdicts.reject(unknown, _unknown(symbol, edges))
     return assets, found

@@ -18,7 +18,7 @@ from indexer.engine.history import IndexHistory
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market, Status
 from indexer.engine.supply_steps import Step
-from indexer.errors import NotEnoughDataError
+from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.files.importing import asset_rows
 from indexer.levels.announcing import announced, announcements, notes_of
 from indexer.levels.corrections import Deferred
@@ -56,6 +56,7 @@ from indexer.store.write import finish_run, start_run, write_assets, write_quali
 from indexer.times import HOUR_US, Clock, from_us, iso, to_us
 
 Progress = Callable[[int, int], None]
+NONE: Mapping[str, str] = {}
 STOPPED = ("suspended", "terminated")
 
 
@@ -71,12 +72,14 @@ class IndexUpdate:
     level: float
     status: str
     restated: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateReport:
     """`unchanged` when the stored facts were those of an earlier update; `not_started` says why an index has none.
 
+    `refused` says of indices and files of the user's why they do not hold: that stops their own index only.
     `deferred` are corrections that the policy did not let in; `restated_because` is empty unless history was
     stated anew.
     """
@@ -87,6 +90,7 @@ class UpdateReport:
     not_started: Mapping[str, str]
     deferred: tuple[Deferred, ...] = ()
     restated_because: str = ""
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -115,6 +119,7 @@ def update(
     simulated: bool = False,
     rules: Rules | None = None,
     rebuild: str = "",
+    refused: Mapping[str, str] = NONE,
 ) -> UpdateReport:
     """Bring rates and levels up to date with the stored bars and supplies. Doing it twice writes nothing.
 
@@ -130,7 +135,7 @@ def update(
     key = f"rebuild:{iso(to_us(now))}:{rebuild}" if rebuild else key
     run_id = start_run(store, kind="update", key=key, now=now)
     if run_id is None:
-        return UpdateReport(True, Written(), tuple(_stored(store)), {})
+        return UpdateReport(True, Written(), tuple(_stored(store)), {}, refused=refused)
     anew = rebuild or _first_data(store, methodologies, rules=rules, now_us=to_us(now))
     walk = _Walk(store, registry, rules, methodologies, overrides, now, run_id, anew, simulated, ids)
     steps = len(methodologies) + 2
@@ -142,12 +147,14 @@ def update(
             made.append(_one_index(walk, methodology, market=market))
         except NotEnoughDataError as error:
             missing[methodology.id] = str(error)
+        except (MethodologyError, InputError) as error:
+            refused = {**refused, methodology.id: str(error)}
         progress(n + 3, steps)
     _log_steps(walk)
     detail = {"levels": {one.index_id: one.new for one in made}, "rates": written.new + written.revised}
     finish_run(store, run_id, now=clock(), detail={**detail, "rules": rules.hash, "rebuild": anew})
     seal_runs(store)
-    return UpdateReport(False, written, tuple(made), missing, tuple(deferred), anew)
+    return UpdateReport(False, written, tuple(made), missing, tuple(deferred), anew, refused)
 
 
 def _log_steps(walk: _Walk) -> None:
@@ -244,7 +251,7 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
         part, methodology, history=history, settled=settled, policy=walk.rules.policy, events=events, now=walk.now
     )
     write_announcements(walk.store, walk.run_id, said)
-    return _summary(methodology, history, new=new)
+    return _summary(methodology, history, market=part, new=new)
 
 
 def _first_data(store: Store, methodologies: Mapping[str, Methodology], *, rules: Rules, now_us: int) -> str:
@@ -279,7 +286,7 @@ def _key(
     return f"update:{said.hexdigest()}"
 
 
-def _summary(methodology: Methodology, history: IndexHistory, *, new: Published) -> IndexUpdate:
+def _summary(methodology: Methodology, history: IndexHistory, *, market: Market, new: Published) -> IndexUpdate:
     return IndexUpdate(
         index_id=methodology.id,
         first=iso(int(history.times_us[0])),
@@ -289,7 +296,21 @@ def _summary(methodology: Methodology, history: IndexHistory, *, new: Published)
         level=round(float(history.levels[-1]), methodology.decimals),
         status=SUSPENDED if history.suspended else Status(int(history.status[-1])).name.lower(),
         restated=new.restated,
+        note=late_base(methodology, history, market),
     )
+
+
+def late_base(methodology: Methodology, history: IndexHistory, market: Market) -> str:
+    """Why an index begins after its base date: what its base lacked then; '' when it does not."""
+    base_us, first_us = to_us(methodology.base_date), int(history.times_us[0])
+    if first_us <= base_us:
+        return ""
+    try:
+        compute_index(market.until(base_us), methodology)
+        lacked = "no prices at that instant"
+    except NotEnoughDataError as error:
+        lacked = str(error)
+    return f"{methodology.id} begins on {iso(first_us)[:10]}, not on its base date {iso(base_us)[:10]}: {lacked}"
 
 
 def _stored(store: Store) -> Iterable[IndexUpdate]:

@@ -83,29 +83,37 @@ def shipped() -> dict[str, Methodology]:
     return {m.id: m for m in (load_methodology(_text(path), source=f"{path.name} (shipped)") for path in files)}
 
 
-def load_folder(folder: Path, *, registry: Registry, taken: Mapping[str, Methodology]) -> dict[str, Methodology]:
-    """The methodologies of every `*.toml` in a folder, by index id.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The shipped methodologies and those of a folder, by index id; `refused` says of files why they do not hold."""
 
-    `taken` are those already loaded: a second file with the same id is refused. Raises one MethodologyError for
-    all files that do not hold.
+    methodologies: Mapping[str, Methodology]
+    refused: Mapping[str, str]
+
+
+def load_methodologies(folder: Path | None, *, registry: Registry) -> Loaded:
+    """The shipped methodologies and those of every `*.toml` in a folder of the user's.
+
+    A file that does not hold, or whose id is taken, stops its own index only. Raises MethodologyError where there is
+    no such folder.
     """
+    known = shipped()
+    if folder is None:
+        return Loaded(known, {})
     if not folder.is_dir():
         raise MethodologyError(f"{folder}: there is no such folder of methodologies; create it or name another")
-    found: dict[str, Methodology] = {}
-    faults: list[str] = []
+    refused: dict[str, str] = {}
     for path in sorted(folder.glob("*.toml")):
         try:
             methodology = load_methodology(_text(path), source=str(path), registry=registry)
         except MethodologyError as error:
-            faults.append(str(error))
+            refused[path.name] = str(error)
             continue
-        other = found.get(methodology.id) or taken.get(methodology.id)
-        if other is not None:
-            faults.append(f'{path}: id "{methodology.id}" is taken by {other.source}; choose another id')
-        found[methodology.id] = methodology
-    if faults:
-        raise MethodologyError("\n".join(faults))
-    return found
+        if (other := known.get(methodology.id)) is not None:
+            refused[path.name] = f'{path}: id "{methodology.id}" is taken by {other.source}; choose another id'
+        else:
+            known[methodology.id] = methodology
+    return Loaded(known, refused)
 
 
 def _section(problem: str) -> str:

@@ -18,7 +18,7 @@ from indexer.store.indices import read_index
 from indexer.store.rows import LevelRows, Written
 from indexer.store.runs import known_by
 from indexer.store.tables import Level, MethodologyVersion, Run
-from indexer.times import to_us
+from indexer.times import iso, to_us
 
 LEVELS = BulkTable(
     model=Level,
@@ -233,6 +233,14 @@ def published_span(store: Store, index_id: str, *, as_of_us: int | None = None) 
         wanted = query.where(col(Level.index_id) == index_id, *known_by(Level, as_of_us))
         first, last, published = connection.execute(wanted).one()
     return None if first is None else (int(first), int(last), int(published))
+
+
+def unpublished(store: Store, index_id: str, *, as_of_us: int | None) -> str:
+    """That an index had no level yet by an instant, and when its first one was published; '' when it had."""
+    span = published_span(store, index_id)
+    if span is None or as_of_us is None or as_of_us >= span[2]:
+        return ""
+    return f'Index "{index_id}" had no level by {iso(as_of_us)}: its first one was published at {iso(span[2])}'
 
 
 def last_hash(store: Store, index_id: str) -> bytes | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from indexer.errors import MethodologyError
 from indexer.levels.fixings import stored_fixings
 from indexer.levels.hash_chain import broken_link
 from indexer.levels.official import computed_rates, currency_rates, differing
@@ -93,10 +94,13 @@ def verify_all(
     progress(steps, steps)
     if problem:
         return [_untrusted(store, row.id, problem=problem) for row in indices]
-    return [_or_raise(one) for one in made]
+    return [_verdict(store, row.id, one) for row, one in zip(indices, made, strict=True)]
 
 
-def _or_raise(one: Verification | Exception) -> Verification:
+def _verdict(store: Store, index_id: str, one: Verification | Exception) -> Verification:
+    """The verdict; of an index whose rules do not hold any more that is its problem and no other's."""
+    if isinstance(one, MethodologyError):
+        return _untrusted(store, index_id, problem=f"its rules do not hold: {one}")
     if isinstance(one, Exception):
         raise one
     return one

@@ -13,7 +13,7 @@ from indexer.levels.proforma import ProForma, compute_pro_forma
 from indexer.levels.published import read_settled
 from indexer.levels.rules import load_rules
 from indexer.levels.versions import rules_of
-from indexer.methodology.load import load_folder, shipped
+from indexer.methodology.load import load_methodologies
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry, load_registry
 from indexer.store.db import Store
@@ -39,7 +39,7 @@ def methodology_of(store: Store, settings: Settings, *, index_id: str) -> Method
         row = read_index(store, index_id)
     except NotFoundError:
         registry = load_registry(settings.registry)
-        known = _known(settings, registry)
+        known = load_methodologies(settings.methodology_dir, registry=registry).methodologies
         if index_id not in known:
             raise NotFoundError(f'No index "{index_id}".{did_you_mean(index_id, known)}') from None
         return known[index_id]
@@ -58,10 +58,12 @@ def rebuild(
     if len(reason.strip()) < 10:
         raise InputError("a rebuild restates published history: say why in --reason, in 10 characters or more")
     registry = load_registry(settings.registry)
+    loaded = load_methodologies(settings.methodology_dir, registry=registry)
     return update(
         store,
         registry=registry,
-        methodologies=_known(settings, registry),
+        methodologies=loaded.methodologies,
+        refused=loaded.refused,
         clock=clock,
         progress=progress,
         rules=load_rules(registry, folder=settings.methodology_dir),
@@ -85,10 +87,3 @@ def pro_forma(
     return compute_pro_forma(
         market, methodology, settled=settled, policy=rules.policy, events=events, notional_usd=notional_usd
     )
-
-
-def _known(settings: Settings, registry: Registry) -> dict[str, Methodology]:
-    made = shipped()
-    if settings.methodology_dir is None:
-        return made
-    return {**made, **load_folder(settings.methodology_dir, registry=registry, taken=made)}

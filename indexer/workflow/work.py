@@ -15,8 +15,7 @@ from indexer.live.context import Live, archive_of, live_of
 from indexer.live.jobs import chain_scheduler, live_jobs
 from indexer.live.scheduler import Scheduler
 from indexer.live.upstream import Upstream, upstream_of
-from indexer.methodology.load import load_folder, shipped
-from indexer.methodology.spec import Methodology
+from indexer.methodology.load import load_methodologies
 from indexer.registry import Registry, load_registry
 from indexer.store.db import Store
 from indexer.store.levels import has_levels
@@ -53,14 +52,6 @@ def registry_of(settings: Settings) -> Registry:
     return load_registry(settings.registry)
 
 
-def methodologies_of(settings: Settings, registry: Registry) -> Mapping[str, Methodology]:
-    """The shipped methodologies and those in the user's folder, by index id."""
-    made = shipped()
-    if settings.methodology_dir is not None:
-        made = {**made, **load_folder(settings.methodology_dir, registry=registry, taken=made)}
-    return made
-
-
 def import_and_update(
     store: Store,
     settings: Settings,
@@ -91,10 +82,12 @@ def import_and_update(
 def run_update(store: Store, settings: Settings, *, progress: Progress = quiet, clock: Clock = utc_now) -> UpdateReport:
     """Bring rates and levels up to date with what is stored."""
     registry = registry_of(settings)
+    loaded = load_methodologies(settings.methodology_dir, registry=registry)
     return update(
         store,
         registry=registry,
-        methodologies=methodologies_of(settings, registry),
+        methodologies=loaded.methodologies,
+        refused=loaded.refused,
         clock=clock,
         progress=progress,
         rules=load_rules(registry, folder=settings.methodology_dir),

@@ -252,3 +252,10 @@ def test_progress_ends_at_the_whole(store: Store, registry: Registry, tmp_path: 
     )
     assert seen == sorted(seen)
     assert seen[-1][0] == seen[-1][1] > 0
+
+
+def test_a_supply_stamped_when_a_symbol_begins_counts(take, store):
+    """RENDER is a symbol from 2023-11-02 00:00 on: a reading of that instant is one of it."""
+    report = take("2023-11-02,RENDER,500", manifest=SUPPLY, header="date,symbol,tokens", name="s.csv")
+    assert (report.new, report.rejected) == (1, 0)
+    assert [row.asset for row in read.read_supplies(store)] == ["render"]

@@ -20,7 +20,7 @@ from indexer.methodology.load import (
     canonical_json,
     check_file,
     content_hash,
-    load_folder,
+    load_methodologies,
     load_methodology,
     shipped,
 )
@@ -352,17 +352,16 @@ def test_whatever_stands_in_a_file_it_is_read_or_refused(place: tuple[str, str],
 def test_own_indices_come_from_a_folder(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(toml(RULES), encoding="utf-8")
     (tmp_path / "readme.md").write_text("not a methodology", encoding="utf-8")
-    own = load_folder(tmp_path, registry=REGISTRY, taken=shipped())
-    assert list(own) == ["mine"]
     (tmp_path / "broken.toml").write_text("id = mine\n", encoding="utf-8")
     (tmp_path / "flagship.toml").write_text(toml(RULES | {"id": "deai"}), encoding="utf-8")
-    with pytest.raises(MethodologyError) as caught:
-        load_folder(tmp_path, registry=REGISTRY, taken=shipped())
-    first, second = str(caught.value).split("\n")
+    loaded = load_methodologies(tmp_path, registry=REGISTRY)
+    assert list(loaded.methodologies) == [*shipped(), "mine"], "a file that does not hold stops no other"
+    assert list(loaded.refused) == ["broken.toml", "flagship.toml"]
+    first, second = loaded.refused.values()
     assert first.startswith(f"{tmp_path / 'broken.toml'}: this is not TOML: ") and "line 1" in first
     assert second == f'{tmp_path / "flagship.toml"}: id "deai" is taken by deai.toml (shipped); choose another id'
     with pytest.raises(MethodologyError, match="there is no such folder of methodologies; create it"):
-        load_folder(tmp_path / "absent", registry=REGISTRY, taken={})
+        load_methodologies(tmp_path / "absent", registry=REGISTRY)
 
 
 def test_a_check_reports_and_never_raises(tmp_path: Path) -> None:
