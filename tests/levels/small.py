@@ -40,6 +40,8 @@ min_venues = 1
 price_max_age_hours = 240
 [selection]
 min_constituents = 2
+[health]
+min_priced_weight = 0.4
 [weighting]
 scheme = "fixed"
 weights = { aaa = 0.5, bbb = 0.5 }
