@@ -44,6 +44,33 @@ def test_refused_forms_name_the_accepted_ones(text):
         parse_instant(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("202501270930", "2025-01-27T09:30:00Z"),
+        ("20250127093015", "2025-01-27T09:30:15Z"),
+        ("1737970200000000", "2025-01-27T09:30:00Z"),
+        ("1737970200000000000", "2025-01-27T09:30:00Z"),
+        ("1737970200.5", "2025-01-27T09:30:00.500000Z"),
+        ("2025-01-27 09:30:00 UTC", "2025-01-27T09:30:00Z"),
+        ("2025-01-27T09:30+02:00", "2025-01-27T07:30:00Z"),
+        ("Jan 27, 2025", "2025-01-27T00:00:00Z"),
+    ],
+)
+def test_times_as_files_write_them(text, instant):
+    assert iso(parse_instant(text)) == instant
+
+
+def test_a_date_in_digits_that_is_none_is_refused_and_not_taken_for_milliseconds():
+    with pytest.raises(InputError, match="is not a time"):
+        parse_instant("202513010930")
+
+
+def test_the_plus_of_an_offset_that_an_address_made_a_blank_is_hinted_at():
+    with pytest.raises(InputError, match="%2B"):
+        parse_instant("2025-01-27T09:30:00 02:00")
+
+
 def test_numbers_beyond_the_calendar_are_refused():
     with pytest.raises(InputError, match="beyond the year 9999"):
         parse_instant("99999999999999999")

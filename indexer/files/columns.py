@@ -376,7 +376,7 @@ def _joined(parts: list[FileColumns]) -> FileColumns:
 
     return FileColumns(
         lines=np.concatenate([part.lines for part in parts]),
-        stamps=Stamps(us, wall, reasons),
+        stamps=Stamps(us, wall, reasons, frozenset().union(*(part.stamps.units for part in parts))),
         numbers={role: join_numbers([_number(part, role) for part in parts]) for role in roles},
         words={role: join_words([part.words[role] for part in parts]) for role in parts[0].words},
         keep={column: join_words([part.keep[column] for part in parts]) for column in parts[0].keep},

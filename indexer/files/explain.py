@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from indexer.errors import ImportFileError
 from indexer.files.columns import check_columns, header_of
 from indexer.files.containers import Table, tables_of
@@ -47,6 +49,7 @@ class Explanation:
     interval: str = ""
     stamp: str = ""
     timezone: str = ""
+    units: tuple[str, ...] = ()
     quotes: tuple[str, ...] = ()
     rows: int = 0
     good: int = 0
@@ -101,16 +104,17 @@ def explanation_text(report: Explanation) -> str:
     """The report for people."""
     if report.problem:
         return f"{report.name}\n  {report.problem}"
-    said = {
+    facts = {
         "described by": report.described_by,
         "kind": f"{report.kind}, bars of {report.interval}" if report.kind in ("tokens", "benchmarks") else report.kind,
-        "stamps": f"{report.stamp}, without an offset in {report.timezone}",
+        "stamps": f"{report.stamp}, {' and '.join(report.units) or 'written as dates'}, "
+        f"without an offset in {report.timezone}",
         "quote": ", ".join(report.quotes) or "none",
         "columns": ", ".join(f"{column!r} = {role}" for role, column in report.columns.items()),
         "for all rows": ", ".join(f"{name} = {value}" for name, value in report.constants.items()),
         "rows": f"{report.rows:,}, of which {report.good:,} would be taken",
     }
-    lines = [report.name, *(f"  {name}: {text}" for name, text in said.items() if text)]
+    lines = [report.name, *(f"  {name}: {text}" for name, text in facts.items() if text)]
     shown = [*report.first, *(row for row in report.last if row not in report.first)]
     for row in shown:
         values = ", ".join(f"{role} {value:g}" for role, value in row.values.items())
@@ -132,14 +136,16 @@ def _explained(
     first: list[SeenRow] = []
     last: list[SeenRow] = []
     total = good = 0
-    quotes: set[str] = set()
+    quotes, units = set[str](), set[str]()
     for rows in gated(table, manifest, registry=registry, now_us=to_us(clock())):
         total, good = total + rows.total, good + len(rows.order)
         refused.update(reason for _, reason in rows.rejects)
         for line, reason in rows.rejects:
             first_lines.setdefault(reason, line)
-        first = first or _seen(rows, rows.order[:SHOWN].tolist())
-        last = _seen(rows, rows.order[-SHOWN:].tolist())
+        taken = np.sort(rows.order)
+        first = first or _seen(rows, taken[:SHOWN].tolist())
+        last = [*last, *_seen(rows, taken[-SHOWN:].tolist())][-SHOWN:]
+        units |= rows.units
         quotes |= {listing.quote for listing in rows.listings}
         notes += rows.notes
     return Explanation(
@@ -147,12 +153,17 @@ def _explained(
         name=table.name,
         form=table.form,
         described_by=described_by,
-        columns={role: str(column) for role, column in manifest.columns.items()},
+        columns={
+            f"{symbol} {role}".lstrip(): str(column)
+            for symbol, roles in manifest.columns_by_symbol().items()
+            for role, column in roles.items()
+        },
         constants=manifest.constants,
         kind=manifest.kind,
         interval=manifest.interval,
         stamp=manifest.stamp,
         timezone=manifest.timezone,
+        units=tuple(sorted(units)),
         quotes=tuple(sorted(quotes)),
         rows=total,
         good=good,

@@ -36,6 +36,7 @@ class Verdicts:
     def __init__(self, rows: int) -> None:
         self.good: Bools = np.ones(rows, dtype=np.bool_)
         self.reasons: dict[int, str] = {}
+        self.outside: Bools = np.zeros(rows, dtype=np.bool_)  # of any session of their exchange; no reason to reject
 
     def reject(self, mask: Bools, reason: str) -> None:
         """Rejects the rows of a mask that are still good."""

@@ -192,7 +192,8 @@ def manifest_of(
         return None, ""
     if recognised.manifest is None:
         raise ImportFileError(question(table, recognised, options))
-    return recognised.manifest, recognised.layout
+    certainty = "" if recognised.certain else "; other tables look like it"
+    return recognised.manifest, f"{recognised.layout}, told by {', '.join(recognised.by)}{certainty}"
 
 
 def files_of(path: Path) -> list[Path]:

@@ -56,9 +56,9 @@ def recognise(table: Table, registry: Registry, options: Mapping[str, str]) -> R
     match = best_match(head, kind=options.get("kind", ""), symbols=registry.symbols())
     if match is None:
         return None
-    if not head.rows:
-        raise ImportFileError(f"{table.name} has a header and no rows")
     layout = match.layout
+    if not head.rows and layout.tables.get("header", True):
+        raise ImportFileError(f"{table.name} has a header and no rows")
     facts = _facts(match, head, registry=registry, options=options)
     columns = columns_of(layout, head, symbol=facts.get("symbol", ""))
     open_ends = [*layout.recognise.ask, *(name for name in ("date_format", "kind") if name in facts)]

@@ -21,10 +21,8 @@ from indexer.files.gates import (
     APART,
     BEFORE_1970,
     FUTURE,
-    MOST_STEPS,
     Occupied,
     Verdicts,
-    find_steps,
     gate_grid,
     gate_prices,
     gate_sequence,
@@ -33,6 +31,7 @@ from indexer.files.gates import (
     on_the_minute,
 )
 from indexer.files.manifest import TEXTS, BenchmarkInfo, Manifest
+from indexer.files.notes import notes_of
 from indexer.files.numbers import Numbers
 from indexer.files.stamps import (
     NO_SESSION,
@@ -47,7 +46,7 @@ from indexer.registry import Asset, Registry
 from indexer.registry.currencies import AT_PAR, DOLLAR, currency, split_pair
 from indexer.registry.records import MARKETS
 from indexer.store.rows import BenchmarkRow, ListingRow
-from indexer.times import INTERVAL_US, MINUTE_US, iso, to_us
+from indexer.times import INTERVAL_US, MINUTE_US, to_us
 
 MOST_DIGITS = 48  # of whole tokens: with 30 decimals still the 78 digits of a uint256
 PRICES = ("open", "high", "low", "close", "adjusted_close")
@@ -61,8 +60,9 @@ Measure = tuple[str, str, str]
 class FileRows:
     """Rows of a file (R,) by role, `order` (K,) the good ones sorted by series and time, `rejects` (line, reason).
 
-    `series` (R,) is the position in `listings`, `benchmarks`, `measures` (subject, name, source) or `assets`, whichever
-    the kind of file has. `notes` are sentences about rows that were taken and should be looked at.
+    `units` are those of stamps written as numbers. `series` (R,) is the position in `listings`, `benchmarks`,
+    `measures` (subject, name, source) or `assets`, whichever the kind of file has. `notes` are sentences about rows
+    that were taken and should be looked at.
     """
 
     manifest: Manifest
@@ -82,6 +82,7 @@ class FileRows:
     assets: list[Asset]
     measures: list[Measure]
     notes: list[str]
+    units: frozenset[str]
     texts: Texts
     share: float
 
@@ -194,10 +195,11 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
         assets=assets,
         measures=measures,
         notes=[],
+        units=read.stamps.units,
         texts=read.texts,
         share=read.share,
     )
-    return replace(result, notes=_notes(result))
+    return replace(result, notes=notes_of(result, outside=verdicts.outside))
 
 
 def _check_interval(manifest: Manifest, good: Bools, series: I64, time_us: I64) -> None:
@@ -263,7 +265,7 @@ def _times(
     verdicts.reject((stamps.us != NO_TIME) & (stamps.us < 0), BEFORE_1970)
     verdicts.reject(stamps.us > now_us, FUTURE)  # before any calendar is asked for the year 9999
     if manifest.kind == "tokens" and manifest.stamp in ("bar_close", "instant"):
-        stamps = Stamps(on_the_minute(stamps.us), on_the_minute(stamps.wall_us), stamps.reasons)
+        stamps = replace(stamps, us=on_the_minute(stamps.us), wall_us=on_the_minute(stamps.wall_us))
     time_us = _ends(manifest, stamps, verdicts, symbols, info)
     verdicts.reject(time_us > now_us, FUTURE)
     if manifest.kind == "tokens":
@@ -289,7 +291,8 @@ def _ends(manifest: Manifest, stamps: Stamps, verdicts: Verdicts, symbols: Words
             ends[rows] = session_closes(days, calendar=calendar, future=future)
             verdicts.reject(of & (ends == NO_TIME), f"{NO_SESSION}: {calendar}")
         elif not future and manifest.interval != "1d":
-            ends[rows], _ = clipped_to_session(stamps.us[rows], ends[rows], calendar=calendar)
+            ends[rows], outside = clipped_to_session(stamps.us[rows], ends[rows], calendar=calendar)
+            verdicts.outside[rows] = outside
     return ends
 
 
@@ -331,33 +334,6 @@ def _reject_repeated(verdicts: Verdicts, series: I64, time_us: I64, keys: Sequen
     for mine in np.split(order, edges) if len(order) else []:
         taken = earlier.take(keys[int(series[mine[0]])], time_us[mine])
         verdicts.reject_each(dict.fromkeys(mine[taken].tolist(), APART))
-
-
-def _notes(rows: FileRows) -> list[str]:
-    """What should be looked at: prices that wait for a rate, lasting steps, splits that are not adjusted for."""
-    notes = []
-    waiting = sorted({one.quote for one in rows.listings} - {DOLLAR, *AT_PAR})
-    for quote in waiting:
-        notes.append(
-            f"bars in {quote} are kept and not priced until a {quote}/USD rate of their instants is there: "
-            f'import one as the benchmark "{quote}-USD"'
-        )
-    if "close" not in rows.numbers:
-        return notes
-    shares = rows.manifest.kind == "benchmarks"
-    role = "adjusted_close" if shares and "adjusted_close" in rows.numbers else "close"
-    closes = rows.numbers[role].values[rows.order]
-    labels = [one.symbol for one in rows.benchmarks] if shares else [one.symbol for one in rows.listings]
-    steps = find_steps(rows.series[rows.order], closes, shares=shares)
-    for place, factor in steps[:MOST_STEPS]:
-        row = int(rows.order[place])
-        size = f"×{factor:,.4g}" if factor > 1 else f"×1/{1 / factor:,.4g}"
-        reason = "a split that is not adjusted for?" if shares else "a redenomination, or another unit?"
-        notes.append(
-            f"line {int(rows.lines[row]):,}: {labels[int(rows.series[row])]} changes by {size} for good at "
-            f"{iso(int(rows.time_us[row]))}: {reason}"
-        )
-    return notes
 
 
 def _resolve(

@@ -7,10 +7,9 @@ never a guess: digits are an epoch only in the unit in which they fall between 1
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,7 +18,7 @@ import numpy as np
 
 from indexer.arrays import F64, I64, Bools
 from indexer.errors import ImportFileError
-from indexer.times import DAY_US, EPOCH, to_us
+from indexer.times import DAY_US, EARLIEST_S, EPOCH, LATEST_S, ZULU, compact_time, read_time, to_us
 
 NO_TIME = np.iinfo(np.int64).min
 EMPTY = "no time"
@@ -31,23 +30,17 @@ SWAPPED = f"{NOT_A_TIME}: day and month could be swapped; give date_format in th
 LOST_DIGITS = f"{NOT_A_TIME}: digits are lost in a number like 1.7E+12"
 FUTURES_SETTLE_HOUR = 17  # New York
 SECOND_US = 1_000_000
-EARLIEST_S, LATEST_S = 631_152_000, 4_102_444_800  # 1990 and 2100: no unit's span touches another's, nor YYYYMMDD…
+NAMES = {SECOND_US: "s", 1_000: "ms", 1: "µs", 0.001: "ns"}  # by microseconds a stamp
 UNITS = {1: SECOND_US, 1_000: 1_000, 1_000_000: 1, 1_000_000_000: 0.001}  # stamps a second → microseconds a stamp
 SERIAL_EPOCH, FIRST_SERIAL, LAST_SERIAL = 25_569, 32_874, 73_051  # Excel's days: 1970, 1990 and 2100
-COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-FORMATS = (
-    "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y.%m.%d", "%Y.%m.%d %H:%M", "%Y.%m.%d %H:%M:%S",
-    "%Y-%m-%d %I-%p", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y",
-    "%d-%b-%Y %H:%M:%S", "%Y-%m-%d %I:%M:%S %p",
-)  # fmt: skip
 DAY_FIRST = re.compile(r"\d{1,2}([/.-])\d{1,2}\1(\d{4}|\d\d)(?:([ T]+|, )(\d{1,2}:\d\d(?::\d\d)?)( ?[AaPp][Mm])?)?")
-ZULU = r"\s*(UTC|GMT|[+-]00:?00)$"
 
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
     """Instants (R,) in microseconds, NO_TIME where there is none for one of `reasons` (by row).
 
+    `units` are those that stamps written as numbers are in (s, ms, µs, ns, Excel's days); none for dates as text.
     `wall_us` (R,) is the clock as it is written, in the stamp's own offset or the file's zone: it tells a date from
     a time of day.
     """
@@ -55,6 +48,7 @@ class Stamps:
     us: I64
     wall_us: I64
     reasons: dict[int, str]
+    units: frozenset[str] = frozenset()
 
 
 def instants(column: Any, *, timezone: str = "UTC", date_format: str = "", name: str = "time") -> Stamps:
@@ -197,7 +191,11 @@ def _numbers(column: Any, zone: ZoneInfo) -> Stamps:
     reasons = dict.fromkeys(np.flatnonzero(empty).tolist(), EMPTY)
     us[empty] = wall[empty] = NO_TIME
     for row in np.flatnonzero((us == NO_TIME) & ~empty).tolist():
-        moment = _compact(values[row]) if not near.any() or not units else None
+        moment = (
+            compact_time(str(int(values[row])))
+            if values[row] == int(values[row]) and (not near.any() or not units)
+            else None
+        )
         if moment is None:
             reasons[row] = NOT_A_TIME
             continue
@@ -205,7 +203,7 @@ def _numbers(column: Any, zone: ZoneInfo) -> Stamps:
         here, more = _localised(wall[row : row + 1], zone)
         us[row] = here[0]
         reasons |= dict.fromkeys([row] if more else [], next(iter(more.values()), ""))
-    return Stamps(us, wall, reasons)
+    return Stamps(us, wall, reasons, frozenset(NAMES[factor] for factor in set(unit[unit > 0].tolist())))
 
 
 def _serials(values: F64, empty: Bools, zone: ZoneInfo) -> Stamps:
@@ -213,25 +211,15 @@ def _serials(values: F64, empty: Bools, zone: ZoneInfo) -> Stamps:
     wall = np.asarray(np.rint((values - SERIAL_EPOCH) * 86_400_000) * 1_000, dtype=np.int64)
     wall[empty] = NO_TIME
     us, reasons = _localised(wall, zone)
-    return Stamps(us, wall, reasons | dict.fromkeys(np.flatnonzero(empty).tolist(), EMPTY))
+    return Stamps(
+        us, wall, reasons | dict.fromkeys(np.flatnonzero(empty).tolist(), EMPTY), frozenset({"days of Excel"})
+    )
 
 
 def _scaled(values: I64 | F64, factor: float) -> I64:
     if factor < 1:
         return np.asarray(values // 1_000, dtype=np.int64)
     return np.asarray(np.rint(values * int(factor)), dtype=np.int64)
-
-
-def _compact(value: float) -> datetime | None:
-    """The date or minute that digits such as 20250127 or 202501270930 write out, if they do."""
-    digits = str(int(value))
-    form = COMPACT.get(len(digits))
-    if form is None or value != int(value) or not digits.startswith(("19", "20")):
-        return None
-    try:
-        return datetime.strptime(digits, form).replace(tzinfo=UTC)
-    except ValueError:
-        return None
 
 
 def _localised(us: I64, zone: ZoneInfo) -> tuple[I64, dict[int, str]]:
@@ -293,26 +281,12 @@ def _moment(text: str, date_format: str) -> tuple[datetime | None, str]:
             return _strptime(date_format, text), ""
         except ValueError:
             return None, NOT_A_TIME
-    if re.fullmatch(r"-?\d+(\.\d+)?", text):
-        return _of_digits(text)
+    moment = read_time(text)
+    if moment is not None:
+        return moment, ""
     if re.fullmatch(r"-?\d+(\.\d+)?[eE][+-]?\d+", text):
         return None, LOST_DIGITS
-    readers: list[Callable[[str], datetime]] = [datetime.fromisoformat, *(partial(_strptime, form) for form in FORMATS)]
-    for read in readers:
-        try:
-            return read(re.sub(ZULU, "+00:00", text)), ""
-        except ValueError:
-            continue
     return None, SWAPPED if re.match(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}\b", text) else NOT_A_TIME
-
-
-def _of_digits(text: str) -> tuple[datetime | None, str]:
-    import pyarrow as pa
-
-    values = pa.array([float(text) if "." in text or len(text) > 19 else int(text)])
-    stamps = _numbers(pa.chunked_array([values]), ZoneInfo("UTC"))
-    at = int(stamps.us[0])
-    return (None, NOT_A_TIME) if at == NO_TIME else (EPOCH + timedelta(microseconds=at), "")
 
 
 def session_days(stamps: Stamps, *, calendar: str) -> I64:
