@@ -21,10 +21,10 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from indexer.live.history_plan import Want, plan_backfill  # noqa: E402 - found by the path above
-from indexer.live.history_walk import run_backfill  # noqa: E402
+from indexer.live.series import least_seconds, series_of  # noqa: E402 - found by the path above
+from indexer.live.walk import Piece, Walk  # noqa: E402
 from indexer.reference import bar_rates, fixing_rates  # noqa: E402
-from indexer.sources.base import Ask, Dataset  # noqa: E402
+from indexer.sources.base import Ask, Dataset, Mapped  # noqa: E402
 from indexer.sources.http import LIMITS, Answer, HttpClient  # noqa: E402
 from indexer.sources.registry import build_sources  # noqa: E402
 from indexer.times import HOUR_US, from_us, parse_instant  # noqa: E402
@@ -132,13 +132,18 @@ async def _backfill(root: str, assets: Sequence[str]) -> tuple[float, float, flo
     start, end = parse_instant("2024-01-01"), parse_instant("2025-01-01")
     async with HttpClient(clock=lambda: datetime(2025, 1, 1, tzinfo=UTC)) as http:
         sources = build_sources(base_urls={"binance": f"{root}/binance"})
-        wants = [Want(asset, "1h", start, end, (("binance", f"{asset}USDT", "USDT"),)) for asset in assets]
-        plan = plan_backfill(wants, {}, sources=sources, now_us=end)
+        rows_of = [Mapped(asset, "binance", f"{asset}USDT", "USDT") for asset in assets]
+        wanted = [series_of(row, sources["binance"], "1h", start_us=start, end_us=end, now_us=end) for row in rows_of]
+        pieces = [Piece(one, call) for one in wanted for call in one.calls]
         began, cpu = time.perf_counter(), time.process_time()
         rows = 0
-        async for done in run_backfill(plan, sources, http):
-            rows += done.parsed.count if done.parsed else 0
-        return time.perf_counter() - began, time.process_time() - cpu, plan.seconds["binance"], rows
+        walk = Walk(sources, http, patient=True)
+        walk.add(pieces)
+        while not walk.over:
+            rows += sum(done.parsed.count for done in await walk.take(5.0) if done.parsed)
+        await walk.stop()
+        least = least_seconds([piece.call for piece in pieces], sources)["binance"]
+        return time.perf_counter() - began, time.process_time() - cpu, least, rows
 
 
 @contextmanager
@@ -174,8 +179,8 @@ def stored(start: str) -> dict[str, Any]:
 
     from indexer.config import Settings
     from indexer.live.context import live_of
-    from indexer.live.history import fill
-    from indexer.live.history_plan import plan_history
+    from indexer.live.filling import fill
+    from indexer.live.plan import plan_range
     from indexer.live.upstream import Upstream, sources_of
     from indexer.sources.http import HostLimit
     from indexer.store.db import open_store
@@ -190,7 +195,7 @@ def stored(start: str) -> dict[str, Any]:
         store.migrate()
         upstream = Upstream(sources_of(settings), lambda: HttpClient(limits=free, clock=lambda: now))
         live = live_of(store, settings, registry=registry_of(settings), upstream=upstream, clock=lambda: now)
-        plan = plan_history(live, start_us=parse_instant(start), end_us=parse_instant("2025-01-01"))
+        plan = plan_range(live, start_us=parse_instant(start), end_us=parse_instant("2025-01-01"))
         run_id = start_run(store, kind="backfill", key="bench", now=now)
         assert run_id is not None
         began, cpu = time.perf_counter(), time.process_time()
@@ -200,7 +205,7 @@ def stored(start: str) -> dict[str, Any]:
         store.close()
     said = asdict(made)
     what = f"{said['calls']} answers, {said['bars']} bars; {cpu / wall:.0%} of one CPU"
-    least = plan.seconds * 1e3
+    least = max(least_seconds(plan.calls, live.sources).values()) * 1e3
     return row(
         "the same kept: archive, conversion, store, two venues", wall * 1e3, "the real limits' time", least, what
     )

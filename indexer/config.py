@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from indexer.errors import ConfigError, did_you_mean
 
 PREFIX = "DEAI_"
+RENAMED = {"DEAI_HISTORY_DAYS": "set DEAI_HISTORY_SINCE to the first day you want, e.g. 2024-01-01"}
 
 
 class Settings(BaseSettings):
@@ -46,7 +48,9 @@ class Settings(BaseSettings):
     fixing_method: Literal["partition-vwm/1", "linear-twap/1"] = Field(
         "partition-vwm/1", description="How an hour of the venues' minutes becomes a rate; said with every rate."
     )
-    history_days: int = Field(365, ge=1, description="How far back live sources fill a fresh store.")
+    history_since: date = Field(
+        date(2023, 1, 1), description="The first day that live sources fill a fresh store from; the indices' base date."
+    )
     onchain: bool = Field(True, description="Read supplies and pool prices from chains every six hours.")
     onchain_activity: bool = Field(
         False, description="Read each day's transfers too: thousands of requests a day, endpoints of your own advised."
@@ -87,6 +91,9 @@ def load_settings(**overrides: object) -> Settings:
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    for name in unknown:
+        if name in RENAMED:
+            raise ConfigError(f"{name} is not a setting any more: {RENAMED[name]}")
     if unknown:
         raise ConfigError(f"{unknown[0]} is not a setting.{did_you_mean(unknown[0], known)}")
     given = {name: value for name, value in overrides.items() if value is not None}

@@ -8,7 +8,8 @@
     ├── NotFoundError            no such index, asset, benchmark, event or level
     ├── NotEnoughDataError       needs more data than there is; says how much there is and is needed
     ├── SourceError              an upstream failed; `retryable` says whether trying again may help
-    │   ├── SourceUnavailable    time-out, refused, 5xx, rate limit: usually resolves itself
+    │   ├── SourceUnavailable    time-out, refused, 5xx: usually resolves itself
+    │   │   └── SourceLimited    a rate limit: slow down and ask again
     │   ├── SourceRefused        401, 403, 451: needs a key, another region or another source
     │   └── SourceCorrupt        the answer cannot be what it claims (HTML, cut body, stamps in the future)
     ├── StoreError               the database refused or lost something; nothing was half written
@@ -67,6 +68,12 @@ class SourceUnavailable(SourceError):  # noqa: N818 - reads as a state, like the
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class SourceLimited(SourceUnavailable):
+    """The source asks us to slow down: it is well, and so is the question."""
+
+    code = "source_limited"
 
 
 class SourceRefused(SourceError):  # noqa: N818

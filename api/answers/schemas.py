@@ -62,7 +62,8 @@ TERMS: dict[str, str] = {
 
 class LevelStatus(StrEnum):
     """How good a number is: final, indicative or degraded as three, two or one venue price 90 % of the weight; carried
-    when a price is an older one; impaired when too much is, or too few are held; suspended when there are no levels."""
+    when a price is an older one; impaired when too much is, or too few are held; suspended when there are no levels;
+    provisional while a fresh store is filled for the first time: it will be computed again."""
 
     FINAL = "final"
     INDICATIVE = "indicative"
@@ -70,6 +71,7 @@ class LevelStatus(StrEnum):
     CARRIED = "carried"
     SUSPENDED = "suspended"
     IMPAIRED = "impaired"
+    PROVISIONAL = "provisional"
 
 
 class Wire(BaseModel):

@@ -60,6 +60,32 @@ class Dropped(Wire):
     by: str
 
 
+class DownSource(Wire):
+    """A source that is down: what the index lacks without it, and what it said."""
+
+    source: str
+    loses: str
+    said: str
+
+
+class Filling(Wire):
+    """How far the history is."""
+
+    sentence: str = Field(description="For people; empty when nothing is under way")
+    under_way: bool
+    provisional: bool = Field(description="Levels are of a first filling that is not complete")
+    stage: str = Field(description="What is being fetched")
+    done: int = Field(description="Calls that are behind us")
+    of: int = Field(description="Calls in all")
+    share: float = Field(description="done / of")
+    bars: int = Field(description="Bars written so far")
+    first_levels_s: int | None = Field(description="Estimated seconds until the first levels; null when they are there")
+    left_s: int | None = Field(description="Estimated seconds until all is there")
+    answering: list[str]
+    failing: dict[str, str] = Field(description="Sources that only failed so far, and what they said")
+    down: list[DownSource]
+
+
 class SourceState(StrEnum):
     """not_used by the settings; not_asked yet; answering; or down: an entry of the data-quality log is open."""
 
@@ -154,6 +180,21 @@ async def drop_cache(services: ServicesDep, who: Admin) -> Response:
     services.cache.publish(None)
     services.cache.publish(version)
     return _never_kept({"dropped": dropped, "by": who})
+
+
+@quality.get("/status", response_model=Filling, summary="How far the history is")
+def get_filling(services: ServicesDep) -> Response:
+    """What is being fetched and how much of it is there, in numbers and in one sentence; and what is down.
+
+    Until a fresh store's first filling is complete, its levels are provisional.
+    """
+    from indexer.live.health import source_states  # the HTTP client comes with it: not on the way to the first answer
+    from indexer.live.standing import standing_of
+
+    standing = standing_of(services.store, now=services.clock())
+    down = [source for source in source_states(services.store, services.settings) if source.state == "down"]
+    losses = [{"source": source.name, "loses": source.loses, "said": source.said} for source in down]
+    return _never_kept({**asdict(standing), "down": losses})
 
 
 @quality.get("/quality", response_model=QualityList, summary="The data-quality log")

@@ -111,13 +111,24 @@ def rebuild(
 
 
 def status(index: IndexId = "deai", as_json: Json = False) -> None:
-    """Show where an index stands: state, constituents against the minimum, status and why, reviews that were not as
-    planned."""
+    """Show where an index stands: how far its history is, state, constituents against the minimum, status and why,
+    reviews that were not as planned."""
+    from indexer.errors import NotFoundError
     from indexer.levels.lifecycle import status_of
+    from indexer.live.standing import standing_of
     from indexer.times import utc_now
 
     with opened() as (store, _):
-        standing = status_of(store, index, now=utc_now())
+        history = standing_of(store, now=utc_now())
+        if history.sentence and not as_json:
+            say(history.sentence)
+        try:
+            standing = status_of(store, index, now=utc_now())
+        except NotFoundError:
+            if not history.sentence:
+                raise
+            emit(history, as_json=as_json, text=lambda: None)
+            return
 
     def text() -> None:
         say(f"{standing.index}: {standing.state}, {standing.constituents} constituents ({standing.minimum} required)")

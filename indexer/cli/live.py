@@ -103,12 +103,12 @@ def backfill(
     """
     from indexer.live.history import backfill as walk
     from indexer.live.history import report_of
-    from indexer.live.history_plan import plan_history
+    from indexer.live.plan import plan_range
     from indexer.times import parse_instant, to_us, utc_now
     from indexer.workflow.work import live_means, run_update
 
     with opened() as (store, settings), live_means(store, settings) as live:
-        plan = plan_history(
+        plan = plan_range(
             live,
             start_us=parse_instant(start),
             end_us=parse_instant(end) if end else to_us(utc_now()),
@@ -116,7 +116,7 @@ def backfill(
             assets=asset or (),
             legacy=True,
         )
-        planned = report_of(plan)
+        planned = report_of(live, plan)
         if dry_run:
             emit(planned, as_json=as_json, text=lambda: _show_plan(planned))
             return

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from indexer.config import Settings
+    from indexer.live.standing import Standing
     from indexer.store.db import Store
     from indexer.workflow.work import ImportAndUpdate
 
@@ -32,6 +33,7 @@ Lines = Annotated[bool, typer.Option("--json", help="One JSON object a line on s
 Host = Annotated[str | None, typer.Option(help="Address to listen on (setting DEAI_HOST).")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on (setting DEAI_PORT).")]
 Say = Callable[[str], None]
+LOOK_S = 1.0
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +62,7 @@ def up(
                 say(problem)
             for index in report.update.indices if report.update else ():
                 say(f"{index.index_id}: {index.levels:,} levels, {index.level:,.2f} at {index.last} ({index.status})")
-        with scheduled(store, settings):
+        with scheduled(store, settings), _history_told(store, say):
             _serve(store, settings, say=say, demo_beside=not has_levels(store))
 
 
@@ -82,7 +84,7 @@ def schedule(as_json: Lines = False) -> None:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    with _staying(settings) as store, scheduled(store, settings) as scheduler:
+    with _staying(settings) as store, scheduled(store, settings) as scheduler, _history_told(store, say):
         _collect_from_here()
         say(f"scheduler {scheduler.holder} running; Ctrl-C stops it")
         stopped.wait()
@@ -125,6 +127,52 @@ def _import(settings: Settings, paths: Sequence[Path], sending: Connection) -> N
             sending.send(import_and_update(store, settings, paths=paths, progress=tick))
     except DeaiError as error:
         sending.send(error)
+
+
+@contextmanager
+def _history_told(store: Store, say: Say) -> Iterator[None]:
+    """Tell how far the history is meanwhile: one updating block on a terminal, else a line for each step."""
+    over = threading.Event()
+    watching = threading.Thread(target=_tell_history, args=(store, say, over), daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
+
+
+def _tell_history(store: Store, say: Say, over: threading.Event) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from indexer.live.standing import standing_of
+    from indexer.times import utc_now
+
+    console = Console(stderr=True)
+    block = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+    told = ""
+    with block or nullcontext():
+        while not over.wait(LOOK_S):
+            standing = standing_of(store, now=utc_now())
+            if block is not None:
+                block.update(_block(standing), refresh=True)
+            elif standing.under_way and standing.stage != told:
+                told = standing.stage
+                say(f"{standing.sentence} ({told or 'what failed is asked again'})")
+
+
+def _block(standing: Standing) -> str:
+    """What is fetched, n of m, time left, who answers, and who does not."""
+    if not standing.sentence:
+        return ""
+    lines = [standing.sentence]
+    if standing.under_way:
+        stage = standing.stage or "what failed"
+        lines.append(f"  {stage}: {standing.done:,} of {standing.of:,} calls, {standing.bars:,} bars")
+        lines.append(f"  answering: {', '.join(standing.answering) or 'nobody yet'}")
+        lines += [f"  failing: {name}: {text}" for name, text in standing.failing.items()]
+    return "\n".join(lines)
 
 
 def _voice(as_json: bool) -> Say:

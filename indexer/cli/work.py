@@ -173,6 +173,10 @@ def update(
                 sys.stderr.write(f"{job}: {reason}\n")
             if live.elsewhere:
                 sys.stderr.write("the live work is done by another process on this store\n")
+                from indexer.live.standing import standing_of
+                from indexer.times import utc_now
+
+                sys.stderr.write(standing_of(store, now=utc_now()).sentence + "\n")
     emit(report, as_json=as_json, text=lambda: _show_update(report))
     if report.refused:
         raise typer.Exit(2)

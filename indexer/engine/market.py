@@ -30,9 +30,12 @@ class Status(IntEnum):
     CARRIED = 3
     SUSPENDED = 4
     IMPAIRED = 6
+    PROVISIONAL = 7  # of a first fill that is not complete: said of published levels only
 
 
-STATUS_NAMES = ("final", "indicative", "degraded", "carried", "suspended", "missing", "impaired")
+STATUS_NAMES = (
+    "final", "indicative", "degraded", "carried", "suspended", "missing", "impaired", "provisional",
+)  # fmt: skip
 """The word for each number of a status."""
 
 

@@ -48,9 +48,15 @@ from indexer.store.facts import first_data_since
 from indexer.store.indices import index_state
 from indexer.store.levels import published_span
 from indexer.store.notes import write_notes
+from indexer.store.provisional import (
+    MARK,
+    forget_provisional_index,
+    forget_provisional_rates,
+    mark_provisional,
+)
 from indexer.store.read import count_levels, read_bars, read_indices, read_levels, read_listings, read_rates
 from indexer.store.rows import OverrideRow, QualityRow, Written
-from indexer.store.runs import facts_mark, last_update
+from indexer.store.runs import facts_mark, first_fill_is_open, last_update
 from indexer.store.seals import seal_runs
 from indexer.store.write import finish_run, start_run, write_assets, write_quality
 from indexer.times import HOUR_US, Clock, from_us, iso, to_us
@@ -106,6 +112,8 @@ class _Walk:
     run_id: int
     anew: str  # why history is stated anew, or empty
     simulated: bool
+    provisional: bool  # the first fill is not complete: nothing of this run lasts
+    replaces: bool  # what is out is provisional, and this takes its place
     ids: dict[str, int] = field(default_factory=dict)
 
 
@@ -133,11 +141,20 @@ def update(
     overrides = in_force(store, now=now)
     key = _key(store, registry, methodologies=methodologies, rules=rules, overrides=overrides)
     key = f"rebuild:{iso(to_us(now))}:{rebuild}" if rebuild else key
+    provisional = first_fill_is_open(store, now=now)
+    if provisional:  # facts come in the middle of runs then
+        key = f"{key}:{iso(to_us(now))}"
     run_id = start_run(store, kind="update", key=key, now=now)
     if run_id is None:
-        return UpdateReport(True, Written(), tuple(_stored(store)), {}, refused=refused)
-    anew = rebuild or _first_data(store, methodologies, rules=rules, now_us=to_us(now))
-    walk = _Walk(store, registry, rules, methodologies, overrides, now, run_id, anew, simulated, ids)
+        return stored_report(store, refused=refused)
+    replaces = forget_provisional_rates(store)
+    if provisional:
+        mark_provisional(store, run_id)
+    lasting = not (provisional or replaces)
+    anew = rebuild or (_first_data(store, methodologies, rules=rules, now_us=to_us(now)) if lasting else "")
+    walk = _Walk(
+        store, registry, rules, methodologies, overrides, now, run_id, anew, simulated, provisional, replaces, ids
+    )
     steps = len(methodologies) + 2
     written, deferred, market = _rates_and_market(walk, progress=lambda n: progress(n, steps))
     made: list[IndexUpdate] = []
@@ -152,7 +169,8 @@ def update(
         progress(n + 3, steps)
     _log_steps(walk)
     detail = {"levels": {one.index_id: one.new for one in made}, "rates": written.new + written.revised}
-    finish_run(store, run_id, now=clock(), detail={**detail, "rules": rules.hash, "rebuild": anew})
+    mark = MARK if provisional else {}
+    finish_run(store, run_id, now=clock(), detail={**mark, **detail, "rules": rules.hash, "rebuild": anew})
     seal_runs(store)
     return UpdateReport(False, written, tuple(made), missing, tuple(deferred), anew, refused)
 
@@ -199,7 +217,7 @@ def _rates_and_market(walk: _Walk, *, progress: Callable[[int], None]) -> tuple[
     written = Written()
     deferred: list[Deferred] = []
     active = list(walk.methodologies.values())
-    if walk.anew or not reaches_back(store, fresh, methodologies=active):
+    if walk.anew or walk.replaces or not reaches_back(store, fresh, methodologies=active):
         for one in fresh:
             written += write_fresh(store, walk.run_id, fresh=one)
     else:
@@ -230,9 +248,11 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
         raise NotEnoughDataError(f"index {methodology.id} is {state}: no levels are computed for it")
     lines = universe_lines(methodology.universe, walk.registry)
     part = narrowed(market, methodology, walk.registry)
-    settled = None if walk.anew else read_settled(walk.store, methodology.id, market=part)
+    settled = None if walk.anew or walk.replaces else read_settled(walk.store, methodology.id, market=part)
     events = (*walk.rules.events_of(lines), *events_of(walk.overrides, methodology.id))
     history = compute_index(part, methodology, settled=settled, events=events)
+    if walk.replaces:
+        forget_provisional_index(walk.store, methodology.id)
     new = publish(
         walk.store,
         walk.run_id,
@@ -243,6 +263,7 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
         settled=settled,
         reason=walk.anew,
         simulated=walk.simulated,
+        provisional=walk.provisional,
     )
     notes = write_notes(
         walk.store, walk.run_id, index_id=methodology.id, notes=notes_of(history), whole=settled is None
@@ -251,7 +272,7 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
         part, methodology, history=history, settled=settled, policy=walk.rules.policy, events=events, now=walk.now
     )
     write_announcements(walk.store, walk.run_id, said)
-    return _summary(methodology, history, market=part, new=new)
+    return _summary(methodology, history, market=part, new=new, provisional=walk.provisional)
 
 
 def _first_data(store: Store, methodologies: Mapping[str, Methodology], *, rules: Rules, now_us: int) -> str:
@@ -286,7 +307,9 @@ def _key(
     return f"update:{said.hexdigest()}"
 
 
-def _summary(methodology: Methodology, history: IndexHistory, *, market: Market, new: Published) -> IndexUpdate:
+def _summary(
+    methodology: Methodology, history: IndexHistory, *, market: Market, new: Published, provisional: bool
+) -> IndexUpdate:
     return IndexUpdate(
         index_id=methodology.id,
         first=iso(int(history.times_us[0])),
@@ -294,7 +317,7 @@ def _summary(methodology: Methodology, history: IndexHistory, *, market: Market,
         levels=len(history.times_us),
         new=new.written,
         level=round(float(history.levels[-1]), methodology.decimals),
-        status=SUSPENDED if history.suspended else Status(int(history.status[-1])).name.lower(),
+        status=_status_word(history, provisional=provisional),
         restated=new.restated,
         note=late_base(methodology, history, market),
     )
@@ -311,6 +334,17 @@ def late_base(methodology: Methodology, history: IndexHistory, market: Market) -
     except NotEnoughDataError as error:
         lacked = str(error)
     return f"{methodology.id} begins on {iso(first_us)[:10]}, not on its base date {iso(base_us)[:10]}: {lacked}"
+
+
+def _status_word(history: IndexHistory, *, provisional: bool) -> str:
+    if provisional:
+        return Status.PROVISIONAL.name.lower()
+    return SUSPENDED if history.suspended else Status(int(history.status[-1])).name.lower()
+
+
+def stored_report(store: Store, *, refused: Mapping[str, str] = NONE) -> UpdateReport:
+    """The report of an update that has nothing to do: what is published."""
+    return UpdateReport(True, Written(), tuple(_stored(store)), {}, refused=refused)
 
 
 def _stored(store: Store) -> Iterable[IndexUpdate]:

@@ -8,7 +8,7 @@ earlier version of the methodology keeps that version.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
@@ -138,11 +138,13 @@ def publish(
     settled: Settled | None = None,
     reason: str = "",
     simulated: bool = False,
+    provisional: bool = False,
 ) -> Published:
     """Write what is new or differs. Safe to repeat after being killed anywhere.
 
     `settled` are the changes of units that were published before and stay; without them everything is stated anew,
-    for `reason`. Raises InputError when that would take back levels that are out.
+    for `reason`. `provisional` levels say so instead of their status.
+    Raises InputError when that would take back levels that are out.
     """
     span = published_span(store, methodology.id)
     if span is not None and int(history.times_us[0]) > span[0]:
@@ -166,6 +168,8 @@ def publish(
         store, methodology, times_us=history.times_us, version=version, stored=None if settled is None else stored
     )
     made = candidates(history, market, methodology=methodology, versions=versions)
+    if provisional:
+        made = replace(made, status=np.full(len(made.times_us), Status.PROVISIONAL, dtype=np.int8))
     rows, revisions = _changed(stored, made)
     _write(store, run_id, index_id=methodology.id, made=made, rows=rows, revisions=revisions, now=now)
     restated = rows[revisions > 1]

@@ -10,7 +10,7 @@ from indexer.errors import ConfigError, SourceError, SourceRefused, SourceUnavai
 from indexer.live.audit import ANSWERS, keep_answers, keep_manifest
 from indexer.live.context import Live
 from indexer.live.quality_log import reject_notes, settle, write_rejects_noted
-from indexer.sources.base import Ask, Call, Parsed, Source
+from indexer.sources.base import Ask, Call, Parsed, Source, ask_once
 from indexer.sources.http import Answer, HttpClient, reason_of
 
 
@@ -47,8 +47,7 @@ async def _one(question: Question, source: Source, http: HttpClient) -> Reply:
     error: SourceError | None = None
     for call in source.calls(question.ask):
         try:
-            answer = await source.fetch(call, http)
-            parsed.append((call, answer, source.parse(call, answer)))
+            parsed.append((call, *await ask_once(source, call, http)))
         except SourceError as cause:
             error = cause
         except ConfigError as cause:  # a named source whose library is not installed

@@ -85,6 +85,7 @@ POLICY_RATES: Final = {"DFF": "fed_funds_percent", "DGS10": "treasury_10y_percen
 
 SINCE_US: Final = parse_instant("2022-10-01")  # a quarter before the index's base
 REACH_US: Final = {"1d": 50 * 365 * DAY_US, "1h": 59 * DAY_US}  # how far back a first question goes
+DAILY, HOURLY = INTERVALS = ("1d", "1h")
 OVERLAP_US: Final = 10 * DAY_US  # asked for again each time: late corrections, and adjusted closes to compare
 APART: Final = 0.002  # index closes of two sources
 SAME: Final = 1e-5  # below, a difference is the provider's rounding
@@ -101,12 +102,16 @@ Answers = dict[str, BenchmarkBars]
 Stored = Mapping[Key, Closes]
 
 
-def refresh(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
-    """Bring the benchmarks up to date; what the run log keeps. Raises SourceUnavailable when no source answered."""
+def refresh(live: Live, due: datetime, run_id: int, *, intervals: Sequence[str] = INTERVALS) -> Mapping[str, Any]:
+    """Bring the benchmarks of these intervals up to date, and with daily ones the policy rates; what the run log keeps.
+
+    Raises SourceUnavailable when no source answered.
+    """
     end_us = to_us(due)
-    stored = _stored(live.store)
+    stored = _stored(live.store, intervals)
+    wanted = POLICY_RATES if DAILY in intervals else ()
     rates = ask_all(
-        live, [Question("us", "fred", _ask(series, "1d", end_us - 40 * DAY_US, end_us)) for series in POLICY_RATES]
+        live, [Question("us", "fred", _ask(series, DAILY, end_us - 40 * DAY_US, end_us)) for series in wanted]
     )
     replies = list(rates)
     answers = _ask_in_turn(
@@ -116,7 +121,8 @@ def refresh(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     _ask_in_turn(live, restated, end_us, replies)
     written, apart = write_answers(live.store, run_id, replies)
     down = keep_replies(live, run_id, replies, what="any benchmark")
-    _note_differences(live, run_id, apart)
+    if DAILY in intervals:
+        _note_differences(live, run_id, apart)
     return {"written": written, "failed_sources": sorted(down)}
 
 
@@ -137,11 +143,11 @@ def write_answers(store: Store, run_id: int, replies: Sequence[Reply]) -> tuple[
     return written + write_metrics(store, run_id, _policy_rates(replies)).new, apart
 
 
-def _stored(store: Store) -> Stored:
+def _stored(store: Store, intervals: Sequence[str] = INTERVALS) -> Stored:
     return {
         (followed.row.symbol, interval): read_benchmark_closes(store, followed.row.symbol, interval=interval)
         for followed in FOLLOWED
-        for interval in REACH_US
+        for interval in intervals
     }
 
 

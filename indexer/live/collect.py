@@ -17,7 +17,7 @@ from indexer.arrays import I64
 from indexer.errors import SourceError
 from indexer.live.quality_log import reject_notes, source_note
 from indexer.reference.bars import conversion_rate
-from indexer.sources.base import Ask, Call, Dataset, Mapped, Parsed, Source
+from indexer.sources.base import Ask, Call, Dataset, Mapped, Source, ask_once
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.records import Bars, QualityNote, in_usd, join_bars
 from indexer.times import HOUR_US, INTERVAL_US
@@ -145,8 +145,7 @@ async def _one(row: Mapped, ask: Ask, source: Source, http: HttpClient) -> _Got:
     notes: list[QualityNote] = []
     for call in source.calls(ask):
         try:
-            answer = await source.fetch(call, http)
-            parsed: Parsed = source.parse(call, answer)
+            answer, parsed = await ask_once(source, call, http)
         except SourceError as cause:
             notes.append(source_note(call, cause))
             continue

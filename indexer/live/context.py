@@ -23,7 +23,7 @@ from indexer.store.archive import Archive
 from indexer.store.db import Store
 from indexer.store.read import last_run_before
 from indexer.store.write import write_assets
-from indexer.times import Clock, iso, to_us
+from indexer.times import Clock, iso, parse_instant, to_us
 from onchain.errors import ChainConfigError, OnchainError
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ LISTED_FOR: Final = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The means of the scheduled jobs. `history_days`: how far back a fresh store is filled; `rules`: of the fixings.
+    """The means of the scheduled jobs. `history_since_us`: from when on a store is filled; `rules`: of the fixings.
+
+    `compute` brings the levels up to date in the middle of long work.
 
     `chains` and `tokens` (supply rules by symbol) are empty where no chain is read. `confirm` endpoints must agree; a
     read of chains is given up after `deadline_s`, one of logs after `scan_deadline_s`.
@@ -48,9 +50,10 @@ class Live:
     upstream: Upstream
     archive: Archive
     clock: Clock
-    history_days: int
+    history_since_us: int
     archive_days: int
     rules: FixingRules
+    compute: Callable[[], object] = lambda: None
     chains: Mapping[str, Chain] = field(default_factory=dict)
     tokens: Mapping[str, Token] = field(default_factory=dict)
     confirm: int = 2
@@ -145,6 +148,7 @@ def live_of(
     registry: Registry,
     upstream: Upstream,
     clock: Clock,
+    compute: Callable[[], object] = lambda: None,
     chains: Mapping[str, Chain] | None = None,
     tokens: Mapping[str, Token] | None = None,
 ) -> Live:
@@ -155,7 +159,8 @@ def live_of(
         upstream=upstream,
         archive=archive_of(settings),
         clock=clock,
-        history_days=settings.history_days,
+        history_since_us=parse_instant(settings.history_since.isoformat()),
+        compute=compute,
         archive_days=settings.archive_days,
         rules=FixingRules(method=Method(settings.fixing_method)),
         chains=chains or {},

@@ -41,26 +41,45 @@ SINGLY: Final = 12  # hours of minutes that every venue still serves (Kraken: 72
 Piece = Callable[[Live, datetime, int], Mapping[str, Any]]
 
 
-def live_jobs(live: Live, *, update_minutes: int = 60) -> list[Job]:
-    """The jobs that the sources in use make possible, in the order of work."""
+def live_jobs(live: Live, *, update_minutes: int = 60, history_beside: bool = False) -> list[Job]:
+    """The jobs that the sources in use make possible, in the order of work.
+
+    `history_beside`: without the history, which a scheduler of its own does meanwhile (`history_scheduler`).
+    """
     jobs: list[Job] = []
     venues = venue_mappings(live.registry, live.sources)
     if venues:
-        jobs.append(Job(LISTINGS, DAY, timedelta(0), _of(live, listings.check_listings)))
+        if not history_beside:
+            jobs.append(Job(LISTINGS, DAY, timedelta(0), _of(live, listings.check_listings)))
         jobs.append(Job("supply-facts", DAY, timedelta(0), _of(live, supply.write_facts)))
         every = timedelta(minutes=update_minutes)
-        jobs.append(Job(fixing.KIND, every, BAR_DELAY, _of(live, fixing.fix), singly=SINGLY))
-        jobs.append(Job(history.KIND, HOUR, timedelta(minutes=4), _of(live, history.catch_up)))
+        jobs.append(Job(fixing.KIND, every, BAR_DELAY, _of(live, fixing.fix), singly=SINGLY, urgent=True))
+        if not history_beside:
+            jobs.append(Job(history.KIND, HOUR, timedelta(minutes=4), _of(live, history.catch_up)))
     if supply.SOURCE in live.sources:
         jobs.append(Job("supply", DAY, timedelta(minutes=10), _of(live, supply.read_reported)))
     if _any(live, Dataset.BENCHMARK):
-        jobs.append(Job("benchmarks", 6 * HOUR, timedelta(minutes=15), _of(live, benchmarks.refresh)))
+        for kind, interval in (("benchmarks", benchmarks.DAILY), ("benchmark-hours", benchmarks.HOURLY)):
+            piece = partial(benchmarks.refresh, intervals=(interval,))
+            jobs.append(Job(kind, 6 * HOUR, timedelta(minutes=15), _of(live, piece)))
     if _any(live, Dataset.FUNDING) or _any(live, Dataset.SENTIMENT):
         jobs.append(Job(stress.KIND, HOUR, timedelta(minutes=5), _of(live, stress.read_stress)))
     if venues and {"defillama", "coingecko", "ccxt"} & live.sources.keys():
         jobs.append(Job("cross-check", HOUR, timedelta(minutes=3), _of(live, crosscheck.check)))
     jobs.append(Job("retention", DAY, timedelta(minutes=30), _of(live, sweep)))
     return jobs
+
+
+def history_scheduler(live: Live) -> Scheduler:
+    """The history beside everything else: it asks again what failed, and computes levels when a step is complete.
+
+    The venues' lists come before it, because they say which series there are.
+    """
+    jobs = [
+        Job(LISTINGS, DAY, timedelta(0), _of(live, listings.check_listings)),
+        Job(history.KIND, HOUR, timedelta(0), _of(live, partial(history.catch_up, patient=True))),
+    ]
+    return Scheduler(live.store, jobs, clock=live.clock, lease=history.KIND, afterwards=live.compute)
 
 
 def sweep(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:

@@ -23,6 +23,11 @@ QUOTE_MARKETS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "EUR": (("kraken", "EURUSD"),),
     "BTC": (("coinbase", "BTC-USD"), ("kraken", "XBTUSD")),
 }
+# Aggregators' names of a quote currency: asked for the time in which none of its own markets had a rate.
+QUOTE_FILLERS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "USDT": (("defillama", "coingecko:tether"), ("coingecko", "tether")),
+    "USDC": (("defillama", "coingecko:usd-coin"), ("coingecko", "usd-coin")),
+}
 _KRAKEN_NAMES: Final = {"BTC": "XBT"}
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from typing import Final
+
+import structlog
 
 from indexer.errors import SourceError
 from indexer.sources.base import Call, Parsed
@@ -15,6 +18,9 @@ from indexer.store.read import read_open_quality
 from indexer.store.rows import QualityRow
 from indexer.store.write import write_quality
 from indexer.times import from_us
+
+SOURCE_DOWN: Final = "source_down"
+log = structlog.get_logger(__name__)
 
 
 def settle(
@@ -30,7 +36,7 @@ def settle(
     """Open an entry for each subject in `now` (subject → what is wrong) that has none; close those that recovered.
 
     Only open entries whose subject `concerns` us are closed: others belong to another job. `since` says when it
-    began where that is not `at`. Doing it twice changes nothing.
+    began where that is not `at`. Doing it twice changes nothing. Sources that go down or come back are logged.
     """
     still_open: dict[str, QualityRow] = {row.subject: row for row in read_open_quality(store, (kind,))}
     rows = [
@@ -45,6 +51,19 @@ def settle(
     ]
     if rows:
         write_quality(store, run_id, rows)
+    if kind == SOURCE_DOWN:
+        _log_sources(rows)
+
+
+def _log_sources(rows: Iterable[QualityRow]) -> None:
+    """One line when a source goes down, one when it answers again; single symbols are in the quality log only."""
+    for row in rows:
+        if "/" in row.subject:
+            continue
+        if row.closed_at is None:
+            log.warning("source down", source=row.subject, said=json.loads(row.detail)["text"])
+        else:
+            log.info("source answers again", source=row.subject, down_since=row.opened_at.isoformat())
 
 
 def write_rejects_noted(store: Store, run_id: int, notes: Iterable[QualityNote]) -> int:

@@ -34,6 +34,7 @@ AGAIN_S = 15
 # A run is entered for each missed instant; beyond this many only the newest are (a year of hours).
 MAX_CAUGHT_UP = 24 * 366
 MAX_REST_S = 900
+SUMMARY = timedelta(hours=1)  # how often a job that goes on failing is logged
 
 if TYPE_CHECKING:
     from apscheduler.triggers.cron import CronTrigger
@@ -55,6 +56,7 @@ class Job:
 
     `work` takes the due instant and the id of its run, and gives what the run log keeps of it. Of several missed
     instants the newest `singly` are done one by one, oldest first; the first of these covers all that are older.
+    What follows the jobs follows an `urgent` one at once.
     """
 
     name: str
@@ -62,15 +64,17 @@ class Job:
     delay: timedelta
     work: Work
     singly: int = 1
+    urgent: bool = False
 
 
 @dataclass(slots=True)
 class _Failing:
-    """A job's failures in a row, what the last one said, and until when it rests."""
+    """A job's failures in a row, what the last one said, until when it rests, and when that was last logged."""
 
     times: int
     said: str
     rests_until: datetime
+    logged_at: datetime
 
 
 def wakes(job: Job) -> CronTrigger:
@@ -152,6 +156,8 @@ class Scheduler:
                 made = self._catch_up(job)
                 self._unfinished |= bool(made) and self._afterwards is not None
                 done += made
+                if made and job.urgent:
+                    self._finish()
             self._finish()
         except Stopped:
             log.info("stopped in the middle of work; it is taken up at the next start")
@@ -239,11 +245,18 @@ class Scheduler:
         return failing is not None and self.clock() < failing.rests_until
 
     def _fails(self, name: str, error: DeaiError, **what: str) -> None:
-        """Note a failure: tried again at the next tick, then after 30 s, 60 s … up to a quarter of an hour."""
-        times = self._failing[name].times + 1 if name in self._failing else 1
+        """Note a failure: tried again at the next tick, then after 30 s, 60 s … up to a quarter of an hour.
+
+        It is logged when it begins, then once an hour with how often it failed.
+        """
+        now, before = self.clock(), self._failing.get(name)
+        times = before.times + 1 if before else 1
         rest_s = 0.0 if times == 1 else min(AGAIN_S * 2.0 ** (times - 1), MAX_REST_S)
-        self._failing[name] = _Failing(times, str(error), self.clock() + timedelta(seconds=rest_s))
-        log.warning("job failed", job=name, code=error.code, error=str(error), again_in_s=rest_s, **what)
+        silent = before is not None and now - before.logged_at < SUMMARY
+        logged_at = before.logged_at if before and silent else now
+        self._failing[name] = _Failing(times, str(error), now + timedelta(seconds=rest_s), logged_at)
+        if not silent:
+            log.warning("job failed", job=name, code=error.code, error=str(error), times=times, **what)
 
     def start(self, *, after_s: float = 0.0) -> None:
         """Work after these seconds and whenever a job is due or has rested, on a thread of its own, until `stop`."""

@@ -3,8 +3,8 @@
 A fresh store has no supplies of the past, and an index by free float needs one at each reference date. CoinGecko's
 chart gives market value and price at the same instants; their quotient is the circulating supply it reckoned with
 then. Such readings are kept as reported under a source name of their own, `coingecko-implied`: implied by two
-published numbers, learnt now, true then as far as the provider knew. For the time before, and for a provider that
-refuses, the package ships dated facts; they need no network.
+published numbers, learnt now, true then as far as the provider knew. `live.plan` asks for them with the history. For
+the time before, and for a provider that refuses, the package ships dated facts; they need no network.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NEW_US: Final = 60 * DAY_US  # an asset whose first reading is younger than this
 
 
 def read_reported(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
-    """Write today's supplies as reported, and the past year's implied ones where there are none; the counts.
+    """Write today's supplies as reported; the counts.
 
     Raises SourceUnavailable when the supplies of today could not be had.
     """
@@ -44,10 +44,8 @@ def read_reported(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     ask = Ask(Dataset.SUPPLY, tuple(assets), to_us(due) - DAY_US, now_us, now_us)
     replies = ask_all(live, [Question("supply", SOURCE, ask)])
     keep_replies(live, run_id, replies, what="supplies")
-    stored = read_supplies(live.store)
     readings = write_reported(live.store, run_id, replies, registry=live.registry, due=due)
-    implied = _past(live, run_id, due, assets=assets, stored=stored)
-    return {"readings": readings, "implied": implied, "seams": note_seams(live.store, run_id)}
+    return {"readings": readings, "seams": note_seams(live.store, run_id)}
 
 
 def write_reported(store: Store, run_id: int, replies: Sequence[Reply], *, registry: Registry, due: datetime) -> int:
@@ -91,22 +89,11 @@ def write_facts(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     return {"facts": write_supplies(live.store, run_id, rows).new if rows else 0}
 
 
-def _past(live: Live, run_id: int, due: datetime, *, assets: Mapping[str, Asset], stored: Sequence[SupplyRow]) -> int:
-    """Write the implied supplies of assets that have no reading older than two months; how many."""
-    now_us = to_us(live.clock())
-    provided = [row for row in stored if row.source != supply_facts.SOURCE]
+def without_past(live: Live, now_us: int) -> dict[str, Asset]:
+    """The assets, by CoinGecko's id, that have no reported reading older than two months."""
+    provided = [row for row in read_supplies(live.store) if row.source != supply_facts.SOURCE]
     old = {row.asset for row in provided if to_us(row.observed_at) < now_us - NEW_US}
-    written = 0
-    for coin, asset in assets.items():
-        if asset.slug in old:
-            continue
-        ask = Ask(Dataset.BARS, (coin,), now_us - live.history_days * DAY_US, now_us, now_us, "1d")
-        replies = ask_all(live, [Question(asset.slug, SOURCE, ask)])
-        if not any(reply.parsed for reply in replies):
-            continue
-        keep_replies(live, run_id, replies, what="the history of supplies")
-        written += write_reported(live.store, run_id, replies, registry=live.registry, due=due)
-    return written
+    return {coin: asset for coin, asset in ids_at(live.registry, SOURCE).items() if asset.slug not in old}
 
 
 def _row(asset: Asset, one: SupplyObservation, *, source: str) -> SupplyRow:

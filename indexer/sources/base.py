@@ -10,9 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
-from indexer.errors import InputError
+from indexer.errors import InputError, SourceLimited
 from indexer.sources.http import Answer, Expects, HttpClient
 from indexer.sources.records import (
     Bars,
@@ -305,3 +305,22 @@ def contract_key(symbol: str) -> str:
 def same_contract(one: str, other: str) -> bool:
     """Whether two identifiers name the same contract."""
     return contract_key(one) == contract_key(other)
+
+
+LIMIT_ATTEMPTS: Final = 3
+
+
+async def ask_once(source: Source, call: Call, http: HttpClient) -> tuple[Answer, Parsed]:
+    """The answer to a planned call and its records; a rate limit written inside the answer is waited for.
+
+    Raises SourceUnavailable, SourceRefused or SourceCorrupt.
+    """
+    for attempt in range(1, LIMIT_ATTEMPTS + 1):
+        answer = await source.fetch(call, http)
+        try:
+            return answer, source.parse(call, answer)
+        except SourceLimited as error:
+            http.limited(source.limit if isinstance(source, RestSource) else call.source, error)
+            if attempt == LIMIT_ATTEMPTS:
+                raise
+    raise AssertionError("unreachable: the last attempt returns or raises")

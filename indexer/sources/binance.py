@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from indexer.errors import SourceCorrupt, SourceRefused, SourceUnavailable
+from indexer.errors import SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
 from indexer.sources.base import (
     Ask,
     Call,
@@ -88,7 +88,9 @@ def _instrument(row: dict[str, Any]) -> Instrument:
 def binance_error(body: dict[str, Any]) -> SourceRefused | SourceUnavailable:
     """The error in a body such as {"code": -1121, "msg": "Invalid symbol."}; −1003 and −1015 are limits."""
     text = f"binance answers {body.get('code')}: {body.get('msg', '')}"
-    return SourceUnavailable(text) if body.get("code") in (-1003, -1015, -1001) else SourceRefused(text)
+    if body.get("code") in (-1003, -1015):
+        return SourceLimited(text)
+    return SourceUnavailable(text) if body.get("code") == -1001 else SourceRefused(text)
 
 
 def _quote(call: Call, body: Any, fetched_us: int) -> Quote:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from indexer.errors import SourceCorrupt, SourceRefused, SourceUnavailable
+from indexer.errors import SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
 from indexer.sources.base import (
     Ask,
     Call,
@@ -93,7 +93,9 @@ def bybit_result(answer: Answer) -> tuple[dict[str, Any], Any]:
         raise SourceCorrupt("bybit answered without its usual envelope")
     if body["retCode"] != 0:
         text = f"bybit answers {body['retCode']}: {body.get('retMsg', '')}"
-        raise SourceUnavailable(text) if body["retCode"] in (10006, 10016, 10018) else SourceRefused(text)
+        if body["retCode"] in (10006, 10018):
+            raise SourceLimited(text)
+        raise SourceUnavailable(text) if body["retCode"] == 10016 else SourceRefused(text)
     result = body.get("result")
     if not isinstance(result, dict) or not isinstance(result.get("list"), list):
         raise SourceCorrupt("bybit answered success without a list")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from indexer.arrays import F64, Bools
-from indexer.errors import InputError, SourceCorrupt, SourceRefused, SourceUnavailable
+from indexer.errors import InputError, SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
 from indexer.sources.base import (
     Ask,
     Call,
@@ -125,7 +125,9 @@ def _error(body: dict[str, Any]) -> SourceRefused | SourceUnavailable:
             "or a file import (code 10012)"
         )
     text = f"coingecko answers: {words}"
-    return SourceUnavailable(text) if code == 429 or "Internal" in str(words) else SourceRefused(text)
+    if code == 429:
+        return SourceLimited(text)
+    return SourceUnavailable(text) if "Internal" in str(words) else SourceRefused(text)
 
 
 def _markets_of(body: Any, call: Call, fetched_us: int) -> Parsed:

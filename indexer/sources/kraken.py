@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from indexer.errors import SourceCorrupt, SourceRefused, SourceUnavailable
+from indexer.errors import SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
 from indexer.sources.base import (
     Ask,
     Call,
@@ -109,7 +109,9 @@ def _raise_errors(error: Any) -> None:
         return
     errors = error if isinstance(error, list) else [error]
     text = f"kraken answers: {'; '.join(map(str, errors))}"
-    if any("Rate limit" in error or "EService" in error or "Throttled" in error for error in map(str, errors)):
+    if any(words in text for words in ("Rate limit", "Too many requests", "Throttled", "EService:Busy")):
+        raise SourceLimited(text)
+    if "EService" in text or "Internal error" in text:
         raise SourceUnavailable(text)
     raise SourceRefused(text)
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from indexer.errors import SourceCorrupt, SourceError, SourceRefused, SourceUnavailable
+from indexer.errors import SourceCorrupt, SourceError, SourceLimited, SourceRefused, SourceUnavailable
 from indexer.sources.base import (
     Ask,
     Call,
@@ -34,7 +34,8 @@ from indexer.times import HOUR_US, INTERVAL_US
 _RECENT_BARS: Final = 1_400  # `candles` holds the newest 1,440 without the delay of the history, and 300 a call
 _EVERY = History(max_rows=100, newest=_RECENT_BARS, newest_rows=300)
 _BAR: Final = {"1m": "1m", "1h": "1H", "1d": "1Dutc"}  # plain 1D would close at 16:00 UTC
-_BUSY_CODES: Final = {"50001", "50004", "50011", "50013", "50026", "50061"}
+_LIMIT_CODES: Final = {"50011", "50061"}
+_BUSY_CODES: Final = {"50001", "50004", "50013", "50026"}
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ def okx_data(answer: Answer) -> list[Any]:
     code = str(body["code"])
     if code != "0":
         text = f"okx answers {code}: {body.get('msg', '')}"
+        if code in _LIMIT_CODES:
+            raise SourceLimited(text)
         raise SourceUnavailable(text) if code in _BUSY_CODES else SourceRefused(text)
     data = body.get("data")
     if not isinstance(data, list):

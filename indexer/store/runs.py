@@ -22,6 +22,8 @@ from indexer.times import from_us, to_us
 DONE = "done"
 RUNNING = "running"
 COMPUTING, SWEEPING = "update", "retention"  # the kinds of runs that add no facts
+FIRST_FILL = "first-fill"  # the kind of the one run that a fresh store's first filling is
+FIRST_FILL_HOURS = 24  # after which levels become official, whatever is still owed
 
 
 def known_by(model: type[SQLModel], as_of_us: int | None) -> list[ColumnElement[bool]]:
@@ -60,6 +62,21 @@ def finish_run(
         run = session.get(Run, run_id)
         if run is not None and run.outcome != DONE:
             run.finished_at, run.outcome, run.detail = now, outcome, json.dumps(dict(detail or {}))
+
+
+def write_progress(store: Store, run_id: int, detail: Mapping[str, Any]) -> None:
+    """Says in a run that is under way how far it is."""
+    with store.writing_session() as session:
+        run = session.get(Run, run_id)
+        if run is not None and run.outcome == RUNNING:
+            run.detail = json.dumps(dict(detail))
+
+
+def first_fill_is_open(store: Store, *, now: datetime) -> bool:
+    """Whether a fresh store is being filled for the first time: begun, not complete, and less than a day old."""
+    runs = read_runs(store, kind=FIRST_FILL, limit=1)
+    begun = runs[0].due_at if runs and runs[0].outcome != DONE else None
+    return begun is not None and now < begun + timedelta(hours=FIRST_FILL_HOURS)
 
 
 def read_runs(store: Store, *, kind: str | None = None, limit: int | None = None) -> list[RunRow]:

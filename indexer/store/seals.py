@@ -33,6 +33,7 @@ from indexer.store.bulk import upsert
 from indexer.store.columnar import Columns, fields, pick, read_columns, table_of
 from indexer.store.db import Store
 from indexer.store.digests import Encoded, digest_of, marks_of, pack_keys, shown_key, unpack_keys
+from indexer.store.provisional import is_provisional
 from indexer.store.runs import DONE, forgotten_before, runs_before
 from indexer.store.tables import (
     Announcement,
@@ -120,10 +121,11 @@ SEALED = (
 
 
 def seal_runs(store: Store) -> int:
-    """Seals every finished run that is not sealed yet; how many there were."""
+    """Seals every finished run that is not sealed yet, but for provisional ones; how many there were."""
     sealed = select(Seal.run_id).where(Seal.about == "run")
     with store.session() as session:
-        unsealed = session.exec(select(Run.id).where(Run.outcome == DONE, col(Run.id).not_in(sealed)))
+        finished = select(Run.id).where(Run.outcome == DONE, ~is_provisional())
+        unsealed = session.exec(finished.where(col(Run.id).not_in(sealed)))
         runs = [number or 0 for number in unsealed]
     if not runs:
         return 0

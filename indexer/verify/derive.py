@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from indexer.errors import SourceError
 from indexer.files.importing import write_rows
 from indexer.files.kept import read_import
-from indexer.live import benchmarks, fixing, history, stress, supply, usage
+from indexer.live import benchmarks, filling, fixing, history, stress, supply, usage
 from indexer.live.asking import Question, Reply
-from indexer.live.audit import manifests_of, read_exchange
+from indexer.live.audit import ANSWERS, manifests_of, read_exchange
 from indexer.live.bars import listing_ids, write_missing
 from indexer.live.chain.snapshots import replayed, rules_mark
 from indexer.live.chain.supply_rows import SOURCE as ONCHAIN
@@ -70,6 +70,9 @@ class Derivation:
         histories = [manifest for manifest in manifests if manifest["kind"] == history.KIND]
         if histories:
             self._history(run_id, histories)
+            charts = [self._reply(one) for each in manifests if each["kind"] == ANSWERS for one in each["exchanges"]]
+            due = run.due_at or run.started_at
+            supply.write_reported(self.into, run_id, charts, registry=self.registry, due=due)
             return True
         linked = read_payloads(self.store, run.id)
         proofs = [one for one in linked if one.source == ONCHAIN and one.url.startswith("snapshot")]
@@ -118,7 +121,7 @@ class Derivation:
                 elif bars is not None:
                     markets.setdefault(exchange["subject"], {}).setdefault(exchange["source"], []).append(bars)
             rates = {
-                quote: history.hourly_rate(by_source, interval, start_us=start_us, end_us=end_us)
+                quote: filling.hourly_rate(by_source, interval, start_us=start_us, end_us=end_us)
                 for quote, by_source in markets.items()
             }
             have = {

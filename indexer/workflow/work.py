@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,16 +10,19 @@ from pathlib import Path
 
 from indexer.config import Settings
 from indexer.files.importing import FileReport, import_files
-from indexer.levels.pipeline import UpdateReport, update
+from indexer.levels.pipeline import UpdateReport, stored_report, update
 from indexer.levels.rules import load_rules
 from indexer.live.context import Live, archive_of, live_of
-from indexer.live.jobs import chain_scheduler, live_jobs
+from indexer.live.first_fill import begin_first_fill
+from indexer.live.jobs import chain_scheduler, history_scheduler, live_jobs
+from indexer.live.mapping import venue_mappings
 from indexer.live.scheduler import Scheduler
-from indexer.live.upstream import Upstream, upstream_of
+from indexer.live.upstream import Upstream, sources_of, upstream_of
 from indexer.methodology.load import load_methodologies
 from indexer.registry import Registry, load_registry
 from indexer.store.db import Store
 from indexer.store.levels import has_levels
+from indexer.store.runs import first_fill_is_open
 from indexer.times import Clock, utc_now
 
 Progress = Callable[[int, int], None]
@@ -111,16 +115,35 @@ def make_scheduler(
 
     `upstream` are other sources than the settings name (tests). `Scheduler.stop` closes them.
     """
-    registry = registry_of(settings)
+    return make_schedulers(store, settings, clock=clock, upstream=upstream, progress=progress)[0]
+
+
+def make_schedulers(
+    store: Store,
+    settings: Settings,
+    *,
+    clock: Clock,
+    upstream: Upstream | None = None,
+    progress: Progress = quiet,
+    history_beside: bool = False,
+) -> list[Scheduler]:
+    """The scheduler of the live jobs; `history_beside`: and one for the history, which works at the same time."""
     sources = upstream or upstream_of(settings, clock=clock)
-    live = live_of(store, settings, registry=registry, upstream=sources, clock=clock)
-    return Scheduler(
-        store,
-        live_jobs(live, update_minutes=settings.update_minutes),
-        clock=clock,
-        afterwards=lambda: run_update(store, settings, clock=clock, progress=progress),
-        closing=sources.close,
-    )
+    computing = threading.Lock()
+
+    def compute() -> None:
+        with computing:
+            run_update(store, settings, clock=clock, progress=progress)
+
+    live = live_of(store, settings, registry=registry_of(settings), upstream=sources, clock=clock, compute=compute)
+    jobs = live_jobs(live, update_minutes=settings.update_minutes, history_beside=history_beside)
+    main = Scheduler(store, jobs, clock=clock, afterwards=compute, closing=sources.close)
+    return [main, history_scheduler(live)] if history_beside else [main]
+
+
+def _fills(settings: Settings) -> bool:
+    """Whether any source in use gives prices of the past."""
+    return bool(venue_mappings(registry_of(settings), sources_of(settings)))
 
 
 @contextmanager
@@ -130,11 +153,17 @@ def scheduled(store: Store, settings: Settings, *, clock: Clock = utc_now) -> It
     On a new store the chains are read a minute later, so that they do not delay the first level.
     """
     beside = chain_scheduler(store, settings, registry=registry_of(settings), clock=clock)
-    running = [make_scheduler(store, settings, clock=clock), *([beside] if beside else [])]
+    fills = _fills(settings)
+    running = make_schedulers(store, settings, clock=clock, history_beside=fills)
     later = 0.0 if has_levels(store) else CHAINS_AFTER_S
+    if fills:
+        begin_first_fill(store, now=clock())
     try:
-        for number, scheduler in enumerate(running):
-            scheduler.start(after_s=later if number else 0.0)
+        for scheduler in running:
+            scheduler.start()
+        if beside:
+            running.append(beside)
+            beside.start(after_s=later)
         yield running[0]
     finally:
         for one in running:
@@ -146,6 +175,8 @@ def update_live(store: Store, settings: Settings, *, progress: Progress = quiet,
 
     That of the chains too, where they are read, and after the sources': it holds pool prices against their rates.
     """
+    if _fills(settings):
+        begin_first_fill(store, now=clock())
     made = make_scheduler(store, settings, clock=clock)
     beside = chain_scheduler(store, settings, registry=registry_of(settings), clock=clock, progress=progress)
     done, elsewhere, failed = 0, False, dict[str, str]()
@@ -153,5 +184,8 @@ def update_live(store: Store, settings: Settings, *, progress: Progress = quiet,
         done += one.work_once()
         elsewhere |= not one.leads
         failed |= one.failed
-    report = run_update(store, settings, progress=progress, clock=clock)
+    if elsewhere and first_fill_is_open(store, now=clock()):
+        report = stored_report(store)  # the other process computes the provisional levels
+    else:
+        report = run_update(store, settings, progress=progress, clock=clock)
     return LiveUpdate(done, elsewhere, failed, report)

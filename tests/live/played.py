@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +136,7 @@ class Played:
     server: FaultServer
     faults: list[Fault]
     sources: tuple[str, ...] = ()
-    history_days: int = 3
+    since: date = date(2025, 1, 24)
     stores: list[Store] = field(default_factory=list)
 
     def clock(self) -> datetime:
@@ -153,7 +153,7 @@ class Played:
             methodology_dir=self.folder / "own",
             sources=self.sources,
             source_base_url=self.server.root,
-            history_days=self.history_days,
+            history_since=self.since,
         )
 
     def open(self) -> Store:
@@ -204,7 +204,8 @@ def played(
     thread.start()
     try:
         assert ready.wait(10)
-        box.append(Played(folder, start, server, given, sources, history_days))
+        since = (start - timedelta(days=history_days)).date()
+        box.append(Played(folder, start, server, given, sources, since))
         yield box[0]
         box[0].close()
     finally:

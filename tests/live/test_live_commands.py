@@ -19,7 +19,7 @@ from played import SLUGS, VENUES, Played, at, played
 
 from indexer.live.audit import manifests_of, read_exchange
 from indexer.live.context import archive_of
-from indexer.live.history import hourly_rate
+from indexer.live.filling import hourly_rate
 from indexer.sources.records import in_usd
 from indexer.sources.registry import build_sources
 from indexer.store.db import Store, open_store

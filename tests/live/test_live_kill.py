@@ -19,7 +19,7 @@ from indexer.store.read import read_levels, read_rates, read_runs
 SOURCES = ("binance", "coinbase", "okx", "bybit", "coingecko")
 PROGRAM = """
 import os, sys
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 import structlog
@@ -30,7 +30,7 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 folder, root, *sources = sys.argv[1:]
 clock, beside = Path(folder, "clock"), Path(folder, "clock.new")
 now = at(clock.read_text() if clock.exists() else "2025-01-26T22:05:00Z")
-world = Played(Path(folder), now, SimpleNamespace(root=root), [], tuple(sources), 4)
+world = Played(Path(folder), now, SimpleNamespace(root=root), [], tuple(sources), date(2025, 1, 22))
 store = world.open()
 scheduler = world.scheduler(store)
 sys.stdout.write("began\\n"); sys.stdout.flush()

@@ -19,14 +19,14 @@ from indexer.live.upstream import sources_of
 from indexer.store.db import Store
 from indexer.store.read import read_bars, read_listings, read_open_quality, read_runs
 from indexer.store.write import finish_run, start_run
-from indexer.times import DAY_US, HOUR_US, iso, parse_instant, to_us
+from indexer.times import DAY_US, to_us
 from indexer.workflow.work import registry_of
 
 START = at("2025-01-28T12:05:00Z")
 HISTORY_DAYS = 8
-LISTED = "2025-01-22"  # where the played world begins; the two days before are emptiness, as before a listing
+# The played world begins on 2025-01-22; the two days before are emptiness, as before a listing.
 HOURS = 24 * 6 + 12
-OLDEST = iso(to_us(at("2025-01-28T12:00:00Z")) - HISTORY_DAYS * DAY_US)
+OLDEST = "2025-01-20T00:00:00Z"
 
 
 @pytest.fixture
@@ -63,13 +63,11 @@ def test_a_source_that_was_down_at_the_first_start_gives_its_history_when_it_is_
     assert hours_of(store, "coinbase") == dict.fromkeys(SLUGS, HOURS)
     for _ in range(3):  # days pass: what is owed is not forgotten beyond the two days that are always asked again
         still = tick(world, store, hours=24)
-    begin = iso(to_us(world.now.replace(minute=0)) - HISTORY_DAYS * DAY_US)
-    assert still["owed"] == {f"{slug}@binance": begin for slug in SLUGS}
+    assert still["owed"] == {f"{slug}@binance": OLDEST for slug in SLUGS}
     world.faults.clear()
     last = tick(world, store, hours=1)
     assert (last["failed"], last["owed"]) == (0, {})
-    from_there = HOURS - (parse_instant(begin) + HOUR_US - parse_instant(LISTED)) // HOUR_US
-    assert hours_of(store, "binance") == dict.fromkeys(SLUGS, from_there)
+    assert hours_of(store, "binance") == dict.fromkeys(SLUGS, HOURS)
     assert [row for row in read_open_quality(store) if row.kind == "source_down"] == []
 
 
@@ -158,6 +156,6 @@ def test_a_source_or_a_length_that_is_new_is_asked_for_the_whole_past(world: Pla
     live.upstream.sources["binance"] = binance
     history(world, live)
     assert hours_of(live.store, "binance") == dict.fromkeys(SLUGS, HOURS)
-    longer = replace(live, history_days=HISTORY_DAYS + 1)
+    longer = replace(live, history_since_us=live.history_since_us - DAY_US)
     world.server.requests.clear()
     assert history(world, longer)["wanted"] != history(world, live)["wanted"]

@@ -33,6 +33,7 @@ from onchain.rpc.limits import retry_after_s
 
 NOW = datetime(2025, 1, 27, 12, 0, tzinfo=UTC)
 FAST = Timeouts(connect=1.0, read=1.0, total=1.0, patience=0.05, attempts=3, first_wait=0.001)
+PATIENT = replace(FAST, patience=20.0)
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -91,10 +92,16 @@ class Time:
         await asyncio.sleep(0)
 
 
-def client(time: Time | None = None, *, limit: HostLimit = HostLimit(1e6, 1e6, "test"), **more: object) -> HttpClient:
+def client(
+    time: Time | None = None,
+    *,
+    limit: HostLimit = HostLimit(1e6, 1e6, "test"),
+    timeouts: Timeouts = FAST,
+    **more: object,
+) -> HttpClient:
     clock = time or Time()
     return HttpClient(
-        timeouts=FAST,
+        timeouts=timeouts,
         limits={"x": limit},
         clock=lambda: NOW,
         monotonic=clock.read,
@@ -133,7 +140,7 @@ async def test_an_answer_holds_everything_of_the_exchange(loopback: Loopback) ->
 )
 async def test_each_bad_answer_is_named(loopback: Loopback, script: bytes, kind: type[SourceError], words: str) -> None:
     loopback.script = [script]
-    async with client() as http:
+    async with client(timeouts=PATIENT) as http:
         with pytest.raises(kind) as caught:
             await http.get(loopback.url, name="x")
     assert words in str(caught.value)
@@ -143,7 +150,7 @@ async def test_each_bad_answer_is_named(loopback: Loopback, script: bytes, kind:
 
 async def test_csv_is_checked_for_being_csv(loopback: Loopback) -> None:
     loopback.script = [raw(body=b"observation_date,SP500\n"), raw(body=b"Get your apikey at ..."), raw(body=b"sorry")]
-    async with client() as http:
+    async with client(timeouts=PATIENT) as http:
         assert (await http.get(loopback.url, name="x", expects=Expects.CSV)).status == 200
         with pytest.raises(SourceCorrupt, match="something that is not CSV: sorry"):
             await http.get(loopback.url, name="x", expects=Expects.CSV)
@@ -199,6 +206,38 @@ async def test_a_long_retry_after_is_obeyed_by_not_asking(loopback: Loopback) ->
         assert http.health("x").paused_s == 3600
         time.now += 3600
         assert (await http.get(loopback.url, name="x")).status == 200
+
+
+async def test_a_burst_that_is_refused_slows_down_and_leaves_the_breaker_closed(loopback: Loopback) -> None:
+    """Five calls refused at once are one lesson: half the pace, a short pause, and then the answers."""
+    time = Time()
+    loopback.script = [raw(429, b"{}")] * 5 + [raw()] * 200
+    limit = HostLimit(10.0, 5, "test")
+    async with client(time, limit=limit, timeouts=PATIENT) as http:
+        got = await asyncio.gather(*(http.get(loopback.url, name="x") for _ in range(5)))
+        assert [answer.status for answer in got] == [200] * 5
+        assert http.health("x").state is BreakerState.CLOSED
+        began = time.now
+        for _ in range(4):
+            await http.get(loopback.url, name="x")
+        assert 4 / 7 < time.now - began < 4 / 5, "a little over half of ten a second"
+        for _ in range(60):
+            await http.get(loopback.url, name="x")
+        began = time.now
+        for _ in range(10):
+            await http.get(loopback.url, name="x")
+        assert time.now - began <= 1.0, "the old pace again"
+
+
+async def test_a_host_that_only_ever_refuses_is_left_alone(loopback: Loopback) -> None:
+    time = Time()
+    loopback.script = [raw(429, b"{}")] * 9
+    async with client(time, timeouts=PATIENT) as http:
+        for _ in range(2):
+            with pytest.raises(SourceUnavailable):
+                await http.get(loopback.url, name="x")
+        assert http.health("x").state is BreakerState.OPEN
+    assert sum(time.waits) == 1 + 2 + 4 + 8, "ever longer between one try and the next"
 
 
 async def test_a_short_retry_after_is_waited_for(loopback: Loopback) -> None:

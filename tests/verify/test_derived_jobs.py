@@ -14,7 +14,7 @@ from sqlalchemy import text
 from indexer.live.benchmarks import refresh
 from indexer.live.context import Live, archive_of, live_of
 from indexer.live.history import backfill
-from indexer.live.history_plan import plan_history
+from indexer.live.plan import plan_range
 from indexer.live.stress import read_stress
 from indexer.live.supply import read_reported
 from indexer.live.usage import read_usage
@@ -44,7 +44,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Played, L
             world.now += timedelta(hours=6)
             known["NVDA"] = [(time, close, adjusted * 0.99, volume) for time, close, adjusted, volume in before]
         known["NVDA"] = before
-        plan = plan_history(live, start_us=to_us(DUE - timedelta(hours=30)), end_us=to_us(DUE))
+        plan = plan_range(live, start_us=to_us(DUE - timedelta(hours=30)), end_us=to_us(DUE))
         assert backfill(live, plan).venues.bars > 0
         yield world, live
         upstream.close()

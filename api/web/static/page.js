@@ -13,9 +13,10 @@ const index = document.body.dataset.index;
 const CHANGES = [["h1", "1 hour"], ["d1", "24 hours"], ["d7", "7 days"], ["d30", "30 days"], ["d365", "1 year"]];
 const MEANING = {
   final: "three or more venues priced the index", indicative: "two venues priced some constituent",
+  provisional: "the first filling is not complete: this level will be computed again",
   degraded: "a single venue priced some constituent", carried: "some price is an earlier one", suspended: "no level can be vouched for",
 };
-const LOOK_AGAIN_MS = 300_000;
+const LOOK_AGAIN_MS = 300_000, FILLING_MS = 3_000;
 let shown = null;
 
 function showLatest(latest) {
@@ -79,6 +80,30 @@ async function look(refresh) {
   }
 }
 
+// How far the history is, and which sources are down with what is lost; whether any of it is still to come.
+async function showFilling() {
+  const seen = await read("status").catch(() => null);
+  if (!seen) return true;
+  const down = seen.down.map((one) => `${one.source} is down: without it the index loses ${one.loses}`);
+  const silent = Object.entries(seen.failing).filter(([name]) => !seen.down.some((one) => one.source === name));
+  const lost = [...down, ...silent.map(([name, said]) => `${name} does not answer: ${said}`)];
+  byId("first-run").hidden = !(seen.sentence && (seen.provisional || !shown));
+  byId("ways").hidden = Boolean(seen.sentence);
+  byId("filling").textContent = seen.sentence;
+  byId("filled").value = seen.share;
+  const answering = seen.answering.length ? `; answering: ${seen.answering.join(", ")}` : "";
+  byId("fetching").textContent = seen.under_way ? `${seen.stage || "what failed"}: ${seen.done} of ${seen.of} calls${answering}` : "";
+  byId("down").replaceChildren(...lost.map((text) => make("li", { textContent: text })));
+  return Boolean(seen.sentence);
+}
+
+// Look at the filling every few seconds until it is over; a page without levels starts again when there are some.
+async function followFilling() {
+  const more = await showFilling();
+  if (!shown && await appeared()) location.reload();
+  else if (more) setTimeout(followFilling, FILLING_MS);
+}
+
 // Whether an index that had no levels has some now.
 async function appeared() {
   const answer = await read(`indices/${index}`).catch(() => null);
@@ -92,6 +117,7 @@ async function start() {
   byId("content").hidden = !has;
   let refresh = has ? await everything() : null;
   if (!has) document.body.dataset.ready = "yes";
+  followFilling();
   setInterval(showAge, 10_000);
   const again = async () => {
     if (refresh) await look(refresh);

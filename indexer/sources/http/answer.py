@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from indexer.errors import SourceCorrupt, SourceError, SourceRefused, SourceUnavailable
+from indexer.errors import SourceCorrupt, SourceError, SourceLimited, SourceRefused, SourceUnavailable
 from indexer.times import to_us
 from onchain.rpc.limits import retry_after_s
 
@@ -71,7 +71,7 @@ def error_of(answer: Answer, name: str, *, expects: Expects) -> SourceError | No
     if answer.status in _BUSY:
         wait = _wait_s(answer)
         when = f" for {wait:.0f} s" if wait is not None else ""
-        return SourceUnavailable(f"{name} {_BUSY[answer.status]}{when} (HTTP {answer.status})", retry_after_s=wait)
+        return SourceLimited(f"{name} {_BUSY[answer.status]}{when} (HTTP {answer.status})", retry_after_s=wait)
     if answer.status >= 500:
         return SourceUnavailable(
             f"{name} is failing (HTTP {answer.status}): {excerpt(answer)}", retry_after_s=_wait_s(answer)
@@ -92,7 +92,7 @@ def _body_error(answer: Answer, name: str, *, expects: Expects) -> SourceError |
         return _page_error(answer, name, expects=expects)
     text = body[:300].decode("utf-8", "replace")
     if body[:1] not in b"[{" and _LIMIT_TEXT.search(text):
-        return SourceUnavailable(f"{name} answered 200 with a limit notice: {excerpt(answer)}")
+        return SourceLimited(f"{name} answered 200 with a limit notice: {excerpt(answer)}")
     if expects is Expects.JSON:
         try:
             orjson.loads(answer.body)

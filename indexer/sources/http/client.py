@@ -18,7 +18,7 @@ from typing import Final, Self
 import httpx2
 import stamina
 
-from indexer.errors import SourceCorrupt, SourceError, SourceRefused, SourceUnavailable
+from indexer.errors import SourceCorrupt, SourceError, SourceLimited, SourceRefused, SourceUnavailable
 from indexer.sources.http.answer import Answer, Expects, error_of
 from indexer.sources.http.host import CircuitOpen, Host, HostHealth
 from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS, HostLimit, HostQueue
@@ -140,7 +140,9 @@ class HttpClient:
         wait = getattr(error, "retry_after_s", None)
         if wait is None:
             return True
-        return float(wait) if wait <= self._timeouts.patience else False
+        if wait > self._timeouts.patience:
+            return False
+        return True if isinstance(error, SourceLimited) else float(wait)  # the queue itself waits for its pause
 
     async def _attempt(
         self, request: httpx2.Request, name: str, *, expects: Expects, cost: float, number: int
@@ -194,12 +196,29 @@ class HttpClient:
         """Tell the breaker and the bucket what an answer means for the host."""
         before = host.latency_s
         host.latency_s = answer.elapsed_s if before is None else 0.7 * before + 0.3 * answer.elapsed_s
+        if isinstance(error, SourceLimited):
+            self._slow_down(host, error)
+            return
         if isinstance(error, SourceUnavailable) and error.retry_after_s:
             host.queue.pause(error.retry_after_s)
         if isinstance(error, SourceUnavailable | SourceCorrupt):
             host.breaker.failed(now=self._monotonic(), why=redact(str(error), self._secrets))
         else:
             host.breaker.succeeded()  # a refusal is a proper answer of a healthy host
+            host.queue.answered()
+
+    def limited(self, name: str, error: SourceLimited) -> None:
+        """Slow down for a host whose limit only the parser of its answer could read."""
+        self._slow_down(self._host(name), error)
+
+    def _slow_down(self, host: Host, error: SourceLimited) -> None:
+        """Learn a slower pace. A burst that is refused counts once against the host, however many calls it had."""
+        first = host.queue.refused(error.retry_after_s)
+        error.retry_after_s = host.queue.paused_s
+        if first:
+            host.breaker.failed(now=self._monotonic(), why=redact(str(error), self._secrets))
+        else:
+            host.breaker.released()
 
     async def _send(self, request: httpx2.Request, name: str, number: int) -> Answer:
         started = self._monotonic()
@@ -251,5 +270,5 @@ def _redacted(error: SourceError, secrets: tuple[str, ...]) -> SourceError:
     """The same error without a secret in its text."""
     text = redact(str(error), secrets)
     if isinstance(error, SourceUnavailable):
-        return SourceUnavailable(text, retry_after_s=error.retry_after_s)
+        return type(error)(text, retry_after_s=error.retry_after_s)
     return SourceRefused(text, outright=error.outright) if isinstance(error, SourceRefused) else type(error)(text)

@@ -27,28 +27,35 @@ DEFAULT_LIMIT: Final = HostLimit(1.0, 2, "unknown host: one a second is polite e
 LIMITS: Final[dict[str, HostLimit]] = {
     "binance": HostLimit(20, 40, "6,000 weight a minute; klines weigh 2, so this uses 40 % of it"),
     "binance-futures": HostLimit(3, 10, "futures/data allows 1,000 a 5 minutes, the tightest of its paths"),
-    "coinbase": HostLimit(5, 10, "10 a second a public address; half of it"),
+    "coinbase": HostLimit(5, 4, "10 a second a public address; 9 in the first, then half of it"),
     "kraken": HostLimit(1, 3, "public counter decays about one a second"),
-    "okx": HostLimit(5, 10, "history-candles 20 in 2 s; half of it (statistics paths cost more tokens)"),
+    "okx": HostLimit(6, 4, "history-candles 20 in 2 s; 16 in the first two (statistics paths cost more tokens)"),
     "bybit": HostLimit(20, 40, "600 in 5 s an address; a sixth of it"),
     "coingecko": HostLimit(0.1, 3, "keyless is shared by all behind an address and not stated; 6 a minute holds"),
     "coingecko-demo": HostLimit(1.3, 5, "demo key: 100 a minute; 80 % of it"),
     "defillama": HostLimit(1, 3, "not stated; be gentle"),
     "defillama-usage": HostLimit(1, 3, "not stated; be gentle"),
-    "coinmetrics": HostLimit(1.5, 5, "community: 10 in 6 s an address"),
+    "coinmetrics": HostLimit(1, 3, "community: 10 in 6 s an address; 9 in the first six"),
     "yahoo": HostLimit(0.5, 3, "about 60 a minute before 429; half of it"),
     "cboe": HostLimit(2, 6, "not stated; a file a symbol and day"),
     "nasdaq": HostLimit(2, 6, "not stated; a call a symbol and day"),
-    "fred": HostLimit(1, 2, "at most 2 a second"),
+    "fred": HostLimit(1, 1, "at most 2 a second; half of it"),
     "feargreed": HostLimit(0.5, 2, "60 a minute; half of it"),
 }
+
+
+SLOWEST: Final = 16  # times slower than the limit at most
+FASTER: Final = 1.03  # after each answer: back at twice the pace after two dozen
+LONGEST_PAUSE_S: Final = 16.0
+LEAST_S: Final = 1e-6  # a shorter wait is the rounding of a clock
 
 
 class HostQueue:
     """Waiters for one host's tokens. `take` waits until there are enough; `pause` stops it until a time.
 
     `now` is a monotonic clock in seconds and `sleep` its way to wait, both given, so that tests need neither.
-    Waiters are served in order of arrival.
+    Waiters are served in order of arrival. What the host answers teaches the pace: `refused` slows it down, each
+    `answered` brings it a little nearer to the limit again.
     """
 
     def __init__(
@@ -60,10 +67,32 @@ class HostQueue:
         self._now = now
         self._sleep = sleep
         self._turn = asyncio.Lock()
+        self._refusals = 0  # in a row, each burst counted once
 
     def pause(self, seconds: float) -> None:
         """Take no token for so long (the host's Retry-After)."""
         self.bucket.pause(seconds, self._now())
+
+    def refused(self, wait_s: float | None) -> bool:
+        """Slow down after a rate limit, and pause for `wait_s`, or ever longer where the host does not say how long.
+
+        Calls that were under way when the pause began say the same once more: False for those.
+        """
+        first = self.paused_s == 0.0
+        if first:
+            self._refusals += 1
+            slowest = self.limit.per_second / SLOWEST
+            self.bucket.per_second = max(self.bucket.per_second / 2.0, slowest)
+            self.bucket.burst = max(self.limit.burst / SLOWEST, 1.0)
+        self.pause(min(2.0 ** (self._refusals - 1), LONGEST_PAUSE_S) if wait_s is None else wait_s)
+        return first
+
+    def answered(self) -> None:
+        """The host answered at this pace: try a slightly faster one, up to the limit."""
+        self._refusals = 0
+        self.bucket.per_second = min(self.bucket.per_second * FASTER, self.limit.per_second)
+        if self.bucket.per_second == self.limit.per_second:
+            self.bucket.burst = self.limit.burst
 
     @property
     def paused_s(self) -> float:
@@ -77,7 +106,7 @@ class HostQueue:
         """
         waited = 0.0
         async with self._turn:
-            while not unless() and (wait := self.bucket.wait_s(self._now(), cost=cost)) > 0.0:
+            while not unless() and (wait := self.bucket.wait_s(self._now(), cost=cost)) > LEAST_S:
                 await self._sleep(wait)
                 waited += wait
             if not unless():

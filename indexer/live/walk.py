@@ -1,0 +1,211 @@
+"""Series walked: sources side by side, each call its own piece of work with its own retry, answers as they come.
+
+A call that fails is asked again after a rest that grows, while the others go on; a host that wants to be left alone is
+waited for. Nothing is lost when it stops: what did not come is still missing in the store, and planned again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from indexer.errors import SourceError, SourceRefused
+from indexer.live.series import Series
+from indexer.sources.base import Call, Parsed, Source, ask_once
+from indexer.sources.http import Answer, HttpClient
+
+LANES: Final = 4  # calls under way at a source: few, so that a fixing never waits long for its turn
+AHEAD: Final = 64  # answers that may wait for being written
+FIRST_REST_S: Final = 5.0
+LONGEST_REST_S: Final = 600.0
+REFUSALS: Final = 3  # of one question, or of this address: then it is left for the next run
+
+
+@dataclass(slots=True, eq=False)
+class Piece:
+    """One call of a series, and how it went so far: `done` when nothing more comes of it in this walk."""
+
+    series: Series
+    call: Call
+    done: bool = False
+    failures: int = 0
+    rests_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What became of a call: answered, or not this time and why. Neither: not sent, the series begins later."""
+
+    piece: Piece
+    answer: Answer | None = None
+    parsed: Parsed | None = None
+    error: SourceError | None = None
+    defect: Exception | None = None  # ours, not a source's
+
+
+@dataclass(slots=True)
+class _Host:
+    """One source's pieces: those that wait for their turn, those that rest, and how many are under way."""
+
+    waiting: deque[Piece] = field(default_factory=deque)
+    resting: list[Piece] = field(default_factory=list)
+    under_way: int = 0
+    rests_until: float = 0.0
+    refusals: int = 0
+    refused: SourceRefused | None = None  # what it said when it was given up
+    more: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def due(self, now: float) -> float | None:
+        """When the next piece may be asked, None when there is none; what has rested waits in front again."""
+        rested = [piece for piece in self.resting if piece.rests_until <= now]
+        if rested:
+            self.resting = [piece for piece in self.resting if piece.rests_until > now]
+            self.waiting.extendleft(reversed(rested))
+        times = [now] if self.waiting else [piece.rests_until for piece in self.resting]
+        return max(min(times), self.rests_until) if times else None
+
+
+class Walk:
+    """Pieces under way on the event loop: `add` some, `take` what came, `stop` at the end.
+
+    A `patient` walk asks again what failed, until it comes; another asks each call once.
+    """
+
+    def __init__(self, sources: Mapping[str, Source], http: HttpClient, *, patient: bool) -> None:
+        self._sources = sources
+        self._http = http
+        self._patient = patient
+        self._hosts: dict[str, _Host] = {}
+        self._lost: list[Piece] = []  # given up in this walk, but may come in another
+        self._ready: deque[Outcome] = deque()
+        self._came = asyncio.Event()
+        self._space = asyncio.Semaphore(AHEAD)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def add(self, pieces: Iterable[Piece]) -> None:
+        """Take up more pieces, behind those of their source that are there."""
+        for piece in pieces:
+            host = self._host(piece.call.source)
+            host.waiting.append(piece)
+            host.more.set()
+
+    def settled(self, pieces: Iterable[Piece]) -> bool:
+        """Whether none of these waits for its turn, is under way or still to be taken: each is done, or rests."""
+        now, untaken = self._now(), {outcome.piece for outcome in self._ready}
+        return all(
+            piece not in untaken
+            and (piece.done or piece.rests_until > now or self._hosts[piece.call.source].rests_until > now)
+            for piece in pieces
+        )
+
+    def owed(self) -> list[Piece]:
+        """The pieces that did not come and may come another time."""
+        return [*self._lost, *(piece for host in self._hosts.values() for piece in (*host.waiting, *host.resting))]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to come."""
+        return not self._ready and not any(
+            host.under_way or host.waiting or host.resting for host in self._hosts.values()
+        )
+
+    async def take(self, within_s: float) -> list[Outcome]:
+        """What came since the last time; empty when nothing came in time, or nothing is left to come."""
+        deadline = self._now() + within_s
+        while not self._ready and (now := self._now()) < deadline and not self.over:
+            self._came.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._came.wait(), deadline - now)
+        outcomes = list(self._ready)
+        self._ready.clear()
+        for _ in outcomes:
+            self._space.release()
+        return outcomes
+
+    async def stop(self) -> None:
+        """Give up what is under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _host(self, name: str) -> _Host:
+        if name not in self._hosts:
+            host = self._hosts[name] = _Host()
+            self._tasks += [asyncio.create_task(self._lane(host)) for _ in range(LANES)]
+        return self._hosts[name]
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _lane(self, host: _Host) -> None:
+        """Ask one piece after the other, as long as the walk lasts."""
+        while True:
+            while (due := host.due(now := self._now())) is None or due > now:
+                host.more.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(host.more.wait(), None if due is None else due - now)
+            piece = host.waiting.popleft()
+            host.under_way += 1
+            await self._space.acquire()
+            outcome = await self._ask(piece, host)
+            host.under_way -= 1
+            self._ready.append(outcome)
+            self._came.set()
+
+    async def _ask(self, piece: Piece, host: _Host) -> Outcome:
+        if piece.series.begins_after(piece.call):
+            piece.done = True
+            return Outcome(piece)
+        if host.refused is not None:
+            self._give_up(piece)
+            return Outcome(piece, error=host.refused)
+        if piece.series.refusals >= REFUSALS:
+            piece.done = True
+            return Outcome(piece)
+        try:
+            answer, parsed = await ask_once(self._sources[piece.call.source], piece.call, self._http)
+        except SourceError as error:
+            self._failed(piece, error, host)
+            return Outcome(piece, error=error)
+        except Exception as defect:  # it must reach who takes, not end a lane silently
+            piece.done = True
+            return Outcome(piece, defect=defect)
+        host.refusals = piece.series.refusals = 0
+        piece.done = True
+        piece.series.learn(piece.call, parsed)
+        return Outcome(piece, answer, parsed)
+
+    def _failed(self, piece: Piece, error: SourceError, host: _Host) -> None:
+        """Decide whether a call that failed is given up, rests, or its whole source does."""
+        now = self._now()
+        if isinstance(error, SourceRefused):
+            subject = host if error.outright else piece.series
+            subject.refusals += 1
+            if not self._patient or subject.refusals >= REFUSALS:
+                if error.outright:
+                    host.refused = error
+                    self._give_up(piece)
+                piece.done = True  # a question that is refused again and again is answered
+                return
+        elif not self._patient:
+            self._give_up(piece)
+            return
+        wait_s = getattr(error, "retry_after_s", None)
+        if isinstance(error, SourceRefused) and error.outright:
+            wait_s = FIRST_REST_S * 4.0**host.refusals
+        if wait_s:
+            host.rests_until = max(host.rests_until, now + wait_s)
+            host.waiting.appendleft(piece)
+            return
+        piece.failures += 1
+        piece.rests_until = now + min(FIRST_REST_S * 2.0 ** (piece.failures - 1), LONGEST_REST_S)
+        host.resting.append(piece)
+
+    def _give_up(self, piece: Piece) -> None:
+        piece.done = True
+        self._lost.append(piece)
