@@ -84,7 +84,7 @@ def beta(
 
 
 def _show_betas(betas: Sequence[IndexBeta]) -> None:
-    headers = ("benchmark", "beta", "s.e.", "low", "high", "R²", "alpha a year", "n", "from", "to", "days old")
+    headers = ("benchmark", "beta", "s.e.", "low", "high", "R²", "log alpha a year", "n", "from", "to", "days old")
     rows = [
         (
             b.benchmark,

@@ -18,7 +18,7 @@ from indexer.engine.history import RESUMPTION
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.read import read_levels, read_rebalancings
-from indexer.store.rows import RebalancingRow
+from indexer.store.rows import RebalancingItemRow, RebalancingRow
 from indexer.studies.series import last_known, token_series
 from indexer.times import iso, to_us
 
@@ -150,12 +150,6 @@ def _with_changes(times: I64, levels: F64, changes: Sequence[RebalancingRow]) ->
     return instants, np.concatenate([levels, own[fresh]])[first]
 
 
-@dataclass(frozen=True, slots=True)
-class _Label:
-    symbol: str
-    sub_sector: str
-
-
 def _levels(store: Store, index_id: str, *, start_us: int, end_us: int) -> tuple[I64, F64]:
     rows = read_levels(store, index_id, end_us=end_us + 1)
     first = int(np.searchsorted(rows.times_us, start_us, side="right")) - 1
@@ -167,15 +161,15 @@ def _levels(store: Store, index_id: str, *, start_us: int, end_us: int) -> tuple
     return rows.times_us[first:], rows.levels[first:]
 
 
-def _held(changes: list[RebalancingRow], *, first_us: int) -> dict[str, _Label]:
+def _held(changes: list[RebalancingRow], *, first_us: int) -> dict[str, RebalancingItemRow]:
     """Assets with units at or after the first instant, by slug."""
-    labels: dict[str, _Label] = {}
+    labels: dict[str, RebalancingItemRow] = {}
     for place, change in enumerate(changes):
         until = to_us(changes[place + 1].effective_at) if place + 1 < len(changes) else None
         if until is None or until > first_us:
             for item in change.items:
                 if item.units_after > 0.0:
-                    labels.setdefault(item.asset, _Label(item.symbol, item.sub_sector))
+                    labels.setdefault(item.asset, item)
     return dict(sorted(labels.items()))
 
 

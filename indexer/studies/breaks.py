@@ -21,6 +21,7 @@ from indexer.analytics.breaks import (
 )
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
+from indexer.studies.report.words import p_value
 from indexer.studies.series import Frame, benchmark_series, make_frame, subject_series
 from indexer.times import from_us, iso
 
@@ -94,7 +95,7 @@ def study_breaks(
     NotEnoughDataError with fewer than 30 returns on a side.
     """
     frame = make_frame(store, subject_series(store, subject), [benchmark_series(store, benchmark)], clock=clock)
-    whole = _complete(frame)
+    whole = frame.rows(np.flatnonzero(frame.complete))
     row = int(np.searchsorted(whole.times_us, at_us))
     sides = (row, len(whole.y) - row)
     if min(sides) < MIN_SIDE:
@@ -103,7 +104,7 @@ def study_breaks(
             f"{MIN_SIDE} are needed on each side"
         )
     start, stop = max(row - sessions, 0), min(row + sessions, len(whole.y))
-    span = _slice(whole, start, stop)
+    span = whole.rows(np.arange(start, stop))
     split = row - start
     x, y = span.x[:, 0], span.y
     regimes = _regimes(span, split)
@@ -137,16 +138,6 @@ def _unknown(frame: Frame) -> UnknownBreak:
     return UnknownBreak(first, last, test.n, test.f, test.sup_wald, test.critical, test.level, at, test.reason)
 
 
-def _complete(frame: Frame) -> Frame:
-    """Only the rows with a return on every side."""
-    rows = np.flatnonzero(frame.complete)
-    return frame.rows(rows)
-
-
-def _slice(frame: Frame, start: int, stop: int) -> Frame:
-    return frame.rows(np.arange(start, stop))
-
-
 def _verdict(
     regimes: list[RegimeRow],
     *,
@@ -166,8 +157,8 @@ def _verdict(
         return f"no verdict: {before.reason or after.reason}"
     sentences = [
         f"beta {before.beta:.2f} ± {before.se:.2f} before (n = {before.n}) and "
-        f"{after.beta:.2f} ± {after.se:.2f} after (n = {after.n}), difference p = {_p(p)}",
-        f"Chow p = {_p(chow.p)}",
+        f"{after.beta:.2f} ± {after.se:.2f} after (n = {after.n}), difference p = {p_value(p)}",
+        f"Chow p = {p_value(chow.p)}",
     ]
     if unknown.f is not None and unknown.at_us is not None:
         where = f"{from_us(unknown.at_us):%Y-%m-%d}"
@@ -176,7 +167,7 @@ def _verdict(
     if shift.before is not None and shift.after is not None and shift.adjusted is not None:
         sentences.append(
             f"correlation {shift.before:.2f} to {shift.after:.2f}, {shift.adjusted:.2f} at the volatility before "
-            f"(p = {_p(shift.p)})"
+            f"(p = {p_value(shift.p)})"
         )
     others = [value is not None and value < SIGNIFICANT for value in (chow.p, shift.p)]
     others.append(unknown.level is not None and unknown.level <= SIGNIFICANT)
@@ -192,7 +183,3 @@ def _head(p: float | None, others: int, *, lower: bool) -> str:
     if others:
         return f"No change of beta can be shown, although {also} at 5 %"
     return "No change can be shown"
-
-
-def _p(value: float | None) -> str:
-    return "n/a" if value is None else "< 0.001" if value < 0.001 else f"{value:.{3 if value < 0.01 else 2}f}"

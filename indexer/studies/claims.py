@@ -11,7 +11,7 @@ from indexer.errors import DeaiError, NotEnoughDataError
 from indexer.store.db import Store
 from indexer.studies.drawdowns import compare_episodes
 from indexer.studies.series import benchmark_series
-from indexer.studies.stress import stored_stress
+from indexer.studies.stress import LIQUIDATION, NOTHING, stored_stress
 from indexer.times import iso
 
 
@@ -61,17 +61,10 @@ def _session_return(store: Store, event: Event, words: list[str]) -> tuple[float
 def _long_share(store: Store, event: Event, words: list[str]) -> tuple[float, str]:
     """`long_share btc`: the longs among the forced closures from the event's begin to its end, in dollars."""
     readings = stored_stress(store, words[0], since_us=event.at_us, until_us=event.until_us + 1)
-    usd = [
-        sum(
-            v
-            for v, metric in zip(readings.values, readings.metrics, strict=True)
-            if metric == f"liquidation_{side}_usd"
-        )
-        for side in ("long", "short")
-    ]
-    if not sum(usd):
+    long, short = (float(readings.get(side, NOTHING)[1].sum()) for side in LIQUIDATION)
+    if not long + short:
         raise NotEnoughDataError("the store holds no liquidations of these hours")
-    return float(usd[0] / sum(usd)), f"liquidations of {words[0]} from {iso(event.at_us)} to {iso(event.until_us)}"
+    return long / (long + short), f"liquidations of {words[0]} from {iso(event.at_us)} to {iso(event.until_us)}"
 
 
 def _episode(store: Store, event: Event, words: list[str]) -> tuple[float, str]:

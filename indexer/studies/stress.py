@@ -7,7 +7,7 @@ was given, and an hour without a row stays missing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,24 +22,18 @@ from indexer.studies.drawdowns import regular, step_of
 from indexer.studies.series import index_series
 
 LIQUIDATION = ("liquidation_long_usd", "liquidation_short_usd")
-# What one value of each metric means. Levels are read at the end of a bar, flows are summed inside it.
+# What is read, and its name in the store. Levels are read at the end of a bar, flows are summed inside it.
 METRICS = {
-    "liquidation_long_usd": "USD of long positions closed by force, counted where it happened",
-    "liquidation_short_usd": "USD of short positions closed by force",
-    "funding_rate": "funding as a fraction for its own interval, positive when longs pay",
-    "open_interest_usd": "USD notional of open positions at the instant",
-    "fear_greed": "0 (fear) to 100 (greed) at the instant",
+    "liquidation_long_usd": "liquidations_long_usd",
+    "liquidation_short_usd": "liquidations_short_usd",
+    "funding_rate": "funding_rate",
+    "open_interest_usd": "open_interest_usd",
+    "fear_greed": "fear_greed_0_100",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class StressRows:
-    """Readings as columns (M,): instant, metric (one of METRICS), subject (a token slug, or "market"), value."""
-
-    times_us: I64
-    metrics: tuple[str, ...]
-    subjects: tuple[str, ...]
-    values: F64
+MARKET = "market"
+Readings = Mapping[str, tuple[I64, F64]]
+"""Metric (of METRICS) → instants and values (M,), ascending; one that is not there has no row."""
+NOTHING: tuple[I64, F64] = (np.empty(0, dtype=np.int64), np.empty(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +70,14 @@ class StressStudy:
 def study_stress(
     store: Store,
     index_id: str,
-    readings: StressRows,
+    readings: Readings,
     *,
     start_us: int,
     end_us: int,
     subject: str = "btc",
     bar: str = Bar.DAILY,
 ) -> StressStudy:
-    """Each bar of an index in (start, end] beside the readings of `subject` and of the market inside that bar.
+    """Each bar of an index in (start, end] beside the readings of `subject` inside that bar.
 
     Raises NotFoundError for the index and InputError for an unknown bar.
     """
@@ -91,8 +85,7 @@ def study_stress(
     inside = (series.times_us > start_us) & (series.times_us <= end_us)
     moves = np.r_[np.nan, np.diff(np.log(series.values))]
     z = move_z(moves)
-    ours = np.array([name in (subject, "market") for name in readings.subjects], dtype=np.bool_)
-    by_metric = {name: _of(readings, name, ours) for name in METRICS}
+    by_metric = {name: readings.get(name, NOTHING) for name in METRICS}
     rows = [
         _bar(
             int(series.times_us[n]),
@@ -109,14 +102,7 @@ def study_stress(
     )  # fmt: skip
 
 
-def _of(readings: StressRows, name: str, ours: np.ndarray) -> tuple[I64, F64]:
-    keep = ours & np.array([metric == name for metric in readings.metrics], dtype=np.bool_)
-    return readings.times_us[keep], readings.values[keep]
-
-
-def _bar(
-    at: int, level: float, *, move: tuple[float, float], by_metric: dict[str, tuple[I64, F64]], step: int
-) -> StressBar:
+def _bar(at: int, level: float, *, move: tuple[float, float], by_metric: Readings, step: int) -> StressBar:
     def values(name: str, until: int = at) -> F64:
         times, readings = by_metric[name]
         return readings[(times > until - step) & (times <= until)]
@@ -132,18 +118,14 @@ def _bar(
     )  # fmt: skip
 
 
-def _totals(by_metric: dict[str, tuple[I64, F64]], start_us: int, end_us: int) -> LiquidationTotals | None:
-    parts = [by_metric[name] for name in LIQUIDATION]
-    sides = [side for side, (at, _) in zip((LONG, SHORT), parts, strict=True) for _ in at]
-    times, usd = (np.concatenate([part[n] for part in parts]) for n in (0, 1))
-    inside = (times > start_us) & (times <= end_us)
-    if not inside.any():
+def _totals(by_metric: Readings, start_us: int, end_us: int) -> LiquidationTotals | None:
+    sides = [(side, *by_metric[name]) for side, name in zip((LONG, SHORT), LIQUIDATION, strict=True)]
+    rows = [(at, side, usd) for side, *columns in sides for at, usd in zip(*columns, strict=True)]
+    inside = [row for row in rows if start_us < row[0] <= end_us]
+    if not inside:
         return None
-    return liquidation_totals(times[inside], _masked(sides, inside), usd=usd[inside])
-
-
-def _masked(sides: Sequence[str], inside: np.ndarray) -> list[str]:
-    return [side for side, keep in zip(sides, inside.tolist(), strict=True) if keep]
+    times, names, usd = zip(*inside, strict=True)
+    return liquidation_totals(times, names, usd=usd)
 
 
 def _sum(values: F64) -> float | None:
@@ -158,41 +140,16 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-MARKET = "market"
-# The name in the store, and what it is called in the study.
-NAMES = {
-    "liquidations_long_usd": "liquidation_long_usd",
-    "liquidations_short_usd": "liquidation_short_usd",
-    "funding_rate": "funding_rate",
-    "open_interest_usd": "open_interest_usd",
-    "fear_greed_0_100": "fear_greed",
-}
-
-
-def stored_stress(store: Store, subject: str, *, since_us: int, until_us: int) -> StressRows:
+def stored_stress(store: Store, subject: str, *, since_us: int, until_us: int) -> Readings:
     """The readings of a token (slug), and of the market where the token has none, in [since, until)."""
-    times: list[I64] = []
-    values: list[F64] = []
-    metrics: list[str] = []
-    subjects: list[str] = []
-    for name, called in NAMES.items():
+    readings = {}
+    for metric, name in METRICS.items():
         for owner in (subject, MARKET):
             series = read_metrics(store, subject=owner, name=name, since_us=since_us, until_us=until_us)
             if series:
-                at, value = _joined(series, name)
-                times.append(at)
-                values.append(value)
-                metrics += [called] * len(at)
-                subjects += [owner] * len(at)
+                readings[metric] = _joined(series, name)
                 break
-    at = np.concatenate(times) if times else np.empty(0, dtype=np.int64)
-    order = np.argsort(at, kind="stable")
-    return StressRows(
-        at[order],
-        tuple(metrics[n] for n in order),
-        tuple(subjects[n] for n in order),
-        (np.concatenate(values) if values else np.empty(0))[order],
-    )
+    return readings
 
 
 def _joined(series: list[MetricSeries], name: str) -> tuple[I64, F64]:

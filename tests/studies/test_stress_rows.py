@@ -10,26 +10,26 @@ import pytest
 
 from indexer.errors import InputError
 from indexer.studies.series import index_series
-from indexer.studies.stress import METRICS, StressRows, study_stress
+from indexer.studies.stress import METRICS, study_stress
 from indexer.times import DAY_US, iso, parse_instant
 
 ROWS = [
-    ("2025-01-27T10:30:00Z", "liquidation_long_usd", "btc", 900),
-    ("2025-01-27T12:00:00Z", "liquidation_short_usd", "btc", 100),
-    ("2025-01-27T12:30:00Z", "liquidation_long_usd", "btc", 500),
-    ("2025-01-27T16:00:00Z", "funding_rate", "btc", 0.0001),
-    ("2025-01-26T23:00:00Z", "open_interest_usd", "btc", 1000),
-    ("2025-01-27T23:00:00Z", "open_interest_usd", "btc", 800),
-    ("2025-01-27T23:30:00Z", "fear_greed", "market", 71),
-    ("2025-01-27T11:00:00Z", "liquidation_long_usd", "eth", 7),
+    ("2025-01-27T10:30:00Z", "liquidation_long_usd", 900),
+    ("2025-01-27T12:00:00Z", "liquidation_short_usd", 100),
+    ("2025-01-27T12:30:00Z", "liquidation_long_usd", 500),
+    ("2025-01-27T16:00:00Z", "funding_rate", 0.0001),
+    ("2025-01-26T23:00:00Z", "open_interest_usd", 1000),
+    ("2025-01-27T23:00:00Z", "open_interest_usd", 800),
+    ("2025-01-27T23:30:00Z", "fear_greed", 71),
 ]
 
 
 def readings(rows):
-    times = np.array([parse_instant(time) for time, *_ in rows], dtype=np.int64)
-    order = np.argsort(times, kind="stable")
-    metrics, subjects = (tuple(rows[n][column] for n in order) for column in (1, 2))
-    return StressRows(times[order], metrics, subjects, np.array([float(rows[n][3]) for n in order]))
+    """The rows by metric, in order of time."""
+    columns = {}
+    for time, metric, value in sorted(rows):
+        columns.setdefault(metric, []).append((parse_instant(time), float(value)))
+    return {name: tuple(np.array(column) for column in zip(*pairs, strict=True)) for name, pairs in columns.items()}
 
 
 def test_a_day_beside_its_readings(store):
@@ -48,11 +48,11 @@ def test_a_day_beside_its_readings(store):
     assert day.move_z == pytest.approx((moves[-1] - moves[-91:-1].mean()) / moves[-91:-1].std(ddof=1), rel=1e-9)
     assert before.long_usd is None and before.fear_greed is None, "no row is unknown, not zero"
     assert found.liquidations.worst.long_usd == 900.0
-    assert found.liquidations.long_usd == 1400.0, "eth is another subject"
+    assert found.liquidations.long_usd == 1400.0
 
 
 def test_hours_are_bars_too_and_absent_metrics_are_named(store):
-    rows = [("2025-01-27T10:30:00Z", "fear_greed", "market", 50)]
+    rows = [("2025-01-27T10:30:00Z", "fear_greed", 50)]
     found = study_stress(
         store, "deai", readings(rows), start_us=parse_instant("2025-01-27T10:00Z"),
         end_us=parse_instant("2025-01-27T12:00Z"), bar="hourly",
@@ -68,7 +68,7 @@ def test_the_real_fear_and_greed_index_reads_71_on_the_day(store, history_files)
         pytest.skip(f"no {path.name} here")
     with gzip.open(path, "rt", newline="") as file:
         rows = [
-            (f"{row['date']}T12:00:00Z", "fear_greed", "market", row["value"])
+            (f"{row['date']}T12:00:00Z", "fear_greed", row["value"])
             for row in csv.DictReader(file)
             if row["metric"] == "fear_greed_index" and row["date"].startswith("2025-01")
         ]

@@ -48,10 +48,11 @@ def store(tmp_path_factory):
 
 
 def test_sources_are_joined_as_each_measure_allows(store):
-    rows = stored_stress(store, "btc", since_us=NOON, until_us=NOON + 24 * HOUR_US)
-    found = {}
-    for name, at, value in zip(rows.metrics, rows.times_us.tolist(), rows.values.tolist(), strict=True):
-        found.setdefault(name, []).append(((at - NOON) // HOUR_US, value))
+    readings = stored_stress(store, "btc", since_us=NOON, until_us=NOON + 24 * HOUR_US)
+    found = {
+        name: [((at - NOON) // HOUR_US, value) for at, value in zip(times.tolist(), values.tolist(), strict=True)]
+        for name, (times, values) in readings.items()
+    }
     assert found["funding_rate"] == [(0, pytest.approx(0.0002)), (1, pytest.approx(0.0002))]
     assert found["open_interest_usd"] == [(0, 150.0)], "an hour that one venue did not tell has no total"
     assert found["fear_greed"] == [(0, 71.0)]

@@ -3,7 +3,7 @@ import { LineChart } from "./chart.js";
 import { read } from "./data.js";
 import { byId, remember, remembered } from "./dom.js";
 import { drawForest } from "./forest.js";
-import { day, number, percent } from "./format.js";
+import { day, number } from "./format.js";
 
 const SHOWN = ["QQQ", "NVDA", "SMH", "MSFT", "GOOGL", "META", "AMZN", "AMD", "AVGO", "TSM", "^NDX"];
 const STAND_IN = "^NDX";
@@ -66,8 +66,8 @@ export class Betas {
     byId("beta-note").textContent = standsIn + (one.missing || one.beta === null
       ? `${one.benchmark}: ${one.missing || one.reason}.`
       : `${one.benchmark}: beta ${number(one.beta)} (standard error ${number(one.se)}), R² ${number(one.r2)}, n ${one.n}, ` +
-        `correlation ${number(one.correlation)}, alpha ${percent(one.alpha_annualised, 0)} a year ` +
-        `(standard error ${percent(one.se_alpha * one.periods_per_year, 0)}); ${day(Date.parse(one.first_session))} to ` +
+        `correlation ${number(one.correlation)}, alpha ${number(one.alpha_annualised)} a year in logs ` +
+        `(standard error ${number(one.se_alpha * one.periods_per_year)}); ${day(Date.parse(one.first_session))} to ` +
         `${day(Date.parse(one.last_session))}. Index sampled at the exchange close; ± is the standard error, bars are ${number(one.confidence * 100, 0)}\u202f% intervals.${this.#late(one)}`);
   }
 
