@@ -56,6 +56,7 @@ Beta = made_of(
         "first_session": datetime,
         "last_session": datetime,
         "stale_days": int,
+        "perpetual_weight": float,
         "first_time": datetime,
         "last_time": datetime,
         **NUMBERS,

@@ -133,6 +133,7 @@ class Client:
     latest = asks(AsyncClient.latest)
     methodology = asks(AsyncClient.methodology)
     chart = asks(AsyncClient.chart)
+    event = asks(AsyncClient.event)
     indices = tables(AsyncClient.indices)
     levels = tables(AsyncClient.levels)
     constituents = tables(AsyncClient.constituents)

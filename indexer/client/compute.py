@@ -93,6 +93,7 @@ def compute_levels(
         status=names[history.status],
         carried_weight=history.carried_weight,
         constituents=history.constituents,
+        perpetual_weight=np.zeros(len(history.times_us)),
     )
 
 

@@ -22,7 +22,10 @@ FRACTION, POINTS, USD, LOG = "fraction", "index points", "USD", "log return a se
 UNITS = {
     **dict.fromkeys(("level", "latest_level"), POINTS),
     **dict.fromkeys(("weight", "weight_target", "drift", "contribution", "change_since_rebalance"), FRACTION),
-    **dict.fromkeys(("carried_weight", "latest_carried_weight", "turnover", "r2", "r2_adj", "confidence"), FRACTION),
+    **dict.fromkeys(
+        ("carried_weight", "perpetual_weight", "latest_carried_weight", "turnover", "r2", "r2_adj", "confidence"),
+        FRACTION,
+    ),
     "units": "tokens an index",
     "rate": USD,
     "alpha": LOG,

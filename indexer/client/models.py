@@ -48,6 +48,7 @@ class LevelPoint:
     level: float
     status: str
     carried_weight: float
+    perpetual_weight: float | None
     constituents: int | None = None
 
 
@@ -73,6 +74,7 @@ class Latest:
     time: Instant
     status: str
     carried_weight: float
+    perpetual_weight: float
     revision: int
     published_at: Instant
     fresh_until: Instant
@@ -101,7 +103,8 @@ class LevelEvent:
 class Levels(Frame):
     """Levels (T,) oldest first, in index points; `interval` is their spacing.
 
-    times_us int64 microseconds UTC; status (T,) text; carried_weight (T,) share of the value with a carried price;
+    times_us int64 microseconds UTC; status (T,) text; carried_weight (T,) share of the value with a carried price,
+    perpetual_weight (T,) with one of perpetual futures;
     constituents (T,) how many are held, 0 where the service does not know.
     """
 
@@ -112,6 +115,7 @@ class Levels(Frame):
     levels: F64 = field(repr=False)
     status: NDArray[np.str_] = field(repr=False)
     carried_weight: F64 = field(repr=False)
+    perpetual_weight: F64 = field(repr=False)
     constituents: I64 = field(repr=False)
 
     def __len__(self) -> int:
@@ -123,15 +127,17 @@ class Levels(Frame):
     def __getitem__(self, n: int) -> LevelPoint:
         time, level = from_us(int(self.times_us[n])), float(self.levels[n])
         count = int(self.constituents[n]) or None
-        return LevelPoint(time, level, str(self.status[n]), float(self.carried_weight[n]), count)
+        weights = float(self.carried_weight[n]), float(self.perpetual_weight[n])
+        return LevelPoint(time, level, str(self.status[n]), *weights, count)
 
     def columns(self) -> dict[str, Any]:
-        """time, level, status, carried_weight, constituents."""
+        """time, level, status, carried_weight, perpetual_weight, constituents."""
         return {
             "time": instants(self.times_us),
             "level": self.levels,
             "status": self.status.tolist(),
             "carried_weight": self.carried_weight,
+            "perpetual_weight": self.perpetual_weight,
             "constituents": self.constituents,
         }
 
@@ -319,6 +325,7 @@ class Beta(Frame):
     first_session: Instant
     last_session: Instant
     stale_days: int
+    perpetual_weight: float
     first_time: Instant
     last_time: Instant
     n: int

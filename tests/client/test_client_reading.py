@@ -150,8 +150,8 @@ def test_tables_are_pandas_frames_with_utc_times_and_units(client: Client) -> No
     levels = client.levels("deai", interval="1h")
     assert str(levels.index.dtype) == "datetime64[us, UTC]"
     assert levels.index.name == "time"
-    assert list(levels.columns) == ["level", "status", "carried_weight"]
-    units = {"level": "index points", "carried_weight": "fraction"}
+    assert list(levels.columns) == ["level", "status", "carried_weight", "perpetual_weight", "constituents"]
+    units = {"level": "index points", "carried_weight": "fraction", "perpetual_weight": "fraction"}
     assert levels.attrs == {"index": "deai", "simulated": False, "units": units}
     assert levels.loc["2025-02-04 00:00", "level"] == levels["level"].iloc[-1]
     members = client.constituents("deai", at="2025-02-03")
@@ -177,7 +177,7 @@ async def test_the_same_tables_in_polars(folder: Path) -> None:
         indices = (await client.indices()).to_polars()
         members = (await client.constituents("deai")).to_polars()
         benchmarks = (await client.benchmarks()).to_polars()
-    assert levels.columns == ["time", "level", "status", "carried_weight"]
+    assert levels.columns == ["time", "level", "status", "carried_weight", "perpetual_weight", "constituents"]
     assert levels.schema["time"] == pl.Datetime("us", "UTC")
     np.testing.assert_allclose(levels["level"].to_numpy(), levels_by_hand(), rtol=1e-15)
     assert indices["id"].to_list() == ["deai", "demo", "empty"]
