@@ -46,6 +46,7 @@ from api.routes import (
 )
 from api.stream.hub import Hub
 from api.stream.watch import watch
+from api.web import files as dropped
 from api.web import routes as web
 from api.web import sign_in
 from indexer.config import Settings
@@ -72,6 +73,7 @@ ROUTERS = (
     operation.admin,
     operation.router,
     sign_in.router,
+    dropped.router,
     web.router,
 )
 THREADS = 12

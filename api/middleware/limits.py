@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RawHeaders = list[tuple[bytes, bytes]]
 LOOPBACK = ("127.", "::1")
+DROPPED_FILES = "/files/explain"  # where the owner's own browser sends files; no other body is large
 KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
@@ -36,6 +37,7 @@ class Limits:
     max_query: int = 16_384
     max_path: int = 4096
     max_body: int = 65_536
+    max_file: int = 1 << 30
     max_streams: int = 1000
     clients: int = 10_000
     count_loopback: bool = False
@@ -151,7 +153,8 @@ class RequestSizes(HttpMiddleware):
         if refusal is not None:
             await problem(scope, refusal[0], detail=refusal[1])(scope, receive, send)
             return
-        left, started = self.limits.max_body, False
+        most = left = self._most(scope)
+        started = False
 
         async def receive_counted() -> Message:
             nonlocal left
@@ -170,7 +173,7 @@ class RequestSizes(HttpMiddleware):
             await self.app(scope, receive_counted, send_watched)
         except BodyTooLarge:
             if not started:
-                detail = f"The body is larger than {self.limits.max_body} bytes"
+                detail = f"The body is larger than {most} bytes"
                 await problem(scope, "body_too_large", detail=detail)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> tuple[str, str] | None:
@@ -181,6 +184,11 @@ class RequestSizes(HttpMiddleware):
         if path > limits.max_path:
             return "uri_too_long", f"The path has {path} bytes; at most {limits.max_path} are read"
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not length.isdigit() or int(length) > limits.max_body:
-            return "body_too_large", f"The body is larger than {limits.max_body} bytes"
+        if not length.isdigit() or int(length) > self._most(scope):
+            return "body_too_large", f"The body is larger than {self._most(scope)} bytes"
         return None
+
+    def _most(self, scope: Scope) -> int:
+        """How many bytes a body may have; whoever may not drop files is refused before they are read."""
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        return self.limits.max_file if path == DROPPED_FILES else self.limits.max_body

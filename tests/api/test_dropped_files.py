@@ -1,0 +1,87 @@
+"""The drop zone: the same report as `deai import --explain`, for the owner's own browser only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from seeded import NOW
+
+from api.app import create_app
+from indexer.files.explain import explain_files, explanation_text
+from indexer.registry import load_registry
+from indexer.store import read
+from indexer.store.db import Store, open_store
+
+SAMPLE = Path(__file__).parents[1] / "files" / "samples" / "binance_klines" / "NEARUSDT-1h-2025-01.csv"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store with nothing in it."""
+    opened = open_store(f"sqlite:///{tmp_path / 'blank.sqlite'}")
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def browser(store: Store) -> TestClient:
+    app = create_app(store, clock=lambda: NOW)
+    return TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000))
+
+
+def test_a_dropped_file_has_the_report_of_explain_and_nothing_is_written(browser: TestClient, store: Store) -> None:
+    before = len(read.read_runs(store))
+    answer = browser.post(f"/files/explain?name={SAMPLE.name}", content=SAMPLE.read_bytes())
+    [expected] = explain_files([SAMPLE], registry=load_registry(), clock=lambda: NOW, options={})
+    [report] = answer.json()["reports"]
+    assert report == {
+        "name": SAMPLE.name,
+        "text": explanation_text(expected),
+        "manifest": expected.manifest,
+        "readable": True,
+    }
+    assert len(read.read_runs(store)) == before
+
+
+def test_what_a_file_does_not_say_is_asked_for_and_can_be_said(browser: TestClient) -> None:
+    body = b"time,open,high,low,close\n2025-01-27T00:00Z,5,6,4,5\n2025-01-27T01:00Z,5,6,4,5\n"
+    [asked] = browser.post("/files/explain?name=../x.csv", content=body).json()["reports"]
+    assert not asked["readable"]
+    assert "deai import x.csv --symbol <symbol> --quote <quote> --venue <venue>" in asked["text"]
+    query = "name=x.csv&symbol=NEAR&venue=binance&quote=USDT"
+    [report] = browser.post(f"/files/explain?{query}", content=body).json()["reports"]
+    assert report["readable"]
+    assert "2, of which 2 would be taken" in report["text"]
+
+
+def test_a_file_beyond_the_usual_size_of_a_body_is_read_here_and_nowhere_else(browser: TestClient) -> None:
+    body = b"x" * 100_000
+    assert browser.post("/files/explain?name=x.csv", content=body).status_code == 200
+    assert browser.post("/sign-in", content=body).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("host", "headers"),
+    [
+        ("198.51.100.7", {}),
+        ("127.0.0.1", {"x-forwarded-for": "198.51.100.7"}),
+        ("127.0.0.1", {"origin": "https://elsewhere.example"}),
+        ("127.0.0.1", {"host": "index.example"}),
+    ],
+)
+def test_others_may_not_drop_files(store: Store, host: str, headers: dict[str, str]) -> None:
+    app = create_app(store, clock=lambda: NOW)
+    other = TestClient(app, base_url="http://127.0.0.1:8000", client=(host, 1))
+    assert other.post("/files/explain?name=x.csv", content=b"a,b\n", headers=headers).status_code == 403
+    assert other.get("/files", headers=headers).status_code == 403
+
+
+def test_the_page_loads_its_script(browser: TestClient) -> None:
+    page = browser.get("/files")
+    assert page.status_code == 200
+    assert 'src="static/files.js"' in page.text
+    assert browser.get("/static/files.js").status_code == 200
