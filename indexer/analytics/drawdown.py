@@ -198,7 +198,8 @@ def after_fall(
     if not 0.0 < fall < 1.0:
         raise InputError(f"fall {fall} must be a fraction between 0 and 1, e.g. 0.05 for 5 %")
     times, values = observed_levels(times_us, levels)
-    events = np.flatnonzero(values[1:] / values[:-1] - 1.0 <= -fall) + 1
+    spacing = np.diff(times)  # a step over a time without levels is not one bar
+    events = np.flatnonzero((values[1:] / values[:-1] - 1.0 <= -fall) & (spacing <= 2 * np.median(spacing))) + 1
     rows = tuple(_horizon(values, events, horizon=horizon) for horizon in horizons)
     return AfterFall(fall, times[events], rows)
 

@@ -27,9 +27,15 @@ FLAGSHIP = "deai"
 
 
 def run_backtest(
-    store: Store, settings: Settings, *, file: Path, hourly: bool = False, out: Path | None = None
+    store: Store,
+    settings: Settings,
+    *,
+    file: Path,
+    hourly: bool = False,
+    end_us: int | None = None,
+    out: Path | None = None,
 ) -> Result:
-    """The result of a methodology file over the stored history; its daily levels to `out` (Parquet) when given.
+    """The result of a methodology file over the stored history, up to `end_us`; its daily levels to `out` (Parquet).
 
     Raises MethodologyError for the file, NotEnoughDataError when it has no base in this history.
     """
@@ -42,8 +48,13 @@ def run_backtest(
     rules = load_rules(registry, folder=settings.methodology_dir)
     lines = universe_lines(methodology.universe, registry)
     market = narrowed(load_market(store, registry, effects=rules.supplies), methodology, registry)
+    market = market if end_us is None else market.until(end_us)
     made = backtest(
-        market if hourly else daily(market), methodology, flagship=flagship(store), events=rules.events_of(lines)
+        market if hourly else daily(market),
+        methodology,
+        flagship=flagship(store),
+        events=rules.events_of(lines),
+        end_us=end_us,
     )
     if out is not None:
         write_parquet(_levels(made), out)

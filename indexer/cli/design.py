@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.command import Json, emit, migrated, opened, progress, say, table
+from indexer.cli.command import Json, emit, instant_us, migrated, opened, progress, say, table
 
 if TYPE_CHECKING:
     from indexer.backtest.sweep import Tried
@@ -44,6 +44,8 @@ def check(
         say(f"  hash {rules.hash}")
         if late:
             say(f"  over the stored history: {late}")
+        for warning in report.warnings:
+            say(f"  warning: {warning}")
 
     emit(report, as_json=as_json, text=text)
     if report.problems:
@@ -87,17 +89,27 @@ def register(app: typer.Typer) -> None:
 def backtest(
     file: Annotated[Path, typer.Argument(help="An index TOML file.")],
     hourly: Annotated[bool, typer.Option("--hourly", help="Over hourly levels instead of daily ones.")] = False,
+    end: Annotated[str | None, typer.Option(help="Last instant to use (date or instant).")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the daily levels to this Parquet file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a methodology over the stored history; nothing is stored. Example: deai backtest my-index.toml"""
+    """Run a methodology over the stored history; nothing is stored.
+    Example: deai backtest my-index.toml --end 2025-10-01"""
     from indexer.backtest.design import run_backtest
 
     with opened() as (store, settings):
-        result = run_backtest(store, settings, file=file, hourly=hourly, out=out)
-    rows = [(name, getattr(result, name)) for name in result.__dataclass_fields__ if name not in ("index", "note")]
-    title = f"{result.index} ({result.note})"
-    emit(result, as_json=as_json, text=lambda: table(("figure", "value"), rows, title=title))
+        result = run_backtest(store, settings, file=file, hourly=hourly, end_us=instant_us(end), out=out)
+    beside = ("index", "note", "notes", "warnings")
+    rows = [(name, getattr(result, name)) for name in result.__dataclass_fields__ if name not in beside]
+
+    def text() -> None:
+        table(("figure", "value"), rows, title=f"{result.index} ({result.note})")
+        for warning in result.warnings:
+            say(f"  warning: {warning}")
+        for note in result.notes:
+            say(f"  {note}")
+
+    emit(result, as_json=as_json, text=text)
 
 
 def sweep(

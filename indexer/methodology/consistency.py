@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from indexer.errors import did_you_mean
@@ -58,6 +58,49 @@ def registry_problems(methodology: Methodology, registry: Registry) -> Iterator[
             f"caps.group: the {len(groups)} sub-sectors of the universe ({', '.join(sorted(groups))}) can hold "
             f"{reach:g} of the index together, 1 is needed; raise the group caps"
         )
+
+
+def cautions(methodology: Methodology, registry: Registry) -> Iterator[str]:
+    """What holds and yet may disappoint: a composition that the rules allow and whose weights the caps do not hold."""
+    caps, count = methodology.caps, methodology.selection.min_constituents
+    lines = universe_lines(methodology.universe, registry)
+    if len(lines) < count:
+        return
+    room, members = _tightest(caps, _by_group(lines, registry), count=count)
+    if room < 1 - ROUNDING:
+        what = ", ".join(f"{number} of {group}" for group, number in members.items())
+        then = (
+            "its caps are raised for that date" if caps.relax else "its review changes nothing; caps.relax = true helps"
+        )
+        yield f"caps: {count} members ({what}) can hold {room:.4g} of the index together, 1 is needed: {then}"
+
+
+def _by_group(lines: Collection[str], registry: Registry) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for line in lines:
+        groups.setdefault(registry.by_slug[line].sub_sector, []).append(line)
+    return groups
+
+
+def _tightest(caps: Caps, groups: Mapping[str, Sequence[str]], *, count: int) -> tuple[float, dict[str, int]]:
+    """The least that `count` members can hold within the caps, and how many of each group they are.
+
+    What n members of a group hold is its cap or the sum of their own, the smallest first, so compositions are
+    tried group by group, the tightest for each number of members kept.
+    """
+    single = 1.0 if caps.single is None else caps.single
+    best: dict[int, tuple[float, dict[str, int]]] = {0: (0.0, {})}
+    for group, names in groups.items():
+        uppers = sorted(caps.per_asset.get(name, single) for name in names)
+        limit = caps.per_group.get(group, 1.0 if caps.group is None else caps.group)
+        longer: dict[int, tuple[float, dict[str, int]]] = {}
+        for taken, (room, members) in best.items():
+            for number in range(min(len(names), count - taken) + 1):
+                total = room + min(limit, sum(uppers[:number]))
+                if taken + number not in longer or total < longer[taken + number][0]:
+                    longer[taken + number] = total, members | ({group: number} if number else {})
+        best = longer
+    return best[count]
 
 
 def _dates(methodology: Methodology) -> Iterator[str]:
@@ -170,17 +213,16 @@ def _fixed(weighting: Weighting, selection: Selection) -> Iterator[str]:
 
 
 def _bounds(caps: Caps, selection: Selection) -> Iterator[str]:
-    single = 1.0 if caps.single is None else caps.single
-    uppers = sorted([*caps.per_asset.values(), *[single] * selection.min_constituents])[: selection.min_constituents]
+    single, count = 1.0 if caps.single is None else caps.single, selection.target
+    uppers = sorted([*caps.per_asset.values(), *[single] * count])[-count:]
     if caps.largest is not None:
         if caps.largest < single:
             yield f"caps.largest: {caps.largest:g} is below caps.single {single:g}; the largest may have more, not less"
         uppers[-1] = max(caps.largest, uppers[-1])
     if sum(uppers) < 1 - ROUNDING:
         yield (
-            f"caps.single: {selection.min_constituents} members (selection.min_constituents) can hold at most "
-            f"{sum(uppers):g} together, 1 is needed; raise the caps to {1 / selection.min_constituents:.4g} or more, "
-            "or ask for more members"
+            f"caps.single: {count} members (selection.target) can hold at most {sum(uppers):g} together, 1 is needed; "
+            f"raise the caps to {1 / count:.4g} or more, or ask for more members"
         )
     if caps.floor is None:
         return

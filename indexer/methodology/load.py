@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.errors import MethodologyError
-from indexer.methodology.consistency import inconsistencies, registry_problems
+from indexer.methodology.consistency import cautions, inconsistencies, registry_problems
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
 from onchain.strict_toml import parse_toml, read_table, refuse
@@ -168,6 +168,7 @@ def _plain(value: object) -> object:
 class CheckReport:
     """What a check found. `problems` is empty when the file holds; `methodology` is None when it does not.
 
+    `warnings` name compositions that the rules allow and whose caps would be raised, or whose review changes nothing.
     `lines` are the line slugs the index may choose from.
     """
 
@@ -175,6 +176,7 @@ class CheckReport:
     problems: tuple[str, ...]
     methodology: Methodology | None = None
     lines: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -194,6 +196,7 @@ class CheckReport:
                 f"  rules   {made.hash}",
                 f"  base    {made.base_level:g} at {made.base_date.isoformat()}",
                 f"  chooses from {len(self.lines)} tokens: {', '.join(self.lines)}",
+                *(f"  warning {warning}" for warning in self.warnings),
             ]
         )
 
@@ -210,4 +213,5 @@ def check_file(path: Path, *, registry: Registry) -> CheckReport:
         return CheckReport(source, (str(error).removeprefix(f"{source}: "),))
     if problems:
         return CheckReport(source, tuple(problems))
-    return CheckReport(source, (), methodology, universe_lines(methodology.universe, registry))
+    lines, warnings = universe_lines(methodology.universe, registry), tuple(cautions(methodology, registry))
+    return CheckReport(source, (), methodology, lines, warnings)

@@ -120,12 +120,12 @@ def read_levels(
     )
 
 
-def read_level_values(store: Store, index_id: str) -> tuple[I64, F64]:
-    """Times and levels of an index without anything beside them, oldest first, the last revision of each instant."""
-    query = select(*fields(Level, "time", "level")).where(col(Level.index_id) == index_id)
+def read_level_values(store: Store, index_id: str) -> tuple[I64, F64, I64]:
+    """Times, levels and statuses of an index, oldest first, the last revision of each instant."""
+    query = select(*fields(Level, "time", "level", "status")).where(col(Level.index_id) == index_id)
     rows = read_columns(store, query.order_by(*fields(Level, "time", "revision")))
     rows = pick(rows, last_of_each(rows["time"]))
-    return rows["time"], rows["level"]
+    return rows["time"], rows["level"], rows["status"]
 
 
 @dataclass(frozen=True, slots=True)

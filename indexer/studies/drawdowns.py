@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,7 +42,8 @@ class DrawdownStudy:
     """Episodes at least `min_depth` deep, oldest first, and what can be said from them.
 
     `now` is the drawdown at the last level (0 at a peak). `bar` is the clock's interval, so that "bars" means days
-    or hours. `after_falls` has one entry for each size of a one-bar fall.
+    or hours. `after_falls` has one entry for each size of a one-bar fall. `left_out` says which levels are not counted,
+    because the index was impaired.
     """
 
     subject: str
@@ -56,6 +57,7 @@ class DrawdownStudy:
     episodes: tuple[Episode, ...]
     recovery: tuple[RecoverySummary, ...]
     after_falls: tuple[AfterFall, ...]
+    left_out: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def study_drawdowns(
         episodes=tuple(episodes),
         recovery=tuple(recovery_summary(every, min_depth=low, max_depth=high, unit=unit) for low, high in DEPTHS),
         after_falls=tuple(after_fall(times, values, fall=fall, horizons=HORIZON_DAYS[:3]) for fall in falls),
+        left_out=series.left_out,
     )
 
 
@@ -151,7 +154,7 @@ def regular(series: Series, bar: str) -> Series:
         hours = np.flatnonzero(np.diff(times) == step)
         stop = int(hours[-1]) + 2 if len(hours) else 0
         times, values = times[:stop], values[:stop]
-    return Series(series.name, series.kind, times, values, series.basis)
+    return replace(series, times_us=times, values=values)
 
 
 def step_of(bar: str) -> int:

@@ -18,6 +18,7 @@ from indexer.analytics.align import (
 )
 from indexer.analytics.series import like_a_split
 from indexer.arrays import F64, I64
+from indexer.engine.market import Status
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.store.db import Store
 from indexer.store.levels import read_level_values
@@ -45,6 +46,8 @@ class Series:
     """Values (T,) true at `times_us` (T,), ascending. `kind` is index, token or benchmark; `basis` what a value is.
 
     `splits` are (start, end, ratio) of returns that look like a split and that no event confirms: they are left out.
+    `left_out` says in words which levels are not there because the index was impaired; `newest_us` is the instant of
+    the newest value, also one that is left out.
     """
 
     name: str
@@ -53,15 +56,30 @@ class Series:
     values: F64
     basis: str
     splits: tuple[tuple[int, int, float], ...] = ()
+    left_out: str = ""
+    newest_us: int | None = None
 
 
 def index_series(store: Store, index_id: str) -> Series:
-    """All levels of an index. Raises NotFoundError for the id, NotEnoughDataError while it has none."""
+    """The levels of an index but those at which it was impaired.
+
+    Raises NotFoundError for the id, NotEnoughDataError while it has none.
+    """
     read_index(store, index_id)
-    times, levels = read_level_values(store, index_id)
+    times, levels, status = read_level_values(store, index_id)
     if not len(times):
         raise NotEnoughDataError(f"{index_id} has no levels yet; import prices (`deai import`) and `deai update`")
-    return Series(index_id, INDEX, times, levels, "index level")
+    good, out = status != Status.IMPAIRED, np.flatnonzero(status == Status.IMPAIRED)
+    if not good.any():
+        raise NotEnoughDataError(f"{index_id} was impaired at all of its levels; import prices of its constituents")
+    left_out = ""
+    if len(out):
+        left_out = (
+            f"{len(out)} levels at which {index_id} was impaired are left out, "
+            f"from {iso(int(times[out[0]]))} to {iso(int(times[out[-1]]))}"
+        )
+    newest = int(times[-1])
+    return Series(index_id, INDEX, times[good], levels[good], "index level", left_out=left_out, newest_us=newest)
 
 
 def subject_series(store: Store, name: str) -> Series:
@@ -268,8 +286,12 @@ def make_frame(store: Store, subject: Series, benchmarks: Sequence[Series], *, c
         calendar=calendar,
         price_basis=tuple(series.basis for series in benchmarks),
         periods_per_year=CONTINUOUS_DAYS if every_day else PERIODS_PER_YEAR[Clock(clock)],
-        newest_us=int(subject.times_us[-1]),
-        notes=(*((NAIVE,) if clock == Clock.DATE_JOIN else ()), *_doubts(benchmarks)),
+        newest_us=subject.newest_us or int(subject.times_us[-1]),
+        notes=(
+            *((NAIVE,) if clock == Clock.DATE_JOIN else ()),
+            *((subject.left_out,) if subject.left_out else ()),
+            *_doubts(benchmarks),
+        ),
     )
 
 

@@ -144,14 +144,15 @@ def test_wrong_types_and_ranges(part: dict[str, Any], problem: str) -> None:
     assert any(found.startswith(problem) for found in refusal(**part)), refusal(**part)
 
 
+FIVE = {"target": 5, "entry_rank": 4, "exit_rank": 6, "min_constituents": 5}
+
+
 @pytest.mark.parametrize(
     ("caps", "selection", "problem"),
     [
-        # Six names, cap 15 %.
-        ({"single": 0.15}, {"min_constituents": 6}, "caps.single: 6 members (selection.min_constituents) can hold at"),
-        ({"single": 0.19}, {}, "caps.single: 5 members (selection.min_constituents) can hold at most 0.95 together"),
-        ({"single": 0.2, "per_asset": {"fet": 0.05}}, {}, "caps.single: 5 members (selection.min_constituents) can"),
-        ({"single": 0.1, "largest": 0.3}, {}, "caps.single: 5 members (selection.min_constituents) can hold at most"),
+        ({"single": 0.04}, {}, "caps.single: 20 members (selection.target) can hold at most 0.8 together, 1 is needed"),
+        ({"single": 0.19}, FIVE, "caps.single: 5 members (selection.target) can hold at most 0.95 together"),
+        ({"single": 0.1, "largest": 0.3}, FIVE, "caps.single: 5 members (selection.target) can hold at most 0.7"),
         ({"single": 0.3, "largest": 0.2}, {}, "caps.largest: 0.2 is below caps.single 0.3"),
         ({"floor": 0.06}, {}, "caps.floor: 20 members (selection.target) of at least 0.06 make 1.2, more than 1"),
         ({"floor": 0.04, "per_asset": {"fet": 0.03}}, {}, "caps.floor: 0.04 is above caps.per_asset.fet 0.03"),
@@ -379,8 +380,8 @@ def test_a_check_reports_and_never_raises(tmp_path: Path) -> None:
     assert report.ok and report.methodology is not None
     assert report.lines[:2] == ("render", "akt")
     assert report.summary.startswith(f"{path}: mine 1.0.0 holds\n  rules   {report.methodology.hash}\n")
-    path.write_text(toml(RULES | {"caps": {"single": 0.1}}), encoding="utf-8")
-    assert check_file(path, registry=REGISTRY).summary.startswith(f"{path}: 1 problem\n  caps.single: 5 members")
+    path.write_text(toml(RULES | {"caps": {"single": 0.04}}), encoding="utf-8")
+    assert check_file(path, registry=REGISTRY).summary.startswith(f"{path}: 1 problem\n  caps.single: 20 members")
 
 
 def test_keys_that_came_later_leave_older_files_their_hash() -> None:
@@ -408,3 +409,16 @@ def test_a_misspelt_metric_is_refused_when_the_file_is_read() -> None:
         match=r'weighting\.metric: there is no metric "active_adresses"\. Did you mean "active_addresses"',
     ):
         load_methodology(text, source="mine.toml")
+
+
+def test_the_tightest_allowed_composition_is_named_and_none_that_holds_is_refused(tmp_path: Path) -> None:
+    """Four of one sub-sector hold 0.4 and one of another 0.2; five of nine groups of 0.4 always hold."""
+    text = (SHIPPED / "deai.toml").read_text()
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace('id = "deai"', 'id = "mine"').replace("relax = true", "relax = false"))
+    report = check_file(path, registry=load_registry())
+    assert report.ok
+    (warning,) = report.warnings
+    assert "can hold 0.4 of the index together, 1 is needed: its review changes nothing" in warning
+    path.write_text(path.read_text().replace("group = 0.40", "group = 1.0"))
+    assert check_file(path, registry=load_registry()).warnings == ()
