@@ -13,13 +13,13 @@ from indexer.arrays import to_json
 from indexer.engine.health import SUSPENDED
 from indexer.engine.history import BasketEvent, IndexHistory, Rebalance, Settled
 from indexer.engine.known import supply_as_of
-from indexer.engine.market import Market
+from indexer.engine.market import Market, carry
 from indexer.errors import NotEnoughDataError
 from indexer.levels.proforma import compute_pro_forma, next_date
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
 from indexer.store.rows import AnnouncementRow, NoteRow
-from indexer.times import DAY_US, from_us, iso, to_us
+from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
 
 FRESH_DAYS = 3
 
@@ -86,6 +86,41 @@ def announced(index_id: str, notes: Sequence[NoteRow], *, now: datetime) -> list
         if note.end_at is not None and note.end_at not in stopped:
             ended = f"{index_id} is {note.kind} no more from {iso(to_us(note.end_at))} on (since {start})"
             out.append(AnnouncementRow(f"{key}:end", note.kind, ended, now, index_id, note.end_at, detail))
+    return out
+
+
+def exits(
+    market: Market, methodology: Methodology, *, history: IndexHistory, settled: Settled | None, now: datetime
+) -> list[AnnouncementRow]:
+    """Who left between reviews, at which price, and what that choice is worth: had it moved like the others since."""
+    known = set() if settled is None else {id(change) for change in settled.changes}
+    changes = [one for one in history.rebalances if one.kind in ("suspension", "event") and id(one) not in known]
+    if not changes:
+        return []
+    prices = carry(market, methodology.missing.max_carry_hours * HOUR_US).prices
+    out = []
+    for change in changes:
+        row = int(np.searchsorted(market.times_us, change.effective_us))
+        stays = change.units_before * (change.units_after > 0)
+        for column in np.flatnonzero((change.units_before > 0) & (change.units_after == 0)).tolist():
+            last = int(np.flatnonzero(np.isfinite(market.prices[: row + 1, column]))[-1])
+            others = float(prices[row] @ stays) / float(prices[last] @ stays) - 1.0 if stays.any() else 0.0
+            weight, price = float(change.weight_drifted[column]), float(change.prices[column])
+            slug, at = market.slugs[column], iso(change.effective_us)
+            detail = {"asset": slug, "price": price, "weight": weight, "others_since": others, "worth": weight * others}
+            out.append(
+                AnnouncementRow(
+                    key=f"exit:{methodology.id}:{slug}:{at}",
+                    kind="exit",
+                    title=f"{slug} leaves {methodology.id} at {at} at its last traded price, {price:.6g} of "
+                    f"{iso(int(market.times_us[last]))}, with {weight:.1%} of the weight; had it moved like the others "
+                    f"since then, the level would differ by {weight * others:+.2%}",
+                    published_at=now,
+                    index_id=methodology.id,
+                    effective_at=from_us(change.effective_us),
+                    detail=json.dumps(detail),
+                )
+            )
     return out
 
 

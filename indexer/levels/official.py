@@ -23,7 +23,7 @@ from indexer.levels.published import read_settled
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
 from indexer.reference import RateFlag
-from indexer.reference.rates import AssetRates, ListedBars, Place, compute_rates, in_dollars
+from indexer.reference.rates import AssetRates, ListedBars, Place, compute_rates, in_dollars, traded
 from indexer.registry import Registry
 from indexer.registry.currencies import AT_PAR, DOLLAR, QUOTES
 from indexer.registry.records import SPOT
@@ -68,7 +68,8 @@ def computed_rates(
         if row.id is not None and row.asset_id is not None
     }
     quotes = {int(row.id): row.quote for row in listings if row.id is not None}
-    listed, at_par = in_dollars(bars, quotes, {**_coin_rates(bars, listings, places), **(currencies or {})})
+    live = traded(ListedBars(bars.listing_id, bars.time_us, bars.close, bars.volume_base))
+    listed, at_par = in_dollars(live, quotes, {**_coin_rates(live, listings, places), **(currencies or {})})
     rates = compute_rates(listed, places, at_par=at_par)
     return [_overridden(made, overrides) for made in over_bars(rates, fixings or {})]
 

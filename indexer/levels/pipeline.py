@@ -20,7 +20,7 @@ from indexer.engine.market import Market, Status
 from indexer.engine.supply_steps import Step
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.files.importing import asset_rows
-from indexer.levels.announcing import announced, announcements, notes_of
+from indexer.levels.announcing import announced, announcements, exits, notes_of
 from indexer.levels.corrections import Deferred
 from indexer.levels.fixings import stored_fixings
 from indexer.levels.lifecycle import apply_due_states
@@ -268,7 +268,9 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
     notes = write_notes(
         walk.store, walk.run_id, index_id=methodology.id, notes=notes_of(history), whole=settled is None
     )
-    said = announced(methodology.id, notes, now=walk.now) + announcements(
+    told = announced(methodology.id, notes, now=walk.now)
+    told += exits(part, methodology, history=history, settled=settled, now=walk.now)
+    said = told + announcements(
         part, methodology, history=history, settled=settled, policy=walk.rules.policy, events=events, now=walk.now
     )
     write_announcements(walk.store, walk.run_id, said)

@@ -55,6 +55,16 @@ class AssetRates:
     flags: I8
 
 
+def traded(bars: ListedBars) -> ListedBars:
+    """The bars in which somebody traded: a close that stands still at a volume of zero is no price of its instant."""
+    order = np.lexsort((bars.time_us, bars.listing_id))
+    before, row = order[:-1], order[1:]
+    still = np.zeros(len(order), dtype=np.bool_)
+    still[row] = (bars.listing_id[row] == bars.listing_id[before]) & (bars.close[row] == bars.close[before])
+    keep = ~(still & (bars.volume_base == 0.0))
+    return ListedBars(bars.listing_id[keep], bars.time_us[keep], bars.close[keep], bars.volume_base[keep])
+
+
 def in_dollars(
     bars: ListedBars, quotes: Mapping[int, str], rates: Mapping[str, tuple[I64, F64]]
 ) -> tuple[ListedBars, Bools]:

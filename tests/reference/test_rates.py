@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from indexer.reference import RateFlag
-from indexer.reference.rates import ListedBars, Place, compute_rates
+from indexer.reference.rates import ListedBars, Place, compute_rates, traded
 from indexer.times import DAY_US, HOUR_US, MINUTE_US
 
 NAN = float("nan")
@@ -109,3 +109,17 @@ def test_assets_are_kept_apart_and_in_time_order():
 def test_no_bars_no_rates():
     empty = ListedBars(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
     assert list(compute_rates(empty, {})) == []
+
+
+def test_a_close_that_stands_still_without_volume_is_no_price() -> None:
+    """Listing 1 is halted in its third hour, listing 2 does not say its volume; a move or a trade is a price."""
+    bars = ListedBars(
+        listing_id=np.array([1, 1, 1, 1, 2, 2]),
+        time_us=np.array([1, 2, 3, 4, 3, 4]) * HOUR_US,
+        close=np.array([5.0, 5.0, 5.0, 6.0, 5.0, 5.0]),
+        volume_base=np.array([0.0, 3.0, 0.0, 0.0, np.nan, np.nan]),
+    )
+    kept = traded(bars)
+    assert list(zip(kept.listing_id.tolist(), (kept.time_us // HOUR_US).tolist(), strict=True)) == [
+        (1, 1), (1, 2), (1, 4), (2, 3), (2, 4),
+    ]  # fmt: skip

@@ -1,0 +1,50 @@
+"""What is announced of a constituent that leaves between reviews, by hand-computed numbers."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from baskets import BASE, BASE_US, market, methodology
+
+from indexer.engine.history import Settled
+from indexer.engine.level import compute_index
+from indexer.levels.announcing import announced, exits, notes_of
+from indexer.methodology.spec import Missing, Scheme, Weighting
+from indexer.times import DAY_US
+
+RULES = methodology(weighting=Weighting(Scheme.EQUAL), missing=Missing(48))
+
+
+def test_who_leaves_is_announced_with_its_last_price_and_what_that_is_worth() -> None:
+    # b's last price is 20 on day 2; a falls from 10 to 5 on day 4, so b has 2/3 of the weight when it leaves on day 5.
+    # Had it halved too, the level would differ by 2/3 · −50 %.
+    times = BASE_US + np.arange(6) * DAY_US
+    prices = [[10, 20], [10, 20], [10, np.nan], [5, np.nan], [5, np.nan], [5, np.nan]]
+    world = market(times, prices, [3.0, 2.0])
+    history = compute_index(world, RULES)
+    (row,) = exits(world, RULES, history=history, settled=None, now=BASE)
+    assert row.title == (
+        "token-01 leaves test at 2023-01-05T00:00:00Z at its last traded price, 20 of 2023-01-02T00:00:00Z, with 66.7% "
+        "of the weight; had it moved like the others since then, the level would differ by -33.33%"
+    )
+    assert json.loads(row.detail)["worth"] == pytest.approx(-1 / 3)
+    known = Settled(history.rebalances, int(times[-1]))
+    again = compute_index(world, RULES, settled=known)
+    assert exits(world, RULES, history=again, settled=known, now=BASE) == [], "said once"
+
+
+def test_the_end_of_an_impairment_is_announced_unless_it_is_a_suspension() -> None:
+    times = BASE_US + np.arange(30) * DAY_US
+    prices = np.full((30, 2), 10.0)
+    prices[1, 0] = np.nan
+    prices[3:, :] = np.nan
+    history = compute_index(market(times, prices, [1.0, 1.0]), RULES)
+    rows = announced("test", notes_of(history), now=BASE)
+    assert [(row.kind, row.title.split(":")[0].split("2023")[0].strip()) for row in rows] == [
+        ("impaired", "test is impaired since"),
+        ("impaired", "test is impaired no more from"),
+        ("impaired", "test is impaired since"),
+        ("suspended", "test is suspended, its last level is that of"),
+    ]
