@@ -45,6 +45,7 @@ from api.routes import (
     studies,
 )
 from api.stream.hub import Hub
+from api.stream.live import LiveFeed
 from api.stream.watch import watch
 from api.web import files as dropped
 from api.web import routes as web
@@ -110,6 +111,7 @@ def create_app(
         clock=clock,
         cache=cache,
         hub=Hub(most=limits.max_streams),
+        live=LiveFeed(store, settings, clock=clock),
         keys=keys,
         limits=limits,
         refresh=lambda: cache.publish(read_version(store)),
@@ -172,6 +174,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for task in (overseer, *watchers):
             task.cancel()
         await asyncio.gather(overseer, *watchers, return_exceptions=True)
+        for services in _with_mounted(app):
+            await asyncio.to_thread(services.live.close)
 
 
 async def _oversee(app: FastAPI, watchers: list[asyncio.Task[None]]) -> None:

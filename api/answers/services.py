@@ -12,6 +12,7 @@ from api.middleware.cache import Cache
 from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits
 from api.stream.hub import Hub
+from api.stream.live import LiveFeed
 from indexer.config import Settings
 from indexer.store.db import Store
 from indexer.times import Clock
@@ -26,6 +27,7 @@ class Services:
     clock: Clock
     cache: Cache
     hub: Hub
+    live: LiveFeed
     keys: KeyRing
     limits: Limits
     refresh: Callable[[], None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -11,18 +12,37 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from api.answers.answer import as_file
+from api.answers.answer import NEVER, Answer, as_file
+from api.answers.encode import json_bytes
 from api.answers.params import IndexId
 from api.answers.problems import declared, problem
+from api.answers.schemas import wire_model
 from api.answers.services import Services, ServicesDep
 from api.stream.hub import PING, RETRY, Key, LevelMessage, Mailbox, missed_messages, newest_message, parse_id
 from api.stream.watch import look
+from indexer.arrays import to_json
 from indexer.errors import DeaiError
+from indexer.live.live_level import LiveLevel
 from indexer.store.read import read_index
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["stream"], responses=declared("not_found"))
 Emit = Callable[[LevelMessage | None], Awaitable[None]]
+LIVE_S = 3.0
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@router.get(
+    "/live",
+    response_model=wire_model(LiveLevel, "LiveAnswer"),
+    responses=declared("not_enough_data", "source_error"),
+    summary="The level between fixings",
+)
+def get_live(services: ServicesDep, index_id: IndexId) -> Response:
+    """The index at the venues' prices of now, by the gates of a fixing: never official and kept nowhere.
+
+    The venues are asked at most every three seconds, and only while somebody asks here.
+    """
+    return Answer(to_json(services.live.level(index_id)), cache_control=NEVER)
 
 
 @router.get(
@@ -36,12 +56,14 @@ async def stream_levels(
     services: ServicesDep,
     index_id: IndexId,
     *,
+    live: Annotated[bool, Query(description="Also the level between fixings, as event: live")] = False,
     last_event_id: Annotated[str | None, Header(max_length=64, description="Replay what came after")] = None,
     after: Annotated[str | None, Query(max_length=64, description="The same, for clients that set no headers")] = None,
 ) -> Response:
     """The newest level at once, then each new one: `event: level`, `id`, `data` as JSON. Comments keep it alive.
 
-    With Last-Event-ID, what was missed comes first (at most 1,000). A slow client skips to the newest.
+    With Last-Event-ID, what was missed comes first (at most 1,000). A slow client skips to the newest. With `live`,
+    what /live answers comes as `event: live` every few seconds while the venues are asked for it.
     """
     known = last_event_id or after
     await asyncio.to_thread(read_index, services.store, index_id)
@@ -49,7 +71,7 @@ async def stream_levels(
     if services.hub.full:
         detail = f"{services.hub.most} clients listen already; ask /latest, or try again"
         return problem(request.scope, "too_many_requests", detail=detail, headers={"Retry-After": "30"})
-    return EventStream(services, index_id, seen)
+    return EventStream(services, index_id, seen, live=live)
 
 
 class EventStream(Response):
@@ -57,27 +79,45 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, services: Services, index_id: str, seen: Key | None) -> None:
+    def __init__(self, services: Services, index_id: str, seen: Key | None, *, live: bool = False) -> None:
         super().__init__(headers=HEADERS, media_type=self.media_type)
         del self.headers["content-length"]
         self.services = services
         self.index_id = index_id
         self.seen = seen
+        self.live = live
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def emit(message: LevelMessage | None) -> None:
-            body = PING if message is None else message.event
+        async def write(body: bytes) -> None:
             await send({"type": "http.response.body", "body": body, "more_body": True})
+
+        async def emit(message: LevelMessage | None) -> None:
+            await write(PING if message is None else message.event)
 
         with self.services.hub.listening(self.index_id) as box:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": RETRY, "more_body": True})
-            watching = asyncio.create_task(_close_when_gone(receive, box))
+            beside = [asyncio.create_task(_close_when_gone(receive, box))]
+            if self.live:
+                beside.append(asyncio.create_task(_tell_live(self.services, self.index_id, write)))
             try:
                 await pump(self.services, self.index_id, box, seen=self.seen, emit=emit)
                 await send({"type": "http.response.body"})
             finally:
-                watching.cancel()
+                for task in beside:
+                    task.cancel()
+
+
+async def _tell_live(services: Services, index_id: str, write: Callable[[bytes], Awaitable[None]]) -> None:
+    """The live level again and again, each one once; while no venue answers there is nothing to tell."""
+    told = None
+    while True:
+        with contextlib.suppress(DeaiError):
+            level = await asyncio.to_thread(services.live.level, index_id)
+            if level.time != told:
+                told = level.time
+                await write(b"event: live\ndata: " + json_bytes(to_json(level)) + b"\n\n")
+        await asyncio.sleep(LIVE_S)
 
 
 async def _close_when_gone(receive: Receive, box: Mailbox) -> None:

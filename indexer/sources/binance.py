@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import orjson
+
 from indexer.errors import SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
 from indexer.sources.base import (
     Ask,
@@ -25,7 +27,7 @@ from indexer.sources.base import (
 )
 from indexer.sources.http import Answer
 from indexer.sources.records import Instrument, Quote
-from indexer.sources.rows import bars_of_rows, dict_in, instruments_of, json_of, list_in, quote_of, series_of
+from indexer.sources.rows import bars_of_rows, dict_in, instruments_of, json_of, list_in, quote_of, quotes_of, series_of
 from indexer.times import HOUR_US
 
 _EVERY = History(max_rows=1000)
@@ -53,6 +55,9 @@ class Binance(RestSource):
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         if ask.dataset is Dataset.INSTRUMENTS:
             return (Call("binance", "/api/v3/exchangeInfo", {"showPermissionSets": "false"}, ask, cost=20),)
+        if ask.dataset is Dataset.QUOTES and len(ask.symbols) > 1:
+            symbols = orjson.dumps(ask.symbols).decode()
+            return (Call("binance", "/api/v3/ticker/price", {"symbols": symbols}, ask, cost=4),)
         if ask.dataset is Dataset.QUOTES:
             return (Call("binance", "/api/v3/ticker/24hr", {"symbol": ask.symbol}, ask, cost=2),)
         return self.paged(ask, self._klines) if ask.dataset is Dataset.BARS else ()
@@ -74,6 +79,9 @@ class Binance(RestSource):
             raise binance_error(body)
         if call.ask.dataset is Dataset.INSTRUMENTS:
             return instruments_of(list_in(dict_in(body).get("symbols")), call, _instrument)
+        if call.ask.dataset is Dataset.QUOTES and len(call.ask.symbols) > 1:
+            rows = [row for row in list_in(body) if isinstance(row, dict)]
+            return quotes_of(call, {str(row.get("symbol")): row.get("price") for row in rows})
         if call.ask.dataset is Dataset.QUOTES:
             return Parsed(quotes=(_quote(call, body, answer.fetched_us),))
         return bars_of_rows(body, call, fetched_us=answer.fetched_us, columns=(0, 1, 2, 3, 4, 5, 7), unit_us=1000)

@@ -24,7 +24,7 @@ from indexer.sources.base import (
 )
 from indexer.sources.http import Answer
 from indexer.sources.records import Instrument, Quote
-from indexer.sources.rows import bars_of_rows, instruments_of, json_of, quote_of, series_of
+from indexer.sources.rows import bars_of_rows, instruments_of, json_of, quote_of, quotes_of, series_of
 
 _EVERY = History(max_rows=1000)
 _INTERVAL: Final = {"1m": "1", "1h": "60", "1d": "D"}
@@ -52,6 +52,8 @@ class Bybit(RestSource):
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         if ask.dataset is Dataset.INSTRUMENTS:
             return (Call("bybit", "/v5/market/instruments-info", {"category": "spot", "limit": "1000"}, ask),)
+        if ask.dataset is Dataset.QUOTES and len(ask.symbols) > 1:
+            return (Call("bybit", "/v5/market/tickers", {"category": "spot"}, ask),)
         if ask.dataset is Dataset.QUOTES:
             return (Call("bybit", "/v5/market/tickers", {"category": "spot", "symbol": ask.symbol}, ask),)
         return self.paged(ask, self._klines) if ask.dataset is Dataset.BARS else ()
@@ -72,6 +74,9 @@ class Bybit(RestSource):
         result, made = bybit_result(answer)
         if call.ask.dataset is Dataset.INSTRUMENTS:
             return instruments_of(result["list"], call, _instrument)
+        if call.ask.dataset is Dataset.QUOTES and len(call.ask.symbols) > 1:
+            rows = [row for row in result["list"] if isinstance(row, dict)]
+            return quotes_of(call, {str(row.get("symbol")): row.get("lastPrice") for row in rows})
         if call.ask.dataset is Dataset.QUOTES:
             return Parsed(quotes=(_quote(call, result, made, answer.fetched_us),))
         if result.get("symbol", call.ask.symbol) != call.ask.symbol:

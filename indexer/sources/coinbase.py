@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from indexer.errors import InputError, SourceCorrupt, SourceRefused
@@ -50,7 +50,10 @@ class Coinbase(RestSource):
         if ask.dataset is Dataset.INSTRUMENTS:
             return (Call("coinbase", "/products", {}, ask),)
         if ask.dataset is Dataset.QUOTES:
-            return (Call("coinbase", f"/products/{ask.symbol}/ticker", {}, ask),)
+            return tuple(
+                Call("coinbase", f"/products/{symbol}/ticker", {}, replace(ask, symbols=(symbol,)))
+                for symbol in ask.symbols
+            )
         return self.paged(ask, self._candles) if ask.dataset is Dataset.BARS else ()
 
     @staticmethod

@@ -22,7 +22,7 @@ from indexer.sources.base import (
 from indexer.sources.coinbase import with_value
 from indexer.sources.http import Answer
 from indexer.sources.records import Instrument, Quote
-from indexer.sources.rows import bars_of_rows, instruments_of, json_of, number, quote_of
+from indexer.sources.rows import bars_of_rows, dict_in, instruments_of, json_of, list_in, number, quote_of, quotes_of
 from indexer.times import INTERVAL_US
 
 _LAST_720 = History(max_rows=720, depth_rows=720)
@@ -51,7 +51,7 @@ class Kraken(RestSource):
         if ask.dataset is Dataset.INSTRUMENTS:
             return (Call("kraken", "/0/public/AssetPairs", {}, ask),)
         if ask.dataset is Dataset.QUOTES:
-            return (Call("kraken", "/0/public/Ticker", {"pair": ask.symbol}, ask),)
+            return (Call("kraken", "/0/public/Ticker", {"pair": ",".join(ask.symbols)}, ask),)
         return self.paged(ask, self._ohlc) if ask.dataset is Dataset.BARS else ()
 
     @staticmethod
@@ -71,6 +71,8 @@ class Kraken(RestSource):
         result: dict[str, Any] = body["result"] if isinstance(body.get("result"), dict) else {}
         if call.ask.dataset is Dataset.INSTRUMENTS:
             return instruments_of(list(result.values()), call, _instrument)
+        if call.ask.dataset is Dataset.QUOTES and len(call.ask.symbols) > 1:
+            return quotes_of(call, _last_trades(call.ask.symbols, result))
         pairs = [key for key in result if key != "last"]
         if len(pairs) != 1 or not same_pair(pairs[0], call.ask.symbol):
             raise SourceCorrupt(f"kraken answered for {', '.join(pairs) or 'no pair'} when asked {call.ask.symbol}")
@@ -102,6 +104,12 @@ def same_pair(answered: str, asked: str) -> bool:
     if spelled[-4:] in ("ZUSD", "ZEUR") and spelled[:-4] + spelled[-3:] == plain:
         return True
     return len(spelled) == 8 and spelled[0] == "X" and spelled[4] in "ZX" and spelled[1:4] + spelled[5:] == plain
+
+
+def _last_trades(symbols: tuple[str, ...], tickers: dict[str, Any]) -> dict[str, Any]:
+    """The last trade's price by the symbols asked, whose spelling in the answer may be an older one."""
+    last = {pair: list_in(dict_in(ticker).get("c"))[:1] for pair, ticker in tickers.items()}
+    return {symbol: c[0] for symbol in symbols for pair, c in last.items() if c and same_pair(pair, symbol)}
 
 
 def _raise_errors(error: Any) -> None:

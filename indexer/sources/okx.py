@@ -28,7 +28,17 @@ from indexer.sources.base import (
 )
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.records import Instrument, Liquidations, Quote, Reject
-from indexer.sources.rows import bars_of_rows, instruments_of, json_of, list_in, number, quote_of, series_of, stamps_us
+from indexer.sources.rows import (
+    bars_of_rows,
+    instruments_of,
+    json_of,
+    list_in,
+    number,
+    quote_of,
+    quotes_of,
+    series_of,
+    stamps_us,
+)
 from indexer.times import HOUR_US, INTERVAL_US
 
 _RECENT_BARS: Final = 1_400  # `candles` holds the newest 1,440 without the delay of the history, and 300 a call
@@ -60,6 +70,8 @@ class Okx(RestSource):
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         if ask.dataset is Dataset.INSTRUMENTS:
             return (Call("okx", "/api/v5/public/instruments", {"instType": "SPOT"}, ask),)
+        if ask.dataset is Dataset.QUOTES and len(ask.symbols) > 1:
+            return (Call("okx", "/api/v5/market/tickers", {"instType": "SPOT"}, ask),)
         if ask.dataset is Dataset.QUOTES:
             return (Call("okx", "/api/v5/market/ticker", {"instId": ask.symbol}, ask),)
         return self.paged(ask, self._candles) if ask.dataset is Dataset.BARS else ()
@@ -82,6 +94,8 @@ class Okx(RestSource):
         data = okx_data(answer)
         if call.ask.dataset is Dataset.INSTRUMENTS:
             return instruments_of(data, call, _instrument)
+        if call.ask.dataset is Dataset.QUOTES and len(call.ask.symbols) > 1:
+            return quotes_of(call, {str(row.get("instId")): row.get("last") for row in data if isinstance(row, dict)})
         if call.ask.dataset is Dataset.QUOTES:
             return Parsed(quotes=(_quote(call, data, answer.fetched_us),))
         closed = [row for row in data if not (isinstance(row, list) and len(row) > 8 and row[8] == "0")]

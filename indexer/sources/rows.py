@@ -8,7 +8,7 @@ Aggregators give points instead of candles: `bars_of_points` makes bars with a c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -209,6 +209,13 @@ def quote_of(
             raise SourceCorrupt(f"{call.source}: the price of {call.ask.symbol} is stamped in the future")
         observed = min(observed, fetched_us)
     return Quote(call.ask.symbol, value, call.ask.quote, observed, number(volume_24h))
+
+
+def quotes_of(call: Call, prices: Mapping[str, Any], *, stamp_us: int | None = None) -> Parsed:
+    """The asked symbols' prices out of a venue's answer for many markets; what it lacks is simply not there."""
+    known = {symbol: number(prices.get(symbol)) for symbol in call.ask.symbols}
+    quotes = [Quote(symbol, price, call.ask.quote, stamp_us) for symbol, price in known.items() if price > 0.0]
+    return Parsed(quotes=tuple(quotes))
 
 
 _NEAR_US: Final = 10 * 60_000_000

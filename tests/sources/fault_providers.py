@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import orjson
 from fault_more_providers import IDS, MoreProviders
 from fault_reply import Query, Reply, reply
 from fault_world import World
@@ -51,7 +52,14 @@ class Providers(MoreProviders):
         """The coins that every venue lists: those of the world, and bitcoin as everywhere."""
         return sorted({asset for asset, _ in self.world.series} | {"BTC"})
 
+    def last(self, venue: str, symbol: str) -> str | None:
+        """The price that a venue's ticker shows; None for an unknown symbol."""
+        rows = self.rows(venue, symbol, "1m", 0, self.now_us())
+        return None if rows is None or not len(rows) else _text(rows[-1, 4])
+
     def _binance(self, path: str, q: Query) -> Reply:
+        if path == "/api/v3/ticker/price":
+            return self._binance_prices(orjson.loads(q["symbols"]))
         if path == "/api/v3/exchangeInfo":
             coins = [{"baseAsset": c, "quoteAsset": "USDT", "symbol": f"{c}USDT"} for c in self.listed()]
             return reply({"symbols": [coin | {"status": "TRADING"} for coin in coins]})
@@ -70,6 +78,12 @@ class Providers(MoreProviders):
             for r in rows[: int(q["limit"])].tolist()
         ]
         return reply(out)
+
+    def _binance_prices(self, symbols: list[str]) -> Reply:
+        asked = {symbol: self.last("binance", symbol) for symbol in symbols}
+        if None in asked.values():
+            return reply({"code": -1121, "msg": "Invalid symbol."}, 400)
+        return reply([{"symbol": symbol, "price": price} for symbol, price in asked.items()])
 
     def _coinbase(self, path: str, q: Query) -> Reply:
         if path == "/products":
@@ -99,6 +113,11 @@ class Providers(MoreProviders):
             names = ["XBT" if coin == "BTC" else coin for coin in self.listed()]
             pairs = {f"{c}USD": {"altname": f"{c}USD", "wsname": f"{c}/USD", "status": "online"} for c in names}
             return reply({"error": [], "result": pairs})
+        if "," in q["pair"]:
+            prices = {pair: self.last("kraken", pair) for pair in q["pair"].split(",")}
+            if None in prices.values():
+                return reply({"error": ["EQuery:Unknown asset pair"]})
+            return reply({"error": [], "result": {pair: {"c": [price, "1"]} for pair, price in prices.items()}})
         pair = q["pair"].replace("/", "")
         interval = {"1": "1m", "60": "1h", "1440": "1d"}[q.get("interval", "1")]
         since = self.now_us() - 720 * INTERVAL_US[interval]
@@ -118,6 +137,10 @@ class Providers(MoreProviders):
         if path.endswith("instruments"):
             coins = [{"baseCcy": c, "quoteCcy": "USDT", "instId": f"{c}-USDT"} for c in self.listed()]
             return reply({"code": "0", "msg": "", "data": [coin | {"state": "live"} for coin in coins]})
+        if path.endswith("tickers"):
+            pairs = [f"{coin}-USDT" for coin in self.listed() if self.last("okx", f"{coin}-USDT")]
+            data = [{"instId": pair, "last": self.last("okx", pair)} for pair in pairs]
+            return reply({"code": "0", "msg": "", "data": data})
         if path.endswith("ticker"):
             rows = self.rows("okx", q["instId"], "1m", 0, self.now_us())
             if rows is None:
@@ -146,6 +169,10 @@ class Providers(MoreProviders):
             coins = [{"baseCoin": c, "quoteCoin": "USDT", "symbol": f"{c}USDT"} for c in self.listed()]
             result = {"category": "spot", "list": [coin | {"status": "Trading"} for coin in coins]}
             return reply({"retCode": 0, "retMsg": "OK", "result": result, "time": made})
+        if path.endswith("tickers") and "symbol" not in q:
+            pairs = [f"{coin}USDT" for coin in self.listed() if self.last("bybit", f"{coin}USDT")]
+            rows = [{"symbol": pair, "lastPrice": self.last("bybit", pair)} for pair in pairs]
+            return reply({"retCode": 0, "retMsg": "OK", "result": {"category": "spot", "list": rows}, "time": made})
         if path.endswith("tickers"):
             rows = self.rows("bybit", q["symbol"], "1m", 0, self.now_us())
             found = (

@@ -40,10 +40,13 @@ export async function readCloses(symbol) {
 
 // Tells `onLevel` of each new level: by the event stream, and by asking now and then where there is none.
 // `key` is given where reads need one and no cookie can be sent: in the frame of another site.
-export function follow(index, onLevel, key = "") {
+// With `onLive` the venues are asked for a level between fixings for as long as somebody follows.
+export function follow(index, onLevel, key = "", onLive = null) {
   const address = new URL(`v1/indices/${encodeURIComponent(index)}/stream`, document.baseURI);
   if (key) address.searchParams.set("api_key", key);
+  if (onLive) address.searchParams.set("live", "true");
   const source = new EventSource(address);
   source.addEventListener("level", (event) => onLevel(JSON.parse(event.data)));
+  if (onLive) source.addEventListener("live", (event) => onLive(JSON.parse(event.data)));
   return () => source.close();
 }

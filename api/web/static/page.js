@@ -37,6 +37,15 @@ function showLatest(latest) {
   return changed;
 }
 
+// The level between fixings: what it is, how far from the official one, how old; never in place of the official one.
+let live = null;
+function showLive(now) {
+  live = now || live;
+  const seconds = live ? (Date.now() - Date.parse(live.time)) / 1000 : Infinity;
+  byId("live").hidden = seconds > 60;
+  if (seconds <= 60) byId("live").textContent = `now ${level(live.level)} (${signed(live.since_fixing)} since the fixing), ${Math.max(Math.round(seconds), 0)} s old, not official`;
+}
+
 function showAge() {
   if (!shown) return;
   const stale = Date.now() > Date.parse(shown.fresh_until);
@@ -119,11 +128,12 @@ async function start() {
   if (!has) document.body.dataset.ready = "yes";
   followFilling();
   setInterval(showAge, 10_000);
+  setInterval(showLive, 1_000);
   const again = async () => {
     if (refresh) await look(refresh);
     else if (await appeared()) location.reload();
   };
-  if (document.body.dataset.known === "yes") follow(index, (latest) => { if (latest.time !== shown?.time || latest.revision !== shown?.revision) again(); });
+  if (document.body.dataset.known === "yes") follow(index, (latest) => { if (latest.time !== shown?.time || latest.revision !== shown?.revision) again(); }, "", has ? showLive : null);
   setInterval(() => { if (!document.hidden) again(); }, LOOK_AGAIN_MS);
 }
 

@@ -1,0 +1,212 @@
+"""The level that lives between fixings: every venue's last prices, asked now, through the fixing's own gates.
+
+Nothing is stored: a live level is never official. One call a venue gives all its pairs (Coinbase a call a pair, a few
+at a time); prices are asked again only after a few seconds and only when somebody wants a level. The prices stand for
+the newest minute of a fixing, weighed by each venue's value of the last one, so that on prices that stand still the
+live level is the next fixing's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from indexer.errors import NotEnoughDataError, SourceUnavailable
+from indexer.levels.markets import line_facts
+from indexer.live.asking import Question, ask_all
+from indexer.live.collect import collect_bars
+from indexer.live.context import Live
+from indexer.live.fixing import Fixed, compute, remembered_before
+from indexer.live.live_level import LiveLevel
+from indexer.live.mapping import quote_mappings
+from indexer.reference import RateStatus
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Mapped, Parsed
+from indexer.sources.http import Answer, HttpClient
+from indexer.sources.records import Bars
+from indexer.store.rates import rate_at
+from indexer.store.read import read_assets, read_bars, read_index, read_latest_level, read_listings, read_rebalancings
+from indexer.store.rows import RebalancingRow
+from indexer.times import DAY_US, HOUR_US, MINUTE_US, from_us, to_us
+
+SPACING_S: Final = 3.0
+ONE_BY_ONE: Final = ("coinbase",)
+AT_ONCE: Final = 5  # pairs of a venue that answers one at a time; the stalest first
+TOO_OLD_S: Final = 60.0
+BACK_DAYS: Final = 400
+
+Place = tuple[str, str]
+"""Source and its symbol."""
+
+
+@dataclass(slots=True)
+class _Prices:
+    """The last price of each pair with when it was asked (monotonic seconds)."""
+
+    by_pair: dict[Place, tuple[float, float]] = field(default_factory=dict)
+    asked: float = float("-inf")
+    at_us: int = 0
+    rates: Mapping[str, tuple[float, int]] = field(default_factory=dict)  # asset → rate, how many venues
+
+
+class Ticker:
+    """The venues' last prices as rates, shared by all who ask. Safe for several threads."""
+
+    def __init__(self, live: Live, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.live, self._monotonic = live, monotonic
+        self._prices, self._lock = _Prices(), threading.Lock()
+
+    def level(self, index_id: str) -> LiveLevel:
+        """The live level of an index.
+
+        Raises NotFoundError for the index, NotEnoughDataError while it has no official level, SourceUnavailable when
+        no venue answers.
+        """
+        live, now = self.live, self.live.clock()
+        index, newest = read_index(live.store, index_id), read_latest_level(live.store, index_id)
+        changes = read_rebalancings(live.store, index_id, start_us=to_us(now) - BACK_DAYS * DAY_US, end_us=to_us(now))
+        if newest is None or not changes:
+            raise NotEnoughDataError(f"index {index_id} has no level yet; a live level begins with the first one")
+        prices = self._newest()
+        worth, carried, three = self._worth(changes[-1], prices, at_us=to_us(now))
+        level, official = worth / changes[-1].divisor_after, float(newest.levels[-1])
+        fresh = {source for (source, _), (_, at) in prices.by_pair.items() if self._is_fresh(at)}
+        return LiveLevel(
+            index=index_id,
+            simulated=index.simulated,
+            time=from_us(prices.at_us),
+            age_s=round(max(self._monotonic() - prices.asked, 0.0), 3),
+            level=round(level, 9),
+            final=False,
+            carried_weight=carried / worth,
+            three_venues=three / worth,
+            venues=tuple(sorted(fresh)),
+            fixed_at=from_us(int(newest.times_us[-1])),
+            since_fixing=level / official - 1.0,
+        )
+
+    def _worth(self, basket: RebalancingRow, prices: _Prices, *, at_us: int) -> tuple[float, float, float]:
+        """What the basket is worth now, and of it what is carried and what three venues price."""
+        ids = {asset.slug: int(asset.id) for asset in read_assets(self.live.store)}
+        parts = {line.slug: line.parts for line in line_facts(self.live.registry, ids=ids, listings=[])}
+        worth = carried = three = 0.0
+        with self.live.store.session() as session:
+            for item in (one for one in basket.items if one.units_after > 0):
+                token = next(
+                    part for part in reversed(parts[item.asset]) if (part.from_us is None or part.from_us <= at_us)
+                )
+                rate, venues = prices.rates.get(token.slug, (float("nan"), 0))
+                if not np.isfinite(rate):
+                    last = rate_at(session, token.asset_id, at_us=at_us, as_of_us=None)
+                    if last is None:
+                        raise NotEnoughDataError(f"{item.asset} has no price, now or before")
+                    rate = last.rate
+                value = item.units_after * rate / token.ratio
+                worth += value
+                carried += value if not venues else 0.0
+                three += value if venues >= 3 else 0.0
+        return worth, carried, three
+
+    def _newest(self) -> _Prices:
+        with self._lock:
+            if self._monotonic() - self._prices.asked >= SPACING_S:
+                self._ask()
+            return self._prices
+
+    def _is_fresh(self, at: float) -> bool:
+        return self._monotonic() - at <= TOO_OLD_S
+
+    def _ask(self) -> None:
+        """Ask every venue, and make rates of what is fresh."""
+        live = self.live
+        rows = live.venues()
+        asked = (*rows, *quote_mappings(rows, live.sources))
+        before = self._prices.by_pair
+        questions = _questions(asked, before, now_us=to_us(live.clock()))
+        by_pair = dict(before)
+        for reply in ask_all(live, questions):
+            for _, _, parsed in reply.parsed:
+                at = self._monotonic()
+                by_pair |= {(reply.question.source, one.symbol): (one.price, at) for one in parsed.quotes}
+        by_pair = {pair: known for pair, known in by_pair.items() if self._is_fresh(known[1])}
+        if not by_pair:
+            raise SourceUnavailable("no venue gave a price now; the newest official level stands")
+        fixed = _fixed(live, rows, asked, {pair: price for pair, (price, _) in by_pair.items()})
+        used = (fixed.rates.verdicts == 0).sum(axis=1)
+        live_now = fixed.rates.status < RateStatus.CARRIED
+        rates = {slug: (float(fixed.rates.rate[a]), int(used[a])) for a, slug in enumerate(fixed.assets) if live_now[a]}
+        self._prices = _Prices(by_pair, self._monotonic(), to_us(live.clock()), rates)
+
+
+def _questions(asked: Sequence[Mapped], before: Mapping[Place, tuple[float, float]], *, now_us: int) -> list[Question]:
+    """One question a venue, for all its pairs; a venue that answers one at a time, for its stalest."""
+    questions = []
+    for source in dict.fromkeys(row.source for row in asked):
+        symbols = list(dict.fromkeys(row.symbol for row in asked if row.source == source))
+        if source in ONE_BY_ONE:
+            stalest = sorted(symbols, key=lambda symbol: before.get((source, symbol), (0.0, float("-inf")))[1])
+            symbols = stalest[: AT_ONCE if len(before) else len(stalest)]
+        ask = Ask(Dataset.QUOTES, tuple(symbols), now_us - HOUR_US, now_us, now_us)
+        questions.append(Question("live", source, ask))
+    return questions
+
+
+def _fixed(live: Live, rows: Sequence[Mapped], asked: Sequence[Mapped], prices: Mapping[Place, float]) -> Fixed:
+    """The fixing of one minute that these prices make, with the memory of the last official one."""
+    now = live.clock()
+    at_us = -(-to_us(now) // MINUTE_US) * MINUTE_US
+    before = remembered_before(live, now)
+    value = _values(live, rows, at_us=before.at_us)
+    still = {source: StillMinute(source, prices, value, at_us) for source in live.sources}
+    last = before.last_rates()
+    got = live.upstream.run(lambda http: collect_bars(asked, still, http, at_us=at_us, bars=1, last_rates=last))
+    return compute(rows, got.bars, memory=before, at_us=at_us, rules=live.rules)
+
+
+def _values(live: Live, rows: Sequence[Mapped], *, at_us: int | None) -> dict[Place, float]:
+    """The traded value of each pair in the hour of the last fixing, in USD; NaN or absent where not known."""
+    if at_us is None:
+        return {}
+    known = {(row.asset, row.venue): row.id for row in read_listings(live.store) if row.interval == "1h"}
+    numbers = {
+        known[row.asset, row.source]: (row.source, row.symbol) for row in rows if (row.asset, row.source) in known
+    }
+    bars = read_bars(
+        live.store, listing_ids=[int(number) for number in numbers if number], since_us=at_us, until_us=at_us + 1
+    )
+    return {
+        numbers[int(number)]: float(value)
+        for number, value in zip(bars.listing_id, bars.volume_usd, strict=True)
+        if int(number) in numbers
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class StillMinute:
+    """A source that answers with one minute: the price of now, held. It asks nobody."""
+
+    name: str
+    prices: Mapping[Place, float]
+    values: Mapping[Place, float]
+    at_us: int
+
+    @property
+    def capabilities(self) -> Capabilities:
+        raise NotImplementedError(f"{self.name} stands still: nothing but its minute can be asked")
+
+    def calls(self, ask: Ask) -> tuple[Call, ...]:
+        """One call where there is a price."""
+        return (Call(self.name, "", {}, ask),) if (self.name, ask.symbol) in self.prices else ()
+
+    async def fetch(self, call: Call, http: HttpClient) -> Answer:
+        return Answer("", 200, {}, b"", from_us(self.at_us))
+
+    def parse(self, call: Call, answer: Answer) -> Parsed:
+        place = (self.name, call.ask.symbol)
+        price, value = (np.array([one]) for one in (self.prices[place], self.values.get(place, np.nan)))
+        at = np.array([self.at_us], dtype=np.int64)
+        return Parsed(bars=Bars(at, price, price, price, price, np.array([np.nan]), value, call.ask.quote))
