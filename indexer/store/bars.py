@@ -101,9 +101,10 @@ def read_benchmark_closes(store: Store, symbol: str, *, interval: str) -> tuple[
 def read_benchmark_sources(store: Store, symbol: str, *, interval: str = "1d") -> list[str]:
     """Who gave a benchmark's stored closes, by name."""
     query = (
-        select(col(BenchmarkBar.source).distinct())
+        select(col(BenchmarkBar.source))
         .join(Benchmark, col(BenchmarkBar.benchmark_id) == col(Benchmark.id))
         .where(col(Benchmark.symbol) == symbol, col(BenchmarkBar.interval) == interval)
+        .distinct()
     )
     with store.reading() as connection:
         return sorted(connection.execute(query).scalars())
