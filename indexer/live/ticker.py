@@ -63,8 +63,8 @@ class Ticker:
     def level(self, index_id: str) -> LiveLevel:
         """The live level of an index.
 
-        Raises NotFoundError for the index, NotEnoughDataError while it has no official level, SourceUnavailable when
-        no venue answers.
+        Raises NotFoundError for the index, NotEnoughDataError while it has no official level or no venue is in use,
+        and SourceUnavailable when no venue answers.
         """
         live, now = self.live, self.live.clock()
         index, newest = read_index(live.store, index_id), read_latest_level(live.store, index_id)
@@ -124,6 +124,8 @@ class Ticker:
         """Ask every venue, and make rates of what is fresh."""
         live = self.live
         rows = live.venues()
+        if not rows:
+            raise NotEnoughDataError("no venue is in use, so there are no prices of now; see DEAI_SOURCES")
         asked = (*rows, *quote_mappings(rows, live.sources))
         before = self._prices.by_pair
         questions = _questions(asked, before, now_us=to_us(live.clock()))

@@ -10,6 +10,7 @@ from seeded import NOW, seeded_store
 
 from api.app import create_app
 from indexer.config import Settings
+from indexer.live.upstream import NO_SOURCES
 from indexer.store.db import Store, open_store
 
 
@@ -47,6 +48,6 @@ def own(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def live(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The seeded store served over a real socket."""
-    settings = Settings(data_dir=tmp_path_factory.mktemp("served"))
+    settings = Settings(data_dir=tmp_path_factory.mktemp("served"), sources=NO_SOURCES)  # the live level asks nobody
     with serve(create_app(store, settings=settings, clock=lambda: NOW)) as running:
         yield running

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ FROZEN_FROM = at("2025-01-28T13:00:00Z")
 @pytest.fixture
 def frozen(world: Played, live: Live) -> Live:
     """Levels up to 13:00; from then on each venue keeps its own price, a little beside the others'."""
-    world.sources, world.history_days = VENUES, 6
+    world.sources, world.since = VENUES, date(2025, 1, 22)
     kept = world.server._providers.change
 
     def still(rows: np.ndarray, venue: str, asset: str) -> np.ndarray:
