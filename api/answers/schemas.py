@@ -28,6 +28,7 @@ TERMS: dict[str, str] = {
     "simulated": "True for a simulated index: its prices are invented, it is for trying the software only",
     "carried_weight": "Share of the index value whose price was carried",
     "perpetual_weight": "Share of the index value whose price is of perpetual futures, there being no spot bar",
+    "supply_age_days": "Age of the supplies that the weights rest on, by weight; null unless all are known",
     "units": "Index shares held",
     "Explanation.level_exact": "Value over divisor, before rounding",
     "Explanation.inputs_hold": "Whether hashing the inputs shown gives the inputs hash",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ from api.answers.params import (
     window_of,
 )
 from api.answers.problems import declared
-from api.answers.schemas import LevelStatus, OfIndex, Wire, list_of, to_wire, wire_model
+from api.answers.schemas import TERMS, LevelStatus, OfIndex, Wire, list_of, to_wire, wire_model
 from api.answers.services import StoreDep
 from api.routes.indices import MethodologyRef
 from indexer.errors import NotEnoughDataError
@@ -41,6 +42,7 @@ from indexer.store.read import (
     read_rebalancings,
     read_supplies,
 )
+from indexer.store.rebalancings import read_supply_times, weighted_age_days
 from indexer.store.rows import ConstituentRow, NoteRow, RebalancingItemRow, RebalancingRow, SupplyRow
 from indexer.times import DAY_US, from_us, to_us
 
@@ -65,6 +67,7 @@ class Constituent(Wire):
     contribution: float | None = Field(description="Share of the index's move since the last rebalancing, fraction")
     supply_source: str | None = Field(description="Where the supply behind the weight came from")
     supply_observed_at: datetime | None = Field(description="When that supply was true; null without a stored reading")
+    supply_age_days: float | None = Field(description="How old that supply is at the instant asked for")
     supply_block: int | None = Field(description="The block it was read at; null for what no chain gave")
     supply_link: str | None = Field(description="That block at a public explorer")
 
@@ -76,6 +79,7 @@ class Constituents(OfIndex):
     rebalanced_at: datetime | None
     count: int
     effective_number: float | None = Field(description="1 / sum of squared weights")
+    supply_age_days: float | None = Field(description=TERMS["supply_age_days"])
     data: list[Constituent]
 
 
@@ -138,7 +142,8 @@ def list_constituents(
     index = read_index(store, index_id)
     at_us = _newest_us(store, index_id) if at is None else at
     rows = read_constituents(store, index_id, at_us, as_of_us=as_of)
-    data = _constituents(store, index_id, rows, as_of_us=as_of)
+    true_at = read_supply_times(store, index_id, at_us, as_of_us=as_of)
+    data = _constituents(store, index_id, rows, true_at=true_at, at_us=at_us, as_of_us=as_of)
     if wants_csv(request, format):
         return _csv(data, simulated=index.simulated)
     squares = [row.weight**2 for row in rows if row.weight is not None]
@@ -151,6 +156,7 @@ def list_constituents(
             "rebalanced_at": rows[0].effective_at if rows else None,
             "count": len(rows),
             "effective_number": 1.0 / sum(squares) if whole else None,
+            "supply_age_days": weighted_age_days(rows, true_at, at_us),
             "data": data,
         }
     )
@@ -186,7 +192,13 @@ def _newest_us(store: Store, index_id: str) -> int:
 
 
 def _constituents(
-    store: Store, index_id: str, rows: list[ConstituentRow], *, as_of_us: int | None
+    store: Store,
+    index_id: str,
+    rows: list[ConstituentRow],
+    *,
+    true_at: Mapping[str, datetime | None],
+    at_us: int,
+    as_of_us: int | None,
 ) -> list[dict[str, Any]]:
     if not rows:
         return []
@@ -207,7 +219,12 @@ def _constituents(
     unknown = _supply_behind(None, None)
     prices = [row.price_effective for row in rows]
     base = None if None in prices else sum(row.units * (row.price_effective or 0.0) for row in rows)
-    data = [_constituent(row, base_value=base, supply=supplies.get(row.asset, unknown)) for row in rows]
+    data = []
+    for row in rows:
+        supply = dict(supplies.get(row.asset, unknown))
+        seen = supply["supply_observed_at"] = true_at.get(row.asset) or supply["supply_observed_at"]
+        supply["supply_age_days"] = None if seen is None else (at_us - to_us(seen)) / DAY_US
+        data.append(_constituent(row, base_value=base, supply=supply))
     return sorted(data, key=lambda item: -(item["weight_target"] if item["weight"] is None else item["weight"]))
 
 

@@ -27,6 +27,7 @@ from indexer.store.read import (
     read_open_quality,
     read_rebalancings,
 )
+from indexer.store.rebalancings import read_supply_times, weighted_age_days
 from indexer.store.rows import AnnouncementRow, ConstituentRow, NoteRow
 from indexer.store.write import finish_run, start_run
 from indexer.times import DAY_US, from_us, iso, to_us
@@ -49,7 +50,8 @@ class IndexStatus:
     `alarms` are tokens that no venue in use lists any more, whatever index they are in.
     `level_status` is that of the newest level, suspended when none follows it by the rules, `note` why it is not final;
     `worst` is the constituent whose rate there is worst, and its status. `notes` are the newest reviews that were
-    skipped or relaxed and spells of being impaired or suspended, newest first.
+    skipped or relaxed and spells of being impaired or suspended, newest first. `supply_age_days` is the age of the
+    supplies that the weights rest on, by weight; None unless all are known.
     """
 
     index: str
@@ -67,6 +69,7 @@ class IndexStatus:
     worst: str | None = None
     worst_status: str | None = None
     notes: tuple[NoteRow, ...] = ()
+    supply_age_days: float | None = None
     open_challenges: int = 0  # of the answer's promised form: challenges are not kept any more
 
 
@@ -161,7 +164,13 @@ def status_of(store: Store, index_id: str, *, now: datetime) -> IndexStatus:
         worst=worst,
         worst_status=rate_status,
         notes=tuple(read_notes(store, index_id)[: -NEWEST_NOTES - 1 : -1]),
+        supply_age_days=None if at_us is None else _supply_age(store, index_id, at_us),
     )
+
+
+def _supply_age(store: Store, index_id: str, at_us: int) -> float | None:
+    rows = read_constituents(store, index_id, at_us)
+    return weighted_age_days(rows, read_supply_times(store, index_id, at_us), at_us)
 
 
 def _worst(store: Store, index_id: str, at_us: int) -> tuple[str | None, str | None]:

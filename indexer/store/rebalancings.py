@@ -8,8 +8,9 @@ Memberships follow from the units of successive rebalancings; the end of one is 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, func
@@ -33,7 +34,7 @@ from indexer.store.rows import (
     as_row,
 )
 from indexer.store.tables import Asset, Membership, Rebalancing, RebalancingItem, Run
-from indexer.times import from_us, iso, to_us
+from indexer.times import DAY_US, from_us, iso, to_us
 
 HEAD = ("reference_at", "methodology_id", "level", "divisor_before", "divisor_after", "turnover", "withdrawn")
 KEY = ("index_id", "effective_at", "kind")
@@ -116,6 +117,27 @@ def read_constituents(store: Store, index_id: str, at_us: int, *, as_of_us: int 
         )
         for (asset, item, rate), value in zip(rows, values, strict=True)
     ]
+
+
+SUPPLY_BACK_US = 400 * DAY_US  # no constituent is weighed by an older supply, nor is a review further back
+
+
+def read_supply_times(
+    store: Store, index_id: str, at_us: int, *, as_of_us: int | None = None
+) -> dict[str, datetime | None]:
+    """When the supply was true that each line was weighed by last at or before an instant; None where not stored."""
+    start = at_us - SUPPLY_BACK_US
+    changes = read_rebalancings(store, index_id, start_us=start, end_us=at_us + 1, as_of_us=as_of_us)
+    return {item.asset: item.supply_observed_at for change in changes for item in change.items if item.supply_source}
+
+
+def weighted_age_days(
+    rows: Sequence[ConstituentRow], true_at: Mapping[str, datetime | None], at_us: int
+) -> float | None:
+    """The age of the supplies of constituents at an instant, by weight; None unless every one of them is known."""
+    if not rows or any(row.weight is None or true_at.get(row.asset) is None for row in rows):
+        return None
+    return sum((row.weight or 0.0) * (at_us - to_us(true_at[row.asset] or row.effective_at)) for row in rows) / DAY_US
 
 
 def read_memberships(

@@ -11,8 +11,11 @@ from small import FIXED, Small, registry, small
 
 from indexer.engine.level import compute_index
 from indexer.engine.second import compare, second_index
+from indexer.levels.lifecycle import status_of
 from indexer.levels.markets import load_market, narrowed
-from indexer.store.read import read_quality, read_rebalancings
+from indexer.store.read import read_constituents, read_quality, read_rebalancings
+from indexer.store.rebalancings import read_supply_times, weighted_age_days
+from indexer.times import parse_instant
 
 CAPPED = FIXED.replace("min_venues = 1", "min_venues = 1\nsupply_max_age_days = 120").replace(
     'scheme = "fixed"\nweights = { aaa = 0.5, bbb = 0.5 }', 'scheme = "free_float_cap"'
@@ -112,3 +115,18 @@ def test_a_level_says_when_its_supply_is_old(tmp_path: Path) -> None:
     rows = made.levels()
     assert rows.status.tolist() == [0] * 6 + [2] * 3
     assert made.verified() == ""
+
+
+def test_the_age_of_the_supplies_is_by_weight(tmp_path: Path) -> None:
+    """On 2024-02-25: aaa (a quarter) weighed by a reading 36 days old, bbb by one of 67 days."""
+    made = world(tmp_path)
+    made.supplies("aaa", {"2023-12-20": 100, "2024-01-20": 100})
+    made.supplies("bbb", {"2023-12-20": 300})
+    made.update()
+    at_us = parse_instant("2024-02-25")
+    true_at = read_supply_times(made.store, "small", at_us)
+    assert true_at == {"aaa": datetime(2024, 1, 20, tzinfo=UTC), "bbb": datetime(2023, 12, 20, tzinfo=UTC)}
+    rows = read_constituents(made.store, "small", at_us)
+    assert weighted_age_days(rows, true_at, at_us) == pytest.approx(0.25 * 36 + 0.75 * 67)
+    assert weighted_age_days(rows, {**true_at, "bbb": None}, at_us) is None
+    assert status_of(made.store, "small", now=made.now).supply_age_days == pytest.approx(0.25 * 102 + 0.75 * 133)

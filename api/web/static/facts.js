@@ -13,6 +13,8 @@ export async function showFacts(index, latest) {
     ...(standing.worst && standing.worst_status !== "final" ? [["Worst price", `${standing.worst}, ${standing.worst_status}`]] : []),
     ["Published", `${age(Date.parse(latest.published_at))}, revision ${latest.revision}`],
     ["Carried prices", `${percent(latest.carried_weight)} of the value`],
+    ...(latest.perpetual_weight > 0 ? [["Perpetual futures", `${percent(latest.perpetual_weight)} of the value`]] : []),
+    ...(standing.supply_age_days === null ? [] : [["Age of supplies", `${Math.round(standing.supply_age_days)} days, by weight`]]),
     ["Expected by", moment(Date.parse(latest.fresh_until))],
     ["History since", detail.first_time ? day(Date.parse(detail.first_time)) : "–"],
     ["Methodology", `version ${detail.methodology.version}, ${detail.methodology.hash.slice(0, 10)}…`],
