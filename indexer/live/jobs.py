@@ -49,9 +49,12 @@ def live_jobs(live: Live, *, update_minutes: int = 60, history_beside: bool = Fa
     jobs: list[Job] = []
     venues = venue_mappings(live.registry, live.sources)
     if venues:
+        jobs.append(Job("supply-facts", DAY, timedelta(0), _of(live, supply.write_facts)))
+    if _any(live, Dataset.BENCHMARK):  # before the fixing at the first start only: it is due at another minute
+        jobs.append(_benchmarks(live, "benchmarks", benchmarks.DAILY))
+    if venues:
         if not history_beside:
             jobs.append(Job(LISTINGS, DAY, timedelta(0), _of(live, listings.check_listings)))
-        jobs.append(Job("supply-facts", DAY, timedelta(0), _of(live, supply.write_facts)))
         every = timedelta(minutes=update_minutes)
         jobs.append(Job(fixing.KIND, every, BAR_DELAY, _of(live, fixing.fix), singly=SINGLY, urgent=True))
         if not history_beside:
@@ -59,15 +62,18 @@ def live_jobs(live: Live, *, update_minutes: int = 60, history_beside: bool = Fa
     if supply.SOURCE in live.sources:
         jobs.append(Job("supply", DAY, timedelta(minutes=10), _of(live, supply.read_reported)))
     if _any(live, Dataset.BENCHMARK):
-        for kind, interval in (("benchmarks", benchmarks.DAILY), ("benchmark-hours", benchmarks.HOURLY)):
-            piece = partial(benchmarks.refresh, intervals=(interval,))
-            jobs.append(Job(kind, 6 * HOUR, timedelta(minutes=15), _of(live, piece)))
+        jobs.append(_benchmarks(live, "benchmark-hours", benchmarks.HOURLY))
     if _any(live, Dataset.FUNDING) or _any(live, Dataset.SENTIMENT):
         jobs.append(Job(stress.KIND, HOUR, timedelta(minutes=5), _of(live, stress.read_stress)))
     if venues and {"defillama", "coingecko", "ccxt"} & live.sources.keys():
         jobs.append(Job("cross-check", HOUR, timedelta(minutes=3), _of(live, crosscheck.check)))
     jobs.append(Job("retention", DAY, timedelta(minutes=30), _of(live, sweep)))
     return jobs
+
+
+def _benchmarks(live: Live, name: str, interval: str) -> Job:
+    piece = partial(benchmarks.refresh, intervals=(interval,))
+    return Job(name, 6 * HOUR, timedelta(minutes=15), _of(live, piece))
 
 
 def history_scheduler(live: Live) -> Scheduler:

@@ -22,7 +22,8 @@ LANES: Final = 4  # calls under way at a source: few, so that a fixing never wai
 AHEAD: Final = 64  # answers that may wait for being written
 FIRST_REST_S: Final = 5.0
 LONGEST_REST_S: Final = 600.0
-REFUSALS: Final = 3  # of one question, or of this address: then it is left for the next run
+REFUSALS: Final = 3  # of one question in a row: then it is answered
+TURNED_AWAY: Final = 5  # times in a row that a source refuses this address: then it is left for the next run
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +57,7 @@ class _Host:
     under_way: int = 0
     rests_until: float = 0.0
     refusals: int = 0
-    refused: SourceRefused | None = None  # what it said when it was given up
+    refused: SourceError | None = None  # what it said when it was given up
     more: asyncio.Event = field(default_factory=asyncio.Event)
 
     def due(self, now: float) -> float | None:
@@ -183,21 +184,23 @@ class Walk:
     def _failed(self, piece: Piece, error: SourceError, host: _Host) -> None:
         """Decide whether a call that failed is given up, rests, or its whole source does."""
         now = self._now()
-        if isinstance(error, SourceRefused):
-            subject = host if error.outright else piece.series
-            subject.refusals += 1
-            if not self._patient or subject.refusals >= REFUSALS:
-                if error.outright:
-                    host.refused = error
-                    self._give_up(piece)
+        outright = isinstance(error, SourceRefused) and error.outright
+        wait_s = getattr(error, "retry_after_s", None)
+        if outright:
+            host.refusals += now >= host.rests_until  # calls under way together are turned away once
+            if not self._patient or host.refusals >= TURNED_AWAY:
+                host.refused = error
+                self._give_up(piece)
+                return
+            wait_s = FIRST_REST_S * 2.0**host.refusals
+        elif isinstance(error, SourceRefused):
+            piece.series.refusals += 1
+            if not self._patient or piece.series.refusals >= REFUSALS:
                 piece.done = True  # a question that is refused again and again is answered
                 return
         elif not self._patient:
             self._give_up(piece)
             return
-        wait_s = getattr(error, "retry_after_s", None)
-        if isinstance(error, SourceRefused) and error.outright:
-            wait_s = FIRST_REST_S * 4.0**host.refusals
         if wait_s:
             host.rests_until = max(host.rests_until, now + wait_s)
             host.waiting.appendleft(piece)

@@ -145,7 +145,8 @@ async def test_each_bad_answer_is_named(loopback: Loopback, script: bytes, kind:
             await http.get(loopback.url, name="x")
     assert words in str(caught.value)
     retried = kind is SourceUnavailable and b"Retry-After" not in script
-    assert len(loopback.heads) == (FAST.attempts if retried else 1)
+    limited = isinstance(caught.value, CircuitOpen)  # a host that never answered is left alone soon
+    assert len(loopback.heads) == (2 if retried and limited else FAST.attempts if retried else 1)
 
 
 async def test_csv_is_checked_for_being_csv(loopback: Loopback) -> None:
@@ -231,13 +232,24 @@ async def test_a_burst_that_is_refused_slows_down_and_leaves_the_breaker_closed(
 
 async def test_a_host_that_only_ever_refuses_is_left_alone(loopback: Loopback) -> None:
     time = Time()
-    loopback.script = [raw(429, b"{}")] * 9
+    loopback.script = [raw(), *[raw(429, b"{}")] * 9]
     async with client(time, timeouts=PATIENT) as http:
+        await http.get(loopback.url, name="x")
         for _ in range(2):
             with pytest.raises(SourceUnavailable):
                 await http.get(loopback.url, name="x")
         assert http.health("x").state is BreakerState.OPEN
     assert sum(time.waits) == 1 + 2 + 4 + 8, "ever longer between one try and the next"
+
+
+async def test_a_host_that_never_answered_and_refuses_twice_is_left_alone_at_once(loopback: Loopback) -> None:
+    time = Time()
+    loopback.script = [raw(429, b"{}")]
+    async with client(time, timeouts=PATIENT) as http:
+        with pytest.raises(SourceUnavailable):
+            await http.get(loopback.url, name="x")
+        assert http.health("x").state is BreakerState.OPEN
+    assert len(loopback.heads) == 2
 
 
 async def test_a_short_retry_after_is_waited_for(loopback: Loopback) -> None:

@@ -29,6 +29,7 @@ from onchain.rpc.redact import redact
 
 MAX_BODY: Final = 32 * 1024 * 1024
 _LIBRARY_LOG: Final = logging.getLogger("httpx2")
+NEVER_ANSWERED: Final = 3  # times the weight of a refusal
 USER_AGENT: Final = "deai-index (open index of decentralized-AI tokens)"
 
 
@@ -206,17 +207,22 @@ class HttpClient:
         else:
             host.breaker.succeeded()  # a refusal is a proper answer of a healthy host
             host.queue.answered()
+            host.answered = True
 
     def limited(self, name: str, error: SourceLimited) -> None:
         """Slow down for a host whose limit only the parser of its answer could read."""
         self._slow_down(self._host(name), error)
 
     def _slow_down(self, host: Host, error: SourceLimited) -> None:
-        """Learn a slower pace. A burst that is refused counts once against the host, however many calls it had."""
+        """Learn a slower pace. A burst that is refused counts once against the host, however many calls it had.
+
+        A host that never answered yet and says so twice turns us away for another reason than our pace.
+        """
         first = host.queue.refused(error.retry_after_s)
         error.retry_after_s = host.queue.paused_s
         if first:
-            host.breaker.failed(now=self._monotonic(), why=redact(str(error), self._secrets))
+            for _ in range(1 if host.answered else NEVER_ANSWERED):
+                host.breaker.failed(now=self._monotonic(), why=redact(str(error), self._secrets))
         else:
             host.breaker.released()
 

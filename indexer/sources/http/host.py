@@ -50,6 +50,7 @@ class Host:
         self.queue = queue
         self.breaker = breaker
         self.latency_s: float | None = None
+        self.answered = False  # properly, ever
         self.settled = asyncio.Event()
         self.settled.set()
 
