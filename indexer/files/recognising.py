@@ -21,7 +21,7 @@ from indexer.files.manifest import STAMPS, Column, Manifest, parse_manifest, to_
 from indexer.files.stamps import NO_TIME, NOT_A_TIME, date_order, instants
 from indexer.registry import Registry
 from indexer.registry.currencies import currency, split_pair
-from indexer.times import INTERVAL_US
+from indexer.times import DAY_US, INTERVAL_US
 
 INTERVALS = {
     "1": "1m", "1m": "1m", "1min": "1m", "minute": "1m", "60s": "1m", "m1": "1m", "5": "5m", "5m": "5m", "m5": "5m",
@@ -36,6 +36,7 @@ ASKED = {
     "stamp": "when a price is true: at its stamp (instant), or an interval later (bar_open)",
     "kind": "whether the symbol is a token's or a share's (tokens, benchmarks)",
 }  # fmt: skip
+LONGEST_WEEKEND_US = 4 * DAY_US  # with a holiday: dates of sessions are not further apart
 CONSTANTS = ("symbol", "venue", "quote", "source")
 
 
@@ -198,6 +199,8 @@ def _step(head: Head, stamps: list[str], date_format: str) -> str:
         return ""
     sizes, counts = np.unique(steps, return_counts=True)
     usual = int(sizes[np.argmax(counts)])
+    if not (times % DAY_US).any() and sizes[0] <= LONGEST_WEEKEND_US:
+        return "1d"
     return next((name for name, size in INTERVAL_US.items() if size == usual), "")
 
 
