@@ -31,6 +31,9 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path("var"), description="Where the store, archive and caches live.")
     database_url: str = Field("", description="SQLAlchemy URL of the store; empty means SQLite in the data directory.")
+    head_file: Path | None = Field(
+        None, description="Keep the head of the chain of seals in this file too, best on another disk."
+    )
     methodology_dir: Path | None = Field(None, description="A folder of your own index TOML files.")
     registry: Path | None = Field(None, description="Your own asset registry instead of the shipped one.")
     host: str = Field("127.0.0.1", description="Address the API listens on.")

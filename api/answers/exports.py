@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from api.answers.encode import as_rows, counts_of, iso_times, json_bytes, status_names, to_csv
 from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError
+from indexer.store.heads import chain_of
 from indexer.store.read import IndexRow, read_levels
 from indexer.times import INTERVAL_US
 
@@ -60,7 +62,8 @@ def export_levels(
     path = folder / f"{stem}-{digest}.{kind}"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_levels(path, index, read_levels(store, index.id, step_us=INTERVAL_US[interval]), version=version)
+        rows = read_levels(store, index.id, step_us=INTERVAL_US[interval])
+        write_levels(path, index, rows, version=version, chain=chain_of(store, index.id))
         for former in folder.glob(f"{stem}-*.{kind}"):
             if former != path and len(former.stem) == len(path.stem):
                 with suppress(FileNotFoundError):
@@ -68,8 +71,11 @@ def export_levels(
     return Export(path, f'"{digest}-{interval}-{kind}"')
 
 
-def write_levels(path: Path, index: IndexRow, rows: LevelRows, *, version: str) -> None:
-    """Writes levels to a file of the kind its name says. Raises InputError for another kind or where it cannot."""
+def write_levels(path: Path, index: IndexRow, rows: LevelRows, *, version: str, chain: Mapping[str, str | int]) -> None:
+    """Writes levels to a file of the kind its name says; `chain` are the heads of the hash chains then.
+
+    Raises InputError for another kind or where it cannot.
+    """
     if path.suffix.removeprefix(".") not in tuple(FileKind):
         raise InputError(f'"{path.name}": name the file {", ".join(f".{kind}" for kind in FileKind)}')
     part = None
@@ -77,7 +83,7 @@ def write_levels(path: Path, index: IndexRow, rows: LevelRows, *, version: str) 
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".making-")
         os.close(handle)
         part = Path(name)
-        _write(part, index, rows, kind=FileKind(path.suffix.removeprefix(".")), version=version)
+        _write(part, index, rows, kind=FileKind(path.suffix.removeprefix(".")), version=version, chain=chain)
         part.chmod(0o644)
         part.replace(path)
     except OSError as error:
@@ -87,7 +93,9 @@ def write_levels(path: Path, index: IndexRow, rows: LevelRows, *, version: str) 
             part.unlink(missing_ok=True)
 
 
-def _write(part: Path, index: IndexRow, rows: LevelRows, *, kind: FileKind, version: str) -> None:
+def _write(
+    part: Path, index: IndexRow, rows: LevelRows, *, kind: FileKind, version: str, chain: Mapping[str, str | int]
+) -> None:
     if kind is FileKind.CSV:
         part.write_bytes(to_csv(level_texts(rows)))
     elif kind is FileKind.JSON:
@@ -95,11 +103,11 @@ def _write(part: Path, index: IndexRow, rows: LevelRows, *, kind: FileKind, vers
     elif kind is FileKind.PARQUET:
         from pyarrow import parquet
 
-        parquet.write_table(levels_table(index, rows, version=version), part, compression="zstd")
+        parquet.write_table(levels_table(index, rows, version=version, chain=chain), part, compression="zstd")
     else:
         from pyarrow import feather
 
-        feather.write_feather(levels_table(index, rows, version=version), part, compression="uncompressed")
+        feather.write_feather(levels_table(index, rows, version=version, chain=chain), part, compression="uncompressed")
 
 
 def level_texts(rows: LevelRows) -> dict[str, list[Any]]:
@@ -116,11 +124,12 @@ def level_texts(rows: LevelRows) -> dict[str, list[Any]]:
     }
 
 
-def levels_table(index: IndexRow, rows: LevelRows, *, version: str) -> pa.Table:
+def levels_table(index: IndexRow, rows: LevelRows, *, version: str, chain: Mapping[str, str | int]) -> pa.Table:
     """Levels as an Arrow table: time timestamp[us, UTC], level, status, carried_weight,
     perpetual_weight, constituents, revision, published_at.
 
-    The schema's metadata says which index, whether simulated, and by which methodology and data version.
+    The schema's metadata says which index, whether simulated, by which methodology and data version, and the heads of
+    the chains of levels and seals.
     """
     import pyarrow as pa
 
@@ -143,5 +152,6 @@ def levels_table(index: IndexRow, rows: LevelRows, *, version: str) -> pa.Table:
         "methodology_hash": index.hash,
         "data_version": version,
         "unit": "index points",
+        **{f"chain_{name}": str(value) for name, value in chain.items()},
     }
     return pa.table(columns).replace_schema_metadata(about)

@@ -19,6 +19,7 @@ from api.answers.services import StoreDep
 from indexer.errors import NotEnoughDataError
 from indexer.levels.reasons import standing_of
 from indexer.store.db import Store
+from indexer.store.heads import chain_of
 from indexer.store.levels import read_first_level_us
 from indexer.store.read import IndexRow, read_index, read_indices, read_latest_level, read_levels
 from indexer.store.rows import LevelRows
@@ -77,6 +78,15 @@ class Changes(Wire):
     d365: float | None
 
 
+class ChainHeads(Wire):
+    """The heads of the hash chains: kept by somebody else, they hold us to all that was published and sealed."""
+
+    levels: int = Field(description="Rows of the chain of published levels, revisions included")
+    hash: str = Field(description="Hash of the last of them, hex")
+    seals: int = Field(description="Seals of what runs wrote, of all indices")
+    seal: str = Field(description="Hash of the last of them, hex; empty before the first")
+
+
 class Latest(OfIndex):
     """The newest level, flat, for widgets and sensors."""
 
@@ -93,6 +103,7 @@ class Latest(OfIndex):
     fresh_until: datetime = Field(description="Past this instant without a newer level, treat the level as stale")
     methodology: MethodologyRef
     change: Changes
+    chain: ChainHeads
 
 
 CHANGE_SPANS = {"h1": HOUR_US, "d1": DAY_US, "d7": 7 * DAY_US, "d30": 30 * DAY_US, "d365": 365 * DAY_US}
@@ -149,6 +160,7 @@ def latest_of(store: Store, index_id: str) -> dict[str, Any]:
             name: change_over(level, read_levels(store, index_id, start_us=time - span, end_us=time - span + 1))
             for name, span in CHANGE_SPANS.items()
         },
+        "chain": chain_of(store, index_id),
     }
 
 

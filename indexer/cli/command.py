@@ -43,7 +43,8 @@ def migrated(settings: Settings) -> Iterator[Store]:
     """The store of these settings at this program's version, closed at the end."""
     from indexer.store.db import open_store
 
-    store = open_store(settings.store_url)
+    beside = settings.data_dir / "deai.head" if settings.database_url else None  # a database server has no folder
+    store = open_store(settings.store_url, head_file=settings.head_file or beside)
     try:
         store.migrate()
         yield store

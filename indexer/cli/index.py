@@ -225,6 +225,7 @@ def export(
     if path is None:
         raise InputError("name the file to write, e.g. deai export deai.csv; or --proof FILE.zip")
     from api.answers.exports import write_levels
+    from indexer.store.heads import chain_of
     from indexer.store.read import read_index, read_levels
     from indexer.store.runs import read_version
 
@@ -236,7 +237,8 @@ def export(
             start_us=instant_us(start),
             end_us=instant_us(end),
         )
-        write_levels(path, read_index(store, index), rows, version=read_version(store))
+        chain = chain_of(store, index)
+        write_levels(path, read_index(store, index), rows, version=read_version(store), chain=chain)
         tick(len(rows), len(rows))
-    payload = {"index": index, "file": str(path), "rows": len(rows)}
-    emit(payload, as_json=as_json, text=lambda: say(f"{len(rows):,} levels of {index} in {path}"))
+    payload = {"index": index, "file": str(path), "rows": len(rows), "chain": chain}
+    emit(payload, as_json=as_json, text=lambda: say(f"{len(rows):,} levels of {index} in {path}; head {chain['hash']}"))

@@ -146,6 +146,7 @@ def update(
         key = f"{key}:{iso(to_us(now))}"
     run_id = start_run(store, kind="update", key=key, now=now)
     if run_id is None:
+        seal_runs(store)  # what a process that was killed left unsealed
         return stored_report(store, refused=refused)
     replaces = forget_provisional_rates(store)
     if provisional:

@@ -37,10 +37,12 @@ PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536", "temp_s
 class Store:
     """An open database. Make it with `open_store`; safe to share between threads, one per process is enough."""
 
-    def __init__(self, url: str, engine: Engine, path: Path | None) -> None:
+    def __init__(self, url: str, engine: Engine, path: Path | None, *, head_file: Path | None = None) -> None:
         self.url = url
         self.engine = engine
         self.path = path
+        beside = () if path is None else (path.with_name(f"{path.name}.head"),)
+        self.head_files: tuple[Path, ...] = beside if head_file is None else (*beside, head_file)
         self._gate: Gate | None = gate_of(str(path)) if path else None
         if self._gate:
             self._gate.guards(engine)
@@ -129,8 +131,10 @@ class Store:
         return self._gate.own() if self._gate else nullcontext()
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, head_file: Path | None = None) -> Store:
     """The store at a URL: `sqlite:///path/to/file.db` (its directory is made) or `postgresql+psycopg://…`.
+
+    `head_file` is where the head of its seals is kept too, beside an embedded store's own (see heads.py).
 
     Connects on first use. Raises ConfigError for another kind of URL, StoreError when the directory cannot be made.
     """
@@ -142,7 +146,12 @@ def open_store(url: str) -> Store:
         ) from None
     backend = parsed.get_backend_name()
     if backend == "postgresql":
-        return Store(url, create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True), None)
+        return Store(
+            url,
+            create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True),
+            None,
+            head_file=head_file,
+        )
     if backend != "sqlite":
         raise ConfigError(
             f'The store speaks SQLite and PostgreSQL, not "{backend}": give sqlite:///… or postgresql://…'
@@ -157,7 +166,7 @@ def open_store(url: str) -> Store:
     engine = create_engine(parsed.set(database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
-    return Store(url, engine, path)
+    return Store(url, engine, path, head_file=head_file)
 
 
 def file_of(url: str) -> Path:

@@ -1,12 +1,12 @@
-"""Seals: a digest of what each finished run wrote, chained, so that any row changed afterwards is found and named.
+"""Seals: a digest of what each run that is done wrote, chained, so that any row changed afterwards is found and named.
 
-Place in the flow: the end of an update seals what is not sealed yet; `verify` compares. Numbers enter by their
+Place in the flow: every update seals what is not sealed yet; `verify` compares. Numbers enter by their
 bits, texts by their bytes, nulls by a mark of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -27,136 +27,111 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy import select as select_columns
-from sqlmodel import SQLModel, col, select
+from sqlmodel import col, select
 
-from indexer.store.bulk import upsert
 from indexer.store.columnar import Columns, fields, pick, read_columns, table_of
 from indexer.store.db import Store
 from indexer.store.digests import Encoded, digest_of, marks_of, pack_keys, shown_key, unpack_keys
+from indexer.store.heads import broken_heads, write_heads
 from indexer.store.provisional import is_provisional
-from indexer.store.runs import DONE, forgotten_before, runs_before
-from indexer.store.tables import (
-    Announcement,
-    Bar,
-    BenchmarkBar,
-    Level,
-    Membership,
-    Metric,
-    Payload,
-    Rate,
-    Rebalancing,
-    RebalancingItem,
-    Run,
-    Seal,
-    Supply,
-)
+from indexer.store.runs import COMPUTING, DONE, RUNNING, forgotten_before, runs_before
+from indexer.store.sealed import EARLIER, EARLIER_RUN, RUN, RUNS, STATES, Sealed
+from indexer.store.tables import Payload, Rebalancing, RebalancingItem, Run, Seal
 from indexer.times import iso
 
 GENESIS = b"\0" * 32
 FEW = 5  # rows of a run that are named
 NULL_TEXT, NULL_NUMBER = "\x01", -(2**62)
 MISSING = (NULL_TEXT, NULL_NUMBER, -np.inf)
-INSTANTS = ("time", "observed_at", "effective_at", "valid_from")
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A table that is sealed: the columns that name a row, and the others, in the order of the digest."""
-
-    model: type[SQLModel]
-    key: tuple[str, ...]
-    values: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The table's name."""
-        return table_of(self.model).name
-
-
-SEALED = (
-    Sealed(Run, ("run_id",), ("kind", "key", "started_at", "outcome", "detail")),
-    Sealed(Bar, ("listing_id", "time", "revision"), ("open", "high", "low", "close", "volume_base", "volume_usd")),
-    Sealed(
-        BenchmarkBar,
-        ("benchmark_id", "interval", "time", "revision"),
-        ("close", "adjusted_close", "volume", "price_basis", "source"),
-    ),
-    Sealed(
-        Supply,
-        ("asset_id", "kind", "source", "observed_at", "revision"),
-        ("origin", "amount", "chain", "block_number", "block_hash", "finality"),
-    ),
-    Sealed(Metric, ("subject", "name", "source", "time", "revision"), ("value",)),
-    Sealed(Rate, ("asset_id", "time", "revision"), ("rate", "status", "method", "verdicts")),
-    Sealed(
-        Rebalancing,
-        ("index_id", "effective_at", "kind", "revision"),
-        ("id", "reference_at", "withdrawn", "methodology_id", "level", "divisor_before", "divisor_after", "turnover"),
-    ),
-    Sealed(
-        RebalancingItem,
-        ("rebalancing_id", "asset_id"),
-        (
-            "units_before", "units_after", "weight_drifted", "weight_target", "price", "supply", "supply_source",
-            "free_float_cap_usd", "median_adv_usd", "rank", "reason",
-        ),
-    ),
-    Sealed(
-        Membership,
-        ("index_id", "asset_id", "valid_from", "revision"),
-        ("valid_to", "reason_in", "reason_out", "withdrawn"),
-    ),
-    Sealed(
-        Level,
-        ("index_id", "time", "revision"),
-        (
-            "level", "status", "carried_weight", "methodology_id", "published_at", "inputs_hash", "prev_hash", "hash",
-        ),
-    ),
-    Sealed(Payload, ("sha256",), ("source", "url", "fetched_at", "bytes")),
-    Sealed(
-        Announcement, ("key",), ("kind", "index_id", "published_at", "effective_at", "title", "detail")
-    ),
-)  # fmt: skip
+INSTANTS = ("time", "observed_at", "effective_at", "valid_from", "opened_at")
 
 
 def seal_runs(store: Store) -> int:
-    """Seals every finished run that is not sealed yet, but for provisional ones; how many there were."""
-    sealed = select(Seal.run_id).where(Seal.about == "run")
-    with store.session() as session:
-        finished = select(Run.id).where(Run.outcome == DONE, ~is_provisional())
-        unsealed = session.exec(finished.where(col(Run.id).not_in(sealed)))
-        runs = [number or 0 for number in unsealed]
-    if not runs:
-        return 0
-    previous = read_heads(store) or GENESIS
-    written = {(table.name, rows.run_id): rows for table in SEALED for rows in _runs_of(store, table, only=runs)}
-    seals: list[dict[str, Any]] = []
-    for run_id in sorted(runs):
-        for table in SEALED:
-            rows = written.get((table.name, run_id))
-            if rows is None:
-                continue
-            marks = np.ascontiguousarray(rows.marks, dtype="<u8").tobytes()
-            body = Body(table.name, len(rows.marks), rows.digest, marks, pack_keys(rows.keys))
-            own = link(previous, run_id, body)
-            seals.append({"run_id": run_id, **body._asdict(), "prev_hash": previous, "hash": own})
-            previous = own
-    with store.writing_session() as session:
-        upsert(session, Seal, seals, key=["run_id", "about"])
+    """Seals every run that is done and not sealed yet, but for provisional ones, and tables that belong to no run where they have changed since.
+
+    Gives how many runs there were. A table is not sealed anew where rows that may not change did, or where no run has
+    ended since it was sealed: then it stays as it was, for `verify` to name. The head of the chain goes into the
+    store's head files (see `heads.py`).
+    """
+    runs = unsealed_runs(store)
+    last = _last_of_states(store)
+    written = {(table.about, rows.run_id): rows for table in RUNS for rows in _runs_of(store, table, only=runs)}
+    bodies = [
+        (run_id, _body(table, rows))
+        for run_id in sorted(runs)
+        for table in RUNS
+        if (rows := written.get((table.about, run_id))) is not None
+    ]
+    newest = _newest_ended(store)
+    if newest is not None:
+        may_change = _ended_since_sealing(store)
+        states = [(table, _state(store, table, last.get(table.about), may_change=may_change)) for table in STATES]
+        bodies += [(newest, _body(table, rows)) for table, rows in states if rows is not None]
+    if bodies:
+        _append(store, bodies)
+    write_heads(store)
     return len(runs)
 
 
-def read_seals(store: Store) -> list[Seal]:
-    """Every seal in the order of its chain."""
+def unsealed_runs(store: Store, *, before_an_update: bool = False) -> list[int]:
+    """The runs that are done and not sealed, ascending.
+
+    With `before_an_update` only those that an update which ended later, or they themselves, should have sealed:
+    a process was killed then, or seals were taken away.
+    """
+    sealed = select(Seal.run_id).where(col(Seal.about).in_([RUN.about, EARLIER_RUN.about]))
+    query = select(Run.id).where(Run.outcome == DONE, ~is_provisional(), col(Run.id).not_in(sealed))
+    query = query.order_by(col(Run.id))
+    if before_an_update:
+        newest = select(func.max(Run.finished_at)).where(Run.kind == COMPUTING, Run.outcome == DONE)
+        query = query.where(col(Run.finished_at) <= newest.scalar_subquery())
     with store.session() as session:
-        return list(session.exec(select(Seal).order_by(col(Seal.id))))
+        return [int(number or 0) for number in session.exec(query)]
 
 
-def read_heads(store: Store) -> bytes | None:
-    """The hash of the newest seal: what someone else can keep to hold us to all that was sealed; None before any."""
+def _newest_ended(store: Store) -> int | None:
+    """The run that ended last, however; None before any."""
+    query = select(Run.id).where(col(Run.finished_at).is_not(None))
     with store.session() as session:
-        return session.exec(select(Seal.hash).order_by(col(Seal.id).desc()).limit(1)).first()
+        return session.exec(query.order_by(col(Run.finished_at).desc(), col(Run.id).desc()).limit(1)).first()
+
+
+def _state(store: Store, table: Sealed, seal: Seal | None, *, may_change: bool) -> _Rows | None:
+    """A whole table as it is now, to be sealed so; None where it is sealed so already or may not be sealed so."""
+    rows = _all_rows(store, table)
+    if rows is None or (seal is not None and (seal.digest == rows.digest or not may_change)):
+        return None
+    if seal is not None and table.grows and not np.isin(np.frombuffer(seal.marks, dtype="<u8"), rows.marks).all():
+        return None
+    return rows
+
+
+def _body(table: Sealed, rows: _Rows) -> Body:
+    marks = np.ascontiguousarray(rows.marks, dtype="<u8").tobytes()
+    return Body(table.about, len(rows.marks), rows.digest, marks, pack_keys(rows.keys))
+
+
+def _append(store: Store, bodies: Sequence[tuple[int, Body]]) -> None:
+    """Writes seals after the last one. Of two processes that seal at once, the second finds it done."""
+    with store.writing_session() as session:
+        previous = session.exec(select(Seal.hash).order_by(col(Seal.id).desc()).limit(1)).first() or GENESIS
+        known = set(session.exec(select(Seal.run_id, Seal.about)))
+        bodies = [(run_id, body) for run_id, body in bodies if (run_id, body.about) not in known]
+        seals: list[dict[str, Any]] = []
+        for run_id, body in bodies:
+            own = link(previous, run_id, body)
+            seals.append({"run_id": run_id, **body._asdict(), "prev_hash": previous, "hash": own})
+            previous = own
+        session.add_all(Seal(**seal) for seal in seals)
+
+
+def _last_of_states(store: Store) -> dict[str, Seal]:
+    """The newest seal of each whole table, by what it is about."""
+    newest = (
+        select(func.max(Seal.id)).where(col(Seal.about).in_([table.about for table in STATES])).group_by(Seal.about)
+    )
+    with store.session() as session:
+        return {seal.about: seal for seal in session.exec(select(Seal).where(col(Seal.id).in_(newest)))}
 
 
 class Body(NamedTuple):
@@ -181,21 +156,53 @@ def link(previous: bytes, run_id: int, body: Body) -> bytes:
 
 def altered_rows(store: Store, *, most: int = 20) -> list[str]:
     """Every sealed row that is not what it was, named, at most so many; and every seal that is not. Empty is good."""
-    seals = read_seals(store)
-    altered = list(_broken_seals(seals))
-    runs = {seal.run_id for seal in seals}
-    swept = runs_before(store, forgotten_before(store))
-    for table in SEALED:
-        expected = {seal.run_id: seal for seal in seals if seal.about == table.name}
-        present = {rows.run_id: rows for rows in _runs_of(store, table, only=runs if expected else ())}
-        for run_id in sorted(expected.keys() | present.keys()):
-            seal, rows = expected.get(run_id), present.get(run_id)
-            if seal is None or rows is None or seal.digest != rows.digest:
-                over = table.name == "payload" and run_id in swept
-                altered.extend(_differences(table, run_id, seal=seal, rows=rows, may_be_gone=over))
-        if len(altered) >= most:
-            break
+    with store.session() as session:
+        seals = list(session.exec(select(Seal).order_by(col(Seal.id))))
+    altered = [*_broken_seals(seals), *broken_heads(store, [seal.hash for seal in seals])]
+    for tables, run in ((EARLIER, EARLIER_RUN), (RUNS, RUN)):
+        runs = {seal.run_id for seal in seals if seal.about == run.about}
+        for table in tables:
+            if len(altered) >= most or not runs:
+                break
+            altered += _altered_by_run(store, table, seals=[one for one in seals if one.run_id in runs], runs=runs)
+    for table in STATES if len(altered) < most else ():
+        altered += _altered_state(store, table)
     return altered[:most]
+
+
+def _altered_by_run(store: Store, table: Sealed, *, seals: Iterable[Seal], runs: set[int]) -> Iterator[str]:
+    """The rows that runs wrote into a table and that are not as they were sealed."""
+    expected = {seal.run_id: seal for seal in seals if seal.about == table.about}
+    present = {rows.run_id: rows for rows in _runs_of(store, table, only=runs)}
+    swept = runs_before(store, forgotten_before(store)) if table.model is Payload else ()
+    for run_id in sorted(expected.keys() | present.keys()):
+        seal, rows = expected.get(run_id), present.get(run_id)
+        if seal is None or rows is None or seal.digest != rows.digest:
+            yield from _differences(table, run_id, seal=seal, rows=rows, may_be_gone=run_id in swept)
+
+
+def _altered_state(store: Store, table: Sealed) -> Iterator[str]:
+    """The rows of a table that belongs to no run that are not as sealed.
+
+    While a run is working, or has ended since the last sealing, rows may have changed by it: then only those are named
+    that never may.
+    """
+    seal = _last_of_states(store).get(table.about)
+    rows = _all_rows(store, table)
+    if seal is None or (rows is not None and seal.digest == rows.digest):
+        return
+    may_change = _ended_since_sealing(store)
+    for text in _differences(table, seal.run_id, seal=seal, rows=rows, may_be_gone=False):
+        if not may_change or (table.grows and text.endswith("is gone")):
+            yield text
+
+
+def _ended_since_sealing(store: Store) -> bool:
+    """Whether a run is working, or has ended after all that are sealed."""
+    sealed = select(func.max(Run.finished_at)).where(col(Run.id).in_(select(Seal.run_id))).scalar_subquery()
+    query = select(Run.id).where((col(Run.finished_at) > sealed) | (Run.outcome == RUNNING) | sealed.is_(None))
+    with store.session() as session:
+        return session.exec(query.limit(1)).first() is not None
 
 
 def _broken_seals(seals: list[Seal]) -> Iterator[str]:
@@ -208,8 +215,8 @@ def _broken_seals(seals: list[Seal]) -> Iterator[str]:
 
 
 @dataclass(slots=True)
-class _RunRows:
-    """What a run has in a table now; `keys` are the columns to name rows by."""
+class _Rows:
+    """What a run has in a table now, or all that is there (run 0); `keys` are the columns to name rows by."""
 
     run_id: int
     digest: bytes
@@ -217,11 +224,18 @@ class _RunRows:
     keys: dict[str, NDArray[Any]]
 
 
-def _runs_of(store: Store, table: Sealed, *, only: Collection[int]) -> Iterator[_RunRows]:
+def _all_rows(store: Store, table: Sealed) -> _Rows | None:
+    """A table that belongs to no run, None when it is empty."""
+    return next(_split(table, read_sealed(store, table)), None)
+
+
+def _runs_of(store: Store, table: Sealed, *, only: Collection[int]) -> Iterator[_Rows]:
     """What each of these runs has in a table, by run; runs without rows are absent."""
-    if not only:
-        return
-    stored = read_sealed(store, table, only=only)
+    return _split(table, read_sealed(store, table, only=only)) if only else iter(())
+
+
+def _split(table: Sealed, stored: Columns) -> Iterator[_Rows]:
+    """Rows by run, each run's by key."""
     runs = stored["run_id"]
     if not len(runs):
         return
@@ -238,7 +252,7 @@ def _runs_of(store: Store, table: Sealed, *, only: Collection[int]) -> Iterator[
     edges = np.flatnonzero(np.diff(stored["run_id"])) + 1
     for rows in np.split(np.arange(len(order)), edges):
         part = encoded if len(rows) == len(order) else {name: column.take(rows) for name, column in encoded.items()}
-        yield _RunRows(
+        yield _Rows(
             run_id=int(stored["run_id"][rows[0]]),
             digest=digest_of(table.name, part),
             marks=marks_of(list(part.values())),
@@ -249,14 +263,15 @@ def _runs_of(store: Store, table: Sealed, *, only: Collection[int]) -> Iterator[
 def read_sealed(store: Store, table: Sealed, *, only: Collection[int] | None = None) -> Columns:
     """The sealed columns and `run_id` of all rows or of some runs', by key where a database has it so.
 
-    A run's own id is its number, an item has that of its rebalancing. What is missing is one of `MISSING`.
+    A run's own id is its number, an item has that of its rebalancing, and 0 stands where a table belongs to no run.
+    What is missing is one of `MISSING`.
     """
-    run_id = fields(
-        Rebalancing if table.model is RebalancingItem else table.model, "id" if table.model is Run else "run_id"
-    )[0]
+    owner = Rebalancing if table.model is RebalancingItem else table.model
+    own = "id" if table.model is Run else "run_id"
+    run_id = literal_column("0", BigInteger()) if table in STATES else fields(owner, own)[0]
     names = [name for name in (*table.key, *table.values) if name != "run_id"]
     columns = [_without_null(store, column) for column in fields(table.model, *names)]
-    query = select_columns(run_id.label("run_id"), *columns)
+    query = select_columns(run_id.label("run_id"), *columns).select_from(table_of(table.model))
     if only is not None:
         query = query.where(run_id.in_(sorted(only)))
     elif table.model is not Run:
@@ -282,7 +297,7 @@ def _without_null(store: Store, column: Any) -> Any:
 
 
 def _differences(
-    table: Sealed, run_id: int, *, seal: Seal | None, rows: _RunRows | None, may_be_gone: bool
+    table: Sealed, run_id: int, *, seal: Seal | None, rows: _Rows | None, may_be_gone: bool
 ) -> Iterator[str]:
     """The rows that are not as sealed: by what is there now, and by the key they had when they are gone."""
     sealed = np.frombuffer(seal.marks, dtype="<u8") if seal else np.zeros(0, dtype=np.uint64)

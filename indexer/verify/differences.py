@@ -13,7 +13,8 @@ import numpy as np
 from indexer.store.assets import read_assets, read_benchmarks, read_listings
 from indexer.store.columnar import Columns, pick
 from indexer.store.db import Store
-from indexer.store.seals import INSTANTS, MISSING, Sealed, read_sealed
+from indexer.store.sealed import Sealed
+from indexer.store.seals import INSTANTS, MISSING, read_sealed
 from indexer.times import iso
 
 FEW = 5  # rows of a table that are named

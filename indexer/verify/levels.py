@@ -17,7 +17,7 @@ from indexer.engine.history import REVIEWS, BasketEvent, IndexHistory, Rebalance
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market
 from indexer.engine.second import Comparison, compare, second_index
-from indexer.errors import MethodologyError, VerificationError
+from indexer.errors import VerificationError
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.overrides import events_of, in_force
 from indexer.levels.publish import candidates, same_levels
@@ -167,10 +167,7 @@ class IndexCheck:
 
     def _methodology(self, version: int) -> Methodology:
         row = self.facts.versions[version]
-        try:
-            rules = load_methodology(row.text, source=f"{row.index_id} {row.version}", registry=self.facts.registry)
-        except MethodologyError:
-            raise_changed(row)
+        rules = load_methodology(row.text, source=f"{row.index_id} {row.version}", registry=self.facts.registry)
         if rules.hash != row.hash:
             raise_changed(row)
         return rules

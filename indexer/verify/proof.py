@@ -29,12 +29,12 @@ from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
 from indexer.store.columnar import Columns, last_of_each, pick
 from indexer.store.db import Store
+from indexer.store.heads import read_heads
 from indexer.store.levels import PublishedRows, published_rows
 from indexer.store.rates import read_rate_history
 from indexer.store.read import read_assets, read_indices, read_methodologies, read_rebalancings
 from indexer.store.rebalancings import read_decisions
 from indexer.store.rows import LevelRows, RateSeries, RebalancingItemRow, RebalancingRow
-from indexer.store.seals import read_heads
 from indexer.times import from_us, iso, to_us
 from indexer.verify.levels import levels_problem
 from indexer.verify.store import broken_chain
@@ -138,10 +138,9 @@ def _manifest(
     store: Store, registry: Registry, *, ids: Sequence[str], levels: dict[str, dict[str, NDArray[Any]]]
 ) -> dict[str, Any]:
     numbers = {asset.slug: int(asset.id) for asset in read_assets(store)}
-    sealed = read_heads(store)
     return {
         "format": FORMAT,
-        "head": sealed.hex() if sealed else "",
+        "head": read_heads(store).seals.hash,
         "heads": {name: rows["hash"][-1].hex() if len(rows["hash"]) else "" for name, rows in levels.items()},
         "methodologies": [
             {"id": row.id, "index": row.index_id, "version": row.version, "hash": row.hash, "text": row.text}

@@ -26,7 +26,7 @@ from indexer.store.archive import Archive
 from indexer.store.db import Store
 from indexer.store.facts import copy_rows, runs_with_rows
 from indexer.store.read import PayloadLink, RunRow, forgotten_before, read_methodologies, read_payload_links, read_runs
-from indexer.store.seals import SEALED, Sealed
+from indexer.store.sealed import RUNS, Sealed
 from indexer.store.tables import (
     Announcement,
     Asset,
@@ -207,7 +207,7 @@ def _derived(walk: _Walk, run: RunRow, run_id: int) -> bool:
 def _compare(walk: _Walk, *, tables: Sequence[type]) -> int:
     """Notes what differs between the stores; how many rows were compared."""
     compared = 0
-    for table in SEALED:
+    for table in RUNS:
         if table.model in tables:
             rows, texts = different_rows(
                 walk.derivation.store, walk.derivation.into, table, runs=walk.again, given_by=_given_by(table)

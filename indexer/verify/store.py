@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.errors import MethodologyError
+from indexer.errors import MethodologyError, VerificationError
 from indexer.levels.fixings import stored_fixings
 from indexer.levels.hash_chain import broken_link
 from indexer.levels.official import computed_rates, currency_rates, differing
@@ -32,7 +32,7 @@ from indexer.store.read import (
     read_quality,
     read_rates,
 )
-from indexer.store.seals import altered_rows
+from indexer.store.seals import altered_rows, unsealed_runs
 from indexer.times import from_us, iso, to_us
 from indexer.verify.levels import Facts, IndexCheck
 
@@ -70,7 +70,7 @@ def verify_all(
     """Verify every stored index, or those named, from the stored facts and the stored methodology texts.
 
     A row that was changed after it was written is named in the verdict of every index: none can be trusted then.
-    Raises NotFoundError for a name that is no index.
+    Raises NotFoundError for a name that is no index, VerificationError where there is no index to say it of.
     """
     rules = rules or load_rules(registry)
     known = read_indices(store)
@@ -92,9 +92,20 @@ def verify_all(
             progress(n + 1, steps)
         problem = everywhere.result()
     progress(steps, steps)
+    problem = problem or _unsealed(store)  # asked last: what was being done is sealed by now
+    if problem and not indices:
+        raise VerificationError(problem)
     if problem:
         return [_untrusted(store, row.id, problem=problem) for row in indices]
     return [_verdict(store, row.id, one) for row, one in zip(indices, made, strict=True)]
+
+
+def _unsealed(store: Store) -> str:
+    """The runs that an update should have sealed, in words, or ''."""
+    return "; ".join(
+        f"run {number} is done and not sealed: a process was killed, or seals were taken away; run `deai update`"
+        for number in unsealed_runs(store, before_an_update=True)[:20]
+    )
 
 
 def _verdict(store: Store, index_id: str, one: Verification | Exception) -> Verification:

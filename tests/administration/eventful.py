@@ -8,10 +8,27 @@ import numpy as np
 from test_restatement import HOUR, corrected, heaviest
 from worlds import HOURS, START_US, prices, world
 
+from indexer.levels.overrides import decide
 from indexer.store.archive import Archive
 from indexer.store.read import read_constituents
-from indexer.store.rows import BenchmarkColumns, BenchmarkRow, MetricSeries, PayloadRow
-from indexer.store.write import ensure_benchmarks, finish_run, write_benchmark_bars, write_metrics, write_payloads
+from indexer.store.rows import (
+    BenchmarkColumns,
+    BenchmarkRow,
+    MetricSeries,
+    OverrideRow,
+    PayloadRow,
+    QualityRow,
+    RejectRow,
+)
+from indexer.store.write import (
+    ensure_benchmarks,
+    finish_run,
+    write_benchmark_bars,
+    write_metrics,
+    write_payloads,
+    write_quality,
+    write_rejects,
+)
 from indexer.times import HOUR_US
 
 
@@ -41,6 +58,12 @@ def eventful(folder):
     kept = Archive(folder / "archive").put(b"an answer")
     write_payloads(one.store, run, [PayloadRow(kept.sha256, "venue", "https://v/x", one.now, kept.raw_bytes)])
     write_metrics(one.store, run, [MetricSeries("market", "fear_greed_0_100", "test", times, two)])
+    write_rejects(one.store, run, [RejectRow("prices.csv", "cd" * 32, 7, "close is negative", "2024-01-01,AAA,-1")])
+    write_quality(one.store, run, [QualityRow("gap", "token-1/1h", one.now, one.now, '{"text": "no bars"}')])
     finish_run(one.store, run, now=one.now)
+    row = OverrideRow(
+        "membership", "token-7", one.now, one.now + timedelta(days=3), "found to be a copy", "A", one.now, "small"
+    )
+    decide(one.store, row, registry=one.registry, now=one.tick())
     one.update()
     return one

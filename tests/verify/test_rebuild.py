@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -13,18 +15,23 @@ from eventful import eventful
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlmodel import SQLModel
 from test_restatement import HOUR
 from worlds import START_US, world
 
+from indexer.errors import VerificationError
 from indexer.store.archive import Archive
 from indexer.store.db import open_store
 from indexer.store.digests import pack_keys, unpack_keys
 from indexer.store.levels import published_rows
 from indexer.store.read import read_levels
-from indexer.store.seals import SEALED, altered_rows, seal_runs
+from indexer.store.rows import QualityRow
+from indexer.store.sealed import EARLIER, EARLIER_RUN, RUNS, STATES
+from indexer.store.seals import altered_rows, seal_runs, unsealed_runs
+from indexer.store.write import finish_run, start_run, write_quality
 from indexer.times import DAY_US, HOUR_US, iso
 from indexer.verify.replay import replay
-from indexer.verify.store import broken_chain
+from indexer.verify.store import broken_chain, verify_all
 
 
 @pytest.fixture(scope="module")
@@ -75,35 +82,57 @@ def test_criterion_2_one_changed_input_revises_only_dependent_levels_and_the_cha
     assert broken_chain(chain) == ""
 
 
-CASES = [
-    (table, name)
-    for table in SEALED
-    for name in (*table.key, *table.values)
-    if not (table.name == "run" and name == "run_id")
-]
+EMPTY = {"challenge", "event"}  # tables that nothing writes to any more, or not here
+TABLES = [table for table in (*RUNS, *STATES) if table.name not in ("challenge", "event")]  # nothing writes to these
 
 
-@pytest.mark.parametrize(("table", "name"), CASES, ids=[f"{table.name}.{name}" for table, name in CASES])
-def test_any_changed_byte_of_a_stored_row_is_found_and_named(made, table, name):
+def test_every_column_of_every_table_is_sealed_but_caches():
+    sealed = {(table.name, name) for table in (*RUNS, *STATES) for name in (*table.key, *table.values)}
+    unsealed = {
+        f"{table.name}.{column.name}"
+        for table in SQLModel.metadata.tables.values()
+        for column in table.columns
+        if (table.name, column.name) not in sealed
+    }
+    named = {name for name in unsealed if not name.endswith(".run_id")}
+    assert named == {
+        *("run.id", "seal.about", "seal.digest", "seal.hash", "seal.id", "seal.keys", "seal.marks", "seal.prev_hash"),
+        *("seal.rows", "lease.name", "lease.holder", "lease.expires_at"),
+    }, "runs and items are sealed by their run, seals are chained, a lease is who works now"
+
+
+@pytest.mark.parametrize("table", TABLES, ids=[table.name for table in TABLES])
+def test_any_changed_byte_of_a_stored_row_is_found_and_named(made, table):
     keys = ["id"] if table.name == "run" else list(table.key)
-    where = "WHERE outcome = 'done'" if table.name == "run" else f"WHERE {name} IS NOT NULL"
-    with closing(sqlite3.connect(made.store.path)) as raw:
-        row = raw.execute(f"SELECT {', '.join(keys)}, {name} FROM {table.name} {where} LIMIT 1").fetchone()
-        assert row is not None, f"no {table.name} has a {name} here"
-        key, value = dict(zip(keys, row[:-1], strict=True)), row[-1]
-        changed = _flipped(value)
-        _set(raw, table.name, name, changed, key)
-    try:
-        found = altered_rows(made.store)
-        assert any(one.startswith(f"{table.name}: row ") for one in found), found
-        if name in key:  # under another key it is another row: the one that was sealed is gone
-            assert any(one.endswith(" wrote is gone") for one in found), found
-        if name == table.values[0]:
-            assert made.verify().problem == "; ".join(found)
-    finally:
+    for name in (*table.key, *table.values):
+        if (table.name, name) == ("run", "run_id"):
+            continue
+        where = "WHERE outcome = 'done'" if table.name == "run" else f"ORDER BY {name} IS NULL"
         with closing(sqlite3.connect(made.store.path)) as raw:
-            _set(raw, table.name, name, value, {**key, **({name: changed} if name in key else {})})
+            row = raw.execute(f"SELECT {', '.join(keys)}, {name} FROM {table.name} {where} LIMIT 1").fetchone()
+            assert row is not None, f"no {table.name} is here"
+            key, value = dict(zip(keys, row[:-1], strict=True)), row[-1]
+            changed = _flipped(value)
+            _set(raw, table.name, name, changed, key)
+        try:
+            found = altered_rows(made.store)
+            assert any(one.startswith(f"{table.name}: row ") for one in found), (name, found)
+            if name in key:  # under another key it is another row: the one that was sealed is gone
+                assert any(one.endswith(" wrote is gone") for one in found), (name, found)
+            if name == table.values[0]:
+                assert verdict_of(made) == "; ".join(found)
+        finally:
+            with closing(sqlite3.connect(made.store.path)) as raw:
+                _set(raw, table.name, name, value, {**key, **({name: changed} if name in key else {})})
     assert altered_rows(made.store) == []
+
+
+def verdict_of(made):
+    """What verification says, of the index or, where it cannot even be named any more, as it ends."""
+    try:
+        return made.verify().problem
+    except VerificationError as error:
+        return str(error)
 
 
 def _set(raw, table, name, value, key):
@@ -117,6 +146,8 @@ def _flipped(value):
         return math.nextafter(value, math.inf)
     if isinstance(value, int):
         return value + 1_000_003
+    if value is None:
+        return 7
     if isinstance(value, bytes):
         return bytes([value[0] ^ 1]) + value[1:]
     return chr(ord(value[0]) ^ 1) + value[1:] if value else "x"
@@ -188,3 +219,102 @@ def test_a_changed_seal_is_found(made):
         connection.execute(text("UPDATE seal SET digest = :d WHERE id = 3"), {"d": old})
     assert altered_rows(made.store) == []
     assert seal_runs(made.store) == 0
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    """A copy of the store with its head file, to be written to."""
+    made.store.close()
+    for path in made.store.path.parent.glob(f"{made.store.path.name}*"):
+        shutil.copy(path, tmp_path / path.name)
+    store = open_store(f"sqlite:///{tmp_path / made.store.path.name}")
+    yield store
+    store.close()
+
+
+def changed(store, *statements):
+    with store.writing() as connection:
+        for statement in statements:
+            assert connection.execute(text(statement)).rowcount >= 1, statement
+
+
+def test_seals_that_a_killed_process_left_out_are_missed_until_the_next_update_makes_them(made, copied):
+    last = max(run for run in unsealed_and_sealed(copied))
+    changed(copied, f"DELETE FROM seal WHERE run_id = {last}")
+    copied.head_files[0].unlink()  # the process was killed before it wrote the file too
+    assert unsealed_runs(copied, before_an_update=True) == [last]
+    [verdict] = verify_all(copied, made.registry, rules=made.rules)
+    assert f"run {last} is done and not sealed" in verdict.problem
+    assert seal_runs(copied) == 1
+    assert altered_rows(copied) == []
+    assert verify_all(copied, made.registry, rules=made.rules)[0].ok
+
+
+def unsealed_and_sealed(store):
+    with store.reading() as connection:
+        return connection.execute(text("SELECT id FROM run WHERE outcome = 'done'")).scalars().all()
+
+
+CUTS = {
+    "the newest": "DELETE FROM seal WHERE run_id >= (SELECT max(run_id) FROM level)",
+    "all": "DELETE FROM seal",
+}
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_seals_that_were_cut_off_are_missed_even_after_they_are_made_again(made, copied, cut):
+    known = json.loads(copied.head_files[0].read_text())["seals"]["count"]
+    changed(copied, cut, "UPDATE level SET published_at = published_at - 86400000000 WHERE run_id = "
+                         "(SELECT max(run_id) FROM level)")  # fmt: skip
+    assert any(f"it knows {known} seals" in problem for problem in altered_rows(copied))
+    assert seal_runs(copied) > 0
+    problems = altered_rows(copied)
+    assert any(".sqlite.head: " in problem for problem in problems), problems
+    assert json.loads(copied.head_files[0].read_text())["seals"]["count"] == known, "the file is evidence"
+
+
+def test_a_second_head_file_is_enough(made, copied, tmp_path):
+    copied.head_files[0].unlink()
+    elsewhere = open_store(copied.url, head_file=tmp_path / "safe" / "head.json")
+    assert seal_runs(elsewhere) == 0
+    changed(elsewhere, "DELETE FROM seal")
+    elsewhere.head_files[0].unlink()
+    seal_runs(elsewhere)
+    assert ["head.json: " in problem for problem in altered_rows(elsewhere)] == [True]
+    elsewhere.close()
+
+
+def test_a_table_without_runs_is_not_sealed_over_what_may_not_change(made, copied):
+    changed(copied, "UPDATE listing SET quote = 'EUR' WHERE id = 1")
+    later = made.now + timedelta(minutes=1)
+    run = start_run(copied, kind="import", key="import:later", now=later)
+    finish_run(copied, run, now=later)
+    assert seal_runs(copied) == 1
+    assert altered_rows(copied)[0].startswith("listing: row id 1 "), "an honest run after it does not hide it"
+
+
+def test_what_a_working_run_changes_is_no_finding(made, copied):
+    later = made.now + timedelta(minutes=1)
+    run = start_run(copied, kind="history", key="history:now", now=later)
+    write_quality(copied, run, [QualityRow("gap", "token-2/1h", later, None, "{}")])
+    assert altered_rows(copied) == []
+    finish_run(copied, run, now=later)
+    assert altered_rows(copied) == []
+    assert seal_runs(copied) == 1
+    changed(copied, "UPDATE quality_entry SET closed_at = opened_at WHERE subject = 'token-2/1h'")
+    assert altered_rows(copied)[0].startswith("quality_entry: row kind gap, subject token-2/1h")
+
+
+def test_what_was_sealed_by_fewer_columns_is_still_held(made, copied, monkeypatch):
+    """A store of the release before: its seals are about fewer columns, and about no tables without runs."""
+    monkeypatch.setattr("indexer.store.seals.RUNS", EARLIER)
+    monkeypatch.setattr("indexer.store.seals.RUN", EARLIER_RUN)
+    monkeypatch.setattr("indexer.store.seals.STATES", ())
+    changed(copied, "DELETE FROM seal")
+    copied.head_files[0].unlink()
+    seal_runs(copied)
+    monkeypatch.undo()
+    assert altered_rows(copied) == []
+    assert seal_runs(copied) == 0
+    changed(copied, "UPDATE rate SET verdicts = 'forged' WHERE asset_id = 2")
+    assert altered_rows(copied)[0].startswith("rate: row asset_id 2, ")
