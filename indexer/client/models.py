@@ -64,6 +64,16 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainHeads:
+    """The heads of the hash chains: rows of levels ever published and the last one's hash, and the same of seals."""
+
+    levels: int
+    hash: str
+    seals: int
+    seal: str
+
+
+@dataclass(frozen=True, slots=True)
 class Latest:
     """The newest level, with the `reason` of a status that is not final. Past `fresh_until`, treat it as stale."""
 
@@ -82,6 +92,7 @@ class Latest:
     change: Changes
     constituents: int | None = None
     reason: str = ""
+    chain: ChainHeads | None = None
 
 
 @dataclass(frozen=True, slots=True)
