@@ -18,7 +18,7 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 # Whole commands, servers, played days and histories: what takes seconds stays out of `make test-fast`.
-SLOW_FOLDERS = {"administration", "api", "benchmarks", "cli", "client", "docs", "live", "verify"}
+SLOW_FOLDERS = {"administration", "api", "backtest", "benchmarks", "cli", "client", "docs", "live", "verify"}
 SLOW_FIXTURES = {"history", "history_files"}
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"

@@ -47,11 +47,11 @@ INSTANTS = ("time", "observed_at", "effective_at", "valid_from", "opened_at")
 
 
 def seal_runs(store: Store) -> int:
-    """Seals every run that is done and not sealed yet, but for provisional ones, and tables that belong to no run where they have changed since.
+    """Seals every run that is done and not sealed yet, but for provisional ones; how many there were.
 
-    Gives how many runs there were. A table is not sealed anew where rows that may not change did, or where no run has
-    ended since it was sealed: then it stays as it was, for `verify` to name. The head of the chain goes into the
-    store's head files (see `heads.py`).
+    Tables that belong to no run are sealed where they have changed, but not where rows that may not change did, or
+    where no run has ended since they were sealed: then the seal stays as it was, for `verify` to name. The head of the
+    chain goes into the store's head files (see `heads.py`).
     """
     runs = unsealed_runs(store)
     last = _last_of_states(store)

@@ -1,6 +1,6 @@
 """Days of ticks against the played providers: on schedule, through every fault, through restarts, and told truly.
 
-What it adds to `tests/sources/test_scripted_day.py` (rates alone): the store, the scheduler and the published levels,
+What it adds to `test_scripted_day.py` (rates alone): the store, the scheduler and the published levels,
 the data-quality log over time, restarts and outages.
 """
 
