@@ -33,6 +33,7 @@ from indexer.store.tables import (
     Rebalancing,
     RebalancingItem,
     Reject,
+    ReviewNote,
     Run,
     Supply,
 )
@@ -94,8 +95,18 @@ def _list(number: int) -> tuple[Sealed, ...]:
             Level,
             ("index_id", "time", "revision"),
             (
-                "level", "status", "carried_weight", *also("perpetual_weight"), "methodology_id", "published_at",
-                "inputs_hash", "prev_hash", "hash",
+                "level", "status", "carried_weight", *also("perpetual_weight", "constituents"), "methodology_id",
+                "published_at", "inputs_hash", "prev_hash", "hash",
+            ),
+            number=number,
+        ),
+        Sealed(
+            RebalancingItem,
+            ("rebalancing_id", "asset_id"),
+            (
+                "units_before", "units_after", "weight_drifted", "weight_target", "price", "supply", "supply_source",
+                "free_float_cap_usd", "median_adv_usd", "rank", "reason",
+                *also("supply_observed_at", "supply_stale_at"),
             ),
             number=number,
         ),
@@ -120,14 +131,6 @@ SAME = (
         Rebalancing,
         ("index_id", "effective_at", "kind", "revision"),
         ("id", "reference_at", "withdrawn", "methodology_id", "level", "divisor_before", "divisor_after", "turnover"),
-    ),
-    Sealed(
-        RebalancingItem,
-        ("rebalancing_id", "asset_id"),
-        (
-            "units_before", "units_after", "weight_drifted", "weight_target", "price", "supply", "supply_source",
-            "free_float_cap_usd", "median_adv_usd", "rank", "reason",
-        ),
     ),
 )  # fmt: skip
 NEW = (
@@ -169,5 +172,6 @@ STATES = (
         grows=True,
     ),
     Sealed(Event, ("slug",), ("id", "kind", "time", "title", "source", "detail"), grows=True),
+    Sealed(ReviewNote, ("index_id", "kind", "start_at"), ("end_at", "reference_at", "reason")),
     Sealed(QualityEntry, ("kind", "subject", "opened_at"), ("id", "closed_at", "detail")),
 )  # fmt: skip

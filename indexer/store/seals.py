@@ -43,7 +43,7 @@ GENESIS = b"\0" * 32
 FEW = 5  # rows of a run that are named
 NULL_TEXT, NULL_NUMBER = "\x01", -(2**62)
 MISSING = (NULL_TEXT, NULL_NUMBER, -np.inf)
-INSTANTS = ("time", "observed_at", "effective_at", "valid_from", "opened_at")
+INSTANTS = ("time", "observed_at", "effective_at", "valid_from", "opened_at", "start_at")
 
 
 def seal_runs(store: Store) -> int:
