@@ -125,7 +125,7 @@ def index_beta(
     if own.kind != INDEX:
         return replace(beta, reasons=(*beta.reasons, *_cautions(store, own, others)))
     carried, perpetual = _weights_at(store, frame, beta)
-    fit = replace(beta.estimate, warnings=(*beta.estimate.warnings, *_untraded(carried)))
+    fit = replace(beta.estimate, warnings=(*beta.estimate.warnings, *untraded_warning(carried)))
     share = round(float(perpetual.mean()), 12) if perpetual.size else 0.0
     cautions = _cautions(store, own, others)
     if share > 0:
@@ -144,7 +144,7 @@ def _weights_at(store: Store, frame: Frame, beta: IndexBeta) -> tuple[F64, F64]:
     return page.carried_weight[at], page.perpetual_weight[at]
 
 
-def _untraded(carried: F64) -> tuple[str, ...]:
+def untraded_warning(carried: F64) -> tuple[str, ...]:
     """A warning where on average more than 5 % of the weight had no rate of the hour before the window's instants."""
     if not carried.size or carried.mean() <= MOST_UNTRADED:
         return ()

@@ -155,17 +155,13 @@ def constituent_betas(
     for row in held:
         fit: IndexBeta | str
         try:
-            fit = windowed_beta(
-                make_frame(store, token_series(store, row.asset), [other]), sessions=sessions, end_us=at_us
-            )
+            frame = make_frame(store, token_series(store, row.asset), [other])
+            # A member's beta is as old as it is to the index, which may have ended before the token's prices.
+            frame = replace(frame, newest_us=int(levels[-1]))
+            fit = windowed_beta(frame, sessions=sessions, end_us=at_us)
         except NotEnoughDataError as error:
             fit = str(error)
-        names: dict[str, Any] = {
-            "asset": row.asset,
-            "symbol": row.symbol,
-            "sub_sector": row.sub_sector,
-            "weight": row.weight,
-        }
+        names: dict[str, Any] = {name: getattr(row, name) for name in ("asset", "symbol", "sub_sector", "weight")}
         rows.append(ConstituentBeta(**names, **_numbers(fit), blume=None if isinstance(fit, str) else fit.blume))
     known = [row.beta for row in rows if row.beta is not None]
     prior = cross_section_prior(known) if len(known) >= 3 else None

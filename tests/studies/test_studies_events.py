@@ -33,7 +33,7 @@ def test_the_interval_runs_from_fridays_close_to_mondays(study):
 
 
 def test_the_study_leads_with_the_hours(store, study):
-    """The story by the hour: down 12.6 % in the European morning, half of it back before New York closed."""
+    """The story by the hour: down an eighth in the European morning, half of it back before New York closed."""
     levels = index_series(store, "deai")
     known = dict(zip(levels.times_us.tolist(), levels.values.tolist(), strict=True))
     start = known[parse_instant("2025-01-26T20:00:00Z")]
@@ -105,14 +105,13 @@ def test_the_day_equals_a_statsmodels_forecast(store, study):
     assert day.n_estimation == 120
 
 
-def test_members_are_those_of_that_day_and_the_missing_one_says_why(study):
+def test_members_are_those_of_that_day_and_a_missing_one_says_why(study):
     for block in study.members:
         assert {"kaito", "elizaos"}.isdisjoint(m.subject for m in block.members)
         assert {"tao", "near", "fet"} <= {m.subject for m in block.members}
-        [aioz] = [m for m in block.members if m.subject == "aioz"]
-        assert aioz.car is None
-        assert "too few for the model" in aioz.reason
-        assert block.tests.n == 13
+        missing = [member for member in block.members if member.car is None]
+        assert all(member.reason for member in missing)
+        assert block.tests.n == len(block.members) - len(missing) >= 10
 
 
 def test_residuals_of_members_with_different_lives_are_compared_on_one_clock(store, study):

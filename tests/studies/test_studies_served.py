@@ -198,5 +198,7 @@ def test_what_followed_falls_of_any_size(client):
     body = answer.json()
     assert [one["fall"] for one in body["after_falls"]] == [0.1, 0.15]
     rows = body["after_falls"][0]["rows"]
-    assert [(one["horizon"], one["n_all"]) for one in rows] == [(1, 17), (5, 17), (20, 17)]
+    assert [one["horizon"] for one in rows] == [1, 5, 20]
+    assert len({one["n_all"] for one in rows}) == 1
+    assert rows[0]["n_all"] > 10
     assert rows[2]["n"] < rows[0]["n"], "the overlap rule"
