@@ -6,18 +6,21 @@ an answer that does not parse, or parses to nothing, is a failure: the provider 
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from indexer.errors import ConfigError, SourceRefused, SourceUnavailable
 from indexer.live.health import probe
-from indexer.sources.base import Ask, Dataset
-from indexer.sources.http import HttpClient
+from indexer.sources.base import Ask, Call, Dataset
+from indexer.sources.http import Answer, HttpClient
 from indexer.sources.registry import REGISTRY
-from indexer.times import DAY_US, HOUR_US, to_us, utc_now
+from indexer.times import DAY_US, HOUR_US, iso, to_us, utc_now
 
 pytestmark = pytest.mark.live
 
@@ -28,21 +31,79 @@ async def http() -> AsyncIterator[HttpClient]:
         yield client
 
 
-@pytest.mark.parametrize("name", REGISTRY)
-async def test_the_real_answer_parses_to_recent_records(name: str, http: HttpClient) -> None:
-    source = REGISTRY[name](key=os.environ.get(f"DEAI_{name.upper()}_KEY", ""))
+SPOT = {"binance": "NEARUSDT", "coinbase": "NEAR-USD", "kraken": "NEARUSD", "okx": "NEAR-USDT", "bybit": "NEARUSDT"}
+OTHERS = {"binance": "FETUSDT", "coinbase": "FET-USD", "kraken": "FETUSD", "okx": "FET-USDT", "bybit": "FETUSDT"}
+SWAPS = {"binance-derivatives": "NEARUSDT", "okx-derivatives": "NEAR-USDT-SWAP", "bybit-derivatives": "NEARUSDT"}
+SYMBOLS = (
+    {"coingecko": "near", "defillama": "coingecko:near", "coinmetrics": "near", "ccxt": "gate:TAO/USDT"} | SPOT | SWAPS
+)
+EQUITIES = {"cboe": ("QQQ", "^NDX"), "nasdaq": ("QQQ",), "yahoo": ("QQQ", "^NDX", "NQ=F"), "yfinance": ("QQQ",)}
+EQUITIES |= {"fred": ("NASDAQ100", "DFF")}
+
+
+def every_call() -> Iterator[tuple[str, Dataset, tuple[str, ...], str]]:
+    """Source, dataset, symbols and interval of each kind of call that the product makes."""
+    for name, cls in REGISTRY.items():
+        about = cls.about
+        for dataset in sorted(about.datasets):
+            usual = (SYMBOLS.get(name, ""),)
+            if dataset is Dataset.BENCHMARK:
+                yield from ((name, dataset, (one,), step) for one in EQUITIES[name] for step in about.history)
+            elif dataset is Dataset.BARS:
+                yield from ((name, dataset, usual, step) for step in about.history)
+            elif dataset is Dataset.INSTRUMENTS:
+                yield name, dataset, (), "1d"
+            elif dataset in (Dataset.SENTIMENT, Dataset.USAGE):
+                yield name, dataset, probe(name, 0).symbols, "1d"
+            else:
+                yield name, dataset, usual, "1h"
+                if dataset is Dataset.QUOTES and name in OTHERS:
+                    yield name, dataset, (SPOT[name], OTHERS[name]), "1h"
+
+
+@pytest.mark.parametrize(("name", "dataset", "symbols", "interval"), list(every_call()))
+async def test_the_real_answer_parses_to_recent_records(
+    name: str, dataset: Dataset, symbols: tuple[str, ...], interval: str, http: HttpClient
+) -> None:
+    mirror = os.environ.get("DEAI_SOURCE_BASE_URL", "")
+    key = os.environ.get(f"DEAI_{name.upper()}_KEY", "")
+    source = REGISTRY[name](key=key, base_url=f"{mirror}/{name}" if mirror else "")
     now = to_us(utc_now())
-    call = source.calls(probe(name, now))[-1]
+    end = now // HOUR_US * HOUR_US
+    reach = {"1m": HOUR_US, "1h": 5 * DAY_US, "1d": 14 * DAY_US}[interval]
+    ask = Ask(dataset, symbols, end - reach, end, now, interval, contract_size=1.0)
+    calls = source.calls(ask)
+    assert calls, "the product plans no such call"
+    call = calls[-1]
     try:
         answer = await source.fetch(call, http)
+        record(call, answer)
         parsed = source.parse(call, answer)
     except (SourceRefused, SourceUnavailable, ConfigError) as cause:
         pytest.xfail(f"{name} cannot be asked from here: {cause}")
-    assert parsed.count > 0, answer.body[:500]
+    assert parsed.count > 0 or dataset is Dataset.LIQUIDATIONS, answer.body[:500]
     assert not [r for r in parsed.rejects if "asked" not in r.reason], parsed.rejects[:5]
     for part in (parsed.bars, parsed.benchmark, *parsed.series):
         if part is not None and len(part):
             assert now - part.time_us[-1] < 6 * DAY_US, "the newest record is old"
+
+
+def record(call: Call, answer: Answer) -> None:
+    """Keep an answer as it came, where DEAI_RECORD names a folder (README beside this file)."""
+    if not (folder := os.environ.get("DEAI_RECORD")):
+        return
+    ask = call.ask
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{ask.dataset}_{'+'.join(ask.symbols[:2]) or 'all'}_{ask.interval}")
+    place = Path(folder) / call.source / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.with_name(f"{name}.body").write_bytes(answer.body)
+    about = {
+        "url": answer.url,
+        "fetched_at": answer.fetched_at.isoformat(),
+        "start": iso(ask.start_us),
+        "end": iso(ask.end_us),
+    }
+    place.with_name(f"{name}.json").write_text(json.dumps(about, indent=2) + "\n")
 
 
 @pytest.mark.parametrize(
