@@ -20,12 +20,12 @@ from api.answers.problems import declared
 from api.answers.services import ServicesDep, StoreDep
 from api.routes.assets import Symbol
 from indexer.levels.markets import line_facts, supplies_in_force, traded_days
+from indexer.levels.versions import registry_for
 from indexer.methodology.actions import CorporateAction, load_event_log
 from indexer.reference import RateFlag
 from indexer.store.assets import read_asset
 from indexer.store.read import read_assets, read_index, read_methodologies, read_rates, read_supplies
 from indexer.times import from_us
-from indexer.workflow.decide import registry_for
 
 router = APIRouter(prefix="/v1", tags=["facts"])
 ASSET = ("asset", "symbol", "sub_sector", "status", "line", "line_ratio", "line_from", "line_until", "candidate_from")

@@ -31,10 +31,10 @@ class LiveFeed:
 
     def _made(self) -> Ticker:
         # The HTTP client comes with it: not on the way to the first answer.
+        from indexer.levels.versions import registry_for
         from indexer.live.context import live_of
         from indexer.live.ticker import Ticker
         from indexer.live.upstream import upstream_of
-        from indexer.workflow.decide import registry_for
 
         registry = registry_for(self._store, self._settings)
         upstream = upstream_of(self._settings, clock=self._clock)

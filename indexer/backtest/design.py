@@ -16,12 +16,12 @@ from indexer.errors import InputError, MethodologyError, NotEnoughDataError, Not
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.pipeline import late_base
 from indexer.levels.rules import load_rules
+from indexer.levels.versions import registry_for
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.store.db import Store
 from indexer.store.read import read_indices, read_levels
 from indexer.times import DAY_US, iso
-from indexer.workflow.decide import registry_for
 
 FLAGSHIP = "deai"
 

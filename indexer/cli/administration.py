@@ -41,9 +41,9 @@ def explain(
 ) -> None:
     """Show everything a level was computed from. Example: deai explain deai 2025-01-27T21:00Z"""
     from indexer.administration.explain import explain as explained
+    from indexer.levels.versions import registry_for
     from indexer.studies.attribution import study_attribution
     from indexer.times import parse_instant
-    from indexer.workflow.decide import registry_for
 
     at = parse_instant(time)
     with opened() as (store, settings):
@@ -101,7 +101,7 @@ def rebuild(
 
     Example: deai rebuild --reason "supply of NEAR was misread"
     """
-    from indexer.workflow.decide import rebuild as rebuilt
+    from indexer.workflow.work import rebuild as rebuilt
 
     with opened() as (store, settings), progress("rebuilding", quiet=as_json) as tick:
         report = rebuilt(store, settings, reason=reason, progress=tick)
@@ -154,7 +154,7 @@ def proforma(
     as_json: Json = False,
 ) -> None:
     """Show the next rebalance before it happens (from its reference date on). Example: deai proforma deai"""
-    from indexer.workflow.decide import pro_forma
+    from indexer.workflow.work import pro_forma
 
     with opened() as (store, settings):
         ahead = pro_forma(store, settings, index_id=index, notional_usd=notional)
@@ -175,9 +175,9 @@ def calendar_command(
     import sys
 
     from indexer.administration.calendar import as_ical, as_rows, as_rss, entries
+    from indexer.levels.versions import methodology_of
     from indexer.store.administration import read_announcements
     from indexer.times import DAY_US, to_us, utc_now
-    from indexer.workflow.decide import methodology_of
 
     now = utc_now()
     with opened() as (store, settings):

@@ -185,8 +185,8 @@ def _verify_proof(file: Path, *, as_json: bool) -> None:
 
 def export_proof_file(file: Path, *, as_json: bool) -> None:
     """Write a proof of every index, for `deai export --proof FILE`."""
+    from indexer.levels.versions import registry_for
     from indexer.verify.proof import export_proof
-    from indexer.workflow.decide import registry_for
 
     with opened() as (store, settings):
         proof = export_proof(store, registry_for(store, settings), path=file)

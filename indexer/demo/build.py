@@ -10,11 +10,11 @@ import numpy as np
 
 from indexer.analytics.calendar import session_closes
 from indexer.arrays import I64
-from indexer.demo.market import BENCHMARKS, START_US, TOKENS, SimulatedMarket, simulate
-from indexer.files.importing import asset_rows
+from indexer.demo.market import BENCHMARKS, START_US, SimulatedMarket, simulate
 from indexer.levels.pipeline import UpdateReport, update
 from indexer.methodology.load import load_methodology
-from indexer.registry import Asset, Label, Registry
+from indexer.registry import Registry
+from indexer.registry.simulated import DECIMALS, SOURCE, simulated_registry
 from indexer.store.db import Store
 from indexer.store.rows import BarColumns, BenchmarkColumns, BenchmarkRow, ListingRow, SupplyRow
 from indexer.store.write import (
@@ -22,45 +22,23 @@ from indexer.store.write import (
     ensure_listings,
     finish_run,
     start_run,
-    write_assets,
     write_bars,
     write_benchmark_bars,
+    write_registry,
     write_supplies,
 )
 from indexer.times import DAY_US, HOUR_US, Clock, from_us, iso, to_us
 
 METHODOLOGY = Path(__file__).with_name("methodology.toml")
-SOURCE = "simulation"
-SECTORS = ("compute", "agents", "storage", "network")
-DECIMALS = 18
 WHOLE_TOKENS = 1_000_000_000
-
-
-def demo_registry() -> Registry:
-    """Twelve invented tokens on an invented chain, so that nobody can take them for real ones."""
-    assets = tuple(
-        Asset(
-            slug=f"sim{n:02d}",
-            name=f"Simulated token {n}",
-            chain="simulated",
-            contract=f"sim-{n:02d}",
-            decimals=DECIMALS,
-            sub_sector=SECTORS[n % len(SECTORS)],
-            status="core",
-            symbols=(Label(f"SIM{n:02d}"),),
-            line=f"sim{n:02d}",
-        )
-        for n in range(1, TOKENS + 1)
-    )
-    return Registry(assets, (), {sector: sector for sector in SECTORS}, source=SOURCE)
 
 
 def build_demo(
     store: Store, *, clock: Clock, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> UpdateReport:
     """Write the market up to the last full hour and compute its index. A later call adds only what is new."""
-    registry = demo_registry()
-    write_assets(store, asset_rows(registry))
+    registry = simulated_registry()
+    write_registry(store, registry)
     until = (to_us(clock()) // HOUR_US) * HOUR_US
     run_id = start_run(store, kind="simulate", key=f"simulate:{iso(until)}", now=clock())
     if run_id is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexer.arrays import F64, I64
+from indexer.registry.simulated import TOKENS
 from indexer.times import DAY_US, HOUR_US, parse_instant
 
 TRUE_BETA = 1.5
@@ -22,7 +23,6 @@ CRYPTO_YEARLY_SD = 0.35
 OWN_YEARLY_SD = 0.60
 SESSION_HOURS = range(14, 21)
 HOURS_A_YEAR = 365 * 24
-TOKENS = 12
 # Betas of the simulated benchmarks to the latent equity, and their own yearly risk.
 BENCHMARKS = {"QQQ": (1.0, 0.0), "NVDA": (1.8, 0.30), "SMH": (1.4, 0.15), "SPY": (0.8, 0.05)}
 

@@ -31,17 +31,17 @@ from indexer.store.archive import Archive
 from indexer.store.bulk import CHUNK_ROWS
 from indexer.store.db import Store
 from indexer.store.read import read_listings
-from indexer.store.rows import AssetRow, RejectRow, Written
+from indexer.store.rows import RejectRow, Written
 from indexer.store.write import (
     ensure_benchmarks,
     ensure_listings,
     finish_run,
     start_run,
-    write_assets,
     write_bars,
     write_benchmark_bars,
     write_metrics,
     write_payloads,
+    write_registry,
     write_rejects,
     write_supplies,
 )
@@ -126,7 +126,7 @@ def import_files(
     check_options(options)
     given = read_manifest(manifest) if manifest is not None else None
     files = [(file, path.is_dir()) for path in paths for file in files_of(path)]
-    write_assets(store, asset_rows(registry))
+    write_registry(store, registry)
     into = _Into(store, registry, clock, archive, options)
     sizes = [file.stat().st_size if file.exists() else 0 for file, _ in files]
     reports: list[FileReport] = []
@@ -149,25 +149,6 @@ def import_files(
         nothing = f"nothing to import here, no table has a manifest or a known layout (there are: {names})"
         raise ImportFileError("\n".join(problems) or f"{paths[0].name}: {nothing}")
     return ImportReport(tuple(reports))
-
-
-def asset_rows(registry: Registry) -> list[AssetRow]:
-    """The registry's assets as the store keeps them."""
-    return [
-        AssetRow(
-            slug=asset.slug,
-            name=asset.name,
-            symbol=asset.symbol,
-            chain=asset.chain,
-            contract=asset.contract,
-            decimals=asset.decimals,
-            sub_sector=asset.sub_sector,
-            status=asset.status,
-            line=asset.line or asset.slug,
-            line_ratio=asset.line_ratio,
-        )
-        for asset in registry.assets
-    ]
 
 
 def _ticker(progress: Progress, *, before: int, size: int, total: int) -> Callable[[float], None]:

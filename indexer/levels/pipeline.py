@@ -19,7 +19,6 @@ from indexer.engine.level import compute_index
 from indexer.engine.market import Market, Status
 from indexer.engine.supply_steps import Step
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
-from indexer.files.importing import asset_rows
 from indexer.levels.announcing import announced, announcements, exits, notes_of
 from indexer.levels.corrections import Deferred
 from indexer.levels.fixings import stored_fixings
@@ -58,7 +57,7 @@ from indexer.store.read import count_levels, read_bars, read_indices, read_level
 from indexer.store.rows import OverrideRow, QualityRow, Written
 from indexer.store.runs import facts_mark, first_fill_is_open, last_update
 from indexer.store.seals import seal_runs
-from indexer.store.write import finish_run, start_run, write_assets, write_quality
+from indexer.store.write import finish_run, start_run, write_quality, write_registry
 from indexer.times import HOUR_US, Clock, from_us, iso, to_us
 
 Progress = Callable[[int, int], None]
@@ -135,7 +134,7 @@ def update(
     is known now, whatever the policy: revisions are written, the old levels stay, and the reason is public.
     """
     rules = rules or load_rules(registry)
-    ids = write_assets(store, asset_rows(registry))
+    ids = write_registry(store, registry)
     now = clock()
     apply_due_states(store, now=now)
     overrides = in_force(store, now=now)

@@ -1,4 +1,4 @@
-"""Which version of a methodology each level belongs to: what is out keeps the rules it was published under."""
+"""Whose tokens and which rules: of a store, of an index, and of each level, which keeps what it was published under."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexer.arrays import F64, I64
-from indexer.errors import MethodologyError, NotEnoughDataError
-from indexer.methodology.load import load_methodology
+from indexer.config import Settings
+from indexer.errors import MethodologyError, NotEnoughDataError, NotFoundError, did_you_mean
+from indexer.methodology.load import load_methodologies, load_methodology
 from indexer.methodology.spec import Methodology
-from indexer.registry import Registry
+from indexer.registry import Registry, load_registry
+from indexer.registry.simulated import simulated_registry
 from indexer.store.db import Store
-from indexer.store.read import MethodologyRow, read_methodologies
+from indexer.store.read import MethodologyRow, read_index, read_indices, read_methodologies
 from indexer.store.rows import LevelRows
 
 
@@ -79,3 +81,25 @@ def rules_of(row: MethodologyRow, *, registry: Registry | None = None) -> Method
             f"the rules stored with {row.index_id} cannot be read by this program ({str(error).splitlines()[0]}); "
             "`deai update` stores the present ones"
         ) from None
+
+
+def registry_for(store: Store, settings: Settings) -> Registry:
+    """The registry of the tokens in a store: that of the simulated market where the store holds one."""
+    simulated = any(row.simulated for row in read_indices(store))
+    return simulated_registry() if simulated else load_registry(settings.registry)
+
+
+def methodology_of(store: Store, settings: Settings, *, index_id: str) -> Methodology:
+    """The present rules of an index: as stored with its levels, or as loaded when it has none yet.
+
+    Raises NotFoundError for an unknown index, NotEnoughDataError when this program cannot read the stored rules.
+    """
+    try:
+        row = read_index(store, index_id)
+    except NotFoundError:
+        registry = load_registry(settings.registry)
+        known = load_methodologies(settings.methodology_dir, registry=registry).methodologies
+        if index_id not in known:
+            raise NotFoundError(f'No index "{index_id}".{did_you_mean(index_id, known)}') from None
+        return known[index_id]
+    return rules_of(next(one for one in read_methodologies(store, index_id) if one.id == row.methodology_id))

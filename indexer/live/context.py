@@ -12,7 +12,6 @@ from anyio import fail_after
 
 from indexer.config import Settings
 from indexer.errors import InputError, SourceError, SourceUnavailable
-from indexer.files.importing import asset_rows
 from indexer.live.chain.configured import chains_of, tokens_of
 from indexer.live.mapping import venue_mappings
 from indexer.live.upstream import Upstream, upstream_of
@@ -22,7 +21,7 @@ from indexer.sources.base import Dataset, Mapped, Source
 from indexer.store.archive import Archive
 from indexer.store.db import Store
 from indexer.store.read import last_run_before
-from indexer.store.write import write_assets
+from indexer.store.write import write_registry
 from indexer.times import Clock, iso, parse_instant, to_us
 from onchain.errors import ChainConfigError, OnchainError
 
@@ -72,7 +71,7 @@ class Live:
 
     def asset_ids(self) -> dict[str, int]:
         """Every asset's id in the store by slug, written there if new."""
-        return write_assets(self.store, asset_rows(self.registry))
+        return write_registry(self.store, self.registry)
 
     def assets(self) -> dict[str, Asset]:
         """The registry's asset of each supply rule it knows, by the rule's symbol."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlmodel import Session, col, select
 
 from indexer.errors import NotFoundError, did_you_mean
+from indexer.registry import Registry
 from indexer.store.bulk import upsert
 from indexer.store.db import Store
 from indexer.store.rows import AssetRow, BenchmarkRow, ListingRow, StoredAsset, as_row, as_values
@@ -38,6 +39,26 @@ def write_assets(store: Store, assets: Sequence[AssetRow]) -> dict[str, int]:
         upsert(session, Asset, [as_values(asset) for asset in assets], key=["slug"], update=ASSET_LABELS)
         ids = asset_ids(session)
     return {asset.slug: ids[asset.slug] for asset in assets}
+
+
+def write_registry(store: Store, registry: Registry) -> dict[str, int]:
+    """Ids by slug of a registry's assets, written where they are new, with the labels that they have now."""
+    rows = [
+        AssetRow(
+            slug=asset.slug,
+            name=asset.name,
+            symbol=asset.symbol,
+            chain=asset.chain,
+            contract=asset.contract,
+            decimals=asset.decimals,
+            sub_sector=asset.sub_sector,
+            status=asset.status,
+            line=asset.line or asset.slug,
+            line_ratio=asset.line_ratio,
+        )
+        for asset in registry.assets
+    ]
+    return write_assets(store, rows)
 
 
 def asset_ids(session: Session) -> dict[str, int]:

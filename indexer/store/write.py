@@ -1,6 +1,6 @@
 """The only writers of the store, gathered from the files by noun."""
 
-from indexer.store.assets import ensure_benchmarks, ensure_listings, write_assets
+from indexer.store.assets import ensure_benchmarks, ensure_listings, write_assets, write_registry
 from indexer.store.bars import write_bars, write_benchmark_bars
 from indexer.store.indices import write_index, write_methodology
 from indexer.store.levels import write_levels
@@ -31,6 +31,7 @@ __all__ = [
     "write_quality",
     "write_rates",
     "write_rebalancings",
+    "write_registry",
     "write_rejects",
     "write_supplies",
 ]

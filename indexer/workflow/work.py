@@ -1,4 +1,4 @@
-"""Settings → the pieces of work that the command line, the scheduler and `deai up` share."""
+"""Settings → the pieces of work that the command line, the server and `deai up` share, and what people decide."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.config import Settings
+from indexer.errors import InputError, NotEnoughDataError
 from indexer.files.importing import FileReport, import_files
+from indexer.levels.markets import load_market, narrowed
+from indexer.levels.overrides import events_of, in_force
 from indexer.levels.pipeline import UpdateReport, stored_report, update
+from indexer.levels.proforma import ProForma, compute_pro_forma
+from indexer.levels.published import read_settled
 from indexer.levels.rules import load_rules
+from indexer.levels.versions import methodology_of, registry_for
 from indexer.live.context import Live, archive_of, live_of
 from indexer.live.first_fill import begin_first_fill
 from indexer.live.jobs import chain_scheduler, history_scheduler, live_jobs
@@ -19,6 +25,7 @@ from indexer.live.mapping import venue_mappings
 from indexer.live.scheduler import Scheduler
 from indexer.live.upstream import Upstream, sources_of, upstream_of
 from indexer.methodology.load import load_methodologies
+from indexer.methodology.spec import universe_lines
 from indexer.registry import Registry, load_registry
 from indexer.store.db import Store
 from indexer.store.levels import has_levels
@@ -189,3 +196,46 @@ def update_live(store: Store, settings: Settings, *, progress: Progress = quiet,
     else:
         report = run_update(store, settings, progress=progress, clock=clock)
     return LiveUpdate(done, elsewhere, failed, report)
+
+
+def rebuild(
+    store: Store,
+    settings: Settings,
+    *,
+    reason: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    clock: Clock = utc_now,
+) -> UpdateReport:
+    """All history stated anew by what is known now, with a public reason. Raises InputError without one."""
+    if len(reason.strip()) < 10:
+        raise InputError("a rebuild restates published history: say why in --reason, in 10 characters or more")
+    registry = registry_of(settings)
+    loaded = load_methodologies(settings.methodology_dir, registry=registry)
+    return update(
+        store,
+        registry=registry,
+        methodologies=loaded.methodologies,
+        refused=loaded.refused,
+        clock=clock,
+        progress=progress,
+        rules=load_rules(registry, folder=settings.methodology_dir),
+        rebuild=reason.strip(),
+    )
+
+
+def pro_forma(
+    store: Store, settings: Settings, *, index_id: str, notional_usd: float | None = None, clock: Clock = utc_now
+) -> ProForma:
+    """The next rebalance of an index at the last known prices. Raises NotEnoughDataError before it can be known."""
+    registry = registry_for(store, settings)
+    rules = load_rules(registry, folder=settings.methodology_dir)
+    methodology = methodology_of(store, settings, index_id=index_id)
+    lines = universe_lines(methodology.universe, registry)
+    market = narrowed(load_market(store, registry, effects=rules.supplies), methodology, registry)
+    settled = read_settled(store, index_id, market=market)
+    if settled is None:
+        raise NotEnoughDataError(f"index {index_id} has no levels yet; import prices (`deai import`) and `deai update`")
+    events = (*rules.events_of(lines), *events_of(in_force(store, now=clock()), index_id))
+    return compute_pro_forma(
+        market, methodology, settled=settled, policy=rules.policy, events=events, notional_usd=notional_usd
+    )

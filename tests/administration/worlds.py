@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.files.importing import asset_rows
 from indexer.levels.pipeline import UpdateReport, update
 from indexer.levels.rules import Rules, load_rules
 from indexer.methodology.load import load_methodology
@@ -18,7 +17,7 @@ from indexer.registry import Asset, Label, Registry, Succession
 from indexer.store.db import Store, open_store
 from indexer.store.read import read_levels
 from indexer.store.rows import BarColumns, LevelRows, ListingRow, SupplyRow
-from indexer.store.write import ensure_listings, finish_run, start_run, write_assets, write_bars, write_supplies
+from indexer.store.write import ensure_listings, finish_run, start_run, write_bars, write_registry, write_supplies
 from indexer.times import DAY_US, HOUR_US, from_us, parse_instant, to_us
 from indexer.verify.store import Verification, verify_all
 
@@ -113,7 +112,7 @@ class World:
     ) -> None:
         """Hourly bars of one token from hour number `first` on (bar ends); `full` ones have every column."""
         run_id = self.run()
-        write_assets(self.store, asset_rows(self.registry))
+        write_registry(self.store, self.registry)
         [listing] = ensure_listings(self.store, [ListingRow(slug, venue, "test", slug, "1h", "bar_close")])
         close = np.asarray(closes, dtype=np.float64)
         unknown = np.full(len(close), np.nan)
@@ -129,7 +128,7 @@ class World:
     ) -> None:
         """A reading of a token's circulating supply, true so many days after the start; or as it was at a block."""
         run_id = self.run()
-        write_assets(self.store, asset_rows(self.registry))
+        write_registry(self.store, self.registry)
         at = from_us(START_US + day * DAY_US)
         row = SupplyRow(slug, "circulating", "imported", source, at, int(tokens * 10**6))
         if block is not None:

@@ -13,10 +13,11 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.routes import administration as forms
 from indexer.config import Settings
-from indexer.demo.build import build_demo, demo_registry
+from indexer.demo.build import build_demo
 from indexer.demo.market import START_US
 from indexer.levels.lifecycle import change_state
 from indexer.levels.overrides import decide
+from indexer.registry.simulated import simulated_registry
 from indexer.store.db import Store, open_store
 from indexer.store.rows import OverrideRow
 from indexer.times import DAY_US, from_us
@@ -33,7 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     row = OverrideRow(
         "membership", "sim03", NOW, NOW + timedelta(days=9), "its venue froze withdrawals", "Ada", NOW, index_id="demo"
     )
-    decide(store, row, registry=demo_registry(), now=NOW)
+    decide(store, row, registry=simulated_registry(), now=NOW)
     change_state(
         store, "demo", state="terminated", reason="the trial is over", by="Ada", now=NOW,
         effective_at=NOW + timedelta(days=30),

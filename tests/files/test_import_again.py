@@ -113,7 +113,7 @@ def test_an_interrupted_import_says_so_and_is_completed(
 @pytest.mark.parametrize(
     "death",
     [
-        ("write_assets", 0, 0),
+        ("write_registry", 0, 0),
         ("start_run", 0, 0),
         ("ensure_listings", 0, 0),
         ("write_bars", 0, 0),

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.files.importing import asset_rows
 from indexer.levels.pipeline import UpdateReport, update
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
@@ -17,7 +16,7 @@ from indexer.registry import Asset, Label, Registry
 from indexer.store.db import Store, open_store
 from indexer.store.read import read_levels
 from indexer.store.rows import BarColumns, LevelRows, ListingRow, SupplyRow
-from indexer.store.write import ensure_listings, finish_run, start_run, write_assets, write_bars, write_supplies
+from indexer.store.write import ensure_listings, finish_run, start_run, write_bars, write_registry, write_supplies
 from indexer.times import parse_instant
 from indexer.verify.store import verify_all
 
@@ -71,7 +70,7 @@ class Small:
         return load_methodology(self.rules, source="small.toml", registry=self.registry)
 
     def run(self) -> int:
-        write_assets(self.store, asset_rows(self.registry))
+        write_registry(self.store, self.registry)
         self.now += timedelta(minutes=1)
         run_id = start_run(self.store, kind="import", key=f"import:{next(self.numbers)}", now=self.now)
         assert run_id is not None

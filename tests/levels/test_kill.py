@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indexer.demo.build import build_demo, demo_registry
+from indexer.demo.build import build_demo
 from indexer.demo.market import START_US
+from indexer.registry.simulated import simulated_registry
 from indexer.store.db import open_store
 from indexer.store.levels import published_rows
 from indexer.store.read import count_levels, read_levels, read_rebalancings
@@ -52,7 +53,7 @@ def check_whole(url, undisturbed):
     assert set(rows.revision.tolist()) == {1}
     assert count_levels(store, "demo") == len(rows) == len(published_rows(store, "demo").hash)
     assert broken_chain(published_rows(store, "demo")) == ""
-    assert all(result.ok for result in verify_all(store, demo_registry()))
+    assert all(result.ok for result in verify_all(store, simulated_registry()))
     assert len({(r.effective_at, r.kind) for r in read_rebalancings(store, "demo")}) == len(
         read_rebalancings(store, "demo")
     )

@@ -14,6 +14,7 @@ from indexer.config import Settings
 from indexer.engine.market import Status
 from indexer.errors import InputError
 from indexer.levels.lifecycle import status_of
+from indexer.levels.versions import methodology_of, registry_for
 from indexer.methodology.actions import load_event_log, of_assets
 from indexer.methodology.policy import load_policy
 from indexer.methodology.spec import universe_lines
@@ -21,7 +22,6 @@ from indexer.store.administration import read_announcements, read_overrides
 from indexer.store.db import Store
 from indexer.store.read import read_levels, read_methodologies
 from indexer.studies.report.blocks import Document, as_html, as_text
-from indexer.workflow.decide import methodology_of, registry_for
 
 KINDS = ("methodology", "statement", "factsheet")
 FOREVER_US = 2**55

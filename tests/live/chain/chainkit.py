@@ -11,7 +11,6 @@ import numpy as np
 from evmkit import Node
 
 from indexer.config import Settings
-from indexer.files.importing import asset_rows
 from indexer.levels.pipeline import UpdateReport, update
 from indexer.live.context import Live, chain_work
 from indexer.methodology.load import load_methodology
@@ -19,7 +18,7 @@ from indexer.registry import Registry, load_registry
 from indexer.store.db import Store, open_store
 from indexer.store.read import read_rebalancings
 from indexer.store.rows import BarColumns, ListingRow, SupplyRow
-from indexer.store.write import ensure_listings, finish_run, start_run, write_assets, write_bars, write_supplies
+from indexer.store.write import ensure_listings, finish_run, start_run, write_bars, write_registry, write_supplies
 from indexer.times import DAY_US, parse_instant
 
 START = datetime(2026, 3, 9, 12, tzinfo=UTC)
@@ -156,7 +155,7 @@ def _files(folder: Path, addresses: tuple[str, str], one: Node | None, two: Node
 
 def _market(store: Store, registry: Registry) -> None:
     """Daily bars of half a year for the three tokens, and imported supplies."""
-    write_assets(store, asset_rows(registry))
+    write_registry(store, registry)
     run = start_run(store, kind="import", key="market", now=NOW)
     assert run is not None
     times = parse_instant("2025-12-01") + np.arange(180, dtype=np.int64) * DAY_US
