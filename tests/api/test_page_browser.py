@@ -88,6 +88,47 @@ def test_a_document_has_its_style_and_its_chart(browser: Browser, live: Live, pa
     assert len(browser.shot(f"document-{paper}")) > 20_000
 
 
+def test_what_is_shown_stands_in_the_address(browser: Browser, live: Live) -> None:
+    browser.open(f"{live.url}/")
+    browser.run("localStorage.clear()")
+    browser.open(f"{live.url}/?view=compare&range=3M&log=1&compare=NVDA,demo&benchmark=NVDA&sessions=60")
+    browser.wait("return document.querySelectorAll('#chart path.line').length === 3")
+    pressed = "return [...document.querySelectorAll(arguments[0] + ' [aria-pressed=true]')].map((b) => b.textContent)"
+    assert browser.run(pressed, "#ranges") == ["3M"]
+    assert browser.run(pressed, "#compare") == ["demo", "NVDA"]
+    assert browser.run("return document.getElementById('log').getAttribute('aria-pressed')") == "true"
+    assert browser.run("return document.getElementById('rolling-name').textContent") == "deai to NVDA, 60 sessions"
+    press = "[...document.querySelectorAll('#ranges button')].find((b) => b.textContent === 'All').click()"
+    browser.run(press)
+    assert "range=All" in browser.run("return location.search")
+    browser.driver.back()
+    assert browser.run("return new URLSearchParams(location.search).get('range')") == "3M"
+    browser.wait("return document.querySelector('#ranges [aria-pressed=true]').textContent === '3M'")
+    browser.open(f"{live.url}/?from=2024-06-01T00:00Z&to=2024-07-01T00:00Z")
+    browser.wait(
+        "return document.querySelector('#chart svg').getAttribute('aria-label').includes('2024-06-01 to 2024-07-01')"
+    )
+    assert browser.complaints() == []
+
+
+def test_a_view_is_taken_along(browser: Browser, live: Live) -> None:
+    browser.open(f"{live.url}/")
+    browser.run("localStorage.clear()")
+    browser.open(f"{live.url}/?view=level&range=1M")
+    browser.run(
+        "const clipboard = {writeText: async (text) => { window.copied = text; }};"
+        "Object.defineProperty(navigator, 'clipboard', {value: clipboard});"
+        "HTMLAnchorElement.prototype.click = () => {};"
+        "URL.createObjectURL = (blob) => { blob.text().then((text) => { window.csv = text; }); return '#'; };"
+        "document.getElementById('copy').click(); document.getElementById('csv').click();"
+    )
+    header, first, *_ = browser.wait("return window.csv").splitlines()
+    assert header == "time,deai"
+    assert first.startswith("2025-01-")
+    assert browser.wait("return window.copied").endswith("/?view=level&range=1M")
+    assert browser.run("return document.getElementById('svg').href").endswith("charts/deai.svg?kind=level&range=1m")
+
+
 def test_the_chart_is_read_by_keyboard(browser: Browser, live: Live) -> None:
     browser.open(f"{live.url}/")
     browser.wait("return document.querySelector('#chart svg path.line')")

@@ -1,4 +1,5 @@
 // The beta cards: betas to several benchmarks with their intervals, and the rolling beta of the picked one.
+import { state, stated } from "./address.js";
 import { LineChart } from "./chart.js";
 import { read } from "./data.js";
 import { byId, remember, remembered } from "./dom.js";
@@ -11,15 +12,25 @@ const STAND_IN = "^NDX";
 export class Betas {
   constructor(index) {
     this.index = index;
-    this.picked = remembered("benchmark", "QQQ");
     this.sessions = byId("sessions");
-    this.sessions.value = String(remembered("sessions", 90));
+    this.#restore();
     this.sessions.addEventListener("change", () => {
       remember("sessions", Number(this.sessions.value));
+      state({ sessions: this.sessions.value });
       this.#read();
+    });
+    addEventListener("popstate", () => {
+      this.#restore();
+      if (this.symbols?.length) this.#read();
     });
     this.chart = new LineChart(byId("rolling"), { height: 300 });
     new ResizeObserver(() => this.#drawForest()).observe(byId("forest").parentElement);
+  }
+
+  #restore() {
+    this.picked = stated("benchmark") ?? remembered("benchmark", "QQQ");
+    this.sessions.value = stated("sessions") ?? String(remembered("sessions", 90));
+    if (!this.sessions.value) this.sessions.value = "90";
   }
 
   async load(benchmarks, newest) {
@@ -46,6 +57,7 @@ export class Betas {
   #pick(symbol) {
     this.picked = symbol;
     remember("benchmark", symbol);
+    state({ benchmark: symbol });
     this.#drawForest();
     this.#explain();
     this.#drawRolling();

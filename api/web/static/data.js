@@ -45,8 +45,16 @@ export function follow(index, onLevel, key = "", onLive = null) {
   const address = new URL(`v1/indices/${encodeURIComponent(index)}/stream`, document.baseURI);
   if (key) address.searchParams.set("api_key", key);
   if (onLive) address.searchParams.set("live", "true");
-  const source = new EventSource(address);
-  source.addEventListener("level", (event) => onLevel(JSON.parse(event.data)));
-  if (onLive) source.addEventListener("live", (event) => onLive(JSON.parse(event.data)));
-  return () => source.close();
+  let source = null;
+  const listen = () => {
+    source = new EventSource(address);
+    source.addEventListener("level", (event) => onLevel(JSON.parse(event.data)));
+    if (onLive) source.addEventListener("live", (event) => onLive(JSON.parse(event.data)));
+  };
+  const end = () => source.close();
+  listen();
+  // A page that the browser keeps for "back" must not keep one of its six connections to this host.
+  addEventListener("pagehide", end);
+  addEventListener("pageshow", (event) => event.persisted && listen());
+  return end;
 }

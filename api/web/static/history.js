@@ -1,4 +1,5 @@
 // The history card: level, drawdown or comparison, over a range, with rebalances and events as marks.
+import { copyLink, csvOf, download, state, stated } from "./address.js";
 import { LineChart } from "./chart.js";
 import { read, readCloses, readLevels } from "./data.js";
 import { byId, choice, make, remember, remembered } from "./dom.js";
@@ -8,33 +9,65 @@ import { drawdowns } from "./shape.js";
 
 const DAY = 86_400_000;
 const RANGES = [["1W", 7], ["1M", 30], ["3M", 91], ["YTD", 0], ["1Y", 365], ["All", Infinity]];
+const VIEWS = [["level", "Level"], ["drawdown", "Drawdown"], ["compare", "Compare"]];
+const PICTURES = { "1W": "1w", "1M": "1m", "3M": "3m", "1Y": "1y", All: "all" };  // ranges of the server's own charts
 const FINE_DAYS = 92;
 
 export class History {
   constructor(index) {
     this.index = index;
-    this.view = remembered("view", "level");
-    this.range = remembered("range", "1Y");
-    this.log = remembered("log", false);
-    this.compared = new Set(remembered("compared", []));
-    this.zoom = null;
     this.daily = null;
     this.marks = [];
     this.chart = new LineChart(byId("chart"), { height: window.innerWidth < 560 ? 260 : 360 });
-    const views = [["level", "Level"], ["drawdown", "Drawdown"], ["compare", "Compare"]];
-    choice(byId("views"), views.map(([value, label]) => ({ value, label })), { picked: this.view, onPick: (view) => this.#become({ view }) });
+    byId("log").addEventListener("click", () => this.#become({ log: !this.log }));
+    byId("copy").addEventListener("click", () => this.#copy());
+    byId("csv").addEventListener("click", () => download(`${index}-${this.view}.csv`, csvOf(this.plotted)));
+    this.#restore();
+    addEventListener("popstate", () => {
+      this.#restore();
+      this.#offer();
+      this.show();
+    });
+  }
+
+  // From the address where it says anything, else as this browser remembers it.
+  #restore() {
+    const linked = RANGES.some(([name]) => name === stated("range")) || stated("from") !== null || stated("view") !== null;
+    const kept = linked ? (name, otherwise) => stated(name) ?? otherwise : remembered;
+    const view = kept("view", "level");
+    this.view = VIEWS.some(([name]) => name === view) ? view : "level";
+    this.range = kept("range", "1Y");
+    this.log = linked ? stated("log") === "1" : remembered("log", false);
+    this.compared = new Set(linked ? stated("compare")?.split(",") : remembered("compared", []));
+    const zoom = [Date.parse(stated("from")), Date.parse(stated("to"))];
+    this.zoom = zoom[0] < zoom[1] ? zoom : null;
+    this.#controls();
+  }
+
+  #controls() {
+    choice(byId("views"), VIEWS.map(([value, label]) => ({ value, label })), { picked: this.view, onPick: (view) => this.#become({ view }) });
     choice(byId("ranges"), RANGES.map(([value]) => ({ value, label: value })), { picked: this.range, onPick: (range) => this.#become({ range, zoom: null }) });
     byId("log").setAttribute("aria-pressed", String(this.log));
-    byId("log").addEventListener("click", () => {
-      this.#become({ log: !this.log });
-      byId("log").setAttribute("aria-pressed", String(this.log));
-    });
   }
 
   #become(change) {
     Object.assign(this, change);
     for (const name of ["view", "range", "log"]) remember(name, this[name]);
+    byId("log").setAttribute("aria-pressed", String(this.log));
+    this.#tell();
     this.show();
+  }
+
+  #tell(options) {
+    const [from, to] = this.zoom?.map((time) => new Date(time).toISOString().slice(0, 16) + "Z") ?? [null, null];
+    const compare = this.view === "compare" && this.compared.size ? [...this.compared].map((id) => this.name(id)).join(",") : null;
+    state({ view: this.view, range: this.range, log: this.log ? "1" : null, compare, from, to }, options);
+  }
+
+  async #copy() {
+    this.#tell({ complete: true });
+    const done = await copyLink().catch(() => false);
+    byId("copied").textContent = done ? "Copied." : location.href;
   }
 
   async load(others) {
@@ -61,6 +94,8 @@ export class History {
 
   #offer() {
     const host = byId("compare");
+    const known = (name) => this.others.find(({ id, label }) => name === id || name === label)?.id;
+    this.compared = new Set([...this.compared].map(known).filter(Boolean));
     host.replaceChildren(...this.others.map(({ id, label }) => {
       const button = make("button", { type: "button", textContent: label });
       button.setAttribute("aria-pressed", String(this.compared.has(id)));
@@ -69,7 +104,7 @@ export class History {
         if (this.compared.size > 4) this.compared.delete(this.compared.values().next().value);
         for (const one of host.children) one.setAttribute("aria-pressed", String(this.compared.has(one.dataset.id)));
         remember("compared", [...this.compared]);
-        this.show();
+        this.#become({});
       });
       button.dataset.id = id;
       return button;
@@ -114,10 +149,21 @@ export class History {
     if (turn !== this.turn) return;
     const series = read.filter((one) => one.times.length);
     const plot = { level: levelPlot, drawdown: drawdownPlot, compare: comparePlot }[this.view](series, this);
+    this.plotted = plot.series;
+    this.#pictures();
     const label = `${plot.title} from ${day(bounds[0])} to ${day(bounds[1])}. ${plot.said}`;
     this.chart.set({ ...plot, label, marks: this.marks, onZoom: (from, to) => this.#become({ zoom: from === null ? null : [from, to] }) });
     const hint = this.zoom ? "Double-click to zoom out." : "Drag to zoom, arrow keys to read.";
     byId("chart-note").textContent = `${plot.said} Triangles below are rebalances, flags events, the strip shows the status of each level. ${hint}`;
+  }
+
+  // The server draws levels and drawdowns over its own ranges.
+  #pictures() {
+    const range = this.view === "compare" || this.zoom ? null : PICTURES[this.range];
+    for (const kind of ["svg", "png"]) {
+      byId(kind).hidden = !range;
+      byId(kind).href = `charts/${this.index}.${kind}?kind=${this.view}&range=${range}`;
+    }
   }
 
   name(id) {
