@@ -19,13 +19,14 @@ from api.answers.params import End, IndexId, Start, window_of
 from api.answers.problems import declared
 from api.answers.services import ServicesDep, StoreDep
 from api.routes.assets import Symbol
-from indexer.levels.markets import line_facts, supplies_in_force, traded_days
+from indexer.levels.markets import judged_supplies, line_facts, traded_days
+from indexer.levels.rules import load_rules
 from indexer.levels.versions import registry_for
 from indexer.methodology.actions import CorporateAction, load_event_log
 from indexer.reference import RateFlag
 from indexer.store.assets import read_asset
 from indexer.store.read import read_assets, read_index, read_methodologies, read_rates, read_supplies
-from indexer.times import from_us
+from indexer.times import from_us, to_us
 
 router = APIRouter(prefix="/v1", tags=["facts"])
 ASSET = ("asset", "symbol", "sub_sector", "status", "line", "line_ratio", "line_from", "line_until", "candidate_from")
@@ -94,19 +95,24 @@ def rates_csv(store: StoreDep, symbol: Symbol, start: Start = None, end: End = N
     responses=as_file("text/csv", description=",".join(SUPPLY)) | UNKNOWN,
     summary="Supply readings of an asset, as CSV",
 )
-def supplies_csv(store: StoreDep, symbol: Symbol) -> Response:
+def supplies_csv(services: ServicesDep, symbol: Symbol) -> Response:
     """Every supply reading in tokens, oldest first, the latest revision of each.
 
-    `counts` is false for a shipped fact of a time for which a provider answers: indices do not look at it.
+    `counts` is false for what indices do not look at: a shipped fact of a time for which a provider answers, a step
+    that nothing acknowledges yet, and kinds that no index weighs by.
     """
-    asset = read_asset(store, symbol)
+    store, asset = services.store, read_asset(services.store, symbol)
+    registry = registry_for(store, services.settings)
+    effects = load_rules(registry, folder=services.settings.methodology_dir).supplies
+    line = registry.by_slug[asset.slug].line if asset.slug in registry.by_slug else ""
+    acting, _ = judged_supplies(store, registry, effects=effects).get(line, ([], []))
+    counted = {(row.observed_us, row.kind, row.origin, row.source) for row in acting if row.asset_id == asset.id}
     readings = [row for row in read_supplies(store) if row.asset == asset.slug]
-    counted = {id(row) for row in supplies_in_force(readings)}
     rows = [
         {
             **{name: getattr(row, name) for name in SUPPLY[:4]},
             "tokens": row.amount / 10**asset.decimals,
-            "counts": id(row) in counted,
+            "counts": (to_us(row.observed_at), row.kind, row.origin, row.source) in counted,
         }
         for row in sorted(readings, key=lambda row: (row.observed_at, row.origin, row.kind, row.source))
     ]

@@ -22,6 +22,10 @@ import statsmodels.api as sm
 TOLERANCE = 1e-9
 HOUR, DAY = pd.Timedelta(hours=1).value, pd.Timedelta(days=1).value  # nanoseconds, as all times here
 NEVER = np.iinfo(np.int64).max
+HEALTH = {"max_carried_weight": 0.25, "impaired_days": 14, "min_priced_weight": 0.75}  # where a file does not say
+CHOICES = [  # what a supply is taken from, the best first
+    ("on_chain", "free_float"), ("reported", "circulating"), ("imported", "circulating"), ("imported", "free_float"),
+]  # fmt: skip
 TABLES: dict[str, pd.DataFrame] = {}
 
 
@@ -55,6 +59,11 @@ class History:
         row = int(np.searchsorted(self.times, at, side="right")) - 1
         return float(self.values[row]) if row >= 0 and at - self.times[row] <= max_age else np.nan
 
+    def last_time(self, at: int) -> int:
+        """When the last value at or before an instant was true, -1 where there is none."""
+        row = int(np.searchsorted(self.times, at, side="right")) - 1
+        return int(self.times[row]) if row >= 0 else -1
+
 
 @dataclass
 class Line:
@@ -66,7 +75,7 @@ class Line:
     parts: pd.DataFrame  # asset, line_ratio, line_from, line_until
     rates: pd.DataFrame  # price and whether it is carried, by instant
     days: pd.DataFrame  # traded_value_usd and venues, by the end of the day
-    supplies: dict[str, tuple[History, History]]  # by origin: supply to weigh by, total
+    supplies: list[tuple[History, History]]  # of each of CHOICES: supply, total
     prices: History = field(init=False)
 
     def __post_init__(self) -> None:
@@ -135,17 +144,12 @@ def in_force(base: str, asset: str) -> pd.DataFrame:
     return known[known["tokens"] > 0]
 
 
-def weighed(readings: pd.DataFrame) -> dict[str, tuple[History, History]]:
-    """By origin: the supply to weigh by, and the total that exists (burnt tokens taken off)."""
+def weighed(readings: pd.DataFrame) -> list[tuple[History, History]]:
+    """The figures to weigh by, the best first, each with the totals that exist (burnt tokens off) of its origin."""
     wide = readings.pivot_table(index=["origin", "observed_at"], columns="kind", values="tokens", aggfunc="last")
     wide = wide.reindex(columns=["circulating", "free_float", "total", "burnt"])
-    choices = {
-        "on_chain": wide["free_float"],
-        "reported": wide["circulating"],
-        "imported": wide["circulating"].fillna(wide["free_float"]),
-    }
-    total = wide["total"] - wide["burnt"].fillna(0)
-    return {origin: (positive(value, origin), positive(total, origin)) for origin, value in choices.items()}
+    wide["total"] -= wide["burnt"].fillna(0)
+    return [(positive(wide[kind], origin), positive(wide["total"], origin)) for origin, kind in CHOICES]
 
 
 def positive(values: pd.Series, origin: str) -> History:
@@ -154,19 +158,18 @@ def positive(values: pd.Series, origin: str) -> History:
     return History(own.index.to_numpy(dtype=np.int64), own.to_numpy())
 
 
-def supply_at(line: Line, at: int, max_age: int) -> tuple[float, float]:
-    """Supply and total at an instant: on chain before reported before imported, the newest not too old."""
-    for supplies, totals in line.supplies.values():
+def supply_at(line: Line, at: int, max_age: int) -> tuple[float, float, int]:
+    """Supply, total, and when the supply was true: the best kind that has a reading which is not too old."""
+    for supplies, totals in line.supplies:
         supply, total = supplies.newest(at, max_age), totals.newest(at, max_age)
         if not np.isnan(supply):
-            return supply, total if not np.isnan(total) else any_total(line, at, max_age)
-    return np.nan, np.nan
+            return supply, total if not np.isnan(total) else any_total(line, at, max_age), supplies.last_time(at)
+    return np.nan, np.nan, at
 
 
 def any_total(line: Line, at: int, max_age: int) -> float:
     """The newest total of whatever origin."""
-    known = [(totals.times[totals.times <= at].max(initial=-1), totals) for _, totals in line.supplies.values()]
-    return max(known, key=lambda pair: pair[0])[1].newest(at, max_age)
+    return max((totals for _, totals in line.supplies), key=lambda one: one.last_time(at)).newest(at, max_age)
 
 
 @dataclass
@@ -183,10 +186,17 @@ class Seen:
         return self.price * self.supply
 
 
-def look(line: Line, reference: int, rule: dict) -> Seen:
-    """Price and supply as known at a reference instant."""
-    supply, total = supply_at(line, reference, rule["supply_max_age_days"] * DAY)
+def look(line: Line, reference: int, rule: dict, member: bool) -> Seen:
+    """Price and supply as known at a reference instant; a newcomer's supply may not be as old as a member's."""
+    supply, total, true_at = supply_at(line, reference, supply_age(rule))
+    if not member and reference - true_at > rule["supply_max_age_days"] * DAY:
+        supply = np.nan
     return Seen(line.prices.newest(reference, rule["price_max_age_hours"] * HOUR), supply, min(supply / total, 1.0))
+
+
+def supply_age(rule: dict) -> int:
+    """How old a reading may be at all."""
+    return rule.get("incumbent_supply_max_age_days", rule["supply_max_age_days"]) * DAY
 
 
 def passes(line: Line, seen: Seen, reference: int, rule: dict, member: bool) -> bool:
@@ -197,9 +207,9 @@ def passes(line: Line, seen: Seen, reference: int, rule: dict, member: bool) -> 
     window = line.days[(line.days.index > reference - rule["adv_window_days"] * DAY) & (line.days.index <= reference)]
     venues = window["venues"].max() >= rule["incumbent_min_venues" if member else "min_venues"]
     floats = np.isnan(seen.share) or seen.share >= rule["min_free_float"]
-    price_age, supply_age = rule["price_max_age_hours"] * HOUR, rule["supply_max_age_days"] * DAY
+    price_age, oldest = rule["price_max_age_hours"] * HOUR, supply_age(rule)
     traded = window["traded_value_usd"].dropna()
-    caps = [line.prices.newest(day, price_age) * supply_at(line, day, supply_age)[0] for day in traded.index]
+    caps = [line.prices.newest(day, price_age) * supply_at(line, day, oldest)[0] for day in traded.index]
     turnover = 365 * (traded / caps).dropna()
 
     def enough(values: pd.Series, least: float) -> bool:
@@ -222,7 +232,7 @@ def choose(lines: dict[str, Line], rules: dict, reference: int, members: set[str
     rule = dated[-1] if dated else rules["eligibility"][0]
     named = bool(rules.get("universe", {}).get("assets"))
     pool = [name for name in lines if named or lines[name].candidate_from <= reference] if review else sorted(members)
-    seen = {name: look(lines[name], reference, rule) for name in pool}
+    seen = {name: look(lines[name], reference, rule, name in members) for name in pool}
     seen = {name: one for name, one in seen.items() if not np.isnan(one.cap)}
     if not review:
         return seen
@@ -298,7 +308,7 @@ class Book:
     def __init__(self, lines: dict[str, Line], rules: dict, actions: pd.DataFrame) -> None:
         self.lines, self.rules = lines, rules
         self.actions = list(actions[actions["kind"].isin(["merger", "delisting"])].itertuples())
-        self.health = rules.get("health")
+        self.health = HEALTH | rules.get("health", {})
         self.needed = rules["selection"]["min_constituents"]
         self.carry = rules["missing"]["max_carry_hours"] * HOUR
         self.price: dict[str, float] = {}
@@ -338,9 +348,6 @@ class Book:
             return
         worth = self.value(self.units)
         value = worth / self.divisor
-        if self.health is None:
-            self.levels[now] = value
-            return
         carried = self.value({name: amount for name, amount in self.units.items() if name in self.old}) / worth
         midnight = now % DAY == 0
         if midnight:
@@ -386,7 +393,7 @@ class Book:
         """One date: members and weights by what was known at its reference instant, held from now on."""
         effective, scheduled, review = date
         reference, based = effective - self.rules["schedule"]["reference_days_before"] * DAY, bool(self.units)
-        anew = based and self.health is not None and self.was_impaired(reference)
+        anew = based and self.was_impaired(reference)
         if not (anew or scheduled) or (self.stopped and not anew):
             return
         silent = self.stopped is not None and self.stopped[0] < now
@@ -466,8 +473,7 @@ def compare(base: str, index: str) -> float:
     """The largest relative difference of an index to what is published; prints it with the betas."""
     rules = tomllib.loads(urlopen(f"{base}/v1/indices/{index}/methodology.toml").read().decode())
     lines = lines_of(base, rules)
-    days = midnights(base) if "health" in rules else pd.Index([], dtype="int64")
-    levels = walk(lines, rules, table(f"{base}/v1/actions.csv"), days)
+    levels = walk(lines, rules, table(f"{base}/v1/actions.csv"), midnights(base))
     finest = min(np.diff(np.array(sorted(levels.index))).min(), HOUR)
     interval = "1h" if finest >= HOUR else "5m" if finest >= HOUR // 12 else "1m"
     published = table(f"{base}/v1/indices/{index}/levels.csv?interval={interval}").set_index("time")["level"]

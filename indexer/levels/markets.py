@@ -258,17 +258,24 @@ def _facts(ids: Mapping[str, int]) -> list[SupplyTokens]:
     ]
 
 
-def held_supplies(store: Store, registry: Registry, *, effects: Sequence[SupplyEffect] = ()) -> list[tuple[str, Step]]:
-    """Steps of supply that did not act at once, with the line of each, by what is known now."""
+def judged_supplies(
+    store: Store, registry: Registry, *, effects: Sequence[SupplyEffect] = ()
+) -> dict[str, tuple[list[SupplyTokens], list[Step]]]:
+    """For each line the readings that act and the steps that did not at once, by what is known now."""
     ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
     supplies = _supplies(store, registry, ids=ids, as_of_us=None)
     supplies = adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}) + _facts(ids)
     events = explained(effects, lines={asset.slug: asset.line for asset in registry.assets})
-    return [
-        (line.slug, step)
+    return {
+        line.slug: acting_supplies(line, supplies, events=events.get(line.slug, ()))
         for line in line_facts(registry, ids=ids, listings=[])
-        for step in acting_supplies(line, supplies, events=events.get(line.slug, ()))[1]
-    ]
+    }
+
+
+def held_supplies(store: Store, registry: Registry, *, effects: Sequence[SupplyEffect] = ()) -> list[tuple[str, Step]]:
+    """Steps of supply that did not act at once, with the line of each, by what is known now."""
+    judged = judged_supplies(store, registry, effects=effects)
+    return [(line, step) for line, (_, steps) in judged.items() for step in steps]
 
 
 def supplies_in_force(rows: Sequence[SupplyRow]) -> list[SupplyRow]:
