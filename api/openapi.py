@@ -28,6 +28,7 @@ TAGS = [
     {"name": "stream", "description": "New levels as they are published"},
     {"name": "files", "description": "Whole histories as files, and one number for a cell"},
     {"name": "constituents", "description": "What is in an index and why"},
+    {"name": "facts", "description": "What levels are computed from, as CSV"},
     {"name": "assets", "description": "Tokens: identity, supply and its source, what chains say"},
     {
         "name": "statistics",

@@ -85,6 +85,7 @@ class SessionLevel(Wire):
     status: LevelStatus | None
     carried_weight: float | None = Field(description=TERMS["carried_weight"])
     perpetual_weight: float | None = Field(description=TERMS["perpetual_weight"])
+    constituents: int | None = Field(description="How many are held")
 
 
 SessionColumns = columns_of(SessionLevel, name="SessionColumns")

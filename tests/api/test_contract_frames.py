@@ -58,7 +58,7 @@ def test_a_sheet_finds_what_it_needs(live: Live) -> None:
         assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
         assert int(answer.headers["content-length"]) > 0
         lines = answer.read().decode("utf-8").split("\r\n")
-    assert lines[0] == "time,level,status,carried_weight,perpetual_weight"
+    assert lines[0] == "time,level,status,carried_weight,perpetual_weight,constituents"
     assert len(lines) == 92
     assert lines[-2].startswith("2025-02-04T00:00:00Z,")
     cell = urllib.request.urlopen(f"{live.url}/v1/indices/deai/level.txt").read().decode()

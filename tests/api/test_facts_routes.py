@@ -11,7 +11,6 @@ import pytest
 from fastapi.testclient import TestClient
 from seeded import HOURS, NOW, SLUGS, latent
 
-from api.app import create_app
 from indexer.registry import load_registry
 from indexer.store.db import Store
 from indexer.store.rows import AssetRow, BarColumns, ListingRow, SupplyRow
@@ -39,8 +38,9 @@ def test_rates_are_whole_and_exact(client: TestClient) -> None:
 
 
 @pytest.fixture
-def traded(own: Store) -> TestClient:
+def traded(blank: TestClient) -> TestClient:
     """NEAR on two venues: a daily bar with a volume on one, all hours of one day and 23 of the next on the other."""
+    own: Store = blank.app.state.services.store  # type: ignore[attr-defined]
     asset = load_registry(None).by_slug["near"]
     write_assets(own, [row_of("near")])
     run = start_run(own, kind="test", key="facts", now=NOW)
@@ -63,7 +63,7 @@ def traded(own: Store) -> TestClient:
         SupplyRow("near", "circulating", "imported", "file", at[0], 10**asset.decimals),
     ]
     write_supplies(own, run, readings)
-    return TestClient(create_app(own, clock=lambda: NOW))
+    return blank
 
 
 def row_of(slug: str) -> AssetRow:

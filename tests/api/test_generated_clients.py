@@ -34,7 +34,7 @@ def test_a_typescript_client_compiles_and_reads(live: Live, description: Path, t
     said = json.loads(run(["node", "out/main.js", live.url], folder=tmp_path))
     assert (said["index"], said["status"], said["count"]) == ("deai", "final", 9601)
     assert said["last"] == said["level"]
-    assert said["csv"][0] == "time,level,status,carried_weight,perpetual_weight"
+    assert said["csv"][0] == "time,level,status,carried_weight,perpetual_weight,constituents"
     assert said["beta"] == pytest.approx(1.45, abs=0.1)
     assert said["n"] == 90
     assert said["names"] == ["alpha", "beta", "gamma", "delta"]

@@ -222,7 +222,8 @@ def test_an_index_without_levels_says_what_to_do(client: TestClient) -> None:
     empty = client.get("/v1/indices/empty/levels")
     assert empty.json()["data"] == []
     assert client.get("/v1/indices/empty/levels?shape=columns").json()["data"]["level"] == []
-    assert client.get("/v1/indices/empty/levels.csv").text == "time,level,status,carried_weight,perpetual_weight\r\n"
+    header = "time,level,status,carried_weight,perpetual_weight,constituents\r\n"
+    assert client.get("/v1/indices/empty/levels.csv").text == header
     assert client.get("/v1/indices/empty/constituents").status_code == 409
 
 

