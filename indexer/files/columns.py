@@ -16,7 +16,7 @@ import numpy as np
 
 from indexer.arrays import I64
 from indexer.errors import ImportFileError, did_you_mean
-from indexer.files.containers import Table, opened, whole, whole_bytes
+from indexer.files.containers import Table, opened, whole_bytes
 from indexer.files.manifest import NUMBERS, TEXTS, Column, Manifest
 from indexer.files.numbers import Numbers, Style, parse_numbers, style_of
 from indexer.files.stamps import Stamps, instants
@@ -80,7 +80,7 @@ def header_of(table: Table, manifest: Manifest | None = None) -> list[str]:
         import pyarrow as pa
 
         return list(opened(table.name, lambda: pa.ipc.open_file(_by_position(table))).schema.names)
-    return list(whole(table).column_names)
+    return list(table.whole.column_names)
 
 
 def shape_of(table: Table, manifest: Manifest | None = None) -> Shape:
@@ -221,7 +221,7 @@ def _tables(table: Table, names: Sequence[str]) -> Iterator[pa.Table]:
         reader = opened(table.name, lambda: pa.ipc.open_file(_by_position(table)))
         batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
     else:
-        inner = whole(table)
+        inner = table.whole
         yield from (inner.slice(start, BATCH_ROWS) for start in range(0, max(1, inner.num_rows), BATCH_ROWS))
         return
     while (batch := opened(table.name, lambda: next(batches, None))) is not None:

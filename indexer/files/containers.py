@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,7 +35,7 @@ MOST_SHEET = 512 << 20  # of a workbook's unpacked parts
 MOST_MEMBERS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """One table of a file: `inner` is the member of a ZIP, `form` how it is written (text, parquet, …)."""
 
@@ -51,6 +52,16 @@ class Table:
     def own_name(self) -> str:
         """The name that says what is in it: the member's, else the file's."""
         return Path(self.inner).name if self.inner else self.path.name
+
+    @cached_property
+    def whole(self) -> pa.Table:
+        """The table of a form that is read at once, Excel or JSON; parsed once, kept as long as this is."""
+        import pyarrow as pa
+
+        parse = _sheet if self.form == "sheet" else _json
+        content = whole_bytes(self)
+        names, columns = opened(self.name, lambda: parse(self.name, content))
+        return pa.Table.from_arrays([_array(column) for column in columns], names=names)
 
     def stream(self) -> Measured:
         """The unpacked bytes, to be read once from the beginning."""
@@ -128,16 +139,6 @@ def form_of(name: str) -> str:
     if lower.endswith(".zip"):
         return "zip"
     return next((form for ending, form in FORMS.items() if lower.endswith(ending)), "")
-
-
-def whole(table: Table) -> pa.Table:
-    """The table of a form that is read at once: Excel or JSON, all of it."""
-    import pyarrow as pa
-
-    content = whole_bytes(table)
-    read_form = _sheet if table.form == "sheet" else _json
-    names, columns = opened(table.name, lambda: read_form(table.name, content))
-    return pa.Table.from_arrays([_array(column) for column in columns], names=names)
 
 
 def whole_bytes(table: Table) -> bytes:

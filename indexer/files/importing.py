@@ -137,8 +137,9 @@ def import_files(
         except ImportFileError as error:
             reports.append(FileReport(file.name, problem=str(error)))
             continue
-        for table in tables:
-            among = in_folder or len(tables) > 1
+        among = in_folder or len(tables) > 1
+        while tables:  # let go of one by one: what is read as a whole stays with its table
+            table = tables.pop(0)
             try:
                 reports.append(_import_table(into, table, given=given, in_folder=among, tick=tick))
             except ImportFileError as error:
