@@ -83,7 +83,7 @@ def constituents(
     as_json: Json = False,
 ) -> None:
     """Show who is in an index, heaviest first. Example: deai constituents deai --at 2025-01-27T21:00Z"""
-    from indexer import Client
+    from indexer.client.blocking import Client
 
     with opened() as (store, _), Client(store) as client:
         answer = client.get(f"/v1/indices/{index}/constituents", {"at": at})

@@ -130,7 +130,7 @@ def replay(
     for n, run in enumerate(runs, 1):
         if run.kind != UPDATE:
             _facts_again(walk, run)
-        elif updates and run.outcome == DONE:
+        elif updates and run.outcome == DONE and not run.detail.get("provisional"):  # their results are gone
             _update_again(walk, run)
         progress(len(links) + n, steps)
     rows = _compare(walk, tables=(*FACTS, Level) if updates else FACTS)
