@@ -49,7 +49,7 @@ def write_levels(
     levels: F64,
     status: I8,
     carried_weight: F64,
-    constituents: I64,
+    constituents: I64 | None = None,
     perpetual_weight: F64 | None = None,
     inputs_hash: list[bytes],
     prev_hash: list[bytes],
@@ -73,7 +73,7 @@ def write_levels(
     }
     published = np.broadcast_to(np.asarray(published_at_us, dtype=np.int64), (count,)).copy()
     extra = {
-        "constituents": constituents,
+        "constituents": np.zeros(count, dtype=np.int64) if constituents is None else constituents,
         "prev_hash": list(prev_hash),
         "hash": list(hash),
         "published_at": published,

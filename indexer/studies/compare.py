@@ -147,8 +147,8 @@ def constituent_betas(
 
     Raises NotFoundError for an unknown name or an instant before the index's base.
     """
-    levels = index_series(store, index_id).times_us
-    at_us = end_us if end_us is not None else int(levels[-1])
+    newest_us = index_series(store, index_id).newest_us or 0
+    at_us = end_us if end_us is not None else newest_us
     other = benchmark_series(store, benchmark)
     held = read_constituents(store, index_id, at_us)
     rows = []
@@ -157,7 +157,7 @@ def constituent_betas(
         try:
             frame = make_frame(store, token_series(store, row.asset), [other])
             # A member's beta is as old as it is to the index, which may have ended before the token's prices.
-            frame = replace(frame, newest_us=int(levels[-1]))
+            frame = replace(frame, newest_us=newest_us)
             fit = windowed_beta(frame, sessions=sessions, end_us=at_us)
         except NotEnoughDataError as error:
             fit = str(error)
@@ -168,7 +168,7 @@ def constituent_betas(
     ends = [row.last_session_us for row in rows if row.last_session_us is not None]
     starts = [row.first_session_us for row in rows if row.first_session_us is not None]
     last_us = max(ends, default=None)
-    stale = None if last_us is None else int(levels[-1]) // DAY_US - last_us // DAY_US
+    stale = None if last_us is None else newest_us // DAY_US - last_us // DAY_US
     return ConstituentBetas(
         index_id, other.name, sessions, at_us, min(starts, default=None), last_us,
         max((row.n for row in rows), default=0), stale, prior, tuple(_shrunk(row, prior) for row in rows),

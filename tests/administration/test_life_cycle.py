@@ -231,7 +231,7 @@ def test_a_state_takes_effect_on_its_date(in_march):
         change_state(one.store, "small", state="active", reason="changed our minds", now=one.tick(), **who)
 
 
-def test_fewer_constituents_than_the_minimum_is_said_and_degrades(tmp_path):
+def test_fewer_constituents_than_the_minimum_is_said_and_suspends_in_the_end(tmp_path):
     one = world(tmp_path)
     closes = prices()
     for n, (slug, series) in enumerate(closes.items()):
@@ -245,10 +245,12 @@ def test_fewer_constituents_than_the_minimum_is_said_and_degrades(tmp_path):
     one.update()
     status = status_of(one.store, "small", now=one.now)
     assert (status.constituents, status.minimum, status.below_minimum) == (2, 4, True)
-    assert "4 are required: degraded until a review" in status.note
+    assert status.level_status == "suspended"
+    assert "fewer constituents than the 4 that are needed" in status.note
+    assert [note.kind for note in status.notes] == ["skipped", "suspended", "impaired"]
     rows = one.levels()
     assert rows.status[0] == 0, "three venues: final"
-    assert rows.status[-1] == 2
+    assert rows.status[-1] == 6, "impaired"
     one.store.close()
 
 

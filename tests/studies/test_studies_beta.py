@@ -233,7 +233,8 @@ def test_a_beta_says_from_when_to_when_and_how_old_it_is(store, client):
     assert body["last_session"] == "2025-10-22T20:00:00Z"
     assert body["first_session"] == iso(int(times[last - 89])), "the end of the first return, its start is first_time"
     assert body["first_time"] == iso(int(times[last - 90]))
-    newest = int(index_series(store, "deai").times_us[-1])
+    newest = index_series(store, "deai").newest_us
+    assert newest == parse_instant("2025-11-27"), "the last level, though the index was impaired then"
     assert body["stale_days"] == newest // DAY_US - parse_instant("2025-10-22") // DAY_US
     history = client.get("/v1/indices/deai/beta/history?benchmark=QQQ&start=2025-01-20").json()
     assert history["last_session"] == body["last_session"]
@@ -244,7 +245,7 @@ def test_the_members_betas_say_when_each_ends(store):
     table = constituent_betas(store, "deai", sessions=90)
     assert {iso(row.last_session_us) for row in table.rows} == {"2025-10-22T20:00:00Z"}
     assert table.last_session_us == parse_instant("2025-10-22T20:00:00Z")
-    newest = int(index_series(store, "deai").times_us[-1])
+    newest = index_series(store, "deai").newest_us
     days = newest // DAY_US - table.last_session_us // DAY_US
     assert {row.stale_days for row in table.rows} == {table.stale_days} == {days}
 
