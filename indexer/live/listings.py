@@ -135,7 +135,8 @@ def without_venue(
     lost = {}
     for asset in registry.assets:
         had = [listing for listing in asset.venues if listing.status != "unverified"]
-        if asset.status not in CONSTITUENTS or (asset.status != "core" and not had):
+        newcomer = asset.candidate_from is not None or not had  # watched, in no index so far
+        if asset.status not in CONSTITUENTS or (asset.status != "core" and newcomer):
             continue
         if not any(listing.venue in sources and usable(listing, trading) for listing in asset.venues):
             names = ", ".join(sorted({listing.venue for listing in had})) or "none in the registry"
