@@ -64,7 +64,8 @@ def supply_evidence(
     """
     if decided is None or decided.supply is None:
         return None
-    reference_us = to_us(review.reference_at)
+    # A step that waits is newer than what was weighed by.
+    reference_us = to_us(decided.supply_observed_at or review.reference_at)
     known_us = review_started_us(session, review.id)
     ratios = {part.asset_id: part.ratio for part in parts}
     decimals = {part.asset_id: registry.by_slug[part.slug].decimals for part in parts if part.slug in registry.by_slug}

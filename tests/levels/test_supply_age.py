@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from small import FIXED, Small, registry, small
 
+from indexer.administration.explain import explain
 from indexer.engine.level import compute_index
 from indexer.engine.second import compare, second_index
 from indexer.levels.lifecycle import status_of
@@ -58,6 +59,10 @@ def test_a_step_waits_and_the_older_figure_goes_on(tmp_path: Path) -> None:
     assert (entry.subject, entry.opened_at, entry.closed_at) == ("aaa", datetime(2024, 1, 20, tzinfo=UTC), None)
     assert "+50.0%" in json.loads(entry.detail)["text"]
     assert agree(made) and made.verified() == ""
+    level = explain(made.store, made.registry, index_id="small", at_us=parse_instant("2024-02-25"))
+    supply = next(line.supply for line in level.constituents if line.asset == "aaa")
+    assert supply is not None
+    assert (supply.reading_tokens, supply.observed_at) == (100.0, datetime(2023, 12, 20, tzinfo=UTC))
 
 
 def test_another_source_lets_it_act_from_then_on(tmp_path: Path) -> None:
