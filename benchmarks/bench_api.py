@@ -105,6 +105,7 @@ def fill(path: Path) -> None:
         levels=np.round(1000 * np.exp(np.cumsum(moves)), 2),
         status=np.zeros(days, np.int8),
         carried_weight=np.zeros(days),
+        constituents=np.full(days, 4),
         inputs_hash=blank,
         prev_hash=blank,
         hash=blank,

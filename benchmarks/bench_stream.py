@@ -95,6 +95,7 @@ def _publish(store: Store, number: int) -> None:
         levels=np.array([1000.0 + number]),
         status=np.zeros(1, np.int8),
         carried_weight=np.zeros(1),
+        constituents=np.full(1, 4),
         inputs_hash=blank,
         prev_hash=blank,
         hash=blank,

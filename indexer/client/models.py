@@ -251,6 +251,7 @@ class Constituent:
     contribution: float | None
     supply_source: str | None
     supply_observed_at: Instant | None = None
+    supply_age_days: float | None = None
     supply_block: int | None = None
     supply_link: str | None = None
 

@@ -143,6 +143,7 @@ def test_levels_are_revised_when_their_inputs_are(store: Store) -> None:
             levels=np.array([1000.0, level]),
             status=np.array([0, 3], dtype=np.int8),
             carried_weight=np.array([0.0, 0.1]),
+            constituents=np.full(2, 4),
             inputs_hash=[b"\x00" * 32, inputs],
             prev_hash=[b"\x01" * 32] * 2,
             hash=[b"\x02" * 32] * 2,
