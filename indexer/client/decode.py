@@ -93,7 +93,9 @@ def levels(pages: list[Mapping[str, Any]], *, where: str) -> Levels:
             status=np.concatenate([np.array([word or "" for word in page["status"]], np.str_) for page in columns]),
             carried_weight=np.concatenate([floats(page["carried_weight"]) for page in columns]),
             constituents=np.concatenate([counts(page.get("constituents"), len(page["time"])) for page in columns]),
-            perpetual_weight=np.concatenate([floats(page["perpetual_weight"]) for page in columns]),
+            perpetual_weight=np.concatenate(
+                [floats(page.get("perpetual_weight", [0.0] * len(page["time"]))) for page in columns]
+            ),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SourceCorrupt(f"{where} is not what this program reads: {error}") from None

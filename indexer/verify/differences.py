@@ -52,8 +52,13 @@ def _of_runs(rows: Columns, runs: Mapping[int, int]) -> Columns:
 
 def _by_key(rows: Columns, table: Sealed) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     keys = zip(*(rows[name].tolist() for name in table.key), strict=True)
-    values = zip(*(rows[name].tolist() for name in (*table.values, "run_id")), strict=True)
+    values = zip(*(rows[name].tolist() for name in (*_values(table), "run_id")), strict=True)
     return dict(zip(keys, values, strict=True))
+
+
+def _values(table: Sealed) -> list[str]:
+    """The columns that two stores must have alike: a row's own number is not one of them."""
+    return [name for name in table.values if name != "id"]
 
 
 def _labels(store: Store) -> dict[str, dict[int, str]]:
@@ -84,7 +89,7 @@ def _difference(table: Sealed, stored: tuple[Any, ...] | None, given: tuple[Any,
     if stored is None:
         return f" is given by {given_by}, but it is not stored"
     n = next(n for n, value in enumerate(stored) if value != given[n])
-    name = (*table.values, "run_id")[n]
+    name = (*_values(table), "run_id")[n]
     return f": {name} is stored as {_shown(stored[n])}, {given_by} gives {_shown(given[n])}"
 
 

@@ -150,8 +150,8 @@ def test_criterion_05_any_change_of_members_supplies_caps_or_float_keeps_the_lev
 
 
 def test_criterion_06_caps_that_cannot_hold_are_refused_when_loaded():
-    with pytest.raises(MethodologyError, match=r"caps.single: 3 members .* can hold at most 0.9 together, 1 is needed"):
-        load_methodology(RULES.replace("single = 0.4", "single = 0.3"), source="small.toml")
+    with pytest.raises(MethodologyError, match=r"caps.single: 6 members .* can hold at most 0.6 together, 1 is needed"):
+        load_methodology(RULES.replace("single = 0.4", "single = 0.1"), source="small.toml")
 
 
 def test_criterion_07_mergers_and_redenominations_do_not_jump_beyond_the_market(real):

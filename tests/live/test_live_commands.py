@@ -74,7 +74,7 @@ def test_doctor_tells_each_source_apart_and_shows_no_key(world: Played) -> None:
 def test_doctor_without_a_network_answers_with_exit_code_5(world: Played) -> None:
     made = run(world, "doctor", DEAI_SOURCE_BASE_URL=nowhere())
     assert made.returncode == 5
-    assert "none of 15 sources is reachable" in made.stderr
+    assert "none of 16 sources is reachable" in made.stderr
     assert "without kraken the index loses a US-dollar market" in made.stdout
     assert "a key for coingecko (DEAI_COINGECKO_API_KEY) adds" in made.stdout
 
