@@ -146,7 +146,7 @@ def _made_up(folder: Path, *, rows: int) -> Path:
 
     symbols = ("FET", "TAO", "NEAR", "ICP", "RENDER", "GRT", "AR", "FIL", "LPT", "NMR")
     each = -(-rows // len(symbols))
-    stamps = pd.date_range("2024-08-01", periods=each, freq="min", tz="UTC").strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamps = pd.date_range("2018-06-01", periods=each, freq="h", tz="UTC").strftime("%Y-%m-%dT%H:%M:%SZ")
     frame = pd.DataFrame({"timestamp": np.tile(stamps, len(symbols)), "symbol": np.repeat(symbols, each)}).head(rows)
     rng = np.random.default_rng(1)
     for name in ("open", "high", "low", "close", "volume_base"):
