@@ -29,7 +29,7 @@ do {
   );
   if (typeof page === "string") throw new Error("CSV was not asked for");
   if (!Array.isArray(page.data)) throw new Error("rows were asked for");
-  levels.push(...page.data.map((row) => row.level));
+  levels.push(...page.data.map((row) => row.level ?? Number.NaN)); // null: a session without a level (at=close)
   cursor = page.next;
 } while (cursor !== null);
 
