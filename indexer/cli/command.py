@@ -55,11 +55,10 @@ def migrated(settings: Settings) -> Iterator[Store]:
 @contextmanager
 def opened() -> Iterator[tuple[Store, Settings]]:
     """The migrated store and the settings of this process, for one command."""
-    from indexer.config import configure_logs, load_settings
+    from indexer.config import load_settings
 
     gc.enable()  # off since the start, see `main`
     settings = load_settings()
-    configure_logs("warning")  # to stderr: stdout belongs to the answer
     with migrated(settings) as store:
         yield store, settings
 

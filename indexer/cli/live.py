@@ -101,12 +101,14 @@ def backfill(
 
     Example: deai backfill --from 2024-01-01 --to 2025-01-01 --dry-run
     """
+    from indexer.config import configure_logs
     from indexer.live.history import backfill as walk
     from indexer.live.history import report_of
     from indexer.live.plan import plan_range
     from indexer.times import parse_instant, to_us, utc_now
     from indexer.workflow.work import live_means, run_update
 
+    configure_logs("error")  # what failed is said once, below; stdout belongs to the answer
     with opened() as (store, settings), live_means(store, settings) as live:
         plan = plan_range(
             live,
