@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class HttpMiddleware:
+class HttpMiddleware(ABC):
     """Passes on what is not HTTP; a subclass says in `http` what happens to a request."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -18,9 +19,9 @@ class HttpMiddleware:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         return (self.http if scope["type"] == "http" else self.app)(scope, receive, send)
 
+    @abstractmethod
     async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request, mostly by `self.app`."""
-        raise NotImplementedError
 
 
 def at_start(send: Send, change: Callable[[Message], None]) -> Send:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
@@ -38,14 +39,14 @@ UNITS = {
 """The unit of each column that has one; statistics without a unit (beta, its errors, t, p) are not here."""
 
 
-class Frame:
+class Frame(ABC):
     """A table. Those who inherit say what its columns are; `time` is the index of a series in pandas."""
 
     __slots__ = ()
 
+    @abstractmethod
     def columns(self) -> dict[str, Any]:
         """One array or list for each column, by name, in order. Instants are datetime64[us] in UTC."""
-        raise NotImplementedError
 
     def labels(self) -> dict[str, Any]:
         """What holds for the whole table: which index, and whether it is simulated."""

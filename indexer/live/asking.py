@@ -12,6 +12,7 @@ from indexer.live.context import Live
 from indexer.live.quality_log import reject_notes, settle, write_rejects_noted
 from indexer.sources.base import Ask, Call, Parsed, Source, ask_once
 from indexer.sources.http import Answer, HttpClient, reason_of
+from indexer.store.rows import MetricSeries
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,17 @@ async def _one(question: Question, source: Source, http: HttpClient) -> Reply:
         except ConfigError as cause:  # a named source whose library is not installed
             error = SourceRefused(str(cause))
     return Reply(question, tuple(parsed), error)
+
+
+def series_of(replies: Sequence[Reply]) -> list[MetricSeries]:
+    """The series that replies brought, under the subjects that were asked for."""
+    return [
+        MetricSeries(reply.question.subject, values.name, call.source, values.time_us, values.value)
+        for reply in replies
+        for call, _, parsed in reply.parsed
+        for values in parsed.series
+        if len(values)
+    ]
 
 
 def keep_replies(live: Live, run_id: int, replies: Sequence[Reply], *, what: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from indexer.arrays import I64
 from indexer.errors import SourceError
 from indexer.live.quality_log import reject_notes, source_note
 from indexer.reference.bars import conversion_rate
-from indexer.sources.base import Ask, Call, Dataset, Mapped, Source, ask_once
+from indexer.sources.base import Answering, Ask, Call, Dataset, Mapped, ask_once
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.records import Bars, QualityNote, in_usd, join_bars
 from indexer.times import HOUR_US, INTERVAL_US
@@ -48,7 +48,7 @@ class _Got:
 
 async def collect_bars(
     mapped: Sequence[Mapped],
-    sources: Mapping[str, Source],
+    sources: Mapping[str, Answering],
     http: HttpClient,
     *,
     at_us: int,
@@ -138,7 +138,7 @@ def _constant(rate: float, grid: I64) -> Bars:
     return Bars(grid, close, close, close, close, nothing, nothing)
 
 
-async def _one(row: Mapped, ask: Ask, source: Source, http: HttpClient) -> _Got:
+async def _one(row: Mapped, ask: Ask, source: Answering, http: HttpClient) -> _Got:
     """One source's bars of one asset; a failed call leaves the others of the same range standing."""
     parts: list[Bars] = []
     answers: list[tuple[Call, Answer]] = []

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from indexer.live.asking import Question, Reply, ask_all, keep_replies
+from indexer.live.asking import Question, Reply, ask_all, keep_replies, series_of
 from indexer.live.context import Live
 from indexer.live.mapping import base_and_quote, venue_mappings
 from indexer.sources.base import Ask, Dataset, Source
@@ -49,7 +49,7 @@ def read_stress(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
 def write_measures(store: Store, run_id: int, replies: Sequence[Reply], *, due: datetime) -> Written:
     """Write what replies brought that is new or differs."""
     orders = _liquidations(replies, _fresh_us(store, due), to_us(due))
-    return write_metrics(store, run_id, [*_series(replies), *orders])
+    return write_metrics(store, run_id, [*series_of(replies), *orders])
 
 
 def _fresh_us(store: Store, due: datetime) -> int:
@@ -102,15 +102,6 @@ def _spot(live: Live) -> dict[str, Source]:
 def perpetual(venue: str, symbol: str) -> str:
     """The venue's perpetual swap on the base of its own spot symbol, settled in USDT."""
     return PERPETUALS[venue].symbol.format(base=base_and_quote(symbol)[0])
-
-
-def _series(replies: Sequence[Reply]) -> Iterator[MetricSeries]:
-    """Each reply's series under its asset."""
-    for reply in replies:
-        for call, _, parsed in reply.parsed:
-            for one in parsed.series:
-                if len(one):
-                    yield MetricSeries(reply.question.subject, one.name, call.source, one.time_us, one.value)
 
 
 def _liquidations(replies: Sequence[Reply], start_us: int, end_us: int) -> Iterator[MetricSeries]:

@@ -25,7 +25,7 @@ from indexer.live.fixing import Fixed, compute, remembered_before
 from indexer.live.live_level import LiveLevel
 from indexer.live.mapping import quote_mappings
 from indexer.reference import RateStatus
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, Mapped, Parsed
+from indexer.sources.base import Ask, Call, Dataset, Mapped, Parsed
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.records import Bars
 from indexer.store.rates import rate_at
@@ -195,10 +195,6 @@ class StillMinute:
     prices: Mapping[Place, float]
     values: Mapping[Place, float]
     at_us: int
-
-    @property
-    def capabilities(self) -> Capabilities:
-        raise NotImplementedError(f"{self.name} stands still: nothing but its minute can be asked")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         """One call where there is a price."""

@@ -5,17 +5,16 @@ DefiLlama gives a whole history at once and revises it, so all of it is asked ea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from indexer.live.asking import Question, Reply, ask_all, keep_replies
+from indexer.live.asking import Question, ask_all, keep_replies, series_of
 from indexer.live.context import Live
 from indexer.live.mapping import ids_at
 from indexer.sources.base import Ask, Dataset
 from indexer.sources.defillama_usage import NAME, PATHS
 from indexer.store.metrics import write_metrics
-from indexer.store.rows import MetricSeries
 from indexer.times import parse_instant, to_us
 
 KIND: Final = "usage"
@@ -35,14 +34,3 @@ def read_usage(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     written = write_metrics(live.store, run_id, series)
     down = keep_replies(live, run_id, replies, what="any network's usage")
     return {"values": written.new + written.revised, "series": len(series), "failed_sources": sorted(down)}
-
-
-def series_of(replies: Sequence[Reply]) -> list[MetricSeries]:
-    """The series that replies brought, under their assets."""
-    return [
-        MetricSeries(reply.question.subject, values.name, NAME, values.time_us, values.value)
-        for reply in replies
-        for _, _, parsed in reply.parsed
-        for values in parsed.series
-        if len(values)
-    ]

@@ -108,7 +108,7 @@ class Capabilities:
     datasets: frozenset[Dataset]
     stamp: Stamp
     licence: Licence
-    fixing: bool
+    fixing: bool = field(default=False, kw_only=True)
     docs: str
     loses: str
     history: Mapping[str, History] = field(default_factory=dict)
@@ -136,6 +136,11 @@ class Ask:
     interval: str = "1h"
     quote: str = "USD"
     contract_size: float = float("nan")
+
+    @property
+    def rows(self) -> int:
+        """How many bars the ask's range holds at most."""
+        return max(0, (self.end_us - self.start_us) // INTERVAL_US[self.interval])
 
     @property
     def symbol(self) -> str:
@@ -190,11 +195,8 @@ class Parsed:
         return sum(len(part) for part in (*columns, *singles) if part is not None)
 
 
-class Source(Protocol):
-    """One upstream. `parse` is pure: the same bytes give the same records, today and in a replay."""
-
-    @property
-    def capabilities(self) -> Capabilities: ...
+class Answering(Protocol):
+    """What can be asked. `parse` is pure: the same bytes give the same records, today and in a replay."""
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         """The requests that cover the ask, within the source's limits. Empty when none can."""
@@ -207,6 +209,13 @@ class Source(Protocol):
     def parse(self, call: Call, answer: Answer) -> Parsed:
         """The records in an answer. Raises SourceCorrupt or SourceRefused when the body is an error."""
         ...
+
+
+class Source(Answering, Protocol):
+    """One upstream, with what others may know of it without asking."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
 
 
 @dataclass(frozen=True)
@@ -286,11 +295,6 @@ def every(ask: Ask, span_us: int) -> list[Ask]:
     return [part(ask, at, min(at + span_us, end)) for at in range(ask.start_us, end, span_us)]
 
 
-def rows_of(ask: Ask) -> int:
-    """How many bars the ask's range holds at most."""
-    return max(0, (ask.end_us - ask.start_us) // INTERVAL_US[ask.interval])
-
-
 def contract_key(symbol: str) -> str:
     """The identifier in the form in which equal ones are equal: hexadecimal addresses without case.
 
@@ -310,7 +314,7 @@ def same_contract(one: str, other: str) -> bool:
 LIMIT_ATTEMPTS: Final = 3
 
 
-async def ask_once(source: Source, call: Call, http: HttpClient) -> tuple[Answer, Parsed]:
+async def ask_once(source: Answering, call: Call, http: HttpClient) -> tuple[Answer, Parsed]:
     """The answer to a planned call and its records; a rate limit written inside the answer is waited for.
 
     Raises SourceUnavailable, SourceRefused or SourceCorrupt.

@@ -23,7 +23,6 @@ from indexer.sources.base import (
     RestSource,
     Stamp,
     every,
-    rows_of,
 )
 from indexer.sources.http import Answer
 from indexer.sources.records import Instrument, Quote
@@ -71,7 +70,7 @@ class Binance(RestSource):
             "endTime": str(ask.end_us // 1000 - 1),
             "limit": "1000",
         }
-        return Call("binance", "/api/v3/klines", params, ask, rows=rows_of(ask))
+        return Call("binance", "/api/v3/klines", params, ask, rows=ask.rows)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         body = json_of(answer, "binance")
@@ -125,7 +124,6 @@ class BinanceDerivatives(RestSource):
         datasets=frozenset({Dataset.FUNDING, Dataset.OPEN_INTEREST}),
         stamp=Stamp.INSTANT,
         licence=Licence.COMMERCIAL_OK,
-        fixing=False,
         docs="https://developers.binance.com/docs/derivatives/usds-margined-futures",
         loses="the largest market's funding and open interest",
         history={"1h": History(max_rows=500, depth_days=29)},
@@ -146,7 +144,7 @@ class BinanceDerivatives(RestSource):
             "endTime": str(ask.end_us // 1000),
             "limit": "1000",
         }
-        return Call("binance-derivatives", "/fapi/v1/fundingRate", params, ask, rows=rows_of(ask) // 8 + 1)
+        return Call("binance-derivatives", "/fapi/v1/fundingRate", params, ask, rows=ask.rows // 8 + 1)
 
     @staticmethod
     def _open_interest(ask: Ask) -> Call:
@@ -157,7 +155,7 @@ class BinanceDerivatives(RestSource):
             "endTime": str(ask.end_us // 1000),
             "limit": "500",
         }
-        return Call("binance-derivatives", "/futures/data/openInterestHist", params, ask, rows=rows_of(ask))
+        return Call("binance-derivatives", "/futures/data/openInterestHist", params, ask, rows=ask.rows)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         body = json_of(answer, "binance")

@@ -9,19 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from indexer.errors import SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    rows_of,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
 from indexer.sources.http import Answer
 from indexer.sources.records import Instrument, Quote
 from indexer.sources.rows import bars_of_rows, instruments_of, json_of, quote_of, quotes_of, series_of
@@ -68,7 +56,7 @@ class Bybit(RestSource):
             "end": str(ask.end_us // 1000 - 1),
             "limit": "1000",
         }
-        return Call("bybit", "/v5/market/kline", params, ask, rows=rows_of(ask))
+        return Call("bybit", "/v5/market/kline", params, ask, rows=ask.rows)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         result, made = bybit_result(answer)
@@ -129,7 +117,6 @@ class BybitDerivatives(RestSource):
         datasets=frozenset({Dataset.FUNDING, Dataset.OPEN_INTEREST}),
         stamp=Stamp.INSTANT,
         licence=Licence.COMMERCIAL_OK,
-        fixing=False,
         docs="https://bybit-exchange.github.io/docs/v5/market/history-fund-rate",
         loses="a second venue of funding and open interest",
         history={"1h": History(max_rows=200)},
@@ -151,7 +138,7 @@ class BybitDerivatives(RestSource):
             "endTime": str(ask.end_us // 1000),
             "limit": "200",
         }
-        return Call("bybit-derivatives", "/v5/market/funding/history", params, ask, rows=rows_of(ask) // 8 + 1)
+        return Call("bybit-derivatives", "/v5/market/funding/history", params, ask, rows=ask.rows // 8 + 1)
 
     @staticmethod
     def _open_interest(ask: Ask) -> Call:
@@ -163,7 +150,7 @@ class BybitDerivatives(RestSource):
             "endTime": str(ask.end_us // 1000),
             "limit": "200",
         }
-        return Call("bybit-derivatives", "/v5/market/open-interest", params, ask, rows=rows_of(ask))
+        return Call("bybit-derivatives", "/v5/market/open-interest", params, ask, rows=ask.rows)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         result, _ = bybit_result(answer)

@@ -8,19 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    rows_of,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
 from indexer.sources.http import Answer
 from indexer.sources.rows import dict_in, json_of, list_in
 from indexer.sources.sessions import DatedRow, dated_bars
@@ -40,7 +28,6 @@ class Cboe(RestSource):
         datasets=frozenset({Dataset.BENCHMARK}),
         stamp=Stamp.BAR_CLOSE,
         licence=Licence.DISPLAY_ONLY,
-        fixing=False,
         docs="https://www.cboe.com/delayed_quotes/",
         loses="the first keyless source of daily equity closes; Nasdaq, Yahoo and FRED stand behind it",
         history={"1d": History(max_rows=20_000)},
@@ -56,7 +43,7 @@ class Cboe(RestSource):
     def _file(ask: Ask) -> Call:
         name = INDICES.get(ask.symbol, ask.symbol)
         path = f"/api/global/delayed_quotes/charts/historical/{name}.json"
-        return Call("cboe", path, {}, ask, rows=rows_of(ask))
+        return Call("cboe", path, {}, ask, rows=ask.rows)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         rows = [dict_in(row) for row in list_in(dict_in(json_of(answer, "cboe")).get("data"))]

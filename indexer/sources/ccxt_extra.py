@@ -38,7 +38,6 @@ class Ccxt(RestSource):
         datasets=frozenset({Dataset.QUOTES}),
         stamp=Stamp.INSTANT,
         licence=Licence.DISPLAY_ONLY,
-        fixing=False,
         docs="https://docs.ccxt.com/",
         loses="nothing: it only adds venues we have no client for, to compare with",
         opt_in=True,

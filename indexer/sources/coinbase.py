@@ -6,19 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from indexer.errors import InputError, SourceCorrupt, SourceRefused
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    rows_of,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
 from indexer.sources.http import Answer
 from indexer.sources.records import Instrument, Quote
 from indexer.sources.rows import bars_of_rows, instruments_of, json_of, list_in, number, quote_of
@@ -64,7 +52,7 @@ class Coinbase(RestSource):
             "start": iso(ask.start_us),
             "end": iso(ask.end_us - step),  # both ends are inclusive bar opens
         }
-        return Call("coinbase", f"/products/{ask.symbol}/candles", params, ask, rows=rows_of(ask))
+        return Call("coinbase", f"/products/{ask.symbol}/candles", params, ask, rows=ask.rows)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         body = json_of(answer, "coinbase")

@@ -12,19 +12,7 @@ import numpy as np
 
 from indexer.arrays import F64, Bools
 from indexer.errors import InputError, SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    rows_of,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
 from indexer.sources.http import Answer
 from indexer.sources.records import Quote, Reject, SupplyObservation
 from indexer.sources.rows import bars_of_points, dict_in, json_of, list_in, number, stamps_us
@@ -49,7 +37,6 @@ class CoinGecko(RestSource):
         datasets=frozenset({Dataset.BARS, Dataset.SUPPLY}),
         stamp=Stamp.INSTANT,
         licence=Licence.COMMERCIAL_OK,
-        fixing=False,
         docs="https://docs.coingecko.com/reference/coins-id-market-chart-range",
         loses="supply as reported, and the check of our rates against all venues",
         history={
@@ -89,7 +76,7 @@ class CoinGecko(RestSource):
         }
         if ask.interval == "1d":
             params["interval"] = "daily"
-        return Call("coingecko", f"/coins/{ask.symbol}/market_chart/range", params, ask, rows=rows_of(ask))
+        return Call("coingecko", f"/coins/{ask.symbol}/market_chart/range", params, ask, rows=ask.rows)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         body = json_of(answer, "coingecko")

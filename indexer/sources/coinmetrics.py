@@ -6,19 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from indexer.errors import InputError, SourceCorrupt, SourceRefused
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    rows_of,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
 from indexer.sources.http import Answer
 from indexer.sources.records import Reject
 from indexer.sources.rows import bars_of_points, json_of
@@ -43,7 +31,6 @@ class CoinMetrics(RestSource):
         datasets=frozenset({Dataset.BARS}),
         stamp=Stamp.INSTANT,
         licence=Licence.NON_COMMERCIAL,
-        fixing=False,
         docs="https://docs.coinmetrics.io/api/v4",
         loses="an administrator's own reference rate to compare ours with",
         history={"1h": _EVERY, "1d": _EVERY},
@@ -64,7 +51,7 @@ class CoinMetrics(RestSource):
             "end_time": iso(ask.end_us),
             "page_size": "10000",
         }
-        return Call("coinmetrics", "/timeseries/asset-metrics", params, ask, rows=rows_of(ask))
+        return Call("coinmetrics", "/timeseries/asset-metrics", params, ask, rows=ask.rows)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         body = json_of(answer, "coinmetrics")

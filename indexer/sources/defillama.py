@@ -19,7 +19,6 @@ from indexer.sources.base import (
     Parsed,
     RestSource,
     Stamp,
-    rows_of,
     same_contract,
 )
 from indexer.sources.http import Answer
@@ -42,7 +41,6 @@ class DefiLlama(RestSource):
         datasets=frozenset({Dataset.BARS, Dataset.QUOTES}),
         stamp=Stamp.INSTANT,
         licence=Licence.COMMERCIAL_OK,
-        fixing=False,
         docs="https://defillama.com/docs/api",
         loses="a price by contract address, which no symbol confusion can touch",
         history={"1h": _EVERY, "1d": _EVERY},
@@ -57,7 +55,7 @@ class DefiLlama(RestSource):
 
     @staticmethod
     def _chart(ask: Ask) -> Call:
-        rows = rows_of(ask)
+        rows = ask.rows
         params = {
             "start": str(ask.start_us // 1_000_000),
             "span": str(rows + 1),

@@ -8,19 +8,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from indexer.errors import SourceCorrupt
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    rows_of,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
 from indexer.sources.http import Answer
 from indexer.sources.records import Reject, Series
 from indexer.sources.rows import json_of, number, stamps_us
@@ -51,7 +39,6 @@ class DefiLlamaUsage(RestSource):
         datasets=frozenset({Dataset.USAGE}),
         stamp=Stamp.BAR_OPEN,
         licence=Licence.COMMERCIAL_OK,
-        fixing=False,
         docs="https://defillama.com/docs/api",
         loses="what the networks earn",
         history={"1d": History(max_rows=10_000)},
@@ -64,7 +51,7 @@ class DefiLlamaUsage(RestSource):
         provider, _, name = ask.symbol.partition(":")
         path, metric = PATHS.get(provider, PATHS["defillama_fees"])
         params = {} if metric == "tvl_usd" else {"excludeTotalDataChartBreakdown": "true"}
-        return (Call(NAME, path.format(id=name), params, ask, rows=rows_of(ask)),)
+        return (Call(NAME, path.format(id=name), params, ask, rows=ask.rows),)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         body = json_of(answer, NAME)

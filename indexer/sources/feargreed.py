@@ -8,19 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from indexer.errors import SourceCorrupt, SourceRefused
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    rows_of,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
 from indexer.sources.http import Answer
 from indexer.sources.records import Reject, Series
 from indexer.sources.rows import dict_in, json_of, number, stamps_us
@@ -41,7 +29,6 @@ class FearGreed(RestSource):
         datasets=frozenset({Dataset.SENTIMENT}),
         stamp=Stamp.INSTANT,
         licence=Licence.COMMERCIAL_OK,
-        fixing=False,
         docs="https://alternative.me/crypto/fear-and-greed-index/",
         loses="the sentiment line on stress charts",
         history={"1d": History(max_rows=10_000)},
@@ -52,7 +39,7 @@ class FearGreed(RestSource):
         if ask.dataset is not Dataset.SENTIMENT:
             return ()
         days = max(1, -(-(ask.now_us - ask.start_us) // DAY_US) + 1)  # it counts back from today only
-        return (Call("feargreed", "/fng/", {"limit": str(days), "format": "json"}, ask, rows=rows_of(ask)),)
+        return (Call("feargreed", "/fng/", {"limit": str(days), "format": "json"}, ask, rows=ask.rows),)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         body = json_of(answer, "feargreed")

@@ -10,19 +10,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from indexer.errors import SourceCorrupt
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    rows_of,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
 from indexer.sources.http import Answer, Expects
 from indexer.sources.records import BenchmarkBars, Reject
 from indexer.sources.rows import number
@@ -51,7 +39,6 @@ class Fred(RestSource):
         datasets=frozenset({Dataset.BENCHMARK}),
         stamp=Stamp.BAR_CLOSE,
         licence=Licence.DISPLAY_ONLY,
-        fixing=False,
         docs="https://fred.stlouisfed.org/docs/api/fred/",
         loses="the second source of daily Nasdaq and S&P levels, and the risk-free rate",
         history={"1d": History(max_rows=20_000)},
@@ -68,7 +55,7 @@ class Fred(RestSource):
             "cosd": from_us(ask.start_us).date().isoformat(),
             "coed": from_us(ask.end_us).date().isoformat(),
         }
-        return Call("fred", "/graph/fredgraph.csv", params, ask, rows=rows_of(ask), expects=Expects.CSV)
+        return Call("fred", "/graph/fredgraph.csv", params, ask, rows=ask.rows, expects=Expects.CSV)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         series = call.ask.symbol

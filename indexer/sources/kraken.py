@@ -6,19 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from indexer.errors import SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    rows_of,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
 from indexer.sources.coinbase import with_value
 from indexer.sources.http import Answer
 from indexer.sources.records import Instrument, Quote
@@ -61,7 +49,7 @@ class Kraken(RestSource):
             "interval": str(INTERVAL_US[ask.interval] // 60_000_000),
             "since": str(ask.start_us // 1_000_000 - 1),
         }
-        return Call("kraken", "/0/public/OHLC", params, ask, rows=rows_of(ask))
+        return Call("kraken", "/0/public/OHLC", params, ask, rows=ask.rows)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         body = json_of(answer, "kraken")

@@ -10,19 +10,7 @@ from datetime import timedelta
 from typing import ClassVar, Final
 
 from indexer.errors import SourceRefused
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    rows_of,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
 from indexer.sources.http import Answer
 from indexer.sources.rows import dict_in, json_of, list_in
 from indexer.sources.sessions import DatedRow, dated_bars
@@ -46,7 +34,6 @@ class Nasdaq(RestSource):
         datasets=frozenset({Dataset.BENCHMARK}),
         stamp=Stamp.BAR_CLOSE,
         licence=Licence.DISPLAY_ONLY,
-        fixing=False,
         docs="https://www.nasdaq.com/market-activity/quotes/historical",
         loses="the second keyless source of daily closes of stocks and ETFs, which Cboe is checked against",
         history={"1d": History(max_rows=9_999)},
@@ -69,7 +56,7 @@ class Nasdaq(RestSource):
             "todate": (from_us(ask.end_us) + DAY).date().isoformat(),
             "limit": "9999",
         }
-        return Call("nasdaq", f"/api/quote/{ask.symbol}/historical", params, ask, rows=rows_of(ask))
+        return Call("nasdaq", f"/api/quote/{ask.symbol}/historical", params, ask, rows=ask.rows)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         body = dict_in(json_of(answer, "nasdaq"))

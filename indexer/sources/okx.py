@@ -24,7 +24,6 @@ from indexer.sources.base import (
     Source,
     Stamp,
     every,
-    rows_of,
 )
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.records import Instrument, Liquidations, Quote, Reject
@@ -88,7 +87,7 @@ class Okx(RestSource):
             "limit": "300" if recent else "100",
         }
         path = "/api/v5/market/candles" if recent else "/api/v5/market/history-candles"
-        return Call("okx", path, params, ask, rows=rows_of(ask))
+        return Call("okx", path, params, ask, rows=ask.rows)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         data = okx_data(answer)
@@ -147,7 +146,6 @@ class OkxDerivatives(RestSource):
         datasets=frozenset({Dataset.FUNDING, Dataset.OPEN_INTEREST, Dataset.LIQUIDATIONS}),
         stamp=Stamp.INSTANT,
         licence=Licence.COMMERCIAL_OK,
-        fixing=False,
         docs="https://www.okx.com/docs-v5/en/#public-data-rest-api-get-liquidation-orders",
         loses="the only keyless liquidation orders by REST, and with them the long share of stress",
         history={"1h": History(max_rows=100, depth_days=60)},
@@ -185,7 +183,7 @@ class OkxDerivatives(RestSource):
             "limit": "100",
         }
         path = "/api/v5/rubik/stat/contracts/open-interest-history"
-        return Call("okx-derivatives", path, params, ask, rows=rows_of(ask), cost=4)
+        return Call("okx-derivatives", path, params, ask, rows=ask.rows, cost=4)
 
     @staticmethod
     def _liquidations(ask: Ask) -> Call:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from indexer.arrays import F64, I64, Bools
 from indexer.errors import SourceCorrupt
-from indexer.sources.base import Call, Parsed, Stamp
+from indexer.sources.base import Call, Parsed
 from indexer.sources.http import Answer
 from indexer.sources.records import COLUMNS, Bars, Instrument, Quote, Reject, Series
 from indexer.times import INTERVAL_US
@@ -72,9 +72,8 @@ def bars_of_rows(
     fetched_us: int,
     columns: tuple[int, int, int, int, int, int | None, int | None],
     unit_us: int,
-    stamp: Stamp = Stamp.BAR_OPEN,
 ) -> Parsed:
-    """Bars from a venue's rows. `columns`: places of stamp, open, high, low, close, base and quote volume.
+    """Bars from a venue's rows. `columns`: places of the open's stamp, open, high, low, close, base and quote volume.
 
     `unit_us` is the promised unit of the stamp in microseconds. Rows outside the asked range are dropped
     silently (providers round ranges). Raises SourceCorrupt when the rows have another shape, or when stamps
@@ -88,9 +87,8 @@ def bars_of_rows(
         dtype=np.float64,
     ).reshape(len(rows), len(columns))
     stamps = stamps_us(table[:, 0], unit_us, name=call.source)
-    shift = INTERVAL_US[call.ask.interval] if stamp is Stamp.BAR_OPEN else 0
     return gate(
-        np.where(stamps < 0, stamps, stamps + shift),
+        np.where(stamps < 0, stamps, stamps + INTERVAL_US[call.ask.interval]),
         table[:, 1:],
         call,
         fetched_us=fetched_us,

@@ -13,19 +13,7 @@ from numpy.typing import NDArray
 
 from indexer.arrays import F64, I64
 from indexer.errors import SourceCorrupt, SourceRefused
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    rows_of,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
 from indexer.sources.http import Answer
 from indexer.sources.records import BenchmarkBars, Reject
 from indexer.sources.rows import FUTURE_SLACK_US, dict_in, json_of, list_in, number, stamps_us
@@ -52,7 +40,6 @@ class Yahoo(RestSource):
         datasets=frozenset({Dataset.BENCHMARK}),
         stamp=Stamp.BAR_OPEN,
         licence=Licence.DISPLAY_ONLY,
-        fixing=False,
         docs="https://finance.yahoo.com/",
         loses="adjusted closes of single stocks and ETFs, and hourly equity bars; FRED keeps daily indices",
         history={"1h": History(max_rows=60 * 24, depth_days=729), "1d": History(max_rows=3_650)},
@@ -71,7 +58,7 @@ class Yahoo(RestSource):
             "includePrePost": "false",
             "events": "div,split",
         }
-        return Call("yahoo", f"/v8/finance/chart/{ask.symbol}", params, ask, rows=rows_of(ask))
+        return Call("yahoo", f"/v8/finance/chart/{ask.symbol}", params, ask, rows=ask.rows)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         chart = _chart_of(json_of(answer, "yahoo"), call.ask.symbol)

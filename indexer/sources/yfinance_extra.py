@@ -15,19 +15,7 @@ import orjson
 
 from indexer.arrays import I64
 from indexer.errors import ConfigError, SourceCorrupt, SourceUnavailable
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    rows_of,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
 from indexer.sources.http import Answer, HttpClient, redact
 from indexer.sources.records import BenchmarkBars
 from indexer.sources.rows import json_of, number, stamps_us
@@ -49,7 +37,6 @@ class YFinance(RestSource):
         datasets=frozenset({Dataset.BENCHMARK}),
         stamp=Stamp.BAR_OPEN,
         licence=Licence.DISPLAY_ONLY,
-        fixing=False,
         docs="https://ranaroussi.github.io/yfinance/",
         loses="nothing while the plain Yahoo source or an import works",
         history={"1h": History(max_rows=60 * 24, depth_days=729), "1d": History(max_rows=3_650)},
@@ -63,7 +50,7 @@ class YFinance(RestSource):
 
     @staticmethod
     def _history(ask: Ask) -> Call:
-        return Call("yfinance", "history", {"symbol": ask.symbol}, ask, rows=rows_of(ask))
+        return Call("yfinance", "history", {"symbol": ask.symbol}, ask, rows=ask.rows)
 
     async def fetch(self, call: Call, http: HttpClient) -> Answer:
         rows = await asyncio.to_thread(_ask_library, call)

@@ -20,18 +20,15 @@ def read_announcements(
     *,
     index_id: str | None = None,
     kind: str | None = None,
-    run_id: int | None = None,
     after_id: int | None = None,
     limit: int | None = None,
 ) -> list[AnnouncementRow]:
-    """Announcements, newest first: of one index (with those about all), kind or run, or only after a number."""
+    """Announcements, newest first: of one index (with those about all) or kind, or only after a number."""
     query = select(Announcement).order_by(col(Announcement.id).desc()).limit(limit)
     if index_id is not None:
         query = query.where((col(Announcement.index_id) == index_id) | col(Announcement.index_id).is_(None))
     if kind is not None:
         query = query.where(Announcement.kind == kind)
-    if run_id is not None:
-        query = query.where(Announcement.run_id == run_id)
     if after_id is not None:
         query = query.where(col(Announcement.id) > after_id)
     with store.session() as session:

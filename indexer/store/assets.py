@@ -43,21 +43,7 @@ def write_assets(store: Store, assets: Sequence[AssetRow]) -> dict[str, int]:
 
 def write_registry(store: Store, registry: Registry) -> dict[str, int]:
     """Ids by slug of a registry's assets, written where they are new, with the labels that they have now."""
-    rows = [
-        AssetRow(
-            slug=asset.slug,
-            name=asset.name,
-            symbol=asset.symbol,
-            chain=asset.chain,
-            contract=asset.contract,
-            decimals=asset.decimals,
-            sub_sector=asset.sub_sector,
-            status=asset.status,
-            line=asset.line or asset.slug,
-            line_ratio=asset.line_ratio,
-        )
-        for asset in registry.assets
-    ]
+    rows = [as_row(AssetRow, asset, line=asset.line or asset.slug) for asset in registry.assets]
     return write_assets(store, rows)
 
 

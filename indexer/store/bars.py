@@ -60,15 +60,13 @@ def write_bars(store: Store, run_id: int, bars: BarColumns) -> Written:
     return append(store, BARS, Batch(bars.listing_id, {}, bars.time_us, values, {"run_id": run_id}))
 
 
-def read_benchmark_bars(
-    store: Store, symbol: str, *, interval: str = "1d", as_of_us: int | None = None
-) -> tuple[I64, F64, str]:
+def read_benchmark_bars(store: Store, symbol: str, *, interval: str = "1d") -> tuple[I64, F64, str]:
     """Times (M,), closes fit for returns (M,) and their basis, ascending. Raises NotFoundError for the symbol.
 
     A return is that of the adjusted closes where both its ends have one, else that of the closes; the returns are
     chained back from the newest close, so that no return mixes the two.
     """
-    bars = _benchmark_bars(store, read_benchmark(store, symbol).id, interval=interval, as_of_us=as_of_us)
+    bars = _benchmark_bars(store, read_benchmark(store, symbol).id, interval=interval)
     times, close, adjusted = bars["time"], bars["close"], bars["adjusted_close"]
     known = np.isfinite(adjusted)
     basis = ", ".join(sorted(set(bars["price_basis"].tolist())))
@@ -94,7 +92,7 @@ def read_benchmark_closes(store: Store, symbol: str, *, interval: str) -> tuple[
     """
     with store.reading() as connection:
         number = connection.execute(select(col(Benchmark.id)).where(col(Benchmark.symbol) == symbol)).scalar()
-    bars = _benchmark_bars(store, number, interval=interval, as_of_us=None)
+    bars = _benchmark_bars(store, number, interval=interval)
     return bars["time"], bars["close"], bars["adjusted_close"]
 
 
@@ -132,7 +130,7 @@ def read_coverage(store: Store) -> dict[str, tuple[int, int, int]]:
     return {symbol: (int(first), int(last), int(count)) for symbol, first, last, count in rows}
 
 
-def _benchmark_bars(store: Store, number: int | None, *, interval: str, as_of_us: int | None) -> Columns:
+def _benchmark_bars(store: Store, number: int | None, *, interval: str) -> Columns:
     query = select(*fields(BenchmarkBar, "benchmark_id", "time", "close", "adjusted_close", "price_basis"))
     query = query.where(col(BenchmarkBar.benchmark_id) == number, col(BenchmarkBar.interval) == interval)
-    return read_newest(store, query, BenchmarkBar, series="benchmark_id", as_of_us=as_of_us)
+    return read_newest(store, query, BenchmarkBar, series="benchmark_id", as_of_us=None)

@@ -140,13 +140,11 @@ def weighted_age_days(
     return sum((row.weight or 0.0) * (at_us - to_us(true_at[row.asset] or row.effective_at)) for row in rows) / DAY_US
 
 
-def read_memberships(
-    store: Store, index_id: str, *, at_us: int | None = None, as_of_us: int | None = None
-) -> list[MembershipRow]:
-    """Memberships of an index by start and asset; only those running at `at_us`, as known at `as_of_us`."""
+def read_memberships(store: Store, index_id: str, *, at_us: int | None = None) -> list[MembershipRow]:
+    """Memberships of an index by start and asset; with `at_us` only those that run then."""
     read_index(store, index_id)
     query = select(Membership, Asset.slug).join(Asset).where(Membership.index_id == index_id)
-    query = query.where(*_latest(Membership, MEMBERSHIP_KEY, as_of_us))
+    query = query.where(*_latest(Membership, MEMBERSHIP_KEY, None))
     if at_us is not None:
         at, end = from_us(at_us), col(Membership.valid_to)
         query = query.where(Membership.valid_from <= at, end.is_(None) | (end > at))

@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Row
-from sqlmodel import SQLModel
 
 from indexer.arrays import F64, I64
 from indexer.reference.rates import ListedBars
@@ -21,8 +19,8 @@ from indexer.reference.rates import ListedBars
 R = TypeVar("R")
 
 
-def as_row(row: type[R], model: SQLModel | Row[Any], **others: Any) -> R:
-    """A frozen row from a model of its table, or from its columns; `others` are the fields it does not have."""
+def as_row(row: type[R], model: Any, **others: Any) -> R:
+    """A frozen row from a model of its table, its columns or another record; `others` are the fields it lacks."""
     names: tuple[str, ...] = tuple(row.__dataclass_fields__)  # type: ignore[attr-defined]
     return row(**{name: getattr(model, name) for name in names if name not in others}, **others)
 

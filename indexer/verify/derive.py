@@ -17,7 +17,7 @@ from indexer.errors import SourceError
 from indexer.files.importing import write_rows
 from indexer.files.kept import read_import
 from indexer.live import benchmarks, filling, fixing, history, stress, supply, usage
-from indexer.live.asking import Question, Reply
+from indexer.live.asking import Question, Reply, series_of
 from indexer.live.audit import ANSWERS, manifests_of, read_exchange
 from indexer.live.bars import listing_ids, write_missing
 from indexer.live.chain.snapshots import replayed, rules_mark
@@ -92,7 +92,7 @@ class Derivation:
         elif run.kind == stress.KIND:
             stress.write_measures(self.into, run_id, [self._reply(one) for one in exchanges], due=due)
         elif run.kind == usage.KIND:
-            write_metrics(self.into, run_id, usage.series_of([self._reply(one) for one in exchanges]))
+            write_metrics(self.into, run_id, series_of([self._reply(one) for one in exchanges]))
         else:
             return False
         return True

@@ -90,8 +90,10 @@ def import_and_update(
     return ImportAndUpdate(tuple(report.files), made)
 
 
-def run_update(store: Store, settings: Settings, *, progress: Progress = quiet, clock: Clock = utc_now) -> UpdateReport:
-    """Bring rates and levels up to date with what is stored."""
+def run_update(
+    store: Store, settings: Settings, *, progress: Progress = quiet, clock: Clock = utc_now, rebuild: str = ""
+) -> UpdateReport:
+    """Bring rates and levels up to date with what is stored; with `rebuild`, a public reason, all of them anew."""
     registry = registry_of(settings)
     loaded = load_methodologies(settings.methodology_dir, registry=registry)
     return update(
@@ -102,6 +104,7 @@ def run_update(store: Store, settings: Settings, *, progress: Progress = quiet, 
         clock=clock,
         progress=progress,
         rules=load_rules(registry, folder=settings.methodology_dir),
+        rebuild=rebuild,
     )
 
 
@@ -113,16 +116,6 @@ def live_means(store: Store, settings: Settings, *, clock: Clock = utc_now) -> I
         yield live_of(store, settings, registry=registry_of(settings), upstream=upstream, clock=clock)
     finally:
         upstream.close()
-
-
-def make_scheduler(
-    store: Store, settings: Settings, *, clock: Clock, upstream: Upstream | None = None, progress: Progress = quiet
-) -> Scheduler:
-    """The scheduler with the live jobs of the sources in use, and the update of the indices after any of them.
-
-    `upstream` are other sources than the settings name (tests). `Scheduler.stop` closes them.
-    """
-    return make_schedulers(store, settings, clock=clock, upstream=upstream, progress=progress)[0]
 
 
 def make_schedulers(
@@ -184,7 +177,7 @@ def update_live(store: Store, settings: Settings, *, progress: Progress = quiet,
     """
     if _fills(settings):
         begin_first_fill(store, now=clock())
-    made = make_scheduler(store, settings, clock=clock)
+    made = make_schedulers(store, settings, clock=clock)[0]
     beside = chain_scheduler(store, settings, registry=registry_of(settings), clock=clock, progress=progress)
     done, elsewhere, failed = 0, False, dict[str, str]()
     for one in (made, beside) if beside else (made,):
@@ -199,28 +192,12 @@ def update_live(store: Store, settings: Settings, *, progress: Progress = quiet,
 
 
 def rebuild(
-    store: Store,
-    settings: Settings,
-    *,
-    reason: str,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    clock: Clock = utc_now,
+    store: Store, settings: Settings, *, reason: str, progress: Progress = quiet, clock: Clock = utc_now
 ) -> UpdateReport:
     """All history stated anew by what is known now, with a public reason. Raises InputError without one."""
     if len(reason.strip()) < 10:
         raise InputError("a rebuild restates published history: say why in --reason, in 10 characters or more")
-    registry = registry_of(settings)
-    loaded = load_methodologies(settings.methodology_dir, registry=registry)
-    return update(
-        store,
-        registry=registry,
-        methodologies=loaded.methodologies,
-        refused=loaded.refused,
-        clock=clock,
-        progress=progress,
-        rules=load_rules(registry, folder=settings.methodology_dir),
-        rebuild=reason.strip(),
-    )
+    return run_update(store, settings, progress=progress, clock=clock, rebuild=reason.strip())
 
 
 def pro_forma(

@@ -23,7 +23,7 @@ from indexer.sources.http import LIMITS, HostLimit, HttpClient, Timeouts
 from indexer.store.db import Store, open_store
 from indexer.store.write import start_run
 from indexer.times import DAY_US, HOUR_US, from_us, parse_instant
-from indexer.workflow.work import make_scheduler
+from indexer.workflow.work import make_schedulers
 
 ASSETS = ("FET", "NEAR", "GRT")
 SLUGS = ("fet", "near", "grt")
@@ -170,7 +170,7 @@ class Played:
 
     def scheduler(self, store: Store) -> Scheduler:
         """A new process's scheduler: nothing is remembered but what the store and the archive hold."""
-        return make_scheduler(store, self.settings, clock=self.clock, upstream=self.upstream())
+        return make_schedulers(store, self.settings, clock=self.clock, upstream=self.upstream())[0]
 
     def close(self) -> None:
         for store in self.stores:

@@ -19,7 +19,7 @@ import orjson
 import pytest
 
 from indexer.errors import SourceError
-from indexer.sources.base import Ask, Call, Dataset, Kind, Parsed, RestSource, rows_of
+from indexer.sources.base import Ask, Call, Dataset, Kind, Parsed, RestSource
 from indexer.sources.http import LIMITS, Answer
 from indexer.sources.http.answer import error_of
 from indexer.sources.records import Bars, BenchmarkBars
@@ -152,7 +152,7 @@ class SourceBattery:
                 newest = NOW // INTERVAL_US[interval] * INTERVAL_US[interval] - history.newest * INTERVAL_US[interval]
                 for call in calls:
                     most = history.newest_rows if history.newest and call.ask.start_us >= newest else history.max_rows
-                    assert 0 < rows_of(call.ask) <= most
+                    assert 0 < call.ask.rows <= most
                 earliest = history.earliest_us(interval, NOW)
                 if earliest is None:
                     assert edges[0][0] == start // INTERVAL_US[interval] * INTERVAL_US[interval]
