@@ -19,6 +19,8 @@ MICROSECOND = timedelta(microseconds=1)
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
+FIXING_LAG_US = 3 * MINUTE_US
+"""A fixing is published by so long after its instant: two minutes until the bars are there, one to compute."""
 EARLIEST_S, LATEST_S = 631_152_000, 4_102_444_800  # 1990 and 2100: no unit's span touches another's, nor YYYYMMDD…
 UNITS_PER_SECOND = (1, 1_000, 1_000_000, 1_000_000_000)
 COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}

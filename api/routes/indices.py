@@ -23,7 +23,7 @@ from indexer.store.heads import chain_of
 from indexer.store.levels import read_first_level_us
 from indexer.store.read import IndexRow, read_index, read_indices, read_latest_level, read_levels
 from indexer.store.rows import LevelRows
-from indexer.times import DAY_US, HOUR_US, from_us
+from indexer.times import DAY_US, FIXING_LAG_US, HOUR_US, from_us
 
 router = APIRouter(prefix="/v1/indices", tags=["indices"])
 
@@ -100,7 +100,9 @@ class Latest(OfIndex):
     constituents: int | None = Field(description="How many are held; null for levels of older programs")
     revision: int
     published_at: datetime
-    fresh_until: datetime = Field(description="Past this instant without a newer level, treat the level as stale")
+    fresh_until: datetime = Field(
+        description="Past this instant treat the level as stale: two spacings of levels and three minutes"
+    )
     methodology: MethodologyRef
     change: Changes
     chain: ChainHeads
@@ -154,7 +156,7 @@ def latest_of(store: Store, index_id: str) -> dict[str, Any]:
         "simulated": row.simulated,
         **level_at(newest, -1),
         **asdict(standing_of(store, index_id, newest=newest)),
-        "fresh_until": from_us(time + 2 * _spacing(newest)),
+        "fresh_until": from_us(time + 2 * _spacing(newest) + FIXING_LAG_US),
         "methodology": to_wire(row, MethodologyRef),
         "change": {
             name: change_over(level, read_levels(store, index_id, start_us=time - span, end_us=time - span + 1))

@@ -42,7 +42,7 @@ from indexer.store.read import (
     read_rebalancings,
     read_supplies,
 )
-from indexer.store.rebalancings import read_supply_times, weighted_age_days
+from indexer.store.rebalancings import SUPPLY_BACK_US, read_supply_times, weighted_age_days
 from indexer.store.rows import ConstituentRow, NoteRow, RebalancingItemRow, RebalancingRow, SupplyRow
 from indexer.times import DAY_US, from_us, to_us
 
@@ -117,7 +117,6 @@ class MethodologyAnswer(OfIndex):
     versions: list[MethodologyRef] = Field(description="All versions this index was computed by")
 
 
-EVIDENCE_US = 200 * DAY_US
 At = Annotated[
     InstantUs | None, Query(description="Instant; the newest level's when not given", examples=["2025-01-27T21:00:00Z"])
 ]
@@ -205,7 +204,7 @@ def _constituents(
     effective_us = to_us(rows[0].effective_at)
     # A suspension decides nothing about supply: the last decision about each asset stands.
     changes = read_rebalancings(
-        store, index_id, start_us=effective_us - EVIDENCE_US, end_us=effective_us + 1, as_of_us=as_of_us
+        store, index_id, start_us=effective_us - SUPPLY_BACK_US, end_us=effective_us + 1, as_of_us=as_of_us
     )
     decided = {
         item.asset: (item.supply_source, change.reference_at)

@@ -35,9 +35,11 @@ class LiveFeed:
         from indexer.live.context import live_of
         from indexer.live.ticker import Ticker
         from indexer.live.upstream import upstream_of
+        from indexer.sources.http import Timeouts
 
         registry = registry_for(self._store, self._settings)
-        upstream = upstream_of(self._settings, clock=self._clock)
+        quick = Timeouts(connect=1.5, read=2.5, total=3.0, patience=0.0, attempts=1)  # a dark venue holds up nobody
+        upstream = upstream_of(self._settings, clock=self._clock, timeouts=quick)
         return Ticker(live_of(self._store, self._settings, registry=registry, upstream=upstream, clock=self._clock))
 
     def close(self) -> None:

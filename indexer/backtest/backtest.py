@@ -70,13 +70,7 @@ class Backtest:
 
 def daily(market: Market) -> Market:
     """The market at 00:00 UTC only."""
-    rows = market.times_us % DAY_US == 0
-    return replace(
-        market,
-        times_us=market.times_us[rows],
-        prices=np.ascontiguousarray(market.prices[rows]),
-        price_status=np.ascontiguousarray(market.price_status[rows]),
-    )
+    return market.rows(market.times_us % DAY_US == 0)
 
 
 def backtest(

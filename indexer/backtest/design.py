@@ -12,6 +12,7 @@ from indexer.backtest.backtest import Backtest, Result, backtest, daily
 from indexer.backtest.sweep import RANKINGS, Tried, as_table, read_grid, sweep, write_parquet
 from indexer.config import Settings
 from indexer.engine.level import compute_index
+from indexer.engine.market import Status
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.pipeline import late_base
@@ -108,7 +109,8 @@ def flagship(store: Store) -> tuple[I64, F64] | None:
         rows = read_levels(store, name, step_us=DAY_US)
     except NotFoundError:
         return None
-    return (rows.times_us, rows.levels) if len(rows) else None
+    good = rows.status != Status.IMPAIRED
+    return (rows.times_us[good], rows.levels[good]) if good.any() else None
 
 
 def _levels(made: Backtest) -> list[dict[str, object]]:

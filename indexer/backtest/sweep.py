@@ -23,6 +23,7 @@ from indexer.backtest.backtest import Result, backtest
 from indexer.engine.history import BasketEvent
 from indexer.engine.market import Market
 from indexer.errors import DeaiError, InputError, MethodologyError
+from indexer.levels.markets import narrowed
 from indexer.methodology.consistency import inconsistencies
 from indexer.methodology.load import content_hash, methodology_of
 from indexer.methodology.spec import Methodology, universe_lines
@@ -190,7 +191,7 @@ class _Work:
     ) -> None:
         self.market, self.registry, self.grid, self.flagship = market, registry, grid, flagship
         self.events = tuple(events)
-        self.cut: dict[tuple[str, ...], Market] = {}
+        self.cut: dict[tuple[object, ...], Market] = {}
 
     def __call__(self, chunk: Sequence[tuple[int, tuple[Any, ...]]]) -> list[Tried]:
         return [self._one(number, values) for number, values in chunk]
@@ -200,10 +201,11 @@ class _Work:
         try:
             methodology = methodology_at(self.grid, values)
             lines = universe_lines(methodology.universe, self.registry)
-            if lines not in self.cut:
-                self.cut[lines] = self.market.select(lines)
+            place = (lines, bool(methodology.universe.assets), methodology.perpetual_windows)
+            if place not in self.cut:
+                self.cut[place] = narrowed(self.market, methodology, self.registry)
             events = [one for one in self.events if one.slug in lines]
-            made = backtest(self.cut[lines], methodology, flagship=self.flagship, events=events)
+            made = backtest(self.cut[place], methodology, flagship=self.flagship, events=events)
         except DeaiError as error:
             return Tried(number, named, "", None, str(error))
         return Tried(number, named, methodology.hash, made.result)

@@ -154,7 +154,10 @@ def _tell_history(store: Store, say: Say, over: threading.Event) -> None:
     told = ""
     with block or nullcontext():
         while not over.wait(LOOK_S):
-            standing = standing_of(store, now=utc_now())
+            try:
+                standing = standing_of(store, now=utc_now())
+            except DeaiError:  # a busy store is looked at again
+                continue
             if block is not None:
                 block.update(_block(standing), refresh=True)
             elif standing.under_way and standing.stage != told:

@@ -23,6 +23,7 @@ from indexer.methodology.spec import Caps, Eligibility, Methodology, Scheme, Unk
 DAY = 86_400_000_000
 HOUR = 3_600_000_000
 ROUNDING = 1e-12
+LIMIT = 1e-9  # of weight, in comparisons with limits
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -112,7 +113,7 @@ def target_weights(world: World, methodology: Methodology, *, members: dict[int,
     raw = {column: one / total for column, one in size.items()}
     if weighting.scheme is Scheme.FLOOR_PLUS_CAP:
         left = 1.0 - len(raw) * weighting.floor
-        if left < -ROUNDING:
+        if left < -LIMIT:
             raise MethodologyError(f"{label}: the floors of {len(raw)} members are above 1")
         raw = {column: weighting.floor + max(left, 0.0) * share for column, share in raw.items()}
     return _capped(world, methodology.caps, raw=raw, label=label)
@@ -272,11 +273,11 @@ def _capped(world: World, caps: Caps, *, raw: dict[int, float], label: str) -> d
     groups = {name: list(part) for name, part in groupby(sorted(raw, key=lambda c: key[c]), key=lambda c: key[c])}
     limit = {name: caps.per_group.get(name, 1.0 if caps.group is None else caps.group) for name in groups}
     room = sum(min(limit[name], sum(cap[c] for c in part)) for name, part in groups.items())
-    crowded = any(len(part) * floor > limit[name] + ROUNDING for name, part in groups.items())
-    if caps.relax and floor * len(raw) <= 1 + ROUNDING:
+    crowded = any(len(part) * floor > limit[name] + LIMIT for name, part in groups.items())
+    if caps.relax and floor * len(raw) <= 1 + LIMIT:
         _relax(cap, limit, groups=groups, floor=floor, named={c for c in raw if lines[c].slug in caps.per_asset})
         room, crowded = 1.0, False
-    if room < 1 - ROUNDING or floor * len(raw) > 1 + ROUNDING or crowded or floor > min(cap.values()) + ROUNDING:
+    if room < 1 - LIMIT or floor * len(raw) > 1 + LIMIT or crowded or floor > min(cap.values()) + LIMIT:
         raise MethodologyError(f"{label}: the caps leave room for {room:.6g} of the index; check caps and floors")
 
     def inside(part: list[int], level: float) -> float:
@@ -299,7 +300,7 @@ def _relax(
 ) -> None:
     """Bounds of tokens, then of groups, raised in place to the least that holds all of the index."""
     for which in (cap.keys() - named, named):
-        if which and sum(cap.values()) < 1 - ROUNDING:
+        if which and sum(cap.values()) < 1 - LIMIT:
             level = min(_level(partial(_total_lifted, cap, which), 1.0), 1.0)
             cap.update({column: max(cap[column], level) for column in which})
     for name, part in groups.items():
@@ -309,7 +310,7 @@ def _relax(
     def room(level: float) -> float:
         return sum(min(max(bound, level), inside[name]) for name, bound in limit.items())
 
-    if room(0.0) < 1 - ROUNDING:
+    if room(0.0) < 1 - LIMIT:
         level = _level(room, 1.0)
         limit.update({name: max(bound, level) for name, bound in limit.items()})
 

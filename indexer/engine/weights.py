@@ -18,7 +18,8 @@ from indexer.arrays import F64, Bools
 from indexer.errors import MethodologyError
 from indexer.methodology.spec import Caps, Methodology, Scheme, Weighting
 
-TOLERANCE = 1e-12
+TOLERANCE = 1e-9  # of weight, in comparisons with limits
+ROUNDING = 1e-12  # of the arithmetic itself
 """How far a sum of bounds may miss 1 by rounding alone (six times 1/6 is 0.9999999999999999)."""
 
 
@@ -124,7 +125,7 @@ def water_fill_groups(
         free = ~bound[:, groups]
         rest = 1.0 - np.where(bound, group_hi, 0.0).sum(axis=1)
         out = water_fill(sizes * free, lo * free, hi * free, total=np.maximum(rest, 0.0), labels=labels)
-        breach = out @ belongs.T > group_hi + TOLERANCE
+        breach = out @ belongs.T > group_hi + ROUNDING
         if not breach.any():
             return _fill_bound(out, sizes, lo=lo, hi=hi, bound=bound, belongs=belongs, group_hi=group_hi)
         bound |= breach

@@ -193,7 +193,7 @@ def _supply_shocks(
         before = weighed.get(line.slug)
         if not before or not history.rebalances[-1].units_after[n]:
             continue
-        then, found = supply_as_of(line.supply, at, max_age_us=rule.supply_max_age_days * DAY_US).tokens.tolist()
+        then, found = supply_as_of(line.supply, at, max_age_us=rule.member_supply_max_age_days * DAY_US).tokens.tolist()
         if line.seam_us:
             before = then if line.seam_us <= review.reference_us else found
         change = found / before - 1.0

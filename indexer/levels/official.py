@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from indexer.arrays import F64, I64, Bools
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market
+from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.levels.corrections import Deferred, Effect, by_policy, deferred, effect_on, judge_rates
 from indexer.levels.fixings import over_bars
 from indexer.levels.markets import narrowed
@@ -69,7 +71,7 @@ def computed_rates(
     }
     quotes = {int(row.id): row.quote for row in listings if row.id is not None}
     live = traded(ListedBars(bars.listing_id, bars.time_us, bars.close, bars.volume_base))
-    listed, at_par = in_dollars(live, quotes, {**_coin_rates(live, listings, places), **(currencies or {})})
+    listed, at_par = in_dollars(live, quotes, _both(_coin_rates(live, listings, places), currencies or {}))
     rates = compute_rates(listed, places, at_par=at_par)
     return [_overridden(made, overrides) for made in over_bars(rates, fixings or {})]
 
@@ -77,14 +79,23 @@ def computed_rates(
 def currency_rates(store: Store) -> dict[str, tuple[I64, F64]]:
     """USD rates of quote currencies that are stored as benchmarks: EUR-USD, or EURUSD=X as Yahoo has it."""
     stored = {one.symbol for one in read_benchmarks(store)}
-    rates = {}
+    rates: dict[str, tuple[I64, F64]] = {}
     for quote in sorted(QUOTES):
         symbol = next((name for name in (f"{quote}-USD", f"{quote}USD=X") if name in stored), None)
         if symbol is not None:
-            parts = [read_benchmark_bars(store, symbol, interval=interval) for interval in ("1d", "1h")]
-            times, rows = np.unique(np.concatenate([part[0] for part in parts]), return_index=True)
-            rates[quote] = (times, np.concatenate([part[1] for part in parts])[rows])
+            days, hours = (read_benchmark_bars(store, symbol, interval=interval)[:2] for interval in ("1d", "1h"))
+            rates |= _both({quote: days}, {quote: hours})
     return rates
+
+
+def _both(first: Mapping[str, tuple[I64, F64]], second: Mapping[str, tuple[I64, F64]]) -> dict[str, tuple[I64, F64]]:
+    """The rates of both by currency; of one instant the first."""
+    joined = {}
+    for name in first.keys() | second.keys():
+        parts = [rates[name] for rates in (first, second) if name in rates]
+        times, rows = np.unique(np.concatenate([part[0] for part in parts]), return_index=True)
+        joined[name] = (times, np.concatenate([part[1] for part in parts])[rows])
+    return joined
 
 
 def _coin_rates(
@@ -179,26 +190,36 @@ def effects_on_published(
     official: Market,
     corrected: Market,
 ) -> list[Effect]:
-    """What the corrected market would do to the published levels of each index, its baskets being settled."""
+    """What the corrected market would do to the published levels of each index, its baskets being settled.
+
+    An index that does not hold defers no correction: why it does not is told where its levels are computed.
+    """
     found = []
     for methodology in methodologies:
-        before, after = (narrowed(market, methodology, registry) for market in (official, corrected))
-        settled = read_settled(store, methodology.id, market=before)
-        if settled is None:
-            continue
-        before, after = before.until(settled.until_us), after.until(settled.until_us)
-        same = read_settled(store, methodology.id, market=after)
-        rows = read_levels(store, methodology.id)
-        found.append(
-            effect_on(
-                (before, compute_index(before, methodology, settled=settled)),
-                (after, compute_index(after, methodology, settled=same)),
-                methodology=methodology,
-                times_us=rows.times_us,
-                published_at_us=rows.published_at_us,
-            )
-        )
+        with suppress(MethodologyError, InputError, NotEnoughDataError):
+            effect = _effect_on_published(store, registry, methodology, official=official, corrected=corrected)
+            found += [] if effect is None else [effect]
     return found
+
+
+def _effect_on_published(
+    store: Store, registry: Registry, methodology: Methodology, *, official: Market, corrected: Market
+) -> Effect | None:
+    """The effect on one index, None while nothing of it is published."""
+    before, after = (narrowed(market, methodology, registry) for market in (official, corrected))
+    settled = read_settled(store, methodology.id, market=before)
+    if settled is None:
+        return None
+    before, after = before.until(settled.until_us), after.until(settled.until_us)
+    same = read_settled(store, methodology.id, market=after)
+    rows = read_levels(store, methodology.id)
+    return effect_on(
+        (before, compute_index(before, methodology, settled=settled)),
+        (after, compute_index(after, methodology, settled=same)),
+        methodology=methodology,
+        times_us=rows.times_us,
+        published_at_us=rows.published_at_us,
+    )
 
 
 def settle_rates(

@@ -38,6 +38,7 @@ from indexer.levels.official import (
 from indexer.levels.overrides import events_of, in_force, values_of
 from indexer.levels.publish import Published, publish
 from indexer.levels.published import read_settled
+from indexer.levels.reasons import standing_of
 from indexer.levels.rules import Rules, load_rules
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
@@ -167,6 +168,9 @@ def update(
         except (MethodologyError, InputError) as error:
             refused = {**refused, methodology.id: str(error)}
         progress(n + 3, steps)
+    if replaces and not provisional:  # an index that begins later by all quotes has no levels yet
+        for index_id in missing:
+            forget_provisional_index(store, index_id)
     _log_steps(walk)
     detail = {"levels": {one.index_id: one.new for one in made}, "rates": written.new + written.revised}
     mark = MARK if provisional else {}
@@ -351,14 +355,14 @@ def stored_report(store: Store, *, refused: Mapping[str, str] = NONE) -> UpdateR
 
 def _stored(store: Store) -> Iterable[IndexUpdate]:
     for row in read_indices(store):
-        newest, oldest = read_levels(store, row.id, limit=1), read_levels(store, row.id)
-        if len(newest):
+        newest, span = read_levels(store, row.id, limit=1), published_span(store, row.id)
+        if span is not None:
             yield IndexUpdate(
                 index_id=row.id,
-                first=iso(int(oldest.times_us[0])),
+                first=iso(span[0]),
                 last=iso(int(newest.times_us[0])),
                 levels=count_levels(store, row.id),
                 new=0,
                 level=float(newest.levels[0]),
-                status=Status(int(newest.status[0])).name.lower(),
+                status=standing_of(store, row.id, newest=newest).status,
             )

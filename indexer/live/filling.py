@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -22,6 +23,7 @@ from indexer.live.bars import listing_ids, write_missing
 from indexer.live.context import Live
 from indexer.live.plan import Plan, Stage, pieces_of, rate_fillers, rate_series, stored_instants
 from indexer.live.quality_log import reject_notes, write_rejects_noted
+from indexer.live.scheduler import Stopped
 from indexer.live.series import Role, Series
 from indexer.live.supply import write_reported
 from indexer.live.walk import Outcome, Piece, Walk
@@ -161,10 +163,10 @@ class Filling:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         walk = self.walk
+        with suppress(Stopped):  # nothing may go on asking, whatever ended this
+            self._live.upstream.run(lambda _: walk.stop())
         for interval in list(self._record):
             self._keep(interval)
-        if kind is None:
-            self._live.upstream.run(lambda _: walk.stop())
 
     @property
     def walk(self) -> Walk:
@@ -202,8 +204,6 @@ class Filling:
         outcomes = self._live.upstream.run(lambda _: walk.take(within_s))
         parts: list[tuple[Series, Bars]] = []
         for outcome in outcomes:
-            if outcome.defect is not None:
-                raise outcome.defect
             self._count(outcome)
             parts += self._dollars_or_wait(outcome)
         for key in self._quotes:
@@ -381,11 +381,3 @@ def _passed_over(asked: Iterable[Piece], priced: Sequence[Bars]) -> Iterator[Pie
     for piece in asked:
         if not piece.done and piece.call.ask.start_us < last and first <= piece.call.ask.end_us:
             yield piece
-
-
-def fill(live: Live, run_id: int, plan: Plan, *, patient: bool = False) -> Filled:
-    """Carry out all stages of a plan, each call once unless `patient`."""
-    with Filling(live, run_id, plan, patient=patient) as filling:
-        for stage in plan.stages:
-            filling.run(stage)
-        return filling.finish()

@@ -40,7 +40,8 @@ def catch_up(live: Live, due: datetime, run_id: int, *, patient: bool = False) -
     detail says from when on, and the next run asks again. All is asked for again when the series wanted or
     `history_since` are others than the last time. Asset-hours that no venue could give stay open as gaps in the quality
     log. A source that fails is an entry; the job fails only when every source had something to give and none answered.
-    A patient job leaves the newest hour to the fixing, which works at the same time.
+    A patient job leaves the newest hour to the fixing, which works at the same time. Days are planned with a fresh
+    store's years only; afterwards hours are kept up, and days only where they are owed.
     """
     end_us, wanted = to_us(due) - (HOUR_US if patient else 0), _wanted(live)
     last = last_run_before(live.store, KIND, due)

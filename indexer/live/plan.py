@@ -234,7 +234,8 @@ def plan_range(
     _check(live, start_us, end_us, interval, assets)
     owed = since_us or {}
     rows = [row for row in live.venues(legacy=legacy) if not assets or row.asset in assets]
-    oldest_us = min([start_us, *owed.values()])
+    supplies = f"@{SUPPLIES}/1d"  # what is owed of them says nothing of bars
+    oldest_us = min([start_us, *(begin for key, begin in owed.items() if not key.endswith(supplies))])
     have = {name: stored_instants(live, interval=name, start_us=oldest_us, end_us=end_us) for name in INTERVALS}
     planner = _Planner(live, to_us(live.clock()), have)
     wanted: list[Series] = []
@@ -245,6 +246,7 @@ def plan_range(
             if begin < end_us:
                 wanted.append(planner.series(row, name, min(begin, start_us), end_us))
     pieces = [piece for one in wanted for piece in pieces_of(one)]
+    pieces += [piece for piece in _supply_pieces(live, to_us(live.clock())) if piece.series.key in owed]
     return Plan(interval, oldest_us, end_us, (planner.with_rates("bars", pieces),), tuple(wanted))
 
 

@@ -213,7 +213,7 @@ class Scheduler:
         except Stopped:
             finish_run(self.store, run, now=self.clock(), outcome="interrupted")
             raise
-        except DeaiError as error:
+        except Exception as error:  # a defect in one job must not stop the others
             self._fails(job.name, error, due=iso(to_us(due)))
             finish_run(self.store, run, now=self.clock(), outcome="failed", detail={"error": str(error)})
             return False
@@ -234,7 +234,7 @@ class Scheduler:
             self._afterwards()
         except Stopped:
             raise
-        except DeaiError as error:
+        except Exception as error:
             self._fails(AFTERWARDS, error)
         else:
             self._failing.pop(AFTERWARDS, None)
@@ -244,7 +244,7 @@ class Scheduler:
         failing = self._failing.get(name)
         return failing is not None and self.clock() < failing.rests_until
 
-    def _fails(self, name: str, error: DeaiError, **what: str) -> None:
+    def _fails(self, name: str, error: Exception, **what: str) -> None:
         """Note a failure: tried again at the next tick, then after 30 s, 60 s … up to a quarter of an hour.
 
         It is logged when it begins, then once an hour with how often it failed.
@@ -256,7 +256,8 @@ class Scheduler:
         logged_at = before.logged_at if before and silent else now
         self._failing[name] = _Failing(times, str(error), now + timedelta(seconds=rest_s), logged_at)
         if not silent:
-            log.warning("job failed", job=name, code=error.code, error=str(error), times=times, **what)
+            code, ours = getattr(error, "code", "defect"), not isinstance(error, DeaiError)
+            log.warning("job failed", job=name, code=code, error=str(error), times=times, exc_info=ours, **what)
 
     def start(self, *, after_s: float = 0.0) -> None:
         """Work after these seconds and whenever a job is due or has rested, on a thread of its own, until `stop`."""

@@ -37,7 +37,8 @@ class Series:
     """What is missing of one asset at one source: its calls, newest first, and the stretches it does not reach back to.
 
     `have` are the instants stored. `first_us` is the earliest bar stored or come so far, and `empty_us` adds up the
-    time before it for which the source answered that there is nothing. `refusals` are in a row.
+    time before it for which the source answered that there is nothing. `refusals` are in a row; once `answered`, a
+    refused call is owed, else it is the answer that there is no such series.
     """
 
     row: Mapped
@@ -49,6 +50,7 @@ class Series:
     first_us: int = NOTHING
     empty_us: int = 0
     refusals: int = 0
+    answered: bool = False
 
     @property
     def key(self) -> str:

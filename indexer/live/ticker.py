@@ -115,6 +115,8 @@ class Ticker:
         with self._lock:
             if self._monotonic() - self._prices.asked >= SPACING_S:
                 self._ask()
+            if not self._prices.by_pair:
+                raise SourceUnavailable("no venue gave a price now; the newest official level stands")
             return self._prices
 
     def _is_fresh(self, at: float) -> bool:
@@ -136,7 +138,8 @@ class Ticker:
                 by_pair |= {(reply.question.source, one.symbol): (one.price, at) for one in parsed.quotes}
         by_pair = {pair: known for pair, known in by_pair.items() if self._is_fresh(known[1])}
         if not by_pair:
-            raise SourceUnavailable("no venue gave a price now; the newest official level stands")
+            self._prices = _Prices(asked=self._monotonic())
+            return
         fixed = _fixed(live, rows, asked, {pair: price for pair, (price, _) in by_pair.items()})
         used = (fixed.rates.verdicts == 0).sum(axis=1)
         live_now = fixed.rates.status < RateStatus.CARRIED

@@ -13,11 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from indexer.errors import SourceError, SourceRefused
+import structlog
+
+from indexer.errors import SourceCorrupt, SourceError, SourceRefused
 from indexer.live.series import Series
 from indexer.sources.base import Call, Parsed, Source, ask_once
 from indexer.sources.http import Answer, HttpClient
 
+log = structlog.get_logger(__name__)
 LANES: Final = 4  # calls under way at a source: few, so that a fixing never waits long for its turn
 AHEAD: Final = 64  # answers that may wait for being written
 FIRST_REST_S: Final = 5.0
@@ -45,7 +48,6 @@ class Outcome:
     answer: Answer | None = None
     parsed: Parsed | None = None
     error: SourceError | None = None
-    defect: Exception | None = None  # ours, not a source's
 
 
 @dataclass(slots=True)
@@ -166,17 +168,19 @@ class Walk:
             self._give_up(piece)
             return Outcome(piece, error=host.refused)
         if piece.series.refusals >= REFUSALS:
-            piece.done = True
+            self._refused(piece)
             return Outcome(piece)
         try:
             answer, parsed = await ask_once(self._sources[piece.call.source], piece.call, self._http)
         except SourceError as error:
             self._failed(piece, error, host)
             return Outcome(piece, error=error)
-        except Exception as defect:  # it must reach who takes, not end a lane silently
-            piece.done = True
-            return Outcome(piece, defect=defect)
+        except Exception as defect:  # a defect of ours in reading one answer: the others go on
+            log.exception("defect", source=piece.call.source, path=piece.call.path)
+            self._give_up(piece)
+            return Outcome(piece, error=SourceCorrupt(f"{piece.call.source}: its answer cannot be read ({defect!r})"))
         host.refusals = piece.series.refusals = 0
+        piece.series.answered = True
         piece.done = True
         piece.series.learn(piece.call, parsed)
         return Outcome(piece, answer, parsed)
@@ -196,7 +200,7 @@ class Walk:
         elif isinstance(error, SourceRefused):
             piece.series.refusals += 1
             if not self._patient or piece.series.refusals >= REFUSALS:
-                piece.done = True  # a question that is refused again and again is answered
+                self._refused(piece)
                 return
         elif not self._patient:
             self._give_up(piece)
@@ -208,6 +212,12 @@ class Walk:
         piece.failures += 1
         piece.rests_until = now + min(FIRST_REST_S * 2.0 ** (piece.failures - 1), LONGEST_REST_S)
         host.resting.append(piece)
+
+    def _refused(self, piece: Piece) -> None:
+        """A question that is refused again and again is answered, unless others of its series were."""
+        if piece.series.answered:
+            self._give_up(piece)
+        piece.done = True
 
     def _give_up(self, piece: Piece) -> None:
         piece.done = True

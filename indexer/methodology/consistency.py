@@ -21,10 +21,8 @@ from indexer.methodology.spec import (
 from indexer.registry import Registry
 from indexer.times import DAY_US, from_us, to_us
 
-# Sums of decimal shares (5 * 0.2) are exact only up to rounding.
-ROUNDING = 1e-12
-# Weights that people write are taken as 1 within this.
-SHARES = 1e-9
+# Of weight: sums of decimal shares (5 * 0.2), and weights that people write, hold within it.
+ROUNDING = 1e-9
 
 
 def inconsistencies(methodology: Methodology) -> Iterator[str]:
@@ -203,7 +201,7 @@ def _fixed(weighting: Weighting, selection: Selection) -> Iterator[str]:
     if (weighting.scheme is Scheme.FIXED) != bool(weights):
         needs = f'are not used by "{weighting.scheme}"' if weights else "are missing; give each token its share"
         yield f'weighting.weights: {needs}, e.g. weights = {{ tao = 0.6, fet = 0.4 }} with scheme = "fixed"'
-    elif weights and abs(sum(weights.values()) - 1) > SHARES:
+    elif weights and abs(sum(weights.values()) - 1) > ROUNDING:
         yield f"weighting.weights: they sum to {sum(weights.values()):.10g}, 1 is needed"
     if weights and not selection.min_constituents <= count <= selection.target:
         yield (
@@ -216,7 +214,7 @@ def _bounds(caps: Caps, selection: Selection) -> Iterator[str]:
     single, count = 1.0 if caps.single is None else caps.single, selection.target
     uppers = sorted([*caps.per_asset.values(), *[single] * count])[-count:]
     if caps.largest is not None:
-        if caps.largest < single:
+        if caps.largest < single - ROUNDING:
             yield f"caps.largest: {caps.largest:g} is below caps.single {single:g}; the largest may have more, not less"
         uppers[-1] = max(caps.largest, uppers[-1])
     if sum(uppers) < 1 - ROUNDING:
@@ -235,7 +233,7 @@ def _bounds(caps: Caps, selection: Selection) -> Iterator[str]:
     limits |= {f"caps.per_asset.{name}": value for name, value in caps.per_asset.items()}
     limits |= {f"caps.per_group.{name}": value for name, value in caps.per_group.items()}
     for name, limit in limits.items():
-        if caps.floor > limit:
+        if caps.floor > limit + ROUNDING:
             yield f"caps.floor: {caps.floor:g} is above {name} {limit:g}; lower the floor or raise that cap"
 
 

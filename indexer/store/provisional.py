@@ -31,11 +31,14 @@ def mark_provisional(store: Store, run_id: int) -> None:
 
 
 def forget_provisional_rates(store: Store) -> bool:
-    """Removes the official rates of provisional runs; whether there was any such run."""
+    """Removes the official rates of provisional runs; whether anything that such runs gave was still out."""
     runs = select(col(Run.id)).where(is_provisional())
     with store.writing() as connection:
-        connection.execute(delete(Rate).where(col(Rate.run_id).in_(runs)))
-        return connection.execute(runs.limit(1)).first() is not None
+        if connection.execute(runs.limit(1)).first() is None:
+            return False
+        rates = connection.execute(delete(Rate).where(col(Rate.run_id).in_(runs))).rowcount
+        levels = connection.execute(select(col(Level.index_id)).where(col(Level.run_id).in_(runs)).limit(1)).first()
+        return rates > 0 or levels is not None
 
 
 def forget_provisional_index(store: Store, index_id: str) -> None:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, func
@@ -19,7 +20,8 @@ from sqlmodel import Session, SQLModel, col, select
 
 from indexer.engine.history import Decision, Rebalance
 from indexer.engine.market import SupplySource
-from indexer.errors import NotFoundError
+from indexer.errors import MethodologyError, NotFoundError
+from indexer.methodology.load import load_methodology
 from indexer.store.assets import asset_id, asset_ids
 from indexer.store.columnar import fields, table_of
 from indexer.store.db import Store
@@ -33,7 +35,7 @@ from indexer.store.rows import (
     Written,
     as_row,
 )
-from indexer.store.tables import Asset, Membership, Rebalancing, RebalancingItem, Run
+from indexer.store.tables import Asset, Membership, MethodologyVersion, Rebalancing, RebalancingItem, Run
 from indexer.times import DAY_US, from_us, iso, to_us
 
 HEAD = ("reference_at", "methodology_id", "level", "divisor_before", "divisor_after", "turnover", "withdrawn")
@@ -79,7 +81,7 @@ def read_constituents(store: Store, index_id: str, at_us: int, *, as_of_us: int 
     With `as_of_us`: by what was known then. A weight is None unless every constituent has a rate at or before the
     instant. Raises NotFoundError for an unknown index, or an instant before its base.
     """
-    read_index(store, index_id)
+    index = read_index(store, index_id)
     heads = select(Rebalancing).where(
         Rebalancing.index_id == index_id,
         Rebalancing.effective_at <= from_us(at_us),
@@ -96,7 +98,9 @@ def read_constituents(store: Store, index_id: str, at_us: int, *, as_of_us: int 
             .where(RebalancingItem.rebalancing_id == head.id, RebalancingItem.units_after > 0)
             .order_by(col(RebalancingItem.weight_target).desc(), col(Asset.slug))
         )
-        rows = [(asset, item, _rate(session, asset, at_us, as_of_us)) for asset, item in session.exec(held)]
+        rules = session.get(MethodologyVersion, index.methodology_id)
+        windows = None if rules is None else _windows(rules.text)
+        rows = [(asset, item, _rate(session, asset, at_us, as_of_us, windows)) for asset, item in session.exec(held)]
     values = [item.units_after * rate[0] if rate else None for _, item, rate in rows]
     total = sum(value for value in values if value is not None) if None not in values else None
     return [
@@ -221,13 +225,29 @@ def _item_rows(session: Session, ids: Sequence[int]) -> dict[int, list[Rebalanci
     return grouped
 
 
-def _rate(session: Session, line: Asset, at_us: int, as_of_us: int | None) -> tuple[float, int, int] | None:
-    """The newest rate at or before the instant, its status and time; None when there is none.
+Windows = tuple[tuple[int, int], ...]
+
+
+@lru_cache(maxsize=64)
+def _windows(text: str) -> Windows | None:
+    """The windows in which rules let a perpetual stand in; None for rules that this program cannot read."""
+    try:
+        return load_methodology(text, source="the store").perpetual_windows
+    except MethodologyError:
+        return None
+
+
+def _rate(
+    session: Session, line: Asset, at_us: int, as_of_us: int | None, windows: Windows | None
+) -> tuple[float, int, int] | None:
+    """The newest rate at or before the instant that the rules take, its status and time; None when there is none.
 
     Before a migration it is the old token's, in units of the line's token.
     """
     tokens = session.exec(select(Asset).where(Asset.line == line.slug)).all()
-    rates = [(token, rate_at(session, token.id or 0, at_us=at_us, as_of_us=as_of_us)) for token in tokens]
+    rates = [
+        (token, rate_at(session, token.id or 0, at_us=at_us, as_of_us=as_of_us, perpetual=windows)) for token in tokens
+    ]
     known = [(token, rate) for token, rate in rates if rate is not None]
     if not known:
         return None

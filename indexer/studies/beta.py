@@ -146,7 +146,7 @@ def _weights_at(store: Store, frame: Frame, beta: IndexBeta) -> tuple[F64, F64]:
 
 def untraded_warning(carried: F64) -> tuple[str, ...]:
     """A warning where on average more than 5 % of the weight had no rate of the hour before the window's instants."""
-    if not carried.size or carried.mean() <= MOST_UNTRADED:
+    if not carried.size or carried.mean() <= MOST_UNTRADED + 1e-9:
         return ()
     return (
         f"{carried.mean():.1%} of the weight (at most {carried.max():.1%}) had no trade in the hour before the close, "

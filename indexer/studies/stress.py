@@ -84,7 +84,9 @@ def study_stress(
     series = regular(index_series(store, index_id), bar)
     inside = (series.times_us > start_us) & (series.times_us <= end_us)
     moves = np.r_[np.nan, np.diff(np.log(series.values))]
-    z = move_z(moves)
+    moves[np.r_[False, np.diff(series.times_us) != step_of(bar)]] = np.nan  # over a gap is no move of one bar
+    known, z = np.isfinite(moves), np.full(len(moves), np.nan)
+    z[known] = move_z(moves[known])
     by_metric = {name: readings.get(name, NOTHING) for name in METRICS}
     rows = [
         _bar(

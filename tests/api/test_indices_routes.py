@@ -18,7 +18,7 @@ from api.routes import levels as level_routes
 from indexer.store.db import Store
 from indexer.store.rows import SupplyRow
 from indexer.store.write import finish_run, start_run, write_supplies
-from indexer.times import HOUR_US, iso, parse_instant
+from indexer.times import FIXING_LAG_US, HOUR_US, iso, parse_instant
 
 
 def levels() -> np.ndarray:
@@ -50,7 +50,7 @@ def test_latest_is_flat_and_has_changes_over_exact_spans(client: TestClient) -> 
     assert answer["time"] == iso(START + HOURS * HOUR_US)
     assert answer["change"]["h1"] == pytest.approx(all_levels[-1] / all_levels[-2] - 1)
     assert answer["change"]["d30"] == pytest.approx(all_levels[-1] / all_levels[-1 - 30 * 24] - 1)
-    assert answer["fresh_until"] == iso(START + (HOURS + 2) * HOUR_US)
+    assert answer["fresh_until"] == iso(START + (HOURS + 2) * HOUR_US + FIXING_LAG_US)
 
 
 def test_levels_are_half_open_and_on_the_grid(client: TestClient) -> None:

@@ -19,6 +19,7 @@ from indexer.errors import ConfigError
 from indexer.live.first_fill import begin_first_fill
 from indexer.live.standing import standing_of
 from indexer.store.db import Store
+from indexer.store.provisional import forget_provisional_rates
 from indexer.store.read import read_levels, read_rates
 from indexer.store.runs import FIRST_FILL, first_fill_is_open, read_runs, start_run, write_progress
 from indexer.store.tables import Seal
@@ -57,6 +58,7 @@ def test_levels_are_provisional_until_all_came_and_then_as_if_nothing_had_failed
             assert set(made.revision.tolist()) == {1}, "no trace of what was before"
             assert PROVISIONAL not in made.status.tolist()
             assert sealed_levels(store)
+            assert not forget_provisional_rates(store), "nothing provisional is out: the restatement policy holds again"
             before = made.times_us < FIXED.timestamp() * 1e6
             levels[name] = (
                 made.times_us[before],

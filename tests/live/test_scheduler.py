@@ -134,6 +134,17 @@ def test_failed_work_is_written_down_and_tried_again(store):
     assert [r.outcome for r in read_runs(store)] == ["done"]
 
 
+def test_a_defect_in_one_job_stops_no_other(store):
+    def broken(due, run_id):
+        raise IndexError("list index out of range")
+
+    jobs = [Job("benchmarks", HOUR, timedelta(0), broken), Job("fixing", HOUR, timedelta(0), lambda due, run_id: {})]
+    scheduler = Scheduler(store, jobs, clock=HandClock(NOON))
+    assert scheduler.tick() == 1
+    assert {run.kind: run.outcome for run in read_runs(store)} == {"benchmarks": "failed", "fixing": "done"}
+    assert scheduler.failed == {"benchmarks": "list index out of range"}
+
+
 def test_interrupted_work_is_marked_and_taken_up_again(store):
     clock, tries = HandClock(NOON), []
 

@@ -12,6 +12,7 @@ from fault_world import hour_world
 from hypothesis import given
 from hypothesis import strategies as st
 
+from indexer.errors import SourceCorrupt
 from indexer.live import walk as walking
 from indexer.live.series import NOTHING, Series, join_near, least_seconds, missing_ranges, series_of
 from indexer.live.walk import Outcome, Piece, Walk
@@ -169,7 +170,7 @@ async def test_stopping_half_way_leaves_no_call_behind() -> None:
     assert first[0].error is None
 
 
-async def test_a_defect_of_ours_reaches_who_takes() -> None:
+async def test_a_defect_of_ours_in_one_answer_owes_that_call_and_ends_nothing() -> None:
     class Broken:
         capabilities = build_sources()["binance"].capabilities
 
@@ -181,8 +182,10 @@ async def test_a_defect_of_ours_reaches_who_takes() -> None:
         one = series(BINANCE, "2024-06-01", "2024-06-11")
         walk.add(Piece(one, call) for call in one.calls)
         (outcome,) = await walk.take(5.0)
+        owed = walk.owed()
         await walk.stop()
-    assert isinstance(outcome.defect, ZeroDivisionError)
+    assert isinstance(outcome.error, SourceCorrupt) and "ZeroDivisionError('a defect')" in str(outcome.error)
+    assert owed == [outcome.piece] and outcome.piece.done
 
 
 @pytest.mark.parametrize("stored", [False, True])

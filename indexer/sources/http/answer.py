@@ -56,7 +56,7 @@ _REFUSALS: Final = {
     403: "refuses this address or plan",
     451: "does not serve this region; another venue takes its place, or run from a region it serves",
 }
-_OUTRIGHT: Final = (403, 451)
+_OUTRIGHT: Final = (401, 403, 451)
 _BUSY: Final = {418: "has banned this address for a while", 429: "asks us to slow down"}
 _LIMIT_TEXT = re.compile(r"(?i)exceeded the daily hits limit|rate limit|too many requests|get your apikey")
 
