@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RawHeaders = list[tuple[bytes, bytes]]
 LOOPBACK = ("127.", "::1")
-DROPPED_FILES = "/files/explain"  # where the owner's own browser sends files; no other body is large
+DROPPED_FILES = ("/files/explain", "/files/import")  # where the owner sends files; no other body is large
 KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
@@ -191,4 +191,4 @@ class RequestSizes(HttpMiddleware):
     def _most(self, scope: Scope) -> int:
         """How many bytes a body may have; whoever may not drop files is refused before they are read."""
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        return self.limits.max_file if path == DROPPED_FILES else self.limits.max_body
+        return self.limits.max_file if path in DROPPED_FILES else self.limits.max_body

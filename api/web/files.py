@@ -1,11 +1,16 @@
-"""The drop zone: what is seen in a file that is dragged onto the page, as `deai import --explain` says it.
+"""The drop zone: what is seen in a file that is dragged onto the page, as `deai import --explain` says it; its import.
 
-On the owner's own machine only: the file is read here, kept for the length of the request, and nothing is written.
+On the owner's own machine only. A file is kept for the length of the request; a process of its own imports it, so that
+the server's memory stays as it was.
 """
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,15 +21,15 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from api.answers.services import ServicesDep
 from api.middleware.access import is_owners_own
-from api.middleware.limits import DROPPED_FILES
 from api.web.routes import filled
-from indexer.errors import ImportFileError
+from indexer.arrays import to_json
 from indexer.files.explain import explain_files, explanation_text
-from indexer.files.recognising import ASKED
-from indexer.workflow.work import registry_of
+from indexer.files.recognising import OPTIONS
+from indexer.workflow.work import imported_beside, registry_of
 
 NEVER = {"Cache-Control": "no-store"}
 router = APIRouter(include_in_schema=False)
+importing = asyncio.Lock()  # one at a time: each takes a process
 
 
 async def need_owner(request: Request) -> None:
@@ -42,25 +47,38 @@ def drop_zone(request: Request, _: Owner) -> Response:
     return HTMLResponse(filled("files.html", request), headers=NEVER)
 
 
-@router.post(DROPPED_FILES)
+@router.post("/files/explain")
 async def explain_dropped(request: Request, services: ServicesDep, _: Owner, name: str) -> Response:
     """The reports on the tables of a file; the query says what the file does not (symbol, venue, …)."""
-    options = {word: request.query_params[word] for word in ASKED if request.query_params.get(word)}
+    async with dropped(request, name) as (path, options):
+        reports = await run_sync(_reports, services, path, options)
+    return JSONResponse({"reports": reports}, headers=NEVER)
+
+
+@router.post("/files/import")
+async def import_dropped(request: Request, services: ServicesDep, _: Owner, name: str) -> Response:
+    """What an import of the file gave, and what the indices became."""
+    async with importing, dropped(request, name) as (path, options):
+        report = await run_sync(partial(imported_beside, services.settings, [path], options=options))
+    await run_sync(services.refresh)
+    return JSONResponse(to_json(report), headers=NEVER)
+
+
+@asynccontextmanager
+async def dropped(request: Request, name: str) -> AsyncIterator[tuple[Path, dict[str, str]]]:
+    """The file of a request's body under its own name, and what the query says of it, until the block ends."""
+    options = {word: request.query_params[word] for word in OPTIONS if request.query_params.get(word)}
     with tempfile.TemporaryDirectory(prefix="deai-") as folder:
         path = Path(folder) / (Path(name).name or "file")
         with path.open("wb") as file:
             async for piece in request.stream():
                 file.write(piece)
-        reports = await run_sync(_reports, services, path, options)
-    return JSONResponse({"reports": reports}, headers=NEVER)
+        yield path, options
 
 
 def _reports(services: ServicesDep, path: Path, options: dict[str, str]) -> list[dict[str, Any]]:
     registry = registry_of(services.settings)
-    try:
-        reports = explain_files([path], registry=registry, clock=services.clock, options=options)
-    except ImportFileError as error:
-        return [{"name": path.name, "text": str(error), "manifest": "", "readable": False}]
+    reports = explain_files([path], registry=registry, clock=services.clock, options=options)
     return [
         {
             "name": report.name,

@@ -7,11 +7,10 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +18,6 @@ from indexer.cli.command import migrated, progress
 from indexer.errors import DeaiError
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
     from types import FrameType
 
     from fastapi import FastAPI
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from indexer.config import Settings
     from indexer.live.standing import Standing
     from indexer.store.db import Store
-    from indexer.workflow.work import ImportAndUpdate
 
 Lines = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout instead of sentences.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on (setting DEAI_HOST).")]
@@ -52,12 +49,12 @@ def up(
     """Start everything: scheduler, API and page. Example: deai up --import ./data"""
     from indexer.config import load_settings
     from indexer.store.levels import has_levels
-    from indexer.workflow.work import scheduled
+    from indexer.workflow.work import imported_beside, scheduled
 
     settings, say = load_settings(host=host, port=port), _voice(as_json)
     with _staying(settings) as store:
         if import_path:
-            report = _imported_beside(settings, import_path)
+            report = imported_beside(settings, import_path, shown=import_progress)
             for problem in (file.problem for file in report.files if file.problem):
                 say(problem)
             for index in report.update.indices if report.update else ():
@@ -99,34 +96,9 @@ def demo(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
         _serve(store, settings.for_demo(), say=say)
 
 
-def _imported_beside(settings: Settings, paths: Sequence[Path]) -> ImportAndUpdate:
-    """What an import in a process of its own gave: what it takes of memory is free afterwards, as a server stays."""
-    from indexer.errors import StoreError
-
-    context = get_context("spawn")
-    receiving, sending = context.Pipe(duplex=False)
-    child = context.Process(target=_import, args=(settings, paths, sending))
-    child.start()
-    sending.close()
-    try:
-        outcome = receiving.recv()
-    except EOFError:
-        raise StoreError("the import ended before it was done; start it again") from None
-    finally:
-        child.join()
-    if isinstance(outcome, DeaiError):
-        raise outcome
-    return cast("ImportAndUpdate", outcome)
-
-
-def _import(settings: Settings, paths: Sequence[Path], sending: Connection) -> None:
-    from indexer.workflow.work import import_and_update
-
-    try:
-        with migrated(settings) as store, progress("importing bytes", "computing") as tick:
-            sending.send(import_and_update(store, settings, paths=paths, progress=tick))
-    except DeaiError as error:
-        sending.send(error)
+def import_progress() -> AbstractContextManager[Callable[[int, int], None]]:
+    """The bar of an import on the terminal."""
+    return progress("importing bytes", "computing")
 
 
 @contextmanager

@@ -191,7 +191,7 @@ def _members(path: Path) -> list[Table]:
 
 
 def _sheet(name: str, content: bytes) -> tuple[list[str], list[list[Any]]]:
-    """The first sheet that is not empty: names of the first row, columns of what is below."""
+    """The sheet with a table: names of its first row, columns of what is below. Raises ImportFileError for several."""
     import io
 
     from python_calamine import CalamineError, CalamineWorkbook
@@ -201,15 +201,22 @@ def _sheet(name: str, content: bytes) -> tuple[list[str], list[list[Any]]]:
             raise ImportFileError(f"{name} unpacks to over {MOST_SHEET >> 20} MB; save it as CSV")
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(content))
-        sheets = (book.get_sheet_by_index(i).to_python(skip_empty_area=True) for i in range(len(book.sheet_names)))
-        rows = next((sheet for sheet in sheets if sheet), [])
+        sheets = {title: book.get_sheet_by_name(title).to_python(skip_empty_area=True) for title in book.sheet_names}
     except CalamineError as error:
         raise ImportFileError(f"{name} cannot be read: {error}") from None
+    wide = {title: rows for title, rows in sheets.items() if max((_filled(row) for row in rows), default=0) > 1}
+    if len(wide) > 1:
+        raise ImportFileError(f"{name} has tables on {len(wide)} sheets ({', '.join(wide)}); save each as its own file")
+    rows = next(iter(wide.values()), next((sheet for sheet in sheets.values() if sheet), []))
     if not rows:
         raise ImportFileError(f"{name} is empty: it has no header line")
-    filled = [sum(cell != "" for cell in row) for row in rows]
+    filled = [_filled(row) for row in rows]
     start = next(n for n, cells in enumerate(filled) if cells >= min(2, max(filled)))  # after any title
     return [str(cell).strip() for cell in rows[start]], [list(row) for row in zip(*rows[start + 1 :], strict=True)]
+
+
+def _filled(cells: list[Any]) -> int:
+    return sum(cell != "" for cell in cells)
 
 
 def _json(name: str, content: bytes) -> tuple[list[str], list[list[Any]]]:
@@ -217,7 +224,10 @@ def _json(name: str, content: bytes) -> tuple[list[str], list[list[Any]]]:
     try:
         inner = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ImportFileError(f"{name} is not JSON: {error}") from None
+        try:  # one object a line
+            inner = [json.loads(line) for line in content.splitlines() if line.strip()]
+        except (ValueError, RecursionError):
+            raise ImportFileError(f"{name} is not JSON: {error}") from None
     while isinstance(inner, dict) and not _lists(inner):
         inner = next((value for value in inner.values() if isinstance(value, dict | list) and value), None)
     if isinstance(inner, dict):

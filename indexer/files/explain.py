@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from indexer.errors import ImportFileError
-from indexer.files.columns import check_columns, header_of
 from indexer.files.containers import Table, tables_of
 from indexer.files.importing import files_of, manifest_of, undescribed
 from indexer.files.manifest import Manifest, read_manifest
@@ -131,7 +130,6 @@ def _explained(
     manifest, described_by = manifest_of(table, given=given, registry=registry, options=options)
     if manifest is None:
         raise ImportFileError(undescribed(table))
-    check_columns(table.name, header_of(table, manifest), manifest)
     refused, first_lines, notes = Counter[str](), dict[str, int](), list[str]()
     first: list[SeenRow] = []
     last: list[SeenRow] = []

@@ -143,7 +143,8 @@ def import_files(
             try:
                 reports.append(_import_table(into, table, given=given, in_folder=among, tick=tick))
             except ImportFileError as error:
-                reports.append(FileReport(table.name, problem=str(error)))
+                text = str(error)
+                reports.append(FileReport(table.name, problem=text if table.name in text else f"{table.name}: {text}"))
     if all(report.problem or report.note.startswith(LEFT_OUT) for report in reports):
         problems = [report.problem for report in reports if report.problem]
         names = ", ".join(report.name for report in reports)

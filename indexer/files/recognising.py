@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,11 @@ from indexer.errors import ImportFileError, InputError
 from indexer.files.containers import Table
 from indexer.files.layouts import Head, Layout, Match, best_match, columns_of, head_of
 from indexer.files.manifest import STAMPS, Column, Manifest, parse_manifest, to_toml
-from indexer.files.stamps import NO_TIME, NOT_A_TIME, date_order, instants
+from indexer.files.rows import FEW_STEPS
+from indexer.files.stamps import NO_TIME, NOT_A_TIME, date_order, day_orders, instants
 from indexer.registry import Registry
 from indexer.registry.currencies import currency, split_pair
-from indexer.times import DAY_US, INTERVAL_US
+from indexer.times import DAY_US, INTERVAL_US, MINUTE_US
 
 INTERVALS = {
     "1": "1m", "1m": "1m", "1min": "1m", "minute": "1m", "60s": "1m", "m1": "1m", "5": "5m", "5m": "5m", "m5": "5m",
@@ -38,6 +39,8 @@ ASKED = {
 }  # fmt: skip
 LONGEST_WEEKEND_US = 4 * DAY_US  # with a holiday: dates of sessions are not further apart
 CONSTANTS = ("symbol", "venue", "quote", "source")
+OPTIONS = (*ASKED, "market", "source", "decimal", "thousands")
+"""What may be said of a file beside it, on the command line and on the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def question(table: Table, recognised: Recognised, options: Mapping[str, str]) -
     needs = "; ".join(f"{name}: {ASKED[name]}" for name in recognised.asked)
     words = ["deai import", shlex.quote(str(table.path))]
     words += [f"--{_option(name)} {shlex.quote(value)}" for name, value in options.items() if value]
-    words += [f"--{_option(name)} <{name}>" for name in recognised.asked]
+    words += [f"--{_option(name)} {name.upper()}" for name in recognised.asked]
     return f"{table.name} ({recognised.layout}) does not say {needs}. Say it:\n  {' '.join(words)}"
 
 
@@ -99,9 +102,15 @@ def with_options(manifest: Manifest, options: Mapping[str, str]) -> Manifest:
     return parse_manifest(to_toml(tables), name=manifest.name)
 
 
+WORDS: Mapping[str, Collection[str]] = {
+    "interval": INTERVAL_US, "stamp": STAMPS, "kind": ("tokens", "benchmarks"),
+    "decimal": (".", ","), "thousands": (",", ".", " ", "'"),
+}  # fmt: skip
+
+
 def check_options(options: Mapping[str, str]) -> None:
     """Raises InputError for an option whose word no file can have."""
-    for name, words in (("interval", INTERVAL_US), ("stamp", STAMPS), ("kind", ("tokens", "benchmarks"))):
+    for name, words in WORDS.items():
         if options.get(name) and options[name] not in words:
             raise InputError(f'--{name} "{options[name]}" is not one of {", ".join(words)}')
     if options.get("quote") and not currency(options["quote"]):
@@ -131,6 +140,10 @@ def _facts(match: Match, head: Head, *, registry: Registry, options: Mapping[str
         facts["interval"] = _interval(facts["interval"], head.table)
     stated = {name: value for name, value in options.items() if value and name != "kind"}
     facts |= stated
+    if stated.get("date_format") in ("%d/%m/%Y", "%m/%d/%Y"):  # the order of day and month; the rest is seen
+        stamps = _stamp_cells(head, columns_of(layout, head, symbol=facts.get("symbol", "")))
+        orders = day_orders(stamps)
+        facts["date_format"] = next((o for o in orders if o[:2] == stated["date_format"][:2]), stated["date_format"])
     symbol = stated.get("symbol", "")
     if tokens and symbol and not symbol_of(symbol, registry) and (half := split_pair(symbol, symbols))[0]:
         facts["symbol"] = half[0]
@@ -153,7 +166,8 @@ def _with_cells(layout: Layout, head: Head, facts: dict[str, str], *, symbols: f
         form = date_order(stamps, step_us=step)
         facts |= {} if form is None else {"date_format": form}
     if not facts.get("interval") and "interval" not in layout.tables:
-        facts["interval"] = _step(head, stamps, facts.get("date_format") or layout.tables.get("date_format", ""))
+        form = facts.get("date_format") or layout.tables.get("date_format", "")
+        facts["interval"] = _step(head, stamps, form, tables=layout.tables)
     return facts
 
 
@@ -181,10 +195,10 @@ def _stamp_cells(head: Head, columns: Mapping[str, Column]) -> list[str]:
     return [" ".join(cells).strip() for cells in zip(*parts, strict=True)]
 
 
-def _step(head: Head, stamps: list[str], date_format: str) -> str:
+def _step(head: Head, stamps: list[str], date_format: str, *, tables: Mapping[str, Any]) -> str:
     """The interval that most stamps are apart, '' where they do not tell.
 
-    Raises ImportFileError where none of the first ones is a time.
+    Raises ImportFileError where none of the first ones is a time, or bars are of a length that is not kept.
     """
     import pyarrow as pa
 
@@ -199,8 +213,14 @@ def _step(head: Head, stamps: list[str], date_format: str) -> str:
         return ""
     sizes, counts = np.unique(steps, return_counts=True)
     usual = int(sizes[np.argmax(counts)])
-    if not (times % DAY_US).any() and sizes[0] <= LONGEST_WEEKEND_US:
+    longest = DAY_US if tables["kind"] == "tokens" else LONGEST_WEEKEND_US
+    if not (times % DAY_US).any() and sizes[0] <= longest:
         return "1d"
+    bars = tables.get("stamp") in ("bar_open", "bar_close")
+    if bars and usual not in INTERVAL_US.values() and counts.max() * 2 > len(steps) >= FEW_STEPS:
+        raise ImportFileError(
+            f"{head.table.name}: bars of {usual // MINUTE_US} minutes are not kept; download 1m, 5m, 1h or 1d"
+        )
     return next((name for name, size in INTERVAL_US.items() if size == usual), "")
 
 
@@ -214,7 +234,7 @@ def _filled(match: Match, head: Head, facts: Mapping[str, str], columns: Mapping
         if facts.get(name) and not (pairs and name == "quote"):
             constants[name] = facts[name]
             columns.pop(name, None)
-    for name in ("interval", "timezone", "market", "stamp", "date_format"):
+    for name in ("interval", "timezone", "market", "stamp", "date_format", "decimal", "thousands"):
         if facts.get(name):
             tables[name] = facts[name]
     if pairs:

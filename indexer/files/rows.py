@@ -46,11 +46,12 @@ from indexer.registry import Asset, Registry
 from indexer.registry.currencies import AT_PAR, DOLLAR, currency, split_pair
 from indexer.registry.records import MARKETS
 from indexer.store.rows import BenchmarkRow, ListingRow
-from indexer.times import INTERVAL_US, MINUTE_US, to_us
+from indexer.times import DAY_US, INTERVAL_US, MINUTE_US, to_us
 
 MOST_DIGITS = 48  # of whole tokens: with 30 decimals still the 78 digits of a uint256
 PRICES = ("open", "high", "low", "close", "adjusted_close")
 MARKET = "market"
+FEW_STEPS = 5  # fewer do not tell the length of the bars of a series
 MOST_REFUSED = 1_000_000  # of a long file, where they are nine of ten rows: it is not what it is taken for
 PERPETUAL = r"(?i)([-_]?(SWAP|PERP)|\.P)$"
 Measure = tuple[str, str, str]
@@ -175,6 +176,8 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
     compared = [column.values for column in read.numbers.values()] + [words["supply"].codes]
     if manifest.kind == "tokens" and manifest.stamp in ("bar_open", "bar_close"):
         _check_interval(manifest, verdicts.good, series, time_us)
+    if manifest.kind == "benchmarks" and manifest.interval == "1d":
+        _check_weeks(verdicts.good, series, time_us)
     judged = gate_sequence(verdicts, series, time_us, close, compared=compared, lines=read.lines)
     rejects = [(int(read.lines[row]), reason) for row, reason in verdicts.reasons.items() if chosen[row]]
     result = FileRows(
@@ -203,17 +206,34 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
 
 
 def _check_interval(manifest: Manifest, good: Bools, series: I64, time_us: I64) -> None:
-    """Raises ImportFileError where most bars of a series begin before the one before them ends."""
+    """Raises ImportFileError where most bars of a series begin before the one before ends, or all far behind it."""
+    apart, step = _apart(good, series, time_us), INTERVAL_US[manifest.interval]
+    if len(apart) > 1 and np.median(apart) < step:
+        raise ImportFileError(
+            f"bars of {manifest.interval} are said, and most stamps are {np.median(apart) / MINUTE_US:g} minutes "
+            "apart; correct the interval (--interval)"
+        )
+    if len(apart) >= FEW_STEPS and apart.min() == apart.max() >= 2 * step:
+        raise ImportFileError(
+            f"bars of {manifest.interval} are said, and all stamps are {apart.min() / MINUTE_US:g} minutes apart: "
+            "these are longer bars; download 1m, 5m, 1h or 1d"
+        )
+
+
+def _check_weeks(good: Bools, series: I64, time_us: I64) -> None:
+    """Raises ImportFileError where sessions are a week apart: closes of weeks would be those of their first day."""
+    apart = _apart(good, series, time_us)
+    if len(apart) >= FEW_STEPS and apart.min() >= 5 * DAY_US:
+        raise ImportFileError("closes of days are said, and all are a week apart or more; download daily closes")
+
+
+def _apart(good: Bools, series: I64, time_us: I64) -> I64:
+    """How far each good row is from the one before it in its series, in microseconds."""
     rows = np.flatnonzero(good)
     order = rows[np.lexsort((time_us[rows], series[rows]))]
     apart = np.diff(time_us[order])[np.diff(series[order]) == 0]
-    apart = apart[apart > 0]
-    if len(apart) > 1 and np.median(apart) < INTERVAL_US[manifest.interval]:
-        minutes = np.median(apart) / 60_000_000
-        raise ImportFileError(
-            f"bars of {manifest.interval} are said, and most stamps are {minutes:g} minutes apart; "
-            "correct the interval (--interval)"
-        )
+    positive: I64 = apart[apart > 0]
+    return positive
 
 
 def _chosen(read: FileColumns, manifest: Manifest) -> Bools:
@@ -277,6 +297,9 @@ def _ends(manifest: Manifest, stamps: Stamps, verdicts: Verdicts, symbols: Words
     known = stamps.us != NO_TIME
     if manifest.stamp == "bar_open":
         ends = np.where(known, stamps.us + INTERVAL_US[manifest.interval], NO_TIME)
+        if manifest.kind == "tokens":  # no bar opens at 23:59:59.999: that is its close
+            closes = on_the_minute(stamps.us)
+            ends = np.where(known & (closes != stamps.us), closes, ends)
     elif manifest.stamp == "session_date":
         ends = np.where(verdicts.good, stamps.us, NO_TIME)
     else:

@@ -78,22 +78,34 @@ def instants(column: Any, *, timezone: str = "UTC", date_format: str = "", name:
     return _words(column, zone, date_format)
 
 
-def date_order(stamps: Sequence[str], *, step_us: int) -> str | None:
-    """The format of dates such as 27/01/2025; '' where day and month could be swapped, None for other stamps.
+def day_orders(stamps: Sequence[str]) -> list[str]:
+    """The formats that dates such as 27/01/2025 may have, day first, then month first; none for other stamps.
 
-    A date with dots begins with the day. Of two orders that can be read, the one in which most rows are one step
-    (microseconds) apart, unless in the other every date is the first of a month.
+    A date with dots begins with the day.
     """
     words = [stamp for stamp in stamps if stamp]
     shapes = [DAY_FIRST.fullmatch(word) for word in words]
     first = next(filter(None, shapes), None)
     if first is None or 2 * sum(shape is not None for shape in shapes) < len(words):
-        return None
+        return []
     mark, year = first[1], "%Y" if len(first[2]) == 4 else "%y"
     clock = {0: "", 1: "%H:%M", 2: "%H:%M:%S"}[(first[4] or "").count(":")]
     tail = f"{first[3]}{clock.replace('H', 'I') + ' %p' if first[5] else clock}" if clock else ""
     orders = [f"%d{mark}%m{mark}{year}{tail}", f"%m{mark}%d{mark}{year}{tail}"]
-    read = {form: days for form in (orders[:1] if mark == "." else orders) if (days := _all_read(words, form))}
+    return orders[:1] if mark == "." else orders
+
+
+def date_order(stamps: Sequence[str], *, step_us: int) -> str | None:
+    """The format of dates such as 27/01/2025; '' where day and month could be swapped, None for other stamps.
+
+    Of two orders that can be read, the one in which most rows are one step
+    (microseconds) apart, unless in the other every date is the first of a month.
+    """
+    words = [stamp for stamp in stamps if stamp]
+    orders = day_orders(words)
+    if not orders:
+        return None
+    read = {form: days for form in orders if (days := _all_read(words, form))}
     if len(read) == 1:
         return next(iter(read))
     apart = {form: _usual_step(days) for form, days in read.items()}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from indexer.config import Settings
-from indexer.errors import InputError, NotEnoughDataError
+from indexer.errors import DeaiError, InputError, NotEnoughDataError, StoreError
 from indexer.files.importing import FileReport, import_files
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.overrides import events_of, in_force
@@ -27,10 +29,13 @@ from indexer.live.upstream import Upstream, sources_of, upstream_of
 from indexer.methodology.load import load_methodologies
 from indexer.methodology.spec import universe_lines
 from indexer.registry import Registry, load_registry
-from indexer.store.db import Store
+from indexer.store.db import Store, open_store
 from indexer.store.levels import has_levels
 from indexer.store.runs import first_fill_is_open
 from indexer.times import Clock, utc_now
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 Progress = Callable[[int, int], None]
 CHAINS_AFTER_S = 60.0
@@ -88,6 +93,58 @@ def import_and_update(
     )
     made = run_update(store, settings, progress=progress, clock=clock) if compute else None
     return ImportAndUpdate(tuple(report.files), made)
+
+
+@contextmanager
+def unseen() -> Iterator[Progress]:
+    """Progress that nobody watches, as a block."""
+    yield quiet
+
+
+def imported_beside(
+    settings: Settings,
+    paths: Sequence[Path],
+    *,
+    options: Mapping[str, str] | None = None,
+    shown: Callable[[], AbstractContextManager[Progress]] = unseen,
+) -> ImportAndUpdate:
+    """What an import in a process of its own gave: what it takes of memory is free afterwards, as a server stays.
+
+    `shown` (a function of a module) makes the progress of that process. Raises as the import, and StoreError when the
+    process ended before it was done.
+    """
+    context = get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    child = context.Process(target=_import_and_send, args=(settings, paths, options, shown, sending))
+    child.start()
+    sending.close()
+    try:
+        outcome = receiving.recv()
+    except EOFError:
+        raise StoreError("the import ended before it was done; start it again") from None
+    finally:
+        child.join()
+    if isinstance(outcome, DeaiError):
+        raise outcome
+    return cast("ImportAndUpdate", outcome)
+
+
+def _import_and_send(
+    settings: Settings,
+    paths: Sequence[Path],
+    options: Mapping[str, str] | None,
+    shown: Callable[[], AbstractContextManager[Progress]],
+    sending: Connection,
+) -> None:
+    store = open_store(settings.store_url)
+    try:
+        store.migrate()
+        with shown() as tick:
+            sending.send(import_and_update(store, settings, paths=paths, options=options, progress=tick))
+    except DeaiError as error:
+        sending.send(error)
+    finally:
+        store.close()
 
 
 def run_update(

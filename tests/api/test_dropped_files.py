@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from seeded import NOW
 
 from api.app import create_app
+from indexer.config import Settings
 from indexer.files.explain import explain_files, explanation_text
 from indexer.registry import load_registry
 from indexer.store import read
@@ -51,7 +52,7 @@ def test_what_a_file_does_not_say_is_asked_for_and_can_be_said(browser: TestClie
     body = b"time,open,high,low,close\n2025-01-27T00:00Z,5,6,4,5\n2025-01-27T01:00Z,5,6,4,5\n"
     [asked] = browser.post("/files/explain?name=../x.csv", content=body).json()["reports"]
     assert not asked["readable"]
-    assert "deai import x.csv --symbol <symbol> --quote <quote> --venue <venue>" in asked["text"]
+    assert "deai import x.csv --symbol SYMBOL --quote QUOTE --venue VENUE" in asked["text"]
     query = "name=x.csv&symbol=NEAR&venue=binance&quote=USDT"
     [report] = browser.post(f"/files/explain?{query}", content=body).json()["reports"]
     assert report["readable"]
@@ -85,3 +86,20 @@ def test_the_page_loads_its_script(browser: TestClient) -> None:
     assert page.status_code == 200
     assert 'src="static/files.js"' in page.text
     assert browser.get("/static/files.js").status_code == 200
+
+
+def test_a_dropped_file_is_imported_by_a_process_of_its_own(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    store = open_store(settings.store_url)
+    store.migrate()
+    app = create_app(store, settings=settings, clock=lambda: NOW)
+    browser = TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000))
+    [first] = browser.post(f"/files/import?name={SAMPLE.name}", content=SAMPLE.read_bytes()).json()["files"]
+    assert first["new"] == len(read.read_bars(store).time_us) > 0 and not first["problem"]
+    [again] = browser.post(f"/files/import?name={SAMPLE.name}", content=SAMPLE.read_bytes()).json()["files"]
+    assert (again["new"], again["note"] != "" or again["unchanged"] > 0) == (0, True)
+    refused = browser.post("/files/import?name=x.csv", content=b"nothing\nof use\n")
+    assert refused.status_code == 422 and "x.csv" in refused.json()["detail"]
+    other = TestClient(app, base_url="http://127.0.0.1:8000", client=("198.51.100.7", 1))
+    assert other.post("/files/import?name=x.csv", content=b"a,b\n").status_code == 403
+    store.close()

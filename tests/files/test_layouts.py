@@ -139,7 +139,7 @@ def test_what_a_file_does_not_say_is_asked_for_with_the_command(store: Store, re
         import_files(store, [path], registry=registry, clock=lambda: NOW)
     command = str(caught.value).splitlines()[-1]
     assert command.startswith("  deai import ")
-    assert {word.strip("<>") for word in command.split() if word.startswith("<")} == set(options)
+    assert {word.lower() for word in command.split() if word.isupper()} == set(options)
     assert all(f"{name}: " in str(caught.value) for name in options)
 
 

@@ -15,11 +15,12 @@ from import_samples import NOW
 from openpyxl import Workbook
 
 from indexer.errors import ImportFileError
+from indexer.files.explain import explain_files
 from indexer.files.importing import FileReport, import_files
 from indexer.registry import Registry
 from indexer.store import read
 from indexer.store.db import Store
-from indexer.times import HOUR_US, to_us
+from indexer.times import HOUR_US, iso, to_us
 
 START = datetime(2025, 1, 20, tzinfo=UTC)
 HOURS = [START + timedelta(hours=n) for n in range(6)]
@@ -223,7 +224,7 @@ def test_several_tickers_of_yfinance(store: Store, registry: Registry, tmp_path:
 
 def test_a_symbol_that_a_share_and_a_token_have_is_asked_for(take: Take) -> None:
     text = _text("Date,Open,High,Low,Close,Adj Close,Volume", *(f"{row},1" for row in _rows(SESSIONS, "%Y-%m-%d")))
-    with pytest.raises(ImportFileError, match="--kind <kind>"):
+    with pytest.raises(ImportFileError, match="--kind KIND"):
         take(text, "AR.csv")
 
 
@@ -253,7 +254,7 @@ def test_a_download_under_another_name_asks_for_what_its_name_said(
         command = ""
     except ImportFileError as error:
         command = str(error).splitlines()[-1]
-    assert {word.strip("<>") for word in command.split() if word.startswith("<")} == set(asked.split())
+    assert {word.lower() for word in command.split() if word.isupper()} == set(asked.split())
 
 
 def test_members_of_a_zip_are_taken_each_for_itself(store: Store, registry: Registry, tmp_path: Path) -> None:
@@ -275,3 +276,76 @@ def test_columns_told_by_their_number_must_hold_what_they_should(take: Take) -> 
     rows = [[to_us(at) // 1000, c, c, c + 0.05, c - 0.05, 1.0] for at, c in zip(HOURS, CLOSES)]  # noqa: B905
     with pytest.raises(ImportFileError, match="no known download"):
         take(json.dumps(rows), "NEAR_USDT-1h.json", venue="binance")  # open, close, high, low: not that of ccxt
+
+
+@pytest.mark.parametrize("stamp", ["23:59:59", "23:59:59.999"])
+def test_the_last_instant_of_a_day_is_its_close(store: Store, registry: Registry, tmp_path: Path, stamp: str) -> None:
+    rows = "".join(f"2025-01-{day} {stamp},5,6,4,5,10\n" for day in range(10, 16))
+    (tmp_path / "near.csv").write_text("date,open,high,low,close,volume\n" + rows)
+    options = {"symbol": "NEAR", "venue": "binance", "quote": "USDT", "interval": "1d"}
+    import_files(store, [tmp_path / "near.csv"], registry=registry, clock=lambda: NOW, options=options)
+    times = [iso(at) for at in read.read_bars(store).time_us.tolist()]
+    assert times == [f"2025-01-{day}T00:00:00Z" for day in range(11, 17)]
+
+
+@pytest.mark.parametrize(
+    ("bars", "why"),
+    [
+        ((48, ""), "bars of 2880 minutes are not kept"),
+        ((96, "1d"), "all stamps are 5760 minutes apart: these are longer bars"),
+        ((4, "1h"), "all stamps are 240 minutes apart: these are longer bars"),
+        ((4, ""), "bars of 240 minutes are not kept"),
+    ],
+)
+def test_longer_bars_are_not_taken_for_the_interval(
+    store: Store, registry: Registry, tmp_path: Path, bars: tuple[int, str], why: str
+) -> None:
+    hours, interval = bars
+    start = pd.Timestamp("2024-06-01", tz="UTC")
+    rows = "".join(f"{start + pd.Timedelta(hours=hours * n):%Y-%m-%dT%H:%M:%SZ},5,6,4,5,10\n" for n in range(12))
+    (tmp_path / "near.csv").write_text("date,open,high,low,close,volume\n" + rows)
+    options = {"symbol": "NEAR", "venue": "binance", "quote": "USDT", "interval": interval}
+    with pytest.raises(ImportFileError, match=why):
+        import_files(store, [tmp_path / "near.csv"], registry=registry, clock=lambda: NOW, options=options)
+
+
+def test_weekly_closes_are_not_those_of_days(store: Store, registry: Registry, tmp_path: Path) -> None:
+    days = pd.date_range("2024-06-03", periods=10, freq="W-MON")
+    rows = "".join(f"{day:%Y-%m-%d},400,410,390,405,405,1000\n" for day in days)
+    (tmp_path / "QQQ.csv").write_text("Date,Open,High,Low,Close,Adj Close,Volume\n" + rows)
+    with pytest.raises(ImportFileError, match="a week apart or more; download daily closes"):
+        import_files(store, [tmp_path / "QQQ.csv"], registry=registry, clock=lambda: NOW, options={"symbol": "QQQ"})
+
+
+def test_the_order_of_day_and_month_is_answer_enough(store: Store, registry: Registry, tmp_path: Path) -> None:
+    rows = "".join(f"01/{day:02d}/2025 10:00:00 AM,5,6,4,5,10\n" for day in range(1, 13))
+    (tmp_path / "near.csv").write_text("date,open,high,low,close,volume\n" + rows)
+    options = {"symbol": "NEAR", "venue": "binance", "quote": "USDT", "interval": "1d", "date_format": "%m/%d/%Y"}
+    [report] = explain_files([tmp_path / "near.csv"], registry=registry, clock=lambda: NOW, options=options)
+    assert not report.refused.get("not a time"), report.refused
+
+
+def test_a_decimal_mark_can_be_said(store: Store, registry: Registry, tmp_path: Path) -> None:
+    rows = "".join(f'2025-01-{day},"95,200","95,900","94,100","95,300",1\n' for day in range(10, 16))
+    (tmp_path / "btc.csv").write_text("date,open,high,low,close,volume\n" + rows)
+    options = {"symbol": "BTC", "venue": "binance", "quote": "USDT", "interval": "1d"}
+    for mark, close in (("thousands", 95300.0), ("decimal", 95.3)):
+        [report] = explain_files(
+            [tmp_path / "btc.csv"], registry=registry, clock=lambda: NOW, options={**options, mark: ","}
+        )
+        assert report.last[-1].values["close"] == close
+
+
+def test_tables_on_two_sheets_are_not_one_silently(registry: Registry, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"date": pd.date_range("2025-01-01", periods=6), "close": [5.0] * 6})
+    with pd.ExcelWriter(tmp_path / "two.xlsx") as book:
+        for name in ("NEAR", "TAO"):
+            frame.to_excel(book, sheet_name=name, index=False)
+    with pd.ExcelWriter(tmp_path / "cover.xlsx") as book:
+        pd.DataFrame({"About": ["prices of NEAR"]}).to_excel(book, sheet_name="cover", index=False)
+        frame.to_excel(book, sheet_name="data", index=False)
+    [two] = explain_files([tmp_path / "two.xlsx"], registry=registry, clock=lambda: NOW, options={})
+    assert "has tables on 2 sheets (NEAR, TAO); save each as its own file" in two.problem
+    options = {"symbol": "NEAR", "venue": "x", "quote": "USD", "interval": "1d", "stamp": "instant"}
+    [cover] = explain_files([tmp_path / "cover.xlsx"], registry=registry, clock=lambda: NOW, options=options)
+    assert cover.good == 6, cover.problem

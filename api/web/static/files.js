@@ -4,7 +4,24 @@ const options = document.getElementById("options");
 const reports = document.getElementById("reports");
 let files = [];
 
-function shown(report) {
+function queryOf(file) {
+  const query = new URLSearchParams({ name: file.name });
+  for (const [name, value] of new FormData(options)) if (value) query.set(name, value);
+  return query;
+}
+
+async function takeIn(file, button) {
+  button.disabled = true;
+  button.textContent = "Importing…";
+  const answer = await fetch(`files/import?${queryOf(file)}`, { method: "POST", body: file });
+  const body = await answer.json();
+  const counts = (one) => `${one.name}: ${one.new} new, ${one.unchanged} known, ${one.rejected} refused ${one.note}${one.problem}`;
+  const text = document.createElement("pre");
+  text.textContent = answer.ok ? body.files.map(counts).join("\n") : body.detail;
+  button.replaceWith(text);
+}
+
+function shown(report, file) {
   const card = document.createElement("section");
   card.className = "card";
   const title = document.createElement("h2");
@@ -21,18 +38,23 @@ function shown(report) {
     details.append(summary, manifest);
     card.append(details);
   }
+  if (report.readable) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = `Import ${file.name}`;
+    button.addEventListener("click", () => takeIn(file, button));
+    card.append(button);
+  }
   return card;
 }
 
 async function look() {
   const cards = [];
   for (const file of files) {
-    const query = new URLSearchParams({ name: file.name });
-    for (const [name, value] of new FormData(options)) if (value) query.set(name, value);
-    const answer = await fetch(`files/explain?${query}`, { method: "POST", body: file });
+    const answer = await fetch(`files/explain?${queryOf(file)}`, { method: "POST", body: file });
     const body = await answer.json();
     const found = answer.ok ? body.reports : [{ name: file.name, text: body.detail, manifest: "" }];
-    cards.push(...found.map(shown));
+    cards.push(...found.map((report) => shown(report, file)));
   }
   reports.replaceChildren(...cards);
 }
