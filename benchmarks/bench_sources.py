@@ -175,16 +175,14 @@ def backfill(assets: Sequence[str]) -> dict[str, Any]:
 def stored(start: str) -> dict[str, Any]:
     """The hours since `start` and what the history job makes of it: archived, converted, written, at no limit."""
     import tempfile
-    from dataclasses import asdict
 
     from indexer.config import Settings
     from indexer.live.context import live_of
-    from indexer.live.filling import fill
+    from indexer.live.history import backfill
     from indexer.live.plan import plan_range
     from indexer.live.upstream import Upstream, sources_of
     from indexer.sources.http import HostLimit
     from indexer.store.db import open_store
-    from indexer.store.write import start_run
     from indexer.workflow.work import registry_of
 
     now = datetime(2025, 1, 1, tzinfo=UTC)
@@ -196,15 +194,12 @@ def stored(start: str) -> dict[str, Any]:
         upstream = Upstream(sources_of(settings), lambda: HttpClient(limits=free, clock=lambda: now))
         live = live_of(store, settings, registry=registry_of(settings), upstream=upstream, clock=lambda: now)
         plan = plan_range(live, start_us=parse_instant(start), end_us=parse_instant("2025-01-01"))
-        run_id = start_run(store, kind="backfill", key="bench", now=now)
-        assert run_id is not None
         began, cpu = time.perf_counter(), time.process_time()
-        made = fill(live, run_id, plan)
+        filled = backfill(live, plan).venues
         wall, cpu = time.perf_counter() - began, time.process_time() - cpu
         upstream.close()
         store.close()
-    said = asdict(made)
-    what = f"{said['calls']} answers, {said['bars']} bars; {cpu / wall:.0%} of one CPU"
+    what = f"{filled.calls} answers, {filled.bars} bars; {cpu / wall:.0%} of one CPU"
     least = max(least_seconds(plan.calls, live.sources).values()) * 1e3
     return row(
         "the same kept: archive, conversion, store, two venues", wall * 1e3, "the real limits' time", least, what
