@@ -6,12 +6,14 @@ Nothing of a stack trace leaves the process; `trace_id` is the request id under 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from api.answers.encode import json_bytes
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Scope
 
+log = logging.getLogger("deai.api")
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -144,6 +147,7 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(DeaiError, _on_ours)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(ClientDisconnect, _on_gone)
     app.add_exception_handler(Exception, _on_any)
 
 
@@ -160,6 +164,12 @@ def internal(scope: Scope) -> Response:
 
 def _on_any(request: Request, error: Exception) -> Response:
     return internal(request.scope)
+
+
+def _on_gone(request: Request, error: Exception) -> Response:
+    trace_id = request.scope.get("state", {}).get("request_id", "")
+    log.info("request %s: the client left before its body was here: %s", trace_id, request.url.path)
+    return problem(request.scope, "bad_request", detail="The body ended before its end")  # which nobody reads
 
 
 def _on_ours(request: Request, error: Exception) -> Response:

@@ -13,8 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
 from api.answers.problems import problem
 from api.middleware import HttpMiddleware, at_start
+from api.middleware.access import given_key
 from api.middleware.keys import KeyRing
 from indexer.times import Clock, utc_now
 from onchain.rpc.limits import TokenBucket
@@ -72,15 +76,15 @@ class RateLimiter:
         self.monotonic = monotonic
         self.buckets: dict[str, TokenBucket] = {}
 
-    def judge(self, client: str, headers: RawHeaders) -> Verdict:
-        """Takes one token of the key that the headers carry, or else of the client's address."""
-        for name, value in headers:
-            if name in KEY_HEADERS and self.keys is not None:
-                text = value.decode("latin-1").removeprefix("Bearer ").strip()
-                key = self.keys.find(text, now=self.clock())
-                if key is not None:
-                    return self.take(f"key:{key.prefix}", requests=key.requests_per_minute)
-        return self.take(client)
+    def judge(self, scope: Scope) -> Verdict:
+        """Takes one token of the key that a request carries, or else of the client's address."""
+        carries = b"api_key" in scope["query_string"] or any(name in KEY_HEADERS for name, _ in scope["headers"])
+        text = given_key(HTTPConnection(scope)) if carries and self.keys is not None else None
+        if text is not None and self.keys is not None:
+            key = self.keys.find(text, now=self.clock())
+            if key is not None:
+                return self.take(f"key:{key.prefix}", requests=key.requests_per_minute)
+        return self.take(scope["client"][0] if scope.get("client") else "")
 
     def take(self, client: str, *, requests: int | None = None) -> Verdict:
         """Takes one token of this client's bucket, which holds `requests` (or as many as the limits say)."""
@@ -123,7 +127,7 @@ class RateLimits(HttpMiddleware):
         self.limiter = limiter
 
     async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        verdict = self.limiter.judge(scope["client"][0] if scope.get("client") else "", scope["headers"])
+        verdict = self.limiter.judge(scope)
 
         def limit(message: Message) -> None:
             own = {name for name, _ in message["headers"]}  # of an application mounted in this one
@@ -135,10 +139,6 @@ class RateLimits(HttpMiddleware):
             return
         detail = f"More requests than RateLimit-Policy allows; wait {verdict.retry_after_s} s"
         await problem(scope, "too_many_requests", detail=detail)(scope, receive, sending)
-
-
-class BodyTooLarge(Exception):  # noqa: N818 - a signal inside this file, never seen by callers
-    """The body grew past the limit while it was read."""
 
 
 class RequestSizes(HttpMiddleware):
@@ -154,27 +154,16 @@ class RequestSizes(HttpMiddleware):
             await problem(scope, refusal[0], detail=refusal[1])(scope, receive, send)
             return
         most = left = self._most(scope)
-        started = False
 
         async def receive_counted() -> Message:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
-            if left < 0:
-                raise BodyTooLarge
+            if left < 0:  # the one kind of error that everything between here and the route passes on as it is
+                raise HTTPException(413, f"The body is larger than {most} bytes")
             return message
 
-        async def send_watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive_counted, send_watched)
-        except BodyTooLarge:
-            if not started:
-                detail = f"The body is larger than {most} bytes"
-                await problem(scope, "body_too_large", detail=detail)(scope, receive, send)
+        await self.app(scope, receive_counted, send)
 
     def _refusal(self, scope: Scope) -> tuple[str, str] | None:
         limits = self.limits

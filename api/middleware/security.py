@@ -24,8 +24,8 @@ PAGE_POLICY = (
 # No frame-ancestors at all: `*` would still refuse local files, such as a saved notebook.
 EMBED_POLICY = PAGE_POLICY.replace(b"; frame-ancestors 'none'", b"")
 PICTURE_POLICY = b"default-src 'none'; style-src 'unsafe-inline'"
-# A document is one file with its style and charts inside, and runs nothing.
-DOCUMENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+# A document is one file with its style and charts inside, and runs nothing: only the style with this hash counts.
+DOCUMENT_POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; frame-ancestors 'none'"
 API_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 EXPOSED = (
     "Link", "ETag", "Last-Modified", "Content-Disposition", "Content-Range", "RateLimit", "RateLimit-Policy",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Path, Query, Request
@@ -286,11 +288,12 @@ def _factsheet(services: Services, index_id: str, *, token: str, at: int | None)
 
 
 def _written(document: Document, form: DocumentForm) -> Response:
-    from indexer.studies.report.blocks import as_html, as_text
+    from indexer.studies.report.blocks import STYLE, as_html, as_text
 
     if form is DocumentForm.TEXT:
         return Answer(as_text(document).encode(), media_type=TEXT)
-    policy = {"Content-Security-Policy": DOCUMENT_POLICY}
+    style = b64encode(sha256(STYLE.read_bytes()).digest()).decode()
+    policy = {"Content-Security-Policy": DOCUMENT_POLICY.format(style)}
     return Answer(as_html(document).encode(), media_type=HTML, headers=policy)
 
 

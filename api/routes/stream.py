@@ -28,6 +28,7 @@ from indexer.store.read import read_index
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["stream"], responses=declared("not_found"))
 Emit = Callable[[LevelMessage | None], Awaitable[None]]
 LIVE_S = 3.0
+CLOSE_REASON_BYTES = 123
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -121,9 +122,11 @@ async def _tell_live(services: Services, index_id: str, write: Callable[[bytes],
 
 
 async def _close_when_gone(receive: Receive, box: Mailbox) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    box.close()
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    finally:  # a body larger than any is an end too
+        box.close()
 
 
 async def pump(services: Services, index_id: str, box: Mailbox, *, seen: Key | None, emit: Emit) -> None:
@@ -150,6 +153,11 @@ def _beginning(services: Services, index_id: str, seen: Key | None) -> list[Leve
     return [] if newest is None else [newest]
 
 
+def close_reason(error: DeaiError) -> str:
+    """What went wrong in the 123 bytes that a control frame has for it (RFC 6455 §5.5)."""
+    return str(error).encode()[:CLOSE_REASON_BYTES].decode(errors="ignore")
+
+
 @router.websocket("/ws")
 async def socket_levels(socket: WebSocket, index_id: str) -> None:
     """The same messages as text frames: {"event": "level", "id": …, "data": {…}}. What the client sends is ignored."""
@@ -160,7 +168,7 @@ async def socket_levels(socket: WebSocket, index_id: str) -> None:
         seen = parse_id(after) if after else None
     except DeaiError as error:
         await socket.accept()
-        await socket.close(code=1008, reason=str(error)[:120])
+        await socket.close(code=1008, reason=close_reason(error))
         return
     await socket.accept()
     if services.hub.full:

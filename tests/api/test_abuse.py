@@ -141,6 +141,26 @@ def test_a_body_without_end_is_cut_off(live: Live) -> None:
     assert answer.startswith((b"HTTP/1.1 405", b"HTTP/1.1 413"))
 
 
+def test_a_chunked_body_that_is_too_large_is_413_where_it_is_read(live: Live) -> None:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=20) as connection:
+        connection.sendall(b"POST /sign-in HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall((b"1000\r\n" + b"x" * 4096 + b"\r\n") * 17)
+        with http.client.HTTPResponse(connection) as answer:
+            answer.begin()
+            body = json.loads(answer.read())
+    assert (answer.status, body["code"]) == (413, "body_too_large")
+
+
+def test_a_client_that_leaves_amid_its_body_is_one_line(live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="deai.api"):
+        with socket.create_connection(("127.0.0.1", live.port), timeout=20) as connection:
+            connection.sendall(b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nkey=")
+        statuses(live.port, [b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"] * 20)
+    [line] = caplog.records
+    assert line.exc_info is None
+    assert line.getMessage().endswith("the client left before its body was here: /sign-in")
+
+
 def test_threads_and_listeners_are_given_back(live: Live) -> None:
     threads = threading.active_count()
     statuses(live.port, [b"GET /v1/indices/deai/levels?last=5 HTTP/1.1\r\nHost: x\r\n\r\n"] * 200)

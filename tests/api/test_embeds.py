@@ -158,6 +158,10 @@ def test_oembed_obeys_the_size_and_is_discovered(client: TestClient) -> None:
     body = client.get(found).json()
     assert (body["type"], body["version"], body["width"], body["height"]) == ("rich", "1.0", 640, 380)
     assert body["html"].startswith('<iframe src="http://testserver/embed/deai"')
+    other = client.get(found, headers={"host": "evil.example"})
+    assert "evil.example" in other.json()["html"]  # to the one who said it, and kept nowhere
+    assert other.headers["cache-control"] == "no-store"
+    assert client.get(found).json() == body
     small = client.get(found + "&maxwidth=300&maxheight=100").json()
     assert (small["width"], small["height"]) == (300, 100)
     assert 'width="300"' in small["html"]

@@ -14,7 +14,7 @@ from seeded import NOW
 
 from api.app import create_app
 from api.middleware.keys import KeyRing, Scope
-from api.middleware.limits import Limits, RateLimiter
+from api.middleware.limits import Limits, RateLimiter, Verdict
 from indexer.config import Settings
 from indexer.errors import ConfigError, InputError, NotFoundError
 from indexer.store.db import Store
@@ -128,11 +128,21 @@ def test_the_key_of_the_settings_works(store: Store, tmp_path: Path) -> None:
 def test_a_key_has_a_quota_of_its_own(ring: KeyRing) -> None:
     limiter = RateLimiter(Limits(requests=5), keys=ring, clock=lambda: NOW, monotonic=lambda: 0.0)
     _, text = ring.create("small", (Scope.READ,), now=NOW, requests_per_minute=2)
-    headers = [(b"authorization", f"Bearer {text}".encode())]
-    assert [limiter.judge("127.0.0.1", headers).allowed for _ in range(3)] == [True, True, False]
-    assert dict(limiter.judge("127.0.0.1", headers).headers)[b"ratelimit-policy"] == b'"default";q=2;w=60'
-    assert limiter.judge("127.0.0.1", []).allowed
-    assert [limiter.judge("198.51.100.7", []).allowed for _ in range(6)] == [True] * 5 + [False]
+
+    def asked(client: str, *headers: tuple[bytes, bytes], query: str = "") -> Verdict:
+        address = {"query_string": query.encode(), "path": "/", "server": ("h", 80), "scheme": "http"}
+        return limiter.judge({"type": "http", "client": (client, 1), "headers": list(headers), **address})
+
+    ways = [
+        asked("127.0.0.1", (b"authorization", f"bearer {text}".encode())),
+        asked("198.51.100.7", query=f"last=5&api_key={text}"),
+        asked("198.51.100.8", (b"x-api-key", text.encode())),
+        asked("198.51.100.8", (b"authorization", f"BEARER  {text}".encode())),
+    ]
+    assert [verdict.allowed for verdict in ways] == [True, True, False, False]
+    assert {dict(verdict.headers)[b"ratelimit-policy"] for verdict in ways} == {b'"default";q=2;w=60'}
+    assert asked("127.0.0.1").allowed
+    assert [asked("198.51.100.7").allowed for _ in range(6)] == [True] * 5 + [False]
 
 
 def test_tokens_come_back_evenly_and_clients_are_forgotten() -> None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from browser import Browser, chromium
 from live_server import Live, serve
-from seeded import NOW, publish
+from seeded import NOW, RULES, publish
+from sqlalchemy import text as sql
 
 from api.app import create_app
 from api.middleware.keys import KeyRing, Scope
+from indexer.administration.documents.make import write_document
 from indexer.config import Settings
+from indexer.live.upstream import NO_SOURCES
+from indexer.store.administration import write_announcements
 from indexer.store.db import Store, open_store
+from indexer.store.rows import AnnouncementRow
 
 pytestmark = pytest.mark.browser
 ELSEWHERE = "index.example"
@@ -86,6 +94,56 @@ def test_a_document_has_its_style_and_its_chart(browser: Browser, live: Live, pa
     assert paper != "factsheet" or browser.run(drawn)
     assert browser.complaints() == []
     assert len(browser.shot(f"document-{paper}")) > 20_000
+
+
+BREAKOUT = """'"><i data-broken-out=1></i><img src=x onerror="window.broken=1"> \" data-broken-out="1"""
+TEXTS = {
+    "asset": ("name", "symbol", "sub_sector", "status"),
+    "index_info": ("name", "description"),
+    "rebalancing_item": ("reason", "supply_source"),
+    "benchmark": ("name", "kind"),
+    "benchmark_bar": ("source", "price_basis"),
+    "event": ("title", "source", "detail"),
+    "quality_entry": ("subject", "detail"),
+    "run": ("detail",),
+}
+
+
+def test_no_text_breaks_out_of_its_place(browser: Browser, own: Store, tmp_path: Path) -> None:
+    """Every free text of the store and of the rules is markup; every page and file of ours is opened in Chromium."""
+    text = RULES.format(id="deai").replace('"deai index"', f"'''{BREAKOUT}'''")
+    hashed = sha256(text.encode()).hexdigest()
+    with own.writing_session() as session:
+        for table, columns in TEXTS.items():
+            for column in columns:
+                words = json.dumps({BREAKOUT: BREAKOUT}) if column == "detail" else BREAKOUT
+                session.execute(sql(f"update {table} set {column} = :text"), {"text": words})
+        rules = {"text": text, "hash": hashed, "version": BREAKOUT}
+        session.execute(sql("update methodology_version set text=:text, hash=:hash, version=:version"), rules)
+    write_announcements(own, 1, [AnnouncementRow("x", "event", BREAKOUT, NOW, "deai")])
+    settings, word = Settings(data_dir=tmp_path, sources=NO_SOURCES), quote(BREAKOUT)
+    pages = ["/", "/indices/deai", "/events/deepseek-2025", "/docs", "/embed/deai", f"/sign-in?next={word}"]
+    pages += [f"/v1/indices/deai/documents/{paper}" for paper in ("factsheet", "methodology", "statement")]
+    pages += ["/charts/deai.svg", f"/badge/deai.svg?label={word[:90]}", f"/problems/{word}", "/files"]
+    pages += [f"/embed/deai?api_key={word}", f"/?compare={word}&view={word}", "/v1/indices/deai/constituents"]
+    with serve(create_app(own, settings=settings, clock=lambda: NOW)) as running:
+        for page in pages:
+            browser.driver.get(running.url + page)
+            if page.startswith(("/?", "/indices", "/events", "/docs")) or page == "/":
+                browser.wait("return document.body.dataset.ready === 'yes'")
+            assert browser.run(BROKEN_OUT) == [], page
+    for kind in ("factsheet", "methodology", "statement"):
+        path = tmp_path / f"{kind}.html"
+        write_document(own, settings, index_id="deai", kind=kind, path=path, now=NOW)
+        browser.driver.get(path.as_uri())
+        assert browser.run(BROKEN_OUT) == [], path
+        assert "data-broken-out" in path.read_text()  # as text
+
+
+BROKEN_OUT = """
+  const out = [...document.querySelectorAll('[data-broken-out], [onerror]')].map((e) => e.outerHTML.slice(0, 200));
+  return window.broken ? [...out, 'a script ran'] : out;
+"""
 
 
 def test_what_is_shown_stands_in_the_address(browser: Browser, live: Live) -> None:

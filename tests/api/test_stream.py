@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
@@ -149,6 +150,15 @@ def test_a_web_socket_to_nothing_says_why(running: Live) -> None:
     address = f"ws://127.0.0.1:{running.port}/v1/indices/deia/ws"
     with connect(address) as socket, pytest.raises(ConnectionClosedError, match="Did you mean"):
         socket.recv(timeout=10)
+
+
+def test_the_reason_of_a_close_fits_a_frame_in_any_script(running: Live) -> None:
+    for address in (f"{quote('ü' * 100)}/ws", f"deai/ws?after={quote('ü' * 40)}"):
+        with connect(f"ws://127.0.0.1:{running.port}/v1/indices/{address}") as socket:
+            with pytest.raises(ConnectionClosedError) as closed:
+                socket.recv(timeout=10)
+            assert closed.value.rcvd is not None
+            assert (closed.value.rcvd.code, "ü" in closed.value.rcvd.reason) == (1008, True)
 
 
 def test_refusals_are_problems(store: Store) -> None:
