@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from api.answers.answer import Answer
+from api.answers.answer import CSV, Answer, as_file
+from api.answers.encode import rows_to_csv
 from api.answers.params import IndexId, InstantUs
 from api.answers.problems import declared
 from api.answers.schemas import OfIndex, of_index
@@ -23,15 +25,17 @@ from indexer.studies.breaks import BreakStudy
 from indexer.studies.catalogue import event_at, load_events
 from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy
 from indexer.studies.events import EventStudy
+from indexer.studies.fundamentals import FundamentalsStudy
 from indexer.studies.performance import PerformanceStudy
 from indexer.studies.stress import StressStudy
-from indexer.times import DAY_US
+from indexer.times import DAY_US, from_us
 
 router = APIRouter(
     prefix="/v1/indices/{index_id}", tags=["statistics"], responses=declared("not_found", "not_enough_data")
 )
 BarParam = Annotated[Bar, Query(description="Levels at 00:00 UTC of every day, or at every hour")]
 From = Annotated[InstantUs | None, Query(description="First level at or after this instant")]
+At = Annotated[InstantUs | None, Query(description="Instant; the newest level's when not given")]
 To = Annotated[InstantUs | None, Query(description="Last level at or before this instant")]
 Depth = Annotated[float, Query(ge=0.01, le=0.95, description="Least depth as a fraction: 0.1 is 10 %")]
 Falls = Annotated[
@@ -151,7 +155,7 @@ def get_attribution(
 def get_breadth(
     store: StoreDep,
     index_id: IndexId,
-    at: Annotated[InstantUs | None, Query(description="Instant; the newest level's when not given")] = None,
+    at: At = None,
     universe: Annotated[
         str, Query(max_length=200, description="Tokens beside the members that make the universe, comma separated")
     ] = "btc,eth,sol",
@@ -160,6 +164,35 @@ def get_breadth(
     from indexer.studies.breadth import study_breadth
 
     return study_answer(store, index_id, study_breadth(store, index_id, at_us=at, universe=names_in(universe)))
+
+
+Days = Annotated[int, Query(ge=1, le=1500, description="Days of history of the aggregates, to the instant")]
+
+
+@router.get("/fundamentals", response_model=of_index(FundamentalsStudy), summary="What the networks earn and issue")
+def get_fundamentals(store: StoreDep, index_id: IndexId, *, at: At = None, days: Days = 1) -> Response:
+    """Dilution, staking share, price to fees, realised turnover, fees and value locked: of each constituent, and of
+    the index weighted by the basket with the share of its weight that is covered. Definitions: docs/onchain.md."""
+    from indexer.studies.fundamentals import study_fundamentals
+
+    return study_answer(store, index_id, study_fundamentals(store, index_id, at_us=at, days=days))
+
+
+@router.get(
+    "/fundamentals.csv",
+    response_class=Response,
+    responses=as_file("text/csv", description="time,figure,value,coverage,members: the aggregates day by day"),
+    summary="Fundamentals of the index through time as CSV",
+)
+def fundamentals_csv(store: StoreDep, index_id: IndexId, *, at: At = None, days: Days = 366) -> Response:
+    """The aggregates of /fundamentals day by day, for sheets and frames."""
+    from indexer.studies.fundamentals import study_fundamentals
+
+    study = study_fundamentals(store, index_id, at_us=at, days=days)
+    names = ("figure", "value", "coverage", "members")
+    rows = [{"time": from_us(row.at_us), **asdict(row)} for row in study.history or study.aggregates]
+    headers = {"X-Count": str(len(rows)), "X-Simulated": str(read_index(store, index_id).simulated).lower()}
+    return Answer(rows_to_csv(rows, ("time", *names)), media_type=CSV, headers=headers)
 
 
 Factors = Annotated[

@@ -1,4 +1,4 @@
-"""Commands that read: levels, constituents, performance, price, metrics, export."""
+"""Commands that read: levels, constituents, performance, price, metrics, fundamentals, export."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progres
 from indexer.times import INTERVAL_US, iso
 
 if TYPE_CHECKING:
+    from indexer.studies.fundamentals import FundamentalsStudy
     from indexer.studies.performance import PerformanceStudy
 
 Start = Annotated[str | None, typer.Option(help="First instant (date, ISO, or epoch seconds).")]
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command()(performance)
     app.command()(price)
     app.command()(metrics)
+    app.command()(fundamentals)
     app.command()(export)
 
 
@@ -198,6 +200,30 @@ def metrics(
             say(f"Nothing is measured of {asset.symbol}{f' as {metric}' if metric else ''} yet.")
 
     emit(payload, as_json=as_json, text=show)
+
+
+def fundamentals(
+    index: IndexId = "deai",
+    *,
+    at: Annotated[str | None, typer.Option(help="Instant; the newest level's when not given.")] = None,
+    days: Annotated[int, typer.Option(min=1, help="Days of history of the index's figures (with --json).")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Show what the networks of an index earn, issue and stake. Example: deai fundamentals deai"""
+    from indexer.studies.fundamentals import study_fundamentals
+
+    with opened() as (store, _):
+        study = study_fundamentals(store, index, at_us=instant_us(at), days=days)
+    emit(study, wire=True, as_json=as_json, text=lambda: _show_fundamentals(study))
+
+
+def _show_fundamentals(study: FundamentalsStudy) -> None:
+    say(f"{study.index_id} at {iso(study.at_us)}, over the 30 days before; definitions: docs/onchain.md")
+    rows = [(row.figure, row.value, _percent(row.coverage), row.members, row.rule) for row in study.aggregates]
+    table(("figure", "value", "of weight", "tokens", "how"), rows, title="The index")
+    names = ("dilution", "staking_share", "price_to_fees", "realised_turnover", "fees_usd", "tvl_usd")
+    tokens = [(row.symbol, _percent(row.weight), *(getattr(row, name) for name in names)) for row in study.tokens]
+    table(("symbol", "weight", *names), tokens, title="Its constituents")
 
 
 def export(

@@ -140,6 +140,7 @@ class Client:
     rebalances = tables(AsyncClient.rebalances)
     benchmarks = tables(AsyncClient.benchmarks)
     metrics = tables(AsyncClient.metrics)
+    fundamentals = asks(AsyncClient.fundamentals)
     beta = tables(AsyncClient.beta)
     beta_history = tables(AsyncClient.beta_history)
     stream = follows(AsyncClient.stream)

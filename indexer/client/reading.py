@@ -157,6 +157,15 @@ class AsyncClient:
         asked = {"metric": metric, "source": source, "start": start, "end": end, "last": last}
         return Table(records(MetricValue, await self.get(path, asked), where=path))
 
+    async def fundamentals(self, index_id: str = "deai", *, at: When | None = None, days: int = 1) -> dict[str, Any]:
+        """What the networks of an index earn, issue and stake: its `aggregates`, their `history` and its `tokens`.
+
+        The object of `/v1/indices/{id}/fundamentals`; rows are dicts, so `pandas.DataFrame(…["tokens"])` is a table.
+        """
+        path = _path(index_id, "fundamentals")
+        body: dict[str, Any] = await self.get(path, {"at": at, "days": days})
+        return body
+
     async def beta(
         self,
         index_id: str = "deai",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -17,8 +19,8 @@ from indexer import Client
 from indexer.cli.main import app
 from indexer.store.db import Store
 from indexer.store.metrics import write_metrics
-from indexer.store.rows import MetricSeries
-from indexer.store.write import start_run
+from indexer.store.rows import MetricSeries, SupplyRow
+from indexer.store.write import start_run, write_supplies
 from indexer.times import DAY_US, parse_instant
 
 DAYS = parse_instant("2023-06-01T00:00:00Z") + DAY_US * np.arange(500)
@@ -65,3 +67,35 @@ def test_the_client_and_the_command_say_the_same(measured: Store, monkeypatch: p
     assert [row["value"] for row in json.loads(shown.stdout)["data"]] == [1.0, 2.5, 1498.0, 1499.0]
     nothing = CliRunner().invoke(app, ["metrics", "gamma"])
     assert nothing.exit_code == 0 and "Nothing is measured of GAM yet." in nothing.stdout
+
+
+def test_fundamentals_are_what_one_computes_by_hand(measured: Store) -> None:
+    """Alpha issues 2 of 1,002 tokens a day net of burns and stakes half; only its fees are known."""
+    run = start_run(measured, kind="supply", key="supply:1", now=NOW)
+    assert run is not None
+    row = SupplyRow("alpha", "total", "on_chain", "onchain", NOW, 0)
+    for day, kind, tokens in (
+        (-30, "total", 1000),
+        (-30, "burnt", 0),
+        (0, "total", 1072),
+        (0, "burnt", 12),
+        (0, "staked", 530),
+    ):
+        at = datetime(2024, 10, 12, tzinfo=UTC) + timedelta(days=day)
+        write_supplies(measured, run, [replace(row, kind=kind, observed_at=at, amount=tokens * 10**18)])
+    http = TestClient(create_app(measured, clock=lambda: NOW))
+    answer = http.get("/v1/indices/deai/fundamentals", params={"at": "2024-10-12", "days": 2}).json()
+    alpha = next(token for token in answer["tokens"] if token["asset"] == "alpha")
+    assert alpha["issued_tokens_day"] == pytest.approx(2.0) and alpha["dilution"] == pytest.approx(2 * 365 / 1000)
+    assert alpha["staking_share"] == pytest.approx(530 / 1060)
+    assert alpha["fees_usd"] == pytest.approx(sum(range(1470, 1500)))
+    assert alpha["price_to_fees"] == pytest.approx(alpha["market_cap_usd"] / (alpha["fees_usd"] * 365 / 30))
+    assert alpha["realised_turnover"] is None and "DEAI_ONCHAIN_ACTIVITY" in alpha["missing"]["realised_turnover"]
+    of_index = {row["figure"]: row for row in answer["aggregates"]}
+    assert of_index["dilution"]["value"] == alpha["dilution"] and of_index["dilution"]["members"] == 1
+    assert of_index["price_to_fees"]["coverage"] == alpha["weight"] < 1.0 and of_index["tvl_usd"]["value"] is None
+    assert sum(token["weight"] for token in answer["tokens"]) == pytest.approx(1.0)
+    table = pd.read_csv(io.StringIO(http.get("/v1/indices/deai/fundamentals.csv?at=2024-10-12&days=2").text))
+    assert len(table) == len(answer["history"]) == 12 and table["figure"].nunique() == 6
+    with Client(measured) as client:
+        assert client.fundamentals("deai", at="2024-10-12", days=2)["aggregates"] == answer["aggregates"]

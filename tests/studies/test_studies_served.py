@@ -20,6 +20,7 @@ from indexer.studies.breaks import BreakStudy, study_breaks
 from indexer.studies.compare import BetaComparison, ConstituentBetas, compare_betas, constituent_betas
 from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy, compare_episodes, study_drawdowns
 from indexer.studies.events import EventStudy, study_event
+from indexer.studies.fundamentals import FundamentalsStudy, study_fundamentals
 from indexer.times import parse_instant
 
 END = parse_instant("2025-01-31")
@@ -65,6 +66,12 @@ CASES = [
         "breadth deai --at 2025-01-28",
         BreadthStudy,
         lambda s: study_breadth(s, "deai", at_us=AT),
+    ),
+    (
+        "/fundamentals?at=2025-01-28&days=2",
+        "fundamentals deai --at 2025-01-28 --days 2",
+        FundamentalsStudy,
+        lambda s: study_fundamentals(s, "deai", at_us=AT, days=2),
     ),
     ("/breaks?benchmark=QQQ", "breaks deai -b QQQ", BreakStudy, lambda s: study_breaks(s, "deai", at_us=SHOCK)),
 ]

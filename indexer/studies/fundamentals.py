@@ -1,0 +1,275 @@
+"""What the networks of an index earn, issue and stake, for each constituent and weighted by the basket.
+
+Everything is counted over the 30 days to an instant at 00:00 UTC, from stored facts alone. A figure that cannot be
+computed is None with the reason; an aggregate says what share of the index's weight it is of. Definitions and their
+sources: docs/onchain.md, "Fundamentals".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from indexer.arrays import F64, I64
+from indexer.errors import NotEnoughDataError
+from indexer.store.db import Store
+from indexer.store.metrics import read_asset_metrics
+from indexer.store.read import read_assets, read_rebalancings, read_supplies
+from indexer.store.rows import MetricSeries, RebalancingRow, SupplyRow
+from indexer.studies.series import index_series, last_known, token_series
+from indexer.times import DAY_US, to_us
+
+SPAN_DAYS: Final = 30
+MIN_DAYS: Final = 25  # of the 30, for a sum of days
+MIN_SPAN_US: Final = 7 * DAY_US  # between two readings of a supply, for a rate of issuance
+MAX_AGE_US: Final = 35 * DAY_US  # monthly supplies still count
+YEAR_DAYS: Final = 365.0
+FEES, TVL, MOVED = "fees_usd", "tvl_usd", "transfer_volume_tokens"
+MEAN, HARMONIC, SUM = "mean by weight", "harmonic mean by weight", "sum"
+FIGURES: Final = {
+    "dilution": (MEAN, "change of the supply (total less burnt) over about 30 days, over it, a year of 365 days"),
+    "staking_share": (MEAN, "tokens staked or delegated over the supply (total less burnt)"),
+    "price_to_fees": (HARMONIC, "free-float market value over a year of fees at the pace of the last 30 days"),
+    "realised_turnover": (
+        MEAN,
+        "tokens moved on chain in 30 days, a year at that pace, over the supply (total less burnt)",
+    ),
+    "fees_usd": (SUM, "fees that users of the network paid in 30 days, in USD"),
+    "tvl_usd": (SUM, "value locked in the network's contracts, in USD, newest of the last 7 days"),
+}
+"""How each figure becomes one of the index, and what it is."""
+REASONS: Final = {
+    "dilution": "no two readings of the supply that lie a week apart",
+    "staking_share": "no staked amount is read of this network",
+    "price_to_fees": "no market value, or fees of fewer than 25 of the 30 days",
+    "realised_turnover": "transfers of fewer than 25 of the 30 days; DEAI_ONCHAIN_ACTIVITY=true reads them",
+    "fees_usd": "fees of fewer than 25 of the 30 days",
+    "tvl_usd": "no value locked is counted of this network",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFundamentals:
+    """One constituent: shares and ratios as fractions, amounts in USD; `missing` says why a figure is None.
+
+    `market_cap_usd` is by the supply that the index weighed it by. `issued_tokens_day` is net of burns.
+    """
+
+    asset: str
+    symbol: str
+    weight: float | None
+    market_cap_usd: float | None
+    issued_tokens_day: float | None
+    dilution: float | None
+    staking_share: float | None
+    price_to_fees: float | None
+    realised_turnover: float | None
+    fees_usd: float | None
+    tvl_usd: float | None
+    missing: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A figure of the index: `coverage` is the share of its weight whose tokens have the figure, `members` how many."""
+
+    at_us: int
+    figure: str
+    value: float | None
+    coverage: float
+    members: int
+    rule: str
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class FundamentalsStudy:
+    """The index at an instant (00:00 UTC): its aggregates, the same for the days before, and its constituents."""
+
+    index_id: str
+    at_us: int
+    days: int
+    aggregates: tuple[Aggregate, ...]
+    history: tuple[Aggregate, ...]
+    tokens: tuple[TokenFundamentals, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """One asset's facts: supplies as (times, tokens) by kind, metrics by name."""
+
+    supplies: Mapping[str, tuple[I64, F64]] = field(default_factory=dict)
+    metrics: Mapping[str, MetricSeries] = field(default_factory=dict)
+
+
+def study_fundamentals(store: Store, index_id: str, *, at_us: int | None = None, days: int = 1) -> FundamentalsStudy:
+    """The fundamentals at the last 00:00 UTC at or before an instant (the newest level's), and of `days` days to it.
+
+    Raises NotFoundError for the index, NotEnoughDataError when it holds nothing then.
+    """
+    newest = int(index_series(store, index_id).times_us[-1]) if at_us is None else at_us
+    ends = newest // DAY_US * DAY_US - DAY_US * np.arange(days - 1, -1, -1, dtype=np.int64)
+    changes = [row for row in read_rebalancings(store, index_id, end_us=int(ends[-1]) + 1) if row.items]
+    if not changes:
+        raise NotEnoughDataError(f"{index_id} holds nothing at that instant; its history starts later")
+    held = {item.asset: item.symbol for change in changes for item in change.items if item.units_after > 0.0}
+    inputs = _inputs(store)
+    weights, caps = _weights(store, changes, list(held), ends)
+    figures = [_figures(inputs.get(asset, _Inputs()), ends, caps[:, n]) for n, asset in enumerate(held)]
+    tokens = [
+        _token(asset, symbol, weights[-1, n], cap=caps[-1, n], figures=figures[n])
+        for n, (asset, symbol) in enumerate(held.items())
+        if weights[-1, n] > 0.0
+    ]
+    history = [row for day in range(len(ends)) for row in _aggregates(int(ends[day]), weights[day], figures, day)]
+    return FundamentalsStudy(
+        index_id=index_id,
+        at_us=int(ends[-1]),
+        days=days,
+        aggregates=tuple(history[-len(FIGURES) :]),
+        history=tuple(history if days > 1 else ()),
+        tokens=tuple(sorted(tokens, key=lambda row: -(row.weight or 0.0))),
+    )
+
+
+def _weights(store: Store, changes: Sequence[RebalancingRow], assets: list[str], ends: I64) -> tuple[F64, F64]:
+    """(D, N) weights by units held and rates at each day's end, and market values by the supply weighed by."""
+    effective = np.array([to_us(change.effective_at) for change in changes], dtype=np.int64)
+    place = {asset: column for column, asset in enumerate(assets)}
+    units = np.zeros((len(changes) + 1, len(assets)))
+    supply = np.full(units.shape, np.nan)
+    for row, change in enumerate(changes, 1):
+        supply[row] = supply[row - 1]  # a change between reviews weighs nothing anew
+        for item in change.items:
+            if item.asset in place:
+                units[row, place[item.asset]] = item.units_after
+                supply[row, place[item.asset]] = supply[row, place[item.asset]] if item.supply is None else item.supply
+    in_force = np.searchsorted(effective, ends, side="right")
+    rates = np.column_stack([last_known(token_series(store, asset), ends)[0] for asset in assets])
+    values = np.where(units[in_force] > 0.0, units[in_force] * rates, 0.0)
+    total = np.nansum(values, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(values / total), supply[in_force] * rates
+
+
+def _inputs(store: Store) -> dict[str, _Inputs]:
+    decimals = {asset.slug: asset.decimals for asset in read_assets(store)}
+    supplies: dict[str, dict[str, list[SupplyRow]]] = {}
+    for row in read_supplies(store):
+        if row.origin == "on_chain" and row.kind in ("total", "burnt", "staked"):
+            supplies.setdefault(row.asset, {}).setdefault(row.kind, []).append(row)
+    metrics: dict[str, dict[str, MetricSeries]] = {}
+    whole = [series for series in read_asset_metrics(store, (FEES, TVL, MOVED)) if ":" not in series.source]
+    for series in sorted(whole, key=lambda one: (one.time_us[-1], len(one.time_us))):  # the freshest source stands
+        metrics.setdefault(series.subject, {})[series.name] = series
+    return {
+        asset: _Inputs(
+            {kind: _amounts(rows, decimals[asset]) for kind, rows in supplies.get(asset, {}).items()},
+            metrics.get(asset, {}),
+        )
+        for asset in supplies.keys() | metrics.keys()
+    }
+
+
+def _amounts(rows: Iterable[SupplyRow], decimals: int) -> tuple[I64, F64]:
+    pairs = sorted((to_us(row.observed_at), row.amount / 10**decimals) for row in rows)
+    return np.array([at for at, _ in pairs], dtype=np.int64), np.array([amount for _, amount in pairs])
+
+
+def _figures(inputs: _Inputs, ends: I64, cap: F64) -> dict[str, F64]:
+    """Every figure (D,) of one token, NaN where it is not known; `issued_tokens_day` beside them."""
+    total = inputs.supplies.get("total")
+    issued, dilution, supply = _issuance(total, inputs.supplies.get("burnt"), ends)
+    year = YEAR_DAYS / SPAN_DAYS
+    fees = _sum(inputs.metrics.get(FEES), ends)
+    moved = _sum(inputs.metrics.get(MOVED), ends)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "issued_tokens_day": issued,
+            "dilution": dilution,
+            "staking_share": _stand(inputs.supplies.get("staked"), ends)[0] / supply,
+            "price_to_fees": np.where(fees > 0.0, cap / (fees * year), np.nan),
+            "realised_turnover": moved * year / supply,
+            "fees_usd": fees,
+            "tvl_usd": _newest(inputs.metrics.get(TVL), ends),
+        }
+
+
+def _issuance(total: tuple[I64, F64] | None, burnt: tuple[I64, F64] | None, ends: I64) -> tuple[F64, F64, F64]:
+    """Net tokens issued a day, the same over the supply a year, and the supply, at each day's end."""
+    supply, at = _net(total, burnt, ends)
+    before, since = _net(total, burnt, ends - SPAN_DAYS * DAY_US)
+    if total is not None:  # a young store: since its first reading
+        first, first_at = _net(total, burnt, np.broadcast_to(total[0][:1], ends.shape))
+        before, since = np.where(np.isnan(before), first, before), np.where(np.isnan(before), first_at, since)
+    span = at - since
+    with np.errstate(invalid="ignore", divide="ignore"):
+        issued = np.where(span >= MIN_SPAN_US, (supply - before) / (span / DAY_US), np.nan)
+        return issued, issued * YEAR_DAYS / before, supply
+
+
+def _net(total: tuple[I64, F64] | None, burnt: tuple[I64, F64] | None, ends: I64) -> tuple[F64, F64]:
+    amount, at = _stand(total, ends)
+    return amount - (0.0 if burnt is None else np.nan_to_num(_stand(burnt, ends)[0])), at
+
+
+def _stand(readings: tuple[I64, F64] | None, ends: I64) -> tuple[F64, F64]:
+    """The last reading at each instant and when it was true (us); NaN where there is none of the last 35 days."""
+    if readings is None:
+        return np.full(ends.shape, np.nan), np.full(ends.shape, np.nan)
+    times, amounts = readings
+    row = np.searchsorted(times, ends, side="right") - 1
+    fresh = (row >= 0) & (ends - times[np.maximum(row, 0)] <= MAX_AGE_US)
+    row = np.maximum(row, 0)
+    return np.where(fresh, amounts[row], np.nan), np.where(fresh, times[row].astype(np.float64), np.nan)
+
+
+def _sum(series: MetricSeries | None, ends: I64) -> F64:
+    """The sum of daily values over the 30 days to each end, scaled up for days that lack; NaN under 25 of them."""
+    if series is None:
+        return np.full(ends.shape, np.nan)
+    running = np.concatenate([[0.0], np.cumsum(series.value)])
+    first, last = (np.searchsorted(series.time_us, edge, side="right") for edge in (ends - SPAN_DAYS * DAY_US, ends))
+    count = last - first
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(count >= MIN_DAYS, (running[last] - running[first]) * SPAN_DAYS / count, np.nan)
+
+
+def _newest(series: MetricSeries | None, ends: I64) -> F64:
+    if series is None:
+        return np.full(ends.shape, np.nan)
+    row = np.searchsorted(series.time_us, ends, side="right") - 1
+    fresh = (row >= 0) & (ends - series.time_us[np.maximum(row, 0)] <= 7 * DAY_US)
+    return np.where(fresh, series.value[np.maximum(row, 0)], np.nan)
+
+
+def _token(asset: str, symbol: str, weight: float, *, cap: float, figures: Mapping[str, F64]) -> TokenFundamentals:
+    last = {name: _number(values[-1]) for name, values in figures.items()}
+    missing = {name: reason for name, reason in REASONS.items() if last[name] is None}
+    return TokenFundamentals(asset, symbol, _number(weight), _number(cap), **last, missing=missing)
+
+
+def _aggregates(at_us: int, weights: F64, figures: Sequence[Mapping[str, F64]], day: int) -> list[Aggregate]:
+    """The figures of the index on one day, over the constituents that have them."""
+    rows = []
+    for name, (rule, definition) in FIGURES.items():
+        values = np.array([figure[name][day] for figure in figures])
+        known = np.isfinite(values) & (weights > 0.0)
+        number = _combined(rule, weights[known], values[known]) if known.any() else None
+        rows.append(Aggregate(at_us, name, number, float(weights[known].sum()), int(known.sum()), rule, definition))
+    return rows
+
+
+def _combined(rule: str, share: F64, value: F64) -> float:
+    if rule == SUM:
+        return float(value.sum())
+    if rule == HARMONIC:
+        return float(share.sum() / (share / value).sum())
+    return float((share * value).sum() / share.sum())
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
