@@ -1,6 +1,7 @@
 """What goes over the wire, as models: OpenAPI is made from them and the tests hold every answer to them.
 
 A frozen dataclass that is answered needs no model of its own: `wire_model` makes it, so the two cannot drift apart.
+The client's records (`indexer.client.models`) are such.
 Levels are index points, weights and changes are fractions (0.05 is 5 %), times are UTC in ISO 8601. A number that
 does not exist is null. Clients should ignore keys they do not know: keys may be added, never removed.
 """
@@ -13,14 +14,21 @@ import types
 import typing
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum
 from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from indexer.analytics.bootstrap import BootstrapInterval
+from indexer.analytics.correlation import LagScan
 from indexer.arrays import INSTANT, wire_name
+from indexer.client import models
+from indexer.store.rows import RebalancingItemRow
+
+# Records whose name on the wire is another.
+NAMES: dict[type, str] = {LagScan: "Sentinel", BootstrapInterval: "Bootstrap", RebalancingItemRow: "RebalanceItem"}
 
 # What fields of models made from dataclasses mean, for OpenAPI: by model and field, or by field in every model.
 TERMS: dict[str, str] = {
@@ -43,36 +51,10 @@ TERMS: dict[str, str] = {
     "QualityItem.detail": "What was seen; `text` says it in words",
     "QualityList.open": "How many are open, in all",
     "RunItem.outcome": "running, done, failed or interrupted",
-    "Beta.benchmarks": "All of them, for method multi; `beta` is that of the first",
     "first_session": "Where the first return ends",
     "last_session": "Where the last return ends",
     "stale_days": "Calendar days from last_session to the newest level",
-    "Beta.first_time": "Close that the first return starts from",
-    "Beta.n": "Pairs of returns used",
-    "Beta.se": "Larger of se_ols and se_hac; carries the interval, t and p",
-    "Beta.se_hac": "Newey-West with hac_lag lags",
-    "Beta.p": "Two-sided, against beta = 0",
-    "Beta.alpha": "Per session",
-    "Beta.blume": "2/3 beta + 1/3",
-    "Beta.bootstrap": "When asked for by bootstrap=true",
-    "Beta.detail": "What only this method gives; null for ols, which is flat",
-    "Alignment.naive": "True when the two sides' intervals do not match",
-    "Alignment.pairs_dropped": "Intervals inside the window without a pair",
 }
-
-
-class LevelStatus(StrEnum):
-    """How good a number is: final, indicative or degraded as three, two or one venue price 90 % of the weight; carried
-    when a price is an older one; impaired when too much is, or too few are held; suspended when there are no levels;
-    provisional while a fresh store is filled for the first time: it will be computed again."""
-
-    FINAL = "final"
-    INDICATIVE = "indicative"
-    DEGRADED = "degraded"
-    CARRIED = "carried"
-    SUSPENDED = "suspended"
-    IMPAIRED = "impaired"
-    PROVISIONAL = "provisional"
 
 
 class Wire(BaseModel):
@@ -92,18 +74,22 @@ class OfIndex(Wire):
 def wire_model(result: type, name: str = "", without: tuple[str, ...] = ()) -> type[Wire]:
     """The model of a frozen dataclass under its own name or another, with its docstring as description.
 
-    A field that ends in `_us` is an instant and loses the ending, `index_id` is `index`, `detail` is an object; a
-    float may be null; an array is a list. `without` names fields that are not answered.
+    A field that ends in `_us` is an instant and loses the ending, `index_id` is `index`, `detail` is an object; an
+    array is a list; a float may be null, but of the client's records, which say so themselves. Text in `Annotated` says
+    what a field means, an enumeration there its words. `without` names fields that are not answered.
     """
-    hints = typing.get_type_hints(result)
-    kinds = {
-        wire_name(field.name): _type(hints[field.name], instant=field.name.endswith(INSTANT))
-        for field in dataclasses.fields(result)
-        if field.name not in without
-    }
+    exact = result.__module__ == models.__name__
+    hints = typing.get_type_hints(result, include_extras=True)
+    kinds: dict[str, Any] = {}
+    for field in dataclasses.fields(result):
+        if field.name not in without:
+            hint = hints[field.name]
+            kind = _type(hint, instant=field.name.endswith(INSTANT), exact=exact)
+            texts = [mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, str)]
+            kinds[wire_name(field.name)] = typing.Annotated[kind, Field(description=texts[0])] if texts else kind
     if kinds.get("detail") is str:
         kinds["detail"] = dict[str, Any]
-    return made_of(name or result.__name__, kinds, doc=result.__doc__, record=result.__name__)
+    return made_of(name or NAMES.get(result, result.__name__), kinds, doc=result.__doc__, record=result.__name__)
 
 
 def made_of(
@@ -113,7 +99,8 @@ def made_of(
     fields: dict[str, Any] = {}
     for key, kind in kinds.items():
         meanings = (TERMS[term] for term in (f"{name}.{key}", f"{record}.{key}", key) if term in TERMS)
-        fields[key] = (kind, Field(description=next(meanings, None)))
+        said = typing.get_origin(kind) is typing.Annotated
+        fields[key] = kind if said else (kind, Field(description=next(meanings, None)))
     return cast("type[Wire]", create_model(name, __base__=base, __doc__=doc, **fields))
 
 
@@ -145,24 +132,25 @@ def to_wire(row: Any, model: type[Wire], **more: Any) -> dict[str, Any]:
     return {name: body[name] for name in model.model_fields}
 
 
-def _type(hint: Any, *, instant: bool = False) -> Any:
+def _type(hint: Any, *, instant: bool = False, exact: bool = False) -> Any:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        words = next((mark for mark in parts[1:] if isinstance(mark, type) and issubclass(mark, Enum)), parts[0])
+        return _type(words, instant=instant, exact=exact)
     if origin in (typing.Union, types.UnionType):
-        return typing.Union[tuple(_type(part, instant=instant) for part in parts)]  # noqa: UP007 - made from a list
+        return typing.Union[tuple(_type(part, instant=instant, exact=exact) for part in parts)]  # noqa: UP007 - made
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return dict[str, _type(parts[1])]  # type: ignore[misc]  # a type made at run time
+        return dict[str, _type(parts[1], exact=exact)]  # type: ignore[misc]  # a type made at run time
     if origin is tuple or origin is list:
-        return list[_type(parts[0], instant=instant)]  # type: ignore[misc]
-    return list[_scalar(float, instant=instant)] if _is_array(hint) else _scalar(hint, instant=instant)  # type: ignore[misc]
+        return list[_type(parts[0], instant=instant, exact=exact)]  # type: ignore[misc]
+    if origin is np.ndarray:
+        return list[_type(float, instant=instant)]  # type: ignore[misc]
+    return _scalar(hint, instant=instant, exact=exact)
 
 
-def _is_array(hint: Any) -> bool:
-    return hint is np.ndarray or typing.get_origin(hint) is np.ndarray
-
-
-def _scalar(hint: Any, *, instant: bool) -> Any:
+def _scalar(hint: Any, *, instant: bool, exact: bool) -> Any:
     if instant:
         return datetime if hint is not types.NoneType else None
     if dataclasses.is_dataclass(hint):
         return wire_model(hint)  # type: ignore[arg-type]  # a class, not an instance
-    return float | None if hint is float else hint
+    return float | None if hint is float and not exact else hint

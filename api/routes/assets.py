@@ -14,8 +14,9 @@ from api.answers.answer import Answer
 from api.answers.encode import status_name
 from api.answers.params import End, Limit, Start, Window, window_of
 from api.answers.problems import declared
-from api.answers.schemas import LevelStatus, Wire, list_of, to_wire
+from api.answers.schemas import Wire, list_of, to_wire
 from api.answers.services import Services, ServicesDep, StoreDep
+from indexer.client.models import LevelStatus
 from indexer.live.chain.status import block_link, float_status
 from indexer.registry import Asset, load_registry
 from indexer.store.assets import read_asset

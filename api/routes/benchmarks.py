@@ -24,27 +24,16 @@ from api.answers.params import (
     within,
 )
 from api.answers.problems import declared
-from api.answers.schemas import Wire, columns_of, list_of, to_wire
+from api.answers.schemas import Wire, columns_of, list_of, to_wire, wire_model
 from api.answers.services import ServicesDep, StoreDep
 from indexer.analytics.catalogue import Event
+from indexer.client.models import Benchmark
 from indexer.store.bars import read_benchmark_sources, read_coverage
 from indexer.store.read import read_benchmark, read_benchmark_bars, read_benchmarks
 from indexer.studies.catalogue import load_events
 from indexer.times import from_us
 
-
-class BenchmarkItem(Wire):
-    """Something to hold the index against."""
-
-    symbol: str
-    name: str
-    kind: str
-    calendar: str
-    first_time: datetime | None
-    latest_time: datetime | None
-    sessions: int
-
-
+BenchmarkItem = wire_model(Benchmark, "BenchmarkItem")
 BenchmarkList = list_of("BenchmarkList", BenchmarkItem)
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import Field
 from starlette.responses import Response
 
 from api.answers.answer import Answer
 from api.answers.encode import as_decimal_text, level_at
 from api.answers.params import Decimals, DecimalsParam, IndexId, public_path
 from api.answers.problems import declared
-from api.answers.schemas import TERMS, LevelStatus, OfIndex, Wire, list_of, to_wire
+from api.answers.schemas import list_of, made_of, to_wire, wire_model
 from api.answers.services import StoreDep
+from indexer.client import models
 from indexer.errors import NotEnoughDataError
 from indexer.levels.reasons import standing_of
 from indexer.store.db import Store
@@ -28,86 +27,19 @@ from indexer.times import DAY_US, FIXING_LAG_US, HOUR_US, from_us
 router = APIRouter(prefix="/v1/indices", tags=["indices"])
 
 
-class LevelPoint(Wire):
-    """A level at an instant."""
-
-    time: datetime
-    level: float = Field(description="Index points")
-    status: LevelStatus
-    carried_weight: float = Field(description=TERMS["carried_weight"])
-    perpetual_weight: float = Field(description=TERMS["perpetual_weight"])
-    constituents: int | None = Field(description="How many are held; null for levels of older programs")
-
-
-class MethodologyRef(Wire):
-    """Which rules: version and content hash."""
-
-    version: str
-    hash: str = Field(description="SHA-256 of the methodology's content")
-
-
-class IndexSummary(Wire):
-    """An index and where it stands."""
-
-    id: str
-    name: str
-    description: str
-    state: str = Field(description="proposed, active, suspended or terminated")
-    simulated: bool = Field(description=TERMS["simulated"])
-    methodology: MethodologyRef
-    first_time: datetime | None = Field(description="Instant of the first level; null while there is none")
-    latest: LevelPoint | None = Field(description="The newest level; null while there is none")
-
-
+LevelPoint = wire_model(models.LevelPoint)
+MethodologyRef = wire_model(models.MethodologyRef)
+IndexSummary = wire_model(models.IndexSummary)
 IndexList = list_of("IndexList", IndexSummary)
 
 
-class IndexDetail(IndexSummary):
-    """An index with the addresses of everything about it."""
-
-    links: dict[str, str]
-
-
-class Changes(Wire):
-    """Relative change against the level exactly that long before; null when there is none at that instant."""
-
-    h1: float | None
-    d1: float | None
-    d7: float | None
-    d30: float | None
-    d365: float | None
-
-
-class ChainHeads(Wire):
-    """The heads of the hash chains: kept by somebody else, they hold us to all that was published and sealed."""
-
-    levels: int = Field(description="Rows of the chain of published levels, revisions included")
-    hash: str = Field(description="Hash of the last of them, hex")
-    seals: int = Field(description="Seals of what runs wrote, of all indices")
-    seal: str = Field(description="Hash of the last of them, hex; empty before the first")
-
-
-class Latest(OfIndex):
-    """The newest level, flat, for widgets and sensors."""
-
-    name: str
-    level: float = Field(description="Index points")
-    time: datetime = Field(description="Instant the level holds for")
-    status: LevelStatus
-    reason: str = Field(description="Why the status is not final; empty when it is")
-    carried_weight: float
-    perpetual_weight: float = Field(description=TERMS["perpetual_weight"])
-    constituents: int | None = Field(description="How many are held; null for levels of older programs")
-    revision: int
-    published_at: datetime
-    fresh_until: datetime = Field(
-        description="Past this instant treat the level as stale: two spacings of levels and three minutes"
-    )
-    methodology: MethodologyRef
-    change: Changes
-    chain: ChainHeads
-
-
+IndexDetail = made_of(
+    "IndexDetail",
+    {"links": dict[str, str]},
+    base=IndexSummary,
+    doc="An index with the addresses of everything about it.",
+)
+Latest = wire_model(models.Latest)
 CHANGE_SPANS = {"h1": HOUR_US, "d1": DAY_US, "d7": 7 * DAY_US, "d30": 30 * DAY_US, "d365": 365 * DAY_US}
 NOUNS = ("latest", "levels", "constituents", "rebalances", "methodology", "beta", "beta/history", "stream")
 

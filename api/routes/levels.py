@@ -39,9 +39,10 @@ from api.answers.params import (
     window_of,
 )
 from api.answers.problems import declared
-from api.answers.schemas import TERMS, LevelStatus, OfIndex, Wire, columns_of
+from api.answers.schemas import TERMS, OfIndex, Wire, columns_of
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.routes.indices import LevelPoint, latest_of
+from indexer.client.models import LevelStatus
 from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError, NotFoundError
 from indexer.levels.reasons import REASONS

@@ -27,9 +27,10 @@ from api.answers.params import (
     window_of,
 )
 from api.answers.problems import declared
-from api.answers.schemas import TERMS, LevelStatus, OfIndex, Wire, list_of, to_wire, wire_model
+from api.answers.schemas import TERMS, OfIndex, list_of, to_wire, wire_model
 from api.answers.services import StoreDep
 from api.routes.indices import MethodologyRef
+from indexer.client import models
 from indexer.errors import NotEnoughDataError
 from indexer.live.chain.status import block_link
 from indexer.store.db import Store
@@ -43,33 +44,11 @@ from indexer.store.read import (
     read_supplies,
 )
 from indexer.store.rebalancings import SUPPLY_BACK_US, read_supply_times, weighted_age_days
-from indexer.store.rows import ConstituentRow, NoteRow, RebalancingItemRow, RebalancingRow, SupplyRow
+from indexer.store.rows import ConstituentRow, NoteRow, RebalancingRow, SupplyRow
 from indexer.times import DAY_US, from_us, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["constituents"], responses=declared("not_found"))
-
-
-class Constituent(Wire):
-    """A constituent at an instant."""
-
-    asset: str
-    symbol: str
-    name: str
-    sub_sector: str
-    weight: float | None = Field(description="Share of the index value now; null without a reference rate")
-    weight_target: float = Field(description="Share given at the last rebalancing")
-    drift: float | None = Field(description="weight - weight_target")
-    units: float = Field(description="Index shares held")
-    rate: float | None = Field(description="Reference rate in USD")
-    rate_at: datetime | None = Field(description="Instant of that rate")
-    rate_status: LevelStatus | None
-    change_since_rebalance: float | None = Field(description="Price change since the last rebalancing")
-    contribution: float | None = Field(description="Share of the index's move since the last rebalancing, fraction")
-    supply_source: str | None = Field(description="Where the supply behind the weight came from")
-    supply_observed_at: datetime | None = Field(description="When that supply was true; null without a stored reading")
-    supply_age_days: float | None = Field(description="How old that supply is at the instant asked for")
-    supply_block: int | None = Field(description="The block it was read at; null for what no chain gave")
-    supply_link: str | None = Field(description="That block at a public explorer")
+Constituent = wire_model(models.Constituent)
 
 
 class Constituents(OfIndex):
@@ -80,43 +59,15 @@ class Constituents(OfIndex):
     count: int
     effective_number: float | None = Field(description="1 / sum of squared weights")
     supply_age_days: float | None = Field(description=TERMS["supply_age_days"])
-    data: list[Constituent]
+    data: list[Constituent]  # type: ignore[valid-type]  # made from the record
 
 
-RebalanceItem = wire_model(RebalancingItemRow, "RebalanceItem")
-
-
-class Rebalance(Wire):
-    """One change of units at equal value."""
-
-    kind: str = Field(description="base, rebalance, reconstitution, suspension, event or resumption")
-    reference_at: datetime
-    effective_at: datetime
-    revision: int
-    level: float
-    divisor_before: float | None
-    divisor_after: float | None
-    turnover: float | None = Field(description="One way: half the sum of |target - drifted|")
-    entered: list[str] = Field(description="Assets held after and not before")
-    left: list[str] = Field(description="Assets held before and not after")
-    items: list[RebalanceItem]  # type: ignore[valid-type]  # made from the row
-
-
+Rebalance = wire_model(models.Rebalance)
 Note = wire_model(NoteRow, "RebalanceNote")
 Rebalances = list_of("Rebalances", Rebalance, base=OfIndex, notes=list[Note])  # type: ignore[valid-type]
 
 
-class MethodologyAnswer(OfIndex):
-    """The rules in force: the file itself, its hash, and its content as data."""
-
-    version: str
-    hash: str
-    loaded_at: datetime
-    text: str = Field(description="The methodology file (TOML)")
-    rules: dict[str, Any] = Field(description="The same content as JSON")
-    versions: list[MethodologyRef] = Field(description="All versions this index was computed by")
-
-
+MethodologyAnswer = wire_model(models.MethodologyFile, "MethodologyAnswer")
 At = Annotated[
     InstantUs | None, Query(description="Instant; the newest level's when not given", examples=["2025-01-27T21:00:00Z"])
 ]

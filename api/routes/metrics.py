@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,9 +13,10 @@ from api.answers.answer import CSV, Answer, as_file
 from api.answers.encode import as_json_times, as_rows, iso_times, to_csv
 from api.answers.params import End, FormatParam, Start, wants_csv, window_of
 from api.answers.problems import declared
-from api.answers.schemas import Wire
+from api.answers.schemas import Wire, wire_model
 from api.answers.services import StoreDep
 from api.routes.assets import Symbol
+from indexer.client import models
 from indexer.store.assets import read_asset
 from indexer.store.read import read_metrics
 from indexer.store.rows import MetricSeries
@@ -24,13 +24,7 @@ from indexer.store.rows import MetricSeries
 DEFAULT_LAST = 366
 
 
-class MetricValue(Wire):
-    """A value of a metric of one source."""
-
-    time: datetime = Field(description="End of the day or hour, or the instant, it describes")
-    metric: str = Field(description="The quantity with its unit, e.g. fees_usd")
-    source: str = Field(description="Who counted it; onchain:<chain> for one network of the token")
-    value: float
+MetricValue = wire_model(models.MetricValue)
 
 
 class AssetMetrics(Wire):
@@ -40,7 +34,7 @@ class AssetMetrics(Wire):
     symbol: str
     last: int | None = Field(description="The newest values of each metric and source; null: all in the range")
     count: int
-    data: list[MetricValue]
+    data: list[MetricValue]  # type: ignore[valid-type]  # made from the record
 
 
 router = APIRouter(prefix="/v1/assets", tags=["assets"])

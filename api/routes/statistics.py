@@ -14,13 +14,12 @@ from api.answers.answer import Answer, as_file, csv_answer
 from api.answers.encode import as_json_times, as_rows, iso_times
 from api.answers.params import End, FormatParam, IndexId, InstantUs, Shape, ShapeParam, Start, wants_csv, window_of
 from api.answers.problems import declared
-from api.answers.schemas import OfIndex, Wire, columns_of, made_of, of_index, wire_model
+from api.answers.schemas import OfIndex, Wire, columns_of, of_index, wire_model
 from api.answers.services import StoreDep
 from indexer.analytics.align import Clock
-from indexer.analytics.beta import BetaPath, BetaResult, Method
-from indexer.analytics.bootstrap import BootstrapInterval
-from indexer.analytics.correlation import LagScan
+from indexer.analytics.beta import BetaPath, Method
 from indexer.arrays import F64, to_json
+from indexer.client import models as client
 from indexer.store.db import Store
 from indexer.store.read import read_index
 from indexer.studies.compare import BetaComparison, ConstituentBetas
@@ -33,43 +32,7 @@ router = APIRouter(
 )
 
 
-class Alignment(Wire):
-    """How the two series were brought together."""
-
-    clock: str
-    calendar: str
-    price_basis: str
-    naive: bool = Field(description="True when the two sides' intervals do not match")
-    pairs_used: int
-    pairs_dropped: int = Field(description="Intervals inside the window without a pair")
-    reasons: list[str]
-
-
-NUMBERS = {name: field.annotation for name, field in wire_model(BetaResult).model_fields.items() if name != "warnings"}
-Beta = made_of(
-    "Beta",
-    {
-        "benchmark": str,
-        "benchmarks": list[str],
-        "method": str,
-        "sessions": int,
-        "first_session": datetime,
-        "last_session": datetime,
-        "stale_days": int,
-        "perpetual_weight": float,
-        "first_time": datetime,
-        "last_time": datetime,
-        **NUMBERS,
-        "warnings": list[str],
-        "alignment": Alignment,
-        "sentinel": wire_model(LagScan, "Sentinel"),
-        "blume": float | None,
-        "bootstrap": wire_model(BootstrapInterval, "Bootstrap") | None,
-        "detail": dict[str, Any] | None,
-    },
-    base=OfIndex,
-    doc="Beta with its errors. A number that does not exist is null, and `reason` says why.",
-)
+Beta = wire_model(client.Beta)
 
 
 class BetaPoint(Wire):

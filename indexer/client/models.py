@@ -1,7 +1,8 @@
 """What a client gives back: frozen records with the names of the wire, instants aware UTC.
 
 Unknown keys of newer servers are ignored, as the API's promise asks. Tables also are `Frame`s. What the program
-computes or stores in the form of the wire is the same record here.
+computes or stores in the form of the wire is the same record here, and the API makes its schemas of these records:
+text in `Annotated` is what its documentation says of a field.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import html
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast
 
@@ -32,29 +34,50 @@ Instant = Annotated[datetime, AfterValidator(lambda instant: instant.astimezone(
 """An aware instant in UTC."""
 
 
+class LevelStatus(StrEnum):
+    """How good a number is: final, indicative or degraded as three, two or one venue price 90 % of the weight; carried
+    when a price is an older one; impaired when too much is, or too few are held; suspended when there are no levels;
+    provisional while a fresh store is filled for the first time: it will be computed again."""
+
+    FINAL = "final"
+    INDICATIVE = "indicative"
+    DEGRADED = "degraded"
+    CARRIED = "carried"
+    SUSPENDED = "suspended"
+    IMPAIRED = "impaired"
+    PROVISIONAL = "provisional"
+
+
+StatusWord = Annotated[str, LevelStatus]
+"""A word of LevelStatus; a newer server may know more of them."""
+LevelPoints = Annotated[float, "Index points"]
+Perpetual = Annotated[float, "Share of the index value whose price is of perpetual futures, there being no spot bar"]
+Held = Annotated[int | None, "How many are held; null for levels of older programs"]
+
+
 @dataclass(frozen=True, slots=True)
 class MethodologyRef:
     """Which rules: version and content hash."""
 
     version: str
-    hash: str
+    hash: Annotated[str, "SHA-256 of the methodology's content"]
 
 
 @dataclass(frozen=True, slots=True)
 class LevelPoint:
-    """A level at an instant. `status` is final, indicative, degraded, carried or impaired; `constituents` how many."""
+    """A level at an instant."""
 
     time: Instant
-    level: float
-    status: str
+    level: LevelPoints
+    status: StatusWord
     carried_weight: float
-    perpetual_weight: float | None
-    constituents: int | None = None
+    perpetual_weight: Perpetual
+    constituents: Held = None
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Relative change against the level exactly that long before; None when there is none."""
+    """Relative change against the level exactly that long before; null when there is none at that instant."""
 
     h1: float | None
     d1: float | None
@@ -65,34 +88,36 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class ChainHeads:
-    """The heads of the hash chains: rows of levels ever published and the last one's hash, and the same of seals."""
+    """The heads of the hash chains: kept by somebody else, they hold us to all that was published and sealed."""
 
-    levels: int
-    hash: str
-    seals: int
-    seal: str
+    levels: Annotated[int, "Rows of the chain of published levels, revisions included"]
+    hash: Annotated[str, "Hash of the last of them, hex"]
+    seals: Annotated[int, "Seals of what runs wrote, of all indices"]
+    seal: Annotated[str, "Hash of the last of them, hex; empty before the first"]
 
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """The newest level, with the `reason` of a status that is not final. Past `fresh_until`, treat it as stale."""
+    """The newest level, flat, for widgets and sensors."""
 
     index: str
     simulated: bool
     name: str
-    level: float
-    time: Instant
-    status: str
+    level: LevelPoints
+    time: Annotated[Instant, "Instant the level holds for"]
+    status: StatusWord
     carried_weight: float
-    perpetual_weight: float
+    perpetual_weight: Perpetual
     revision: int
     published_at: Instant
-    fresh_until: Instant
+    fresh_until: Annotated[
+        Instant, "Past this instant treat the level as stale: two spacings of levels and three minutes"
+    ]
     methodology: MethodologyRef
     change: Changes
-    constituents: int | None = None
-    reason: str = ""
-    chain: ChainHeads | None = None
+    chain: ChainHeads
+    constituents: Held = None
+    reason: Annotated[str, "Why the status is not final; empty when it is"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +195,16 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class IndexSummary:
-    """An index and where it stands; `latest` is None while it has no level."""
+    """An index and where it stands."""
 
     id: str
     name: str
     description: str
-    state: str
+    state: Annotated[str, "proposed, active, suspended or terminated"]
     simulated: bool
     methodology: MethodologyRef
-    first_time: Instant | None
-    latest: LevelPoint | None
+    first_time: Annotated[Instant | None, "Instant of the first level; null while there is none"]
+    latest: Annotated[LevelPoint | None, "The newest level; null while there is none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,26 +259,26 @@ class Table(Frame, Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Constituent:
-    """A constituent at an instant. Weights, drift and contribution are fractions; `rate` is in USD."""
+    """A constituent at an instant."""
 
     asset: str
     symbol: str
     name: str
     sub_sector: str
-    weight: float | None
-    weight_target: float
-    drift: float | None
+    weight: Annotated[float | None, "Share of the index value now; null without a reference rate"]
+    weight_target: Annotated[float, "Share given at the last rebalancing"]
+    drift: Annotated[float | None, "weight - weight_target"]
     units: float
-    rate: float | None
-    rate_at: Instant | None
-    rate_status: str | None
-    change_since_rebalance: float | None
-    contribution: float | None
-    supply_source: str | None
-    supply_observed_at: Instant | None = None
-    supply_age_days: float | None = None
-    supply_block: int | None = None
-    supply_link: str | None = None
+    rate: Annotated[float | None, "Reference rate in USD"]
+    rate_at: Annotated[Instant | None, "Instant of that rate"]
+    rate_status: StatusWord | None
+    change_since_rebalance: Annotated[float | None, "Price change since the last rebalancing"]
+    contribution: Annotated[float | None, "Share of the index's move since the last rebalancing, fraction"]
+    supply_source: Annotated[str | None, "Where the supply behind the weight came from"]
+    supply_observed_at: Annotated[Instant | None, "When that supply was true; null without a stored reading"] = None
+    supply_age_days: Annotated[float | None, "How old that supply is at the instant asked for"] = None
+    supply_block: Annotated[int | None, "The block it was read at; null for what no chain gave"] = None
+    supply_link: Annotated[str | None, "That block at a public explorer"] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +287,8 @@ class Constituents(Table[Constituent]):
 
     at: Instant | None = None
     rebalanced_at: Instant | None = None
-    effective_number: float | None = None
+    effective_number: Annotated[float | None, "1 / sum of squared weights"] = None
+    supply_age_days: float | None = None
 
     def columns(self) -> dict[str, Any]:
         """time (the instant asked for, in each row), then one column for each field of a constituent."""
@@ -272,33 +298,33 @@ class Constituents(Table[Constituent]):
 
 @dataclass(frozen=True, slots=True)
 class Rebalance:
-    """One change of units at equal value. `kind`: base, rebalance, reconstitution, suspension or event."""
+    """One change of units at equal value."""
 
-    kind: str
+    kind: Annotated[str, "base, rebalance, reconstitution, suspension, event or resumption"]
     reference_at: Instant
     effective_at: Instant
     revision: int
     level: float
     divisor_before: float | None
     divisor_after: float | None
-    turnover: float | None
-    entered: tuple[str, ...]
-    left: tuple[str, ...]
+    turnover: Annotated[float | None, "One way: half the sum of |target - drifted|"]
+    entered: Annotated[tuple[str, ...], "Assets held after and not before"]
+    left: Annotated[tuple[str, ...], "Assets held before and not after"]
     items: tuple[RebalanceItem, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class MethodologyFile:
-    """The rules in force as file text and as data, with the hash that levels carry."""
+    """The rules in force: the file itself, its hash, which levels carry, and its content as data."""
 
     index: str
     simulated: bool
     version: str
     hash: str
     loaded_at: Instant
-    text: str = field(repr=False)
-    rules: dict[str, Any] = field(repr=False)
-    versions: tuple[MethodologyRef, ...] = field(repr=False)
+    text: Annotated[str, "The methodology file (TOML)"] = field(repr=False)
+    rules: Annotated[dict[str, Any], "The same content as JSON"] = field(repr=False)
+    versions: Annotated[tuple[MethodologyRef, ...], "All versions this index was computed by"] = field(repr=False)
 
     def parsed(self) -> Methodology:
         """The same as the engine takes it. Raises MethodologyError when this program cannot read that file."""
@@ -309,20 +335,20 @@ class MethodologyFile:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How the two series were brought together; `naive` when their intervals do not match."""
+    """How the two series were brought together."""
 
     clock: str
     calendar: str
     price_basis: str
-    naive: bool
+    naive: Annotated[bool, "True when the two sides' intervals do not match"]
     pairs_used: int
-    pairs_dropped: int
+    pairs_dropped: Annotated[int, "Intervals inside the window without a pair"]
     reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Beta(Frame):
-    """Beta with its errors. A number that does not exist is None, and `reason` says why.
+    """Beta with its errors. A number that does not exist is null, and `reason` says why.
 
     `se` is the larger of se_ols and se_hac and carries the interval, t and p; alpha is per session. The first return
     ends at `first_session`, the last one at `last_session`, `stale_days` before the index's newest level.
@@ -331,32 +357,32 @@ class Beta(Frame):
     index: str
     simulated: bool
     benchmark: str
-    benchmarks: tuple[str, ...]
+    benchmarks: Annotated[tuple[str, ...], "All of them, for method multi; `beta` is that of the first"]
     method: str
     sessions: int
     first_session: Instant
     last_session: Instant
     stale_days: int
     perpetual_weight: float
-    first_time: Instant
+    first_time: Annotated[Instant, "Close that the first return starts from"]
     last_time: Instant
-    n: int
+    n: Annotated[int, "Pairs of returns used"]
     beta: float | None
-    se: float | None
+    se: Annotated[float | None, "Larger of se_ols and se_hac; carries the interval, t and p"]
     ci_low: float | None
     ci_high: float | None
     t: float | None
-    p: float | None
+    p: Annotated[float | None, "Two-sided, against beta = 0"]
     r2: float | None
     r2_adj: float | None
     correlation: float | None
     correlation_low: float | None
     correlation_high: float | None
-    alpha: float | None
+    alpha: Annotated[float | None, "Per session"]
     alpha_annualised: float | None
     se_alpha: float | None
     se_ols: float | None
-    se_hac: float | None
+    se_hac: Annotated[float | None, "Newey-West with hac_lag lags"]
     se_hc3: float | None
     hac_lag: int | None
     residual_sd: float | None
@@ -367,9 +393,9 @@ class Beta(Frame):
     warnings: tuple[str, ...]
     alignment: Alignment
     sentinel: Sentinel
-    blume: float | None
-    bootstrap: Bootstrap | None
-    detail: dict[str, Any] | None
+    blume: Annotated[float | None, "2/3 beta + 1/3"]
+    bootstrap: Annotated[Bootstrap | None, "When asked for by bootstrap=true"]
+    detail: Annotated[dict[str, Any] | None, "What only this method gives; null for ols, which is flat"]
 
     def columns(self) -> dict[str, Any]:
         """time (the last close of the window), then one column for each field; one row."""
@@ -425,11 +451,11 @@ class BetaSeries(Frame):
 
 @dataclass(frozen=True, slots=True)
 class MetricValue:
-    """A value of a metric of an asset; `time` is the end of the day or hour it describes."""
+    """A value of a metric of one source."""
 
-    time: Instant
-    metric: str
-    source: str
+    time: Annotated[Instant, "End of the day or hour, or the instant, it describes"]
+    metric: Annotated[str, "The quantity with its unit, e.g. fees_usd"]
+    source: Annotated[str, "Who counted it; onchain:<chain> for one network of the token"]
     value: float
 
 
