@@ -48,6 +48,7 @@ TERMS: dict[str, str] = {
     "IndexStatus.open_challenges": "Always 0: challenges were withdrawn, /explain answers a doubt about a level",
     "OverrideItem.approved_by": "Who agreed, of decisions while two people were needed; null since one decides",
     "CalendarEntry.exchange": "New York on that day: open, half-day or closed",
+    "Filling.share": "done / of",
     "QualityItem.detail": "What was seen; `text` says it in words",
     "QualityList.open": "How many are open, in all",
     "RunItem.outcome": "running, done, failed or interrupted",

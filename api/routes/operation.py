@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -16,10 +15,11 @@ from api.answers.answer import Answer
 from api.answers.encode import json_bytes
 from api.answers.params import Limit
 from api.answers.problems import declared
-from api.answers.schemas import Wire, list_of, to_wire, wire_model
+from api.answers.schemas import Wire, list_of, made_of, to_wire, wire_model
 from api.answers.services import ServicesDep, StoreDep
 from api.middleware.access import Admin
 from api.routes.indices import latest_or_none
+from indexer.live.standing import SourceStatus, Standing, standing_of
 from indexer.store.read import read_indices, read_quality, read_runs
 from indexer.store.rows import QualityRow, RunRow
 
@@ -68,67 +68,11 @@ class DownSource(Wire):
     said: str
 
 
-class Filling(Wire):
-    """How far the history is."""
-
-    sentence: str = Field(description="For people; empty when nothing is under way")
-    under_way: bool
-    provisional: bool = Field(description="Levels are of a first filling that is not complete")
-    stage: str = Field(description="What is being fetched")
-    done: int = Field(description="Calls that are behind us")
-    of: int = Field(description="Calls in all")
-    share: float = Field(description="done / of")
-    bars: int = Field(description="Bars written so far")
-    first_levels_s: int | None = Field(description="Estimated seconds until the first levels; null when they are there")
-    left_s: int | None = Field(description="Estimated seconds until all is there")
-    answering: list[str]
-    failing: dict[str, str] = Field(description="Sources that only failed so far, and what they said")
-    down: list[DownSource]
-
-
-class SourceState(StrEnum):
-    """not_used by the settings; not_asked yet; answering; or down: an entry of the data-quality log is open."""
-
-    NOT_USED = "not_used"
-    NOT_ASKED = "not_asked"
-    ANSWERING = "answering"
-    DOWN = "down"
-
-
-class SourceItem(Wire):
-    """One upstream. `fixing` says whether it may enter a reference rate; aggregators never do."""
-
-    name: str
-    title: str
-    kind: str = Field(description="venue, aggregator, market, derivatives or sentiment")
-    datasets: list[str]
-    intervals: list[str] = Field(description="Intervals of its bars")
-    licence: str = Field(description="commercial-ok, non-commercial or display-only, as the provider states it")
-    fixing: bool
-    in_use: bool
-    opt_in: bool = Field(description="Used only when named in the settings")
-    extra: str = Field(description="The extra to install for it, or empty")
-    has_key: bool = Field(description="Whether a key is set; the key itself is never shown")
-    key_adds: str
-    loses: str = Field(description="What the index lacks without it")
-    limit: str = Field(description="The rate limit we keep to, and why")
-    notes: str
-    docs: str
-    state: SourceState
-    down_since: datetime | None
-    said: str = Field(description="What it said when it failed, while it is down")
-    troubles: int = Field(description="Symbols of it that fail while others answer")
-    last_answer: datetime | None = Field(description="When it last gave something that was used")
-
-
-class SourceList(Wire):
-    """Every known source, in the order of preference; `down` counts those in use that are down."""
-
-    count: int
-    down: int
-    data: list[SourceItem]
-
-
+Filling = made_of(
+    "Filling", {"share": float, "down": list[DownSource]}, base=wire_model(Standing), doc=Standing.__doc__
+)
+SourceItem = wire_model(SourceStatus, "SourceItem")
+SourceList = list_of("SourceList", SourceItem, down=Annotated[int, Field(description="Those in use that are down")])
 RunItem = wire_model(RunRow, "RunItem")
 RunList = list_of("RunList", RunItem)
 QualityItem = wire_model(QualityRow, "QualityItem")
@@ -189,7 +133,6 @@ def get_filling(services: ServicesDep) -> Response:
     Until a fresh store's first filling is complete, its levels are provisional.
     """
     from indexer.live.health import source_states  # the HTTP client comes with it: not on the way to the first answer
-    from indexer.live.standing import standing_of
 
     standing = standing_of(services.store, now=services.clock())
     down = [source for source in source_states(services.store, services.settings) if source.state == "down"]

@@ -6,12 +6,12 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from indexer.config import Settings
 from indexer.errors import ConfigError, SourceCorrupt, SourceError, SourceRefused
+from indexer.live.standing import SourceState, SourceStatus
 from indexer.live.upstream import keys_of, sources_of, upstream_of
 from indexer.sources.base import Ask, Capabilities, Dataset, RestSource, Source
 from indexer.sources.http import HttpClient, Timeouts
@@ -123,36 +123,6 @@ def examine_all(settings: Settings) -> list[Examination]:
         upstream.close()
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStatus:
-    """One source. `state`: not_used, down (an open entry, with since and what it said), answering, not_asked.
-
-    `intervals` are those of its bars; `limit` what we keep to; `troubles` how many of its symbols fail alone.
-    """
-
-    name: str
-    title: str
-    kind: str
-    datasets: tuple[str, ...]
-    intervals: tuple[str, ...]
-    licence: str
-    fixing: bool
-    in_use: bool
-    opt_in: bool
-    extra: str
-    has_key: bool
-    key_adds: str
-    loses: str
-    limit: str
-    notes: str
-    docs: str
-    state: str
-    down_since: datetime | None
-    said: str
-    troubles: int
-    last_answer: datetime | None
-
-
 def source_states(store: Store, settings: Settings) -> list[SourceStatus]:
     """Every known source, in the order of preference. Asks nobody."""
     used, keys = sources_of(settings), keys_of(settings)
@@ -162,7 +132,8 @@ def source_states(store: Store, settings: Settings) -> list[SourceStatus]:
     for about in capabilities():
         entry = down.get(about.name)
         in_use = about.name in used
-        state = "not_used" if not in_use else "down" if entry else "answering" if about.name in answers else "not_asked"
+        known = SourceState.ANSWERING if about.name in answers else SourceState.NOT_ASKED
+        state = SourceState.NOT_USED if not in_use else SourceState.DOWN if entry else known
         states.append(
             SourceStatus(
                 name=about.name,

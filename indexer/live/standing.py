@@ -1,9 +1,11 @@
-"""Where the filling of a store stands, by its run log: one truth for the terminal, the API and the page."""
+"""Where the filling of a store and its sources stand, by its logs: one truth for terminal, API and page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
 
 from indexer.store.db import Store
 from indexer.store.levels import has_levels
@@ -14,24 +16,56 @@ LATEST_S = 15.0  # a step of the levels' computation after its bars are there, r
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far the history is. `share` is of its calls; `stage` what is being fetched; times are estimates in seconds.
+    """How far the history is."""
 
-    `provisional`: levels are those of a first fill that is not complete. `failing` are sources that only failed so far,
-    with what they said. `sentence` says it all to people, and is empty when nothing is under way.
-    """
-
-    sentence: str
+    sentence: Annotated[str, "For people; empty when nothing is under way"]
     under_way: bool
-    provisional: bool
-    stage: str
-    done: int
-    of: int
+    provisional: Annotated[bool, "Levels are of a first filling that is not complete"]
+    stage: Annotated[str, "What is being fetched"]
+    done: Annotated[int, "Calls that are behind us"]
+    of: Annotated[int, "Calls in all"]
     share: float
-    bars: int
-    first_levels_s: int | None
-    left_s: int | None
+    bars: Annotated[int, "Bars written so far"]
+    first_levels_s: Annotated[int | None, "Estimated seconds until the first levels; null when they are there"]
+    left_s: Annotated[int | None, "Estimated seconds until all is there"]
     answering: tuple[str, ...]
-    failing: dict[str, str]
+    failing: Annotated[dict[str, str], "Sources that only failed so far, and what they said"]
+
+
+class SourceState(StrEnum):
+    """not_used by the settings; not_asked yet; answering; or down: an entry of the data-quality log is open."""
+
+    NOT_USED = "not_used"
+    NOT_ASKED = "not_asked"
+    ANSWERING = "answering"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """One upstream. `fixing` says whether it may enter a reference rate; aggregators never do."""
+
+    name: str
+    title: str
+    kind: Annotated[str, "venue, aggregator, market, derivatives or sentiment"]
+    datasets: tuple[str, ...]
+    intervals: Annotated[tuple[str, ...], "Intervals of its bars"]
+    licence: Annotated[str, "commercial-ok, non-commercial or display-only, as the provider states it"]
+    fixing: bool
+    in_use: bool
+    opt_in: Annotated[bool, "Used only when named in the settings"]
+    extra: Annotated[str, "The extra to install for it, or empty"]
+    has_key: Annotated[bool, "Whether a key is set; the key itself is never shown"]
+    key_adds: str
+    loses: Annotated[str, "What the index lacks without it"]
+    limit: Annotated[str, "The rate limit we keep to, and why"]
+    notes: str
+    docs: str
+    state: SourceState
+    down_since: datetime | None
+    said: Annotated[str, "What it said when it failed, while it is down"]
+    troubles: Annotated[int, "Symbols of it that fail while others answer"]
+    last_answer: Annotated[datetime | None, "When it last gave something that was used"]
 
 
 def standing_of(store: Store, *, now: datetime) -> Standing:
