@@ -16,7 +16,8 @@ import numpy as np
 from indexer.arrays import F64, I64
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
-from indexer.store.read import IndexRow, read_latest_level, read_levels
+from indexer.store.levels import read_latest_level, read_levels
+from indexer.store.rows import IndexRow
 from indexer.times import DAY_US, HOUR_US, from_us
 
 

@@ -26,7 +26,7 @@ from indexer.levels.markets import load_market, narrowed
 from indexer.live.context import archive_of
 from indexer.methodology.load import shipped
 from indexer.store.db import open_store
-from indexer.store.read import read_levels
+from indexer.store.levels import read_levels
 from indexer.times import DAY_US, HOUR_US, parse_instant
 from indexer.verify.proof import check_proof, export_proof
 from indexer.verify.replay import Replayed, replay

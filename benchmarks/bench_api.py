@@ -26,7 +26,9 @@ from api.answers.encode import json_bytes
 from api.routes.levels import level_columns
 from benchmarks.api_server import ADDRESS, as_model, page
 from indexer.store.db import open_store
-from indexer.store.write import finish_run, start_run, write_index, write_levels, write_methodology
+from indexer.store.indices import write_index, write_methodology
+from indexer.store.levels import write_levels
+from indexer.store.runs import finish_run, start_run
 from indexer.times import DAY_US, parse_instant
 
 DEPTH = 16

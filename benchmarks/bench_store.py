@@ -64,13 +64,13 @@ def _writes(folder: Path, count: int, orm_rows: int) -> list[dict[str, Any]]:
     from sqlalchemy import create_engine
     from sqlmodel import Session
 
-    from indexer.store import write
+    from indexer.store.bars import write_bars
     from indexer.store.tables import Bar
 
     with _store(folder / "write.db") as store:
         run_id, bars = _bars(store, count)
-        ours = _timed(lambda: write.write_bars(store, run_id, bars))
-        again = _timed(lambda: write.write_bars(store, run_id, bars))
+        ours = _timed(lambda: write_bars(store, run_id, bars))
+        again = _timed(lambda: write_bars(store, run_id, bars))
     frame = pd.DataFrame({name: getattr(bars, name) for name in type(bars).__dataclass_fields__})
     engine = create_engine(f"sqlite:///{folder / 'frame.db'}")
     peer = _timed(lambda: frame.to_sql("bar", engine, index=False, if_exists="replace"))
@@ -92,22 +92,22 @@ def _reads(folder: Path, count: int, orm_rows: int) -> list[dict[str, Any]]:
     from sqlalchemy import create_engine, select
     from sqlmodel import Session
 
-    from indexer.store import read, write
+    from indexer.store.bars import read_bars, write_bars
     from indexer.store.tables import Bar
 
     columns = "listing_id, time, close, volume_base, volume_usd"
     with _store(folder / "read.db") as store:
         run_id, bars = _bars(store, count)
-        write.write_bars(store, run_id, bars)
-        ours = _median(lambda: read.read_bars(store))
+        write_bars(store, run_id, bars)
+        ours = _median(lambda: read_bars(store))
         engine = create_engine(f"sqlite:///{store.path}")
         store.close()
         peer = _median(lambda: pd.read_sql(f"SELECT {columns} FROM bar", engine), times=3)
         with Session(engine) as session:
             orm = _timed(lambda: session.execute(select(Bar).limit(orm_rows)).all()) * count / orm_rows
         engine.dispose()
-        write.write_bars(store, run_id, _one_changed(bars))
-        revised = _median(lambda: read.read_bars(store))
+        write_bars(store, run_id, _one_changed(bars))
+        revised = _median(lambda: read_bars(store))
     return [
         _row(f"read of {count:,} bars, latest revision", ours, "pandas.read_sql, same columns", peer, ">= 10 x"),
         _row(f"read of {count:,} bars, one of them revised", revised, "pandas.read_sql, same columns", peer, ""),
@@ -117,13 +117,14 @@ def _reads(folder: Path, count: int, orm_rows: int) -> list[dict[str, Any]]:
 
 def _bars(store: Any, count: int) -> tuple[int, Any]:
     """A run and so many minute bars of thirty listings, in the order of the key."""
-    from indexer.store import write
+    from indexer.store.assets import ensure_listings, write_assets
     from indexer.store.rows import AssetRow, BarColumns, ListingRow
+    from indexer.store.runs import start_run
 
     slugs = [f"token{i}" for i in range(30)]
-    write.write_assets(store, [AssetRow(s, s, s.upper(), "chain", s, 18, "x", "core", s) for s in slugs])
-    ids = write.ensure_listings(store, [ListingRow(s, "venue", "bench", s.upper(), "1m", "bar_open") for s in slugs])
-    run_id = write.start_run(store, kind="bench", key="bench", now=NOW)
+    write_assets(store, [AssetRow(s, s, s.upper(), "chain", s, 18, "x", "core", s) for s in slugs])
+    ids = ensure_listings(store, [ListingRow(s, "venue", "bench", s.upper(), "1m", "bar_open") for s in slugs])
+    run_id = start_run(store, kind="bench", key="bench", now=NOW)
     assert run_id is not None
     each = -(-count // len(ids))
     rng = np.random.default_rng(1)

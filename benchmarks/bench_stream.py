@@ -18,8 +18,9 @@ import numpy as np
 
 from benchmarks.bench_api import fill, server
 from indexer.store.db import Store, open_store
-from indexer.store.read import read_index
-from indexer.store.write import finish_run, start_run, write_levels
+from indexer.store.indices import read_index
+from indexer.store.levels import write_levels
+from indexer.store.runs import finish_run, start_run
 from indexer.times import DAY_US, parse_instant, to_us
 
 LISTENERS, LEVELS, ROUNDS = 500, 20, 5

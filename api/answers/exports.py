@@ -20,7 +20,8 @@ from api.answers.encode import as_rows, counts_of, iso_times, json_bytes, status
 from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError
 from indexer.store.heads import chain_of
-from indexer.store.read import IndexRow, read_levels
+from indexer.store.levels import read_levels
+from indexer.store.rows import IndexRow
 from indexer.times import INTERVAL_US
 
 if TYPE_CHECKING:

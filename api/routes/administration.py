@@ -24,7 +24,7 @@ from indexer.levels.lifecycle import IndexStatus, status_of
 from indexer.levels.proforma import ProForma
 from indexer.methodology.actions import CorporateAction, Treatment, load_event_log
 from indexer.store.administration import read_announcements, read_overrides
-from indexer.store.read import read_index
+from indexer.store.indices import read_index
 from indexer.store.rows import AnnouncementRow, OverrideRow
 from indexer.times import DAY_US, to_us
 

@@ -19,12 +19,12 @@ from api.answers.services import Services, ServicesDep, StoreDep
 from indexer.client.models import LevelStatus
 from indexer.live.chain.status import block_link, float_status
 from indexer.registry import Asset, load_registry
-from indexer.store.assets import read_asset
+from indexer.store.assets import read_asset, read_assets, read_listings
 from indexer.store.db import Store
-from indexer.store.metrics import read_newest_metrics
+from indexer.store.metrics import read_metrics, read_newest_metrics
+from indexer.store.quality import read_open_quality
 from indexer.store.rates import read_newest_rate
-from indexer.store.read import StoredAsset, read_assets, read_listings, read_metrics, read_open_quality
-from indexer.store.rows import MetricSeries, QualityRow, SupplyRow
+from indexer.store.rows import MetricSeries, QualityRow, StoredAsset, SupplyRow
 from indexer.store.supplies import read_all_latest_supplies, read_latest_supplies
 from indexer.times import from_us
 

@@ -14,7 +14,7 @@ from api.answers.problems import declared
 from api.answers.services import StoreDep
 from api.charts import ChartKind, ChartRange, Look, Theme, chart_series, chart_spec, to_png, to_svg
 from indexer.store.db import Store
-from indexer.store.read import read_index
+from indexer.store.indices import read_index
 
 router = APIRouter(prefix="/charts", tags=["charts"])
 SVG = "image/svg+xml"

@@ -19,7 +19,7 @@ from api.routes.charts import SVG, ChartQuery, spec_of
 from api.routes.indices import latest_or_none
 from api.web.routes import HTML, Raw, filled, level_texts
 from indexer.errors import InputError, NotFoundError
-from indexer.store.read import read_index
+from indexer.store.indices import read_index
 from indexer.times import iso, to_us
 
 router = APIRouter(tags=["embeds"])

@@ -24,8 +24,10 @@ from indexer.levels.rules import load_rules
 from indexer.levels.versions import registry_for
 from indexer.methodology.actions import CorporateAction, load_event_log
 from indexer.reference import RateFlag
-from indexer.store.assets import read_asset
-from indexer.store.read import read_assets, read_index, read_methodologies, read_rates, read_supplies
+from indexer.store.assets import read_asset, read_assets
+from indexer.store.indices import read_index, read_methodologies
+from indexer.store.rates import read_rates
+from indexer.store.supplies import read_supplies
 from indexer.times import from_us, to_us
 
 router = APIRouter(prefix="/v1", tags=["facts"])

@@ -19,9 +19,9 @@ from indexer.errors import NotEnoughDataError
 from indexer.levels.reasons import standing_of
 from indexer.store.db import Store
 from indexer.store.heads import chain_of
-from indexer.store.levels import read_first_level_us
-from indexer.store.read import IndexRow, read_index, read_indices, read_latest_level, read_levels
-from indexer.store.rows import LevelRows
+from indexer.store.indices import read_index, read_indices
+from indexer.store.levels import read_first_level_us, read_latest_level, read_levels
+from indexer.store.rows import IndexRow, LevelRows
 from indexer.times import DAY_US, FIXING_LAG_US, HOUR_US, from_us
 
 router = APIRouter(prefix="/v1/indices", tags=["indices"])

@@ -46,8 +46,9 @@ from indexer.client.models import LevelStatus
 from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError, NotFoundError
 from indexer.levels.reasons import REASONS
-from indexer.store.levels import LevelPage, page_of, read_level_page, unpublished
-from indexer.store.read import IndexRow, read_index, read_levels
+from indexer.store.indices import read_index
+from indexer.store.levels import LevelPage, page_of, read_level_page, read_levels, unpublished
+from indexer.store.rows import IndexRow
 from indexer.store.runs import read_version
 from indexer.studies.closes import read_level_closes, session_dates
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, to_us

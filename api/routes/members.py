@@ -34,17 +34,18 @@ from indexer.client import models
 from indexer.errors import NotEnoughDataError
 from indexer.live.chain.status import block_link
 from indexer.store.db import Store
+from indexer.store.indices import read_index, read_methodologies
+from indexer.store.levels import read_latest_level
 from indexer.store.notes import REVIEWS, read_notes
-from indexer.store.read import (
+from indexer.store.rebalancings import (
+    SUPPLY_BACK_US,
     read_constituents,
-    read_index,
-    read_latest_level,
-    read_methodologies,
     read_rebalancings,
-    read_supplies,
+    read_supply_times,
+    weighted_age_days,
 )
-from indexer.store.rebalancings import SUPPLY_BACK_US, read_supply_times, weighted_age_days
 from indexer.store.rows import ConstituentRow, NoteRow, RebalancingRow, SupplyRow
+from indexer.store.supplies import read_supplies
 from indexer.times import DAY_US, from_us, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["constituents"], responses=declared("not_found"))

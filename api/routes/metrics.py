@@ -18,7 +18,7 @@ from api.answers.services import StoreDep
 from api.routes.assets import Symbol
 from indexer.client import models
 from indexer.store.assets import read_asset
-from indexer.store.read import read_metrics
+from indexer.store.metrics import read_metrics
 from indexer.store.rows import MetricSeries
 
 DEFAULT_LAST = 366

@@ -20,8 +20,10 @@ from api.answers.services import ServicesDep, StoreDep
 from api.middleware.access import Admin
 from api.routes.indices import latest_or_none
 from indexer.live.standing import SourceStatus, Standing, standing_of
-from indexer.store.read import read_indices, read_quality, read_runs
+from indexer.store.indices import read_indices
+from indexer.store.quality import read_quality
 from indexer.store.rows import QualityRow, RunRow
+from indexer.store.runs import read_runs
 
 router = APIRouter(tags=["operation"])
 admin = APIRouter(prefix="/v1/admin", tags=["admin"])

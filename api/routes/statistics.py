@@ -21,7 +21,7 @@ from indexer.analytics.beta import BetaPath, Method
 from indexer.arrays import F64, to_json
 from indexer.client import models as client
 from indexer.store.db import Store
-from indexer.store.read import read_index
+from indexer.store.indices import read_index
 from indexer.studies.compare import BetaComparison, ConstituentBetas
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from api.stream.watch import look
 from indexer.arrays import to_json
 from indexer.errors import DeaiError
 from indexer.live.live_level import LiveLevel
-from indexer.store.read import read_index
+from indexer.store.indices import read_index
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["stream"], responses=declared("not_found"))
 Emit = Callable[[LevelMessage | None], Awaitable[None]]

@@ -18,7 +18,7 @@ from api.routes.statistics import names_in, study_answer
 from indexer.analytics.align import Clock
 from indexer.analytics.drawdown import Bar
 from indexer.arrays import to_json
-from indexer.store.read import read_index
+from indexer.store.indices import read_index
 from indexer.studies.attribution import AttributionStudy
 from indexer.studies.breadth import BreadthStudy
 from indexer.studies.breaks import BreakStudy

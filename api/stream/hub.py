@@ -15,7 +15,8 @@ from typing import Any
 from api.answers.encode import json_bytes, level_at
 from indexer.errors import InputError
 from indexer.store.db import Store
-from indexer.store.read import read_index, read_latest_level, read_levels
+from indexer.store.indices import read_index
+from indexer.store.levels import read_latest_level, read_levels
 from indexer.store.rows import LevelRows
 
 MAX_REPLAY = 1000

@@ -23,7 +23,7 @@ from api.routes.indices import latest_or_none
 from indexer.analytics.catalogue import find_event
 from indexer.errors import NotFoundError
 from indexer.store.db import Store
-from indexer.store.read import read_index, read_indices
+from indexer.store.indices import read_index, read_indices
 from indexer.studies.catalogue import load_events
 
 HTML = "text/html; charset=utf-8"

@@ -26,10 +26,12 @@ from indexer.levels.versions import rules_of
 from indexer.reference import RateFlag
 from indexer.registry import Registry
 from indexer.store.administration import read_announcements, read_overrides
+from indexer.store.assets import read_assets
 from indexer.store.db import Session, Store
+from indexer.store.indices import read_index, read_methodologies
 from indexer.store.levels import LevelRevision, read_level_revisions, unpublished
 from indexer.store.rates import RateRow, rate_at, read_quotes
-from indexer.store.read import read_assets, read_index, read_methodologies, read_rebalancings
+from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import RebalancingRow
 from indexer.times import DAY_US, from_us, iso, to_us
 

@@ -21,7 +21,8 @@ from indexer.levels.versions import registry_for
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.store.db import Store
-from indexer.store.read import read_indices, read_levels
+from indexer.store.indices import read_indices
+from indexer.store.levels import read_levels
 from indexer.times import DAY_US, iso
 
 FLAGSHIP = "deai"

@@ -49,7 +49,7 @@ def levels(
     """Show levels of an index. Example: deai levels deai --interval 1h --last 24"""
     from indexer.engine.market import Status
     from indexer.errors import NotFoundError
-    from indexer.store.read import read_levels
+    from indexer.store.levels import read_levels
 
     with opened() as (store, _):
         rows = read_levels(
@@ -175,7 +175,7 @@ def metrics(
 ) -> None:
     """Show what is measured of an asset's network and market. Example: deai metrics TAO --metric fees_usd"""
     from indexer.store.assets import read_asset
-    from indexer.store.read import read_metrics
+    from indexer.store.metrics import read_metrics
 
     with opened() as (store, _):
         asset = read_asset(store, symbol)
@@ -252,7 +252,8 @@ def export(
         raise InputError("name the file to write, e.g. deai export deai.csv; or --proof FILE.zip")
     from api.answers.exports import write_levels
     from indexer.store.heads import chain_of
-    from indexer.store.read import read_index, read_levels
+    from indexer.store.indices import read_index
+    from indexer.store.levels import read_levels
     from indexer.store.runs import read_version
 
     with opened() as (store, _), progress(f"writing {path.name}", quiet=as_json) as tick:

@@ -176,7 +176,7 @@ def _work() -> Iterator[Live]:
 def _run(work: Live, kind: str) -> Iterator[int]:
     """A run of this kind for what is done by hand, closed as it ended."""
     from indexer.errors import DeaiError
-    from indexer.store.write import finish_run, start_run
+    from indexer.store.runs import finish_run, start_run
 
     store = work.store
     run = start_run(store, kind=kind, key=f"{kind}:by-hand:{iso(to_us(work.clock()))}", now=work.clock())

@@ -136,7 +136,7 @@ def rejects(
 
     Newest import first. Example: deai rejects tokens_daily.csv.gz
     """
-    from indexer.store.read import read_reject_groups
+    from indexer.store.quality import read_reject_groups
 
     with opened() as (store, _):
         groups = read_reject_groups(store, file=file or None, limit=limit)

@@ -15,18 +15,12 @@ from indexer.levels.pipeline import UpdateReport, update
 from indexer.methodology.load import load_methodology
 from indexer.registry import Registry
 from indexer.registry.simulated import DECIMALS, SOURCE, simulated_registry
+from indexer.store.assets import ensure_benchmarks, ensure_listings, write_registry
+from indexer.store.bars import write_bars, write_benchmark_bars
 from indexer.store.db import Store
 from indexer.store.rows import BarColumns, BenchmarkColumns, BenchmarkRow, ListingRow, SupplyRow
-from indexer.store.write import (
-    ensure_benchmarks,
-    ensure_listings,
-    finish_run,
-    start_run,
-    write_bars,
-    write_benchmark_bars,
-    write_registry,
-    write_supplies,
-)
+from indexer.store.runs import finish_run, start_run
+from indexer.store.supplies import write_supplies
 from indexer.times import DAY_US, HOUR_US, Clock, from_us, iso, to_us
 
 METHODOLOGY = Path(__file__).with_name("methodology.toml")

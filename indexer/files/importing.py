@@ -28,23 +28,16 @@ from indexer.files.records import bars_of, benchmarks_of, metrics_of, supplies_o
 from indexer.files.rows import FileRows, gated
 from indexer.registry import Registry
 from indexer.store.archive import Archive
+from indexer.store.assets import ensure_benchmarks, ensure_listings, read_listings, write_registry
+from indexer.store.bars import write_bars, write_benchmark_bars
 from indexer.store.bulk import CHUNK_ROWS
 from indexer.store.db import Store
-from indexer.store.read import read_listings
+from indexer.store.metrics import write_metrics
+from indexer.store.payloads import write_payloads
+from indexer.store.quality import write_rejects
 from indexer.store.rows import RejectRow, Written
-from indexer.store.write import (
-    ensure_benchmarks,
-    ensure_listings,
-    finish_run,
-    start_run,
-    write_bars,
-    write_benchmark_bars,
-    write_metrics,
-    write_payloads,
-    write_registry,
-    write_rejects,
-    write_supplies,
-)
+from indexer.store.runs import finish_run, start_run
+from indexer.store.supplies import write_supplies
 from indexer.times import Clock, to_us
 
 Progress = Callable[[int, int], None]

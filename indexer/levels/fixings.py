@@ -13,7 +13,7 @@ import numpy as np
 from indexer.reference import Method
 from indexer.reference.rates import AssetRates
 from indexer.store.db import Store
-from indexer.store.read import read_rates_by_method
+from indexer.store.rates import read_rates_by_method
 
 METHODS = tuple(str(method) for method in Method)
 

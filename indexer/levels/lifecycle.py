@@ -16,20 +16,13 @@ from indexer.levels.reasons import standing_of
 from indexer.levels.versions import rules_of
 from indexer.store.administration import read_announcements, write_announcements
 from indexer.store.db import Store
-from indexer.store.indices import set_index_state
+from indexer.store.indices import read_index, read_indices, read_methodologies, set_index_state
+from indexer.store.levels import read_latest_level
 from indexer.store.notes import read_notes
-from indexer.store.read import (
-    read_constituents,
-    read_index,
-    read_indices,
-    read_latest_level,
-    read_methodologies,
-    read_open_quality,
-    read_rebalancings,
-)
-from indexer.store.rebalancings import read_supply_times, weighted_age_days
+from indexer.store.quality import read_open_quality
+from indexer.store.rebalancings import read_constituents, read_rebalancings, read_supply_times, weighted_age_days
 from indexer.store.rows import AnnouncementRow, ConstituentRow, NoteRow
-from indexer.store.write import finish_run, start_run
+from indexer.store.runs import finish_run, start_run
 from indexer.times import DAY_US, from_us, iso, to_us
 
 NEXT = {

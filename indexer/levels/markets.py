@@ -30,10 +30,13 @@ from indexer.levels.event_effects import SupplyEffect, adjusted, explained
 from indexer.methodology.spec import INDEX_METRICS, Methodology, universe_lines
 from indexer.registry import Registry, supply_facts
 from indexer.registry.records import PERPETUAL, SPOT
+from indexer.store.assets import read_assets, read_listings
+from indexer.store.bars import read_bars
 from indexer.store.db import Store
 from indexer.store.metrics import read_asset_metrics
-from indexer.store.read import read_assets, read_bars, read_listings, read_rates, read_supplies
+from indexer.store.rates import read_rates
 from indexer.store.rows import BarSeries, ListingRow, MetricSeries, RateSeries, SupplyRow
+from indexer.store.supplies import read_supplies
 from indexer.times import DAY_US, INTERVAL_US, to_us
 
 PERPETUAL_VENUES = "perpetual_venues"

@@ -30,11 +30,13 @@ from indexer.registry import Registry
 from indexer.registry.currencies import AT_PAR, DOLLAR, QUOTES
 from indexer.registry.records import SPOT
 from indexer.store.administration import write_announcements
+from indexer.store.assets import read_benchmarks
+from indexer.store.bars import read_benchmark_bars
 from indexer.store.db import Store
-from indexer.store.levels import published_span
-from indexer.store.read import read_benchmark_bars, read_benchmarks, read_levels
+from indexer.store.levels import published_span, read_levels
+from indexer.store.quality import write_quality
+from indexer.store.rates import write_rates
 from indexer.store.rows import AnnouncementRow, BarSeries, ListingRow, QualityRow, RateSeries, Written
-from indexer.store.write import write_quality, write_rates
 from indexer.times import DAY_US, from_us, iso
 
 FOREVER_US = np.iinfo(np.int64).max

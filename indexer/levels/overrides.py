@@ -25,7 +25,7 @@ from indexer.store.administration import (
 )
 from indexer.store.db import Store
 from indexer.store.rows import AnnouncementRow, OverrideRow
-from indexer.store.write import finish_run, start_run
+from indexer.store.runs import finish_run, start_run
 from indexer.times import iso, to_us
 
 KINDS = ("value", "membership", "event")

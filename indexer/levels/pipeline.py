@@ -43,10 +43,12 @@ from indexer.levels.rules import Rules, load_rules
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
 from indexer.store.administration import write_announcements
+from indexer.store.assets import read_listings, write_registry
+from indexer.store.bars import read_bars
 from indexer.store.db import Store
 from indexer.store.facts import first_data_since
-from indexer.store.indices import index_state
-from indexer.store.levels import published_span
+from indexer.store.indices import index_state, read_indices
+from indexer.store.levels import count_levels, published_span, read_levels
 from indexer.store.notes import write_notes
 from indexer.store.provisional import (
     MARK,
@@ -54,11 +56,11 @@ from indexer.store.provisional import (
     forget_provisional_rates,
     mark_provisional,
 )
-from indexer.store.read import count_levels, read_bars, read_indices, read_levels, read_listings, read_rates
+from indexer.store.quality import write_quality
+from indexer.store.rates import read_rates
 from indexer.store.rows import OverrideRow, QualityRow, Written
-from indexer.store.runs import facts_mark, first_fill_is_open, last_update
+from indexer.store.runs import facts_mark, finish_run, first_fill_is_open, last_update, start_run
 from indexer.store.seals import seal_runs
-from indexer.store.write import finish_run, start_run, write_quality, write_registry
 from indexer.times import HOUR_US, Clock, from_us, iso, to_us
 
 Progress = Callable[[int, int], None]

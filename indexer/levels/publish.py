@@ -23,11 +23,10 @@ from indexer.levels.versions import Versions, versions_of
 from indexer.methodology.spec import BY_CAP, Methodology
 from indexer.store.administration import write_announcements
 from indexer.store.db import Store
-from indexer.store.indices import index_state
-from indexer.store.levels import last_hash, published_span
-from indexer.store.read import read_levels
+from indexer.store.indices import index_state, write_index, write_methodology
+from indexer.store.levels import last_hash, published_span, read_levels, write_levels
+from indexer.store.rebalancings import write_rebalancings
 from indexer.store.rows import AnnouncementRow, LevelRows
-from indexer.store.write import write_index, write_levels, write_methodology, write_rebalancings
 from indexer.times import HOUR_US, from_us, iso, to_us
 
 

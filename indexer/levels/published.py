@@ -11,7 +11,7 @@ from indexer.engine.history import Decision, Rebalance, Settled, aligned
 from indexer.engine.market import Market, SupplySource
 from indexer.store.db import Store
 from indexer.store.levels import published_span
-from indexer.store.read import read_rebalancings
+from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import RebalancingItemRow, RebalancingRow
 from indexer.times import to_us
 

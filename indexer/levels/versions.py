@@ -15,8 +15,8 @@ from indexer.methodology.spec import Methodology
 from indexer.registry import Registry, load_registry
 from indexer.registry.simulated import simulated_registry
 from indexer.store.db import Store
-from indexer.store.read import MethodologyRow, read_index, read_indices, read_methodologies
-from indexer.store.rows import LevelRows
+from indexer.store.indices import read_index, read_indices, read_methodologies
+from indexer.store.rows import LevelRows, MethodologyRow
 
 
 @dataclass(frozen=True, slots=True)

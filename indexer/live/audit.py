@@ -29,9 +29,8 @@ from indexer.sources.base import Ask, Call, Dataset, Parsed, Source
 from indexer.sources.http import Answer, Expects
 from indexer.store.archive import Archive
 from indexer.store.db import Store
-from indexer.store.read import read_payloads
+from indexer.store.payloads import read_payloads, write_payloads
 from indexer.store.rows import PayloadRow
-from indexer.store.write import write_payloads
 from indexer.times import from_us
 
 MANIFEST: Final = "manifest"  # the `source` of a manifest among a run's payloads

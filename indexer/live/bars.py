@@ -10,9 +10,10 @@ from indexer.arrays import I64
 from indexer.errors import InputError
 from indexer.sources.base import Mapped, Source
 from indexer.sources.records import Bars
+from indexer.store.assets import ensure_listings
+from indexer.store.bars import write_bars
 from indexer.store.db import Store
 from indexer.store.rows import BarColumns, ListingRow, Written
-from indexer.store.write import ensure_listings, write_bars
 
 
 def listing_of(row: Mapped, source: Source, *, interval: str) -> ListingRow:

@@ -19,9 +19,9 @@ from indexer.reference import FixingRules, Method
 from indexer.registry import Asset, Registry
 from indexer.sources.base import Dataset, Mapped, Source
 from indexer.store.archive import Archive
+from indexer.store.assets import write_registry
 from indexer.store.db import Store
-from indexer.store.read import last_run_before
-from indexer.store.write import write_registry
+from indexer.store.runs import last_run_before
 from indexer.times import Clock, iso, parse_instant, to_us
 from onchain.errors import ChainConfigError, OnchainError
 

@@ -11,8 +11,7 @@ from datetime import datetime
 
 from indexer.store.db import Store
 from indexer.store.levels import has_levels
-from indexer.store.runs import FIRST_FILL, first_fill_is_open, read_runs
-from indexer.store.write import finish_run, start_run
+from indexer.store.runs import FIRST_FILL, finish_run, first_fill_is_open, read_runs, start_run
 
 
 def begin_first_fill(store: Store, *, now: datetime) -> bool:

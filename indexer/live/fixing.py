@@ -27,9 +27,10 @@ from indexer.live.quality_log import settle, write_rejects_noted
 from indexer.reference import FixingRules, Fixings, RateStatus, Verdict, fixing_rates, minute_cube
 from indexer.sources.base import Mapped, Source
 from indexer.sources.records import Bars
+from indexer.store.bars import read_bars
 from indexer.store.db import Store
-from indexer.store.read import last_run_before, read_bars
-from indexer.store.write import write_rates
+from indexer.store.rates import write_rates
+from indexer.store.runs import last_run_before
 from indexer.times import HOUR_US, from_us, to_us
 
 

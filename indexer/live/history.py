@@ -23,9 +23,7 @@ from indexer.live.plan import FILLERS, Plan, bars_by_asset, plan_fill, plan_rang
 from indexer.live.progress import Reporter
 from indexer.live.quality_log import settle, settle_ranges
 from indexer.live.series import gap_notes, least_seconds
-from indexer.store.read import last_run_before
-from indexer.store.runs import first_fill_is_open
-from indexer.store.write import finish_run, start_run
+from indexer.store.runs import finish_run, first_fill_is_open, last_run_before, start_run
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, from_us, iso, parse_instant, to_us
 
 KIND: Final = "history"

@@ -28,8 +28,8 @@ from indexer.live.scheduler import Job, Scheduler
 from indexer.registry import Registry
 from indexer.sources.base import Dataset
 from indexer.store.db import Store
-from indexer.store.read import kept_for_good, last_run_before
-from indexer.store.write import forget_payloads
+from indexer.store.payloads import forget_payloads, kept_for_good
+from indexer.store.runs import last_run_before
 from indexer.times import Clock
 
 HOUR: Final = timedelta(hours=1)

@@ -23,7 +23,8 @@ from indexer.live.supply import SOURCE as SUPPLIES
 from indexer.live.supply import without_past
 from indexer.live.walk import Piece
 from indexer.sources.base import Call, Kind, Mapped
-from indexer.store.read import read_bars, read_listings
+from indexer.store.assets import read_listings
+from indexer.store.bars import read_bars
 from indexer.times import DAY_US, INTERVAL_US, to_us
 
 INTERVALS: Final = ("1h", "1d")

@@ -14,9 +14,8 @@ from indexer.sources.base import Call, Parsed
 from indexer.sources.http import reason_of
 from indexer.sources.records import QualityNote
 from indexer.store.db import Store
-from indexer.store.read import read_open_quality
+from indexer.store.quality import read_open_quality, write_quality
 from indexer.store.rows import QualityRow
-from indexer.store.write import write_quality
 from indexer.times import from_us
 
 SOURCE_DOWN: Final = "source_down"

@@ -22,8 +22,7 @@ import structlog
 
 from indexer.errors import BusyError, DeaiError
 from indexer.store.db import Store
-from indexer.store.runs import last_due
-from indexer.store.write import finish_run, release_lease, start_run, take_lease
+from indexer.store.runs import finish_run, last_due, release_lease, start_run, take_lease
 from indexer.times import Clock, from_us, iso, to_us, utc_now
 
 LEASE = "scheduler"

@@ -20,9 +20,9 @@ from indexer.sources.okx import contract_sizes
 from indexer.sources.records import Liquidations, hourly_liquidations
 from indexer.sources.registry import PERPETUALS, build_sources
 from indexer.store.db import Store
-from indexer.store.read import last_run_before, read_metrics
+from indexer.store.metrics import read_metrics, write_metrics
 from indexer.store.rows import MetricSeries, Written
-from indexer.store.write import write_metrics
+from indexer.store.runs import last_run_before
 from indexer.times import DAY_US, HOUR_US, to_us
 
 KIND: Final = "stress"

@@ -23,9 +23,8 @@ from indexer.sources.base import Ask, Dataset
 from indexer.sources.coingecko import implied_supplies
 from indexer.sources.records import SupplyObservation
 from indexer.store.db import Store
-from indexer.store.read import read_supplies
 from indexer.store.rows import SupplyRow
-from indexer.store.write import write_supplies
+from indexer.store.supplies import read_supplies, write_supplies
 from indexer.times import DAY_US, from_us, to_us
 
 SOURCE: Final = "coingecko"

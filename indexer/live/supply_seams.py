@@ -13,9 +13,9 @@ from typing import Final
 from indexer.live.quality_log import said
 from indexer.registry.supply_facts import SOURCE
 from indexer.store.db import Store
-from indexer.store.read import read_supplies
+from indexer.store.quality import write_quality
 from indexer.store.rows import QualityRow, SupplyRow
-from indexer.store.write import write_quality
+from indexer.store.supplies import read_supplies
 
 KIND: Final = "supply_seam"
 STEP: Final = 0.05

@@ -28,8 +28,12 @@ from indexer.reference import RateStatus
 from indexer.sources.base import Ask, Call, Dataset, Mapped, Parsed
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.records import Bars
+from indexer.store.assets import read_assets, read_listings
+from indexer.store.bars import read_bars
+from indexer.store.indices import read_index
+from indexer.store.levels import read_latest_level
 from indexer.store.rates import rate_at
-from indexer.store.read import read_assets, read_bars, read_index, read_latest_level, read_listings, read_rebalancings
+from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import RebalancingRow
 from indexer.times import DAY_US, HOUR_US, MINUTE_US, from_us, to_us
 

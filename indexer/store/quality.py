@@ -43,15 +43,6 @@ def write_quality(store: Store, run_id: int, entries: Sequence[QualityRow]) -> N
         upsert(session, QualityEntry, rows, key=key, update=["closed_at", "detail"])
 
 
-def read_rejects(store: Store, *, run_id: int | None = None, limit: int | None = None) -> list[RejectRow]:
-    """Rows that were not taken, by file and line; of one run when given."""
-    query = select(Reject).order_by(col(Reject.file), col(Reject.line), col(Reject.id)).limit(limit)
-    if run_id is not None:
-        query = query.where(Reject.run_id == run_id)
-    with store.session() as session:
-        return [as_row(RejectRow, reject) for reject in session.exec(query)]
-
-
 def write_rejects(store: Store, run_id: int, rejects: Sequence[RejectRow]) -> None:
     """Keeps rows that were not taken; the same row of the same file for the same reason is kept once."""
     rows = [as_values(reject, run_id=run_id) for reject in rejects]

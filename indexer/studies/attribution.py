@@ -17,7 +17,8 @@ from indexer.arrays import F64, I64
 from indexer.engine.history import RESUMPTION
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
-from indexer.store.read import read_levels, read_rebalancings
+from indexer.store.levels import read_levels
+from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import RebalancingItemRow, RebalancingRow
 from indexer.studies.series import last_known, token_series
 from indexer.times import iso, to_us

@@ -21,7 +21,7 @@ from indexer.errors import InputError, NotEnoughDataError, did_you_mean
 from indexer.store.bars import read_coverage
 from indexer.store.db import Store
 from indexer.store.levels import read_level_page
-from indexer.store.read import read_memberships
+from indexer.store.rebalancings import read_memberships
 from indexer.studies.methods import Estimate, Options, estimate, intraday
 from indexer.studies.series import (
     INDEX,

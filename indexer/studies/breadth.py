@@ -19,9 +19,12 @@ from indexer.analytics.breadth import (
 from indexer.analytics.catalogue import PolicyDistance, packaged_text, parse_decisions, policy_distance
 from indexer.arrays import F64, I64
 from indexer.errors import NotEnoughDataError, NotFoundError
+from indexer.store.assets import read_assets
 from indexer.store.db import Store
-from indexer.store.read import read_assets, read_constituents, read_metrics, read_supplies
+from indexer.store.metrics import read_metrics
+from indexer.store.rebalancings import read_constituents
 from indexer.store.rows import ConstituentRow
+from indexer.store.supplies import read_supplies
 from indexer.studies.series import TOKEN, Series, benchmark_series, index_series, last_known, token_series, values_at
 from indexer.times import DAY_US, from_us, to_us
 

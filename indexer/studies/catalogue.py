@@ -12,8 +12,8 @@ from indexer.analytics.catalogue import Event, decision_events, packaged_text, p
 from indexer.analytics.event_study import event_row
 from indexer.arrays import I64
 from indexer.errors import MethodologyError
+from indexer.store.administration import read_events
 from indexer.store.db import Store
-from indexer.store.read import read_events
 from indexer.times import DAY_US, from_us, iso, parse_instant, to_us
 
 OWN_FILE = "events.toml"

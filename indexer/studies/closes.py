@@ -9,8 +9,8 @@ import numpy as np
 
 from indexer.analytics.calendar import Sessions, sessions
 from indexer.store.db import Store
-from indexer.store.levels import LevelPage, page_of, published_span
-from indexer.store.read import read_index, read_levels
+from indexer.store.indices import read_index
+from indexer.store.levels import LevelPage, page_of, published_span, read_levels
 from indexer.times import HOUR_US, from_us
 
 DAY = timedelta(days=1)

@@ -11,7 +11,7 @@ from indexer.analytics.beta_variants import Prior, ShrunkBeta, cross_section_pri
 from indexer.arrays import I64
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
-from indexer.store.read import read_constituents
+from indexer.store.rebalancings import read_constituents
 from indexer.studies.beta import DEFAULT_SESSIONS, IndexBeta, past, windowed_beta
 from indexer.studies.series import (
     Frame,

@@ -35,7 +35,8 @@ from indexer.analytics.placebo import EveryRow, Placebo, fit_every_row, holm, pl
 from indexer.arrays import F64, I64
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
-from indexer.store.read import read_constituents, read_indices
+from indexer.store.indices import read_indices
+from indexer.store.rebalancings import read_constituents
 from indexer.studies.catalogue import Overlap, load_events, other_events
 from indexer.studies.claims import CheckedClaim, check_claims
 from indexer.studies.hours import HourlyPath, hourly_path

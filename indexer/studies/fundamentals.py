@@ -15,10 +15,12 @@ import numpy as np
 
 from indexer.arrays import F64, I64
 from indexer.errors import NotEnoughDataError
+from indexer.store.assets import read_assets
 from indexer.store.db import Store
 from indexer.store.metrics import read_asset_metrics
-from indexer.store.read import read_assets, read_rebalancings, read_supplies
+from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import MetricSeries, RebalancingRow, SupplyRow
+from indexer.store.supplies import read_supplies
 from indexer.studies.series import index_series, last_known, token_series
 from indexer.times import DAY_US, to_us
 

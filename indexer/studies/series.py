@@ -20,18 +20,13 @@ from indexer.analytics.series import like_a_split
 from indexer.arrays import F64, I64
 from indexer.engine.market import Status
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError, did_you_mean
+from indexer.store.assets import read_assets, read_benchmark, read_benchmarks
+from indexer.store.bars import read_benchmark_bars
 from indexer.store.db import Store
+from indexer.store.indices import read_index, read_indices
 from indexer.store.levels import read_level_values
 from indexer.store.rates import read_asset_rates
-from indexer.store.read import (
-    StoredAsset,
-    read_assets,
-    read_benchmark,
-    read_benchmark_bars,
-    read_benchmarks,
-    read_index,
-    read_indices,
-)
+from indexer.store.rows import StoredAsset
 from indexer.studies.catalogue import load_events
 from indexer.times import DAY_US, HOUR_US, iso
 

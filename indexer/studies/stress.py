@@ -16,7 +16,7 @@ from indexer.analytics.drawdown import Bar
 from indexer.analytics.stress import LONG, SHORT, LiquidationTotals, liquidation_totals, move_z
 from indexer.arrays import F64, I64
 from indexer.store.db import Store
-from indexer.store.read import read_metrics
+from indexer.store.metrics import read_metrics
 from indexer.store.rows import MetricSeries
 from indexer.studies.drawdowns import regular, step_of
 from indexer.studies.series import index_series

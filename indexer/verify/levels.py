@@ -28,8 +28,9 @@ from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
 from indexer.store.db import Store
-from indexer.store.read import MethodologyRow, read_levels, read_rebalancings
-from indexer.store.rows import LevelRows, RebalancingRow
+from indexer.store.levels import read_levels
+from indexer.store.rebalancings import read_rebalancings
+from indexer.store.rows import LevelRows, MethodologyRow, RebalancingRow
 from indexer.store.runs import deciding_runs, fact_runs, restating_runs
 from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
 

@@ -27,13 +27,14 @@ from indexer.levels.published import settled_of
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
+from indexer.store.assets import read_assets
 from indexer.store.columnar import Columns, last_of_each, pick
 from indexer.store.db import Store
 from indexer.store.heads import read_heads
+from indexer.store.indices import read_indices, read_methodologies
 from indexer.store.levels import PublishedRows, published_rows
 from indexer.store.rates import read_rate_history
-from indexer.store.read import read_assets, read_indices, read_methodologies, read_rebalancings
-from indexer.store.rebalancings import read_decisions
+from indexer.store.rebalancings import read_decisions, read_rebalancings
 from indexer.store.rows import LevelRows, RateSeries, RebalancingItemRow, RebalancingRow
 from indexer.times import from_us, iso, to_us
 from indexer.verify.levels import levels_problem

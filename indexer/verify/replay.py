@@ -25,7 +25,10 @@ from indexer.registry import Registry
 from indexer.store.archive import Archive
 from indexer.store.db import Store
 from indexer.store.facts import copy_rows, runs_with_rows
-from indexer.store.read import PayloadLink, RunRow, forgotten_before, read_methodologies, read_payload_links, read_runs
+from indexer.store.indices import read_methodologies
+from indexer.store.payloads import PayloadLink, read_payload_links
+from indexer.store.rows import RunRow
+from indexer.store.runs import finish_run, forgotten_before, read_runs, start_run
 from indexer.store.sealed import RUNS, Sealed
 from indexer.store.tables import (
     Announcement,
@@ -40,7 +43,6 @@ from indexer.store.tables import (
     Rate,
     Supply,
 )
-from indexer.store.write import finish_run, start_run
 from indexer.times import to_us
 from indexer.verify.derive import Derivation
 from indexer.verify.differences import different_rows

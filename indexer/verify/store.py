@@ -20,18 +20,13 @@ from indexer.levels.official import computed_rates, currency_rates, differing
 from indexer.levels.overrides import in_force, values_of
 from indexer.levels.rules import Rules, load_rules
 from indexer.registry import Registry
+from indexer.store.assets import read_assets, read_listings
+from indexer.store.bars import read_bars
 from indexer.store.db import Store
+from indexer.store.indices import read_index, read_indices, read_methodologies
 from indexer.store.levels import PublishedRows, published_rows
-from indexer.store.read import (
-    read_assets,
-    read_bars,
-    read_index,
-    read_indices,
-    read_listings,
-    read_methodologies,
-    read_quality,
-    read_rates,
-)
+from indexer.store.quality import read_quality
+from indexer.store.rates import read_rates
 from indexer.store.seals import altered_rows, unsealed_runs
 from indexer.times import from_us, iso, to_us
 from indexer.verify.levels import Facts, IndexCheck

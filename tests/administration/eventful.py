@@ -10,7 +10,12 @@ from worlds import HOURS, START_US, prices, world
 
 from indexer.levels.overrides import decide
 from indexer.store.archive import Archive
-from indexer.store.read import read_constituents
+from indexer.store.assets import ensure_benchmarks
+from indexer.store.bars import write_benchmark_bars
+from indexer.store.metrics import write_metrics
+from indexer.store.payloads import write_payloads
+from indexer.store.quality import write_quality, write_rejects
+from indexer.store.rebalancings import read_constituents
 from indexer.store.rows import (
     BenchmarkColumns,
     BenchmarkRow,
@@ -20,15 +25,7 @@ from indexer.store.rows import (
     QualityRow,
     RejectRow,
 )
-from indexer.store.write import (
-    ensure_benchmarks,
-    finish_run,
-    write_benchmark_bars,
-    write_metrics,
-    write_payloads,
-    write_quality,
-    write_rejects,
-)
+from indexer.store.runs import finish_run
 from indexer.times import HOUR_US
 
 

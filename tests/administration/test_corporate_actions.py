@@ -27,7 +27,7 @@ from indexer.levels.rules import load_rules
 from indexer.methodology.actions import SHIPPED, TREATMENTS, EventLog, Kind, load_event_log, read_events
 from indexer.methodology.policy import load_policy
 from indexer.registry import load_registry
-from indexer.store.read import read_rebalancings
+from indexer.store.rebalancings import read_rebalancings
 from indexer.times import DAY_US, HOUR_US, from_us, to_us
 
 PRICE = st.floats(1e-6, 1e6)

@@ -29,10 +29,14 @@ from indexer.methodology.spec import Caps, Selection
 from indexer.reference import FixingRules, Verdict, fixing_rates
 from indexer.registry import load_registry
 from indexer.registry.read import read_registry
+from indexer.store.bars import write_bars
 from indexer.store.db import open_store
-from indexer.store.read import read_constituents, read_levels, read_quality, read_rates, read_rebalancings
+from indexer.store.levels import read_levels
+from indexer.store.quality import read_quality
+from indexer.store.rates import read_rates
+from indexer.store.rebalancings import read_constituents, read_rebalancings
 from indexer.store.rows import BarColumns, RateSeries
-from indexer.store.write import finish_run, start_run, write_bars
+from indexer.store.runs import finish_run, start_run
 from indexer.studies.attribution import study_attribution
 from indexer.studies.beta import windowed_beta
 from indexer.studies.series import BENCHMARK, Series, index_series, make_frame

@@ -12,7 +12,8 @@ from worlds import APRIL, HOURS, START_US, TO_APRIL, prices, registry
 from indexer.errors import InputError, NotFoundError
 from indexer.levels.overrides import decide, withdraw
 from indexer.store.administration import read_announcements, read_overrides
-from indexer.store.read import read_rates, read_rebalancings
+from indexer.store.rates import read_rates
+from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import OverrideRow
 from indexer.times import DAY_US, HOUR_US, from_us, to_us
 

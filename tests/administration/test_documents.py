@@ -23,7 +23,7 @@ from indexer.methodology.load import load_methodology, shipped
 from indexer.methodology.policy import load_policy
 from indexer.registry import load_registry
 from indexer.store.administration import read_announcements
-from indexer.store.read import read_methodologies
+from indexer.store.indices import read_methodologies
 from indexer.studies.report.blocks import Heading, Picture, Text, as_html, as_text
 from indexer.studies.report.pdf import as_pdf
 from indexer.times import to_us

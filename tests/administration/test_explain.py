@@ -13,9 +13,9 @@ from worlds import START_US, prices, registry, world
 from indexer.administration.explain import explain
 from indexer.errors import NotFoundError
 from indexer.registry import supply_facts
-from indexer.store.read import read_rebalancings
+from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import SupplyRow
-from indexer.store.write import write_supplies
+from indexer.store.supplies import write_supplies
 from indexer.studies.attribution import study_attribution
 from indexer.times import DAY_US, HOUR_US, from_us, to_us
 

@@ -21,9 +21,9 @@ from indexer.methodology.policy import load_policy
 from indexer.store.administration import read_announcements
 from indexer.store.archive import Archive
 from indexer.store.db import open_store
-from indexer.store.read import read_rebalancings
+from indexer.store.quality import write_quality
+from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import QualityRow
-from indexer.store.write import write_quality
 from indexer.times import DAY_US, HOUR_US, from_us, parse_instant, to_us
 from indexer.verify.replay import replay
 

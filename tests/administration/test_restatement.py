@@ -15,7 +15,9 @@ from indexer.levels.rules import load_rules
 from indexer.methodology.load import load_methodology
 from indexer.methodology.policy import load_policy, read_policy
 from indexer.store.administration import read_announcements
-from indexer.store.read import read_quality, read_rates, read_rebalancings
+from indexer.store.quality import read_quality
+from indexer.store.rates import read_rates
+from indexer.store.rebalancings import read_rebalancings
 from indexer.times import HOUR_US, from_us, to_us
 
 HOUR = 24 * 50 + 7  # an ordinary hour, no rebalance near

@@ -14,10 +14,13 @@ from indexer.levels.rules import Rules, load_rules
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Asset, Label, Registry, Succession
+from indexer.store.assets import ensure_listings, write_registry
+from indexer.store.bars import write_bars
 from indexer.store.db import Store, open_store
-from indexer.store.read import read_levels
+from indexer.store.levels import read_levels
 from indexer.store.rows import BarColumns, LevelRows, ListingRow, SupplyRow
-from indexer.store.write import ensure_listings, finish_run, start_run, write_bars, write_registry, write_supplies
+from indexer.store.runs import finish_run, start_run
+from indexer.store.supplies import write_supplies
 from indexer.times import DAY_US, HOUR_US, from_us, parse_instant, to_us
 from indexer.verify.store import Verification, verify_all
 

@@ -14,23 +14,17 @@ import numpy as np
 
 from indexer.analytics.calendar import session_closes
 from indexer.engine.history import Decision, Rebalance
+from indexer.store.assets import ensure_benchmarks, write_assets
+from indexer.store.bars import write_benchmark_bars
 from indexer.store.db import Store, open_store
-from indexer.store.read import read_index
+from indexer.store.indices import read_index, write_index, write_methodology
+from indexer.store.levels import write_levels
+from indexer.store.quality import write_quality
+from indexer.store.rates import write_rates
+from indexer.store.rebalancings import write_rebalancings
 from indexer.store.rows import AssetRow, BenchmarkColumns, BenchmarkRow, QualityRow
+from indexer.store.runs import finish_run, start_run
 from indexer.store.tables import Event
-from indexer.store.write import (
-    ensure_benchmarks,
-    finish_run,
-    start_run,
-    write_assets,
-    write_benchmark_bars,
-    write_index,
-    write_levels,
-    write_methodology,
-    write_quality,
-    write_rates,
-    write_rebalancings,
-)
 from indexer.times import DAY_US, HOUR_US, from_us, parse_instant, to_us
 
 START = parse_instant("2024-01-01")

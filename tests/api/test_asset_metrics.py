@@ -20,7 +20,8 @@ from indexer.cli.main import app
 from indexer.store.db import Store
 from indexer.store.metrics import write_metrics
 from indexer.store.rows import MetricSeries, SupplyRow
-from indexer.store.write import start_run, write_supplies
+from indexer.store.runs import start_run
+from indexer.store.supplies import write_supplies
 from indexer.times import DAY_US, parse_instant
 
 DAYS = parse_instant("2023-06-01T00:00:00Z") + DAY_US * np.arange(500)

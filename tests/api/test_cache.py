@@ -21,8 +21,7 @@ from api.middleware.cache import Cache
 from api.stream.watch import writes_to
 from indexer.errors import InputError
 from indexer.store.db import Store
-from indexer.store.runs import read_version
-from indexer.store.write import finish_run, start_run
+from indexer.store.runs import finish_run, read_version, start_run
 
 LATEST = "/v1/indices/deai/latest"
 

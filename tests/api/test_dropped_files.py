@@ -13,8 +13,9 @@ from api.app import create_app
 from indexer.config import Settings
 from indexer.files.explain import explain_files, explanation_text
 from indexer.registry import load_registry
-from indexer.store import read
+from indexer.store.bars import read_bars
 from indexer.store.db import Store, open_store
+from indexer.store.runs import read_runs
 
 SAMPLE = Path(__file__).parents[1] / "files" / "samples" / "binance_klines" / "NEARUSDT-1h-2025-01.csv"
 
@@ -35,7 +36,7 @@ def browser(store: Store) -> TestClient:
 
 
 def test_a_dropped_file_has_the_report_of_explain_and_nothing_is_written(browser: TestClient, store: Store) -> None:
-    before = len(read.read_runs(store))
+    before = len(read_runs(store))
     answer = browser.post(f"/files/explain?name={SAMPLE.name}", content=SAMPLE.read_bytes())
     [expected] = explain_files([SAMPLE], registry=load_registry(), clock=lambda: NOW, options={})
     [report] = answer.json()["reports"]
@@ -45,7 +46,7 @@ def test_a_dropped_file_has_the_report_of_explain_and_nothing_is_written(browser
         "manifest": expected.manifest,
         "readable": True,
     }
-    assert len(read.read_runs(store)) == before
+    assert len(read_runs(store)) == before
 
 
 def test_what_a_file_does_not_say_is_asked_for_and_can_be_said(browser: TestClient) -> None:
@@ -95,7 +96,7 @@ def test_a_dropped_file_is_imported_by_a_process_of_its_own(tmp_path: Path) -> N
     app = create_app(store, settings=settings, clock=lambda: NOW)
     browser = TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000))
     [first] = browser.post(f"/files/import?name={SAMPLE.name}", content=SAMPLE.read_bytes()).json()["files"]
-    assert first["new"] == len(read.read_bars(store).time_us) > 0 and not first["problem"]
+    assert first["new"] == len(read_bars(store).time_us) > 0 and not first["problem"]
     [again] = browser.post(f"/files/import?name={SAMPLE.name}", content=SAMPLE.read_bytes()).json()["files"]
     assert (again["new"], again["note"] != "" or again["unchanged"] > 0) == (0, True)
     refused = browser.post("/files/import?name=x.csv", content=b"nothing\nof use\n")

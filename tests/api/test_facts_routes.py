@@ -12,9 +12,12 @@ from fastapi.testclient import TestClient
 from seeded import HOURS, NOW, SLUGS, latent
 
 from indexer.registry import load_registry
+from indexer.store.assets import ensure_listings, write_assets
+from indexer.store.bars import write_bars
 from indexer.store.db import Store
 from indexer.store.rows import AssetRow, BarColumns, ListingRow, SupplyRow
-from indexer.store.write import ensure_listings, start_run, write_assets, write_bars, write_supplies
+from indexer.store.runs import start_run
+from indexer.store.supplies import write_supplies
 from indexer.times import DAY_US, HOUR_US, parse_instant
 
 

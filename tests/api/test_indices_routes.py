@@ -17,7 +17,8 @@ from api.routes import indices, members
 from api.routes import levels as level_routes
 from indexer.store.db import Store
 from indexer.store.rows import SupplyRow
-from indexer.store.write import finish_run, start_run, write_supplies
+from indexer.store.runs import finish_run, start_run
+from indexer.store.supplies import write_supplies
 from indexer.times import FIXING_LAG_US, HOUR_US, iso, parse_instant
 
 

@@ -17,7 +17,7 @@ from seeded import HOURS, NOW, START
 from api.answers.encode import as_rows, json_bytes
 from api.app import create_app
 from indexer.store.db import Store
-from indexer.store.read import read_levels
+from indexer.store.levels import read_levels
 from indexer.times import DAY_US, HOUR_US, iso, parse_instant
 
 LEVELS = "/v1/indices/deai/levels"

@@ -15,7 +15,7 @@ from indexer.config import Settings
 from indexer.engine.level import compute_index
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.levels.markets import load_market
-from indexer.store.read import read_levels
+from indexer.store.levels import read_levels
 from indexer.times import DAY_US
 
 GRID = (

@@ -13,8 +13,9 @@ from indexer.errors import ImportFileError
 from indexer.files.importing import FileReport, import_files
 from indexer.files.manifest import parse_manifest
 from indexer.registry import Registry
-from indexer.store import read
+from indexer.store.bars import read_bars
 from indexer.store.db import Store
+from indexer.store.runs import read_runs
 
 Take = Callable[..., FileReport]
 
@@ -84,7 +85,7 @@ def test_a_cut_off_gzip(store: Store, registry: Registry, tmp_path: Path) -> Non
     (tmp_path / "prices.toml").write_text(HOURLY)
     with pytest.raises(ImportFileError, match=r"prices\.csv\.gz cannot be read"):
         _import(store, registry, path)
-    assert len(read.read_bars(store).close) == 0
+    assert len(read_bars(store).close) == 0
 
 
 def test_no_gzip_at_all(store: Store, registry: Registry, tmp_path: Path) -> None:
@@ -132,8 +133,8 @@ def test_one_bad_file_in_a_folder_does_not_keep_the_others_out(
     bad, good, other = import_files(store, [folder], registry=registry, clock=lambda: NOW).files
     assert 'a.csv: expected column "high", "low", "close", "volume", found: timestamp, symbol.' in bad.problem
     assert (good.new, good.problem, other.note) == (1, "", "left out: no manifest describes it")
-    assert len(read.read_bars(store).close) == 1
-    assert {run.outcome for run in read.read_runs(store)} == {"done"}
+    assert len(read_bars(store).close) == 1
+    assert {run.outcome for run in read_runs(store)} == {"done"}
 
 
 @pytest.mark.parametrize(

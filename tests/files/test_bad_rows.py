@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from import_samples import read_rejects
 
 from indexer.files.importing import FileReport
-from indexer.store import read
+from indexer.store.bars import read_bars
 from indexer.store.db import Store
 
 Take = Callable[..., FileReport]
@@ -53,9 +54,9 @@ def test_a_bad_row_is_named_and_kept_and_the_others_are_taken(take: Take, store:
     report = take(GOOD, row, "2025-01-01T02:00:00Z,FET,1.2,0.9,1.1,10")
     assert (report.rows, report.new, report.rejected) == (3, 2, 1)
     assert report.reasons == {reason.split(":", maxsplit=1)[0]: 1}
-    (kept,) = read.read_rejects(store)
+    (kept,) = read_rejects(store)
     assert (kept.file, kept.line, kept.reason, kept.row) == ("prices.csv", 3, reason, row)
-    assert read.read_bars(store).close.tolist() == [1.0, 1.1]
+    assert read_bars(store).close.tolist() == [1.0, 1.1]
 
 
 @pytest.mark.parametrize("name", ["prices.csv", "prices.csv.gz"])
@@ -74,7 +75,7 @@ def test_a_line_that_is_no_text_costs_itself_alone(
     good = [f"2025-01-01T{hour:02}:00:00Z,FET,1.2,0.9,1.0,10" for hour in range(2, 9)]
     report = take(GOOD, "2025-01-01,FET,1", row, *good, name=name)
     assert (report.rows, report.new, report.rejected) == (10, 8, 2)
-    rejects = [(one.line, one.reason, one.row) for one in read.read_rejects(store)]
+    rejects = [(one.line, one.reason, one.row) for one in read_rejects(store)]
     kept = row.decode(errors="replace")
     assert sorted(rejects) == [(3, "3 columns instead of 6", "2025-01-01,FET,1"), (4, reason, kept)]
 
@@ -82,25 +83,25 @@ def test_a_line_that_is_no_text_costs_itself_alone(
 def test_quoted_cells_are_read_without_their_quotation_marks(take: Take, store: Store) -> None:
     report = take('"2025-01-01T00:00:00Z","FET","1.2","0.9","1.0","10"', GOOD.replace("T00", "T01"))
     assert (report.new, report.rejected) == (2, 0)
-    assert read.read_bars(store).close.tolist() == [1.0, 1.0]
+    assert read_bars(store).close.tolist() == [1.0, 1.0]
 
 
 def test_an_empty_line_is_no_row_and_keeps_the_count_of_lines(take: Take, store: Store) -> None:
     report = take(GOOD, "", "2025-01-01T02:00:00Z,FET,1.2,0.9,nan,10")
     assert (report.rows, report.rejected) == (2, 1)
-    assert [(kept.line, kept.reason) for kept in read.read_rejects(store)] == [(4, "close is NaN")]
+    assert [(kept.line, kept.reason) for kept in read_rejects(store)] == [(4, "close is NaN")]
 
 
 def test_repeated_rows_are_counted_once_taken(take: Take, store: Store) -> None:
     report = take(GOOD, GOOD, GOOD)
     assert (report.new, report.duplicates, report.rejected) == (1, 2, 0)
-    assert read.read_rejects(store) == []
+    assert read_rejects(store) == []
 
 
 def test_rows_that_contradict_each_other_are_all_rejected(take: Take, store: Store) -> None:
     report = take(GOOD, "2025-01-01T00:00:00Z,FET,1.2,0.9,1.1,10", "2025-01-01T01:00:00Z,FET,1.2,0.9,1.0,10")
     assert (report.new, report.rejected) == (1, 2)
-    assert [(kept.line, kept.reason) for kept in read.read_rejects(store)] == [
+    assert [(kept.line, kept.reason) for kept in read_rejects(store)] == [
         (2, "stamp comes twice with different values: first on line 2"),
         (3, "stamp comes twice with different values: first on line 2"),
     ]
@@ -109,14 +110,14 @@ def test_rows_that_contradict_each_other_are_all_rejected(take: Take, store: Sto
 def test_rows_out_of_order_are_counted_and_sorted(take: Take, store: Store) -> None:
     report = take("2025-01-01T02:00:00Z,FET,,,3,1", "2025-01-01T00:00:00Z,FET,,,1,1", "2025-01-01T01:00:00Z,FET,,,2,1")
     assert (report.new, report.out_of_order, report.rejected) == (3, 1, 0)
-    assert read.read_bars(store).close.tolist() == [1.0, 2.0, 3.0]
+    assert read_bars(store).close.tolist() == [1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize("value", ["100", "0.01", "50.1", "0.0199"])
 def test_a_spike_stands_out_from_both_neighbours(take: Take, store: Store, value: str) -> None:
     report = take(GOOD, f"2025-01-01T01:00:00Z,FET,,,{value},1", "2025-01-01T02:00:00Z,FET,,,1.0,1")
     assert (report.new, report.rejected) == (2, 1)
-    assert read.read_rejects(store)[0].reason.startswith("spike: the close is more than 50 times, or less than 1/50")
+    assert read_rejects(store)[0].reason.startswith("spike: the close is more than 50 times, or less than 1/50")
 
 
 @pytest.mark.parametrize("rows", [["1", "49", "1"], ["1", "100", "100"], ["100", "1", "1"], ["1", "1", "100"]])
@@ -139,18 +140,18 @@ def test_neighbours_are_of_the_same_listing(take: Take) -> None:
 def test_offsets_are_exact_instants_and_may_differ(take: Take, store: Store) -> None:
     report = take("2025-01-01T00:00:00Z,FET,,,1,1", "2025-01-01T03:00:00+02:00,FET,,,2,1")
     assert (report.new, report.rejected) == (2, 0)
-    assert read.read_bars(store).time_us.tolist() == [1735693200000000, 1735696800000000]
+    assert read_bars(store).time_us.tolist() == [1735693200000000, 1735696800000000]
 
 
 def test_unknown_volume_is_no_fault(take: Take, store: Store) -> None:
     report = take("2025-01-01T00:00:00Z,FET,,,2,", "2025-01-01T01:00:00Z,FET,,,2,10")
     assert report.rejected == 0
-    found = read.read_bars(store)
+    found = read_bars(store)
     assert str(found.volume_usd.tolist()) == "[nan, 20.0]"
     assert str(found.volume_base.tolist()) == "[nan, 10.0]"
 
 
 def test_rejects_of_a_compressed_file_keep_the_raw_line(take: Take, store: Store) -> None:
     take(GOOD, "2025-01-01T01:00:00Z,FET,1.2,0.9,bad é,10", name="prices.csv.gz")
-    (kept,) = read.read_rejects(store)
+    (kept,) = read_rejects(store)
     assert (kept.line, kept.row) == (3, "2025-01-01T01:00:00Z,FET,1.2,0.9,bad é,10")

@@ -9,12 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from import_samples import HOURLY, NOW
+from import_samples import HOURLY, NOW, read_rejects
 
 from indexer.files.importing import FileReport, import_files
 from indexer.registry import Registry
-from indexer.store import read
+from indexer.store.assets import read_benchmarks, read_listings
+from indexer.store.bars import read_bars, read_benchmark_bars
 from indexer.store.db import Store
+from indexer.store.supplies import read_supplies
 from indexer.times import iso, to_us
 
 Take = Callable[..., FileReport]
@@ -49,20 +51,20 @@ source = "test"
 
 def test_the_symbol_of_a_time_is_the_asset_of_that_time(take: Take, store: Store) -> None:
     take("2024-07-19T00:00:00Z,RNDR,,,6,1", "2024-07-26T00:00:00Z,RENDER,,,6.5,1")
-    slugs = {one.id: (one.asset, one.symbol) for one in read.read_listings(store)}
-    found = read.read_bars(store)
+    slugs = {one.id: (one.asset, one.symbol) for one in read_listings(store)}
+    found = read_bars(store)
     assert [slugs[one] for one in found.listing_id.tolist()] == [("rndr", "RNDR"), ("render", "RENDER")]
 
 
 def test_the_close_of_a_bar_stamped_with_its_open_is_true_at_its_end(take: Take, store: Store) -> None:
     take("2025-01-27T20:00:00Z,FET,,,1,1")
-    assert iso(read.read_bars(store).time_us[0]) == "2025-01-27T21:00:00Z"
+    assert iso(read_bars(store).time_us[0]) == "2025-01-27T21:00:00Z"
 
 
 @pytest.mark.parametrize(("stamp", "end"), [("bar_close", "20:00"), ("instant", "20:00"), ("bar_open", "21:00")])
 def test_what_a_stamp_means(take: Take, store: Store, stamp: str, end: str) -> None:
     take("2025-01-27T20:00:00Z,FET,,,1,1", manifest=HOURLY.replace("bar_open", stamp))
-    assert iso(read.read_bars(store).time_us[0]) == f"2025-01-27T{end}:00Z"
+    assert iso(read_bars(store).time_us[0]) == f"2025-01-27T{end}:00Z"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_what_a_stamp_means(take: Take, store: Store, stamp: str, end: str) -> N
 )
 def test_ways_to_write_an_instant(take: Take, store: Store, stamp: str) -> None:
     assert take(f"{stamp},FET,,,1,1").new == 1
-    assert iso(read.read_bars(store).time_us[0]) == "2025-01-27T21:00:00Z"
+    assert iso(read_bars(store).time_us[0]) == "2025-01-27T21:00:00Z"
 
 
 def test_naive_stamps_are_in_the_manifests_zone(take: Take, store: Store) -> None:
@@ -81,8 +83,8 @@ def test_naive_stamps_are_in_the_manifests_zone(take: Take, store: Store) -> Non
         manifest='timezone = "America/New_York"\n' + HOURLY,
     )
     assert report.new == 1
-    assert iso(read.read_bars(store).time_us[0]) == "2025-01-27T21:00:00Z"
-    assert {one.reason for one in read.read_rejects(store)} == {
+    assert iso(read_bars(store).time_us[0]) == "2025-01-27T21:00:00Z"
+    assert {one.reason for one in read_rejects(store)} == {
         "not a time: skipped or twice in America/New_York (daylight saving)"
     }
 
@@ -103,8 +105,8 @@ def test_parquet_with_native_types(store: Store, registry: Registry, tmp_path: P
     (tmp_path / "prices.toml").write_text(HOURLY)
     (report,) = import_files(store, [tmp_path / "prices.parquet"], registry=registry, clock=lambda: NOW).files
     assert (report.new, report.rejected) == (2, 1)
-    assert read.read_bars(store).close.tolist() == [1.0, 2.0]
-    (kept,) = read.read_rejects(store)
+    assert read_bars(store).close.tolist() == [1.0, 2.0]
+    (kept,) = read_rejects(store)
     assert kept.line == 3
     assert '"symbol": "BAD"' in kept.row
 
@@ -119,7 +121,7 @@ def test_another_separator_and_rows_kept_by_value(take: Take, store: Store) -> N
         header="timestamp;symbol;high;low;close;volume;market",
     )
     assert (report.new, report.filtered, report.rejected) == (1, 2, 0)
-    assert read.read_bars(store).close.tolist() == [1.0]
+    assert read_bars(store).close.tolist() == [1.0]
 
 
 def test_only_comparable_volumes_count_as_traded_value(take: Take, store: Store) -> None:
@@ -134,9 +136,9 @@ def test_only_comparable_volumes_count_as_traded_value(take: Take, store: Store)
         manifest=manifest,
         header="timestamp,symbol,high,low,close,volume,kind,venue",
     )
-    found = read.read_bars(store)
+    found = read_bars(store)
     assert str(found.volume_usd.tolist()) == "[100.0, nan]"
-    assert [(one.venue, one.quote) for one in read.read_listings(store)] == [("binance", "USDT"), ("yahoo", "USD")]
+    assert [(one.venue, one.quote) for one in read_listings(store)] == [("binance", "USDT"), ("yahoo", "USD")]
 
 
 def test_session_dates_become_closes_with_daylight_saving_and_early_closes(take: Take, store: Store) -> None:
@@ -150,15 +152,15 @@ def test_session_dates_become_closes_with_daylight_saving_and_early_closes(take:
         manifest=DAILY_BENCHMARK,
         header="date,symbol,close,adj",
     )
-    times, closes, basis = read.read_benchmark_bars(store, "QQQ")
+    times, closes, basis = read_benchmark_bars(store, "QQQ")
     assert [iso(one) for one in times] == ["2025-01-27T21:00:00Z", "2025-07-03T17:00:00Z", "2025-07-07T20:00:00Z"]
     assert (closes.tolist(), basis) == ([499.0, 500.0, 501.0], "adjusted_close")
     assert report.reasons == {
         "no session of the exchange on that date": 1,
         "a session date must be a plain date": 1,
     }
-    assert [iso(one) for one in read.read_benchmark_bars(store, "NQ=F")[0]] == ["2025-07-04T21:00:00Z"]
-    assert [(one.symbol, one.kind) for one in read.read_benchmarks(store)] == [("NQ=F", "future"), ("QQQ", "etf")]
+    assert [iso(one) for one in read_benchmark_bars(store, "NQ=F")[0]] == ["2025-07-04T21:00:00Z"]
+    assert [(one.symbol, one.kind) for one in read_benchmarks(store)] == [("NQ=F", "future"), ("QQQ", "etf")]
 
 
 def test_an_intraday_bar_ends_with_its_session(take: Take, store: Store) -> None:
@@ -170,7 +172,7 @@ def test_an_intraday_bar_ends_with_its_session(take: Take, store: Store) -> None
         manifest=manifest,
         header="date,symbol,close,adj",
     )
-    times = read.read_benchmark_bars(store, "QQQ", interval="1h")[0]
+    times = read_benchmark_bars(store, "QQQ", interval="1h")[0]
     assert [iso(one) for one in times] == ["2025-07-03T17:00:00Z", "2025-07-07T14:30:00Z", "2025-07-07T20:00:00Z"]
 
 
@@ -185,7 +187,7 @@ def test_supplies_are_exact_base_units(take: Take, store: Store) -> None:
         manifest=SUPPLY,
         header="date,symbol,tokens",
     )
-    found = read.read_supplies(store)
+    found = read_supplies(store)
     assert [(one.asset, one.amount) for one in found] == [
         ("fet", 2602200000 * 10**18 + 1),
         ("tao", 8189094 * 10**9),
@@ -213,8 +215,8 @@ def test_an_empty_symbol_between_others_mixes_nothing_up(store: Store, registry:
     (tmp_path / "closes.toml").write_text(DAILY_BENCHMARK)
     (report,) = import_files(store, [tmp_path / "closes.parquet"], registry=registry, clock=lambda: NOW).files
     assert report.reasons == {"no symbol": 1}
-    assert read.read_benchmark_bars(store, "SPY")[1].tolist() == [3.0]
-    assert [one.symbol for one in read.read_benchmarks(store)] == ["QQQ", "SPY"]
+    assert read_benchmark_bars(store, "SPY")[1].tolist() == [3.0]
+    assert [one.symbol for one in read_benchmarks(store)] == ["QQQ", "SPY"]
 
 
 def test_dates_no_calendar_knows_are_rejected_not_asked_for(take: Take) -> None:
@@ -226,12 +228,12 @@ def test_dates_no_calendar_knows_are_rejected_not_asked_for(take: Take) -> None:
 
 def test_numbers_beyond_measure(take: Take, store: Store) -> None:
     assert take("2025-01-01T00:00:00Z,FET,,,1e300,1e300").new == 1
-    assert str(read.read_bars(store).volume_usd.tolist()) == "[nan]"
+    assert str(read_bars(store).volume_usd.tolist()) == "[nan]"
     report = take(
         "2025-01-01,FET,1e400", "2025-02-01,FET,1e40", manifest=SUPPLY, header="date,symbol,tokens", name="s.csv"
     )
     assert (report.new, report.reasons) == (1, {"supply is too large": 1})
-    assert read.read_supplies(store)[0].amount == 10**58
+    assert read_supplies(store)[0].amount == 10**58
 
 
 def test_progress_ends_at_the_whole(store: Store, registry: Registry, tmp_path: Path) -> None:
@@ -258,4 +260,4 @@ def test_a_supply_stamped_when_a_symbol_begins_counts(take, store):
     """RENDER is a symbol from 2023-11-02 00:00 on: a reading of that instant is one of it."""
     report = take("2023-11-02,RENDER,500", manifest=SUPPLY, header="date,symbol,tokens", name="s.csv")
     assert (report.new, report.rejected) == (1, 0)
-    assert [row.asset for row in read.read_supplies(store)] == ["render"]
+    assert [row.asset for row in read_supplies(store)] == ["render"]

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from import_samples import HEADER, HOURLY, NOW
+from import_samples import HEADER, HOURLY, NOW, read_rejects
 
 from indexer.files import importing
 from indexer.files.importing import FileReport, import_files
 from indexer.registry import Registry
-from indexer.store import read, write
+from indexer.store.bars import read_bars
 from indexer.store.db import Store
+from indexer.store.runs import read_runs, start_run
 
 Take = Callable[..., FileReport]
 GOOD = "2025-01-01T00:00:00Z,FET,1.2,0.9,1.0,10"
@@ -63,11 +64,11 @@ def _command(store: Store, path: Path, point: str = "", after: int = 0) -> list[
 
 def test_the_same_file_again_writes_nothing(take: Take, store: Store) -> None:
     assert take(GOOD, "bad,FET,1,1,1,1").new == 1
-    before = read.read_runs(store)
+    before = read_runs(store)
     again = take(GOOD, "bad,FET,1,1,1,1")
     assert (again.note, again.rows, again.new) == ("already imported", 0, 0)
-    assert read.read_runs(store) == before
-    assert len(read.read_rejects(store)) == 1
+    assert read_runs(store) == before
+    assert len(read_rejects(store)) == 1
 
 
 def test_the_same_rows_in_another_file_are_found_unchanged(take: Take, store: Store) -> None:
@@ -80,7 +81,7 @@ def test_a_corrected_file_makes_a_revision(take: Take, store: Store) -> None:
     take(GOOD)
     report = take(GOOD.replace("1.0", "1.1"))
     assert (report.new, report.revised) == (0, 1)
-    assert read.read_bars(store).close.tolist() == [1.1]
+    assert read_bars(store).close.tolist() == [1.1]
 
 
 def test_another_manifest_or_registry_is_another_import(
@@ -104,10 +105,10 @@ def test_an_interrupted_import_says_so_and_is_completed(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(importing, "write_bars", stop)
         import_files(store, [big], registry=registry, clock=lambda: NOW)
-    assert [run.outcome for run in read.read_runs(store)] == ["interrupted"]
+    assert [run.outcome for run in read_runs(store)] == ["interrupted"]
     (report,) = import_files(store, [big], registry=registry, clock=lambda: NOW).files
     assert (report.new, report.duplicates, report.rejected) == (ROWS, 1, 1)
-    assert {run.outcome for run in read.read_runs(store)} == {"done"}
+    assert {run.outcome for run in read_runs(store)} == {"done"}
 
 
 @pytest.mark.parametrize(
@@ -130,23 +131,23 @@ def test_killed_anywhere_and_run_again_nothing_is_lost_or_doubled(
     store.close()
     killed = subprocess.run(_command(store, big, point, after), check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL
-    assert len(read.read_bars(store).close) == there
+    assert len(read_bars(store).close) == there
     (report,) = import_files(store, [big], registry=registry, clock=lambda: NOW).files
     assert (report.new, report.unchanged, report.revised, report.rejected) == (ROWS - there, there, 0, 1)
-    assert len(read.read_bars(store).close) == ROWS
-    assert len(read.read_rejects(store)) == 1
-    assert [run.outcome for run in read.read_runs(store)] == ["done"]
+    assert len(read_bars(store).close) == ROWS
+    assert len(read_rejects(store)) == 1
+    assert [run.outcome for run in read_runs(store)] == ["done"]
 
 
 def test_two_processes_that_import_the_same_file_at_once(store: Store, big: Path) -> None:
     running = [subprocess.Popen(_command(store, big)) for _ in range(2)]
     assert [process.wait(120) for process in running] == [0, 0]
-    found = read.read_bars(store)
+    found = read_bars(store)
     assert len(found.close) == ROWS
     with store.reading() as connection:
         assert connection.exec_driver_sql("SELECT count(*), max(revision) FROM bar").one() == (ROWS, 1)
-    assert len(read.read_rejects(store)) == 1
-    assert len(read.read_runs(store)) == 1
+    assert len(read_rejects(store)) == 1
+    assert len(read_runs(store)) == 1
 
 
 def test_a_store_that_fails_in_the_middle_leaves_a_failed_run(
@@ -160,7 +161,7 @@ def test_a_store_that_fails_in_the_middle_leaves_a_failed_run(
     with monkeypatch.context() as patch, pytest.raises(StoreError, match="the disk is full"):
         patch.setattr(importing, "write_rejects", full)
         import_files(store, [big], registry=registry, clock=lambda: NOW)
-    (run,) = read.read_runs(store)
+    (run,) = read_runs(store)
     assert (run.outcome, run.detail) == ("failed", {"error": "the disk is full"})
     assert import_files(store, [big], registry=registry, clock=lambda: NOW).files[0].unchanged == ROWS
-    assert write.start_run(store, kind="import", key=run.key, now=NOW) is None
+    assert start_run(store, kind="import", key=run.key, now=NOW) is None

@@ -11,7 +11,8 @@ from import_samples import NOW
 
 from indexer.files.importing import import_files
 from indexer.registry import Registry
-from indexer.store import read
+from indexer.store.assets import read_benchmarks, read_listings
+from indexer.store.bars import read_bars, read_benchmark_bars
 from indexer.store.db import Store
 from indexer.times import iso
 
@@ -21,13 +22,13 @@ EXAMPLES = {name: (content, command, bars) for name, content, command, bars in S
 
 
 def _stored(store: Store) -> str:
-    bars, words = read.read_bars(store), []
-    for listing in read.read_listings(store):
+    bars, words = read_bars(store), []
+    for listing in read_listings(store):
         mine = bars.listing_id == listing.id
         found = list(zip(bars.time_us[mine], bars.close[mine], strict=True))
         words.append(f"{listing.asset} at {listing.venue} in {listing.quote}, {listing.interval}: {_closes(found)}")
-    for row in read.read_benchmarks(store):
-        times, closes, _ = read.read_benchmark_bars(store, row.symbol, interval="1d")
+    for row in read_benchmarks(store):
+        times, closes, _ = read_benchmark_bars(store, row.symbol, interval="1d")
         words.append(f"{row.symbol}, 1d: {_closes(list(zip(times, closes, strict=True)))}")
     return " · ".join(words)
 

@@ -11,7 +11,7 @@ from indexer.errors import ImportFileError
 from indexer.files.explain import Explanation, explain_files, explanation_text, save_manifest
 from indexer.files.importing import import_files
 from indexer.registry import Registry
-from indexer.store import read
+from indexer.store.bars import read_benchmark_bars
 from indexer.store.db import Store
 
 SAMPLES = Path(__file__).with_name("samples")
@@ -80,7 +80,7 @@ def test_the_manifest_saved_beside_a_file_reads_it_again(store: Store, registry:
     assert saved == tmp_path / "QQQ.toml"
     [report] = import_files(store, [path], registry=registry, clock=lambda: NOW).files
     assert (report.manifest, report.new) == ("QQQ.toml", 3)
-    assert read.read_benchmark_bars(store, "QQQ", interval="1d")[1].tolist() == [529.5, 514.75, 521.25]
+    assert read_benchmark_bars(store, "QQQ", interval="1d")[1].tolist() == [529.5, 514.75, 521.25]
     saved.write_text("other")
     with pytest.raises(ImportFileError, match=r"QQQ\.toml is there already, with another text"):
         save_manifest(_explained_anew(registry, path, tmp_path))

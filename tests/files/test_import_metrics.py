@@ -11,9 +11,9 @@ from indexer.errors import ImportFileError
 from indexer.files.importing import import_files
 from indexer.files.manifest import parse_manifest
 from indexer.registry import Registry
-from indexer.store import read
 from indexer.store.archive import Archive
 from indexer.store.db import Store, open_store
+from indexer.store.metrics import read_metrics
 from indexer.times import iso
 from indexer.verify.replay import replay
 
@@ -65,7 +65,7 @@ def test_each_subject_and_quantity_is_a_series(store: Store, registry: Registry,
         "value is not finite": 1,
         "stamp comes twice with different values": 2,
     }
-    found = {(one.subject, one.name, one.source): one for one in read.read_metrics(store)}
+    found = {(one.subject, one.name, one.source): one for one in read_metrics(store)}
     assert set(found) == {("market", "fear_greed_0_100", "test"), ("btc", "funding_rate", "test")}
     mood = found["market", "fear_greed_0_100", "test"]
     assert [(iso(at), value) for at, value in zip(mood.time_us.tolist(), mood.value.tolist(), strict=True)] == [

@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from import_samples import NOW
+from import_samples import NOW, read_rejects
 
 from indexer.files.importing import FileReport, import_files
 from indexer.registry import Registry
-from indexer.store import read
+from indexer.store.assets import read_listings
+from indexer.store.bars import read_bars, read_benchmark_bars
 from indexer.store.db import Store
+from indexer.store.runs import read_runs
+from indexer.store.supplies import read_supplies
 from indexer.times import HOUR_US, from_us, parse_instant
 
 ABSENT = {"FLUX", "ROSE"}  # in the files, in no index and not in the registry
@@ -31,10 +34,10 @@ def test_hourly_tokens(store: Store, registry: Registry, data: Path) -> None:
     assert report.reasons == {"unknown symbol": int(absent.sum())}
     assert (report.new, report.rejected) == (int((~absent).sum()), int(absent.sum()))
     assert (report.duplicates, report.out_of_order, report.filtered) == (0, 0, 0)
-    assert len(read.read_rejects(store)) == report.rejected
+    assert len(read_rejects(store)) == report.rejected
 
-    found = read.read_bars(store, interval="1h")
-    listings = {one.id: one for one in read.read_listings(store)}
+    found = read_bars(store, interval="1h")
+    listings = {one.id: one for one in read_listings(store)}
     stored = pd.DataFrame(
         {
             "time": found.time_us - HOUR_US,
@@ -69,18 +72,18 @@ def test_the_whole_folder_and_then_again(store: Store, registry: Registry, data:
         "unknown symbol",
         "no session of the exchange on that date",
     }
-    runs = read.read_runs(store)
+    runs = read_runs(store)
     again = import_files(store, [data], registry=registry, clock=lambda: NOW).files
     assert {one.note for one in again} == {"already imported", "left out: no manifest describes it"}
-    assert read.read_runs(store) == runs
+    assert read_runs(store) == runs
     assert all(json.dumps(run.detail) for run in runs)
 
 
 def test_known_closes_and_moves(store: Store, registry: Registry, data: Path) -> None:
     _only(store, registry, data / "tokens_daily.csv.gz")
     _only(store, registry, data / "equities_daily.csv.gz")
-    listings = {one.id: one for one in read.read_listings(store)}
-    found = read.read_bars(store, interval="1d")
+    listings = {one.id: one for one in read_listings(store)}
+    found = read_bars(store, interval="1d")
 
     def close(symbol: str, day_end: str) -> float:
         of = np.array([one for one, listing in listings.items() if listing.symbol == symbol])
@@ -96,7 +99,7 @@ def test_known_closes_and_moves(store: Store, registry: Registry, data: Path) ->
     assert np.isnan(found.volume_usd[np.isin(found.listing_id, vendor)]).all()
     assert np.isfinite(found.volume_usd).any()
 
-    times, closes, basis = read.read_benchmark_bars(store, "NVDA")
+    times, closes, basis = read_benchmark_bars(store, "NVDA")
     at = int(np.searchsorted(times, parse_instant("2025-01-27T21:00:00Z")))
     assert from_us(int(times[at])).isoformat() == "2025-01-27T21:00:00+00:00"
     assert closes[at] / closes[at - 1] - 1 == pytest.approx(-0.1697, abs=5e-5)
@@ -106,7 +109,7 @@ def test_known_closes_and_moves(store: Store, registry: Registry, data: Path) ->
 def test_supplies(store: Store, registry: Registry, data: Path) -> None:
     report = _only(store, registry, data / "supply_history.csv")
     assert (report.new, report.rejected) == (543, 0)
-    by_key = {(one.asset, one.observed_at.date().isoformat()): one.amount for one in read.read_supplies(store)}
+    by_key = {(one.asset, one.observed_at.date().isoformat()): one.amount for one in read_supplies(store)}
     assert by_key["fet", "2023-02-01"] == 1_043_462_805 * 10**18
     assert by_key["tao", "2025-01-01"] // 10**9 == 8_189_094
     assert by_key["rndr", "2024-07-01"] != by_key["render", "2024-07-01"]

@@ -13,7 +13,8 @@ from indexer.files.importing import import_files
 from indexer.files.layouts import shipped_layouts
 from indexer.files.recognising import recognise
 from indexer.registry import Registry
-from indexer.store import read
+from indexer.store.assets import read_listings
+from indexer.store.bars import read_bars, read_benchmark_bars
 from indexer.store.db import Store
 from indexer.times import iso
 
@@ -103,8 +104,8 @@ def test_a_download_of_a_token(store: Store, registry: Registry, layout: str) ->
     [report] = import_files(
         store, [_sample(layout)], registry=registry, clock=lambda: NOW, options=_options(options)
     ).files
-    [listing] = read.read_listings(store)
-    bars = read.read_bars(store)
+    [listing] = read_listings(store)
+    bars = read_bars(store)
     assert (listing.asset, listing.venue, listing.quote, listing.interval) == ("near", venue, quote, interval)
     assert [iso(at) for at in bars.time_us] == instants
     assert bars.close.tolist() == NEAR
@@ -117,7 +118,7 @@ def test_a_download_of_a_benchmark(store: Store, registry: Registry, layout: str
     [report] = import_files(
         store, [_sample(layout)], registry=registry, clock=lambda: NOW, options=_options(options)
     ).files
-    times, stored, _ = read.read_benchmark_bars(store, symbol, interval=interval)
+    times, stored, _ = read_benchmark_bars(store, symbol, interval=interval)
     assert [iso(at) for at in times] == instants
     assert stored.tolist() == closes
     assert report.manifest == f"{layout}.toml"
@@ -125,8 +126,8 @@ def test_a_download_of_a_benchmark(store: Store, registry: Registry, layout: str
 
 def test_a_download_of_several_pairs(store: Store, registry: Registry) -> None:
     import_files(store, [_sample("okx_daily")], registry=registry, clock=lambda: NOW)
-    listings = {one.id: (one.asset, one.venue, one.quote) for one in read.read_listings(store)}
-    bars = read.read_bars(store)
+    listings = {one.id: (one.asset, one.venue, one.quote) for one in read_listings(store)}
+    bars = read_bars(store)
     stored = [(listings[number], close) for number, close in zip(bars.listing_id.tolist(), bars.close, strict=True)]
     assert stored == [(("near", "okx", "USDT"), 5.01)] * 3 + [(("fet", "okx", "USDT"), 1.21)] * 3
 

@@ -18,7 +18,8 @@ from indexer.errors import ImportFileError
 from indexer.files.explain import explain_files
 from indexer.files.importing import FileReport, import_files
 from indexer.registry import Registry
-from indexer.store import read
+from indexer.store.assets import read_listings
+from indexer.store.bars import read_bars, read_benchmark_bars
 from indexer.store.db import Store
 from indexer.times import HOUR_US, iso, to_us
 
@@ -64,7 +65,7 @@ def take(store: Store, registry: Registry, tmp_path: Path) -> Take:
 
 
 def _bars(store: Store) -> dict[int, float]:
-    bars = read.read_bars(store)
+    bars = read_bars(store)
     return dict(zip(bars.time_us.tolist(), bars.close.tolist(), strict=True))
 
 
@@ -195,14 +196,14 @@ def test_a_sheet(take: Take, store: Store, shape: str) -> None:
 def test_pairs_in_a_column_say_their_quotes(take: Take, store: Store) -> None:
     rows = [f"{at:%Y-%m-%dT%H:%MZ},{pair},{_prices(5.01)}" for at in HOURS for pair in ("NEAR/USDT", "FETUSD")]
     take(_text("date,pair,open,high,low,close", *rows), venue="okx")
-    assert {(one.asset, one.quote) for one in read.read_listings(store)} == {("near", "USDT"), ("fet", "USD")}
+    assert {(one.asset, one.quote) for one in read_listings(store)} == {("near", "USDT"), ("fet", "USD")}
 
 
 def test_prices_side_by_side(take: Take, store: Store) -> None:
     rows = [f"{at:%Y-%m-%d},{close},{'' if n == 2 else close / 4}" for n, (at, close) in enumerate(zip(DAYS, CLOSES))]  # noqa: B905
     report = take(_text("date,NEAR,FET", *rows), venue="binance", quote="USDT", stamp="bar_open")
     assert (report.new, report.rejected) == (15, 0)
-    bars = read.read_bars(store)
+    bars = read_bars(store)
     assert sorted(bars.close.tolist()) == sorted([*CLOSES, *(c / 4 for n, c in enumerate(CLOSES) if n != 2)])
 
 
@@ -219,7 +220,7 @@ def test_several_tickers_of_yfinance(store: Store, registry: Registry, tmp_path:
     [report] = import_files(store, [path], registry=registry, clock=lambda: NOW).files
     assert (report.new, report.rejected) == (16, 0)
     for symbol, closes in (("QQQ", CLOSES), ("NVDA", [c * 2 for c in CLOSES])):
-        assert read.read_benchmark_bars(store, symbol, interval="1d")[1].tolist() == closes
+        assert read_benchmark_bars(store, symbol, interval="1d")[1].tolist() == closes
 
 
 def test_a_symbol_that_a_share_and_a_token_have_is_asked_for(take: Take) -> None:
@@ -232,7 +233,7 @@ def test_german_investing_com(take: Take, store: Store) -> None:
     header = '"Datum","Zuletzt","Eröffn.","Hoch","Tief","Vol.","+/- %"'
     rows = [f'"{at:%d.%m.%Y}","1.0{n}0,50","1.000,00","1.900,00","900,00","45,12M","-1,2%"' for n, at in enumerate(SESSIONS)]  # fmt: skip # noqa: E501
     take(_text(header, *reversed(rows)), "QQQ Historische Daten.csv")
-    assert read.read_benchmark_bars(store, "QQQ", interval="1d")[1].tolist() == [1000.5 + 10 * n for n in range(8)]
+    assert read_benchmark_bars(store, "QQQ", interval="1d")[1].tolist() == [1000.5 + 10 * n for n in range(8)]
 
 
 @pytest.mark.parametrize(
@@ -263,7 +264,7 @@ def test_members_of_a_zip_are_taken_each_for_itself(store: Store, registry: Regi
         for member in ("a/NEARUSD_60.csv", "a/FETUSD_60.CSV", "a/NEARUSD_15.csv", "__MACOSX/._x.csv", "notes.txt"):
             archive.writestr(member, "some notes\n" if member == "notes.txt" else rows)
     reports = import_files(store, [tmp_path / "Kraken.ZIP"], registry=registry, clock=lambda: NOW).files
-    assert {listing.asset for listing in read.read_listings(store)} == {"near", "fet"}
+    assert {listing.asset for listing in read_listings(store)} == {"near", "fet"}
     assert [(report.new, report.problem.partition(": ")[2], bool(report.note)) for report in reports] == [
         (6, "", False),
         (6, "", False),
@@ -284,7 +285,7 @@ def test_the_last_instant_of_a_day_is_its_close(store: Store, registry: Registry
     (tmp_path / "near.csv").write_text("date,open,high,low,close,volume\n" + rows)
     options = {"symbol": "NEAR", "venue": "binance", "quote": "USDT", "interval": "1d"}
     import_files(store, [tmp_path / "near.csv"], registry=registry, clock=lambda: NOW, options=options)
-    times = [iso(at) for at in read.read_bars(store).time_us.tolist()]
+    times = [iso(at) for at in read_bars(store).time_us.tolist()]
     assert times == [f"2025-01-{day}T00:00:00Z" for day in range(11, 17)]
 
 

@@ -13,10 +13,13 @@ from indexer.levels.pipeline import UpdateReport, update
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Asset, Label, Registry
+from indexer.store.assets import ensure_listings, write_registry
+from indexer.store.bars import write_bars
 from indexer.store.db import Store, open_store
-from indexer.store.read import read_levels
+from indexer.store.levels import read_levels
 from indexer.store.rows import BarColumns, LevelRows, ListingRow, SupplyRow
-from indexer.store.write import ensure_listings, finish_run, start_run, write_bars, write_registry, write_supplies
+from indexer.store.runs import finish_run, start_run
+from indexer.store.supplies import write_supplies
 from indexer.times import parse_instant
 from indexer.verify.store import verify_all
 

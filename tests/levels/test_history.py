@@ -8,14 +8,10 @@ import pytest
 import statsmodels.api as sm
 
 from indexer.errors import NotEnoughDataError, NotFoundError
-from indexer.store.read import (
-    read_benchmark_bars,
-    read_constituents,
-    read_indices,
-    read_levels,
-    read_memberships,
-    read_rebalancings,
-)
+from indexer.store.bars import read_benchmark_bars
+from indexer.store.indices import read_indices
+from indexer.store.levels import read_levels
+from indexer.store.rebalancings import read_constituents, read_memberships, read_rebalancings
 from indexer.studies.beta import beta_history, index_beta
 from indexer.times import DAY_US, HOUR_US, parse_instant, to_us
 from indexer.verify.store import verify_all

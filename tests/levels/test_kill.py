@@ -12,8 +12,8 @@ from indexer.demo.build import build_demo
 from indexer.demo.market import START_US
 from indexer.registry.simulated import simulated_registry
 from indexer.store.db import open_store
-from indexer.store.levels import published_rows
-from indexer.store.read import count_levels, read_levels, read_rebalancings
+from indexer.store.levels import count_levels, published_rows, read_levels
+from indexer.store.rebalancings import read_rebalancings
 from indexer.times import DAY_US, from_us
 from indexer.verify.store import broken_chain, verify_all
 

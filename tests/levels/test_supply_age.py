@@ -14,8 +14,8 @@ from indexer.engine.level import compute_index
 from indexer.engine.second import compare, second_index
 from indexer.levels.lifecycle import status_of
 from indexer.levels.markets import load_market, narrowed
-from indexer.store.read import read_constituents, read_quality, read_rebalancings
-from indexer.store.rebalancings import read_supply_times, weighted_age_days
+from indexer.store.quality import read_quality
+from indexer.store.rebalancings import read_constituents, read_rebalancings, read_supply_times, weighted_age_days
 from indexer.times import parse_instant
 
 CAPPED = FIXED.replace("min_venues = 1", "min_venues = 1\nsupply_max_age_days = 120").replace(

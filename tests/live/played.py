@@ -21,7 +21,7 @@ from indexer.live.upstream import Upstream, sources_of
 from indexer.registry import load_registry
 from indexer.sources.http import LIMITS, HostLimit, HttpClient, Timeouts
 from indexer.store.db import Store, open_store
-from indexer.store.write import start_run
+from indexer.store.runs import start_run
 from indexer.times import DAY_US, HOUR_US, from_us, parse_instant
 from indexer.workflow.work import make_schedulers
 

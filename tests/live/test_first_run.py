@@ -17,7 +17,7 @@ from indexer.engine.market import Status
 from indexer.errors import DeaiError
 from indexer.live.standing import standing_of
 from indexer.store.db import Store, open_store
-from indexer.store.read import count_levels, read_levels
+from indexer.store.levels import count_levels, read_levels
 from indexer.studies.beta import index_beta
 from indexer.workflow.work import scheduled
 

@@ -15,8 +15,8 @@ from indexer.live.listings import check_listings, compare_listings, without_venu
 from indexer.registry import Registry, VenueListing, load_registry
 from indexer.registry.read import read_registry
 from indexer.sources.records import Instrument
-from indexer.store.read import read_open_quality
-from indexer.store.write import finish_run, start_run
+from indexer.store.quality import read_open_quality
+from indexer.store.runs import finish_run, start_run
 from indexer.times import to_us
 
 NOW_US = to_us(at("2026-11-30T00:00:00Z"))

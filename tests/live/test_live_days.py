@@ -18,18 +18,14 @@ from fault_server import Fault
 from played import SLUGS, VENUES, Played, at, live_through, played
 
 from indexer.reference import RateStatus
+from indexer.store.assets import read_assets, read_listings
+from indexer.store.bars import read_bars
 from indexer.store.db import Store
-from indexer.store.read import (
-    read_assets,
-    read_bars,
-    read_levels,
-    read_listings,
-    read_open_quality,
-    read_quality,
-    read_rates,
-    read_runs,
-)
+from indexer.store.levels import read_levels
+from indexer.store.quality import read_open_quality, read_quality
+from indexer.store.rates import read_rates
 from indexer.store.rows import QualityRow
+from indexer.store.runs import read_runs
 from indexer.times import HOUR_US, MINUTE_US, from_us, parse_instant, to_us
 
 START = at("2025-01-26T20:05:00Z")

@@ -17,9 +17,9 @@ from indexer.live.context import Live, live_of
 from indexer.live.upstream import Upstream, sources_of
 from indexer.registry import load_registry
 from indexer.sources.http import HostLimit, HttpClient
+from indexer.store.bars import read_benchmark_bars
 from indexer.store.db import open_store
 from indexer.store.quality import read_open_quality
-from indexer.store.read import read_benchmark_bars
 from indexer.store.tables import Benchmark, BenchmarkBar
 
 NOW = datetime(2026, 11, 30, 22, tzinfo=UTC)

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from played import Played, at, played
 
-from indexer.store.read import read_levels, read_rates, read_runs
+from indexer.store.levels import read_levels
+from indexer.store.rates import read_rates
+from indexer.store.runs import read_runs
 
 # Without Kraken, which serves the last 720 minutes before now only: here the server's now is the evening.
 SOURCES = ("binance", "coinbase", "okx", "bybit", "coingecko")

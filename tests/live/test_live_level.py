@@ -17,7 +17,7 @@ from api.routes.stream import _tell_live
 from indexer.errors import NotEnoughDataError, NotFoundError
 from indexer.live.context import Live
 from indexer.live.ticker import SPACING_S, Ticker
-from indexer.store.read import count_levels, read_levels
+from indexer.store.levels import count_levels, read_levels
 from indexer.times import from_us
 
 FROZEN_FROM = at("2025-01-28T13:00:00Z")

@@ -16,9 +16,11 @@ from played import SLUGS, Played, at, played
 from indexer.live.context import Live, live_of
 from indexer.live.history import catch_up
 from indexer.live.upstream import sources_of
+from indexer.store.assets import read_listings
+from indexer.store.bars import read_bars
 from indexer.store.db import Store
-from indexer.store.read import read_bars, read_listings, read_open_quality, read_runs
-from indexer.store.write import finish_run, start_run
+from indexer.store.quality import read_open_quality
+from indexer.store.runs import finish_run, read_runs, start_run
 from indexer.times import DAY_US, to_us
 from indexer.workflow.work import registry_of
 

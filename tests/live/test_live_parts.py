@@ -36,13 +36,10 @@ from indexer.sources.coingecko import implied_supplies
 from indexer.sources.http import Answer, Breaker, HostLimit, HttpClient, Timeouts
 from indexer.sources.kraken import same_pair
 from indexer.sources.registry import build_sources
-from indexer.store.read import (
-    read_open_quality,
-    read_payloads,
-    read_quality,
-    read_supplies,
-)
-from indexer.store.write import finish_run, start_run
+from indexer.store.payloads import read_payloads
+from indexer.store.quality import read_open_quality, read_quality
+from indexer.store.runs import finish_run, start_run
+from indexer.store.supplies import read_supplies
 from indexer.times import DAY_US, HOUR_US, from_us, parse_instant
 
 # --- mapping

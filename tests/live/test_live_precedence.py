@@ -9,9 +9,11 @@ from played import VENUES, at, live_through, played
 
 from indexer.levels.fixings import METHODS, over_bars, stored_fixings
 from indexer.reference.rates import AssetRates
-from indexer.store.read import read_rates
+from indexer.store.assets import ensure_listings
+from indexer.store.bars import write_bars
+from indexer.store.rates import read_rates
 from indexer.store.rows import BarColumns, ListingRow
-from indexer.store.write import ensure_listings, finish_run, start_run, write_bars
+from indexer.store.runs import finish_run, start_run
 from indexer.times import HOUR_US, to_us
 from indexer.verify.store import verify_all
 from indexer.workflow.work import registry_of, run_update

@@ -19,18 +19,14 @@ from indexer.live.context import archive_of, live_of
 from indexer.live.jobs import sweep
 from indexer.live.replay import replay_fixing
 from indexer.store.archive import Archive
+from indexer.store.assets import read_assets
 from indexer.store.db import Store, open_store
-from indexer.store.read import (
-    read_assets,
-    read_constituents,
-    read_latest_level,
-    read_levels,
-    read_payloads,
-    read_rates,
-    read_runs,
-)
+from indexer.store.levels import read_latest_level, read_levels
+from indexer.store.payloads import read_payloads
+from indexer.store.rates import read_rates
+from indexer.store.rebalancings import read_constituents
+from indexer.store.runs import finish_run, read_runs, start_run
 from indexer.store.seals import altered_rows, seal_runs
-from indexer.store.write import finish_run, start_run
 from indexer.times import to_us
 from indexer.verify.replay import Replayed, replay
 from indexer.workflow.work import registry_of

@@ -12,7 +12,7 @@ import pytest
 from indexer.errors import SourceUnavailable
 from indexer.live.scheduler import MAX_REST_S, Job, Scheduler, Stopped
 from indexer.store.db import Store, open_store
-from indexer.store.read import read_runs
+from indexer.store.runs import read_runs
 
 NOON = datetime(2026, 11, 24, 12, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -14,7 +14,8 @@ from indexer.errors import SourceUnavailable
 from indexer.live.context import Live
 from indexer.live.usage import KIND, read_usage
 from indexer.registry import load_registry
-from indexer.store.read import read_metrics, read_quality
+from indexer.store.metrics import read_metrics
+from indexer.store.quality import read_quality
 from indexer.times import DAY_US, to_us
 
 

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from indexer.store import write
+from indexer.store.assets import ensure_listings, write_assets
 from indexer.store.db import Store
 from indexer.store.rows import AssetRow, BarColumns, ListingRow
+from indexer.store.runs import start_run
 from indexer.times import HOUR_US, to_us
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -27,14 +28,14 @@ class Seeds:
 
 def seed(store: Store) -> Seeds:
     """Two assets with an hourly listing each, and one open run."""
-    made = write.write_assets(
+    made = write_assets(
         store,
         [
             AssetRow("fet", "Fetch", "FET", "ethereum", "0x1", 18, "agents", "core", "fet"),
             AssetRow("tao", "Bittensor", "TAO", "bittensor", "native", 9, "network", "core", "tao"),
         ],
     )
-    listings = write.ensure_listings(
+    listings = ensure_listings(
         store,
         [
             ListingRow("fet", "binance", "file", "FET", "1h", "bar_open"),
@@ -46,7 +47,7 @@ def seed(store: Store) -> Seeds:
 
 def begin(store: Store, key: str, *, days: int = 0) -> int:
     """A run that starts so many days after START."""
-    run_id = write.start_run(store, kind="import", key=key, now=START + timedelta(days=days))
+    run_id = start_run(store, kind="import", key=key, now=START + timedelta(days=days))
     assert run_id is not None
     return run_id
 

@@ -11,9 +11,11 @@ from sqlalchemy import text
 
 from indexer.files.importing import import_files
 from indexer.registry import load_registry
-from indexer.store import read
 from indexer.store.archive import Archive
+from indexer.store.bars import read_bars, read_benchmark_bars
 from indexer.store.db import Store, open_store
+from indexer.store.quality import read_reject_groups
+from indexer.store.supplies import read_supplies
 from indexer.verify.replay import Replayed, replay
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
@@ -31,19 +33,18 @@ def test_the_real_files_come_out_the_same(store: Store, sqlite_store: Store, tmp
         for one in {id(store): store, id(sqlite_store): sqlite_store}.values()
     ]
     assert reports[0].rejected == reports[-1].rejected > 0
-    first, second = (read.read_bars(one) for one in (store, sqlite_store))
+    first, second = (read_bars(one) for one in (store, sqlite_store))
     for name in ("time_us", "close", "volume_base", "volume_usd"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
-    assert read.read_rejects(store) == read.read_rejects(sqlite_store)
     groups = [
-        [(one.file, one.rows, one.reason, one.line, one.row) for one in read.read_reject_groups(of)]
+        [(one.file, one.rows, one.reason, one.line, one.row) for one in read_reject_groups(of)]
         for of in (store, sqlite_store)
     ]
     assert groups[0] == groups[1]
-    assert sum(rows for _, rows, *_ in groups[0]) == len(read.read_rejects(store))
-    assert read.read_supplies(store) == read.read_supplies(sqlite_store)
+    assert sum(rows for _, rows, *_ in groups[0]) == reports[0].rejected
+    assert read_supplies(store) == read_supplies(sqlite_store)
     for symbol in ("QQQ", "NQ=F"):
-        ours, theirs = (read.read_benchmark_bars(one, symbol, interval="1h") for one in (store, sqlite_store))
+        ours, theirs = (read_benchmark_bars(one, symbol, interval="1h") for one in (store, sqlite_store))
         np.testing.assert_array_equal(ours[1], theirs[1])
     found = derived(store, archive, tmp_path / "once.sqlite")
     assert (found.problems, found.derived) == ((), {"import": 3}), "from the archive comes what PostgreSQL holds"

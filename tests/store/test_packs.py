@@ -14,8 +14,9 @@ from indexer.live.packing import pack_answers
 from indexer.store.archive import Archive
 from indexer.store.db import open_store
 from indexer.store.packs import list_of
+from indexer.store.payloads import write_payloads
 from indexer.store.rows import PayloadRow
-from indexer.store.write import start_run, write_payloads
+from indexer.store.runs import start_run
 
 DAY = datetime(2026, 11, 29, tzinfo=UTC)
 

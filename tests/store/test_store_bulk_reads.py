@@ -15,7 +15,9 @@ from sqlalchemy import func
 from sqlmodel import select
 
 from indexer.errors import StoreError
-from indexer.store import columnar, read, write
+from indexer.store import columnar
+from indexer.store.assets import ensure_listings, read_assets, read_listings
+from indexer.store.bars import read_bars, write_bars
 from indexer.store.db import Store, open_store
 from indexer.store.rows import BarColumns
 from indexer.store.tables import Bar
@@ -42,11 +44,11 @@ def _many(listings: list[int], count: int) -> BarColumns:
 def test_both_ways_of_reading_agree(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = seed(store)
     written = _many(made.listings, 9_000)
-    write.write_bars(store, made.run_id, written)
+    write_bars(store, made.run_id, written)
     monkeypatch.setattr(columnar, "COLD_CURSOR_ROWS", 0)
-    by_arrow = read.read_bars(store)
+    by_arrow = read_bars(store)
     monkeypatch.setattr(columnar, "CURSOR_ROWS", 1_000_000)
-    by_cursor = read.read_bars(store)
+    by_cursor = read_bars(store)
     for name in ("listing_id", "time_us", "close", "volume_base", "volume_usd"):
         np.testing.assert_array_equal(getattr(by_arrow, name), getattr(written, name))
         np.testing.assert_array_equal(getattr(by_cursor, name), getattr(written, name))
@@ -56,10 +58,10 @@ def test_both_ways_of_reading_agree(store: Store, monkeypatch: pytest.MonkeyPatc
 def test_revisions_and_as_of_hold_in_bulk(store: Store) -> None:
     made = seed(store)
     written = _many(made.listings, 9_000)
-    write.write_bars(store, made.run_id, written)
-    write.write_bars(store, begin(store, "fix", days=400), bars(made.listings[0], [9.0]))
-    now = read.read_bars(store)
-    then = read.read_bars(store, as_of_us=START_US + HOUR_US)
+    write_bars(store, made.run_id, written)
+    write_bars(store, begin(store, "fix", days=400), bars(made.listings[0], [9.0]))
+    now = read_bars(store)
+    then = read_bars(store, as_of_us=START_US + HOUR_US)
     assert len(now.close) == len(then.close) == len(written.close)
     assert now.close[0] == 9.0
     np.testing.assert_array_equal(then.close, written.close)
@@ -68,8 +70,8 @@ def test_revisions_and_as_of_hold_in_bulk(store: Store) -> None:
 
 def test_a_bulk_read_with_parameters_and_a_window(store: Store) -> None:
     made = seed(store)
-    write.write_bars(store, made.run_id, _many(made.listings, 9_000))
-    found = read.read_bars(store, interval="1h", since_us=START_US + HOUR_US, until_us=START_US + 8_000 * HOUR_US)
+    write_bars(store, made.run_id, _many(made.listings, 9_000))
+    found = read_bars(store, interval="1h", since_us=START_US + HOUR_US, until_us=START_US + 8_000 * HOUR_US)
     assert len(found.close) == 2 * 7_999
     first = select(Bar.close).where(Bar.listing_id == made.listings[1], Bar.time < START_US + HOUR_US)
     table = store.arrow(first)
@@ -108,12 +110,13 @@ import sys
 from datetime import datetime, UTC
 sys.path.insert(0, sys.argv[2])
 from seeds import bars
-from indexer.store import write
+from indexer.store.bars import write_bars
 from indexer.store.db import open_store
+from indexer.store.runs import start_run
 store = open_store(sys.argv[1])
-run = write.start_run(store, kind="x", key=sys.argv[3], now=datetime(2025, 1, 1, tzinfo=UTC))
+run = start_run(store, kind="x", key=sys.argv[3], now=datetime(2025, 1, 1, tzinfo=UTC))
 for i in range(40):
-    write.write_bars(store, run, bars(int(sys.argv[4]), [1.0] * 250, first=250 * i))
+    write_bars(store, run, bars(int(sys.argv[4]), [1.0] * 250, first=250 * i))
 store.close()
 """
 
@@ -126,16 +129,16 @@ def test_writers_and_bulk_readers_in_several_processes_do_no_harm(sqlite_store: 
         subprocess.Popen([sys.executable, "-c", OTHER, sqlite_store.url, here, f"p{listing}", str(listing)])
         for listing in made.listings
     ]
-    third = write.ensure_listings(
-        sqlite_store, [read.read_listings(sqlite_store)[0].__class__("fet", "kraken", "s", "FET", "1h", "instant")]
+    third = ensure_listings(
+        sqlite_store, [read_listings(sqlite_store)[0].__class__("fet", "kraken", "s", "FET", "1h", "instant")]
     )[0]
     sizes = []
     for i in range(60):
-        write.write_bars(sqlite_store, made.run_id, bars(third, [1.0] * 10, first=10 * i))
+        write_bars(sqlite_store, made.run_id, bars(third, [1.0] * 10, first=10 * i))
         sizes.append(sqlite_store.arrow(select(Bar.close)).num_rows)
     assert [process.wait(120) for process in others] == [0, 0]
     assert sizes == sorted(sizes)
-    assert len(read.read_bars(sqlite_store).close) == 2 * 10_000 + 600
+    assert len(read_bars(sqlite_store).close) == 2 * 10_000 + 600
     sqlite_store.close()
     raw = sqlite3.connect(str(sqlite_store.path))
     assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -149,14 +152,14 @@ def test_threads_that_write_and_read_in_bulk_take_turns_and_do_no_harm(sqlite_st
 
     def fill() -> None:
         for i in range(60):
-            write.write_bars(sqlite_store, made.run_id, bars(made.listings[0], [1.0] * 3000, first=3000 * i))
+            write_bars(sqlite_store, made.run_id, bars(made.listings[0], [1.0] * 3000, first=3000 * i))
 
     second = open_store(sqlite_store.url)  # another door to the same file
     with ThreadPoolExecutor(1) as pool:
         writer = pool.submit(fill)
         while not writer.done():
             sizes.append(sqlite_store.arrow(select(func.count().label("n")).select_from(Bar)).column(0)[0].as_py())
-            assert len(read.read_assets(second)) == 2
+            assert len(read_assets(second)) == 2
         writer.result(0)
     assert sizes == sorted(sizes)
     assert len(sizes) > 10

@@ -10,8 +10,10 @@ from seeds import seed
 from sqlalchemy import text
 
 from indexer.errors import ConfigError, InputError, StoreError
-from indexer.store import read
+from indexer.store.administration import read_events
+from indexer.store.assets import read_assets
 from indexer.store.db import Store, open_store
+from indexer.store.supplies import read_supplies
 from indexer.store.tables import Event, Supply
 
 
@@ -54,7 +56,7 @@ def test_a_directory_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> Non
 def test_a_store_without_tables_says_so(empty_url: str) -> None:
     store = open_store(empty_url)
     with pytest.raises(StoreError, match=r"has no tables yet .*; run the migration first"):
-        read.read_assets(store)
+        read_assets(store)
     store.close()
 
 
@@ -99,8 +101,8 @@ def test_instants_and_exact_integers_survive(store: Store) -> None:
                 }
             ],
         )
-    assert read.read_events(store)[0].time == at
-    assert read.read_supplies(store)[0].amount == huge
+    assert read_events(store)[0].time == at
+    assert read_supplies(store)[0].amount == huge
     with store.session() as session:
         assert session.get(Event, 1).time.tzinfo is UTC  # type: ignore[union-attr]
 

@@ -8,8 +8,10 @@ from seeds import START, START_US, Seeds, seed
 
 from indexer.engine.history import Decision, Rebalance
 from indexer.errors import NotFoundError
-from indexer.store import read, write
 from indexer.store.db import Store
+from indexer.store.indices import write_index, write_methodology
+from indexer.store.rates import write_rates
+from indexer.store.rebalancings import read_constituents, read_memberships, read_rebalancings, write_rebalancings
 from indexer.store.rows import Written
 from indexer.times import DAY_US, HOUR_US
 
@@ -49,13 +51,13 @@ BACK = _rebalance(59, (200.0, 0.5), (300.0, 0.0), kind="reconstitution")
 @pytest.fixture
 def made(store: Store) -> Seeds:
     found = seed(store)
-    methodology = write.write_methodology(store, index_id="deai", version="1", hash="h", text_="", loaded_at=START)
-    write.write_index(store, index_id="deai", name="DeAI", description="", methodology_id=methodology)
+    methodology = write_methodology(store, index_id="deai", version="1", hash="h", text_="", loaded_at=START)
+    write_index(store, index_id="deai", name="DeAI", description="", methodology_id=methodology)
     return found
 
 
 def _write(store: Store, made: Seeds, rebalances: list[Rebalance], *, replace_from_us: int | None = None) -> Written:
-    return write.write_rebalancings(
+    return write_rebalancings(
         store,
         made.run_id,
         index_id="deai",
@@ -70,13 +72,13 @@ def _spans(store: Store) -> list[tuple[str, int, int | None]]:
     def day(at: object) -> int | None:
         return None if at is None else (at - START).days  # type: ignore[operator]
 
-    return [(one.asset, day(one.valid_from) or 0, day(one.valid_to)) for one in read.read_memberships(store, "deai")]
+    return [(one.asset, day(one.valid_from) or 0, day(one.valid_to)) for one in read_memberships(store, "deai")]
 
 
 def test_written_once_and_read_with_the_evidence(store: Store, made: Seeds) -> None:
     assert _write(store, made, [BASE, OUT]) == Written(new=2)
     assert _write(store, made, [BASE, OUT]) == Written(unchanged=2)
-    first, second = read.read_rebalancings(store, "deai")
+    first, second = read_rebalancings(store, "deai")
     assert (first.kind, second.kind) == ("base", "reconstitution")
     assert [item.asset for item in second.items] == ["fet", "tao"]
     left = second.items[1]
@@ -87,15 +89,15 @@ def test_written_once_and_read_with_the_evidence(store: Store, made: Seeds) -> N
         "below the liquidity floor",
     )
     assert (left.supply, left.supply_source, left.median_adv_usd, left.rank) == (1e9, "imported", None, 2)
-    assert read.read_rebalancings(store, "deai", start_us=START_US + DAY_US) == [second]
+    assert read_rebalancings(store, "deai", start_us=START_US + DAY_US) == [second]
 
 
 def test_memberships_follow_the_units(store: Store, made: Seeds) -> None:
     _write(store, made, [BASE, OUT, BACK])
     assert _spans(store) == [("fet", 0, None), ("tao", 0, 31), ("tao", 59, None)]
-    left = next(one for one in read.read_memberships(store, "deai") if one.valid_to)
+    left = next(one for one in read_memberships(store, "deai") if one.valid_to)
     assert (left.reason_in, left.reason_out) == ("largest", "below the liquidity floor")
-    assert [one.asset for one in read.read_memberships(store, "deai", at_us=START_US + 40 * DAY_US)] == ["fet"]
+    assert [one.asset for one in read_memberships(store, "deai", at_us=START_US + 40 * DAY_US)] == ["fet"]
 
 
 def test_appending_one_rebalancing_gives_the_same_memberships(store: Store, made: Seeds) -> None:
@@ -107,7 +109,7 @@ def test_appending_one_rebalancing_gives_the_same_memberships(store: Store, made
 def test_what_a_recomputation_no_longer_finds_is_withdrawn_not_deleted(store: Store, made: Seeds) -> None:
     _write(store, made, [BASE, OUT, BACK])
     assert _write(store, made, [BASE], replace_from_us=START_US) == Written(revised=2, unchanged=1)
-    assert [one.kind for one in read.read_rebalancings(store, "deai")] == ["base"]
+    assert [one.kind for one in read_rebalancings(store, "deai")] == ["base"]
     assert _spans(store) == [("fet", 0, None), ("tao", 0, None)]
     with store.reading() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM rebalancing").scalar_one() == 5
@@ -118,7 +120,7 @@ def test_what_a_recomputation_no_longer_finds_is_withdrawn_not_deleted(store: St
 def test_constituents_have_units_and_the_weight_of_the_last_rates(store: Store, made: Seeds) -> None:
     _write(store, made, [BASE, OUT])
     at = START_US + DAY_US
-    write.write_rates(
+    write_rates(
         store,
         made.run_id,
         asset_id=np.array([made.assets["fet"], made.assets["tao"]]),
@@ -128,16 +130,16 @@ def test_constituents_have_units_and_the_weight_of_the_last_rates(store: Store, 
         method="m",
         verdicts=["", ""],
     )
-    found = {one.asset: one for one in read.read_constituents(store, "deai", at)}
+    found = {one.asset: one for one in read_constituents(store, "deai", at)}
     assert found["fet"].weight == pytest.approx(300 / 800)
     assert found["tao"].weight == pytest.approx(500 / 800)
     assert (found["tao"].rate, found["tao"].units, found["tao"].divisor) == (500.0, 1.0, 1.1)
-    assert [one.asset for one in read.read_constituents(store, "deai", START_US + 31 * DAY_US)] == ["fet"]
-    early = read.read_constituents(store, "deai", START_US)
+    assert [one.asset for one in read_constituents(store, "deai", START_US + 31 * DAY_US)] == ["fet"]
+    early = read_constituents(store, "deai", START_US)
     assert {one.weight for one in early} == {None}
 
 
 def test_before_the_base_there_are_no_constituents(store: Store, made: Seeds) -> None:
     _write(store, made, [BASE])
     with pytest.raises(NotFoundError, match='Index "deai" has no constituents at 2024-12-31T00:00:00Z: its history'):
-        read.read_constituents(store, "deai", START_US - DAY_US)
+        read_constituents(store, "deai", START_US - DAY_US)

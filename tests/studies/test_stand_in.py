@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from indexer.store.assets import ensure_benchmarks
+from indexer.store.bars import write_benchmark_bars
 from indexer.store.db import Store, open_store
 from indexer.store.rows import BenchmarkColumns, BenchmarkRow
-from indexer.store.write import ensure_benchmarks, start_run, write_benchmark_bars
+from indexer.store.runs import start_run
 from indexer.studies.beta import benchmarks_of
 from indexer.times import DAY_US, from_us, parse_instant
 

@@ -9,8 +9,9 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from indexer.demo.build import build_demo
 from indexer.store.db import open_store
+from indexer.store.metrics import write_metrics
 from indexer.store.rows import MetricSeries
-from indexer.store.write import finish_run, start_run, write_metrics
+from indexer.store.runs import finish_run, start_run
 from indexer.studies.stress import stored_stress
 from indexer.times import HOUR_US, parse_instant
 

@@ -11,10 +11,11 @@ import statsmodels.api as sm
 from indexer.analytics.align import Clock
 from indexer.analytics.beta import BetaPath
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError
+from indexer.store.assets import ensure_benchmarks
+from indexer.store.bars import read_benchmark_bars, read_benchmark_closes, write_benchmark_bars
 from indexer.store.db import open_store
-from indexer.store.read import read_benchmark_bars, read_benchmark_closes
 from indexer.store.rows import BenchmarkColumns, BenchmarkRow
-from indexer.store.write import ensure_benchmarks, start_run, write_benchmark_bars
+from indexer.store.runs import start_run
 from indexer.studies.beta import beta_history, index_beta, untraded_warning, windowed_beta
 from indexer.studies.compare import compare_betas, constituent_betas
 from indexer.studies.methods import METHODS

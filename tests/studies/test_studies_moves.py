@@ -12,7 +12,9 @@ from statsmodels.stats.diagnostic import breaks_cusumolsresid
 from indexer.analytics.breadth import attribute
 from indexer.analytics.breaks import Regime, beta_difference, chow_test, cusum_ols, regime_table
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError
-from indexer.store.read import read_constituents, read_metrics, read_supplies
+from indexer.store.metrics import read_metrics
+from indexer.store.rebalancings import read_constituents
+from indexer.store.supplies import read_supplies
 from indexer.studies.attribution import basket_path, study_attribution
 from indexer.studies.breadth import study_breadth
 from indexer.studies.breaks import _head, study_breaks

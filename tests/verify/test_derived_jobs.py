@@ -20,7 +20,7 @@ from indexer.live.supply import read_reported
 from indexer.live.usage import read_usage
 from indexer.registry import load_registry
 from indexer.store.db import open_store
-from indexer.store.write import finish_run, start_run
+from indexer.store.runs import finish_run, start_run
 from indexer.times import to_us
 from indexer.verify.replay import Replayed, replay
 

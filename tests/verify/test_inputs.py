@@ -15,7 +15,8 @@ from indexer.files.importing import import_files
 from indexer.live.context import archive_of
 from indexer.registry import load_registry
 from indexer.store.db import open_store
-from indexer.store.read import read_payload_links, read_runs
+from indexer.store.payloads import read_payload_links
+from indexer.store.runs import read_runs
 from indexer.verify.replay import Replayed, replay
 from indexer.workflow.work import import_and_update
 

@@ -12,7 +12,9 @@ from indexer.errors import NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.methodology.actions import CorporateAction, EventLog, of_assets
 from indexer.registry import Asset, Registry
 from indexer.store.db import Store
-from indexer.store.read import read_index, read_indices, read_levels, read_memberships, read_rebalancings
+from indexer.store.indices import read_index, read_indices
+from indexer.store.levels import read_levels
+from indexer.store.rebalancings import read_memberships, read_rebalancings
 from indexer.studies.report.blocks import Block, Cards, Document, Heading, Picture, Table, Text
 from indexer.studies.report.figures import ACCENT
 from indexer.studies.series import token_series

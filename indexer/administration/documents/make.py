@@ -20,7 +20,8 @@ from indexer.methodology.policy import load_policy
 from indexer.methodology.spec import universe_lines
 from indexer.store.administration import read_announcements, read_overrides
 from indexer.store.db import Store
-from indexer.store.read import read_levels, read_methodologies
+from indexer.store.indices import read_methodologies
+from indexer.store.levels import read_levels
 from indexer.studies.report.blocks import Document, as_html, as_text
 
 KINDS = ("methodology", "statement", "factsheet")

@@ -10,7 +10,7 @@ from indexer.methodology.actions import TREATMENTS, CorporateAction
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Eligibility, Methodology, Scheme, universe_lines
 from indexer.registry import Registry
-from indexer.store.read import MethodologyRow
+from indexer.store.rows import MethodologyRow
 from indexer.studies.report.blocks import Block, Bullets, Document, Heading, Lines, Table, Text, join_names
 
 MONTHS = (

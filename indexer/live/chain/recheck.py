@@ -17,9 +17,9 @@ from indexer.live.chain.supply_rows import FINALIZED, ORPHANED, supply_rows
 from indexer.live.context import Live
 from indexer.live.quality_log import said
 from indexer.registry import Asset
+from indexer.store.quality import write_quality
 from indexer.store.rows import QualityRow, SupplyRow
-from indexer.store.supplies import read_supplies_by_finality
-from indexer.store.write import write_quality, write_supplies
+from indexer.store.supplies import read_supplies_by_finality, write_supplies
 from indexer.times import iso, to_us
 
 if TYPE_CHECKING:

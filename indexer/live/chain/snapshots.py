@@ -19,10 +19,10 @@ from indexer.live.chain.supply_rows import SOURCE, float_changes, supply_rows
 from indexer.live.context import Live
 from indexer.live.quality_log import settle
 from indexer.registry import Asset
-from indexer.store.read import read_payloads, read_supplies
+from indexer.store.payloads import read_payloads
+from indexer.store.quality import write_quality
 from indexer.store.rows import SupplyRow, Written
-from indexer.store.supplies import read_all_latest_supplies
-from indexer.store.write import write_quality, write_supplies
+from indexer.store.supplies import read_all_latest_supplies, read_supplies, write_supplies
 from indexer.times import iso, to_us
 from onchain.errors import OnchainError
 

@@ -12,7 +12,8 @@ from indexer.analytics.catalogue import Event, find_event
 from indexer.arrays import F64, I64
 from indexer.errors import NotEnoughDataError, NotFoundError
 from indexer.store.db import Store
-from indexer.store.read import IndexRow, read_index, read_indices
+from indexer.store.indices import read_index, read_indices
+from indexer.store.rows import IndexRow
 from indexer.studies.attribution import AttributionStudy, study_attribution
 from indexer.studies.beta import BetaHistory, beta_history
 from indexer.studies.breadth import BreadthStudy, study_breadth

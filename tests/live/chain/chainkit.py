@@ -15,10 +15,13 @@ from indexer.levels.pipeline import UpdateReport, update
 from indexer.live.context import Live, chain_work
 from indexer.methodology.load import load_methodology
 from indexer.registry import Registry, load_registry
+from indexer.store.assets import ensure_listings, write_registry
+from indexer.store.bars import write_bars
 from indexer.store.db import Store, open_store
-from indexer.store.read import read_rebalancings
+from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import BarColumns, ListingRow, SupplyRow
-from indexer.store.write import ensure_listings, finish_run, start_run, write_bars, write_registry, write_supplies
+from indexer.store.runs import finish_run, start_run
+from indexer.store.supplies import write_supplies
 from indexer.times import DAY_US, parse_instant
 
 START = datetime(2026, 3, 9, 12, tzinfo=UTC)

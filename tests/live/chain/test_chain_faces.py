@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from indexer.live.chain.activity import read_activity_of_day
 from indexer.live.chain.snapshots import take_snapshot
-from indexer.store.read import read_runs
+from indexer.store.runs import read_runs
 
 pytestmark = pytest.mark.evm
 

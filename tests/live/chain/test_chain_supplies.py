@@ -19,8 +19,10 @@ from indexer.live.jobs import PRICES as PRICE_JOB
 from indexer.live.scheduler import Scheduler, Stopped
 from indexer.live.usage import KIND as USAGE
 from indexer.store.db import open_store
-from indexer.store.read import read_payloads, read_quality, read_runs, read_supplies
-from indexer.store.supplies import read_latest_supplies
+from indexer.store.payloads import read_payloads
+from indexer.store.quality import read_quality
+from indexer.store.runs import read_runs
+from indexer.store.supplies import read_latest_supplies, read_supplies
 from indexer.times import to_us
 from indexer.verify.replay import Replayed, replay
 from indexer.workflow.work import update_live
