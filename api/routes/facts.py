@@ -71,13 +71,14 @@ def assets_csv(services: ServicesDep) -> Response:
 @router.get(
     "/assets/{symbol}/rates.csv",
     response_class=Response,
-    responses=as_file("text/csv", description="time,rate,status,perpetual") | UNKNOWN,
+    responses=as_file("text/csv", description="time,rate,status,perpetual,at_par") | UNKNOWN,
     summary="Official reference rates of an asset, as CSV",
 )
 def rates_csv(store: StoreDep, symbol: Symbol, start: Start = None, end: End = None) -> Response:
     """Every official rate in [start, end) in USD for one token, oldest first, the latest revision of each.
 
-    `perpetual` is true for one of perpetual futures, which an index takes only where its rules let it stand in.
+    `perpetual` is true for one of perpetual futures, which an index takes only where its rules let it stand in,
+    `at_par` where a quote in USDT or USDC was taken as a dollar for want of a rate.
     """
     window = window_of(start, end)
     number = read_asset(store, symbol).id
@@ -87,6 +88,7 @@ def rates_csv(store: StoreDep, symbol: Symbol, start: Start = None, end: End = N
         "rate": rates.rate,
         "status": [status_name(code) for code in rates.status.tolist()],
         "perpetual": (rates.flags & RateFlag.PERPETUAL).astype(bool),
+        "at_par": (rates.flags & RateFlag.AT_PAR).astype(bool),
     }
     return csv_answer(columns)
 

@@ -377,8 +377,13 @@ class Book:
             if action.kind == "merger" and action.treatment == "absorb" and usable:
                 ratio = action.ratio * self.ratio_of(action.into) / self.ratio_of(action.asset)
                 units[into] = units.get(into, 0.0) + self.units[line] * ratio
-            if units:
-                self.change(units, now)
+            if not units:
+                continue
+            worth, lost = self.value(self.units), 0.0
+            if not np.isnan(action.value):  # what the event states, instead of the last price
+                lost = self.units[line] * (self.price[line] - action.value / self.ratio_of(action.asset))
+            self.change(units, now)
+            self.divisor *= worth / (worth - lost)
 
     def line_of(self, asset: str) -> str | None:
         """The line that a token belongs to."""

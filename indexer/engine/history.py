@@ -25,9 +25,9 @@ class Effect(StrEnum):
     ABSORB = "absorb"
     """Units become `ratio` units each of another line, or leave when the basket cannot hold that one."""
     REMOVE = "remove"
-    """The line leaves at its last price."""
+    """The line leaves at its last price, or at the value that the event states: then the level moves."""
     WRITE_OFF = "write_off"
-    """The line leaves at zero: the one event that moves the level, only ever by a logged decision."""
+    """The line leaves at zero, only ever by a logged decision."""
     ADD = "add"
     """`ratio` units of another line join for each unit held (a fork's child)."""
     SCALE = "scale"
@@ -38,7 +38,8 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BasketEvent:
-    """An event on a line, effective at an instant. `into` is the other line of an absorption or a fork."""
+    """An event on a line, effective at an instant. `into` is the other line of an absorption or a fork; `value` (USD
+    for one unit of the line) is what it leaves at, None for its last price."""
 
     at_us: int
     slug: str
@@ -47,6 +48,7 @@ class BasketEvent:
     into: str = ""
     reason: str = ""
     until_us: int | None = None
+    value: float | None = None
 
     def bars(self, slug: str, at_us: int) -> bool:
         """Whether it keeps a line out of a review at an instant."""
@@ -54,9 +56,9 @@ class BasketEvent:
         return self.effect is Effect.BAR and slug == self.slug and in_time
 
     @property
-    def keeps_level(self) -> bool:
-        """Whether the divisor absorbs the change of value."""
-        return self.effect is not Effect.WRITE_OFF
+    def exit_value(self) -> float | None:
+        """USD that holders get for a unit that leaves, None where the last price counts and the level stays."""
+        return 0.0 if self.effect is Effect.WRITE_OFF else self.value
 
 
 @dataclass(frozen=True, slots=True)

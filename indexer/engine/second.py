@@ -184,7 +184,7 @@ def _act(
         return
     if into is not None and (isnan(book.last[into]) or now - book.seen[into] > carry):
         into = None
-    units, kind, divisor = dict(book.units), event.effect.value, book.divisor
+    units, kind, held = dict(book.units), event.effect.value, book.units[column]
     if kind == "scale":
         units[column] *= event.ratio
     elif kind != "add":
@@ -196,9 +196,11 @@ def _act(
     if not units:
         book.members.add(column)
         return
+    worth = _value(book, book.units)
     _change(book, out, world=world, methodology=methodology, now=now, units=dict(sorted(units.items())))
-    if kind == "write_off":
-        book.divisor = divisor  # the loss is the holders', not the divisor's
+    value = 0.0 if kind == "write_off" else event.value
+    if value is not None:  # the difference to the last price is the holders', not the divisor's
+        book.divisor *= worth / (worth - held * (book.last[column] - value))
 
 
 def _suspend(book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int, carry: int) -> None:

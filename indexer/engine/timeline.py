@@ -90,12 +90,17 @@ class Timeline:
 
     def divisors(self, prices: F64, *, base_level: float) -> F64:
         """The divisor (K,) after each change, at carried prices (T, N)."""
+        at = prices[[change.row for change in self.changes]]
+        leaving = at.copy()
+        for number, change in enumerate(self.changes):
+            if change.event and change.event.event.exit_value is not None:
+                leaving[number, change.event.column] = change.event.event.exit_value
         return chain_divisors(
-            prices[[change.row for change in self.changes]],
+            at,
             np.array([change.units for change in self.changes]),
             base_level=base_level,
             stated=np.array([change.divisor for change in self.changes]),
-            written_off=np.array([bool(one.event and not one.event.event.keeps_level) for one in self.changes]),
+            leaving=leaving,
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from indexer.arrays import F64, Bools
+from indexer.arrays import F64
 
 
 def value_of(units: F64, prices: F64) -> float:
@@ -34,16 +34,16 @@ def units_of(weights: F64, prices: F64, *, sizes: F64, before: F64, base_value: 
 
 
 def chain_divisors(
-    prices: F64, units: F64, *, base_level: float, stated: F64 | None = None, written_off: Bools | None = None
+    prices: F64, units: F64, *, base_level: float, stated: F64 | None = None, leaving: F64 | None = None
 ) -> F64:
     """Divisors (K,) after each change of units (K, N) at prices (K, N): level = ΣP·Q / D.
 
     The first gives the base level, each later one keeps the level: D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻. Where one is `stated` (K,)
-    it is that instead (NaN: none), and a loss that is `written_off` (K,) is not absorbed.
+    it is that instead (NaN: none). Prices `leaving` (K, N) are what the units before each change count at where that is
+    not the market's price: the level moves by the difference.
     """
     new = np.einsum("kn,kn->k", prices, units)
-    old = np.einsum("kn,kn->k", prices[1:], units[:-1])
-    ratios = new[1:] / old if written_off is None else np.where(written_off[1:], 1.0, new[1:] / old)
+    ratios = new[1:] / np.einsum("kn,kn->k", (prices if leaving is None else leaving)[1:], units[:-1])
     divisors = np.full(len(new), np.nan) if stated is None else stated.copy()
     if np.isnan(divisors[0]):
         divisors[0] = new[0] / base_level

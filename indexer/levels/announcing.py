@@ -9,7 +9,7 @@ from datetime import datetime
 
 import numpy as np
 
-from indexer.arrays import to_json
+from indexer.arrays import F64, to_json
 from indexer.engine.health import SUSPENDED
 from indexer.engine.history import BasketEvent, IndexHistory, Rebalance, Settled
 from indexer.engine.known import supply_as_of
@@ -90,9 +90,15 @@ def announced(index_id: str, notes: Sequence[NoteRow], *, now: datetime) -> list
 
 
 def exits(
-    market: Market, methodology: Methodology, *, history: IndexHistory, settled: Settled | None, now: datetime
+    market: Market,
+    methodology: Methodology,
+    *,
+    history: IndexHistory,
+    settled: Settled | None,
+    events: Sequence[BasketEvent],
+    now: datetime,
 ) -> list[AnnouncementRow]:
-    """Who left between reviews, at which price, and what that choice is worth: had it moved like the others since."""
+    """Who left between reviews, at what, and what that choice is worth to the level."""
     known = set() if settled is None else {id(change) for change in settled.changes}
     changes = [one for one in history.rebalances if one.kind in ("suspension", "event") and id(one) not in known]
     if not changes:
@@ -100,21 +106,18 @@ def exits(
     prices = carry(market, methodology.missing.max_carry_hours * HOUR_US).prices
     out = []
     for change in changes:
-        row = int(np.searchsorted(market.times_us, change.effective_us))
-        stays = change.units_before * (change.units_after > 0)
+        at = iso(change.effective_us)
         for column in np.flatnonzero((change.units_before > 0) & (change.units_after == 0)).tolist():
-            last = int(np.flatnonzero(np.isfinite(market.prices[: row + 1, column]))[-1])
-            others = float(prices[row] @ stays) / float(prices[last] @ stays) - 1.0 if stays.any() else 0.0
-            weight, price = float(change.weight_drifted[column]), float(change.prices[column])
-            slug, at = market.slugs[column], iso(change.effective_us)
-            detail = {"asset": slug, "price": price, "weight": weight, "others_since": others, "worth": weight * others}
+            slug, weight = market.slugs[column], float(change.weight_drifted[column])
+            reasons = {one.reason for one in change.decisions if one.slug == slug}
+            event = next((one for one in events if one.slug == slug and one.reason in reasons), None)
+            how, detail = _terms(market, change, column=column, event=event, prices=prices)
+            detail |= {"asset": slug, "price": float(change.prices[column]), "weight": weight}
             out.append(
                 AnnouncementRow(
                     key=f"exit:{methodology.id}:{slug}:{at}",
                     kind="exit",
-                    title=f"{slug} leaves {methodology.id} at {at} at its last traded price, {price:.6g} of "
-                    f"{iso(int(market.times_us[last]))}, with {weight:.1%} of the weight; had it moved like the others "
-                    f"since then, the level would differ by {weight * others:+.2%}",
+                    title=f"{slug} leaves {methodology.id} at {at} {how}",
                     published_at=now,
                     index_id=methodology.id,
                     effective_at=from_us(change.effective_us),
@@ -122,6 +125,42 @@ def exits(
                 )
             )
     return out
+
+
+def _terms(
+    market: Market, change: Rebalance, *, column: int, event: BasketEvent | None, prices: F64
+) -> tuple[str, dict[str, float | str]]:
+    """At what a constituent leaves, in words, and what that is worth against the other choice there was.
+
+    A merger's successor is held against the last traded price, a stated value against it too, and that price against
+    the way that the others went since it was made; `prices` (T, N) are carried.
+    """
+    row = int(np.searchsorted(market.times_us, change.effective_us))
+    last = int(np.flatnonzero(np.isfinite(market.prices[: row + 1, column]))[-1])
+    price, weight = float(change.prices[column]), float(change.weight_drifted[column])
+    traded = f"its last traded price, {price:.6g} of {iso(int(market.times_us[last]))}"
+    into = market.slugs.index(event.into) if event and event.into in market.slugs else None
+    if event and into is not None and change.units_after[into] > change.units_before[into]:
+        gap = event.ratio * float(change.prices[into]) / price - 1.0
+        return (
+            f"for {event.ratio:.6g} {event.into} each, with {weight:.1%} of the weight; that is worth {gap:+.2%} of "
+            f"{traded}, and the divisor takes the difference, {weight * gap:+.2%} of the level",
+            {"into": event.into, "ratio": event.ratio, "worth": weight * gap},
+        )
+    if event and event.exit_value is not None:
+        worth = weight * (event.exit_value / price - 1.0)
+        return (
+            f"at the stated value {event.exit_value:.6g}, with {weight:.1%} of the weight; the level moves by "
+            f"{worth:+.2%} against {traded}",
+            {"value": event.exit_value, "worth": worth},
+        )
+    stays = change.units_before * (change.units_after > 0)
+    others = float(prices[row] @ stays) / float(prices[last] @ stays) - 1.0 if stays.any() else 0.0
+    return (
+        f"at {traded}, with {weight:.1%} of the weight; had it moved like the others since then, the level would "
+        f"differ by {weight * others:+.2%}, were it worth nothing by {-weight:.2%}",
+        {"others_since": others, "worth": weight * others},
+    )
 
 
 def _effective(methodology: Methodology, change: Rebalance, *, market: Market, now: datetime) -> AnnouncementRow:

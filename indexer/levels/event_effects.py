@@ -46,7 +46,7 @@ def _basket_event(event: CorporateAction, registry: Registry, *, emergency_chang
         case Kind.FORK:
             return replace(said, effect=Effect.ADD)
         case Kind.DELISTING:
-            return said
+            return replace(said, value=None if event.value is None else event.value / asset.line_ratio)
         case Kind.UNLOCK | Kind.BURN:
             change = (event.supply_after or 1.0) / (event.supply_before or 1.0)
             return replace(said, effect=Effect.SCALE, ratio=change) if abs(change - 1.0) > emergency_change else None

@@ -275,7 +275,7 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
         walk.store, walk.run_id, index_id=methodology.id, notes=notes_of(history), whole=settled is None
     )
     told = announced(methodology.id, notes, now=walk.now)
-    told += exits(part, methodology, history=history, settled=settled, now=walk.now)
+    told += exits(part, methodology, history=history, settled=settled, events=events, now=walk.now)
     said = told + announcements(
         part, methodology, history=history, settled=settled, policy=walk.rules.policy, events=events, now=walk.now
     )

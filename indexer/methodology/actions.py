@@ -64,7 +64,7 @@ TREATMENTS: dict[Kind, Treatment] = {
     Kind.DEFINITION: Treatment("none", "none", "none", "counted otherwise from then on; nothing was issued"),
     Kind.HALT: Treatment("last price carried and flagged", "none", "none", "last known"),
     Kind.FRAUDULENT_MINT: Treatment("as quoted", "frozen", "none", "observations in the window ignored"),
-    Kind.DELISTING: Treatment("last price; zero only by a decision", "leave", "absorbs", "none"),
+    Kind.DELISTING: Treatment("last price, or the stated value; zero only by a decision", "leave", "absorbs", "none"),
 }
 SUCCESSIONS = (Kind.MIGRATION, Kind.REDENOMINATION, Kind.MERGER)
 Tokens = Annotated[Number, Field(ge=0)]
@@ -73,7 +73,9 @@ TWO_TOKENS = (*SUCCESSIONS, Kind.PARTIAL_MIGRATION, Kind.DEPARTURE, Kind.FORK)
 
 @dataclass(frozen=True, slots=True)
 class CorporateAction:
-    """One event. Token amounts are whole tokens; `ratio` is units of `into` for one of `asset`; None is unknown."""
+    """One event. Token amounts are whole tokens; `ratio` is units of `into` for one of `asset`; None is unknown.
+
+    `value` is what a delisted token leaves at, in USD, where that is not its last traded price."""
 
     id: Text
     kind: Annotated[Kind, member_of(Kind)]
@@ -89,6 +91,7 @@ class CorporateAction:
     supply_before: Tokens | None = None
     supply_after: Tokens | None = None
     until: Instant | None = None
+    value: Annotated[Number, Field(gt=0)] | None = None
     note: str = ""
 
     @property
@@ -159,6 +162,8 @@ def _crossed(event: CorporateAction) -> list[str]:
         out.append(f"{at}: unconverted is missing; give the tokens whose holders have not converted")
     if event.kind in (Kind.UNLOCK, Kind.BURN) and not (event.supply_before and event.supply_after):
         out.append(f"{at}: supply_before and supply_after are needed, both above 0, to see how large the change is")
+    if event.value is not None and event.kind is not Kind.DELISTING:
+        out.append(f"{at}: value has no meaning for a {event.kind}; leave it out")
     if event.announced is not None and event.announced > event.effective:
         out.append(f"{at}: announced ({event.announced:%Y-%m-%d}) is after effective; correct one of them")
     if event.until is not None and event.until <= event.effective:

@@ -34,6 +34,8 @@ def split_pair(word: str, symbols: Set[str] = frozenset()) -> tuple[str, str]:
     parts = re.split(r"[/_:\-]", text)
     if len(parts) == 2 and parts[0] and currency(parts[1]):
         return parts[0], currency(parts[1])
+    if len(parts) == 2 and currency(parts[0]) and parts[1] in symbols:  # Upbit's KRW-NEAR
+        return parts[1], currency(parts[0])
     kraken = re.fullmatch(r"X([A-Z]{3})[XZ]([A-Z]{3})", text)
     if kraken and currency(kraken[2]):
         return "BTC" if kraken[1] == "XBT" else kraken[1], currency(kraken[2])
