@@ -14,14 +14,7 @@ from functools import partial
 import numpy as np
 
 from indexer.arrays import F64, Bools
-from indexer.engine.weights import (
-    TOLERANCE,
-    Sizes,
-    group_bounds,
-    raw_weights,
-    water_fill_groups,
-    weight_bounds,
-)
+from indexer.engine.weights import TOLERANCE, Sizes, group_bounds, raw_weights, water_fill_groups, weight_bounds
 from indexer.errors import MethodologyError
 from indexer.methodology.spec import Methodology
 

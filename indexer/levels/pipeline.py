@@ -50,12 +50,7 @@ from indexer.store.facts import first_data_since
 from indexer.store.indices import index_state, read_indices
 from indexer.store.levels import count_levels, published_span, read_levels
 from indexer.store.notes import write_notes
-from indexer.store.provisional import (
-    MARK,
-    forget_provisional_index,
-    forget_provisional_rates,
-    mark_provisional,
-)
+from indexer.store.provisional import MARK, forget_provisional_index, forget_provisional_rates, mark_provisional
 from indexer.store.quality import write_quality
 from indexer.store.rates import read_rates
 from indexer.store.rows import OverrideRow, QualityRow, Written

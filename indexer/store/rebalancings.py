@@ -27,14 +27,7 @@ from indexer.store.columnar import fields, table_of
 from indexer.store.db import Store
 from indexer.store.indices import read_index
 from indexer.store.rates import rate_at
-from indexer.store.rows import (
-    ConstituentRow,
-    MembershipRow,
-    RebalancingItemRow,
-    RebalancingRow,
-    Written,
-    as_row,
-)
+from indexer.store.rows import ConstituentRow, MembershipRow, RebalancingItemRow, RebalancingRow, Written, as_row
 from indexer.store.tables import Asset, Membership, MethodologyVersion, Rebalancing, RebalancingItem, Run
 from indexer.times import DAY_US, from_us, iso, to_us
 

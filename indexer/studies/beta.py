@@ -23,16 +23,7 @@ from indexer.store.db import Store
 from indexer.store.levels import read_level_page
 from indexer.store.rebalancings import read_memberships
 from indexer.studies.methods import Estimate, Options, estimate, intraday
-from indexer.studies.series import (
-    INDEX,
-    TOKEN,
-    Frame,
-    Series,
-    benchmark_series,
-    make_frame,
-    subject_series,
-    unit_of,
-)
+from indexer.studies.series import INDEX, TOKEN, Frame, Series, benchmark_series, make_frame, subject_series, unit_of
 from indexer.times import DAY_US, HOUR_US, iso
 
 WINDOWS = (30, 60, 90, 180, 250)
