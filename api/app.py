@@ -16,12 +16,13 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.answers.answer import Answer
 from api.answers.params import given_well
 from api.answers.problems import EVERYWHERE, declared, install_handlers
 from api.answers.services import Services
-from api.middleware.access import ReadKeys
+from api.middleware.access import AllowedHosts, ReadKeys
 from api.middleware.cache import Cache, CacheMiddleware
 from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits, RateLimiter, RateLimits, RequestSizes
@@ -142,14 +143,18 @@ def create_app(
 def middleware_of(services: Services, *, root_path: str) -> list[Middleware]:
     """What every request passes before the routes, the outermost first."""
     limiter = RateLimiter(services.limits, keys=services.keys, clock=services.clock)
+    settings = services.settings
+    trusted, hosts = settings.trusted_proxies, settings.allowed_hosts
     return [
+        *([Middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))] if trusted else []),
         *([Middleware(RootPath, root_path=root_path)] if root_path else []),
         Middleware(RequestId),
         Middleware(SecurityHeaders),
         Middleware(Preflights, **CORS),
+        *([Middleware(AllowedHosts, names=hosts)] if hosts else []),
         Middleware(Failures),
         Middleware(RateLimits, limiter=limiter),
-        *([Middleware(ReadKeys, services=services)] if services.settings.read_keys else []),
+        *([Middleware(ReadKeys, services=services)] if settings.read_keys else []),
         Middleware(Methods),
         Middleware(CacheBusters),
         Middleware(CacheMiddleware, cache=services.cache),

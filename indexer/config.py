@@ -66,11 +66,17 @@ class Settings(BaseSettings):
     supply_rules: Path | None = Field(None, description="Your own supply rules (TOML, as onchain/tokens.toml), added.")
     archive_days: int = Field(2555, ge=1, description="How long raw answers are kept (7 years).")
     coingecko_api_key: SecretStr | None = Field(None, description="CoinGecko demo key; optional.")
-    read_keys: bool = Field(False, description="Ask for a key for reads too, unless they come from this machine.")
-    admin_key: SecretStr | None = Field(None, description="Key for admin routes when not on loopback.")
+    read_keys: bool = Field(False, description="Ask for a key for reads too, from this machine as well.")
+    admin_key: SecretStr | None = Field(None, description="One more key for admin routes.")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Addresses or networks of proxies whose X-Forwarded-For and -Proto count, comma separated."
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names this server answers to (Host header), comma separated; empty means any."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level.")
 
-    @field_validator("sources", mode="before")
+    @field_validator("sources", "trusted_proxies", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value

@@ -1,7 +1,7 @@
-"""Who may do what: reads are open unless set otherwise, admin routes need a key unless the request is the owner's own.
+"""Who may do what: reads are open unless set otherwise, admin routes need a key or the owner.
 
-The owner's own: it comes from this machine, straight (no proxy in between), to a loopback name, and not from a
-web page of another origin — a page that the owner visits must not be able to use what the owner may.
+The owner is known by a secret of the data directory, sent as a key or behind the cookie that a link of one use left.
+An address proves nothing: a proxy on this machine makes everybody look as if they were here.
 """
 
 from __future__ import annotations
@@ -21,20 +21,19 @@ from starlette.types import Scope as ASGIScope
 
 from api.answers.problems import problem
 from api.middleware import at_start
-from api.middleware.keys import Key, Scope
+from api.middleware.keys import OWNER, Key, Scope
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Send
 
     from api.answers.services import Services
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
-PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 NO_KEY = "Reads need a key here: `deai keys create NAME` makes one"
 BAD_KEY = "This key is unknown, revoked or expired"
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="deai"'}
 # What a browser is given for a key, so that pages can read where reads need one: a cookie, never the key.
 COOKIE = "deai_session"
+PORT = re.compile(r":\d*$")
 SESSION = re.compile(r"([0-9a-z]{1,16})\.(\d{1,12})\.([0-9a-f]{64})")
 SESSION_LASTS = timedelta(days=30)
 PAGES = ("/indices/", "/events/")  # and /
@@ -48,15 +47,11 @@ def given_key(connection: HTTPConnection) -> str | None:
     return connection.headers.get("x-api-key") or connection.query_params.get("api_key")
 
 
-def is_owners_own(connection: HTTPConnection) -> bool:
-    """Whether a request comes straight from this machine and not on behalf of a page from elsewhere."""
-    client = connection.client.host if connection.client else ""
-    if client not in LOOPBACK or any(name in connection.headers for name in PROXIED):
-        return False
-    host = connection.headers.get("host", "").lower()
-    if host.removesuffix("]").rsplit(":", 1)[0] not in LOOPBACK and host.rsplit(":", 1)[0] not in LOOPBACK:
-        return False
-    return is_same_origin(connection)
+def is_owner(connection: HTTPConnection, services: Services) -> bool:
+    """Whether a request has the owner's token, or comes from the owner's browser and a page of ours."""
+    text = given_key(connection)
+    key = session_key(connection, services) if text is None else identify(text, services)
+    return key is not None and key.prefix == OWNER
 
 
 def is_same_origin(connection: HTTPConnection) -> bool:
@@ -126,9 +121,9 @@ async def need_admin(connection: HTTPConnection, key: Annotated[Key | None, Depe
         if not key.allows(Scope.ADMIN):
             raise HTTPException(403, f"The key {key.prefix} lacks the scope admin; it has {', '.join(key.scopes)}")
         return key.prefix
-    if is_owners_own(connection):
-        return "owner"
-    raise HTTPException(401, "Admin routes need a key here: `deai keys create --scope admin`", headers=CHALLENGE)
+    if is_owner(connection, connection.app.state.services):
+        return OWNER
+    raise HTTPException(401, "Admin routes need a key: `deai keys create NAME --scope admin`", headers=CHALLENGE)
 
 
 # What anyone may fetch even where reads need a key: the state for a load balancer, the reference, how errors are
@@ -143,13 +138,14 @@ OPEN_TO_ALL = (
     "/openapi.json",
     "/sign-in",
     "/sign-out",
+    "/owner",
 )
 # What a key with the scope embed opens: it stands in the pages of others for all to see.
 EMBEDDED = re.compile(r"/(?:embed|badge|charts|og)/.*|/oembed|/v1/indices/[^/]+/(?:latest|level\.txt|stream|ws)")
 
 
 class ReadKeys:
-    """Asks for a key for reads that are not the owner's own, for WebSockets too; there when the settings say so.
+    """Asks for a key for reads, for WebSockets too; there when the settings say so.
 
     A browser on a page of ours is shown the way to sign in. What is read with a key no shared cache may keep.
     """
@@ -185,14 +181,35 @@ class ReadKeys:
             return None
         connection = HTTPConnection(scope)
         text = given_key(connection)
-        if text is None and is_owners_own(connection):
-            return None
         key = session_key(connection, self.services) if text is None else identify(text, self.services)
         if key is None:
             return NO_KEY if text is None else BAD_KEY
         if key.allows(Scope.READ) or (key.allows(Scope.EMBED) and EMBEDDED.fullmatch(path)):
             return None
         return f"The key {key.prefix} lacks the scope read"
+
+
+class AllowedHosts:
+    """Refuses requests by names that are not this server's; there when the settings name some.
+
+    Health checks are answered by any name: what looks from inside asks for 127.0.0.1.
+    """
+
+    def __init__(self, app: ASGIApp, *, names: tuple[str, ...]) -> None:
+        self.app = app
+        self.names = frozenset(name.lower() for name in names)
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        host = next((value for name, value in scope.get("headers", ()) if name == b"host"), b"").decode("latin-1")
+        name = PORT.sub("", host).lower()
+        if scope["type"] not in ("http", "websocket") or name in self.names or scope["path"] in ("/healthz", "/readyz"):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            detail = "This server does not answer to that Host; DEAI_ALLOWED_HOSTS names those that it answers to"
+            await problem(scope, "bad_request", detail=detail)(scope, receive, send)
 
 
 def _forbid_sharing(message: Message) -> None:

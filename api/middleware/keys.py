@@ -1,4 +1,4 @@
-"""Keys: made once, kept as hashes in one file, scoped, revocable. Reads on one's own machine need none.
+"""Keys: made once, kept as hashes in one file, scoped, revocable; and the owner's, who can read a file beside them.
 
 A key reads `deai_<prefix>_<secret>`: the prefix finds it and may be shown, the secret is 256 random bits, so a
 plain SHA-256 of it is enough. The file is read again when it changes, so revoking needs no restart.
@@ -6,6 +6,7 @@ plain SHA-256 of it is enough. The file is read again when it changes, so revoki
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import os
@@ -13,7 +14,7 @@ import re
 import secrets
 import tempfile
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +23,10 @@ from indexer.errors import ConfigError, InputError, NotFoundError, StoreError, d
 
 FORM = re.compile(r"deai_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 NO_HASH = "0" * 64
+# An address shows nothing: behind a proxy every visitor comes from this machine. The owner is who can read this file.
+OWNER = "owner"
+OWNER_FORM = f"deai_{OWNER}_"
+LINK_LASTS = timedelta(hours=1)
 
 
 class Scope(StrEnum):
@@ -75,8 +80,58 @@ class KeyRing:
             self._keys, self._stamp = _read(self.path), stamp
         return list(self._keys.values())
 
+    @property
+    def owner_path(self) -> Path:
+        """The file with the owner's token."""
+        return self.path.with_name("owner.token")
+
+    def owner(self) -> Key | None:
+        """The owner's key, or None where no token can be read."""
+        try:
+            text = self.owner_path.read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
+        digest = sha256(text.encode()).hexdigest()
+        return Key(prefix=OWNER, name=OWNER, scopes=(Scope.ADMIN.value,), hash=digest, created_at="")
+
+    def make_owner(self) -> None:
+        """Makes the owner's token unless there is one, readable by its owner only."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            part = _private(self.path.parent, OWNER_FORM + secrets.token_urlsafe(32))
+            with contextlib.suppress(FileExistsError):
+                self.owner_path.hardlink_to(part)
+            part.unlink()
+            self.owner_path.chmod(0o600)
+        except OSError as error:
+            raise StoreError(f"Cannot write {self.owner_path}: {error.strerror}") from error
+
+    def new_link(self) -> str:
+        """The secret of a link that makes one browser the owner's, once and within an hour; the one before is void."""
+        self.make_owner()
+        text = secrets.token_urlsafe(32)
+        self._replace(self.path.with_name("owner.link"), sha256(text.encode()).hexdigest())
+        return text
+
+    def take_link(self, text: str, *, now: datetime) -> bool:
+        """Whether this is the secret of the newest link, which it is to one caller only."""
+        path = self.path.with_name("owner.link")
+        try:
+            age = now.timestamp() - path.stat().st_mtime
+            same = hmac.compare_digest(path.read_text(encoding="utf-8"), sha256(text.encode()).hexdigest())
+            if not same or age > LINK_LASTS.total_seconds():
+                return False
+            path.unlink()
+        except OSError:
+            return False
+        return True
+
     def find(self, text: str, *, now: datetime) -> Key | None:
         """The key that this text is, or None when there is no such key, or it is revoked or expired."""
+        if text.startswith(OWNER_FORM):
+            owner = self.owner()
+            digest = sha256(text.encode()).hexdigest()
+            return owner if owner is not None and hmac.compare_digest(owner.hash, digest) else None
         self.all()
         match = FORM.fullmatch(text)
         prefix, secret = match.groups() if match else ("", "")
@@ -87,6 +142,8 @@ class KeyRing:
 
     def named(self, prefix: str, *, now: datetime) -> Key | None:
         """The key with this prefix, or None when there is no such key, or it is revoked or expired."""
+        if prefix == OWNER:
+            return self.owner()
         self.all()
         key = self._keys.get(prefix)
         return key if key is not None and key.is_good_at(now) else None
@@ -128,14 +185,22 @@ class KeyRing:
         return gone
 
     def _write(self, keys: list[Key]) -> None:
+        self._replace(self.path, json.dumps([asdict(key) for key in keys], indent=1))
+
+    def _replace(self, path: Path, text: str) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, part = tempfile.mkstemp(dir=self.path.parent, prefix=".keys-")  # readable by its owner only
-            with os.fdopen(handle, "w", encoding="utf-8") as out:
-                json.dump([asdict(key) for key in keys], out, indent=1)
-            Path(part).replace(self.path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _private(path.parent, text).replace(path)
         except OSError as error:
-            raise StoreError(f"Cannot write the keys to {self.path}: {error.strerror}") from error
+            raise StoreError(f"Cannot write {path}: {error.strerror}") from error
+
+
+def _private(folder: Path, text: str) -> Path:
+    """A new file of another name with this text, readable by its owner only."""
+    handle, part = tempfile.mkstemp(dir=folder, prefix=".keys-")
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        out.write(text)
+    return Path(part)
 
 
 def _read(path: Path) -> dict[str, Key]:

@@ -1,8 +1,8 @@
 """How much one client may ask: a token bucket with the RateLimit headers, and sizes of a request.
 
 Headers follow draft-ietf-httpapi-ratelimit-headers-11 (`RateLimit`, `RateLimit-Policy`) and, for older
-clients, `X-RateLimit-*`; the draft is pinned in this one file. Requests from loopback are the owner's own and
-are not counted unless `count_loopback` is set.
+clients, `X-RateLimit-*`; the draft is pinned in this one file. Requests of this machine, straight and
+not by a proxy, are not counted unless `count_loopback` is set.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 LOOPBACK = ("127.", "::1")
 DROPPED_FILES = ("/files/explain", "/files/import")  # where the owner sends files; no other body is large
 KEY_HEADERS = (b"authorization", b"x-api-key")
+PROXIED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,12 @@ class RateLimiter:
             key = self.keys.find(text, now=self.clock())
             if key is not None:
                 return self.take(f"key:{key.prefix}", requests=key.requests_per_minute)
-        return self.take(scope["client"][0] if scope.get("client") else "")
+        client: str = scope["client"][0] if scope.get("client") else ""
+        near = client.startswith(LOOPBACK) and not any(name in PROXIED for name, _ in scope["headers"])
+        return FREE if near and not self.limits.count_loopback else self.take(client)
 
     def take(self, client: str, *, requests: int | None = None) -> Verdict:
         """Takes one token of this client's bucket, which holds `requests` (or as many as the limits say)."""
-        if not self.limits.count_loopback and client.startswith(LOOPBACK):
-            return FREE
         most = requests or self.limits.requests
         bucket, now = self._bucket_of(client, most), self.monotonic()
         wait_s = bucket.wait_s(now)

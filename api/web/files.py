@@ -1,7 +1,7 @@
 """The drop zone: what is seen in a file that is dragged onto the page, as `deai import --explain` says it; its import.
 
-On the owner's own machine only. A file is kept for the length of the request; a process of its own imports it, so that
-the server's memory stays as it was.
+For the owner only. A file is kept for the length of the request; a process of its own imports it, so that the
+server's memory stays as it was.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from api.answers.services import ServicesDep
-from api.middleware.access import is_owners_own
+from api.middleware.access import is_owner
 from api.web.routes import filled
 from indexer.arrays import to_json
 from indexer.files.explain import explain_files, explanation_text
@@ -32,10 +32,10 @@ router = APIRouter(include_in_schema=False)
 importing = asyncio.Lock()  # one at a time: each takes a process
 
 
-async def need_owner(request: Request) -> None:
-    """Refuses whoever is not at this machine, and pages of other origins."""
-    if not is_owners_own(request):
-        raise HTTPException(403, "Files are dropped on the machine itself: open the page as http://127.0.0.1 there")
+async def need_owner(request: Request, services: ServicesDep) -> None:
+    """Refuses whoever is not the owner, and pages of other origins."""
+    if not is_owner(request, services):
+        raise HTTPException(403, "Files are dropped by the owner only: open the link that `deai keys link` prints")
 
 
 Owner = Annotated[None, Depends(need_owner)]

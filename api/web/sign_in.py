@@ -1,4 +1,4 @@
-"""Signing in on a page where reads need a key: a form takes the key once, the browser keeps a cookie for it."""
+"""Signing in on a page: a form takes a key once, or the owner's link is opened once; the browser keeps a cookie."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from api.answers.services import ServicesDep
+from api.answers.services import Services, ServicesDep
 from api.middleware.access import COOKIE, identify, session_for
-from api.middleware.keys import Scope
+from api.middleware.keys import Key, Scope
 from api.web.routes import Raw, filled
 
 NEVER = {"Cache-Control": "no-store"}
@@ -30,6 +30,19 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
     if key is None or not key.allows(Scope.READ):
         why = "This key is unknown, revoked or expired." if key is None else f"The key {key.prefix} may not read."
         return _form(request, wanted, why=why)
+    return _signed_in(request, services, key, wanted)
+
+
+@router.get("/owner")
+def owner_link(request: Request, services: ServicesDep, link: str = "") -> Response:
+    """Takes the link that the owner's terminal shows, and makes this browser the owner's."""
+    owner = services.keys.owner() if services.keys.take_link(link, now=services.clock()) else None
+    if owner is None:
+        return _form(request, "", why="This link is used or too old: <code>deai keys link</code> prints a new one.")
+    return _signed_in(request, services, owner, "")
+
+
+def _signed_in(request: Request, services: Services, key: Key, wanted: str) -> Response:
     text, seconds = session_for(key, now=services.clock())
     answer = RedirectResponse(_inside(request, wanted), status_code=303, headers=NEVER)
     secure = request.url.scheme == "https"

@@ -11,6 +11,7 @@ from indexer.cli.command import Json, emit, say, table
 
 if TYPE_CHECKING:
     from api.middleware.keys import Key, KeyRing
+    from indexer.config import Settings
 
 app = typer.Typer(
     help="Make, list and revoke keys for those who use this server from elsewhere.",
@@ -92,6 +93,21 @@ def list_command(as_json: Json = False) -> None:
             say("no keys; `deai keys create NAME` makes one")
 
     emit([{**_shown(key), "state": _state(key, now)} for key in keys], as_json=as_json, text=text)
+
+
+@app.command()
+def link(as_json: Json = False) -> None:
+    """Print a link to the page that makes one browser the owner's, once and within an hour."""
+    from indexer.config import load_settings
+
+    settings = load_settings()
+    address = owner_link(settings, _ring())
+    emit({"link": address}, as_json=as_json, text=lambda: say(address))
+
+
+def owner_link(settings: Settings, ring: KeyRing) -> str:
+    """The address of a new link; what the page is called from elsewhere the reader puts in front of it."""
+    return f"http://{settings.host}:{settings.port}{settings.root_path}/owner?link={ring.new_link()}"
 
 
 @app.command()

@@ -192,6 +192,7 @@ def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = Fa
     import uvicorn
 
     from api.app import create_app, end_streams
+    from indexer.cli.keys import owner_link
 
     app = create_app(store, settings=settings)
 
@@ -202,9 +203,14 @@ def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = Fa
             end_streams(app)
             super().handle_exit(sig, frame)
 
-    server = Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_level="warning", access_log=False))
+    server = Server(
+        uvicorn.Config(
+            app, host=settings.host, port=settings.port, log_level="warning", access_log=False, proxy_headers=False
+        )
+    )
     _collect_from_here()
     say(f"http://{settings.host}:{settings.port}/  (API under /v1, documentation at /docs; Ctrl-C stops)")
+    say(f"yours to administer: {owner_link(settings, app.state.services.keys)}  (works once, within an hour)")
     if not demo_beside:
         server.run()
         return

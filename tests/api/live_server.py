@@ -42,7 +42,7 @@ def serve(app: FastAPI) -> Iterator[Live]:
     """Serves the application until the block ends."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     port = listener.getsockname()[1]
-    config = uvicorn.Config(app, log_level="error", access_log=False)
+    config = uvicorn.Config(app, log_level="error", access_log=False, proxy_headers=False)
     server = _Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

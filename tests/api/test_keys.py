@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from seeded import NOW
+from starlette.websockets import WebSocketDisconnect
 
 from api.app import create_app
 from api.middleware.keys import KeyRing, Scope
@@ -77,7 +79,7 @@ def test_from_elsewhere_admin_needs_a_key_with_the_scope(remote: TestClient, rin
     refused = remote.get(RUNS)
     assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized")
     assert refused.headers["www-authenticate"] == 'Bearer realm="deai"'
-    assert "deai keys create --scope admin" in refused.json()["detail"]
+    assert "deai keys create NAME --scope admin" in refused.json()["detail"]
     reader, read_text = ring.create("reader", (Scope.READ,), now=NOW)
     forbidden = remote.get(RUNS, headers={"x-api-key": read_text})
     assert (forbidden.status_code, forbidden.json()["code"]) == (403, "forbidden")
@@ -95,27 +97,67 @@ def test_reads_need_no_key(remote: TestClient) -> None:
     assert remote.get("/v1/indices/deai/latest").status_code == 200
 
 
-def test_the_owner_at_home_needs_none(store: Store, tmp_path: Path) -> None:
-    assert near(store, tmp_path).get(RUNS).status_code == 200
-    assert near(store, tmp_path, origin="http://127.0.0.1:8000").get(RUNS).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"origin": "https://evil.example"},
-        {"origin": "null"},
-        {"origin": "http://127.0.0.1:9999"},
+def test_nobody_is_the_owner_by_an_address(store: Store, tmp_path: Path) -> None:
+    for headers in (
+        {},
+        {"origin": "http://127.0.0.1:8000"},
+        {"x-forwarded-for": "127.0.0.1"},
         {"host": "evil.example"},
-        {"host": "127.0.0.1.evil.example:8000"},
-        {"x-forwarded-for": "198.51.100.7"},
-        {"forwarded": "for=198.51.100.7"},
-        {"via": "1.1 proxy"},
-    ],
-)
-def test_what_merely_looks_local_is_not_the_owner(store: Store, tmp_path: Path, headers: dict[str, str]) -> None:
-    assert near(store, tmp_path, **headers).get(RUNS).status_code == 401
-    assert near(store, tmp_path, **headers).delete("/v1/admin/cache").status_code == 401
+    ):
+        assert near(store, tmp_path, **headers).get(RUNS).status_code == 401
+        assert near(store, tmp_path, **headers).delete("/v1/admin/cache").status_code == 401
+
+
+def test_the_owner_is_who_can_read_the_token(remote: TestClient, ring: KeyRing) -> None:
+    assert remote.get(RUNS, headers={"x-api-key": "deai_owner_x"}).status_code == 401
+    ring.make_owner()
+    text = ring.owner_path.read_text()
+    ring.make_owner()
+    assert (ring.owner_path.read_text(), stat.S_IMODE(ring.owner_path.stat().st_mode)) == (text, 0o600)
+    assert [path.name for path in ring.path.parent.iterdir()] == ["owner.token"]
+    assert remote.delete("/v1/admin/cache", headers={"x-api-key": text}).json()["by"] == "owner"
+    for wrong in (text[:-1], f"{text}x", "deai_owner_", ""):
+        assert remote.get(RUNS, headers={"x-api-key": wrong}).status_code == 401
+
+
+def test_a_link_makes_one_browser_the_owners_once(store: Store, tmp_path: Path, ring: KeyRing) -> None:
+    app = create_app(store, settings=Settings(data_dir=tmp_path, read_keys=True), clock=lambda: NOW)
+    first, second = (TestClient(app, client=("198.51.100.7", 1), follow_redirects=False) for _ in range(2))
+    void, secret = ring.new_link(), ring.new_link()
+    assert first.get(f"/owner?link={void}").status_code == 401
+    opened = first.get(f"/owner?link={secret}")
+    assert (opened.status_code, opened.headers["location"], opened.headers["cache-control"]) == (303, "/", "no-store")
+    assert "HttpOnly; Max-Age=2592000; Path=/; SameSite=lax" in opened.headers["set-cookie"]
+    assert [path.status_code for path in (first.get(RUNS), first.get("/files"), first.get("/"))] == [200] * 3
+    for origin in ("https://evil.example", "null"):
+        assert first.get(RUNS, headers={"origin": origin}).status_code == 401
+        assert first.post("/files/explain?name=x", headers={"origin": origin}).status_code == 401
+    assert second.get(f"/owner?link={secret}").status_code == 401
+    late = ring.new_link()
+    os.utime(tmp_path / "owner.link", (NOW.timestamp() - 3601,) * 2)
+    assert second.get(f"/owner?link={late}").status_code == 401
+    ring.owner_path.unlink()  # taken back: another token is made at the next start
+    ring.make_owner()
+    assert first.get(RUNS).status_code == 401
+
+
+def test_only_names_of_its_own_are_answered(store: Store, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, allowed_hosts="index.example, [::1]")  # type: ignore[arg-type]  # split
+    client = TestClient(create_app(store, settings=settings, clock=lambda: NOW))
+    hosts = {
+        "index.example": 200,
+        "INDEX.example:8000": 200,
+        "[::1]:80": 200,
+        "evil.example": 400,
+        "[bad": 400,
+        "": 400,
+    }
+    for host, status in hosts.items():
+        assert client.get("/v1/indices", headers={"host": host}).status_code == status, host
+    assert client.get("/v1/indices", headers={"host": "127.0.0.1"}).json()["code"] == "bad_request"
+    assert client.get("/healthz", headers={"host": "127.0.0.1"}).status_code == 200
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/v1/indices/deai/ws"):
+        pass
 
 
 def test_the_key_of_the_settings_works(store: Store, tmp_path: Path) -> None:

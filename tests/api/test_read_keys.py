@@ -1,4 +1,4 @@
-"""`DEAI_READ_KEYS`: from elsewhere reads need a key, kept answers included; at home nothing changes."""
+"""`DEAI_READ_KEYS`: reads need a key, kept answers included, from this machine too."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def test_what_is_open_stays_open(remote: TestClient) -> None:
     assert remote.options(LATEST, headers=asked).status_code == 200
 
 
-def test_at_home_nothing_changes(store: Store, settings: Settings) -> None:
+def test_from_this_machine_too(store: Store, settings: Settings, ring: KeyRing) -> None:
     app = create_app(store, settings=settings, clock=lambda: NOW)
     home = TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 5000))
-    assert home.get(LATEST).status_code == 200
-    assert home.get(LATEST, headers={"x-forwarded-for": "198.51.100.7"}).status_code == 401
-    assert home.get(LATEST, headers={"origin": "https://evil.example"}).status_code == 401
+    assert home.get(LATEST).status_code == 401
+    ring.make_owner()
+    assert home.get(LATEST, headers={"x-api-key": ring.owner_path.read_text()}).status_code == 200
 
 
 def test_below_a_path_too(store: Store, tmp_path: Path) -> None:
@@ -92,17 +92,16 @@ def test_below_a_path_too(store: Store, tmp_path: Path) -> None:
 
 def test_over_a_socket_with_the_client_and_by_web_socket(store: Store, settings: Settings, ring: KeyRing) -> None:
     _, text = ring.create("reader", (Scope.READ,), now=NOW)
-    proxied = {"x-forwarded-for": "198.51.100.7"}
     with serve(create_app(store, settings=settings, clock=lambda: NOW)) as running:
-        with Client(running.url) as own:
+        with Client(running.url, key=text) as own:
             assert own.latest("deai").index == "deai"
         with Client(running.url, key=f"{text}x") as wrong, pytest.raises(SourceRefused, match="unknown, revoked"):
             wrong.latest("deai")
         address = f"ws://127.0.0.1:{running.port}/v1/indices/deai/ws"
-        with connect(f"{address}?api_key={text}", additional_headers=proxied) as socket:
+        with connect(f"{address}?api_key={text}") as socket:
             assert "level" in str(socket.recv(timeout=10))
         with (
-            connect(address, additional_headers=proxied) as socket,
+            connect(address) as socket,
             pytest.raises(ConnectionClosedError, match="Reads need a key here"),
         ):
             socket.recv(timeout=10)
