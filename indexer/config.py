@@ -48,8 +48,8 @@ class Settings(BaseSettings):
         description="Send every source's requests to <address>/<source>, chains' to <address>/chain/…/<operator>.",
     )
     update_minutes: int = Field(60, ge=1, description="How often the scheduler updates the index.")
-    fixing_method: Literal["partition-vwm/1", "linear-twap/1"] = Field(
-        "partition-vwm/1", description="How an hour of the venues' minutes becomes a rate; said with every rate."
+    fixing_method: Literal["partition-vwm/2", "linear-twap/1"] = Field(
+        "partition-vwm/2", description="How an hour of the venues' minutes becomes a rate; said with every rate."
     )
     history_since: date = Field(
         date(2023, 1, 1), description="The first day that live sources fill a fresh store from; the indices' base date."

@@ -58,6 +58,7 @@ class Refixed:
     rows: tuple[Mapped, ...]
     got: Collected
     sources: Mapping[str, Source]
+    rules: FixingRules
 
 
 def replay_fixing(archive: Archive, manifest: str) -> Refixed:
@@ -86,9 +87,10 @@ def replay_fixing(archive: Archive, manifest: str) -> Refixed:
 
     got = asyncio.run(collected())
     rows = tuple(row for row in asked if row.asset not in quotes)
-    rules = FixingRules(**{**record["rules"], "method": Method(record["rules"]["method"])})
+    then = {"pair_theta": record["rules"]["theta"], **record["rules"]}  # pairs had no threshold of their own at first
+    rules = FixingRules(**{**then, "method": Method(then["method"])})
     fixed = compute(rows, got.bars, memory=before, at_us=record["at_us"], rules=rules)
-    return Refixed(fixed, rows, got, sources)
+    return Refixed(fixed, rows, got, sources, rules)
 
 
 def _key(path: str, params: Mapping[str, str]) -> tuple[str, str]:

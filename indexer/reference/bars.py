@@ -61,7 +61,8 @@ def _first_at_least(cumulated: F64, bound: F64, ascending: F64) -> F64:
 
 THETA_DAILY: Final = 0.10
 THETA_INTRADAY: Final = 0.05
-METHOD: Final = "bar-vwm/1"  # volume-weighted median across venues at the bar, first version
+THETA_PAIR: Final = 0.01  # of two venues nobody has a majority, so less is enough to ask the last rate
+METHOD: Final = "bar-vwm/2"  # volume-weighted median across venues at the bar; the second judges pairs by THETA_PAIR
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,9 @@ def bar_rates(
 
     Closes are USD; NaN, infinite or not positive means no data. Volumes are all in one unit, NaN = unknown:
     a bar in which a used venue has no volume weighs its venues equally. A venue with zero volume while
-    another traded is stale. With two venues further apart than theta, the one nearer to the asset's last
-    rate is used (without an earlier rate nobody can tell, and both are). `theta` is a fraction for all
-    bars, or one of each (T,); pass THETA_INTRADAY for hourly bars. Raises InputError when the shapes differ.
+    another traded is stale. With two venues more than THETA_PAIR apart (theta, if that is less), the one nearer
+    to the asset's last rate is used (without an earlier rate nobody can tell, and both are). `theta` is a fraction
+    for all bars, or one of each (T,); pass THETA_INTRADAY for hourly bars. Raises InputError when the shapes differ.
     """
     if prices.ndim != 2 or prices.shape != volumes.shape:
         raise InputError(f"prices {prices.shape} and volumes {volumes.shape} must be two equal (bars, venues) tables")
@@ -142,7 +143,8 @@ def _calm(prices: F64, present: Bools, *, theta: F64) -> Bools:
         low = np.where(present, prices, np.inf).min(axis=0, initial=np.inf)
         gap = high / low - 1.0
     count = present.sum(axis=0)
-    calm: Bools = (count < 2) | (gap < theta / 2.0)
+    limits = np.where(count == 2, np.minimum(theta, THETA_PAIR), theta)
+    calm: Bools = (count < 2) | (gap < limits / 2.0)
     doubtful = np.flatnonzero(~calm & (count > 2))
     if len(doubtful):
         here, values = present[:, doubtful], prices[:, doubtful]
@@ -181,7 +183,7 @@ def _walk_gates(
         if here.sum() >= FINAL_QUORUM:
             out = _gate(prices[bar], out, here, centre=centre, theta=float(theta[bar]))
         else:
-            out = _gate_of_two(prices[bar], out, here, before=before, theta=float(theta[bar]))
+            out = _gate_of_two(prices[bar], out, here, before=before, theta=min(float(theta[bar]), THETA_PAIR))
         use = here & ~out
         if not use.any():
             anchor = before if np.isfinite(before) else centre

@@ -162,7 +162,7 @@ def _outliers(price: F64, live: Bools, before: Bools, *, memory: Memory | None, 
 
 def _out_of_two(price: F64, live: Bools, before: Bools, *, memory: Memory | None, rules: FixingRules) -> Bools:
     """Of two live venues, who is out: one that fails the MAD test while the other passes, or the further one
-    of two that are more than θ apart; one that was out stays out until they agree within θ/2."""
+    of two that are more than θ of a pair apart; one that was out stays out until they agree within half of it."""
     high = np.where(live, price, -np.inf).max(axis=1)
     low = np.where(live, price, np.inf).min(axis=1)
     with np.errstate(invalid="ignore"):
@@ -174,8 +174,8 @@ def _out_of_two(price: F64, live: Bools, before: Bools, *, memory: Memory | None
     further = live & (distance == distance.max(axis=1, keepdims=True)) & np.isfinite(distance)
     one_fails = (fails & live).sum(axis=1) == 1
     disagree = gap > rules.mad_floor
-    held = before & live & (gap >= rules.theta / 2.0)[:, None]
-    now_out = np.where((one_fails & disagree)[:, None], fails & live, further & (gap > rules.theta)[:, None])
+    held = before & live & (gap >= rules.pair_theta / 2.0)[:, None]
+    now_out = np.where((one_fails & disagree)[:, None], fails & live, further & (gap > rules.pair_theta)[:, None])
     return np.where((held.sum(axis=1) == 1)[:, None], held, now_out)
 
 

@@ -47,7 +47,8 @@ WINDOW: Final = 60  # minutes of a fixing
 class Method(StrEnum):
     """How the hour becomes one rate. The text is stored with the rate: a changed rule gets a new number."""
 
-    PARTITIONS = "partition-vwm/1"
+    PARTITIONS = "partition-vwm/2"
+    PARTITIONS_1 = "partition-vwm/1"  # before `pair_theta`; fixings made by it are replayed with their own rules
     LINEAR_TWAP = "linear-twap/1"
 
 
@@ -55,16 +56,18 @@ class Method(StrEnum):
 class FixingRules:
     """The thresholds of a fixing (docs/sources.md, "The reference rate"). Fractions, seconds, minutes as named.
 
-    `theta`: a venue is out beyond it and back in under half of it. `point_theta`: a single minute further than
-    this from its partition's median is left out (one minute at 100× with most of the volume would otherwise
-    decide a twelfth of the rate). `mad_sigmas`, `mad_floor`: the test below three venues. Staleness: a venue is
-    stale past max(stale_floor_s, stale_gaps × mean gap between trades) where trade counts are known, else past
-    tempo_gaps × mean gap between traded minutes; or when its last frozen_minutes repeat one price and volume.
+    `theta`: a venue is out beyond it and back in under half of it; of two venues `pair_theta`, because nobody has
+    a majority. `point_theta`: a single minute further than this from its partition's median is left out (one
+    minute at 100× with most of the volume would otherwise decide a twelfth of the rate). `mad_sigmas`,
+    `mad_floor`: the test below three venues. Staleness: a venue is stale past max(stale_floor_s, stale_gaps × mean
+    gap between trades) where trade counts are known, else past tempo_gaps × mean gap between traded minutes; or
+    when its last frozen_minutes repeat one price and volume.
     """
 
     method: Method = Method.PARTITIONS
     partitions: int = 12
     theta: float = 0.05
+    pair_theta: float = 0.01
     point_theta: float = 0.10
     mad_sigmas: float = 5.0
     mad_floor: float = 0.005

@@ -134,7 +134,7 @@ def test_every_hour_has_its_fixing_its_bars_and_its_level(clean: Day) -> None:
     for number in range(-3, 24):
         for slug in SLUGS:
             _, state, method, verdicts = rates[slug, hour(number)]
-            assert (state, method) == (0, "partition-vwm/1")
+            assert (state, method) == (0, "partition-vwm/2")
             assert verdicts == dict.fromkeys(VENUES, "used")
     bars = read_bars(clean.store, interval="1h", since_us=DAY + 1, until_us=hour(23) + 1)
     assert len(bars.time_us) == 23 * 3 * 5
@@ -145,7 +145,7 @@ def test_every_hour_has_its_fixing_its_bars_and_its_level(clean: Day) -> None:
 
 def test_a_fresh_store_was_filled_from_before_it_began(clean: Day) -> None:
     rates = clean.rates()
-    old = [key for key, row in rates.items() if row[2] == "bar-vwm/1"]
+    old = [key for key, row in rates.items() if row[2] == "bar-vwm/2"]
     assert min(time for _, time in old) < to_us(START) - 3 * 24 * HOUR_US
     assert {slug for slug, _ in old} == set(SLUGS)
     assert not [row for row in read_open_quality(clean.store) if row.kind == "gap"]
@@ -256,6 +256,6 @@ def test_hours_beyond_the_minutes_come_as_hourly_bars(tmp_path: Path) -> None:
         second.stop()
         rates = Day(store, world).rates()
         methods = [rates["fet", to_us(at("2025-01-26T20:00:00Z")) + n * HOUR_US][2] for n in range(31)]
-        assert methods == ["partition-vwm/1", *["bar-vwm/1"] * 18, *["partition-vwm/1"] * 12]
+        assert methods == ["partition-vwm/2", *["bar-vwm/2"] * 18, *["partition-vwm/2"] * 12]
         covered = [run for run in read_runs(store, kind="fixing") if "caught_up_by" in run.detail]
         assert len(covered) == 18

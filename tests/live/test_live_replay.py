@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 from fault_server import Fault
 from played import SLUGS, VENUES, Played, at, live_through, played
@@ -164,6 +165,17 @@ def test_answers_whose_time_is_over_are_said_and_break_no_seal(world: tuple[Play
     assert any(said.startswith("payload: ") for said in altered_rows(store)), "without a sweep they are"
     upstream.close()
     store.close()
+
+
+def test_a_fixing_of_the_first_version_is_computed_again_by_its_own_rules(world: tuple[Played, Store]) -> None:
+    """Its manifest knows no threshold for pairs, so two venues were judged by the one for all."""
+    made, store = world
+    archive = archive_of(made.settings)
+    record = orjson.loads(archive.get(read_runs(store, kind="fixing")[0].detail["manifest"]))
+    rules = {name: value for name, value in record["rules"].items() if name != "pair_theta"}
+    old = archive.put(orjson.dumps({**record, "rules": {**rules, "method": "partition-vwm/1", "theta": 0.07}})).sha256
+    found = replay_fixing(archive, old)
+    assert (found.fixed.rates.method, found.rules.pair_theta) == ("partition-vwm/1", 0.07)
 
 
 def test_what_cannot_be_replayed_is_said(world: tuple[Played, Store]) -> None:

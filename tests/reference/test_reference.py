@@ -55,13 +55,13 @@ def table(rows: list[list[float]]) -> np.ndarray:
 
 
 def test_status_follows_the_number_of_venues_and_nothing_is_invented() -> None:
-    prices = table([[100, 101, 99], [100, NAN, 101], [NAN, 102, NAN], [NAN, NAN, NAN], [0.0, -1.0, np.inf]])
+    prices = table([[100, 101, 99], [100, NAN, 100.2], [NAN, 102, NAN], [NAN, NAN, NAN], [0.0, -1.0, np.inf]])
     got = bar_rates(prices, np.ones_like(prices))
     assert got.status.tolist() == [0, 1, 2, 5, 5]
-    np.testing.assert_array_equal(got.rate, [100, 100.5, 102, NAN, NAN])
+    np.testing.assert_array_equal(got.rate, [100, 100.1, 102, NAN, NAN])
     assert got.verdicts[2].tolist() == [Verdict.NO_DATA, Verdict.USED, Verdict.NO_DATA]
     assert got.verdicts[4].tolist() == [Verdict.NO_DATA] * 3
-    assert got.method == "bar-vwm/1"
+    assert got.method == "bar-vwm/2"
 
 
 def test_volume_decides_and_a_missing_volume_makes_the_bar_equally_weighted() -> None:
@@ -91,11 +91,12 @@ def test_absence_does_not_forgive_an_outlier() -> None:
 
 
 def test_of_two_venues_the_one_near_the_last_rate_is_used() -> None:
-    prices = table([[100, 100.1], [101, 130], [101, 107], [110, 112], [140, 141]])
+    """More than 1 % apart the further one is out, until they agree within 0.5 %; a true jump of both is no outlier."""
+    prices = table([[100, 100.1], [101, 130], [101, 101.9], [110, 110.4], [140, 141], [140, 142], [142, 142.8]])
     got = bar_rates(prices, np.ones_like(prices))
-    assert got.verdicts[:, 1].tolist() == [0, 2, 2, 0, 0]
-    assert got.rate.tolist() == [100.05, 101, 101, 111, 140.5]  # a true jump of both is not an outlier
-    assert got.status.tolist() == [1, 2, 2, 1, 1]
+    assert got.verdicts[:, 1].tolist() == [0, 2, 2, 0, 0, 2, 2]
+    assert got.rate.tolist() == [100.05, 101, 101, 110.2, 140.5, 140, 142]
+    assert got.status.tolist() == [1, 2, 2, 1, 1, 2, 2]
 
 
 def test_four_venues_split_in_two_camps_keep_the_nearest_to_the_last_rate_and_say_degraded() -> None:

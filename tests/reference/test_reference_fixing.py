@@ -47,7 +47,7 @@ def test_the_rate_is_the_mean_of_twelve_volume_weighted_medians() -> None:
     np.testing.assert_array_equal(got.partitions[0], [101] + [NAN] * 10 + [103])
     assert got.rate[0] == 102.0
     assert got.status[0] == RateStatus.INDICATIVE
-    assert got.method == "partition-vwm/1"
+    assert got.method == "partition-vwm/2"
 
 
 def test_one_minute_at_a_hundredfold_with_most_of_the_volume_does_not_move_the_rate() -> None:
