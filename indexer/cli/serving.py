@@ -144,7 +144,8 @@ def _block(standing: Standing) -> str:
     lines = [standing.sentence]
     if standing.under_way:
         stage = standing.stage or "what failed"
-        lines.append(f"  {stage}: {standing.done:,} of {standing.of:,} calls, {standing.bars:,} bars")
+        calls = f"{standing.done:,} of {standing.of:,} calls, {standing.calls_per_s:g} a second"
+        lines.append(f"  {stage}: {calls}, {standing.bars:,} bars")
         lines.append(f"  answering: {', '.join(standing.answering) or 'nobody yet'}")
         lines += [f"  failing: {name}: {text}" for name, text in standing.failing.items()]
     return "\n".join(lines)

@@ -23,6 +23,7 @@ from indexer.sources.records import Bars, QualityNote, in_usd, join_bars
 from indexer.times import HOUR_US, INTERVAL_US
 
 MAX_CARRIED_US: Final = 2 * HOUR_US
+AGGREGATORS: Final = ("defillama", "coingecko")  # they contain the markets, so they stand in and never beside them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,19 +62,30 @@ async def collect_bars(
 
     A mapping in USDT (or another quote) is converted by our own rate, made of the mappings in USD of the quote's
     own asset: `quote_assets` names that asset ({"USDT": "tether"}), by default it is called like the quote.
-    When none of those answers, the last of `last_rates` (the `rates` of the hour before) serves for two hours,
-    with a note; without it the bars are left out, with a note. Never raises for a source that fails.
+    When none of those answers, aggregators mapped to the quote are asked, one after the other, for its price of the
+    hour; then the last of `last_rates` (the `rates` of the hour before) serves for two hours. Both with a note; without
+    any rate the bars are left out, with a note. Never raises for a source that fails.
     """
     start_us = at_us - bars * INTERVAL_US[interval]
+    known = [row for row in mapped if row.source in sources]
     wanted = [
         (row, Ask(Dataset.BARS, (row.symbol,), start_us, at_us, at_us, interval, row.quote))
-        for row in mapped
-        if row.source in sources
+        for row in known
+        if row.source not in AGGREGATORS
     ]
-    got = await asyncio.gather(*(_one(row, ask, sources[row.source], http) for row, ask in wanted))
+    got = list(await asyncio.gather(*(_one(row, ask, sources[row.source], http) for row, ask in wanted)))
     grid = np.arange(start_us, at_us + 1, INTERVAL_US[interval], dtype=np.int64)[1:]
     rates = _quote_rates(got, grid, quote_assets or {})
     notes = [note for one in got for note in one.notes]
+    for row in known:
+        if row.source in AGGREGATORS and row.asset not in rates:
+            hours = Ask(Dataset.BARS, (row.symbol,), at_us - MAX_CARRIED_US, at_us, at_us, "1h", row.quote)
+            got.append(stand_in := await _one(row, hours, sources[row.source], http))
+            if stand_in.bars is not None:
+                price = float(stand_in.bars.close[-1])
+                rates[row.asset] = _constant(price, grid)
+                text = f"{row.asset} at {row.source}'s price of it, {price:.6g}: none of its markets answered"
+                notes.append(QualityNote("stale", row.asset, int(stand_in.bars.time_us[-1]), at_us, text))
     carried, stale = _carried_rates(rates, last_rates or {}, {one.mapped.quote for one in got}, grid)
     notes += stale
     used = rates | {quote: _constant(float(last.close[-1]), grid) for quote, last in carried.items()}
@@ -91,7 +103,7 @@ def _in_usd(
     notes: list[QualityNote] = []
     for one in got:
         row = one.mapped
-        if one.bars is None:
+        if one.bars is None or row.source in AGGREGATORS:
             continue
         if row.quote != "USD" and row.quote not in used:
             text = f"{row.symbol} is in {row.quote}, of which there is no rate of ours in this hour"

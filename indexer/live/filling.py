@@ -20,8 +20,10 @@ from indexer.errors import SourceRefused
 from indexer.live.asking import Question, Reply
 from indexer.live.audit import ANSWERS, keep_answers, keep_manifest
 from indexer.live.bars import listing_ids, write_missing
+from indexer.live.collect import AGGREGATORS
 from indexer.live.context import Live
-from indexer.live.plan import Plan, Stage, pieces_of, rate_fillers, rate_series, stored_instants
+from indexer.live.mapping import quote_fillers
+from indexer.live.plan import Plan, Stage, pieces_of, rate_series, stored_instants
 from indexer.live.quality_log import reject_notes, write_rejects_noted
 from indexer.live.scheduler import Stopped
 from indexer.live.series import Role, Series
@@ -37,7 +39,6 @@ T = TypeVar("T")
 RATE_AGE_US: Final = 24 * HOUR_US  # a quote currency's hourly rate may serve this long where its market was silent
 MANIFEST_CALLS: Final = 500  # calls a manifest: a killed process loses the record of fewer than that
 LOOK_S: Final = 2.0  # how long to wait for answers before looking at the time again
-AGGREGATORS: Final = ("defillama", "coingecko")
 LATE_US: Final = 2 * DAY_US  # fixings write such recent hours too, meanwhile
 
 
@@ -127,7 +128,7 @@ class Filling:
     """A plan under way. Use as a context manager; `run` its stages one after the other, then `finish`.
 
     A `patient` one asks again what failed until it comes or its time is over; another asks each call once.
-    `tell` hears of every batch of answers.
+    `tell` hears of every batch of answers. `stage` is what is asked for now, empty when only what failed is.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class Filling:
         tell: Callable[[Filling], object] = lambda filling: None,
     ) -> None:
         self.filled = Filled()
+        self.stage = ""
         self._live = live
         self._run_id = run_id
         self._patient = patient
@@ -179,6 +181,7 @@ class Filling:
 
         With `soon_s` it is called after so many seconds too, for what came until then.
         """
+        self.stage = stage.name
         for piece in stage.rates:
             row = piece.series.row
             self._quote(row.asset, piece.series.interval).asked.append(piece)
@@ -194,6 +197,7 @@ class Filling:
 
     def wait(self, seconds: float) -> None:
         """Go on with what rests, for so long at most."""
+        self.stage = ""
         until = time.monotonic() + seconds
         while not self._ask_walk(lambda walk: walk.over) and time.monotonic() < until:
             self.step()
@@ -229,7 +233,7 @@ class Filling:
         """What is known of a currency's rate, begun when it is first asked for."""
         key = (currency, interval)
         if key not in self._quotes:
-            self._quotes[key] = _Quote(fillers=rate_fillers(self._live, currency))
+            self._quotes[key] = _Quote(fillers=list(quote_fillers([currency], self._live.sources)))
         return self._quotes[key]
 
     def _quote_of(self, series: Series) -> _Quote:

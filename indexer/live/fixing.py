@@ -21,7 +21,7 @@ from indexer.live.audit import keep_answers, keep_manifest
 from indexer.live.bars import joined, listing_ids, write_missing
 from indexer.live.collect import Collected, collect_bars
 from indexer.live.context import Live
-from indexer.live.mapping import quote_mappings
+from indexer.live.mapping import quote_fillers, quote_mappings
 from indexer.live.memory import Remembered, from_plain, remember, to_plain
 from indexer.live.quality_log import settle, write_rejects_noted
 from indexer.reference import FixingRules, Fixings, RateStatus, Verdict, fixing_rates, minute_cube
@@ -72,9 +72,10 @@ def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     at_us = to_us(due)
     rows = live.venues()
     asked = (*rows, *quote_mappings(rows, live.sources))
+    all_asked = (*asked, *quote_fillers(sorted({row.quote for row in rows}), live.sources))
     before = remembered_before(live, due)
     last = before.last_rates()
-    got = live.upstream.run(lambda http: collect_bars(asked, live.sources, http, at_us=at_us, last_rates=last))
+    got = live.upstream.run(lambda http: collect_bars(all_asked, live.sources, http, at_us=at_us, last_rates=last))
     failures = failures_of(asked, got)
     note_sources(live, run_id, asked, failures)
     if not got.bars.keys() - {row.quote for row in rows}:
@@ -86,12 +87,12 @@ def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     rates = write_fixed(live.store, run_id, fixed, rows, ids=ids)
     note_fixing(live, run_id, fixed, got=got, asked=asked)
     after = remember(fixed.rates, fixed.assets, fixed.venues, at_us=at_us, rates=got.rates)
-    assets_of = {(row.source, row.symbol): row.asset for row in asked}
+    assets_of = {(row.source, row.symbol): row.asset for row in all_asked}
     answers = [(assets_of[call.source, call.ask.symbol], call, answer) for call, answer in got.answers]
     manifest = {
         "kind": KIND,
         "at_us": at_us,
-        "mapped": [asdict(row) for row in asked],
+        "mapped": [asdict(row) for row in all_asked],
         "rules": asdict(live.rules),
         "before": to_plain(before),
         "after": to_plain(after),

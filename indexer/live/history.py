@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, Final
 
@@ -21,13 +21,14 @@ from indexer.live.first_fill import end_first_fill
 from indexer.live.mapping import QUOTE_MARKETS
 from indexer.live.plan import FILLERS, Plan, bars_by_asset, plan_fill, plan_range, plan_stages, stored_instants
 from indexer.live.progress import Reporter
-from indexer.live.quality_log import settle, settle_ranges
+from indexer.live.quality_log import log_still_down, settle, settle_ranges
 from indexer.live.series import gap_notes, least_seconds
 from indexer.store.runs import finish_run, first_fill_is_open, last_run_before, start_run
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, from_us, iso, parse_instant, to_us
 
 KIND: Final = "history"
 LOOK_BACK: Final = 2 * DAY_US  # late rows and short outages are asked for again this long
+HOUR: Final = timedelta(hours=1)
 SOON_S: Final = 30.0  # levels of the first days do not wait longer for a slow source
 
 
@@ -60,6 +61,7 @@ def catch_up(live: Live, due: datetime, run_id: int, *, patient: bool = False) -
         filled = filling.finish()
     note_failures(live, run_id, filled)
     note_unpriced(live, run_id, filled)
+    log_still_down(live.store, before=live.clock() - HOUR)
     missing_at = {call.source for call in plan.calls}
     if not filled.calls and missing_at == {row.source for row in live.venues()}:
         raise_nothing(filled)

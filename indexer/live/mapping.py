@@ -112,6 +112,12 @@ def quote_mappings(rows: Collection[Mapped], sources: Mapping[str, Source]) -> t
     )
 
 
+def quote_fillers(quotes: Iterable[str], sources: Collection[str]) -> tuple[Mapped, ...]:
+    """The aggregators that know these currencies, in the order they are asked where their markets had nothing."""
+    pairs = ((quote, name, coin) for quote in quotes for name, coin in QUOTE_FILLERS.get(quote, ()))
+    return tuple(Mapped(quote, name, coin) for quote, name, coin in pairs if name in sources)
+
+
 def ids_at(registry: Registry, provider: str, *, legacy: bool = False) -> dict[str, Asset]:
     """The assets by a provider's own identifier."""
     return {

@@ -17,7 +17,7 @@ import numpy as np
 from indexer.arrays import I64
 from indexer.errors import InputError, NotFoundError, did_you_mean
 from indexer.live.context import Live
-from indexer.live.mapping import QUOTE_FILLERS, ids_at, quote_mappings
+from indexer.live.mapping import ids_at, quote_mappings
 from indexer.live.series import Role, Series, series_of
 from indexer.live.supply import SOURCE as SUPPLIES
 from indexer.live.supply import without_past
@@ -137,11 +137,6 @@ def rate_series(live: Live, row: Mapped, interval: str, *, start_us: int, end_us
     """The bars of a quote currency in dollars at one source."""
     source, now_us = live.sources[row.source], to_us(live.clock())
     return series_of(row, source, interval, start_us=start_us, end_us=end_us, now_us=now_us, role=Role.RATE)
-
-
-def rate_fillers(live: Live, quote: str) -> list[Mapped]:
-    """The aggregators that know a quote currency, in the order they are asked where its own markets had nothing."""
-    return [Mapped(quote, name, coin) for name, coin in QUOTE_FILLERS.get(quote, ()) if name in live.sources]
 
 
 def pieces_of(series: Series) -> list[Piece]:

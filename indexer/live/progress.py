@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from indexer.live.context import Live
 from indexer.live.filling import Filling
-from indexer.live.plan import Plan, Stage
+from indexer.live.plan import Plan
 from indexer.live.series import least_seconds
+from indexer.sources.base import RestSource
+from indexer.sources.http import HostLimit, HttpClient
 from indexer.store.runs import write_progress
 
 EVERY_S: Final = 2.0
@@ -21,32 +23,47 @@ class Reporter:
         self._live = live
         self._run_id = run_id
         self._plan = plan
-        self._written = 0.0
+        self._written = time.monotonic() - EVERY_S
+        self._done = 0
 
     def look(self, filling: Filling) -> None:
         """Write how far the filling is, unless that was done a moment ago."""
         now = time.monotonic()
         if now - self._written >= EVERY_S:
+            write_progress(self._live.store, self._run_id, self._seen(filling, now - self._written))
             self._written = now
-            write_progress(self._live.store, self._run_id, self._seen(filling))
 
-    def _seen(self, filling: Filling) -> dict[str, Any]:
-        stages = self._plan.stages
-        current = next((stage for stage in stages if _left(stage)), None)
-        seconds = [max(least_seconds(_left(stage), self._live.sources).values(), default=0.0) for stage in stages]
-        place = stages.index(current) if current is not None else len(stages)
-        filled = filling.filled
+    def _seen(self, filling: Filling, seconds: float) -> dict[str, Any]:
+        stages, filled = self._plan.stages, filling.filled
+        failing = {name: text for name, text in filled.failures.items() if name not in filled.sources}
+        done = sum(piece.done for stage in stages for piece in stage.all)
+        calls_per_s, self._done = (done - self._done) / seconds, done
+        limits = self._limits()
+        left = [
+            [piece.call for piece in stage.all if not piece.done and piece.call.source not in failing]
+            for stage in stages
+        ]
+        least = [max(least_seconds(calls, self._live.sources, limits).values(), default=0.0) for calls in left]
+        first = stages[0] if stages else None
         return {
-            "stage": current.name if current is not None else "",
-            "done": sum(piece.done for stage in stages for piece in stage.all),
+            "stage": filling.stage,
+            "done": done,
             "of": len(self._plan.calls),
+            "calls_per_s": round(calls_per_s, 1),
             "bars": filled.bars,
-            "first_levels_s": round(seconds[0]) if place == 0 and seconds else 0,
-            "left_s": round(sum(seconds)),
+            "first_levels_s": round(least[0]) if first is not None and filling.stage == first.name else 0,
+            "left_s": round(sum(least)),
             "answering": sorted(filled.sources),
-            "failing": {name: text for name, text in filled.failures.items() if name not in filled.sources},
+            "failing": failing,
         }
 
+    def _limits(self) -> dict[str, HostLimit]:
+        """Each source's limit as it was learnt from the answers so far."""
+        names = {
+            source.limit if isinstance(source, RestSource) else name for name, source in self._live.sources.items()
+        }
 
-def _left(stage: Stage) -> list[Any]:
-    return [piece.call for piece in stage.all if not piece.done]
+        async def ask(http: HttpClient) -> dict[str, HostLimit]:
+            return {name: http.health(name).pace for name in names}
+
+        return self._live.upstream.run(ask)

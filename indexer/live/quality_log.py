@@ -65,6 +65,14 @@ def _log_sources(rows: Iterable[QualityRow]) -> None:
             log.info("source answers again", source=row.subject, down_since=row.opened_at.isoformat())
 
 
+def log_still_down(store: Store, *, before: datetime) -> None:
+    """One line for all sources that went down before an instant and have not answered since: the hour's summary."""
+    down = [row for row in read_open_quality(store, (SOURCE_DOWN,)) if "/" not in row.subject]
+    since = {row.subject: row.opened_at.isoformat() for row in down if row.opened_at < before}
+    if since:
+        log.warning("sources still down", since=since)
+
+
 def write_rejects_noted(store: Store, run_id: int, notes: Iterable[QualityNote]) -> int:
     """Enter refused rows, closed at once; notes of one subject and instant share an entry. How many notes."""
     merged: dict[tuple[str, int], list[str]] = {}

@@ -25,6 +25,7 @@ class Standing:
     done: Annotated[int, "Calls that are behind us"]
     of: Annotated[int, "Calls in all"]
     share: float
+    calls_per_s: Annotated[float, "Calls behind us a second, just now"]
     bars: Annotated[int, "Bars written so far"]
     first_levels_s: Annotated[int | None, "Estimated seconds until the first levels; null when they are there"]
     left_s: Annotated[int | None, "Estimated seconds until all is there"]
@@ -85,6 +86,7 @@ def standing_of(store: Store, *, now: datetime) -> Standing:
         done=done,
         of=of,
         share=round(share, 4),
+        calls_per_s=float(seen.get("calls_per_s", 0.0)),
         bars=int(seen.get("bars", 0)),
         first_levels_s=first_s if of else None,
         left_s=left_s,
@@ -98,7 +100,7 @@ def _waiting(provisional: bool) -> str:
 
 
 def _sentence(share: float, first_s: int | None, left_s: int | None, *, provisional: bool) -> str:
-    said = f"history {share:.0%}".replace("%", " %")
+    said = f"history {int(100 * share + 1e-9)} %"  # 100 % only when it is
     if first_s is not None:
         return f"{said}, first levels in about {first_s} s"
     if not left_s:

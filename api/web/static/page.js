@@ -101,7 +101,7 @@ async function showFilling() {
   byId("filling").textContent = seen.sentence;
   byId("filled").value = seen.share;
   const answering = seen.answering.length ? `; answering: ${seen.answering.join(", ")}` : "";
-  byId("fetching").textContent = seen.under_way ? `${seen.stage || "what failed"}: ${seen.done} of ${seen.of} calls${answering}` : "";
+  byId("fetching").textContent = seen.under_way ? `${seen.stage || "what failed"}: ${seen.done} of ${seen.of} calls, ${seen.calls_per_s} a second${answering}` : "";
   byId("down").replaceChildren(...lost.map((text) => make("li", { textContent: text })));
   return Boolean(seen.sentence);
 }

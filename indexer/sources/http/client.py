@@ -133,6 +133,7 @@ class HttpClient:
             paused_s=host.queue.paused_s,
             latency_s=host.latency_s,
             limit=host.queue.limit,
+            pace=host.queue.pace,
         )
 
     def _wait_before_retry(self, error: Exception) -> bool | float:

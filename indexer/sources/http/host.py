@@ -32,7 +32,10 @@ def reason_of(error: SourceError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HostHealth:
-    """What is known of one host: for `doctor`, and for asking the healthy source first."""
+    """What is known of one host: for `doctor`, for asking the healthy source first, and for the time that is left.
+
+    `pace` is its limit as far as its answers taught a slower one.
+    """
 
     name: str
     state: BreakerState
@@ -40,6 +43,7 @@ class HostHealth:
     paused_s: float
     latency_s: float | None
     limit: HostLimit
+    pace: HostLimit
 
 
 class Host:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from onchain.rpc.limits import TokenBucket
@@ -93,6 +93,11 @@ class HostQueue:
         self.bucket.per_second = min(self.bucket.per_second * FASTER, self.limit.per_second)
         if self.bucket.per_second == self.limit.per_second:
             self.bucket.burst = self.limit.burst
+
+    @property
+    def pace(self) -> HostLimit:
+        """The limit at the pace learnt so far."""
+        return replace(self.limit, per_second=self.bucket.per_second, burst=self.bucket.burst)
 
     @property
     def paused_s(self) -> float:
