@@ -17,6 +17,7 @@ from indexer.arrays import I64
 from indexer.errors import SourceError
 from indexer.live.quality_log import reject_notes, source_note
 from indexer.reference.bars import conversion_rate
+from indexer.registry.currencies import AT_PAR
 from indexer.sources.base import Answering, Ask, Call, Dataset, Mapped, ask_once
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.records import Bars, QualityNote, in_usd, join_bars
@@ -117,11 +118,11 @@ def _in_usd(
 def _carried_rates(
     rates: Mapping[str, Bars], last_rates: Mapping[str, Bars], quotes: set[str], grid: I64
 ) -> tuple[dict[str, Bars], list[QualityNote]]:
-    """What an earlier hour knew of the quotes that have no rate now, with its own instants; and the notes."""
+    """What an earlier hour knew of the dollar coins that have no rate now, with its own instants; and the notes."""
     carried: dict[str, Bars] = {}
     notes: list[QualityNote] = []
     at_us = int(grid[-1])
-    for quote in sorted(quotes - {"USD", *rates}):
+    for quote in sorted((quotes & AT_PAR) - rates.keys()):
         last = last_rates.get(quote)
         if last is not None and len(last) and at_us - last.time_us[-1] <= MAX_CARRIED_US:
             carried[quote] = last

@@ -30,13 +30,14 @@ from indexer.live.series import Role, Series
 from indexer.live.supply import write_reported
 from indexer.live.walk import Outcome, Piece, Walk
 from indexer.reference import conversion_rate
+from indexer.registry.currencies import AT_PAR
 from indexer.sources.base import Mapped
 from indexer.sources.http import HttpClient, reason_of
 from indexer.sources.records import Bars, in_usd, join_bars
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, iso, to_us
 
 T = TypeVar("T")
-RATE_AGE_US: Final = 24 * HOUR_US  # a quote currency's hourly rate may serve this long where its market was silent
+RATE_AGE_US: Final = 24 * HOUR_US  # a dollar coin's hourly rate may serve this long where its market was silent
 MANIFEST_CALLS: Final = 500  # calls a manifest: a killed process loses the record of fewer than that
 LOOK_S: Final = 2.0  # how long to wait for answers before looking at the time again
 LATE_US: Final = 2 * DAY_US  # fixings write such recent hours too, meanwhile
@@ -105,20 +106,23 @@ class _Quote:
     late: set[Piece] = field(default_factory=set)  # of a time in which bars were priced without them: not used any more
 
 
-def hourly_rate(by_source: Mapping[str, Sequence[Bars]], interval: str, *, start_us: int, end_us: int) -> Bars:
-    """A quote currency's dollar rate at every bar of a plan that has one no older than a day. Pure.
+def hourly_rate(
+    currency: str, by_source: Mapping[str, Sequence[Bars]], interval: str, *, start_us: int, end_us: int
+) -> Bars:
+    """A quote currency's dollar rate at every bar of a plan that has one: of its instant, of a dollar coin of its day.
 
-    Where its own markets have none, aggregators stand in: they contain the markets, so they never stand beside them.
+    Where its own markets have none, aggregators stand in: they contain the markets, so never beside them. Pure.
     """
     step = INTERVAL_US[interval]
     grid = np.arange(-(-start_us // step) * step, end_us + step, step, dtype=np.int64)
     markets = {source: join_bars(list(parts)) for source, parts in by_source.items()}
     own = {source: bars for source, bars in markets.items() if source not in AGGREGATORS}
+    max_age_us = max(RATE_AGE_US, step) if currency in AT_PAR else 0
     parts = []
     groups = [own, *({str(name): markets[name]} for name in AGGREGATORS if name in markets)]
     for group in groups:
         if group and len(grid):
-            rate = conversion_rate(group, grid, max_age_us=max(RATE_AGE_US, step))
+            rate = conversion_rate(group, grid, max_age_us=max_age_us)
             parts.append(rate)
             grid = grid[~np.isin(grid, rate.time_us)]
     return join_bars(parts)
@@ -331,7 +335,7 @@ class Filling:
         if quote.markets and quote.changed:
             first = min(int(bars.time_us[0]) for _, bars in quote.waiting)
             last = max(int(bars.time_us[-1]) for _, bars in quote.waiting)
-            rate = hourly_rate(quote.markets, key[1], start_us=first, end_us=last)
+            rate = hourly_rate(key[0], quote.markets, key[1], start_us=first, end_us=last)
             for series, bars in quote.waiting:
                 usd = in_usd(bars, rate)
                 if len(usd):

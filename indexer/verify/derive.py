@@ -121,7 +121,7 @@ class Derivation:
                 elif bars is not None:
                     markets.setdefault(exchange["subject"], {}).setdefault(exchange["source"], []).append(bars)
             rates = {
-                quote: filling.hourly_rate(by_source, interval, start_us=start_us, end_us=end_us)
+                quote: filling.hourly_rate(quote, by_source, interval, start_us=start_us, end_us=end_us)
                 for quote, by_source in markets.items()
             }
             have = {

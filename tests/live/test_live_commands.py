@@ -165,7 +165,7 @@ def derived_bars(store: Store, world: Played) -> dict[tuple[str, str, int], floa
                 for call in manifest["exchanges"]
             ]
             markets = {source: [got.bars] for subject, source, got in answers if subject == "USDT" and got.bars}
-            rate = hourly_rate(markets, "1h", start_us=manifest["start_us"], end_us=manifest["end_us"])
+            rate = hourly_rate("USDT", markets, "1h", start_us=manifest["start_us"], end_us=manifest["end_us"])
             for subject, source, got in answers:
                 if subject != "USDT" and got.bars:
                     usd = in_usd(got.bars, rate)
