@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
@@ -49,8 +50,8 @@ from api.stream.hub import Hub
 from api.stream.live import LiveFeed
 from api.stream.watch import watch
 from api.web import files as dropped
+from api.web import first_view, sign_in, static_files
 from api.web import routes as web
-from api.web import sign_in
 from indexer.config import Settings
 from indexer.store.db import Store
 from indexer.store.runs import read_version
@@ -76,6 +77,8 @@ ROUTERS = (
     operation.router,
     sign_in.router,
     dropped.router,
+    static_files.router,
+    first_view.router,
     web.router,
 )
 THREADS = 12
@@ -135,7 +138,6 @@ def create_app(
     install_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
-    web.mount_static(app)
     describe(app, root_path=root_path)
     return app
 
@@ -190,7 +192,8 @@ async def _oversee(app: FastAPI, watchers: list[asyncio.Task[None]]) -> None:
         for services in _with_mounted(app):
             if id(services) not in watched:
                 watched.add(id(services))
-                watchers.append(asyncio.create_task(watch(services)))
+                renew = partial(first_view.renew, app) if services is app.state.services else None
+                watchers.append(asyncio.create_task(watch(services, renew)))
         await asyncio.sleep(LOOK_FOR_MOUNTED_S)
 
 

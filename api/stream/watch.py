@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 
 from api.answers.services import Services
+from api.middleware.cache import Key
 from api.stream.hub import LevelMessage, newest_message
 from indexer.errors import DeaiError
 from indexer.store.db import Store
 from indexer.store.runs import read_version
 
+Renew = Callable[[list[Key]], Coroutine[None, None, None]]
 log = logging.getLogger("deai.api")
 # Without a sign of a write: with none to come, and while somebody listens where none can come.
 IDLE_S, ASKING_S = 0.5, 0.05
@@ -27,14 +29,20 @@ ENDING_S, SPACING_S = 0.1, 0.01
 PING_S = 15.0
 
 
-async def watch(services: Services) -> None:
-    """Runs until cancelled. While the store does not answer, nothing is kept and the failure is logged once."""
+async def watch(services: Services, renew: Renew | None = None) -> None:
+    """Runs until cancelled. While the store does not answer, nothing is kept and the failure is logged once.
+
+    `renew` is told of each new version with the addresses of the answers that were dropped for it.
+    """
     failing, pinged, written_at = False, time.monotonic(), 0.0
+    renewing: asyncio.Task[None] | None = None
     with writes_to(services.store) as written:
         while True:
             try:
-                await look(services)
+                dropped = await look(services)
                 failing = False
+                if renew is not None and dropped is not None and (renewing is None or renewing.done()):
+                    renewing = asyncio.create_task(renew(dropped))
             except DeaiError as error:
                 if not failing:
                     log.warning("cannot look for new data: %s", error)
@@ -93,14 +101,16 @@ def writes_to(store: Store) -> Iterator[asyncio.Event | None]:
         observer.join()
 
 
-async def look(services: Services) -> None:
-    """One look: on a new data version, drops the cache and publishes the newest levels."""
+async def look(services: Services) -> list[Key] | None:
+    """One look: on a new data version, drops the cache, publishes the newest levels and gives what was dropped."""
     version = await asyncio.to_thread(read_version, services.store)
     if version == services.cache.version:
-        return
+        return None
+    dropped = list(services.cache.answers)
     services.cache.publish(version)
     for message in await asyncio.to_thread(_newest, services.store, list(services.hub.boxes)):
         services.hub.publish(*message)
+    return dropped
 
 
 def _newest(store: Store, index_ids: list[str]) -> list[tuple[str, LevelMessage]]:

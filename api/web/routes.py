@@ -10,12 +10,12 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter, FastAPI, Request
-from starlette.responses import FileResponse, HTMLResponse, Response
-from starlette.staticfiles import StaticFiles
+from fastapi import APIRouter, Request
+from starlette.responses import FileResponse, Response
 
+from api.answers.answer import Answer
 from api.answers.problems import CATALOGUE
 from api.answers.services import ServicesDep, StoreDep
 from api.middleware.access import COOKIE
@@ -28,6 +28,7 @@ from indexer.studies.catalogue import load_events
 
 HTML = "text/html; charset=utf-8"
 HERE = Path(__file__).parent
+MIDNIGHT = re.compile(r"T00:00:00Z")
 PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -49,6 +50,11 @@ def filled(file: str, request: Request, **values: str) -> bytes:
     return PLACEHOLDER.sub(put, template(file)).encode()
 
 
+def page_answer(body: bytes) -> Answer:
+    """A page: asked again each time by ETag, and kept by no cache of ours, for it may depend on who asks."""
+    return Answer(body, media_type=HTML, cache_control="no-cache", keep=False)
+
+
 @cache
 def template(name: str) -> str:
     """A template's text, read once."""
@@ -59,7 +65,6 @@ FLAGSHIP = "deai"
 DEMO_LINK = '<a href="demo/"><strong>A simulated market runs beside it</strong></a>, to look around. '
 SIGN_OUT = '<form method="post" action="sign-out"><button class="quiet" type="submit">Sign out</button></form>'
 HERE_MARK = ' aria-current="page"'
-ASK_AGAIN = {"Cache-Control": "no-cache"}
 router = APIRouter(include_in_schema=False)
 
 
@@ -90,7 +95,7 @@ def event_page(request: Request, services: ServicesDep, store: StoreDep, slug: s
     ]
     sources = "; ".join(event.sources)
     texts = {"slug": slug, "index": index, "title": event.name, "note": event.note, "sources": sources}
-    return HTMLResponse(filled("event.html", request, **texts, tabs=Raw(links(places))), headers=ASK_AGAIN)
+    return page_answer(filled("event.html", request, **texts, tabs=Raw(links(places))))
 
 
 @router.get("/favicon.ico")
@@ -102,7 +107,7 @@ def favicon() -> Response:
 @router.get("/docs")
 def reference(request: Request) -> Response:
     """The reference of the API, drawn from its OpenAPI description by a script of ours."""
-    return HTMLResponse(filled("docs.html", request), headers=ASK_AGAIN)
+    return page_answer(filled("docs.html", request))
 
 
 @router.get("/problems/{code}")
@@ -112,7 +117,7 @@ def problem_page(request: Request, code: str) -> Response:
         raise NotFoundError(f'No problem "{code}". Known: {", ".join(sorted(CATALOGUE))}')
     kind = CATALOGUE[code]
     body = filled("note.html", request, title=f"{kind.status} {code}", heading=kind.title, text=kind.advice)
-    return HTMLResponse(body, headers=ASK_AGAIN)
+    return page_answer(body)
 
 
 def page(request: Request, store: Store, index_id: str) -> Response:
@@ -130,6 +135,8 @@ def page(request: Request, store: Store, index_id: str) -> Response:
         description=f"{name}: level {level}" if latest else "The open index of decentralized-AI tokens",
         level=level,
         status=latest["status"] if latest else "",
+        why=why_of(latest),
+        why_hidden=Raw("" if latest and latest["reason"] else "hidden"),
         time=latest["time"].isoformat() if latest else "",
         time_text=when,
         simulated_hidden=Raw("" if latest and latest["simulated"] else "hidden"),
@@ -141,8 +148,9 @@ def page(request: Request, store: Store, index_id: str) -> Response:
         tabs=Raw(_tabs(store, index_id)),
         sign_out=Raw(SIGN_OUT if COOKIE in request.cookies else ""),
         head=Raw(_links(request, index_id, name=name, level=level) if latest else ""),
+        preloads=Raw(_preloads(request, index_id) if latest else ""),
     )
-    return HTMLResponse(body, headers=ASK_AGAIN)
+    return page_answer(body)
 
 
 def level_texts(latest: dict[str, Any] | None, *, without: str) -> tuple[str, str]:
@@ -150,9 +158,22 @@ def level_texts(latest: dict[str, Any] | None, *, without: str) -> tuple[str, st
     return (f"{latest['level']:,.2f}", f"{latest['time']:%Y-%m-%d %H:%M} UTC") if latest else (without, "")
 
 
-def mount_static(app: FastAPI) -> None:
-    """Serves the page's scripts and styles; browsers ask again by ETag."""
-    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+def _preloads(request: Request, index_id: str) -> str:
+    """Lets a browser fetch what the first view draws beside the script that draws it."""
+    asked = {name: request.query_params.get(name) for name in ("benchmark", "sessions", "clock")}
+    betas = {"index": index_id, "benchmark": asked["benchmark"] or "QQQ", "sessions": asked["sessions"] or "90"}
+    betas |= {"clock": asked["clock"]} if asked["clock"] else {}
+    addresses = [f"page-data?{urlencode({'index': index_id})}", f"page-data/betas?{urlencode(betas)}"]
+    return "\n  ".join(
+        f'<link rel="preload" as="fetch" crossorigin="anonymous" href="{html.escape(address, quote=True)}">'
+        for address in addresses
+    )
+
+
+def why_of(latest: dict[str, Any] | None) -> str:
+    """Why the newest level is not final, as a sentence for people; nothing where it is."""
+    reason = MIDNIGHT.sub("", latest["reason"]) if latest else ""
+    return f"{reason[0].upper()}{reason[1:]}." if reason else ""
 
 
 def _has_demo(request: Request) -> bool:

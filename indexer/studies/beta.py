@@ -92,8 +92,11 @@ def index_beta(
     end_us: int | None = None,
     options: Options | None = None,
     bootstrap: bool = False,
+    own: Series | None = None,
 ) -> IndexBeta:
     """The beta of a subject (index id or token slug) to one benchmark, or to several at once by method "multi".
+
+    `own` is the subject's series where it has been read already, for many betas of one subject.
 
     A bare date as `end_us` means that whole day. `sessions` counts intervals of the clock. Raises NotFoundError for
     an unknown name, InputError for an impossible window, method or clock, and NotEnoughDataError saying how many
@@ -101,7 +104,7 @@ def index_beta(
     """
     names = [benchmark] if isinstance(benchmark, str) else list(benchmark)
     _check(sessions, method, names)
-    own, others, frame = _read_frame(store, subject, names, clock=clock)
+    own, others, frame = _read_frame(store, subject, names, clock=clock, own=own)
     hourly = method == Method.HAYASHI_YOSHIDA
     beta = windowed_beta(
         frame,
@@ -212,8 +215,10 @@ def windowed_beta(
     )
 
 
-def _read_frame(store: Store, subject: str, names: Sequence[str], *, clock: str) -> tuple[Series, list[Series], Frame]:
-    own = subject_series(store, subject)
+def _read_frame(
+    store: Store, subject: str, names: Sequence[str], *, clock: str, own: Series | None = None
+) -> tuple[Series, list[Series], Frame]:
+    own = own or subject_series(store, subject)
     interval = "1h" if clock in HOURLY_CLOCKS else "1d"
     others = [benchmark_series(store, name, interval=interval) for name in names]
     return own, others, make_frame(store, own, others, clock=clock)

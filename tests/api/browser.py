@@ -58,9 +58,13 @@ class Browser:
         """Errors and warnings on the console since the page was opened."""
         return [f"{one['level']} {one['message']}" for one in self.driver.get_log("browser")]
 
+    def messages(self) -> list[dict[str, Any]]:
+        """What the network did since the page was opened, or since this was last asked."""
+        return [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+
     def hosts(self) -> set[str]:
         """Every host that was asked for anything since the page was opened."""
-        messages = [json.loads(one["message"])["message"] for one in self.driver.get_log("performance")]
+        messages = self.messages()
         urls = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
         return {urlsplit(url).netloc for url in urls if not url.startswith(("data:", "blob:"))}
 

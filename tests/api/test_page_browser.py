@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from browser import Browser, chromium
@@ -59,6 +59,21 @@ def test_the_page_draws_everything_and_stays_at_home(
     assert browser.accessibility() == []
     assert browser.overflow() <= 0
     assert len(browser.shot(name)) > 20_000
+
+
+def test_the_page_keeps_its_budget(browser: Browser, live: Live) -> None:
+    """Ten requests, two steps one after the other before all is drawn, 60 kB: counted, for time would depend on us."""
+    browser.open(f"{live.url}/docs")
+    browser.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+    browser.open(f"{live.url}/indices/deai")
+    messages = browser.messages()
+    asked = [one["params"] for one in messages if one["method"] == "Network.requestWillBeSent"]
+    assert len(asked) <= 10
+    later = {one["request"]["url"] for one in asked if one["initiator"]["type"] == "script"}
+    first = {one["request"]["url"] for one in asked if one["initiator"]["type"] != "script"}
+    assert {urlsplit(url).path for url in later - first} <= {"/v1/indices/deai/stream", "/v1/status"}
+    finished = [one["params"] for one in messages if one["method"] == "Network.loadingFinished"]
+    assert 10_000 < sum(one["encodedDataLength"] for one in finished) <= 60_000
 
 
 def test_views_ranges_and_comparison(browser: Browser, live: Live) -> None:
@@ -210,7 +225,7 @@ def test_another_benchmark_and_window(browser: Browser, live: Live) -> None:
     choose = "const s = document.getElementById('sessions'); s.value = '30'; s.dispatchEvent(new Event('change'))"
     browser.run(choose)
     browser.wait("return document.getElementById('rolling-name').textContent === 'deai to NVDA, 30 sessions'")
-    browser.wait("return document.getElementById('beta-note').textContent.startsWith('NVDA: beta 0.')")
+    browser.wait("return document.getElementById('beta-of').textContent.startsWith('to NVDA, n 30')")
     browser.run("localStorage.clear()")
 
 

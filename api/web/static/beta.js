@@ -1,27 +1,29 @@
 // The beta cards: betas to several benchmarks with their intervals, and the rolling beta of the picked one.
 import { state, stated } from "./address.js";
 import { LineChart } from "./chart.js";
-import { read } from "./data.js";
-import { byId, remember, remembered } from "./dom.js";
+import { ask } from "./data.js";
+import { byId, make, remember, remembered } from "./dom.js";
 import { drawForest } from "./forest.js";
 import { day, number } from "./format.js";
 
-const SHOWN = ["QQQ", "NVDA", "SMH", "MSFT", "GOOGL", "META", "AMZN", "AMD", "AVGO", "TSM", "^NDX"];
-const STAND_IN = "^NDX";
+const CLOCKS = { at_close: "at the exchange close", daily_utc: "by UTC days", nq_hours: "by hours of the future", hourly_utc: "by the hour" };
 
 export class Betas {
   constructor(index) {
     this.index = index;
     this.sessions = byId("sessions");
+    this.clock = byId("clock");
     this.#restore();
-    this.sessions.addEventListener("change", () => {
-      remember("sessions", Number(this.sessions.value));
-      state({ sessions: this.sessions.value });
-      this.#read();
-    });
+    for (const [name, select] of [["sessions", this.sessions], ["clock", this.clock]]) {
+      select.addEventListener("change", () => {
+        remember(name, select.value);
+        state({ [name]: select.value || null });
+        this.load();
+      });
+    }
     addEventListener("popstate", () => {
       this.#restore();
-      if (this.symbols?.length) this.#read();
+      this.load();
     });
     this.chart = new LineChart(byId("rolling"), { height: 300 });
     new ResizeObserver(() => this.#drawForest()).observe(byId("forest").parentElement);
@@ -31,27 +33,24 @@ export class Betas {
     this.picked = stated("benchmark") ?? remembered("benchmark", "QQQ");
     this.sessions.value = stated("sessions") ?? String(remembered("sessions", 90));
     if (!this.sessions.value) this.sessions.value = "90";
+    this.clock.value = stated("clock") ?? remembered("clock", "");
+    if (this.clock.selectedIndex < 0) this.clock.value = "";
   }
 
-  async load(benchmarks, newest) {
-    this.newest = newest;
-    const known = benchmarks.filter((one) => one.sessions > 0).map((one) => one.symbol);
-    this.standsIn = !known.includes("QQQ") && known.includes(STAND_IN);
-    const order = (symbol) => (this.standsIn && symbol === STAND_IN ? 0 : SHOWN.indexOf(symbol) + 1 || 99);
-    this.symbols = known.sort((a, b) => order(a) - order(b) || a.localeCompare(b)).slice(0, 8);
-    if (!this.symbols.includes(this.picked)) this.picked = this.symbols[0];
-    if (this.symbols.length) return this.#read();
-    byId("beta-note").textContent = "No benchmark closes yet. Import them: deai import equities.csv.gz";
-    return null;
-  }
-
-  async #read() {
-    const sessions = this.sessions.value;
-    this.answers = await Promise.all(this.symbols.map((symbol) =>
-      read(`indices/${this.index}/beta`, { benchmark: symbol, sessions }).catch((error) => ({ benchmark: symbol, missing: error.message }))));
-    this.#drawForest();
-    this.#explain();
-    await this.#drawRolling();
+  async load() {
+    const query = new URLSearchParams({ index: this.index, benchmark: this.picked, sessions: this.sessions.value });
+    if (this.clock.value) query.set("clock", this.clock.value);
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    const answer = await ask(new URL(`page-data/betas?${query}`, document.baseURI));
+    if (turn !== this.turn) return;
+    this.answer = answer;
+    this.picked = answer.picked;
+    if (!answer.rows.length) byId("beta-note").textContent = "No benchmark closes yet. Import them: deai import equities.csv.gz";
+    else {
+      this.#drawForest();
+      this.#explain();
+      this.#drawRolling();
+    }
   }
 
   #pick(symbol) {
@@ -60,50 +59,46 @@ export class Betas {
     state({ benchmark: symbol });
     this.#drawForest();
     this.#explain();
-    this.#drawRolling();
+    this.load();
   }
 
   #drawForest() {
-    if (!this.answers?.length) return;
-    const items = this.answers.map((one) => (one.missing || one.beta === null
-      ? { symbol: one.benchmark, missing: one.missing || one.reason }
-      : { symbol: one.benchmark, beta: one.beta, low: one.ci_low, high: one.ci_high, text: `${number(one.beta)}  ± ${number(one.se)}` }));
+    if (!this.answer?.rows.length) return;
+    const items = this.answer.rows.map((row) => (row.missing || row.beta === null
+      ? { symbol: row.symbol, missing: row.missing || row.reason }
+      : { symbol: row.symbol, beta: row.beta, low: row.ci_low, high: row.ci_high, text: `${number(row.beta)}  ± ${number(row.se)}` }));
     drawForest(byId("forest"), items, { picked: this.picked, onPick: (symbol) => this.#pick(symbol) });
   }
 
   #explain() {
-    const one = this.answers.find((answer) => answer.benchmark === this.picked);
-    if (!one) return;
-    const standsIn = this.standsIn ? `No closes of QQQ could be had: ${STAND_IN}, the index it follows, stands in. ` : "";
-    byId("beta-note").textContent = standsIn + (one.missing || one.beta === null
-      ? `${one.benchmark}: ${one.missing || one.reason}.`
-      : `${one.benchmark}: beta ${number(one.beta)} (standard error ${number(one.se)}), R² ${number(one.r2)}, n ${one.n}, ` +
-        `correlation ${number(one.correlation)}, alpha ${number(one.alpha_annualised)} a year in logs ` +
-        `(standard error ${number(one.se_alpha * one.periods_per_year)}); ${day(Date.parse(one.first_session))} to ` +
-        `${day(Date.parse(one.last_session))}. Index sampled at the exchange close; ± is the standard error, bars are ${number(one.confidence * 100, 0)}\u202f% intervals.${this.#late(one)}`);
+    const row = this.answer.rows.find((other) => other.symbol === this.picked);
+    if (!row) return;
+    const lacking = row.missing || (row.beta === null && row.reason);
+    byId("beta-figure").textContent = lacking ? "–" : `${number(row.beta)} ± ${number(row.se)}`;
+    byId("beta-of").textContent = lacking ? row.symbol : `to ${row.symbol}, n ${row.n}, to ${day(Date.parse(row.last_session))}, ${CLOCKS[this.answer.clock]}`;
+    const pairs = new URLSearchParams({ benchmark: row.symbol, sessions: this.answer.sessions, clock: this.answer.clock });
+    const link = make("a", { href: `v1/indices/${this.index}/beta/pairs.csv?${pairs}`, textContent: "The pairs of returns behind it (CSV)" });
+    byId("beta-note").replaceChildren(...(lacking ? [`${row.symbol}: ${lacking}.`] : [this.#words(row), " ", link, "."]));
   }
 
-  // Later closes without a level at their very instant, or levels without later closes, are not papered over.
-  #late(one) {
-    const warnings = one.warnings.map((text) => ` ${text}.`).join("");
-    return one.stale_days > 7 ? ` Ends ${one.stale_days} days before the newest level: no close and level at the same instant since.${warnings}` : warnings;
+  #words(row) {
+    const { fallback, stand_in: standIn, clock } = this.answer;
+    const words = [`R² ${number(row.r2)}, correlation ${number(row.correlation)}, alpha ${number(row.alpha_annualised)} a year in logs ` +
+      `(standard error ${number(row.se_alpha * row.periods_per_year)}), since ${day(Date.parse(row.first_session))}. ± is the standard error, bars are ${number(row.confidence * 100, 0)}\u202f% intervals.`];
+    if (standIn) words.unshift(`No closes of QQQ could be had: ${standIn}, the index it follows, stands in.`);
+    if (fallback) words.unshift("The last closes have no level at their very instant, so these are betas by UTC days: less exact, but of now.");
+    if (!fallback && row.stale_days > 7) words.push(`Ends ${row.stale_days} days before the newest level: no close and level at the same instant since.`);
+    if (clock === "date_join") words.push("A naive join of dates: the two sides' returns are of different hours.");
+    return [...words, ...row.warnings.map((text) => `${text}.`)].join(" ");
   }
 
-  async #drawRolling() {
-    const [symbol, sessions] = [this.picked, this.sessions.value];
-    byId("rolling-name").textContent = `${this.index} to ${symbol}, ${sessions} sessions`;
-    const note = byId("rolling-note");
-    try {
-      const answer = await read(`indices/${this.index}/beta/history`, { benchmark: symbol, sessions, shape: "columns" });
-      if (symbol !== this.picked || sessions !== this.sessions.value) return;
-      const data = answer.data;
-      const series = { name: `β ${symbol}`, times: data.time.map(Date.parse), values: data.beta, low: data.low, high: data.high };
-      const text = (value, one, i) => `${number(value)} (${number(one.low?.[i])} to ${number(one.high?.[i])})`;
-      this.chart.set({ series: [series], format: (value) => number(value, 1), read: text, reference: 1, label: `Rolling beta of ${this.index} to ${symbol}` });
-      note.textContent = `Line: beta over the ${sessions} sessions before each close; band: its 95\u202f% interval.`;
-    } catch (error) {
-      this.chart.set({ series: [] });
-      note.textContent = error.message;
-    }
+  #drawRolling() {
+    const { picked, sessions, path } = this.answer;
+    byId("rolling-name").textContent = `${this.index} to ${picked}, ${sessions} sessions`;
+    byId("rolling-note").textContent = path.missing ?? `Line: beta over the ${sessions} sessions before each close; band: its 95\u202f% interval.`;
+    if (path.missing) return this.chart.set({ series: [] });
+    const series = { name: `β ${picked}`, times: path.time.map(Date.parse), values: path.beta, low: path.low, high: path.high };
+    const text = (value, one, i) => `${number(value)} (${number(one.low?.[i])} to ${number(one.high?.[i])})`;
+    this.chart.set({ series: [series], format: (value) => number(value, 1), read: text, reference: 1, label: `Rolling beta of ${this.index} to ${picked}` });
   }
 }

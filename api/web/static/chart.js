@@ -98,7 +98,7 @@ export class LineChart {
     for (const run of runs(one.status)) {
       const from = this.x(one.times[run.from]);
       const to = this.x(one.times[Math.min(run.to + 1, one.times.length - 1)]);
-      const strip = node("rect", { class: `s-${run.value}`, x: from, y, width: Math.max(1, to - from), height: 3 });
+      const strip = node("rect", { class: `s-${run.value}`, x: from, y, width: Math.max(1, to - from), height: 5 });
       strip.append(node("title", {}, `${run.value}: ${day(one.times[run.from])} to ${day(one.times[run.to])}`));
       this.svg.append(strip);
     }
@@ -113,7 +113,10 @@ export class LineChart {
         this.svg.append(node("line", { class: "mark event", x1: x, x2: x, y1: PAD.top, y2: bottom }));
         this.svg.append(node("path", { class: "flag", d: `M${x - 4} ${PAD.top - 8}h8l-4 8z` }));
       } else {
-        this.svg.append(node("path", { class: "tick", d: `M${x - 3.5} ${bottom}l3.5 -6l3.5 6z` }));
+        const broken = mark.kind === "break";
+        if (broken) this.svg.append(node("line", { class: "mark break", x1: x, x2: x, y1: PAD.top, y2: bottom }));
+        const shape = broken ? `M${x - 4} ${bottom - 9}l8 8m0 -8l-8 8` : `M${x - 3.5} ${bottom}l3.5 -6l3.5 6z`;
+        this.svg.append(node("path", { class: `tick ${mark.kind}`, d: shape }));
       }
     }
   }

@@ -38,7 +38,7 @@ async function showEvents(index, simulated) {
   if (simulated) return;
   const events = await read("events").catch(() => ({ data: [] }));
   byId("events-card").hidden = !events.data.length;
-  byId("events").replaceChildren(...events.data.filter((one) => one.kind !== "fomc").slice(-6).reverse().map((one) => {
+  byId("events").replaceChildren(...events.data.slice(-6).reverse().map((one) => {
     const link = make("a", { href: `events/${encodeURIComponent(one.slug)}?index=${encodeURIComponent(index)}`, textContent: one.title });
     return make("p", { className: "line" }, make("span", { textContent: day(Date.parse(one.time)) }), link);
   }));

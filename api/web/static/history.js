@@ -11,7 +11,33 @@ const DAY = 86_400_000;
 const RANGES = [["1W", 7], ["1M", 30], ["3M", 91], ["YTD", 0], ["1Y", 365], ["All", Infinity]];
 const VIEWS = [["level", "Level"], ["drawdown", "Drawdown"], ["compare", "Compare"]];
 const PICTURES = { "1W": "1w", "1M": "1m", "3M": "3m", "1Y": "1y", All: "all" };  // ranges of the server's own charts
+const MARKS = [["event", "event"], ["change", "rebalance"], ["left", "rebalance, members left"], ["break", "members left without a price"]];
+const MEANING = {
+  final: "priced by enough venues", provisional: "the first filling is not complete: this level will be computed again",
+  indicative: "three venues price less of the weight than a final level needs", degraded: "two venues price less of the weight than an indicative level needs",
+  carried: "some price is an earlier one", impaired: "too much of the weight is carried, or too few members are held", suspended: "no level can be vouched for",
+};
 const FINE_DAYS = 92;
+
+// Where the basket broke: members left without a price or came back so, or the index had no level to vouch for.
+export function breaksOf(rebalances) {
+  const left = rebalances.data.filter(({ kind }) => kind === "suspension" || kind === "resumption");
+  const spells = rebalances.notes.filter(({ kind }) => kind === "impaired" || kind === "suspended");
+  return [
+    ...left.map((change) => ({ at: Date.parse(change.effective_at), text: wordsOf(change) })),
+    ...spells.map((note) => ({ at: Date.parse(note.start_at), text: `${note.kind} since ${note.start_at.slice(0, 10)}: ${note.reason}` })),
+  ].sort((a, b) => a.at - b.at);
+}
+
+function markOf({ kind, left }) {
+  return kind === "suspension" || kind === "resumption" ? "break" : left.length ? "left" : "change";
+}
+
+function wordsOf(change) {
+  const turnover = change.turnover === null ? "" : `, turnover ${percent(change.turnover)}`;
+  const kind = change.kind === "event" ? "corporate action" : change.kind;
+  return `${kind} ${change.effective_at.slice(0, 10)}${turnover}${list(", in ", change.entered)}${list(", out ", change.left)}`;
+}
 
 export class History {
   constructor(index) {
@@ -70,26 +96,31 @@ export class History {
     byId("copied").textContent = done ? "Copied." : location.href;
   }
 
-  async load(others) {
-    this.others = others;
+  async load() {
     this.fine = new Map();
     this.daily = await readLevels(this.index, { interval: "1d" });
+    this.others = await this.#comparable();
     this.marks = await this.#readMarks();
     this.#offer();
     await this.show();
   }
 
+  async #comparable() {
+    const [indices, benchmarks] = await Promise.all([read("indices"), read("benchmarks")]);
+    return [
+      ...indices.data.filter((one) => one.id !== this.index && one.latest).map((one) => ({ id: one.id, label: one.id })),
+      ...benchmarks.data.filter((one) => one.sessions > 0).map((one) => ({ id: `benchmark:${one.symbol}`, label: one.symbol })),
+    ];
+  }
+
   async #readMarks() {
+    const { simulated } = await read(`indices/${this.index}/latest`);
     const [rebalances, events] = await Promise.all([
       read(`indices/${this.index}/rebalances`, { items: false }).catch(() => ({ data: [] })),
-      this.simulated ? { data: [] } : read("events").catch(() => ({ data: [] })),
+      simulated ? { data: [] } : read("events").catch(() => ({ data: [] })),
     ]);
-    const changes = rebalances.data.map((one) => ({
-      at: Date.parse(one.effective_at), kind: one.kind,
-      text: `${one.kind}${one.turnover === null ? "" : `, turnover ${percent(one.turnover)}`}${list(", in ", one.entered)}${list(", out ", one.left)}`,
-    }));
-    // FOMC decisions come every six weeks: as marks they would hide the rest.
-    return [...events.data.filter((one) => one.kind !== "fomc").map((one) => ({ at: Date.parse(one.time), kind: "event", text: one.title })), ...changes];
+    const changes = rebalances.data.map((change) => ({ at: Date.parse(change.effective_at), kind: markOf(change), text: wordsOf(change) }));
+    return [...events.data.map((one) => ({ at: Date.parse(one.time), kind: "event", text: one.title })), ...changes];
   }
 
   #offer() {
@@ -154,7 +185,16 @@ export class History {
     const label = `${plot.title} from ${day(bounds[0])} to ${day(bounds[1])}. ${plot.said}`;
     this.chart.set({ ...plot, label, marks: this.marks, onZoom: (from, to) => this.#become({ zoom: from === null ? null : [from, to] }) });
     const hint = this.zoom ? "Double-click to zoom out." : "Drag to zoom, arrow keys to read.";
-    byId("chart-note").textContent = `${plot.said} Triangles below are rebalances, flags events, the strip shows the status of each level. ${hint}`;
+    byId("chart-note").replaceChildren(`${plot.said} ${hint}`);
+    this.#keys(series[0], bounds);
+  }
+
+  // What the marks and the colours of the strip mean, of those in sight.
+  #keys({ status = [] }, [start, end]) {
+    const kinds = new Set(this.marks.filter(({ at }) => at >= start && at <= end).map(({ kind }) => kind));
+    const marks = MARKS.filter(([kind]) => kinds.has(kind)).map(([kind, text]) => make("span", {}, make("i", { className: `m-${kind}` }), text));
+    const strips = [...new Set(status)].map((name) => make("span", { title: MEANING[name] || "" }, make("i", { className: `k-${name}` }), name));
+    byId("chart-keys").replaceChildren(...marks, ...(strips.length > 1 || strips[0]?.textContent !== "final" ? strips : []));
   }
 
   // The server draws levels and drawdowns over its own ranges.

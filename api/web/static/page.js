@@ -1,21 +1,16 @@
 // The page: what is on it, in which order it is read, and how it stays current.
 import { Betas } from "./beta.js";
 import { Constituents } from "./constituents.js";
-import { follow, read } from "./data.js";
+import { follow, read, readFirst } from "./data.js";
 import { byId, make } from "./dom.js";
 import { age, level, moment, signed, tone } from "./format.js";
 import { showFacts } from "./facts.js";
-import { History } from "./history.js";
+import { breaksOf, History } from "./history.js";
 import { showSnippets } from "./snippets.js";
 import { themeSwitch } from "./theme.js";
 
 const index = document.body.dataset.index;
-const CHANGES = [["h1", "1 hour"], ["d1", "24 hours"], ["d7", "7 days"], ["d30", "30 days"], ["d365", "1 year"]];
-const MEANING = {
-  final: "three or more venues priced the index", indicative: "two venues priced some constituent",
-  provisional: "the first filling is not complete: this level will be computed again",
-  degraded: "a single venue priced some constituent", carried: "some price is an earlier one", suspended: "no level can be vouched for",
-};
+const CHANGES = [["h1", "1 hour", 1], ["d1", "24 hours", 24], ["d7", "7 days", 168], ["d30", "30 days", 720], ["d365", "1 year", 8760]];
 const LOOK_AGAIN_MS = 300_000, FILLING_MS = 3_000;
 let shown = null;
 
@@ -26,8 +21,7 @@ function showLatest(latest) {
   document.title = `${level(latest.level)} · ${latest.name}`;
   byId("time").dateTime = latest.time;
   byId("time").textContent = moment(Date.parse(latest.time));
-  byId("changes").replaceChildren(...CHANGES.map(([key, label]) =>
-    make("div", {}, make("dt", { textContent: label }), make("dd", { className: tone(latest.change[key]), textContent: signed(latest.change[key]) }))));
+  showWhy();
   byId("simulated").hidden = !latest.simulated;
   if (changed) {
     byId("level").classList.remove("flash");
@@ -46,46 +40,64 @@ function showLive(now) {
   if (seconds <= 60) byId("live").textContent = `now ${level(live.level)} (${signed(live.since_fixing)} since the fixing), ${Math.max(Math.round(seconds), 0)} s old, not official`;
 }
 
+// Why the status is not final, and which returns span a break: members that left without a price, a time without levels.
+async function showWhy() {
+  const here = `indices/${index}`;
+  const [standing, changes] = await Promise.all([read(`${here}/status`), read(`${here}/rebalances`, { items: false })]);
+  const short = standing.below_minimum ? `${standing.constituents} of the ${standing.minimum} members needed since ${standing.basket_since?.slice(0, 10)}` : "";
+  const late = isStale() ? `a newer level was due by ${moment(Date.parse(shown.fresh_until))}` : "";
+  const sentences = [shown.reason.replaceAll("T00:00:00Z", ""), short, late].filter(Boolean);
+  byId("why").hidden = !sentences.length;
+  byId("why").textContent = sentences.map((text) => `${text[0].toUpperCase()}${text.slice(1)}.`).join(" ");
+  const breaks = breaksOf(changes);
+  const end = Date.parse(shown.time);
+  byId("changes").replaceChildren(...CHANGES.map(([key, label, hours]) => {
+    const broken = breaks.find(({ at }) => at > end - hours * 3_600_000 && at <= end);
+    const value = make("dd", { className: tone(shown.change[key]), textContent: signed(shown.change[key]) });
+    if (broken && shown.change[key] !== null) value.append(make("sup", { textContent: "†", title: `Over a break: ${broken.text}` }));
+    return make("div", {}, make("dt", { textContent: label }), value);
+  }));
+  const first = breaks.find(({ at }) => at > end - 365 * 86_400_000);
+  byId("broken").textContent = first ? `† over a break: ${first.text}` : "";
+}
+
+const isStale = () => Date.now() > Date.parse(shown.fresh_until);
+
 function showAge() {
   if (!shown) return;
-  const stale = Date.now() > Date.parse(shown.fresh_until);
+  const stale = isStale();
   byId("age").textContent = `(${age(Date.parse(shown.time))})`;
   byId("status").textContent = stale ? `${shown.status}, stale` : shown.status;
   byId("status").dataset.status = stale ? "stale" : shown.status;
-  byId("status").title = `${MEANING[shown.status] || ""}${stale ? "; a newer level is overdue" : ""}`;
 }
 
+// The first view as one answer; the chart first, then all else, the betas as they come.
 async function everything() {
-  const [indices, benchmarks] = await Promise.all([read("indices"), read("benchmarks")]);
-  const others = [
-    ...indices.data.filter((one) => one.id !== index && one.latest).map((one) => ({ id: one.id, label: one.id })),
-    ...benchmarks.data.filter((one) => one.sessions > 0).map((one) => ({ id: `benchmark:${one.symbol}`, label: one.symbol })),
-  ];
-  const history = new History(index);
-  history.newest = Date.parse(shown.time);
-  history.simulated = shown.simulated;
-  const members = new Constituents(index);
   const betas = new Betas(index);
-  const again = () => Promise.allSettled([history.load(others), members.load(), betas.load(benchmarks.data, Date.parse(shown.time)), showFacts(index, shown)]);
-  const outcomes = await again();
-  for (const outcome of outcomes) if (outcome.status === "rejected") console.warn(outcome.reason.message);
+  const coming = betas.load();
+  await look(null);
+  const history = new History(index);
+  const members = new Constituents(index);
+  const draw = async () => {
+    history.newest = Date.parse(shown.time);
+    await history.load();
+    return Promise.allSettled([members.load(), showFacts(index, shown)]);
+  };
+  const outcomes = [...await draw(), ...await Promise.allSettled([coming])];
+  for (const { reason } of outcomes) if (reason) console.warn(reason.message);
   showSnippets(index);
   document.body.dataset.ready = "yes";
-  return () => {
-    history.newest = Date.parse(shown.time);
-    return again();
-  };
+  return () => Promise.allSettled([draw(), betas.load()]);
 }
 
 async function look(refresh) {
   try {
+    await readFirst(index);
     const changed = showLatest(await read(`indices/${index}/latest`));
     if (changed && refresh) await refresh();
-    return true;
   } catch (error) {
     if (error.status === 401) location.reload();  // signed out elsewhere, or the key has ended: the server asks again
     byId("age").textContent = `(${error.status ? error.message : "the server does not answer"})`;
-    return false;
   }
 }
 
@@ -121,19 +133,17 @@ async function appeared() {
 
 async function start() {
   themeSwitch();
-  const has = document.body.dataset.has === "yes" && await look(null);
-  byId("empty").hidden = has;
-  byId("content").hidden = !has;
-  let refresh = has ? await everything() : null;
-  if (!has) document.body.dataset.ready = "yes";
-  followFilling();
+  const { has, known } = document.body.dataset;
+  let refresh = has === "yes" ? await everything() : null;
+  if (!refresh) document.body.dataset.ready = "yes";
+  if (!shown || shown.status === "provisional" || isStale()) followFilling();
   setInterval(showAge, 10_000);
   setInterval(showLive, 1_000);
   const again = async () => {
     if (refresh) await look(refresh);
     else if (await appeared()) location.reload();
   };
-  if (document.body.dataset.known === "yes") follow(index, (latest) => { if (latest.time !== shown?.time || latest.revision !== shown?.revision) again(); }, "", has ? showLive : null);
+  if (known === "yes") follow(index, (latest) => { if (latest.time !== shown?.time || latest.revision !== shown?.revision) again(); }, "", refresh ? showLive : null);
   setInterval(() => { if (!document.hidden) again(); }, LOOK_AGAIN_MS);
 }
 

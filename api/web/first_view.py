@@ -1,0 +1,213 @@
+"""What the first view of a page draws, in one answer: the answers of /v1 under their own addresses, and the betas.
+
+Scripts look here before they ask; what is not here (a finer range, another benchmark's path) they ask /v1 for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, FastAPI, Query, Request
+from starlette.responses import Response
+from starlette.types import Message, Scope
+
+from api.answers.answer import Answer
+from api.answers.encode import as_json_times, json_bytes
+from api.answers.params import MAX_LIMIT, Interval
+from api.answers.problems import code_of
+from api.answers.services import Services, ServicesDep
+from api.middleware.cache import Cache, Key
+from api.routes.administration import index_status
+from api.routes.benchmarks import list_benchmarks
+from api.routes.indices import get_index, get_latest, list_indices
+from api.routes.levels import LevelQuery, level_columns, read_page
+from api.routes.members import list_constituents, list_rebalances
+from api.routes.operation import list_quality
+from indexer.analytics.align import Clock
+from indexer.errors import DeaiError
+from indexer.store.bars import read_coverage
+from indexer.store.read import read_index
+from indexer.studies.catalogue import load_events
+from indexer.times import from_us
+
+SHOWN = ("QQQ", "^NDX", "NVDA", "SMH", "MSFT", "GOOGL", "META", "AMZN", "AMD", "AVGO", "TSM")
+STAND_IN = "^NDX"  # the index that QQQ follows
+COINS = ("BTC", "ETH")
+MOST = 7
+LATE_DAYS = 7
+DIGITS = 4
+FLAGSHIP_QUERY = b"index=deai"
+READ = (
+    "missing", "beta", "reason", "se", "ci_low", "ci_high", "n", "r2", "correlation", "alpha_annualised", "se_alpha",
+    "periods_per_year", "confidence", "first_session", "last_session", "stale_days", "warnings",
+)  # fmt: skip
+router = APIRouter(prefix="/page-data", include_in_schema=False)
+Index = Annotated[str, Query(max_length=64)]
+
+
+@router.get("")
+def first_view(request: Request, services: ServicesDep, index: Index) -> Response:
+    """Everything above and below the fold but the betas: a JSON object of answers by their address under /v1."""
+    store, here = services.store, f"indices/{index}"
+    simulated = read_index(store, index).simulated
+    answers: dict[str, Callable[[], Response]] = {
+        f"{here}/latest": partial(get_latest, store, index),
+        f"{here}/levels?shape=columns&interval=1d": partial(daily_levels, services, index),
+        f"{here}/rebalances?items=false": partial(list_rebalances, store, index, items=False),
+        f"{here}/constituents": partial(list_constituents, request, store, index),
+        f"{here}/status": partial(index_status, services, index),
+        here: partial(get_index, request, store, index),
+        "indices": partial(list_indices, store),
+        "benchmarks": partial(list_benchmarks, store),
+        "quality?limit=8": partial(list_quality, store, limit=8),
+        **({} if simulated else {"events": partial(marked_events, services)}),
+    }
+    return together({address: answered(answer) for address, answer in answers.items()})
+
+
+async def renew(app: FastAPI, dropped: list[Key]) -> None:
+    """Makes anew what pages have shown, after new data: the first visitor then waits no longer than the others do.
+
+    Where nobody has looked yet it is the flagship's view, its betas excepted: their libraries are slow to load.
+    """
+    cache: Cache = app.state.services.cache
+    own = router.prefix.encode()
+    for path, query, word in [key for key in dropped if key[0].startswith(own)] or [(own, FLAGSHIP_QUERY, b"")]:
+        version = cache.version
+        scope: Scope = {
+            "type": "http", "method": "GET", "path": path.decode(), "raw_path": path, "query_string": query,
+            "headers": [], "state": {}, "scheme": "http", "server": ("", 80), "http_version": "1.1",
+        }  # fmt: skip
+        await FastAPI.__call__(app, scope, nothing_comes, nobody_reads)
+        answer = scope["state"].get("answer")
+        if answer is not None:
+            cache.keep((path, query, word), answer, version=version)
+
+
+async def nothing_comes() -> Message:
+    """The end of a request without a body."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def nobody_reads(message: Message) -> None:
+    """Takes what is sent, for it is the answer itself that is kept."""
+
+
+def daily_levels(services: Services, index: str) -> Answer:
+    """The daily levels as columns, to what a chart draws of them."""
+    whole = read_page(services, index, LevelQuery(Interval.DAY, None, None, None, None, None, None), limit=MAX_LIMIT)
+    columns = level_columns(whole)
+    return Answer({"data": {name: columns[name] for name in ("time", "level", "status")}, "next": None})
+
+
+def marked_events(services: Services) -> Answer:
+    """The events that charts mark. FOMC decisions come every six weeks: as marks they would hide the rest."""
+    events = [
+        event for event in load_events(services.store, services.settings.data_dir).values() if event.kind != "fomc"
+    ]
+    return Answer({"data": [{"slug": event.id, "time": from_us(event.at_us), "title": event.name} for event in events]})
+
+
+def answered(answer: Callable[[], Response]) -> bytes:
+    """The body of an answer of a route; {"problem": …} where it refuses."""
+    try:
+        return bytes(answer().body)
+    except DeaiError as error:
+        return json_bytes({"problem": {"code": code_of(error), "detail": str(error)}})
+
+
+def together(bodies: dict[str, bytes]) -> Answer:
+    """JSON bodies under their names as one answer, asked again by ETag."""
+    pairs = (json_bytes(name) + b":" + body for name, body in bodies.items())
+    return Answer(b"{" + b",".join(pairs) + b"}", cache_control="no-cache")
+
+
+@router.get("/betas")
+def betas(
+    services: ServicesDep,
+    index: Index,
+    *,
+    sessions: Annotated[int, Query(ge=20, le=2500)] = 90,
+    benchmark: Annotated[str, Query(max_length=64)] = "QQQ",
+    clock: Clock | None = None,
+) -> Response:
+    """The index's betas to the benchmarks shown, and the path of one of them.
+
+    Without a clock they are those at exchange closes, or, where the last of these is late, those of UTC days, which
+    then says `fallback`: levels of the closes' own instants may be missing when only daily prices are there.
+    """
+    coverage = read_coverage(services.store)
+    coverage = read_coverage(services.store)
+    known = [symbol for symbol, (_, _, count) in coverage.items() if count > 0]
+    symbols = shown_of(known)
+    picked = benchmark if benchmark in (*symbols, *known) else next(iter(symbols), "")
+    ask = partial(rows_of, services, index, sessions=sessions)
+    at = clock or Clock.AT_CLOSE
+    fallback = (
+        clock is None
+        and bool(symbols)
+        and is_late(ask(symbols[:1], clock=at))
+        and not is_late(ask(symbols[:1], clock=Clock.DAILY_UTC))
+    )
+    at = Clock.DAILY_UTC if fallback else at
+    return Answer(
+        {
+            "sessions": sessions,
+            "clock": at,
+            "fallback": fallback,
+            "stand_in": STAND_IN if "QQQ" not in known and STAND_IN in known else "",
+            "picked": picked,
+            "rows": [row for row in ask(symbols, clock=at) if row["symbol"] not in COINS or "missing" not in row],
+            "path": path_of(services, index, picked, sessions=sessions) if picked else {},
+        },
+        cache_control="no-cache",
+    )
+
+
+def is_late(rows: list[dict[str, Any]]) -> bool:
+    """Whether no beta is there, or its last return ended long before the newest level."""
+    return all(row.get("stale_days", LATE_DAYS + 1) > LATE_DAYS for row in rows)
+
+
+def shown_of(known: list[str]) -> list[str]:
+    """The symbols of benchmarks with closes, the best known first, then the coins that move all others."""
+    order = {symbol: place for place, symbol in enumerate(SHOWN)}
+    equities = sorted(known, key=lambda symbol: (order.get(symbol, len(order)), symbol))
+    if "QQQ" in known and STAND_IN in known:
+        equities.remove(STAND_IN)
+    return [*equities[:MOST], *COINS] if known else []
+
+
+def rows_of(services: Services, index: str, symbols: list[str], *, sessions: int, clock: Clock) -> list[dict[str, Any]]:
+    """Betas with their errors, or what is missing for them."""
+    from indexer.studies.beta import flat_beta, index_beta
+    from indexer.studies.series import subject_series
+
+    own = services.cache.read_once(("series", index), partial(subject_series, services.store, index))
+    rows: list[dict[str, Any]] = []
+    for symbol in symbols:
+        try:
+            beta = flat_beta(index_beta(services.store, index, symbol, clock=clock, sessions=sessions, own=own))
+        except DeaiError as error:
+            beta = {"missing": str(error)}
+        rows.append({"symbol": symbol, **{name: beta[name] for name in READ if name in beta}})
+    return rows
+
+
+def path_of(services: Services, index: str, symbol: str, *, sessions: int) -> dict[str, Any]:
+    """Beta at exchange closes over time with its 95 % interval, to what a chart shows of it."""
+    from indexer.studies.beta import beta_history
+
+    try:
+        history = beta_history(services.store, index, symbol, sessions=sessions)
+    except DeaiError as error:
+        return {"missing": str(error)}
+    low, high = history.interval()
+    columns = {"beta": np.asarray(history.rolling.beta), "low": low, "high": high}
+    rounded = {name: np.round(column, DIGITS) for name, column in columns.items()}
+    first = int(np.argmax(np.isfinite(rounded["beta"]))) if np.isfinite(rounded["beta"]).any() else 0
+    data = {name: column[first:] for name, column in rounded.items()}
+    return {"time": as_json_times(history.times_us[first:]), **data}
