@@ -29,7 +29,7 @@ from api.routes.operation import list_quality
 from indexer.analytics.align import Clock
 from indexer.errors import DeaiError
 from indexer.store.bars import read_coverage
-from indexer.store.read import read_index
+from indexer.store.indices import read_index
 from indexer.studies.catalogue import load_events
 from indexer.times import from_us
 
