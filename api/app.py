@@ -1,4 +1,4 @@
-"""The application factory: routes, error shape and the middleware around them. Nothing is built at import.
+"""The application factory: routes, error shape, the middleware around them, OpenAPI. Nothing is built at import.
 
 Place in the flow: the last step; reads the store, changes nothing in it. A watcher looks for a new data version,
 so that an update in any process drops the cache here and reaches those who listen.
@@ -14,6 +14,7 @@ from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI
+from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,7 +22,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.answers.answer import Answer
 from api.answers.params import given_well
-from api.answers.problems import EVERYWHERE, declared, install_handlers
+from api.answers.problems import EVERYWHERE, Problem, declared, install_handlers
 from api.answers.services import Services
 from api.middleware.access import AllowedHosts, ReadKeys
 from api.middleware.cache import Cache, CacheMiddleware
@@ -29,7 +30,6 @@ from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits, RateLimiter, RateLimits, RequestSizes
 from api.middleware.requests import CacheBusters, Failures, Methods, RequestId, RootPath
 from api.middleware.security import CORS, Preflights, SecurityHeaders
-from api.openapi import describe
 from api.routes import (
     administration,
     assets,
@@ -40,14 +40,12 @@ from api.routes import (
     indices,
     levels,
     members,
-    metrics,
     operation,
     statistics,
     stream,
     studies,
 )
-from api.stream.hub import Hub
-from api.stream.live import LiveFeed
+from api.stream.hub import Hub, LiveFeed
 from api.stream.watch import watch
 from api.web import files as dropped
 from api.web import first_view, sign_in, static_files
@@ -65,7 +63,6 @@ ROUTERS = (
     members.router,
     facts.router,
     assets.router,
-    metrics.router,
     statistics.router,
     studies.router,
     administration.router,
@@ -215,3 +212,69 @@ def _with_mounted(app: FastAPI) -> list[Services]:
         if isinstance(mounted, FastAPI) and hasattr(mounted.state, "services"):
             services += _with_mounted(mounted)
     return services
+
+
+DESCRIPTION = """
+The open index of decentralized-AI tokens, and its beta to tech equities.
+
+**Stability.** `/v1` only grows: keys, parameters and routes may be added, never removed or changed in meaning.
+Ignore keys you do not know. Cursors are opaque. Texts of errors may change, their `code` does not.
+
+**Units.** Levels are index points. Weights, changes, turnover and drawdowns are fractions (0.05 is 5 %). Times are
+UTC, ISO 8601. A number that does not exist is `null`, never 0 and never `NaN`. `simulated` marks invented data.
+"""
+KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of `deai keys create`"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key"},
+}
+TAGS = [
+    {"name": "indices", "description": "What there is and where it stands"},
+    {"name": "levels", "description": "The history of an index"},
+    {"name": "stream", "description": "New levels as they are published"},
+    {"name": "files", "description": "Whole histories as files, and one number for a cell"},
+    {"name": "constituents", "description": "What is in an index and why"},
+    {"name": "facts", "description": "What levels are computed from, as CSV"},
+    {"name": "assets", "description": "Tokens: identity, supply and its source, what chains say"},
+    {
+        "name": "statistics",
+        "description": "Beta to benchmarks, events, drawdowns, breaks, attribution, breadth, stress",
+    },
+    {"name": "benchmarks", "description": "Benchmarks, events and the data-quality log"},
+    {"name": "charts", "description": "Pictures of an index"},
+    {"name": "embeds", "description": "The index in other people's pages"},
+    {"name": "administration", "description": "What each level is made of, the calendar, documents, announcements"},
+    {"name": "admin", "description": "For the operator; needs a key when asked from elsewhere"},
+    {"name": "operation", "description": "State of the service"},
+]
+
+
+def describe(app: FastAPI, *, root_path: str) -> None:
+    """Makes `app.openapi()` give the full description, built once on first use."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app, root_path)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend it
+
+
+def _document(app: FastAPI, root_path: str) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=DESCRIPTION,
+        routes=app.routes,
+        tags=TAGS,
+        servers=[{"url": root_path or "/"}],
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(problem.pop("$defs", {}))
+    schemas["Problem"] = problem
+    document["components"]["securitySchemes"] = KEYS
+    for path, methods in document["paths"].items():
+        for method in methods.values() if path.startswith("/v1/admin") else ():
+            method["security"] = [{}, {"bearer": []}, {"header": []}]
+    return document

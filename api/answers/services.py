@@ -11,8 +11,7 @@ from fastapi import Depends, Request
 from api.middleware.cache import Cache
 from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits
-from api.stream.hub import Hub
-from api.stream.live import LiveFeed
+from api.stream.hub import Hub, LiveFeed
 from indexer.config import Settings
 from indexer.store.db import Store
 from indexer.times import Clock

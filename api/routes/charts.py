@@ -1,10 +1,17 @@
-"""Pictures: level, drawdown or rolling beta as SVG, PNG, or the Vega-Lite specification they are made from."""
+"""Pictures of an index: level, drawdown or rolling beta as SVG, PNG, or the Vega-Lite specification they are made from.
+
+A series over a range that ends at the newest level becomes one specification, which serves our pictures and anyone's
+own page. vl-convert draws it, no browser.
+"""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
@@ -12,9 +19,215 @@ from api.answers.answer import Answer, as_file
 from api.answers.params import IndexId
 from api.answers.problems import declared
 from api.answers.services import StoreDep
-from api.charts import ChartKind, ChartRange, Look, Theme, chart_series, chart_spec, to_png, to_svg
+from indexer.arrays import F64, I64
+from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.indices import read_index
+from indexer.store.levels import read_latest_level, read_levels
+from indexer.store.rows import IndexRow
+from indexer.times import DAY_US, HOUR_US, from_us
+
+
+class ChartKind(StrEnum):
+    """What is drawn."""
+
+    LEVEL = "level"
+    DRAWDOWN = "drawdown"
+    BETA = "beta"
+
+
+class ChartRange(StrEnum):
+    """How far back, from the newest level."""
+
+    WEEK = "1w"
+    MONTH = "1m"
+    QUARTER = "3m"
+    YEAR = "1y"
+    ALL = "all"
+
+
+DAYS = {ChartRange.WEEK: 7, ChartRange.MONTH: 30, ChartRange.QUARTER: 91, ChartRange.YEAR: 365, ChartRange.ALL: None}
+FINE_DAYS = 31
+
+
+@dataclass(frozen=True, slots=True)
+class ChartSeries:
+    """Points (T,) ascending, with a band where there is one; `newest` is the index's newest level."""
+
+    times_us: I64
+    values: F64
+    low: F64 | None
+    high: F64 | None
+    newest_us: int
+    newest: float
+
+
+def chart_series(
+    store: Store, index: IndexRow, *, kind: ChartKind, span: ChartRange, benchmark: str, sessions: int
+) -> ChartSeries:
+    """The points of a chart. Raises NotEnoughDataError while there is nothing to draw."""
+    newest = read_latest_level(store, index.id)
+    if newest is None:
+        raise NotEnoughDataError(f'Index "{index.id}" has no levels yet, so no chart; `deai import FILE` brings prices')
+    newest_us, level = int(newest.times_us[-1]), float(newest.levels[-1])
+    days = DAYS[span]
+    start_us = None if days is None else newest_us - days * DAY_US
+    if kind is ChartKind.BETA:
+        return _beta(store, index, start_us, newest_us, level=level, benchmark=benchmark, sessions=sessions)
+    step = HOUR_US if days is not None and days <= FINE_DAYS else DAY_US
+    if kind is ChartKind.LEVEL:
+        rows = read_levels(store, index.id, start_us=start_us, step_us=step)
+        return ChartSeries(rows.times_us, rows.levels, None, None, newest_us, level)
+    rows = read_levels(store, index.id, step_us=step)
+    falls = rows.levels / np.maximum.accumulate(rows.levels) - 1.0 if len(rows) else rows.levels
+    keep = rows.times_us >= (start_us or 0)
+    return ChartSeries(rows.times_us[keep], falls[keep], None, None, newest_us, level)
+
+
+def _beta(
+    store: Store, index: IndexRow, start_us: int | None, newest_us: int, *, level: float, benchmark: str, sessions: int
+) -> ChartSeries:
+    from indexer.studies.beta import beta_history
+
+    history = beta_history(store, index.id, benchmark, sessions=sessions, start_us=start_us)
+    known = np.isfinite(history.rolling.beta)
+    low, high = history.interval()
+    return ChartSeries(history.times_us[known], history.rolling.beta[known], low[known], high[known], newest_us, level)
+
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+MAX_POINTS = 1500
+
+
+class Theme(StrEnum):
+    """Colours for a light or a dark page."""
+
+    LIGHT = "light"
+    DARK = "dark"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Size in pixels and colours."""
+
+    width: int = 720
+    height: int = 360
+    theme: Theme = Theme.LIGHT
+    titled: bool = True
+
+
+INK = {Theme.LIGHT: "#15181d", Theme.DARK: "#e8ebef"}
+MUTED = {Theme.LIGHT: "#596170", Theme.DARK: "#9aa4b2"}
+LINE = {Theme.LIGHT: "#e2e3dc", Theme.DARK: "#2a313a"}
+PANEL = {Theme.LIGHT: "#ffffff", Theme.DARK: "#161a20"}
+ACCENT = {Theme.LIGHT: "#0a6b6b", Theme.DARK: "#4fc7bd"}
+WARN = {Theme.LIGHT: "#8a5600", Theme.DARK: "#e6b656"}
+X_AXIS = {"title": None, "grid": False, "labelOverlap": True, "labelSeparation": 10, "labelFlush": True}
+FORMATS = {ChartKind.LEVEL: ",.0f", ChartKind.DRAWDOWN: ".0%", ChartKind.BETA: ".1f"}
+
+
+def chart_spec(series: ChartSeries, *, kind: ChartKind, title: str, simulated: bool, look: Look) -> dict[str, Any]:
+    """The specification of a chart, data included, at most 1,500 points (the last one always among them)."""
+    theme = look.theme
+    when = f"as of {from_us(series.newest_us):%Y-%m-%d %H:%M} UTC"
+    if kind is ChartKind.BETA and len(series.times_us):
+        # The newest beta may be older than the newest level: a benchmark's closes can end before.
+        when = f"as of {from_us(int(series.times_us[-1])):%Y-%m-%d} at the New York close · 95 % band"
+    subtitle = f"SIMULATED market, invented prices · {when}" if simulated else when
+    return {
+        "$schema": SCHEMA,
+        "width": look.width,
+        "height": look.height,
+        "autosize": {"type": "fit", "contains": "padding"},
+        "background": PANEL[theme],
+        "padding": 12,
+        "title": {
+            "text": title if look.titled else "",
+            "subtitle": subtitle,
+            "anchor": "start",
+            "color": INK[theme],
+            "subtitleColor": WARN[theme] if simulated else MUTED[theme],
+            "fontSize": 17,
+            "subtitleFontSize": 12,
+            "offset": 10,
+        },
+        "data": {"values": _points(series)},
+        "encoding": {"x": {"field": "time", "type": "temporal", "scale": {"type": "utc"}, "axis": X_AXIS}},
+        "layer": _layers(series, kind, theme),
+        "config": _config(theme),
+    }
+
+
+def _points(series: ChartSeries) -> list[dict[str, Any]]:
+    count = len(series.times_us)
+    keep = np.unique(np.r_[np.linspace(0, max(count - 1, 0), min(count, MAX_POINTS)).astype(np.int64)])
+    times = (series.times_us[keep] // 1000).tolist()
+    columns = {"time": times, "value": series.values[keep].tolist()}
+    if series.low is not None and series.high is not None:
+        columns |= {"low": series.low[keep].tolist(), "high": series.high[keep].tolist()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _layers(series: ChartSeries, kind: ChartKind, theme: Theme) -> list[dict[str, Any]]:
+    axis = {"title": None, "format": FORMATS[kind], "orient": "right", "domain": False, "ticks": False}
+    low, high = _domain(series, kind)
+    scale = {"domain": [low, high], "nice": kind is ChartKind.BETA}
+    y = {"field": "value", "type": "quantitative", "axis": axis, "scale": scale}
+    accent = ACCENT[theme]
+    line = {"mark": {"type": "line", "color": accent, "strokeWidth": 1.8}, "encoding": {"y": y}}
+    if kind is ChartKind.BETA:
+        band = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
+        rule = {"type": "rule", "color": MUTED[theme], "strokeDash": [3, 3]}
+        across = {"x": {"value": 0}, "x2": {"value": "width"}, "y": {"datum": 1}}
+        unity = {"data": {"values": [{}]}, "mark": rule, "encoding": across}  # once, not once for each row
+        return [{"mark": {"type": "area", "color": accent, "opacity": 0.18}, "encoding": band}, unity, line]
+    area = {"type": "area", "color": accent, "opacity": 0.12, "line": False}
+    floor = {"datum": 0 if kind is ChartKind.DRAWDOWN else low}
+    return [{"mark": area, "encoding": {"y": y, "y2": floor}}, line]
+
+
+def _domain(series: ChartSeries, kind: ChartKind) -> tuple[float, float]:
+    """Room for the line and its band; a drawdown ends at 0, a beta shows 1."""
+    lows = series.values if series.low is None else series.low
+    highs = series.values if series.high is None else series.high
+    if not len(lows):
+        return 0.0, 1.0
+    low, high = float(lows.min()), float(highs.max())
+    if kind is ChartKind.BETA:
+        low, high = min(low, 1.0), max(high, 1.0)
+    room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - room, 0.0 if kind is ChartKind.DRAWDOWN else high + room
+
+
+def _config(theme: Theme) -> dict[str, Any]:
+    axis = {"labelColor": MUTED[theme], "gridColor": LINE[theme], "domainColor": LINE[theme], "tickColor": LINE[theme]}
+    return {
+        "axis": {**axis, "labelFontSize": 12},
+        "view": {"stroke": None},
+        "font": "Liberation Sans, Arial, Helvetica, sans-serif",
+    }
+
+
+ONE_AT_A_TIME = threading.Lock()
+
+
+def to_svg(spec: dict[str, Any]) -> bytes:
+    """The chart as SVG."""
+    import vl_convert
+
+    with ONE_AT_A_TIME:
+        text: str = vl_convert.vegalite_to_svg(spec)
+    return text.encode()
+
+
+def to_png(spec: dict[str, Any], *, scale: float) -> bytes:
+    """The chart as PNG, `scale` pixels of the picture to one of the specification."""
+    import vl_convert
+
+    with ONE_AT_A_TIME:
+        png: bytes = vl_convert.vegalite_to_png(spec, scale=scale)
+    return png
+
 
 router = APIRouter(prefix="/charts", tags=["charts"])
 SVG = "image/svg+xml"

@@ -14,8 +14,7 @@ from api.answers.answer import NEVER, Answer, as_file
 from api.answers.params import IndexId
 from api.answers.problems import declared, problem
 from api.answers.services import ServicesDep, StoreDep
-from api.charts import ChartKind, ChartRange, Look, Theme, to_png, to_svg
-from api.routes.charts import SVG, ChartQuery, spec_of
+from api.routes.charts import SVG, ChartKind, ChartQuery, ChartRange, Look, Theme, spec_of, to_png, to_svg
 from api.routes.indices import latest_or_none
 from api.web.routes import HTML, Raw, filled, level_texts
 from indexer.errors import InputError, NotFoundError

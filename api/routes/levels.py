@@ -50,7 +50,7 @@ from indexer.store.indices import read_index
 from indexer.store.levels import LevelPage, page_of, read_level_page, read_levels, unpublished
 from indexer.store.rows import IndexRow
 from indexer.store.runs import read_version
-from indexer.studies.closes import read_level_closes, session_dates
+from indexer.studies.series import read_level_closes, session_dates
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["levels"], responses=declared("not_found"))

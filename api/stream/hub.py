@@ -1,4 +1,4 @@
-"""A published level as a message, and who listens to which index.
+"""A published level as a message, who listens to which index, and the level between fixings.
 
 A mailbox holds one message: a client that is too slow to take it gets the newest instead, so memory stays bounded
 whatever clients do. Messages reach every process through the store, because each process watches it.
@@ -7,17 +7,24 @@ whatever clients do. Messages reach every process through the store, because eac
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from api.answers.encode import json_bytes, level_at
+from indexer.config import Settings
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.store.indices import read_index
 from indexer.store.levels import read_latest_level, read_levels
 from indexer.store.rows import LevelRows
+from indexer.times import Clock
+
+if TYPE_CHECKING:
+    from indexer.live.live_level import LiveLevel
+    from indexer.live.ticker import Ticker
 
 MAX_REPLAY = 1000
 PING = b": ping\n\n"
@@ -156,3 +163,39 @@ class Hub:
         for boxes in self.boxes.values():
             for box in boxes:
                 box.put(None)
+
+
+class LiveFeed:
+    """The live levels of one application. Safe for several threads; asks nobody until somebody asks it."""
+
+    def __init__(self, store: Store, settings: Settings, *, clock: Clock) -> None:
+        self._store, self._settings, self._clock = store, settings, clock
+        self._ticker: Ticker | None = None
+        self._lock = threading.Lock()
+
+    def level(self, index_id: str) -> LiveLevel:
+        """The live level of an index. Raises as `Ticker.level`, and ConfigError for settings that do not hold."""
+        with self._lock:
+            if self._ticker is None:
+                self._ticker = self._made()
+        return self._ticker.level(index_id)
+
+    def _made(self) -> Ticker:
+        # The HTTP client comes with it: not on the way to the first answer.
+        from indexer.levels.versions import registry_for
+        from indexer.live.context import live_of
+        from indexer.live.ticker import Ticker
+        from indexer.live.upstream import upstream_of
+        from indexer.sources.http import Timeouts
+
+        registry = registry_for(self._store, self._settings)
+        quick = Timeouts(connect=1.5, read=2.5, total=3.0, patience=0.0, attempts=1)  # a dark venue holds up nobody
+        upstream = upstream_of(self._settings, clock=self._clock, timeouts=quick)
+        return Ticker(live_of(self._store, self._settings, registry=registry, upstream=upstream, clock=self._clock))
+
+    def close(self) -> None:
+        """Close the connections to the venues, where there are any."""
+        with self._lock:
+            if self._ticker is not None:
+                self._ticker.live.upstream.close()
+                self._ticker = None

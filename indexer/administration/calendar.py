@@ -66,7 +66,7 @@ def _new_york(at_us: int) -> datetime:
 
 def _sessions(found: Sequence[tuple[int, str, str]]) -> dict[date, str]:
     """What New York's exchange does on the days of these instants: open, half-day or closed."""
-    from indexer.analytics.calendar import session_closes
+    from indexer.analytics.align import session_closes
 
     days = {_new_york(at).date() for at, _, _ in found}
     if not days:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.analytics.calendar import session_closes
+from indexer.analytics.align import session_closes
 from indexer.arrays import I64
 from indexer.demo.market import BENCHMARKS, START_US, SimulatedMarket, simulate
 from indexer.levels.pipeline import UpdateReport, update

@@ -307,7 +307,7 @@ def session_days(stamps: Stamps, *, calendar: str) -> I64:
     A stamp means a session as a plain date, as midnight in its own offset or on the exchange's clock, or as the
     instant at which the session opens or closes.
     """
-    from indexer.analytics.calendar import sessions
+    from indexer.analytics.align import sessions
 
     us, wall = stamps.us, stamps.wall_us
     known = us != NO_TIME
@@ -338,7 +338,7 @@ def session_closes(dates_us: I64, *, calendar: str, future: bool) -> I64:
 
     A future's daily bar ends at its 17:00 New York settlement, whatever the stock exchange's calendar says.
     """
-    from indexer.analytics.calendar import sessions
+    from indexer.analytics.align import sessions
 
     days, inverse = np.unique(dates_us, return_inverse=True)
     real = days[days != NO_TIME]
@@ -355,7 +355,7 @@ def session_closes(dates_us: I64, *, calendar: str, future: bool) -> I64:
 
 def clipped_to_session(opens_us: I64, ends_us: I64, *, calendar: str) -> tuple[I64, Bools]:
     """Ends of intraday bars (R,), not later than the close of their session, and which lie outside of any session."""
-    from indexer.analytics.calendar import sessions
+    from indexer.analytics.align import sessions
 
     if not len(opens_us):
         return ends_us, np.zeros(0, dtype=np.bool_)

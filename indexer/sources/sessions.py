@@ -47,7 +47,7 @@ def dates_close_us(days: list[date], *, zone: ZoneInfo | None = None) -> dict[da
     here = zone or ZoneInfo(_NEW_YORK)
     closes = {day: _local(day, 16, here) for day in days}
     if days and here.key == _NEW_YORK:
-        from indexer.analytics.calendar import sessions
+        from indexer.analytics.align import sessions
 
         known = sessions(min(days), max(days))
         table = dict(zip(known.dates, known.closes_us.tolist(), strict=True))

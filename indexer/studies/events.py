@@ -24,14 +24,19 @@ from indexer.analytics.event_study import (
     CrossSection,
     EventResult,
     EventWindows,
+    EveryRow,
+    Placebo,
     block_bootstrap_p,
     cross_section,
     event_row,
     event_study,
+    fit_every_row,
+    holm,
+    placebo,
+    quiet_rows,
     rank_test,
     residual_table,
 )
-from indexer.analytics.placebo import EveryRow, Placebo, fit_every_row, holm, placebo, quiet_rows
 from indexer.arrays import F64, I64
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
@@ -39,7 +44,7 @@ from indexer.store.indices import read_indices
 from indexer.store.rebalancings import read_constituents
 from indexer.studies.catalogue import Overlap, load_events, other_events
 from indexer.studies.claims import CheckedClaim, check_claims
-from indexer.studies.hours import HourlyPath, hourly_path
+from indexer.studies.report.words import moment, number, percent
 from indexer.studies.series import (
     Frame,
     Series,
@@ -49,6 +54,54 @@ from indexer.studies.series import (
     subject_series,
     token_series,
 )
+from indexer.times import DAY_US, HOUR_US
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """A level and the simple return to it since the event's begin."""
+
+    time_us: int
+    level: float
+    change: float
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyPath:
+    """The last level before the event, the one furthest from it, the last one of the window, and every hour between.
+
+    An event without a window of its own is followed for a day.
+    """
+
+    subject: str
+    start_us: int
+    start_level: float
+    furthest: Hour
+    last: Hour
+    statement: str
+    hours: tuple[Hour, ...]
+
+
+def hourly_path(series: Series, event: Event) -> HourlyPath | None:
+    """The path of a series by the hour; None where it has no level within an hour before the event, or none after."""
+    until_us = event.until_us if event.until_us > event.at_us else event.at_us + DAY_US
+    row = int(np.searchsorted(series.times_us, event.at_us, side="right")) - 1
+    if row < 0 or event.at_us - int(series.times_us[row]) > HOUR_US:
+        return None
+    start_us, start = int(series.times_us[row]), float(series.values[row])
+    inside = np.flatnonzero((series.times_us > start_us) & (series.times_us <= until_us))
+    hours = tuple(Hour(int(series.times_us[n]), v := float(series.values[n]), v / start - 1.0) for n in inside)
+    if not hours:
+        return None
+    # A halving and a doubling are equally far.
+    furthest = max(hours, key=lambda hour: abs(np.log(hour.level / start)))
+    statement = (
+        f"By the hour: {series.name} went from {number(start, 1)} ({moment(start_us)}) to {number(furthest.level, 1)} "
+        f"({moment(furthest.time_us)}), {percent(furthest.change)}, and stood at {number(hours[-1].level, 1)} "
+        f"({moment(hours[-1].time_us)}), {percent(hours[-1].change)}"
+    )
+    return HourlyPath(series.name, start_us, start, furthest, hours[-1], statement, hours)
+
 
 BOOTSTRAP_SEED = 20_250_127
 # Event windows read beside the one asked for, in intervals of the clock.

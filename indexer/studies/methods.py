@@ -13,14 +13,16 @@ import numpy as np
 from indexer.analytics.beta import BetaResult, Method, compute_beta
 from indexer.analytics.beta_variants import (
     AsymmetricBeta,
+    LeadLagBeta,
     QuantileBeta,
     RealisedBeta,
     asymmetric_beta,
+    dimson_beta,
     hayashi_yoshida,
     quantile_beta,
+    scholes_williams_beta,
 )
 from indexer.analytics.factors import FactorBeta, FactorModel, factor_model
-from indexer.analytics.leadlag import LeadLagBeta, dimson_beta, scholes_williams_beta
 from indexer.analytics.linear import student_interval
 from indexer.analytics.time_varying import EwmaBeta, ewma_beta, kalman_fit
 from indexer.errors import InputError, did_you_mean

@@ -1,9 +1,11 @@
-"""Stored series and how two of them are brought together: one row a session, read at the close."""
+"""Stored series, how two of them are brought together (one row a session, read at the close), and levels at closes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import numpy as np
 
@@ -13,8 +15,10 @@ from indexer.analytics.align import (
     PERIODS_PER_YEAR,
     Aligned,
     Clock,
+    Sessions,
     align_at,
     sample_at,
+    sessions,
 )
 from indexer.analytics.series import like_a_split
 from indexer.arrays import F64, I64
@@ -24,11 +28,11 @@ from indexer.store.assets import read_assets, read_benchmark, read_benchmarks
 from indexer.store.bars import read_benchmark_bars
 from indexer.store.db import Store
 from indexer.store.indices import read_index, read_indices
-from indexer.store.levels import read_level_values
+from indexer.store.levels import LevelPage, page_of, published_span, read_level_values, read_levels
 from indexer.store.rates import read_asset_rates
 from indexer.store.rows import StoredAsset
 from indexer.studies.catalogue import load_events
-from indexer.times import DAY_US, HOUR_US, iso
+from indexer.times import DAY_US, HOUR_US, from_us, iso
 
 NAIVE = "naive join of daily returns on their dates: intervals do not match and weekend moves are lost"
 INDEX, TOKEN, BENCHMARK = "index", "token", "benchmark"
@@ -331,7 +335,7 @@ def _every(step_us: int, subject: Series) -> I64:
 
 def sessions_of() -> str:
     """Whose sessions the stored closes follow, with the version that computed their instants."""
-    from indexer.analytics.calendar import calendar_version
+    from indexer.analytics.align import calendar_version
 
     return calendar_version()
 
@@ -372,3 +376,41 @@ def _trailing(frame: Frame, last: int) -> tuple[str, ...]:
     if not after:
         return ()
     return (f"the last pair ends {iso(int(frame.times_us[last]))}; {after} later intervals have no pair",)
+
+
+DAY = timedelta(days=1)
+
+
+def read_level_closes(store: Store, index_id: str, *, exchange: str, as_of_us: int | None = None) -> LevelPage:
+    """One row for each session that closes within the index's life, NaN where there is no level at that instant.
+
+    Nothing is filled from the hours before: a return to or from such a session does not exist. Raises NotFoundError
+    for the index, InputError for an exchange that no calendar knows.
+    """
+    read_index(store, index_id)
+    first, last, _ = published_span(store, index_id) or (0, 0, 0)
+    closes = _between(first, last, exchange=exchange).closes_us if last else np.zeros(0, np.int64)
+    rows = read_levels(store, index_id, step_us=math.gcd(HOUR_US, *closes.tolist()), as_of_us=as_of_us)
+    if not len(rows):
+        return page_of(rows)
+    closes = closes[(closes >= first) & (closes <= rows.times_us[-1])]
+    place = np.minimum(np.searchsorted(rows.times_us, closes), len(rows) - 1)
+    there = rows.times_us[place] == closes
+    columns = (rows.levels, rows.carried_weight, rows.perpetual_weight)
+    levels, carried, perpetual = (np.where(there, column[place], np.nan) for column in columns)
+    count = np.where(there, rows.constituents[place], 0)
+    return LevelPage(closes, levels, rows.status[place], carried, perpetual, count, None)
+
+
+def session_dates(closes_us: np.ndarray, *, exchange: str) -> list[str]:
+    """The sessions' own dates of these closes, `2025-01-27`."""
+    if not len(closes_us):
+        return []
+    around = _between(int(closes_us[0]), int(closes_us[-1]), exchange=exchange)
+    place = np.searchsorted(around.closes_us, closes_us)
+    return [around.dates[row].isoformat() for row in place.tolist()]
+
+
+def _between(first_us: int, last_us: int, *, exchange: str) -> Sessions:
+    """The sessions from a day before to a day after: a close's date in UTC may be its neighbour's."""
+    return sessions(from_us(first_us).date() - DAY, from_us(last_us).date() + DAY, exchange=exchange)

@@ -11,9 +11,8 @@ from eventful import eventful
 from worlds import prices
 
 from indexer.administration.documents.factsheet import constituent_factsheet, index_factsheet
-from indexer.administration.documents.make import make_document, write_document
+from indexer.administration.documents.make import make_document, statement_document, write_document
 from indexer.administration.documents.methodology_page import difference, methodology_document
-from indexer.administration.documents.statement import statement_document
 from indexer.administration.explain import explain
 from indexer.config import Settings
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.analytics.align import align_at, sample_at
+from indexer.analytics.align import align_at, calendar_version, sample_at, session_closes, sessions
 from indexer.analytics.beta import compute_beta
-from indexer.analytics.calendar import calendar_version, session_closes, sessions
 from indexer.errors import InputError
 from indexer.times import HOUR_US, from_us, iso, to_us
 

@@ -12,13 +12,14 @@ from indexer.analytics.beta_variants import (
     asymmetric_beta,
     blume_beta,
     cross_section_prior,
+    dimson_beta,
     hayashi_yoshida,
     quantile_beta,
+    scholes_williams_beta,
     vasicek_beta,
 )
 from indexer.analytics.bootstrap import bootstrap_beta, optimal_block, stationary_indices
 from indexer.analytics.factors import factor_model
-from indexer.analytics.leadlag import dimson_beta, scholes_williams_beta
 from indexer.analytics.time_varying import KalmanModel, ewma_beta, ewma_path, kalman_filter, kalman_fit
 from indexer.errors import InputError, NotEnoughDataError
 

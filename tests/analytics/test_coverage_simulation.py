@@ -8,11 +8,10 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pytest
 
-from indexer.analytics.align import align_at
+from indexer.analytics.align import align_at, sessions
 from indexer.analytics.beta import compute_beta
-from indexer.analytics.calendar import sessions
+from indexer.analytics.beta_variants import dimson_beta
 from indexer.analytics.correlation import lag_scan
-from indexer.analytics.leadlag import dimson_beta
 from indexer.times import DAY_US, HOUR_US, to_us
 
 TRUE = 1.5

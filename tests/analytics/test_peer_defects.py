@@ -7,8 +7,8 @@ import pytest
 
 from indexer.analytics.align import PERIODS_PER_YEAR, Clock, align_at
 from indexer.analytics.beta import compute_beta
+from indexer.analytics.beta_variants import dimson_beta
 from indexer.analytics.event_study import EventWindows, event_study
-from indexer.analytics.leadlag import dimson_beta
 from indexer.analytics.rolling import rolling_beta
 from indexer.times import DAY_US
 

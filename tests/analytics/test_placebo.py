@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from indexer.analytics.event_study import EventWindows, event_study
-from indexer.analytics.placebo import fit_every_row, holm, placebo, quiet_rows
+from indexer.analytics.event_study import EventWindows, event_study, fit_every_row, holm, placebo, quiet_rows
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, 0), (-1, 5), (-5, 20)])

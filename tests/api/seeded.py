@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.analytics.calendar import session_closes
+from indexer.analytics.align import session_closes
 from indexer.engine.history import Decision, Rebalance
 from indexer.store.assets import ensure_benchmarks, write_assets
 from indexer.store.bars import write_benchmark_bars

@@ -15,7 +15,7 @@ from sqlalchemy import delete
 from sqlmodel import col
 
 from api.app import create_app
-from indexer.analytics.calendar import sessions
+from indexer.analytics.align import sessions
 from indexer.store.db import Store
 from indexer.store.tables import Level
 from indexer.times import HOUR_US, iso

@@ -11,8 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from indexer.analytics.align import PERIODS_PER_YEAR, Clock
-from indexer.analytics.calendar import session_closes
+from indexer.analytics.align import PERIODS_PER_YEAR, Clock, session_closes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "analytics.md").read_text(encoding="utf-8")
 NAMES = set(re.findall(r"`((?:studies|report)\.[a-z_.]+)`", PAGE))

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.analytics.align import Clock
-from indexer.analytics.calendar import session_closes
+from indexer.analytics.align import Clock, session_closes
 from indexer.analytics.rolling import rolling_beta
 from indexer.errors import InputError
 from indexer.studies.beta import windowed_beta

@@ -15,8 +15,7 @@ from indexer.store.db import Store
 from indexer.store.indices import read_index, read_indices
 from indexer.store.levels import read_levels
 from indexer.store.rebalancings import read_memberships, read_rebalancings
-from indexer.studies.report.blocks import Block, Cards, Document, Heading, Picture, Table, Text
-from indexer.studies.report.figures import ACCENT
+from indexer.studies.report.blocks import ACCENT, Block, Cards, Document, Heading, Picture, Table, Text
 from indexer.studies.series import token_series
 from indexer.times import DAY_US, iso, to_us
 

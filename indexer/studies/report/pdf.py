@@ -15,8 +15,22 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.platypus import Image, KeepInFrame, Paragraph, SimpleDocTemplate
 from reportlab.platypus import Table as Grid
 
-from indexer.studies.report.blocks import Block, Bullets, Cards, Document, Heading, Picture, Table
-from indexer.studies.report.figures import ACCENT, INK, LINE, MUTED, PAPER, WIDE, as_png
+from indexer.studies.report.blocks import (
+    ACCENT,
+    INK,
+    LINE,
+    MUTED,
+    PAPER,
+    WIDE,
+    Block,
+    Bullets,
+    Cards,
+    Document,
+    Heading,
+    Picture,
+    Table,
+    as_png,
+)
 
 MARGIN, PADDING = 40, 6  # points
 WIDTH, HEIGHT = A4[0] - 2 * MARGIN, A4[1] - 2 * MARGIN
