@@ -196,6 +196,8 @@ def _show_update(report: object) -> None:
     for index in report.indices:
         if index.note:
             say(f"  {index.note}")
+    for wait in report.waiting:
+        say(f"  {wait}")
     for why in report.not_started.values():
         say(f"  no levels: {why}")
     for why in report.refused.values():

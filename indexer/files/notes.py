@@ -24,9 +24,9 @@ def notes_of(rows: FileRows, *, outside: Bools) -> list[str]:
 
 
 def _waiting(rows: FileRows) -> list[str]:
-    """Currencies whose prices wait for a rate."""
+    """Currencies whose prices need a rate."""
     return [
-        f"bars in {quote} are kept and not priced until a {quote}/USD rate of their instants is there: "
+        f"bars in {quote} are priced by a {quote}/USD rate of their instant alone, and wait where there is none: "
         f'import one as the benchmark "{quote}-USD"'
         for quote in sorted({listing.quote for listing in rows.listings} - {DOLLAR, *AT_PAR})
     ]

@@ -28,6 +28,7 @@ from indexer.levels.assemble import (
 )
 from indexer.levels.event_effects import SupplyEffect, adjusted, explained
 from indexer.methodology.spec import INDEX_METRICS, Methodology, universe_lines
+from indexer.reference.rates import traded
 from indexer.registry import Registry, supply_facts
 from indexer.registry.records import PERPETUAL, SPOT
 from indexer.store.assets import read_assets, read_listings
@@ -65,18 +66,18 @@ def load_market(
     if rates is None:
         rates = read_rates(store, as_of_us=as_of_us)
     spot = [row for row in known if registry.market(row.venue) == SPOT]
-    traded = _of_listings(bars, spot)
-    seen = set(np.unique(traded.listing_id).tolist())
+    spot_bars = _of_listings(bars, spot)
+    seen = set(np.unique(spot_bars.listing_id).tolist())
     supplies = _supplies(store, registry, ids=ids, as_of_us=as_of_us)
     return assemble(
         line_facts(registry, ids=ids, listings=[row for row in spot if row.id in seen]),
         rates,
-        volumes=_volumes(traded, spot),
+        volumes=_volumes(spot_bars, spot),
         supplies=[*adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}), *_facts(ids)],
         events=explained(effects, lines={asset.slug: asset.line for asset in registry.assets}),
         metrics=[
             *metric_columns(read_asset_metrics(store, INDEX_METRICS, as_of_us=as_of_us), ids),
-            venues_a_day(traded, spot),
+            venues_a_day(spot_bars, spot),
             _perpetual_venues(bars, [row for row in known if registry.market(row.venue) == PERPETUAL]),
         ],
     )
@@ -156,8 +157,7 @@ def _within(times_us: I64, windows: Sequence[tuple[int, int]]) -> Bools:
 
 def _of_listings(bars: BarSeries, listings: Iterable[ListingRow]) -> BarSeries:
     """The bars of these listings alone."""
-    rows = np.isin(bars.listing_id, [int(row.id or 0) for row in listings])
-    return bars if rows.all() else BarSeries(*(getattr(bars, name)[rows] for name in BarSeries.__dataclass_fields__))
+    return bars.rows(np.isin(bars.listing_id, [int(row.id or 0) for row in listings]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +176,8 @@ def traded_days(store: Store, registry: Registry, slug: str) -> TradedDays:
     listings = [row for row in read_listings(store) if row.asset == slug and row.id is not None]
     bars = read_bars(store, listing_ids=[int(row.id or 0) for row in listings])
     spot, futures = ([row for row in listings if registry.market(row.venue) == kind] for kind in (SPOT, PERPETUAL))
-    traded = _of_listings(bars, spot)
-    counts = venues_a_day(traded, spot), _perpetual_venues(bars, futures)
+    spot_bars = _of_listings(bars, spot)
+    counts = venues_a_day(spot_bars, spot), _perpetual_venues(bars, futures)
     days = np.union1d(counts[0].day_us, counts[1].day_us)
 
     def spread(day_us: I64, value: F64) -> F64:
@@ -185,7 +185,7 @@ def traded_days(store: Store, registry: Registry, slug: str) -> TradedDays:
         column[np.searchsorted(days, day_us)] = value
         return column
 
-    volumes = _volumes(traded, spot)
+    volumes = _volumes(spot_bars, spot)
     venues, perpetual = (np.nan_to_num(spread(one.day_us, one.value)).astype(np.int64) for one in counts)
     return TradedDays(days, spread(volumes.day_us, volumes.volume_usd), venues, perpetual)
 
@@ -202,7 +202,8 @@ def _volumes(bars: BarSeries, listings: list[ListingRow]) -> VolumeColumns:
 
 
 def venues_a_day(bars: BarSeries, listings: Iterable[ListingRow]) -> MetricColumns:
-    """How many venues had a bar of an asset on each day: what was so then, whatever venues came later. Pure."""
+    """At how many venues an asset was traded on each day: what was so then, whatever venues came later. Pure."""
+    bars = traded(bars)
     where = {int(row.id or 0): (int(row.asset_id or 0), row.venue) for row in listings}
     day = -(-bars.time_us // DAY_US)
     turns = np.flatnonzero(np.r_[True, (np.diff(bars.listing_id) != 0) | (np.diff(day) != 0)][: len(day)])

@@ -54,7 +54,7 @@ class Fresh:
 
 def computed_rates(
     bars: BarSeries,
-    listings: Iterable[ListingRow],
+    listings: Sequence[ListingRow],
     *,
     market: Callable[[str], str],
     overrides: Sequence[ValueOverride] = (),
@@ -65,17 +65,56 @@ def computed_rates(
     rate, and a value decided on by people stands in its window. `market` gives the kind of a venue's market. Bars
     quoted in another currency than the dollar count where `currencies`, or the bars of that coin itself, have its rate
     of that instant."""
-    listings = list(listings)
-    places = {
+    places = _places(listings, market)
+    live = traded(bars)
+    listed, at_par = _in_dollars(live, listings, places=places, currencies=currencies or {})
+    rates = compute_rates(listed, places, at_par=at_par)
+    return [_overridden(made, overrides) for made in over_bars(rates, fixings or {})]
+
+
+def waiting_bars(
+    bars: BarSeries,
+    listings: Sequence[ListingRow],
+    *,
+    market: Callable[[str], str],
+    currencies: Mapping[str, tuple[I64, F64]],
+) -> tuple[str, ...]:
+    """Which bars wait for a rate of their instant, one sentence for each currency."""
+    foreign = {int(row.id): row.quote for row in listings if row.id and row.quote not in (DOLLAR, *AT_PAR)}
+    if not foreign:
+        return ()
+    live = traded(bars)
+    listed, _ = _in_dollars(live, listings, places=_places(listings, market), currencies=currencies)
+    waiting: dict[str, list[int]] = {}
+    for number, quote in foreign.items():
+        mine, priced = (one.time_us[one.listing_id == number] for one in (live, listed))
+        waiting.setdefault(quote, []).extend(np.setdiff1d(mine, priced).tolist())
+    return tuple(
+        f"{len(times):,} bars in {quote} wait for a {quote}/USD rate of their instants, "
+        f"{iso(min(times))} to {iso(max(times))}"
+        for quote, times in sorted(waiting.items())
+        if times
+    )
+
+
+def _places(listings: Iterable[ListingRow], market: Callable[[str], str]) -> dict[int, Place]:
+    return {
         int(row.id): Place(int(row.asset_id), row.venue, row.interval, market(row.venue))
         for row in listings
         if row.id is not None and row.asset_id is not None
     }
+
+
+def _in_dollars(
+    bars: ListedBars,
+    listings: Sequence[ListingRow],
+    *,
+    places: Mapping[int, Place],
+    currencies: Mapping[str, tuple[I64, F64]],
+) -> tuple[ListedBars, Bools]:
+    """The bars that have a price in USD, and which were taken at par."""
     quotes = {int(row.id): row.quote for row in listings if row.id is not None}
-    live = traded(ListedBars(bars.listing_id, bars.time_us, bars.close, bars.volume_base))
-    listed, at_par = in_dollars(live, quotes, _both(_coin_rates(live, listings, places), currencies or {}))
-    rates = compute_rates(listed, places, at_par=at_par)
-    return [_overridden(made, overrides) for made in over_bars(rates, fixings or {})]
+    return in_dollars(bars, quotes, _both(_coin_rates(bars, listings, places), currencies))
 
 
 def currency_rates(store: Store) -> dict[str, tuple[I64, F64]]:
@@ -110,7 +149,7 @@ def _coin_rates(
     chosen = np.isin(bars.listing_id, spot)
     if not chosen.any():
         return {}
-    inner = ListedBars(bars.listing_id[chosen], bars.time_us[chosen], bars.close[chosen], bars.volume_base[chosen])
+    inner = bars.rows(chosen)
     names = {row.asset_id: row.symbol.upper() for row in mine}
     return {names[made.asset_id]: (made.time_us, made.rate) for made in compute_rates(inner, places)}
 

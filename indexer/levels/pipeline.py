@@ -33,6 +33,7 @@ from indexer.levels.official import (
     effects_on_published,
     reaches_back,
     settle_rates,
+    waiting_bars,
     write_fresh,
 )
 from indexer.levels.overrides import events_of, in_force, values_of
@@ -84,7 +85,7 @@ class UpdateReport:
 
     `refused` says of indices and files of the user's why they do not hold: that stops their own index only.
     `deferred` are corrections that the policy did not let in; `restated_because` is empty unless history was
-    stated anew.
+    stated anew. `waiting` says which bars are not priced for want of a rate of their currency.
     """
 
     unchanged: bool
@@ -94,6 +95,7 @@ class UpdateReport:
     deferred: tuple[Deferred, ...] = ()
     restated_because: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
+    waiting: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -112,6 +114,7 @@ class _Walk:
     provisional: bool  # the first fill is not complete: nothing of this run lasts
     replaces: bool  # what is out is provisional, and this takes its place
     ids: dict[str, int] = field(default_factory=dict)
+    waiting: tuple[str, ...] = ()
 
 
 def update(
@@ -173,7 +176,7 @@ def update(
     mark = MARK if provisional else {}
     finish_run(store, run_id, now=clock(), detail={**mark, **detail, "rules": rules.hash, "rebuild": anew})
     seal_runs(store)
-    return UpdateReport(False, written, tuple(made), missing, tuple(deferred), anew, refused)
+    return UpdateReport(False, written, tuple(made), missing, tuple(deferred), anew, refused, walk.waiting)
 
 
 def _log_steps(walk: _Walk) -> None:
@@ -205,13 +208,15 @@ def _rates_and_market(walk: _Walk, *, progress: Callable[[int], None]) -> tuple[
     store, rules = walk.store, walk.rules
     bars, listings = read_bars(store), read_listings(store)
     progress(1)
+    currencies = currency_rates(store)
+    walk.waiting = waiting_bars(bars, listings, market=walk.registry.market, currencies=currencies)
     made = computed_rates(
         bars,
         listings,
         market=walk.registry.market,
         overrides=values_of(walk.overrides, ids=walk.ids),
         fixings=stored_fixings(store),
-        currencies=currency_rates(store),
+        currencies=currencies,
     )
     stored = read_rates(store)
     fresh: list[Fresh] = [differing(one, stored) for one in made]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -29,6 +30,13 @@ class ListedBars:
     time_us: I64
     close: F64
     volume_base: F64
+
+    def rows(self, keep: Bools) -> Self:
+        """The same with only these bars."""
+        return self if keep.all() else type(self)(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
+
+
+SomeBars = TypeVar("SomeBars", bound=ListedBars)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +63,13 @@ class AssetRates:
     flags: I8
 
 
-def traded(bars: ListedBars) -> ListedBars:
+def traded(bars: SomeBars) -> SomeBars:
     """The bars in which somebody traded: a close that stands still at a volume of zero is no price of its instant."""
     order = np.lexsort((bars.time_us, bars.listing_id))
     before, row = order[:-1], order[1:]
     still = np.zeros(len(order), dtype=np.bool_)
     still[row] = (bars.listing_id[row] == bars.listing_id[before]) & (bars.close[row] == bars.close[before])
-    keep = ~(still & (bars.volume_base == 0.0))
-    return ListedBars(bars.listing_id[keep], bars.time_us[keep], bars.close[keep], bars.volume_base[keep])
+    return bars.rows(~(still & (bars.volume_base == 0.0)))
 
 
 def in_dollars(

@@ -43,6 +43,14 @@ def test_a_venue_counts_on_the_days_on_which_it_had_a_bar_once_whatever_its_list
     assert rows == [(7, 1, 1.0), (7, 2, 2.0), (8, 3, 1.0)]
 
 
+def test_a_flat_candle_without_volume_is_no_venue() -> None:
+    """okx stands still at zero on day 2 and moves on day 3; kraken does not say its volume."""
+    ids, times = np.array([1, 1, 1, 2, 2]), D + np.array([1, 2, 3, 1, 2]) * DAY_US
+    close, volume = np.array([5.0, 5.0, 6.0, 5.0, 5.0]), np.array([3.0, 0.0, 0.0, np.nan, np.nan])
+    made = venues_a_day(BarSeries(ids, times, close, volume, volume), [listing(1, 7, "okx"), listing(2, 7, "kraken")])
+    assert made.value.tolist() == [2.0, 1.0, 1.0]
+
+
 def test_without_bars_there_is_no_day() -> None:
     empty = np.empty(0, dtype=np.int64)
     made = venues_a_day(BarSeries(empty, empty, np.empty(0), np.empty(0), np.empty(0)), [])
