@@ -23,7 +23,7 @@ from indexer.live.bars import listing_ids, write_missing
 from indexer.live.collect import AGGREGATORS
 from indexer.live.context import Live
 from indexer.live.mapping import quote_fillers
-from indexer.live.plan import Plan, Stage, pieces_of, rate_series, stored_instants
+from indexer.live.plan import Plan, Stage, pieces_of, rate_series, stored_instants, times_by_quote
 from indexer.live.quality_log import reject_notes, write_rejects_noted
 from indexer.live.scheduler import Stopped
 from indexer.live.series import Role, Series
@@ -96,11 +96,15 @@ class Filled:
 
 @dataclass(slots=True)
 class _Quote:
-    """A quote currency's dollar markets in one interval, who else may be asked, and bars that wait for its rate."""
+    """A quote currency's dollar markets in one interval, and bars that wait for its rate.
+
+    `fillers` may still be asked, each for the time of the stage under way.
+    """
 
     asked: list[Piece] = field(default_factory=list)
     markets: dict[str, list[Bars]] = field(default_factory=dict)
     fillers: list[Mapped] = field(default_factory=list)
+    time: tuple[int, int] = (0, 0)
     waiting: list[tuple[Series, Bars]] = field(default_factory=list)
     changed: bool = False  # since bars were last priced
     late: set[Piece] = field(default_factory=set)  # of a time in which bars were priced without them: not used any more
@@ -186,6 +190,9 @@ class Filling:
         With `soon_s` it is called after so many seconds too, for what came until then.
         """
         self.stage = stage.name
+        for key, time_us in times_by_quote(stage.pieces).items():
+            self._quote(*key).time = time_us
+            self._quote(*key).fillers = list(quote_fillers(key[:1], self._live.sources))
         for piece in stage.rates:
             row = piece.series.row
             self._quote(row.asset, piece.series.interval).asked.append(piece)
@@ -237,7 +244,7 @@ class Filling:
         """What is known of a currency's rate, begun when it is first asked for."""
         key = (currency, interval)
         if key not in self._quotes:
-            self._quotes[key] = _Quote(fillers=list(quote_fillers([currency], self._live.sources)))
+            self._quotes[key] = _Quote()
         return self._quotes[key]
 
     def _quote_of(self, series: Series) -> _Quote:
@@ -352,11 +359,10 @@ class Filling:
         return priced
 
     def _ask_next(self, key: tuple[str, str], quote: _Quote) -> None:
-        """Ask the next aggregator for the time in which bars still wait."""
+        """Ask the next aggregator for the time of the stage, of which other bars will wait too."""
+        start_us, end_us = quote.time
         row = quote.fillers.pop(0)
-        first = min(int(bars.time_us[0]) for _, bars in quote.waiting) - INTERVAL_US[key[1]]
-        last = max(int(bars.time_us[-1]) for _, bars in quote.waiting)
-        pieces = pieces_of(rate_series(self._live, row, key[1], start_us=first, end_us=last))
+        pieces = pieces_of(rate_series(self._live, row, key[1], start_us=start_us, end_us=end_us))
         quote.asked += pieces
         self._add(pieces)
 

@@ -18,10 +18,11 @@ from indexer.arrays import I64
 from indexer.errors import InputError, NotFoundError, did_you_mean
 from indexer.live.context import Live
 from indexer.live.mapping import ids_at, quote_mappings
-from indexer.live.series import Role, Series, series_of
+from indexer.live.series import NOTHING, Role, Series, series_of
 from indexer.live.supply import SOURCE as SUPPLIES
 from indexer.live.supply import without_past
 from indexer.live.walk import Piece
+from indexer.registry.currencies import DOLLAR
 from indexer.sources.base import Call, Kind, Mapped
 from indexer.store.assets import read_listings
 from indexer.store.bars import read_bars
@@ -118,19 +119,24 @@ class _Planner:
     def with_rates(self, name: str, pieces: Sequence[Piece]) -> Stage:
         """A stage of these pieces, with the dollar markets of their quotes over all the time they span."""
         rates: list[Piece] = []
+        times = times_by_quote(pieces)
         for row in quote_mappings([piece.series.row for piece in pieces], self.live.sources):
-            for interval in INTERVALS:
-                asks = [
-                    piece.call.ask
-                    for piece in pieces
-                    if piece.series.role is Role.BARS
-                    and (piece.call.ask.quote, piece.series.interval) == (row.asset, interval)
-                ]
-                if asks:
-                    start_us = min(ask.start_us for ask in asks) - INTERVAL_US[interval]
-                    end_us = max(ask.end_us for ask in asks)
+            for (quote, interval), (start_us, end_us) in times.items():
+                if quote == row.asset:
                     rates += pieces_of(rate_series(self.live, row, interval, start_us=start_us, end_us=end_us))
         return Stage(name, rates, list(pieces))
+
+
+def times_by_quote(pieces: Iterable[Piece]) -> dict[tuple[str, str], tuple[int, int]]:
+    """From when to when a dollar rate is needed, by quote currency and interval."""
+    times: dict[tuple[str, str], tuple[int, int]] = {}
+    for piece in pieces:
+        ask, interval = piece.call.ask, piece.series.interval
+        if piece.series.role is Role.BARS and ask.quote != DOLLAR:
+            start_us, end_us = times.get((ask.quote, interval), (NOTHING, 0))
+            start_us = min(start_us, ask.start_us - INTERVAL_US[interval])
+            times[ask.quote, interval] = (start_us, max(end_us, ask.end_us))
+    return times
 
 
 def rate_series(live: Live, row: Mapped, interval: str, *, start_us: int, end_us: int) -> Series:

@@ -161,3 +161,15 @@ def test_a_source_or_a_length_that_is_new_is_asked_for_the_whole_past(world: Pla
     longer = replace(live, history_since_us=live.history_since_us - DAY_US)
     world.server.requests.clear()
     assert history(world, longer)["wanted"] != history(world, live)["wanted"]
+
+
+def test_without_any_market_of_tether_its_price_at_an_aggregator_serves_in_each_step(tmp_path: Path) -> None:
+    """The fixing, the days and all the hours: every step asks for the time that is its own."""
+    sources = ("binance", "defillama")
+    with played(tmp_path, start=START, sources=sources, history_days=HISTORY_DAYS) as world:
+        store = world.open()
+        kept = tick(world, store)
+        assert (kept["unpriced"], kept["owed"]) == (0, {})
+        assert hours_of(store, "binance") == dict.fromkeys(SLUGS, HOURS)
+        (entry,) = [row for row in read_open_quality(store) if row.kind == "stale" and row.subject == "USDT"]
+        assert "USDT at defillama's price of it, 0.99" in entry.detail

@@ -15,7 +15,14 @@ from fault_world import DATA, World
 
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, from_us, iso, parse_instant, to_us
 
-IDS = {"bittensor": "TAO", "tao_bittensor": "TAO", "near": "NEAR", "fetch-ai": "FET", "the-graph": "GRT"}
+IDS = {
+    "bittensor": "TAO",
+    "tao_bittensor": "TAO",
+    "near": "NEAR",
+    "fetch-ai": "FET",
+    "the-graph": "GRT",
+    "tether": "USDT",
+}
 Rows = Callable[[str, str, str, int, int], "np.ndarray | None"]
 
 
