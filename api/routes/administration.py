@@ -95,7 +95,7 @@ def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of
     """The last level at or before `at` with everything it was computed from: units, divisor, each rate with every
     venue's quote and verdict, supplies with their origin, rules, run, revisions, hashes, and contributions to the
     move since the level before."""
-    from indexer.levels.versions import registry_for
+    from indexer.levels.published import registry_for
 
     store, at_us = services.store, LATEST_US if at is None else at
     registry = registry_for(store, services.settings)
@@ -207,7 +207,7 @@ def list_challenges(request: Request) -> Response:
 @router.get("/v1/actions", response_model=ActionList, summary="Corporate actions of tokens")
 def list_actions(services: ServicesDep) -> Response:
     """The dated log of corporate actions, each with its treatment and source."""
-    from indexer.levels.versions import registry_for
+    from indexer.levels.published import registry_for
 
     registry = registry_for(services.store, services.settings)
     log = load_event_log(registry, folder=services.settings.methodology_dir)
@@ -298,7 +298,7 @@ def _written(document: Document, form: DocumentForm) -> Response:
 
 
 def _entries(services: Services, index_id: str) -> list[Entry]:
-    from indexer.levels.versions import methodology_of
+    from indexer.levels.published import methodology_of
 
     methodology = methodology_of(services.store, services.settings, index_id=index_id)
     start = to_us(_today(services.clock()))

@@ -20,8 +20,8 @@ from api.answers.problems import declared
 from api.answers.services import ServicesDep, StoreDep
 from api.routes.assets import Symbol
 from indexer.levels.markets import judged_supplies, line_facts, traded_days
+from indexer.levels.published import registry_for
 from indexer.levels.rules import load_rules
-from indexer.levels.versions import registry_for
 from indexer.methodology.actions import CorporateAction, load_event_log
 from indexer.reference import RateFlag
 from indexer.store.assets import read_asset, read_assets

@@ -182,7 +182,7 @@ class LiveFeed:
 
     def _made(self) -> Ticker:
         # The HTTP client comes with it: not on the way to the first answer.
-        from indexer.levels.versions import registry_for
+        from indexer.levels.published import registry_for
         from indexer.live.context import live_of
         from indexer.live.ticker import Ticker
         from indexer.live.upstream import upstream_of

@@ -22,7 +22,7 @@ from indexer.errors import NotFoundError
 from indexer.levels.assemble import LinePart
 from indexer.levels.hash_chain import Segment, inputs_hashes
 from indexer.levels.markets import line_facts
-from indexer.levels.versions import rules_of
+from indexer.levels.published import rules_of
 from indexer.reference import RateFlag
 from indexer.registry import Registry
 from indexer.store.administration import read_announcements, read_overrides

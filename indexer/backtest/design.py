@@ -16,8 +16,8 @@ from indexer.engine.market import Status
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.pipeline import late_base
+from indexer.levels.published import registry_for
 from indexer.levels.rules import load_rules
-from indexer.levels.versions import registry_for
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.store.db import Store

@@ -41,7 +41,7 @@ def explain(
 ) -> None:
     """Show everything a level was computed from. Example: deai explain deai 2025-01-27T21:00Z"""
     from indexer.administration.explain import explain as explained
-    from indexer.levels.versions import registry_for
+    from indexer.levels.published import registry_for
     from indexer.studies.attribution import study_attribution
     from indexer.times import parse_instant
 
@@ -175,7 +175,7 @@ def calendar_command(
     import sys
 
     from indexer.administration.calendar import as_ical, as_rows, as_rss, entries
-    from indexer.levels.versions import methodology_of
+    from indexer.levels.published import methodology_of
     from indexer.store.administration import read_announcements
     from indexer.times import DAY_US, to_us, utc_now
 

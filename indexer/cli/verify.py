@@ -185,7 +185,7 @@ def _verify_proof(file: Path, *, as_json: bool) -> None:
 
 def export_proof_file(file: Path, *, as_json: bool) -> None:
     """Write a proof of every index, for `deai export --proof FILE`."""
-    from indexer.levels.versions import registry_for
+    from indexer.levels.published import registry_for
     from indexer.verify.proof import export_proof
 
     with opened() as (store, settings):

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 from indexer.engine.market import STATUS_NAMES, Status
 from indexer.errors import InputError
+from indexer.levels.published import rules_of
 from indexer.levels.reasons import standing_of
-from indexer.levels.versions import rules_of
 from indexer.store.administration import read_announcements, write_announcements
 from indexer.store.db import Store
 from indexer.store.indices import read_index, read_indices, read_methodologies, set_index_state

@@ -26,7 +26,7 @@ from indexer.levels.assemble import (
     assemble,
     daily_volumes,
 )
-from indexer.levels.event_effects import SupplyEffect, adjusted, explained
+from indexer.levels.rules import SupplyEffect, adjusted, explained
 from indexer.methodology.spec import INDEX_METRICS, Methodology, universe_lines
 from indexer.reference.rates import traded
 from indexer.registry import Registry, supply_facts

@@ -18,13 +18,12 @@ from indexer.engine.level import compute_index
 from indexer.engine.market import Market
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.levels.corrections import Deferred, Effect, by_policy, deferred, effect_on, judge_rates
-from indexer.levels.fixings import over_bars
 from indexer.levels.markets import narrowed
 from indexer.levels.overrides import ValueOverride
 from indexer.levels.published import read_settled
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
-from indexer.reference import RateFlag
+from indexer.reference import Method, RateFlag
 from indexer.reference.rates import AssetRates, ListedBars, Place, compute_rates, in_dollars, traded
 from indexer.registry import Registry
 from indexer.registry.currencies import AT_PAR, DOLLAR, QUOTES
@@ -35,12 +34,13 @@ from indexer.store.bars import read_benchmark_bars
 from indexer.store.db import Store
 from indexer.store.levels import published_span, read_levels
 from indexer.store.quality import write_quality
-from indexer.store.rates import write_rates
+from indexer.store.rates import read_rates_by_method, write_rates
 from indexer.store.rows import AnnouncementRow, BarSeries, ListingRow, QualityRow, RateSeries, Written
 from indexer.times import DAY_US, from_us, iso
 
 FOREVER_US = np.iinfo(np.int64).max
 DEGRADED = 2
+FIXED = tuple(str(method) for method in Method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,3 +331,42 @@ def _said(one: Deferred, policy: Policy) -> str:
     if one.too_late:
         return f"{what} not applied: published more than {policy.window_days} days ago (largest move {one.move:.2%})"
     return f"{what} not applied: largest move of a level {one.move:.3%}, {policy.threshold:.2%} needed"
+
+
+def over_bars(made: Iterable[AssetRates], fixings: Mapping[int, AssetRates]) -> list[AssetRates]:
+    """The rates of bars with the fixings in their place; an asset that has fixings only is there too.
+
+    A fixing is finer evidence of the same venues; bars under it are kept as evidence and for volumes.
+    """
+    of_bars = {rates.asset_id: rates for rates in made}
+    both = {asset: _over(rates, fixings[asset]) if asset in fixings else rates for asset, rates in of_bars.items()}
+    return [rates for _, rates in sorted(({**fixings, **both}).items())]
+
+
+def _over(made: AssetRates, fixed: AssetRates) -> AssetRates:
+    times = np.concatenate([fixed.time_us, made.time_us])
+    _, rows = np.unique(times, return_index=True)  # of equal instants the first: the fixing
+    texts = [*fixed.verdicts, *made.verdicts]
+    return replace(
+        made,
+        time_us=times[rows],
+        rate=np.concatenate([fixed.rate, made.rate])[rows],
+        status=np.concatenate([fixed.status, made.status])[rows].astype(np.int8),
+        verdicts=[texts[row] for row in rows.tolist()],
+        flags=np.concatenate([fixed.flags, made.flags])[rows],
+    )
+
+
+def stored_fixings(store: Store) -> dict[int, AssetRates]:
+    """The fixings in a store, by asset."""
+    found = read_rates_by_method(store, FIXED)
+    edges = np.flatnonzero(np.diff(found.asset_id)) + 1
+    parts = np.split(np.arange(len(found.asset_id)), edges)
+    texts = found.verdicts or []
+    fixings = {}
+    for rows in parts:
+        if len(rows):
+            asset, verdicts = int(found.asset_id[rows[0]]), [texts[row] for row in rows.tolist()]
+            rates = (found.time_us[rows], found.rate[rows], found.status[rows])
+            fixings[asset] = AssetRates(asset, *rates, verdicts, FIXED[0], found.flags[rows])
+    return fixings

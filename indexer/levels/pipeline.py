@@ -21,7 +21,6 @@ from indexer.engine.supply_steps import Step
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.levels.announcing import announced, announcements, exits, notes_of
 from indexer.levels.corrections import Deferred
-from indexer.levels.fixings import stored_fixings
 from indexer.levels.lifecycle import apply_due_states
 from indexer.levels.markets import held_supplies, load_market, narrowed
 from indexer.levels.official import (
@@ -33,6 +32,7 @@ from indexer.levels.official import (
     effects_on_published,
     reaches_back,
     settle_rates,
+    stored_fixings,
     waiting_bars,
     write_fresh,
 )

@@ -19,7 +19,7 @@ from indexer.engine.history import IndexHistory, Settled
 from indexer.engine.market import Market, Status, carry
 from indexer.errors import InputError
 from indexer.levels.hash_chain import GENESIS, Segment, chain, inputs_hashes
-from indexer.levels.versions import Versions, versions_of
+from indexer.levels.published import Versions, versions_of
 from indexer.methodology.spec import BY_CAP, Methodology
 from indexer.store.administration import write_announcements
 from indexer.store.db import Store

@@ -1,18 +1,29 @@
-"""What was published of an index, in the form the engine goes on from: changes of units as facts.
+"""What was published of an index: its changes of units, from which the engine goes on, and the rules of each level.
 
 Place in the flow: `pipeline.py` and `verify/store.py` read it before they compute.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
+from indexer.arrays import F64, I64
+from indexer.config import Settings
 from indexer.engine.history import Decision, Rebalance, Settled, aligned
 from indexer.engine.market import Market, SupplySource
+from indexer.errors import MethodologyError, NotEnoughDataError, NotFoundError, did_you_mean
+from indexer.methodology.load import load_methodologies, load_methodology
+from indexer.methodology.spec import Methodology
+from indexer.registry import Registry, load_registry
+from indexer.registry.simulated import simulated_registry
 from indexer.store.db import Store
+from indexer.store.indices import read_index, read_indices, read_methodologies
 from indexer.store.levels import published_span
 from indexer.store.rebalancings import read_rebalancings
-from indexer.store.rows import RebalancingItemRow, RebalancingRow
+from indexer.store.rows import LevelRows, MethodologyRow, RebalancingItemRow, RebalancingRow
 from indexer.times import to_us
 
 ORDER = {"suspension": 0, "event": 1}
@@ -80,3 +91,89 @@ def _decision(item: RebalancingItemRow) -> Decision:
         supply_us=None if item.supply_observed_at is None else to_us(item.supply_observed_at),
         supply_stale_us=None if item.supply_stale_at is None else to_us(item.supply_stale_at),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """ids (K,): the stored version of each level; `hash_of` and `decimals_of` say what each version is."""
+
+    ids: I64
+    hash_of: Mapping[int, str]
+    decimals_of: Mapping[int, int]
+
+    @classmethod
+    def one(cls, methodology: Methodology, *, count: int, version: int = 0) -> Versions:
+        """The same version for every level."""
+        ids = np.full(count, version, dtype=np.int64)
+        return cls(ids, {version: methodology.hash}, {version: methodology.decimals})
+
+    def hashes(self) -> str | list[str]:
+        """The hash of each level's rules; one text when they are all the same."""
+        if len(self.hash_of) == 1:
+            return next(iter(self.hash_of.values()))
+        return [self.hash_of[number] for number in self.ids.tolist()]
+
+    def rounded(self, levels: F64) -> F64:
+        """Levels rounded to the decimals of their versions."""
+        out = levels.copy()
+        for number, decimals in self.decimals_of.items():
+            rows = self.ids == number
+            out[rows] = np.round(levels[rows], decimals)
+        return out
+
+    def units(self) -> F64:
+        """One unit of the last decimal of each level."""
+        out = np.ones(len(self.ids))
+        for number, decimals in self.decimals_of.items():
+            out[self.ids == number] = 10.0**-decimals
+        return out
+
+
+def versions_of(
+    store: Store, methodology: Methodology, *, times_us: I64, version: int, stored: LevelRows | None
+) -> Versions:
+    """The version of each level: that of the stored one, else the present one. `stored` None: the present for all."""
+    if stored is None or not len(stored) or bool((stored.methodology_id == version).all()):
+        return Versions.one(methodology, count=len(times_us), version=version)
+    ids = np.full(len(times_us), version, dtype=np.int64)
+    slot = np.minimum(np.searchsorted(stored.times_us, times_us), len(stored) - 1)
+    known = stored.times_us[slot] == times_us
+    ids[known] = stored.methodology_id[slot[known]]
+    rows = [row for row in read_methodologies(store, methodology.id) if row.id in set(ids.tolist())]
+    return Versions(ids, {row.id: row.hash for row in rows}, {row.id: rules_of(row).decimals for row in rows})
+
+
+def rules_of(row: MethodologyRow, *, registry: Registry | None = None) -> Methodology:
+    """The rules of a stored version, read as any methodology is; with a registry its tokens are checked too.
+
+    Raises NotEnoughDataError when this program cannot read the stored rules.
+    """
+    try:
+        return load_methodology(row.text, source=f"{row.index_id} {row.version}", registry=registry)
+    except MethodologyError as error:
+        raise NotEnoughDataError(
+            f"the rules stored with {row.index_id} cannot be read by this program ({str(error).splitlines()[0]}); "
+            "`deai update` stores the present ones"
+        ) from None
+
+
+def registry_for(store: Store, settings: Settings) -> Registry:
+    """The registry of the tokens in a store: that of the simulated market where the store holds one."""
+    simulated = any(row.simulated for row in read_indices(store))
+    return simulated_registry() if simulated else load_registry(settings.registry)
+
+
+def methodology_of(store: Store, settings: Settings, *, index_id: str) -> Methodology:
+    """The present rules of an index: as stored with its levels, or as loaded when it has none yet.
+
+    Raises NotFoundError for an unknown index, NotEnoughDataError when this program cannot read the stored rules.
+    """
+    try:
+        row = read_index(store, index_id)
+    except NotFoundError:
+        registry = load_registry(settings.registry)
+        known = load_methodologies(settings.methodology_dir, registry=registry).methodologies
+        if index_id not in known:
+            raise NotFoundError(f'No index "{index_id}".{did_you_mean(index_id, known)}') from None
+        return known[index_id]
+    return rules_of(next(one for one in read_methodologies(store, index_id) if one.id == row.methodology_id))

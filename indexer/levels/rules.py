@@ -1,17 +1,122 @@
-"""Everything that an update obeys beside the methodologies: policy, corporate actions, decisions of people."""
+"""What an update obeys beside the methodologies: the policy, and what logged events do to baskets and to supplies.
+
+Lines are spliced by the registry before the engine sees them, so a rename, a migration or a redenomination has
+nothing left to change in a basket; a merger, a fork, a large unlock or burn, and a delisting have.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from indexer.engine.history import BasketEvent
-from indexer.levels.event_effects import SupplyEffect, basket_events, supply_effects
-from indexer.methodology.actions import EventLog, load_event_log
+from indexer.engine.history import BasketEvent, Effect, unclaimed_inventory
+from indexer.levels.assemble import SupplyTokens
+from indexer.methodology.actions import CorporateAction, EventLog, Kind, load_event_log
 from indexer.methodology.policy import Policy, load_policy
 from indexer.registry import Registry
+from indexer.times import to_us
+
+EXPLAINING = (Kind.MERGER, Kind.PARTIAL_MIGRATION, Kind.DEPARTURE, Kind.UNLOCK, Kind.BURN, Kind.DEFINITION)
+FLOAT_KINDS = ("circulating", "free_float")
+
+
+def basket_events(
+    events: Sequence[CorporateAction], registry: Registry, *, emergency_change: float
+) -> tuple[BasketEvent, ...]:
+    """The changes of baskets that events bring, in the units of the lines' own tokens."""
+    found = (_basket_event(event, registry, emergency_change=emergency_change) for event in events)
+    return tuple(one for one in found if one is not None)
+
+
+def _basket_event(event: CorporateAction, registry: Registry, *, emergency_change: float) -> BasketEvent | None:
+    asset = registry.by_slug[event.asset]
+    other = registry.by_slug[event.into] if event.into else None
+    # line units per unit of each token: units are held in the line's token
+    ratio = event.ratio * (other.line_ratio if other else 1.0) / asset.line_ratio
+    said = BasketEvent(
+        at_us=to_us(event.effective),
+        slug=asset.line,
+        effect=Effect.REMOVE,
+        into=other.line if other else "",
+        ratio=ratio,
+        reason=f"{event.kind.value.replace('_', ' ')}: {event.id} ({event.source})",
+    )
+    match event.kind:
+        case Kind.MERGER:
+            return replace(said, effect=Effect.ABSORB if event.treatment == "absorb" else Effect.REMOVE)
+        case Kind.FORK:
+            return replace(said, effect=Effect.ADD)
+        case Kind.DELISTING:
+            return replace(said, value=None if event.value is None else event.value / asset.line_ratio)
+        case Kind.UNLOCK | Kind.BURN:
+            change = (event.supply_after or 1.0) / (event.supply_before or 1.0)
+            return replace(said, effect=Effect.SCALE, ratio=change) if abs(change - 1.0) > emergency_change else None
+        case _:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyEffect:
+    """A correction of an asset's observations from an instant on, until another (None: for good).
+
+    `subtract` tokens are taken off the float; with `ignore` the observations in the window do not count at all. With
+    `explains` it is why the supply steps: then, or within the window.
+    """
+
+    asset: str
+    from_us: int
+    until_us: int | None
+    subtract: float = 0.0
+    ignore: bool = False
+    explains: bool = False
+
+
+def supply_effects(events: Sequence[CorporateAction]) -> tuple[SupplyEffect, ...]:
+    """What events do to supplies: unclaimed inventory off the successor's float, fraudulent mints ignored."""
+    found = []
+    for event in events:
+        until = to_us(event.until) if event.until else None
+        if event.kind in (Kind.PARTIAL_MIGRATION, Kind.DEPARTURE):
+            tokens = unclaimed_inventory(event.unconverted or 0.0, event.ratio)
+            found.append(SupplyEffect(event.into, to_us(event.effective), until, subtract=tokens))
+        elif event.kind is Kind.FRAUDULENT_MINT:
+            found.append(SupplyEffect(event.asset, to_us(event.effective), until, ignore=True))
+        if event.kind in EXPLAINING or event.issuance:
+            found.append(SupplyEffect(event.into or event.asset, to_us(event.effective), until, explains=True))
+    return tuple(found)
+
+
+def explained(effects: Sequence[SupplyEffect], *, lines: Mapping[str, str]) -> dict[str, list[tuple[int, int]]]:
+    """When events explain a step of supply, (from, until) by line; `lines` gives the line of each token."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for one in effects:
+        if one.explains and one.asset in lines:
+            until = one.from_us + 1 if one.until_us is None else one.until_us
+            found.setdefault(lines[one.asset], []).append((one.from_us, until))
+    return found
+
+
+def adjusted(
+    rows: Sequence[SupplyTokens], effects: Sequence[SupplyEffect], *, slugs: dict[int, str]
+) -> list[SupplyTokens]:
+    """Supplies as they count for an index; `slugs` names each asset id. What would fall to 0 or below is left out."""
+    if not effects:
+        return list(rows)
+    made: list[SupplyTokens] = []
+    for row in rows:
+        mine = [one for one in effects if one.asset == slugs.get(row.asset_id) and _within(one, row.observed_us)]
+        if any(one.ignore for one in mine):
+            continue
+        taken = sum(one.subtract for one in mine) if row.kind in FLOAT_KINDS else 0.0
+        if taken < row.tokens:
+            made.append(replace(row, tokens=row.tokens - taken) if taken else row)
+    return made
+
+
+def _within(effect: SupplyEffect, at_us: int) -> bool:
+    return effect.from_us <= at_us and (effect.until_us is None or at_us < effect.until_us)
 
 
 @dataclass(frozen=True, slots=True)

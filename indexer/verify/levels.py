@@ -21,9 +21,8 @@ from indexer.errors import VerificationError
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.overrides import events_of, in_force
 from indexer.levels.publish import candidates, same_levels
-from indexer.levels.published import change_of, read_settled
+from indexer.levels.published import Versions, change_of, read_settled
 from indexer.levels.rules import Rules
-from indexer.levels.versions import Versions
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexer.errors import MethodologyError, VerificationError
-from indexer.levels.fixings import stored_fixings
 from indexer.levels.hash_chain import broken_link
-from indexer.levels.official import computed_rates, currency_rates, differing
+from indexer.levels.official import computed_rates, currency_rates, differing, stored_fixings
 from indexer.levels.overrides import in_force, values_of
 from indexer.levels.rules import Rules, load_rules
 from indexer.registry import Registry

@@ -17,9 +17,8 @@ from indexer.levels.markets import load_market, narrowed
 from indexer.levels.overrides import events_of, in_force
 from indexer.levels.pipeline import UpdateReport, stored_report, update
 from indexer.levels.proforma import ProForma, compute_pro_forma
-from indexer.levels.published import read_settled
+from indexer.levels.published import methodology_of, read_settled, registry_for
 from indexer.levels.rules import load_rules
-from indexer.levels.versions import methodology_of, registry_for
 from indexer.live.context import Live, archive_of, live_of
 from indexer.live.first_fill import begin_first_fill
 from indexer.live.jobs import chain_scheduler, history_scheduler, live_jobs

@@ -22,8 +22,7 @@ from indexer.engine.level import compute_index
 from indexer.engine.second import compare, second_index
 from indexer.errors import MethodologyError
 from indexer.levels.assemble import SupplyTokens
-from indexer.levels.event_effects import adjusted, basket_events, supply_effects
-from indexer.levels.rules import load_rules
+from indexer.levels.rules import adjusted, basket_events, load_rules, supply_effects
 from indexer.methodology.actions import SHIPPED, TREATMENTS, EventLog, Kind, load_event_log, read_events
 from indexer.methodology.policy import load_policy
 from indexer.registry import load_registry

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from played import VENUES, at, live_through, played
 
-from indexer.levels.fixings import METHODS, over_bars, stored_fixings
+from indexer.levels.official import FIXED, over_bars, stored_fixings
 from indexer.reference.rates import AssetRates
 from indexer.store.assets import ensure_listings
 from indexer.store.bars import write_bars
@@ -28,7 +28,7 @@ def rates(asset: int, hours: list[int], values: list[float]) -> AssetRates:
 def fixed(asset: int, hours: list[int], values: list[float]) -> AssetRates:
     times = np.array(hours, dtype=np.int64) * HOUR_US
     status = np.zeros(len(hours), dtype=np.int8)
-    return AssetRates(asset, times, np.array(values), status, ['{"y":"used"}'] * len(hours), METHODS[0], 0 * status)
+    return AssetRates(asset, times, np.array(values), status, ['{"y":"used"}'] * len(hours), FIXED[0], 0 * status)
 
 
 def test_a_fixing_takes_the_place_of_the_bars_rate_at_its_instant() -> None:
@@ -38,7 +38,7 @@ def test_a_fixing_takes_the_place_of_the_bars_rate_at_its_instant() -> None:
     assert made[0].rate.tolist() == [10.0, 21.0, 30.0, 41.0]
     assert made[0].status.tolist() == [2, 0, 2, 0]
     assert made[0].verdicts == ['{"x":"used"}', '{"y":"used"}', '{"x":"used"}', '{"y":"used"}']
-    assert (made[1].rate.tolist(), made[1].method) == ([50.0], METHODS[0])
+    assert (made[1].rate.tolist(), made[1].method) == ([50.0], FIXED[0])
     assert made[2] is bars[1]
 
 

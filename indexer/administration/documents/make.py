@@ -18,7 +18,7 @@ from indexer.config import Settings
 from indexer.engine.market import Status
 from indexer.errors import InputError
 from indexer.levels.lifecycle import IndexStatus, status_of
-from indexer.levels.versions import methodology_of, registry_for
+from indexer.levels.published import methodology_of, registry_for
 from indexer.methodology.actions import load_event_log, of_assets
 from indexer.methodology.policy import Policy, load_policy
 from indexer.methodology.spec import Methodology, universe_lines
