@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import CSV, Answer, as_file
-from api.answers.encode import as_json_times, as_rows, iso_times, status_name, to_csv
-from api.answers.params import End, FormatParam, Limit, Start, Window, wants_csv, window_of
+from api.answers.answer import Answer
+from api.answers.encode import status_name
+from api.answers.params import End, Limit, Start, Window, window_of
 from api.answers.problems import declared
-from api.answers.schemas import Wire, list_of, to_wire, wire_model
+from api.answers.schemas import Wire, list_of, to_wire
 from api.answers.services import Services, ServicesDep, StoreDep
-from indexer.client import models
 from indexer.client.models import LevelStatus
 from indexer.live.chain.status import block_link, float_status
 from indexer.registry import Asset, load_registry
@@ -29,6 +27,9 @@ from indexer.store.rates import read_newest_rate
 from indexer.store.rows import MetricSeries, QualityRow, StoredAsset, SupplyRow
 from indexer.store.supplies import read_all_latest_supplies, read_latest_supplies
 from indexer.times import from_us
+
+if TYPE_CHECKING:
+    from onchain.tokens import Token
 
 STATUS = "on_chain, reported, imported or missing: where the supply in use comes from, best first"
 
@@ -175,6 +176,8 @@ class AssetOnchain(Wire):
     free_float: FloatInUse
     free_float_ratio: float | None = Field(description="free_float / (total - burnt), both on chain")
     supplies: list[SupplyItem] = Field(description="On-chain components only")
+    grade: str | None = Field(description="How far the rule's float can be trusted; null where there is no rule")
+    metrics_url: str = Field(description="Every metric through time")
     gaps: list[str] = Field(description="What the supply rule knowingly does not cover")
     metrics: list[MetricItem]
     findings: list[FindingItem]
@@ -253,6 +256,7 @@ def get_onchain(
     asset = read_asset(store, symbol)
     supplies = read_latest_supplies(store, asset.slug)
     rows = [row for row in supplies if row.origin == "on_chain"]
+    rule = _rule_of(services, asset)
     return Answer(
         {
             "asset": asset.slug,
@@ -260,7 +264,9 @@ def get_onchain(
             "free_float": _in_use(store, asset, supplies),
             "free_float_ratio": _ratio(rows),
             "supplies": [_supply(row, asset) for row in rows],
-            "gaps": list(_rule_of(services, asset)[1]),
+            "grade": rule.grade if rule else None,
+            "gaps": list(rule.gaps) if rule else [],
+            "metrics_url": f"/v1/assets/{asset.slug}/metrics",
             "metrics": [
                 {"metric": newest.name, "source": newest.source, **_points(newest)[0]}
                 for newest in read_newest_metrics(store, asset.slug, source_prefix="onchain")
@@ -293,9 +299,10 @@ def _labels(asset: StoredAsset, known: Asset | None) -> list[dict[str, Any]]:
 
 def _ledgers(services: Services, asset: StoredAsset, known: Asset | None) -> list[dict[str, Any]]:
     """The asset's contracts in the registry and in its supply rule, each once, with the role it is counted by."""
-    legs, _ = _rule_of(services, asset)
-    roles = {(chain, contract.casefold()): role for chain, contract, _, role in legs}
-    places = [(asset.chain, asset.contract, asset.decimals), *(leg[:3] for leg in legs)]
+    rule = _rule_of(services, asset)
+    legs = [leg for leg in rule.legs if leg.role != "check"] if rule else []
+    roles = {(leg.chain, leg.asset.casefold()): leg.role for leg in legs}
+    places = [(asset.chain, asset.contract, asset.decimals), *((leg.chain, leg.asset, leg.decimals) for leg in legs)]
     places[1:1] = [(other.chain, other.contract, other.decimals) for other in (known.other_contracts if known else ())]
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for chain, contract, decimals in places:
@@ -304,16 +311,15 @@ def _ledgers(services: Services, asset: StoredAsset, known: Asset | None) -> lis
     return list(rows.values())
 
 
-def _rule_of(services: Services, asset: StoredAsset) -> tuple[list[tuple[str, str, int, str]], tuple[str, ...]]:
-    """The ledgers (chain, contract, decimals, role) of an asset's supply rule and the rule's gaps; none without."""
+def _rule_of(services: Services, asset: StoredAsset) -> Token | None:
+    """The supply rule of an asset, by one of its networks; by its symbol where the rule has none."""
     from indexer.live.chain.configured import tokens_of
 
     for token in tokens_of(services.settings).values():
         mine = any((leg.chain, leg.asset.casefold()) == (asset.chain, asset.contract.casefold()) for leg in token.legs)
         if mine or (not token.legs and token.symbol == asset.symbol):
-            legs = [(leg.chain, leg.asset, leg.decimals, leg.role) for leg in token.legs if leg.role != "check"]
-            return legs, token.gaps
-    return [], ()
+            return token
+    return None
 
 
 def _venues(store: Store, asset: StoredAsset, known: Asset | None) -> list[dict[str, Any]]:
@@ -376,77 +382,3 @@ def _reasons(entries: list[QualityRow]) -> dict[str, str]:
 
 def _text(row: QualityRow) -> str:
     return str(json.loads(row.detail).get("text", ""))
-
-
-DEFAULT_LAST = 366
-
-
-MetricValue = wire_model(models.MetricValue)
-
-
-class AssetMetrics(Wire):
-    """Metrics of an asset through time, by metric and source, oldest first."""
-
-    asset: str
-    symbol: str
-    last: int | None = Field(description="The newest values of each metric and source; null: all in the range")
-    count: int
-    data: list[MetricValue]  # type: ignore[valid-type]  # made from the record
-
-
-router = APIRouter(prefix="/v1/assets", tags=["assets"])
-
-
-@router.get(
-    "/{symbol}/metrics",
-    response_model=AssetMetrics,
-    responses={**declared("not_found"), **as_file("text/csv")},
-    summary="Metrics of an asset through time",
-)
-def get_metrics(
-    request: Request,
-    store: StoreDep,
-    symbol: Symbol,
-    *,
-    metric: Annotated[str | None, Query(max_length=64, description="This metric only", examples=["fees_usd"])] = None,
-    source: Annotated[str | None, Query(max_length=64, description="This source only")] = None,
-    start: Start = None,
-    end: End = None,
-    last: Annotated[int | None, Query(ge=1, le=100_000, description="The newest values of each series")] = None,
-    format: FormatParam = None,
-) -> Response:
-    """Usage, activity and market measures of an asset in [start, end), each with its source.
-
-    JSON has the newest 366 values of each series unless you ask for a range or `last`; CSV has all.
-    """
-    asset = read_asset(store, symbol)
-    window = window_of(start, end)
-    as_csv = wants_csv(request, format)
-    if last is None and not as_csv and start is None and end is None:
-        last = DEFAULT_LAST
-    series = [
-        values
-        for values in read_metrics(
-            store, subject=asset.slug, name=metric, since_us=window.start_us, until_us=window.end_us
-        )
-        if source is None or values.source == source
-    ]
-    columns = _columns(series, last)
-    times, count = columns["time"], len(columns["time"])
-    if as_csv:
-        table = {**columns, "time": iso_times(times)}
-        return Answer(to_csv(table, text=("metric", "source")), media_type=CSV, headers={"X-Count": str(count)})
-    rows = as_rows({**columns, "time": as_json_times(times)})
-    return Answer({"asset": asset.slug, "symbol": asset.symbol, "last": last, "count": count, "data": rows})
-
-
-def _columns(series: list[MetricSeries], last: int | None) -> dict[str, Any]:
-    """Time (microseconds), metric, source and value of all series, one after the other."""
-    cut = slice(None) if last is None else slice(-last, None)
-    lengths = [len(values.time_us[cut]) for values in series]
-    return {
-        "time": np.concatenate([np.empty(0, np.int64), *(values.time_us[cut] for values in series)]),
-        "metric": np.repeat([values.name for values in series], lengths).tolist(),
-        "source": np.repeat([values.source for values in series], lengths).tolist(),
-        "value": np.concatenate([np.empty(0), *(values.value[cut] for values in series)]).tolist(),
-    }

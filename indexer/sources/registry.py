@@ -16,12 +16,12 @@ from indexer.sources.coinbase import Coinbase
 from indexer.sources.coingecko import CoinGecko
 from indexer.sources.coinmetrics import CoinMetrics
 from indexer.sources.defillama import DefiLlama
-from indexer.sources.defillama_usage import DefiLlamaUsage
 from indexer.sources.feargreed import FearGreed
 from indexer.sources.fred import Fred
 from indexer.sources.kraken import Kraken
 from indexer.sources.nasdaq import Nasdaq
 from indexer.sources.okx import Okx, OkxDerivatives
+from indexer.sources.usage import usage_sources
 from indexer.sources.yahoo import Yahoo
 from indexer.sources.yfinance_extra import YFinance
 
@@ -42,7 +42,7 @@ CLASSES: Final[tuple[type[RestSource], ...]] = (
     Bybit,
     CoinGecko,
     DefiLlama,
-    DefiLlamaUsage,
+    *usage_sources(),
     CoinMetrics,
     Cboe,
     Nasdaq,

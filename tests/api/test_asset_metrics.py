@@ -44,6 +44,10 @@ def test_each_value_has_its_source_and_what_is_cut_is_said(measured: Store) -> N
         "time": "2024-10-12T00:00:00Z", "metric": "fees_usd", "source": "defillama-usage", "value": 1499.0,
     }  # fmt: skip
     assert http.get("/v1/assets/ALP/metrics", params={"source": "=other"}).json()["count"] == 2
+    assert [(one["source"], one["unit"], one["grade"], one["value"], one["count"]) for one in whole["series"]] == [
+        ("=other", "USD", "imported", 2.5, 2),
+        ("defillama-usage", "USD", "estimated", 1499.0, 500),
+    ]
     days = {"start": "2023-06-02", "end": "2023-06-04", "metric": "fees_usd"}
     assert [row["value"] for row in http.get("/v1/assets/ALP/metrics", params=days).json()["data"]] == [2.5, 1001, 1002]
     assert http.get("/v1/assets/ALP/metrics", params={"metric": "none"}).json()["data"] == []
@@ -56,6 +60,8 @@ def test_csv_has_all_and_no_cell_is_a_formula(measured: Store) -> None:
     answer = http.get("/v1/assets/alpha/metrics", params={"format": "csv"})
     table = pd.read_csv(io.StringIO(answer.text), parse_dates=["time"])
     assert len(table) == int(answer.headers["X-Count"]) == 502 and table["value"].sum() == 624_753.5
+    file = pd.read_parquet(io.BytesIO(http.get("/v1/assets/alpha/metrics.parquet").content))
+    assert str(file["time"].dt.tz) == "UTC" and file["value"].tolist() == table["value"].tolist()
     assert "'=other" in set(table["source"]) and "=other" not in set(table["source"])
 
 

@@ -227,7 +227,7 @@ NOON = at("2025-01-28T12:05:00Z")
 EVERYTHING = (
     *VENUES,
     *("coingecko", "defillama", "defillama-usage", "yahoo", "fred", "feargreed"),
-    *("okx-derivatives", "bybit-derivatives", "binance-derivatives"),
+    *("okx-derivatives", "bybit-derivatives", "binance-derivatives", "akash-console", "nearblocks", "ic-dashboard"),
 )
 
 

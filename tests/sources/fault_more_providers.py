@@ -136,6 +136,27 @@ class MoreProviders:
             {"name": path.rsplit("/", maxsplit=1)[-1], "totalDataChart": [[day, 5000.0] for day in days[::-1]]}
         )
 
+    def _daily(self) -> list[str]:
+        return [from_us(self.now_us() // DAY_US * DAY_US - n * DAY_US).date().isoformat() for n in range(30)]
+
+    def _akash_console(self, path: str, q: Query) -> Reply:
+        days = [{"date": f"{day}T00:00:00.000Z", "value": 2_000_000} for day in self._daily()[::-1]]
+        return reply({"currentValue": 1, "compareValue": 1, "snapshots": days})
+
+    def _nearblocks(self, path: str, q: Query) -> Reply:
+        row = {"txns": "7000000", "txn_fee": "42" + "0" * 26, "txn_fee_usd": "21000", "active_accounts": "3000000"}
+        return reply({"charts": [{"date": day, **row} for day in self._daily()]})
+
+    def _ic_dashboard(self, path: str, q: Query) -> Reply:
+        row = {
+            "governance_total_locked_e8s": "1",
+            "average_transactions_per_second": "5",
+            "unique_accounts_per_day": "9",
+        }
+        totals = ({"total_cycle_burn_till_date": str(9e15 - n), "icp_burned_total": str(10**12 - n)} for n in range(30))
+        rows = zip(self._daily(), totals, strict=True)
+        return reply({"daily_stats": [{"day": day, **row, **total} for day, total in rows]})
+
     def _times(self, first_us: int, last_us: int, step: int) -> list[int]:
         """The whole steps in [first, last] up to now, in milliseconds."""
         last = min(last_us, self.now_us())

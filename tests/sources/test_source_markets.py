@@ -223,8 +223,74 @@ class TestDefiLlamaUsage(SourceBattery):
             documented=b'[{"date":1737676800,"tvl":240000000.25},{"date":1737763200,"tvl":-1}]',
             check=lambda parsed: (
                 np.testing.assert_array_equal(parsed.series[0].value, [240000000.25]),
-                np.testing.assert_equal([r.reason for r in parsed.rejects], ["not an amount of USD of a whole day"]),
+                np.testing.assert_equal([r.reason for r in parsed.rejects], ["not an amount of a whole day"]),
             ),
+        ),
+    )
+
+
+def days_of(symbol: str, body: bytes, count: int, expected: dict[str, list[float]]) -> Sample:
+    """Two whole days to 2025-01-26 and the one that runs, in a service's shape; running totals need the day before."""
+
+    def check(parsed) -> None:
+        for series in parsed.series:
+            np.testing.assert_allclose(series.value, expected[series.name])
+
+    span = ("2025-01-24T00:00:00Z", "2025-01-27T00:00:00Z", "2025-01-26T12:00:00+00:00")
+    return Sample(Dataset.USAGE, (symbol,), *span, count, "1d", documented=body, check=check)
+
+
+class TestAkashConsole(SourceBattery):
+    name = "akash-console"
+    samples = (
+        days_of(
+            "spend_akt:akt",
+            b'{"currentValue":1,"compareValue":2,"snapshots":[{"date":"2025-01-24T00:00:00.000Z","value":2500000},'
+            b'{"date":"2025-01-25T00:00:00.000Z","value":3000000},{"date":"2025-01-26T00:00:00.000Z","value":1}]}',
+            2,
+            {"spend_tokens": [2.5, 3.0]},
+        ),
+    )
+
+
+class TestNearBlocks(SourceBattery):
+    name = "nearblocks"
+    samples = (
+        days_of(
+            "near_charts:near",
+            b'{"charts":[{"date":"2025-01-24","txns":"7000000","txn_fee":"4200000000000000000000000000",'
+            b'"txn_fee_usd":"21000.5","active_accounts":"3100000"},{"date":"2025-01-25","txns":"7100000",'
+            b'"txn_fee":null,"txn_fee_usd":"22000","active_accounts":"3200000"}]}',
+            7,
+            {
+                "transactions": [7e6, 7.1e6],
+                "fees_usd": [21000.5, 22000],
+                "fees_tokens": [4200.0],
+                "active_accounts": [3.1e6, 3.2e6],
+            },
+        ),
+    )
+
+
+class TestIcDashboard(SourceBattery):
+    name = "ic-dashboard"
+    samples = (
+        days_of(
+            "daily_stats:icp",
+            b'{"daily_stats":[{"day":"2025-01-25","total_cycle_burn_till_date":"9000000000000150",'
+            b'"icp_burned_total":"300500000000","governance_total_locked_e8s":"25000000000000000",'
+            b'"average_transactions_per_second":"5200.5","unique_accounts_per_day":"11000"},'
+            b'{"day":"2025-01-24","total_cycle_burn_till_date":"9000000000000000","icp_burned_total":"300000000000",'
+            b'"governance_total_locked_e8s":"24900000000000000","average_transactions_per_second":"5100",'
+            b'"unique_accounts_per_day":"10000"}]}',
+            8,
+            {
+                "cycles_burnt": [150.0],
+                "burnt_tokens": [5.0],
+                "staked_tokens": [2.49e8, 2.5e8],
+                "transactions_per_second": [5100, 5200.5],
+                "active_accounts": [10000, 11000],
+            },
         ),
     )
 
