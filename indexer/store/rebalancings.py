@@ -14,20 +14,20 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, func
 from sqlalchemy import select as select_columns
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, col, select
 
 from indexer.engine.history import Decision, Rebalance
 from indexer.engine.market import SupplySource
 from indexer.errors import MethodologyError, NotFoundError
 from indexer.methodology.load import load_methodology
 from indexer.store.assets import asset_id, asset_ids
-from indexer.store.columnar import fields, table_of
+from indexer.store.columnar import fields
 from indexer.store.db import Store
 from indexer.store.indices import read_index
 from indexer.store.rates import rate_at
 from indexer.store.rows import ConstituentRow, MembershipRow, RebalancingItemRow, RebalancingRow, Written, as_row
+from indexer.store.runs import latest
 from indexer.store.tables import Asset, Membership, MethodologyVersion, Rebalancing, RebalancingItem, Run
 from indexer.times import DAY_US, from_us, iso, to_us
 
@@ -50,7 +50,7 @@ def read_rebalancings(
     Raises NotFoundError for an unknown index.
     """
     read_index(store, index_id)
-    query = select(Rebalancing).where(Rebalancing.index_id == index_id, *_latest(Rebalancing, KEY, as_of_us))
+    query = select(Rebalancing).where(Rebalancing.index_id == index_id, *latest(Rebalancing, KEY, as_of_us))
     if start_us is not None:
         query = query.where(Rebalancing.effective_at >= from_us(start_us))
     if end_us is not None:
@@ -78,7 +78,7 @@ def read_constituents(store: Store, index_id: str, at_us: int, *, as_of_us: int 
     heads = select(Rebalancing).where(
         Rebalancing.index_id == index_id,
         Rebalancing.effective_at <= from_us(at_us),
-        *_latest(Rebalancing, KEY, as_of_us),
+        *latest(Rebalancing, KEY, as_of_us),
     )
     with store.session() as session:
         newest = heads.order_by(col(Rebalancing.effective_at).desc(), col(Rebalancing.id).desc())
@@ -141,7 +141,7 @@ def read_memberships(store: Store, index_id: str, *, at_us: int | None = None) -
     """Memberships of an index by start and asset; with `at_us` only those that run then."""
     read_index(store, index_id)
     query = select(Membership, Asset.slug).join(Asset).where(Membership.index_id == index_id)
-    query = query.where(*_latest(Membership, MEMBERSHIP_KEY, None))
+    query = query.where(*latest(Membership, MEMBERSHIP_KEY, None))
     if at_us is not None:
         at, end = from_us(at_us), col(Membership.valid_to)
         query = query.where(Membership.valid_from <= at, end.is_(None) | (end > at))
@@ -185,16 +185,6 @@ def write_rebalancings(
             replace_from_us=replace_from_us,
         )
     return written
-
-
-def _latest(model: type[SQLModel], key: Sequence[str], as_of_us: int | None) -> list[ColumnElement[bool]]:
-    """That a row is the newest revision of its key (known at the instant) and was not withdrawn."""
-    table, other = table_of(model).c, table_of(model).alias()
-    newest = select_columns(func.max(other.c.revision)).where(*(other.c[name] == table[name] for name in key))
-    if as_of_us is not None:
-        known = select_columns(col(Run.id)).where(col(Run.started_at) <= from_us(as_of_us))
-        newest = newest.where(other.c.run_id.in_(known))
-    return [table.withdrawn.is_(False), table.revision == newest.scalar_subquery()]
 
 
 def _item_rows(session: Session, ids: Sequence[int]) -> dict[int, list[RebalancingItemRow]]:
@@ -323,7 +313,7 @@ def _stored_items(session: Session, head: Rebalancing) -> list[dict[str, Any]]:
 
 def _withdraw(session: Session, run_id: int, index_id: str, start_us: int, kept: set[tuple[int, str]]) -> Written:
     """Withdraws, by a new revision, what stands from an instant on and is not among those kept."""
-    query = select(Rebalancing).where(Rebalancing.index_id == index_id, *_latest(Rebalancing, KEY, None))
+    query = select(Rebalancing).where(Rebalancing.index_id == index_id, *latest(Rebalancing, KEY, None))
     standing = session.exec(query.where(Rebalancing.effective_at >= from_us(start_us))).all()
     gone = [head for head in standing if (to_us(head.effective_at), head.kind) not in kept]
     for head in gone:

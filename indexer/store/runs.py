@@ -6,14 +6,15 @@ When a row became known is the start of its run, so questions of the kind "what 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, func
+from sqlalchemy import select as select_columns
 from sqlmodel import SQLModel, col, select
 
-from indexer.store.columnar import fields
+from indexer.store.columnar import fields, table_of
 from indexer.store.db import Store
 from indexer.store.rows import RunRow, as_row
 from indexer.store.tables import Lease, Level, Rate, Rebalancing, Run
@@ -31,6 +32,16 @@ def known_by(model: type[SQLModel], as_of_us: int | None) -> list[ColumnElement[
     if as_of_us is None:
         return []
     return [fields(model, "run_id")[0].in_(select(Run.id).where(Run.started_at <= from_us(as_of_us)))]
+
+
+def latest(model: type[SQLModel], key: Sequence[str], as_of_us: int | None) -> list[ColumnElement[bool]]:
+    """That a row is the newest revision of its key (known at the instant) and was not withdrawn."""
+    table, other = table_of(model).c, table_of(model).alias()
+    newest = select_columns(func.max(other.c.revision)).where(*(other.c[name] == table[name] for name in key))
+    if as_of_us is not None:
+        known = select_columns(col(Run.id)).where(col(Run.started_at) <= from_us(as_of_us))
+        newest = newest.where(other.c.run_id.in_(known))
+    return [table.withdrawn.is_(False), table.revision == newest.scalar_subquery()]
 
 
 def start_run(store: Store, *, kind: str, key: str, now: datetime, due_at: datetime | None = None) -> int | None:

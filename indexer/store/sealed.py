@@ -172,6 +172,9 @@ STATES = (
         grows=True,
     ),
     Sealed(Event, ("slug",), ("id", "kind", "time", "title", "source", "detail"), grows=True),
-    Sealed(ReviewNote, ("index_id", "kind", "start_at"), ("end_at", "reference_at", "reason")),
+    Sealed(
+        ReviewNote, ("index_id", "kind", "start_at", "revision"), ("withdrawn", "end_at", "reference_at", "reason"),
+        grows=True, number=2,
+    ),
     Sealed(QualityEntry, ("kind", "subject", "opened_at"), ("id", "closed_at", "detail")),
 )  # fmt: skip

@@ -164,12 +164,16 @@ class Rebalancing(SQLModel, table=True):
 
 
 class ReviewNote(SQLModel, table=True):
-    """What was not as the rules plan it (kind: skipped, relaxed, impaired, suspended), from when to when and why."""
+    """What was not as the rules plan it (kind: skipped, relaxed, impaired, suspended), from when to when and why.
+
+    Revisions, as of a rebalancing: what an as-of read sees is what was known then."""
 
     __tablename__ = "review_note"
     index_id: str = Field(primary_key=True)
     kind: str = Field(primary_key=True)
     start_at: datetime = Field(sa_column=Column(Instant, primary_key=True))
+    revision: int = Field(default=1, primary_key=True)
+    withdrawn: bool = False
     end_at: datetime | None = Field(default=None, sa_column=Column(Instant), description="of a spell that has ended")
     reference_at: datetime | None = Field(default=None, sa_column=Column(Instant), description="of a review")
     reason: str = Field(sa_column=Column(Text, nullable=False))

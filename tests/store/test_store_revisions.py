@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,9 +16,10 @@ from indexer.store.bars import read_bars, read_benchmark_bars, write_bars, write
 from indexer.store.db import Store
 from indexer.store.indices import write_index, write_methodology
 from indexer.store.levels import read_latest_level, read_levels, write_levels
+from indexer.store.notes import read_notes, write_notes
 from indexer.store.rates import read_rates, write_rates
-from indexer.store.rows import BarColumns, BenchmarkColumns, BenchmarkRow, Written
-from indexer.times import DAY_US, HOUR_US
+from indexer.store.rows import BarColumns, BenchmarkColumns, BenchmarkRow, NoteRow, Written
+from indexer.times import DAY_US, HOUR_US, from_us
 
 
 def test_new_equal_and_different_bars(store: Store) -> None:
@@ -30,6 +33,20 @@ def test_new_equal_and_different_bars(store: Store) -> None:
     assert read_bars(store).close.tolist() == [1.0, 2.5, 3.0, 4.0]
     assert read_bars(store, as_of_us=START_US).close.tolist() == [1.0, 2.0, 3.0]
     assert read_bars(store, as_of_us=START_US - 1).close.tolist() == []
+
+
+def test_a_spell_is_read_as_it_was_known(store: Store) -> None:
+    """It begins on day 0, its end is known on day 2, a wrong skip is withdrawn then, and comes back on day 4."""
+    runs = [seed(store).run_id, *(begin(store, f"day {day}", days=day) for day in (2, 4))]
+    open_spell = NoteRow("impaired", from_us(START_US), None, None, "few")
+    skip = NoteRow("skipped", from_us(START_US), None, from_us(START_US), "caps")
+    ended = replace(open_spell, end_at=from_us(START_US + DAY_US))
+    for run_id, notes in zip(runs, ([open_spell, skip], [ended], [ended, skip]), strict=True):
+        fresh = write_notes(store, run_id, index_id="x", notes=notes, whole=True)
+        assert fresh == [note for note in notes if note != ended or run_id == runs[1]]
+        assert write_notes(store, run_id, index_id="x", notes=notes, whole=True) == []
+    seen = [read_notes(store, "x", as_of_us=START_US + day * DAY_US) for day in (-1, 1, 3, 5)]
+    assert seen == [[], [open_spell, skip], [ended], [ended, skip]]
 
 
 def test_going_back_to_an_old_value_is_a_third_revision(store: Store) -> None:
