@@ -19,12 +19,11 @@ from indexer.engine.eligibility import NO_SUPPLY
 from indexer.engine.history import RESUMPTION
 from indexer.engine.market import Status
 from indexer.errors import NotFoundError
-from indexer.levels.assemble import LinePart
 from indexer.levels.hash_chain import Segment, inputs_hashes
-from indexer.levels.markets import line_facts
 from indexer.levels.published import rules_of
 from indexer.reference import RateFlag
 from indexer.registry import Registry
+from indexer.registry.records import LinePart
 from indexer.store.administration import read_announcements, read_overrides
 from indexer.store.assets import read_assets
 from indexer.store.db import Session, Store
@@ -208,11 +207,10 @@ class _Book:
         self.store, self.registry = store, registry
         self.ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
         held = [item.asset for item in basket.items if item.units_after > 0]
-        facts = line_facts(registry, ids=self.ids, listings=[])
         # a line that the registry does not have (any more) stands for itself
         own = {slug: (LinePart(self.ids[slug], slug, 1.0, None, None),) for slug in held}
         self.parts: dict[str, tuple[LinePart, ...]] = {**own}
-        self.parts |= {line.slug: line.parts for line in facts if line.slug in self.parts and line.parts}
+        self.parts |= {slug: parts for slug, parts in registry.parts(self.ids).items() if slug in self.parts and parts}
 
     def lines(self, session: Session, time_us: int, *, before_us: int | None) -> list[_Line]:
         """Every constituent, in the order of target weight."""

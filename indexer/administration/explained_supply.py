@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from indexer.levels.assemble import LinePart
 from indexer.registry import Registry, supply_facts
+from indexer.registry.records import LinePart
 from indexer.store.db import Session
 from indexer.store.rows import RebalancingItemRow, RebalancingRow
 from indexer.store.supplies import SupplyReading, read_supplies_at, review_started_us

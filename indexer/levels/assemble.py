@@ -11,40 +11,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from indexer.arrays import F64, I64
+from indexer.arrays import F64, I64, Bools
 from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
 from indexer.engine.supply_steps import Reading, Step, acting, provider_of
 from indexer.reference import RateFlag
+from indexer.registry.records import LinePart
 from indexer.store.rows import RateSeries
 from indexer.times import DAY_US, MINUTE_US
 
 UNKNOWN_STATUS = 5  # RateStatus.MISSING: there is no number
 # More than there are until the year 9999, so that two numbers pack into one that sorts like both.
 _DAYS, _MINUTES = 2**22, 2**33
-
-
-@dataclass(frozen=True, slots=True)
-class LinePart:
-    """One token of a line: when it stands for the line, and its units of the line's token per unit of its own."""
-
-    asset_id: int
-    slug: str
-    ratio: float
-    from_us: int | None
-    until_us: int | None
-
-    def holds(self, at_us: int) -> bool:
-        """Whether this token stands for the line at an instant."""
-        return (self.from_us is None or at_us >= self.from_us) and (self.until_us is None or at_us < self.until_us)
-
-    def rows(self, times: I64) -> np.ndarray:
-        """Which of the times this token stands for the line."""
-        keep = np.ones(len(times), dtype=np.bool_)
-        if self.from_us is not None:
-            keep &= times >= self.from_us
-        if self.until_us is not None:
-            keep &= times < self.until_us
-        return keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +100,7 @@ def assemble(
     for n, line in enumerate(wanted):
         for part in line.parts:
             rows = by_asset.get(part.asset_id, np.empty(0, dtype=np.int64))
-            rows = rows[part.rows(rates.time_us[rows])]
+            rows = rows[_standing(part, rates.time_us[rows])]
             slot = np.searchsorted(times, rates.time_us[rows])
             prices[slot, n] = rates.rate[rows] / part.ratio
             status[slot, n] = rates.status[rows]
@@ -150,7 +127,7 @@ def _daily(lines: Sequence[LineFacts], days: I64, *, asset_id: I64, day_us: I64,
     for n, line in enumerate(lines):
         for part in line.parts:
             rows = by_asset.get(part.asset_id, np.empty(0, dtype=np.int64))
-            rows = rows[part.rows(day_us[rows] - 1)]
+            rows = rows[_standing(part, day_us[rows] - 1)]
             out[np.searchsorted(days, day_us[rows]), n] = value[rows]
     return out
 
@@ -180,6 +157,13 @@ def daily_volumes(asset_id: I64, venue: I64, *, interval_us: I64, time_us: I64, 
     total = np.bincount(back, weights=value[good], minlength=len(pairs))
     rows = rows[place]
     return VolumeColumns(asset_id=asset_id[rows], day_us=day[rows] * DAY_US, volume_usd=total.astype(np.float64))
+
+
+def _standing(part: LinePart, times: I64) -> Bools:
+    """At which of the times (T,) this token stands for its line."""
+    since, until = part.from_us, part.until_us
+    rows: Bools = np.full(len(times), True) if since is None else times >= since
+    return rows if until is None else rows & (times < until)
 
 
 def _split(ids: I64) -> dict[int, I64]:

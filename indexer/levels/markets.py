@@ -18,7 +18,6 @@ from indexer.engine.supply_steps import Step
 from indexer.levels.assemble import (
     UNKNOWN_STATUS,
     LineFacts,
-    LinePart,
     MetricColumns,
     SupplyTokens,
     VolumeColumns,
@@ -89,19 +88,11 @@ def line_facts(registry: Registry, *, ids: Mapping[str, int], listings: Iterable
     for row in listings:
         if row.asset in registry.by_slug:  # else the registry was changed since: bars stay, nobody asks for them
             venues.setdefault(registry.by_slug[row.asset].line, set()).add(row.venue)
+    parts = registry.parts(ids)
     facts = []
     for slug, tokens in registry.lines().items():
-        starts = [None] + [
-            next(to_us(s.effective) for s in registry.successions if s.from_ == old.slug and s.continues_line)
-            for old in tokens[:-1]
-        ]
-        parts = tuple(
-            LinePart(ids[token.slug], token.slug, token.line_ratio, starts[n], [*starts, None][n + 1])
-            for n, token in enumerate(tokens)
-            if token.slug in ids
-        )
-        since = [to_us(token.candidate_from) if token.candidate_from else 0 for token in tokens]
-        facts.append(LineFacts(slug, tokens[-1].sub_sector, len(venues.get(slug, ())), parts, min(since)))
+        since = min(to_us(token.candidate_from) if token.candidate_from else 0 for token in tokens)
+        facts.append(LineFacts(slug, tokens[-1].sub_sector, len(venues.get(slug, ())), parts[slug], since))
     return facts
 
 

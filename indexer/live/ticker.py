@@ -17,7 +17,6 @@ from typing import Final
 import numpy as np
 
 from indexer.errors import NotEnoughDataError, SourceUnavailable
-from indexer.levels.markets import line_facts
 from indexer.live.asking import Question, ask_all
 from indexer.live.collect import collect_bars
 from indexer.live.context import Live
@@ -96,7 +95,7 @@ class Ticker:
     def _worth(self, basket: RebalancingRow, prices: _Prices, *, at_us: int) -> tuple[float, float, float]:
         """What the basket is worth now, and of it what is carried and what three venues price."""
         ids = {asset.slug: int(asset.id) for asset in read_assets(self.live.store)}
-        parts = {line.slug: line.parts for line in line_facts(self.live.registry, ids=ids, listings=[])}
+        parts = self.live.registry.parts(ids)
         worth = carried = three = 0.0
         with self.live.store.session() as session:
             for item in (one for one in basket.items if one.units_after > 0):

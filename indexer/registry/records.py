@@ -117,6 +117,21 @@ class Succession:
         return self.kind != "merger"
 
 
+@dataclass(frozen=True, slots=True)
+class LinePart:
+    """One token of a line: when it stands for the line, and its units of the line's token per unit of its own."""
+
+    asset_id: int
+    slug: str
+    ratio: float
+    from_us: int | None
+    until_us: int | None
+
+    def holds(self, at_us: int) -> bool:
+        """Whether this token stands for the line at an instant."""
+        return (self.from_us is None or at_us >= self.from_us) and (self.until_us is None or at_us < self.until_us)
+
+
 @dataclass(frozen=True)
 class Registry:
     """Every asset known, in the order of the file, what became of those that ended, and venues that are no spot
@@ -165,6 +180,19 @@ class Registry:
             if asset.line == asset.slug:
                 lines[asset.slug] = (*self._before(asset.slug), asset)
         return lines
+
+    def parts(self, ids: Mapping[str, int]) -> dict[str, tuple[LinePart, ...]]:
+        """line slug -> its tokens in succession, those that have an id; `ids` by slug."""
+        into = {step.from_: to_us(step.effective) for step in self.successions if step.continues_line}
+        parts = {}
+        for slug, tokens in self.lines().items():
+            edges = [None, *(into[token.slug] for token in tokens[:-1]), None]
+            parts[slug] = tuple(
+                LinePart(ids[token.slug], token.slug, token.line_ratio, since, until)
+                for token, since, until in zip(tokens, edges, edges[1:], strict=False)
+                if token.slug in ids
+            )
+        return parts
 
     def successions_into(self, slug: str) -> tuple[Succession, ...]:
         """The migrations and redenominations that continue in `slug` directly, by effective date."""

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from indexer.engine.market import Market
 from indexer.errors import InputError
-from indexer.levels.assemble import LineFacts, LinePart, VolumeColumns, assemble
+from indexer.levels.assemble import LineFacts, VolumeColumns, assemble
 from indexer.levels.markets import line_facts, taken
 from indexer.levels.published import settled_of
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
+from indexer.registry.records import LinePart
 from indexer.store.assets import read_assets
 from indexer.store.columnar import Columns, last_of_each, pick
 from indexer.store.db import Store

@@ -22,13 +22,14 @@ from indexer.analytics.align import Clock
 from indexer.analytics.beta import compute_beta
 from indexer.engine.level import compute_index
 from indexer.errors import MethodologyError, NotEnoughDataError
-from indexer.levels.assemble import LineFacts, LinePart, VolumeColumns, assemble
+from indexer.levels.assemble import LineFacts, VolumeColumns, assemble
 from indexer.live.context import archive_of
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Caps, Selection
 from indexer.reference import FixingRules, Verdict, fixing_rates
 from indexer.registry import load_registry
 from indexer.registry.read import read_registry
+from indexer.registry.records import LinePart
 from indexer.store.bars import write_bars
 from indexer.store.db import open_store
 from indexer.store.levels import read_levels

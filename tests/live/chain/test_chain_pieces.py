@@ -15,7 +15,7 @@ from indexer.config import Settings
 from indexer.engine.known import supply_as_of
 from indexer.engine.market import SupplyHistory
 from indexer.errors import ConfigError
-from indexer.levels.assemble import LineFacts, LinePart, SupplyTokens, VolumeColumns, assemble
+from indexer.levels.assemble import LineFacts, SupplyTokens, VolumeColumns, assemble
 from indexer.levels.markets import metric_columns
 from indexer.live.chain.configured import chains_of, is_on, own_endpoints, tokens_of
 from indexer.live.chain.recheck import PROVISIONAL
@@ -23,6 +23,7 @@ from indexer.live.chain.status import block_link, float_status
 from indexer.live.chain.supply_rows import in_units, provisional, supply_rows, weakest
 from indexer.live.context import asset_of
 from indexer.registry import load_registry
+from indexer.registry.records import LinePart
 from indexer.store.rows import MetricSeries, RateSeries, SupplyRow
 from indexer.times import DAY_US, HOUR_US
 from onchain.chains import load_chains
