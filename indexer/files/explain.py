@@ -17,7 +17,8 @@ from indexer.files.containers import Table, tables_of
 from indexer.files.importing import files_of, manifest_of, undescribed
 from indexer.files.manifest import Manifest, read_manifest
 from indexer.files.recognising import check_options
-from indexer.files.rows import FileRows, gated
+from indexer.files.records import FileRows
+from indexer.files.rows import gated
 from indexer.registry import Registry
 from indexer.times import Clock, iso, to_us
 

@@ -24,8 +24,8 @@ from indexer.files.containers import ENDINGS, Table, tables_of
 from indexer.files.kept import KIND, keep_import
 from indexer.files.manifest import Manifest, beside, read_manifest
 from indexer.files.recognising import check_options, question, recognise, with_options
-from indexer.files.records import bars_of, benchmarks_of, metrics_of, supplies_of
-from indexer.files.rows import FileRows, gated
+from indexer.files.records import FileRows, bars_of, benchmarks_of, metrics_of, supplies_of
+from indexer.files.rows import gated
 from indexer.registry import Registry
 from indexer.store.archive import Archive
 from indexer.store.assets import ensure_benchmarks, ensure_listings, read_listings, write_registry

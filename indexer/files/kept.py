@@ -18,7 +18,8 @@ from typing import Any
 from indexer.errors import ImportFileError, InputError
 from indexer.files.containers import Table, tables_of
 from indexer.files.manifest import Manifest, parse_manifest
-from indexer.files.rows import FileRows, all_rows, gated
+from indexer.files.records import FileRows
+from indexer.files.rows import all_rows, gated
 from indexer.registry import Asset, Label, Registry
 from indexer.store.archive import Archive
 from indexer.store.rows import PayloadRow

@@ -5,17 +5,13 @@ Place in the flow: `rows.py` asks for it once a part of a file is judged; import
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from indexer.arrays import Bools
 from indexer.files.gates import MOST_STEPS, find_steps
+from indexer.files.records import FileRows
 from indexer.registry.currencies import AT_PAR, DOLLAR
 from indexer.times import iso
-
-if TYPE_CHECKING:
-    from indexer.files.rows import FileRows
 
 
 def notes_of(rows: FileRows, *, outside: Bools) -> list[str]:

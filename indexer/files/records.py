@@ -1,19 +1,56 @@
-"""The good rows of a file as what the store writes: bars, benchmark bars, supplies, metrics.
+"""The rows of a file once they are judged, and the good ones as what the store writes: bars, supplies, metrics.
 
 Place in the flow: after rows.py has judged them, before importing.py writes them, chunk by chunk.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 
 from indexer.arrays import F64, I64, Bools
-from indexer.files.rows import FileRows
+from indexer.files.columns import Texts, Words
+from indexer.files.manifest import Manifest
+from indexer.files.numbers import Numbers
+from indexer.registry import Asset
 from indexer.registry.currencies import AT_PAR, DOLLAR
-from indexer.store.rows import BarColumns, BenchmarkColumns, MetricSeries, SupplyRow
+from indexer.store.rows import BarColumns, BenchmarkColumns, BenchmarkRow, ListingRow, MetricSeries, SupplyRow
 from indexer.times import from_us
+
+Measure = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """Rows of a file (R,) by role, `order` (K,) the good ones sorted by series and time, `rejects` (line, reason).
+
+    `units` are those of stamps written as numbers. `series` (R,) is the position in `listings`, `benchmarks`,
+    `measures` (subject, name, source) or `assets`, whichever the kind of file has. `notes` are sentences about rows
+    that were taken and should be looked at.
+    """
+
+    manifest: Manifest
+    total: int
+    lines: I64
+    time_us: I64
+    series: I64
+    numbers: dict[str, Numbers]
+    words: dict[str, Words]
+    order: I64
+    rejects: list[tuple[int, str]]
+    duplicates: int
+    out_of_order: int
+    filtered: int
+    listings: list[ListingRow]
+    benchmarks: list[BenchmarkRow]
+    assets: list[Asset]
+    measures: list[Measure]
+    notes: list[str]
+    units: frozenset[str]
+    texts: Texts
+    share: float
 
 
 def bars_of(rows: FileRows, part: slice, listing_ids: I64) -> BarColumns:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from indexer.arrays import I64, Bools
 from indexer.errors import ImportFileError, did_you_mean
-from indexer.files.columns import FileColumns, Texts, Words, join_numbers, join_words, read_parts
+from indexer.files.columns import FileColumns, Words, join_numbers, join_words, read_parts
 from indexer.files.containers import Table
 from indexer.files.gates import (
     APART,
@@ -33,6 +33,7 @@ from indexer.files.gates import (
 from indexer.files.manifest import TEXTS, BenchmarkInfo, Manifest
 from indexer.files.notes import notes_of
 from indexer.files.numbers import Numbers
+from indexer.files.records import FileRows, Measure
 from indexer.files.stamps import (
     NO_SESSION,
     NO_TIME,
@@ -54,38 +55,6 @@ MARKET = "market"
 FEW_STEPS = 5  # fewer do not tell the length of the bars of a series
 MOST_REFUSED = 1_000_000  # of a long file, where they are nine of ten rows: it is not what it is taken for
 PERPETUAL = r"(?i)([-_]?(SWAP|PERP)|\.P)$"
-Measure = tuple[str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class FileRows:
-    """Rows of a file (R,) by role, `order` (K,) the good ones sorted by series and time, `rejects` (line, reason).
-
-    `units` are those of stamps written as numbers. `series` (R,) is the position in `listings`, `benchmarks`,
-    `measures` (subject, name, source) or `assets`, whichever the kind of file has. `notes` are sentences about rows
-    that were taken and should be looked at.
-    """
-
-    manifest: Manifest
-    total: int
-    lines: I64
-    time_us: I64
-    series: I64
-    numbers: dict[str, Numbers]
-    words: dict[str, Words]
-    order: I64
-    rejects: list[tuple[int, str]]
-    duplicates: int
-    out_of_order: int
-    filtered: int
-    listings: list[ListingRow]
-    benchmarks: list[BenchmarkRow]
-    assets: list[Asset]
-    measures: list[Measure]
-    notes: list[str]
-    units: frozenset[str]
-    texts: Texts
-    share: float
 
 
 def gated(table: Table, manifest: Manifest, *, registry: Registry, now_us: int) -> Iterator[FileRows]:
