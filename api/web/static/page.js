@@ -58,7 +58,7 @@ async function showWhy() {
     return make("div", {}, make("dt", { textContent: label }), value);
   }));
   const first = breaks.find(({ at }) => at > end - 365 * 86_400_000);
-  byId("broken").textContent = first ? `† over a break: ${first.text}` : "";
+  byId("breaks").textContent = first ? `† over a break: ${first.text}` : "";
 }
 
 const isStale = () => Date.now() > Date.parse(shown.fresh_until);
