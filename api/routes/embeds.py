@@ -16,7 +16,7 @@ from api.answers.problems import declared, problem
 from api.answers.services import ServicesDep, StoreDep
 from api.routes.charts import SVG, ChartKind, ChartQuery, ChartRange, Look, Theme, spec_of, to_png, to_svg
 from api.routes.indices import latest_or_none
-from api.web.routes import HTML, Raw, filled, level_texts
+from api.web.pages import HTML, Raw, filled, level_texts
 from indexer.errors import InputError, NotFoundError
 from indexer.store.indices import read_index
 from indexer.times import iso, to_us

@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from api.answers.services import ServicesDep
 from api.middleware.access import is_owner
-from api.web.routes import filled
+from api.web.pages import filled
 from indexer.arrays import to_json
 from indexer.files.explain import explain_files, explanation_text
 from indexer.files.recognising import OPTIONS

@@ -34,7 +34,7 @@ from indexer.studies.catalogue import load_events
 from indexer.times import from_us
 
 SHOWN = ("QQQ", "^NDX", "NVDA", "SMH", "MSFT", "GOOGL", "META", "AMZN", "AMD", "AVGO", "TSM")
-STAND_IN = "^NDX"  # the index that QQQ follows
+QQQ, STAND_IN = "QQQ", "^NDX"  # the index that QQQ follows
 COINS = ("BTC", "ETH")
 MOST = 7
 LATE_DAYS = 7
@@ -186,10 +186,11 @@ def rows_of(services: Services, index: str, symbols: list[str], *, sessions: int
     from indexer.studies.beta import flat_beta, index_beta
     from indexer.studies.series import subject_series
 
-    own = services.cache.read_once(("series", index), partial(subject_series, services.store, index))
+    read = partial(subject_series, services.store, index)
     rows: list[dict[str, Any]] = []
     for symbol in symbols:
         try:
+            own = services.cache.read_once(("series", index), read)
             beta = flat_beta(index_beta(services.store, index, symbol, clock=clock, sessions=sessions, own=own))
         except DeaiError as error:
             beta = {"missing": str(error)}

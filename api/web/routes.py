@@ -1,78 +1,39 @@
-"""The page, the reference of the API, and the explanation behind each problem's `type`.
-
-Pages are templates: {{names}} replaced, everything escaped but `Raw`.
-"""
+"""The pages of an index and of an event, the reference of the API, and what is behind each problem's `type`."""
 
 from __future__ import annotations
 
 import html
-import re
-from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
-from api.answers.answer import Answer
 from api.answers.problems import CATALOGUE
 from api.answers.services import ServicesDep, StoreDep
-from api.middleware.access import COOKIE
 from api.routes.indices import latest_or_none
+from api.web.overview import FLAGSHIP, in_order, overview_page, tabs
+from api.web.pages import Raw, filled, level_texts, links, page_answer, sign_out, why_of
 from indexer.analytics.catalogue import find_event
 from indexer.errors import NotFoundError
 from indexer.store.db import Store
 from indexer.store.indices import read_index, read_indices
+from indexer.store.levels import read_latest_level
 from indexer.studies.catalogue import load_events
 
-HTML = "text/html; charset=utf-8"
 HERE = Path(__file__).parent
-MIDNIGHT = re.compile(r"T00:00:00Z")
-PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
-
-class Raw(str):
-    """Text that is markup already."""
-
-    __slots__ = ()
-
-
-def filled(file: str, request: Request, **values: str) -> bytes:
-    """A template with its {{names}} replaced; everything but `Raw` is escaped."""
-    root: str = request.scope.get("root_path", "")
-    texts = {"base": f"{root}/", **values}
-
-    def put(match: re.Match[str]) -> str:
-        value = texts[match[1]]
-        return value if isinstance(value, Raw) else html.escape(value)
-
-    return PLACEHOLDER.sub(put, template(file)).encode()
-
-
-def page_answer(body: bytes) -> Answer:
-    """A page: asked again each time by ETag, and kept by no cache of ours, for it may depend on who asks."""
-    return Answer(body, media_type=HTML, cache_control="no-cache", keep=False)
-
-
-@cache
-def template(name: str) -> str:
-    """A template's text, read once."""
-    return (HERE / "templates" / name).read_text(encoding="utf-8")
-
-
-FLAGSHIP = "deai"
 DEMO_LINK = '<a href="demo/"><strong>A simulated market runs beside it</strong></a>, to look around. '
-SIGN_OUT = '<form method="post" action="sign-out"><button class="quiet" type="submit">Sign out</button></form>'
-HERE_MARK = ' aria-current="page"'
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def home(request: Request, store: StoreDep) -> Response:
-    """The page of the flagship index, or of the first there is."""
-    known = [row.id for row in read_indices(store)]
-    return page(request, store, FLAGSHIP if FLAGSHIP in known or not known else known[0])
+def home(request: Request, services: ServicesDep) -> Response:
+    """All indices where there are several, else the page of the one there is."""
+    known = [row.id for row in in_order(services.store)]
+    if sum(read_latest_level(services.store, index_id) is not None for index_id in known) > 1:
+        return overview_page(request, services)
+    return page(request, services.store, known[0] if known else FLAGSHIP)
 
 
 @router.get("/indices/{index_id}")
@@ -145,17 +106,12 @@ def page(request: Request, store: Store, index_id: str) -> Response:
         known="yes" if known else "no",
         has="yes" if latest else "no",
         demo_link=Raw(DEMO_LINK if not latest and _has_demo(request) else ""),
-        tabs=Raw(_tabs(store, index_id)),
-        sign_out=Raw(SIGN_OUT if COOKIE in request.cookies else ""),
+        tabs=Raw(tabs(store, index_id)),
+        sign_out=sign_out(request),
         head=Raw(_links(request, index_id, name=name, level=level) if latest else ""),
         preloads=Raw(_preloads(request, index_id) if latest else ""),
     )
     return page_answer(body)
-
-
-def level_texts(latest: dict[str, Any] | None, *, without: str) -> tuple[str, str]:
-    """The newest level and its instant for people; `without` and nothing where there is none."""
-    return (f"{latest['level']:,.2f}", f"{latest['time']:%Y-%m-%d %H:%M} UTC") if latest else (without, "")
 
 
 def _preloads(request: Request, index_id: str) -> str:
@@ -170,28 +126,9 @@ def _preloads(request: Request, index_id: str) -> str:
     )
 
 
-def why_of(latest: dict[str, Any] | None) -> str:
-    """Why the newest level is not final, as a sentence for people; nothing where it is."""
-    reason = MIDNIGHT.sub("", latest["reason"]) if latest else ""
-    return f"{reason[0].upper()}{reason[1:]}." if reason else ""
-
-
 def _has_demo(request: Request) -> bool:
     """Whether a simulated market is mounted beside the real one (`deai up` does so while there are no levels)."""
     return any(getattr(route, "path", "") == "/demo" for route in request.app.routes)
-
-
-def _tabs(store: Store, current: str) -> str:
-    ids = sorted((row.id for row in read_indices(store)), key=lambda index_id: (index_id != FLAGSHIP, index_id))
-    return links([(f"indices/{index_id}", index_id, index_id == current) for index_id in ids])
-
-
-def links(places: list[tuple[str, str, bool]]) -> str:
-    """Links as markup: (address, text, whether it is this page)."""
-    return "".join(
-        f'<a href="{html.escape(address, quote=True)}"{HERE_MARK if here else ""}>{html.escape(text)}</a>'
-        for address, text, here in places
-    )
 
 
 def _links(request: Request, index_id: str, *, name: str, level: str) -> str:

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from api.answers.services import Services, ServicesDep
 from api.middleware.access import COOKIE, identify, session_for
 from api.middleware.keys import Key, Scope
-from api.web.routes import Raw, filled
+from api.web.pages import Raw, filled
 
 NEVER = {"Cache-Control": "no-store"}
 router = APIRouter(include_in_schema=False)

@@ -40,9 +40,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def test_the_page_draws_everything_and_stays_at_home(
     browser: Browser, live: Live, *, name: str, width: int, dark: bool
 ) -> None:
-    browser.open(f"{live.url}/", width=width, dark=dark)
+    browser.open(f"{live.url}/indices/deai", width=width, dark=dark)
     browser.run("localStorage.clear()")
-    browser.open(f"{live.url}/", width=width, dark=dark)
+    browser.open(f"{live.url}/indices/deai", width=width, dark=dark)
     browser.wait("return document.querySelectorAll('#rolling path.band').length")
     assert browser.run(PATHS)[0] > 1000
     latest = browser.run("return document.getElementById('level').textContent")
@@ -61,6 +61,33 @@ def test_the_page_draws_everything_and_stays_at_home(
     assert len(browser.shot(name)) > 20_000
 
 
+@pytest.mark.parametrize(("width", "dark"), [(1440, False), (768, True), (390, False)])
+def test_a_store_of_several_indices_begins_with_all_of_them(
+    browser: Browser, live: Live, *, width: int, dark: bool
+) -> None:
+    browser.open(f"{live.url}/", width=width, dark=dark)
+    cells = (
+        "return [...document.querySelectorAll('#overview tbody tr')].map((r) => [...r.cells].map((c) => c.innerText))"
+    )
+    rows = browser.run(cells)
+    assert [row[0].splitlines()[0].split(" simulated")[0] for row in rows] == [
+        "deai index",
+        "demo index",
+        "empty index",
+    ]
+    assert rows[0][1].startswith("486.00")
+    beta = "return Number(document.querySelector('[data-beta=deai]').dataset.value)"
+    assert browser.run(beta) == pytest.approx(1.5, abs=0.1)
+    assert len(browser.run("return document.querySelector('.spark polyline').getAttribute('points')")) > 500
+    browser.run("document.querySelectorAll('#overview th button')[1].click()")
+    browser.run("document.querySelectorAll('#overview th button')[1].click()")
+    assert [row[1][:3] for row in browser.run(cells)] == ["243", "486", "–"]
+    assert browser.complaints() == []
+    assert browser.accessibility() == []
+    assert browser.overflow() <= 0
+    assert len(browser.shot(f"overview-{width}")) > 20_000
+
+
 def test_the_page_keeps_its_budget(browser: Browser, live: Live) -> None:
     """Ten requests, two steps one after the other before all is drawn, 60 kB: counted, for time would depend on us."""
     browser.open(f"{live.url}/docs")
@@ -77,7 +104,7 @@ def test_the_page_keeps_its_budget(browser: Browser, live: Live) -> None:
 
 
 def test_views_ranges_and_comparison(browser: Browser, live: Live) -> None:
-    browser.open(f"{live.url}/")
+    browser.open(f"{live.url}/indices/deai")
     press = (
         "[...document.querySelectorAll(arguments[0] + ' button')].find((b) => b.textContent === arguments[1]).click()"
     )
@@ -90,7 +117,7 @@ def test_views_ranges_and_comparison(browser: Browser, live: Live) -> None:
     browser.run(press, "#compare", "demo")
     browser.wait("return document.querySelectorAll('#chart path.line').length === 3")
     assert browser.run("return document.querySelector('#chart .legend').textContent") == "deaidemoNVDA"
-    browser.open(f"{live.url}/")
+    browser.open(f"{live.url}/indices/deai")
     browser.wait("return document.querySelectorAll('#chart path.line').length === 3")
     browser.run(press, "#views", "Level")
     browser.run(press, "#ranges", "1W")
@@ -162,9 +189,9 @@ BROKEN_OUT = """
 
 
 def test_what_is_shown_stands_in_the_address(browser: Browser, live: Live) -> None:
-    browser.open(f"{live.url}/")
+    browser.open(f"{live.url}/indices/deai")
     browser.run("localStorage.clear()")
-    browser.open(f"{live.url}/?view=compare&range=3M&log=1&compare=NVDA,demo&benchmark=NVDA&sessions=60")
+    browser.open(f"{live.url}/indices/deai?view=compare&range=3M&log=1&compare=NVDA,demo&benchmark=NVDA&sessions=60")
     browser.wait("return document.querySelectorAll('#chart path.line').length === 3")
     pressed = "return [...document.querySelectorAll(arguments[0] + ' [aria-pressed=true]')].map((b) => b.textContent)"
     assert browser.run(pressed, "#ranges") == ["3M"]
@@ -177,7 +204,7 @@ def test_what_is_shown_stands_in_the_address(browser: Browser, live: Live) -> No
     browser.driver.back()
     assert browser.run("return new URLSearchParams(location.search).get('range')") == "3M"
     browser.wait("return document.querySelector('#ranges [aria-pressed=true]').textContent === '3M'")
-    browser.open(f"{live.url}/?from=2024-06-01T00:00Z&to=2024-07-01T00:00Z")
+    browser.open(f"{live.url}/indices/deai?from=2024-06-01T00:00Z&to=2024-07-01T00:00Z")
     browser.wait(
         "return document.querySelector('#chart svg').getAttribute('aria-label').includes('2024-06-01 to 2024-07-01')"
     )
@@ -185,9 +212,9 @@ def test_what_is_shown_stands_in_the_address(browser: Browser, live: Live) -> No
 
 
 def test_a_view_is_taken_along(browser: Browser, live: Live) -> None:
-    browser.open(f"{live.url}/")
+    browser.open(f"{live.url}/indices/deai")
     browser.run("localStorage.clear()")
-    browser.open(f"{live.url}/?view=level&range=1M")
+    browser.open(f"{live.url}/indices/deai?view=level&range=1M")
     browser.run(
         "const clipboard = {writeText: async (text) => { window.copied = text; }};"
         "Object.defineProperty(navigator, 'clipboard', {value: clipboard});"
@@ -198,12 +225,12 @@ def test_a_view_is_taken_along(browser: Browser, live: Live) -> None:
     header, first, *_ = browser.wait("return window.csv").splitlines()
     assert header == "time,deai"
     assert first.startswith("2025-01-")
-    assert browser.wait("return window.copied").endswith("/?view=level&range=1M")
+    assert browser.wait("return window.copied").endswith("/indices/deai?view=level&range=1M")
     assert browser.run("return document.getElementById('svg').href").endswith("charts/deai.svg?kind=level&range=1m")
 
 
 def test_the_chart_is_read_by_keyboard(browser: Browser, live: Live) -> None:
-    browser.open(f"{live.url}/")
+    browser.open(f"{live.url}/indices/deai")
     browser.wait("return document.querySelector('#chart svg path.line')")
     key = "document.querySelector('#chart svg').dispatchEvent(new KeyboardEvent('keydown', {key: arguments[0]}))"
     browser.run(key, "End")
@@ -216,7 +243,7 @@ def test_the_chart_is_read_by_keyboard(browser: Browser, live: Live) -> None:
 
 
 def test_another_benchmark_and_window(browser: Browser, live: Live) -> None:
-    browser.open(f"{live.url}/")
+    browser.open(f"{live.url}/indices/deai")
     browser.wait("return document.querySelectorAll('#forest .row').length === 2")
     browser.run(
         "document.querySelectorAll('#forest .row')[1].dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter'}))"
@@ -230,7 +257,7 @@ def test_another_benchmark_and_window(browser: Browser, live: Live) -> None:
 
 
 def test_the_table_sorts(browser: Browser, live: Live) -> None:
-    browser.open(f"{live.url}/")
+    browser.open(f"{live.url}/indices/deai")
     first = "return document.querySelector('#constituents tbody strong').textContent"
     browser.wait(first)
     assert browser.run(first) == "ALP"
@@ -294,7 +321,7 @@ def test_the_reference_lists_and_runs_every_operation(browser: Browser, live: Li
 
 def test_a_new_level_appears_without_asking(browser: Browser, own: Store) -> None:
     with serve(create_app(own, clock=lambda: NOW)) as running:
-        browser.open(f"{running.url}/")
+        browser.open(f"{running.url}/indices/deai")
         publish(own, 1234.5)
         browser.wait("return document.getElementById('level').textContent === '1,234.50'")
         browser.driver.get("about:blank")
