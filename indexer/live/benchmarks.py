@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from indexer.errors import SourceCorrupt, SourceUnavailable
 from indexer.live.asking import Question, Reply, ask_all, keep_replies
 from indexer.live.context import Live
 from indexer.live.quality_log import settle
@@ -103,14 +104,17 @@ Answers = dict[str, BenchmarkBars]
 Stored = Mapping[Key, Closes]
 
 
-def refresh(live: Live, due: datetime, run_id: int, *, intervals: Sequence[str] = INTERVALS) -> Mapping[str, Any]:
+def refresh(
+    live: Live, due: datetime, run_id: int, *, intervals: Sequence[str] = INTERVALS, only: Sequence[str] = ()
+) -> Mapping[str, Any]:
     """Bring the benchmarks of these intervals up to date, and with daily ones the policy rates; what the run log keeps.
 
+    `only` some symbols where they are named. `owed` are those that no source gave, although one may another time.
     Raises SourceUnavailable when no source answered.
     """
     end_us = to_us(due)
-    stored = _stored(live.store, intervals)
-    wanted = POLICY_RATES if DAILY in intervals else ()
+    stored = {key: known for key, known in _stored(live.store, intervals).items() if not only or key[0] in only}
+    wanted = [series for series in POLICY_RATES if DAILY in intervals and (not only or series in only)]
     rates = ask_all(
         live, [Question("us", "fred", _ask(series, DAILY, end_us - 40 * DAY_US, end_us)) for series in wanted]
     )
@@ -124,7 +128,20 @@ def refresh(live: Live, due: datetime, run_id: int, *, intervals: Sequence[str] 
     down = keep_replies(live, run_id, replies, what="any benchmark")
     if DAILY in intervals:
         _note_differences(live, run_id, apart)
-    return {"written": written, "failed_sources": sorted(down)}
+    return {"written": written, "failed_sources": sorted(down), "owed": _owed(replies)}
+
+
+def _owed(replies: Sequence[Reply]) -> list[str]:
+    """The symbols of which no source gave a close, where one failed that may give it another time."""
+    given = {_name(reply) for reply in replies if any(_closes(reply))}
+    failed = {_name(reply) for reply in replies if isinstance(reply.error, SourceUnavailable | SourceCorrupt)}
+    return sorted(failed - given)
+
+
+def _name(reply: Reply) -> str:
+    """What a reply is about: a policy rate by its series, else the benchmark."""
+    series = reply.question.ask.symbol
+    return series if series in POLICY_RATES else reply.question.subject
 
 
 def write_answers(store: Store, run_id: int, replies: Sequence[Reply]) -> tuple[int, dict[str, str]]:

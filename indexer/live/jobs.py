@@ -24,12 +24,12 @@ from indexer.live.chain.snapshots import take_snapshot
 from indexer.live.context import LISTINGS, Live, chain_work
 from indexer.live.mapping import venue_mappings
 from indexer.live.packing import pack_answers
-from indexer.live.scheduler import Job, Scheduler
+from indexer.live.scheduler import Job, Owing, Scheduler
 from indexer.registry import Registry
 from indexer.sources.base import Dataset
 from indexer.store.db import Store
 from indexer.store.payloads import forget_payloads, kept_for_good
-from indexer.store.runs import last_run_before
+from indexer.store.runs import last_run_before, read_run
 from indexer.times import Clock
 
 HOUR: Final = timedelta(hours=1)
@@ -37,6 +37,8 @@ DAY: Final = timedelta(days=1)
 BAR_DELAY: Final = timedelta(minutes=2)  # venues publish a closed hour within seconds; two minutes forgives a slow one
 PACKED_AGAIN: Final = timedelta(days=8)  # a week without the job is made up for; older files by `deai archive pack`
 SINGLY: Final = 12  # hours of minutes that every venue still serves (Kraken: 720); older hours come as hourly bars
+
+TRIES: Final = 5  # over a quarter of an hour; then a part that nobody gives waits for the next due instant
 
 Piece = Callable[[Live, datetime, int], Mapping[str, Any]]
 
@@ -60,7 +62,7 @@ def live_jobs(live: Live, *, update_minutes: int = 60, history_beside: bool = Fa
         if not history_beside:
             jobs.append(Job(history.KIND, HOUR, timedelta(minutes=4), _of(live, history.catch_up)))
     if supply.SOURCE in live.sources:
-        jobs.append(Job("supply", DAY, timedelta(minutes=10), _of(live, supply.read_reported)))
+        jobs.append(Job("supply", DAY, timedelta(minutes=10), with_rest(live, supply.read_reported)))
     if _any(live, Dataset.BENCHMARK):
         jobs.append(_benchmarks(live, "benchmark-hours", benchmarks.HOURLY))
     if _any(live, Dataset.FUNDING) or _any(live, Dataset.SENTIMENT):
@@ -73,7 +75,7 @@ def live_jobs(live: Live, *, update_minutes: int = 60, history_beside: bool = Fa
 
 def _benchmarks(live: Live, name: str, interval: str) -> Job:
     piece = partial(benchmarks.refresh, intervals=(interval,))
-    return Job(name, 6 * HOUR, timedelta(minutes=15), _of(live, piece))
+    return Job(name, 6 * HOUR, timedelta(minutes=15), with_rest(live, piece))
 
 
 def history_scheduler(live: Live) -> Scheduler:
@@ -108,6 +110,20 @@ def sweep(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
 
 def _of(live: Live, piece: Piece) -> Callable[[datetime, int], Mapping[str, Any]]:
     return lambda due, run_id: piece(live, due, run_id)
+
+
+def with_rest(live: Live, piece: Callable[..., Mapping[str, Any]]) -> Callable[[datetime, int], Mapping[str, Any]]:
+    """The work of a piece that may owe a part of it (`owed`): a few tries, minutes apart, each for what is missing."""
+
+    def work(due: datetime, run_id: int) -> Mapping[str, Any]:
+        before = read_run(live.store, run_id).detail
+        made = piece(live, due, run_id, only=before.get("owed", ()))
+        detail = {**made, "tries": before.get("tries", 0) + 1}
+        if detail["owed"] and detail["tries"] < TRIES:
+            raise Owing(detail)
+        return detail
+
+    return work
 
 
 def _any(live: Live, dataset: Dataset) -> bool:

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import structlog
 
-from indexer.errors import BusyError, DeaiError
+from indexer.errors import BusyError, DeaiError, SourceUnavailable
 from indexer.store.db import Store
 from indexer.store.runs import finish_run, last_due, release_lease, start_run, take_lease
 from indexer.times import Clock, from_us, iso, to_us, utc_now
@@ -47,6 +47,14 @@ class Stopped(BusyError):  # noqa: N818 - reads as a state, like the words of th
 
     code = "stopped"
     retryable = True
+
+
+class Owing(SourceUnavailable):
+    """Part of a job's work did not come. `detail` is kept of the run, so that the next try asks for the rest only."""
+
+    def __init__(self, detail: Mapping[str, Any]) -> None:
+        super().__init__(f"{', '.join(detail['owed'])} did not come and will be asked for again in minutes")
+        self.detail = dict(detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +222,8 @@ class Scheduler:
             raise
         except Exception as error:  # a defect in one job must not stop the others
             self._fails(job.name, error, due=iso(to_us(due)))
-            finish_run(self.store, run, now=self.clock(), outcome="failed", detail={"error": str(error)})
+            detail = {**getattr(error, "detail", {}), "error": str(error)}
+            finish_run(self.store, run, now=self.clock(), outcome="failed", detail=detail)
             return False
         except BaseException:
             finish_run(self.store, run, now=self.clock(), outcome="interrupted")

@@ -32,19 +32,21 @@ IMPLIED: Final = "coingecko-implied"
 NEW_US: Final = 60 * DAY_US  # an asset whose first reading is younger than this has no history yet
 
 
-def read_reported(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
-    """Write today's supplies as reported; the counts.
+def read_reported(live: Live, due: datetime, run_id: int, *, only: Sequence[str] = ()) -> Mapping[str, Any]:
+    """Write today's supplies as reported, of the assets `only` where some are named; the counts, and whose are owed.
 
     Raises SourceUnavailable when the supplies of today could not be had.
     """
     now_us = to_us(live.clock())
-    assets = ids_at(live.registry, SOURCE)
+    assets = {coin: one for coin, one in ids_at(live.registry, SOURCE).items() if not only or one.slug in only}
     live.asset_ids()
     ask = Ask(Dataset.SUPPLY, tuple(assets), to_us(due) - DAY_US, now_us, now_us)
     replies = ask_all(live, [Question("supply", SOURCE, ask)])
     keep_replies(live, run_id, replies, what="supplies")
     readings = write_reported(live.store, run_id, replies, registry=live.registry, due=due)
-    return {"readings": readings, "seams": note_seams(live.store, run_id)}
+    answered = {one.symbol for reply in replies for _, _, parsed in reply.parsed for one in parsed.supplies}
+    owed = sorted(asset.slug for coin, asset in assets.items() if coin not in answered)
+    return {"readings": readings, "seams": note_seams(live.store, run_id), "owed": owed}
 
 
 def write_reported(store: Store, run_id: int, replies: Sequence[Reply], *, registry: Registry, due: datetime) -> int:

@@ -25,7 +25,7 @@ LANES: Final = 4  # calls under way at a source: few, so that a fixing never wai
 AHEAD: Final = 64  # answers that may wait for being written
 FIRST_REST_S: Final = 5.0
 LONGEST_REST_S: Final = 600.0
-REFUSALS: Final = 3  # of one question in a row: then it is answered
+REFUSALS: Final = 2  # of one question in a row: then it is answered
 TURNED_AWAY: Final = 5  # times in a row that a source refuses this address: then it is left for the next run
 
 
@@ -63,11 +63,15 @@ class _Host:
     more: asyncio.Event = field(default_factory=asyncio.Event)
 
     def due(self, now: float) -> float | None:
-        """When the next piece may be asked, None when there is none; what has rested waits in front again."""
+        """When the next piece may be asked, None when there is none.
+
+        What has rested waits in front again, but behind the others when its question was refused.
+        """
         rested = [piece for piece in self.resting if piece.rests_until <= now]
         if rested:
             self.resting = [piece for piece in self.resting if piece.rests_until > now]
-            self.waiting.extendleft(reversed(rested))
+            self.waiting.extendleft(reversed([piece for piece in rested if not piece.series.refusals]))
+            self.waiting.extend(piece for piece in rested if piece.series.refusals)
         times = [now] if self.waiting else [piece.rests_until for piece in self.resting]
         return max(min(times), self.rests_until) if times else None
 

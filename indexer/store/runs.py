@@ -99,6 +99,12 @@ def read_runs(store: Store, *, kind: str | None = None, limit: int | None = None
         return [_run_row(run) for run in session.exec(query)]
 
 
+def read_run(store: Store, run_id: int) -> RunRow:
+    """A run by its id."""
+    with store.session() as session:
+        return _run_row(session.exec(select(Run).where(Run.id == run_id)).one())
+
+
 def last_run_before(store: Store, kind: str, before: datetime) -> RunRow | None:
     """The newest finished run of a kind due before an instant that did work of its own; None when there is none."""
     query = (

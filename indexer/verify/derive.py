@@ -84,7 +84,7 @@ class Derivation:
     def _answers(self, run: RunRow, run_id: int, exchanges: Sequence[Mapping[str, Any]]) -> bool:
         """What the answers of a job give; False for a job whose answers only check what others wrote."""
         due = run.due_at or run.started_at
-        if run.kind == "benchmarks":
+        if run.kind in ("benchmarks", "benchmark-hours"):
             benchmarks.write_answers(self.into, run_id, [self._reply(one) for one in exchanges])
         elif run.kind == "supply":
             replies = [self._reply(one) for one in exchanges]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from indexer.errors import SourceUnavailable
+from indexer.live.context import Live
+from indexer.live.jobs import with_rest
 from indexer.live.scheduler import MAX_REST_S, Job, Scheduler, Stopped
 from indexer.store.db import Store, open_store
 from indexer.store.runs import read_runs
@@ -96,6 +99,24 @@ def test_work_that_fails_rests_ever_longer_while_other_work_goes_on(store: Store
     assert rests[:5] == [15, 30, 60, 120, 240]
     assert set(rests[7:]) == {MAX_REST_S}
     assert len(others) == 3
+
+
+def test_a_part_that_is_owed_is_asked_for_again_alone(live: Live) -> None:
+    """One token's missing supply costs it minutes; what nobody gives waits for the next due instant."""
+    asked: list[tuple[str, ...]] = []
+
+    def piece(live: Live, due: datetime, run_id: int, *, only: Sequence[str]) -> Mapping[str, Any]:
+        asked.append(tuple(only))
+        return {"owed": ["near"] if len(asked) != 2 else ["grt"]}
+
+    clock, day = HandClock(), timedelta(days=1)
+    scheduler = Scheduler(live.store, [Job("supply", day, timedelta(0), with_rest(live, piece))], clock=clock)
+    for _ in range(8):
+        scheduler.tick()
+        clock.now += timedelta(minutes=10)
+    assert asked == [(), ("near",), ("grt",), ("near",), ("near",)]
+    (run,) = read_runs(live.store, kind="supply")
+    assert (run.outcome, run.detail["owed"], run.detail["tries"]) == ("done", ["near"], 5)
 
 
 def test_what_follows_is_done_after_work_and_at_the_first_tick_only(store: Store) -> None:
