@@ -100,8 +100,8 @@ def made_of(
     fields: dict[str, Any] = {}
     for key, kind in kinds.items():
         meanings = (TERMS[term] for term in (f"{name}.{key}", f"{record}.{key}", key) if term in TERMS)
-        said = typing.get_origin(kind) is typing.Annotated
-        fields[key] = kind if said else (kind, Field(description=next(meanings, None)))
+        described = typing.get_origin(kind) is typing.Annotated
+        fields[key] = kind if described else (kind, Field(description=next(meanings, None)))
     return cast("type[Wire]", create_model(name, __base__=base, __doc__=doc, **fields))
 
 

@@ -17,7 +17,7 @@ from api.answers.problems import declared, problem
 from api.answers.schemas import list_of, made_of, to_wire, wire_model
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.middleware.security import DOCUMENT_POLICY
-from indexer.administration.calendar import Entry, as_ical, as_rows, as_rss, entries
+from indexer.administration.calendar import Entry, as_ical, as_rss, entries
 from indexer.administration.explain import Explanation, explain
 from indexer.arrays import to_json
 from indexer.levels.lifecycle import IndexStatus, status_of
@@ -141,8 +141,8 @@ def index_pro_forma(
 )
 def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
     """Reference, pro-forma and effective dates of the next 12 months. Also as .ics and .rss."""
-    rows = as_rows(_entries(services, index_id))
-    return Answer({"index": index_id, "count": len(rows), "data": rows})
+    planned = _entries(services, index_id)
+    return Answer({"index": index_id, "count": len(planned), "data": to_json(planned)})
 
 
 @router.get(

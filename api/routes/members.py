@@ -181,7 +181,7 @@ def _constituents(
 
 def _readings(store: Store, decided: dict[str, tuple[str, datetime]], *, as_of_us: int | None) -> dict[str, SupplyRow]:
     """The newest reading of the origin that was decided on, at its reference date, by asset."""
-    from indexer.administration.explained_supply import COUNTED
+    from indexer.administration.explain import COUNTED
 
     newest: dict[str, SupplyRow] = {}
     for row in read_supplies(store, as_of_us=as_of_us) if decided else ():

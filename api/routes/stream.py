@@ -111,12 +111,12 @@ class EventStream(Response):
 
 async def _tell_live(services: Services, index_id: str, write: Callable[[bytes], Awaitable[None]]) -> None:
     """The live level again and again, each one once; while no venue answers there is nothing to tell."""
-    told = None
+    last = None
     while True:
         with contextlib.suppress(DeaiError):
             level = await asyncio.to_thread(services.live.level, index_id)
-            if level.time != told:
-                told = level.time
+            if level.time != last:
+                last = level.time
                 await write(b"event: live\ndata: " + json_bytes(to_json(level)) + b"\n\n")
         await asyncio.sleep(LIVE_S)
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from indexer.methodology.spec import Methodology, rebalance_dates
 from indexer.store.rows import AnnouncementRow
-from indexer.times import DAY_US, from_us, iso, to_us
+from indexer.times import DAY_US, from_us, to_us
 
 NEW_YORK = ZoneInfo("America/New_York")
 LINE = 73  # RFC 5545 folds lines at 75 octets
@@ -26,10 +26,10 @@ class Entry:
 
     index: str
     what: str
-    at: datetime
     kind: str
-    exchange: str
+    at: datetime
     new_york: str
+    exchange: str
 
     @property
     def title(self) -> str:
@@ -42,20 +42,19 @@ def entries(methodology: Methodology, *, start_us: int, end_us: int) -> list[Ent
     schedule = methodology.schedule
     base = to_us(methodology.base_date)
     before = (schedule.reference_days_before + schedule.transition_fixings) * DAY_US
-    found: list[tuple[int, str, str]] = []
-    for one in rebalance_dates(schedule, start_us - before, end_us + before):
-        if one.effective_us < base:
+    dates: list[tuple[int, str, str]] = []
+    for review in rebalance_dates(schedule, start_us - before, end_us + before):
+        if review.effective_us < base:
             continue
-        kind = "reconstitution" if one.reconstitution else "rebalance"
-        found.append((one.reference_us, "reference", kind))
-        found.append((one.reference_us, "pro-forma", kind))
+        kind = "reconstitution" if review.reconstitution else "rebalance"
+        dates += [(review.reference_us, "reference", kind), (review.reference_us, "pro-forma", kind)]
         for fixing in range(schedule.transition_fixings):
             step = f" fixing {fixing + 1} of {schedule.transition_fixings}" if schedule.transition_fixings > 1 else ""
-            found.append((one.effective_us + fixing * DAY_US, f"effective{step}", kind))
-    inside = sorted(one for one in found if start_us <= one[0] <= end_us)
+            dates.append((review.effective_us + fixing * DAY_US, f"effective{step}", kind))
+    inside = sorted(entry for entry in dates if start_us <= entry[0] <= end_us)
     sessions = _sessions(inside)
     return [
-        Entry(methodology.id, what, from_us(at), kind, sessions[_new_york(at).date()], _new_york(at).isoformat())
+        Entry(methodology.id, what, kind, from_us(at), _new_york(at).isoformat(), sessions[_new_york(at).date()])
         for at, what, kind in inside
     ]
 
@@ -64,43 +63,28 @@ def _new_york(at_us: int) -> datetime:
     return from_us(at_us).astimezone(NEW_YORK)
 
 
-def _sessions(found: Sequence[tuple[int, str, str]]) -> dict[date, str]:
+def _sessions(dates: Sequence[tuple[int, str, str]]) -> dict[date, str]:
     """What New York's exchange does on the days of these instants: open, half-day or closed."""
     from indexer.analytics.align import session_closes
 
-    days = {_new_york(at).date() for at, _, _ in found}
+    days = {_new_york(at).date() for at, _, _ in dates}
     if not days:
         return {}
     closes = session_closes(min(days), max(days) + timedelta(days=1)).tolist()
-    close = {_new_york(int(one)).date(): _new_york(int(one)) for one in closes}
+    close = {_new_york(close_us).date(): _new_york(close_us) for close_us in closes}
     return {day: "closed" if day not in close else "open" if close[day].hour >= 16 else "half-day" for day in days}
 
 
-def as_rows(found: Sequence[Entry]) -> list[dict[str, str]]:
-    """The dates as plain rows."""
-    return [
-        {
-            "index": one.index,
-            "what": one.what,
-            "kind": one.kind,
-            "at": iso(to_us(one.at)),
-            "new_york": one.new_york,
-            "exchange": one.exchange,
-        }
-        for one in found
-    ]
-
-
-def as_ical(found: Sequence[Entry], *, name: str, now: datetime) -> str:
+def as_ical(planned: Sequence[Entry], *, name: str, now: datetime) -> str:
     """The dates as an iCalendar (RFC 5545): stable UIDs, UTC instants, lines folded, CRLF."""
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//deai-index//calendar//EN", "CALSCALE:GREGORIAN"]
     lines.append(f"X-WR-CALNAME:{_ical_text(name)}")
-    for one in found:
-        stamp = one.at.strftime("%Y%m%dT%H%M%SZ")
-        uid = f"{one.index}-{one.what.replace(' ', '-')}-{stamp}@deai-index"
+    for entry in planned:
+        stamp = entry.at.strftime("%Y%m%dT%H%M%SZ")
+        uid = f"{entry.index}-{entry.what.replace(' ', '-')}-{stamp}@deai-index"
         lines += ["BEGIN:VEVENT", f"UID:{uid}", f"DTSTAMP:{now.astimezone(UTC):%Y%m%dT%H%M%SZ}", f"DTSTART:{stamp}"]
-        lines += ["DURATION:PT0S", f"SUMMARY:{_ical_text(one.title)}"]
-        lines += [f"DESCRIPTION:{_ical_text(f'New York: {one.new_york}, exchange {one.exchange}')}"]
+        lines += ["DURATION:PT0S", f"SUMMARY:{_ical_text(entry.title)}"]
+        lines += [f"DESCRIPTION:{_ical_text(f'New York: {entry.new_york}, exchange {entry.exchange}')}"]
         lines += ["TRANSP:TRANSPARENT", "END:VEVENT"]
     lines.append("END:VCALENDAR")
     return "".join(_folded(line) for line in lines)

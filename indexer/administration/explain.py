@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from indexer.administration.explained_supply import SupplyEvidence, supply_evidence
 from indexer.engine.eligibility import NO_SUPPLY
 from indexer.engine.history import RESUMPTION
 from indexer.engine.market import Status
@@ -22,7 +21,7 @@ from indexer.errors import NotFoundError
 from indexer.levels.hash_chain import Segment, inputs_hashes
 from indexer.levels.published import rules_of
 from indexer.reference import RateFlag
-from indexer.registry import Registry
+from indexer.registry import Registry, supply_facts
 from indexer.registry.records import LinePart
 from indexer.store.administration import read_announcements, read_overrides
 from indexer.store.assets import read_assets
@@ -31,7 +30,8 @@ from indexer.store.indices import read_index, read_methodologies
 from indexer.store.levels import LevelRevision, read_level_revisions, unpublished
 from indexer.store.rates import RateRow, rate_at, read_quotes
 from indexer.store.rebalancings import read_rebalancings
-from indexer.store.rows import RebalancingRow
+from indexer.store.rows import RebalancingItemRow, RebalancingRow
+from indexer.store.supplies import SupplyReading, read_supplies_at, review_started_us
 from indexer.times import DAY_US, from_us, iso, to_us
 
 ITEMS_BACK_DAYS = 400
@@ -52,6 +52,118 @@ class Quote:
     volume_usd: float | None
     verdict: str
     revision: int
+
+
+COUNTED = {"on_chain": "free_float", "reported": "circulating", "imported": "circulating"}
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A part of the supply that is known and is not the float: burnt, treasury, locked, …, or the total."""
+
+    kind: str
+    tokens: float
+    origin: str
+    source: str
+    observed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyEvidence:
+    """`tokens` is what was weighed with, in the line's token. The rest says which reading it was; None unknown.
+
+    `grade` (rule, schedule, published) and `rests_on` are of a shipped fact: what its figure rests on.
+    """
+
+    tokens: float
+    origin: str | None
+    reference_at: datetime
+    kind: str | None = None
+    source: str | None = None
+    reading_tokens: float | None = None
+    observed_at: datetime | None = None
+    chain: str | None = None
+    block_number: int | None = None
+    block_hash: str | None = None
+    finality: str | None = None
+    grade: str | None = None
+    rests_on: str | None = None
+    exclusions: tuple[Left, ...] = ()
+
+
+def supply_evidence(
+    session: Session,
+    decided: RebalancingItemRow | None,
+    *,
+    review: RebalancingRow,
+    parts: Sequence[LinePart],
+    registry: Registry,
+) -> SupplyEvidence | None:
+    """The evidence for a decision at a review, None where no supply was used.
+
+    `reading_tokens` differs from `tokens` where a corporate action takes unclaimed tokens off the float.
+    """
+    if decided is None or decided.supply is None:
+        return None
+    # A step that waits is newer than what was weighed by.
+    reference_us = to_us(decided.supply_observed_at or review.reference_at)
+    known_us = review_started_us(session, review.id)
+    ratios = {part.asset_id: part.ratio for part in parts}
+    decimals = {part.asset_id: registry.by_slug[part.slug].decimals for part in parts if part.slug in registry.by_slug}
+    readings = [
+        reading
+        for reading in read_supplies_at(session, list(ratios), reference_us=reference_us, as_of_us=known_us)
+        if _stands(reading, parts) and reading.asset_id in decimals
+    ]
+    if any(reading.origin == "reported" and reading.source != supply_facts.SOURCE for reading in readings):
+        # A provider goes before facts.
+        readings = [reading for reading in readings if reading.source != supply_facts.SOURCE]
+
+    def tokens(reading: SupplyReading) -> float:
+        return float(reading.amount / 10 ** decimals[reading.asset_id]) * ratios[reading.asset_id]
+
+    of_origin = {reading.kind: reading for reading in reversed(readings) if reading.origin == decided.supply_source}
+    used = of_origin.get(COUNTED.get(decided.supply_source or "", "")) or of_origin.get("free_float")
+    plain = SupplyEvidence(decided.supply, decided.supply_source, review.reference_at)
+    if used is None:
+        return plain
+    left = tuple(
+        Left(reading.kind, tokens(reading), reading.origin, reading.source, from_us(reading.observed_at_us))
+        for reading in readings
+        if reading is not used and reading.origin == used.origin and reading.kind not in ("circulating", "free_float")
+    )
+    slug = next(part.slug for part in parts if part.asset_id == used.asset_id)
+    grade, rests_on = _grade(slug, used)
+    return SupplyEvidence(
+        tokens=decided.supply,
+        origin=used.origin,
+        reference_at=review.reference_at,
+        kind=used.kind,
+        source=used.source,
+        reading_tokens=tokens(used),
+        observed_at=from_us(used.observed_at_us),
+        chain=used.chain,
+        block_number=used.block_number,
+        block_hash=used.block_hash,
+        finality=used.finality,
+        grade=grade,
+        rests_on=rests_on,
+        exclusions=left,
+    )
+
+
+def _grade(slug: str, used: SupplyReading) -> tuple[str | None, str | None]:
+    """The grade of a shipped fact and what it rests on; None for any other reading."""
+    facts = supply_facts.load_supply_facts()
+    fact = facts.at(slug, from_us(used.observed_at_us)) if used.source == supply_facts.SOURCE else None
+    return (fact.grade, facts.origins[fact.origin]) if fact is not None else (None, None)
+
+
+def _stands(reading: SupplyReading, parts: Sequence[LinePart]) -> bool:
+    """Whether the reading is of the token that stood for the line when it was true."""
+    part = next(part for part in parts if part.asset_id == reading.asset_id)
+    after = part.from_us is None or reading.observed_at_us >= part.from_us
+    return after and (part.until_us is None or reading.observed_at_us < part.until_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +245,13 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
     row = revisions[0]
     before = read_level_revisions(store, index_id, at_us=row.time_us - 1, as_of_us=as_of_us)
     basket, review = _basket(store, index_id, time_us=row.time_us, as_of_us=as_of_us)
-    rules = next(one for one in read_methodologies(store, index_id) if one.id == row.methodology_id)
+    rules = next(rules for rules in read_methodologies(store, index_id) if rules.id == row.methodology_id)
     windows = rules_of(rules).perpetual_windows
     book = _Book(store, registry, basket=basket, review=review, as_of_us=as_of_us, windows=windows)
     with store.session() as session:
         lines = book.lines(session, row.time_us, before_us=before[0].time_us if before else None)
     value = sum(line.units * line.price for line in lines)
-    worth = sum(line.units * line.price_before for line in lines) if before else None
-    made = tuple(_finished(line, value=value, worth=worth) for line in lines)
+    worth = sum(line.units * (line.price_before or 0.0) for line in lines) if before else None
     return Explanation(
         index=index_id,
         simulated=index.simulated,
@@ -153,8 +264,8 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
         perpetual_weight=row.perpetual_weight,
         divisor=basket.divisor_after,
         value_usd=value,
-        constituents=made,
-        below_minimum=len(made) < rules_of(rules).selection.min_constituents,
+        constituents=tuple(_weighed(line, value=value, worth=worth) for line in lines),
+        below_minimum=len(lines) < rules_of(rules).selection.min_constituents,
         basket_since=basket.effective_at,
         basket_kind=basket.kind,
         previous_time=from_us(before[0].time_us) if before else None,
@@ -162,32 +273,15 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
         methodology_version=rules.version,
         methodology_hash=rules.hash,
         revision=row.revision,
-        revisions=tuple(_revision(one) for one in revisions),
+        revisions=tuple(_revision(revision) for revision in revisions),
         run={"id": row.run_id, "kind": row.run_kind, "started_at": from_us(row.run_started_us)},
         inputs_hash=row.inputs_hash.hex(),
         previous_hash=row.prev_hash.hex(),
         hash=row.hash.hex(),
-        without_supply=tuple(one.asset for one in review.items if NO_SUPPLY in one.reason),
+        without_supply=tuple(item.asset for item in review.items if NO_SUPPLY in item.reason),
         inputs_hold=_hash(row, lines, divisor=basket.divisor_after, rules=rules.hash) == row.inputs_hash,
         **_judgement(store, index_id, time_us=row.time_us, assets={line.asset for line in lines}),
     )
-
-
-@dataclass(slots=True)
-class _Line:
-    """A constituent under construction."""
-
-    asset: str
-    symbol: str
-    sub_sector: str
-    units: float
-    weight_target: float
-    price: float
-    rate: RateRow
-    carried: bool
-    quotes: tuple[Quote, ...]
-    price_before: float
-    supply: SupplyEvidence | None
 
 
 class _Book:
@@ -212,7 +306,7 @@ class _Book:
         self.parts: dict[str, tuple[LinePart, ...]] = {**own}
         self.parts |= {slug: parts for slug, parts in registry.parts(self.ids).items() if slug in self.parts and parts}
 
-    def lines(self, session: Session, time_us: int, *, before_us: int | None) -> list[_Line]:
+    def lines(self, session: Session, time_us: int, *, before_us: int | None) -> list[ExplainedConstituent]:
         """Every constituent, in the order of target weight."""
         return [
             self._line(session, n, time_us=time_us, before_us=before_us)
@@ -220,42 +314,51 @@ class _Book:
             if item.units_after > 0
         ]
 
-    def _line(self, session: Session, number: int, *, time_us: int, before_us: int | None) -> _Line:
+    def _line(self, session: Session, number: int, *, time_us: int, before_us: int | None) -> ExplainedConstituent:
         item = self.basket.items[number]
         rate, ratio = self._rate(session, item.asset, at_us=time_us)
         quotes = read_quotes(session, rate.asset_id, time_us=rate.time, as_of_us=self.as_of_us)
         verdicts: dict[str, Any] = json.loads(rate.verdicts or "{}")
-        price_before = float("nan")
+        price_before = None
         if before_us is not None:
             old, old_ratio = self._rate(session, item.asset, at_us=before_us)
             price_before = old.rate / old_ratio
-        decided = next((one for one in self.review.items if one.asset == item.asset), None)
+        decided = next((other for other in self.review.items if other.asset == item.asset), None)
         parts = self.parts[item.asset]
-        return _Line(
+        carried = rate.time < time_us
+        return ExplainedConstituent(
             asset=item.asset,
             symbol=item.symbol,
             sub_sector=item.sub_sector,
             units=item.units_after,
+            weight=float("nan"),
             weight_target=item.weight_target,
             price=rate.rate / ratio,
-            rate=rate,
-            carried=rate.time < time_us,
+            price_at=from_us(rate.time),
+            price_status="carried" if carried else Status(min(rate.status, 4)).name.lower(),
+            carried=carried,
+            perpetual=bool(rate.flags & RateFlag.PERPETUAL),
+            at_par=bool(rate.flags & RateFlag.AT_PAR),
+            method=rate.method,
+            rate_revision=rate.revision,
+            rate_run=rate.run_id,
             quotes=tuple(
                 Quote(
-                    one.venue,
-                    self.registry.market(one.venue),
-                    one.source,
-                    one.symbol,
-                    one.interval,
-                    one.quote,
-                    one.close,
-                    one.volume_usd,
-                    _verdict(verdicts, one.venue),
-                    one.revision,
+                    bar.venue,
+                    self.registry.market(bar.venue),
+                    bar.source,
+                    bar.symbol,
+                    bar.interval,
+                    bar.quote,
+                    bar.close,
+                    bar.volume_usd,
+                    _verdict(verdicts, bar.venue),
+                    bar.revision,
                 )
-                for one in quotes
+                for bar in quotes
             ),
             price_before=price_before,
+            contribution=None,
             supply=supply_evidence(session, decided, review=self.review, parts=parts, registry=self.registry),
         )
 
@@ -265,42 +368,25 @@ class _Book:
             if part.from_us is not None and at_us < part.from_us:
                 continue
             until = at_us if part.until_us is None else min(at_us, part.until_us - 1)
-            found = rate_at(session, part.asset_id, at_us=until, as_of_us=self.as_of_us, perpetual=self.windows)
-            if found is not None and (part.from_us is None or found.time >= part.from_us):
-                return found, part.ratio
+            rate = rate_at(session, part.asset_id, at_us=until, as_of_us=self.as_of_us, perpetual=self.windows)
+            if rate is not None and (part.from_us is None or rate.time >= part.from_us):
+                return rate, part.ratio
         raise NotFoundError(f"{asset} has no official rate at or before {iso(at_us)}, though it was in the basket")
 
 
 def _verdict(verdicts: dict[str, Any], venue: str) -> str:
-    said = verdicts.get(venue)
-    if isinstance(said, dict):
-        said = said.get("verdict")
-    return str(said) if said is not None else "not used"
+    verdict = verdicts.get(venue)
+    if isinstance(verdict, dict):
+        verdict = verdict.get("verdict")
+    return "not used" if verdict is None else str(verdict)
 
 
-def _finished(line: _Line, *, value: float, worth: float | None) -> ExplainedConstituent:
-    moved = None if not worth else line.units * (line.price - line.price_before) / worth
-    return ExplainedConstituent(
-        asset=line.asset,
-        symbol=line.symbol,
-        sub_sector=line.sub_sector,
-        units=line.units,
-        weight=line.units * line.price / value,
-        weight_target=line.weight_target,
-        price=line.price,
-        price_at=from_us(line.rate.time),
-        price_status="carried" if line.carried else Status(min(line.rate.status, 4)).name.lower(),
-        carried=line.carried,
-        perpetual=bool(line.rate.flags & RateFlag.PERPETUAL),
-        at_par=bool(line.rate.flags & RateFlag.AT_PAR),
-        method=line.rate.method,
-        rate_revision=line.rate.revision,
-        rate_run=line.rate.run_id,
-        quotes=line.quotes,
-        price_before=line.price_before if worth else None,
-        contribution=moved,
-        supply=line.supply,
-    )
+def _weighed(line: ExplainedConstituent, *, value: float, worth: float | None) -> ExplainedConstituent:
+    """The line with its share of the basket's value now, and its part of the move from what the basket was worth."""
+    weight = line.units * line.price / value
+    if not worth or line.price_before is None:
+        return replace(line, weight=weight, price_before=None)
+    return replace(line, weight=weight, contribution=line.units * (line.price - line.price_before) / worth)
 
 
 def _basket(
@@ -330,8 +416,8 @@ def _revision(row: LevelRevision) -> dict[str, Any]:
     }
 
 
-def _hash(row: LevelRevision, lines: Sequence[_Line], *, divisor: float, rules: str) -> bytes:
-    """The hash of the inputs shown, by the ledger's own rule."""
+def _hash(row: LevelRevision, lines: Sequence[ExplainedConstituent], *, divisor: float, rules: str) -> bytes:
+    """The hash of the inputs shown, by the hash chain's rule."""
     ordered = sorted(lines, key=lambda line: line.asset)
     segment = Segment(
         start=0,
@@ -349,16 +435,16 @@ def _judgement(store: Store, index_id: str, *, time_us: int, assets: set[str]) -
     """Decisions and announcements that are about this level."""
     at = from_us(time_us)
     overrides = [
-        {"id": row.id, "kind": row.kind, "asset": row.asset, "reason": row.reason, "approved_by": row.approved_by}
+        {name: getattr(row, name) for name in ("id", "kind", "asset", "reason", "approved_by")}
         for row in read_overrides(store)
         if row.approved_at is not None
         and row.starts_at <= at < row.expires_at
         and row.index_id in (None, index_id)
         and row.asset in assets
     ]
-    told = []
-    for one in read_announcements(store, index_id=index_id, kind="restatement"):
-        detail = json.loads(one.detail)
+    restatements = []
+    for row in read_announcements(store, index_id=index_id, kind="restatement"):
+        detail = json.loads(row.detail)
         if detail["first"] <= iso(time_us) <= detail["last"]:
-            told.append({"id": one.id, "published_at": one.published_at, "title": one.title})
-    return {"overrides": tuple(overrides), "announcements": tuple(told)}
+            restatements.append({"id": row.id, "published_at": row.published_at, "title": row.title})
+    return {"overrides": tuple(overrides), "announcements": tuple(restatements)}

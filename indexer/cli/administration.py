@@ -174,7 +174,7 @@ def calendar_command(
     """Show when an index rebalances. Example: deai calendar deai --format ical > deai.ics"""
     import sys
 
-    from indexer.administration.calendar import as_ical, as_rows, as_rss, entries
+    from indexer.administration.calendar import as_ical, as_rss, entries
     from indexer.levels.published import methodology_of
     from indexer.store.administration import read_announcements
     from indexer.times import DAY_US, to_us, utc_now
@@ -189,11 +189,9 @@ def calendar_command(
     elif form is CalendarForm.RSS:
         sys.stdout.write(as_rss(news, title=f"{methodology.name}: announcements", link="", now=now) + "\n")
     elif form is CalendarForm.JSON:
-        sys.stdout.write(json.dumps(as_rows(planned), indent=2) + "\n")
+        emit(planned, as_json=True, text=lambda: None)
     else:
-        headers = ("at", "what", "kind", "New York", "exchange")
-        body = [(row["at"], row["what"], row["kind"], row["new_york"], row["exchange"]) for row in as_rows(planned)]
-        table(headers, body, title=methodology.name)
+        table_of(planned, "at, what, kind, New York: new_york, exchange", title=methodology.name)
 
 
 def announcements(

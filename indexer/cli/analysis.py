@@ -219,7 +219,7 @@ def _show_event(study: EventStudy) -> None:
                 f"Kolari-Pynnönen, {p_value(block.p_placebo)} by {block.n_placebo} days without an event; BMP says "
                 f"{p_value(tests.p_bmp)}, and below 0.05 on {percent(block.placebo_rejects, 0, sign=False)} of them"
             )
-    _notes(f"also in the windows: {one.name} ({one.id}), {one.step:+d}" for one in study.overlaps)
+    _notes(f"also in the windows: {other.name} ({other.id}), {other.step:+d}" for other in study.overlaps)
     _notes(study.notes)
 
 

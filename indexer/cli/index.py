@@ -115,9 +115,9 @@ def _show_performance(study: PerformanceStudy) -> None:
     table(
         ("window", "return", "a year", "vol.", "Sharpe", "Sortino", "deepest", "best", "worst day"),
         [
-            (one.window, _percent(one.cumulative), _percent(one.cagr), _percent(one.volatility), one.sharpe,
-             one.sortino, _percent(one.max_drawdown), _percent(one.best_day), _percent(one.worst_day))
-            for one in study.risk
+            (row.window, _percent(row.cumulative), _percent(row.cagr), _percent(row.volatility), row.sharpe,
+             row.sortino, _percent(row.max_drawdown), _percent(row.best_day), _percent(row.worst_day))
+            for row in study.risk
         ],
         title="Risk",
     )  # fmt: skip
@@ -128,8 +128,8 @@ def _show_performance(study: PerformanceStudy) -> None:
          for year, known in years.items()],
         title="Calendar months",
     )  # fmt: skip
-    for one in study.tracking:
-        say(f"beside {one.beside}: correlation {one.correlation:.2f}, tracking error {one.tracking_error:.1%} a year")
+    for row in study.tracking:
+        say(f"beside {row.beside}: correlation {row.correlation:.2f}, tracking error {row.tracking_error:.1%} a year")
 
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -123,7 +123,7 @@ def _tell_history(store: Store, say: Say, over: threading.Event) -> None:
 
     console = Console(stderr=True)
     block = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-    told = ""
+    stage = ""
     with block or nullcontext():
         while not over.wait(LOOK_S):
             try:
@@ -132,9 +132,9 @@ def _tell_history(store: Store, say: Say, over: threading.Event) -> None:
                 continue
             if block is not None:
                 block.update(_block(standing), refresh=True)
-            elif standing.under_way and standing.stage != told:
-                told = standing.stage
-                say(f"{standing.sentence} ({told or 'what failed is asked again'})")
+            elif standing.under_way and standing.stage != stage:
+                stage = standing.stage
+                say(f"{standing.sentence} ({stage or 'what failed is asked again'})")
 
 
 def _block(standing: Standing) -> str:

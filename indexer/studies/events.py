@@ -333,7 +333,7 @@ class _About:
         overlaps = self.overlaps(frame)
         inside = [overlap for overlap in overlaps if w.first <= overlap.step <= w.last]
         largest = int(np.argmax(np.abs(result.ar))) if result.ar else None
-        found = replace(
+        abnormal = replace(
             subject,
             **{name: getattr(result, name) for name in TESTED},
             betas=result.coef[1:],
@@ -343,11 +343,11 @@ class _About:
             others=tuple(dict.fromkeys(overlap.id for overlap in inside)),
         )
         if everyday is None:
-            return found, result
+            return abnormal, result
         quiet = quiet_rows(len(frame.y), [row + overlap.step for overlap in overlaps], row=row, windows=w)
         unusual = placebo(result.t, everyday.t(w.first, w.last)[quiet], df=result.df or 1)
         numbers = _placebo_numbers(unusual)
-        return replace(found, p_bootstrap=block_bootstrap_p(result, seed=BOOTSTRAP_SEED), **numbers), result
+        return replace(abnormal, p_bootstrap=block_bootstrap_p(result, seed=BOOTSTRAP_SEED), **numbers), result
 
     def members(self, held: Mapping[str, Series | str], factors: Sequence[Series], lead: Frame) -> MemberTests:
         """The members of that day, each alone and all together."""

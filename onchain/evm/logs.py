@@ -280,18 +280,18 @@ class LogScan:
     async def _common(self) -> Rollback | None:
         """Roll the checkpoint back to the last scanned block that is still on the chain; None if nothing left it."""
         ends = self.checkpoint.ends
-        kept = list(ends)
-        while kept:
-            number, known = kept[-1]
+        canonical = list(ends)
+        while canonical:
+            number, known = canonical[-1]
             if (await self._header(number)).hash == known:
                 break
-            kept.pop()
-        if len(kept) == len(ends):
+            canonical.pop()
+        if len(canonical) == len(ends):
             return None
-        if not kept and len(ends) >= KEPT_ENDS:
+        if not canonical and len(ends) >= KEPT_ENDS:
             raise ScanError(f"the reorg is deeper than the {KEPT_ENDS} kept chunk ends: scan anew from the start")
-        to_block = kept[-1][0] if kept else self.checkpoint.start - 1
-        self.checkpoint.ends, self.checkpoint.next_block = kept, to_block + 1
+        to_block = canonical[-1][0] if canonical else self.checkpoint.start - 1
+        self.checkpoint.ends, self.checkpoint.next_block = canonical, to_block + 1
         return Rollback(to_block)
 
     async def _header(self, number: int) -> Header:

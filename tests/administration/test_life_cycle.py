@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from worlds import APRIL, HOURS, RULES, START, START_US, TO_APRIL, live, prices, world
 
-from indexer.administration.calendar import as_ical, as_rows, as_rss, entries
+from indexer.administration.calendar import as_ical, as_rss, entries
+from indexer.arrays import to_json
 from indexer.engine.history import Settled
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.levels.lifecycle import change_state, status_of
@@ -165,7 +166,7 @@ def test_the_calendar_as_ical_is_what_rfc_5545_asks_for():
 
 
 def test_the_calendar_as_rows_and_announcements_as_rss(in_march):
-    rows = as_rows(entries(in_march.methodology, start_us=APRIL - 5 * DAY_US, end_us=APRIL))
+    rows = to_json(entries(in_march.methodology, start_us=APRIL - 5 * DAY_US, end_us=APRIL))
     assert [(row["what"], row["at"]) for row in rows] == [
         ("pro-forma", "2024-03-30T00:00:00Z"),
         ("reference", "2024-03-30T00:00:00Z"),

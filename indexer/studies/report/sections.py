@@ -43,7 +43,7 @@ def aftermath(g: Gathered) -> str:
 def _largest(g: Gathered, row: Abnormal) -> str:
     """The day that makes a window's number, and the other news in it."""
     names = {overlap.id: f"{overlap.name} ({overlap.step:+d})" for overlap in g.study.overlaps}
-    others = f" The window also holds {join_names([names[one] for one in row.others])}." if row.others else ""
+    others = f" The window also holds {join_names([names[event] for event in row.others])}." if row.others else ""
     return f"Its largest day is {day(row.largest_at_us)}, {percent(simple(row.largest_ar))}.{others}"
 
 
@@ -58,12 +58,12 @@ def hours(g: Gathered) -> list[Block]:
         strong = tuple(place for place, hour in enumerate(shown) if hour == path.furthest)
         blocks += [Table(("hour", "level", "since the begin"), tuple(cells), strong=strong), Text(note, "note")]
     if g.study.claims:
-        told = tuple(
+        claims = tuple(
             (c.text, figure(c.told), figure(c.measured), percent(c.difference), c.basis) for c in g.study.claims
         )
         blocks += [
             Heading("What was told, and what the data say", level=3),
-            Table(("figure", "told", "data", "difference", "measured as"), told),
+            Table(("figure", "told", "data", "difference", "measured as"), claims),
         ]
     return blocks or [Text(f"{g.index.id} has no hourly levels about the event.")]
 
