@@ -38,6 +38,7 @@ def import_command(
     date_format: Annotated[str, typer.Option(help="Order of a date, e.g. %d/%m/%Y.")] = "",
     decimal: Annotated[str, typer.Option(help="Decimal mark, where 1,029 could be either: , or .")] = "",
     thousands: Annotated[str, typer.Option(help="Mark between thousands.")] = "",
+    sheet: Annotated[str, typer.Option(help="One sheet of a workbook with several tables.")] = "",
     explain: Annotated[bool, typer.Option("--explain", help="Show what is seen in the files; write nothing.")] = False,
     write_manifest: Annotated[
         bool, typer.Option("--write-manifest", help="Save the manifest in force beside each file; import nothing.")
@@ -51,7 +52,7 @@ def import_command(
     """
     words = {"symbol": symbol, "venue": venue, "interval": interval, "quote": quote, "timezone": timezone}
     words |= {"market": market, "source": source, "kind": kind, "stamp": stamp, "date_format": date_format}
-    words |= {"decimal": decimal, "thousands": thousands}
+    words |= {"decimal": decimal, "thousands": thousands, "sheet": sheet}
     options = {name: word for name, word in words.items() if word}
     if explain or write_manifest:
         _explain(paths, manifest=manifest, options=options, save=write_manifest, as_json=as_json)

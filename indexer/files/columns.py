@@ -8,6 +8,7 @@ PART_BYTES of text or PART_ROWS rows, so that memory does not grow with the file
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ PART_BYTES = 6 << 20
 PART_ROWS = 100_000
 BATCH_ROWS = 100_000
 HEAD_ROWS = 50
+HOURS = re.compile(r"(?i)hour|hr|stunde|heure|hora")  # names of columns
 Texts = Callable[[Sequence[int]], dict[int, str]]
 
 
@@ -294,7 +296,7 @@ def _by_role(
 ) -> FileColumns:
     time = columns[roles["time"]]
     if "clock" in roles:
-        time = _date_and_clock(time, columns[roles["clock"]])
+        time = date_and_clock(time, columns[roles["clock"]], name=roles["clock"])
     return FileColumns(
         lines=lines,
         stamps=instants(time, timezone=manifest.timezone, date_format=manifest.date_format, name=str(roles["time"])),
@@ -307,12 +309,21 @@ def _by_role(
     )
 
 
-def _date_and_clock(dates: Any, clocks: Any) -> Any:
+def date_and_clock(dates: Any, clocks: Any, *, name: Column) -> Any:
+    """Dates and times of day as one text; plain digits are hours where the column is called so, else HHMM[SS]."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    parts = [_cast(column, pa.string(), "time") for column in (dates, clocks)]
-    return pc.binary_join_element_wise(*parts, " ")
+    date, clock = (pc.utf8_trim_whitespace(_cast(column, pa.string(), "time")) for column in (dates, clocks))
+    if HOURS.search(str(name)):
+        clock = pc.replace_substring_regex(clock, r"^(\d{1,2})$", r"\1:00")
+    else:
+        digits = pc.match_substring_regex(clock, r"^\d+$")
+        width = 6 if pc.any(pc.greater(pc.utf8_length(clock.filter(digits)), 4)).as_py() else 4
+        clock = pc.if_else(digits, pc.utf8_lpad(clock, width, "0"), clock)
+        clock = pc.replace_substring_regex(clock, r"^(\d\d)(\d\d)(\d\d)?$", r"\1:\2:\3")
+        clock = pc.replace_substring_regex(clock, r":$", "")
+    return pc.binary_join_element_wise(date, pc.replace_substring_regex(clock, r"^(\d):", r"0\1:"), " ")
 
 
 def _numbers(column: Any, role: str, style: Style, name: Column) -> Numbers:

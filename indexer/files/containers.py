@@ -10,7 +10,7 @@ import gzip
 import json
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -18,15 +18,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from indexer.errors import ImportFileError
+from indexer.times import read_time
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 T = TypeVar("T")
 FORMS = {
-    ".csv": "text", ".tsv": "text", ".txt": "text", ".json": "json", ".xlsx": "sheet",
-    ".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather",
+    ".csv": "text", ".tsv": "text", ".txt": "text", ".json": "json", ".jsonl": "json", ".ndjson": "json",
+    ".xlsx": "sheet", ".xlsm": "sheet", ".xls": "sheet", ".ods": "sheet", ".parquet": "parquet", ".pq": "parquet",
+    ".feather": "feather", ".arrow": "feather",
 }  # fmt: skip
+MARKS = (
+    (b"PAR1", "parquet"), (b"ARROW1", "feather"), (b"\xd0\xcf\x11\xe0", "sheet"), (b"%pdf", ".pdf"),
+    (b"<!doctype html", ".html"), (b"<html", ".html"), (b"\x89png", ".png"), (b"\xff\xd8\xff", ".jpg"),
+    (b"gif8", ".gif"), (b"sqlite format 3", ".db"), (b"7z\xbc\xaf", ".7z"), (b"rar!", ".rar"),
+    (b"\x80\x04\x95", ".pkl"),
+)  # fmt: skip
+"""What files begin with whatever they are called, in small letters: their form, or the ending they should have."""
+FOREIGN = {
+    what: meaning
+    for endings, meaning in {
+        ".pdf": "a PDF, of which no number is read; download the data as CSV",
+        ".png .jpg .jpeg .gif .webp": "a picture, of which no number is read; download the data as CSV",
+        ".html .htm .mhtml": "a web page and not the data; open its address in a browser, and save what its download "
+        "button gives",
+        ".7z .rar .tar .tgz .bz2 .xz .zst": "packed in a way that is not read here; unpack it",
+        ".pkl .pickle .h5 .hdf5 .ipynb .rds": "what one program keeps for itself; write the frame with "
+        "df.to_parquet() or df.to_csv()",
+        ".db .sqlite .numbers": "the file of a database or another program; export its table as CSV",
+    }.items()
+    for what in endings.split()
+}
+"""By ending: what a file is that is not read, and what to do."""
 ENDINGS = (*FORMS, ".gz", ".zip")
 MOST_RATIO = 1_000  # unpacked : packed; tables of prices lie between 3 and 20, a bomb of one byte above this
 RATIO_FROM = 64 << 20  # bytes unpacked before the ratio is judged: what is read ahead weighs little then
@@ -37,30 +61,38 @@ MOST_MEMBERS = 10_000
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a file: `inner` is the member of a ZIP, `form` how it is written (text, parquet, …)."""
+    """One table of a file: `inner` is the member of a ZIP, `form` how it is written (text, parquet, …), `sheet` the
+    title of one sheet of several."""
 
     path: Path
     form: str
     inner: str = ""
+    sheet: str = ""
+
+    @property
+    def part(self) -> str:
+        """The member or the sheet that it is of its file; '' where it is the whole."""
+        return self.inner or self.sheet
 
     @property
     def name(self) -> str:
-        """What reports call it: the file's name, with the member's where there are several."""
-        return f"{self.path.name}/{self.inner}" if self.inner else self.path.name
+        """What reports call it: the file's name, with the member's or the sheet's where there are several."""
+        return f"{self.path.name}/{self.part}" if self.part else self.path.name
 
     @property
     def own_name(self) -> str:
-        """The name that says what is in it: the member's, else the file's."""
-        return Path(self.inner).name if self.inner else self.path.name
+        """The name that says what is in it: the member's or the sheet's, else the file's."""
+        return f"{self.sheet}.xlsx" if self.sheet else Path(self.inner).name if self.inner else self.path.name
 
     @cached_property
     def whole(self) -> pa.Table:
         """The table of a form that is read at once, Excel or JSON; parsed once, kept as long as this is."""
         import pyarrow as pa
 
-        parse = _sheet if self.form == "sheet" else _json
         content = whole_bytes(self)
-        names, columns = opened(self.name, lambda: parse(self.name, content))
+        names, columns = opened(
+            self.name, lambda: _sheet(self, content) if self.form == "sheet" else _json(self.name, content)
+        )
         return pa.Table.from_arrays([_array(column) for column in columns], names=names)
 
     def stream(self) -> Measured:
@@ -125,12 +157,33 @@ def tables_of(path: Path) -> list[Table]:
     """The tables of a file. Raises ImportFileError when it is not there, or of no known form."""
     if not path.exists():
         raise ImportFileError(f"{path.name} is not there")
-    form = form_of(path.name)
+    form = _form(path)
     if form == "zip":
         return opened(path.name, lambda: _members(path))
+    if form == "sheet" and not path.name.lower().endswith(".gz"):
+        titles = opened(path.name, lambda: _titles(Table(path, form)))
+        return [Table(path, form, sheet=title) for title in titles if len(titles) > 1] or [Table(path, form)]
+    return [Table(path, form)]
+
+
+def _form(path: Path) -> str:
+    """The form of a file by how it begins, else by its name. Raises ImportFileError with what it is and what to do."""
+    ending = next((word for word in (*FOREIGN, *FORMS) if path.name.lower().endswith(word)), "")
+    with opened(path.name, lambda: path.open("rb")) as file:
+        start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip()
+    inside = next((form for mark, form in MARKS if start.startswith(mark) or start.lower().startswith(mark)), "")
+    if start.startswith(b"PK\x03\x04"):
+        with opened(path.name, lambda: zipfile.ZipFile(path)) as archive:
+            office = {"[Content_Types].xml", "content.xml"} & {*archive.namelist()}
+        inside = "sheet" if office else "zip"
+    form = inside or form_of(path.name)
+    if (foreign := inside if inside in FOREIGN else ending) in FOREIGN:
+        raise ImportFileError(f"{path.name} is {FOREIGN[foreign]}")
+    if form == "sheet" != inside and not path.name.lower().endswith(".gz"):
+        raise ImportFileError(f"{path.name} is no workbook, whatever its ending says; if it is text, call it .csv")
     if not form:
         raise ImportFileError(f"{path.name}: not a known format; give {', '.join(ENDINGS)}")
-    return [Table(path, form)]
+    return form
 
 
 def form_of(name: str) -> str:
@@ -190,29 +243,46 @@ def _members(path: Path) -> list[Table]:
     return tables
 
 
-def _sheet(name: str, content: bytes) -> tuple[list[str], list[list[Any]]]:
-    """The sheet with a table: names of its first row, columns of what is below. Raises ImportFileError for several."""
+def _book(table: Table, content: bytes) -> Any:
     import io
 
     from python_calamine import CalamineError, CalamineWorkbook
 
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if sum(info.file_size for info in archive.infolist()) > MOST_SHEET:
-            raise ImportFileError(f"{name} unpacks to over {MOST_SHEET >> 20} MB; save it as CSV")
+    if content.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(info.file_size for info in archive.infolist()) > MOST_SHEET:
+                raise ImportFileError(f"{table.name} unpacks to over {MOST_SHEET >> 20} MB; save it as CSV")
     try:
-        book = CalamineWorkbook.from_filelike(io.BytesIO(content))
-        sheets = {title: book.get_sheet_by_name(title).to_python(skip_empty_area=True) for title in book.sheet_names}
+        return CalamineWorkbook.from_filelike(io.BytesIO(content))
     except CalamineError as error:
-        raise ImportFileError(f"{name} cannot be read: {error}") from None
-    wide = {title: rows for title, rows in sheets.items() if max((_filled(row) for row in rows), default=0) > 1}
-    if len(wide) > 1:
-        raise ImportFileError(f"{name} has tables on {len(wide)} sheets ({', '.join(wide)}); save each as its own file")
-    rows = next(iter(wide.values()), next((sheet for sheet in sheets.values() if sheet), []))
+        raise ImportFileError(f"{table.name} cannot be read: {error}") from None
+
+
+def _titles(table: Table) -> list[str]:
+    """The sheets with a table: rows of more than one cell. All where there is one, or none has such rows."""
+    book = _book(table, whole_bytes(table))
+    titles: list[str] = list(book.sheet_names)
+    if len(titles) < 2:
+        return titles
+    wide = [title for title in titles if max(map(_filled, _cells(book, title)), default=0) > 1]
+    return wide or titles[:1]
+
+
+def _sheet(table: Table, content: bytes) -> tuple[list[str], list[list[Any]]]:
+    """The sheet of a table: names of its first row after any title, columns of what is below."""
+    book = _book(table, content)
+    wide = {title: _cells(book, title) for title in ([table.sheet] if table.sheet else book.sheet_names)}
+    rows = max(wide.values(), key=lambda rows: max(map(_filled, rows), default=0), default=[])
     if not rows:
-        raise ImportFileError(f"{name} is empty: it has no header line")
+        raise ImportFileError(f"{table.name} is empty: it has no header line")
     filled = [_filled(row) for row in rows]
-    start = next(n for n, cells in enumerate(filled) if cells >= min(2, max(filled)))  # after any title
+    start = next(n for n, cells in enumerate(filled) if cells >= min(2, max(filled)))
     return [str(cell).strip() for cell in rows[start]], [list(row) for row in zip(*rows[start + 1 :], strict=True)]
+
+
+def _cells(book: Any, title: str) -> list[list[Any]]:
+    cells: list[list[Any]] = book.get_sheet_by_name(title).to_python(skip_empty_area=True)
+    return cells
 
 
 def _filled(cells: list[Any]) -> int:
@@ -220,7 +290,8 @@ def _filled(cells: list[Any]) -> int:
 
 
 def _json(name: str, content: bytes) -> tuple[list[str], list[list[Any]]]:
-    """The table in a JSON answer: rows as objects or lists, lists by name, or pairs [instant, value] by name."""
+    """The longest table in a JSON answer, wherever in it: rows as objects or lists, lists by name, objects by stamp,
+    or pairs [instant, value] by name."""
     try:
         inner = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -228,28 +299,53 @@ def _json(name: str, content: bytes) -> tuple[list[str], list[list[Any]]]:
             inner = [json.loads(line) for line in content.splitlines() if line.strip()]
         except (ValueError, RecursionError):
             raise ImportFileError(f"{name} is not JSON: {error}") from None
-    while isinstance(inner, dict) and not _lists(inner):
-        inner = next((value for value in inner.values() if isinstance(value, dict | list) and value), None)
-    if isinstance(inner, dict):
-        lists = _lists(inner)
-        pairs = {
-            key: rows for key, rows in lists.items() if all(isinstance(row, list) and len(row) == 2 for row in rows)
-        }
-        if pairs:
-            return _joined(pairs)
-        if len({len(column) for column in lists.values()}) == 1 and not _is_rows(next(iter(lists.values()))):
-            return list(lists), list(lists.values())
-        inner = max(lists.values(), key=len)
-    if isinstance(inner, list) and inner and all(isinstance(row, dict) for row in inner):
-        names = list(dict.fromkeys(key for row in inner for key in row))
-        return names, [[row.get(key) for row in inner] for key in names]
-    if isinstance(inner, list) and inner and _is_rows(inner) and len({len(row) for row in inner}) == 1:
-        return [str(n + 1) for n in range(len(inner[0]))], [list(column) for column in zip(*inner, strict=True)]
+    lists = [(key, rows) for key, rows in _lists(inner) if rows]
+    rows = max((rows for _, rows in lists if _is_rows(rows)), key=len, default=[])
+    pairs = {key: rows for key, rows in lists if all(isinstance(row, list) and len(row) == 2 for row in rows)}
+    if max(map(len, pairs.values()), default=0) >= max(1, len(rows)):
+        return _joined(pairs)
+    flat = {key: cells for key, cells in lists if not any(isinstance(cell, list | dict) for cell in cells)}
+    size = max(map(len, flat.values()), default=0)
+    if size > len(rows) and sum(len(cells) == size for cells in flat.values()) > 1:
+        columns = {key: cells for key, cells in flat.items() if len(cells) == size}
+        return list(columns), list(columns.values())
+    if rows and all(isinstance(row, dict) for row in rows):
+        rows = [_flat(row) for row in rows]
+        names = list(dict.fromkeys(key for row in rows for key in row))
+        return names, [[row.get(key) for row in rows] for key in names]
+    if rows and all(isinstance(row, list) for row in rows) and len({len(row) for row in rows}) == 1:
+        width = len(rows[0])
+        named = (cells for cells in flat.values() if len(cells) == width and all(isinstance(c, str) for c in cells))
+        names = next(named, [str(n + 1) for n in range(width)])
+        index = [("", flat["index"])] if len(flat.get("index", ())) == len(rows) else []  # of pandas' orient="split"
+        return [*dict(index), *names], [*dict(index).values(), *(list(column) for column in zip(*rows, strict=True))]
     raise ImportFileError(f"{name}: no table in this JSON; give a list of rows, or of [instant, value] by name")
 
 
-def _lists(inner: dict[str, Any]) -> dict[str, list[Any]]:
-    return {key: value for key, value in inner.items() if isinstance(value, list) and value}
+def _lists(inner: Any, key: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """The lists of a document by name, in whatever objects they stand; objects by stamp as a list of objects."""
+    if isinstance(inner, list):
+        nested = len(inner) == 1 and isinstance(inner[0], dict) and any(_is_rows([one]) for one in inner[0].values())
+        yield from _lists(inner[0], key) if nested else [(key, inner)]
+    elif isinstance(inner, dict) and len(inner) > 1 and all(isinstance(value, dict) for value in inner.values()):
+        outer, first = list(inner), next(iter(inner.values()))
+        if first and read_time(outer[0]):
+            yield key, [{"": at, **values} for at, values in inner.items()]
+        elif first and read_time(next(iter(first))):
+            yield key, [{"": at, **{name: inner[name].get(at) for name in outer}} for at in first]
+        else:
+            for name, value in inner.items():
+                yield from _lists(value, name)
+    elif isinstance(inner, dict):
+        for name, value in inner.items():
+            yield from _lists(value, name)
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with what stands in the one object inside of it, if there is one."""
+    inside = [value for value in row.values() if isinstance(value, dict)]
+    rest = {key: value for key, value in row.items() if not isinstance(value, dict)}
+    return {**rest, **_flat(inside[0])} if len(inside) == 1 else row
 
 
 def _is_rows(rows: list[Any]) -> bool:

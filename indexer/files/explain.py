@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from indexer.errors import ImportFileError
-from indexer.files.containers import Table, tables_of
-from indexer.files.importing import files_of, manifest_of, undescribed
+from indexer.files.columns import header_of
+from indexer.files.containers import Table
+from indexer.files.importing import chosen_tables, files_of, manifest_of, undescribed
 from indexer.files.manifest import Manifest, read_manifest
 from indexer.files.recognising import check_options
 from indexer.files.records import FileRows
@@ -44,6 +45,7 @@ class Explanation:
     form: str
     described_by: str = ""
     columns: Mapping[str, str] = ()  # type: ignore[assignment]
+    unread: tuple[str, ...] = ()
     constants: Mapping[str, str] = ()  # type: ignore[assignment]
     kind: str = ""
     interval: str = ""
@@ -76,7 +78,7 @@ def explain_files(
     reports = []
     for file in (file for path in paths for file in files_of(path)):
         try:
-            tables = tables_of(file)
+            tables = chosen_tables(file, options)
         except ImportFileError as error:
             reports.append(Explanation(str(file), file.name, "", problem=str(error)))
             continue
@@ -111,6 +113,7 @@ def explanation_text(report: Explanation) -> str:
         f"without an offset in {report.timezone}",
         "quote": ", ".join(report.quotes) or "none",
         "columns": ", ".join(f"{column!r} = {role}" for role, column in report.columns.items()),
+        "not read": ", ".join(map(repr, report.unread)),
         "for all rows": ", ".join(f"{name} = {value}" for name, value in report.constants.items()),
         "rows": f"{report.rows:,}, of which {report.good:,} would be taken",
     }
@@ -157,6 +160,11 @@ def _explained(
             for symbol, roles in manifest.columns_by_symbol().items()
             for role, column in roles.items()
         },
+        unread=tuple(
+            name
+            for n, name in enumerate(header_of(table, manifest), start=1)
+            if name not in manifest.wanted() and n not in manifest.wanted()
+        ),
         constants=manifest.constants,
         kind=manifest.kind,
         interval=manifest.interval,

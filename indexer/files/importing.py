@@ -126,15 +126,15 @@ def import_files(
     for i, (file, in_folder) in enumerate(files):
         tick = _ticker(progress, before=sum(sizes[:i]), size=sizes[i], total=sum(sizes))
         try:
-            tables = tables_of(file)
+            tables = chosen_tables(file, options)
         except ImportFileError as error:
             reports.append(FileReport(file.name, problem=str(error)))
             continue
-        among = in_folder or len(tables) > 1
+        among = in_folder or len(tables) > 1  # what nothing describes is left out
         while tables:  # let go of one by one: what is read as a whole stays with its table
             table = tables.pop(0)
             try:
-                reports.append(_import_table(into, table, given=given, in_folder=among, tick=tick))
+                reports.append(_import_table(into, table, given=given, in_folder=in_folder, among=among, tick=tick))
             except ImportFileError as error:
                 text = str(error)
                 reports.append(FileReport(table.name, problem=text if table.name in text else f"{table.name}: {text}"))
@@ -182,17 +182,36 @@ def files_of(path: Path) -> list[Path]:
     return files
 
 
+def chosen_tables(file: Path, options: Mapping[str, str]) -> list[Table]:
+    """The tables of a file; of a workbook with several the sheet that is named, which has to be where a symbol is."""
+    tables, sheet = tables_of(file), options.get("sheet", "")
+    titles = ", ".join(table.sheet for table in tables)
+    if sheet and any(table.sheet for table in tables):
+        tables = [table for table in tables if table.sheet == sheet]
+        if not tables:
+            raise ImportFileError(f'{file.name}: there is no sheet "{sheet}" with a table; there are: {titles}')
+    elif options.get("symbol") and len(tables) > 1 and tables[0].sheet:
+        raise ImportFileError(f"{file.name} has tables on {len(tables)} sheets ({titles}); say which by --sheet")
+    return tables
+
+
 def _import_table(
-    into: _Into, table: Table, *, given: Manifest | None, in_folder: bool, tick: Callable[[float], None]
+    into: _Into,
+    table: Table,
+    *,
+    given: Manifest | None,
+    in_folder: bool,
+    among: bool,
+    tick: Callable[[float], None],
 ) -> FileReport:
     manifest, _ = manifest_of(table, given=given, registry=into.registry, options=into.options, in_folder=in_folder)
-    if manifest is None and not in_folder:
+    if manifest is None and not among:
         raise ImportFileError(undescribed(table))
     if manifest is None:
         return FileReport(table.name, note=f"{LEFT_OUT}: no manifest describes it")
     check_columns(table.name, header_of(table, manifest), manifest)
     store, clock, sha = into.store, into.clock, _sha256(table.path)
-    member = f":{table.inner}" if table.inner else ""
+    member = f":{table.part}" if table.part else ""
     key = f"import:{sha}{member}:{manifest.hash[:16]}:{_registry_hash(into.registry)[:16]}"
     run_id = start_run(store, kind=KIND, key=key, now=clock())
     if run_id is None:

@@ -51,7 +51,7 @@ def keep_import(
     record = {
         "kind": KIND,
         "file": path.name,
-        "inner": table.inner,
+        "inner": table.part,
         "sha256": sha256,
         "at_us": at_us,
         "manifest": {"name": manifest.name, "text": manifest.text},
@@ -84,7 +84,7 @@ def read_import(archive: Archive, record: str) -> tuple[str, FileRows]:
     with tempfile.TemporaryDirectory(prefix="deai-") as folder:
         path = Path(folder) / name
         path.write_bytes(body)
-        table = next((one for one in tables_of(path) if one.inner == said.get("inner", "")), Table(path, "text"))
+        table = next((one for one in tables_of(path) if one.part == said.get("inner", "")), Table(path, "text"))
         return table.name, all_rows(list(gated(table, manifest, registry=registry, now_us=int(said["at_us"]))))
 
 

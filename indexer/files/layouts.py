@@ -23,6 +23,7 @@ from indexer.registry.currencies import split_pair
 from onchain.strict_toml import Flag, one_of, read_table, refuse
 
 SHIPPED = Path(__file__).with_name("layouts")
+WORDS = Path(__file__).with_name("words.toml")
 PRICES = ("open", "high", "low", "close")
 
 
@@ -34,7 +35,7 @@ class Recognise:
     and interval say what they name; `words` translates it. Without `named` a file may have any name, and says less by
     it. `wide` is a table with a column for each symbol: by its header (symbols), or by two lines of header (levels).
     `ask` lists what has to be asked for where nothing says it. A layout that is not `certain` fits many tables: in a
-    folder nothing is asked."""
+    folder nothing is asked. One `by_kind` is tried only where the kind is known."""
 
     header: tuple[str, ...] = ()
     exact: Flag = False
@@ -48,6 +49,7 @@ class Recognise:
     ask: tuple[str, ...] = ()
     title: str = ""
     certain: Flag = True
+    by_kind: Flag = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,20 @@ class Match:
 
 
 @cache
+def column_words() -> Mapping[str, tuple[str, ...]]:
+    """What columns are called, by role."""
+    return {role: tuple(words) for role, words in tomllib.loads(WORDS.read_text(encoding="utf-8")).items()}
+
+
+@cache
 def shipped_layouts() -> tuple[Layout, ...]:
     """The layouts that come with the program, by name."""
     layouts = []
     for path in sorted(SHIPPED.glob("*.toml")):
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        for role, words in column_words().items():
+            text = text.replace(f"{{{role}}}", "|".join(words))
+        tables = tomllib.loads(text)
         problems: list[str] = []
         rule = read_table(Recognise, tables.pop("recognise"), problems)
         refuse(problems, source=path.name, error=ImportFileError)
@@ -124,7 +135,11 @@ def best_match(head: Head, *, kind: str, symbols: Set[str]) -> Match | None:
 
     `symbols` are those of known tokens: a table with a column for each symbol is told by them.
     """
-    layouts = (layout for layout in shipped_layouts() if kind in ("", layout.tables["kind"]))
+    layouts = (
+        layout
+        for layout in shipped_layouts()
+        if kind == layout.tables["kind"] or not (kind or layout.recognise.by_kind)
+    )
     matches = [match for layout in layouts if (match := _match(layout, head, symbols))]
     return max(matches, key=lambda match: match.score, default=None)
 
@@ -141,21 +156,25 @@ def columns_of(layout: Layout, head: Head, *, symbol: str = "") -> dict[str, str
         options = [key_of(option) for option in wanted.replace("{symbol}", symbol).split("|")]
         named = [known[option] for option in options if option in known and known[option] not in columns.values()]
         if role == "time" and len(named) > 1:
-            named.sort(key=lambda name: not _like_times(head.cells(name)))
-        if named and (role != "clock" or all(re.match(r"\d{1,2}:\d\d", cell) for cell in head.cells(named[0]))):
+            named.sort(key=lambda name: _unlike_times(head.cells(name)))
+        if named and (
+            role != "clock" or all(re.match(r"\d{1,2}:\d\d|\d{1,6}$", cell) for cell in head.cells(named[0]))
+        ):
             columns[role] = named[0]
     return columns
 
 
 def key_of(name: str) -> str:
-    """A column's name without what downloads write in several ways: letter case, spaces, underscores."""
-    return re.sub(r"[\s_]+", "", name.lower())
+    """A column's name without what downloads write in several ways: letter case, spaces, underscores, stars."""
+    return re.sub(r"[\s_*]+", "", name.lower())
 
 
-def _like_times(cells: list[str]) -> bool:
-    """Whether cells may be stamps: text of a date, or numbers as large as epochs or written dates are."""
+def _unlike_times(cells: list[str]) -> int:
+    """0 for stamps that need no zone (epochs, with an offset), 1 for other dates, 2 for what can be no stamps."""
     texts = [cell for cell in cells if cell]
-    return bool(texts) and all(len(re.findall(r"\d", cell.partition(".")[0])) >= 5 for cell in texts)
+    dates = bool(texts) and all(len(re.findall(r"\d", cell.partition(".")[0])) >= 5 for cell in texts)
+    exact = r"\d{9,10}(\.\d+)?|\d{13}|\d{16}|\d{19}|.*(Z|UTC|\d[+-]\d\d:?\d\d)"
+    return 2 - dates - (dates and all(re.fullmatch(exact, cell) for cell in texts))
 
 
 def _match(layout: Layout, head: Head, symbols: Set[str]) -> Match | None:
@@ -234,8 +253,9 @@ def _in_order(layout: Layout, head: Head) -> bool:
     for row in rows:
         prices = [parse_number(cell, style) for cell in row]
         known = [price for price in prices if price is not None]
-        right.append(len(known) == len(PRICES) and known[2] == min(known) and known[1] == max(known))
-    return 2 * sum(right) > len(right)
+        if len(known) < len(PRICES) or min(known) < max(known):  # a flat bar fits any order
+            right.append(len(known) == len(PRICES) and known[2] == min(known) and known[1] == max(known))
+    return 2 * sum(right) > len(right) or not right
 
 
 def _cell(layout: Layout, head: Head, place: str) -> str:

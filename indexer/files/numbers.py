@@ -44,7 +44,7 @@ def style_of(cells: Iterable[str], *, decimal: str, thousands: str) -> tuple[str
     """Decimal and thousands mark of a file, by the manifest or by cells that can be read in one way only."""
     if decimal or thousands:
         return decimal or ("," if thousands == "." else "."), thousands
-    words = [cell.strip().rstrip("KMBT%").lstrip("$€£¥₿") for cell in cells]
+    words = [re.sub(r"^[^\d.,+-]+|[^\d.,]+$", "", cell) for cell in cells]
     commas = any(COMMA_DECIMAL.match(word) for word in words)
     grouped = any(COMMA_THOUSANDS.match(word) for word in words)
     if commas and not grouped and not any(re.match(r"[+-]?\d+\.(\d{1,2}|\d{4,})$", word) for word in words):
@@ -73,6 +73,8 @@ def parse_number(text: str, style: Style, *, scaled: bool = False, percent: bool
     for sign in (text[:1], text[-1:]):
         if style.quote in SIGNS.get(sign, ()):
             text = text.replace(sign, "", 1).strip()
+    if style.quote and text.upper().endswith(style.quote):
+        text = text[: -len(style.quote)].rstrip()
     if percent and text.endswith("%"):
         text, factor = text[:-1].rstrip(), 0.01
     if scaled and text[-1:].upper() in SUFFIXES:

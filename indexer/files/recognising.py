@@ -6,17 +6,31 @@ asked for by name, with the command that answers it.
 
 from __future__ import annotations
 
+import re
 import shlex
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from indexer.errors import ImportFileError, InputError
+from indexer.files.columns import date_and_clock
 from indexer.files.containers import Table
-from indexer.files.layouts import Head, Layout, Match, best_match, columns_of, head_of
+from indexer.files.gates import on_the_minute
+from indexer.files.layouts import (
+    Head,
+    Layout,
+    Match,
+    best_match,
+    column_words,
+    columns_of,
+    head_of,
+    key_of,
+    shipped_layouts,
+)
 from indexer.files.manifest import STAMPS, Column, Manifest, parse_manifest, to_toml
 from indexer.files.rows import FEW_STEPS
 from indexer.files.stamps import NO_TIME, NOT_A_TIME, date_order, day_orders, instants
@@ -24,11 +38,7 @@ from indexer.registry import Registry
 from indexer.registry.currencies import currency, split_pair
 from indexer.times import DAY_US, INTERVAL_US, MINUTE_US
 
-INTERVALS = {
-    "1": "1m", "1m": "1m", "1min": "1m", "minute": "1m", "60s": "1m", "m1": "1m", "5": "5m", "5m": "5m", "m5": "5m",
-    "60": "1h", "1h": "1h", "60m": "1h", "h1": "1h", "hour": "1h", "1hour": "1h", "3600": "1h", "h": "1h",
-    "1440": "1d", "1d": "1d", "d": "1d", "d1": "1d", "day": "1d", "daily": "1d", "1day": "1d", "86400": "1d",
-}  # fmt: skip
+MINUTES = {"s": 1 / 60, "m": 1, "h": 60, "d": 1_440, "w": 10_080}
 ASKED = {
     "symbol": "the token or benchmark", "venue": "the exchange (or market) that the prices are of",
     "interval": "the length of a bar (1m, 5m, 1h, 1d)", "quote": "the currency of the prices",
@@ -39,7 +49,7 @@ ASKED = {
 }  # fmt: skip
 LONGEST_WEEKEND_US = 4 * DAY_US  # with a holiday: dates of sessions are not further apart
 CONSTANTS = ("symbol", "venue", "quote", "source")
-OPTIONS = (*ASKED, "market", "source", "decimal", "thousands")
+OPTIONS = (*ASKED, "market", "source", "decimal", "thousands", "sheet")
 """What may be said of a file beside it, on the command line and on the page."""
 
 
@@ -57,7 +67,8 @@ class Recognised:
 def recognise(table: Table, registry: Registry, options: Mapping[str, str]) -> Recognised | None:
     """The layout of a table and the manifest it gives with the options; None for a table that no layout fits."""
     head = head_of(table)
-    match = best_match(head, kind=options.get("kind", ""), symbols=registry.symbols())
+    kind = options.get("kind", "") or _kind(head, registry, options.get("symbol", ""))
+    match = best_match(head, kind=kind, symbols=registry.symbols())
     if match is None:
         return None
     layout = match.layout
@@ -65,9 +76,10 @@ def recognise(table: Table, registry: Registry, options: Mapping[str, str]) -> R
         raise ImportFileError(f"{table.name} has a header and no rows")
     facts = _facts(match, head, registry=registry, options=options)
     columns = columns_of(layout, head, symbol=facts.get("symbol", ""))
-    open_ends = [*layout.recognise.ask, *(name for name in ("date_format", "kind") if name in facts)]
+    open_ends = [*layout.recognise.ask, *(name for name in ("date_format", "timezone", "kind") if name in facts)]
     answers = {**columns, **options, **facts}
     asked = tuple(name for name in dict.fromkeys(open_ends) if not answers.get(name))
+    asked = ("kind",) if "kind" in asked else asked  # what else is needed hangs on it
     title = layout.recognise.title or layout.name
     tables = _filled(match, head, facts, columns)
     manifest = None if asked else parse_manifest(to_toml(tables), name=f"{layout.name}.toml")
@@ -78,14 +90,15 @@ def question(table: Table, recognised: Recognised, options: Mapping[str, str]) -
     """What a file does not say, in a sentence, and the command that says it."""
     needs = "; ".join(f"{name}: {ASKED[name]}" for name in recognised.asked)
     words = ["deai import", shlex.quote(str(table.path))]
-    words += [f"--{_option(name)} {shlex.quote(value)}" for name, value in options.items() if value]
+    stated = {**options, "sheet": table.sheet or options.get("sheet", "")}
+    words += [f"--{_option(name)} {shlex.quote(value)}" for name, value in stated.items() if value]
     words += [f"--{_option(name)} {name.upper()}" for name in recognised.asked]
     return f"{table.name} ({recognised.layout}) does not say {needs}. Say it:\n  {' '.join(words)}"
 
 
 def with_options(manifest: Manifest, options: Mapping[str, str]) -> Manifest:
     """A manifest with what was said on the command line in the place of its own."""
-    stated = {name: value for name, value in options.items() if value}
+    stated = {name: value for name, value in options.items() if value and name != "sheet"}
     if not stated:
         return manifest
     tables = tomllib.loads(manifest.text)
@@ -136,9 +149,9 @@ def _facts(match: Match, head: Head, *, registry: Registry, options: Mapping[str
         facts["quote"] = currency(facts["quote"])
     if "symbol" in facts:
         facts["symbol"] = symbol_of(facts["symbol"], registry) if tokens else facts["symbol"].upper()
-    if "interval" in facts:
-        facts["interval"] = _interval(facts["interval"], head.table)
     stated = {name: value for name, value in options.items() if value and name != "kind"}
+    if "interval" in facts and "interval" not in stated:
+        facts["interval"] = _interval(facts["interval"], head.table)
     facts |= stated
     if stated.get("date_format") in ("%d/%m/%Y", "%m/%d/%Y"):  # the order of day and month; the rest is seen
         stamps = _stamp_cells(head, columns_of(layout, head, symbol=facts.get("symbol", "")))
@@ -148,9 +161,34 @@ def _facts(match: Match, head: Head, *, registry: Registry, options: Mapping[str
     if tokens and symbol and not symbol_of(symbol, registry) and (half := split_pair(symbol, symbols))[0]:
         facts["symbol"] = half[0]
         facts.setdefault("quote", half[1])
-    if not tokens and facts.get("symbol", "").upper() in symbols and not options.get("kind"):
-        facts["kind"] = ""  # a share and a token may have one symbol
+    if tokens and not facts.get("symbol"):
+        facts |= dict(zip(("symbol", "quote"), _of_name(head.table.own_name, symbols), strict=False)) | stated
+    if not tokens and "symbol" in facts:
+        facts["symbol"] = facts["symbol"].upper()
+    unclear = layout.recognise.ask and not options.get("kind")
+    shared = not tokens and facts.get("symbol", "") in symbols  # a share and a token may have one symbol
+    if unclear and (shared or (symbol and tokens and not symbol_of(facts["symbol"], registry))):
+        facts["kind"] = ""
     return _with_cells(layout, head, facts, symbols=symbols)
+
+
+def _kind(head: Head, registry: Registry, symbol: str) -> str:
+    """The kind that a table's symbols say, which are those of known shares: benchmarks; '' where they say none."""
+    shares = {share for layout in shipped_layouts() for share in layout.tables.get("benchmarks", {})}
+    columns = [name for name in head.header if key_of(name) in map(key_of, column_words()["symbol"])]
+    words = {symbol} if symbol else {cell for name in columns[:1] for cell in head.cells(name) if cell}
+    words = words or {re.split(r"[ _.(]", head.table.own_name)[0]}
+    known = {word.upper() for word in words}
+    return "benchmarks" if known & shares and not known & registry.symbols() else ""
+
+
+def _of_name(name: str, symbols: frozenset[str]) -> tuple[str, ...]:
+    """Symbol and quote of a pair in a file's name, or the symbol that the name is; () where it says none."""
+    words = re.findall(r"[A-Za-z0-9]+", name.partition(".")[0])
+    beside = [f"{first}-{second}" for first, second in pairwise(words) if len(first) > 2]
+    pairs = (split_pair(word, symbols) for word in [*words, *beside])
+    alone = tuple(word for word in words[:1] if len(words) == 1 and word in symbols)
+    return next((pair for pair in pairs if pair[0] in symbols), alone)
 
 
 def _with_cells(layout: Layout, head: Head, facts: dict[str, str], *, symbols: frozenset[str]) -> dict[str, str]:
@@ -165,10 +203,23 @@ def _with_cells(layout: Layout, head: Head, facts: dict[str, str], *, symbols: f
     if stamps and "clock" not in columns and not facts.get("date_format") and "date_format" not in layout.tables:
         form = date_order(stamps, step_us=step)
         facts |= {} if form is None else {"date_format": form}
-    if not facts.get("interval") and "interval" not in layout.tables:
-        form = facts.get("date_format") or layout.tables.get("date_format", "")
+    form = facts.get("date_format") or layout.tables.get("date_format", "")
+    if not facts.get("timezone") and "timezone" not in layout.tables and _naive(stamps, form):
+        name = str(columns.get("time", "")).lower()
+        facts["timezone"] = "UTC" if re.search(r"\b(utc|gmt)\b", name) else ""
+    if not facts.get("interval") and "interval" not in layout.tables and facts.get("date_format") != "":
         facts["interval"] = _step(head, stamps, form, tables=layout.tables)
     return facts
+
+
+def _naive(stamps: list[str], date_format: str) -> bool:
+    """Whether stamps are times of day of a clock whose zone they do not name; the last second of a day is its end."""
+    import pyarrow as pa
+
+    cells = pa.chunked_array([pa.array(stamps, pa.string())])
+    here, there = (instants(cells, timezone=zone, date_format=date_format) for zone in ("UTC", "Etc/GMT+5"))
+    naive = (here.us != there.us) & (here.us != NO_TIME)
+    return bool((on_the_minute(here.wall_us[naive]) % DAY_US).any())
 
 
 def symbol_of(word: str, registry: Registry) -> str:
@@ -183,7 +234,13 @@ def symbol_of(word: str, registry: Registry) -> str:
 
 
 def _interval(word: str, table: Table) -> str:
-    known = INTERVALS.get(word.strip().lower().replace(" ", ""), "")
+    """The interval that a word such as 60, 1h, H1, 15min or daily names. Raises ImportFileError for other lengths."""
+    text = re.sub(r"[ _-]", "", word)
+    parts = re.fullmatch(r"(\d*)([A-Za-z]*)|([MmHhDd])(\d+)", text)
+    number, unit = (int(parts[1] or parts[4] or 1), parts[2] or parts[3] or "") if parts else (0, "")
+    months = unit.lower().startswith("mo") or (unit == "M" and not (parts and parts[3]) and number in (1, 3, 6, 12))
+    minutes = 0 if months else number * MINUTES.get(unit[:1].lower(), 1 if number <= 1_440 else 1 / 60)
+    known = next((name for name, size in INTERVAL_US.items() if size == minutes * MINUTE_US), "")
     if not known:
         raise ImportFileError(f"{table.name}: bars of {word} are not kept; download 1m, 5m, 1h or 1d")
     return known
@@ -191,8 +248,11 @@ def _interval(word: str, table: Table) -> str:
 
 def _stamp_cells(head: Head, columns: Mapping[str, Column]) -> list[str]:
     """The stamps of the first rows as they are written, date and time of day joined."""
-    parts = [head.cells(columns[role]) for role in ("time", "clock") if role in columns]
-    return [" ".join(cells).strip() for cells in zip(*parts, strict=True)]
+    import pyarrow as pa
+
+    parts = [pa.array(head.cells(columns[role]), pa.string()) for role in ("time", "clock") if role in columns]
+    stamps: list[str] = date_and_clock(*parts, name=columns["clock"]).to_pylist() if len(parts) > 1 else []
+    return stamps or [cell for part in parts for cell in part.to_pylist()]
 
 
 def _step(head: Head, stamps: list[str], date_format: str, *, tables: Mapping[str, Any]) -> str:
@@ -207,7 +267,11 @@ def _step(head: Head, stamps: list[str], date_format: str, *, tables: Mapping[st
     read = instants(pa.chunked_array([pa.array(stamps)]), date_format=date_format)
     times = np.unique(read.wall_us[read.wall_us != NO_TIME])
     if not len(times):
-        raise ImportFileError(f'{head.table.name}: "{stamps[0]}" is {next(iter(read.reasons.values()), NOT_A_TIME)}')
+        reason = next(iter(read.reasons.values()), NOT_A_TIME)
+        raise ImportFileError(
+            f'{head.table.name}: "{stamps[0]}" is {reason}; put a manifest beside the file that names the time column, '
+            "and its date_format"
+        )
     steps = np.diff(times)
     if not len(steps):
         return ""

@@ -26,14 +26,16 @@ NOT_A_TIME = "not a time"
 MIXED = "no time zone where other rows of the file have one"
 NOT_A_DATE = "a session date must be a plain date"
 NO_SESSION = "no session of the exchange on that date"
-SWAPPED = f"{NOT_A_TIME}: day and month could be swapped; give date_format in the manifest"
+SWAPPED = f"{NOT_A_TIME}: day and month could be swapped; give --date-format, or date_format in the manifest"
 LOST_DIGITS = f"{NOT_A_TIME}: digits are lost in a number like 1.7E+12"
 FUTURES_SETTLE_HOUR = 17  # New York
 SECOND_US = 1_000_000
 NAMES = {SECOND_US: "s", 1_000: "ms", 1: "µs", 0.001: "ns"}  # by microseconds a stamp
 UNITS = {1: SECOND_US, 1_000: 1_000, 1_000_000: 1, 1_000_000_000: 0.001}  # stamps a second → microseconds a stamp
 SERIAL_EPOCH, FIRST_SERIAL, LAST_SERIAL = 25_569, 32_874, 73_051  # Excel's days: 1970, 1990 and 2100
-DAY_FIRST = re.compile(r"\d{1,2}([/.-])\d{1,2}\1(\d{4}|\d\d)(?:([ T]+|, )(\d{1,2}:\d\d(?::\d\d)?)( ?[AaPp][Mm])?)?")
+DAY_FIRST = re.compile(
+    r"\d{1,2}([/.-])\d{1,2}\1(\d{4}|\d\d)(?:([ T]+|, )(\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?)( ?[AaPp][Mm])?)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def instants(column: Any, *, timezone: str = "UTC", date_format: str = "", name:
 def day_orders(stamps: Sequence[str]) -> list[str]:
     """The formats that dates such as 27/01/2025 may have, day first, then month first; none for other stamps.
 
-    A date with dots begins with the day.
+    A date with dots begins with the day. A year of two digits may stand first too, but for dots.
     """
     words = [stamp for stamp in stamps if stamp]
     shapes = [DAY_FIRST.fullmatch(word) for word in words]
@@ -89,9 +91,10 @@ def day_orders(stamps: Sequence[str]) -> list[str]:
     if first is None or 2 * sum(shape is not None for shape in shapes) < len(words):
         return []
     mark, year = first[1], "%Y" if len(first[2]) == 4 else "%y"
-    clock = {0: "", 1: "%H:%M", 2: "%H:%M:%S"}[(first[4] or "").count(":")]
+    clock = ("", "%H:%M", "%H:%M:%S")[(first[4] or "").count(":")] + ".%f" * ("." in (first[4] or ""))
     tail = f"{first[3]}{clock.replace('H', 'I') + ' %p' if first[5] else clock}" if clock else ""
     orders = [f"%d{mark}%m{mark}{year}{tail}", f"%m{mark}%d{mark}{year}{tail}"]
+    orders += [f"%y{mark}%m{mark}%d{tail}"] if year == "%y" else []
     return orders[:1] if mark == "." else orders
 
 
@@ -109,7 +112,7 @@ def date_order(stamps: Sequence[str], *, step_us: int) -> str | None:
     if len(read) == 1:
         return next(iter(read))
     apart = {form: _usual_step(days) for form, days in read.items()}
-    fits = [form for form in read if apart[form] == step_us]
+    fits = [form for form in read if apart[form] == (step_us or DAY_US)]
     others = [days for form, days in read.items() if form not in fits]
     return fits[0] if len(fits) == 1 and any(day.day != 1 for day in others[0]) else ""
 

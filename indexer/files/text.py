@@ -6,6 +6,7 @@ line. A row is a line: a quotation that goes on over a line's end is refused.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
@@ -47,16 +48,18 @@ class Block:
 def blocks(table: Table, *, size: int = BLOCK_BYTES) -> Iterator[Block]:
     """The text of a file in blocks of whole lines, ended by LF whatever the file has (CR, CRLF, a mixture).
 
-    Raises ImportFileError when it cannot be unpacked, is UTF-16, or has a line of more than LONGEST_LINE bytes.
+    UTF-16 comes as UTF-8. Raises ImportFileError when it cannot be unpacked, or has a line of more than LONGEST_LINE
+    bytes.
     """
     first, rest, ended = 1, b"", False
+    decoder: codecs.IncrementalDecoder | None = None
     with opened(table.name, table.stream) as stream:
         while not ended:
             part = opened(table.name, lambda: stream.read(size))
             ended = not part
-            whole = rest + part
-            if first == 1 and whole.startswith(UTF_16):
-                raise ImportFileError(f"{table.name} is UTF-16 text; save it as UTF-8 and import it again")
+            if first == 1 and not rest and part.startswith(UTF_16):
+                decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+            whole = rest + (decoder.decode(part, final=ended).encode() if decoder else part)
             if first == 1 and (ended or len(whole) > 3):
                 whole = whole.removeprefix(BOM)
             held = b"\r" if whole.endswith(b"\r") and not ended else b""  # an LF may follow in the next part
@@ -76,10 +79,18 @@ def head_lines(table: Table) -> list[str]:
     """The first lines of a file, to be recognised by."""
     lines: list[str] = []
     for block in blocks(table, size=1 << 16):
-        lines += block.content.decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+        lines += [_decoded(line) for line in block.content.removesuffix(b"\n").split(b"\n")]
         if len(lines) > 1:
             break
     return lines[:HEAD_LINES]
+
+
+def _decoded(line: bytes) -> str:
+    """A line as text; one that is no UTF-8, such as a header with umlauts, is Windows' text."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("cp1252", errors="replace")
 
 
 def split(line: str, delimiter: str) -> list[str]:

@@ -50,12 +50,6 @@ def test_a_column_that_is_there_twice(take: Take) -> None:
         take("2025-01-01T00:00:00Z,FET,1,1,1,1,1", header="timestamp,symbol,high,low,close,close,volume")
 
 
-def test_text_of_another_encoding(store: Store, registry: Registry, tmp_path: Path) -> None:
-    (tmp_path / "prices.csv").write_text(HEADER, encoding="utf-16")
-    with pytest.raises(ImportFileError, match=r"prices\.csv is UTF-16 text; save it as UTF-8 and import it again"):
-        _import(store, registry, tmp_path / "prices.csv")
-
-
 def test_a_damaged_gzip(store: Store, registry: Registry, tmp_path: Path) -> None:
     whole = bytearray(gzip.compress((HEADER + "\n" + "2025-01-01T00:00:00Z,FET,1,1,1,1\n" * 5000).encode()))
     whole[20:60] = b"\xff" * 40
@@ -72,10 +66,25 @@ def test_a_file_that_is_not_there(store: Store, registry: Registry, tmp_path: Pa
         _import(store, registry, tmp_path / "no-folder")
 
 
-def test_a_file_of_another_kind(store: Store, registry: Registry, tmp_path: Path) -> None:
-    (tmp_path / "prices.docx").write_bytes(b"PK")
-    with pytest.raises(ImportFileError, match=r"prices\.docx: not a known format; give \.csv, \.tsv, \.txt, \.json"):
-        _import(store, registry, tmp_path / "prices.docx")
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        (("prices.docx", b"PK"), r"not a known format; give \.csv, \.tsv, \.txt, \.json"),
+        (("prices.csv", b"\xef\xbb\xbf\n<!DOCTYPE html><html>"), "is a web page and not the data; open its address"),
+        (("prices.csv", b"%PDF-1.7\n"), "is a PDF, of which no number is read; download the data as CSV"),
+        (("prices.xlsx", b"date,close\n"), "is no workbook, whatever its ending says; if it is text, call it .csv"),
+        (("prices.xlsx", b"\xd0\xcf\x11\xe0"), "cannot be read"),
+        (("chart.PNG", b"\x89PNG\r\n"), "is a picture, of which no number is read"),
+        (("work.ipynb", b"{}"), r"write the frame with df\.to_parquet\(\)"),
+    ],
+)
+def test_a_file_of_another_kind(
+    store: Store, registry: Registry, tmp_path: Path, file: tuple[str, bytes], why: str
+) -> None:
+    name, content = file
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ImportFileError, match=f"{name}.*{why}"):
+        _import(store, registry, tmp_path / name)
 
 
 def test_a_cut_off_gzip(store: Store, registry: Registry, tmp_path: Path) -> None:
@@ -101,19 +110,19 @@ def test_no_parquet_at_all(store: Store, registry: Registry, tmp_path: Path) -> 
 
 
 def test_a_file_without_a_manifest_says_what_one_must_hold(store: Store, registry: Registry, tmp_path: Path) -> None:
-    (tmp_path / "mine.csv").write_text("day,price\n")
+    (tmp_path / "mine.csv").write_text("when,worth\n")
     with pytest.raises(ImportFileError) as caught:
         _import(store, registry, tmp_path / "mine.csv")
     assert str(caught.value) == (
         "mine.csv has no manifest, and its columns are those of no known download: put mine.toml beside it, or "
-        "give one by --manifest; it must name the columns (there are: day, price), the interval and what the stamp "
+        "give one by --manifest; it must name the columns (there are: when, worth), the interval and what the stamp "
         "means"
     )
 
 
 def test_a_folder_with_nothing_to_import(store: Store, registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "mine.csv").write_text("day,price\n")
+    (tmp_path / "in" / "mine.csv").write_text("when,worth\n")
     with pytest.raises(
         ImportFileError,
         match=r"in: nothing to import here, no table has a manifest or a known layout \(there are: mine\.csv\)",

@@ -31,6 +31,8 @@ TOKENS = {  # layout: options, venue, quote, interval, instants
     "binance_klines": ("", "binance", "USDT", "1h", HOURS),
     "binance_klines_header": ("venue=binance", "binance", "USDT", "1h", HOURS),
     "bybit": ("", "bybit", "USDT", "1h", HOURS),
+    "bybit_metatrader": ("", "bybit_perpetual", "USDT", "1h", HOURS),
+    "coingecko_ohlc": ("symbol=NEAR quote=USD", "coingecko_aggregate", "USD", "1d", ENDS),
     "okx": ("", "okx", "USDT", "1h", HOURS),
     "coinbase": ("", "coinbase", "USD", "1h", HOURS),
     "coinbase_json": ("", "coinbase", "USD", "1h", HOURS),
@@ -76,6 +78,7 @@ BENCHMARKS = {  # layout: options, symbol, interval, instants, closes
     "yfinance_hourly": ("", "QQQ", "1h", [*WITHIN[:2], "2025-01-27T21:00:00Z"], QQQ),
     "tradingview": ("", "QQQ", "1d", CLOSES, QQQ),
     "investing_com": ("", "QQQ", "1d", CLOSES, [1529.5, 1514.75, 1521.25]),
+    "prices_share": ("", "QQQ", "1d", CLOSES, QQQ),
     "nasdaq_com": ("symbol=QQQ", "QQQ", "1d", CLOSES, QQQ),
     "stooq": ("", "QQQ", "1d", CLOSES, QQQ),
 }

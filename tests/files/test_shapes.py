@@ -28,7 +28,7 @@ HOURS = [START + timedelta(hours=n) for n in range(6)]
 DAYS = [START + timedelta(days=n) for n in range(8)]
 SESSIONS = [datetime(2025, 1, day, tzinfo=UTC) for day in (13, 14, 15, 16, 17, 21, 22, 23)]
 CLOSES = [5.01, 5.02, 5.03, 5.04, 5.05, 5.06, 5.07, 5.08]
-SAID = {"symbol": "NEAR", "venue": "binance", "quote": "USDT"}
+SAID = {"symbol": "NEAR", "venue": "binance", "quote": "USDT", "timezone": "UTC"}
 HEADER = "date,open,high,low,close,volume"
 Take = Callable[..., FileReport]
 
@@ -73,7 +73,7 @@ def _expected(stamps: list[datetime], step_us: int) -> dict[int, float]:
     return {to_us(at) + step_us: close for at, close in zip(stamps, CLOSES, strict=False)}
 
 
-TEXTS = {
+TEXTS: dict[str, str | bytes] = {
     "blanks after commas": _text(HEADER, *_rows(HOURS)).replace(",", ", "),
     "a comma at each end": "".join(f"{line},\n" for line in [HEADER, *_rows(HOURS)]),
     "a comma at each row's end": _text(HEADER, *(f"{row}," for row in _rows(HOURS))),
@@ -94,13 +94,23 @@ TEXTS = {
     "upper case": _text(HEADER.upper(), *_rows(HOURS)),
     "day first": _text(HEADER, *_rows(HOURS, "%d/%m/%Y %H:%M")),
     "month first": _text(HEADER, *_rows(HOURS, "%m/%d/%Y %I:%M %p")),
+    "hours as numbers": _text("date,hour,open,high,low,close,volume", *_rows(HOURS, "%Y-%m-%d,%-H")),
+    "times as digits": _text("date,time,open,high,low,close,volume", *_rows(HOURS, "%Y%m%d,%-H0000")),
+    "UTF-16": _text(HEADER, *_rows(HOURS)).replace(",", "\t").encode("utf-16"),
+    "german, latin-1": _text("Datum;Eröffnung;Höchst;Tiefst;Schluß;Volumen", *_rows(HOURS))
+    .replace(",", ";")
+    .encode("latin-1"),
+    "with a currency": _text(
+        "date;price",
+        *(f"{at:%Y-%m-%dT%H:%MZ};{c:.2f} USDT".replace(".", ",") for at, c in zip(HOURS, CLOSES, strict=False)),
+    ),
     "dots": _text(HEADER, *_rows(HOURS, "%d.%m.%Y %H:%M:%S")),
 }
 
 
 @pytest.mark.parametrize("shape", TEXTS)
 def test_a_text(take: Take, store: Store, shape: str) -> None:
-    assert take(TEXTS[shape], **SAID).rejected == 0
+    assert take(TEXTS[shape], stamp="bar_open", **SAID).rejected == 0
     assert _bars(store) == _expected(HOURS, HOUR_US)
 
 
@@ -322,6 +332,7 @@ def test_the_order_of_day_and_month_is_answer_enough(store: Store, registry: Reg
     rows = "".join(f"01/{day:02d}/2025 10:00:00 AM,5,6,4,5,10\n" for day in range(1, 13))
     (tmp_path / "near.csv").write_text("date,open,high,low,close,volume\n" + rows)
     options = {"symbol": "NEAR", "venue": "binance", "quote": "USDT", "interval": "1d", "date_format": "%m/%d/%Y"}
+    options["timezone"] = "UTC"
     [report] = explain_files([tmp_path / "near.csv"], registry=registry, clock=lambda: NOW, options=options)
     assert not report.refused.get("not a time"), report.refused
 
@@ -337,16 +348,79 @@ def test_a_decimal_mark_can_be_said(store: Store, registry: Registry, tmp_path: 
         assert report.last[-1].values["close"] == close
 
 
-def test_tables_on_two_sheets_are_not_one_silently(registry: Registry, tmp_path: Path) -> None:
-    frame = pd.DataFrame({"date": pd.date_range("2025-01-01", periods=6), "close": [5.0] * 6})
-    with pd.ExcelWriter(tmp_path / "two.xlsx") as book:
-        for name in ("NEAR", "TAO"):
-            frame.to_excel(book, sheet_name=name, index=False)
-    with pd.ExcelWriter(tmp_path / "cover.xlsx") as book:
-        pd.DataFrame({"About": ["prices of NEAR"]}).to_excel(book, sheet_name="cover", index=False)
-        frame.to_excel(book, sheet_name="data", index=False)
-    [two] = explain_files([tmp_path / "two.xlsx"], registry=registry, clock=lambda: NOW, options={})
-    assert "has tables on 2 sheets (NEAR, TAO); save each as its own file" in two.problem
-    options = {"symbol": "NEAR", "venue": "x", "quote": "USD", "interval": "1d", "stamp": "instant"}
-    [cover] = explain_files([tmp_path / "cover.xlsx"], registry=registry, clock=lambda: NOW, options=options)
-    assert cover.good == 6, cover.problem
+def test_sheets_are_tables_of_their_own(take: Take, store: Store, registry: Registry, tmp_path: Path) -> None:
+    book = Workbook()
+    for title, factor in (("NEAR", 1), ("FET", 2)):
+        sheet = book.create_sheet(title)
+        sheet.append(["Datum", "Kurs"])
+        for at, close in zip(DAYS, CLOSES, strict=True):
+            sheet.append([at.replace(tzinfo=None), close * factor])
+    del book["Sheet"]
+    book.create_sheet("notes").append(["mine"])
+    said = {"venue": "binance", "quote": "USDT", "stamp": "instant"}
+    with pytest.raises(ImportFileError, match=r"\(NEAR, FET\); say which by --sheet"):
+        take(book, "two.xlsx", symbol="NEAR", **said)
+    with pytest.raises(ImportFileError, match=r"--sheet FET --quote QUOTE"):
+        take(book, "two.xlsx", venue="binance", sheet="FET")
+    reports = import_files(store, [tmp_path / "two.xlsx"], registry=registry, clock=lambda: NOW, options=said).files
+    assert [(report.name, report.new) for report in reports] == [("two.xlsx/NEAR", 8), ("two.xlsx/FET", 8)]
+    bars = read_bars(store)
+    near = [one.id for one in read_listings(store) if one.asset == "near"]
+    assert sorted(bars.close[bars.listing_id == near[0]].tolist()) == CLOSES
+
+
+ZONES = {
+    "hours without a zone": (_text(HEADER, *_rows(HOURS, "%Y-%m-%d %H:%M")), True),
+    "digits without a zone": (_text(HEADER, *_rows(HOURS, "%Y%m%d%H%M")), True),
+    "days": (_text(HEADER, *_rows(DAYS, "%Y-%m-%d")), False),
+    "ends of days": (_text(HEADER, *_rows(DAYS, "%Y-%m-%d 23:59:59")), False),
+    "epochs": (_text(HEADER, *_rows(HOURS, "%s")), False),
+    "UTC in the name of the column": (
+        _text(HEADER, *_rows(HOURS, "%Y-%m-%d %H:%M")).replace("date", "Date (UTC)"),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", ZONES)
+def test_the_zone_of_times_of_day_is_asked_for(take: Take, shape: str) -> None:
+    text, asked = ZONES[shape]
+    said = {name: word for name, word in SAID.items() if name != "timezone"}
+    if asked:
+        with pytest.raises(ImportFileError, match=r"--quote USDT --timezone TIMEZONE$"):
+            take(text, **said)
+    else:
+        assert take(text, **said).rejected == 0
+
+
+def test_a_table_of_a_share_needs_no_venue(take: Take, store: Store) -> None:
+    text = _text(
+        "time,open,high,low,close",
+        *(f"{at:%Y-%m-%d} 09:30,{_prices(close)}" for at, close in zip(SESSIONS, CLOSES, strict=True)),
+    )
+    with pytest.raises(ImportFileError, match=r"--symbol COIN --kind KIND$"):
+        take(text, "mine.csv", symbol="COIN")
+    take(text, "mine.csv", symbol="qqq", timezone="America/New_York")
+    assert read_benchmark_bars(store, "QQQ", interval="1d")[1].tolist() == CLOSES
+
+
+BY_DAY = dict(zip(DAYS, CLOSES, strict=True))
+SECONDS = [to_us(at) // 1_000_000 for at in DAYS]
+JSONS = {
+    "columns by stamp": {"close": dict(zip(SECONDS, CLOSES, strict=True)), "volume": {}},
+    "rows by stamp": {
+        "Meta": {"a": "b"},
+        "Series": {f"{at:%Y-%m-%d}": {"4. close": str(c)} for at, c in BY_DAY.items()},
+    },
+    "split": {"columns": ["close"], "index": SECONDS, "data": [[c] for c in CLOSES]},
+    "lists side by side": {"chart": {"result": [{"timestamp": SECONDS, "quote": [{"close": CLOSES}]}]}},
+    "objects in rows": {
+        "quotes": [{"time": f"{at:%Y-%m-%d}", "quote": {"USD": {"price": c}}} for at, c in BY_DAY.items()]
+    },
+}
+
+
+@pytest.mark.parametrize("shape", JSONS)
+def test_json(take: Take, store: Store, shape: str) -> None:
+    assert take(json.dumps(JSONS[shape]), "x.json", stamp="instant", interval="1d", **SAID).rejected == 0
+    assert _bars(store) == _expected(DAYS, 0)
