@@ -121,7 +121,8 @@ def _besides(file: FileReport) -> list[tuple[str, int]]:
     """What became of rows that were not simply taken, and how many."""
     reasons = [(f"kept as rejects: {reason}", count) for reason, count in sorted(file.reasons.items())]
     others = {
-        "not wanted by the manifest": file.filtered,
+        **{f"left out: {what}": count for what, count in file.left_out.items()},
+        "not wanted by the manifest": file.filtered - sum(file.left_out.values()),
         "there twice, taken once": file.duplicates,
         "after a later one, sorted": file.out_of_order,
     }

@@ -51,7 +51,8 @@ def quiet(done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """What became of one table of a file. `reasons` counts rejected rows by rule, `note` says why it was left out,
+    """What became of one table of a file. `reasons` counts rejected rows by rule, `left_out`
+    those that the manifest leaves out by quantity and why, `note` says why it was left out,
     `problem` why it could not be read, `notes` what should be looked at."""
 
     name: str
@@ -64,6 +65,7 @@ class FileReport:
     out_of_order: int = 0
     filtered: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
     note: str = ""
     problem: str = ""
     manifest: str = ""
@@ -339,6 +341,7 @@ def _with_part(report: FileReport, rows: FileRows, written: Written) -> FileRepo
         out_of_order=report.out_of_order + rows.out_of_order,
         filtered=report.filtered + rows.filtered,
         reasons=dict(rules.most_common()),
+        left_out=dict(Counter(report.left_out) + rows.left_out),
         notes=tuple(dict.fromkeys([*report.notes, *rows.notes])),
     )
 

@@ -57,7 +57,8 @@ class Manifest:
     column of the file, the values to take; other rows are counted as filtered, not rejected. With `pairs` a symbol
     is a pair such as NEARUSDT, which names the quote too. `wide` gives for each symbol its own columns, where these
     stand side by side: an empty place is no row. `market` is the kind of the venues' market for tokens; for
-    metrics it is the symbol that stands for the market as a whole, and `metrics` maps the file's word to the store's.
+    metrics it is the symbol that stands for the market as a whole, and `metrics` maps the file's word to the store's;
+    `periods` names those whose stamp begins the day or month they describe, `left_out` why others are not taken.
     """
 
     kind: Annotated[str, one_of(KINDS)]
@@ -71,6 +72,8 @@ class Manifest:
     quotes: Mapping[str, Text] = field(default_factory=dict)
     keep: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     metrics: Mapping[str, Text] = field(default_factory=dict)
+    periods: Mapping[str, Annotated[str, one_of(("day", "month"))]] = field(default_factory=dict)
+    left_out: Mapping[str, Text] = field(default_factory=dict)
     market: str = ""
     pairs: Flag = False
     wide: Mapping[str, Mapping[str, Column]] = field(default_factory=dict)

@@ -5,6 +5,7 @@ Place in the flow: after rows.py has judged them, before importing.py writes the
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -43,6 +44,7 @@ class FileRows:
     duplicates: int
     out_of_order: int
     filtered: int
+    left_out: Counter[str]
     listings: list[ListingRow]
     benchmarks: list[BenchmarkRow]
     assets: list[Asset]

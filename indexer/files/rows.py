@@ -6,6 +6,7 @@ Place in the flow: called by importing.py, which writes what comes out, part by 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
@@ -40,6 +41,7 @@ from indexer.files.stamps import (
     NOT_A_DATE,
     Stamps,
     clipped_to_session,
+    period_ends,
     session_closes,
     session_days,
 )
@@ -127,6 +129,9 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
         words |= _pairs(manifest, words, registry.symbols())
     benchmarks, info = _benchmark_rows(manifest, words["symbol"])
     time_us = _times(read, manifest, verdicts, words["symbol"], info, now_us=now_us)
+    if manifest.periods:
+        periods = [manifest.periods.get(word, "") for word in words["metric"].values]
+        time_us = period_ends(time_us, np.array(periods)[words["metric"].codes])
     market = _market_rows(manifest, words["symbol"])
     assets, asset = (
         ([], words["symbol"].codes)
@@ -162,6 +167,7 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
         duplicates=judged.duplicates,
         out_of_order=judged.out_of_order,
         filtered=int((~chosen).sum()),
+        left_out=_left_out(manifest, words["metric"]),
         listings=listings,
         benchmarks=benchmarks,
         assets=assets,
@@ -316,6 +322,13 @@ def _measures(
         for subject, name, source in keys
     ]
     return list(place), np.array(series, dtype=np.int64)
+
+
+def _left_out(manifest: Manifest, metrics: Words) -> Counter[str]:
+    """How many rows are of each quantity that the manifest leaves out, by its name and the reason."""
+    rows = np.bincount(metrics.codes, minlength=len(metrics.values)).tolist()
+    counts = dict(zip(metrics.values, rows, strict=True))
+    return Counter({f"{word}: {why}": counts[word] for word, why in manifest.left_out.items() if word in counts})
 
 
 def _reject_repeated(verdicts: Verdicts, series: I64, time_us: I64, keys: Sequence[object], earlier: Occupied) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indexer.arrays import F64, I64, Bools
 from indexer.errors import ImportFileError
@@ -386,3 +387,10 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise ImportFileError(f'timezone "{name}" is not known; give UTC or a name like America/New_York') from None
+
+
+def period_ends(start_us: I64, periods: NDArray[np.str_]) -> I64:
+    """The end of the day or month that each instant begins, the instant itself where it begins neither."""
+    months = (start_us.astype("datetime64[us]").astype("datetime64[M]") + 1).astype("datetime64[us]").astype(np.int64)
+    ends = np.select([periods == "day", periods == "month"], [start_us + DAY_US, months], start_us)
+    return np.where(start_us == NO_TIME, NO_TIME, ends)

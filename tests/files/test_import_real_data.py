@@ -15,9 +15,10 @@ from indexer.registry import Registry
 from indexer.store.assets import read_listings
 from indexer.store.bars import read_bars, read_benchmark_bars
 from indexer.store.db import Store
+from indexer.store.metrics import read_metrics
 from indexer.store.runs import read_runs
 from indexer.store.supplies import read_supplies
-from indexer.times import HOUR_US, from_us, parse_instant
+from indexer.times import HOUR_US, from_us, iso, parse_instant
 
 ABSENT = {"FLUX", "ROSE"}  # in the files, in no index and not in the registry
 
@@ -65,6 +66,15 @@ def test_the_whole_folder_and_then_again(store: Store, registry: Registry, data:
         "tokens_daily.csv.gz": 44_511,
         "tokens_hourly.csv.gz": 671_497,
     }
+    chains = first["onchain_daily.csv.gz"]
+    assert chains.filtered == sum(chains.left_out.values()) == 2_235 + 52 + 52 and chains.rejected == 0
+    assert set(chains.left_out.values()) == {2_235, 52} and any(
+        "exchange is not stated" in why for why in chains.left_out
+    )
+    months = {(one.subject, one.name): one for one in read_metrics(store)}
+    issued = months["tao", "month_issued_tokens"]
+    assert iso(int(issued.time_us[-1])) == "2025-02-01T00:00:00Z", "of January 2025, known when that is over"
+    assert months["btc", "active_addresses"].time_us[0] == parse_instant("2025-11-06")
     assert {name for name, one in first.items() if one.note} == {"tokens_5min_events.csv.gz"}
     for one in first.values():
         assert one.new + one.rejected + one.filtered == one.rows
