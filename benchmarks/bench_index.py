@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from indexer.arrays import F64, I64
+from indexer.engine.history import chain_divisors
 from indexer.engine.level import Levels, compute_index, compute_levels
 from indexer.engine.market import Line, Market, SupplyHistory
 from indexer.engine.second import second_index
-from indexer.engine.units import chain_divisors
 from indexer.engine.weights import water_fill
 from indexer.methodology.spec import Caps, Eligibility, Methodology, Missing, Schedule, Selection, Universe, Weighting
 from indexer.times import DAY_US, MINUTE_US, to_us

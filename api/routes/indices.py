@@ -16,7 +16,7 @@ from api.answers.schemas import list_of, made_of, to_wire, wire_model
 from api.answers.services import StoreDep
 from indexer.client import models
 from indexer.errors import NotEnoughDataError
-from indexer.levels.reasons import standing_of
+from indexer.levels.lifecycle import standing_of
 from indexer.store.db import Store
 from indexer.store.heads import chain_of
 from indexer.store.indices import read_index, read_indices

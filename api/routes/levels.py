@@ -45,7 +45,7 @@ from api.routes.indices import LevelPoint, latest_of
 from indexer.client.models import LevelStatus
 from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError, NotFoundError
-from indexer.levels.reasons import REASONS
+from indexer.levels.lifecycle import REASONS
 from indexer.store.indices import read_index
 from indexer.store.levels import LevelPage, page_of, read_level_page, read_levels, unpublished
 from indexer.store.rows import IndexRow

@@ -34,9 +34,8 @@ from indexer.client import models
 from indexer.errors import NotEnoughDataError
 from indexer.live.chain.status import block_link
 from indexer.store.db import Store
-from indexer.store.indices import read_index, read_methodologies
+from indexer.store.indices import REVIEWS, read_index, read_methodologies, read_notes
 from indexer.store.levels import read_latest_level
-from indexer.store.notes import REVIEWS, read_notes
 from indexer.store.rebalancings import (
     SUPPLY_BACK_US,
     read_constituents,

@@ -179,7 +179,7 @@ def _collect_from_here() -> None:
 
 @contextmanager
 def _demo_store(settings: Settings, *, say: Say) -> Iterator[Store]:
-    from indexer.demo.build import build_demo
+    from indexer.demo.market import build_demo
     from indexer.times import utc_now
 
     with _staying(settings.for_demo()) as store:

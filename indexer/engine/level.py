@@ -13,11 +13,10 @@ import numpy as np
 
 from indexer.arrays import F64, I8, I64, Bools
 from indexer.engine.health import WEIGHT, absent
-from indexer.engine.history import RESUMPTION, BasketEvent, Decision, IndexHistory, Rebalance, Settled
+from indexer.engine.history import RESUMPTION, BasketEvent, Decision, IndexHistory, Rebalance, Settled, drifted_weights
 from indexer.engine.known import gather
 from indexer.engine.market import Carried, Market, Status, carry
 from indexer.engine.timeline import Change, Timeline, schedule_of, walk
-from indexer.engine.units import drifted_weights
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.methodology.spec import Methodology
 from indexer.times import HOUR_US, from_us

@@ -25,16 +25,18 @@ from indexer.engine.history import (
     Relaxed,
     Settled,
     Skipped,
+    chain_divisors,
+    drifted_weights,
     last_row,
     rows_of,
     unfinished,
     units_after,
+    units_of,
+    value_of,
 )
 from indexer.engine.known import Inputs
 from indexer.engine.market import Carried, Market
-from indexer.engine.relaxation import relaxation
-from indexer.engine.units import chain_divisors, drifted_weights, units_of, value_of
-from indexer.engine.weights import target_weights
+from indexer.engine.weights import relaxation, target_weights
 from indexer.errors import MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Methodology, RebalanceDate, rebalance_dates
 from indexer.times import DAY_US, iso, to_us

@@ -19,7 +19,7 @@ from indexer.files.columns import sample_of, shape_of
 from indexer.files.containers import Table
 from indexer.files.numbers import Style, parse_number
 from indexer.files.text import split
-from indexer.registry.currencies import split_pair
+from indexer.registry.records import split_pair
 from onchain.strict_toml import Flag, one_of, read_table, refuse
 
 SHIPPED = Path(__file__).with_name("layouts")

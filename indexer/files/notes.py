@@ -10,7 +10,7 @@ import numpy as np
 from indexer.arrays import Bools
 from indexer.files.gates import MOST_STEPS, find_steps
 from indexer.files.records import FileRows
-from indexer.registry.currencies import AT_PAR, DOLLAR
+from indexer.registry.records import AT_PAR, DOLLAR
 from indexer.times import iso
 
 

@@ -35,7 +35,7 @@ from indexer.files.manifest import STAMPS, Column, Manifest, parse_manifest, to_
 from indexer.files.rows import FEW_STEPS
 from indexer.files.stamps import NO_TIME, NOT_A_TIME, date_order, day_orders, instants
 from indexer.registry import Registry
-from indexer.registry.currencies import currency, split_pair
+from indexer.registry.records import currency, split_pair
 from indexer.times import DAY_US, INTERVAL_US, MINUTE_US
 
 MINUTES = {"s": 1 / 60, "m": 1, "h": 60, "d": 1_440, "w": 10_080}

@@ -16,7 +16,7 @@ from indexer.files.columns import Texts, Words
 from indexer.files.manifest import Manifest
 from indexer.files.numbers import Numbers
 from indexer.registry import Asset
-from indexer.registry.currencies import AT_PAR, DOLLAR
+from indexer.registry.records import AT_PAR, DOLLAR
 from indexer.store.rows import BarColumns, BenchmarkColumns, BenchmarkRow, ListingRow, MetricSeries, SupplyRow
 from indexer.times import from_us
 

@@ -46,8 +46,7 @@ from indexer.files.stamps import (
     session_days,
 )
 from indexer.registry import Asset, Registry
-from indexer.registry.currencies import AT_PAR, DOLLAR, currency, split_pair
-from indexer.registry.records import MARKETS
+from indexer.registry.records import AT_PAR, DOLLAR, MARKETS, currency, split_pair
 from indexer.store.rows import BenchmarkRow, ListingRow
 from indexer.times import DAY_US, INTERVAL_US, MINUTE_US, to_us
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indexer.arrays import F64, I64, Bools
+from indexer.engine.known import Reading, Step, acting, provider_of
 from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
-from indexer.engine.supply_steps import Reading, Step, acting, provider_of
 from indexer.reference import RateFlag
 from indexer.registry.records import LinePart
 from indexer.store.rows import RateSeries

@@ -13,8 +13,8 @@ from datetime import datetime
 import numpy as np
 
 from indexer.arrays import F64, I64, Bools
+from indexer.engine.known import Step
 from indexer.engine.market import VENUES, Market
-from indexer.engine.supply_steps import Step
 from indexer.levels.assemble import (
     UNKNOWN_STATUS,
     LineFacts,

@@ -26,8 +26,7 @@ from indexer.methodology.spec import Methodology
 from indexer.reference import Method, RateFlag
 from indexer.reference.rates import AssetRates, ListedBars, Place, compute_rates, in_dollars, traded
 from indexer.registry import Registry
-from indexer.registry.currencies import AT_PAR, DOLLAR, QUOTES
-from indexer.registry.records import SPOT
+from indexer.registry.records import AT_PAR, DOLLAR, QUOTES, SPOT
 from indexer.store.administration import write_announcements
 from indexer.store.assets import read_benchmarks
 from indexer.store.bars import read_benchmark_bars

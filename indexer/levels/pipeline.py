@@ -15,13 +15,13 @@ from datetime import datetime
 
 from indexer.engine.health import SUSPENDED
 from indexer.engine.history import IndexHistory
+from indexer.engine.known import Step
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market, Status
-from indexer.engine.supply_steps import Step
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.levels.announcing import announced, announcements, exits, notes_of
 from indexer.levels.corrections import Deferred
-from indexer.levels.lifecycle import apply_due_states
+from indexer.levels.lifecycle import apply_due_states, standing_of
 from indexer.levels.markets import held_supplies, load_market, narrowed
 from indexer.levels.official import (
     Fresh,
@@ -39,7 +39,6 @@ from indexer.levels.official import (
 from indexer.levels.overrides import events_of, in_force, values_of
 from indexer.levels.publish import Published, publish
 from indexer.levels.published import read_settled
-from indexer.levels.reasons import standing_of
 from indexer.levels.rules import Rules, load_rules
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
@@ -48,14 +47,22 @@ from indexer.store.assets import read_listings, write_registry
 from indexer.store.bars import read_bars
 from indexer.store.db import Store
 from indexer.store.facts import first_data_since
-from indexer.store.indices import index_state, read_indices
+from indexer.store.indices import index_state, read_indices, write_notes
 from indexer.store.levels import count_levels, published_span, read_levels
-from indexer.store.notes import write_notes
-from indexer.store.provisional import MARK, forget_provisional_index, forget_provisional_rates, mark_provisional
 from indexer.store.quality import write_quality
 from indexer.store.rates import read_rates
 from indexer.store.rows import OverrideRow, QualityRow, Written
-from indexer.store.runs import facts_mark, finish_run, first_fill_is_open, last_update, start_run
+from indexer.store.runs import (
+    MARK,
+    facts_mark,
+    finish_run,
+    first_fill_is_open,
+    forget_provisional_index,
+    forget_provisional_rates,
+    last_update,
+    mark_provisional,
+    start_run,
+)
 from indexer.store.seals import seal_runs
 from indexer.times import HOUR_US, Clock, from_us, iso, to_us
 

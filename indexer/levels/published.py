@@ -18,7 +18,7 @@ from indexer.errors import MethodologyError, NotEnoughDataError, NotFoundError, 
 from indexer.methodology.load import load_methodologies, load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry, load_registry
-from indexer.registry.simulated import simulated_registry
+from indexer.registry.read import simulated_registry
 from indexer.store.db import Store
 from indexer.store.indices import read_index, read_indices, read_methodologies
 from indexer.store.levels import published_span

@@ -17,7 +17,7 @@ from indexer.arrays import I64
 from indexer.errors import SourceError
 from indexer.live.quality_log import reject_notes, source_note
 from indexer.reference.bars import conversion_rate
-from indexer.registry.currencies import AT_PAR
+from indexer.registry.records import AT_PAR
 from indexer.sources.base import Answering, Ask, Call, Dataset, Mapped, ask_once
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.records import Bars, QualityNote, in_usd, join_bars

@@ -22,7 +22,7 @@ from indexer.live.series import NOTHING, Role, Series, series_of
 from indexer.live.supply import SOURCE as SUPPLIES
 from indexer.live.supply import without_past
 from indexer.live.walk import Piece
-from indexer.registry.currencies import DOLLAR
+from indexer.registry.records import DOLLAR
 from indexer.sources.base import Call, Kind, Mapped
 from indexer.store.assets import read_listings
 from indexer.store.bars import read_bars

@@ -1,15 +1,15 @@
-"""Reads a registry file: TOML in, a checked `Registry` out, or one error with every problem in the file."""
+"""Reads a registry file: TOML in, a checked `Registry` out, or one error with every problem; and the simulated one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from indexer.errors import MethodologyError
 from indexer.registry.checks import check_addresses, check_assets, check_successions, lines_of
-from indexer.registry.records import MARKETS, Asset, Registry, Succession
+from indexer.registry.records import MARKETS, Asset, Label, Registry, Succession
 from onchain.strict_toml import Text, one_of, parse_toml, read_table, read_tables, refuse
 
 SHIPPED = Path(__file__).with_name("assets.toml")
@@ -84,3 +84,28 @@ def _over(base: Registry | None, assets: list[Asset], steps: list[Succession]) -
     ended = {step.from_ for step in steps}
     kept = [asset for asset in base.assets if asset.slug not in slugs]
     return [*kept, *assets], [*(step for step in base.successions if step.from_ not in ended), *steps]
+
+
+SOURCE: Final = "simulation"
+TOKENS: Final = 12
+DECIMALS: Final = 18
+SECTORS: Final = ("compute", "agents", "storage", "network")
+
+
+def simulated_registry() -> Registry:
+    """The registry of the simulated market."""
+    assets = tuple(
+        Asset(
+            slug=f"sim{n:02d}",
+            name=f"Simulated token {n}",
+            chain="simulated",
+            contract=f"sim-{n:02d}",
+            decimals=DECIMALS,
+            sub_sector=SECTORS[n % len(SECTORS)],
+            status="core",
+            symbols=(Label(f"SIM{n:02d}"),),
+            line=f"sim{n:02d}",
+        )
+        for n in range(1, TOKENS + 1)
+    )
+    return Registry(assets, (), {sector: sector for sector in SECTORS}, source=SOURCE)

@@ -1,4 +1,4 @@
-"""What is known of a token: its identity, its labels through time, where it trades, and what became of it.
+"""What is known of a token: its identity, its labels through time, where it trades and in what, what became of it.
 
 Place in the flow: the first thing that import, sources, levels and on-chain reading look into. `read.py` reads it
 from TOML by these annotations; nothing here reads a file.
@@ -6,15 +6,56 @@ from TOML by these annotations; nothing here reads a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
 from indexer.times import to_us
 from onchain.strict_toml import COMPUTED, Instant, Number, Text, Whole, matching, one_of
+
+DOLLAR: Final = "USD"
+AT_PAR: Final = frozenset({"USDT", "USDC"})  # taken as a dollar, with a flag on the rate, where no rate is known
+STABLE: Final = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDE", "USDP", "USD1", "PYUSD", "DAI", "EURT", "EURC")
+FIAT: Final = (
+    "USD", "EUR", "GBP", "JPY", "KRW", "CHF", "CAD", "AUD", "NZD", "CNY", "HKD", "SGD", "TRY", "BRL", "MXN", "ARS",
+    "INR", "IDR", "THB", "VND", "PHP", "TWD", "PLN", "CZK", "HUF", "RON", "SEK", "NOK", "DKK", "ZAR", "NGN", "UAH",
+    "ILS", "AED", "SAR", "COP", "CLP", "PEN", "MYR", "PKR",
+)  # fmt: skip
+COINS: Final = ("BTC", "XBT", "ETH", "BNB", "SOL")
+QUOTES: Final = frozenset((*STABLE, *FIAT, *COINS))
+_ENDINGS: Final = sorted(QUOTES, key=len, reverse=True)
+
+
+def currency(word: str) -> str:
+    """The code of a quote currency (XBT is BTC), or '' for a word that is none."""
+    code = word.strip().upper()
+    return "" if code not in QUOTES else "BTC" if code == "XBT" else code
+
+
+def split_pair(word: str, symbols: Set[str] = frozenset()) -> tuple[str, str]:
+    """Symbol and quote of a pair; ('', '') for a word that names no pair with a known quote.
+
+    Where a pair could end in two quotes (FETUSD: USD, TUSD), that which leaves one of the known `symbols`.
+    """
+    text = word.strip().upper()
+    parts = re.split(r"[/_:\-]", text)
+    if len(parts) == 2 and parts[0] and currency(parts[1]):
+        return parts[0], currency(parts[1])
+    if len(parts) == 2 and currency(parts[0]) and parts[1] in symbols:  # Upbit's KRW-NEAR
+        return parts[1], currency(parts[0])
+    kraken = re.fullmatch(r"X([A-Z]{3})[XZ]([A-Z]{3})", text)
+    if kraken and currency(kraken[2]):
+        return "BTC" if kraken[1] == "XBT" else kraken[1], currency(kraken[2])
+    endings = [quote for quote in _ENDINGS if text.endswith(quote) and text != quote]
+    halves = [(text.removesuffix(quote), currency(quote)) for quote in endings]
+    if not halves or len(parts) > 1:
+        return "", ""
+    return next((half for half in halves if half[0] in symbols), halves[0])
+
 
 STATUSES = ("core", "watch", "special", "legacy", "universe", "reference")
 LISTING_STATUSES = ("verified", "seen", "unverified")

@@ -8,24 +8,25 @@ an advisory lock on PostgreSQL; so what a writer compared is still true when it 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Engine, Select, column, create_engine, event, func, inspect, make_url, select, table
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlmodel import Session
 
 from indexer.errors import BusyError, ConfigError, DeaiError, StoreError
 from indexer.store import tables as _tables  # noqa: F401 - a store without its tables' metadata cannot be read
-from indexer.store.gate import Gate, gate_of
-from indexer.store.migrate import upgrade
+from indexer.store.arrow import Gate, gate_of
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 __all__ = ["Session", "Store", "file_of", "open_store"]
 
@@ -104,7 +105,7 @@ class Store:
     def arrow(self, query: Select[Any]) -> pa.Table:
         """The rows of a SELECT as an Arrow table, read by ADBC.
 
-        On SQLite it waits until this process's sessions are closed (see gate.py), so it is for bulk, not for
+        On SQLite it waits until this process's sessions are closed (see arrow.py), so it is for bulk, not for
         single rows; and it types a column by its first rows, so select no column that may start with nulls.
         """
         return self.arrow_tables([query])[0]
@@ -217,3 +218,51 @@ def _ours(error: Exception, url: str) -> DeaiError:
             f"{where} could not be written ({cause}): free some space and run again; nothing is half done."
         )
     return StoreError(f"{where} refused: {cause}. Nothing of this step was kept.")
+
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def upgrade(store: Store, revision: str = "head") -> None:
+    """Upgrades to a revision; nothing to do is done at once. Raises StoreError when the database refuses.
+
+    All of it happens in one transaction under the writer's lock: a killed migration leaves the store as it was, and of
+    two processes that start together one migrates and the other finds it done.
+    """
+    if revision == "head" and current(store) == head():
+        return  # without importing Alembic, which costs a start a third of a second
+    from alembic import command
+
+    _in_transaction(store, lambda config: command.upgrade(config, revision))
+
+
+def head() -> str:
+    """The newest revision: versions are numbered, and each file is named by its own."""
+    return max(path.stem.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def current(store: Store) -> str | None:
+    """The revision the store is at, None when it was never migrated."""
+    if store.path is not None and not store.path.exists():
+        return None
+    with store.reading() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(select(column("version_num")).select_from(table("alembic_version"))).scalar()
+
+
+def downgrade(store: Store, revision: str) -> None:
+    """Downgrades to a revision; `base` removes every table."""
+    from alembic import command
+
+    _in_transaction(store, lambda config: command.downgrade(config, revision))
+
+
+def _in_transaction(store: Store, work: Callable[[Config], None]) -> None:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with store.rebuilding() as connection:
+        config.attributes["connection"] = connection
+        work(config)

@@ -1,4 +1,4 @@
-"""The run log and the leases: what was done, what is owed, who may do it now.
+"""The run log and the leases: what was done, what is owed, who may do it now, and which results are provisional.
 
 When a row became known is the start of its run, so questions of the kind "what did we know then" end here.
 """
@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, delete, func
 from sqlalchemy import select as select_columns
 from sqlmodel import SQLModel, col, select
 
 from indexer.store.columnar import fields, table_of
 from indexer.store.db import Store
 from indexer.store.rows import RunRow, as_row
-from indexer.store.tables import Lease, Level, Rate, Rebalancing, Run
+from indexer.store.tables import Announcement, Lease, Level, Membership, Rate, Rebalancing, RebalancingItem, Run
 from indexer.times import from_us, to_us
 
 DONE = "done"
@@ -210,3 +210,46 @@ def release_lease(store: Store, name: str, holder: str) -> None:
 
 def _run_row(run: Run) -> RunRow:
     return as_row(RunRow, run, detail=json.loads(run.detail))
+
+
+MARK = {"provisional": True}  # in the detail of a run whose results are
+
+
+def is_provisional() -> ColumnElement[bool]:
+    """Of a run: that its results are those of a first fill.
+
+    They are replaced as if they had never been, so that no order of arrival stays: neither sealed nor under the
+    restatement policy. What an index was is removed only when what it is is ready.
+    """
+    return (col(Run.kind) == COMPUTING) & col(Run.detail).like(f"%{json.dumps(MARK)[1:-1]}%")
+
+
+def mark_provisional(store: Store, run_id: int) -> None:
+    """Says at the start of a run that its results are provisional, so that they are even if it is killed."""
+    with store.writing_session() as session:
+        run = session.get(Run, run_id)
+        if run is not None:
+            run.detail = json.dumps(MARK)
+
+
+def forget_provisional_rates(store: Store) -> bool:
+    """Removes the official rates of provisional runs; whether anything that such runs gave was still out."""
+    runs = select(col(Run.id)).where(is_provisional())
+    with store.writing() as connection:
+        if connection.execute(runs.limit(1)).first() is None:
+            return False
+        rates = connection.execute(delete(Rate).where(col(Rate.run_id).in_(runs))).rowcount
+        levels = connection.execute(select(col(Level.index_id)).where(col(Level.run_id).in_(runs)).limit(1)).first()
+        return rates > 0 or levels is not None
+
+
+def forget_provisional_index(store: Store, index_id: str) -> None:
+    """Removes what provisional runs published of an index."""
+    runs = select(col(Run.id)).where(is_provisional())
+    changes = select(col(Rebalancing.id)).where(
+        col(Rebalancing.index_id) == index_id, col(Rebalancing.run_id).in_(runs)
+    )
+    with store.writing() as connection:
+        connection.execute(delete(RebalancingItem).where(col(RebalancingItem.rebalancing_id).in_(changes)))
+        for table in (Rebalancing, Membership, Level, Announcement):
+            connection.execute(delete(table).where(col(table.index_id) == index_id, col(table.run_id).in_(runs)))

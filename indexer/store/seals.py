@@ -31,11 +31,22 @@ from sqlmodel import col, select
 
 from indexer.store.columnar import Columns, fields, pick, read_columns, table_of
 from indexer.store.db import Store
-from indexer.store.digests import Encoded, digest_of, marks_of, pack_keys, shown_key, unpack_keys
 from indexer.store.heads import broken_heads, write_heads
-from indexer.store.provisional import is_provisional
-from indexer.store.runs import COMPUTING, DONE, RUNNING, forgotten_before, runs_before
-from indexer.store.sealed import EARLIER, EARLIER_RUN, RUN, RUNS, STATES, Sealed
+from indexer.store.runs import COMPUTING, DONE, RUNNING, forgotten_before, is_provisional, runs_before
+from indexer.store.sealed import (
+    EARLIER,
+    EARLIER_RUN,
+    RUN,
+    RUNS,
+    STATES,
+    Encoded,
+    Sealed,
+    digest_of,
+    marks_of,
+    pack_keys,
+    shown_key,
+    unpack_keys,
+)
 from indexer.store.tables import Payload, Rebalancing, RebalancingItem, Run, Seal
 from indexer.times import iso
 

@@ -13,11 +13,10 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.routes import administration as forms
 from indexer.config import Settings
-from indexer.demo.build import build_demo
-from indexer.demo.market import START_US
+from indexer.demo.market import START_US, build_demo
 from indexer.levels.lifecycle import change_state
 from indexer.levels.overrides import decide
-from indexer.registry.simulated import simulated_registry
+from indexer.registry.read import simulated_registry
 from indexer.store.db import Store, open_store
 from indexer.store.rows import OverrideRow
 from indexer.times import DAY_US, from_us

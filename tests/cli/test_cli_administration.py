@@ -10,8 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from indexer.cli.main import app
-from indexer.demo.build import build_demo
-from indexer.demo.market import START_US
+from indexer.demo.market import START_US, build_demo
 from indexer.errors import InputError, NotEnoughDataError, VerificationError
 from indexer.store.db import open_store
 from indexer.times import DAY_US, from_us

@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 
 from indexer.cli import command
 from indexer.cli.main import app
-from indexer.demo.build import build_demo
-from indexer.demo.market import START_US
+from indexer.demo.market import START_US, build_demo
 from indexer.store.db import open_store
 from indexer.times import DAY_US, from_us
 

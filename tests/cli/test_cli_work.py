@@ -40,7 +40,7 @@ def demo(tmp_path_factory):
     """A store with levels, made by the simulated market under the real store's name."""
     folder = tmp_path_factory.mktemp("cli")
     code = (
-        "import sys\nfrom datetime import datetime\nfrom indexer.demo.build import build_demo\n"
+        "import sys\nfrom datetime import datetime\nfrom indexer.demo.market import build_demo\n"
         "from indexer.store.db import open_store\nstore = open_store(f'sqlite:///{sys.argv[1]}/deai.sqlite')\n"
         "store.migrate(); build_demo(store, clock=lambda: datetime.fromisoformat('2025-10-01T00:00:00+00:00'))"
     )

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from indexer.arrays import F64
+from indexer.engine.history import chain_divisors
 from indexer.engine.level import Levels, compute_levels
 from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
-from indexer.engine.units import chain_divisors
 from indexer.methodology.spec import (
     Caps,
     Eligibility,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from indexer.engine.supply_steps import Reading, acting, provider_of
+from indexer.engine.known import Reading, acting, provider_of
 from indexer.times import DAY_US
 
 MONTH = 31 * DAY_US

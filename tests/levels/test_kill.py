@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indexer.demo.build import build_demo
-from indexer.demo.market import START_US
-from indexer.registry.simulated import simulated_registry
+from indexer.demo.market import START_US, build_demo
+from indexer.registry.read import simulated_registry
 from indexer.store.db import open_store
 from indexer.store.levels import count_levels, published_rows, read_levels
 from indexer.store.rebalancings import read_rebalancings
@@ -21,7 +20,7 @@ UNTIL = from_us(START_US + 200 * DAY_US)
 PROGRAM = """
 import sys
 from datetime import datetime
-from indexer.demo.build import build_demo
+from indexer.demo.market import build_demo
 from indexer.store.db import open_store
 store = open_store(sys.argv[1])
 store.migrate()

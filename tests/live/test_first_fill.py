@@ -20,9 +20,15 @@ from indexer.live.first_fill import begin_first_fill
 from indexer.live.standing import standing_of
 from indexer.store.db import Store
 from indexer.store.levels import read_levels
-from indexer.store.provisional import forget_provisional_rates
 from indexer.store.rates import read_rates
-from indexer.store.runs import FIRST_FILL, first_fill_is_open, read_runs, start_run, write_progress
+from indexer.store.runs import (
+    FIRST_FILL,
+    first_fill_is_open,
+    forget_provisional_rates,
+    read_runs,
+    start_run,
+    write_progress,
+)
 from indexer.store.tables import Seal
 
 START = at("2025-01-28T12:05:00Z")

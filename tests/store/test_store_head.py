@@ -6,8 +6,7 @@ import sys
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from indexer.store.db import open_store
-from indexer.store.migrate import MIGRATIONS, current, head
+from indexer.store.db import MIGRATIONS, current, head, open_store
 
 
 def test_the_newest_file_is_alembics_head():

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 from sqlmodel import SQLModel
 
-from indexer.store import migrate
+from indexer.store import db
 from indexer.store.db import Store, open_store
 
 MIGRATE = "import sys; from indexer.store.db import open_store; s = open_store(sys.argv[1]); s.migrate(); s.close()"
@@ -49,13 +49,13 @@ def _tables(url: str) -> set[str]:
 
 def test_up_down_up_and_no_difference_from_the_tables(empty_url: str) -> None:
     store = open_store(empty_url)
-    migrate.upgrade(store)
+    db.upgrade(store)
     _same_as_the_tables(store)
     made = _tables(empty_url)
     assert {"bar", "level", "rate", "run", "reject", "rebalancing_item"} <= made
-    migrate.downgrade(store, "base")
+    db.downgrade(store, "base")
     assert _tables(empty_url) <= {"alembic_version"}
-    migrate.upgrade(store)
+    db.upgrade(store)
     _same_as_the_tables(store)
     assert _tables(empty_url) == made
     store.close()

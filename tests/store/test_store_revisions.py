@@ -14,9 +14,8 @@ from indexer.errors import InputError, NotFoundError
 from indexer.store.assets import ensure_benchmarks, ensure_listings, read_listings
 from indexer.store.bars import read_bars, read_benchmark_bars, write_bars, write_benchmark_bars
 from indexer.store.db import Store
-from indexer.store.indices import write_index, write_methodology
+from indexer.store.indices import read_notes, write_index, write_methodology, write_notes
 from indexer.store.levels import read_latest_level, read_levels, write_levels
-from indexer.store.notes import read_notes, write_notes
 from indexer.store.rates import read_rates, write_rates
 from indexer.store.rows import BarColumns, BenchmarkColumns, BenchmarkRow, NoteRow, Written
 from indexer.times import DAY_US, HOUR_US, from_us

@@ -22,12 +22,11 @@ from worlds import START_US, world
 from indexer.errors import VerificationError
 from indexer.store.archive import Archive
 from indexer.store.db import open_store
-from indexer.store.digests import pack_keys, unpack_keys
 from indexer.store.levels import published_rows, read_levels
 from indexer.store.quality import write_quality
 from indexer.store.rows import QualityRow
 from indexer.store.runs import finish_run, start_run
-from indexer.store.sealed import EARLIER, EARLIER_RUN, RUNS, STATES
+from indexer.store.sealed import EARLIER, EARLIER_RUN, RUNS, STATES, pack_keys, unpack_keys
 from indexer.store.seals import altered_rows, seal_runs, unsealed_runs
 from indexer.times import DAY_US, HOUR_US, iso
 from indexer.verify.replay import replay
