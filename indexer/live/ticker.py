@@ -24,6 +24,7 @@ from indexer.live.fixing import Fixed, compute, remembered_before
 from indexer.live.live_level import LiveLevel
 from indexer.live.mapping import quote_mappings
 from indexer.reference import RateStatus
+from indexer.registry.records import LinePart
 from indexer.sources.base import Ask, Call, Dataset, Mapped, Parsed
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.records import Bars
@@ -36,9 +37,9 @@ from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import RebalancingRow
 from indexer.times import DAY_US, HOUR_US, MINUTE_US, from_us, to_us
 
-SPACING_S: Final = 3.0
+SPACING_S: Final = 2.5
 ONE_BY_ONE: Final = ("coinbase",)
-AT_ONCE: Final = 5  # pairs of a venue that answers one at a time; the stalest first
+AT_ONCE: Final = 10  # pairs of a venue that answers one at a time, the stalest first: the flagship's in two rounds
 TOO_OLD_S: Final = 60.0
 BACK_DAYS: Final = 400
 
@@ -62,6 +63,7 @@ class Ticker:
     def __init__(self, live: Live, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.live, self._monotonic = live, monotonic
         self._prices, self._lock = _Prices(), threading.Lock()
+        self._wanted: frozenset[str] = frozenset()  # the tokens of all indices that were asked for
 
     def level(self, index_id: str) -> LiveLevel:
         """The live level of an index.
@@ -74,8 +76,9 @@ class Ticker:
         changes = read_rebalancings(live.store, index_id, start_us=to_us(now) - BACK_DAYS * DAY_US, end_us=to_us(now))
         if newest is None or not changes:
             raise NotEnoughDataError(f"index {index_id} has no level yet; a live level begins with the first one")
-        prices = self._newest()
-        worth, carried, three = self._worth(changes[-1], prices, at_us=to_us(now))
+        held = self._held(changes[-1], at_us=to_us(now))
+        prices = self._newest(frozenset(token.slug for _, token in held))
+        worth, carried, three = self._worth(held, prices, at_us=to_us(now))
         level, official = worth / changes[-1].divisor_after, float(newest.levels[-1])
         fresh = {source for (source, _), (_, at) in prices.by_pair.items() if self._is_fresh(at)}
         return LiveLevel(
@@ -92,31 +95,33 @@ class Ticker:
             since_fixing=level / official - 1.0,
         )
 
-    def _worth(self, basket: RebalancingRow, prices: _Prices, *, at_us: int) -> tuple[float, float, float]:
-        """What the basket is worth now, and of it what is carried and what three venues price."""
-        ids = {asset.slug: int(asset.id) for asset in read_assets(self.live.store)}
-        parts = self.live.registry.parts(ids)
+    def _held(self, basket: RebalancingRow, *, at_us: int) -> list[tuple[float, LinePart]]:
+        """Units of each constituent, with the token that stands for its line now."""
+        parts = self.live.registry.parts({asset.slug: int(asset.id) for asset in read_assets(self.live.store)})
+        units = {item.asset: item.units_after for item in basket.items if item.units_after > 0}
+        return [(held, next(one for one in parts[line] if one.holds(at_us))) for line, held in units.items()]
+
+    def _worth(self, held: Sequence[tuple[float, LinePart]], prices: _Prices, *, at_us: int) -> tuple[float, ...]:
+        """What is held is worth now, and of it what is carried and what three venues price."""
         worth = carried = three = 0.0
         with self.live.store.session() as session:
-            for item in (one for one in basket.items if one.units_after > 0):
-                token = next(
-                    part for part in reversed(parts[item.asset]) if (part.from_us is None or part.from_us <= at_us)
-                )
+            for units, token in held:
                 rate, venues = prices.rates.get(token.slug, (float("nan"), 0))
                 if not np.isfinite(rate):
                     last = rate_at(session, token.asset_id, at_us=at_us, as_of_us=None)
                     if last is None:
-                        raise NotEnoughDataError(f"{item.asset} has no price, now or before")
+                        raise NotEnoughDataError(f"{token.slug} has no price, now or before")
                     rate = last.rate
-                value = item.units_after * rate / token.ratio
+                value = units * rate / token.ratio
                 worth += value
                 carried += value if not venues else 0.0
                 three += value if venues >= 3 else 0.0
         return worth, carried, three
 
-    def _newest(self) -> _Prices:
+    def _newest(self, wanted: frozenset[str]) -> _Prices:
         with self._lock:
-            if self._monotonic() - self._prices.asked >= SPACING_S:
+            if self._monotonic() - self._prices.asked >= SPACING_S or not wanted <= self._wanted:
+                self._wanted |= wanted
                 self._ask()
             if not self._prices.by_pair:
                 raise SourceUnavailable("no venue gave a price now; the newest official level stands")
@@ -126,9 +131,9 @@ class Ticker:
         return self._monotonic() - at <= TOO_OLD_S
 
     def _ask(self) -> None:
-        """Ask every venue, and make rates of what is fresh."""
-        live = self.live
-        rows = live.venues()
+        """Ask every venue for the tokens wanted, and make rates of what is fresh."""
+        live, began, at_us = self.live, self._monotonic(), to_us(self.live.clock())
+        rows = [row for row in live.venues() if row.asset in self._wanted]
         if not rows:
             raise NotEnoughDataError("no venue is in use, so there are no prices of now; see DEAI_SOURCES")
         asked = (*rows, *quote_mappings(rows, live.sources))
@@ -147,7 +152,7 @@ class Ticker:
         used = (fixed.rates.verdicts == 0).sum(axis=1)
         live_now = fixed.rates.status < RateStatus.CARRIED
         rates = {slug: (float(fixed.rates.rate[a]), int(used[a])) for a, slug in enumerate(fixed.assets) if live_now[a]}
-        self._prices = _Prices(by_pair, self._monotonic(), to_us(live.clock()), rates)
+        self._prices = _Prices(by_pair, began, at_us, rates)
 
 
 def _questions(asked: Sequence[Mapped], before: Mapping[Place, tuple[float, float]], *, now_us: int) -> list[Question]:
