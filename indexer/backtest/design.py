@@ -18,14 +18,12 @@ from indexer.levels.markets import load_market, narrowed
 from indexer.levels.pipeline import late_base
 from indexer.levels.published import registry_for
 from indexer.levels.rules import load_rules
-from indexer.methodology.load import load_methodology
+from indexer.methodology.load import FLAGSHIP, load_methodology
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.store.db import Store
 from indexer.store.indices import read_indices
 from indexer.store.levels import read_levels
 from indexer.times import DAY_US, iso
-
-FLAGSHIP = "deai"
 
 
 def run_backtest(

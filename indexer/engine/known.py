@@ -181,6 +181,42 @@ def supply_as_of(history: SupplyHistory, at_us: I64, *, max_age_us: int) -> Supp
     return SupplyAt(tokens, source, total, true_us, stale_us)
 
 
+SEAM = 0.05  # a smaller step between two origins is not entered
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """Where figures of another origin are used from then on: another definition, nothing need have been issued."""
+
+    at_us: int
+    before: float
+    after: float
+    origins: tuple[str, str]
+
+    @property
+    def change(self) -> float:
+        """How far the new origin's figure is from the old one's."""
+        return self.after / self.before - 1.0
+
+
+def seams(history: SupplyHistory) -> list[Seam]:
+    """Every change of origin of the supply in force: read on chain, reported, shipped or imported."""
+    times = np.unique(history.times_us)
+    old, new = (supply_as_of(history, at, max_age_us=NEVER_US) for at in (times - 1, times))
+    names = [_origins(one) for one in (old, new)]
+    return [
+        Seam(int(times[n]), float(old.tokens[n]), float(new.tokens[n]), (names[0][n], names[1][n]))
+        for n in np.flatnonzero((old.source >= 0) & (new.source >= 0)).tolist()
+        if names[0][n] != names[1][n]
+    ]
+
+
+def _origins(supply: SupplyAt) -> list[str]:
+    facts = (supply.stale_us - supply.at_us == FACT_FRESH_US).tolist()
+    names = ["" if source < 0 else SupplySource(source).name.lower() for source in supply.source.tolist()]
+    return ["shipped" if fact and name == "reported" else name for name, fact in zip(names, facts, strict=True)]
+
+
 def _total(history: SupplyHistory, at_us: I64, *, source: I8, max_age_us: int) -> F64:
     """The last total from the source of the supply, so that their share compares like with like; else from any."""
     known = history.total > 0

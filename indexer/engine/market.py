@@ -68,7 +68,6 @@ class Line:
     """The slow facts of one column: canonical slug, sub-sector, first price, qualified venues, supplies.
 
     `candidate_from_us` is the first reference date at which an index may choose the line, unless it names its tokens.
-    `seam_us` is where a provider's supplies take over from shipped facts (another definition), 0 where nothing does.
     """
 
     slug: str
@@ -78,7 +77,6 @@ class Line:
     supply: SupplyHistory
     successor_since_us: int | None = None
     candidate_from_us: int = 0
-    seam_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 from indexer.arrays import F64, to_json
 from indexer.engine.health import SUSPENDED
 from indexer.engine.history import BasketEvent, IndexHistory, Rebalance, Settled
-from indexer.engine.known import supply_as_of
+from indexer.engine.known import seams, supply_as_of
 from indexer.engine.market import Market, carry
 from indexer.errors import NotEnoughDataError
 from indexer.levels.proforma import compute_pro_forma, next_date
@@ -218,8 +218,7 @@ def _supply_shocks(
 ) -> list[AnnouncementRow]:
     """Constituents whose supply has changed beyond the emergency threshold since they were weighed.
 
-    Where a provider took over from shipped facts, both figures are the provider's: the step between the two is another
-    definition, which the data-quality log tells.
+    Where another origin took over since, the step is that of a definition, which the data-quality log tells.
     """
     review = next((one for one in reversed(history.rebalances) if any(d.supply for d in one.decisions)), None)
     if review is None:
@@ -233,8 +232,10 @@ def _supply_shocks(
         if not before or not history.rebalances[-1].units_after[n]:
             continue
         then, found = supply_as_of(line.supply, at, max_age_us=rule.member_supply_max_age_days * DAY_US).tokens.tolist()
-        if line.seam_us:
-            before = then if line.seam_us <= review.reference_us else found
+        changed = [seam.at_us for seam in seams(line.supply)]
+        if any(seam_us > review.reference_us for seam_us in changed):
+            continue
+        before = then if changed else before  # it may have been weighed by what the new origin has replaced since
         change = found / before - 1.0
         if abs(change) > policy.emergency_supply_change:
             out.append(

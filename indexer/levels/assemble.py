@@ -194,15 +194,7 @@ def _line(
         supply=_supply(line, supplies, events=events.get(line.slug, ())),
         successor_since_us=last.from_us if len(line.parts) > 1 else None,
         candidate_from_us=line.candidate_from_us,
-        seam_us=_seam_us({part.asset_id for part in line.parts}, supplies),
     )
-
-
-def _seam_us(assets: set[int], supplies: Sequence[SupplyTokens]) -> int:
-    """The first reading of a provider where shipped facts come before it, else 0."""
-    reported = [row for row in supplies if row.asset_id in assets and row.origin == "reported" and not row.witness]
-    provided = [row.observed_us for row in reported if not row.shipped]
-    return min(provided) if provided and len(provided) < len(reported) else 0
 
 
 JUDGED = ("circulating", "free_float", "total")

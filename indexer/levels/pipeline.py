@@ -15,7 +15,7 @@ from datetime import datetime
 
 from indexer.engine.health import SUSPENDED
 from indexer.engine.history import IndexHistory
-from indexer.engine.known import Step
+from indexer.engine.known import SEAM, Seam, Step, seams
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market, Status
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
@@ -178,7 +178,7 @@ def update(
     if replaces and not provisional:  # an index that begins later by all quotes has no levels yet
         for index_id in missing:
             forget_provisional_index(store, index_id)
-    _log_steps(walk)
+    _log_supplies(walk, market)
     detail = {"levels": {one.index_id: one.new for one in made}, "rates": written.new + written.revised}
     mark = MARK if provisional else {}
     finish_run(store, run_id, now=clock(), detail={**mark, **detail, "rules": rules.hash, "rebuild": anew})
@@ -186,8 +186,9 @@ def update(
     return UpdateReport(False, written, tuple(made), missing, tuple(deferred), anew, refused, walk.waiting)
 
 
-def _log_steps(walk: _Walk) -> None:
-    """Enters every step of supply that waits, or had to wait, for an acknowledgement."""
+def _log_supplies(walk: _Walk, market: Market) -> None:
+    """Enters every step of supply that waits, or had to wait, for an acknowledgement; and where another origin's
+    figures took over with a step, which its precedence acknowledges."""
     entries = [
         QualityRow(
             "supply_step",
@@ -198,8 +199,22 @@ def _log_steps(walk: _Walk) -> None:
         )
         for line, step in held_supplies(walk.store, walk.registry, effects=walk.rules.supplies)
     ]
+    for line in market.lines:
+        for seam in seams(line.supply):
+            if abs(seam.change) > SEAM:
+                at, text = from_us(seam.at_us), _seam_text(seam)
+                detail = json.dumps({"text": text, "before": seam.before, "after": seam.after})
+                entries.append(QualityRow("supply_seam", line.slug, at, at, detail))
     if entries:
         write_quality(walk.store, walk.run_id, entries)
+
+
+def _seam_text(seam: Seam) -> str:
+    old, new = (origin.replace("_", " ") for origin in seam.origins)
+    return (
+        f"supply {seam.change:+.1%} where {new} figures take over from {old} ones: they count otherwise, nothing need "
+        "have been issued or burnt; they are used from here on"
+    )
 
 
 def _step_text(step: Step) -> str:

@@ -17,7 +17,6 @@ from typing import Any, Final
 from indexer.live.asking import Question, Reply, ask_all, keep_replies
 from indexer.live.context import Live
 from indexer.live.mapping import ids_at
-from indexer.live.supply_seams import note_seams
 from indexer.registry import Asset, Registry, supply_facts
 from indexer.sources.base import Ask, Dataset
 from indexer.sources.coingecko import implied_supplies
@@ -46,7 +45,7 @@ def read_reported(live: Live, due: datetime, run_id: int, *, only: Sequence[str]
     readings = write_reported(live.store, run_id, replies, registry=live.registry, due=due)
     answered = {one.symbol for reply in replies for _, _, parsed in reply.parsed for one in parsed.supplies}
     owed = sorted(asset.slug for coin, asset in assets.items() if coin not in answered)
-    return {"readings": readings, "seams": note_seams(live.store, run_id), "owed": owed}
+    return {"readings": readings, "owed": owed}
 
 
 def write_reported(store: Store, run_id: int, replies: Sequence[Reply], *, registry: Registry, due: datetime) -> int:

@@ -50,7 +50,7 @@ def registry_problems(methodology: Methodology, registry: Registry) -> Iterator[
             "widen the universe or lower the minimum"
         )
     groups = {registry.by_slug[line].sub_sector for line in lines}
-    reach = sum(caps.per_group.get(group, caps.group if caps.group is not None else 1.0) for group in groups)
+    reach = sum(_limit(caps, group) for group in groups)
     if groups and reach < 1 - ROUNDING:
         yield (
             f"caps.group: the {len(groups)} sub-sectors of the universe ({', '.join(sorted(groups))}) can hold "
@@ -59,18 +59,24 @@ def registry_problems(methodology: Methodology, registry: Registry) -> Iterator[
 
 
 def cautions(methodology: Methodology, registry: Registry) -> Iterator[str]:
-    """What holds and yet may disappoint: a composition that the rules allow and whose weights the caps do not hold."""
-    caps, count = methodology.caps, methodology.selection.min_constituents
+    """What holds and yet may disappoint: compositions that the rules allow and whose weights the caps do not hold."""
+    caps, count, floor = methodology.caps, methodology.selection.min_constituents, methodology.caps.floor or 0.0
     lines = universe_lines(methodology.universe, registry)
     if len(lines) < count:
         return
-    room, members = _tightest(caps, _by_group(lines, registry), count=count)
+    groups = _by_group(lines, registry)
+    then = "its caps are raised for that date" if caps.relax else "its review changes nothing; caps.relax = true helps"
+    room, members = _tightest(caps, groups, count=count)
     if room < 1 - ROUNDING:
         what = ", ".join(f"{number} of {group}" for group, number in members.items())
-        then = (
-            "its caps are raised for that date" if caps.relax else "its review changes nothing; caps.relax = true helps"
-        )
         yield f"caps: {count} members ({what}) can hold {room:.4g} of the index together, 1 is needed: {then}"
+    for group, names in groups.items():
+        most, limit = min(len(names), methodology.selection.target), _limit(caps, group)
+        if most * floor > limit + ROUNDING:
+            yield (
+                f"caps.floor: {most} members of {group} of at least {floor:g} make {most * floor:g}, "
+                f"more than the {limit:g} that the group may have: {then}"
+            )
 
 
 def _by_group(lines: Collection[str], registry: Registry) -> dict[str, list[str]]:
@@ -83,22 +89,40 @@ def _by_group(lines: Collection[str], registry: Registry) -> dict[str, list[str]
 def _tightest(caps: Caps, groups: Mapping[str, Sequence[str]], *, count: int) -> tuple[float, dict[str, int]]:
     """The least that `count` members can hold within the caps, and how many of each group they are.
 
-    What n members of a group hold is its cap or the sum of their own, the smallest first, so compositions are
-    tried group by group, the tightest for each number of members kept.
+    More members never hold less. What n members of a group hold is its cap or the sum of their own, so compositions are
+    tried group by group, the tightest for each number of members kept, with and without the largest member among them.
+    """
+    best: dict[tuple[int, bool], tuple[float, dict[str, int]]] = {(0, False): (0.0, {})}
+    for group, names in groups.items():
+        longer: dict[tuple[int, bool], tuple[float, dict[str, int]]] = {}
+        for (taken, crowned), (room, members) in best.items():
+            for number in range(min(len(names), count - taken) + 1):
+                for largest in (False, True) if number and not crowned else (False,):
+                    key = (taken + number, crowned or largest)
+                    total = room + min(_limit(caps, group), _held(caps, names, number=number, largest=largest))
+                    if key not in longer or total < longer[key][0]:
+                        longer[key] = total, members | ({group: number} if number else {})
+        best = longer
+    return best[count, True]
+
+
+def _held(caps: Caps, names: Sequence[str], *, number: int, largest: bool) -> float:
+    """The least that so many of a group can hold by their own caps, the `largest` member of the index among them.
+
+    A token with a cap of its own keeps that when it is the largest.
     """
     single = 1.0 if caps.single is None else caps.single
-    best: dict[int, tuple[float, dict[str, int]]] = {0: (0.0, {})}
-    for group, names in groups.items():
-        uppers = sorted(caps.per_asset.get(name, single) for name in names)
-        limit = caps.per_group.get(group, 1.0 if caps.group is None else caps.group)
-        longer: dict[int, tuple[float, dict[str, int]]] = {}
-        for taken, (room, members) in best.items():
-            for number in range(min(len(names), count - taken) + 1):
-                total = room + min(limit, sum(uppers[:number]))
-                if taken + number not in longer or total < longer[taken + number][0]:
-                    longer[taken + number] = total, members | ({group: number} if number else {})
-        best = longer
-    return best[count]
+    uppers = {name: caps.per_asset.get(name, single) for name in names}
+    chosen = sorted(names, key=lambda name: (uppers[name], name not in caps.per_asset))[:number]
+    total = sum(uppers[name] for name in chosen)
+    if not largest or caps.largest is None or any(name in caps.per_asset for name in chosen):
+        return total
+    named = min((uppers[name] for name in names if name in caps.per_asset), default=caps.largest)
+    return total - uppers[chosen[-1]] + min(named, caps.largest)
+
+
+def _limit(caps: Caps, group: str) -> float:
+    return caps.per_group.get(group, 1.0 if caps.group is None else caps.group)
 
 
 def _dates(methodology: Methodology) -> Iterator[str]:

@@ -21,6 +21,7 @@ from indexer.registry import Registry
 from onchain.strict_toml import parse_toml, read_table, refuse
 
 SHIPPED = Path(__file__).with_name("indices")
+FLAGSHIP = "deai"  # the index that stands for the market where none is named
 # Where a part could not be read, a default stands in for it. A rule between parts is then only reported when the
 # parts it rests on were read: what follows from a stand-in would mislead.
 STAND_INS: dict[str, Any] = {

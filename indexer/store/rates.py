@@ -93,11 +93,21 @@ def read_rates_by_method(store: Store, methods: Collection[str]) -> RateSeries:
     return RateSeries(*columns, verdicts=rates["verdicts"].tolist())
 
 
-def read_asset_rates(store: Store, asset_id: int) -> tuple[I64, F64]:
-    """Times and rates of one asset, oldest first, the last revision of each instant."""
-    query = select(*fields(Rate, "time", "rate")).where(col(Rate.asset_id) == asset_id)
+def read_asset_rates(
+    store: Store, asset_id: int, *, perpetual: Sequence[tuple[int, int]] | None = None
+) -> tuple[I64, F64]:
+    """Times and rates of one asset, oldest first, the last revision of each instant.
+
+    With `perpetual` windows: of perpetual futures only those from `from` to before `until` of one of them.
+    """
+    query = select(*fields(Rate, "time", "rate", "flags")).where(col(Rate.asset_id) == asset_id)
     rates = read_columns(store, query.order_by(*fields(Rate, "time", "revision")))
     rates = pick(rates, last_of_each(rates["time"]))
+    if perpetual is not None:
+        good = (rates["flags"] & RateFlag.PERPETUAL) == 0
+        for start, until in perpetual:
+            good |= (rates["time"] >= start) & (rates["time"] < until)
+        rates = pick(rates, good)
     return rates["time"], rates["rate"]
 
 

@@ -28,7 +28,7 @@ from indexer.store.indices import read_index
 from indexer.store.rates import rate_at
 from indexer.store.rows import ConstituentRow, MembershipRow, RebalancingItemRow, RebalancingRow, Written, as_row
 from indexer.store.runs import latest
-from indexer.store.tables import Asset, Membership, MethodologyVersion, Rebalancing, RebalancingItem, Run
+from indexer.store.tables import Asset, IndexInfo, Membership, MethodologyVersion, Rebalancing, RebalancingItem, Run
 from indexer.times import DAY_US, from_us, iso, to_us
 
 HEAD = ("reference_at", "methodology_id", "level", "divisor_before", "divisor_after", "turnover", "withdrawn")
@@ -91,8 +91,7 @@ def read_constituents(store: Store, index_id: str, at_us: int, *, as_of_us: int 
             .where(RebalancingItem.rebalancing_id == head.id, RebalancingItem.units_after > 0)
             .order_by(col(RebalancingItem.weight_target).desc(), col(Asset.slug))
         )
-        rules = session.get(MethodologyVersion, index.methodology_id)
-        windows = None if rules is None else _windows(rules.text)
+        windows = _windows_of(session, index.methodology_id)
         rows = [(asset, item, _rate(session, asset, at_us, as_of_us, windows)) for asset, item in session.exec(held)]
     values = [item.units_after * rate[0] if rate else None for _, item, rate in rows]
     total = sum(value for value in values if value is not None) if None not in values else None
@@ -209,6 +208,18 @@ def _item_rows(session: Session, ids: Sequence[int]) -> dict[int, list[Rebalanci
 
 
 Windows = tuple[tuple[int, int], ...]
+
+
+def read_perpetual_windows(store: Store, index_id: str) -> Windows | None:
+    """The windows in which the rules of an index let a perpetual stand in; none for an index that is not there."""
+    with store.session() as session:
+        index = session.get(IndexInfo, index_id)
+        return () if index is None else _windows_of(session, index.methodology_id)
+
+
+def _windows_of(session: Session, methodology_id: int | None) -> Windows | None:
+    rules = session.get(MethodologyVersion, methodology_id)
+    return None if rules is None else _windows(rules.text)
 
 
 @lru_cache(maxsize=64)

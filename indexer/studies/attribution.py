@@ -132,7 +132,7 @@ def basket_path(store: Store, index_id: str, *, start_us: int, end_us: int) -> B
     prices = np.full((len(times), len(assets)), np.nan)
     age = np.full(prices.shape, np.nan)
     for column, asset in enumerate(assets):
-        prices[:, column], age[:, column] = last_known(token_series(store, asset), times)
+        prices[:, column], age[:, column] = last_known(token_series(store, asset, rules_of=index_id), times)
     starts, ends = prices[:-1], prices[1:].copy()
     resumed = np.isin(times[1:], resumptions)
     ends[resumed] = starts[resumed]  # while an index is suspended its basket earns nothing

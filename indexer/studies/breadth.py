@@ -87,7 +87,7 @@ def study_breadth(
     at = asked // DAY_US * DAY_US
     held = read_constituents(store, index_id, at)
     days = at - DAY_US * np.arange(max(WINDOWS), -1, -1, dtype=np.int64)
-    prices = np.column_stack([_daily(store, row.asset, days) for row in held])
+    prices = np.column_stack([_daily(store, row.asset, days, rules_of=index_id) for row in held])
     returns = np.diff(np.log(prices), axis=0)[-CORRELATION_DAYS:]
     weights = np.array([np.nan if row.weight is None else row.weight for row in held])
     whole = bool(np.isfinite(weights).all())
@@ -110,9 +110,9 @@ def study_breadth(
     )
 
 
-def _daily(store: Store, asset: str, days: I64) -> F64:
+def _daily(store: Store, asset: str, days: I64, *, rules_of: str) -> F64:
     try:
-        return values_at(token_series(store, asset), days)
+        return values_at(token_series(store, asset, rules_of=rules_of), days)
     except NotEnoughDataError:
         return np.full(len(days), np.nan)
 

@@ -155,7 +155,7 @@ def constituent_betas(
     for row in held:
         fit: IndexBeta | str
         try:
-            frame = make_frame(store, token_series(store, row.asset), [other])
+            frame = make_frame(store, token_series(store, row.asset, rules_of=index_id), [other])
             # A member's beta is as old as it is to the index, which may have ended before the token's prices.
             frame = replace(frame, newest_us=newest_us)
             fit = windowed_beta(frame, sessions=sessions, end_us=at_us)

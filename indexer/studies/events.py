@@ -230,7 +230,9 @@ def study_event(
     models_of = [[factors[name] for name in model] for model in chosen]
     indices = [row for subject in (own, *_siblings(store, index_id)) for row in about.index(subject, models_of)]
     start_us = int(lead.starts_us[row])
-    held = {row.asset: _token(store, row.asset) for row in read_constituents(store, index_id, start_us)}
+    held = {
+        row.asset: _token(store, row.asset, rules_of=index_id) for row in read_constituents(store, index_id, start_us)
+    }
     w = about.windows
     spans = [(w.first, w.last), *WINDOWS]
     nearest, furthest = min(first for first, _ in spans), max(last for _, last in spans)
@@ -286,10 +288,10 @@ def _siblings(store: Store, index_id: str) -> list[Series]:
     return siblings
 
 
-def _token(store: Store, asset: str) -> Series | str:
+def _token(store: Store, asset: str, *, rules_of: str) -> Series | str:
     """The asset's rates, or why there are none."""
     try:
-        return token_series(store, asset)
+        return token_series(store, asset, rules_of=rules_of)
     except NotEnoughDataError as error:
         return str(error)
 

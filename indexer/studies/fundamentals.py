@@ -119,7 +119,7 @@ def study_fundamentals(store: Store, index_id: str, *, at_us: int | None = None,
         raise NotEnoughDataError(f"{index_id} holds nothing at that instant; its history starts later")
     held = {item.asset: item.symbol for change in changes for item in change.items if item.units_after > 0.0}
     inputs = _inputs(store)
-    weights, caps = _weights(store, changes, list(held), ends)
+    weights, caps = _weights(store, changes, list(held), ends, rules_of=index_id)
     figures = [_figures(inputs.get(asset, _Inputs()), ends, caps[:, n]) for n, asset in enumerate(held)]
     tokens = [
         _token(asset, symbol, weights[-1, n], cap=caps[-1, n], figures=figures[n])
@@ -137,7 +137,9 @@ def study_fundamentals(store: Store, index_id: str, *, at_us: int | None = None,
     )
 
 
-def _weights(store: Store, changes: Sequence[RebalancingRow], assets: list[str], ends: I64) -> tuple[F64, F64]:
+def _weights(
+    store: Store, changes: Sequence[RebalancingRow], assets: list[str], ends: I64, *, rules_of: str
+) -> tuple[F64, F64]:
     """(D, N) weights by units held and rates at each day's end, and market values by the supply weighed by."""
     effective = np.array([to_us(change.effective_at) for change in changes], dtype=np.int64)
     place = {asset: column for column, asset in enumerate(assets)}
@@ -150,7 +152,7 @@ def _weights(store: Store, changes: Sequence[RebalancingRow], assets: list[str],
                 units[row, place[item.asset]] = item.units_after
                 supply[row, place[item.asset]] = supply[row, place[item.asset]] if item.supply is None else item.supply
     in_force = np.searchsorted(effective, ends, side="right")
-    rates = np.column_stack([last_known(token_series(store, asset), ends)[0] for asset in assets])
+    rates = np.column_stack([last_known(token_series(store, asset, rules_of=rules_of), ends)[0] for asset in assets])
     values = np.where(units[in_force] > 0.0, units[in_force] * rates, 0.0)
     total = np.nansum(values, axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):

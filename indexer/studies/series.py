@@ -24,12 +24,14 @@ from indexer.analytics.series import like_a_split
 from indexer.arrays import F64, I64
 from indexer.engine.market import Status
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError, did_you_mean
+from indexer.methodology.load import FLAGSHIP
 from indexer.store.assets import read_assets, read_benchmark, read_benchmarks
 from indexer.store.bars import read_benchmark_bars
 from indexer.store.db import Store
 from indexer.store.indices import read_index, read_indices
 from indexer.store.levels import LevelPage, page_of, published_span, read_level_values, read_levels
 from indexer.store.rates import read_asset_rates
+from indexer.store.rebalancings import read_perpetual_windows
 from indexer.store.rows import StoredAsset
 from indexer.studies.catalogue import load_events
 from indexer.times import DAY_US, HOUR_US, from_us, iso
@@ -89,9 +91,10 @@ def subject_series(store: Store, name: str) -> Series:
     return token_series(store, name, also=indices)
 
 
-def token_series(store: Store, slug: str, *, also: list[str] | None = None) -> Series:
+def token_series(store: Store, slug: str, *, rules_of: str = FLAGSHIP, also: list[str] | None = None) -> Series:
     """The reference rates of a line in its last token: a predecessor's, by the ratio, until the successor has its own.
 
+    Spot, and perpetual futures only where the rules of the index `rules_of` let them stand in: as that index takes it.
     `also` are other names to suggest from. Raises NotFoundError for a slug that is not stored, NotEnoughDataError
     for one without a rate.
     """
@@ -104,7 +107,8 @@ def token_series(store: Store, slug: str, *, also: list[str] | None = None) -> S
             f'No index or token "{slug}".{did_you_mean(wanted, names)} Indices: {", ".join(also or [])}.'
         )
     tokens = [known[wanted], *(asset for asset in assets if asset.line == wanted and asset.slug != wanted)]
-    parts = [(token, *read_asset_rates(store, token.id)) for token in tokens]
+    windows = read_perpetual_windows(store, rules_of)
+    parts = [(token, *read_asset_rates(store, token.id, perpetual=windows)) for token in tokens]
     times, values = _spliced([part for part in parts if len(part[1])], last=wanted)
     if not len(times):
         raise NotEnoughDataError(f"{wanted} has no reference rate yet; import its prices (`deai import`)")

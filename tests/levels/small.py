@@ -91,14 +91,18 @@ class Small:
         finish_run(self.store, run_id, now=self.now)
 
     def supplies(
-        self, slug: str, tokens: dict[str, float], *, source: str = "vendor", kind: str = "circulating"
+        self,
+        slug: str,
+        tokens: dict[str, float],
+        *,
+        source: str = "vendor",
+        kind: str = "circulating",
+        origin: str = "imported",
     ) -> None:
         """Supplies in tokens by the instant they were true."""
         run_id = self.run()
         rows = [
-            SupplyRow(
-                slug, kind, "imported", source, datetime.fromisoformat(f"{day}T00:00:00+00:00"), int(amount * 10**6)
-            )
+            SupplyRow(slug, kind, origin, source, datetime.fromisoformat(f"{day}T00:00:00+00:00"), int(amount * 10**6))
             for day, amount in tokens.items()
         ]
         write_supplies(self.store, run_id, rows)

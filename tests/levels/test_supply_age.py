@@ -14,6 +14,7 @@ from indexer.engine.level import compute_index
 from indexer.engine.second import compare, second_index
 from indexer.levels.lifecycle import status_of
 from indexer.levels.markets import load_market, narrowed
+from indexer.store.administration import read_announcements
 from indexer.store.quality import read_quality
 from indexer.store.rebalancings import read_constituents, read_rebalancings, read_supply_times, weighted_age_days
 from indexer.times import parse_instant
@@ -135,3 +136,22 @@ def test_the_age_of_the_supplies_is_by_weight(tmp_path: Path) -> None:
     assert weighted_age_days(rows, true_at, at_us) == pytest.approx(0.25 * 36 + 0.75 * 67)
     assert weighted_age_days(rows, {**true_at, "bbb": None}, at_us) is None
     assert status_of(made.store, "small", now=made.now).supply_age_days == pytest.approx(0.25 * 102 + 0.75 * 133)
+
+
+def test_a_step_between_two_origins_acts_is_logged_and_is_no_shock(tmp_path: Path) -> None:
+    """Weighed by 100 imported tokens; from 04-10 on a provider says 130 of aaa, and the old source 130 of bbb."""
+    made = world(tmp_path)
+    made.now = datetime(2024, 5, 1, tzinfo=UTC)
+    for slug in ("aaa", "bbb"):
+        made.supplies(slug, dict.fromkeys(("2023-12-27", "2024-03-27"), 100.0))
+    made.supplies("aaa", {"2024-04-10": 130.0}, source="provider", origin="reported")
+    made.supplies("bbb", {"2024-04-10": 130.0})
+    made.update()
+    logged = {(entry.kind, entry.subject): json.loads(entry.detail) for entry in read_quality(made.store)}
+    seam = logged["supply_seam", "aaa"]
+    assert (seam["before"], seam["after"]) == (100.0, 130.0)
+    assert "+30.0% where reported figures take over from imported ones" in seam["text"]
+    assert ("supply_step", "aaa") not in logged, "its precedence acknowledges it"
+    assert ("supply_step", "bbb") in logged, "one series has stepped: that waits"
+    assert [row.kind for row in read_announcements(made.store) if "supply" in row.kind] == []
+    assert weights(made)["05-01"] == pytest.approx(130 / 230)

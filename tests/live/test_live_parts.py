@@ -99,7 +99,7 @@ def test_kraken_spells_old_and_new_pairs() -> None:
 
 def test_supplies_are_kept_by_kind_as_reported_and_implied_ones_apart(live: Live) -> None:
     due = at("2025-01-28T00:00:00Z")
-    assert read_reported(live, due, run_of(live, "supply")) == {"readings": 6, "seams": 0, "owed": []}
+    assert read_reported(live, due, run_of(live, "supply")) == {"readings": 6, "owed": []}
     assert len(read_payloads(live.store, 1)) == 2, "one answer for all, with the record of its call"
     catch_up(replace(live, history_since_us=live.history_since_us - 6 * DAY_US), due, run_of(live, "history"))
     rows = read_supplies(live.store)

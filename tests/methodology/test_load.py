@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.errors import MethodologyError
+from indexer.methodology.consistency import cautions
 from indexer.methodology.load import (
     SHIPPED,
     canonical_json,
@@ -24,7 +26,7 @@ from indexer.methodology.load import (
     load_methodology,
     shipped,
 )
-from indexer.methodology.spec import Scheme, UnknownVolume, universe_lines
+from indexer.methodology.spec import Caps, Scheme, Selection, Universe, UnknownVolume, universe_lines
 from indexer.registry import load_registry
 
 REGISTRY = load_registry()
@@ -422,3 +424,47 @@ def test_the_tightest_allowed_composition_is_named_and_none_that_holds_is_refuse
     assert "can hold 0.4 of the index together, 1 is needed: its review changes nothing" in warning
     path.write_text(path.read_text().replace("group = 0.40", "group = 1.0"))
     assert check_file(path, registry=load_registry()).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "caps",
+    [
+        Caps(single=0.2),
+        Caps(single=0.2, largest=0.5),
+        Caps(single=0.2, largest=0.5, group=0.45),
+        Caps(single=0.2, largest=0.5, per_asset={"fet": 0.25}),
+        Caps(single=0.25, largest=0.3, group=0.5, per_group={"agents": 0.3}),
+        Caps(single=0.3, largest=0.6, per_asset={"akt": 0.1, "near": 0.5}),
+    ],
+)
+def test_every_composition_and_every_largest_member_is_covered_by_the_tightest(caps: Caps) -> None:
+    universe = ("fet", "virtual", "akt", "render", "near", "tao", "fil")
+    groups = {slug: REGISTRY.by_slug[slug].sub_sector for slug in universe}
+
+    def room(members: tuple[str, ...], largest: str) -> float:
+        upper = dict.fromkeys(members, caps.single) | {largest: caps.largest or caps.single}
+        upper |= {name: caps.per_asset[name] for name in members if name in caps.per_asset}
+        held = {group: sum(upper[name] for name in members if groups[name] == group) for group in groups.values()}
+        return sum(min(total, caps.per_group.get(group, caps.group or 1.0)) for group, total in held.items())
+
+    for count in (2, 3, 4):
+        rooms = [room(chosen, one) for n in range(count, 8) for chosen in combinations(universe, n) for one in chosen]
+        index = replace(
+            shipped()["deai"], caps=caps, universe=Universe(assets=universe),
+            selection=Selection(target=7, entry_rank=7, exit_rank=7, min_constituents=count),
+        )  # fmt: skip
+        texts = list(cautions(index, REGISTRY))
+        if min(rooms) < 1 - 1e-9:
+            assert f"can hold {min(rooms):.4g} of the index together" in texts[0]
+        else:
+            assert texts == []
+
+
+def test_a_group_whose_floors_do_not_fit_is_named() -> None:
+    index = replace(
+        shipped()["deai"], caps=Caps(single=0.5, group=0.5, floor=0.2),
+        universe=Universe(assets=("near", "tao", "io", "akt", "render")),
+        selection=Selection(target=5, entry_rank=5, exit_rank=5, min_constituents=4),
+    )  # fmt: skip
+    *_, said = cautions(index, REGISTRY)
+    assert said.startswith("caps.floor: 3 members of compute of at least 0.2 make 0.6, more than the 0.5")
