@@ -49,7 +49,7 @@ from api.routes import (
 from api.stream.hub import Hub, LiveFeed
 from api.stream.watch import watch
 from api.web import files as dropped
-from api.web import first_view, overview, sign_in, static_files
+from api.web import first_view, overview, sign_in, static_files, tokens
 from api.web import routes as web
 from indexer.config import Settings
 from indexer.store.db import Store
@@ -79,6 +79,7 @@ ROUTERS = (
     static_files.router,
     first_view.router,
     overview.router,
+    tokens.router,
     web.router,
 )
 THREADS = 12

@@ -5,6 +5,7 @@ Scripts look here before they ask; what is not here (a finer range, another benc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Message, Scope
 
 from api.answers.answer import Answer
-from api.answers.encode import as_json_times, json_bytes
+from api.answers.encode import json_bytes
 from api.answers.params import MAX_LIMIT, Interval
 from api.answers.problems import code_of
 from api.answers.services import Services, ServicesDep
@@ -27,18 +28,20 @@ from api.routes.levels import LevelQuery, level_columns, read_page
 from api.routes.members import list_constituents, list_rebalances
 from api.routes.operation import list_quality
 from indexer.analytics.align import Clock
+from indexer.arrays import I64
 from indexer.errors import DeaiError
 from indexer.store.bars import read_coverage
 from indexer.store.indices import read_index
 from indexer.studies.catalogue import load_events
-from indexer.times import from_us
+from indexer.times import HOUR_US, from_us, iso
 
 SHOWN = ("QQQ", "^NDX", "NVDA", "SMH", "MSFT", "GOOGL", "META", "AMZN", "AMD", "AVGO", "TSM")
 QQQ, STAND_IN = "QQQ", "^NDX"  # the index that QQQ follows
 COINS = ("BTC", "ETH")
 MOST = 7
 LATE_DAYS = 7
-DIGITS = 4
+SESSIONS = 90
+DIGITS = 3
 FLAGSHIP_QUERY = b"index=deai"
 READ = (
     "missing", "beta", "reason", "se", "ci_low", "ci_high", "n", "r2", "correlation", "alpha_annualised", "se_alpha",
@@ -100,7 +103,14 @@ def daily_levels(services: Services, index: str) -> Answer:
     """The daily levels as columns, to what a chart draws of them."""
     whole = read_page(services, index, LevelQuery(Interval.DAY, None, None, None, None, None, None), limit=MAX_LIMIT)
     columns = level_columns(whole)
-    return Answer({"data": {name: columns[name] for name in ("time", "level", "status")}, "next": None})
+    values = {name: columns[name] for name in ("level", "status")}
+    return Answer({"data": {**hours_of(whole.times_us), **values}, "next": None})
+
+
+def hours_of(times_us: I64) -> dict[str, Any]:
+    """Instants as the first and the hours from each to the next: a tenth of the bytes of their texts."""
+    first = iso(int(times_us[0])) if len(times_us) else ""
+    return {"from": first, "hours": np.diff(times_us, prepend=times_us[:1]) // HOUR_US}
 
 
 def marked_events(services: Services) -> Answer:
@@ -130,7 +140,7 @@ def betas(
     services: ServicesDep,
     index: Index,
     *,
-    sessions: Annotated[int, Query(ge=20, le=2500)] = 90,
+    sessions: Annotated[int, Query(ge=20, le=2500)] = SESSIONS,
     benchmark: Annotated[str, Query(max_length=64)] = "QQQ",
     clock: Clock | None = None,
 ) -> Response:
@@ -146,12 +156,8 @@ def betas(
     picked = benchmark if benchmark in (*symbols, *known) else next(iter(symbols), "")
     ask = partial(rows_of, services, index, sessions=sessions)
     at = clock or Clock.AT_CLOSE
-    fallback = (
-        clock is None
-        and bool(symbols)
-        and is_late(ask(symbols[:1], clock=at))
-        and not is_late(ask(symbols[:1], clock=Clock.DAILY_UTC))
-    )
+    lag = partial(lag_days, services, index, symbols[:1], sessions=sessions)
+    fallback = clock is None and lag(at) > LATE_DAYS and lag(Clock.DAILY_UTC) < lag(at)
     at = Clock.DAILY_UTC if fallback else at
     return Answer(
         {
@@ -167,9 +173,10 @@ def betas(
     )
 
 
-def is_late(rows: list[dict[str, Any]]) -> bool:
-    """Whether no beta is there, or its last return ended long before the newest level."""
-    return all(row.get("stale_days", LATE_DAYS + 1) > LATE_DAYS for row in rows)
+def lag_days(services: Services, index: str, symbols: list[str], clock: Clock, *, sessions: int = SESSIONS) -> float:
+    """How long before the newest level the last return of the betas ended; infinite where there is none."""
+    rows = rows_of(services, index, symbols, sessions=sessions, clock=clock)
+    return min((float(row["stale_days"]) for row in rows if "stale_days" in row), default=math.inf)
 
 
 def shown_of(known: list[str]) -> list[str]:
@@ -211,4 +218,4 @@ def path_of(services: Services, index: str, symbol: str, *, sessions: int) -> di
     rounded = {name: np.round(column, DIGITS) for name, column in columns.items()}
     first = int(np.argmax(np.isfinite(rounded["beta"]))) if np.isfinite(rounded["beta"]).any() else 0
     data = {name: column[first:] for name, column in rounded.items()}
-    return {"time": as_json_times(history.times_us[first:]), **data}
+    return {**hours_of(history.times_us[first:]), **data}

@@ -9,6 +9,7 @@ import html
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from starlette.responses import Response
 from api.answers.answer import Answer
 from api.answers.services import ServicesDep, StoreDep
 from api.routes.indices import latest_or_none
-from api.web.first_view import QQQ, is_late, rows_of
+from api.web.first_view import LATE_DAYS, QQQ, SESSIONS, lag_days, rows_of
 from api.web.pages import Raw, filled, links, page_answer, sign_out, why_of
 from indexer.analytics.align import Clock
 from indexer.store.db import Store
@@ -69,11 +70,10 @@ def overview_betas(services: ServicesDep, store: StoreDep) -> Response:
     """The beta of each index to QQQ: at closes, or by UTC days where the last closes are late."""
     betas = {}
     for index in in_order(store):
-        for clock in (Clock.AT_CLOSE, Clock.DAILY_UTC):
-            rows = rows_of(services, index.id, [QQQ], sessions=90, clock=clock)
-            betas[index.id] = {**rows[0], "clock": clock}
-            if not is_late(rows):
-                break
+        lag = partial(lag_days, services, index.id, [QQQ])
+        late = lag(Clock.AT_CLOSE) > LATE_DAYS and lag(Clock.DAILY_UTC) < lag(Clock.AT_CLOSE)
+        clock = Clock.DAILY_UTC if late else Clock.AT_CLOSE
+        betas[index.id] = {**rows_of(services, index.id, [QQQ], sessions=SESSIONS, clock=clock)[0], "clock": clock}
     return Answer(betas, cache_control="no-cache")
 
 

@@ -119,7 +119,8 @@ def _preloads(request: Request, index_id: str) -> str:
     asked = {name: request.query_params.get(name) for name in ("benchmark", "sessions", "clock")}
     betas = {"index": index_id, "benchmark": asked["benchmark"] or "QQQ", "sessions": asked["sessions"] or "90"}
     betas |= {"clock": asked["clock"]} if asked["clock"] else {}
-    addresses = [f"page-data?{urlencode({'index': index_id})}", f"page-data/betas?{urlencode(betas)}"]
+    own = urlencode({"index": index_id})
+    addresses = [f"page-data?{own}", f"page-data/betas?{urlencode(betas)}", f"page-data/more?{own}"]
     return "\n  ".join(
         f'<link rel="preload" as="fetch" crossorigin="anonymous" href="{html.escape(address, quote=True)}">'
         for address in addresses

@@ -267,6 +267,24 @@ def test_the_table_sorts(browser: Browser, live: Live) -> None:
     assert browser.run(first) == "GAM"
 
 
+@pytest.mark.parametrize(("width", "dark"), [(1440, False), (390, True)])
+def test_the_page_of_a_token(browser: Browser, live: Live, *, width: int, dark: bool) -> None:
+    browser.open(f"{live.url}/indices/deai", width=width, dark=dark)
+    assert browser.run("return document.querySelectorAll('#constituents .spark').length") == 4
+    assert browser.run("return document.querySelectorAll('#months tbody tr').length") == 2
+    changes = "return [...document.querySelectorAll('#constituents tbody tr')[0].cells].map((c) => c.textContent)"
+    assert all(text.endswith("%") for text in browser.run(changes)[3:6])
+    browser.run("document.querySelector('#constituents a[href=\"assets/alpha\"]').click()")
+    browser.wait("return document.body.dataset.symbol === 'alpha' && document.body.dataset.ready === 'yes'")
+    assert browser.run("return document.querySelector('#chart .legend').textContent") == "ALPdeai index"
+    assert browser.run("return document.querySelectorAll('#chart path.line').length") == 2
+    assert "deai index" in browser.run("return document.getElementById('weights-note').textContent")
+    assert browser.complaints() == []
+    assert browser.accessibility() == []
+    assert browser.overflow() <= 0
+    browser.shot(f"token-{width}")
+
+
 def test_simulated_data_says_so(browser: Browser, live: Live) -> None:
     browser.open(f"{live.url}/indices/demo")
     assert browser.run("return document.getElementById('simulated').hidden") is False

@@ -1,7 +1,7 @@
 // The beta cards: betas to several benchmarks with their intervals, and the rolling beta of the picked one.
 import { state, stated } from "./address.js";
 import { LineChart } from "./chart.js";
-import { ask } from "./data.js";
+import { ask, timesOf } from "./data.js";
 import { byId, make, remember, remembered } from "./dom.js";
 import { drawForest } from "./forest.js";
 import { day, number } from "./format.js";
@@ -97,7 +97,7 @@ export class Betas {
     byId("rolling-name").textContent = `${this.index} to ${picked}, ${sessions} sessions`;
     byId("rolling-note").textContent = path.missing ?? `Line: beta over the ${sessions} sessions before each close; band: its 95\u202f% interval.`;
     if (path.missing) return this.chart.set({ series: [] });
-    const series = { name: `β ${picked}`, times: path.time.map(Date.parse), values: path.beta, low: path.low, high: path.high };
+    const series = { name: `β ${picked}`, times: timesOf(path), values: path.beta, low: path.low, high: path.high };
     const text = (value, one, i) => `${number(value)} (${number(one.low?.[i])} to ${number(one.high?.[i])})`;
     this.chart.set({ series: [series], format: (value) => number(value, 1), read: text, reference: 1, label: `Rolling beta of ${this.index} to ${picked}` });
   }

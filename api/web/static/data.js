@@ -30,13 +30,19 @@ export async function ask(address, options = {}) {
   return body;
 }
 
+// Instants that come as the first and the hours from each to the next.
+export function timesOf({ from, hours }) {
+  let at = Date.parse(from);
+  return hours.map((more) => (at += more * 3_600_000));
+}
+
 // Levels as parallel arrays {times (ms), values, status}; follows the pages.
 export async function readLevels(index, parameters) {
   const out = { times: [], values: [], status: [] };
   let cursor = null;
   do {
     const page = await read(`indices/${encodeURIComponent(index)}/levels`, { shape: "columns", ...parameters, cursor });
-    for (const time of page.data.time) out.times.push(Date.parse(time));
+    out.times.push(...(page.data.time ? page.data.time.map(Date.parse) : timesOf(page.data)));
     out.values.push(...page.data.level);
     out.status.push(...page.data.status);
     cursor = page.next;

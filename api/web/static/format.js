@@ -31,6 +31,12 @@ export function price(value) {
   return `$${number(value, digits)}`;
 }
 
+const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 4 });
+
+export function compact(value) {
+  return value === null || value === undefined ? DASH : short.format(value).replace("-", MINUS);
+}
+
 export function tone(value) {
   return value > 0 ? "up" : value < 0 ? "down" : "";
 }

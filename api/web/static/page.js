@@ -6,6 +6,7 @@ import { byId, make } from "./dom.js";
 import { age, level, moment, signed, tone } from "./format.js";
 import { showFacts } from "./facts.js";
 import { breaksOf, History } from "./history.js";
+import { showMore } from "./more.js";
 import { showSnippets } from "./snippets.js";
 import { themeSwitch } from "./theme.js";
 
@@ -81,7 +82,8 @@ async function everything() {
   const draw = async () => {
     history.newest = Date.parse(shown.time);
     await history.load();
-    return Promise.allSettled([members.load(), showFacts(index, shown)]);
+    await members.load();
+    return Promise.allSettled([showFacts(index, shown), showMore(index, members)]);
   };
   const outcomes = [...await draw(), ...await Promise.allSettled([coming])];
   for (const { reason } of outcomes) if (reason) console.warn(reason.message);

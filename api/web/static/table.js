@@ -1,6 +1,20 @@
 // Tables whose headings sort: by `data-value` of the cells where there is one, else by their text; what is missing comes last.
 import { make } from "./dom.js";
 
+// Rows of cells: a text, or {text, value, title, className, link, node}.
+export function fill(table, heads, rows) {
+  const head = make("tr", {}, ...heads.map((textContent) => make("th", { scope: "col", textContent })));
+  table.replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows.map((cells) => make("tr", {}, ...cells.map(cellOf)))));
+}
+
+function cellOf(cell) {
+  if (typeof cell === "string") return make("td", { textContent: cell });
+  const { text = "", value, title = "", className = "", link, node } = cell;
+  const td = make("td", { title, className }, node ?? (link ? make("a", { href: link, textContent: text, target: link.includes(":") ? "_blank" : "", rel: "noopener" }) : text));
+  if (value !== undefined) td.dataset.value = value ?? "";
+  return td;
+}
+
 export function sortable(table) {
   const body = table.tBodies[0];
   [...table.tHead.rows[0].cells].forEach((head, column) => {

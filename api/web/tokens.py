@@ -1,0 +1,141 @@
+"""Tokens as people know them: what the market did to each member of an index, and a page for each token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.answers.answer import Answer
+from api.answers.encode import as_json_times
+from api.answers.services import Services, ServicesDep, StoreDep
+from api.routes.administration import list_actions
+from api.routes.assets import get_asset, get_onchain
+from api.routes.metrics import get_metrics
+from api.routes.studies import get_fundamentals, get_performance
+from api.web.first_view import answered, daily_levels, together
+from api.web.overview import in_order, short_name, tabs
+from api.web.pages import Raw, filled, page_answer, sign_out
+from indexer.arrays import F64, I64
+from indexer.errors import DeaiError
+from indexer.live.chain.configured import tokens_of
+from indexer.store.assets import read_asset, read_assets
+from indexer.store.levels import read_latest_level
+from indexer.store.rates import read_asset_rates, read_quotes, read_rates
+from indexer.store.rebalancings import read_constituents, read_rebalancings
+from indexer.store.rows import StoredAsset
+from indexer.times import DAY_US, HOUR_US, to_us
+
+SPANS = {"h24": 1, "d7": 7, "d30": 30}
+DIGITS = 6
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/assets/{symbol}")
+def token_page(request: Request, services: ServicesDep, store: StoreDep, symbol: str) -> Response:
+    """The page of a token."""
+    asset = read_asset(store, symbol)
+    names = {"symbol": asset.symbol, "name": asset.name, "slug": asset.slug}
+    bars = {"tabs": Raw(tabs(store, "")), "sign_out": sign_out(request)}
+    return page_answer(filled("token.html", request, **names, **bars))
+
+
+@router.get("/page-data/token")
+def token_view(request: Request, services: ServicesDep, symbol: Annotated[str, Query(max_length=64)]) -> Response:
+    """Everything the page of a token draws: answers of /v1, its daily rates, and its weight in each index."""
+    store = services.store
+    asset = read_asset(store, symbol)
+    member = [index for index in memberships(services, asset) if index["weights"]]
+    parts: dict[str, Callable[[], Response]] = {
+        "asset": partial(get_asset, services, store, asset.slug),
+        "onchain": partial(get_onchain, services, store, asset.slug),
+        "metrics": partial(get_metrics, request, store, asset.slug),
+        "actions": partial(list_actions, services),
+        "rates": lambda: Answer(daily_rates(services, asset)),
+        "indices": lambda: Answer({"data": member}),
+        **({"levels": partial(daily_levels, services, member[0]["id"])} if member else {}),
+    }
+    return together({name: answered(part) for name, part in parts.items()})
+
+
+@router.get("/page-data/more")
+def more_of_index(request: Request, services: ServicesDep, index: Annotated[str, Query(max_length=64)]) -> Response:
+    """What is below the fold of an index's page: its members' markets, its performance, what its networks earn."""
+    store = services.store
+    parts: dict[str, Callable[[], Response]] = {
+        "markets": lambda: Answer(markets_of(services, index)),
+        "performance": partial(get_performance, store, index, beside="BTC,QQQ"),
+        "fundamentals": partial(get_fundamentals, store, index),
+    }
+    return together({name: answered(part) for name, part in parts.items()})
+
+
+def markets_of(services: Services, index: str) -> dict[str, Any]:
+    """Of each member at the newest level: changes, 30 days of prices, venues and the spread of their quotes."""
+    store = services.store
+    newest = read_latest_level(store, index)
+    if newest is None:
+        return {}
+    at_us = int(newest.times_us[-1])
+    assets = {asset.slug: asset for asset in read_assets(store)}
+    grades = {rule.symbol: rule.grade for rule in tokens_of(services.settings).values()}
+    rates = read_rates(store, since_us=at_us - 31 * DAY_US, until_us=at_us + 1)
+    markets = {}
+    for member in read_constituents(store, index, at_us):
+        asset = assets[member.asset]
+        own = rates.asset_id == asset.id
+        seen_us = at_us if member.rate_at is None else to_us(member.rate_at)
+        market = market_of(rates.time_us[own], rates.rate[own], at_us=at_us)
+        spread = venues_of(services, asset, time_us=seen_us)
+        markets[member.asset] = {**market, **spread, "grade": grades.get(asset.symbol, "")}
+    return markets
+
+
+def market_of(times_us: I64, rates: F64, *, at_us: int) -> dict[str, Any]:
+    """Changes to an instant over each span, null without a rate of that hour, and the daily rates before it."""
+    days = times_us % DAY_US == 0
+    changes = {}
+    for name, span in SPANS.items():
+        then_us = at_us - span * DAY_US
+        place = int(np.searchsorted(times_us, then_us, side="right")) - 1
+        known = place >= 0 and times_us[place] > then_us - HOUR_US
+        changes[name] = round(float(rates[-1] / rates[place]) - 1.0, DIGITS) if known else None
+    return {**changes, "spark": [float(f"{rate:.4g}") for rate in rates[days].tolist()]}
+
+
+def venues_of(services: Services, asset: StoredAsset, *, time_us: int) -> dict[str, Any]:
+    """The venues that quoted the token in dollars at an instant, and how far apart they were."""
+    with services.store.session() as session:
+        quotes = [quote for quote in read_quotes(session, asset.id, time_us=time_us) if "USD" in quote.quote.upper()]
+    closes = [quote.close for quote in quotes]
+    spread = round(max(closes) / min(closes) - 1.0, DIGITS) if len(closes) > 1 else None
+    return {"venues": [quote.venue for quote in quotes], "spread": spread}
+
+
+def daily_rates(services: Services, asset: StoredAsset) -> dict[str, Any]:
+    """The rates at 00:00 UTC as columns, oldest first."""
+    times, rates = read_asset_rates(services.store, asset.id)
+    days = times % DAY_US == 0
+    return {"time": as_json_times(times[days]), "rate": rates[days]}
+
+
+def memberships(services: Services, asset: StoredAsset) -> list[dict[str, Any]]:
+    """Each index with the weight it gave the token at every review, zero where it held none after holding some."""
+    indices = []
+    for index in in_order(services.store):
+        try:
+            reviews = read_rebalancings(services.store, index.id)
+        except DeaiError:
+            continue
+        weights = [
+            {"time": review.effective_at, "weight": round(item.weight_target, DIGITS)}
+            for review in reviews
+            for item in review.items
+            if item.asset == asset.slug and (item.units_before > 0 or item.units_after > 0)
+        ]
+        indices.append({"id": index.id, "name": index.name, "short": short_name(index), "weights": weights})
+    return indices
