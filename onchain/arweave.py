@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from onchain.errors import Kind, PinError, ReadError, RpcError
-from onchain.readings import Read, Reading, kept
+from onchain.readings import Read, Reading, exact, kept
 from onchain.rpc.endpoint import Endpoint
 from onchain.rpc.pin import Pin, confirmed
 from onchain.rpc.pool import Pool
 
 TOLERANCE_S = 900
 DRIFT = 1e-6  # nodes a few blocks apart: a block mints less than 1e-8 of the supply
+_OF_BLOCK = {"weave_size": "weave_size", "endowment": "reward_pool"}
 TIP = "tip"  # the newest block; a fork changes the supply by a block reward at most
 
 
@@ -54,6 +55,11 @@ async def tip(pool: Pool, endpoint: Endpoint) -> Pin:
 
 
 async def _amount(pool: Pool, read: Read, *, pin: Pin, confirm: int) -> tuple[int, tuple[str, ...]]:
+    if read.what in _OF_BLOCK:
+        return await confirmed(
+            pool, partial(_of_block, pool, _OF_BLOCK[read.what], pin), what=f"{read.what} of block {pin.number}",
+            count=confirm,
+        )  # fmt: skip
     if read.what != "supply" or read.asset != "native":
         raise ReadError(f"the arweave reader has no {read.what!r} of {read.asset!r}")
 
@@ -72,6 +78,17 @@ async def _amount(pool: Pool, read: Read, *, pin: Pin, confirm: int) -> tuple[in
         count=confirm,
         same=lambda a, b: abs(a - b) <= DRIFT * max(a, b),
     )
+
+
+async def _of_block(pool: Pool, name: str, pin: Pin, endpoint: Endpoint) -> int:
+    """A figure in the pinned block's own header."""
+    await pool.ready(endpoint)
+    block, _ = await pool.fetch(endpoint, f"/block/hash/{pin.hash}")
+    try:
+        return exact(str(block[name]))  # type: ignore[index]  # checked by the except below
+    except (KeyError, TypeError, ValueError) as error:
+        text = f"block {pin.hash[:10]}… has no {name} ({error!r})"
+        raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint.label) from None
 
 
 async def _must_be_near(pool: Pool, endpoint: Endpoint, pin: Pin) -> None:

@@ -7,10 +7,11 @@ to the documented shapes; not run against a live node here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from onchain.errors import Kind, PinError, RpcError
-from onchain.readings import Read, Reading, exact, missing, reading
+from onchain.readings import Read, Reading, exact, kept, missing, reading
 from onchain.rpc.endpoint import Endpoint
 from onchain.rpc.pin import Pin, confirmed
 from onchain.rpc.pool import Pool
@@ -23,6 +24,12 @@ _FIELDS = {
     "burnt": ("FilBurnt",),
     "locked": ("FilLocked",),
     "cross_check": ("FilCirculating",),
+}
+POWER_ACTOR = "f04"
+_POWER = {
+    "storage_power": "TotalRawBytePower",
+    "quality_power": "TotalQualityAdjPower",
+    "miners": "MinerAboveMinPowerCount",
 }
 
 
@@ -38,7 +45,8 @@ async def tip(pool: Pool, endpoint: Endpoint) -> Pin:
 
 
 async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
-    """Every `Read` (supply, burnt, locked, cross_check = circulating) at the last final tipset at or before `at`."""
+    """Every `Read` (supply, burnt, locked, cross_check = circulating; storage_power, quality_power in bytes, miners) at
+    the last final tipset at or before `at`."""
     final = (int(pool.wall()) - GENESIS_S) // EPOCH_S - FINALITY_EPOCHS
     epoch = final if at is None else (at - GENESIS_S) // EPOCH_S
     if epoch > final:
@@ -64,6 +72,9 @@ async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: in
     (pin, figures), agreed = await confirmed(pool, ask, what=f"supply at epoch {epoch}", count=confirm)
     readings = {}
     for r in reads:
+        if r.what in _POWER:
+            readings[r] = await kept(r, partial(_power, pool, _POWER[r.what], pin=pin, confirm=confirm), pin)
+            continue
         names = _FIELDS.get(r.what, ())
         lacking = [name for name in names if name not in figures and name != "FilReserveDisbursed"]
         if not names or lacking:
@@ -71,3 +82,18 @@ async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: in
         else:
             readings[r] = reading(r, sum(figures.get(name, 0) for name in names), pin, agreed)
     return readings
+
+
+async def _power(pool: Pool, name: str, *, pin: Pin, confirm: int) -> tuple[int, tuple[str, ...]]:
+    """A figure of the power actor's state at a tipset."""
+    key = [{"/": cid} for cid in pin.hash.split(",")]
+
+    async def ask(endpoint: Endpoint) -> int:
+        actor: Any = await pool.call("Filecoin.StateReadState", (POWER_ACTOR, key), on=endpoint)
+        try:
+            return exact(str(actor["State"][name]))
+        except (KeyError, TypeError, ValueError) as error:
+            text = f"the power actor's state has no {name} ({error!r})"
+            raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint.label) from None
+
+    return await confirmed(pool, ask, what=f"{name} at epoch {pin.number}", count=confirm)

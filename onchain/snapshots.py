@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from onchain.rpc.pin import Pin, Pinner
 from onchain.rpc.pool import Pool
 from onchain.rpc.wire import CallRecord, digest
 from onchain.supply import Supply, compute_supply, reads_of
-from onchain.tokens import Token, load_tokens
+from onchain.tokens import Token, Usage, load_tokens
 
 READERS: Mapping[str, Reader] = {
     "evm": erc20.read,
@@ -42,17 +42,21 @@ Progress = Callable[[str, str], None]  # (chain, "reading" | "done" | reason of 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Supplies by symbol at `at` (epoch seconds), the pins they were read at, and every call that was made."""
+    """Supplies by symbol at `at` (epoch seconds), the pins they were read at, and every call that was made.
+
+    `usage` has what networks state of their use, by symbol; of a figure of many parts a reading of each beside the sum.
+    """
 
     at: int
     supplies: Mapping[str, Supply]
     pins: tuple[Pin, ...]
     records: tuple[CallRecord, ...]
+    usage: Mapping[str, tuple[tuple[Usage, Reading], ...]] = field(default_factory=dict)
 
     def proof(self) -> dict[str, object]:
         """Plain data from which `replay` recomputes the supplies offline; `digest` is sha256 over the rest."""
         readings = sorted(
-            {r for s in self.supplies.values() for r in s.readings},
+            {r for s in self.supplies.values() for r in s.readings} | {r for u in self.usage.values() for _, r in u},
             key=lambda r: (r.read.chain, r.read.what, r.read.asset, r.read.holder),
         )
         body: dict[str, object] = {
@@ -126,7 +130,7 @@ async def read_snapshot(
     instant = at if at is not None else int(wall())
     needed: dict[str, dict[Read, None]] = {}
     for token in tokens:
-        for read in reads_of(token, instant):
+        for read in (*reads_of(token, instant), *(usage.read() for usage in token.usage)):
             needed.setdefault(read.chain, {})[read] = None
     async with aiohttp.ClientSession(headers={"User-Agent": "deai-index"}) as session:
         known = [name for name in needed if name in chains]
@@ -155,7 +159,16 @@ async def read_snapshot(
     records = [record for pool in pools.values() for record in pool.records]
     supplies = {t.symbol: _supply(t, readings, instant, (reported or {}).get(t.symbol)) for t in tokens}
     pins = dict.fromkeys(r.pin for r in readings.values() if r.pin is not None)
-    return Snapshot(instant, supplies, tuple(pins), tuple(records))
+    usage = {token.symbol: tuple(_usage(token, readings)) for token in tokens if token.usage}
+    return Snapshot(instant, supplies, tuple(pins), tuple(records), usage)
+
+
+def _usage(token: Token, readings: Mapping[Read, Reading]) -> Iterator[tuple[Usage, Reading]]:
+    for usage in token.usage:
+        asked = usage.read()
+        for read, reading in readings.items():
+            if read == asked or (not asked.holder and replace(read, holder="") == asked):
+                yield usage, reading
 
 
 async def _settled(pools: list[Pool], *, within_s: float) -> int | None:
@@ -209,6 +222,11 @@ async def _read_chain(
 
 def replay(proof: Mapping[str, object], *, tokens: Mapping[str, Token] | None = None) -> dict[str, Supply]:
     """The supplies recomputed from a stored proof, without a network. Raises SupplyError when it was altered."""
+    return dict(replay_snapshot(proof, tokens=tokens).supplies)
+
+
+def replay_snapshot(proof: Mapping[str, object], *, tokens: Mapping[str, Token] | None = None) -> Snapshot:
+    """The snapshot that a stored proof gives, without its calls. Raises SupplyError when it was altered."""
     body = {key: value for key, value in proof.items() if key != "digest"}
     if digest(body) != proof.get("digest"):
         raise SupplyError("the proof does not match its digest: it was altered or cut")
@@ -220,7 +238,9 @@ def replay(proof: Mapping[str, object], *, tokens: Mapping[str, Token] | None = 
         token, reported = known[symbol], data["reported"][symbol]
         scale = max([token.decimals, *(leg.decimals for leg in token.legs)])
         supplies[symbol] = _supply(token, readings, data["at"], None if reported is None else reported / 10**scale)
-    return supplies
+    pins = tuple(dict.fromkeys(reading.pin for reading in readings.values() if reading.pin is not None))
+    usage = {symbol: tuple(_usage(known[symbol], readings)) for symbol in data["symbols"]}
+    return Snapshot(data["at"], supplies, pins, (), usage)
 
 
 def _none(reads: Iterable[Read], reason: str) -> dict[Read, Reading]:

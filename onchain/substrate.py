@@ -9,10 +9,11 @@ documented shapes; not run against a live node here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
-from onchain.errors import Kind, PinError, ReadError, RpcError
-from onchain.readings import Read, Reading, kept
+from onchain.errors import Kind, OnchainError, PinError, ReadError, RpcError
+from onchain.readings import Read, Reading, kept, missing, reading
 from onchain.rpc.endpoint import Endpoint
 from onchain.rpc.pin import Pin, agreed_pin, confirmed, height_at
 from onchain.rpc.pool import Pool
@@ -24,15 +25,21 @@ BALANCES_ISSUANCE = "0xc2261276cc9d1f8598ea4b6a74b15c2f57c875e4cff74148e4628f264
 SUBTENSOR_ISSUANCE = "0x658faa385070e074c85bf6b568cf055557c875e4cff74148e4628f264b974c80"
 SUBTENSOR_STAKE = "0x658faa385070e074c85bf6b568cf05554f85a3603259384a5fa5494b7d7fdb8c"
 TIMESTAMP_NOW = "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb"
+SUBNET_EMISSION = "0x658faa385070e074c85bf6b568cf0555dd62ae7237581e8f6a684f1ecae06215"  # + the subnet's number, u16
+PRICES_API = "SwapRuntimeApi_current_alpha_price_all"
+PER_SUBNET = ("subnets", "alpha_price", "emission")
 _KEYS = {"supply": SUBTENSOR_ISSUANCE, "staked": SUBTENSOR_STAKE}
 
 
 async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
-    """Every `Read` (supply, staked, cross_check) at the last finalized block at or before `at`."""
+    """Every `Read` (supply, staked, cross_check; subnets, alpha_price, emission) at the last finalized block at or
+    before `at`. Prices and emissions are the sum, with a reading of each subnet, whose number is the holder."""
     pin = await _head(pool)
     number = max(1, pin.number - LAG) if at is None else await _number_at(pool, at, pin)
     pin = await agreed_pin(pool, lambda e: _block(pool, e, number), what=f"block {number}", count=confirm)
-    return {r: await kept(r, partial(_amount, pool, r, pin=pin, confirm=confirm), pin) for r in reads}
+    single = [r for r in reads if r.what not in PER_SUBNET]
+    readings = {r: await kept(r, partial(_amount, pool, r, pin=pin, confirm=confirm), pin) for r in single}
+    return readings | await _subnets(pool, [r for r in reads if r.what in PER_SUBNET], pin=pin, confirm=confirm)
 
 
 async def tip(pool: Pool, endpoint: Endpoint) -> Pin:
@@ -113,3 +120,50 @@ async def _storage(pool: Pool, endpoint: Endpoint, key: str, block: str) -> int:
             f"storage value {answer!r:.40} is not a u64 or u128", kind=Kind.MALFORMED, endpoint=endpoint.label
         )
     return int.from_bytes(raw, "little")
+
+
+async def _subnets(pool: Pool, reads: Sequence[Read], *, pin: Pin, confirm: int) -> dict[Read, Reading]:
+    """How many subnets have a price, their alphas' prices and what the last block issued into their pools, in rao."""
+    if not reads:
+        return {}
+
+    async def ask(endpoint: Endpoint) -> tuple[tuple[int, int, int], ...]:
+        prices = _prices(await pool.call("state_call", (PRICES_API, "0x", pin.hash), on=endpoint), endpoint)
+        keys = [SUBNET_EMISSION + number.to_bytes(2, "little").hex() for number, _ in prices]
+        answer = await pool.call("state_queryStorageAt", (keys, pin.hash), on=endpoint)
+        try:
+            changes = dict(answer[0]["changes"])  # type: ignore[index]  # checked by the except below
+            emissions = [int.from_bytes(bytes.fromhex((changes.get(key) or "0x")[2:]), "little") for key in keys]
+        except (LookupError, TypeError, ValueError) as error:
+            text = f"the emissions of subnets do not parse ({error!r})"
+            raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint.label) from None
+        return tuple((number, price, issued) for (number, price), issued in zip(prices, emissions, strict=True))
+
+    try:
+        rows, agreed = await confirmed(pool, ask, what=f"subnets at {pin.number}", count=confirm)
+    except OnchainError as error:
+        return {r: missing(r, str(error), pin) for r in reads}
+    readings = {}
+    for r in reads:
+        amounts = {str(row[0]): row[PER_SUBNET.index(r.what)] for row in rows}
+        total = len(rows) if r.what == "subnets" else sum(amounts.values())
+        readings[r] = reading(r, total, pin, agreed)
+        for holder, amount in amounts.items() if r.what != "subnets" else ():
+            readings[replace(r, holder=holder)] = reading(replace(r, holder=holder), amount, pin, agreed)
+    return readings
+
+
+def _prices(answer: object, endpoint: Endpoint) -> list[tuple[int, int]]:
+    """(subnet, rao an alpha) of a SCALE vector of (u16, u64), without the root, whose price is one by definition."""
+    try:
+        raw = bytes.fromhex(str(answer).removeprefix("0x"))
+        width = (1, 2, 4)[raw[0] & 3]
+        count = int.from_bytes(raw[:width], "little") >> 2
+    except (IndexError, ValueError):
+        raw, width, count = b"", 0, 1
+    if len(raw) != width + 10 * count:
+        text = f"prices of {count} subnets do not stand in {len(raw)} bytes"
+        raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint.label)
+    rows = (raw[at : at + 10] for at in range(width, len(raw), 10))
+    pairs = [(int.from_bytes(row[:2], "little"), int.from_bytes(row[2:], "little")) for row in rows]
+    return [pair for pair in pairs if pair[0]]

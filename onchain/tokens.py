@@ -106,6 +106,22 @@ class Tranche:
         return 1.0 - (int(passed * self.steps) / self.steps if self.steps else passed)
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A figure of the network's use that its chain states: the metric's name, what is read for it, and the source."""
+
+    metric: Text
+    chain: Text
+    what: Text
+    source: Text
+    asset: Text = "native"
+    decimals: Decimals = 0
+    holder: str = ""
+
+    def read(self) -> Read:
+        return Read(self.chain, self.what, self.asset, self.decimals, self.holder)
+
+
 def _in_usd(pair: str) -> str:
     if not pair.endswith(" / USD"):
         raise ValueError(f'"{pair}" does not price in USD; a feed must')
@@ -144,6 +160,7 @@ class Token:
     reported_reason: str = ""
     gaps: tuple[str, ...] = ()  # what the rule knowingly does not cover
     feeds: tuple[Feed, ...] = ()
+    usage: tuple[Usage, ...] = ()
 
 
 def load_tokens(*, text: str | None = None) -> dict[str, Token]:

@@ -20,7 +20,7 @@ from indexer.live import benchmarks, filling, fixing, history, stress, supply, u
 from indexer.live.asking import Question, Reply, series_of
 from indexer.live.audit import ANSWERS, manifests_of, read_exchange
 from indexer.live.bars import listing_ids, write_missing
-from indexer.live.chain.snapshots import replayed, rules_mark
+from indexer.live.chain.snapshots import replayed, rules_mark, usage_series
 from indexer.live.chain.supply_rows import SOURCE as ONCHAIN
 from indexer.live.chain.supply_rows import supply_rows
 from indexer.live.context import asset_of
@@ -177,10 +177,14 @@ class Derivation:
             proof = json.loads(self.archive.get(payload.sha256))
             again = payload.url.startswith("snapshot again at ")
             seen = from_us(parse_instant(payload.url.split()[3].rstrip(","))) if again else None
-            for symbol, told in replayed(self.tokens, proof).items():
-                asset = asset_of(self.tokens[symbol], self.registry, at_us=to_us(run.started_at))
-                if asset is not None and (told.status == "on_chain" or not again):
-                    write_supplies(self.into, run_id, supply_rows(told, asset, observed_at=seen))
+            shot = replayed(self.tokens, proof)
+            found = {s: asset_of(self.tokens[s], self.registry, at_us=to_us(run.started_at)) for s in shot.supplies}
+            assets = {symbol: asset for symbol, asset in found.items() if asset is not None}
+            for symbol, asset in assets.items():
+                if shot.supplies[symbol].status == "on_chain" or not again:
+                    write_supplies(self.into, run_id, supply_rows(shot.supplies[symbol], asset, observed_at=seen))
+            if not again:
+                write_metrics(self.into, run_id, list(usage_series(shot, assets)))
         return True
 
     def _symbols(self, proof: PayloadRow) -> list[str]:

@@ -45,3 +45,10 @@ async def test_arweave_node_that_stands_still_is_refused(serve) -> None:
     async with pool("arweave", await serve(arweave_node(time=NOW - 9000)), max_age_s=7200) as p:
         with pytest.raises(PinError, match="block 1800000 is 9000 s old; the endpoints are stale"):
             await arweave.read(p, [AR], at=None, confirm=1)
+
+
+async def test_what_is_stored_and_paid_ahead_stands_in_the_block(serve) -> None:
+    reads = [Read("arweave", what, "native", 12) for what in ("weave_size", "endowment")]
+    async with pool("arweave", await serve(arweave_node()), await serve(arweave_node())) as p:
+        got = await arweave.read(p, [AR, *reads], at=None, confirm=2)
+    assert [got[r].amount for r in reads] == [97_088_718_807_286, 40_092_847_901_462_759]

@@ -34,11 +34,13 @@ async def test_filecoin_other_tipset_or_rounded_figure_is_refused(serve) -> None
 
 
 async def test_filecoin_own_statement_at_a_final_epoch(serve) -> None:
-    reads = [Read("filecoin", what, "native", 18) for what in ("supply", "burnt", "locked", "cross_check", "staked")]
+    power = ("storage_power", "quality_power", "miners")
+    names = ("supply", "burnt", "locked", "cross_check", "staked", *power)
+    reads = [Read("filecoin", what, "native", 18) for what in names]
     async with pool("filecoin", await serve(filecoin_node())) as p:
         got = await filecoin.read(p, reads, at=NOW - 86_400, confirm=2)
         with pytest.raises(PinError, match="is not final yet"):
             await filecoin.read(p, reads, at=NOW - 60, confirm=2)
-    assert [got[r].amount for r in reads] == [152, 7, 30, 113, None]
+    assert [got[r].amount for r in reads] == [152, 7, 30, 113, None, 9, 12, 3]
     pin = got[reads[0]].pin
     assert pin.number == (NOW - 86_400 - filecoin.GENESIS_S) // 30 and pin.timestamp <= NOW - 86_400

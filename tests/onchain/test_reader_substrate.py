@@ -11,7 +11,7 @@ from onchain.chains import Chain
 from onchain.errors import PinError
 from onchain.health import check_endpoints
 from onchain.readings import Read
-from onchain.snapshots import read_snapshot
+from onchain.snapshots import read_snapshot, replay_snapshot
 from onchain.tokens import load_tokens
 
 
@@ -36,11 +36,34 @@ async def test_tao_is_not_its_liquid_part_alone(serve) -> None:
         assert said in " ".join(supply.alerts) and len(supply.alerts) == bool(said)
 
 
+async def test_subnets_have_prices_and_emissions_each_and_in_sum(serve) -> None:
+    rule = load_tokens()["TAO"]
+    chain = Chain(
+        "bittensor", "substrate", (await serve(substrate_node()), await serve(substrate_node())), rate_per_s=1e6
+    )
+    shot = await read_snapshot([rule], chains={"bittensor": chain}, wall=lambda: NOW)
+    found = {(usage.metric, reading.read.holder): reading.amount for usage, reading in shot.usage["TAO"]}
+    assert found == {
+        ("subnets", ""): 2, ("alpha_price_tokens", ""): RAO * 12 // 100, ("alpha_price_tokens", "1"): RAO // 50,
+        ("alpha_price_tokens", "64"): RAO // 10, ("subnet_emission_tokens", ""): 7, ("subnet_emission_tokens", "1"): 7,
+        ("subnet_emission_tokens", "64"): 0,
+    }  # fmt: skip
+    again = replay_snapshot(shot.proof())
+    assert {reading.amount for _, reading in again.usage["TAO"]} == set(found.values())
+    read = Read("substrate", "subnets", "native", 0)
+    for body, said in (("0x0c0100", "prices of 3 subnets do not stand in 3 bytes"), ("0x", "do not stand in 0 bytes")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("nonevm.alpha_prices", lambda prices, body=body: body)
+            async with pool("substrate", await serve(substrate_node())) as p:
+                assert said in (await substrate.read(p, [read, TAO], at=None, confirm=1))[read].reason
+
+
 def test_substrate_keys_are_the_hashes_of_their_names() -> None:
     names = {
         ("Balances", "TotalIssuance"): substrate.BALANCES_ISSUANCE,
         ("SubtensorModule", "TotalIssuance"): substrate.SUBTENSOR_ISSUANCE,
         ("SubtensorModule", "TotalStake"): substrate.SUBTENSOR_STAKE,
+        ("SubtensorModule", "SubnetTaoInEmission"): substrate.SUBNET_EMISSION,
         ("Timestamp", "Now"): substrate.TIMESTAMP_NOW,
     }
     for (pallet, item), key in names.items():

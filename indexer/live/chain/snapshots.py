@@ -7,11 +7,13 @@ and the index goes on with the next best source.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from indexer.errors import NotFoundError, VerificationError
 from indexer.live.audit import keep_bytes
@@ -19,9 +21,10 @@ from indexer.live.chain.supply_rows import SOURCE, float_changes, supply_rows
 from indexer.live.context import Live
 from indexer.live.quality_log import settle
 from indexer.registry import Asset
+from indexer.store.metrics import write_metrics
 from indexer.store.payloads import read_payloads
 from indexer.store.quality import write_quality
-from indexer.store.rows import SupplyRow, Written
+from indexer.store.rows import MetricSeries, SupplyRow, Written
 from indexer.store.supplies import read_all_latest_supplies, read_supplies, write_supplies
 from indexer.times import iso, to_us
 from onchain.errors import OnchainError
@@ -59,12 +62,12 @@ def rules_mark(tokens: Mapping[str, Token], symbols: Iterable[str]) -> str:
     return sha256(repr([tokens.get(symbol) for symbol in sorted(symbols)]).encode()).hexdigest()[:16]
 
 
-def replayed(tokens: Mapping[str, Token], proof: Mapping[str, object]) -> dict[str, Supply]:
-    """The supplies that a kept proof gives by these rules, offline. Raises VerificationError if it was altered."""
-    from onchain.snapshots import replay
+def replayed(tokens: Mapping[str, Token], proof: Mapping[str, object]) -> Snapshot:
+    """The snapshot that a kept proof gives by these rules, offline. Raises VerificationError if it was altered."""
+    from onchain.snapshots import replay_snapshot
 
     try:
-        return replay(proof, tokens=tokens)
+        return replay_snapshot(proof, tokens=tokens)
     except OnchainError as error:
         raise VerificationError(str(error)) from None
     except KeyError as missing:
@@ -134,11 +137,24 @@ def take_snapshot(
     every = [row for found in rows.values() for row in found]
     before = [row for known in read_all_latest_supplies(live.store).values() for row in known]
     written = write_supplies(live.store, run_id, every)
+    write_metrics(live.store, run_id, list(usage_series(shot, assets)))
     if jumps := float_changes(before, every):
         write_quality(live.store, run_id, jumps)
     _note(live, run_id, {assets[symbol].slug: supply for symbol, supply in shot.supplies.items()})
     readings = [_reading(supply, assets[symbol], len(rows[symbol])) for symbol, supply in shot.supplies.items()]
     return SnapshotReport(tuple(readings), written, proof)
+
+
+def usage_series(shot: Snapshot, assets: Mapping[str, Asset]) -> Iterator[MetricSeries]:
+    """What networks stated of their use, at the instant of its block; the source of one part of a figure ends in it."""
+    for symbol, asset in assets.items():
+        for usage, reading in shot.usage.get(symbol, ()):
+            if reading.amount is None or reading.pin is None:
+                continue
+            part = "" if usage.holder else reading.read.holder
+            source = ":".join(filter(None, (SOURCE, usage.chain, part)))
+            at, value = np.array([reading.pin.timestamp * 1_000_000]), np.array([reading.amount / 10**usage.decimals])
+            yield MetricSeries(asset.slug, usage.metric, source, at, value)
 
 
 def snapshot_note(tokens: Mapping[str, Token], symbols: Iterable[str], *, at: str, again: bool = False) -> str:

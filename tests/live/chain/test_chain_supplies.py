@@ -64,7 +64,9 @@ def test_proof_is_kept_linked_and_gives_the_same_numbers_offline(world: World) -
     assert (payload.sha256, payload.source) == (made.proof, "onchain")
     (proof,) = proofs_of(world.work(), run)
     world.one.close()
-    assert replayed(world.work().tokens, proof)["AAA"].free_float == supplies(world, "aaa")["free_float"].amount
+    assert (
+        replayed(world.work().tokens, proof).supplies["AAA"].free_float == supplies(world, "aaa")["free_float"].amount
+    )
     proof["readings"][0]["amount"] = "1"
     with pytest.raises(VerificationError, match="does not match its digest"):
         replayed(world.work().tokens, proof)
