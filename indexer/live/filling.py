@@ -184,10 +184,10 @@ class Filling:
         assert self._walk is not None, "enter the filling before it is used"
         return self._walk
 
-    def run(self, stage: Stage, *, soon_s: float = 0.0, then: Callable[[], object] = lambda: None) -> None:
-        """Ask the pieces of a stage and write what comes, until each came or rests; then call `then`.
+    def run(self, stage: Stage, *, every_s: float, then: Callable[[], object]) -> None:
+        """Ask the pieces of a stage and write what comes, until each came or failed; then call `then`.
 
-        With `soon_s` it is called after so many seconds too, for what came until then.
+        It is called after each `every_s` seconds too, for what came meanwhile.
         """
         self.stage = stage.name
         for key, time_us in times_by_quote(stage.pieces).items():
@@ -197,21 +197,26 @@ class Filling:
             row = piece.series.row
             self._quote(row.asset, piece.series.interval).asked.append(piece)
         self._add(stage.all)
-        began, early = time.monotonic(), soon_s > 0.0
-        while not self._settled(stage.all):
-            self.step()
-            if early and time.monotonic() - began > soon_s:
-                early = False
-                then()
+        self._go_on(lambda: self._settled(stage.all), every_s=every_s, then=then)
         self.step(0.0)
         then()
 
-    def wait(self, seconds: float) -> None:
-        """Go on with what rests, for so long at most."""
+    def wait(self, seconds: float, *, every_s: float, then: Callable[[], object]) -> None:
+        """Go on with what rests, for so long at most; `then` as in a stage."""
         self.stage = ""
         until = time.monotonic() + seconds
-        while not self._ask_walk(lambda walk: walk.over) and time.monotonic() < until:
+        self._go_on(
+            lambda: self._ask_walk(lambda walk: walk.over) or time.monotonic() >= until, every_s=every_s, then=then
+        )
+
+    def _go_on(self, ended: Callable[[], bool], *, every_s: float, then: Callable[[], object]) -> None:
+        """Take and write until `ended`; call `then` every so many seconds in which bars came."""
+        called, bars = time.monotonic(), self.filled.bars
+        while not ended():
             self.step()
+            if time.monotonic() - called > every_s and self.filled.bars > bars:
+                then()
+                called, bars = time.monotonic(), self.filled.bars
 
     def step(self, within_s: float = LOOK_S) -> None:
         """Take what came, and write it."""

@@ -30,6 +30,7 @@ KIND: Final = "history"
 LOOK_BACK: Final = 2 * DAY_US  # late rows and short outages are asked for again this long
 HOUR: Final = timedelta(hours=1)
 SOON_S: Final = 30.0  # levels of the first days do not wait longer for a slow source
+LATER_S: Final = 240.0  # nor do those of what comes later
 
 
 def catch_up(live: Live, due: datetime, run_id: int, *, patient: bool = False) -> Mapping[str, Any]:
@@ -53,11 +54,11 @@ def catch_up(live: Live, due: datetime, run_id: int, *, patient: bool = False) -
     computes = first_fill_is_open(live.store, now=live.clock())
     reporter = Reporter(live, run_id, plan)
     with Filling(live, run_id, plan, patient=patient, tell=reporter.look) as filling:
+        then = live.compute if computes else _nothing
         for place, stage in enumerate(plan.stages):
-            then = live.compute if computes else _nothing
-            filling.run(stage, soon_s=SOON_S if computes and place == 0 else 0.0, then=then)
+            filling.run(stage, every_s=LATER_S if place else SOON_S, then=then)
         if patient:
-            filling.wait((to_us(due) + HOUR_US - to_us(live.clock())) / 1e6)
+            filling.wait((to_us(due) + HOUR_US - to_us(live.clock())) / 1e6, every_s=LATER_S, then=then)
         filled = filling.finish()
     note_failures(live, run_id, filled)
     note_unpriced(live, run_id, filled)
@@ -239,7 +240,7 @@ def _filled(live: Live, run_id: int, plan: Plan, *, tell: Callable[[Filling], ob
     """What a plan brought, each call asked once; sources that failed are noted."""
     with Filling(live, run_id, plan, patient=False, tell=tell) as filling:
         for stage in plan.stages:
-            filling.run(stage)
+            filling.run(stage, every_s=LATER_S, then=_nothing)
         filled = filling.finish()
     note_failures(live, run_id, filled)
     note_unpriced(live, run_id, filled)

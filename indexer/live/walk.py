@@ -26,7 +26,7 @@ AHEAD: Final = 64  # answers that may wait for being written
 FIRST_REST_S: Final = 5.0
 LONGEST_REST_S: Final = 600.0
 REFUSALS: Final = 2  # of one question in a row: then it is answered
-TURNED_AWAY: Final = 5  # times in a row that a source refuses this address: then it is left for the next run
+TURNED_AWAY: Final = 5  # times in a row that a source which never answered refuses this address: left for the next run
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +59,7 @@ class _Host:
     under_way: int = 0
     rests_until: float = 0.0
     refusals: int = 0
+    answered: bool = False  # properly, in this walk
     refused: SourceError | None = None  # what it said when it was given up
     more: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -101,11 +102,13 @@ class Walk:
             host.more.set()
 
     def settled(self, pieces: Iterable[Piece]) -> bool:
-        """Whether none of these waits for its turn, is under way or still to be taken: each is done, or rests."""
+        """Whether each of these is done, failed once or more, or is of a source that rests, and nothing is to be taken.
+
+        What failed is asked again, but nobody waits for it.
+        """
         now, untaken = self._now(), {outcome.piece for outcome in self._ready}
         return all(
-            piece not in untaken
-            and (piece.done or piece.rests_until > now or self._hosts[piece.call.source].rests_until > now)
+            piece not in untaken and (piece.done or piece.failures or self._hosts[piece.call.source].rests_until > now)
             for piece in pieces
         )
 
@@ -183,7 +186,7 @@ class Walk:
             log.exception("defect", source=piece.call.source, path=piece.call.path)
             self._give_up(piece)
             return Outcome(piece, error=SourceCorrupt(f"{piece.call.source}: its answer cannot be read ({defect!r})"))
-        host.refusals = piece.series.refusals = 0
+        host.refusals, host.answered, piece.series.refusals = 0, True, 0
         piece.series.answered = True
         piece.done = True
         piece.series.learn(piece.call, parsed)
@@ -196,11 +199,11 @@ class Walk:
         wait_s = getattr(error, "retry_after_s", None)
         if outright:
             host.refusals += now >= host.rests_until  # calls under way together are turned away once
-            if not self._patient or host.refusals >= TURNED_AWAY:
+            if not self._patient or (host.refusals >= TURNED_AWAY and not host.answered):
                 host.refused = error
                 self._give_up(piece)
                 return
-            wait_s = FIRST_REST_S * 2.0**host.refusals
+            wait_s = min(FIRST_REST_S * 2.0**host.refusals, LONGEST_REST_S)
         elif isinstance(error, SourceRefused):
             piece.series.refusals += 1
             if not self._patient or piece.series.refusals >= REFUSALS:
