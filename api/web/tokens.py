@@ -110,10 +110,11 @@ def market_of(times_us: I64, rates: F64, *, at_us: int) -> dict[str, Any]:
 def venues_of(services: Services, asset: StoredAsset, *, time_us: int) -> dict[str, Any]:
     """The venues that quoted the token in dollars at an instant, and how far apart they were."""
     with services.store.session() as session:
-        quotes = [quote for quote in read_quotes(session, asset.id, time_us=time_us) if "USD" in quote.quote.upper()]
-    closes = [quote.close for quote in quotes]
+        quotes = read_quotes(session, asset.id, time_us=time_us)
+    quotes = [(listing, bar) for listing, bar in quotes if "USD" in listing.quote.upper()]
+    closes = [bar.close for _, bar in quotes]
     spread = round(max(closes) / min(closes) - 1.0, DIGITS) if len(closes) > 1 else None
-    return {"venues": [quote.venue for quote in quotes], "spread": spread}
+    return {"venues": [listing.venue for listing, _ in quotes], "spread": spread}
 
 
 def daily_rates(services: Services, asset: StoredAsset) -> dict[str, Any]:

@@ -27,11 +27,12 @@ from indexer.store.administration import read_announcements, read_overrides
 from indexer.store.assets import read_assets
 from indexer.store.db import Session, Store
 from indexer.store.indices import read_index, read_methodologies
-from indexer.store.levels import LevelRevision, read_level_revisions, unpublished
-from indexer.store.rates import RateRow, rate_at, read_quotes
+from indexer.store.levels import read_level_revisions, unpublished
+from indexer.store.rates import rate_at, read_quotes
 from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import RebalancingItemRow, RebalancingRow
-from indexer.store.supplies import SupplyReading, read_supplies_at, review_started_us
+from indexer.store.supplies import read_supplies_at, review_started_us
+from indexer.store.tables import Level, Rate, Supply
 from indexer.times import DAY_US, from_us, iso, to_us
 
 ITEMS_BACK_DAYS = 400
@@ -119,7 +120,7 @@ def supply_evidence(
         # A provider goes before facts.
         readings = [reading for reading in readings if reading.source != supply_facts.SOURCE]
 
-    def tokens(reading: SupplyReading) -> float:
+    def tokens(reading: Supply) -> float:
         return float(reading.amount / 10 ** decimals[reading.asset_id]) * ratios[reading.asset_id]
 
     of_origin = {reading.kind: reading for reading in reversed(readings) if reading.origin == decided.supply_source}
@@ -128,7 +129,7 @@ def supply_evidence(
     if used is None:
         return plain
     left = tuple(
-        Left(reading.kind, tokens(reading), reading.origin, reading.source, from_us(reading.observed_at_us))
+        Left(reading.kind, tokens(reading), reading.origin, reading.source, reading.observed_at)
         for reading in readings
         if reading is not used and reading.origin == used.origin and reading.kind not in ("circulating", "free_float")
     )
@@ -141,7 +142,7 @@ def supply_evidence(
         kind=used.kind,
         source=used.source,
         reading_tokens=tokens(used),
-        observed_at=from_us(used.observed_at_us),
+        observed_at=used.observed_at,
         chain=used.chain,
         block_number=used.block_number,
         block_hash=used.block_hash,
@@ -152,18 +153,16 @@ def supply_evidence(
     )
 
 
-def _grade(slug: str, used: SupplyReading) -> tuple[str | None, str | None]:
+def _grade(slug: str, used: Supply) -> tuple[str | None, str | None]:
     """The grade of a shipped fact and what it rests on; None for any other reading."""
     facts = supply_facts.load_supply_facts()
-    fact = facts.at(slug, from_us(used.observed_at_us)) if used.source == supply_facts.SOURCE else None
+    fact = facts.at(slug, used.observed_at) if used.source == supply_facts.SOURCE else None
     return (fact.grade, facts.origins[fact.origin]) if fact is not None else (None, None)
 
 
-def _stands(reading: SupplyReading, parts: Sequence[LinePart]) -> bool:
+def _stands(reading: Supply, parts: Sequence[LinePart]) -> bool:
     """Whether the reading is of the token that stood for the line when it was true."""
-    part = next(part for part in parts if part.asset_id == reading.asset_id)
-    after = part.from_us is None or reading.observed_at_us >= part.from_us
-    return after and (part.until_us is None or reading.observed_at_us < part.until_us)
+    return next(part for part in parts if part.asset_id == reading.asset_id).holds(to_us(reading.observed_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,21 +241,21 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
     if not revisions:
         later = f'Index "{index_id}" has no level at or before {iso(at_us)}; its history starts later'
         raise NotFoundError(unpublished(store, index_id, as_of_us=as_of_us) or later)
-    row = revisions[0]
-    before = read_level_revisions(store, index_id, at_us=row.time_us - 1, as_of_us=as_of_us)
-    basket, review = _basket(store, index_id, time_us=row.time_us, as_of_us=as_of_us)
+    row, run = revisions[0]
+    before = read_level_revisions(store, index_id, at_us=row.time - 1, as_of_us=as_of_us)
+    basket, review = _basket(store, index_id, time_us=row.time, as_of_us=as_of_us)
     rules = next(rules for rules in read_methodologies(store, index_id) if rules.id == row.methodology_id)
     windows = rules_of(rules).perpetual_windows
     book = _Book(store, registry, basket=basket, review=review, as_of_us=as_of_us, windows=windows)
     with store.session() as session:
-        lines = book.lines(session, row.time_us, before_us=before[0].time_us if before else None)
+        lines = book.lines(session, row.time, before_us=before[0][0].time if before else None)
     value = sum(line.units * line.price for line in lines)
     worth = sum(line.units * (line.price_before or 0.0) for line in lines) if before else None
     return Explanation(
         index=index_id,
         simulated=index.simulated,
         state=index.state,
-        time=from_us(row.time_us),
+        time=from_us(row.time),
         level=row.level,
         level_exact=value / basket.divisor_after,
         status=Status(row.status).name.lower(),
@@ -268,19 +267,19 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
         below_minimum=len(lines) < rules_of(rules).selection.min_constituents,
         basket_since=basket.effective_at,
         basket_kind=basket.kind,
-        previous_time=from_us(before[0].time_us) if before else None,
+        previous_time=from_us(before[0][0].time) if before else None,
         return_since_previous=None if not worth else value / worth - 1.0,
         methodology_version=rules.version,
         methodology_hash=rules.hash,
         revision=row.revision,
-        revisions=tuple(_revision(revision) for revision in revisions),
-        run={"id": row.run_id, "kind": row.run_kind, "started_at": from_us(row.run_started_us)},
+        revisions=tuple(_revision(revision) for revision, _ in revisions),
+        run={"id": row.run_id, "kind": run.kind, "started_at": run.started_at},
         inputs_hash=row.inputs_hash.hex(),
         previous_hash=row.prev_hash.hex(),
         hash=row.hash.hex(),
         without_supply=tuple(item.asset for item in review.items if NO_SUPPLY in item.reason),
         inputs_hold=_hash(row, lines, divisor=basket.divisor_after, rules=rules.hash) == row.inputs_hash,
-        **_judgement(store, index_id, time_us=row.time_us, assets={line.asset for line in lines}),
+        **_judgement(store, index_id, time_us=row.time, assets={line.asset for line in lines}),
     )
 
 
@@ -344,25 +343,25 @@ class _Book:
             rate_run=rate.run_id,
             quotes=tuple(
                 Quote(
-                    bar.venue,
-                    self.registry.market(bar.venue),
-                    bar.source,
-                    bar.symbol,
-                    bar.interval,
-                    bar.quote,
+                    listing.venue,
+                    self.registry.market(listing.venue),
+                    listing.source,
+                    listing.symbol,
+                    listing.interval,
+                    listing.quote,
                     bar.close,
                     bar.volume_usd,
-                    _verdict(verdicts, bar.venue),
+                    _verdict(verdicts, listing.venue),
                     bar.revision,
                 )
-                for bar in quotes
+                for listing, bar in quotes
             ),
             price_before=price_before,
             contribution=None,
             supply=supply_evidence(session, decided, review=self.review, parts=parts, registry=self.registry),
         )
 
-    def _rate(self, session: Session, asset: str, *, at_us: int) -> tuple[RateRow, float]:
+    def _rate(self, session: Session, asset: str, *, at_us: int) -> tuple[Rate, float]:
         """The line's price at an instant: of the token that stood for it, within that token's time."""
         for part in reversed(self.parts.get(asset, ())):
             if part.from_us is not None and at_us < part.from_us:
@@ -405,18 +404,18 @@ def _basket(
     return held[-1], (reviews or held)[-1]
 
 
-def _revision(row: LevelRevision) -> dict[str, Any]:
+def _revision(row: Level) -> dict[str, Any]:
     return {
         "revision": row.revision,
         "level": row.level,
         "status": Status(row.status).name.lower(),
-        "published_at": from_us(row.published_at_us),
+        "published_at": from_us(row.published_at),
         "run": row.run_id,
         "hash": row.hash.hex(),
     }
 
 
-def _hash(row: LevelRevision, lines: Sequence[ExplainedConstituent], *, divisor: float, rules: str) -> bytes:
+def _hash(row: Level, lines: Sequence[ExplainedConstituent], *, divisor: float, rules: str) -> bytes:
     """The hash of the inputs shown, by the hash chain's rule."""
     ordered = sorted(lines, key=lambda line: line.asset)
     segment = Segment(
@@ -428,7 +427,7 @@ def _hash(row: LevelRevision, lines: Sequence[ExplainedConstituent], *, divisor:
         divisor=divisor,
     )
     prices = np.array([[line.price for line in ordered]])
-    return inputs_hashes(np.array([row.time_us]), prices, segments=[segment], methodology_hash=rules)[0]
+    return inputs_hashes(np.array([row.time]), prices, segments=[segment], methodology_hash=rules)[0]
 
 
 def _judgement(store: Store, index_id: str, *, time_us: int, assets: set[str]) -> dict[str, Any]:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import pairwise
 
 import numpy as np
 
-from indexer.arrays import F64, I8, I64, Bools
+from indexer.arrays import F64, I64, Bools
 from indexer.engine.history import IndexHistory, Settled
 from indexer.engine.market import Market, Status, carry
 from indexer.errors import InputError
@@ -26,20 +25,14 @@ from indexer.store.db import Store
 from indexer.store.indices import index_state, write_index, write_methodology
 from indexer.store.levels import last_hash, published_span, read_levels, write_levels
 from indexer.store.rebalancings import write_rebalancings
-from indexer.store.rows import AnnouncementRow, LevelRows
+from indexer.store.rows import AnnouncementRow, LevelColumns, LevelRows
 from indexer.times import HOUR_US, from_us, iso, to_us
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """Levels as they would be published: rounded, with the hash of what each was computed from. All (K,)."""
+class Candidates(LevelColumns):
+    """Levels as they would be published: rounded, with the hash of what each was computed from (K,)."""
 
-    times_us: I64
-    levels: F64
-    status: I8
-    carried_weight: F64
-    perpetual_weight: F64
-    constituents: I64
     inputs: list[bytes]
     versions: Versions
 
@@ -232,6 +225,8 @@ def _write(
     store: Store, run_id: int, *, index_id: str, made: Candidates, rows: I64, revisions: I64, now: datetime
 ) -> None:
     """Writes rows in time order, each under the version it belongs to, chained to what was published before."""
+    if not len(rows):
+        return
     inputs = [made.inputs[n] for n in rows]
     before, after = chain(
         made.times_us[rows],
@@ -241,28 +236,22 @@ def _write(
         inputs=inputs,
         previous=last_hash(store, index_id) or GENESIS,
     )
-    ids = made.versions.ids[rows]
-    edges = [0, *(np.flatnonzero(np.diff(ids)) + 1).tolist(), len(rows)]
-    for start, stop in pairwise(edges):
-        part = rows[start:stop]
-        if not len(part):
-            continue
-        write_levels(
-            store,
-            run_id,
-            index_id=index_id,
-            methodology_id=int(ids[start]),
-            times_us=made.times_us[part],
-            levels=made.levels[part],
-            status=made.status[part],
-            carried_weight=made.carried_weight[part],
-            perpetual_weight=made.perpetual_weight[part],
-            constituents=made.constituents[part],
-            inputs_hash=inputs[start:stop],
-            prev_hash=before[start:stop],
-            hash=after[start:stop],
-            published_at_us=to_us(now),
-        )
+    write_levels(
+        store,
+        run_id,
+        index_id=index_id,
+        methodology_id=made.versions.ids[rows],
+        times_us=made.times_us[rows],
+        levels=made.levels[rows],
+        status=made.status[rows],
+        carried_weight=made.carried_weight[rows],
+        perpetual_weight=made.perpetual_weight[rows],
+        constituents=made.constituents[rows],
+        inputs_hash=inputs,
+        prev_hash=before,
+        hash=after,
+        published_at_us=to_us(now),
+    )
 
 
 def _tell(

@@ -15,10 +15,10 @@ from indexer.store.bulk import Batch, BulkTable, append, refuse_bad
 from indexer.store.columnar import Columns, array_of, driver_rows, fields, last_of_each, pick, read_columns
 from indexer.store.db import Store
 from indexer.store.indices import read_index
-from indexer.store.rows import LevelRows, Written
+from indexer.store.rows import LevelColumns, LevelRows, Written, as_row
 from indexer.store.runs import known_by
 from indexer.store.tables import Level, MethodologyVersion, Run
-from indexer.times import iso, to_us
+from indexer.times import iso
 
 LEVELS = BulkTable(
     model=Level,
@@ -44,7 +44,7 @@ def write_levels(
     run_id: int,
     *,
     index_id: str,
-    methodology_id: int,
+    methodology_id: I64 | int,
     times_us: I64,
     levels: F64,
     status: I8,
@@ -56,7 +56,7 @@ def write_levels(
     hash: list[bytes],
     published_at_us: I64 | int,
 ) -> Written:
-    """How many levels were new, revised, unchanged; all columns (K,), hashes 32 bytes each.
+    """How many levels were new, revised, unchanged; all columns (K,) or one value for all, hashes 32 bytes each.
 
     A level is revised when its value, status, carried weight, methodology or inputs differ; hashes and the
     instant of publication follow. Levels must be finite and positive (InputError).
@@ -68,18 +68,21 @@ def write_levels(
         "status": status.astype(np.int64),
         "carried_weight": carried_weight,
         "perpetual_weight": np.zeros(count) if perpetual_weight is None else perpetual_weight,
-        "methodology_id": np.full(count, methodology_id, dtype=np.int64),
+        "methodology_id": _each(methodology_id, count),
         "inputs_hash": list(inputs_hash),
     }
-    published = np.broadcast_to(np.asarray(published_at_us, dtype=np.int64), (count,)).copy()
     extra = {
         "constituents": np.zeros(count, dtype=np.int64) if constituents is None else constituents,
         "prev_hash": list(prev_hash),
         "hash": list(hash),
-        "published_at": published,
+        "published_at": _each(published_at_us, count),
         "run_id": run_id,
     }
     return append(store, LEVELS, Batch(None, {"index_id": index_id}, times_us, values, extra))
+
+
+def _each(values: I64 | int, count: int) -> I64:
+    return np.broadcast_to(np.asarray(values, dtype=np.int64), (count,)).copy()
 
 
 def read_levels(
@@ -129,25 +132,15 @@ def read_level_values(store: Store, index_id: str) -> tuple[I64, F64, I64]:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelPage:
-    """Levels without their evidence (K,), oldest first, and where the next page begins (None: there is none)."""
+class LevelPage(LevelColumns):
+    """Levels without their evidence, oldest first, and where the next page begins (None: there is none)."""
 
-    times_us: I64
-    levels: F64
-    status: I8
-    carried_weight: F64
-    perpetual_weight: F64
-    constituents: I64
     next_us: int | None
-
-    def __len__(self) -> int:
-        return len(self.times_us)
 
 
 def page_of(rows: LevelRows) -> LevelPage:
     """The same levels without their evidence, as the last page."""
-    weights = rows.carried_weight, rows.perpetual_weight
-    return LevelPage(rows.times_us, rows.levels, rows.status, *weights, rows.constituents, None)
+    return as_row(LevelPage, rows, next_us=None)
 
 
 def read_level_page(
@@ -253,19 +246,13 @@ def last_hash(store: Store, index_id: str) -> bytes | None:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedRows:
-    """Every level row of an index ever published, revisions included, in the order of publication. All (K,).
+class PublishedRows(LevelColumns):
+    """Every level row of an index ever published, revisions included, in the order of publication.
 
     `known_us` is the start of the run that published it.
     """
 
-    times_us: I64
     revision: I64
-    levels: F64
-    status: I8
-    carried_weight: F64
-    perpetual_weight: F64
-    constituents: I64
     methodology_id: I64
     known_us: I64
     run_id: I64
@@ -287,52 +274,13 @@ def published_rows(store: Store, index_id: str) -> PublishedRows:
     return PublishedRows(**_served(rows), **others, known_us=rows["started_at"], **hashes)
 
 
-@dataclass(frozen=True, slots=True)
-class LevelRevision:
-    """One published row of a level, with the run that published it."""
-
-    time_us: int
-    revision: int
-    level: float
-    status: int
-    carried_weight: float
-    perpetual_weight: float
-    methodology_id: int
-    published_at_us: int
-    run_id: int
-    run_kind: str
-    run_started_us: int
-    inputs_hash: bytes
-    prev_hash: bytes
-    hash: bytes
-
-
 def read_level_revisions(
     store: Store, index_id: str, *, at_us: int, as_of_us: int | None = None
-) -> list[LevelRevision]:
-    """Every revision of the last level at or before an instant, newest first; empty when there is none."""
+) -> list[tuple[Level, Run]]:
+    """Every revision of the last level at or before an instant with the run that published it, newest first."""
     known = known_by(Level, as_of_us)
     newest = select(func.max(col(Level.time))).where(col(Level.index_id) == index_id, col(Level.time) <= at_us, *known)
     query = select_models(Level, Run).join(Run, col(Run.id) == col(Level.run_id))
     query = query.where(Level.index_id == index_id, col(Level.time) == newest.scalar_subquery(), *known)
     with store.session() as session:
-        rows = session.exec(query.order_by(col(Level.revision).desc())).all()
-    return [
-        LevelRevision(
-            level.time,
-            level.revision,
-            level.level,
-            level.status,
-            level.carried_weight,
-            level.perpetual_weight,
-            level.methodology_id,
-            level.published_at,
-            level.run_id,
-            run.kind,
-            to_us(run.started_at),
-            level.inputs_hash,
-            level.prev_hash,
-            level.hash,
-        )
-        for level, run in rows
-    ]
+        return list(session.exec(query.order_by(col(Level.revision).desc())).all())

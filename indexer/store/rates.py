@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import and_, or_, select
@@ -15,7 +14,7 @@ from indexer.reference import RateFlag
 from indexer.store.bulk import Batch, BulkTable, append, read_newest, refuse_bad, within
 from indexer.store.columnar import Columns, fields, last_of_each, pick, read_columns
 from indexer.store.db import Store
-from indexer.store.rows import RateSeries, Written, as_row
+from indexer.store.rows import RateSeries, Written
 from indexer.store.runs import known_by
 from indexer.store.tables import Asset, Bar, Listing, Rate, Run
 from indexer.times import INTERVAL_US
@@ -119,21 +118,6 @@ def read_rate_history(store: Store) -> dict[str, I64 | F64]:
     return read_columns(store, query.order_by(*fields(Rate, "asset_id", "time", "revision")))
 
 
-@dataclass(frozen=True, slots=True)
-class RateRow:
-    """An official rate as it stands in the store; `time` in microseconds."""
-
-    asset_id: int
-    time: int
-    revision: int
-    rate: float
-    status: int
-    flags: int
-    method: str
-    verdicts: str
-    run_id: int
-
-
 def rate_at(
     session: Session,
     asset_id: int,
@@ -141,7 +125,7 @@ def rate_at(
     at_us: int,
     as_of_us: int | None = None,
     perpetual: Sequence[tuple[int, int]] | None = None,
-) -> RateRow | None:
+) -> Rate | None:
     """The last official rate of an asset at or before an instant, None before its first.
 
     With `perpetual` windows: of perpetual futures only those from `from` to before `until` of one of them.
@@ -150,8 +134,7 @@ def rate_at(
     if perpetual is not None:
         windows = (and_(col(Rate.time) >= start, col(Rate.time) < until) for start, until in perpetual)
         query = query.where(or_(col(Rate.flags).op("&")(int(RateFlag.PERPETUAL)) == 0, *windows))
-    rate = session.exec(query.order_by(col(Rate.time).desc(), col(Rate.revision).desc()).limit(1)).first()
-    return None if rate is None else as_row(RateRow, rate)
+    return session.exec(query.order_by(col(Rate.time).desc(), col(Rate.revision).desc()).limit(1)).first()
 
 
 def read_rate_before(store: Store, slug: str, at_us: int, *, max_age_us: int) -> tuple[float, int] | None:
@@ -166,29 +149,15 @@ def read_newest_rate(store: Store, slug: str) -> tuple[float, int, int] | None:
     return None if rate is None else (rate.rate, rate.time, rate.status)
 
 
-def _newest(store: Store, slug: str, *, at_us: int) -> RateRow | None:
+def _newest(store: Store, slug: str, *, at_us: int) -> Rate | None:
     with store.session() as session:
         number = session.exec(select_models(Asset.id).where(Asset.slug == slug)).first()
         return None if number is None else rate_at(session, number, at_us=int(at_us))
 
 
-@dataclass(frozen=True, slots=True)
-class QuoteRow:
-    """A venue's quote at a rate's instant: its finest bar that closed then."""
-
-    venue: str
-    source: str
-    symbol: str
-    interval: str
-    quote: str
-    close: float
-    volume_base: float | None
-    volume_usd: float | None
-    revision: int
-    run_id: int
-
-
-def read_quotes(session: Session, asset_id: int, *, time_us: int, as_of_us: int | None = None) -> list[QuoteRow]:
+def read_quotes(
+    session: Session, asset_id: int, *, time_us: int, as_of_us: int | None = None
+) -> list[tuple[Listing, Bar]]:
     """The quotes of an asset at an instant, one for each venue: its finest bar, of two such the listing known first."""
     query = (
         select_models(Listing, Bar)
@@ -196,8 +165,7 @@ def read_quotes(session: Session, asset_id: int, *, time_us: int, as_of_us: int 
         .where(Listing.asset_id == asset_id, *known_by(Bar, as_of_us))
         .order_by(col(Listing.venue), col(Listing.id), col(Bar.revision).desc())
     )
-    finest: dict[str, QuoteRow] = {}
+    finest: dict[str, tuple[Listing, Bar]] = {}
     for listing, bar in sorted(session.exec(query), key=lambda pair: (pair[0].venue, INTERVAL_US[pair[0].interval])):
-        names = {name: getattr(listing, name) for name in ("venue", "source", "symbol", "interval", "quote")}
-        finest.setdefault(listing.venue, as_row(QuoteRow, bar, **names))
+        finest.setdefault(listing.venue, (listing, bar))
     return list(finest.values())

@@ -214,11 +214,9 @@ class QualityRow:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelRows:
-    """Levels of one index, all (K,), oldest first unless asked otherwise; hashes are 32 bytes each.
-
-    `constituents` is 0 where it was not stored.
-    """
+class LevelColumns:
+    """Levels of one index, all (K,): shares of weight with an older price and with one of perpetual futures, and how
+    many constituents are held (0 where that was not stored)."""
 
     times_us: I64
     levels: F64
@@ -226,15 +224,21 @@ class LevelRows:
     carried_weight: F64
     perpetual_weight: F64
     constituents: I64
+
+    def __len__(self) -> int:
+        return len(self.times_us)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRows(LevelColumns):
+    """Levels as they stand, oldest first unless asked otherwise; hashes are 32 bytes each."""
+
     revision: I64
     methodology_id: I64
     published_at_us: I64
     inputs_hash: list[bytes]
     prev_hash: list[bytes]
     hash: list[bytes]
-
-    def __len__(self) -> int:
-        return len(self.times_us)
 
     def rows(self, rows: I64) -> LevelRows:
         """Some of the rows, by number."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select as select_columns
@@ -114,34 +113,13 @@ def read_supplies_of(store: Store, run: int) -> list[SupplyRow]:
         return [as_row(SupplyRow, supply, asset=slug) for supply, slug in session.exec(query)]
 
 
-@dataclass(frozen=True, slots=True)
-class SupplyReading:
-    """A supply observation with its evidence; amounts in base units."""
-
-    asset_id: int
-    kind: str
-    origin: str
-    source: str
-    observed_at_us: int
-    amount: int
-    chain: str | None
-    block_number: int | None
-    block_hash: str | None
-    finality: str | None
-    revision: int
-    run_id: int
-
-
-def read_supplies_at(
-    session: Session, asset_ids: Sequence[int], *, reference_us: int, as_of_us: int
-) -> list[SupplyReading]:
+def read_supplies_at(session: Session, asset_ids: Sequence[int], *, reference_us: int, as_of_us: int) -> list[Supply]:
     """The newest reading of each kind, origin and source of these assets at a reference instant, as known then."""
     query = select(Supply).where(col(Supply.asset_id).in_(asset_ids), Supply.observed_at <= from_us(reference_us))
     query = query.where(*known_by(Supply, as_of_us))
-    newest: dict[tuple[int, str, str, str], SupplyReading] = {}
+    newest: dict[tuple[int, str, str, str], Supply] = {}
     for row in session.exec(query.order_by(col(Supply.observed_at).desc(), col(Supply.revision).desc())):
-        key = (row.asset_id, row.kind, row.origin, row.source)
-        newest.setdefault(key, as_row(SupplyReading, row, observed_at_us=to_us(row.observed_at)))
+        newest.setdefault((row.asset_id, row.kind, row.origin, row.source), row)
     return list(newest.values())
 
 
