@@ -48,6 +48,7 @@ def test_an_index_that_names_the_token_takes_it_at_any_date() -> None:
     assert compare(history, second_index(world, index)).max_relative < 1e-14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_tokens_added_now_leave_every_shipped_level_of_history_as_it_was(name: str) -> None:
     """All prices are there, also those of the additions: no instant, member or level moves."""

@@ -17,6 +17,7 @@ from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import load_registry
 from indexer.times import HOUR_US, parse_instant
 
+pytestmark = pytest.mark.slow
 NAMES = sorted(shipped())
 
 

@@ -111,6 +111,7 @@ def test_an_interrupted_import_says_so_and_is_completed(
     assert {run.outcome for run in read_runs(store)} == {"done"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "death",
     [
@@ -139,6 +140,7 @@ def test_killed_anywhere_and_run_again_nothing_is_lost_or_doubled(
     assert [run.outcome for run in read_runs(store)] == ["done"]
 
 
+@pytest.mark.slow
 def test_two_processes_that_import_the_same_file_at_once(store: Store, big: Path) -> None:
     running = [subprocess.Popen(_command(store, big)) for _ in range(2)]
     assert [process.wait(120) for process in running] == [0, 0]

@@ -20,6 +20,7 @@ from indexer.store.runs import read_runs
 from indexer.store.supplies import read_supplies
 from indexer.times import HOUR_US, from_us, iso, parse_instant
 
+pytestmark = pytest.mark.slow
 ABSENT = {"FLUX", "ROSE"}  # in the files, in no index and not in the registry
 
 

@@ -16,6 +16,7 @@ from indexer.store.rebalancings import read_rebalancings
 from indexer.times import DAY_US, from_us
 from indexer.verify.store import broken_chain, verify_all
 
+pytestmark = pytest.mark.slow
 UNTIL = from_us(START_US + 200 * DAY_US)
 PROGRAM = """
 import sys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 
 import pytest
@@ -30,23 +31,21 @@ def header(number: int) -> dict:
     }
 
 
-def logs_between(first: int, last: int) -> list[dict]:
-    from bisect import bisect_left, bisect_right
+LOGS = [
+    {
+        "blockNumber": hex(number),
+        "blockHash": block_hash(number),
+        "logIndex": hex(i),
+        "address": TOKEN,
+        "topics": [],
+        "data": "0x",
+    }
+    for i, number in enumerate(EVENTS)
+]
 
-    made = []
-    for i in range(bisect_left(EVENTS, first), bisect_right(EVENTS, last)):
-        number = EVENTS[i]
-        made.append(
-            {
-                "blockNumber": hex(number),
-                "blockHash": block_hash(number),
-                "logIndex": hex(i),
-                "address": TOKEN,
-                "topics": [],
-                "data": "0x",
-            }
-        )
-    return made
+
+def logs_between(first: int, last: int) -> list[dict]:
+    return LOGS[bisect_left(EVENTS, first) : bisect_right(EVENTS, last)]
 
 
 def provider(refuse: Callable[[int, int, int], str | None]):

@@ -15,6 +15,8 @@ from onchain.chains import Chain
 from onchain.snapshots import read_snapshot
 from onchain.tokens import Leg, Token
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tester():

@@ -121,6 +121,7 @@ store.close()
 """
 
 
+@pytest.mark.slow
 def test_writers_and_bulk_readers_in_several_processes_do_no_harm(sqlite_store: Store) -> None:
     """Two processes write while this one reads in bulk and writes too: all rows arrive, the file stays whole."""
     made = seed(sqlite_store)

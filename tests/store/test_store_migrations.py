@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
@@ -69,6 +70,7 @@ def test_migrating_again_does_nothing(empty_url: str) -> None:
     store.close()
 
 
+@pytest.mark.slow
 def test_a_migration_killed_in_the_middle_leaves_nothing_and_can_be_repeated(empty_url: str) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, empty_url], check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
@@ -79,6 +81,7 @@ def test_a_migration_killed_in_the_middle_leaves_nothing_and_can_be_repeated(emp
     store.close()
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
     running = [
         subprocess.Popen([sys.executable, "-c", MIGRATE, empty_url], stderr=subprocess.PIPE, text=True)

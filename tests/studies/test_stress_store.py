@@ -15,6 +15,7 @@ from indexer.store.runs import finish_run, start_run
 from indexer.studies.stress import stored_stress
 from indexer.times import HOUR_US, parse_instant
 
+pytestmark = pytest.mark.slow
 NOON = parse_instant("2025-06-02T12:00:00Z")
 UNTIL = datetime(2025, 6, 3, tzinfo=UTC)
 
