@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from importlib import import_module
+from html import escape
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-SHOWN = 6
 FRACTION, POINTS, USD, LOG = "fraction", "index points", "USD", "log return a session"
 UNITS = {
     **dict.fromkeys(("level", "latest_level"), POINTS),
@@ -58,37 +56,28 @@ class Frame(ABC):
 
     def to_pandas(self) -> pd.DataFrame:
         """A pandas frame with a UTC index `time`, where it has times; `attrs` are its labels and `units`."""
-        pandas: Any = needed("pandas", "to_pandas")
-        columns = {name: _pandas_column(pandas, values) for name, values in self.columns().items()}
-        frame: pd.DataFrame = pandas.DataFrame(columns)
+        import pandas
+
+        columns = {name: _pandas_column(values) for name, values in self.columns().items()}
+        frame = pandas.DataFrame(columns)
         frame.attrs.update(self.labels() | {"units": self.units()})
         return frame.set_index("time") if next(iter(columns), "") == "time" else frame
 
     def to_polars(self) -> pl.DataFrame:
         """A polars frame; instants are Datetime in UTC. Raises ModuleNotFoundError that says what to install."""
-        polars: Any = needed("polars", "to_polars")
-        frame: pl.DataFrame = polars.DataFrame({name: _plain(values) for name, values in self.columns().items()})
+        try:
+            import polars
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError("to_polars needs polars, which is not here: pip install polars") from None
+        frame = polars.DataFrame({name: _plain(values) for name, values in self.columns().items()})
         instants = [name for name, values in self.columns().items() if _are_instants(values)]
         return frame.with_columns(polars.col(name).dt.replace_time_zone("UTC") for name in instants)
 
     def _repr_html_(self) -> str:
-        columns = {name: _plain(values) for name, values in self.columns().items()}
-        count = len(next(iter(columns.values()), ()))
-        rows = range(count) if count <= 2 * SHOWN else [*range(SHOWN), -1, *range(count - SHOWN, count)]
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
-        body = "".join(f"<tr>{_cells(columns, row)}</tr>" for row in rows)
-        marks = " · ".join(html.escape(f"{name} {value}") for name, value in self.labels().items())
-        return f"<p>{marks} · {count:,} rows</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def needed(name: str, purpose: str) -> Any:
-    """A module that is imported only when somebody asks for it. Raises ModuleNotFoundError saying how to get it."""
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise ModuleNotFoundError(f"{purpose} needs {name}, which is not here: pip install {name}", name=name) from None
+        marks = [f"{name} {value}" for name, value in self.labels().items()]
+        frame = self.to_pandas()
+        html: str = frame._repr_html_()  # type: ignore[operator]  # pandas' own, which notebooks call
+        return f"<p>{escape(' · '.join([*marks, f'{len(frame):,} rows']))}</p>{html}"
 
 
 def instants(times_us: NDArray[np.int64]) -> NDArray[np.datetime64]:
@@ -123,7 +112,9 @@ def _are_instants(values: Any) -> bool:
     return isinstance(values, np.ndarray) and values.dtype.kind == "M"
 
 
-def _pandas_column(pandas: Any, values: Any) -> Any:
+def _pandas_column(values: Any) -> Any:
+    import pandas
+
     return pandas.DatetimeIndex(values, tz="UTC") if _are_instants(values) else _plain(values)
 
 
@@ -132,17 +123,3 @@ def _plain(values: Any) -> Any:
     if isinstance(values, list):
         return [str(value) if isinstance(value, Mapping | tuple) else value for value in values]
     return values
-
-
-def _cells(columns: Mapping[str, Any], row: int) -> str:
-    if row < 0:
-        return f'<td colspan="{len(columns)}">…</td>'
-    return "".join(f"<td>{html.escape(_text(values[row]))}</td>" for values in columns.values())
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return ""
-    if isinstance(value, np.datetime64):
-        return str(value.astype("datetime64[m]")).replace("T", " ")
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)

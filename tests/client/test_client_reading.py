@@ -7,10 +7,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import fields
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +19,6 @@ from seeded import HOURS, START, instants, latent
 
 from indexer import AsyncClient, Client, open_store
 from indexer.client import models
-from indexer.client.frames import needed
 from indexer.errors import ConfigError, InputError, NotEnoughDataError, NotFoundError
 from indexer.times import HOUR_US, from_us
 
@@ -220,7 +217,7 @@ async def test_the_same_with_await(served: Live, folder: Path) -> None:
     async with AsyncClient(served.url) as far, AsyncClient(folder) as near:
         assert await far.latest("deai") == await near.latest("deai")
         np.testing.assert_array_equal((await far.levels("deai")).levels, (await near.levels("deai")).levels)
-        assert "<table>" in (await near.constituents("deai"))._repr_html_()
+        assert "<table" in (await near.constituents("deai"))._repr_html_()
         assert "9,601 rows" in (await near.levels("deai", interval="1h"))._repr_html_()
 
 
@@ -251,31 +248,6 @@ def test_both_faces_have_the_same_methods() -> None:
             assert inspect.getdoc(ours) == inspect.getdoc(other)
 
 
-SAME = {
-    "Latest": models.Latest,
-    "IndexSummary": models.IndexSummary,
-    "LevelPoint": models.LevelPoint,
-    "Changes": models.Changes,
-    "MethodologyRef": models.MethodologyRef,
-    "Constituent": models.Constituent,
-    "Rebalance": models.Rebalance,
-    "RebalanceItem": models.RebalanceItem,
-    "MethodologyAnswer": models.MethodologyFile,
-    "Beta": models.Beta,
-    "Alignment": models.Alignment,
-    "Sentinel": models.Sentinel,
-    "Bootstrap": models.Bootstrap,
-    "BenchmarkItem": models.Benchmark,
-}
-
-
-@pytest.mark.parametrize("name", SAME)
-def test_records_have_every_key_that_the_api_declares(served: Live, name: str) -> None:
-    schemas = served.app.openapi()["components"]["schemas"]
-    found: Any = SAME[name]
-    assert {one.name for one in fields(found)} == set(schemas[name]["properties"])
-
-
 def test_where_there_is_nothing_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"There is no store at .*deai\.sqlite; `deai import FILE` makes one"):
         Client(tmp_path)
@@ -297,9 +269,10 @@ def test_a_closed_client_says_so(folder: Path) -> None:
         client.latest()
 
 
-def test_a_missing_library_is_named() -> None:
-    with pytest.raises(ModuleNotFoundError, match="to_polars needs nolarsuch, which is not here: pip"):
-        needed("nolarsuch", "to_polars")
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(ModuleNotFoundError, match="to_polars needs polars, which is not here: pip"):
+        models.Table(()).to_polars()
 
 
 def test_importing_the_client_imports_no_frames() -> None:
