@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from live_server import Live
 
-REQUESTS = 10_000
+REQUESTS = 4_000
 CONNECTIONS = 1_000
 PATHS = ["/v1/indices/deai/levels", "/v1/indices/deai/constituents", "/v1/indices/deai/beta", "/v1/indices/{}"]
 PATHS += ["/v1/indices/{}/levels.csv", "/v1/benchmarks/{}/closes", "/badge/{}.svg", "/embed/{}", "/oembed", "/{}"]
@@ -64,8 +64,8 @@ def test_nonsense_is_refused_and_never_breaks_anything(live: Live) -> None:
     assert sum(found.values()) == REQUESTS
     assert not {status for status in found if status >= 500}, found
     assert set(found) <= {200, 204, 206, 304, 400, 404, 405, 409, 414, 416, 422}, found
-    assert found[404] > 1000
-    assert found[422] > 500
+    assert found[404] > 400
+    assert found[422] > 200
     assert live.app.state.services.hub.listeners == 0
     assert live.app.state.services.cache.bytes <= live.app.state.services.cache.max_bytes
 

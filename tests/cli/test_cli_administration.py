@@ -10,23 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from indexer.cli.main import app
-from indexer.demo.market import START_US, build_demo
 from indexer.errors import InputError, NotEnoughDataError, VerificationError
-from indexer.store.db import open_store
-from indexer.times import DAY_US, from_us
-
-NOW = from_us(START_US + 120 * DAY_US)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder whose main store holds the simulated market."""
-    made = tmp_path_factory.mktemp("cli")
-    store = open_store(f"sqlite:///{made / 'deai.sqlite'}")
-    store.migrate()
-    build_demo(store, clock=lambda: NOW)
-    store.close()
-    return made
 
 
 @pytest.fixture

@@ -11,21 +11,6 @@ from typer.testing import CliRunner
 
 from indexer.cli import command
 from indexer.cli.main import app
-from indexer.demo.market import START_US, build_demo
-from indexer.store.db import open_store
-from indexer.times import DAY_US, from_us
-
-NOW = from_us(START_US + 120 * DAY_US)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("tables")
-    store = open_store(f"sqlite:///{made / 'deai.sqlite'}")
-    store.migrate()
-    build_demo(store, clock=lambda: NOW)
-    store.close()
-    return made
 
 
 def printed(folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str, code: int = 0) -> str:

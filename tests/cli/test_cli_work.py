@@ -1,15 +1,23 @@
 """The command by hand: import, look, export, be interrupted, run again."""
 
 import csv
+import gc
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+
+from indexer.cli.main import main
+from indexer.demo.market import build_demo
+from indexer.store.db import open_store
 
 MANIFEST = """
 kind = "tokens"
@@ -29,22 +37,28 @@ source = "hand"
 """
 
 
-def run(folder, *arguments, **more):
-    env = {"DEAI_DATA_DIR": str(folder), "PATH": os.environ["PATH"]} | more
-    command = [sys.executable, "-c", "from indexer.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, check=False)
+def run(folder, *arguments):
+    """The command in this process, with its exit code and what it wrote."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setenv("DEAI_DATA_DIR", str(folder))
+        patch.setattr(sys, "argv", ["deai", *arguments])
+        try:
+            main()
+        except SystemExit as done:
+            code = done.code or 0
+    gc.enable()
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """A store with levels, made by the simulated market under the real store's name."""
     folder = tmp_path_factory.mktemp("cli")
-    code = (
-        "import sys\nfrom datetime import datetime\nfrom indexer.demo.market import build_demo\n"
-        "from indexer.store.db import open_store\nstore = open_store(f'sqlite:///{sys.argv[1]}/deai.sqlite')\n"
-        "store.migrate(); build_demo(store, clock=lambda: datetime.fromisoformat('2025-10-01T00:00:00+00:00'))"
-    )
-    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=120)
+    store = open_store(f"sqlite:///{folder}/deai.sqlite")
+    store.migrate()
+    build_demo(store, clock=lambda: datetime(2025, 10, 1, tzinfo=UTC))
+    store.close()
     return folder
 
 
