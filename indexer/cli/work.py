@@ -91,7 +91,8 @@ def _refuse_empty(files: Sequence[FileReport]) -> None:
     problems = [file.problem for file in files if file.problem]
     reasons = [f"{file.name} ({next(iter(file.reasons), 'no rows')})" for file in files if file.gave_nothing]
     if reasons:
-        problems.append(f"no row was taken of {', '.join(reasons)}; deai import --explain shows what is seen")
+        either = "; say --decimal where 1,029 could be either" * any("is not a number" in one for one in reasons)
+        problems.append(f"no row was taken of {', '.join(reasons)}; deai import --explain shows what is seen{either}")
     if problems:
         raise ImportFileError("\n".join(problems))
 

@@ -113,7 +113,11 @@ def _header(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def sample_of(table: Table) -> tuple[list[str], list[list[str]]]:
     """The column names of a table that is no text, and the cells of its first rows as text."""
-    first = next(_tables(table, header_of(table))).slice(0, HEAD_ROWS)
+    names = header_of(table)
+    first = next(_tables(table, names), None)
+    if first is None:
+        return names, []
+    first = first.slice(0, HEAD_ROWS)
     columns = [["" if cell is None else str(cell) for cell in column.to_pylist()] for column in first.columns]
     return list(first.column_names), [list(row) for row in zip(*columns, strict=True)]
 

@@ -140,6 +140,8 @@ class Scheduler:
         self._unfinished = afterwards is not None
         self._failing: dict[str, _Failing] = {}
         self._background: Any = None
+        self._over = threading.Event()
+        self._watching: threading.Thread | None = None
         self._leads = False
 
     @property
@@ -195,7 +197,8 @@ class Scheduler:
     def _catch_up(self, job: Job) -> int:
         if self._rests(job.name):
             return 0
-        due = due_instants(job, last_done=last_due(self.store, job.name), now=self.clock())
+        now = self.clock()
+        due = due_instants(job, last_done=last_due(self.store, job.name, now=now), now=now)
         own = due[-max(job.singly, 1) :]
         for number, instant in enumerate(own):
             if not self._do(job, instant):
@@ -249,8 +252,8 @@ class Scheduler:
             self._unfinished = False
 
     def _rests(self, name: str) -> bool:
-        failing = self._failing.get(name)
-        return failing is not None and self.clock() < failing.rests_until
+        failing, now = self._failing.get(name), self.clock()
+        return failing is not None and now < failing.rests_until <= now + timedelta(seconds=MAX_REST_S)
 
     def _fails(self, name: str, error: Exception, **what: str) -> None:
         """Note a failure: tried again at the next tick, then after 30 s, 60 s … up to a quarter of an hour.
@@ -271,36 +274,46 @@ class Scheduler:
         """Work after these seconds and whenever a job is due or has rested, on a thread of its own, until `stop`."""
         from apscheduler.schedulers.background import BackgroundScheduler
         from apscheduler.triggers.combining import OrTrigger
-        from apscheduler.triggers.cron import CronTrigger
 
         background = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
         calendar = OrTrigger([wakes(job) for job in self.jobs])
         first = utc_now() + timedelta(seconds=after_s)
         background.add_job(self._work, calendar, id=WORK, next_run_time=first, misfire_grace_time=None)
-        lease = CronTrigger(second="*/30", timezone=UTC)
-        background.add_job(self._look, lease, id="lease", misfire_grace_time=None)
         self._background = background
         background.start()
+        self._over.clear()
+        self._watching = threading.Thread(target=self._watch, name=f"{self._lease}-watch", daemon=True)
+        self._watching.start()
 
     def _work(self) -> None:
         """Tick until nothing is due: instants that came due during long work had nobody to wake for them."""
         while self.tick() and self._background is not None:
             continue
 
-    def _look(self) -> None:
-        """Keep a leader's lease; wake the work of a stand-by, which may lead now, and of jobs that have rested."""
-        self.beat()
-        rested = any(self.clock() >= failing.rests_until for failing in self._failing.values())
-        if (rested or not self._leads) and self._background is not None:
-            self._background.modify_job(WORK, next_run_time=utc_now())
+    def _watch(self) -> None:
+        """Keep a leader's lease; wake the work of a stand-by, which may lead now, of jobs that have rested, and after
+        the clock went back: its next time would be that of the wrong clock."""
+        before = self.clock()
+        while not self._over.wait(LEASE_S / 3):
+            try:
+                self.beat()
+            except DeaiError as error:
+                log.warning("the lease was not prolonged", error=str(error))
+            now = self.clock()
+            rested = any(now >= failing.rests_until for failing in self._failing.values())
+            if (rested or now < before or not self._leads) and self._background is not None:
+                self._background.modify_job(WORK, next_run_time=utc_now())
+            before = now
 
     def stop(self) -> None:
         """End the running tick and give the lease back, so that a stand-by takes over at once."""
         if self._closing is not None:
             self._closing()
-        if self._background is not None:
+        self._over.set()
+        if self._background is not None and self._watching is not None:
             self._background.shutdown(wait=True)
-            self._background = None
+            self._watching.join()
+            self._background = self._watching = None
         release_lease(self.store, self._lease, self.holder)
 
 

@@ -118,10 +118,14 @@ def last_run_before(store: Store, kind: str, before: datetime) -> RunRow | None:
         return None if run is None else _run_row(run)
 
 
-def last_due(store: Store, kind: str) -> datetime | None:
-    """The newest instant that a job of this kind was done for, None when it never was."""
+def last_due(store: Store, kind: str, *, now: datetime) -> datetime | None:
+    """The newest instant until now that a job of this kind was done for, None when it never was.
+
+    Instants after now are those of a clock that was wrong.
+    """
+    done = select(func.max(Run.due_at)).where(Run.kind == kind, Run.outcome == DONE, col(Run.due_at) <= now)
     with store.session() as session:
-        return session.exec(select(func.max(Run.due_at)).where(Run.kind == kind, Run.outcome == DONE)).one()
+        return session.exec(done).one()
 
 
 def last_update(store: Store) -> tuple[int, int] | None:
@@ -191,10 +195,14 @@ def forgotten_before(store: Store) -> datetime | None:
 
 
 def take_lease(store: Store, name: str, holder: str, now: datetime, ttl_s: float) -> bool:
-    """Whether `holder` has the lease now: it was free, expired, or already its own (then it is prolonged)."""
+    """Whether `holder` has the lease now: it was free, expired, or already its own (then it is prolonged).
+
+    One that lasts far longer than any is given was taken by a clock that was wrong, and counts as expired.
+    """
+    longest = now + timedelta(seconds=10 * ttl_s)
     with store.writing_session() as session:
         lease = session.get(Lease, name)
-        if lease is not None and lease.holder != holder and lease.expires_at > now:
+        if lease is not None and lease.holder != holder and now < lease.expires_at < longest:
             return False
         session.merge(Lease(name=name, holder=holder, expires_at=now + timedelta(seconds=ttl_s)))
         return True

@@ -118,6 +118,29 @@ def test_a_stopped_leader_gives_the_lease_back_at_once(store):
     assert Scheduler(store, [job(done)], clock=clock, holder="second").tick() == 1
 
 
+def test_work_goes_on_after_the_clock_was_wrong_once(store, monkeypatch):
+    """A dead clock battery, a virtual machine restored: what was done in 2036 makes nothing of today done."""
+    monkeypatch.setattr("indexer.live.scheduler.MAX_CAUGHT_UP", 12)
+    done, clock = [], HandClock(NOON)
+    scheduler = Scheduler(store, [job(done)], clock=clock, holder="A")
+    scheduler.tick()
+    clock.now = datetime(2036, 1, 19, 3, 14, tzinfo=UTC)
+    scheduler.tick()
+    done.clear()
+    clock.now = NOON + HOUR
+    scheduler.tick()
+    assert done == hours(13)
+    clock.now = datetime(2036, 1, 19, 5, 14, tzinfo=UTC)
+    scheduler.tick()
+    done.clear()
+    other = Scheduler(store, [job(done)], clock=clock, holder="B")  # A dies with a lease taken in 2036
+    clock.now = NOON + 2 * HOUR
+    other.tick()
+    clock.now += HOUR / 2
+    other.tick()
+    assert done == hours(14)
+
+
 def test_failed_work_is_written_down_and_tried_again(store):
     clock, tries = HandClock(NOON), []
 
