@@ -25,25 +25,29 @@ PERIODS = {"1d": 1, "7d": 7, "30d": 30, "90d": 90, "180d": 180, "1y": 365, "3y":
 
 @dataclass(frozen=True, slots=True)
 class PeriodReturn:
-    """The simple return of the last days; None where there is no level exactly so many days ago."""
+    """The simple return of the last days; None where there is no level exactly so many days ago.
+
+    `over_gap`: days in between have no level, as while an index is impaired or suspended."""
 
     period: str
     start_us: int
     end_us: int
     value: float | None
+    over_gap: bool
 
 
 @dataclass(frozen=True, slots=True)
 class MonthReturn:
     """The simple return of a calendar month in UTC, from the last level of the month before, or from the first level.
 
-    `partial`: the month does not begin or is not over within the data.
+    `partial`: the month does not begin or is not over within the data. `over_gap` as of a period.
     """
 
     year: int
     month: int
     value: float
     partial: bool
+    over_gap: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Risk:
 
     `volatility` = s √365 with s the standard deviation (n − 1) · `sharpe` = mean / s √365 · `sortino` = mean / d √365
     with d = √(Σ min(r, 0)² / n) · `cagr` = (last / first)^(365.25 days / elapsed) − 1 · `max_drawdown` ≤ 0.
+    `over_gap` as of a period.
     """
 
     window: str
@@ -66,6 +71,7 @@ class Risk:
     max_drawdown: float
     best_day: float
     worst_day: float
+    over_gap: bool
 
 
 MIN_RETURNS = 20
@@ -78,7 +84,15 @@ def period_returns(times_us: ArrayLike, levels: ArrayLike) -> list[PeriodReturn]
     year = np.datetime64(last, "us").astype("datetime64[Y]").astype("datetime64[us]").astype(np.int64)
     starts = {name: last - days * DAY_US for name, days in PERIODS.items()}
     starts |= {"ytd": int(year), "all": int(times[0])}
-    return [PeriodReturn(name, start, last, _return(times, values, start)) for name, start in starts.items()]
+    return [
+        PeriodReturn(name, start, last, _return(times, values, start), _over_gap(times[times >= start]))
+        for name, start in starts.items()
+    ]
+
+
+def _over_gap(times: I64) -> bool:
+    """Whether a day between the first and the last of these instants is missing."""
+    return bool((np.diff(times) > DAY_US).any())
 
 
 def _return(times: I64, values: F64, start: int) -> float | None:
@@ -99,7 +113,13 @@ def month_returns(times_us: ArrayLike, levels: ArrayLike) -> list[MonthReturn]:
     over = (months[ends] + 1).astype("datetime64[us]").astype(np.int64) == times[ends]
     begun = (months[ends]).astype("datetime64[us]").astype(np.int64) == times[before]
     return [
-        MonthReturn(1970 + int(n) // 12, 1 + int(n) % 12, float(values[end] / values[start] - 1.0), not whole)
+        MonthReturn(
+            1970 + int(n) // 12,
+            1 + int(n) % 12,
+            float(values[end] / values[start] - 1.0),
+            not whole,
+            _over_gap(times[start : end + 1]),
+        )
         for n, start, end, whole in zip(number, before, ends, over & begun, strict=True)
         if end > start
     ]
@@ -128,6 +148,7 @@ def risk(times_us: ArrayLike, levels: ArrayLike, *, window: str = "all") -> Risk
         max_drawdown=float(np.min(drawdown_series(values))),
         best_day=float(np.max(returns)) if returns.size else 0.0,
         worst_day=float(np.min(returns)) if returns.size else 0.0,
+        over_gap=_over_gap(times),
     )
 
 

@@ -288,6 +288,7 @@ def _show_drawdowns(study: DrawdownStudy) -> None:
             f"{unit}s after: horizon, n, of: n_all, median, q25, q75, share up: share_up",
             title=f"What followed falls of {falls.fall * 100:g} % within one {unit}",
         )
+    _notes(study.left_out.splitlines())
     _notes([study.recovery[0].overlap_rule, study.after_falls[0].overlap_rule])
     say(f"now {study.now:.1%} from the peak, at {from_us(study.last_us):%Y-%m-%d}")
 
@@ -359,6 +360,7 @@ def attribution(
             title=f"{index} {study.total:+.2%} from {iso(study.start_us)} to {iso(study.end_us)}",
         )
         table(("sub-sector", "contribution"), list(study.sub_sectors.items()))
+        _notes(study.left_out.splitlines())
 
     emit(study, wire=True, as_json=as_json, text=text)
 
@@ -393,6 +395,7 @@ def stress(
         )
         if study.absent:
             say(f"no source has told: {', '.join(study.absent)} (unknown, not zero)")
+        _notes(study.left_out.splitlines())
 
     emit(study, wire=True, as_json=as_json, text=text)
 
@@ -423,6 +426,7 @@ def _show_breadth(study: BreadthStudy) -> None:
         "share of the universe": study.share.share,
     }
     table(("measure", "value"), list(figures.items()))
+    _notes(study.left_out.splitlines())
     strength = [(row.benchmark, row.unit, *row.change.values()) for row in study.strength]
     table(("against", "in", "5", "20", "60"), strength, title="Relative strength, log change")
     if study.share.reason:

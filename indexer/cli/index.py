@@ -130,6 +130,12 @@ def _show_performance(study: PerformanceStudy) -> None:
     )  # fmt: skip
     for row in study.tracking:
         say(f"beside {row.beside}: correlation {row.correlation:.2f}, tracking error {row.tracking_error:.1%} a year")
+    broken = [row.period for row in study.periods if row.over_gap and row.value is not None]
+    broken += [f"{row.year}-{row.month:02d}" for row in study.months if row.over_gap]
+    if broken:
+        say(f"note: over days without a level: {', '.join(broken)}")
+    if study.left_out:
+        say(f"note: {study.left_out}")
 
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexer.analytics.breadth import Attribution, attribute
-from indexer.arrays import F64, I64
+from indexer.arrays import F64, I64, Bools
 from indexer.engine.history import RESUMPTION
+from indexer.engine.market import Status
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.levels import read_levels
 from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import RebalancingItemRow, RebalancingRow
-from indexer.studies.series import last_known, token_series
+from indexer.studies.series import index_series, last_known, token_series
 from indexer.times import iso, to_us
 
 
@@ -29,6 +30,7 @@ class BasketPath:
     """An index's basket along its levels: times (T + 1,), published levels (T + 1,), and over each step (T, N)
 
     the units held, the prices at its start and end in USD, and whether the end price is `carried` (no rate then).
+    Steps (T,) from or to a level at which the index was impaired are `left_out`: they earn nothing here.
     """
 
     index_id: str
@@ -40,7 +42,14 @@ class BasketPath:
     units: F64
     start_prices: F64
     end_prices: F64
-    carried: np.ndarray
+    carried: Bools
+    left_out: Bools
+
+    @property
+    def steps(self) -> F64:
+        """Simple returns (T,) of the published levels; 0 where left out."""
+        out: F64 = np.where(self.left_out, 0.0, self.levels[1:] / self.levels[:-1] - 1.0)
+        return out
 
     @property
     def weights(self) -> F64:
@@ -78,7 +87,8 @@ class Contribution:
 class AttributionStudy:
     """`total` is the compounded return of the recomputed basket and the sum of all contributions.
 
-    `published` is the return of the published levels; `difference` what their rounding makes. `steps` levels apart.
+    `published` is the return of the published levels; `difference` what their rounding makes. `steps` levels apart,
+    of which `impaired_steps` begin or end at a level at which the index was impaired: they are left out of all figures.
     """
 
     index_id: str
@@ -89,6 +99,8 @@ class AttributionStudy:
     published: float
     difference: float
     largest_step_error: float
+    impaired_steps: int
+    left_out: str
     constituents: tuple[Contribution, ...]
     sub_sectors: Mapping[str, float]
 
@@ -100,8 +112,8 @@ def study_attribution(store: Store, index_id: str, *, start_us: int, end_us: int
     """
     path = basket_path(store, index_id, start_us=start_us, end_us=end_us)
     attribution = attribute(path.weights, path.returns)
-    published = float(path.levels[-1] / path.levels[0] - 1.0)
-    steps = path.levels[1:] / path.levels[:-1] - 1.0
+    steps = path.steps
+    published = float(np.prod(1.0 + steps) - 1.0)
     rows = [_row(path, attribution, n) for n in range(len(path.assets))]
     return AttributionStudy(
         index_id=index_id,
@@ -112,6 +124,8 @@ def study_attribution(store: Store, index_id: str, *, start_us: int, end_us: int
         published=published,
         difference=attribution.total - published,
         largest_step_error=float(np.abs(attribution.returns - steps).max()),
+        impaired_steps=int(path.left_out.sum()),
+        left_out=index_series(store, index_id).left_out if path.left_out.any() else "",
         constituents=tuple(sorted(rows, key=lambda row: -abs(row.contribution))),
         sub_sectors=attribution.grouped(path.sub_sectors),
     )
@@ -121,12 +135,14 @@ def basket_path(store: Store, index_id: str, *, start_us: int, end_us: int) -> B
     """The basket over every step between levels of the period. Raises as `study_attribution`."""
     if end_us <= start_us:
         raise InputError(f"end {iso(end_us)} is not after start {iso(start_us)}; give a period")
-    times, levels = _levels(store, index_id, start_us=start_us, end_us=end_us)
+    times, levels, impaired = _levels(store, index_id, start_us=start_us, end_us=end_us)
     until = [row for row in read_rebalancings(store, index_id, end_us=int(times[-1]) + 1) if row.items]
     resumptions = [to_us(change.effective_at) for change in until if change.kind == RESUMPTION]
     # what joins at the last level is held into no step of the period
     changes = [row for row in until if to_us(row.effective_at) < int(times[-1])]
+    at_impaired = times[impaired]
     times, levels = _with_changes(times, levels, changes)
+    left_out = np.isin(times[1:], at_impaired) | np.isin(times[:-1], at_impaired)
     assets = _held(changes, first_us=int(times[0]))
     units = _units(changes, assets, times)
     prices = np.full((len(times), len(assets)), np.nan)
@@ -134,11 +150,11 @@ def basket_path(store: Store, index_id: str, *, start_us: int, end_us: int) -> B
     for column, asset in enumerate(assets):
         prices[:, column], age[:, column] = last_known(token_series(store, asset, rules_of=index_id), times)
     starts, ends = prices[:-1], prices[1:].copy()
-    resumed = np.isin(times[1:], resumptions)
-    ends[resumed] = starts[resumed]  # while an index is suspended its basket earns nothing
+    still = np.isin(times[1:], resumptions) | left_out
+    ends[still] = starts[still]  # while an index is suspended its basket earns nothing
     return BasketPath(
         index_id, times, levels, tuple(assets), tuple(row.symbol for row in assets.values()),
-        tuple(row.sub_sector for row in assets.values()), units, starts, ends, age[1:] > 0.0,
+        tuple(row.sub_sector for row in assets.values()), units, starts, ends, age[1:] > 0.0, left_out,
     )  # fmt: skip
 
 
@@ -151,7 +167,8 @@ def _with_changes(times: I64, levels: F64, changes: Sequence[RebalancingRow]) ->
     return instants, np.concatenate([levels, own[fresh]])[first]
 
 
-def _levels(store: Store, index_id: str, *, start_us: int, end_us: int) -> tuple[I64, F64]:
+def _levels(store: Store, index_id: str, *, start_us: int, end_us: int) -> tuple[I64, F64, Bools]:
+    """Times, levels and which are impaired."""
     rows = read_levels(store, index_id, end_us=end_us + 1)
     first = int(np.searchsorted(rows.times_us, start_us, side="right")) - 1
     if first < 0 or len(rows) - first < 2:
@@ -159,7 +176,7 @@ def _levels(store: Store, index_id: str, *, start_us: int, end_us: int) -> tuple
         raise NotEnoughDataError(
             f"{index_id} has no two levels between {iso(start_us)} and {iso(end_us)}; its levels: {have}"
         )
-    return rows.times_us[first:], rows.levels[first:]
+    return rows.times_us[first:], rows.levels[first:], rows.status[first:] == Status.IMPAIRED
 
 
 def _held(changes: list[RebalancingRow], *, first_us: int) -> dict[str, RebalancingItemRow]:

@@ -50,7 +50,8 @@ class BreadthStudy:
 
     `breadth` has one row for each window in days. `dispersion` is the cross-sectional standard deviation of the last
     day's log returns, `dispersion_weighted` by index weight, `dispersion_median` that of the last 60 days.
-    `correlation` is the mean pairwise one over 60 days. `without_rate` names members whose rate was not there.
+    `correlation` is the mean pairwise one over 60 days. `without_rate` names members whose rate was not there,
+    `left_out` the spans in which the index was impaired or suspended: without an instant, it is the last level before.
     """
 
     index_id: str
@@ -67,6 +68,7 @@ class BreadthStudy:
     share: UniverseShare
     policy: PolicyDistance
     without_rate: tuple[str, ...]
+    left_out: str
 
 
 def study_breadth(
@@ -107,6 +109,7 @@ def study_breadth(
         share=universe_share(store, held, others=universe, at_us=at),
         policy=policy_distance(parse_decisions(packaged_text("fomc.toml")), asked),
         without_rate=tuple(row.asset for row, last in zip(held, prices[-1], strict=True) if np.isnan(last)),
+        left_out=own.left_out,
     )
 
 

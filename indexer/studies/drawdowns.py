@@ -42,8 +42,8 @@ class DrawdownStudy:
     """Episodes at least `min_depth` deep, oldest first, and what can be said from them.
 
     `now` is the drawdown at the last level (0 at a peak). `bar` is the clock's interval, so that "bars" means days
-    or hours. `after_falls` has one entry for each size of a one-bar fall. `left_out` says which levels are not counted,
-    because the index was impaired.
+    or hours. `after_falls` has one entry for each size of a one-bar fall. `left_out` says which spans are not counted,
+    because the index was impaired or suspended.
     """
 
     subject: str

@@ -252,7 +252,7 @@ def study_event(
         overlaps=tuple(o for o in about.overlaps(lead) if nearest <= o.step <= furthest),
         claims=check_claims(store, event),
         policy=policy_distance(parse_decisions(packaged_text("fomc.toml")), event.at_us),
-        notes=_notes(event),
+        notes=(*((own.left_out,) if own.left_out else ()), *_notes(event)),
     )
 
 

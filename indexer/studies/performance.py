@@ -38,7 +38,10 @@ class Tracking:
 
 @dataclass(frozen=True, slots=True)
 class PerformanceStudy:
-    """Returns by period and calendar month, risk by window, and tracking, up to the last daily level (00:00 UTC)."""
+    """Returns by period and calendar month, risk by window, and tracking, up to the last daily level (00:00 UTC).
+
+    `left_out` says which spans are not counted, because the index was impaired or suspended.
+    """
 
     subject: str
     level: float
@@ -48,6 +51,7 @@ class PerformanceStudy:
     risk: tuple[Risk, ...]
     months: tuple[MonthReturn, ...]
     tracking: tuple[Tracking, ...]
+    left_out: str
 
 
 def study_performance(store: Store, subject: str, *, beside: Sequence[str] = BESIDE) -> PerformanceStudy:
@@ -75,6 +79,7 @@ def study_performance(store: Store, subject: str, *, beside: Sequence[str] = BES
         ),
         months=tuple(month_returns(times, values)),
         tracking=tuple(beside_it for name in beside if (beside_it := _tracking(store, every, name)) is not None),
+        left_out=every.left_out,
     )
 
 

@@ -21,20 +21,20 @@ from indexer.analytics.align import (
     sessions,
 )
 from indexer.analytics.series import like_a_split
-from indexer.arrays import F64, I64
+from indexer.arrays import F64, I64, Bools
 from indexer.engine.market import Status
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.methodology.load import FLAGSHIP
 from indexer.store.assets import read_assets, read_benchmark, read_benchmarks
 from indexer.store.bars import read_benchmark_bars
 from indexer.store.db import Store
-from indexer.store.indices import read_index, read_indices
+from indexer.store.indices import read_index, read_indices, read_notes
 from indexer.store.levels import LevelPage, page_of, published_span, read_level_values, read_levels
 from indexer.store.rates import read_asset_rates
 from indexer.store.rebalancings import read_perpetual_windows
 from indexer.store.rows import StoredAsset
 from indexer.studies.catalogue import load_events
-from indexer.times import DAY_US, HOUR_US, from_us, iso
+from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
 
 NAIVE = "naive join of daily returns on their dates: intervals do not match and weekend moves are lost"
 INDEX, TOKEN, BENCHMARK = "index", "token", "benchmark"
@@ -62,7 +62,7 @@ class Series:
 
 
 def index_series(store: Store, index_id: str) -> Series:
-    """The levels of an index but those at which it was impaired.
+    """The levels of an index but those at which it was impaired; `left_out` names these and when it was suspended.
 
     Raises NotFoundError for the id, NotEnoughDataError while it has none.
     """
@@ -70,17 +70,26 @@ def index_series(store: Store, index_id: str) -> Series:
     times, levels, status = read_level_values(store, index_id)
     if not len(times):
         raise NotEnoughDataError(f"{index_id} has no levels yet; import prices (`deai import`) and `deai update`")
-    good, out = status != Status.IMPAIRED, np.flatnonzero(status == Status.IMPAIRED)
+    good = status != Status.IMPAIRED
     if not good.any():
         raise NotEnoughDataError(f"{index_id} was impaired at all of its levels; import prices of its constituents")
-    left_out = ""
-    if len(out):
-        left_out = (
-            f"{len(out)} levels at which {index_id} was impaired are left out, "
-            f"from {iso(int(times[out[0]]))} to {iso(int(times[out[-1]]))}"
-        )
+    left_out = _left_out(store, index_id, times, ~good)
     newest = int(times[-1])
     return Series(index_id, INDEX, times[good], levels[good], "index level", left_out=left_out, newest_us=newest)
+
+
+def _left_out(store: Store, index_id: str, times: I64, impaired: Bools) -> str:
+    """Which spans statistics leave out, in words; '' when none."""
+    rows = np.flatnonzero(impaired)
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if len(rows) else []
+    spans = [
+        f"{len(run)} levels at which {index_id} was impaired, {iso(int(times[run[0]]))} to {iso(int(times[run[-1]]))}"
+        for run in runs
+    ]
+    for spell in read_notes(store, index_id, kinds=("suspended",)):
+        end = "" if spell.end_at is None else f" to {iso(to_us(spell.end_at))}"
+        spans.append(f"the time without levels after {iso(to_us(spell.start_at))}{end}, suspended")
+    return f"left out: {'; '.join(spans)}" if spans else ""
 
 
 def subject_series(store: Store, name: str) -> Series:

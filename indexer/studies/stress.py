@@ -57,7 +57,9 @@ class StressBar:
 
 @dataclass(frozen=True, slots=True)
 class StressStudy:
-    """Stress beside an index. `absent` names the metrics without any row: they are unknown, not zero."""
+    """Stress beside an index. `absent` names the metrics without any row: they are unknown, not zero.
+
+    `left_out` says which spans have no bar, because the index was impaired or suspended."""
 
     index_id: str
     subject: str
@@ -65,6 +67,7 @@ class StressStudy:
     rows: tuple[StressBar, ...]
     liquidations: LiquidationTotals | None
     absent: tuple[str, ...]
+    left_out: str
 
 
 def study_stress(
@@ -100,7 +103,7 @@ def study_stress(
     ]
     return StressStudy(
         index_id, subject, bar, tuple(rows), _totals(by_metric, start_us, end_us),
-        tuple(name for name, (at, _) in by_metric.items() if not len(at)),
+        tuple(name for name, (at, _) in by_metric.items() if not len(at)), series.left_out,
     )  # fmt: skip
 
 

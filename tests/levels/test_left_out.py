@@ -1,0 +1,47 @@
+"""Spans in which an index was impaired are left out of statistics and named, counted by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small import FIXED, small
+
+from indexer.studies.attribution import study_attribution
+from indexer.studies.breadth import study_breadth
+from indexer.studies.drawdowns import study_drawdowns
+from indexer.studies.performance import study_performance
+from indexer.studies.stress import study_stress
+from indexer.times import iso, parse_instant
+
+OUT = "left out: 2 levels at which small was impaired, 2024-01-03T00:00:00Z to 2024-01-04T00:00:00Z"
+
+
+def test_an_impaired_span_is_left_out_of_every_statistic_and_named(tmp_path: Path) -> None:
+    """bbb has no price for two days, half of the weight: 1000, 1000, [1050, 1100], 1350, 1485."""
+    made = small(tmp_path, rules=FIXED)
+    days = [f"2024-01-0{n}" for n in range(1, 7)]
+    made.bars("aaa", {"2023-12-27": 10.0} | dict(zip(days, (10, 10, 11, 12, 12, 12), strict=True)), interval="1d")
+    made.bars("bbb", {"2023-12-27": 20.0, days[0]: 20, days[1]: 20, days[4]: 30, days[5]: 35.4}, interval="1d")
+    made.update()
+    assert made.levels().levels.tolist() == [1000.0, 1000.0, 1050.0, 1100.0, 1350.0, 1485.0]
+
+    performance = study_performance(made.store, "small")
+    periods = {row.period: (row.value, row.over_gap) for row in performance.periods}
+    assert periods["1d"] == (pytest.approx(0.1), False)
+    assert periods["all"] == (pytest.approx(0.485), True)
+    assert performance.risk[-1].n == 2, "of the days alone whose both ends count: 0 % and 10 %"
+    assert performance.risk[-1].over_gap
+    assert [month.over_gap for month in performance.months if month.year == 2024] == [True]
+
+    path = study_attribution(made.store, "small", start_us=parse_instant(days[0]), end_us=parse_instant(days[5]))
+    assert (path.steps, path.impaired_steps) == (5, 3)
+    assert (path.total, path.published) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert [(row.asset, row.contribution) for row in path.constituents] == [("bbb", pytest.approx(0.1)), ("aaa", 0.0)]
+
+    falls = study_drawdowns(made.store, "small")
+    stress = study_stress(made.store, "small", {}, start_us=parse_instant(days[0]), end_us=parse_instant(days[5]))
+    assert [iso(row.time_us)[:10] for row in stress.rows] == [days[1], days[4], days[5]]
+    assert stress.rows[1].move is None, "over a gap there is no move of one day"
+    breadth = study_breadth(made.store, "small")
+    assert {study.left_out for study in (performance, path, falls, stress, breadth)} == {OUT}
