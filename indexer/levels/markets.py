@@ -43,38 +43,55 @@ PERPETUAL_VENUES = "perpetual_venues"
 SUPPLY_KINDS = ("circulating", "free_float", "total", "burnt")
 
 
+@dataclass(frozen=True, slots=True)
+class MarketFacts:
+    """What a market is made of beside rates; `events` are (from, until) of what may change a supply, by line."""
+
+    lines: list[LineFacts]
+    volumes: VolumeColumns
+    supplies: list[SupplyTokens]
+    events: Mapping[str, Sequence[tuple[int, int]]]
+    metrics: list[MetricColumns]
+
+    def market(self, rates: RateSeries) -> Market:
+        """The market of every line that may be a constituent, at these rates."""
+        return assemble(
+            self.lines, rates, volumes=self.volumes, supplies=self.supplies, metrics=self.metrics, events=self.events
+        )
+
+
 def load_market(
+    store: Store, registry: Registry, *, effects: Sequence[SupplyEffect] = (), as_of_us: int | None = None
+) -> Market:
+    """The market at official rates; `effects` are what corporate actions do to supplies. With `as_of_us`: by what was
+    known then."""
+    bars, listings = read_bars(store, as_of_us=as_of_us), read_listings(store)
+    facts = read_facts(store, registry, bars=bars, listings=listings, effects=effects, as_of_us=as_of_us)
+    return facts.market(read_rates(store, as_of_us=as_of_us))
+
+
+def read_facts(
     store: Store,
     registry: Registry,
     *,
-    bars: BarSeries | None = None,
-    listings: Iterable[ListingRow] | None = None,
-    rates: RateSeries | None = None,
-    effects: Sequence[SupplyEffect] = (),
+    bars: BarSeries,
+    listings: Iterable[ListingRow],
+    effects: Sequence[SupplyEffect],
     as_of_us: int | None = None,
-) -> Market:
-    """The market of every line that may be a constituent: official rates (or those given), volumes and supplies.
-
-    Only spot counts as traded value. `effects` are what corporate actions do to supplies. With `as_of_us`: by what was
-    known then.
-    """
+) -> MarketFacts:
+    """The lines with what was traded in their bars, their supplies and metrics. Only spot counts as traded value."""
     ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
-    known = [row for row in listings or read_listings(store) if row.id is not None and row.asset_id is not None]
-    if bars is None:
-        bars = read_bars(store, as_of_us=as_of_us)
-    if rates is None:
-        rates = read_rates(store, as_of_us=as_of_us)
+    known = [row for row in listings if row.id is not None and row.asset_id is not None]
     spot = [row for row in known if registry.market(row.venue) == SPOT]
     spot_bars = _of_listings(bars, spot)
     seen = set(np.unique(spot_bars.listing_id).tolist())
     supplies = _supplies(store, registry, ids=ids, as_of_us=as_of_us)
-    return assemble(
+    return MarketFacts(
         line_facts(registry, ids=ids, listings=[row for row in spot if row.id in seen]),
-        rates,
-        volumes=_volumes(spot_bars, spot),
-        supplies=[*adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}), *_facts(ids)],
-        events=explained(effects, lines={asset.slug: asset.line for asset in registry.assets}),
-        metrics=[
+        _volumes(spot_bars, spot),
+        [*adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}), *_facts(ids)],
+        explained(effects, lines={asset.slug: asset.line for asset in registry.assets}),
+        [
             *metric_columns(read_asset_metrics(store, INDEX_METRICS, as_of_us=as_of_us), ids),
             venues_a_day(spot_bars, spot),
             _perpetual_venues(bars, [row for row in known if registry.market(row.venue) == PERPETUAL]),

@@ -7,7 +7,7 @@ written at once, the others go by the restatement policy (`corrections.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
@@ -51,69 +51,53 @@ class Fresh:
     official: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """The rates of every asset that has bars, and for each currency which bars wait for its rate of their instant."""
+
+    rates: list[AssetRates]
+    waiting: tuple[str, ...]
+
+
 def computed_rates(
+    store: Store,
+    registry: Registry,
+    *,
     bars: BarSeries,
     listings: Sequence[ListingRow],
-    *,
-    market: Callable[[str], str],
     overrides: Sequence[ValueOverride] = (),
-    fixings: Mapping[int, AssetRates] | None = None,
-    currencies: Mapping[str, tuple[I64, F64]] | None = None,
-) -> list[AssetRates]:
-    """The rates of every asset that has bars; where its minutes were fixed, the fixing stands instead of the bars'
-    rate, and a value decided on by people stands in its window. `market` gives the kind of a venue's market. Bars
-    quoted in another currency than the dollar count where `currencies`, or the bars of that coin itself, have its rate
-    of that instant."""
-    places = _places(listings, market)
+) -> Computed:
+    """What the bars of a store's listings give, by what is known now.
+
+    Where an asset's minutes were fixed, the fixing stands instead of the bars' rate; a value decided on by people
+    stands in its window. Bars quoted in another currency than the dollar count where a benchmark, or the bars of that
+    coin itself, have its rate of that instant.
+    """
+    places = {
+        int(row.id): Place(int(row.asset_id), row.venue, row.interval, registry.market(row.venue))
+        for row in listings
+        if row.id is not None and row.asset_id is not None
+    }
+    quotes = {int(row.id): row.quote for row in listings if row.id is not None}
     live = traded(bars)
-    listed, at_par = _in_dollars(live, listings, places=places, currencies=currencies or {})
-    rates = compute_rates(listed, places, at_par=at_par)
-    return [_overridden(made, overrides) for made in over_bars(rates, fixings or {})]
+    listed, at_par = in_dollars(live, quotes, _both(_coin_rates(live, listings, places), currency_rates(store)))
+    rates = over_bars(compute_rates(listed, places, at_par=at_par), stored_fixings(store))
+    return Computed([_overridden(made, overrides) for made in rates], _waiting(live, listed, quotes))
 
 
-def waiting_bars(
-    bars: BarSeries,
-    listings: Sequence[ListingRow],
-    *,
-    market: Callable[[str], str],
-    currencies: Mapping[str, tuple[I64, F64]],
-) -> tuple[str, ...]:
-    """Which bars wait for a rate of their instant, one sentence for each currency."""
-    foreign = {int(row.id): row.quote for row in listings if row.id and row.quote not in (DOLLAR, *AT_PAR)}
-    if not foreign:
-        return ()
-    live = traded(bars)
-    listed, _ = _in_dollars(live, listings, places=_places(listings, market), currencies=currencies)
+def _waiting(live: ListedBars, listed: ListedBars, quotes: Mapping[int, str]) -> tuple[str, ...]:
+    """What is said of bars `live` that are not among those `listed` in dollars."""
     waiting: dict[str, list[int]] = {}
-    for number, quote in foreign.items():
-        mine, priced = (one.time_us[one.listing_id == number] for one in (live, listed))
-        waiting.setdefault(quote, []).extend(np.setdiff1d(mine, priced).tolist())
+    for number, quote in quotes.items():
+        if quote not in (DOLLAR, *AT_PAR):
+            mine, priced = (bars.time_us[bars.listing_id == number] for bars in (live, listed))
+            waiting.setdefault(quote, []).extend(np.setdiff1d(mine, priced).tolist())
     return tuple(
         f"{len(times):,} bars in {quote} wait for a {quote}/USD rate of their instants, "
         f"{iso(min(times))} to {iso(max(times))}"
         for quote, times in sorted(waiting.items())
         if times
     )
-
-
-def _places(listings: Iterable[ListingRow], market: Callable[[str], str]) -> dict[int, Place]:
-    return {
-        int(row.id): Place(int(row.asset_id), row.venue, row.interval, market(row.venue))
-        for row in listings
-        if row.id is not None and row.asset_id is not None
-    }
-
-
-def _in_dollars(
-    bars: ListedBars,
-    listings: Sequence[ListingRow],
-    *,
-    places: Mapping[int, Place],
-    currencies: Mapping[str, tuple[I64, F64]],
-) -> tuple[ListedBars, Bools]:
-    """The bars that have a price in USD, and which were taken at par."""
-    quotes = {int(row.id): row.quote for row in listings if row.id is not None}
-    return in_dollars(bars, quotes, _both(_coin_rates(bars, listings, places), currencies))
 
 
 def currency_rates(store: Store) -> dict[str, tuple[I64, F64]]:

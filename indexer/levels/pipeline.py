@@ -22,18 +22,14 @@ from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.levels.announcing import announced, announcements, exits, notes_of
 from indexer.levels.corrections import Deferred
 from indexer.levels.lifecycle import apply_due_states, standing_of
-from indexer.levels.markets import held_supplies, load_market, narrowed
+from indexer.levels.markets import held_supplies, narrowed, read_facts
 from indexer.levels.official import (
-    Fresh,
     columns_of,
     computed_rates,
-    currency_rates,
     differing,
     effects_on_published,
     reaches_back,
     settle_rates,
-    stored_fixings,
-    waiting_bars,
     write_fresh,
 )
 from indexer.levels.overrides import events_of, in_force, values_of
@@ -230,18 +226,12 @@ def _rates_and_market(walk: _Walk, *, progress: Callable[[int], None]) -> tuple[
     store, rules = walk.store, walk.rules
     bars, listings = read_bars(store), read_listings(store)
     progress(1)
-    currencies = currency_rates(store)
-    walk.waiting = waiting_bars(bars, listings, market=walk.registry.market, currencies=currencies)
-    made = computed_rates(
-        bars,
-        listings,
-        market=walk.registry.market,
-        overrides=values_of(walk.overrides, ids=walk.ids),
-        fixings=stored_fixings(store),
-        currencies=currencies,
-    )
+    overrides = values_of(walk.overrides, ids=walk.ids)
+    computed = computed_rates(store, walk.registry, bars=bars, listings=listings, overrides=overrides)
+    walk.waiting = computed.waiting
+    facts = read_facts(store, walk.registry, bars=bars, listings=listings, effects=rules.supplies)
     stored = read_rates(store)
-    fresh: list[Fresh] = [differing(one, stored) for one in made]
+    fresh = [differing(rates, stored) for rates in computed.rates]
     written = Written()
     deferred: list[Deferred] = []
     active = list(walk.methodologies.values())
@@ -249,10 +239,7 @@ def _rates_and_market(walk: _Walk, *, progress: Callable[[int], None]) -> tuple[
         for one in fresh:
             written += write_fresh(store, walk.run_id, fresh=one)
     else:
-        before = load_market(store, walk.registry, bars=bars, listings=listings, effects=rules.supplies)
-        after = load_market(
-            store, walk.registry, bars=bars, listings=listings, rates=columns_of(made), effects=rules.supplies
-        )
+        before, after = facts.market(stored), facts.market(columns_of(computed.rates))
         effects = effects_on_published(store, walk.registry, methodologies=active, official=before, corrected=after)
         lines = {number: (slug, walk.registry.by_slug[slug].line) for slug, number in walk.ids.items()}
         written, deferred = settle_rates(
@@ -264,9 +251,8 @@ def _rates_and_market(walk: _Walk, *, progress: Callable[[int], None]) -> tuple[
             policy=rules.policy,
             now_us=to_us(walk.now),
         )
-    market = load_market(store, walk.registry, bars=bars, listings=listings, effects=rules.supplies)
     progress(2)
-    return written, deferred, market
+    return written, deferred, facts.market(read_rates(store))
 
 
 def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> IndexUpdate:

@@ -15,7 +15,7 @@ import numpy as np
 
 from indexer.errors import MethodologyError, VerificationError
 from indexer.levels.hash_chain import broken_link
-from indexer.levels.official import computed_rates, currency_rates, differing, stored_fixings
+from indexer.levels.official import computed_rates, differing
 from indexer.levels.overrides import in_force, values_of
 from indexer.levels.rules import Rules, load_rules
 from indexer.registry import Registry
@@ -121,14 +121,9 @@ def _rates_problem(store: Store, registry: Registry) -> str:
     stored = read_rates(store)
     ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
     slugs = {number: slug for slug, number in ids.items()}
-    made = computed_rates(
-        read_bars(store),
-        read_listings(store),
-        market=registry.market,
-        overrides=values_of(in_force(store, now=from_us(ALWAYS // 2**8)), ids=ids),
-        fixings=stored_fixings(store),
-        currencies=currency_rates(store),
-    )
+    overrides = values_of(in_force(store, now=from_us(ALWAYS // 2**8)), ids=ids)
+    bars, listings = read_bars(store), read_listings(store)
+    made = computed_rates(store, registry, bars=bars, listings=listings, overrides=overrides).rates
     logged: dict[str, list[tuple[int, int]]] = {}
     for row in read_quality(store, kind="correction_deferred"):
         logged.setdefault(row.subject, []).append((to_us(row.opened_at), to_us(row.closed_at or row.opened_at)))
