@@ -35,6 +35,7 @@ class EndpointHealth:
 
     chain: str
     endpoint: str
+    operator: str
     ok: bool
     latency_s: float
     problem: str = ""
@@ -42,6 +43,41 @@ class EndpointHealth:
     age_s: float | None = None
     archive: bool | None = None
     canonical_multicall: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHealth:
+    """A chain by its operators, whatever their endpoints: how many there are, who answers well, and what that means."""
+
+    chain: str
+    operators: int
+    answering: tuple[str, ...]
+    latency_s: float | None
+    verdict: str
+
+
+def by_chain(rows: Iterable[EndpointHealth], *, confirm: int = 2) -> list[ChainHealth]:
+    """One row a chain, in the order of the endpoints': a quorum, unconfirmed, or nobody, and each problem."""
+    chains: dict[str, list[EndpointHealth]] = {}
+    for row in rows:
+        chains.setdefault(row.chain, []).append(row)
+    return [_chain_health(name, endpoints, confirm=confirm) for name, endpoints in chains.items()]
+
+
+def _chain_health(name: str, endpoints: Sequence[EndpointHealth], *, confirm: int) -> ChainHealth:
+    good = tuple(dict.fromkeys(row.operator for row in endpoints if row.ok))
+    all_of_them = len({row.operator for row in endpoints})
+    if len(good) >= confirm:
+        verdict = f"quorum: {confirm} operators confirm each other"
+    elif len(good) == all_of_them and good:
+        verdict = "unconfirmed: it has one operator, nobody can confirm it; add an endpoint of your own"
+    elif good:
+        verdict = f"no quorum: {len(good)} of the {confirm} operators that must agree answer"
+    else:
+        verdict = "nobody answers"
+    problems = "; ".join(f"{row.operator}: {row.problem}" for row in endpoints if row.problem)
+    latency = min((row.latency_s for row in endpoints if row.ok), default=None)
+    return ChainHealth(name, all_of_them, good, latency, f"{verdict} ({problems})" if problems else verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +115,7 @@ def _row(pool: Pool, endpoint: Endpoint, answer: _Seen | RpcError) -> EndpointHe
     return EndpointHealth(
         chain=pool.chain.name,
         endpoint=endpoint.label,
+        operator=endpoint.operator,
         ok=not problem,
         latency_s=endpoint.latency_s,
         problem=problem,

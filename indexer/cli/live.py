@@ -12,6 +12,7 @@ from indexer.cli.command import Json, emit, opened, progress, say, table, table_
 if TYPE_CHECKING:
     from indexer.live.health import Examination
     from indexer.live.history import BackfillReport, PlanReport
+    from onchain.health import ChainHealth
 
 
 def register(app: typer.Typer) -> None:
@@ -22,15 +23,27 @@ def register(app: typer.Typer) -> None:
 def doctor(as_json: Json = False) -> None:
     """Ask each source once: reachable, limited or blocked, how fast, what a key adds, what is lost without it.
 
-    Exit code 5 when none is reachable.
+    Then each chain's endpoints: who answers, and whether enough operators do to confirm each other. Exit code 5 when no
+    source is reachable.
     """
     from indexer.config import load_settings
     from indexer.errors import SourceUnavailable
+    from indexer.live.chain.configured import chains_of, is_on
     from indexer.live.health import State, examine_all
+    from onchain.health import by_chain
+    from onchain.health import doctor as ask_chains
 
-    examined = examine_all(load_settings())
-    payload = [_examined(row) for row in examined]
-    emit(payload, as_json=as_json, text=lambda: _show_examined(examined))
+    settings = load_settings()
+    examined = examine_all(settings)
+    chains = by_chain(ask_chains(chains=chains_of(settings)), confirm=settings.rpc_confirm) if is_on(settings) else []
+    payload = [*map(_examined, examined), *map(_examined_chain, chains)]
+
+    def text() -> None:
+        _show_examined(examined)
+        rows = [(row.chain, f"{len(row.answering)} of {row.operators}", row.verdict) for row in chains]
+        table(("chain", "operators", "what that means"), rows, title="Chains")
+
+    emit(payload, as_json=as_json, text=text)
     sys.stdout.flush()
     if not any(row.state in (State.REACHABLE, State.LIMITED) for row in examined):
         raise SourceUnavailable(
@@ -50,6 +63,21 @@ def _examined(row: Examination) -> dict[str, object]:
         "key_adds": row.about.key_adds,
         "loses": row.about.loses,
         "detail": row.detail,
+    }
+
+
+def _examined_chain(row: ChainHealth) -> dict[str, object]:
+    """In the form of a source's row: `records` are the operators that answer well."""
+    return {
+        "source": f"chain:{row.chain}",
+        "state": "reachable" if row.answering else "unreachable",
+        "latency_ms": None if row.latency_s is None else round(row.latency_s * 1e3, 1),
+        "records": len(row.answering),
+        "quota": f"{row.operators} operators",
+        "has_key": False,
+        "key_adds": "",
+        "loses": f"supplies and usage of the tokens on {row.chain}",
+        "detail": row.verdict,
     }
 
 

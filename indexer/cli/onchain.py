@@ -150,9 +150,9 @@ def doctor(
             raise NotFoundError(f'There is no chain "{name}".{did_you_mean(name, chains)}')
     with progress("asking", quiet=as_json):
         rows = ask(chains={name: endpoints for name, endpoints in chains.items() if not chain or name in chain})
-    names = ("chain", "endpoint", "ok", "seconds", "height", "age s", "archive", "problem")
+    names = ("chain", "operator", "endpoint", "ok", "seconds", "height", "age s", "archive", "problem")
     body = [
-        (r.chain, r.endpoint, "yes" if r.ok else "no", r.latency_s, r.height, r.age_s,
+        (r.chain, r.operator, r.endpoint, "yes" if r.ok else "no", r.latency_s, r.height, r.age_s,
          None if r.archive is None else "yes" if r.archive else "no", _short(r.problem))
         for r in rows
     ]  # fmt: skip

@@ -1,6 +1,6 @@
 """What the networks of an index earn, issue and stake, for each constituent and weighted by the basket.
 
-Everything is counted over the 30 days to an instant at 00:00 UTC, from stored facts alone. A figure that cannot be
+Everything is counted over the 30 days to an instant, from stored facts alone. A figure that cannot be
 computed is None with the reason; an aggregate says what share of the index's weight it is of. Definitions and their
 sources: docs/onchain.md, "Fundamentals".
 """
@@ -89,7 +89,7 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class FundamentalsStudy:
-    """The index at an instant (00:00 UTC): its aggregates, the same for the days before, and its constituents."""
+    """The index at an instant: its aggregates, the same at 00:00 UTC of the days before, and its constituents."""
 
     index_id: str
     at_us: int
@@ -108,17 +108,20 @@ class _Inputs:
 
 
 def study_fundamentals(store: Store, index_id: str, *, at_us: int | None = None, days: int = 1) -> FundamentalsStudy:
-    """The fundamentals at the last 00:00 UTC at or before an instant (the newest level's), and of `days` days to it.
+    """The fundamentals at an instant (that of the newest level or reading), and at the midnights of `days` days to it.
 
     Raises NotFoundError for the index, NotEnoughDataError when it holds nothing then.
     """
-    newest = int(index_series(store, index_id).times_us[-1]) if at_us is None else at_us
-    ends = newest // DAY_US * DAY_US - DAY_US * np.arange(days - 1, -1, -1, dtype=np.int64)
+    inputs = _inputs(store)
+    if at_us is None:
+        readings = (int(times[-1]) for facts in inputs.values() for times, _ in facts.supplies.values())
+        at_us = max(int(index_series(store, index_id).times_us[-1]), *readings, 0)
+    midnights = (at_us - 1) // DAY_US * DAY_US - DAY_US * np.arange(days - 2, -1, -1, dtype=np.int64)
+    ends = np.append(midnights, at_us)
     changes = [row for row in read_rebalancings(store, index_id, end_us=int(ends[-1]) + 1) if row.items]
     if not changes:
         raise NotEnoughDataError(f"{index_id} holds nothing at that instant; its history starts later")
     held = {item.asset: item.symbol for change in changes for item in change.items if item.units_after > 0.0}
-    inputs = _inputs(store)
     weights, caps = _weights(store, changes, list(held), ends, rules_of=index_id)
     figures = [_figures(inputs.get(asset, _Inputs()), ends, caps[:, n]) for n, asset in enumerate(held)]
     tokens = [

@@ -69,6 +69,7 @@ def test_doctor_tells_each_source_apart_and_shows_no_key(world: Played) -> None:
     assert "does not serve this region" in found["binance"]["detail"]
     assert found["kraken"]["latency_ms"] > 0
     assert found["coingecko"]["has_key"]
+    assert found["chain:ethereum"]["detail"].startswith("nobody answers (publicnode: ")
     assert "a US-dollar market" in found["kraken"]["loses"]
     assert "very-secret" not in made.stdout + made.stderr
     assert not (world.folder / "var").exists(), "asking how sources are writes nothing"
@@ -77,9 +78,10 @@ def test_doctor_tells_each_source_apart_and_shows_no_key(world: Played) -> None:
 def test_doctor_without_a_network_answers_with_exit_code_5(world: Played) -> None:
     made = run(world, "doctor", DEAI_SOURCE_BASE_URL=nowhere())
     assert made.returncode == 5
-    assert "none of 16 sources is reachable" in made.stderr
+    assert "none of 19 sources is reachable" in made.stderr
     assert "without kraken the index loses a US-dollar market" in made.stdout
     assert "a key for coingecko (DEAI_COINGECKO_API_KEY) adds" in made.stdout
+    assert "0 of 4" in made.stdout and "nobody answers" in made.stdout, "chains are asked too"
 
 
 def test_sources_lists_capabilities_and_state(world: Played) -> None:
