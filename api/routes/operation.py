@@ -19,7 +19,7 @@ from api.answers.schemas import Wire, list_of, made_of, to_wire, wire_model
 from api.answers.services import ServicesDep, StoreDep
 from api.middleware.access import Admin
 from api.routes.indices import latest_or_none
-from indexer.live.standing import SourceStatus, Standing, standing_of
+from indexer.live.standing import SourceStatus, Standing, clock_doubt, standing_of
 from indexer.store.indices import read_indices
 from indexer.store.quality import read_quality
 from indexer.store.rows import QualityRow, RunRow
@@ -52,6 +52,7 @@ class Readiness(Wire):
 
     status: str
     store: str = Field(description="sqlite or postgresql")
+    clock_suspect: str = Field(description="Why the machine's clock is doubted and no scheduled work done; or empty")
     indices: list[IndexReadiness]
 
 
@@ -97,7 +98,8 @@ def readyz(services: ServicesDep) -> Response:
         fresh = latest is not None and now <= latest["fresh_until"]
         indices.append({"id": row.id, "latest": latest and latest["time"], "fresh": fresh})
     kind = "sqlite" if services.store.is_sqlite else "postgresql"
-    return _never_kept({"status": "ok", "store": kind, "indices": indices})
+    doubt = clock_doubt(services.store, now=now)
+    return _never_kept({"status": "ok", "store": kind, "clock_suspect": doubt, "indices": indices})
 
 
 def program_version() -> str:

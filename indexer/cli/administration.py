@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -120,6 +121,8 @@ def status(index: IndexId = "deai", as_json: Json = False) -> None:
 
     with opened() as (store, _):
         history = standing_of(store, now=utc_now())
+        if history.clock_suspect:
+            sys.stderr.write(f"clock_suspect: {history.clock_suspect}\n")
         if history.sentence and not as_json:
             say(history.sentence)
         try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    for command in (doctor, sources, backfill):
+    for command in (doctor, sources, backfill, clock):
         app.command()(command)
 
 
@@ -115,6 +115,23 @@ def sources(as_json: Json = False) -> None:
             say(f"{source.name}: {source.said or source.notes}")
 
     emit(states, as_json=as_json, text=text)
+
+
+def clock(
+    word: Annotated[str, typer.Argument(help="accept: this machine's clock is right.", show_default=False)] = "",
+    as_json: Json = False,
+) -> None:
+    """Say whether this machine's clock is doubted (then no scheduled work is done), or end that by `accept`."""
+    from indexer.errors import InputError
+    from indexer.live.standing import accept_clock, clock_doubt
+    from indexer.times import utc_now
+
+    if word not in ("", "accept"):
+        raise InputError(f'deai clock {word}: give "accept" or nothing')
+    with opened() as (store, _):
+        doubt = (accept_clock if word else clock_doubt)(store, now=utc_now())
+    sentence = f"{'accepted; was doubted' if word else 'doubted'}: {doubt}" if doubt else "the clock is not doubted"
+    emit({"accepted": bool(word), "clock_suspect": doubt}, as_json=as_json, text=lambda: say(sentence))
 
 
 def backfill(

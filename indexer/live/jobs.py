@@ -21,6 +21,7 @@ from indexer.live.chain.configured import is_on
 from indexer.live.chain.prices import check_prices
 from indexer.live.chain.recheck import recheck_supplies
 from indexer.live.chain.snapshots import take_snapshot
+from indexer.live.clock import ClockWatch
 from indexer.live.context import LISTINGS, Live, chain_work
 from indexer.live.mapping import venue_mappings
 from indexer.live.packing import pack_answers
@@ -78,7 +79,7 @@ def _benchmarks(live: Live, name: str, interval: str) -> Job:
     return Job(name, 6 * HOUR, timedelta(minutes=15), with_rest(live, piece))
 
 
-def history_scheduler(live: Live) -> Scheduler:
+def history_scheduler(live: Live, *, watch: ClockWatch | None = None) -> Scheduler:
     """The history beside everything else: it asks again what failed, and computes levels when a step is complete.
 
     The venues' lists come before it, because they say which series there are.
@@ -87,7 +88,7 @@ def history_scheduler(live: Live) -> Scheduler:
         Job(LISTINGS, DAY, timedelta(0), _of(live, listings.check_listings)),
         Job(history.KIND, HOUR, timedelta(0), _of(live, partial(history.catch_up, patient=True))),
     ]
-    return Scheduler(live.store, jobs, clock=live.clock, lease=history.KIND, afterwards=live.compute)
+    return Scheduler(live.store, jobs, clock=live.clock, lease=history.KIND, afterwards=live.compute, watch=watch)
 
 
 def sweep(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
@@ -139,14 +140,20 @@ Progress = Callable[[int, int], None]  # blocks done, blocks in all, of one netw
 
 
 def chain_scheduler(
-    store: Store, settings: Settings, *, registry: Registry, clock: Clock, progress: Progress | None = None
+    store: Store,
+    settings: Settings,
+    *,
+    registry: Registry,
+    clock: Clock,
+    progress: Progress | None = None,
+    watch: ClockWatch | None = None,
 ) -> Scheduler | None:
     """The scheduler of chain work for these settings, None when chains are not to be read. Nothing is read here."""
     if not is_on(settings):
         return None
     live = chain_work(store, settings, registry=registry, clock=clock)
     jobs = onchain_jobs(live, transfers=settings.onchain_activity, progress=progress)
-    return Scheduler(store, jobs, clock=clock, lease=LEASE, closing=live.upstream.close)
+    return Scheduler(store, jobs, clock=clock, lease=LEASE, closing=live.upstream.close, watch=watch)
 
 
 def onchain_jobs(live: Live, *, transfers: bool, progress: Progress | None = None) -> list[Job]:

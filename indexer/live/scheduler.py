@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,7 +28,7 @@ from indexer.times import Clock, from_us, iso, to_us, utc_now
 
 LEASE = "scheduler"
 AFTERWARDS = "update"
-LEASE_S = 90.0
+LEASE_S, LOOK_S = 14.0, 4.0  # a leader that is gone is replaced within their sum
 WORK = "work"
 AGAIN_S = 15
 # A run is entered for each missed instant; beyond this many only the newest are (a year of hours).
@@ -37,6 +38,8 @@ SUMMARY = timedelta(hours=1)  # how often a job that goes on failing is logged
 
 if TYPE_CHECKING:
     from apscheduler.triggers.cron import CronTrigger
+
+    from indexer.live.clock import ClockWatch
 
 log = structlog.get_logger(__name__)
 Work = Callable[[datetime, int], Mapping[str, Any]]
@@ -114,6 +117,8 @@ def due_instants(job: Job, *, last_done: datetime | None, now: datetime) -> list
 class Scheduler:
     """Runs jobs as the leader, or stands by. `tick` does what is due; `start` lets APScheduler call it on time.
 
+    With a `watch` nothing is done while the clock is doubted.
+
     `afterwards` is done at the end of a tick in which any job did something, and at the first tick (it must be
     harmless to do twice). `closing` is called by `stop`, to end what a job waits for. Schedulers with another `lease`
     work beside each other.
@@ -129,6 +134,7 @@ class Scheduler:
         lease: str = LEASE,
         afterwards: Callable[[], object] | None = None,
         closing: Callable[[], object] | None = None,
+        watch: ClockWatch | None = None,
     ) -> None:
         self.store = store
         self.jobs = tuple(jobs)
@@ -140,8 +146,9 @@ class Scheduler:
         self._unfinished = afterwards is not None
         self._failing: dict[str, _Failing] = {}
         self._background: Any = None
+        self._watch = watch
         self._over = threading.Event()
-        self._watching: threading.Thread | None = None
+        self._looking: threading.Thread | None = None
         self._leads = False
 
     @property
@@ -156,7 +163,7 @@ class Scheduler:
 
     def tick(self) -> int:
         """Do what is due, if this process is or becomes the leader; the number of instants done."""
-        self._leads = take_lease(self.store, self._lease, self.holder, self.clock(), LEASE_S)
+        self._leads = (self._watch is None or self._watch.believes()) and self._take()
         if not self._leads:
             return 0
         done = 0
@@ -177,7 +184,7 @@ class Scheduler:
         over = threading.Event()
 
         def keep() -> None:
-            while not over.wait(LEASE_S / 3):
+            while not over.wait(LOOK_S):
                 self.beat()
 
         keeping = threading.Thread(target=keep, name=f"{self._lease}-lease", daemon=True)
@@ -192,13 +199,17 @@ class Scheduler:
     def beat(self) -> None:
         """Prolong the lease of a leader whose work takes longer than the lease lasts."""
         if self._leads:
-            self._leads = take_lease(self.store, self._lease, self.holder, self.clock(), LEASE_S)
+            self._leads = self._take()
+
+    def _take(self) -> bool:
+        # A clock that is played is that of a machine of its own.
+        elapsed_s = time.monotonic() if self.clock is utc_now else to_us(self.clock()) / 1e6
+        return take_lease(self.store, self._lease, self.holder, LEASE_S, elapsed_s=elapsed_s)
 
     def _catch_up(self, job: Job) -> int:
         if self._rests(job.name):
             return 0
-        now = self.clock()
-        due = due_instants(job, last_done=last_due(self.store, job.name, now=now), now=now)
+        due = due_instants(job, last_done=last_due(self.store, job.name, now=self.clock()), now=self.clock())
         own = due[-max(job.singly, 1) :]
         for number, instant in enumerate(own):
             if not self._do(job, instant):
@@ -215,6 +226,9 @@ class Scheduler:
                 finish_run(self.store, run, now=self.clock(), detail={"caught_up_by": _key(job, by)})
 
     def _do(self, job: Job, due: datetime) -> bool:
+        self.beat()
+        if not self._leads:  # another one took over while this process stood still
+            return False
         run = start_run(self.store, kind=job.name, key=_key(job, due), now=self.clock(), due_at=due)
         if run is None:
             return False
@@ -275,45 +289,58 @@ class Scheduler:
         from apscheduler.schedulers.background import BackgroundScheduler
         from apscheduler.triggers.combining import OrTrigger
 
+        class Calendar(OrTrigger):  # type: ignore[misc]  # a library without types
+            """From now on: what was missed is one wake, however far the clock leapt."""
+
+            def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+                after = now if previous is None else now + timedelta(seconds=1)
+                following: datetime | None = super().get_next_fire_time(None, after)
+                return following
+
         background = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
-        calendar = OrTrigger([wakes(job) for job in self.jobs])
+        calendar = Calendar([wakes(job) for job in self.jobs])
         first = utc_now() + timedelta(seconds=after_s)
         background.add_job(self._work, calendar, id=WORK, next_run_time=first, misfire_grace_time=None)
         self._background = background
         background.start()
         self._over.clear()
-        self._watching = threading.Thread(target=self._watch, name=f"{self._lease}-watch", daemon=True)
-        self._watching.start()
+        self._looking = threading.Thread(target=self._keep_looking, name=f"{self._lease}-look", daemon=True)
+        self._looking.start()
+
+    def _keep_looking(self) -> None:
+        """Looks every few seconds of the machine's own time, which no clock disturbs."""
+        while not self._over.wait(LOOK_S):
+            try:
+                self._look()
+            except DeaiError:  # a busy store is looked at again
+                continue
+            except Exception:  # a lease that nobody keeps any more would be two leaders
+                log.exception("the look at the lease failed")
 
     def _work(self) -> None:
         """Tick until nothing is due: instants that came due during long work had nobody to wake for them."""
         while self.tick() and self._background is not None:
             continue
 
-    def _watch(self) -> None:
-        """Keep a leader's lease; wake the work of a stand-by, which may lead now, of jobs that have rested, and after
-        the clock went back: its next time would be that of the wrong clock."""
-        before = self.clock()
-        while not self._over.wait(LEASE_S / 3):
-            try:
-                self.beat()
-            except DeaiError as error:
-                log.warning("the lease was not prolonged", error=str(error))
-            now = self.clock()
-            rested = any(now >= failing.rests_until for failing in self._failing.values())
-            if (rested or now < before or not self._leads) and self._background is not None:
-                self._background.modify_job(WORK, next_run_time=utc_now())
-            before = now
+    def _look(self) -> None:
+        """Keep a leader's lease; wake the work of a stand-by, which may lead now, of jobs that have rested, and when
+        the clock has leapt: what wakes by the calendar may wait for a day that was never meant."""
+        self.beat()
+        rested = any(self.clock() >= failing.rests_until for failing in self._failing.values())
+        leapt = self._watch is not None and self._watch.leapt()
+        if (rested or leapt or not self._leads) and self._background is not None:
+            self._background.modify_job(WORK, next_run_time=utc_now())
 
     def stop(self) -> None:
         """End the running tick and give the lease back, so that a stand-by takes over at once."""
         if self._closing is not None:
             self._closing()
         self._over.set()
-        if self._background is not None and self._watching is not None:
+        if self._looking is not None:
+            self._looking.join()
+        if self._background is not None:
             self._background.shutdown(wait=True)
-            self._watching.join()
-            self._background = self._watching = None
+            self._background = None
         release_lease(self.store, self._lease, self.holder)
 
 

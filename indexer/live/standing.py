@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
 from indexer.store.db import Store
 from indexer.store.levels import has_levels
-from indexer.store.runs import RUNNING, first_fill_is_open, read_runs
+from indexer.store.rows import RunRow
+from indexer.store.runs import CLOCK, RUNNING, finish_run, first_fill_is_open, newest_instant, read_runs, start_run
+from indexer.times import iso, to_us
 
+BOUND = timedelta(minutes=5)  # beyond any step of a time server, below any interval of ours
 LATEST_S = 15.0  # a step of the levels' computation after its bars are there, roughly
 
 
@@ -31,6 +34,7 @@ class Standing:
     left_s: Annotated[int | None, "Estimated seconds until all is there"]
     answering: tuple[str, ...]
     failing: Annotated[dict[str, str], "Sources that only failed so far, and what they said"]
+    clock_suspect: Annotated[str, "Why the machine's clock is doubted and no scheduled work done; or empty"]
 
 
 class SourceState(StrEnum):
@@ -92,6 +96,7 @@ def standing_of(store: Store, *, now: datetime) -> Standing:
         left_s=left_s,
         answering=tuple(map(str, seen.get("answering", ()))),
         failing=failing,
+        clock_suspect=clock_doubt(store, now=now),
     )
 
 
@@ -107,3 +112,33 @@ def _sentence(share: float, first_s: int | None, left_s: int | None, *, provisio
         return f"{said}, waiting for sources that failed"
     time = f"{left_s} s" if left_s < 90 else f"{round(left_s / 60)} min"
     return f"{said}, about {time} left" + ("; levels are provisional until then" if provisional else "")
+
+
+def clock_doubt(store: Store, *, now: datetime) -> str:
+    """Why the clock is doubted, by the run log and by this process's own; empty while it is not."""
+    newest = newest_doubt(store)
+    if newest is not None and newest.outcome == RUNNING:
+        return str(newest.detail.get("doubt", ""))
+    return behind(store, now)
+
+
+def accept_clock(store: Store, *, now: datetime) -> str:
+    """Ends the doubt by a person's word; what it was. The clock is believed until it leaps again."""
+    doubt = clock_doubt(store, now=now)
+    run = start_run(store, kind=CLOCK, key=f"{CLOCK}:{iso(to_us(now))}", now=now)
+    if run is not None:
+        finish_run(store, run, now=now, detail={"accepted": doubt})
+    return doubt
+
+
+def newest_doubt(store: Store) -> RunRow | None:
+    """The newest entry of the run log about the clock: doubted (running), ended or accepted."""
+    return next(iter(read_runs(store, kind=CLOCK, limit=1)), None)
+
+
+def behind(store: Store, now: datetime) -> str:
+    """That the clock is behind what was entered already; empty when it is not."""
+    newest = newest_instant(store)
+    if newest is None or newest <= now + BOUND:
+        return ""
+    return f"the run log reaches {newest:%Y-%m-%d %H:%M} UTC, the clock of this machine says {now:%Y-%m-%d %H:%M}"

@@ -20,9 +20,11 @@ from indexer.store.rows import RunRow, as_row
 from indexer.store.tables import Announcement, Lease, Level, Membership, Rate, Rebalancing, RebalancingItem, Run
 from indexer.times import from_us, to_us
 
+NOT_YET = timedelta(days=1)
 DONE = "done"
 RUNNING = "running"
 COMPUTING, SWEEPING = "update", "retention"  # the kinds of runs that add no facts
+CLOCK = "clock"  # that the clock of the machine was doubted, or accepted
 FIRST_FILL = "first-fill"  # the kind of the one run that a fresh store's first filling is
 FIRST_FILL_HOURS = 24  # after which levels become official, whatever is still owed
 
@@ -49,12 +51,13 @@ def start_run(store: Store, *, kind: str, key: str, now: datetime, due_at: datet
 
     A run that crashed, failed or was interrupted is taken up again under its id; `started_at` moves to `now`,
     because what it writes from here on is known from now on (never earlier: an as-of read must not look ahead).
+    So is one that was done in what is still to come: by a clock that was wrong.
     """
     with store.writing_session() as session:
         run = session.exec(select(Run).where(Run.key == key)).first()
         if run is None:
             run = Run(kind=kind, key=key, due_at=due_at, started_at=now)
-        elif run.outcome == DONE:
+        elif run.outcome == DONE and run.started_at <= now + NOT_YET:
             return None
         run.outcome, run.started_at, run.finished_at = RUNNING, now, None
         session.add(run)
@@ -119,13 +122,18 @@ def last_run_before(store: Store, kind: str, before: datetime) -> RunRow | None:
 
 
 def last_due(store: Store, kind: str, *, now: datetime) -> datetime | None:
-    """The newest instant until now that a job of this kind was done for, None when it never was.
-
-    Instants after now are those of a clock that was wrong.
-    """
-    done = select(func.max(Run.due_at)).where(Run.kind == kind, Run.outcome == DONE, col(Run.due_at) <= now)
+    """The newest instant by `now` that a job of this kind was done for, None when it never was."""
+    query = select(func.max(Run.due_at)).where(Run.kind == kind, Run.outcome == DONE, col(Run.due_at) <= now)
     with store.session() as session:
-        return session.exec(done).one()
+        return session.exec(query).one()
+
+
+def newest_instant(store: Store) -> datetime | None:
+    """The newest instant that a run says it began at, since the clock was last accepted; None before any."""
+    accepted = select(func.max(Run.id)).where(Run.kind == CLOCK, Run.outcome == DONE).scalar_subquery()
+    query = select(func.max(Run.started_at)).where(Run.kind != CLOCK, col(Run.id) > func.coalesce(accepted, 0))
+    with store.session() as session:
+        return session.exec(query).one()
 
 
 def last_update(store: Store) -> tuple[int, int] | None:
@@ -141,7 +149,7 @@ def facts_mark(store: Store) -> str:
     query = select(func.count(), func.max(Run.id), func.max(Run.finished_at))
     with store.session() as session:
         count, last, finished = session.exec(
-            query.where(col(Run.kind).not_in((COMPUTING, SWEEPING)), col(Run.finished_at).is_not(None))
+            query.where(col(Run.kind).not_in((COMPUTING, SWEEPING, CLOCK)), col(Run.finished_at).is_not(None))
         ).one()
     return f"{count}:{last}:{finished and to_us(finished)}"
 
@@ -158,7 +166,11 @@ def read_version(store: Store) -> str:
 def fact_runs(store: Store) -> list[int]:
     """When each run started (us) that may have added facts or has corrected official rates, ascending."""
     correcting = col(Run.id).in_(select(Rate.run_id).where(Rate.revision > 1))
-    query = select(Run.started_at).where((col(Run.kind) != COMPUTING) | correcting).order_by(col(Run.started_at))
+    query = (
+        select(Run.started_at)
+        .where(col(Run.kind).not_in((COMPUTING, CLOCK)) | correcting)
+        .order_by(col(Run.started_at))
+    )
     with store.session() as session:
         return [to_us(started) for started in session.exec(query)]
 
@@ -194,17 +206,19 @@ def forgotten_before(store: Store) -> datetime | None:
     return max((datetime.fromisoformat(limit) for limit in limits if limit), default=None)
 
 
-def take_lease(store: Store, name: str, holder: str, now: datetime, ttl_s: float) -> bool:
+def take_lease(store: Store, name: str, holder: str, ttl_s: float, *, elapsed_s: float) -> bool:
     """Whether `holder` has the lease now: it was free, expired, or already its own (then it is prolonged).
 
-    One that lasts far longer than any is given was taken by a clock that was wrong, and counts as expired.
+    No wall clock counts: a server's own time does, and on an embedded store `elapsed_s`, the machine's seconds since
+    it started. Both are taken before the writer's turn is waited for, so that waiting ages no lease. A lease that
+    would last longer than any can is from before the machine started, and void.
     """
-    longest = now + timedelta(seconds=10 * ttl_s)
     with store.writing_session() as session:
-        lease = session.get(Lease, name)
-        if lease is not None and lease.holder != holder and now < lease.expires_at < longest:
+        now = from_us(round(elapsed_s * 1e6)) if store.is_sqlite else session.exec(select(func.now())).one()
+        lease, ttl = session.get(Lease, name), timedelta(seconds=ttl_s)
+        if lease is not None and lease.holder != holder and now < lease.expires_at <= now + ttl:
             return False
-        session.merge(Lease(name=name, holder=holder, expires_at=now + timedelta(seconds=ttl_s)))
+        session.merge(Lease(name=name, holder=holder, expires_at=now + ttl))
         return True
 
 

@@ -19,6 +19,7 @@ from indexer.levels.pipeline import UpdateReport, stored_report, update
 from indexer.levels.proforma import ProForma, compute_pro_forma
 from indexer.levels.published import methodology_of, read_settled, registry_for
 from indexer.levels.rules import load_rules
+from indexer.live.clock import ClockSuspect, ClockWatch
 from indexer.live.context import Live, archive_of, live_of
 from indexer.live.first_fill import begin_first_fill
 from indexer.live.jobs import chain_scheduler, history_scheduler, live_jobs
@@ -182,6 +183,7 @@ def make_schedulers(
     upstream: Upstream | None = None,
     progress: Progress = quiet,
     history_beside: bool = False,
+    watch: ClockWatch | None = None,
 ) -> list[Scheduler]:
     """The scheduler of the live jobs; `history_beside`: and one for the history, which works at the same time."""
     sources = upstream or upstream_of(settings, clock=clock)
@@ -193,8 +195,13 @@ def make_schedulers(
 
     live = live_of(store, settings, registry=registry_of(settings), upstream=sources, clock=clock, compute=compute)
     jobs = live_jobs(live, update_minutes=settings.update_minutes, history_beside=history_beside)
-    main = Scheduler(store, jobs, clock=clock, afterwards=compute, closing=sources.close)
-    return [main, history_scheduler(live)] if history_beside else [main]
+    main = Scheduler(store, jobs, clock=clock, afterwards=compute, closing=sources.close, watch=watch)
+    return [main, history_scheduler(live, watch=watch)] if history_beside else [main]
+
+
+def _watch(store: Store, upstream: Upstream, clock: Clock) -> ClockWatch | None:
+    """Who doubts the machine's clock; a clock that is played is nobody's to doubt."""
+    return ClockWatch(store, upstream, clock=clock) if clock is utc_now else None
 
 
 def _fills(settings: Settings) -> bool:
@@ -208,9 +215,11 @@ def scheduled(store: Store, settings: Settings, *, clock: Clock = utc_now) -> It
 
     On a new store the chains are read a minute later, so that they do not delay the first level.
     """
-    beside = chain_scheduler(store, settings, registry=registry_of(settings), clock=clock)
+    upstream = upstream_of(settings, clock=clock)
+    watch = _watch(store, upstream, clock)
+    beside = chain_scheduler(store, settings, registry=registry_of(settings), clock=clock, watch=watch)
     fills = _fills(settings)
-    running = make_schedulers(store, settings, clock=clock, history_beside=fills)
+    running = make_schedulers(store, settings, clock=clock, upstream=upstream, history_beside=fills, watch=watch)
     later = 0.0 if has_levels(store) else CHAINS_AFTER_S
     if fills:
         begin_first_fill(store, now=clock())
@@ -231,10 +240,16 @@ def update_live(store: Store, settings: Settings, *, progress: Progress = quiet,
 
     That of the chains too, where they are read, and after the sources': it holds pool prices against their rates.
     """
+    upstream = upstream_of(settings, clock=clock)
+    watch = _watch(store, upstream, clock)
+    if watch is not None and not watch.believes():
+        upstream.close()
+        raise ClockSuspect(f"{watch.doubt}: set the clock, or say `deai clock accept` if it is right; nothing was done")
     if _fills(settings):
         begin_first_fill(store, now=clock())
-    made = make_schedulers(store, settings, clock=clock)[0]
-    beside = chain_scheduler(store, settings, registry=registry_of(settings), clock=clock, progress=progress)
+    made = make_schedulers(store, settings, clock=clock, upstream=upstream, watch=watch)[0]
+    registry = registry_of(settings)
+    beside = chain_scheduler(store, settings, registry=registry, clock=clock, progress=progress, watch=watch)
     done, elsewhere, failed = 0, False, dict[str, str]()
     for one in (made, beside) if beside else (made,):
         done += one.work_once()

@@ -81,7 +81,7 @@ def test_up_without_any_source_serves_the_empty_index_and_the_simulated_market_b
     assert b"imulated" in up.get("/demo/")
     code, out, _ = up.stop()
     assert code in (0, 130)
-    assert "SIMULATED" in json.loads(out.splitlines()[1])["event"]
+    assert "SIMULATED" in json.loads(out.splitlines()[2])["event"]
 
 
 def test_a_server_with_an_open_stream_stops_and_waits_for_no_listener(tmp_path, running):

@@ -1,11 +1,15 @@
 """Due work, catch-up from the ledger of runs, and one leader at a time."""
 
+import select
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
 from indexer.errors import SourceUnavailable
-from indexer.live.scheduler import LEASE_S, Job, Scheduler, due_instants, wakes
+from indexer.live.scheduler import LEASE_S, LOOK_S, Job, Scheduler, due_instants, wakes
 from indexer.store.db import open_store
 from indexer.store.runs import read_runs
 
@@ -139,6 +143,39 @@ def test_work_goes_on_after_the_clock_was_wrong_once(store, monkeypatch):
     clock.now += HOUR / 2
     other.tick()
     assert done == hours(14)
+
+
+KEEPER = """
+import sys, threading
+from datetime import timedelta
+from indexer.live import scheduler
+from indexer.store.db import open_store
+from indexer.times import utc_now
+scheduler.LEASE_S, scheduler.LOOK_S = 1.4, 0.4
+hourly = scheduler.Job("x", timedelta(hours=1), timedelta(0), lambda due, run: {})
+leader = scheduler.Scheduler(open_store(sys.argv[1]), [hourly], clock=utc_now)
+leader.start()
+while not leader.leads:
+    threading.Event().wait(0.05)
+print("leads", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_a_killed_leader_is_replaced_within_lease_and_look_and_never_before(store):
+    """With a tenth of the real times, which sum up to less than 20 s."""
+    assert LEASE_S + LOOK_S <= 18
+    start = partial(subprocess.Popen, [sys.executable, "-c", KEEPER, store.url], stdout=subprocess.PIPE)
+    with start() as leader, start() as other:
+        try:
+            [first], _, _ = select.select([leader.stdout, other.stdout], [], [], 30.0)
+            first, second = (leader, other) if first is leader.stdout else (other, leader)
+            assert not select.select([second.stdout], [], [], 4.0)[0], "a leader keeps its lease as long as it lives"
+            first.kill()
+            assert select.select([second.stdout], [], [], 2.5)[0]
+        finally:
+            leader.kill()
+            other.kill()
 
 
 def test_failed_work_is_written_down_and_tried_again(store):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final
@@ -49,6 +50,15 @@ class Answer:
     def sha256(self) -> str:
         """The hash of the body: its name in the archive."""
         return sha256(self.body).hexdigest()
+
+
+def date_of(answer: Answer) -> datetime | None:
+    """What the host's clock said when it answered (its Date, and the Age of what a cache had); None without one."""
+    try:
+        age = int(answer.headers.get("age", "0"))
+        return parsedate_to_datetime(answer.headers["date"]).astimezone(UTC) + timedelta(seconds=age)
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 _REFUSALS: Final = {

@@ -19,7 +19,7 @@ import httpx2
 import stamina
 
 from indexer.errors import SourceCorrupt, SourceError, SourceLimited, SourceRefused, SourceUnavailable
-from indexer.sources.http.answer import Answer, Expects, error_of
+from indexer.sources.http.answer import Answer, Expects, date_of, error_of
 from indexer.sources.http.host import CircuitOpen, Host, HostHealth
 from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS, HostLimit, HostQueue
 from indexer.sources.http.redact import RedactingFilter, redact_headers
@@ -76,6 +76,7 @@ class HttpClient:
         self._sleep = sleep
         self._log_filter = RedactingFilter(secrets)
         self._hosts: dict[str, Host] = {}
+        self.ahead_s: dict[str, float] = {}  # how far our clock is ahead of a host's, by its last answer
         self._client = httpx2.AsyncClient(
             timeout=httpx2.Timeout(timeouts.read, connect=timeouts.connect),
             headers={"user-agent": USER_AGENT, "accept": "application/json, text/csv"},
@@ -161,6 +162,8 @@ class HttpClient:
             if self._is_open(host):  # others failed while this one waited for its turn
                 host.enter(self._monotonic())
             answer = await self._send(request, name, number)
+            if (date := date_of(answer)) is not None:
+                self.ahead_s[name] = (answer.fetched_at - date).total_seconds()
             error = error_of(answer, name, expects=expects)
             self._judge(host, answer, error)
         except CircuitOpen:
