@@ -24,7 +24,7 @@ from api.middleware.access import is_owner
 from api.web.pages import filled
 from indexer.arrays import to_json
 from indexer.files.explain import explain_files, explanation_text
-from indexer.files.recognising import OPTIONS
+from indexer.files.recognising import ASKED, OPTIONS
 from indexer.workflow.work import imported_beside, registry_of
 
 NEVER = {"Cache-Control": "no-store"}
@@ -44,7 +44,7 @@ Owner = Annotated[None, Depends(need_owner)]
 @router.get("/files")
 def drop_zone(request: Request, _: Owner) -> Response:
     """The page to drop files on."""
-    return HTMLResponse(filled("files.html", request), headers=NEVER)
+    return HTMLResponse(filled("files.html", request, options=" ".join(OPTIONS)), headers=NEVER)
 
 
 @router.post("/files/explain")
@@ -85,6 +85,8 @@ def _reports(services: ServicesDep, path: Path, options: dict[str, str]) -> list
             "text": explanation_text(report).replace(f"{path.parent}/", ""),
             "manifest": report.manifest,
             "readable": not report.problem,
+            "sheet": report.sheet,
+            "asked": {name: ASKED[name] for name in report.asked},
         }
         for report in reports
     ]

@@ -17,7 +17,7 @@ from indexer.files.columns import header_of
 from indexer.files.containers import Table
 from indexer.files.importing import chosen_tables, files_of, manifest_of, undescribed
 from indexer.files.manifest import Manifest, read_manifest
-from indexer.files.recognising import check_options
+from indexer.files.recognising import Unsaid, check_options
 from indexer.files.records import FileRows
 from indexer.files.rows import gated
 from indexer.registry import Registry
@@ -38,7 +38,8 @@ class SeenRow:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is seen in one table. `manifest` is the TOML in force, `problem` why the table cannot be read."""
+    """What is seen in one table. `manifest` is the TOML in force, `problem` why the table cannot be read, `asked` what
+    it does not say."""
 
     path: str
     name: str
@@ -62,6 +63,8 @@ class Explanation:
     notes: tuple[str, ...] = ()
     manifest: str = ""
     problem: str = ""
+    sheet: str = ""
+    asked: tuple[str, ...] = ()
 
 
 def explain_files(
@@ -86,7 +89,10 @@ def explain_files(
             try:
                 reports.append(_explained(table, given=given, registry=registry, clock=clock, options=options))
             except ImportFileError as error:
-                reports.append(Explanation(str(file), table.name, table.form, problem=str(error)))
+                asked = error.asked if isinstance(error, Unsaid) else ()
+                reports.append(
+                    Explanation(str(file), table.name, table.form, sheet=table.sheet, asked=asked, problem=str(error))
+                )
     return reports
 
 
@@ -180,6 +186,7 @@ def _explained(
         refused_first=first_lines,
         notes=tuple(dict.fromkeys(notes)),
         manifest=manifest.text,
+        sheet=table.sheet,
     )
 
 

@@ -86,14 +86,23 @@ def recognise(table: Table, registry: Registry, options: Mapping[str, str]) -> R
     return Recognised(manifest, title, match.by, asked, layout.recognise.certain)
 
 
-def question(table: Table, recognised: Recognised, options: Mapping[str, str]) -> str:
-    """What a file does not say, in a sentence, and the command that says it."""
+class Unsaid(ImportFileError):  # noqa: N818 - a question, not a fault
+    """What a file does not say, in a sentence, with the command that says it; `asked` are the names of the options."""
+
+    def __init__(self, text: str, asked: tuple[str, ...]) -> None:
+        super().__init__(text)
+        self.asked = asked
+
+
+def question(table: Table, recognised: Recognised, options: Mapping[str, str]) -> Unsaid:
+    """The question for what a file does not say."""
     needs = "; ".join(f"{name}: {ASKED[name]}" for name in recognised.asked)
     words = ["deai import", shlex.quote(str(table.path))]
     stated = {**options, "sheet": table.sheet or options.get("sheet", "")}
     words += [f"--{_option(name)} {shlex.quote(value)}" for name, value in stated.items() if value]
     words += [f"--{_option(name)} {name.upper()}" for name in recognised.asked]
-    return f"{table.name} ({recognised.layout}) does not say {needs}. Say it:\n  {' '.join(words)}"
+    text = f"{table.name} ({recognised.layout}) does not say {needs}. Say it:\n  {' '.join(words)}"
+    return Unsaid(text, recognised.asked)
 
 
 def with_options(manifest: Manifest, options: Mapping[str, str]) -> Manifest:

@@ -52,6 +52,8 @@ def test_a_dropped_file_has_the_report_of_explain_and_nothing_is_written(browser
         "text": explanation_text(expected),
         "manifest": expected.manifest,
         "readable": True,
+        "sheet": "",
+        "asked": {},
     }
     assert len(read_runs(store)) == before
 
@@ -59,7 +61,7 @@ def test_a_dropped_file_has_the_report_of_explain_and_nothing_is_written(browser
 def test_what_a_file_does_not_say_is_asked_for_and_can_be_said(browser: TestClient) -> None:
     body = b"time,open,high,low,close\n2025-01-27T00:00Z,5,6,4,5\n2025-01-27T01:00Z,5,6,4,5\n"
     [asked] = browser.post("/files/explain?name=../x.csv", content=body).json()["reports"]
-    assert not asked["readable"]
+    assert (asked["readable"], list(asked["asked"])) == (False, ["symbol", "quote", "venue"])
     assert "deai import x.csv --symbol SYMBOL --quote QUOTE --venue VENUE" in asked["text"]
     query = "name=x.csv&symbol=NEAR&venue=binance&quote=USDT"
     [report] = browser.post(f"/files/explain?{query}", content=body).json()["reports"]

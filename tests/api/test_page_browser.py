@@ -385,6 +385,38 @@ def test_embeds_work_in_a_page_of_another_origin(browser: Browser, live: Live, t
     browser.shot("embeds")
 
 
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_files_are_dropped_asked_about_and_shown(
+    browser: Browser, live: Live, tmp_path: Path, width: int, dark: bool
+) -> None:
+    ring = KeyRing(live.app.state.services.settings.data_dir / "keys.json")
+    browser.driver.get(f"{live.url}/owner?link={ring.new_link()}")
+    browser.open(f"{live.url}/files", width=width, dark=dark)
+    prices = tmp_path / "prices.csv"
+    prices.write_text("Datum;Kurs;Notiz\n" + "".join(f"{day}.01.2025;5,0{day % 10};x\n" for day in range(11, 19)))
+    page = tmp_path / "page.csv"
+    page.write_text("<!doctype html><html></html>")
+    browser.driver.find_element("id", "files").send_keys(f"{prices}\n{page}")
+    browser.wait("return document.querySelectorAll('#reports .card').length === 2")
+    asked = "return [...document.querySelectorAll('#reports .answers > label input')].map((field) => field.name)"
+    assert browser.run(asked) == ["symbol", "quote", "venue", "stamp"]
+    assert "a web page and not the data" in browser.run(
+        "return document.querySelectorAll('#reports pre')[1].textContent"
+    )
+    browser.shot(f"files-asked-{width}")
+    for name, answer in {"symbol": "NEAR", "quote": "USDT", "venue": "binance", "stamp": "instant"}.items():
+        browser.run(f"document.querySelector('#reports .answers [name={name}]').value = {answer!r}")
+    browser.run("document.querySelector('#reports .answers').requestSubmit()")
+    browser.wait("return document.querySelector('#reports .import')")
+    text = browser.run("return document.querySelector('#reports pre').textContent")
+    assert "8, of which 8 would be taken" in text and "not read: 'Notiz'" in text
+    assert browser.complaints() == []
+    assert browser.hosts() == {f"127.0.0.1:{live.port}"}
+    assert browser.accessibility() == []
+    assert browser.overflow() <= 0
+    browser.shot(f"files-{width}")
+
+
 def test_where_reads_need_a_key_one_signs_in_once(store: Store, tmp_path: Path) -> None:
     """From a name that is not this machine's own, which the browser is told to find here."""
     ring = KeyRing(tmp_path / "keys.json")

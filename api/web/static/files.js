@@ -1,77 +1,89 @@
-// Sends dropped files to this machine's own server and shows what is seen in each.
+// Sends dropped files to this machine's own server and shows what is seen in each; what a file does not say is asked.
 const zone = document.getElementById("zone");
-const options = document.getElementById("options");
 const reports = document.getElementById("reports");
-let files = [];
+const { options } = reports.dataset;
 
-function queryOf(file) {
-  const query = new URLSearchParams({ name: file.name });
-  for (const [name, value] of new FormData(options)) if (value) query.set(name, value);
-  return query;
+function made(tag, text, more) {
+  const node = Object.assign(document.createElement(tag), more);
+  node.textContent = text;
+  return node;
 }
 
-async function takeIn(file, button) {
+async function sent(route, file, answers) {
+  const query = new URLSearchParams({ name: file.name, ...answers });
+  try {
+    const answer = await fetch(`files/${route}?${query}`, { method: "POST", body: file });
+    const body = await answer.json();
+    return answer.ok ? body : { problem: body.detail };
+  } catch {
+    return { problem: `${file.name} was not read: the program does not answer, or the file was moved` };
+  }
+}
+
+function answersOf(form) {
+  return Object.fromEntries([...new FormData(form)].filter(([, value]) => value));
+}
+
+function field(name, meaning, answers) {
+  const label = made("label", name.replace("_", " "));
+  label.append(made("input", "", { name, value: answers[name] ?? "", autocomplete: "off" }));
+  if (meaning) label.append(made("span", meaning, { className: "note" }));
+  return label;
+}
+
+function answerForm(report, file, answers, card) {
+  const form = made("form", "", { className: "answers" });
+  const asked = Object.entries(report.asked ?? {});
+  form.append(...asked.map(([name, meaning]) => field(name, meaning, answers)));
+  const others = made("details", "");
+  const names = options.split(" ").filter((name) => !(report.asked ?? {})[name]);
+  others.append(made("summary", "Say something else of this file"), ...names.map((name) => field(name, "", answers)));
+  form.append(others, made("button", "Look again"));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    card.replaceWith(...(await cardsOf(file, { sheet: report.sheet ?? "", ...answersOf(form) })));
+  });
+  return form;
+}
+
+async function takeIn(file, answers, button) {
   button.disabled = true;
   button.textContent = "Importing…";
-  const answer = await fetch(`files/import?${queryOf(file)}`, { method: "POST", body: file });
-  const body = await answer.json();
-  const counts = (one) => `${one.name}: ${one.new} new, ${one.unchanged} known, ${one.rejected} refused ${one.note}${one.problem}`;
-  const text = document.createElement("pre");
-  text.textContent = answer.ok ? body.files.map(counts).join("\n") : body.detail;
-  button.replaceWith(text);
+  const body = await sent("import", file, answers);
+  const counts = (one) => `${one.name}: ${one.new} new, ${one.revised} changed, ${one.unchanged} known, ${one.rejected} refused ${one.note}${one.problem}`;
+  button.replaceWith(made("pre", body.problem ?? body.files.map(counts).join("\n"), { role: "status" }));
 }
 
-function shown(report, file) {
-  const card = document.createElement("section");
-  card.className = "card";
-  const title = document.createElement("h2");
-  title.textContent = report.name;
-  const text = document.createElement("pre");
-  text.textContent = report.text;
-  card.append(title, text);
-  if (report.manifest) {
-    const details = document.createElement("details");
-    const summary = document.createElement("summary");
-    summary.textContent = "The manifest in force";
-    const manifest = document.createElement("pre");
-    manifest.textContent = report.manifest;
-    details.append(summary, manifest);
-    card.append(details);
-  }
+function cardOf(report, file, answers) {
+  const card = made("section", "", { className: "card" });
+  card.append(made("h2", report.name), made("pre", report.text));
   if (report.readable) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = `Import ${file.name}`;
-    button.addEventListener("click", () => takeIn(file, button));
-    card.append(button);
+    const button = made("button", `Import ${report.sheet ? report.name : file.name}`, { type: "button", className: "import" });
+    button.addEventListener("click", () => takeIn(file, { ...answers, ...(report.sheet && { sheet: report.sheet }) }, button));
+    const details = made("details", "");
+    details.append(made("summary", "The manifest in force"), made("pre", report.manifest));
+    card.append(button, details);
   }
+  if (report.readable || Object.keys(report.asked ?? {}).length) card.append(answerForm(report, file, answers, card));
   return card;
 }
 
-async function look() {
-  const cards = [];
-  for (const file of files) {
-    const answer = await fetch(`files/explain?${queryOf(file)}`, { method: "POST", body: file });
-    const body = await answer.json();
-    const found = answer.ok ? body.reports : [{ name: file.name, text: body.detail, manifest: "" }];
-    cards.push(...found.map((report) => shown(report, file)));
-  }
-  reports.replaceChildren(...cards);
+async function cardsOf(file, answers) {
+  const body = await sent("explain", file, answers);
+  const found = body.reports ?? [{ name: file.name, text: body.problem }];
+  return found.map((report) => cardOf(report, file, answers));
 }
 
-function take(list) {
-  files = [...list];
-  look();
+async function take(files) {
+  reports.replaceChildren();
+  for (const file of files) reports.append(...(await cardsOf(file, {})));
 }
 
-zone.addEventListener("dragover", (event) => event.preventDefault());
-zone.addEventListener("drop", (event) => {
-  event.preventDefault();
-  take(event.dataTransfer.files);
-});
-document.getElementById("files").addEventListener("change", (event) => take(event.target.files));
-options.addEventListener("submit", (event) => {
-  event.preventDefault();
-  look();
-});
+for (const name of ["dragover", "dragleave", "drop"])
+  zone.addEventListener(name, (event) => {
+    event.preventDefault();
+    zone.classList.toggle("over", name === "dragover");
+    if (name === "drop") take([...event.dataTransfer.files]);
+  });
+document.getElementById("files").addEventListener("change", (event) => take([...event.target.files]));
 document.body.dataset.ready = "yes";
