@@ -42,6 +42,7 @@ from api.answers.problems import declared
 from api.answers.schemas import TERMS, OfIndex, Wire, columns_of
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.routes.indices import LevelPoint, latest_of
+from indexer.analytics.candles import candles_of
 from indexer.client.models import LevelStatus
 from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError, NotFoundError
@@ -267,6 +268,70 @@ def _pieces(services: Services, index: IndexRow, asked: LevelQuery, page: LevelP
             return
         header, asked = False, replace(asked, start_us=page.next_us)
         page = read_page(services, index.id, asked, limit=PIECE)
+
+
+class CandleSpan(StrEnum):
+    """How long a candle lasts, from 00:00 UTC; weeks from Monday."""
+
+    HOUR = "1h"
+    FOUR_HOURS = "4h"
+    DAY = "1d"
+    WEEK = "1w"
+
+
+class Candle(Wire):
+    """Levels over a span of time."""
+
+    time: datetime = Field(description="Where the span begins")
+    open: float = Field(description="The level there, or the first after it")
+    high: float
+    low: float
+    close: float = Field(description="The level at the end, which opens the next candle, or the last there is")
+    levels: int = Field(description="How many levels it is made of")
+    complete: bool = Field(description="False while the level at its end is not there: it may still change")
+
+
+CandleColumns = columns_of(Candle, name="CandleColumns")
+
+
+class CandleList(OfIndex):
+    """Candles of official levels, oldest first."""
+
+    interval: CandleSpan
+    shape: str
+    count: int
+    data: list[Candle] | CandleColumns  # type: ignore[valid-type]  # made
+
+
+@router.get("/candles", response_model=CandleList, responses=as_file("text/csv"), summary="Open, high, low, close")
+def list_candles(
+    request: Request,
+    services: ServicesDep,
+    index_id: IndexId,
+    *,
+    interval: Annotated[CandleSpan, Query(description="How long a candle lasts")] = CandleSpan.DAY,
+    start: Start = None,
+    end: End = None,
+    shape: ShapeParam = Shape.ROWS,
+    format: FormatParam = None,
+) -> Response:
+    """Candles of the official levels in [start, end): all of them, for charts of open, high, low and close.
+
+    Levels hold at instants, hourly or finer: the one on a boundary closes a candle and opens the next.
+    """
+    index, window = read_index(services.store, index_id), window_of(start, end)
+    if reason := unpublished(services.store, index_id, as_of_us=None):
+        raise NotFoundError(reason)
+    last = None if window.end_us is None else window.end_us + 1  # the level at the end closes the last candle
+    rows = read_levels(services.store, index_id, start_us=window.start_us, end_us=last)
+    bars = candles_of(rows.times_us, rows.levels, interval=interval)
+    values = {name: getattr(bars, name) for name in Candle.model_fields if name != "time"}
+    if wants_csv(request, format):
+        return csv_answer({"time": iso_times(bars.time_us), **values}, simulated=index.simulated)
+    columns = {"time": as_json_times(bars.time_us), **values}
+    head = {"index": index.id, "simulated": index.simulated, "interval": interval, "shape": shape}
+    data = columns if shape is Shape.COLUMNS else as_rows(columns)
+    return Answer({**head, "count": len(bars.time_us), "data": data})
 
 
 @router.get(

@@ -31,7 +31,9 @@ from indexer.analytics.align import Clock
 from indexer.arrays import I64
 from indexer.errors import DeaiError
 from indexer.store.bars import read_coverage
+from indexer.store.db import Store
 from indexer.store.indices import read_index
+from indexer.store.rates import read_newest_rate
 from indexer.studies.catalogue import load_events
 from indexer.times import HOUR_US, from_us, iso
 
@@ -66,6 +68,7 @@ def first_view(request: Request, services: ServicesDep, index: Index) -> Respons
         "indices": partial(list_indices, store),
         "benchmarks": partial(list_benchmarks, store),
         "quality?limit=8": partial(list_quality, store, limit=8),
+        "coins": partial(known_coins, store),
         **({} if simulated else {"events": partial(marked_events, services)}),
     }
     return together({address: answered(answer) for address, answer in answers.items()})
@@ -103,8 +106,14 @@ def daily_levels(services: Services, index: str) -> Answer:
     """The daily levels as columns, to what a chart draws of them."""
     whole = read_page(services, index, LevelQuery(Interval.DAY, None, None, None, None, None, None), limit=MAX_LIMIT)
     columns = level_columns(whole)
-    values = {name: columns[name] for name in ("level", "status")}
+    values = {"level": np.round(whole.levels, DIGITS), "status": columns["status"]}
     return Answer({"data": {**hours_of(whole.times_us), **values}, "next": None})
+
+
+def known_coins(store: Store) -> Answer:
+    """The coins that have a rate, to hold an index against."""
+    slugs = [coin.lower() for coin in COINS]
+    return Answer({"data": [slug for slug in slugs if read_newest_rate(store, slug) is not None]})
 
 
 def hours_of(times_us: I64) -> dict[str, Any]:

@@ -11,13 +11,12 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.answers.answer import Answer
-from api.answers.encode import as_json_times
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.routes.administration import list_actions
 from api.routes.assets import get_asset, get_onchain
 from api.routes.metrics import get_metrics
 from api.routes.studies import get_fundamentals, get_performance
-from api.web.first_view import answered, daily_levels, together
+from api.web.first_view import answered, daily_levels, hours_of, together
 from api.web.overview import in_order, short_name, tabs
 from api.web.pages import Raw, filled, page_answer, sign_out
 from indexer.arrays import F64, I64
@@ -117,11 +116,17 @@ def venues_of(services: Services, asset: StoredAsset, *, time_us: int) -> dict[s
     return {"venues": [listing.venue for listing, _ in quotes], "spread": spread}
 
 
+@router.get("/page-data/rates")
+def token_rates(services: ServicesDep, symbol: Annotated[str, Query(max_length=64)]) -> Response:
+    """The daily rates of a token, to hold an index against."""
+    return Answer(daily_rates(services, read_asset(services.store, symbol)), cache_control="no-cache")
+
+
 def daily_rates(services: Services, asset: StoredAsset) -> dict[str, Any]:
     """The rates at 00:00 UTC as columns, oldest first."""
     times, rates = read_asset_rates(services.store, asset.id)
     days = times % DAY_US == 0
-    return {"time": as_json_times(times[days]), "rate": rates[days]}
+    return {**hours_of(times[days]), "rate": rates[days]}
 
 
 def memberships(services: Services, asset: StoredAsset) -> list[dict[str, Any]]:

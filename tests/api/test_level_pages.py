@@ -115,3 +115,15 @@ def test_rows_from_columns_are_the_objects_one_would_write(numbers: list[float],
     written = orjson.loads(json_bytes({"data": as_rows(columns)}))["data"]
     plain = [orjson.loads(json_bytes({name: one[n] for name, one in columns.items()})) for n in range(len(numbers))]
     assert written == plain
+
+
+def test_candles_are_made_of_all_levels(client: TestClient, store: Store) -> None:
+    hourly = read_levels(store, "deai")
+    days = client.get("/v1/indices/deai/candles?shape=columns").json()["data"]
+    assert days["open"] == hourly.levels[:-1:24].tolist()
+    assert days["close"] == hourly.levels[24::24].tolist()
+    assert days["high"] == [hourly.levels[at : at + 25].max() for at in range(0, HOURS, 24)]
+    assert days["complete"] == [True] * (HOURS // 24)
+    part = {"start": "2024-03-04", "end": "2024-03-11", "interval": "1w", "format": "csv"}
+    frame = read_csv(client.get("/v1/indices/deai/candles", params=part).text)
+    assert frame[["levels", "complete"]].values.tolist() == [[169, True]]

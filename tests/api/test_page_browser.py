@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -116,9 +117,14 @@ def test_views_ranges_and_comparison(browser: Browser, live: Live) -> None:
     browser.run(press, "#compare", "NVDA")
     browser.run(press, "#compare", "demo")
     browser.wait("return document.querySelectorAll('#chart path.line').length === 3")
-    assert browser.run("return document.querySelector('#chart .legend').textContent") == "deaidemoNVDA"
+    legend = browser.run("return document.querySelector('#chart .legend').textContent")
+    beside = r"NVDA [+−].* · ρ 0\.\d\d, β \d\.\d\d, n 2\d\d"
+    assert re.fullmatch(rf"deai [+−].*%{beside}demo [+−].* · ρ 1\.00, β 1\.00, n 400", legend)
     browser.open(f"{live.url}/indices/deai")
     browser.wait("return document.querySelectorAll('#chart path.line').length === 3")
+    browser.run(press, "#views", "Candles")
+    browser.wait("return document.querySelectorAll('#chart .bar-up, #chart .bar-down').length > 50")
+    browser.shot("page-candles")
     browser.run(press, "#views", "Level")
     browser.run(press, "#ranges", "1W")
     browser.wait("return document.querySelector('#chart svg').getAttribute('aria-label').includes('2025-01-28')")
@@ -226,7 +232,12 @@ def test_a_view_is_taken_along(browser: Browser, live: Live) -> None:
     assert header == "time,deai"
     assert first.startswith("2025-01-")
     assert browser.wait("return window.copied").endswith("/indices/deai?view=level&range=1M")
-    assert browser.run("return document.getElementById('svg').href").endswith("charts/deai.svg?kind=level&range=1m")
+    browser.run("URL.createObjectURL = (blob) => { window.picture = blob; return '#'; }")
+    for kind, beginning in (("png", "data:image/png"), ("svg", "data:image/svg+xml")):
+        browser.run("window.picture = null; document.getElementById(arguments[0]).click()", kind)
+        browser.wait("return window.picture")
+        read = "const r = new FileReader(); r.onload = () => arguments[0](r.result); r.readAsDataURL(window.picture)"
+        assert browser.driver.execute_async_script(read).startswith(beginning)
 
 
 def test_the_chart_is_read_by_keyboard(browser: Browser, live: Live) -> None:

@@ -31,9 +31,9 @@ export function csvOf(series) {
   return [["time", ...series.map((one) => one.name)].join(","), ...lines, ""].join("\r\n");
 }
 
-export function download(name, text) {
+export function download(name, content, type) {
   const link = Object.assign(document.createElement("a"), { download: name });
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
   link.click();
   URL.revokeObjectURL(link.href);
 }

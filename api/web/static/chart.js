@@ -38,7 +38,7 @@ export class LineChart {
     this.legend.hidden = named.length < 2;
     this.legend.replaceChildren(...named.map((one, place) => {
       const name = Object.assign(document.createElement("span"), { className: `c${place}` });
-      name.append(Object.assign(document.createElement("span"), { className: "key" }), one.name);
+      name.append(Object.assign(document.createElement("span"), { className: "key" }), one.legend ?? one.name);
       return name;
     }));
     this.draw();
@@ -124,6 +124,7 @@ export class LineChart {
   #series(one, place, filled) {
     const group = this.svg.appendChild(node("g", { class: `c${place}` }));
     const pixels = Math.max(200, this.width);
+    if (one.open) return this.#candles(one, group);
     if (one.low) group.append(node("path", { class: "band", d: areaPath(one.times, one.low, { x: this.x, y: this.y, base: one.high }) }));
     if (filled) {
       const base = this.plot.zero === "top" ? this.y(0) : this.height - PAD.bottom;
@@ -133,6 +134,18 @@ export class LineChart {
     const last = one.values.findLastIndex((value) => value !== null);
     if (last < 0) return;
     group.append(node("circle", { class: "dot", cx: this.x(one.times[last]), cy: this.y(one.values[last]), r: 4 }));
+  }
+
+  // A bar of up or down from open to close on a line from low to high; hollow while it still lives.
+  #candles(one, group) {
+    const step = one.times.length > 1 ? Math.min(...one.times.slice(1).map((time, i) => this.x(time) - this.x(one.times[i]))) : 12;
+    const width = Math.max(1, Math.min(14, step * 0.7));
+    one.times.forEach((time, i) => {
+      const [x, top, bottom] = [this.x(time), this.y(Math.max(one.open[i], one.values[i])), this.y(Math.min(one.open[i], one.values[i]))];
+      const bar = group.appendChild(node("g", { class: `bar-${one.values[i] < one.open[i] ? "down" : "up"}${one.complete[i] ? "" : " living"}` }));
+      bar.append(node("line", { x1: x, x2: x, y1: this.y(one.high[i]), y2: this.y(one.low[i]) }));
+      bar.append(node("rect", { x: x - width / 2, y: top, width, height: Math.max(1, bottom - top) }));
+    });
   }
 
   #listen() {

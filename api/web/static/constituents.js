@@ -12,7 +12,7 @@ const SPARK = [84, 26];
 export class Constituents {
   constructor(index) {
     this.index = index;
-    byId("members-csv").addEventListener("click", () => download(`${index}-constituents.csv`, this.#csv()));
+    byId("members-csv").addEventListener("click", () => download(`${index}-constituents.csv`, this.#csv(), "text/csv"));
   }
 
   async load() {

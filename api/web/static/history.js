@@ -1,16 +1,18 @@
 // The history card: level, drawdown or comparison, over a range, with rebalances and events as marks.
 import { copyLink, csvOf, download, state, stated } from "./address.js";
 import { LineChart } from "./chart.js";
-import { read, readCloses, readLevels } from "./data.js";
+import { Comparison, moveOf } from "./comparison.js";
+import { read, readLevels } from "./data.js";
 import { byId, choice, make, remember, remembered } from "./dom.js";
 import { day, level, number, percent, signed } from "./format.js";
+import { copyPicture, pngOf, svgOf } from "./picture.js";
 import { lowerBound } from "./scale.js";
 import { drawdowns } from "./shape.js";
 
 const DAY = 86_400_000;
 const RANGES = [["1W", 7], ["1M", 30], ["3M", 91], ["YTD", 0], ["1Y", 365], ["All", Infinity]];
-const VIEWS = [["level", "Level"], ["drawdown", "Drawdown"], ["compare", "Compare"]];
-const PICTURES = { "1W": "1w", "1M": "1m", "3M": "3m", "1Y": "1y", All: "all" };  // ranges of the server's own charts
+const VIEWS = [["level", "Level"], ["candles", "Candles"], ["drawdown", "Drawdown"], ["compare", "Compare"]];
+const CANDLES = [[10, "1h"], [40, "4h"], [200, "1d"], [Infinity, "1w"]];  // by days in sight
 const MARKS = [["event", "event"], ["change", "rebalance"], ["left", "rebalance, members left"], ["break", "members left without a price"]];
 const MEANING = {
   final: "priced by enough venues", provisional: "the first filling is not complete: this level will be computed again",
@@ -47,11 +49,21 @@ export class History {
     this.chart = new LineChart(byId("chart"), { height: window.innerWidth < 560 ? 260 : 360 });
     byId("log").addEventListener("click", () => this.#become({ log: !this.log }));
     byId("copy").addEventListener("click", () => this.#copy());
-    byId("csv").addEventListener("click", () => download(`${index}-${this.view}.csv`, csvOf(this.plotted)));
+    byId("csv").addEventListener("click", () => download(`${index}-${this.view}.csv`, csvOf(this.plotted), "text/csv"));
+    const name = (ending) => `${index}-${this.view}.${ending}`;
+    byId("svg").addEventListener("click", () => download(name("svg"), svgOf(this.chart.svg, this.title), "image/svg+xml"));
+    byId("png").addEventListener("click", async () => download(name("png"), await pngOf(this.chart.svg, this.title)));
+    byId("picture").addEventListener("click", async () => {
+      const taken = await copyPicture(this.chart.svg, this.title).catch(() => false);
+      byId("copied").textContent = taken ? "Copied." : "This browser gives no clipboard here: take PNG.";
+    });
+    this.comparison = new Comparison(index, { picked: [], onPick: () => {
+      remember("compared", [...this.comparison.picked]);
+      this.#become({});
+    } });
     this.#restore();
     addEventListener("popstate", () => {
       this.#restore();
-      this.#offer();
       this.show();
     });
   }
@@ -64,7 +76,9 @@ export class History {
     this.view = VIEWS.some(([name]) => name === view) ? view : "level";
     this.range = kept("range", "1Y");
     this.log = linked ? stated("log") === "1" : remembered("log", false);
-    this.compared = new Set(linked ? stated("compare")?.split(",") : remembered("compared", []));
+    const compared = linked ? stated("compare")?.split(",") ?? [] : remembered("compared", []);
+    if (this.daily) this.comparison.pick(compared);
+    else this.comparison.picked = new Set(compared);
     const zoom = [Date.parse(stated("from")), Date.parse(stated("to"))];
     this.zoom = zoom[0] < zoom[1] ? zoom : null;
     this.#controls();
@@ -86,7 +100,7 @@ export class History {
 
   #tell(options) {
     const [from, to] = this.zoom?.map((time) => new Date(time).toISOString().slice(0, 16) + "Z") ?? [null, null];
-    const compare = this.view === "compare" && this.compared.size ? [...this.compared].map((id) => this.name(id)).join(",") : null;
+    const compare = this.view === "compare" && this.comparison.picked.size ? [...this.comparison.picked].map((id) => this.comparison.label(id)).join(",") : null;
     state({ view: this.view, range: this.range, log: this.log ? "1" : null, compare, from, to }, options);
   }
 
@@ -99,18 +113,9 @@ export class History {
   async load() {
     this.fine = new Map();
     this.daily = await readLevels(this.index, { interval: "1d" });
-    this.others = await this.#comparable();
     this.marks = await this.#readMarks();
-    this.#offer();
+    await this.comparison.load(this.daily);
     await this.show();
-  }
-
-  async #comparable() {
-    const [indices, benchmarks] = await Promise.all([read("indices"), read("benchmarks")]);
-    return [
-      ...indices.data.filter((one) => one.id !== this.index && one.latest).map((one) => ({ id: one.id, label: one.id })),
-      ...benchmarks.data.filter((one) => one.sessions > 0).map((one) => ({ id: `benchmark:${one.symbol}`, label: one.symbol })),
-    ];
   }
 
   async #readMarks() {
@@ -123,25 +128,6 @@ export class History {
     return [...events.data.map((one) => ({ at: Date.parse(one.time), kind: "event", text: one.title })), ...changes];
   }
 
-  #offer() {
-    const host = byId("compare");
-    const known = (name) => this.others.find(({ id, label }) => name === id || name === label)?.id;
-    this.compared = new Set([...this.compared].map(known).filter(Boolean));
-    host.replaceChildren(...this.others.map(({ id, label }) => {
-      const button = make("button", { type: "button", textContent: label });
-      button.setAttribute("aria-pressed", String(this.compared.has(id)));
-      button.addEventListener("click", () => {
-        if (!this.compared.delete(id)) this.compared.add(id);
-        if (this.compared.size > 4) this.compared.delete(this.compared.values().next().value);
-        for (const one of host.children) one.setAttribute("aria-pressed", String(this.compared.has(one.dataset.id)));
-        remember("compared", [...this.compared]);
-        this.#become({});
-      });
-      button.dataset.id = id;
-      return button;
-    }));
-  }
-
   #bounds() {
     if (this.zoom) return this.zoom;
     const last = this.newest ?? this.daily.times[this.daily.times.length - 1] ?? Date.now();
@@ -151,23 +137,30 @@ export class History {
   }
 
   async #series(id, [start, end]) {
-    const daily = id === this.index ? this.daily : await this.#other(id);
-    if (end - start > FINE_DAYS * DAY || id.startsWith("benchmark:")) return cut(daily, start, end);
+    const daily = id === this.index ? this.daily : await this.comparison.series(id);
+    if (end - start > FINE_DAYS * DAY || id.includes(":")) return cut(daily, start, end);
     const key = `${id}:${Math.floor(start / DAY)}:${Math.floor(end / DAY)}`;
-    if (!this.fine.has(key)) {
-      const hours = { interval: "1h", start: new Date(start).toISOString(), end: new Date(end + 1000).toISOString() };
-      this.fine.set(key, await readLevels(id, hours));
-    }
-    const fine = this.fine.get(key);
+    if (!this.fine.has(key)) this.fine.set(key, readLevels(id, { interval: "1h", ...within(start, end) }));
+    const fine = await this.fine.get(key);
     return fine.times.length > 2 ? fine : cut(daily, start, end);
   }
 
-  async #other(id) {
-    if (!this.fine.has(id)) {
-      const own = id.startsWith("benchmark:");
-      this.fine.set(id, own ? await readCloses(id.slice(10)) : await readLevels(id, { interval: "1d" }));
-    }
-    return this.fine.get(id);
+  async #candles([start, end]) {
+    const interval = CANDLES.find(([days]) => end - start <= days * DAY)[1];
+    const key = `candles:${start}:${end}`;
+    if (!this.fine.has(key)) this.fine.set(key, read(`indices/${this.index}/candles`, { shape: "columns", interval, ...within(start, end) }));
+    const { data } = await this.fine.get(key);
+    return [{ ...data, interval, times: data.time.map(Date.parse), values: data.close }];
+  }
+
+  async #shown(bounds) {
+    if (this.view === "candles") return this.#candles(bounds);
+    const ids = [this.index, ...(this.view === "compare" ? this.comparison.picked : [])];
+    const series = await Promise.all(ids.map(async (id) => {
+      const words = id === this.index ? "" : await this.comparison.words(id, bounds);
+      return { id, name: id === this.index ? id : this.comparison.label(id), words, ...(await this.#series(id, bounds)) };
+    }));
+    return series.filter(({ times }) => times.length);
   }
 
   async show() {
@@ -175,13 +168,14 @@ export class History {
     const turn = (this.turn = (this.turn ?? 0) + 1);
     const bounds = this.#bounds();
     byId("compare").hidden = this.view !== "compare";
-    const ids = [this.index, ...(this.view === "compare" ? this.others.map((one) => one.id).filter((id) => this.compared.has(id)) : [])];
-    const read = await Promise.all(ids.map(async (id) => ({ id, ...(await this.#series(id, bounds)) })));
-    if (turn !== this.turn) return;
-    const series = read.filter((one) => one.times.length);
-    const plot = { level: levelPlot, drawdown: drawdownPlot, compare: comparePlot }[this.view](series, this);
+    const series = await this.#shown(bounds).catch((error) => {
+      byId("chart-note").textContent = error.message;
+      return [];
+    });
+    if (turn !== this.turn || !series.length) return;
+    const plot = { level: levelPlot, candles: candlePlot, drawdown: drawdownPlot, compare: comparePlot }[this.view](series, this);
     this.plotted = plot.series;
-    this.#pictures();
+    this.title = `${plot.title}, ${day(bounds[0])} to ${day(bounds[1])}`;
     const label = `${plot.title} from ${day(bounds[0])} to ${day(bounds[1])}. ${plot.said}`;
     this.chart.set({ ...plot, label, marks: this.marks, onZoom: (from, to) => this.#become({ zoom: from === null ? null : [from, to] }) });
     const hint = this.zoom ? "Double-click to zoom out." : "Drag to zoom, arrow keys to read.";
@@ -196,20 +190,9 @@ export class History {
     const strips = [...new Set(status)].map((name) => make("span", { title: MEANING[name] || "" }, make("i", { className: `k-${name}` }), name));
     byId("chart-keys").replaceChildren(...marks, ...(strips.length > 1 || strips[0]?.textContent !== "final" ? strips : []));
   }
-
-  // The server draws levels and drawdowns over its own ranges.
-  #pictures() {
-    const range = this.view === "compare" || this.zoom ? null : PICTURES[this.range];
-    for (const kind of ["svg", "png"]) {
-      byId(kind).hidden = !range;
-      byId(kind).href = `charts/${this.index}.${kind}?kind=${this.view}&range=${range}`;
-    }
-  }
-
-  name(id) {
-    return id === this.index ? id : this.others.find((one) => one.id === id)?.label ?? id;
-  }
 }
+
+const within = (start, end) => ({ start: new Date(start).toISOString(), end: new Date(end + 1000).toISOString() });
 
 function cut(all, start, end) {
   const from = lowerBound(all.times, start);
@@ -236,12 +219,20 @@ function drawdownPlot(series, { daily, index }) {
   return { series: [{ ...one, name: index, values }], zero: "top", format: (value) => percent(value, 0), read: (value) => percent(value), title: `Drawdown of ${index}`, said };
 }
 
+function candlePlot(series, { log, index }) {
+  const [bars] = series;
+  const said = bars.times.length ? `${moveOf(bars)} over the range shown; candles of ${bars.interval}, of official levels.` : "No candles in this range.";
+  const text = (value, { open, high, low, complete }, i) => `O ${level(open[i])} H ${level(high[i])} L ${level(low[i])} C ${level(value)}${complete[i] ? "" : ", still open"}`;
+  return { series: [{ ...bars, name: index }], log, format: (value) => number(value, value < 10 ? 2 : 0), read: text, title: `Candles of ${index}`, said };
+}
+
 function comparePlot(series, history) {
-  const start = Math.max(...series.map((one) => one.times[0]));
+  const start = Math.max(...series.map(({ times }) => times[0]));
   const based = series.map((one) => {
     const part = cut(one, start, Infinity);
-    return { ...part, name: history.name(one.id), values: part.values.map((value) => (value / part.values[0]) * 100) };
+    const values = part.values.map((value) => (value / part.values[0]) * 100);
+    return { ...part, name: one.name, values, legend: `${one.name} ${moveOf({ values })}${one.words ? ` · ${one.words}` : ""}` };
   });
-  const said = based.map((one) => `${one.name} ${signed(one.values[one.values.length - 1] / 100 - 1)}`).join(" · ");
-  return { series: based.filter((one) => one.times.length), log: history.log, reference: 100, format: (value) => number(value, 0), read: (value) => signed(value / 100 - 1), title: "Comparison, first day = 100", said: `${said}.` };
+  const said = based.length > 1 ? "Correlation ρ and beta β of the index to each, by log returns of the range shown (at closes beside a benchmark)." : "Pick something to hold it against.";
+  return { series: based.filter(({ times }) => times.length), log: history.log, reference: 100, format: (value) => number(value, 0), read: (value) => signed(value / 100 - 1), title: `${based.map(({ name }) => name).join(", ")}; first day = 100`, said };
 }

@@ -8,8 +8,11 @@ const PERIODS = { "1d": "1 day", "7d": "7 days", "30d": "30 days", "90d": "90 da
 const MONTHS = ["J", "F", "M", "A", "M", "J", "J", "A", "S", "O", "N", "D"];
 const FIGURES = { dilution: "Dilution a year", staking_share: "Staked", price_to_fees: "Price to fees", realised_turnover: "Turnover on chain a year", fees_usd: "Fees in 30 days", tvl_usd: "Value locked" };
 
-export async function showMore(index, members) {
-  const { markets, performance, fundamentals } = await ask(new URL(`page-data/more?index=${encodeURIComponent(index)}`, document.baseURI));
+export function readMore(index) {
+  return ask(new URL(`page-data/more?index=${encodeURIComponent(index)}`, document.baseURI));
+}
+
+export function showMore({ markets, performance, fundamentals }, members) {
   if (!markets.problem) members.draw(markets);
   byId("performance-card").hidden = Boolean(performance.problem);
   if (!performance.problem) showPerformance(performance);

@@ -6,7 +6,7 @@ import { byId, make } from "./dom.js";
 import { age, level, moment, signed, tone } from "./format.js";
 import { showFacts } from "./facts.js";
 import { breaksOf, History } from "./history.js";
-import { showMore } from "./more.js";
+import { readMore, showMore } from "./more.js";
 import { showSnippets } from "./snippets.js";
 import { themeSwitch } from "./theme.js";
 
@@ -72,24 +72,29 @@ function showAge() {
   byId("status").dataset.status = stale ? "stale" : shown.status;
 }
 
-// The first view as one answer; the chart first, then all else, the betas as they come.
+// The first view as one answer; the chart first, then all else as it comes. What fails leaves the rest as it is.
 async function everything() {
   const betas = new Betas(index);
-  const coming = betas.load();
+  const slower = () => [betas.load(), readMore(index)];
+  let coming = slower();
   await look(null);
   const history = new History(index);
   const members = new Constituents(index);
   const draw = async () => {
     history.newest = Date.parse(shown.time);
-    await history.load();
-    await members.load();
-    return Promise.allSettled([showFacts(index, shown), showMore(index, members)]);
+    const [ofBetas, more] = coming;
+    const drawn = members.load();
+    const below = Promise.all([more, drawn]).then(([answer]) => showMore(answer, members));
+    const parts = [history.load(), drawn, showFacts(index, shown), ofBetas, below];
+    for (const { reason } of await Promise.allSettled(parts)) if (reason) console.warn(reason.message);
   };
-  const outcomes = [...await draw(), ...await Promise.allSettled([coming])];
-  for (const { reason } of outcomes) if (reason) console.warn(reason.message);
+  await draw();
   showSnippets(index);
   document.body.dataset.ready = "yes";
-  return () => Promise.allSettled([draw(), betas.load()]);
+  return () => {
+    coming = slower();
+    return draw();
+  };
 }
 
 async function look(refresh) {

@@ -13,7 +13,7 @@ const SPANS = [["24 hours", 1], ["7 days", 7], ["30 days", 30], ["1 year", 365]]
 const MOST_CHARTS = 12;
 
 function showPrice({ rates, asset }) {
-  const times = rates.time.map(Date.parse);
+  const times = timesOf(rates);
   const last = times.length - 1;
   byId("price").textContent = asset.rate ? price(asset.rate.usd) : "–";
   byId("state").replaceChildren(...(asset.rate
