@@ -25,7 +25,7 @@ run: .venv/run.stamp  ## start scheduler, API and page on 127.0.0.1:8000 (IMPORT
 	$(BIN)/deai up $(if $(IMPORT),--import $(IMPORT))
 
 test: .venv/dev.stamp  ## run all tests, a process a core
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist loadgroup --no-loadscope-reorder
 
 test-fast: .venv/dev.stamp  ## the tests of a minute: no browser, node, npm, PostgreSQL or long history
 	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not (slow or postgres or browser or evm or generated or live)"

@@ -17,9 +17,16 @@ from indexer.workflow.work import ImportAndUpdate, import_and_update
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+TESTS = Path(__file__).parent
 # Whole commands, servers, played days and histories: what takes seconds stays out of `make test-fast`.
 SLOW_FOLDERS = {"administration", "api", "backtest", "benchmarks", "cli", "client", "docs", "live", "verify"}
 SLOW_FIXTURES = {"history", "history_files"}
+# Files of few tests that take longest: begun first, so that no process ends alone with one of them.
+LONGEST = (
+    "test_generated_clients.py", "test_page_browser.py", "test_openapi_honesty.py", "test_criteria.py",
+    "test_live_days.py", "test_first_run.py", "test_live_kill.py", "test_reproduce.py", "test_scripted_day.py",
+    "test_derived_jobs.py", "test_benchmarks_in_miniature.py", "test_kill.py", "test_import_real_data.py",
+)  # fmt: skip
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 FILES = (
@@ -33,12 +40,20 @@ FILES = (
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Slow folders are not even imported where slow tests are left out."""
+    slow = collection_path.parent == TESTS and collection_path.name in SLOW_FOLDERS
+    return True if slow and "not (slow" in config.option.markexpr else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what takes seconds as slow."""
+    """Marks what takes seconds as slow; a file, or all that read the real history, is the work of one process."""
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in SLOW_FOLDERS or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        history = bool(SLOW_FIXTURES & set(getattr(item, "fixturenames", ())))
+        if history or item.path.relative_to(TESTS).parts[0] in SLOW_FOLDERS:
             item.add_marker("slow")
+        item.add_marker(pytest.mark.xdist_group("history" if history else str(item.path.relative_to(TESTS))))
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")

@@ -312,7 +312,6 @@ def beta_history(
     end_us: int | None = None,
     kind: str = BetaPath.ROLLING,
     clock: str = Clock.AT_CLOSE,
-    decay: float = 0.94,
 ) -> BetaHistory:
     """Beta at every interval end in [start, end), windows reaching back before `start` as they need.
 
@@ -330,7 +329,7 @@ def beta_history(
         raise NotEnoughDataError(
             f"{subject} and {benchmark} have {len(frame.y)} {unit_of(clock)} returns in common; {sessions} are needed"
         )
-    path = _path(frame, kind, sessions=sessions, decay=decay)
+    path = _path(frame, kind, sessions=sessions)
     # A window reaches back before `start`, so that the rows are cut after their betas are known.
     keep = np.ones(len(frame.y), dtype=np.bool_) if start_us is None else frame.times_us >= start_us
     cut = RollingBeta(sessions, path.beta[keep], path.alpha[keep], path.r2[keep], path.se[keep])
@@ -348,14 +347,14 @@ def beta_history(
     )
 
 
-def _path(frame: Frame, kind: str, *, sessions: int, decay: float) -> RollingBeta:
+def _path(frame: Frame, kind: str, *, sessions: int) -> RollingBeta:
     x, nothing = frame.x[:, 0], np.full(len(frame.y), np.nan)
     if kind == BetaPath.ROLLING:
         rolled = rolling_beta(x, frame.y, [sessions])[sessions]
         se = np.maximum(rolled.se[:, 0], rolling_hac(x, frame.y, window=sessions)[:, 0])
         return RollingBeta(sessions, rolled.beta[:, 0], rolled.alpha[:, 0], rolled.r2[:, 0], se)
     if kind == BetaPath.EWMA:
-        return RollingBeta(sessions, ewma_path(x, frame.y, decay=decay), nothing, nothing, nothing)
+        return RollingBeta(sessions, ewma_path(x, frame.y, decay=Options().decay), nothing, nothing, nothing)
     fit = kalman_fit(x, frame.y)
     path = fit.smoothed if kind == BetaPath.KALMAN_SMOOTHED else fit.filtered
     if path is None:

@@ -76,7 +76,6 @@ def study_breadth(
     index_id: str,
     *,
     at_us: int | None = None,
-    against: Sequence[str] = AGAINST,
     universe: Sequence[str] = UNIVERSE,
 ) -> BreadthStudy:
     """The inside of an index at an instant, its newest level when none is given.
@@ -105,7 +104,7 @@ def study_breadth(
         correlation=average_correlation(returns),
         correlation_days=len(returns),
         concentration=concentration(weights) if whole else None,
-        strength=tuple(_strength(own, other, at) for other in _known(store, against)),
+        strength=tuple(_strength(own, other, at) for other in _known(store, AGAINST)),
         share=universe_share(store, held, others=universe, at_us=at),
         policy=policy_distance(parse_decisions(packaged_text("fomc.toml")), asked),
         without_rate=tuple(row.asset for row, last in zip(held, prices[-1], strict=True) if np.isnan(last)),

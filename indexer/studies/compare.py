@@ -30,7 +30,6 @@ WAYS = (
     ("date_join", Clock.DATE_JOIN, "ols"),
     ("daily_dimson", Clock.DAILY_UTC, "dimson"),
 )
-ALL_WAYS = tuple(name for name, _, _ in WAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,6 @@ def compare_betas(
     *,
     sessions: int | None = DEFAULT_SESSIONS,
     end_us: int | None = None,
-    ways: Sequence[str] = ALL_WAYS,
 ) -> BetaComparison:
     """Each subject's beta to each benchmark, in each way. A cell that cannot be had carries its reason instead.
 
@@ -130,12 +128,11 @@ def compare_betas(
     """
     owns = [subject_series(store, name) for name in subjects]
     others = [benchmark_series(store, name) for name in benchmarks]
-    chosen = [way for way in WAYS if way[0] in ways]
     rows = [
         _cell(frame, way=way, sessions=sessions)
         for own in owns
         for other in others
-        for frame, way in zip(_frames(store, own, other, ways=chosen, end_us=end_us), chosen, strict=True)
+        for frame, way in zip(_frames(store, own, other, end_us=end_us), WAYS, strict=True)
     ]
     return BetaComparison(sessions, end_us, tuple(rows))
 
@@ -181,12 +178,10 @@ def _shrunk(row: ConstituentBeta, prior: Prior | None) -> ConstituentBeta:
     return replace(row, vasicek=vasicek_beta(row.beta, row.se, prior=prior))
 
 
-def _frames(
-    store: Store, own: Series, other: Series, *, ways: Sequence[tuple[str, str, str]], end_us: int | None
-) -> list[Frame]:
+def _frames(store: Store, own: Series, other: Series, *, end_us: int | None) -> list[Frame]:
     """One frame for each way, all cut to the days that every way with data has."""
     frames = []
-    for _, clock, _ in ways:
+    for _, clock, _ in WAYS:
         # Daily bars of a session end at the midnight after it.
         end = end_us if end_us is None or clock == Clock.AT_CLOSE else end_us // DAY_US * DAY_US
         frames.append(make_frame(store, own, [other], clock=clock).between(None, past(end)))

@@ -29,6 +29,7 @@ STEP_US = {Bar.DAILY: DAY_US, Bar.HOURLY: HOUR_US}
 UNIT = {Bar.DAILY: "days", Bar.HOURLY: "hours"}
 DEPTHS = ((0.05, 0.10), (0.10, 0.20), (0.20, 0.40), (0.40, 1.0))
 FALLS = (0.03, 0.05, 0.08)
+MIN_ANALOGUE = 0.05
 HORIZON_DAYS = (1, 5, 20, 60)
 # Spans in which each episode's peak lies; the words are what a table shows.
 EPISODES: Mapping[str, tuple[str, str]] = {
@@ -125,7 +126,6 @@ def compare_episodes(
     subjects: Sequence[str],
     *,
     episodes: Mapping[str, tuple[str, str]] = EPISODES,
-    min_depth: float = 0.05,
     bar: str = Bar.DAILY,
 ) -> AnalogueTable:
     """Each subject's pullback in each named span of peaks, beside the others: analogues, not evidence."""
@@ -135,7 +135,7 @@ def compare_episodes(
     for subject in subjects:
         series = regular(subject_series(store, subject), bar)
         matches = analogues(
-            series.times_us, series.values, windows=spans, min_depth=min_depth,
+            series.times_us, series.values, windows=spans, min_depth=MIN_ANALOGUE,
             horizons=[days * horizon for horizon in HORIZON_DAYS],
         )  # fmt: skip
         rows += [
