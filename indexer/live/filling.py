@@ -255,9 +255,8 @@ class Filling:
     def _quote_of(self, series: Series) -> _Quote:
         return self._quote(series.row.asset, series.interval)
 
-    def _add(self, pieces: Iterable[Piece]) -> None:
-        listed = list(pieces)
-        self._ask_walk(lambda walk: walk.add(listed))
+    def _add(self, pieces: Sequence[Piece], *, first: bool = False) -> None:
+        self._ask_walk(lambda walk: walk.add(pieces, first=first))
 
     def _settled(self, pieces: Iterable[Piece]) -> bool:
         return self._ask_walk(lambda walk: walk.settled(pieces))
@@ -369,7 +368,7 @@ class Filling:
         row = quote.fillers.pop(0)
         pieces = pieces_of(rate_series(self._live, row, key[1], start_us=start_us, end_us=end_us))
         quote.asked += pieces
-        self._add(pieces)
+        self._add(pieces, first=True)
 
     def _write(self, parts: Sequence[tuple[Series, Bars]]) -> None:
         """Write bars in dollars, only at instants that are not stored."""

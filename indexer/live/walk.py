@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -94,11 +94,11 @@ class Walk:
         self._space = asyncio.Semaphore(AHEAD)
         self._tasks: list[asyncio.Task[None]] = []
 
-    def add(self, pieces: Iterable[Piece]) -> None:
-        """Take up more pieces, behind those of their source that are there."""
-        for piece in pieces:
+    def add(self, pieces: Sequence[Piece], *, first: bool = False) -> None:
+        """Take up more pieces, behind those of their source that are there, or before them."""
+        for piece in reversed(pieces) if first else pieces:
             host = self._host(piece.call.source)
-            host.waiting.append(piece)
+            (host.waiting.appendleft if first else host.waiting.append)(piece)
             host.more.set()
 
     def settled(self, pieces: Iterable[Piece]) -> bool:

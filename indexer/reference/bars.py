@@ -60,9 +60,9 @@ def _first_at_least(cumulated: F64, bound: F64, ascending: F64) -> F64:
 
 
 THETA_DAILY: Final = 0.10
-THETA_INTRADAY: Final = 0.05
+THETA_INTRADAY: Final = 0.02  # closes of one instant: at 3 % off, the venue with most of the volume would be the rate
 THETA_PAIR: Final = 0.01  # of two venues nobody has a majority, so less is enough to ask the last rate
-METHOD: Final = "bar-vwm/2"  # volume-weighted median across venues at the bar; the second judges pairs by THETA_PAIR
+METHOD: Final = "bar-vwm/2"  # volume-weighted median across venues at the bar; /1: 5 % intraday, and no THETA_PAIR
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class FixingRules:
 
     method: Method = Method.PARTITIONS
     partitions: int = 12
-    theta: float = 0.05
+    theta: float = 0.02
     pair_theta: float = 0.01
     point_theta: float = 0.10
     mad_sigmas: float = 5.0

@@ -64,13 +64,13 @@ def test_one_minute_at_a_hundredfold_with_most_of_the_volume_does_not_move_the_r
 def test_hysteresis_over_fixings_out_at_30_still_out_at_6_back_at_2() -> None:
     memory = None
     seen = []
-    for third in (100.0, 130.0, 104.0, 102.6, 102.4, 104.0):
+    for third in (100.0, 130.0, 101.5, 101.1, 100.9, 101.5):
         prices = flat([100.0, 100.0, third])
         got = fixing_rates(prices, volumes_like(prices), memory=memory)
         memory = got.memory(seconds_to_next=3600)
         seen.append(words(got.verdicts)[2])
         assert got.status[0] == (RateStatus.FINAL if seen[-1] == "USED" else RateStatus.INDICATIVE)
-    # θ = 5 %: out at 30 %, under θ but not under θ/2 at 4 and 2.6, back at 2.4, and 4 is then fine
+    # θ = 2 %: out at 30 %, under θ but not under θ/2 at 1.5 and 1.1, back at 0.9, and 1.5 is then fine
     assert seen == ["USED", "OUTLIER", "OUTLIER", "OUTLIER", "USED", "USED"]
 
 
