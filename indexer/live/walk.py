@@ -26,6 +26,7 @@ AHEAD: Final = 64  # answers that may wait for being written
 FIRST_REST_S: Final = 5.0
 LONGEST_REST_S: Final = 600.0
 REFUSALS: Final = 2  # of one question in a row: then it is answered
+FAILURES: Final = 5  # of a source in a row, whatever it was asked: then all its pieces rest
 TURNED_AWAY: Final = 5  # times in a row that a source which never answered refuses this address: left for the next run
 
 
@@ -59,6 +60,7 @@ class _Host:
     under_way: int = 0
     rests_until: float = 0.0
     refusals: int = 0
+    failures: int = 0  # in a row
     answered: bool = False  # properly, in this walk
     refused: SourceError | None = None  # what it said when it was given up
     more: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,13 +68,14 @@ class _Host:
     def due(self, now: float) -> float | None:
         """When the next piece may be asked, None when there is none.
 
-        What has rested waits in front again, but behind the others when its question was refused.
+        What has rested waits in front again; behind the others when its question was refused or failed repeatedly.
         """
         rested = [piece for piece in self.resting if piece.rests_until <= now]
         if rested:
             self.resting = [piece for piece in self.resting if piece.rests_until > now]
-            self.waiting.extendleft(reversed([piece for piece in rested if not piece.series.refusals]))
-            self.waiting.extend(piece for piece in rested if piece.series.refusals)
+            again = [piece for piece in rested if piece.failures > 1 or piece.series.refusals]
+            self.waiting.extendleft(reversed([piece for piece in rested if piece not in again]))
+            self.waiting.extend(again)
         times = [now] if self.waiting else [piece.rests_until for piece in self.resting]
         return max(min(times), self.rests_until) if times else None
 
@@ -186,7 +189,8 @@ class Walk:
             log.exception("defect", source=piece.call.source, path=piece.call.path)
             self._give_up(piece)
             return Outcome(piece, error=SourceCorrupt(f"{piece.call.source}: its answer cannot be read ({defect!r})"))
-        host.refusals, host.answered, piece.series.refusals = 0, True, 0
+        host.refusals = host.failures = piece.series.refusals = 0
+        host.answered = True
         piece.series.answered = True
         piece.done = True
         piece.series.learn(piece.call, parsed)
@@ -203,7 +207,7 @@ class Walk:
                 host.refused = error
                 self._give_up(piece)
                 return
-            wait_s = min(FIRST_REST_S * 2.0**host.refusals, LONGEST_REST_S)
+            wait_s = _rest_s(host.refusals)
         elif isinstance(error, SourceRefused):
             piece.series.refusals += 1
             if not self._patient or piece.series.refusals >= REFUSALS:
@@ -216,8 +220,10 @@ class Walk:
             host.rests_until = max(host.rests_until, now + wait_s)
             host.waiting.appendleft(piece)
             return
-        piece.failures += 1
-        piece.rests_until = now + min(FIRST_REST_S * 2.0 ** (piece.failures - 1), LONGEST_REST_S)
+        piece.failures, host.failures = piece.failures + 1, host.failures + 1
+        piece.rests_until = now + _rest_s(piece.failures - 1)
+        if host.failures >= FAILURES:
+            host.rests_until = max(host.rests_until, now + _rest_s(host.failures - FAILURES))
         host.resting.append(piece)
 
     def _refused(self, piece: Piece) -> None:
@@ -229,3 +235,8 @@ class Walk:
     def _give_up(self, piece: Piece) -> None:
         piece.done = True
         self._lost.append(piece)
+
+
+def _rest_s(times: int) -> float:
+    """The rest after so many failures: ever longer, ten minutes at most."""
+    return min(FIRST_REST_S * 2.0 ** min(times, 10), LONGEST_REST_S)
