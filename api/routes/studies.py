@@ -242,7 +242,9 @@ def get_event_study(
     event: Annotated[str, Path(max_length=64, description="Id of an event", examples=["deepseek"])],
     *,
     at: Annotated[InstantUs | None, Query(description="Any date or instant instead of the event")] = None,
-    until: Annotated[InstantUs | None, Query(description="Its end, if it is no instant")] = None,
+    until: Annotated[
+        InstantUs | None, Query(description="Its end, if it is no instant; a date is that whole day")
+    ] = None,
     factors: Factors = "QQQ;QQQ,btc",
     first: FirstInterval = None,
     last: LastInterval = None,

@@ -29,7 +29,7 @@ Subject = Annotated[str, typer.Argument(help="Index id or token, e.g. deai or bt
 Benchmarks = Annotated[
     list[str] | None, typer.Option("--benchmark", "-b", help="Benchmark, or a token such as btc; repeatable.")
 ]
-End = Annotated[str | None, typer.Option(help="Last close to use (date or instant).")]
+End = Annotated[str | None, typer.Option(help="Last close to use; a date is that whole day (UTC).")]
 
 
 def register(app: typer.Typer) -> None:
@@ -157,7 +157,7 @@ def event(
     ] = None,
     *,
     at: Annotated[str | None, typer.Option(help="Any date or instant instead of an event.")] = None,
-    until: Annotated[str | None, typer.Option(help="Its end, if it is no instant.")] = None,
+    until: Annotated[str | None, typer.Option(help="Its end, if it is no instant; a date is that whole day.")] = None,
     first: Annotated[int | None, typer.Option(min=-60, max=0, help="First interval of the window; -1.")] = None,
     last: Annotated[int | None, typer.Option(min=0, max=60, help="Last interval of the window; 5.")] = None,
     estimation: Annotated[int, typer.Option(min=30, help="Intervals of the estimation window.")] = 120,
@@ -250,8 +250,8 @@ def drawdown(
     index: Subject = "deai",
     *,
     min_depth: Annotated[float, typer.Option(min=0.01, max=0.95, help="Least depth as a fraction.")] = 0.10,
-    start: Annotated[str | None, typer.Option(help="First level (date or instant).")] = None,
-    end: End = None,
+    start: Annotated[str | None, typer.Option(help="First level; a date is its 00:00 UTC.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last level; a date is its 00:00 UTC.")] = None,
     bar: Annotated[Bar, typer.Option(help="Levels at 00:00 UTC, or hourly.")] = Bar.DAILY,
     fall: Annotated[list[float] | None, typer.Option(help="Fall in one bar, 0.05 is 5 %; repeatable.")] = None,
     analogues: Annotated[bool, typer.Option("--analogues", help="2024-01 beside 2025-01, with btc.")] = False,
@@ -340,8 +340,8 @@ def breaks(
 def attribution(
     index: IndexId = "deai",
     *,
-    start: Annotated[str, typer.Option(help="From the last level at or before it.")],
-    end: Annotated[str, typer.Option(help="To the last level at or before it.")],
+    start: Annotated[str, typer.Option(help="From the last level at or before it; a date is its 00:00 UTC.")],
+    end: Annotated[str, typer.Option(help="To the last level at or before it; a date is its 00:00 UTC.")],
     as_json: Json = False,
 ) -> None:
     """Show who moved the index: contributions that add up to its return.
@@ -368,8 +368,8 @@ def attribution(
 def stress(
     index: IndexId = "deai",
     *,
-    start: Annotated[str, typer.Option(help="Bars that end after it (date or instant).")],
-    end: Annotated[str, typer.Option(help="Bars that end at or before it.")],
+    start: Annotated[str, typer.Option(help="Bars that end after it; a date is its 00:00 UTC.")],
+    end: Annotated[str, typer.Option(help="Bars that end at or before it; a date is its 00:00 UTC.")],
     subject: Annotated[str, typer.Option(help="Whose derivatives: the slug of a token.")] = "btc",
     bar: Annotated[Bar, typer.Option(help="Spacing of the bars.")] = Bar.DAILY,
     as_json: Json = False,

@@ -89,7 +89,7 @@ def register(app: typer.Typer) -> None:
 def backtest(
     file: Annotated[Path, typer.Argument(help="An index TOML file.")],
     hourly: Annotated[bool, typer.Option("--hourly", help="Over hourly levels instead of daily ones.")] = False,
-    end: Annotated[str | None, typer.Option(help="Last instant to use (date or instant).")] = None,
+    end: Annotated[str | None, typer.Option(help="Last instant to use; a date is its 00:00 UTC.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the daily levels to this Parquet file.")] = None,
     as_json: Json = False,
 ) -> None:

@@ -65,7 +65,8 @@ def event_at(at_us: int, *, until_us: int | None = None) -> Event:
     bare = at_us % DAY_US == 0
     at_us += bare
     name = f"{from_us(at_us):%Y-%m-%d}" if bare else iso(at_us)
-    return Event(f"at-{name}", name, at_us, "day" if bare else "instant", "asked", (), "", until_us or at_us)
+    until_us = at_us if until_us is None else until_us + DAY_US * (until_us % DAY_US == 0)
+    return Event(f"at-{name}", name, at_us, "day" if bare else "instant", "asked", (), "", until_us)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,12 +73,29 @@ class ComparedBeta(BetaRow):
     last_us: int | None = None
 
 
+def _span(rows: Sequence[BetaRow]) -> tuple[int | None, int | None, int, int | None]:
+    """First and last session of the rows, the largest of their `n`, the least of their `stale_days`."""
+    fields = ("first_session_us", "last_session_us", "n", "stale_days")
+    known = {name: [value for row in rows if (value := getattr(row, name)) is not None] for name in fields}
+    return (
+        min(known["first_session_us"], default=None), max(known["last_session_us"], default=None),
+        max(known["n"], default=0), min(known["stale_days"], default=None),
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class BetaComparison:
-    """Rows by subject, benchmark and way. `sessions` None means the whole common history."""
+    """Rows by subject, benchmark and way. `sessions` None means the whole common history.
+
+    The sessions span those of all rows, each of which says its own; of `n` the largest, of `stale_days` the least.
+    """
 
     sessions: int | None
     end_us: int | None
+    first_session_us: int | None
+    last_session_us: int | None
+    n: int
+    stale_days: int | None
     rows: tuple[ComparedBeta, ...]
 
 
@@ -98,7 +115,7 @@ class ConstituentBeta(BetaRow):
 class ConstituentBetas:
     """Every constituent at an instant beside one benchmark; `prior` is the cross-section they are shrunk to.
 
-    The sessions span those of all rows, each of which says its own; `n` is the largest of theirs.
+    The sessions span those of all rows, as in a comparison.
     """
 
     index_id: str
@@ -134,7 +151,7 @@ def compare_betas(
         for other in others
         for frame, way in zip(_frames(store, own, other, end_us=end_us), WAYS, strict=True)
     ]
-    return BetaComparison(sessions, end_us, tuple(rows))
+    return BetaComparison(sessions, end_us, *_span(rows), tuple(rows))
 
 
 def constituent_betas(
@@ -162,13 +179,8 @@ def constituent_betas(
         rows.append(ConstituentBeta(**names, **_numbers(fit), blume=None if isinstance(fit, str) else fit.blume))
     known = [row.beta for row in rows if row.beta is not None]
     prior = cross_section_prior(known) if len(known) >= 3 else None
-    ends = [row.last_session_us for row in rows if row.last_session_us is not None]
-    starts = [row.first_session_us for row in rows if row.first_session_us is not None]
-    last_us = max(ends, default=None)
-    stale = None if last_us is None else newest_us // DAY_US - last_us // DAY_US
     return ConstituentBetas(
-        index_id, other.name, sessions, at_us, min(starts, default=None), last_us,
-        max((row.n for row in rows), default=0), stale, prior, tuple(_shrunk(row, prior) for row in rows),
+        index_id, other.name, sessions, at_us, *_span(rows), prior, tuple(_shrunk(row, prior) for row in rows),
     )  # fmt: skip
 
 

@@ -152,6 +152,10 @@ def test_every_path_ends_where_its_window_ends_and_hindsight_is_marked(store, ki
 
 def test_comparison_has_a_cell_for_every_way_and_a_reason_where_it_cannot(store):
     found = compare_betas(store, ["deai", "deai-ew"], ["QQQ", "NQ=F"], sessions=250, end_us=END)
+    spans = [(row.first_session_us, row.last_session_us) for row in found.rows if row.beta is not None]
+    assert found.first_session_us == min(first for first, _ in spans if first is not None)
+    assert found.last_session_us == max(last for _, last in spans if last is not None)
+    assert (found.n, found.stale_days) == (250, min(row.stale_days for row in found.rows if row.beta is not None))
     assert len(found.rows) == 2 * 2 * 3
     cells = {(row.subject, row.benchmark, row.way): row for row in found.rows}
     close, naive = cells["deai", "QQQ", "at_close"], cells["deai", "QQQ", "date_join"]

@@ -82,6 +82,8 @@ def test_what_was_told_is_put_against_the_data(study):
 
 def test_any_date_can_be_studied(store, client):
     asked = study_event(store, "deai", event_at(parse_instant("2025-02-03")))
+    days = event_at(parse_instant("2025-02-03"), until_us=parse_instant("2025-02-04"))
+    assert days.until_us == parse_instant("2025-02-05"), "a bare date is that whole day"
     assert iso(asked.interval_end_us) == "2025-02-03T21:00:00Z"
     assert asked.path.furthest.time_us == parse_instant("2025-02-03T03:00:00Z")
     body = client.get("/v1/indices/deai/events/any?at=2025-02-03").json()
