@@ -20,6 +20,7 @@ from api.answers.params import IndexId
 from api.answers.problems import declared
 from api.answers.services import StoreDep
 from indexer.arrays import F64, I64
+from indexer.engine.market import Status
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.indices import read_index
@@ -60,6 +61,7 @@ class ChartSeries:
     high: F64 | None
     newest_us: int
     newest: float
+    note: str = ""
 
 
 def chart_series(
@@ -79,9 +81,12 @@ def chart_series(
         rows = read_levels(store, index.id, start_us=start_us, step_us=step)
         return ChartSeries(rows.times_us, rows.levels, None, None, newest_us, level)
     rows = read_levels(store, index.id, step_us=step)
-    falls = rows.levels / np.maximum.accumulate(rows.levels) - 1.0 if len(rows) else rows.levels
-    keep = rows.times_us >= (start_us or 0)
-    return ChartSeries(rows.times_us[keep], falls[keep], None, None, newest_us, level)
+    good = rows.status != Status.IMPAIRED
+    times, levels = rows.times_us[good], rows.levels[good]
+    falls = levels / np.maximum.accumulate(levels) - 1.0 if len(levels) else levels
+    keep = times >= (start_us or 0)
+    note = "" if good.all() else " · without levels at which it was impaired"
+    return ChartSeries(times[keep], falls[keep], None, None, newest_us, level, note)
 
 
 def _beta(
@@ -133,6 +138,7 @@ def chart_spec(series: ChartSeries, *, kind: ChartKind, title: str, simulated: b
     if kind is ChartKind.BETA and len(series.times_us):
         # The newest beta may be older than the newest level: a benchmark's closes can end before.
         when = f"as of {from_us(int(series.times_us[-1])):%Y-%m-%d} at the New York close · 95 % band"
+    when += series.note
     subtitle = f"SIMULATED market, invented prices · {when}" if simulated else when
     return {
         "$schema": SCHEMA,

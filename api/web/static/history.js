@@ -212,10 +212,12 @@ function levelPlot(series, { log, index }) {
 
 function drawdownPlot(series, { daily, index }) {
   const [one] = series;
-  const before = daily.values.slice(0, lowerBound(daily.times, one.times[0]));
-  const values = drawdowns([...before, ...one.values]).slice(before.length);
-  const worst = Math.min(...values);
-  const said = `Deepest ${percent(worst)} below the highest level so far; now ${percent(values[values.length - 1])}.`;
+  const before = daily.values.slice(0, lowerBound(daily.times, one.times[0])).map((value, i) => (daily.status?.[i] === "impaired" ? null : value));
+  const good = one.values.map((value, i) => (one.status?.[i] === "impaired" ? null : value));
+  const values = drawdowns([...before, ...good]).slice(before.length);
+  const known = values.filter((value) => value !== null), out = values.length - known.length;
+  const now = known.length ? `Deepest ${percent(Math.min(...known))} below the highest level so far; at last ${percent(known[known.length - 1])}.` : "";
+  const said = out ? `${now} ${out} levels at which it was impaired are left out.` : now;
   return { series: [{ ...one, name: index, values }], zero: "top", format: (value) => percent(value, 0), read: (value) => percent(value), title: `Drawdown of ${index}`, said };
 }
 
