@@ -284,6 +284,7 @@ class Filling:
         if piece.series.role is Role.RATE and piece in self._quote_of(piece.series).late:
             return
         filled.calls += 1
+        filled.refusing = [name for name in filled.refusing if name != piece.call.source]
         filled.sources[piece.call.source] = filled.sources.get(piece.call.source, 0) + 1
         subject = self._question(piece).subject
         notes = reject_notes(subject, piece.call, outcome.parsed, at_us=outcome.answer.fetched_us)

@@ -26,7 +26,7 @@ AHEAD: Final = 64  # answers that may wait for being written
 FIRST_REST_S: Final = 5.0
 LONGEST_REST_S: Final = 600.0
 REFUSALS: Final = 2  # of one question in a row: then it is answered
-FAILURES: Final = 5  # of a source in a row, whatever it was asked: then all its pieces rest
+FAILURES: Final = 10  # of a source in a row, whatever it was asked: then all its pieces rest
 TURNED_AWAY: Final = 5  # times in a row that a source which never answered refuses this address: left for the next run
 
 
@@ -201,14 +201,14 @@ class Walk:
         now = self._now()
         outright = isinstance(error, SourceRefused) and error.outright
         wait_s = getattr(error, "retry_after_s", None)
-        if outright:
+        if outright and not host.answered:  # one that answered before is in a mood, which passes
             host.refusals += now >= host.rests_until  # calls under way together are turned away once
-            if not self._patient or (host.refusals >= TURNED_AWAY and not host.answered):
+            if not self._patient or host.refusals >= TURNED_AWAY:
                 host.refused = error
                 self._give_up(piece)
                 return
             wait_s = _rest_s(host.refusals)
-        elif isinstance(error, SourceRefused):
+        elif isinstance(error, SourceRefused) and not outright:
             piece.series.refusals += 1
             if not self._patient or piece.series.refusals >= REFUSALS:
                 self._refused(piece)
