@@ -15,7 +15,7 @@ from indexer.analytics.align import Clock
 from indexer.analytics.beta import Method
 from indexer.analytics.drawdown import Bar
 from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table, table_of
-from indexer.studies.report.words import day, figure, p_value, percent, simple, span_of
+from indexer.studies.report.blocks import day, figure, p_value, percent, simple, span_of
 from indexer.times import from_us, iso, parse_instant
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Commands about the live sources: doctor, sources, backfill."""
+"""Commands about the live sources: doctor, sources, backfill, and the archive of what they answered."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     for command in (doctor, sources, backfill, clock):
         app.command()(command)
+    app.add_typer(archive, name="archive")
 
 
 def doctor(as_json: Json = False) -> None:
@@ -210,3 +211,33 @@ def _show_filled(report: BackfillReport) -> None:
     if report.venues.failed or report.fillers.failed:
         say("what failed is asked again by the same command; nothing that came is asked twice")
     say(f"{report.gaps:,} gaps stay open in the range (GET /v1/quality, kind gap)")
+
+
+archive = typer.Typer(help="The archive of raw answers and imported files.", no_args_is_help=True)
+
+
+@archive.callback()
+def group() -> None:
+    """The archive of raw answers and imported files."""
+
+
+@archive.command()
+def pack(as_json: Json = False) -> None:
+    """Put the answers of past days into one compressed container a source and day; nothing is lost.
+
+    The scheduler does the same daily. May be interrupted; running again goes on. Example: deai archive pack
+    """
+    from indexer.live.context import archive_of
+    from indexer.live.packing import pack_answers
+    from indexer.times import utc_now
+
+    with opened() as (store, settings), progress("packing answers", quiet=as_json) as tick:
+        report = pack_answers(store, archive_of(settings), before=utc_now(), progress=tick)
+
+    def text() -> None:
+        say(
+            f"{report.answers:,} answers in {report.containers:,} containers: "
+            f"{report.before_bytes:,} bytes of files became {report.after_bytes:,}"
+        )
+
+    emit(report, as_json=as_json, text=text)

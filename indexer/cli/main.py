@@ -15,7 +15,6 @@ import typer
 from indexer.cli import (
     administration,
     analysis,
-    archive,
     design,
     index,
     keys,
@@ -79,7 +78,6 @@ def _options(
 for group in (serving, settings, work, verify, live, index, analysis, administration, design):
     group.register(app)
 app.add_typer(onchain.app, name="onchain")
-app.add_typer(archive.app, name="archive")
 app.add_typer(keys.app, name="keys")
 
 

@@ -21,7 +21,7 @@ from indexer.analytics.breaks import (
 )
 from indexer.errors import NotEnoughDataError
 from indexer.store.db import Store
-from indexer.studies.report.words import p_value
+from indexer.studies.report.blocks import p_value
 from indexer.studies.series import Frame, benchmark_series, make_frame, subject_series
 from indexer.times import from_us, iso
 

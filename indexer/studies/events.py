@@ -44,7 +44,7 @@ from indexer.store.indices import read_indices
 from indexer.store.rebalancings import read_constituents
 from indexer.studies.catalogue import Overlap, load_events, other_events
 from indexer.studies.claims import CheckedClaim, check_claims
-from indexer.studies.report.words import moment, number, percent
+from indexer.studies.report.blocks import moment, number, percent
 from indexer.studies.series import (
     Frame,
     Series,

@@ -107,7 +107,7 @@ def lived(folder: Path, faults: list[Fault], *, restarts: bool = False, until: d
             scheduler.tick()
             world.now += timedelta(minutes=10)
             ticks += 1
-            if restarts and (ticks < 60 or ticks % 7 == 0):
+            if restarts and (ticks < 30 or ticks % 7 == 0):
                 scheduler.stop()
                 store.close()
                 store = world.open()

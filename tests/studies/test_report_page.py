@@ -12,10 +12,9 @@ import pytest
 
 from indexer.errors import InputError, NotFoundError
 from indexer.studies.report import market, sections
-from indexer.studies.report.blocks import Document, Table, as_html
+from indexer.studies.report.blocks import Document, Table, as_html, number, p_value, percent
 from indexer.studies.report.gather import gather
 from indexer.studies.report.page import document, write_report
-from indexer.studies.report.words import number, p_value, percent
 from indexer.times import iso
 
 

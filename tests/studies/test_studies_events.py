@@ -16,7 +16,7 @@ from indexer.config import Settings
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError
 from indexer.studies.catalogue import event_at, load_events
 from indexer.studies.events import event_path, study_event
-from indexer.studies.report.words import percent
+from indexer.studies.report.blocks import percent
 from indexer.studies.series import benchmark_series, index_series, make_frame, token_series
 from indexer.times import from_us, iso, parse_instant
 

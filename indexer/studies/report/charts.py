@@ -11,9 +11,8 @@ from indexer.studies.attribution import AttributionStudy
 from indexer.studies.beta import BetaHistory
 from indexer.studies.breaks import BreakStudy
 from indexer.studies.events import EventPath, MemberTests
-from indexer.studies.report.blocks import ACCENT, DOWN, FOURTH, INK, LINE, MUTED, SECOND, THIRD, UP
+from indexer.studies.report.blocks import ACCENT, DOWN, FOURTH, INK, LINE, MUTED, SECOND, THIRD, UP, simple
 from indexer.studies.report.gather import Line
-from indexer.studies.report.words import simple
 from indexer.times import DAY_US
 
 Spec = dict[str, Any]

@@ -6,9 +6,21 @@ from indexer.studies.breadth import BreadthStudy
 from indexer.studies.breaks import BreakStudy
 from indexer.studies.drawdowns import AnalogueRow
 from indexer.studies.report import charts
-from indexer.studies.report.blocks import Block, Bullets, Heading, Picture, Table, Text
+from indexer.studies.report.blocks import (
+    NOTHING,
+    Block,
+    Bullets,
+    Heading,
+    Picture,
+    Table,
+    Text,
+    day,
+    number,
+    p_value,
+    percent,
+    simple,
+)
 from indexer.studies.report.gather import BESIDE, Gathered
-from indexer.studies.report.words import NOTHING, day, number, p_value, percent, simple
 from indexer.studies.stress import StressBar
 from indexer.times import DAY_US
 

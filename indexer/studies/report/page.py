@@ -9,9 +9,8 @@ from pathlib import Path
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.studies.report import market, sections
-from indexer.studies.report.blocks import Block, Bullets, Cards, Document, Heading, Text, as_html
+from indexer.studies.report.blocks import Block, Bullets, Cards, Document, Heading, Text, as_html, day, moment, span_of
 from indexer.studies.report.gather import Gathered, gather
-from indexer.studies.report.words import day, moment, span_of
 
 SECTIONS = (
     ("By the hour", sections.hours),

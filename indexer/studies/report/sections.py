@@ -7,9 +7,24 @@ from __future__ import annotations
 
 from indexer.studies.events import Abnormal, MemberTests
 from indexer.studies.report import charts
-from indexer.studies.report.blocks import Block, Heading, Picture, Table, Text, join_names
+from indexer.studies.report.blocks import (
+    NOTHING,
+    Block,
+    Heading,
+    Picture,
+    Table,
+    Text,
+    day,
+    figure,
+    join_names,
+    moment,
+    number,
+    p_value,
+    percent,
+    simple,
+    span_of,
+)
 from indexer.studies.report.gather import Gathered
-from indexer.studies.report.words import NOTHING, day, figure, moment, number, p_value, percent, simple, span_of
 
 SIGNIFICANT = 0.05
 
