@@ -25,7 +25,7 @@ from indexer.sources.http import Answer
 from indexer.sources.records import Quote, Reject
 from indexer.sources.rows import bars_of_points, dict_in, json_of, number
 
-MIN_CONFIDENCE: Final = 0.9  # below, the price is suspect (DEPENDENCIES §3)
+MIN_CONFIDENCE: Final = 0.9  # below, the price is suspect
 _EVERY = History(max_rows=450)
 
 

@@ -1,4 +1,4 @@
-"""Explain: everything a level was computed from, adding up to it; contributions add up to the return (§9, 3 and 9)."""
+"""Explain: everything a level was computed from, adding up to it; contributions add up to the return."""
 
 from __future__ import annotations
 

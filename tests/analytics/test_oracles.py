@@ -185,7 +185,7 @@ def test_rolling(real):
 
 
 def test_the_pullback_after_the_etf_approval(shared_data):
-    """BTC 2024-01: the daily series has the fall to below 40k and the new high that METHODOLOGY §6.1 names."""
+    """BTC 2024-01: the daily series has the fall to below 40k and the new high that are told of it."""
     days, close = columns(shared_data / "tokens_daily.csv.gz", "BTC", "date", "close")
     times = np.array([parse_instant(day) for day in days]) + DAY_US  # true at the end of the day
     span = (parse_instant("2024-01-02"), parse_instant("2024-01-15"))

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from live_server import Live
 
 HERE = Path(__file__).parent
-COMMAND = ["run", "--checks", "all", "--max-examples", "8", "--seed", "1", "--no-color", "--request-timeout", "20"]
+COMMAND = ["run", "--checks", "all", "--max-examples", "4", "--seed", "1", "--no-color", "--request-timeout", "20"]
 COMMAND += ["--generation-database", "none", "--exclude-path-regex", "stream$"]
 
 

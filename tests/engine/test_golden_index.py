@@ -43,7 +43,7 @@ def test_divisor_of_the_first_worked_example() -> None:
 
 
 def test_index_row_of_the_analytics_vectors() -> None:
-    # ANALYTICS §4, last row: cap 0.5, supplies (5, 20, 100) then (5, 22, 90), rebalanced at the third row.
+    # Cap 0.5, supplies (5, 20, 100) then (5, 22, 90), rebalanced at the third row.
     times = [monthly(1)[0], BASE_US + 14 * DAY_US, monthly(2)[1], BASE_US + 45 * DAY_US]
     prices = [[100, 10, 1], [110, 9, 1.2], [121, 9.9, 1.1], [133.1, 9, 1.0]]
     supplies = [

@@ -41,7 +41,7 @@ def words(verdicts: np.ndarray) -> list[str]:
 def test_the_rate_is_the_mean_of_twelve_volume_weighted_medians() -> None:
     prices = np.full((1, 2, 60), NAN)
     volumes = np.full((1, 2, 60), NAN)
-    prices[0, 0, 0:4], volumes[0, 0, 0:4] = [100, 101, 99, 105], [1, 2, 1, 3.9]  # the golden vector of §1.1 → 101
+    prices[0, 0, 0:4], volumes[0, 0, 0:4] = [100, 101, 99, 105], [1, 2, 1, 3.9]  # the golden vector → 101
     prices[0, 1, 58], volumes[0, 1, 58] = 103.0, 5.0
     got = fixing_rates(prices, volumes, rules=FixingRules(tempo_gaps=1000.0))
     np.testing.assert_array_equal(got.partitions[0], [101] + [NAN] * 10 + [103])
