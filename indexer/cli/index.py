@@ -180,32 +180,23 @@ def metrics(
     as_json: Json = False,
 ) -> None:
     """Show what is measured of an asset's network and market. Example: deai metrics TAO --metric fees_usd"""
-    from indexer.store.assets import read_asset
-    from indexer.store.metrics import read_metrics
+    from urllib.parse import quote
 
-    with opened() as (store, _):
-        asset = read_asset(store, symbol)
-        series = read_metrics(store, subject=asset.slug, name=metric)
-    newest = 1 if metric is None else last
-    rows = [
-        (iso(at), values.name, values.source, value)
-        for values in series
-        for at, value in zip(values.time_us[-newest:].tolist(), values.value[-newest:].tolist(), strict=True)
-    ]
-    names = ("time", "metric", "source", "value")
-    payload = {
-        "asset": asset.slug,
-        "symbol": asset.symbol,
-        "data": [dict(zip(names, row, strict=True)) for row in rows],
-    }
+    from indexer.client.blocking import Client
+
+    asked = {"metric": metric, "last": 1 if metric is None else last}
+    with opened() as (store, _), Client(store) as client:
+        answer = client.get(f"/v1/assets/{quote(symbol, safe='')}/metrics", asked)
 
     def show() -> None:
-        if rows:
-            table(names, rows, title=f"{asset.symbol}: {metric or 'the newest of each metric'}")
+        names, subject = ("time", "metric", "source", "value"), answer["symbol"]
+        if answer["data"]:
+            rows = [[row[name] for name in names] for row in answer["data"]]
+            table(names, rows, title=f"{subject}: {metric or 'the newest of each metric'}")
         else:
-            say(f"Nothing is measured of {asset.symbol}{f' as {metric}' if metric else ''} yet.")
+            say(f"Nothing is measured of {subject}{f' as {metric}' if metric else ''} yet.")
 
-    emit(payload, as_json=as_json, text=show)
+    emit(answer, as_json=as_json, text=show)
 
 
 def fundamentals(

@@ -366,40 +366,28 @@ def _path(frame: Frame, kind: str, *, sessions: int) -> RollingBeta:
 
 
 NUMBERS = [field.name for field in fields(BetaResult) if field.name != "warnings"]
+ALIGNMENT = ("clock", "calendar", "naive", "pairs_used", "pairs_dropped", "reasons")
 COMMON = ("n", "beta", "se", "ci_low", "ci_high", "r2", "alpha_annualised", "confidence", "reason")
 
 
 def flat_beta(beta: IndexBeta) -> dict[str, Any]:
     """Every number of least squares, null where the method has none; how it was paired; the method's own `detail`."""
-    estimate = beta.estimate
-    detail = to_json(estimate.detail, wire=True)
-    flat = {name: detail.get(name) for name in NUMBERS}
-    flat |= {name: getattr(estimate, name) for name in COMMON}
-    flat["periods_per_year"] = beta.periods_per_year
+    wire = to_json(beta, wire=True)
+    estimate = wire["estimate"]
+    detail = estimate["detail"]
     return {
         "benchmark": beta.benchmark,
-        "benchmarks": list(beta.benchmarks),
-        "method": estimate.method,
-        "sessions": beta.sessions,
-        "first_session": iso(beta.first_session_us),
-        "last_session": iso(beta.last_us),
-        "stale_days": beta.stale_days,
-        "first_time": iso(beta.first_us),
-        "last_time": iso(beta.last_us),
-        **flat,
-        "warnings": list(estimate.warnings),
+        "method": estimate["method"],
+        **{name: wire[name] for name in ("benchmarks", "sessions", "first_session", "stale_days", "perpetual_weight")},
+        "last_session": wire["last"],
+        "first_time": wire["first"],
+        "last_time": wire["last"],
+        **{name: detail.get(name) for name in NUMBERS},
+        **{name: estimate[name] for name in (*COMMON, "warnings")},
+        **{name: wire[name] for name in ("periods_per_year", "sentinel", "blume", "bootstrap")},
         "alignment": {
-            "clock": beta.clock,
-            "calendar": beta.calendar,
+            **{name: wire[name] for name in ALIGNMENT},
             "price_basis": ", ".join(dict.fromkeys(beta.price_basis)),
-            "naive": beta.naive,
-            "pairs_used": beta.pairs_used,
-            "pairs_dropped": beta.pairs_dropped,
-            "reasons": list(beta.reasons),
         },
-        "sentinel": to_json(beta.sentinel, wire=True),
-        "perpetual_weight": beta.perpetual_weight,
-        "blume": beta.blume,
-        "bootstrap": to_json(beta.bootstrap, wire=True),
-        "detail": None if estimate.method == "ols" else detail,
+        "detail": None if estimate["method"] == Method.OLS else detail,
     }
