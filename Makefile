@@ -48,8 +48,8 @@ docs: .venv/dev.stamp  ## build the documentation into build/site
 	$(BIN)/deai settings --markdown > docs/settings.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-live: .venv/dev.stamp  ## check the real providers (needs the internet)
-	$(BIN)/python -m pytest -q -m live tests/live_providers
+live: .venv/dev.stamp  ## check the real providers and chains, and list what they answered (needs the internet)
+	$(BIN)/python -m pytest -q -rxP -m live tests/live_providers
 
 lock:  ## resolve the dependencies again (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \

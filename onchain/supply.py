@@ -73,6 +73,7 @@ def _edges(band: float) -> tuple[float, float]:
 
 
 FLOAT_TOLERANCE = 0.10  # two figures of one float that differ by more are a finding
+FLOAT_DIFFERS = "the free float by the chain"  # how the alert about it begins
 SHOWN = frozenset({"staked"})  # components that are shown apart and stay float
 
 
@@ -246,7 +247,7 @@ def _held_against(supply: Supply) -> Supply:
         return supply
     taken = "the chain's" if supply.outranks else "the provider's"
     text = (
-        f"the free float by the chain ({free:,.0f}, rule: {supply.grade}) is {free / other - 1.0:+.1%} from the "
+        f"{FLOAT_DIFFERS} ({free:,.0f}, rule: {supply.grade}) is {free / other - 1.0:+.1%} from the "
         f"provider's {other:,.0f}; {taken} is used"
     )
     return replace(supply, alerts=(*supply.alerts, text))

@@ -17,7 +17,7 @@ from api.answers.problems import declared
 from api.answers.schemas import Wire, list_of, to_wire
 from api.answers.services import Services, ServicesDep, StoreDep
 from indexer.client.models import LevelStatus
-from indexer.live.chain.status import block_link, float_status
+from indexer.live.chain.status import block_link, disagreements, float_status
 from indexer.registry import Asset, load_registry
 from indexer.store.assets import read_asset, read_assets, read_listings
 from indexer.store.db import Store
@@ -27,6 +27,7 @@ from indexer.store.rates import read_newest_rate
 from indexer.store.rows import MetricSeries, QualityRow, StoredAsset, SupplyRow
 from indexer.store.supplies import read_all_latest_supplies, read_latest_supplies
 from indexer.times import from_us
+from onchain.supply import FLOAT_DIFFERS
 
 if TYPE_CHECKING:
     from onchain.tokens import Token
@@ -155,7 +156,7 @@ class MetricItem(Wire):
 class FindingItem(Wire):
     """Something open in the data-quality log about the asset on chain."""
 
-    kind: str = Field(description="onchain_missing, onchain_alert, onchain_orphaned, onchain_divergence, …")
+    kind: str = Field(description="onchain_missing, onchain_alert, supply_disagreement, onchain_divergence, …")
     subject: str
     opened_at: datetime
     text: str
@@ -271,7 +272,7 @@ def get_onchain(
                 {"metric": newest.name, "source": newest.source, **_points(newest)[0]}
                 for newest in read_newest_metrics(store, asset.slug, source_prefix="onchain")
             ],
-            "findings": _findings(store, asset),
+            "findings": _findings(store, asset, supplies),
             "metric": metric,
             "history": [] if metric is None else _history(store, asset, metric, window=window, limit=limit),
         }
@@ -368,11 +369,23 @@ def _ratio(rows: list[SupplyRow]) -> float | None:
     return amounts["free_float"] / existing if "free_float" in amounts and existing > 0 else None
 
 
-def _findings(store: Store, asset: StoredAsset) -> list[dict[str, Any]]:
-    return [
+def _findings(store: Store, asset: StoredAsset, supplies: list[SupplyRow]) -> list[dict[str, Any]]:
+    """What is open about the asset on chain, then sources of its float that differ by more than a tenth."""
+    found = [
         to_wire(row, FindingItem, text=_text(row))
         for row in read_open_quality(store, FINDINGS)
         if row.subject.split(" ")[0] == asset.slug
+    ]
+    told = any(one["kind"] == "onchain_alert" and FLOAT_DIFFERS in one["text"] for one in found)
+    return found + [
+        {
+            "kind": "supply_disagreement",
+            "subject": asset.slug,
+            "opened_at": max(pair.used.observed_at, pair.other.observed_at),
+            "text": pair.text(asset.decimals),
+        }
+        for pair in disagreements(supplies)
+        if not told or {pair.used.origin, pair.other.origin} != {"on_chain", "reported"}
     ]
 
 

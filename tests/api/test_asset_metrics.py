@@ -106,3 +106,20 @@ def test_fundamentals_are_what_one_computes_by_hand(measured: Store) -> None:
     assert len(table) == len(answer["history"]) == 12 and table["figure"].nunique() == 6
     with Client(measured) as client:
         assert client.fundamentals("deai", at="2024-10-12", days=2)["aggregates"] == answer["aggregates"]
+
+
+def test_two_sources_of_a_float_that_differ_by_more_than_a_tenth_are_a_finding(measured: Store) -> None:
+    run = start_run(measured, kind="supply", key="supply:2", now=NOW)
+    assert run is not None
+    float_ = SupplyRow("alpha", "circulating", "reported", "coingecko", NOW, 1000 * 10**18)
+    others = (("supply-facts", 1099, 0), ("vendor", 1101, 0), ("old", 3000, 40))
+    told = [
+        replace(float_, source=who, amount=n * 10**18, observed_at=NOW - timedelta(days=ago)) for who, n, ago in others
+    ]
+    write_supplies(measured, run, [*told, replace(float_, observed_at=NOW + timedelta(seconds=1))])
+    http = TestClient(create_app(measured, clock=lambda: NOW))
+    (finding,) = http.get("/v1/assets/alpha/onchain").json()["findings"]
+    assert (finding["kind"], finding["subject"]) == ("supply_disagreement", "alpha")
+    assert finding["text"] == (
+        "vendor (reported, 2025-02-04) says 1,101 tokens, +10.1% from the 1,000 of coingecko that are used"
+    )

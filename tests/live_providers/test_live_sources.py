@@ -20,7 +20,12 @@ from indexer.live.health import probe
 from indexer.sources.base import Ask, Call, Dataset
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.registry import REGISTRY
+from indexer.sources.usage import USAGE
 from indexer.times import DAY_US, HOUR_US, iso, to_us, utc_now
+from onchain import snapshot
+from onchain.chains import load_chains
+from onchain.health import by_chain, doctor
+from onchain.tokens import load_tokens
 
 pytestmark = pytest.mark.live
 
@@ -53,7 +58,12 @@ def every_call() -> Iterator[tuple[str, Dataset, tuple[str, ...], str]]:
                 yield from ((name, dataset, usual, step) for step in about.history)
             elif dataset is Dataset.INSTRUMENTS:
                 yield name, dataset, (), "1d"
-            elif dataset in (Dataset.SENTIMENT, Dataset.USAGE):
+            elif dataset is Dataset.USAGE:
+                own = (f"{key}:{series.asset}" for key, series in USAGE.services[name].series.items() if series.asset)
+                yield from (
+                    (name, dataset, (symbol,), "1d") for symbol in dict.fromkeys([*own, *probe(name, 0).symbols])
+                )
+            elif dataset is Dataset.SENTIMENT:
                 yield name, dataset, probe(name, 0).symbols, "1d"
             else:
                 yield name, dataset, usual, "1h"
@@ -126,6 +136,22 @@ async def test_a_past_window_comes_whole(name: str, symbol: str, interval: str, 
     assert 50 <= len(parsed.bars) <= 60  # absent minutes are gaps on Coinbase
     assert parsed.bars.time_us[-1] <= end
     assert parsed.bars.time_us[0] > end - 60 * step
+
+
+@pytest.mark.parametrize("name", list(load_chains()))
+def test_what_each_chain_answers(name: str) -> None:
+    """Lists the operators that answer, the supplies of the chain's tokens and what it states of its use."""
+    (health,) = by_chain(doctor(chains={name: load_chains()[name]}))
+    print(f"{name}: {len(health.answering)} of {health.operators} operators; {health.verdict}")
+    if not health.answering:
+        pytest.xfail(f"{name} cannot be asked from here: {health.verdict}")
+    shot = snapshot([symbol for symbol, token in load_tokens().items() if token.legs and token.legs[0].chain == name])
+    for symbol, supply in shot.supplies.items():
+        figures = {
+            usage.metric: reading.amount for usage, reading in shot.usage.get(symbol, ()) if not reading.read.holder
+        }
+        print(symbol, supply.status, supply.tokens("total"), supply.tokens("free_float"), supply.reason, figures)
+    assert all(supply.status == "on_chain" for supply in shot.supplies.values())
 
 
 async def test_the_365_day_wall_of_coingecko_is_where_we_say(http: HttpClient) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from indexer.store.rows import SupplyRow
@@ -36,6 +37,40 @@ def float_status(rows: Sequence[SupplyRow], *, reason: str = "") -> FloatStatus:
         said = reason if origin == "on_chain" and reason else f"no {' or '.join(kinds).replace('_', ' ')}"
         passed.append(f"{origin.replace('_', '-')}: {said}")
     return FloatStatus(MISSING, None, "; ".join(passed))
+
+
+FLOATS: Final = ("free_float", "estimated_float", "circulating")
+TOLERANCE: Final = 0.10
+SAME_TIME: Final = timedelta(days=35)  # figures of one float that are further apart in time may well differ
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """Two sources whose figures of one float differ by more than a tenth: the one in use, and the other."""
+
+    used: SupplyRow
+    other: SupplyRow
+
+    def text(self, decimals: int) -> str:
+        """The finding in words, in tokens."""
+        mine, theirs = (row.amount / 10**decimals for row in (self.used, self.other))
+        return (
+            f"{self.other.source} ({self.other.origin.replace('_', '-')}, {self.other.observed_at:%Y-%m-%d}) says "
+            f"{theirs:,.0f} tokens, {theirs / mine - 1.0:+.1%} from the {mine:,.0f} of {self.used.source} that are used"
+        )
+
+
+def disagreements(rows: Sequence[SupplyRow]) -> list[Disagreement]:
+    """The newest figures of an asset's float, of other sources and the same time, that are far from the one in use."""
+    used = float_status(rows).row
+    if used is None:
+        return []
+    floats = (row for row in rows if row.kind in FLOATS and row.source != used.source and row.amount > 0)
+    return [
+        Disagreement(used, row)
+        for row in floats
+        if abs(row.amount / used.amount - 1.0) > TOLERANCE and abs(row.observed_at - used.observed_at) <= SAME_TIME
+    ]
 
 
 BLOCKS: Final = {
