@@ -29,6 +29,7 @@ MIN_DAYS: Final = 25  # of the 30, for a sum of days
 MIN_SPAN_US: Final = 7 * DAY_US  # between two readings of a supply, for a rate of issuance
 MAX_AGE_US: Final = 35 * DAY_US  # monthly supplies still count
 YEAR_DAYS: Final = 365.0
+KINDS: Final = ("total", "burnt", "staked", "vesting")
 FEES, TVL, MOVED = "fees_usd", "tvl_usd", "transfer_volume_tokens"
 MEAN, HARMONIC, SUM = "mean by weight", "harmonic mean by weight", "sum"
 FIGURES: Final = {
@@ -57,7 +58,8 @@ REASONS: Final = {
 class TokenFundamentals:
     """One constituent: shares and ratios as fractions, amounts in USD; `missing` says why a figure is None.
 
-    `market_cap_usd` is by the supply that the index weighed it by. `issued_tokens_day` is net of burns.
+    `market_cap_usd` is by the supply that the index weighed it by. `issued_tokens_day` is net of burns, which
+    `burnt_tokens_day` has alone; `unlocked_tokens_day` is what vesting schedules released, as far as the rule has them.
     """
 
     asset: str
@@ -65,6 +67,8 @@ class TokenFundamentals:
     weight: float | None
     market_cap_usd: float | None
     issued_tokens_day: float | None
+    burnt_tokens_day: float | None
+    unlocked_tokens_day: float | None
     dilution: float | None
     staking_share: float | None
     price_to_fees: float | None
@@ -166,7 +170,7 @@ def _inputs(store: Store) -> dict[str, _Inputs]:
     decimals = {asset.slug: asset.decimals for asset in read_assets(store)}
     supplies: dict[str, dict[str, list[SupplyRow]]] = {}
     for row in read_supplies(store):
-        if row.origin == "on_chain" and row.kind in ("total", "burnt", "staked"):
+        if row.origin == "on_chain" and row.kind in KINDS:
             supplies.setdefault(row.asset, {}).setdefault(row.kind, []).append(row)
     metrics: dict[str, dict[str, MetricSeries]] = {}
     whole = [series for series in read_asset_metrics(store, (FEES, TVL, MOVED)) if ":" not in series.source]
@@ -187,7 +191,7 @@ def _amounts(rows: Iterable[SupplyRow], decimals: int) -> tuple[I64, F64]:
 
 
 def _figures(inputs: _Inputs, ends: I64, cap: F64) -> dict[str, F64]:
-    """Every figure (D,) of one token, NaN where it is not known; `issued_tokens_day` beside them."""
+    """Every figure (D,) of one token, NaN where it is not known, and its tokens issued, burnt and unlocked a day."""
     total = inputs.supplies.get("total")
     issued, dilution, supply = _issuance(total, inputs.supplies.get("burnt"), ends)
     year = YEAR_DAYS / SPAN_DAYS
@@ -196,6 +200,8 @@ def _figures(inputs: _Inputs, ends: I64, cap: F64) -> dict[str, F64]:
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "issued_tokens_day": issued,
+            "burnt_tokens_day": _issuance(inputs.supplies.get("burnt"), None, ends)[0],
+            "unlocked_tokens_day": -_issuance(inputs.supplies.get("vesting"), None, ends)[0],
             "dilution": dilution,
             "staking_share": _stand(inputs.supplies.get("staked"), ends)[0] / supply,
             "price_to_fees": np.where(fees > 0.0, cap / (fees * year), np.nan),

@@ -87,6 +87,8 @@ def test_fundamentals_are_what_one_computes_by_hand(measured: Store) -> None:
         (0, "total", 1072),
         (0, "burnt", 12),
         (0, "staked", 530),
+        (-30, "vesting", 400),
+        (0, "vesting", 370),
     ):
         at = datetime(2024, 10, 12, tzinfo=UTC) + timedelta(days=day)
         write_supplies(measured, run, [replace(row, kind=kind, observed_at=at, amount=tokens * 10**18)])
@@ -94,6 +96,7 @@ def test_fundamentals_are_what_one_computes_by_hand(measured: Store) -> None:
     answer = http.get("/v1/indices/deai/fundamentals", params={"at": "2024-10-12", "days": 2}).json()
     alpha = next(token for token in answer["tokens"] if token["asset"] == "alpha")
     assert alpha["issued_tokens_day"] == pytest.approx(2.0) and alpha["dilution"] == pytest.approx(2 * 365 / 1000)
+    assert (alpha["burnt_tokens_day"], alpha["unlocked_tokens_day"]) == (pytest.approx(0.4), pytest.approx(1.0))
     assert alpha["staking_share"] == pytest.approx(530 / 1060)
     assert alpha["fees_usd"] == pytest.approx(sum(range(1470, 1500)))
     assert alpha["price_to_fees"] == pytest.approx(alpha["market_cap_usd"] / (alpha["fees_usd"] * 365 / 30))
