@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
@@ -165,8 +166,9 @@ def columns_of(layout: Layout, head: Head, *, symbol: str = "") -> dict[str, str
 
 
 def key_of(name: str) -> str:
-    """A column's name without what downloads write in several ways: letter case, spaces, underscores, stars."""
-    return re.sub(r"[\s_*]+", "", name.lower())
+    """A column's name without what is written in several ways: letter case, accents, spaces, underscores, stars."""
+    plain = unicodedata.normalize("NFKD", name.lower()).replace("ı", "i")  # of Turkish I there are two
+    return re.sub(r"[\s_*\u0300-\u036f]+", "", plain)
 
 
 def _unlike_times(cells: list[str]) -> int:

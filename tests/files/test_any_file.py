@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from import_samples import NOW
 
 from indexer.errors import ImportFileError
 from indexer.files.containers import tables_of
+from indexer.files.layouts import column_words
 from indexer.files.manifest import parse_manifest
+from indexer.files.recognising import recognise
 from indexer.files.rows import all_rows, gated
 from indexer.files.text import blocks
 from indexer.registry import load_registry
 from indexer.times import HOUR_US, to_us
 
+REGISTRY = load_registry()
 START = datetime(2025, 1, 27, tzinfo=UTC)
 JUNK = ("x", "1,2,3,4,5,6,7,8,9", "2025-13-45T99:00Z,5,1", "\0", 'open"quote,1,1', ",,", "NaN,NaN,NaN")
 MANIFEST = """
@@ -105,7 +108,7 @@ def test_bars_come_back_equal_or_are_refused_by_line(
         path.write_bytes(text.encode(dialect.encoding))
         try:
             [table] = tables_of(path)
-            result = all_rows(list(gated(table, manifest, registry=load_registry(), now_us=to_us(NOW))))
+            result = all_rows(list(gated(table, manifest, registry=REGISTRY, now_us=to_us(NOW))))
         except ImportFileError as error:
             assert "prices.csv" in str(error)
             return
@@ -117,6 +120,52 @@ def test_bars_come_back_equal_or_are_refused_by_line(
         assert number in refused or (at is not None and to_us(at) + HOUR_US in taken)
     if not junk:
         assert taken == expected
+
+
+ROLES = ("time", "open", "high", "low", "close", "volume")
+TIMES = tuple(word for word in column_words()["time"] if word and word not in column_words()["clock"])
+headers = st.fixed_dictionaries(
+    {role: st.sampled_from(TIMES if role == "time" else column_words()[role]) for role in ROLES}
+    | {"note": st.sampled_from(["note", "x", "1"])}
+)
+
+
+@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(
+    headers,
+    st.permutations([*ROLES, "note"]),
+    dialects,
+    st.sampled_from([str.lower, str.upper, str.title]),
+    st.sampled_from(["utf-8", "utf-16", "cp1252"]),
+)
+def test_a_table_is_recognised_whatever_its_columns_order_and_words(
+    words: dict[str, str], order: list[str], dialect: Dialect, case: Callable[[str], str], encoding: str
+) -> None:
+    bars = {START + timedelta(hours=n): 5 + n / 100 for n in range(8)}
+    shapes = {"open": 0.01, "high": 0.2, "low": -0.2, "close": 0.0}
+    lines = [[case(words[role]) for role in order]]
+    for at, close in bars.items():
+        numbers = {role: _number(close + more, dialect) for role, more in shapes.items()}
+        row = {"time": _stamp(at, dialect.stamp), "volume": "10", "note": "a b", **numbers}
+        lines.append([row[role] for role in order])
+    text = dialect.end.join(_row(cells, dialect) for cells in lines) + dialect.end
+    options = {"symbol": "NEAR", "venue": "binance", "quote": "USDT", "timezone": "UTC"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mine.csv"
+        path.write_bytes(text.encode(encoding if _fits(text, encoding) else "utf-8"))
+        [table] = tables_of(path)
+        recognised = recognise(table, REGISTRY, options)
+        assert recognised is not None and recognised.manifest is not None, (text, recognised)
+        result = all_rows(list(gated(table, recognised.manifest, registry=REGISTRY, now_us=to_us(NOW))))
+    taken = dict(zip(result.time_us[result.order].tolist(), result.numbers["close"].values[result.order], strict=True))
+    assert taken == {to_us(at) + HOUR_US: close for at, close in bars.items()}
+
+
+def _fits(text: str, encoding: str) -> bool:
+    try:
+        return bool(text.encode(encoding))
+    except UnicodeEncodeError:
+        return False
 
 
 @settings(max_examples=30, deadline=None)
@@ -132,7 +181,7 @@ def test_parts_of_a_long_file_in_any_order_give_each_bar_once(random: object, re
         path = Path(folder) / "prices.csv"
         path.write_text("\n".join(["time,close", *rows]) + "\n")
         [table] = tables_of(path)
-        parts = list(gated(table, parse_manifest(MANIFEST, name="m"), registry=load_registry(), now_us=to_us(NOW)))
+        parts = list(gated(table, parse_manifest(MANIFEST, name="m"), registry=REGISTRY, now_us=to_us(NOW)))
     assert len(parts) > 4
     taken = [(int(part.time_us[row]), float(part.numbers["close"].values[row])) for part in parts for row in part.order]
     assert sorted(taken) == [(to_us(at) + HOUR_US, close) for at, close in bars.items()]
