@@ -61,6 +61,7 @@ class _Host:
     rests_until: float = 0.0
     refusals: int = 0
     failures: int = 0  # in a row
+    rests: int = 0  # because of them
     answered: bool = False  # properly, in this walk
     refused: SourceError | None = None  # what it said when it was given up
     more: asyncio.Event = field(default_factory=asyncio.Event)
@@ -189,7 +190,7 @@ class Walk:
             log.exception("defect", source=piece.call.source, path=piece.call.path)
             self._give_up(piece)
             return Outcome(piece, error=SourceCorrupt(f"{piece.call.source}: its answer cannot be read ({defect!r})"))
-        host.refusals = host.failures = piece.series.refusals = 0
+        host.refusals = host.failures = host.rests = piece.series.refusals = 0
         host.answered = True
         piece.series.answered = True
         piece.done = True
@@ -222,8 +223,9 @@ class Walk:
             return
         piece.failures, host.failures = piece.failures + 1, host.failures + 1
         piece.rests_until = now + _rest_s(piece.failures - 1)
-        if host.failures >= FAILURES:
-            host.rests_until = max(host.rests_until, now + _rest_s(host.failures - FAILURES))
+        if host.failures >= FAILURES and now >= host.rests_until:  # calls under way together count once
+            host.rests_until = now + _rest_s(host.rests)
+            host.rests += 1
         host.resting.append(piece)
 
     def _refused(self, piece: Piece) -> None:
