@@ -25,6 +25,7 @@ LANES: Final = 4  # calls under way at a source: few, so that a fixing never wai
 AHEAD: Final = 64  # answers that may wait for being written
 FIRST_REST_S: Final = 5.0
 LONGEST_REST_S: Final = 600.0
+SHORT_REST_S: Final = 30.0  # the longest of a source that answered in this walk
 REFUSALS: Final = 2  # of one question in a row: then it is answered
 FAILURES: Final = 10  # of a source in a row, whatever it was asked: then all its pieces rest
 TURNED_AWAY: Final = 5  # times in a row that a source which never answered refuses this address: left for the next run
@@ -224,7 +225,7 @@ class Walk:
         piece.failures, host.failures = piece.failures + 1, host.failures + 1
         piece.rests_until = now + _rest_s(piece.failures - 1)
         if host.failures >= FAILURES and now >= host.rests_until:  # calls under way together count once
-            host.rests_until = now + _rest_s(host.rests)
+            host.rests_until = now + min(_rest_s(host.rests), SHORT_REST_S if host.answered else LONGEST_REST_S)
             host.rests += 1
         host.resting.append(piece)
 
