@@ -216,7 +216,7 @@ def take_lease(store: Store, name: str, holder: str, ttl_s: float, *, elapsed_s:
     with store.writing_session() as session:
         now = from_us(round(elapsed_s * 1e6)) if store.is_sqlite else session.exec(select(func.now())).one()
         lease, ttl = session.get(Lease, name), timedelta(seconds=ttl_s)
-        if lease is not None and lease.holder != holder and now < lease.expires_at <= now + ttl:
+        if lease is not None and lease.holder != holder and now < lease.expires_at <= now + 10 * ttl:
             return False
         session.merge(Lease(name=name, holder=holder, expires_at=now + ttl))
         return True
