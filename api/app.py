@@ -115,7 +115,7 @@ def create_app(
         settings=settings,
         clock=clock,
         cache=cache,
-        hub=Hub(most=limits.max_streams),
+        hub=Hub(most=limits.max_streams, most_each=limits.streams_each),
         live=LiveFeed(store, settings, clock=clock),
         keys=keys,
         limits=limits,

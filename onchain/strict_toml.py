@@ -49,14 +49,19 @@ BOUNDS = {
     "less_than_equal": ("at most", "le"),
     "less_than": ("below", "lt"),
 }
+MOST_TOML = 4_000_000
 PLURALS = {str: "texts", int: "whole numbers", float: "numbers"}
 
 
 def parse_toml(text: str, *, source: str, error: Callable[[str], Exception]) -> dict[str, Any]:
     """The tables of a TOML text. Raises `error` with line and column when it is not TOML."""
+    if len(text) > MOST_TOML:
+        raise error(f"{source}: {len(text):,} characters are no file of rules; at most {MOST_TOML:,} are read")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as fault:
+    except RecursionError:
+        raise error(f"{source}: tables or lists are nested too deep to be read") from None
+    except ValueError as fault:  # a TOMLDecodeError, or a number of too many digits
         raise error(f"{source}: this is not TOML: {fault}. Correct that place and load it again.") from None
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from api.answers.answer import Answer
 
 MAX_BYTES = 64 * 1024 * 1024
+EACH_BYTES = 4096  # of an answer's objects: headers, forms, digests
 # The words of an Accept header that change an answer.
 BY_ACCEPT = (b"csv", b"parquet", b"arrow", b"html")
 Key = tuple[bytes, bytes, bytes]
@@ -60,12 +61,13 @@ class Cache:
         """Keeps an answer made while `version` held, unless data changed since or it is larger than an eighth."""
         if version is None or version != self.version or answer.size > self.max_bytes // 8:
             return
-        former = self.answers.pop(key, None)
-        self.bytes += answer.size - (former.size if former else 0)
+        if key in self.answers:
+            self.bytes -= _weight(key, self.answers.pop(key))
+        self.bytes += _weight(key, answer)
         self.answers[key] = answer
         while self.bytes > self.max_bytes:
             oldest = next(iter(self.answers))
-            self.bytes -= self.answers.pop(oldest).size
+            self.bytes -= _weight(oldest, self.answers.pop(oldest))
 
     async def being_made(self, key: Key) -> Answer | None:
         """The answer that another request is making right now, if it is one to keep; None to make it oneself."""
@@ -91,6 +93,11 @@ class Cache:
                 future.set_result(None)
 
         return release
+
+
+def _weight(key: Key, answer: Answer) -> int:
+    """What an answer takes with its address, which a client may make as long as it likes."""
+    return answer.size + sum(map(len, key)) + EACH_BYTES
 
 
 def _nobody_waits() -> None:

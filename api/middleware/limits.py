@@ -7,6 +7,7 @@ not by a proxy, are not counted unless `count_loopback` is set.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -43,9 +44,26 @@ class Limits:
     max_path: int = 4096
     max_body: int = 65_536
     max_file: int = 1 << 30
+    max_head: int = 65_536
+    head_s: float = 15.0
+    body_s: float = 30.0  # without a byte
+    connections: int = 100  # of one address
     max_streams: int = 1000
+    streams_each: int = 50  # of one address
     clients: int = 10_000
     count_loopback: bool = False
+
+
+def address_of(scope: Scope) -> str:
+    """The address a request comes from; that of the visitor where a trusted proxy says it."""
+    return str(scope["client"][0]) if scope.get("client") else ""
+
+
+def far_client(scope: Scope) -> str:
+    """The same, but empty for requests of this machine, straight and not by a proxy."""
+    client = address_of(scope)
+    near = client.startswith(LOOPBACK) and not any(name in PROXIED for name, _ in scope["headers"])
+    return "" if near else client
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +103,8 @@ class RateLimiter:
             key = self.keys.find(text, now=self.clock())
             if key is not None:
                 return self.take(f"key:{key.prefix}", requests=key.requests_per_minute)
-        client: str = scope["client"][0] if scope.get("client") else ""
-        near = client.startswith(LOOPBACK) and not any(name in PROXIED for name, _ in scope["headers"])
-        return FREE if near and not self.limits.count_loopback else self.take(client)
+        client = address_of(scope) if self.limits.count_loopback else far_client(scope)
+        return self.take(client) if client or self.limits.count_loopback else FREE
 
     def take(self, client: str, *, requests: int | None = None) -> Verdict:
         """Takes one token of this client's bucket, which holds `requests` (or as many as the limits say)."""
@@ -155,10 +172,18 @@ class RequestSizes(HttpMiddleware):
             await problem(scope, refusal[0], detail=refusal[1])(scope, receive, send)
             return
         most = left = self._most(scope)
+        whole = False
 
         async def receive_counted() -> Message:
-            nonlocal left
-            message = await receive()
+            nonlocal left, whole
+            if whole:  # what comes now is that the client leaves, whenever that is
+                return await receive()
+            try:
+                async with asyncio.timeout(self.limits.body_s):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, f"No byte of the body came for {self.limits.body_s:g} s") from None
+            whole = not message.get("more_body")
             left -= len(message.get("body", b""))
             if left < 0:  # the one kind of error that everything between here and the route passes on as it is
                 raise HTTPException(413, f"The body is larger than {most} bytes")

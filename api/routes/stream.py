@@ -18,6 +18,7 @@ from api.answers.params import IndexId
 from api.answers.problems import declared, problem
 from api.answers.schemas import wire_model
 from api.answers.services import Services, ServicesDep
+from api.middleware.limits import far_client
 from api.stream.hub import PING, RETRY, Key, LevelMessage, Mailbox, missed_messages, newest_message, parse_id
 from api.stream.watch import look
 from indexer.arrays import to_json
@@ -69,9 +70,8 @@ async def stream_levels(
     known = last_event_id or after
     await asyncio.to_thread(read_index, services.store, index_id)
     seen = parse_id(known) if known else None
-    if services.hub.full:
-        detail = f"{services.hub.most} clients listen already; ask /latest, or try again"
-        return problem(request.scope, "too_many_requests", detail=detail, headers={"Retry-After": "30"})
+    if refusal := services.hub.refuses(far_client(request.scope)):
+        return problem(request.scope, "too_many_requests", detail=refusal, headers={"Retry-After": "30"})
     return EventStream(services, index_id, seen, live=live)
 
 
@@ -95,7 +95,7 @@ class EventStream(Response):
         async def emit(message: LevelMessage | None) -> None:
             await write(PING if message is None else message.event)
 
-        with self.services.hub.listening(self.index_id) as box:
+        with self.services.hub.listening(self.index_id, far_client(scope)) as box:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": RETRY, "more_body": True})
             beside = [asyncio.create_task(_close_when_gone(receive, box))]
@@ -171,8 +171,8 @@ async def socket_levels(socket: WebSocket, index_id: str) -> None:
         await socket.close(code=1008, reason=close_reason(error))
         return
     await socket.accept()
-    if services.hub.full:
-        await socket.close(code=1013, reason="too many clients listen already")
+    if refusal := services.hub.refuses(far_client(socket.scope)):
+        await socket.close(code=1013, reason=refusal)
         return
     sending = asyncio.create_task(_send_all(services, socket, index_id, seen))
     try:
@@ -189,5 +189,5 @@ async def _send_all(services: Services, socket: WebSocket, index_id: str, seen: 
     async def emit(message: LevelMessage | None) -> None:
         await socket.send_text('{"event":"ping"}' if message is None else message.text)
 
-    with services.hub.listening(index_id) as box:
+    with services.hub.listening(index_id, far_client(socket.scope)) as box:
         await pump(services, index_id, box, seen=seen, emit=emit)

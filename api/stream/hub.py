@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,8 +115,10 @@ class Mailbox:
 class Hub:
     """The listeners of one application. Used from its event loop only."""
 
-    def __init__(self, *, most: int) -> None:
+    def __init__(self, *, most: int, most_each: int = 50) -> None:
         self.most = most
+        self.most_each = most_each
+        self.by_client: Counter[str] = Counter()
         self.boxes: dict[str, set[Mailbox]] = {}
         self.newest: dict[str, Key] = {}
         self.closed = False
@@ -125,21 +128,26 @@ class Hub:
         """How many listen now."""
         return sum(map(len, self.boxes.values()))
 
-    @property
-    def full(self) -> bool:
-        """Whether no more may listen."""
-        return self.listeners >= self.most
+    def refuses(self, client: str) -> str:
+        """Why this client (an address; empty for this machine, which is not counted) may not listen too, or nothing."""
+        if self.listeners >= self.most:
+            return f"{self.most} clients listen already; ask /latest, or try again"
+        if client and self.by_client[client] >= self.most_each:
+            return f"{self.most_each} streams of your address are open already; close one, or ask /latest"
+        return ""
 
     @contextmanager
-    def listening(self, index_id: str) -> Iterator[Mailbox]:
+    def listening(self, index_id: str, client: str = "") -> Iterator[Mailbox]:
         """A mailbox for the messages of an index, for as long as the block lasts."""
         box = Mailbox()
+        self.by_client[client] += 1
         if self.closed:
             box.close()
         self.boxes.setdefault(index_id, set()).add(box)
         try:
             yield box
         finally:
+            self.by_client -= Counter([client])  # which forgets who has none
             self.boxes[index_id].discard(box)
             if not self.boxes[index_id]:
                 del self.boxes[index_id]

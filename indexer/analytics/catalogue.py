@@ -153,7 +153,7 @@ def _claim(entry: dict[str, Any], *, where: str) -> Claim:
 def _entries(text: str, table: str) -> list[dict[str, Any]]:
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not TOML, a number of too many digits, nested too deep
         raise MethodologyError(f"not a TOML file: {error}") from None
     entries = content.get(table)
     if not isinstance(entries, list) or not entries:

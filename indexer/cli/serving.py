@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.cli.command import migrated, progress
-from indexer.errors import DeaiError
+from indexer.errors import ConfigError, DeaiError, StoreError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -193,6 +194,8 @@ def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = Fa
     import uvicorn
 
     from api.app import create_app, end_streams
+    from api.middleware.connections import bounded
+    from api.middleware.limits import Limits
     from indexer.cli.keys import owner_link
 
     app = create_app(store, settings=settings)
@@ -204,26 +207,42 @@ def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = Fa
             end_streams(app)
             super().handle_exit(sig, frame)
 
-    server = Server(
-        uvicorn.Config(
-            app, host=settings.host, port=settings.port, log_level="warning", access_log=False, proxy_headers=False
-        )
-    )
+    listener = _listener(settings)
+    port = listener.getsockname()[1]
+    http = bounded(Limits(), trusted=settings.trusted_proxies)
+    server = Server(uvicorn.Config(app, http=http, log_level="warning", access_log=False, proxy_headers=False))
     _collect_from_here()
-    say(f"http://{settings.host}:{settings.port}/  (API under /v1, documentation at /docs; Ctrl-C stops)")
-    say(f"yours to administer: {owner_link(settings, app.state.services.keys)}  (works once, within an hour)")
+    say(f"http://{settings.host}:{port}/  (API under /v1, documentation at /docs; Ctrl-C stops)")
+    try:
+        link = owner_link(settings.model_copy(update={"port": port}), app.state.services.keys)
+        say(f"yours to administer: {link}  (works once, within an hour)")
+    except StoreError as error:
+        say(f"nobody can administer: {error}")
     if not demo_beside:
-        server.run()
+        server.run(sockets=[listener])
         return
     say("no levels yet: import files or wait for the sources; a SIMULATED market appears at /demo/ in a moment")
     stopped = threading.Event()
     beside = threading.Thread(target=_mount_demo, args=(app, settings, stopped, say))
     beside.start()
     try:
-        server.run()
+        server.run(sockets=[listener])
     finally:
         stopped.set()
         beside.join()
+
+
+def _listener(settings: Settings) -> socket.socket:
+    """What the server listens on. Raises ConfigError where that cannot be."""
+    place = (settings.host, settings.port)
+    try:
+        family = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server(place, family=family, backlog=2048)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ConfigError(
+            f"cannot listen on {place[0]}:{place[1]}: {why}; choose another by --host and --port"
+        ) from None
 
 
 def _mount_demo(app: FastAPI, settings: Settings, stopped: threading.Event, say: Say) -> None:

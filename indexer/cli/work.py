@@ -169,6 +169,7 @@ def update(
     from indexer.workflow.work import run_update, update_live
 
     with opened() as (store, settings), progress("updating", quiet=as_json) as tick:
+        store.check_whole()
         if offline:
             report = run_update(store, settings, progress=tick)
         else:

@@ -33,13 +33,14 @@ BATCH_ROWS = 65_536
 BUSY_TIMEOUT_MS = 30_000
 
 
-def read_tables(url: str, path: Path | None, queries: Sequence[Select[Any]]) -> list[pa.Table]:
+def read_tables(url: str, path: Path | None, queries: Sequence[Select[Any]], *, frozen: bool = False) -> list[pa.Table]:
     """One Arrow table per SELECT, all of the same state of the store.
 
     `path` is the file of an embedded store, None for one that is reached by its URL.
     """
     if path is not None:
-        return _from_sqlite(path, [sql_text(query, embedded=True) for query in queries])
+        address = f"file:{path}?mode=ro&immutable=1" if frozen else str(path)
+        return _from_sqlite(address, [sql_text(query, embedded=True) for query in queries], frozen=frozen)
     from adbc_driver_postgresql import dbapi
 
     uri = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
@@ -55,23 +56,26 @@ def sql_text(query: Select[Any], *, embedded: bool) -> str:
     return str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
-def _from_sqlite(path: Path, statements: Sequence[str]) -> list[pa.Table]:
-    """Shares the statements out among a few connections, each to whichever is free next."""
+def _from_sqlite(address: str, statements: Sequence[str], *, frozen: bool) -> list[pa.Table]:
+    """Shares the statements out among a few connections, each to whichever is free next.
+
+    Where nobody can write (`frozen`) nobody needs to be held off meanwhile.
+    """
     from adbc_driver_sqlite import dbapi
 
     count = min(MAX_READERS, os.cpu_count() or 1, len(statements))
     with ExitStack() as stack:
-        guard = stack.enter_context(dbapi.connect(str(path), autocommit=True))
-        if count > 1:
+        guard = stack.enter_context(dbapi.connect(address, autocommit=True))
+        if count > 1 and not frozen:
             _run(guard, "BEGIN IMMEDIATE")  # no one commits while the readers take their place
         free: SimpleQueue[Any] = SimpleQueue()
         for _ in range(count):
-            connection = stack.enter_context(dbapi.connect(str(path)))
+            connection = stack.enter_context(dbapi.connect(address))
             _run(connection, "SELECT 1 FROM run LIMIT 1")
             cursor = stack.enter_context(connection.cursor())
             cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
             free.put(cursor)
-        if count > 1:
+        if count > 1 and not frozen:
             _run(guard, "ROLLBACK")
 
         def fetch(sql: str) -> pa.Table:

@@ -7,6 +7,8 @@ an advisory lock on PostgreSQL; so what a writer compared is still true when it 
 
 from __future__ import annotations
 
+import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Session", "Store", "file_of", "open_store"]
 
 BUSY_TIMEOUT_MS = 30_000
+RESTORE = "`deai restore FILE` takes a backup's place"
 WRITER_LOCK = 0x64656169  # "deai": the advisory lock of the one writer on PostgreSQL
 PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536", "temp_store=MEMORY")
 
@@ -38,7 +41,10 @@ PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536", "temp_s
 class Store:
     """An open database. Make it with `open_store`; safe to share between threads, one per process is enough."""
 
-    def __init__(self, url: str, engine: Engine, path: Path | None, *, head_file: Path | None = None) -> None:
+    def __init__(
+        self, url: str, engine: Engine, path: Path | None, *, head_file: Path | None = None, frozen: bool = False
+    ) -> None:
+        self.frozen = frozen  # an embedded store that nobody can write to
         self.url = url
         self.engine = engine
         self.path = path
@@ -115,7 +121,17 @@ class Store:
         from indexer.store.arrow import read_tables
 
         with self._own(), translated(self.url):
-            return read_tables(self.url, self.path, queries)
+            return read_tables(self.url, self.path, queries, frozen=self.frozen)
+
+    def check_whole(self) -> None:
+        """Returns when every page of the file can be read (a server checks its own); else raises StoreError."""
+        if self.is_sqlite:
+            with self.reading() as connection:
+                problem = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            if problem != "ok":
+                raise StoreError(
+                    f"{self.path} is damaged ({str(problem).splitlines()[-1]}): nothing was written. {RESTORE}"
+                )
 
     def close(self) -> None:
         """Closes every connection. A closed store opens again on use."""
@@ -141,9 +157,10 @@ def open_store(url: str, *, head_file: Path | None = None) -> Store:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the second for a port that is no number
+        shown = re.sub(r"//[^@]*@", "//***@", url)
         raise ConfigError(
-            f'"{url}" is not a database URL: give sqlite:///data/deai.db or postgresql+psycopg://user@host/name'
+            f'"{shown}" is not a database URL: give sqlite:///data/deai.db or postgresql+psycopg://user@host/name'
         ) from None
     backend = parsed.get_backend_name()
     if backend == "postgresql":
@@ -164,10 +181,24 @@ def open_store(url: str, *, head_file: Path | None = None) -> Store:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"Cannot make the directory {path.parent} for the store: {error.strerror}") from error
+    if path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        return Store(url, _frozen(path), path, head_file=head_file, frozen=True)
     engine = create_engine(parsed.set(database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return Store(url, engine, path, head_file=head_file)
+
+
+def _frozen(path: Path) -> Engine:
+    """A database where nothing may be written, read as it stands: SQLite would want files beside it."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise StoreError(
+            f"{path} is read-only and has changes beside it ({log.name}) that only a writer can take over: "
+            "open it once where it can be written, or copy both files to such a place"
+        )
+    query = {"mode": "ro", "immutable": "1", "uri": "true"}
+    return create_engine(make_url("sqlite://").set(database=f"file:{path}", query=query))
 
 
 def file_of(url: str) -> Path:
@@ -211,6 +242,12 @@ def _ours(error: Exception, url: str) -> DeaiError:
     cause = cause.strip().splitlines()[0] if cause.strip() else type(error).__name__
     if "is locked" in cause or "database is busy" in cause:
         return BusyError(f"Another process has been writing to {where} for {BUSY_TIMEOUT_MS // 1000} s; try again.")
+    if "readonly database" in cause or "read-only transaction" in cause:
+        return StoreError(
+            f"{where} is read-only: it can be read and served; to write, use a place that can be written."
+        )
+    if "malformed" in cause or "not a database" in cause:
+        return StoreError(f"{where} is damaged ({cause}): nothing was written. {RESTORE}")
     if "no such table" in cause or ("relation" in cause and "does not exist" in cause):
         return StoreError(f"{where} has no tables yet ({cause}); run the migration first.")
     if "full" in cause or "disk I/O" in cause or "No space" in cause or "extend file" in cause:

@@ -13,6 +13,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import end_streams
+from api.middleware.connections import bounded
+from api.middleware.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,11 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def serve(app: FastAPI) -> Iterator[Live]:
+def serve(app: FastAPI, *, limits: Limits = Limits()) -> Iterator[Live]:
     """Serves the application until the block ends."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     port = listener.getsockname()[1]
-    config = uvicorn.Config(app, log_level="error", access_log=False, proxy_headers=False)
+    config = uvicorn.Config(app, http=bounded(limits), log_level="error", access_log=False, proxy_headers=False)
     server = _Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -11,10 +11,15 @@ import string
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
-from live_server import Live
+from live_server import Live, serve
+from seeded import NOW
+
+from api.app import create_app
+from api.middleware.limits import Limits
+from indexer.store.db import Store
 
 REQUESTS = 4_000
 CONNECTIONS = 1_000
@@ -139,6 +144,36 @@ def test_a_body_without_end_is_cut_off(live: Live) -> None:
         connection.settimeout(5)
         answer = connection.recv(4096) if sent >= 2000 * 4096 else b"HTTP/1.1 405 "
     assert answer.startswith((b"HTTP/1.1 405", b"HTTP/1.1 413"))
+
+
+def told(port: int, *parts: bytes) -> bytes:
+    """What a server says to bytes that are no whole request."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        with suppress(OSError):
+            for part in parts:
+                connection.sendall(part)
+        answer = b""
+        with suppress(OSError):
+            while part := connection.recv(4096):
+                answer += part
+        return answer
+
+
+def test_a_head_has_bounds_in_bytes_and_seconds(store: Store) -> None:
+    limits = Limits(head_s=0.3, body_s=0.3)
+    beginning = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: "
+    with serve(create_app(store, clock=lambda: NOW, limits=limits), limits=limits) as running:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for _ in range(20):
+            assert told(running.port, beginning, *([b"x" * 65_536] * 64)).startswith((b"HTTP/1.1 431", b""))
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000, "80 MB were sent, kB were kept"
+        assert told(running.port, beginning).startswith(b"HTTP/1.1 408")
+        assert told(running.port, b"").startswith(b"HTTP/1.1 408")
+        body = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nConnection: close\r\n\r\nkey="
+        assert told(running.port, body).startswith(b"HTTP/1.1 408")
+        assert told(running.port, beginning + b"x" * 60_000 + b"\r\nConnection: close\r\n\r\n").startswith(
+            b"HTTP/1.1 200"
+        )
 
 
 def test_a_chunked_body_that_is_too_large_is_413_where_it_is_read(live: Live) -> None:

@@ -17,7 +17,7 @@ from seeded import NOW, publish
 from api.answers.answer import Answer
 from api.answers.services import Services
 from api.app import create_app
-from api.middleware.cache import Cache
+from api.middleware.cache import EACH_BYTES, Cache
 from api.stream.watch import writes_to
 from indexer.errors import InputError
 from indexer.store.db import Store
@@ -96,13 +96,14 @@ def test_an_answer_read_before_a_change_is_not_kept() -> None:
 
 
 def test_the_cache_stays_within_its_bytes() -> None:
-    cache = Cache(max_bytes=10_000)
+    cache = Cache(max_bytes=100_000)
     cache.publish("1")
-    for n in range(100):
-        cache.keep((b"/%d" % n, b"", b""), Answer(b"%d" % n * 100), version="1")
-        assert cache.bytes == sum(answer.size for answer in cache.answers.values()) <= 10_000
-    assert (b"/99", b"", b"") in cache.answers
-    cache.keep((b"/large", b"", b""), Answer(b"x" * 5000), version="1")
+    for n in range(100):  # of addresses as long as any, and of answers as small: both count
+        cache.keep((b"/%d" % n, b"x" * (n % 2) * 16_000, b""), Answer(b"%d" % n), version="1")
+        taken = sum(answer.size + len(key[0] + key[1]) + EACH_BYTES for key, answer in cache.answers.items())
+        assert cache.bytes == taken <= 100_000
+    assert (b"/99", b"x" * 16_000, b"") in cache.answers and len(cache.answers) < 10
+    cache.keep((b"/large", b"", b""), Answer(b"x" * 50_000), version="1")
     assert (b"/large", b"", b"") not in cache.answers
 
 

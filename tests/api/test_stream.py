@@ -168,6 +168,9 @@ def test_refusals_are_problems(store: Store) -> None:
     assert wrong.json()["detail"] == (
         'Last-Event-ID "yesterday" is not one of ours; leave it out to begin with the newest level'
     )
+    app = create_app(store, clock=lambda: NOW, limits=Limits(streams_each=0))
+    each = TestClient(app, client=("198.51.100.7", 1)).get(STREAM)
+    assert (each.status_code, "of your address" in each.json()["detail"]) == (429, True)
     full = client.get(STREAM)
     assert full.status_code == 429
     assert full.headers["retry-after"] == "30"
