@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.command import Json, emit, opened, progress, say, table, table_of
+from indexer.cli.command import Json, emit, migrated, opened, progress, say, table, table_of
 
 if TYPE_CHECKING:
     from indexer.live.health import Examination
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    for command in (doctor, sources, backfill, clock):
+    for command in (doctor, sources, backfill, clock, backup, restore):
         app.command()(command)
     app.add_typer(archive, name="archive")
 
@@ -241,3 +242,32 @@ def pack(as_json: Json = False) -> None:
         )
 
     emit(report, as_json=as_json, text=text)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to write it, e.g. deai-2026-12-01.tar.")], as_json: Json = False
+) -> None:
+    """Write the store, its archive and the keys into one file, while others may work. Example: deai backup deai.tar"""
+    from indexer.store.backup import write_backup
+
+    with opened() as (store, settings):
+        size = write_backup(store, settings.data_dir, file)
+    emit({"file": str(file), "bytes": size}, as_json=as_json, text=lambda: say(f"{file}: {size:,} bytes"))
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `deai backup` wrote.")], as_json: Json = False
+) -> None:
+    """Put a backup into an empty data directory and bring it to this version; then `deai verify` checks it."""
+    from indexer.config import load_settings
+    from indexer.errors import InputError
+    from indexer.store.backup import BY_SERVER, restore_backup
+
+    settings = load_settings()
+    if settings.database_url:
+        raise InputError(BY_SERVER.format(folder=settings.data_dir))
+    restore_backup(file, settings.data_dir)
+    with migrated(settings) as store:
+        store.check_whole()
+    done = f"restored into {settings.data_dir}; `deai verify` checks every number"
+    emit({"restored": str(settings.data_dir)}, as_json=as_json, text=lambda: say(done))

@@ -266,16 +266,44 @@ def upgrade(store: Store, revision: str = "head") -> None:
     All of it happens in one transaction under the writer's lock: a killed migration leaves the store as it was, and of
     two processes that start together one migrates and the other finds it done.
     """
-    if revision == "head" and current(store) == head():
+    found = current(store)
+    if revision == "head" and found == head():
         return  # without importing Alembic, which costs a start a third of a second
+    _check_known(store, found)
     from alembic import command
 
     _in_transaction(store, lambda config: command.upgrade(config, revision))
 
 
+def revisions() -> list[str]:
+    """Every revision, oldest first: they are numbered, and each file is named by its own."""
+    return sorted(path.stem.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
 def head() -> str:
-    """The newest revision: versions are numbered, and each file is named by its own."""
-    return max(path.stem.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+    """The newest revision."""
+    return revisions()[-1]
+
+
+def _check_known(store: Store, found: str | None) -> None:
+    """Returns when a store can be brought up to date from a revision; else raises StoreError with what to do."""
+    if found is None:
+        return
+    where, anew = (
+        make_url(store.url).render_as_string(hide_password=True),
+        "import its files into an empty data directory",
+    )
+    if found not in revisions():
+        raise StoreError(
+            f"{where} is at revision {found}, which this program (up to {head()}) does not know: a newer one wrote it. "
+            f"Use that version, or {anew}; nothing was changed."
+        )
+    with store.reading() as connection:
+        columns = {str(row["name"]) for row in inspect(connection).get_columns("seal")}
+    if "keys" not in columns:
+        raise StoreError(
+            f"{where} is of a state before the first release: no way leads here. Do {anew}; nothing was changed."
+        )
 
 
 def current(store: Store) -> str | None:

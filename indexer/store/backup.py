@@ -1,0 +1,80 @@
+"""A backup of an embedded store with its archive in one file, taken while others work, and its way back.
+
+First the head of the seals, then the database by SQLite's own backup, then the answers: so the head is never ahead of
+the database, and what a row of the database names was in the archive before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from indexer.errors import InputError, StoreError
+from indexer.store.db import Store
+
+DATABASE = "deai.sqlite"
+BY_SERVER = "a PostgreSQL store is backed up by `pg_dump`, and the folder {folder}/archive beside it by any copy"
+
+
+def write_backup(store: Store, folder: Path, path: Path) -> int:
+    """Writes the backup (tar) of a store and its data directory, whole or not at all; its size in bytes.
+
+    Without the owner's token, which the next start makes. Raises InputError for a store of a server.
+    """
+    if store.path is None:
+        raise InputError(BY_SERVER.format(folder=folder))
+    part = path.with_name(f"{path.name}.part")
+    try:
+        near = path.resolve().parent
+        with tempfile.TemporaryDirectory(dir=near, prefix=".backup-") as draft, tarfile.open(part, "w") as out:
+            head = store.path.with_name(f"{store.path.name}.head")
+            if head.exists():
+                out.add(head, f"{DATABASE}.head")
+            _copy(store.path, Path(draft) / DATABASE)
+            out.add(Path(draft) / DATABASE, DATABASE)
+            for file in _files(folder):
+                with contextlib.suppress(FileNotFoundError):  # packed meanwhile, or there are no keys
+                    out.add(file, str(file.relative_to(folder)), recursive=False)
+        part.chmod(0o600)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StoreError(f"{path} cannot be written ({error.strerror or error}); choose another place") from error
+    return path.stat().st_size
+
+
+def restore_backup(path: Path, folder: Path) -> None:
+    """Puts a backup into a data directory without a store. Raises InputError where there is one, or no backup."""
+    if (folder / DATABASE).exists():
+        raise InputError(f"{folder / DATABASE} is there already: move it away, or set DEAI_DATA_DIR to an empty place")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".restore-") as draft:
+            with tarfile.open(path) as backup:
+                backup.extractall(draft, filter="data")
+            with closing(sqlite3.connect(Path(draft) / DATABASE)) as database:
+                if database.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
+                    raise InputError(f"the database in {path} is damaged; take another backup")
+            for entry in sorted(Path(draft).iterdir(), key=lambda one: one.name == DATABASE):  # the database last
+                entry.rename(folder / entry.name)
+    except (OSError, tarfile.TarError, sqlite3.Error) as error:
+        raise InputError(f"{path} is no backup that can be restored here: {error}") from None
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A consistent copy while others write."""
+    with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target)) as writing:
+        reading.backup(writing)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The keys, and the archive: loose answers before the containers that they may move to meanwhile."""
+    yield folder / "keys.json"
+    loose = sorted((folder / "archive").glob("??/*.gz"))
+    yield from loose
+    yield from sorted(file for file in (folder / "archive").rglob("*") if file.is_file() and file not in set(loose))

@@ -1,0 +1,119 @@
+"""Backups are consistent while others write; released migrations never change; foreign revisions are told."""
+
+from __future__ import annotations
+
+import threading
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from seeds import START
+
+from indexer.errors import InputError, StoreError
+from indexer.store.archive import Archive
+from indexer.store.backup import restore_backup, write_backup
+from indexer.store.db import MIGRATIONS, open_store, revisions, upgrade
+from indexer.store.runs import finish_run, read_runs, start_run
+from indexer.store.seals import altered_rows, seal_runs
+
+# Of a released revision not a byte changes: what was migrated by it would not be what others are migrated to.
+RELEASED = {
+    "0001_the_first_tables": "8546780512da7b78a86772589e31664c805e97423bc15efbd45da7e99c185207",
+    "0002_perpetual_weight": "cd3decc1c01aa2efb38dcf0ec359f38c20441ec22769584b7e97ff98ab7adfcb",
+    "0003_supply_age": "124497a8d0652a06b294a7c3debebd658f0a8a621143a3c0d44c44e6a59a44f0",
+    "0004_health": "9b1219c90c8c54292d9f17a6d5f833d868e0a9d5fbef4f5d44aefd6004fa491a",
+    "0005_note_revisions": "478170f4d79d59fb127932d9622a092fd8c62a34e616683229eb8e9205c2b81d",
+}
+
+
+def test_released_migrations_are_as_they_were_released() -> None:
+    folder = MIGRATIONS / "versions"
+    hashes = {path.stem: sha256(path.read_bytes()).hexdigest() for path in folder.glob("[0-9]*.py")}
+    assert {name: hashes.get(name) for name in RELEASED} == RELEASED
+    assert sorted(hashes)[: len(RELEASED)] == sorted(RELEASED), "new ones follow, none comes between"
+
+
+def test_a_backup_taken_while_others_write_is_whole_and_restores(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    store = open_store(f"sqlite:///{folder / 'deai.sqlite'}")
+    store.migrate()
+    archive, over = Archive(folder / "archive"), threading.Event()
+    archive.put(b"an answer")
+    (folder / "keys.json").write_text("[]")
+    (folder / "owner.token").write_text("secret")
+
+    def write() -> None:
+        number = 0
+        while not over.is_set():
+            archive.put(b"answer %d" % number)
+            run = start_run(store, kind="x", key=f"x:{number}", now=START)
+            assert run is not None
+            finish_run(store, run, now=START)
+            seal_runs(store)
+            number += 1
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    backups = [tmp_path / f"{number}.tar" for number in range(3)]
+    try:
+        for path in backups:
+            assert write_backup(store, folder, path) == path.stat().st_size
+    finally:
+        over.set()
+        writing.join()
+    store.close()
+    for path in backups:
+        place = tmp_path / f"restored-{path.stem}"
+        restore_backup(path, place)
+        restored = open_store(f"sqlite:///{place / 'deai.sqlite'}")
+        restored.migrate()
+        restored.check_whole()
+        assert altered_rows(restored) == []
+        kept = set(Archive(place / "archive").names())
+        assert sha256(b"an answer").hexdigest() in kept and len(kept) >= len(read_runs(restored))
+        assert (place / "keys.json").exists() and not (place / "owner.token").exists()
+        restored.close()
+        with pytest.raises(InputError, match="is there already"):
+            restore_backup(path, place)
+    backups[0].write_bytes(backups[0].read_bytes()[:5000])
+    with pytest.raises(InputError, match="is no backup"):
+        restore_backup(backups[0], tmp_path / "other")
+    assert not (tmp_path / "other" / "deai.sqlite").exists()
+
+
+@pytest.mark.parametrize("foreign", ["0999", "0000_older"])
+def test_a_store_of_a_revision_that_is_not_known_is_told_and_left_alone(tmp_path: Path, foreign: str) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'deai.sqlite'}")
+    store.migrate()
+    with store.writing() as connection:
+        connection.exec_driver_sql(f"update alembic_version set version_num = '{foreign}'")
+    with pytest.raises(StoreError, match=f"revision {foreign}, which this program .up to {revisions()[-1]}. does not"):
+        store.migrate()
+    with store.writing() as connection:
+        connection.exec_driver_sql("update alembic_version set version_num = '0001'")
+        connection.exec_driver_sql("alter table seal drop column keys")
+    with pytest.raises(StoreError, match="before the first release"):
+        store.migrate()
+    store.close()
+
+
+def test_a_store_of_every_revision_is_upgraded_with_its_levels(tmp_path: Path) -> None:
+    for revision in revisions():
+        store = open_store(f"sqlite:///{tmp_path / revision}.sqlite")
+        upgrade(store, revision)
+        with store.writing() as connection:
+            connection.exec_driver_sql("insert into run values (1, 'x', 'x', null, 1, 2, 'done', '{}')")
+            connection.exec_driver_sql("insert into methodology_version values (1, 'deai', '1', 'h', 'text', 1)")
+            for n in range(3):
+                columns = "index_id, time, revision, level, status, carried_weight, methodology_id, inputs_hash,"
+                connection.exec_driver_sql(
+                    f"insert into level ({columns} prev_hash, hash, run_id, published_at)"
+                    f" values ('deai', {n}, 1, {100.5 + n}, 0, 0.0, 1, x'00', x'01', x'02', 1, {n})"
+                )
+        store.migrate()
+        with store.reading() as connection:
+            rows = connection.exec_driver_sql("select time, level from level order by time").all()
+        assert np.array(rows).tolist() == [[0, 100.5], [1, 101.5], [2, 102.5]], revision
+        store.check_whole()
+        store.close()
