@@ -30,6 +30,7 @@ from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits, RateLimiter, RateLimits, RequestSizes
 from api.middleware.requests import CacheBusters, Failures, Methods, RequestId, RootPath
 from api.middleware.security import CORS, Preflights, SecurityHeaders
+from api.pictures import Pictures
 from api.routes import (
     administration,
     assets,
@@ -119,6 +120,7 @@ def create_app(
         live=LiveFeed(store, settings, clock=clock),
         keys=keys,
         limits=limits,
+        pictures=Pictures(),
         refresh=lambda: cache.publish(read_version(store)),
     )
     root_path = settings.root_path.rstrip("/")
@@ -184,6 +186,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.gather(overseer, *watchers, return_exceptions=True)
         for services in _with_mounted(app):
             await asyncio.to_thread(services.live.close)
+            await asyncio.to_thread(services.pictures.close)
 
 
 async def _oversee(app: FastAPI, watchers: list[asyncio.Task[None]]) -> None:

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from api.middleware.cache import Cache
 from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits
+from api.pictures import Pictures
 from api.stream.hub import Hub, LiveFeed
 from indexer.config import Settings
 from indexer.store.db import Store
@@ -29,6 +30,7 @@ class Services:
     live: LiveFeed
     keys: KeyRing
     limits: Limits
+    pictures: Pictures
     refresh: Callable[[], None]
 
 

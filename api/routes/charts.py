@@ -6,7 +6,6 @@ own page. vl-convert draws it, no browser.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -18,10 +17,10 @@ from starlette.responses import Response
 from api.answers.answer import Answer, as_file
 from api.answers.params import IndexId
 from api.answers.problems import declared
-from api.answers.services import StoreDep
+from api.answers.services import ServicesDep, StoreDep
 from indexer.arrays import F64, I64
 from indexer.engine.market import Status
-from indexer.errors import NotEnoughDataError
+from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.indices import read_index
 from indexer.store.levels import read_latest_level, read_levels
@@ -214,30 +213,10 @@ def _config(theme: Theme) -> dict[str, Any]:
     }
 
 
-ONE_AT_A_TIME = threading.Lock()
-
-
-def to_svg(spec: dict[str, Any]) -> bytes:
-    """The chart as SVG."""
-    import vl_convert
-
-    with ONE_AT_A_TIME:
-        text: str = vl_convert.vegalite_to_svg(spec)
-    return text.encode()
-
-
-def to_png(spec: dict[str, Any], *, scale: float) -> bytes:
-    """The chart as PNG, `scale` pixels of the picture to one of the specification."""
-    import vl_convert
-
-    with ONE_AT_A_TIME:
-        png: bytes = vl_convert.vegalite_to_png(spec, scale=scale)
-    return png
-
-
 router = APIRouter(prefix="/charts", tags=["charts"])
 SVG = "image/svg+xml"
 ERRORS = declared("not_found", "not_enough_data")
+SCALES, MOST_PIXELS = (0.5, 1.0, 1.5, 2.0, 3.0), 4_000_000
 TITLES = {ChartKind.LEVEL: "{name} · {level:,.2f}", ChartKind.DRAWDOWN: "{name} · drawdown"}
 
 
@@ -287,9 +266,9 @@ def spec_of(store: Store, index_id: str, asked: ChartQuery) -> dict[str, Any]:
     responses=as_file(SVG, description="The picture") | ERRORS,
     summary="A chart as SVG",
 )
-def chart_svg(store: StoreDep, index_id: IndexId, asked: Asked) -> Response:
+def chart_svg(services: ServicesDep, index_id: IndexId, asked: Asked) -> Response:
     """A chart that scales, for pages and documents; says "as of", and "SIMULATED" where that is so."""
-    return Answer(to_svg(spec_of(store, index_id, asked)), media_type=SVG)
+    return Answer(services.pictures.svg(spec_of(services.store, index_id, asked)), media_type=SVG)
 
 
 @router.get(
@@ -299,13 +278,19 @@ def chart_svg(store: StoreDep, index_id: IndexId, asked: Asked) -> Response:
     summary="A chart as PNG",
 )
 def chart_png(
-    store: StoreDep,
+    services: ServicesDep,
     index_id: IndexId,
     asked: Asked,
     scale: Annotated[float, Query(ge=0.5, le=3, description="Pixels of the picture to one of the chart")] = 1.0,
 ) -> Response:
-    """A chart as a picture, for mails and messages."""
-    png = to_png(spec_of(store, index_id, asked), scale=scale)
+    """A chart as a picture, for mails and messages; at most 4 million pixels."""
+    pixels = round(asked.look.width * asked.look.height * scale**2)
+    if scale not in SCALES or pixels > MOST_PIXELS:
+        known = ", ".join(f"{one:g}" for one in SCALES)
+        raise InputError(
+            f"{pixels:,} pixels at scale {scale:g}: at most {MOST_PIXELS:,} are drawn, at a scale of {known}"
+        )
+    png = services.pictures.png(spec_of(services.store, index_id, asked), scale=scale)
     return Answer(png, media_type="image/png", compress=False)
 
 

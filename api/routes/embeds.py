@@ -14,7 +14,7 @@ from api.answers.answer import NEVER, Answer, as_file
 from api.answers.params import IndexId
 from api.answers.problems import declared, problem
 from api.answers.services import ServicesDep, StoreDep
-from api.routes.charts import SVG, ChartKind, ChartQuery, ChartRange, Look, Theme, spec_of, to_png, to_svg
+from api.routes.charts import SVG, ChartKind, ChartQuery, ChartRange, Look, Theme, spec_of
 from api.routes.indices import latest_or_none
 from api.web.pages import HTML, Raw, filled, level_texts
 from indexer.errors import InputError, NotFoundError
@@ -104,18 +104,20 @@ def get_shields(services: ServicesDep, index_id: IndexId) -> Response:
 )
 def get_embed(
     request: Request,
-    store: StoreDep,
+    services: ServicesDep,
     index_id: IndexId,
     *,
     theme: ThemeParam = Theme.LIGHT,
     range: RangeParam = ChartRange.YEAR,
 ) -> Response:
     """Level, status and chart. A static SVG, so it works without scripts; with them it follows the stream."""
+    store = services.store
     index = read_index(store, index_id)
     latest = latest_or_none(store, index_id)
     level, when = level_texts(latest, without="no levels yet")
     look = Look(640, 320, theme, titled=False)
-    chart = to_svg(spec_of(store, index_id, ChartQuery(ChartKind.LEVEL, range, "QQQ", 90, look))) if latest else b""
+    asked = ChartQuery(ChartKind.LEVEL, range, "QQQ", 90, look)
+    chart = services.pictures.svg(spec_of(store, index_id, asked)) if latest else b""
     page = filled(
         "embed.html",
         request,
@@ -207,7 +209,8 @@ def get_oembed(
     responses=as_file("image/png", binary=True) | declared("not_found", "not_enough_data"),
     summary="The picture of a link preview",
 )
-def get_preview(store: StoreDep, index_id: IndexId) -> Response:
+def get_preview(services: ServicesDep, index_id: IndexId) -> Response:
     """1200 × 630, for Open Graph. 409 while the index has no levels."""
     asked = ChartQuery(ChartKind.LEVEL, ChartRange.YEAR, "QQQ", 90, Look(600, 315, Theme.LIGHT))
-    return Answer(to_png(spec_of(store, index_id, asked), scale=2.0), media_type="image/png", compress=False)
+    png = services.pictures.png(spec_of(services.store, index_id, asked), scale=2.0)
+    return Answer(png, media_type="image/png", compress=False)

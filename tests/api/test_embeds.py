@@ -5,17 +5,24 @@ from __future__ import annotations
 import io
 import json
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from xml.etree import ElementTree
 
+import httpx
 import pytest
 import vl_convert
 from fastapi.testclient import TestClient
+from live_server import serve
 from seeded import NOW
 
 from api.app import create_app
 from api.routes.embeds import badge_message, badge_svg, index_of_url, size_within
+from indexer.config import Settings
 from indexer.errors import NotFoundError
+from indexer.live.upstream import NO_SOURCES
 from indexer.store.db import Store
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -40,6 +47,28 @@ def test_a_chart_as_png_has_the_size_asked_for(client: TestClient) -> None:
     assert answer.headers["content-type"] == "image/png"
     assert "content-encoding" not in answer.headers
     assert struct.unpack(">II", answer.content[16:24]) == (600, 300)
+
+
+def test_drawing_keeps_nobody_waiting(store: Store, tmp_path: Path) -> None:
+    """The largest pictures, each of its own size, drawn for as many as may wait; health checks meanwhile."""
+    settings = Settings(data_dir=tmp_path, sources=NO_SOURCES)
+    app = create_app(store, settings=settings, clock=lambda: NOW)
+    with serve(app) as running, ThreadPoolExecutor(12) as pool, httpx.Client(base_url=running.url, timeout=60) as http:
+        assert http.get("/charts/deai.png").status_code == 200  # the process that draws is there
+        asked = [pool.submit(http.get, f"/charts/deai.png?range=all&width=1600&height={600 + n}") for n in range(12)]
+        waits = []
+        while not all(one.done() for one in asked):
+            began = time.monotonic()
+            assert http.get("/healthz").status_code == 200
+            waits.append(time.monotonic() - began)
+        assert {one.result().status_code for one in asked} <= {200, 503}
+        assert len(waits) > 20 and sorted(waits)[int(0.99 * len(waits))] < 0.25
+
+
+@pytest.mark.parametrize("query", ["width=1600&height=1200&scale=2", "scale=1.25"])
+def test_pictures_have_a_short_list_of_scales_and_a_bound(client: TestClient, query: str) -> None:
+    refused = client.get(f"/charts/deai.png?{query}")
+    assert (refused.status_code, "at most 4,000,000 are drawn" in refused.json()["detail"]) == (422, True)
 
 
 def test_the_specification_is_valid_and_ends_at_the_newest_level(client: TestClient) -> None:
