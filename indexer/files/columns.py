@@ -26,9 +26,9 @@ from indexer.files.text import Block, blocks, delimiter_of, head_lines, parse_bl
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PART_BYTES = 6 << 20
-PART_ROWS = 100_000
-BATCH_ROWS = 100_000
+PART_BYTES = 4 << 20
+PART_ROWS = 60_000
+BATCH_ROWS = 60_000
 HEAD_ROWS = 50
 HOURS = re.compile(r"(?i)hour|hr|stunde|heure|hora")  # names of columns
 Texts = Callable[[Sequence[int]], dict[int, str]]
