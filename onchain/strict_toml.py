@@ -13,6 +13,7 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from functools import lru_cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -51,6 +52,14 @@ BOUNDS = {
 }
 MOST_TOML = 4_000_000
 PLURALS = {str: "texts", int: "whole numbers", float: "numbers"}
+
+
+def toml_text(path: Path, *, error: Callable[[str], Exception], what: str = "the file") -> str:
+    """The text of a TOML file of somebody's own. Raises `error` where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise error(f"{path}: {what} cannot be read ({cause}); give a TOML file in UTF-8") from None
 
 
 def parse_toml(text: str, *, source: str, error: Callable[[str], Exception]) -> dict[str, Any]:

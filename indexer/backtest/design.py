@@ -24,6 +24,7 @@ from indexer.store.db import Store
 from indexer.store.indices import read_indices
 from indexer.store.levels import read_levels
 from indexer.times import DAY_US, iso
+from onchain.strict_toml import toml_text
 
 
 def run_backtest(
@@ -40,10 +41,7 @@ def run_backtest(
     Raises MethodologyError for the file, NotEnoughDataError when it has no base in this history.
     """
     registry = registry_for(store, settings)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MethodologyError(f"{file}: the file cannot be read ({error}); give a TOML file in UTF-8") from None
+    text = toml_text(file, error=MethodologyError)
     methodology = load_methodology(text, source=str(file), registry=registry)
     rules = load_rules(registry, folder=settings.methodology_dir)
     lines = universe_lines(methodology.universe, registry)

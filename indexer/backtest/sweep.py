@@ -28,7 +28,7 @@ from indexer.methodology.consistency import inconsistencies
 from indexer.methodology.load import content_hash, methodology_of
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
-from onchain.strict_toml import parse_toml
+from onchain.strict_toml import parse_toml, toml_text
 
 MOST = 20_000
 CHUNK = 8
@@ -76,11 +76,7 @@ class Tried:
 
 def read_grid(path: Path) -> Grid:
     """The grid in a sweep file. Raises MethodologyError or InputError saying what does not hold."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MethodologyError(f"{path}: the file cannot be read ({error}); give a TOML file in UTF-8") from None
-    raw = parse_toml(text, source=str(path), error=MethodologyError)
+    raw = parse_toml(toml_text(path, error=MethodologyError), source=str(path), error=MethodologyError)
     sweep = raw.pop("sweep", None)
     if not isinstance(sweep, dict) or not sweep:
         raise InputError(f'{path}: give a table [sweep] of lists, e.g. "caps.single" = [0.15, 0.2, 0.25]')

@@ -56,13 +56,12 @@ async def collect_bars(
     at_us: int,
     bars: int = 60,
     interval: str = "1m",
-    quote_assets: Mapping[str, str] | None = None,
     last_rates: Mapping[str, Bars] | None = None,
 ) -> Collected:
     """The last bars before an instant from every source of every mapped asset, converted to USD.
 
     A mapping in USDT (or another quote) is converted by our own rate, made of the mappings in USD of the quote's
-    own asset: `quote_assets` names that asset ({"USDT": "tether"}), by default it is called like the quote.
+    own asset, which is called like the quote.
     When none of those answers, aggregators mapped to the quote are asked, one after the other, for its price of the
     hour; then the last of `last_rates` (the `rates` of the hour before) serves for two hours. Both with a note; without
     any rate the bars are left out, with a note. Never raises for a source that fails.
@@ -76,7 +75,7 @@ async def collect_bars(
     ]
     got = list(await asyncio.gather(*(_one(row, ask, sources[row.source], http) for row, ask in wanted)))
     grid = np.arange(start_us, at_us + 1, INTERVAL_US[interval], dtype=np.int64)[1:]
-    rates = _quote_rates(got, grid, quote_assets or {})
+    rates = _quote_rates(got, grid)
     notes = [note for one in got for note in one.notes]
     for row in known:
         if row.source in AGGREGATORS and row.asset not in rates:
@@ -131,14 +130,13 @@ def _carried_rates(
     return carried, notes
 
 
-def _quote_rates(got: Sequence[_Got], grid: I64, quote_assets: Mapping[str, str]) -> dict[str, Bars]:
+def _quote_rates(got: Sequence[_Got], grid: I64) -> dict[str, Bars]:
     rates: dict[str, Bars] = {}
     for quote in {one.mapped.quote for one in got} - {"USD"}:
-        asset = quote_assets.get(quote, quote)
         markets = {
             one.mapped.source: one.bars
             for one in got
-            if one.mapped.asset == asset and one.mapped.quote == "USD" and one.bars is not None and len(one.bars)
+            if one.mapped.asset == quote and one.mapped.quote == "USD" and one.bars is not None and len(one.bars)
         }
         if markets:
             rates[quote] = conversion_rate(markets, grid)

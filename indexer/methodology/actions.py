@@ -16,7 +16,18 @@ from pydantic import Field
 
 from indexer.errors import MethodologyError, did_you_mean
 from indexer.registry import Registry
-from onchain.strict_toml import Instant, Number, Text, member_of, one_of, parse_toml, read_table, read_tables, refuse
+from onchain.strict_toml import (
+    Instant,
+    Number,
+    Text,
+    member_of,
+    one_of,
+    parse_toml,
+    read_table,
+    read_tables,
+    refuse,
+    toml_text,
+)
 
 SHIPPED = Path(__file__).with_name("events")
 
@@ -125,7 +136,7 @@ def load_event_log(registry: Registry, *, folder: Path | None = None) -> EventLo
     found: dict[str, CorporateAction] = {}
     said = hashlib.sha256()
     for path in [*paths, *own]:
-        text = _text(path)
+        text = toml_text(path, error=MethodologyError, what="the event file")
         said.update(text.encode())
         events = read_events(text, source=path.name, registry=registry if path in own else None)
         found |= {event.id: event for event in events}
@@ -197,10 +208,3 @@ def _against(registry: Registry, event: CorporateAction) -> list[str]:
 def of_assets(log: EventLog, slugs: Sequence[str]) -> list[CorporateAction]:
     """The events that are about any of these tokens, in order."""
     return [event for event in log.events if event.asset in slugs or event.into in slugs]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MethodologyError(f"{path}: the event file cannot be read ({error}); give a TOML file in UTF-8") from None

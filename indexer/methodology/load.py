@@ -18,7 +18,7 @@ from indexer.errors import MethodologyError
 from indexer.methodology.consistency import cautions, inconsistencies, registry_problems
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
-from onchain.strict_toml import parse_toml, read_table, refuse
+from onchain.strict_toml import parse_toml, read_table, refuse, toml_text
 
 SHIPPED = Path(__file__).with_name("indices")
 FLAGSHIP = "deai"  # the index that stands for the market where none is named
@@ -81,7 +81,10 @@ def methodology_of(raw: Mapping[str, Any], problems: list[str]) -> Methodology:
 def shipped() -> dict[str, Methodology]:
     """The methodologies that come with the program, by index id, the flagship first."""
     files = sorted(SHIPPED.glob("*.toml"), key=lambda path: path.stem)
-    return {m.id: m for m in (load_methodology(_text(path), source=f"{path.name} (shipped)") for path in files)}
+    return {
+        m.id: m
+        for m in (load_methodology(path.read_text(encoding="utf-8"), source=f"{path.name} (shipped)") for path in files)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def load_methodologies(folder: Path | None, *, registry: Registry) -> Loaded:
     refused: dict[str, str] = {}
     for path in sorted(folder.glob("*.toml")):
         try:
-            methodology = load_methodology(_text(path), source=str(path), registry=registry)
+            methodology = load_methodology(toml_text(path, error=MethodologyError), source=str(path), registry=registry)
         except MethodologyError as error:
             refused[path.name] = str(error)
             continue
@@ -120,13 +123,6 @@ def load_methodologies(folder: Path | None, *, registry: Registry) -> Loaded:
 def _section(problem: str) -> str:
     """The part of the file a problem lies in: `eligibility[2].min_venues: …` -> `eligibility`."""
     return re.split(r"[.:\[]", problem, maxsplit=1)[0]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MethodologyError(f"{path}: the file cannot be read ({error}); give a TOML file in UTF-8") from None
 
 
 # What describes the index but decides no level: changing it leaves the hash as it is.
@@ -206,10 +202,8 @@ def check_file(path: Path, *, registry: Registry) -> CheckReport:
     """The report on one file; a file that cannot be read or is no TOML is a problem, not an exception."""
     source = str(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = toml_text(path, error=MethodologyError)
         methodology, problems = read_methodology(text, source=source, registry=registry)
-    except (OSError, UnicodeDecodeError) as error:
-        return CheckReport(source, (f"the file cannot be read ({error}); give a TOML file in UTF-8",))
     except MethodologyError as error:
         return CheckReport(source, (str(error).removeprefix(f"{source}: "),))
     if problems:

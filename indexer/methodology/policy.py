@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from indexer.errors import MethodologyError
-from onchain.strict_toml import Number, Whole, one_of, parse_toml, read_table, refuse
+from onchain.strict_toml import Number, Whole, one_of, parse_toml, read_table, refuse, toml_text
 
 SHIPPED = Path(__file__).with_name("policy.toml")
 
@@ -59,10 +59,7 @@ def load_policy(folder: Path | None = None) -> Policy:
     """
     own = folder / "administration" / "policy.toml" if folder is not None else None
     path = own if own is not None and own.exists() else SHIPPED
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MethodologyError(f"{path}: the policy cannot be read ({error}); give a TOML file in UTF-8") from None
+    text = toml_text(path, error=MethodologyError, what="the policy")
     return read_policy(text, source=path.name if path is SHIPPED else str(path))
 
 

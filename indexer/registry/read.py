@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from indexer.errors import MethodologyError
 from indexer.registry.checks import check_addresses, check_assets, check_successions, lines_of
 from indexer.registry.records import MARKETS, Asset, Label, Registry, Succession
-from onchain.strict_toml import Text, one_of, parse_toml, read_table, read_tables, refuse
+from onchain.strict_toml import Text, one_of, parse_toml, read_table, read_tables, refuse, toml_text
 
 SHIPPED = Path(__file__).with_name("assets.toml")
 
@@ -37,17 +37,16 @@ def load_registry(path: Path | None = None) -> Registry:
     those of the shipped file are verified by the tests instead, because that import costs more than all the rest.
     Raises MethodologyError naming the file, every entry that does not hold and what to do.
     """
-    shipped = read_registry(_text(SHIPPED), source="assets.toml (shipped)", checksums=False)
+    shipped = read_registry(
+        SHIPPED.read_text(encoding="utf-8"),
+        source="assets.toml (shipped)",
+        checksums=False,
+    )
     if path is None:
         return shipped
-    return read_registry(_text(path), source=str(path), shipped=shipped)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MethodologyError(f"{path}: the asset registry cannot be read ({error}); give a TOML file") from None
+    return read_registry(
+        toml_text(path, error=MethodologyError, what="the asset registry"), source=str(path), shipped=shipped
+    )
 
 
 def read_registry(text: str, *, source: str, shipped: Registry | None = None, checksums: bool = True) -> Registry:

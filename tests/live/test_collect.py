@@ -20,7 +20,7 @@ QUICK = Timeouts(connect=1, read=2, total=2, patience=0, attempts=1, first_wait=
 MAPPED = [
     Mapped("fetch", "okx", "FET-USDT", "USDT"),
     Mapped("fetch", "coinbase", "FET-USD"),
-    Mapped("tether", "kraken", "USDTUSD"),
+    Mapped("USDT", "kraken", "USDTUSD"),
     Mapped("fetch", "stooq", "FET"),
 ]
 
@@ -35,9 +35,7 @@ async def collect(faults: list[Fault], moment: Moment, last: Collected | None = 
     async with server.running(), HttpClient(timeouts=QUICK, limits=FREE, clock=lambda: from_us(moment.now)) as http:
         sources = build_sources(base_url=server.root)
         rates = last.rates if last else None
-        return await collect_bars(
-            MAPPED, sources, http, at_us=moment.now, quote_assets={"USDT": "tether"}, last_rates=rates
-        )
+        return await collect_bars(MAPPED, sources, http, at_us=moment.now, last_rates=rates)
 
 
 async def test_tether_is_not_a_dollar() -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from indexer.config import Settings
 from indexer.errors import ConfigError, did_you_mean
 from onchain.errors import ChainConfigError
+from onchain.strict_toml import toml_text
 
 if TYPE_CHECKING:
     from onchain.chains import Chain
     from onchain.tokens import Token
+
+_text = partial(toml_text, error=ConfigError)
 
 
 def is_on(settings: Settings) -> bool:
@@ -73,10 +76,3 @@ def own_endpoints(text: str) -> Mapping[str, tuple[str, ...]]:
             )
         found[name.strip()] = addresses
     return found
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the file cannot be read ({error}); give a TOML file in UTF-8") from None
