@@ -47,7 +47,7 @@ def run_backtest(
     lines = universe_lines(methodology.universe, registry)
     market = narrowed(load_market(store, registry, effects=rules.supplies), methodology, registry)
     market = market if end_us is None else market.until(end_us)
-    made = backtest(
+    outcome = backtest(
         market if hourly else daily(market),
         methodology,
         flagship=flagship(store),
@@ -55,8 +55,8 @@ def run_backtest(
         end_us=end_us,
     )
     if out is not None:
-        write_parquet(_levels(made), out)
-    return made.result
+        write_parquet(_levels(outcome), out)
+    return outcome.result
 
 
 def base_note(store: Store, settings: Settings, methodology: Methodology) -> str:

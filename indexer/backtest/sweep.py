@@ -104,11 +104,11 @@ def methodology_at(grid: Grid, values: Sequence[Any]) -> Methodology:
     for place, value in zip(grid.places, values, strict=True):
         _put(raw, place.split("."), value=value, place=place)
     problems: list[str] = []
-    made = replace(methodology_of(raw, problems), source=grid.source)
-    problems = problems or list(inconsistencies(made))
+    methodology = replace(methodology_of(raw, problems), source=grid.source)
+    problems = problems or list(inconsistencies(methodology))
     if problems:
         raise MethodologyError("; ".join(problems))
-    return replace(made, hash=content_hash(made))
+    return replace(methodology, hash=content_hash(methodology))
 
 
 def _put(raw: dict[str, Any], keys: list[str], *, value: Any, place: str) -> None:
@@ -201,10 +201,10 @@ class _Work:
             if place not in self.cut:
                 self.cut[place] = narrowed(self.market, methodology, self.registry)
             events = [one for one in self.events if one.slug in lines]
-            made = backtest(self.cut[place], methodology, flagship=self.flagship, events=events)
+            outcome = backtest(self.cut[place], methodology, flagship=self.flagship, events=events)
         except DeaiError as error:
             return Tried(number, named, "", None, str(error))
-        return Tried(number, named, methodology.hash, made.result)
+        return Tried(number, named, methodology.hash, outcome.result)
 
 
 _WORKER: list[_Work] = []  # of a worker process, put there by its initializer; empty everywhere else

@@ -127,9 +127,9 @@ def price_as_of(market: Market, at_us: I64) -> tuple[F64, I64]:
         valid = np.flatnonzero(~np.isnan(market.prices[:, column]))
         last = np.searchsorted(valid, row, side="right") - 1
         seek = np.flatnonzero(last >= 0)
-        found = valid[last[seek]]
-        prices[seek, column] = market.prices[found, column]
-        age[seek, column] = at_us[seek] - market.times_us[found]
+        rows = valid[last[seek]]
+        prices[seek, column] = market.prices[rows, column]
+        age[seek, column] = at_us[seek] - market.times_us[rows]
     return prices, age
 
 
@@ -345,12 +345,12 @@ def banded(share: F64) -> F64:
 
 def _fill_supply(out: Inputs, market: Market, *, rows: I64, rule: Eligibility) -> None:
     for column, line in enumerate(market.lines):
-        found = supply_as_of(line.supply, out.reference_us[rows], max_age_us=rule.member_supply_max_age_days * DAY_US)
-        out.supply[rows, column] = found.tokens
-        out.supply_source[rows, column] = found.source
-        out.supply_us[rows, column], out.supply_stale_us[rows, column] = found.at_us, found.stale_us
-        out.total[rows, column] = found.total
-        out.free_float[rows, column] = np.minimum(found.tokens / found.total, 1.0)
+        supply = supply_as_of(line.supply, out.reference_us[rows], max_age_us=rule.member_supply_max_age_days * DAY_US)
+        out.supply[rows, column] = supply.tokens
+        out.supply_source[rows, column] = supply.source
+        out.supply_us[rows, column], out.supply_stale_us[rows, column] = supply.at_us, supply.stale_us
+        out.total[rows, column] = supply.total
+        out.free_float[rows, column] = np.minimum(supply.tokens / supply.total, 1.0)
 
 
 def _fill_days(out: Inputs, market: Market, *, rows: I64, rule: Eligibility, day_price: F64, day_age: I64) -> None:

@@ -60,11 +60,11 @@ def compute_index(
     timeline = walk(market, methodology, dates=dates, inputs=inputs, carried=carried, settled=settled, events=events)
     base_level = settled.changes[0].level if settled else methodology.base_level
     begins = _begins(timeline)
-    found = compute_levels(
+    computed = compute_levels(
         carried.prices, begins, np.array([change.units for change in timeline.changes]),
         divisors=timeline.divisors(carried.prices, base_level=base_level),
     )  # fmt: skip
-    found.levels[0] = base_level
+    computed.levels[0] = base_level
     base = int(begins[0])
     rows = base + np.flatnonzero(~timeline.watch.silent[base:])
     status, carried_weight, held = judge(
@@ -73,11 +73,11 @@ def compute_index(
     return IndexHistory(
         rows,
         market.times_us[rows],
-        found.levels[rows - base],
+        computed.levels[rows - base],
         status[rows - base],
         carried_weight[rows - base],
         held[rows - base],
-        _rebalances(market, carried, timeline=timeline, found=found),
+        _rebalances(market, carried, timeline=timeline, found=computed),
         tuple(timeline.skipped),
         tuple(timeline.relaxed),
         tuple(timeline.watch.spells),

@@ -166,8 +166,8 @@ def _go_on(book: _Book, fact: Rebalance, *, methodology: Methodology) -> None:
             max((after - (1 - 1 / fixings) * before) * fixings, 0.0)
             for before, after in zip(fact.weight_drifted.tolist(), fact.weight_target.tolist(), strict=True)
         ]
-        kept = {column: weight for column, weight in enumerate(target) if weight >= 1e-12}
-        book.target = {column: weight / sum(kept.values()) for column, weight in kept.items()}
+        weights = {column: weight for column, weight in enumerate(target) if weight >= 1e-12}
+        book.target = {column: weight / sum(weights.values()) for column, weight in weights.items()}
         book.pending = [(effective + (n - 1) * DAY, n / fixings) for n in range(2, fixings + 1)]
         book.supply = {}
     book.pending = [one for one in book.pending if one[0] > fact.effective_us]
@@ -253,10 +253,10 @@ def _usable(
     book: _Book, world: World, *, methodology: Methodology, now: int, reference: int, full: bool
 ) -> dict[int, Seen]:
     """The members at the reference date that still have a price at the effective instant."""
-    found = members_at(world, methodology, reference=reference, incumbents=set(book.members), review=full)
+    members = members_at(world, methodology, reference=reference, incumbents=set(book.members), review=full)
     limit = methodology.missing.max_carry_hours * HOUR
     return {
-        column: one for column, one in found.items()
+        column: one for column, one in members.items()
         if not isnan(book.last[column]) and now - book.seen[column] <= limit
         and not any(bar.bars(world.lines[column].slug, now) for bar in book.bars)
     }  # fmt: skip

@@ -375,8 +375,8 @@ class _Walker:
             if fixing == fixings:  # what came by an event meanwhile and is not in the target is a member no more
                 part, held, self.members = 1.0, members, self.members & members
             mixed = plan.weights if part == 1.0 else (1.0 - part) * start + part * plan.weights
-            kept = np.isin(np.arange(len(mixed)), list(held))
-            self._hold(Change(at, self._units(plan, np.where(kept, mixed, 0.0), row=at), number))
+            held_now = np.isin(np.arange(len(mixed)), list(held))
+            self._hold(Change(at, self._units(plan, np.where(held_now, mixed, 0.0), row=at), number))
 
 
 def _no_base(

@@ -167,12 +167,12 @@ def _effective(methodology: Methodology, change: Rebalance, *, market: Market, n
     pairs = list(zip(market.slugs, change.units_before.tolist(), change.units_after.tolist(), strict=True))
     entered = [slug for slug, before, after in pairs if after and not before]
     left = [slug for slug, before, after in pairs if before and not after]
-    said = f"in: {', '.join(entered) or 'none'}; out: {', '.join(left) or 'none'}; turnover {change.turnover:.2%}"
+    changes = f"in: {', '.join(entered) or 'none'}; out: {', '.join(left) or 'none'}; turnover {change.turnover:.2%}"
     reasons = {one.slug: one.reason for one in change.decisions if one.slug in (*entered, *left)}
     return AnnouncementRow(
         key=f"effective:{methodology.id}:{change.kind}:{change.effective_us}",
         kind="effective",
-        title=f"{methodology.id}: {change.kind} in effect at {iso(change.effective_us)}; {said}",
+        title=f"{methodology.id}: {change.kind} in effect at {iso(change.effective_us)}; {changes}",
         published_at=now,
         index_id=methodology.id,
         effective_at=from_us(change.effective_us),
@@ -194,7 +194,7 @@ def _pro_forma(
     if last_us < date.reference_us:
         return []
     try:
-        made = compute_pro_forma(
+        pro_forma = compute_pro_forma(
             market, methodology, settled=Settled(history.rebalances, last_us), policy=policy, events=events
         )
     except NotEnoughDataError:
@@ -203,12 +203,12 @@ def _pro_forma(
         AnnouncementRow(
             key=f"proforma:{methodology.id}:{date.effective_us}",
             kind="proforma",
-            title=f"{methodology.id}: pro-forma of the {made.kind} at {iso(date.effective_us)}; "
-            f"turnover {made.turnover:.2%} at prices of {iso(to_us(made.priced_at))}",
+            title=f"{methodology.id}: pro-forma of the {pro_forma.kind} at {iso(date.effective_us)}; "
+            f"turnover {pro_forma.turnover:.2%} at prices of {iso(to_us(pro_forma.priced_at))}",
             published_at=now,
             index_id=methodology.id,
-            effective_at=made.effective_at,
-            detail=json.dumps(to_json(made)),
+            effective_at=pro_forma.effective_at,
+            detail=json.dumps(to_json(pro_forma)),
         )
     ]
 

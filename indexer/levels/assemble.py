@@ -215,15 +215,15 @@ def acting_supplies(
         if row.asset_id in ratios and ratios[row.asset_id].holds(row.observed_us)
     ]
     mine.sort(key=lambda row: row.observed_us)  # stable: of one instant in the order they were given
-    kept, steps = [row for row in mine if row.kind not in JUDGED and not row.witness], []
+    acting_rows, steps = [row for row in mine if row.kind not in JUDGED and not row.witness], []
     used = [row for row in mine if row.kind in JUDGED and not row.witness]
     for kind, origin, shipped in sorted({(row.kind, row.origin, row.shipped) for row in used}):
         series = [row for row in used if (row.kind, row.origin, row.shipped) == (kind, origin, shipped)]
         others = [_reading(row) for row in mine if row.kind == kind and row not in series]
         acts, waited = acting([_reading(row) for row in series], events=events, witnesses=others)
-        kept += [row for row, act in zip(series, acts, strict=True) if act]
+        acting_rows += [row for row, act in zip(series, acts, strict=True) if act]
         steps += waited
-    return kept, steps
+    return acting_rows, steps
 
 
 def _reading(row: SupplyTokens) -> Reading:

@@ -103,8 +103,8 @@ def _largest(values: F64, first: I64, *, last: I64) -> F64:
     empty = -np.inf if len(values) and np.isneginf(values).any() else 0.0
     padded = np.append(values, empty)
     pairs = np.stack([first, last], axis=1).ravel()
-    found: F64 = np.maximum.reduceat(padded, np.minimum(pairs, len(values)))[::2] if len(pairs) else np.zeros(0)
-    return np.where(last > first, found, empty)
+    largest: F64 = np.maximum.reduceat(padded, np.minimum(pairs, len(values)))[::2] if len(pairs) else np.zeros(0)
+    return np.where(last > first, largest, empty)
 
 
 def by_policy(verdict: Verdict, *, threshold: float, now_us: int, window_us: int) -> Bools:

@@ -40,7 +40,7 @@ def inputs_hashes(
 
     `methodology_hash` is one for all, or each level's own.
     """
-    made: list[bytes] = []
+    hashes: list[bytes] = []
     for segment in segments:
         # instant and prices of a level lie side by side, so each level is one update of the hash
         table = np.empty((segment.stop - segment.start, len(segment.members) + 1), dtype="<f8")
@@ -52,10 +52,10 @@ def inputs_hashes(
             rules = methodology_hash if isinstance(methodology_hash, str) else methodology_hash[segment.start + n]
             if rules not in heads:
                 heads[rules] = _head(segment, rules)
-            one = heads[rules].copy()
-            one.update(body[n * width : (n + 1) * width])
-            made.append(one.digest())
-    return made
+            digest = heads[rules].copy()
+            digest.update(body[n * width : (n + 1) * width])
+            hashes.append(digest.digest())
+    return hashes
 
 
 def _head(segment: Segment, methodology_hash: str) -> hashlib._Hash:

@@ -313,11 +313,11 @@ def metric_columns(series: Sequence[MetricSeries], ids: Mapping[str, int]) -> li
     for one in sorted(series, key=lambda one: (one.source != "onchain", one.source)):
         if ":" not in one.source and one.subject in ids and len(one.time_us):
             chosen.setdefault((one.name, one.subject), one)
-    made = []
+    columns = []
     for name in dict.fromkeys(name for name, _ in chosen):
         mine = [one for (other, _), one in chosen.items() if other == name]
         rows = [_last_of_day(one.time_us) for one in mine]
-        made.append(
+        columns.append(
             MetricColumns(
                 name,
                 asset_id=np.repeat([ids[one.subject] for one in mine], [len(picked) for picked in rows]),
@@ -325,7 +325,7 @@ def metric_columns(series: Sequence[MetricSeries], ids: Mapping[str, int]) -> li
                 value=np.concatenate([one.value[picked] for one, picked in zip(mine, rows, strict=True)]),
             )
         )
-    return made
+    return columns
 
 
 def _day(time_us: I64) -> I64:

@@ -46,7 +46,7 @@ FIXED = tuple(str(method) for method in Method)
 class Fresh:
     """Computed rates of one asset, the rows (M,) of them that differ from the official ones, and those (M,)."""
 
-    made: AssetRates
+    rates: AssetRates
     rows: I64
     official: np.ndarray
 
@@ -171,17 +171,17 @@ def write_fresh(store: Store, run_id: int, *, fresh: Fresh, applied: Bools | Non
     rows = fresh.rows if applied is None else fresh.rows[applied]
     if not len(rows):
         return Written()
-    made = fresh.made
+    rates = fresh.rates
     return write_rates(
         store,
         run_id,
-        asset_id=np.full(len(rows), made.asset_id, dtype=np.int64),
-        time_us=made.time_us[rows],
-        rate=made.rate[rows],
-        status=made.status[rows],
-        method=made.method,
-        verdicts=[made.verdicts[n] for n in rows],
-        flags=made.flags[rows],
+        asset_id=np.full(len(rows), rates.asset_id, dtype=np.int64),
+        time_us=rates.time_us[rows],
+        rate=rates.rate[rows],
+        status=rates.status[rows],
+        method=rates.method,
+        verdicts=[rates.verdicts[n] for n in rows],
+        flags=rates.flags[rows],
     )
 
 
@@ -203,7 +203,7 @@ def reaches_back(store: Store, fresh: Sequence[Fresh], *, methodologies: Iterabl
     """Whether any differing rate lies at or before a published instant."""
     spans = [span for one in methodologies if (span := published_span(store, one.id)) is not None]
     newest = max((span[1] for span in spans), default=None)
-    return newest is not None and any(len(one.rows) and one.made.time_us[one.rows[0]] <= newest for one in fresh)
+    return newest is not None and any(len(one.rows) and one.rates.time_us[one.rows[0]] <= newest for one in fresh)
 
 
 def effects_on_published(
@@ -218,12 +218,12 @@ def effects_on_published(
 
     An index that does not hold defers no correction: why it does not is told where its levels are computed.
     """
-    found = []
+    effects = []
     for methodology in methodologies:
         with suppress(MethodologyError, InputError, NotEnoughDataError):
             effect = _effect_on_published(store, registry, methodology, official=official, corrected=corrected)
-            found += [] if effect is None else [effect]
-    return found
+            effects += [] if effect is None else [effect]
+    return effects
 
 
 def _effect_on_published(
@@ -259,9 +259,9 @@ def settle_rates(
     """Writes the rates that the policy lets in and logs the rest. `lines` names asset and line of each asset id."""
     written, logged = Written(), []
     for one in fresh:
-        asset, line = lines[one.made.asset_id]
-        times = one.made.time_us[one.rows]
-        following = np.append(one.made.time_us, FOREVER_US)[one.rows + 1]
+        asset, line = lines[one.rates.asset_id]
+        times = one.rates.time_us[one.rows]
+        following = np.append(one.rates.time_us, FOREVER_US)[one.rows + 1]
         verdict = judge_rates(line, times, next_us=following, effects=effects)
         applied = by_policy(verdict, threshold=policy.threshold, now_us=now_us, window_us=policy.window_days * DAY_US)
         written += write_fresh(store, run_id, fresh=one, applied=applied)
@@ -271,7 +271,7 @@ def settle_rates(
             verdict=verdict,
             applied=applied,
             official=one.official,
-            corrected=one.made.rate[one.rows],
+            corrected=one.rates.rate[one.rows],
             threshold=policy.threshold,
         )
         if entry is not None:
@@ -342,14 +342,14 @@ def _over(made: AssetRates, fixed: AssetRates) -> AssetRates:
 
 def stored_fixings(store: Store) -> dict[int, AssetRates]:
     """The fixings in a store, by asset."""
-    found = read_rates_by_method(store, FIXED)
-    edges = np.flatnonzero(np.diff(found.asset_id)) + 1
-    parts = np.split(np.arange(len(found.asset_id)), edges)
-    texts = found.verdicts or []
+    series = read_rates_by_method(store, FIXED)
+    edges = np.flatnonzero(np.diff(series.asset_id)) + 1
+    parts = np.split(np.arange(len(series.asset_id)), edges)
+    texts = series.verdicts or []
     fixings = {}
     for rows in parts:
         if len(rows):
-            asset, verdicts = int(found.asset_id[rows[0]]), [texts[row] for row in rows.tolist()]
-            rates = (found.time_us[rows], found.rate[rows], found.status[rows])
-            fixings[asset] = AssetRates(asset, *rates, verdicts, FIXED[0], found.flags[rows])
+            asset, verdicts = int(series.asset_id[rows[0]]), [texts[row] for row in rows.tolist()]
+            rates = (series.time_us[rows], series.rate[rows], series.status[rows])
+            fixings[asset] = AssetRates(asset, *rates, verdicts, FIXED[0], series.flags[rows])
     return fixings

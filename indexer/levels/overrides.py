@@ -89,13 +89,13 @@ def values_of(rows: Sequence[OverrideRow], *, ids: Mapping[str, int]) -> list[Va
 
 def events_of(rows: Sequence[OverrideRow], index_id: str) -> tuple[BasketEvent, ...]:
     """What the membership and event overrides among them do to an index."""
-    made = []
+    events = []
     for row in rows:
         if row.kind == "value" or row.index_id not in (None, index_id):
             continue
         detail: dict[str, Any] = json.loads(row.detail)
         effect = Effect.BAR if row.kind == "membership" else Effect(detail["effect"])
-        made.append(
+        events.append(
             BasketEvent(
                 at_us=to_us(row.starts_at),
                 slug=row.asset,
@@ -106,7 +106,7 @@ def events_of(rows: Sequence[OverrideRow], index_id: str) -> tuple[BasketEvent, 
                 until_us=to_us(row.expires_at),
             )
         )
-    return tuple(made)
+    return tuple(events)
 
 
 def _problems(row: OverrideRow, registry: Registry) -> list[str]:
@@ -143,6 +143,6 @@ def _announce(store: Store, row: OverrideRow, *, number: int, event: str, by: st
     title = (
         f"Override {number} {event} by {by}: {row.kind} of {row.asset} until {row.expires_at:%Y-%m-%d}: {row.reason}"
     )
-    one = AnnouncementRow(key, "override", title, now, row.index_id, row.starts_at, json.dumps(detail))
-    write_announcements(store, run_id, [one])
+    announcement = AnnouncementRow(key, "override", title, now, row.index_id, row.starts_at, json.dumps(detail))
+    write_announcements(store, run_id, [announcement])
     finish_run(store, run_id, now=now, detail=detail)

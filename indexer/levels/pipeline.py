@@ -161,11 +161,11 @@ def update(
     )
     steps = len(methodologies) + 2
     written, deferred, market = _rates_and_market(walk, progress=lambda n: progress(n, steps))
-    made: list[IndexUpdate] = []
+    updates: list[IndexUpdate] = []
     missing: dict[str, str] = {}
     for n, methodology in enumerate(methodologies.values()):
         try:
-            made.append(_one_index(walk, methodology, market=market))
+            updates.append(_one_index(walk, methodology, market=market))
         except NotEnoughDataError as error:
             missing[methodology.id] = str(error)
         except (MethodologyError, InputError) as error:
@@ -175,11 +175,11 @@ def update(
         for index_id in missing:
             forget_provisional_index(store, index_id)
     _log_supplies(walk, market)
-    detail = {"levels": {one.index_id: one.new for one in made}, "rates": written.new + written.revised}
+    detail = {"levels": {one.index_id: one.new for one in updates}, "rates": written.new + written.revised}
     mark = MARK if provisional else {}
     finish_run(store, run_id, now=clock(), detail={**mark, **detail, "rules": rules.hash, "rebuild": anew})
     seal_runs(store)
-    return UpdateReport(False, written, tuple(made), missing, tuple(deferred), anew, refused, walk.waiting)
+    return UpdateReport(False, written, tuple(updates), missing, tuple(deferred), anew, refused, walk.waiting)
 
 
 def _log_supplies(walk: _Walk, market: Market) -> None:
@@ -282,12 +282,12 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
     notes = write_notes(
         walk.store, walk.run_id, index_id=methodology.id, notes=notes_of(history), whole=settled is None
     )
-    told = announced(methodology.id, notes, now=walk.now)
-    told += exits(part, methodology, history=history, settled=settled, events=events, now=walk.now)
-    said = told + announcements(
+    news = announced(methodology.id, notes, now=walk.now)
+    news += exits(part, methodology, history=history, settled=settled, events=events, now=walk.now)
+    news = news + announcements(
         part, methodology, history=history, settled=settled, policy=walk.rules.policy, events=events, now=walk.now
     )
-    write_announcements(walk.store, walk.run_id, said)
+    write_announcements(walk.store, walk.run_id, news)
     return _summary(methodology, history, market=part, new=new, provisional=walk.provisional)
 
 
@@ -314,13 +314,13 @@ def _key(
     overrides: Iterable[OverrideRow],
 ) -> str:
     """The same key for the same facts and rules: computing again would give the same levels."""
-    said = hashlib.sha256(facts_mark(store).encode())
-    said.update(repr((registry.assets, registry.successions)).encode())
-    said.update(rules.hash.encode())
-    said.update(repr([(row.id, row.withdrawn_at) for row in overrides]).encode())
+    digest = hashlib.sha256(facts_mark(store).encode())
+    digest.update(repr((registry.assets, registry.successions)).encode())
+    digest.update(rules.hash.encode())
+    digest.update(repr([(row.id, row.withdrawn_at) for row in overrides]).encode())
     for methodology in methodologies.values():
-        said.update(f"{methodology.id}:{methodology.hash}".encode())
-    return f"update:{said.hexdigest()}"
+        digest.update(f"{methodology.id}:{methodology.hash}".encode())
+    return f"update:{digest.hexdigest()}"
 
 
 def _summary(

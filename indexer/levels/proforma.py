@@ -58,10 +58,10 @@ class ProForma:
 def next_date(methodology: Methodology, after_us: int) -> RebalanceDate:
     """The first scheduled date that takes effect after an instant."""
     dates = schedule_of(methodology, after_us + 800 * DAY_US)
-    found = next((date for date in dates if date.scheduled and date.effective_us > after_us), None)
-    if found is None:
+    upcoming = next((date for date in dates if date.scheduled and date.effective_us > after_us), None)
+    if upcoming is None:
         raise NotEnoughDataError(f"index {methodology.id} has no scheduled date in the 800 days after {iso(after_us)}")
-    return found
+    return upcoming
 
 
 def compute_pro_forma(
@@ -87,8 +87,8 @@ def compute_pro_forma(
     history = compute_index(_with_instant(market, methodology, date=date), methodology, settled=settled, events=events)
     change = next((one for one in history.rebalances if one.reference_us == date.reference_us and one.decisions), None)
     if change is None:
-        said = next((one.reason for one in history.skipped if one.effective_us == date.effective_us), "no change")
-        raise NotEnoughDataError(f"the date {iso(date.effective_us)} of {methodology.id} will change nothing: {said}")
+        reason = next((one.reason for one in history.skipped if one.effective_us == date.effective_us), "no change")
+        raise NotEnoughDataError(f"the date {iso(date.effective_us)} of {methodology.id} will change nothing: {reason}")
     notional = notional_usd or policy.notional_usd
     return _made(methodology, change, market=market, notional=notional, policy=policy)
 

@@ -100,12 +100,12 @@ def segments(history: IndexHistory, market: Market) -> list[Segment]:
     """Spans of levels under one set of units: those held into an instant, or begun at it (base, resumption)."""
     edges = np.searchsorted(history.times_us, [change.begins_us for change in history.rebalances])
     stops = [*edges[1:].tolist(), len(history.times_us)]
-    made: list[Segment] = []
+    parts: list[Segment] = []
     start = 0
     for change, stop in zip(history.rebalances, stops, strict=True):
         members = np.flatnonzero(change.units_after != 0.0)
         members = members[np.argsort([market.lines[n].slug for n in members], kind="stable")]
-        made.append(
+        parts.append(
             Segment(
                 start=start,
                 stop=stop,
@@ -116,7 +116,7 @@ def segments(history: IndexHistory, market: Market) -> list[Segment]:
             )
         )
         start = stop
-    return made
+    return parts
 
 
 def publish(
@@ -145,13 +145,13 @@ def publish(
             "are published and cannot be taken back; give the new index another id"
         )
     version = _register(store, methodology, now=now, simulated=simulated)
-    kept = set() if settled is None else {id(change) for change in settled.changes}
+    published = set() if settled is None else {id(change) for change in settled.changes}
     write_rebalancings(
         store,
         run_id,
         index_id=methodology.id,
         methodology_id=version,
-        rebalances=[change for change in history.rebalances if id(change) not in kept],
+        rebalances=[change for change in history.rebalances if id(change) not in published],
         slugs=[line.slug for line in market.lines],
         replace_from_us=int(history.times_us[0]) if settled is None else None,
     )
@@ -159,14 +159,16 @@ def publish(
     versions = versions_of(
         store, methodology, times_us=history.times_us, version=version, stored=None if settled is None else stored
     )
-    made = candidates(history, market, methodology=methodology, versions=versions)
+    proposed = candidates(history, market, methodology=methodology, versions=versions)
     if provisional:
-        made = replace(made, status=np.full(len(made.times_us), Status.PROVISIONAL, dtype=np.int8))
-    rows, revisions = _changed(stored, made)
-    _write(store, run_id, index_id=methodology.id, made=made, rows=rows, revisions=revisions, now=now)
+        proposed = replace(proposed, status=np.full(len(proposed.times_us), Status.PROVISIONAL, dtype=np.int8))
+    rows, revisions = _changed(stored, proposed)
+    _write(store, run_id, index_id=methodology.id, made=proposed, rows=rows, revisions=revisions, now=now)
     restated = rows[revisions > 1]
     if len(restated):
-        _tell(store, run_id, index_id=methodology.id, made=made, stored=stored, rows=restated, now=now, reason=reason)
+        _tell(
+            store, run_id, index_id=methodology.id, made=proposed, stored=stored, rows=restated, now=now, reason=reason
+        )
     return Published(len(rows), len(restated))
 
 
@@ -272,7 +274,7 @@ def _tell(
     why = reason or "correction of a rate beyond the policy's threshold"
     detail = {"levels": len(rows), "first": iso(first), "last": iso(last), "largest_move": move, "reason": why}
     title = f"{index_id}: {len(rows)} levels from {iso(first)} to {iso(last)} restated, at most {move:.3%}: {why}"
-    one = AnnouncementRow(
+    announcement = AnnouncementRow(
         key=f"restatement:{index_id}:{run_id}:{first}:{last}",
         kind="restatement",
         title=title,
@@ -281,4 +283,4 @@ def _tell(
         effective_at=from_us(first),
         detail=json.dumps(detail),
     )
-    write_announcements(store, run_id, [one])
+    write_announcements(store, run_id, [announcement])

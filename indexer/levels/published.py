@@ -38,18 +38,18 @@ def read_settled(store: Store, index_id: str, *, market: Market, as_of_us: int |
     if span is None:
         return None
     rows = read_rebalancings(store, index_id, as_of_us=as_of_us)
-    made = settled_of(rows, until_us=span[1], market=market)
-    return made if made.changes else None
+    settled = settled_of(rows, until_us=span[1], market=market)
+    return settled if settled.changes else None
 
 
 def settled_of(rows: list[RebalancingRow], *, until_us: int, market: Market) -> Settled:
     """Stored changes, as they took effect up to an instant, over the market's columns."""
-    kept = sorted(
+    standing = sorted(
         (row for row in rows if to_us(row.effective_at) <= until_us),
         key=lambda row: (row.effective_at, ORDER.get(row.kind, 2), row.id),
     )
     changes = (
-        aligned(change_of(row), slugs=tuple(item.asset for item in row.items), columns=market.slugs) for row in kept
+        aligned(change_of(row), slugs=tuple(item.asset for item in row.items), columns=market.slugs) for row in standing
     )
     return Settled(tuple(changes), until_us)
 

@@ -26,8 +26,8 @@ def basket_events(
     events: Sequence[CorporateAction], registry: Registry, *, emergency_change: float
 ) -> tuple[BasketEvent, ...]:
     """The changes of baskets that events bring, in the units of the lines' own tokens."""
-    found = (_basket_event(event, registry, emergency_change=emergency_change) for event in events)
-    return tuple(one for one in found if one is not None)
+    effects = (_basket_event(event, registry, emergency_change=emergency_change) for event in events)
+    return tuple(one for one in effects if one is not None)
 
 
 def _basket_event(event: CorporateAction, registry: Registry, *, emergency_change: float) -> BasketEvent | None:
@@ -35,7 +35,7 @@ def _basket_event(event: CorporateAction, registry: Registry, *, emergency_chang
     other = registry.by_slug[event.into] if event.into else None
     # line units per unit of each token: units are held in the line's token
     ratio = event.ratio * (other.line_ratio if other else 1.0) / asset.line_ratio
-    said = BasketEvent(
+    effect = BasketEvent(
         at_us=to_us(event.effective),
         slug=asset.line,
         effect=Effect.REMOVE,
@@ -45,14 +45,14 @@ def _basket_event(event: CorporateAction, registry: Registry, *, emergency_chang
     )
     match event.kind:
         case Kind.MERGER:
-            return replace(said, effect=Effect.ABSORB if event.treatment == "absorb" else Effect.REMOVE)
+            return replace(effect, effect=Effect.ABSORB if event.treatment == "absorb" else Effect.REMOVE)
         case Kind.FORK:
-            return replace(said, effect=Effect.ADD)
+            return replace(effect, effect=Effect.ADD)
         case Kind.DELISTING:
-            return replace(said, value=None if event.value is None else event.value / asset.line_ratio)
+            return replace(effect, value=None if event.value is None else event.value / asset.line_ratio)
         case Kind.UNLOCK | Kind.BURN:
             change = (event.supply_after or 1.0) / (event.supply_before or 1.0)
-            return replace(said, effect=Effect.SCALE, ratio=change) if abs(change - 1.0) > emergency_change else None
+            return replace(effect, effect=Effect.SCALE, ratio=change) if abs(change - 1.0) > emergency_change else None
         case _:
             return None
 
@@ -75,27 +75,27 @@ class SupplyEffect:
 
 def supply_effects(events: Sequence[CorporateAction]) -> tuple[SupplyEffect, ...]:
     """What events do to supplies: unclaimed inventory off the successor's float, fraudulent mints ignored."""
-    found = []
+    effects = []
     for event in events:
         until = to_us(event.until) if event.until else None
         if event.kind in (Kind.PARTIAL_MIGRATION, Kind.DEPARTURE):
             tokens = unclaimed_inventory(event.unconverted or 0.0, event.ratio)
-            found.append(SupplyEffect(event.into, to_us(event.effective), until, subtract=tokens))
+            effects.append(SupplyEffect(event.into, to_us(event.effective), until, subtract=tokens))
         elif event.kind is Kind.FRAUDULENT_MINT:
-            found.append(SupplyEffect(event.asset, to_us(event.effective), until, ignore=True))
+            effects.append(SupplyEffect(event.asset, to_us(event.effective), until, ignore=True))
         if event.kind in EXPLAINING or event.issuance:
-            found.append(SupplyEffect(event.into or event.asset, to_us(event.effective), until, explains=True))
-    return tuple(found)
+            effects.append(SupplyEffect(event.into or event.asset, to_us(event.effective), until, explains=True))
+    return tuple(effects)
 
 
 def explained(effects: Sequence[SupplyEffect], *, lines: Mapping[str, str]) -> dict[str, list[tuple[int, int]]]:
     """When events explain a step of supply, (from, until) by line; `lines` gives the line of each token."""
-    found: dict[str, list[tuple[int, int]]] = {}
+    windows: dict[str, list[tuple[int, int]]] = {}
     for one in effects:
         if one.explains and one.asset in lines:
             until = one.from_us + 1 if one.until_us is None else one.until_us
-            found.setdefault(lines[one.asset], []).append((one.from_us, until))
-    return found
+            windows.setdefault(lines[one.asset], []).append((one.from_us, until))
+    return windows
 
 
 def adjusted(
@@ -104,15 +104,15 @@ def adjusted(
     """Supplies as they count for an index; `slugs` names each asset id. What would fall to 0 or below is left out."""
     if not effects:
         return list(rows)
-    made: list[SupplyTokens] = []
+    counted: list[SupplyTokens] = []
     for row in rows:
         mine = [one for one in effects if one.asset == slugs.get(row.asset_id) and _within(one, row.observed_us)]
         if any(one.ignore for one in mine):
             continue
         taken = sum(one.subtract for one in mine) if row.kind in FLOAT_KINDS else 0.0
         if taken < row.tokens:
-            made.append(replace(row, tokens=row.tokens - taken) if taken else row)
-    return made
+            counted.append(replace(row, tokens=row.tokens - taken) if taken else row)
+    return counted
 
 
 def _within(effect: SupplyEffect, at_us: int) -> bool:

@@ -133,17 +133,17 @@ def load_event_log(registry: Registry, *, folder: Path | None = None) -> EventLo
     """
     paths = sorted(SHIPPED.glob("*.toml"))
     own = sorted((folder / "events").glob("*.toml")) if folder is not None else []
-    found: dict[str, CorporateAction] = {}
-    said = hashlib.sha256()
+    by_id: dict[str, CorporateAction] = {}
+    digest = hashlib.sha256()
     for path in [*paths, *own]:
         text = toml_text(path, error=MethodologyError, what="the event file")
-        said.update(text.encode())
+        digest.update(text.encode())
         events = read_events(text, source=path.name, registry=registry if path in own else None)
-        found |= {event.id: event for event in events}
+        by_id |= {event.id: event for event in events}
     known = [
-        one for one in found.values() if one.asset in registry.by_slug and (one.into or one.asset) in registry.by_slug
+        one for one in by_id.values() if one.asset in registry.by_slug and (one.into or one.asset) in registry.by_slug
     ]
-    return EventLog(tuple(sorted(known, key=lambda one: (one.effective, one.id))), said.hexdigest())
+    return EventLog(tuple(sorted(known, key=lambda one: (one.effective, one.id))), digest.hexdigest())
 
 
 def read_events(text: str, *, source: str, registry: Registry | None = None) -> tuple[CorporateAction, ...]:
@@ -193,7 +193,7 @@ def _against(registry: Registry, event: CorporateAction) -> list[str]:
     step = next((one for one in registry.successions if (one.from_, one.to) == (event.asset, event.into)), None)
     if step is None:
         return [f"{at}: the registry has no succession {event.asset} -> {event.into}; add it there first"]
-    told = [
+    disagreements = [
         f"{at}: {name} is {mine}, the registry says {theirs}; make them agree"
         for name, mine, theirs in (
             ("kind", event.kind.value, step.kind),
@@ -202,7 +202,7 @@ def _against(registry: Registry, event: CorporateAction) -> list[str]:
         )
         if mine != theirs
     ]
-    return told
+    return disagreements
 
 
 def of_assets(log: EventLog, slugs: Sequence[str]) -> list[CorporateAction]:

@@ -135,8 +135,8 @@ def _dates(methodology: Methodology) -> Iterator[str]:
     if schedule.weekday is not None and schedule.transition_fixings > 7:
         yield f"schedule.transition_fixings: {schedule.transition_fixings} do not fit in a week; give 7 or fewer"
     base_us = to_us(base)
-    found = rebalance_dates(schedule, base_us, base_us)
-    if not found or not found[0].reconstitution:
+    dates = rebalance_dates(schedule, base_us, base_us)
+    if not dates or not dates[0].reconstitution:
         yield (
             f"base_date: {base.isoformat()} is not a reconstitution date of this schedule; "
             f"{_example(schedule, base_us)}"

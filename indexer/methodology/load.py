@@ -150,8 +150,8 @@ def _default(rule: Field[Any]) -> object:
 def _plain(value: object) -> object:
     if is_dataclass(value):
         rules = (f for f in fields(value) if f.name not in NOT_RULES)
-        kept = (f for f in rules if not (f.metadata.get("later") and getattr(value, f.name) == _default(f)))
-        return {f.name: _plain(getattr(value, f.name)) for f in kept}
+        written = (f for f in rules if not (f.metadata.get("later") and getattr(value, f.name) == _default(f)))
+        return {f.name: _plain(getattr(value, f.name)) for f in written}
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     if isinstance(value, Mapping):
@@ -186,12 +186,12 @@ class CheckReport:
         if self.methodology is None:
             count = f"{len(self.problems)} problem{'s' if len(self.problems) > 1 else ''}"
             return "\n".join([f"{self.source}: {count}", *(f"  {problem}" for problem in self.problems)])
-        made = self.methodology
+        rules = self.methodology
         return "\n".join(
             [
-                f"{self.source}: {made.id} {made.version} holds",
-                f"  rules   {made.hash}",
-                f"  base    {made.base_level:g} at {made.base_date.isoformat()}",
+                f"{self.source}: {rules.id} {rules.version} holds",
+                f"  rules   {rules.hash}",
+                f"  base    {rules.base_level:g} at {rules.base_date.isoformat()}",
                 f"  chooses from {len(self.lines)} tokens: {', '.join(self.lines)}",
                 *(f"  warning {warning}" for warning in self.warnings),
             ]

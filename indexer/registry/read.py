@@ -81,8 +81,8 @@ def _over(base: Registry | None, assets: list[Asset], steps: list[Succession]) -
         return assets, steps
     slugs = {asset.slug for asset in assets}
     ended = {step.from_ for step in steps}
-    kept = [asset for asset in base.assets if asset.slug not in slugs]
-    return [*kept, *assets], [*(step for step in base.successions if step.from_ not in ended), *steps]
+    inherited = [asset for asset in base.assets if asset.slug not in slugs]
+    return [*inherited, *assets], [*(step for step in base.successions if step.from_ not in ended), *steps]
 
 
 SOURCE: Final = "simulation"

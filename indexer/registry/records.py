@@ -207,8 +207,8 @@ class Registry:
 
         Two assets never share a symbol at one instant: the registry is refused at loading if they do.
         """
-        found = self._by_symbol.get(symbol.strip().upper(), ())
-        return next((asset for label, asset in found if label.holds_at(at_us)), None)
+        labelled = self._by_symbol.get(symbol.strip().upper(), ())
+        return next((asset for label, asset in labelled if label.holds_at(at_us)), None)
 
     def symbols(self) -> frozenset[str]:
         """Every symbol that names or named an asset, in upper case."""
@@ -237,8 +237,8 @@ class Registry:
 
     def successions_into(self, slug: str) -> tuple[Succession, ...]:
         """The migrations and redenominations that continue in `slug` directly, by effective date."""
-        found = [step for step in self.successions if step.to == slug and step.continues_line]
-        return tuple(sorted(found, key=lambda step: step.effective))
+        steps = [step for step in self.successions if step.to == slug and step.continues_line]
+        return tuple(sorted(steps, key=lambda step: step.effective))
 
     def _before(self, slug: str) -> tuple[Asset, ...]:
         older: tuple[Asset, ...] = ()

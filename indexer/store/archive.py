@@ -72,23 +72,23 @@ class Archive:
     def put_file(self, source: Path) -> Kept:
         """Keep a file's bytes, whatever its size; as `put`. Raises OSError when it cannot be read or kept."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        said, size = sha256(), 0
+        digest, size = sha256(), 0
         with source.open("rb") as whole, self._appearing(self._folder) as (file, finish):
             piece = whole.read(_PIECE)
             level = 0 if piece.startswith(COMPRESSED) else FAST
             with gzip.GzipFile("", "wb", level, file, mtime=0) as packed:
                 while piece:
-                    said.update(piece)
+                    digest.update(piece)
                     size += len(piece)
                     packed.write(piece)
                     piece = whole.read(_PIECE)
-            path = self._path(said.hexdigest())
+            path = self._path(digest.hexdigest())
             if path.exists():
                 os.utime(path)
-                return Kept(said.hexdigest(), size, path.stat().st_size, was_there=True)
+                return Kept(digest.hexdigest(), size, path.stat().st_size, was_there=True)
             path.parent.mkdir(exist_ok=True)
             finish(path)
-        return Kept(said.hexdigest(), size, path.stat().st_size, was_there=False)
+        return Kept(digest.hexdigest(), size, path.stat().st_size, was_there=False)
 
     @contextmanager
     def _appearing(self, folder: Path) -> Iterator[tuple[IO[bytes], Callable[[Path], None]]]:

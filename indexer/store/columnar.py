@@ -67,11 +67,11 @@ def read_columns(store: Store, query: Select[Any], *, series: Column[Any] | None
     if series is None or not ids:
         (table,) = store.arrow_tables([query])
         return {column.key: _joined([table], n, column) for n, column in enumerate(wanted)}
-    kept = [n for n, column in enumerate(wanted) if column.key != series.key]
-    parts = query.with_only_columns(*(list(query.selected_columns)[n] for n in kept), maintain_column_froms=True)
+    places = [n for n, column in enumerate(wanted) if column.key != series.key]
+    parts = query.with_only_columns(*(list(query.selected_columns)[n] for n in places), maintain_column_froms=True)
     tables = store.arrow_tables([parts.where(series == number) for number in ids])
     repeated = np.repeat(np.array(ids, dtype=np.int64), [table.num_rows for table in tables])
-    read = {wanted[n].key: _joined(tables, place, wanted[n]) for place, n in enumerate(kept)}
+    read = {wanted[n].key: _joined(tables, place, wanted[n]) for place, n in enumerate(places)}
     return {column.key: repeated if column.key == series.key else read[column.key] for column in wanted}
 
 

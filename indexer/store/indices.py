@@ -111,9 +111,9 @@ def write_notes(store: Store, run_id: int, *, index_id: str, notes: Sequence[Not
     Spells are always given all, reviews when `whole`.
     """
     known = {(note.kind, note.start_at): note for note in read_notes(store, index_id)}
-    given = {(note.kind, note.start_at): note for note in notes}
-    gone = [note for key, note in known.items() if key not in given and (whole or note.kind in SPELLS)]
-    fresh = [note for key, note in given.items() if known.get(key) != note]
+    stated = {(note.kind, note.start_at): note for note in notes}
+    gone = [note for key, note in known.items() if key not in stated and (whole or note.kind in SPELLS)]
+    fresh = [note for key, note in stated.items() if known.get(key) != note]
     if gone or fresh:
         with store.writing_session() as session:
             newest: dict[tuple[str, datetime], int] = {}

@@ -172,8 +172,8 @@ def write_rebalancings(
             head = _head(rebalance, index_id=index_id, methodology_id=methodology_id, run_id=run_id)
             written += _write(session, head, _items(rebalance, slugs, numbers))
         if replace_from_us is not None:
-            kept = {(rebalance.effective_us, rebalance.kind) for rebalance in rebalances}
-            written += _withdraw(session, run_id, index_id, replace_from_us, kept)
+            standing = {(rebalance.effective_us, rebalance.kind) for rebalance in rebalances}
+            written += _withdraw(session, run_id, index_id, replace_from_us, standing)
         _write_memberships(
             session,
             run_id,

@@ -252,10 +252,10 @@ def raise_changed(row: MethodologyRow) -> NoReturn:
 
 def _unlike(group: list[RebalancingRow], history: IndexHistory, *, market: Market, settled: Settled | None) -> str:
     """The first stored change that is not what the run's facts give, or one that they give and is not stored."""
-    kept = {id(change) for change in settled.changes} if settled else set()
-    made = {(one.effective_us, one.kind): one for one in history.rebalances if id(one) not in kept}
+    published = {id(change) for change in settled.changes} if settled else set()
+    recomputed = {(one.effective_us, one.kind): one for one in history.rebalances if id(one) not in published}
     for row in group:
-        one = made.get((to_us(row.effective_at), row.kind))
+        one = recomputed.get((to_us(row.effective_at), row.kind))
         if one is None:
             return f"{row.kind} of {iso(to_us(row.effective_at))}: recomputing from what was known then gives none"
         difference = _difference(row, one, market=market)

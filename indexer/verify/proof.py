@@ -274,12 +274,12 @@ class _Check:
         return market.rows(published | (market.times_us < self.rows["time"].min()))
 
     def _rules(self, number: int) -> Methodology:
-        given = next((one for one in self.manifest["methodologies"] if one["id"] == number), None)
-        if given is None:
+        entry = next((one for one in self.manifest["methodologies"] if one["id"] == number), None)
+        if entry is None:
             raise InputError(f"the proof of {self.name} lacks the rules (version {number}) of some of its levels")
-        rules = load_methodology(given["text"], source=f"{self.name} {given['version']}")
-        if rules.hash != given["hash"]:
-            raise InputError(f"the rules of {self.name} {given['version']} are not those they were hashed from")
+        rules = load_methodology(entry["text"], source=f"{self.name} {entry['version']}")
+        if rules.hash != entry["hash"]:
+            raise InputError(f"the rules of {self.name} {entry['version']} are not those they were hashed from")
         return rules
 
 

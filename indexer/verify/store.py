@@ -75,14 +75,14 @@ def verify_all(
     with ThreadPoolExecutor(1, thread_name_prefix="rows") as beside:  # much of either is outside the interpreter
         everywhere = beside.submit(_about_the_store, store, registry)
         facts = Facts(store, registry, rules, {row.id: row for row in read_methodologies(store)})
-        made: list[Verification | Exception] = []
+        verdicts: list[Verification | Exception] = []
         for n, row in enumerate(indices):
             if everywhere.done() and everywhere.result():
                 break
             try:
-                made.append(_one(facts, row.id))
+                verdicts.append(_one(facts, row.id))
             except Exception as error:  # of rows that were changed, perhaps: then that is what is said
-                made.append(error)
+                verdicts.append(error)
             progress(n + 1, steps)
         problem = everywhere.result()
     progress(steps, steps)
@@ -91,7 +91,7 @@ def verify_all(
         raise VerificationError(problem)
     if problem:
         return [_untrusted(store, row.id, problem=problem) for row in indices]
-    return [_verdict(store, row.id, one) for row, one in zip(indices, made, strict=True)]
+    return [_verdict(store, row.id, one) for row, one in zip(indices, verdicts, strict=True)]
 
 
 def _unsealed(store: Store) -> str:
@@ -123,24 +123,24 @@ def _rates_problem(store: Store, registry: Registry) -> str:
     slugs = {number: slug for slug, number in ids.items()}
     overrides = values_of(in_force(store, now=from_us(ALWAYS // 2**8)), ids=ids)
     bars, listings = read_bars(store), read_listings(store)
-    made = computed_rates(store, registry, bars=bars, listings=listings, overrides=overrides).rates
+    computed = computed_rates(store, registry, bars=bars, listings=listings, overrides=overrides).rates
     logged: dict[str, list[tuple[int, int]]] = {}
     for row in read_quality(store, kind="correction_deferred"):
         logged.setdefault(row.subject, []).append((to_us(row.opened_at), to_us(row.closed_at or row.opened_at)))
-    for one in made:
+    for one in computed:
         fresh = differing(one, stored)
         times = one.time_us[fresh.rows]
-        told = np.zeros(len(times), dtype=np.bool_)
+        explained = np.zeros(len(times), dtype=np.bool_)
         for first, last in logged.get(slugs[one.asset_id], []):
-            told |= (times >= first) & (times <= last)
-        if not told.all():
-            n = int(np.flatnonzero(~told)[0])
+            explained |= (times >= first) & (times <= last)
+        if not explained.all():
+            n = int(np.flatnonzero(~explained)[0])
             official = "no official rate" if np.isnan(fresh.official[n]) else f"official {fresh.official[n]!r}"
             return (
                 f"rate of {slugs[one.asset_id]} at {iso(int(times[n]))}: {official}, the bars give "
                 f"{float(one.rate[fresh.rows[n]])!r}; run `deai update`"
             )
-    known = {one.asset_id: one.time_us for one in made}
+    known = {one.asset_id: one.time_us for one in computed}
     for asset_id in np.unique(stored.asset_id).tolist():
         first, last = np.searchsorted(stored.asset_id, [asset_id, asset_id + 1])
         lost = np.setdiff1d(stored.time_us[first:last], known.get(asset_id, np.zeros(0, dtype=np.int64)))
@@ -158,13 +158,13 @@ def _one(facts: Facts, index_id: str) -> Verification:
     rows = published_rows(facts.store, index_id)
     broken = broken_chain(rows)
     check = IndexCheck(facts, index_id)
-    found = check.run()
+    outcome = check.run()
     return Verification(
         index_id=index_id,
-        levels=found.levels,
-        max_difference=found.max_difference,
+        levels=outcome.levels,
+        max_difference=outcome.max_difference,
         chain_whole=not broken,
-        problem=found.problem or broken,
+        problem=outcome.problem or broken,
     )
 
 

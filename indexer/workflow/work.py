@@ -91,8 +91,8 @@ def import_and_update(
         progress=progress,
         archive=archive_of(settings),
     )
-    made = run_update(store, settings, progress=progress, clock=clock) if compute else None
-    return ImportAndUpdate(tuple(report.files), made)
+    updated = run_update(store, settings, progress=progress, clock=clock) if compute else None
+    return ImportAndUpdate(tuple(report.files), updated)
 
 
 @contextmanager
@@ -247,11 +247,11 @@ def update_live(store: Store, settings: Settings, *, progress: Progress = quiet,
         raise ClockSuspect(f"{watch.doubt}: set the clock, or say `deai clock accept` if it is right; nothing was done")
     if _fills(settings):
         begin_first_fill(store, now=clock())
-    made = make_schedulers(store, settings, clock=clock, upstream=upstream, watch=watch)[0]
+    main = make_schedulers(store, settings, clock=clock, upstream=upstream, watch=watch)[0]
     registry = registry_of(settings)
     beside = chain_scheduler(store, settings, registry=registry, clock=clock, progress=progress, watch=watch)
     done, elsewhere, failed = 0, False, dict[str, str]()
-    for one in (made, beside) if beside else (made,):
+    for one in (main, beside) if beside else (main,):
         done += one.work_once()
         elsewhere |= not one.leads
         failed |= one.failed
