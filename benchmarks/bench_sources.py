@@ -23,7 +23,8 @@ sys.path.insert(0, str(ROOT))
 
 from indexer.live.series import least_seconds, series_of  # noqa: E402 - found by the path above
 from indexer.live.walk import Piece, Walk  # noqa: E402
-from indexer.reference import bar_rates, fixing_rates  # noqa: E402
+from indexer.reference.bars import bar_rates  # noqa: E402
+from indexer.reference.fixing import fixing_rates  # noqa: E402
 from indexer.sources.base import Ask, Dataset, Mapped  # noqa: E402
 from indexer.sources.http import LIMITS, Answer, HttpClient  # noqa: E402
 from indexer.sources.registry import build_sources  # noqa: E402

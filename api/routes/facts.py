@@ -23,7 +23,7 @@ from indexer.levels.markets import judged_supplies, line_facts, traded_days
 from indexer.levels.published import registry_for
 from indexer.levels.rules import load_rules
 from indexer.methodology.actions import CorporateAction, load_event_log
-from indexer.reference import RateFlag
+from indexer.reference.rules import RateFlag
 from indexer.store.assets import read_asset, read_assets
 from indexer.store.indices import read_index, read_methodologies
 from indexer.store.rates import read_rates

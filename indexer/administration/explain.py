@@ -20,7 +20,7 @@ from indexer.engine.market import Status
 from indexer.errors import NotFoundError
 from indexer.levels.hash_chain import Segment, inputs_hashes
 from indexer.levels.published import rules_of
-from indexer.reference import RateFlag
+from indexer.reference.rules import RateFlag
 from indexer.registry import Registry, supply_facts
 from indexer.registry.records import LinePart
 from indexer.store.administration import read_announcements, read_overrides

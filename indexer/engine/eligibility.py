@@ -7,7 +7,7 @@ docs/methodology.md: liquidity and turnover tests, free float, hysteresis for me
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import floor, isnan
 from typing import Final
 
@@ -18,6 +18,11 @@ from indexer.methodology.spec import BY_CAP, Eligibility, Methodology, Scheme, S
 from indexer.times import DAY_US, HOUR_US, from_us
 
 NO_SUPPLY: Final = "no supply known"
+SHORT: Final = (
+    "median active addresses a day {:,.0f}, {:,} needed",
+    "median daily volume ${:,.0f}, ${:,.0f} needed",
+    "annual turnover {:.2%} of free-float cap, {:.2%} needed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,37 +106,31 @@ def candidates_at(
 ) -> list[Candidate]:
     """The inputs on the lines of some columns at one reference date, as plain numbers."""
     reference_us = int(inputs.reference_us[row])
-    price, age = inputs.price[row].tolist(), inputs.price_age_us[row].tolist()
-    supply, source, total = (part[row].tolist() for part in (inputs.supply, inputs.supply_source, inputs.total))
-    supply_us, supply_stale_us = inputs.supply_us[row].tolist(), inputs.supply_stale_us[row].tolist()
-    adv, adv_days = inputs.adv_usd[row].tolist(), inputs.adv_days[row].tolist()
-    atvr, atvr_days = inputs.atvr[row].tolist(), inputs.atvr_days[row].tolist()
-    venues = inputs.venues[row].tolist()
-    metric, share = inputs.fundamental[row].tolist(), inputs.free_float[row].tolist()
-    active, active_days = inputs.active_addresses[row].tolist(), inputs.active_days[row].tolist()
+    at = {part.name: getattr(inputs, part.name)[row].tolist() for part in fields(inputs)}
+    sourced = [source >= 0 for source in at["supply_source"]]
     return [
         Candidate(
             slug=lines[n].slug,
             incumbent=n in incumbents,
-            venues=venues[n],
+            venues=at["venues"][n],
             history_days=(reference_us - lines[n].first_price_us) / DAY_US,
             successor=lines[n].successor_since_us is not None and (lines[n].successor_since_us or 0) <= reference_us,
-            price_age_hours=None if isnan(price[n]) else age[n] / HOUR_US,
-            supply=_number(supply[n]),
-            supply_source=None if source[n] < 0 else source[n],
-            total=_number(total[n]),
-            cap_usd=_number(price[n] * supply[n]),
-            adv_usd=_number(adv[n]),
-            adv_days=adv_days[n],
-            atvr=_number(atvr[n]),
-            atvr_days=atvr_days[n],
-            fundamental=_number(metric[n]),
-            free_float=_number(share[n]),
-            active=_number(active[n]),
-            active_days=active_days[n],
-            supply_us=None if source[n] < 0 else supply_us[n],
-            supply_stale_us=None if source[n] < 0 else supply_stale_us[n],
-            supply_age_days=0.0 if source[n] < 0 else (reference_us - supply_us[n]) / DAY_US,
+            price_age_hours=None if isnan(at["price"][n]) else at["price_age_us"][n] / HOUR_US,
+            supply=_number(at["supply"][n]),
+            supply_source=at["supply_source"][n] if sourced[n] else None,
+            total=_number(at["total"][n]),
+            cap_usd=_number(at["price"][n] * at["supply"][n]),
+            adv_usd=_number(at["adv_usd"][n]),
+            adv_days=at["adv_days"][n],
+            atvr=_number(at["atvr"][n]),
+            atvr_days=at["atvr_days"][n],
+            fundamental=_number(at["fundamental"][n]),
+            free_float=_number(at["free_float"][n]),
+            active=_number(at["active_addresses"][n]),
+            active_days=at["active_days"][n],
+            supply_us=at["supply_us"][n] if sourced[n] else None,
+            supply_stale_us=at["supply_stale_us"][n] if sourced[n] else None,
+            supply_age_days=(reference_us - at["supply_us"][n]) / DAY_US if sourced[n] else 0.0,
         )
         for n in columns
     ]
@@ -171,24 +170,16 @@ def failures(one: Candidate, rule: Eligibility) -> Iterator[str]:
         yield f"qualified venues: {one.venues}, needed: {needed_venues}"
     if (share := one.share) is not None and share < rule.min_free_float:
         yield f"free float is {share:.2%} of total supply, {rule.min_free_float:.2%} needed"
-    if rule.min_active_addresses > 0:
-        known = one.active if one.active_days >= rule.adv_min_days else None
-        if known is None:
-            yield from _unknown_volume(one, rule, what="active addresses", days=one.active_days)
-        elif known < rule.min_active_addresses:
-            yield f"median active addresses a day {known:,.0f}, {rule.min_active_addresses:,} needed"
-    if rule.min_median_adv_usd > 0:
-        known = one.adv_usd if one.adv_days >= rule.adv_min_days else None
-        if known is None:
-            yield from _unknown_volume(one, rule, what="volume", days=one.adv_days)
-        elif known < rule.min_median_adv_usd:
-            yield f"median daily volume ${known:,.0f}, ${rule.min_median_adv_usd:,.0f} needed"
-    if rule.min_atvr > 0:
-        known = one.atvr if one.atvr_days >= rule.adv_min_days else None
-        if known is None:
-            yield from _unknown_volume(one, rule, what="turnover (volume over free-float cap)", days=one.atvr_days)
-        elif known < rule.min_atvr:
-            yield f"annual turnover {known:.2%} of free-float cap, {rule.min_atvr:.2%} needed"
+    tests = (
+        ("active addresses", one.active, one.active_days, rule.min_active_addresses),
+        ("volume", one.adv_usd, one.adv_days, rule.min_median_adv_usd),
+        ("turnover (volume over free-float cap)", one.atvr, one.atvr_days, rule.min_atvr),
+    )
+    for (what, value, days, least), short in zip(tests, SHORT, strict=True):
+        if least > 0 and (value is None or days < rule.adv_min_days):
+            yield from _unknown(one, rule, what=what, days=days)
+        elif least > 0 and value is not None and value < least:
+            yield short.format(value, least)
 
 
 def select(ranked: Sequence[Candidate], selection: Selection) -> list[Decision]:
@@ -238,7 +229,7 @@ def _place(one: Candidate, rank: int, *, member: bool, selection: Selection) -> 
     return f"newcomer at rank {rank}, fills a free seat of {selection.target}"
 
 
-def _unknown_volume(one: Candidate, rule: Eligibility, *, what: str, days: int) -> Iterator[str]:
+def _unknown(one: Candidate, rule: Eligibility, *, what: str, days: int) -> Iterator[str]:
     if one.incumbent and rule.unknown_volume is UnknownVolume.KEEP_INCUMBENTS:
         return
     tail = "" if one.incumbent else "; a newcomer is not admitted without evidence"

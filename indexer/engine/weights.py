@@ -255,9 +255,8 @@ def raw_weights(
     bad = member & ~(np.isfinite(size) & (size > 0))
     if bad.any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
-        label = labels[row] if row < len(labels) else f"basket {row + 1}"
         raise MethodologyError(
-            f"{label}: member in column {column} has size {size[row, column]} under {weighting.scheme}; "
+            f"{_label(labels, row)}: member in column {column} has size {size[row, column]} under {weighting.scheme}; "
             "only a member with a known, positive size can be weighted"
         )
     share: F64 = size / size.sum(axis=1, keepdims=True)
@@ -267,9 +266,9 @@ def raw_weights(
     left = 1.0 - count * weighting.floor
     if (left < -TOLERANCE).any():
         row = int(np.flatnonzero(left[:, 0] < -TOLERANCE)[0])
-        label = labels[row] if row < len(labels) else f"basket {row + 1}"
         raise MethodologyError(
-            f"{label}: floor {weighting.floor:.6g} times {int(count[row, 0])} members is above 1; lower the floor"
+            f"{_label(labels, row)}: floor {weighting.floor:.6g} times {int(count[row, 0])} members is above 1; "
+            "lower the floor"
         )
     return np.where(member, weighting.floor + np.maximum(left, 0.0) * share, 0.0)
 

@@ -23,8 +23,8 @@ from indexer.levels.overrides import ValueOverride
 from indexer.levels.published import read_settled
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
-from indexer.reference import Method, RateFlag
 from indexer.reference.rates import AssetRates, ListedBars, Place, compute_rates, in_dollars, traded
+from indexer.reference.rules import Method, RateFlag
 from indexer.registry import Registry
 from indexer.registry.records import AT_PAR, DOLLAR, QUOTES, SPOT
 from indexer.store.administration import write_announcements

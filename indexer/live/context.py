@@ -15,7 +15,7 @@ from indexer.errors import InputError, SourceError, SourceUnavailable
 from indexer.live.chain.configured import chains_of, tokens_of
 from indexer.live.mapping import venue_mappings
 from indexer.live.upstream import Upstream, upstream_of
-from indexer.reference import FixingRules, Method
+from indexer.reference.rules import FixingRules, Method
 from indexer.registry import Asset, Registry
 from indexer.sources.base import Dataset, Mapped, Source
 from indexer.store.archive import Archive

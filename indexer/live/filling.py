@@ -29,7 +29,7 @@ from indexer.live.scheduler import Stopped
 from indexer.live.series import Role, Series
 from indexer.live.supply import write_reported
 from indexer.live.walk import Outcome, Piece, Walk
-from indexer.reference import conversion_rate
+from indexer.reference.bars import conversion_rate
 from indexer.registry.records import AT_PAR
 from indexer.sources.base import Mapped
 from indexer.sources.http import HttpClient, reason_of

@@ -24,7 +24,8 @@ from indexer.live.context import Live
 from indexer.live.mapping import quote_fillers, quote_mappings
 from indexer.live.memory import Remembered, from_plain, remember, to_plain
 from indexer.live.quality_log import settle, write_rejects_noted
-from indexer.reference import FixingRules, Fixings, RateStatus, Verdict, fixing_rates, minute_cube
+from indexer.reference.fixing import Fixings, fixing_rates, minute_cube
+from indexer.reference.rules import FixingRules, RateStatus, Verdict
 from indexer.sources.base import Mapped, Source
 from indexer.sources.records import Bars
 from indexer.store.bars import read_bars

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from indexer.reference import FixingRules, Fixings, Memory
+from indexer.reference.fixing import Fixings, Memory
+from indexer.reference.rules import FixingRules
 from indexer.sources.records import Bars
 
 

@@ -16,7 +16,7 @@ from indexer.errors import InputError, SourceUnavailable
 from indexer.live.collect import Collected, collect_bars
 from indexer.live.fixing import KIND, Fixed, compute
 from indexer.live.memory import from_plain
-from indexer.reference import FixingRules, Method
+from indexer.reference.rules import FixingRules, Method
 from indexer.sources.base import Ask, Call, Capabilities, Mapped, Parsed, Source
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.registry import REGISTRY

@@ -23,7 +23,7 @@ from indexer.live.context import Live
 from indexer.live.fixing import Fixed, compute, remembered_before
 from indexer.live.live_level import LiveLevel
 from indexer.live.mapping import quote_mappings
-from indexer.reference import RateStatus
+from indexer.reference.rules import RateStatus
 from indexer.registry.records import LinePart
 from indexer.sources.base import Ask, Call, Dataset, Mapped, Parsed
 from indexer.sources.http import Answer, HttpClient

@@ -15,8 +15,8 @@ from typing import Self, TypeVar
 import numpy as np
 
 from indexer.arrays import F64, I8, I64, Bools
-from indexer.reference import RateFlag, Verdict, bar_rates
-from indexer.reference.bars import THETA_DAILY, THETA_INTRADAY
+from indexer.reference.bars import THETA_DAILY, THETA_INTRADAY, bar_rates
+from indexer.reference.rules import RateFlag, Verdict
 from indexer.registry.records import AT_PAR, DOLLAR, PERPETUAL, SPOT
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US
 

@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 from sqlmodel import select as select_models
 
 from indexer.arrays import F64, I8, I64
-from indexer.reference import RateFlag
+from indexer.reference.rules import RateFlag
 from indexer.store.bulk import Batch, BulkTable, append, read_newest, refuse_bad, within
 from indexer.store.columnar import Columns, fields, last_of_each, pick, read_columns
 from indexer.store.db import Store

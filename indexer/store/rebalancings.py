@@ -28,7 +28,7 @@ from indexer.store.indices import read_index
 from indexer.store.rates import rate_at
 from indexer.store.rows import ConstituentRow, MembershipRow, RebalancingItemRow, RebalancingRow, Written, as_row
 from indexer.store.runs import latest
-from indexer.store.tables import Asset, IndexInfo, Membership, MethodologyVersion, Rebalancing, RebalancingItem, Run
+from indexer.store.tables import Asset, IndexInfo, Membership, MethodologyVersion, Rebalancing, RebalancingItem
 from indexer.times import DAY_US, from_us, iso, to_us
 
 HEAD = ("reference_at", "methodology_id", "level", "divisor_before", "divisor_after", "turnover", "withdrawn")
@@ -59,13 +59,6 @@ def read_rebalancings(
         heads = session.exec(query.order_by(col(Rebalancing.effective_at), col(Rebalancing.id))).all()
         items = _item_rows(session, [head.id or 0 for head in heads])
     return [as_row(RebalancingRow, head, items=tuple(items.get(head.id or 0, ()))) for head in heads]
-
-
-def read_decisions(store: Store, index_id: str) -> dict[int, int]:
-    """When each change of units was decided (us), by its id; revisions and withdrawals included."""
-    query = select(Rebalancing.id, Run.started_at).join(Run).where(Rebalancing.index_id == index_id)
-    with store.session() as session:
-        return {int(number or 0): to_us(started) for number, started in session.exec(query)}
 
 
 def read_constituents(store: Store, index_id: str, at_us: int, *, as_of_us: int | None = None) -> list[ConstituentRow]:

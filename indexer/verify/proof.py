@@ -35,8 +35,9 @@ from indexer.store.heads import read_heads
 from indexer.store.indices import read_indices, read_methodologies
 from indexer.store.levels import PublishedRows, published_rows
 from indexer.store.rates import read_rate_history
-from indexer.store.rebalancings import read_decisions, read_rebalancings
+from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import LevelRows, RateSeries, RebalancingItemRow, RebalancingRow
+from indexer.store.runs import deciding_runs
 from indexer.times import from_us, iso, to_us
 from indexer.verify.levels import levels_problem
 from indexer.verify.store import broken_chain
@@ -116,7 +117,7 @@ def _levels(store: Store, index_id: str) -> dict[str, NDArray[Any]]:
 
 def _changes(store: Store, index_id: str) -> list[dict[str, Any]]:
     """Every change of units ever stored, revisions and withdrawals included, with when it was decided."""
-    known = read_decisions(store, index_id)
+    known = {number: started_us for number, (started_us, _) in deciding_runs(store, index_id).items()}
     every: dict[int, RebalancingRow] = {}
     until: dict[int, int | None] = {}
     for moment in sorted(set(known.values())):

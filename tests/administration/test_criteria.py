@@ -26,7 +26,8 @@ from indexer.levels.assemble import LineFacts, VolumeColumns, assemble
 from indexer.live.context import archive_of
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Caps, Selection
-from indexer.reference import FixingRules, Verdict, fixing_rates
+from indexer.reference.fixing import fixing_rates
+from indexer.reference.rules import FixingRules, Verdict
 from indexer.registry import load_registry
 from indexer.registry.read import read_registry
 from indexer.registry.records import LinePart

@@ -17,7 +17,7 @@ import pytest
 from fault_server import Fault
 from played import SLUGS, VENUES, Played, at, live_through, played
 
-from indexer.reference import RateStatus
+from indexer.reference.rules import RateStatus
 from indexer.store.assets import read_assets, read_listings
 from indexer.store.bars import read_bars
 from indexer.store.db import Store

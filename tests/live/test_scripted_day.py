@@ -16,7 +16,8 @@ from fault_server import Fault, FaultServer
 from fault_world import VENUES, minute_world
 
 from indexer.live.collect import collect_bars
-from indexer.reference import Memory, RateStatus, Verdict, fixing_rates, minute_cube
+from indexer.reference.fixing import Memory, fixing_rates, minute_cube
+from indexer.reference.rules import RateStatus, Verdict
 from indexer.sources.base import Mapped
 from indexer.sources.http import HostLimit, HttpClient, Timeouts
 from indexer.sources.records import QualityNote

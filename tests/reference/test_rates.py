@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
-from indexer.reference import RateFlag
 from indexer.reference.rates import ListedBars, Place, compute_rates, traded
+from indexer.reference.rules import RateFlag
 from indexer.times import DAY_US, HOUR_US, MINUTE_US
 
 NAN = float("nan")

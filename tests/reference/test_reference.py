@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.errors import InputError
-from indexer.reference import RateStatus, Verdict, bar_rates, weighted_median
+from indexer.reference.bars import bar_rates, weighted_median
+from indexer.reference.rules import RateStatus, Verdict
 
 NAN = float("nan")
 

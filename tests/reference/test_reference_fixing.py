@@ -8,15 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.errors import InputError
-from indexer.reference import (
-    FixingRules,
-    Method,
-    RateStatus,
-    Verdict,
-    fixing_rates,
-    minute_cube,
-    twap_weights,
-)
+from indexer.reference.fixing import fixing_rates, minute_cube
+from indexer.reference.rules import FixingRules, Method, RateStatus, Verdict, twap_weights
 from indexer.sources.records import Bars
 from indexer.times import MINUTE_US
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from indexer.errors import InputError
-from indexer.reference import conversion_rate
+from indexer.reference.bars import conversion_rate
 from indexer.sources.records import Bars, Liquidations, Series, hourly_liquidations, in_usd, join_bars, no_bars
 from indexer.times import HOUR_US, MINUTE_US
 
