@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from seeds import START, START_US, bars, begin, seed
+from sqlmodel import col, select
 
 from indexer.errors import InputError, NotFoundError
 from indexer.store.assets import ensure_benchmarks, ensure_listings, read_listings
@@ -18,6 +19,7 @@ from indexer.store.indices import read_notes, write_index, write_methodology, wr
 from indexer.store.levels import read_latest_level, read_levels, write_levels
 from indexer.store.rates import read_rates, write_rates
 from indexer.store.rows import BarColumns, BenchmarkColumns, BenchmarkRow, NoteRow, Written
+from indexer.store.tables import Level
 from indexer.times import DAY_US, HOUR_US, from_us
 
 
@@ -183,6 +185,15 @@ def test_levels_are_revised_when_their_inputs_are(store: Store) -> None:
     assert read_levels(store, "deai", limit=1).levels.tolist() == [1001.0]
     assert read_levels(store, "deai", limit=2).revision.tolist() == [1, 2]
     assert read_levels(store, "deai", limit=9, end_us=START_US + 1).levels.tolist() == [1000.0]
+    with store.session() as session:  # as docs/client.md reads them
+        rows = session.exec(
+            select(Level).where(Level.index_id == "deai").order_by(col(Level.time), col(Level.revision))
+        )
+        assert [(row.level, row.revision, row.carried_weight) for row in rows] == [
+            (1000.0, 1, 0.0),
+            (1001.0, 1, 0.1),
+            (1001.0, 2, 0.1),
+        ]
     assert read_levels(store, "deai", newest_last=False).levels.tolist() == [1001.0, 1000.0]
 
 
