@@ -334,7 +334,7 @@ class Comparison:
         return self.first_us is None
 
 
-def compare(history: IndexHistory, second: SecondIndex, *, tolerance: float = TOLERANCE) -> Comparison:
+def compare(history: IndexHistory, second: SecondIndex) -> Comparison:
     """How far the fast history and the second calculator's are apart, level by level."""
     fast = dict(zip(history.times_us.tolist(), history.levels.tolist(), strict=True))
     slow = dict(second.levels)
@@ -343,7 +343,7 @@ def compare(history: IndexHistory, second: SecondIndex, *, tolerance: float = TO
         one, other = fast.get(time_us), slow.get(time_us)
         apart = float("inf") if one is None or other is None else abs(one - other) / abs(other)
         worst = max(worst, apart)
-        if first is None and not apart <= tolerance:
+        if first is None and not apart <= TOLERANCE:
             first = time_us
     return Comparison(
         len(fast), worst, first, None if first is None else fast.get(first), None if first is None else slow.get(first)

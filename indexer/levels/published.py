@@ -143,13 +143,13 @@ def versions_of(
     return Versions(ids, {row.id: row.hash for row in rows}, {row.id: rules_of(row).decimals for row in rows})
 
 
-def rules_of(row: MethodologyRow, *, registry: Registry | None = None) -> Methodology:
-    """The rules of a stored version, read as any methodology is; with a registry its tokens are checked too.
+def rules_of(row: MethodologyRow) -> Methodology:
+    """The rules of a stored version, read as any methodology is.
 
     Raises NotEnoughDataError when this program cannot read the stored rules.
     """
     try:
-        return load_methodology(row.text, source=f"{row.index_id} {row.version}", registry=registry)
+        return load_methodology(row.text, source=f"{row.index_id} {row.version}")
     except MethodologyError as error:
         raise NotEnoughDataError(
             f"the rules stored with {row.index_id} cannot be read by this program ({str(error).splitlines()[0]}); "

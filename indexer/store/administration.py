@@ -84,15 +84,10 @@ def withdraw_override(store: Store, number: int, *, by: str, at: datetime) -> No
         override.withdrawn_by, override.withdrawn_at = by, at
 
 
-def read_events(store: Store, *, start_us: int | None = None, end_us: int | None = None) -> list[EventRow]:
-    """Dated events, start <= time < end, oldest first."""
-    query = select(Event).order_by(col(Event.time))
-    if start_us is not None:
-        query = query.where(Event.time >= from_us(start_us))
-    if end_us is not None:
-        query = query.where(Event.time < from_us(end_us))
+def read_events(store: Store) -> list[EventRow]:
+    """Dated events, oldest first."""
     with store.session() as session:
-        return [as_row(EventRow, event) for event in session.exec(query)]
+        return [as_row(EventRow, event) for event in session.exec(select(Event).order_by(col(Event.time)))]
 
 
 def _unknown(number: int) -> NotFoundError:

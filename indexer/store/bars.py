@@ -96,12 +96,12 @@ def read_benchmark_closes(store: Store, symbol: str, *, interval: str) -> tuple[
     return bars["time"], bars["close"], bars["adjusted_close"]
 
 
-def read_benchmark_sources(store: Store, symbol: str, *, interval: str = "1d") -> list[str]:
-    """Who gave a benchmark's stored closes, by name."""
+def read_benchmark_sources(store: Store, symbol: str) -> list[str]:
+    """Who gave a benchmark's stored daily closes, by name."""
     query = (
         select(col(BenchmarkBar.source))
         .join(Benchmark, col(BenchmarkBar.benchmark_id) == col(Benchmark.id))
-        .where(col(Benchmark.symbol) == symbol, col(BenchmarkBar.interval) == interval)
+        .where(col(Benchmark.symbol) == symbol, col(BenchmarkBar.interval) == "1d")
         .distinct()
     )
     with store.reading() as connection:

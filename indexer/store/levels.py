@@ -94,12 +94,11 @@ def read_levels(
     step_us: int | None = None,
     as_of_us: int | None = None,
     limit: int | None = None,
-    newest_last: bool = True,
 ) -> LevelRows:
     """Levels of one index, start <= time < end, the latest revision of each (published by `as_of_us`).
 
     `step_us` keeps the times that are whole multiples of it. `limit` keeps the newest ones; the order is oldest
-    first, or newest first with `newest_last=False`. Raises NotFoundError for an unknown index.
+    first. Raises NotFoundError for an unknown index.
     """
     read_index(store, index_id)
     names = (*SERVED, "revision", "methodology_id", "published_at", *HASHES)
@@ -111,8 +110,6 @@ def read_levels(
         query = query.where(time >= select(func.min(instants.c.time)).scalar_subquery())
     rows = read_columns(store, query.order_by(time, revision))
     rows = pick(rows, last_of_each(rows["time"]))
-    if not newest_last:
-        rows = {name: column[::-1] for name, column in rows.items()}
     hashes = {name: rows[name].tolist() for name in HASHES}
     return LevelRows(
         **_served(rows),
@@ -194,9 +191,9 @@ def _served(rows: Columns) -> dict[str, Any]:
     return {"times_us": rows["time"], "levels": rows["level"], "status": status, **{name: rows[name] for name in names}}
 
 
-def read_latest_level(store: Store, index_id: str, *, as_of_us: int | None = None) -> LevelRows | None:
+def read_latest_level(store: Store, index_id: str) -> LevelRows | None:
     """The newest level as one row of columns, or None when the index has none yet."""
-    rows = read_levels(store, index_id, as_of_us=as_of_us, limit=1)
+    rows = read_levels(store, index_id, limit=1)
     return rows if len(rows) else None
 
 

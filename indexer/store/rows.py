@@ -231,7 +231,7 @@ class LevelColumns:
 
 @dataclass(frozen=True, slots=True)
 class LevelRows(LevelColumns):
-    """Levels as they stand, oldest first unless asked otherwise; hashes are 32 bytes each."""
+    """Levels as they stand, oldest first; hashes are 32 bytes each."""
 
     revision: I64
     methodology_id: I64

@@ -51,7 +51,7 @@ from indexer.store.tables import Payload, Rebalancing, RebalancingItem, Run, Sea
 from indexer.times import iso
 
 GENESIS = b"\0" * 32
-FEW = 5  # rows of a run that are named
+FEW, MOST = 5, 20  # rows of a run, and in all, that are named
 NULL_TEXT, NULL_NUMBER = "\x01", -(2**62)
 MISSING = (NULL_TEXT, NULL_NUMBER, -np.inf)
 INSTANTS = ("time", "observed_at", "effective_at", "valid_from", "opened_at", "start_at")
@@ -165,20 +165,20 @@ def link(previous: bytes, run_id: int, body: Body) -> bytes:
     return digest.digest()
 
 
-def altered_rows(store: Store, *, most: int = 20) -> list[str]:
-    """Every sealed row that is not what it was, named, at most so many; and every seal that is not. Empty is good."""
+def altered_rows(store: Store) -> list[str]:
+    """Every sealed row that is not what it was, named, at most twenty; and every seal that is not. Empty is good."""
     with store.session() as session:
         seals = list(session.exec(select(Seal).order_by(col(Seal.id))))
     altered = [*_broken_seals(seals), *broken_heads(store, [seal.hash for seal in seals])]
     for tables, run in ((EARLIER, EARLIER_RUN), (RUNS, RUN)):
         runs = {seal.run_id for seal in seals if seal.about == run.about}
         for table in tables:
-            if len(altered) >= most or not runs:
+            if len(altered) >= MOST or not runs:
                 break
             altered += _altered_by_run(store, table, seals=[one for one in seals if one.run_id in runs], runs=runs)
-    for table in STATES if len(altered) < most else ():
+    for table in STATES if len(altered) < MOST else ():
         altered += _altered_state(store, table)
-    return altered[:most]
+    return altered[:MOST]
 
 
 def _altered_by_run(store: Store, table: Sealed, *, seals: Iterable[Seal], runs: set[int]) -> Iterator[str]:

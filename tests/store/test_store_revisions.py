@@ -194,7 +194,6 @@ def test_levels_are_revised_when_their_inputs_are(store: Store) -> None:
             (1001.0, 1, 0.1),
             (1001.0, 2, 0.1),
         ]
-    assert read_levels(store, "deai", newest_last=False).levels.tolist() == [1001.0, 1000.0]
 
 
 def test_benchmark_closes_for_returns_are_adjusted_or_raw_never_mixed(store: Store) -> None:
