@@ -13,7 +13,7 @@ from indexer.config import Settings
 from indexer.live.context import live_of
 from indexer.live.fixing import fix
 from indexer.live.upstream import upstream_of
-from indexer.reference import RateStatus
+from indexer.reference.rules import RateStatus
 from indexer.registry import load_registry
 from indexer.store.assets import read_assets
 from indexer.store.db import open_store
