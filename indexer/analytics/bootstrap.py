@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 # Draws of (repetitions, n) indices held at a time.
+TAILS = (0.025, 0.975)
 MAX_DRAWS = 2_000_000
 
 
@@ -38,24 +39,15 @@ class BootstrapInterval:
     reason: str | None = None
 
 
-def bootstrap_beta(
-    x: ArrayLike,
-    y: ArrayLike,
-    *,
-    seed: int,
-    repetitions: int = 2_000,
-    block: float | None = None,
-    confidence: float = 0.95,
-) -> BootstrapInterval:
-    """Percentile intervals for OLS beta and correlation; the same seed gives the same interval."""
+def bootstrap_beta(x: ArrayLike, y: ArrayLike, *, seed: int, repetitions: int = 2_000) -> BootstrapInterval:
+    """95 % percentile intervals for OLS beta and correlation; the same seed gives the same interval."""
     a, b = finite_pairs(x, y)
     reason = refusal(a, b, least=20)
     if reason is not None:
         return BootstrapInterval(a.size, repetitions, reason=reason)
     m = moments(a, b)
     (dx, _), (dy, _) = centred(a), centred(b)
-    if block is None:
-        block = max(1.0, optimal_block(dx * (dy - m.sxy / m.sxx * dx)))
+    block = max(1.0, optimal_block(dx * (dy - m.sxy / m.sxx * dx)))
     rng = np.random.default_rng(seed)
     betas, correlations = [], []
     step = max(1, MAX_DRAWS // a.size)
@@ -65,9 +57,8 @@ def bootstrap_beta(
         betas.append(some_beta)
         correlations.append(some_correlation)
     beta, correlation = np.concatenate(betas), np.concatenate(correlations)
-    tails = [0.5 - confidence / 2.0, 0.5 + confidence / 2.0]
-    low, high = (float(value) for value in np.nanquantile(beta, tails))
-    r_low, r_high = (float(value) for value in np.nanquantile(correlation, tails))
+    low, high = (float(value) for value in np.nanquantile(beta, TAILS))
+    r_low, r_high = (float(value) for value in np.nanquantile(correlation, TAILS))
     se = float(np.nanstd(beta, ddof=1))
     return BootstrapInterval(a.size, repetitions, block, m.sxy / m.sxx, low, high, se, r_low, r_high)
 

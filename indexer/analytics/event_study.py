@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 MIN_ESTIMATION = 10
 
+CONFIDENCE, REPETITIONS = 0.95, 5_000
+
 
 @dataclass(frozen=True, slots=True)
 class EventWindows:
@@ -99,9 +101,7 @@ def event_row(times_us: ArrayLike, *, at_us: int) -> int | None:
     return row
 
 
-def event_study(
-    y: ArrayLike, factors: ArrayLike, *, row: int, windows: EventWindows | None = None, confidence: float = 0.95
-) -> EventResult:
+def event_study(y: ArrayLike, factors: ArrayLike, *, row: int, windows: EventWindows | None = None) -> EventResult:
     """Event study of y (T,) on factors (T,) or (T, k) about row `row`.
 
     Estimation rows with a missing value are left out and counted; a missing value in the event window leaves
@@ -122,15 +122,11 @@ def event_study(
     event = slice(row + w.first, row + w.last + 1)
     if not finite_rows(target[event], columns[event]).all():
         return EventResult(keep.size, missing, reason="a return in the event window is missing")
-    result = abnormal_returns(
-        target[keep], columns[keep], event_y=target[event], event_factors=columns[event], confidence=confidence
-    )
+    result = abnormal_returns(target[keep], columns[keep], event_y=target[event], event_factors=columns[event])
     return replace(result, n_missing=missing, estimation_rows=keep)
 
 
-def abnormal_returns(
-    y: F64, factors: F64, *, event_y: F64, event_factors: F64, confidence: float = 0.95
-) -> EventResult:
+def abnormal_returns(y: F64, factors: F64, *, event_y: F64, event_factors: F64) -> EventResult:
     """AR = y - X b on the event rows, Var = s² (I + X_e (X'X)^-1 X_e'), CAR = Σ AR, df = n - k."""
     design = with_constant(factors)
     fit = fit_linear(design, y)
@@ -140,12 +136,12 @@ def abnormal_returns(
     ar = event_y - ahead @ fit.coef
     # The coefficients' error is shared by all event rows: without the second term the CAR looks too certain.
     variance = fit.s2 * (np.eye(len(ar)) + ahead @ fit.inverse @ ahead.T)
-    return _tested(fit, ar=ar, variance=variance, confidence=confidence)
+    return _tested(fit, ar=ar, variance=variance)
 
 
-def _tested(fit: LinearFit, *, ar: F64, variance: F64, confidence: float) -> EventResult:
+def _tested(fit: LinearFit, *, ar: F64, variance: F64) -> EventResult:
     car, sd = float(ar.sum()), math.sqrt(float(variance.sum()))
-    low, high = student_interval(car, sd, df=fit.df, confidence=confidence)
+    low, high = student_interval(car, sd, df=fit.df, confidence=CONFIDENCE)
     return EventResult(
         n_estimation=fit.residual.size,
         ar=tuple(ar.tolist()),
@@ -276,12 +272,10 @@ def generalised_sign(results: Sequence[EventResult]) -> float | None:
     return (positive - n * p) / math.sqrt(n * p * (1.0 - p)) if 0.0 < p < 1.0 else None
 
 
-def block_bootstrap_p(
-    result: EventResult, *, seed: int, block: int | None = None, repetitions: int = 5_000
-) -> float | None:
+def block_bootstrap_p(result: EventResult, *, seed: int) -> float | None:
     """Two-sided p of the CAR among sums of as many estimation residuals drawn in moving blocks.
 
-    Residuals are inflated by sqrt(n / df) for the fitted coefficients; block defaults to ceil(n^(1/3)).
+    Residuals are inflated by sqrt(n / df) for the fitted coefficients; a block is ceil(n^(1/3)) long.
     Keeps fat tails and serial dependence, which the t test does not. None without a CAR.
     """
     if result.car is None or result.estimation_residual is None or result.df is None:
@@ -290,17 +284,17 @@ def block_bootstrap_p(
     # Fitted residuals are too small by the coefficients that were spent on them.
     u = (u - u.mean()) * math.sqrt(u.size / result.df)
     days = len(result.ar)
-    width = min(block or math.ceil(u.size ** (1.0 / 3.0)), days)
+    width = min(math.ceil(u.size ** (1.0 / 3.0)), days)
     count = -(-days // width)
     rng = np.random.default_rng(seed)
-    starts = rng.integers(0, u.size - width + 1, size=(repetitions, count))
-    rows = (starts[:, :, None] + np.arange(width)).reshape(repetitions, -1)[:, :days]
+    starts = rng.integers(0, u.size - width + 1, size=(REPETITIONS, count))
+    rows = (starts[:, :, None] + np.arange(width)).reshape(REPETITIONS, -1)[:, :days]
     # Forecast error of the coefficients is part of the CAR's spread, so the draws are widened to match it.
     plain = math.sqrt(days) * (result.residual_sd or 0.0)
     widen = (result.car_sd or plain) / plain if plain > 0.0 else 1.0
     sums = np.abs(u[rows].sum(axis=1)) * widen
     # The observed CAR counts as one draw, so that p is never 0.
-    return float((1 + np.count_nonzero(sums >= abs(result.car))) / (repetitions + 1))
+    return float((1 + np.count_nonzero(sums >= abs(result.car))) / (REPETITIONS + 1))
 
 
 def _mean_t(values: F64) -> float | None:

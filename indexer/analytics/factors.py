@@ -71,7 +71,6 @@ def factor_model(
     *,
     periods_per_year: float = 252.0,
     confidence: float = 0.95,
-    hac_lag: int | None = None,
 ) -> FactorModel:
     """OLS of y on all factors together; rows with any missing value are left out of every series."""
     target = as_series(y, "y")
@@ -87,8 +86,7 @@ def factor_model(
     total = float(spread @ spread)
     if fit is None or total == 0.0:
         return FactorModel(n, reason="a series does not move or two factors are the same: no unique fit")
-    lag = auto_lag(n) if hac_lag is None else hac_lag
-    rows = _rows(fit, design, names=list(factors), lag=lag, confidence=confidence)
+    rows = _rows(fit, design, names=list(factors), lag=auto_lag(n), confidence=confidence)
     r2 = 1.0 - fit.ssr / total
     return FactorModel(
         n=n,

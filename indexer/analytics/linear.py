@@ -60,7 +60,7 @@ def se_hc(dx: F64, residual: F64, *, kind: int = 3) -> float:
     return math.sqrt(float(squared @ (dx * dx))) / sxx
 
 
-def hac_covariance(design: F64, residual: F64, *, lag: int, corrected: bool = True) -> F64:
+def hac_covariance(design: F64, residual: F64, *, lag: int) -> F64:
     """(k, k) Newey-West covariance of the coefficients of a regression on `design` (n, k)."""
     n, k = design.shape
     score = design * residual[:, None]
@@ -69,8 +69,7 @@ def hac_covariance(design: F64, residual: F64, *, lag: int, corrected: bool = Tr
         gamma = score[step:].T @ score[:-step]
         meat = meat + (1.0 - step / (lag + 1.0)) * (gamma + gamma.T)
     bread = np.linalg.inv(design.T @ design)
-    factor = n / (n - k) if corrected else 1.0
-    covariance: F64 = factor * (bread @ meat @ bread)
+    covariance: F64 = n / (n - k) * (bread @ meat @ bread)
     return covariance
 
 

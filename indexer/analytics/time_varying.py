@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+GRID_POINTS, TOLERANCE = 17, 1e-4
+MIN_PAIRS = 30
 
 
-def maximise(
-    function: Callable[[float], float], low: float, *, high: float, points: int = 17, tolerance: float = 1e-4
-) -> float:
+def maximise(function: Callable[[float], float], low: float, *, high: float) -> float:
     """The argument in [low, high] with the greatest value found; the grid guards against local maxima."""
-    step = (high - low) / (points - 1)
-    grid = [low + step * place for place in range(points)]
+    step = (high - low) / (GRID_POINTS - 1)
+    grid = [low + step * place for place in range(GRID_POINTS)]
     best = max(grid, key=function)
     left, right = max(low, best - step), min(high, best + step)
     inner, outer = right - GOLDEN * (right - left), left + GOLDEN * (right - left)
     at_inner, at_outer = function(inner), function(outer)
-    while right - left > tolerance:
+    while right - left > TOLERANCE:
         if at_inner >= at_outer:
             right, outer, at_outer = outer, inner, at_inner
             inner = right - GOLDEN * (right - left)
@@ -112,14 +112,14 @@ def kalman_filter(
     return filtered, _path("smoothed", _smooth(steps, model=model), loglik=loglik) if smooth else filtered
 
 
-def kalman_fit(x: ArrayLike, y: ArrayLike, *, min_pairs: int = 30) -> KalmanFit:
+def kalman_fit(x: ArrayLike, y: ArrayLike) -> KalmanFit:
     """Filtered and smoothed beta with q_beta / r by maximum likelihood, r concentrated out, alpha constant.
 
     x and y as in `compute_beta`; the paths keep the length of the input, missing pairs included.
     """
     a, b = as_pair(x, y)
     fx, fy = finite_pairs(a, b)
-    reason = refusal(fx, fy, least=min_pairs)
+    reason = refusal(fx, fy, least=MIN_PAIRS)
     if reason is not None:
         return KalmanFit(fx.size, reason=reason)
     m = moments(fx, fy)

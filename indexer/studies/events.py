@@ -462,7 +462,6 @@ def event_path(
     factors: Sequence[str],
     first: int = -5,
     last: int = 20,
-    length: int = 120,
 ) -> EventPath:
     """The path of a subject about an event at the exchange's closes. Raises NotEnoughDataError with the reason."""
     frame = make_frame(store, subject_series(store, subject), [benchmark_series(store, name) for name in factors])
@@ -471,9 +470,7 @@ def event_path(
         raise NotEnoughDataError(f'event "{event.id}" lies outside the returns that {subject} and its factors share')
     rows = []
     for step in range(first, last + 1):
-        result = event_study(
-            frame.y, frame.x, row=row, windows=EventWindows(first, step, length, min(PATH_END, first - 1))
-        )
+        result = event_study(frame.y, frame.x, row=row, windows=EventWindows(first, step, end=min(PATH_END, first - 1)))
         if result.car is None:
             break
         raw = float(frame.y[row + first : row + step + 1].sum())
