@@ -52,6 +52,7 @@ from api.stream.watch import watch
 from api.web import files as dropped
 from api.web import first_view, overview, sign_in, static_files, tokens
 from api.web import routes as web
+from api.web.pages import refusal
 from indexer.config import Settings
 from indexer.store.db import Store
 from indexer.store.runs import read_version
@@ -138,7 +139,7 @@ def create_app(
         default_response_class=Answer,
     )
     app.state.services = services
-    install_handlers(app)
+    install_handlers(app, page=refusal)
     for router in ROUTERS:
         app.include_router(router)
     describe(app, root_path=root_path)

@@ -20,7 +20,7 @@ from api.answers.encode import json_bytes
 from indexer.errors import DeaiError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fastapi import FastAPI
     from starlette.requests import Request
@@ -142,11 +142,18 @@ def declared(*codes: str) -> dict[int | str, dict[str, Any]]:
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 
 
-def install_handlers(app: FastAPI) -> None:
-    """Sends every error of the app through `problem`; what nobody expected, the middleware `Failures` logs."""
-    app.add_exception_handler(DeaiError, _on_ours)
-    app.add_exception_handler(RequestValidationError, _on_validation)
-    app.add_exception_handler(HTTPException, _on_http)
+def install_handlers(app: FastAPI, *, page: Callable[[Request, Response], Response]) -> None:
+    """Sends every error of the app through `problem`; what nobody expected, the middleware `Failures` logs.
+
+    Programs get it as JSON, a browser that is on its way to a page of ours what `page` makes of it.
+    """
+
+    def shown(handler: Callable[[Request, Exception], Response]) -> Callable[[Request, Exception], Response]:
+        return lambda request, error: page(request, handler(request, error))
+
+    app.add_exception_handler(DeaiError, shown(_on_ours))
+    app.add_exception_handler(RequestValidationError, shown(_on_validation))
+    app.add_exception_handler(HTTPException, shown(_on_http))
     app.add_exception_handler(ClientDisconnect, _on_gone)
     app.add_exception_handler(Exception, _on_any)
 

@@ -59,6 +59,7 @@ def overview_page(request: Request, services: ServicesDep) -> Response:
         rows=Raw("".join(_row(row, now=services.clock()) for row in rows)),
         heads=Raw("".join(f'<th scope="col" class="{_kind(span)}">{label}</th>' for span, label in CHANGES.items())),
         count=str(len(rows)),
+        here=request.url.path.removeprefix(request.scope.get("root_path", "")).lstrip("/"),
         tabs=Raw(tabs(store, "")),
         sign_out=Raw(sign_out(request)),
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
+from starlette.responses import Response
 
 from api.answers.answer import Answer
 from api.middleware.access import COOKIE
@@ -16,6 +18,7 @@ from api.middleware.access import COOKIE
 HTML = "text/html; charset=utf-8"
 TEMPLATES = Path(__file__).parent / "templates"
 MIDNIGHT = re.compile(r"T00:00:00Z")
+PROGRAMS = ("/v1", "/page-data", "/static/")
 PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 SIGN_OUT = '<form method="post" action="sign-out"><button class="quiet" type="submit">Sign out</button></form>'
 HERE_MARK = ' aria-current="page"'
@@ -42,6 +45,18 @@ def filled(file: str, request: Request, **values: str) -> bytes:
 def page_answer(body: bytes) -> Answer:
     """A page: asked again each time by ETag, and kept by no cache of ours, for it may depend on who asks."""
     return Answer(body, media_type=HTML, cache_control="no-cache", keep=False)
+
+
+def refusal(request: Request, answer: Response) -> Response:
+    """A problem as a page for a browser on its way to one of ours; for programs, and under /v1, as it is."""
+    path, accept = request.scope["path"], request.headers.get("accept", "")
+    if request.method != "GET" or "text/html" not in accept or path.startswith(PROGRAMS):
+        return answer
+    told = json.loads(bytes(answer.body))
+    title, heading = f"{told['status']} {told['code']}", told["title"]
+    body = filled("note.html", request, title=title, heading=heading, text=told["detail"])
+    headers = {name: value for name, value in answer.headers.items() if name not in ("content-type", "content-length")}
+    return Response(body, answer.status_code, headers, media_type=HTML)
 
 
 @cache

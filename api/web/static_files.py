@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent / "static"
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w.]+)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
-COMMENT_LINE = re.compile(r"^\s*//.*\n", re.MULTILINE)
+UNREAD = re.compile(r"^ *//.*\n|^ +", re.MULTILINE)  # comments of whole lines, indentation
 router = APIRouter(include_in_schema=False)
 
 
@@ -59,7 +59,7 @@ def _collect(name: str, order: dict[str, str]) -> None:
             _collect(other, order)
     exported = EXPORT.findall(text)
     body = IMPORT.sub(lambda line: f"const {{{line[1].replace(' as ', ': ')}}} = {_variable(line[2])};\n", text)
-    body = COMMENT_LINE.sub("", EXPORT.sub("", body))
+    body = UNREAD.sub("", EXPORT.sub("", body))
     order[name] = f"const {_variable(name)} = (() => {{\n{body}return {{ {', '.join(exported)} }};\n}})();\n"
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +27,9 @@ FLAGS = [
     "--disable-sync",
     "--no-proxy-server",
 ]
-ACCESSIBILITY = Path(__file__).with_name("accessibility.js").read_text(encoding="utf-8")
+AXE = (
+    "const done = arguments[0]; axe.run().then((run) => done(run.violations.map(({id, nodes}) => [id, nodes[0].html])))"
+)
 
 
 class Browser:
@@ -68,9 +71,10 @@ class Browser:
         urls = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
         return {urlsplit(url).netloc for url in urls if not url.startswith(("data:", "blob:"))}
 
-    def accessibility(self) -> list[str]:
-        """What an accessibility checker would complain about."""
-        found: list[str] = self.run(ACCESSIBILITY)
+    def accessibility(self) -> list[list[str]]:
+        """What axe complains about: the rule, and the first element that breaks it."""
+        self.driver.execute_script((files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8"))
+        found: list[list[str]] = self.driver.execute_async_script(AXE)
         return found
 
     def overflow(self) -> int:
@@ -101,6 +105,7 @@ def chromium(profile: Path, *more: str) -> Iterator[Browser]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(driver_path))
     driver.set_page_load_timeout(30)
+    driver.set_script_timeout(30)
     try:
         yield Browser(driver)
     finally:

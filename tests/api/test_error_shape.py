@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 
 import httpx
@@ -198,3 +199,14 @@ def test_a_slash_too_many_is_pointed_out(client: TestClient) -> None:
 
 def test_a_browser_finds_an_icon(client: TestClient) -> None:
     assert client.get("/favicon.ico").headers["content-type"] == "image/svg+xml"
+
+
+def test_a_browser_on_its_way_to_a_page_reads_a_page(client: TestClient) -> None:
+    for path in ("/nope", "/indices/nope", "/events/nope", "/assets/nope"):
+        shown = client.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
+        assert (shown.status_code, shown.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert "<h1>No such thing</h1>" in shown.text
+        told = client.get(path)
+        assert told.headers["content-type"] == "application/problem+json"
+        assert told.json()["detail"] in html.unescape(shown.text)
+    assert client.get("/v1/nope", headers={"Accept": "text/html"}).headers["content-type"] == "application/problem+json"

@@ -5,6 +5,7 @@ import { ask, timesOf } from "./data.js";
 import { byId, make, remember, remembered } from "./dom.js";
 import { drawForest } from "./forest.js";
 import { day, number } from "./format.js";
+import { term } from "./glossary.js";
 
 const CLOCKS = { at_close: "at the exchange close", daily_utc: "by UTC days", nq_hours: "by hours of the future", hourly_utc: "by the hour" };
 
@@ -78,15 +79,15 @@ export class Betas {
     byId("beta-of").textContent = lacking ? row.symbol : `to ${row.symbol}, n ${row.n}, to ${day(Date.parse(row.last_session))}, ${CLOCKS[this.answer.clock]}`;
     const pairs = new URLSearchParams({ benchmark: row.symbol, sessions: this.answer.sessions, clock: this.answer.clock });
     const link = make("a", { href: `v1/indices/${this.index}/beta/pairs.csv?${pairs}`, textContent: "The pairs of returns behind it (CSV)" });
-    byId("beta-note").replaceChildren(...(lacking ? [`${row.symbol}: ${lacking}.`] : [this.#words(row), " ", link, "."]));
+    byId("beta-note").replaceChildren(...(lacking ? [`${row.symbol}: ${lacking}.`] : [term("R²"), ` ${number(row.r2)}, ${this.#words(row)} ± is the `, term("standard error"), ". ", link, "."]));
   }
 
   #words(row) {
     const { fallback, stand_in: standIn, clock } = this.answer;
-    const words = [`R² ${number(row.r2)}, correlation ${number(row.correlation)}, alpha ${number(row.alpha_annualised)} a year in logs ` +
-      `(standard error ${number(row.se_alpha * row.periods_per_year)}), since ${day(Date.parse(row.first_session))}. ± is the standard error, bars are ${number(row.confidence * 100, 0)}\u202f% intervals.`];
-    if (standIn) words.unshift(`No closes of QQQ could be had: ${standIn}, the index it follows, stands in.`);
-    if (fallback) words.unshift("The last closes have no level at their very instant, so these are betas by UTC days: less exact, but of now.");
+    const words = [`correlation ${number(row.correlation)}, alpha ${number(row.alpha_annualised)} a year in logs ` +
+      `(standard error ${number(row.se_alpha * row.periods_per_year)}), since ${day(Date.parse(row.first_session))}. Bars are ${number(row.confidence * 100, 0)}\u202f% intervals.`];
+    if (standIn) words.push(`No closes of QQQ could be had: ${standIn}, the index it follows, stands in.`);
+    if (fallback) words.push("The last closes have no level at their very instant, so these are betas by UTC days: less exact, but of now.");
     if (!fallback && row.stale_days > 7) words.push(`Ends ${row.stale_days} days before the newest level: no close and level at the same instant since.`);
     if (clock === "date_join") words.push("A naive join of dates: the two sides' returns are of different hours.");
     return [...words, ...row.warnings.map((text) => `${text}.`)].join(" ");

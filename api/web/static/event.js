@@ -99,7 +99,7 @@ function showHours({ path }) {
 // Figures that were told of the event beside what the data say.
 function showClaims({ claims = [] }) {
   const figure = (value) => value === null || Math.abs(value) <= 1 ? signed(value) : number(value, 0);
-  const head = ["Told", "", "Data", "Difference", "Measured as"].map((text) => make("th", { scope: "col", textContent: text }));
+  const head = ["Told", "Where", "Data", "Difference", "Measured as"].map((text) => make("th", { scope: "col", textContent: text }));
   const body = claims.map((one) => make("tr", {}, ...[one.text, figure(one.told), figure(one.measured), signed(one.difference), one.basis].map((text) => make("td", { textContent: text }))));
   byId("claims").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
   byId("claims-box").hidden = !claims.length;
@@ -118,7 +118,7 @@ async function showExpected(hourly, closes, at, { path }) {
     byId("first-move").classList.add(tone(first.own) || "flat");
     byId("first-move-note").textContent = `${index} from the close of ${day(first.from)} to the close of ${day(first.to)}`;
   }
-  const head = ["", "Moved", "Beta before", "Explains", "Left over"].map((text) => make("th", { scope: "col", textContent: text }));
+  const head = ["Market model", "Moved", "Beta before", "Explains", "Left over"].map((text) => make("th", { scope: "col", textContent: text }));
   const body = found.map((one) => make("tr", {}, make("td", {}, make("strong", { textContent: one.symbol })),
     ...[[one.move], [one.beta, number(one.beta)], [one.explained], [one.own - one.explained]].map(([value, text]) =>
       make("td", { className: text ? "" : tone(value), textContent: text ?? signed(value) }))));

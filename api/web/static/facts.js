@@ -2,6 +2,7 @@
 import { read } from "./data.js";
 import { byId, make } from "./dom.js";
 import { age, day, moment, percent } from "./format.js";
+import { TERMS } from "./glossary.js";
 
 const KINDS = {
   gap: "no prices", no_rate: "no venue had a usable price", stale: "prices older than they may be", outlier: "a quote far from the others was left out",
@@ -29,7 +30,7 @@ export async function showFacts(index, latest) {
     ["History since", detail.first_time ? day(Date.parse(detail.first_time)) : "–"],
   ];
   const rules = make("a", { href: `v1/${here}/documents/methodology`, textContent: `version ${detail.methodology.version}`, title: detail.methodology.hash });
-  byId("facts").replaceChildren(...[...facts, ["Methodology", rules]].flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", {}, value)]));
+  byId("facts").replaceChildren(...[...facts, ["Methodology", rules]].flatMap(([name, value]) => [make("dt", { textContent: name, title: TERMS[name] ?? "" }), make("dd", {}, value)]));
   byId("notes").replaceChildren(...standing.notes.slice(0, MOST_NOTES).map((note) => {
     const until = note.end_at ? ` to ${day(Date.parse(note.end_at))}` : "";
     return line(`${day(Date.parse(note.start_at))}${until}`, `${NOTES[note.kind] ?? note.kind}: ${note.reason.replace(/^index \S+ at \S+: /, "")}`);

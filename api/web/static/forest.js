@@ -32,7 +32,7 @@ export function drawForest(svg, items, { picked, onPick, left = 74 }) {
 function row(item, { y, tall, x, width, narrow, left, right, on, onPick }) {
   const middle = y + tall / 2;
   const said = item.missing || `beta ${number(item.beta)}, 95 % between ${number(item.low)} and ${number(item.high)}`;
-  const group = node("g", { class: `row c0${on ? " on" : ""}`, tabindex: "0", role: "button", "aria-label": `${item.symbol}: ${said}`, "aria-pressed": on });
+  const group = node("g", { class: `row c0${on ? " on" : ""}`, tabindex: "0", role: "button", "aria-pressed": on });
   group.append(node("rect", { class: "back", x: 0, y: y + 2, width, height: tall - 4, rx: 7 }));
   group.append(node("text", { class: "name", x: 8, y: narrow && item.text ? y + 19 : middle + 5 }, item.symbol));
   if (item.missing) {

@@ -5,6 +5,7 @@ import { Comparison, moveOf } from "./comparison.js";
 import { read, readLevels } from "./data.js";
 import { byId, choice, make, remember, remembered } from "./dom.js";
 import { day, level, number, percent, signed } from "./format.js";
+import { STATUS } from "./glossary.js";
 import { copyPicture, pngOf, svgOf } from "./picture.js";
 import { lowerBound } from "./scale.js";
 import { drawdowns } from "./shape.js";
@@ -14,11 +15,6 @@ const RANGES = [["1W", 7], ["1M", 30], ["3M", 91], ["YTD", 0], ["1Y", 365], ["Al
 const VIEWS = [["level", "Level"], ["candles", "Candles"], ["drawdown", "Drawdown"], ["compare", "Compare"]];
 const CANDLES = [[10, "1h"], [40, "4h"], [200, "1d"], [Infinity, "1w"]];  // by days in sight
 const MARKS = [["event", "event"], ["change", "rebalance"], ["left", "rebalance, members left"], ["break", "members left without a price"]];
-const MEANING = {
-  final: "priced by enough venues", provisional: "the first filling is not complete: this level will be computed again",
-  indicative: "three venues price less of the weight than a final level needs", degraded: "two venues price less of the weight than an indicative level needs",
-  carried: "some price is an earlier one", impaired: "too much of the weight is carried, or too few members are held", suspended: "no level can be vouched for",
-};
 const FINE_DAYS = 92;
 
 // Where the basket broke: members left without a price or came back so, or the index had no level to vouch for.
@@ -187,7 +183,7 @@ export class History {
   #keys({ status = [] }, [start, end]) {
     const kinds = new Set(this.marks.filter(({ at }) => at >= start && at <= end).map(({ kind }) => kind));
     const marks = MARKS.filter(([kind]) => kinds.has(kind)).map(([kind, text]) => make("span", {}, make("i", { className: `m-${kind}` }), text));
-    const strips = [...new Set(status)].map((name) => make("span", { title: MEANING[name] || "" }, make("i", { className: `k-${name}` }), name));
+    const strips = [...new Set(status)].map((name) => make("span", { title: STATUS[name] || "" }, make("i", { className: `k-${name}` }), name));
     byId("chart-keys").replaceChildren(...marks, ...(strips.length > 1 || strips[0]?.textContent !== "final" ? strips : []));
   }
 }

@@ -21,7 +21,7 @@ export function showMore({ markets, performance, fundamentals }, members) {
 }
 
 function showPerformance({ periods, risk, months, tracking, first, last }) {
-  fill(byId("periods"), ["Return", ""], periods.map(({ period, value }) => [PERIODS[period] ?? period, { text: signed(value), className: tone(value) }]));
+  fill(byId("periods"), ["Return over", "Change"], periods.map(({ period, value }) => [PERIODS[period] ?? period, { text: signed(value), className: tone(value) }]));
   fill(byId("risk"), ["Window", "CAGR", "Volatility", "Sharpe", "Sortino", "Max drawdown"], risk.map((row) => [
     row.window, signed(row.cagr), percent(row.volatility), number(row.sharpe), number(row.sortino), percent(row.max_drawdown)]));
   const years = new Map();
@@ -29,7 +29,7 @@ function showPerformance({ periods, risk, months, tracking, first, last }) {
     if (!years.has(year)) years.set(year, Array(12).fill("–"));
     years.get(year)[month - 1] = { text: signed(value), className: `${tone(value)} ${heat(value)}`, title: partial ? "a part of the month" : "" };
   }
-  fill(byId("months"), ["", ...MONTHS], [...years].map(([year, cells]) => [String(year), ...cells]));
+  fill(byId("months"), ["Year", ...MONTHS], [...years].map(([year, cells]) => [String(year), ...cells]));
   const words = tracking.map((row) => `${row.beside.toUpperCase()} ${number(row.correlation)} correlation, ${percent(row.tracking_error)} tracking error (n ${row.n})`);
   byId("performance-note").textContent = `Daily levels ${day(Date.parse(first))} to ${day(Date.parse(last))}, a year is 365 days, no risk-free rate. Against ${words.join("; ")}.`;
 }

@@ -4,6 +4,7 @@ import { Constituents } from "./constituents.js";
 import { follow, read, readFirst } from "./data.js";
 import { byId, make } from "./dom.js";
 import { age, level, moment, signed, tone } from "./format.js";
+import { STATUS } from "./glossary.js";
 import { showFacts } from "./facts.js";
 import { breaksOf, History } from "./history.js";
 import { readMore, showMore } from "./more.js";
@@ -69,6 +70,7 @@ function showAge() {
   const stale = isStale();
   byId("age").textContent = `(${age(Date.parse(shown.time))})`;
   byId("status").textContent = stale ? `${shown.status}, stale` : shown.status;
+  byId("status").title = STATUS[shown.status] ?? "";
   byId("status").dataset.status = stale ? "stale" : shown.status;
 }
 
@@ -100,11 +102,13 @@ async function everything() {
 async function look(refresh) {
   try {
     await readFirst(index);
+    byId("offline").hidden = true;
     const changed = showLatest(await read(`indices/${index}/latest`));
     if (changed && refresh) await refresh();
   } catch (error) {
     if (error.status === 401) location.reload();  // signed out elsewhere, or the key has ended: the server asks again
-    byId("age").textContent = `(${error.status ? error.message : "the server does not answer"})`;
+    byId("offline").hidden = false;
+    byId("offline").textContent = `${error.status ? error.message : "The server does not answer"}. What is shown is of the last answer; this page asks again by itself.`;
   }
 }
 

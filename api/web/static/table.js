@@ -1,9 +1,10 @@
 // Tables whose headings sort: by `data-value` of the cells where there is one, else by their text; what is missing comes last.
 import { make } from "./dom.js";
+import { TERMS } from "./glossary.js";
 
 // Rows of cells: a text, or {text, value, title, className, link, node}.
 export function fill(table, heads, rows) {
-  const head = make("tr", {}, ...heads.map((textContent) => make("th", { scope: "col", textContent })));
+  const head = make("tr", {}, ...heads.map((textContent) => make("th", { scope: "col", textContent, title: TERMS[textContent] ?? "" })));
   table.replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows.map((cells) => make("tr", {}, ...cells.map(cellOf)))));
 }
 
