@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,13 +10,39 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.cli.command import Json, emit, instant_us, migrated, opened, progress, say, table
+from indexer.errors import InputError
 
 if TYPE_CHECKING:
     from indexer.backtest.sweep import Tried
     from indexer.config import Settings
     from indexer.methodology.spec import Methodology
 
-methodology = typer.Typer(help="Check and list index methodologies.", no_args_is_help=True, rich_markup_mode=None)
+methodology = typer.Typer(help="Begin, check, list index methodologies.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@methodology.command()
+def new(
+    index: Annotated[str, typer.Argument(help="Its id, e.g. my-index; the file is my-index.toml in this folder.")],
+) -> None:
+    """Write an index of your own to begin with, commented. Example: deai methodology new my-index"""
+    from indexer.methodology.load import SHIPPED
+    from indexer.times import utc_now
+
+    path = Path(f"{index}.toml")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,63}", index):
+        raise InputError(f'"{index}" cannot be an id: small letters, digits and hyphens, e.g. my-index')
+    if path.exists():
+        raise InputError(f"{path} is there already; nothing was written")
+    own = {"id": index, "name": index, "version": "1.0.0", "description": "", "reason": "The first version."}
+    text = (SHIPPED / "deai.toml").read_text(encoding="utf-8")
+    head, rest = text.split("\n[universe]", 1)
+    for name, value in own.items():
+        head = re.sub(rf'^{name} = ("""[\s\S]*?"""|".*")', f'{name} = "{value}"', head, flags=re.MULTILINE)
+    head = re.sub(r"^effective_from = .*", f"effective_from = {utc_now():%Y-%m-%d}T00:00:00Z", head, flags=re.MULTILINE)
+    path.write_text(f"{head}\n[universe]{rest}", encoding="utf-8")
+    say(f"{path}: change what you like, then")
+    say(f"  deai methodology check {path}")
+    say(f"  deai backtest {path}")
 
 
 @methodology.command()

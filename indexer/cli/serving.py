@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import signal
 import socket
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.cli.command import migrated, progress
-from indexer.errors import ConfigError, DeaiError, StoreError
+from indexer.errors import BusyError, ConfigError, DeaiError, StoreError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -53,6 +54,7 @@ def up(
     from indexer.workflow.work import imported_beside, scheduled
 
     settings, say = load_settings(host=host, port=port), _voice(as_json)
+    _need_port(settings)
     with _staying(settings) as store:
         if import_path:
             report = imported_beside(settings, import_path, shown=import_progress)
@@ -69,6 +71,7 @@ def serve(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
     from indexer.config import load_settings
 
     settings = load_settings(host=host, port=port)
+    _need_port(settings)
     with _staying(settings) as store:
         _serve(store, settings, say=_voice(as_json))
 
@@ -93,6 +96,7 @@ def demo(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
     from indexer.config import load_settings
 
     settings, say = load_settings(host=host, port=port), _voice(as_json)
+    _need_port(settings)
     with _demo_store(settings, say=say) as store:
         _serve(store, settings.for_demo(), say=say)
 
@@ -160,6 +164,19 @@ def _voice(as_json: bool) -> Say:
         sys.stdout.flush()
 
     return speak
+
+
+def _need_port(settings: Settings) -> None:
+    """Refuses to begin where the port cannot be had, before anything is imported or simulated."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.create_server((settings.host, settings.port), family=family).close()
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise BusyError(
+            f"port {settings.port} at {settings.host} cannot be had ({reason}): is another deai running there? "
+            "End it, or give another with --port"
+        ) from None
 
 
 @contextmanager

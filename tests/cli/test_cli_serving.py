@@ -102,3 +102,15 @@ def test_serve_changes_nothing_in_the_store(tmp_path, running):
     assert json.loads(serve.get("/v1/indices"))["data"] == []
     code, _, _ = serve.stop()
     assert code in (0, 130)
+
+
+def test_a_taken_port_is_said_before_anything_else(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        program = "from indexer.cli import main; main()"
+        command = [sys.executable, "-c", program, "up", "--port", port, "--import", str(tmp_path / "none.csv")]
+        env = {"DEAI_DATA_DIR": str(tmp_path / "data"), "PATH": os.environ["PATH"]}
+        ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 6
+    assert f"port {port} at 127.0.0.1 cannot be had" in ended.stderr
+    assert not (tmp_path / "data").exists()

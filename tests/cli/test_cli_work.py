@@ -156,6 +156,14 @@ def test_methodology_check_says_everything_that_does_not_hold(tmp_path):
     assert 'Did you mean "single"?' in made.stdout
 
 
+def test_a_new_methodology_holds_and_overwrites_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(tmp_path, "methodology", "new", "my-index").returncode == 0
+    checked = json.loads(run(tmp_path, "methodology", "check", "my-index.toml", "--json").stdout)
+    assert (checked["problems"], checked["methodology"]["id"]) == ([], "my-index")
+    assert run(tmp_path, "methodology", "new", "my-index").returncode == 2
+
+
 def test_methodology_list_has_the_shipped_indices(tmp_path):
     made = run(tmp_path, "methodology", "list", "--json")
     assert {row["id"] for row in json.loads(made.stdout)} >= {"deai", "deai-compute", "deai-ew"}
