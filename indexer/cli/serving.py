@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
-import os
 import signal
 import socket
 import sys
@@ -54,7 +54,7 @@ def up(
     from indexer.workflow.work import imported_beside, scheduled
 
     settings, say = load_settings(host=host, port=port), _voice(as_json)
-    _need_port(settings)
+    _listener(settings).close()  # refused before anything is imported or simulated
     with _staying(settings) as store:
         if import_path:
             report = imported_beside(settings, import_path, shown=import_progress)
@@ -71,7 +71,7 @@ def serve(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
     from indexer.config import load_settings
 
     settings = load_settings(host=host, port=port)
-    _need_port(settings)
+    _listener(settings).close()
     with _staying(settings) as store:
         _serve(store, settings, say=_voice(as_json))
 
@@ -96,7 +96,7 @@ def demo(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
     from indexer.config import load_settings
 
     settings, say = load_settings(host=host, port=port), _voice(as_json)
-    _need_port(settings)
+    _listener(settings).close()
     with _demo_store(settings, say=say) as store:
         _serve(store, settings.for_demo(), say=say)
 
@@ -164,19 +164,6 @@ def _voice(as_json: bool) -> Say:
         sys.stdout.flush()
 
     return speak
-
-
-def _need_port(settings: Settings) -> None:
-    """Refuses to begin where the port cannot be had, before anything is imported or simulated."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        socket.create_server((settings.host, settings.port), family=family).close()
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise BusyError(
-            f"port {settings.port} at {settings.host} cannot be had ({reason}): is another deai running there? "
-            "End it, or give another with --port"
-        ) from None
 
 
 @contextmanager
@@ -250,12 +237,15 @@ def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = Fa
 
 
 def _listener(settings: Settings) -> socket.socket:
-    """What the server listens on. Raises ConfigError where that cannot be."""
+    """What the server listens on. Raises BusyError where it is taken, ConfigError where it cannot be."""
     place = (settings.host, settings.port)
     try:
         family = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server(place, family=family, backlog=2048)
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            taken = f"port {place[1]} at {place[0]} is taken: is another deai running there?"
+            raise BusyError(f"{taken} End it, or give another by --port") from None
         why = error.strerror or str(error)
         raise ConfigError(
             f"cannot listen on {place[0]}:{place[1]}: {why}; choose another by --host and --port"

@@ -112,5 +112,5 @@ def test_a_taken_port_is_said_before_anything_else(tmp_path):
         env = {"DEAI_DATA_DIR": str(tmp_path / "data"), "PATH": os.environ["PATH"]}
         ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 6
-    assert f"port {port} at 127.0.0.1 cannot be had" in ended.stderr
+    assert f"port {port} at 127.0.0.1 is taken" in ended.stderr
     assert not (tmp_path / "data").exists()
