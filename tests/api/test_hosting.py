@@ -31,7 +31,7 @@ SERVICES = COMPOSE["services"]
 
 def settings_of(service: str) -> dict[str, str]:
     """A service's settings with what its operator is asked for."""
-    asked = {"DEAI_DOMAIN": NAME, "DEAI_DB_PASSWORD": "secret"}
+    asked = {"DOMAIN": NAME, "DB_PASSWORD": "secret"}
     return {
         name: re.sub(r"\$\{(\w+)[^}]*\}", lambda match: asked[match[1]], text)
         for name, text in SERVICES[service]["environment"].items()
