@@ -21,7 +21,7 @@ from indexer.store.db import Store
 from indexer.store.levels import read_levels
 from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import RebalancingItemRow, RebalancingRow
-from indexer.studies.series import index_series, last_known, token_series
+from indexer.studies.series import index_series, last_known, left_out, token_series
 from indexer.times import iso, to_us
 
 
@@ -125,7 +125,7 @@ def study_attribution(store: Store, index_id: str, *, start_us: int, end_us: int
         difference=attribution.total - published,
         largest_step_error=float(np.abs(attribution.returns - steps).max()),
         impaired_steps=int(path.left_out.sum()),
-        left_out=index_series(store, index_id).left_out if path.left_out.any() else "",
+        left_out=left_out(index_series(store, index_id).left_out, start_us=start_us, end_us=end_us),
         constituents=tuple(sorted(rows, key=lambda row: -abs(row.contribution))),
         sub_sectors=attribution.grouped(path.sub_sectors),
     )

@@ -25,7 +25,16 @@ from indexer.store.metrics import read_metrics
 from indexer.store.rebalancings import read_constituents
 from indexer.store.rows import ConstituentRow
 from indexer.store.supplies import read_supplies
-from indexer.studies.series import TOKEN, Series, benchmark_series, index_series, last_known, token_series, values_at
+from indexer.studies.series import (
+    TOKEN,
+    Series,
+    benchmark_series,
+    index_series,
+    last_known,
+    left_out,
+    token_series,
+    values_at,
+)
 from indexer.times import DAY_US, from_us, to_us
 
 WINDOWS = (20, 50, 200)
@@ -108,7 +117,7 @@ def study_breadth(
         share=universe_share(store, held, others=universe, at_us=at),
         policy=policy_distance(parse_decisions(packaged_text("fomc.toml")), asked),
         without_rate=tuple(row.asset for row, last in zip(held, prices[-1], strict=True) if np.isnan(last)),
-        left_out=own.left_out,
+        left_out=left_out(own.left_out, start_us=int(days[0]), end_us=at_us),
     )
 
 

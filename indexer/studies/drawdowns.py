@@ -22,7 +22,7 @@ from indexer.analytics.drawdown import (
 )
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
-from indexer.studies.series import Series, subject_series
+from indexer.studies.series import Series, left_out, subject_series
 from indexer.times import DAY_US, HOUR_US, parse_instant
 
 STEP_US = {Bar.DAILY: DAY_US, Bar.HOURLY: HOUR_US}
@@ -117,7 +117,7 @@ def study_drawdowns(
         episodes=tuple(episodes),
         recovery=tuple(recovery_summary(every, min_depth=low, max_depth=high, unit=unit) for low, high in DEPTHS),
         after_falls=tuple(after_fall(times, values, fall=fall, horizons=HORIZON_DAYS[:3]) for fall in falls),
-        left_out=series.left_out,
+        left_out=left_out(series.left_out, start_us=start_us, end_us=end_us),
     )
 
 

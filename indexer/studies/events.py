@@ -50,6 +50,7 @@ from indexer.studies.series import (
     Series,
     benchmark_series,
     index_series,
+    left_out,
     make_frame,
     subject_series,
     token_series,
@@ -236,6 +237,8 @@ def study_event(
     w = about.windows
     spans = [(w.first, w.last), *WINDOWS]
     nearest, furthest = min(first for first, _ in spans), max(last for _, last in spans)
+    used = max(row + nearest - 11 - w.length, 0), min(row + furthest, len(lead.y) - 1)
+    absent = left_out(own.left_out, start_us=int(lead.starts_us[used[0]]), end_us=int(lead.times_us[used[1]]))
     return EventStudy(
         index_id=index_id,
         event=event,
@@ -252,7 +255,7 @@ def study_event(
         overlaps=tuple(o for o in about.overlaps(lead) if nearest <= o.step <= furthest),
         claims=check_claims(store, event),
         policy=policy_distance(parse_decisions(packaged_text("fomc.toml")), event.at_us),
-        notes=(*((own.left_out,) if own.left_out else ()), *_notes(event)),
+        notes=(*([absent] if absent else []), *_notes(event)),
     )
 
 

@@ -14,7 +14,7 @@ from indexer.analytics.performance import MonthReturn, PeriodReturn, Risk, month
 from indexer.errors import NotEnoughDataError, NotFoundError
 from indexer.store.db import Store
 from indexer.studies.drawdowns import regular
-from indexer.studies.series import TOKEN, Series, benchmark_series, make_frame, subject_series
+from indexer.studies.series import TOKEN, Series, benchmark_series, left_out, make_frame, subject_series
 from indexer.times import DAY_US
 
 WINDOWS = {"30d": 30, "90d": 90, "1y": 365, "3y": 1096}
@@ -79,7 +79,7 @@ def study_performance(store: Store, subject: str, *, beside: Sequence[str] = BES
         ),
         months=tuple(month_returns(times, values)),
         tracking=tuple(beside_it for name in beside if (beside_it := _tracking(store, every, name)) is not None),
-        left_out=every.left_out,
+        left_out=left_out(every.left_out),
     )
 
 

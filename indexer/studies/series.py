@@ -42,13 +42,46 @@ INDEX, TOKEN, BENCHMARK = "index", "token", "benchmark"
 SESSION_SYMBOLS = ("QQQ", "SPY", "^NDX", "^GSPC")
 
 
+FOREVER_US = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A span that statistics leave out: `levels` at which an index was impaired; none while it was suspended."""
+
+    start_us: int
+    end_us: int
+    levels: int = 0
+
+    @property
+    def words(self) -> str:
+        """When and why."""
+        end = "" if self.end_us == FOREVER_US else f" to {iso(self.end_us)}"
+        if self.levels:
+            return f"{self.levels} levels from {iso(self.start_us)}{end} (impaired)"
+        return f"no levels after {iso(self.start_us)}{end} (suspended)"
+
+
+def left_out(spans: Sequence[LeftOut], *, start_us: int | None = None, end_us: int | None = None) -> str:
+    """Which of the spans touch [start, end], in words; '' when none does."""
+    words = [one.words for one in _touching(spans, start_us, end_us)]
+    return f"left out: {'; '.join(words)}" if words else ""
+
+
+def _touching(spans: Sequence[LeftOut], start_us: int | None, end_us: int | None) -> tuple[LeftOut, ...]:
+    return tuple(
+        one for one in spans
+        if (start_us is None or one.end_us >= start_us) and (end_us is None or one.start_us <= end_us)
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """Values (T,) true at `times_us` (T,), ascending. `kind` is index, token or benchmark; `basis` what a value is.
 
     `splits` are (start, end, ratio) of returns that look like a split and that no event confirms: they are left out.
-    `left_out` says in words which levels are not there because the index was impaired; `newest_us` is the instant of
-    the newest value, also one that is left out.
+    `left_out` are the spans in which the index was impaired or suspended; `newest_us` is the instant of the newest
+    value, also one that is left out.
     """
 
     name: str
@@ -57,7 +90,7 @@ class Series:
     values: F64
     basis: str
     splits: tuple[tuple[int, int, float], ...] = ()
-    left_out: str = ""
+    left_out: tuple[LeftOut, ...] = ()
     newest_us: int | None = None
 
 
@@ -73,23 +106,17 @@ def index_series(store: Store, index_id: str) -> Series:
     good = status != Status.IMPAIRED
     if not good.any():
         raise NotEnoughDataError(f"{index_id} was impaired at all of its levels; import prices of its constituents")
-    left_out = _left_out(store, index_id, times, ~good)
-    newest = int(times[-1])
-    return Series(index_id, INDEX, times[good], levels[good], "index level", left_out=left_out, newest_us=newest)
+    spans, newest = _left_out(store, index_id, times, ~good), int(times[-1])
+    return Series(index_id, INDEX, times[good], levels[good], "index level", left_out=spans, newest_us=newest)
 
 
-def _left_out(store: Store, index_id: str, times: I64, impaired: Bools) -> str:
-    """Which spans statistics leave out, in words; '' when none."""
+def _left_out(store: Store, index_id: str, times: I64, impaired: Bools) -> tuple[LeftOut, ...]:
     rows = np.flatnonzero(impaired)
     runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if len(rows) else []
-    spans = [
-        f"{len(run)} levels at which {index_id} was impaired, {iso(int(times[run[0]]))} to {iso(int(times[run[-1]]))}"
-        for run in runs
-    ]
-    for spell in read_notes(store, index_id, kinds=("suspended",)):
-        end = "" if spell.end_at is None else f" to {iso(to_us(spell.end_at))}"
-        spans.append(f"the time without levels after {iso(to_us(spell.start_at))}{end}, suspended")
-    return f"left out: {'; '.join(spans)}" if spans else ""
+    spans = [LeftOut(int(times[run[0]]), int(times[run[-1]]), len(run)) for run in runs]
+    spells = read_notes(store, index_id, kinds=("suspended",))
+    spans += [LeftOut(to_us(one.start_at), FOREVER_US if one.end_at is None else to_us(one.end_at)) for one in spells]
+    return tuple(sorted(spans, key=lambda span: (span.start_us, span.end_us)))
 
 
 def subject_series(store: Store, name: str) -> Series:
@@ -208,6 +235,7 @@ class Frame(Aligned):
     periods_per_year: float
     newest_us: int
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def naive(self) -> bool:
@@ -222,7 +250,8 @@ class Frame(Aligned):
             for name, column in zip((self.subject, *self.benchmarks), (self.y, *self.x.T), strict=True)
             if (lost := int(np.isnan(column).sum()))
         ]
-        return (*losses, *self.notes)
+        spans = left_out(self.left_out)
+        return (*losses, *((spans,) if spans else ()), *self.notes)
 
     @property
     def stale_days(self) -> int:
@@ -236,7 +265,7 @@ class Frame(Aligned):
             keep &= self.times_us >= start_us
         if end_us is not None:
             keep &= self.times_us < end_us
-        return self.rows(keep)
+        return replace(self.rows(keep), left_out=_touching(self.left_out, start_us, end_us))
 
     def last(self, count: int, *, until_us: int | None = None) -> Frame:
         """From the `count`-th last complete row to the last complete one. Raises NotEnoughDataError when fewer.
@@ -253,8 +282,8 @@ class Frame(Aligned):
             )
         keep = np.zeros(len(self.y), dtype=np.bool_)
         keep[rows[-count] : rows[-1] + 1] = True
-        cut = self.rows(keep)
-        return replace(cut, notes=(*self.notes, *_trailing(self, int(rows[-1]))))
+        spans = _touching(self.left_out, int(self.starts_us[rows[-count]]), None)
+        return replace(self.rows(keep), notes=(*self.notes, *_trailing(self, int(rows[-1]))), left_out=spans)
 
     def rows(self, keep: np.ndarray) -> Frame:
         """The same with only these rows (a mask or row numbers)."""
@@ -301,9 +330,9 @@ def make_frame(store: Store, subject: Series, benchmarks: Sequence[Series], *, c
         newest_us=subject.newest_us or int(subject.times_us[-1]),
         notes=(
             *((NAIVE,) if clock == Clock.DATE_JOIN else ()),
-            *((subject.left_out,) if subject.left_out else ()),
             *_doubts(benchmarks),
         ),
+        left_out=subject.left_out,
     )
 
 

@@ -19,7 +19,7 @@ from indexer.store.db import Store
 from indexer.store.metrics import read_metrics
 from indexer.store.rows import MetricSeries
 from indexer.studies.drawdowns import regular, step_of
-from indexer.studies.series import index_series
+from indexer.studies.series import index_series, left_out
 
 LIQUIDATION = ("liquidation_long_usd", "liquidation_short_usd")
 # What is read, and its name in the store. Levels are read at the end of a bar, flows are summed inside it.
@@ -103,7 +103,8 @@ def study_stress(
     ]
     return StressStudy(
         index_id, subject, bar, tuple(rows), _totals(by_metric, start_us, end_us),
-        tuple(name for name, (at, _) in by_metric.items() if not len(at)), series.left_out,
+        tuple(name for name, (at, _) in by_metric.items() if not len(at)),
+        left_out(series.left_out, start_us=start_us, end_us=end_us),
     )  # fmt: skip
 
 

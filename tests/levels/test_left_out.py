@@ -14,7 +14,7 @@ from indexer.studies.performance import study_performance
 from indexer.studies.stress import study_stress
 from indexer.times import iso, parse_instant
 
-OUT = "left out: 2 levels at which small was impaired, 2024-01-03T00:00:00Z to 2024-01-04T00:00:00Z"
+OUT = "left out: 2 levels from 2024-01-03T00:00:00Z to 2024-01-04T00:00:00Z (impaired)"
 
 
 def test_an_impaired_span_is_left_out_of_every_statistic_and_named(tmp_path: Path) -> None:
@@ -40,6 +40,7 @@ def test_an_impaired_span_is_left_out_of_every_statistic_and_named(tmp_path: Pat
     assert [(row.asset, row.contribution) for row in path.constituents] == [("bbb", pytest.approx(0.1)), ("aaa", 0.0)]
 
     falls = study_drawdowns(made.store, "small")
+    assert study_drawdowns(made.store, "small", end_us=parse_instant(days[1])).left_out == "", "not of this time"
     stress = study_stress(made.store, "small", {}, start_us=parse_instant(days[0]), end_us=parse_instant(days[5]))
     assert [iso(row.time_us)[:10] for row in stress.rows] == [days[1], days[4], days[5]]
     assert stress.rows[1].move is None, "over a gap there is no move of one day"
