@@ -46,6 +46,7 @@ from api.routes import (
     statistics,
     stream,
     studies,
+    token_statistics,
 )
 from api.stream.hub import Hub, LiveFeed
 from api.stream.watch import watch
@@ -69,6 +70,7 @@ ROUTERS = (
     metrics.router,
     statistics.router,
     studies.router,
+    token_statistics.router,
     administration.router,
     benchmarks.router,
     operation.quality,

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -105,6 +105,7 @@ def made_of(
     return cast("type[Wire]", create_model(name, __base__=base, __doc__=doc, **fields))
 
 
+@cache
 def of_index(result: type) -> type[Wire]:
     """The model of an answer: `index`, `simulated`, and the result's own fields beside them."""
     kinds = {"index": str, "simulated": bool}

@@ -46,6 +46,7 @@ from indexer.studies.catalogue import Overlap, load_events, other_events
 from indexer.studies.claims import CheckedClaim, check_claims
 from indexer.studies.report.blocks import moment, number, percent
 from indexer.studies.series import (
+    INDEX,
     Frame,
     Series,
     benchmark_series,
@@ -219,7 +220,7 @@ def study_event(
         raise InputError("name at least one factor, e.g. QQQ")
     chosen = [tuple(model) for model in models]
     factors = _factors(store, chosen, clock=clock)
-    own = index_series(store, index_id)
+    own = subject_series(store, index_id)
     lead = make_frame(store, own, [factors[name] for name in chosen[0]], clock=clock)
     row = event_row(lead.times_us, at_us=event.at_us)
     if row is None:
@@ -228,12 +229,12 @@ def study_event(
             f"{', '.join(chosen[0])} share; import more history"
         )
     about = _About(store, event, tuple(known.values()), windows or _windows_of(event, lead, estimation), clock)
+    siblings = _siblings(store, index_id) if own.kind == INDEX else []
     models_of = [[factors[name] for name in model] for model in chosen]
-    indices = [row for subject in (own, *_siblings(store, index_id)) for row in about.index(subject, models_of)]
+    indices = [row for subject in (own, *siblings) for row in about.index(subject, models_of)]
     start_us = int(lead.starts_us[row])
-    held = {
-        row.asset: _token(store, row.asset, rules_of=index_id) for row in read_constituents(store, index_id, start_us)
-    }
+    members = read_constituents(store, index_id, start_us) if own.kind == INDEX else []
+    held = {row.asset: _token(store, row.asset, rules_of=index_id) for row in members}
     w = about.windows
     spans = [(w.first, w.last), *WINDOWS]
     nearest, furthest = min(first for first, _ in spans), max(last for _, last in spans)
@@ -251,7 +252,7 @@ def study_event(
         first=w.first,
         last=w.last,
         indices=tuple(indices),
-        members=tuple(about.members(held, model, lead) for model in models_of),
+        members=tuple(about.members(held, model, lead) for model in models_of) if held else (),
         overlaps=tuple(o for o in about.overlaps(lead) if nearest <= o.step <= furthest),
         claims=check_claims(store, event),
         policy=policy_distance(parse_decisions(packaged_text("fomc.toml")), event.at_us),

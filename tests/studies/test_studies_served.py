@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 
 import pytest
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 from api.answers.schemas import of_index
@@ -99,6 +101,36 @@ def test_three_doors_one_object(store, client, command, case):
     assert (body["index"], body["simulated"]) == ("deai", False)
     said = json.loads(command(line, "--json"))
     assert (said[0] if isinstance(said, list) else said) == mine
+
+
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        ("/beta?end=2025-01-31", "beta near -b QQQ --end 2025-01-31"),
+        ("/drawdowns?min_depth=0.3", "drawdown near --min-depth 0.3"),
+        ("/events/deepseek?factors=QQQ", "event deepseek --index near -f QQQ"),
+    ],
+)
+def test_a_token_has_the_statistics_of_the_command_line(client, command, address, line):
+    body = client.get(f"/v1/assets/NEAR{address}").json()
+    said = json.loads(command(line, "--json"))
+    mine = said[0] if isinstance(said, list) else said
+    assert body["index"] == "near"
+    assert {name: body[name] for name in mine} == mine
+
+
+def test_a_token_has_its_prices_as_rows_csv_and_parquet(client):
+    window = "start=2025-01-27&end=2025-01-27T02:00:00Z"
+    body = client.get(f"/v1/assets/near/prices?interval=1h&{window}").json()
+    assert [(row["time"], row["price"]) for row in body["data"]] == [
+        ("2025-01-27T00:00:00Z", 4.759), ("2025-01-27T01:00:00Z", 4.677),
+    ]  # fmt: skip
+    text = client.get(f"/v1/assets/near/prices?interval=1h&{window}&format=csv").text
+    assert text.splitlines() == ["time,price", "2025-01-27T00:00:00Z,4.759", "2025-01-27T01:00:00Z,4.677"]
+    assert client.get("/v1/assets/near/prices").json()["count"] == 1000, "the newest, where nothing is said"
+    table = parquet.read_table(io.BytesIO(client.get("/v1/assets/near/prices.parquet?interval=1d").content))
+    assert table.column_names == ["time", "price"]
+    assert client.get("/v1/assets/nearr/prices").status_code == 404
 
 
 @pytest.mark.parametrize("line", [case[1] for case in CASES])
