@@ -1,7 +1,7 @@
 """Levels from units: the divisor-chained kernel, and `compute_index`, the whole way from a market to a history.
 
 The kernel reads each price once: one sum of products a row, in an order that depends on nothing but the
-columns, so a level has the same bits whether it is computed in a history or appended alone (`state.py`).
+columns, so a level has the same bits whether it is computed in a history or appended alone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def compute_index(
 
     The lines of the market are the candidates (`Market.select` takes the ones of a universe). Deterministic;
     nothing at or before an instant depends on anything after it. With `settled` history its changes of the basket
-    are taken as they are and only what comes later is decided; `events` are corporate actions (`events.py`).
+    are taken as they are and only what comes later is decided; `events` are corporate actions (`history.py`).
     Raises InputError for a market that does not fit, MethodologyError for caps that cannot hold at a date,
     NotEnoughDataError when no date has enough eligible candidates to set a base.
     """

@@ -1,7 +1,7 @@
 """An index history → published levels with their evidence: only what is new or differs is written.
 
 A level is rounded once, here, to the methodology's decimals. A changed level becomes the next revision; the old
-one stays readable. Each row is chained to the row published before it (see `ledger`). What was published under an
+one stays readable. Each row is chained to the row published before it (see `hash_chain`). What was published under an
 earlier version of the methodology keeps that version.
 """
 

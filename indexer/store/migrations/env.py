@@ -1,4 +1,4 @@
-"""Alembic's entry: runs migrations on the connection that migrate.py holds, inside its transaction."""
+"""Alembic's entry: runs migrations on the connection that db.py holds, inside its transaction."""
 
 from typing import Any, Literal
 
