@@ -154,7 +154,7 @@ def columns_of(layout: Layout, head: Head, *, symbol: str = "") -> dict[str, str
             if wanted <= len(head.header):
                 columns[role] = wanted
             continue
-        options = [key_of(option) for option in wanted.replace("{symbol}", symbol).split("|")]
+        options = [key_of(option) for option in wanted.replace("{own}", symbol).split("|")]
         named = [known[option] for option in options if option in known and known[option] not in columns.values()]
         if role == "time" and len(named) > 1:
             named.sort(key=lambda name: _unlike_times(head.cells(name)))

@@ -112,6 +112,7 @@ def test_a_download_of_a_token(store: Store, registry: Registry, layout: str) ->
     assert (listing.asset, listing.venue, listing.quote, listing.interval) == ("near", venue, quote, interval)
     assert [iso(at) for at in bars.time_us] == instants
     assert bars.close.tolist() == NEAR
+    assert layout != "cryptodatadownload" or bars.volume_base.min() > 0
     assert report.manifest == f"{layout}.toml"
 
 
