@@ -42,7 +42,7 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 def get_live(services: ServicesDep, index_id: IndexId) -> Response:
     """The index at the venues' prices of now, by the gates of a fixing: never official and kept nowhere.
 
-    The venues are asked at most every three seconds, and only while somebody asks here.
+    The venues are asked at most every two and a half seconds, and only while somebody asks here.
     """
     return Answer(to_json(services.live.level(index_id)), cache_control=NEVER)
 

@@ -99,7 +99,11 @@ class Ticker:
         """Units of each constituent, with the token that stands for its line now."""
         parts = self.live.registry.parts({asset.slug: int(asset.id) for asset in read_assets(self.live.store)})
         units = {item.asset: item.units_after for item in basket.items if item.units_after > 0}
-        return [(held, next(one for one in parts[line] if one.holds(at_us))) for line, held in units.items()]
+        tokens = {line: next((part for part in parts.get(line, ()) if part.holds(at_us)), None) for line in units}
+        unknown = sorted(line for line, token in tokens.items() if token is None)
+        if unknown:
+            raise NotEnoughDataError(f"no live level: the registry does not name {', '.join(unknown)}, which is held")
+        return [(held, token) for line, held in units.items() if (token := tokens[line])]
 
     def _worth(self, held: Sequence[tuple[float, LinePart]], prices: _Prices, *, at_us: int) -> tuple[float, ...]:
         """What is held is worth now, and of it what is carried and what three venues price."""
