@@ -99,5 +99,12 @@ class BusyError(DeaiError):
     retryable = True
 
 
+class Stopped(BusyError):  # noqa: N818 - reads as a state, like the words of the field
+    """The process is stopping in the middle of work: it counts as interrupted and is taken up at the next start."""
+
+    code = "stopped"
+    retryable = True
+
+
 class VerificationError(DeaiError):
     code = "verification_failed"

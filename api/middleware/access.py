@@ -21,7 +21,7 @@ from starlette.types import Scope as ASGIScope
 
 from api.answers.problems import problem
 from api.middleware import at_start
-from api.middleware.keys import OWNER, Key, Scope
+from api.middleware.keys import OWNER, Key, Scope, given_key
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Send
@@ -37,14 +37,6 @@ PORT = re.compile(r":\d*$")
 SESSION = re.compile(r"([0-9a-z]{1,16})\.(\d{1,12})\.([0-9a-f]{64})")
 SESSION_LASTS = timedelta(days=30)
 PAGES = ("/indices/", "/events/")  # and /
-
-
-def given_key(connection: HTTPConnection) -> str | None:
-    """The key a request carries: Authorization: Bearer, X-API-Key, or ?api_key= where no header can be set."""
-    scheme, _, text = connection.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and text.strip():
-        return text.strip()
-    return connection.headers.get("x-api-key") or connection.query_params.get("api_key")
 
 
 def is_owner(connection: HTTPConnection, services: Services) -> bool:

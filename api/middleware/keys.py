@@ -19,6 +19,8 @@ from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 
+from starlette.requests import HTTPConnection
+
 from indexer.errors import ConfigError, InputError, NotFoundError, StoreError, did_you_mean
 
 FORM = re.compile(r"deai_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -35,6 +37,14 @@ class Scope(StrEnum):
     EMBED = "embed"
     READ = "read"
     ADMIN = "admin"
+
+
+def given_key(connection: HTTPConnection) -> str | None:
+    """The key a request carries: Authorization: Bearer, X-API-Key, or ?api_key= where no header can be set."""
+    scheme, _, text = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and text.strip():
+        return text.strip()
+    return connection.headers.get("x-api-key") or connection.query_params.get("api_key")
 
 
 @dataclass(frozen=True, slots=True)

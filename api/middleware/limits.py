@@ -19,8 +19,7 @@ from starlette.requests import HTTPConnection
 
 from api.answers.problems import problem
 from api.middleware import HttpMiddleware, at_start
-from api.middleware.access import given_key
-from api.middleware.keys import KeyRing
+from api.middleware.keys import KeyRing, given_key
 from indexer.times import Clock, utc_now
 from onchain.rpc.limits import TokenBucket
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Self, TypeVar
 import numpy as np
 
 from indexer.arrays import I64
-from indexer.errors import SourceRefused
+from indexer.errors import SourceRefused, Stopped
 from indexer.live.asking import Question, Reply
 from indexer.live.audit import ANSWERS, keep_answers, keep_manifest
 from indexer.live.bars import listing_ids, write_missing
@@ -25,7 +25,6 @@ from indexer.live.context import Live
 from indexer.live.mapping import quote_fillers
 from indexer.live.plan import Plan, Stage, pieces_of, rate_series, stored_instants, times_by_quote
 from indexer.live.quality_log import reject_notes, write_rejects_noted
-from indexer.live.scheduler import Stopped
 from indexer.live.series import Role, Series
 from indexer.live.supply import write_reported
 from indexer.live.walk import Outcome, Piece, Walk

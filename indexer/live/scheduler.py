@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import structlog
 
-from indexer.errors import BusyError, DeaiError, SourceUnavailable
+from indexer.errors import DeaiError, SourceUnavailable, Stopped
 from indexer.store.db import Store
 from indexer.store.runs import finish_run, last_due, release_lease, start_run, take_lease
 from indexer.times import Clock, from_us, iso, to_us, utc_now
@@ -43,13 +43,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 Work = Callable[[datetime, int], Mapping[str, Any]]
-
-
-class Stopped(BusyError):  # noqa: N818 - reads as a state, like the words of the field
-    """The process is stopping in the middle of work: it counts as interrupted and is taken up at the next start."""
-
-    code = "stopped"
-    retryable = True
 
 
 class Owing(SourceUnavailable):

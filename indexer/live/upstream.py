@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from indexer.config import Settings
-from indexer.live.scheduler import Stopped
+from indexer.errors import Stopped
 from indexer.sources.base import Dataset, Source
 from indexer.sources.http import HttpClient, Timeouts
 from indexer.sources.registry import build_sources

@@ -17,7 +17,7 @@ from fault_server import Fault
 from played import NOON, SLUGS, VENUES, Played, at, live_through, run_of, small_registry
 
 from api.app import create_app
-from indexer.errors import InputError, NotEnoughDataError
+from indexer.errors import InputError, NotEnoughDataError, Stopped
 from indexer.levels.markets import supplies_in_force
 from indexer.live.context import Live, archive_of, live_of
 from indexer.live.crosscheck import check
@@ -27,7 +27,6 @@ from indexer.live.jobs import sweep
 from indexer.live.mapping import base_and_quote, ids_at, quote_mappings, spelled, venue_mappings
 from indexer.live.memory import Remembered, from_plain, to_plain
 from indexer.live.quality_log import settle
-from indexer.live.scheduler import Stopped
 from indexer.live.stress import perpetual
 from indexer.live.supply import IMPLIED, read_reported, write_facts
 from indexer.registry import VenueListing, load_registry, supply_facts

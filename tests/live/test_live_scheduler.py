@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from indexer.errors import SourceUnavailable
+from indexer.errors import SourceUnavailable, Stopped
 from indexer.live.context import Live
 from indexer.live.jobs import with_rest
-from indexer.live.scheduler import MAX_REST_S, Job, Scheduler, Stopped
+from indexer.live.scheduler import MAX_REST_S, Job, Scheduler
 from indexer.store.db import Store, open_store
 from indexer.store.runs import read_runs
 

@@ -11,12 +11,12 @@ from chainkit import NOBODY, NOW, PRICES, TREASURY, World
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from indexer.errors import InputError, SourceUnavailable, VerificationError
+from indexer.errors import InputError, SourceUnavailable, Stopped, VerificationError
 from indexer.live.chain.recheck import recheck_supplies
 from indexer.live.chain.snapshots import proofs_of, replayed, take_snapshot
 from indexer.live.jobs import ACTIVITY, LEASE, SUPPLY, chain_scheduler, onchain_jobs
 from indexer.live.jobs import PRICES as PRICE_JOB
-from indexer.live.scheduler import Scheduler, Stopped
+from indexer.live.scheduler import Scheduler
 from indexer.live.usage import KIND as USAGE
 from indexer.store.db import open_store
 from indexer.store.payloads import read_payloads
