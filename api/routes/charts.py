@@ -216,7 +216,7 @@ def _config(theme: Theme) -> dict[str, Any]:
 router = APIRouter(prefix="/charts", tags=["charts"])
 SVG = "image/svg+xml"
 ERRORS = declared("not_found", "not_enough_data")
-SCALES, MOST_PIXELS = (0.5, 1.0, 1.5, 2.0, 3.0), 4_000_000
+SCALES, MOST_PIXELS = [0.5, 1.0, 1.5, 2.0, 3.0], 4_000_000
 TITLES = {ChartKind.LEVEL: "{name} · {level:,.2f}", ChartKind.DRAWDOWN: "{name} · drawdown"}
 
 
@@ -281,15 +281,15 @@ def chart_png(
     services: ServicesDep,
     index_id: IndexId,
     asked: Asked,
-    scale: Annotated[float, Query(ge=0.5, le=3, description="Pixels of the picture to one of the chart")] = 1.0,
+    scale: Annotated[float, Query(json_schema_extra={"enum": SCALES}, description="Pixels to one of the chart")] = 1.0,
 ) -> Response:
-    """A chart as a picture, for mails and messages; at most 4 million pixels."""
-    pixels = round(asked.look.width * asked.look.height * scale**2)
-    if scale not in SCALES or pixels > MOST_PIXELS:
-        known = ", ".join(f"{one:g}" for one in SCALES)
-        raise InputError(
-            f"{pixels:,} pixels at scale {scale:g}: at most {MOST_PIXELS:,} are drawn, at a scale of {known}"
-        )
+    """A chart as a picture, for mails and messages; a scale that would need over 4 million pixels is lowered."""
+    if scale not in SCALES:
+        raise InputError(f"scale {scale:g} is not drawn; known are {', '.join(f'{known:g}' for known in SCALES)}")
+    pixels = asked.look.width * asked.look.height
+    scale = max(
+        known for known in SCALES if known <= scale and (known == SCALES[0] or pixels * known**2 <= MOST_PIXELS)
+    )
     png = services.pictures.png(spec_of(services.store, index_id, asked), scale=scale)
     return Answer(png, media_type="image/png", compress=False)
 
