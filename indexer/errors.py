@@ -14,6 +14,7 @@
     │   └── SourceCorrupt        the answer cannot be what it claims (HTML, cut body, stamps in the future)
     ├── StoreError               the database refused or lost something; nothing was half written
     ├── BusyError                another process holds the work; `retryable`
+    │   └── Stopped              the process is stopping amid work, which is taken up at the next start
     └── VerificationError        a recomputed number differs from the stored one
 
 `code` is stable and is what the API and the command line publish; the text may change.
