@@ -294,7 +294,7 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
 def _first_data(store: Store, methodologies: Mapping[str, Methodology], *, rules: Rules, now_us: int) -> str:
     """Why history is stated anew while an index is being set up: first data of tokens that reaches back, or ''."""
     spans = [span for name in methodologies if (span := published_span(store, name)) is not None]
-    last = last_update(store)
+    last = last_update(store, now=from_us(now_us))
     if not spans or last is None or now_us - min(span[2] for span in spans) > rules.policy.setup_hours * HOUR_US:
         return ""
     slugs = first_data_since(store, last[1], until_us=max(span[1] for span in spans))

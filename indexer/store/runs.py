@@ -136,9 +136,12 @@ def newest_instant(store: Store) -> datetime | None:
         return session.exec(query).one()
 
 
-def last_update(store: Store) -> tuple[int, int] | None:
-    """The id and start (us) of the newest finished update, None before the first."""
-    query = select(Run).where(Run.kind == COMPUTING, Run.outcome == DONE)
+def last_update(store: Store, *, now: datetime) -> tuple[int, int] | None:
+    """The id and start (us) of the newest finished update begun by `now`, None before the first.
+
+    One of a time still to come is by a clock that was wrong, and would hide all facts since.
+    """
+    query = select(Run).where(Run.kind == COMPUTING, Run.outcome == DONE, col(Run.started_at) <= now)
     with store.session() as session:
         run = session.exec(query.order_by(col(Run.started_at).desc(), col(Run.id).desc()).limit(1)).first()
         return None if run is None else (int(run.id or 0), to_us(run.started_at))

@@ -8,8 +8,9 @@ from datetime import timedelta
 from seeds import START
 
 from indexer.store.db import Store
-from indexer.store.runs import finish_run, read_runs, release_lease, start_run, take_lease
+from indexer.store.runs import finish_run, last_update, read_runs, release_lease, start_run, take_lease
 from indexer.store.tables import Lease
+from indexer.times import to_us
 
 
 def test_a_done_key_is_not_run_again(store: Store) -> None:
@@ -35,6 +36,15 @@ def test_a_failed_run_is_run_again(store: Store) -> None:
     assert run is not None
     finish_run(store, run, now=START, outcome="failed", detail={"error": "no"})
     assert start_run(store, kind="import", key="k", now=START) == run
+
+
+def test_an_update_by_a_clock_of_2036_is_not_the_last_one(store: Store) -> None:
+    for key, now in (("a", START), ("b", START.replace(year=2036))):
+        run = start_run(store, kind="update", key=key, now=now)
+        assert run is not None
+        finish_run(store, run, now=now)
+    last = last_update(store, now=START + timedelta(hours=1))
+    assert last is not None and last[1] == to_us(START)
 
 
 def test_starting_the_same_key_from_many_threads_makes_one_run(store: Store) -> None:
