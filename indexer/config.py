@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         description="Send every source's requests to <address>/<source>, chains' to <address>/chain/…/<operator>.",
     )
     update_minutes: int = Field(60, ge=1, description="How often the scheduler updates the index.")
-    fixing_method: Literal["partition-vwm/2", "linear-twap/1"] = Field(
+    fixing_method: Literal["partition-vwm/2", "linear-twap/2"] = Field(
         "partition-vwm/2", description="How an hour of the venues' minutes becomes a rate; said with every rate."
     )
     history_since: date = Field(

@@ -87,7 +87,7 @@ def replay_fixing(archive: Archive, manifest: str) -> Refixed:
 
     got = asyncio.run(collected())
     rows = tuple(row for row in asked if row.asset not in quotes)
-    then = {"pair_theta": record["rules"]["theta"], **record["rules"]}  # pairs had no threshold of their own at first
+    then = {"pair_theta": record["rules"]["theta"], "aligned": False, **record["rules"]}  # neither was there at first
     rules = FixingRules(**{**then, "method": Method(then["method"])})
     fixed = compute(rows, got.bars, memory=before, at_us=record["at_us"], rules=rules)
     return Refixed(fixed, rows, got, sources, rules)

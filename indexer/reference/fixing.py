@@ -69,7 +69,7 @@ def venue_gates(
     stale = alive & _is_stale(prices, volumes, traded, age_s, trades=trades, rules=rules)
     kept = _keep_one(alive & ~stale, alive, age_s)  # of stale venues only, the freshest stays
     verdicts[alive & ~kept] = Verdict.STALE
-    price = _venue_price(prices, traded & kept[:, :, None])
+    price = (_aligned_price if rules.aligned else _venue_price)(prices, traded & kept[:, :, None])
     before = memory.out if memory is not None else np.zeros((assets, venues), dtype=np.bool_)
     out = _outliers(price, kept, before, memory=memory, rules=rules)
     reference = _last_rate(memory, assets)
@@ -141,6 +141,22 @@ def _venue_price(prices: F64, use: Bools) -> F64:
     return weighted_median(flat, flat_use.astype(np.float64)).reshape(assets, venues)
 
 
+def _aligned_price(prices: F64, use: Bools) -> F64:
+    """Each venue's price as if all had traded in the same minutes: the hour's centre times its median ratio, in the
+    minutes in which it traded, to the median of all venues' last prices then.
+
+    Medians of the hour alone would be of different minutes: in a fast market a thin venue would look wrong.
+    """
+    assets, venues, minutes = prices.shape
+    newest = np.maximum.accumulate(np.where(use, np.arange(minutes), -1), axis=2)
+    last = np.where(newest >= 0, np.take_along_axis(prices, np.maximum(newest, 0), axis=2), np.nan)
+    by_minute = last.transpose(0, 2, 1).reshape(assets * minutes, venues)
+    market = _plain_median(by_minute, np.isfinite(by_minute)).reshape(assets, 1, minutes)
+    centre = _venue_price(market, np.isfinite(market))
+    with np.errstate(invalid="ignore"):
+        return centre * _venue_price(prices / market, use)
+
+
 def _plain_median(price: F64, use: Bools) -> F64:
     return weighted_median(np.where(use, price, np.nan), use.astype(np.float64))
 
@@ -206,7 +222,7 @@ class Fixings:
 
     `rate` (A,): NaN when suspended or missing; when carried it is the last rate and `age_s` (A,) its age, else 0.
     `status` (A,) RateStatus; `verdicts` (A, V) Verdict. `doubtful` (A,): the rate stands on a last venue that
-    would have been excluded. `venue_price` (A, V): each venue's own median of the hour; `venue_age_s` (A, V):
+    would have been excluded. `venue_price` (A, V): each venue's price of the hour; `venue_age_s` (A, V):
     time since its last traded minute. `partitions` (A, 12): the medians, NaN where empty; give them to the
     next fixing as `recent`, and `out` (A, V) as `out`.
     """
@@ -244,7 +260,8 @@ def fixing_rates(
     _check_shapes(prices, volumes, trades)
     gated = venue_gates(prices, volumes, rules=rules, trades=trades, memory=memory)
     medians = _partition_medians(prices, volumes, gated, rules)
-    rate = _twap(prices, volumes, gated) if rules.method is Method.LINEAR_TWAP else _mean(medians)
+    linear = rules.method in (Method.LINEAR_TWAP, Method.LINEAR_TWAP_1)
+    rate = _twap(prices, volumes, gated) if linear else _mean(medians)
     used = (gated.verdicts == Verdict.USED).sum(axis=1)
     ladder = np.array([RateStatus.MISSING, RateStatus.DEGRADED, RateStatus.INDICATIVE, RateStatus.FINAL])
     status = ladder[np.minimum(used, FINAL_QUORUM)].astype(np.int8)

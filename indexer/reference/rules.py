@@ -48,8 +48,10 @@ class Method(StrEnum):
     """How the hour becomes one rate. The text is stored with the rate: a changed rule gets a new number."""
 
     PARTITIONS = "partition-vwm/2"
-    PARTITIONS_1 = "partition-vwm/1"  # before `pair_theta`; fixings made by it are replayed with their own rules
-    LINEAR_TWAP = "linear-twap/1"
+    LINEAR_TWAP = "linear-twap/2"
+    # before `pair_theta` and `aligned`; fixings made by these are replayed with their own rules
+    PARTITIONS_1 = "partition-vwm/1"
+    LINEAR_TWAP_1 = "linear-twap/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +59,18 @@ class FixingRules:
     """The thresholds of a fixing (docs/sources.md, "The reference rate"). Fractions, seconds, minutes as named.
 
     `theta`: a venue is out beyond it and back in under half of it; of two venues `pair_theta`, because nobody has
-    a majority. `point_theta`: a single minute further than this from its partition's median is left out (one
-    minute at 100× with most of the volume would otherwise decide a twelfth of the rate). `mad_sigmas`,
-    `mad_floor`: the test below three venues. Staleness: a venue is stale past max(stale_floor_s, stale_gaps × mean
-    gap between trades) where trade counts are known, else past tempo_gaps × mean gap between traded minutes; or
-    when its last frozen_minutes repeat one price and volume.
+    a majority. `aligned`: venues are compared in the minutes in which they traded. `point_theta`: a single minute
+    further than this from its partition's median is left out (one minute at 100× with most of the volume would
+    otherwise decide a twelfth of the rate). `mad_sigmas`, `mad_floor`: the test below three venues. Staleness: a
+    venue is stale past max(stale_floor_s, stale_gaps × mean gap between trades) where trade counts are known, else
+    past tempo_gaps × mean gap between traded minutes; or when its last frozen_minutes repeat one price and volume.
     """
 
     method: Method = Method.PARTITIONS
     partitions: int = 12
     theta: float = 0.02
     pair_theta: float = 0.01
+    aligned: bool = True
     point_theta: float = 0.10
     mad_sigmas: float = 5.0
     mad_floor: float = 0.005

@@ -168,14 +168,17 @@ def test_answers_whose_time_is_over_are_said_and_break_no_seal(world: tuple[Play
 
 
 def test_a_fixing_of_the_first_version_is_computed_again_by_its_own_rules(world: tuple[Played, Store]) -> None:
-    """Its manifest knows no threshold for pairs, so two venues were judged by the one for all."""
+    """Its manifest knows no threshold for pairs and no minutes in common, so venues were judged without."""
     made, store = world
     archive = archive_of(made.settings)
     record = orjson.loads(archive.get(read_runs(store, kind="fixing")[0].detail["manifest"]))
-    rules = {name: value for name, value in record["rules"].items() if name != "pair_theta"}
+    rules = {name: value for name, value in record["rules"].items() if name not in ("pair_theta", "aligned")}
     old = archive.put(orjson.dumps({**record, "rules": {**rules, "method": "partition-vwm/1", "theta": 0.07}})).sha256
     found = replay_fixing(archive, old)
-    assert (found.fixed.rates.method, found.rules.pair_theta) == ("partition-vwm/1", 0.07)
+    assert found.fixed.rates.method == "partition-vwm/1" and (found.rules.pair_theta, found.rules.aligned) == (
+        0.07,
+        False,
+    )
 
 
 def test_what_cannot_be_replayed_is_said(world: tuple[Played, Store]) -> None:
@@ -199,7 +202,7 @@ def test_what_cannot_be_replayed_is_said(world: tuple[Played, Store]) -> None:
 def test_the_other_method_is_a_setting_and_is_said_with_every_rate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DEAI_FIXING_METHOD", "linear-twap/1")
+    monkeypatch.setenv("DEAI_FIXING_METHOD", "linear-twap/2")
     with played(tmp_path, start=at("2025-01-27T02:05:00Z"), history_days=1) as made:
         store = made.open()
         scheduler = made.scheduler(store)
@@ -211,5 +214,5 @@ def test_the_other_method_is_a_setting_and_is_said_with_every_rate(
         (run,) = [run for run in read_runs(store, kind="fixing") if "manifest" in run.detail]
         archive = archive_of(made.settings)
         again = replay_fixing(archive, run.detail["manifest"]).fixed
-        assert again.rates.method == "linear-twap/1"
+        assert again.rates.method == "linear-twap/2"
         assert sorted(again.rates.rate.tolist()) == sorted(rate for _, rate in fixed)

@@ -67,6 +67,24 @@ def test_hysteresis_over_fixings_out_at_30_still_out_at_6_back_at_2() -> None:
     assert seen == ["USED", "OUTLIER", "OUTLIER", "OUTLIER", "USED", "USED"]
 
 
+@pytest.mark.parametrize("gaps", [(1, 4, 8), (1, 8)])
+def test_a_thin_venue_in_a_fast_hour_is_no_outlier_and_a_liar_is_one(gaps: tuple[int, ...]) -> None:
+    """Up a tenth in the hour; the thin ones traded early, so medians of the hour alone are up to 2.9 % apart."""
+    prices = np.broadcast_to(np.linspace(100.0, 110.0, 60), (1, len(gaps), 60)).copy()
+    for venue, gap in enumerate(gaps):
+        prices[0, venue, (np.arange(60) % gap != 0) | (gap > 1) * (np.arange(60) >= 36)] = NAN
+    prices[0, -1, [1, 2, 3]] = prices[0, 0, [1, 2, 3]]
+    calm = fixing_rates(np.full((1, len(gaps), 60), 100.0) * flat([1.0] * len(gaps)), np.ones(prices.shape))
+    before, lasting = calm.memory(seconds_to_next=3600), {"tempo_gaps": 1000.0}
+    here = fixing_rates(prices, np.ones(prices.shape), memory=before, rules=FixingRules(**lasting))
+    assert words(here.verdicts) == ["USED"] * len(gaps)
+    alone = fixing_rates(prices, np.ones(prices.shape), memory=before, rules=FixingRules(aligned=False, **lasting))
+    assert "OUTLIER" in words(alone.verdicts)
+    prices[0, -1] *= 1.03
+    liar = fixing_rates(prices, np.ones(prices.shape), memory=before, rules=FixingRules(**lasting))
+    assert words(liar.verdicts) == ["USED"] * (len(gaps) - 1) + ["OUTLIER"]
+
+
 def test_two_venues_use_the_mad_test_against_the_last_hour() -> None:
     first = fixing_rates(flat([100.0, 100.0]), volumes_like(flat([1, 1])))
     memory = first.memory(seconds_to_next=3600)
@@ -172,7 +190,7 @@ def test_twap_weights_are_the_published_ones_and_the_rate_leans_on_the_last_minu
     prices[0, 0, -1] = 102.0
     got = fixing_rates(prices, volumes_like(prices), rules=FixingRules(method=Method.LINEAR_TWAP))
     assert got.rate[0] == pytest.approx(100 + 2 * 0.05 / 0.999986, rel=1e-14)
-    assert got.method == "linear-twap/1"
+    assert got.method == "linear-twap/2"
 
 
 def test_twap_fills_empty_minutes_from_the_next_and_the_last_from_the_previous() -> None:
