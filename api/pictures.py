@@ -7,7 +7,7 @@ answered. A few may wait for their turn; more are told to come again.
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as LateError
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -37,28 +37,30 @@ class Pictures:
         return self._draw(spec, scale)
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process, in the middle of a picture too: a drawing that hangs would be waited for without end."""
         with self._guard:
             pool, self._pool = self._pool, None
         if pool is not None:
+            for process in list((pool._processes or {}).values()):  # `kill_workers` comes with Python 3.14
+                process.kill()
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _draw(self, spec: dict[str, Any], scale: float | None) -> bytes:
         if not self._turns.acquire(blocking=False):
             raise BusyError("Pictures are being drawn for others; ask again in a few seconds")
         try:
-            return self._process().submit(draw, spec, scale).result(timeout=self.within_s)
-        except (BrokenProcessPool, LateError):
+            return self._submit(spec, scale).result(timeout=self.within_s)
+        except (BrokenProcessPool, CancelledError, LateError):
             self.close()  # the next picture has a process of its own
             raise BusyError("The picture could not be drawn in time; ask again in a few seconds") from None
         finally:
             self._turns.release()
 
-    def _process(self) -> ProcessPoolExecutor:
-        with self._guard:
+    def _submit(self, spec: dict[str, Any], scale: float | None) -> Future[bytes]:
+        with self._guard:  # or another thread could close the pool before it takes the picture
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-            return self._pool
+            return self._pool.submit(draw, spec, scale)
 
 
 def draw(spec: dict[str, Any], scale: float | None) -> bytes:

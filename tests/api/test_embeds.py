@@ -18,9 +18,10 @@ from live_server import serve
 from seeded import NOW
 
 from api.app import create_app
+from api.pictures import Pictures
 from api.routes.embeds import badge_message, badge_svg, index_of_url, size_within
 from indexer.config import Settings
-from indexer.errors import NotFoundError
+from indexer.errors import BusyError, NotFoundError
 from indexer.live.upstream import NO_SOURCES
 from indexer.store.db import Store
 
@@ -60,6 +61,17 @@ def test_drawing_keeps_nobody_waiting(store: Store, tmp_path: Path) -> None:
             healthy += http.get("/healthz").status_code == 200
         assert {one.result().status_code for one in asked} <= {200, 503}
         assert healthy > 20  # while one picture alone takes a second of a core
+
+
+def test_a_drawing_that_takes_too_long_ends_for_all_who_wait(client: TestClient) -> None:
+    spec = client.get("/charts/deai.vl.json?range=1w").json()
+    pictures = Pictures(within_s=0.01)
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(pictures.svg, spec) for _ in range(3)]
+        assert [type(one.exception()) for one in asked] == [BusyError] * 3
+    pictures.within_s = 60.0
+    assert pictures.svg(spec).startswith(b"<svg")  # by a process of its own
+    pictures.close()
 
 
 def test_pictures_have_a_short_list_of_scales_and_a_bound(client: TestClient) -> None:
