@@ -36,7 +36,7 @@ COOKIE = "deai_session"
 PORT = re.compile(r":\d*$")
 SESSION = re.compile(r"([0-9a-z]{1,16})\.(\d{1,12})\.([0-9a-f]{64})")
 SESSION_LASTS = timedelta(days=30)
-PAGES = ("/indices/", "/events/")  # and /
+PAGES = re.compile(r"/|/indices|/(?:indices|events|assets)/.*")
 
 
 def is_owner(connection: HTTPConnection, services: Services) -> bool:
@@ -218,7 +218,7 @@ def sign_in_instead(scope: ASGIScope) -> Response | None:
     accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
     if b"text/html" not in accepted or scope["method"] not in ("GET", "HEAD"):
         return None
-    if path != "/" and not path.startswith(PAGES):
+    if not PAGES.fullmatch(path):
         return None
     query = scope["query_string"].decode("latin-1")
     wanted = quote(f"{scope['path']}?{query}" if query else scope["path"], safe="")

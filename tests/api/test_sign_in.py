@@ -57,7 +57,8 @@ def test_a_browser_is_led_to_the_form_and_back(remote: TestClient, ring: KeyRing
     assert remote.get(LATEST).headers["cache-control"].startswith("private")
     assert remote.post("/sign-out").headers["location"] == "/sign-in"
     assert remote.get(LATEST).status_code == 401
-    assert remote.get("/", headers=BROWSER).status_code == 303
+    for page in ("/", "/indices", "/assets/tao", "/events/deepseek"):
+        assert remote.get(page, headers=BROWSER).status_code == 303, page
 
 
 def test_the_cookie_is_guarded_and_tells_nothing(remote: TestClient, ring: KeyRing) -> None:
