@@ -159,7 +159,6 @@ def betas(
     then says `fallback`: levels of the closes' own instants may be missing when only daily prices are there.
     """
     coverage = read_coverage(services.store)
-    coverage = read_coverage(services.store)
     known = [symbol for symbol, (_, _, count) in coverage.items() if count > 0]
     symbols = shown_of(known)
     picked = benchmark if benchmark in (*symbols, *known) else next(iter(symbols), "")

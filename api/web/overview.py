@@ -59,9 +59,8 @@ def overview_page(request: Request, services: ServicesDep) -> Response:
         rows=Raw("".join(_row(row, now=services.clock()) for row in rows)),
         heads=Raw("".join(f'<th scope="col" class="{_kind(span)}">{label}</th>' for span, label in CHANGES.items())),
         count=str(len(rows)),
-        here=request.url.path.removeprefix(request.scope.get("root_path", "")).lstrip("/"),
         tabs=Raw(tabs(store, "")),
-        sign_out=Raw(sign_out(request)),
+        sign_out=sign_out(request),
     )
     return page_answer(body)
 
@@ -117,7 +116,9 @@ def _row(row: Overview, *, now: datetime) -> str:
             f'<small class="warn" title="{html.escape(why)}">{html.escape(why.partition(": ")[0].rstrip("."))}.</small>'
         )
     simulated = ' <span class="pill" data-status="carried">simulated</span>' if index.simulated else ""
-    stale = "" if now <= latest["fresh_until"] else f"<small>of {latest['time']:%Y-%m-%d}</small>"
+    late = now > latest["fresh_until"]
+    stale = f"<small>of {latest['time']:%Y-%m-%d}</small>" if late else ""
+    mark, status = ("stale", f"{latest['status']}, stale") if late else (latest["status"], latest["status"])
     cells = [
         f'<td class="text" data-value="{html.escape(index.name)}">{name}{simulated}{text}</td>',
         f'<td data-value="{latest["level"]}"><strong>{latest["level"]:,.2f}</strong>{stale}</td>',
@@ -125,7 +126,7 @@ def _row(row: Overview, *, now: datetime) -> str:
         f"<td>{sparkline(row.spark)}</td>",
         f'<td class="optional" data-value="{latest["constituents"] or 0}">{latest["constituents"] or DASH}</td>',
         f'<td class="optional" data-beta="{html.escape(index.id)}">…</td>',
-        f'<td class="text optional"><span class="pill" data-status="{latest["status"]}">{latest["status"]}</span></td>',
+        f'<td class="text optional"><span class="pill" data-status="{mark}">{status}</span></td>',
     ]
     return f"<tr>{''.join(cells)}</tr>"
 

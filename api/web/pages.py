@@ -31,9 +31,10 @@ class Raw(str):
 
 
 def filled(file: str, request: Request, **values: str) -> bytes:
-    """A template with its {{names}} replaced; everything but `Raw` is escaped."""
+    """A template with its {{names}} replaced; everything but `Raw` is escaped. `here` is the page's own address."""
     root: str = request.scope.get("root_path", "")
-    texts = {"base": f"{root}/", **values}
+    path, query = request.url.path.removeprefix(root).lstrip("/"), request.url.query
+    texts = {"base": f"{root}/", "here": f"{path}?{query}" if query else path, **values}
 
     def put(match: re.Match[str]) -> str:
         value = texts[match[1]]

@@ -95,13 +95,14 @@ def markets_of(services: Services, index: str) -> dict[str, Any]:
 
 
 def market_of(times_us: I64, rates: F64, *, at_us: int) -> dict[str, Any]:
-    """Changes to an instant over each span, null without a rate of that hour, and the daily rates before it."""
+    """Changes to an instant over each span, null without a rate of either hour, and the daily rates before it."""
     days = times_us % DAY_US == 0
+    priced = len(times_us) > 0 and times_us[-1] > at_us - HOUR_US
     changes = {}
     for name, span in SPANS.items():
         then_us = at_us - span * DAY_US
         place = int(np.searchsorted(times_us, then_us, side="right")) - 1
-        known = place >= 0 and times_us[place] > then_us - HOUR_US
+        known = priced and place >= 0 and times_us[place] > then_us - HOUR_US
         changes[name] = round(float(rates[-1] / rates[place]) - 1.0, DIGITS) if known else None
     return {**changes, "spark": [float(f"{rate:.4g}") for rate in rates[days].tolist()]}
 

@@ -15,6 +15,7 @@ from seeded import NOW
 from typer.testing import CliRunner
 
 from api.app import create_app
+from api.web.tokens import market_of
 from indexer import Client
 from indexer.cli.main import app
 from indexer.store.db import Store
@@ -126,3 +127,10 @@ def test_two_sources_of_a_float_that_differ_by_more_than_a_tenth_are_a_finding(m
     assert finding["text"] == (
         "vendor (reported, 2025-02-04) says 1,101 tokens, +10.1% from the 1,000 of coingecko that are used"
     )
+
+
+def test_a_token_without_a_price_of_now_has_no_changes_to_now() -> None:
+    rates = 100.0 + np.arange(40)
+    assert market_of(DAYS[:40], rates, at_us=int(DAYS[39]))["d7"] == pytest.approx(139 / 132 - 1, abs=1e-6)
+    late = market_of(DAYS[:40], rates, at_us=int(DAYS[41]))
+    assert (late["h24"], late["d7"], late["d30"]) == (None, None, None)

@@ -331,6 +331,7 @@ def test_the_page_of_an_event(browser: Browser, live: Live, width: int) -> None:
     assert browser.run("return document.querySelectorAll('#expected tbody tr').length") == 2
     assert browser.run("return document.querySelectorAll('#members tbody tr').length") == 4
     assert browser.run("return document.getElementById('first-move').textContent").endswith("%")
+    assert browser.run("return document.querySelector('.skip').href === location.href + '#main'")
     assert all("409" in message or "404" in message for message in browser.complaints())
     assert browser.accessibility() == []
     assert browser.overflow() <= 0

@@ -69,7 +69,9 @@ export class LineChart {
     const pad = this.plot.log ? 0 : (box.high - box.low) * 0.06 || Math.abs(box.high) * 0.05 || 1;
     const make = this.plot.log ? logarithmic : linear;
     this.range = { low: (box.low - pad) / room, high: (box.high + (this.plot.zero === "top" ? pad * 0.2 : pad)) * room };
-    this.x = linear(box.from, box.to, PAD.left, this.width - PAD.right);
+    const [{ open, times }] = series;
+    const half = open && times.length > 1 ? (box.to - box.from) / (times.length - 1) / 2 : 0;  // of a candle: the last must not stand on the labels
+    this.x = linear(box.from - half, box.to + half, PAD.left, this.width - PAD.right);
     this.y = make(this.range.low, this.range.high, bottom, PAD.top);
   }
 

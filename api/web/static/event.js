@@ -99,7 +99,7 @@ function showHours({ path }) {
 // Figures that were told of the event beside what the data say.
 function showClaims({ claims = [] }) {
   const figure = (value) => value === null || Math.abs(value) <= 1 ? signed(value) : number(value, 0);
-  const head = ["Told", "Where", "Data", "Difference", "Measured as"].map((text) => make("th", { scope: "col", textContent: text }));
+  const head = ["What", "Told", "Data", "Difference", "Measured as"].map((text) => make("th", { scope: "col", textContent: text }));
   const body = claims.map((one) => make("tr", {}, ...[one.text, figure(one.told), figure(one.measured), signed(one.difference), one.basis].map((text) => make("td", { textContent: text }))));
   byId("claims").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
   byId("claims-box").hidden = !claims.length;
@@ -204,4 +204,7 @@ function showFacts(event, hourly, base, at) {
   byId("facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })]));
 }
 
-start();
+start().catch((error) => {
+  byId("first-move-note").textContent = error.message;
+  document.body.dataset.ready = "yes";
+});

@@ -219,7 +219,7 @@ function drawdownPlot(series, { daily, index }) {
 
 function candlePlot(series, { log, index }) {
   const [bars] = series;
-  const said = bars.times.length ? `${moveOf(bars)} over the range shown; candles of ${bars.interval}, of official levels.` : "No candles in this range.";
+  const said = bars.times.length ? `${moveOf({ values: [bars.open[0], bars.values.at(-1)] })} over the range shown; candles of ${bars.interval}, of official levels.` : "No candles in this range.";
   const text = (value, { open, high, low, complete }, i) => `O ${level(open[i])} H ${level(high[i])} L ${level(low[i])} C ${level(value)}${complete[i] ? "" : ", still open"}`;
   return { series: [{ ...bars, name: index }], log, format: (value) => number(value, value < 10 ? 2 : 0), read: text, title: `Candles of ${index}`, said };
 }
