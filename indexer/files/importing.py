@@ -169,7 +169,7 @@ def manifest_of(
     if recognised is None or (in_folder and not recognised.manifest and not recognised.certain):
         return None, ""
     if recognised.manifest is None:
-        raise question(table, recognised, options)
+        raise question(table, recognised, options, registry)
     certainty = "" if recognised.certain else "; other tables look like it"
     return recognised.manifest, f"{recognised.layout}, told by {', '.join(recognised.by)}{certainty}"
 

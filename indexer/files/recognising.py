@@ -35,7 +35,7 @@ from indexer.files.manifest import STAMPS, Column, Manifest, parse_manifest, to_
 from indexer.files.rows import FEW_STEPS
 from indexer.files.stamps import NO_TIME, NOT_A_TIME, date_order, day_orders, instants
 from indexer.registry import Registry
-from indexer.registry.records import currency, split_pair
+from indexer.registry.records import AT_PAR, DOLLAR, currency, split_pair
 from indexer.times import DAY_US, INTERVAL_US, MINUTE_US
 
 MINUTES = {"s": 1 / 60, "m": 1, "h": 60, "d": 1_440, "w": 10_080}
@@ -94,15 +94,28 @@ class Unsaid(ImportFileError):  # noqa: N818 - a question, not a fault
         self.asked = asked
 
 
-def question(table: Table, recognised: Recognised, options: Mapping[str, str]) -> Unsaid:
-    """The question for what a file does not say."""
+def question(table: Table, recognised: Recognised, options: Mapping[str, str], registry: Registry) -> Unsaid:
+    """The question for what a file does not say; with what to do where its token is none of the registry."""
     needs = "; ".join(f"{name}: {ASKED[name]}" for name in recognised.asked)
     words = ["deai import", shlex.quote(str(table.path))]
     stated = {**options, "sheet": table.sheet or options.get("sheet", "")}
     words += [f"--{_option(name)} {shlex.quote(value)}" for name, value in stated.items() if value]
     words += [f"--{_option(name)} {name.upper()}" for name in recognised.asked]
     text = f"{table.name} ({recognised.layout}) does not say {needs}. Say it:\n  {' '.join(words)}"
+    if {"symbol", "kind"} & {*recognised.asked} and (token := _lacking(table, options, registry)):
+        where = 'DEAI_REGISTRY; "Tokens of your own" in docs/methodology.md'
+        text = f"the registry has no token {token}: if it is one, add it first to one of your own ({where}). {text}"
     return Unsaid(text, recognised.asked)
+
+
+def _lacking(table: Table, options: Mapping[str, str], registry: Registry) -> str:
+    """The token that the option, or a dollar pair in the file's name, says and the registry lacks; '' for none."""
+    symbols = registry.symbols()
+    if symbol := options.get("symbol", ""):
+        token = symbol if symbol_of(symbol, registry) else split_pair(symbol, symbols)[0] or symbol
+        return "" if symbol_of(token, registry) else token
+    pairs = (split_pair(word, symbols) for word in re.findall(r"[A-Z0-9]{5,}", table.own_name))
+    return next((token for token, quote in pairs if quote in (DOLLAR, *AT_PAR) and token not in symbols), "")
 
 
 def with_options(manifest: Manifest, options: Mapping[str, str]) -> Manifest:

@@ -384,7 +384,8 @@ def _unknown(symbol: str, edges: dict[str, list[int]]) -> str:
         return "no symbol"
     if symbol.strip().upper() in edges:
         return f'unknown symbol: "{symbol}" named no asset at that time'
-    return f'unknown symbol: "{symbol}" is not in the registry.{did_you_mean(symbol.upper(), edges)}'
+    hint = did_you_mean(symbol.upper(), edges) or " Add it to one of your own (DEAI_REGISTRY)"
+    return f'unknown symbol: "{symbol}" is not in the registry.{hint}'
 
 
 def _gate_values(manifest: Manifest, verdicts: Verdicts, numbers: dict[str, Numbers], words: dict[str, Words]) -> None:

@@ -239,6 +239,15 @@ def test_a_symbol_that_a_share_and_a_token_have_is_asked_for(take: Take) -> None
         take(text, "AR.csv")
 
 
+@pytest.mark.parametrize("options", [{}, {"symbol": "PEPE"}, {"symbol": "PEPEUSDT"}])
+def test_a_pair_whose_token_the_registry_lacks_says_what_to_do(take: Take, options: dict[str, str]) -> None:
+    text = _text(HEADER, *_rows(HOURS))
+    with pytest.raises(ImportFileError, match=r"^the registry has no token PEPE: .*DEAI_REGISTRY"):
+        take(text, "PEPEUSDT-1h.csv", venue="binance", **options)
+    with pytest.raises(ImportFileError, match=r"^mine\.csv .* does not say symbol"):
+        take(text, "mine.csv", venue="binance")
+
+
 def test_german_investing_com(take: Take, store: Store) -> None:
     header = '"Datum","Zuletzt","Eröffn.","Hoch","Tief","Vol.","+/- %"'
     rows = [f'"{at:%d.%m.%Y}","1.0{n}0,50","1.000,00","1.900,00","900,00","45,12M","-1,2%"' for n, at in enumerate(SESSIONS)]  # fmt: skip # noqa: E501
