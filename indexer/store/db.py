@@ -24,10 +24,7 @@ from indexer.store import tables as _tables  # noqa: F401 - a store without its 
 from indexer.store.arrow import Gate, gate_of
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     import pyarrow as pa
-if TYPE_CHECKING:
     from alembic.config import Config
 
 __all__ = ["Session", "Store", "file_of", "open_store"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 import threading
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,7 @@ from indexer.errors import InputError, StoreError
 from indexer.store.archive import Archive
 from indexer.store.backup import restore_backup, write_backup
 from indexer.store.db import MIGRATIONS, open_store, revisions, upgrade
+from indexer.store.indices import read_notes
 from indexer.store.runs import finish_run, read_runs, start_run
 from indexer.store.seals import altered_rows, seal_runs
 
@@ -76,10 +78,20 @@ def test_a_backup_taken_while_others_write_is_whole_and_restores(tmp_path: Path)
         restored.close()
         with pytest.raises(InputError, match="is there already"):
             restore_backup(path, place)
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "deai.sqlite-wal").write_bytes(b"of a database that was moved away")
+    with pytest.raises(InputError, match="wal is there already"):
+        restore_backup(backups[1], tmp_path / "log")
+    with pytest.raises(InputError, match="give the backup another name"):
+        write_backup(store, folder, folder / "deai.sqlite")
+    with tarfile.open(tmp_path / "foreign.tar", "w") as foreign:
+        foreign.add(folder / "keys.json", "keys.json")
+    with pytest.raises(InputError, match="there is no deai"):
+        restore_backup(tmp_path / "foreign.tar", tmp_path / "other")
     backups[0].write_bytes(backups[0].read_bytes()[:5000])
     with pytest.raises(InputError, match="is no backup"):
         restore_backup(backups[0], tmp_path / "other")
-    assert not (tmp_path / "other" / "deai.sqlite").exists()
+    assert list((tmp_path / "other").iterdir()) == []
 
 
 @pytest.mark.parametrize("foreign", ["0999", "0000_older"])
@@ -111,7 +123,16 @@ def test_a_store_of_every_revision_is_upgraded_with_its_levels(tmp_path: Path) -
                     f"insert into level ({columns} prev_hash, hash, run_id, published_at)"
                     f" values ('deai', {n}, 1, {100.5 + n}, 0, 0.0, 1, x'00', x'01', x'02', 1, {n})"
                 )
+            if revision >= "0004":
+                columns, more = "index_id, kind, start_at, reason, run_id", revision >= "0005"
+                connection.exec_driver_sql(
+                    f"insert into review_note ({columns}{', revision, withdrawn' if more else ''})"
+                    f" values ('deai', 'skipped', 5, 'too few', 1{', 1, 0' if more else ''})"
+                )
         store.migrate()
+        if revision >= "0004":
+            notes = [read_notes(store, "deai", as_of_us=at_us) for at_us in (None, 1, 0)]  # its run began at 1
+            assert [[note.reason for note in known] for known in notes] == [["too few"], ["too few"], []], revision
         with store.reading() as connection:
             rows = connection.exec_driver_sql("select time, level from level order by time").all()
         assert np.array(rows).tolist() == [[0, 100.5], [1, 101.5], [2, 102.5]], revision
