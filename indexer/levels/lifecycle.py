@@ -191,6 +191,7 @@ REASONS = {
     "carried": "the price of a constituent is an older one",
     "impaired": "too much of the weight is carried, or too few constituents are held",
     "suspended": "the index has no levels for now",
+    "provisional": "the first filling of the store is not complete: the level will be computed again",
 }
 """What each status but `final` means of a level."""
 

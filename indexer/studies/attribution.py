@@ -7,7 +7,7 @@ Cariño's factors over the whole period. `basket_path` is the reusable part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +24,16 @@ from indexer.store.rows import RebalancingItemRow, RebalancingRow
 from indexer.studies.series import index_series, last_known, left_out, token_series
 from indexer.times import iso, to_us
 
+ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class BasketPath:
     """An index's basket along its levels: times (T + 1,), published levels (T + 1,), and over each step (T, N)
 
     the units held, the prices at its start and end in USD, and whether the end price is `carried` (no rate then).
-    Steps (T,) from or to a level at which the index was impaired are `left_out`: they earn nothing here.
+    Steps (T,) from or to a level at which the index was impaired are `left_out`: they earn nothing here. Who leaves at
+    a stated value ends its last step at that value; the level there is then the one just after.
     """
 
     index_id: str
@@ -150,12 +153,27 @@ def basket_path(store: Store, index_id: str, *, start_us: int, end_us: int) -> B
     for column, asset in enumerate(assets):
         prices[:, column], age[:, column] = last_known(token_series(store, asset, rules_of=index_id), times)
     starts, ends = prices[:-1], prices[1:].copy()
+    for at_us, asset, moved, share in _exits(changes):
+        step = int(np.searchsorted(times, at_us)) - 1
+        if step >= 0 and asset in assets:
+            levels[step + 1] *= moved
+            ends[step, list(assets).index(asset)] *= 1.0 + (moved - 1.0) / share
     still = np.isin(times[1:], resumptions) | left_out
     ends[still] = starts[still]  # while an index is suspended its basket earns nothing
     return BasketPath(
         index_id, times, levels, tuple(assets), tuple(row.symbol for row in assets.values()),
         tuple(row.sub_sector for row in assets.values()), units, starts, ends, age[1:] > 0.0, left_out,
     )  # fmt: skip
+
+
+def _exits(changes: Sequence[RebalancingRow]) -> Iterator[tuple[int, str, float, float]]:
+    """Who left at a stated value: when, the asset, by what factor that moved the level, and its weight before."""
+    for change in changes:
+        left = [item for item in change.items if item.units_before and not item.units_after]
+        if change.kind == "event" and len(left) == 1 and left[0].weight_drifted:
+            after = sum(item.units_after * (item.price or 0.0) for item in change.items) / change.divisor_after
+            if abs(after / change.level - 1.0) > ROUNDING:
+                yield to_us(change.effective_at), left[0].asset, after / change.level, left[0].weight_drifted
 
 
 def _with_changes(times: I64, levels: F64, changes: Sequence[RebalancingRow]) -> tuple[I64, F64]:

@@ -12,8 +12,9 @@ from worlds import APRIL, HOURS, RULES, START, START_US, TO_APRIL, live, prices,
 from indexer.administration.calendar import as_ical, as_rss, entries
 from indexer.arrays import to_json
 from indexer.engine.history import Settled
+from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError, NotEnoughDataError
-from indexer.levels.lifecycle import change_state, status_of
+from indexer.levels.lifecycle import REASONS, change_state, status_of
 from indexer.levels.markets import load_market
 from indexer.levels.proforma import compute_pro_forma
 from indexer.levels.published import read_settled
@@ -264,3 +265,7 @@ def test_settled_is_what_was_published(in_march):
     assert isinstance(settled, Settled)
     assert settled.until_us == int(in_march.levels().times_us[-1])
     assert read_settled(in_march.store, "small", market=market, as_of_us=0) is None
+
+
+def test_every_status_of_a_level_but_final_says_what_it_means() -> None:
+    assert set(REASONS) == {name for name in STATUS_NAMES if name not in ("final", "missing")}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.levels.pipeline import UpdateReport, update
+from indexer.levels.rules import Rules
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Asset, Label, Registry
@@ -108,13 +109,14 @@ class Small:
         write_supplies(self.store, run_id, rows)
         finish_run(self.store, run_id, now=self.now)
 
-    def update(self) -> UpdateReport:
+    def update(self, rules: Rules | None = None) -> UpdateReport:
         self.now += timedelta(minutes=1)
         return update(
             self.store,
             registry=self.registry,
             methodologies={"small": self.methodology},
             clock=lambda: self.now,
+            rules=rules,
         )
 
     def levels(self) -> LevelRows:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from small import FIXED, small
 
+from indexer.levels.rules import Rules, basket_events
+from indexer.methodology.actions import CorporateAction, EventLog, Kind
+from indexer.methodology.policy import load_policy
 from indexer.studies.attribution import study_attribution
 from indexer.studies.breadth import study_breadth
 from indexer.studies.drawdowns import study_drawdowns
@@ -46,3 +50,23 @@ def test_an_impaired_span_is_left_out_of_every_statistic_and_named(tmp_path: Pat
     assert stress.rows[1].move is None, "over a gap there is no move of one day"
     breadth = study_breadth(made.store, "small")
     assert {study.left_out for study in (performance, path, falls, stress, breadth)} == {OUT}
+
+
+def test_who_leaves_at_a_stated_value_carries_the_loss_in_the_attribution(tmp_path: Path) -> None:
+    """bbb has half of 1000 and leaves at 5 for 20: 500 + 125 = 625, which then goes on as aaa does, 10 to 12."""
+    made = small(tmp_path, rules=FIXED.replace("min_constituents = 2", "min_constituents = 1"))
+    days = [f"2024-01-0{n}" for n in range(1, 5)]
+    made.bars("aaa", {"2023-12-27": 10.0} | dict(zip(days, (10, 10, 10, 12), strict=True)), interval="1d")
+    made.bars("bbb", {"2023-12-27": 20.0} | dict.fromkeys(days, 20.0), interval="1d")
+    at = datetime(2024, 1, 2, tzinfo=UTC)
+    event = CorporateAction("bbb-delisted", Kind.DELISTING, "bbb", at, "a notice", value=5.0)
+    events = basket_events([event], made.registry, emergency_change=0.1)
+    made.update(Rules(load_policy(), EventLog((event,), "x"), events, ()))
+    assert made.levels().levels.tolist() == [1000.0, 1000.0, 625.0, 750.0]
+    path = study_attribution(made.store, "small", start_us=parse_instant(days[0]), end_us=parse_instant(days[3]))
+    assert (path.total, path.published) == (pytest.approx(-0.25), pytest.approx(-0.25))
+    assert path.largest_step_error < 1e-12
+    assert [row.asset for row in path.constituents if row.contribution < 0] == ["bbb"]
+    assert {row.asset: row.own_return for row in path.constituents} == {
+        "aaa": pytest.approx(0.2), "bbb": pytest.approx(-0.75)
+    }  # fmt: skip
