@@ -52,7 +52,7 @@ async def _supply(pool: Pool, read: Read, *, confirm: int) -> tuple[int, tuple[s
     return await confirmed(
         pool,
         ask,
-        what=f"supply of {read.asset}",
+        what="icrc1_total_supply",
         count=confirm,
         same=lambda a, b: abs(a - b) <= DRIFT * max(a, b),
     )

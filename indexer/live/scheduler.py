@@ -275,7 +275,8 @@ class Scheduler:
         self._failing[name] = _Failing(times, str(error), now + timedelta(seconds=rest_s), logged_at)
         if not silent:
             code, ours = getattr(error, "code", "defect"), not isinstance(error, DeaiError)
-            log.warning("job failed", job=name, code=code, error=str(error), times=times, exc_info=ours, **what)
+            event = "job not complete" if isinstance(error, Owing) else "job failed"
+            log.warning(event, job=name, code=code, error=str(error), times=times, exc_info=ours, **what)
 
     def start(self, *, after_s: float = 0.0) -> None:
         """Work after these seconds and whenever a job is due or has rested, on a thread of its own, until `stop`."""
@@ -319,21 +320,22 @@ class Scheduler:
         """Keep a leader's lease; wake the work of a stand-by, which may lead now, of jobs that have rested, and when
         the clock has leapt: what wakes by the calendar may wait for a day that was never meant."""
         self.beat()
-        rested = any(self.clock() >= failing.rests_until for failing in self._failing.values())
+        background, failing = self._background, list(self._failing.values())  # other threads change them meanwhile
+        rested = any(self.clock() >= one.rests_until for one in failing)
         leapt = self._watch is not None and self._watch.leapt()
-        if (rested or leapt or not self._leads) and self._background is not None:
-            self._background.modify_job(WORK, next_run_time=utc_now())
+        if (rested or leapt or not self._leads) and background is not None:
+            background.modify_job(WORK, next_run_time=utc_now())
 
     def stop(self) -> None:
-        """End the running tick and give the lease back, so that a stand-by takes over at once."""
+        """End the running tick, its lease kept until then, and give it back, so that a stand-by takes over at once."""
         if self._closing is not None:
             self._closing()
+        background, self._background = self._background, None
+        if background is not None:
+            background.shutdown(wait=True)
         self._over.set()
         if self._looking is not None:
             self._looking.join()
-        if self._background is not None:
-            self._background.shutdown(wait=True)
-            self._background = None
         release_lease(self.store, self._lease, self.holder)
 
 

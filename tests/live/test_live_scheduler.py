@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -11,11 +12,12 @@ from typing import Any
 import pytest
 
 from indexer.errors import SourceUnavailable, Stopped
+from indexer.live import scheduler as scheduling
 from indexer.live.context import Live
 from indexer.live.jobs import with_rest
 from indexer.live.scheduler import MAX_REST_S, Job, Scheduler
 from indexer.store.db import Store, open_store
-from indexer.store.runs import read_runs
+from indexer.store.runs import read_runs, take_lease
 
 NOON = datetime(2026, 11, 24, 12, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -170,3 +172,28 @@ def test_stopped_work_counts_as_interrupted_and_the_rest_is_left(store: Store) -
     scheduler.stop()
     assert (later, closed) == ([], [True])
     assert [run.outcome for run in read_runs(store)] == ["interrupted"]
+
+
+def test_a_leader_that_stops_keeps_its_lease_until_its_work_has_ended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, stopping, prolonged = threading.Event(), threading.Event(), threading.Event()
+
+    def take(*args: Any, **kwargs: Any) -> bool:
+        if stopping.is_set():
+            prolonged.set()
+        return take_lease(*args, **kwargs)
+
+    def work(due: datetime, run_id: int) -> dict[str, object]:
+        begun.set()
+        assert stopping.wait(10)
+        prolonged.clear()
+        return {"kept": prolonged.wait(10)}
+
+    monkeypatch.setattr(scheduling, "LOOK_S", 0.01)
+    monkeypatch.setattr(scheduling, "take_lease", take)
+    leader = Scheduler(store, [Job("fixing", HOUR, timedelta(0), work)], clock=HandClock(), closing=stopping.set)
+    leader.start()
+    assert begun.wait(10)
+    leader.stop()
+    assert [run.detail for run in read_runs(store, kind="fixing")] == [{"kept": True}]
