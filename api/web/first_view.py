@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import numpy as np
 from fastapi import APIRouter, FastAPI, Query, Request
@@ -17,17 +18,20 @@ from starlette.types import Message, Scope
 
 from api.answers.answer import Answer
 from api.answers.encode import json_bytes
-from api.answers.params import MAX_LIMIT, Interval
+from api.answers.params import MAX_LIMIT, Interval, Shape
 from api.answers.problems import code_of
 from api.answers.services import Services, ServicesDep
 from api.middleware.cache import Cache, Key
 from api.routes.administration import index_status
-from api.routes.benchmarks import list_benchmarks
+from api.routes.benchmarks import list_benchmarks, list_closes
 from api.routes.indices import get_index, get_latest, list_indices
 from api.routes.levels import LevelQuery, level_columns, read_page
 from api.routes.members import list_constituents, list_rebalances
 from api.routes.operation import list_quality
+from api.routes.statistics import get_beta
+from api.routes.studies import get_event_study
 from indexer.analytics.align import Clock
+from indexer.analytics.catalogue import find_event
 from indexer.arrays import I64
 from indexer.errors import DeaiError
 from indexer.store.bars import read_coverage
@@ -35,7 +39,7 @@ from indexer.store.db import Store
 from indexer.store.indices import read_index
 from indexer.store.rates import read_newest_rate
 from indexer.studies.catalogue import load_events
-from indexer.times import HOUR_US, from_us, iso
+from indexer.times import DAY_US, HOUR_US, from_us, iso
 
 SHOWN = ("QQQ", "^NDX", "NVDA", "SMH", "MSFT", "GOOGL", "META", "AMZN", "AMD", "AVGO", "TSM")
 QQQ, STAND_IN = "QQQ", "^NDX"  # the index that QQQ follows
@@ -45,6 +49,7 @@ LATE_DAYS = 7
 SESSIONS = 90
 DIGITS = 3
 FLAGSHIP_QUERY = b"index=deai"
+EVENT_AGAINST, EVENT_SESSIONS = ("QQQ", "NVDA"), 60  # as event.js asks
 READ = (
     "missing", "beta", "reason", "se", "ci_low", "ci_high", "n", "r2", "correlation", "alpha_annualised", "se_alpha",
     "periods_per_year", "confidence", "first_session", "last_session", "stale_days", "warnings",
@@ -74,14 +79,64 @@ def first_view(request: Request, services: ServicesDep, index: Index) -> Respons
     return together({address: answered(answer) for address, answer in answers.items()})
 
 
+@router.get("/event")
+def event_view(request: Request, services: ServicesDep, index: Index, slug: Index) -> Response:
+    """What the chart of an event's page is drawn from."""
+    store, here = services.store, f"indices/{index}"
+    event = find_event(load_events(store, services.settings.data_dir), slug)
+    start_us, end_us = event.at_us - 10 * DAY_US, event.at_us + 95 * DAY_US
+    hourly = LevelQuery(Interval.HOUR, start_us, end_us, None, None, None, None)
+    range_asked = urlencode({"start": as_script(start_us), "end": as_script(end_us)})
+    item = {"slug": event.id, "kind": event.kind, "time": from_us(event.at_us), "precision": event.precision}
+    answers: dict[str, Callable[[], Response]] = {
+        "events": lambda: Answer({"data": [item]}),
+        here: partial(get_index, request, store, index),
+        f"{here}/levels?shape=columns&interval=1h&{range_asked}": partial(drawn_levels, services, index, hourly),
+        f"{here}/levels?shape=columns&interval=1d": partial(daily_levels, services, index),
+        **{
+            f"benchmarks/{symbol}/closes?shape=columns": partial(
+                list_closes, request, store, symbol, shape=Shape.COLUMNS
+            )
+            for symbol in EVENT_AGAINST
+        },
+    }
+    return together({address: answered(answer) for address, answer in answers.items()})
+
+
+@router.get("/event/study")
+def event_study(request: Request, services: ServicesDep, index: Index, slug: Index) -> Response:
+    """What is below the chart of an event's page: the study, betas before and after, the members' prices."""
+    store, here = services.store, f"indices/{index}"
+    at_us = find_event(load_events(store, services.settings.data_dir), slug).at_us
+    answers: dict[str, Callable[[], Response]] = {
+        f"{here}/events/{slug}": partial(get_event_study, services, store, index, slug)
+    }
+    for symbol in EVENT_AGAINST:
+        for end_us in (at_us, at_us + 91 * DAY_US):
+            asked = {"benchmark": symbol, "sessions": EVENT_SESSIONS, "end": as_script(end_us)}
+            beta = partial(get_beta, store, index, benchmark=symbol, sessions=EVENT_SESSIONS, end=end_us)
+            answers[f"{here}/beta?{urlencode(asked)}"] = beta
+    for when_us in (at_us, at_us + DAY_US):
+        members = partial(list_constituents, request, store, index, at=when_us)
+        answers[f"{here}/constituents?{urlencode({'at': as_script(when_us)})}"] = members
+    return together({address: answered(answer) for address, answer in answers.items()})
+
+
+def as_script(time_us: int) -> str:
+    """An instant as scripts write it into an address."""
+    return from_us(time_us).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 async def renew(app: FastAPI, dropped: list[Key]) -> None:
     """Makes anew what pages have shown, after new data: the first visitor then waits no longer than the others do.
 
-    Where nobody has looked yet it is the flagship's view, its betas excepted: their libraries are slow to load.
+    Where nobody has looked yet it is the flagship's view, its betas excepted: their libraries are slow to load. Events
+    are left out: they are many, and long past.
     """
     cache: Cache = app.state.services.cache
     own = router.prefix.encode()
-    for path, query, word in [key for key in dropped if key[0].startswith(own)] or [(own, FLAGSHIP_QUERY, b"")]:
+    seen = [key for key in dropped if key[0].startswith(own) and not key[0].startswith(own + b"/event")]
+    for path, query, word in seen or [(own, FLAGSHIP_QUERY, b"")]:
         version = cache.version
         scope: Scope = {
             "type": "http", "method": "GET", "path": path.decode(), "raw_path": path, "query_string": query,
@@ -104,7 +159,12 @@ async def nobody_reads(message: Message) -> None:
 
 def daily_levels(services: Services, index: str) -> Answer:
     """The daily levels as columns, to what a chart draws of them."""
-    whole = read_page(services, index, LevelQuery(Interval.DAY, None, None, None, None, None, None), limit=MAX_LIMIT)
+    return drawn_levels(services, index, LevelQuery(Interval.DAY, None, None, None, None, None, None))
+
+
+def drawn_levels(services: Services, index: str, asked: LevelQuery) -> Answer:
+    """Levels on whole hours as columns, to what a chart draws of them."""
+    whole = read_page(services, index, asked, limit=MAX_LIMIT)
     columns = level_columns(whole)
     values = {"level": np.round(whole.levels, DIGITS), "status": columns["status"]}
     return Answer({"data": {**hours_of(whole.times_us), **values}, "next": None})

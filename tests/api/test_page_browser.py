@@ -327,6 +327,9 @@ def test_a_store_with_no_index_at_all_has_a_page(browser: Browser, tmp_path: Pat
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_of_an_event(browser: Browser, live: Live, width: int) -> None:
     browser.open(f"{live.url}/events/deepseek?index=deai", width=width)
+    asked = browser.run("return performance.getEntriesByType('resource').map((one) => one.name)")
+    assert not [url for url in asked if "/v1/" in url]
+    assert len(asked) < 7  # style, script, icon, the two answers
     assert browser.run("return document.querySelectorAll('#chart path.line').length") == 3
     assert browser.run("return document.querySelectorAll('#expected tbody tr').length") == 2
     assert browser.run("return document.querySelectorAll('#members tbody tr').length") == 4

@@ -11,8 +11,9 @@ export class Refused extends Error {
 // What the first view draws comes in one answer, under the addresses that would give each part; asked again as a whole.
 let first = {};
 
-export async function readFirst(index) {
-  first = await ask(new URL(`page-data?index=${encodeURIComponent(index)}`, document.baseURI));
+export async function readFirst(address, { beside = false } = {}) {
+  const answer = await ask(new URL(address, document.baseURI));
+  first = beside ? { ...first, ...answer } : answer;
 }
 
 export async function read(path, parameters = {}) {

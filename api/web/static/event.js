@@ -1,6 +1,6 @@
 // The page of an event: what the index did around it, what the equity market explains, who moved.
 import { LineChart } from "./chart.js";
-import { read, readCloses, readLevels } from "./data.js";
+import { read, readCloses, readFirst, readLevels } from "./data.js";
 import { byId, choice, make } from "./dom.js";
 import { drawForest } from "./forest.js";
 import { age, day, moment, number, percent, price, signed, tone } from "./format.js";
@@ -30,6 +30,9 @@ function exactly(series, at) {
 async function start() {
   themeSwitch();
   document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  const own = new URLSearchParams({ index, slug });
+  const below = readFirst(`page-data/event/study?${own}`, { beside: true }).catch(() => null);  // then each part is asked for by itself
+  await readFirst(`page-data/event?${own}`, { beside: true });
   const [events, detail] = await Promise.all([read("events"), read(`indices/${index}`)]);
   const event = events.data.find((one) => one.slug === slug);
   const at = Date.parse(event.time);
@@ -42,6 +45,7 @@ async function start() {
   const base = before(hourly, at);
   showReaction(hourly, base, at);
   showChart(hourly, daily, closes, at);
+  await below;
   const study = await read(`indices/${index}/events/${encodeURIComponent(slug)}`).catch((error) => ({ missing: error.message }));
   showHours(study);
   showAbnormal(study);
@@ -155,7 +159,7 @@ async function expected(symbol, closes, hourly, at) {
   const [from, to] = [closes.times[next - 1], closes.times[next]];
   const [start, end] = [exactly(hourly, from), exactly(hourly, to)];
   if (!start || !end) return null;
-  const answer = await read(`indices/${index}/beta`, { benchmark: symbol, sessions: SESSIONS, end: iso(from) }).catch(() => null);
+  const answer = await read(`indices/${index}/beta`, { benchmark: symbol, sessions: SESSIONS, end: iso(at) }).catch(() => null);
   const move = closes.values[next] / closes.values[next - 1] - 1;
   const beta = answer?.beta ?? null;
   return { symbol, from, to, move, own: end / start - 1, beta, explained: beta === null ? null : beta * move };

@@ -101,7 +101,7 @@ async function everything() {
 
 async function look(refresh) {
   try {
-    await readFirst(index);
+    await readFirst(`page-data?index=${encodeURIComponent(index)}`);
     byId("offline").hidden = true;
     const changed = showLatest(await read(`indices/${index}/latest`));
     if (changed && refresh) await refresh();
