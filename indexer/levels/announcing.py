@@ -39,9 +39,9 @@ def announcements(
     if now_us - last_us > FRESH_DAYS * DAY_US:
         return []
     known = set() if settled is None else {id(change) for change in settled.changes}
-    new = [one for one in history.rebalances if id(one) not in known]
-    fresh = [one for one in new if now_us - one.effective_us <= FRESH_DAYS * DAY_US]
-    out = [_effective(methodology, one, market=market, now=now) for one in fresh]
+    new = [change for change in history.rebalances if id(change) not in known]
+    fresh = [change for change in new if now_us - change.effective_us <= FRESH_DAYS * DAY_US]
+    out = [_effective(methodology, change, market=market, now=now) for change in fresh]
     out += _pro_forma(market, methodology, history=history, policy=policy, events=events, now=now)
     out += _supply_shocks(market, methodology, history=history, policy=policy, now=now)
     return out
@@ -49,11 +49,11 @@ def announcements(
 
 def notes_of(history: IndexHistory) -> list[NoteRow]:
     """The reviews that were not applied as scheduled and the spells of a history, as the store keeps them."""
-    reviews = [("skipped", one) for one in history.skipped] + [("relaxed", one) for one in history.relaxed]
+    reviews = [("skipped", review) for review in history.skipped] + [("relaxed", review) for review in history.relaxed]
     return [
         *(
-            NoteRow(kind, from_us(one.effective_us), None, from_us(one.reference_us), one.reason)
-            for kind, one in reviews
+            NoteRow(kind, from_us(review.effective_us), None, from_us(review.reference_us), review.reason)
+            for kind, review in reviews
         ),
         *(
             NoteRow(
@@ -100,7 +100,7 @@ def exits(
 ) -> list[AnnouncementRow]:
     """Who left between reviews, at what, and what that choice is worth to the level."""
     known = set() if settled is None else {id(change) for change in settled.changes}
-    changes = [one for one in history.rebalances if one.kind in ("suspension", "event") and id(one) not in known]
+    changes = [row for row in history.rebalances if row.kind in ("suspension", "event") and id(row) not in known]
     if not changes:
         return []
     prices = carry(market, methodology.missing.max_carry_hours * HOUR_US).prices
@@ -109,8 +109,8 @@ def exits(
         at = iso(change.effective_us)
         for column in np.flatnonzero((change.units_before > 0) & (change.units_after == 0)).tolist():
             slug, weight = market.slugs[column], float(change.weight_drifted[column])
-            reasons = {one.reason for one in change.decisions if one.slug == slug}
-            event = next((one for one in events if one.slug == slug and one.reason in reasons), None)
+            reasons = {decision.reason for decision in change.decisions if decision.slug == slug}
+            event = next((event for event in events if event.slug == slug and event.reason in reasons), None)
             how, detail = _terms(market, change, column=column, event=event, prices=prices)
             detail |= {"asset": slug, "price": float(change.prices[column]), "weight": weight}
             out.append(
@@ -168,7 +168,7 @@ def _effective(methodology: Methodology, change: Rebalance, *, market: Market, n
     entered = [slug for slug, before, after in pairs if after and not before]
     left = [slug for slug, before, after in pairs if before and not after]
     changes = f"in: {', '.join(entered) or 'none'}; out: {', '.join(left) or 'none'}; turnover {change.turnover:.2%}"
-    reasons = {one.slug: one.reason for one in change.decisions if one.slug in (*entered, *left)}
+    reasons = {decision.slug: decision.reason for decision in change.decisions if decision.slug in (*entered, *left)}
     return AnnouncementRow(
         key=f"effective:{methodology.id}:{change.kind}:{change.effective_us}",
         kind="effective",
@@ -220,10 +220,10 @@ def _supply_shocks(
 
     Where another origin took over since, the step is that of a definition, which the data-quality log tells.
     """
-    review = next((one for one in reversed(history.rebalances) if any(d.supply for d in one.decisions)), None)
+    review = next((change for change in reversed(history.rebalances) if any(d.supply for d in change.decisions)), None)
     if review is None:
         return []
-    weighed = {one.slug: one.supply for one in review.decisions if one.supply}
+    weighed = {decision.slug: decision.supply for decision in review.decisions if decision.supply}
     rule = methodology.eligibility_at(now)
     at = np.array([review.reference_us, int(market.times_us[-1])])
     out = []

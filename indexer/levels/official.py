@@ -102,7 +102,7 @@ def _waiting(live: ListedBars, listed: ListedBars, quotes: Mapping[int, str]) ->
 
 def currency_rates(store: Store) -> dict[str, tuple[I64, F64]]:
     """USD rates of quote currencies that are stored as benchmarks: EUR-USD, or EURUSD=X as Yahoo has it."""
-    stored = {one.symbol for one in read_benchmarks(store)}
+    stored = {benchmark.symbol for benchmark in read_benchmarks(store)}
     rates: dict[str, tuple[I64, F64]] = {}
     for quote in sorted(QUOTES):
         symbol = next((name for name in (f"{quote}-USD", f"{quote}USD=X") if name in stored), None)
@@ -138,15 +138,17 @@ def _coin_rates(
 
 
 def _overridden(made: AssetRates, overrides: Sequence[ValueOverride]) -> AssetRates:
-    mine = [one for one in overrides if one.asset_id == made.asset_id]
+    mine = [override for override in overrides if override.asset_id == made.asset_id]
     if not mine:
         return made
     rate, status, flags, verdicts = made.rate.copy(), made.status.copy(), made.flags.copy(), list(made.verdicts)
-    for one in mine:
-        rows = np.flatnonzero((made.time_us >= one.from_us) & (made.time_us < one.until_us))
-        rate[rows], status[rows], flags[rows] = one.value, DEGRADED, 0
+    for override in mine:
+        rows = np.flatnonzero((made.time_us >= override.from_us) & (made.time_us < override.until_us))
+        rate[rows], status[rows], flags[rows] = override.value, DEGRADED, 0
         for row in rows.tolist():
-            verdicts[row] = json.dumps({**json.loads(verdicts[row]), "override": one.number}, separators=(",", ":"))
+            verdicts[row] = json.dumps(
+                {**json.loads(verdicts[row]), "override": override.number}, separators=(",", ":")
+            )
     return replace(made, rate=rate, status=status, flags=flags, verdicts=verdicts)
 
 
@@ -191,19 +193,19 @@ def columns_of(rates: Sequence[AssetRates]) -> RateSeries:
         ids, numbers = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int8)
         return RateSeries(ids, ids, np.empty(0), numbers, numbers)
     return RateSeries(
-        np.concatenate([np.full(len(one.time_us), one.asset_id, dtype=np.int64) for one in rates]),
-        np.concatenate([one.time_us for one in rates]),
-        np.concatenate([one.rate for one in rates]),
-        np.concatenate([one.status for one in rates]),
-        np.concatenate([one.flags for one in rates]),
+        np.concatenate([np.full(len(series.time_us), series.asset_id, dtype=np.int64) for series in rates]),
+        np.concatenate([series.time_us for series in rates]),
+        np.concatenate([series.rate for series in rates]),
+        np.concatenate([series.status for series in rates]),
+        np.concatenate([series.flags for series in rates]),
     )
 
 
 def reaches_back(store: Store, fresh: Sequence[Fresh], *, methodologies: Iterable[Methodology]) -> bool:
     """Whether any differing rate lies at or before a published instant."""
-    spans = [span for one in methodologies if (span := published_span(store, one.id)) is not None]
+    spans = [span for methodology in methodologies if (span := published_span(store, methodology.id)) is not None]
     newest = max((span[1] for span in spans), default=None)
-    return newest is not None and any(len(one.rows) and one.rates.time_us[one.rows[0]] <= newest for one in fresh)
+    return newest is not None and any(len(part.rows) and part.rates.time_us[part.rows[0]] <= newest for part in fresh)
 
 
 def effects_on_published(
@@ -258,20 +260,20 @@ def settle_rates(
 ) -> tuple[Written, list[Deferred]]:
     """Writes the rates that the policy lets in and logs the rest. `lines` names asset and line of each asset id."""
     written, logged = Written(), []
-    for one in fresh:
-        asset, line = lines[one.rates.asset_id]
-        times = one.rates.time_us[one.rows]
-        following = np.append(one.rates.time_us, FOREVER_US)[one.rows + 1]
+    for part in fresh:
+        asset, line = lines[part.rates.asset_id]
+        times = part.rates.time_us[part.rows]
+        following = np.append(part.rates.time_us, FOREVER_US)[part.rows + 1]
         verdict = judge_rates(line, times, next_us=following, effects=effects)
         applied = by_policy(verdict, threshold=policy.threshold, now_us=now_us, window_us=policy.window_days * DAY_US)
-        written += write_fresh(store, run_id, fresh=one, applied=applied)
+        written += write_fresh(store, run_id, fresh=part, applied=applied)
         entry = deferred(
             asset,
             times,
             verdict=verdict,
             applied=applied,
-            official=one.official,
-            corrected=one.rates.rate[one.rows],
+            official=part.official,
+            corrected=part.rates.rate[part.rows],
             threshold=policy.threshold,
         )
         if entry is not None:
@@ -281,16 +283,16 @@ def settle_rates(
 
 
 def _log(store: Store, run_id: int, *, entries: Sequence[Deferred], policy: Policy, now_us: int) -> None:
-    """The quality ledger and the announcements tell of every correction that was not applied, once."""
+    """The data-quality log and the announcements tell of every correction that was not applied, once."""
     if not entries:
         return
-    details = [json.dumps({**asdict(one), "threshold": policy.threshold}) for one in entries]
+    details = [json.dumps({**asdict(entry), "threshold": policy.threshold}) for entry in entries]
     write_quality(
         store,
         run_id,
         [
-            QualityRow("correction_deferred", one.asset, from_us(one.first_us), from_us(one.last_us), detail)
-            for one, detail in zip(entries, details, strict=True)
+            QualityRow("correction_deferred", entry.asset, from_us(entry.first_us), from_us(entry.last_us), detail)
+            for entry, detail in zip(entries, details, strict=True)
         ],
     )
     write_announcements(
@@ -298,22 +300,22 @@ def _log(store: Store, run_id: int, *, entries: Sequence[Deferred], policy: Poli
         run_id,
         [
             AnnouncementRow(
-                key=f"deferred:{one.asset}:{one.first_us}:{one.last_us}:{one.corrected!r}",
+                key=f"deferred:{entry.asset}:{entry.first_us}:{entry.last_us}:{entry.corrected!r}",
                 kind="deferred",
-                title=_said(one, policy),
+                title=_reason(entry, policy),
                 published_at=from_us(now_us),
                 detail=detail,
             )
-            for one, detail in zip(entries, details, strict=True)
+            for entry, detail in zip(entries, details, strict=True)
         ],
     )
 
 
-def _said(one: Deferred, policy: Policy) -> str:
-    what = f"{one.count} correction{'s' if one.count > 1 else ''} of {one.asset} from {iso(one.first_us)}"
-    if one.too_late:
-        return f"{what} not applied: published more than {policy.window_days} days ago (largest move {one.move:.2%})"
-    return f"{what} not applied: largest move of a level {one.move:.3%}, {policy.threshold:.2%} needed"
+def _reason(entry: Deferred, policy: Policy) -> str:
+    what = f"{entry.count} correction{'s' if entry.count > 1 else ''} of {entry.asset} from {iso(entry.first_us)}"
+    if entry.too_late:
+        return f"{what} not applied: published more than {policy.window_days} days ago (largest move {entry.move:.2%})"
+    return f"{what} not applied: largest move of a level {entry.move:.3%}, {policy.threshold:.2%} needed"
 
 
 def over_bars(made: Iterable[AssetRates], fixings: Mapping[int, AssetRates]) -> list[AssetRates]:

@@ -85,9 +85,9 @@ def compute_pro_forma(
             f"{iso(date.reference_us)}; prices are known to {iso(last)}. Ask again from then on"
         )
     history = compute_index(_with_instant(market, methodology, date=date), methodology, settled=settled, events=events)
-    change = next((one for one in history.rebalances if one.reference_us == date.reference_us and one.decisions), None)
+    change = next((row for row in history.rebalances if row.reference_us == date.reference_us and row.decisions), None)
     if change is None:
-        reason = next((one.reason for one in history.skipped if one.effective_us == date.effective_us), "no change")
+        reason = next((row.reason for row in history.skipped if row.effective_us == date.effective_us), "no change")
         raise NotEnoughDataError(f"the date {iso(date.effective_us)} of {methodology.id} will change nothing: {reason}")
     notional = notional_usd or policy.notional_usd
     return _made(methodology, change, market=market, notional=notional, policy=policy)
@@ -110,26 +110,26 @@ def _with_instant(market: Market, methodology: Methodology, *, date: RebalanceDa
 
 
 def _made(methodology: Methodology, change: Rebalance, *, market: Market, notional: float, policy: Policy) -> ProForma:
-    decided = {one.slug: one for one in change.decisions}
+    decided = {decision.slug: decision for decision in change.decisions}
     items = tuple(
         _item(change, n, slug=slug, decided=decided.get(slug), notional=notional, participation=policy.participation)
         for n, slug in enumerate(market.slugs)
         if change.units_before[n] or change.units_after[n]
     )
-    days = [one.days_to_trade for one in items]
+    days = [item.days_to_trade for item in items]
     return ProForma(
         index=methodology.id,
         kind=change.kind,
         reference_at=from_us(change.reference_us),
         effective_at=from_us(change.effective_us),
         priced_at=from_us(int(market.times_us[-1])),
-        items=tuple(sorted(items, key=lambda one: (-one.weight_target, one.asset))),
-        entered=tuple(one.asset for one in items if not one.units_before),
-        left=tuple(one.asset for one in items if not one.units_after),
+        items=tuple(sorted(items, key=lambda item: (-item.weight_target, item.asset))),
+        entered=tuple(item.asset for item in items if not item.units_before),
+        left=tuple(item.asset for item in items if not item.units_after),
         turnover=change.turnover,
         notional_usd=notional,
         participation=policy.participation,
-        days_to_trade=None if None in days else max((one for one in days if one is not None), default=0.0),
+        days_to_trade=None if None in days else max((count for count in days if count is not None), default=0.0),
     )
 
 

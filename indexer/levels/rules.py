@@ -27,7 +27,7 @@ def basket_events(
 ) -> tuple[BasketEvent, ...]:
     """The changes of baskets that events bring, in the units of the lines' own tokens."""
     effects = (_basket_event(event, registry, emergency_change=emergency_change) for event in events)
-    return tuple(one for one in effects if one is not None)
+    return tuple(effect for effect in effects if effect is not None)
 
 
 def _basket_event(event: CorporateAction, registry: Registry, *, emergency_change: float) -> BasketEvent | None:
@@ -91,10 +91,10 @@ def supply_effects(events: Sequence[CorporateAction]) -> tuple[SupplyEffect, ...
 def explained(effects: Sequence[SupplyEffect], *, lines: Mapping[str, str]) -> dict[str, list[tuple[int, int]]]:
     """When events explain a step of supply, (from, until) by line; `lines` gives the line of each token."""
     windows: dict[str, list[tuple[int, int]]] = {}
-    for one in effects:
-        if one.explains and one.asset in lines:
-            until = one.from_us + 1 if one.until_us is None else one.until_us
-            windows.setdefault(lines[one.asset], []).append((one.from_us, until))
+    for effect in effects:
+        if effect.explains and effect.asset in lines:
+            until = effect.from_us + 1 if effect.until_us is None else effect.until_us
+            windows.setdefault(lines[effect.asset], []).append((effect.from_us, until))
     return windows
 
 
@@ -106,10 +106,12 @@ def adjusted(
         return list(rows)
     counted: list[SupplyTokens] = []
     for row in rows:
-        mine = [one for one in effects if one.asset == slugs.get(row.asset_id) and _within(one, row.observed_us)]
-        if any(one.ignore for one in mine):
+        mine = [
+            effect for effect in effects if effect.asset == slugs.get(row.asset_id) and _within(effect, row.observed_us)
+        ]
+        if any(effect.ignore for effect in mine):
             continue
-        taken = sum(one.subtract for one in mine) if row.kind in FLOAT_KINDS else 0.0
+        taken = sum(effect.subtract for effect in mine) if row.kind in FLOAT_KINDS else 0.0
         if taken < row.tokens:
             counted.append(replace(row, tokens=row.tokens - taken) if taken else row)
     return counted
