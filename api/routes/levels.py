@@ -42,7 +42,7 @@ from api.answers.problems import declared
 from api.answers.schemas import TERMS, OfIndex, Wire, columns_of
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.routes.indices import LevelPoint, latest_of
-from indexer.analytics.candles import candles_of
+from indexer.analytics.candles import candles_of, whole_from
 from indexer.client.models import LevelStatus
 from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError, NotFoundError
@@ -315,7 +315,7 @@ def list_candles(
     shape: ShapeParam = Shape.ROWS,
     format: FormatParam = None,
 ) -> Response:
-    """Candles of the official levels in [start, end): all of them, for charts of open, high, low and close.
+    """Candles of the official levels that begin in [start, end): all of them, for charts of open, high, low and close.
 
     Levels hold at instants, hourly or finer: the one on a boundary closes a candle and opens the next.
     """
@@ -323,7 +323,8 @@ def list_candles(
     if reason := unpublished(services.store, index_id, as_of_us=None):
         raise NotFoundError(reason)
     last = None if window.end_us is None else window.end_us + 1  # the level at the end closes the last candle
-    rows = read_levels(services.store, index_id, start_us=window.start_us, end_us=last)
+    first = None if window.start_us is None else whole_from(window.start_us, interval=interval)
+    rows = read_levels(services.store, index_id, start_us=first, end_us=last)
     bars = candles_of(rows.times_us, rows.levels, interval=interval)
     values = {name: getattr(bars, name) for name in Candle.model_fields if name != "time"}
     if wants_csv(request, format):

@@ -31,13 +31,24 @@ class Candles:
     complete: Bools
 
 
+def shift_of(interval: str) -> int:
+    """Where the grid of a span lies, from 1970-01-01: weeks begin on Mondays."""
+    return MONDAY_US if interval == "1w" else 0
+
+
+def whole_from(start_us: int, *, interval: str) -> int:
+    """The first begin of a bar at or after an instant: levels from there on make no bar that is cut at its begin."""
+    span, shift = SPANS_US[interval], shift_of(interval)
+    return -((shift - start_us) // span) * span + shift
+
+
 def candles_of(times_us: I64, values: F64, *, interval: str) -> Candles:
     """Candles on a grid in UTC, weeks from Monday; a span without a level after its begin has none.
 
     Levels hold at instants, so the one on a boundary closes a bar and opens the next.
     """
     span = SPANS_US[interval]
-    shift = MONDAY_US if interval == "1w" else 0
+    shift = shift_of(interval)
     after = (times_us - shift) // span  # the bar that an instant lies in or opens
     within = (times_us - shift - 1) // span  # the bar that it lies in or closes
     if not len(times_us):

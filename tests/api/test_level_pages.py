@@ -127,3 +127,6 @@ def test_candles_are_made_of_all_levels(client: TestClient, store: Store) -> Non
     part = {"start": "2024-03-04", "end": "2024-03-11", "interval": "1w", "format": "csv"}
     frame = read_csv(client.get("/v1/indices/deai/candles", params=part).text)
     assert frame[["levels", "complete"]].values.tolist() == [[169, True]]
+    inside = client.get("/v1/indices/deai/candles", params={**part, "start": "2024-03-01T05:00Z"})
+    assert read_csv(inside.text).equals(frame)  # no candle cut at its begin
+    assert client.get("/v1/indices/deai/candles?interval=1w&start=2024-03-05&end=2024-03-06").json()["count"] == 0
