@@ -128,18 +128,32 @@ def _tell_history(store: Store, say: Say, over: threading.Event) -> None:
 
     console = Console(stderr=True)
     block = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-    stage = ""
+    stage, before = "", None
     with block or nullcontext():
         while not over.wait(LOOK_S):
             try:
                 standing = standing_of(store, now=utc_now())
             except DeaiError:  # a busy store is looked at again
                 continue
+            if news := news_of(before, standing):
+                say(news)
+            before = standing
             if block is not None:
                 block.update(_block(standing), refresh=True)
             elif standing.under_way and standing.stage != stage:
                 stage = standing.stage
                 say(f"{standing.sentence} ({stage or 'what failed is asked again'})")
+
+
+def news_of(before: Standing | None, standing: Standing) -> str:
+    """What a first fill has reached since the look before, in a sentence; empty when nothing."""
+    if before is None or not before.provisional:
+        return ""
+    if not standing.provisional:
+        return "the first fill is over: levels become official now"
+    if before.first_levels_s is not None and standing.under_way and standing.first_levels_s is None:
+        return "the first levels are there; they are provisional until the history is complete"
+    return ""
 
 
 def _block(standing: Standing) -> str:

@@ -60,6 +60,7 @@ def catch_up(live: Live, due: datetime, run_id: int, *, patient: bool = False) -
         if patient:
             filling.wait((to_us(due) + HOUR_US - to_us(live.clock())) / 1e6, every_s=LATER_S, then=then)
         filled = filling.finish()
+        reporter.look(filling, last=True)
     note_failures(live, run_id, filled)
     note_unpriced(live, run_id, filled)
     log_still_down(live.store, before=live.clock() - HOUR)

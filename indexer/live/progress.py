@@ -26,10 +26,10 @@ class Reporter:
         self._written = time.monotonic() - EVERY_S
         self._done = 0
 
-    def look(self, filling: Filling) -> None:
-        """Write how far the filling is, unless that was done a moment ago."""
+    def look(self, filling: Filling, *, last: bool = False) -> None:
+        """Write how far the filling is, unless that was done a moment ago; a `last` look is always written."""
         now = time.monotonic()
-        if now - self._written >= EVERY_S:
+        if last or now - self._written >= EVERY_S:
             write_progress(self._live.store, self._run_id, self._seen(filling, now - self._written))
             self._written = now
 
@@ -37,7 +37,7 @@ class Reporter:
         stages, filled = self._plan.stages, filling.filled
         failing = {name: text for name, text in filled.failures.items() if name not in filled.sources}
         done = sum(piece.done for stage in stages for piece in stage.all)
-        calls_per_s, self._done = (done - self._done) / seconds, done
+        calls_per_s, self._done = (done - self._done) / max(seconds, 1.0), done
         limits = self._limits()
         left = [
             [piece.call for piece in stage.all if not piece.done and piece.call.source not in failing]

@@ -108,6 +108,8 @@ def _sentence(share: float, first_s: int | None, left_s: int | None, *, provisio
     said = f"history {int(100 * share + 1e-9)} %"  # 100 % only when it is
     if first_s is not None:
         return f"{said}, first levels in about {first_s} s"
+    if share == 1.0:
+        return f"{said}, levels are being computed"
     if not left_s:
         return f"{said}, waiting for sources that failed"
     time = f"{left_s} s" if left_s < 90 else f"{round(left_s / 60)} min"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from played import Played, at, played
 from sqlmodel import col, select
 
 from api.app import create_app
+from indexer.cli.serving import news_of
 from indexer.config import load_settings
 from indexer.engine.market import Status
 from indexer.errors import ConfigError
@@ -125,6 +127,10 @@ def test_all_who_look_are_told_the_same(tmp_path: Path) -> None:
             answer = client.get("/v1/status").json()
         assert answer["sentence"] == standing.sentence
         assert (answer["share"], answer["provisional"], answer["failing"]) == (0.41, True, seen["failing"])
+        levels = replace(standing, first_levels_s=None)
+        assert news_of(standing, levels).startswith("the first levels are there; they are provisional")
+        assert news_of(levels, replace(levels, provisional=False)).endswith("levels become official now")
+        assert news_of(None, standing) == news_of(levels, levels) == ""
 
 
 def test_the_old_setting_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
