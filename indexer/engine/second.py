@@ -68,9 +68,9 @@ def second_index(
     book.facts = list(settled.changes) if settled else []
     out = SecondIndex()
     until = settled.until_us if settled else -1
-    dates = [one for one in _dates(methodology, world.times[-1]) if one.effective > until] if world.times else []
-    book.bars = [one for one in events if one.effect.value == "bar"]
-    acts = sorted((one for one in events if one.at_us > until and one not in book.bars), key=lambda one: one.at_us)
+    dates = [date for date in _dates(methodology, world.times[-1]) if date.effective > until] if world.times else []
+    book.bars = [event for event in events if event.effect.value == "bar"]
+    acts = sorted((act for act in events if act.at_us > until and act not in book.bars), key=lambda act: act.at_us)
     carry = methodology.missing.max_carry_hours * HOUR
     for now, prices, old in zip(world.times, world.prices, world.old, strict=True):
         for column, price in enumerate(prices):
@@ -170,7 +170,7 @@ def _go_on(book: _Book, fact: Rebalance, *, methodology: Methodology) -> None:
         book.target = {column: weight / sum(weights.values()) for column, weight in weights.items()}
         book.pending = [(effective + (n - 1) * DAY, n / fixings) for n in range(2, fixings + 1)]
         book.supply = {}
-    book.pending = [one for one in book.pending if one[0] > fact.effective_us]
+    book.pending = [fixing for fixing in book.pending if fixing[0] > fact.effective_us]
     book.members = set(book.target) & set(book.units)
 
 
@@ -235,7 +235,7 @@ def _review(book: _Book, out: SecondIndex, *, world: World, methodology: Methodo
         at_once = not based or silent
         fixings = 1 if at_once else methodology.schedule.transition_fixings
         book.start, book.target = _weights(book), target
-        book.supply = {column: one.supply for column, one in members.items()}
+        book.supply = {column: seen.supply for column, seen in members.items()}
         if at_once:
             level = book.stopped[1] if book.stopped else methodology.base_level
             book.divisor = _scale(book, book.supply, methodology) / level
@@ -256,7 +256,7 @@ def _usable(
     members = members_at(world, methodology, reference=reference, incumbents=set(book.members), review=full)
     limit = methodology.missing.max_carry_hours * HOUR
     return {
-        column: one for column, one in members.items()
+        column: seen for column, seen in members.items()
         if not isnan(book.last[column]) and now - book.seen[column] <= limit
         and not any(bar.bars(world.lines[column].slug, now) for bar in book.bars)
     }  # fmt: skip

@@ -87,13 +87,15 @@ def members_at(
         for column in pool
     }
     if methodology.float_rules.bands:
-        seen = {c: _banded(one, world, methodology, column=c, reference=reference) for c, one in seen.items()}
-    measured = {c: one for c, one in seen.items() if _measurable(one, rule, methodology, slug=world.lines[c].slug)}
+        seen = {c: _banded(facts, world, methodology, column=c, reference=reference) for c, facts in seen.items()}
+    measured = {
+        c: facts for c, facts in seen.items() if _measurable(facts, rule, methodology, slug=world.lines[c].slug)
+    }
     if not review:
         return measured
     passed = [
-        column for column, one in measured.items()
-        if _passes(world, rule, one=one, column=column, reference=reference, incumbent=column in incumbents)
+        column for column, facts in measured.items()
+        if _passes(world, rule, facts=facts, column=column, reference=reference, incumbent=column in incumbents)
     ]  # fmt: skip
     order = sorted(passed, key=lambda column: (*_size_first(measured[column]), world.lines[column].slug))
     picks = methodology.selection
@@ -108,9 +110,9 @@ def members_at(
 def target_weights(world: World, methodology: Methodology, *, members: dict[int, Seen], label: str) -> dict[int, float]:
     """Capped weights of the members. Raises MethodologyError when the caps cannot hold for them."""
     weighting = methodology.weighting
-    size = {column: _size(weighting, one, slug=world.lines[column].slug) for column, one in members.items()}
+    size = {column: _size(weighting, facts, slug=world.lines[column].slug) for column, facts in members.items()}
     total = sum(size.values())
-    raw = {column: one / total for column, one in size.items()}
+    raw = {column: share / total for column, share in size.items()}
     if weighting.scheme is Scheme.FLOOR_PLUS_CAP:
         left = 1.0 - len(raw) * weighting.floor
         if left < -LIMIT:
@@ -119,7 +121,7 @@ def target_weights(world: World, methodology: Methodology, *, members: dict[int,
     return _capped(world, methodology.caps, raw=raw, label=label)
 
 
-def _size(weighting: Weighting, one: Seen, *, slug: str) -> float:
+def _size(weighting: Weighting, facts: Seen, *, slug: str) -> float:
     """What the scheme weighs by."""
     scheme = weighting.scheme
     if scheme is Scheme.FIXED:
@@ -127,10 +129,10 @@ def _size(weighting: Weighting, one: Seen, *, slug: str) -> float:
     if scheme is Scheme.EQUAL:
         return 1.0
     if scheme is Scheme.LIQUIDITY:
-        return one.adv
+        return facts.adv
     if scheme is Scheme.FUNDAMENTAL:
-        return one.metric
-    return sqrt(one.cap) if scheme is Scheme.SQRT_CAP else one.cap
+        return facts.metric
+    return sqrt(facts.cap) if scheme is Scheme.SQRT_CAP else facts.cap
 
 
 def _look(world: World, rule: Eligibility, *, column: int, reference: int, incumbent: bool) -> Seen:
@@ -151,56 +153,56 @@ def _look(world: World, rule: Eligibility, *, column: int, reference: int, incum
     )  # fmt: skip
 
 
-def _banded(one: Seen, world: World, methodology: Methodology, *, column: int, reference: int) -> Seen:
+def _banded(facts: Seen, world: World, methodology: Methodology, *, column: int, reference: int) -> Seen:
     """The same line with a banded share of the total as its supply; none below all bands."""
-    if isnan(one.share):
-        return one
+    if isnan(facts.share):
+        return facts
 
     def share_at(moment: int) -> float:
         rule = methodology.eligibility_at(EPOCH + timedelta(microseconds=moment))
         supply, total, _ = supply_at(world, column, at=moment, max_age=rule.member_supply_max_age_days * DAY)
         return min(supply / total, 1.0)  # NaN where either is
 
-    supply = band_at(methodology, reference=reference, share_at=share_at) * one.total or nan
-    return replace(one, supply=supply, cap=one.cap / one.supply * supply)
+    supply = band_at(methodology, reference=reference, share_at=share_at) * facts.total or nan
+    return replace(facts, supply=supply, cap=facts.cap / facts.supply * supply)
 
 
-def _size_first(one: Seen) -> tuple[float, float]:
+def _size_first(facts: Seen) -> tuple[float, float]:
     """The largest capitalisation first; lines without one after all others, the most traded first."""
-    if isnan(one.cap):
-        return 0.0, 0.0 if isnan(one.adv) else -one.adv
-    return -one.cap, 0.0
+    if isnan(facts.cap):
+        return 0.0, 0.0 if isnan(facts.adv) else -facts.adv
+    return -facts.cap, 0.0
 
 
-def _measurable(one: Seen, rule: Eligibility, methodology: Methodology, *, slug: str) -> bool:
+def _measurable(facts: Seen, rule: Eligibility, methodology: Methodology, *, slug: str) -> bool:
     scheme = methodology.weighting.scheme
     without = scheme in (Scheme.EQUAL, Scheme.LIQUIDITY, Scheme.FUNDAMENTAL, Scheme.FIXED)
     without = without and not (methodology.float_rules.bands or rule.min_free_float or rule.min_atvr)
-    if isnan(one.price) or (isnan(one.supply) and not (without and isnan(one.share))):
+    if isnan(facts.price) or (isnan(facts.supply) and not (without and isnan(facts.share))):
         return False
-    if one.outdated and not without:
+    if facts.outdated and not without:
         return False
     if scheme is Scheme.FIXED:
         return slug in methodology.weighting.weights
     if scheme is Scheme.LIQUIDITY:
-        return one.adv > 0
-    return scheme is not Scheme.FUNDAMENTAL or one.metric > 0
+        return facts.adv > 0
+    return scheme is not Scheme.FUNDAMENTAL or facts.metric > 0
 
 
-def _passes(world: World, rule: Eligibility, *, one: Seen, column: int, reference: int, incumbent: bool) -> bool:
+def _passes(world: World, rule: Eligibility, *, facts: Seen, column: int, reference: int, incumbent: bool) -> bool:
     """Every eligibility test of the rule."""
     line = world.lines[column]
     migrated = line.successor_since_us is not None and line.successor_since_us <= reference
     history = rule.successor_min_history_days if migrated else rule.min_history_days
     forgiven = incumbent and rule.unknown_volume is UnknownVolume.KEEP_INCUMBENTS
     venues = rule.incumbent_min_venues if incumbent else rule.min_venues
-    if reference - line.first_price_us < history * DAY or one.venues < venues:
+    if reference - line.first_price_us < history * DAY or facts.venues < venues:
         return False
-    if not isnan(one.share) and one.share < rule.min_free_float:
+    if not isnan(facts.share) and facts.share < rule.min_free_float:
         return False
-    if not _lively(one, rule, forgiven=forgiven):
+    if not _lively(facts, rule, forgiven=forgiven):
         return False
-    if rule.min_median_adv_usd > 0 and not (forgiven if isnan(one.adv) else one.adv >= rule.min_median_adv_usd):
+    if rule.min_median_adv_usd > 0 and not (forgiven if isnan(facts.adv) else facts.adv >= rule.min_median_adv_usd):
         return False
     if rule.min_atvr > 0:
         turnover = _turnover(world, rule, column=column, reference=reference)
@@ -208,11 +210,11 @@ def _passes(world: World, rule: Eligibility, *, one: Seen, column: int, referenc
     return True
 
 
-def _lively(one: Seen, rule: Eligibility, *, forgiven: bool) -> bool:
+def _lively(facts: Seen, rule: Eligibility, *, forgiven: bool) -> bool:
     """Whether enough addresses are active; not known is not enough for a newcomer."""
     if rule.min_active_addresses == 0:
         return True
-    return forgiven if isnan(one.active) else one.active >= rule.min_active_addresses
+    return forgiven if isnan(facts.active) else facts.active >= rule.min_active_addresses
 
 
 def _turnover(world: World, rule: Eligibility, *, column: int, reference: int) -> float:
@@ -250,13 +252,13 @@ def supply_at(world: World, column: int, *, at: int, max_age: int) -> tuple[floa
 
     NaN where not known. Of imported figures the free float counts only where no circulating one is known.
     """
-    known = [one for one in reversed(world.supplies[column]) if at - max_age <= one[0] <= at]
-    any_total = next((one[3] for one in known if one[3] > 0), nan)
+    known = [reading for reading in reversed(world.supplies[column]) if at - max_age <= reading[0] <= at]
+    any_total = next((reading[3] for reading in known if reading[3] > 0), nan)
     for kind, place in ((0, 2), (1, 1), (2, 1), (2, 2)):
-        own = [one for one in known if one[4] == kind]
-        figure = next((one for one in own if one[place] > 0), None)
+        own = [reading for reading in known if reading[4] == kind]
+        figure = next((reading for reading in own if reading[place] > 0), None)
         if figure is not None:
-            return figure[place], next((one[3] for one in own if one[3] > 0), any_total), figure[0]
+            return figure[place], next((reading[3] for reading in own if reading[3] > 0), any_total), figure[0]
     return nan, any_total, at
 
 

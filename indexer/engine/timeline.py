@@ -162,11 +162,11 @@ class _Walker:
 
     def place(self, events: Sequence[BasketEvent], *, after_us: int | None) -> None:
         """Put events on the rows of the clock; those in settled history were applied then or never will be."""
-        self.bars = [one for one in events if one.effect is Effect.BAR]
-        acts = [one for one in events if one.effect is not Effect.BAR]
-        later = sorted((one for one in acts if after_us is None or one.at_us > after_us), key=lambda one: one.at_us)
-        rows = np.searchsorted(self.market.times_us, [one.at_us for one in later], side="left").tolist()
-        self.events = [(row, one) for row, one in zip(rows, later, strict=True) if row < len(self.market.times_us)]
+        self.bars = [event for event in events if event.effect is Effect.BAR]
+        acts = [event for event in events if event.effect is not Effect.BAR]
+        later = sorted((act for act in acts if after_us is None or act.at_us > after_us), key=lambda act: act.at_us)
+        rows = np.searchsorted(self.market.times_us, [event.at_us for event in later], side="left").tolist()
+        self.events = [(row, event) for row, event in zip(rows, later, strict=True) if row < len(self.market.times_us)]
 
     def settle(self, settled: Settled, *, until: int) -> None:
         """Begin with published changes; a transition under way goes on up to the next scheduled date."""
@@ -343,13 +343,13 @@ class _Walker:
             incumbents=self.members, reconstitution=reconstitution,
         )  # fmt: skip
         column = {line.slug: place for place, line in enumerate(lines)}
-        chosen = {column[one.slug] for one in decisions if one.member}
+        chosen = {column[choice.slug] for choice in decisions if choice.member}
         late = {lines[place].slug for place in self.carried.stale_at(row, chosen)}
         hours = self.methodology.missing.max_carry_hours
         now = int(self.market.times_us[row])
         out = dict.fromkeys(late, f"no price within {hours} hours of the effective fixing {iso(now)}")
-        out |= {one.slug: bar.reason for one in decisions for bar in self.bars if bar.bars(one.slug, now)}
-        decisions = tuple(dropped(one, out[one.slug]) if one.slug in out else one for one in decisions)
+        out |= {choice.slug: bar.reason for choice in decisions for bar in self.bars if bar.bars(choice.slug, now)}
+        decisions = tuple(dropped(choice, out[choice.slug]) if choice.slug in out else choice for choice in decisions)
         return frozenset(place for place in chosen if lines[place].slug not in out), decisions
 
     def _fix(self, *, row: int, until: int, start: F64, first: int = 1) -> None:
@@ -394,7 +394,7 @@ def _no_base(
             f"price ({last}); import later prices or set an earlier base date"
         )
     date_us, count, decisions = best
-    (reason, times), *_ = Counter(one.reason for one in decisions if not one.member).most_common(1) or [("", 0)]
+    (reason, times), *_ = Counter(line.reason for line in decisions if not line.member).most_common(1) or [("", 0)]
     return (
         f"index {methodology.id} has no base: {methodology.selection.min_constituents} eligible constituents are "
         f"needed at a scheduled date, at most {count} were found (at {iso(date_us)}; prices from {first} to {last}). "

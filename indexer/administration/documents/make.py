@@ -136,7 +136,7 @@ def statement_document(
         ", ".join(f"{name} {count / total:.1%}" for name, count in quality.items() if count) if total else "none yet"
     )
     blocks: list[Block] = [
-        Text(f"As of {now:%Y-%m-%d %H:%M} UTC. Made from the index's rules, levels and ledgers; nothing is typed in."),
+        Text(f"As of {now:%Y-%m-%d %H:%M} UTC. Made from the index's rules, levels and logs; nothing is typed in."),
         Heading("What it measures"),
         Text(methodology.description or methodology.name),
         Text(
