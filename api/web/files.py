@@ -23,10 +23,12 @@ from api.answers.services import ServicesDep
 from api.middleware.access import is_owner
 from api.web.pages import filled
 from indexer.arrays import to_json
+from indexer.errors import InputError
 from indexer.files.explain import explain_files, explanation_text
 from indexer.files.recognising import ASKED, OPTIONS
 from indexer.workflow.work import imported_beside, registry_of
 
+MOST_NAME = 255  # bytes, as file systems have it
 NEVER = {"Cache-Control": "no-store"}
 router = APIRouter(include_in_schema=False)
 importing = asyncio.Lock()  # one at a time: each takes a process
@@ -69,11 +71,19 @@ async def dropped(request: Request, name: str) -> AsyncIterator[tuple[Path, dict
     """The file of a request's body under its own name, and what the query says of it, until the block ends."""
     options = {word: request.query_params[word] for word in OPTIONS if request.query_params.get(word)}
     with tempfile.TemporaryDirectory(prefix="deai-") as folder:
-        path = Path(folder) / (Path(name).name or "file")
+        path = Path(folder) / plain_name(name)
         with path.open("wb") as file:
             async for piece in request.stream():
                 file.write(piece)
         yield path, options
+
+
+def plain_name(name: str) -> str:
+    """The name of a dropped file without folders. Raises InputError for one that no file can have."""
+    plain = Path(name).name or "file"
+    if plain == ".." or not plain.isprintable() or len(plain.encode()) > MOST_NAME:
+        raise InputError(f'"{plain[:40]}" cannot be the name of a file; rename it to at most {MOST_NAME} bytes')
+    return plain
 
 
 def _reports(services: ServicesDep, path: Path, options: dict[str, str]) -> list[dict[str, Any]]:

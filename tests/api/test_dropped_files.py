@@ -75,6 +75,12 @@ def test_a_file_beyond_the_usual_size_of_a_body_is_read_here_and_nowhere_else(br
     assert browser.post("/sign-in", content=body).status_code == 413
 
 
+@pytest.mark.parametrize("name", ["..", "a%00b", "n" * 300])
+def test_a_name_that_no_file_can_have_is_said(browser: TestClient, name: str) -> None:
+    answer = browser.post(f"/files/explain?name={name}", content=b"time,close")
+    assert (answer.status_code, "rename it" in answer.json()["detail"]) == (422, True)
+
+
 def test_others_may_not_drop_files(store: Store, browser: TestClient) -> None:
     app = create_app(store, clock=lambda: NOW)
     other = TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 1))
