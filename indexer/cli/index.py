@@ -189,12 +189,16 @@ def metrics(
         answer = client.get(f"/v1/assets/{quote(symbol, safe='')}/metrics", asked)
 
     def show() -> None:
-        names, subject = ("time", "metric", "source", "value"), answer["symbol"]
+        names, subject = ("time", "metric", "source", "grade", "value"), answer["symbol"]
         if answer["data"]:
-            rows = [[row[name] for name in names] for row in answer["data"]]
-            table(names, rows, title=f"{subject}: {metric or 'the newest of each metric'}")
+            grades = {(series["metric"], series["source"]): series["grade"] for series in answer["series"]}
+            rows = [{**row, "grade": grades[row["metric"], row["source"]]} for row in answer["data"]]
+            title = f"{subject}: {metric or 'the newest of each metric'}"
+            table(names, [[row[name] for name in names] for row in rows], title=title)
         else:
             say(f"Nothing is measured of {subject}{f' as {metric}' if metric else ''} yet.")
+        for absent in answer["absent"]:
+            say(f"not measured: {absent['what']}: {absent['reason']}")
 
     emit(answer, as_json=as_json, text=show)
 

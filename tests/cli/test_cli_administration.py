@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from indexer.cli.main import app
-from indexer.errors import InputError, NotEnoughDataError, VerificationError
+from indexer.errors import InputError, NotEnoughDataError, SourceUnavailable, VerificationError
 
 
 @pytest.fixture
@@ -82,3 +82,9 @@ def test_what_cannot_be_is_refused_with_what_to_do(deai, tmp_path):
         deai("replay", str(taken))
     with pytest.raises(NotEnoughDataError, match="is decided by what is known at"):
         deai("proforma", "demo")
+
+
+def test_a_doctor_without_sources_says_by_which_setting(deai, monkeypatch):
+    monkeypatch.setenv("DEAI_SOURCES", "none")
+    with pytest.raises(SourceUnavailable, match="DEAI_SOURCES=none"):
+        deai("doctor")
