@@ -48,7 +48,7 @@ def doctor(as_json: Json = False) -> None:
     emit(payload, as_json=as_json, text=text)
     sys.stdout.flush()
     if not examined:
-        raise SourceUnavailable("no source is in use (DEAI_SOURCES=none): only files bring in prices. Unset it to ask all")
+        raise SourceUnavailable("no source is in use (DEAI_SOURCES=none): only files bring in prices. Unset it")
     if not any(row.state in (State.REACHABLE, State.LIMITED) for row in examined):
         raise SourceUnavailable(
             f"none of {len(examined)} sources is reachable: the stored index stays as it is, nothing new comes in. "
