@@ -54,16 +54,18 @@ async def watch(services: Services, renew: Renew | None = None) -> None:
             ending = time.monotonic() - written_at < ENDING_S
             asking = written is None and services.hub.boxes
             await asyncio.sleep(SPACING_S)
-            if await _is_set(written, within_s=SPACING_S if ending else ASKING_S if asking else IDLE_S):
+            if await is_set(written, within_s=SPACING_S if ending else ASKING_S if asking else IDLE_S):
                 written_at = time.monotonic()
 
 
-async def _is_set(event: asyncio.Event | None, *, within_s: float) -> bool:
+async def is_set(event: asyncio.Event | None, *, within_s: float) -> bool:
+    """Whether the event came in time; it is cleared then. Without an event: a wait."""
     if event is None:
         await asyncio.sleep(within_s)
         return False
     try:
-        await asyncio.wait_for(event.wait(), within_s)
+        async with asyncio.timeout(within_s):  # wait_for may lose a cancellation that comes with the event
+            await event.wait()
     except TimeoutError:
         return False
     event.clear()

@@ -134,7 +134,8 @@ class Walk:
         while not self._ready and (now := self._now()) < deadline and not self.over:
             self._came.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._came.wait(), deadline - now)
+                async with asyncio.timeout(deadline - now):
+                    await self._came.wait()
         outcomes = list(self._ready)
         self._ready.clear()
         for _ in outcomes:
@@ -163,7 +164,8 @@ class Walk:
             while (due := host.due(now := self._now())) is None or due > now:
                 host.more.clear()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(host.more.wait(), None if due is None else due - now)
+                    async with asyncio.timeout(None if due is None else due - now):
+                        await host.more.wait()
             piece = host.waiting.popleft()
             host.under_way += 1
             await self._space.acquire()

@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 from api.app import create_app
 from api.middleware.limits import Limits
 from api.stream.hub import Hub, Mailbox, message_of, parse_id
+from api.stream.watch import is_set
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.times import HOUR_US
@@ -264,3 +265,22 @@ def test_what_is_told_first_is_what_is_served(own: Store) -> None:
     with client.websocket_connect("/v1/indices/deai/ws") as socket:
         assert socket.receive_json()["data"]["level"] == 1234.5
     assert client.get("/v1/indices/deai/latest").json()["level"] == 1234.5
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_wait_that_is_cancelled_as_its_event_comes_ends(turns: int) -> None:
+    """A server that stops while the store is written to would wait for its watcher for ever."""
+
+    async def ends() -> bool:
+        event = asyncio.Event()
+        wait = asyncio.create_task(is_set(event, within_s=60))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        event.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        heeded = wait.cancel()
+        await asyncio.wait([wait])
+        return wait.cancelled() if heeded else wait.result()
+
+    assert asyncio.run(ends())
