@@ -238,8 +238,7 @@ def _review(book: _Book, out: SecondIndex, *, world: World, methodology: Methodo
         book.supply = {column: seen.supply for column, seen in members.items()}
         if at_once:
             level = book.stopped[1] if book.stopped else methodology.base_level
-            book.divisor = _scale(book, book.supply, methodology) / level
-            book.units, book.start = {}, {}
+            book.divisor = (_value(book, book.units) or _scale(book, book.supply, methodology)) / level
         _resume(book, methodology, now=now)
         book.members = set(members)
         book.pending = [(date.effective + (n - 1) * DAY, n / fixings) for n in range(2, fixings + 1)]

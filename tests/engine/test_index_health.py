@@ -30,14 +30,16 @@ def day(number: int) -> int:
     return BASE_US + (number - 1) * DAY_US
 
 
-def daily(last: int, paths: Sequence[dict[int, float]]) -> Market:
-    """One token for each path: the price from a day of 2023 on, NaN for none; the first ones are the largest."""
+def daily(last: int, paths: Sequence[dict[int, float]], *, largest: float = 100.0) -> Market:
+    """One token for each path: the price from a day of 2023 on, NaN for none; the first ones are the largest.
+
+    Supplies fall from `largest`; with NaN nobody knows any."""
     first = min(min(path) for path in paths)
     prices = np.full((last - first + 1, len(paths)), NAN)
     for column, path in enumerate(paths):
         for start, price in path.items():
             prices[start - first :, column] = price
-    return market([day(n) for n in range(first, last + 1)], prices, [100.0 - n for n in range(len(paths))])
+    return market([day(n) for n in range(first, last + 1)], prices, [largest - n for n in range(len(paths))])
 
 
 def agreed(world: Market, index: Methodology) -> IndexHistory:
@@ -72,13 +74,14 @@ def test_members_die_one_by_one_until_a_reconstitution_out_of_turn() -> None:
     assert kinds == [(kind, day(number)) for kind, number in expected_kinds]
 
 
-def test_suspended_after_fourteen_days_and_revived_at_its_last_level() -> None:
+@pytest.mark.parametrize("largest", [100.0, NAN], ids=["supplies", "no supplies"])
+def test_suspended_after_fourteen_days_and_revived_at_its_last_level(largest: float) -> None:
     # c dies on day 2, a third is carried from day 3, it leaves on day 5. a doubles on day 10: half of 1000 and half of
     # 2000. Day 16 is the fourteenth impaired one and the last. What a and b do meanwhile is nobody's return. In
     # February there is no third token; e comes on day 41, so on March 1 (day 60) a, b and e begin at 1500, and with
     # e up by 30 % on day 61 the level is 1500 · 1.1.
     a, b, c = {1: 10, 10: 20, 20: 30}, {1: 10, 30: 5}, {1: 10, 3: NAN}
-    history = agreed(daily(62, [a, b, c, {41: 10, 61: 13}]), EQUAL)
+    history = agreed(daily(62, [a, b, c, {41: 10, 61: 13}], largest=largest), EQUAL)
     assert history.times_us.tolist() == [day(n) for n in [*range(1, 17), 60, 61, 62]]
     np.testing.assert_allclose(history.levels, [*[1000.0] * 9, *[1500.0] * 8, 1650, 1650], rtol=1e-12)
     assert history.status.tolist() == [0, 0, *[Status.IMPAIRED] * 14, 0, 0, 0]
