@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Query, Request
+from markupsafe import Markup
 from starlette.responses import Response
 
 from api.answers.answer import NEVER, Answer, as_file
@@ -16,7 +17,7 @@ from api.answers.problems import declared, problem
 from api.answers.services import ServicesDep, StoreDep
 from api.routes.charts import SVG, ChartKind, ChartQuery, ChartRange, Look, Theme, spec_of
 from api.routes.indices import latest_or_none
-from api.web.pages import HTML, Raw, filled, level_texts
+from api.web.pages import HTML, filled, level_texts
 from indexer.errors import InputError, NotFoundError
 from indexer.store.indices import read_index
 from indexer.times import iso, to_us
@@ -130,8 +131,8 @@ def get_embed(
         theme=theme,
         range=range,
         label=f"{index.name}: level {level}, as of {when}" if latest else f"{index.name}: {level}",
-        simulated=Raw('<p class="warn">Simulated market, invented prices.</p>') if index.simulated else "",
-        chart=Raw(chart.decode()),
+        simulated=index.simulated,
+        chart=Markup(chart.decode()),
         key=request.query_params.get("api_key", ""),
     )
     return Answer(page, media_type=HTML)

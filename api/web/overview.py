@@ -5,15 +5,14 @@ A script sorts it and fills in the betas, which take longer than the rest.
 
 from __future__ import annotations
 
-import html
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
+from markupsafe import Markup
 from numpy.typing import NDArray
 from starlette.responses import Response
 
@@ -21,7 +20,7 @@ from api.answers.answer import Answer
 from api.answers.services import ServicesDep, StoreDep
 from api.routes.indices import latest_or_none
 from api.web.first_view import LATE_DAYS, QQQ, SESSIONS, lag_days, rows_of
-from api.web.pages import Raw, filled, links, page_answer, sign_out, why_of
+from api.web.pages import Tab, filled, page_answer, why_of
 from indexer.analytics.align import Clock
 from indexer.store.db import Store
 from indexer.store.indices import read_indices
@@ -41,11 +40,12 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """An index as a row shows it; `latest` is None while it has no levels."""
+    """An index as a row shows it; `latest` is None while it has no levels, `why` empty where it is final."""
 
     index: IndexRow
     latest: dict[str, Any] | None
-    spark: NDArray[np.float64]
+    why: str = ""
+    spark: str = DASH
 
 
 @router.get("/indices")
@@ -56,11 +56,12 @@ def overview_page(request: Request, services: ServicesDep) -> Response:
     body = filled(
         "overview.html",
         request,
-        rows=Raw("".join(_row(row, now=services.clock()) for row in rows)),
-        heads=Raw("".join(f'<th scope="col" class="{_kind(span)}">{label}</th>' for span, label in CHANGES.items())),
-        count=str(len(rows)),
-        tabs=Raw(tabs(store, "")),
-        sign_out=sign_out(request),
+        rows=rows,
+        now=services.clock(),
+        changes=CHANGES,
+        longer=LONGER,
+        told=_change,
+        tabs=tabs(store, ""),
     )
     return page_answer(body)
 
@@ -87,60 +88,27 @@ def short_name(index: IndexRow) -> str:
     return OWN_NAME.sub("", index.name).strip() or "DeAI" if index.name.startswith("DeAI ") else index.name
 
 
-def tabs(store: Store, current: str) -> str:
+def tabs(store: Store, current: str) -> list[Tab]:
     """Links to the indices by name."""
-    return links([(f"indices/{row.id}", short_name(row), row.id == current) for row in in_order(store)])
+    return [(f"indices/{row.id}", short_name(row), row.id == current) for row in in_order(store)]
 
 
 def _read(store: Store, index: IndexRow) -> Overview:
     latest = latest_or_none(store, index.id)
     if latest is None:
-        return Overview(index, None, np.empty(0))
+        return Overview(index, None)
     since = to_us(latest["time"]) - SPARK_DAYS * DAY_US
-    return Overview(index, latest, read_levels(store, index.id, start_us=since, step_us=DAY_US).levels)
+    levels = read_levels(store, index.id, start_us=since, step_us=DAY_US).levels
+    return Overview(index, latest, why_of(latest), sparkline(levels))
 
 
-def _row(row: Overview, *, now: datetime) -> str:
-    """A row of the table; `data-value` is what a column is sorted by."""
-    index, latest = row.index, row.latest
-    name = f'<a href="indices/{html.escape(index.id)}"><strong>{html.escape(index.name)}</strong></a>'
-    if latest is None:
-        text = "No levels yet."
-        return (
-            f'<tr><td class="text">{name}<small>{text}</small></td>' + f"<td>{DASH}</td>" * (len(CHANGES) + 5) + "</tr>"
-        )
-    why = why_of(latest)
-    text = f"<small>{html.escape(index.description)}</small>"
-    if why:
-        text = (
-            f'<small class="warn" title="{html.escape(why)}">{html.escape(why.partition(": ")[0].rstrip("."))}.</small>'
-        )
-    simulated = ' <span class="pill" data-status="carried">simulated</span>' if index.simulated else ""
-    late = now > latest["fresh_until"]
-    stale = f"<small>of {latest['time']:%Y-%m-%d}</small>" if late else ""
-    mark, status = ("stale", f"{latest['status']}, stale") if late else (latest["status"], latest["status"])
-    cells = [
-        f'<td class="text" data-value="{html.escape(index.name)}">{name}{simulated}{text}</td>',
-        f'<td data-value="{latest["level"]}"><strong>{latest["level"]:,.2f}</strong>{stale}</td>',
-        *(_change(latest["change"][span], span) for span in CHANGES),
-        f"<td>{sparkline(row.spark)}</td>",
-        f'<td class="optional" data-value="{latest["constituents"] or 0}">{latest["constituents"] or DASH}</td>',
-        f'<td class="optional" data-beta="{html.escape(index.id)}">…</td>',
-        f'<td class="text optional"><span class="pill" data-status="{mark}">{status}</span></td>',
-    ]
-    return f"<tr>{''.join(cells)}</tr>"
-
-
-def _kind(span: str) -> str:
-    return "optional" if span in LONGER else ""
-
-
-def _change(value: float | None, span: str) -> str:
+def _change(value: float | None) -> tuple[str, str]:
+    """Which way a change goes, and the change in per cent for people."""
     if value is None:
-        return f'<td class="{_kind(span)}">{DASH}</td>'
-    text = f"{value:+.1%}".replace("-", MINUS).replace("%", "\u202f%") if round(value, 3) else "0.0\u202f%"
-    tone = "up" if round(value, 3) > 0 else "down" if round(value, 3) < 0 else ""
-    return f'<td class="{tone} {_kind(span)}" data-value="{value}">{text}</td>'
+        return "", DASH
+    if not round(value, 3):
+        return "", "0.0\u202f%"
+    return "up" if value > 0 else "down", f"{value:+.1%}".replace("-", MINUS).replace("%", "\u202f%")
 
 
 def sparkline(values: NDArray[np.float64]) -> str:
@@ -154,7 +122,7 @@ def sparkline(values: NDArray[np.float64]) -> str:
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
     tone = "up" if values[-1] >= values[0] else "down"
     label = f"{len(values)} days: {values[-1] / values[0] - 1:+.1%}"
-    return (
+    return Markup(
         f'<svg class="spark {tone}" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
         f'aria-label="{label}"><polyline points="{points}"/></svg>'
     )

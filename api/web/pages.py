@@ -1,46 +1,44 @@
-"""How pages are written: templates with {{names}} replaced, everything escaped but `Raw`, and what pages share."""
+"""How pages are written: Jinja templates over one frame (base.html), everything escaped, and what pages share."""
 
 from __future__ import annotations
 
-import html
 import json
 import re
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
 from api.answers.answer import Answer
 from api.middleware.access import COOKIE
 
 HTML = "text/html; charset=utf-8"
-TEMPLATES = Path(__file__).parent / "templates"
+FOLDER = Path(__file__).parent / "templates"
+TEMPLATES = Environment(
+    loader=FileSystemLoader(FOLDER),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=StrictUndefined,
+    auto_reload=False,
+)
 MIDNIGHT = re.compile(r"T00:00:00Z")
 PROGRAMS = ("/v1", "/page-data", "/static/")
-PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
-SIGN_OUT = '<form method="post" action="sign-out"><button class="quiet" type="submit">Sign out</button></form>'
-HERE_MARK = ' aria-current="page"'
+Tab = tuple[str, str, bool]  # address, text, whether it is this page
 
 
-class Raw(str):
-    """Text that is markup already."""
+def filled(file: str, request: Request, **values: Any) -> bytes:
+    """A template with its values, all escaped but `Markup`; `base` is where we are mounted, `here` the page's own
 
-    __slots__ = ()
-
-
-def filled(file: str, request: Request, **values: str) -> bytes:
-    """A template with its {{names}} replaced; everything but `Raw` is escaped. `here` is the page's own address."""
+    address, `tabs` the links at its head.
+    """
     root: str = request.scope.get("root_path", "")
     path, query = request.url.path.removeprefix(root).lstrip("/"), request.url.query
-    texts = {"base": f"{root}/", "here": f"{path}?{query}" if query else path, **values}
-
-    def put(match: re.Match[str]) -> str:
-        value = texts[match[1]]
-        return value if isinstance(value, Raw) else html.escape(value)
-
-    return PLACEHOLDER.sub(put, template(file)).encode()
+    here = f"{path}?{query}" if query else path
+    page = TEMPLATES.get_template(file)
+    return page.render(base=f"{root}/", here=here, signed_in=COOKIE in request.cookies, **values).encode()
 
 
 def page_answer(body: bytes) -> Answer:
@@ -60,12 +58,6 @@ def refusal(request: Request, answer: Response) -> Response:
     return Response(body, answer.status_code, headers, media_type=HTML)
 
 
-@cache
-def template(name: str) -> str:
-    """A template's text, read once."""
-    return (TEMPLATES / name).read_text(encoding="utf-8")
-
-
 def level_texts(latest: dict[str, Any] | None, *, without: str) -> tuple[str, str]:
     """The newest level and its instant for people; `without` and nothing where there is none."""
     return (f"{latest['level']:,.2f}", f"{latest['time']:%Y-%m-%d %H:%M} UTC") if latest else (without, "")
@@ -75,16 +67,3 @@ def why_of(latest: dict[str, Any] | None) -> str:
     """Why the newest level is not final, as a sentence for people; nothing where it is."""
     reason = MIDNIGHT.sub("", latest["reason"]) if latest else ""
     return f"{reason[0].upper()}{reason[1:]}." if reason else ""
-
-
-def sign_out(request: Request) -> Raw:
-    """The button to sign out, for who has signed in."""
-    return Raw(SIGN_OUT if COOKIE in request.cookies else "")
-
-
-def links(places: list[tuple[str, str, bool]]) -> str:
-    """Links as markup: (address, text, whether it is this page)."""
-    return "".join(
-        f'<a href="{html.escape(address, quote=True)}"{HERE_MARK if here else ""}>{html.escape(text)}</a>'
-        for address, text, here in places
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -13,7 +12,7 @@ from api.answers.problems import CATALOGUE
 from api.answers.services import ServicesDep, StoreDep
 from api.routes.indices import latest_or_none
 from api.web.overview import FLAGSHIP, in_order, overview_page, tabs
-from api.web.pages import Raw, filled, level_texts, links, page_answer, sign_out, why_of
+from api.web.pages import filled, level_texts, page_answer, why_of
 from indexer.analytics.catalogue import find_event
 from indexer.errors import NotFoundError
 from indexer.store.db import Store
@@ -22,8 +21,6 @@ from indexer.store.levels import read_latest_level
 from indexer.studies.catalogue import load_events
 
 HERE = Path(__file__).parent
-
-DEMO_LINK = '<a href="demo/"><strong>A simulated market runs beside it</strong></a>, to look around. '
 router = APIRouter(include_in_schema=False)
 
 
@@ -56,7 +53,7 @@ def event_page(request: Request, services: ServicesDep, store: StoreDep, slug: s
     ]
     sources = "; ".join(event.sources)
     texts = {"slug": slug, "index": index, "title": event.name, "note": event.note, "sources": sources}
-    return page_answer(filled("event.html", request, **texts, tabs=Raw(links(places))))
+    return page_answer(filled("event.html", request, **texts, tabs=places))
 
 
 @router.get("/favicon.ico")
@@ -86,61 +83,35 @@ def page(request: Request, store: Store, index_id: str) -> Response:
     known = index_id in [row.id for row in read_indices(store)]
     latest = latest_or_none(store, index_id) if known else None
     level, when = level_texts(latest, without="–")
-    name = latest["name"] if latest else "DeAI Index"
+    site = str(request.base_url).rstrip("/")
     body = filled(
         "page.html",
         request,
         index=index_id,
-        title=f"{level} · {name}" if latest else name,
-        name=name,
-        description=f"{name}: level {level}" if latest else "The open index of decentralized-AI tokens",
+        known=known,
+        latest=latest,
+        name=latest["name"] if latest else "DeAI Index",
         level=level,
-        status=latest["status"] if latest else "",
-        why=why_of(latest),
-        why_hidden=Raw("" if latest and latest["reason"] else "hidden"),
-        time=latest["time"].isoformat() if latest else "",
         time_text=when,
-        simulated_hidden=Raw("" if latest and latest["simulated"] else "hidden"),
-        empty_hidden=Raw("hidden" if latest else ""),
-        content_hidden=Raw("" if latest else "hidden"),
-        known="yes" if known else "no",
-        has="yes" if latest else "no",
-        demo_link=Raw(DEMO_LINK if not latest and _has_demo(request) else ""),
-        tabs=Raw(tabs(store, index_id)),
-        sign_out=sign_out(request),
-        head=Raw(_links(request, index_id, name=name, level=level) if latest else ""),
-        preloads=Raw(_preloads(request, index_id) if latest else ""),
+        why=why_of(latest),
+        demo=not latest and _has_demo(request),
+        site=site,
+        oembed=f"{site}/oembed?url={quote(f'{site}/indices/{index_id}', safe='')}",
+        tabs=tabs(store, index_id),
+        preloads=_preloads(request, index_id) if latest else [],
     )
     return page_answer(body)
 
 
-def _preloads(request: Request, index_id: str) -> str:
-    """Lets a browser fetch what the first view draws beside the script that draws it."""
+def _preloads(request: Request, index_id: str) -> list[str]:
+    """What the first view draws, which a browser may fetch beside the script that draws it."""
     asked = {name: request.query_params.get(name) for name in ("benchmark", "sessions", "clock")}
     betas = {"index": index_id, "benchmark": asked["benchmark"] or "QQQ", "sessions": asked["sessions"] or "90"}
     betas |= {"clock": asked["clock"]} if asked["clock"] else {}
     own = urlencode({"index": index_id})
-    addresses = [f"page-data?{own}", f"page-data/betas?{urlencode(betas)}", f"page-data/more?{own}"]
-    return "\n  ".join(
-        f'<link rel="preload" as="fetch" crossorigin="anonymous" href="{html.escape(address, quote=True)}">'
-        for address in addresses
-    )
+    return [f"page-data?{own}", f"page-data/betas?{urlencode(betas)}", f"page-data/more?{own}"]
 
 
 def _has_demo(request: Request) -> bool:
     """Whether a simulated market is mounted beside the real one (`deai up` does so while there are no levels)."""
     return any(getattr(route, "path", "") == "/demo" for route in request.app.routes)
-
-
-def _links(request: Request, index_id: str, *, name: str, level: str) -> str:
-    """Discovery of oEmbed, and what a link preview shows."""
-    base = str(request.base_url).rstrip("/")
-    here, title = f"{base}/indices/{index_id}", html.escape(f"{name}: {level}", quote=True)
-    oembed = html.escape(f"{base}/oembed?url={quote(here, safe='')}", quote=True)
-    tags = {"og:type": "website", "og:title": title, "og:url": html.escape(here, quote=True)}
-    tags |= {"og:image": html.escape(f"{base}/og/{index_id}.png", quote=True), "og:image:width": "1200"}
-    tags |= {"og:image:height": "630", "og:description": "The open index of decentralized-AI tokens"}
-    lines = [f'<link rel="alternate" type="application/json+oembed" href="{oembed}" title="{title}">']
-    lines += [f'<meta property="{key}" content="{value}">' for key, value in tags.items()]
-    lines.append('<meta name="twitter:card" content="summary_large_image">')
-    return "\n  ".join(lines)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
+from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.answers.services import Services, ServicesDep
 from api.middleware.access import COOKIE, identify, session_for
 from api.middleware.keys import Key, Scope
-from api.web.pages import Raw, filled
+from api.web.pages import filled
 
 NEVER = {"Cache-Control": "no-store"}
+USED_LINK = Markup("This link is used or too old: <code>deai keys link</code> prints a new one.")
 router = APIRouter(include_in_schema=False)
 
 
@@ -38,7 +40,7 @@ def owner_link(request: Request, services: ServicesDep, link: str = "") -> Respo
     """Takes the link that the owner's terminal shows, and makes this browser the owner's."""
     owner = services.keys.owner() if services.keys.take_link(link, now=services.clock()) else None
     if owner is None:
-        return _form(request, "", why="This link is used or too old: <code>deai keys link</code> prints a new one.")
+        return _form(request, "", why=USED_LINK)
     return _signed_in(request, services, owner, "")
 
 
@@ -59,8 +61,7 @@ def sign_out(request: Request) -> Response:
 
 
 def _form(request: Request, wanted: str, *, why: str = "") -> Response:
-    reason = Raw(f'<p class="problem" role="alert">{why}</p>') if why else ""
-    page = filled("sign_in.html", request, next=_inside(request, wanted), problem=reason)
+    page = filled("sign_in.html", request, next=_inside(request, wanted), problem=why)
     return HTMLResponse(page, status_code=401 if why else 200, headers=NEVER)
 
 

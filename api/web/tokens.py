@@ -18,7 +18,7 @@ from api.routes.metrics import get_metrics
 from api.routes.studies import get_fundamentals, get_performance
 from api.web.first_view import answered, daily_levels, hours_of, together
 from api.web.overview import in_order, short_name, tabs
-from api.web.pages import Raw, filled, page_answer, sign_out
+from api.web.pages import filled, page_answer
 from indexer.arrays import F64, I64
 from indexer.errors import DeaiError
 from indexer.live.chain.configured import tokens_of
@@ -39,8 +39,7 @@ def token_page(request: Request, services: ServicesDep, store: StoreDep, symbol:
     """The page of a token."""
     asset = read_asset(store, symbol)
     names = {"symbol": asset.symbol, "name": asset.name, "slug": asset.slug}
-    bars = {"tabs": Raw(tabs(store, "")), "sign_out": sign_out(request)}
-    return page_answer(filled("token.html", request, **names, **bars))
+    return page_answer(filled("token.html", request, **names, tabs=tabs(store, "")))
 
 
 @router.get("/page-data/token")

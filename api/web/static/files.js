@@ -1,4 +1,6 @@
 // Sends dropped files to this machine's own server and shows what is seen in each; what a file does not say is asked.
+import { themeSwitch } from "./theme.js";
+
 const zone = document.getElementById("zone");
 const reports = document.getElementById("reports");
 const { options } = reports.dataset;
@@ -86,4 +88,5 @@ for (const name of ["dragover", "dragleave", "drop"])
     if (name === "drop") take([...event.dataTransfer.files]);
   });
 document.getElementById("files").addEventListener("change", (event) => take([...event.target.files]));
+themeSwitch();
 document.body.dataset.ready = "yes";
