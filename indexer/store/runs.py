@@ -17,7 +17,17 @@ from sqlmodel import SQLModel, col, select
 from indexer.store.columnar import fields, table_of
 from indexer.store.db import Store
 from indexer.store.rows import RunRow, as_row
-from indexer.store.tables import Announcement, Lease, Level, Membership, Rate, Rebalancing, RebalancingItem, Run
+from indexer.store.tables import (
+    Announcement,
+    Lease,
+    Level,
+    Membership,
+    Rate,
+    Rebalancing,
+    RebalancingItem,
+    ReviewNote,
+    Run,
+)
 from indexer.times import from_us, to_us
 
 NOT_YET = timedelta(days=1)
@@ -276,5 +286,5 @@ def forget_provisional_index(store: Store, index_id: str) -> None:
     )
     with store.writing() as connection:
         connection.execute(delete(RebalancingItem).where(col(RebalancingItem.rebalancing_id).in_(changes)))
-        for table in (Rebalancing, Membership, Level, Announcement):
+        for table in (Rebalancing, Membership, Level, ReviewNote, Announcement):
             connection.execute(delete(table).where(col(table.index_id) == index_id, col(table.run_id).in_(runs)))

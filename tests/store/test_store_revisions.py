@@ -19,7 +19,8 @@ from indexer.store.indices import read_notes, write_index, write_methodology, wr
 from indexer.store.levels import read_latest_level, read_levels, write_levels
 from indexer.store.rates import read_rates, write_rates
 from indexer.store.rows import BarColumns, BenchmarkColumns, BenchmarkRow, NoteRow, Written
-from indexer.store.tables import Level
+from indexer.store.runs import forget_provisional_index, mark_provisional, start_run
+from indexer.store.tables import Level, ReviewNote
 from indexer.times import DAY_US, HOUR_US, from_us
 
 
@@ -48,6 +49,19 @@ def test_a_spell_is_read_as_it_was_known(store: Store) -> None:
         assert write_notes(store, run_id, index_id="x", notes=notes, whole=True) == []
     seen = [read_notes(store, "x", as_of_us=START_US + day * DAY_US) for day in (-1, 1, 3, 5)]
     assert seen == [[], [open_spell, skip], [ended], [ended, skip]]
+
+
+def test_what_a_provisional_run_noted_goes_with_its_levels(store: Store) -> None:
+    seed(store)
+    run_id = start_run(store, kind="update", key="first fill", now=from_us(START_US))
+    assert run_id is not None
+    mark_provisional(store, run_id)
+    for end_us in (START_US + HOUR_US, START_US + DAY_US):
+        notes = [NoteRow("impaired", from_us(START_US), from_us(end_us), None, "few")]
+        assert write_notes(store, run_id, index_id="x", notes=notes, whole=True) == notes
+    forget_provisional_index(store, "x")
+    with store.session() as session:
+        assert list(session.exec(select(ReviewNote))) == [], "the official ones begin at revision 1"
 
 
 def test_going_back_to_an_old_value_is_a_third_revision(store: Store) -> None:
