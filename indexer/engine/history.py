@@ -207,9 +207,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Rebalance:
-    """One change of units, at equal value: the level just after equals the level just before.
+    """One change of units. The level just after equals the level just before, but where a line leaves at a stated
+    value: then `level` is the one before, and the divisor moves the next ones by the difference.
 
-    `kind` is base, rebalance, reconstitution, suspension or event. Arrays are (N,) in the order of
+    `kind` is base, rebalance, reconstitution, resumption, suspension or event. Arrays are (N,) in the order of
     `Market.lines`: units held before and after, weights drifted (just before) and target (just after),
     prices of the effective fixing, carried where one was missing (0 where there was never one).
     `effective_us` is the clock's instant, the scheduled one or the next there is. `divisor_*`: level =

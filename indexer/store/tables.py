@@ -145,7 +145,7 @@ class Membership(SQLModel, table=True):
 
 
 class Rebalancing(SQLModel, table=True):
-    """One change of units at equal value (kind: base, rebalance, reconstitution, suspension, event, resumption)."""
+    """One change of units (kind: base, rebalance, reconstitution, suspension, event, resumption)."""
 
     __table_args__ = (UniqueConstraint("index_id", "effective_at", "kind", "revision"),)
     id: int | None = Field(default=None, primary_key=True)
