@@ -1,8 +1,8 @@
 """Reads the tables of files into columns, part by part, keeping for every row the line it stands on.
 
 Place in the flow: containers → text → here → gates → rows. Well-formed numbers take Arrow's fast path; where a number
-column holds something else the block is read again as text, so that the bad rows can be named. A part is at most
-PART_BYTES of text or PART_ROWS rows, so that memory does not grow with the file.
+column holds something else the block is read again as text, so that the bad rows can be named. A part is a block of
+text or BATCH_ROWS rows, so that memory does not grow with the file; where symbols stand side by side, those of one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from indexer.arrays import I64
+from indexer.arrays import I64, Bools
 from indexer.errors import ImportFileError, did_you_mean
 from indexer.files.containers import Table, opened, whole_bytes
 from indexer.files.manifest import NUMBERS, TEXTS, Column, Manifest
@@ -26,8 +26,6 @@ from indexer.files.text import Block, blocks, delimiter_of, head_lines, parse_bl
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PART_BYTES = 4 << 20
-PART_ROWS = 60_000
 BATCH_ROWS = 60_000
 HEAD_ROWS = 50
 HOURS = re.compile(r"(?i)hour|hr|stunde|heure|hora")  # names of columns
@@ -40,6 +38,14 @@ class Words:
 
     codes: I64
     values: list[str]
+
+    def where(self, test: Callable[[str], object]) -> Bools:
+        """The rows (R,) whose value passes a test."""
+        return np.array([bool(test(value)) for value in self.values] or [False])[self.codes]
+
+    def rows(self, index: I64) -> list[str]:
+        """The values of some rows."""
+        return [self.values[code] for code in self.codes[index].tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +80,7 @@ def header_of(table: Table, manifest: Manifest | None = None) -> list[str]:
     """The column names of a table. Raises ImportFileError when it is empty or cannot be read."""
     if table.form == "text":
         return shape_of(table, manifest).header
-    if table.form == "parquet":
-        import pyarrow.parquet as pq
-
-        return list(opened(table.name, lambda: pq.read_schema(_by_position(table))).names)
-    if table.form == "feather":
-        import pyarrow as pa
-
-        return list(opened(table.name, lambda: pa.ipc.open_file(_by_position(table))).schema.names)
-    return list(table.whole.column_names)
+    return _record_batches(table)[0]
 
 
 def shape_of(table: Table, manifest: Manifest | None = None) -> Shape:
@@ -113,10 +111,9 @@ def _header(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def sample_of(table: Table) -> tuple[list[str], list[list[str]]]:
     """The column names of a table that is no text, and the cells of its first rows as text."""
-    names = header_of(table)
-    first = next(_tables(table, names), None)
+    first, _ = next(_tables(table), (None, 0.0))
     if first is None:
-        return names, []
+        return header_of(table), []
     first = first.slice(0, HEAD_ROWS)
     columns = [["" if cell is None else str(cell) for cell in column.to_pylist()] for column in first.columns]
     return list(first.column_names), [list(row) for row in zip(*columns, strict=True)]
@@ -143,17 +140,10 @@ def check_columns(name: str, header: Sequence[str], manifest: Manifest) -> None:
 
 def read_parts(table: Table, manifest: Manifest) -> Iterator[FileColumns]:
     """The rows of a table by role, part by part. Raises ImportFileError when it cannot be read as described."""
-    batches = _text_batches(table, manifest) if table.form == "text" else _arrow_batches(table, manifest)
-    pending: list[FileColumns] = []
-    size = rows = 0
-    for columns, weight in batches:
-        if pending and (size + weight > PART_BYTES or rows + len(columns.lines) > PART_ROWS):
-            yield _joined(pending)
-            pending, size, rows = [], 0, 0
-        pending.append(columns)
-        size, rows = size + weight, rows + len(columns.lines)
-    if pending:
-        yield _joined(pending)
+    header = header_of(table, manifest)
+    check_columns(table.name, header, manifest)
+    place = {column: _place(column, header) for column in manifest.wanted()}
+    return (_text_parts if table.form == "text" else _arrow_parts)(table, manifest, place)
 
 
 def _delimiter(lines: Sequence[str], manifest: Manifest | None) -> str:
@@ -166,10 +156,8 @@ def _delimiter(lines: Sequence[str], manifest: Manifest | None) -> str:
     return delimiter_of(lines)
 
 
-def _text_batches(table: Table, manifest: Manifest) -> Iterator[tuple[FileColumns, int]]:
+def _text_parts(table: Table, manifest: Manifest, place: Mapping[Column, int]) -> Iterator[FileColumns]:
     shape = shape_of(table, manifest)
-    check_columns(table.name, shape.header, manifest)
-    place = {column: _place(column, shape.header) for column in manifest.wanted()}
     by_symbol = manifest.columns_by_symbol().values()
     numeric = {place[columns[role]] for columns in by_symbol for role in NUMBERS if role in columns}
     rows = (split(line, shape.delimiter) for line in shape.lines[shape.first - 1 :])
@@ -186,8 +174,9 @@ def _text_batches(table: Table, manifest: Manifest) -> Iterator[tuple[FileColumn
             inner, width=len(shape.header), types=types, delimiter=shape.delimiter, decimal=style.decimal
         )
         columns = {column: arrow.column(str(n)) for column, n in place.items()}
-        read = _read(columns, manifest, style, lines=lines, texts=inner.texts)
-        yield replace(read, malformed=malformed, share=block.share), len(block.content)
+        for part in _by_symbol(columns, manifest, style, lines=lines, texts=inner.texts, share=block.share):
+            yield replace(part, malformed=malformed)
+            malformed = []
 
 
 def _without_head(block: Block, first: int) -> Block:
@@ -197,13 +186,10 @@ def _without_head(block: Block, first: int) -> Block:
     return Block(block.first + drop, parts[drop] if len(parts) > drop else b"")
 
 
-def _arrow_batches(table: Table, manifest: Manifest) -> Iterator[tuple[FileColumns, int]]:
-    header = header_of(table, manifest)
-    check_columns(table.name, header, manifest)
-    place = {column: _place(column, header) for column in manifest.wanted()}
-    style: Style | None = None
-    first = 1
-    for batch in _tables(table, [header[n] for n in place.values()]):
+def _arrow_parts(table: Table, manifest: Manifest, place: Mapping[Column, int]) -> Iterator[FileColumns]:
+    header, style, first = header_of(table), None, 1
+    names = list(dict.fromkeys(header[n] for n in place.values()))
+    for batch, share in _tables(table, names):
         lines = np.arange(first, first + batch.num_rows, dtype=np.int64)
         by_name = table.form == "parquet"  # in other forms a name may be there twice, as in a sheet
         columns = {
@@ -212,26 +198,46 @@ def _arrow_batches(table: Table, manifest: Manifest) -> Iterator[tuple[FileColum
         style = style or _style(manifest, _written_numbers(columns, manifest))
         texts = _row_texts(batch, first)
         first += batch.num_rows
-        yield _read(columns, manifest, style, lines=lines, texts=texts), batch.nbytes
+        yield from _by_symbol(columns, manifest, style, lines=lines, texts=texts, share=share)
 
 
-def _tables(table: Table, names: Sequence[str]) -> Iterator[pa.Table]:
+def _tables(table: Table, names: list[str] | None = None) -> Iterator[tuple[pa.Table, float]]:
+    """The rows, BATCH_ROWS at a time whatever pieces they are kept in, and how much of the table is read."""
     import pyarrow as pa
 
-    if table.form == "parquet":
-        import pyarrow.parquet as pq
-
-        source = opened(table.name, lambda: pq.ParquetFile(_by_position(table)))
-        batches = source.iter_batches(batch_size=BATCH_ROWS, columns=list(dict.fromkeys(names)), use_threads=False)
-    elif table.form == "feather":
-        reader = opened(table.name, lambda: pa.ipc.open_file(_by_position(table)))
-        batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
-    else:
-        inner = table.whole
-        yield from (inner.slice(start, BATCH_ROWS) for start in range(0, max(1, inner.num_rows), BATCH_ROWS))
-        return
+    _, total, batches = _record_batches(table, names)
+    pieces: list[pa.RecordBatch] = []
+    done = rows = 0
     while (batch := opened(table.name, lambda: next(batches, None))) is not None:
-        yield pa.Table.from_batches([batch])
+        pieces, rows = [*pieces, batch], rows + batch.num_rows
+        while rows >= 1.5 * BATCH_ROWS:  # so that the last part is no short one: rows are judged together
+            both = pa.Table.from_batches(pieces)
+            done += BATCH_ROWS
+            yield both.slice(0, BATCH_ROWS), min(1.0, done / total)
+            pieces, rows = both.slice(BATCH_ROWS).to_batches(), rows - BATCH_ROWS
+    if rows:
+        yield pa.Table.from_batches(pieces), 1.0
+
+
+def _record_batches(table: Table, names: list[str] | None = None) -> tuple[list[str], int, Iterator[pa.RecordBatch]]:
+    """Column names, how many rows there are (1 where nothing says it), and the rows as they are kept; of Parquet only
+    the columns of some names."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if table.form not in ("parquet", "feather"):
+        return list(table.whole.column_names), table.whole.num_rows or 1, iter(table.whole.to_batches())
+    source = opened(table.name, lambda: _by_position(table))
+    if table.form == "parquet":
+        file = opened(table.name, lambda: pq.ParquetFile(source))
+        rows = file.iter_batches(batch_size=BATCH_ROWS, columns=names, use_threads=False)
+        return list(file.schema_arrow.names), file.metadata.num_rows or 1, rows
+    if source.read(6) != b"ARROW1":
+        source.seek(0)
+        reader = opened(table.name, lambda: pa.ipc.open_stream(source))
+        return list(reader.schema.names), 1, iter(reader)
+    reader = opened(table.name, lambda: pa.ipc.open_file(source))
+    return list(reader.schema.names), 1, (reader.get_batch(n) for n in range(reader.num_record_batches))
 
 
 def _by_position(table: Table) -> Any:
@@ -274,19 +280,20 @@ def _style(manifest: Manifest, cells: Iterable[str]) -> Style:
     return Style(decimal, thousands, manifest.constants.get("quote", ""), tuple(manifest.missing))
 
 
-def _read(columns: dict[Column, Any], manifest: Manifest, style: Style, *, lines: I64, texts: Texts) -> FileColumns:
+def _by_symbol(
+    columns: dict[Column, Any], manifest: Manifest, style: Style, *, lines: I64, texts: Texts, share: float
+) -> Iterator[FileColumns]:
     """The rows of some lines; where symbols stand side by side, those of each in turn, without the empty places."""
-    if not manifest.wide:
-        return _by_role(columns, manifest, manifest.columns, style, lines=lines, texts=texts)
-    parts = []
     for symbol, roles in manifest.columns_by_symbol().items():
+        if not symbol:
+            yield _by_role(columns, manifest, roles, style, lines=lines, texts=texts, share=share)
+            continue
         own = [columns[column] for column in manifest.wide[symbol].values()]
         there = np.logical_or.reduce([column.is_valid().to_numpy(zero_copy_only=False) for column in own])
         inner = {column: columns[column].filter(there) for column in {*roles.values(), *manifest.keep}}
-        part = _by_role(inner, manifest, roles, style, lines=lines[there], texts=texts)
+        part = _by_role(inner, manifest, roles, style, lines=lines[there], texts=texts, share=share)
         named = Words(np.zeros(int(there.sum()), dtype=np.int64), [symbol])
-        parts.append(replace(part, words={**part.words, "symbol": named}))
-    return replace(_joined(parts), texts=texts)
+        yield replace(part, words={**part.words, "symbol": named})
 
 
 def _by_role(
@@ -297,6 +304,7 @@ def _by_role(
     *,
     lines: I64,
     texts: Texts,
+    share: float,
 ) -> FileColumns:
     time = columns[roles["time"]]
     if "clock" in roles:
@@ -309,7 +317,7 @@ def _by_role(
         keep={column: _words(columns[column], column) for column in manifest.keep},
         malformed=[],
         texts=texts,
-        share=1.0,
+        share=share,
     )
 
 
@@ -373,51 +381,3 @@ def _cast(column: Any, target: Any, name: Column | str) -> Any:
             f'column "{name}" is of the type {column.type}, which cannot be read as {target}; '
             "correct the manifest or the file"
         ) from None
-
-
-def _joined(parts: list[FileColumns]) -> FileColumns:
-    """Consecutive rows as one."""
-    if len(parts) == 1:
-        return parts[0]
-    starts = np.cumsum([0, *(len(part.lines) for part in parts[:-1])]).tolist()
-    reasons = {
-        row + start: why for part, start in zip(parts, starts, strict=True) for row, why in part.stamps.reasons.items()
-    }
-    roles = dict.fromkeys(role for part in parts for role in part.numbers)
-    us, wall = (np.concatenate([getattr(part.stamps, name) for part in parts]) for name in ("us", "wall_us"))
-
-    def texts(lines: Sequence[int]) -> dict[int, str]:
-        return {line: text for part in parts for line, text in part.texts(lines).items()}
-
-    return FileColumns(
-        lines=np.concatenate([part.lines for part in parts]),
-        stamps=Stamps(us, wall, reasons, frozenset().union(*(part.stamps.units for part in parts))),
-        numbers={role: join_numbers([_number(part, role) for part in parts]) for role in roles},
-        words={role: join_words([part.words[role] for part in parts]) for role in parts[0].words},
-        keep={column: join_words([part.keep[column] for part in parts]) for column in parts[0].keep},
-        malformed=[row for part in parts for row in part.malformed],
-        texts=texts,
-        share=parts[-1].share,
-    )
-
-
-def _number(part: FileColumns, role: str) -> Numbers:
-    """A number column of a part; one that only other symbols of the file have is empty here."""
-    rows = len(part.lines)
-    nothing = Numbers(np.full(rows, np.nan), np.ones(rows, dtype=np.bool_), np.zeros(rows, dtype=np.bool_))
-    return part.numbers.get(role, nothing)
-
-
-def join_numbers(parts: Sequence[Numbers]) -> Numbers:
-    """Number columns one below the other."""
-    return Numbers(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "empty", "bad")))
-
-
-def join_words(parts: Sequence[Words]) -> Words:
-    """Text columns one below the other, in the codes of one list of values."""
-    place: dict[str, int] = {}
-    codes = []
-    for part in parts:
-        moved = np.array([place.setdefault(value, len(place)) for value in part.values] or [0], dtype=np.int64)
-        codes.append(moved[part.codes])
-    return Words(np.concatenate(codes), list(place))

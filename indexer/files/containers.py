@@ -27,10 +27,11 @@ T = TypeVar("T")
 FORMS = {
     ".csv": "text", ".tsv": "text", ".txt": "text", ".json": "json", ".jsonl": "json", ".ndjson": "json",
     ".xlsx": "sheet", ".xlsm": "sheet", ".xls": "sheet", ".ods": "sheet", ".parquet": "parquet", ".pq": "parquet",
-    ".feather": "feather", ".arrow": "feather",
+    ".feather": "feather", ".arrow": "feather", ".arrows": "feather",
 }  # fmt: skip
 MARKS = (
-    (b"PAR1", "parquet"), (b"ARROW1", "feather"), (b"\xd0\xcf\x11\xe0", "sheet"), (b"%pdf", ".pdf"),
+    (b"PAR1", "parquet"), (b"ARROW1", "feather"), (b"\xff\xff\xff\xff", "feather"), (b"FEA1", ".fea"),
+    (b"\xd0\xcf\x11\xe0", "sheet"), (b"%pdf", ".pdf"),
     (b"<!doctype html", ".html"), (b"<html", ".html"), (b"\x89png", ".png"), (b"\xff\xd8\xff", ".jpg"),
     (b"gif8", ".gif"), (b"sqlite format 3", ".db"), (b"7z\xbc\xaf", ".7z"), (b"rar!", ".rar"),
     (b"\x80\x04\x95", ".pkl"),
@@ -43,6 +44,7 @@ FOREIGN = {
         ".png .jpg .jpeg .gif .webp": "a picture, of which no number is read; download the data as CSV",
         ".html .htm .mhtml": "a web page and not the data; open its address in a browser, and save what its download "
         "button gives",
+        ".fea": "a feather file of the first version; write the frame with df.to_parquet() or df.to_feather()",
         ".7z .rar .tar .tgz .bz2 .xz .zst": "packed in a way that is not read here; unpack it",
         ".pkl .pickle .h5 .hdf5 .ipynb .rds": "what one program keeps for itself; write the frame with "
         "df.to_parquet() or df.to_csv()",

@@ -30,7 +30,6 @@ from indexer.registry import Registry
 from indexer.store.archive import Archive
 from indexer.store.assets import ensure_benchmarks, ensure_listings, read_listings, write_registry
 from indexer.store.bars import write_bars, write_benchmark_bars
-from indexer.store.bulk import CHUNK_ROWS
 from indexer.store.db import Store
 from indexer.store.metrics import write_metrics
 from indexer.store.payloads import write_payloads
@@ -254,11 +253,12 @@ def _taken(
             if into.archive
             else None
         )
-        report, done = FileReport(table.name, manifest=manifest.name), 0.0
+        report = FileReport(table.name, manifest=manifest.name)
         for rows in gated(table, manifest, registry=into.registry, now_us=at_us):
-            written = write_rows(into.store, run_id, rows, tick=_between(tick, done, rows.share))
+            written = write_rows(into.store, run_id, rows)
             _keep_rejects(into.store, run_id, table, rows, sha256=sha256)
-            report, done = _with_part(report, rows, written), rows.share
+            report = _with_part(report, rows, written)
+            tick(rows.share)
         if keeping is None:
             return report, {}
         try:
@@ -271,15 +271,8 @@ def _taken(
     return report, {"record": kept.record}
 
 
-def _between(tick: Callable[[float], None], low: float, high: float) -> Callable[[float], None]:
-    return lambda share: tick(low + (high - low) * share)
-
-
-def write_rows(
-    store: Store, run_id: int, rows: FileRows, *, tick: Callable[[float], None] = lambda share: None
-) -> Written:
-    """Writes the good rows of a file, chunk by chunk; `tick` is told the share that is done."""
-    written = Written()
+def write_rows(store: Store, run_id: int, rows: FileRows) -> Written:
+    """Writes the good rows of a part of a file."""
     kind = rows.manifest.kind
     if kind == "supply":
         return write_supplies(store, run_id, supplies_of(rows))
@@ -288,20 +281,12 @@ def write_rows(
     used = np.unique(rows.series[rows.order]).tolist()
     numbers = np.full(max(used, default=0) + 1, -1, dtype=np.int64)
     if kind == "benchmarks":
-        ids = ensure_benchmarks(store, [rows.benchmarks[one] for one in used])
-        numbers[used] = [ids[rows.benchmarks[one].symbol] for one in used]
-    else:
-        numbers[used] = ensure_listings(store, [rows.listings[one] for one in used])
-    if kind == "tokens":
-        _check_quotes(store, rows, used, numbers)
-    for start in range(0, len(rows.order), CHUNK_ROWS):
-        part = slice(start, start + CHUNK_ROWS)
-        if kind == "benchmarks":
-            written += write_benchmark_bars(store, run_id, benchmarks_of(rows, part, numbers))
-        else:
-            written += write_bars(store, run_id, bars_of(rows, part, numbers))
-        tick(min(1.0, (start + CHUNK_ROWS) / max(1, len(rows.order))))
-    return written
+        ids = ensure_benchmarks(store, [rows.benchmarks[place] for place in used])
+        numbers[used] = [ids[rows.benchmarks[place].symbol] for place in used]
+        return write_benchmark_bars(store, run_id, benchmarks_of(rows, numbers))
+    numbers[used] = ensure_listings(store, [rows.listings[place] for place in used])
+    _check_quotes(store, rows, used, numbers)
+    return write_bars(store, run_id, bars_of(rows, numbers))
 
 
 def _check_quotes(store: Store, rows: FileRows, used: Sequence[int], numbers: np.ndarray) -> None:
@@ -317,14 +302,9 @@ def _check_quotes(store: Store, rows: FileRows, used: Sequence[int], numbers: np
 
 
 def _keep_rejects(store: Store, run_id: int, table: Table, rows: FileRows, *, sha256: str) -> None:
-    for start in range(0, len(rows.rejects), CHUNK_ROWS):
-        chunk = rows.rejects[start : start + CHUNK_ROWS]
-        texts = rows.texts([line for line, _ in chunk])
-        write_rejects(
-            store,
-            run_id,
-            [RejectRow(table.name, sha256, line, reason, texts.get(line, "")) for line, reason in chunk],
-        )
+    texts = rows.texts([line for line, _ in rows.rejects])
+    rejects = [RejectRow(table.name, sha256, line, reason, texts.get(line, "")) for line, reason in rows.rejects]
+    write_rejects(store, run_id, rejects)
 
 
 def _with_part(report: FileReport, rows: FileRows, written: Written) -> FileReport:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from indexer.errors import ImportFileError, InputError
 from indexer.files.containers import Table, tables_of
 from indexer.files.manifest import Manifest, parse_manifest
 from indexer.files.records import FileRows
-from indexer.files.rows import all_rows, gated
+from indexer.files.rows import gated
 from indexer.registry import Asset, Label, Registry
 from indexer.store.archive import Archive
 from indexer.store.rows import PayloadRow
@@ -69,8 +69,8 @@ def keep_import(
     )
 
 
-def read_import(archive: Archive, record: str) -> tuple[str, FileRows]:
-    """The name of a kept file and its rows, judged as on the day.
+def read_import(archive: Archive, record: str) -> Iterator[FileRows]:
+    """The rows of a kept file, judged as on the day, part by part.
 
     Raises NotFoundError or VerificationError when bytes are gone or damaged, InputError for another kind of record.
     """
@@ -85,7 +85,7 @@ def read_import(archive: Archive, record: str) -> tuple[str, FileRows]:
         path = Path(folder) / name
         path.write_bytes(body)
         table = next((one for one in tables_of(path) if one.part == said.get("inner", "")), Table(path, "text"))
-        return table.name, all_rows(list(gated(table, manifest, registry=registry, now_us=int(said["at_us"]))))
+        yield from gated(table, manifest, registry=registry, now_us=int(said["at_us"]))
 
 
 def _plain(asset: Asset) -> dict[str, Any]:

@@ -55,12 +55,12 @@ class FileRows:
     share: float
 
 
-def bars_of(rows: FileRows, part: slice, listing_ids: I64) -> BarColumns:
-    """Some of the good rows as bars, with the ids of the listings by their position.
+def bars_of(rows: FileRows, listing_ids: I64) -> BarColumns:
+    """The good rows as bars, with the ids of the listings by their position.
 
     Closes and volumes are as the file has them; a volume in USD is known only where the quote is a dollar or at par.
     """
-    index = rows.order[part]
+    index = rows.order
     close = _number(rows, "close", index)
     volume = _number(rows, "volume", index) * rows.manifest.volume_scale
     unknown = np.full(len(index), np.nan)
@@ -84,17 +84,17 @@ def bars_of(rows: FileRows, part: slice, listing_ids: I64) -> BarColumns:
     )
 
 
-def benchmarks_of(rows: FileRows, part: slice, benchmark_ids: I64) -> BenchmarkColumns:
-    """Some of the good rows as benchmark bars, with the ids of the benchmarks by their position."""
-    index = rows.order[part]
+def benchmarks_of(rows: FileRows, benchmark_ids: I64) -> BenchmarkColumns:
+    """The good rows as benchmark bars, with the ids of the benchmarks by their position."""
+    index = rows.order
     return BenchmarkColumns(
         benchmark_id=benchmark_ids[rows.series[index]],
         time_us=rows.time_us[index],
         close=_number(rows, "close", index),
         adjusted_close=_number(rows, "adjusted_close", index),
         volume=_number(rows, "volume", index),
-        price_basis=_texts(rows, "price_basis", index),
-        source=_texts(rows, "source", index),
+        price_basis=rows.words["price_basis"].rows(index),
+        source=rows.words["source"].rows(index),
         interval=rows.manifest.interval,
     )
 
@@ -102,8 +102,8 @@ def benchmarks_of(rows: FileRows, part: slice, benchmark_ids: I64) -> BenchmarkC
 def supplies_of(rows: FileRows) -> list[SupplyRow]:
     """The good rows as supply readings in exact base units."""
     kind = rows.manifest.constants.get("supply_kind", "circulating")
-    sources = _texts(rows, "source", rows.order)
-    amounts = _texts(rows, "supply", rows.order)
+    sources = rows.words["source"].rows(rows.order)
+    amounts = rows.words["supply"].rows(rows.order)
     found = []
     for row, source, amount in zip(rows.order.tolist(), sources, amounts, strict=True):
         asset = rows.assets[rows.series[row]]
@@ -127,15 +127,8 @@ def _number(rows: FileRows, role: str, index: I64) -> F64:
     return rows.numbers[role].values[index] if role in rows.numbers else np.full(len(index), np.nan)
 
 
-def _texts(rows: FileRows, role: str, index: I64) -> list[str]:
-    words = rows.words[role]
-    return [words.values[code] for code in words.codes[index].tolist()]
-
-
 def _comparable(rows: FileRows, index: I64) -> Bools:
     accepted = rows.manifest.usd_volume_kinds
     if rows.manifest.volume_unit != "usd":
         return np.zeros(len(index), dtype=np.bool_)
-    words = rows.words["volume_kind"]
-    usable = np.array([not accepted or value in accepted for value in words.values], dtype=np.bool_)
-    return usable[words.codes[index]]
+    return rows.words["volume_kind"].where(lambda kind: not accepted or kind in accepted)[index]

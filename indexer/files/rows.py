@@ -16,7 +16,7 @@ import numpy as np
 
 from indexer.arrays import I64, Bools
 from indexer.errors import ImportFileError, did_you_mean
-from indexer.files.columns import FileColumns, Words, join_numbers, join_words, read_parts
+from indexer.files.columns import FileColumns, Words, read_parts
 from indexer.files.containers import Table
 from indexer.files.gates import (
     APART,
@@ -80,46 +80,6 @@ def gated(table: Table, manifest: Manifest, *, registry: Registry, now_us: int) 
             )
 
 
-def all_rows(parts: Sequence[FileRows]) -> FileRows:
-    """The parts of a file as one."""
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    starts = np.cumsum([0, *(len(part.lines) for part in parts[:-1])]).tolist()
-    listings = list(dict.fromkeys(one for part in parts for one in part.listings))
-    benchmarks = list(dict.fromkeys(one for part in parts for one in part.benchmarks))
-    measures = list(dict.fromkeys(one for part in parts for one in part.measures))
-    assets = list({one.slug: one for part in parts for one in part.assets}.values())
-    labels: list[object] = [*(listings or benchmarks or measures or [one.slug for one in assets])]
-    place = {label: n for n, label in enumerate(labels)}
-    series = np.concatenate([_moved(part, place) for part in parts])
-    order = np.concatenate([part.order + start for part, start in zip(parts, starts, strict=True)])
-    time_us = np.concatenate([part.time_us for part in parts])
-    return replace(
-        first,
-        total=sum(part.total for part in parts),
-        lines=np.concatenate([part.lines for part in parts]),
-        time_us=time_us,
-        series=series,
-        numbers={role: join_numbers([part.numbers[role] for part in parts]) for role in first.numbers},
-        words={role: join_words([part.words[role] for part in parts]) for role in first.words},
-        order=order[np.lexsort((time_us[order], series[order]))],
-        rejects=[row for part in parts for row in part.rejects],
-        notes=[note for part in parts for note in part.notes],
-        listings=listings,
-        benchmarks=benchmarks,
-        measures=measures,
-        assets=assets,
-    )
-
-
-def _moved(part: FileRows, place: Mapping[object, int]) -> I64:
-    """The series of a part by their positions in the whole file."""
-    labels: list[object] = [*(part.listings or part.benchmarks or part.measures or [one.slug for one in part.assets])]
-    moved = np.array([place[label] for label in labels] or [0], dtype=np.int64)
-    return np.where(part.series >= 0, moved[part.series], -1)
-
-
 def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us: int, earlier: Occupied) -> FileRows:
     rows = len(read.lines)
     verdicts, chosen = Verdicts(rows), _chosen(read, manifest)
@@ -131,7 +91,7 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
     if manifest.periods:
         periods = [manifest.periods.get(word, "") for word in words["metric"].values]
         time_us = period_ends(time_us, np.array(periods)[words["metric"].codes])
-    market = _market_rows(manifest, words["symbol"])
+    market = words["symbol"].where(lambda symbol: manifest.kind == "metrics" and symbol == manifest.market != "")
     assets, asset = (
         ([], words["symbol"].codes)
         if info
@@ -217,7 +177,7 @@ def _chosen(read: FileColumns, manifest: Manifest) -> Bools:
     if manifest.kind == "metrics":
         choices.append((read.words["metric"], set(manifest.metrics)))
     for words, values in choices:
-        chosen &= np.array([value in values for value in words.values] or [False], dtype=np.bool_)[words.codes]
+        chosen &= words.where(values.__contains__)
     return chosen
 
 
@@ -299,13 +259,6 @@ def _benchmark_rows(manifest: Manifest, symbols: Words) -> tuple[list[BenchmarkR
     info = [manifest.info(symbol) for symbol in symbols.values]
     named = zip(symbols.values, info, strict=True)
     return [BenchmarkRow(symbol, one.name, one.kind, one.calendar) for symbol, one in named], info
-
-
-def _market_rows(manifest: Manifest, symbols: Words) -> Bools:
-    """Rows about the market as a whole, whose symbol is no asset's."""
-    metrics = manifest.kind == "metrics" and bool(manifest.market)
-    whole = [metrics and symbol == manifest.market for symbol in symbols.values]
-    return np.array(whole or [False], dtype=np.bool_)[symbols.codes]
 
 
 def _measures(
@@ -396,15 +349,12 @@ def _gate_values(manifest: Manifest, verdicts: Verdicts, numbers: dict[str, Numb
         gate_value(verdicts, numbers["value"])
     elif manifest.kind == "supply":
         problems = [_supply_problem(value) for value in words["supply"].values]
-        for reason in filter(None, set(problems)):
-            bad = np.array([problem == reason for problem in problems], dtype=np.bool_)
-            verdicts.reject(bad[words["supply"].codes], reason)
+        codes = enumerate(words["supply"].codes.tolist())
+        verdicts.reject_each({row: problems[code] for row, code in codes if problems[code]})
     elif manifest.kind == "tokens":
-        unknown = np.array([not value for value in words["quote"].values], dtype=np.bool_)
-        verdicts.reject(unknown[words["quote"].codes], "the quote is no known currency")
+        verdicts.reject(words["quote"].where(lambda quote: not quote), "the quote is no known currency")
     elif manifest.kind == "benchmarks":
-        blank = np.array([not value for value in words["symbol"].values], dtype=np.bool_)
-        verdicts.reject(blank[words["symbol"].codes], "no symbol")
+        verdicts.reject(words["symbol"].where(lambda symbol: not symbol), "no symbol")
 
 
 def _supply_problem(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from indexer.files.containers import Table, opened
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 4 << 20
 LONGEST_LINE = 16 << 20
 HEAD_LINES = 200
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -51,12 +51,10 @@ def blocks(table: Table, *, size: int = BLOCK_BYTES) -> Iterator[Block]:
     UTF-16 comes as UTF-8. Raises ImportFileError when it cannot be unpacked, or has a line of more than LONGEST_LINE
     bytes.
     """
-    first, rest, ended = 1, b"", False
+    first, rest = 1, b""
     decoder: codecs.IncrementalDecoder | None = None
     with opened(table.name, table.stream) as stream:
-        while not ended:
-            part = opened(table.name, lambda: stream.read(size))
-            ended = not part
+        for part, ended in _pieces(lambda: opened(table.name, lambda: stream.read(size)), size):
             if first == 1 and not rest and part.startswith(UTF_16):
                 decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
             whole = rest + (decoder.decode(part, final=ended).encode() if decoder else part)
@@ -73,6 +71,17 @@ def blocks(table: Table, *, size: int = BLOCK_BYTES) -> Iterator[Block]:
             if cut:
                 yield Block(first, content[:cut], stream.share)
                 first += content.count(b"\n", 0, cut)
+
+
+def _pieces(read: Callable[[], bytes], size: int) -> Iterator[tuple[bytes, bool]]:
+    """What is read, and whether it is the last: a short end comes with what is before it, to be judged with it."""
+    piece = read()
+    while piece:
+        after = read()
+        if len(after) < size // 2:
+            piece, after = piece + after, b""
+        yield piece, not after
+        piece = after
 
 
 def head_lines(table: Table) -> list[str]:

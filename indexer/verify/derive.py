@@ -61,7 +61,8 @@ class Derivation:
         Raises NotFoundError when bytes are gone, VerificationError when they are damaged.
         """
         if "record" in run.detail:
-            write_rows(self.into, run_id, read_import(self.archive, str(run.detail["record"]))[1])
+            for rows in read_import(self.archive, str(run.detail["record"])):
+                write_rows(self.into, run_id, rows)
             return True
         if run.kind == fixing.KIND and "manifest" in run.detail:
             self._fixing(run_id, str(run.detail["manifest"]))

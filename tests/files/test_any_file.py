@@ -18,7 +18,7 @@ from indexer.files.containers import tables_of
 from indexer.files.layouts import column_words
 from indexer.files.manifest import parse_manifest
 from indexer.files.recognising import recognise
-from indexer.files.rows import all_rows, gated
+from indexer.files.rows import gated
 from indexer.files.text import blocks
 from indexer.registry import load_registry
 from indexer.times import HOUR_US, to_us
@@ -108,7 +108,7 @@ def test_bars_come_back_equal_or_are_refused_by_line(
         path.write_bytes(text.encode(dialect.encoding))
         try:
             [table] = tables_of(path)
-            result = all_rows(list(gated(table, manifest, registry=REGISTRY, now_us=to_us(NOW))))
+            [result] = gated(table, manifest, registry=REGISTRY, now_us=to_us(NOW))
         except ImportFileError as error:
             assert "prices.csv" in str(error)
             return
@@ -156,7 +156,7 @@ def test_a_table_is_recognised_whatever_its_columns_order_and_words(
         [table] = tables_of(path)
         recognised = recognise(table, REGISTRY, options)
         assert recognised is not None and recognised.manifest is not None, (text, recognised)
-        result = all_rows(list(gated(table, recognised.manifest, registry=REGISTRY, now_us=to_us(NOW))))
+        [result] = gated(table, recognised.manifest, registry=REGISTRY, now_us=to_us(NOW))
     taken = dict(zip(result.time_us[result.order].tolist(), result.numbers["close"].values[result.order], strict=True))
     assert taken == {to_us(at) + HOUR_US: close for at, close in bars.items()}
 
@@ -177,7 +177,6 @@ def test_parts_of_a_long_file_in_any_order_give_each_bar_once(random: object, re
     rows += rows[:repeated]
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setitem(blocks.__kwdefaults__, "size", 120)
-        patch.setattr("indexer.files.columns.PART_ROWS", 10)
         path = Path(folder) / "prices.csv"
         path.write_text("\n".join(["time,close", *rows]) + "\n")
         [table] = tables_of(path)
@@ -186,3 +185,13 @@ def test_parts_of_a_long_file_in_any_order_give_each_bar_once(random: object, re
     taken = [(int(part.time_us[row]), float(part.numbers["close"].values[row])) for part in parts for row in part.order]
     assert sorted(taken) == [(to_us(at) + HOUR_US, close) for at, close in bars.items()]
     assert sum(len(part.rejects) + part.duplicates for part in parts) == repeated
+
+
+def test_a_last_row_that_is_now_is_judged_with_the_others_wherever_a_part_ends(tmp_path: Path) -> None:
+    path, rows = tmp_path / "prices.csv", [f"{START + timedelta(hours=n):%Y-%m-%dT%H:%M:%SZ},5" for n in range(40)]
+    path.write_text("\n".join(["time,close", *rows, f"{rows[-1][:13]}:51:07Z,5"]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(blocks.__kwdefaults__, "size", path.stat().st_size - 10)
+        [table] = tables_of(path)
+        parts = list(gated(table, parse_manifest(MANIFEST, name="m"), registry=REGISTRY, now_us=to_us(NOW)))
+    assert [part.rejects[-1][0] for part in parts if part.rejects] == [42]
