@@ -39,6 +39,8 @@ T = TypeVar("T")
 RATE_AGE_US: Final = 24 * HOUR_US  # a dollar coin's hourly rate may serve this long where its market was silent
 MANIFEST_CALLS: Final = 500  # calls a manifest: a killed process loses the record of fewer than that
 LOOK_S: Final = 2.0  # how long to wait for answers before looking at the time again
+SOON_S: Final = 30.0  # how often levels are made of what came at most
+SHARE: Final = 0.1  # of the time at most that making them may take
 LATE_US: Final = 2 * DAY_US  # fixings write such recent hours too, meanwhile
 
 
@@ -135,7 +137,8 @@ class Filling:
     """A plan under way. Use as a context manager; `run` its stages one after the other, then `finish`.
 
     A `patient` one asks again what failed until it comes or its time is over; another asks each call once.
-    `tell` hears of every batch of answers. `stage` is what is asked for now, empty when only what failed is.
+    `tell` hears of every batch of answers; `then` is called when a stage is over, and for what came meanwhile. `stage`
+    is what is asked for now, empty when only what failed is.
     """
 
     def __init__(
@@ -146,6 +149,7 @@ class Filling:
         *,
         patient: bool,
         tell: Callable[[Filling], object] = lambda filling: None,
+        then: Callable[[], object] | None = None,
     ) -> None:
         self.filled = Filled()
         self.stage = ""
@@ -153,6 +157,8 @@ class Filling:
         self._run_id = run_id
         self._patient = patient
         self._tell = tell
+        self._then = then
+        self._then_s = 0.0
         self._walk: Walk | None = None
         self._quotes: dict[tuple[str, str], _Quote] = {}
         self._record: dict[str, list[dict[str, Any]]] = {}
@@ -183,11 +189,8 @@ class Filling:
         assert self._walk is not None, "enter the filling before it is used"
         return self._walk
 
-    def run(self, stage: Stage, *, every_s: float, then: Callable[[], object]) -> None:
-        """Ask the pieces of a stage and write what comes, until each came or failed; then call `then`.
-
-        It is called after each `every_s` seconds too, for what came meanwhile.
-        """
+    def run(self, stage: Stage) -> None:
+        """Ask the pieces of a stage and write what comes, until each came or failed."""
         self.stage = stage.name
         for key, time_us in times_by_quote(stage.pieces).items():
             self._quote(*key).time = time_us
@@ -196,26 +199,30 @@ class Filling:
             row = piece.series.row
             self._quote(row.asset, piece.series.interval).asked.append(piece)
         self._add(stage.all)
-        self._go_on(lambda: self._settled(stage.all), every_s=every_s, then=then)
+        self._go_on(lambda: self._settled(stage.all))
         self.step(0.0)
-        then()
+        self._call_then()
 
-    def wait(self, seconds: float, *, every_s: float, then: Callable[[], object]) -> None:
-        """Go on with what rests, for so long at most; `then` as in a stage."""
+    def wait(self, seconds: float) -> None:
+        """Go on with what rests, for so long at most."""
         self.stage = ""
         until = time.monotonic() + seconds
-        self._go_on(
-            lambda: self._ask_walk(lambda walk: walk.over) or time.monotonic() >= until, every_s=every_s, then=then
-        )
+        self._go_on(lambda: self._ask_walk(lambda walk: walk.over) or time.monotonic() >= until)
 
-    def _go_on(self, ended: Callable[[], bool], *, every_s: float, then: Callable[[], object]) -> None:
-        """Take and write until `ended`; call `then` every so many seconds in which bars came."""
+    def _go_on(self, ended: Callable[[], bool]) -> None:
+        """Take and write until `ended`; call `then` for what came now and then, seldom enough to hold nothing up."""
         called, bars = time.monotonic(), self.filled.bars
         while not ended():
             self.step()
-            if time.monotonic() - called > every_s and self.filled.bars > bars:
-                then()
+            if self.filled.bars > bars and time.monotonic() - called > max(SOON_S, self._then_s / SHARE):
+                self._call_then()
                 called, bars = time.monotonic(), self.filled.bars
+
+    def _call_then(self) -> None:
+        if self._then is not None:
+            began = time.monotonic()
+            self._then()
+            self._then_s = time.monotonic() - began
 
     def step(self, within_s: float = LOOK_S) -> None:
         """Take what came, and write it."""

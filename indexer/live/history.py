@@ -29,8 +29,6 @@ from indexer.times import DAY_US, HOUR_US, INTERVAL_US, from_us, iso, parse_inst
 KIND: Final = "history"
 LOOK_BACK: Final = 2 * DAY_US  # late rows and short outages are asked for again this long
 HOUR: Final = timedelta(hours=1)
-SOON_S: Final = 30.0  # levels of the first days do not wait longer for a slow source
-LATER_S: Final = 240.0  # nor do those of what comes later
 
 
 def catch_up(live: Live, due: datetime, run_id: int, *, patient: bool = False) -> Mapping[str, Any]:
@@ -53,12 +51,12 @@ def catch_up(live: Live, due: datetime, run_id: int, *, patient: bool = False) -
         plan = plan_range(live, start_us=start_us, end_us=end_us, since_us=owed)
     computes = first_fill_is_open(live.store, now=live.clock())
     reporter = Reporter(live, run_id, plan)
-    with Filling(live, run_id, plan, patient=patient, tell=reporter.look) as filling:
-        then = live.compute if computes else _nothing
-        for place, stage in enumerate(plan.stages):
-            filling.run(stage, every_s=LATER_S if place else SOON_S, then=then)
+    then = live.compute if computes else None
+    with Filling(live, run_id, plan, patient=patient, tell=reporter.look, then=then) as filling:
+        for stage in plan.stages:
+            filling.run(stage)
         if patient:
-            filling.wait((to_us(due) + HOUR_US - to_us(live.clock())) / 1e6, every_s=LATER_S, then=then)
+            filling.wait((to_us(due) + HOUR_US - to_us(live.clock())) / 1e6)
         filled = filling.finish()
         reporter.look(filling, last=True)
     note_failures(live, run_id, filled)
@@ -80,10 +78,6 @@ def catch_up(live: Live, due: datetime, run_id: int, *, patient: bool = False) -
         "wanted": wanted,
         "owed": filled.owed,
     }
-
-
-def _nothing() -> None:
-    """What follows a stage when levels are computed elsewhere."""
 
 
 def _wanted(live: Live) -> str:
@@ -241,7 +235,7 @@ def _filled(live: Live, run_id: int, plan: Plan, *, tell: Callable[[Filling], ob
     """What a plan brought, each call asked once; sources that failed are noted."""
     with Filling(live, run_id, plan, patient=False, tell=tell) as filling:
         for stage in plan.stages:
-            filling.run(stage, every_s=LATER_S, then=_nothing)
+            filling.run(stage)
         filled = filling.finish()
     note_failures(live, run_id, filled)
     note_unpriced(live, run_id, filled)

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from indexer.errors import SourceCorrupt, SourceError, SourceRefused
-from indexer.live.series import Series
+from indexer.live.series import Role, Series
 from indexer.sources.base import Call, Parsed, Source, ask_once
 from indexer.sources.http import Answer, HttpClient
 
@@ -25,7 +25,7 @@ LANES: Final = 4  # calls under way at a source: few, so that a fixing never wai
 AHEAD: Final = 64  # answers that may wait for being written
 FIRST_REST_S: Final = 5.0
 LONGEST_REST_S: Final = 600.0
-SHORT_REST_S: Final = 30.0  # the longest of a source that answered in this walk
+SHORT_REST_S: Final = 30.0  # the longest of a source that answered in this walk, and of its pieces
 REFUSALS: Final = 2  # of one question in a row: then it is answered
 FAILURES: Final = 10  # of a source in a row, whatever it was asked: then all its pieces rest
 TURNED_AWAY: Final = 5  # times in a row that a source which never answered refuses this address: left for the next run
@@ -70,12 +70,17 @@ class _Host:
     def due(self, now: float) -> float | None:
         """When the next piece may be asked, None when there is none.
 
-        What has rested waits in front again; behind the others when its question was refused or failed repeatedly.
+        What has rested waits in front again; behind the others when its question was refused or failed repeatedly,
+        but never a rate, for which others wait.
         """
         rested = [piece for piece in self.resting if piece.rests_until <= now]
         if rested:
             self.resting = [piece for piece in self.resting if piece.rests_until > now]
-            again = [piece for piece in rested if piece.failures > 1 or piece.series.refusals]
+            again = [
+                piece
+                for piece in rested
+                if piece.series.role is not Role.RATE and (piece.failures > 1 or piece.series.refusals)
+            ]
             self.waiting.extendleft(reversed([piece for piece in rested if piece not in again]))
             self.waiting.extend(again)
         times = [now] if self.waiting else [piece.rests_until for piece in self.resting]
@@ -225,9 +230,10 @@ class Walk:
             host.waiting.appendleft(piece)
             return
         piece.failures, host.failures = piece.failures + 1, host.failures + 1
-        piece.rests_until = now + _rest_s(piece.failures - 1)
+        longest_s = SHORT_REST_S if host.answered else LONGEST_REST_S
+        piece.rests_until = now + min(_rest_s(piece.failures - 1), longest_s)
         if host.failures >= FAILURES and now >= host.rests_until:  # calls under way together count once
-            host.rests_until = now + min(_rest_s(host.rests), SHORT_REST_S if host.answered else LONGEST_REST_S)
+            host.rests_until = now + min(_rest_s(host.rests), longest_s)
             host.rests += 1
         host.resting.append(piece)
 

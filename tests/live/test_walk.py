@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from indexer.errors import SourceCorrupt
 from indexer.live import walk as walking
-from indexer.live.series import NOTHING, Series, join_near, least_seconds, missing_ranges, series_of
+from indexer.live.series import NOTHING, Role, Series, join_near, least_seconds, missing_ranges, series_of
 from indexer.live.walk import Outcome, Piece, Walk
 from indexer.sources.base import Mapped, Source
 from indexer.sources.http import HostLimit, HttpClient, Timeouts
@@ -158,6 +159,15 @@ async def test_a_source_that_refuses_this_address_is_not_asked_further(
     )
     assert walked.server.requests["coinbase"] <= 4 * walking.TURNED_AWAY, "the calls that were under way"
     assert len(walked.owed) == 30, "and it is owed: another run may have more luck"
+
+
+def test_a_rate_that_failed_waits_in_front_and_other_pieces_behind() -> None:
+    times = ("2024-12-01", "2024-12-02")
+    bars, again, rate = (Piece(one, one.calls[0]) for one in (series(COINBASE, *times) for _ in range(3)))
+    rate.series.role, rate.failures, again.failures = Role.RATE, 3, 3
+    host = walking._Host(waiting=deque([bars]), resting=[again, rate])
+    assert host.due(0.0) == 0.0
+    assert list(host.waiting) == [rate, bars, again]
 
 
 async def test_stopping_half_way_leaves_no_call_behind() -> None:

@@ -294,6 +294,20 @@ async def test_the_breaker_opens_probes_once_and_closes(loopback: Loopback) -> N
         assert http.health("x").state is BreakerState.CLOSED
 
 
+async def test_a_flaky_host_is_asked_on_until_it_gave_nothing_proper_for_a_while(loopback: Loopback) -> None:
+    time = Time()
+    loopback.script = [raw(), *[raw(500, b"")] * 11, raw()]
+    async with client(time) as http:
+        await http.get(loopback.url, name="x")
+        for state in (BreakerState.CLOSED, BreakerState.OPEN):
+            for _ in range(2):
+                with pytest.raises(SourceUnavailable):
+                    await http.get(loopback.url, name="x")
+            assert http.health("x").state is state
+            time.now += 30
+        assert len(loopback.heads) == 1 + 6 + 5
+
+
 async def test_while_one_probes_the_others_wait_for_its_outcome(loopback: Loopback) -> None:
     time = Time()
     loopback.script = [raw(500, b"")] * 5 + [raw()]

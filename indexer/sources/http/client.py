@@ -12,6 +12,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from math import isinf
 from types import TracebackType
 from typing import Final, Self
 
@@ -30,6 +32,8 @@ from onchain.rpc.redact import redact
 MAX_BODY: Final = 32 * 1024 * 1024
 _LIBRARY_LOG: Final = logging.getLogger("httpx2")
 NEVER_ANSWERED: Final = 3  # times the weight of a refusal
+FLAKY_S: Final = 30.0  # a host whose proper answer is younger is asked on, however much it errs in between
+LONGEST_REST_S: Final = 60.0
 USER_AGENT: Final = "deai-index (open index of decentralized-AI tokens)"
 
 
@@ -61,7 +65,7 @@ class HttpClient:
         timeouts: Timeouts = Timeouts(),
         limits: Mapping[str, HostLimit] | None = None,
         secrets: tuple[str, ...] = (),
-        breaker: Callable[[], Breaker] = Breaker,
+        breaker: Callable[[], Breaker] = partial(Breaker, max_rest_s=LONGEST_REST_S),
         clock: Clock = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -206,12 +210,15 @@ class HttpClient:
             return
         if isinstance(error, SourceUnavailable) and error.retry_after_s:
             host.queue.pause(error.retry_after_s)
-        if isinstance(error, SourceUnavailable | SourceCorrupt):
-            host.breaker.failed(now=self._monotonic(), why=redact(str(error), self._secrets))
-        else:
+        now = self._monotonic()
+        if not isinstance(error, SourceUnavailable | SourceCorrupt):
             host.breaker.succeeded()  # a refusal is a proper answer of a healthy host
             host.queue.answered()
-            host.answered = True
+            host.answered_at = now
+        elif now - host.answered_at < FLAKY_S:
+            host.breaker.released()
+        else:
+            host.breaker.failed(now=now, why=redact(str(error), self._secrets))
 
     def limited(self, name: str, error: SourceLimited) -> None:
         """Slow down for a host whose limit only the parser of its answer could read."""
@@ -225,7 +232,7 @@ class HttpClient:
         first = host.queue.refused(error.retry_after_s)
         error.retry_after_s = host.queue.paused_s
         if first:
-            for _ in range(1 if host.answered else NEVER_ANSWERED):
+            for _ in range(NEVER_ANSWERED if isinf(host.answered_at) else 1):
                 host.breaker.failed(now=self._monotonic(), why=redact(str(error), self._secrets))
         else:
             host.breaker.released()

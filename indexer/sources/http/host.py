@@ -54,7 +54,7 @@ class Host:
         self.queue = queue
         self.breaker = breaker
         self.latency_s: float | None = None
-        self.answered = False  # properly, ever
+        self.answered_at = float("-inf")  # properly, in monotonic seconds
         self.settled = asyncio.Event()
         self.settled.set()
 
