@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 
 from indexer.arrays import F64, I64, Bools
 from indexer.errors import ImportFileError
-from indexer.times import DAY_US, EARLIEST_S, EPOCH, LATEST_S, ZULU, compact_time, read_time, to_us
+from indexer.times import DAY_US, EARLIEST_S, EPOCH, HOUR_US, LATEST_S, ZULU, compact_time, read_time, to_us
+
+if TYPE_CHECKING:
+    from indexer.analytics.align import Sessions
 
 NO_TIME = np.iinfo(np.int64).min
 EMPTY = "no time"
@@ -29,8 +32,9 @@ NOT_A_DATE = "a session date must be a plain date"
 NO_SESSION = "no session of the exchange on that date"
 SWAPPED = f"{NOT_A_TIME}: day and month could be swapped; give --date-format, or date_format in the manifest"
 LOST_DIGITS = f"{NOT_A_TIME}: digits are lost in a number like 1.7E+12"
-FUTURES_SETTLE_HOUR = 17  # New York
+FUTURES_SETTLE_US = 17 * HOUR_US  # New York
 SECOND_US = 1_000_000
+FIRST_CLOCK, LAST_CLOCK = -62_000_000_000 * SECOND_US, 253_000_000_000 * SECOND_US  # years 5 to 9987
 NAMES = {SECOND_US: "s", 1_000: "ms", 1: "µs", 0.001: "ns"}  # by microseconds a stamp
 UNITS = {1: SECOND_US, 1_000: 1_000, 1_000_000: 1, 1_000_000_000: 0.001}  # stamps a second → microseconds a stamp
 SERIAL_EPOCH, FIRST_SERIAL, LAST_SERIAL = 25_569, 32_874, 73_051  # Excel's days: 1970, 1990 and 2100
@@ -206,19 +210,17 @@ def _numbers(column: Any, zone: ZoneInfo) -> Stamps:
     wall = us.copy()
     reasons = dict.fromkeys(np.flatnonzero(empty).tolist(), EMPTY)
     us[empty] = wall[empty] = NO_TIME
-    for row in np.flatnonzero((us == NO_TIME) & ~empty).tolist():
-        moment = (
-            compact_time(str(int(values[row])))
-            if values[row] == int(values[row]) and (not near.any() or not units)
-            else None
-        )
+    rest = np.flatnonzero((us == NO_TIME) & ~empty)
+    for row in rest.tolist():
+        whole = values[row] == int(values[row]) and (not near.any() or not units)
+        moment = compact_time(str(int(values[row]))) if whole else None
         if moment is None:
             reasons[row] = NOT_A_TIME
-            continue
-        wall[row : row + 1] = to_us(moment)
-        here, more = _localised(wall[row : row + 1], zone)
-        us[row] = here[0]
-        reasons |= dict.fromkeys([row] if more else [], next(iter(more.values()), ""))
+        else:
+            wall[row] = to_us(moment)
+    written = rest[wall[rest] != NO_TIME]
+    us[written], skipped = _localised(wall[written], zone)
+    reasons |= {int(written[n]): why for n, why in skipped.items()}
     return Stamps(us, wall, reasons, frozenset(NAMES[factor] for factor in set(unit[unit > 0].tolist())))
 
 
@@ -242,49 +244,30 @@ def _localised(us: I64, zone: ZoneInfo) -> tuple[I64, dict[int, str]]:
     """Wall-clock microseconds of a zone as instants; a wall clock that is skipped or comes twice has none."""
     if zone.key == "UTC":
         return us.copy(), {}
-    distinct, inverse = np.unique(us, return_inverse=True)
-    moved = np.full(len(distinct), NO_TIME, dtype=np.int64)
-    for i, wall in enumerate(distinct.tolist()):
-        if wall == NO_TIME or not 0 < wall + 62_135_596_800 * SECOND_US < 315_500_000_000 * SECOND_US:
-            continue
-        naive = (EPOCH + timedelta(microseconds=wall)).replace(tzinfo=None)
-        early, late = (to_us(naive.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
-        if early == late:
-            moved[i] = early
-    result = moved[inverse]
+    import pandas as pd
+
+    clock = np.where((us > FIRST_CLOCK) & (us < LAST_CLOCK), us, NO_TIME).view("datetime64[us]")
+    result: I64 = pd.DatetimeIndex(clock).tz_localize(zone, ambiguous="NaT", nonexistent="NaT").asi8.copy()
     twice = np.flatnonzero((result == NO_TIME) & (us != NO_TIME))
     return result, dict.fromkeys(twice.tolist(), f"{NOT_A_TIME}: skipped or twice in {zone.key} (daylight saving)")
 
 
 def _one_by_one(words: list[str | None], zone: ZoneInfo, date_format: str) -> Stamps:
-    known = {word: _parse(word.strip(), zone, date_format) for word in set(words) if word and word.strip()}
-    parsed = [
-        known.get(word, (NO_TIME, NO_TIME, False, EMPTY)) if word else (NO_TIME, NO_TIME, False, EMPTY)
-        for word in words
-    ]
-    aware = sum(1 for one in parsed if not one[3] and one[2])
-    naive = sum(1 for one in parsed if not one[3] and not one[2])
-    us = np.full(len(words), NO_TIME, dtype=np.int64)
-    wall, reasons = us.copy(), dict[int, str]()
-    for i, (at, clock, own, reason) in enumerate(parsed):
-        mixed = not reason and not own and aware >= max(1, naive)
-        if reason or mixed:
-            reasons[i] = reason or MIXED
-        else:
-            us[i], wall[i] = at, clock
-    return Stamps(us, wall, reasons)
-
-
-def _parse(text: str, zone: ZoneInfo, date_format: str) -> tuple[int, int, bool, str]:
-    """Instant, wall clock, whether it named its own zone, and why there is none."""
-    moment, reason = _moment(text, date_format)
-    if moment is None:
-        return NO_TIME, NO_TIME, False, reason
-    wall = to_us(moment.replace(tzinfo=UTC))
-    if moment.tzinfo is not None:
-        return to_us(moment), wall, True, ""
-    here, reasons = _localised(np.array([wall], dtype=np.int64), zone)
-    return int(here[0]), wall, False, reasons.get(0, "")
+    places = {word: n for n, word in enumerate(dict.fromkeys(words))}
+    moments = [_moment((word or "").strip(), date_format) for word in places]
+    wall = np.array([NO_TIME if at is None else to_us(at.replace(tzinfo=UTC)) for at, _ in moments], dtype=np.int64)
+    own = np.array([at is not None and at.tzinfo is not None for at, _ in moments], dtype=np.bool_)
+    us, skipped = _localised(np.where(own, NO_TIME, wall), zone)
+    us[own] = [to_us(at) for at, _ in moments if at is not None and at.tzinfo is not None]
+    reasons = {n: why for n, (_, why) in enumerate(moments) if why} | skipped
+    place = np.array([places[word] for word in words], dtype=np.int64)
+    us, wall, own = us[place], wall[place], own[place]
+    naive = (us != NO_TIME) & ~own
+    by_row = {row: reasons[n] for row, n in enumerate(place.tolist()) if n in reasons}
+    if own.sum() >= max(1, naive.sum()):
+        us[naive] = NO_TIME
+        by_row |= dict.fromkeys(np.flatnonzero(naive).tolist(), MIXED)
+    return Stamps(us, np.where(us == NO_TIME, NO_TIME, wall), by_row)
 
 
 def _strptime(form: str, text: str) -> datetime:
@@ -292,6 +275,8 @@ def _strptime(form: str, text: str) -> datetime:
 
 
 def _moment(text: str, date_format: str) -> tuple[datetime | None, str]:
+    if not text:
+        return None, EMPTY
     if date_format:
         try:
             return _strptime(date_format, text), ""
@@ -322,19 +307,22 @@ def session_days(stamps: Stamps, *, calendar: str) -> I64:
     around = sessions(
         _date(int(us[rest].min()) - 3 * DAY_US), _date(int(us[rest].max()) + 3 * DAY_US), exchange=calendar
     )
-    dates = np.array(
-        [to_us(datetime(day.year, day.month, day.day, tzinfo=UTC)) for day in around.dates], dtype=np.int64
-    )
-    edges = [(around.opens_us, dates), (around.closes_us, dates), (_midnights(dates, around.zone), dates)]
-    for edge, day in edges:
-        place = np.minimum(np.searchsorted(edge, us[rest]), max(0, len(edge) - 1))
-        exact = edge[place] == us[rest] if len(edge) else np.zeros(len(rest), dtype=np.bool_)
-        days[rest[exact]] = day[place[exact]]
+    dates = _dates(around)
+    midnights, _ = _localised(dates, ZoneInfo(around.zone))
+    for edge in (around.opens_us, around.closes_us, midnights):
+        days[rest] = np.maximum(days[rest], _matched(edge, dates, us[rest]))
     return days
 
 
-def _midnights(dates: I64, zone: str) -> I64:
-    return _localised(dates, ZoneInfo(zone))[0]
+def _dates(known: Sessions) -> I64:
+    """The 00:00 UTC of each session's date."""
+    return np.array(known.dates, dtype="datetime64[us]").astype(np.int64)
+
+
+def _matched(keys: I64, values: I64, wanted: I64) -> I64:
+    """The values (R,) that stand at exactly the wanted ones of sorted keys, NO_TIME where there is no such key."""
+    place = np.searchsorted(keys, wanted)
+    return np.where(np.r_[keys, NO_TIME][place] == wanted, np.r_[values, NO_TIME][place], NO_TIME)
 
 
 def session_closes(dates_us: I64, *, calendar: str, future: bool) -> I64:
@@ -344,17 +332,14 @@ def session_closes(dates_us: I64, *, calendar: str, future: bool) -> I64:
     """
     from indexer.analytics.align import sessions
 
-    days, inverse = np.unique(dates_us, return_inverse=True)
-    real = days[days != NO_TIME]
-    if not len(real):
-        return np.full(len(dates_us), NO_TIME, dtype=np.int64)
+    real = dates_us[dates_us != NO_TIME]
     if future:
-        closes = {int(day): _settlement(_date(int(day))) for day in real}
-    else:
-        known = sessions(_date(int(real[0])), _date(int(real[-1])), exchange=calendar)
-        stamps = [to_us(datetime(day.year, day.month, day.day, tzinfo=UTC)) for day in known.dates]
-        closes = dict(zip(stamps, known.closes_us.tolist(), strict=True))
-    return np.array([closes.get(int(day), NO_TIME) for day in days], dtype=np.int64)[inverse]
+        settled = np.where(dates_us == NO_TIME, NO_TIME, dates_us + FUTURES_SETTLE_US)
+        return _localised(settled, ZoneInfo("America/New_York"))[0]
+    if not len(real):
+        return dates_us.copy()
+    known = sessions(_date(int(real.min())), _date(int(real.max())), exchange=calendar)
+    return _matched(_dates(known), known.closes_us, dates_us)
 
 
 def clipped_to_session(opens_us: I64, ends_us: I64, *, calendar: str) -> tuple[I64, Bools]:
@@ -365,17 +350,9 @@ def clipped_to_session(opens_us: I64, ends_us: I64, *, calendar: str) -> tuple[I
         return ends_us, np.zeros(0, dtype=np.bool_)
     first, last = _date(int(opens_us.min())), _date(int(opens_us.max()) + 5 * DAY_US)
     known = sessions(first, last, exchange=calendar)
-    closes = known.closes_us
-    after = np.searchsorted(closes, opens_us, side="right")
-    inner = np.minimum(after, max(0, len(closes) - 1))
-    if not len(closes):
-        return ends_us, np.ones(len(opens_us), dtype=np.bool_)
-    outside = (after == len(closes)) | (ends_us <= known.opens_us[inner])
-    return np.minimum(ends_us, np.where(after < len(closes), closes[inner], ends_us)), outside
-
-
-def _settlement(day: date) -> int:
-    return to_us(datetime(day.year, day.month, day.day, FUTURES_SETTLE_HOUR, tzinfo=ZoneInfo("America/New_York")))
+    after = np.searchsorted(known.closes_us, opens_us, side="right")
+    opens, closes = (np.r_[edge, LAST_CLOCK][after] for edge in (known.opens_us, known.closes_us))
+    return np.minimum(ends_us, closes), ends_us <= opens
 
 
 def _date(us: int) -> date:
