@@ -16,14 +16,14 @@ from indexer.analytics.beta import Method
 from indexer.analytics.drawdown import Bar
 from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table, table_of
 from indexer.studies.report.blocks import day, figure, p_value, percent, simple, span_of
-from indexer.times import from_us, iso, parse_instant
+from indexer.times import iso, parse_instant
 
 if TYPE_CHECKING:
     from indexer.studies.beta import IndexBeta
     from indexer.studies.breadth import BreadthStudy
     from indexer.studies.compare import BetaComparison, ConstituentBetas
     from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy
-    from indexer.studies.events import Abnormal, EventStudy
+    from indexer.studies.events import EventStudy
 
 Subject = Annotated[str, typer.Argument(help="Index id or token, e.g. deai or btc.", show_default=True)]
 Benchmarks = Annotated[
@@ -84,25 +84,23 @@ def beta(
 
 
 def _show_betas(betas: Sequence[IndexBeta]) -> None:
-    headers = ("benchmark", "beta", "s.e.", "low", "high", "R²", "log alpha a year", "n", "from", "to", "days old")
+    first = betas[0]
+    known = [b for b in betas if b.estimate.beta is not None]
+    if known:
+        last = max(known, key=lambda b: b.last_us)
+        say(
+            f"{first.index_id}: beta {', '.join(map(_in_words, known))}; the last return ends {iso(last.last_us)}, "
+            f"{last.stale_days} days before the newest level"
+        )
+    headers = ("benchmark", "beta", "s.e.", "n", "low", "high", "R²", "to", "days old", "log alpha a year", "from")
     rows = [
         (
-            b.benchmark,
-            e.beta,
-            e.se,
-            e.ci_low,
-            e.ci_high,
-            e.r2,
-            _alpha(b),
-            e.n,
+            b.benchmark, e.beta, e.se, e.n, e.ci_low, e.ci_high, e.r2, iso(b.last_us), b.stale_days, _alpha(b),
             iso(b.first_session_us),
-            iso(b.last_us),
-            b.stale_days,
         )
         for b in betas
         for e in [b.estimate]
-    ]
-    first = betas[0]
+    ]  # fmt: skip
     table(headers, rows, title=f"{first.index_id}: {first.estimate.method} beta of log returns, {first.clock}")
     for b in betas:
         if b.bootstrap:
@@ -115,6 +113,11 @@ def _show_betas(betas: Sequence[IndexBeta]) -> None:
 def _reasons(b: IndexBeta) -> list[str]:
     reason = [f"{b.benchmark}: {b.estimate.reason}"] if b.estimate.reason else []
     return [*reason, *b.estimate.warnings, *b.reasons]
+
+
+def _in_words(b: IndexBeta) -> str:
+    error = "" if b.estimate.se is None else f" ± {b.estimate.se:.2f}"
+    return f"{b.estimate.beta:.2f}{error} to {b.benchmark}"
 
 
 def _alpha(b: IndexBeta) -> str:
@@ -133,8 +136,8 @@ def _notes(notes: Iterable[str]) -> None:
 def _show_comparison(ways: BetaComparison) -> None:
     table_of(
         ways.rows,
-        "benchmark, paired: way, naive, n, beta, s.e.: se, low: ci_low, high: ci_high, R²: r2, "
-        "from: first_session_us, to: last_session_us, days old: stale_days",
+        "benchmark, paired: way, beta, s.e.: se, n, R²: r2, to: last_session_us, days old: stale_days, naive, "
+        "low: ci_low, high: ci_high, from: first_session_us",
         title=f"{ways.rows[0].subject}: how the pairing matters",
     )
     _notes(row.reason for row in ways.rows if row.reason)
@@ -143,8 +146,8 @@ def _show_comparison(ways: BetaComparison) -> None:
 def _show_constituents(members: ConstituentBetas) -> None:
     table_of(
         members.rows,
-        "token: symbol, sub-sector: sub_sector, weight, n, beta, s.e.: se, shrunk: vasicek.beta, "
-        "to: last_session_us, days old: stale_days, missing because: reason",
+        "token: symbol, weight, beta, s.e.: se, shrunk: vasicek.beta, n, to: last_session_us, days old: stale_days, "
+        "missing because: reason, sub-sector: sub_sector",
         title=f"Members of {members.index_id} at {iso(members.at_us)}, beta to {members.benchmark}",
     )
 
@@ -194,23 +197,33 @@ def _show_event(study: EventStudy) -> None:
     _show_hours(study)
     start, end = iso(study.interval_start_us), iso(study.interval_end_us)
     headers = (
-        "subject", "factors", "window", "return", "abnormal", "95 %", "p", "p Holm", "p placebo", "p bootstrap",
-        "largest", "on", "other events",
+        "subject", "factors", "window", "abnormal", "p", "p Holm", "p placebo", "low", "high", "return", "p bootstrap",
     )  # fmt: skip
     rows = [
         (
-            row.subject, row.factors, span_of(row.first, row.last), *_percents(row),
-            *(p_value(p) for p in (row.p, row.p_holm, row.p_placebo, row.p_bootstrap)),
-            percent(simple(row.largest_ar)), day(row.largest_at_us), row.others,
+            row.subject, row.factors, span_of(row.first, row.last), percent(simple(row.car)), p_value(row.p),
+            p_value(row.p_holm), p_value(row.p_placebo), percent(simple(row.car_low)), percent(simple(row.car_high)),
+            percent(simple(row.raw)), p_value(row.p_bootstrap),
         )
         for row in study.indices
     ]  # fmt: skip
     title = f"Abnormal returns, model fitted on {study.estimation} intervals before; [0] is {start} to {end}"
     table(headers, rows, title=title)
+    largest = [
+        (row.subject, row.factors, span_of(row.first, row.last), percent(simple(row.largest_ar)),
+         day(row.largest_at_us), row.others)
+        for row in study.indices
+    ]  # fmt: skip
+    title = "The largest abnormal return in each window, and the other events in it"
+    table(("subject", "factors", "window", "largest", "on", "other events"), largest, title=title)
     _notes(f"{row.subject}: {row.reason}" for row in study.indices if row.reason)
     for block in study.members:
-        members = [(row.subject, *_percents(row), p_value(row.p), row.reason) for row in block.members]
-        columns = ("member", "return", "abnormal", "95 %", "p", "missing because")
+        members = [
+            (row.subject, percent(simple(row.raw)), percent(simple(row.car)), percent(simple(row.car_low)),
+             percent(simple(row.car_high)), p_value(row.p), row.reason)
+            for row in block.members
+        ]  # fmt: skip
+        columns = ("member", "return", "abnormal", "low", "high", "p", "missing because")
         table(columns, members, title=f"Members of that day, {' and '.join(block.factors)}")
         tests = block.tests
         if tests.p_kolari_pynnonen is not None:
@@ -240,12 +253,6 @@ def _show_hours(study: EventStudy) -> None:
         table(("what was told", "told", "data", "difference", "measured as"), claims)
 
 
-def _percents(row: Abnormal) -> tuple[str, str, str]:
-    """Return, abnormal return and its interval, simple returns in percent."""
-    interval = "–" if row.car_low is None else f"{percent(simple(row.car_low))} … {percent(simple(row.car_high))}"
-    return percent(simple(row.raw)), percent(simple(row.car)), interval
-
-
 def drawdown(
     index: Subject = "deai",
     *,
@@ -273,10 +280,11 @@ def drawdown(
 
 
 def _show_drawdowns(study: DrawdownStudy) -> None:
+    say(f"{study.subject}: {study.now:.1%} from its peak, at {day(study.last_us)}")
     table_of(
         study.episodes,
-        "peak: peak_us, trough: trough_us, recovered: recovery_us, from: peak_level, to: trough_level, depth, "
-        "days down: days_down, days back: days_to_recover",
+        "peak: peak_us, trough: trough_us, recovered: recovery_us, depth, days down: days_down, "
+        "days back: days_to_recover, from: peak_level, to: trough_level",
         title=f"{study.subject}: pullbacks of {study.min_depth:.0%} or more, {study.bar} levels; – is still open",
     )
     for summary in study.recovery:
@@ -290,7 +298,6 @@ def _show_drawdowns(study: DrawdownStudy) -> None:
         )
     _notes(study.left_out.splitlines())
     _notes([study.recovery[0].overlap_rule, study.after_falls[0].overlap_rule])
-    say(f"now {study.now:.1%} from the peak, at {from_us(study.last_us):%Y-%m-%d}")
 
 
 def _show_analogues(beside: AnalogueTable) -> None:
@@ -326,13 +333,13 @@ def breaks(
 
     def text() -> None:
         for study in studies:
+            say(study.verdict)
             table_of(
                 study.regimes,
                 "regime: regime.name, n: beta.n, beta: beta.beta, s.e.: beta.se, correlation, "
                 f"vol {study.benchmark}: volatility_x, vol {study.subject}: volatility_y",
                 title=f"{study.subject} and {study.benchmark}, parted at {iso(study.at_us)}",
             )
-            say(study.verdict)
 
     emit(studies, wire=True, as_json=as_json, text=text)
 

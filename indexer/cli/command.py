@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from indexer.config import Settings
     from indexer.store.db import Store
 
-PIPE_WIDTH = 500
+NOTHING = "–"
 INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):00Z")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
@@ -80,38 +80,46 @@ def say(line: str) -> None:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
-    """A table on stdout; numbers are right-aligned."""
+    """A table on stdout, as wide as the terminal and 80 columns elsewhere (COLUMNS says otherwise).
+
+    The columns that matter most come first: what does not fit is left out and named. Numbers are right-aligned.
+    """
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    # Into a pipe a table is as wide as it needs to be: nothing is cut off.
-    console = console if console.is_terminal else Console(width=PIPE_WIDTH)
-    shown = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
     body = [list(row) for row in rows]
-    numeric = [bool(body) and all(_is_number(row[n]) for row in body) for n in range(len(headers))]
-    cells = [[_cell(cell) for cell in row] for row in body]
-    least = [_least(header, [row[n] for row in cells], whole=numeric[n]) for n, header in enumerate(headers)]
+    columns = [[row[n] for row in body] for n in range(len(headers))]
+    numeric = [bool(body) and all(map(_is_number, column)) for column in columns]
+    cells = [_cells(column) for column in columns]
+    least = [_least(header, cells[n], whole=numeric[n]) for n, header in enumerate(headers)]
     fit = max(1, sum(end + 2 * n <= console.width for n, end in enumerate(accumulate(least))))
-    for header, number, width in zip(headers[:fit], numeric, least, strict=False):
-        shown.add_column(header, justify="right" if number else "left", no_wrap=number, min_width=width)
-    for row in cells:
-        shown.add_row(*row[:fit])
+    spare = console.width - sum(least[:fit]) - 2 * (fit - 1)
+    shown = Table(box=None, pad_edge=False)
+    for header, number, width, texts in zip(headers[:fit], numeric, least, cells, strict=False):
+        more = min(spare, max(map(len, [header, *texts])) - width)
+        spare -= more
+        shown.add_column(header, justify="right" if number else "left", width=width + more)
+    for row in zip(*cells[:fit], strict=True):
+        shown.add_row(*row)
+    if title:
+        console.print(title, style="italic", highlight=False, markup=False)
     console.print(shown)
     if fit < len(headers):
-        say(f"(too narrow for: {', '.join(headers[fit:])}; a wider terminal or --json has them)")
+        say(f"(too narrow for: {', '.join(headers[fit:])}; a wider terminal, COLUMNS=200 or --json has them)")
 
 
 def _is_number(value: object) -> bool:
     if isinstance(value, str):
-        return value.removesuffix("%").lstrip("+-").replace(".", "").replace(",", "").isdecimal()
+        digits = value.removesuffix("%").strip("+-−< ").replace(".", "").replace(",", "")
+        return digits.isdecimal() or value == NOTHING
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _least(header: str, cells: Sequence[str], *, whole: bool) -> int:
     """The characters a column needs: a number is never broken, words may be set one under the other."""
-    texts = [header, *cells]
-    return max(len(part) for text in texts for part in ([text] if whole else text.split() or [""]))
+    words = [word for text in [header, *([] if whole else cells)] for word in text.split()]
+    return max(map(len, [*words, *(cells if whole else [])]), default=1)
 
 
 def table_of(records: Iterable[object], columns: str, *, title: str = "") -> None:
@@ -129,9 +137,17 @@ def _field(record: object, path: str) -> object:
     return iso(value) if path.endswith("_us") and isinstance(value, int) else value
 
 
+def _cells(column: Sequence[object]) -> list[str]:
+    """The texts of a column; whole numbers have no decimals."""
+    floats = [value for value in column if isinstance(value, float)]
+    if all(map(float.is_integer, floats)):
+        column = [int(value) if isinstance(value, float) else value for value in column]
+    return [_cell(value) for value in column]
+
+
 def _cell(value: object) -> str:
     if value is None:
-        return "–"
+        return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):

@@ -189,7 +189,7 @@ def metrics(
         answer = client.get(f"/v1/assets/{quote(symbol, safe='')}/metrics", asked)
 
     def show() -> None:
-        names, subject = ("time", "metric", "source", "grade", "value"), answer["symbol"]
+        names, subject = ("time", "metric", "value", "source", "grade"), answer["symbol"]
         if answer["data"]:
             grades = {(series["metric"], series["source"]): series["grade"] for series in answer["series"]}
             rows = [{**row, "grade": grades[row["metric"], row["source"]]} for row in answer["data"]]

@@ -95,7 +95,7 @@ def _show(inputs: Replayed, results: list[Verification]) -> None:
         (r.index_id, r.levels, r.max_difference, "whole" if r.chain_whole else "broken", "same" if r.ok else r.problem)
         for r in results
     ]
-    table(headers, rows, title="Fast against plain against stored")
+    table(headers, rows, title="Both calculators and what is stored")
     _show_replayed(inputs)
 
 
