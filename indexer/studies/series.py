@@ -138,10 +138,8 @@ def token_series(store: Store, slug: str, *, rules_of: str = FLAGSHIP, also: lis
     known = {asset.slug: asset for asset in assets}
     wanted = slug.lower()
     if wanted not in known:
-        names = sorted({*known, *(also or [])})
-        raise NotFoundError(
-            f'No index or token "{slug}".{did_you_mean(wanted, names)} Indices: {", ".join(also or [])}.'
-        )
+        names, indices = sorted({*known, *(also or [])}), ", ".join(also or []) or "none yet; run `deai update`"
+        raise NotFoundError(f'No index or token "{slug}".{did_you_mean(wanted, names)} Indices: {indices}.')
     tokens = [known[wanted], *(asset for asset in assets if asset.line == wanted and asset.slug != wanted)]
     windows = read_perpetual_windows(store, rules_of)
     parts = [(token, *read_asset_rates(store, token.id, perpetual=windows)) for token in tokens]
