@@ -205,7 +205,7 @@ def list_rebalances(
     """Every change of units in [start, end), oldest first: weights drifted and target, turnover, divisors, reasons.
 
     `notes` are the reviews in that time that were skipped or whose caps were raised, and the spells in which the index
-    was impaired or suspended, each with its reason.
+    was impaired or suspended, each with its reason; `begins_later` says why the index has no level at its base date.
     """
     window = window_of(start, end)
     index = read_index(store, index_id)

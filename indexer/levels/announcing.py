@@ -18,6 +18,7 @@ from indexer.errors import NotEnoughDataError
 from indexer.levels.proforma import compute_pro_forma, next_date
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
+from indexer.store.indices import LATE
 from indexer.store.rows import AnnouncementRow, NoteRow
 from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
 
@@ -66,6 +67,7 @@ def notes_of(history: IndexHistory) -> list[NoteRow]:
 
 
 TITLES = {
+    LATE: "{reason}",
     "skipped": "{index}: the review of {start} changed nothing as scheduled: {reason}",
     "relaxed": "{index}: caps raised for the review of {start}: {reason}",
     "impaired": "{index} is impaired since {start}: {reason}",

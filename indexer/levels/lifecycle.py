@@ -17,7 +17,15 @@ from indexer.errors import InputError
 from indexer.levels.published import rules_of
 from indexer.store.administration import read_announcements, write_announcements
 from indexer.store.db import Store
-from indexer.store.indices import SPELLS, read_index, read_indices, read_methodologies, read_notes, set_index_state
+from indexer.store.indices import (
+    LATE,
+    SPELLS,
+    read_index,
+    read_indices,
+    read_methodologies,
+    read_notes,
+    set_index_state,
+)
 from indexer.store.levels import read_latest_level
 from indexer.store.quality import read_open_quality
 from indexer.store.rebalancings import read_constituents, read_rebalancings, read_supply_times, weighted_age_days
@@ -43,8 +51,8 @@ class IndexStatus:
     `alarms` are tokens that no venue in use lists any more, whatever index they are in.
     `level_status` is that of the newest level, suspended when none follows it by the rules, `note` why it is not final;
     `worst` is the constituent whose rate there is worst, and its status. `notes` are the newest reviews that were
-    skipped or relaxed and spells of being impaired or suspended, newest first. `supply_age_days` is the age of the
-    supplies that the weights rest on, by weight; None unless all are known.
+    skipped or relaxed and spells of being impaired or suspended, newest first, and why the base is a later one.
+    `supply_age_days` is the age of the supplies that the weights rest on, by weight; None unless all are known.
     """
 
     index: str
@@ -141,6 +149,7 @@ def status_of(store: Store, index_id: str, *, now: datetime) -> IndexStatus:
     planned = [row for row in _states(store, index_id) if row.effective_at is not None and row.effective_at > now]
     standing = None if newest is None else standing_of(store, index_id, newest=newest)
     worst, rate_status = (None, None) if at_us is None else _worst(store, index_id, at_us)
+    notes = reversed(read_notes(store, index_id))
     return IndexStatus(
         index=index_id,
         state=index.state,
@@ -156,7 +165,7 @@ def status_of(store: Store, index_id: str, *, now: datetime) -> IndexStatus:
         level_status=None if standing is None else standing.status,
         worst=worst,
         worst_status=rate_status,
-        notes=tuple(read_notes(store, index_id)[: -NEWEST_NOTES - 1 : -1]),
+        notes=tuple(note for n, note in enumerate(notes) if n < NEWEST_NOTES or note.kind == LATE),
         supply_age_days=None if at_us is None else _supply_age(store, index_id, at_us),
     )
 

@@ -43,11 +43,11 @@ from indexer.store.assets import read_listings, write_registry
 from indexer.store.bars import read_bars
 from indexer.store.db import Store
 from indexer.store.facts import first_data_since
-from indexer.store.indices import index_state, read_indices, write_notes
+from indexer.store.indices import LATE, index_state, read_indices, read_notes, write_notes
 from indexer.store.levels import count_levels, published_span, read_levels
 from indexer.store.quality import write_quality
 from indexer.store.rates import read_rates
-from indexer.store.rows import OverrideRow, QualityRow, Written
+from indexer.store.rows import NoteRow, OverrideRow, QualityRow, Written
 from indexer.store.runs import (
     MARK,
     facts_mark,
@@ -279,16 +279,17 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
         simulated=walk.simulated,
         provisional=walk.provisional,
     )
-    notes = write_notes(
-        walk.store, walk.run_id, index_id=methodology.id, notes=notes_of(history), whole=settled is None
-    )
-    news = announced(methodology.id, notes, now=walk.now)
+    notes = notes_of(history)
+    if settled is None and (late := late_base(methodology, history, part)):
+        notes.append(NoteRow(LATE, methodology.base_date, None, None, late))
+    fresh = write_notes(walk.store, walk.run_id, index_id=methodology.id, notes=notes, whole=settled is None)
+    news = announced(methodology.id, fresh, now=walk.now)
     news += exits(part, methodology, history=history, settled=settled, events=events, now=walk.now)
     news = news + announcements(
         part, methodology, history=history, settled=settled, policy=walk.rules.policy, events=events, now=walk.now
     )
     write_announcements(walk.store, walk.run_id, news)
-    return _summary(methodology, history, market=part, new=new, provisional=walk.provisional)
+    return _summary(walk, methodology, history=history, new=new)
 
 
 def _first_data(store: Store, methodologies: Mapping[str, Methodology], *, rules: Rules, now_us: int) -> str:
@@ -323,9 +324,7 @@ def _key(
     return f"update:{digest.hexdigest()}"
 
 
-def _summary(
-    methodology: Methodology, history: IndexHistory, *, market: Market, new: Published, provisional: bool
-) -> IndexUpdate:
+def _summary(walk: _Walk, methodology: Methodology, *, history: IndexHistory, new: Published) -> IndexUpdate:
     return IndexUpdate(
         index_id=methodology.id,
         first=iso(int(history.times_us[0])),
@@ -333,10 +332,15 @@ def _summary(
         levels=len(history.times_us),
         new=new.written,
         level=round(float(history.levels[-1]), methodology.decimals),
-        status=_status_word(history, provisional=provisional),
+        status=_status_word(history, provisional=walk.provisional),
         restated=new.restated,
-        note=late_base(methodology, history, market),
+        note=_why_late(walk.store, methodology.id),
     )
+
+
+def _why_late(store: Store, index_id: str) -> str:
+    """Why an index began after its base date, as it was found when it was first computed; '' when it did not."""
+    return "".join(note.reason for note in read_notes(store, index_id, kinds=[LATE]))
 
 
 def late_base(methodology: Methodology, history: IndexHistory, market: Market) -> str:
@@ -375,4 +379,5 @@ def _stored(store: Store) -> Iterable[IndexUpdate]:
                 new=0,
                 level=float(newest.levels[0]),
                 status=standing_of(store, row.id, newest=newest).status,
+                note=_why_late(store, row.id),
             )

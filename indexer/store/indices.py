@@ -90,7 +90,8 @@ def write_methodology(store: Store, *, index_id: str, version: str, hash: str, t
         return int(session.exec(query).one() or 0)
 
 
-REVIEWS = ("skipped", "relaxed")
+LATE = "begins_later"
+REVIEWS = (LATE, "skipped", "relaxed")
 SPELLS = ("impaired", "suspended")
 KEY = ("index_id", "kind", "start_at")
 

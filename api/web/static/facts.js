@@ -12,7 +12,7 @@ const KINDS = {
   onchain_orphaned: "a block that was read is no longer in its chain", onchain_price: "a pool's price is far from the rate", onchain_alert: "something unusual on chain",
   onchain_activity: "no activity could be read", onchain_identity: "a contract is not what it was",
 };
-const NOTES = { skipped: "Review skipped", suspended: "Suspended", impaired: "Impaired", relaxed: "Caps raised" };
+const NOTES = { skipped: "Review skipped", begins_later: "Later base", suspended: "Suspended", impaired: "Impaired", relaxed: "Caps raised" };
 const MOST_EVENTS = 10, MOST_NOTES = 4, MOST_ENTRIES = 5;
 
 export async function showFacts(index, latest) {
@@ -31,7 +31,7 @@ export async function showFacts(index, latest) {
   ];
   const rules = make("a", { href: `v1/${here}/documents/methodology`, textContent: `version ${detail.methodology.version}`, title: detail.methodology.hash });
   byId("facts").replaceChildren(...[...facts, ["Methodology", rules]].flatMap(([name, value]) => [make("dt", { textContent: name, title: TERMS[name] ?? "" }), make("dd", {}, value)]));
-  byId("notes").replaceChildren(...standing.notes.slice(0, MOST_NOTES).map((note) => {
+  byId("notes").replaceChildren(...standing.notes.filter(({ kind }, n) => n < MOST_NOTES || kind === "begins_later").map((note) => {
     const until = note.end_at ? ` to ${day(Date.parse(note.end_at))}` : "";
     return line(`${day(Date.parse(note.start_at))}${until}`, `${NOTES[note.kind] ?? note.kind}: ${note.reason.replace(/^index \S+ at \S+: /, "")}`);
   }));
