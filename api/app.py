@@ -24,6 +24,7 @@ from api.answers.answer import Answer
 from api.answers.params import given_well
 from api.answers.problems import EVERYWHERE, Problem, declared, install_handlers
 from api.answers.services import Services
+from api.compat import coingecko
 from api.middleware.access import AllowedHosts, ReadKeys
 from api.middleware.cache import Cache, CacheMiddleware
 from api.middleware.keys import KeyRing
@@ -73,6 +74,7 @@ ROUTERS = (
     token_statistics.router,
     administration.router,
     benchmarks.router,
+    coingecko.router,
     operation.quality,
     charts.router,
     embeds.router,

@@ -186,9 +186,19 @@ def _on_ours(request: Request, error: Exception) -> Response:
 
 def _on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [{"pointer": "/".join(map(str, item["loc"])), "detail": _reason(item)} for item in error.errors()]
-    detail = "; ".join(f"{item['pointer']}: {item['detail']}" for item in errors)
-    return problem(request.scope, "invalid_request", detail=detail, errors=errors)
+    return problem(request.scope, "invalid_request", detail=refusal_of(error)[1], errors=_parameters(error))
+
+
+def refusal_of(error: DeaiError | RequestValidationError) -> tuple[int, str]:
+    """The status and the sentence that an error is answered with, for protocols with an error shape of their own."""
+    if isinstance(error, DeaiError):
+        return CATALOGUE[code_of(error)].status, str(error)
+    detail = "; ".join(f"{item['pointer']}: {item['detail']}" for item in _parameters(error))
+    return CATALOGUE["invalid_request"].status, detail
+
+
+def _parameters(error: RequestValidationError) -> list[dict[str, str]]:
+    return [{"pointer": "/".join(map(str, item["loc"])), "detail": _reason(item)} for item in error.errors()]
 
 
 def _reason(item: Mapping[str, Any]) -> str:

@@ -39,12 +39,19 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+# Where a key may stand: what is ours, and what clients of CoinGecko send.
+KEY_HEADERS = ("x-api-key", "x-cg-pro-api-key", "x-cg-demo-api-key")
+KEY_PARAMETERS = ("api_key", "x_cg_pro_api_key", "x_cg_demo_api_key")
+
+
 def given_key(connection: HTTPConnection) -> str | None:
     """The key a request carries: Authorization: Bearer, X-API-Key, or ?api_key= where no header can be set."""
     scheme, _, text = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and text.strip():
         return text.strip()
-    return connection.headers.get("x-api-key") or connection.query_params.get("api_key")
+    headers, query = connection.headers, connection.query_params
+    places = [*((headers, name) for name in KEY_HEADERS), *((query, name) for name in KEY_PARAMETERS)]
+    return next((values[name] for values, name in places if values.get(name)), None)
 
 
 @dataclass(frozen=True, slots=True)

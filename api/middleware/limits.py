@@ -19,7 +19,7 @@ from starlette.requests import HTTPConnection
 
 from api.answers.problems import problem
 from api.middleware import HttpMiddleware, at_start
-from api.middleware.keys import KeyRing, given_key
+from api.middleware.keys import KEY_HEADERS, KeyRing, given_key
 from indexer.times import Clock, utc_now
 from onchain.rpc.limits import TokenBucket
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RawHeaders = list[tuple[bytes, bytes]]
 LOOPBACK = ("127.", "::1")
 DROPPED_FILES = ("/files/explain", "/files/import")  # where the owner sends files; no other body is large
-KEY_HEADERS = (b"authorization", b"x-api-key")
+KEYED = (b"authorization", *(name.encode() for name in KEY_HEADERS))
 PROXIED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
 
 
@@ -96,7 +96,7 @@ class RateLimiter:
 
     def judge(self, scope: Scope) -> Verdict:
         """Takes one token of the key that a request carries, or else of the client's address."""
-        carries = b"api_key" in scope["query_string"] or any(name in KEY_HEADERS for name, _ in scope["headers"])
+        carries = b"api_key" in scope["query_string"] or any(name in KEYED for name, _ in scope["headers"])
         text = given_key(HTTPConnection(scope)) if carries and self.keys is not None else None
         if text is not None and self.keys is not None:
             key = self.keys.find(text, now=self.clock())

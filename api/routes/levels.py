@@ -31,6 +31,7 @@ from api.answers.params import (
     ShapeParam,
     Start,
     TableFormat,
+    Window,
     decode_cursor,
     encode_cursor,
     link_header,
@@ -42,11 +43,12 @@ from api.answers.problems import declared
 from api.answers.schemas import TERMS, OfIndex, Wire, columns_of
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.routes.indices import LevelPoint, latest_of
-from indexer.analytics.candles import candles_of, whole_from
+from indexer.analytics.candles import Candles, candles_of, whole_from
 from indexer.client.models import LevelStatus
 from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError, NotFoundError
 from indexer.levels.lifecycle import REASONS
+from indexer.store.db import Store
 from indexer.store.indices import read_index
 from indexer.store.levels import LevelPage, page_of, read_level_page, read_levels, unpublished
 from indexer.store.rows import IndexRow
@@ -303,6 +305,13 @@ class CandleList(OfIndex):
     data: list[Candle] | CandleColumns  # type: ignore[valid-type]  # made
 
 
+def read_candles(store: Store, index_id: str, interval: CandleSpan, window: Window) -> Candles:
+    """The candles that begin in a window, each of all its levels: the one at its end closes it and opens the next."""
+    start, end = (None if us is None else whole_from(us, interval=interval) for us in (window.start_us, window.end_us))
+    rows = read_levels(store, index_id, start_us=start, end_us=None if end is None else end + 1)
+    return candles_of(rows.times_us, rows.levels, interval=interval)
+
+
 @router.get("/candles", response_model=CandleList, responses=as_file("text/csv"), summary="Open, high, low, close")
 def list_candles(
     request: Request,
@@ -320,12 +329,7 @@ def list_candles(
     Levels hold at instants, hourly or finer: the one on a boundary closes a candle and opens the next.
     """
     index, window = read_index(services.store, index_id), window_of(start, end)
-    if reason := unpublished(services.store, index_id, as_of_us=None):
-        raise NotFoundError(reason)
-    last = None if window.end_us is None else window.end_us + 1  # the level at the end closes the last candle
-    first = None if window.start_us is None else whole_from(window.start_us, interval=interval)
-    rows = read_levels(services.store, index_id, start_us=first, end_us=last)
-    bars = candles_of(rows.times_us, rows.levels, interval=interval)
+    bars = read_candles(services.store, index_id, interval, window)
     values = {name: getattr(bars, name) for name in Candle.model_fields if name != "time"}
     if wants_csv(request, format):
         return csv_answer({"time": iso_times(bars.time_us), **values}, simulated=index.simulated)

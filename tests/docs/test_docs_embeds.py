@@ -1,0 +1,61 @@
+"""docs/embeds.md: what is to be pasted into other tools works on a real server, as far as the tool is here."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from live_server import Live
+from seeded import START, UNITS, latent
+
+TEXT = (Path(__file__).parents[2] / "docs" / "embeds.md").read_text("utf-8")
+HOST = "http://127.0.0.1:8000"
+
+
+def block(language: str, word: str, live: Live) -> str:
+    """The one block in a language that has this word, for our server."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", TEXT, flags=re.S | re.M)
+    (text,) = (text for text in blocks if word in text)
+    return text.replace(HOST, live.url)
+
+
+def values_at(path: str, body: Any) -> list[Any]:
+    """What a path of names, places and `[*]` leads to, as JSONPath has it."""
+    values = [body]
+    for name, place in re.findall(r"\.(\w+)|\[(\*|\d+)\]", path.removeprefix("$")):
+        values = [item for value in values for item in (value if place == "*" else [value[name or int(place)]])]
+    return values
+
+
+def levels() -> np.ndarray:
+    _, prices = latent()
+    return 1000.0 * (prices @ UNITS) / UNITS.sum()
+
+
+def test_a_client_of_coingecko_reads_the_index(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(block("python", "CoinGeckoAPI", live), {})
+    assert json.loads(capsys.readouterr().out)[1] == levels()[-1]
+
+
+def test_ghostfolio_and_portfolio_performance_find_their_numbers(live: Live) -> None:
+    import httpx
+
+    scraper = json.loads(block("json", "selector", live))
+    assert values_at(scraper["selector"], httpx.get(scraper["url"]).json()) == [levels()[-1]]
+    feed = dict(re.findall(r"^(.*?): +(\S+)$", block("text", "Path to date", live), flags=re.M))
+    body = httpx.get(feed["Feed URL"]).json()
+    days = pd.to_datetime(values_at(feed["Path to date"], body), unit="ms")
+    assert days.equals(pd.date_range("2024-01-01", periods=len(levels()[::24])))
+    assert values_at(feed["Path to close"], body) == levels()[::24].tolist()
+
+
+def test_a_strategy_of_freqtrade_sees_no_later_level(live: Live) -> None:
+    dates = pd.to_datetime(START, unit="us", utc=True) + pd.to_timedelta(np.arange(0, 600, 30), unit="min")
+    names = {"pd": pd, "dataframe": pd.DataFrame({"date": dates, "close": 1.0})}
+    exec(block("python", "merge_asof", live), names)
+    assert names["dataframe"]["level"].tolist() == np.repeat(levels()[:10], 2).tolist()
