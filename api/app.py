@@ -24,7 +24,7 @@ from api.answers.answer import Answer
 from api.answers.params import given_well
 from api.answers.problems import EVERYWHERE, Problem, declared, install_handlers
 from api.answers.services import Services
-from api.compat import coingecko
+from api.compat import coingecko, udf
 from api.middleware.access import AllowedHosts, ReadKeys
 from api.middleware.cache import Cache, CacheMiddleware
 from api.middleware.keys import KeyRing
@@ -75,6 +75,7 @@ ROUTERS = (
     administration.router,
     benchmarks.router,
     coingecko.router,
+    udf.router,
     operation.quality,
     charts.router,
     embeds.router,

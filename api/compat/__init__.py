@@ -15,6 +15,12 @@ from starlette.responses import Response
 
 from api.answers.problems import refusal_of
 from indexer.errors import DeaiError
+from indexer.store.rows import IndexRow
+
+
+def title_of(row: IndexRow) -> str:
+    """The name of an index as other tools show it, with the word `simulated` where its prices are invented."""
+    return f"{row.name} (simulated)" if row.simulated else row.name
 
 
 def refusing_by(shape: Callable[[int, str], Response]) -> type[APIRoute]:

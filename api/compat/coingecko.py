@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from api.answers.answer import Answer
 from api.answers.params import InstantUs, Interval, Window, window_of
 from api.answers.services import Services, ServicesDep, StoreDep
-from api.compat import refusing_by
+from api.compat import refusing_by, title_of
 from api.routes.indices import latest_of, latest_or_none
 from api.routes.levels import PIECE, CandleSpan, LevelQuery, read_candles, read_page
 from indexer.analytics.candles import SPANS_US
@@ -170,8 +170,7 @@ def _index(store: Store, coin: str) -> IndexRow:
 
 
 def _identity(row: IndexRow) -> dict[str, Any]:
-    """What names an index; a simulated one says so in its name."""
-    return {"id": row.id, "symbol": row.id, "name": f"{row.name} (simulated)" if row.simulated else row.name}
+    return {"id": row.id, "symbol": row.id, "name": title_of(row)}
 
 
 def _last(store: Store, coin: str, days: str) -> Window:

@@ -210,7 +210,7 @@ def list_rebalances(
     window = window_of(start, end)
     index = read_index(store, index_id)
     changes = read_rebalancings(store, index_id, start_us=window.start_us, end_us=window.end_us, as_of_us=as_of)
-    data = [_rebalance(change, with_items=items) for change in changes]
+    data = [wire_rebalance(change, with_items=items) for change in changes]
     notes = [to_wire(note, Note) for note in read_notes(store, index_id, as_of_us=as_of) if _within(note, window)]
     return Answer({"index": index.id, "simulated": index.simulated, "count": len(data), "notes": notes, "data": data})
 
@@ -263,7 +263,7 @@ def _supply_behind(source: str | None, reading: SupplyRow | None) -> dict[str, A
     }
 
 
-def _rebalance(row: RebalancingRow, *, with_items: bool) -> dict[str, Any]:
+def wire_rebalance(row: RebalancingRow, *, with_items: bool) -> dict[str, Any]:
     """A rebalancing; its items only on request."""
     entered = [item.asset for item in row.items if item.units_after > 0 and not item.units_before > 0]
     left = [item.asset for item in row.items if item.units_before > 0 and not item.units_after > 0]
