@@ -15,7 +15,7 @@ import numpy as np
 
 from indexer.engine.history import REVIEWS, BasketEvent, IndexHistory, Rebalance, Settled
 from indexer.engine.level import compute_index
-from indexer.engine.market import Market
+from indexer.engine.market import STATUS_NAMES, Market
 from indexer.engine.second import Comparison, compare, second_index
 from indexer.errors import VerificationError
 from indexer.levels.markets import load_market, narrowed
@@ -223,7 +223,8 @@ def unlike_levels(stored: LevelRows, history: IndexHistory, *, market: Market, r
     when = iso(int(again.times_us[n]))
     if stored.levels[n] == again.levels[n] and stored.status[n] == again.status[n]:
         return f"{when}: an input of this level is not what it was when it was published"
-    return f"{when}: stored {stored.levels[n]!r}, recomputed {again.levels[n]!r} ({len(wrong)} levels differ)"
+    before, now = (f"{rows.levels[n]} ({STATUS_NAMES[rows.status[n]]})" for rows in (stored, again))
+    return f"{when}: stored {before}, recomputed {now} ({len(wrong)} levels differ)"
 
 
 def recent(settled: Settled, market: Market, methodology: Methodology) -> tuple[Settled, Market]:

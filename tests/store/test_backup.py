@@ -7,15 +7,13 @@ import threading
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import pytest
 from seeds import START
 
 from indexer.errors import InputError, StoreError
 from indexer.store.archive import Archive
 from indexer.store.backup import restore_backup, write_backup
-from indexer.store.db import MIGRATIONS, open_store, revisions, upgrade
-from indexer.store.indices import read_notes
+from indexer.store.db import MIGRATIONS, open_store, revisions
 from indexer.store.runs import finish_run, read_runs, start_run
 from indexer.store.seals import altered_rows, seal_runs
 
@@ -108,33 +106,3 @@ def test_a_store_of_a_revision_that_is_not_known_is_told_and_left_alone(tmp_path
     with pytest.raises(StoreError, match="before the first release"):
         store.migrate()
     store.close()
-
-
-def test_a_store_of_every_revision_is_upgraded_with_its_levels(tmp_path: Path) -> None:
-    for revision in revisions():
-        store = open_store(f"sqlite:///{tmp_path / revision}.sqlite")
-        upgrade(store, revision)
-        with store.writing() as connection:
-            connection.exec_driver_sql("insert into run values (1, 'x', 'x', null, 1, 2, 'done', '{}')")
-            connection.exec_driver_sql("insert into methodology_version values (1, 'deai', '1', 'h', 'text', 1)")
-            for n in range(3):
-                columns = "index_id, time, revision, level, status, carried_weight, methodology_id, inputs_hash,"
-                connection.exec_driver_sql(
-                    f"insert into level ({columns} prev_hash, hash, run_id, published_at)"
-                    f" values ('deai', {n}, 1, {100.5 + n}, 0, 0.0, 1, x'00', x'01', x'02', 1, {n})"
-                )
-            if revision >= "0004":
-                columns, more = "index_id, kind, start_at, reason, run_id", revision >= "0005"
-                connection.exec_driver_sql(
-                    f"insert into review_note ({columns}{', revision, withdrawn' if more else ''})"
-                    f" values ('deai', 'skipped', 5, 'too few', 1{', 1, 0' if more else ''})"
-                )
-        store.migrate()
-        if revision >= "0004":
-            notes = [read_notes(store, "deai", as_of_us=at_us) for at_us in (None, 1, 0)]  # its run began at 1
-            assert [[note.reason for note in known] for known in notes] == [["too few"], ["too few"], []], revision
-        with store.reading() as connection:
-            rows = connection.exec_driver_sql("select time, level from level order by time").all()
-        assert np.array(rows).tolist() == [[0, 100.5], [1, 101.5], [2, 102.5]], revision
-        store.check_whole()
-        store.close()
