@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -20,7 +22,7 @@ from indexer.levels.lifecycle import standing_of
 from indexer.store.db import Store
 from indexer.store.heads import chain_of
 from indexer.store.indices import read_index, read_indices
-from indexer.store.levels import read_first_level_us, read_latest_level, read_levels
+from indexer.store.levels import published_span, read_latest_level, read_levels
 from indexer.store.rows import IndexRow, LevelRows
 from indexer.times import DAY_US, FIXING_LAG_US, HOUR_US, from_us
 
@@ -88,7 +90,7 @@ def latest_of(store: Store, index_id: str) -> dict[str, Any]:
         "simulated": row.simulated,
         **level_at(newest, -1),
         **asdict(standing_of(store, index_id, newest=newest)),
-        "fresh_until": from_us(time + 2 * _spacing(newest) + FIXING_LAG_US),
+        "fresh_until": fresh_until(newest.times_us.tolist()),
         "methodology": to_wire(row, MethodologyRef),
         "change": {
             name: change_over(level, read_levels(store, index_id, start_us=time - span, end_us=time - span + 1))
@@ -106,18 +108,20 @@ def latest_or_none(store: Store, index_id: str) -> dict[str, Any] | None:
         return None
 
 
-def _spacing(rows: LevelRows) -> int:
-    return int(rows.times_us[-1] - rows.times_us[-2]) if len(rows) > 1 else HOUR_US
+def fresh_until(newest_us: Sequence[int]) -> datetime:
+    """Until when the newest level counts as fresh, by the last two instants with a level (one where there is one)."""
+    spacing = newest_us[-1] - newest_us[-2] if len(newest_us) > 1 else HOUR_US
+    return from_us(newest_us[-1] + 2 * spacing + FIXING_LAG_US)
 
 
 def _summary(store: Store, row: IndexRow) -> dict[str, Any]:
-    first_us = read_first_level_us(store, row.id)
+    span = published_span(store, row.id)
     newest = read_latest_level(store, row.id)
     return to_wire(
         row,
         IndexSummary,
         methodology=to_wire(row, MethodologyRef),
-        first_time=None if first_us is None else from_us(first_us),
+        first_time=None if span is None else from_us(span[0]),
         latest=None if newest is None else {name: level_at(newest, -1)[name] for name in LevelPoint.model_fields},
     )
 

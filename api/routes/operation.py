@@ -18,12 +18,14 @@ from api.answers.problems import declared
 from api.answers.schemas import Wire, list_of, made_of, to_wire, wire_model
 from api.answers.services import ServicesDep, StoreDep
 from api.middleware.access import Admin
-from api.routes.indices import latest_or_none
+from api.routes.indices import fresh_until
 from indexer.live.standing import SourceStatus, Standing, clock_doubt, standing_of
 from indexer.store.indices import read_indices
+from indexer.store.levels import newest_instants
 from indexer.store.quality import read_quality
 from indexer.store.rows import QualityRow, RunRow
 from indexer.store.runs import read_runs
+from indexer.times import from_us
 
 router = APIRouter(tags=["operation"])
 admin = APIRouter(prefix="/v1/admin", tags=["admin"])
@@ -91,14 +93,18 @@ def healthz() -> Response:
 @router.get("/readyz", response_model=Readiness, summary="The store answers")
 def readyz(services: ServicesDep) -> Response:
     """503 when the store does not answer. Else each index with its newest level, and whether it is fresh."""
-    now = services.clock()
-    indices: list[dict[str, Any]] = []
-    for row in read_indices(services.store):
-        latest = latest_or_none(services.store, row.id)
-        fresh = latest is not None and now <= latest["fresh_until"]
-        indices.append({"id": row.id, "latest": latest and latest["time"], "fresh": fresh})
+    now, store = services.clock(), services.store
+    newest = services.cache.read_once(
+        "newest", lambda: [(row.id, newest_instants(store, row.id)) for row in read_indices(store)]
+    )
+    indices = [
+        {"id": index_id, "latest": from_us(times[-1]), "fresh": now <= fresh_until(times)}
+        if times
+        else {"id": index_id, "latest": None, "fresh": False}
+        for index_id, times in newest
+    ]
     kind = "sqlite" if services.store.is_sqlite else "postgresql"
-    doubt = clock_doubt(services.store, now=now)
+    doubt = clock_doubt(store, now=now)
     return _never_kept({"status": "ok", "store": kind, "clock_suspect": doubt, "indices": indices})
 
 
@@ -172,4 +178,4 @@ def list_sources(services: ServicesDep) -> Response:
 
     states = source_states(services.store, services.settings)
     down = sum(source.state == "down" for source in states)
-    return Answer({"count": len(states), "down": down, "data": [asdict(source) for source in states]})
+    return _never_kept({"count": len(states), "down": down, "data": [asdict(source) for source in states]})

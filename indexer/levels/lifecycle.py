@@ -126,8 +126,9 @@ def change_state(
 def apply_due_states(store: Store, *, now: datetime) -> list[tuple[str, str]]:
     """Puts announced states in force whose date has come; the (index, state) pairs that changed."""
     changed = []
-    for index in read_indices(store):
-        due = [row for row in _states(store, index.id) if row.effective_at is not None and row.effective_at <= now]
+    announced = read_announcements(store, kind="state")
+    for index in read_indices(store) if announced else ():
+        due = [row for row in announced if row.index_id == index.id and row.effective_at and row.effective_at <= now]
         if not due:
             continue
         state = str(json.loads(max(due, key=lambda row: (row.effective_at, row.id)).detail)["state"])

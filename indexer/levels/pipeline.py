@@ -44,7 +44,7 @@ from indexer.store.bars import read_bars
 from indexer.store.db import Store
 from indexer.store.facts import first_data_since
 from indexer.store.indices import LATE, index_state, read_indices, read_notes, write_notes
-from indexer.store.levels import count_levels, published_span, read_levels
+from indexer.store.levels import count_levels, first_published_us, published_span, read_levels
 from indexer.store.quality import write_quality
 from indexer.store.rates import read_rates
 from indexer.store.rows import NoteRow, OverrideRow, QualityRow, Written
@@ -84,7 +84,8 @@ class IndexUpdate:
 
 @dataclass(frozen=True, slots=True)
 class UpdateReport:
-    """`unchanged` when the stored facts were those of an earlier update; `not_started` says why an index has none.
+    """`unchanged` when the stored facts were those of an earlier update: then `indices` is empty (`stored_report`
+    reads them). `not_started` says why an index has none.
 
     `refused` says of indices and files of the user's why they do not hold: that stops their own index only.
     `deferred` are corrections that the policy did not let in; `restated_because` is empty unless history was
@@ -150,7 +151,7 @@ def update(
     run_id = start_run(store, kind="update", key=key, now=now)
     if run_id is None:
         seal_runs(store)  # what a process that was killed left unsealed
-        return stored_report(store, refused=refused)
+        return UpdateReport(True, Written(), (), {}, refused=refused)
     replaces = forget_provisional_rates(store)
     if provisional:
         mark_provisional(store, run_id)
@@ -294,10 +295,11 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
 
 def _first_data(store: Store, methodologies: Mapping[str, Methodology], *, rules: Rules, now_us: int) -> str:
     """Why history is stated anew while an index is being set up: first data of tokens that reaches back, or ''."""
-    spans = [span for name in methodologies if (span := published_span(store, name)) is not None]
+    began = [us for name in methodologies if (us := first_published_us(store, name)) is not None]
     last = last_update(store, now=from_us(now_us))
-    if not spans or last is None or now_us - min(span[2] for span in spans) > rules.policy.setup_hours * HOUR_US:
+    if not began or last is None or now_us - min(began) > rules.policy.setup_hours * HOUR_US:
         return ""
+    spans = [span for name in methodologies if (span := published_span(store, name)) is not None]
     slugs = first_data_since(store, last[1], until_us=max(span[1] for span in spans))
     return (
         f"first data of {', '.join(slugs)} within {rules.policy.setup_hours} hours of first publication"

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -138,12 +139,17 @@ def load_event_log(registry: Registry, *, folder: Path | None = None) -> EventLo
     for path in [*paths, *own]:
         text = toml_text(path, error=MethodologyError, what="the event file")
         digest.update(text.encode())
-        events = read_events(text, source=path.name, registry=registry if path in own else None)
+        events = read_events(text, source=path.name, registry=registry) if path in own else _shipped(text, path.name)
         by_id |= {event.id: event for event in events}
     known = [
         one for one in by_id.values() if one.asset in registry.by_slug and (one.into or one.asset) in registry.by_slug
     ]
     return EventLog(tuple(sorted(known, key=lambda one: (one.effective, one.id))), digest.hexdigest())
+
+
+@lru_cache(maxsize=64)
+def _shipped(text: str, name: str) -> tuple[CorporateAction, ...]:
+    return read_events(text, source=name)
 
 
 def read_events(text: str, *, source: str, registry: Registry | None = None) -> tuple[CorporateAction, ...]:

@@ -11,7 +11,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from indexer.errors import MethodologyError
@@ -78,13 +80,12 @@ def methodology_of(raw: Mapping[str, Any], problems: list[str]) -> Methodology:
     return rules or Methodology(**STAND_INS)
 
 
-def shipped() -> dict[str, Methodology]:
+@cache
+def shipped() -> Mapping[str, Methodology]:
     """The methodologies that come with the program, by index id, the flagship first."""
     files = sorted(SHIPPED.glob("*.toml"), key=lambda path: path.stem)
-    return {
-        m.id: m
-        for m in (load_methodology(path.read_text(encoding="utf-8"), source=f"{path.name} (shipped)") for path in files)
-    }
+    loaded = (load_methodology(path.read_text(encoding="utf-8"), source=f"{path.name} (shipped)") for path in files)
+    return MappingProxyType({methodology.id: methodology for methodology in loaded})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def load_methodologies(folder: Path | None, *, registry: Registry) -> Loaded:
     A file that does not hold, or whose id is taken, stops its own index only. Raises MethodologyError where there is
     no such folder.
     """
-    known = shipped()
+    known = dict(shipped())
     if folder is None:
         return Loaded(known, {})
     if not folder.is_dir():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -63,6 +64,7 @@ def load_policy(folder: Path | None = None) -> Policy:
     return read_policy(text, source=path.name if path is SHIPPED else str(path))
 
 
+@lru_cache(maxsize=4)
 def read_policy(text: str, *, source: str) -> Policy:
     """The policy in a TOML text. Raises MethodologyError with every problem."""
     problems: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -37,16 +38,16 @@ def load_registry(path: Path | None = None) -> Registry:
     those of the shipped file are verified by the tests instead, because that import costs more than all the rest.
     Raises MethodologyError naming the file, every entry that does not hold and what to do.
     """
-    shipped = read_registry(
-        SHIPPED.read_text(encoding="utf-8"),
-        source="assets.toml (shipped)",
-        checksums=False,
-    )
     if path is None:
-        return shipped
+        return _shipped()
     return read_registry(
-        toml_text(path, error=MethodologyError, what="the asset registry"), source=str(path), shipped=shipped
+        toml_text(path, error=MethodologyError, what="the asset registry"), source=str(path), shipped=_shipped()
     )
+
+
+@cache
+def _shipped() -> Registry:
+    return read_registry(SHIPPED.read_text(encoding="utf-8"), source="assets.toml (shipped)", checksums=False)
 
 
 def read_registry(text: str, *, source: str, shipped: Registry | None = None, checksums: bool = True) -> Registry:

@@ -35,10 +35,13 @@ def read_asset(store: Store, name: str) -> StoredAsset:
 
 def write_assets(store: Store, assets: Sequence[AssetRow]) -> dict[str, int]:
     """Ids by slug of the assets given, new or known; labels are brought to what the registry says now."""
-    with store.writing_session() as session:
-        upsert(session, Asset, [as_values(asset) for asset in assets], key=["slug"], update=ASSET_LABELS)
-        ids = asset_ids(session)
-    return {asset.slug: ids[asset.slug] for asset in assets}
+    known = {asset.slug: asset for asset in read_assets(store)}
+    fresh = [asset for asset in assets if asset.slug not in known or as_row(AssetRow, known[asset.slug]) != asset]
+    if fresh:
+        with store.writing_session() as session:
+            upsert(session, Asset, [as_values(asset) for asset in fresh], key=["slug"], update=ASSET_LABELS)
+        known = {asset.slug: asset for asset in read_assets(store)}
+    return {asset.slug: known[asset.slug].id for asset in assets}
 
 
 def write_registry(store: Store, registry: Registry) -> dict[str, int]:

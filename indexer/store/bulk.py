@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Select, Table, insert, select
+from sqlalchemy import Connection, Select, Table, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel
 
@@ -208,7 +208,7 @@ def upsert(
     key: Sequence[str],
     update: Sequence[str] = (),
 ) -> None:
-    """Inserts rows of a small table; where the key is there already, sets `update` or leaves the row alone.
+    """Inserts rows of a small table; where the key is there already, sets `update` if it differs or leaves it alone.
 
     An empty key is any key of the table.
     """
@@ -218,9 +218,9 @@ def upsert(
     make: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     statement = make(model)
     if update:
-        statement = statement.on_conflict_do_update(
-            index_elements=list(key), set_={name: statement.excluded[name] for name in update}
-        )
+        fresh = {name: statement.excluded[name] for name in update}
+        differs = or_(*(table_of(model).c[name].is_distinct_from(value) for name, value in fresh.items()))
+        statement = statement.on_conflict_do_update(index_elements=list(key), set_=fresh, where=differs)
     else:
         statement = statement.on_conflict_do_nothing(index_elements=list(key) or None)
     connection.execute(statement, [dict(row) for row in rows])

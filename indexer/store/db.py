@@ -15,13 +15,26 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, Select, column, create_engine, event, func, inspect, make_url, select, table
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    column,
+    create_engine,
+    event,
+    func,
+    inspect,
+    make_url,
+    select,
+    table,
+    update,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from indexer.errors import BusyError, ConfigError, DeaiError, StoreError
-from indexer.store import tables as _tables  # noqa: F401 - a store without its tables' metadata cannot be read
 from indexer.store.arrow import Gate, gate_of
+from indexer.store.tables import DataVersion
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,9 +76,9 @@ class Store:
             yield session
 
     @contextmanager
-    def writing_session(self) -> Iterator[Session]:
-        """A session of the one writer: all of it is kept, or nothing."""
-        with self.writing() as connection, Session(connection, expire_on_commit=False) as session:
+    def writing_session(self, *, log: bool = False) -> Iterator[Session]:
+        """A session of the one writer: all of it is kept, or nothing. `log` as of `writing`."""
+        with self.writing(log=log) as connection, Session(connection, expire_on_commit=False) as session:
             yield session
             session.flush()
 
@@ -78,13 +91,20 @@ class Store:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction of the one writer, for bulk: all of it is kept, or nothing."""
+    def writing(self, *, log: bool = False) -> Iterator[Connection]:
+        """A transaction of the one writer, for bulk: all of it is kept, or nothing.
+
+        What it changed is a new version of the data when the next run is closed, unless it is of a `log`: of runs, of
+        leases, of links into the archive, which no kept answer is made of.
+        """
         with self._share(), translated(self.url), self.engine.connect() as connection:
             connection.execution_options(deai_writes=True)
             with connection.begin():
                 self._be_the_writer(connection)
+                before = self._changes(connection)
                 yield connection
+                if not log and self._changes(connection) != before:
+                    connection.execute(update(DataVersion).where(~col(DataVersion.pending)).values(pending=True))
 
     @contextmanager
     def rebuilding(self) -> Iterator[Connection]:
@@ -137,6 +157,13 @@ class Store:
     def _be_the_writer(self, connection: Connection) -> None:
         if not self.is_sqlite:  # there BEGIN IMMEDIATE has done it
             connection.execute(select(func.pg_advisory_xact_lock(WRITER_LOCK)))
+
+    def _changes(self, connection: Connection) -> int:
+        """A number that is another one after a change of rows in the transaction."""
+        if not self.is_sqlite:
+            return int(connection.execute(select(func.pg_current_xact_id_if_assigned().is_not(None))).scalar_one())
+        driver: Any = connection.connection.driver_connection
+        return int(driver.total_changes)
 
     def _share(self) -> AbstractContextManager[None]:
         return self._gate.share() if self._gate else nullcontext()

@@ -199,9 +199,9 @@ def read_latest_level(store: Store, index_id: str) -> LevelRows | None:
 
 def count_levels(store: Store, index_id: str) -> int:
     """How many instants the index has a level for."""
-    query = select(func.count(col(Level.time).distinct())).where(col(Level.index_id) == index_id)
+    first = select(func.count()).where(col(Level.index_id) == index_id, col(Level.revision) == 1)
     with store.reading() as connection:
-        return int(connection.execute(query).scalar_one())
+        return int(connection.execute(first).scalar_one())
 
 
 def has_levels(store: Store) -> bool:
@@ -210,27 +210,36 @@ def has_levels(store: Store) -> bool:
         return connection.execute(select(*fields(Level, "time")).limit(1)).first() is not None
 
 
-def read_first_level_us(store: Store, index_id: str) -> int | None:
-    """The instant of an index's first level, or None while it has none."""
+def published_span(store: Store, index_id: str, *, as_of_us: int | None = None) -> tuple[int, int] | None:
+    """First and last instant with a level (us), None without levels. Two look-ups by key, however many there are."""
+    mine = col(Level.index_id) == index_id, *known_by(Level, as_of_us)
+    ends = [select(end(col(Level.time))).where(*mine).scalar_subquery() for end in (func.min, func.max)]
     with store.reading() as connection:
-        return connection.execute(select(func.min(col(Level.time))).where(col(Level.index_id) == index_id)).scalar()
+        first, last = connection.execute(select(*ends)).one()
+    return None if first is None else (int(first), int(last))
 
 
-def published_span(store: Store, index_id: str, *, as_of_us: int | None = None) -> tuple[int, int, int] | None:
-    """First and last instant with a level and when the first one was published (us), None without levels."""
-    query = select(func.min(col(Level.time)), func.max(col(Level.time)), func.min(col(Level.published_at)))
+def newest_instants(store: Store, index_id: str, *, count: int = 2) -> list[int]:
+    """The last instants with a level (us), ascending."""
+    query = select(col(Level.time)).where(col(Level.index_id) == index_id).distinct()
     with store.reading() as connection:
-        wanted = query.where(col(Level.index_id) == index_id, *known_by(Level, as_of_us))
-        first, last, published = connection.execute(wanted).one()
-    return None if first is None else (int(first), int(last), int(published))
+        times = connection.execute(query.order_by(col(Level.time).desc()).limit(count)).scalars().all()
+    return [int(time) for time in reversed(times)]
+
+
+def first_published_us(store: Store, index_id: str) -> int | None:
+    """When the first row of the index's hash chain was published (us), None without levels."""
+    query = select(col(Level.published_at)).where(col(Level.index_id) == index_id)
+    with store.reading() as connection:
+        return connection.execute(query.order_by(*fields(Level, "run_id", "time", "revision")).limit(1)).scalar()
 
 
 def unpublished(store: Store, index_id: str, *, as_of_us: int | None) -> str:
     """That an index had no level yet by an instant, and when its first one was published; '' when it had."""
-    span = published_span(store, index_id)
-    if span is None or as_of_us is None or as_of_us >= span[2]:
+    published = None if as_of_us is None else first_published_us(store, index_id)
+    if published is None or as_of_us is None or as_of_us >= published:
         return ""
-    return f'Index "{index_id}" had no level by {iso(as_of_us)}: its first one was published at {iso(span[2])}'
+    return f'Index "{index_id}" had no level by {iso(as_of_us)}: its first one was published at {iso(published)}'
 
 
 def last_hash(store: Store, index_id: str) -> bytes | None:

@@ -32,7 +32,7 @@ class PayloadLink:
 def write_payloads(store: Store, run_id: int, payloads: Sequence[PayloadRow]) -> None:
     """Links raw answers in the archive to the run they fed; once per answer and run."""
     rows = list({row.sha256: as_values(row, run_id=run_id) for row in payloads}.values())
-    with store.writing_session() as session:
+    with store.writing_session(log=True) as session:
         upsert(session, Payload, rows, key=["sha256", "run_id"])
 
 
@@ -93,5 +93,5 @@ def forget_payloads(store: Store, *, before: datetime) -> int:
     """
     imports = select(Run.id).where(Run.kind == "import")
     old = delete(Payload).where(col(Payload.fetched_at) < before, col(Payload.run_id).not_in(imports))
-    with store.writing_session() as session:
+    with store.writing_session(log=True) as session:
         return session.exec(old).rowcount

@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
-from sqlalchemy import ColumnElement, delete, func
+from sqlalchemy import ColumnElement, delete, func, update
 from sqlalchemy import select as select_columns
 from sqlmodel import SQLModel, col, select
 
@@ -19,6 +20,7 @@ from indexer.store.db import Store
 from indexer.store.rows import RunRow, as_row
 from indexer.store.tables import (
     Announcement,
+    DataVersion,
     Lease,
     Level,
     Membership,
@@ -63,7 +65,7 @@ def start_run(store: Store, *, kind: str, key: str, now: datetime, due_at: datet
     because what it writes from here on is known from now on (never earlier: an as-of read must not look ahead).
     So is one that was done in what is still to come: by a clock that was wrong.
     """
-    with store.writing_session() as session:
+    with store.writing_session(log=True) as session:
         run = session.exec(select(Run).where(Run.key == key)).first()
         if run is None:
             run = Run(kind=kind, key=key, due_at=due_at, started_at=now)
@@ -82,15 +84,17 @@ def finish_run(
 
     A run that is done stays as it was closed: of two processes that worked on it the first one's word counts.
     """
-    with store.writing_session() as session:
+    with store.writing_session(log=True) as session:
         run = session.get(Run, run_id)
         if run is not None and run.outcome != DONE:
             run.finished_at, run.outcome, run.detail = now, outcome, json.dumps(dict(detail or {}))
+        changed = update(DataVersion).where(col(DataVersion.pending))
+        session.execute(changed.values(token=uuid4().hex, pending=False))
 
 
 def write_progress(store: Store, run_id: int, detail: Mapping[str, Any]) -> None:
     """Says in a run that is under way how far it is."""
-    with store.writing_session() as session:
+    with store.writing_session(log=True) as session:
         run = session.get(Run, run_id)
         if run is not None and run.outcome == RUNNING:
             run.detail = json.dumps(dict(detail))
@@ -168,12 +172,10 @@ def facts_mark(store: Store) -> str:
 
 
 def read_version(store: Store) -> str:
-    """A token that changes whenever data does: every write belongs to a run, and runs are dated."""
-    started, finished = func.max(Run.started_at), func.max(Run.finished_at)
+    """A token that is another one after every run that changed data. Starting a run, or closing one that changed
+    nothing, leaves it."""
     with store.session() as session:
-        counts = session.exec(select(func.count(), func.count(col(Run.finished_at)), func.max(Run.id))).one()
-        instants = session.exec(select(started, finished)).one()
-    return "-".join(str(value or 0) for value in (*counts, *(at and to_us(at) for at in instants)))
+        return session.exec(select(DataVersion.token)).one()
 
 
 def fact_runs(store: Store) -> list[int]:
@@ -226,7 +228,7 @@ def take_lease(store: Store, name: str, holder: str, ttl_s: float, *, elapsed_s:
     it started. Both are taken before the writer's turn is waited for, so that waiting ages no lease. A lease that
     would last longer than any can is from before the machine started, and void.
     """
-    with store.writing_session() as session:
+    with store.writing_session(log=True) as session:
         now = from_us(round(elapsed_s * 1e6)) if store.is_sqlite else session.exec(select(func.now())).one()
         lease, ttl = session.get(Lease, name), timedelta(seconds=ttl_s)
         if lease is not None and lease.holder != holder and now < lease.expires_at <= now + 10 * ttl:
@@ -237,7 +239,7 @@ def take_lease(store: Store, name: str, holder: str, ttl_s: float, *, elapsed_s:
 
 def release_lease(store: Store, name: str, holder: str) -> None:
     """Gives the lease back if `holder` has it; another holder's lease is left alone."""
-    with store.writing_session() as session:
+    with store.writing_session(log=True) as session:
         lease = session.get(Lease, name)
         if lease is not None and lease.holder == holder:
             session.delete(lease)
@@ -261,7 +263,7 @@ def is_provisional() -> ColumnElement[bool]:
 
 def mark_provisional(store: Store, run_id: int) -> None:
     """Says at the start of a run that its results are provisional, so that they are even if it is killed."""
-    with store.writing_session() as session:
+    with store.writing_session(log=True) as session:
         run = session.get(Run, run_id)
         if run is not None:
             run.detail = json.dumps(MARK)

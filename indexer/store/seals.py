@@ -64,7 +64,9 @@ def seal_runs(store: Store) -> int:
     where no run has ended since they were sealed: then the seal stays as it was, for `verify` to name. The head of the
     chain goes into the store's head files (see `heads.py`).
     """
-    runs = unsealed_runs(store)
+    runs, may_change = unsealed_runs(store), _ended_since_sealing(store)
+    if not runs and not may_change and all(path.exists() for path in store.head_files):
+        return 0
     last = _last_of_states(store)
     written = {(table.about, rows.run_id): rows for table in RUNS for rows in _runs_of(store, table, only=runs)}
     bodies = [
@@ -75,7 +77,6 @@ def seal_runs(store: Store) -> int:
     ]
     newest = _newest_ended(store)
     if newest is not None:
-        may_change = _ended_since_sealing(store)
         states = [(table, _state(store, table, last.get(table.about), may_change=may_change)) for table in STATES]
         bodies += [(newest, _body(table, rows)) for table, rows in states if rows is not None]
     if bodies:
@@ -124,7 +125,7 @@ def _body(table: Sealed, rows: _Rows) -> Body:
 
 def _append(store: Store, bodies: Sequence[tuple[int, Body]]) -> None:
     """Writes seals after the last one. Of two processes that seal at once, the second finds it done."""
-    with store.writing_session() as session:
+    with store.writing_session(log=True) as session:
         previous = session.exec(select(Seal.hash).order_by(col(Seal.id).desc()).limit(1)).first() or GENESIS
         known = set(session.exec(select(Seal.run_id, Seal.about)))
         bodies = [(run_id, body) for run_id, body in bodies if (run_id, body.about) not in known]

@@ -66,7 +66,7 @@ class Bar(SQLModel, table=True):
     close: float
     volume_base: float | None = None
     volume_usd: float | None = None
-    run_id: int
+    run_id: int = Field(index=True)
 
 
 class Supply(SQLModel, table=True):
@@ -100,7 +100,7 @@ class Rate(SQLModel, table=True):
     flags: int = Field(default=0, description="reference.RateFlag: 1 of perpetual futures, 2 a quote taken at par")
     method: str
     verdicts: str
-    run_id: int
+    run_id: int = Field(index=True)
 
 
 class MethodologyVersion(SQLModel, table=True):
@@ -218,7 +218,7 @@ class Level(SQLModel, table=True):
     prev_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
     hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
     published_at: int = Field(sa_column=Column(BigInteger, nullable=False))
-    run_id: int
+    run_id: int = Field(index=True)
 
 
 class Benchmark(SQLModel, table=True):
@@ -402,7 +402,18 @@ class Lease(SQLModel, table=True):
     expires_at: datetime = Field(sa_column=Column(Instant, nullable=False))
 
 
+class DataVersion(SQLModel, table=True):
+    """One row: a token that is another one after every run that changed data; `pending` while a run has changed some
+    and is not closed. The run log, leases and the archive's links are no data (see `Store.writing`)."""
+
+    __tablename__ = "data_version"
+    id: int = Field(default=1, primary_key=True)
+    token: str
+    pending: bool = False
+
+
 Index("ix_rebalancing_index_effective", Rebalancing.index_id, Rebalancing.effective_at)  # type: ignore[arg-type]
+Index("ix_level_published", Level.index_id, Level.run_id, Level.time, Level.revision)  # type: ignore[arg-type]
 
 for table in ("bar", "benchmark_bar", "rate"):
     column = SQLModel.metadata.tables[table].c

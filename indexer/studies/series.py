@@ -428,7 +428,7 @@ def read_level_closes(store: Store, index_id: str, *, exchange: str, as_of_us: i
     for the index, InputError for an exchange that no calendar knows.
     """
     read_index(store, index_id)
-    first, last, _ = published_span(store, index_id) or (0, 0, 0)
+    first, last = published_span(store, index_id) or (0, 0)
     closes = _between(first, last, exchange=exchange).closes_us if last else np.zeros(0, np.int64)
     rows = read_levels(store, index_id, step_us=math.gcd(HOUR_US, *closes.tolist()), as_of_us=as_of_us)
     if not len(rows):

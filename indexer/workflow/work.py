@@ -150,7 +150,18 @@ def _import_and_send(
 def run_update(
     store: Store, settings: Settings, *, progress: Progress = quiet, clock: Clock = utc_now, rebuild: str = ""
 ) -> UpdateReport:
-    """Bring rates and levels up to date with what is stored; with `rebuild`, a public reason, all of them anew."""
+    """Bring rates and levels up to date with what is stored; with `rebuild`, a public reason, all of them anew.
+
+    Where nothing is new, the report says what is published.
+    """
+    report = computed(store, settings, progress=progress, clock=clock, rebuild=rebuild)
+    return stored_report(store, refused=report.refused) if report.unchanged else report
+
+
+def computed(
+    store: Store, settings: Settings, *, progress: Progress = quiet, clock: Clock = utc_now, rebuild: str = ""
+) -> UpdateReport:
+    """The same for nobody who reads on: where nothing is new, no level is read."""
     registry = registry_of(settings)
     loaded = load_methodologies(settings.methodology_dir, registry=registry)
     return update(
@@ -191,7 +202,7 @@ def make_schedulers(
 
     def compute() -> None:
         with computing:
-            run_update(store, settings, clock=clock, progress=progress)
+            computed(store, settings, clock=clock, progress=progress)
 
     live = live_of(store, settings, registry=registry_of(settings), upstream=sources, clock=clock, compute=compute)
     jobs = live_jobs(live, update_minutes=settings.update_minutes, history_beside=history_beside)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import httpx
@@ -21,7 +22,10 @@ from api.middleware.cache import EACH_BYTES, Cache
 from api.stream.watch import writes_to
 from indexer.errors import InputError
 from indexer.store.db import Store
+from indexer.store.quality import write_quality
+from indexer.store.rows import QualityRow
 from indexer.store.runs import finish_run, read_version, start_run
+from indexer.store.seals import seal_runs
 
 LATEST = "/v1/indices/deai/latest"
 
@@ -133,13 +137,19 @@ async def test_those_who_ask_at_once_cost_one_answer(own: Store) -> None:
     assert services(app).cache.making == {}
 
 
-def test_a_run_that_ends_at_the_instant_of_another_is_a_new_version(own: Store) -> None:
-    for number in (1, 2):
-        run = start_run(own, kind="update", key=f"same:{number}", now=NOW)
+def test_a_run_that_changed_data_is_a_new_version_when_it_ends_and_no_other_run_is(own: Store) -> None:
+    entry = QualityRow("gap", "TAO", NOW, None, "{}")
+    seen = []
+    for number, entries in enumerate(([], [entry], [entry], [replace(entry, closed_at=NOW)])):
+        before = read_version(own)
+        run = start_run(own, kind="cross-check", key=f"same:{number}", now=NOW)
         assert run is not None
-        begun = read_version(own)
+        write_quality(own, run, entries)
+        assert read_version(own) == before, "what a run writes counts when it ends"
         finish_run(own, run, now=NOW)
-        assert read_version(own) != begun
+        seal_runs(own)
+        seen.append(read_version(own) != before)
+    assert seen == [False, True, False, True], "nothing, a row, the same row again, another one"
 
 
 async def test_the_system_tells_of_a_write_by_any_process(own: Store) -> None:
