@@ -17,6 +17,7 @@ from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -24,7 +25,7 @@ from api.answers.answer import Answer
 from api.answers.params import given_well
 from api.answers.problems import EVERYWHERE, Problem, declared, install_handlers
 from api.answers.services import Services
-from api.compat import coingecko, udf
+from api.compat import agents, coingecko, mcp, udf
 from api.middleware.access import AllowedHosts, ReadKeys
 from api.middleware.cache import Cache, CacheMiddleware
 from api.middleware.keys import KeyRing
@@ -81,6 +82,7 @@ ROUTERS = (
     embeds.router,
     operation.admin,
     operation.router,
+    agents.router,
     sign_in.router,
     dropped.router,
     static_files.router,
@@ -147,6 +149,7 @@ def create_app(
     install_handlers(app, page=refusal)
     for router in ROUTERS:
         app.include_router(router)
+    app.routes.append(Route("/mcp", mcp.Endpoint(app), methods=["POST"]))
     describe(app, root_path=root_path)
     return app
 

@@ -118,8 +118,8 @@ async def need_admin(connection: HTTPConnection, key: Annotated[Key | None, Depe
     raise HTTPException(401, "Admin routes need a key: `deai keys create NAME --scope admin`", headers=CHALLENGE)
 
 
-# What anyone may fetch even where reads need a key: the state for a load balancer, the reference, how errors are
-# read, and the way to sign in.
+# What anyone may fetch even where reads need a key: the state for a load balancer, the reference (for agents too), how
+# errors are read, and the way to sign in.
 OPEN_TO_ALL = (
     "/healthz",
     "/readyz",
@@ -128,6 +128,10 @@ OPEN_TO_ALL = (
     "/favicon.ico",
     "/docs",
     "/openapi.json",
+    "/llms.txt",
+    "/llms-full.txt",
+    "/SKILL.md",
+    "/server.json",
     "/sign-in",
     "/sign-out",
     "/owner",

@@ -45,7 +45,7 @@ SECURE = [
 BY_PATH = [
     (beginnings, [*READABLE, *SECURE, (b"content-security-policy", policy)])
     for beginnings, policy in (
-        (("/v1", "/api/v3", "/udf/", "/healthz", "/readyz", "/openapi.json"), API_POLICY),
+        (("/v1", "/api/v3", "/udf/", "/mcp", "/healthz", "/readyz", "/openapi.json"), API_POLICY),
         (("/badge/", "/charts/", "/og/", "/oembed"), PICTURE_POLICY),
         (("/embed/",), EMBED_POLICY),
     )

@@ -1,4 +1,4 @@
-"""Commands that stay: up, serve, schedule, demo. The only module that starts servers."""
+"""Commands that stay: up, serve, schedule, demo, mcp. The only module that starts servers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LOOK_S = 1.0
 
 
 def register(app: typer.Typer) -> None:
-    for command in (up, serve, schedule, demo):
+    for command in (up, serve, schedule, demo, mcp):
         app.command()(command)
 
 
@@ -99,6 +99,18 @@ def demo(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
     _listener(settings).close()
     with _demo_store(settings, say=say) as store:
         _serve(store, settings.for_demo(), say=say)
+
+
+def mcp() -> None:
+    """Answer an agent on stdin and stdout by MCP; its settings name the command `deai mcp`. Reads the store only."""
+    import anyio
+
+    from api.compat.mcp import serve_stdio
+    from indexer.config import load_settings
+
+    with _staying(load_settings()) as store:
+        _collect_from_here()
+        anyio.run(serve_stdio, store)
 
 
 def import_progress() -> AbstractContextManager[Callable[[int, int], None]]:

@@ -40,16 +40,11 @@ def local_url(where: str | Path) -> str:
 
 
 class LocalTransport(httpx2.AsyncBaseTransport):
-    """Puts requests to the API over a store. Closing it closes the store, when it opened it."""
+    """Puts requests to an application in this process. Closing it closes `store`, when one is given."""
 
-    def __init__(self, store: Store, *, owns: bool) -> None:
-        from api.app import create_app
-
-        folder = store.path.parent if store.path else Path("var")
-        # Not from the environment: a reader needs none of the settings of a server.
-        self.app = create_app(store, settings=Settings.model_construct(data_dir=folder))
+    def __init__(self, app: Any, *, store: Store | None = None) -> None:
+        self.app = app
         self.store = store
-        self.owns = owns
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """The response to a request; its body is read from the running application."""
@@ -76,14 +71,20 @@ class LocalTransport(httpx2.AsyncBaseTransport):
             services.cache.publish(None)  # nobody looks any more: answers must not be kept
 
     async def aclose(self) -> None:
-        """Closes the store, when this opened it."""
-        if self.owns:
+        """Closes the store that is its own."""
+        if self.store is not None:
             self.store.close()
 
 
-def open_local(where: str | Path) -> LocalTransport:
-    """The transport to the store at a path or database URL."""
-    return LocalTransport(open_store(local_url(where)), owns=True)
+def open_local(where: str | Path | Store) -> LocalTransport:
+    """The transport to a store that is open, or to the one at a path or database URL, which it closes at its end."""
+    from api.app import create_app
+
+    store = where if isinstance(where, Store) else open_store(local_url(where))
+    folder = store.path.parent if store.path else Path("var")
+    # Not from the environment: a reader needs none of the settings of a server.
+    app = create_app(store, settings=Settings.model_construct(data_dir=folder))
+    return LocalTransport(app, store=None if store is where else store)
 
 
 class _Call(httpx2.AsyncByteStream):

@@ -11,7 +11,7 @@ from typing import Any, Self
 from indexer.client import decode
 from indexer.client.asking import Listening, Patience, asker_at, asker_of
 from indexer.client.decode import When, member, query, record, records
-from indexer.client.local import LocalTransport, open_local
+from indexer.client.local import open_local
 from indexer.client.models import (
     Benchmark,
     Beta,
@@ -52,8 +52,7 @@ class AsyncClient:
             return
         if key is not None:
             raise ConfigError("A key is for a server; a local store is read by whoever may read its file")
-        transport = LocalTransport(where, owns=False) if isinstance(where, Store) else open_local(where)
-        self._asker = asker_of(transport, patience=patience)
+        self._asker = asker_of(open_local(where), patience=patience)
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,0 +1,213 @@
+"""MCP: the API's answers as tools and resources of an agent, by HTTP at `/mcp` and by stdio in `deai mcp`.
+
+A tool is a route: OpenAPI says what it takes and gives, `mcp.toml` what the number is and what it is not. A call is
+that request, put to the application in this process, so the number is REST's and a refusal the same sentence. Both eras
+of the protocol (2026-07-28 and 2025-11-25) are served without sessions, by the `mcp` library, which is loaded at the
+first request.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from asyncio import to_thread
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from fastapi import FastAPI
+
+from api.middleware.cache import CacheMiddleware
+from api.middleware.requests import Failures, RequestId
+from api.routes.operation import program_version
+from indexer.client.asking import Asker, Patience, asker_of
+from indexer.client.decode import query
+from indexer.client.local import LocalTransport, open_local
+from indexer.errors import DeaiError, InputError, did_you_mean
+from indexer.store.db import Store
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+    from mcp_types import CallToolResult, Resource, Tool
+    from starlette.types import Receive, Scope, Send
+
+Json = dict[str, Any]
+TEXTS = files(__package__)
+CATALOGUE: Json = tomllib.loads(TEXTS.joinpath("mcp.toml").read_text("utf-8"))
+RULES = TEXTS.joinpath("SKILL.md").read_text("utf-8").split("---\n", 2)[2].strip()
+HIDDEN = ("shape", "format")  # what only changes how an answer is written
+REFERENCE = re.compile(r"#/components/schemas/(\w+)")
+PLACE = re.compile(r"\{(\w+)\}")
+SCHEME = "deai:/"
+AT_ONCE = Patience(attempts=1)  # whether to ask again is the agent's to decide
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route as a tool: as MCP lists it, and its path with the names of arguments in braces."""
+
+    tool: Tool
+    path: str
+    preset: Mapping[str, Any]
+
+    async def answer(self, asker: Asker, arguments: Mapping[str, Any]) -> CallToolResult:
+        """What REST answers, as data and as the same text; a refusal is an error with its sentence."""
+        from mcp_types import CallToolResult, TextContent
+
+        properties, values = self.tool.input_schema["properties"], {**self.preset, **arguments}
+
+        def fill(place: re.Match[str]) -> str:
+            name = place[1]
+            return quote(str(values.pop(name, properties[name]["default"])), safe="")
+
+        try:
+            for name in sorted(arguments.keys() - properties.keys()):
+                there = ", ".join(properties) or "it takes none"
+                raise InputError(f'{self.tool.name} has no argument "{name}": {there}.{did_you_mean(name, properties)}')
+            reply = await asker.get(PLACE.sub(fill, self.path), query(**values))
+            return CallToolResult(content=[TextContent(text=reply.body.decode())], structured_content=reply.json())
+        except DeaiError as error:
+            return CallToolResult(content=[TextContent(text=str(error))], is_error=True)
+
+
+def routes_of(document: Json) -> dict[str, Route]:
+    """The tools of the catalogue by name, as an OpenAPI document describes their routes."""
+    from mcp_types import Tool, ToolAnnotations
+
+    routes: dict[str, Route] = {}
+    for name, entry in CATALOGUE["tools"].items():
+        path, preset = entry["path"], entry.get("preset", {})
+        route = document["paths"][path]["get"]
+        tool = Tool(
+            name=name,
+            title=route["summary"],
+            description=f"{entry['gives']}\n\nIt is not: {entry['is_not']}",
+            input_schema=alone(input_schema(route.get("parameters", []), preset), document),
+            output_schema=alone(route["responses"]["200"]["content"]["application/json"]["schema"], document),
+            annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
+        )
+        routes[name] = Route(tool, path, preset)
+    return routes
+
+
+def input_schema(parameters: list[Json], preset: Mapping[str, Any]) -> Json:
+    """The arguments of a tool: the parameters of its route. What the path needs has its example for a default."""
+    properties: Json = {}
+    for parameter in parameters:
+        name, schema = parameter["name"], parameter["schema"]
+        if name in preset:
+            schema = {**schema, "default": preset[name]}
+        elif parameter["in"] == "path":
+            schema = {**schema, "default": schema["examples"][0]}
+        if name not in HIDDEN:
+            properties[name] = {**schema, "description": parameter["description"]}
+    needed = [item["name"] for item in parameters if item["required"] and "default" not in properties[item["name"]]]
+    return {"type": "object", "properties": properties, "required": needed, "additionalProperties": False}
+
+
+def alone(schema: Json, document: Json) -> Json:
+    """A schema that stands alone: what it refers to in the document is within it."""
+    models = document["components"]["schemas"]
+    if "$ref" in schema:
+        schema = models[REFERENCE.sub(r"\1", schema["$ref"])]
+    definitions: Json = {}
+    wanted = [schema]
+    while wanted:
+        for name in REFERENCE.findall(json.dumps(wanted.pop())):
+            if name not in definitions:
+                definitions[name] = models[name]
+                wanted.append(models[name])
+    text = REFERENCE.sub(r"#/$defs/\1", json.dumps({**schema, "$defs": definitions}))
+    whole: Json = json.loads(text, object_hook=_untitled)
+    return whole
+
+
+def _untitled(schema: Json) -> Json:
+    """A schema without its title, which only repeats a name; a field that is called so stays."""
+    return {key: value for key, value in schema.items() if key != "title" or not isinstance(value, str)}
+
+
+async def resources_of(asker: Asker) -> list[Resource]:
+    """The resources of the catalogue, those of an index once for each."""
+    from mcp_types import Resource
+
+    indices = [row["id"] for row in (await asker.get("/v1/indices")).json()["data"]]
+    addresses = [
+        (path.format(index_id=index_id), entry)
+        for path, entry in CATALOGUE["resources"].items()
+        for index_id in (indices if PLACE.search(path) else [""])
+    ]
+    return [Resource(uri=SCHEME + address, name=address, **entry) for address, entry in addresses]
+
+
+def server_over(asker: Asker, routes: Mapping[str, Route]) -> Server:
+    """The server whose tools are these routes, asked through `asker`."""
+    import mcp_types as types
+    from mcp.server.lowlevel import Server
+    from mcp.shared.exceptions import MCPError
+
+    async def list_tools(context: Any, params: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[route.tool for route in routes.values()])
+
+    async def call_tool(context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+        if params.name not in routes:
+            text = f'There is no tool "{params.name}".{did_you_mean(params.name, routes)}'
+            raise MCPError(types.INVALID_PARAMS, text)
+        return await routes[params.name].answer(asker, params.arguments or {})
+
+    async def list_resources(context: Any, params: Any) -> types.ListResourcesResult:
+        return types.ListResourcesResult(resources=await resources_of(asker))
+
+    async def read_resource(context: Any, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+        resource = next((item for item in await resources_of(asker) if item.uri == params.uri), None)
+        if resource is None:
+            raise MCPError(types.INVALID_PARAMS, f'There is no resource "{params.uri}"; the list names those there are')
+        text = (await asker.get(resource.name)).body.decode()
+        content = types.TextResourceContents(uri=resource.uri, mime_type=resource.mime_type, text=text)
+        return types.ReadResourceResult(contents=[content])
+
+    return Server(
+        "deai-index",
+        title="DeAI Index",
+        version=program_version(),
+        instructions=RULES,
+        get_tool_input_schema=lambda name: routes[name].tool.input_schema if name in routes else None,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+        on_list_resources=list_resources,
+        on_read_resource=read_resource,
+    )
+
+
+async def serve_stdio(store: Store) -> None:
+    """Answers an agent on stdin and stdout from an open store, until it leaves."""
+    from mcp.server.stdio import stdio_server
+
+    transport = open_local(store)
+    server = server_over(asker_of(transport, patience=AT_ONCE), routes_of(transport.app.openapi()))
+    async with stdio_server() as (read, write):
+        await server.run(read, write, server.create_initialization_options())
+
+
+class Endpoint:
+    """`/mcp` of an application, each request complete in itself. Who may ask, and how often, was judged before."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+        inside = CacheMiddleware(partial(FastAPI.__call__, app), cache=app.state.services.cache)
+        self.asker = asker_of(LocalTransport(RequestId(Failures(inside))), patience=AT_ONCE)
+        self.routes: dict[str, Route] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self.routes:
+            self.routes = await to_thread(lambda: routes_of(self.app.openapi()))
+        from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+        server = server_over(self.asker, self.routes)
+        manager = StreamableHTTPSessionManager(server, stateless=True, json_response=True)
+        async with manager.run():
+            await manager.handle_request(scope, receive, send)
