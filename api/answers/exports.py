@@ -6,8 +6,6 @@ data version and kept in a folder; those of former versions are removed when a n
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from api.answers.encode import as_rows, counts_of, iso_times, json_bytes, status_names, to_csv
 from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError
+from indexer.store.drafts import draft
 from indexer.store.heads import chain_of
 from indexer.store.levels import read_levels
 from indexer.store.rows import IndexRow
@@ -79,19 +78,8 @@ def write_levels(path: Path, index: IndexRow, rows: LevelRows, *, version: str, 
     """
     if path.suffix.removeprefix(".") not in tuple(FileKind):
         raise InputError(f'"{path.name}": name the file {", ".join(f".{kind}" for kind in FileKind)}')
-    part = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".making-")
-        os.close(handle)
-        part = Path(name)
+    with draft(path) as part:
         _write(part, index, rows, kind=FileKind(path.suffix.removeprefix(".")), version=version, chain=chain)
-        part.chmod(0o644)
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}; choose another place") from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
 
 
 def _write(

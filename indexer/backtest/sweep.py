@@ -28,6 +28,7 @@ from indexer.methodology.consistency import inconsistencies
 from indexer.methodology.load import content_hash, methodology_of
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
+from indexer.store.drafts import draft
 from onchain.strict_toml import parse_toml, toml_text
 
 MOST = 20_000
@@ -243,10 +244,5 @@ def write_parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    part = path.with_name(path.name + ".part")
-    try:
+    with draft(path) as part:
         pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), part, compression="zstd")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written: {error.strerror}; choose another place") from error

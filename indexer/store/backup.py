@@ -17,6 +17,7 @@ from typing import Any
 
 from indexer.errors import InputError, StoreError
 from indexer.store.db import Store
+from indexer.store.drafts import draft
 
 DATABASE, HEAD, KEYS, ARCHIVE = "deai.sqlite", "deai.sqlite.head", "keys.json", "archive"
 OCCUPIED = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", HEAD, KEYS, ARCHIVE)
@@ -33,24 +34,20 @@ def write_backup(store: Store, folder: Path, path: Path) -> int:
         raise InputError(BY_SERVER.format(folder=folder))
     if path.exists():
         raise InputError(f"{path} is there already and stays as it is: give the backup another name")
-    part = path.with_name(f"{path.name}.part")
-    try:
-        near = path.resolve().parent
-        with tempfile.TemporaryDirectory(dir=near, prefix=".backup-") as draft, tarfile.open(part, "w") as out:
-            head = store.path.with_name(f"{store.path.name}.head")
-            if head.exists():
-                out.add(head, HEAD)
-            _copy(store, Path(draft) / DATABASE)
-            out.add(Path(draft) / DATABASE, DATABASE)
-            for file in _files(folder):
-                with contextlib.suppress(FileNotFoundError):  # packed meanwhile, or there are no keys
-                    out.add(file, str(file.relative_to(folder)), recursive=False)
-        part.chmod(0o600)
-        part.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written ({error.strerror or error}); choose another place") from error
-    finally:
-        part.unlink(missing_ok=True)
+    near = path.resolve().parent
+    with (
+        draft(path, mode=0o600, error=StoreError) as part,
+        tempfile.TemporaryDirectory(dir=near, prefix=".backup-") as copies,
+        tarfile.open(part, "w") as out,
+    ):
+        head = store.path.with_name(f"{store.path.name}.head")
+        if head.exists():
+            out.add(head, HEAD)
+        _copy(store, Path(copies) / DATABASE)
+        out.add(Path(copies) / DATABASE, DATABASE)
+        for file in _files(folder):
+            with contextlib.suppress(FileNotFoundError):  # packed meanwhile, or there are no keys
+                out.add(file, str(file.relative_to(folder)), recursive=False)
     return path.stat().st_size
 
 

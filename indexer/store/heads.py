@@ -8,7 +8,6 @@ where somebody else can read it. A chain that is shorter than its head, or anoth
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from sqlmodel import Session, col, select
 
 from indexer.errors import StoreError
 from indexer.store.db import Store
+from indexer.store.drafts import draft
 from indexer.store.tables import IndexInfo, Level, Seal
 
 
@@ -79,18 +79,8 @@ def write_heads(store: Store) -> None:
         heads = heads or read_heads(store)
         if known is not None and (known == asdict(heads) or _problem(store, known)):
             continue
-        part = path.with_name(f"{path.name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("w", encoding="utf-8") as file:
-                json.dump(asdict(heads), file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except OSError as error:
-            raise StoreError(
-                f"the head file {path} cannot be written ({error.strerror}); choose another place"
-            ) from None
+        with draft(path, folder=True, error=StoreError) as part:
+            part.write_text(json.dumps(asdict(heads), indent=1), encoding="utf-8")
 
 
 def broken_heads(store: Store, hashes: Sequence[bytes]) -> Iterator[str]:

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import json
 import lzma
-import os
 import re
 import sqlite3
-import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,7 +22,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from indexer.errors import VerificationError
+from indexer.errors import StoreError, VerificationError
+from indexer.store.drafts import draft
 
 MAGIC: Final = b"DEAIPACK1\n"
 BLOCK: Final = 1 << 18  # bytes before compression; one answer is read by unpacking no more than about so much
@@ -65,16 +64,8 @@ class Packs:
         """
         path = self._folder / day / f"{re.sub(r'[^a-zA-Z0-9.-]+', '-', source)}.pack"
         older = self._members(path) if path.exists() else []
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                members = _write(file, _all(older, answers), source=source, day=day)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with draft(path, folder=True, error=StoreError) as part, part.open("wb") as file:
+            members = _write(file, _all(older, answers), source=source, day=day)
         self._enter(path, members)
         return Packed(len(members), sum(one[4] for one in members), path.stat().st_size)
 

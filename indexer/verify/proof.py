@@ -31,6 +31,7 @@ from indexer.registry.records import LinePart
 from indexer.store.assets import read_assets
 from indexer.store.columnar import Columns, last_of_each, pick
 from indexer.store.db import Store
+from indexer.store.drafts import draft
 from indexer.store.heads import read_heads
 from indexer.store.indices import read_indices, read_methodologies
 from indexer.store.levels import PublishedRows, published_rows
@@ -75,19 +76,13 @@ def export_proof(store: Store, registry: Registry, *, path: Path, only: Sequence
     levels = {row.id: _levels(store, row.id) for row in indices}
     manifest = _manifest(store, registry, ids=[row.id for row in indices], levels=levels)
     changes = {row.id: _changes(store, row.id) for row in indices}
-    part = path.with_name(path.name + ".part")
-    try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as bundle:
-            bundle.writestr(_named("README.txt"), README.format(indices=", ".join(levels)))
-            bundle.writestr(_named("manifest.json"), json.dumps(manifest, indent=1, sort_keys=True))
-            bundle.writestr(_named("rebalancings.json"), json.dumps(changes, sort_keys=True))
-            bundle.writestr(_named("rates.parquet"), _parquet(rates))
-            for name, rows in levels.items():
-                bundle.writestr(_named(f"levels-{name}.parquet"), _parquet(rows))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written: {error.strerror}; choose another place") from error
+    with draft(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as bundle:
+        bundle.writestr(_named("README.txt"), README.format(indices=", ".join(levels)))
+        bundle.writestr(_named("manifest.json"), json.dumps(manifest, indent=1, sort_keys=True))
+        bundle.writestr(_named("rebalancings.json"), json.dumps(changes, sort_keys=True))
+        bundle.writestr(_named("rates.parquet"), _parquet(rates))
+        for name, rows in levels.items():
+            bundle.writestr(_named(f"levels-{name}.parquet"), _parquet(rows))
     count = sum(len(rows["time"]) for rows in levels.values())
     return Exported(str(path), tuple(levels), count, len(rates["time"]), str(manifest["head"]))
 

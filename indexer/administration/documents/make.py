@@ -24,6 +24,7 @@ from indexer.methodology.policy import Policy, load_policy
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.store.administration import read_announcements, read_overrides
 from indexer.store.db import Store
+from indexer.store.drafts import draft
 from indexer.store.indices import read_methodologies
 from indexer.store.levels import read_levels
 from indexer.store.rows import AnnouncementRow, OverrideRow
@@ -100,13 +101,8 @@ def write_document(
     else:
         document = make_document(store, settings, index_id=index_id, kind=kind, now=now)
     body = _written(document, ending)
-    part = path.with_name(path.name + ".part")
-    try:
+    with draft(path) as part:
         part.write_bytes(body)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written: {error.strerror}; choose another place") from error
     return len(body)
 
 

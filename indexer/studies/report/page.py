@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from indexer.errors import InputError
 from indexer.store.db import Store
+from indexer.store.drafts import draft
 from indexer.studies.report import market, sections
 from indexer.studies.report.blocks import Block, Bullets, Cards, Document, Heading, Text, as_html, day, moment, span_of
 from indexer.studies.report.gather import Gathered, gather
@@ -49,10 +49,8 @@ def write_report(
         content = as_pdf(report, pages=True)
     else:
         content = (as_html(report) + "\n").encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
-        draft.write(content)
-    Path(draft.name).replace(path)
+    with draft(path, folder=True) as part:
+        part.write_bytes(content)
     return len(content)
 
 
