@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 
+import anyio
+
 from api.answers.services import Services
 from api.middleware.cache import Key
 from api.stream.hub import LevelMessage, newest_message
@@ -32,30 +34,40 @@ PING_S = 15.0
 async def watch(services: Services, renew: Renew | None = None) -> None:
     """Runs until cancelled. While the store does not answer, nothing is kept and the failure is logged once.
 
-    `renew` is told of each new version with the addresses of the answers that were dropped for it.
+    `renew` is told of each new version with the addresses of the answers that were dropped for it, unless it is still
+    at work. Its work in threads has ended when this ends, so that the store can be closed.
     """
     failing, pinged, written_at = False, time.monotonic(), 0.0
-    renewing: asyncio.Task[None] | None = None
-    with writes_to(services.store) as written:
-        while True:
-            try:
-                dropped = await look(services)
-                failing = False
-                if renew is not None and dropped is not None and (renewing is None or renewing.done()):
-                    renewing = asyncio.create_task(renew(dropped))
-            except DeaiError as error:
-                if not failing:
-                    log.warning("cannot look for new data: %s", error)
-                failing = True
-                services.cache.publish(None)
-            if time.monotonic() - pinged >= PING_S:
-                pinged = time.monotonic()
-                services.hub.ping()
-            ending = time.monotonic() - written_at < ENDING_S
-            asking = written is None and services.hub.boxes
-            await asyncio.sleep(SPACING_S)
-            if await is_set(written, within_s=SPACING_S if ending else ASKING_S if asking else IDLE_S):
-                written_at = time.monotonic()
+    at_work = anyio.Lock()
+    async with anyio.create_task_group() as renewals:
+        with writes_to(services.store) as written:
+            while True:
+                try:
+                    dropped = await look(services)
+                    failing = False
+                    if renew is not None and dropped is not None and not at_work.locked():
+                        renewals.start_soon(_renew, renew, dropped, at_work)
+                except DeaiError as error:
+                    if not failing:
+                        log.warning("cannot look for new data: %s", error)
+                    failing = True
+                    services.cache.publish(None)
+                if time.monotonic() - pinged >= PING_S:
+                    pinged = time.monotonic()
+                    services.hub.ping()
+                ending = time.monotonic() - written_at < ENDING_S
+                asking = written is None and services.hub.boxes
+                await asyncio.sleep(SPACING_S)
+                if await is_set(written, within_s=SPACING_S if ending else ASKING_S if asking else IDLE_S):
+                    written_at = time.monotonic()
+
+
+async def _renew(renew: Renew, dropped: list[Key], at_work: anyio.Lock) -> None:
+    async with at_work:
+        try:
+            await renew(dropped)
+        except Exception:
+            log.exception("answers could not be made ready for new data")
 
 
 async def is_set(event: asyncio.Event | None, *, within_s: float) -> bool:

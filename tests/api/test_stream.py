@@ -7,11 +7,13 @@ import http.client
 import json
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from urllib.parse import quote
 
 import pytest
+from anyio.to_thread import run_sync
 from fastapi.testclient import TestClient
 from live_server import Live, serve
 from seeded import HOURS, NOW, START, publish
@@ -19,9 +21,10 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 from api.app import create_app
+from api.middleware.cache import Key
 from api.middleware.limits import Limits
 from api.stream.hub import Hub, Mailbox, message_of, parse_id
-from api.stream.watch import is_set
+from api.stream.watch import is_set, watch
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.times import HOUR_US
@@ -284,3 +287,26 @@ def test_a_wait_that_is_cancelled_as_its_event_comes_ends(turns: int) -> None:
         return wait.cancelled() if heeded else wait.result()
 
     assert asyncio.run(ends())
+
+
+async def test_a_watcher_ends_after_the_threads_that_make_answers_anew(own: Store) -> None:
+    """Else a store could be closed under them, and the connection that one of them holds is never given back."""
+    begun, go_on, steps = asyncio.Event(), threading.Event(), list[str]()
+
+    async def renew(dropped: list[Key]) -> None:
+        await run_sync(work)
+
+    def work() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(30)
+        steps.append("thread ended")
+
+    loop = asyncio.get_running_loop()
+    services = create_app(own, clock=lambda: NOW).state.services
+    watcher = asyncio.create_task(watch(services, renew))
+    await begun.wait()
+    watcher.cancel()
+    loop.call_later(0.05, go_on.set)
+    await asyncio.wait([watcher])
+    assert steps == ["thread ended"]
+    assert watcher.cancelled()
