@@ -79,7 +79,8 @@ def test_a_store_of_each_revision_is_upgraded_verified_carried_on_and_taken_back
 
 def written(folder: Path) -> str:
     connection = sqlite3.connect(folder / "small.sqlite")
-    statements = [line for line in connection.iterdump() if line.startswith("INSERT") and "alembic_" not in line]
+    own = ('INSERT INTO "alembic_version"', 'INSERT INTO "data_version"')  # what migrations write
+    statements = [line for line in connection.iterdump() if line.startswith("INSERT") and not line.startswith(own)]
     connection.close()
     return "\n".join(statements) + "\n"
 
