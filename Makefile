@@ -4,7 +4,7 @@ BIN := .venv/bin
 IMPORT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast format check bench docs live lock clean
+.PHONY: help run test test-fast format check bench docs live audit lock clean
 
 help:  ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,12 +34,18 @@ format: .venv/dev.stamp  ## lay out the code and sort its imports
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
 
-check: .venv/dev.stamp  ## style, types, import directions, dead code
+check: .venv/dev.stamp  ## style, types, import directions, dead code, licences; known faults where the network allows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tests/dead_code.py
+	$(BIN)/pip-licenses --packages $$(sed -n 's/^\([a-z0-9_.-]*\)==.*/\1/p' requirements.lock) >/dev/null
+	@if $(BIN)/python -c 'import socket; socket.create_connection(("api.osv.dev", 443), 5)' 2>/dev/null; then \
+	  $(MAKE) audit; else echo "api.osv.dev is not to be reached: known faults of dependencies were not asked for"; fi
+
+audit: .venv/dev.stamp  ## known faults of the locked dependencies (needs the internet)
+	$(BIN)/pip-audit --vulnerability-service osv --disable-pip --require-hashes --requirement requirements.lock
 
 bench: .venv/dev.stamp  ## measure against the alternatives, as ratios
 	$(BIN)/python -m benchmarks
@@ -51,11 +57,15 @@ docs: .venv/dev.stamp  ## build the documentation into build/site
 live: .venv/dev.stamp  ## check the real providers and chains, and list what they answered (needs the internet)
 	$(BIN)/python -m pytest -q -rxP -m live tests/live_providers
 
-lock:  ## resolve the dependencies again (needs uv)
+lock:  ## resolve the dependencies again, and see that each platform has its wheels (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  --python-version 3.11 pyproject.toml --group build -o requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  --python-version 3.11 pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+	for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin x86_64-apple-darwin \
+	  x86_64-pc-windows-msvc; do for python in 3.11 3.12 3.13 3.14; do \
+	  uv pip install --quiet --dry-run --only-binary :all: --require-hashes -r requirements.lock --target build/wheels \
+	    --python-platform $$platform --python-version $$python || exit 1; done; done
 
 clean:  ## forget the environment and caches (not the data in var/)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
