@@ -25,12 +25,12 @@ from api.answers.answer import Answer
 from api.answers.params import given_well
 from api.answers.problems import EVERYWHERE, Problem, declared, install_handlers
 from api.answers.services import Services
-from api.compat import agents, coingecko, mcp, udf
+from api.compat import agents, coingecko, mcp, prometheus, udf
 from api.middleware.access import AllowedHosts, ReadKeys
 from api.middleware.cache import Cache, CacheMiddleware
 from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits, RateLimiter, RateLimits, RequestSizes
-from api.middleware.requests import CacheBusters, Failures, Methods, RequestId, RootPath
+from api.middleware.requests import CacheBusters, Counting, Failures, Methods, RequestId, Requests, RootPath
 from api.middleware.security import CORS, Preflights, SecurityHeaders
 from api.pictures import Pictures
 from api.routes import (
@@ -77,6 +77,7 @@ ROUTERS = (
     benchmarks.router,
     coingecko.router,
     udf.router,
+    prometheus.router,
     operation.quality,
     charts.router,
     embeds.router,
@@ -129,6 +130,7 @@ def create_app(
         keys=keys,
         limits=limits,
         pictures=Pictures(),
+        requests=Requests(),
         refresh=lambda: cache.publish(read_version(store)),
     )
     root_path = settings.root_path.rstrip("/")
@@ -163,6 +165,7 @@ def middleware_of(services: Services, *, root_path: str) -> list[Middleware]:
         *([Middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))] if trusted else []),
         *([Middleware(RootPath, root_path=root_path)] if root_path else []),
         Middleware(RequestId),
+        Middleware(Counting, requests=services.requests),
         Middleware(SecurityHeaders),
         Middleware(Preflights, **CORS),
         *([Middleware(AllowedHosts, names=hosts)] if hosts else []),

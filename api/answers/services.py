@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from api.middleware.cache import Cache
 from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits
+from api.middleware.requests import Requests
 from api.pictures import Pictures
 from api.stream.hub import Hub, LiveFeed
 from indexer.config import Settings
@@ -31,6 +32,7 @@ class Services:
     keys: KeyRing
     limits: Limits
     pictures: Pictures
+    requests: Requests
     refresh: Callable[[], None]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections import Counter, defaultdict
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from api.answers.problems import internal
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("deai.api")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "DELETE")
 # What sheets, browsers and mail programs put into addresses so that nobody answers from a cache: a bare key too.
 BUSTER = re.compile(rb"(?:_|t|ts|refresh|nocache|utm_[^=]*)(?:=.*)?|[^=]*", re.IGNORECASE | re.DOTALL)
 
@@ -67,6 +70,32 @@ class RequestId(HttpMiddleware):
             message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
 
         await self.app(scope, receive, at_start(send, identify))
+
+
+class Requests:
+    """How many requests were answered, and in how many seconds to the begin of the answer, by method and status."""
+
+    def __init__(self) -> None:
+        self.count: Counter[tuple[str, str]] = Counter()
+        self.seconds: dict[tuple[str, str], float] = defaultdict(float)
+
+
+class Counting(HttpMiddleware):
+    """Counts every answer, those from the cache and refusals too."""
+
+    def __init__(self, app: ASGIApp, *, requests: Requests) -> None:
+        super().__init__(app)
+        self.requests = requests
+
+    async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begin = perf_counter()
+
+        def count(message: Message) -> None:
+            kind = (scope["method"] if scope["method"] in METHODS else "other", str(message["status"]))
+            self.requests.count[kind] += 1
+            self.requests.seconds[kind] += perf_counter() - begin
+
+        await self.app(scope, receive, at_start(send, count))
 
 
 class Methods(HttpMiddleware):

@@ -41,11 +41,13 @@ SECURE = [
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
     (b"cross-origin-resource-policy", b"cross-origin"),
 ]
+# What programs read.
+PROGRAMS = ("/v1", "/api/v3", "/udf/", "/mcp", "/metrics", "/healthz", "/readyz", "/openapi.json")
 # The headers of an answer by how its path below the root path begins; PAGE where none fits.
 BY_PATH = [
     (beginnings, [*READABLE, *SECURE, (b"content-security-policy", policy)])
     for beginnings, policy in (
-        (("/v1", "/api/v3", "/udf/", "/mcp", "/healthz", "/readyz", "/openapi.json"), API_POLICY),
+        (PROGRAMS, API_POLICY),
         (("/badge/", "/charts/", "/og/", "/oembed"), PICTURE_POLICY),
         (("/embed/",), EMBED_POLICY),
     )

@@ -116,6 +116,16 @@ def read_runs(store: Store, *, kind: str | None = None, limit: int | None = None
         return [_run_row(run) for run in session.exec(query)]
 
 
+def newest_by_kind(store: Store, *, outcome: str | None = None) -> dict[str, RunRow]:
+    """The newest run of each kind; only of those with an outcome when given."""
+    newest = select_columns(func.max(col(Run.id))).group_by(col(Run.kind))
+    if outcome is not None:
+        newest = newest.where(col(Run.outcome) == outcome)
+    with store.session() as session:
+        runs = session.exec(select(Run).where(col(Run.id).in_(newest)).order_by(col(Run.kind)))
+        return {run.kind: _run_row(run) for run in runs}
+
+
 def read_run(store: Store, run_id: int) -> RunRow:
     """A run by its id."""
     with store.session() as session:
