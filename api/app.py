@@ -45,6 +45,7 @@ from api.routes import (
     members,
     metrics,
     operation,
+    portfolio,
     statistics,
     stream,
     studies,
@@ -53,7 +54,7 @@ from api.routes import (
 from api.stream.hub import Hub, LiveFeed
 from api.stream.watch import watch
 from api.web import files as dropped
-from api.web import first_view, overview, sign_in, static_files, tokens
+from api.web import first_view, holdings, overview, sign_in, static_files, tokens
 from api.web import routes as web
 from api.web.pages import refusal
 from indexer.config import Settings
@@ -73,6 +74,7 @@ ROUTERS = (
     statistics.router,
     studies.router,
     token_statistics.router,
+    portfolio.router,
     administration.router,
     benchmarks.router,
     coingecko.router,
@@ -89,6 +91,7 @@ ROUTERS = (
     static_files.router,
     first_view.router,
     overview.router,
+    holdings.router,
     tokens.router,
     web.router,
 )

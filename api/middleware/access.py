@@ -36,7 +36,7 @@ COOKIE = "deai_session"
 PORT = re.compile(r":\d*$")
 SESSION = re.compile(r"([0-9a-z]{1,16})\.(\d{1,12})\.([0-9a-f]{64})")
 SESSION_LASTS = timedelta(days=30)
-PAGES = re.compile(r"/|/indices|/(?:indices|events|assets)/.*")
+PAGES = re.compile(r"/|/indices|/portfolio|/(?:indices|events|assets)/.*")
 
 
 def is_owner(connection: HTTPConnection, services: Services) -> bool:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import Answer, as_file, csv_answer
+from api.answers.answer import OPEN, Answer, as_file, csv_answer
 from api.answers.encode import as_json_times, as_rows, iso_times
 from api.answers.params import End, FormatParam, IndexId, InstantUs, Shape, ShapeParam, Start, wants_csv, window_of
 from api.answers.problems import declared
@@ -242,7 +242,8 @@ def names_in(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def study_answer(store: Store, index_id: str, study: Any) -> Answer:
+def study_answer(store: Store, index_id: str, study: Any, *, cache_control: str = OPEN) -> Answer:
     """The result of a study of an index, with which index it is about."""
     index = read_index(store, index_id)
-    return Answer({"index": index.id, "simulated": index.simulated, **to_json(study, wire=True)})
+    body = {"index": index.id, "simulated": index.simulated, **to_json(study, wire=True)}
+    return Answer(body, cache_control=cache_control)

@@ -60,7 +60,7 @@ def overview_page(request: Request, services: ServicesDep) -> Response:
         now=services.clock(),
         changes=CHANGES,
         longer=LONGER,
-        told=_change,
+        told=change_text,
         tabs=tabs(store, ""),
     )
     return page_answer(body)
@@ -102,7 +102,7 @@ def _read(store: Store, index: IndexRow) -> Overview:
     return Overview(index, latest, why_of(latest), sparkline(levels))
 
 
-def _change(value: float | None) -> tuple[str, str]:
+def change_text(value: float | None) -> tuple[str, str]:
     """Which way a change goes, and the change in per cent for people."""
     if value is None:
         return "", DASH

@@ -20,6 +20,7 @@ from indexer.cli import (
     keys,
     live,
     onchain,
+    portfolio,
     serving,
     settings,
     verify,
@@ -75,7 +76,7 @@ def _options(
     """The options of the program itself."""
 
 
-for group in (serving, settings, work, verify, live, index, analysis, administration, design):
+for group in (serving, settings, work, verify, live, index, analysis, portfolio, administration, design):
     group.register(app)
 app.add_typer(onchain.app, name="onchain")
 app.add_typer(keys.app, name="keys")

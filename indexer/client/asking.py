@@ -76,15 +76,15 @@ class Asker:
             trust_env=httpx2.URL(self.base).host not in LOOPBACK,  # a proxy cannot reach what is on this machine
         )
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Reply:
-        """The answer to a GET; one that has not changed since is not sent again.
+    async def get(self, path: str, params: Mapping[str, str] | None = None, *, body: bytes | None = None) -> Reply:
+        """The answer to a GET, or to a POST of a body; one that has not changed since is not sent again.
 
         Raises what the server said (NotFoundError, InputError, NotEnoughDataError, …), SourceUnavailable when it
         cannot be reached or is busy, after retries, and SourceCorrupt when it is not this API.
         """
         async for attempt in self._retries():
             with attempt:
-                return await self._once(path, params or {})
+                return await self._once(path, params or {}, body)
         raise AssertionError("a retry loop ends with an answer or an error")
 
     @asynccontextmanager
@@ -110,10 +110,10 @@ class Asker:
         """Ends all connections."""
         await self.client.aclose()
 
-    async def _once(self, path: str, params: Mapping[str, str]) -> Reply:
-        request = self._request(path, params, {})
+    async def _once(self, path: str, params: Mapping[str, str], body: bytes | None) -> Reply:
+        request = self._request(path, params, {}, body=body)
         url = str(request.url)
-        known = self.replies.get(url)
+        known = self.replies.get(url) if body is None else None
         if known is not None:
             request.headers["if-none-match"] = known.etag
         response = await self._send(request, stream=False)
@@ -123,7 +123,8 @@ class Asker:
         if response.status_code != 200:
             raise _refused(response, response.content)
         reply = Reply(url, response.headers.get("etag", ""), response.content)
-        self._keep(reply)
+        if body is None:
+            self._keep(reply)
         return reply
 
     def _request(
@@ -132,9 +133,11 @@ class Asker:
         params: Mapping[str, str],
         headers: Mapping[str, str],
         *,
+        body: bytes | None = None,
         timeout: Any = httpx2.USE_CLIENT_DEFAULT,
     ) -> httpx2.Request:
-        return self.client.build_request("GET", self.base + path, params=params, headers=headers, timeout=timeout)
+        method, url = "GET" if body is None else "POST", self.base + path
+        return self.client.build_request(method, url, params=params, content=body, headers=headers, timeout=timeout)
 
     async def _send(self, request: httpx2.Request, *, stream: bool) -> httpx2.Response:
         try:

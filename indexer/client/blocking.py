@@ -143,6 +143,7 @@ class Client:
     fundamentals = asks(AsyncClient.fundamentals)
     beta = tables(AsyncClient.beta)
     beta_history = tables(AsyncClient.beta_history)
+    portfolio = tables(AsyncClient.portfolio)
     stream = follows(AsyncClient.stream)
 
 

@@ -12,7 +12,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from indexer.arrays import F64, I64
-from indexer.client.models import BetaSeries, Levels
+from indexer.client.models import BetaSeries, Levels, Study
 from indexer.errors import (
     BusyError,
     DeaiError,
@@ -131,6 +131,13 @@ def beta_series(body: Mapping[str, Any], *, where: str) -> BetaSeries:
         return BetaSeries(**head, **span, times_us=times(columns["time"]), **numbers)
     except (KeyError, TypeError, ValueError) as error:
         raise SourceCorrupt(f"{where} is not what this program reads: {error}") from None
+
+
+def study(reply: Any, table: str) -> Study:
+    """The answer of a study: the table of this name, and all the rest."""
+    body = reply.json()
+    rows = member(body, table, where=reply.url)
+    return Study({name: value for name, value in body.items() if name != table}, rows)
 
 
 MEDIA_TYPE = "application/problem+json"

@@ -106,6 +106,7 @@ class _Call(httpx2.AsyncByteStream):
             "client": ("127.0.0.1", 0),
             "server": ("127.0.0.1", 80),
         }
+        self.body = request.content
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=16)
         self.gone = asyncio.Event()
         self.asked = False
@@ -132,7 +133,7 @@ class _Call(httpx2.AsyncByteStream):
             await self.gone.wait()
             return {"type": "http.disconnect"}
         self.asked = True
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": self.body, "more_body": False}
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while (message := await self.take())["type"] == "http.response.body":

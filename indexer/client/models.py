@@ -258,6 +258,28 @@ class Table(Frame, Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Study(Frame):
+    """An answer with a table: its `rows`, and all that is said beside them in `facts`, which are a frame's `attrs`."""
+
+    facts: dict[str, Any]
+    rows: list[dict[str, Any]] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def columns(self) -> dict[str, Any]:
+        """One column for each key of the rows; `time` as instants."""
+        columns: dict[str, Any] = {name: [row[name] for row in self.rows] for name in (self.rows or [{}])[0]}
+        if "time" in columns:
+            columns["time"] = np.array([time.removesuffix("Z") for time in columns["time"]], "datetime64[us]")
+        return columns
+
+    def labels(self) -> dict[str, Any]:
+        """The facts."""
+        return self.facts
+
+
+@dataclass(frozen=True, slots=True)
 class Constituent:
     """A constituent at an instant."""
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
+
 from indexer.client import decode
 from indexer.client.asking import Listening, Patience, asker_at, asker_of
 from indexer.client.decode import When, member, query, record, records
@@ -27,6 +29,7 @@ from indexer.client.models import (
     MethodologyFile,
     MetricValue,
     Rebalance,
+    Study,
     Table,
 )
 from indexer.errors import ConfigError, NotEnoughDataError
@@ -221,6 +224,24 @@ class AsyncClient:
         path = _path(index_id, "events", _segment(event))
         body: dict[str, Any] = await self.get(path, {"at": at, "until": until, "factors": factors, "clock": clock})
         return body
+
+    async def portfolio(
+        self,
+        holdings: Mapping[str, float] | str,
+        index_id: str = "deai",
+        *,
+        benchmarks: str = "QQQ,NVDA",
+        sessions: int | None = None,
+        since: When | None = None,
+        end: When | None = None,
+    ) -> Study:
+        """Your own holdings, `{"TAO": 12.5}` or text as pasted, beside an index; nothing of them is kept.
+
+        A row for each token; the facts are `value`, `overlap`, `betas`, `total`, `unpriced` and the `path` at closes.
+        """
+        asked = query(index=index_id, benchmarks=benchmarks, sessions=sessions, since=since, end=end)
+        body = holdings.encode() if isinstance(holdings, str) else orjson.dumps({"holdings": dict(holdings)})
+        return decode.study(await self._asker.get("/v1/portfolio", asked, body=body), "holdings")
 
     async def chart(
         self,

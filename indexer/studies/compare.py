@@ -48,7 +48,7 @@ class BetaRow:
     reason: str | None = None
 
 
-def _numbers(fit: IndexBeta | str) -> dict[str, Any]:
+def beta_numbers(fit: IndexBeta | str) -> dict[str, Any]:
     """The fields of a BetaRow, of a fit or of the reason why there is none."""
     if isinstance(fit, str):
         return {"reason": fit}
@@ -176,7 +176,7 @@ def constituent_betas(
         except NotEnoughDataError as error:
             fit = str(error)
         names: dict[str, Any] = {name: getattr(row, name) for name in ("asset", "symbol", "sub_sector", "weight")}
-        rows.append(ConstituentBeta(**names, **_numbers(fit), blume=None if isinstance(fit, str) else fit.blume))
+        rows.append(ConstituentBeta(**names, **beta_numbers(fit), blume=None if isinstance(fit, str) else fit.blume))
     known = [row.beta for row in rows if row.beta is not None]
     prior = cross_section_prior(known) if len(known) >= 3 else None
     return ConstituentBetas(
@@ -222,4 +222,4 @@ def _cell(frame: Frame, *, way: tuple[str, str, str], sessions: int | None) -> C
         beta = windowed_beta(frame, method=method, sessions=sessions)
     except NotEnoughDataError as error:
         return ComparedBeta(**cell, reason=str(error))
-    return ComparedBeta(**cell, **_numbers(beta), first_us=beta.first_us, last_us=beta.last_us)
+    return ComparedBeta(**cell, **beta_numbers(beta), first_us=beta.first_us, last_us=beta.last_us)

@@ -296,6 +296,19 @@ def test_the_page_of_a_token(browser: Browser, live: Live, *, width: int, dark: 
     browser.shot(f"token-{width}")
 
 
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_holdings_are_pasted(browser: Browser, live: Live, *, width: int, dark: bool) -> None:
+    browser.open(f"{live.url}/portfolio", width=width, dark=dark)
+    browser.run("document.getElementById('holdings').value = 'ALP 12.5\\nDEL 1000\\nXYZ 3'")
+    browser.run("document.querySelector('.paste').requestSubmit()")
+    browser.wait("return document.getElementById('held') && document.body.dataset.ready === 'yes'")
+    assert browser.run("return document.querySelectorAll('#held tbody tr').length") == 2
+    assert "XYZ is no token" in browser.run("return document.getElementById('unpriced').textContent")
+    assert (browser.complaints(), browser.accessibility()) == ([], [])
+    assert browser.overflow() <= 0
+    browser.shot(f"portfolio-{width}")
+
+
 def test_simulated_data_says_so(browser: Browser, live: Live) -> None:
     browser.open(f"{live.url}/indices/demo")
     assert browser.run("return document.getElementById('simulated').hidden") is False

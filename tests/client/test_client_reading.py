@@ -73,6 +73,17 @@ def test_a_client_that_nobody_holds_lives_as_long_as_its_call(served: Live, fold
         stream.close()
 
 
+def test_holdings_are_a_frame_of_tokens_with_the_rest_beside(client: Client) -> None:
+    held = client.portfolio({"ALP": 400.0, "beta": 300.0, "XYZ": 1.0}, end="2025-01-31", sessions=60)
+    assert held.set_index("asset")["amount"].to_dict() == {"alpha": 400.0, "beta": 300.0}
+    assert held["value"].sum() == pytest.approx(held.attrs["value"])
+    assert held["contribution"].sum() == pytest.approx(held.attrs["total"])
+    assert [row["symbol"] for row in held.attrs["unpriced"]] == ["XYZ"]
+    assert client.portfolio("ALP 400\nBET 300", end="2025-01-31").attrs["value"] == held.attrs["value"]
+    with pytest.raises(InputError, match="no amount"):
+        client.portfolio({"ALP": -1.0})
+
+
 def test_windows_are_half_open_however_the_time_is_given(client: Client) -> None:
     wanted = instants()[24:48]
     first, end = from_us(int(wanted[0])), from_us(int(wanted[-1]) + HOUR_US)
