@@ -14,6 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from api.answers.answer import Answer
 from api.answers.encode import as_rows, counts_of, iso_times, json_bytes, status_names, to_csv
 from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError
@@ -144,3 +145,14 @@ def levels_table(index: IndexRow, rows: LevelRows, *, version: str, chain: Mappi
         **{f"chain_{name}": str(value) for name, value in chain.items()},
     }
     return pa.table(columns).replace_schema_metadata(about)
+
+
+def parquet_answer(columns: Mapping[str, Any]) -> Answer:
+    """A table as a Parquet file; its `time` is in microseconds."""
+    import pyarrow
+    from pyarrow import parquet
+
+    time = pyarrow.array(columns["time"], pyarrow.timestamp("us", tz="UTC"))
+    body = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.table({**columns, "time": time}), body, compression="zstd")
+    return Answer(body.getvalue().to_pybytes(), media_type=MEDIA_TYPES[FileKind.PARQUET], compress=False)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastapi import FastAPI
 
 from api.middleware import HttpMiddleware, at_start
 
@@ -135,6 +138,11 @@ class CacheMiddleware(HttpMiddleware):
             await self.app(scope, receive, at_start(send, keep))
         finally:
             release()
+
+
+def behind_cache(app: FastAPI) -> CacheMiddleware:
+    """The application behind nothing but its cache, for requests of our own, whose asker was judged or is nobody."""
+    return CacheMiddleware(partial(FastAPI.__call__, app), cache=app.state.services.cache)
 
 
 def key_of(scope: Scope) -> Key:

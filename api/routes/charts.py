@@ -46,6 +46,28 @@ class ChartRange(StrEnum):
     ALL = "all"
 
 
+class Theme(StrEnum):
+    """Colours for a light or a dark page."""
+
+    LIGHT = "light"
+    DARK = "dark"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartQuery:
+    """What to draw and how."""
+
+    kind: Annotated[ChartKind, Query(description="What to draw")] = ChartKind.LEVEL
+    range: Annotated[ChartRange, Query(description="How far back from the newest level")] = ChartRange.YEAR
+    theme: Annotated[Theme, Query(description="Colours")] = Theme.LIGHT
+    width: Annotated[int, Query(ge=200, le=1600, description="Pixels")] = 720
+    height: Annotated[int, Query(ge=120, le=1200, description="Pixels")] = 360
+    title: Annotated[bool, Query(description="With the name and level above it")] = True
+    benchmark: Annotated[str, Query(max_length=32, description="For kind=beta")] = "QQQ"
+    sessions: Annotated[int, Query(ge=20, le=2500, description="Window for kind=beta")] = 90
+
+
+Asked = Annotated[ChartQuery, Depends()]
 DAYS = {ChartRange.WEEK: 7, ChartRange.MONTH: 30, ChartRange.QUARTER: 91, ChartRange.YEAR: 365, ChartRange.ALL: None}
 FINE_DAYS = 31
 
@@ -63,20 +85,18 @@ class ChartSeries:
     note: str = ""
 
 
-def chart_series(
-    store: Store, index: IndexRow, *, kind: ChartKind, span: ChartRange, benchmark: str, sessions: int
-) -> ChartSeries:
+def chart_series(store: Store, index: IndexRow, asked: ChartQuery) -> ChartSeries:
     """The points of a chart. Raises NotEnoughDataError while there is nothing to draw."""
     newest = read_latest_level(store, index.id)
     if newest is None:
         raise NotEnoughDataError(f'Index "{index.id}" has no levels yet, so no chart; `deai import FILE` brings prices')
     newest_us, level = int(newest.times_us[-1]), float(newest.levels[-1])
-    days = DAYS[span]
+    days = DAYS[asked.range]
     start_us = None if days is None else newest_us - days * DAY_US
-    if kind is ChartKind.BETA:
-        return _beta(store, index, start_us, newest_us, level=level, benchmark=benchmark, sessions=sessions)
+    if asked.kind is ChartKind.BETA:
+        return _beta(store, index, asked, start_us, newest_us, level=level)
     step = HOUR_US if days is not None and days <= FINE_DAYS else DAY_US
-    if kind is ChartKind.LEVEL:
+    if asked.kind is ChartKind.LEVEL:
         rows = read_levels(store, index.id, start_us=start_us, step_us=step)
         return ChartSeries(rows.times_us, rows.levels, None, None, newest_us, level)
     rows = read_levels(store, index.id, step_us=step)
@@ -89,11 +109,11 @@ def chart_series(
 
 
 def _beta(
-    store: Store, index: IndexRow, start_us: int | None, newest_us: int, *, level: float, benchmark: str, sessions: int
+    store: Store, index: IndexRow, asked: ChartQuery, start_us: int | None, newest_us: int, *, level: float
 ) -> ChartSeries:
     from indexer.studies.beta import beta_history
 
-    history = beta_history(store, index.id, benchmark, sessions=sessions, start_us=start_us)
+    history = beta_history(store, index.id, asked.benchmark, sessions=asked.sessions, start_us=start_us)
     known = np.isfinite(history.rolling.beta)
     low, high = history.interval()
     return ChartSeries(history.times_us[known], history.rolling.beta[known], low[known], high[known], newest_us, level)
@@ -101,25 +121,6 @@ def _beta(
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 MAX_POINTS = 1500
-
-
-class Theme(StrEnum):
-    """Colours for a light or a dark page."""
-
-    LIGHT = "light"
-    DARK = "dark"
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Size in pixels and colours."""
-
-    width: int = 720
-    height: int = 360
-    theme: Theme = Theme.LIGHT
-    titled: bool = True
-
-
 INK = {Theme.LIGHT: "#15181d", Theme.DARK: "#e8ebef"}
 MUTED = {Theme.LIGHT: "#596170", Theme.DARK: "#9aa4b2"}
 LINE = {Theme.LIGHT: "#e2e3dc", Theme.DARK: "#2a313a"}
@@ -130,9 +131,9 @@ X_AXIS = {"title": None, "grid": False, "labelOverlap": True, "labelSeparation":
 FORMATS = {ChartKind.LEVEL: ",.0f", ChartKind.DRAWDOWN: ".0%", ChartKind.BETA: ".1f"}
 
 
-def chart_spec(series: ChartSeries, *, kind: ChartKind, title: str, simulated: bool, look: Look) -> dict[str, Any]:
+def chart_spec(series: ChartSeries, asked: ChartQuery, *, title: str, simulated: bool) -> dict[str, Any]:
     """The specification of a chart, data included, at most 1,500 points (the last one always among them)."""
-    theme = look.theme
+    theme, kind = asked.theme, asked.kind
     when = f"as of {from_us(series.newest_us):%Y-%m-%d %H:%M} UTC"
     if kind is ChartKind.BETA and len(series.times_us):
         # The newest beta may be older than the newest level: a benchmark's closes can end before.
@@ -141,13 +142,13 @@ def chart_spec(series: ChartSeries, *, kind: ChartKind, title: str, simulated: b
     subtitle = f"SIMULATED market, invented prices · {when}" if simulated else when
     return {
         "$schema": SCHEMA,
-        "width": look.width,
-        "height": look.height,
+        "width": asked.width,
+        "height": asked.height,
         "autosize": {"type": "fit", "contains": "padding"},
         "background": PANEL[theme],
         "padding": 12,
         "title": {
-            "text": title if look.titled else "",
+            "text": title if asked.title else "",
             "subtitle": subtitle,
             "anchor": "start",
             "color": INK[theme],
@@ -220,44 +221,13 @@ SCALES, MOST_PIXELS = [0.5, 1.0, 1.5, 2.0, 3.0], 4_000_000
 TITLES = {ChartKind.LEVEL: "{name} · {level:,.2f}", ChartKind.DRAWDOWN: "{name} · drawdown"}
 
 
-@dataclass(frozen=True, slots=True)
-class ChartQuery:
-    """What to draw and how."""
-
-    kind: ChartKind
-    span: ChartRange
-    benchmark: str
-    sessions: int
-    look: Look
-
-
-async def chart_query(
-    *,
-    kind: Annotated[ChartKind, Query(description="What to draw")] = ChartKind.LEVEL,
-    range: Annotated[ChartRange, Query(description="How far back from the newest level")] = ChartRange.YEAR,
-    theme: Annotated[Theme, Query(description="Colours")] = Theme.LIGHT,
-    width: Annotated[int, Query(ge=200, le=1600, description="Pixels")] = 720,
-    height: Annotated[int, Query(ge=120, le=1200, description="Pixels")] = 360,
-    title: Annotated[bool, Query(description="With the name and level above it")] = True,
-    benchmark: Annotated[str, Query(max_length=32, description="For kind=beta")] = "QQQ",
-    sessions: Annotated[int, Query(ge=20, le=2500, description="Window for kind=beta")] = 90,
-) -> ChartQuery:
-    """The chart that was asked for."""
-    return ChartQuery(kind, range, benchmark, sessions, Look(width, height, theme, title))
-
-
-Asked = Annotated[ChartQuery, Depends(chart_query)]
-
-
 def spec_of(store: Store, index_id: str, asked: ChartQuery) -> dict[str, Any]:
     """The specification of a chart of an index, data included."""
     index = read_index(store, index_id)
-    series = chart_series(
-        store, index, kind=asked.kind, span=asked.span, benchmark=asked.benchmark, sessions=asked.sessions
-    )
+    series = chart_series(store, index, asked)
     beta = f"{{name}} · beta to {asked.benchmark}, {asked.sessions} sessions"
     title = TITLES.get(asked.kind, beta).format(name=index.name, level=series.newest)
-    return chart_spec(series, kind=asked.kind, title=title, simulated=index.simulated, look=asked.look)
+    return chart_spec(series, asked, title=title, simulated=index.simulated)
 
 
 @router.get(
@@ -286,7 +256,7 @@ def chart_png(
     """A chart as a picture, for mails and messages; a scale that would need over 4 million pixels is lowered."""
     if scale not in SCALES:
         raise InputError(f"scale {scale:g} is not drawn; known are {', '.join(f'{known:g}' for known in SCALES)}")
-    pixels = asked.look.width * asked.look.height
+    pixels = asked.width * asked.height
     scale = max(
         known for known in SCALES if known <= scale and (known == SCALES[0] or pixels * known**2 <= MOST_PIXELS)
     )

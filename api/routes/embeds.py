@@ -15,7 +15,7 @@ from api.answers.answer import NEVER, Answer, as_file
 from api.answers.params import IndexId
 from api.answers.problems import declared, problem
 from api.answers.services import ServicesDep, StoreDep
-from api.routes.charts import SVG, ChartKind, ChartQuery, ChartRange, Look, Theme, spec_of
+from api.routes.charts import SVG, ChartQuery, ChartRange, Theme, spec_of
 from api.routes.indices import latest_or_none
 from api.web.pages import HTML, filled, level_texts
 from indexer.errors import InputError, NotFoundError
@@ -116,8 +116,7 @@ def get_embed(
     index = read_index(store, index_id)
     latest = latest_or_none(store, index_id)
     level, when = level_texts(latest, without="no levels yet")
-    look = Look(640, 320, theme, titled=False)
-    asked = ChartQuery(ChartKind.LEVEL, range, "QQQ", 90, look)
+    asked = ChartQuery(range=range, theme=theme, width=640, height=320, title=False)
     chart = services.pictures.svg(spec_of(store, index_id, asked)) if latest else b""
     page = filled(
         "embed.html",
@@ -212,6 +211,6 @@ def get_oembed(
 )
 def get_preview(services: ServicesDep, index_id: IndexId) -> Response:
     """1200 × 630, for Open Graph. 409 while the index has no levels."""
-    asked = ChartQuery(ChartKind.LEVEL, ChartRange.YEAR, "QQQ", 90, Look(600, 315, Theme.LIGHT))
+    asked = ChartQuery(width=600, height=315)
     png = services.pictures.png(spec_of(services.store, index_id, asked), scale=2.0)
     return Answer(png, media_type="image/png", compress=False)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api.answers.answer import CSV, Answer, as_file
 from api.answers.encode import as_json_times, as_rows, iso_times, to_csv
-from api.answers.exports import MEDIA_TYPES, FileKind
+from api.answers.exports import MEDIA_TYPES, FileKind, parquet_answer
 from api.answers.params import End, FormatParam, Start, wants_csv, window_of
 from api.answers.problems import declared
 from api.answers.schemas import Wire, wire_model
@@ -124,15 +124,7 @@ def get_metrics(
 )
 def metrics_parquet(store: StoreDep, symbol: Symbol) -> Response:
     """Columns time (UTC), metric, source, value: every value that is stored, by metric and source, oldest first."""
-    import pyarrow
-    from pyarrow import parquet
-
-    asset = read_asset(store, symbol)
-    columns = _columns(read_metrics(store, subject=asset.slug), None)
-    columns["time"] = pyarrow.array(columns["time"], pyarrow.timestamp("us", tz="UTC"))
-    body = pyarrow.BufferOutputStream()
-    parquet.write_table(pyarrow.table(columns), body, compression="zstd")
-    return Answer(body.getvalue().to_pybytes(), media_type=MEDIA_TYPES[FileKind.PARQUET], compress=False)
+    return parquet_answer(_columns(read_metrics(store, subject=read_asset(store, symbol).slug), None))
 
 
 def _summary(values: MetricSeries) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -81,45 +82,54 @@ ClockParam = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BetaQuery:
+    """Which beta."""
+
+    benchmark: BenchmarkParam = "QQQ"
+    sessions: Sessions = 90
+    end: Until = None
+    method: MethodParam = Method.OLS
+    clock: ClockParam = Clock.AT_CLOSE
+    confidence: Annotated[float, Query(ge=0.5, le=0.999, description="Of the intervals")] = 0.95
+    decay: Annotated[float, Query(gt=0.5, lt=1.0, description="Of ewma")] = 0.94
+    tau: Annotated[float, Query(gt=0.0, lt=1.0, description="Of quantile: 0.1 is the lower tail")] = 0.5
+    span: Annotated[int, Query(ge=1, le=5, description="Lags and leads of dimson")] = 1
+    bootstrap: Annotated[bool, Query(description="With a stationary-bootstrap interval")] = False
+
+    def of(self, store: Store, subject: str) -> dict[str, Any]:
+        """The beta of an index or token as it goes over the wire."""
+        from indexer.studies.beta import flat_beta, index_beta
+        from indexer.studies.methods import Options
+
+        options = Options(confidence=self.confidence, decay=self.decay, tau=self.tau, span=self.span)
+        estimate = index_beta(
+            store,
+            subject,
+            names_in(self.benchmark),
+            method=self.method,
+            clock=self.clock,
+            sessions=self.sessions,
+            end_us=self.end,
+            options=options,
+            bootstrap=self.bootstrap,
+        )
+        return flat_beta(estimate)
+
+
+AskedBeta = Annotated[BetaQuery, Depends()]
+
+
 @router.get("/beta", response_model=Beta, summary="Beta to a benchmark")
-def get_beta(
-    store: StoreDep,
-    index_id: IndexId,
-    *,
-    benchmark: BenchmarkParam = "QQQ",
-    sessions: Sessions = 90,
-    end: Until = None,
-    method: MethodParam = Method.OLS,
-    clock: ClockParam = Clock.AT_CLOSE,
-    confidence: Annotated[float, Query(ge=0.5, le=0.999, description="Of the intervals")] = 0.95,
-    decay: Annotated[float, Query(gt=0.5, lt=1.0, description="Of ewma")] = 0.94,
-    tau: Annotated[float, Query(gt=0.0, lt=1.0, description="Of quantile: 0.1 is the lower tail")] = 0.5,
-    span: Annotated[int, Query(ge=1, le=5, description="Lags and leads of dimson")] = 1,
-    bootstrap: Annotated[bool, Query(description="With a stationary-bootstrap interval")] = False,
-) -> Response:
+def get_beta(store: StoreDep, index_id: IndexId, asked: AskedBeta) -> Response:
     """Beta over the last `sessions` returns between exchange closes, with standard error, interval, R² and n.
 
     By default least squares; its `se` is the larger of the OLS and Newey-West errors. Several benchmarks (comma
     separated) need method=multi. What a method does not give is null; `detail` has what only it gives. Too little
     data is 409 and says how much there is.
     """
-    from indexer.studies.beta import flat_beta, index_beta
-    from indexer.studies.methods import Options
-
     index = read_index(store, index_id)
-    options = Options(confidence=confidence, decay=decay, tau=tau, span=span)
-    estimate = index_beta(
-        store,
-        index_id,
-        names_in(benchmark),
-        method=method,
-        clock=clock,
-        sessions=sessions,
-        end_us=end,
-        options=options,
-        bootstrap=bootstrap,
-    )
-    return Answer({"index": index.id, "simulated": index.simulated, **flat_beta(estimate)})
+    return Answer({"index": index.id, "simulated": index.simulated, **asked.of(store, index_id)})
 
 
 @router.get(

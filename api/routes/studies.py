@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from api.answers.answer import CSV, Answer, as_file
@@ -13,11 +13,12 @@ from api.answers.encode import rows_to_csv
 from api.answers.params import IndexId, InstantUs
 from api.answers.problems import declared
 from api.answers.schemas import OfIndex, of_index
-from api.answers.services import ServicesDep, StoreDep
+from api.answers.services import Services, ServicesDep, StoreDep
 from api.routes.statistics import names_in, study_answer
 from indexer.analytics.align import Clock
 from indexer.analytics.drawdown import Bar
 from indexer.arrays import to_json
+from indexer.store.db import Store
 from indexer.store.indices import read_index
 from indexer.studies.attribution import AttributionStudy
 from indexer.studies.breadth import BreadthStudy
@@ -48,23 +49,32 @@ Falls = Annotated[
 ]
 
 
-@router.get("/drawdowns", response_model=of_index(DrawdownStudy), summary="Pullbacks and recoveries")
-def get_drawdowns(
-    store: StoreDep,
-    index_id: IndexId,
-    *,
-    min_depth: Depth = 0.10,
-    start: From = None,
-    end: To = None,
-    bar: BarParam = Bar.DAILY,
-    fall: Falls = None,
-) -> Response:
-    """Episodes at least `min_depth` deep, how long pullbacks of each size took to recover, and what followed falls."""
-    from indexer.studies.drawdowns import FALLS, study_drawdowns
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawdownQuery:
+    """Which pullbacks."""
 
-    falls = [float(size) for size in fall.split(",")] if fall else FALLS
-    study = study_drawdowns(store, index_id, min_depth=min_depth, start_us=start, end_us=end, bar=bar, falls=falls)
-    return study_answer(store, index_id, study)
+    min_depth: Depth = 0.10
+    start: From = None
+    end: To = None
+    bar: BarParam = Bar.DAILY
+    fall: Falls = None
+
+    def of(self, store: Store, subject: str) -> DrawdownStudy:
+        """The study of an index or token."""
+        from indexer.studies.drawdowns import FALLS, study_drawdowns
+
+        falls = [float(size) for size in self.fall.split(",")] if self.fall else FALLS
+        span = {"start_us": self.start, "end_us": self.end}
+        return study_drawdowns(store, subject, min_depth=self.min_depth, **span, bar=self.bar, falls=falls)
+
+
+AskedDrawdowns = Annotated[DrawdownQuery, Depends()]
+
+
+@router.get("/drawdowns", response_model=of_index(DrawdownStudy), summary="Pullbacks and recoveries")
+def get_drawdowns(store: StoreDep, index_id: IndexId, asked: AskedDrawdowns) -> Response:
+    """Episodes at least `min_depth` deep, how long pullbacks of each size took to recover, and what followed falls."""
+    return study_answer(store, index_id, asked.of(store, index_id))
 
 
 @router.get("/performance", response_model=of_index(PerformanceStudy), summary="Performance and risk")
@@ -234,40 +244,47 @@ def list_index_events(services: ServicesDep, store: StoreDep, index_id: IndexId)
     return Answer({"index": index.id, "simulated": index.simulated, "count": len(data), "data": data})
 
 
-@router.get("/events/{event}", response_model=of_index(EventStudy), summary="Event study")
-def get_event_study(
-    services: ServicesDep,
-    store: StoreDep,
-    index_id: IndexId,
-    event: Annotated[str, Path(max_length=64, description="Id of an event", examples=["deepseek"])],
-    *,
-    at: Annotated[InstantUs | None, Query(description="Any date or instant instead of the event")] = None,
-    until: Annotated[
-        InstantUs | None, Query(description="Its end, if it is no instant; a date is that whole day")
-    ] = None,
-    factors: Factors = "QQQ;QQQ,btc",
-    first: FirstInterval = None,
-    last: LastInterval = None,
-    estimation: Estimation = 120,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventQuery:
+    """Which event study."""
+
+    event: Annotated[str, Path(max_length=64, description="Id of an event", examples=["deepseek"])]
+    at: Annotated[InstantUs | None, Query(description="Any date or instant instead of the event")] = None
+    until: Annotated[InstantUs | None, Query(description="Its end, if it is no instant; a date is that whole day")] = (
+        None
+    )
+    factors: Factors = "QQQ;QQQ,btc"
+    first: FirstInterval = None
+    last: LastInterval = None
+    estimation: Estimation = 120
     clock: Annotated[
         Literal[Clock.AT_CLOSE, Clock.DAILY_UTC, Clock.HOURLY_UTC, Clock.NQ_HOURS], Query(description="Sampling clock")
-    ] = Clock.AT_CLOSE,
-) -> Response:
+    ] = Clock.AT_CLOSE
+
+    def of(self, services: Services, subject: str) -> EventStudy:
+        """The study of an index or token."""
+        from indexer.studies.events import study_event, windows_asked
+
+        return study_event(
+            services.store,
+            subject,
+            self.event if self.at is None else event_at(self.at, until_us=self.until),
+            events=load_events(services.store, services.settings.data_dir),
+            models=[names_in(model) for model in self.factors.split(";")],
+            windows=windows_asked(self.first, self.last, self.estimation),
+            estimation=self.estimation,
+            clock=self.clock,
+        )
+
+
+AskedEvent = Annotated[EventQuery, Depends()]
+
+
+@router.get("/events/{event}", response_model=of_index(EventStudy), summary="Event study")
+def get_event_study(services: ServicesDep, index_id: IndexId, asked: AskedEvent) -> Response:
     """The index by the hour, then abnormal returns of it, the other indices and the members of that day, with tests.
 
     The estimation window ends 11 intervals before the event, or where the earliest window begins. Returns are logs:
     exp(x) - 1 is the simple return.
     """
-    from indexer.studies.events import study_event, windows_asked
-
-    study = study_event(
-        store,
-        index_id,
-        event if at is None else event_at(at, until_us=until),
-        events=load_events(store, services.settings.data_dir),
-        models=[names_in(model) for model in factors.split(";")],
-        windows=windows_asked(first, last, estimation),
-        estimation=estimation,
-        clock=clock,
-    )
-    return study_answer(store, index_id, study)
+    return study_answer(services.store, index_id, asked.of(services, index_id))

@@ -9,28 +9,24 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
 from api.answers.answer import Answer, as_file, csv_answer
 from api.answers.encode import as_json_times, as_rows, iso_times
-from api.answers.exports import MEDIA_TYPES, FileKind
-from api.answers.params import End, FormatParam, InstantUs, Start, wants_csv, window_of
+from api.answers.exports import MEDIA_TYPES, FileKind, parquet_answer
+from api.answers.params import End, FormatParam, Start, wants_csv, window_of
 from api.answers.problems import declared
 from api.answers.schemas import Wire, list_of, of_index
 from api.answers.services import ServicesDep, StoreDep
 from api.routes.assets import Symbol
-from api.routes.statistics import BenchmarkParam, Beta, ClockParam, MethodParam, Sessions, Until, names_in
-from api.routes.studies import BarParam, Depth, Factors, Falls, From, To
-from indexer.analytics.align import Clock
-from indexer.analytics.beta import Method
-from indexer.analytics.drawdown import Bar
+from api.routes.statistics import AskedBeta, Beta
+from api.routes.studies import AskedDrawdowns, AskedEvent
 from indexer.arrays import F64, I64, to_json
 from indexer.store.assets import read_asset
 from indexer.store.db import Store
 from indexer.store.indices import read_indices
-from indexer.studies.catalogue import event_at, load_events
 from indexer.studies.drawdowns import DrawdownStudy
 from indexer.studies.events import EventStudy
 from indexer.studies.series import token_series
@@ -57,66 +53,24 @@ def _about(store: Store, name: str) -> dict[str, Any]:
 
 
 @router.get("/beta", response_model=Beta, summary="Beta of a token to a benchmark")
-def get_token_beta(
-    store: StoreDep,
-    symbol: Symbol,
-    *,
-    benchmark: BenchmarkParam = "QQQ",
-    sessions: Sessions = 90,
-    end: Until = None,
-    method: MethodParam = Method.OLS,
-    clock: ClockParam = Clock.AT_CLOSE,
-) -> Response:
+def get_token_beta(store: StoreDep, symbol: Symbol, asked: AskedBeta) -> Response:
     """As the beta of an index, of a token's returns; `index` is the token."""
-    from indexer.studies.beta import flat_beta, index_beta
-
     asset = read_asset(store, symbol)
-    estimate = index_beta(
-        store, asset.slug, names_in(benchmark), method=method, clock=clock, sessions=sessions, end_us=end
-    )
-    return Answer({**_about(store, asset.slug), **flat_beta(estimate)})
+    return Answer({**_about(store, asset.slug), **asked.of(store, asset.slug)})
 
 
 @router.get("/drawdowns", response_model=of_index(DrawdownStudy), summary="Pullbacks of a token")
-def get_token_drawdowns(
-    store: StoreDep,
-    symbol: Symbol,
-    *,
-    min_depth: Depth = 0.10,
-    start: From = None,
-    end: To = None,
-    bar: BarParam = Bar.DAILY,
-    fall: Falls = None,
-) -> Response:
+def get_token_drawdowns(store: StoreDep, symbol: Symbol, asked: AskedDrawdowns) -> Response:
     """As the pullbacks of an index, of a token's prices; `index` is the token."""
-    from indexer.studies.drawdowns import FALLS, study_drawdowns
-
-    asset, falls = read_asset(store, symbol), [float(size) for size in fall.split(",")] if fall else FALLS
-    study = study_drawdowns(store, asset.slug, min_depth=min_depth, start_us=start, end_us=end, bar=bar, falls=falls)
-    return Answer({**_about(store, asset.slug), **to_json(study, wire=True)})
+    asset = read_asset(store, symbol)
+    return Answer({**_about(store, asset.slug), **to_json(asked.of(store, asset.slug), wire=True)})
 
 
 @router.get("/events/{event}", response_model=of_index(EventStudy), summary="Event study of a token")
-def get_token_event(
-    services: ServicesDep,
-    symbol: Symbol,
-    event: Annotated[str, Path(max_length=64, description="Id of an event", examples=["deepseek"])],
-    *,
-    at: Annotated[InstantUs | None, Query(description="Any date or instant instead of the event")] = None,
-    factors: Factors = "QQQ;QQQ,btc",
-) -> Response:
+def get_token_event(services: ServicesDep, symbol: Symbol, asked: AskedEvent) -> Response:
     """As the event study of an index, of a token alone; `index` is the token."""
-    from indexer.studies.events import study_event
-
-    store, asset = services.store, read_asset(services.store, symbol)
-    study = study_event(
-        store,
-        asset.slug,
-        event if at is None else event_at(at),
-        events=load_events(store, services.settings.data_dir),
-        models=[names_in(model) for model in factors.split(";")],
-    )
-    return Answer({**_about(store, asset.slug), **to_json(study, wire=True)})
+    asset = read_asset(services.store, symbol)
+    return Answer({**_about(services.store, asset.slug), **to_json(asked.of(services, asset.slug), wire=True)})
 
 
 @router.get("/prices", response_model=PriceList, responses=as_file("text/csv"), summary="Price of a token through time")
@@ -157,14 +111,8 @@ def list_prices(
 )
 def prices_parquet(store: StoreDep, symbol: Symbol, interval: IntervalParam = "1h") -> Response:
     """Columns time (UTC) and price (USD) of every hour or day, oldest first."""
-    import pyarrow
-    from pyarrow import parquet
-
     times, prices = _prices(store, read_asset(store, symbol).slug, interval)
-    time = pyarrow.array(times, pyarrow.timestamp("us", tz="UTC"))
-    body = pyarrow.BufferOutputStream()
-    parquet.write_table(pyarrow.table({"time": time, "price": prices}), body, compression="zstd")
-    return Answer(body.getvalue().to_pybytes(), media_type=MEDIA_TYPES[FileKind.PARQUET], compress=False)
+    return parquet_answer({"time": times, "price": prices})
 
 
 def _prices(store: Store, slug: str, interval: str) -> tuple[I64, F64]:

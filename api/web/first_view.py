@@ -21,15 +21,15 @@ from api.answers.encode import json_bytes
 from api.answers.params import MAX_LIMIT, Interval, Shape
 from api.answers.problems import code_of
 from api.answers.services import Services, ServicesDep
-from api.middleware.cache import Cache, Key
+from api.middleware.cache import Key, behind_cache
 from api.routes.administration import index_status
 from api.routes.benchmarks import list_benchmarks, list_closes
 from api.routes.indices import get_index, get_latest, list_indices
 from api.routes.levels import LevelQuery, level_columns, read_page
 from api.routes.members import list_constituents, list_rebalances
 from api.routes.operation import list_quality
-from api.routes.statistics import get_beta
-from api.routes.studies import get_event_study
+from api.routes.statistics import BetaQuery, get_beta
+from api.routes.studies import EventQuery, get_event_study
 from indexer.analytics.align import Clock
 from indexer.analytics.catalogue import find_event
 from indexer.arrays import I64
@@ -109,12 +109,12 @@ def event_study(request: Request, services: ServicesDep, index: Index, slug: Ind
     store, here = services.store, f"indices/{index}"
     at_us = find_event(load_events(store, services.settings.data_dir), slug).at_us
     answers: dict[str, Callable[[], Response]] = {
-        f"{here}/events/{slug}": partial(get_event_study, services, store, index, slug)
+        f"{here}/events/{slug}": partial(get_event_study, services, index, EventQuery(event=slug))
     }
     for symbol in EVENT_AGAINST:
         for end_us in (at_us, at_us + 91 * DAY_US):
             asked = {"benchmark": symbol, "sessions": EVENT_SESSIONS, "end": as_script(end_us)}
-            beta = partial(get_beta, store, index, benchmark=symbol, sessions=EVENT_SESSIONS, end=end_us)
+            beta = partial(get_beta, store, index, BetaQuery(benchmark=symbol, sessions=EVENT_SESSIONS, end=end_us))
             answers[f"{here}/beta?{urlencode(asked)}"] = beta
     for when_us in (at_us, at_us + DAY_US):
         members = partial(list_constituents, request, store, index, at=when_us)
@@ -133,19 +133,15 @@ async def renew(app: FastAPI, dropped: list[Key]) -> None:
     Where nobody has looked yet it is the flagship's view, its betas excepted: their libraries are slow to load. Events
     are left out: they are many, and long past.
     """
-    cache: Cache = app.state.services.cache
+    inside = behind_cache(app)
     own = router.prefix.encode()
     seen = [key for key in dropped if key[0].startswith(own) and not key[0].startswith(own + b"/event")]
     for path, query, word in seen or [(own, FLAGSHIP_QUERY, b"")]:
-        version = cache.version
         scope: Scope = {
             "type": "http", "method": "GET", "path": path.decode(), "raw_path": path, "query_string": query,
-            "headers": [], "state": {}, "scheme": "http", "server": ("", 80), "http_version": "1.1",
+            "headers": [(b"accept", word)], "scheme": "http", "server": ("", 80), "http_version": "1.1",
         }  # fmt: skip
-        await FastAPI.__call__(app, scope, nothing_comes, nobody_reads)
-        answer = scope["state"].get("answer")
-        if answer is not None:
-            cache.keep((path, query, word), answer, version=version)
+        await inside(scope, nothing_comes, nobody_reads)
 
 
 async def nothing_comes() -> Message:
