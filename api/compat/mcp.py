@@ -2,8 +2,8 @@
 
 A tool is a route: OpenAPI says what it takes and gives, `mcp.toml` what the number is and what it is not. A call is
 that request, put to the application in this process, so the number is REST's and a refusal the same sentence. Both eras
-of the protocol (2026-07-28 and 2025-11-25) are served without sessions, by the `mcp` library, which is loaded at the
-first request.
+of the protocol (2026-07-28 and 2025-11-25) are served without sessions, by the `mcp` library; it and the client are
+loaded at the first request.
 """
 
 from __future__ import annotations
@@ -14,19 +14,16 @@ import tomllib
 from asyncio import to_thread
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fastapi import FastAPI
 
-from api.middleware.cache import CacheMiddleware
+from api.middleware.cache import behind_cache
 from api.middleware.requests import Failures, RequestId
 from api.routes.operation import program_version
-from indexer.client.asking import Asker, Patience, asker_of
 from indexer.client.decode import query
-from indexer.client.local import LocalTransport, open_local
 from indexer.errors import DeaiError, InputError, did_you_mean
 from indexer.store.db import Store
 
@@ -34,6 +31,9 @@ if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
     from mcp_types import CallToolResult, Resource, Tool
     from starlette.types import Receive, Scope, Send
+
+    from indexer.client.asking import Asker
+    from indexer.client.local import LocalTransport
 
 Json = dict[str, Any]
 TEXTS = files(__package__)
@@ -43,7 +43,6 @@ HIDDEN = ("shape", "format")  # what only changes how an answer is written
 REFERENCE = re.compile(r"#/components/schemas/(\w+)")
 PLACE = re.compile(r"\{(\w+)\}")
 SCHEME = "deai:/"
-AT_ONCE = Patience(attempts=1)  # whether to ask again is the agent's to decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +143,16 @@ async def resources_of(asker: Asker) -> list[Resource]:
     return [Resource(uri=SCHEME + address, name=address, **entry) for address, entry in addresses]
 
 
-def server_over(asker: Asker, routes: Mapping[str, Route]) -> Server:
-    """The server whose tools are these routes, asked through `asker`."""
+def server_over(transport: LocalTransport, document: Json) -> Server:
+    """The server over an API in this process, which this OpenAPI document describes."""
     import mcp_types as types
     from mcp.server.lowlevel import Server
     from mcp.shared.exceptions import MCPError
+
+    from indexer.client.asking import Patience, asker_of
+
+    routes = routes_of(document)
+    asker = asker_of(transport, patience=Patience(attempts=1))  # whether to ask again is the agent's to decide
 
     async def list_tools(context: Any, params: Any) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[route.tool for route in routes.values()])
@@ -187,8 +191,10 @@ async def serve_stdio(store: Store) -> None:
     """Answers an agent on stdin and stdout from an open store, until it leaves."""
     from mcp.server.stdio import stdio_server
 
+    from indexer.client.local import open_local
+
     transport = open_local(store)
-    server = server_over(asker_of(transport, patience=AT_ONCE), routes_of(transport.app.openapi()))
+    server = server_over(transport, transport.app.openapi())
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())
 
@@ -198,16 +204,19 @@ class Endpoint:
 
     def __init__(self, app: FastAPI) -> None:
         self.app = app
-        inside = CacheMiddleware(partial(FastAPI.__call__, app), cache=app.state.services.cache)
-        self.asker = asker_of(LocalTransport(RequestId(Failures(inside))), patience=AT_ONCE)
-        self.routes: dict[str, Route] = {}
+        self.server: Server | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self.routes:
-            self.routes = await to_thread(lambda: routes_of(self.app.openapi()))
+        if self.server is None:
+            self.server = await to_thread(self._make)
         from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-        server = server_over(self.asker, self.routes)
-        manager = StreamableHTTPSessionManager(server, stateless=True, json_response=True)
+        manager = StreamableHTTPSessionManager(self.server, stateless=True, json_response=True)
         async with manager.run():
             await manager.handle_request(scope, receive, send)
+
+    def _make(self) -> Server:
+        from indexer.client.local import LocalTransport
+
+        inside = RequestId(Failures(behind_cache(self.app)))
+        return server_over(LocalTransport(inside), self.app.openapi())

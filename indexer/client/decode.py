@@ -141,28 +141,11 @@ def study(reply: Any, table: str) -> Study:
 
 
 MEDIA_TYPE = "application/problem+json"
-KINDS: dict[str, type[DeaiError]] = {
-    "bad_request": InputError,
-    "invalid_request": InputError,
-    "invalid_input": InputError,
-    "method_not_allowed": InputError,
-    "not_acceptable": InputError,
-    "body_too_large": InputError,
-    "uri_too_long": InputError,
-    "range_not_satisfiable": InputError,
-    "unauthorized": SourceRefused,
-    "forbidden": SourceRefused,
-    "not_found": NotFoundError,
-    "gone": NotFoundError,
-    "not_enough_data": NotEnoughDataError,
-    "too_many_requests": SourceUnavailable,
-    "internal": SourceError,
-    "not_implemented": SourceError,
-    "source_error": SourceError,
-    "store_error": StoreError,
-    "busy": BusyError,
-    "verification_failed": VerificationError,
+BY_CODE: dict[str, type[DeaiError]] = {
+    kind.code: kind
+    for kind in (InputError, NotFoundError, NotEnoughDataError, StoreError, BusyError, VerificationError)
 }
+BY_STATUS = {401: SourceRefused, 403: SourceRefused, 410: NotFoundError, 429: SourceUnavailable}
 PASSING = (429, 502, 503, 504)
 
 
@@ -170,7 +153,7 @@ def refusal(*, url: str, status: int, headers: Mapping[str, str], body: bytes) -
     """The error that an answer means; `retryable` says whether asking again may help."""
     kind = headers.get("content-type", "").partition(";")[0]
     if kind == MEDIA_TYPE:
-        error = _problem(body)
+        error = _problem(body, status)
         if error is not None:
             return _passing(error, status, headers)
     if status in PASSING:
@@ -187,13 +170,13 @@ def refusal(*, url: str, status: int, headers: Mapping[str, str], body: bytes) -
     )
 
 
-def _problem(body: bytes) -> DeaiError | None:
+def _problem(body: bytes, status: int) -> DeaiError | None:
     try:
         problem: Any = orjson.loads(body)
         code, detail, trace = problem["code"], str(problem["detail"]), str(problem.get("trace_id", ""))
     except (ValueError, TypeError, KeyError):
         return None
-    known = KINDS.get(code, SourceError)
+    known: type[DeaiError] = BY_CODE.get(code) or BY_STATUS.get(status) or (InputError if status < 500 else SourceError)
     ours = issubclass(known, SourceError | StoreError | VerificationError) and known is not SourceRefused
     return known(f"{detail} (trace id {trace})" if ours and trace else detail)
 
