@@ -7,8 +7,9 @@ its calls in one or more *manifests*: JSON in the archive, linked to the run as 
 - `fixing`: rules, state before and after, calls (see `live.fixing`); its hash is in the run's detail too.
 - `history`: calls for bars with `interval`, `start_us` and `end_us` of the plan; `subject` is `asset@source`, or a
   quote currency (`USDT`) whose dollar rate the bars priced in it were multiplied by (`live.history.hourly_rate` over
-  all manifests of the run with this plan: a long plan has several). A process that is killed may leave the last calls
-  out (fewer than `live.history.MANIFEST_CALLS`); their run is then not `done`.
+  all manifests of the run with this plan: a long plan has several). A process that is killed may leave the calls of
+  the last seconds out (`live.filling.KEEP_S`); their run is then not `done`. Bars that an earlier run could not price
+  are in the manifest of the run that prices them, too.
 - `answers`: calls of the other jobs (benchmarks, supplies, stress, cross-check); `subject` is the asset's slug, the
   benchmark's symbol, or what the job asked for as a whole.
 
@@ -34,6 +35,7 @@ from indexer.store.rows import PayloadRow
 from indexer.times import from_us
 
 MANIFEST: Final = "manifest"  # the `source` of a manifest among a run's payloads
+HISTORY: Final = "history"  # the kind of the runs that fill the store with bars, and of their manifests
 ANSWERS: Final = "answers"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -18,12 +18,12 @@ import numpy as np
 from indexer.arrays import I64
 from indexer.errors import SourceRefused, Stopped
 from indexer.live.asking import Question, Reply
-from indexer.live.audit import ANSWERS, keep_answers, keep_manifest
+from indexer.live.audit import ANSWERS, HISTORY, keep_answers, keep_manifest
 from indexer.live.bars import listing_ids, write_missing
 from indexer.live.collect import AGGREGATORS
 from indexer.live.context import Live
 from indexer.live.mapping import quote_fillers
-from indexer.live.plan import Plan, Stage, pieces_of, rate_series, stored_instants, times_by_quote
+from indexer.live.plan import Plan, Quoted, Stage, pieces_of, rate_series, stored_instants
 from indexer.live.quality_log import reject_notes, write_rejects_noted
 from indexer.live.series import Role, Series
 from indexer.live.supply import write_reported
@@ -32,12 +32,12 @@ from indexer.reference.bars import conversion_rate
 from indexer.registry.records import AT_PAR
 from indexer.sources.base import Mapped
 from indexer.sources.http import HttpClient, reason_of
-from indexer.sources.records import Bars, in_usd, join_bars
+from indexer.sources.records import Bars, in_usd, join_bars, no_bars
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, iso, to_us
 
 T = TypeVar("T")
 RATE_AGE_US: Final = 24 * HOUR_US  # a dollar coin's hourly rate may serve this long where its market was silent
-MANIFEST_CALLS: Final = 500  # calls a manifest: a killed process loses the record of fewer than that
+KEEP_S: Final = 10.0  # of the calls of so many seconds a killed process loses the record
 LOOK_S: Final = 2.0  # how long to wait for answers before looking at the time again
 SOON_S: Final = 30.0  # how often levels are made of what came at most
 SHARE: Final = 0.1  # of the time at most that making them may take
@@ -96,19 +96,29 @@ class Filled:
 
 
 @dataclass(slots=True)
+class _Span:
+    """A part of the plan's time, and the aggregators that may still be asked for a currency's rate then."""
+
+    start_us: int
+    end_us: int
+    fillers: list[Mapped]
+
+
+@dataclass(slots=True)
 class _Quote:
-    """A quote currency's dollar markets in one interval, and bars that wait for its rate.
+    """A quote currency's dollar markets in one interval, and bars that wait for its rate, or have none so far."""
 
-    `fillers` may still be asked, each for the time of the stage under way.
-    """
-
+    spans: list[_Span] = field(default_factory=list)
     asked: list[Piece] = field(default_factory=list)
     markets: dict[str, list[Bars]] = field(default_factory=dict)
-    fillers: list[Mapped] = field(default_factory=list)
-    time: tuple[int, int] = (0, 0)
     waiting: list[tuple[Series, Bars]] = field(default_factory=list)
-    changed: bool = False  # since bars were last priced
+    without: list[tuple[Series, Bars]] = field(default_factory=list)
     late: set[Piece] = field(default_factory=set)  # of a time in which bars were priced without them: not used any more
+
+    @property
+    def unpriced(self) -> list[tuple[Series, Bars]]:
+        """All bars that have no price in dollars yet."""
+        return [*self.waiting, *self.without]
 
 
 def hourly_rate(
@@ -136,6 +146,8 @@ def hourly_rate(
 class Filling:
     """A plan under way. Use as a context manager; `run` its stages one after the other, then `finish`.
 
+    All is asked for from the start, each source at its own pace, of an earlier stage first.
+
     A `patient` one asks again what failed until it comes or its time is over; another asks each call once.
     `tell` hears of every batch of answers; `then` is called when a stage is over, and for what came meanwhile. `stage`
     is what is asked for now, empty when only what failed is.
@@ -160,9 +172,10 @@ class Filling:
         self._then = then
         self._then_s = 0.0
         self._walk: Walk | None = None
-        self._quotes: dict[tuple[str, str], _Quote] = {}
-        self._record: dict[str, list[dict[str, Any]]] = {}
-        self._spans = plan.spans
+        self._quotes: dict[Quoted, _Quote] = {}
+        self._record: dict[str, list[Mapping[str, Any]]] = {}
+        self._kept_at = time.monotonic()
+        self._plan = plan
         self._listings: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -172,6 +185,18 @@ class Filling:
             return Walk(self._live.sources, http, patient=self._patient)
 
         self._walk = self._live.upstream.run(start)
+        for kept in self._plan.unpriced:
+            self._quote(kept.bars.quote, kept.series.interval).waiting.append((kept.series, kept.bars))
+            self._record.setdefault(kept.series.interval, []).append(kept.record)
+        for rank, stage in enumerate(self._plan.stages):
+            for key, start_us, end_us in stage.times:
+                fillers = quote_fillers(key[:1], self._live.sources)
+                self._quote(*key).spans.append(_Span(start_us, end_us, list(fillers)))
+            for piece in stage.rates:
+                self._quote_of(piece.series).asked.append(piece)
+            for piece in stage.all:
+                piece.rank = rank
+            self._add(stage.all)
         return self
 
     def __exit__(
@@ -180,8 +205,7 @@ class Filling:
         walk = self.walk
         with suppress(Stopped):  # nothing may go on asking, whatever ended this
             self._live.upstream.run(lambda _: walk.stop())
-        for interval in list(self._record):
-            self._keep(interval)
+        self._keep()
 
     @property
     def walk(self) -> Walk:
@@ -190,16 +214,9 @@ class Filling:
         return self._walk
 
     def run(self, stage: Stage) -> None:
-        """Ask the pieces of a stage and write what comes, until each came or failed."""
+        """Write what comes, until each piece of a stage came or failed."""
         self.stage = stage.name
-        for key, time_us in times_by_quote(stage.pieces).items():
-            self._quote(*key).time = time_us
-            self._quote(*key).fillers = list(quote_fillers(key[:1], self._live.sources))
-        for piece in stage.rates:
-            row = piece.series.row
-            self._quote(row.asset, piece.series.interval).asked.append(piece)
-        self._add(stage.all)
-        self._go_on(lambda: self._settled(stage.all))
+        self._go_on(lambda: not self._ask_walk(lambda walk: walk.unsettled(stage.all)))
         self.step(0.0)
         self._call_then()
 
@@ -235,6 +252,8 @@ class Filling:
         for key in self._quotes:
             parts += self._priced(key)
         self._write(parts)
+        if time.monotonic() - self._kept_at >= KEEP_S:
+            self._keep()
         self._tell(self)
 
     def finish(self) -> Filled:
@@ -244,10 +263,10 @@ class Filling:
             if piece.series.role is not Role.RATE:
                 self.filled.owes(piece.series, piece.call.ask.start_us)
         for (currency, interval), quote in self._quotes.items():
-            left = sum(len(bars) for _, bars in quote.waiting)
+            left = sum(len(bars) for _, bars in quote.unpriced)
             self.filled.unpriced[currency] = self.filled.unpriced.get(currency, 0) + left
             if any(piece in quote.asked for piece in lost):  # else nobody has the rate, and asking again is idle
-                for series, bars in quote.waiting:
+                for series, bars in quote.unpriced:
                     self.filled.owes(series, int(bars.time_us[0]) - INTERVAL_US[interval])
         return self.filled
 
@@ -263,9 +282,6 @@ class Filling:
 
     def _add(self, pieces: Sequence[Piece], *, first: bool = False) -> None:
         self._ask_walk(lambda walk: walk.add(pieces, first=first))
-
-    def _settled(self, pieces: Iterable[Piece]) -> bool:
-        return self._ask_walk(lambda walk: walk.settled(pieces))
 
     def _ask_walk(self, question: Callable[[Walk], T]) -> T:
         """What the walk says, asked on its own loop."""
@@ -298,8 +314,6 @@ class Filling:
         about = "" if piece.series.role is Role.SUPPLY else piece.series.interval
         record = self._record.setdefault(about, [])
         record += keep_answers(self._live, self._run_id, [(subject, piece.call, outcome.answer)])
-        if len(record) >= MANIFEST_CALLS:
-            self._keep(about)
 
     @staticmethod
     def _question(piece: Piece) -> Question:
@@ -307,16 +321,15 @@ class Filling:
         row, role = piece.series.row, piece.series.role
         return Question(f"{row.asset}@{row.source}" if role is Role.BARS else row.asset, row.source, piece.call.ask)
 
-    def _keep(self, interval: str) -> None:
-        """Write the manifest of the calls noted since the last one: of an interval's bars, or ('') of supplies."""
-        calls = self._record.pop(interval, [])
-        if not calls:
-            return
-        about: dict[str, Any] = {"kind": ANSWERS}
-        if interval:
-            start_us, end_us = self._spans[interval]
-            about = {"kind": "history", "interval": interval, "start_us": start_us, "end_us": end_us}
-        keep_manifest(self._live, self._run_id, {**about, "exchanges": calls})
+    def _keep(self) -> None:
+        """Write the manifests of the calls noted since the last ones: of an interval's bars, or ('') of supplies."""
+        for interval, calls in self._record.items():
+            about: dict[str, Any] = {"kind": ANSWERS}
+            if interval:
+                start_us, end_us = self._plan.spans[interval]
+                about = {"kind": HISTORY, "interval": interval, "start_us": start_us, "end_us": end_us}
+            keep_manifest(self._live, self._run_id, {**about, "exchanges": calls})
+        self._record, self._kept_at = {}, time.monotonic()
 
     def _dollars_or_wait(self, outcome: Outcome) -> list[tuple[Series, Bars]]:
         """Bars in dollars as they are; others wait for their currency's rate. Rates and supplies are kept apart."""
@@ -334,48 +347,49 @@ class Filling:
             if outcome.piece in quote.late:
                 return []
             quote.markets.setdefault(series.row.source, []).append(parsed.bars)
-            quote.changed = True
+            quote.waiting, quote.without = quote.unpriced, []
             return []
         if parsed.bars.quote == "USD":
             return [(series, parsed.bars)]
         quote = self._quote(parsed.bars.quote, series.interval)
         quote.waiting.append((series, parsed.bars))
-        quote.changed = True
         return []
 
-    def _priced(self, key: tuple[str, str]) -> list[tuple[Series, Bars]]:
-        """The waiting bars in dollars, once the currency's markets have answered; the next source for the rest."""
+    def _priced(self, key: Quoted) -> list[tuple[Series, Bars]]:
+        """The waiting bars in dollars, once the currency's markets of their time have answered; then the next source
+        for the rest."""
         quote = self._quotes[key]
-        if not quote.waiting or not self._settled(quote.asked):
+        if not quote.waiting:
             return []
+        pending = self._ask_walk(lambda walk: walk.unsettled(quote.asked))
+        waits = [any(_of_time(piece, bars) for piece in pending) for _, bars in quote.waiting]
+        ready = [part for part, wait in zip(quote.waiting, waits, strict=True) if not wait]
+        quote.waiting = [part for part, wait in zip(quote.waiting, waits, strict=True) if wait]
         priced: list[tuple[Series, Bars]] = []
         left: list[tuple[Series, Bars]] = []
-        if quote.markets and quote.changed:
-            first = min(int(bars.time_us[0]) for _, bars in quote.waiting)
-            last = max(int(bars.time_us[-1]) for _, bars in quote.waiting)
-            rate = hourly_rate(key[0], quote.markets, key[1], start_us=first, end_us=last)
-            for series, bars in quote.waiting:
-                usd = in_usd(bars, rate)
-                if len(usd):
-                    priced.append((series, usd))
-                rest = bars.take(~np.isin(bars.time_us, usd.time_us))
-                if len(rest):
-                    left.append((series, rest))
-        else:
-            left = quote.waiting
-        quote.waiting, quote.changed = left, False
-        quote.late.update(_passed_over(quote.asked, [bars for _, bars in priced]))
-        if left and quote.fillers:
-            self._ask_next(key, quote)
+        rate = _rate_of(key, quote, [bars for _, bars in ready])
+        for series, bars in ready:
+            usd = in_usd(bars, rate)
+            if len(usd):
+                priced.append((series, usd))
+                quote.late.update(piece for piece in quote.asked if not piece.done and _of_time(piece, usd))
+            rest = bars.take(~np.isin(bars.time_us, usd.time_us))
+            if len(rest):
+                left.append((series, rest))
+        (quote.waiting if self._ask_next(key, quote, left) else quote.without).extend(left)
         return priced
 
-    def _ask_next(self, key: tuple[str, str], quote: _Quote) -> None:
-        """Ask the next aggregator for the time of the stage, of which other bars will wait too."""
-        start_us, end_us = quote.time
-        row = quote.fillers.pop(0)
-        pieces = pieces_of(rate_series(self._live, row, key[1], start_us=start_us, end_us=end_us))
+    def _ask_next(self, key: Quoted, quote: _Quote, left: Sequence[tuple[Series, Bars]]) -> bool:
+        """Ask the next aggregator for the parts of the plan's time in which bars have no rate; whether there is one."""
+        pieces: list[Piece] = []
+        for span in quote.spans:
+            if span.fillers and any(_overlap(span.start_us, span.end_us, bars) for _, bars in left):
+                row = span.fillers.pop(0)
+                series = rate_series(self._live, row, key[1], start_us=span.start_us, end_us=span.end_us)
+                pieces += pieces_of(series)
         quote.asked += pieces
         self._add(pieces, first=True)
+        return bool(pieces)
 
     def _write(self, parts: Sequence[tuple[Series, Bars]]) -> None:
         """Write bars in dollars, only at instants that are not stored."""
@@ -398,11 +412,18 @@ class Filling:
         self.filled.bars += write_missing(self._live.store, self._run_id, listed, have).new
 
 
-def _passed_over(asked: Iterable[Piece], priced: Sequence[Bars]) -> Iterator[Piece]:
-    """The pieces that had not come when bars of their time were priced: the same rate must be found again later."""
-    if not priced:
-        return
-    first, last = min(int(bars.time_us[0]) for bars in priced), max(int(bars.time_us[-1]) for bars in priced)
-    for piece in asked:
-        if not piece.done and piece.call.ask.start_us < last and first <= piece.call.ask.end_us:
-            yield piece
+def _rate_of(key: Quoted, quote: _Quote, parts: Sequence[Bars]) -> Bars:
+    """The currency's dollar rate in the time of these bars, as far as its markets gave any."""
+    if not parts:
+        return no_bars()
+    first, last = min(int(bars.time_us[0]) for bars in parts), max(int(bars.time_us[-1]) for bars in parts)
+    return hourly_rate(key[0], quote.markets, key[1], start_us=first, end_us=last)
+
+
+def _overlap(start_us: int, end_us: int, bars: Bars) -> bool:
+    return start_us <= int(bars.time_us[-1]) and int(bars.time_us[0]) <= end_us
+
+
+def _of_time(piece: Piece, bars: Bars) -> bool:
+    """Whether a rate's piece may hold what prices these bars: of their time, or a little older."""
+    return _overlap(piece.call.ask.start_us, piece.call.ask.end_us + RATE_AGE_US, bars)

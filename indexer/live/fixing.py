@@ -72,8 +72,9 @@ def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     """
     at_us = to_us(due)
     rows = live.venues()
-    asked = (*rows, *quote_mappings(rows, live.sources))
-    all_asked = (*asked, *quote_fillers(sorted({row.quote for row in rows}), live.sources))
+    quotes = sorted({row.quote for row in rows})
+    asked = (*rows, *quote_mappings(quotes, live.sources))
+    all_asked = (*asked, *quote_fillers(quotes, live.sources))
     before = remembered_before(live, due)
     last = before.last_rates()
     got = live.upstream.run(lambda http: collect_bars(all_asked, live.sources, http, at_us=at_us, last_rates=last))

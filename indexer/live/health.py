@@ -13,7 +13,7 @@ from indexer.config import Settings
 from indexer.errors import ConfigError, SourceCorrupt, SourceError, SourceRefused
 from indexer.live.standing import SourceState, SourceStatus
 from indexer.live.upstream import keys_of, sources_of, upstream_of
-from indexer.sources.base import Ask, Capabilities, Dataset, RestSource, Source
+from indexer.sources.base import Ask, Capabilities, Dataset, RestSource, Source, limit_of
 from indexer.sources.http import HttpClient, Timeouts
 from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS
 from indexer.sources.registry import capabilities
@@ -91,7 +91,7 @@ async def examine(sources: Mapping[str, Source], http: HttpClient, *, now_us: in
 
 
 async def _examine(name: str, source: Source, http: HttpClient, now_us: int) -> Examination:
-    limit = source.limit if isinstance(source, RestSource) else name
+    limit = limit_of(source, name)
     health = http.health(limit)
     quota = f"{health.limit.per_second:g} a second, {health.limit.burst:g} at once: {health.limit.why}"
     has_key = isinstance(source, RestSource) and bool(source.key)

@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Any, Final
 
 from indexer.errors import SourceUnavailable
+from indexer.live.audit import HISTORY
 from indexer.live.context import Live
 from indexer.live.filling import Filled, Filling
 from indexer.live.first_fill import end_first_fill
@@ -26,7 +27,6 @@ from indexer.live.series import gap_notes, least_seconds
 from indexer.store.runs import finish_run, first_fill_is_open, last_run_before, start_run
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, from_us, iso, parse_instant, to_us
 
-KIND: Final = "history"
 LOOK_BACK: Final = 2 * DAY_US  # late rows and short outages are asked for again this long
 HOUR: Final = timedelta(hours=1)
 
@@ -42,7 +42,7 @@ def catch_up(live: Live, due: datetime, run_id: int, *, patient: bool = False) -
     store's years only; afterwards hours are kept up, and days only where they are owed.
     """
     end_us, wanted = to_us(due) - (HOUR_US if patient else 0), _wanted(live)
-    last = last_run_before(live.store, KIND, due)
+    last = last_run_before(live.store, HISTORY, due)
     if last is None or last.due_at is None or last.detail.get("wanted") != wanted:
         plan = plan_stages(live, end_us=end_us)
     else:

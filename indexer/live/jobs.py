@@ -16,6 +16,7 @@ from typing import Any, Final
 from indexer.config import Settings
 from indexer.errors import SourceError, SourceUnavailable
 from indexer.live import benchmarks, crosscheck, fixing, history, listings, stress, supply, usage
+from indexer.live.audit import HISTORY
 from indexer.live.chain.activity import KIND, owed_days, read_activity_of_day
 from indexer.live.chain.configured import is_on
 from indexer.live.chain.prices import check_prices
@@ -61,7 +62,7 @@ def live_jobs(live: Live, *, update_minutes: int = 60, history_beside: bool = Fa
         every = timedelta(minutes=update_minutes)
         jobs.append(Job(fixing.KIND, every, BAR_DELAY, _of(live, fixing.fix), singly=SINGLY, urgent=True))
         if not history_beside:
-            jobs.append(Job(history.KIND, HOUR, timedelta(minutes=4), _of(live, history.catch_up)))
+            jobs.append(Job(HISTORY, HOUR, timedelta(minutes=4), _of(live, history.catch_up)))
     if supply.SOURCE in live.sources:
         jobs.append(Job("supply", DAY, timedelta(minutes=10), with_rest(live, supply.read_reported)))
     if _any(live, Dataset.BENCHMARK):
@@ -86,9 +87,9 @@ def history_scheduler(live: Live, *, watch: ClockWatch | None = None) -> Schedul
     """
     jobs = [
         Job(LISTINGS, DAY, timedelta(0), _of(live, listings.check_listings)),
-        Job(history.KIND, HOUR, timedelta(0), _of(live, partial(history.catch_up, patient=True))),
+        Job(HISTORY, HOUR, timedelta(0), _of(live, partial(history.catch_up, patient=True))),
     ]
-    return Scheduler(live.store, jobs, clock=live.clock, lease=history.KIND, afterwards=live.compute, watch=watch)
+    return Scheduler(live.store, jobs, clock=live.clock, lease=HISTORY, afterwards=live.compute, watch=watch)
 
 
 def sweep(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:

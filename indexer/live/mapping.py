@@ -101,15 +101,10 @@ def check_identifiers(rows: Iterable[Mapped]) -> None:
             )
 
 
-def quote_mappings(rows: Collection[Mapped], sources: Mapping[str, Source]) -> tuple[Mapped, ...]:
-    """The markets that price the quote currencies of these rows in dollars; the asset is called like the quote."""
-    quotes = sorted({row.quote for row in rows} - {"USD"})
-    return tuple(
-        Mapped(quote, venue, symbol)
-        for quote in quotes
-        for venue, symbol in QUOTE_MARKETS.get(quote, ())
-        if venue in sources
-    )
+def quote_mappings(quotes: Iterable[str], sources: Collection[str]) -> tuple[Mapped, ...]:
+    """The markets that price these currencies in dollars; the asset is called like the currency."""
+    pairs = ((quote, venue, symbol) for quote in quotes for venue, symbol in QUOTE_MARKETS.get(quote, ()))
+    return tuple(Mapped(quote, venue, symbol) for quote, venue, symbol in pairs if venue in sources)
 
 
 def quote_fillers(quotes: Iterable[str], sources: Collection[str]) -> tuple[Mapped, ...]:

@@ -8,14 +8,16 @@ other venues, and the past year's supplies. Dollar rates of quote currencies com
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from indexer.arrays import I64
-from indexer.errors import InputError, NotFoundError, did_you_mean
+from indexer.errors import InputError, NotFoundError, SourceError, VerificationError, did_you_mean
+from indexer.live.audit import HISTORY, manifests_of, read_exchange
 from indexer.live.context import Live
 from indexer.live.mapping import ids_at, quote_mappings
 from indexer.live.series import NOTHING, Role, Series, series_of
@@ -24,8 +26,10 @@ from indexer.live.supply import without_past
 from indexer.live.walk import Piece
 from indexer.registry.records import DOLLAR
 from indexer.sources.base import Call, Kind, Mapped
+from indexer.sources.records import Bars
 from indexer.store.assets import read_listings
 from indexer.store.bars import read_bars
+from indexer.store.runs import read_runs
 from indexer.times import DAY_US, INTERVAL_US, to_us
 
 INTERVALS: Final = ("1h", "1d")
@@ -37,13 +41,21 @@ FEW_CALLS: Final = 6  # a venue whose days take no more comes first
 DEEP: Final = ("binance", "coinbase", "bybit", "okx")  # venues that serve all of their hours, the deepest first
 
 
+Quoted = tuple[str, str]
+"""A quote currency and an interval."""
+
+
 @dataclass(slots=True)
 class Stage:
-    """Pieces that belong together: the dollar rates of quote currencies, then what is priced in them."""
+    """Pieces that belong together: the dollar rates of quote currencies, then what is priced in them.
+
+    `times` are those of its rates: currency and interval, from when, to when.
+    """
 
     name: str
     rates: list[Piece] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
+    times: list[tuple[Quoted, int, int]] = field(default_factory=list)
 
     @property
     def all(self) -> list[Piece]:
@@ -52,25 +64,39 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Unpriced:
+    """Bars of an earlier run's answer that lack the dollar rate of their currency; `record` is of its audit trail."""
+
+    series: Series
+    bars: Bars
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What is missing in (start, end], stage by stage; `series` with what they do not reach, where that is asked."""
+    """What is missing in (start, end], stage by stage, and what is only to be priced.
+
+    `series` with what they do not reach, where that is asked.
+    """
 
     interval: str
     start_us: int
     end_us: int
     stages: tuple[Stage, ...]
     series: tuple[Series, ...] = ()
+    unpriced: tuple[Unpriced, ...] = ()
 
     @property
     def spans(self) -> dict[str, tuple[int, int]]:
         """From when to when bars of each interval are asked for."""
-        asks = [call.ask for call in self.calls]
+        asks = [(call.ask.interval, call.ask.start_us, call.ask.end_us) for call in self.calls]
+        asks += [(kept.series.interval, kept.record["start_us"], kept.record["end_us"]) for kept in self.unpriced]
         return {
             interval: (
-                min(ask.start_us for ask in asks if ask.interval == interval),
-                max(ask.end_us for ask in asks if ask.interval == interval),
+                min(start_us for name, start_us, _ in asks if name == interval),
+                max(end_us for name, _, end_us in asks if name == interval),
             )
-            for interval in {ask.interval for ask in asks}
+            for interval in {name for name, _, _ in asks}
         }
 
     @property
@@ -104,39 +130,99 @@ class _Planner:
     live: Live
     now_us: int
     have: Mapping[str, Mapping[tuple[str, str], I64]]  # by interval
+    unpriced: Sequence[Unpriced]
+    rated: dict[Quoted, tuple[int, int]] = field(default_factory=dict)  # the time of which rates are planned
 
     def series(self, row: Mapped, interval: str, start_us: int, end_us: int) -> Series:
-        return series_of(
+        stored = self.have[interval].get((row.asset, row.source), np.empty(0, dtype=np.int64))
+        kept = [one.bars.time_us for one in self.unpriced if one.series.row == row and one.series.interval == interval]
+        series = series_of(
             row,
             self.live.sources[row.source],
             interval,
             start_us=start_us,
             end_us=end_us,
             now_us=self.now_us,
-            have=self.have[interval].get((row.asset, row.source)),
+            have=np.unique(np.concatenate([stored, *kept])),
         )
+        series.have = stored  # what is only to be priced is not asked for, but it is still to be written
+        return series
 
-    def with_rates(self, name: str, pieces: Sequence[Piece]) -> Stage:
-        """A stage of these pieces, with the dollar markets of their quotes over all the time they span."""
-        rates: list[Piece] = []
-        times = times_by_quote(pieces)
-        for row in quote_mappings([piece.series.row for piece in pieces], self.live.sources):
-            for (quote, interval), (start_us, end_us) in times.items():
-                if quote == row.asset:
-                    rates += pieces_of(rate_series(self.live, row, interval, start_us=start_us, end_us=end_us))
-        return Stage(name, rates, list(pieces))
+    def with_rates(
+        self, name: str, pieces: Sequence[Piece], *, ahead: Sequence[Piece] = (), unpriced: Sequence[Unpriced] = ()
+    ) -> Stage:
+        """A stage of these pieces, with the dollar markets of their quotes over the time that no earlier stage asks.
+
+        So too for pieces of later stages that are named `ahead`, and for bars that are only to be priced.
+        """
+        stage = Stage(name, [], list(pieces))
+        for key, (start_us, end_us) in _times_by_quote([*pieces, *ahead], unpriced).items():
+            first_us, last_us = self.rated.get(key, (end_us, end_us))
+            self.rated[key] = min(start_us, first_us), max(end_us, last_us)
+            stage.times += [(key, a, b) for a, b in ((start_us, first_us), (last_us, end_us)) if a < b]
+        for (quote, interval), start_us, end_us in stage.times:
+            for row in quote_mappings([quote], self.live.sources):
+                stage.rates += pieces_of(rate_series(self.live, row, interval, start_us=start_us, end_us=end_us))
+        return stage
 
 
-def times_by_quote(pieces: Iterable[Piece]) -> dict[tuple[str, str], tuple[int, int]]:
+def _times_by_quote(pieces: Iterable[Piece], unpriced: Iterable[Unpriced]) -> dict[Quoted, tuple[int, int]]:
     """From when to when a dollar rate is needed, by quote currency and interval."""
-    times: dict[tuple[str, str], tuple[int, int]] = {}
-    for piece in pieces:
-        ask, interval = piece.call.ask, piece.series.interval
-        if piece.series.role is Role.BARS and ask.quote != DOLLAR:
-            start_us, end_us = times.get((ask.quote, interval), (NOTHING, 0))
-            start_us = min(start_us, ask.start_us - INTERVAL_US[interval])
-            times[ask.quote, interval] = (start_us, max(end_us, ask.end_us))
+    needs = [
+        (piece.call.ask.quote, piece.series.interval, piece.call.ask.start_us, piece.call.ask.end_us)
+        for piece in pieces
+        if piece.series.role is Role.BARS and piece.call.ask.quote != DOLLAR
+    ]
+    needs += [
+        (kept.bars.quote, kept.series.interval, int(kept.bars.time_us[0]), int(kept.bars.time_us[-1]))
+        for kept in unpriced
+    ]
+    times: dict[Quoted, tuple[int, int]] = {}
+    for quote, interval, first_us, last_us in needs:
+        start_us, end_us = times.get((quote, interval), (NOTHING, 0))
+        times[quote, interval] = min(start_us, first_us - INTERVAL_US[interval]), max(end_us, last_us)
     return times
+
+
+def unpriced_bars(
+    live: Live, rows: Iterable[Mapped], have: Mapping[str, Mapping[tuple[str, str], I64]]
+) -> tuple[Unpriced, ...]:
+    """What the venues' answers to the runs since the last done one hold that is not stored, for want of a dollar rate.
+
+    An answer that cannot be read any more is left out: its bars are asked for again.
+    """
+    known = {f"{row.asset}@{row.source}": row for row in rows if row.quote != DOLLAR}
+    unpriced: list[Unpriced] = []
+    seen: dict[str, I64] = {}
+    for record in _records_since_done(live):
+        row = known.get(record["subject"])
+        if row is None or [row.symbol] != record["symbols"]:
+            continue
+        stored = have[record["interval"]].get((row.asset, row.source), np.empty(0, dtype=np.int64))
+        series = Series(row, record["interval"], (), have=stored)
+        times = seen.get(series.key, stored)
+        first, last = np.searchsorted(times, [record["start_us"], record["end_us"]], side="right")
+        if last - first >= record["rows"]:
+            continue
+        with suppress(NotFoundError, VerificationError, InputError, SourceError):
+            bars = read_exchange(record, live.archive, live.sources)[2].bars
+            if bars is not None and (fresh := ~np.isin(bars.time_us, times)).any():
+                unpriced.append(Unpriced(series, bars.take(fresh), record))
+                seen[series.key] = np.union1d(times, bars.time_us)
+    return tuple(unpriced)
+
+
+def _records_since_done(live: Live) -> Iterator[Mapping[str, Any]]:
+    """The calls for history that were answered in the runs after the last done one; in that one too if it owes any."""
+    for run in read_runs(live.store, kind=HISTORY):
+        if run.outcome == "done" and not run.detail.get("owed"):
+            return
+        with suppress(NotFoundError, VerificationError):
+            for manifest in manifests_of(live.store, live.archive, run.id):
+                if manifest["kind"] == HISTORY:
+                    yield from manifest["exchanges"]
+        if run.outcome == "done":
+            return
 
 
 def rate_series(live: Live, row: Mapped, interval: str, *, start_us: int, end_us: int) -> Series:
@@ -157,7 +243,8 @@ def plan_stages(live: Live, *, end_us: int) -> Plan:
     rows = live.venues(legacy=True)
     oldest_us = since_us - BEFORE_US if since_us < recent_us else since_us
     have = {name: stored_instants(live, interval=name, start_us=oldest_us, end_us=end_us) for name in INTERVALS}
-    planner = _Planner(live, now_us, have)
+    unpriced = unpriced_bars(live, rows, have)
+    planner = _Planner(live, now_us, have, unpriced)
     days: list[Piece] = []
     other_days: list[Piece] = []
     first_hours: list[Piece] = []
@@ -175,13 +262,15 @@ def plan_stages(live: Live, *, end_us: int) -> Plan:
             else:
                 (hours if piece.call.ask.end_us > recent_us else past).append(piece)
     supplies = _supply_pieces(live, now_us)
+    rest = [*supplies, *other_days, *past]
+    kept = {name: [one for one in unpriced if one.series.interval == name] for name in INTERVALS}
     stages = (
-        planner.with_rates("daily bars", _binance_first(days)),
+        planner.with_rates("daily bars", _binance_first(days), unpriced=kept["1d"]),
         planner.with_rates("hours of the deepest venues", first_hours),
-        planner.with_rates("hours of the other venues", hours),
-        planner.with_rates("hours before, other venues' days, supplies", [*supplies, *other_days, *past]),
+        planner.with_rates("hours of the other venues", hours, ahead=rest, unpriced=kept["1h"]),
+        planner.with_rates("hours before, other venues' days, supplies", rest),
     )
-    return Plan("1h", since_us, end_us, tuple(stage for stage in stages if stage.pieces))
+    return Plan("1h", since_us, end_us, tuple(stage for stage in stages if stage.all), unpriced=unpriced)
 
 
 def _binance_first(pieces: Sequence[Piece]) -> list[Piece]:
@@ -230,7 +319,8 @@ def plan_range(
 ) -> Plan:
     """What completes the venues' bars closing in (start, end]; of all assets or of those named.
 
-    `since_us` gives some series (by their keys, which may be of days) an earlier start of their own.
+    `since_us` gives some series (by their keys, which may be of days) an earlier start of their own; with it, bars that
+    earlier runs could not price are not asked for again.
     Raises InputError for an interval that is not kept or a range that is none, NotFoundError for an unknown asset.
     """
     _check(live, start_us, end_us, interval, assets)
@@ -239,7 +329,8 @@ def plan_range(
     supplies = f"@{SUPPLIES}/1d"  # what is owed of them says nothing of bars
     oldest_us = min([start_us, *(begin for key, begin in owed.items() if not key.endswith(supplies))])
     have = {name: stored_instants(live, interval=name, start_us=oldest_us, end_us=end_us) for name in INTERVALS}
-    planner = _Planner(live, to_us(live.clock()), have)
+    unpriced = unpriced_bars(live, rows, have) if since_us is not None else ()
+    planner = _Planner(live, to_us(live.clock()), have, unpriced)
     wanted: list[Series] = []
     for row in rows:
         for name in INTERVALS:
@@ -249,7 +340,8 @@ def plan_range(
                 wanted.append(planner.series(row, name, min(begin, start_us), end_us))
     pieces = [piece for one in wanted for piece in pieces_of(one)]
     pieces += [piece for piece in _supply_pieces(live, to_us(live.clock())) if piece.series.key in owed]
-    return Plan(interval, oldest_us, end_us, (planner.with_rates("bars", pieces),), tuple(wanted))
+    stage = planner.with_rates("bars", pieces, unpriced=unpriced)
+    return Plan(interval, oldest_us, end_us, (stage,), tuple(wanted), unpriced)
 
 
 def plan_fill(

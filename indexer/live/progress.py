@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from indexer.live.context import Live
 from indexer.live.filling import Filling
 from indexer.live.plan import Plan
 from indexer.live.series import least_seconds
-from indexer.sources.base import RestSource
+from indexer.live.walk import Piece
+from indexer.sources.base import limit_of
 from indexer.sources.http import HostLimit, HttpClient
 from indexer.store.runs import write_progress
 
@@ -38,30 +40,28 @@ class Reporter:
         failing = {name: text for name, text in filled.failures.items() if name not in filled.sources}
         done = sum(piece.done for stage in stages for piece in stage.all)
         calls_per_s, self._done = (done - self._done) / max(seconds, 1.0), done
-        limits = self._limits()
-        left = [
-            [piece.call for piece in stage.all if not piece.done and piece.call.source not in failing]
-            for stage in stages
-        ]
-        least = [max(least_seconds(calls, self._live.sources, limits).values(), default=0.0) for calls in left]
-        first = stages[0] if stages else None
+        left = [piece for stage in stages for piece in stage.all if not piece.done]
+        first = [piece for piece in left if piece.rank == 0] if stages and filling.stage == stages[0].name else []
         return {
             "stage": filling.stage,
             "done": done,
             "of": len(self._plan.calls),
             "calls_per_s": round(calls_per_s, 1),
             "bars": filled.bars,
-            "first_levels_s": round(least[0]) if first is not None and filling.stage == first.name else 0,
-            "left_s": round(sum(least)),
+            "first_levels_s": self._least_s(first, without=failing),
+            "left_s": self._least_s(left, without=failing),
             "answering": sorted(filled.sources),
             "failing": failing,
         }
 
+    def _least_s(self, pieces: Sequence[Piece], *, without: Collection[str]) -> int:
+        """The seconds that these pieces take at least, of sources that answer; they work side by side."""
+        calls = [piece.call for piece in pieces if piece.call.source not in without]
+        return round(max(least_seconds(calls, self._live.sources, self._limits()).values(), default=0.0))
+
     def _limits(self) -> dict[str, HostLimit]:
         """Each source's limit as it was learnt from the answers so far."""
-        names = {
-            source.limit if isinstance(source, RestSource) else name for name, source in self._live.sources.items()
-        }
+        names = {limit_of(source, name) for name, source in self._live.sources.items()}
 
         async def ask(http: HttpClient) -> dict[str, HostLimit]:
             return {name: http.health(name).pace for name in names}

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from indexer.arrays import I64
-from indexer.sources.base import Ask, Call, Dataset, Mapped, Parsed, RestSource, Source
+from indexer.sources.base import Ask, Call, Dataset, Mapped, Parsed, Source, limit_of
 from indexer.sources.http import LIMITS, HostLimit
 from indexer.sources.http.limits import DEFAULT_LIMIT
 from indexer.sources.records import QualityNote
@@ -142,7 +142,6 @@ def least_seconds(
         cost[call.source] = cost.get(call.source, 0.0) + call.cost
     seconds: dict[str, float] = {}
     for name, tokens in cost.items():
-        source = sources[name]
-        limit = limits.get(source.limit if isinstance(source, RestSource) else name, DEFAULT_LIMIT)
+        limit = limits.get(limit_of(sources[name], name), DEFAULT_LIMIT)
         seconds[name] = max(0.0, tokens - limit.burst) / limit.per_second
     return seconds

@@ -140,7 +140,7 @@ class Ticker:
         rows = [row for row in live.venues() if row.asset in self._wanted]
         if not rows:
             raise NotEnoughDataError("no venue is in use, so there are no prices of now; see DEAI_SOURCES")
-        asked = (*rows, *quote_mappings(rows, live.sources))
+        asked = (*rows, *quote_mappings(sorted({row.quote for row in rows}), live.sources))
         before = self._prices.by_pair
         questions = _questions(asked, before, now_us=to_us(live.clock()))
         by_pair = dict(before)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Final
 
 import structlog
+from anyio import move_on_after
 
 from indexer.errors import SourceCorrupt, SourceError, SourceRefused
 from indexer.live.series import Role, Series
-from indexer.sources.base import Call, Parsed, Source, ask_once
+from indexer.sources.base import Call, Parsed, Source, ask_once, limit_of
 from indexer.sources.http import Answer, HttpClient
 
 log = structlog.get_logger(__name__)
@@ -25,18 +26,23 @@ LANES: Final = 4  # calls under way at a source: few, so that a fixing never wai
 AHEAD: Final = 64  # answers that may wait for being written
 FIRST_REST_S: Final = 5.0
 LONGEST_REST_S: Final = 600.0
-SHORT_REST_S: Final = 30.0  # the longest of a source that answered in this walk, and of its pieces
+LATELY_S: Final = 600.0  # a source that answered properly within this time is in a mood, which passes
+SHORT_REST_S: Final = 30.0  # the longest of such a source, and of its pieces
 REFUSALS: Final = 2  # of one question in a row: then it is answered
 FAILURES: Final = 10  # of a source in a row, whatever it was asked: then all its pieces rest
-TURNED_AWAY: Final = 5  # times in a row that a source which never answered refuses this address: left for the next run
+TURNED_AWAY: Final = 5  # times in a row that a source which did not answer refuses this address: left for the next run
 
 
 @dataclass(slots=True, eq=False)
 class Piece:
-    """One call of a series, and how it went so far: `done` when nothing more comes of it in this walk."""
+    """One call of a series, and how it went so far: `done` when nothing more comes of it in this walk.
+
+    A source is asked for what has a lower `rank` first.
+    """
 
     series: Series
     call: Call
+    rank: int = 0
     done: bool = False
     failures: int = 0
     rests_until: float = 0.0
@@ -56,16 +62,22 @@ class Outcome:
 class _Host:
     """One source's pieces: those that wait for their turn, those that rest, and how many are under way."""
 
-    waiting: deque[Piece] = field(default_factory=deque)
+    waiting: list[tuple[int, int, Piece]] = field(default_factory=list)  # a heap: rank, then place in the line
     resting: list[Piece] = field(default_factory=list)
+    front: int = 0
+    back: int = 0
     under_way: int = 0
     rests_until: float = 0.0
     refusals: int = 0
     failures: int = 0  # in a row
     rests: int = 0  # because of them
-    answered: bool = False  # properly, in this walk
     refused: SourceError | None = None  # what it said when it was given up
     more: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, piece: Piece, *, first: bool = False) -> None:
+        """Let a piece wait behind all others of its rank, or before them."""
+        self.front, self.back = self.front - first, self.back + (not first)
+        heappush(self.waiting, (piece.rank, self.front if first else self.back, piece))
 
     def due(self, now: float) -> float | None:
         """When the next piece may be asked, None when there is none.
@@ -76,13 +88,9 @@ class _Host:
         rested = [piece for piece in self.resting if piece.rests_until <= now]
         if rested:
             self.resting = [piece for piece in self.resting if piece.rests_until > now]
-            again = [
-                piece
-                for piece in rested
-                if piece.series.role is not Role.RATE and (piece.failures > 1 or piece.series.refusals)
-            ]
-            self.waiting.extendleft(reversed([piece for piece in rested if piece not in again]))
-            self.waiting.extend(again)
+        for piece in reversed(rested):
+            again = piece.failures > 1 or piece.series.refusals
+            self.put(piece, first=piece.series.role is Role.RATE or not again)
         times = [now] if self.waiting else [piece.rests_until for piece in self.resting]
         return max(min(times), self.rests_until) if times else None
 
@@ -108,23 +116,26 @@ class Walk:
         """Take up more pieces, behind those of their source that are there, or before them."""
         for piece in reversed(pieces) if first else pieces:
             host = self._host(piece.call.source)
-            (host.waiting.appendleft if first else host.waiting.append)(piece)
+            host.put(piece, first=first)
             host.more.set()
 
-    def settled(self, pieces: Iterable[Piece]) -> bool:
-        """Whether each of these is done, failed once or more, or is of a source that rests, and nothing is to be taken.
+    def unsettled(self, pieces: Iterable[Piece]) -> list[Piece]:
+        """Which of these are neither done, nor failed once or more, nor of a source that rests, or are to be taken.
 
         What failed is asked again, but nobody waits for it.
         """
         now, untaken = self._now(), {outcome.piece for outcome in self._ready}
-        return all(
-            piece not in untaken and (piece.done or piece.failures or self._hosts[piece.call.source].rests_until > now)
+        return [
+            piece
             for piece in pieces
-        )
+            if piece in untaken
+            or not (piece.done or piece.failures or self._hosts[piece.call.source].rests_until > now)
+        ]
 
     def owed(self) -> list[Piece]:
         """The pieces that did not come and may come another time."""
-        return [*self._lost, *(piece for host in self._hosts.values() for piece in (*host.waiting, *host.resting))]
+        waiting = [piece for host in self._hosts.values() for _, _, piece in host.waiting]
+        return [*self._lost, *waiting, *(piece for host in self._hosts.values() for piece in host.resting)]
 
     @property
     def over(self) -> bool:
@@ -138,9 +149,8 @@ class Walk:
         deadline = self._now() + within_s
         while not self._ready and (now := self._now()) < deadline and not self.over:
             self._came.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(deadline - now):
-                    await self._came.wait()
+            with move_on_after(deadline - now):
+                await self._came.wait()
         outcomes = list(self._ready)
         self._ready.clear()
         for _ in outcomes:
@@ -168,10 +178,9 @@ class Walk:
         while True:
             while (due := host.due(now := self._now())) is None or due > now:
                 host.more.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(None if due is None else due - now):
-                        await host.more.wait()
-            piece = host.waiting.popleft()
+                with move_on_after(None if due is None else due - now):
+                    await host.more.wait()
+            _, _, piece = heappop(host.waiting)
             host.under_way += 1
             await self._space.acquire()
             outcome = await self._ask(piece, host)
@@ -199,7 +208,6 @@ class Walk:
             self._give_up(piece)
             return Outcome(piece, error=SourceCorrupt(f"{piece.call.source}: its answer cannot be read ({defect!r})"))
         host.refusals = host.failures = host.rests = piece.series.refusals = 0
-        host.answered = True
         piece.series.answered = True
         piece.done = True
         piece.series.learn(piece.call, parsed)
@@ -210,13 +218,14 @@ class Walk:
         now = self._now()
         outright = isinstance(error, SourceRefused) and error.outright
         wait_s = getattr(error, "retry_after_s", None)
-        if outright and not host.answered:  # one that answered before is in a mood, which passes
+        silent_s = self._http.silent_s(limit_of(self._sources[piece.call.source], piece.call.source))
+        if outright and silent_s > LATELY_S:
             host.refusals += now >= host.rests_until  # calls under way together are turned away once
             if not self._patient or host.refusals >= TURNED_AWAY:
                 host.refused = error
                 self._give_up(piece)
                 return
-            wait_s = _rest_s(host.refusals)
+            wait_s = _rest_s(host.refusals - 1)
         elif isinstance(error, SourceRefused) and not outright:
             piece.series.refusals += 1
             if not self._patient or piece.series.refusals >= REFUSALS:
@@ -227,10 +236,10 @@ class Walk:
             return
         if wait_s:
             host.rests_until = max(host.rests_until, now + wait_s)
-            host.waiting.appendleft(piece)
+            host.put(piece, first=True)
             return
         piece.failures, host.failures = piece.failures + 1, host.failures + 1
-        longest_s = SHORT_REST_S if host.answered else LONGEST_REST_S
+        longest_s = LONGEST_REST_S if silent_s > LATELY_S else SHORT_REST_S
         piece.rests_until = now + min(_rest_s(piece.failures - 1), longest_s)
         if host.failures >= FAILURES and now >= host.rests_until:  # calls under way together count once
             host.rests_until = now + min(_rest_s(host.rests), longest_s)

@@ -311,6 +311,11 @@ def same_contract(one: str, other: str) -> bool:
     return contract_key(one) == contract_key(other)
 
 
+def limit_of(source: Answering, name: str) -> str:
+    """The name of the rate limit that a source of this name is asked within."""
+    return source.limit if isinstance(source, RestSource) else name
+
+
 LIMIT_ATTEMPTS: Final = 3
 
 
@@ -324,7 +329,7 @@ async def ask_once(source: Answering, call: Call, http: HttpClient) -> tuple[Ans
         try:
             return answer, source.parse(call, answer)
         except SourceLimited as error:
-            http.limited(source.limit if isinstance(source, RestSource) else call.source, error)
+            http.limited(limit_of(source, call.source), error)
             if attempt == LIMIT_ATTEMPTS:
                 raise
     raise AssertionError("unreachable: the last attempt returns or raises")

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from indexer.errors import SourceError
 from indexer.files.importing import write_rows
 from indexer.files.kept import read_import
-from indexer.live import benchmarks, filling, fixing, history, stress, supply, usage
+from indexer.live import benchmarks, filling, fixing, stress, supply, usage
 from indexer.live.asking import Question, Reply, series_of
-from indexer.live.audit import ANSWERS, manifests_of, read_exchange
+from indexer.live.audit import ANSWERS, HISTORY, manifests_of, read_exchange
 from indexer.live.bars import listing_ids, write_missing
 from indexer.live.chain.snapshots import replayed, rules_mark, usage_series
 from indexer.live.chain.supply_rows import SOURCE as ONCHAIN
@@ -68,7 +68,7 @@ class Derivation:
             self._fixing(run_id, str(run.detail["manifest"]))
             return True
         manifests = list(manifests_of(self.store, self.archive, run.id))
-        histories = [manifest for manifest in manifests if manifest["kind"] == history.KIND]
+        histories = [manifest for manifest in manifests if manifest["kind"] == HISTORY]
         if histories:
             self._history(run_id, histories)
             charts = [self._reply(one) for each in manifests if each["kind"] == ANSWERS for one in each["exchanges"]]

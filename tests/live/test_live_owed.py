@@ -13,7 +13,9 @@ import pytest
 from fault_server import Fault
 from played import SLUGS, Played, at, played
 
+from indexer.live import filling
 from indexer.live.context import Live, live_of
+from indexer.live.filling import Filling
 from indexer.live.history import catch_up
 from indexer.live.upstream import sources_of
 from indexer.store.assets import read_listings
@@ -108,16 +110,37 @@ def test_only_what_failed_is_asked_again_and_the_emptiness_before_a_listing_is_n
     assert hours_of(live.store, "okx")[key.partition("@")[0]] == HOURS
 
 
-def test_bars_without_a_dollar_rate_because_its_market_failed_are_owed_too(world: Played, live: Live) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_bars_without_a_dollar_rate_are_owed_and_priced_later_and_not_asked_again(
+    world: Played, live: Live, killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by a process that starts after one that was killed in the middle: what had been answered is in the archive.
+
+    What Binance gave is then only priced; of it the newest hour of three assets is asked for, and after a kill the
+    emptiness before their listing.
+    """
     world.faults += [Fault("coinbase", "drop"), Fault("kraken", "drop")]  # the two that price USDT
-    first = history(world, live)
-    assert first["unpriced"] == 3 * HOURS + 3
-    assert {key for key in first["owed"] if key.endswith("@binance")} == {f"{slug}@binance" for slug in SLUGS}
+    if killed:
+        monkeypatch.setattr(filling, "KEEP_S", 0.0)
+        with monkeypatch.context() as end:
+            end.setattr(Filling, "finish", die)
+            end.setattr(Filling, "__exit__", die)
+            with pytest.raises(SystemExit):
+                history(world, live)
+    else:
+        first = history(world, live)
+        assert first["unpriced"] == 3 * HOURS + 3
+        assert {key for key in first["owed"] if key.endswith("@binance")} == {f"{slug}@binance" for slug in SLUGS}
     world.faults.clear()
     world.now += timedelta(minutes=30)  # the breakers let a probe through
     again = history(world, live)
     assert (again["unpriced"], again["owed"]) == (0, {})
+    assert world.server.requests["binance"] == (6 if killed else 3)
     assert hours_of(live.store, "binance") == dict.fromkeys(SLUGS, HOURS)
+
+
+def die(filling: Filling, *how: object) -> None:
+    raise SystemExit("killed")
 
 
 def test_a_source_that_refuses_this_address_is_asked_once_a_run_and_its_history_is_owed(

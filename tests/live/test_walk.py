@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -112,7 +111,7 @@ class Walked:
             walk.add(pieces)
             while not walk.over:
                 self.outcomes += await walk.take(5.0)
-            assert walk.settled(pieces)
+            assert not walk.unsettled(pieces)
             self.owed = walk.owed()
             await walk.stop()
         return self
@@ -165,9 +164,12 @@ def test_a_rate_that_failed_waits_in_front_and_other_pieces_behind() -> None:
     times = ("2024-12-01", "2024-12-02")
     bars, again, rate = (Piece(one, one.calls[0]) for one in (series(COINBASE, *times) for _ in range(3)))
     rate.series.role, rate.failures, again.failures = Role.RATE, 3, 3
-    host = walking._Host(waiting=deque([bars]), resting=[again, rate])
+    later = Piece(series(COINBASE, *times), bars.call, rank=1)
+    host = walking._Host(resting=[again, rate])
+    for piece in (later, bars):
+        host.put(piece)
     assert host.due(0.0) == 0.0
-    assert list(host.waiting) == [rate, bars, again]
+    assert [piece for _, _, piece in sorted(host.waiting)] == [rate, bars, again, later]
 
 
 async def test_stopping_half_way_leaves_no_call_behind() -> None:

@@ -141,6 +141,10 @@ class HttpClient:
             pace=host.queue.pace,
         )
 
+    def silent_s(self, name: str) -> float:
+        """Seconds since a host answered and did not turn us away; infinite when it never did."""
+        return self._monotonic() - self._host(name).answered_at
+
     def _wait_before_retry(self, error: Exception) -> bool | float:
         if not isinstance(error, SourceError) or not error.retryable or isinstance(error, CircuitOpen):
             return False
@@ -214,7 +218,8 @@ class HttpClient:
         if not isinstance(error, SourceUnavailable | SourceCorrupt):
             host.breaker.succeeded()  # a refusal is a proper answer of a healthy host
             host.queue.answered()
-            host.answered_at = now
+            if not (isinstance(error, SourceRefused) and error.outright):
+                host.answered_at = now
         elif now - host.answered_at < FLAKY_S:
             host.breaker.released()
         else:
