@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from api.answers.answer import Answer
 from api.answers.problems import CATALOGUE as PROBLEMS
-from api.compat.mcp import CATALOGUE, RULES, TEXTS, Json
+from api.compat.mcp import CATALOGUE, RULES, TEXTS, Json, operation
 
 router = APIRouter(include_in_schema=False)
 TEXT, MARKDOWN = "text/plain; charset=utf-8", "text/markdown; charset=utf-8"
@@ -77,7 +77,7 @@ def overview(request: Request) -> str:
 
 def address(path: str, document: Json) -> str:
     """A path with the examples of its names."""
-    parameters = document["paths"][path]["get"].get("parameters", ())
+    parameters = operation(path, document).get("parameters", ())
     examples = {item["name"]: item["schema"]["examples"][0] for item in parameters if item["in"] == "path"}
     return path.format(**examples)
 

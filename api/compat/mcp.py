@@ -47,11 +47,12 @@ SCHEME = "deai:/"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route as a tool: as MCP lists it, and its path with the names of arguments in braces."""
+    """A route as a tool: as MCP lists it, its path with names of arguments in braces, and those that go in a body."""
 
     tool: Tool
     path: str
     preset: Mapping[str, Any]
+    body: frozenset[str]
 
     async def answer(self, asker: Asker, arguments: Mapping[str, Any]) -> CallToolResult:
         """What REST answers, as data and as the same text; a refusal is an error with its sentence."""
@@ -67,7 +68,9 @@ class Route:
             for name in sorted(arguments.keys() - properties.keys()):
                 there = ", ".join(properties) or "it takes none"
                 raise InputError(f'{self.tool.name} has no argument "{name}": {there}.{did_you_mean(name, properties)}')
-            reply = await asker.get(PLACE.sub(fill, self.path), query(**values))
+            body = {name: values.pop(name) for name in self.body & values.keys()}
+            payload = json.dumps(body).encode() if self.body else None
+            reply = await asker.get(PLACE.sub(fill, self.path), query(**values), body=payload)
             return CallToolResult(content=[TextContent(text=reply.body.decode())], structured_content=reply.json())
         except DeaiError as error:
             return CallToolResult(content=[TextContent(text=str(error))], is_error=True)
@@ -80,21 +83,33 @@ def routes_of(document: Json) -> dict[str, Route]:
     routes: dict[str, Route] = {}
     for name, entry in CATALOGUE["tools"].items():
         path, preset = entry["path"], entry.get("preset", {})
-        route = document["paths"][path]["get"]
+        route = operation(path, document)
         tool = Tool(
             name=name,
             title=route["summary"],
             description=f"{entry['gives']}\n\nIt is not: {entry['is_not']}",
-            input_schema=alone(input_schema(route.get("parameters", []), preset), document),
+            input_schema=alone(input_schema(route, preset), document),
             output_schema=alone(route["responses"]["200"]["content"]["application/json"]["schema"], document),
             annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
         )
-        routes[name] = Route(tool, path, preset)
+        routes[name] = Route(tool, path, preset, frozenset(body_of(route).get("properties", ())))
     return routes
 
 
-def input_schema(parameters: list[Json], preset: Mapping[str, Any]) -> Json:
-    """The arguments of a tool: the parameters of its route. What the path needs has its example for a default."""
+def operation(path: str, document: Json) -> Json:
+    """The operation of a path that has only one."""
+    (route,) = document["paths"][path].values()
+    return dict(route)
+
+
+def body_of(route: Json) -> Json:
+    """The schema of an operation's body, empty where it takes none."""
+    return dict(route["requestBody"]["content"]["application/json"]["schema"]) if "requestBody" in route else {}
+
+
+def input_schema(route: Json, preset: Mapping[str, Any]) -> Json:
+    """The arguments of a tool: parameters and body of its route. What the path needs has its example for a default."""
+    body, parameters = body_of(route), route.get("parameters", [])
     properties: Json = {}
     for parameter in parameters:
         name, schema = parameter["name"], parameter["schema"]
@@ -105,6 +120,8 @@ def input_schema(parameters: list[Json], preset: Mapping[str, Any]) -> Json:
         if name not in HIDDEN:
             properties[name] = {**schema, "description": parameter["description"]}
     needed = [item["name"] for item in parameters if item["required"] and "default" not in properties[item["name"]]]
+    properties |= body.get("properties", {})
+    needed += body.get("required", [])
     return {"type": "object", "properties": properties, "required": needed, "additionalProperties": False}
 
 

@@ -27,9 +27,11 @@ from indexer.config import Settings
 from indexer.store.db import Store
 
 COMMAND = ["-c", "from indexer.cli import main; main()", "mcp"]
-ARGUMENTS: dict[str, dict[str, str]] = {
+NEEDS_MORE = {"/mcp", "/v1/portfolio", "/v1/indices/deai/attribution", "/v1/indices/deai/events/deepseek"}
+ARGUMENTS: dict[str, dict[str, Any]] = {
     "study_event": {"factors": "QQQ"},
     "explain_move": {"start": "2025-01-01", "end": "2025-01-20"},
+    "measure_portfolio": {"holdings": [{"symbol": "ALP", "amount": 12.5}, {"symbol": "XYZ", "amount": 1}]},
 }
 
 
@@ -37,6 +39,8 @@ def by_rest(url: str, tool: str) -> Any:
     """What REST answers to the same question."""
     entry = CATALOGUE["tools"][tool]
     path = entry["path"].format(index_id="deai", event="deepseek")
+    if "holdings" in ARGUMENTS.get(tool, {}):
+        return httpx.post(url + path, json=ARGUMENTS[tool]).json()
     return httpx.get(url + path, params={**entry.get("preset", {}), **ARGUMENTS.get(tool, {})}).json()
 
 
@@ -76,6 +80,7 @@ async def test_a_refusal_is_a_sentence_for_the_agent(live: Live) -> None:
             ("get_beta", {"benchmrk": "NVDA"}, 'get_beta has no argument "benchmrk": index_id, benchmark, '),
             ("get_beta", {"sessions": 3}, "query/sessions: Input should be greater than or equal to 20"),
             ("explain_move", {"start": "2025-01-01"}, "query/end: Field required"),
+            ("measure_portfolio", {"holdings": []}, "holdings"),
         ):
             answer = await client.call_tool(tool, arguments)
             assert answer.is_error, tool
@@ -134,7 +139,7 @@ def test_what_agents_read_first_leads_on(client: TestClient) -> None:
     for name in CATALOGUE["tools"]:
         assert f"- [{name}](/v1/" in overview
     for address in re.findall(r"\]\((/[^)]*)\)", overview):
-        if address not in ("/mcp", "/v1/indices/deai/attribution", "/v1/indices/deai/events/deepseek"):
+        if address not in NEEDS_MORE:
             assert client.get(address).status_code == 200, address
     everything = client.get("/llms-full.txt").text
     assert everything.startswith(overview.rstrip())
