@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from indexer.errors import MethodologyError, NotEnoughDataError, NotFoundError, did_you_mean
-from indexer.times import from_us, to_us
+from indexer.times import DAY_US, from_us, to_us
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,11 @@ class Event:
     until_us: int
     benchmark: str = ""
     claims: tuple[Claim, ...] = ()
+
+    @property
+    def first_us(self) -> int:
+        """The first instant that shows it: a date is the whole day, which begins just after its midnight."""
+        return self.at_us + (self.precision == "day" and self.at_us % DAY_US == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +172,6 @@ def _instant(entry: dict[str, Any], *, where: str, key: str = "at") -> int:
         return to_us(at)
     text = at.isoformat() if isinstance(at, date) else repr(at)
     raise MethodologyError(f"{where}: {key} = {text} must be an instant with an offset, e.g. 2025-01-27T14:30:00Z")
-
-
-DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)

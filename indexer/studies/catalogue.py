@@ -58,12 +58,8 @@ def _stored(store: Store) -> dict[str, Event]:
 
 
 def event_at(at_us: int, *, until_us: int | None = None) -> Event:
-    """Any date as an event of its own: no claim that something happened then. A bare date is that whole day.
-
-    An instant belongs to the interval that ends at or after it, so that a day begins just after its midnight.
-    """
+    """Any date as an event of its own: no claim that something happened then. A bare date is that whole day."""
     bare = at_us % DAY_US == 0
-    at_us += bare
     name = f"{from_us(at_us):%Y-%m-%d}" if bare else iso(at_us)
     until_us = at_us if until_us is None else until_us + DAY_US * (until_us % DAY_US == 0)
     return Event(f"at-{name}", name, at_us, "day" if bare else "instant", "asked", (), "", until_us)
@@ -81,13 +77,13 @@ class Overlap:
 
 def other_events(events: Iterable[Event], event: Event, times_us: I64) -> list[Overlap]:
     """The catalogue's other events on these interval ends, a row for each interval that one touches."""
-    own = event_row(times_us, at_us=event.at_us)
+    own = event_row(times_us, at_us=event.first_us)
     overlaps = []
     for other in events:
-        first = event_row(times_us, at_us=other.at_us)
+        first = event_row(times_us, at_us=other.first_us)
         if own is None or first is None or other.id == event.id:
             continue
-        last = event_row(times_us, at_us=other.until_us)
+        last = event_row(times_us, at_us=max(other.first_us, other.until_us))
         rows = range(first, (first if last is None else last) + 1)
         overlaps += [Overlap(other.id, other.name, other.at_us, row - own) for row in rows]
     return overlaps

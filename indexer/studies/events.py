@@ -222,7 +222,7 @@ def study_event(
     factors = _factors(store, chosen, clock=clock)
     own = subject_series(store, index_id)
     lead = make_frame(store, own, [factors[name] for name in chosen[0]], clock=clock)
-    row = event_row(lead.times_us, at_us=event.at_us)
+    row = event_row(lead.times_us, at_us=event.first_us)
     if row is None:
         raise NotEnoughDataError(
             f'event "{event.id}" lies outside the {len(lead.y)} intervals that {index_id} and '
@@ -270,7 +270,7 @@ def windows_asked(first: int | None, last: int | None, estimation: int) -> Event
 
 def _windows_of(event: Event, lead: Frame, estimation: int) -> EventWindows:
     """The usual window at closes; by the hour the event's own, from the first whole hour after its begin."""
-    first, last = (event_row(lead.times_us, at_us=at) for at in (event.at_us, event.until_us))
+    first, last = (event_row(lead.times_us, at_us=at) for at in (event.first_us, max(event.first_us, event.until_us)))
     if lead.clock not in HOURLY_CLOCKS or first is None or last is None or last == first:
         return EventWindows(length=estimation)
     return EventWindows(1, last - first, estimation)
@@ -328,7 +328,7 @@ class _About:
 
     def tested(self, frame: Frame, w: EventWindows, everyday: EveryRow | None = None) -> tuple[Abnormal, EventResult]:
         """The subject of a frame over one window; with `everyday` also its bootstrap and placebo p."""
-        row = event_row(frame.times_us, at_us=self.event.at_us)
+        row = event_row(frame.times_us, at_us=self.event.first_us)
         subject = Abnormal(frame.subject, frame.benchmarks, w.first, w.last)
         if row is None:
             result = EventResult(
@@ -379,7 +379,7 @@ class _About:
 
     def _placebo_of_bmp(self, tests: CrossSection, everyday: Sequence[F64], lead: Frame) -> Placebo | None:
         """BMP over the same members on every day without an event."""
-        row = event_row(lead.times_us, at_us=self.event.at_us)
+        row = event_row(lead.times_us, at_us=self.event.first_us)
         if tests.bmp is None or row is None:
             return None
         t = np.column_stack(everyday)
@@ -469,7 +469,7 @@ def event_path(
 ) -> EventPath:
     """The path of a subject about an event at the exchange's closes. Raises NotEnoughDataError with the reason."""
     frame = make_frame(store, subject_series(store, subject), [benchmark_series(store, name) for name in factors])
-    row = event_row(frame.times_us, at_us=event.at_us)
+    row = event_row(frame.times_us, at_us=event.first_us)
     if row is None:
         raise NotEnoughDataError(f'event "{event.id}" lies outside the returns that {subject} and its factors share')
     rows = []

@@ -14,11 +14,11 @@ from indexer.analytics.catalogue import find_event
 from indexer.analytics.event_study import EventWindows
 from indexer.config import Settings
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError
-from indexer.studies.catalogue import event_at, load_events
+from indexer.studies.catalogue import event_at, load_events, other_events
 from indexer.studies.events import event_path, study_event
 from indexer.studies.report.blocks import percent
 from indexer.studies.series import benchmark_series, index_series, make_frame, token_series
-from indexer.times import from_us, iso, parse_instant
+from indexer.times import DAY_US, from_us, iso, parse_instant
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +87,14 @@ def test_any_date_can_be_studied(store, client):
     assert iso(asked.interval_end_us) == "2025-02-03T21:00:00Z"
     assert asked.path.furthest.time_us == parse_instant("2025-02-03T03:00:00Z")
     body = client.get("/v1/indices/deai/events/any?at=2025-02-03").json()
-    assert body["event"]["id"] == "at-2025-02-03"
+    assert (body["event"]["id"], body["event"]["at"]) == ("at-2025-02-03", "2025-02-03T00:00:00Z")
+    utc = client.get("/v1/indices/deai/events/any?at=2025-02-03&clock=daily_utc").json()
+    assert utc["interval_end"] == "2025-02-04T00:00:00Z", "the day itself, not the one that ends at its midnight"
     assert body["indices"][0]["car"] == pytest.approx(asked.indices[0].car, rel=1e-12)
     assert client.get("/v1/indices/deai/events/any").status_code == 404
+    midnights = parse_instant("2025-02-01") + DAY_US * np.arange(5)
+    [beside] = other_events([event_at(parse_instant("2025-02-04"))], event_at(parse_instant("2025-02-03")), midnights)
+    assert beside.step == 1
 
 
 def test_the_day_equals_a_statsmodels_forecast(store, study):
