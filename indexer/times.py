@@ -27,7 +27,7 @@ COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 FORMATS = (
     "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y.%m.%d", "%Y.%m.%d %H:%M", "%Y.%m.%d %H:%M:%S",
     "%Y-%m-%d %I-%p", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%Y %H:%M:%S",
-    "%Y-%m-%d %I:%M:%S %p", "%a, %d %b %Y %H:%M:%S%z",
+    "%Y-%m-%d %I:%M:%S %p", "%a, %d %b %Y %H:%M:%S%z", "%Y年%m月%d日", "%Y- %m- %d",
 )  # fmt: skip
 ZULU = r"\s*(UTC|GMT|[+-]00:?00)$"
 INTERVAL_US = {"1m": MINUTE_US, "5m": 5 * MINUTE_US, "1h": HOUR_US, "1d": DAY_US}

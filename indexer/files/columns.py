@@ -20,7 +20,7 @@ from indexer.errors import ImportFileError, did_you_mean
 from indexer.files.containers import Table, opened, whole_bytes
 from indexer.files.manifest import NUMBERS, TEXTS, Column, Manifest
 from indexer.files.numbers import Numbers, Style, parse_numbers, style_of
-from indexer.files.stamps import Stamps, instants
+from indexer.files.stamps import Stamps, instants, is_text
 from indexer.files.text import Block, blocks, delimiter_of, head_lines, parse_block, split, table_start, usual_width
 
 if TYPE_CHECKING:
@@ -267,11 +267,10 @@ def _place(column: Column, header: Sequence[str]) -> int:
 
 def _written_numbers(columns: Mapping[Column, Any], manifest: Manifest) -> Iterator[str]:
     """The first cells of number columns that hold text."""
-    import pyarrow as pa
 
     for roles in manifest.columns_by_symbol().values():
         for column in (columns[roles[role]] for role in NUMBERS if role in roles):
-            if pa.types.is_string(column.type):
+            if is_text(column.type):
                 yield from filter(None, column.slice(0, HEAD_ROWS).to_pylist())
 
 
@@ -343,7 +342,7 @@ def _numbers(column: Any, role: str, style: Style, name: Column) -> Numbers:
 
     if pa.types.is_dictionary(column.type):
         column = _cast(column, pa.string(), name)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if is_text(column.type):
         scaled = role in ("volume", "value")
         return parse_numbers(column.to_pylist(), style, scaled=scaled, percent=role == "value")
     if pa.types.is_decimal(column.type):

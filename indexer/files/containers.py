@@ -107,17 +107,10 @@ class Table:
             if info.file_size > max(RATIO_FROM, MOST_RATIO * info.compress_size):
                 raise ImportFileError(_bomb(self.name))
             return Measured(stream, self.name, where=member, size=info.file_size)
-        raw, size = self.path.open("rb"), self.path.stat().st_size
-        marked = raw.peek(2)[:2] == b"\x1f\x8b"
-        packed = marked or self.path.name.lower().endswith(".gz")
-        if marked and size > 4:
-            raw.seek(-4, 2)  # a gzip ends in its unpacked size, modulo 2³²
-            if int.from_bytes(raw.read(4), "little") > max(RATIO_FROM, MOST_RATIO * size):
-                raw.close()
-                raise ImportFileError(_bomb(self.name))
-            raw.seek(0)
+        raw = self.path.open("rb")
+        packed = raw.peek(2)[:2] == b"\x1f\x8b" or self.path.name.lower().endswith(".gz")
         stream = gzip.GzipFile(fileobj=raw) if packed else raw
-        return Measured(stream, self.name, where=raw, size=size)
+        return Measured(stream, self.name, where=raw, size=self.path.stat().st_size)
 
 
 class Measured:
@@ -277,9 +270,11 @@ def _sheet(table: Table, content: bytes) -> tuple[list[str], list[list[Any]]]:
     rows = max(wide.values(), key=lambda rows: max(map(_filled, rows), default=0), default=[])
     if not rows:
         raise ImportFileError(f"{table.name} is empty: it has no header line")
-    filled = [_filled(row) for row in rows]
-    start = next(n for n, cells in enumerate(filled) if cells >= min(2, max(filled)))
-    return [str(cell).strip() for cell in rows[start]], [list(row) for row in zip(*rows[start + 1 :], strict=True)]
+    least = min(2, max(map(_filled, rows)))
+    tables = [n for n, row in enumerate(rows) if _filled(row) >= least]
+    start = next((n for n in tables if all(isinstance(cell, str) for cell in rows[n])), tables[0])
+    header, *cells = rows[start:]
+    return [str(name).strip() for name in header], [[row[n] for row in cells] for n in range(len(header))]
 
 
 def _cells(book: Any, title: str) -> list[list[Any]]:

@@ -166,8 +166,10 @@ def columns_of(layout: Layout, head: Head, *, symbol: str = "") -> dict[str, str
 
 
 def key_of(name: str) -> str:
-    """A column's name without what is written in several ways: letter case, accents, spaces, underscores, stars."""
+    """A column's name without what is written in several ways: letter case, accents, spaces, underscores, stars, and
+    the dollars that a price is in."""
     plain = unicodedata.normalize("NFKD", name.lower()).replace("ı", "i")  # of Turkish I there are two
+    plain = re.sub(r"^((open|high|low|close|price)\b.*)\((usd[ct]?|\$)\)$", r"\1", plain)
     return re.sub(r"[\s_*\u0300-\u036f]+", "", plain)
 
 

@@ -16,6 +16,7 @@ from indexer.arrays import F64, Bools
 
 COMMA_DECIMAL = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+,\d+|0,\d+|\d+,\d{1,2}|\d+,\d{4,})$")
 COMMA_THOUSANDS = re.compile(r"[+-]?(\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,})$")
+POINT_DECIMAL = re.compile(r"[+-]?\d+\.(\d{1,2}|\d{4,})$")
 SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 SIGNS = {"$": ("USD", "USDT", "USDC", ""), "€": ("EUR",), "£": ("GBP",), "¥": ("JPY", "CNY"), "₿": ("BTC",)}
 NOT_NUMBERS = ("nan", "inf", "infinity")
@@ -44,12 +45,12 @@ def style_of(cells: Iterable[str], *, decimal: str, thousands: str) -> tuple[str
     """Decimal and thousands mark of a file, by the manifest or by cells that can be read in one way only."""
     if decimal or thousands:
         return decimal or ("," if thousands == "." else "."), thousands
-    words = [re.sub(r"^[^\d.,+-]+|[^\d.,]+$", "", cell) for cell in cells]
+    words = [re.sub(r"^[^\d.,+-]+|[^\d.,]+$|(?<=\d)[\s'’](?=\d)", "", cell) for cell in cells]
     commas = any(COMMA_DECIMAL.match(word) for word in words)
-    grouped = any(COMMA_THOUSANDS.match(word) for word in words)
-    if commas and not grouped and not any(re.match(r"[+-]?\d+\.(\d{1,2}|\d{4,})$", word) for word in words):
+    points = any(COMMA_THOUSANDS.match(word) or POINT_DECIMAL.match(word) for word in words)
+    if commas and not points:
         return ",", "." if any("." in word for word in words if COMMA_DECIMAL.match(word)) else ""
-    return ".", "," if grouped and not commas else ""
+    return ".", "," if points and not commas else ""
 
 
 def parse_numbers(words: Sequence[str | None], style: Style, *, scaled: bool, percent: bool) -> Numbers:
@@ -91,7 +92,7 @@ def _without_groups(text: str, style: Style) -> str | None:
     if re.fullmatch(rf"[+-]?(\d+({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?", text, re.ASCII):
         return text.replace(style.decimal, ".")
     spaced = text.replace("\u00a0", " ").replace("\u202f", " ").replace("\u2019", "'")
-    for group in dict.fromkeys((other, *((" ", "'") if not style.thousands else ()))):
+    for group in dict.fromkeys((other, " ", "'")):
         parts = re.fullmatch(rf"([+-]?\d{{1,3}}(?:{re.escape(group)}\d{{3}})+)({mark}\d+)?", spaced, re.ASCII)
         if parts is None:
             continue

@@ -305,7 +305,7 @@ def _step(head: Head, stamps: list[str], date_format: str, *, tables: Mapping[st
     bars = tables.get("stamp") in ("bar_open", "bar_close")
     if bars and usual not in INTERVAL_US.values() and counts.max() * 2 > len(steps) >= FEW_STEPS:
         raise ImportFileError(
-            f"{head.table.name}: bars of {usual // MINUTE_US} minutes are not kept; download 1m, 5m, 1h or 1d"
+            f"{head.table.name}: bars of {usual / MINUTE_US:g} minutes are not kept; download 1m, 5m, 1h or 1d"
         )
     return next((name for name, size in INTERVAL_US.items() if size == usual), "")
 

@@ -76,13 +76,18 @@ def instants(column: Any, *, timezone: str = "UTC", date_format: str = "", name:
         return _arrow(values, zone, aware=aware)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _numbers(column, zone)
-    if pa.types.is_null(kind):
-        column = pc.cast(column, pa.string())
-    elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    if not (pa.types.is_null(kind) or is_text(kind)):
         raise ImportFileError(
             f'column "{name}" is of the type {kind}, which is no time; correct the manifest or the file'
         )
-    return _words(column, zone, date_format)
+    return _words(pc.cast(column, pa.string()), zone, date_format)
+
+
+def is_text(kind: Any) -> bool:
+    """Whether a column of an Arrow type holds text, in whatever form it is kept."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def day_orders(stamps: Sequence[str]) -> list[str]:

@@ -45,7 +45,7 @@ __all__ = ["Session", "Store", "file_of", "open_store"]
 BUSY_TIMEOUT_MS = 30_000
 RESTORE = "`deai restore FILE` takes a backup's place"
 WRITER_LOCK = 0x64656169  # "deai": the advisory lock of the one writer on PostgreSQL
-PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-16384", "temp_store=MEMORY")
+PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-4096", "temp_store=MEMORY")
 
 
 class Store:

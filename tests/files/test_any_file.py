@@ -52,7 +52,7 @@ class Dialect:
     encoding: str
     stamp: str
     decimal: str
-    grouped: bool
+    group: str
 
 
 dialects = st.builds(
@@ -63,7 +63,7 @@ dialects = st.builds(
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "latin-1"]),
     stamp=st.sampled_from(["iso", "offset", "utc", "space", "s", "ms", "us", "float", "compact"]),
     decimal=st.sampled_from([".", ","]),
-    grouped=st.booleans(),
+    group=st.sampled_from(["", ",", " ", "'"]),
 )
 closes = st.lists(st.integers(100_000, 999_999), min_size=3, max_size=12).map(lambda v: [one / 100 for one in v])
 
@@ -83,7 +83,9 @@ def _stamp(at: datetime, how: str) -> str:
 
 
 def _number(value: float, dialect: Dialect) -> str:
-    text = f"{value:,.2f}" if dialect.grouped else f"{value:.2f}"
+    text = f"{value:,.2f}"
+    if dialect.group != ",":
+        text = text.replace(",", dialect.group)
     return text.translate(str.maketrans(",.", ".,")) if dialect.decimal == "," else text
 
 

@@ -104,6 +104,11 @@ TEXTS: dict[str, str | bytes] = {
         "date;price",
         *(f"{at:%Y-%m-%dT%H:%MZ};{c:.2f} USDT".replace(".", ",") for at, c in zip(HOURS, CLOSES, strict=False)),
     ),
+    "dollars in the header": _text(
+        "Time (UTC),Open (USD),High (USD),Low ($),Close (USD)",
+        *(row.rpartition(",")[0] for row in _rows(HOURS, "%Y-%m-%d %H:%M")),
+    ),
+    "grouped volumes beside decimal points": _text(HEADER, *(row[:-3] + ',"1,029"' for row in _rows(HOURS))),
     "dots": _text(HEADER, *_rows(HOURS, "%d.%m.%Y %H:%M:%S")),
 }
 
@@ -293,9 +298,9 @@ def test_members_of_a_zip_are_taken_each_for_itself(store: Store, registry: Regi
 
 
 def test_columns_told_by_their_number_must_hold_what_they_should(take: Take) -> None:
-    rows = [[to_us(at) // 1000, c, c, c + 0.05, c - 0.05, 1.0] for at, c in zip(HOURS, CLOSES)]  # noqa: B905
+    rows = [[to_us(at) // 1000, c + 0.05, c - 0.05, c, c, 1.0] for at, c in zip(HOURS, CLOSES)]  # noqa: B905
     with pytest.raises(ImportFileError, match="no known download"):
-        take(json.dumps(rows), "NEAR_USDT-1h.json", venue="binance")  # open, close, high, low: not that of ccxt
+        take(json.dumps(rows), "NEAR_USDT-1h.json", venue="binance")  # high, low, open, close: nobody's order
 
 
 @pytest.mark.parametrize("stamp", ["23:59:59", "23:59:59.999"])
@@ -365,14 +370,21 @@ def test_sheets_are_tables_of_their_own(take: Take, store: Store, registry: Regi
         for at, close in zip(DAYS, CLOSES, strict=True):
             sheet.append([at.replace(tzinfo=None), close * factor])
     del book["Sheet"]
-    book.create_sheet("notes").append(["mine"])
+    book.create_sheet("notes").append(["of", "mine"])
+    book["NEAR"].insert_rows(1, 2)
+    for column, cell in enumerate(("exported", datetime(2025, 1, 28)), 1):
+        book["NEAR"].cell(1, column, cell)
     said = {"venue": "binance", "quote": "USDT", "stamp": "instant"}
-    with pytest.raises(ImportFileError, match=r"\(NEAR, FET\); say which by --sheet"):
+    with pytest.raises(ImportFileError, match=r"\(NEAR, FET, notes\); say which by --sheet"):
         take(book, "two.xlsx", symbol="NEAR", **said)
     with pytest.raises(ImportFileError, match=r"--sheet FET --quote QUOTE"):
         take(book, "two.xlsx", venue="binance", sheet="FET")
     reports = import_files(store, [tmp_path / "two.xlsx"], registry=registry, clock=lambda: NOW, options=said).files
-    assert [(report.name, report.new) for report in reports] == [("two.xlsx/NEAR", 8), ("two.xlsx/FET", 8)]
+    assert [(report.name, report.new) for report in reports] == [
+        ("two.xlsx/NEAR", 8),
+        ("two.xlsx/FET", 8),
+        ("two.xlsx/notes", 0),
+    ]
     bars = read_bars(store)
     near = [one.id for one in read_listings(store) if one.asset == "near"]
     assert sorted(bars.close[bars.listing_id == near[0]].tolist()) == CLOSES
