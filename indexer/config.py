@@ -74,6 +74,10 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Names this server answers to (Host header), comma separated; empty means any."
     )
+    alerts: Path | None = Field(
+        None, description="Your alert rules and targets (TOML); alerts.toml in the data directory when not given."
+    )
+    alerts_private: bool = Field(False, description="Let webhooks go to private and loopback addresses too.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level.")
 
     @field_validator("sources", "trusted_proxies", "allowed_hosts", mode="before")
@@ -85,6 +89,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The store's SQLAlchemy URL: `database_url`, or SQLite beside the other data."""
         return self.database_url or f"sqlite:///{self.data_dir / 'deai.sqlite'}"
+
+    @property
+    def alerts_file(self) -> Path:
+        """The file of alert rules, which need not be there."""
+        return self.alerts or self.data_dir / "alerts.toml"
 
     def for_demo(self) -> Settings:
         """The same settings with a store of its own for the simulated market, which never mixes with a real one."""

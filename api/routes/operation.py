@@ -19,7 +19,9 @@ from api.answers.schemas import Wire, list_of, made_of, to_wire, wire_model
 from api.answers.services import ServicesDep, StoreDep
 from api.middleware.access import Admin
 from api.routes.indices import fresh_until
+from indexer.alerts.rules import Rule, load_alerts
 from indexer.live.standing import SourceStatus, Standing, clock_doubt, standing_of
+from indexer.store.alerts import read_alert_messages, read_alert_states
 from indexer.store.indices import read_indices
 from indexer.store.levels import newest_instants
 from indexer.store.quality import read_quality
@@ -73,6 +75,29 @@ class DownSource(Wire):
     said: str
 
 
+class AlertStanding(Wire):
+    """Where a rule stands with one index or source."""
+
+    subject: str
+    side: str = Field(description="above, below or inside its bounds; a status; the number of an announcement")
+
+
+class AlertSent(Wire):
+    """One event on its way to one target."""
+
+    webhook_id: str = Field(description="Of the event: the same for every target and every try")
+    target: str
+    rule: str
+    created_at: datetime
+    text: str
+    outcome: str = Field(description="waiting, sending (begun, and not known what became of it), sent or dead")
+    tries: int
+    due_at: datetime | None = Field(description="When it is tried again; null: not any more")
+    answer: str = Field(description="What the last try gave")
+
+
+AlertRule = made_of("AlertRule", {"standing": list[AlertStanding]}, base=wire_model(Rule), doc=Rule.__doc__)
+AlertList = list_of("AlertList", AlertRule, messages=list[AlertSent])
 Filling = made_of(
     "Filling", {"share": float, "down": list[DownSource]}, base=wire_model(Standing), doc=Standing.__doc__
 )
@@ -134,6 +159,18 @@ async def drop_cache(services: ServicesDep, who: Admin) -> Response:
     services.cache.publish(None)
     services.cache.publish(version)
     return _never_kept({"dropped": dropped, "by": who})
+
+
+@quality.get("/alerts", response_model=AlertList, responses=ERRORS, summary="The alerts")
+def list_alerts(services: ServicesDep, who: Admin, limit: MostRuns = 50) -> Response:
+    """The owner's rules, where they stand, and the newest messages with what became of them. No target's address."""
+    states = [state for state in read_alert_states(services.store).values() if state.subject]
+    rules = [
+        asdict(rule) | {"standing": [{"subject": s.subject, "side": s.side} for s in states if s.rule == rule.name]}
+        for rule in load_alerts(services.settings.alerts_file).rules
+    ]
+    messages = [row.model_dump(exclude={"body"}) for row in read_alert_messages(services.store, limit=limit)]
+    return _never_kept({"count": len(rules), "data": rules, "messages": messages})
 
 
 @quality.get("/status", response_model=Filling, summary="How far the history is")

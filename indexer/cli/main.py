@@ -14,6 +14,7 @@ import typer
 
 from indexer.cli import (
     administration,
+    alerts,
     analysis,
     design,
     index,
@@ -80,6 +81,7 @@ for group in (serving, settings, work, verify, live, index, analysis, portfolio,
     group.register(app)
 app.add_typer(onchain.app, name="onchain")
 app.add_typer(keys.app, name="keys")
+app.add_typer(alerts.app, name="alert")
 
 
 def exit_code(error: DeaiError) -> int:

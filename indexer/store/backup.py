@@ -19,8 +19,8 @@ from indexer.errors import InputError, StoreError
 from indexer.store.db import Store
 from indexer.store.drafts import draft
 
-DATABASE, HEAD, KEYS, ARCHIVE = "deai.sqlite", "deai.sqlite.head", "keys.json", "archive"
-OCCUPIED = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", HEAD, KEYS, ARCHIVE)
+DATABASE, HEAD, KEYS, ALERTS, ARCHIVE = "deai.sqlite", "deai.sqlite.head", "keys.json", "alerts.toml", "archive"
+OCCUPIED = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", HEAD, KEYS, ALERTS, ARCHIVE)
 BY_SERVER = "a PostgreSQL store is backed up by `pg_dump`, and the folder {folder}/archive beside it by any copy"
 
 
@@ -46,7 +46,7 @@ def write_backup(store: Store, folder: Path, path: Path) -> int:
         _copy(store, Path(copies) / DATABASE)
         out.add(Path(copies) / DATABASE, DATABASE)
         for file in _files(folder):
-            with contextlib.suppress(FileNotFoundError):  # packed meanwhile, or there are no keys
+            with contextlib.suppress(FileNotFoundError):  # packed meanwhile, or there is none
                 out.add(file, str(file.relative_to(folder)), recursive=False)
     return path.stat().st_size
 
@@ -71,7 +71,7 @@ def restore_backup(path: Path, folder: Path) -> None:
             with closing(sqlite3.connect(Path(draft) / DATABASE)) as database:
                 if database.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
                     raise InputError(f"the database in {path} is damaged; take another backup")
-            for name in (HEAD, KEYS, ARCHIVE, DATABASE):  # the database last: before it there is no store
+            for name in (HEAD, KEYS, ALERTS, ARCHIVE, DATABASE):  # the database last: before it there is no store
                 if (Path(draft) / name).exists():
                     (Path(draft) / name).rename(folder / name)
     except (OSError, tarfile.TarError, sqlite3.Error) as error:
@@ -90,8 +90,8 @@ def _copy(store: Store, target: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The keys, and the archive: loose answers before the containers that they may move to meanwhile."""
-    yield folder / KEYS
+    """The keys, the alerts, and the archive: loose answers before the containers that they may move to meanwhile."""
+    yield from (folder / KEYS, folder / ALERTS)
     loose = sorted((folder / ARCHIVE).glob("??/*.gz"))
     yield from loose
     yield from sorted(file for file in (folder / ARCHIVE).rglob("*") if file.is_file() and file not in set(loose))

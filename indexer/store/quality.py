@@ -15,9 +15,11 @@ from indexer.store.rows import QualityRow, RejectRow, as_row, as_values
 from indexer.store.tables import QualityEntry, Reject, Run
 
 
-def read_quality(store: Store, *, kind: str | None = None, open_only: bool = False) -> list[QualityRow]:
-    """Entries of the data-quality log, oldest first; of one kind, or only those still open."""
-    return _entries(store, kinds=() if kind is None else (kind,), open_only=open_only)
+def read_quality(
+    store: Store, *, kind: str | None = None, open_only: bool = False, since: datetime | None = None
+) -> list[QualityRow]:
+    """Entries of the data-quality log, oldest first; of one kind, still open, or still open at an instant."""
+    return _entries(store, kinds=() if kind is None else (kind,), open_only=open_only, since=since)
 
 
 def read_open_quality(store: Store, kinds: Collection[str] = ()) -> list[QualityRow]:
@@ -25,12 +27,17 @@ def read_open_quality(store: Store, kinds: Collection[str] = ()) -> list[Quality
     return _entries(store, kinds=kinds, open_only=True)
 
 
-def _entries(store: Store, *, kinds: Collection[str], open_only: bool) -> list[QualityRow]:
+def _entries(
+    store: Store, *, kinds: Collection[str], open_only: bool, since: datetime | None = None
+) -> list[QualityRow]:
     query = select(QualityEntry).order_by(col(QualityEntry.opened_at), col(QualityEntry.id))
+    closed = col(QualityEntry.closed_at)
     if kinds:
         query = query.where(col(QualityEntry.kind).in_(sorted(kinds)))
     if open_only:
-        query = query.where(col(QualityEntry.closed_at).is_(None))
+        query = query.where(closed.is_(None))
+    if since is not None:
+        query = query.where(closed.is_(None) | (closed > since))
     with store.session() as session:
         return [as_row(QualityRow, entry) for entry in session.exec(query)]
 

@@ -5,8 +5,8 @@ row from any other, the keys name a row that is gone.
 
 What a run wrote is sealed by the run (`RUNS`); tables of things that belong to no run are sealed whole (`STATES`).
 A seal's `about` is a table and, where its columns have become more since, the number of their list: what was sealed by
-an earlier list (`EARLIER`) stays provable by it. Not sealed are `lease` (who works now), `data_version` and what
-Alembic keeps.
+an earlier list (`EARLIER`) stays provable by it. Not sealed are `lease` (who works now), `data_version`, what alerts
+remember and send, and what Alembic keeps.
 """
 
 from __future__ import annotations

@@ -412,6 +412,32 @@ class DataVersion(SQLModel, table=True):
     pending: bool = False
 
 
+class AlertState(SQLModel, table=True):
+    """Where an alert rule stands with one subject. Own state, under no seal."""
+
+    __tablename__ = "alert_state"
+    rule: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True, description="index or source; empty: since when the rule looks")
+    side: str = Field(description="above, below or inside its bounds; a status; the number of an announcement")
+    seen: int = Field(sa_type=BigInteger, description="the last instant (us), or announcement, that it looked at")
+
+
+class AlertMessage(SQLModel, table=True):
+    """One event on its way to one target; stored with the crossing that it tells of, before anything is sent."""
+
+    __tablename__ = "alert_message"
+    webhook_id: str = Field(primary_key=True, description="of the event: the same for every target and every try")
+    target: str = Field(primary_key=True)
+    rule: str
+    created_at: datetime = Field(sa_type=Instant, index=True)
+    text: str = Field(sa_type=Text)
+    body: str = Field(sa_type=Text, description="JSON, the very bytes that are signed")
+    outcome: str = Field(default="waiting", description="waiting, sending (unknown since a kill), sent, dead")
+    tries: int = 0
+    due_at: datetime | None = Field(default=None, sa_type=Instant, index=True, description="when it is tried (again)")
+    answer: str = Field(default="", sa_type=Text, description="what the last try gave")
+
+
 Index("ix_rebalancing_index_effective", Rebalancing.index_id, Rebalancing.effective_at)  # type: ignore[arg-type]
 Index("ix_level_published", Level.index_id, Level.run_id, Level.time, Level.revision)  # type: ignore[arg-type]
 

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from indexer.alerts.deliver import AlertWatch, alerting
 from indexer.config import Settings
 from indexer.errors import DeaiError, InputError, NotEnoughDataError, StoreError
 from indexer.files.importing import FileReport, import_files
@@ -240,7 +241,8 @@ def scheduled(store: Store, settings: Settings, *, clock: Clock = utc_now) -> It
         if beside:
             running.append(beside)
             beside.start(after_s=later)
-        yield running[0]
+        with alerting(store, settings, clock=clock, leads=lambda: running[0].leads):
+            yield running[0]
     finally:
         for one in running:
             one.stop()
@@ -270,6 +272,7 @@ def update_live(store: Store, settings: Settings, *, progress: Progress = quiet,
         report = stored_report(store)  # the other process computes the provisional levels
     else:
         report = run_update(store, settings, progress=progress, clock=clock)
+    AlertWatch(store, settings, clock=clock).look()
     return LiveUpdate(done, elsewhere, failed, report)
 
 

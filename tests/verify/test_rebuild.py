@@ -28,6 +28,7 @@ from indexer.store.rows import QualityRow
 from indexer.store.runs import finish_run, start_run
 from indexer.store.sealed import EARLIER, EARLIER_RUN, RUNS, STATES, pack_keys, unpack_keys
 from indexer.store.seals import altered_rows, seal_runs, unsealed_runs
+from indexer.store.tables import AlertMessage
 from indexer.times import DAY_US, HOUR_US, iso
 from indexer.verify.replay import replay
 from indexer.verify.store import broken_chain, verify_all
@@ -96,8 +97,11 @@ def test_every_column_of_every_table_is_sealed_but_caches():
     named = {name for name in unsealed if not name.endswith(".run_id")}
     assert named == {
         *("run.id", "seal.about", "seal.digest", "seal.hash", "seal.id", "seal.keys", "seal.marks", "seal.prev_hash"),
+        *("alert_state.rule", "alert_state.subject", "alert_state.side", "alert_state.seen"),
+        *(f"alert_message.{name}" for name in AlertMessage.model_fields),
         *("seal.rows", "lease.name", "lease.holder", "lease.expires_at"),
-    }, "runs and items are sealed by their run, seals are chained, a lease is who works now"
+        *("data_version.id", "data_version.token", "data_version.pending"),
+    }, "runs and items are sealed by their run, seals are chained, a lease is who works now, alerts are sent"
 
 
 @pytest.mark.parametrize("table", TABLES, ids=[table.name for table in TABLES])
