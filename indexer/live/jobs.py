@@ -80,7 +80,7 @@ def _benchmarks(live: Live, name: str, interval: str) -> Job:
     return Job(name, 6 * HOUR, timedelta(minutes=15), with_rest(live, piece))
 
 
-def history_scheduler(live: Live, *, watch: ClockWatch | None = None) -> Scheduler:
+def history_scheduler(live: Live, beside: Scheduler, *, watch: ClockWatch | None = None) -> Scheduler:
     """The history beside everything else: it asks again what failed, and computes levels when a step is complete.
 
     The venues' lists come before it, because they say which series there are.
@@ -89,7 +89,10 @@ def history_scheduler(live: Live, *, watch: ClockWatch | None = None) -> Schedul
         Job(LISTINGS, DAY, timedelta(0), _of(live, listings.check_listings)),
         Job(HISTORY, HOUR, timedelta(0), _of(live, partial(history.catch_up, patient=True))),
     ]
-    return Scheduler(live.store, jobs, clock=live.clock, lease=HISTORY, afterwards=live.compute, watch=watch)
+    closing = live.upstream.close
+    return Scheduler(
+        live.store, jobs, clock=live.clock, afterwards=live.compute, closing=closing, watch=watch, beside=beside
+    )
 
 
 def sweep(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:

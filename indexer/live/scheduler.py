@@ -114,7 +114,8 @@ class Scheduler:
 
     `afterwards` is done at the end of a tick in which any job did something, and at the first tick (it must be
     harmless to do twice). `closing` is called by `stop`, to end what a job waits for. Schedulers with another `lease`
-    work beside each other.
+    work beside each other. So does one that is `beside` another of its process, under the lease of that one, which is
+    stopped after it: of several processes one does the work of both.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Scheduler:
         afterwards: Callable[[], object] | None = None,
         closing: Callable[[], object] | None = None,
         watch: ClockWatch | None = None,
+        beside: Scheduler | None = None,
     ) -> None:
         self.store = store
         self.jobs = tuple(jobs)
@@ -140,6 +142,7 @@ class Scheduler:
         self._failing: dict[str, _Failing] = {}
         self._background: Any = None
         self._watch = watch
+        self._beside = beside
         self._over = threading.Event()
         self._looking: threading.Thread | None = None
         self._leads = False
@@ -195,6 +198,8 @@ class Scheduler:
             self._leads = self._take()
 
     def _take(self) -> bool:
+        if self._beside is not None:
+            return self._beside._take()
         # A clock that is played is that of a machine of its own.
         elapsed_s = time.monotonic() if self.clock is utc_now else to_us(self.clock()) / 1e6
         return take_lease(self.store, self._lease, self.holder, LEASE_S, elapsed_s=elapsed_s)
@@ -336,7 +341,8 @@ class Scheduler:
         self._over.set()
         if self._looking is not None:
             self._looking.join()
-        release_lease(self.store, self._lease, self.holder)
+        if self._beside is None:
+            release_lease(self.store, self._lease, self.holder)
 
 
 def _key(job: Job, due: datetime) -> str:

@@ -208,7 +208,7 @@ def make_schedulers(
     live = live_of(store, settings, registry=registry_of(settings), upstream=sources, clock=clock, compute=compute)
     jobs = live_jobs(live, update_minutes=settings.update_minutes, history_beside=history_beside)
     main = Scheduler(store, jobs, clock=clock, afterwards=compute, closing=sources.close, watch=watch)
-    return [main, history_scheduler(live, watch=watch)] if history_beside else [main]
+    return [main, history_scheduler(live, main, watch=watch)] if history_beside else [main]
 
 
 def _watch(store: Store, upstream: Upstream, clock: Clock) -> ClockWatch | None:
@@ -244,7 +244,7 @@ def scheduled(store: Store, settings: Settings, *, clock: Clock = utc_now) -> It
         with alerting(store, settings, clock=clock, leads=lambda: running[0].leads):
             yield running[0]
     finally:
-        for one in running:
+        for one in reversed(running):  # who works beside another one first
             one.stop()
 
 

@@ -122,6 +122,22 @@ def test_a_stopped_leader_gives_the_lease_back_at_once(store):
     assert Scheduler(store, [job(done)], clock=clock, holder="second").tick() == 1
 
 
+def test_who_works_beside_a_leader_works_under_its_lease(store):
+    """Of two processes with two schedulers each, one does the work of both, until it stops."""
+    done, clock = [], HandClock(NOON)
+    first, other = (Scheduler(store, [], clock=clock, holder=holder) for holder in ("first", "other"))
+    beside, others = (Scheduler(store, [job(done)], clock=clock, beside=leader) for leader in (first, other))
+    first.tick()
+    assert [beside.tick(), others.tick(), other.tick(), other.leads] == [1, 0, 0, False]
+    beside.stop()
+    clock.now += HOUR
+    first.tick()
+    assert others.tick() == 0, "the leader's own work may go on"
+    first.stop()
+    assert others.tick() == 1
+    assert done == hours(12, 13)
+
+
 def test_work_goes_on_after_the_clock_was_wrong_once(store, monkeypatch):
     """A dead clock battery, a virtual machine restored: what was done in 2036 makes nothing of today done."""
     monkeypatch.setattr("indexer.live.scheduler.MAX_CAUGHT_UP", 12)
