@@ -10,9 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
+from importlib import resources
 from typing import ClassVar, Final, Protocol
 
-from indexer.errors import InputError, SourceLimited
+from indexer.errors import ConfigError, InputError, SourceLimited
 from indexer.sources.http import Answer, Expects, HttpClient
 from indexer.sources.records import (
     Bars,
@@ -25,6 +27,7 @@ from indexer.sources.records import (
     SupplyObservation,
 )
 from indexer.times import INTERVAL_US
+from onchain.strict_toml import parse_toml, read_tables, refuse
 
 
 class Dataset(StrEnum):
@@ -118,6 +121,22 @@ class Capabilities:
     key_setting: str = ""
     key_adds: str = ""
     notes: str = ""
+
+
+@cache
+def _shipped() -> dict[str, Capabilities]:
+    text = resources.files("indexer.sources").joinpath("sources.toml").read_text(encoding="utf-8")
+    problems: list[str] = []
+    tables = parse_toml(text, source="sources.toml", error=ConfigError)
+    entries = [{"name": name, **table} for name, table in tables.items()]
+    records = read_tables(Capabilities, entries, problems, word="source", name="name")
+    refuse(problems, source="sources.toml", error=ConfigError)
+    return {about.name: about for about in records}
+
+
+def known(name: str) -> Capabilities:
+    """What a source is, by its table of `sources.toml`."""
+    return _shipped()[name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,45 +11,18 @@ from typing import Any, ClassVar
 import orjson
 
 from indexer.errors import SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    every,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, every, known
 from indexer.sources.http import Answer
 from indexer.sources.records import Instrument, Quote
 from indexer.sources.rows import bars_of_rows, dict_in, instruments_of, json_of, list_in, quote_of, quotes_of, series_of
 from indexer.times import HOUR_US
-
-_EVERY = History(max_rows=1000)
 
 
 @dataclass(frozen=True)
 class Binance(RestSource):
     """Spot klines: rows of [open ms, o, h, l, c, base volume, close ms, quote volume, trades, …] as text."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="binance",
-        title="Binance spot",
-        kind=Kind.VENUE,
-        base_url="https://data-api.binance.vision",
-        datasets=frozenset({Dataset.BARS, Dataset.QUOTES, Dataset.INSTRUMENTS}),
-        stamp=Stamp.BAR_OPEN,
-        licence=Licence.COMMERCIAL_OK,
-        fixing=True,
-        docs="https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints",
-        loses="the deepest market of most constituents; other venues keep the rate, its status may fall",
-        history={"1m": _EVERY, "1h": _EVERY, "1d": _EVERY},
-        notes="quoted in USDT; some regions are answered 451",
-    )
+    about: ClassVar[Capabilities] = known("binance")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         if ask.dataset is Dataset.INSTRUMENTS:
@@ -116,20 +89,7 @@ def _quote(call: Call, body: Any, fetched_us: int) -> Quote:
 class BinanceDerivatives(RestSource):
     """Symbols such as TAOUSDT. Open interest is `sumOpenInterestValue`, in USD(T), 30 days back."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="binance-derivatives",
-        title="Binance USD-M futures",
-        kind=Kind.DERIVATIVES,
-        base_url="https://fapi.binance.com",
-        datasets=frozenset({Dataset.FUNDING, Dataset.OPEN_INTEREST}),
-        stamp=Stamp.INSTANT,
-        licence=Licence.COMMERCIAL_OK,
-        docs="https://developers.binance.com/docs/derivatives/usds-margined-futures",
-        loses="the largest market's funding and open interest",
-        history={"1h": History(max_rows=500, depth_days=29)},
-        limit="binance-futures",
-        notes="some regions are answered 451; liquidations need a key or the WebSocket",
-    )
+    about: ClassVar[Capabilities] = known("binance-derivatives")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         if ask.dataset is Dataset.FUNDING:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from indexer.errors import SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
 from indexer.sources.http import Answer
 from indexer.sources.records import Instrument, Quote
 from indexer.sources.rows import bars_of_rows, instruments_of, json_of, quote_of, quotes_of, series_of
 
-_EVERY = History(max_rows=1000)
 _INTERVAL: Final = {"1m": "1", "1h": "60", "1d": "D"}
 
 
@@ -22,20 +21,7 @@ _INTERVAL: Final = {"1m": "1", "1h": "60", "1d": "D"}
 class Bybit(RestSource):
     """Klines: rows of [open ms, o, h, l, c, base volume, turnover in quote] as text."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="bybit",
-        title="Bybit spot",
-        kind=Kind.VENUE,
-        base_url="https://api.bybit.com",
-        datasets=frozenset({Dataset.BARS, Dataset.QUOTES, Dataset.INSTRUMENTS}),
-        stamp=Stamp.BAR_OPEN,
-        licence=Licence.COMMERCIAL_OK,
-        fixing=True,
-        docs="https://bybit-exchange.github.io/docs/v5/market/kline",
-        loses="a USDT market, deep in newly listed tokens",
-        history={"1m": _EVERY, "1h": _EVERY, "1d": _EVERY},
-        notes="quoted in USDT; some regions are answered 403",
-    )
+    about: ClassVar[Capabilities] = known("bybit")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         if ask.dataset is Dataset.INSTRUMENTS:
@@ -109,20 +95,7 @@ def _quote(call: Call, result: dict[str, Any], made: Any, fetched_us: int) -> Qu
 class BybitDerivatives(RestSource):
     """Symbols such as TAOUSDT. Open interest comes in base tokens: `open_interest_base`."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="bybit-derivatives",
-        title="Bybit linear perpetuals",
-        kind=Kind.DERIVATIVES,
-        base_url="https://api.bybit.com",
-        datasets=frozenset({Dataset.FUNDING, Dataset.OPEN_INTEREST}),
-        stamp=Stamp.INSTANT,
-        licence=Licence.COMMERCIAL_OK,
-        docs="https://bybit-exchange.github.io/docs/v5/market/history-fund-rate",
-        loses="a second venue of funding and open interest",
-        history={"1h": History(max_rows=200)},
-        limit="bybit",
-        notes="no public liquidation history by REST",
-    )
+    about: ClassVar[Capabilities] = known("bybit-derivatives")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         if ask.dataset is Dataset.FUNDING:

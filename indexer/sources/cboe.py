@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
 from indexer.sources.http import Answer
 from indexer.sources.rows import dict_in, json_of, list_in
 from indexer.sources.sessions import DatedRow, dated_bars
@@ -20,19 +20,7 @@ INDICES: Final = {"^NDX": "_NDX", "^GSPC": "_SPX", "^VIX": "_VIX"}
 class Cboe(RestSource):
     """`historical/QQQ.json`: `data` of rows with date, open, high, low, close, volume as text, oldest first."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="cboe",
-        title="Cboe, delayed quotes",
-        kind=Kind.MARKET,
-        base_url="https://cdn.cboe.com",
-        datasets=frozenset({Dataset.BENCHMARK}),
-        stamp=Stamp.BAR_CLOSE,
-        licence=Licence.DISPLAY_ONLY,
-        docs="https://www.cboe.com/delayed_quotes/",
-        loses="the first keyless source of daily equity closes; Nasdaq, Yahoo and FRED stand behind it",
-        history={"1d": History(max_rows=20_000)},
-        notes="personal, infrequent use; adjusted for splits, not for dividends",
-    )
+    about: ClassVar[Capabilities] = known("cboe")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         if ask.dataset is not Dataset.BENCHMARK or ask.symbol.endswith("=F"):

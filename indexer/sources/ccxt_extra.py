@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 import orjson
 
 from indexer.errors import ConfigError, SourceCorrupt, SourceRefused, SourceUnavailable
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, Kind, Licence, Parsed, RestSource, Stamp
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
 from indexer.sources.http import Answer, HttpClient, redact
 from indexer.sources.records import Quote, Reject
 from indexer.sources.rows import dict_in, json_of, number
@@ -30,20 +30,7 @@ class Ccxt(RestSource):
 
     clock: Clock = field(default=utc_now, repr=False)
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="ccxt",
-        title="Further venues by the ccxt library",
-        kind=Kind.VENUE,
-        base_url="",
-        datasets=frozenset({Dataset.QUOTES}),
-        stamp=Stamp.INSTANT,
-        licence=Licence.DISPLAY_ONLY,
-        docs="https://docs.ccxt.com/",
-        loses="nothing: it only adds venues we have no client for, to compare with",
-        opt_in=True,
-        extra="ccxt",
-        notes="pins many packages exactly; install it only when needed",
-    )
+    about: ClassVar[Capabilities] = known("ccxt")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         """One call a venue, for all of its pairs that are asked."""

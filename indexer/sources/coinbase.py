@@ -6,33 +6,18 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from indexer.errors import InputError, SourceCorrupt, SourceRefused
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
 from indexer.sources.http import Answer
 from indexer.sources.records import Instrument, Quote
 from indexer.sources.rows import bars_of_rows, instruments_of, json_of, list_in, number, quote_of
 from indexer.times import INTERVAL_US, iso, parse_instant
-
-_EVERY = History(max_rows=300)
 
 
 @dataclass(frozen=True)
 class Coinbase(RestSource):
     """Candles: rows of [open s, low, high, open, close, base volume], newest first."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="coinbase",
-        title="Coinbase Exchange",
-        kind=Kind.VENUE,
-        base_url="https://api.exchange.coinbase.com",
-        datasets=frozenset({Dataset.BARS, Dataset.QUOTES, Dataset.INSTRUMENTS}),
-        stamp=Stamp.BAR_OPEN,
-        licence=Licence.COMMERCIAL_OK,
-        fixing=True,
-        docs="https://docs.cdp.coinbase.com/exchange/reference/exchangerestapi_getproductcandles",
-        loses="a US-dollar market, and with it one of two direct USDT/USD rates",
-        history={"1m": _EVERY, "1h": _EVERY, "1d": _EVERY},
-        notes="an absent row is a bar without a trade; traded value is base volume × typical price",
-    )
+    about: ClassVar[Capabilities] = known("coinbase")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         if ask.dataset is Dataset.INSTRUMENTS:

@@ -12,13 +12,12 @@ import numpy as np
 
 from indexer.arrays import F64, Bools
 from indexer.errors import InputError, SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
 from indexer.sources.http import Answer
 from indexer.sources.records import Quote, Reject, SupplyObservation
 from indexer.sources.rows import bars_of_points, dict_in, json_of, list_in, number, stamps_us
 from indexer.times import DAY_US, MINUTE_US, parse_instant
 
-DAYS_KEYLESS: Final = 365
 _IMPLIED_EVERY_DAYS: Final = 7  # one implied reading a week: supplies move slowly, reference dates are monthly
 _LATE_US: Final = 10 * MINUTE_US  # daily points are stamped 00:00 UTC or some minutes past
 _WIDEST: Final = 1.5  # of neighbouring readings; a wider jump is a broken point, not an issue of tokens
@@ -29,24 +28,7 @@ _SUPPLIES: Final = (("circulating_supply", "circulating"), ("total_supply", "tot
 class CoinGecko(RestSource):
     """`market_chart/range` by coin id: instants, hourly up to 90 days a call, daily (00:00 UTC) beyond."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="coingecko",
-        title="CoinGecko",
-        kind=Kind.AGGREGATOR,
-        base_url="https://api.coingecko.com/api/v3",
-        datasets=frozenset({Dataset.BARS, Dataset.SUPPLY}),
-        stamp=Stamp.INSTANT,
-        licence=Licence.COMMERCIAL_OK,
-        docs="https://docs.coingecko.com/reference/coins-id-market-chart-range",
-        loses="supply as reported, and the check of our rates against all venues",
-        history={
-            "1h": History(max_rows=90 * 24, depth_days=DAYS_KEYLESS),
-            "1d": History(max_rows=DAYS_KEYLESS, depth_days=DAYS_KEYLESS),
-        },
-        key_setting="coingecko_api_key",
-        key_adds="100 calls a minute of our own instead of a share of the address's keyless allowance",
-        notes="attribution required; without a paid plan nothing older than 365 days (HTTP 401, code 10012)",
-    )
+    about: ClassVar[Capabilities] = known("coingecko")
 
     @property
     def limit(self) -> str:
@@ -108,7 +90,7 @@ def _error(body: dict[str, Any]) -> SourceRefused | SourceUnavailable:
     words = status.get("error_message", error) if isinstance(status, dict) else error
     if code == 10012:
         return SourceRefused(
-            f"coingecko serves the last {DAYS_KEYLESS} days without a paid plan; older bars come from a venue "
+            "coingecko serves the last 365 days without a paid plan; older bars come from a venue "
             "or a file import (code 10012)"
         )
     text = f"coingecko answers: {words}"

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from indexer.errors import InputError, SourceCorrupt, SourceRefused
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
 from indexer.sources.http import Answer
 from indexer.sources.records import Reject
 from indexer.sources.rows import bars_of_points, json_of
 from indexer.times import INTERVAL_US, iso, parse_instant
 
 METRIC: Final = "ReferenceRateUSD"
-_EVERY = History(max_rows=10_000)
 
 
 @dataclass(frozen=True)
@@ -23,20 +22,7 @@ class CoinMetrics(RestSource):
     Ids are its own: TAO is `tao_bittensor`, never `tao`.
     """
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="coinmetrics",
-        title="Coin Metrics community",
-        kind=Kind.AGGREGATOR,
-        base_url="https://community-api.coinmetrics.io/v4",
-        datasets=frozenset({Dataset.BARS}),
-        stamp=Stamp.INSTANT,
-        licence=Licence.NON_COMMERCIAL,
-        docs="https://docs.coinmetrics.io/api/v4",
-        loses="an administrator's own reference rate to compare ours with",
-        history={"1h": _EVERY, "1d": _EVERY},
-        opt_in=True,
-        notes="CC BY-NC 4.0: not for commercial use; few AI tokens are covered",
-    )
+    about: ClassVar[Capabilities] = known("coinmetrics")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         return self.paged(ask, self._metrics) if ask.dataset is Dataset.BARS else ()

@@ -8,44 +8,19 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from indexer.errors import SourceCorrupt, SourceRefused
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Stamp,
-    same_contract,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known, same_contract
 from indexer.sources.http import Answer
 from indexer.sources.records import Quote, Reject
 from indexer.sources.rows import bars_of_points, dict_in, json_of, number
 
 MIN_CONFIDENCE: Final = 0.9  # below, the price is suspect
-_EVERY = History(max_rows=450)
 
 
 @dataclass(frozen=True)
 class DefiLlama(RestSource):
     """`/chart` and `/prices/current` by `chain:address` (or `coingecko:id`). The stamp is an instant in seconds."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="defillama",
-        title="DefiLlama coins",
-        kind=Kind.AGGREGATOR,
-        base_url="https://coins.llama.fi",
-        datasets=frozenset({Dataset.BARS, Dataset.QUOTES}),
-        stamp=Stamp.INSTANT,
-        licence=Licence.COMMERCIAL_OK,
-        docs="https://defillama.com/docs/api",
-        loses="a price by contract address, which no symbol confusion can touch",
-        history={"1h": _EVERY, "1d": _EVERY},
-        notes="prices below 0.9 confidence are refused",
-    )
+    about: ClassVar[Capabilities] = known("defillama")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         if ask.dataset is Dataset.QUOTES:

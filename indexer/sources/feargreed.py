@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from indexer.errors import SourceCorrupt, SourceRefused
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
 from indexer.sources.http import Answer
 from indexer.sources.records import Reject, Series
 from indexer.sources.rows import dict_in, json_of, number, stamps_us
@@ -21,19 +21,7 @@ NAME = "fear_greed_0_100"
 class FearGreed(RestSource):
     """`/fng/`: {data: [{value, value_classification, timestamp s}, …]}, newest first; stamps are 00:00 UTC."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="feargreed",
-        title="Fear & Greed index (alternative.me)",
-        kind=Kind.SENTIMENT,
-        base_url="https://api.alternative.me",
-        datasets=frozenset({Dataset.SENTIMENT}),
-        stamp=Stamp.INSTANT,
-        licence=Licence.COMMERCIAL_OK,
-        docs="https://alternative.me/crypto/fear-and-greed-index/",
-        loses="the sentiment line on stress charts",
-        history={"1d": History(max_rows=10_000)},
-        notes="attribution required beside the number",
-    )
+    about: ClassVar[Capabilities] = known("feargreed")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         if ask.dataset is not Dataset.SENTIMENT:

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from indexer.errors import SourceCorrupt
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
 from indexer.sources.http import Answer, Expects
 from indexer.sources.records import BenchmarkBars, Reject
 from indexer.sources.rows import number
@@ -31,19 +31,7 @@ SERIES: Final = {
 class Fred(RestSource):
     """`fredgraph.csv?id=…`: a header `observation_date,<ID>` (once `DATE,<ID>`) and a row a date."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="fred",
-        title="FRED, Federal Reserve Bank of St. Louis",
-        kind=Kind.MARKET,
-        base_url="https://fred.stlouisfed.org",
-        datasets=frozenset({Dataset.BENCHMARK}),
-        stamp=Stamp.BAR_CLOSE,
-        licence=Licence.DISPLAY_ONLY,
-        docs="https://fred.stlouisfed.org/docs/api/fred/",
-        loses="the second source of daily Nasdaq and S&P levels, and the risk-free rate",
-        history={"1d": History(max_rows=20_000)},
-        notes="SP500 and NASDAQ series carry their owners' terms; S&P reaches ten years back",
-    )
+    about: ClassVar[Capabilities] = known("fred")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         return self.paged(ask, self._csv) if ask.dataset is Dataset.BENCHMARK else ()

@@ -6,34 +6,19 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from indexer.errors import SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
 from indexer.sources.coinbase import with_value
 from indexer.sources.http import Answer
 from indexer.sources.records import Instrument, Quote
 from indexer.sources.rows import bars_of_rows, dict_in, instruments_of, json_of, list_in, number, quote_of, quotes_of
 from indexer.times import INTERVAL_US
 
-_LAST_720 = History(max_rows=720, depth_rows=720)
-
 
 @dataclass(frozen=True)
 class Kraken(RestSource):
     """OHLC: rows of [open s, o, h, l, c, vwap, base volume, trades]; a bar without a trade repeats the price."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="kraken",
-        title="Kraken",
-        kind=Kind.VENUE,
-        base_url="https://api.kraken.com",
-        datasets=frozenset({Dataset.BARS, Dataset.QUOTES, Dataset.INSTRUMENTS}),
-        stamp=Stamp.BAR_OPEN,
-        licence=Licence.COMMERCIAL_OK,
-        fixing=True,
-        docs="https://docs.kraken.com/api/docs/rest-api/get-ohlc-data",
-        loses="a US-dollar market with direct USDT/USD and USDC/USD rates",
-        history={"1m": _LAST_720, "1h": _LAST_720, "1d": _LAST_720},
-        notes="no history beyond 720 bars: 12 hours of minutes, 30 days of hours",
-    )
+    about: ClassVar[Capabilities] = known("kraken")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         if ask.dataset is Dataset.INSTRUMENTS:

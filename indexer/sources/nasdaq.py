@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import ClassVar, Final
 
 from indexer.errors import SourceRefused
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
 from indexer.sources.http import Answer
 from indexer.sources.rows import dict_in, json_of, list_in
 from indexer.sources.sessions import DatedRow, dated_bars
@@ -26,19 +26,7 @@ DAY: Final = timedelta(days=1)
 class Nasdaq(RestSource):
     """`quote/QQQ/historical?assetclass=etf`: rows newest first, dates mm/dd/yyyy, prices with a dollar sign or not."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="nasdaq",
-        title="Nasdaq, quote history",
-        kind=Kind.MARKET,
-        base_url="https://api.nasdaq.com",
-        datasets=frozenset({Dataset.BENCHMARK}),
-        stamp=Stamp.BAR_CLOSE,
-        licence=Licence.DISPLAY_ONLY,
-        docs="https://www.nasdaq.com/market-activity/quotes/historical",
-        loses="the second keyless source of daily closes of stocks and ETFs, which Cboe is checked against",
-        history={"1d": History(max_rows=9_999)},
-        notes="no indices, no futures; display only",
-    )
+    about: ClassVar[Capabilities] = known("nasdaq")
 
     def headers(self) -> dict[str, str]:
         return {"user-agent": AGENT}

@@ -11,20 +11,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from indexer.errors import SourceCorrupt, SourceError, SourceLimited, SourceRefused, SourceUnavailable
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    RestSource,
-    Source,
-    Stamp,
-    every,
-)
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, Source, every, known
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.records import Instrument, Liquidations, Quote, Reject
 from indexer.sources.rows import (
@@ -40,8 +27,6 @@ from indexer.sources.rows import (
 )
 from indexer.times import HOUR_US, INTERVAL_US
 
-_RECENT_BARS: Final = 1_400  # `candles` holds the newest 1,440 without the delay of the history, and 300 a call
-_EVERY = History(max_rows=100, newest=_RECENT_BARS, newest_rows=300)
 _BAR: Final = {"1m": "1m", "1h": "1H", "1d": "1Dutc"}  # plain 1D would close at 16:00 UTC
 _LIMIT_CODES: Final = {"50011", "50061"}
 _BUSY_CODES: Final = {"50001", "50004", "50013", "50026"}
@@ -51,20 +36,7 @@ _BUSY_CODES: Final = {"50001", "50004", "50013", "50026"}
 class Okx(RestSource):
     """Candles: rows of [open ms, o, h, l, c, base volume, volume in quote, volume in quote, closed "1"/"0"]."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="okx",
-        title="OKX spot",
-        kind=Kind.VENUE,
-        base_url="https://www.okx.com",
-        datasets=frozenset({Dataset.BARS, Dataset.QUOTES, Dataset.INSTRUMENTS}),
-        stamp=Stamp.BAR_OPEN,
-        licence=Licence.COMMERCIAL_OK,
-        fixing=True,
-        docs="https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks-history",
-        loses="a deep USDT market of most constituents",
-        history={"1m": _EVERY, "1h": _EVERY, "1d": _EVERY},
-        notes="quoted in USDT",
-    )
+    about: ClassVar[Capabilities] = known("okx")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         if ask.dataset is Dataset.INSTRUMENTS:
@@ -75,10 +47,9 @@ class Okx(RestSource):
             return (Call("okx", "/api/v5/market/ticker", {"instId": ask.symbol}, ask),)
         return self.paged(ask, self._candles) if ask.dataset is Dataset.BARS else ()
 
-    @staticmethod
-    def _candles(ask: Ask) -> Call:
+    def _candles(self, ask: Ask) -> Call:
         step = INTERVAL_US[ask.interval]
-        recent = ask.start_us >= ask.now_us // step * step - _RECENT_BARS * step
+        recent = ask.start_us >= ask.now_us // step * step - self.about.history[ask.interval].newest * step
         params = {
             "instId": ask.symbol,
             "bar": _BAR[ask.interval],
@@ -138,20 +109,7 @@ def _quote(call: Call, data: list[Any], fetched_us: int) -> Quote:
 class OkxDerivatives(RestSource):
     """Symbols are swap ids such as TAO-USDT-SWAP. Liquidations need `contract_size`: sizes come in contracts."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="okx-derivatives",
-        title="OKX perpetual swaps",
-        kind=Kind.DERIVATIVES,
-        base_url="https://www.okx.com",
-        datasets=frozenset({Dataset.FUNDING, Dataset.OPEN_INTEREST, Dataset.LIQUIDATIONS}),
-        stamp=Stamp.INSTANT,
-        licence=Licence.COMMERCIAL_OK,
-        docs="https://www.okx.com/docs-v5/en/#public-data-rest-api-get-liquidation-orders",
-        loses="the only keyless liquidation orders by REST, and with them the long share of stress",
-        history={"1h": History(max_rows=100, depth_days=60)},
-        limit="okx",
-        notes="funding reaches about three months back; liquidations about a day, the newest 100 a call",
-    )
+    about: ClassVar[Capabilities] = known("okx-derivatives")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         match ask.dataset:

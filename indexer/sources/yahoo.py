@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from indexer.arrays import F64, I64
 from indexer.errors import SourceCorrupt, SourceRefused
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
 from indexer.sources.http import Answer
 from indexer.sources.records import BenchmarkBars, Reject
 from indexer.sources.rows import FUTURE_SLACK_US, dict_in, json_of, list_in, number, stamps_us
@@ -32,19 +32,7 @@ _BASIS: Final = {"INDEX": "index_level", "FUTURE": "continuous_front_month_futur
 class Yahoo(RestSource):
     """Chart: parallel arrays; a daily stamp is the session's open, so the close is taken from the calendar."""
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="yahoo",
-        title="Yahoo Finance chart",
-        kind=Kind.MARKET,
-        base_url="https://query1.finance.yahoo.com",
-        datasets=frozenset({Dataset.BENCHMARK}),
-        stamp=Stamp.BAR_OPEN,
-        licence=Licence.DISPLAY_ONLY,
-        docs="https://finance.yahoo.com/",
-        loses="adjusted closes of single stocks and ETFs, and hourly equity bars; FRED keeps daily indices",
-        history={"1h": History(max_rows=60 * 24, depth_days=729), "1d": History(max_rows=3_650)},
-        notes="unofficial; personal use; blocks for hours at will: import a CSV where it must not fail",
-    )
+    about: ClassVar[Capabilities] = known("yahoo")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         return self.paged(ask, self._chart) if ask.dataset is Dataset.BENCHMARK else ()

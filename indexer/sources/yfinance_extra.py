@@ -15,7 +15,7 @@ import orjson
 
 from indexer.arrays import I64
 from indexer.errors import ConfigError, SourceCorrupt, SourceUnavailable
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
+from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
 from indexer.sources.http import Answer, HttpClient, redact
 from indexer.sources.records import BenchmarkBars
 from indexer.sources.rows import json_of, number, stamps_us
@@ -29,21 +29,7 @@ class YFinance(RestSource):
 
     clock: Clock = field(default=utc_now, repr=False)
 
-    about: ClassVar[Capabilities] = Capabilities(
-        name="yfinance",
-        title="Yahoo Finance by the yfinance library",
-        kind=Kind.MARKET,
-        base_url="",
-        datasets=frozenset({Dataset.BENCHMARK}),
-        stamp=Stamp.BAR_OPEN,
-        licence=Licence.DISPLAY_ONLY,
-        docs="https://ranaroussi.github.io/yfinance/",
-        loses="nothing while the plain Yahoo source or an import works",
-        history={"1h": History(max_rows=60 * 24, depth_days=729), "1d": History(max_rows=3_650)},
-        opt_in=True,
-        extra="yfinance",
-        notes="Yahoo's terms apply; breaks in waves",
-    )
+    about: ClassVar[Capabilities] = known("yfinance")
 
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         return self.paged(ask, self._history) if ask.dataset is Dataset.BENCHMARK else ()
