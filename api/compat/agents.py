@@ -69,10 +69,8 @@ def overview(request: Request) -> str:
         f"- [SKILL.md]({root}/SKILL.md): the rules above as a skill",
     ]
     summary = document["info"]["description"].split("\n\n")[0].strip().replace("**", "")
-    rules = RULES.replace("# Reading the DeAI index", "## Reading it")
-    return "\n\n".join([f"# {document['info']['title']}", f"> {summary}", rules, "## Where", "\n".join(links)]) + (
-        "\n\n## Questions\n\n" + "\n".join(tools)
-    )
+    about = [f"# {document['info']['title']}", f"> {summary}", RULES.partition("\n\n")[2]]
+    return "\n\n".join([*about, "## Where", "\n".join(links), "## Questions", "\n".join(tools)])
 
 
 def address(path: str, document: Json) -> str:

@@ -12,7 +12,7 @@ import json
 import re
 import tomllib
 from asyncio import to_thread
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mcp_types import CallToolResult, Resource, Tool
     from starlette.types import Receive, Scope, Send
 
-    from indexer.client.asking import Asker
+    from indexer.client.asking import Asker, Reply
     from indexer.client.local import LocalTransport
 
 Json = dict[str, Any]
@@ -64,10 +64,11 @@ class Route:
             name = place[1]
             return quote(str(values.pop(name, properties[name]["default"])), safe="")
 
+        unknown = next(iter(sorted(arguments.keys() - properties.keys())), None)
         try:
-            for name in sorted(arguments.keys() - properties.keys()):
-                there = ", ".join(properties) or "it takes none"
-                raise InputError(f'{self.tool.name} has no argument "{name}": {there}.{did_you_mean(name, properties)}')
+            if unknown is not None:
+                there = f"{', '.join(properties) or 'it takes none'}.{did_you_mean(unknown, properties)}"
+                raise InputError(f'{self.tool.name} has no argument "{unknown}": {there}')
             body = {name: values.pop(name) for name in self.body & values.keys()}
             payload = json.dumps(body).encode() if self.body else None
             reply = await asker.get(PLACE.sub(fill, self.path), query(**values), body=payload)
@@ -147,11 +148,11 @@ def _untitled(schema: Json) -> Json:
     return {key: value for key, value in schema.items() if key != "title" or not isinstance(value, str)}
 
 
-async def resources_of(asker: Asker) -> list[Resource]:
+async def resources_of(read: Callable[[str], Awaitable[Reply]]) -> list[Resource]:
     """The resources of the catalogue, those of an index once for each."""
     from mcp_types import Resource
 
-    indices = [row["id"] for row in (await asker.get("/v1/indices")).json()["data"]]
+    indices = [row["id"] for row in (await read("/v1/indices")).json()["data"]]
     addresses = [
         (path.format(index_id=index_id), entry)
         for path, entry in CATALOGUE["resources"].items()
@@ -180,14 +181,20 @@ def server_over(transport: LocalTransport, document: Json) -> Server:
             raise MCPError(types.INVALID_PARAMS, text)
         return await routes[params.name].answer(asker, params.arguments or {})
 
+    async def read(path: str) -> Reply:
+        try:
+            return await asker.get(path)
+        except DeaiError as error:  # the library would say of it that the server failed
+            raise MCPError(types.INTERNAL_ERROR, str(error)) from None
+
     async def list_resources(context: Any, params: Any) -> types.ListResourcesResult:
-        return types.ListResourcesResult(resources=await resources_of(asker))
+        return types.ListResourcesResult(resources=await resources_of(read))
 
     async def read_resource(context: Any, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-        resource = next((item for item in await resources_of(asker) if item.uri == params.uri), None)
+        resource = next((item for item in await resources_of(read) if item.uri == params.uri), None)
         if resource is None:
             raise MCPError(types.INVALID_PARAMS, f'There is no resource "{params.uri}"; the list names those there are')
-        text = (await asker.get(resource.name)).body.decode()
+        text = (await read(resource.name)).body.decode()
         content = types.TextResourceContents(uri=resource.uri, mime_type=resource.mime_type, text=text)
         return types.ReadResourceResult(contents=[content])
 
