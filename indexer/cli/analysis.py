@@ -107,7 +107,7 @@ def _show_betas(betas: Sequence[IndexBeta]) -> None:
             say(f"{b.benchmark}: bootstrap {b.bootstrap.beta_low:.3f} to {b.bootstrap.beta_high:.3f}")
         for factor in getattr(b.estimate.detail, "factors", ()):
             say(f"  {factor.name}: {factor.beta:.3f} ± {factor.se:.3f}, VIF {factor.vif:.1f}")
-    _notes(note for b in betas for note in _reasons(b))
+    show_notes(note for b in betas for note in _reasons(b))
 
 
 def _reasons(b: IndexBeta) -> list[str]:
@@ -128,7 +128,7 @@ def _alpha(b: IndexBeta) -> str:
     return f"{value:.2f}" + ("" if error is None else f" ± {error * b.periods_per_year:.2f}")
 
 
-def _notes(notes: Iterable[str]) -> None:
+def show_notes(notes: Iterable[str]) -> None:
     for note in dict.fromkeys(notes):
         say(f"note: {note}")
 
@@ -140,7 +140,7 @@ def _show_comparison(ways: BetaComparison) -> None:
         "low: ci_low, high: ci_high, from: first_session_us",
         title=f"{ways.rows[0].subject}: how the pairing matters",
     )
-    _notes(row.reason for row in ways.rows if row.reason)
+    show_notes(row.reason for row in ways.rows if row.reason)
 
 
 def _show_constituents(members: ConstituentBetas) -> None:
@@ -216,7 +216,7 @@ def _show_event(study: EventStudy) -> None:
     ]  # fmt: skip
     title = "The largest abnormal return in each window, and the other events in it"
     table(("subject", "factors", "window", "largest", "on", "other events"), largest, title=title)
-    _notes(f"{row.subject}: {row.reason}" for row in study.indices if row.reason)
+    show_notes(f"{row.subject}: {row.reason}" for row in study.indices if row.reason)
     for block in study.members:
         members = [
             (row.subject, percent(simple(row.raw)), percent(simple(row.car)), percent(simple(row.car_low)),
@@ -232,8 +232,8 @@ def _show_event(study: EventStudy) -> None:
                 f"Kolari-Pynnönen, {p_value(block.p_placebo)} by {block.n_placebo} days without an event; BMP says "
                 f"{p_value(tests.p_bmp)}, and below 0.05 on {percent(block.placebo_rejects, 0, sign=False)} of them"
             )
-    _notes(f"also in the windows: {other.name} ({other.id}), {other.step:+d}" for other in study.overlaps)
-    _notes(study.notes)
+    show_notes(f"also in the windows: {other.name} ({other.id}), {other.step:+d}" for other in study.overlaps)
+    show_notes(study.notes)
 
 
 def _show_hours(study: EventStudy) -> None:
@@ -296,8 +296,8 @@ def _show_drawdowns(study: DrawdownStudy) -> None:
             f"{unit}s after: horizon, n, of: n_all, median, q25, q75, share up: share_up",
             title=f"What followed falls of {falls.fall * 100:g} % within one {unit}",
         )
-    _notes(study.left_out.splitlines())
-    _notes([study.recovery[0].overlap_rule, study.after_falls[0].overlap_rule])
+    show_notes(study.left_out.splitlines())
+    show_notes([study.recovery[0].overlap_rule, study.after_falls[0].overlap_rule])
 
 
 def _show_analogues(beside: AnalogueTable) -> None:
@@ -367,7 +367,7 @@ def attribution(
             title=f"{index} {study.total:+.2%} from {iso(study.start_us)} to {iso(study.end_us)}",
         )
         table(("sub-sector", "contribution"), list(study.sub_sectors.items()))
-        _notes(study.left_out.splitlines())
+        show_notes(study.left_out.splitlines())
 
     emit(study, wire=True, as_json=as_json, text=text)
 
@@ -402,7 +402,7 @@ def stress(
         )
         if study.absent:
             say(f"no source has told: {', '.join(study.absent)} (unknown, not zero)")
-        _notes(study.left_out.splitlines())
+        show_notes(study.left_out.splitlines())
 
     emit(study, wire=True, as_json=as_json, text=text)
 
@@ -433,14 +433,16 @@ def _show_breadth(study: BreadthStudy) -> None:
         "share of the universe": study.share.share,
     }
     table(("measure", "value"), list(figures.items()))
-    _notes(study.left_out.splitlines())
+    show_notes(study.left_out.splitlines())
     strength = [(row.benchmark, row.unit, *row.change.values()) for row in study.strength]
     table(("against", "in", "5", "20", "60"), strength, title="Relative strength, log change")
     if study.share.reason:
         say(f"note: no share of the universe: {study.share.reason}")
     else:
         say(f"note: the universe is the members and {', '.join(study.share.others)}, by market value")
-    _notes(f"no supply known, market value as stated, moved by our rate since: {asset}" for asset in study.share.stated)
+    show_notes(
+        f"no supply known, market value as stated, moved by our rate since: {asset}" for asset in study.share.stated
+    )
 
 
 def report(

@@ -1,4 +1,4 @@
-"""Commands about one's own money: portfolio."""
+"""Commands about one's own money: portfolio, scenario, hedge."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.analysis import Benchmarks, End
+from indexer.cli.analysis import Benchmarks, End, show_notes
 from indexer.cli.command import Json, emit, instant_us, opened, say, table_of
+from indexer.errors import InputError
 from indexer.studies.report.blocks import percent
 from indexer.times import iso
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(portfolio)
+    for command in (portfolio, scenario, hedge):
+        app.command()(command)
 
 
 def portfolio(
@@ -65,5 +67,76 @@ def _show_portfolio(study: PortfolioStudy) -> None:
         "beta to: benchmark, beta, s.e.: se, low: ci_low, high: ci_high, R²: r2, n, missing because: reason",
         title=f"{study.title}, {span}: {own}, {study.index_id} {index}",
     )
-    for note in study.notes:
-        say(f"note: {note}")
+    show_notes(study.notes)
+
+
+def scenario(
+    moves: Annotated[list[str], typer.Argument(help="Benchmark and supposed move of one session, e.g. NVDA=-17%.")],
+    *,
+    index: Annotated[str, typer.Option(help="Index id.")] = "deai",
+    sessions: Annotated[int, typer.Option(min=20, help="Window in exchange sessions.")] = 250,
+    end: End = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a benchmark's move may do to an index, and how often such intervals have held.
+
+    Example: deai scenario NVDA=-17% QQQ=-3%
+    """
+    from indexer.studies.scenario import study_scenario
+
+    supposed = [_move(text) for text in moves]
+    with opened() as (store, _):
+        studies = [
+            study_scenario(store, index, name, move, sessions=sessions, end_us=instant_us(end))
+            for name, move in supposed
+        ]
+
+    def text() -> None:
+        for study in studies:
+            say(study.statement)
+            show_notes(study.notes)
+
+    emit(studies, wire=True, as_json=as_json, text=text)
+
+
+def _move(text: str) -> tuple[str, float]:
+    """Benchmark and fraction of `NVDA=-17%`. Raises InputError for another form."""
+    name, _, size = text.replace("\u2212", "-").rpartition("=")
+    try:
+        return name.strip(), float(size.strip().removesuffix("%")) / (100.0 if size.strip().endswith("%") else 1.0)
+    except ValueError:
+        raise InputError(f'"{text}" is no move; write benchmark and size, such as NVDA=-17%') from None
+
+
+def hedge(
+    notional: Annotated[float, typer.Argument(min=0.0, help="What your position in the index is worth, in USD.")],
+    *,
+    instrument: Annotated[
+        list[str] | None, typer.Option("--with", "-w", help="Benchmark, or NQ or MNQ futures; repeatable.")
+    ] = None,
+    index: Annotated[str, typer.Option(help="Index id.")] = "deai",
+    sessions: Annotated[int, typer.Option(min=20, help="Window in exchange sessions.")] = 250,
+    end: End = None,
+    as_json: Json = False,
+) -> None:
+    """Show how much to sell against a position in an index, and what such a hedge has removed out of sample.
+
+    Example: deai hedge 100000 --with QQQ --with MNQ
+    """
+    from indexer.studies.scenario import study_hedge
+
+    with opened() as (store, _):
+        studies = [
+            study_hedge(store, index, name, notional, sessions=sessions, end_us=instant_us(end))
+            for name in instrument or ["QQQ", "MNQ"]
+        ]
+
+    def text() -> None:
+        columns = (
+            "with: instrument, units, USD a unit: unit_value, verdict, beta, removed, in the largest: removed_largest"
+        )
+        table_of(studies, columns, title=f"Against {notional:,.0f} USD of {index}; negative units are sold")
+        show_notes(f"{study.instrument}: {study.verdict}: {study.reason}" for study in studies)
+        show_notes(note for study in studies for note in study.notes)
+
+    emit(studies, wire=True, as_json=as_json, text=text)

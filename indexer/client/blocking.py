@@ -144,6 +144,9 @@ class Client:
     beta = tables(AsyncClient.beta)
     beta_history = tables(AsyncClient.beta_history)
     portfolio = tables(AsyncClient.portfolio)
+    scenario = asks(AsyncClient.scenario)
+    scenario_record = tables(AsyncClient.scenario_record)
+    hedge = asks(AsyncClient.hedge)
     stream = follows(AsyncClient.stream)
 
 

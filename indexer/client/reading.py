@@ -243,6 +243,29 @@ class AsyncClient:
         body = holdings.encode() if isinstance(holdings, str) else orjson.dumps({"holdings": dict(holdings)})
         return decode.study(await self._asker.get("/v1/portfolio", asked, body=body), "holdings")
 
+    async def scenario(
+        self, benchmark: str, move: float, index_id: str = "deai", *, sessions: int = 250, end: When | None = None
+    ) -> dict[str, Any]:
+        """What a move of a benchmark (-0.17 is -17 %) may do to the index, and how such intervals did out of sample."""
+        asked: dict[str, Any] = {"benchmark": benchmark, "move": move, "sessions": sessions, "end": end}
+        body: dict[str, Any] = await self.get(_path(index_id, "scenario"), asked)
+        return body
+
+    async def scenario_record(
+        self, benchmark: str = "QQQ", index_id: str = "deai", *, sessions: int = 250, end: When | None = None
+    ) -> Study:
+        """Every prediction of that kind as it was and as it came; the facts have the realised coverage."""
+        asked = query(benchmark=benchmark, sessions=sessions, end=end)
+        return decode.study(await self._asker.get(_path(index_id, "scenario", "record"), asked), "rows")
+
+    async def hedge(
+        self, notional: float, instrument: str = "QQQ", index_id: str = "deai", *, sessions: int = 250
+    ) -> dict[str, Any]:
+        """Units of a benchmark, NQ or MNQ against so many USD of the index, and what such a hedge removed."""
+        asked: dict[str, Any] = {"notional": notional, "instrument": instrument, "sessions": sessions}
+        body: dict[str, Any] = await self.get(_path(index_id, "hedge"), asked)
+        return body
+
     async def chart(
         self,
         index_id: str = "deai",

@@ -283,8 +283,8 @@ class Frame(Aligned):
         spans = _touching(self.left_out, int(self.starts_us[rows[-count]]), None)
         return replace(self.rows(keep), notes=(*self.notes, *_trailing(self, int(rows[-1]))), left_out=spans)
 
-    def rows(self, keep: np.ndarray) -> Frame:
-        """The same with only these rows (a mask or row numbers)."""
+    def rows(self, keep: np.ndarray | slice) -> Frame:
+        """The same with only these rows (a mask, row numbers or a slice)."""
         return replace(
             self, starts_us=self.starts_us[keep], times_us=self.times_us[keep], y=self.y[keep], x=self.x[keep]
         )

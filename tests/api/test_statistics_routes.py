@@ -9,10 +9,12 @@ from dataclasses import asdict
 import pytest
 from fastapi.testclient import TestClient
 
+from api.answers.schemas import of_index
 from api.routes import benchmarks, operation, statistics
 from indexer.analytics.linear import t_quantile
 from indexer.store.db import Store
 from indexer.studies.beta import beta_history, index_beta
+from indexer.studies.scenario import Hedge, Scenario, ScenarioRecord
 from indexer.times import parse_instant
 
 
@@ -37,6 +39,29 @@ def test_beta_history_has_an_interval_and_nulls_before_the_window_is_full(client
     assert first["low"] is None
     assert last["beta"] == pytest.approx(mine.rolling.beta[-1], rel=1e-12)
     assert last["high"] - last["beta"] == pytest.approx(t_quantile(58, 0.975) * mine.rolling.se[-1])
+
+
+def test_a_scenario_comes_with_the_record_it_is_scored_by(client: TestClient) -> None:
+    asked = "benchmark=QQQ&sessions=60"
+    scenario = client.get(f"/v1/indices/deai/scenario?move=-0.03&{asked}").json()
+    of_index(Scenario).model_validate(scenario)
+    # the seeded index moves by 1.5 times QQQ and a known noise
+    assert scenario["expected"] == pytest.approx(-0.045, abs=0.01)
+    assert scenario["low"] < scenario["expected"] < scenario["high"]
+    record = client.get(f"/v1/indices/deai/scenario/record?{asked}").json()
+    of_index(ScenarioRecord).model_validate(record)
+    assert record["realised"] == scenario["realised"] and record["realised"]["n"] == len(record["rows"]) > 200
+    assert 0.85 < record["realised"]["coverage"] < 0.95
+    text = client.get(f"/v1/indices/deai/scenario/record?{asked}&format=csv").text
+    table = list(csv.DictReader(io.StringIO(text)))
+    assert [float(row["actual"]) for row in table] == [row["actual"] for row in record["rows"]]
+    hedge = client.get(f"/v1/indices/deai/hedge?notional=1000&instrument=qqq&{asked.partition('&')[2]}").json()
+    of_index(Hedge).model_validate(hedge)
+    assert (hedge["verdict"], hedge["instrument"]) == ("usable", "QQQ")
+    assert hedge["units"] * hedge["unit_value"] == pytest.approx(-1500.0, rel=0.1) and hedge["removed"] > 0.5
+    refused = client.get("/v1/indices/deai/scenario?move=-1")
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    assert client.get("/v1/indices/deai/hedge?notional=1&sessions=250").json()["code"] == "not_enough_data"
 
 
 def test_beta_history_in_columns_and_csv(client: TestClient) -> None:

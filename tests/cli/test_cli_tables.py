@@ -41,6 +41,21 @@ def test_performance_constituents_and_prices_are_shown(folder: Path, monkeypatch
     assert len(rates) == 2 and rates[-1]["usd"] == members["data"][0]["rate"]
 
 
+def test_own_money_is_shown_beside_an_index(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = json.loads(printed(folder, monkeypatch, "constituents", "demo", "--json"))["data"]
+    file = tmp_path / "holdings.csv"
+    file.write_text(f"coin,amount\n{members[0]['symbol']},10\nXYZ,1\n")
+    text = printed(folder, monkeypatch, "portfolio", str(file), "--index", "demo", "--sessions", "30")
+    assert "in no figure: 1 XYZ: XYZ is no token" in text and "today's holdings, held through the window" in text
+    text = printed(folder, monkeypatch, "scenario", "QQQ=-3%", "--index", "demo", "--sessions", "20")
+    assert text.startswith("QQQ −3.0 %: demo −") and "No such interval could be scored yet." in text
+    for words, why in (
+        (["scenario", "QQQ=down"], "write benchmark and size, such as NVDA=-17%"),
+        (["hedge", "1000", "--index", "demo", "--sessions", "20"], "can be scored on 0; 50 are needed"),
+    ):
+        assert why in str(CliRunner().invoke(app, words).exception)
+
+
 def test_an_empty_range_is_not_found_and_hours_that_are_days_say_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

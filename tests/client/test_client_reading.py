@@ -84,6 +84,16 @@ def test_holdings_are_a_frame_of_tokens_with_the_rest_beside(client: Client) -> 
         client.portfolio({"ALP": -1.0})
 
 
+def test_a_scenario_its_record_and_a_hedge(client: Client) -> None:
+    record = client.scenario_record("QQQ", sessions=60)
+    assert record.index.name == "time" and str(record.index.tz) == "UTC"
+    inside = (record["low"] <= record["actual"]) & (record["actual"] <= record["high"])
+    assert inside.tolist() == record["inside"].tolist()
+    assert record.attrs["realised"]["coverage"] == pytest.approx(inside.mean())
+    assert client.scenario("QQQ", -0.03, sessions=60)["realised"] == record.attrs["realised"]
+    assert client.hedge(1_000.0, sessions=60)["units"] < 0
+
+
 def test_windows_are_half_open_however_the_time_is_given(client: Client) -> None:
     wanted = instants()[24:48]
     first, end = from_us(int(wanted[0])), from_us(int(wanted[-1]) + HOUR_US)
