@@ -25,7 +25,7 @@ from api.answers.answer import Answer
 from api.answers.params import given_well
 from api.answers.problems import EVERYWHERE, Problem, declared, install_handlers
 from api.answers.services import Services
-from api.compat import agents, coingecko, mcp, prometheus, udf
+from api.compat import agents, coingecko, mcp, openbb, prometheus, udf
 from api.middleware.access import AllowedHosts, ReadKeys
 from api.middleware.cache import Cache, CacheMiddleware
 from api.middleware.keys import KeyRing
@@ -82,6 +82,7 @@ ROUTERS = (
     coingecko.router,
     udf.router,
     prometheus.router,
+    openbb.router,
     operation.quality,
     charts.router,
     embeds.router,

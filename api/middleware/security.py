@@ -42,7 +42,10 @@ SECURE = [
     (b"cross-origin-resource-policy", b"cross-origin"),
 ]
 # What programs read.
-PROGRAMS = ("/v1", "/api/v3", "/udf/", "/mcp", "/metrics", "/healthz", "/readyz", "/openapi.json")
+PROGRAMS = (
+    "/v1", "/api/v3", "/udf/", "/mcp", "/metrics", "/openbb/", "/widgets.json", "/apps.json",
+    "/healthz", "/readyz", "/openapi.json",
+)  # fmt: skip
 # The headers of an answer by how its path below the root path begins; PAGE where none fits.
 BY_PATH = [
     (beginnings, [*READABLE, *SECURE, (b"content-security-policy", policy)])

@@ -22,12 +22,19 @@ def register(app: typer.Typer) -> None:
     app.add_typer(archive, name="archive")
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    url: Annotated[str, typer.Option(help="A server of this index instead, asked as a page of another site.")] = "",
+    origin: Annotated[str, typer.Option(help="With --url: the site that the page is of.")] = "https://pro.openbb.co",
+    as_json: Json = False,
+) -> None:
     """Ask each source once: reachable, limited or blocked, how fast, what a key adds, what is lost without it.
 
     Then each chain's endpoints: who answers, and whether enough operators do to confirm each other. Exit code 5 when no
-    source is reachable.
+    source is reachable. With --url: whether a browser could use a server from another site (CORS, https, sub-path).
     """
+    if url:
+        _examine_served(url, origin=origin, as_json=as_json)
+        return
     from indexer.config import load_settings
     from indexer.errors import SourceUnavailable
     from indexer.live.chain.configured import chains_of, is_on
@@ -54,6 +61,18 @@ def doctor(as_json: Json = False) -> None:
             f"none of {len(examined)} sources is reachable: the stored index stays as it is, nothing new comes in. "
             "Check the network, or import files."
         )
+
+
+def _examine_served(url: str, *, origin: str, as_json: bool) -> None:
+    from indexer.client.browser import examine_url
+    from indexer.errors import ConfigError
+
+    checks = examine_url(url, origin=origin)
+    emit(checks, as_json=as_json, text=lambda: table_of(checks, "check: name, holds, detail", title=url))
+    sys.stdout.flush()
+    failed = [check.name for check in checks if not check.holds]
+    if failed:
+        raise ConfigError(f"a page of {origin} could not use {url}: {', '.join(failed)}; the table says what to do")
 
 
 def _examined(row: Examination) -> dict[str, object]:

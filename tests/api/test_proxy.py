@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 from api.app import create_app
 from api.middleware.keys import KeyRing, Scope
 from api.middleware.limits import Limits
+from indexer.client.browser import examine_url
 from indexer.config import Settings
 from indexer.store.db import Store
 
@@ -109,3 +110,29 @@ def test_as_documented_each_visitor_is_one_client(store: Store, tmp_path: Path) 
             listener.request("GET", "/v1/indices/deai/stream", headers={"Host": host})
             with listener.getresponse() as events:
                 assert events.readline() == b"retry: 5000\n"  # not held back by a buffer
+
+
+BELOW = "server { listen 80; location /deai/ { proxy_pass http://127.0.0.1:8000; } }"
+# Takes the path away, adds a header that is there already, and lets no preflight through.
+HARMFUL = BELOW.replace("8000;", "8000/;").replace(
+    "{ proxy_pass",
+    "{ if ($request_method = OPTIONS) { return 405; } add_header Access-Control-Allow-Origin *; proxy_pass",
+)
+
+
+def test_the_doctor_says_what_a_page_of_another_site_stumbles_on(store: Store, tmp_path: Path) -> None:
+    def failing(url: str) -> dict[str, str]:
+        checks = examine_url(url, origin="https://pro.openbb.co")
+        return {check.name: check.detail for check in checks if not check.holds}
+
+    below = create_app(store, settings=Settings(data_dir=tmp_path, root_path="/deai"), clock=lambda: NOW)
+    with serve(below) as running, nginx(tmp_path, BELOW, upstream=running.port) as port:
+        assert failing(f"http://127.0.0.1:{port}/deai/") == {}
+    assert list(failing(f"http://127.0.0.1:{port}")) == ["reached"]  # nothing listens any more, nothing else is asked
+    plain = create_app(store, settings=Settings(data_dir=tmp_path), clock=lambda: NOW)
+    with serve(plain) as running, nginx(tmp_path, HARMFUL, upstream=running.port) as port:
+        trouble = failing(f"http://127.0.0.1:{port}/deai")
+    assert list(trouble) == ["CORS", "preflight", "sub-path"]
+    assert "twice" in trouble["CORS"]
+    assert "405" in trouble["preflight"]
+    assert "DEAI_ROOT_PATH=/deai" in trouble["sub-path"]

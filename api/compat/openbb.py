@@ -1,0 +1,127 @@
+"""OpenBB Workspace: its widgets and an app over the indices, each widget a query-only address of one of our answers.
+
+`widgets.json` and `apps.json` must be at the root of the address that a user adds; the widgets stand in openbb.toml.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.answers.answer import Answer
+from api.answers.params import Interval
+from api.answers.services import Services, ServicesDep, StoreDep
+from api.compat import title_of
+from api.routes.administration import DocumentForm, DocumentKind, index_document
+from api.routes.indices import latest_of
+from api.routes.levels import LevelQuery, list_levels
+from api.routes.members import list_constituents
+from api.routes.operation import list_quality
+from api.routes.statistics import compare_beta
+from api.routes.studies import DrawdownQuery, get_drawdowns
+from indexer.errors import NotFoundError
+from indexer.store.assets import read_benchmarks
+from indexer.store.indices import read_indices
+
+router = APIRouter(include_in_schema=False)
+Index = Annotated[str, Query(max_length=64)]
+BETAS = ("QQQ", "NVDA", "SMH")
+CHART, OURS = "advanced_charting", ("at", "columns", "table")
+DAILY = LevelQuery(Interval.DAY, None, None, None, None, None, None)
+
+
+@cache
+def _shipped() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("openbb.toml").read_text(encoding="utf-8"))
+
+
+@router.get("/widgets.json")
+def list_widgets(store: StoreDep) -> Response:
+    """Every widget by its id, with a choice of the indices that there are."""
+    choice = [{"label": title_of(row), "value": row.id} for row in read_indices(store)]
+    first = choice[0]["value"] if choice else ""
+    asked = {"paramName": "index", "label": "Index", "description": "Id of an index", "type": "text"}
+    params = [{**asked, "value": first, "options": choice}]
+    return Answer({name: _widget(widget, params) for name, widget in _shipped()["widgets"].items()})
+
+
+@router.get("/apps.json")
+def list_apps(store: StoreDep) -> Response:
+    """The one app: all widgets, with the index chosen once for those that have one."""
+    widgets, group = _shipped()["widgets"], "Index"
+    layout = [
+        {"i": name, **dict(zip("xywh", widget["at"], strict=True)), "groups": [group] * (widget["type"] != CHART)}
+        for name, widget in widgets.items()
+    ]
+    grouped = [place["i"] for place in layout if place["groups"]]
+    first = next((row.id for row in read_indices(store)), "")
+    groups = [{"name": group, "type": "param", "paramName": "index", "widgetIds": grouped, "defaultValue": first}]
+    tabs = {"overview": {"id": "overview", "name": "Overview", "layout": layout}}
+    return Answer([{**_shipped()["app"], "tabs": tabs, "groups": groups}])
+
+
+def _widget(widget: dict[str, Any], params: list[dict[str, Any]]) -> dict[str, Any]:
+    """A widget as Workspace reads it."""
+    plain = {name: value for name, value in widget.items() if name not in OURS}
+    body = {**_shipped()["common"], **plain, "gridData": dict(zip("wh", widget["at"][2:], strict=True))}
+    if widget["type"] == CHART:
+        return {**body, "data": {"defaultSymbol": params[0]["value"].upper()}}
+    if widget["type"] != "table":
+        return {**body, "params": params}
+    columns = [
+        {"field": field, "headerName": field.replace("_", " ").capitalize(), "formatterFn": form or "none"}
+        for field, _, form in (column.partition(":") for column in widget["columns"])
+    ]
+    table = {"showAll": True, "enableCharts": True, "columnsDefs": columns, **widget.get("table", {})}
+    return {**body, "params": params, "data": {"table": table}}
+
+
+@router.get("/openbb/level")
+def get_level(store: StoreDep, index: Index) -> Response:
+    """Level, change of a week and status as metrics, changes in per cent."""
+    latest = latest_of(store, index)
+    day, week = (None if latest["change"][span] is None else f"{latest['change'][span]:+.2%}" for span in ("d1", "d7"))
+    name = latest["name"] + " (simulated)" * latest["simulated"]
+    level = {"label": name, "value": f"{latest['level']:,.2f}", "delta": day}
+    return Answer([level, {"label": "7 days", "value": week}, {"label": "Status", "value": latest["status"]}])
+
+
+@router.get("/openbb/methodology")
+def get_methodology(services: ServicesDep, index: Index) -> Response:
+    """The methodology in words, as one string."""
+    document = index_document(services, index, DocumentKind.METHODOLOGY, DocumentForm.TEXT)
+    return Answer(bytes(document.body).decode())
+
+
+@router.get("/openbb/{table}")
+def get_table(request: Request, services: ServicesDep, table: str, index: Index) -> Response:
+    """The rows of a table, flat, with the columns that its widget has."""
+    if table not in TABLES:
+        raise NotFoundError(f'no table "{table}"; there are {", ".join(TABLES)}')
+    read, place = TABLES[table]
+    body = json.loads(bytes(read(request, services, index).body))
+    names = [column.partition(":")[0] for column in _shipped()["widgets"][table]["columns"]]
+    flat = [{**(row.get("detail") or {}), **row} for row in body[place]]
+    more = {"simulated": True} if body.get("simulated") else {}
+    return Answer([{**{name: row.get(name) for name in names}, **more} for row in flat])
+
+
+# Which answer a table is made of, and where its rows are in it.
+TABLES: dict[str, tuple[Callable[[Request, Services, str], Response], str]] = {
+    "constituents": (lambda request, services, index: list_constituents(request, services.store, index), "data"),
+    "history": (lambda request, services, index: list_levels(request, services, index, asked=DAILY), "data"),
+    "beta": (lambda _, services, index: compare_beta(services.store, index, benchmarks=_betas(services)), "rows"),
+    "drawdowns": (lambda _, services, index: get_drawdowns(services.store, index, DrawdownQuery()), "episodes"),
+    "quality": (lambda _, services, index: list_quality(services.store), "data"),
+}
+
+
+def _betas(services: Services) -> str:
+    return ",".join(row.symbol for row in read_benchmarks(services.store) if row.symbol in BETAS)
