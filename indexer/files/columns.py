@@ -43,6 +43,10 @@ class Words:
         """The rows (R,) whose value passes a test."""
         return np.array([bool(test(value)) for value in self.values] or [False])[self.codes]
 
+    def of(self, row: int) -> str:
+        """The value of a row."""
+        return self.values[int(self.codes[row])]
+
     def rows(self, index: I64) -> list[str]:
         """The values of some rows."""
         return [self.values[code] for code in self.codes[index].tolist()]

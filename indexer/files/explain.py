@@ -195,7 +195,7 @@ def _seen(rows: FileRows, places: list[int]) -> list[SeenRow]:
         SeenRow(
             line=int(rows.lines[row]),
             time=iso(int(rows.time_us[row])),
-            series=rows.words["symbol"].values[int(rows.words["symbol"].codes[row])],
+            series=rows.words["symbol"].of(row),
             values={role: float(column.values[row]) for role, column in rows.numbers.items()},
         )
         for row in places

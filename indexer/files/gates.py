@@ -112,10 +112,8 @@ def gate_grid(verdicts: Verdicts, wall_us: I64, *, step_us: int) -> None:
         return
     for row in rows[phase != usual].tolist():
         at, others = (iso(int(us) % DAY_US).split("T")[1] for us in (wall_us[row], usual))
-        verdicts.good[row] = False
-        verdicts.reasons[row] = (
-            f"off the grid: at {at} where the others are at {others}; a bar still running is left out"
-        )
+        reason = f"off the grid: at {at} where the others are at {others}; a bar still running is left out"
+        verdicts.reject_each({row: reason})
 
 
 def find_steps(series: I64, close: F64, *, shares: bool) -> list[tuple[int, float]]:
@@ -173,13 +171,11 @@ def gate_sequence(
     left out. Rows that differ are all rejected, since nothing tells which is right. `lines` (R,) name the others.
     """
     rows = np.flatnonzero(verdicts.good)
-    late = (np.diff(time_us[rows]) < 0) & (np.diff(series[rows]) == 0)
-    out_of_order = _out_of_order(series[rows], time_us[rows]) if late.any() or (np.diff(series[rows]) < 0).any() else 0
     order = rows[np.lexsort((rows, time_us[rows], series[rows]))]
     order, duplicates = _without_repeats(verdicts, order, series, time_us, compared=compared, lines=lines)
     spikes = order[find_spikes(series[order], close[order])]
-    verdicts.reject(_mask(spikes, len(series)), SPIKE)
-    return Sequenced(order[verdicts.good[order]], duplicates, out_of_order)
+    verdicts.reject_each(dict.fromkeys(spikes.tolist(), SPIKE))
+    return Sequenced(order[verdicts.good[order]], duplicates, _out_of_order(series[rows], time_us[rows]))
 
 
 def find_spikes(series: I64, close: F64) -> Bools:
@@ -187,15 +183,11 @@ def find_spikes(series: I64, close: F64) -> Bools:
 
     Only a bar with a neighbour on either side can be judged; a lasting change of level is none of this gate's.
     """
-    spike = np.zeros(len(close), dtype=np.bool_)
-    if len(close) < 3:
-        return spike
-    before, here, after = close[:-2], close[1:-1], close[2:]
-    inner = (series[:-2] == series[1:-1]) & (series[1:-1] == series[2:])
-    high = (here > SPIKE_FACTOR * before) & (here > SPIKE_FACTOR * after)
-    low = (here * SPIKE_FACTOR < before) & (here * SPIKE_FACTOR < after)
-    spike[1:-1] = inner & (high | low)
-    return spike
+    step = np.full(len(close) + 1, np.nan)  # from the bar before; none at the ends of a series
+    step[1:-1] = np.where(series[1:] == series[:-1], close[1:] / close[:-1], np.nan)
+    before, after = step[:-1], 1 / step[1:]
+    high = (before > SPIKE_FACTOR) & (after > SPIKE_FACTOR)
+    return high | ((before < 1 / SPIKE_FACTOR) & (after < 1 / SPIKE_FACTOR))
 
 
 def _out_of_order(series: I64, time_us: I64) -> int:
@@ -211,25 +203,13 @@ def _without_repeats(
     again = np.r_[False, (np.diff(series[order]) == 0) & (np.diff(time_us[order]) == 0)]
     if not again.any():
         return order, 0
-    starts = np.flatnonzero(~again)
     group = np.cumsum(~again) - 1
-    first = order[starts[group]]
+    first = order[~again][group]
     same = np.ones(len(order), dtype=np.bool_)
     for column in compared:
         here, there = column[order], column[first]
         same &= (here == there) | (np.isnan(here) & np.isnan(there))
-    differs = np.zeros(len(starts), dtype=np.bool_)
-    np.logical_or.at(differs, group, ~same)
-    members = np.bincount(group)
-    for row, other, number in zip(order.tolist(), first.tolist(), group.tolist(), strict=True):
-        if differs[number] and members[number] > 1:
-            verdicts.good[row] = False
-            verdicts.reasons[row] = f"{CONFLICT}: first on line {lines[other]}"
-    keep = ~again & verdicts.good[order]
-    return order[keep], int((again & verdicts.good[order]).sum())
-
-
-def _mask(rows: I64, length: int) -> Bools:
-    mask = np.zeros(length, dtype=np.bool_)
-    mask[rows] = True
-    return mask
+    conflict = (np.bincount(group, weights=~same) > 0)[group]
+    for row, other in zip(order[conflict].tolist(), first[conflict].tolist(), strict=True):
+        verdicts.reject_each({row: f"{CONFLICT}: first on line {lines[other]}"})
+    return order[~again & ~conflict], int((again & ~conflict).sum())

@@ -12,9 +12,8 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -92,11 +91,6 @@ class ImportReport:
     """What became of every file, in the order they were taken."""
 
     files: tuple[FileReport, ...]
-
-    @property
-    def rejected(self) -> int:
-        """Rows not taken, over all files."""
-        return sum(file.rejected for file in self.files)
 
 
 def import_files(
@@ -226,7 +220,7 @@ def _import_table(
         _try_to_finish(store, run_id, clock, error)
         raise
     outcome = "failed" if report.gave_nothing else "done"
-    finish_run(store, run_id, now=clock(), outcome=outcome, detail=_detail(report) | kept)
+    finish_run(store, run_id, now=clock(), outcome=outcome, detail=asdict(report) | kept)
     tick(1.0)
     return report
 
@@ -324,10 +318,6 @@ def _with_part(report: FileReport, rows: FileRows, written: Written) -> FileRepo
         left_out=dict(Counter(report.left_out) + rows.left_out),
         notes=tuple(dict.fromkeys([*report.notes, *rows.notes])),
     )
-
-
-def _detail(report: FileReport) -> dict[str, Any]:
-    return {name: getattr(report, name) for name in FileReport.__dataclass_fields__}
 
 
 def _try_to_finish(store: Store, run_id: int, clock: Clock, error: DeaiError) -> None:

@@ -90,18 +90,12 @@ def read_import(archive: Archive, record: str) -> Iterator[FileRows]:
 
 def _plain(asset: Asset) -> dict[str, Any]:
     """What reading a file needs of an asset."""
-    labels = [[one.symbol, _iso(one.valid_from), _iso(one.valid_to)] for one in asset.symbols]
+    labels = [[one.symbol, *(at and at.isoformat() for at in (one.valid_from, one.valid_to))] for one in asset.symbols]
     return {"slug": asset.slug, "chain": asset.chain, "decimals": asset.decimals, "symbols": labels}
 
 
 def _asset(said: Mapping[str, Any]) -> Asset:
-    labels = tuple(Label(symbol, _instant(first), _instant(last)) for symbol, first, last in said["symbols"])
+    labels = tuple(
+        Label(symbol, *(at and datetime.fromisoformat(at) for at in span)) for symbol, *span in said["symbols"]
+    )
     return Asset(said["slug"], "", said["chain"], "", int(said["decimals"]), "", "", labels)
-
-
-def _iso(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.isoformat()
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from typing import TypeVar
 
 import numpy as np
 
@@ -50,6 +51,7 @@ from indexer.registry.records import AT_PAR, DOLLAR, MARKETS, currency, split_pa
 from indexer.store.rows import BenchmarkRow, ListingRow
 from indexer.times import DAY_US, INTERVAL_US, MINUTE_US, to_us
 
+T = TypeVar("T")
 MOST_DIGITS = 48  # of whole tokens: with 30 decimals still the 78 digits of a uint256
 PRICES = ("open", "high", "low", "close", "adjusted_close")
 MARKET = "market"
@@ -265,15 +267,31 @@ def _measures(
     manifest: Manifest, words: Mapping[str, Words], assets: Sequence[Asset], asset: I64
 ) -> tuple[list[Measure], I64]:
     """For files of metrics, the distinct (subject, name, source) and each row's position among them."""
-    subjects = np.array([*(one.slug for one in assets), MARKET], dtype=object)[asset]
-    names, sources = (np.array(words[role].values, dtype=object)[words[role].codes] for role in ("metric", "source"))
-    place: dict[Measure, int] = {}
-    keys = zip(subjects.tolist(), names.tolist(), sources.tolist(), strict=True)
-    series = [
-        place.setdefault((subject, manifest.metrics.get(name, ""), source), len(place))
-        for subject, name, source in keys
-    ]
-    return list(place), np.array(series, dtype=np.int64)
+    subjects = [*(one.slug for one in assets), MARKET]
+    metric, source = words["metric"], words["source"]
+
+    def measure(row: int) -> Measure:
+        name = manifest.metrics.get(metric.of(row), "")
+        return subjects[asset[row]], name, source.of(row)
+
+    return _grouped([asset + 1, metric.codes, source.codes], np.ones(len(asset), dtype=np.bool_), measure)
+
+
+def _grouped(codes: Sequence[I64], known: Bools, named: Callable[[int], T]) -> tuple[list[T], I64]:
+    """The distinct names of rows that are known, one for each combination of codes, and each row's position among them.
+
+    Rows that are not known have -1.
+    """
+    rows = np.flatnonzero(known)
+    joint = np.zeros(len(rows), dtype=np.int64)
+    for part in codes:
+        joint = joint * (int(part.max(initial=0)) + 1) + part[rows]
+    _, first, which = np.unique(joint, return_index=True, return_inverse=True)
+    names = [named(row) for row in rows[first].tolist()]
+    distinct = list(dict.fromkeys(names))  # two combinations may be one: NEARUSDT and NEAR-USDT
+    series = np.full(len(known), -1, dtype=np.int64)
+    series[rows] = np.array([distinct.index(name) for name in names], dtype=np.int64)[which]
+    return distinct, series
 
 
 def _left_out(manifest: Manifest, metrics: Words) -> Counter[str]:
@@ -301,25 +319,20 @@ def _resolve(
     Rows that are `known` already, or not wanted, are left at -1.
     """
     edges = _label_edges(registry)
-    position: dict[str, int] = {}
-    assets: list[Asset] = []
-    found = np.full(len(at_us), -1, dtype=np.int64)
+    assets: dict[str, Asset] = {}
+    place = np.full(len(at_us), -1, dtype=np.int64)
     for code, symbol in enumerate(symbols.values):
         rows = np.flatnonzero((symbols.codes == code) & verdicts.good & ~known)
         span = np.searchsorted(np.array(edges.get(symbol.strip().upper(), []), dtype=np.int64), at_us[rows], "right")
         for part in np.unique(span):
             inside = rows[span == part]
             asset = registry.resolve(symbol, int(at_us[inside[0]]))
-            if asset is None:
-                continue
-            if asset.slug not in position:
-                position[asset.slug] = len(assets)
-                assets.append(asset)
-            found[inside] = position[asset.slug]
-        unknown = np.zeros(len(at_us), dtype=np.bool_)
-        unknown[rows[found[rows] < 0]] = True
-        verdicts.reject(unknown, _unknown(symbol, edges))
-    return assets, found
+            if asset is not None:
+                assets.setdefault(asset.slug, asset)
+                place[inside] = list(assets).index(asset.slug)
+        unknown = rows[place[rows] < 0].tolist()
+        verdicts.reject_each(dict.fromkeys(unknown, _unknown(symbol, edges)) if unknown else {})
+    return list(assets.values()), place
 
 
 def _label_edges(registry: Registry) -> dict[str, list[int]]:
@@ -377,29 +390,15 @@ def _series(
     """For token files, the listings (asset, venue, source, symbol) and each row's position among them."""
     if manifest.kind != "tokens":
         return [], asset
-    roles = ("venue", "source", "symbol", "quote")
-    parts = [asset, *(words[role].codes for role in roles)]
-    sizes = [len(assets) + 1, *(len(words[role].values) for role in roles)]
-    code = np.zeros(len(asset), dtype=np.int64)
-    for part, size in zip(parts, sizes, strict=True):
-        code = code * size + part
-    known = asset >= 0
-    _, first, inverse = np.unique(code[known], return_index=True, return_inverse=True)
-    rows = np.flatnonzero(known)[first]
-    series = np.full(len(asset), -1, dtype=np.int64)
-    series[known] = inverse
-    named = [_listing(manifest, words, assets[asset[row]], row) for row in rows.tolist()]
-    listings = list(dict.fromkeys(named))  # a symbol may be written in two ways: NEARUSDT, NEAR-USDT
-    place = np.array([listings.index(one) for one in named] or [0], dtype=np.int64)
-    return listings, np.where(series >= 0, place[series], -1)
+    codes = [asset, *(words[role].codes for role in ("venue", "source", "symbol", "quote"))]
+    return _grouped(codes, asset >= 0, lambda row: _listing(manifest, words, assets[asset[row]], row))
 
 
 def _listing(manifest: Manifest, words: dict[str, Words], asset: Asset, row: int) -> ListingRow:
     """Where a row's price is seen. A market of another kind is another venue, and a quote that is no dollar another
     source: one series never holds prices of two kinds."""
-    venue, source, symbol, basis, quote = (
-        words[role].values[words[role].codes[row]] for role in ("venue", "source", "symbol", "price_basis", "quote")
-    )
+    roles = ("venue", "source", "symbol", "price_basis", "quote")
+    venue, source, symbol, basis, quote = (words[role].of(row) for role in roles)
     if manifest.market in MARKETS[1:] and not venue.endswith(manifest.market):
         venue = f"{venue}_{manifest.market}"
     if quote not in (DOLLAR, *AT_PAR) or (manifest.pairs or "quote" in manifest.columns):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from indexer.alerts.deliver import AlertWatch, alerting
 from indexer.config import Settings
 from indexer.errors import DeaiError, InputError, NotEnoughDataError, StoreError
-from indexer.files.importing import FileReport, import_files
+from indexer.files.importing import FileReport, Progress, import_files, quiet
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.overrides import events_of, in_force
 from indexer.levels.pipeline import UpdateReport, stored_report, update
@@ -38,12 +38,7 @@ from indexer.times import Clock, utc_now
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-Progress = Callable[[int, int], None]
 CHAINS_AFTER_S = 60.0
-
-
-def quiet(done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 @dataclass(frozen=True, slots=True)
