@@ -27,6 +27,7 @@ from indexer.store.levels import newest_instants
 from indexer.store.quality import read_quality
 from indexer.store.rows import QualityRow, RunRow
 from indexer.store.runs import read_runs
+from indexer.store.tables import AlertMessage, AlertState
 from indexer.times import from_us
 
 router = APIRouter(tags=["operation"])
@@ -75,29 +76,7 @@ class DownSource(Wire):
     said: str
 
 
-class AlertStanding(Wire):
-    """Where a rule stands with one index or source."""
-
-    subject: str
-    side: str = Field(description="above, below or inside its bounds; a status; the number of an announcement")
-
-
-class AlertSent(Wire):
-    """One event on its way to one target."""
-
-    webhook_id: str = Field(description="Of the event: the same for every target and every try")
-    target: str
-    rule: str
-    created_at: datetime
-    text: str
-    outcome: str = Field(description="waiting, sending (begun, and not known what became of it), sent or dead")
-    tries: int
-    due_at: datetime | None = Field(description="When it is tried again; null: not any more")
-    answer: str = Field(description="What the last try gave")
-
-
-AlertRule = made_of("AlertRule", {"standing": list[AlertStanding]}, base=wire_model(Rule), doc=Rule.__doc__)
-AlertList = list_of("AlertList", AlertRule, messages=list[AlertSent])
+AlertList = list_of("AlertList", wire_model(Rule, "AlertRule"), standing=list[AlertState], messages=list[AlertMessage])
 Filling = made_of(
     "Filling", {"share": float, "down": list[DownSource]}, base=wire_model(Standing), doc=Standing.__doc__
 )
@@ -164,13 +143,10 @@ async def drop_cache(services: ServicesDep, who: Admin) -> Response:
 @quality.get("/alerts", response_model=AlertList, responses=ERRORS, summary="The alerts")
 def list_alerts(services: ServicesDep, who: Admin, limit: MostRuns = 50) -> Response:
     """The owner's rules, where they stand, and the newest messages with what became of them. No target's address."""
-    states = [state for state in read_alert_states(services.store).values() if state.subject]
-    rules = [
-        asdict(rule) | {"standing": [{"subject": s.subject, "side": s.side} for s in states if s.rule == rule.name]}
-        for rule in load_alerts(services.settings.alerts_file).rules
-    ]
-    messages = [row.model_dump(exclude={"body"}) for row in read_alert_messages(services.store, limit=limit)]
-    return _never_kept({"count": len(rules), "data": rules, "messages": messages})
+    rules = [asdict(rule) for rule in load_alerts(services.settings.alerts_file).rules]
+    standing = [state.model_dump() for state in read_alert_states(services.store).values()]
+    messages = [message.model_dump() for message in read_alert_messages(services.store, limit=limit)]
+    return _never_kept({"count": len(rules), "data": rules, "standing": standing, "messages": messages})
 
 
 @quality.get("/status", response_model=Filling, summary="How far the history is")

@@ -34,7 +34,7 @@ from onchain.rpc.limits import retry_after_s
 
 WAITS_S: Final = (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds before each try, as Standard Webhooks advises; a tenth more or less, so that not all come at once."""
-TRY_S, AT_ONCE, LOOK_S, EVALUATED_S = 20.0, 32, 2.0, 60.0
+TRY_S, AT_ONCE, LOOK_S, EVALUATED_S = 15.0, 32, 2.0, 60.0
 GONE = 410
 NAT64 = IPv6Network("64:ff9b::/96")
 log = structlog.get_logger(__name__)
@@ -65,7 +65,7 @@ class AlertWatch:
     def __init__(self, store: Store, settings: Settings, *, clock: Clock) -> None:
         self._store, self._settings, self._clock = store, settings, clock
         self._mark: object = None
-        self._problems: dict[str, str] = {}
+        self._problems: dict[str, Exception] = {}
 
     def look(self) -> None:
         """Evaluate when anything was published since the last look, or a minute has gone, then deliver what is due."""
@@ -77,11 +77,12 @@ class AlertWatch:
                 problems = evaluate(self._store, alerts, now=self._clock())
                 self._mark = mark
             deliver(self._store, alerts, clock=self._clock, private=self._settings.alerts_private)
-        except DeaiError as error:
-            problems = {"": str(error)}
+        except Exception as error:  # alerts stop no other work, nor for ever
+            problems = {"": error}
         for name, problem in problems.items():
-            if self._problems.get(name) != problem:
-                log.warning("alerts are not evaluated", rule=name, error=problem)
+            if str(self._problems.get(name)) != str(problem):
+                defect = None if isinstance(problem, DeaiError) else problem
+                log.warning("alerts are hindered", rule=name, error=str(problem), exc_info=defect)
         self._problems = problems
 
 
@@ -91,7 +92,10 @@ def deliver(store: Store, alerts: Alerts, *, clock: Clock, private: bool) -> int
     targets = {target.name: target for target in alerts.targets}
 
     async def all_of_them() -> None:
-        await asyncio.gather(*(_try(store, row, targets.get(row.target), clock=clock, private=private) for row in due))
+        tries = (_try(store, row, targets.get(row.target), clock=clock, private=private) for row in due)
+        for failure in await asyncio.gather(*tries, return_exceptions=True):
+            if failure is not None:
+                raise failure
 
     if due:
         asyncio.run(all_of_them())
@@ -115,8 +119,8 @@ async def _try(store: Store, message: AlertMessage, target: Target | None, *, cl
         answer, rest_s = str(error), min(error.retry_after_s or 0.0, WAITS_S[-1])
         if again is not None:
             outcome, due_at = "waiting", max(again, clock() + timedelta(seconds=rest_s))
-    except DeaiError as error:
-        answer = str(error)
+    except Exception as error:  # whatever a service or an address raises is this message's end, not the others'
+        answer = str(error) or type(error).__name__
     change_alert_message(store, message, after_tries=tries, outcome=outcome, due_at=due_at, answer=answer)
 
 

@@ -17,10 +17,9 @@ import numpy as np
 from indexer.alerts.rules import ABOUT, ABOVE, BELOW, INSIDE, Alerts, Rule
 from indexer.analytics.breaks import beta_difference
 from indexer.engine.market import STATUS_NAMES
-from indexer.errors import DeaiError
 from indexer.levels.lifecycle import standing_of
 from indexer.store.administration import read_announcements
-from indexer.store.alerts import read_alert_states, write_alert_state
+from indexer.store.alerts import forget_alert_states, read_alert_states, write_alert_state
 from indexer.store.db import Store
 from indexer.store.levels import read_latest_level, read_level_page
 from indexer.store.quality import read_quality
@@ -44,26 +43,28 @@ class Reading:
     text: str = ""
 
 
-def evaluate(store: Store, alerts: Alerts, *, now: datetime) -> dict[str, str]:
+def evaluate(store: Store, alerts: Alerts, *, now: datetime) -> dict[str, Exception]:
     """Stores what crossed since the last evaluation, with its messages; what hindered rules, by name.
 
     Nothing is looked at during a first fill: its levels are computed again.
     """
-    problems: dict[str, str] = {}
+    problems: dict[str, Exception] = {}
+    states, keys = read_alert_states(store), {rule.key for rule in alerts.rules}
+    if gone := {key for key, _ in states} - keys:
+        forget_alert_states(store, gone)
     if not alerts.rules or first_fill_is_open(store, now=now):
         return problems
-    states = read_alert_states(store)
     for rule in alerts.rules:
         names = [target.name for target in alerts.targets if not rule.to or target.name in rule.to]
         try:
             for subject, readings in read_rule(store, rule, states, now=now).items():
-                before = states.get((rule.name, subject))
+                before = states.get((rule.key, subject))
                 after, events = crossings(rule, subject, readings, before=before)
                 messages = [message for event in events for message in _messages(rule, event, names, now=now)]
                 if after is not None:
                     write_alert_state(store, before=before, after=after, messages=messages)
-        except DeaiError as error:
-            problems[rule.name] = str(error)
+        except Exception as error:  # a defect in one rule must not stop the others
+            problems[rule.name] = error
     return problems
 
 
@@ -80,7 +81,7 @@ def crossings(
             events.append(_event(rule, subject, reading, side=side, was=was))
     if not readings or (before and (side, readings[-1].seen) == (before.side, before.seen)):
         return None, events
-    return AlertState(rule=rule.name, subject=subject, side=side, seen=readings[-1].seen), events
+    return AlertState(rule=rule.key, subject=subject, side=side, seen=readings[-1].seen), events
 
 
 def _event(rule: Rule, subject: str, reading: Reading, *, side: str, was: str) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def read_rule(
     """What the rule watches, by subject, from where it last looked on; the newest only when it looks first."""
     if rule.kind == "source-down":
         return _sources(store, rule, states, now=now)
-    state = states.get((rule.name, rule.index))
+    state = states.get((rule.key, rule.index))
     return {rule.index: READERS[rule.kind](store, rule, state.seen if state else None, now)}
 
 
@@ -181,11 +182,11 @@ def _sources(
     store: Store, rule: Rule, states: Mapping[tuple[str, str], AlertState], *, now: datetime
 ) -> Mapping[str, Sequence[Reading]]:
     """How long sources were down, by the data-quality log: each time that ended since it was looked at, and now."""
-    now_us, begun = to_us(now), states.get((rule.name, ""))
+    now_us, begun = to_us(now), states.get((rule.key, ""))
     readings: dict[str, list[Reading]] = {} if begun else {"": [Reading(now_us, INSIDE, now_us)]}
     for entry in read_quality(store, kind="source_down", since=now - LOOK_BACK):
         subject, end = entry.subject, to_us(entry.closed_at or now)
-        state = states.get((rule.name, subject)) or begun
+        state = states.get((rule.key, subject)) or begun
         looked_at = entry.closed_at is not None and end <= (state.seen if state else now_us)
         if looked_at or "/" in subject or rule.source not in ("", subject):  # the second: one symbol of a source
             continue

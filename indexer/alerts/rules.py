@@ -80,6 +80,11 @@ class Rule:
     announcements: Texts = ("proforma",)
     to: Texts = ()
 
+    @property
+    def key(self) -> str:
+        """What its standing is kept under: a rule that becomes one of another kind begins anew."""
+        return f"{self.kind}:{self.name}"
+
     def side_of(self, value: float, *, before: str) -> str:
         """On which side of the bounds a value is, coming from `before`: back inside only beyond the margin."""
         if self.below is not None and value < self.below:

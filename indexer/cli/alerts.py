@@ -75,12 +75,16 @@ def list_command(as_json: Json = False) -> None:
 
     with opened() as (store, settings):
         alerts = load_alerts(settings.alerts_file)
-        states = [state for state in read_alert_states(store).values() if state.subject]
+        states = read_alert_states(store).values()
         messages = read_alert_messages(store, limit=NEWEST)
 
     def text() -> None:
-        sides = {rule.name: [f"{s.subject} {s.side}" for s in states if s.rule == rule.name] for rule in alerts.rules}
-        rows = [(rule.name, rule.kind, rule.above, rule.below, sides[rule.name]) for rule in alerts.rules]
+        stands = [
+            [f"{state.subject} {state.side}" for state in states if state.rule == rule.key and state.subject]
+            for rule in alerts.rules
+        ]
+        rules = zip(alerts.rules, stands, strict=True)
+        rows = [(rule.name, rule.kind, rule.above, rule.below, sides) for rule, sides in rules]
         table(("rule", "kind", "above", "below", "stands"), rows, title=str(settings.alerts_file))
         table_of(alerts.targets, "target: name, by: scheme")
         table_of(messages, "time: created_at, target, outcome, tries, answer, text", title="Newest messages")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlmodel import col, select
 
 from indexer.store.db import Store
@@ -33,6 +33,12 @@ def write_alert_state(
         session.merge(after)
         session.add_all(messages)
     return True
+
+
+def forget_alert_states(store: Store, rules: Collection[str]) -> None:
+    """Forgets where these rules stood: there are no such any more."""
+    with store.writing_session(log=True) as session:
+        session.exec(delete(AlertState).where(col(AlertState.rule).in_(rules)))
 
 
 def read_alert_messages(store: Store, *, limit: int, due_by: datetime | None = None) -> list[AlertMessage]:

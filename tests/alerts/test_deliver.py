@@ -96,6 +96,15 @@ def test_a_receiver_is_obeyed(
     assert fate(store).due_at == (None if rest_s is None else START + timedelta(seconds=rest_s))
 
 
+def test_one_that_cannot_be_sent_keeps_no_other_back(store: Store, receiver: Receiver) -> None:
+    hook = f'[[target]]\nname = "odd"\nurl = "https://{"x" * 70}.example"\nsecret = "{SECRET}"\n'
+    alerts = rules(LOW + hook, receiver)
+    evaluate(store, alerts, now=publish(store, [900.0]))
+    deliver(store, alerts, clock=lambda: START, private=True)
+    fates = {row.target: row.outcome for row in read_alert_messages(store, limit=9)}
+    assert fates == {"hook": "sent", "odd": "dead"}
+
+
 def test_private_addresses_are_refused_unless_allowed(store: Store, receiver: Receiver) -> None:
     alerts = crossed(store, receiver)
     deliver(store, alerts, clock=lambda: START, private=False)
@@ -192,7 +201,9 @@ def test_beside_a_scheduler_what_is_published_is_told_and_the_owner_reads_it(
         assert client.get("/v1/alerts").status_code == 401
         _, key = KeyRing(tmp_path / "keys.json").create("me", (Scope.ADMIN,), now=utc_now())
         answer = client.get("/v1/alerts", headers={"x-api-key": key})
-    assert answer.json()["data"][0]["standing"] == [{"subject": "deai", "side": "below"}]
+    assert answer.json()["data"][0]["name"] == "low"
+    [standing] = answer.json()["standing"]
+    assert (standing["rule"], standing["subject"], standing["side"]) == ("level:low", "deai", "below")
     assert answer.json()["messages"][0]["webhook_id"] == receiver.ids[1]
     assert "whsec_" not in answer.text and receiver.url not in answer.text
     store.close()

@@ -139,5 +139,14 @@ def test_nothing_is_told_of_a_first_fill_and_what_hinders_one_rule_hinders_no_ot
     assert (told(store), read_alert_states(store)) == ([], {})
     problems = evaluate(store, both, now=now + timedelta(days=2))
     assert list(problems) == ["other"]
-    assert 'No index "dai"' in problems["other"]
+    assert 'No index "dai"' in str(problems["other"])
     assert len(told(store)) == 1
+
+
+def test_a_rule_that_is_removed_or_of_another_kind_begins_anew(store: Store) -> None:
+    level, moved = rules(rule("level", "below = 1000")), rules(rule("status"))
+    evaluate(store, level, now=publish(store, [900.0]))
+    evaluate(store, moved, now=publish(store, [1100.0, 900.0, 1100.0]))
+    assert {key for key, _ in read_alert_states(store)} == {"status:it"}
+    evaluate(store, level, now=publish(store, [1200.0]))
+    assert [event["value"] for event in told(store)] == [900.0]
