@@ -48,7 +48,7 @@ def evaluate(store: Store, alerts: Alerts, *, now: datetime) -> dict[str, Except
 
     Nothing is looked at during a first fill: its levels are computed again.
     """
-    problems: dict[str, Exception] = {}
+    problems, now = dict[str, Exception](), now.replace(microsecond=0)
     states, keys = read_alert_states(store), {rule.key for rule in alerts.rules}
     if gone := {key for key, _ in states} - keys:
         forget_alert_states(store, gone)
