@@ -70,8 +70,8 @@ class FloatInUse(Wire):
     passed_over: str = Field(description="Why no better source is used; empty when the best one is")
 
 
-class AssetItem(Wire):
-    """An asset and where its supply comes from."""
+class AssetIdentity(Wire):
+    """Who an asset is."""
 
     asset: str = Field(description="Our stable name for it")
     symbol: str = Field(description="Its label now")
@@ -80,6 +80,11 @@ class AssetItem(Wire):
     contract: str
     sub_sector: str
     status: str = Field(description="core, watch, special, legacy, universe or reference")
+
+
+class AssetItem(AssetIdentity):
+    """An asset and where its supply comes from."""
+
     supply_status: str = Field(description=STATUS)
     free_float: float | None = Field(description="The supply in use, in tokens")
 
@@ -121,17 +126,10 @@ class RateItem(Wire):
     status: LevelStatus
 
 
-class AssetDetail(Wire):
+class AssetDetail(AssetIdentity):
     """An asset: who it is, what it was called, where it trades, what its supply is."""
 
-    asset: str
-    symbol: str
-    name: str
-    chain: str
-    contract: str
     decimals: int
-    sub_sector: str
-    status: str
     line: str = Field(description="The asset its price line continues in; itself when in none")
     line_ratio: float = Field(description="Units of the line's token per unit of this one")
     labels: list[LabelItem]
