@@ -27,10 +27,12 @@ from indexer.config import Settings
 from indexer.store.db import Store
 
 COMMAND = ["-c", "from indexer.cli import main; main()", "mcp"]
-NEEDS_MORE = {"/mcp", "/v1/portfolio", "/v1/indices/deai/attribution", "/v1/indices/deai/events/deepseek"}
+DEAI = "/v1/indices/deai"
+NEEDS_MORE = {"/mcp", "/v1/portfolio", f"{DEAI}/attribution", f"{DEAI}/scenario", f"{DEAI}/events/deepseek"}
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "study_event": {"factors": "QQQ"},
     "explain_move": {"start": "2025-01-01", "end": "2025-01-20"},
+    "run_scenario": {"move": -0.05, "sessions": 90},
     "measure_portfolio": {"holdings": [{"symbol": "ALP", "amount": 12.5}, {"symbol": "XYZ", "amount": 1}]},
 }
 
@@ -104,9 +106,10 @@ def test_npm_clients_list_and_call_every_tool(live: Live, tmp_path: Path) -> Non
     shutil.copy(TEMPLATES / "mcp.mjs", tmp_path)
     (tmp_path / "node_modules").symlink_to(node_tools() / "node_modules")
     clients = json.loads(run(["node", "mcp.mjs", f"{live.url}/mcp", json.dumps(ARGUMENTS)], folder=tmp_path))
+    answers = {tool: by_rest(live.url, tool) for tool in CATALOGUE["tools"]}
     for name, version in (("client", "2026-07-28"), ("sdk", "2025-11-25")):
         assert clients[name]["version"] == version
-        assert clients[name]["answers"] == {tool: by_rest(live.url, tool) for tool in CATALOGUE["tools"]}
+        assert clients[name]["answers"] == answers
         assert "base_level" in clients[name]["rules"]
 
 
