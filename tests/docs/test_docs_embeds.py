@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,8 +46,6 @@ def test_a_client_of_coingecko_reads_the_index(live: Live, capsys: pytest.Captur
 
 
 def test_ghostfolio_and_portfolio_performance_find_their_numbers(live: Live) -> None:
-    import httpx
-
     scraper = json.loads(block("json", "selector", live))
     assert values_at(scraper["selector"], httpx.get(scraper["url"]).json()) == [levels()[-1]]
     feed = dict(re.findall(r"^(.*?): +(\S+)$", block("text", "Path to date", live), flags=re.M))
@@ -59,3 +60,21 @@ def test_a_strategy_of_freqtrade_sees_no_later_level(live: Live) -> None:
     names = {"pd": pd, "dataframe": pd.DataFrame({"date": dates, "close": 1.0})}
     exec(block("python", "merge_asof", live), names)
     assert names["dataframe"]["level"].tolist() == np.repeat(levels()[:10], 2).tolist()
+
+
+def test_lightweight_charts_gets_candles_as_it_demands_them(live: Live, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node on this machine, so the candles were not drawn")
+    library = """
+const LightweightCharts = {createChart: () => ({addSeries: () => ({setData: (rows) => {
+  rows.forEach((row, n) => {
+    if (!Object.values(row).every(Number.isFinite)) throw new Error("not a number");
+    if (n && row.time <= rows[n - 1].time) throw new Error("data must be asc ordered by time");
+  });
+  console.log(JSON.stringify(rows.map((row) => row.close)));
+}})})};
+"""
+    (tmp_path / "chart.mjs").write_text(library + block("js", "LightweightCharts", live))
+    done = subprocess.run([node, tmp_path / "chart.mjs"], capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout) == levels()[::24][-120:].tolist()
