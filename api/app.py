@@ -7,6 +7,7 @@ so that an update in any process drops the cache here and reaches those who list
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -29,7 +30,7 @@ from api.compat import agents, coingecko, mcp, openbb, prometheus, udf
 from api.middleware.access import AllowedHosts, ReadKeys
 from api.middleware.cache import Cache, CacheMiddleware
 from api.middleware.keys import KeyRing
-from api.middleware.limits import Limits, RateLimiter, RateLimits, RequestSizes
+from api.middleware.limits import Limits, RateLimiter, RateLimits, RequestSizes, Turns
 from api.middleware.requests import CacheBusters, Counting, Failures, Methods, RequestId, Requests, RootPath
 from api.middleware.security import CORS, Preflights, SecurityHeaders
 from api.pictures import Pictures
@@ -99,6 +100,7 @@ ROUTERS = (
     web.router,
 )
 THREADS = 12
+GIVE_WAY_S = 0.001  # a computing thread holds up the event loop for so long; Python's own 5 ms add up
 LOOK_FOR_MOUNTED_S = 1.0
 
 
@@ -181,6 +183,7 @@ def middleware_of(services: Services, *, root_path: str) -> list[Middleware]:
         Middleware(Methods),
         Middleware(CacheBusters),
         Middleware(CacheMiddleware, cache=services.cache),
+        Middleware(Turns, limits=services.limits),
         Middleware(RequestSizes, limits=services.limits),
     ]
 
@@ -193,6 +196,7 @@ def operation_id(route: APIRoute) -> str:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # Threads share one interpreter and the store's connections: more of them only wait for each other.
+    sys.setswitchinterval(GIVE_WAY_S)
     current_default_thread_limiter().total_tokens = THREADS
     watchers: list[asyncio.Task[None]] = []
     overseer = asyncio.create_task(_oversee(app, watchers))

@@ -22,6 +22,7 @@ from starlette.types import Scope as ASGIScope
 from api.answers.problems import problem
 from api.middleware import at_start
 from api.middleware.keys import OWNER, Key, Scope, given_key
+from api.middleware.limits import HEALTH
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Send
@@ -198,7 +199,7 @@ class AllowedHosts:
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         host = next((value for name, value in scope.get("headers", ()) if name == b"host"), b"").decode("latin-1")
         name = PORT.sub("", host).lower()
-        if scope["type"] not in ("http", "websocket") or name in self.names or scope["path"] in ("/healthz", "/readyz"):
+        if scope["type"] not in ("http", "websocket") or name in self.names or scope["path"] in HEALTH:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
@@ -30,6 +31,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 LOOPBACK = ("127.", "::1")
 DROPPED_FILES = ("/files/explain", "/files/import")  # where the owner sends files; no other body is large
 KEYED = (b"authorization", *(name.encode() for name in KEY_HEADERS))
+HEALTH = ("/healthz", "/readyz")
 PROXIED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
 
 
@@ -47,6 +49,7 @@ class Limits:
     head_s: float = 15.0
     body_s: float = 30.0  # without a byte
     connections: int = 100  # of one address
+    at_once: int = 4  # of one address: requests that are worked on, the others wait for a turn
     max_streams: int = 1000
     streams_each: int = 50  # of one address
     clients: int = 10_000
@@ -156,6 +159,59 @@ class RateLimits(HttpMiddleware):
             return
         detail = f"More requests than RateLimit-Policy allows; wait {verdict.retry_after_s} s"
         await problem(scope, "too_many_requests", detail=detail)(scope, receive, sending)
+
+
+class Turns(HttpMiddleware):
+    """Works on a few requests of one address at a time; its others wait in a row of their own.
+
+    Else one client's fifty would hold every thread, and everybody waited behind them. A turn ends where the answer
+    begins, so a stream holds none; answers from the cache and health checks need none. Who leaves loses its place.
+    """
+
+    def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
+        super().__init__(app)
+        self.at_once = limits.at_once
+        self.turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in HEALTH:
+            await self.app(scope, receive, send)
+            return
+        turn = self.turns.setdefault(address_of(scope), asyncio.Semaphore(self.at_once))
+        arrived: list[asyncio.Future[Message]] = []
+        if scope["method"] != "GET" or not turn.locked():
+            await turn.acquire()
+        elif not (arrived := await _wait(turn, receive)):
+            return
+        over = False
+
+        def end(message: Message | None = None) -> None:
+            nonlocal over
+            if not over:
+                turn.release()
+            over = True
+
+        async def receive_on() -> Message:
+            return await (arrived.pop(0) if arrived else receive())
+
+        try:
+            await self.app(scope, receive_on if arrived else receive, at_start(send, end))
+        finally:
+            end()
+            for part in arrived:
+                part.cancel()
+
+
+async def _wait(turn: asyncio.Semaphore, receive: Receive) -> list[asyncio.Future[Message]]:
+    """Takes the turn and gives the messages of a GET until then, for whoever receives them; none: the client left."""
+    request = asyncio.ensure_future(receive())
+    await request
+    leaving, waiting = asyncio.ensure_future(receive()), asyncio.ensure_future(turn.acquire())
+    await asyncio.wait((leaving, waiting), return_when=asyncio.FIRST_COMPLETED)
+    if waiting.done():
+        return [request, leaving]
+    waiting.cancel()
+    return []
 
 
 class RequestSizes(HttpMiddleware):

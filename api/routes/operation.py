@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -89,8 +90,8 @@ QualityList = list_of("QualityList", QualityItem, open=int)
 
 
 @router.get("/healthz", response_model=Health, summary="The process answers")
-def healthz() -> Response:
-    """Says that the process is alive; asks nothing of the store."""
+async def healthz() -> Response:
+    """Says that the process is alive; asks nothing of the store, and waits for no thread."""
     return _never_kept({"status": "ok", "version": program_version()})
 
 
@@ -112,6 +113,7 @@ def readyz(services: ServicesDep) -> Response:
     return _never_kept({"status": "ok", "store": kind, "clock_suspect": doubt, "indices": indices})
 
 
+@cache
 def program_version() -> str:
     """The version of this distribution."""
     try:

@@ -118,6 +118,42 @@ def test_slow_clients_do_not_hold_up_others(live: Live) -> None:
     assert found == {200: 50}
 
 
+def test_one_address_takes_four_turns_and_others_are_answered(store: Store) -> None:
+    inside, gate = threading.Semaphore(0), threading.Event()
+
+    def hold(number: int) -> str:
+        inside.release()
+        gate.wait(30)
+        return f"done {number}"
+
+    app = create_app(store, clock=lambda: NOW)
+    app.add_api_route("/hold/{number}", hold)
+    with serve(app) as running, ExitStack() as open_ones:
+
+        def ask(path: str, *, by: str = "127.0.0.1") -> http.client.HTTPResponse:
+            connection = socket.create_connection(("127.0.0.1", running.port), timeout=20, source_address=(by, 0))
+            open_ones.enter_context(connection).sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            return open_ones.enter_context(http.client.HTTPResponse(connection))
+
+        held = [ask(f"/hold/{number}") for number in range(20)]
+        try:
+            assert all(inside.acquire(timeout=20) for _ in range(4))
+            for number in range(20, 25):
+                with socket.create_connection(("127.0.0.1", running.port), timeout=20) as left:
+                    left.sendall(f"GET /hold/{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            for path, address in (("/healthz", "127.0.0.1"), ("/v1/indices/deai/latest", "127.0.0.2")):
+                answer = ask(path, by=address)
+                answer.begin()
+                assert answer.status == 200
+            assert not inside.acquire(blocking=False), "the others wait for a turn"
+        finally:
+            gate.set()
+        for answer in held:
+            answer.begin()
+            assert answer.status == 200
+    assert sum(inside.acquire(blocking=False) for _ in range(25)) == 16, "who leaves loses its place"
+
+
 def test_what_is_not_http_is_refused(live: Live) -> None:
     for garbage in (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
