@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from import_samples import DATA, HEADER, HOURLY, NOW
 from indexer.files.importing import FileReport, import_files
 from indexer.registry import Registry, load_registry
 from indexer.store.db import Store, open_store
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "levels"))
 
 
 @pytest.fixture

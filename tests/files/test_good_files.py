@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from import_samples import HOURLY, NOW, read_rejects
+from import_samples import HEADER, HOURLY, NOW, read_rejects
 
+from indexer.files.containers import Table
 from indexer.files.importing import FileReport, import_files
+from indexer.files.manifest import parse_manifest
+from indexer.files.rows import gated
+from indexer.files.text import blocks
 from indexer.registry import Registry
 from indexer.store.assets import read_benchmarks, read_listings
 from indexer.store.bars import read_bars, read_benchmark_bars
@@ -261,3 +268,24 @@ def test_a_supply_stamped_when_a_symbol_begins_counts(take, store):
     report = take("2023-11-02,RENDER,500", manifest=SUPPLY, header="date,symbol,tokens", name="s.csv")
     assert (report.new, report.rejected) == (1, 0)
     assert [row.asset for row in read_supplies(store)] == ["render"]
+
+
+def test_memory_does_not_grow_with_the_file(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.files.columns.blocks", partial(blocks, size=1 << 17))
+    manifest, path = parse_manifest(HOURLY, name="prices.toml"), tmp_path / "prices.csv"
+
+    def peak(rows: int) -> int:
+        hours = pd.date_range("1990-01-01", periods=rows, freq="h", tz="UTC").strftime("%Y-%m-%dT%H:%M:%SZ")
+        path.write_text("\n".join([HEADER, *(f"{hour},FET,1.2,0.9,1.0,10" for hour in hours)]) + "\n")
+        del hours
+        tracemalloc.start()
+        parts = gated(Table(path, "text"), manifest, registry=registry, now_us=to_us(NOW))
+        assert sum(part.total for part in parts) == rows
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    peak(20_000)  # what is loaded once
+    assert peak(80_000) < 1.1 * peak(20_000)

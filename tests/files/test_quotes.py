@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from import_samples import NOW
+from small import FIXED
 
 from indexer.files.importing import FileReport
 from indexer.levels.pipeline import update
@@ -33,31 +34,12 @@ stamp = "bar_open"
 columns = { time = "day", symbol = "symbol", close = "close" }
 constants = { source = "test", price_basis = "close" }
 """
-RULES = """
-id = "quotes"
-name = "Quotes"
-version = "1.0.0"
-base_date = 2024-03-03T00:00:00Z
-effective_from = 2023-01-01T00:00:00Z
-[universe]
-assets = ["near", "fet", "tao"]
-[schedule]
-effective_day = 3
-reference_days_before = 1
-reconstitution_months = [3]
-[[eligibility]]
-effective_from = 2023-01-01T00:00:00Z
-min_history_days = 0
-min_median_adv_usd = 0
-min_atvr = 0
-min_free_float = 0
-min_venues = 1
-[selection]
-min_constituents = 3
-[weighting]
-scheme = "fixed"
-weights = { near = 0.5, fet = 0.25, tao = 0.25 }
-"""
+RULES = (
+    FIXED.replace("2024-01-01T00:00:00Z", "2024-03-03T00:00:00Z")
+    .replace("[[elig", "[schedule]\neffective_day = 3\nreference_days_before = 1\nreconstitution_months = [3]\n[[elig")
+    .replace('"aaa", "bbb"', '"near", "fet", "tao"')
+    .replace("aaa = 0.5, bbb = 0.5", "near = 0.5, fet = 0.25, tao = 0.25")
+)
 
 
 def test_bars_in_other_currencies_wait_for_a_rate_and_are_converted_by_it(
@@ -74,7 +56,7 @@ def test_bars_in_other_currencies_wait_for_a_rate_and_are_converted_by_it(
     assert [note.split(" are priced")[0] for note in report.notes] == ["bars in BTC", "bars in EUR", "bars in KRW"]
 
     def computed():
-        rules = {"quotes": load_methodology(RULES, source="quotes.toml", registry=registry)}
+        rules = {"small": load_methodology(RULES, source="small.toml", registry=registry)}
         return update(store, registry=registry, methodologies=rules, clock=lambda: NOW)
 
     first = computed()
@@ -102,6 +84,6 @@ def test_bars_in_other_currencies_wait_for_a_rate_and_are_converted_by_it(
         ("tao", pytest.approx(682.0)),  # 0.011 · 62000
     ]
     # near and fet have no rate of the last day: 500 + 250 + 250 · 682 / 650
-    assert read_levels(store, "quotes").levels.tolist() == [1000.0, 1012.307692]
+    assert read_levels(store, "small").levels.tolist() == [1000.0, 1012.307692]
     [verdict] = verify_all(store, registry)
     assert verdict.ok, verdict.problem
