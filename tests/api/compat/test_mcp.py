@@ -137,20 +137,22 @@ def test_keys_hosts_and_quotas_hold_as_for_rest(store: Store, tmp_path: Path) ->
     assert client.get("/llms.txt", headers=own).status_code == 200
 
 
-def test_what_agents_read_first_leads_on(client: TestClient) -> None:
-    overview = client.get("/llms.txt").text
-    for name in CATALOGUE["tools"]:
-        assert f"- [{name}](/v1/" in overview
-    for address in re.findall(r"\]\((/[^)]*)\)", overview):
-        if address not in NEEDS_MORE:
-            assert client.get(address).status_code == 200, address
-    everything = client.get("/llms-full.txt").text
-    assert everything.startswith(overview.rstrip())
-    assert "### GET /v1/assets/{symbol}/prices" in everything
-    assert "- `not_enough_data` (409)" in everything
-    entry = client.get("/server.json", headers={"host": "index.example.org"}).json()
-    version = client.get("/healthz").json()["version"]
-    assert {entry["version"], entry["packages"][0]["version"]} == {version}
-    assert entry["remotes"] == [{"type": "streamable-http", "url": "http://index.example.org/mcp"}]
-    assert client.get("/SKILL.md").text.startswith("---\nname: deai-index\n")
-    assert client.get("/mcp").json()["code"] == "method_not_allowed"
+def test_what_agents_read_first_leads_on(live: Live) -> None:
+    with httpx.Client(base_url=live.url) as client:
+        overview = client.get("/llms.txt").text
+        for name in CATALOGUE["tools"]:
+            assert f"- [{name}](/v1/" in overview
+        for address in re.findall(r"\]\((/[^)]*)\)", overview):
+            if address not in NEEDS_MORE:
+                assert client.get(address).status_code == 200, address
+        everything = client.get("/llms-full.txt").text
+        assert everything.startswith(overview.rstrip())
+        assert "### GET /v1/assets/{symbol}/prices" in everything
+        assert "- `not_enough_data` (409)" in everything
+        entry = client.get("/server.json", headers={"host": "index.example.org"}).json()
+        version = client.get("/healthz").json()["version"]
+        assert {entry["version"], entry["packages"][0]["version"]} == {version}
+        assert f"mcp-name: {entry['name']}" in (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+        assert entry["remotes"] == [{"type": "streamable-http", "url": "http://index.example.org/mcp"}]
+        assert client.get("/SKILL.md").text.startswith("---\nname: deai-index\n")
+        assert client.get("/mcp").json()["code"] == "method_not_allowed"
