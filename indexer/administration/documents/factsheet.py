@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from indexer.administration.explain import ExplainedConstituent, Explanation
+from indexer.analytics.performance import period_returns, risk
 from indexer.errors import NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.methodology.actions import CorporateAction, EventLog, of_assets
 from indexer.registry import Asset, Registry
@@ -22,7 +23,7 @@ from indexer.times import DAY_US, iso, to_us
 REVIEWS = ("base", "rebalance", "reconstitution", "resumption")
 MOST = 8
 
-PERIODS = (("1 month", 30), ("3 months", 91), ("1 year", 365))
+PERIODS = (("30 days", "30d"), ("90 days", "90d"), ("1 year", "1y"))
 HEADERS = ("token", "sub-sector", "weight", "target", "price USD", "supply", "supply from")
 # A line of more points is no clearer.
 POINTS = 800
@@ -64,18 +65,13 @@ def _document(newest: Explanation, *, title: str, of: str, figures: Figures, bod
 
 
 def _performance(times: np.ndarray, values: np.ndarray, *, since: str) -> Figures:
-    """Moves over the usual periods, volatility and deepest fall of daily values (T,), T >= 2."""
-    figures = []
-    for name, days in PERIODS:
-        at = int(np.searchsorted(times, times[-1] - days * DAY_US, side="right")) - 1
-        if at >= 0:
-            figures.append((name, f"{values[-1] / values[at] - 1:+.1%}"))
-    figures.append((since, f"{values[-1] / values[0] - 1:+.1%}"))
-    moves = np.diff(np.log(values))
-    if len(moves) > 1:
-        figures.append(("Volatility, 1 year", f"{moves[-365:].std(ddof=1) * np.sqrt(365.25):.1%}"))
-    figures.append(("Deepest fall", f"{(values / np.maximum.accumulate(values) - 1).min():.1%}"))
-    return tuple(figures)
+    """Moves over the usual periods, volatility and deepest fall of daily values (T,), T >= 2, as /performance says."""
+    moves = {move.period: move.value for move in period_returns(times, values)}
+    figures = [(name, f"{moves[period]:+.1%}") for name, period in PERIODS if moves[period] is not None]
+    figures.append((since, f"{moves['all']:+.1%}"))
+    volatility = risk(times[-366:], values[-366:]).volatility
+    figures += [] if volatility is None else [("Volatility, 1 year", f"{volatility:.1%}")]
+    return (*figures, ("Deepest fall", f"{risk(times, values).max_drawdown:.1%}"))
 
 
 def _line(times_us: np.ndarray, values: np.ndarray, *, label: str) -> Picture:
