@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
 from html import escape
 from zoneinfo import ZoneInfo
 
@@ -110,19 +111,12 @@ def as_rss(rows: Sequence[AnnouncementRow], *, title: str, link: str, now: datet
     """Announcements as an RSS 2.0 feed, newest first."""
     items = "".join(
         f"<item><title>{escape(row.title)}</title><guid isPermaLink='false'>{escape(row.key)}</guid>"
-        f"<category>{escape(row.kind)}</category><pubDate>{_rfc822(row.published_at)}</pubDate>"
+        f"<category>{escape(row.kind)}</category><pubDate>{format_datetime(row.published_at)}</pubDate>"
         f"<description>{escape(row.detail)}</description></item>"
         for row in rows
     )
     return (
         "<?xml version='1.0' encoding='UTF-8'?><rss version='2.0'><channel>"
         f"<title>{escape(title)}</title><link>{escape(link)}</link><description>{escape(title)}</description>"
-        f"<lastBuildDate>{_rfc822(now)}</lastBuildDate>{items}</channel></rss>"
+        f"<lastBuildDate>{format_datetime(now)}</lastBuildDate>{items}</channel></rss>"
     )
-
-
-def _rfc822(at: datetime) -> str:
-    # not strftime: names of days and months must not follow a locale
-    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.weekday()]
-    month = "JanFebMarAprMayJunJulAugSepOctNovDec"[3 * (at.month - 1) : 3 * at.month]
-    return f"{day}, {at.day:02d} {month} {at.year} {at:%H:%M:%S} +0000"

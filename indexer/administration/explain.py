@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from indexer.store.indices import read_index, read_methodologies
 from indexer.store.levels import read_level_revisions, unpublished
 from indexer.store.rates import rate_at, read_quotes
 from indexer.store.rebalancings import read_rebalancings
-from indexer.store.rows import RebalancingItemRow, RebalancingRow
+from indexer.store.rows import RebalancingItemRow, RebalancingRow, as_row
 from indexer.store.supplies import read_supplies_at, review_started_us
 from indexer.store.tables import Level, Rate, Supply
 from indexer.times import DAY_US, from_us, iso, to_us
@@ -135,18 +136,12 @@ def supply_evidence(
     )
     slug = next(part.slug for part in parts if part.asset_id == used.asset_id)
     grade, rests_on = _grade(slug, used)
-    return SupplyEvidence(
+    return as_row(
+        SupplyEvidence,
+        used,
         tokens=decided.supply,
-        origin=used.origin,
         reference_at=review.reference_at,
-        kind=used.kind,
-        source=used.source,
         reading_tokens=tokens(used),
-        observed_at=used.observed_at,
-        chain=used.chain,
-        block_number=used.block_number,
-        block_hash=used.block_hash,
-        finality=used.finality,
         grade=grade,
         rests_on=rests_on,
         exclusions=left,
@@ -246,7 +241,7 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
     basket, review = _basket(store, index_id, time_us=row.time, as_of_us=as_of_us)
     rules = next(rules for rules in read_methodologies(store, index_id) if rules.id == row.methodology_id)
     windows = rules_of(rules).perpetual_windows
-    book = _Book(store, registry, basket=basket, review=review, as_of_us=as_of_us, windows=windows)
+    book = _Book(store, registry, basket, review, as_of_us, windows)
     with store.session() as session:
         lines = book.lines(session, row.time, before_us=before[0][0].time if before else None)
     value = sum(line.units * line.price for line in lines)
@@ -283,38 +278,36 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
     )
 
 
+@dataclass(frozen=True)
 class _Book:
     """The basket's lines with their tokens, and the reads for each."""
 
-    def __init__(
-        self,
-        store: Store,
-        registry: Registry,
-        *,
-        basket: RebalancingRow,
-        review: RebalancingRow,
-        as_of_us: int | None,
-        windows: Sequence[tuple[int, int]],
-    ) -> None:
-        self.basket, self.review, self.as_of_us, self.windows = basket, review, as_of_us, windows
-        self.store, self.registry = store, registry
-        self.ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
-        held = [item.asset for item in basket.items if item.units_after > 0]
-        # a line that the registry does not have (any more) stands for itself
-        own = {slug: (LinePart(self.ids[slug], slug, 1.0, None, None),) for slug in held}
-        self.parts: dict[str, tuple[LinePart, ...]] = {**own}
-        self.parts |= {slug: parts for slug, parts in registry.parts(self.ids).items() if slug in self.parts and parts}
+    store: Store
+    registry: Registry
+    basket: RebalancingRow
+    review: RebalancingRow
+    as_of_us: int | None
+    windows: Sequence[tuple[int, int]]
+
+    @cached_property
+    def parts(self) -> dict[str, tuple[LinePart, ...]]:
+        """The tokens of each line; one that the registry does not have (any more) stands for itself."""
+        ids = {asset.slug: int(asset.id) for asset in read_assets(self.store)}
+        held = [item.asset for item in self.basket.items if item.units_after > 0]
+        known = self.registry.parts(ids)
+        return {slug: known.get(slug) or (LinePart(ids[slug], slug, 1.0, None, None),) for slug in held}
 
     def lines(self, session: Session, time_us: int, *, before_us: int | None) -> list[ExplainedConstituent]:
         """Every constituent, in the order of target weight."""
         return [
-            self._line(session, n, time_us=time_us, before_us=before_us)
-            for n, item in enumerate(self.basket.items)
+            self._line(session, item, time_us=time_us, before_us=before_us)
+            for item in self.basket.items
             if item.units_after > 0
         ]
 
-    def _line(self, session: Session, number: int, *, time_us: int, before_us: int | None) -> ExplainedConstituent:
-        item = self.basket.items[number]
+    def _line(
+        self, session: Session, item: RebalancingItemRow, *, time_us: int, before_us: int | None
+    ) -> ExplainedConstituent:
         rate, ratio = self._rate(session, item.asset, at_us=time_us)
         quotes = read_quotes(session, rate.asset_id, time_us=rate.time, as_of_us=self.as_of_us)
         verdicts: dict[str, Any] = json.loads(rate.verdicts or "{}")
@@ -342,17 +335,14 @@ class _Book:
             rate_revision=rate.revision,
             rate_run=rate.run_id,
             quotes=tuple(
-                Quote(
-                    listing.venue,
-                    self.registry.market(listing.venue),
-                    listing.source,
-                    listing.symbol,
-                    listing.interval,
-                    listing.quote,
-                    bar.close,
-                    bar.volume_usd,
-                    _verdict(verdicts, listing.venue),
-                    bar.revision,
+                as_row(
+                    Quote,
+                    listing,
+                    market=self.registry.market(listing.venue),
+                    price=bar.close,
+                    volume_usd=bar.volume_usd,
+                    verdict=_verdict(verdicts, listing.venue),
+                    revision=bar.revision,
                 )
                 for listing, bar in quotes
             ),

@@ -9,11 +9,11 @@ import numpy as np
 
 from indexer.arrays import F64, I64
 from indexer.backtest.backtest import Backtest, Result, backtest, daily
-from indexer.backtest.sweep import RANKINGS, Tried, as_table, read_grid, sweep, write_parquet
+from indexer.backtest.sweep import Tried, as_table, read_grid, sweep, write_parquet
 from indexer.config import Settings
 from indexer.engine.level import compute_index
 from indexer.engine.market import Status
-from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError
+from indexer.errors import MethodologyError, NotEnoughDataError, NotFoundError
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.pipeline import late_base
 from indexer.levels.published import registry_for
@@ -81,8 +81,6 @@ def run_sweep(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Tried]:
     """Every combination of a sweep file over the daily history, best first; every row to `out` when given."""
-    if by not in RANKINGS:
-        raise InputError(f'"{by}" is nothing to rank by; there are {", ".join(RANKINGS)}')
     grid = read_grid(file)
     registry = registry_for(store, settings)
     rules = load_rules(registry, folder=settings.methodology_dir)

@@ -147,7 +147,7 @@ def sweep(
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
     count = min(workers or os.cpu_count() or 1, len(chunks))
     tried: list[Tried] = []
-    work = _Work(market, registry, grid=grid, flagship=flagship, events=events)
+    work = _Work(market, registry, grid, flagship, tuple(events))
     if count <= 1:
         for chunk in chunks:
             tried += work(chunk)
@@ -174,21 +174,16 @@ def ranked(tried: Sequence[Tried], by: str) -> list[Tried]:
     return [*(replace(one, rank=n) for n, one in enumerate(known, 1)), *rest]
 
 
+@dataclass(frozen=True, slots=True)
 class _Work:
     """What a worker needs; universes are cut from the market once each."""
 
-    def __init__(
-        self,
-        market: Market,
-        registry: Registry,
-        *,
-        grid: Grid,
-        flagship: tuple[I64, F64] | None,
-        events: Sequence[BasketEvent],
-    ) -> None:
-        self.market, self.registry, self.grid, self.flagship = market, registry, grid, flagship
-        self.events = tuple(events)
-        self.cut: dict[tuple[object, ...], Market] = {}
+    market: Market
+    registry: Registry
+    grid: Grid
+    flagship: tuple[I64, F64] | None
+    events: Sequence[BasketEvent]
+    cut: dict[tuple[object, ...], Market] = field(default_factory=dict)
 
     def __call__(self, chunk: Sequence[tuple[int, tuple[Any, ...]]]) -> list[Tried]:
         return [self._one(number, values) for number, values in chunk]

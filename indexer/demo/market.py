@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +134,8 @@ def _write_benchmarks(store: Store, run_id: int, market: SimulatedMarket) -> Non
     if not len(market.times_us):
         return
     first, last = from_us(START_US).date(), from_us(int(market.times_us[-1])).date() + timedelta(days=1)
-    closes_us = _closes(first, last, market)
+    closes_us = session_closes(first, last)
+    closes_us = closes_us[(closes_us >= market.times_us[0]) & (closes_us <= market.times_us[-1])]
     slot = np.searchsorted(market.times_us, closes_us)
     for symbol, series in market.benchmarks.items():
         write_benchmark_bars(
@@ -150,12 +151,6 @@ def _write_benchmarks(store: Store, run_id: int, market: SimulatedMarket) -> Non
                 source=[SOURCE] * len(slot),
             ),
         )
-
-
-def _closes(first: date, last: date, market: SimulatedMarket) -> I64:
-    closes: I64 = session_closes(first, last)
-    inside: I64 = closes[(closes >= market.times_us[0]) & (closes <= market.times_us[-1])]
-    return inside
 
 
 def _write_supplies(store: Store, run_id: int, registry: Registry, *, until_us: int) -> None:

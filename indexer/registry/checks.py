@@ -154,16 +154,12 @@ def _check_labels(assets: Sequence[Asset], problems: list[str]) -> None:
                 problems.append(f'asset "{asset.slug}".symbols: {label.symbol} ends before it begins; swap the dates')
             by_symbol.setdefault(label.symbol, []).append((start, end, asset.slug))
     for symbol, spans in by_symbol.items():
-        problems.extend(_overlaps(symbol, sorted(spans)))
-
-
-def _overlaps(symbol: str, spans: Sequence[tuple[int, int, str]]) -> list[str]:
-    return [
-        f'symbol {symbol}: "{earlier[2]}" and "{later[2]}" carry it at the same time; '
-        "give one of them valid_to and the other valid_from, or another symbol"
-        for earlier, later in pairwise(spans)
-        if later[0] < earlier[1]
-    ]
+        problems += [
+            f'symbol {symbol}: "{earlier[2]}" and "{later[2]}" carry it at the same time; '
+            "give one of them valid_to and the other valid_from, or another symbol"
+            for earlier, later in pairwise(sorted(spans))
+            if later[0] < earlier[1]
+        ]
 
 
 def _span(label: Label) -> tuple[int, int]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from indexer.alerts.deliver import AlertWatch, alerting
 from indexer.config import Settings
-from indexer.errors import DeaiError, InputError, NotEnoughDataError, StoreError
+from indexer.errors import InputError, NotEnoughDataError, StoreError
 from indexer.files.importing import FileReport, Progress, import_files, quiet
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.overrides import events_of, in_force
@@ -34,9 +35,6 @@ from indexer.store.db import Store, open_store
 from indexer.store.levels import has_levels
 from indexer.store.runs import first_fill_is_open
 from indexer.times import Clock, utc_now
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 CHAINS_AFTER_S = 60.0
 
@@ -109,36 +107,24 @@ def imported_beside(
     `shown` (a function of a module) makes the progress of that process. Raises as the import, and StoreError when the
     process ended before it was done.
     """
-    context = get_context("spawn")
-    receiving, sending = context.Pipe(duplex=False)
-    child = context.Process(target=_import_and_send, args=(settings, paths, options, shown, sending))
-    child.start()
-    sending.close()
-    try:
-        outcome = receiving.recv()
-    except EOFError:
-        raise StoreError("the import ended before it was done; start it again") from None
-    finally:
-        child.join()
-    if isinstance(outcome, DeaiError):
-        raise outcome
-    return cast("ImportAndUpdate", outcome)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside:
+        try:
+            return beside.submit(_import_alone, settings, paths, options, shown).result()
+        except BrokenProcessPool:
+            raise StoreError("the import ended before it was done; start it again") from None
 
 
-def _import_and_send(
+def _import_alone(
     settings: Settings,
     paths: Sequence[Path],
     options: Mapping[str, str] | None,
     shown: Callable[[], AbstractContextManager[Progress]],
-    sending: Connection,
-) -> None:
+) -> ImportAndUpdate:
     store = open_store(settings.store_url)
     try:
         store.migrate()
         with shown() as tick:
-            sending.send(import_and_update(store, settings, paths=paths, options=options, progress=tick))
-    except DeaiError as error:
-        sending.send(error)
+            return import_and_update(store, settings, paths=paths, options=options, progress=tick)
     finally:
         store.close()
 
