@@ -81,23 +81,18 @@ def align_at(
     bench_times_us: ArrayLike,
     bench_closes: ArrayLike,
     *,
-    span_gaps: bool = False,
     max_interval_us: int | None = None,
 ) -> Aligned:
     """Returns over the intervals between the benchmarks' instants, NaN where either end is missing.
 
     Times are int64 microseconds UTC, strictly increasing; `bench_closes` is (T,) or (T, B) at `bench_times_us` (T,),
-    the instants at which the closes were true, never session dates. `span_gaps` keeps an interval across a missing
-    instant as one longer return; `max_interval_us` leaves out longer intervals (hourly futures across the daily
-    halt). Raises InputError on unsorted or repeated times and on unequal lengths.
+    the instants at which the closes were true, never session dates. `max_interval_us` leaves out longer intervals
+    (hourly futures across the daily halt). Raises InputError on unsorted or repeated times and on unequal lengths.
     """
     times, closes = _checked(bench_times_us, bench_closes, "benchmark")
     closes = closes[:, None] if closes.ndim == 1 else closes
     closes = np.where(_known(closes), closes, np.nan)
     levels = sample_at(index_times_us, index_levels, at_us=times)
-    if span_gaps:
-        present = np.isfinite(levels) & np.isfinite(closes).all(axis=1)
-        times, levels, closes = times[present], levels[present], closes[present]
     starts, ends = times[:-1], times[1:]
     # The logarithm of a ratio, not a difference of logarithms: the latter loses digits to cancellation.
     y, x = np.log(levels[1:] / levels[:-1]), np.log(closes[1:] / closes[:-1])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.analytics.correlation import correlation_matrix
-from indexer.analytics.series import as_series
+from indexer.analytics.series import as_pair, as_series
 from indexer.arrays import F64
 from indexer.errors import InputError
 
@@ -38,14 +38,6 @@ class Concentration:
     effective_n: float
     largest: float
     top5: float
-
-
-@dataclass(frozen=True, slots=True)
-class RelativeStrength:
-    """Index over benchmark, 1 at the first common row: `ratio` (T,), and log change over each horizon in bars."""
-
-    ratio: F64
-    change: dict[int, float | None]
 
 
 def breadth(prices: ArrayLike, *, windows: Sequence[int] = (20, 50, 200)) -> list[Breadth]:
@@ -84,15 +76,12 @@ def dispersion(returns: ArrayLike, *, weights: ArrayLike | None = None) -> F64:
     return spread
 
 
-def average_correlation(returns: ArrayLike, *, weights: ArrayLike | None = None) -> float | None:
-    """Mean pairwise correlation of returns (T, N), equal or by product of weights; None without a pair."""
+def average_correlation(returns: ArrayLike) -> float | None:
+    """Mean pairwise correlation of returns (T, N), each pair alike; None without a pair."""
     matrix = correlation_matrix(_table(returns))
-    upper = np.triu_indices(len(matrix), 1)
-    w = np.ones(len(matrix)) if weights is None else as_series(weights, "weights")
-    pair, share = matrix[upper], np.outer(w, w)[upper]
-    known = np.isfinite(pair)
-    total = float(share[known].sum())
-    return float(share[known] @ pair[known]) / total if total > 0.0 else None
+    pairs = matrix[np.triu_indices(len(matrix), 1)]
+    known = pairs[np.isfinite(pairs)]
+    return float(known.mean()) if known.size else None
 
 
 def concentration(weights: ArrayLike) -> Concentration:
@@ -105,27 +94,12 @@ def concentration(weights: ArrayLike) -> Concentration:
     return Concentration(w.size, square, 1.0 / square, float(w.max()), float(np.sort(w)[-5:].sum()))
 
 
-def relative_strength(
-    levels: ArrayLike, bench: ArrayLike, *, horizons: Sequence[int] = (5, 20, 60)
-) -> RelativeStrength:
-    """Ratio of two level series on the same instants; NaN where either is missing."""
-    a, b = as_series(levels, "levels"), as_series(bench, "bench")
-    if a.size != b.size:
-        raise InputError(f"{a.size} levels and {b.size} closes; align them to the same instants first")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.where((a > 0.0) & (b > 0.0), a / b, np.nan)
-    known = ratio[np.isfinite(ratio)]
-    if known.size:
-        ratio = ratio / known[0]
-    change = {horizon: _log_change(ratio, horizon) for horizon in horizons}
-    return RelativeStrength(ratio, change)
-
-
-def _log_change(ratio: F64, horizon: int) -> float | None:
-    if horizon >= ratio.size:
-        return None
-    change = math.log(ratio[-1] / ratio[-1 - horizon]) if np.isfinite(ratio[[-1, -1 - horizon]]).all() else math.nan
-    return change if math.isfinite(change) else None
+def relative_strength(levels: ArrayLike, bench: ArrayLike, *, horizons: Sequence[int]) -> dict[int, float | None]:
+    """Log change of levels over bench (T,), on the same instants, over each horizon in rows; None where unknown."""
+    a, b = as_pair(levels, bench)
+    ratio = np.log(a / b)
+    changes = {n: float(ratio[-1] - ratio[-1 - n]) if n < ratio.size else math.nan for n in horizons}
+    return {n: change if math.isfinite(change) else None for n, change in changes.items()}
 
 
 def _table(values: ArrayLike) -> F64:

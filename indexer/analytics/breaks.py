@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.analytics.beta import BetaResult, compute_beta
-from indexer.analytics.correlation import correlation_change, fisher_interval
+from indexer.analytics.correlation import correlation_change
 from indexer.analytics.linear import f_upper, finite_rows, fit_linear, kolmogorov_upper, normal_two_sided, with_constant
 from indexer.analytics.series import as_series, finite_pairs, moments
 from indexer.arrays import F64, I64
@@ -145,13 +144,8 @@ def cusum_ols(x: ArrayLike, y: ArrayLike) -> Cusum:
     return Cusum(n, stat, kolmogorov_upper(stat), int(rows[row]), path)
 
 
-def beta_difference(before: BetaResult, after: BetaResult, *, overlap: bool = False) -> tuple[float, float] | None:
-    """(z, two-sided p) of equal betas in two windows, on their reported errors; None where one has no beta.
-
-    Raises InputError when the windows overlap: shared rows make the two estimates dependent.
-    """
-    if overlap:
-        raise InputError("the two windows overlap, so their betas are dependent; compare disjoint windows")
+def beta_difference(before: BetaResult, after: BetaResult) -> tuple[float, float] | None:
+    """(z, two-sided p) of equal betas in two windows that share no row, on their errors; None where one has none."""
     if before.beta is None or after.beta is None or not before.se or not after.se:
         return None
     z = (after.beta - before.beta) / math.sqrt(before.se**2 + after.se**2)
@@ -269,22 +263,14 @@ def correlation_shift(x: ArrayLike, y: ArrayLike, *, row: int) -> CorrelationShi
 def regime_table(
     x: ArrayLike, y: ArrayLike, *, times_us: ArrayLike, regimes: Sequence[Regime], periods_per_year: float = 252.0
 ) -> list[RegimeRow]:
-    """One row per regime, in order; `times_us` are interval ends.
-
-    Raises InputError when two regimes overlap: their rows would be dependent.
-    """
-    ordered = sorted(regimes, key=lambda regime: regime.start_us)
-    for earlier, later in pairwise(ordered):
-        if later.start_us < earlier.end_us:
-            raise InputError(f'regimes "{earlier.name}" and "{later.name}" overlap; a row may belong to one only')
+    """One row per regime, in order; `times_us` are interval ends, of which none may belong to two."""
     times, a, b = np.asarray(times_us, dtype=np.int64), as_series(x, "x"), as_series(y, "y")
     rows = []
     for regime in regimes:
         inside = (times >= regime.start_us) & (times < regime.end_us)
         fit = compute_beta(a[inside], b[inside], periods_per_year=periods_per_year)
-        low, high = fisher_interval(fit.correlation, fit.n)
         vx, vy = (_volatility(side[inside], periods_per_year=periods_per_year) for side in (a, b))
-        rows.append(RegimeRow(regime, fit, fit.correlation, low, high, vx, vy))
+        rows.append(RegimeRow(regime, fit, fit.correlation, fit.correlation_low, fit.correlation_high, vx, vy))
     return rows
 
 

@@ -90,21 +90,8 @@ def lag_scan(x: ArrayLike, y: ArrayLike) -> LagScan:
 
 
 def correlation_matrix(returns: F64) -> F64:
-    """(N, N) pairwise-complete correlations of (T, N) returns; NaN where a pair has under 3 common rows.
+    """(N, N) correlations of (T, N) returns, each by the rows that both have; NaN below 3, or where one is constant."""
+    import pandas
 
-    Each pair uses the rows both have, for means and variances alike.
-    """
-    valid = np.isfinite(returns)
-    count = valid.T.astype(np.float64) @ valid
-    # A common shift per column leaves correlations unchanged and keeps digits when the mean is large.
-    centre = np.array([column[ok].mean() if ok.any() else 0.0 for column, ok in zip(returns.T, valid.T)])  # noqa: B905
-    filled = np.where(valid, returns - centre, 0.0)
-    sums = filled.T @ valid
-    squares = (filled * filled).T @ valid
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cov = filled.T @ filled - sums * sums.T / count
-        var = squares - sums * sums / count
-        var = np.where(var > 1e-14 * squares, var, np.nan)
-        matrix: F64 = np.clip(cov / np.sqrt(var * var.T), -1.0, 1.0)
-    matrix[count < 3] = np.nan
+    matrix: F64 = pandas.DataFrame(returns).corr(min_periods=3).to_numpy()
     return matrix

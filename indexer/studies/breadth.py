@@ -145,8 +145,8 @@ def _strength(own: Series, other: Series, at: int) -> Strength:
     else:
         instants = other.times_us[other.times_us <= at][-max(HORIZONS) - 1 :]
         unit = "sessions"
-    strength = relative_strength(values_at(own, instants), values_at(other, instants), horizons=HORIZONS)
-    return Strength(other.name, unit, strength.change)
+    changes = relative_strength(values_at(own, instants), values_at(other, instants), horizons=HORIZONS)
+    return Strength(other.name, unit, changes)
 
 
 def _number(value: float) -> float | None:

@@ -464,8 +464,6 @@ def event_path(
     event: Event,
     *,
     factors: Sequence[str],
-    first: int = -5,
-    last: int = 20,
 ) -> EventPath:
     """The path of a subject about an event at the exchange's closes. Raises NotEnoughDataError with the reason."""
     frame = make_frame(store, subject_series(store, subject), [benchmark_series(store, name) for name in factors])
@@ -473,6 +471,7 @@ def event_path(
     if row is None:
         raise NotEnoughDataError(f'event "{event.id}" lies outside the returns that {subject} and its factors share')
     rows = []
+    first, last = WINDOWS[-1]
     for step in range(first, last + 1):
         result = event_study(frame.y, frame.x, row=row, windows=EventWindows(first, step, end=min(PATH_END, first - 1)))
         if result.car is None:

@@ -82,9 +82,6 @@ def test_a_missing_close_is_dropped_from_both_sides_and_not_spanned(market):
     holey[times == closes[10]] = np.nan
     got = align_at(times, holey, closes, prices)
     assert got.dropped == 2 and got.times_us[~got.complete].tolist() == closes[[10, 11]].tolist()
-    wide = align_at(times, holey, closes, prices, span_gaps=True)
-    assert wide.dropped == 0 and wide.times_us.tolist() == [*closes[1:10], *closes[11:]]
-    assert wide.starts_us[wide.times_us == closes[11]] == closes[9]
 
 
 def test_no_row_is_not_replaced_by_a_neighbour(market):
