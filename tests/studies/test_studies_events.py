@@ -148,7 +148,7 @@ def test_residuals_of_members_with_different_lives_are_compared_on_one_clock(sto
 
 def test_the_path_ends_at_the_windows_car(store):
     event = find_event(load_events(store), "deepseek")
-    path = event_path(store, "deai", event, factors=["QQQ"], first=-5, last=20)
+    path = event_path(store, "deai", event, factors=["QQQ"])
     wide = study_event(store, "deai", "deepseek", models=[["QQQ"]], windows=EventWindows(-5, 20, 120, -11))
     [same] = [one for one in wide.indices if (one.subject, one.first, one.last) == ("deai", -5, 20)]
     assert path.car[-1] == pytest.approx(same.car, rel=1e-9)
