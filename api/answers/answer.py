@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from api.answers.encode import json_bytes, to_csv
-from api.answers.problems import problem
+from api.answers.problems import declared, problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 CSV = "text/csv; charset=utf-8; header=present"
+BINARY = ("image/png", "application/pdf", "application/vnd.")
 WORTH_COMPRESSING = 512
 COMPRESSED_IN_THREAD = 16_384  # about half a millisecond
 # How long a client may keep an answer. Open data changes with the next publication; a pinned one never does.
@@ -163,11 +164,17 @@ async def _send(send: Send, status: int, headers: RawHeaders, body: bytes) -> No
     await send({"type": "http.response.body", "body": body})
 
 
-def as_file(*media_types: str, description: str = "", binary: bool = False) -> dict[int | str, dict[str, Any]]:
+def as_file(*media_types: str, description: str = "") -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route that answers this, in place of JSON or beside it."""
-    schema = {"type": "string", "format": "binary"} if binary else {"type": "string"}
-    content = {"content": {media_type: {"schema": schema} for media_type in media_types}}
-    return {200: {**content, "description": description} if description else content}
+    text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
+    schemas = {media_type: {"schema": binary if media_type.startswith(BINARY) else text} for media_type in media_types}
+    return {200: {"content": schemas, "description": description} if description else {"content": schemas}}
+
+
+def file_of(media_type: str, description: str = "", *problems: str) -> dict[str, Any]:
+    """What the decorator of a route says that answers a file, or one of these problems."""
+    responses = as_file(media_type, description=description) | declared(*problems)
+    return {"response_class": Response, "responses": responses}
 
 
 def _pack(body: bytes) -> bytes:

@@ -185,7 +185,7 @@ def _chart(services: Services, coin: str, window: Window, interval: str | None, 
     start, end = window.start_us, window.end_us
     hourly = start is not None and end is not None and end - start <= HOURLY_DAYS * DAY_US + 1
     spacing = INTERVALS[interval or ("hourly" if hourly else "daily")]
-    page = read_page(services, coin, LevelQuery(spacing, start, end, None, None, None, None), limit=PIECE)
+    page = read_page(services, coin, LevelQuery(start=start, end=end, interval=spacing), limit=PIECE)
     if page.next_us is not None:
         raise InputError(f"more than {PIECE:,} levels; ask for fewer days or a wider interval")
     times = (page.times_us // 1000).tolist()

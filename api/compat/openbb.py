@@ -16,7 +16,6 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.answers.answer import Answer
-from api.answers.params import Interval
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.compat import title_of
 from api.routes.administration import DocumentForm, DocumentKind, index_document
@@ -34,7 +33,6 @@ router = APIRouter(include_in_schema=False)
 Index = Annotated[str, Query(max_length=64)]
 BETAS = ("QQQ", "NVDA", "SMH")
 CHART, OURS = "advanced_charting", ("at", "columns", "table")
-DAILY = LevelQuery(Interval.DAY, None, None, None, None, None, None)
 
 
 @cache
@@ -116,7 +114,7 @@ def get_table(request: Request, services: ServicesDep, table: str, index: Index)
 # Which answer a table is made of, and where its rows are in it.
 TABLES: dict[str, tuple[Callable[[Request, Services, str], Response], str]] = {
     "constituents": (lambda request, services, index: list_constituents(request, services.store, index), "data"),
-    "history": (lambda request, services, index: list_levels(request, services, index, asked=DAILY), "data"),
+    "history": (lambda request, services, index: list_levels(request, services, index, asked=LevelQuery()), "data"),
     "beta": (lambda _, services, index: compare_beta(services.store, index, benchmarks=_betas(services)), "rows"),
     "drawdowns": (lambda _, services, index: get_drawdowns(services.store, index, DrawdownQuery()), "episodes"),
     "quality": (lambda _, services, index: list_quality(services.store), "data"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from api.answers.answer import Answer, as_file
+from api.answers.answer import Answer, as_file, file_of
 from api.answers.params import LATEST_US, IndexId, InstantUs
 from api.answers.problems import declared, problem
 from api.answers.schemas import list_of, made_of, to_wire, wire_model
@@ -147,8 +147,7 @@ def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
 
 @router.get(
     "/v1/indices/{index_id}/calendar.ics",
-    response_class=Response,
-    responses=as_file(ICAL, description="iCalendar") | SCARCE,
+    **file_of(ICAL, "iCalendar", "not_found", "not_enough_data"),
     summary="Rebalance calendar as iCalendar",
 )
 def index_calendar_ical(services: ServicesDep, index_id: IndexId) -> Response:
@@ -172,12 +171,7 @@ def list_announcements(
     return Answer({"count": len(rows), "data": [to_wire(row, AnnouncementItem) for row in rows]})
 
 
-@router.get(
-    "/v1/announcements.rss",
-    response_class=Response,
-    responses=as_file(RSS, description="RSS 2.0") | UNKNOWN,
-    summary="What users were told, as RSS",
-)
+@router.get("/v1/announcements.rss", **file_of(RSS, "RSS 2.0", "not_found"), summary="What users were told, as RSS")
 def announcements_rss(
     services: ServicesDep,
     index: IndexFilter = None,
@@ -236,8 +230,7 @@ def index_document(
 
 @router.get(
     "/v1/indices/{index_id}/factsheet.pdf",
-    response_class=Response,
-    responses=as_file(PDF, description="One page", binary=True) | SCARCE,
+    **file_of(PDF, "One page", "not_found", "not_enough_data"),
     summary="Factsheet as PDF",
 )
 def index_factsheet(services: ServicesDep, index_id: IndexId, at: At = None) -> Response:
@@ -264,8 +257,7 @@ def constituent_factsheet(
 
 @router.get(
     "/v1/indices/{index_id}/constituents/{symbol}/factsheet.pdf",
-    response_class=Response,
-    responses=as_file(PDF, description="One page", binary=True) | SCARCE,
+    **file_of(PDF, "One page", "not_found", "not_enough_data"),
     summary="Factsheet of a constituent as PDF",
 )
 def constituent_factsheet_pdf(services: ServicesDep, index_id: IndexId, symbol: Constituent, at: At = None) -> Response:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import Answer, as_file, csv_answer
+from api.answers.answer import Answer, csv_answer, file_of
 from api.answers.encode import as_json_times, as_rows, iso_times
 from api.answers.params import (
     End,
@@ -136,8 +136,7 @@ def dividends_in(basis: str) -> bool | None:
 
 @router.get(
     "/benchmarks/{symbol}/closes.csv",
-    response_class=Response,
-    responses=as_file("text/csv", description="time,close,date: the session's own") | declared("not_found"),
+    **file_of("text/csv", "time,close,date: the session's own", "not_found"),
     summary="Closes as CSV, for sheets",
 )
 def closes_csv(request: Request, store: StoreDep, symbol: Symbol, *, start: Start = None, end: End = None) -> Response:

@@ -14,7 +14,7 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.answers.answer import Answer, as_file
+from api.answers.answer import Answer, file_of
 from api.answers.params import IndexId
 from api.answers.problems import declared
 from api.answers.services import ServicesDep, StoreDep
@@ -230,22 +230,14 @@ def spec_of(store: Store, index_id: str, asked: ChartQuery) -> dict[str, Any]:
     return chart_spec(series, asked, title=title, simulated=index.simulated)
 
 
-@router.get(
-    "/{index_id}.svg",
-    response_class=Response,
-    responses=as_file(SVG, description="The picture") | ERRORS,
-    summary="A chart as SVG",
-)
+@router.get("/{index_id}.svg", **file_of(SVG, "The picture", "not_found", "not_enough_data"), summary="A chart as SVG")
 def chart_svg(services: ServicesDep, index_id: IndexId, asked: Asked) -> Response:
     """A chart that scales, for pages and documents; says "as of", and "SIMULATED" where that is so."""
     return Answer(services.pictures.svg(spec_of(services.store, index_id, asked)), media_type=SVG)
 
 
 @router.get(
-    "/{index_id}.png",
-    response_class=Response,
-    responses=as_file("image/png", description="The picture", binary=True) | ERRORS,
-    summary="A chart as PNG",
+    "/{index_id}.png", **file_of("image/png", "The picture", "not_found", "not_enough_data"), summary="A chart as PNG"
 )
 def chart_png(
     services: ServicesDep,

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from markupsafe import Markup
 from starlette.responses import Response
 
-from api.answers.answer import NEVER, Answer, as_file
+from api.answers.answer import NEVER, Answer, file_of
 from api.answers.params import IndexId
 from api.answers.problems import declared, problem
 from api.answers.services import ServicesDep, StoreDep
@@ -81,7 +81,7 @@ def _width(text: str) -> float:
     return narrow * NARROW + wide * WIDE + (len(text) - narrow - wide) * OTHER
 
 
-@router.get("/badge/{index_id}.svg", response_class=Response, responses=as_file(SVG) | ERRORS, summary="A badge")
+@router.get("/badge/{index_id}.svg", **file_of(SVG, "", "not_found"), summary="A badge")
 def get_badge(services: ServicesDep, index_id: IndexId, label: Label = None) -> Response:
     """Level and a day's change, for a README; with its day instead when a newer level is overdue."""
     message, color = badge_message(latest_or_none(services.store, index_id), now=services.clock())
@@ -97,12 +97,7 @@ def get_shields(services: ServicesDep, index_id: IndexId) -> Response:
     return Answer({**body, "isError": latest is None}, keep=False)
 
 
-@router.get(
-    "/embed/{index_id}",
-    response_class=Response,
-    responses=as_file("text/html") | ERRORS,
-    summary="A page for an iframe",
-)
+@router.get("/embed/{index_id}", **file_of("text/html", "", "not_found"), summary="A page for an iframe")
 def get_embed(
     request: Request,
     services: ServicesDep,
@@ -205,8 +200,7 @@ def get_oembed(
 
 @router.get(
     "/og/{index_id}.png",
-    response_class=Response,
-    responses=as_file("image/png", binary=True) | declared("not_found", "not_enough_data"),
+    **file_of("image/png", "", "not_found", "not_enough_data"),
     summary="The picture of a link preview",
 )
 def get_preview(services: ServicesDep, index_id: IndexId) -> Response:

@@ -13,7 +13,7 @@ import numpy as np
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api.answers.answer import CSV, Answer, as_file, csv_answer
+from api.answers.answer import CSV, Answer, csv_answer, file_of
 from api.answers.encode import iso_times, rows_to_csv, status_name
 from api.answers.params import End, IndexId, Start, window_of
 from api.answers.problems import declared
@@ -36,12 +36,7 @@ SUPPLY = ("observed_at", "kind", "origin", "source", "tokens", "counts")
 UNKNOWN = declared("not_found")
 
 
-@router.get(
-    "/assets.csv",
-    response_class=Response,
-    responses=as_file("text/csv", description=",".join(ASSET)),
-    summary="All assets with their price lines, as CSV",
-)
+@router.get("/assets.csv", **file_of("text/csv", ",".join(ASSET)), summary="All assets with their price lines, as CSV")
 def assets_csv(services: ServicesDep) -> Response:
     """Each token: when it stands for its line (`line_until` not included), at how many units of the line's token.
 
@@ -70,8 +65,7 @@ def assets_csv(services: ServicesDep) -> Response:
 
 @router.get(
     "/assets/{symbol}/rates.csv",
-    response_class=Response,
-    responses=as_file("text/csv", description="time,rate,status,perpetual,at_par") | UNKNOWN,
+    **file_of("text/csv", "time,rate,status,perpetual,at_par", "not_found"),
     summary="Official reference rates of an asset, as CSV",
 )
 def rates_csv(store: StoreDep, symbol: Symbol, start: Start = None, end: End = None) -> Response:
@@ -95,8 +89,7 @@ def rates_csv(store: StoreDep, symbol: Symbol, start: Start = None, end: End = N
 
 @router.get(
     "/assets/{symbol}/supplies.csv",
-    response_class=Response,
-    responses=as_file("text/csv", description=",".join(SUPPLY)) | UNKNOWN,
+    **file_of("text/csv", ",".join(SUPPLY), "not_found"),
     summary="Supply readings of an asset, as CSV",
 )
 def supplies_csv(services: ServicesDep, symbol: Symbol) -> Response:
@@ -125,8 +118,7 @@ def supplies_csv(services: ServicesDep, symbol: Symbol) -> Response:
 
 @router.get(
     "/assets/{symbol}/traded-value.csv",
-    response_class=Response,
-    responses=as_file("text/csv", description="date,end,traded_value_usd,venues,perpetual_venues") | UNKNOWN,
+    **file_of("text/csv", "date,end,traded_value_usd,venues,perpetual_venues", "not_found"),
     summary="Traded value of an asset by day, as CSV",
 )
 def traded_value_csv(services: ServicesDep, symbol: Symbol) -> Response:
@@ -149,8 +141,7 @@ def traded_value_csv(services: ServicesDep, symbol: Symbol) -> Response:
 
 @router.get(
     "/actions.csv",
-    response_class=Response,
-    responses=as_file("text/csv", description="One row for each corporate action"),
+    **file_of("text/csv", "One row for each corporate action"),
     summary="Corporate actions of tokens, as CSV",
 )
 def actions_csv(services: ServicesDep) -> Response:
@@ -169,8 +160,7 @@ def _table(rows: list[dict[str, Any]], names: tuple[str, ...] | list[str]) -> An
 
 @router.get(
     "/indices/{index_id}/methodology.toml",
-    response_class=Response,
-    responses=as_file("application/toml", description="The methodology file") | UNKNOWN,
+    **file_of("application/toml", "The methodology file", "not_found"),
     summary="The rules in force, as the file itself",
 )
 def methodology_toml(store: StoreDep, index_id: IndexId) -> Response:

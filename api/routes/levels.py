@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
-from api.answers.answer import CLOSED, CSV, OPEN, PINNED, Answer, FileAnswer, as_file, csv_answer, csv_table
+from api.answers.answer import CLOSED, CSV, OPEN, PINNED, Answer, FileAnswer, as_file, csv_answer, csv_table, file_of
 from api.answers.encode import as_decimal_text, as_json_times, as_rows, counts_of, iso_times, status_names, to_csv
 from api.answers.exports import MEDIA_TYPES, FileKind, export_levels
 from api.answers.params import (
@@ -108,54 +108,55 @@ class Levels(OfIndex):
     data: list[LevelPoint] | LevelColumns | list[SessionLevel] | SessionColumns  # type: ignore[valid-type]  # made
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LevelQuery:
     """Which levels: [start, end) on the interval's grid or at a calendar's closes, at most `limit`, or the `last`."""
 
-    interval: Interval
-    start_us: int | None
-    end_us: int | None
-    as_of_us: int | None
-    limit: int | None
-    last: int | None
-    calendar: Calendar | None
-
-
-async def level_query(
-    *,
-    start: Start = None,
-    end: End = None,
+    start: Start = None
+    end: End = None
     interval: Annotated[
         Interval | None, Query(description="Spacing, on the grid from 00:00 UTC; 1d when not given")
-    ] = None,
+    ] = None
     at: Annotated[
         LevelAt | None, Query(description="close: one row for each session of the calendar, at its close")
-    ] = None,
-    calendar: Annotated[Calendar, Query(description="For at=close: whose sessions")] = Calendar.NEW_YORK,
-    as_of: AsOf = None,
-    limit: PageLimit = None,
-    last: Annotated[int | None, Query(ge=1, le=100_000, description="Only the newest so many, oldest first")] = None,
-    cursor: Cursor = None,
-) -> LevelQuery:
-    """The levels asked for; a cursor moves the start."""
-    if at is not None and interval is not None:
-        raise InputError("at=close has one level for each session; give it without interval")
-    window = window_of(start, end)
-    first = decode_cursor(cursor) if cursor is not None else window.start_us
-    wanted = None if at is None else calendar
-    return LevelQuery(interval or Interval.DAY, first, window.end_us, as_of, limit, last, wanted)
+    ] = None
+    calendar: Annotated[Calendar, Query(description="For at=close: whose sessions")] = Calendar.NEW_YORK
+    as_of: AsOf = None
+    limit: PageLimit = None
+    last: Annotated[int | None, Query(ge=1, le=100_000, description="Only the newest so many, oldest first")] = None
+    cursor: Cursor = None
+
+    def __post_init__(self) -> None:
+        if self.at is not None and self.interval is not None:
+            raise InputError("at=close has one level for each session; give it without interval")
+        window_of(self.start, self.end)
+
+    @property
+    def spacing(self) -> Interval:
+        """The grid of the levels."""
+        return self.interval or Interval.DAY
+
+    @property
+    def first_us(self) -> int | None:
+        """Where the page begins: a cursor moves the start."""
+        return self.start if self.cursor is None else decode_cursor(self.cursor)
+
+    @property
+    def exchange(self) -> Calendar | None:
+        """Whose closes are asked for, if any."""
+        return None if self.at is None else self.calendar
 
 
-Asked = Annotated[LevelQuery, Depends(level_query)]
+Asked = Annotated[LevelQuery, Depends()]
 
 
 def read_page(services: Services, index_id: str, asked: LevelQuery, *, limit: int) -> LevelPage:
     """The page of levels that was asked for. Daily histories are short: a page is cut from the whole, read once."""
     store = services.store
-    if reason := unpublished(store, index_id, as_of_us=asked.as_of_us):
+    if reason := unpublished(store, index_id, as_of_us=asked.as_of):
         raise NotFoundError(reason)
-    step, start, end, known = INTERVAL_US[asked.interval], asked.start_us, asked.end_us, asked.as_of_us
-    if asked.calendar is not None or (asked.interval is Interval.DAY and known is None):
+    step, start, end, known = INTERVAL_US[asked.spacing], asked.first_us, asked.end, asked.as_of
+    if asked.exchange is not None or (asked.spacing is Interval.DAY and known is None):
         return _slice(_whole(services, index_id, asked), asked, limit=limit)
     if asked.last is None:
         return read_level_page(store, index_id, start_us=start, end_us=end, as_of_us=known, step_us=step, limit=limit)
@@ -182,7 +183,7 @@ def level_columns(page: LevelPage, calendar: str | None = None) -> dict[str, Any
 
 def _whole(services: Services, index_id: str, asked: LevelQuery) -> LevelPage:
     """The daily history, or the one at a calendar's closes, as known now (read once) or at an instant."""
-    store, calendar, known = services.store, asked.calendar, asked.as_of_us
+    store, calendar, known = services.store, asked.exchange, asked.as_of
 
     def read() -> LevelPage:
         if calendar is not None:
@@ -194,20 +195,13 @@ def _whole(services: Services, index_id: str, asked: LevelQuery) -> LevelPage:
 
 def _slice(whole: LevelPage, asked: LevelQuery, *, limit: int) -> LevelPage:
     """The levels of a history in [start, end): the newest `last`, or the oldest `limit` and where the next begin."""
-    times, start, end = whole.times_us, asked.start_us, asked.end_us
+    times, start, end = whole.times_us, asked.first_us, asked.end
     first = 0 if start is None else int(np.searchsorted(times, start))
     stop = len(whole) if end is None else max(first, int(np.searchsorted(times, end)))
     first, last = (max(first, stop - asked.last), stop) if asked.last else (first, min(stop, first + limit))
     span, following = slice(first, last), int(times[last]) if last < stop else None
-    return LevelPage(
-        times[span],
-        whole.levels[span],
-        whole.status[span],
-        whole.carried_weight[span],
-        whole.perpetual_weight[span],
-        whole.constituents[span],
-        following,
-    )
+    columns = {field.name: getattr(whole, field.name) for field in fields(whole) if field.name != "next_us"}
+    return LevelPage(**{name: column[span] for name, column in columns.items()}, next_us=following)
 
 
 @router.get("/levels", response_model=Levels, responses=as_file("text/csv"), summary="Levels over time")
@@ -230,12 +224,12 @@ def list_levels(
         return _as_csv(request, services, index, asked)
     page = read_page(services, index_id, asked, limit=asked.limit or MAX_LIMIT)
     cursor = None if page.next_us is None else encode_cursor(page.next_us)
-    columns = level_columns(page, asked.calendar)
+    columns = level_columns(page, asked.exchange)
     columns = as_decimal_text(columns) if decimals is Decimals.STRING else columns
     head: dict[str, Any] = {
         "index": index.id,
         "simulated": index.simulated,
-        "interval": asked.interval if asked.calendar is None else LevelAt.CLOSE,
+        "interval": asked.spacing if asked.exchange is None else LevelAt.CLOSE,
         "shape": shape,
         "count": len(page),
         "reasons": {word: REASONS[word] for word in STATUS_NAMES if word in set(columns["status"]) & REASONS.keys()},
@@ -256,7 +250,7 @@ def _as_csv(request: Request, services: Services, index: IndexRow, asked: LevelQ
         pieces = _pieces(services, index, asked, page)
         return StreamingResponse(pieces, media_type=CSV, headers={"Cache-Control": lasting})
     cursor = None if page.next_us is None else encode_cursor(page.next_us)
-    table = {**level_columns(page, asked.calendar), "time": iso_times(page.times_us)}
+    table = {**level_columns(page, asked.exchange), "time": iso_times(page.times_us)}
     headers = link_header(request, cursor)
     return csv_answer(table, simulated=index.simulated, headers=headers, cache_control=lasting)
 
@@ -268,7 +262,7 @@ def _pieces(services: Services, index: IndexRow, asked: LevelQuery, page: LevelP
         yield to_csv(csv_table(columns, simulated=index.simulated), header=header)
         if page.next_us is None:
             return
-        header, asked = False, replace(asked, start_us=page.next_us)
+        header, asked = False, replace(asked, start=page.next_us, cursor=None)
         page = read_page(services, index.id, asked, limit=PIECE)
 
 
@@ -341,8 +335,7 @@ def list_candles(
 
 @router.get(
     "/levels.csv",
-    response_class=Response,
-    responses=as_file("text/csv", description="time,level,status,carried_weight,perpetual_weight,constituents"),
+    **file_of("text/csv", "time,level,status,carried_weight,perpetual_weight,constituents"),
     summary="Levels as CSV, for sheets",
 )
 def levels_csv(request: Request, services: ServicesDep, index_id: IndexId, asked: Asked) -> Response:
@@ -352,18 +345,15 @@ def levels_csv(request: Request, services: ServicesDep, index_id: IndexId, asked
 
 def finality(asked: LevelQuery, *, now_us: int) -> str:
     """How long an answer may be kept: pinned to what was known, closed long ago, or still open."""
-    if asked.as_of_us is not None and asked.as_of_us < now_us - HOUR_US:
+    if asked.as_of is not None and asked.as_of < now_us - HOUR_US:
         return PINNED
-    if asked.end_us is not None and asked.end_us < now_us - 7 * DAY_US and asked.last is None:
+    if asked.end is not None and asked.end < now_us - 7 * DAY_US and asked.last is None:
         return CLOSED
     return OPEN
 
 
 @files.get(
-    "/levels.parquet",
-    response_class=Response,
-    responses=as_file(MEDIA_TYPES[FileKind.PARQUET], description="The file", binary=True),
-    summary="All levels as a Parquet file",
+    "/levels.parquet", **file_of(MEDIA_TYPES[FileKind.PARQUET], "The file"), summary="All levels as a Parquet file"
 )
 def levels_parquet(
     request: Request, services: ServicesDep, index_id: IndexId, interval: Spacing = Interval.DAY
@@ -373,10 +363,7 @@ def levels_parquet(
 
 
 @files.get(
-    "/levels.arrow",
-    response_class=Response,
-    responses=as_file(MEDIA_TYPES[FileKind.ARROW], description="The file", binary=True),
-    summary="All levels as an Arrow IPC file",
+    "/levels.arrow", **file_of(MEDIA_TYPES[FileKind.ARROW], "The file"), summary="All levels as an Arrow IPC file"
 )
 def levels_arrow(
     request: Request, services: ServicesDep, index_id: IndexId, interval: Spacing = Interval.DAY
@@ -398,10 +385,7 @@ def _file(request: Request, services: Services, index_id: str, *, interval: Inte
 
 
 @files.get(
-    "/level.txt",
-    response_class=Response,
-    responses=as_file("text/plain", description="1042.17") | declared("not_enough_data"),
-    summary="The newest level as a bare number",
+    "/level.txt", **file_of("text/plain", "1042.17", "not_enough_data"), summary="The newest level as a bare number"
 )
 def level_txt(store: StoreDep, index_id: IndexId) -> Response:
     """One number with a point and nothing else, for a cell (WEBSERVICE, IMPORTDATA), a shell or a small display."""

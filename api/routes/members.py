@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import CSV, Answer, as_file
+from api.answers.answer import CSV, Answer, file_of
 from api.answers.encode import rows_to_csv, status_name
 from api.answers.params import (
     AsOf,
@@ -114,9 +114,7 @@ def list_constituents(
 
 @router.get(
     "/constituents.csv",
-    response_class=Response,
-    responses=as_file("text/csv", description="One row for each constituent, heaviest first")
-    | declared("not_enough_data"),
+    **file_of("text/csv", "One row for each constituent, heaviest first", "not_enough_data"),
     summary="Constituents as CSV, for sheets",
 )
 def constituents_csv(

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import CSV, Answer, as_file
+from api.answers.answer import CSV, Answer, as_file, file_of
 from api.answers.encode import as_json_times, as_rows, iso_times, to_csv
 from api.answers.exports import MEDIA_TYPES, FileKind, parquet_answer
 from api.answers.params import End, FormatParam, Start, wants_csv, window_of
@@ -115,11 +115,7 @@ def get_metrics(
 
 @router.get(
     "/{symbol}/metrics.parquet",
-    response_class=Response,
-    responses={
-        **declared("not_found"),
-        **as_file(MEDIA_TYPES[FileKind.PARQUET], description="All values", binary=True),
-    },
+    **file_of(MEDIA_TYPES[FileKind.PARQUET], "All values", "not_found"),
     summary="All metrics of an asset as a Parquet file",
 )
 def metrics_parquet(store: StoreDep, symbol: Symbol) -> Response:

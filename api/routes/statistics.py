@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import OPEN, Answer, as_file, csv_answer
+from api.answers.answer import OPEN, Answer, as_file, csv_answer, file_of
 from api.answers.encode import as_json_times, as_rows, iso_times
 from api.answers.params import End, FormatParam, IndexId, InstantUs, Shape, ShapeParam, Start, wants_csv, window_of
 from api.answers.problems import declared
@@ -134,8 +134,7 @@ def get_beta(store: StoreDep, index_id: IndexId, asked: AskedBeta) -> Response:
 
 @router.get(
     "/beta/pairs.csv",
-    response_class=Response,
-    responses=as_file("text/csv", description="date,start,end,log_return,benchmark_log_return"),
+    **file_of("text/csv", "date,start,end,log_return,benchmark_log_return"),
     summary="The pairs of returns behind a beta",
 )
 def beta_pairs_csv(

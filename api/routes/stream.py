@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from api.answers.answer import NEVER, Answer, as_file
+from api.answers.answer import NEVER, Answer, file_of
 from api.answers.encode import json_bytes
 from api.answers.params import IndexId
 from api.answers.problems import declared, problem
@@ -47,12 +47,7 @@ def get_live(services: ServicesDep, index_id: IndexId) -> Response:
     return Answer(to_json(services.live.level(index_id)), cache_control=NEVER)
 
 
-@router.get(
-    "/stream",
-    response_class=Response,
-    responses=as_file("text/event-stream", description="Events"),
-    summary="New levels as server-sent events",
-)
+@router.get("/stream", **file_of("text/event-stream", "Events"), summary="New levels as server-sent events")
 async def stream_levels(
     request: Request,
     services: ServicesDep,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
-from api.answers.answer import CSV, Answer, as_file
+from api.answers.answer import CSV, Answer, file_of
 from api.answers.encode import rows_to_csv
 from api.answers.params import IndexId, InstantUs
 from api.answers.problems import declared
@@ -190,8 +190,7 @@ def get_fundamentals(store: StoreDep, index_id: IndexId, *, at: At = None, days:
 
 @router.get(
     "/fundamentals.csv",
-    response_class=Response,
-    responses=as_file("text/csv", description="time,figure,value,coverage,members: the aggregates day by day"),
+    **file_of("text/csv", "time,figure,value,coverage,members: the aggregates day by day"),
     summary="Fundamentals of the index through time as CSV",
 )
 def fundamentals_csv(store: StoreDep, index_id: IndexId, *, at: At = None, days: Days = 366) -> Response:

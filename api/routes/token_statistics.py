@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import Answer, as_file, csv_answer
+from api.answers.answer import Answer, as_file, csv_answer, file_of
 from api.answers.encode import as_json_times, as_rows, iso_times
 from api.answers.exports import MEDIA_TYPES, FileKind, parquet_answer
 from api.answers.params import End, FormatParam, Start, wants_csv, window_of
@@ -105,8 +105,7 @@ def list_prices(
 
 @router.get(
     "/prices.parquet",
-    response_class=Response,
-    responses=as_file(MEDIA_TYPES[FileKind.PARQUET], description="time (UTC), price", binary=True),
+    **file_of(MEDIA_TYPES[FileKind.PARQUET], "time (UTC), price"),
     summary="All prices of a token as a Parquet file",
 )
 def prices_parquet(store: StoreDep, symbol: Symbol, interval: IntervalParam = "1h") -> Response:

@@ -85,7 +85,7 @@ def event_view(request: Request, services: ServicesDep, index: Index, slug: Inde
     store, here = services.store, f"indices/{index}"
     event = find_event(load_events(store, services.settings.data_dir), slug)
     start_us, end_us = event.at_us - 10 * DAY_US, event.at_us + 95 * DAY_US
-    hourly = LevelQuery(Interval.HOUR, start_us, end_us, None, None, None, None)
+    hourly = LevelQuery(start=start_us, end=end_us, interval=Interval.HOUR)
     range_asked = urlencode({"start": as_script(start_us), "end": as_script(end_us)})
     item = {"slug": event.id, "kind": event.kind, "time": from_us(event.at_us), "precision": event.precision}
     answers: dict[str, Callable[[], Response]] = {
@@ -155,7 +155,7 @@ async def nobody_reads(message: Message) -> None:
 
 def daily_levels(services: Services, index: str) -> Answer:
     """The daily levels as columns, to what a chart draws of them."""
-    return drawn_levels(services, index, LevelQuery(Interval.DAY, None, None, None, None, None, None))
+    return drawn_levels(services, index, LevelQuery())
 
 
 def drawn_levels(services: Services, index: str, asked: LevelQuery) -> Answer:
