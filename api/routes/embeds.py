@@ -132,9 +132,6 @@ def get_embed(
     return Answer(page, media_type=HTML)
 
 
-FRAME = (640, 380)
-
-
 def index_of_url(url: str) -> str:
     """The index id in the address of one of our pages (/indices/<id>, /embed/<id>). Raises NotFoundError."""
     try:
@@ -145,20 +142,6 @@ def index_of_url(url: str) -> str:
         if noun in parts[:-1]:
             return parts[parts.index(noun) + 1]
     raise NotFoundError(f'"{url}" is not a page of an index; give …/indices/<id>')
-
-
-def size_within(max_width: int | None, max_height: int | None) -> tuple[int, int]:
-    """Our usual size, or the largest allowed when that is smaller."""
-    width, height = FRAME
-    return min(width, max_width or width), min(height, max_height or height)
-
-
-def frame_html(address: str, *, title: str, width: int, height: int) -> str:
-    """The iframe, with a title for screen readers and nothing that needs a script."""
-    return (
-        f'<iframe src="{html.escape(address, quote=True)}" title="{html.escape(title, quote=True)}" width="{width}" '
-        f'height="{height}" style="border:0" loading="lazy"></iframe>'
-    )
 
 
 @router.get("/oembed", response_class=Response, responses=ERRORS | declared("not_implemented"), summary="oEmbed")
@@ -178,7 +161,7 @@ def get_oembed(
         raise InputError(f'"{format}" is not a format of oEmbed; use json')
     index = read_index(store, index_of_url(url))
     base = str(request.base_url).rstrip("/")
-    width, height = size_within(maxwidth, maxheight)
+    width, height = min(640, maxwidth or 640), min(380, maxheight or 380)
     key = request.query_params.get("api_key")
     more = f"?api_key={quote(key, safe='')}" if key else ""  # where reads need one, what is shown does too
     body = {
@@ -188,7 +171,8 @@ def get_oembed(
         "provider_name": "DeAI Index",
         "provider_url": f"{base}/",
         "cache_age": 300,
-        "html": frame_html(f"{base}/embed/{index.id}{more}", title=index.name, width=width, height=height),
+        "html": f'<iframe src="{html.escape(f"{base}/embed/{index.id}{more}")}" title="{html.escape(index.name)}" '
+        f'width="{width}" height="{height}" style="border:0" loading="lazy"></iframe>',
         "width": width,
         "height": height,
         "thumbnail_url": f"{base}/og/{index.id}.png{more}",

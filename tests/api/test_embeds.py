@@ -19,7 +19,7 @@ from seeded import NOW
 
 from api.app import create_app
 from api.pictures import Pictures
-from api.routes.embeds import badge_message, badge_svg, index_of_url, size_within
+from api.routes.embeds import badge_message, badge_svg, index_of_url
 from indexer.config import Settings
 from indexer.errors import BusyError, NotFoundError
 from indexer.live.upstream import NO_SOURCES
@@ -217,4 +217,3 @@ def test_urls_of_ours_are_recognised() -> None:
     assert index_of_url("/embed/deai") == "deai"
     with pytest.raises(NotFoundError, match="is not a page of an index"):
         index_of_url("https://h.example/indices")
-    assert size_within(None, 90) == (640, 90)
