@@ -41,6 +41,7 @@ from indexer.times import Clock, to_us
 Progress = Callable[[int, int], None]
 NO_OPTIONS: Mapping[str, str] = {}
 LEFT_OUT = "left out"
+REJECTS_AT_ONCE = 5_000
 
 
 def quiet(done: int, total: int) -> None:
@@ -296,9 +297,11 @@ def _check_quotes(store: Store, rows: FileRows, used: Sequence[int], numbers: np
 
 
 def _keep_rejects(store: Store, run_id: int, table: Table, rows: FileRows, *, sha256: str) -> None:
-    texts = rows.texts([line for line, _ in rows.rejects])
-    rejects = [RejectRow(table.name, sha256, line, reason, texts.get(line, "")) for line, reason in rows.rejects]
-    write_rejects(store, run_id, rejects)
+    for first in range(0, len(rows.rejects), REJECTS_AT_ONCE):
+        some = rows.rejects[first : first + REJECTS_AT_ONCE]
+        texts = rows.texts([line for line, _ in some])
+        rejects = [RejectRow(table.name, sha256, line, reason, texts.get(line, "")) for line, reason in some]
+        write_rejects(store, run_id, rejects)
 
 
 def _with_part(report: FileReport, rows: FileRows, written: Written) -> FileReport:
