@@ -131,7 +131,7 @@ def sources(as_json: Json = False) -> None:
     def text() -> None:
         table_of(
             states,
-            "source: name, kind, gives: datasets, bars: intervals, licence, in a rate: fixing, state",
+            "source: name, kind, gives: datasets, bars: intervals, licence, fixing, state",
             title="Sources",
         )
         for source in states:

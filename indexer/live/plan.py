@@ -265,7 +265,7 @@ def plan_stages(live: Live, *, end_us: int) -> Plan:
     rest = [*supplies, *other_days, *past]
     kept = {name: [one for one in unpriced if one.series.interval == name] for name in INTERVALS}
     stages = (
-        planner.with_rates("daily bars", _binance_first(days), unpriced=kept["1d"]),
+        planner.with_rates("daily bars", _binance_first(days), ahead=first_hours, unpriced=kept["1d"]),
         planner.with_rates("hours of the deepest venues", first_hours),
         planner.with_rates("hours of the other venues", hours, ahead=rest, unpriced=kept["1h"]),
         planner.with_rates("hours before, other venues' days, supplies", rest),

@@ -27,9 +27,8 @@ AHEAD: Final = 64  # answers that may wait for being written
 FIRST_REST_S: Final = 5.0
 LONGEST_REST_S: Final = 600.0
 LATELY_S: Final = 600.0  # a source that answered properly within this time is in a mood, which passes
-SHORT_REST_S: Final = 30.0  # the longest of such a source, and of its pieces
+SHORT_REST_S: Final = 30.0  # the longest of such a source and of its pieces; one younger than this is asked on
 REFUSALS: Final = 2  # of one question in a row: then it is answered
-FAILURES: Final = 10  # of a source in a row, whatever it was asked: then all its pieces rest
 TURNED_AWAY: Final = 5  # times in a row that a source which did not answer refuses this address: left for the next run
 
 
@@ -68,9 +67,7 @@ class _Host:
     back: int = 0
     under_way: int = 0
     rests_until: float = 0.0
-    refusals: int = 0
-    failures: int = 0  # in a row
-    rests: int = 0  # because of them
+    refusals: int = 0  # of this address, in a row
     refused: SourceError | None = None  # what it said when it was given up
     more: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -82,15 +79,16 @@ class _Host:
     def due(self, now: float) -> float | None:
         """When the next piece may be asked, None when there is none.
 
-        What has rested waits in front again; behind the others when its question was refused or failed repeatedly,
+        What has rested waits in front again; with the next rank when its question was refused or failed repeatedly,
         but never a rate, for which others wait.
         """
         rested = [piece for piece in self.resting if piece.rests_until <= now]
         if rested:
             self.resting = [piece for piece in self.resting if piece.rests_until > now]
         for piece in reversed(rested):
-            again = piece.failures > 1 or piece.series.refusals
-            self.put(piece, first=piece.series.role is Role.RATE or not again)
+            first = piece.series.role is Role.RATE or not (piece.failures > 1 or piece.series.refusals)
+            piece.rank += not first
+            self.put(piece, first=first)
         times = [now] if self.waiting else [piece.rests_until for piece in self.resting]
         return max(min(times), self.rests_until) if times else None
 
@@ -207,7 +205,7 @@ class Walk:
             log.exception("defect", source=piece.call.source, path=piece.call.path)
             self._give_up(piece)
             return Outcome(piece, error=SourceCorrupt(f"{piece.call.source}: its answer cannot be read ({defect!r})"))
-        host.refusals = host.failures = host.rests = piece.series.refusals = 0
+        host.refusals = piece.series.refusals = 0
         piece.series.answered = True
         piece.done = True
         piece.series.learn(piece.call, parsed)
@@ -219,13 +217,14 @@ class Walk:
         outright = isinstance(error, SourceRefused) and error.outright
         wait_s = getattr(error, "retry_after_s", None)
         silent_s = self._http.silent_s(limit_of(self._sources[piece.call.source], piece.call.source))
-        if outright and silent_s > LATELY_S:
+        longest_s = LONGEST_REST_S if silent_s > LATELY_S else SHORT_REST_S
+        if outright and silent_s > SHORT_REST_S:
             host.refusals += now >= host.rests_until  # calls under way together are turned away once
-            if not self._patient or host.refusals >= TURNED_AWAY:
+            if not self._patient or (silent_s > LATELY_S and host.refusals >= TURNED_AWAY):
                 host.refused = error
                 self._give_up(piece)
                 return
-            wait_s = _rest_s(host.refusals - 1)
+            wait_s = min(_rest_s(host.refusals - 1), longest_s)
         elif isinstance(error, SourceRefused) and not outright:
             piece.series.refusals += 1
             if not self._patient or piece.series.refusals >= REFUSALS:
@@ -238,12 +237,8 @@ class Walk:
             host.rests_until = max(host.rests_until, now + wait_s)
             host.put(piece, first=True)
             return
-        piece.failures, host.failures = piece.failures + 1, host.failures + 1
-        longest_s = LONGEST_REST_S if silent_s > LATELY_S else SHORT_REST_S
+        piece.failures += 1
         piece.rests_until = now + min(_rest_s(piece.failures - 1), longest_s)
-        if host.failures >= FAILURES and now >= host.rests_until:  # calls under way together count once
-            host.rests_until = now + min(_rest_s(host.rests), longest_s)
-            host.rests += 1
         host.resting.append(piece)
 
     def _refused(self, piece: Piece) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,3 +29,9 @@ def providers(profile: str, *, now: str) -> Iterator[str]:
         process.terminate()
         process.wait(timeout=10)
         process.stdout.close()
+
+
+def control(root: str, what: str, text: str) -> None:
+    """Change the profile, or the time (`now?frozen`), of providers that run."""
+    with urllib.request.urlopen(f"{root}/_control/{what}", data=text.encode(), timeout=10) as answer:
+        answer.read()

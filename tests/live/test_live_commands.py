@@ -94,7 +94,7 @@ def test_sources_lists_capabilities_and_state(world: Played) -> None:
     ]
     assert found["coinmetrics"]["licence"] == "non-commercial"
     assert not found["coingecko"]["fixing"]
-    assert "in a rate" in run(world, "sources").stdout
+    assert "fixing" in run(world, "sources").stdout
 
 
 def test_a_source_that_does_not_exist_is_refused(world: Played) -> None:

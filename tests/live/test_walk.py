@@ -160,7 +160,7 @@ async def test_a_source_that_refuses_this_address_is_not_asked_further(
     assert len(walked.owed) == 30, "and it is owed: another run may have more luck"
 
 
-def test_a_rate_that_failed_waits_in_front_and_other_pieces_behind() -> None:
+def test_a_rate_that_failed_waits_in_front_and_other_pieces_behind_the_next_stage() -> None:
     times = ("2024-12-01", "2024-12-02")
     bars, again, rate = (Piece(one, one.calls[0]) for one in (series(COINBASE, *times) for _ in range(3)))
     rate.series.role, rate.failures, again.failures = Role.RATE, 3, 3
@@ -169,7 +169,7 @@ def test_a_rate_that_failed_waits_in_front_and_other_pieces_behind() -> None:
     for piece in (later, bars):
         host.put(piece)
     assert host.due(0.0) == 0.0
-    assert [piece for _, _, piece in sorted(host.waiting)] == [rate, bars, again, later]
+    assert [piece for _, _, piece in sorted(host.waiting)] == [rate, bars, later, again]
 
 
 async def test_stopping_half_way_leaves_no_call_behind() -> None:
