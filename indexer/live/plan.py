@@ -270,7 +270,7 @@ def plan_stages(live: Live, *, end_us: int) -> Plan:
         planner.with_rates("hours of the other venues", hours, ahead=rest, unpriced=kept["1h"]),
         planner.with_rates("hours before, other venues' days, supplies", rest),
     )
-    return Plan("1h", since_us, end_us, tuple(stage for stage in stages if stage.all), unpriced=unpriced)
+    return Plan("1h", since_us, end_us, tuple(stage for stage in stages if stage.all or stage.times), unpriced=unpriced)
 
 
 def _binance_first(pieces: Sequence[Piece]) -> list[Piece]:
