@@ -33,23 +33,17 @@ def eventually(what: Callable[[], bool], *, within_s: float) -> bool:
     return came
 
 
-def has_beta(store: Store, *, clock: str) -> bool:
+def has_beta(store: Store) -> bool:
     try:
-        index_beta(store, "deai", "^NDX", clock=clock, sessions=90)
+        index_beta(store, "deai", "^NDX", clock=Clock.AT_CLOSE, sessions=90)
     except DeaiError:
         return False
     return True
 
 
-@pytest.mark.parametrize(
-    ("profile", "hours"),
-    [("healthy", Clock.AT_CLOSE), ("coinbase-burst", Clock.AT_CLOSE), ("garbage", Clock.DAILY_UTC)],
-)
-def test_first_levels_and_a_beta_come_soon_whatever_is_broken(tmp_path: Path, profile: str, hours: Clock) -> None:
-    """Levels since the base come before the hours do; they are provisional, and the standing says so.
-
-    Where the hours' dollar rate is hard to get, the beta is of daily levels.
-    """
+@pytest.mark.parametrize("profile", ["healthy", "coinbase-burst"])
+def test_first_levels_and_a_beta_come_soon(tmp_path: Path, profile: str) -> None:
+    """Levels since the base come before the hours do; they are provisional, and the standing says so."""
     began = time.monotonic()
 
     def clock() -> datetime:
@@ -63,5 +57,5 @@ def test_first_levels_and_a_beta_come_soon_whatever_is_broken(tmp_path: Path, pr
             assert eventually(lambda: count_levels(store, "deai") > 100, within_s=WAIT_S)
             assert set(read_levels(store, "deai").status.tolist()) == {int(Status.PROVISIONAL)}
             assert standing_of(store, now=clock()).provisional
-            assert eventually(lambda: has_beta(store, clock=hours), within_s=WAIT_S)
+            assert eventually(lambda: has_beta(store), within_s=WAIT_S)
         store.close()
