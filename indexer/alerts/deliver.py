@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -140,13 +140,20 @@ async def send(target: Target, message: AlertMessage, *, at: datetime, private: 
     return "taken"
 
 
-async def send_test(target: Target, *, clock: Clock, private: bool) -> str:
-    """What the target answers to an event that tells of nothing and is stored nowhere. Raises as `send`."""
+def send_tests(targets: Sequence[Target], *, clock: Clock, private: bool) -> list[dict[str, object]]:
+    """What each target answers to an event that tells of nothing and is stored nowhere, and whether it took it."""
     now, text = clock(), "A test: alerts of your DeAI Index arrive here."
     body = json.dumps({"type": "alert.test", "timestamp": iso(to_us(now)), "data": {"text": text}})
-    name = f"msg_test_{to_us(now)}"
-    message = AlertMessage(webhook_id=name, target=target.name, rule="", created_at=now, text=text, body=body)
-    return await send(target, message, at=now, private=private)
+    common = {"webhook_id": f"msg_test_{to_us(now)}", "rule": "", "created_at": now, "text": text, "body": body}
+    tries = []
+    for target in targets:
+        message = AlertMessage.model_validate({**common, "target": target.name})
+        try:
+            answer, taken = asyncio.run(send(target, message, at=now, private=private)), True
+        except DeaiError as error:
+            answer, taken = str(error), False
+        tries.append({"target": target.name, "taken": taken, "answer": answer})
+    return tries
 
 
 async def _post(target: Target, message: AlertMessage, *, at: datetime, private: bool) -> str:

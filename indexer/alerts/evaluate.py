@@ -17,11 +17,12 @@ import numpy as np
 from indexer.alerts.rules import ABOUT, ABOVE, BELOW, INSIDE, Alerts, Rule
 from indexer.analytics.breaks import beta_difference
 from indexer.engine.market import STATUS_NAMES
+from indexer.errors import DeaiError, NotEnoughDataError
 from indexer.levels.lifecycle import standing_of
 from indexer.store.administration import read_announcements
 from indexer.store.alerts import forget_alert_states, read_alert_states, write_alert_state
 from indexer.store.db import Store
-from indexer.store.levels import read_latest_level, read_level_page
+from indexer.store.levels import read_latest_level, read_level_page, read_levels
 from indexer.store.quality import read_quality
 from indexer.store.runs import first_fill_is_open
 from indexer.store.tables import AlertMessage, AlertState
@@ -57,7 +58,7 @@ def evaluate(store: Store, alerts: Alerts, *, now: datetime) -> dict[str, Except
     for rule in alerts.rules:
         names = [target.name for target in alerts.targets if not rule.to or target.name in rule.to]
         try:
-            for subject, readings in read_rule(store, rule, states, now=now).items():
+            for subject, readings in _read_rule(store, rule, states, now=now).items():
                 before = states.get((rule.key, subject))
                 after, events = crossings(rule, subject, readings, before=before)
                 messages = [message for event in events for message in _messages(rule, event, names, now=now)]
@@ -87,7 +88,7 @@ def crossings(
 def _event(rule: Rule, subject: str, reading: Reading, *, side: str, was: str) -> dict[str, Any]:
     bound = {ABOVE: rule.above, BELOW: rule.below}.get(side)
     where = ", inside its bounds again" if bound is None else f", {side} {bound:{ABOUT[rule.kind].form}}"
-    text = f"{sentence(rule, reading, subject)}{'' if reading.text else where} ({iso(reading.at_us)})"
+    text = f"{_sentence(rule, reading, subject)}{'' if reading.text else where} ({iso(reading.at_us)})"
     data = {"rule": rule.name, "kind": rule.kind, "subject": subject, "state": side, "was": was, "text": text}
     return data | {"value": reading.value, "above": rule.above, "below": rule.below, "at": iso(reading.at_us)}
 
@@ -105,14 +106,23 @@ def _messages(rule: Rule, event: Mapping[str, Any], targets: Sequence[str], *, n
     ]
 
 
-def sentence(rule: Rule, reading: Reading, subject: str) -> str:
-    """A reading in words."""
+def _sentence(rule: Rule, reading: Reading, subject: str) -> str:
     value = reading.value if isinstance(reading.value, str) else format(reading.value, ABOUT[rule.kind].form)
     terms = {"benchmark": rule.benchmark, "sessions": rule.sessions, "hours": rule.hours}
     return reading.text or ABOUT[rule.kind].says.format(subject=subject, value=value, **terms)
 
 
-def read_rule(
+def present(store: Store, rule: Rule, *, now: datetime) -> str:
+    """What a rule sees now, in words, or why it sees nothing yet."""
+    try:
+        seen = _read_rule(store, rule, {}, now=now)
+    except DeaiError as error:
+        return str(error)
+    lines = [_sentence(rule, readings[-1], subject) for subject, readings in seen.items() if subject and readings]
+    return "; ".join(line for line in lines if line) or "nothing to tell"
+
+
+def _read_rule(
     store: Store, rule: Rule, states: Mapping[tuple[str, str], AlertState], *, now: datetime
 ) -> Mapping[str, Sequence[Reading]]:
     """What the rule watches, by subject, from where it last looked on; the newest only when it looks first."""
@@ -123,32 +133,44 @@ def read_rule(
 
 
 def _levels(store: Store, rule: Rule, seen: int | None, now: datetime) -> list[Reading]:
-    """Levels and how the index stands at each, or moves over the rule's hours."""
-    newest = read_latest_level(store, rule.index)
-    if newest is None:
-        return []
-    last = int(newest.times_us[-1])
-    if rule.kind == "stale":
-        return [Reading(to_us(now), (to_us(now) - last) / HOUR_US, 0)]
+    """Levels, or moves over the rule's hours from the last level before."""
+    newest = _newest(store, rule)
     span = round(rule.hours * HOUR_US) if rule.kind == "move" else 0
-    again = rule.kind == "status" and seen == last  # it may be suspended after its last level
-    start = last if seen is None or again else seen + 1
+    start = newest if seen is None else seen + 1
     rows = read_level_page(
         store, rule.index, start_us=start - span - DAY_US * (span > 0), end_us=None, step_us=None, as_of_us=None,
         limit=MOST_LEVELS + span // MINUTE_US,
     )  # fmt: skip
     times, values = rows.times_us, rows.levels
-    if rule.kind == "status":
-        standing = standing_of(store, rule.index, newest=newest)
-        words = [(STATUS_NAMES[status], "") for status in rows.status.tolist()]
-        words[-1:] = [(standing.status, standing.reason)] if times.size and times[-1] == last else words[-1:]
-        texts = [f"{rule.index} is {word}{f': {why}' if why else ''}" for word, why in words]
-        return [Reading(at, word, at, text) for at, (word, _), text in zip(times.tolist(), words, texts, strict=True)]
     before = np.searchsorted(times, times - span, side="right") - 1
     own = np.flatnonzero((times >= start) & (before >= 0))
     values = values[own] / values[before[own]] - 1.0 if span else values[own]
     readings = [Reading(at, value, at) for at, value in zip(times[own].tolist(), values.tolist(), strict=True)]
-    return readings or [Reading(last, INSIDE, last)] * (seen is None)  # no move yet: it looks from here on
+    return readings or [Reading(newest, INSIDE, newest)] * (seen is None)  # no move yet: it looks from here on
+
+
+def _statuses(store: Store, rule: Rule, seen: int | None, now: datetime) -> list[Reading]:
+    """The status of each level, and how the index stands at the newest: it may be suspended after it."""
+    newest = _newest(store, rule)
+    start = newest if seen is None else min(seen + 1, newest)
+    rows = read_levels(store, rule.index, start_us=start, limit=MOST_LEVELS)
+    standing = standing_of(store, rule.index, newest=rows)
+    words = [*((STATUS_NAMES[status], "") for status in rows.status[:-1]), (standing.status, standing.reason)]
+    texts = [f"{rule.index} is {word}{f': {why}' if why else ''}" for word, why in words]
+    times = rows.times_us.tolist()
+    return [Reading(at, word, at, text) for at, (word, _), text in zip(times, words, texts, strict=True)]
+
+
+def _age(store: Store, rule: Rule, seen: int | None, now: datetime) -> list[Reading]:
+    return [Reading(to_us(now), (to_us(now) - _newest(store, rule)) / HOUR_US, 0)]
+
+
+def _newest(store: Store, rule: Rule) -> int:
+    """The instant of the newest level. Raises NotEnoughDataError before the first."""
+    newest = read_latest_level(store, rule.index)
+    if newest is None:
+        raise NotEnoughDataError(f"index {rule.index} has no levels yet")
+    return int(newest.times_us[-1])
 
 
 def _betas(store: Store, rule: Rule, seen: int | None, now: datetime) -> list[Reading]:
@@ -197,7 +219,6 @@ def _sources(
 
 
 READERS: Final[Mapping[str, Callable[[Store, Rule, int | None, datetime], list[Reading]]]] = {
-    **dict.fromkeys(("level", "move", "status", "stale"), _levels),
-    **dict.fromkeys(("beta", "break"), _betas),
-    "rebalance": _announcements,
+    **{"level": _levels, "move": _levels, "status": _statuses, "stale": _age},
+    **{"beta": _betas, "break": _betas, "rebalance": _announcements},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -12,40 +13,40 @@ app = typer.Typer(
     help="Be told when an index crosses a bound, changes, or stands still.", no_args_is_help=True, rich_markup_mode=None
 )
 NEWEST = 20
+Words = Annotated[
+    list[str] | None, typer.Argument(help="Its terms: above=1200 back=true to=phone,hook", metavar="TERM")
+]
 
 
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="What the rule or target is called.")],
     what: Annotated[str, typer.Argument(help="A kind of rule (level, move, beta, …), or a target's address.")],
-    words: Annotated[list[str] | None, typer.Argument(help="Its terms: above=1200 back=true to=phone,hook")] = None,
+    words: Words = None,
+    as_json: Json = False,
 ) -> None:
     """Add a rule or a target. Example: deai alert add low level below=900
 
     A target: deai alert add hook https://example.org/hook (its secret is made and shown), or ntfys://ntfy.sh/topic.
     """
-    from indexer.alerts.evaluate import read_rule, sentence
+    from indexer.alerts.evaluate import present
     from indexer.alerts.rules import add_entry, load_alerts, new_secret
-    from indexer.errors import DeaiError
     from indexer.times import utc_now
 
     terms = dict(_term(word) for word in words or ())
     with opened() as (store, settings):
         if "://" in what:
             secret = {"secret": new_secret()} if what.startswith("http") else {}
-            add_entry(settings.alerts_file, "target", {"name": name, "url": what, **secret, **terms})
-            say(f"{name} is added; try it: deai alert test {name}")
-            for word in {**secret, **terms}.values():
-                say(f"its secret, for whoever checks the signature: {word}")
-            return
-        add_entry(settings.alerts_file, "rule", {"name": name, "kind": what, **terms})
-        rule = next(rule for rule in load_alerts(settings.alerts_file).rules if rule.name == name)
-        say(f"{name} is added")
-        try:
-            for subject, readings in read_rule(store, rule, {}, now=utc_now()).items():
-                say(f"now: {sentence(rule, readings[-1], subject)}" if subject and readings else "nothing to tell yet")
-        except DeaiError as error:
-            say(f"it cannot be told yet: {error}")
+            entry = {"name": name, "url": what, **secret, **terms}
+            add_entry(settings.alerts_file, "target", entry)
+            lines = [f"{name} is added; try it: deai alert test {name}"]
+            lines += [f"its secret, for whoever checks the signature: {entry['secret']}"] if "secret" in entry else []
+        else:
+            entry = {"name": name, "kind": what, **terms}
+            add_entry(settings.alerts_file, "rule", entry)
+            rule = next(rule for rule in load_alerts(settings.alerts_file).rules if rule.name == name)
+            lines = [f"{name} is added", f"now: {present(store, rule, now=utc_now())}"]
+    emit(entry, as_json=as_json, text=lambda: say("\n".join(lines)))
 
 
 def _term(word: str) -> tuple[str, Any]:
@@ -68,23 +69,19 @@ def _term(word: str) -> tuple[str, Any]:
 @app.command(name="list")
 def list_command(as_json: Json = False) -> None:
     """Show rules and where they stand, targets without their secrets, and the newest messages with their fate."""
-    from dataclasses import asdict
-
     from indexer.alerts.rules import load_alerts
     from indexer.store.alerts import read_alert_messages, read_alert_states
 
     with opened() as (store, settings):
         alerts = load_alerts(settings.alerts_file)
-        states = read_alert_states(store).values()
+        states = [state for state in read_alert_states(store).values() if state.subject]
         messages = read_alert_messages(store, limit=NEWEST)
 
     def text() -> None:
-        stands = [
-            [f"{state.subject} {state.side}" for state in states if state.rule == rule.key and state.subject]
-            for rule in alerts.rules
+        sides = [[f"{row.subject} {row.side}" for row in states if row.rule == rule.key] for rule in alerts.rules]
+        rows = [
+            (rule.name, rule.kind, rule.above, rule.below, side) for rule, side in zip(alerts.rules, sides, strict=True)
         ]
-        rules = zip(alerts.rules, stands, strict=True)
-        rows = [(rule.name, rule.kind, rule.above, rule.below, sides) for rule, sides in rules]
         table(("rule", "kind", "above", "below", "stands"), rows, title=str(settings.alerts_file))
         table_of(alerts.targets, "target: name, by: scheme")
         table_of(messages, "time: created_at, target, outcome, tries, answer, text", title="Newest messages")
@@ -92,45 +89,40 @@ def list_command(as_json: Json = False) -> None:
     payload = {
         "rules": [asdict(rule) for rule in alerts.rules],
         "targets": [{"name": target.name, "by": target.scheme} for target in alerts.targets],
-        "states": [state.model_dump() for state in states],
+        "standing": [state.model_dump() for state in states],
         "messages": [message.model_dump() for message in messages],
     }
     emit(payload, as_json=as_json, text=text)
 
 
 @app.command()
-def remove(name: Annotated[str, typer.Argument(help="A rule or target.")]) -> None:
+def remove(name: Annotated[str, typer.Argument(help="A rule or target.")], as_json: Json = False) -> None:
     """Remove a rule or target. What waits for a target that is gone is not sent."""
     from indexer.alerts.rules import remove_entry
     from indexer.config import load_settings
 
     remove_entry(load_settings().alerts_file, name)
-    say(f"{name} is removed")
+    emit({"removed": name}, as_json=as_json, text=lambda: say(f"{name} is removed"))
 
 
 @app.command()
-def test(name: Annotated[str, typer.Argument(help="A target; all when not given.")] = "") -> None:
+def test(
+    name: Annotated[str, typer.Argument(help="A target; all when not given.")] = "", as_json: Json = False
+) -> None:
     """Send a test event now, once. Exit code 5 when a target did not take it."""
-    import asyncio
-
-    from indexer.alerts.deliver import send_test
+    from indexer.alerts.deliver import send_tests
     from indexer.alerts.rules import load_alerts
     from indexer.config import load_settings
-    from indexer.errors import DeaiError, NotFoundError, SourceUnavailable
+    from indexer.errors import NotFoundError, SourceUnavailable
     from indexer.times import utc_now
 
     settings = load_settings()
     targets = [target for target in load_alerts(settings.alerts_file).targets if name in ("", target.name)]
     if not targets:
         raise NotFoundError(
-            f'there is no target "{name}" in {settings.alerts_file}; `deai alert add NAME ADDRESS` adds it'
+            f'there is no target "{name}" in {settings.alerts_file}; deai alert add NAME ADDRESS adds it'
         )
-    failed = []
-    for target in targets:
-        try:
-            say(f"{target.name}: {asyncio.run(send_test(target, clock=utc_now, private=settings.alerts_private))}")
-        except DeaiError as error:
-            say(f"{target.name}: {error}")
-            failed.append(target.name)
-    if failed:
+    tries = send_tests(targets, clock=utc_now, private=settings.alerts_private)
+    emit(tries, as_json=as_json, text=lambda: say("\n".join(f"{row['target']}: {row['answer']}" for row in tries)))
+    if failed := [str(row["target"]) for row in tries if not row["taken"]]:
         raise SourceUnavailable(f"not taken by {', '.join(failed)}")

@@ -187,7 +187,9 @@ def test_beside_a_scheduler_what_is_published_is_told_and_the_owner_reads_it(
     monkeypatch.setenv("DEAI_ALERTS_PRIVATE", "true")
     store, settings, said = new_store(tmp_path), Settings(), CliRunner()
     assert "whsec_" in said.invoke(app, ["alert", "add", "hook", f"{receiver.url}/x"]).output
-    assert "now: " not in said.invoke(app, ["alert", "add", "low", "level", "below=1000"]).output
+    assert (
+        "now: index deai has no levels yet" in said.invoke(app, ["alert", "add", "low", "level", "below=1000"]).output
+    )
     assert said.invoke(app, ["alert", "test"]).output == "hook: HTTP 204\n"
     receiver.came.clear()
     with alerting(store, settings, clock=utc_now, leads=lambda: True):
@@ -196,7 +198,7 @@ def test_beside_a_scheduler_what_is_published_is_told_and_the_owner_reads_it(
     assert json.loads(receiver.requests[0][1])["type"] == "alert.test"
     assert json.loads(receiver.requests[1][1])["type"] == "alert.threshold.crossed"
     listed = json.loads(said.invoke(app, ["alert", "list", "--json"]).output)
-    assert (listed["states"][0]["side"], listed["messages"][0]["outcome"]) == ("below", "sent")
+    assert (listed["standing"][0]["side"], listed["messages"][0]["outcome"]) == ("below", "sent")
     with TestClient(create_app(store, settings=settings)) as client:
         assert client.get("/v1/alerts").status_code == 401
         _, key = KeyRing(tmp_path / "keys.json").create("me", (Scope.ADMIN,), now=utc_now())

@@ -31,7 +31,7 @@ def rule(kind: str, terms: str = "") -> str:
 
 def test_a_level_that_crossed_and_came_back_while_nobody_looked_is_told_once(store: Store) -> None:
     alerts = rules(rule("level", "below = 1000\nback = true"))
-    assert evaluate(store, alerts, now=START) == {}, "no level yet"
+    assert "no levels yet" in str(evaluate(store, alerts, now=START)["it"])
     evaluate(store, alerts, now=publish(store, [1010.0]))
     now = publish(store, [990.0, 1001.0, 995.0, 1020.0, 1030.0])
     for _ in range(2):
