@@ -13,7 +13,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BeforeValidator
 from starlette.responses import JSONResponse, Response
 
-from api.answers.answer import Answer
+from api.answers.answer import NEVER, Answer
 from api.answers.params import InstantUs, Interval, Window, window_of
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.compat import refusing_by, title_of
@@ -21,7 +21,7 @@ from api.routes.indices import latest_of, latest_or_none
 from api.routes.levels import PIECE, CandleSpan, LevelQuery, read_candles, read_page
 from indexer.analytics.candles import SPANS_US
 from indexer.arrays import F64
-from indexer.errors import InputError, NotFoundError
+from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.store.indices import read_index, read_indices
 from indexer.store.rows import IndexRow
@@ -36,7 +36,8 @@ SPANS = {"hourly": CandleSpan.HOUR, "daily": CandleSpan.DAY}
 
 
 def _refusal(status: int, reason: str) -> Response:
-    return JSONResponse({"error": reason}, status, headers={"Cache-Control": "no-store"})
+    usual = 404 if status == 409 else status  # the SDK would ask again and again on 409
+    return JSONResponse({"error": reason}, usual, headers={"Cache-Control": NEVER})
 
 
 def _in_dollars(currency: object) -> object:
@@ -102,7 +103,7 @@ def get_prices(store: StoreDep, ids: str, vs_currencies: str, *, precision: Prec
 @router.get("/coins/{coin}")
 def get_coin(store: StoreDep, coin: Coin) -> Response:
     """An index with its newest level and its changes in per cent."""
-    row, latest = _index(store, coin), latest_of(store, coin)
+    row, latest = read_index(store, coin), latest_of(store, coin)
     changes = {f"price_change_percentage_{span}": _percent(latest["change"][name]) for span, name in PERCENT.items()}
     market = {"current_price": {USD: latest["level"]}, "market_cap": {}, "total_volume": {}, **changes}
     about = {
@@ -162,26 +163,17 @@ def get_ohlc(
     return Answer(list(zip(ends.tolist(), *prices, strict=True)))
 
 
-def _index(store: Store, coin: str) -> IndexRow:
-    try:
-        return read_index(store, coin)
-    except NotFoundError as error:
-        raise NotFoundError(f"coin not found: {error}") from None
-
-
 def _identity(row: IndexRow) -> dict[str, Any]:
     return {"id": row.id, "symbol": row.id, "name": title_of(row)}
 
 
 def _last(store: Store, coin: str, days: str) -> Window:
     """The window of so many days to the newest level, that one included; all for `max`."""
-    _index(store, coin)
     newest_us = to_us(latest_of(store, coin)["time"])
     return Window(None if days == "max" else newest_us - int(days) * DAY_US, newest_us + 1)
 
 
 def _chart(services: Services, coin: str, window: Window, interval: str | None, precision: str) -> Response:
-    _index(services.store, coin)
     start, end = window.start_us, window.end_us
     hourly = start is not None and end is not None and end - start <= HOURLY_DAYS * DAY_US + 1
     spacing = INTERVALS[interval or ("hourly" if hourly else "daily")]

@@ -75,6 +75,14 @@ def test_what_is_open_stays_open(remote: TestClient) -> None:
     assert remote.options(LATEST, headers=asked).status_code == 200
 
 
+def test_a_key_may_stand_where_clients_of_coingecko_put_theirs(remote: TestClient, ring: KeyRing) -> None:
+    _, text = ring.create("portfolio", (Scope.READ,), now=NOW)
+    price = "/api/v3/simple/price?ids=deai&vs_currencies=usd"
+    assert remote.get(price).status_code == 401
+    assert remote.get(price, headers={"x-cg-pro-api-key": text}).status_code == 200
+    assert remote.get(f"{price}&x_cg_demo_api_key={text}").status_code == 200
+
+
 def test_from_this_machine_too(store: Store, settings: Settings, ring: KeyRing) -> None:
     app = create_app(store, settings=settings, clock=lambda: NOW)
     home = TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 5000))

@@ -92,7 +92,7 @@ def test_candles_are_stamped_with_their_end(sdk: Coingecko, hourly: np.ndarray) 
 
 
 def test_refusals_have_the_shape_that_clients_read(sdk: Coingecko, pycoingecko: CoinGeckoAPI, live: Live) -> None:
-    with pytest.raises(NotFoundError, match="coin not found"):
+    with pytest.raises(NotFoundError, match="No index"):
         sdk.coins.get_id("bitcoin")
     with pytest.raises(ValueError, match="no levels yet"):
         pycoingecko.get_coin_ohlc_by_id("empty", vs_currency="usd", days="7")
