@@ -10,7 +10,6 @@ crypto has neither, so that days without an event show how often a test rejects 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -248,12 +247,11 @@ def rank_test(estimation: F64, event: F64) -> tuple[float, float]:
     Ranks are taken per constituent over both windows and divided by 1 + their number (Corrado and Zivney 1992);
     the variance is that of the daily mean rank, so correlation between constituents is in it.
     """
+    import pandas
+
     table = np.vstack([np.atleast_2d(estimation.T).T, np.atleast_2d(event.T).T])
     valid = np.isfinite(table)
-    u = np.full(table.shape, np.nan)
-    for place in range(table.shape[1]):
-        rows = np.flatnonzero(valid[:, place])
-        u[rows, place] = _midranks(table[rows, place]) / (rows.size + 1.0)
+    u = pandas.DataFrame(table).rank().to_numpy() / (valid.sum(axis=0) + 1.0)
     # Mean rank of each day less its expectation 1/2: what the constituents share on a day stays in the spread.
     days = np.array([row[ok].mean() - 0.5 if ok.any() else 0.0 for row, ok in zip(u, valid, strict=True)])
     spread = math.sqrt(float(days @ days) / days.size)
@@ -300,13 +298,6 @@ def block_bootstrap_p(result: EventResult, *, seed: int) -> float | None:
 def _mean_t(values: F64) -> float | None:
     sd = float(values.std(ddof=1))
     return float(values.mean()) / (sd / math.sqrt(values.size)) if sd > 0.0 else None
-
-
-def _midranks(values: F64) -> F64:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    middle: F64 = (last - (counts - 1) / 2.0)[inverse]
-    return middle
 
 
 MIN_PLACEBOS = 30

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.analytics.linear import student_interval
-from indexer.analytics.series import as_pair, few_pairs, finite_pairs, moments, refusal, spread
+from indexer.analytics.series import ZERO_VARIANCE, as_pair, few_pairs, finite_pairs, moments, refusal, spread
 from indexer.arrays import F64, Bools
 from indexer.errors import InputError
 
@@ -20,29 +20,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 GRID_POINTS, TOLERANCE = 17, 1e-4
 MIN_PAIRS = 30
 
 
 def maximise(function: Callable[[float], float], low: float, *, high: float) -> float:
     """The argument in [low, high] with the greatest value found; the grid guards against local maxima."""
-    step = (high - low) / (GRID_POINTS - 1)
-    grid = [low + step * place for place in range(GRID_POINTS)]
-    best = max(grid, key=function)
-    left, right = max(low, best - step), min(high, best + step)
-    inner, outer = right - GOLDEN * (right - left), left + GOLDEN * (right - left)
-    at_inner, at_outer = function(inner), function(outer)
-    while right - left > TOLERANCE:
-        if at_inner >= at_outer:
-            right, outer, at_outer = outer, inner, at_inner
-            inner = right - GOLDEN * (right - left)
-            at_inner = function(inner)
-        else:
-            left, inner, at_inner = inner, outer, at_outer
-            outer = left + GOLDEN * (right - left)
-            at_outer = function(outer)
-    return (left + right) / 2.0
+    from scipy.optimize import minimize_scalar
+
+    grid = np.linspace(low, high, GRID_POINTS).tolist()
+    best, step = max(grid, key=function), grid[1] - grid[0]
+    around = max(low, best - step), min(high, best + step)
+    search = minimize_scalar(lambda x: -function(x), bounds=around, method="bounded", options={"xatol": TOLERANCE})
+    return float(search.x)
 
 
 # A start this wide (in residual variances) lets the first pairs set the level; their likelihood is left out.
@@ -289,25 +279,17 @@ def ewma_path(x: ArrayLike, y: ArrayLike, *, decay: float = RISKMETRICS_DAILY) -
 
     A missing pair leaves the weights as they were: the clock of the decay is pairs, not calendar time.
     """
+    import pandas
+
     _check(decay)
     a, b = as_pair(x, y)
-    out = np.full(a.size, np.nan)
-    total = mean_x = mean_y = sxx = sxy = raw = 0.0
-    count = 0
-    for row, (value, other) in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
-        if math.isfinite(value) and math.isfinite(other):
-            count += 1
-            # West's recursion: moments about a running mean, so that a large common level costs no digits.
-            total = decay * total + 1.0
-            dx, dy = value - mean_x, other - mean_y
-            mean_x += dx / total
-            mean_y += dy / total
-            sxx = decay * sxx + dx * (value - mean_x)
-            sxy = decay * sxy + dx * (other - mean_y)
-            raw = decay * raw + value * value
-        if count >= 3 and sxx > 1e-14 * raw:
-            out[row] = sxy / sxx
-    return out
+    whole = np.isfinite(a + b)
+    pairs = pandas.DataFrame({"x": np.where(whole, a, np.nan), "y": np.where(whole, b, np.nan)})
+    weighted = pairs.ewm(alpha=1.0 - decay, min_periods=3, ignore_na=True)
+    variance = weighted["x"].var(bias=True)
+    moves = variance > ZERO_VARIANCE * (pairs["x"] ** 2).ewm(alpha=1.0 - decay, ignore_na=True).mean()
+    path: F64 = (weighted["x"].cov(pairs["y"], bias=True) / variance).where(moves).to_numpy()
+    return path
 
 
 def _about_mean(values: F64, weights: F64) -> F64:

@@ -157,13 +157,13 @@ def test_kalman_likelihood_is_at_its_maximum(real):
     assert loss([math.log(got.q_beta), math.log(got.r)]) <= best.fun + 0.05
 
 
-def test_ewma_path_against_pandas(real):
-    import pandas as pd
+def test_ewma_path_ends_at_weighted_least_squares(real):
+    import statsmodels.api as sm
 
-    x, y = pd.Series(real["qqq"]), pd.Series(real["fet"])
-    ewm = x.ewm(alpha=0.06, adjust=True)
-    want = (ewm.cov(y, bias=True) / ewm.var(bias=True)).to_numpy()
-    np.testing.assert_allclose(ewma_path(x, y)[2:], want[2:], rtol=1e-9)
+    x, y = real["qqq"], real["fet"]
+    weights = 0.94 ** np.arange(len(x) - 1, -1, -1)
+    want = sm.WLS(y, sm.add_constant(x), weights=weights).fit().params[1]
+    assert ewma_path(x, y)[-1] == pytest.approx(want, rel=1e-9)
 
 
 def test_rolling(real):
