@@ -184,7 +184,8 @@ def _facts(match: Match, head: Head, *, registry: Registry, options: Mapping[str
         facts["symbol"] = half[0]
         facts.setdefault("quote", half[1])
     if tokens and not facts.get("symbol"):
-        facts |= dict(zip(("symbol", "quote"), _of_name(head.table.own_name, symbols), strict=False)) | stated
+        named = dict(zip(("symbol", "quote"), _of_name(head.table.own_name, symbols), strict=False))
+        facts |= {name: word for name, word in named.items() if name not in stated}
     if not tokens and "symbol" in facts:
         facts["symbol"] = facts["symbol"].upper()
     unclear = layout.recognise.ask and not options.get("kind")

@@ -343,11 +343,11 @@ def test_weekly_closes_are_not_those_of_days(store: Store, registry: Registry, t
 
 
 def test_the_order_of_day_and_month_is_answer_enough(store: Store, registry: Registry, tmp_path: Path) -> None:
-    rows = "".join(f"01/{day:02d}/2025 10:00:00 AM,5,6,4,5,10\n" for day in range(1, 13))
-    (tmp_path / "near.csv").write_text("date,open,high,low,close,volume\n" + rows)
-    options = {"symbol": "NEAR", "venue": "binance", "quote": "USDT", "interval": "1d", "date_format": "%m/%d/%Y"}
+    rows = "".join(f"01/{day:02d}/2025 10:00:00 AM,NEAR,5,6,4,5,10\n" for day in range(1, 13))
+    (tmp_path / "x.csv").write_text("date,symbol,open,high,low,close,volume\n" + rows)
+    options = {"venue": "binance", "quote": "USDT", "interval": "1d", "date_format": "%m/%d/%Y"}
     options["timezone"] = "UTC"
-    [report] = explain_files([tmp_path / "near.csv"], registry=registry, clock=lambda: NOW, options=options)
+    [report] = explain_files([tmp_path / "x.csv"], registry=registry, clock=lambda: NOW, options=options)
     assert not report.refused.get("not a time"), report.refused
 
 
