@@ -223,7 +223,7 @@ def _with_cells(layout: Layout, head: Head, facts: dict[str, str], *, symbols: f
             facts = {"quote": "by pair", "pairs": "yes", **facts}
     step = INTERVAL_US.get(facts.get("interval", "") or layout.tables.get("interval", ""), 0)
     stamps = _stamp_cells(head, columns)
-    if stamps and "clock" not in columns and not facts.get("date_format") and "date_format" not in layout.tables:
+    if stamps and not facts.get("date_format") and "date_format" not in layout.tables:
         form = date_order(stamps, step_us=step)
         facts |= {} if form is None else {"date_format": form}
     form = facts.get("date_format") or layout.tables.get("date_format", "")

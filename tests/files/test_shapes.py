@@ -87,6 +87,11 @@ TEXTS: dict[str, str | bytes] = {
     "semicolons and decimal commas": _text(HEADER, *_rows(HOURS)).replace(",", ";").replace(".", ","),
     "a range index first": _text(f",{HEADER}", *(f"{n},{row}" for n, row in enumerate(_rows(HOURS)))),
     "date and time of day": _text("date,time,open,high,low,close,volume", *_rows(HOURS, "%Y-%m-%d,%H:%M")),
+    "german date and time of day": _text(
+        "Datum;Uhrzeit;Open;High;Low;Close;Volume", *(row.replace(",", ";") for row in _rows(HOURS, "%d.%m.%Y;%H:%M"))
+    ),
+    "words for no volume": _text(HEADER, *(row.replace(",10", ",N/A") for row in _rows(HOURS))),
+    "a cell of 200 kB": _text(f"# {'x' * 200_000}", HEADER, *_rows(HOURS)),
     "open time": _text(HEADER.replace("date", "Open time"), *_rows(HOURS)),
     "openTime": _text(HEADER.replace("date", "openTime"), *_rows(HOURS)),
     "letters": _text("t,o,h,l,c,v", *_rows(HOURS)),
