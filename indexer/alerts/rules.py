@@ -184,7 +184,10 @@ def remove_entry(path: Path, name: str) -> None:
         raise NotFoundError(f'there is no rule or target "{name}" in {path}.{did_you_mean(name, names)}')
     blocks = re.split(r"(?m)^(?=\[\[)", read_text(path, error=ConfigError))
     named = re.compile(rf"(?m)^\s*name\s*=\s*[\"']{name}[\"']")
-    _write(path, "".join(block for block in blocks if not named.search(block)))
+    others = [block for block in blocks if not named.search(block)]
+    if others == blocks:
+        raise ConfigError(f'"{name}" is no [[rule]] or [[target]] of its own in {path}; take it out by hand')
+    _write(path, "".join(others))
 
 
 def _write(path: Path, text: str) -> None:

@@ -106,6 +106,17 @@ def remove(name: Annotated[str, typer.Argument(help="A rule or target.")], as_js
 
 
 @app.command()
+def resend(name: Annotated[str, typer.Argument(help="A target.")], as_json: Json = False) -> None:
+    """Try again what is dead of a target, once the reason is gone. The scheduler or `deai update` sends it."""
+    from indexer.store.alerts import revive_alert_messages
+    from indexer.times import utc_now
+
+    with opened() as (store, _):
+        count = revive_alert_messages(store, name, now=utc_now())
+    emit({"target": name, "messages": count}, as_json=as_json, text=lambda: say(f"{count:,} messages wait for {name}"))
+
+
+@app.command()
 def test(
     name: Annotated[str, typer.Argument(help="A target; all when not given.")] = "", as_json: Json = False
 ) -> None:

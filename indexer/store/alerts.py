@@ -51,6 +51,14 @@ def read_alert_messages(store: Store, *, limit: int, due_by: datetime | None = N
         return list(session.exec(query))
 
 
+def revive_alert_messages(store: Store, target: str, *, now: datetime) -> int:
+    """Makes what is dead of a target due again, from the first try on; how many there were."""
+    own = (col(AlertMessage.target) == target, col(AlertMessage.outcome) == "dead")
+    query = update(AlertMessage).where(*own).values(outcome="waiting", tries=0, due_at=now)
+    with store.writing(log=True) as connection:
+        return connection.execute(query).rowcount
+
+
 def change_alert_message(store: Store, message: AlertMessage, *, after_tries: int, **changes: Any) -> bool:
     """Whether the changes were kept; not where it has been tried another number of times: somebody else had it."""
     own = (col(AlertMessage.webhook_id) == message.webhook_id, col(AlertMessage.target) == message.target)

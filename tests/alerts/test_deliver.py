@@ -26,7 +26,7 @@ from indexer.alerts.deliver import WAITS_S, alerting, deliver, is_public
 from indexer.alerts.evaluate import evaluate
 from indexer.cli import app
 from indexer.config import Settings
-from indexer.store.alerts import read_alert_messages
+from indexer.store.alerts import read_alert_messages, revive_alert_messages
 from indexer.store.db import Store
 from indexer.store.tables import AlertMessage
 from indexer.times import utc_now
@@ -110,6 +110,10 @@ def test_private_addresses_are_refused_unless_allowed(store: Store, receiver: Re
     deliver(store, alerts, clock=lambda: START, private=False)
     assert receiver.requests == []
     assert (fate(store).outcome, "not a public address" in fate(store).answer) == ("dead", True)
+    assert revive_alert_messages(store, "hook", now=START) == 1
+    deliver(store, alerts, clock=lambda: START, private=True)
+    assert (fate(store).outcome, len(receiver.ids)) == ("sent", 1)
+    assert revive_alert_messages(store, "hook", now=START) == 0
 
 
 @pytest.mark.parametrize(

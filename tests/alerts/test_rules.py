@@ -76,4 +76,7 @@ def test_entries_are_added_and_removed_and_the_rest_stays_as_it_was(tmp_path: Pa
     with pytest.raises(NotFoundError, match='Did you mean "low"'):
         remove_entry(path, "lo")
     remove_entry(path, "low")
+    (inline := tmp_path / "inline.toml").write_text('rule = [{ name = "low", kind = "status" }]')
+    with pytest.raises(ConfigError, match="by hand"):
+        remove_entry(inline, "low")
     assert path.read_text().strip() == before.strip()
