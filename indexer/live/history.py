@@ -18,12 +18,12 @@ from indexer.errors import SourceUnavailable
 from indexer.live.audit import HISTORY
 from indexer.live.context import Live
 from indexer.live.filling import Filled, Filling
-from indexer.live.first_fill import end_first_fill
 from indexer.live.mapping import QUOTE_MARKETS
 from indexer.live.plan import FILLERS, Plan, bars_by_asset, plan_fill, plan_range, plan_stages, stored_instants
 from indexer.live.progress import Reporter
 from indexer.live.quality_log import log_still_down, settle, settle_ranges
 from indexer.live.series import gap_notes, least_seconds
+from indexer.live.standing import end_first_fill
 from indexer.store.runs import finish_run, first_fill_is_open, last_run_before, start_run
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US, from_us, iso, parse_instant, to_us
 

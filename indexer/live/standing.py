@@ -1,7 +1,13 @@
-"""Where the filling of a store and its sources stand, by its logs: one truth for terminal, API and page."""
+"""Where the filling of a store and its sources stand, by its logs: one truth for terminal, API and page.
+
+The first fill of a fresh store is a run of the kind `first-fill`: its `due_at` is when it began, and it is done when
+nothing is owed any more. Until then, a day at most, levels are provisional; then they are computed again from all
+quotes and become official in one run.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,7 +16,17 @@ from typing import Annotated
 from indexer.store.db import Store
 from indexer.store.levels import has_levels
 from indexer.store.rows import RunRow
-from indexer.store.runs import CLOCK, RUNNING, finish_run, first_fill_is_open, newest_instant, read_runs, start_run
+from indexer.store.runs import (
+    CLOCK,
+    DONE,
+    FIRST_FILL,
+    RUNNING,
+    finish_run,
+    first_fill_is_open,
+    newest_instant,
+    read_runs,
+    start_run,
+)
 from indexer.times import iso, to_us
 
 BOUND = timedelta(minutes=5)  # beyond any step of a time server, below any interval of ours
@@ -98,6 +114,24 @@ def standing_of(store: Store, *, now: datetime) -> Standing:
         failing=failing,
         clock_suspect=clock_doubt(store, now=now),
     )
+
+
+def begin_first_fill(store: Store, *, now: datetime) -> bool:
+    """Whether the store is being filled for the first time; begun here when it has neither levels nor history."""
+    if first_fill_is_open(store, now=now):
+        return True
+    if has_levels(store) or read_runs(store, kind=FIRST_FILL, limit=1) or read_runs(store, kind="history", limit=1):
+        return False
+    return start_run(store, kind=FIRST_FILL, key=FIRST_FILL, now=now, due_at=now) is not None
+
+
+def end_first_fill(store: Store, owed: Collection[str], *, now: datetime) -> bool:
+    """Close an open first fill to which nothing is owed; whether it was closed now."""
+    runs = read_runs(store, kind=FIRST_FILL, limit=1)
+    if owed or not runs or runs[0].outcome == DONE:
+        return False
+    finish_run(store, runs[0].id, now=now, detail={})
+    return True
 
 
 def _waiting(provisional: bool) -> str:

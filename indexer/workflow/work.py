@@ -23,10 +23,10 @@ from indexer.levels.published import methodology_of, read_settled, registry_for
 from indexer.levels.rules import load_rules
 from indexer.live.clock import ClockSuspect, ClockWatch
 from indexer.live.context import Live, archive_of, live_of
-from indexer.live.first_fill import begin_first_fill
 from indexer.live.jobs import chain_scheduler, history_scheduler, live_jobs
 from indexer.live.mapping import venue_mappings
 from indexer.live.scheduler import Scheduler
+from indexer.live.standing import begin_first_fill
 from indexer.live.upstream import Upstream, sources_of, upstream_of
 from indexer.methodology.load import load_methodologies
 from indexer.methodology.spec import universe_lines

@@ -18,8 +18,7 @@ from indexer.cli.serving import news_of
 from indexer.config import load_settings
 from indexer.engine.market import Status
 from indexer.errors import ConfigError
-from indexer.live.first_fill import begin_first_fill
-from indexer.live.standing import standing_of
+from indexer.live.standing import begin_first_fill, standing_of
 from indexer.store.db import Store
 from indexer.store.levels import read_levels
 from indexer.store.rates import read_rates
