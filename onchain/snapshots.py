@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import aiohttp
+from anyio import move_on_after
 
 from onchain import arweave, cosmos, filecoin, icp, near, solana, substrate
 from onchain.chains import Chain, load_chains
@@ -176,8 +177,14 @@ async def _settled(pools: list[Pool], *, within_s: float) -> int | None:
     evm_pools = [pool for pool in pools if pool.chain.family == "evm"]
     if len(evm_pools) < 2:
         return None
-    asked = (asyncio.wait_for(Pinner(pool).head(), within_s) for pool in evm_pools)
-    heads = [h for h in await asyncio.gather(*asked, return_exceptions=True) if isinstance(h, Pin)]
+
+    async def head(pool: Pool) -> Pin | None:
+        with move_on_after(within_s):  # wait_for may lose a cancellation
+            return await Pinner(pool).head()
+        return None
+
+    asked = await asyncio.gather(*map(head, evm_pools), return_exceptions=True)
+    heads = [pin for pin in asked if isinstance(pin, Pin)]
     return min((head.timestamp for head in heads), default=0) - 1 if heads else None
 
 
