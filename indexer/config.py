@@ -43,6 +43,7 @@ class Settings(BaseSettings):
         (),
         description="Sources to use, comma separated; empty means every keyless one that may be used; none means none.",
     )
+    user_agent: str = Field("", description="What requests to sources call themselves, if not our own name.")
     source_base_url: str = Field(
         "",
         description="Send every source's requests to <address>/<source>, chains' to <address>/chain/…/<operator>.",

@@ -193,8 +193,10 @@ def _show_update(report: object) -> None:
     from indexer.levels.pipeline import UpdateReport
 
     assert isinstance(report, UpdateReport)
-    if report.unchanged:
+    if report.unchanged and report.indices:
         say("Nothing new: levels are up to date.")
+    elif report.unchanged:
+        return
     columns = "index: index_id, from: first, to: last, levels, new, level, status"
     table_of(report.indices, columns, title="Indices")
     for index in report.indices:

@@ -125,4 +125,8 @@ def upstream_of(
     secrets = tuple(keys_of(settings).values())
     sources = sources_of(settings)
     chosen = {name: source for name, source in sources.items() if only is None or only in source.capabilities.datasets}
-    return Upstream(chosen, lambda: HttpClient(timeouts=timeouts, secrets=secrets, clock=clock))
+
+    def http() -> HttpClient:
+        return HttpClient(timeouts=timeouts, secrets=secrets, clock=clock, agent=settings.user_agent)
+
+    return Upstream(chosen, http)

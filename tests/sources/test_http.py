@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -411,3 +412,16 @@ def test_a_check_for_browsers_is_told_apart_from_any_other_page(page: bytes) -> 
     assert "a check for browsers instead of csv" in str(error)
     other = error_of(replace(answer, body=b"<html>Maintenance</html>"), "stooq", expects=Expects.CSV)
     assert isinstance(other, SourceCorrupt)
+
+
+async def test_a_host_that_turns_programs_away_is_asked_as_a_browser_does(loopback: Loopback) -> None:
+    """Another one is told who we are, or what the setting says."""
+    body = gzip.compress(b'{"a": 1}')
+    loopback.script = [raw(503), raw(body=body, Content_Encoding="gzip")]
+    async with client(browsers=("127.0.0.1",)) as http:
+        answer = await http.get(loopback.url, name="x")
+    assert (answer.status, answer.body, answer.attempts) == (200, b'{"a": 1}', 2)
+    assert "Chrome/" in loopback.heads[0] and "deai" not in loopback.heads[0].lower()
+    async with client(agent="Mozilla/5.0 (mine)") as http:
+        await http.get(loopback.url, name="x")
+    assert "user-agent: Mozilla/5.0 (mine)" in loopback.heads[-1].replace("User-Agent", "user-agent")

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import isinf
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import httpx2
 import stamina
@@ -34,6 +34,8 @@ _LIBRARY_LOG: Final = logging.getLogger("httpx2")
 NEVER_ANSWERED: Final = 3  # times the weight of a refusal
 FLAKY_S: Final = 30.0  # a host whose proper answer is younger is asked on, however much it errs in between
 LONGEST_REST_S: Final = 60.0
+BROWSERS: Final = ("query1.finance.yahoo.com",)  # turns away what has no browser's agent and TLS
+DECODED: Final = ("content-encoding", "content-length", "transfer-encoding")  # no longer so of a body that is read
 USER_AGENT: Final = "deai-index (open index of decentralized-AI tokens)"
 
 
@@ -55,7 +57,8 @@ class Timeouts:
 class HttpClient:
     """Asks, politely and boundedly. Use as an async context manager, one for all sources.
 
-    `secrets` are removed from everything that leaves this class. `limits` by name override the table;
+    `secrets` are removed from everything that leaves this class. `limits` by name override the table; `agent` is what
+    we call ourselves; the hosts of `browsers` are asked as a browser does where the library for that is installed.
     `clock`, `monotonic` and `sleep` are given in tests.
     """
 
@@ -70,6 +73,8 @@ class HttpClient:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         transport: httpx2.AsyncBaseTransport | None = None,
+        agent: str = "",
+        browsers: Collection[str] = BROWSERS,
     ) -> None:
         self._timeouts = timeouts
         self._limits = LIMITS | dict(limits or {})
@@ -83,9 +88,10 @@ class HttpClient:
         self.ahead_s: dict[str, float] = {}  # how far our clock is ahead of a host's, by its last answer
         self._client = httpx2.AsyncClient(
             timeout=httpx2.Timeout(timeouts.read, connect=timeouts.connect),
-            headers={"user-agent": USER_AGENT, "accept": "application/json, text/csv"},
+            headers={"user-agent": agent or USER_AGENT, "accept": "application/json, text/csv"},
             follow_redirects=False,
             transport=transport,
+            mounts={} if transport else _as_browser(browsers),
         )
 
     async def __aenter__(self) -> Self:
@@ -274,6 +280,34 @@ class HttpClient:
             queue = HostQueue(limit, now=self._monotonic, sleep=self._sleep)
             self._hosts[name] = Host(name, queue, self._make_breaker())
         return self._hosts[name]
+
+
+class _Browser(httpx2.AsyncBaseTransport):
+    """Requests whose agent and TLS are a browser's, by the library `curl_cffi`."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+        self._session = library.AsyncSession(impersonate="chrome", allow_redirects=False)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            answer = await self._session.request(request.method, str(request.url))
+        except self._library.exceptions.RequestException as cause:
+            raise httpx2.TransportError(str(cause)) from None
+        headers = [pair for pair in answer.headers.multi_items() if pair[0].lower() not in DECODED]
+        return httpx2.Response(answer.status_code, headers=headers, content=answer.content)
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+
+def _as_browser(hosts: Collection[str]) -> dict[str, httpx2.AsyncBaseTransport]:
+    """The way to hosts that turn programs away, where the library for it is installed; else they are asked plainly."""
+    try:
+        from curl_cffi import requests
+    except ImportError:
+        return {}
+    return {f"all://{host}": _Browser(requests) for host in hosts}
 
 
 async def _read(response: httpx2.Response, name: str) -> bytes:
