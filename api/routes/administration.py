@@ -6,7 +6,7 @@ from base64 import b64encode
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
@@ -31,7 +31,7 @@ from indexer.times import DAY_US, to_us
 if TYPE_CHECKING:
     from indexer.studies.report.blocks import Document
 
-router = APIRouter(tags=["administration"])
+router = APIRouter(prefix="/v1", tags=["administration"], responses=declared("not_found", "not_enough_data"))
 ICAL, RSS, HTML, TEXT, PDF = (
     "text/calendar; charset=utf-8",
     "application/rss+xml; charset=utf-8",
@@ -81,16 +81,10 @@ class DocumentForm(StrEnum):
 
 IndexFilter = Annotated[str | None, Query(max_length=64, description="Only of this index, and of all")]
 FormParam = Annotated[DocumentForm, Query(alias="format", description="html or text")]
-UNKNOWN, SCARCE = declared("not_found"), declared("not_found", "not_enough_data")
-DOCUMENT = as_file(HTML, TEXT, description="The document") | SCARCE
+DOCUMENT: dict[str, Any] = {"response_class": Response, "responses": as_file(HTML, TEXT, description="The document")}
 
 
-@router.get(
-    "/v1/indices/{index_id}/explain",
-    response_model=ExplanationAnswer,
-    responses=UNKNOWN,
-    summary="Why this level",
-)
+@router.get("/indices/{index_id}/explain", response_model=ExplanationAnswer, summary="Why this level")
 def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of: AsOf = None) -> Response:
     """The last level at or before `at` with everything it was computed from: units, divisor, each rate with every
     venue's quote and verdict, supplies with their origin, rules, run, revisions, hashes, and contributions to the
@@ -102,21 +96,15 @@ def explain_level(services: ServicesDep, index_id: IndexId, at: At = None, as_of
     return Answer(to_json(explain(store, registry, index_id=index_id, at_us=at_us, as_of_us=as_of)))
 
 
-@router.get(
-    "/v1/indices/{index_id}/status",
-    response_model=StatusAnswer,
-    responses=UNKNOWN,
-    summary="Where the index stands",
-)
+@router.get("/indices/{index_id}/status", response_model=StatusAnswer, summary="Where the index stands")
 def index_status(services: ServicesDep, index_id: IndexId) -> Response:
     """State, constituents against the required minimum, planned changes of state."""
     return Answer(to_json(status_of(services.store, index_id, now=services.clock())))
 
 
 @router.get(
-    "/v1/indices/{index_id}/proforma",
+    "/indices/{index_id}/proforma",
     response_model=ProFormaAnswer,
-    responses=SCARCE,
     summary="The next rebalance before it happens",
 )
 def index_pro_forma(
@@ -133,30 +121,21 @@ def index_pro_forma(
     return Answer(to_json(to_come))
 
 
-@router.get(
-    "/v1/indices/{index_id}/calendar",
-    response_model=CalendarAnswer,
-    responses=SCARCE,
-    summary="Rebalance calendar",
-)
+@router.get("/indices/{index_id}/calendar", response_model=CalendarAnswer, summary="Rebalance calendar")
 def index_calendar(services: ServicesDep, index_id: IndexId) -> Response:
     """Reference, pro-forma and effective dates of the next 12 months. Also as .ics and .rss."""
     planned = _entries(services, index_id)
     return Answer({"index": index_id, "count": len(planned), "data": to_json(planned)})
 
 
-@router.get(
-    "/v1/indices/{index_id}/calendar.ics",
-    **file_of(ICAL, "iCalendar", "not_found", "not_enough_data"),
-    summary="Rebalance calendar as iCalendar",
-)
+@router.get("/indices/{index_id}/calendar.ics", **file_of(ICAL, "iCalendar"), summary="Rebalance calendar as iCalendar")
 def index_calendar_ical(services: ServicesDep, index_id: IndexId) -> Response:
     """The same dates for a calendar program to subscribe to."""
     text = as_ical(_entries(services, index_id), name=f"{index_id}: rebalances", now=_today(services.clock()))
     return Answer(text.encode(), media_type=ICAL)
 
 
-@router.get("/v1/announcements", response_model=AnnouncementList, responses=UNKNOWN, summary="What users were told")
+@router.get("/announcements", response_model=AnnouncementList, summary="What users were told")
 def list_announcements(
     store: StoreDep,
     index: IndexFilter = None,
@@ -171,7 +150,7 @@ def list_announcements(
     return Answer({"count": len(rows), "data": [to_wire(row, AnnouncementItem) for row in rows]})
 
 
-@router.get("/v1/announcements.rss", **file_of(RSS, "RSS 2.0", "not_found"), summary="What users were told, as RSS")
+@router.get("/announcements.rss", **file_of(RSS, "RSS 2.0"), summary="What users were told, as RSS")
 def announcements_rss(
     services: ServicesDep,
     index: IndexFilter = None,
@@ -185,20 +164,20 @@ def announcements_rss(
     return Answer(text.encode(), media_type=RSS)
 
 
-@router.get("/v1/overrides", response_model=OverrideList, summary="Decisions of people")
+@router.get("/overrides", response_model=OverrideList, summary="Decisions of people")
 def list_overrides(store: StoreDep) -> Response:
     """Every override ever proposed: reason, who decided, window; public by rule."""
     rows = read_overrides(store)
     return Answer({"count": len(rows), "data": [to_wire(row, OverrideItem) for row in rows]})
 
 
-@router.get("/v1/challenges", include_in_schema=False)
+@router.get("/challenges", include_in_schema=False)
 def list_challenges(request: Request) -> Response:
     """What there was once."""
     return problem(request.scope, "gone", detail=NO_CHALLENGES)
 
 
-@router.get("/v1/actions", response_model=ActionList, summary="Corporate actions of tokens")
+@router.get("/actions", response_model=ActionList, summary="Corporate actions of tokens")
 def list_actions(services: ServicesDep) -> Response:
     """The dated log of corporate actions, each with its treatment and source."""
     from indexer.levels.published import registry_for
@@ -210,9 +189,8 @@ def list_actions(services: ServicesDep) -> Response:
 
 
 @router.get(
-    "/v1/indices/{index_id}/documents/{paper}",
-    response_class=Response,
-    responses=DOCUMENT,
+    "/indices/{index_id}/documents/{paper}",
+    **DOCUMENT,
     summary="Methodology page, benchmark statement, factsheet",
 )
 def index_document(
@@ -228,22 +206,13 @@ def index_document(
     return _written(make_document(store, settings, index_id=index_id, kind=paper.value, now=now), form)
 
 
-@router.get(
-    "/v1/indices/{index_id}/factsheet.pdf",
-    **file_of(PDF, "One page", "not_found", "not_enough_data"),
-    summary="Factsheet as PDF",
-)
+@router.get("/indices/{index_id}/factsheet.pdf", **file_of(PDF, "One page"), summary="Factsheet as PDF")
 def index_factsheet(services: ServicesDep, index_id: IndexId, at: At = None) -> Response:
     """Figures, chart and constituents on one page."""
     return _pdf(services, index_id, at=at)
 
 
-@router.get(
-    "/v1/indices/{index_id}/constituents/{symbol}/factsheet",
-    response_class=Response,
-    responses=DOCUMENT,
-    summary="Factsheet of a constituent",
-)
+@router.get("/indices/{index_id}/constituents/{symbol}/factsheet", **DOCUMENT, summary="Factsheet of a constituent")
 def constituent_factsheet(
     services: ServicesDep,
     index_id: IndexId,
@@ -256,8 +225,8 @@ def constituent_factsheet(
 
 
 @router.get(
-    "/v1/indices/{index_id}/constituents/{symbol}/factsheet.pdf",
-    **file_of(PDF, "One page", "not_found", "not_enough_data"),
+    "/indices/{index_id}/constituents/{symbol}/factsheet.pdf",
+    **file_of(PDF, "One page"),
     summary="Factsheet of a constituent as PDF",
 )
 def constituent_factsheet_pdf(services: ServicesDep, index_id: IndexId, symbol: Constituent, at: At = None) -> Response:

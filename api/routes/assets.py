@@ -184,7 +184,7 @@ class AssetOnchain(Wire):
     history: list[MetricPoint] = Field(description="Its values over the whole token, oldest first")
 
 
-router = APIRouter(prefix="/v1/assets", tags=["assets"])
+router = APIRouter(prefix="/v1/assets", tags=["assets"], responses=declared("not_found"))
 FINDINGS = (
     "onchain_missing", "onchain_alert", "onchain_orphaned", "onchain_activity", "onchain_identity",
     "onchain_divergence", "onchain_price",
@@ -207,7 +207,7 @@ def list_assets(store: StoreDep) -> Response:
     return Answer({"count": len(data), "data": data})
 
 
-@router.get("/{symbol}", response_model=AssetDetail, responses=declared("not_found"), summary="One asset")
+@router.get("/{symbol}", response_model=AssetDetail, summary="One asset")
 def get_asset(services: ServicesDep, store: StoreDep, symbol: Symbol) -> Response:
     """Identity by chain and contract, labels through time, venues, newest rate, and every kind of supply."""
     asset = read_asset(store, symbol)
@@ -229,12 +229,7 @@ def get_asset(services: ServicesDep, store: StoreDep, symbol: Symbol) -> Respons
     )
 
 
-@router.get(
-    "/{symbol}/onchain",
-    response_model=AssetOnchain,
-    responses=declared("not_found"),
-    summary="What chains say of an asset",
-)
+@router.get("/{symbol}/onchain", response_model=AssetOnchain, summary="What chains say of an asset")
 def get_onchain(
     services: ServicesDep,
     store: StoreDep,

@@ -75,7 +75,7 @@ class EventItem(Wire):
 EventList = list_of("EventList", EventItem)
 
 
-router = APIRouter(prefix="/v1", tags=["benchmarks"])
+router = APIRouter(prefix="/v1", tags=["benchmarks"], responses=declared("not_found"))
 Symbol = Annotated[str, Path(max_length=32, description="Symbol, e.g. QQQ", examples=["QQQ"])]
 
 
@@ -91,12 +91,7 @@ def list_benchmarks(store: StoreDep) -> Response:
     return Answer({"count": len(data), "data": data})
 
 
-@router.get(
-    "/benchmarks/{symbol}/closes",
-    response_model=Closes,
-    responses=declared("not_found"),
-    summary="Closes of a benchmark",
-)
+@router.get("/benchmarks/{symbol}/closes", response_model=Closes, summary="Closes of a benchmark")
 def list_closes(
     request: Request,
     store: StoreDep,
@@ -136,7 +131,7 @@ def dividends_in(basis: str) -> bool | None:
 
 @router.get(
     "/benchmarks/{symbol}/closes.csv",
-    **file_of("text/csv", "time,close,date: the session's own", "not_found"),
+    **file_of("text/csv", "time,close,date: the session's own"),
     summary="Closes as CSV, for sheets",
 )
 def closes_csv(request: Request, store: StoreDep, symbol: Symbol, *, start: Start = None, end: End = None) -> Response:

@@ -214,9 +214,8 @@ def _config(theme: Theme) -> dict[str, Any]:
     }
 
 
-router = APIRouter(prefix="/charts", tags=["charts"])
+router = APIRouter(prefix="/charts", tags=["charts"], responses=declared("not_found", "not_enough_data"))
 SVG = "image/svg+xml"
-ERRORS = declared("not_found", "not_enough_data")
 SCALES, MOST_PIXELS = [0.5, 1.0, 1.5, 2.0, 3.0], 4_000_000
 TITLES = {ChartKind.LEVEL: "{name} · {level:,.2f}", ChartKind.DRAWDOWN: "{name} · drawdown"}
 
@@ -230,15 +229,13 @@ def spec_of(store: Store, index_id: str, asked: ChartQuery) -> dict[str, Any]:
     return chart_spec(series, asked, title=title, simulated=index.simulated)
 
 
-@router.get("/{index_id}.svg", **file_of(SVG, "The picture", "not_found", "not_enough_data"), summary="A chart as SVG")
+@router.get("/{index_id}.svg", **file_of(SVG, "The picture"), summary="A chart as SVG")
 def chart_svg(services: ServicesDep, index_id: IndexId, asked: Asked) -> Response:
     """A chart that scales, for pages and documents; says "as of", and "SIMULATED" where that is so."""
     return Answer(services.pictures.svg(spec_of(services.store, index_id, asked)), media_type=SVG)
 
 
-@router.get(
-    "/{index_id}.png", **file_of("image/png", "The picture", "not_found", "not_enough_data"), summary="A chart as PNG"
-)
+@router.get("/{index_id}.png", **file_of("image/png", "The picture"), summary="A chart as PNG")
 def chart_png(
     services: ServicesDep,
     index_id: IndexId,
@@ -256,7 +253,7 @@ def chart_png(
     return Answer(png, media_type="image/png", compress=False)
 
 
-@router.get("/{index_id}.vl.json", response_class=Response, responses=ERRORS, summary="A chart as Vega-Lite")
+@router.get("/{index_id}.vl.json", response_class=Response, summary="A chart as Vega-Lite")
 def chart_vega(store: StoreDep, index_id: IndexId, asked: Asked) -> Response:
     """The specification itself, data included: `vegaEmbed("#chart", url)` or `altair.Chart.from_dict`."""
     return Answer(spec_of(store, index_id, asked))

@@ -22,8 +22,7 @@ from indexer.errors import InputError, NotFoundError
 from indexer.store.indices import read_index
 from indexer.times import iso, to_us
 
-router = APIRouter(tags=["embeds"])
-ERRORS = declared("not_found")
+router = APIRouter(tags=["embeds"], responses=declared("not_found", "not_enough_data"))
 ThemeParam = Annotated[Theme, Query(description="Colours")]
 Label = Annotated[str | None, Query(max_length=40, description="Left half")]
 PageUrl = Annotated[str, Query(max_length=1000, description="Address of a page of ours", examples=["/indices/deai"])]
@@ -81,14 +80,14 @@ def _width(text: str) -> float:
     return narrow * NARROW + wide * WIDE + (len(text) - narrow - wide) * OTHER
 
 
-@router.get("/badge/{index_id}.svg", **file_of(SVG, "", "not_found"), summary="A badge")
+@router.get("/badge/{index_id}.svg", **file_of(SVG), summary="A badge")
 def get_badge(services: ServicesDep, index_id: IndexId, label: Label = None) -> Response:
     """Level and a day's change, for a README; with its day instead when a newer level is overdue."""
     message, color = badge_message(latest_or_none(services.store, index_id), now=services.clock())
     return Answer(badge_svg(label or index_id.upper(), message, color=color), media_type=SVG, keep=False)
 
 
-@router.get("/badge/{index_id}.json", response_class=Response, responses=ERRORS, summary="A badge for shields.io")
+@router.get("/badge/{index_id}.json", response_class=Response, summary="A badge for shields.io")
 def get_shields(services: ServicesDep, index_id: IndexId) -> Response:
     """The endpoint schema of shields.io: `https://img.shields.io/endpoint?url=<this address>`."""
     latest = latest_or_none(services.store, index_id)
@@ -97,7 +96,7 @@ def get_shields(services: ServicesDep, index_id: IndexId) -> Response:
     return Answer({**body, "isError": latest is None}, keep=False)
 
 
-@router.get("/embed/{index_id}", **file_of("text/html", "", "not_found"), summary="A page for an iframe")
+@router.get("/embed/{index_id}", **file_of("text/html"), summary="A page for an iframe")
 def get_embed(
     request: Request,
     services: ServicesDep,
@@ -127,7 +126,7 @@ def get_embed(
         label=f"{index.name}: level {level}, as of {when}" if latest else f"{index.name}: {level}",
         simulated=index.simulated,
         chart=Markup(chart.decode()),
-        key=request.query_params.get("api_key", ""),
+        key=request.query_params.get("api_key"),
     )
     return Answer(page, media_type=HTML)
 
@@ -144,7 +143,7 @@ def index_of_url(url: str) -> str:
     raise NotFoundError(f'"{url}" is not a page of an index; give …/indices/<id>')
 
 
-@router.get("/oembed", response_class=Response, responses=ERRORS | declared("not_implemented"), summary="oEmbed")
+@router.get("/oembed", response_class=Response, responses=declared("not_implemented"), summary="oEmbed")
 def get_oembed(
     request: Request,
     store: StoreDep,
@@ -182,11 +181,7 @@ def get_oembed(
     return Answer(body, cache_control=NEVER)
 
 
-@router.get(
-    "/og/{index_id}.png",
-    **file_of("image/png", "", "not_found", "not_enough_data"),
-    summary="The picture of a link preview",
-)
+@router.get("/og/{index_id}.png", **file_of("image/png"), summary="The picture of a link preview")
 def get_preview(services: ServicesDep, index_id: IndexId) -> Response:
     """1200 × 630, for Open Graph. 409 while the index has no levels."""
     asked = ChartQuery(width=600, height=315)

@@ -30,10 +30,9 @@ from indexer.store.rates import read_rates
 from indexer.store.supplies import read_supplies
 from indexer.times import from_us, to_us
 
-router = APIRouter(prefix="/v1", tags=["facts"])
+router = APIRouter(prefix="/v1", tags=["facts"], responses=declared("not_found"))
 ASSET = ("asset", "symbol", "sub_sector", "status", "line", "line_ratio", "line_from", "line_until", "candidate_from")
 SUPPLY = ("observed_at", "kind", "origin", "source", "tokens", "counts")
-UNKNOWN = declared("not_found")
 
 
 @router.get("/assets.csv", **file_of("text/csv", ",".join(ASSET)), summary="All assets with their price lines, as CSV")
@@ -65,7 +64,7 @@ def assets_csv(services: ServicesDep) -> Response:
 
 @router.get(
     "/assets/{symbol}/rates.csv",
-    **file_of("text/csv", "time,rate,status,perpetual,at_par", "not_found"),
+    **file_of("text/csv", "time,rate,status,perpetual,at_par"),
     summary="Official reference rates of an asset, as CSV",
 )
 def rates_csv(store: StoreDep, symbol: Symbol, start: Start = None, end: End = None) -> Response:
@@ -89,7 +88,7 @@ def rates_csv(store: StoreDep, symbol: Symbol, start: Start = None, end: End = N
 
 @router.get(
     "/assets/{symbol}/supplies.csv",
-    **file_of("text/csv", ",".join(SUPPLY), "not_found"),
+    **file_of("text/csv", ",".join(SUPPLY)),
     summary="Supply readings of an asset, as CSV",
 )
 def supplies_csv(services: ServicesDep, symbol: Symbol) -> Response:
@@ -118,7 +117,7 @@ def supplies_csv(services: ServicesDep, symbol: Symbol) -> Response:
 
 @router.get(
     "/assets/{symbol}/traded-value.csv",
-    **file_of("text/csv", "date,end,traded_value_usd,venues,perpetual_venues", "not_found"),
+    **file_of("text/csv", "date,end,traded_value_usd,venues,perpetual_venues"),
     summary="Traded value of an asset by day, as CSV",
 )
 def traded_value_csv(services: ServicesDep, symbol: Symbol) -> Response:
@@ -160,7 +159,7 @@ def _table(rows: list[dict[str, Any]], names: tuple[str, ...] | list[str]) -> An
 
 @router.get(
     "/indices/{index_id}/methodology.toml",
-    **file_of("application/toml", "The methodology file", "not_found"),
+    **file_of("application/toml", "The methodology file"),
     summary="The rules in force, as the file itself",
 )
 def methodology_toml(store: StoreDep, index_id: IndexId) -> Response:

@@ -26,7 +26,7 @@ from indexer.store.levels import published_span, read_latest_level, read_levels
 from indexer.store.rows import IndexRow, LevelRows
 from indexer.times import DAY_US, FIXING_LAG_US, HOUR_US, from_us
 
-router = APIRouter(prefix="/v1/indices", tags=["indices"])
+router = APIRouter(prefix="/v1/indices", tags=["indices"], responses=declared("not_found", "not_enough_data"))
 
 
 LevelPoint = wire_model(models.LevelPoint)
@@ -53,7 +53,7 @@ def list_indices(store: StoreDep) -> Response:
     return Answer({"count": len(data), "data": data})
 
 
-@router.get("/{index_id}", response_model=IndexDetail, responses=declared("not_found"), summary="One index")
+@router.get("/{index_id}", response_model=IndexDetail, summary="One index")
 def get_index(request: Request, store: StoreDep, index_id: IndexId) -> Response:
     """One index, with the addresses of everything about it."""
     row = read_index(store, index_id)
@@ -62,12 +62,7 @@ def get_index(request: Request, store: StoreDep, index_id: IndexId) -> Response:
     return Answer({**_summary(store, row), "links": links})
 
 
-@router.get(
-    "/{index_id}/latest",
-    response_model=Latest,
-    responses=declared("not_found", "not_enough_data"),
-    summary="The newest level",
-)
+@router.get("/{index_id}/latest", response_model=Latest, summary="The newest level")
 def get_latest(store: StoreDep, index_id: IndexId, decimals: DecimalsParam = Decimals.NUMBER) -> Response:
     """The newest level with its status and changes, flat. 409 while the index has no levels."""
     latest = latest_of(store, index_id)

@@ -65,13 +65,13 @@ class AssetMetrics(Wire):
     data: list[MetricValue]  # type: ignore[valid-type]  # made from the record
 
 
-router = APIRouter(prefix="/v1/assets", tags=["assets"])
+router = APIRouter(prefix="/v1/assets", tags=["assets"], responses=declared("not_found"))
 
 
 @router.get(
     "/{symbol}/metrics",
     response_model=AssetMetrics,
-    responses={**declared("not_found"), **as_file("text/csv")},
+    responses=as_file("text/csv"),
     summary="Metrics of an asset through time",
 )
 def get_metrics(
@@ -115,7 +115,7 @@ def get_metrics(
 
 @router.get(
     "/{symbol}/metrics.parquet",
-    **file_of(MEDIA_TYPES[FileKind.PARQUET], "All values", "not_found"),
+    **file_of(MEDIA_TYPES[FileKind.PARQUET], "All values"),
     summary="All metrics of an asset as a Parquet file",
 )
 def metrics_parquet(store: StoreDep, symbol: Symbol) -> Response:
