@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexer.errors import InputError
+from indexer.errors import ImportFileError, InputError
 from indexer.files.containers import Table, tables_of
 from indexer.files.layouts import column_words, key_of
 from indexer.files.numbers import Style, parse_number, style_of
-from indexer.files.text import blocks, delimiter_of, split, table_start
+from indexer.files.text import blocks, decoded, delimiter_of, split, table_start
 
-MOST = 500
+MOST, LARGEST = 500, 1e30
 # Lines without a header, "TAO 12.5" or "12.5 TAO": a number, and what is not one.
 NUMBER = r"[+-]?[\d.,'\u2019\u00a0\u202f]*\d"
 LINES = [
@@ -40,15 +40,14 @@ def read_holdings(path: Path) -> list[Holding]:
 
     Raises ImportFileError for a file that cannot be read, InputError for one without holdings.
     """
-    if path.suffix.lower() == ".toml" and path.exists():
-        return parse_holdings(path.read_text(encoding="utf-8"))
     problems: list[InputError] = []
-    for table in tables_of(path):
+    for table in [Table(path, "text")] if path.suffix.lower() == ".toml" else tables_of(path):
         try:
             return _of_table(table)
         except InputError as problem:
             problems.append(problem)
-    raise InputError(f"{path.name}: {problems[0]}")
+    first = problems[0]
+    raise first if isinstance(first, ImportFileError) else InputError(f"{path.name}: {first}")
 
 
 def parse_holdings(text: str) -> list[Holding]:
@@ -74,10 +73,8 @@ def parse_holdings(text: str) -> list[Holding]:
 
 
 def _of_table(table: Table) -> list[Holding]:
-    if table.form == "text":
-        return parse_holdings(b"".join(block.content for block in blocks(table)).decode("utf-8", "replace"))
-    if table.form == "json":
-        return parse_holdings(table.path.read_text(encoding="utf-8"))
+    if table.form in ("text", "json"):
+        return parse_holdings(decoded(b"".join(block.content for block in blocks(table))))
     columns = [column.to_pylist() for column in table.whole.columns]
     return _checked(_of_rows(table.whole.column_names, list(zip(*columns, strict=True))))
 
@@ -126,7 +123,7 @@ def _checked(pairs: Iterable[tuple[object, object]]) -> list[Holding]:
         known = amount
         if isinstance(amount, str):
             known = parse_number(UNIT.sub("", amount.strip()), Style(decimal, thousands), scaled=True)
-        if isinstance(known, bool) or not isinstance(known, int | float) or not 0.0 <= known < float("inf"):
+        if isinstance(known, bool) or not isinstance(known, int | float) or not 0.0 <= known <= LARGEST:
             raise InputError(f'{symbol[:40]}: "{str(amount)[:40]}" is no amount; write it as 1234.5, not below zero')
         holdings.append(Holding(symbol, float(known)))
     return [holding for holding in holdings if holding.amount > 0.0]

@@ -88,13 +88,13 @@ def head_lines(table: Table) -> list[str]:
     """The first lines of a file, to be recognised by."""
     lines: list[str] = []
     for block in blocks(table, size=1 << 16):
-        lines += [_decoded(line) for line in block.content.removesuffix(b"\n").split(b"\n")]
+        lines += [decoded(line) for line in block.content.removesuffix(b"\n").split(b"\n")]
         if len(lines) > 1:
             break
     return lines[:HEAD_LINES]
 
 
-def _decoded(line: bytes) -> str:
+def decoded(line: bytes) -> str:
     """A line as text; one that is no UTF-8, such as a header with umlauts, is Windows' text."""
     try:
         return line.decode()

@@ -35,6 +35,8 @@ def test_files_are_read_by_their_form(tmp_path: Path) -> None:
         path = tmp_path / f"{form}.{ending}"
         path.write_text(FORMS[form], encoding="utf-8")
         assert read_holdings(path) == BOTH
+    (tmp_path / "windows.csv").write_bytes(FORMS["another country"].lstrip("\ufeff").encode("cp1252"))
+    assert read_holdings(tmp_path / "windows.csv") == BOTH
     book = openpyxl.Workbook()
     book.active.append(["Notes"])
     sheet = book.create_sheet("Coins")
@@ -55,6 +57,7 @@ def test_files_are_read_by_their_form(tmp_path: Path) -> None:
         ('{"TAO": -1}', '"-1" is no amount'),
         ('{"TAO": true}', '"True" is no amount'),
         ('{"TAO": NaN}', '"nan" is no amount'),
+        (f'{{"TAO": 1{"0" * 400}}}', "is no amount"),
         ("coin,price\nTAO,300", "no column of amounts"),
         ("[1, 2]", "no holdings"),
         ("\n".join(f"T{n}X 1" for n in range(501)), "501 holdings"),
