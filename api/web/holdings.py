@@ -47,6 +47,7 @@ def portfolio_page(request: Request, store: StoreDep, form: Annotated[dict[str, 
 def _page(
     request: Request, store: Store, form: dict[str, str], *, study: PortfolioStudy | None = None, problem: str = ""
 ) -> Response:
+    indices = in_order(store)
     body = filled(
         "portfolio.html",
         request,
@@ -54,7 +55,8 @@ def _page(
         problem=problem,
         pasted=form.get("holdings", ""),
         chosen=form.get("index", FLAGSHIP),
-        indices=[row.id for row in in_order(store)],
+        indices=[row.id for row in indices],
+        simulated=any(row.simulated for row in indices if row.id == form.get("index", FLAGSHIP)),
         told=change_text,
         when=lambda us: f"{from_us(us):%Y-%m-%d %H:%M} UTC",
         tabs=tabs(store, ""),

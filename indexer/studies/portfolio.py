@@ -152,43 +152,27 @@ def study_portfolio(
     tokens, unpriced = _tokens(store, holdings, index_id=index_id, at_us=at_us)
     if not tokens:
         raise NotEnoughDataError(f"no price for any of it: {'; '.join(row.reason for row in unpriced)}")
-    closes = _window(session_instants(store), sessions, since_us=since_us, at_us=at_us)
-    prices = np.column_stack([_carried(token.series, closes) for token in tokens])
-    known = np.flatnonzero(np.isfinite(prices).all(axis=1))
-    if len(known) < 2:
-        raise NotEnoughDataError(f"{len(known)} closes of the window have a price of every token; 2 are needed")
-    closes, prices = closes[known[0] :], prices[known[0] :]
-    amounts = np.array([token.amount for token in tokens])
-    values, start, end = prices @ amounts, 0, int(known[-1] - known[0])
-    levels = values_at(index, closes)
+    closes, prices, late = _priced(store, tokens, sessions, since_us=since_us, at_us=at_us)
+    values, levels = prices @ np.array([token.amount for token in tokens]), values_at(index, closes)
     weights = {row.asset: row.weight or 0.0 for row in read_constituents(store, index_id, at_us)}
-    held = _held(tokens, prices[[start, end]], weights)
+    held = _held(tokens, prices[[0, -1]], weights)
     own = Series("portfolio", "portfolio", closes, values, "value of the holdings")
     names, stand_in = benchmarks_of(store, benchmarks or BENCHMARKS, asked=bool(benchmarks))
     others = [benchmark_series(store, name) for name in names]
-    youngest = max(tokens, key=lambda token: int(token.series.times_us[0]))
-    late = f"the window begins where the first price of {youngest.series.name} is" if known[0] else ""
     return PortfolioStudy(
         index_id=index_id,
         title=HELD_THROUGH if since_us is None or closes[0] < since_us else f"holdings as of {iso(since_us)}",
         at_us=at_us,
         value=sum(row.value for row in held),
-        overlap=Overlap(
-            sum(min(row.weight, row.index_weight) for row in held),
-            sum(row.weight for row in held if row.index_weight),
-            sum(row.index_weight for row in held),
-        ),
+        overlap=_overlap(held),
         holdings=tuple(sorted(held, key=lambda row: -row.value)),
         unpriced=tuple(unpriced),
-        start_us=int(closes[start]),
-        end_us=int(closes[end]),
-        total=float(values[end] / values[start] - 1.0),
-        index_return=float(levels[end] / levels[start] - 1.0) if np.isfinite(levels[[start, end]]).all() else None,
+        start_us=int(closes[0]),
+        end_us=int(closes[-1]),
+        total=float(values[-1] / values[0] - 1.0),
+        index_return=_known(levels[-1] / levels[0] - 1.0),
         betas=tuple(_beta(store, own, other) for other in [*others, index]),
-        path=tuple(
-            PortfolioPoint(int(at), *(float(x) if np.isfinite(x) else None for x in pair))
-            for at, *pair in zip(closes, values, levels, strict=True)
-        ),
+        path=tuple(map(PortfolioPoint, closes.tolist(), map(_known, values), map(_known, levels))),
         notes=tuple(note for note in (stand_in, late) if note),
     )
 
@@ -237,19 +221,39 @@ def _asset(assets: Sequence[StoredAsset], name: str) -> StoredAsset | None:
     return next((label[word] for word in words for label in labels if word in label), None)
 
 
-def _window(closes: I64, sessions: int | None, *, since_us: int | None, at_us: int) -> I64:
-    """The closes of the window, one more than it has sessions."""
-    until = closes[closes <= at_us]
+def _priced(
+    store: Store, tokens: Sequence[_Token], sessions: int | None, *, since_us: int | None, at_us: int
+) -> tuple[I64, F64, str]:
+    """The window's closes (T,), each token's price there (T, N), and why the window begins later than it was asked for.
+
+    It begins and ends at a close at which every token has a price; between them a row may have NaN.
+    """
+    until = session_instants(store)
+    until = until[until <= at_us]
+    closes = until[-(sessions or DEFAULT_SESSIONS) - 1 :]
     if sessions is None and since_us is not None:
-        return until[until >= since_us]
-    return until[-(sessions or DEFAULT_SESSIONS) - 1 :]
+        closes = until[until >= since_us]
+    columns = [last_known(token.series, closes) for token in tokens]
+    prices = np.column_stack([np.where(age <= LONGEST_CARRY_US, price, np.nan) for price, age in columns])
+    known = np.flatnonzero(np.isfinite(prices).all(axis=1))
+    if len(known) < 2:
+        raise NotEnoughDataError(f"{len(known)} closes of the window have a price of every token; 2 are needed")
+    youngest = max(tokens, key=lambda token: int(token.series.times_us[0]))
+    late = f"the window begins where the first price of {youngest.series.name} is" if known[0] else ""
+    span = slice(known[0], known[-1] + 1)
+    return closes[span], prices[span], late
 
 
-def _carried(series: Series, at_us: I64) -> F64:
-    """The last known rate at each instant (T,); NaN where it is older than a week or there is none."""
-    price, age = last_known(series, at_us)
-    carried: F64 = np.where(age <= LONGEST_CARRY_US, price, np.nan)
-    return carried
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _overlap(held: Sequence[HeldToken]) -> Overlap:
+    return Overlap(
+        sum(min(row.weight, row.index_weight) for row in held),
+        sum(row.weight for row in held if row.index_weight),
+        sum(row.index_weight for row in held),
+    )
 
 
 def _held(tokens: Sequence[_Token], ends: F64, weights: dict[str, float]) -> list[HeldToken]:

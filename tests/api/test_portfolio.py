@@ -50,5 +50,6 @@ def test_the_page_answers_a_form_without_scripts(client: TestClient) -> None:
     page = client.post("/portfolio", data={"holdings": "ALP 12.5\n<b>X 1", "index": "demo"})
     assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
     assert "&lt;b&gt;X is no token" in page.text and "<b>X" not in page.text and "in tokens of the index" in page.text
+    assert "Every price here is invented" in page.text
     wrong = client.post("/portfolio", data={"holdings": "ALP much"})
     assert wrong.status_code == 422 and 'role="alert"' in wrong.text and "ALP much" in wrong.text
