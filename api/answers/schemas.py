@@ -61,7 +61,7 @@ TERMS: dict[str, str] = {
 class Wire(BaseModel):
     """Base of the answers: unknown keys are a mistake of ours and fail the tests."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class OfIndex(Wire):

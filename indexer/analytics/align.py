@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from indexer.analytics import Clock as Clock  # noqa: PLC0414 - offered here too
 from indexer.arrays import F64, I64, Bools
 from indexer.errors import InputError
 
@@ -24,16 +24,6 @@ if TYPE_CHECKING:
     from datetime import date
 
     from numpy.typing import ArrayLike
-
-
-class Clock(StrEnum):
-    """At which instants the two sides are read."""
-
-    AT_CLOSE = "at_close"
-    DAILY_UTC = "daily_utc"
-    NQ_HOURS = "nq_hours"
-    HOURLY_UTC = "hourly_utc"
-    DATE_JOIN = "date_join"
 
 
 HOURLY_CLOCKS = (Clock.NQ_HOURS, Clock.HOURLY_UTC)

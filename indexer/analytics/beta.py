@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from indexer.analytics import Method as Method  # noqa: PLC0414 - offered here too
 from indexer.analytics.correlation import fisher_interval
 from indexer.analytics.linear import auto_lag, se_hac, se_hc, student_interval, t_two_sided
 from indexer.analytics.series import centred, finite_pairs, moments, refusal
@@ -26,21 +27,6 @@ MIN_PAIRS = 3
 SHORT_WINDOW = 60
 # A residual sum below this share of the total is rounding of an exact fit.
 EXACT_FIT = 1e-28
-
-
-class Method(StrEnum):
-    """How a beta is estimated."""
-
-    OLS = "ols"
-    EWMA = "ewma"
-    KALMAN = "kalman"
-    DOWNSIDE = "downside"
-    UPSIDE = "upside"
-    QUANTILE = "quantile"
-    DIMSON = "dimson"
-    SCHOLES_WILLIAMS = "scholes_williams"
-    MULTI = "multi"
-    HAYASHI_YOSHIDA = "hayashi_yoshida"
 
 
 class BetaPath(StrEnum):

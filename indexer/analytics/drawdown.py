@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from indexer.analytics import Bar as Bar  # noqa: PLC0414 - offered here too
 from indexer.analytics.series import as_series
 from indexer.arrays import F64, I64
 from indexer.errors import InputError
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 DAY_US = 86_400_000_000
-
-
-class Bar(StrEnum):
-    """Spacing of the levels: 00:00 UTC of every day, or every full hour."""
-
-    DAILY = "daily"
-    HOURLY = "hourly"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.analytics.align import Clock
-from indexer.analytics.beta import Method
-from indexer.analytics.drawdown import Bar
+from indexer.analytics import Bar, Clock, Method
 from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table, table_of
 from indexer.studies.report.blocks import day, figure, p_value, percent, simple, span_of
 from indexer.times import iso, parse_instant

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.arrays import to_json
 from indexer.errors import DeaiError
 from indexer.times import iso, parse_instant
 
@@ -69,6 +68,8 @@ def emit(payload: object, *, as_json: bool, text: Callable[[], None], wire: bool
     With `wire`, fields have the names that the API answers with.
     """
     if as_json:
+        from indexer.arrays import to_json  # comes with numpy
+
         sys.stdout.write(json.dumps(to_json(payload, wire=wire), indent=2, allow_nan=False) + "\n")
     else:
         text()
