@@ -181,6 +181,18 @@ def supply_as_of(history: SupplyHistory, at_us: I64, *, max_age_us: int) -> Supp
     return SupplyAt(tokens, source, total, true_us, stale_us)
 
 
+def next_supply_us(history: SupplyHistory, at_us: int, *, max_age_us: int) -> int:
+    """The first instant after `at_us` at which `supply_as_of` may answer otherwise; `NEVER_US` when there is none."""
+    past = history.times_us <= at_us
+    newest = [
+        history.times_us[past & (history.source == kind) & (values > 0)][-1:] + max_age_us + 1
+        for kind in SupplySource
+        for values in (history.circulating, history.free_float)
+    ]
+    turns = np.concatenate([history.times_us[~past], *newest])
+    return int(turns[turns > at_us].min(initial=NEVER_US))
+
+
 SEAM = 0.05  # a smaller step between two origins is not entered
 
 

@@ -6,7 +6,7 @@ predecessor's rate divided by the ratio, from then on the successor's own. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,13 +82,15 @@ def assemble(
     metrics: Sequence[MetricColumns] = (),
     events: Mapping[str, Sequence[tuple[int, int]]] | None = None,
     clock: Sequence[int] = (),
+    rated: Collection[int] = (),
 ) -> Market:
     """The market of these lines, on the clock of every instant at which any of them has a rate, and of `clock`.
 
+    Lines are those with a rate here, and of assets `rated` at other times.
     `events`, by line slug, are (from, until) of what may change a supply.
     """
-    wanted = [line for line in lines if np.isin(rates.asset_id, [p.asset_id for p in line.parts]).any()]
     by_asset = _split(rates.asset_id)
+    wanted = [line for line in lines if any(part.asset_id in by_asset or part.asset_id in rated for part in line.parts)]
     mine = [part.asset_id for line in wanted for part in line.parts]
     times = np.union1d(rates.time_us[np.isin(rates.asset_id, mine)], np.array(clock, dtype=np.int64))
     daily = [(volumes.asset_id, volumes.day_us), *((one.asset_id, one.day_us) for one in metrics)]

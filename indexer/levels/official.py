@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from indexer.arrays import F64, I64, Bools
+from indexer.arrays import F64, I64
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
@@ -23,7 +23,7 @@ from indexer.levels.overrides import ValueOverride
 from indexer.levels.published import read_settled
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
-from indexer.reference.rates import AssetRates, ListedBars, Place, compute_rates, in_dollars, traded
+from indexer.reference.rates import NEVER_US, AssetRates, ListedBars, Place, compute_rates, in_dollars, traded
 from indexer.reference.rules import Method, RateFlag
 from indexer.registry import Registry
 from indexer.registry.records import AT_PAR, DOLLAR, QUOTES, SPOT
@@ -53,10 +53,14 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """The rates of every asset that has bars, and for each currency which bars wait for its rate of their instant."""
+    """The rates of every asset that has bars, and for each currency which bars wait for its rate of their instant.
+
+    Up to `inherits_us` a rate may depend on bars before the first.
+    """
 
     rates: list[AssetRates]
     waiting: tuple[str, ...]
+    inherits_us: int
 
 
 def computed_rates(
@@ -66,8 +70,10 @@ def computed_rates(
     bars: BarSeries,
     listings: Sequence[ListingRow],
     overrides: Sequence[ValueOverride] = (),
+    since_us: int | None = None,
 ) -> Computed:
-    """What the bars of a store's listings give, by what is known now.
+    """What the bars of a store's listings give, by what is known now; with `since_us` only from then on (the bars
+    before it then only tell which later ones stand still).
 
     Where an asset's minutes were fixed, the fixing stands instead of the bars' rate; a value decided on by people
     stands in its window. Bars quoted in another currency than the dollar count where a benchmark, or the bars of that
@@ -80,9 +86,13 @@ def computed_rates(
     }
     quotes = {int(row.id): row.quote for row in listings if row.id is not None}
     live = traded(bars)
-    listed, at_par = in_dollars(live, quotes, _both(_coin_rates(live, listings, places), currency_rates(store)))
-    rates = over_bars(compute_rates(listed, places, at_par=at_par), stored_fixings(store))
-    return Computed([_overridden(made, overrides) for made in rates], _waiting(live, listed, quotes))
+    live = live if since_us is None else live.rows(live.time_us >= since_us)
+    coins = _coin_rates(live, listings, places)
+    currencies = _both({name: (made.time_us, made.rate) for name, made in coins.items()}, currency_rates(store))
+    listed, at_par = in_dollars(live, quotes, currencies)
+    rates = over_bars(compute_rates(listed, places, at_par=at_par), stored_fixings(store, since_us=since_us))
+    inherits_us = max((made.inherits_us for made in (*rates, *coins.values())), default=NEVER_US)
+    return Computed([_overridden(made, overrides) for made in rates], _waiting(live, listed, quotes), inherits_us)
 
 
 def _waiting(live: ListedBars, listed: ListedBars, quotes: Mapping[int, str]) -> tuple[str, ...]:
@@ -122,9 +132,7 @@ def _both(first: Mapping[str, tuple[I64, F64]], second: Mapping[str, tuple[I64, 
     return joined
 
 
-def _coin_rates(
-    bars: ListedBars, listings: Sequence[ListingRow], places: Mapping[int, Place]
-) -> dict[str, tuple[I64, F64]]:
+def _coin_rates(bars: ListedBars, listings: Sequence[ListingRow], places: Mapping[int, Place]) -> dict[str, AssetRates]:
     """USD rates of coins that others are quoted in (BTC, ETH), from their own bars in dollars."""
     wanted = {row.quote for row in listings} - {DOLLAR, *AT_PAR}
     mine = [row for row in listings if row.symbol.upper() in wanted and row.quote in (DOLLAR, *AT_PAR)]
@@ -134,7 +142,7 @@ def _coin_rates(
         return {}
     inner = bars.rows(chosen)
     names = {row.asset_id: row.symbol.upper() for row in mine}
-    return {names[made.asset_id]: (made.time_us, made.rate) for made in compute_rates(inner, places)}
+    return {names[made.asset_id]: made for made in compute_rates(inner, places)}
 
 
 def _overridden(made: AssetRates, overrides: Sequence[ValueOverride]) -> AssetRates:
@@ -168,22 +176,22 @@ def differing(made: AssetRates, stored: RateSeries) -> Fresh:
     return Fresh(made, rows, np.where(known[rows], rate[slot[rows]], np.nan))
 
 
-def write_fresh(store: Store, run_id: int, *, fresh: Fresh, applied: Bools | None = None) -> Written:
-    """Makes differing rates official: all, or those `applied` (M,)."""
-    rows = fresh.rows if applied is None else fresh.rows[applied]
-    if not len(rows):
+def write_fresh(store: Store, run_id: int, fresh: Sequence[Fresh]) -> Written:
+    """Makes differing rates official."""
+    parts = [(part.rates, part.rows) for part in fresh if len(part.rows)]
+    if not parts:
         return Written()
-    rates = fresh.rates
+
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([getattr(rates, name)[rows] for rates, rows in parts])
+
     return write_rates(
         store,
         run_id,
-        asset_id=np.full(len(rows), rates.asset_id, dtype=np.int64),
-        time_us=rates.time_us[rows],
-        rate=rates.rate[rows],
-        status=rates.status[rows],
-        method=rates.method,
-        verdicts=[rates.verdicts[n] for n in rows],
-        flags=rates.flags[rows],
+        asset_id=np.repeat([rates.asset_id for rates, _ in parts], [len(rows) for _, rows in parts]),
+        **{name: column(name) for name in ("time_us", "rate", "status", "flags")},
+        method=[rates.method for rates, rows in parts for _ in rows],
+        verdicts=[rates.verdicts[row] for rates, rows in parts for row in rows.tolist()],
     )
 
 
@@ -266,7 +274,7 @@ def settle_rates(
         following = np.append(part.rates.time_us, FOREVER_US)[part.rows + 1]
         verdict = judge_rates(line, times, next_us=following, effects=effects)
         applied = by_policy(verdict, threshold=policy.threshold, now_us=now_us, window_us=policy.window_days * DAY_US)
-        written += write_fresh(store, run_id, fresh=part, applied=applied)
+        written += write_fresh(store, run_id, [replace(part, rows=part.rows[applied])])
         entry = deferred(
             asset,
             times,
@@ -342,9 +350,9 @@ def _over(made: AssetRates, fixed: AssetRates) -> AssetRates:
     )
 
 
-def stored_fixings(store: Store) -> dict[int, AssetRates]:
-    """The fixings in a store, by asset."""
-    series = read_rates_by_method(store, FIXED)
+def stored_fixings(store: Store, *, since_us: int | None = None) -> dict[int, AssetRates]:
+    """The fixings in a store (from an instant on), by asset."""
+    series = read_rates_by_method(store, FIXED, since_us=since_us)
     edges = np.flatnonzero(np.diff(series.asset_id)) + 1
     parts = np.split(np.arange(len(series.asset_id)), edges)
     texts = series.verdicts or []

@@ -1,8 +1,8 @@
 """The one walk: stored bars → reference rates → market → index histories → published levels.
 
-Everything is recomputed from the stored bars and only differences are written, so an update is idempotent, catches
-late rows by itself and needs no state of its own. (A full recomputation of 24,000 hours takes a fraction of a
-second.) What is published obeys the restatement policy: see `administration`.
+Everything is recomputed from the stored bars and only differences are written, so an update is idempotent and catches
+late rows by itself; hours that only follow what is published come by the shorter way that gives the same (`tail.py`).
+What is published obeys the restatement policy: see `administration`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from indexer.engine.health import SUSPENDED
 from indexer.engine.history import IndexHistory
@@ -32,11 +32,12 @@ from indexer.levels.official import (
     settle_rates,
     write_fresh,
 )
-from indexer.levels.overrides import events_of, in_force, values_of
-from indexer.levels.publish import Published, publish
+from indexer.levels.overrides import in_force, values_of
+from indexer.levels.publish import Published, publish, write_proposal
 from indexer.levels.published import read_settled
-from indexer.levels.rules import Rules, load_rules
-from indexer.methodology.spec import Methodology, universe_lines
+from indexer.levels.rules import Rules, load_rules, obeyed
+from indexer.levels.tail import FOREVER_US, Tail, Walk, keep, tail_of
+from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
 from indexer.store.administration import write_announcements
 from indexer.store.assets import read_listings, write_registry
@@ -47,9 +48,10 @@ from indexer.store.indices import LATE, index_state, read_indices, read_notes, w
 from indexer.store.levels import count_levels, first_published_us, published_span, read_levels
 from indexer.store.quality import write_quality
 from indexer.store.rates import read_rates
-from indexer.store.rows import NoteRow, OverrideRow, QualityRow, Written
+from indexer.store.rows import NoteRow, QualityRow, Written
 from indexer.store.runs import (
     MARK,
+    fact_runs_known,
     facts_mark,
     finish_run,
     first_fill_is_open,
@@ -102,25 +104,6 @@ class UpdateReport:
     waiting: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Walk:
-    """What one update works with."""
-
-    store: Store
-    registry: Registry
-    rules: Rules
-    methodologies: Mapping[str, Methodology]
-    overrides: list[OverrideRow]
-    now: datetime  # of the whole update: what it writes is known from then on
-    run_id: int
-    anew: str  # why history is stated anew, or empty
-    simulated: bool
-    provisional: bool  # the first fill is not complete: nothing of this run lasts
-    replaces: bool  # what is out is provisional, and this takes its place
-    ids: dict[str, int] = field(default_factory=dict)
-    waiting: tuple[str, ...] = ()
-
-
 def update(
     store: Store,
     *,
@@ -143,7 +126,7 @@ def update(
     now = clock()
     apply_due_states(store, now=now)
     overrides = in_force(store, now=now)
-    key = _key(store, registry, methodologies=methodologies, rules=rules, overrides=overrides)
+    key = _key(facts_mark(store), obeyed(registry, methodologies, rules, overrides))
     key = f"rebuild:{iso(to_us(now))}:{rebuild}" if rebuild else key
     provisional = first_fill_is_open(store, now=now)
     if provisional:  # facts come in the middle of runs then
@@ -157,33 +140,67 @@ def update(
         mark_provisional(store, run_id)
     lasting = not (provisional or replaces)
     anew = rebuild or (_first_data(store, methodologies, rules=rules, now_us=to_us(now)) if lasting else "")
-    walk = _Walk(
+    walk = Walk(
         store, registry, rules, methodologies, overrides, now, run_id, anew, simulated, provisional, replaces, ids
     )
-    steps = len(methodologies) + 2
+    tail = tail_of(walk) if lasting and not anew else "what is out is stated anew"
+    if isinstance(tail, str):
+        report, detail = _in_full(walk, progress=progress, refused=refused)
+        detail |= {"way": "full", "why": tail}
+    else:
+        report, detail = _by_tail(walk, tail, refused=refused)
+    detail |= {"rates": report.rates.new + report.rates.revised, "rules": rules.hash, "rebuild": anew}
+    finish_run(store, run_id, now=clock(), detail=(MARK if provisional else {}) | detail)
+    seal_runs(store)
+    return report
+
+
+Outcome = tuple[UpdateReport, dict[str, Any]]  # and what the run log has of it
+
+
+def _in_full(walk: Walk, *, progress: Progress, refused: Mapping[str, str]) -> Outcome:
+    """Computes everything from all stored facts and writes what differs."""
+    known = fact_runs_known(walk.store)
+    steps = len(walk.methodologies) + 2
     written, deferred, market = _rates_and_market(walk, progress=lambda n: progress(n, steps))
     updates: list[IndexUpdate] = []
     missing: dict[str, str] = {}
-    for n, methodology in enumerate(methodologies.values()):
+    bad: dict[str, str] = {}
+    for n, methodology in enumerate(walk.methodologies.values()):
         try:
             updates.append(_one_index(walk, methodology, market=market))
         except NotEnoughDataError as error:
             missing[methodology.id] = str(error)
         except (MethodologyError, InputError) as error:
-            refused = {**refused, methodology.id: str(error)}
+            bad[methodology.id] = str(error)
         progress(n + 3, steps)
-    if replaces and not provisional:  # an index that begins later by all quotes has no levels yet
+    if walk.replaces and not walk.provisional:  # an index that begins later by all quotes has no levels yet
         for index_id in missing:
-            forget_provisional_index(store, index_id)
+            forget_provisional_index(walk.store, index_id)
     _log_supplies(walk, market)
-    detail = {"levels": {one.index_id: one.new for one in updates}, "rates": written.new + written.revised}
-    mark = MARK if provisional else {}
-    finish_run(store, run_id, now=clock(), detail={**mark, **detail, "rules": rules.hash, "rebuild": anew})
-    seal_runs(store)
-    return UpdateReport(False, written, tuple(updates), missing, tuple(deferred), anew, refused, walk.waiting)
+    detail: dict[str, Any] = {"levels": {one.index_id: one.new for one in updates}}
+    if not (bad or walk.provisional):
+        levels = {one.index_id: one.levels for one in updates}
+        detail["kept"] = asdict(keep(walk, market, known=known, levels=levels, missing=missing))
+    bad = {**refused, **bad}
+    report = UpdateReport(False, written, tuple(updates), missing, tuple(deferred), walk.anew, bad, walk.waiting)
+    return report, detail
 
 
-def _log_supplies(walk: _Walk, market: Market) -> None:
+def _by_tail(walk: Walk, tail: Tail, *, refused: Mapping[str, str]) -> Outcome:
+    """Writes the levels that follow the published ones."""
+    kept, updates = tail.counted(), []
+    for one in tail.additions:
+        name = one.methodology.id
+        write_proposal(walk.store, walk.run_id, one.proposal, index_id=name, now=walk.now)
+        new = Published(len(one.proposal.rows))
+        summary = _summary(walk, one.methodology, history=one.history, new=new, note=one.note)
+        updates.append(replace(summary, first=iso(one.first_us), levels=kept.levels[name]))
+    report = UpdateReport(False, tail.written, tuple(updates), kept.missing, refused=refused, waiting=tail.waiting)
+    return report, {"levels": {one.index_id: one.new for one in updates}, "way": "tail", "kept": asdict(kept)}
+
+
+def _log_supplies(walk: Walk, market: Market) -> None:
     """Enters every step of supply that waits, or had to wait, for an acknowledgement; and where another origin's
     figures took over with a step, which its precedence acknowledges."""
     entries = [
@@ -222,7 +239,7 @@ def _step_text(step: Step) -> str:
     )
 
 
-def _rates_and_market(walk: _Walk, *, progress: Callable[[int], None]) -> tuple[Written, list[Deferred], Market]:
+def _rates_and_market(walk: Walk, *, progress: Callable[[int], None]) -> tuple[Written, list[Deferred], Market]:
     """Make rates official as the policy lets them, and give the market of the official ones."""
     store, rules = walk.store, walk.rules
     bars, listings = read_bars(store), read_listings(store)
@@ -237,8 +254,7 @@ def _rates_and_market(walk: _Walk, *, progress: Callable[[int], None]) -> tuple[
     deferred: list[Deferred] = []
     active = list(walk.methodologies.values())
     if walk.anew or walk.replaces or not reaches_back(store, fresh, methodologies=active):
-        for one in fresh:
-            written += write_fresh(store, walk.run_id, fresh=one)
+        written = write_fresh(store, walk.run_id, fresh)
     else:
         before, after = facts.market(stored), facts.market(columns_of(computed.rates))
         effects = effects_on_published(store, walk.registry, methodologies=active, official=before, corrected=after)
@@ -252,19 +268,22 @@ def _rates_and_market(walk: _Walk, *, progress: Callable[[int], None]) -> tuple[
             policy=rules.policy,
             now_us=to_us(walk.now),
         )
+        times = {rates.asset_id: rates.time_us for rates in computed.rates}
+        for entry in deferred:
+            later = times[walk.ids[entry.asset]]
+            walk.deferred_us = max(walk.deferred_us, int(later[later > entry.last_us].min(initial=FOREVER_US)))
     progress(2)
     return written, deferred, facts.market(read_rates(store))
 
 
-def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> IndexUpdate:
+def _one_index(walk: Walk, methodology: Methodology, *, market: Market) -> IndexUpdate:
     """Compute one index from what is settled on, and publish what is new."""
     state = index_state(walk.store, methodology.id)
     if state in STOPPED:
         raise NotEnoughDataError(f"index {methodology.id} is {state}: no levels are computed for it")
-    lines = universe_lines(methodology.universe, walk.registry)
     part = narrowed(market, methodology, walk.registry)
     settled = None if walk.anew or walk.replaces else read_settled(walk.store, methodology.id, market=part)
-    events = (*walk.rules.events_of(lines), *events_of(walk.overrides, methodology.id))
+    events = walk.events_of(methodology)
     history = compute_index(part, methodology, settled=settled, events=events)
     if walk.replaces:
         forget_provisional_index(walk.store, methodology.id)
@@ -290,7 +309,7 @@ def _one_index(walk: _Walk, methodology: Methodology, *, market: Market) -> Inde
         part, methodology, history=history, settled=settled, policy=walk.rules.policy, events=events, now=walk.now
     )
     write_announcements(walk.store, walk.run_id, news)
-    return _summary(walk, methodology, history=history, new=new)
+    return _summary(walk, methodology, history=history, new=new, note=_why_late(walk.store, methodology.id))
 
 
 def _first_data(store: Store, methodologies: Mapping[str, Methodology], *, rules: Rules, now_us: int) -> str:
@@ -308,25 +327,12 @@ def _first_data(store: Store, methodologies: Mapping[str, Methodology], *, rules
     )
 
 
-def _key(
-    store: Store,
-    registry: Registry,
-    *,
-    methodologies: Mapping[str, Methodology],
-    rules: Rules,
-    overrides: Iterable[OverrideRow],
-) -> str:
+def _key(facts: str, rules: str) -> str:
     """The same key for the same facts and rules: computing again would give the same levels."""
-    digest = hashlib.sha256(facts_mark(store).encode())
-    digest.update(repr((registry.assets, registry.successions)).encode())
-    digest.update(rules.hash.encode())
-    digest.update(repr([(row.id, row.withdrawn_at) for row in overrides]).encode())
-    for methodology in methodologies.values():
-        digest.update(f"{methodology.id}:{methodology.hash}".encode())
-    return f"update:{digest.hexdigest()}"
+    return f"update:{hashlib.sha256(f'{facts}:{rules}'.encode()).hexdigest()}"
 
 
-def _summary(walk: _Walk, methodology: Methodology, *, history: IndexHistory, new: Published) -> IndexUpdate:
+def _summary(walk: Walk, methodology: Methodology, *, history: IndexHistory, new: Published, note: str) -> IndexUpdate:
     return IndexUpdate(
         index_id=methodology.id,
         first=iso(int(history.times_us[0])),
@@ -336,7 +342,7 @@ def _summary(walk: _Walk, methodology: Methodology, *, history: IndexHistory, ne
         level=round(float(history.levels[-1]), methodology.decimals),
         status=_status_word(history, provisional=walk.provisional),
         restated=new.restated,
-        note=_why_late(walk.store, methodology.id),
+        note=note,
     )
 
 

@@ -38,6 +38,21 @@ class Candidates(LevelColumns):
 
 
 @dataclass(frozen=True, slots=True)
+class Proposal:
+    """Levels `made` beside those `stored`: the rows (M,) that are to be written and the revision (M,) of each."""
+
+    made: Candidates
+    stored: LevelRows
+    rows: I64
+    revisions: I64
+
+    @property
+    def restated(self) -> I64:
+        """The rows of levels that are out as another one."""
+        return self.rows[self.revisions > 1]
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """How many levels were written, and of those how many restate one that was out before."""
 
@@ -119,6 +134,35 @@ def segments(history: IndexHistory, market: Market) -> list[Segment]:
     return parts
 
 
+def propose(
+    store: Store,
+    *,
+    history: IndexHistory,
+    market: Market,
+    methodology: Methodology,
+    version: int,
+    anew: bool = False,
+    provisional: bool = False,
+    since_us: int | None = None,
+) -> Proposal:
+    """The levels of a history that are not stored as they are, with `since_us` from then on only.
+
+    Nothing is written. Levels that are stored keep the version of the methodology that they have, unless `anew`.
+    """
+    stored = read_levels(store, methodology.id, start_us=since_us)
+    versions = versions_of(
+        store, methodology, times_us=history.times_us, version=version, stored=None if anew else stored
+    )
+    made = candidates(history, market, methodology=methodology, versions=versions)
+    if provisional:
+        made = replace(made, status=np.full(len(made.times_us), Status.PROVISIONAL, dtype=np.int8))
+    rows, revisions = _changed(stored, made)
+    if since_us is not None:
+        later = made.times_us[rows] >= since_us
+        rows, revisions = rows[later], revisions[later]
+    return Proposal(made, stored, rows, revisions)
+
+
 def publish(
     store: Store,
     run_id: int,
@@ -155,21 +199,19 @@ def publish(
         slugs=[line.slug for line in market.lines],
         replace_from_us=int(history.times_us[0]) if settled is None else None,
     )
-    stored = read_levels(store, methodology.id)
-    versions = versions_of(
-        store, methodology, times_us=history.times_us, version=version, stored=None if settled is None else stored
+    proposal = propose(
+        store,
+        history=history,
+        market=market,
+        methodology=methodology,
+        version=version,
+        anew=settled is None,
+        provisional=provisional,
     )
-    proposed = candidates(history, market, methodology=methodology, versions=versions)
-    if provisional:
-        proposed = replace(proposed, status=np.full(len(proposed.times_us), Status.PROVISIONAL, dtype=np.int8))
-    rows, revisions = _changed(stored, proposed)
-    _write(store, run_id, index_id=methodology.id, made=proposed, rows=rows, revisions=revisions, now=now)
-    restated = rows[revisions > 1]
-    if len(restated):
-        _tell(
-            store, run_id, index_id=methodology.id, made=proposed, stored=stored, rows=restated, now=now, reason=reason
-        )
-    return Published(len(rows), len(restated))
+    write_proposal(store, run_id, proposal, index_id=methodology.id, now=now)
+    if len(proposal.restated):
+        _tell(store, run_id, proposal, index_id=methodology.id, now=now, reason=reason)
+    return Published(len(proposal.rows), len(proposal.restated))
 
 
 def same_levels(stored: LevelRows, made: Candidates, *, slots: I64, rows: I64) -> Bools:
@@ -223,10 +265,9 @@ def _changed(stored: LevelRows, made: Candidates) -> tuple[I64, I64]:
     return rows, revisions[rows]
 
 
-def _write(
-    store: Store, run_id: int, *, index_id: str, made: Candidates, rows: I64, revisions: I64, now: datetime
-) -> None:
-    """Writes rows in time order, each under the version it belongs to, chained to what was published before."""
+def write_proposal(store: Store, run_id: int, proposal: Proposal, *, index_id: str, now: datetime) -> None:
+    """Writes levels in time order, each under the version it belongs to, chained to what was published before."""
+    made, rows, revisions = proposal.made, proposal.rows, proposal.revisions
     if not len(rows):
         return
     inputs = [made.inputs[n] for n in rows]
@@ -256,18 +297,9 @@ def _write(
     )
 
 
-def _tell(
-    store: Store,
-    run_id: int,
-    *,
-    index_id: str,
-    made: Candidates,
-    stored: LevelRows,
-    rows: I64,
-    now: datetime,
-    reason: str,
-) -> None:
+def _tell(store: Store, run_id: int, proposal: Proposal, *, index_id: str, now: datetime, reason: str) -> None:
     """Subscribers learn of restated levels: how many, from when to when, by how much at most, and why."""
+    made, stored, rows = proposal.made, proposal.stored, proposal.restated
     old = stored.levels[np.searchsorted(stored.times_us, made.times_us[rows])]
     move = float(np.abs(made.levels[rows] / old - 1.0).max())
     first, last = int(made.times_us[rows[0]]), int(made.times_us[rows[-1]])

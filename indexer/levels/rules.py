@@ -15,7 +15,9 @@ from indexer.engine.history import BasketEvent, Effect, unclaimed_inventory
 from indexer.levels.assemble import SupplyTokens
 from indexer.methodology.actions import CorporateAction, EventLog, Kind, load_event_log
 from indexer.methodology.policy import Policy, load_policy
+from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
+from indexer.store.rows import OverrideRow
 from indexer.times import to_us
 
 EXPLAINING = (Kind.MERGER, Kind.PARTIAL_MIGRATION, Kind.DEPARTURE, Kind.UNLOCK, Kind.BURN, Kind.DEFINITION)
@@ -138,6 +140,18 @@ class Rules:
     def events_of(self, slugs: Sequence[str]) -> tuple[BasketEvent, ...]:
         """The basket events of these lines."""
         return tuple(event for event in self.basket if event.slug in slugs)
+
+
+def obeyed(
+    registry: Registry, methodologies: Mapping[str, Methodology], rules: Rules, overrides: Sequence[OverrideRow]
+) -> str:
+    """A hash of everything that an update obeys: another one where the same facts may give other levels."""
+    digest = hashlib.sha256(repr((registry.assets, registry.successions)).encode())
+    digest.update(rules.hash.encode())
+    digest.update(repr([(row.id, row.withdrawn_at) for row in overrides]).encode())
+    for methodology in methodologies.values():
+        digest.update(f"{methodology.id}:{methodology.hash}".encode())
+    return digest.hexdigest()
 
 
 def load_rules(registry: Registry, *, folder: Path | None = None) -> Rules:

@@ -70,13 +70,15 @@ class BarRates:
     """One rate per bar. `rate` (T,) is NaN where there is none; nothing is carried over a missing bar.
 
     `status` (T,) int8 holds RateStatus numbers, `verdicts` (T, V) int8 holds Verdict numbers in the order
-    of the venues given. A rate kept alive by its last, doubtful venue has status DEGRADED.
+    of the venues given. A rate kept alive by its last, doubtful venue has status DEGRADED. Rates from row
+    `inherits` on are the same whatever came before the first bar.
     """
 
     rate: F64
     status: NDArray[np.int8]
     verdicts: NDArray[np.int8]
     method: str
+    inherits: int = 0
 
 
 def bar_rates(
@@ -107,11 +109,11 @@ def bar_rates(
     limits = np.broadcast_to(np.asarray(theta, dtype=np.float64), rate.shape)
     calm = _calm(by_venue, present, theta=limits)
     verdicts = np.ascontiguousarray(words.T)
-    last_kept = _walk_gates(
+    last_kept, inherits = _walk_gates(
         prices, volumes, np.ascontiguousarray(present.T), rate=rate, calm=calm, theta=limits, verdicts=verdicts
     )
     used = (verdicts.T == Verdict.USED).sum(axis=0)
-    return BarRates(rate=rate, status=_status(used, last_kept), verdicts=verdicts, method=METHOD)
+    return BarRates(rate=rate, status=_status(used, last_kept), verdicts=verdicts, method=METHOD, inherits=inherits)
 
 
 def _stale(present: Bools, volumes: F64) -> Bools:
@@ -163,10 +165,12 @@ def _walk_gates(
     calm: Bools,
     theta: F64,
     verdicts: NDArray[np.int8],
-) -> Bools:
+) -> tuple[Bools, int]:
     """Settle the bars that are not calm, in time order.
 
-    Writes `rate` and `verdicts`; returns the bars in which every venue was out and the nearest was kept.
+    Writes `rate` and `verdicts`; returns the bars in which every venue was out and the nearest was kept, and from which
+    bar on nothing hangs on what came before the first: every venue judged was calm among others since, and the last
+    rate that two are judged by is known too.
     """
     last_kept = np.zeros(len(rate), dtype=np.bool_)
     # a count that grows whenever a venue is seen among others in a calm bar: that is its way back in
@@ -174,11 +178,14 @@ def _walk_gates(
     cleared = np.cumsum(agreed[:, None] & present, axis=0)
     out = np.zeros(prices.shape[1], dtype=np.bool_)
     seen = np.zeros(prices.shape[1], dtype=np.int64)
-    for bar in np.flatnonzero(~calm):
+    inherits, known = 0, np.zeros(prices.shape[1], dtype=np.int64)
+    for bar in np.flatnonzero(~calm).tolist():
+        if not (cleared[bar] > known)[present[bar]].all() or not np.isfinite(rate[inherits:bar]).any():
+            inherits, known = bar + 1, cleared[bar]
         out &= cleared[bar] == seen
         seen = cleared[bar]
         here = present[bar]
-        before = _last_rate(rate, int(bar))
+        before = _last_rate(rate, bar)
         centre = float(np.median(prices[bar, here]))
         if here.sum() >= FINAL_QUORUM:
             out = _gate(prices[bar], out, here, centre=centre, theta=float(theta[bar]))
@@ -191,7 +198,7 @@ def _walk_gates(
             last_kept[bar] = True
         verdicts[bar, here & ~use] = Verdict.OUTLIER
         rate[bar] = _median_of(prices[bar][:, None], volumes[bar][:, None], use[:, None])[0]
-    return last_kept
+    return last_kept, inherits
 
 
 def _gate(prices: F64, out: Bools, here: Bools, *, centre: float, theta: float) -> Bools:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
 import numpy as np
@@ -19,6 +19,8 @@ from indexer.reference.bars import THETA_DAILY, THETA_INTRADAY, bar_rates
 from indexer.reference.rules import RateFlag, Verdict
 from indexer.registry.records import AT_PAR, DOLLAR, PERPETUAL, SPOT
 from indexer.times import DAY_US, HOUR_US, INTERVAL_US
+
+NEVER_US = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class AssetRates:
     """Rates of one asset, ascending in time (T,). `verdicts` (T,) are JSON texts: venue -> verdict; `flags` (T,) are
-    RateFlag numbers."""
+    RateFlag numbers. Those up to `inherits_us` may depend on what came before the first bar."""
 
     asset_id: int
     time_us: I64
@@ -60,11 +62,21 @@ class AssetRates:
     verdicts: list[str]
     method: str
     flags: I8
+    inherits_us: int = NEVER_US
+
+    def since(self, since_us: int) -> AssetRates:
+        """The rates from an instant on."""
+        first = int(np.searchsorted(self.time_us, since_us))
+        names = ("time_us", "rate", "status", "verdicts", "flags")
+        return replace(self, **{name: getattr(self, name)[first:] for name in names})
 
 
 def traded(bars: SomeBars) -> SomeBars:
     """The bars in which somebody traded: a close that stands still at a volume of zero is no price of its instant."""
-    order = np.lexsort((bars.time_us, bars.listing_id))
+    order = np.arange(len(bars.close))
+    turns = np.diff(bars.listing_id)
+    if ((turns < 0) | ((turns == 0) & (np.diff(bars.time_us) < 0))).any():
+        order = np.lexsort((bars.time_us, bars.listing_id))
     before, row = order[:-1], order[1:]
     still = np.zeros(len(order), dtype=np.bool_)
     still[row] = (bars.listing_id[row] == bars.listing_id[before]) & (bars.close[row] == bars.close[before])
@@ -106,7 +118,7 @@ def compute_rates(
     `at_par` (M,) marks the bars whose quote was taken as a dollar.
     """
     at_par = np.zeros(len(bars.close), dtype=np.bool_) if at_par is None else at_par
-    ids = np.unique(bars.listing_id)
+    ids = _present(bars.listing_id)
     asset_of = np.array([places[int(i)].asset_id for i in ids], dtype=np.int64)
     row_listing = np.searchsorted(ids, bars.listing_id)
     row_asset = asset_of[row_listing] if len(ids) else np.empty(0, dtype=np.int64)
@@ -114,13 +126,21 @@ def compute_rates(
     edges = np.flatnonzero(np.diff(row_asset[order])) + 1
     for rows in np.split(order, edges) if len(order) else []:
         rates = _one_asset(bars, rows, places=places, at_par=at_par)
-        if len(rates.time_us):
+        if rates is not None:
             yield rates
 
 
-def _one_asset(bars: ListedBars, rows: I64, *, places: Mapping[int, Place], at_par: Bools) -> AssetRates:
-    """Spot rates, and those of perpetuals at the instants at which no spot venue has a bar."""
-    ids = np.unique(bars.listing_id[rows])
+def _present(ids: I64) -> I64:
+    """Every id that is there, ascending: ids are small numbers, so that counting beats sorting ten times over."""
+    return np.flatnonzero(np.bincount(ids))
+
+
+def _one_asset(bars: ListedBars, rows: I64, *, places: Mapping[int, Place], at_par: Bools) -> AssetRates | None:
+    """Spot rates, and those of perpetuals at the instants at which no spot venue has a bar; None without either.
+
+    The rows ascend in time.
+    """
+    ids = _present(bars.listing_id[rows])
     kinds = np.array([places[int(i)].market for i in ids])[np.searchsorted(ids, bars.listing_id[rows])]
     spot, futures = rows[kinds == SPOT], rows[kinds == PERPETUAL]
     futures = futures[~np.isin(bars.time_us[futures], bars.time_us[spot])]
@@ -128,7 +148,11 @@ def _one_asset(bars: ListedBars, rows: I64, *, places: Mapping[int, Place], at_p
     parts = [
         _one_market(bars, part, asset_id=asset_id, places=places, at_par=at_par, flag=flag)
         for part, flag in ((spot, RateFlag(0)), (futures, RateFlag.PERPETUAL))
+        if len(part)
     ]
+    parts = [part for part in parts if len(part.time_us)]
+    if len(parts) < 2:
+        return parts[0] if parts else None
     time_us = np.concatenate([part.time_us for part in parts])
     order = np.argsort(time_us, kind="stable")
     texts = [text for part in parts for text in part.verdicts]
@@ -140,6 +164,7 @@ def _one_asset(bars: ListedBars, rows: I64, *, places: Mapping[int, Place], at_p
         verdicts=[texts[row] for row in order],
         method=parts[0].method,
         flags=np.concatenate([part.flags for part in parts])[order],
+        inherits_us=max(part.inherits_us for part in parts),
     )
 
 
@@ -161,6 +186,7 @@ def _one_market(
         verdicts=_verdict_texts(rates.verdicts[good], quotes.venues),
         method=rates.method,
         flags=flags[good],
+        inherits_us=int(quotes.time_us[rates.inherits - 1]) if rates.inherits else NEVER_US,
     )
 
 
@@ -181,9 +207,10 @@ def _quotes(bars: ListedBars, rows: I64, *, places: Mapping[int, Place], at_par:
 
     Volumes of bars of several lengths are put on one scale, a day.
     """
-    length = {int(i): INTERVAL_US[places[int(i)].interval] for i in np.unique(bars.listing_id[rows])}
+    length = {int(i): INTERVAL_US[places[int(i)].interval] for i in _present(bars.listing_id[rows])}
     venues = sorted({places[i].venue for i in length})
-    times = np.unique(bars.time_us[rows])
+    times = bars.time_us[rows]
+    times = times[np.r_[True, times[1:] != times[:-1]]]
     shape = (len(times), len(venues))
     prices, volumes = np.full(shape, np.nan), np.full(shape, np.nan)
     par, finest = np.zeros(shape, dtype=np.bool_), np.full(shape, DAY_US, dtype=np.int64)
@@ -196,19 +223,19 @@ def _quotes(bars: ListedBars, rows: I64, *, places: Mapping[int, Place], at_par:
 
 
 def _verdict_texts(verdicts: I8, venues: list[str]) -> list[str]:
-    """One JSON text a bar. Few patterns recur, so each is written once."""
-    if not len(verdicts):
-        return []
-    patterns, which = np.unique(verdicts, axis=0, return_inverse=True)
-    texts = [
-        json.dumps(
+    """One JSON text a bar. Few patterns recur: each is one number, and its text is written once."""
+    places = 4 ** np.arange(len(venues), dtype=np.int64 if len(venues) < 32 else object)  # two bits a verdict
+    codes = (verdicts.astype(places.dtype) @ places).tolist()
+    rows = dict(zip(codes, range(len(codes)), strict=True))
+    texts = {
+        code: json.dumps(
             {
-                venue: Verdict(int(code)).name.lower()
-                for venue, code in zip(venues, pattern, strict=True)
-                if code != Verdict.NO_DATA
+                venue: Verdict(verdict).name.lower()
+                for venue, verdict in zip(venues, verdicts[row].tolist(), strict=True)
+                if verdict != Verdict.NO_DATA
             },
             separators=(",", ":"),
         )
-        for pattern in patterns
-    ]
-    return [texts[i] for i in which.ravel()]
+        for code, row in rows.items()
+    }
+    return [texts[code] for code in codes]

@@ -9,7 +9,7 @@ from sqlmodel import col
 from indexer.arrays import F64, I64
 from indexer.store.assets import read_benchmark
 from indexer.store.bulk import Batch, BulkTable, append, read_newest, refuse_bad, within
-from indexer.store.columnar import Columns, fields
+from indexer.store.columnar import Columns, fields, read_columns
 from indexer.store.db import Store
 from indexer.store.rows import BarColumns, BarSeries, BenchmarkColumns, Written
 from indexer.store.tables import Bar, Benchmark, BenchmarkBar, Listing, Run
@@ -48,6 +48,27 @@ def read_bars(
     query = within(query, Bar, since_us, until_us)
     bars = read_newest(store, query, Bar, series="listing_id", as_of_us=as_of_us)
     return BarSeries(bars["listing_id"], bars["time"], bars["close"], bars["volume_base"], bars["volume_usd"])
+
+
+def read_last_bars(store: Store, *, since_us: int) -> BarSeries:
+    """The bars of every listing from an instant on, and before them time and close of each listing's last one before.
+
+    Found by key, however many bars there are.
+    """
+    listing, last = col(Listing.id), select(Bar).where(col(Bar.listing_id) == col(Listing.id), col(Bar.time) < since_us)
+    last = last.order_by(col(Bar.time).desc(), col(Bar.revision).desc()).limit(1).correlate(Listing)
+    time, close = (last.with_only_columns(column).scalar_subquery() for column in fields(Bar, "time", "close"))
+    before = read_columns(store, select(listing, func.coalesce(time, 0).label("time"), close.label("close")))
+    there = np.flatnonzero(before["time"])
+    query = select(*fields(Bar, "listing_id", "time", "close", "volume_base", "volume_usd"))
+    query = query.where(col(Bar.listing_id).in_(select(listing)), col(Bar.time) >= since_us)
+    bars = read_newest(store, query, Bar, series="listing_id", as_of_us=None)
+    unknown = np.full(len(there), np.nan)
+    return BarSeries(
+        np.concatenate([before["id"][there], bars["listing_id"]]),
+        *(np.concatenate([before[name][there], bars[name]]) for name in ("time", "close")),
+        *(np.concatenate([unknown, bars[name]]) for name in ("volume_base", "volume_usd")),
+    )
 
 
 def write_bars(store: Store, run_id: int, bars: BarColumns) -> Written:

@@ -106,9 +106,8 @@ def _refuse_twice(table: BulkTable, batch: Batch) -> None:
 def _check_references(connection: Connection, table: BulkTable, batch: Batch) -> None:
     held: Mapping[str, Any] = {**batch.values, **batch.extra, **({str(table.series): batch.series})}
     for column, model in table.refers.items():
-        target = table_of(model)
-        known = set(connection.execute(select(target.c.id)).scalars())
-        missing = set(np.unique(held[column]).tolist()) - known
+        target, wanted = table_of(model), set(np.unique(held[column]).tolist())
+        missing = wanted - set(connection.execute(select(target.c.id).where(target.c.id.in_(wanted))).scalars())
         if missing:
             message = f"{table.table.name}: no {target.name} {min(missing)} in the store; write it before its rows"
             raise NotFoundError(message)

@@ -59,7 +59,10 @@ def read_columns(store: Store, query: Select[Any], *, series: Column[Any] | None
         probe: Select[Any] = (
             query.with_only_columns(literal_column("1"), maintain_column_froms=True).order_by(None).limit(few + 1)
         )
-        if connection.execute(select(func.count()).select_from(probe.subquery())).scalar_one() <= few:
+        count = connection.execute(select(func.count()).select_from(probe.subquery())).scalar_one()
+        if not count:
+            return {column.key: array_of((), _dtype(column)) for column in wanted}
+        if count <= few:
             lists: Sequence[Any] = list(zip(*driver_rows(connection, query), strict=True)) or [()] * len(wanted)
             return {column.key: array_of(values, _dtype(column)) for values, column in zip(lists, wanted, strict=True)}
         ids = _ids(connection, series) if series is not None and store.is_sqlite else []

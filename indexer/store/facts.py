@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, case, func, literal, or_, select, type_coerce
@@ -12,8 +12,8 @@ from indexer.store.bulk import upsert
 from indexer.store.columnar import fields, table_of
 from indexer.store.db import Store
 from indexer.store.runs import COMPUTING
-from indexer.store.tables import Asset, Bar, Listing, Run, Supply
-from indexer.times import from_us
+from indexer.store.tables import Asset, Bar, Benchmark, BenchmarkBar, Listing, Rate, Run, Supply
+from indexer.times import from_us, iso
 
 
 def runs_with_rows(store: Store, model: type[SQLModel]) -> set[int]:
@@ -39,6 +39,29 @@ def copy_rows(
         rows = [{name: value for name, value in row.items() if name != "id"} | {"run_id": run_id} for row in rows]
     with into.writing_session() as session:
         upsert(session, model, rows, key=())
+
+
+def late_facts(store: Store, runs: Collection[int], *, before_us: int, currencies: Collection[str]) -> str:
+    """What of the rows of some runs can change what was so before an instant, in words, or ''.
+
+    Those are bars and rates before it, closes of the benchmarks that are currencies too, and any supply.
+    """
+    quoted = select(col(Benchmark.id)).where(col(Benchmark.symbol).in_(currencies))
+    searches = {
+        "a bar": select(col(Bar.time)).where(col(Bar.time) < before_us),
+        "a rate": select(col(Rate.time)).where(col(Rate.time) < before_us),
+        "a currency's rate": select(col(BenchmarkBar.time)).where(
+            col(BenchmarkBar.time) < before_us, col(BenchmarkBar.benchmark_id).in_(quoted)
+        ),
+        "a supply": select(col(Supply.id)),
+    }
+    models: tuple[type[SQLModel], ...] = (Bar, Rate, BenchmarkBar, Supply)
+    with store.reading() as connection:
+        for (word, query), model in zip(searches.items(), models, strict=True):
+            mine = fields(model, "run_id")[0].in_(runs)
+            if connection.execute(query.where(mine).limit(1)).first() is not None:
+                return f"{word} came" if model is Supply else f"{word} came of before {iso(before_us)}"
+    return ""
 
 
 def first_data_since(store: Store, since_us: int, *, until_us: int) -> list[str]:

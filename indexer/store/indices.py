@@ -17,7 +17,12 @@ from indexer.store.tables import IndexInfo, MethodologyVersion, ReviewNote
 
 def read_indices(store: Store) -> list[IndexRow]:
     """Every index, by id."""
+    return _indices(store)
+
+
+def _indices(store: Store, index_id: str | None = None) -> list[IndexRow]:
     query = select(IndexInfo, MethodologyVersion).join(MethodologyVersion).order_by(col(IndexInfo.id))
+    query = query if index_id is None else query.where(IndexInfo.id == index_id)
     with store.session() as session:
         rows = session.exec(query).all()
     return [as_row(IndexRow, index, version=rules.version, hash=rules.hash) for index, rules in rows]
@@ -25,11 +30,11 @@ def read_indices(store: Store) -> list[IndexRow]:
 
 def read_index(store: Store, index_id: str) -> IndexRow:
     """One index. Raises NotFoundError naming the closest id and the known ones."""
-    known = {row.id: row for row in read_indices(store)}
-    if index_id not in known:
-        has = ", ".join(known) or "none yet; run `deai update`"
-        raise NotFoundError(f'No index "{index_id}".{did_you_mean(index_id, known)} Known: {has}.')
-    return known[index_id]
+    for row in _indices(store, index_id):
+        return row
+    known = [row.id for row in read_indices(store)]
+    has = ", ".join(known) or "none yet; run `deai update`"
+    raise NotFoundError(f'No index "{index_id}".{did_you_mean(index_id, known)} Known: {has}.')
 
 
 def index_state(store: Store, index_id: str) -> str | None:

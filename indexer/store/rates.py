@@ -26,6 +26,7 @@ RATES = BulkTable(
     compared=("rate", "status", "flags", "method", "verdicts"),
     refers={"asset_id": Asset, "run_id": Run},
 )
+BY_KEY = col(Rate.asset_id).in_(select(col(Asset.id)))  # a window of time is found in the key of each asset
 
 
 def write_rates(
@@ -73,6 +74,7 @@ def read_rates(
         select(*fields(Rate, "asset_id", "time", "rate", "status", "flags", *names)), Rate, since_us, until_us
     )
     query = query if asset_id is None else query.where(col(Rate.asset_id) == asset_id)
+    query = query if since_us is None else query.where(BY_KEY)
     rates = read_newest(store, query, Rate, series="asset_id", as_of_us=as_of_us)
     texts = {name: rates[name].tolist() for name in names}
     return RateSeries(rates["asset_id"], rates["time"], rates["rate"], *_numbers(rates), **texts)
@@ -82,9 +84,10 @@ def _numbers(rates: Columns) -> tuple[I8, I8]:
     return rates["status"].astype(np.int8), rates["flags"].astype(np.int8)
 
 
-def read_rates_by_method(store: Store, methods: Collection[str]) -> RateSeries:
+def read_rates_by_method(store: Store, methods: Collection[str], *, since_us: int | None = None) -> RateSeries:
     """The rates that were made by one of the methods, by asset and time, the latest such revision of each."""
     query = select(*fields(Rate, "asset_id", "time", "rate", "status", "flags", "verdicts"))
+    query = query if since_us is None else within(query, Rate, since_us, None).where(BY_KEY)
     query = query.where(col(Rate.method).in_(sorted(methods))).order_by(*fields(Rate, "asset_id", "time", "revision"))
     rates = read_columns(store, query)
     rates = pick(rates, last_of_each(rates["asset_id"], rates["time"]))
@@ -147,6 +150,13 @@ def read_newest_rate(store: Store, slug: str) -> tuple[float, int, int] | None:
     """The newest reference rate of an asset, its instant and status; None when there is none."""
     rate = _newest(store, slug, at_us=np.iinfo(np.int64).max)
     return None if rate is None else (rate.rate, rate.time, rate.status)
+
+
+def rated_assets(store: Store) -> set[int]:
+    """The ids of the assets that have a rate."""
+    any_rate = select(col(Rate.asset_id)).where(col(Rate.asset_id) == col(Asset.id)).exists()
+    with store.reading() as connection:
+        return {int(number or 0) for number in connection.execute(select(col(Asset.id)).where(any_rate)).scalars()}
 
 
 def _newest(store: Store, slug: str, *, at_us: int) -> Rate | None:

@@ -176,9 +176,28 @@ def facts_mark(store: Store) -> str:
     query = select(func.count(), func.max(Run.id), func.max(Run.finished_at))
     with store.session() as session:
         count, last, finished = session.exec(
-            query.where(col(Run.kind).not_in((COMPUTING, SWEEPING, CLOCK)), col(Run.finished_at).is_not(None))
+            query.where(col(Run.kind).not_in(NO_FACTS), col(Run.finished_at).is_not(None))
         ).one()
     return f"{count}:{last}:{finished and to_us(finished)}"
+
+
+NO_FACTS = (COMPUTING, SWEEPING, CLOCK)
+
+
+def fact_runs_known(store: Store) -> tuple[int, list[int]]:
+    """The newest run by now, and those up to it that may add facts yet: neither computing nor done."""
+    adding = col(Run.kind).not_in(NO_FACTS) & (col(Run.outcome) != DONE)
+    with store.session() as session:
+        newest = session.exec(select(func.max(Run.id))).one()
+        return int(newest or 0), [int(number or 0) for number in session.exec(select(Run.id).where(adding))]
+
+
+def fact_runs_after(store: Store, newest: int, unfinished: Sequence[int]) -> list[int]:
+    """The runs that may have added facts since `fact_runs_known` gave these."""
+    later = (col(Run.id) > newest) | col(Run.id).in_(unfinished)
+    query = select(Run.id).where(later, col(Run.kind).not_in(NO_FACTS))
+    with store.session() as session:
+        return [int(number or 0) for number in session.exec(query)]
 
 
 def read_version(store: Store) -> str:

@@ -1,0 +1,296 @@
+"""The tail way of an update: hours that only follow what is published are computed from the last hours, and appended.
+
+Place in the flow: `pipeline.update` tries it first and takes the full way, which stays the reference, where this one
+cannot prove that both give the same. The proof has two halves. *Nothing older changed*: an update leaves in the run log
+what it knew (`Kept`), and every run since may only have brought what follows. *The last hours are the official ones*:
+rates and levels of a window are computed again, by the same engine on a market of that window, and equal what is
+published. The engine begins at the basket that was held: units and divisor, as the store has them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from importlib.metadata import version
+
+import numpy as np
+
+from indexer.engine.history import BasketEvent, IndexHistory, Settled
+from indexer.engine.known import next_supply_us
+from indexer.engine.level import compute_index
+from indexer.engine.market import Market
+from indexer.engine.timeline import schedule_of
+from indexer.errors import InputError, NotEnoughDataError
+from indexer.levels.announcing import FRESH_DAYS
+from indexer.levels.assemble import VolumeColumns, assemble
+from indexer.levels.markets import line_facts, narrowed
+from indexer.levels.official import computed_rates, differing, write_fresh
+from indexer.levels.overrides import events_of, values_of
+from indexer.levels.publish import Proposal, propose
+from indexer.levels.published import settled_of
+from indexer.levels.rules import Rules, obeyed
+from indexer.methodology.spec import BY_CAP, Methodology, universe_lines
+from indexer.registry import Registry
+from indexer.registry.records import QUOTES
+from indexer.store.administration import read_announcements
+from indexer.store.assets import read_listings
+from indexer.store.bars import read_last_bars
+from indexer.store.db import Store
+from indexer.store.facts import late_facts
+from indexer.store.indices import LATE, SPELLS, read_index, read_indices, read_notes
+from indexer.store.levels import first_published_us, published_span
+from indexer.store.rates import rated_assets, read_rates
+from indexer.store.rebalancings import read_rebalancings
+from indexer.store.rows import OverrideRow, Written
+from indexer.store.runs import fact_runs_after, fact_runs_known, last_update, read_run
+from indexer.times import DAY_US, HOUR_US, iso, to_us
+
+WINDOW_US = 2 * DAY_US  # of which rates are computed again
+REVIEW_US = 100 * DAY_US  # no longer before the window than this was the last review, or all is computed
+FOREVER_US = np.iinfo(np.int64).max
+DISTRIBUTION = "deai-index"
+
+
+class TailError(Exception):
+    """The tail way cannot be taken, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an update leaves for the next one.
+
+    `rules` stands for all that is not a fact. Facts of runs up to `newest` are in the levels, but for those of the runs
+    that were `unfinished`. Before `until_us` nothing happens to an index by the clock alone. `levels` counts those of
+    each index, `missing` says why some have none; `fresh` tells whether back history was over. Before `deferred_us`
+    official rates may be other ones than bars give now.
+    """
+
+    rules: str
+    newest: int
+    unfinished: list[int]
+    until_us: int
+    levels: dict[str, int]
+    missing: dict[str, str]
+    fresh: bool
+    deferred_us: int
+
+
+@dataclass(slots=True)
+class Walk:
+    """What one update works with."""
+
+    store: Store
+    registry: Registry
+    rules: Rules
+    methodologies: Mapping[str, Methodology]
+    overrides: list[OverrideRow]
+    now: datetime  # of the whole update: what it writes is known from then on
+    run_id: int
+    anew: str  # why history is stated anew, or empty
+    simulated: bool
+    provisional: bool  # the first fill is not complete: nothing of this run lasts
+    replaces: bool  # what is out is provisional, and this takes its place
+    ids: dict[str, int] = field(default_factory=dict)
+    waiting: tuple[str, ...] = ()
+    deferred_us: int = 0  # up to then corrections were deferred
+
+    def events_of(self, methodology: Methodology) -> tuple[BasketEvent, ...]:
+        """What corporate actions and decisions do to an index."""
+        lines = universe_lines(methodology.universe, self.registry)
+        return (*self.rules.events_of(lines), *events_of(self.overrides, methodology.id))
+
+    def rules_hash(self) -> str:
+        """Stands for all that levels depend on and that is no fact."""
+        digest = hashlib.sha256(obeyed(self.registry, self.methodologies, self.rules, self.overrides).encode())
+        states = [(row.id, row.state) for row in read_indices(self.store)]
+        in_force = [methodology.eligibility_at(self.now) for methodology in self.methodologies.values()]
+        digest.update(repr((states, in_force, version(DISTRIBUTION))).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What follows the published levels of one index: its history over the window and the levels to write."""
+
+    methodology: Methodology
+    history: IndexHistory
+    proposal: Proposal
+    first_us: int  # the first published level
+    note: str  # why it began after its base date, or empty
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What follows what is published: rates, official already, and levels to be written."""
+
+    written: Written
+    additions: list[Addition]
+    waiting: tuple[str, ...]
+    kept: Kept
+
+    def counted(self) -> Kept:
+        """What is kept once the levels are written."""
+        more = {one.methodology.id: len(one.proposal.rows) for one in self.additions}
+        return replace(self.kept, levels={name: count + more[name] for name, count in self.kept.levels.items()})
+
+
+def tail_of(walk: Walk) -> Tail | str:
+    """The tail of an update whose rates are written now and whose levels can be; or why all must be computed.
+
+    What it has written until it gives up is what the full way would write too.
+    """
+    try:
+        return _tail(walk)
+    except (TailError, InputError, NotEnoughDataError) as error:  # what it is of an index, the full way says there
+        return str(error)
+
+
+def _tail(walk: Walk) -> Tail:
+    store, kept = walk.store, newest_kept(walk)
+    if kept is None:
+        raise TailError("the last update left nothing to go on from")
+    if kept.rules != walk.rules_hash():
+        raise TailError("rules, decisions, states of indices or the program have changed")
+    known = fact_runs_known(store)
+    spans = {name: span for name in kept.levels if (span := published_span(store, name)) is not None}
+    ends = [last_us for _, last_us in spans.values()]
+    begun = max((first_published_us(store, name) or 0 for name in kept.levels), default=0)
+    if not ends or to_us(walk.now) - begun <= walk.rules.policy.setup_hours * HOUR_US:
+        raise TailError("an index is being set up")
+    written, waiting = _rates(walk, kept, first_us=min(ends), last_us=max(ends))
+    market = _window(walk, first_us=min(ends))
+    _check_clock(walk, kept, last_us=int(market.times_us[-1]))
+    additions = [_addition(walk, walk.methodologies[name], market=market, span=span) for name, span in spans.items()]
+    return Tail(written, additions, waiting, replace(kept, newest=known[0], unfinished=known[1]))
+
+
+def _rates(walk: Walk, kept: Kept, *, first_us: int, last_us: int) -> tuple[Written, tuple[str, ...]]:
+    """Makes the rates after the last level official, where those of the window before it are as they were.
+
+    The indices' last levels are from `first_us` to `last_us`.
+    """
+    store, since_us = walk.store, last_us - WINDOW_US
+    computed = computed_rates(
+        store,
+        walk.registry,
+        bars=read_last_bars(store, since_us=since_us),
+        listings=read_listings(store),
+        overrides=values_of(walk.overrides, ids=walk.ids),
+        since_us=since_us,
+    )
+    since_us = max(since_us, computed.inherits_us + 1, kept.deferred_us)
+    if since_us > first_us:
+        raise TailError("the newest rates depend on bars before the window, or corrections of them were deferred")
+    runs = fact_runs_after(store, kept.newest, kept.unfinished)
+    currencies = [symbol for quote in QUOTES for symbol in (f"{quote}-USD", f"{quote}USD=X")]
+    if late := late_facts(store, runs, before_us=since_us, currencies=currencies):
+        raise TailError(late)
+    stored, rated = read_rates(store, since_us=since_us), rated_assets(store)
+    fresh = [differing(rates.since(since_us), stored) for rates in computed.rates]
+    fresh = [one for one in fresh if len(one.rows)]
+    for one in fresh:
+        if one.rates.asset_id not in rated:
+            raise TailError("an asset has its first rate")
+        if one.rates.time_us[one.rows[0]] <= last_us:
+            raise TailError(f"a rate of {iso(int(one.rates.time_us[one.rows[0]]))} came out another one")
+    return write_fresh(store, walk.run_id, fresh), computed.waiting
+
+
+def _window(walk: Walk, *, first_us: int) -> Market:
+    """The market of official rates from so long before an instant that every price carried over it is there."""
+    hours = max(methodology.missing.max_carry_hours for methodology in walk.methodologies.values())
+    rates = read_rates(walk.store, since_us=first_us - hours * HOUR_US - WINDOW_US)
+    lines = line_facts(walk.registry, ids=walk.ids, listings=[])
+    nothing = np.zeros(0, dtype=np.int64)
+    volumes = VolumeColumns(nothing, nothing, np.zeros(0))
+    return assemble(lines, rates, volumes=volumes, supplies=[], rated=rated_assets(walk.store))
+
+
+def _check_clock(walk: Walk, kept: Kept, *, last_us: int) -> None:
+    """Raises TailError where something is due by the clock alone."""
+    if last_us >= kept.until_us:
+        raise TailError(f"a review, an event or the age of a supply is due from {iso(kept.until_us)} on")
+    if to_us(walk.now) - last_us <= FRESH_DAYS * DAY_US and not kept.fresh:
+        raise TailError("back history is over: what is news from here on is told")
+
+
+def _addition(walk: Walk, methodology: Methodology, *, market: Market, span: tuple[int, int]) -> Addition:
+    """The history of an index over the window, of which every published level came out as it is."""
+    store, name = walk.store, methodology.id
+    notes = read_notes(store, name)
+    if any(note.kind in SPELLS and note.end_at is None for note in notes):
+        raise TailError(f"{name} is impaired or suspended")
+    part = narrowed(market, methodology, walk.registry)
+    if len(part.times_us) < 2:
+        raise TailError(f"{name} has no price within the window")
+    settled = _held(store, methodology, market=part, until_us=span[1])
+    rules = replace(methodology, float_rules=replace(methodology.float_rules, bands=False))  # nothing is weighed anew
+    history = compute_index(part, rules, settled=settled, events=walk.events_of(methodology))
+    same = list(map(id, history.rebalances)) == list(map(id, settled.changes))
+    if not same or history.spells or history.skipped or history.relaxed:
+        raise TailError(f"the basket or the health of {name} changes")
+    proposal = propose(
+        store,
+        history=history,
+        market=part,
+        methodology=methodology,
+        version=read_index(store, name).methodology_id,
+        since_us=int(history.times_us[0]) + 1,
+    )
+    if (proposal.revisions > 1).any() or (history.times_us[proposal.rows] <= span[1]).any():
+        raise TailError(f"a published level of {name} came out another one")
+    late = "".join(note.reason for note in notes if note.kind == LATE)
+    return Addition(methodology, history, proposal, span[0], late)
+
+
+def _held(store: Store, methodology: Methodology, *, market: Market, until_us: int) -> Settled:
+    """The baskets of the window: the one held into its first instant stands there as a base, then every change since.
+
+    That base has the decisions by which its constituents are weighed: their supplies count as old from some day on.
+    """
+    begin_us = int(market.times_us[0])
+    rows = read_rebalancings(store, methodology.id, start_us=begin_us - REVIEW_US)
+    changes = settled_of(rows, until_us=until_us, market=market).changes
+    before = [change for change in changes if change.effective_us <= begin_us]
+    if not before and changes and changes[0].kind == "base":
+        return Settled(changes, until_us)
+    later = changes[len(before) :]
+    decisions = {one.slug: one for change in before for one in change.decisions if one.supply_stale_us is not None}
+    aged = methodology.weighting.scheme in BY_CAP or methodology.float_rules.bands
+    known = decisions.keys() | {one.slug for change in later for one in change.decisions}
+    held = {market.slugs[n] for change in changes[-1:] for n in np.flatnonzero(change.units_after)}
+    if not before or (aged and held - known):
+        raise TailError(f"the last review of {methodology.id} was too long ago")
+    base = replace(before[-1], kind="base", effective_us=begin_us, decisions=tuple(decisions.values()))
+    return Settled((base, *later), until_us)
+
+
+def newest_kept(walk: Walk) -> Kept | None:
+    """What the last update left, None when it left nothing."""
+    last = last_update(walk.store, now=walk.now)
+    kept = None if last is None else read_run(walk.store, last[0]).detail.get("kept")
+    return None if kept is None else Kept(**kept)
+
+
+def keep(
+    walk: Walk, market: Market, *, known: tuple[int, list[int]], levels: Mapping[str, int], missing: Mapping[str, str]
+) -> Kept:
+    """What an update leaves that computed all, from the market of all; `known` are its runs as it began."""
+    told = {row.key for row in read_announcements(walk.store, kind="proforma")}
+    ends = {name: span[1] for name in levels if (span := published_span(walk.store, name)) is not None}
+    turns = [FOREVER_US]
+    for name, methodology in walk.methodologies.items():
+        last_us = ends.get(name, int(market.times_us[-1]) if len(market.times_us) else 0)
+        dates = schedule_of(methodology, last_us + 800 * DAY_US)
+        date = next((date for date in dates if date.scheduled and date.effective_us > last_us), None)
+        if date is not None:
+            announced = last_us >= date.reference_us and f"proforma:{name}:{date.effective_us}" in told
+            turns.append(date.effective_us if announced or name in missing else date.reference_us)
+        turns += [event.at_us for event in walk.events_of(methodology) if event.at_us > last_us]
+        age_us = methodology.eligibility_at(walk.now).member_supply_max_age_days * DAY_US
+        lines = universe_lines(methodology.universe, walk.registry)
+        turns += [next_supply_us(one.supply, last_us, max_age_us=age_us) for one in market.lines if one.slug in lines]
+    fresh = bool(ends) and to_us(walk.now) - min(ends.values()) <= FRESH_DAYS * DAY_US
+    return Kept(walk.rules_hash(), *known, min(turns), dict(levels), dict(missing), fresh, walk.deferred_us)
