@@ -194,7 +194,7 @@ async def _address_of(host: str, port: int, *, private: bool) -> str:
     addresses = [ip_address(str(row[4][0])) for row in rows]
     inner = [address for address in addresses if not is_public(address)]
     if inner and not private:
-        raise SourceRefused(f"{host} is {inner[0]}, not a public address; DEAI_ALERTS_PRIVATE=true allows it")
+        raise SourceRefused(f"it leads to {inner[0]}, not a public address; DEAI_ALERTS_PRIVATE=true allows it")
     return str(addresses[0])
 
 

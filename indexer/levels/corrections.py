@@ -9,7 +9,7 @@ correction is logged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,7 +38,6 @@ class Verdict:
     depends: Bools
     move: F64
     published_us: I64
-    applied: Bools = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
 
 
 def effect_on(
