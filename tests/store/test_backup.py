@@ -41,6 +41,7 @@ def test_a_backup_taken_while_others_write_is_whole_and_restores(tmp_path: Path)
     archive, over = Archive(folder / "archive"), threading.Event()
     archive.put(b"an answer")
     (folder / "keys.json").write_text("[]")
+    (folder / "alerts.toml").write_text("# mine")
     (folder / "owner.token").write_text("secret")
 
     def write() -> None:
@@ -73,6 +74,7 @@ def test_a_backup_taken_while_others_write_is_whole_and_restores(tmp_path: Path)
         kept = set(Archive(place / "archive").names())
         assert sha256(b"an answer").hexdigest() in kept and len(kept) >= len(read_runs(restored))
         assert (place / "keys.json").exists() and not (place / "owner.token").exists()
+        assert (place / "alerts.toml").read_text() == "# mine"
         restored.close()
         with pytest.raises(InputError, match="is there already"):
             restore_backup(path, place)
