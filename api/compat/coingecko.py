@@ -60,25 +60,10 @@ def ping() -> Response:
     return Answer({"gecko_says": "(V3) To the Moon!"})
 
 
-@router.get("/simple/supported_vs_currencies")
-def list_currencies() -> Response:
-    """The one currency."""
-    return Answer([USD])
-
-
 @router.get("/coins/list")
 def list_coins(store: StoreDep) -> Response:
     """Every index."""
     return Answer([{**_identity(row), "platforms": {}} for row in read_indices(store)])
-
-
-@router.get("/search")
-def search(store: StoreDep, query: Annotated[str, Query(max_length=100)] = "") -> Response:
-    """The indices that have a text in their id or name."""
-    rows = [row for row in read_indices(store) if query.lower() in f"{row.id} {row.name}".lower()]
-    pictures = {"thumb": "missing_thumb.png", "large": "missing_large.png"}  # CoinGecko's words for none
-    coins = [{**_identity(row), "api_symbol": row.id, "market_cap_rank": None, **pictures} for row in rows]
-    return Answer({"coins": coins, "exchanges": [], "icos": [], "categories": [], "nfts": []})
 
 
 @router.get("/simple/price")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,16 +39,20 @@ class _Page:
         """The JSON at a path. Raises ValueError for another answer."""
         answer = self.get(path)
         if answer.status_code != 200:
-            raise ValueError(f"{answer.url} answers {answer.status_code}{_towards(answer.headers)}")
+            where = answer.headers.get("location")
+            raise ValueError(f"{answer.url} answers {answer.status_code}" + (f"; give {where}" if where else ""))
         return answer.json()
 
 
 def examine_url(url: str, *, origin: str) -> list[Check]:
-    """Every check of a server's address, in the order that a browser comes to them; the rest is not asked where the
+    """Every check of a server's address, in the order that a browser comes to them.
 
-    first cannot be reached. Raises InputError for what is no address.
+    The rest is not asked where it cannot be reached. Raises InputError for what is no address.
     """
-    base = httpx2.URL(url.rstrip("/"))
+    try:
+        base = httpx2.URL(url.rstrip("/"))
+    except httpx2.InvalidURL:
+        base = httpx2.URL()
     if base.scheme not in ("http", "https") or not base.host:
         raise InputError(f'"{url}" is no address; give http://host:port or https://host/path')
     trust_env = base.host not in LOOPBACK  # a proxy cannot reach what is on this machine
@@ -71,12 +74,10 @@ def _reached(page: _Page) -> tuple[bool, str]:
 
 
 def _scheme(page: _Page) -> tuple[bool, str]:
-    host = page.base.host
-    if page.base.scheme == "https" or host in LOOPBACK:
-        near = host in LOOPBACK or _is_private(host)
-        prompt = "on this machine or network: Chrome asks the user before a page of another site may read it"
-        return True, prompt if near else page.base.scheme
-    return False, f"a page on https may not read http://{host}: serve it by https, or by 127.0.0.1 on the same machine"
+    if page.base.host in LOOPBACK:
+        return True, "on this machine: Chrome asks the user before a page of another site may read it"
+    why = f"a page on https may not read http://{page.base.host}: serve it by https"
+    return (True, "https") if page.base.scheme == "https" else (False, why)
 
 
 def _cors(page: _Page) -> tuple[bool, str]:
@@ -105,13 +106,10 @@ def _path(page: _Page) -> tuple[bool, str]:
     return False, f'the server believes to be at "{named or "/"}": set DEAI_ROOT_PATH={path or "/"}'
 
 
-def _workspace(page: _Page) -> tuple[bool, str]:
-    widgets, apps = page.json("/widgets.json"), page.json("/apps.json")
-    return bool(widgets and apps), f"{len(widgets)} widgets, {len(apps)} app at the root of the address"
-
-
-def _charts(page: _Page) -> tuple[bool, str]:
-    return bool(page.json("/udf/config")["supports_search"]), "/udf"
+def _tools(page: _Page) -> tuple[bool, str]:
+    widgets, apps, feed = (page.json(path) for path in ("/widgets.json", "/apps.json", "/udf/config"))
+    texts = f"{len(widgets)} widgets and {len(apps)} app at the root of the address, charts at /udf"
+    return bool(widgets and apps and feed["supports_search"]), texts
 
 
 # What is asked, in this order; each says whether it holds and what there is to know or do.
@@ -121,17 +119,5 @@ CHECKS: Mapping[str, Callable[[_Page], tuple[bool, str]]] = {
     "CORS": _cors,
     "preflight": _preflight,
     "sub-path": _path,
-    "OpenBB": _workspace,
-    "TradingView": _charts,
+    "OpenBB, TradingView": _tools,
 }
-
-
-def _towards(headers: httpx2.Headers) -> str:
-    return f" and sends to {headers['location']}; give that address" if "location" in headers else ""
-
-
-def _is_private(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
-        return host.endswith((".local", ".lan", ".home.arpa"))

@@ -39,8 +39,6 @@ def test_an_index_is_a_coin(sdk: Coingecko, hourly: np.ndarray) -> None:
         ("deai", "deai index"),
         ("demo", "demo index (simulated)"),
     }
-    (found,) = sdk.search.get(query="DEMO").coins
-    assert (found.id, found.name) == ("demo", "demo index (simulated)")
     coin = sdk.coins.get_id("deai", localization=False, tickers=False)
     assert coin.market_data.current_price == {"usd": hourly[-1]}
     change = coin.market_data.price_change_percentage_7d
