@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from indexer.live.bars import joined, listing_ids, write_missing
 from indexer.live.collect import Collected, collect_bars
 from indexer.live.context import Live
 from indexer.live.mapping import quote_fillers, quote_mappings
-from indexer.live.memory import Remembered, from_plain, remember, to_plain
+from indexer.live.memory import Remembered, from_plain, remember
 from indexer.live.quality_log import settle, write_rejects_noted
 from indexer.reference.fixing import Fixings, fixing_rates, minute_cube
 from indexer.reference.rules import FixingRules, RateStatus, Verdict
@@ -94,10 +94,10 @@ def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     manifest = {
         "kind": KIND,
         "at_us": at_us,
-        "mapped": [asdict(row) for row in all_asked],
-        "rules": asdict(live.rules),
-        "before": to_plain(before),
-        "after": to_plain(after),
+        "mapped": all_asked,
+        "rules": live.rules,
+        "before": before,
+        "after": after,
         "exchanges": keep_answers(live, run_id, answers),
     }
     return {

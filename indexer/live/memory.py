@@ -73,26 +73,11 @@ def remember(
     return Remembered(at_us, made, quotes)
 
 
-def to_plain(memory: Remembered) -> dict[str, Any]:
-    """The memory as JSON takes it; what is not known is null."""
-    return {
-        "at_us": memory.at_us,
-        "assets": {
-            slug: {"out": list(one.out), "recent": list(one.recent), "rate": one.rate, "age_s": one.age_s}
-            for slug, one in memory.assets.items()
-        },
-        "quotes": {quote: list(pair) for quote, pair in memory.quotes.items()},
-    }
-
-
 def from_plain(plain: Mapping[str, Any]) -> Remembered:
-    """The memory from what `to_plain` gave, after JSON."""
+    """The memory as JSON gave it back; what was not known is null there."""
     assets = {
         slug: AssetMemory(
-            out=tuple(one["out"]),
-            recent=tuple(_float(value) for value in one["recent"]),
-            rate=_float(one["rate"]),
-            age_s=_float(one["age_s"]),
+            tuple(one["out"]), tuple(map(_float, one["recent"])), _float(one["rate"]), _float(one["age_s"])
         )
         for slug, one in plain["assets"].items()
     }
