@@ -23,6 +23,11 @@ Bools = NDArray[np.bool_]
 INSTANT = "_us"
 
 
+def finite(value: float) -> float | None:
+    """The number, None where there is none: NaN or an infinity."""
+    return float(value) if math.isfinite(value) else None
+
+
 def wire_name(field: str) -> str:
     """The name of a record's field on the wire: `at_us` is `at`, `index_id` is `index`."""
     return "index" if field == "index_id" else field.removesuffix(INSTANT)

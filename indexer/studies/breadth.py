@@ -17,7 +17,7 @@ from indexer.analytics.breadth import (
     relative_strength,
 )
 from indexer.analytics.catalogue import PolicyDistance, packaged_text, parse_decisions, policy_distance
-from indexer.arrays import F64, I64
+from indexer.arrays import F64, I64, finite
 from indexer.errors import NotEnoughDataError, NotFoundError
 from indexer.store.assets import read_assets
 from indexer.store.db import Store
@@ -107,9 +107,9 @@ def study_breadth(
         at_us=at,
         members=len(held),
         breadth=tuple(breadth(prices, windows=WINDOWS)),
-        dispersion=_number(spread[-1]),
-        dispersion_weighted=_number(dispersion(returns, weights=weights)[-1]) if whole else None,
-        dispersion_median=_number(np.nanmedian(spread)) if np.isfinite(spread).any() else None,
+        dispersion=finite(spread[-1]),
+        dispersion_weighted=finite(dispersion(returns, weights=weights)[-1]) if whole else None,
+        dispersion_median=finite(np.nanmedian(spread)) if np.isfinite(spread).any() else None,
         correlation=average_correlation(returns),
         correlation_days=len(returns),
         concentration=concentration(weights) if whole else None,
@@ -147,10 +147,6 @@ def _strength(own: Series, other: Series, at: int) -> Strength:
         unit = "sessions"
     changes = relative_strength(values_at(own, instants), values_at(other, instants), horizons=HORIZONS)
     return Strength(other.name, unit, changes)
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 SUPPLY_ORDER = ("circulating", "free_float", "total")

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from indexer.arrays import F64, I64
+from indexer.arrays import F64, I64, finite
 from indexer.errors import NotEnoughDataError
 from indexer.store.assets import read_assets
 from indexer.store.db import Store
@@ -260,9 +260,9 @@ def _newest(series: MetricSeries | None, ends: I64) -> F64:
 
 
 def _token(asset: str, symbol: str, weight: float, *, cap: float, figures: Mapping[str, F64]) -> TokenFundamentals:
-    last = {name: _number(values[-1]) for name, values in figures.items()}
+    last = {name: finite(values[-1]) for name, values in figures.items()}
     missing = {name: reason for name, reason in REASONS.items() if last[name] is None}
-    return TokenFundamentals(asset, symbol, _number(weight), _number(cap), **last, missing=missing)
+    return TokenFundamentals(asset, symbol, finite(weight), finite(cap), **last, missing=missing)
 
 
 def _aggregates(at_us: int, weights: F64, figures: Sequence[Mapping[str, F64]], day: int) -> list[Aggregate]:
@@ -282,7 +282,3 @@ def _combined(rule: str, share: F64, value: F64) -> float:
     if rule == HARMONIC:
         return float(share.sum() / (share / value).sum())
     return float((share * value).sum() / share.sum())
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.arrays import F64, I64
+from indexer.arrays import F64, I64, finite
 from indexer.errors import NotEnoughDataError, did_you_mean
 from indexer.files.holdings import Holding
 from indexer.methodology.load import FLAGSHIP
@@ -170,9 +170,9 @@ def study_portfolio(
         start_us=int(closes[0]),
         end_us=int(closes[-1]),
         total=float(values[-1] / values[0] - 1.0),
-        index_return=_known(levels[-1] / levels[0] - 1.0),
+        index_return=finite(levels[-1] / levels[0] - 1.0),
         betas=tuple(_beta(store, own, other) for other in [*others, index]),
-        path=tuple(map(PortfolioPoint, closes.tolist(), map(_known, values), map(_known, levels))),
+        path=tuple(map(PortfolioPoint, closes.tolist(), map(finite, values), map(finite, levels))),
         notes=tuple(note for note in (stand_in, late) if note),
     )
 
@@ -242,10 +242,6 @@ def _priced(
     late = f"the window begins where the first price of {youngest.series.name} is" if known[0] else ""
     span = slice(known[0], known[-1] + 1)
     return closes[span], prices[span], late
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _overlap(held: Sequence[HeldToken]) -> Overlap:

@@ -6,7 +6,6 @@ was given, and an hour without a row stays missing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from indexer.analytics.drawdown import Bar
 from indexer.analytics.stress import LONG, SHORT, LiquidationTotals, liquidation_totals, move_z
-from indexer.arrays import F64, I64
+from indexer.arrays import F64, I64, finite
 from indexer.store.db import Store
 from indexer.store.metrics import read_metrics
 from indexer.store.rows import MetricSeries
@@ -117,7 +116,7 @@ def _bar(at: int, level: float, *, move: tuple[float, float], by_metric: Reading
     total = None if long is None or short is None else long + short
     now, before = _last(values("open_interest_usd")), _last(values("open_interest_usd", at - step))
     return StressBar(
-        at, level, _finite(move[0]), _finite(move[1]), long, short,
+        at, level, finite(move[0]), finite(move[1]), long, short,
         long / total if total and long is not None else None,
         _sum(values("funding_rate")), now / before - 1.0 if now is not None and before else None,
         _last(values("fear_greed")),
@@ -140,10 +139,6 @@ def _sum(values: F64) -> float | None:
 
 def _last(values: F64) -> float | None:
     return float(values[-1]) if len(values) else None
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def stored_stress(store: Store, subject: str, *, since_us: int, until_us: int) -> Readings:
