@@ -297,10 +297,11 @@ def _check_quotes(store: Store, rows: FileRows, used: Sequence[int], numbers: np
 
 
 def _keep_rejects(store: Store, run_id: int, table: Table, rows: FileRows, *, sha256: str) -> None:
+    name = table.name
     for first in range(0, len(rows.rejects), REJECTS_AT_ONCE):
         some = rows.rejects[first : first + REJECTS_AT_ONCE]
         texts = rows.texts([line for line, _ in some])
-        rejects = [RejectRow(table.name, sha256, line, reason, texts.get(line, "")) for line, reason in some]
+        rejects = [RejectRow(name, sha256, line, reason, texts.get(line, "")) for line, reason in some]
         write_rejects(store, run_id, rejects)
 
 
