@@ -271,7 +271,6 @@ def _place(column: Column, header: Sequence[str]) -> int:
 
 def _written_numbers(columns: Mapping[Column, Any], manifest: Manifest) -> Iterator[str]:
     """The first cells of number columns that hold text."""
-
     for roles in manifest.columns_by_symbol().values():
         for column in (columns[roles[role]] for role in NUMBERS if role in roles):
             if is_text(column.type):
