@@ -12,7 +12,8 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from indexer.arrays import F64, I64
-from indexer.client.models import BetaSeries, Levels, Study
+from indexer.client.frames import STUDIES, Study
+from indexer.client.models import Levels
 from indexer.errors import (
     BusyError,
     DeaiError,
@@ -29,7 +30,6 @@ from indexer.errors import (
 from indexer.times import iso, to_us
 
 T = TypeVar("T")
-NUMBERS = ("beta", "se", "low", "high", "r2", "alpha")
 When = str | int | date | datetime
 """An instant: ISO 8601 text, epoch seconds or milliseconds, a date (00:00 UTC) or an aware datetime."""
 
@@ -118,26 +118,13 @@ def _text(value: object) -> str:
     raise InputError(f"{value!r} is not a value for a query: give text, a number, a date or an aware datetime")
 
 
-def beta_series(body: Mapping[str, Any], *, where: str) -> BetaSeries:
-    """Rolling beta in the shape of columns."""
-    columns = member(body, "data", where=where)
-    try:
-        head: dict[str, Any] = {name: body[name] for name in ("index", "simulated", "benchmark", "sessions", "kind")}
-        numbers: dict[str, Any] = {name: floats(columns[name]) for name in NUMBERS}
-        span: dict[str, Any] = {
-            name: body[name] and datetime.fromisoformat(body[name]) for name in ("first_session", "last_session")
-        }
-        span |= {name: body[name] for name in ("n", "stale_days", "hindsight")}
-        return BetaSeries(**head, **span, times_us=times(columns["time"]), **numbers)
-    except (KeyError, TypeError, ValueError) as error:
-        raise SourceCorrupt(f"{where} is not what this program reads: {error}") from None
-
-
-def study(reply: Any, table: str) -> Study:
-    """The answer of a study: the table of this name, and all the rest."""
+def study(reply: Any, kind: str) -> Study:
+    """The answer of a study: the rows of its table, and all the rest."""
     body = reply.json()
-    rows = member(body, table, where=reply.url)
-    return Study({name: value for name, value in body.items() if name != table}, rows)
+    table, measures = STUDIES[kind]
+    where = reply.url.partition("?")[0]
+    rows = record(list[dict[str, Any]], member(body, table, where=where), where=where)
+    return Study({name: value for name, value in body.items() if name != table}, rows, measures)
 
 
 MEDIA_TYPE = "application/problem+json"

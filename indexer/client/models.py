@@ -258,28 +258,6 @@ class Table(Frame, Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Study(Frame):
-    """An answer with a table: its `rows`, and all that is said beside them in `facts`, which are a frame's `attrs`."""
-
-    facts: dict[str, Any]
-    rows: list[dict[str, Any]] = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def columns(self) -> dict[str, Any]:
-        """One column for each key of the rows; `time` as instants."""
-        columns: dict[str, Any] = {name: [row[name] for row in self.rows] for name in (self.rows or [{}])[0]}
-        if "time" in columns:
-            columns["time"] = np.array([time.removesuffix("Z") for time in columns["time"]], "datetime64[us]")
-        return columns
-
-    def labels(self) -> dict[str, Any]:
-        """The facts."""
-        return self.facts
-
-
-@dataclass(frozen=True, slots=True)
 class Constituent:
     """A constituent at an instant."""
 
@@ -435,40 +413,6 @@ class Beta(Frame):
     def _age(self) -> str:
         """When the window ends, where that is not the index's newest day."""
         return f", to {self.last_session:%Y-%m-%d}, {self.stale_days} days old" if self.stale_days else ""
-
-
-@dataclass(frozen=True, slots=True)
-class BetaSeries(Frame):
-    """Rolling beta (T,) oldest first, with its 95 % interval; NaN where the window is not complete.
-
-    `hindsight` is True when a row uses data later than itself.
-    """
-
-    index: str
-    simulated: bool
-    benchmark: str
-    sessions: int
-    kind: str
-    hindsight: bool
-    first_session: Instant | None
-    last_session: Instant | None
-    n: int
-    stale_days: int | None
-    times_us: I64 = field(repr=False)
-    beta: F64 = field(repr=False)
-    se: F64 = field(repr=False)
-    low: F64 = field(repr=False)
-    high: F64 = field(repr=False)
-    r2: F64 = field(repr=False)
-    alpha: F64 = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self.times_us)
-
-    def columns(self) -> dict[str, Any]:
-        """time, beta, se, low, high, r2, alpha."""
-        names = ("beta", "se", "low", "high", "r2", "alpha")
-        return {"time": instants(self.times_us), **{name: getattr(self, name) for name in names}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,19 @@ from asyncio import gather
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import orjson
 
 from indexer.client import decode
 from indexer.client.asking import Listening, Patience, asker_at, asker_of
 from indexer.client.decode import When, member, query, record, records
+from indexer.client.frames import Study
 from indexer.client.local import open_local
 from indexer.client.models import (
     Benchmark,
     Beta,
-    BetaSeries,
     Chart,
     Constituent,
     Constituents,
@@ -29,7 +30,6 @@ from indexer.client.models import (
     MethodologyFile,
     MetricValue,
     Rebalance,
-    Study,
     Table,
 )
 from indexer.errors import ConfigError, NotEnoughDataError
@@ -37,6 +37,8 @@ from indexer.store.db import Store
 
 LOCAL_SERVER = "http://127.0.0.1:8000"
 PAGE = 10_000
+Asked = When | float | bool | None
+T = TypeVar("T")
 
 
 class AsyncClient:
@@ -69,25 +71,22 @@ class AsyncClient:
         """Ends the connections, or closes the store if this opened it."""
         await self._asker.aclose()
 
-    async def get(self, path: str, params: Mapping[str, When | float | bool | None] | None = None) -> Any:
+    async def get(self, path: str, params: Mapping[str, Asked] | None = None) -> Any:
         """The JSON at any address of the API, e.g. `get("/v1/indices/deai/drawdowns", {"depth": 0.2})`."""
         return (await self._asker.get(path, query(**(params or {})))).json()
 
     async def indices(self) -> Table[IndexSummary]:
         """All indices with their newest levels."""
-        body = await self.get("/v1/indices")
-        return Table(records(IndexSummary, body, where="/v1/indices"))
+        return Table(await self._records(IndexSummary, "/v1/indices"))
 
     async def index(self, index_id: str = "deai", *, range: str = "1y", theme: str = "light") -> Index:
         """One index with its level chart (`range` 1w, 1m, 3m, 1y or all), which a notebook shows."""
-        path = _path(index_id)
-        body, chart = await gather(self.get(path), self._chart_if_any(index_id, range=range, theme=theme))
-        return Index(record(IndexSummary, body, where=path), chart)
+        summary = self._record(IndexSummary, _path(index_id))
+        return Index(*await gather(summary, self._chart_if_any(index_id, range=range, theme=theme)))
 
     async def latest(self, index_id: str = "deai") -> Latest:
         """The newest level, with its changes and until when it is fresh."""
-        path = _path(index_id, "latest")
-        return record(Latest, await self.get(path), where=path)
+        return await self._record(Latest, _path(index_id, "latest"))
 
     async def levels(
         self,
@@ -135,13 +134,11 @@ class AsyncClient:
 
     async def methodology(self, index_id: str = "deai") -> MethodologyFile:
         """The rules in force: the file, its content and its hash."""
-        path = _path(index_id, "methodology")
-        return record(MethodologyFile, await self.get(path), where=path)
+        return await self._record(MethodologyFile, _path(index_id, "methodology"))
 
     async def benchmarks(self) -> Table[Benchmark]:
         """What the index may be held against, with how much history each has."""
-        body = await self.get("/v1/benchmarks")
-        return Table(records(Benchmark, body, where="/v1/benchmarks"))
+        return Table(await self._records(Benchmark, "/v1/benchmarks"))
 
     async def metrics(
         self,
@@ -155,18 +152,16 @@ class AsyncClient:
     ) -> Table[MetricValue]:
         """What is measured of an asset's network and market: usage, activity, funding; the newest 366 values of each
         metric unless a range or `last` is given."""
-        path = f"/v1/assets/{_segment(symbol)}/metrics"
+        path = _path(symbol, "metrics", of="assets")
         asked = {"metric": metric, "source": source, "start": start, "end": end, "last": last}
-        return Table(records(MetricValue, await self.get(path, asked), where=path))
+        return Table(await self._records(MetricValue, path, **asked))
 
     async def fundamentals(self, index_id: str = "deai", *, at: When | None = None, days: int = 1) -> dict[str, Any]:
         """What the networks of an index earn, issue and stake: its `aggregates`, their `history` and its `tokens`.
 
         The object of `/v1/indices/{id}/fundamentals`; rows are dicts, so `pandas.DataFrame(…["tokens"])` is a table.
         """
-        path = _path(index_id, "fundamentals")
-        body: dict[str, Any] = await self.get(path, {"at": at, "days": days})
-        return body
+        return await self._object(_path(index_id, "fundamentals"), at=at, days=days)
 
     async def beta(
         self,
@@ -185,12 +180,10 @@ class AsyncClient:
         `method` and `clock` are those of the API (docs/analytics.md); several benchmarks, comma separated, need
         method="multi".
         """
-        path = _path(index_id, "beta")
-        asked = query(
-            benchmark=benchmark, sessions=sessions, end=end, method=method, clock=clock, confidence=confidence,
-            bootstrap=bootstrap,
+        return await self._record(
+            Beta, _path(index_id, "beta"), benchmark=benchmark, sessions=sessions, end=end, method=method, clock=clock,
+            confidence=confidence, bootstrap=bootstrap,
         )  # fmt: skip
-        return record(Beta, (await self._asker.get(path, asked)).json(), where=path)
 
     async def beta_history(
         self,
@@ -201,11 +194,11 @@ class AsyncClient:
         start: When | None = None,
         end: When | None = None,
         kind: str = "rolling",
-    ) -> BetaSeries:
+    ) -> Study:
         """Beta over the window that ends at each close in [start, end): rolling, ewma, kalman or kalman_smoothed."""
         path = _path(index_id, "beta", "history")
-        asked = query(benchmark=benchmark, sessions=sessions, kind=kind, start=start, end=end, shape="columns")
-        return decode.beta_series((await self._asker.get(path, asked)).json(), where=path)
+        asked = {"benchmark": benchmark, "start": start, "end": end}
+        return await self._study("beta_history", path, **asked, sessions=sessions, kind=kind)
 
     async def event(
         self,
@@ -222,8 +215,72 @@ class AsyncClient:
         The object of `/v1/indices/{id}/events/{event}`; its returns are logs, those of `path` simple.
         """
         path = _path(index_id, "events", _segment(event))
-        body: dict[str, Any] = await self.get(path, {"at": at, "until": until, "factors": factors, "clock": clock})
-        return body
+        return await self._object(path, at=at, until=until, factors=factors, clock=clock)
+
+    async def breaks(
+        self,
+        benchmark: str = "QQQ",
+        index_id: str = "deai",
+        *,
+        event: str = "deepseek",
+        at: When | None = None,
+        sessions: int = 250,
+    ) -> Study:
+        """Whether the relation to a benchmark changed at an event, or at any instant `at`: a row for each side.
+
+        The facts are the `verdict` in words, the tests (`chow`, `unknown`, `cusum_p`) and the `shift` of correlation.
+        """
+        path = _path(index_id, "breaks")
+        return await self._study("breaks", path, benchmark=benchmark, event=event, at=at, sessions=sessions)
+
+    async def drawdowns(
+        self,
+        index_id: str = "deai",
+        *,
+        min_depth: float = 0.10,
+        start: When | None = None,
+        end: When | None = None,
+        bar: str = "daily",
+    ) -> Study:
+        """Pullbacks at least so deep, by their peaks, oldest first; NaT and NaN for what is not recovered yet.
+
+        The facts are the drawdown `now`, what `recovery` took by depth, and what followed falls (`after_falls`).
+        """
+        path = _path(index_id, "drawdowns")
+        return await self._study("drawdowns", path, min_depth=min_depth, start=start, end=end, bar=bar)
+
+    async def attribution(self, start: When, end: When, index_id: str = "deai") -> Study:
+        """Who moved the index between two instants: a row for each constituent; contributions sum to `total`."""
+        return await self._study("attribution", _path(index_id, "attribution"), start=start, end=end)
+
+    async def explain(
+        self, index_id: str = "deai", *, at: When | None = None, as_of: When | None = None
+    ) -> dict[str, Any]:
+        """The last level at or before `at`, as it was published by `as_of`, with all that it was computed from."""
+        return await self._object(_path(index_id, "explain"), at=at, as_of=as_of)
+
+    async def candles(
+        self, index_id: str = "deai", *, interval: str = "1d", start: When | None = None, end: When | None = None
+    ) -> Study:
+        """Open, high, low and close of the levels that begin in [start, end), each 1h, 4h, 1d or 1w long."""
+        return await self._study("candles", _path(index_id, "candles"), interval=interval, start=start, end=end)
+
+    async def closes(self, benchmark: str, *, start: When | None = None, end: When | None = None) -> Study:
+        """Closes of a benchmark fit for returns, at its exchange's closes in [start, end); the facts name the basis."""
+        return await self._study("closes", _path(benchmark, "closes", of="benchmarks"), start=start, end=end)
+
+    async def prices(
+        self,
+        symbol: str,
+        *,
+        start: When | None = None,
+        end: When | None = None,
+        interval: str = "1d",
+        last: int | None = None,
+    ) -> Study:
+        """Reference rates of a token in [start, end), or the `last` so many; the newest 1,000 unless you say."""
+        path = _path(symbol, "prices", of="assets")
+        return await self._study("prices", path, start=start, end=end, interval=interval, last=last)
 
     async def portfolio(
         self,
@@ -241,30 +298,28 @@ class AsyncClient:
         """
         asked = query(index=index_id, benchmarks=benchmarks, sessions=sessions, since=since, end=end)
         body = holdings.encode() if isinstance(holdings, str) else orjson.dumps({"holdings": dict(holdings)})
-        return decode.study(await self._asker.get("/v1/portfolio", asked, body=body), "holdings")
+        return decode.study(await self._asker.get("/v1/portfolio", asked, body=body), "portfolio")
 
     async def scenario(
         self, benchmark: str, move: float, index_id: str = "deai", *, sessions: int = 250, end: When | None = None
     ) -> dict[str, Any]:
         """What a move of a benchmark (-0.17 is -17 %) may do to the index, and how such intervals did out of sample."""
-        asked: dict[str, Any] = {"benchmark": benchmark, "move": move, "sessions": sessions, "end": end}
-        body: dict[str, Any] = await self.get(_path(index_id, "scenario"), asked)
-        return body
+        path = _path(index_id, "scenario")
+        return await self._object(path, benchmark=benchmark, move=move, sessions=sessions, end=end)
 
     async def scenario_record(
         self, benchmark: str = "QQQ", index_id: str = "deai", *, sessions: int = 250, end: When | None = None
     ) -> Study:
         """Every prediction of that kind as it was and as it came; the facts have the realised coverage."""
-        asked = query(benchmark=benchmark, sessions=sessions, end=end)
-        return decode.study(await self._asker.get(_path(index_id, "scenario", "record"), asked), "rows")
+        path = _path(index_id, "scenario", "record")
+        return await self._study("scenario_record", path, benchmark=benchmark, sessions=sessions, end=end)
 
     async def hedge(
         self, notional: float, instrument: str = "QQQ", index_id: str = "deai", *, sessions: int = 250
     ) -> dict[str, Any]:
         """Units of a benchmark, NQ or MNQ against so many USD of the index, and what such a hedge removed."""
-        asked: dict[str, Any] = {"notional": notional, "instrument": instrument, "sessions": sessions}
-        body: dict[str, Any] = await self.get(_path(index_id, "hedge"), asked)
-        return body
+        path = _path(index_id, "hedge")
+        return await self._object(path, notional=notional, instrument=instrument, sessions=sessions)
 
     async def chart(
         self,
@@ -292,6 +347,18 @@ class AsyncClient:
         """
         return Listening(self._asker, f"{_path(index_id)}/stream").events(after)
 
+    async def _record(self, kind: type[T], path: str, /, **asked: Asked) -> T:
+        return record(kind, await self.get(path, asked), where=path)
+
+    async def _records(self, kind: type[T], path: str, /, **asked: Asked) -> tuple[T, ...]:
+        return records(kind, await self.get(path, asked), where=path)
+
+    async def _object(self, path: str, /, **asked: Asked) -> dict[str, Any]:
+        return await self._record(dict[str, Any], path, **asked)
+
+    async def _study(self, kind: str, path: str, /, **asked: Asked) -> Study:
+        return decode.study(await self._asker.get(path, query(**asked)), kind)
+
     async def _chart_if_any(self, index_id: str, *, range: str, theme: str) -> Chart | None:
         try:
             return await self.chart(index_id, range=range, theme=theme)
@@ -299,11 +366,9 @@ class AsyncClient:
             return None
 
 
-def _path(index_id: str, *parts: str) -> str:
-    return "/".join(("/v1/indices", _segment(index_id), *parts))
+def _path(name: str, *parts: str, of: str = "indices") -> str:
+    return "/".join(("/v1", of, _segment(name), *parts))
 
 
-def _segment(index_id: str) -> str:
-    from urllib.parse import quote
-
-    return quote(index_id, safe="")
+def _segment(name: str) -> str:
+    return quote(name, safe="")

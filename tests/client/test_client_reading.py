@@ -94,6 +94,47 @@ def test_a_scenario_its_record_and_a_hedge(client: Client) -> None:
     assert client.hedge(1_000.0, sessions=60)["units"] < 0
 
 
+def test_studies_are_frames_with_utc_times_units_and_the_rest_beside(served: Live) -> None:
+    with Client(served.url) as client:
+        falls = client.drawdowns(min_depth=0.2)
+        members = client.attribution("2025-01-01", "2025-02-01")
+        sides = client.breaks("QQQ", at="2024-06-01")
+        why = client.explain(at="2025-01-15")
+    assert (falls.index.name, str(falls.index.dtype)) == ("peak", "datetime64[us, UTC]")
+    assert falls["trough"].iloc[0] - falls.index[0] == pd.Timedelta(days=falls["days_down"].iloc[0])
+    assert pd.isna(falls["recovery"].iloc[0]) and np.isnan(falls["days_to_recover"].iloc[0])
+    assert falls["depth"].iloc[0] == pytest.approx(falls["trough_level"].iloc[0] / falls["peak_level"].iloc[0] - 1)
+    assert [falls.attrs["units"][name] for name in ("depth", "days_down")] == ["fraction", "days"]
+    assert members["contribution"].sum() == pytest.approx(members.attrs["total"])
+    assert members.attrs["units"]["own_return"] == "fraction"
+    assert sides["regime_name"].tolist() == ["before", "after"]
+    assert sides["regime_end"].iloc[0] == sides["regime_start"].iloc[1] == pd.Timestamp("2024-06-03 20:00", tz="UTC")
+    assert sides["beta_n"].sum() == sides.attrs["n"]
+    assert sides.attrs["verdict"].startswith("No change can be shown")
+    assert pd.Timestamp(why["time"]) == pd.Timestamp("2025-01-15", tz="UTC")
+    assert why["level"] == pytest.approx(levels_by_hand()[380 * 24])
+
+
+def test_candles_closes_and_prices_are_series(served: Live) -> None:
+    with Client(served.url) as client:
+        candles = client.candles(start="2025-01-01", end="2025-01-08")
+        levels = client.levels(start="2025-01-01", end="2025-01-09")["level"]
+        closes = client.closes("QQQ", start="2025-01-01")
+        prices = client.prices("ALP", interval="1h", last=48)
+        later = client.candles(start="2030-01-01")
+        with pytest.raises(NotFoundError, match="QQX"):
+            client.closes("QQX")
+    assert candles["close"].tolist() == levels.iloc[1:].tolist()
+    assert candles["open"].tolist() == levels.iloc[:-1].tolist()
+    assert candles.attrs["units"]["high"] == "index points"
+    assert closes.attrs["basis"] == "test" and "USD" in closes.attrs["units"]["close"]
+    assert closes.index[-1] == pd.Timestamp("2025-02-03 21:00", tz="UTC")
+    np.testing.assert_allclose(prices["price"], latent()[1][-48:, 0])
+    assert prices.index[-1] == pd.Timestamp("2025-02-04", tz="UTC")
+    assert prices.attrs["units"] == {"price": "USD"}
+    assert later["close"].tolist() == [] and str(later.index.dtype) == "datetime64[us, UTC]"
+
+
 def test_windows_are_half_open_however_the_time_is_given(client: Client) -> None:
     wanted = instants()[24:48]
     first, end = from_us(int(wanted[0])), from_us(int(wanted[-1]) + HOUR_US)
@@ -122,6 +163,11 @@ async def test_every_result_is_typed_and_the_same_over_all_ways(way: str, served
             ("methodology", ("deai",)),
             ("benchmarks", ()),
             ("beta", ("deai", "NVDA")),
+            ("drawdowns", ("deai",)),
+            ("attribution", ("2025-01-01", "2025-02-01")),
+            ("candles", ("deai",)),
+            ("closes", ("QQQ",)),
+            ("prices", ("ALP",)),
         ):
             answer = await getattr(near, method)(*arguments)
             assert answer == await getattr(far, method)(*arguments), method
@@ -186,7 +232,9 @@ def test_tables_are_pandas_frames_with_utc_times_and_units(client: Client) -> No
     assert indices["latest_level"].isna().tolist() == [False, False, True]
     assert str(indices["latest_time"].dtype) == "datetime64[us, UTC]"
     assert len(client.rebalances("deai")) == 3
-    assert client.beta_history("deai")["beta"].isna().sum() == 89
+    path = client.beta_history("deai")
+    assert path["beta"].isna().sum() == 89
+    assert path.attrs["units"] == {"r2": "fraction", "alpha": "log return a session"}
 
 
 async def test_the_same_tables_in_polars(folder: Path) -> None:
