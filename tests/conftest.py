@@ -24,8 +24,9 @@ SLOW_FIXTURES = {"history", "history_files"}
 # Files of few tests that take longest: begun first, so that no process ends alone with one of them.
 LONGEST = (
     "test_generated_clients.py", "test_page_browser.py", "test_openapi_honesty.py", "test_criteria.py",
-    "test_live_days.py", "test_first_run.py", "test_live_kill.py", "test_reproduce.py", "test_scripted_day.py",
-    "test_derived_jobs.py", "test_benchmarks_in_miniature.py", "test_kill.py", "test_import_real_data.py",
+    "test_live_days.py", "test_first_run.py", "test_long_life.py", "test_live_kill.py", "test_reproduce.py",
+    "test_scripted_day.py", "test_derived_jobs.py", "test_benchmarks_in_miniature.py", "test_kill.py",
+    "test_import_real_data.py",
 )  # fmt: skip
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"

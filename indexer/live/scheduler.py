@@ -23,7 +23,7 @@ import structlog
 
 from indexer.errors import DeaiError, SourceUnavailable, Stopped
 from indexer.store.db import Store
-from indexer.store.runs import finish_run, last_due, release_lease, start_run, take_lease
+from indexer.store.runs import enter_covered, finish_run, last_due, release_lease, start_run, take_lease
 from indexer.times import Clock, from_us, iso, to_us, utc_now
 
 LEASE = "scheduler"
@@ -218,10 +218,8 @@ class Scheduler:
 
     def _cover(self, job: Job, missed: Sequence[datetime], *, by: datetime) -> None:
         """Enter missed instants that one piece of work covered into the run log; it says by which."""
-        for instant in missed:
-            run = start_run(self.store, kind=job.name, key=_key(job, instant), now=self.clock(), due_at=instant)
-            if run is not None:
-                finish_run(self.store, run, now=self.clock(), detail={"caught_up_by": _key(job, by)})
+        covered = {_key(job, instant): instant for instant in missed}
+        enter_covered(self.store, covered, kind=job.name, now=self.clock(), by=_key(job, by))
 
     def _do(self, job: Job, due: datetime) -> bool:
         self.beat()

@@ -185,15 +185,16 @@ def played(
     faults: list[Fault] | None = None,
     sources: tuple[str, ...] = VENUES,
     history_days: int = 3,
+    known: World | None = None,
 ) -> Iterator[Played]:
-    """The world with its server on a thread, until the block ends."""
+    """The world (days of minutes unless one is given) with its server on a thread, until the block ends."""
     small_registry(folder)
     (folder / "own").mkdir(exist_ok=True)
     (folder / "own" / "trio.toml").write_text(INDEX)
     loop, ready, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
     given = faults if faults is not None else []
     box: list[Played] = []
-    server = FaultServer(hours_world(), lambda: int(box[0].now.timestamp() * 1e6) if box else 0, given)
+    server = FaultServer(known or hours_world(), lambda: int(box[0].now.timestamp() * 1e6) if box else 0, given)
 
     async def serve() -> None:
         async with server.running():
