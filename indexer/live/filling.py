@@ -25,7 +25,7 @@ from indexer.live.context import Live
 from indexer.live.mapping import quote_fillers
 from indexer.live.plan import Plan, Quoted, Stage, pieces_of, rate_series, stored_instants
 from indexer.live.quality_log import reject_notes, write_rejects_noted
-from indexer.live.series import Role, Series
+from indexer.live.series import Role, Series, join_near
 from indexer.live.supply import write_reported
 from indexer.live.walk import Outcome, Piece, Walk
 from indexer.reference.bars import conversion_rate
@@ -361,8 +361,9 @@ class Filling:
         quote = self._quotes[key]
         if not quote.waiting:
             return []
-        pending = self._ask_walk(lambda walk: walk.unsettled(quote.asked))
-        waits = [any(_of_time(piece, bars) for piece in pending) for _, bars in quote.waiting]
+        asks = [piece.call.ask for piece in self._ask_walk(lambda walk: walk.unsettled(quote.asked))]
+        pending = join_near([(ask.start_us, ask.end_us + RATE_AGE_US) for ask in asks], key[1], bars=1)
+        waits = [any(_overlap(*span, bars) for span in pending) for _, bars in quote.waiting]
         ready = [part for part, wait in zip(quote.waiting, waits, strict=True) if not wait]
         quote.waiting = [part for part, wait in zip(quote.waiting, waits, strict=True) if wait]
         priced: list[tuple[Series, Bars]] = []
