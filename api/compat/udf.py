@@ -32,10 +32,7 @@ EXCHANGE = "DEAI"
 KIND = "index"
 # The chart builds weeks and months from days; OpenBB asks for weeks as they are.
 RESOLUTIONS = ["60", "240", "1D", "1W", "1M"]
-SPANS = {
-    **{"60": CandleSpan.HOUR, "240": CandleSpan.FOUR_HOURS},
-    **{"D": CandleSpan.DAY, "1D": CandleSpan.DAY, "W": CandleSpan.WEEK, "1W": CandleSpan.WEEK},
-}
+SPANS = {"60": CandleSpan.HOUR, "240": CandleSpan.FOUR_HOURS, "1D": CandleSpan.DAY, "1W": CandleSpan.WEEK}
 CONFIG = {
     "supported_resolutions": RESOLUTIONS,
     "supports_search": True,
@@ -142,9 +139,9 @@ def get_history(
     `no_data` where there is none, with the begin of the nearest earlier bar if there is one.
     """
     row = _index(store, symbol)
-    if resolution not in SPANS:
+    interval = SPANS.get(resolution) or SPANS.get(f"1{resolution}")  # D is 1D
+    if interval is None:
         raise InputError(f'no resolution "{resolution}"; there are {", ".join(SPANS)}')
-    interval = SPANS[resolution]
     span = SPANS_US[interval]
     newest = read_levels(store, row.id, end_us=whole_from(end, interval=interval) + 1, limit=1)
     if not len(newest):
