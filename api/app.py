@@ -59,7 +59,7 @@ from api.web import files as dropped
 from api.web import first_view, holdings, overview, sign_in, static_files, tokens
 from api.web import routes as web
 from api.web.pages import refusal
-from indexer.config import Settings
+from indexer.config import Settings, program_version
 from indexer.store.db import Store
 from indexer.store.runs import read_version
 from indexer.times import Clock, utc_now
@@ -145,7 +145,7 @@ def create_app(
     app = Application(
         middleware_of(services, root_path=root_path),
         title="DeAI Index",
-        version=operation.program_version(),
+        version=program_version(),
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=operation_id,

@@ -11,6 +11,8 @@ import logging
 import os
 import sys
 from datetime import date
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +24,15 @@ from indexer.errors import ConfigError, did_you_mean
 
 PREFIX = "DEAI_"
 RENAMED = {"DEAI_HISTORY_DAYS": "set DEAI_HISTORY_SINCE to the first day you want, e.g. 2024-01-01"}
+
+
+@cache
+def program_version() -> str:
+    """The version of this distribution, 0 where it is not installed."""
+    try:
+        return version("deai-index")
+    except PackageNotFoundError:
+        return "0"
 
 
 class Settings(BaseSettings):

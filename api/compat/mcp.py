@@ -22,8 +22,8 @@ from fastapi import FastAPI
 
 from api.middleware.cache import behind_cache
 from api.middleware.requests import Failures, RequestId
-from api.routes.operation import program_version
 from indexer.client.decode import query
+from indexer.config import program_version
 from indexer.errors import DeaiError, InputError, did_you_mean
 from indexer.store.db import Store
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from api.answers.answer import NEVER
 from api.answers.services import Services, ServicesDep
 from api.routes.indices import latest_or_none
-from api.routes.operation import program_version
+from indexer.config import program_version
 from indexer.engine.market import STATUS_NAMES
 from indexer.live.standing import SourceState, standing_of
 from indexer.store.indices import read_indices

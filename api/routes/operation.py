@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -21,6 +19,7 @@ from api.answers.services import ServicesDep, StoreDep
 from api.middleware.access import Admin
 from api.routes.indices import fresh_until
 from indexer.alerts.rules import Rule, load_alerts
+from indexer.config import program_version
 from indexer.live.standing import SourceStatus, Standing, clock_doubt, standing_of
 from indexer.store.alerts import read_alert_messages, read_alert_states
 from indexer.store.indices import read_indices
@@ -111,15 +110,6 @@ def readyz(services: ServicesDep) -> Response:
     kind = "sqlite" if services.store.is_sqlite else "postgresql"
     doubt = clock_doubt(store, now=now)
     return _never_kept({"status": "ok", "store": kind, "clock_suspect": doubt, "indices": indices})
-
-
-@cache
-def program_version() -> str:
-    """The version of this distribution."""
-    try:
-        return version("deai-index")
-    except PackageNotFoundError:
-        return "0"
 
 
 def _never_kept(value: dict[str, Any]) -> Response:

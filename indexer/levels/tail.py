@@ -13,10 +13,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from importlib.metadata import version
 
 import numpy as np
 
+from indexer.config import program_version
 from indexer.engine.history import BasketEvent, IndexHistory, Settled
 from indexer.engine.known import next_supply_us
 from indexer.engine.level import compute_index
@@ -50,7 +50,6 @@ from indexer.times import DAY_US, HOUR_US, iso, to_us
 WINDOW_US = 2 * DAY_US  # of which rates are computed again
 REVIEW_US = 100 * DAY_US  # no longer before the window than this was the last review, or all is computed
 FOREVER_US = np.iinfo(np.int64).max
-DISTRIBUTION = "deai-index"
 
 
 class TailError(Exception):
@@ -106,7 +105,7 @@ class Walk:
         digest = hashlib.sha256(obeyed(self.registry, self.methodologies, self.rules, self.overrides).encode())
         states = [(row.id, row.state) for row in read_indices(self.store)]
         in_force = [methodology.eligibility_at(self.now) for methodology in self.methodologies.values()]
-        digest.update(repr((states, in_force, version(DISTRIBUTION))).encode())
+        digest.update(repr((states, in_force, program_version())).encode())
         return digest.hexdigest()
 
 
@@ -268,10 +267,10 @@ def _held(store: Store, methodology: Methodology, *, market: Market, until_us: i
 
 
 def newest_kept(walk: Walk) -> Kept | None:
-    """What the last update left, None when it left nothing."""
+    """What the last update left, None when it left nothing, or another program left something else."""
     last = last_update(walk.store, now=walk.now)
-    kept = None if last is None else read_run(walk.store, last[0]).detail.get("kept")
-    return None if kept is None else Kept(**kept)
+    kept = {} if last is None else read_run(walk.store, last[0]).detail.get("kept", {})
+    return Kept(**kept) if kept.keys() == Kept.__dataclass_fields__.keys() else None
 
 
 def keep(
