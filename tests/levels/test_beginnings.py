@@ -10,7 +10,7 @@ from small import FIXED, small
 from indexer.administration.explain import explain
 from indexer.errors import NotFoundError
 from indexer.levels.lifecycle import status_of
-from indexer.levels.pipeline import update
+from indexer.levels.pipeline import stored_report, update
 from indexer.methodology.load import load_methodology
 from indexer.store.administration import read_announcements
 from indexer.store.levels import unpublished
@@ -33,7 +33,9 @@ def test_a_base_that_moves_is_said_with_the_reason(tmp_path: Path) -> None:
     assert index.note.startswith("small begins on 2024-02-01, not on its base date 2024-01-01: ")
     assert "no instants" in index.note, "what was missing then: prices"
     made.bars("aaa", {"2024-02-10": 1.0}, interval="1d")
-    for report in (made.update(), made.update()):
+    second, third = made.update(), made.update()
+    assert third.unchanged
+    for report in (second, stored_report(made.store)):
         assert [index.note for index in report.indices] == [index.note]
     *_, note = status_of(made.store, "small", now=made.now).notes
     assert (note.kind, note.start_at, note.reason) == ("begins_later", made.methodology.base_date, index.note)
