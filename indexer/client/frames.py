@@ -115,7 +115,7 @@ class Frame(ABC):
         return frame.with_columns(polars.col(name).dt.replace_time_zone("UTC") for name in instants)
 
     def _repr_html_(self) -> str:
-        marks = [f"{name} {value}" for name, value in self.labels().items()]
+        marks = [f"{name} {value}" for name, value in self.labels().items() if not isinstance(value, list | dict)]
         frame = self.to_pandas()
         html: str = frame._repr_html_()  # type: ignore[operator]  # pandas' own, which notebooks call
         return f"<p>{escape(' · '.join([*marks, f'{len(frame):,} rows']))}</p>{html}"

@@ -287,6 +287,7 @@ async def test_the_same_with_await(served: Live, folder: Path) -> None:
         assert await far.latest("deai") == await near.latest("deai")
         np.testing.assert_array_equal((await far.levels("deai")).levels, (await near.levels("deai")).levels)
         assert "<table" in (await near.constituents("deai"))._repr_html_()
+        assert "after_falls" not in (await near.drawdowns("deai"))._repr_html_()
         assert "9,601 rows" in (await near.levels("deai", interval="1h"))._repr_html_()
 
 
