@@ -9,7 +9,8 @@ its calls in one or more *manifests*: JSON in the archive, linked to the run as 
   quote currency (`USDT`) whose dollar rate the bars priced in it were multiplied by (`live.history.hourly_rate` over
   all manifests of the run with this plan: a long plan has several). A process that is killed may leave the calls of
   the last seconds out (`live.filling.KEEP_S`); their run is then not `done`. Bars that an earlier run could not price
-  are in the manifest of the run that prices them, too.
+  are in the manifest of the run that prices them, too. Of a rate that came when bars of its time had been priced, only
+  what lies before `before_us` counts.
 - `answers`: calls of the other jobs (benchmarks, supplies, stress, cross-check); `subject` is the asset's slug, the
   benchmark's symbol, or what the job asked for as a whole.
 

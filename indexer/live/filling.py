@@ -25,7 +25,7 @@ from indexer.live.context import Live
 from indexer.live.mapping import quote_fillers
 from indexer.live.plan import Plan, Quoted, Stage, pieces_of, rate_series, stored_instants
 from indexer.live.quality_log import reject_notes, write_rejects_noted
-from indexer.live.series import Role, Series, join_near
+from indexer.live.series import NOTHING, Role, Series, join_near
 from indexer.live.supply import write_reported
 from indexer.live.walk import Outcome, Piece, Walk
 from indexer.reference.bars import conversion_rate
@@ -113,7 +113,7 @@ class _Quote:
     markets: dict[str, list[Bars]] = field(default_factory=dict)
     waiting: list[tuple[Series, Bars]] = field(default_factory=list)
     without: list[tuple[Series, Bars]] = field(default_factory=list)
-    late: set[Piece] = field(default_factory=set)  # of a time in which bars were priced without them: not used any more
+    late: dict[Piece, int] = field(default_factory=dict)  # before when an answer may still be used: see `_priced`
 
     @property
     def unpriced(self) -> list[tuple[Series, Bars]]:
@@ -303,8 +303,6 @@ class Filling:
             filled.failed += piece.done and outcome.error is not None
             filled.unlisted += piece.done and outcome.error is None
             return
-        if piece.series.role is Role.RATE and piece in self._quote_of(piece.series).late:
-            return
         filled.calls += 1
         filled.refusing = [name for name in filled.refusing if name != piece.call.source]
         filled.sources[piece.call.source] = filled.sources.get(piece.call.source, 0) + 1
@@ -313,7 +311,9 @@ class Filling:
         filled.rejects += write_rejects_noted(self._live.store, self._run_id, notes)
         about = "" if piece.series.role is Role.SUPPLY else piece.series.interval
         record = self._record.setdefault(about, [])
-        record += keep_answers(self._live, self._run_id, [(subject, piece.call, outcome.answer)])
+        (exchange,) = keep_answers(self._live, self._run_id, [(subject, piece.call, outcome.answer)])
+        late = self._quote_of(piece.series).late if piece.series.role is Role.RATE else {}
+        record.append({**exchange, "before_us": late[piece]} if piece in late else exchange)
 
     @staticmethod
     def _question(piece: Piece) -> Question:
@@ -344,9 +344,9 @@ class Filling:
             return []
         if series.role is Role.RATE:
             quote = self._quote_of(series)
-            if outcome.piece in quote.late:
-                return []
-            quote.markets.setdefault(series.row.source, []).append(parsed.bars)
+            before_us = quote.late.get(outcome.piece, NOTHING)
+            bars = parsed.bars.take(parsed.bars.time_us < before_us)
+            quote.markets.setdefault(series.row.source, []).append(bars)
             quote.waiting, quote.without = quote.unpriced, []
             return []
         if parsed.bars.quote == "USD":
@@ -373,7 +373,10 @@ class Filling:
             usd = in_usd(bars, rate)
             if len(usd):
                 priced.append((series, usd))
-                quote.late.update(piece for piece in quote.asked if not piece.done and _of_time(piece, usd))
+                for piece in quote.asked:  # of what comes later only what changes no price of now
+                    if not piece.done and _of_time(piece, usd):
+                        before_us = int(usd.time_us[0]) - RATE_AGE_US
+                        quote.late[piece] = min(before_us, quote.late.get(piece, NOTHING))
             rest = bars.take(~np.isin(bars.time_us, usd.time_us))
             if len(rest):
                 left.append((series, rest))

@@ -151,6 +151,8 @@ class Derivation:
             bars = self._reply(exchange).parsed[0][2].bars
         except SourceError:
             return None
+        if bars is not None and "before_us" in exchange:  # of a rate that came late, what was still used
+            bars = bars.take(bars.time_us < exchange["before_us"])
         return bars if bars is not None and len(bars) else None
 
     def _reply(self, exchange: Mapping[str, Any]) -> Reply:
