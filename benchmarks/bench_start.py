@@ -22,8 +22,8 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
     helped = _median(lambda: _finish([*_deai(), "--help"]), repeats)
     served = _median(_serve, repeats)
     return [
-        _row("deai --help", helped, bare, "<= 500 ms"),
-        _row("deai serve, until /healthz answers", served, bare, "<= 1,500 ms"),
+        _row("deai --help", helped, bare, "<= 110 ms"),
+        _row("deai serve, until /healthz answers", served, bare, "<= 700 ms"),
     ]
 
 

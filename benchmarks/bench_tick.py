@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-BEGIN, DAYS, TOKENS = datetime(2023, 1, 1, tzinfo=UTC), 250, 30
+BEGIN, DAYS, TOKENS = datetime(2023, 1, 1, tzinfo=UTC), 245, 30  # no review is due then, nor at four times it
 REPEATS = 5
 
 
