@@ -195,7 +195,7 @@ class Filling:
             for piece in stage.rates:
                 self._quote_of(piece.series).asked.append(piece)
             for piece in stage.all:
-                piece.rank = rank
+                piece.rank = 2 * rank + (piece.series.role is not Role.RATE)
             self._add(stage.all)
         return self
 

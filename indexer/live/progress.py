@@ -41,7 +41,7 @@ class Reporter:
         done = sum(piece.done for stage in stages for piece in stage.all)
         calls_per_s, self._done = (done - self._done) / max(seconds, 1.0), done
         left = [piece for stage in stages for piece in stage.all if not piece.done]
-        first = [piece for piece in left if piece.rank == 0] if stages and filling.stage == stages[0].name else []
+        first = [piece for piece in left if piece.rank < 2] if stages and filling.stage == stages[0].name else []
         return {
             "stage": filling.stage,
             "done": done,

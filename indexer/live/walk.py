@@ -36,7 +36,7 @@ TURNED_AWAY: Final = 5  # times in a row that a source which did not answer refu
 class Piece:
     """One call of a series, and how it went so far: `done` when nothing more comes of it in this walk.
 
-    A source is asked for what has a lower `rank` first.
+    A source is asked for what has a lower `rank` first: that of a stage's rates is even, of its other pieces odd.
     """
 
     series: Series
@@ -79,16 +79,16 @@ class _Host:
     def due(self, now: float) -> float | None:
         """When the next piece may be asked, None when there is none.
 
-        What has rested waits in front again; with the next rank when its question was refused or failed repeatedly,
-        but never a rate, for which others wait.
+        What has rested waits in front again; what was refused or failed repeatedly, with the next stage, and a rate,
+        for which others wait, behind the rates that were not asked yet.
         """
         rested = [piece for piece in self.resting if piece.rests_until <= now]
         if rested:
             self.resting = [piece for piece in self.resting if piece.rests_until > now]
         for piece in reversed(rested):
-            first = piece.series.role is Role.RATE or not (piece.failures > 1 or piece.series.refusals)
-            piece.rank += not first
-            self.put(piece, first=first)
+            again = piece.failures > 1 or piece.series.refusals > 0
+            piece.rank += 2 * (again and piece.series.role is not Role.RATE)
+            self.put(piece, first=not again)
         times = [now] if self.waiting else [piece.rests_until for piece in self.resting]
         return max(min(times), self.rests_until) if times else None
 

@@ -160,16 +160,17 @@ async def test_a_source_that_refuses_this_address_is_not_asked_further(
     assert len(walked.owed) == 30, "and it is owed: another run may have more luck"
 
 
-def test_a_rate_that_failed_waits_in_front_and_other_pieces_behind_the_next_stage() -> None:
+def test_a_rate_that_fails_again_waits_behind_new_ones_and_other_pieces_behind_the_next_stage() -> None:
     times = ("2024-12-01", "2024-12-02")
     bars, again, rate = (Piece(one, one.calls[0]) for one in (series(COINBASE, *times) for _ in range(3)))
     rate.series.role, rate.failures, again.failures = Role.RATE, 3, 3
-    later = Piece(series(COINBASE, *times), bars.call, rank=1)
+    bars.rank = again.rank = 1
+    new, later = Piece(rate.series, rate.call), Piece(bars.series, bars.call, rank=3)
     host = walking._Host(resting=[again, rate])
-    for piece in (later, bars):
+    for piece in (later, bars, new):
         host.put(piece)
     assert host.due(0.0) == 0.0
-    assert [piece for _, _, piece in sorted(host.waiting)] == [rate, bars, later, again]
+    assert [piece for _, _, piece in sorted(host.waiting)] == [new, rate, bars, later, again]
 
 
 async def test_stopping_half_way_leaves_no_call_behind() -> None:
