@@ -80,13 +80,15 @@ class FaultServer:
             task = asyncio.current_task()
             assert task is not None
             tasks.add(task)
+            task.add_done_callback(tasks.discard)
             try:
                 await self._converse(reader, writer)
             except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 pass
             finally:
-                tasks.discard(task)
                 writer.close()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()  # else the loop may end before the socket is closed
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         self.root = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -94,6 +96,7 @@ class FaultServer:
             yield self
         finally:
             server.close()
+            await asyncio.sleep(0)  # one that was just accepted becomes a task
             for task in list(tasks):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
