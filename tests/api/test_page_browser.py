@@ -242,6 +242,8 @@ def test_a_view_is_taken_along(browser: Browser, live: Live) -> None:
 
 def test_the_chart_is_read_by_keyboard(browser: Browser, live: Live) -> None:
     browser.open(f"{live.url}/indices/deai")
+    browser.run("localStorage.clear()")  # a comparison of an earlier test would be read instead
+    browser.open(f"{live.url}/indices/deai")
     browser.wait("return document.querySelector('#chart svg path.line')")
     key = "document.querySelector('#chart svg').dispatchEvent(new KeyboardEvent('keydown', {key: arguments[0]}))"
     browser.run(key, "End")
