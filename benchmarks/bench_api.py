@@ -124,8 +124,11 @@ def server(kind: str, path: Path) -> Iterator[tuple[int, int]]:
     command = [sys.executable, "-m", "benchmarks.api_server", kind, str(path), str(port_file)]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
     try:
-        while process.poll() is None and not (port_file.exists() and port_file.read_text()):
-            time.sleep(0.005)  # on a busy machine the imports alone take long
+        ends = time.monotonic() + 300  # on a busy machine the imports alone take long
+        while process.poll() is None and not port_file.exists() and time.monotonic() < ends:
+            time.sleep(0.005)
+        if not port_file.exists():
+            raise RuntimeError(f"the {kind} server did not start")
         yield int(port_file.read_text()), process.pid
     finally:
         process.terminate()

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import JavascriptException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
@@ -49,9 +50,18 @@ class Browser:
         self.driver.get(url)
         self.wait("return document.body.dataset.ready === 'yes'")
 
+    def forget(self, url: str) -> None:
+        """Leaves nothing of what was chosen there before: storage, cookies, console."""
+        self.driver.get(f"{url}/healthz")  # no page of ours, which could remember once more
+        self.run("localStorage.clear()")
+        self.driver.delete_all_cookies()
+        self.complaints()
+
     def wait(self, script: str) -> Any:
         """Waits until a script gives something true, and gives it back."""
-        return WebDriverWait(self.driver, 20, poll_frequency=0.05).until(lambda driver: driver.execute_script(script))
+        between = (JavascriptException,)  # one document is gone, the next has no body yet
+        waiting = WebDriverWait(self.driver, 20, poll_frequency=0.05, ignored_exceptions=between)
+        return waiting.until(lambda driver: driver.execute_script(script))
 
     def run(self, script: str, *arguments: object) -> Any:
         """The value of a script."""

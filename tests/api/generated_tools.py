@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -31,14 +33,16 @@ def node_tools() -> Path:
     if npm is None or shutil.which("node") is None:
         pytest.skip("no node or npm on this machine, so no TypeScript client was generated")
     wanted = (TEMPLATES / "package.json").read_bytes()
-    folder = CACHE / f"node-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    folder = CACHE / f"npm-{hashlib.sha256(wanted).hexdigest()[:12]}"
     if not (folder / "done").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        (folder / "package.json").write_bytes(wanted)
+        CACHE.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=CACHE))
+        (part / "package.json").write_bytes(wanted)
         quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock", "--fetch-retries=1"]
-        fetch([npm, "install", *quiet, "--cache", str(CACHE / "npm")], folder=folder, what="the npm packages")
-        (folder / "done").touch()
+        fetch([npm, "install", *quiet, "--cache", str(part / "npm")], folder=part, what="the npm packages")
+        (part / "done").touch()
+        with suppress(OSError):  # another process was first
+            part.rename(folder)
     return folder
 
 

@@ -30,9 +30,16 @@ PATHS = "return [...document.querySelectorAll('#chart path.line')].map((one) => 
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with chromium(tmp_path_factory.mktemp("chromium")) as opened:
         yield opened
+
+
+@pytest.fixture
+def browser(shared: Browser, live: Live) -> Browser:
+    """The browser of all tests here, as if nobody had used it."""
+    shared.forget(live.url)
+    return shared
 
 
 @pytest.mark.parametrize(
@@ -41,8 +48,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def test_the_page_draws_everything_and_stays_at_home(
     browser: Browser, live: Live, *, name: str, width: int, dark: bool
 ) -> None:
-    browser.open(f"{live.url}/indices/deai", width=width, dark=dark)
-    browser.run("localStorage.clear()")
     browser.open(f"{live.url}/indices/deai", width=width, dark=dark)
     browser.wait("return document.querySelectorAll('#rolling path.band').length")
     assert browser.run(PATHS)[0] > 1000
@@ -129,7 +134,6 @@ def test_views_ranges_and_comparison(browser: Browser, live: Live) -> None:
     browser.run(press, "#ranges", "1W")
     browser.wait("return document.querySelector('#chart svg').getAttribute('aria-label').includes('2025-01-28')")
     browser.shot("page-week")
-    browser.run("localStorage.clear()")
     assert browser.complaints() == []
 
 
@@ -195,8 +199,6 @@ BROKEN_OUT = """
 
 
 def test_what_is_shown_stands_in_the_address(browser: Browser, live: Live) -> None:
-    browser.open(f"{live.url}/indices/deai")
-    browser.run("localStorage.clear()")
     browser.open(f"{live.url}/indices/deai?view=compare&range=3M&log=1&compare=NVDA,demo&benchmark=NVDA&sessions=60")
     browser.wait("return document.querySelectorAll('#chart path.line').length === 3")
     pressed = "return [...document.querySelectorAll(arguments[0] + ' [aria-pressed=true]')].map((b) => b.textContent)"
@@ -218,8 +220,6 @@ def test_what_is_shown_stands_in_the_address(browser: Browser, live: Live) -> No
 
 
 def test_a_view_is_taken_along(browser: Browser, live: Live) -> None:
-    browser.open(f"{live.url}/indices/deai")
-    browser.run("localStorage.clear()")
     browser.open(f"{live.url}/indices/deai?view=level&range=1M")
     browser.run(
         "const clipboard = {writeText: async (text) => { window.copied = text; }};"
@@ -241,8 +241,6 @@ def test_a_view_is_taken_along(browser: Browser, live: Live) -> None:
 
 
 def test_the_chart_is_read_by_keyboard(browser: Browser, live: Live) -> None:
-    browser.open(f"{live.url}/indices/deai")
-    browser.run("localStorage.clear()")  # a comparison of an earlier test would be read instead
     browser.open(f"{live.url}/indices/deai")
     browser.wait("return document.querySelector('#chart svg path.line')")
     key = "document.querySelector('#chart svg').dispatchEvent(new KeyboardEvent('keydown', {key: arguments[0]}))"
@@ -266,7 +264,6 @@ def test_another_benchmark_and_window(browser: Browser, live: Live) -> None:
     browser.run(choose)
     browser.wait("return document.getElementById('rolling-name').textContent === 'deai to NVDA, 30 sessions'")
     browser.wait("return document.getElementById('beta-of').textContent.startsWith('to NVDA, n 30')")
-    browser.run("localStorage.clear()")
 
 
 def test_the_table_sorts(browser: Browser, live: Live) -> None:

@@ -21,6 +21,7 @@ def printed(folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str, code: in
 
 def test_columns_that_do_not_fit_are_left_out_and_named(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
     rows = [("deai-agents", 12345.678, "2025-01-27T21:00:00Z", 0.5, "a long sentence of many words")]
     command.table(("index", "level", "at", "share", "words"), rows)
     text = capsys.readouterr().out

@@ -88,14 +88,20 @@ def problem(code: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
 GOOD = (200, {"content-type": "application/json", "etag": '"one"'}, b'{"count": 0, "data": []}')
 
 
+OURS = """bad_request body_too_large invalid_input invalid_request method_not_allowed not_acceptable
+range_not_satisfiable uri_too_long"""
 KINDS = {
-    **dict.fromkeys(CATALOGUE, InputError),
+    **dict.fromkeys(OURS.split(), InputError),
     **dict.fromkeys(("unauthorized", "forbidden"), SourceRefused),
     **dict.fromkeys(("not_found", "gone"), NotFoundError),
     **dict.fromkeys(("internal", "not_implemented", "source_error"), SourceError),
     **{"not_enough_data": NotEnoughDataError, "too_many_requests": SourceUnavailable, "store_error": StoreError},
     **{"busy": BusyError, "verification_failed": VerificationError},
 }
+
+
+def test_every_code_of_the_api_is_an_error_of_ours() -> None:
+    assert set(KINDS) == set(CATALOGUE)
 
 
 @pytest.mark.parametrize("code", sorted(CATALOGUE))

@@ -68,6 +68,7 @@ def test_a_store_of_each_revision_is_upgraded_verified_carried_on_and_taken_back
     assert made.levels().levels.tolist() == levels
     assert made.verified() == ""
     assert [note.kind for note in read_notes(store, "small")] == notes
+    assert read_notes(store, "small", as_of_us=1_717_200_540_000_000) == [], "before the run that wrote it"
     for slug, close in (("aaa", 2.3), ("bbb", 4.8)):
         made.bars(slug, {"2024-01-09T00:00:00Z": close}, interval="1d")
     [index] = made.update().indices

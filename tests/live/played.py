@@ -208,8 +208,9 @@ def played(
         since = (start - timedelta(days=history_days)).date()
         box.append(Played(folder, start, server, given, sources, since))
         yield box[0]
-        box[0].close()
     finally:
+        for played in box:
+            played.close()
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)
         loop.close()

@@ -101,9 +101,11 @@ def installation(
     control(root, "profile", profile)
     since = (NOON - timedelta(days=5)).date()
     world = Small(folder, NOON, SimpleNamespace(root=root), [], sources, since)  # type: ignore[arg-type]
-    yield world, world.open()
-    world.close()
-    control(root, "profile", "healthy")
+    try:
+        yield world, world.open()
+    finally:
+        world.close()
+        control(root, "profile", "healthy")
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,8 @@ class FaultServer:
             yield self
         finally:
             server.close()
-            await asyncio.sleep(0)  # one that was just accepted becomes a task
+            for _ in range(5):  # turns in which one that was just accepted becomes a task
+                await asyncio.sleep(0)
             for task in list(tasks):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -45,8 +46,13 @@ class Loopback:
     script: list[bytes | Behaviour] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     url: str = ""
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         try:
             while True:
                 self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
@@ -56,10 +62,12 @@ class Loopback:
                     return
                 writer.write(entry)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 def raw(status: int = 200, body: bytes = b"[1]", **headers: str) -> bytes:
@@ -75,6 +83,10 @@ async def loopback() -> AsyncIterator[Loopback]:
     box.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
     yield box
     server.close()
+    left = list(box.tasks)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 @dataclass

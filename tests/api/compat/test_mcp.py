@@ -122,7 +122,9 @@ def ask(client: TestClient, **headers: str) -> httpx.Response:
 def test_keys_hosts_and_quotas_hold_as_for_rest(store: Store, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, read_keys=True, allowed_hosts=("index.example.org",))
     client = TestClient(
-        create_app(store, settings=settings, clock=lambda: NOW, limits=Limits(requests=4, count_loopback=True))
+        create_app(
+            store, settings=settings, clock=lambda: NOW, limits=Limits(requests=4, window_s=3600, count_loopback=True)
+        )
     )
     keys = KeyRing(tmp_path / "keys.json")
     _, reader = keys.create("agent", (Scope.READ,), now=NOW)
