@@ -213,7 +213,8 @@ def _tables(table: Table, names: list[str] | None = None) -> Iterator[tuple[pa.T
     pieces: list[pa.RecordBatch] = []
     done = rows = 0
     while (batch := opened(table.name, lambda: next(batches, None))) is not None:
-        pieces, rows = [*pieces, batch], rows + batch.num_rows
+        pieces.append(batch)
+        rows += batch.num_rows
         while rows >= 1.5 * BATCH_ROWS:  # so that the last part is no short one: rows are judged together
             both = pa.Table.from_batches(pieces)
             done += BATCH_ROWS

@@ -24,6 +24,7 @@ from indexer.levels.corrections import Deferred
 from indexer.levels.lifecycle import apply_due_states, standing_of
 from indexer.levels.markets import held_supplies, narrowed, read_facts
 from indexer.levels.official import (
+    FOREVER_US,
     columns_of,
     computed_rates,
     differing,
@@ -36,7 +37,7 @@ from indexer.levels.overrides import in_force, values_of
 from indexer.levels.publish import Published, publish, write_proposal
 from indexer.levels.published import read_settled
 from indexer.levels.rules import Rules, load_rules, obeyed
-from indexer.levels.tail import FOREVER_US, Tail, Walk, keep, tail_of
+from indexer.levels.tail import Tail, Walk, keep, tail_of
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
 from indexer.store.administration import write_announcements
@@ -183,7 +184,9 @@ def _in_full(walk: Walk, *, progress: Progress, refused: Mapping[str, str]) -> O
         levels = {one.index_id: one.levels for one in updates}
         detail["kept"] = asdict(keep(walk, market, known=known, levels=levels, missing=missing))
     bad = {**refused, **bad}
-    report = UpdateReport(False, written, tuple(updates), missing, tuple(deferred), walk.anew, bad, walk.waiting)
+    report = UpdateReport(
+        False, walk.written + written, tuple(updates), missing, tuple(deferred), walk.anew, bad, walk.waiting
+    )
     return report, detail
 
 
@@ -196,7 +199,7 @@ def _by_tail(walk: Walk, tail: Tail, *, refused: Mapping[str, str]) -> Outcome:
         new = Published(len(one.proposal.rows))
         summary = _summary(walk, one.methodology, history=one.history, new=new, note=one.note)
         updates.append(replace(summary, first=iso(one.first_us), levels=kept.levels[name]))
-    report = UpdateReport(False, tail.written, tuple(updates), kept.missing, refused=refused, waiting=tail.waiting)
+    report = UpdateReport(False, walk.written, tuple(updates), kept.missing, refused=refused, waiting=walk.waiting)
     return report, {"levels": {one.index_id: one.new for one in updates}, "way": "tail", "kept": asdict(kept)}
 
 

@@ -26,7 +26,7 @@ from indexer.errors import InputError, NotEnoughDataError
 from indexer.levels.announcing import FRESH_DAYS
 from indexer.levels.assemble import VolumeColumns, assemble
 from indexer.levels.markets import line_facts, narrowed
-from indexer.levels.official import computed_rates, differing, write_fresh
+from indexer.levels.official import FOREVER_US, computed_rates, differing, write_fresh
 from indexer.levels.overrides import events_of, values_of
 from indexer.levels.publish import Proposal, propose
 from indexer.levels.published import settled_of
@@ -38,18 +38,18 @@ from indexer.store.administration import read_announcements
 from indexer.store.assets import read_listings
 from indexer.store.bars import read_last_bars
 from indexer.store.db import Store
-from indexer.store.facts import late_facts
+from indexer.store.facts import late_facts, runs_with_rows
 from indexer.store.indices import LATE, SPELLS, read_index, read_indices, read_notes
 from indexer.store.levels import first_published_us, published_span
 from indexer.store.rates import rated_assets, read_rates
 from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import OverrideRow, Written
 from indexer.store.runs import fact_runs_after, fact_runs_known, last_update, read_run
+from indexer.store.tables import Metric
 from indexer.times import DAY_US, HOUR_US, iso, to_us
 
 WINDOW_US = 2 * DAY_US  # of which rates are computed again
 REVIEW_US = 100 * DAY_US  # no longer before the window than this was the last review, or all is computed
-FOREVER_US = np.iinfo(np.int64).max
 
 
 class TailError(Exception):
@@ -63,7 +63,7 @@ class Kept:
     `rules` stands for all that is not a fact. Facts of runs up to `newest` are in the levels, but for those of the runs
     that were `unfinished`. Before `until_us` nothing happens to an index by the clock alone. `levels` counts those of
     each index, `missing` says why some have none; `fresh` tells whether back history was over. Before `deferred_us`
-    official rates may be other ones than bars give now.
+    official rates may be other ones than bars give now. It began at `began_us`.
     """
 
     rules: str
@@ -74,6 +74,7 @@ class Kept:
     missing: dict[str, str]
     fresh: bool
     deferred_us: int
+    began_us: int
 
 
 @dataclass(slots=True)
@@ -94,6 +95,7 @@ class Walk:
     ids: dict[str, int] = field(default_factory=dict)
     waiting: tuple[str, ...] = ()
     deferred_us: int = 0  # up to then corrections were deferred
+    written: Written = field(default_factory=Written)  # rates
 
     def events_of(self, methodology: Methodology) -> tuple[BasketEvent, ...]:
         """What corporate actions and decisions do to an index."""
@@ -122,11 +124,9 @@ class Addition:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """What follows what is published: rates, official already, and levels to be written."""
+    """The levels that follow what is published, to be written; their rates are official already."""
 
-    written: Written
     additions: list[Addition]
-    waiting: tuple[str, ...]
     kept: Kept
 
     def counted(self) -> Kept:
@@ -158,14 +158,14 @@ def _tail(walk: Walk) -> Tail:
     begun = max((first_published_us(store, name) or 0 for name in kept.levels), default=0)
     if not ends or to_us(walk.now) - begun <= walk.rules.policy.setup_hours * HOUR_US:
         raise TailError("an index is being set up")
-    written, waiting = _rates(walk, kept, first_us=min(ends), last_us=max(ends))
+    _rates(walk, kept, first_us=min(ends), last_us=max(ends))
     market = _window(walk, first_us=min(ends))
     _check_clock(walk, kept, last_us=int(market.times_us[-1]))
     additions = [_addition(walk, walk.methodologies[name], market=market, span=span) for name, span in spans.items()]
-    return Tail(written, additions, waiting, replace(kept, newest=known[0], unfinished=known[1]))
+    return Tail(additions, replace(kept, newest=known[0], unfinished=known[1], began_us=to_us(walk.now)))
 
 
-def _rates(walk: Walk, kept: Kept, *, first_us: int, last_us: int) -> tuple[Written, tuple[str, ...]]:
+def _rates(walk: Walk, kept: Kept, *, first_us: int, last_us: int) -> None:
     """Makes the rates after the last level official, where those of the window before it are as they were.
 
     The indices' last levels are from `first_us` to `last_us`.
@@ -182,7 +182,9 @@ def _rates(walk: Walk, kept: Kept, *, first_us: int, last_us: int) -> tuple[Writ
     since_us = max(since_us, computed.inherits_us + 1, kept.deferred_us)
     if since_us > first_us:
         raise TailError("the newest rates depend on bars before the window, or corrections of them were deferred")
-    runs = fact_runs_after(store, kept.newest, kept.unfinished)
+    runs = fact_runs_after(store, kept.newest, kept.unfinished, since_us=kept.began_us)
+    if kept.missing and runs_with_rows(store, Metric) & set(runs):
+        raise TailError("metrics came, and an index has no levels yet")
     currencies = [symbol for quote in QUOTES for symbol in (f"{quote}-USD", f"{quote}USD=X")]
     if late := late_facts(store, runs, before_us=since_us, currencies=currencies):
         raise TailError(late)
@@ -194,7 +196,7 @@ def _rates(walk: Walk, kept: Kept, *, first_us: int, last_us: int) -> tuple[Writ
             raise TailError("an asset has its first rate")
         if one.rates.time_us[one.rows[0]] <= last_us:
             raise TailError(f"a rate of {iso(int(one.rates.time_us[one.rows[0]]))} came out another one")
-    return write_fresh(store, walk.run_id, fresh), computed.waiting
+    walk.written, walk.waiting = write_fresh(store, walk.run_id, fresh), computed.waiting
 
 
 def _window(walk: Walk, *, first_us: int) -> Market:
@@ -292,4 +294,6 @@ def keep(
         lines = universe_lines(methodology.universe, walk.registry)
         turns += [next_supply_us(one.supply, last_us, max_age_us=age_us) for one in market.lines if one.slug in lines]
     fresh = bool(ends) and to_us(walk.now) - min(ends.values()) <= FRESH_DAYS * DAY_US
-    return Kept(walk.rules_hash(), *known, min(turns), dict(levels), dict(missing), fresh, walk.deferred_us)
+    return Kept(
+        walk.rules_hash(), *known, min(turns), dict(levels), dict(missing), fresh, walk.deferred_us, to_us(walk.now)
+    )

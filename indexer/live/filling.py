@@ -374,7 +374,7 @@ class Filling:
             if len(usd):
                 priced.append((series, usd))
                 for piece in quote.asked:  # of what comes later only what changes no price of now
-                    if not piece.done and _of_time(piece, usd):
+                    if _of_time(piece, usd):
                         before_us = int(usd.time_us[0]) - RATE_AGE_US
                         quote.late[piece] = min(before_us, quote.late.get(piece, NOTHING))
             rest = bars.take(~np.isin(bars.time_us, usd.time_us))

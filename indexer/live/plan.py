@@ -215,6 +215,8 @@ def unpriced_bars(
 def _records_since_done(live: Live) -> Iterator[Mapping[str, Any]]:
     """The calls for history that were answered in the runs after the last done one; in that one too if it owes any."""
     for run in read_runs(live.store, kind=HISTORY):
+        if "caught_up_by" in run.detail:  # another run did its work
+            continue
         if run.outcome == "done" and not run.detail.get("owed"):
             return
         with suppress(NotFoundError, VerificationError):

@@ -15,12 +15,8 @@ from indexer.store.runs import latest
 from indexer.store.tables import IndexInfo, MethodologyVersion, ReviewNote
 
 
-def read_indices(store: Store) -> list[IndexRow]:
-    """Every index, by id."""
-    return _indices(store)
-
-
-def _indices(store: Store, index_id: str | None = None) -> list[IndexRow]:
+def read_indices(store: Store, index_id: str | None = None) -> list[IndexRow]:
+    """Every index, by id; or the one of an id."""
     query = select(IndexInfo, MethodologyVersion).join(MethodologyVersion).order_by(col(IndexInfo.id))
     query = query if index_id is None else query.where(IndexInfo.id == index_id)
     with store.session() as session:
@@ -30,7 +26,7 @@ def _indices(store: Store, index_id: str | None = None) -> list[IndexRow]:
 
 def read_index(store: Store, index_id: str) -> IndexRow:
     """One index. Raises NotFoundError naming the closest id and the known ones."""
-    for row in _indices(store, index_id):
+    for row in read_indices(store, index_id):
         return row
     known = [row.id for row in read_indices(store)]
     has = ", ".join(known) or "none yet; run `deai update`"

@@ -219,11 +219,11 @@ def published_span(store: Store, index_id: str, *, as_of_us: int | None = None) 
     return None if first is None else (int(first), int(last))
 
 
-def newest_instants(store: Store, index_id: str, *, count: int = 2) -> list[int]:
-    """The last instants with a level (us), ascending."""
+def newest_instants(store: Store, index_id: str) -> list[int]:
+    """The last two instants with a level (us), ascending."""
     query = select(col(Level.time)).where(col(Level.index_id) == index_id).distinct()
     with store.reading() as connection:
-        times = connection.execute(query.order_by(col(Level.time).desc()).limit(count)).scalars().all()
+        times = connection.execute(query.order_by(col(Level.time).desc()).limit(2)).scalars().all()
     return [int(time) for time in reversed(times)]
 
 

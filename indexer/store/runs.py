@@ -200,16 +200,17 @@ NO_FACTS = (COMPUTING, SWEEPING, CLOCK)
 
 
 def fact_runs_known(store: Store) -> tuple[int, list[int]]:
-    """The newest run by now, and those up to it that may add facts yet: neither computing nor done."""
-    adding = col(Run.kind).not_in(NO_FACTS) & (col(Run.outcome) != DONE)
+    """The newest run by now, and those up to it that may add facts yet: under way, and not computing."""
+    adding = col(Run.kind).not_in(NO_FACTS) & (col(Run.outcome) == RUNNING)
     with store.session() as session:
         newest = session.exec(select(func.max(Run.id))).one()
         return int(newest or 0), [int(number or 0) for number in session.exec(select(Run.id).where(adding))]
 
 
-def fact_runs_after(store: Store, newest: int, unfinished: Sequence[int]) -> list[int]:
-    """The runs that may have added facts since `fact_runs_known` gave these."""
-    later = (col(Run.id) > newest) | col(Run.id).in_(unfinished)
+def fact_runs_after(store: Store, newest: int, unfinished: Sequence[int], *, since_us: int) -> list[int]:
+    """The runs that may have added facts since `fact_runs_known` gave these; one that failed and was begun again
+    since then is of them."""
+    later = (col(Run.id) > newest) | col(Run.id).in_(unfinished) | (col(Run.started_at) >= from_us(since_us))
     query = select(Run.id).where(later, col(Run.kind).not_in(NO_FACTS))
     with store.session() as session:
         return [int(number or 0) for number in session.exec(query)]

@@ -24,7 +24,7 @@ from indexer.store.bars import write_bars
 from indexer.store.columnar import table_of
 from indexer.store.db import open_store
 from indexer.store.rows import BarColumns, ListingRow, OverrideRow
-from indexer.store.runs import finish_run, read_runs
+from indexer.store.runs import finish_run, read_runs, start_run
 from indexer.store.seals import altered_rows
 from indexer.store.tables import (
     Announcement,
@@ -99,9 +99,17 @@ class World(Small):
         apart = np.random.default_rng((hour, len(venue), SLUGS.index(slug))).choice([0.0, 0.001, 0.004, 0.013, 0.03])
         return float((2.0 + SLUGS.index(slug)) * (1.0 + walk) * (1.0 + (apart if venue != "spot" else 0.0)))
 
-    def hours(self, instants: list[datetime], slugs: tuple[str, ...] = SLUGS, *, factor: float = 1.0) -> None:
+    def hours(
+        self,
+        instants: list[datetime],
+        slugs: tuple[str, ...] = SLUGS,
+        *,
+        factor: float = 1.0,
+        run_id: int = 0,
+        outcome: str = "done",
+    ) -> None:
         """Bars of tokens at all their venues, as one run."""
-        run_id = self.run()
+        run_id = run_id or self.run()
         places = [(slug, venue) for slug in slugs for venue in VENUES[slug]]
         numbers = ensure_listings(
             self.store, [ListingRow(slug, venue, "test", slug, "1h", "bar_close") for slug, venue in places]
@@ -111,7 +119,7 @@ class World(Small):
         times = np.tile(np.array([to_us(at) for at in instants]), len(places))
         listing = np.repeat(np.array(numbers), len(instants))
         write_bars(self.store, run_id, BarColumns(listing, times, unknown, unknown, unknown, close, unknown, unknown))
-        finish_run(self.store, run_id, now=self.now)
+        finish_run(self.store, run_id, now=self.now, outcome=outcome)
 
     def update(self, rules: Rules | None = None) -> UpdateReport:
         self.now = max(self.now, self.at) + timedelta(minutes=1)
@@ -226,17 +234,24 @@ def die(*_: object, **__: object) -> None:
 
 def test_hours_that_follow_go_by_the_tail_and_what_reaches_back_does_not(begun: Path, tmp_path: Path) -> None:
     world = world_at(begun, tmp_path, "ways")
+    given_up = start_run(world.store, kind="backfill", key="given up", now=world.now)
+    assert given_up is not None
+    world.hours([world.at - timedelta(hours=60)], ("bbb",), factor=1.001, run_id=given_up, outcome="failed")
     for kind, hours in [("hour", 1), ("late", 30), ("hour", 1), ("correction", 2), ("supply", 1), ("hour", 1)]:
         world.happens(kind, hours, "aaa")
         report = world.update()
         assert [one.levels for one in report.indices] == [len(world.levels())] * 2
     assert [why.split(" 2024-")[0] for why in ways(world)] == [
         "the last update left nothing to go on from",
-        "tail",
+        "a bar came of before",
         "a bar came of before",
         "tail",
         "a rate of",
         "a supply came",
         "tail",
     ]
+    assert start_run(world.store, kind="backfill", key="given up", now=world.now) == given_up
+    world.hours([world.at - timedelta(hours=60)], ("bbb",), factor=1.02, run_id=given_up)
+    world.update()
+    assert ways(world)[-1].startswith("a bar came of before"), "an older run was begun again"
     assert [verdict.problem for verdict in verify_all(world.store, world.registry)] == ["", ""]
