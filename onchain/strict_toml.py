@@ -118,15 +118,16 @@ def member_of(kind: type[StrEnum]) -> BeforeValidator:
     return BeforeValidator(lambda word: kind(_member(word, tuple(kind))))
 
 
-def matching(pattern: str, wanted: str) -> AfterValidator:
-    """Marks a text of a certain form; `wanted` says it in words."""
+def matching(pattern: str, wanted: str, *, secret: bool = False) -> AfterValidator:
+    """Marks a text of a certain form; `wanted` says it in words. What may be secret is not repeated in the error."""
     form = TypeAdapter(Annotated[str, StringConstraints(pattern=f"^(?:{pattern})$")])
 
     def check(value: str) -> str:
         try:
             return form.validate_python(value)
         except ValidationError:
-            raise ValueError(f'"{value}" must be {wanted}') from None
+            what = "it" if secret else f'"{value}"'
+            raise ValueError(f"{what} must be {wanted}") from None
 
     return AfterValidator(check)
 

@@ -36,7 +36,7 @@ WAITS_S: Final = (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds before each try, as Standard Webhooks advises; a tenth more or less, so that not all come at once."""
 TRY_S, AT_ONCE, LOOK_S, EVALUATED_S = 15.0, 32, 2.0, 60.0
 GONE = 410
-NAT64 = IPv6Network("64:ff9b::/96")
+NAT64, UNICAST = IPv6Network("64:ff9b::/96"), IPv6Network("2000::/3")
 log = structlog.get_logger(__name__)
 
 
@@ -107,7 +107,9 @@ async def _try(store: Store, message: AlertMessage, target: Target | None, *, cl
     tries = message.tries + 1
     again = clock() + timedelta(seconds=WAITS_S[tries] * random.uniform(0.9, 1.1)) if tries < len(WAITS_S) else None
     repeats = target is not None and bool(target.secret)
-    begun = {"tries": tries, "outcome": "sending", "due_at": again if repeats else None}
+    # killed amid its last try it is tried once more, a day later
+    due_at = (again or clock() + timedelta(seconds=WAITS_S[-1])) if repeats else None
+    begun = {"tries": tries, "outcome": "sending", "due_at": due_at}
     if not change_alert_message(store, message, after_tries=message.tries, **begun):
         return
     outcome, due_at = "dead", None
@@ -150,8 +152,8 @@ def send_tests(targets: Sequence[Target], *, clock: Clock, private: bool) -> lis
         message = AlertMessage.model_validate({**common, "target": target.name})
         try:
             answer, taken = asyncio.run(send(target, message, at=now, private=private)), True
-        except DeaiError as error:
-            answer, taken = str(error), False
+        except Exception as error:  # as in a real try
+            answer, taken = str(error) or type(error).__name__, False
         tries.append({"target": target.name, "taken": taken, "answer": answer})
     return tries
 
@@ -205,4 +207,6 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
         embedded = address.ipv4_mapped or address.sixtofour or translated
         if embedded is not None:
             return is_public(embedded)
+        if address not in UNICAST:
+            return False
     return address.is_global and not address.is_multicast

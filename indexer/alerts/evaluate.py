@@ -47,13 +47,13 @@ class Reading:
 def evaluate(store: Store, alerts: Alerts, *, now: datetime) -> dict[str, Exception]:
     """Stores what crossed since the last evaluation, with its messages; what hindered rules, by name.
 
-    Nothing is looked at during a first fill: its levels are computed again.
+    Nothing is looked at during a first fill, for its levels are computed again, nor while there is nobody to tell.
     """
     problems, now = dict[str, Exception](), now.replace(microsecond=0)
     states, keys = read_alert_states(store), {rule.key for rule in alerts.rules}
     if gone := {key for key, _ in states} - keys:
         forget_alert_states(store, gone)
-    if not alerts.rules or first_fill_is_open(store, now=now):
+    if not (alerts.rules and alerts.targets) or first_fill_is_open(store, now=now):
         return problems
     for rule in alerts.rules:
         names = [target.name for target in alerts.targets if not rule.to or target.name in rule.to]

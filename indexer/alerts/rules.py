@@ -21,8 +21,9 @@ from onchain.strict_toml import toml_text as read_text
 INSIDE, ABOVE, BELOW = "inside", "above", "below"
 HEADER = "# Alerts (docs/alerts.md). Secrets are in here: keep it readable by yourself only."
 Name = Annotated[str, matching(r"[a-z0-9][a-z0-9_-]*", "small letters, digits and hyphens")]
-Address = Annotated[str, matching(r"[a-z0-9]+://\S+", "an address, e.g. https://… or ntfys://…")]
-Secret = Annotated[str, matching(r"(whsec_[A-Za-z0-9+/]{32,86}={0,2})?", "whsec_ and the base64 of 24 to 64 bytes")]
+Address = Annotated[str, matching(r"[a-z0-9]+://\S+", "an address, e.g. https://… or ntfys://…", secret=True)]
+SECRET = r"(whsec_[A-Za-z0-9+/]{32,86}={0,2})?"
+Secret = Annotated[str, matching(SECRET, "whsec_ and the base64 of 24 to 64 bytes", secret=True)]
 
 
 @dataclass(frozen=True, slots=True)

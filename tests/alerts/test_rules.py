@@ -60,6 +60,7 @@ def test_what_does_not_hold_is_said(text: str, problem: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         parse_alerts(text, source="alerts.toml")
     assert problem in str(refusal.value)
+    assert "whsec_short" not in str(refusal.value), "what may be a secret goes into no log"
 
 
 def test_entries_are_added_and_removed_and_the_rest_stays_as_it_was(tmp_path: Path) -> None:
