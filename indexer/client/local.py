@@ -48,9 +48,8 @@ class LocalTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """The response to a request; its body is read from the running application."""
-        call = _Call(request)
-        call.start(self.app)
-        head = await call.take()
+        call = _Call(request, self.app)
+        head = await call.messages.get()
         if head["type"] != "http.response.start":
             await call.aclose()
             raise httpx2.ReadError("the API ended without an answer", request=request)
@@ -90,7 +89,7 @@ def open_local(where: str | Path | Store) -> LocalTransport:
 class _Call(httpx2.AsyncByteStream):
     """One request as the application sees it, and its messages as they come."""
 
-    def __init__(self, request: httpx2.Request) -> None:
+    def __init__(self, request: httpx2.Request, app: Any) -> None:
         url = request.url
         self.scope: dict[str, Any] = {
             "type": "http",
@@ -110,15 +109,7 @@ class _Call(httpx2.AsyncByteStream):
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=16)
         self.gone = asyncio.Event()
         self.asked = False
-        self.task: asyncio.Task[None] | None = None
-
-    def start(self, app: Any) -> None:
-        """Begins the work."""
         self.task = asyncio.create_task(self._run(app))
-
-    async def take(self) -> dict[str, Any]:
-        """The next message; `ended` when the application is through."""
-        return await self.messages.get()
 
     async def _run(self, app: Any) -> None:
         try:
@@ -136,15 +127,15 @@ class _Call(httpx2.AsyncByteStream):
         return {"type": "http.request", "body": self.body, "more_body": False}
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (message := await self.take())["type"] == "http.response.body":
+        while (message := await self.messages.get())["type"] == "http.response.body":
             if message.get("body"):
                 yield message["body"]
             if not message.get("more_body"):
                 return
+        raise httpx2.ReadError("the API broke off within its answer")
 
     async def aclose(self) -> None:
         """The client is gone: the application hears of it and is ended."""
         self.gone.set()
-        if self.task is not None:
-            self.task.cancel()
-            await asyncio.gather(self.task, return_exceptions=True)
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)

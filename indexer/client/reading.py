@@ -315,11 +315,17 @@ class AsyncClient:
         return await self._study("scenario_record", path, benchmark=benchmark, sessions=sessions, end=end)
 
     async def hedge(
-        self, notional: float, instrument: str = "QQQ", index_id: str = "deai", *, sessions: int = 250
+        self,
+        notional: float,
+        instrument: str = "QQQ",
+        index_id: str = "deai",
+        *,
+        sessions: int = 250,
+        end: When | None = None,
     ) -> dict[str, Any]:
         """Units of a benchmark, NQ or MNQ against so many USD of the index, and what such a hedge removed."""
         path = _path(index_id, "hedge")
-        return await self._object(path, notional=notional, instrument=instrument, sessions=sessions)
+        return await self._object(path, notional=notional, instrument=instrument, sessions=sessions, end=end)
 
     async def chart(
         self,
