@@ -13,7 +13,7 @@ from api.answers.problems import declared
 from api.answers.schemas import of_index
 from api.answers.services import StoreDep
 from api.routes.statistics import Until, names_in, study_answer
-from indexer.files.holdings import MOST, Holding, parse_holdings
+from indexer.files.holdings import MOST, parse_holdings
 from indexer.studies.portfolio import PortfolioStudy, study_portfolio
 
 router = APIRouter(
@@ -41,9 +41,9 @@ BODY = {
 }
 
 
-async def holdings_in(request: Request) -> list[Holding]:
-    """What is held, by the body. Raises InputError where it cannot be read."""
-    return parse_holdings((await request.body()).decode("utf-8", "replace"))
+async def text_of(request: Request) -> str:
+    """The body as text; it is parsed in the route's thread, off the event loop."""
+    return (await request.body()).decode("utf-8", "replace")
 
 
 @router.post(
@@ -51,7 +51,7 @@ async def holdings_in(request: Request) -> list[Holding]:
 )
 def study_holdings(
     store: StoreDep,
-    holdings: Annotated[list[Holding], Depends(holdings_in)],
+    text: Annotated[str, Depends(text_of)],
     *,
     index: Annotated[str, Query(max_length=64, description="Index to hold them against")] = "deai",
     benchmarks: Annotated[
@@ -68,6 +68,7 @@ def study_holdings(
     The body is JSON, or text as pasted: lines such as `TAO 12.5`, CSV with a header, TOML. Before `since` the answer
     is what today's holdings would have done, and its `title` says so. What has no price is named in `unpriced`.
     """
+    holdings = parse_holdings(text)
     study = study_portfolio(
         store, holdings, index_id=index, benchmarks=names_in(benchmarks), sessions=sessions, since_us=since, end_us=end
     )

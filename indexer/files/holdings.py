@@ -17,13 +17,14 @@ from indexer.files.numbers import Style, parse_number, style_of
 from indexer.files.text import blocks, decoded, delimiter_of, split, table_start
 
 MOST, LARGEST = 500, 1e30
-# Lines without a header, "TAO 12.5" or "12.5 TAO": a number, and what is not one.
+# Lines without a header, "TAO 12.5" or "12.5 TAO": a number, and what is not one. Possessive, so that the time is
+# that of one pass, whatever is pasted.
 NUMBER = r"[+-]?[\d.,'\u2019\u00a0\u202f]*\d"
 LINES = [
-    re.compile(rf"(?P<symbol>[^\d\s][^\s,;:=|]*)[\s,;:=|]+(?P<amount>{NUMBER})"),
-    re.compile(rf"(?P<amount>{NUMBER})[\s,;:=|]+(?P<symbol>[^\d\s]\S*)"),
+    re.compile(rf"(?P<symbol>[^\d\s][^\s,;:=|]*+)[\s,;:=|]++(?P<amount>{NUMBER})"),
+    re.compile(rf"(?P<amount>{NUMBER})[\s,;:=|]++(?P<symbol>[^\d\s,;:=|]\S*+)"),
 ]
-UNIT = re.compile(r"\s+[A-Za-z]{2,}$")  # of "12.5 TAO"
+UNIT = re.compile(r"(?<!\s)\s+[A-Za-z]{2,}$")  # of "12.5 TAO"
 FORM = "give a table with a column of symbols and one of amounts, or lines such as TAO 12.5"
 
 

@@ -66,3 +66,10 @@ def test_files_are_read_by_their_form(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_refused(text: str, why: str) -> None:
     with pytest.raises(InputError, match=why):
         parse_holdings(text)
+
+
+@pytest.mark.parametrize("text", ["a" + "," * 60_000, "1" + "," * 60_000 + " 5", f'{{"a": "1{" " * 60_000}x"}}'])
+def test_what_is_pasted_is_read_in_one_pass(text: str) -> None:
+    """Steps that grow with the square of 60,000 would take minutes; the largest body is so long."""
+    with pytest.raises(InputError):
+        parse_holdings(text)
