@@ -69,13 +69,12 @@ def list_coins(store: StoreDep) -> Response:
 @router.get("/simple/price")
 def get_prices(store: StoreDep, ids: str, vs_currencies: str, *, precision: Precision = "full") -> Response:
     """The newest level of each index that is known and has one, with its change of a day in per cent and its time."""
-    known = {row.id for row in read_indices(store)}
-    priced = USD in vs_currencies.lower().split(",")
+    asked = ids.split(",") if USD in vs_currencies.lower().split(",") else []
     prices: dict[str, dict[str, Any]] = {}
-    for index_id in ids.split(","):
-        latest = latest_or_none(store, index_id) if index_id in known and priced else None
+    for row in read_indices(store):
+        latest = latest_or_none(store, row.id) if row.id in asked else None
         if latest is not None:
-            prices[index_id] = {
+            prices[row.id] = {
                 USD: _rounded(latest["level"], precision),
                 "usd_market_cap": None,
                 "usd_24h_vol": None,

@@ -21,7 +21,6 @@ from urllib.parse import quote
 from fastapi import FastAPI
 
 from api.middleware.cache import behind_cache
-from api.middleware.requests import Failures, RequestId
 from indexer.client.decode import query
 from indexer.config import program_version
 from indexer.errors import DeaiError, InputError, did_you_mean
@@ -242,5 +241,4 @@ class Endpoint:
     def _make(self) -> Server:
         from indexer.client.local import LocalTransport
 
-        inside = RequestId(Failures(behind_cache(self.app)))
-        return server_over(LocalTransport(inside), self.app.openapi())
+        return server_over(LocalTransport(behind_cache(self.app)), self.app.openapi())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.answers.answer import Answer
+from api.answers.params import TableFormat
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.compat import title_of
 from api.routes.administration import DocumentForm, DocumentKind, index_document
@@ -33,11 +33,7 @@ router = APIRouter(include_in_schema=False)
 Index = Annotated[str, Query(max_length=64)]
 BETAS = ("QQQ", "NVDA", "SMH")
 CHART, OURS = "advanced_charting", ("at", "columns", "table")
-
-
-@cache
-def _shipped() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("openbb.toml").read_text(encoding="utf-8"))
+SHIPPED = tomllib.loads(Path(__file__).with_name("openbb.toml").read_text(encoding="utf-8"))
 
 
 @router.get("/widgets.json")
@@ -47,13 +43,13 @@ def list_widgets(store: StoreDep) -> Response:
     first = choice[0]["value"] if choice else ""
     asked = {"paramName": "index", "label": "Index", "description": "Id of an index", "type": "text"}
     params = [{**asked, "value": first, "options": choice}]
-    return Answer({name: _widget(widget, params) for name, widget in _shipped()["widgets"].items()})
+    return Answer({name: _widget(widget, params) for name, widget in SHIPPED["widgets"].items()})
 
 
 @router.get("/apps.json")
 def list_apps(store: StoreDep) -> Response:
     """The one app: all widgets, with the index chosen once for those that have one."""
-    widgets, group = _shipped()["widgets"], "Index"
+    widgets, group = SHIPPED["widgets"], "Index"
     layout = [
         {"i": name, **dict(zip("xywh", widget["at"], strict=True)), "groups": [group] * (widget["type"] != CHART)}
         for name, widget in widgets.items()
@@ -62,13 +58,13 @@ def list_apps(store: StoreDep) -> Response:
     first = next((row.id for row in read_indices(store)), "")
     groups = [{"name": group, "type": "param", "paramName": "index", "widgetIds": grouped, "defaultValue": first}]
     tabs = {"overview": {"id": "overview", "name": "Overview", "layout": layout}}
-    return Answer([{**_shipped()["app"], "tabs": tabs, "groups": groups}])
+    return Answer([{**SHIPPED["app"], "tabs": tabs, "groups": groups}])
 
 
 def _widget(widget: dict[str, Any], params: list[dict[str, Any]]) -> dict[str, Any]:
     """A widget as Workspace reads it."""
     plain = {name: value for name, value in widget.items() if name not in OURS}
-    body = {**_shipped()["common"], **plain, "gridData": dict(zip("wh", widget["at"][2:], strict=True))}
+    body = {**SHIPPED["common"], **plain, "gridData": dict(zip("wh", widget["at"][2:], strict=True))}
     if widget["type"] == CHART:
         return {**body, "data": {"defaultSymbol": params[0]["value"].upper()}}
     if widget["type"] != "table":
@@ -105,19 +101,20 @@ def get_table(request: Request, services: ServicesDep, table: str, index: Index)
         raise NotFoundError(f'no table "{table}"; there are {", ".join(TABLES)}')
     read, place = TABLES[table]
     body = json.loads(bytes(read(request, services, index).body))
-    names = [column.partition(":")[0] for column in _shipped()["widgets"][table]["columns"]]
+    names = [column.partition(":")[0] for column in SHIPPED["widgets"][table]["columns"]]
     flat = [{**(row.get("detail") or {}), **row} for row in body[place]]
     more = {"simulated": True} if body.get("simulated") else {}
     return Answer([{**{name: row.get(name) for name in names}, **more} for row in flat])
 
 
+JSON = TableFormat.JSON
 # Which answer a table is made of, and where its rows are in it.
 TABLES: dict[str, tuple[Callable[[Request, Services, str], Response], str]] = {
-    "constituents": (lambda request, services, index: list_constituents(request, services.store, index), "data"),
-    "history": (lambda request, services, index: list_levels(request, services, index, asked=LevelQuery()), "data"),
-    "beta": (lambda _, services, index: compare_beta(services.store, index, benchmarks=_betas(services)), "rows"),
-    "drawdowns": (lambda _, services, index: get_drawdowns(services.store, index, DrawdownQuery()), "episodes"),
-    "quality": (lambda _, services, index: list_quality(services.store), "data"),
+    "constituents": (lambda asked, here, index: list_constituents(asked, here.store, index, format=JSON), "data"),
+    "history": (lambda asked, here, index: list_levels(asked, here, index, asked=LevelQuery(), format=JSON), "data"),
+    "beta": (lambda _, here, index: compare_beta(here.store, index, benchmarks=_betas(here)), "rows"),
+    "drawdowns": (lambda _, here, index: get_drawdowns(here.store, index, DrawdownQuery()), "episodes"),
+    "quality": (lambda _, here, index: list_quality(here.store), "data"),
 }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
@@ -89,7 +90,8 @@ class _Facts:
 
 def _of_indices(services: Services) -> dict[str, Rows]:
     now, rows = services.clock().timestamp(), read_indices(services.store)
-    newest = {row.id: latest_or_none(services.store, row.id) for row in rows}
+    read = partial(latest_or_none, services.store)
+    newest = services.cache.read_once("newest levels", lambda: {row.id: read(row.id) for row in rows})
     known = {(index,): latest for index, latest in newest.items() if latest is not None}
     times = {key: latest["time"].timestamp() for key, latest in known.items()}
     return {

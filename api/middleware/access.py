@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope as ASGIScope
 
 from api.answers.problems import problem
-from api.middleware import at_start
+from api.middleware import at_start, path_of
 from api.middleware.keys import OWNER, Key, Scope, given_key
 from api.middleware.limits import HEALTH
 
@@ -173,7 +173,7 @@ class ReadKeys:
 
     def refusal(self, scope: ASGIScope) -> str | None:
         """Why a request may not read, or None when it may."""
-        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = path_of(scope)
         if path.startswith(OPEN_TO_ALL):
             return None
         connection = HTTPConnection(scope)
@@ -199,7 +199,7 @@ class AllowedHosts:
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         host = next((value for name, value in scope.get("headers", ()) if name == b"host"), b"").decode("latin-1")
         name = PORT.sub("", host).lower()
-        if scope["type"] not in ("http", "websocket") or name in self.names or scope["path"] in HEALTH:
+        if scope["type"] not in ("http", "websocket") or name in self.names or path_of(scope) in HEALTH:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
@@ -219,7 +219,7 @@ def _forbid_sharing(message: Message) -> None:
 
 def sign_in_instead(scope: ASGIScope) -> Response | None:
     """For a person's browser on a page that needs a key: the way to the form. None for programs and for data."""
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = path_of(scope)
     accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
     if b"text/html" not in accepted or scope["method"] not in ("GET", "HEAD"):
         return None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fastapi import FastAPI
 
 from api.middleware import HttpMiddleware, at_start
+from api.middleware.requests import Failures, RequestId
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -140,9 +141,12 @@ class CacheMiddleware(HttpMiddleware):
             release()
 
 
-def behind_cache(app: FastAPI) -> CacheMiddleware:
-    """The application behind nothing but its cache, for requests of our own, whose asker was judged or is nobody."""
-    return CacheMiddleware(partial(FastAPI.__call__, app), cache=app.state.services.cache)
+def behind_cache(app: FastAPI) -> RequestId:
+    """The application behind nothing but its cache, for requests of our own, whose asker was judged or is nobody.
+
+    A failure is logged, and answered.
+    """
+    return RequestId(Failures(CacheMiddleware(partial(FastAPI.__call__, app), cache=app.state.services.cache)))
 
 
 def key_of(scope: Scope) -> Key:

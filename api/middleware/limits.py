@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from api.answers.problems import problem
-from api.middleware import HttpMiddleware, at_start
+from api.middleware import HttpMiddleware, at_start, path_of
 from api.middleware.keys import KEY_HEADERS, KeyRing, given_key
 from indexer.times import Clock, utc_now
 from onchain.rpc.limits import TokenBucket
@@ -174,7 +174,7 @@ class Turns(HttpMiddleware):
         self.turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] in HEALTH:
+        if path_of(scope) in HEALTH:
             await self.app(scope, receive, send)
             return
         turn = self.turns.setdefault(address_of(scope), asyncio.Semaphore(self.at_once))
@@ -260,5 +260,5 @@ class RequestSizes(HttpMiddleware):
 
     def _most(self, scope: Scope) -> int:
         """How many bytes a body may have; whoever may not drop files is refused before they are read."""
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = path_of(scope)
         return self.limits.max_file if path in DROPPED_FILES else self.limits.max_body

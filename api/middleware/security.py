@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.middleware.cors import CORSMiddleware
 
-from api.middleware import HttpMiddleware, at_start
+from api.middleware import HttpMiddleware, at_start, path_of
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -93,7 +93,7 @@ class SecurityHeaders(HttpMiddleware):
 
 def headers_of(scope: Scope) -> RawHeaders:
     """The headers of an answer at this path."""
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = path_of(scope)
     for beginnings, headers in BY_PATH:
         if path.startswith(beginnings):
             return headers

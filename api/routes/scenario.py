@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import numpy as np
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.answers.answer import as_file, csv_answer
-from api.answers.encode import iso_times
 from api.answers.params import FormatParam, IndexId, wants_csv
 from api.answers.problems import declared
 from api.answers.schemas import of_index
@@ -25,6 +23,7 @@ from indexer.studies.scenario import (
     study_hedge,
     study_scenario,
 )
+from indexer.times import from_us
 
 router = APIRouter(
     prefix="/v1/indices/{index_id}", tags=["statistics"], responses=declared("not_found", "not_enough_data")
@@ -78,7 +77,7 @@ def get_scenario_record(
         return study_answer(store, index_id, record)
     names = ("move", "expected", "low", "high", "actual", "inside")
     columns = {name: [getattr(row, name) for row in record.rows] for name in names}
-    times = iso_times(np.array([row.time_us for row in record.rows], np.int64))
+    times = [from_us(row.time_us) for row in record.rows]
     return csv_answer({"time": times, **columns}, simulated=read_index(store, index_id).simulated)
 
 

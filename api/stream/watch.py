@@ -18,7 +18,6 @@ import anyio
 from api.answers.services import Services
 from api.middleware.cache import Key
 from api.stream.hub import LevelMessage, newest_message
-from indexer.errors import DeaiError
 from indexer.store.db import Store
 from indexer.store.runs import read_version
 
@@ -47,7 +46,7 @@ async def watch(services: Services, renew: Renew | None = None) -> None:
                     failing = False
                     if renew is not None and dropped is not None and not at_work.locked():
                         renewals.start_soon(_renew, renew, dropped, at_work)
-                except DeaiError as error:
+                except Exception as error:  # a watcher that ended would leave old answers for new ones, unseen
                     if not failing:
                         log.warning("cannot look for new data: %s", error)
                     failing = True
@@ -64,10 +63,7 @@ async def watch(services: Services, renew: Renew | None = None) -> None:
 
 async def _renew(renew: Renew, dropped: list[Key], at_work: anyio.Lock) -> None:
     async with at_work:
-        try:
-            await renew(dropped)
-        except Exception:
-            log.exception("answers could not be made ready for new data")
+        await renew(dropped)
 
 
 async def is_set(event: asyncio.Event | None, *, within_s: float) -> bool:

@@ -18,7 +18,7 @@ from starlette.types import Message, Scope
 
 from api.answers.answer import Answer
 from api.answers.encode import json_bytes
-from api.answers.params import MAX_LIMIT, Interval, Shape
+from api.answers.params import MAX_LIMIT, Interval, Shape, TableFormat
 from api.answers.problems import code_of
 from api.answers.services import Services, ServicesDep
 from api.middleware.cache import Key, behind_cache
@@ -67,7 +67,7 @@ def first_view(request: Request, services: ServicesDep, index: Index) -> Respons
         f"{here}/latest": partial(get_latest, store, index),
         f"{here}/levels?shape=columns&interval=1d": partial(daily_levels, services, index),
         f"{here}/rebalances?items=false": partial(list_rebalances, store, index, items=False),
-        f"{here}/constituents": partial(list_constituents, request, store, index),
+        f"{here}/constituents": partial(list_constituents, request, store, index, format=TableFormat.JSON),
         f"{here}/status": partial(index_status, services, index),
         here: partial(get_index, request, store, index),
         "indices": partial(list_indices, store),
@@ -95,7 +95,7 @@ def event_view(request: Request, services: ServicesDep, index: Index, slug: Inde
         f"{here}/levels?shape=columns&interval=1d": partial(daily_levels, services, index),
         **{
             f"benchmarks/{symbol}/closes?shape=columns": partial(
-                list_closes, request, store, symbol, shape=Shape.COLUMNS
+                list_closes, request, store, symbol, shape=Shape.COLUMNS, format=TableFormat.JSON
             )
             for symbol in EVENT_AGAINST
         },
@@ -117,7 +117,7 @@ def event_study(request: Request, services: ServicesDep, index: Index, slug: Ind
             beta = partial(get_beta, store, index, BetaQuery(benchmark=symbol, sessions=EVENT_SESSIONS, end=end_us))
             answers[f"{here}/beta?{urlencode(asked)}"] = beta
     for when_us in (at_us, at_us + DAY_US):
-        members = partial(list_constituents, request, store, index, at=when_us)
+        members = partial(list_constituents, request, store, index, at=when_us, format=TableFormat.JSON)
         answers[f"{here}/constituents?{urlencode({'at': as_script(when_us)})}"] = members
     return together({address: answered(answer) for address, answer in answers.items()})
 
@@ -219,15 +219,12 @@ def betas(
     symbols = shown_of(known)
     picked = benchmark if benchmark in (*symbols, *known) else next(iter(symbols), "")
     ask = partial(rows_of, services, index, sessions=sessions)
-    at = clock or Clock.AT_CLOSE
-    lag = partial(lag_days, services, index, symbols[:1], sessions=sessions)
-    fallback = clock is None and lag(at) > LATE_DAYS and lag(Clock.DAILY_UTC) < lag(at)
-    at = Clock.DAILY_UTC if fallback else at
+    at = clock or usual_clock(services, index, symbols[:1], sessions=sessions)
     return Answer(
         {
             "sessions": sessions,
             "clock": at,
-            "fallback": fallback,
+            "fallback": clock is None and at is Clock.DAILY_UTC,
             "stand_in": STAND_IN if "QQQ" not in known and STAND_IN in known else "",
             "picked": picked,
             "rows": [row for row in ask(symbols, clock=at) if row["symbol"] not in COINS or "missing" not in row],
@@ -235,6 +232,13 @@ def betas(
         },
         cache_control="no-cache",
     )
+
+
+def usual_clock(services: Services, index: str, symbols: list[str], *, sessions: int = SESSIONS) -> Clock:
+    """At closes, or by UTC days where the last close is late and days reach further."""
+    lag = partial(lag_days, services, index, symbols, sessions=sessions)
+    late = lag(Clock.AT_CLOSE)
+    return Clock.DAILY_UTC if late > LATE_DAYS and lag(Clock.DAILY_UTC) < late else Clock.AT_CLOSE
 
 
 def lag_days(services: Services, index: str, symbols: list[str], clock: Clock, *, sessions: int = SESSIONS) -> float:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,8 @@ from starlette.responses import Response
 from api.answers.answer import Answer
 from api.answers.services import ServicesDep, StoreDep
 from api.routes.indices import latest_or_none
-from api.web.first_view import LATE_DAYS, QQQ, SESSIONS, lag_days, rows_of
+from api.web.first_view import QQQ, SESSIONS, rows_of, usual_clock
 from api.web.pages import Tab, filled, page_answer, why_of
-from indexer.analytics.align import Clock
 from indexer.store.db import Store
 from indexer.store.indices import read_indices
 from indexer.store.levels import read_levels
@@ -71,9 +69,7 @@ def overview_betas(services: ServicesDep, store: StoreDep) -> Response:
     """The beta of each index to QQQ: at closes, or by UTC days where the last closes are late."""
     betas = {}
     for index in in_order(store):
-        lag = partial(lag_days, services, index.id, [QQQ])
-        late = lag(Clock.AT_CLOSE) > LATE_DAYS and lag(Clock.DAILY_UTC) < lag(Clock.AT_CLOSE)
-        clock = Clock.DAILY_UTC if late else Clock.AT_CLOSE
+        clock = usual_clock(services, index.id, [QQQ])
         betas[index.id] = {**rows_of(services, index.id, [QQQ], sessions=SESSIONS, clock=clock)[0], "clock": clock}
     return Answer(betas, cache_control="no-cache")
 

@@ -156,6 +156,8 @@ def test_only_names_of_its_own_are_answered(store: Store, tmp_path: Path) -> Non
         assert client.get("/v1/indices", headers={"host": host}).status_code == status, host
     assert client.get("/v1/indices", headers={"host": "127.0.0.1"}).json()["code"] == "bad_request"
     assert client.get("/healthz", headers={"host": "127.0.0.1"}).status_code == 200
+    below = create_app(store, settings=settings.model_copy(update={"root_path": "/deai"}), clock=lambda: NOW)
+    assert TestClient(below).get("/deai/healthz", headers={"host": "127.0.0.1"}).status_code == 200
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("/v1/indices/deai/ws"):
         pass
 

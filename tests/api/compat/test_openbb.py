@@ -30,7 +30,7 @@ def asked(live: Live, widget: dict[str, Any], **params: str) -> httpx.Response:
     preflight = httpx.options(url, headers={**headers, "Access-Control-Request-Method": "GET"})
     assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, "*")
     assert "x-api-key" in preflight.headers["access-control-allow-headers"].lower()
-    answer = httpx.get(url, params=params, headers={"Origin": "https://pro.openbb.co"})
+    answer = httpx.get(url, params=params, headers={"Origin": "https://pro.openbb.co", "Accept": "text/csv, */*"})
     assert answer.headers["access-control-allow-origin"] == "*"
     return answer
 
