@@ -12,13 +12,12 @@ from indexer.analytics import Bar as Bar  # noqa: PLC0414 - offered here too
 from indexer.analytics.series import as_series
 from indexer.arrays import F64, I64
 from indexer.errors import InputError
+from indexer.times import DAY_US
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike
-
-DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,8 @@ def _show_portfolio(study: PortfolioStudy) -> None:
         say(f"in no figure: {row.amount:g} {row.symbol}: {row.reason}")
     table_of(
         study.holdings,
-        "token: asset, amount, price, value, weight, in index: index_weight, return: own_return, contribution",
+        "token: asset, amount, price USD: price, value USD: value, weight, in index: index_weight, "
+        "return: own_return, contribution, priced: priced_at_us",
     )
     own, index = percent(study.total), percent(study.index_return)
     span = f"{iso(study.start_us)} to {iso(study.end_us)}"
@@ -93,7 +94,7 @@ def scenario(
 
     def text() -> None:
         for study in studies:
-            say(study.statement)
+            say(f"{study.statement} (fitted on {study.sessions} sessions up to {iso(study.last_session_us)})")
             show_notes(study.notes)
 
     emit(studies, wire=True, as_json=as_json, text=text)
@@ -133,7 +134,8 @@ def hedge(
 
     def text() -> None:
         columns = (
-            "with: instrument, units, USD a unit: unit_value, verdict, beta, removed, in the largest: removed_largest"
+            "with: instrument, units, USD a unit: unit_value, verdict, beta, removed, in the largest: removed_largest, "
+            "at the close of: last_session_us, days old: stale_days"
         )
         table_of(studies, columns, title=f"Against {notional:,.0f} USD of {index}; negative units are sold")
         show_notes(f"{study.instrument}: {study.verdict}: {study.reason}" for study in studies)

@@ -238,8 +238,7 @@ def _priced(
     known = np.flatnonzero(np.isfinite(prices).all(axis=1))
     if len(known) < 2:
         raise NotEnoughDataError(f"{len(known)} closes of the window have a price of every token; 2 are needed")
-    youngest = max(tokens, key=lambda token: int(token.series.times_us[0]))
-    late = f"the window begins where the first price of {youngest.series.name} is" if known[0] else ""
+    late = f"the window begins at {iso(int(closes[known[0]]))}: before it a token has no price" if known[0] else ""
     span = slice(known[0], known[-1] + 1)
     return closes[span], prices[span], late
 

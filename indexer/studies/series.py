@@ -17,6 +17,7 @@ from indexer.analytics.align import (
     Clock,
     Sessions,
     align_at,
+    calendar_version,
     sample_at,
     sessions,
 )
@@ -306,7 +307,7 @@ def make_frame(store: Store, subject: Series, benchmarks: Sequence[Series], *, c
         raise InputError("name at least one benchmark")
     lead = next((series for series in benchmarks if series.kind != TOKEN), benchmarks[0])
     if clock == Clock.DATE_JOIN:
-        aligned, calendar = _date_join(store, subject, benchmarks, lead=lead), sessions_of()
+        aligned, calendar = _date_join(store, subject, benchmarks, lead=lead), calendar_version()
     else:
         instants, calendar = _instants(store, lead, clock=clock, subject=subject)
         instants = instants[(instants >= subject.times_us[0]) & (instants <= subject.times_us[-1])]
@@ -364,20 +365,13 @@ def _instants(store: Store, lead: Series, *, clock: str, subject: Series) -> tup
         return _every(DAY_US, subject), "every day, 00:00 UTC"
     closes = session_instants(store, around=lead)
     if clock == Clock.DAILY_UTC:
-        return _midnight_after(closes), f"00:00 UTC after each session; {sessions_of()}"
-    return closes, sessions_of()
+        return _midnight_after(closes), f"00:00 UTC after each session; {calendar_version()}"
+    return closes, calendar_version()
 
 
 def _every(step_us: int, subject: Series) -> I64:
     first, last = (int(at) // step_us * step_us for at in subject.times_us[[0, -1]])
     return np.arange(first, last + 1, step_us, dtype=np.int64)
-
-
-def sessions_of() -> str:
-    """Whose sessions the stored closes follow, with the version that computed their instants."""
-    from indexer.analytics.align import calendar_version
-
-    return calendar_version()
 
 
 def _close(series: Series, instants: I64, *, clock: str) -> F64:
