@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
+import httpx2
 import pytest
 from live_server import serve
 from seeded import HOURS, NOW, START, publish
@@ -12,6 +13,7 @@ from test_client_asking import telling
 from api.app import create_app
 from indexer import AsyncClient, Client
 from indexer.client.asking import Patience
+from indexer.client.local import LocalTransport
 from indexer.config import Settings
 from indexer.errors import InputError, NotFoundError, SourceCorrupt, SourceUnavailable
 from indexer.store.db import Store
@@ -103,3 +105,14 @@ def test_an_event_that_is_none_is_said(data: str, quick: Patience) -> None:
         pytest.raises(SourceCorrupt, match="/v1/indices/deai/stream"),
     ):
         next(client.stream("deai"))
+
+
+async def test_a_local_answer_that_breaks_off_is_no_whole_one() -> None:
+    async def broken(scope: object, receive: object, send: Callable[[dict[str, object]], Awaitable[None]]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"time,level\n", "more_body": True})
+        raise RuntimeError("the disk is gone")
+
+    async with httpx2.AsyncClient(transport=LocalTransport(broken)) as client:
+        with pytest.raises(httpx2.ReadError, match="broke off"):
+            await client.get("http://local/levels.csv")
