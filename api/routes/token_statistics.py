@@ -44,7 +44,7 @@ class PricePoint(Wire):
     price: float = Field(description="USD")
 
 
-PriceList = list_of("PriceList", PricePoint, asset=str, symbol=str, interval=str)
+PriceList = list_of("PriceList", PricePoint, asset=str, symbol=str, simulated=bool, interval=str)
 
 
 def _about(store: Store, name: str) -> dict[str, Any]:
@@ -95,12 +95,12 @@ def list_prices(
         last = DEFAULT_LAST
     span = slice(first if last is None else max(first, stop - last), stop)
     times, prices = times[span], prices[span]
+    simulated: bool = _about(store, asset.slug)["simulated"]
     if as_csv:
-        return csv_answer({"time": iso_times(times), "price": prices})
+        return csv_answer({"time": iso_times(times), "price": prices}, simulated=simulated)
+    about = {"asset": asset.slug, "symbol": asset.symbol, "simulated": simulated, "interval": interval}
     rows = as_rows({"time": as_json_times(times), "price": prices.tolist()})
-    return Answer(
-        {"count": len(times), "asset": asset.slug, "symbol": asset.symbol, "interval": interval, "data": rows}
-    )
+    return Answer({"count": len(times), **about, "data": rows})
 
 
 @router.get(

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
 from api.answers.answer import Answer
+from api.middleware import path_of, security
 from api.middleware.access import COOKIE
 
 HTML = "text/html; charset=utf-8"
@@ -25,7 +26,7 @@ TEMPLATES = Environment(
     auto_reload=False,
 )
 MIDNIGHT = re.compile(r"T00:00:00Z")
-PROGRAMS = ("/v1", "/page-data", "/static/")
+PROGRAMS = (*security.PROGRAMS, "/page-data", "/static/")
 Tab = tuple[str, str, bool]  # address, text, whether it is this page
 
 
@@ -47,8 +48,8 @@ def page_answer(body: bytes) -> Answer:
 
 
 def refusal(request: Request, answer: Response) -> Response:
-    """A problem as a page for a browser on its way to one of ours; for programs, and under /v1, as it is."""
-    path, accept = request.scope["path"], request.headers.get("accept", "")
+    """A problem as a page for a browser on its way to one of ours; for programs, and where only they ask, as it is."""
+    path, accept = path_of(request.scope), request.headers.get("accept", "")
     if request.method != "GET" or "text/html" not in accept or path.startswith(PROGRAMS):
         return answer
     told = json.loads(bytes(answer.body))

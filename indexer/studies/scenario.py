@@ -14,10 +14,11 @@ import numpy as np
 from indexer.analytics.prediction import Predictions, predict, share_removed
 from indexer.arrays import F64
 from indexer.errors import InputError, NotEnoughDataError
+from indexer.store.bars import read_benchmark_closes
 from indexer.store.db import Store
 from indexer.studies.beta import MIN_SESSIONS, past
 from indexer.studies.report.blocks import percent
-from indexer.studies.series import Frame, benchmark_series, index_series, make_frame
+from indexer.studies.series import BENCHMARK, Frame, Series, benchmark_series, index_series, make_frame
 
 SESSIONS = 250
 CONFIDENCE = 0.9
@@ -204,7 +205,7 @@ def study_hedge(
     removed, removed_largest = _removed(pairs.rows(slice(sessions, None)), betas[:-1])
     verdict = "refused" if not removed > 0.0 else "usable" if removed_largest > 0.0 else "doubtful"
     beta, last_us = float(betas[-1]), int(pairs.times_us[-1])
-    unit_value = float(other.values[np.searchsorted(other.times_us, last_us)]) * (contract or 1.0)
+    unit_value = _close_at(store, other, last_us) * (contract or 1.0)
     futures = f"{instrument.upper()} is taken at {contract or 0:g} USD a point of {NASDAQ}, not at its own price"
     return Hedge(
         index_id, instrument.upper() if contract else other.name, other.name, notional, verdict,
@@ -214,6 +215,14 @@ def study_hedge(
         f"{_removed_in_words(removed_largest)} in the {LARGEST} with the largest moves of {other.name}",
         notes=(*pairs.reasons, *((futures,) if contract else ())),
     )  # fmt: skip
+
+
+def _close_at(store: Store, series: Series, at_us: int) -> float:
+    """What a share cost at a close: its series has closes adjusted for the dividends paid since."""
+    times, closes = series.times_us, series.values
+    if series.kind == BENCHMARK:
+        times, closes, _ = read_benchmark_closes(store, series.name, interval="1d")
+    return float(closes[np.searchsorted(times, at_us)])
 
 
 def _pairs(store: Store, index_id: str, benchmark: str, *, sessions: int, end_us: int | None) -> Frame:

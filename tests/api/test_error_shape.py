@@ -209,4 +209,6 @@ def test_a_browser_on_its_way_to_a_page_reads_a_page(client: TestClient) -> None
         told = client.get(path)
         assert told.headers["content-type"] == "application/problem+json"
         assert told.json()["detail"] in html.unescape(shown.text)
-    assert client.get("/v1/nope", headers={"Accept": "text/html"}).headers["content-type"] == "application/problem+json"
+    for path in ("/v1/nope", "/udf/nope", "/openbb/nope?index=deai"):
+        kind = client.get(path, headers={"Accept": "text/html"}).headers["content-type"]
+        assert kind.startswith("application/"), "what only programs ask for is answered to them"

@@ -9,6 +9,7 @@ import statsmodels.api as sm
 
 from indexer.analytics.prediction import predict
 from indexer.errors import InputError, NotEnoughDataError
+from indexer.store.bars import read_benchmark_closes
 from indexer.studies.beta import beta_pairs
 from indexer.studies.scenario import scenario_record, study_hedge, study_scenario
 from indexer.times import parse_instant
@@ -69,6 +70,10 @@ def test_a_hedge_is_scored_out_of_sample_and_refused_where_it_failed(store, pair
     assert hedge.removed_largest == pytest.approx(by_largest, rel=1e-9)
     assert hedge.units * hedge.unit_value == pytest.approx(-rolled.iloc[-1] * 100_000.0, rel=1e-9)
     assert hedge.verdict == "usable"
+    earlier = study_hedge(store, "deai", "QQQ", 100_000.0, end_us=parse_instant("2025-02-01"))
+    times, closes, adjusted = read_benchmark_closes(store, "QQQ", interval="1d")
+    place = np.searchsorted(times, earlier.last_session_us)
+    assert earlier.unit_value == closes[place] > adjusted[place], "what a share cost, before the dividends since"
     short = study_hedge(store, "deai", "NVDA", 100_000.0, sessions=60)
     assert short.verdict == "doubtful" and short.removed > 0 > short.removed_largest and short.units < 0
     refused = study_hedge(store, "deai", "NVDA", 100_000.0, sessions=20)

@@ -125,6 +125,7 @@ def test_a_token_has_its_prices_as_rows_csv_and_parquet(client):
     assert [(row["time"], row["price"]) for row in body["data"]] == [
         ("2025-01-27T00:00:00Z", 4.759), ("2025-01-27T01:00:00Z", 4.677),
     ]  # fmt: skip
+    assert body["simulated"] is False
     text = client.get(f"/v1/assets/near/prices?interval=1h&{window}&format=csv").text
     assert text.splitlines() == ["time,price", "2025-01-27T00:00:00Z,4.759", "2025-01-27T01:00:00Z,4.677"]
     assert client.get("/v1/assets/near/prices").json()["count"] == 1000, "the newest, where nothing is said"
