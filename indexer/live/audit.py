@@ -47,7 +47,6 @@ def to_keep(call: Call, answer: Answer) -> dict[str, Any]:
         "source": call.source,
         "path": call.path,
         "params": dict(call.params),
-        "rows": call.rows,
         "cost": call.cost,
         "expects": str(call.expects),
         "dataset": str(ask.dataset),
@@ -91,7 +90,6 @@ def read_exchange(
             path=record["path"],
             params=record["params"],
             ask=ask,
-            rows=record["rows"],
             cost=record["cost"],
             expects=Expects(record["expects"]),
         )

@@ -175,14 +175,14 @@ def report_of(live: Live, plan: Plan) -> PlanReport:
     parts: dict[str, list[int]] = {}
     for call in plan.calls:
         part = parts.setdefault(call.source, [0, 0])
-        part[0], part[1] = part[0] + 1, part[1] + call.rows
+        part[0], part[1] = part[0] + 1, part[1] + call.ask.rows
     seconds = least_seconds(plan.calls, live.sources)
     return PlanReport(
         start=iso(plan.start_us),
         end=iso(plan.end_us),
         interval=plan.interval,
         calls=len(plan.calls),
-        bars=sum(call.rows for call in plan.calls),
+        bars=sum(call.ask.rows for call in plan.calls),
         seconds=max(seconds.values(), default=0.0),
         sources=tuple(SourcePart(name, count, bars, seconds[name]) for name, (count, bars) in sorted(parts.items())),
         uncovered=tuple(

@@ -1,18 +1,21 @@
-"""What a source is: capabilities as data, `calls` (pure planning), `fetch` → bytes, `parse` → records.
+"""What a source is: capabilities and requests as data (`sources.toml`), `fetch` → bytes, `parse` → records.
 
-A new source is one file with one class, a line in `registry.py`, a recorded folder and a subclass of the
-shared test battery. `RestSource` holds what all HTTP sources share; a source adds its requests and its parser.
+A new source is a table, a class with its parser, a line in `registry.py` and a subclass of the shared test battery.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import ClassVar, Final, Protocol
+from typing import Annotated, Any, ClassVar, Final, Protocol
+
+import orjson
 
 from indexer.errors import ConfigError, InputError, SourceLimited
 from indexer.sources.http import Answer, Expects, HttpClient
@@ -26,8 +29,8 @@ from indexer.sources.records import (
     Series,
     SupplyObservation,
 )
-from indexer.times import INTERVAL_US
-from onchain.strict_toml import parse_toml, read_tables, refuse
+from indexer.times import HOUR_US, INTERVAL_US, from_us, iso
+from onchain.strict_toml import one_of, parse_toml, read_table, read_tables, refuse
 
 
 class Dataset(StrEnum):
@@ -123,22 +126,6 @@ class Capabilities:
     notes: str = ""
 
 
-@cache
-def _shipped() -> dict[str, Capabilities]:
-    text = resources.files("indexer.sources").joinpath("sources.toml").read_text(encoding="utf-8")
-    problems: list[str] = []
-    tables = parse_toml(text, source="sources.toml", error=ConfigError)
-    entries = [{"name": name, **table} for name, table in tables.items()]
-    records = read_tables(Capabilities, entries, problems, word="source", name="name")
-    refuse(problems, source="sources.toml", error=ConfigError)
-    return {about.name: about for about in records}
-
-
-def known(name: str) -> Capabilities:
-    """What a source is, by its table of `sources.toml`."""
-    return _shipped()[name]
-
-
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What is wanted: bars closing in (start_us, end_us] of the symbols, as the provider spells them.
@@ -170,6 +157,92 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """How one dataset is asked for; `path` and `params` have places for what is asked (`_Places`).
+
+    `split` is what a call holds: the rows that the source gives at once, `most` hours, `most` symbols, or all (none).
+    `only` is the pattern of the symbols it has; `names` and `intervals` are its words for symbols and intervals. A
+    parameter that comes out empty is left out.
+    """
+
+    path: str
+    params: dict[str, str] = field(default_factory=dict)
+    split: Annotated[str, one_of(("rows", "hours", "symbols", "none"))] = "rows"
+    most: int = 1
+    cost: float = 1.0
+    expects: Expects = Expects.JSON
+    only: str = ".*"
+    names: dict[str, str] = field(default_factory=dict)
+    intervals: dict[str, str] = field(default_factory=dict)
+
+    def parts(self, ask: Ask, history: History | None) -> list[Ask]:
+        """What each call is to cover, oldest first; nothing for symbols or intervals that the source does not have."""
+        if not all(re.fullmatch(self.only, symbol) for symbol in ask.symbols):
+            return []
+        if self.split == "none":
+            return [ask]
+        if self.split == "symbols":
+            first = range(0, len(ask.symbols), self.most)
+            return [replace(ask, symbols=ask.symbols[at : at + self.most]) for at in first]
+        if self.split == "hours":
+            return _pages(ask, ask.start_us, min(ask.end_us, ask.now_us), self.most * HOUR_US)
+        return windows(ask, history) if history else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Requests:
+    of: dict[str, Request]
+
+
+@cache
+def _shipped() -> dict[str, tuple[Capabilities, dict[str, Request]]]:
+    text = resources.files("indexer.sources").joinpath("sources.toml").read_text(encoding="utf-8")
+    problems: list[str] = []
+    tables = parse_toml(text, source="sources.toml", error=ConfigError)
+    asked = {name: read_table(_Requests, {"of": table.pop("requests", {})}, problems) for name, table in tables.items()}
+    entries = [{"name": name, **table} for name, table in tables.items()]
+    records = read_tables(Capabilities, entries, problems, word="source", name="name")
+    refuse(problems, source="sources.toml", error=ConfigError)
+    return {about.name: (about, requests.of) for about in records if (requests := asked[about.name])}
+
+
+class _Instant(int):
+    """An instant (us) as `{start:ms+1}` writes it: in seconds (s) or milliseconds (ms), as ISO text (iso) or its day
+    (date), so many of these later or earlier."""
+
+    def __format__(self, form: str) -> str:
+        unit, _, shift = re.split(r"((?=[+-])|$)", form, maxsplit=1)
+        if unit == "iso":
+            return iso(self)
+        if unit == "date":
+            return (from_us(self) + timedelta(days=int(shift or 0))).date().isoformat()
+        return str(int(self) // {"s": 1_000_000, "ms": 1000}[unit] + int(shift or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """What the places of a request stand for: start and end, the first close and the last open between them, …"""
+
+    source: RestSource
+    request: Request
+    ask: Ask
+
+    def __getitem__(self, place: str) -> object:
+        ask, step = self.ask, INTERVAL_US[self.ask.interval]
+        instants = {
+            "start": ask.start_us, "end": ask.end_us, "first": ask.start_us + step, "last": ask.end_us - step,
+        }  # fmt: skip
+        if place in instants:
+            return _Instant(instants[place])
+        if place == "symbol":
+            return self.request.names.get(ask.symbol, ask.symbol)
+        if place == "interval":
+            return self.request.intervals.get(ask.interval, ask.interval)
+        several = {"symbols": ",".join(ask.symbols), "list": orjson.dumps(ask.symbols).decode()}
+        return several[place] if place in several else self.source.place(place, ask)
+
+
+@dataclass(frozen=True, slots=True)
 class Mapped:
     """One asset as one source knows it: `symbol` is the source's identifier, `quote` what it is priced in."""
 
@@ -187,7 +260,6 @@ class Call:
     path: str
     params: Mapping[str, str]
     ask: Ask
-    rows: int = 1
     cost: float = 1.0
     expects: Expects = Expects.JSON
 
@@ -245,6 +317,13 @@ class RestSource(ABC):
     key: str = field(default="", repr=False)
 
     about: ClassVar[Capabilities]
+    requests: ClassVar[Mapping[str, Request]] = {}
+
+    def __init_subclass__(cls, *, name: str = "", **options: Any) -> None:
+        """A source by its table in `sources.toml`."""
+        super().__init_subclass__(**options)
+        if name:
+            cls.about, cls.requests = _shipped()[name]
 
     @property
     def capabilities(self) -> Capabilities:
@@ -255,8 +334,26 @@ class RestSource(ABC):
         """The name of the bucket and breaker used; a key may change it."""
         return self.about.limit or self.about.name
 
-    @abstractmethod
-    def calls(self, ask: Ask) -> tuple[Call, ...]: ...
+    def request(self, ask: Ask) -> Request | None:
+        """How this is asked for; None where it is not."""
+        return self.requests.get(ask.dataset)
+
+    def place(self, name: str, ask: Ask) -> object:
+        """What a place of its own in a request stands for."""
+        raise KeyError(name)
+
+    def calls(self, ask: Ask) -> tuple[Call, ...]:
+        """One call for each part of the ask, oldest first, each within the source's limits; () when none can."""
+        request = self.request(ask)
+        return tuple(map(self._call, request.parts(ask, self.about.history.get(ask.interval)))) if request else ()
+
+    def _call(self, ask: Ask) -> Call:
+        request = self.request(ask)
+        assert request is not None  # of the whole ask there is one
+        places = _Places(self, request, ask)
+        params = {name: text.format_map(places) for name, text in request.params.items()}
+        filled = {name: text for name, text in params.items() if text}
+        return Call(self.about.name, request.path.format_map(places), filled, ask, request.cost, request.expects)
 
     @abstractmethod
     def parse(self, call: Call, answer: Answer) -> Parsed: ...
@@ -274,13 +371,6 @@ class RestSource(ABC):
             expects=call.expects,
             cost=call.cost,
         )
-
-    def paged(self, ask: Ask, request: Callable[[Ask], Call]) -> tuple[Call, ...]:
-        """One call for each window of the ask, oldest first, each within the source's rows a call."""
-        history = self.about.history.get(ask.interval)
-        if history is None:
-            return ()
-        return tuple(request(part) for part in windows(ask, history))
 
 
 def windows(ask: Ask, history: History) -> list[Ask]:
@@ -300,18 +390,8 @@ def windows(ask: Ask, history: History) -> list[Ask]:
 
 
 def _pages(ask: Ask, start_us: int, end_us: int, span_us: int) -> list[Ask]:
-    return [part(ask, at, min(at + span_us, end_us)) for at in range(start_us, end_us, span_us or 1)]
-
-
-def part(ask: Ask, start_us: int, end_us: int) -> Ask:
-    """The same ask for a part of its range."""
-    return Ask(ask.dataset, ask.symbols, start_us, end_us, ask.now_us, ask.interval, ask.quote, ask.contract_size)
-
-
-def every(ask: Ask, span_us: int) -> list[Ask]:
-    """The ask in windows of a span, oldest first, up to now; for rows that lie on no grid. Pure."""
-    end = min(ask.end_us, ask.now_us)
-    return [part(ask, at, min(at + span_us, end)) for at in range(ask.start_us, end, span_us)]
+    starts = range(start_us, end_us, span_us or 1)
+    return [replace(ask, start_us=at, end_us=min(at + span_us, end_us)) for at in starts]
 
 
 def contract_key(symbol: str) -> str:

@@ -5,14 +5,13 @@ It mixes all venues, so it never enters a rate beside them. Without a paid plan 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 
 from indexer.arrays import F64, Bools
 from indexer.errors import InputError, SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
+from indexer.sources.base import Call, Dataset, Parsed, RestSource
 from indexer.sources.http import Answer
 from indexer.sources.records import Quote, Reject, SupplyObservation
 from indexer.sources.rows import bars_of_points, dict_in, json_of, list_in, number, stamps_us
@@ -24,11 +23,8 @@ _WIDEST: Final = 1.5  # of neighbouring readings; a wider jump is a broken point
 _SUPPLIES: Final = (("circulating_supply", "circulating"), ("total_supply", "total"), ("max_supply", "max"))
 
 
-@dataclass(frozen=True)
-class CoinGecko(RestSource):
+class CoinGecko(RestSource, name="coingecko"):
     """`market_chart/range` by coin id: instants, hourly up to 90 days a call, daily (00:00 UTC) beyond."""
-
-    about: ClassVar[Capabilities] = known("coingecko")
 
     @property
     def limit(self) -> str:
@@ -37,29 +33,6 @@ class CoinGecko(RestSource):
     def headers(self) -> dict[str, str]:
         return {"x-cg-demo-api-key": self.key} if self.key else {}
 
-    def calls(self, ask: Ask) -> tuple[Call, ...]:
-        if ask.dataset is Dataset.SUPPLY:
-            pages = [ask.symbols[at : at + 250] for at in range(0, len(ask.symbols), 250)]
-            return tuple(self._markets(ask, page) for page in pages)
-        return self.paged(ask, self._chart) if ask.dataset is Dataset.BARS else ()
-
-    @staticmethod
-    def _markets(ask: Ask, page: tuple[str, ...]) -> Call:
-        params = {"vs_currency": "usd", "ids": ",".join(page), "per_page": "250", "page": "1"}
-        asked = Ask(ask.dataset, page, ask.start_us, ask.end_us, ask.now_us)
-        return Call("coingecko", "/coins/markets", params, asked, rows=len(page))
-
-    @staticmethod
-    def _chart(ask: Ask) -> Call:
-        params = {
-            "vs_currency": "usd",
-            "from": str(ask.start_us // 1_000_000),
-            "to": str(ask.end_us // 1_000_000 + 900),  # hourly points come some minutes late
-        }
-        if ask.interval == "1d":
-            params["interval"] = "daily"
-        return Call("coingecko", f"/coins/{ask.symbol}/market_chart/range", params, ask, rows=ask.rows)
-
     def parse(self, call: Call, answer: Answer) -> Parsed:
         body = json_of(answer, "coingecko")
         if isinstance(body, dict) and ("error" in body or "status" in body):
@@ -67,13 +40,8 @@ class CoinGecko(RestSource):
         if call.ask.dataset is Dataset.SUPPLY:
             return _markets_of(body, call, answer.fetched_us)
         prices, volumes = _points(body, "prices"), _points(body, "total_volumes")
-        return bars_of_points(
-            prices,
-            call,
-            fetched_us=answer.fetched_us,
-            # the volume is that of the 24 hours before: a day's own only on the 00:00 stamp
-            volumes=volumes if call.ask.interval == "1d" else None,
-        )
+        daily = call.ask.interval == "1d"  # the volume is that of the 24 hours before: a day's own on the 00:00 stamp
+        return bars_of_points(prices, call, answer, volumes=volumes if daily else None)
 
 
 def _points(body: Any, name: str) -> list[Any]:
@@ -121,7 +89,7 @@ def _markets_of(body: Any, call: Call, fetched_us: int) -> Parsed:
                 supplies.append(SupplyObservation(str(coin), kind, tokens, observed))
         price = number(row.get("current_price"))
         if np.isfinite(price) and price > 0.0:
-            quotes.append(Quote(str(coin), price, "USD", None))
+            quotes.append(Quote(str(coin), price, "USD"))
     return Parsed(quotes=tuple(quotes), supplies=tuple(supplies), rejects=tuple(rejects))
 
 

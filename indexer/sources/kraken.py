@@ -1,59 +1,36 @@
-"""Kraken: OHLC of the last 720 bars whatever is asked, its own spelling of pairs (XBT, XXBTZUSD), and tickers."""
+"""Kraken: OHLC of the last 720 bars whatever is asked, its own spelling of pairs (XBT, XXBTZUSD), and last trades."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from indexer.errors import SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, Parsed, RestSource, known
+from indexer.sources.base import Call, Dataset, Parsed, RestSource
 from indexer.sources.coinbase import with_value
 from indexer.sources.http import Answer
-from indexer.sources.records import Instrument, Quote
-from indexer.sources.rows import bars_of_rows, dict_in, instruments_of, json_of, list_in, number, quote_of, quotes_of
-from indexer.times import INTERVAL_US
+from indexer.sources.records import Instrument
+from indexer.sources.rows import bars_of_rows, dict_in, instruments_of, json_of, list_in, quotes_of
 
 
-@dataclass(frozen=True)
-class Kraken(RestSource):
+class Kraken(RestSource, name="kraken"):
     """OHLC: rows of [open s, o, h, l, c, vwap, base volume, trades]; a bar without a trade repeats the price."""
-
-    about: ClassVar[Capabilities] = known("kraken")
-
-    def calls(self, ask: Ask) -> tuple[Call, ...]:
-        if ask.dataset is Dataset.INSTRUMENTS:
-            return (Call("kraken", "/0/public/AssetPairs", {}, ask),)
-        if ask.dataset is Dataset.QUOTES:
-            return (Call("kraken", "/0/public/Ticker", {"pair": ",".join(ask.symbols)}, ask),)
-        return self.paged(ask, self._ohlc) if ask.dataset is Dataset.BARS else ()
-
-    @staticmethod
-    def _ohlc(ask: Ask) -> Call:
-        params = {
-            "pair": ask.symbol,
-            "interval": str(INTERVAL_US[ask.interval] // 60_000_000),
-            "since": str(ask.start_us // 1_000_000 - 1),
-        }
-        return Call("kraken", "/0/public/OHLC", params, ask, rows=ask.rows)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         body = json_of(answer, "kraken")
         if not isinstance(body, dict):
             raise SourceCorrupt("kraken answered something that is not an object")
         _raise_errors(body.get("error"))
-        result: dict[str, Any] = body["result"] if isinstance(body.get("result"), dict) else {}
+        result = dict_in(body.get("result"))
         if call.ask.dataset is Dataset.INSTRUMENTS:
             return instruments_of(list(result.values()), call, _instrument)
-        if call.ask.dataset is Dataset.QUOTES and len(call.ask.symbols) > 1:
-            return quotes_of(call, _last_trades(call.ask.symbols, result))
+        if call.ask.dataset is Dataset.QUOTES:
+            return quotes_of(call, _last_trades(call.ask.symbols, result).items())
         pairs = [key for key in result if key != "last"]
         if len(pairs) != 1 or not same_pair(pairs[0], call.ask.symbol):
             raise SourceCorrupt(f"kraken answered for {', '.join(pairs) or 'no pair'} when asked {call.ask.symbol}")
         rows = result[pairs[0]]
-        if call.ask.dataset is Dataset.QUOTES:
-            return Parsed(quotes=(_quote(call, rows, answer.fetched_us),))
         rows = with_value(rows, (5, 5, 5), 6) if isinstance(rows, list) else rows  # volume × its own vwap
-        return bars_of_rows(rows, call, fetched_us=answer.fetched_us, columns=(0, 1, 2, 3, 4, 6, 7), unit_us=1_000_000)
+        return bars_of_rows(rows, call, answer, columns=(0, 1, 2, 3, 4, 6, 7), unit_us=1_000_000)
 
 
 def _instrument(row: dict[str, Any]) -> Instrument:
@@ -95,12 +72,3 @@ def _raise_errors(error: Any) -> None:
     if "EService" in text or "Internal error" in text:
         raise SourceUnavailable(text)
     raise SourceRefused(text)
-
-
-def _quote(call: Call, ticker: Any, fetched_us: int) -> Quote:
-    """The last trade; Kraken does not say when it was."""
-    try:
-        price, base = ticker["c"][0], number(ticker["v"][1])
-    except (TypeError, KeyError, IndexError):
-        raise SourceCorrupt(f"kraken answered no ticker for {call.ask.symbol}") from None
-    return quote_of(call, price=price, volume_24h=base * number(price), fetched_us=fetched_us)

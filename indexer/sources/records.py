@@ -136,17 +136,12 @@ class BenchmarkBars:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """One price at one instant. `observed_us` is None when the source does not say when it was true.
-
-    `confidence` is the source's own word (0..1), NaN when it gives none; `volume_24h` is in `quote`.
-    """
+    """One price at one instant. `observed_us` is None when the source does not say when it was true."""
 
     symbol: str
     price: float
     quote: str
-    observed_us: int | None
-    volume_24h: float = float("nan")
-    confidence: float = float("nan")
+    observed_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

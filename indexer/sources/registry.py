@@ -7,23 +7,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from indexer.errors import ConfigError, did_you_mean
+from indexer.sources.aggregators import CoinMetrics, DefiLlama, FearGreed
 from indexer.sources.base import Capabilities, RestSource, Source
 from indexer.sources.binance import Binance, BinanceDerivatives
 from indexer.sources.bybit import Bybit, BybitDerivatives
-from indexer.sources.cboe import Cboe
-from indexer.sources.ccxt_extra import Ccxt
+from indexer.sources.closes import Cboe, Fred, Nasdaq
 from indexer.sources.coinbase import Coinbase
 from indexer.sources.coingecko import CoinGecko
-from indexer.sources.coinmetrics import CoinMetrics
-from indexer.sources.defillama import DefiLlama
-from indexer.sources.feargreed import FearGreed
-from indexer.sources.fred import Fred
 from indexer.sources.kraken import Kraken
-from indexer.sources.nasdaq import Nasdaq
+from indexer.sources.libraries import Ccxt, YFinance
 from indexer.sources.okx import Okx, OkxDerivatives
 from indexer.sources.usage import usage_sources
 from indexer.sources.yahoo import Yahoo
-from indexer.sources.yfinance_extra import YFinance
 
 
 @dataclass(frozen=True, slots=True)

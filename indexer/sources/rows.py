@@ -8,7 +8,7 @@ Aggregators give points instead of candles: `bars_of_points` makes bars with a c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 from indexer.arrays import F64, I64, Bools
-from indexer.errors import SourceCorrupt
+from indexer.errors import SourceCorrupt, SourceLimited, SourceRefused, SourceUnavailable
 from indexer.sources.base import Call, Parsed
 from indexer.sources.http import Answer
 from indexer.sources.records import COLUMNS, Bars, Instrument, Quote, Reject, Series
@@ -36,6 +36,16 @@ def json_of(answer: Answer, name: str) -> Any:
         return orjson.loads(answer.body)
     except orjson.JSONDecodeError as cause:
         raise SourceCorrupt(f"{name}: the body is not JSON ({cause})") from None
+
+
+def error_answered(
+    name: str, code: Any, message: Any, *, limits: Collection[Any], busy: Collection[Any]
+) -> SourceRefused | SourceUnavailable:
+    """The error that a code in a body means: a limit, a host that is busy, or a refusal."""
+    text = f"{name} answers {code}: {message}"
+    if code in limits:
+        return SourceLimited(text)
+    return SourceUnavailable(text) if code in busy else SourceRefused(text)
 
 
 def number(value: Any) -> float:
@@ -66,12 +76,7 @@ def instruments_of(rows: Sequence[Any], call: Call, read: Callable[[dict[str, An
 
 
 def bars_of_rows(
-    rows: Rows,
-    call: Call,
-    *,
-    fetched_us: int,
-    columns: tuple[int, int, int, int, int, int | None, int | None],
-    unit_us: int,
+    rows: Rows, call: Call, answer: Answer, *, columns: tuple[int, int, int, int, int, int, int], unit_us: int
 ) -> Parsed:
     """Bars from a venue's rows. `columns`: places of the open's stamp, open, high, low, close, base and quote volume.
 
@@ -79,21 +84,13 @@ def bars_of_rows(
     silently (providers round ranges). Raises SourceCorrupt when the rows have another shape, or when stamps
     are in another unit than promised.
     """
-    width = max(place for place in columns if place is not None)
-    if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) <= width for row in rows):
+    if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) <= max(columns) for row in rows):
         raise SourceCorrupt(f"{call.source}: rows of {call.ask.symbols[0]} have not the promised shape")
-    table = np.array(
-        [[number(row[place]) if place is not None else np.nan for place in columns] for row in rows],
-        dtype=np.float64,
-    ).reshape(len(rows), len(columns))
+    values = [[number(row[place]) for place in columns] for row in rows]
+    table = np.array(values, dtype=np.float64).reshape(len(rows), len(columns))
     stamps = stamps_us(table[:, 0], unit_us, name=call.source)
-    return gate(
-        np.where(stamps < 0, stamps, stamps + INTERVAL_US[call.ask.interval]),
-        table[:, 1:],
-        call,
-        fetched_us=fetched_us,
-        raw=rows,
-    )
+    ends = np.where(stamps < 0, stamps, stamps + INTERVAL_US[call.ask.interval])
+    return gate(ends, table[:, 1:], call, fetched_us=answer.fetched_us, raw=rows)
 
 
 def stamps_us(stamps: F64, unit_us: int, *, name: str) -> I64:
@@ -184,35 +181,10 @@ def _text(row: Any) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
-def quote_of(
-    call: Call,
-    *,
-    price: Any,
-    fetched_us: int,
-    stamp: Any = None,
-    unit_us: int = 1000,
-    volume_24h: Any = None,
-) -> Quote:
-    """A venue's ticker as a quote of the asked symbol. Without a usable stamp the time is not known (None).
-
-    Raises SourceCorrupt when the price is not a finite positive number or the stamp lies in the future.
-    """
-    value, at = number(price), number(stamp)
-    if not (np.isfinite(value) and value > 0.0):
-        raise SourceCorrupt(f"{call.source}: the price of {call.ask.symbol} is {price!r}, not a positive number")
-    observed = None
-    if np.isfinite(at) and OLDEST_US <= at * unit_us < 4e15:
-        observed = int(at) * unit_us
-        if observed > fetched_us + FUTURE_SLACK_US:
-            raise SourceCorrupt(f"{call.source}: the price of {call.ask.symbol} is stamped in the future")
-        observed = min(observed, fetched_us)
-    return Quote(call.ask.symbol, value, call.ask.quote, observed, number(volume_24h))
-
-
-def quotes_of(call: Call, prices: Mapping[str, Any], *, stamp_us: int | None = None) -> Parsed:
-    """The asked symbols' prices out of a venue's answer for many markets; what it lacks is simply not there."""
-    known = {symbol: number(prices.get(symbol)) for symbol in call.ask.symbols}
-    quotes = [Quote(symbol, price, call.ask.quote, stamp_us) for symbol, price in known.items() if price > 0.0]
+def quotes_of(call: Call, prices: Iterable[tuple[Any, Any]]) -> Parsed:
+    """The asked symbols' prices out of a venue's (symbol, price) pairs; what it lacks is simply not there."""
+    known = {str(symbol): number(price) for symbol, price in prices}
+    quotes = [Quote(symbol, known[symbol], call.ask.quote) for symbol in call.ask.symbols if known.get(symbol, 0) > 0]
     return Parsed(quotes=tuple(quotes))
 
 
@@ -222,7 +194,7 @@ Points = Sequence[Sequence[Any]]
 
 
 def bars_of_points(
-    points: Points, call: Call, *, fetched_us: int, volumes: Points | None = None, unit_us: int = 1000
+    points: Points, call: Call, answer: Answer, *, volumes: Points | None = None, unit_us: int = 1000
 ) -> Parsed:
     """Bars from [stamp, price] pairs that are true at the stamp; open, high and low stay unknown.
 
@@ -243,7 +215,8 @@ def bars_of_points(
     values[:, 3] = price[chosen]
     if volumes is not None:
         values[:, 5] = _matched(stamps[chosen], volumes, unit_us, name=call.source)
-    return gate(close_us[chosen], values, call, fetched_us=fetched_us, raw=[points[at] for at in chosen.tolist()])
+    raw = [points[at] for at in chosen.tolist()]
+    return gate(close_us[chosen], values, call, fetched_us=answer.fetched_us, raw=raw)
 
 
 def _matched(stamps: I64, volumes: Points, unit_us: int, *, name: str) -> F64:
@@ -253,11 +226,20 @@ def _matched(stamps: I64, volumes: Points, unit_us: int, *, name: str) -> F64:
     return np.array([by_stamp.get(stamp, np.nan) for stamp in stamps.tolist()], dtype=np.float64)
 
 
-def series_of(name: str, rows: Sequence[Sequence[Any]], call: Call, *, fetched_us: int, unit_us: int = 1000) -> Parsed:
+def series_of_symbol(
+    name: str, rows: Any, call: Call, answer: Answer, *, at: str, value: str, of: str = "symbol"
+) -> Parsed:
+    """One series of the asked symbol from rows with its name, a stamp in milliseconds and a value at these keys."""
+    if not isinstance(rows, list) or any(dict_in(row).get(of) != call.ask.symbol for row in rows):
+        raise SourceCorrupt(f"{call.source} answered for other instruments than {call.ask.symbol}")
+    return series_of(name, [[row.get(at), row.get(value)] for row in rows], call, answer)
+
+
+def series_of(name: str, rows: Sequence[Sequence[Any]], call: Call, answer: Answer, *, unit_us: int = 1000) -> Parsed:
     """One series from [stamp, value] rows in any order, within the asked range; doubtful rows are rejects."""
     at = stamps_us(np.array([number(row[0]) for row in rows]), unit_us, name=call.source)
     value = np.array([number(row[1]) for row in rows])
-    good = (at > 0) & (at <= fetched_us) & np.isfinite(value)
+    good = (at > 0) & (at <= answer.fetched_us) & np.isfinite(value)
     rejects = tuple(
         Reject("not a finite value at a past instant", str(list(rows[n]))[:300], n)
         for n in np.flatnonzero(~good).tolist()

@@ -15,7 +15,19 @@ import numpy as np
 
 from indexer.arrays import F64, I64, Bools
 from indexer.errors import ConfigError, InputError, SourceCorrupt
-from indexer.sources.base import Ask, Call, Capabilities, Dataset, History, Kind, Licence, Parsed, RestSource, Stamp
+from indexer.sources.base import (
+    Ask,
+    Call,
+    Capabilities,
+    Dataset,
+    History,
+    Kind,
+    Licence,
+    Parsed,
+    Request,
+    RestSource,
+    Stamp,
+)
 from indexer.sources.http import Answer
 from indexer.sources.records import Reject, Series
 from indexer.sources.rows import json_of, number, stamps_us
@@ -101,21 +113,20 @@ def load_usage(text: str = "") -> UsageFile:
 USAGE: Final = load_usage()
 
 
-@dataclass(frozen=True)
 class DailyUsage(RestSource):
     """Histories of days as JSON. A row is named by its day; records carry the day's end, and a day that is not over
     yet is left out, as it is still being counted."""
 
     service: ClassVar[UsageService]
 
-    def calls(self, ask: Ask) -> tuple[Call, ...]:
+    def request(self, ask: Ask) -> Request | None:
         if ask.dataset is not Dataset.USAGE:
-            return ()
-        name, _, identifier = ask.symbol.partition(":")
-        series = self._series(name)
-        span = {"start": str(ask.start_us // 1_000_000), "end": str(ask.end_us // 1_000_000)}
-        params = {key: text.format(**span) for key, text in series.params.items()}
-        return (Call(self.about.name, series.path.format(id=identifier), params, ask, rows=ask.rows),)
+            return None
+        series = self._series(ask.symbol.partition(":")[0])
+        return Request(series.path, series.params, split="none")
+
+    def place(self, name: str, ask: Ask) -> object:
+        return ask.symbol.partition(":")[2] if name == "id" else super().place(name, ask)
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         series = self._series(call.ask.symbol.partition(":")[0])

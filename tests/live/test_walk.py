@@ -135,7 +135,7 @@ async def test_what_fails_is_owed_and_costs_nobody_else_anything() -> None:
     walked = await Walked(faults).through(wanted)
     assert [piece.call.source for piece in walked.owed] == ["binance"]
     assert sum(one.error is not None for one in walked.outcomes) == 1
-    assert len(walked.times) == (366 + 31) * 24 - walked.owed[0].call.rows
+    assert len(walked.times) == (366 + 31) * 24 - walked.owed[0].call.ask.rows
 
 
 async def test_a_patient_walk_asks_again_until_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:

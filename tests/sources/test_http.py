@@ -29,8 +29,7 @@ from indexer.sources.http import (
     reason_of,
     redact,
 )
-from indexer.sources.http.answer import error_of
-from indexer.sources.http.redact import redact_headers
+from indexer.sources.http.answer import error_of, redact_headers
 from onchain.rpc.limits import retry_after_s
 
 NOW = datetime(2025, 1, 27, 12, 0, tzinfo=UTC)

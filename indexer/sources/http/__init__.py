@@ -2,8 +2,7 @@
 
 from indexer.sources.http.answer import Answer, Expects
 from indexer.sources.http.client import HttpClient, Timeouts
-from indexer.sources.http.host import CircuitOpen, HostHealth, reason_of
-from indexer.sources.http.limits import LIMITS, HostLimit, HostQueue
+from indexer.sources.http.limits import LIMITS, CircuitOpen, HostHealth, HostLimit, HostQueue, reason_of
 from onchain.rpc.limits import Breaker, BreakerState
 from onchain.rpc.redact import redact
 

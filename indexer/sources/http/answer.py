@@ -7,7 +7,7 @@ here, before any parser sees the body.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -20,6 +20,7 @@ import orjson
 from indexer.errors import SourceCorrupt, SourceError, SourceLimited, SourceRefused, SourceUnavailable
 from indexer.times import to_us
 from onchain.rpc.limits import retry_after_s
+from onchain.rpc.redact import HIDDEN, redact
 
 
 class Expects(StrEnum):
@@ -131,3 +132,14 @@ def excerpt(answer: Answer, size: int = 160) -> str:
     text = answer.body[: 4 * size].decode("utf-8", "replace")
     text = " ".join(text.split())
     return text if len(text) <= size else text[: size - 1] + "…"
+
+
+_SECRET_HEADER: Final = re.compile(r"(?i)key|token|secret|auth|cookie|signature")
+
+
+def redact_headers(headers: Mapping[str, str], secrets: Iterable[str] = ()) -> dict[str, str]:
+    """The headers with secret ones hidden by name, the others by content. Names are lower case."""
+    known = tuple(secrets)
+    return {
+        name.lower(): HIDDEN if _SECRET_HEADER.search(name) else redact(value, known) for name, value in headers.items()
+    }

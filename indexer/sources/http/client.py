@@ -21,10 +21,8 @@ import httpx2
 import stamina
 
 from indexer.errors import SourceCorrupt, SourceError, SourceLimited, SourceRefused, SourceUnavailable
-from indexer.sources.http.answer import Answer, Expects, date_of, error_of
-from indexer.sources.http.host import CircuitOpen, Host, HostHealth
-from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS, HostLimit, HostQueue
-from indexer.sources.http.redact import RedactingFilter, redact_headers
+from indexer.sources.http.answer import Answer, Expects, date_of, error_of, redact_headers
+from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS, CircuitOpen, Host, HostHealth, HostLimit, HostQueue
 from indexer.times import Clock, utc_now
 from onchain.rpc.limits import Breaker, BreakerState
 from onchain.rpc.redact import redact
@@ -83,7 +81,7 @@ class HttpClient:
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
-        self._log_filter = RedactingFilter(secrets)
+        self._log_filter = _Redacting(secrets)
         self._hosts: dict[str, Host] = {}
         self.ahead_s: dict[str, float] = {}  # how far our clock is ahead of a host's, by its last answer
         self._client = httpx2.AsyncClient(
@@ -280,6 +278,18 @@ class HttpClient:
             queue = HostQueue(limit, now=self._monotonic, sleep=self._sleep)
             self._hosts[name] = Host(name, queue, self._make_breaker())
         return self._hosts[name]
+
+
+class _Redacting(logging.Filter):
+    """Takes the secrets out of a logger's messages; the HTTP library logs whole URLs."""
+
+    def __init__(self, secrets: tuple[str, ...]) -> None:
+        super().__init__()
+        self._secrets = secrets
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(record.getMessage(), self._secrets), ()
+        return True
 
 
 class _Browser(httpx2.AsyncBaseTransport):
