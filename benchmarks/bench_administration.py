@@ -18,7 +18,7 @@ from typing import Any
 
 from indexer.administration.explain import explain
 from indexer.backtest.backtest import daily
-from indexer.backtest.sweep import read_grid, sweep
+from indexer.backtest.sweep import Bench, read_grid, sweep
 from indexer.config import Settings
 from indexer.engine.level import compute_index
 from indexer.engine.second import second_index
@@ -105,9 +105,9 @@ def _sweep(store: Any, registry: Any, market: Any, folder: Path, text: str) -> d
     path.write_text(shipped()["deai"].text + text, encoding="utf-8")
     grid, days = read_grid(path), daily(market)
     levels = read_levels(store, "deai", step_us=DAY_US)
-    flagship = (levels.times_us, levels.levels)
-    both = _once(lambda: sweep(days, registry, grid=grid, flagship=flagship, workers=2))
-    alone = _once(lambda: sweep(days, registry, grid=grid, flagship=flagship, workers=1))
+    bench = Bench(days, registry, (levels.times_us, levels.levels))
+    both = _once(lambda: sweep(bench, grid, workers=2))
+    alone = _once(lambda: sweep(bench, grid, workers=1))
     return _row(f"sweep {len(grid)} methodologies, daily", both, "one core", alone, "<= 20 s on two cores")
 
 

@@ -2,72 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from indexer.arrays import F64, I64
-from indexer.backtest.backtest import Backtest, Result, backtest, daily
-from indexer.backtest.sweep import Tried, as_table, read_grid, sweep, write_parquet
+from indexer.backtest.backtest import Backtest, Result, daily
+from indexer.backtest.sweep import Bench, Tried, as_table, read_grid, sweep
+from indexer.backtest.wide import Progress, quiet, run_wide
 from indexer.config import Settings
 from indexer.engine.level import compute_index
-from indexer.engine.market import Status
-from indexer.errors import MethodologyError, NotEnoughDataError, NotFoundError
+from indexer.engine.market import STATUS_NAMES, Status
+from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError
 from indexer.levels.markets import load_market, narrowed
 from indexer.levels.pipeline import late_base
 from indexer.levels.published import registry_for
 from indexer.levels.rules import load_rules
 from indexer.methodology.load import FLAGSHIP, load_methodology
-from indexer.methodology.spec import Methodology, universe_lines
+from indexer.methodology.spec import Methodology
 from indexer.store.db import Store
+from indexer.store.drafts import draft
 from indexer.store.indices import read_indices
 from indexer.store.levels import read_levels
-from indexer.times import DAY_US, iso
+from indexer.times import DAY_US
 from onchain.strict_toml import toml_text
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-def run_backtest(
+
+def run_backtests(
     store: Store,
     settings: Settings,
     *,
-    file: Path,
+    files: Sequence[Path],
     hourly: bool = False,
     end_us: int | None = None,
+    cost_bps: float = 0.0,
     out: Path | None = None,
-) -> Result:
-    """The result of a methodology file over the stored history, up to `end_us`; its daily levels to `out` (Parquet).
+    cluster: str = "",
+    workers: int | None = None,
+    progress: Progress = quiet,
+) -> list[Result]:
+    """The result of each methodology file over the stored history, up to `end_us`; their days to `out` (CSV, Parquet).
 
-    Raises MethodologyError for the file, NotEnoughDataError when it has no base in this history.
+    Raises MethodologyError for a file, NotEnoughDataError when one has no base in this history.
     """
+    check_ending(out)
     registry = registry_for(store, settings)
-    text = toml_text(file, error=MethodologyError)
-    methodology = load_methodology(text, source=str(file), registry=registry)
-    rules = load_rules(registry, folder=settings.methodology_dir)
-    lines = universe_lines(methodology.universe, registry)
-    market = narrowed(load_market(store, registry, effects=rules.supplies), methodology, registry)
-    market = market if end_us is None else market.until(end_us)
-    outcome = backtest(
-        market if hourly else daily(market),
-        methodology,
-        flagship=flagship(store),
-        events=rules.events_of(lines),
-        end_us=end_us,
-    )
+    rules = [
+        load_methodology(toml_text(file, error=MethodologyError), source=str(file), registry=registry) for file in files
+    ]
+    bench = bench_of(store, settings, hourly=hourly, end_us=end_us, cost_bps=cost_bps)
+    outcomes = run_wide(bench, rules, cluster=cluster, workers=workers, progress=progress)
     if out is not None:
-        write_parquet(_levels(outcome), out)
-    return outcome.result
-
-
-def base_note(store: Store, settings: Settings, methodology: Methodology) -> str:
-    """Why an index of these rules begins after its base date over the stored history, or not at all; else ''."""
-    registry = registry_for(store, settings)
-    rules = load_rules(registry, folder=settings.methodology_dir)
-    market = daily(narrowed(load_market(store, registry, effects=rules.supplies), methodology, registry))
-    try:
-        return late_base(methodology, compute_index(market, methodology), market)
-    except NotEnoughDataError as error:
-        return str(error)
+        write_table(_days(outcomes), out)
+    return [outcome.result for outcome in outcomes]
 
 
 def run_sweep(
@@ -76,22 +66,41 @@ def run_sweep(
     *,
     file: Path,
     by: str = "tracking_error",
+    cost_bps: float = 0.0,
     out: Path | None = None,
+    cluster: str = "",
     workers: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> list[Tried]:
     """Every combination of a sweep file over the daily history, best first; every row to `out` when given."""
-    grid = read_grid(file)
+    check_ending(out)
+    grid, bench = read_grid(file), bench_of(store, settings, cost_bps=cost_bps)
+    tried = sweep(bench, grid, by=by, cluster=cluster, workers=workers, progress=progress)
+    if out is not None:
+        write_table(as_table(tried), out)
+    return tried
+
+
+def bench_of(
+    store: Store, settings: Settings, *, hourly: bool = False, end_us: int | None = None, cost_bps: float = 0.0
+) -> Bench:
+    """What is stored, to try methodologies on; the market of every hour or of every day."""
     registry = registry_for(store, settings)
     rules = load_rules(registry, folder=settings.methodology_dir)
-    market = daily(load_market(store, registry, effects=rules.supplies))
-    tried = sweep(
-        market, registry, grid=grid,
-        flagship=flagship(store), by=by, workers=workers, progress=progress, events=rules.basket,
-    )  # fmt: skip
-    if out is not None:
-        write_parquet(as_table(tried), out)
-    return tried
+    market = load_market(store, registry, effects=rules.supplies)
+    market = market if end_us is None else market.until(end_us)
+    market = market if hourly else daily(market)
+    return Bench(market, registry, flagship(store), tuple(rules.basket), cost_bps=cost_bps, end_us=end_us)
+
+
+def base_note(store: Store, settings: Settings, methodology: Methodology) -> str:
+    """Why an index of these rules begins after its base date over the stored history, or not at all; else ''."""
+    bench = bench_of(store, settings)
+    market = narrowed(bench.market, methodology, bench.registry)
+    try:
+        return late_base(methodology, compute_index(market, methodology), market)
+    except NotEnoughDataError as error:
+        return str(error)
 
 
 def flagship(store: Store) -> tuple[I64, F64] | None:
@@ -108,6 +117,56 @@ def flagship(store: Store) -> tuple[I64, F64] | None:
     return (rows.times_us[good], rows.levels[good]) if good.any() else None
 
 
-def _levels(made: Backtest) -> list[dict[str, object]]:
-    rounded = np.round(made.levels, 10).tolist()
-    return [{"time": iso(time), "level": level} for time, level in zip(made.times_us.tolist(), rounded, strict=True)]
+def _days(outcomes: Sequence[Backtest]) -> list[dict[str, Any]]:
+    """A row for each index and day: both levels, status, one-way turnover, and the weights held from then on."""
+    lines = dict.fromkeys(f"weight.{slug}" for outcome in outcomes for slug in outcome.slugs)
+    rows: list[dict[str, Any]] = []
+    for outcome in outcomes:
+        names = [f"weight.{slug}" for slug in outcome.slugs]
+        for k, at in enumerate(outcome.times_us.astype("datetime64[us]").tolist()):
+            row = {"time": at, "index": outcome.result.index, "level": float(outcome.levels[k])}
+            row |= {"net_level": float(outcome.net_levels[k]), "status": STATUS_NAMES[outcome.status[k]]}
+            row |= {"turnover": float(outcome.turnover[k])} | dict.fromkeys(lines)
+            rows.append(row | dict(zip(names, outcome.weights[k].tolist(), strict=True)))
+    return rows
+
+
+def check_ending(path: Path | None) -> None:
+    """Raises InputError for a table that is neither .csv nor .parquet, before anything is computed for it."""
+    if path is not None and path.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"{path}: give a name that ends in .csv or .parquet")
+
+
+def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """The rows as a CSV or Parquet file, written beside and moved in place when whole; aware instants in UTC.
+
+    Raises InputError for the place.
+    """
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist([dict(row) for row in rows])
+    for n, column in enumerate(table.schema):
+        if pa.types.is_timestamp(column.type):
+            table = table.set_column(n, column.name, table[n].cast(pa.timestamp("us", "UTC")))
+    with draft(path) as part:
+        if path.suffix.lower() == ".parquet":
+            pq.write_table(table, part, compression="zstd")
+        else:
+            pa.csv.write_csv(_plain(table), part)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """A table as CSV can hold it: instants in ISO 8601, lists with semicolons between."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for n, column in enumerate(table.schema):
+        if pa.types.is_timestamp(column.type):
+            seconds = table[n].cast(pa.timestamp("s", "UTC"))
+            table = table.set_column(n, column.name, pc.strftime(seconds, "%Y-%m-%dT%H:%M:%SZ"))
+        elif pa.types.is_list(column.type):
+            texts = pc.cast(table[n], pa.list_(pa.string()))
+            table = table.set_column(n, column.name, pc.binary_join(texts, "; "))
+    return table

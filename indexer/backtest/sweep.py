@@ -1,4 +1,4 @@
-"""A grid of methodologies over the daily history: each computed, measured and ranked. Deterministic, two cores.
+"""A grid of methodologies over the daily history: each computed, measured and ranked.
 
 A sweep file is an index TOML with one more table, `[sweep]`: keys are dotted places in the file, values lists.
 Every combination is one methodology; combinations that do not hold (caps that cannot be met) are results too,
@@ -10,16 +10,14 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from indexer.arrays import F64, I64
-from indexer.backtest.backtest import Result, backtest
+from indexer.backtest.backtest import Backtest, Result, backtest
+from indexer.backtest.wide import Progress, quiet, run_wide
 from indexer.engine.history import BasketEvent
 from indexer.engine.market import Market
 from indexer.errors import DeaiError, InputError, MethodologyError
@@ -28,7 +26,6 @@ from indexer.methodology.consistency import inconsistencies
 from indexer.methodology.load import content_hash, methodology_of
 from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
-from indexer.store.drafts import draft
 from onchain.strict_toml import parse_toml, toml_text
 
 MOST = 20_000
@@ -38,6 +35,8 @@ RANKINGS = {
     "turnover": False,
     "effective_number": True,
     "annual_return": True,
+    "net_annual_return": True,
+    "sharpe": True,
     "volatility": False,
     "max_drawdown": True,
     "correlation": True,
@@ -126,39 +125,76 @@ def _put(raw: dict[str, Any], keys: list[str], *, value: Any, place: str) -> Non
     inner[keys[-1]] = value
 
 
-def sweep(
-    market: Market,
-    registry: Registry,
-    *,
-    grid: Grid,
-    flagship: tuple[I64, F64] | None = None,
-    by: str = "tracking_error",
-    workers: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    events: Sequence[BasketEvent] = (),
-) -> list[Tried]:
-    """Every combination, best first by `by`, those without a result last; the same on any number of workers.
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What methodologies are tried on: the market of all lines, which is cut to each universe once, and its events."""
 
-    `market` is the daily one with all lines. Raises InputError for an unknown ranking.
+    market: Market
+    registry: Registry
+    flagship: tuple[I64, F64] | None = None
+    events: Sequence[BasketEvent] = ()
+    cost_bps: float = 0.0
+    end_us: int | None = None
+    cut: dict[tuple[object, ...], Market] = field(default_factory=dict)
+
+    def __call__(self, methodology: Methodology) -> Backtest:
+        """The backtest of a methodology. Raises as `backtest`."""
+        lines = universe_lines(methodology.universe, self.registry)
+        place = (lines, bool(methodology.universe.assets), methodology.perpetual_windows)
+        if place not in self.cut:
+            self.cut[place] = narrowed(self.market, methodology, self.registry)
+        return backtest(
+            self.cut[place],
+            methodology,
+            flagship=self.flagship,
+            events=[event for event in self.events if event.slug in lines],
+            end_us=self.end_us,
+            cost_bps=self.cost_bps,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Some combinations of a grid, by number."""
+
+    bench: Bench
+    grid: Grid
+
+    def __call__(self, chunk: Sequence[tuple[int, tuple[Any, ...]]]) -> list[Tried]:
+        return [self._tried(number, values) for number, values in chunk]
+
+    def _tried(self, number: int, values: tuple[Any, ...]) -> Tried:
+        named = dict(zip(self.grid.places, values, strict=True))
+        try:
+            methodology = methodology_at(self.grid, values)
+            return Tried(number, named, methodology.hash, self.bench(methodology).result)
+        except DeaiError as error:
+            return Tried(number, named, "", None, str(error))
+
+
+def sweep(
+    bench: Bench,
+    grid: Grid,
+    *,
+    by: str = "tracking_error",
+    cluster: str = "",
+    workers: int | None = None,
+    progress: Progress = quiet,
+) -> list[Tried]:
+    """Every combination, best first by `by`, those without a result last; the same whoever computes it (`run_wide`).
+
+    The bench's market is the daily one. Raises InputError for an unknown ranking.
     """
     if by not in RANKINGS:
         raise InputError(f'"{by}" is nothing to rank by; there are {", ".join(RANKINGS)}')
     jobs = list(enumerate(grid.combinations()))
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
-    count = min(workers or os.cpu_count() or 1, len(chunks))
-    tried: list[Tried] = []
-    work = _Work(market, registry, grid, flagship, tuple(events))
-    if count <= 1:
-        for chunk in chunks:
-            tried += work(chunk)
-            progress(len(tried), len(jobs))
-    else:
-        # spawned, the same on every system: each worker gets the daily market (about a megabyte) once
-        with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin, initargs=(work,)) as pool:
-            for made in pool.map(_one_chunk, chunks):
-                tried += made
-                progress(len(tried), len(jobs))
-    return ranked(tried, by)
+
+    def tick(done: int, total: int) -> None:
+        progress(min(done * CHUNK, len(jobs)), len(jobs))
+
+    parts = run_wide(_Chunk(bench, grid), chunks, cluster=cluster, workers=workers, progress=tick)
+    return ranked([tried for part in parts for tried in part], by)
 
 
 def ranked(tried: Sequence[Tried], by: str) -> list[Tried]:
@@ -172,46 +208,6 @@ def ranked(tried: Sequence[Tried], by: str) -> list[Tried]:
     known = sorted((one for one in tried if figure(one) is not None), key=lambda one: (figure(one) or 0.0, one.number))
     rest = sorted((one for one in tried if figure(one) is None), key=lambda one: one.number)
     return [*(replace(one, rank=n) for n, one in enumerate(known, 1)), *rest]
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What a worker needs; universes are cut from the market once each."""
-
-    market: Market
-    registry: Registry
-    grid: Grid
-    flagship: tuple[I64, F64] | None
-    events: Sequence[BasketEvent]
-    cut: dict[tuple[object, ...], Market] = field(default_factory=dict)
-
-    def __call__(self, chunk: Sequence[tuple[int, tuple[Any, ...]]]) -> list[Tried]:
-        return [self._one(number, values) for number, values in chunk]
-
-    def _one(self, number: int, values: tuple[Any, ...]) -> Tried:
-        named = dict(zip(self.grid.places, values, strict=True))
-        try:
-            methodology = methodology_at(self.grid, values)
-            lines = universe_lines(methodology.universe, self.registry)
-            place = (lines, bool(methodology.universe.assets), methodology.perpetual_windows)
-            if place not in self.cut:
-                self.cut[place] = narrowed(self.market, methodology, self.registry)
-            events = [one for one in self.events if one.slug in lines]
-            outcome = backtest(self.cut[place], methodology, flagship=self.flagship, events=events)
-        except DeaiError as error:
-            return Tried(number, named, "", None, str(error))
-        return Tried(number, named, methodology.hash, outcome.result)
-
-
-_WORKER: list[_Work] = []  # of a worker process, put there by its initializer; empty everywhere else
-
-
-def _begin(work: _Work) -> None:
-    _WORKER[:] = [work]
-
-
-def _one_chunk(chunk: Sequence[tuple[int, tuple[Any, ...]]]) -> list[Tried]:
-    return _WORKER[0](chunk)
 
 
 def as_table(tried: Sequence[Tried]) -> list[dict[str, Any]]:
@@ -232,12 +228,3 @@ def as_table(tried: Sequence[Tried]) -> list[dict[str, Any]]:
 
 def _shown(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) else str(value)
-
-
-def write_parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """The rows as a Parquet file, written beside and moved in place when whole. Raises InputError for the place."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with draft(path) as part:
-        pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), part, compression="zstd")

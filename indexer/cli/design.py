@@ -13,10 +13,16 @@ from indexer.cli.command import Json, emit, instant_us, migrated, opened, progre
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
+    from indexer.backtest.backtest import Result
     from indexer.backtest.sweep import Tried
     from indexer.config import Settings
     from indexer.methodology.spec import Methodology
 
+Costs = Annotated[float, typer.Option(min=0, max=1000, help="Costs of what is bought and sold, in bps a side.")]
+Cluster = Annotated[str, typer.Option(help="Compute on the dask cluster at tcp://HOST:PORT.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes on this machine; as many as cores, where it pays, when not given.")
+]
 methodology = typer.Typer(help="Begin, check, list index methodologies.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -114,40 +120,60 @@ def register(app: typer.Typer) -> None:
 
 
 def backtest(
-    file: Annotated[Path, typer.Argument(help="An index TOML file.")],
+    files: Annotated[list[Path], typer.Argument(help="Index TOML files.")],
     hourly: Annotated[bool, typer.Option("--hourly", help="Over hourly levels instead of daily ones.")] = False,
     end: Annotated[str | None, typer.Option(help="Last instant to use; a date is its 00:00 UTC.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the daily levels to this Parquet file.")] = None,
+    costs: Costs = 0.0,
+    out: Annotated[
+        Path | None, typer.Option(help="Write levels, status, turnover and weights by day (.csv, .parquet).")
+    ] = None,
+    cluster: Cluster = "",
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Run a methodology over the stored history; nothing is stored.
-    Example: deai backtest my-index.toml --end 2025-10-01"""
-    from indexer.backtest.design import run_backtest
+    """Run methodologies over the stored history; nothing is stored.
+    Example: deai backtest my-index.toml --end 2025-10-01 --costs 20 --out my-index.csv"""
+    from indexer.backtest.design import run_backtests
 
-    with opened() as (store, settings):
-        result = run_backtest(store, settings, file=file, hourly=hourly, end_us=instant_us(end), out=out)
-    beside = ("index", "note", "notes", "warnings")
-    rows = [(name, getattr(result, name)) for name in result.__dataclass_fields__ if name not in beside]
+    end_us = instant_us(end)
+    with opened() as (store, settings), progress("backtests", quiet=as_json) as tick:
+        results = run_backtests(
+            store, settings, files=files, hourly=hourly, end_us=end_us, cost_bps=costs,
+            out=out, cluster=cluster, workers=workers, progress=tick,
+        )  # fmt: skip
 
     def text() -> None:
-        table(("figure", "value"), rows, title=f"{result.index} ({result.note})")
-        for warning in result.warnings:
-            say(f"  warning: {warning}")
-        for note in result.notes:
-            say(f"  {note}")
+        for result in results:
+            _show_result(result)
+        if out is not None:
+            say(f"every day is in {out}")
 
-    emit(result, as_json=as_json, text=text)
+    emit(results[0] if len(results) == 1 else results, as_json=as_json, text=text)
+
+
+def _show_result(result: Result) -> None:
+    beside = ("index", "note", "notes", "warnings")
+    rows = [(name, getattr(result, name)) for name in result.__dataclass_fields__ if name not in beside]
+    table(("figure", "value"), rows, title=f"{result.index} ({result.note})")
+    for warning in result.warnings:
+        say(f"  warning: {warning}")
+    for note in result.notes:
+        say(f"  {note}")
 
 
 def sweep(
     file: Annotated[Path, typer.Argument(help="An index TOML file with a table [sweep] of lists.")],
-    by: Annotated[str, typer.Option(help="Rank by: tracking_error, turnover, effective_number, …")] = "tracking_error",
+    by: Annotated[
+        str, typer.Option(help="Rank by: net_annual_return, sharpe, tracking_error, turnover, effective_number, …")
+    ] = "tracking_error",
     top: Annotated[int, typer.Option(min=1, help="Show so many.")] = 15,
-    out: Annotated[Path | None, typer.Option(help="Write every row to this Parquet file.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as cores when not given.")] = None,
+    costs: Costs = 0.0,
+    out: Annotated[Path | None, typer.Option(help="Write every row to this file (.csv, .parquet).")] = None,
+    cluster: Cluster = "",
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Try a grid of parameters over the daily history and rank them. Example: deai sweep grid.toml --by turnover
+    """Try a grid of parameters over the daily history and rank them. Example: deai sweep grid.toml --by sharpe
 
     The grid: [sweep] with lists at dotted places, e.g. "caps.single" = [0.15, 0.2].
     """
@@ -155,21 +181,30 @@ def sweep(
     from indexer.backtest.sweep import as_table
 
     with opened() as (store, settings), progress("trying", quiet=as_json) as tick:
-        tried = run_sweep(store, settings, file=file, by=by, out=out, workers=workers, progress=tick)
+        tried = run_sweep(
+            store, settings, file=file, by=by, cost_bps=costs,
+            out=out, cluster=cluster, workers=workers, progress=tick,
+        )  # fmt: skip
     rows = as_table(tried)
     emit(rows, as_json=as_json, text=lambda: _show(tried, by, top=top, out=out))
 
 
 def _show(tried: list[Tried], by: str, *, top: int, out: Path | None) -> None:
     places = list(tried[0].values) if tried else []
-    figures = ("turnover", "effective_number", "largest_weight", "tracking_error", "annual_return", "volatility")
+    figures = {
+        "net/y": "net_annual_return", "Sharpe": "sharpe", "turnover": "turnover", "eff. N": "effective_number",
+        "largest": "largest_weight", "TE": "tracking_error", "return/y": "annual_return", "vol/y": "volatility",
+    }  # fmt: skip
     body = [
-        (row.rank, *(str(row.values[place]) for place in places), *(getattr(row.result, name) for name in figures))
+        (
+            row.rank,
+            *(str(row.values[place]) for place in places),
+            *(getattr(row.result, name) for name in figures.values()),
+        )
         for row in tried[:top]
         if row.result is not None
     ]
-    headers = ("rank", *places, "turnover", "eff. N", "largest", "TE", "return/y", "vol/y")
-    table(headers, body, title=f"{len(tried):,} combinations by {by}")
+    table(("rank", *places, *figures), body, title=f"{len(tried):,} combinations by {by}")
     without = [row for row in tried if row.result is None]
     if without:
         say(f"{len(without):,} give no index, e.g.: {without[0].problem}")

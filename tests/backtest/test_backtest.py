@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import signal
+from datetime import UTC, datetime
+
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from baskets import methodology, random_market
 from worlds import RULES, registry, world
 
+from indexer.backtest import wide
 from indexer.backtest.backtest import backtest, daily
-from indexer.backtest.design import run_backtest, run_sweep
-from indexer.backtest.sweep import as_table, methodology_at, ranked, read_grid, sweep, write_parquet
+from indexer.backtest.design import run_backtests, run_sweep
+from indexer.backtest.sweep import Bench, as_table, methodology_at, ranked, read_grid, sweep
+from indexer.backtest.wide import run_wide
 from indexer.config import Settings
 from indexer.engine.level import compute_index
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
@@ -65,33 +73,136 @@ def test_a_backtest_has_the_figures_of_its_history():
     assert made.result.largest_weight == max(w.max() for w in weights)
 
 
-def test_the_flagship_tracks_itself(made, tmp_path):
+def test_costs_are_paid_by_what_each_review_trades():
+    """By hand: a portfolio of money, whose trades each cost 20 bps of what is bought and of what is sold."""
+    market = daily(random_market(8, steps=400))
+    made = backtest(market, methodology(), cost_bps=20)
+    moved = market.prices[1:] / market.prices[:-1]
+    first = int(np.searchsorted(market.times_us, made.times_us[0]))
+    money = [1000.0]
+    held = made.weights[0] * money[0]
+    for k in range(1, len(made.times_us)):
+        held = held * moved[first + k - 1]
+        wanted = made.weights[k] * held.sum()
+        held = made.weights[k] * (held.sum() - np.abs(wanted - held).sum() * 20 / 1e4)
+        money.append(held.sum())
+    np.testing.assert_allclose(made.net_levels, money, rtol=1e-12)
+    assert made.net_levels[0] == made.levels[0] == 1000.0
+    assert made.result.net_total_return == pytest.approx(money[-1] / 1000 - 1)
+    simple = np.diff(money) / money[:-1]
+    assert made.result.sharpe == pytest.approx(simple.mean() / simple.std(ddof=1) * 365.25**0.5)
+    free = backtest(market, methodology())
+    assert (free.net_levels == free.levels).all()
+    assert (free.levels == made.levels).all()
+
+
+def test_weights_carry_each_level_to_the_next_and_turnover_is_their_change():
+    market = daily(random_market(8, steps=400))
+    made = backtest(market, methodology())
+    first = int(np.searchsorted(market.times_us, made.times_us[0]))
+    moved = market.prices[first + 1 :] / market.prices[first:-1]
+    grown = (made.weights[:-1] * moved).sum(axis=1)
+    np.testing.assert_allclose(made.levels[1:] / made.levels[:-1], grown, rtol=1e-12)
+    drifted = made.weights[:-1] * moved / grown[:, None]
+    np.testing.assert_allclose(made.turnover[1:], np.abs(made.weights[1:] - drifted).sum(axis=1) / 2, atol=1e-12)
+    assert (made.turnover > 0).sum() == 5  # the first of each month after the base
+
+
+def test_the_flagship_tracks_itself_and_its_days_are_written(made, tmp_path):
     path = tmp_path / "own.toml"
     path.write_text(RULES, encoding="utf-8")
     out = tmp_path / "levels.parquet"
-    result = run_backtest(made.store, _settings(made), file=path, hourly=True, out=out)
+    (result,) = run_backtests(made.store, _settings(made), files=[path], hourly=True, out=out, cost_bps=10)
     assert result.tracking_error < 1e-6
     assert result.correlation == pytest.approx(1.0)
     assert result.beta_to_flagship == pytest.approx(1.0, abs=1e-6)
     rows = pq.read_table(out).to_pylist()
-    levels = read_levels(made.store, "small", step_us=DAY_US).levels
-    np.testing.assert_allclose([row["level"] for row in rows], levels, rtol=1e-8)
-
-
-def test_a_sweep_is_the_same_on_any_number_of_workers(made, grid, tmp_path):
-    market, read = daily(load_market(made.store, made.registry)), read_grid(grid)
     levels = read_levels(made.store, "small", step_us=DAY_US)
-    flagship, seen = (levels.times_us, levels.levels), []
-    alone = sweep(
-        market, made.registry, grid=read, flagship=flagship, workers=1, progress=lambda d, t: seen.append((d, t))
-    )
-    both = sweep(market, made.registry, grid=read, flagship=flagship, workers=2)
-    assert as_table(alone) == as_table(both)
+    np.testing.assert_allclose([row["level"] for row in rows], levels.levels, rtol=1e-8)
+    assert [row["time"] for row in rows] == [datetime.fromtimestamp(us / 1e6, UTC) for us in levels.times_us.tolist()]
+    weights = [sum(value for name, value in row.items() if name.startswith("weight.")) for row in rows]
+    np.testing.assert_allclose(weights, 1.0, rtol=1e-12)
+    assert rows[-1]["net_level"] < rows[-1]["level"]
+    run_backtests(made.store, _settings(made), files=[path], hourly=True, out=tmp_path / "levels.csv", cost_bps=10)
+    frame = pd.read_csv(tmp_path / "levels.csv", parse_dates=["time"])
+    pd.testing.assert_frame_equal(frame, pd.DataFrame(rows), check_dtype=False)
+    with pytest.raises(InputError, match=r"ends in \.csv or \.parquet"):
+        run_backtests(made.store, _settings(made), files=[path], out=tmp_path / "levels.xlsx")
+
+
+needs_dask = pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="the extra `cluster` is not here")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two processes of dask, at an address."""
+    from distributed import LocalCluster
+
+    with LocalCluster(2, threads_per_worker=1, dashboard_address=None) as local:
+        yield local
+
+
+@needs_dask
+def test_a_sweep_and_many_files_are_the_same_on_a_cluster(made, grid, cluster, tmp_path):
+    address, seen = cluster.scheduler_address, []
+    settings = _settings(made)
+    options = {"file": grid, "cost_bps": 25}
+    alone = run_sweep(
+        made.store, settings, **options, workers=1, out=tmp_path / "one.parquet",
+        progress=lambda d, t: seen.append((d, t)),
+    )  # fmt: skip
+    spread = run_sweep(made.store, settings, **options, cluster=address, out=tmp_path / "two.parquet")
+    assert as_table(alone) == as_table(spread)
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
     assert seen[-1] == (48, 48)
     assert len({one.hash for one in alone if one.result}) == 36
-    write_parquet(as_table(alone), tmp_path / "one.parquet")
-    write_parquet(as_table(both), tmp_path / "two.parquet")
-    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+    files = [tmp_path / f"{name}.toml" for name in ("equal", "sqrt_cap")]
+    for file in files:
+        text = RULES.replace('scheme = "free_float_cap"', f'scheme = "{file.stem}"')
+        assert text != RULES
+        file.write_text(text, encoding="utf-8")
+    one, two = (tmp_path / name for name in ("one.csv", "two.csv"))
+    results = run_backtests(made.store, settings, files=files, out=one, workers=1)
+    assert results == run_backtests(made.store, settings, files=files, out=two, cluster=address)
+    assert one.read_bytes() == two.read_bytes()
+
+
+class Deadly:
+    """Squares; what is asked for a marked number first ends the process, a second time not."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, number):
+        if number == 3:
+            try:
+                (self.folder / "died").open("x").close()
+            except FileExistsError:
+                return number**2
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number**2
+
+
+@needs_dask
+def test_a_killed_worker_costs_only_its_task(cluster, tmp_path):
+    assert run_wide(Deadly(tmp_path), range(20), cluster=cluster.scheduler_address) == [n**2 for n in range(20)]
+    assert (tmp_path / "died").exists()
+
+
+class Pids:
+    """Another number in another process."""
+
+    def __call__(self, number):
+        return os.getpid()
+
+
+@needs_dask
+def test_a_cluster_that_computes_other_numbers_or_is_not_there_is_refused(cluster, monkeypatch):
+    with pytest.raises(InputError, match="computes other numbers"):
+        run_wide(Pids(), range(3), cluster=cluster.scheduler_address)
+    monkeypatch.setattr(wide, "REACHED_S", 1)
+    with pytest.raises(InputError, match=r"no cluster at tcp://127\.0\.0\.1:1 "):
+        run_wide(Pids(), range(3), cluster="tcp://127.0.0.1:1")
 
 
 def test_combinations_that_cannot_be_are_results_with_the_reason(made, grid):
@@ -106,12 +217,15 @@ def test_combinations_that_cannot_be_are_results_with_the_reason(made, grid):
     most = ranked(tried, "effective_number")
     numbers = [one.result.effective_number for one in most[:36]]
     assert numbers == sorted(numbers, reverse=True)
+    for figure in ("net_annual_return", "sharpe"):
+        figures = [getattr(one.result, figure) for one in ranked(tried, figure)[:36]]
+        assert figures == sorted(figures, reverse=True)
 
 
 def test_each_result_is_that_of_its_own_methodology(made, grid):
     read = read_grid(grid)
     market = daily(load_market(made.store, made.registry))
-    for one in [one for one in sweep(market, made.registry, grid=read, workers=1) if one.result][::7]:
+    for one in [one for one in sweep(Bench(market, made.registry), read, workers=1) if one.result][::7]:
         rules = methodology_at(read, tuple(one.values.values()))
         assert rules.hash == one.hash
         assert backtest(market, rules).result == one.result
@@ -144,11 +258,11 @@ def test_an_unknown_ranking_or_file_is_refused(made, grid, tmp_path):
     with pytest.raises(InputError, match='"beauty" is nothing to rank by; there are tracking_error, turnover'):
         run_sweep(made.store, _settings(made), file=grid, by="beauty")
     with pytest.raises(MethodologyError, match="the file cannot be read"):
-        run_backtest(made.store, _settings(made), file=tmp_path / "absent.toml")
+        run_backtests(made.store, _settings(made), files=[tmp_path / "absent.toml"])
     with pytest.raises(NotEnoughDataError, match="no base"):
         path = tmp_path / "late.toml"
         path.write_text(RULES.replace("min_median_adv_usd = 0", "min_median_adv_usd = 1e12"), encoding="utf-8")
-        run_backtest(made.store, _settings(made), file=path)
+        run_backtests(made.store, _settings(made), files=[path])
 
 
 def _settings(made):
