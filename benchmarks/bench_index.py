@@ -20,7 +20,7 @@ import numpy as np
 
 from indexer.arrays import F64, I64
 from indexer.engine.history import chain_divisors
-from indexer.engine.level import Levels, compute_index, compute_levels
+from indexer.engine.level import compute_index, compute_levels
 from indexer.engine.market import Line, Market, SupplyHistory
 from indexer.engine.second import second_index
 from indexer.engine.weights import water_fill
@@ -61,13 +61,13 @@ def _weights(case: Case) -> F64:
     return water_fill(case.prices[case.rows] * case.supply, 0.0, CAP)
 
 
-def kernel(case: Case) -> Levels:
+def kernel(case: Case) -> F64:
     """Weights, units and levels: the work that the peers do."""
     units = _weights(case) / case.prices[case.rows]
     return _chained(case, units)
 
 
-def _chained(case: Case, units: F64) -> Levels:
+def _chained(case: Case, units: F64) -> F64:
     divisors = chain_divisors(case.prices[case.rows], units, base_level=1000.0)
     begins = np.append(case.rows[:1], case.rows[1:] + 1)
     return compute_levels(case.prices, begins, units, divisors=divisors)
@@ -106,7 +106,7 @@ def _daily(days: int, rounds: int) -> list[dict[str, Any]]:
         return pd.DataFrame(_weights(case), index=index[case.rows], columns=frame.columns)
 
     market, methodology = _market(case)
-    ours = kernel(case).levels
+    ours = kernel(case)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # bt's own use of pandas
         others = [pandas_levels(frame, targets()), bt_levels(frame, targets())]
@@ -137,7 +137,7 @@ def _minutes(count: int, rounds: int) -> list[dict[str, Any]]:
     case = _case(count, MINUTE_US)
     units = _weights(case) / case.prices[case.rows]
     market, methodology = _market(case)
-    ours = _chained(case, units).levels
+    ours = _chained(case, units)
     np.testing.assert_allclose(ours, compute_index(market, methodology).levels, rtol=1e-9)
     flat = case.prices.reshape(-1)
     times = _interleaved(

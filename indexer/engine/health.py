@@ -65,6 +65,11 @@ class Watch:
         """Whether there are no levels now."""
         return self.suspended_at is not None
 
+    def go_on(self, spell: Spell, days: int, *, units: F64) -> None:
+        """Begin within a spell, with these units (N,) held; by its weight, where their number is enough."""
+        self.spells, self._days = [spell], days
+        self._heavy = bool(np.count_nonzero(units) >= self.minimum)
+
     def hold(self, units: F64, *, row: int) -> None:
         """The index holds these units (N,) after `row`; rows up to it have been judged."""
         self._units, self._held = units, np.flatnonzero(units)
@@ -99,8 +104,10 @@ class Watch:
 
     def _judge(self, rows: slice) -> None:
         times = self.market.times_us[rows]
-        missing = absent(self.market, self.carried, start=rows.start, stop=rows.stop, held=self._held)
         few = self._few()
+        if self.carried.complete and not (few or self._heavy or self._days):
+            return
+        missing = absent(self.market, self.carried, start=rows.start, stop=rows.stop, held=self._held)
         if not (few or self._heavy or missing.any()):
             self._days = 0 if (times % DAY_US == 0).any() else self._days
             return

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -99,11 +100,13 @@ RESUMPTION = "resumption"
 class Settled:
     """Changes of units that stay as they are, ascending, their arrays in the market's order of columns.
 
-    Nothing is decided anew at or before `until_us`, the last published instant.
+    Nothing is decided anew at or before `until_us`, the last published instant. `impaired` is the spell that the index
+    was in at the first change, where that is not its base, and for how many levels of 00:00 UTC in a row.
     """
 
     changes: tuple[Rebalance, ...]
     until_us: int
+    impaired: tuple[Spell, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +190,7 @@ def aligned(change: Rebalance, *, slugs: tuple[str, ...], columns: tuple[str, ..
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Why one line is in or out at a reference date. `rank` is 1-based by free-float cap among the eligible,
     None when not eligible or not under review; `supply_source` is a `SupplySource`; the
     supply was true at `supply_us` and counts as old from `supply_stale_us` on."""
@@ -292,10 +294,11 @@ def value_of(units: F64, prices: F64) -> float:
 
 
 def drifted_weights(units: F64, prices: F64) -> F64:
-    """Weights (N,) of units at prices; all zero for an empty basket."""
+    """Weights (…, N) of units at prices; all zero for an empty basket."""
     value = units * prices
-    total = value.sum()
-    return value / total if total > 0 else np.zeros_like(value)
+    total = value.sum(axis=-1, keepdims=True)
+    weights: F64 = np.divide(value, total, out=np.zeros_like(value), where=total > 0)
+    return weights
 
 
 def units_of(weights: F64, prices: F64, *, sizes: F64, before: F64, base_value: float) -> F64:

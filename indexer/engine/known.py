@@ -172,6 +172,8 @@ def supply_as_of(history: SupplyHistory, at_us: I64, *, max_age_us: int) -> Supp
     )
     for kind, values in choices:
         use = np.flatnonzero((history.source == kind) & (values > 0))
+        if not len(use):
+            continue
         row = _latest_row(history.times_us, use, at_us=at_us, max_age_us=max_age_us)
         fill = (source < 0) & (row >= 0)
         chosen = row[fill]
@@ -232,36 +234,31 @@ def _origins(supply: SupplyAt) -> list[str]:
 def _total(history: SupplyHistory, at_us: I64, *, source: I8, max_age_us: int) -> F64:
     """The last total from the source of the supply, so that their share compares like with like; else from any."""
     known = history.total > 0
-    total = _latest_total(history, known, at_us=at_us, max_age_us=max_age_us)
-    for kind in SupplySource:
-        own = _latest_total(history, known & (history.source == kind), at_us=at_us, max_age_us=max_age_us)
-        total = np.where((source == kind) & ~np.isnan(own), own, total)
+    total = np.full(len(at_us), np.nan)
+    for kind in (None, *SupplySource):
+        use = np.flatnonzero(known if kind is None else known & (history.source == kind))
+        if len(use):
+            row = _latest_row(history.times_us, use, at_us=at_us, max_age_us=max_age_us)
+            own = (row >= 0) & (True if kind is None else source == kind)
+            total[own] = history.total[row[own]]
     return total
 
 
-def _latest_total(history: SupplyHistory, use: Bools, *, at_us: I64, max_age_us: int) -> F64:
-    row = _latest_row(history.times_us, np.flatnonzero(use), at_us=at_us, max_age_us=max_age_us)
-    return np.where(row >= 0, history.total[row], np.nan) if use.any() else np.full(len(at_us), np.nan)
-
-
 def _latest_row(times_us: I64, use: I64, *, at_us: I64, max_age_us: int) -> I64:
-    """The last of the rows `use` at or before each instant, -1 where there is none or it is too old."""
-    if not len(use):
-        return np.full(len(at_us), -1, dtype=np.int64)
+    """The last of the rows `use` (one at least) at or before each instant, -1 where there is none or it is too old."""
     last = np.searchsorted(times_us[use], at_us, side="right") - 1
     row = use[np.maximum(last, 0)]
     return np.where((last >= 0) & (at_us - times_us[row] <= max_age_us), row, -1)
 
 
 def median_known(values: F64) -> tuple[F64, I64]:
-    """The median (N,) over the known values of each column of (W, N), NaN for none; and how many were known."""
-    count = (~np.isnan(values)).sum(axis=0)
-    if not len(values):
-        return np.full(values.shape[1], np.nan), count
-    ordered = np.sort(values, axis=0)  # NaN sorts last
-    columns = np.arange(values.shape[1])
-    low = ordered[np.maximum(count - 1, 0) // 2, columns]
-    high = ordered[np.minimum(count // 2, len(values) - 1), columns]
+    """The median (…) over the known values of the last axis of (…, W), NaN for none; and how many were known."""
+    count = (~np.isnan(values)).sum(axis=-1)
+    if not values.shape[-1]:
+        return np.full(count.shape, np.nan), count
+    ordered = np.sort(values, axis=-1)  # NaN sorts last
+    middle = np.stack([np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[-1] - 1)], axis=-1)
+    low, high = np.moveaxis(np.take_along_axis(ordered, middle, axis=-1), -1, 0)
     return np.where(count > 0, (low + high) / 2, np.nan), count
 
 
@@ -269,22 +266,23 @@ def median_known(values: F64) -> tuple[F64, I64]:
 class Inputs:
     """What was known at K reference instants about N lines; arrays are (K, N), NaN where not known.
 
-    price_age_us says how old the last price is; cap_usd is price · supply; adv_usd the median traded value a
-    day over `adv_days` known days; atvr = 365 · median(daily value / free-float capitalisation) over
-    `atvr_days` days; supply_source is -1 where there is no supply, which was true at supply_us and counts as old from
-    supply_stale_us on. free_float is the share of
-    the total that is free; with bands `supply` is the banded share of the total (none below the lowest band).
-    active_addresses is the median a day over `active_days` known days. venues are the most that had a bar on one
-    day of the same window.
+    The last price is price_age_us old, the first one history_us; successor: the line had come to its present token.
+    adv_usd is the median traded value a day over `adv_days` known days; atvr = 365 · median(daily value / free-float
+    capitalisation) over `atvr_days` days, where the rule asks for it; active_addresses the median a day likewise.
+    supply_source is -1 where there is no supply, which was true at supply_us and counts as old from supply_stale_us on.
+    free_float is the share of the total that is free; with bands `supply` is the banded share of the total (none below
+    the lowest band). venues are the most that had a bar on one day of the same window.
     """
 
-    reference_us: I64
     price: F64
     price_age_us: I64
+    history_us: I64
+    successor: Bools
     supply: F64
     supply_source: I8
     supply_us: I64
     supply_stale_us: I64
+    supply_age_days: F64
     total: F64
     adv_usd: F64
     adv_days: I64
@@ -304,11 +302,11 @@ class Inputs:
     def sizes(self, rows: Sequence[int]) -> Sizes:
         """What weights are made from, at the given reference dates."""
         pick = list(rows)
-        return Sizes(self.cap_usd[pick], self.adv_usd[pick], self.fundamental[pick])
+        return Sizes(self.price[pick] * self.supply[pick], self.adv_usd[pick], self.fundamental[pick])
 
-    def since(self, row: int) -> Inputs:
-        """The inputs from one reference date on."""
-        return Inputs(**{part.name: getattr(self, part.name)[row:] for part in fields(self)})
+    def at(self, place: slice | I64 | tuple[int, int]) -> Inputs:
+        """The inputs of some reference dates, or of one line at one date."""
+        return Inputs(*(getattr(self, part.name)[place] for part in fields(self)))
 
 
 def gather(market: Market, reference_us: Sequence[int], *, rules: Sequence[Eligibility], bands: bool = False) -> Inputs:
@@ -318,24 +316,29 @@ def gather(market: Market, reference_us: Sequence[int], *, rules: Sequence[Eligi
     With `bands` free floats are banded from the first instant on, because a band depends on the one before it.
     """
     references = np.array(reference_us, dtype=np.int64)
-    shape = (len(references), len(market.lines))
+    shape, lines = (len(references), len(market.lines)), market.lines
     price, age = price_as_of(market, references)
+    since = [line.successor_since_us for line in lines]
+
+    def unknown() -> F64:
+        return np.full(shape, np.nan)
+
     out = Inputs(
-        references, price, age,
-        supply=np.full(shape, np.nan), supply_source=np.full(shape, -1, dtype=np.int8),
+        price, age,
+        history_us=references[:, None] - np.array([line.first_price_us for line in lines], dtype=np.int64),
+        successor=references[:, None] >= np.array([NEVER_US if at is None else at for at in since], dtype=np.int64),
+        supply=unknown(), supply_source=np.full(shape, -1, dtype=np.int8),
         supply_us=np.full(shape, NEVER_US, dtype=np.int64), supply_stale_us=np.full(shape, NEVER_US, dtype=np.int64),
-        total=np.full(shape, np.nan),
-        adv_usd=np.full(shape, np.nan), adv_days=np.zeros(shape, dtype=np.int64),
-        atvr=np.full(shape, np.nan), atvr_days=np.zeros(shape, dtype=np.int64), fundamental=np.full(shape, np.nan),
-        free_float=np.full(shape, np.nan), active_addresses=np.full(shape, np.nan),
-        active_days=np.zeros(shape, dtype=np.int64),
-        venues=np.tile(np.array([line.venues for line in market.lines], dtype=np.int64), (shape[0], 1)),
+        supply_age_days=unknown(), total=unknown(),
+        adv_usd=unknown(), adv_days=np.zeros(shape, dtype=np.int64),
+        atvr=unknown(), atvr_days=np.zeros(shape, dtype=np.int64), fundamental=unknown(), free_float=unknown(),
+        active_addresses=unknown(), active_days=np.zeros(shape, dtype=np.int64),
+        venues=np.tile(np.array([line.venues for line in lines], dtype=np.int64), (shape[0], 1)),
     )  # fmt: skip
-    day_price, day_age = price_as_of(market, market.day_us)
     for rule in dict.fromkeys(rules):
         rows = np.array([k for k, other in enumerate(rules) if other == rule], dtype=np.int64)
-        _fill_supply(out, market, rows=rows, rule=rule)
-        _fill_days(out, market, rows=rows, rule=rule, day_price=day_price, day_age=day_age)
+        _fill_supply(out, market, rows=rows, at_us=references[rows], rule=rule)
+        _fill_days(out, market, rows=rows, at_us=references[rows], rule=rule)
     if bands:
         factor = banded(out.free_float)
         np.copyto(out.supply, np.where(factor > 0, factor * out.total, np.nan), where=~np.isnan(factor))
@@ -355,37 +358,46 @@ def banded(share: F64) -> F64:
     return out
 
 
-def _fill_supply(out: Inputs, market: Market, *, rows: I64, rule: Eligibility) -> None:
+def _fill_supply(out: Inputs, market: Market, *, rows: I64, at_us: I64, rule: Eligibility) -> None:
     for column, line in enumerate(market.lines):
-        supply = supply_as_of(line.supply, out.reference_us[rows], max_age_us=rule.member_supply_max_age_days * DAY_US)
+        supply = supply_as_of(line.supply, at_us, max_age_us=rule.member_supply_max_age_days * DAY_US)
         out.supply[rows, column] = supply.tokens
         out.supply_source[rows, column] = supply.source
         out.supply_us[rows, column], out.supply_stale_us[rows, column] = supply.at_us, supply.stale_us
         out.total[rows, column] = supply.total
-        out.free_float[rows, column] = np.minimum(supply.tokens / supply.total, 1.0)
+    out.free_float[rows] = np.minimum(out.supply[rows] / out.total[rows], 1.0)
+    out.supply_age_days[rows] = (at_us[:, None] - out.supply_us[rows]) / DAY_US
 
 
-def _fill_days(out: Inputs, market: Market, *, rows: I64, rule: Eligibility, day_price: F64, day_age: I64) -> None:
+def _fill_days(out: Inputs, market: Market, *, rows: I64, at_us: I64, rule: Eligibility) -> None:
     """Medians over the window of days that ended in (reference - window, reference]."""
-    supply = np.column_stack(
-        [supply_as_of(line.supply, market.day_us, max_age_us=rule.member_supply_max_age_days * DAY_US).tokens
-         for line in market.lines]
-    )  # fmt: skip
-    fresh = np.where(day_age <= rule.price_max_age_hours * HOUR_US, day_price, np.nan)
-    ratio = market.volume_usd / (fresh * supply)
-    for row in rows:
-        reference = out.reference_us[row]
-        start, stop = np.searchsorted(
-            market.day_us, [reference - rule.adv_window_days * DAY_US, reference], side="right"
-        )
-        out.adv_usd[row], out.adv_days[row] = median_known(market.volume_usd[start:stop])
-        turnover, out.atvr_days[row] = median_known(ratio[start:stop])
-        out.atvr[row] = 365.0 * turnover
-        if market.active_addresses is not None:
-            out.active_addresses[row], out.active_days[row] = median_known(market.active_addresses[start:stop])
-        if VENUES in market.metrics:
-            out.venues[row] = np.nan_to_num(market.metrics[VENUES][start:stop]).max(axis=0, initial=0.0)
-        if market.fundamental is not None:
-            for day in range(start, stop):
-                known = ~np.isnan(market.fundamental[day])
-                out.fundamental[row, known] = market.fundamental[day, known]
+    edges = np.searchsorted(market.day_us, [at_us - rule.adv_window_days * DAY_US, at_us], side="right")
+    places = edges[0][:, None] + np.arange((edges[1] - edges[0]).max(initial=0))
+    inside = places < edges[1][:, None]
+    places = np.where(inside, places, 0)
+
+    def window(values: F64) -> F64:  # (rows, lines, days)
+        return np.where(inside, values.T[:, places], np.nan).transpose(1, 0, 2)
+
+    out.adv_usd[rows], out.adv_days[rows] = median_known(window(market.volume_usd))
+    if rule.min_atvr > 0:
+        turnover, out.atvr_days[rows] = median_known(window(_daily_turnover(market, rule)))
+        out.atvr[rows] = 365.0 * turnover
+    if market.active_addresses is not None:
+        out.active_addresses[rows], out.active_days[rows] = median_known(window(market.active_addresses))
+    if VENUES in market.metrics:
+        out.venues[rows] = np.nan_to_num(window(market.metrics[VENUES])).max(axis=2, initial=0.0)
+    if market.fundamental is not None and inside.size:
+        days = window(market.fundamental)
+        last = days.shape[2] - 1 - (~np.isnan(days[:, :, ::-1])).argmax(axis=2)
+        out.fundamental[rows] = np.take_along_axis(days, last[:, :, None], axis=2)[:, :, 0]
+
+
+def _daily_turnover(market: Market, rule: Eligibility) -> F64:
+    """Traded value over free-float capitalisation (D, N) of each day, at the prices and supplies of its end."""
+    price, age = price_as_of(market, market.day_us)
+    fresh = np.where(age <= rule.price_max_age_hours * HOUR_US, price, np.nan)
+    limit = rule.member_supply_max_age_days * DAY_US
+    supplies = [supply_as_of(line.supply, market.day_us, max_age_us=limit).tokens for line in market.lines]
+    turnover: F64 = market.volume_usd / (fresh * np.column_stack(supplies))
+    return turnover

@@ -7,7 +7,7 @@ columns, so a level has the same bits whether it is computed in a history or app
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,14 +25,6 @@ SHORT_SEGMENT = 256
 """Mean rows between changes up to which units are spread over the rows: fewer calls, one more copy of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """levels (T - rows[0],) from the base row on, and divisors (K,), one for each change of units."""
-
-    levels: F64
-    divisors: F64
-
-
 def compute_index(
     market: Market, methodology: Methodology, *, settled: Settled | None = None, events: Sequence[BasketEvent] = ()
 ) -> IndexHistory:
@@ -47,6 +39,7 @@ def compute_index(
     market = market.measured(methodology.weighting.metric)
     market.check()
     _check_universe(market, methodology)
+    carried = carry(market, methodology.missing.max_carry_hours * HOUR_US)
     if not len(market.times_us):
         raise NotEnoughDataError(f"index {methodology.id}: the market has no instants; import prices first")
     dates = schedule_of(methodology, int(market.times_us[-1]))
@@ -55,33 +48,28 @@ def compute_index(
     bands = methodology.float_rules.bands
     references = [date.reference_us for date in (*past, *dates)] if bands else [date.reference_us for date in dates]
     rules = [methodology.eligibility_at(from_us(us)) for us in references]
-    inputs = gather(market, references, rules=rules, bands=bands).since(len(past) if bands else 0)
-    carried = carry(market, methodology.missing.max_carry_hours * HOUR_US)
+    inputs = gather(market, references, rules=rules, bands=bands).at(slice(len(past) if bands else 0, None))
+    if np.isinf(inputs.price).any():
+        market.check_prices()
     timeline = walk(market, methodology, dates=dates, inputs=inputs, carried=carried, settled=settled, events=events)
     base_level = settled.changes[0].level if settled else methodology.base_level
     begins = _begins(timeline)
-    computed = compute_levels(
-        carried.prices, begins, np.array([change.units for change in timeline.changes]),
-        divisors=timeline.divisors(carried.prices, base_level=base_level),
-    )  # fmt: skip
-    computed.levels[0] = base_level
+    divisors = timeline.divisors(carried.prices, base_level=base_level)
+    units = np.array([change.units for change in timeline.changes])
+    levels = compute_levels(carried.prices, begins, units, divisors=divisors)
+    if not np.isfinite(levels).all():
+        market.check_prices()
+    levels[0] = base_level
     base = int(begins[0])
-    rows = base + np.flatnonzero(~timeline.watch.silent[base:])
-    status, carried_weight, held = judge(
-        market, carried, timeline=timeline, final_weight=methodology.health.final_weight
-    )
+    status, weight, held = judge(market, carried, timeline=timeline, final_weight=methodology.health.final_weight)
+    spoken = ~timeline.watch.silent[base:]
+    part: slice | I64 = slice(None) if spoken.all() else np.flatnonzero(spoken)
+    rows = np.arange(base, len(market.times_us))[part]
+    changes = _rebalances(market, carried, timeline=timeline, levels=levels, divisors=divisors)
     return IndexHistory(
-        rows,
-        market.times_us[rows],
-        computed.levels[rows - base],
-        status[rows - base],
-        carried_weight[rows - base],
-        held[rows - base],
-        _rebalances(market, carried, timeline=timeline, found=computed),
-        tuple(timeline.skipped),
-        tuple(timeline.relaxed),
-        tuple(timeline.watch.spells),
-    )
+        rows, market.times_us[base:][part], levels[part], status[part], weight[part], held[part], changes,
+        tuple(timeline.skipped), tuple(timeline.relaxed), tuple(timeline.watch.spells),
+    )  # fmt: skip
 
 
 def _begins(timeline: Timeline) -> I64:
@@ -91,8 +79,9 @@ def _begins(timeline: Timeline) -> I64:
     return np.maximum.accumulate(np.array(rows, dtype=np.int64))
 
 
-def compute_levels(prices: F64, begins: I64, units: F64, *, divisors: F64) -> Levels:
-    """Levels of units (K, N) over divisors (K,), each from its row of prices (T, N) on; rows (K,) ascend, may repeat.
+def compute_levels(prices: F64, begins: I64, units: F64, *, divisors: F64) -> F64:
+    """Levels (T - begins[0],) of units (K, N) over divisors (K,), each from its row of prices (T, N) on; rows ascend,
+    may repeat.
 
     Prices may have no NaN in any column. Raises InputError for rows that descend or of which the first lies outside
     the prices.
@@ -104,8 +93,7 @@ def compute_levels(prices: F64, begins: I64, units: F64, *, divisors: F64) -> Le
     base = int(begins[0])
     starts = np.minimum(begins, len(prices)) - base
     spread = len(prices) - base <= SHORT_SEGMENT * len(begins)
-    levels = (_levels_spread if spread else _levels_by_segment)(prices[base:], starts, units=per_level)
-    return Levels(levels, divisors)
+    return (_levels_spread if spread else _levels_by_segment)(prices[base:], starts, units=per_level)
 
 
 def _levels_spread(prices: F64, starts: I64, *, units: F64) -> F64:
@@ -125,41 +113,42 @@ def _levels_by_segment(prices: F64, starts: I64, *, units: F64) -> F64:
     return levels
 
 
-def _rebalances(market: Market, carried: Carried, *, timeline: Timeline, found: Levels) -> tuple[Rebalance, ...]:
-    """Every change as a record, in order."""
+def _rebalances(
+    market: Market, carried: Carried, *, timeline: Timeline, levels: F64, divisors: F64
+) -> tuple[Rebalance, ...]:
+    """Every change as a record, in order; levels are from the base row on."""
+    changes = timeline.changes
+    prices, units = carried.prices[[change.row for change in changes]], np.array([change.units for change in changes])
+    before = np.vstack([np.zeros(len(market.lines)), units[:-1]])
+    drifted, target = drifted_weights(before, prices), drifted_weights(units, prices)
+    turnover = 0.5 * np.abs(target - drifted).sum(axis=1)
+    turnover[0] = 0.0
     out: list[Rebalance] = []
-    seen: set[int] = set()
-    base = timeline.changes[0].row
-    before = np.zeros(len(market.lines))
-    for number, change in enumerate(timeline.changes):
+    seen: set[int | None] = {None}
+    for number, change in enumerate(changes):
         if change.settled is not None:
             out.append(change.settled)
-            before = change.units
             continue
-        price = carried.prices[change.row]
         plan = None if change.plan is None else timeline.plans[change.plan]
         at = int(market.times_us[change.row])
-        drifted, target = drifted_weights(before, price), drifted_weights(change.units, price)
-        first = change.plan is not None and change.plan not in seen
-        seen.add(-1 if change.plan is None else change.plan)
         out.append(
             Rebalance(
                 kind=timeline.kind_of(change),
                 reference_us=plan.date.reference_us if plan else at,
                 effective_us=at,
-                units_before=before,
+                units_before=before[number],
                 units_after=change.units,
-                weight_drifted=drifted,
-                weight_target=target,
-                prices=price.copy(),
-                divisor_before=float(found.divisors[max(number - 1, 0)]),
-                divisor_after=float(found.divisors[number]),
-                level=float(found.levels[change.row - base]),
-                turnover=0.5 * float(np.abs(target - drifted).sum()) if number else 0.0,
-                decisions=plan.decisions if plan and first else _said(change),
+                weight_drifted=drifted[number],
+                weight_target=target[number],
+                prices=prices[number],
+                divisor_before=float(divisors[max(number - 1, 0)]),
+                divisor_after=float(divisors[number]),
+                level=float(levels[change.row - changes[0].row]),
+                turnover=float(turnover[number]),
+                decisions=plan.decisions if plan and change.plan not in seen else _event_decision(change),
             )
         )
-        before = change.units
+        seen.add(change.plan)
     return _merged(out)
 
 
@@ -183,7 +172,7 @@ def _merged(changes: Sequence[Rebalance]) -> tuple[Rebalance, ...]:
     return tuple(out)
 
 
-def _said(change: Change) -> tuple[Decision, ...]:
+def _event_decision(change: Change) -> tuple[Decision, ...]:
     """An event's reason, as the decision on its line."""
     if change.event is None:
         return ()
@@ -209,7 +198,7 @@ def judge(market: Market, carried: Carried, *, timeline: Timeline, final_weight:
     base = int(begins[0])
     status, weight = np.zeros(end - base, dtype=np.int8), np.zeros(end - base)
     count = np.zeros(end - base, dtype=np.int64)
-    flawless = not len(carried.columns) and not market.price_status.any()
+    flawless = carried.complete and not carried.worst
     stops = [*begins[1:].tolist(), end]
     for change, start, stop in zip(timeline.changes, begins.tolist(), stops, strict=True):
         part = slice(start - base, stop - base)

@@ -166,15 +166,16 @@ class Market:
         if len(set(self.slugs)) != columns:
             raise InputError("two columns of the market have the same slug; give each line one column")
         for name, clock in (("times_us", self.times_us), ("day_us", self.day_us)):
-            if (back := np.flatnonzero(np.diff(clock) <= 0)).size:
-                at = int(back[0]) + 1
+            if (back := clock[1:] <= clock[:-1]).any():
+                at = int(back.argmax()) + 1
                 raise InputError(f"market.{name} does not ascend at position {at} ({iso(int(clock[at]))})")
-        self._check_prices()
 
-    def _check_prices(self) -> None:
-        # Two cheap reductions first; the (T, N) masks are only built to name a bad price.
-        if not self.prices.size or (np.fmin.reduce(self.prices, axis=None) > 0 and not np.isinf(self.prices).any()):
-            return
+    def check_prices(self) -> None:
+        """Nothing when every price is positive and finite, or NaN; InputError naming the first that is not.
+
+        Reads the prices more than once: `carry` asks where the least one is not positive, `compute_index` where what
+        it made of them is not finite.
+        """
         bad = np.argwhere((self.prices <= 0) | np.isinf(self.prices))
         if len(bad):
             row, column = (int(i) for i in bad[0])
@@ -191,17 +192,24 @@ class Carried:
     prices (T, N): the last known price, 0 before the first one (no units are ever held there).
     columns (G,): the columns with holes; missing (T, G): where their price was not there.
     stale: for each column the half-open row ranges [start, end) in which the last price is older than the
-    limit, or there was none yet; ascending.
+    limit, or there was none yet; ascending. worst: the worst status of any rate.
     """
 
     prices: F64
     columns: I64
     missing: Bools
     stale: tuple[tuple[list[int], list[int]], ...]
+    worst: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether every price is a rate of its instant."""
+        return not len(self.columns) and self.worst < Status.CARRIED
 
     def stale_at(self, row: int, columns: Iterable[int]) -> set[int]:
         """Those of the columns whose price is too old, or not known, at a row."""
-        return {column for column in columns if self.next_stale(column, row)[0] == row}
+        holed = set(self.columns.tolist()).intersection(columns)
+        return {column for column in holed if self.next_stale(column, row)[0] == row}
 
     def next_stale(self, column: int, row: int) -> tuple[int, int]:
         """The first stale range of a column that ends after `row`, cut to begin at `row`; (T, T) when none."""
@@ -213,13 +221,19 @@ class Carried:
 
 
 def carry(market: Market, max_carry_us: int) -> Carried:
-    """Prices carried over their holes, for a limit of age in microseconds. Copies only when there are holes."""
+    """Prices carried over their holes, for a limit of age in microseconds. Copies only when there are holes.
+
+    Raises InputError for a price that is not positive.
+    """
     steps = len(market.times_us)
-    none = np.zeros(0, dtype=np.int64)
-    # A column's sum is NaN exactly when the column has a hole: one read, no mask.
-    holed = np.flatnonzero(np.isnan(market.prices.sum(axis=0))) if steps else none
+    worst = int(market.price_status.max(initial=0))
+    # The least price is NaN exactly when there is a hole, a column's sum when it is there: one read, no mask.
+    holed = np.zeros(0, dtype=np.int64)
+    if market.prices.size and not market.prices.min() > 0:
+        market.check_prices()
+        holed = np.flatnonzero(np.isnan(market.prices.sum(axis=0)))
     if not len(holed):
-        return Carried(market.prices, none, np.zeros((steps, 0), dtype=bool), (([], []),) * len(market.lines))
+        return Carried(market.prices, holed, np.zeros((steps, 0), dtype=bool), (([], []),) * len(market.lines), worst)
     filled = market.prices.copy()
     missing = np.isnan(market.prices[:, holed])
     stale: list[tuple[list[int], list[int]]] = [([], [])] * len(market.lines)
@@ -227,7 +241,7 @@ def carry(market: Market, max_carry_us: int) -> Carried:
         valid = np.flatnonzero(~missing[:, place])
         filled[:, column] = _hold(market.prices[:, column], valid)
         stale[column] = _stale(market.times_us, valid, max_carry_us=max_carry_us)
-    return Carried(filled, holed.astype(np.int64), missing, tuple(stale))
+    return Carried(filled, holed.astype(np.int64), missing, tuple(stale), worst)
 
 
 def _hold(prices: F64, valid: I64) -> F64:

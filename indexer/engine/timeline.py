@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from indexer.arrays import F64
-from indexer.engine.eligibility import decide, dropped
+from indexer.arrays import F64, Bools
+from indexer.engine.eligibility import Reviews
 from indexer.engine.health import Watch
 from indexer.engine.history import (
     RESUMPTION,
@@ -36,10 +37,10 @@ from indexer.engine.history import (
 )
 from indexer.engine.known import Inputs
 from indexer.engine.market import Carried, Market
-from indexer.engine.weights import relaxation, target_weights
+from indexer.engine.weights import Sizes, relaxation, target_weights
 from indexer.errors import MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Methodology, RebalanceDate, rebalance_dates
-from indexer.times import DAY_US, iso, to_us
+from indexer.times import DAY_US, from_us, iso, to_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ class Plan:
     supply: F64 | None
     members: frozenset[int]
     decisions: tuple[Decision, ...]
+
+
+Choice = tuple[frozenset[int], tuple[Decision, ...]]  # members, and the decision on every line
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +131,16 @@ def walk(
     It goes on from `settled` history; `events` act in between. Raises NotEnoughDataError when at no date enough
     candidates are eligible to set a base.
     """
-    walker = _Walker(market, methodology, inputs=inputs, carried=carried)
+    walker = _Walker(market, methodology, dates=dates, inputs=inputs, carried=carried)
     walker.place(events, after_us=settled.until_us if settled else None)
-    rows = np.searchsorted(market.times_us, [date.effective_us for date in dates], side="left").tolist()
+    ends = [*walker.rows, len(market.times_us)]
     if settled:
-        walker.settle(settled, until=rows[0] if rows else len(market.times_us))
-    for number, (date, row) in enumerate(zip(dates, rows, strict=True)):
-        if row == len(market.times_us):
+        walker.settle(settled, until=ends[0])
+    walker.foresee()
+    for number, date in enumerate(dates):
+        if ends[number] == len(market.times_us):
             break
-        until = rows[number + 1] if number + 1 < len(rows) else len(market.times_us)
-        walker.review(number, date, row=row, until=until)
+        walker.review(number, date, row=ends[number], until=ends[number + 1])
     if not walker.based:
         raise NotEnoughDataError(_no_base(market, methodology, dates=dates, best=walker.best))
     walker.advance(len(market.times_us) - 1)
@@ -146,8 +150,20 @@ def walk(
 class _Walker:
     """Walks forward over the clock with the present holdings; only ever looks at rows up to where it stands."""
 
-    def __init__(self, market: Market, methodology: Methodology, *, inputs: Inputs, carried: Carried) -> None:
+    def __init__(
+        self, market: Market, methodology: Methodology, *,
+        dates: Sequence[RebalanceDate], inputs: Inputs, carried: Carried,
+    ) -> None:  # fmt: skip
         self.market, self.methodology, self.inputs, self.carried = market, methodology, inputs, carried
+        self.dates, self.place_of = dates, {line.slug: column for column, line in enumerate(market.lines)}
+        self.rows = np.searchsorted(market.times_us, [date.effective_us for date in dates], side="left").tolist()
+        references = [date.reference_us for date in dates]
+        rules = [methodology.eligibility_at(from_us(us)) for us in references]
+        self.reviews = Reviews(
+            inputs, rules=rules, lines=market.lines, methodology=methodology, reference_us=references
+        )
+        self.choices: dict[tuple[int, frozenset[int], bool], Choice] = {}
+        self.weights: dict[tuple[int, frozenset[int]], F64] = {}
         self.watch = Watch(market, methodology, carried=carried)
         self.out = Timeline(self.watch)
         self.row = 0
@@ -172,6 +188,9 @@ class _Walker:
         """Begin with published changes; a transition under way goes on up to the next scheduled date."""
         rows, last = rows_of(settled, self.market), last_row(settled, self.market)
         self.base_level = settled.changes[0].level
+        if settled.impaired is not None:
+            spell, days = settled.impaired
+            self.watch.go_on(spell, days, units=settled.changes[0].units_after)
         for row, change in zip(rows.tolist(), settled.changes, strict=True):
             self._reach(row)
             self._hold(Change(row, change.units_after, settled=change, divisor=change.divisor_after))
@@ -193,7 +212,7 @@ class _Walker:
         if not (anew or date.scheduled) or (self.watch.suspended and not anew):
             return
         review = date.reconstitution or anew or not self.based
-        members, decisions = self._choose(number, row=row, reconstitution=review)
+        members, decisions = self._choose(number, self.members, full=review)
         weights, said = self._weigh(number, members, date=date)
         if weights is None and not self.based:
             if len(members) >= self.methodology.selection.min_constituents:
@@ -203,7 +222,7 @@ class _Walker:
             return
         if weights is None and review and not self.watch.suspended:
             review, problem = False, said
-            members, decisions = self._choose(number, row=row, reconstitution=False)
+            members, decisions = self._choose(number, self.members, full=False)
             weights, said = self._weigh(number, members, date=date)
             problem = problem if weights is None else f"{problem}; members were not reviewed, only weights"
             self.out.skipped.append(Skipped(date.reference_us, date.effective_us, problem))
@@ -229,7 +248,7 @@ class _Walker:
         plan = self.out.plans[-1]
         if plan.kind not in ("base", RESUMPTION):
             self._reach(row)
-            self._fix(row=row, until=until, start=drifted_weights(self.units, self.carried.prices[row]))
+            self._fix(row=row, until=until)
             return
         units = self._units(plan, plan.weights, row=row)
         divisor = np.nan if not self.based else value_of(units, self.carried.prices[row]) / self._last_level()
@@ -257,25 +276,53 @@ class _Walker:
         self.held = frozenset(np.flatnonzero(self.units).tolist())
         self.watch.hold(self.units, row=change.row)
 
+    def foresee(self) -> None:
+        """Weigh the members of all dates at once, as they will be if no event and no gap comes in between."""
+        members, based, needed = self.members, self.based, self.methodology.selection.min_constituents
+        baskets: list[tuple[int, frozenset[int]]] = []
+        for number, date in enumerate(self.dates):
+            if self.rows[number] == len(self.market.times_us) or not date.scheduled:
+                continue
+            chosen, _ = self._choose(number, members, full=date.reconstitution or not based)
+            if len(chosen) >= needed:
+                members, based = chosen, True
+                baskets.append((number, chosen))
+        if baskets:
+            with suppress(MethodologyError):  # then each is weighed, or not, where the walk comes to it
+                self.weights = dict(zip(baskets, self._target_weights(baskets, labels=()), strict=True))
+
+    def _target_weights(self, baskets: Sequence[tuple[int, frozenset[int]]], *, labels: Sequence[str]) -> F64:
+        """Target weights (K, N) of the members at each of some dates."""
+        sizes, member, groups = self._basket(baskets)
+        return target_weights(
+            self.methodology, sizes, member=member, slugs=self.market.slugs, groups=groups, labels=labels
+        )
+
+    def _basket(self, baskets: Sequence[tuple[int, frozenset[int]]]) -> tuple[Sizes, Bools, tuple[str, ...]]:
+        member = np.zeros((len(baskets), len(self.market.lines)), dtype=np.bool_)
+        for row, (_, members) in enumerate(baskets):
+            member[row, list(members)] = True
+        groups = tuple(line.sub_sector for line in self.market.lines)
+        return self.inputs.sizes([number for number, _ in baskets]), member, groups
+
     def _weigh(self, number: int, members: frozenset[int], *, date: RebalanceDate) -> tuple[F64 | None, str]:
         """Target weights (N,) of the members and how far caps were raised for them; or None and why there are none."""
         label = f"index {self.methodology.id} at {iso(date.effective_us)}"
-        needed = self.methodology.selection.min_constituents
+        needed, basket = self.methodology.selection.min_constituents, (number, members)
         if len(members) < needed:
             return None, f"{label}: {len(members)} members can be held, {needed} are needed"
-        member = np.zeros((1, len(self.market.lines)), dtype=bool)
-        member[0, list(members)] = True
-        sizes, slugs = self.inputs.sizes([number]), self.market.slugs
-        groups = tuple(line.sub_sector for line in self.market.lines)
+        if basket in self.weights:
+            return self.weights[basket], ""
         try:
-            return target_weights(
-                self.methodology, sizes, member=member, slugs=slugs, groups=groups, labels=[label]
-            )[0], ""  # fmt: skip
+            return self._target_weights([basket], labels=[label])[0], ""
         except MethodologyError as error:
             if not self.methodology.caps.relax:
                 return None, str(error)
+        sizes, member, groups = self._basket([basket])
         try:
-            raised = relaxation(self.methodology, sizes, member=member, slugs=slugs, groups=groups, label=label)
+            raised = relaxation(
+                self.methodology, sizes, member=member, slugs=self.market.slugs, groups=groups, label=label
+            )
         except MethodologyError as error:
             return None, str(error)
         return raised.weights, raised.reason
@@ -299,8 +346,7 @@ class _Walker:
 
     def _apply(self, event: BasketEvent, *, row: int) -> None:
         """An event on what is held now; without its line in the basket, or if nothing would be left, none."""
-        place = {line.slug: column for column, line in enumerate(self.market.lines)}
-        column, into = place.get(event.slug), place.get(event.into)
+        column, into = self.place_of.get(event.slug), self.place_of.get(event.into)
         if self.watch.suspended or column is None or column not in self.held:
             return
         if into is not None and self.carried.stale_at(row, [into]):
@@ -317,7 +363,8 @@ class _Walker:
         """Take out, up to and including row `last`, every constituent whose price has become too old."""
         row, end = self.row + 1, len(self.market.times_us)
         while row <= last and not self.watch.suspended:
-            ranges = {column: self.carried.next_stale(column, row) for column in self.held}
+            holed = self.held.intersection(self.carried.columns.tolist())
+            ranges = {column: self.carried.next_stale(column, row) for column in holed}
             first = min((start for start, _ in ranges.values()), default=end)
             if first > last:
                 break
@@ -335,28 +382,35 @@ class _Walker:
         self.watch.judge(last)
         self.row = max(self.row, last)
 
-    def _choose(self, number: int, *, row: int, reconstitution: bool) -> tuple[frozenset[int], tuple[Decision, ...]]:
-        """Members by the inputs, less those without a usable price at the effective row."""
-        lines = self.market.lines
-        decisions = decide(
-            self.inputs, number, lines=lines, methodology=self.methodology,
-            incumbents=self.members, reconstitution=reconstitution,
-        )  # fmt: skip
-        column = {line.slug: place for place, line in enumerate(lines)}
-        chosen = {column[choice.slug] for choice in decisions if choice.member}
-        late = {lines[place].slug for place in self.carried.stale_at(row, chosen)}
-        hours = self.methodology.missing.max_carry_hours
-        now = int(self.market.times_us[row])
-        out = dict.fromkeys(late, f"no price within {hours} hours of the effective fixing {iso(now)}")
-        out |= {choice.slug: bar.reason for choice in decisions for bar in self.bars if bar.bars(choice.slug, now)}
-        decisions = tuple(dropped(choice, out[choice.slug]) if choice.slug in out else choice for choice in decisions)
-        return frozenset(place for place in chosen if lines[place].slug not in out), decisions
+    def _choose(self, number: int, incumbents: frozenset[int], *, full: bool) -> Choice:
+        """Members by the inputs, less those without a usable price at the effective row, with every decision."""
+        key = (number, incumbents, full)
+        if key not in self.choices:
+            self.choices[key] = self._choice(number, incumbents, full=full)
+        return self.choices[key]
 
-    def _fix(self, *, row: int, until: int, start: F64, first: int = 1) -> None:
-        """Hold the newest plan by fixings from the weights `start` (N,): the first at `row`, then one a day, none at or
-        after `until`."""
+    def _choice(self, number: int, incumbents: frozenset[int], *, full: bool) -> Choice:
+        row, hours = self.rows[number], self.methodology.missing.max_carry_hours
+        decisions = self.reviews.decide(number, incumbents=incumbents, reconstitution=full)
+        chosen = [self.place_of[choice.slug] for choice in decisions if choice.member]
+        now = int(self.market.times_us[row])
+        late = f"no price within {hours} hours of the effective fixing {iso(now)}"
+        out = {self.market.lines[place].slug: late for place in self.carried.stale_at(row, chosen)}
+        out |= {choice.slug: bar.reason for choice in decisions for bar in self.bars if bar.bars(choice.slug, now)}
+        if out:
+            decisions = tuple(
+                choice._replace(member=False, reason=out[choice.slug]) if choice.slug in out else choice
+                for choice in decisions
+            )
+            chosen = [place for place in chosen if self.market.lines[place].slug not in out]
+        return frozenset(chosen), decisions
+
+    def _fix(self, *, row: int, until: int, start: F64 | None = None, first: int = 1) -> None:
+        """Hold the newest plan by fixings from the weights `start` (N,), else those held: the first at `row`, then one
+        a day, none at or after `until`."""
         number, plan = len(self.out.plans) - 1, self.out.plans[-1]
         members, fixings = plan.members, self.methodology.schedule.transition_fixings
+        start = drifted_weights(self.units, self.carried.prices[row]) if start is None else start
         self.row = max(self.row, row)
         for fixing in range(first, fixings + 1):
             at = row
@@ -375,8 +429,9 @@ class _Walker:
             if fixing == fixings:  # what came by an event meanwhile and is not in the target is a member no more
                 part, held, self.members = 1.0, members, self.members & members
             mixed = plan.weights if part == 1.0 else (1.0 - part) * start + part * plan.weights
-            held_now = np.isin(np.arange(len(mixed)), list(held))
-            self._hold(Change(at, self._units(plan, np.where(held_now, mixed, 0.0), row=at), number))
+            weights = np.zeros(len(mixed))
+            weights[list(held)] = mixed[list(held)]
+            self._hold(Change(at, self._units(plan, weights, row=at), number))
 
 
 def _no_base(

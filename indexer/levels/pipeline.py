@@ -199,6 +199,8 @@ def _by_tail(walk: Walk, tail: Tail, *, refused: Mapping[str, str]) -> Outcome:
         new = Published(len(one.proposal.rows))
         summary = _summary(walk, one.methodology, history=one.history, new=new, note=one.note)
         updates.append(replace(summary, first=iso(one.first_us), levels=kept.levels[name]))
+    updates += [one for one in _stored(walk.store) if one.index_id in tail.asleep]
+    updates.sort(key=lambda one: list(kept.levels).index(one.index_id))
     report = UpdateReport(False, walk.written, tuple(updates), kept.missing, refused=refused, waiting=walk.waiting)
     return report, {"levels": {one.index_id: one.new for one in updates}, "way": "tail", "kept": asdict(kept)}
 

@@ -10,17 +10,18 @@ published. The engine begins at the basket that was held: units and divisor, as 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
 
 from indexer.config import program_version
+from indexer.engine.health import SUSPENDED, Spell
 from indexer.engine.history import BasketEvent, IndexHistory, Settled
 from indexer.engine.known import next_supply_us
 from indexer.engine.level import compute_index
-from indexer.engine.market import Market
+from indexer.engine.market import Market, Status
 from indexer.engine.timeline import schedule_of
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.levels.announcing import FRESH_DAYS
@@ -31,7 +32,7 @@ from indexer.levels.overrides import events_of, values_of
 from indexer.levels.publish import Proposal, propose
 from indexer.levels.published import settled_of
 from indexer.levels.rules import Rules, obeyed
-from indexer.methodology.spec import BY_CAP, Methodology, universe_lines
+from indexer.methodology.spec import BY_CAP, Methodology, RebalanceDate, universe_lines
 from indexer.registry import Registry
 from indexer.registry.records import QUOTES
 from indexer.store.administration import read_announcements
@@ -40,10 +41,10 @@ from indexer.store.bars import read_last_bars
 from indexer.store.db import Store
 from indexer.store.facts import late_facts, runs_with_rows
 from indexer.store.indices import LATE, SPELLS, read_index, read_indices, read_notes
-from indexer.store.levels import first_published_us, published_span
+from indexer.store.levels import first_published_us, published_span, read_levels
 from indexer.store.rates import rated_assets, read_rates
 from indexer.store.rebalancings import read_rebalancings
-from indexer.store.rows import OverrideRow, Written
+from indexer.store.rows import NoteRow, OverrideRow, Written
 from indexer.store.runs import fact_runs_after, fact_runs_known, last_update, read_run
 from indexer.store.tables import Metric
 from indexer.times import DAY_US, HOUR_US, iso, to_us
@@ -124,15 +125,17 @@ class Addition:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The levels that follow what is published, to be written; their rates are official already."""
+    """The levels that follow what is published, to be written; their rates are official already. Indices `asleep` are
+    suspended and get none."""
 
     additions: list[Addition]
+    asleep: list[str]
     kept: Kept
 
     def counted(self) -> Kept:
         """What is kept once the levels are written."""
         more = {one.methodology.id: len(one.proposal.rows) for one in self.additions}
-        return replace(self.kept, levels={name: count + more[name] for name, count in self.kept.levels.items()})
+        return replace(self.kept, levels={name: count + more.get(name, 0) for name, count in self.kept.levels.items()})
 
 
 def tail_of(walk: Walk) -> Tail | str:
@@ -154,6 +157,8 @@ def _tail(walk: Walk) -> Tail:
         raise TailError("rules, decisions, states of indices or the program have changed")
     known = fact_runs_known(store)
     spans = {name: span for name in kept.levels if (span := published_span(store, name)) is not None}
+    asleep = [name for name in spans if _suspended(read_notes(store, name, kinds=SPELLS))]
+    spans = {name: span for name, span in spans.items() if name not in asleep}  # nothing of the others changes by hours
     ends = [last_us for _, last_us in spans.values()]
     begun = max((first_published_us(store, name) or 0 for name in kept.levels), default=0)
     if not ends or to_us(walk.now) - begun <= walk.rules.policy.setup_hours * HOUR_US:
@@ -162,7 +167,11 @@ def _tail(walk: Walk) -> Tail:
     market = _window(walk, first_us=min(ends))
     _check_clock(walk, kept, last_us=int(market.times_us[-1]))
     additions = [_addition(walk, walk.methodologies[name], market=market, span=span) for name, span in spans.items()]
-    return Tail(additions, replace(kept, newest=known[0], unfinished=known[1], began_us=to_us(walk.now)))
+    return Tail(additions, asleep, replace(kept, newest=known[0], unfinished=known[1], began_us=to_us(walk.now)))
+
+
+def _suspended(spells: Sequence[NoteRow]) -> bool:
+    return bool(spells) and spells[-1].kind == SUSPENDED and spells[-1].end_at is None
 
 
 def _rates(walk: Walk, kept: Kept, *, first_us: int, last_us: int) -> None:
@@ -221,16 +230,16 @@ def _addition(walk: Walk, methodology: Methodology, *, market: Market, span: tup
     """The history of an index over the window, of which every published level came out as it is."""
     store, name = walk.store, methodology.id
     notes = read_notes(store, name)
-    if any(note.kind in SPELLS and note.end_at is None for note in notes):
-        raise TailError(f"{name} is impaired or suspended")
     part = narrowed(market, methodology, walk.registry)
     if len(part.times_us) < 2:
         raise TailError(f"{name} has no price within the window")
-    settled = _held(store, methodology, market=part, until_us=span[1])
+    begin_us = int(part.times_us[0])
+    spells = _spells(notes, since_us=begin_us)
+    settled = _held(store, methodology, market=part, until_us=span[1], spells=spells)
     rules = replace(methodology, float_rules=replace(methodology.float_rules, bands=False))  # nothing is weighed anew
     history = compute_index(part, rules, settled=settled, events=walk.events_of(methodology))
     same = list(map(id, history.rebalances)) == list(map(id, settled.changes))
-    if not same or history.spells or history.skipped or history.relaxed:
+    if not same or history.spells != spells or history.skipped or history.relaxed:
         raise TailError(f"the basket or the health of {name} changes")
     proposal = propose(
         store,
@@ -238,7 +247,7 @@ def _addition(walk: Walk, methodology: Methodology, *, market: Market, span: tup
         market=part,
         methodology=methodology,
         version=read_index(store, name).methodology_id,
-        since_us=int(history.times_us[0]) + 1,
+        since_us=begin_us + 1,
     )
     if (proposal.revisions > 1).any() or (history.times_us[proposal.rows] <= span[1]).any():
         raise TailError(f"a published level of {name} came out another one")
@@ -246,7 +255,17 @@ def _addition(walk: Walk, methodology: Methodology, *, market: Market, span: tup
     return Addition(methodology, history, proposal, span[0], late)
 
 
-def _held(store: Store, methodology: Methodology, *, market: Market, until_us: int) -> Settled:
+def _spells(notes: Sequence[NoteRow], *, since_us: int) -> tuple[Spell, ...]:
+    """The published spells of an index that reach beyond an instant, as the engine has them."""
+    spells = (
+        Spell(note.kind, to_us(note.start_at), None if note.end_at is None else to_us(note.end_at), note.reason)
+        for note in notes
+        if note.kind in SPELLS
+    )
+    return tuple(spell for spell in spells if spell.end_us is None or spell.end_us > since_us)
+
+
+def _held(store: Store, methodology: Methodology, *, market: Market, until_us: int, spells: Sequence[Spell]) -> Settled:
     """The baskets of the window: the one held into its first instant stands there as a base, then every change since.
 
     That base has the decisions by which its constituents are weighed: their supplies count as old from some day on.
@@ -265,7 +284,28 @@ def _held(store: Store, methodology: Methodology, *, market: Market, until_us: i
     if not before or (aged and held - known):
         raise TailError(f"the last review of {methodology.id} was too long ago")
     base = replace(before[-1], kind="base", effective_us=begin_us, decisions=tuple(decisions.values()))
-    return Settled((base, *later), until_us)
+    return Settled((base, *later), until_us, _within(store, methodology, spells, begin_us=begin_us))
+
+
+def _within(
+    store: Store, methodology: Methodology, spells: Sequence[Spell], *, begin_us: int
+) -> tuple[Spell, int] | None:
+    """The spell that an index was in at an instant, and how many impaired levels of 00:00 UTC it had by then."""
+    if not spells or spells[0].start_us >= begin_us:
+        return None
+    if spells[0].kind == SUSPENDED:
+        raise TailError(f"{methodology.id} was suspended within the window")
+    days = read_levels(store, methodology.id, start_us=spells[0].start_us, end_us=begin_us, step_us=DAY_US)
+    return replace(spells[0], end_us=None), int((days.status == Status.IMPAIRED).sum())
+
+
+def _next_date(methodology: Methodology, after_us: int, *, spells: Sequence[NoteRow]) -> RebalanceDate | None:
+    """The next date at which an index may change: of an impaired one also those that are not scheduled."""
+    for date in schedule_of(methodology, after_us + 800 * DAY_US):
+        ailing = any(note.end_at is None or to_us(note.end_at) > date.reference_us for note in spells)
+        if date.effective_us > after_us and (date.scheduled or ailing):
+            return date
+    return None
 
 
 def newest_kept(walk: Walk) -> Kept | None:
@@ -284,8 +324,9 @@ def keep(
     turns = [FOREVER_US]
     for name, methodology in walk.methodologies.items():
         last_us = ends.get(name, int(market.times_us[-1]) if len(market.times_us) else 0)
-        dates = schedule_of(methodology, last_us + 800 * DAY_US)
-        date = next((date for date in dates if date.scheduled and date.effective_us > last_us), None)
+        spells = read_notes(walk.store, name, kinds=SPELLS) if name in ends else []
+        last_us = max(ends.values()) if _suspended(spells) else last_us
+        date = _next_date(methodology, last_us, spells=spells)
         if date is not None:
             announced = last_us >= date.reference_us and f"proforma:{name}:{date.effective_us}" in told
             turns.append(date.effective_us if announced or name in missing else date.reference_us)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from indexer.arrays import F64
 from indexer.engine.history import chain_divisors
-from indexer.engine.level import Levels, compute_levels
+from indexer.engine.level import compute_levels
 from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
 from indexer.methodology.spec import (
     Caps,
@@ -136,10 +136,15 @@ def permuted(source: Market, order: Sequence[int]) -> Market:
     )  # fmt: skip
 
 
-def kernel(prices: F64, rows: np.ndarray, units: F64, *, base_level: float) -> Levels:
+class Chained(NamedTuple):
+    levels: F64
+    divisors: F64
+
+
+def kernel(prices: F64, rows: np.ndarray, units: F64, *, base_level: float) -> Chained:
     """Levels of units that change at rows of prices, divisors chained by continuity."""
     divisors = chain_divisors(prices[rows], units, base_level=base_level)
-    return compute_levels(prices, np.append(rows[:1], rows[1:] + 1), units, divisors=divisors)
+    return Chained(compute_levels(prices, np.append(rows[:1], rows[1:] + 1), units, divisors=divisors), divisors)
 
 
 def relative(one: F64, other: F64) -> float:

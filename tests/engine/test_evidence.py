@@ -56,10 +56,10 @@ def test_imported_free_float_counts_where_it_is_all_there_is() -> None:
 
 
 def test_median_over_what_is_known() -> None:
-    found, count = median_known(np.array([[1.0, NAN, 5], [3, NAN, NAN], [2, NAN, 7], [9, NAN, NAN]]))
+    found, count = median_known(np.array([[1.0, 3, 2, 9], [NAN, NAN, NAN, NAN], [5, NAN, 7, NAN]]))
     np.testing.assert_array_equal(found, [2.5, NAN, 6])
     assert count.tolist() == [4, 0, 2]
-    found, count = median_known(np.zeros((0, 2)))
+    found, count = median_known(np.zeros((2, 0)))
     assert np.isnan(found).all()
     assert count.tolist() == [0, 0]
 

@@ -23,6 +23,7 @@ from indexer.store.assets import ensure_listings
 from indexer.store.bars import write_bars
 from indexer.store.columnar import table_of
 from indexer.store.db import open_store
+from indexer.store.indices import SPELLS, read_notes
 from indexer.store.rows import BarColumns, ListingRow, OverrideRow
 from indexer.store.runs import finish_run, read_runs, start_run
 from indexer.store.seals import altered_rows
@@ -90,7 +91,7 @@ class World(Small):
 
     @property
     def methodologies(self) -> dict[str, Methodology]:
-        loaded = (load_methodology(text, source="x", registry=self.registry) for text in (FIXED, CAPS))
+        loaded = (load_methodology(text, source="x", registry=self.registry) for text in (self.rules, CAPS))
         return {one.id: one for one in loaded}
 
     def price(self, slug: str, at: datetime, *, venue: str = "spot") -> float:
@@ -230,6 +231,38 @@ def test_any_stream_gives_the_store_of_computing_everything(
 
 def die(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
+
+
+def both(folder: Path, begun: Path, steps: list[tuple[str, int]], *, rules: str) -> World:
+    """A world by the tail, held against one that is computed in full, after each step."""
+    by_tail, in_full = (world_at(begun, folder, name) for name in ("by_tail", "in_full"))
+    by_tail.rules = in_full.rules = rules
+    for kind, hours in steps:
+        for world in (by_tail, in_full):
+            world.happens(kind, hours, "aaa")
+        with pytest.MonkeyPatch.context() as full:
+            full.setattr(pipeline, "tail_of", lambda walk: "the reference")
+            wanted = in_full.update()
+        assert by_tail.update().indices == wanted.indices
+        assert contents(by_tail) == contents(in_full), ways(by_tail)
+    return by_tail
+
+
+def test_an_impaired_and_then_suspended_index_keeps_nobody_from_the_tail(begun: Path, tmp_path: Path) -> None:
+    rules = FIXED.replace("[health]", "[health]\nimpaired_days = 2")
+    steps = [("event", 1), ("hour", 1), ("hour", 1), ("gap", 10), ("hour", 1), ("gap", 23), ("hour", 1), ("hour", 1)]
+    world = both(tmp_path, begun, steps, rules=rules)
+    notes = read_notes(world.store, "small", kinds=SPELLS)
+    assert [(note.kind, f"{note.start_at:%d %H}") for note in notes] == [("impaired", "09 13"), ("suspended", "11 00")]
+    assert [why.partition(" from ")[0] for why in ways(world)][2:] == [
+        "a review, an event or the age of a supply is due",
+        "tail",
+        "tail",
+        "tail",
+        "the basket or the health of small changes",
+        "tail",
+        "tail",
+    ]
 
 
 def test_hours_that_follow_go_by_the_tail_and_what_reaches_back_does_not(begun: Path, tmp_path: Path) -> None:
