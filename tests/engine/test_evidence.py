@@ -71,7 +71,7 @@ def test_volume_window_and_turnover_by_hand() -> None:
     at = {int(day): place for place, day in enumerate(world.day_us)}
     for offset in range(1, 21):
         volume[at[BASE_US + offset * DAY_US]] = 10.0 * offset
-    rule = replace(OPEN_RULES, adv_window_days=10, adv_min_days=5)
+    rule = replace(OPEN_RULES, adv_window_days=10, adv_min_days=5, min_atvr=0.05)
     reference = BASE_US + 20 * DAY_US + 5 * HOUR_US  # the day that ends at day 21 has not ended
     found = gather(replace(world, volume_usd=volume[:, None]), [reference], rules=[rule])
     # days 11 … 20, the window is (reference - 10 days, reference]; supply doubles on day 10
@@ -94,7 +94,8 @@ def test_nothing_after_the_reference_is_seen() -> None:
         world, times_us=world.times_us[keep], prices=world.prices[keep], price_status=world.price_status[keep],
         lines=tuple(lines), day_us=world.day_us[past], volume_usd=world.volume_usd[past],
     )  # fmt: skip
-    whole, cut = gather(world, [reference], rules=[OPEN_RULES]), gather(head, [reference], rules=[OPEN_RULES])
+    rule = replace(OPEN_RULES, min_atvr=0.05)
+    whole, cut = gather(world, [reference], rules=[rule]), gather(head, [reference], rules=[rule])
     for name in ("price", "price_age_us", "supply", "supply_source", "total", "adv_usd", "atvr"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(cut, name), err_msg=name)
 

@@ -113,7 +113,7 @@ def test_what_cannot_be_measured_has_its_reason(scheme: Scheme, changes: dict[st
 
 @pytest.mark.parametrize("scheme", [Scheme.EQUAL, Scheme.LIQUIDITY, Scheme.FUNDAMENTAL, Scheme.FREE_FLOAT_CAP])
 def test_a_supply_is_asked_for_only_where_a_rule_uses_it(scheme: Scheme) -> None:
-    without = {"supply": NAN, "free_float": NAN, "fundamental": 5.0}
+    without = {"supply": NAN, "free_float": NAN, "fundamental": np.float64(5.0)}
     open_rule = replace(RULE, min_free_float=0.0, min_atvr=0.0)
     assert bool(unknown(scheme, open_rule, **without)) is (scheme is Scheme.FREE_FLOAT_CAP)
     for rule in (replace(open_rule, min_free_float=0.1), replace(open_rule, min_atvr=0.1)):
