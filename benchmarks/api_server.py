@@ -25,6 +25,7 @@ from api.answers.encode import as_rows, json_bytes
 from api.app import create_app
 from api.routes.levels import level_columns
 from indexer.store.db import Store, open_store
+from indexer.store.drafts import draft
 from indexer.store.levels import LevelPage, read_level_page
 from indexer.times import DAY_US, from_us
 
@@ -87,7 +88,8 @@ def main() -> None:
     store = open_store(f"sqlite:///{path}")
     makers: dict[str, Callable[[Store], Any]] = {"ours": create_app, "static": static, "model": model}
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    Path(port_file).write_text(str(listener.getsockname()[1]), encoding="ascii")
+    with draft(Path(port_file)) as part:  # whole or not at all: who waits for the file reads it at once
+        part.write_text(str(listener.getsockname()[1]), encoding="ascii")
     if kind == "ours":
         gc.freeze()  # as `deai serve` does
     config = uvicorn.Config(makers[kind](store), log_level="error", access_log=False)
