@@ -26,11 +26,11 @@ from web3 import Web3  # noqa: E402
 
 import onchain  # noqa: E402
 from onchain.evm import erc20  # noqa: E402
+from onchain.evm.activity import TRANSFER, parse_transfers  # noqa: E402
 from onchain.evm.logs import Checkpoint, Chunk, LogScan  # noqa: E402
 from onchain.evm.multicall import Call, read_calls  # noqa: E402
 from onchain.rpc.pin import Pinner  # noqa: E402
 from onchain.rpc.pool import Pool  # noqa: E402
-from onchain.usage.activity import TRANSFER, parse_transfers  # noqa: E402
 
 LATENCY_S = 0.05
 HOLDERS = [Web3.to_checksum_address(f"0x{i:040x}") for i in range(1, 9)]

@@ -11,31 +11,28 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onchain.chains import Chain, load_chains
-    from onchain.checks import PriceCheck, check_price
     from onchain.errors import OnchainError
+    from onchain.evm.activity import LegActivity, activity
     from onchain.evm.erc20 import ERC20_ABI
+    from onchain.evm.prices import PriceCheck, check_price
     from onchain.evm.provider import web3
     from onchain.health import EndpointHealth, doctor, recheck
     from onchain.rpc.pin import Pin, Pinner
     from onchain.rpc.pool import Pool
     from onchain.snapshots import Snapshot, read_snapshot, replay, snapshot
     from onchain.supply import (
-        FloatChoice,
         Supply,
-        choose_float,
         compute_supply,
         float_band,
         float_emergency,
         free_float,
     )
     from onchain.tokens import Token, load_tokens
-    from onchain.usage.activity import LegActivity, activity
 
 __all__ = [
     "ERC20_ABI",
     "Chain",
     "EndpointHealth",
-    "FloatChoice",
     "LegActivity",
     "OnchainError",
     "Pin",
@@ -47,7 +44,6 @@ __all__ = [
     "Token",
     "activity",
     "check_price",
-    "choose_float",
     "compute_supply",
     "doctor",
     "float_band",
@@ -64,19 +60,17 @@ __all__ = [
 
 _HOMES = {
     "chains": ("Chain", "load_chains"),
-    "checks": ("PriceCheck", "check_price"),
     "health": ("EndpointHealth", "doctor", "recheck"),
     "errors": ("OnchainError",),
     "evm.erc20": ("ERC20_ABI",),
+    "evm.prices": ("PriceCheck", "check_price"),
     "evm.provider": ("web3",),
-    "usage.activity": ("LegActivity", "activity"),
+    "evm.activity": ("LegActivity", "activity"),
     "rpc.pin": ("Pin", "Pinner"),
     "rpc.pool": ("Pool",),
     "snapshots": ("Snapshot", "read_snapshot", "replay", "snapshot"),
     "supply": (
-        "FloatChoice",
         "Supply",
-        "choose_float",
         "compute_supply",
         "float_band",
         "float_emergency",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from importlib import resources
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -30,7 +31,7 @@ class Chain:
     name: Text
     family: Annotated[str, one_of(FAMILIES)]
     endpoints: tuple[Text, ...]
-    identity_method: str = ""
+    identity_method: str = ""  # EVM chains need none: eth_chainId
     identity_params: tuple[Any, ...] = ()
     identity: str = ""
     native_decimals: Whole = 18
@@ -58,24 +59,34 @@ class Chain:
 
 
 def load_chains(
-    *, text: str | None = None, own_endpoints: Mapping[str, Sequence[str]] | None = None
+    *, text: str | None = None, more: str = "", own_endpoints: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, Chain]:
-    """All known chains by name. `own_endpoints` ({"ethereum": ["https://…"]}) are tried before the public ones.
+    """All known chains by name: those of `text` (the shipped file), and of a text like it, `more`, in their place.
 
-    Raises ChainConfigError with every problem of the file, or for an unknown chain's own endpoints.
+    `own_endpoints` ({"ethereum": ["https://…"]}) are tried before the public ones. Raises ChainConfigError with every
+    problem of the files, or for an unknown chain's own endpoints.
     """
-    raw = parse_toml(text if text is not None else _shipped(), source="chains.toml", error=ChainConfigError)
+    raw: dict[str, Any] = {}
+    for part in (_shipped() if text is None else text, more):
+        raw |= parse_toml(part, source="chains.toml", error=ChainConfigError)
     problems: list[str] = []
     tables = {name: _chain(name, table, problems) for name, table in raw.items()}
     refuse(problems, source="chains.toml", error=ChainConfigError)
     chains = {name: chain for name, chain in tables.items() if chain is not None}
     for name, urls in (own_endpoints or {}).items():
         if name not in chains:
-            raise ChainConfigError(f'own endpoints: no chain "{name}".{did_you_mean(name, chains)}')
+            raise ChainConfigError(f'own endpoints: there is no chain "{name}".{did_you_mean(name, chains)}')
         chain = chains[name]
         rest = tuple(url for url in chain.endpoints if url not in urls)
         chains[name] = replace(chain, endpoints=(*urls, *rest))
     return chains
+
+
+def instant_s(at: datetime | None) -> int | None:
+    """An aware instant as epoch seconds; None stays. Raises ChainConfigError for one without a time zone."""
+    if at is not None and at.tzinfo is None:
+        raise ChainConfigError(f"{at.isoformat()} has no time zone; give an aware instant")
+    return None if at is None else int(at.timestamp())
 
 
 def _shipped() -> str:
@@ -87,8 +98,6 @@ def _chain(name: str, table: Mapping[str, object], problems: list[str]) -> Chain
     operators = _operators(table.get("endpoints"))
     listed = {"endpoints": list(operators)} if operators else {}
     chain = read_table(Chain, {**table, **listed, "name": name}, problems, at=name)
-    if chain is not None and chain.family == "evm" and not chain.identity_method:
-        chain = replace(chain, identity_method="eth_chainId")
     return None if chain is None else replace(chain, operators=operators)
 
 

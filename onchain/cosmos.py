@@ -1,146 +1,87 @@
-"""Bank supplies on Cosmos SDK chains at a fixed height, over the REST gateway.
+"""Bank supplies on Cosmos SDK chains (AKT, native FET, AIOZ) at a fixed height, over the REST gateway.
 
-Place in the flow: the Cosmos `Reader` (AKT, native FET, AIOZ). Finality is instant, so a height is a pin. Some nodes
-ignore the height header and answer today's supply: the echoed height is required to match. Written to the documented
-shapes; not run against a live node here.
+Finality is instant, so a height is a pin. Some nodes ignore the height header and answer today's supply: the echoed
+height is required to match. Written to the documented shapes; not run against a live node here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
+from typing import Any
 
-from onchain.errors import Kind, PinError, ReadError, RpcError
-from onchain.readings import Read, Reading, kept
-from onchain.rpc.endpoint import Endpoint
-from onchain.rpc.pin import Pin, agreed_pin, confirmed, height_at
-from onchain.rpc.pool import Pool
+from onchain.errors import Kind, ReadError, RpcError, malformed
+from onchain.family import Family
+from onchain.rpc.pin import Pin
+from onchain.rpc.pool import Endpoint, Pool
+from onchain.rpc.wire import parsing
+from onchain.tokens import Read
 
 _BLOCKS = "/cosmos/base/tendermint/v1beta1/blocks"
 _HEIGHT = "x-cosmos-block-height"
 _ECHO = ("Grpc-Metadata-X-Cosmos-Block-Height", "X-Cosmos-Block-Height")
 _AMOUNT = re.compile(r"(\d+)(?:\.\d+)?\Z")
+_PATHS = {
+    "supply": "/cosmos/bank/v1beta1/supply/by_denom?denom={asset}",
+    "balance": "/cosmos/bank/v1beta1/balances/{holder}/by_denom?denom={asset}",
+    "staked": "/cosmos/staking/v1beta1/pool",
+    "community_pool": "/cosmos/distribution/v1beta1/community_pool",
+}
 
 
-async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
-    """Every `Read` at the last height at or before `at`."""
-    height = str(await _height(pool, at))
-    pin = await agreed_pin(pool, lambda e: _header(pool, e, height), what=f"block {height}", count=confirm)
-    return {r: await kept(r, partial(_amount, pool, r, pin=pin, confirm=confirm), pin) for r in reads}
-
-
-async def _height(pool: Pool, at: int | None) -> int:
-    latest = await _block(pool, "latest")
-    limit, age = pool.chain.max_age_s, pool.wall() - latest.timestamp
-    if at is None:
-        if limit is not None and age > limit:
-            raise PinError(f"{pool.chain.name}: block {latest.number} is {age:.0f} s old; the endpoints are stale")
-        # the newest height may not have reached the second endpoint yet
-        return max(1, latest.number - 2)
-    if latest.timestamp <= at:
-        raise PinError(f"{pool.chain.name}: instant {at} is not reached yet (block {latest.number})")
-    seen: dict[int, Pin] = {latest.number: latest}
-
-    async def time_of(height: int) -> int:
-        if height not in seen:
-            seen[height] = await _block(pool, str(height))
-        return seen[height].timestamp
-
-    pace = pool.chain.block_time_s
-    height = await height_at(at, first=1, head=latest.number, block_time_s=pace, time_of=time_of)
-    if height is None:
-        raise PinError(f"{pool.chain.name}: instant {at} is before its first block")
-    return height
-
-
-async def tip(pool: Pool, endpoint: Endpoint) -> Pin:
-    """The newest block of one endpoint."""
+async def _tip(pool: Pool, endpoint: Endpoint) -> Pin:
     return await _header(pool, endpoint, "latest")
 
 
-async def _block(pool: Pool, height: str) -> Pin:
-    return await pool.on_any(lambda e: _header(pool, e, height), what=f"block {height}")
-
-
-async def _header(pool: Pool, endpoint: Endpoint, height: str) -> Pin:
-    await pool.ready(endpoint)
-    body, _ = await pool.fetch(endpoint, f"{_BLOCKS}/{height}")
-    try:
-        header = body["block"]["header"]  # type: ignore[index]  # checked by the except below
-        pin = Pin(
-            pool.chain.name,
-            int(header["height"]),
-            str(body["block_id"]["hash"]),  # type: ignore[index]
-            int(datetime.fromisoformat(_seconds(header["time"])).timestamp()),
-            "final",
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise RpcError(
-            f"the block header does not parse ({error!r})", kind=Kind.MALFORMED, endpoint=endpoint.label
-        ) from None
-    if height != "latest" and pin.number != int(height):
-        raise RpcError(f"asked for height {height}, got {pin.number}", kind=Kind.MALFORMED, endpoint=endpoint.label)
+async def _block(pool: Pool, endpoint: Endpoint, height: int) -> Pin:
+    pin = await _header(pool, endpoint, str(height))
+    if pin.number != height:
+        raise malformed(f"asked for height {height}, got {pin.number}", endpoint.label)
     return pin
 
 
-def _seconds(stamp: str) -> str:
-    """Nine digits of fraction cut to what datetime reads."""
-    return re.sub(r"(\.\d{1,6})\d*", r"\1", stamp).replace("Z", "+00:00")
+async def _header(pool: Pool, endpoint: Endpoint, height: str) -> Pin:
+    body: Any = (await pool.fetch(endpoint, f"{_BLOCKS}/{height}"))[0]
+    with parsing("the block header", endpoint.label):
+        header, block_hash = body["block"]["header"], str(body["block_id"]["hash"])
+        stamp = re.sub(r"(\.\d{1,6})\d*", r"\1", header["time"])  # nine digits of fraction, datetime reads six
+        time = int(datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp())
+        return Pin(pool.chain.name, int(header["height"]), block_hash, time, "final")
 
 
-async def _amount(pool: Pool, read: Read, *, pin: Pin, confirm: int) -> tuple[int, tuple[str, ...]]:
-    async def ask(endpoint: Endpoint) -> int:
-        await pool.ready(endpoint)
-        body, headers = await pool.fetch(endpoint, _path(read), headers={_HEIGHT: str(pin.number)})
-        _check_echo(headers, pin, endpoint)
-        return _parse(body, read, endpoint)
+async def _figure(pool: Pool, endpoint: Endpoint, read: Read, pin: Pin) -> int:
+    if read.what not in _PATHS:
+        raise ReadError(f"cosmos chains have no {read.what!r}")
+    path = _PATHS[read.what].format(asset=read.asset, holder=read.holder)
+    body, headers = await pool.fetch(endpoint, path, headers={_HEIGHT: str(pin.number)})
+    _check_echo(headers, pin, endpoint)
+    with parsing(read.what, endpoint.label):
+        digits = _AMOUNT.match(_amount(body, read))
+        assert digits is not None, "not an amount"
+    amount = int(digits[1])
+    if read.what == "supply" and amount == 0:
+        raise ReadError(f"supply of {read.asset} is 0: an unknown denom answers so; check the denom")
+    return amount
 
-    return await confirmed(pool, ask, what=f"{read.what} of {read.asset} at {pin.number}", count=confirm)
 
-
-def _path(read: Read) -> str:
-    if read.what == "supply":
-        return f"/cosmos/bank/v1beta1/supply/by_denom?denom={read.asset}"
-    if read.what == "balance":
-        return f"/cosmos/bank/v1beta1/balances/{read.holder}/by_denom?denom={read.asset}"
+def _amount(body: Any, read: Read) -> str:
+    """The text of the amount in an answer; LookupError or TypeError where it does not stand."""
     if read.what == "staked":
-        return "/cosmos/staking/v1beta1/pool"
+        return str(body["pool"]["bonded_tokens"])
     if read.what == "community_pool":
-        return "/cosmos/distribution/v1beta1/community_pool"
-    raise ReadError(f"cosmos chains have no {read.what!r}")
+        return str(next((coin["amount"] for coin in body["pool"] if coin["denom"] == read.asset), "0"))
+    coin = body["amount" if read.what == "supply" else "balance"]
+    if coin["denom"] != read.asset:
+        raise KeyError(read.asset)
+    return str(coin["amount"])
 
 
 def _check_echo(headers: Mapping[str, str], pin: Pin, endpoint: Endpoint) -> None:
     echoed = next((headers[name] for name in _ECHO if name in headers), None)
     if echoed != str(pin.number):
-        raise RpcError(
-            f"answered at height {echoed or 'unknown'}, not at {pin.number}: the node ignores the height header",
-            kind=Kind.MISSING_STATE,
-            endpoint=endpoint.label,
-        )
+        text = f"answered at height {echoed or 'unknown'}, not at {pin.number}: the node ignores the height header"
+        raise RpcError(text, kind=Kind.MISSING_STATE, endpoint=endpoint.label)
 
 
-def _parse(body: object, read: Read, endpoint: Endpoint) -> int:
-    try:
-        if read.what == "staked":
-            text = body["pool"]["bonded_tokens"]  # type: ignore[index]  # checked by the except below
-        elif read.what == "community_pool":
-            coins = body["pool"]  # type: ignore[index]
-            text = next((c["amount"] for c in coins if c["denom"] == read.asset), "0")
-        else:
-            coin = body["amount" if read.what == "supply" else "balance"]  # type: ignore[index]
-            if coin["denom"] != read.asset:
-                raise KeyError(read.asset)
-            text = coin["amount"]
-        digits = _AMOUNT.match(text)
-        assert digits is not None
-    except (KeyError, TypeError, AssertionError) as error:
-        raise RpcError(
-            f"{read.what} does not parse ({error!r})", kind=Kind.MALFORMED, endpoint=endpoint.label
-        ) from None
-    amount = int(digits[1])
-    if read.what == "supply" and amount == 0:
-        raise ReadError(f"supply of {read.asset} is 0: an unknown denom answers so; check the denom")
-    return amount
+FAMILY = Family(_tip, _figure, _block, lag=2)

@@ -1,19 +1,17 @@
-"""Every error the chain reader raises on purpose, and the table that classifies what nodes say.
+"""Every error the chain reader raises on purpose, and texts without keys. Nothing here reads the network.
 
-    OnchainError                  catch this for "anything of the chain reader"
-    ├── ChainConfigError          chains.toml, tokens.toml or an argument is wrong: correct it
-    ├── RpcError                  one endpoint failed one request; `kind` says how (see Kind)
-    ├── AllEndpointsFailed        every endpoint of a chain failed; lists each one's reason
-    ├── PinError                  no block could be fixed: no quorum, too old, not final yet
-    │   └── OrphanedPin           the pinned block left the chain: pin and read again
-    ├── DisagreementError         two endpoints answered one pinned read differently and no third decided
-    ├── ReadError                 a contract or network answered something that is not what was asked
-    ├── ScanError                 a log scan cannot be complete (never returned as a short list)
-    ├── BudgetSpent               the requests that a pool may send are used up
-    ├── SupplyError               components do not add up (unbacked mint, more excluded than exists)
-    └── PriceRefused              an oracle or pool price fails its checks; the reason is in the text
-
-Place in the flow: leaf of `onchain`; nothing here reads the network.
+OnchainError                  catch this for "anything of the chain reader"
+├── ChainConfigError          chains.toml, tokens.toml or an argument is wrong: correct it
+├── RpcError                  one endpoint failed one request; `kind` says how (see Kind)
+├── AllEndpointsFailed        every endpoint of a chain failed; lists each one's reason
+├── PinError                  no block could be fixed: no quorum, too old, not final yet
+│   └── OrphanedPin           the pinned block left the chain: pin and read again
+├── DisagreementError         two endpoints answered one pinned read differently and no third decided
+├── ReadError                 a contract or network answered something that is not what was asked
+├── ScanError                 a log scan cannot be complete (never returned as a short list)
+├── BudgetSpent               the requests that a pool may send are used up
+├── SupplyError               components do not add up (unbacked mint, more excluded than exists)
+└── PriceRefused              an oracle or pool price fails its checks; the reason is in the text
 """
 
 from __future__ import annotations
@@ -22,7 +20,8 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
+from urllib.parse import parse_qsl, quote, urlsplit
 
 
 class OnchainError(Exception):
@@ -122,6 +121,11 @@ class RpcError(OnchainError):
         )
 
 
+def malformed(message: str, endpoint: str = "") -> RpcError:
+    """The error of an answer that is not what was asked: not to be trusted."""
+    return RpcError(message, kind=Kind.MALFORMED, endpoint=endpoint)
+
+
 class AllEndpointsFailed(OnchainError):  # noqa: N818 - reads as a state
     """Every endpoint failed. `errors` holds one RpcError each; `kind` is the one they share, else UNKNOWN."""
 
@@ -136,109 +140,44 @@ class AllEndpointsFailed(OnchainError):  # noqa: N818 - reads as a state
         self.kind = kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN
 
 
-# Order matters: the first pattern that matches wins. Texts are real ones (issue trackers, recordings, anvil).
-_TABLE: tuple[tuple[Kind, str], ...] = (
-    (Kind.REVERT, r"\A(VM Exception.{0,60})?execution reverted"),  # a contract's own words may say anything after it
-    (
-        Kind.RATE_LIMIT,
-        r"rate.?limit|too many requests|request limit|compute units|throughput|capacity exceeded|exceeded.{0,20}quota"
-        r"|daily (hits|request)|throttl|call rate",
-    ),
-    (
-        Kind.MISSING_STATE,
-        r"missing trie node|missingtrienode|historical state|state .{0,90}is not available|blockoutofrange"
-        r"|garbage.?collected|lowest height|load state at height|version does not exist|state already discarded"
-        r"|state (is )?pruned|required historical|archive|pruned|old data not available|no state available",
-    ),
-    (
-        Kind.TOO_BIG,
-        r"more than \d+ results|query exceeds|exceeds? max(imum)? (block|result)|exceed maximum block range"
-        r"|blocks? range|range(s)? (is )?(too (large|wide)|over)|ranges over|too large|too many (blocks|results|logs)"
-        r"|response size|exceeds the maximum|max(imum)? block|is limited to|query timeout|timeout exceeded"
-        r"|limit exceeded|out of gas|gas required exceeds|intrinsic gas|request entity|execution timeout"
-        r"|response is too big|size exceeded|exceeds the limit|range [\d,]+ exceeds|exceed(s|ed)? max(imum)? allowed"
-        r"|(at most|within|up to) [\d,]+k? blocks",
-    ),
-    (Kind.REVERT, r"execution reverted|revert|invalid opcode|stack underflow|bad jump"),
-    (
-        Kind.NOT_FOUND,
-        r"header (was )?not found|minimum context slot|db not found error: block"
-        r"|header for hash|unknown block|block not found|resource not found|not currently canonical"
-        r"|hash is not canonical|non-canonical|could not find block|block with .{0,80} not found|cannot find block"
-        r"|block .{0,40}not available|unknown_block|no historical rpc|beyond current head|requested height",
-    ),
-    (Kind.UNAVAILABLE, r"node is (behind|unhealthy)|server (is )?(busy|overloaded)|service unavailable|bad gateway"),
-    (
-        Kind.NO_METHOD,
-        r"method .{0,60}(not found|not supported|not available|does not exist|disabled)|unsupported method",
-    ),
-    (Kind.REFUSED, r"unauthori[sz]ed|forbidden|api key|access denied|must be authenticated|payment required"),
-    (
-        Kind.REJECTED,
-        r"invalid (argument|param|request)|cannot unmarshal|missing (field|value)|unknown field|deserializ",
-    ),
-)
-_COMPILED = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _TABLE)
-_BY_CODE = {-32005: Kind.TOO_BIG, -32601: Kind.NO_METHOD, -32602: Kind.REJECTED, -32001: Kind.NOT_FOUND, 3: Kind.REVERT}
-_BY_STATUS = {
-    **dict.fromkeys((401, 402, 403, 451), Kind.REFUSED),
-    **dict.fromkeys((408, 504, 524), Kind.SLOW),
-    413: Kind.TOO_BIG,
-}
-
-
-def classify(message: str, *, code: int | None = None, data: object = None) -> Kind:
-    """What a node's error object means. The text decides first, then its `data`, then the numeric code."""
-    for text in (message, data if isinstance(data, str) else repr(data) if data else ""):
-        for kind, pattern in _COMPILED:
-            if text and pattern.search(text):
-                return kind
-    return _BY_CODE.get(code, Kind.UNKNOWN) if code is not None else Kind.UNKNOWN
-
-
-def classify_status(status: int) -> Kind:
-    """What an HTTP status other than 200 means when its body explains nothing."""
-    if status == 429:
-        return Kind.RATE_LIMIT
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    if status == 404:
-        return Kind.NO_METHOD
-    return Kind.UNAVAILABLE if status >= 500 else Kind.REJECTED
-
-
-_SUGGESTED = re.compile(r"range[^0-9\[]{0,20}\[?(0x[0-9a-f]+|\d+)\s*[-,]\s*(0x[0-9a-f]+|\d+)\]?", re.IGNORECASE)
-_BLOCKS = r"([\d,_]+)(k?)\b(?! ?(?:results|logs|entries))"
-_LIMIT = tuple(
-    re.compile(words + _BLOCKS, re.IGNORECASE)
-    for words in (
-        r"limited to(?: an?)? ",
-        r"max(?:imum)?(?: is set to| is| allowed range| block range:?| range:?| of|:)? ",
-        r"exceeds the maximum of ",
-        r"exceeds? (?:the )?limit of ",
-        r"over the limit ",
-        r"ranges? over ",
-        r"(?:up to|at most|within|greater than|allowed:)(?: an?)? ",
-    )
-)
-
-
-def range_hint(message: str) -> tuple[int | None, int | None]:
-    """(blocks, last block) a "too big" message suggests; None where it names none.
-
-    The first is a limit for good ("limited to a 1000 blocks range"); the second is a one-off
-    suggestion ("retry with the range a-b") that holds for these logs only.
-    """
-    for pattern in _LIMIT:
-        if limit := pattern.search(message):
-            blocks = int(limit[1].replace(",", "").replace("_", "")) * (1000 if limit[2] else 1)
-            return (blocks, None) if blocks > 0 else (None, None)
-    if range_ := _SUGGESTED.search(message):
-        return None, int(range_[2], 0)
-    return None, None
-
-
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """' Did you mean "x"?' for the closest known word, or '' when nothing is close."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f' Did you mean "{close[0]}"?' if close else ""
+
+
+HIDDEN: Final = "<redacted>"
+SECRET_CHARS: Final = 8  # shorter parts of a path are words of the service
+
+_PARAMETER = re.compile(
+    r"(?i)\b((?:x[-_]cg[-_](?:demo|pro)[-_])?(?:api[-_]?key|access[-_]?token|token|secret|signature|password))"
+    r"(\s*[=:]\s*)([^&\s\"',;}]+)"
+)
+_USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/@\s]+@")
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """The text with every known secret, and whatever looks like a key in a URL, replaced by `<redacted>`."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, HIDDEN).replace(quote(secret, safe=""), HIDDEN)
+    text = _USERINFO.sub(rf"\1{HIDDEN}@", text)
+    return _PARAMETER.sub(rf"\1\2{HIDDEN}", text)
+
+
+def redact_url(url: str) -> str:
+    """A node's URL without what may be a key: user info, path and query become `…`; scheme, host and port stay."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    hidden = "/…" if parts.path.strip("/") or parts.query or parts.username else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{hidden}"
+
+
+def redact_parts(text: str, url: str) -> str:
+    """`text` without the parts of `url` that may be a key, should an answer repeat them, even cut off."""
+    parts = urlsplit(url)
+    secrets = [parts.username, parts.password, *parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))]
+    for secret in secrets:
+        if secret and len(secret) >= SECRET_CHARS:
+            text = re.sub(re.escape(secret[:SECRET_CHARS]) + r"[\w.~%-]*", "…", text)
+    return text

@@ -6,25 +6,16 @@ Place in the flow: maintenance face; nothing here gives a supply.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from onchain import arweave, cosmos, filecoin, near, solana, substrate
 from onchain.chains import Chain, load_chains
 from onchain.errors import Kind, OnchainError, OrphanedPin, RpcError
-from onchain.rpc.endpoint import Endpoint
 from onchain.rpc.pin import Pin, Pinner, read_header
-from onchain.rpc.pool import Pool
+from onchain.rpc.pool import Endpoint, Pool
+from onchain.snapshots import FAMILIES
 
 FINAL, ORPHANED, UNKNOWN = "final", "orphaned", "unknown"
-TIPS: Mapping[str, Callable[[Pool, Endpoint], Awaitable[Pin]]] = {
-    "solana": solana.tip,
-    "cosmos": cosmos.tip,
-    "near": near.tip,
-    "substrate": substrate.tip,
-    "filecoin": filecoin.tip,
-    "arweave": arweave.tip,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +33,6 @@ class EndpointHealth:
     height: int | None = None
     age_s: float | None = None
     archive: bool | None = None
-    canonical_multicall: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +112,13 @@ def _row(pool: Pool, endpoint: Endpoint, answer: _Seen | RpcError) -> EndpointHe
         height=seen.height,
         age_s=age,
         archive=seen.archive,
-        canonical_multicall=endpoint.canonical_multicall,
     )
 
 
 async def _probe(pool: Pool, endpoint: Endpoint) -> _Seen:
-    if pool.chain.family in TIPS:
-        tip = await TIPS[pool.chain.family](pool, endpoint)
-        return _Seen(tip.number, tip.timestamp)
-    if pool.chain.family != "evm":
-        return _Seen()  # the Internet Computer: the identity check was the probe
+    if family := FAMILIES.get(pool.chain.family):
+        tip = await family.tip(pool, endpoint)
+        return _Seen(tip.number, tip.timestamp) if tip.number else _Seen()  # the Internet Computer has no heights
     header = await read_header(pool, endpoint, pool.chain.finality.split("-")[0])
     try:
         await pool.call("eth_getBalance", (pool.chain.multicall, "0x1"), on=endpoint)

@@ -1,61 +1,44 @@
 """ICRC-1 ledger supplies on the Internet Computer by canister query (CBOR over HTTPS), without an SDK.
 
-Place in the flow: the Internet Computer `Reader`. A query is answered by one replica and has no height: the time of
-reading is recorded as the pin's timestamp, and an instant further away than `TOLERANCE_S` is refused. Written to the
-documented interface; not run against a live node here.
+A query is answered by one replica and has no height: the time of reading is the pin's. Written to the documented
+interface; not run against a live node here.
 """
 
 from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Sequence
-from functools import partial
+from typing import Any
 
 import cbor2
 
 from onchain.errors import Kind, ReadError, RpcError
-from onchain.readings import Read, Reading, kept
-from onchain.rpc.endpoint import Endpoint
-from onchain.rpc.pin import Pin, confirmed
-from onchain.rpc.pool import Pool
-from onchain.rpc.wire import parse_cbor
+from onchain.family import TOLERANCE_S, Family
+from onchain.rpc.pin import Pin
+from onchain.rpc.pool import Endpoint, Pool
+from onchain.rpc.wire import parse_cbor, parsing
+from onchain.tokens import Read
 
-TOLERANCE_S = 900
 DRIFT = 1e-4  # two boundary nodes answer from replicas seconds apart
 _EXPIRY_S = 180
+MOST_DIGITS = 40  # of seven bits: no amount is longer
 _ANONYMOUS = b"\x04"
 _NO_ARGUMENTS = b"DIDL\x00\x00"
 _ONE_NAT, _ONE_NAT8 = b"DIDL\x00\x01\x7d", b"DIDL\x00\x01\x7b"
 
 
-async def read(pool: Pool, reads: Sequence[Read], *, at: int | None, confirm: int) -> dict[Read, Reading]:
-    """Every supply now. Raises ReadError when `at` is too far from now: a query cannot look back."""
-    now = int(pool.wall())
-    if at is not None and abs(now - at) > TOLERANCE_S:
-        raise ReadError(f"a canister query answers now ({now}), not at {at}; use an imported value")
-    pin = Pin(pool.chain.name, 0, "", now, "query", ())
-    return {r: await kept(r, partial(_supply, pool, r, confirm=confirm), pin) for r in reads}
+async def _tip(pool: Pool, _endpoint: Endpoint) -> Pin:
+    """Now: that the endpoint is of this network was checked before."""
+    return Pin(pool.chain.name, 0, "", int(pool.wall()), "query")
 
 
-async def _supply(pool: Pool, read: Read, *, confirm: int) -> tuple[int, tuple[str, ...]]:
+async def _figure(pool: Pool, endpoint: Endpoint, read: Read, _pin: Pin) -> int:
     if read.what != "supply":
         raise ReadError(f"the Internet Computer reader has no {read.what!r}")
-
-    async def ask(endpoint: Endpoint) -> int:
-        await pool.ready(endpoint)
-        digits = _nat(await _query(pool, endpoint, read.asset, "icrc1_decimals"))
-        if digits != read.decimals:
-            raise ReadError(f"ledger {read.asset} has {digits} decimals, {read.decimals} are configured")
-        return _nat(await _query(pool, endpoint, read.asset, "icrc1_total_supply"))
-
-    return await confirmed(
-        pool,
-        ask,
-        what="icrc1_total_supply",
-        count=confirm,
-        same=lambda a, b: abs(a - b) <= DRIFT * max(a, b),
-    )
+    digits = _nat(await _query(pool, endpoint, read.asset, "icrc1_decimals"))
+    if digits != read.decimals:
+        raise ReadError(f"ledger {read.asset} has {digits} decimals, {read.decimals} are configured")
+    return _nat(await _query(pool, endpoint, read.asset, "icrc1_total_supply"))
 
 
 async def _query(pool: Pool, endpoint: Endpoint, canister: str, method: str) -> bytes:
@@ -68,23 +51,17 @@ async def _query(pool: Pool, endpoint: Endpoint, canister: str, method: str) -> 
         "sender": _ANONYMOUS,
         "ingress_expiry": int((pool.wall() + _EXPIRY_S) * 1_000_000_000),
     }
-    raw = await pool.post_bytes(
-        f"/api/v2/canister/{canister}/query",
-        cbor2.dumps({"content": content}),
-        content_type="application/cbor",
-        on=endpoint,
-    )
-    body = parse_cbor(raw)
-    if not isinstance(body, dict):
-        raise RpcError("the query answer is not a map", kind=Kind.MALFORMED, endpoint=endpoint.label)
-    if body.get("status") != "replied":
-        raise ReadError(f"{method} of {canister}: {body.get('reject_message') or body.get('status')!r}")
-    _check_fresh(body.get("signatures"), pool, endpoint)
-    reply = body.get("reply")
-    arg = reply.get("arg") if isinstance(reply, dict) else None
-    if not isinstance(arg, bytes):
-        raise RpcError("the query answer has no reply", kind=Kind.MALFORMED, endpoint=endpoint.label)
-    return arg
+    path, asked = f"/api/v2/canister/{canister}/query", cbor2.dumps({"content": content})
+    body: Any = parse_cbor(await pool.post_bytes(path, asked, content_type="application/cbor", on=endpoint))
+    with parsing("the query answer", endpoint.label):
+        status, signatures = body["status"], body.get("signatures")
+    if status != "replied":
+        raise ReadError(f"{method} of {canister}: {body.get('reject_message') or status!r}")
+    _check_fresh(signatures, pool, endpoint)
+    with parsing("the query answer", endpoint.label):
+        arg = body["reply"]["arg"]
+        assert isinstance(arg, bytes)
+        return arg
 
 
 def _check_fresh(signatures: object, pool: Pool, endpoint: Endpoint) -> None:
@@ -101,17 +78,12 @@ def _nat(arg: bytes) -> int:
     """The single `nat` (LEB128) or `nat8` of a Candid reply."""
     if arg.startswith(_ONE_NAT8) and len(arg) == len(_ONE_NAT8) + 1:
         return arg[-1]
-    if not arg.startswith(_ONE_NAT) or len(arg) <= len(_ONE_NAT):
+    digits = arg.removeprefix(_ONE_NAT)
+    if len(digits) == len(arg) or not 0 < len(digits) <= MOST_DIGITS:
         raise ReadError(f"the reply {arg[:12].hex()} is not one nat")
-    value, shift = 0, 0
-    for i, byte in enumerate(arg[len(_ONE_NAT) :]):
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            if len(_ONE_NAT) + i + 1 != len(arg):
-                break
-            return value
-    raise ReadError("the reply's nat is cut or followed by more")
+    if digits[-1] & 0x80 or any(not byte & 0x80 for byte in digits[:-1]):
+        raise ReadError("the reply's nat is cut or followed by more")
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(digits))
 
 
 def principal(text: str) -> bytes:
@@ -125,3 +97,6 @@ def principal(text: str) -> bytes:
     if len(raw) < 5 or again != letters or zlib.crc32(raw[4:]).to_bytes(4, "big") != raw[:4]:
         raise ReadError(f"{text!r} is not a principal")
     return raw[4:]
+
+
+FAMILY = Family(_tip, _figure, drift=DRIFT)

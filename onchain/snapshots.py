@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -18,26 +18,27 @@ import aiohttp
 from anyio import move_on_after
 
 from onchain import arweave, cosmos, filecoin, icp, near, solana, substrate
-from onchain.chains import Chain, load_chains
-from onchain.errors import ChainConfigError, Kind, OnchainError, SupplyError
+from onchain.chains import Chain, instant_s, load_chains
+from onchain.errors import Kind, OnchainError, SupplyError
 from onchain.evm import erc20
-from onchain.readings import MISSING, Read, Reader, Reading, missing
+from onchain.family import Family
 from onchain.rpc.pin import Pin, Pinner
 from onchain.rpc.pool import Pool
 from onchain.rpc.wire import CallRecord, digest
 from onchain.supply import Supply, compute_supply, reads_of
-from onchain.tokens import Token, Usage, load_tokens
+from onchain.tokens import MISSING, Read, Reading, Token, Usage, load_tokens, missing, rules_of
 
-READERS: Mapping[str, Reader] = {
-    "evm": erc20.read,
-    "solana": solana.read,
-    "cosmos": cosmos.read,
-    "near": near.read,
-    "substrate": substrate.read,
-    "icp": icp.read,
-    "filecoin": filecoin.read,
-    "arweave": arweave.read,
+FAMILIES: Mapping[str, Family] = {
+    "solana": solana.FAMILY,
+    "cosmos": cosmos.FAMILY,
+    "near": near.FAMILY,
+    "substrate": substrate.FAMILY,
+    "icp": icp.FAMILY,
+    "filecoin": filecoin.FAMILY,
+    "arweave": arweave.FAMILY,
 }
+Reader = Callable[..., Awaitable[dict[Read, Reading]]]
+READERS: Mapping[str, Reader] = {"evm": erc20.read} | {name: family.read for name, family in FAMILIES.items()}
 Progress = Callable[[str, str], None]  # (chain, "reading" | "done" | reason of the failure)
 
 
@@ -88,18 +89,11 @@ def snapshot(
     Runs its own event loop; from async code use `read_snapshot`. Raises ChainConfigError for an unknown symbol or a
     naive instant.
     """
-    if at is not None and at.tzinfo is None:
-        raise ChainConfigError(f"{at.isoformat()} has no time zone; give an aware instant")
-    known = load_tokens() if tokens is None else tokens
-    wanted = list(known) if symbols is None else list(symbols)
-    for symbol in wanted:
-        if symbol not in known:
-            raise ChainConfigError(f'no supply rule for "{symbol}"; known: {", ".join(sorted(known))}')
     return asyncio.run(
         read_snapshot(
-            [known[symbol] for symbol in wanted],
+            rules_of(symbols, tokens),
             chains=load_chains(own_endpoints=own_endpoints) if chains is None else chains,
-            at=None if at is None else int(at.timestamp()),
+            at=instant_s(at),
             reported=reported or {},
             confirm=confirm,
             progress=progress,

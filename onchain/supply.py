@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from onchain.errors import SupplyError
-from onchain.readings import MISSING, ON_CHAIN, REPORTED, Read, Reading
-from onchain.tokens import COMPLETE, Exclusion, Leg, Token
+from onchain.tokens import COMPLETE, MISSING, ON_CHAIN, REPORTED, Exclusion, Leg, Read, Reading, Token
 
 
 def free_float(

@@ -5,17 +5,19 @@ Place in the flow: reads tokens.toml; `supply` turns a rule and its readings int
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from importlib import resources
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from onchain.errors import ChainConfigError
-from onchain.readings import Read
 from onchain.strict_toml import Day, Number, Text, Whole, one_of, parse_toml, read_table, refuse
+
+if TYPE_CHECKING:
+    from onchain.rpc.pin import Pin
 
 ROLES = ("home", "mint", "rollup", "bridged", "legacy", "check")
 COUNTED = ("home", "mint", "rollup")
@@ -24,6 +26,54 @@ COMPLETE = "complete"
 GRADES = (COMPLETE, "partial", "schedule", "unverified")
 COMPONENTS = ("burnt", "treasury", "staked", "locked", "lost", "vesting", "unclaimed")
 Decimals = Annotated[Whole, Field(ge=0, le=36)]
+
+ON_CHAIN, REPORTED, MISSING = "on_chain", "reported", "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One number to read: `what` of `asset` on `chain`, held by `holder` where that applies.
+
+    `what`: supply, balance, or a network's own figure (burnt, locked, staked, community_pool, cross_check).
+    `asset`: contract address, mint, denom, canister or "native".
+    """
+
+    chain: str
+    what: str
+    asset: str
+    decimals: int
+    holder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The answer to one `Read`. `amount` in base units; None with `reason` when it could not be read."""
+
+    read: Read
+    amount: int | None
+    status: str
+    pin: Pin | None = None
+    agreed: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def missing(read: Read, reason: str, pin: Pin | None = None) -> Reading:
+    """A reading that says why there is no number."""
+    return Reading(read, None, MISSING, pin, (), reason)
+
+
+def reading(read: Read, amount: int, pin: Pin | None, agreed: tuple[str, ...]) -> Reading:
+    """The reading of an amount. A supply of nothing that one operator alone states is no number."""
+    if amount == 0 and read.what == "supply" and len(agreed) < 2:
+        return missing(read, "a supply of 0 by one operator alone: nobody confirms it", pin)
+    return Reading(read, amount, ON_CHAIN, pin, agreed)
+
+
+def exact(amount: object) -> int:
+    """The integer of decimal text. Raises ValueError for anything else: a JSON number this large came as a float."""
+    if not isinstance(amount, str) or not amount.isdecimal():
+        raise ValueError(f"{amount!r} is not decimal text")
+    return int(amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +220,15 @@ def load_tokens(*, text: str | None = None) -> dict[str, Token]:
     tokens = {symbol: _token(symbol, table, problems) for symbol, table in raw.items()}
     refuse(problems, source="tokens.toml", error=ChainConfigError)
     return {symbol: token for symbol, token in tokens.items() if token is not None}
+
+
+def rules_of(symbols: Sequence[str] | None, tokens: Mapping[str, Token] | None = None) -> list[Token]:
+    """The rules of these symbols among `tokens` (the shipped ones), or all. Raises ChainConfigError for one unknown."""
+    known = load_tokens() if tokens is None else tokens
+    for symbol in symbols or ():
+        if symbol not in known:
+            raise ChainConfigError(f'no supply rule for "{symbol}"; known: {", ".join(sorted(known))}')
+    return [known[symbol] for symbol in (known if symbols is None else symbols)]
 
 
 def _shipped() -> str:

@@ -192,8 +192,8 @@ def supplies(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
 
 def prices(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     """Hold pool and oracle prices against our rates; the counts."""
-    made = check_prices(live, run_id)
-    return {"checks": len(made.checks), "beyond": made.beyond, "without_rate": len(made.unpriced)}
+    checks, unpriced = check_prices(live, run_id)
+    return {"checks": len(checks), "beyond": sum(check.beyond for check in checks), "without_rate": len(unpriced)}
 
 
 def activity(live: Live, due: datetime, run_id: int, *, progress: Progress | None = None) -> Mapping[str, Any]:

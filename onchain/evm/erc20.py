@@ -10,9 +10,9 @@ from typing import Any
 
 from onchain.errors import AllEndpointsFailed, Kind, PinError, ReadError
 from onchain.evm.multicall import Call, Outcome, Readout, call, read_calls
-from onchain.readings import Read, Reading, missing, reading
 from onchain.rpc.pin import Pin, Pinner
 from onchain.rpc.pool import Pool
+from onchain.tokens import Read, Reading, missing, reading
 
 RE_PINS = 3
 _GETTERS: dict[str, tuple[list[str], str]] = {
@@ -42,10 +42,7 @@ ERC20_ABI: list[dict[str, Any]] = [
         "inputs": [{"name": name, "type": kind, "indexed": indexed} for name, kind, indexed in _TRANSFER],
     },
 ]
-BURN_ADDRESSES = (
-    "0x0000000000000000000000000000000000000000",
-    "0x000000000000000000000000000000000000dEaD",
-)
+ZERO_ADDRESS = "0x0000000000000000000000000000000000000000"
 
 
 def total_supply(token: str) -> Call:
@@ -85,7 +82,7 @@ async def pinned_calls(
     keeps reorganising, else what pinning and reading raise.
     """
     for left in reversed(range(RE_PINS)):
-        pin = await (pinner.head() if at is None else pinner.at(at))
+        pin = await pinner.settled(at)
         try:
             return pin, await _read_at(pinner, pin, calls, confirm=confirm)
         except PinError:

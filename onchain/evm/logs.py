@@ -6,14 +6,14 @@ Place in the flow: `activity` consumes chunks of raw logs; whoever stores rows k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 
-from onchain.errors import AllEndpointsFailed, Kind, RpcError, ScanError, range_hint
-from onchain.rpc.endpoint import Endpoint
-from onchain.rpc.pin import Header, Pin, read_header
-from onchain.rpc.pool import Pool
+from onchain.errors import AllEndpointsFailed, Kind, RpcError, ScanError, malformed
+from onchain.rpc.pin import Header, Pin, confirmed, read_header
+from onchain.rpc.pool import Endpoint, Pool
+from onchain.rpc.wire import range_hint
 
 TARGET_LOGS = 5_000
 _PERHAPS_TOO_BIG = frozenset({Kind.SLOW, Kind.REJECTED, Kind.UNKNOWN})  # a single block tells
@@ -93,7 +93,10 @@ class Rollback:
 
 @dataclass(slots=True)
 class Checkpoint:
-    """Where a scan stands; plain data, to be stored with the rows. `ends` are (block, hash) of scanned chunks."""
+    """Where a scan stands; plain data, to be stored with the rows. `ends` are (block, hash) of scanned chunks.
+
+    `dataclasses.asdict` gives it as JSON-ready data, pydantic's `TypeAdapter(Checkpoint)` takes that back.
+    """
 
     next_block: int
     start: int = -1
@@ -103,17 +106,6 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         self.start = self.next_block if self.start < 0 else self.start
-
-    def plain(self) -> dict[str, Any]:
-        """The checkpoint as JSON-ready data; `Checkpoint.from_plain` takes it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_plain(cls, data: Mapping[str, Any]) -> Checkpoint:
-        """The checkpoint of stored `plain()` data, also after a trip through JSON."""
-        ends = [(int(number), str(known)) for number, known in data["ends"]]
-        ranges = {label: RangeSize(**size) for label, size in data["ranges"].items()}
-        return cls(data["next_block"], data["start"], ends, ranges, data["logs"])
 
     def note(self, chunk: Chunk) -> None:
         self.next_block = chunk.last + 1
@@ -142,7 +134,7 @@ class LogScan:
 
     The next chunk is fetched while the caller works on this one. `checkpoint` moves on only when the caller asks for
     the next item, so stopping in between loses nothing. Where the pool asks for more than one voice, every chunk is
-    asked of a second operator, and where they differ of a third; ScanError when nobody can decide.
+    asked of a second operator, and where they differ of a third.
     """
 
     def __init__(
@@ -160,7 +152,10 @@ class LogScan:
         self._asked: dict[str, int] = {}
 
     async def run(self) -> AsyncIterator[Chunk | Rollback]:
-        """Chunks in order without a gap up to the pin. Raises ScanError, AllEndpointsFailed."""
+        """Chunks in order without a gap up to the pin.
+
+        Raises ScanError, AllEndpointsFailed; DisagreementError when operators gave other logs and none can decide.
+        """
         ahead: asyncio.Task[_Part] | None = None
         try:
             if (back := await self._common()) is not None:
@@ -202,7 +197,6 @@ class LogScan:
                 return part
 
     async def _ask(self, endpoint: Endpoint, first: int, last: int) -> _Part:
-        await self.pool.ready(endpoint)
         await self._must_have(endpoint, last)
         self._asked[endpoint.label] = last - first + 1
         logs = await self._logs(endpoint, first, last)
@@ -222,7 +216,7 @@ class LogScan:
             endpoint.breaker.succeeded()
             raise RpcError(error.message, kind=Kind.TOO_BIG, endpoint=endpoint.label) from None
         if not isinstance(logs, list):
-            raise RpcError("eth_getLogs did not answer a list", kind=Kind.MALFORMED, endpoint=endpoint.label)
+            raise malformed("eth_getLogs did not answer a list", endpoint.label)
         return logs
 
     def _size_of(self, label: str) -> RangeSize:
@@ -241,29 +235,19 @@ class LogScan:
 
     async def _chunk(self, part: _Part) -> Chunk:
         """The chunk as a second operator gives it too, where two must agree; a third decides where they differ."""
-        first, last, parts = part.low.number, part.high.number, [part]
-        while self.pool.quorum(self.pool.confirm) > 1:
-            operators = {known.endpoint.operator for known in parts}
-            others = [e for e in self.pool.endpoints if e.operator in operators]
-            try:
-                other = await self.pool.on_any(
-                    lambda e: self._in_pieces(e, first, last), what="eth_getLogs", exclude=others
-                )
-            except (AllEndpointsFailed, RpcError) as error:
-                if len(parts) == 1:
-                    break  # nobody else can serve it: told by `checked`
-                raise ScanError(
-                    f"{self.pool.chain.name}: blocks {first}-{last} have {_counts(parts)}; some of them are "
-                    "incomplete: add an endpoint that decides or scan again later"
-                ) from error
-            same = [known for known in parts if known.identity == other.identity]
-            if same:
-                for known in parts:
-                    if known not in same:
-                        known.endpoint.distrust()
-                return Chunk(first, last, other.high.hash, other.logs, same[0].endpoint.label, True)
-            parts.append(other)
-        return Chunk(first, last, part.high.hash, part.logs, part.endpoint.label, False)
+        first, last, whole = part.low.number, part.high.number, part
+        agreed: tuple[str, ...] = ()
+        with suppress(AllEndpointsFailed, RpcError):  # nobody else can serve it: told by `checked`
+            whole, agreed = await confirmed(
+                self.pool,
+                lambda e: self._in_pieces(e, first, last),
+                what=f"eth_getLogs of blocks {first}-{last}",
+                count=self.pool.confirm,
+                differ=lambda a, b: f"{len(a.logs)} logs against {len(b.logs)}",
+                same=lambda a, b: a.identity == b.identity,
+                known=[(part.endpoint, part)],
+            )
+        return Chunk(first, last, whole.high.hash, whole.logs, part.endpoint.label, len(agreed) > 1)
 
     async def _in_pieces(self, endpoint: Endpoint, first: int, last: int) -> _Part:
         """The same range from one endpoint, in halves where the whole is too big for it."""
@@ -303,10 +287,6 @@ class LogScan:
             raise ScanError(f"block {self.upto.number} is not the pinned one: pin and scan again")
 
 
-def _counts(parts: Sequence[_Part]) -> str:
-    return " and ".join(f"{len(part.logs)} logs on {part.endpoint.label}" for part in parts)
-
-
 def _topics(log: dict[str, object]) -> Sequence[object]:
     topics = log.get("topics")
     return topics if isinstance(topics, list) else ()
@@ -331,11 +311,7 @@ def _check_logs(logs: list[dict[str, object]], low: Header, high: Header, endpoi
                     )
                 block, index = after, -1
             if at <= index or log.get("removed"):
-                raise RpcError(
-                    f"log {at} of block {block} is out of order or removed",
-                    kind=Kind.MALFORMED,
-                    endpoint=endpoint.label,
-                )
+                raise malformed(f"log {at} of block {block} is out of order or removed", endpoint.label)
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise RpcError("a log does not parse", kind=Kind.MALFORMED, endpoint=endpoint.label) from None
+            raise malformed("a log does not parse", endpoint.label) from None
         index = at

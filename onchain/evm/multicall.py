@@ -1,7 +1,7 @@
 """Many contract reads at one pinned block in one request, checked to be from that block.
 
 The one way past web3's contract objects, for many reads at once: `Call`s go in, `Outcome`s come back in order. eth_abi
-writes and reads the words; one request carries up to 500 calls.
+writes and reads the words; one request carries up to 240 calls.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.crypto import keccak
 
-from onchain.errors import Kind, ReadError, RpcError
-from onchain.rpc.endpoint import Endpoint
+from onchain.errors import Kind, ReadError, RpcError, malformed
 from onchain.rpc.pin import Pin, at_pin, confirmed
-from onchain.rpc.pool import Pool
+from onchain.rpc.pool import Endpoint, Pool
 
 WORD = 32
 REVERTED = "reverted"
-CHUNK_CALLS = 500
+CHUNK_CALLS = 240  # the own reader's array holds 256, its items 512 bytes
 CHUNK_BYTES = 160_000
 KEPT_STATES = 128  # blocks of state that a node without an archive keeps
-OVERRIDE_CALLS = 240  # the own reader's array holds 256, its items 512 bytes
 _SMALLER = frozenset({Kind.TOO_BIG, Kind.REVERT})
 
 
@@ -181,19 +179,17 @@ async def read_calls(pool: Pool, pin: Pin, calls: Sequence[Call], *, confirm: in
 
 async def read_on(pool: Pool, endpoint: Endpoint, pin: Pin, calls: Sequence[Call]) -> tuple[Outcome, ...]:
     """All `calls` at the pinned block from one endpoint. Raises RpcError when the endpoint cannot serve them."""
-    await pool.ready(endpoint)
-    size = CHUNK_CALLS if endpoint.canonical_multicall else OVERRIDE_CALLS
-    parts = await asyncio.gather(*(_bisected(pool, endpoint, pin, chunk) for chunk in _chunks(calls, size)))
+    parts = await asyncio.gather(*(_bisected(pool, endpoint, pin, chunk) for chunk in _chunks(calls)))
     return tuple(outcome for part in parts for outcome in part)
 
 
-def _chunks(calls: Sequence[Call], size: int) -> list[Sequence[Call]]:
+def _chunks(calls: Sequence[Call]) -> list[Sequence[Call]]:
     """Cut by number of calls and by bytes of call data."""
     chunks: list[list[Call]] = [[]]
     used = 0
     for call in calls:
         cost = 192 + len(call.data)
-        if chunks[-1] and (len(chunks[-1]) >= size or used + cost > CHUNK_BYTES):
+        if chunks[-1] and (len(chunks[-1]) >= CHUNK_CALLS or used + cost > CHUNK_BYTES):
             chunks.append([])
             used = 0
         chunks[-1].append(call)
@@ -219,18 +215,18 @@ async def _aggregate(pool: Pool, endpoint: Endpoint, pin: Pin, calls: Sequence[C
     checks = [_TIME, _NUMBER] if pool.chain.evm_block_number else [_TIME]
     target = pool.chain.multicall
     data = encode_aggregate3([(target, check) for check in checks] + [(c.target, c.data) for c in calls])
-    after: tuple[object, ...] = ()
-    if not endpoint.canonical_multicall:
-        after = ({target: {"code": override_code()}},)
-    raw = await _eth_call(pool, endpoint, pin, to=target, data=data, after=after)
-    if not raw and not after:  # no Multicall3 yet at this old block
+    raw: bytes | None = b""
+    if pin.number > endpoint.bare_to:
+        raw = await _eth_call(pool, endpoint, pin, to=target, data=data)
+    if not raw:  # no Multicall3 there at this block, nor before it
+        endpoint.bare_to = max(endpoint.bare_to, pin.number)
         raw = await _eth_call(pool, endpoint, pin, to=target, data=data, after=({target: {"code": override_code()}},))
-    if raw is None or not raw:
+    if not raw:
         return await _one_by_one(pool, endpoint, pin, calls)
     try:
         results = decode_aggregate3(raw, len(checks) + len(calls))
     except ReadError as error:
-        raise RpcError(str(error), kind=Kind.MALFORMED, endpoint=endpoint.label) from None
+        raise malformed(str(error), endpoint.label) from None
     _self_check(results, pin, endpoint, numbered=len(checks) == 2)
     return [_outcome(call, *result) for call, result in zip(calls, results[len(checks) :], strict=True)]
 
@@ -271,11 +267,7 @@ def _self_check(results: Sequence[tuple[bool, bytes]], pin: Pin, endpoint: Endpo
     for (success, raw), value in zip(results, expected, strict=False):
         if not success or len(raw) != 32 or int.from_bytes(raw, "big") != value:
             got = int.from_bytes(raw, "big") if len(raw) == 32 else raw.hex()
-            raise RpcError(
-                f"the answer is from another block: {got} where {value} was pinned",
-                kind=Kind.MALFORMED,
-                endpoint=endpoint.label,
-            )
+            raise malformed(f"the answer is from another block: {got} where {value} was pinned", endpoint.label)
 
 
 def _outcome(call: Call, success: bool, raw: bytes) -> Outcome:
@@ -297,7 +289,7 @@ def hex_bytes(answer: object, endpoint: Endpoint) -> bytes:
         assert isinstance(answer, str) and answer.startswith("0x")
         return bytes.fromhex(answer[2:])
     except (AssertionError, ValueError):
-        raise RpcError(f"{answer!r:.60} is not hex data", kind=Kind.MALFORMED, endpoint=endpoint.label) from None
+        raise malformed(f"{answer!r:.60} is not hex data", endpoint.label) from None
 
 
 @lru_cache(maxsize=1)

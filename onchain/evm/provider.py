@@ -22,13 +22,12 @@ from web3.main import get_async_default_modules
 from web3.providers.async_base import AsyncBaseProvider
 from web3.types import BlockIdentifier, StateOverride, TxParams
 
-from onchain.chains import Chain, load_chains
+from onchain.chains import Chain, instant_s, load_chains
 from onchain.errors import ChainConfigError, Kind, ReadError, RpcError
 from onchain.evm.logs import Checkpoint, Chunk, LogScan
 from onchain.evm.multicall import REVERTED, Call, Outcome, decode_output, hex_bytes, read_calls, selector
-from onchain.rpc.endpoint import Endpoint
 from onchain.rpc.pin import Pin, Pinner, at_pin, confirmed, parse_header
-from onchain.rpc.pool import Pool
+from onchain.rpc.pool import Endpoint, Pool
 from onchain.rpc.wire import digest
 
 # What reads the state of a block, with the place of the block among its parameters.
@@ -105,10 +104,8 @@ def web3(
     if chain not in known or known[chain].family != "evm":
         names = ", ".join(sorted(name for name, entry in known.items() if entry.family == "evm"))
         raise ChainConfigError(f'web3 speaks to EVM chains, "{chain}" is none of {names}')
-    if at is not None and at.tzinfo is None:
-        raise ChainConfigError(f"{at.isoformat()} has no time zone; give an aware instant")
-    pool = Pool(known[chain], confirm=confirm, max_requests=max_requests)
-    return PinnedWeb3(PinnedProvider(pool, at=None if at is None else int(at.timestamp())))
+    instant = instant_s(at)
+    return PinnedWeb3(PinnedProvider(Pool(known[chain], confirm=confirm, max_requests=max_requests), at=instant))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +141,7 @@ class PinnedProvider(AsyncBaseProvider):
         """The block at which everything is read. Raises PinError."""
         async with self._pinning:
             if self._pin is None:
-                at = self._instant
-                self._pin = await (self._pinner.head() if at is None else self._pinner.at(at))
+                self._pin = await self._pinner.settled(self._instant)
             return self._pin
 
     async def repin(self) -> Pin:

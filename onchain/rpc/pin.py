@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from onchain.errors import AllEndpointsFailed, DisagreementError, Kind, OrphanedPin, PinError, RpcError
-from onchain.rpc.endpoint import Endpoint
-from onchain.rpc.pool import Pool
+from onchain.errors import AllEndpointsFailed, DisagreementError, Kind, OrphanedPin, PinError, RpcError, malformed
+from onchain.rpc.pool import Endpoint, Pool
+from onchain.rpc.wire import parsing
 
 _HASH = re.compile(r"0x[0-9a-f]{64}\Z")
 _BEHIND = re.compile(r"latest-(\d+)\Z")
@@ -45,7 +45,7 @@ class Pin:
 
 def parse_header(result: object, *, endpoint: str = "") -> Header:
     """The header of an eth_getBlockBy… result. Raises RpcError(MALFORMED) naming the field that does not hold."""
-    try:
+    with parsing("the block header", endpoint):
         assert isinstance(result, dict)
         header = Header(
             number=int(result["number"], 16),
@@ -53,11 +53,8 @@ def parse_header(result: object, *, endpoint: str = "") -> Header:
             parent=str(result["parentHash"]).lower(),
             timestamp=int(result["timestamp"], 16),
         )
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
-        text = f"the block header does not parse ({error!r})"
-        raise RpcError(text, kind=Kind.MALFORMED, endpoint=endpoint) from None
     if not _HASH.match(header.hash) or not _HASH.match(header.parent):
-        raise RpcError(f"the block hash {header.hash!r} is not 32 bytes", kind=Kind.MALFORMED, endpoint=endpoint)
+        raise malformed(f"the block hash {header.hash!r} is not 32 bytes", endpoint)
     return header
 
 
@@ -67,7 +64,7 @@ async def read_header(pool: Pool, endpoint: Endpoint, block: int | str) -> Heade
     answer = await pool.call("eth_getBlockByNumber", (name, False), on=endpoint)
     header = parse_header(answer, endpoint=endpoint.label)
     if isinstance(block, int) and header.number != block:
-        raise RpcError(f"asked for block {block}, got {header.number}", kind=Kind.MALFORMED, endpoint=endpoint.label)
+        raise malformed(f"asked for block {block}, got {header.number}", endpoint.label)
     return header
 
 
@@ -104,7 +101,7 @@ class Pinner:
             holders = [e for e, tip in tips.items() if tip.number >= height]
             pin, seen = await self._vote(height, level, holders, known=tips)
             if pin is not None:
-                self._check_age(pin)
+                check_age(self.pool, pin)
                 return pin
         raise PinError(f"{self.pool.chain.name}: endpoints disagree about the {level} block: {seen}")
 
@@ -136,6 +133,10 @@ class Pinner:
             )
         self._by_time[instant, level] = pin
         return pin
+
+    async def settled(self, at: int | None) -> Pin:
+        """The pin of an instant, or the newest one."""
+        return await (self.head() if at is None else self.at(at))
 
     async def block(self, number: int, level: str) -> Pin:
         """The block of this number, recorded as of finality `level`. Raises PinError when no quorum has it."""
@@ -223,19 +224,21 @@ class Pinner:
             )
         return self._headers[number]
 
-    def _check_age(self, pin: Pin) -> None:
-        limit, age = self.pool.chain.max_age_s, self.pool.wall() - pin.timestamp
-        if limit is not None and age > limit:
-            raise PinError(
-                f"{pin.chain}: the {pin.finality} block {pin.number} is {age:.0f} s old, more than {limit:.0f} s; "
-                "every endpoint is stale: check them or add another"
-            )
-
     def _too_few(self, level: str, answers: dict[Endpoint, Header | RpcError], count: int) -> str:
         reasons = "; ".join(str(error) for error in answers.values() if isinstance(error, RpcError))
         return (
             f"{self.pool.chain.name}: {count} of {self.need} needed operators gave a {level} block "
             f"({reasons}); add an endpoint or lower the quorum"
+        )
+
+
+def check_age(pool: Pool, pin: Pin) -> None:
+    """Raise PinError for a newest block that is older than the chain's `max_age_s`."""
+    limit, age = pool.chain.max_age_s, pool.wall() - pin.timestamp
+    if limit is not None and age > limit:
+        raise PinError(
+            f"{pin.chain}: the {pin.finality} block {pin.number} is {age:.0f} s old, more than {limit:.0f} s; "
+            "every endpoint is stale: check them or add another"
         )
 
 
@@ -323,35 +326,35 @@ async def confirmed(
     differ: Callable[[T, T], str] = lambda a, b: f"{a!r} against {b!r}",
     old: bool = False,
     same: Callable[[T, T], bool] = lambda a, b: a == b,
+    known: Sequence[tuple[Endpoint, T]] = (),
 ) -> tuple[T, tuple[str, ...]]:
     """(the answer that `count` operators gave alike, their redacted names); one only where no other exists.
 
     A third operator is asked when two differ; the outvoted one loses trust. Raises DisagreementError with both
     answers when nobody can decide, AllEndpointsFailed when too few answer. `same` may allow a drift where nodes
-    cannot be pinned to one block.
+    cannot be pinned to one block; `known` are answers that are there already.
     """
-    need = pool.quorum(count)
-    answers: list[tuple[Endpoint, T]] = []
+    need, answers = pool.quorum(count), list(known)
     while True:
+        for _, value in answers[-1:]:  # one answer an operator
+            alike = [e for e, other in answers if same(other, value)]
+            if len(alike) >= need:
+                for endpoint, _ in answers:
+                    if endpoint not in alike:
+                        endpoint.distrust()
+                return value, tuple(e.label for e in alike)
         heard = {e.operator for e, _ in answers}
         others = [e for e in pool.endpoints if e.operator in heard]
         try:
-            endpoint, value = await pool.on_any(lambda e: _with(e, ask), what=what, exclude=others, old=old)
-        except AllEndpointsFailed as error:
+            answers.append(await pool.on_any(lambda e: _with(e, ask), what=what, exclude=others, old=old))
+        except (AllEndpointsFailed, RpcError) as error:
             if len(answers) < 2:
                 raise
-            (first, a), (second, b) = answers[0], answers[1]
+            (first, a), (second, b) = answers[:2]
             raise DisagreementError(
                 f"{pool.chain.name}: {what} differs between {first.label} and {second.label}: {differ(a, b)}; "
                 "add a third endpoint to decide"
             ) from error
-        answers.append((endpoint, value))
-        alike = [e for e, other in answers if same(other, value)]
-        if len(alike) >= need:  # one answer an operator
-            for other_endpoint, other in answers:
-                if not same(other, value):
-                    other_endpoint.distrust()
-            return value, tuple(e.label for e in alike)
 
 
 async def agreed_pin(pool: Pool, ask: Callable[[Endpoint], Awaitable[Pin]], *, what: str, count: int) -> Pin:

@@ -11,21 +11,113 @@ import json
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import aiohttp
 
 from onchain.chains import Chain
-from onchain.errors import AllEndpointsFailed, BudgetSpent, Kind, RpcError
-from onchain.rpc.endpoint import Endpoint, identify
-from onchain.rpc.redact import redact_parts
-from onchain.rpc.wire import CallRecord, parse_answer, parse_batch, parse_json, request_body, status_error
+from onchain.errors import AllEndpointsFailed, BudgetSpent, Kind, RpcError, malformed, redact_parts, redact_url
+from onchain.rpc.limits import Breaker, TokenBucket
+from onchain.rpc.wire import CallRecord, parse_answer, parse_cbor, parse_json, parsing, request_body, status_error
 
 T = TypeVar("T")
 Params = Sequence[object] | Mapping[str, object]
 EACH_WAIT_S = 5.0  # one limited endpoint must not hold up the others for long
 _FINAL = frozenset({Kind.REVERT, Kind.TOO_BIG})  # the same on every endpoint: raise at once
 _PASSING = frozenset({Kind.UNAVAILABLE, Kind.SLOW})  # worth a second try
+BREAK_AFTER = 3  # failures in a row that open the breaker
+COOL_DOWN_S = 5.0  # doubled for each probe that fails
+MAX_COOL_DOWN_S = 300.0
+PAUSE_S = 1.0  # after a rate limit that does not say how long
+MAX_RETRY_AFTER_S = 600.0
+_SICK = frozenset({Kind.UNAVAILABLE, Kind.SLOW, Kind.MALFORMED, Kind.REFUSED})
+
+
+@dataclass(slots=True, eq=False)
+class Endpoint:
+    """One URL with what was learnt about it. Times are seconds of the pool's monotonic clock."""
+
+    url: str
+    order: int  # position in the configuration: own endpoints first
+    rate_per_s: float = 10.0
+    burst: float = 20.0
+    label: str = ""
+    operator: str = ""  # who runs it: answers of one operator count as one
+    score: float = 1.0  # moving share of good answers, 0 to 1
+    latency_s: float = 0.0
+    archive: float = 0.5  # moving share of old-state reads it could serve; a load balancer makes it a share
+    requests: int = 0
+    limited: int = 0  # rate limits in a row
+    banned: str = ""  # wrong chain: never used again
+    identified: bool = False
+    bare_to: int = -1  # newest block seen to have no Multicall3
+    by_hash: bool | None = None  # accepts EIP-1898 block references
+    bucket: TokenBucket = field(init=False)
+    breaker: Breaker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.label = self.label or redact_url(self.url)
+        self.operator = self.operator or self.url
+        self.bucket = TokenBucket(self.rate_per_s, self.burst)
+        self.breaker = Breaker(failures=BREAK_AFTER, rest_s=COOL_DOWN_S, max_rest_s=MAX_COOL_DOWN_S)
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until a request may be sent; infinity when banned or when another probe is under way."""
+        if self.banned:
+            return float("inf")
+        if self.breaker.probing:
+            return float("inf")
+        return max(self.breaker.rest_s(now), self.bucket.paused_s(now))
+
+    @property
+    def broken(self) -> bool:
+        """The breaker is not closed: the next request, when allowed, is a single probe."""
+        return not self.breaker.closed
+
+    def rank(self) -> tuple[float, int, float]:
+        """Sort key, best first: health in tenths, then the configured order, then latency."""
+        return (-round(self.score, 1), self.order, self.latency_s)
+
+    def take(self, now: float) -> float:
+        """Reserve one request of the token bucket; returns the seconds to wait before sending it."""
+        self.breaker.admits(now)
+        self.requests += 1
+        return self.bucket.take(now)
+
+    def succeeded(self, *, elapsed_s: float) -> None:
+        self.breaker.succeeded()
+        self.limited = 0
+        self.score += 0.2 * (1.0 - self.score)
+        self.latency_s = elapsed_s if not self.latency_s else 0.8 * self.latency_s + 0.2 * elapsed_s
+
+    def failed(self, kind: Kind, *, now: float, retry_after_s: float | None = None) -> None:
+        """Account for a failed request. A revert or a missing block says nothing about the node's health."""
+        if kind is Kind.RATE_LIMIT:
+            self.breaker.released()
+            # a daily quota says nothing of how long: each further refusal doubles the pause
+            self._pause(PAUSE_S * 2.0 ** min(self.limited, 12) if retry_after_s is None else retry_after_s, now)
+            self.limited += 1
+            self.score *= 0.9
+        elif kind in _SICK:
+            self.breaker.failed(now=now)
+            if retry_after_s is not None:
+                self._pause(retry_after_s, now)
+            self.score *= 0.7
+        else:
+            self.breaker.succeeded()
+            if kind is Kind.MISSING_STATE:
+                self.archive *= 0.5
+
+    def _pause(self, seconds: float, now: float) -> None:
+        self.bucket.pause(min(seconds, MAX_RETRY_AFTER_S), now)
+
+    def distrust(self) -> None:
+        """Lower the score for an answer that was outvoted: the endpoint is asked last until good answers restore it."""
+        self.score *= 0.2
+
+    def served_old_state(self) -> None:
+        self.archive += 0.3 * (1.0 - self.archive)
 
 
 class Pool:
@@ -95,25 +187,6 @@ class Pool:
 
         return await ask(on) if on is not None else await self.on_any(ask, what=method)
 
-    async def batch(self, requests: Sequence[tuple[str, Params]], *, on: Endpoint) -> list[object | RpcError]:
-        """Results of several calls in one HTTP request to `on`, in order; a failed one as RpcError in place."""
-        first, self._ids = self._ids + 1, self._ids + len(requests)
-        bodies = [request_body(first + i, method, params) for i, (method, params) in enumerate(requests)]
-        name = f"batch({','.join(sorted({method for method, _ in requests}))})"
-        data = json.dumps(bodies, separators=(",", ":")).encode()
-        limited = on.limited
-        answers = await self._exchange(
-            on, name, data, lambda raw, _: parse_batch(parse_json(raw), first, len(requests))
-        )
-        refused = [a for a in answers if isinstance(a, RpcError) and a.kind is Kind.RATE_LIMIT]
-        if refused:  # the request went through, what it carried did not
-            on.limited = limited
-            on.failed(Kind.RATE_LIMIT, now=self._clock(), retry_after_s=refused[0].retry_after_s)
-        return [
-            a.at(on.label, method, message=redact_parts(a.message, on.url)) if isinstance(a, RpcError) else a
-            for a, (method, _) in zip(answers, requests, strict=True)
-        ]
-
     async def send(self, endpoint: Endpoint, method: str, params: Params, *, null_ok: bool = False) -> object:
         """One JSON-RPC call to one endpoint, without the identity check (which itself uses this)."""
         self._ids += 1
@@ -122,17 +195,6 @@ class Pool:
         return await self._exchange(
             endpoint, method, data, lambda raw, _: parse_answer(parse_json(raw), ident, null_ok=null_ok)
         )
-
-    async def get(
-        self, path: str, *, headers: Mapping[str, str] | None = None, on: Endpoint | None = None
-    ) -> tuple[object, Mapping[str, str]]:
-        """(decoded JSON, response headers) of a GET below the endpoint's URL."""
-
-        async def ask(endpoint: Endpoint) -> tuple[object, Mapping[str, str]]:
-            await self.ready(endpoint)
-            return await self.fetch(endpoint, path, headers=headers)
-
-        return await ask(on) if on is not None else await self.on_any(ask, what=f"GET {path}")
 
     async def fetch(
         self, endpoint: Endpoint, path: str, *, headers: Mapping[str, str] | None = None
@@ -173,6 +235,7 @@ class Pool:
                 raise AllEndpointsFailed(self.chain.name, what, listed)
             tries[endpoint] = tries.get(endpoint, 0) + 1
             try:
+                await self.ready(endpoint)
                 return await ask(endpoint)
             except RpcError as error:
                 if error.kind in _FINAL:
@@ -213,8 +276,30 @@ class Pool:
             return
         async with self._locks.setdefault(endpoint, asyncio.Lock()):
             if not endpoint.identified:
-                await identify(self, endpoint)
+                await self._identify(endpoint)
                 endpoint.identified = True
+
+    async def _identify(self, endpoint: Endpoint) -> None:
+        """Ask for the chain's identity and compare it with the configured one. Raises RpcError(MALFORMED) and bans."""
+        chain = self.chain
+        answer: Any
+        with parsing("the endpoint's identity", endpoint.label):
+            if chain.family == "cosmos":
+                answer, _ = await self.fetch(endpoint, "/cosmos/base/tendermint/v1beta1/node_info")
+                identity = str(answer["default_node_info"]["network"])
+            elif chain.family == "arweave":
+                answer, _ = await self.fetch(endpoint, "/info")
+                identity = str(answer["network"])
+            elif method := chain.identity_method or ("eth_chainId" if chain.family == "evm" else ""):
+                answer = await self.send(endpoint, method, chain.identity_params)
+                identity = str(answer.get("chain_id") if isinstance(answer, dict) else answer)
+            elif chain.family == "icp" and chain.identity:
+                identity = _root_key(await self.get_bytes("/api/v2/status", on=endpoint))
+            else:
+                return
+        if chain.identity and identity.lower() not in chain.identity.lower().split("|"):
+            endpoint.banned = f"serves chain {identity}, not {chain.name} ({chain.identity})"
+            raise malformed(endpoint.banned, endpoint.label)
 
     async def _next(
         self, tries: Mapping[Endpoint, int], exclude: Sequence[Endpoint], deadline: float, *, old: bool
@@ -304,3 +389,10 @@ class Pool:
                 raise RpcError(f"response size exceeds the cap of {self._max_bytes} bytes", kind=Kind.TOO_BIG)
             parts.append(part)
         return b"".join(parts)
+
+
+def _root_key(status: bytes) -> str:
+    """The first half of the sha256 of the network's root key, as chain-agnostic identifiers name it."""
+    body: Any = parse_cbor(status)
+    assert isinstance(body["root_key"], bytes), "the root key is not bytes"
+    return hashlib.sha256(body["root_key"]).hexdigest()[:32]

@@ -68,7 +68,7 @@ def evm(chain: Chain, method: str, params: list[Any]) -> Any:
         number = int(block["blockHash"] if isinstance(block, dict) else block, 16)
         (calls,) = decode(["(address,bool,bytes)[]"], bytes.fromhex(params[0]["data"][10:]))
         return "0x" + encode(["(bool,bytes)[]"], [[_call(chain.name, to, data, number) for to, _, data in calls]]).hex()
-    return "0x" if method == "eth_getCode" else "0x0"
+    return "0x0"
 
 
 def _call(chain: str, to: str, data: bytes, number: int) -> tuple[bool, bytes]:
@@ -172,9 +172,7 @@ class Endpoints:
         if operator in self.silent or chain.family == "icp":
             return web.json_response({"error": "not found"}, status=404)
         if chain.family in RPC:
-            body = await request.json()
-            answers = [self._rpc(chain, one) for one in (body if isinstance(body, list) else [body])]
-            return web.json_response(answers if isinstance(body, list) else answers[0])
+            return web.json_response(self._rpc(chain, await request.json()))
         echo = {"Grpc-Metadata-X-Cosmos-Block-Height": request.headers.get("x-cosmos-block-height", "")}
         return web.json_response(rest(chain, request.match_info["tail"], request), headers=echo)
 

@@ -19,7 +19,7 @@ Handler = Callable[[dict[str, Any]], Any]
 class FaultProxy:
     """Forwards to `upstream`. Faults: delay_s, status (with retry_after), status_if (a test of the body, a status),
     first (only the first n requests fail), cut, html, null, wrong_id, chain_id, lie (request → changed result or ...),
-    refuse (method → error object), behind (blocks its head is stale), no_batches, drop_by_hash.
+    refuse (method → error object), behind (blocks its head is stale), drop_by_hash.
     """
 
     def __init__(self, upstream: str | None = None, **faults: Any) -> None:
@@ -45,19 +45,14 @@ class FaultProxy:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.requests.append(body)
-        items = body if isinstance(body, list) else [body]
-        self.calls += [item["method"] for item in items]
+        self.calls.append(body["method"])
         if self.faults.get("delay_s"):
             await asyncio.sleep(self.faults["delay_s"])
         if self.faults.get("first") is None or len(self.requests) <= self.faults["first"]:
             broken = await self._break(request, body)
             if broken is not None:
                 return broken
-        if self.faults.get("no_batches") and isinstance(body, list):
-            error = {"code": -32600, "message": "batches are not supported"}
-            return web.json_response({"jsonrpc": "2.0", "id": None, "error": error})
-        answers = [await self._answer(item) for item in items]
-        return web.json_response(answers if isinstance(body, list) else answers[0])
+        return web.json_response(await self._answer(body))
 
     async def _break(self, request: web.Request, body: Any) -> web.StreamResponse | None:
         faults = self.faults
@@ -83,7 +78,7 @@ class FaultProxy:
             return web.Response(text='{"jsonrpc":"2.0","id":1,"resu', content_type="application/json")
         if faults.get("wrong_id"):
             return web.json_response({"jsonrpc": "2.0", "id": 987654, "result": "0x1"})
-        if faults.get("null") and not isinstance(body, list):
+        if faults.get("null"):
             return web.json_response({"jsonrpc": "2.0", "id": body["id"], "result": None})
         return None
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 from evmkit import Node
+from pydantic import TypeAdapter
 from web3 import Web3
 
-from onchain.errors import AllEndpointsFailed, ScanError
+from onchain.errors import AllEndpointsFailed, DisagreementError
+from onchain.evm.activity import TRANSFER, compute_concentration, parse_transfers, read_activity
 from onchain.evm.logs import Checkpoint, Chunk, LogScan, RangeSize, Rollback
 from onchain.rpc.pin import Pinner
 from onchain.rpc.pool import Pool
-from onchain.usage.activity import TRANSFER, compute_concentration, parse_transfers, read_activity
 
 pytestmark = pytest.mark.evm
 A, B, C = (Web3.to_checksum_address(f"0x{n * 40}") for n in "abc")
@@ -125,7 +127,7 @@ async def test_truncating_provider_is_caught_by_the_second_endpoint(new_node, pr
     async with Pool(node.chain(bad.url, node.url)) as pool:
         pinner = Pinner(pool)
         before, end = await both_pins(pinner, node, start)
-        with pytest.raises(ScanError, match=r"have 304 logs on .* and 305 logs on .*; some of them are incomplete"):
+        with pytest.raises(DisagreementError, match=r"eth_getLogs of blocks .*: 304 logs against 305"):
             await read_activity(pinner, token.address, decimals=6, start=before, end=end)
 
 
@@ -224,7 +226,7 @@ async def test_reorg_between_two_scans_rolls_back_and_rescans(new_node) -> None:
     node.rpc("anvil_reorg", 2, [])
     node.mine(1)
     token.do("mint", B, 6)
-    point = Checkpoint.from_plain(json.loads(json.dumps(point.plain())))  # as after a restart
+    point = TypeAdapter(Checkpoint).validate_json(json.dumps(asdict(point)))  # as after a restart
     (to_block,) = await scan_on(point)
     latest = int(node.block()["number"], 16)
     assert latest - 6 <= to_block < latest and point.next_block == latest + 1

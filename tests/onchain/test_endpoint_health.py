@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from onchain.errors import Kind
-from onchain.rpc.endpoint import COOL_DOWN_S, Endpoint
-from onchain.rpc.redact import redact_parts, redact_url
+from onchain.errors import Kind, redact_parts, redact_url
+from onchain.rpc.pool import COOL_DOWN_S, Endpoint
 
 
 def test_keys_never_show() -> None:

@@ -40,7 +40,7 @@ async def test_supplies_and_balances_are_exact_and_come_in_one_request(
         readout = await read_calls(pool, pin, calls)
         assert [o.value for o in readout.outcomes] == [10**27, 123_456_789, 10**33, 777, 10**27, 6]
         assert [r.method for r in pool.records] == [
-            "batch(eth_chainId,eth_getCode)",
+            "eth_chainId",
             "eth_getBlockByNumber",
             "eth_call",
         ]
@@ -86,7 +86,7 @@ async def test_without_multicall3_the_state_override_gives_the_same(new_node) ->
     async with Pool(node.chain()) as pool:
         pin = await Pinner(pool).head()
         outcomes = (await read_calls(pool, pin, calls)).outcomes
-        assert pool.endpoints[0].canonical_multicall is False
+        assert pool.endpoints[0].bare_to == pin.number
     assert [outcomes[0].value, outcomes[1].value, outcomes[297].value] == [42, "T", 42]
     assert outcomes[299].error.startswith("returned nothing")
 
@@ -104,7 +104,7 @@ async def test_block_before_multicall3_existed_is_read_by_override(new_node) -> 
         pin = await pinner.at(int(node.block(old)["timestamp"], 16))
         assert pin.number == old
         (outcome,) = (await read_calls(pool, pin, [erc20.total_supply(token.address)])).outcomes
-        assert pool.endpoints[0].canonical_multicall is True
+        assert pool.endpoints[0].bare_to == old
     assert outcome.value == 42
 
 

@@ -17,7 +17,7 @@ async def test_doctor_tells_how_fresh_every_kind_of_chain_is(serve) -> None:
         "near": (near_node(150_000_002), {}, 150_000_002),
         "substrate": (substrate_node(), {}, 5_000_000),
         "cosmos": (cosmos_node(), {}, 20_000_000),
-        "filecoin": (filecoin_node(), {}, 6_000_000),
+        "filecoin": (filecoin_node(), {}, 6_389_786),
         "arweave": (arweave_node(time=wall - 50), {}, 1_800_000),
     }
     chains = {name: Chain(name, name, (await serve(node),), **more) for name, (node, more, _) in nodes.items()}

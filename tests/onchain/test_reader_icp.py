@@ -13,21 +13,24 @@ from nonevm import LEDGER, NOW, icp_node, pool
 
 from onchain import icp
 from onchain.chains import Chain
-from onchain.errors import ReadError, RpcError
+from onchain.errors import AllEndpointsFailed, ReadError, RpcError
 from onchain.health import check_endpoints
 from onchain.rpc.wire import parse_cbor
 
 
 async def test_icp_ledger_supply_by_canister_query(serve) -> None:
     async with pool("icp", await serve(icp_node())) as p:
-        got = await icp.read(p, [LEDGER], at=NOW - 60, confirm=2)
+        got = await icp.FAMILY.read(p, [LEDGER], at=NOW - 60, confirm=2)
         assert got[LEDGER].amount == 53_123_456_789_012_345 and got[LEDGER].pin.timestamp == NOW
-        with pytest.raises(ReadError, match="a canister query answers now"):
-            await icp.read(p, [LEDGER], at=NOW - 86_400, confirm=2)
+        with pytest.raises(ReadError, match="nodes state their newest block only"):
+            await icp.FAMILY.read(p, [LEDGER], at=NOW - 86_400, confirm=2)
     async with pool("icp", await serve(icp_node(status="rejected"))) as p:
-        assert "canister is stopped" in (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER].reason
+        assert "canister is stopped" in (await icp.FAMILY.read(p, [LEDGER], at=None, confirm=1))[LEDGER].reason
     async with pool("icp", await serve(icp_node(decimals=12))) as p:
-        assert "has 12 decimals, 8 are configured" in (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER].reason
+        assert (
+            "has 12 decimals, 8 are configured"
+            in (await icp.FAMILY.read(p, [LEDGER], at=None, confirm=1))[LEDGER].reason
+        )
 
 
 async def test_icp_replica_that_stands_still_is_not_believed(serve) -> None:
@@ -37,12 +40,12 @@ async def test_icp_replica_that_stands_still_is_not_believed(serve) -> None:
     ):
         stale, fresh = await serve(icp_node(supply=1, signed=signed)), await serve(icp_node())
         async with pool("icp", stale, fresh) as p:
-            reading = (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER]
+            reading = (await icp.FAMILY.read(p, [LEDGER], at=None, confirm=1))[LEDGER]
             assert (reading.amount, reading.agreed) == (53_123_456_789_012_345, (fresh,))
         async with pool("icp", stale) as p:
-            assert said in (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER].reason
+            assert said in (await icp.FAMILY.read(p, [LEDGER], at=None, confirm=1))[LEDGER].reason
     async with pool("icp", await serve(icp_node(signed=None))) as p:  # an older boundary node signs nothing
-        assert (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER].amount == 53_123_456_789_012_345
+        assert (await icp.FAMILY.read(p, [LEDGER], at=None, confirm=1))[LEDGER].amount == 53_123_456_789_012_345
 
 
 async def test_icp_endpoint_of_another_network_is_banned(serve) -> None:
@@ -61,14 +64,14 @@ async def test_icp_endpoint_of_another_network_is_banned(serve) -> None:
         ("text", "the root key is not bytes"),
     ):
         async with pool("icp", await serve(network(key)), identity=own) as p:
-            reading = (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER]
-        assert reading.amount is None and said in reading.reason, reading.reason
+            with pytest.raises(AllEndpointsFailed, match=said):
+                await icp.FAMILY.read(p, [LEDGER], at=None, confirm=1)
     good = Chain(
         "icp", "icp", (await serve(network(b"own root key")), await serve(icp_node(status="gone"))), identity=own
     )
     assert [row.ok for row in await check_endpoints({"icp": good})] == [True, False]
     async with pool("icp", good.endpoints[0], identity=own) as p:
-        assert (await icp.read(p, [LEDGER], at=None, confirm=1))[LEDGER].amount == 53_123_456_789_012_345
+        assert (await icp.FAMILY.read(p, [LEDGER], at=None, confirm=1))[LEDGER].amount == 53_123_456_789_012_345
 
 
 def test_principal_checksum_is_checked() -> None:

@@ -10,15 +10,14 @@ from onchain import substrate
 from onchain.chains import Chain
 from onchain.errors import PinError
 from onchain.health import check_endpoints
-from onchain.readings import Read
 from onchain.snapshots import read_snapshot, replay_snapshot
-from onchain.tokens import load_tokens
+from onchain.tokens import Read, load_tokens
 
 
 @pytest.mark.parametrize("liquid", [2_700_000 * RAO, 9_000_000 * RAO], ids=["stake kept apart", "one counter"])
 async def test_substrate_issuance_counts_the_staked_and_is_held_against_the_balances(serve, liquid: int) -> None:
     async with pool("substrate", await serve(substrate_node(liquid=liquid))) as p:
-        got = await substrate.read(p, [TAO, OTHER, BONDED], at=None, confirm=2)
+        got = await substrate.FAMILY.read(p, [TAO, OTHER, BONDED], at=None, confirm=2)
     assert got[TAO].amount == 9_000_000 * RAO + 4_999_998 and got[BONDED].amount == 6_300_000 * RAO
     assert got[OTHER].amount == 9_000_000 * RAO
     assert got[TAO].pin.hash == "0x" + format(4_999_998, "064x")
@@ -55,7 +54,7 @@ async def test_subnets_have_prices_and_emissions_each_and_in_sum(serve) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("nonevm.alpha_prices", lambda prices, body=body: body)
             async with pool("substrate", await serve(substrate_node())) as p:
-                assert said in (await substrate.read(p, [read, TAO], at=None, confirm=1))[read].reason
+                assert said in (await substrate.FAMILY.read(p, [read, TAO], at=None, confirm=1))[read].reason
 
 
 def test_substrate_keys_are_the_hashes_of_their_names() -> None:
@@ -72,18 +71,18 @@ def test_substrate_keys_are_the_hashes_of_their_names() -> None:
 
 async def test_substrate_instant_is_found_and_absent_key_is_an_error(serve) -> None:
     async with pool("substrate", await serve(substrate_node())) as p:
-        got = await substrate.read(p, [TAO], at=NOW - 12 * 777 + 11, confirm=1)
+        got = await substrate.FAMILY.read(p, [TAO], at=NOW - 12 * 777 + 11, confirm=1)
         assert got[TAO].pin.number == 5_000_000 - 777
         with pytest.raises(PinError, match="is before its first block"):
-            await substrate.read(p, [TAO], at=NOW - 12 * 5_000_000, confirm=1)
+            await substrate.FAMILY.read(p, [TAO], at=NOW - 12 * 5_000_000, confirm=1)
         unknown = Read("substrate", "alpha", "native", 9)
-        reading = (await substrate.read(p, [unknown], at=None, confirm=1))[unknown]
+        reading = (await substrate.FAMILY.read(p, [unknown], at=None, confirm=1))[unknown]
         assert reading.reason == "substrate chains have no 'alpha' here"
     async with pool("substrate", await serve(substrate_node(missing=substrate.SUBTENSOR_ISSUANCE))) as p:
-        reading = (await substrate.read(p, [TAO], at=None, confirm=1))[TAO]
+        reading = (await substrate.FAMILY.read(p, [TAO], at=None, confirm=1))[TAO]
     assert reading.amount is None and "no value under storage key" in reading.reason
     blind, whole = await serve(substrate_node(missing=substrate.TIMESTAMP_NOW)), await serve(substrate_node())
     async with pool("substrate", blind, whole) as p:
-        assert (await substrate.read(p, [TAO], at=None, confirm=1))[TAO].pin.agreed == (whole,)
+        assert (await substrate.FAMILY.read(p, [TAO], at=None, confirm=1))[TAO].pin.agreed == (whole,)
     rows = await check_endpoints({"one": Chain("one", "substrate", (blind, whole))})
     assert [row.ok for row in rows] == [False, True] and "no value under storage key" in rows[0].problem

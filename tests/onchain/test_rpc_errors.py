@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from onchain.errors import AllEndpointsFailed, Kind, RpcError, classify, classify_status, range_hint
-from onchain.rpc.wire import status_error
+from onchain.errors import AllEndpointsFailed, Kind, RpcError
+from onchain.rpc.wire import classify, classify_status, range_hint, status_error
 
 MESSAGES = [
     ("query returned more than 10000 results", -32005, Kind.TOO_BIG),

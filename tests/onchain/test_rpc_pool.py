@@ -9,7 +9,7 @@ import pytest
 from onchain.chains import Chain
 from onchain.errors import AllEndpointsFailed, Kind, RpcError
 from onchain.rpc.pool import Pool
-from onchain.rpc.wire import parse_batch, retry_after_s
+from onchain.rpc.wire import retry_after_s
 
 
 def serve(item):
@@ -81,13 +81,6 @@ async def test_chain_id_is_asked_once(proxies) -> None:
     assert server.calls.count("eth_chainId") == 1 and len(server.requests) == 11
 
 
-async def test_node_without_batches_is_asked_one_by_one(proxies) -> None:
-    server = await proxies(None, serve=serve, no_batches=True)
-    async with Pool(chain(server.url)) as pool:
-        assert await pool.call("eth_blockNumber") == "0x2a"
-        assert pool.endpoints[0].batches is False
-
-
 async def test_null_result_is_not_found_and_another_endpoint_is_asked(proxies) -> None:
     empty = await proxies(None, serve=lambda item: None if item["method"] == "eth_x" else serve(item))
     full = await proxies(None, serve=serve)
@@ -108,7 +101,7 @@ async def test_retry_after_is_waited_for_when_there_is_nobody_else(proxies) -> N
     assert naps.naps == [7.0]
 
 
-async def test_limits_inside_a_batch_are_waited_out_and_not_asked_again_at_once(proxies) -> None:
+async def test_limits_inside_an_answer_are_waited_out_and_not_asked_again_at_once(proxies) -> None:
     """HTTP 200 around refused calls: without a pause the pool would ask for ever as fast as it can."""
     limit = {"code": 429, "message": "Too Many Requests"}
     server = await proxies(None, serve=serve, refuse=lambda item: limit if item["method"] == "eth_chainId" else None)
@@ -202,25 +195,6 @@ async def test_every_call_is_recorded_with_hashes(proxies) -> None:
         record = pool.records[-1]
     assert (record.chain, record.method, record.outcome, record.started_at) == ("t", "eth_blockNumber", "ok", 1.7e9)
     assert len(record.request_sha256) == len(record.response_sha256) == 64 and record.bytes_in > 10
-
-
-def test_batch_answers_are_matched_by_id_in_any_order() -> None:
-    body = [{"id": 6, "result": "b"}, {"id": 5, "result": "a"}, {"id": 7, "error": {"code": 3, "message": "revert"}}]
-    a, b, c = parse_batch(body, 5, 3)
-    assert (a, b) == ("a", "b") and isinstance(c, RpcError) and c.kind is Kind.REVERT
-
-
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        ([{"id": 1, "result": 1}], "no answer for id 2"),
-        ([{"id": 1, "result": 1}, {"id": 1, "result": 2}], "answers id 1 twice"),
-        ("x", "not answered as a list"),
-    ],
-)
-def test_broken_batches_are_malformed(body: object, text: str) -> None:
-    with pytest.raises(RpcError, match=text):
-        parse_batch(body, 1, 2)
 
 
 def test_retry_after_reads_seconds_and_dates() -> None:

@@ -1,6 +1,6 @@
 """Pip-only smoke test: a snapshot from eth-tester behind a small HTTP server.
 
-It has no Multicall3, no state overrides, no batches and no EIP-1898: every fallback is walked.
+It has no Multicall3, no state overrides and no EIP-1898: every fallback is walked.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def answer(w3, method: str, params: list):
         return w3.eth.call(params[0], int(params[1], 16))
     if method == "eth_getBlockByNumber":
         return w3.eth.get_block(int(params[0], 16) if params[0].startswith("0x") else params[0])
-    return {"eth_chainId": w3.eth.chain_id, "eth_getCode": "0x"}[method]
+    return {"eth_chainId": w3.eth.chain_id}[method]
 
 
 async def test_a_pip_only_node_gives_a_snapshot(tester) -> None:
@@ -60,9 +60,7 @@ async def test_a_pip_only_node_gives_a_snapshot(tester) -> None:
 
     async def handle(request: web.Request) -> web.Response:
         body = await request.json()
-        head = {"jsonrpc": "2.0", "id": body.get("id") if isinstance(body, dict) else None}
-        if isinstance(body, list):
-            return web.json_response({**head, "error": {"code": -32600, "message": "invalid request: no batches"}})
+        head = {"jsonrpc": "2.0", "id": body["id"]}
         params = body["params"]
         if body["method"] == "eth_call" and (len(params) > 2 or isinstance(params[1], dict)):
             return web.json_response({**head, "error": {"code": -32602, "message": "invalid params"}})

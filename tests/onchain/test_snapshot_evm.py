@@ -16,11 +16,10 @@ import onchain
 from onchain.chains import Chain
 from onchain.errors import ChainConfigError, SupplyError
 from onchain.health import check_endpoints, recheck_pins
-from onchain.readings import MISSING, ON_CHAIN, REPORTED
 from onchain.rpc.pin import Pinner
 from onchain.rpc.pool import Pool
 from onchain.snapshots import read_snapshot, replay, snapshot
-from onchain.tokens import Escrow, Exclusion, Leg, Token
+from onchain.tokens import MISSING, ON_CHAIN, REPORTED, Escrow, Exclusion, Leg, Token
 
 pytestmark = pytest.mark.evm
 LOCK = "0x00000000000000000000000000000000000000E5"
@@ -86,7 +85,6 @@ FAULTS = [
     {"wrong_id": True},
     {"chain_id": 999},
     {"drop_by_hash": True},
-    {"no_batches": True},
     {"behind": 3},
     {"delay_s": 0.05},
 ]
@@ -107,7 +105,7 @@ async def test_two_bad_endpoints_give_the_right_number_or_none(new_node, proxies
     token, _ = token_on(node)
     bad, worse = await proxies(node.url, **faults), await proxies(node.url, **faults)
     supply = (await read_snapshot([token], chains={"one": node.chain(bad.url, worse.url, name="one")})).supplies["TOK"]
-    usable = {"drop_by_hash", "no_batches", "behind", "delay_s"} & faults.keys()
+    usable = {"drop_by_hash", "behind", "delay_s"} & faults.keys()
     if usable:
         assert supply.tokens("free_float") == 740.0
     else:
@@ -323,7 +321,7 @@ async def test_doctor_says_what_is_wrong_with_each_endpoint(new_node, proxies) -
     wrong = await proxies(node.url, chain_id=5)
     rows = await check_endpoints({"one": node.chain(node.url, wrong.url, "http://127.0.0.1:9/key123", name="one")})
     assert [row.ok for row in rows] == [True, False, False]
-    assert rows[0].canonical_multicall is True and rows[0].archive is True
+    assert rows[0].archive is True
     assert rows[0].height == int(node.block("finalized")["number"], 16)
     assert "serves chain 0x5, not one" in rows[1].problem and "connection failed" in rows[2].problem
     assert "key123" not in repr(rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -12,9 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onchain.errors import SupplyError
-from onchain.readings import MISSING, ON_CHAIN, REPORTED, Read, Reading, missing, reading
-from onchain.supply import FloatChoice, choose_float, compute_supply, float_band, float_emergency, free_float, reads_of
-from onchain.tokens import Escrow, Exclusion, Leg, Token, Tranche, load_tokens
+from onchain.supply import compute_supply, float_band, float_emergency, free_float, reads_of
+from onchain.tokens import (
+    MISSING,
+    ON_CHAIN,
+    REPORTED,
+    Escrow,
+    Exclusion,
+    Leg,
+    Read,
+    Reading,
+    Token,
+    Tranche,
+    load_tokens,
+    missing,
+    reading,
+)
 
 T = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 
@@ -321,23 +333,10 @@ def test_backing_that_could_not_be_checked_says_so() -> None:
     assert alert == "backing of two not checked: supply of 0xb on two: node down"
 
 
-def test_float_falls_back_from_chain_to_reported_to_imported() -> None:
-    good = answered(LOCK_MINT, {("one", "supply", "0xa"): 5 * 10**18, ("two", "supply", "0xb"): 0})
-    bad = answered(LOCK_MINT, {("two", "supply", "0xb"): 1})
-    why = "supply of 0xa on one: node down"
-    complete, partial = replace(LOCK_MINT, grade="complete"), replace(LOCK_MINT, grade="partial")
-    assert choose_float(compute_supply(complete, good, T, reported=9.0), imported=8.0) == FloatChoice(5.0, ON_CHAIN)
-    passed = FloatChoice(9.0, REPORTED, "the chain's float is by a rule of grade partial")
-    assert choose_float(compute_supply(partial, good, T, reported=9.0), imported=8.0) == passed
-    assert choose_float(compute_supply(partial, good, T), imported=8.0) == FloatChoice(5.0, ON_CHAIN)
-    assert choose_float(compute_supply(LOCK_MINT, bad, T, reported=9.0), imported=8.0) == FloatChoice(
-        9.0, REPORTED, why
-    )
-    assert choose_float(compute_supply(LOCK_MINT, bad, T), imported=8.0) == FloatChoice(8.0, "imported", why)
-    assert choose_float(compute_supply(LOCK_MINT, bad, T)) == FloatChoice(None, MISSING, why)
-    assert choose_float(None) == FloatChoice(None, MISSING, "no snapshot")
-    theta = choose_float(compute_supply(load_tokens()["THETA"], {}, T))
-    assert (theta.tokens, theta.status) == (1e9, REPORTED) and theta.reason.startswith("fixed by protocol: all THETA")
+def test_a_supply_fixed_by_protocol_is_reported() -> None:
+    theta = compute_supply(load_tokens()["THETA"], {}, T)
+    assert (theta.tokens("total"), theta.status) == (1e9, REPORTED)
+    assert theta.reason.startswith("fixed by protocol: all THETA")
 
 
 @pytest.mark.parametrize(("grade", "used"), [("complete", "the chain's"), ("partial", "the provider's")])

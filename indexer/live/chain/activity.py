@@ -27,8 +27,8 @@ from indexer.store.rows import MetricSeries, Written
 from indexer.times import DAY_US, iso, to_us
 
 if TYPE_CHECKING:
+    from onchain.evm.activity import Activity, LegActivity
     from onchain.tokens import Token
-    from onchain.usage.activity import Activity, LegActivity
 
 TOTAL: Final = "onchain"
 ADDED: Final = (
@@ -195,7 +195,7 @@ def _read_token(
 def _read(
     live: Live, token: Token, *, end: datetime, price_usd: float | None, progress: Progress | None
 ) -> list[LegActivity]:
-    from onchain.usage.activity import LegActivity, read_legs
+    from onchain.evm.activity import LegActivity, read_legs
 
     upto = to_us(end) // 1_000_000
     tell = None if progress is None else lambda chain, done, total: progress(token.symbol, chain, done, total)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from indexer.config import Settings
-from indexer.errors import ConfigError, did_you_mean
+from indexer.errors import ConfigError
 from onchain.errors import ChainConfigError
 from onchain.strict_toml import toml_text
 
@@ -33,20 +33,10 @@ def chains_of(settings: Settings) -> dict[str, Chain]:
 
     urls = own_endpoints(settings.rpc_endpoints.get_secret_value())
     try:
-        shipped = load_chains()
-        own = {} if settings.chains_file is None else load_chains(text=_text(settings.chains_file))
-        known = {**shipped, **own}
-        for name in urls:
-            if name not in known:
-                raise ConfigError(f'DEAI_RPC_ENDPOINTS: there is no chain "{name}".{did_you_mean(name, known)}')
-        mine = {name: value for name, value in urls.items() if name not in own}
-        shipped = load_chains(own_endpoints=mine)
-        if settings.chains_file is not None:
-            theirs = {name: value for name, value in urls.items() if name in own}
-            own = load_chains(text=_text(settings.chains_file), own_endpoints=theirs)
+        more = "" if settings.chains_file is None else _text(settings.chains_file)
+        chains = load_chains(more=more, own_endpoints=urls)
     except ChainConfigError as error:
         raise ConfigError(str(error)) from None
-    chains = {**shipped, **own}
     if base := settings.source_base_url.rstrip("/"):
         return {name: chain.at_mirror(f"{base}/chain") for name, chain in chains.items()}
     return chains

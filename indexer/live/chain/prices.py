@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,11 +20,12 @@ from indexer.live.quality_log import settle
 from indexer.registry import Asset
 from indexer.store.metrics import write_metrics
 from indexer.store.rates import read_rate_before
-from indexer.store.rows import MetricSeries, Written
+from indexer.store.rows import MetricSeries
 from indexer.times import HOUR_US, MINUTE_US, from_us, iso, to_us
 
 if TYPE_CHECKING:
-    from onchain.checks import PriceCheck
+    from onchain.evm.prices import PriceCheck
+    from onchain.rpc.pin import Pinner
 
 DIVERGENCE, REFUSED = "onchain_divergence", "onchain_price"
 SETTLED_US: Final = 30 * MINUTE_US  # every chain read here has settled that far back
@@ -34,20 +36,6 @@ FACE_VALUE: Final = {"USDC": 1.0, "USDT": 1.0}
 TOLERANCE_BPS: Final = 200.0
 
 
-@dataclass(frozen=True, slots=True)
-class PriceReport:
-    """Every check of every token, and what was new among the metrics; `unpriced` have no rate to hold against."""
-
-    checks: tuple[PriceCheck, ...]
-    unpriced: tuple[str, ...]
-    written: Written
-
-    @property
-    def beyond(self) -> int:
-        """How many prices are beyond tolerance."""
-        return sum(one.beyond for one in self.checks)
-
-
 def check_prices(
     live: Live,
     run_id: int,
@@ -55,65 +43,56 @@ def check_prices(
     symbols: Iterable[str] = (),
     at: datetime | None = None,
     tolerance_bps: float = TOLERANCE_BPS,
-) -> PriceReport:
-    """Hold every pool mean and feed against our rate at its own instant, at or before `at` (half an hour ago if None).
+) -> tuple[list[PriceCheck], list[str]]:
+    """(every pool mean and feed against our rate at its own instant, the symbols without a rate to hold against).
 
-    Raises InputError for an unknown symbol. A price that is refused is in the report and the log with its reason.
+    The rate is at or before `at` (half an hour ago if None). Raises InputError for an unknown symbol. A price that is
+    refused is in the log with its reason.
     """
     assets = live.chosen(tuple(symbols))
     live.asset_ids()
     latest_us = to_us(live.clock()) - SETTLED_US if at is None else to_us(at)
-    known = {
-        symbol: read_rate_before(live.store, asset.slug, latest_us, max_age_us=OLDEST_US)
-        for symbol, asset in assets.items()
-    }
+    known = {symbol: _rate(live, asset.slug, latest_us) for symbol, asset in assets.items()}
     rates = {symbol: rate for symbol, rate in known.items() if rate is not None}
     read = _read(live, rates, tolerance_bps=tolerance_bps)
-    written = Written()
     for symbol, checks in read.items():
         asset, at_us = assets[symbol], rates[symbol][1]
-        written += write_metrics(live.store, run_id, list(_series(asset, checks, at_us=at_us)))
+        write_metrics(live.store, run_id, list(_series(asset, checks, at_us=at_us)))
         _note(live, run_id, asset, checks, at_us=at_us)
-    unpriced = tuple(symbol for symbol, rate in known.items() if rate is None)
-    return PriceReport(tuple(check for checks in read.values() for check in checks), unpriced, written)
+    return list(chain.from_iterable(read.values())), [symbol for symbol, rate in known.items() if rate is None]
+
+
+def _rate(live: Live, slug: str, at_us: int) -> tuple[float, int] | None:
+    return read_rate_before(live.store, slug, at_us, max_age_us=OLDEST_US)
 
 
 def _read(live: Live, rates: Mapping[str, tuple[float, int]], *, tolerance_bps: float) -> dict[str, list[PriceCheck]]:
     """Every check of every token; those of one token that take too long are given up, the others go on."""
-    from onchain.checks import Pinners, PriceCheck, read_checks
+    from onchain.evm.prices import PriceCheck, pinners_of, read_checks
 
-    quotes = {at_us: _quotes(live, at_us) for at_us in {at_us for _, at_us in rates.values()}}
-
-    async def one(pinners: Pinners, symbol: str, rate: float, at_us: int) -> list[PriceCheck]:
+    async def one(pinners: Mapping[str, Pinner], check: PriceCheck, at_us: int) -> list[PriceCheck]:
+        token, quotes = live.tokens[check.symbol], _quotes(live, at_us)
         try:
             async with asyncio.timeout(live.deadline_s):
-                return await read_checks(
-                    pinners,
-                    live.tokens[symbol],
-                    reference_usd=rate,
-                    quote_usd=quotes[at_us],
-                    at=at_us // 1_000_000,
-                    tolerance_bps=tolerance_bps,
-                )
+                return await read_checks(pinners, token, check, quote_usd=quotes, at=at_us // 1_000_000)
         except TimeoutError:
-            reason = f"checking the price of {symbol} took longer than {live.deadline_s:g} s and was given up"
-            return [PriceCheck(symbol, "univ3_twap", "", "", rate, None, None, False, reason=reason)]
+            reason = f"checking the price of {check.symbol} took longer than {live.deadline_s:g} s and was given up"
+            return [replace(check, reason=reason)]
 
     async def every() -> dict[str, list[PriceCheck]]:
-        async with Pinners(live.chains, confirm=live.confirm) as pinners:
-            return {symbol: await one(pinners, symbol, rate, at_us) for symbol, (rate, at_us) in rates.items()}
+        async with pinners_of(live.chains, confirm=live.confirm) as pinners:
+            return {
+                symbol: await one(pinners, PriceCheck(symbol, rate, tolerance_bps), at_us)
+                for symbol, (rate, at_us) in rates.items()
+            }
 
     longest = (len(rates) + 1) * live.deadline_s
     return live.read_chains(every, within_s=longest, what=f"checking the prices of {len(rates)} tokens")
 
 
 def _quotes(live: Live, at_us: int) -> dict[str, float]:
-    rates = {
-        name: known[0]
-        for name, slug in QUOTES.items()
-        if (known := read_rate_before(live.store, slug, at_us, max_age_us=OLDEST_US))
-    }
-    return {**FACE_VALUE, **rates}
+    rates = {name: _rate(live, slug, at_us) for name, slug in QUOTES.items()}
+    return {**FACE_VALUE, **{name: rate[0] for name, rate in rates.items() if rate is not None}}
 
 
 def _series(asset: Asset, checks: Iterable[PriceCheck], *, at_us: int) -> Iterator[MetricSeries]:

@@ -89,9 +89,9 @@ def _waiting(live: Live) -> list[_Open]:
 
 def _pins(live: Live, symbol: str, proofs: list[dict[str, Any]]) -> list[Pin]:
     """The blocks that a token's reads were made at, by the proofs of its run."""
-    from onchain.readings import Read
     from onchain.rpc.pin import Pin
     from onchain.supply import reads_of
+    from onchain.tokens import Read
 
     pins: dict[Pin, None] = {}
     for proof in proofs:

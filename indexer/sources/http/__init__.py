@@ -3,8 +3,8 @@
 from indexer.sources.http.answer import Answer, Expects
 from indexer.sources.http.client import HttpClient, Timeouts
 from indexer.sources.http.limits import LIMITS, CircuitOpen, HostHealth, HostLimit, HostQueue, reason_of
+from onchain.errors import redact
 from onchain.rpc.limits import Breaker, BreakerState
-from onchain.rpc.redact import redact
 
 __all__ = [
     "LIMITS",

@@ -19,8 +19,8 @@ import orjson
 
 from indexer.errors import SourceCorrupt, SourceError, SourceLimited, SourceRefused, SourceUnavailable
 from indexer.times import to_us
+from onchain.errors import HIDDEN, redact
 from onchain.rpc.limits import retry_after_s
-from onchain.rpc.redact import HIDDEN, redact
 
 
 class Expects(StrEnum):

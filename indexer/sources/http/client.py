@@ -24,8 +24,8 @@ from indexer.errors import SourceCorrupt, SourceError, SourceLimited, SourceRefu
 from indexer.sources.http.answer import Answer, Expects, date_of, error_of, redact_headers
 from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS, CircuitOpen, Host, HostHealth, HostLimit, HostQueue
 from indexer.times import Clock, utc_now
+from onchain.errors import redact
 from onchain.rpc.limits import Breaker, BreakerState
-from onchain.rpc.redact import redact
 
 MAX_BODY: Final = 32 * 1024 * 1024
 _LIBRARY_LOG: Final = logging.getLogger("httpx2")

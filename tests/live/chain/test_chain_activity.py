@@ -22,7 +22,7 @@ from indexer.store.metrics import read_metrics
 from indexer.store.payloads import read_payloads
 from indexer.store.quality import read_quality
 from indexer.times import to_us
-from onchain.usage.activity import LegActivity, read_legs
+from onchain.evm.activity import LegActivity, read_legs
 
 pytestmark = pytest.mark.evm
 DAY_END = datetime(2026, 3, 11, tzinfo=UTC)

@@ -28,7 +28,7 @@ from indexer.store.rows import MetricSeries, RateSeries, SupplyRow
 from indexer.times import DAY_US, HOUR_US
 from onchain.chains import load_chains
 from onchain.rpc.pin import Pin
-from onchain.supply import Supply, choose_float
+from onchain.supply import Supply
 from onchain.tokens import load_tokens
 
 REGISTRY = load_registry()
@@ -94,14 +94,6 @@ def test_what_is_shown_as_in_use_is_what_the_engine_and_the_library_take(found: 
     taken = supply_as_of(history, np.array([0]), max_age_us=1)
     assert (shown.row.amount if shown.row else None) == (None if taken.source[0] < 0 else taken.tokens[0])
     assert shown.status == ([*names, "missing"][int(taken.source[0])] if taken.source[0] >= 0 else "missing")
-    free, reported = table.get(("on_chain", "free_float")), table.get(("reported", "circulating"))
-    supply = Supply(
-        "X", 0, 0, "on_chain" if free else "missing", free_float=free and int(free), grade="complete",
-        circulating_reported=reported and int(reported),
-    )  # fmt: skip
-    imported = table.get(("imported", "circulating"), table.get(("imported", "free_float")))
-    chosen = choose_float(supply, imported=imported)
-    assert (chosen.status, chosen.tokens) == (shown.status, None if shown.row is None else float(shown.row.amount))
 
 
 def test_the_reason_of_the_ledger_says_why_a_better_source_is_passed_over() -> None:

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain as chain_of
 from typing import Any, TypeAlias
 
-from onchain.chains import Chain, load_chains
+from onchain.chains import Chain, instant_s, load_chains
 from onchain.errors import ChainConfigError, OnchainError, ReadError
 from onchain.evm import erc20
 from onchain.evm.logs import Checkpoint, LogScan, RangeSize, Rollback
 from onchain.evm.multicall import read_calls
 from onchain.rpc.pin import Pin, Pinner
 from onchain.rpc.pool import Pool
-from onchain.tokens import Leg, Token, load_tokens
+from onchain.tokens import Leg, Token, rules_of
 
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 ZERO = "0x" + "0" * 40
 _PAD = "0x" + "0" * 24
+MOVED = ("transfers", "volume")
 
 # (block number, log index, sender, receiver, value in base units, block hash); addresses are lower-case 0x text
 Transfer: TypeAlias = tuple[int, int, str, str, int, str]
@@ -132,48 +134,21 @@ class Activity:
         return float(self.volume) / 10.0**self.decimals
 
 
-@dataclass(slots=True)
-class Tally:
-    """Running counts over transfers. `add` may be called chunk by chunk; the result does not depend on the cuts."""
-
-    transfers: int = 0
-    volume: int = 0
-    mint: int = 0
-    burn: int = 0
-    mints: int = 0
-    burns: int = 0
-    sent: Counter[str] = field(default_factory=Counter)
-    received: Counter[str] = field(default_factory=Counter)
-
-    def figures(self) -> dict[str, int]:
-        """The counts and sums under the names of `Activity`."""
-        return {
-            "transfers": self.transfers,
-            "senders": len(self.sent),
-            "receivers": len(self.received),
-            "active_addresses": len(self.received.keys() | self.sent.keys()),
-            "volume": self.volume,
-            "mint": self.mint,
-            "burn": self.burn,
-            "mints": self.mints,
-            "burns": self.burns,
-        }
-
-    def add(self, rows: Sequence[Transfer]) -> None:
-        for _, _, sender, receiver, value, _ in rows:
-            if sender == ZERO:
-                self.mint += value
-                self.mints += 1
-                self.received[receiver] += value
-            elif receiver == ZERO:
-                self.burn += value
-                self.burns += 1
-                self.sent[sender] += value
-            else:
-                self.transfers += 1
-                self.volume += value
-                self.sent[sender] += value
-                self.received[receiver] += value
+def count_transfers(rows: Iterable[Transfer]) -> tuple[dict[str, int], Counter[str]]:
+    """(counts and sums under the names of `Activity`, what each address moved)."""
+    sums = dict.fromkeys(("transfers", "volume", "mints", "mint", "burns", "burn"), 0)
+    sent: Counter[str] = Counter()
+    received: Counter[str] = Counter()
+    for _, _, sender, receiver, value, _ in rows:
+        many, total = ("mints", "mint") if sender == ZERO else ("burns", "burn") if receiver == ZERO else MOVED
+        sums[many] += 1
+        sums[total] += value
+        if sender != ZERO:
+            sent[sender] += value
+        if sender == ZERO or receiver != ZERO:
+            received[receiver] += value
+    active = len(received.keys() | sent.keys())
+    return {**sums, "senders": len(sent), "receivers": len(received), "active_addresses": active}, received + sent
 
 
 def compute_concentration(balances: Mapping[str, int], supply: int) -> Concentration | None:
@@ -213,17 +188,18 @@ async def read_activity(
     before, after = [await _supply(pinner, token, pin) for pin in (start, end)]
     point = Checkpoint(start.number + 1, ranges={} if ranges is None else ranges)
     scan = LogScan(pinner.pool, addresses=[token], topics=[TRANSFER], upto=end, checkpoint=point)
-    tally, checked, rollbacks = await _scan(scan, token, first=start.number, progress=progress)
-    balances = await _balances(pinner, token, end, tally.received + tally.sent, limit=holders)
+    rows, checked, rollbacks = await _scan(scan, token, first=start.number, progress=progress)
+    sums, moved = count_transfers(rows)
+    balances = await _balances(pinner, token, end, moved, limit=holders)
     return Activity(
         token=token,
         start=start,
         end=end,
-        **tally.figures(),
+        **sums,
         supply_before=before,
         supply_after=after,
         decimals=decimals,
-        volume_usd=None if price_usd is None else tally.volume / 10**decimals * price_usd,
+        volume_usd=None if price_usd is None else sums["volume"] / 10**decimals * price_usd,
         concentration=compute_concentration(balances, after) if holders else None,
         checked=checked,
         rollbacks=rollbacks,
@@ -232,8 +208,8 @@ async def read_activity(
 
 async def _scan(
     scan: LogScan, token: str, *, first: int, progress: Callable[[int, int], None] | None
-) -> tuple[Tally, float, int]:
-    """(counts of what is still on the chain at the end, share of chunks confirmed, rollbacks)."""
+) -> tuple[Iterator[Transfer], float, int]:
+    """(what is still on the chain at the end, share of chunks confirmed, rollbacks)."""
     by_chunk: list[tuple[int, list[Transfer]]] = []
     chunks = checked = rollbacks = 0
     async for item in scan.run():
@@ -245,10 +221,8 @@ async def _scan(
         by_chunk.append((item.last, parse_transfers(item.logs, token=token)))
         if progress:
             progress(item.last - first, scan.upto.number - first)
-    tally = Tally()
-    for _, rows in by_chunk:
-        tally.add(rows)
-    return tally, checked / chunks if chunks else 0.0, rollbacks
+    whole = chain_of.from_iterable(rows for _, rows in by_chunk)
+    return whole, checked / chunks if chunks else 0.0, rollbacks
 
 
 async def _supply(pinner: Pinner, token: str, pin: Pin) -> int:
@@ -301,20 +275,15 @@ def activity(
     a mint there. Chains other than EVM have no Transfer logs: their entry says so. Runs its own event loop; from
     async code use `read_legs`. Raises ChainConfigError for an unknown symbol or a bad interval.
     """
-    for instant in (start, end):
-        if instant.tzinfo is None:
-            raise ChainConfigError(f"{instant.isoformat()} has no time zone; give an aware instant")
-    if end <= start:
+    start_s, end_s = instant_s(start) or 0, instant_s(end) or 0
+    if end_s <= start_s:
         raise ChainConfigError(f"the end {end.isoformat()} is not after the start {start.isoformat()}")
-    known = load_tokens() if tokens is None else tokens
-    if symbol not in known:
-        raise ChainConfigError(f'no supply rule for "{symbol}"; known: {", ".join(sorted(known))}')
     return asyncio.run(
         read_legs(
-            known[symbol],
+            rules_of([symbol], tokens)[0],
             chains=load_chains(own_endpoints=own_endpoints) if chains is None else chains,
-            start=int(start.timestamp()),
-            end=int(end.timestamp()),
+            start=start_s,
+            end=end_s,
             price_usd=price_usd,
             confirm=confirm,
             progress=progress,
