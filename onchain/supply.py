@@ -168,40 +168,6 @@ def compute_supply(token: Token, readings: Mapping[Read, Reading], at: int, *, r
     return _with_exclusions(token, readings, base)
 
 
-@dataclass(frozen=True, slots=True)
-class FloatChoice:
-    """The free float an index uses, in tokens, where it is from (on_chain, reported, imported, missing) and why."""
-
-    tokens: float | None
-    status: str
-    reason: str = ""
-
-
-def choose_float(supply: Supply | None, *, imported: float | None = None) -> FloatChoice:
-    """The free float by the fallback order on-chain → reported → imported; `reason` says what was passed over.
-
-    A float by an incomplete rule comes after a provider's figure. A supply fixed by protocol counts as reported.
-    Nothing known is status missing: never a guess.
-    """
-    reason = supply.reason if supply is not None else "no snapshot"
-    if supply is not None:
-        free = supply.tokens("free_float")
-        if free is not None and supply.status == ON_CHAIN:
-            if supply.outranks:
-                return FloatChoice(free, ON_CHAIN)
-            reason = f"the chain's float is by a rule of grade {supply.grade}"
-        for name in ("circulating_reported", "total"):
-            known = supply.tokens(name)
-            if known is not None and (name == "circulating_reported" or supply.status == REPORTED):
-                return FloatChoice(known, REPORTED, reason)
-    if imported is not None:
-        return FloatChoice(imported, "imported", reason)
-    return FloatChoice(None, MISSING, reason)
-
-
-# -- inside ---------------------------------------------------------------------------------------------------
-
-
 def _with_exclusions(token: Token, readings: Mapping[Read, Reading], base: Supply) -> Supply:
     assert base.total is not None
     scale, unknown = base.decimals, ""
