@@ -6,9 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from indexer.client.blocking import Client
+    from api.local import AsyncClient, Client
     from indexer.client.compute import compute_levels
-    from indexer.client.reading import AsyncClient
     from indexer.engine.level import compute_index
     from indexer.engine.market import Market
     from indexer.errors import DeaiError
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
     from indexer.studies.beta import beta_history, index_beta
 
 HOMES = {
-    "AsyncClient": "indexer.client.reading",
-    "Client": "indexer.client.blocking",
+    "AsyncClient": "api.local",
+    "Client": "api.local",
     "DeaiError": "indexer.errors",
     "Market": "indexer.engine.market",
     "Methodology": "indexer.methodology.spec",

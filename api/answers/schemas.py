@@ -21,14 +21,8 @@ from typing import Any, cast
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from indexer.analytics.bootstrap import BootstrapInterval
-from indexer.analytics.correlation import LagScan
 from indexer.arrays import INSTANT, wire_name
 from indexer.client import models
-from indexer.store.rows import RebalancingItemRow
-
-# Records whose name on the wire is another.
-NAMES: dict[type, str] = {LagScan: "Sentinel", BootstrapInterval: "Bootstrap", RebalancingItemRow: "RebalanceItem"}
 
 # What fields of models made from dataclasses mean, for OpenAPI: by model and field, or by field in every model.
 TERMS: dict[str, str] = {
@@ -90,7 +84,7 @@ def wire_model(result: type, name: str = "", without: tuple[str, ...] = ()) -> t
             kinds[wire_name(field.name)] = typing.Annotated[kind, Field(description=texts[0])] if texts else kind
     if kinds.get("detail") is str:
         kinds["detail"] = dict[str, Any]
-    return made_of(name or NAMES.get(result, result.__name__), kinds, doc=result.__doc__, record=result.__name__)
+    return made_of(name or result.__name__, kinds, doc=result.__doc__, record=result.__name__)
 
 
 def made_of(

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from mcp_types import CallToolResult, Resource, Tool
     from starlette.types import Receive, Scope, Send
 
+    from api.local import LocalTransport
     from indexer.client.asking import Asker, Reply
-    from indexer.client.local import LocalTransport
 
 Json = dict[str, Any]
 TEXTS = files(__package__)
@@ -166,10 +166,10 @@ def server_over(transport: LocalTransport, document: Json) -> Server:
     from mcp.server.lowlevel import Server
     from mcp.shared.exceptions import MCPError
 
-    from indexer.client.asking import Patience, asker_of
+    from indexer.client.asking import Patience
 
     routes = routes_of(document)
-    asker = asker_of(transport, patience=Patience(attempts=1))  # whether to ask again is the agent's to decide
+    asker = transport.asker(Patience(attempts=1))  # whether to ask again is the agent's to decide
 
     async def list_tools(context: Any, params: Any) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[route.tool for route in routes.values()])
@@ -214,7 +214,7 @@ async def serve_stdio(store: Store) -> None:
     """Answers an agent on stdin and stdout from an open store, until it leaves."""
     from mcp.server.stdio import stdio_server
 
-    from indexer.client.local import open_local
+    from api.local import open_local
 
     transport = open_local(store)
     server = server_over(transport, transport.app.openapi())
@@ -239,6 +239,6 @@ class Endpoint:
             await manager.handle_request(scope, receive, send)
 
     def _make(self) -> Server:
-        from indexer.client.local import LocalTransport
+        from api.local import LocalTransport
 
         return server_over(LocalTransport(behind_cache(self.app)), self.app.openapi())

@@ -5,13 +5,16 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
-from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table
+from indexer.cli.command import At, IndexId, IndexOption, Json, emit, instant_us, opened, progress, say, table, table_of
+from indexer.errors import InputError, NotFoundError
 from indexer.times import INTERVAL_US, iso
 
 if TYPE_CHECKING:
+    from indexer.arrays import F64, I8, I64
     from indexer.studies.fundamentals import FundamentalsStudy
     from indexer.studies.performance import PerformanceStudy
 
@@ -29,13 +32,8 @@ class Interval(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(levels)
-    app.command()(constituents)
-    app.command()(performance)
-    app.command()(price)
-    app.command()(metrics)
-    app.command()(fundamentals)
-    app.command()(export)
+    for command in (levels, constituents, performance, price, metrics, fundamentals, export):
+        app.command()(command)
 
 
 def levels(
@@ -47,56 +45,51 @@ def levels(
     as_json: Json = False,
 ) -> None:
     """Show levels of an index. Example: deai levels deai --interval 1h --last 24"""
-    from indexer.engine.market import Status
-    from indexer.errors import NotFoundError
     from indexer.store.levels import read_levels
 
+    step_us = INTERVAL_US[interval.value]
     with opened() as (store, _):
         rows = read_levels(
-            store,
-            index,
-            start_us=instant_us(start),
-            end_us=instant_us(end),
-            step_us=INTERVAL_US[interval.value],
-            limit=last,
+            store, index, start_us=instant_us(start), end_us=instant_us(end), step_us=step_us, limit=last
         )
-    body = [
-        (iso(int(t)), float(level), Status(int(status)).name.lower(), round(float(share), 4))
-        for t, level, status, share in zip(rows.times_us, rows.levels, rows.status, rows.carried_weight, strict=True)
-    ]
+    body = _series(rows.times_us, rows.status, level=rows.levels, carried_weight=rows.carried_weight.round(4))
     if not body:
         span = f" in [{start or 'the beginning'}, {end or 'now'})" if start or end else ""
         raise NotFoundError(f"{index} has no level at a full {interval.value}{span}; see deai status {index}")
-    names = ("time", "level", "status", "carried_weight")
-    payload = {
-        "index": index,
-        "interval": interval.value,
-        "levels": [dict(zip(names, row, strict=True)) for row in body],
-    }
     gaps = rows.times_us[1:] - rows.times_us[:-1]
     daily = interval is not Interval.DAY and len(gaps) and gaps.min() >= INTERVAL_US["1d"]
     title = f"{index}, {'daily levels: there is none between them' if daily else interval.value}"
-    emit(payload, as_json=as_json, text=lambda: table(names, body, title=title))
+    payload = {"index": index, "interval": interval.value, "levels": body}
+    emit(payload, as_json=as_json, text=lambda: table_of(body, "time, level, status, carried_weight", title=title))
+
+
+def _series(times_us: I64, status: I8, **columns: F64) -> list[dict[str, object]]:
+    """A row for each instant: `time`, the columns, and the status in words."""
+    from indexer.engine.market import STATUS_NAMES
+
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [
+        {"time": iso(at), **dict(zip(columns, row, strict=True)), "status": STATUS_NAMES[code]}
+        for at, code, row in zip(times_us.tolist(), status.tolist(), values, strict=True)
+    ]
 
 
 def constituents(
     index: IndexId = "deai",
-    at: Annotated[str | None, typer.Option(help="Instant (date, ISO, epoch seconds); the newest level's.")] = None,
+    at: At = None,
     as_json: Json = False,
 ) -> None:
     """Show who is in an index, heaviest first. Example: deai constituents deai --at 2025-01-27T21:00Z"""
-    from indexer.client.blocking import Client
+    from api.local import Client
 
     with opened() as (store, _), Client(store) as client:
         answer = client.get(f"/v1/indices/{index}/constituents", {"at": at})
-    rows = [
-        (row["symbol"], _percent(row["weight"]), _percent(row["weight_target"]), row["rate"],
-         _percent(row["change_since_rebalance"]), row["supply_source"], row["sub_sector"])
-        for row in answer["data"]
-    ]  # fmt: skip
-    headers = ("symbol", "weight", "target", "USD", "since rebalance", "supply", "sub-sector")
-    title = f"{index}: {len(rows)} constituents at {answer['at']}"
-    emit(answer, as_json=as_json, text=lambda: table(headers, rows, title=title))
+    columns = (
+        "symbol, weight: weight %, target: weight_target %, USD: rate, since rebalance: change_since_rebalance %, "
+        "supply: supply_source, sub-sector: sub_sector"
+    )
+    title = f"{index}: {answer['count']} constituents at {answer['at']}"
+    emit(answer, as_json=as_json, text=lambda: table_of(answer["data"], columns, title=title))
 
 
 def performance(index: IndexId = "deai", as_json: Json = False) -> None:
@@ -110,17 +103,14 @@ def performance(index: IndexId = "deai", as_json: Json = False) -> None:
 
 def _show_performance(study: PerformanceStudy) -> None:
     say(f"{study.subject} {study.level:,.2f} at {iso(study.last_us)}; simple returns of daily levels, no interest")
-    periods = [period for period in study.periods if period.value is not None]
-    table([period.period for period in periods], [[_percent(period.value) for period in periods]])
-    table(
-        ("window", "return", "a year", "vol.", "Sharpe", "Sortino", "deepest", "best", "worst day"),
-        [
-            (row.window, _percent(row.cumulative), _percent(row.cagr), _percent(row.volatility), row.sharpe,
-             row.sortino, _percent(row.max_drawdown), _percent(row.best_day), _percent(row.worst_day))
-            for row in study.risk
-        ],
+    periods = {period.period: f"{period.value:.1%}" for period in study.periods if period.value is not None}
+    table(list(periods), [list(periods.values())])
+    table_of(
+        study.risk,
+        "window, return: cumulative %, a year: cagr %, vol.: volatility %, Sharpe: sharpe, Sortino: sortino, "
+        "deepest: max_drawdown %, best: best_day %, worst day: worst_day %",
         title="Risk",
-    )  # fmt: skip
+    )
     years = {month.year: {m.month: m for m in study.months if m.year == month.year} for month in study.months}
     table(
         ("year", *MONTHS),
@@ -141,36 +131,24 @@ def _show_performance(study: PerformanceStudy) -> None:
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def _percent(value: float | None) -> str | None:
-    return None if value is None else f"{value:.1%}"
-
-
 def price(
     symbol: Annotated[str, typer.Argument(help="Symbol or name of a token, e.g. TAO.")],
     last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Show the newest reference rates of a token in USD. Example: deai price TAO"""
-    from indexer.engine.market import Status
-    from indexer.errors import NotFoundError
     from indexer.store.assets import read_asset
     from indexer.store.rates import read_rates
 
     with opened() as (store, _):
         asset = read_asset(store, symbol)
         rates = read_rates(store, asset_id=asset.id)
-    names = ("time", "usd", "status")
-    rows = [
-        (iso(at), usd, Status(status).name.lower())
-        for at, usd, status in zip(
-            rates.time_us[-last:].tolist(), rates.rate[-last:].tolist(), rates.status[-last:].tolist(), strict=True
-        )
-    ]
+    rows = _series(rates.time_us[-last:], rates.status[-last:], usd=rates.rate[-last:])
     if not rows:
         raise NotFoundError(f"{asset.symbol} has no reference rate yet; `deai import` its prices or `deai update`")
-    data = [dict(zip(names, row, strict=True)) for row in rows]
-    payload = {"asset": asset.slug, "symbol": asset.symbol, "rates": data}
-    emit(payload, as_json=as_json, text=lambda: table(names, rows, title=f"{asset.symbol}, reference rate in USD"))
+    payload = {"asset": asset.slug, "symbol": asset.symbol, "rates": rows}
+    title = f"{asset.symbol}, reference rate in USD"
+    emit(payload, as_json=as_json, text=lambda: table_of(rows, "time, usd, status", title=title))
 
 
 def metrics(
@@ -180,21 +158,19 @@ def metrics(
     as_json: Json = False,
 ) -> None:
     """Show what is measured of an asset's network and market. Example: deai metrics TAO --metric fees_usd"""
-    from urllib.parse import quote
-
-    from indexer.client.blocking import Client
+    from api.local import Client
 
     asked = {"metric": metric, "last": 1 if metric is None else last}
     with opened() as (store, _), Client(store) as client:
         answer = client.get(f"/v1/assets/{quote(symbol, safe='')}/metrics", asked)
 
     def show() -> None:
-        names, subject = ("time", "metric", "value", "source", "grade"), answer["symbol"]
+        subject = answer["symbol"]
         if answer["data"]:
             grades = {(series["metric"], series["source"]): series["grade"] for series in answer["series"]}
             rows = [{**row, "grade": grades[row["metric"], row["source"]]} for row in answer["data"]]
             title = f"{subject}: {metric or 'the newest of each metric'}"
-            table(names, [[row[name] for name in names] for row in rows], title=title)
+            table_of(rows, "time, metric, value, source, grade", title=title)
         else:
             say(f"Nothing is measured of {subject}{f' as {metric}' if metric else ''} yet.")
         for absent in answer["absent"]:
@@ -206,7 +182,7 @@ def metrics(
 def fundamentals(
     index: IndexId = "deai",
     *,
-    at: Annotated[str | None, typer.Option(help="Instant; the newest level's when not given.")] = None,
+    at: At = None,
     days: Annotated[int, typer.Option(min=1, help="Days of history of the index's figures (with --json).")] = 1,
     as_json: Json = False,
 ) -> None:
@@ -220,16 +196,15 @@ def fundamentals(
 
 def _show_fundamentals(study: FundamentalsStudy) -> None:
     say(f"{study.index_id} at {iso(study.at_us)}, over the 30 days before; definitions: docs/onchain.md")
-    rows = [(row.figure, row.value, _percent(row.coverage), row.members, row.rule) for row in study.aggregates]
-    table(("figure", "value", "of weight", "tokens", "how"), rows, title="The index")
-    names = ("dilution", "staking_share", "price_to_fees", "realised_turnover", "fees_usd", "tvl_usd")
-    tokens = [(row.symbol, _percent(row.weight), *(getattr(row, name) for name in names)) for row in study.tokens]
-    table(("symbol", "weight", *names), tokens, title="Its constituents")
+    columns = "figure, value, of weight: coverage %, tokens: members, how: rule"
+    table_of(study.aggregates, columns, title="The index")
+    columns = "symbol, weight: weight %, dilution, staking_share, price_to_fees, realised_turnover, fees_usd, tvl_usd"
+    table_of(study.tokens, columns, title="Its constituents")
 
 
 def export(
     path: Annotated[Path | None, typer.Argument(help="File to write: .csv, .parquet or .json by its name.")] = None,
-    index: Annotated[str, typer.Option(help="Index id.")] = "deai",
+    index: IndexOption = "deai",
     interval: Annotated[Interval, typer.Option(help="Spacing of the levels.")] = Interval.HOUR,
     start: Start = None,
     end: End = None,
@@ -242,8 +217,6 @@ def export(
 
     With --proof FILE.zip: everything that re-derives every level, for `deai verify --from FILE.zip`.
     """
-    from indexer.errors import InputError
-
     if proof is not None:
         from indexer.cli.verify import export_proof_file
 
@@ -258,13 +231,8 @@ def export(
     from indexer.store.runs import read_version
 
     with opened() as (store, _), progress(f"writing {path.name}", quiet=as_json) as tick:
-        rows = read_levels(
-            store,
-            index,
-            step_us=INTERVAL_US[interval.value],
-            start_us=instant_us(start),
-            end_us=instant_us(end),
-        )
+        step_us = INTERVAL_US[interval.value]
+        rows = read_levels(store, index, step_us=step_us, start_us=instant_us(start), end_us=instant_us(end))
         chain = chain_of(store, index)
         write_levels(path, read_index(store, index), rows, version=read_version(store), chain=chain)
         tick(len(rows), len(rows))

@@ -1,12 +1,10 @@
-"""One way to ask: GET with retries, reuse by ETag, refusals as errors, streams across broken connections.
-
-The same for a server and a local store."""
+"""One way to ask: GET with retries, reuse by ETag, refusals as errors, streams across broken connections."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +14,6 @@ import orjson
 import stamina
 
 from indexer.client.decode import record, refusal
-from indexer.client.local import BASE, LocalTransport
 from indexer.client.models import LevelEvent
 from indexer.errors import ConfigError, DeaiError, SourceCorrupt, SourceUnavailable
 
@@ -60,20 +57,32 @@ class Reply:
 
 
 class Asker:
-    """Asks one API. Use from one event loop; close it at the end."""
+    """Asks one API. Use from one event loop; close it at the end.
 
-    def __init__(self, base: str, *, key: str | None, patience: Patience, transport: Any = None) -> None:
-        headers = {"user-agent": USER_AGENT, **({"authorization": f"Bearer {key}"} if key else {})}
+    An API in this process is asked by its `transport`, and finds new levels while a block of `watching` lasts; a server
+    does that by itself. Raises ConfigError for what is not the address of a server.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        *,
+        key: str | None = None,
+        patience: Patience = Patience(),
+        transport: httpx2.AsyncBaseTransport | None = None,
+        watching: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> None:
+        url = _root(base)
         self.base = base.rstrip("/")
         self.patience = patience
-        self.transport = transport
+        self.watching = watching
         self.replies: OrderedDict[str, Reply] = OrderedDict()
         self.client = httpx2.AsyncClient(
-            headers=headers,
+            headers={"user-agent": USER_AGENT, **({"authorization": f"Bearer {key}"} if key else {})},
             timeout=httpx2.Timeout(patience.read, connect=patience.connect),
             follow_redirects=False,
             transport=transport,
-            trust_env=httpx2.URL(self.base).host not in LOOPBACK,  # a proxy cannot reach what is on this machine
+            trust_env=url.host not in LOOPBACK,  # a proxy cannot reach what is on this machine
         )
 
     async def get(self, path: str, params: Mapping[str, str] | None = None, *, body: bytes | None = None) -> Reply:
@@ -102,9 +111,38 @@ class Asker:
         finally:
             await response.aclose()
 
-    def watching(self) -> AbstractAsyncContextManager[None]:
-        """A server looks for new levels by itself; a local store is watched while this block lasts."""
-        return self.transport.watching() if isinstance(self.transport, LocalTransport) else nullcontext()
+    async def levels(self, path: str, after: str | None) -> AsyncGenerator[LevelEvent, None]:
+        """The levels of an index's stream, after this event, for as long as the caller takes them.
+
+        A connection that was made and broke is made again at once, then with pauses; one that cannot be made
+        `attempts` times in a row raises SourceUnavailable. A refusal is raised as it is.
+        """
+        failures = 0
+        async with self.watching():
+            while True:
+                try:
+                    async with aclosing(self._connected(path, after)) as levels:
+                        async for level in levels:
+                            failures, after = 0, level.id
+                            yield level
+                except DeaiError as error:
+                    failures += 1
+                    if not error.retryable or failures >= self.patience.attempts:
+                        raise
+                await asyncio.sleep(self.patience.reconnect * min(failures, 5))
+
+    async def _connected(self, path: str, after: str | None) -> AsyncGenerator[LevelEvent, None]:
+        fields: dict[str, str] = {}
+        async with self.events(path, {"after": after} if after else {}) as lines:
+            async for line in lines:
+                if line:
+                    name, _, value = line.partition(":")
+                    fields[name] = value.removeprefix(" ")
+                    continue
+                if fields.get("event") == "level":
+                    yield _level(fields, where=path)
+                fields = {}
+        raise SourceUnavailable(f"{self.base}{path} ended the stream")
 
     async def aclose(self) -> None:
         """Ends all connections."""
@@ -178,71 +216,23 @@ class Asker:
         return float(wait) if wait <= self.patience.longest_wait else False
 
 
-def asker_at(base: str, *, key: str | None, patience: Patience) -> Asker:
-    """The asker of a server. Raises ConfigError for an address that is none."""
+def _root(base: str) -> httpx2.URL:
     try:
         url = httpx2.URL(base)
     except httpx2.InvalidURL as error:
         raise ConfigError(f'"{base}" is not an address ({error}); give e.g. http://127.0.0.1:8000') from None
     if not url.host or url.query or url.userinfo:
         raise ConfigError(f'"{base}" is not the root of a server; give e.g. http://127.0.0.1:8000, a key by key=')
-    return Asker(base, key=key, patience=patience)
-
-
-def asker_of(transport: LocalTransport, *, patience: Patience) -> Asker:
-    """The asker of a local store."""
-    return Asker(BASE, key=None, patience=patience, transport=transport)
+    return url
 
 
 def _refused(response: httpx2.Response, body: bytes) -> DeaiError:
     return refusal(url=str(response.url), status=response.status_code, headers=response.headers, body=body)
 
 
-class Listening:
-    """One stream of an index."""
-
-    def __init__(self, asker: Asker, path: str) -> None:
-        self.asker = asker
-        self.path = path
-
-    async def events(self, after: str | None) -> AsyncGenerator[LevelEvent, None]:
-        """Levels for as long as the caller takes them.
-
-        A connection that was made and broke is made again at once, then with pauses; one that cannot be made
-        `attempts` times in a row raises SourceUnavailable. A refusal is raised as it is.
-        """
-        failures = 0
-        async with self.asker.watching():
-            while True:
-                try:
-                    async with aclosing(self._connected(after)) as levels:
-                        async for level in levels:
-                            failures, after = 0, level.id
-                            yield level
-                except DeaiError as error:
-                    failures += 1
-                    if not error.retryable or failures >= self.asker.patience.attempts:
-                        raise
-                await asyncio.sleep(self.asker.patience.reconnect * min(failures, 5))
-
-    async def _connected(self, after: str | None) -> AsyncGenerator[LevelEvent, None]:
-        params = {"after": after} if after else {}
-        fields: dict[str, str] = {}
-        async with self.asker.events(self.path, params) as lines:
-            async for line in lines:
-                if line:
-                    name, _, value = line.partition(":")
-                    fields[name] = value.removeprefix(" ")
-                elif fields.get("event") == "level":
-                    yield self._level(fields)
-                    fields = {}
-                else:
-                    fields = {}
-        raise SourceUnavailable(f"{self.asker.base}{self.path} ended the stream")
-
-    def _level(self, fields: dict[str, str]) -> LevelEvent:
-        try:
-            data = {**orjson.loads(fields["data"]), "id": fields["id"]}
-        except (KeyError, ValueError, TypeError):
-            raise SourceCorrupt(f"{self.path} sent an event without id or data: {fields}") from None
-        return record(LevelEvent, data, where=self.path)
+def _level(fields: dict[str, str], *, where: str) -> LevelEvent:
+    try:
+        data = {**orjson.loads(fields["data"]), "id": fields["id"]}
+    except (KeyError, ValueError, TypeError):
+        raise SourceCorrupt(f"{where} sent an event without id or data: {fields}") from None
+    return record(LevelEvent, data, where=where)

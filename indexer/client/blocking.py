@@ -1,103 +1,85 @@
 """`Client`: the methods of `AsyncClient` for code without await, tables as pandas frames.
 
-Each method is the asynchronous one, called through a portal to an event loop in a thread of its own; names, parameters
-and documentation come from there, so there is nothing to keep in step. It works inside notebooks, whose own event loop
-is left alone.
+Each method is the asynchronous one, called through a portal to an event loop in a thread of its own: names, parameters
+and documentation come from there, and the loop of a notebook is left alone.
 """
 
 from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from indexer.client.asking import Patience
+from indexer.client.asking import Asker, Patience
 from indexer.client.frames import Frame
 from indexer.client.reading import LOCAL_SERVER, AsyncClient
-from indexer.store.db import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 P = ParamSpec("P")
 T = TypeVar("T")
-R = TypeVar("R")
 
 
-class Blocking(Generic[P, R]):
-    """A method of `Client` made of the asynchronous one of the same name; `call` waits for what that one gives."""
-
-    def __init__(self, method: Any, call: Callable[..., R]) -> None:
-        self.method = method
-        self.call = call
-        self.__doc__ = method.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, client: Client, owner: type) -> Callable[P, R]: ...
-    def __get__(self, client: Client | None, owner: type) -> Self | Callable[P, R]:
-        if client is None:
-            return self
-        method = self.method.__get__(client._client)
-
-        @functools.wraps(method)
-        def ask(*args: P.args, **kwargs: P.kwargs) -> R:
-            return self.call(client, method, *args, **kwargs)  # by the client, which lives as long as the call
-
-        return ask
-
-
-def asks(method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]) -> Blocking[P, T]:
+def asks(
+    method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Client, P], T]:
     """The method that waits for the answer."""
-    return Blocking(method, lambda client, work, *args, **kwargs: client._wait(work, *args, **kwargs))
+
+    @functools.wraps(method)
+    def ask(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return client._wait(method, client._client, *args, **kwargs)
+
+    return ask
 
 
-def tables(method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, Frame]]) -> Blocking[P, pd.DataFrame]:
+def tables(
+    method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, Frame]],
+) -> Callable[Concatenate[Client, P], pd.DataFrame]:
     """The method that waits for the table and gives it as a pandas frame."""
-    return Blocking(method, lambda client, work, *args, **kwargs: client._wait(work, *args, **kwargs).to_pandas())
+
+    @functools.wraps(method)
+    def ask(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> pd.DataFrame:
+        return client._wait(method, client._client, *args, **kwargs).to_pandas()
+
+    return ask
 
 
-def follows(method: Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]) -> Blocking[P, Generator[T]]:
+def follows(
+    method: Callable[Concatenate[AsyncClient, P], AsyncGenerator[T]],
+) -> Callable[Concatenate[Client, P], Generator[T]]:
     """The method that gives a generator, which waits for each item."""
-    return Blocking(method, _followed)
 
+    @functools.wraps(method)
+    def follow(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> Generator[T]:
+        items = method(client._client, *args, **kwargs)
+        try:
+            while True:
+                yield client._wait(items.__anext__)
+        except StopAsyncIteration:
+            return
+        finally:
+            if client._closing.alive:
+                client._wait(items.aclose)
 
-def _followed(client: Client, work: Callable[..., AsyncIterator[T]], *args: Any, **kwargs: Any) -> Generator[T]:
-    items = work(*args, **kwargs)
-
-    async def following() -> T:
-        item: T = await anext(items)
-        return item
-
-    try:
-        while True:
-            yield client._wait(following)
-    except StopAsyncIteration:
-        return
-    finally:
-        closing: Callable[[], Coroutine[Any, Any, None]] | None = getattr(items, "aclose", None)
-        if closing is not None and client._closing.alive:
-            client._wait(closing)
+    return follow
 
 
 class Client:
-    """Reads a server or a local store, as `AsyncClient` does, without await. Close it, or use it in `with`.
+    """Reads a server, as `AsyncClient` does, without await. Close it, or use it in `with`.
 
-    `Client()` reads http://127.0.0.1:8000, `Client("https://…", key=…)` another server, `Client("var")` the store in
-    a folder, `Client("postgresql://…")` one in PostgreSQL. What is a table comes as a pandas frame with a UTC index
-    `time`; its `attrs` say which index, whether it is simulated, and the `units` of the columns. Safe to share between
-    threads.
+    `Client()` reads http://127.0.0.1:8000, `Client("https://…", key=…)` another server. What is a table comes as a
+    pandas frame with a UTC index `time`; its `attrs` say which index, whether it is simulated, and the `units` of the
+    columns. Safe to share between threads.
     """
 
     def __init__(
-        self, where: str | Path | Store = LOCAL_SERVER, *, key: str | None = None, patience: Patience = Patience()
+        self, where: str | Asker = LOCAL_SERVER, *, key: str | None = None, patience: Patience = Patience()
     ) -> None:
         self._client = AsyncClient(where, key=key, patience=patience)
         ending = ExitStack()

@@ -1,38 +1,31 @@
-"""`compute_levels`: prices and a methodology → the levels of an index, without a store. A pure function.
+"""`compute_levels`: prices and a methodology → the levels of an index, by the engine behind every published level.
 
-The engine is the same as behind every published level; here its market is built from what the caller has. What a rule
-needs and the caller did not give is an error that says so: nothing is assumed in its place.
+A pure function. What a rule needs and the caller did not give is an error that says so: nothing is assumed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.arrays import F64, I64
+from indexer.arrays import I64
 from indexer.client.models import Levels
 from indexer.engine.level import compute_index
 from indexer.engine.market import STATUS_NAMES, Line, Market, Status, SupplyHistory, SupplySource
 from indexer.errors import InputError
+from indexer.methodology.load import load_methodology, shipped
 from indexer.methodology.spec import BY_CAP, Methodology, Scheme
 from indexer.times import DAY_US, INTERVAL_US, to_us
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 NO_RATE = 5
-
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """A table of the caller's: instants (T,) ascending, names (N,), values (T, N)."""
-
-    times_us: I64
-    names: tuple[str, ...]
-    values: F64
 
 
 def compute_levels(
@@ -57,40 +50,40 @@ def compute_levels(
     NotEnoughDataError when no date has enough eligible assets.
     """
     rules = _methodology(methodology)
-    table = _table(prices, times=times, assets=assets, what="prices")
-    volume = _table(volume_usd, what="volume_usd") if volume_usd is not None else None
+    table = _frame(prices, what="prices", times=times, assets=assets)
+    times_us, names, values = table.index.to_numpy(), list(table.columns), table.to_numpy()
     if supply is None:
-        _need_no_supply(rules, len(table.names))
-    if volume is None:
+        _need_no_supply(rules, len(names))
+    if volume_usd is None:
         _need_no_volume(rules)
-    known = np.isfinite(table.values)
+    traded = table[:0] if volume_usd is None else _frame(volume_usd, what="volume_usd")
+    known = np.isfinite(values)
     lines = tuple(
         Line(
             slug=name,
             sub_sector=(sub_sectors or {}).get(name, ""),
-            first_price_us=int(table.times_us[known[:, n].argmax()]) if known[:, n].any() else int(table.times_us[-1]),
+            first_price_us=int(times_us[known[:, n].argmax()] if known[:, n].any() else times_us[-1]),
             venues=venues,
-            supply=_supply(supply, name, table),
+            supply=_supply(supply, name, times_us),
         )
-        for n, name in enumerate(table.names)
+        for n, name in enumerate(names)
     )
     market = Market(
-        times_us=table.times_us,
-        prices=table.values,
+        times_us=times_us,
+        prices=values,
         price_status=np.where(known, Status.FINAL, NO_RATE).astype(np.int8),
         lines=lines,
-        day_us=volume.times_us if volume else np.zeros(0, np.int64),
-        volume_usd=_aligned(volume, table.names),
+        day_us=traded.index.to_numpy(),
+        volume_usd=np.column_stack([_named(traded, name, what="volume_usd") for name in names]),
     )
     history = compute_index(market, rules)
-    names = np.array(STATUS_NAMES, np.str_)
     return Levels(
         index=rules.id,
         simulated=False,
-        interval=_spacing(table.times_us),
+        interval=_spacing(times_us),
         times_us=history.times_us,
         levels=history.levels,
-        status=names[history.status],
+        status=np.array(STATUS_NAMES, np.str_)[history.status],
         carried_weight=history.carried_weight,
         constituents=history.constituents,
         perpetual_weight=np.zeros(len(history.times_us)),
@@ -98,8 +91,6 @@ def compute_levels(
 
 
 def _methodology(rules: Methodology | str | Path) -> Methodology:
-    from indexer.methodology.load import load_methodology, shipped
-
     if isinstance(rules, Methodology):
         return rules
     text = str(rules)
@@ -116,22 +107,20 @@ def _methodology(rules: Methodology | str | Path) -> Methodology:
         ) from None
 
 
-def _table(data: Any, *, what: str, times: Any = None, assets: Sequence[str] | None = None) -> _Columns:
-    if hasattr(data, "columns") and hasattr(data, "index"):
-        index = data.index
-        if getattr(index, "tz", None) is None:
+def _frame(data: Any, *, what: str, times: Any = None, assets: Sequence[str] | None = None) -> pd.DataFrame:
+    """The caller's table with instants in UTC, in microseconds, as its index, and names as its columns."""
+    import pandas as pd
+
+    if isinstance(data, pd.DataFrame) and isinstance(data.index, pd.DatetimeIndex):
+        if data.index.tz is None:
             raise InputError(f'{what}: the index has no time zone; say which it is, e.g. .tz_localize("UTC")')
-        times, assets = index.tz_convert("UTC").tz_localize(None).to_numpy("datetime64[us]"), list(data.columns)
-        data = data.to_numpy(np.float64)
+        times, assets, data = data.index.tz_convert("UTC").as_unit("us").asi8, list(data.columns), data.to_numpy()
     if times is None or assets is None:
         raise InputError(f"{what}: give a pandas frame with a UTC index, or an array with times= and assets=")
-    values = np.ascontiguousarray(data, np.float64)
-    columns = _Columns(_us(times, what), tuple(map(str, assets)), values)
-    if values.shape != (len(columns.times_us), len(columns.names)):
-        raise InputError(
-            f"{what} has shape {values.shape}; {len(columns.times_us)} times and {len(columns.names)} assets"
-        )
-    return columns
+    values, times_us = np.ascontiguousarray(data, np.float64), _us(times, what)
+    if values.shape != (len(times_us), len(assets)):
+        raise InputError(f"{what} has shape {values.shape}; {len(times_us)} times and {len(assets)} assets")
+    return pd.DataFrame(values, index=times_us, columns=list(map(str, assets)))
 
 
 def _us(times: Any, what: str) -> I64:
@@ -145,35 +134,25 @@ def _us(times: Any, what: str) -> I64:
     raise InputError(f"{what}: times are aware datetimes, datetime64 in UTC, or int64 microseconds")
 
 
-def _supply(supply: Any, name: str, table: _Columns) -> SupplyHistory:
+def _named(columns: Any, name: str, *, what: str) -> Any:
+    if name not in columns:
+        raise InputError(f'{what} has no "{name}"; give one number for each asset of the prices, or one column')
+    return columns[name]
+
+
+def _supply(supply: Any, name: str, times_us: I64) -> SupplyHistory:
     """The observations of one asset; a constant holds from long before the first price, however old it then is."""
-    if supply is None:
-        # Everyone has a seat and the same weight: the ranking that needs a supply decides nothing.
-        supply = dict.fromkeys(table.names, 1.0)
-    if isinstance(supply, Mapping):
-        if name not in supply:
-            raise InputError(f'supply has no "{name}"; give one number for each asset of the prices')
-        first = int(table.times_us[0]) // DAY_US * DAY_US - 10 * DAY_US
-        times = np.arange(first, int(table.times_us[-1]) + 1, DAY_US, dtype=np.int64)
-        values = np.full(len(times), float(supply[name]))
+    if supply is None or isinstance(supply, Mapping):
+        # Without one everyone has a seat and the same weight: the ranking that needs a supply decides nothing.
+        amount = 1.0 if supply is None else _named(supply, name, what="supply")
+        first = int(times_us[0]) // DAY_US * DAY_US - 10 * DAY_US
+        times = np.arange(first, int(times_us[-1]) + 1, DAY_US, dtype=np.int64)
+        values = np.full(len(times), float(amount))
     else:
-        frame = _table(supply, what="supply")
-        if name not in frame.names:
-            raise InputError(f'supply has no "{name}"; give one column for each asset of the prices')
-        values = frame.values[:, frame.names.index(name)]
-        times, values = frame.times_us[np.isfinite(values)], values[np.isfinite(values)]
+        stated = _named(_frame(supply, what="supply"), name, what="supply").dropna()
+        times, values = stated.index.to_numpy(), stated.to_numpy()
     unknown = np.full(len(times), np.nan)
-    source = np.full(len(times), SupplySource.IMPORTED, np.int8)
-    return SupplyHistory(times, values, unknown, unknown, source)
-
-
-def _aligned(volume: _Columns | None, names: tuple[str, ...]) -> F64:
-    if volume is None:
-        return np.zeros((0, len(names)))
-    missing = [name for name in names if name not in volume.names]
-    if missing:
-        raise InputError(f'volume_usd has no "{missing[0]}"; give one column for each asset of the prices')
-    return np.ascontiguousarray(volume.values[:, [volume.names.index(name) for name in names]])
+    return SupplyHistory(times, values, unknown, unknown, np.full(len(times), SupplySource.IMPORTED, np.int8))
 
 
 def _need_no_supply(rules: Methodology, count: int) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from indexer.arrays import F64, I64
 from indexer.client.frames import STUDIES, Study
 from indexer.client.models import Levels
 from indexer.errors import (
@@ -64,38 +63,29 @@ def member(body: Mapping[str, Any], name: str, *, where: str) -> Any:
         raise SourceCorrupt(f'{where} has no "{name}"; is it an API of this index?') from None
 
 
-def times(values: list[str]) -> I64:
-    """Microseconds of instants as the API writes them, `2025-01-27T21:00:00Z`."""
-    instants: I64 = np.array([value.removesuffix("Z") for value in values], "datetime64[us]").astype(np.int64)
-    return instants
-
-
-def floats(values: list[float | None]) -> F64:
-    """Numbers with NaN for null."""
-    return np.array(values, np.float64)
-
-
-def counts(values: list[int | None] | None, length: int) -> I64:
-    """Whole numbers with 0 for null, and for a column that an older service does not give."""
-    return np.array([value or 0 for value in values or [0] * length], np.int64)
+LATER = ("constituents", "perpetual_weight")
 
 
 def levels(pages: list[Mapping[str, Any]], *, where: str) -> Levels:
-    """The levels of pages in the shape of columns."""
+    """The levels of pages in the shape of columns; 0 in a column that an older service does not give."""
     columns = [member(page, "data", where=where) for page in pages]
+
+    def whole(name: str, kind: Any, absent: Any = None) -> Any:
+        pages = (page.get(name, [0] * len(page["time"])) if name in LATER else page[name] for page in columns)
+        return np.concatenate([np.array([absent if cell is None else cell for cell in page], kind) for page in pages])
+
     try:
+        instants = [time.removesuffix("Z") for page in columns for time in page["time"]]
         return Levels(
             index=str(pages[0]["index"]),
             simulated=bool(pages[0]["simulated"]),
             interval=str(pages[0]["interval"]),
-            times_us=np.concatenate([times(page["time"]) for page in columns]),
-            levels=np.concatenate([floats(page["level"]) for page in columns]),
-            status=np.concatenate([np.array([word or "" for word in page["status"]], np.str_) for page in columns]),
-            carried_weight=np.concatenate([floats(page["carried_weight"]) for page in columns]),
-            constituents=np.concatenate([counts(page.get("constituents"), len(page["time"])) for page in columns]),
-            perpetual_weight=np.concatenate(
-                [floats(page.get("perpetual_weight", [0.0] * len(page["time"]))) for page in columns]
-            ),
+            times_us=np.array(instants, "datetime64[us]").astype(np.int64),
+            levels=whole("level", np.float64),
+            status=whole("status", np.str_, ""),
+            carried_weight=whole("carried_weight", np.float64),
+            perpetual_weight=whole("perpetual_weight", np.float64),
+            constituents=whole("constituents", np.int64, 0),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SourceCorrupt(f"{where} is not what this program reads: {error}") from None

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +140,8 @@ class Study(Frame):
         columns: dict[str, Any] = {name: [row[name] for row in rows] for name in (rows[0] if rows else self.measures)}
         for name in columns.keys() & self.measures.keys():
             if self.measures[name] == INSTANT:
-                columns[name] = np.array([time and time.removesuffix("Z") for time in columns[name]], "datetime64[us]")
+                times = [time and time.removesuffix("Z") for time in columns[name]]
+                columns[name] = np.array(times, "datetime64[us]")
             else:
                 columns[name] = np.array(columns[name], np.float64)
         return columns
@@ -161,11 +161,6 @@ def _spread(row: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in row.items():
         cells |= {f"{name}_{part}": cell for part, cell in value.items()} if isinstance(value, dict) else {name: value}
     return cells
-
-
-def instants(times_us: NDArray[np.int64]) -> NDArray[np.datetime64]:
-    """Microseconds since the epoch as datetime64[us]."""
-    return times_us.astype("datetime64[us]")
 
 
 def columns_of(rows: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:

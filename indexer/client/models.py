@@ -1,8 +1,7 @@
-"""What a client gives back: frozen records with the names of the wire, instants aware UTC.
+"""What a client gives back: frozen records with the names of the wire, instants aware UTC; tables are `Frame`s too.
 
-Unknown keys of newer servers are ignored, as the API's promise asks. Tables also are `Frame`s. What the program
-computes or stores in the form of the wire is the same record here, and the API makes its schemas of these records:
-text in `Annotated` is what its documentation says of a field.
+Unknown keys of newer servers are ignored. The API makes its schemas of these records: text in `Annotated` is what its
+documentation says of a field.
 """
 
 from __future__ import annotations
@@ -19,11 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator
 
-from indexer.analytics.bootstrap import BootstrapInterval as Bootstrap
-from indexer.analytics.correlation import LagScan as Sentinel
 from indexer.arrays import F64, I64
-from indexer.client.frames import Frame, columns_of, instants
-from indexer.store.rows import RebalancingItemRow as RebalanceItem
+from indexer.client.frames import Frame, columns_of
 from indexer.times import from_us, to_us
 
 if TYPE_CHECKING:
@@ -168,14 +164,9 @@ class Levels(Frame):
 
     def columns(self) -> dict[str, Any]:
         """time, level, status, carried_weight, perpetual_weight, constituents."""
-        return {
-            "time": instants(self.times_us),
-            "level": self.levels,
-            "status": self.status.tolist(),
-            "carried_weight": self.carried_weight,
-            "perpetual_weight": self.perpetual_weight,
-            "constituents": self.constituents,
-        }
+        columns = {"time": self.times_us.astype("datetime64[us]"), "level": self.levels, "status": self.status.tolist()}
+        names = ("carried_weight", "perpetual_weight", "constituents")
+        return columns | {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +288,28 @@ class Constituents(Table[Constituent]):
 
 
 @dataclass(frozen=True, slots=True)
+class RebalanceItem:
+    """One candidate of a rebalancing, with the evidence; None where unknown."""
+
+    asset: str
+    symbol: str
+    sub_sector: str
+    units_before: float | None
+    units_after: float | None
+    weight_drifted: float | None
+    weight_target: float | None
+    price: float | None
+    supply: float | None
+    supply_source: str | None
+    free_float_cap_usd: float | None
+    median_adv_usd: float | None
+    rank: int | None
+    reason: str
+    supply_observed_at: Instant | None = None
+    supply_stale_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rebalance:
     """One change of units at equal value."""
 
@@ -344,6 +357,37 @@ class Alignment:
     pairs_used: int
     pairs_dropped: Annotated[int, "Intervals inside the window without a pair"]
     reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sentinel:
+    """Correlation with the benchmark one interval earlier (`lag`), at the same time, one later (`lead`).
+
+    `shifted` is true when a neighbour is the strongest: most likely a stamp taken for another; `message` says so.
+    """
+
+    lag: float | None
+    contemporaneous: float | None
+    lead: float | None
+    n: int
+    shifted: bool
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """Percentile interval of beta and of the correlation over `repetitions` resamples with mean block `block`."""
+
+    n: int
+    repetitions: int
+    block: float | None = None
+    beta: float | None = None
+    beta_low: float | None = None
+    beta_high: float | None = None
+    se: float | None = None
+    correlation_low: float | None = None
+    correlation_high: float | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

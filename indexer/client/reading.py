@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from asyncio import gather
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -12,10 +11,9 @@ from urllib.parse import quote
 import orjson
 
 from indexer.client import decode
-from indexer.client.asking import Listening, Patience, asker_at, asker_of
+from indexer.client.asking import Asker, Patience
 from indexer.client.decode import When, member, query, record, records
 from indexer.client.frames import Study
-from indexer.client.local import open_local
 from indexer.client.models import (
     Benchmark,
     Beta,
@@ -32,8 +30,7 @@ from indexer.client.models import (
     Rebalance,
     Table,
 )
-from indexer.errors import ConfigError, NotEnoughDataError
-from indexer.store.db import Store
+from indexer.errors import NotEnoughDataError
 
 LOCAL_SERVER = "http://127.0.0.1:8000"
 PAGE = 10_000
@@ -42,7 +39,7 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """Reads a server (`http://…`) or a local store (a file, a folder, `sqlite:///…`, `postgresql://…`, a `Store`).
+    """Reads a server (`http://…`), or what an `Asker` asks.
 
     `key` is sent as a bearer token to servers that ask for one. Every method raises the errors of
     `indexer.errors`: NotFoundError for an unknown name, InputError, NotEnoughDataError, SourceUnavailable when the
@@ -50,14 +47,9 @@ class AsyncClient:
     """
 
     def __init__(
-        self, where: str | Path | Store = LOCAL_SERVER, *, key: str | None = None, patience: Patience = Patience()
+        self, where: str | Asker = LOCAL_SERVER, *, key: str | None = None, patience: Patience = Patience()
     ) -> None:
-        if isinstance(where, str) and where.startswith(("http://", "https://")):
-            self._asker = asker_at(where, key=key, patience=patience)
-            return
-        if key is not None:
-            raise ConfigError("A key is for a server; a local store is read by whoever may read its file")
-        self._asker = asker_of(open_local(where), patience=patience)
+        self._asker = where if isinstance(where, Asker) else Asker(where, key=key, patience=patience)
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,7 +60,7 @@ class AsyncClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends the connections, or closes the store if this opened it."""
+        """Ends the connections."""
         await self._asker.aclose()
 
     async def get(self, path: str, params: Mapping[str, Asked] | None = None) -> Any:
@@ -346,12 +338,12 @@ class AsyncClient:
         reply = await self._asker.get(f"/charts/{_segment(index_id)}.svg", asked)
         return Chart(reply.body.decode())
 
-    def stream(self, index_id: str = "deai", *, after: str | None = None) -> AsyncIterator[LevelEvent]:
+    def stream(self, index_id: str = "deai", *, after: str | None = None) -> AsyncGenerator[LevelEvent]:
         """The newest level, then each new one as it is published; reconnects by itself and misses none.
 
         `after` is the `id` of the last event seen: what came since is given first (the newest 1,000).
         """
-        return Listening(self._asker, f"{_path(index_id)}/stream").events(after)
+        return self._asker.levels(_path(index_id, "stream"), after)
 
     async def _record(self, kind: type[T], path: str, /, **asked: Asked) -> T:
         return record(kind, await self.get(path, asked), where=path)

@@ -11,9 +11,9 @@ from seeded import HOURS, NOW, START, publish
 from test_client_asking import telling
 
 from api.app import create_app
+from api.local import LocalTransport
 from indexer import AsyncClient, Client
 from indexer.client.asking import Patience
-from indexer.client.local import LocalTransport
 from indexer.config import Settings
 from indexer.errors import InputError, NotFoundError, SourceCorrupt, SourceUnavailable
 from indexer.store.db import Store

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncGenerator, Generator
 from typing import assert_type
 
 import pandas as pd
@@ -36,7 +36,7 @@ async def awaiting(client: AsyncClient) -> None:
     assert_type(await client.constituents(at="2025-01-01"), Constituents)
     assert_type(await client.benchmarks(), Table[Benchmark])
     assert_type(await client.beta("deai", "QQQ", sessions=60), Beta)
-    assert_type(client.stream("deai"), AsyncIterator[LevelEvent])
+    assert_type(client.stream("deai"), AsyncGenerator[LevelEvent, None])
 """
 
 

@@ -1,7 +1,6 @@
-"""A local store behind the API, called in this process: the transport that puts requests to it.
+"""`Client` and `AsyncClient` of a local store too: the API called in this process, without a socket or a server.
 
-No socket and no server: each request runs the application as a task of the event loop, bodies come as they are sent,
-so that streams work too. The one module of the client that knows the API from inside.
+Each request runs the application as a task of the event loop; bodies come as they are sent, so that streams work too.
 """
 
 from __future__ import annotations
@@ -14,12 +13,53 @@ from typing import Any
 
 import httpx2
 
+from indexer.client import blocking, reading
+from indexer.client.asking import Asker, Patience
 from indexer.config import Settings
-from indexer.errors import NotFoundError
+from indexer.errors import ConfigError, NotFoundError
 from indexer.store.db import Store, file_of, open_store
 
 BASE = "http://127.0.0.1"
 ENDED: dict[str, Any] = {"type": "ended"}
+Where = str | Path | Store
+
+
+class AsyncClient(reading.AsyncClient):
+    """Reads a server (`http://…`) or a local store (a file, a folder, `sqlite:///…`, `postgresql://…`, a `Store`)."""
+
+    def __init__(
+        self,
+        where: str | Path | Store = reading.LOCAL_SERVER,
+        *,
+        key: str | None = None,
+        patience: Patience = Patience(),
+    ) -> None:
+        super().__init__(_asker(where, key=key, patience=patience))
+
+
+class Client(blocking.Client):
+    """Reads a server or a local store, as `AsyncClient` does, without await. Close it, or use it in `with`.
+
+    `Client()` reads http://127.0.0.1:8000, `Client("https://…", key=…)` another server, `Client("var")` the store in
+    a folder, `Client("postgresql://…")` one in PostgreSQL.
+    """
+
+    def __init__(
+        self,
+        where: str | Path | Store = reading.LOCAL_SERVER,
+        *,
+        key: str | None = None,
+        patience: Patience = Patience(),
+    ) -> None:
+        super().__init__(_asker(where, key=key, patience=patience))
+
+
+def _asker(where: Where, *, key: str | None, patience: Patience) -> Asker:
+    if isinstance(where, str) and where.startswith(("http://", "https://")):
+        return Asker(where, key=key, patience=patience)
+    if key is not None:
+        raise ConfigError("A key is for a server; a local store is read by whoever may read its file")
+    return open_local(where).asker(patience)
 
 
 def local_url(where: str | Path) -> str:
@@ -54,6 +94,10 @@ class LocalTransport(httpx2.AsyncBaseTransport):
             await call.aclose()
             raise httpx2.ReadError("the API ended without an answer", request=request)
         return httpx2.Response(head["status"], headers=head["headers"], stream=call, request=request)
+
+    def asker(self, patience: Patience) -> Asker:
+        """What asks this application."""
+        return Asker(BASE, patience=patience, transport=self, watching=self.watching)
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -105,10 +149,9 @@ class _Call(httpx2.AsyncByteStream):
             "client": ("127.0.0.1", 0),
             "server": ("127.0.0.1", 80),
         }
-        self.body = request.content
+        self.body: bytes | None = request.content
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=16)
         self.gone = asyncio.Event()
-        self.asked = False
         self.task = asyncio.create_task(self._run(app))
 
     async def _run(self, app: Any) -> None:
@@ -120,11 +163,11 @@ class _Call(httpx2.AsyncByteStream):
         await self.messages.put(ENDED)
 
     async def _receive(self) -> dict[str, Any]:
-        if self.asked:
+        if self.body is None:
             await self.gone.wait()
             return {"type": "http.disconnect"}
-        self.asked = True
-        return {"type": "http.request", "body": self.body, "more_body": False}
+        body, self.body = self.body, None
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while (message := await self.messages.get())["type"] == "http.response.body":
