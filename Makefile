@@ -4,7 +4,7 @@ BIN := .venv/bin
 IMPORT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast format check bench docs live audit lock clean
+.PHONY: help run test test-fast format check bench docs packages live audit lock clean
 
 help:  ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: .venv/dev.stamp  ## measure against the alternatives, as ratios
 docs: .venv/dev.stamp  ## build the documentation into build/site
 	$(BIN)/deai settings --markdown > docs/settings.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+packages: .venv/dev.stamp  ## build the client alone for pip and npm into build/packages
+	$(BIN)/python packages/build.py build/packages
 
 live: .venv/dev.stamp  ## check the real providers and chains, and list what they answered (needs the internet)
 	$(BIN)/python -m pytest -q -rxP -m live tests/live_providers

@@ -46,15 +46,15 @@ def node_tools() -> Path:
     return folder
 
 
-def python_tools(requirement: str) -> Path:
-    """The bin folder of a venv with a package that ours does not go with; skips loudly where it cannot be had."""
-    folder = CACHE / f"python-{hashlib.sha256((requirement + sys.version).encode()).hexdigest()[:12]}"
+def python_tools(*requirements: str) -> Path:
+    """The bin folder of a venv with these packages and no others; skips loudly where they cannot be had."""
+    folder = CACHE / f"python-{hashlib.sha256(''.join((*requirements, sys.version)).encode()).hexdigest()[:12]}"
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
     if not (folder / "done").exists():
         shutil.rmtree(folder, ignore_errors=True)
         run([sys.executable, "-m", "venv", folder], folder=CACHE.parent.parent)
-        pip = [programs / "python", "-m", "pip", "install", "--quiet", "--retries", "1", requirement]
-        fetch(list(map(str, pip)), folder=folder, what=requirement)
+        pip = [programs / "python", "-m", "pip", "install", "--quiet", "--retries", "1", *requirements]
+        fetch(list(map(str, pip)), folder=folder, what=", ".join(requirements))
         (folder / "done").touch()
     return programs
 

@@ -1,4 +1,4 @@
-"""Clients that others' generators make of our OpenAPI: they compile under strict checks and read a running server."""
+"""The npm package, and the client that another generator makes of our OpenAPI: both read a running server."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from live_server import Live
 
 pytestmark = pytest.mark.generated
 GENERATOR = "openapi-python-client==0.29.1"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -23,14 +24,17 @@ def description(live: Live, tmp_path: Path) -> Path:
     return file
 
 
-def test_a_typescript_client_compiles_and_reads(live: Live, description: Path, tmp_path: Path) -> None:
+def test_the_npm_package_is_built_installed_compiles_and_reads(live: Live, tmp_path: Path) -> None:
     tools = node_tools()
-    for name in ("main.ts", "tsconfig.json", "package.json"):
+    build = [sys.executable, ROOT / "packages" / "build.py", tmp_path, "--only", "npm", "--tools"]
+    run([*build, tools / "node_modules"], folder=tmp_path)
+    (built,) = tmp_path.glob("deai-index-*.tgz")
+    for name in ("main.ts", "tsconfig.json"):
         shutil.copy(TEMPLATES / name, tmp_path)
-    (tmp_path / "node_modules").symlink_to(tools / "node_modules")
-    programs = tools / "node_modules" / ".bin"
-    run([programs / "openapi-typescript", description, "-o", "schema.d.ts"], folder=tmp_path)
-    run([programs / "tsc", "-p", "."], folder=tmp_path)
+    (tmp_path / "package.json").write_text('{"private": true, "type": "module"}')
+    quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--fetch-retries=1"]
+    fetch(["npm", "install", *quiet, "--cache", str(tools / "npm"), str(built)], folder=tmp_path, what="openapi-fetch")
+    run([tools / "node_modules" / ".bin" / "tsc", "-p", "."], folder=tmp_path)
     said = json.loads(run(["node", "out/main.js", live.url], folder=tmp_path))
     assert (said["index"], said["status"], said["count"]) == ("deai", "final", 9601)
     assert said["last"] == said["level"]
@@ -39,6 +43,9 @@ def test_a_typescript_client_compiles_and_reads(live: Live, description: Path, t
     assert said["n"] == 90
     assert said["names"] == ["alpha", "beta", "gamma", "delta"]
     assert (said["code"], said["status_code"]) == ("not_found", 404)
+    assert said["failing"].startswith('No index "deia"')
+    element = tmp_path / "node_modules" / "deai-index" / "element.js"
+    assert element.read_bytes() == (ROOT / "api" / "web" / "static" / "widget.js").read_bytes()
 
 
 PROGRAM = """

@@ -1,13 +1,14 @@
-// What a program written against the generated types does: everything here is checked by tsc against our OpenAPI.
-import createClient from "openapi-fetch";
-import type { components, operations, paths } from "./schema.js";
+// What a program written with the npm package does: everything here is checked by tsc against our OpenAPI.
+import { deaiIndex, levels as allLevels } from "deai-index";
+import type { LevelsQuery, Schema } from "deai-index";
+import type {} from "deai-index/element";
 
-type Latest = components["schemas"]["Latest"];
-type Problem = components["schemas"]["Problem"];
-type LevelsQuery = NonNullable<operations["levels-list_levels"]["parameters"]["query"]>;
+type Latest = Schema<"Latest">;
+type Problem = Schema<"Problem">;
 
 declare const process: { argv: string[] };
-const client = createClient<paths>({ baseUrl: process.argv[2] ?? "" });
+const client = deaiIndex(process.argv[2]);
+const element: () => HTMLElement = () => document.createElement("deai-index");
 const path = { index_id: "deai" };
 
 function got<T>(answer: { data?: T; error?: unknown }): T {
@@ -20,18 +21,8 @@ const change: number | null = latest.change.d1;
 
 const levels: number[] = [];
 const query: LevelsQuery = { interval: "1h", start: "2024-01-01", limit: 4000 };
-let cursor: string | null = null;
-do {
-  const page: components["schemas"]["Levels"] | string = got(
-    await client.GET("/v1/indices/{index_id}/levels", {
-      params: { path, query: cursor === null ? query : { ...query, cursor } },
-    }),
-  );
-  if (typeof page === "string") throw new Error("CSV was not asked for");
-  if (!Array.isArray(page.data)) throw new Error("rows were asked for");
-  levels.push(...page.data.map((row) => row.level ?? Number.NaN)); // null: a session without a level (at=close)
-  cursor = page.next;
-} while (cursor !== null);
+for await (const row of allLevels(client, "deai", query)) levels.push(row.level ?? Number.NaN); // null: at=close without one
+const failing = await allLevels(client, "deia").next().catch((error: Error) => error.message);
 
 const csv: string = got(
   await client.GET("/v1/indices/{index_id}/levels.csv", { params: { path, query: { last: 3 } }, parseAs: "text" }),
@@ -67,5 +58,7 @@ console.log(
     code: problem?.code,
     status_code: refused.response.status,
     wrong: wrong.interval,
+    failing,
+    element: typeof element,
   }),
 );
