@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table, table_of
+from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table_of
+from indexer.errors import NotFoundError
+from indexer.times import DAY_US, from_us, iso, parse_instant, to_us, utc_now
 
 if TYPE_CHECKING:
     from indexer.administration.explain import Explanation
@@ -44,7 +46,6 @@ def explain(
     from indexer.administration.explain import explain as explained
     from indexer.levels.published import registry_for
     from indexer.studies.attribution import study_attribution
-    from indexer.times import parse_instant
 
     at = parse_instant(time)
     with opened() as (store, settings):
@@ -65,7 +66,6 @@ def explain(
 
 
 def _show(level: Explanation) -> None:
-    from indexer.times import iso, to_us
 
     say(f"{level.index} at {iso(to_us(level.time))}: {level.level} ({level.status}, revision {level.revision})")
     say(f"  = value {level.value_usd:,.2f} USD / divisor {level.divisor!r} = {level.level_exact!r}, rounded")
@@ -74,18 +74,21 @@ def _show(level: Explanation) -> None:
     say(f"  rules {rules}; run {run['id']} ({run['kind']})")
     inputs = "hold" if level.inputs_hold else "DIFFER"
     say(f"  hash {level.hash[:16]}… after {level.previous_hash[:16]}…; inputs {inputs}")
-    headers = ("token", "weight", "units", "price USD", "rate", "venues", "supply", "from", "contribution")
     rows = [
-        (
-            *(row.asset, row.weight, row.units, row.price, row.price_status),
-            [f"{quote.venue} {quote.price:.6g} {quote.verdict}" for quote in row.quotes],
-            *((row.supply.tokens, row.supply.grade or row.supply.origin) if row.supply else (None, None)),
-            row.contribution,
-        )
+        {
+            "row": row,
+            "venues": [f"{quote.venue} {quote.price:.6g} {quote.verdict}" for quote in row.quotes],
+            "from": row.supply and (row.supply.grade or row.supply.origin),
+        }
         for row in level.constituents
     ]
     moved = "first level" if level.return_since_previous is None else f"{level.return_since_previous:+.6%}"
-    table(headers, rows, title=f"Move since the level before: {moved}")
+    table_of(
+        rows,
+        "token: row.asset, weight: row.weight, units: row.units, price USD: row.price, rate: row.price_status, venues, "
+        "supply: row.supply.tokens, from, contribution: row.contribution",
+        title=f"Move since the level before: {moved}",
+    )
     if level.without_supply:
         say(f"No supply was known of {', '.join(level.without_supply)}, so they could not be weighed.")
     for announcement in level.announcements:
@@ -114,10 +117,8 @@ def rebuild(
 def status(index: IndexId = "deai", as_json: Json = False) -> None:
     """Show where an index stands: how far its history is, state, constituents against the minimum, status and why,
     reviews that were not as planned."""
-    from indexer.errors import NotFoundError
     from indexer.levels.lifecycle import status_of
     from indexer.live.standing import standing_of
-    from indexer.times import utc_now
 
     with opened() as (store, _):
         history = standing_of(store, now=utc_now())
@@ -175,12 +176,9 @@ def calendar_command(
     months: Annotated[int, typer.Option(min=1, max=60, help="How many months ahead.")] = 12,
 ) -> None:
     """Show when an index rebalances. Example: deai calendar deai --format ical > deai.ics"""
-    import sys
-
     from indexer.administration.calendar import as_ical, as_rss, entries
     from indexer.levels.published import methodology_of
     from indexer.store.administration import read_announcements
-    from indexer.times import DAY_US, to_us, utc_now
 
     now = utc_now()
     with opened() as (store, settings):
@@ -251,22 +249,14 @@ def add(
     """Decide over a value, a membership or an event. It acts from the next update on and is public at once."""
     from indexer.levels.overrides import decide
     from indexer.store.rows import OverrideRow
-    from indexer.times import from_us, parse_instant, utc_now
     from indexer.workflow.work import registry_of
 
     detail = {"value": value} if kind == "value" else {"effect": effect, "ratio": ratio, "into": into}
     now = utc_now()
     row = OverrideRow(
-        kind=kind,
-        asset=asset,
-        starts_at=from_us(parse_instant(starts)),
-        expires_at=from_us(parse_instant(expires)),
-        reason=reason,
-        proposed_by=by,
-        proposed_at=now,
-        index_id=index,
-        detail=json.dumps(detail),
-    )
+        kind=kind, asset=asset, starts_at=from_us(parse_instant(starts)), expires_at=from_us(parse_instant(expires)),
+        reason=reason, proposed_by=by, proposed_at=now, index_id=index, detail=json.dumps(detail),
+    )  # fmt: skip
     with opened() as (store, settings):
         number = decide(store, row, registry=registry_of(settings), now=now)
     say(f"override {number} is in force until {row.expires_at:%Y-%m-%d %H:%M}; `deai update` computes with it")
@@ -276,7 +266,6 @@ def add(
 def withdraw(number: Number, by: By) -> None:
     """End an override before its expiry."""
     from indexer.levels.overrides import withdraw as withdrawn
-    from indexer.times import utc_now
 
     with opened() as (store, _):
         withdrawn(store, number, by=by, now=utc_now())
@@ -306,16 +295,8 @@ def state(
 ) -> None:
     """Change the state of an index, by a named person and with a reason. Example: deai state deai suspended …"""
     from indexer.levels.lifecycle import change_state
-    from indexer.times import from_us, parse_instant, utc_now
 
     with opened() as (store, _):
-        row = change_state(
-            store,
-            index,
-            state=state,
-            reason=reason,
-            by=by,
-            now=utc_now(),
-            effective_at=from_us(parse_instant(effective)) if effective else None,
-        )
+        when = from_us(parse_instant(effective)) if effective else None
+        row = change_state(store, index, state=state, reason=reason, by=by, now=utc_now(), effective_at=when)
     say(row.title)

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from indexer.cli.command import Json, emit, opened, say, table, table_of
+from indexer.cli.command import Json, emit, opened, say, table_of
+from indexer.errors import InputError, NotFoundError, SourceUnavailable
+from indexer.times import utc_now
 
 app = typer.Typer(
     help="Be told when an index crosses a bound, changes, or stands still.", no_args_is_help=True, rich_markup_mode=None
@@ -31,7 +33,6 @@ def add(
     """
     from indexer.alerts.evaluate import present
     from indexer.alerts.rules import add_entry, load_alerts, new_secret
-    from indexer.times import utc_now
 
     terms = dict(_term(word) for word in words or ())
     with opened() as (store, settings):
@@ -52,8 +53,6 @@ def add(
 def _term(word: str) -> tuple[str, Any]:
     """`key=value` as the TOML file has it: numbers and true/false are such, `to` and `announcements` are lists."""
     import tomllib
-
-    from indexer.errors import InputError
 
     key, equals, text = word.partition("=")
     if not equals:
@@ -78,11 +77,12 @@ def list_command(as_json: Json = False) -> None:
         messages = read_alert_messages(store, limit=NEWEST)
 
     def text() -> None:
-        sides = [[f"{row.subject} {row.side}" for row in states if row.rule == rule.key] for rule in alerts.rules]
         rows = [
-            (rule.name, rule.kind, rule.above, rule.below, side) for rule, side in zip(alerts.rules, sides, strict=True)
+            {"rule": rule, "stands": [f"{row.subject} {row.side}" for row in states if row.rule == rule.key]}
+            for rule in alerts.rules
         ]
-        table(("rule", "kind", "above", "below", "stands"), rows, title=str(settings.alerts_file))
+        columns = "rule: rule.name, kind: rule.kind, above: rule.above, below: rule.below, stands"
+        table_of(rows, columns, title=str(settings.alerts_file))
         table_of(alerts.targets, "target: name, by: scheme")
         table_of(messages, "time: created_at, target, outcome, tries, answer, text", title="Newest messages")
 
@@ -109,7 +109,6 @@ def remove(name: Annotated[str, typer.Argument(help="A rule or target.")], as_js
 def resend(name: Annotated[str, typer.Argument(help="A target.")], as_json: Json = False) -> None:
     """Try again what is dead of a target, once the reason is gone. The scheduler or `deai update` sends it."""
     from indexer.store.alerts import revive_alert_messages
-    from indexer.times import utc_now
 
     with opened() as (store, _):
         count = revive_alert_messages(store, name, now=utc_now())
@@ -124,8 +123,6 @@ def test(
     from indexer.alerts.deliver import send_tests
     from indexer.alerts.rules import load_alerts
     from indexer.config import load_settings
-    from indexer.errors import NotFoundError, SourceUnavailable
-    from indexer.times import utc_now
 
     settings = load_settings()
     targets = [target for target in load_alerts(settings.alerts_file).targets if name in ("", target.name)]

@@ -13,15 +13,15 @@ import typer
 
 from indexer.analytics import Bar, Clock, Method
 from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table, table_of
-from indexer.studies.report.blocks import day, figure, p_value, percent, simple, span_of
-from indexer.times import iso, parse_instant
+from indexer.studies.report.blocks import day, p_value, percent, simple, span_of
+from indexer.times import DAY_US, iso, parse_instant
 
 if TYPE_CHECKING:
     from indexer.studies.beta import IndexBeta
     from indexer.studies.breadth import BreadthStudy
     from indexer.studies.compare import BetaComparison, ConstituentBetas
     from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy
-    from indexer.studies.events import EventStudy
+    from indexer.studies.events import EventStudy, MemberTests
 
 Subject = Annotated[str, typer.Argument(help="Index id or token, e.g. deai or btc.", show_default=True)]
 Benchmarks = Annotated[
@@ -90,16 +90,13 @@ def _show_betas(betas: Sequence[IndexBeta]) -> None:
             f"{first.index_id}: beta {', '.join(map(_in_words, known))}; the last return ends {iso(last.last_us)}, "
             f"{last.stale_days} days before the newest level"
         )
-    headers = ("benchmark", "beta", "s.e.", "n", "low", "high", "R²", "to", "days old", "log alpha a year", "from")
-    rows = [
-        (
-            b.benchmark, e.beta, e.se, e.n, e.ci_low, e.ci_high, e.r2, iso(b.last_us), b.stale_days, _alpha(b),
-            iso(b.first_session_us),
-        )
-        for b in betas
-        for e in [b.estimate]
-    ]  # fmt: skip
-    table(headers, rows, title=f"{first.index_id}: {first.estimate.method} beta of log returns, {first.clock}")
+    table_of(
+        [{"b": b, "alpha": _alpha(b)} for b in betas],
+        "benchmark: b.benchmark, beta: b.estimate.beta, s.e.: b.estimate.se, n: b.estimate.n, low: b.estimate.ci_low, "
+        "high: b.estimate.ci_high, R²: b.estimate.r2, to: b.last_us, days old: b.stale_days, log alpha a year: alpha, "
+        "from: b.first_session_us",
+        title=f"{first.index_id}: {first.estimate.method} beta of log returns, {first.clock}",
+    )
     for b in betas:
         if b.bootstrap:
             say(f"{b.benchmark}: bootstrap {b.bootstrap.beta_low:.3f} to {b.bootstrap.beta_high:.3f}")
@@ -193,62 +190,58 @@ def event(
 
 def _show_event(study: EventStudy) -> None:
     _show_hours(study)
-    start, end = iso(study.interval_start_us), iso(study.interval_end_us)
-    headers = (
-        "subject", "factors", "window", "abnormal", "p", "p Holm", "p placebo", "low", "high", "return", "p bootstrap",
-    )  # fmt: skip
-    rows = [
-        (
-            row.subject, row.factors, span_of(row.first, row.last), percent(simple(row.car)), p_value(row.p),
-            p_value(row.p_holm), p_value(row.p_placebo), percent(simple(row.car_low)), percent(simple(row.car_high)),
-            percent(simple(row.raw)), p_value(row.p_bootstrap),
-        )
-        for row in study.indices
-    ]  # fmt: skip
-    title = f"Abnormal returns, model fitted on {study.estimation} intervals before; [0] is {start} to {end}"
-    table(headers, rows, title=title)
-    largest = [
-        (row.subject, row.factors, span_of(row.first, row.last), percent(simple(row.largest_ar)),
-         day(row.largest_at_us), row.others)
-        for row in study.indices
-    ]  # fmt: skip
-    title = "The largest abnormal return in each window, and the other events in it"
-    table(("subject", "factors", "window", "largest", "on", "other events"), largest, title=title)
+    rows = [{"row": row, "window": span_of(row.first, row.last)} for row in study.indices]
+    table_of(
+        rows,
+        "subject: row.subject, factors: row.factors, window, abnormal: row.car log%, p: row.p p, "
+        "p Holm: row.p_holm p, p placebo: row.p_placebo p, low: row.car_low log%, high: row.car_high log%, "
+        "return: row.raw log%, p bootstrap: row.p_bootstrap p",
+        title=f"Abnormal returns, model fitted on {study.estimation} intervals before; [0] is "
+        f"{iso(study.interval_start_us)} to {iso(study.interval_end_us)}",
+    )
+    table_of(
+        rows,
+        "subject: row.subject, factors: row.factors, window, largest: row.largest_ar log%, on: row.largest_at_us day, "
+        "other events: row.others",
+        title="The largest abnormal return in each window, and the other events in it",
+    )
     show_notes(f"{row.subject}: {row.reason}" for row in study.indices if row.reason)
     for block in study.members:
-        members = [
-            (row.subject, percent(simple(row.raw)), percent(simple(row.car)), percent(simple(row.car_low)),
-             percent(simple(row.car_high)), p_value(row.p), row.reason)
-            for row in block.members
-        ]  # fmt: skip
-        columns = ("member", "return", "abnormal", "low", "high", "p", "missing because")
-        table(columns, members, title=f"Members of that day, {' and '.join(block.factors)}")
-        tests = block.tests
-        if tests.p_kolari_pynnonen is not None:
-            say(
-                f"mean {percent(simple(tests.mean_car))} over {tests.n}; p {p_value(tests.p_kolari_pynnonen)} by "
-                f"Kolari-Pynnönen, {p_value(block.p_placebo)} by {block.n_placebo} days without an event; BMP says "
-                f"{p_value(tests.p_bmp)}, and below 0.05 on {percent(block.placebo_rejects, 0, sign=False)} of them"
-            )
+        _show_members(block)
     show_notes(f"also in the windows: {other.name} ({other.id}), {other.step:+d}" for other in study.overlaps)
     show_notes(study.notes)
 
 
+def _show_members(block: MemberTests) -> None:
+    table_of(
+        block.members,
+        "member: subject, return: raw log%, abnormal: car log%, low: car_low log%, high: car_high log%, p: p p, "
+        "missing because: reason",
+        title=f"Members of that day, {' and '.join(block.factors)}",
+    )
+    tests = block.tests
+    if tests.p_kolari_pynnonen is not None:
+        say(
+            f"mean {percent(simple(tests.mean_car))} over {tests.n}; p {p_value(tests.p_kolari_pynnonen)} by "
+            f"Kolari-Pynnönen, {p_value(block.p_placebo)} by {block.n_placebo} days without an event; BMP says "
+            f"{p_value(tests.p_bmp)}, and below 0.05 on {percent(block.placebo_rejects, 0, sign=False)} of them"
+        )
+
+
 def _show_hours(study: EventStudy) -> None:
     """The event's hours, every third and the furthest, and what was told of it beside the data."""
-    if study.path is None:
+    path = study.path
+    if path is None:
         say(f"{study.event.name}: no hourly levels about {iso(study.event.at_us)}")
     else:
-        path = study.path
         say(f"{study.event.name}. {path.statement}.")
         shown = [hour for n, hour in enumerate(path.hours, start=1) if n % 3 == 0 or hour in (path.furthest, path.last)]
-        table(("hour", "level", "since"), [(iso(h.time_us), f"{h.level:,.1f}", percent(h.change)) for h in shown])
+        table_of(shown, "hour: time_us, level, since: change ±%")
     if study.claims:
-        claims = [
-            (c.text, *(figure(value) for value in (c.told, c.measured)), percent(c.difference), c.basis)
-            for c in study.claims
-        ]
-        table(("what was told", "told", "data", "difference", "measured as"), claims)
+        columns = (
+            "what was told: text, told: told fig, data: measured fig, difference: difference ±%, measured as: basis"
+        )
+        table_of(study.claims, columns)
 
 
 def drawdown(
@@ -384,7 +377,6 @@ def stress(
     Example: deai stress deai --start 2026-11-20 --end 2026-11-24 --bar hourly
     """
     from indexer.studies.stress import stored_stress, study_stress
-    from indexer.times import DAY_US
 
     first, last = parse_instant(start), parse_instant(end)
     with opened() as (store, _):

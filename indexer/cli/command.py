@@ -1,7 +1,4 @@
-"""What all commands share: their options, the store they open, and how they speak.
-
-A table or sentence for people, `--json` for programs; progress and errors on stderr.
-"""
+"""What all commands share: options, the store they open, tables and sentences for people, `--json` for programs."""
 
 from __future__ import annotations
 
@@ -9,27 +6,28 @@ import gc
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import reduce
 from itertools import accumulate
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from indexer.errors import DeaiError
+from indexer.studies.report.blocks import NOTHING, day, figure, p_value, percent, simple
 from indexer.times import iso, parse_instant
 
 if TYPE_CHECKING:
     from indexer.config import Settings
     from indexer.store.db import Store
 
-NOTHING = "–"
 INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):00Z")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
 IndexId = Annotated[str, typer.Argument(help="Index id, e.g. deai.", show_default=True)]
+IndexOption = Annotated[str, typer.Option("--index", help="Index id.")]
+At = Annotated[str | None, typer.Option(help="Instant (date, ISO, epoch seconds); the newest when not given.")]
 
 
 def instant_us(text: str | None) -> int | None:
@@ -123,19 +121,37 @@ def _least(header: str, cells: Sequence[str], *, whole: bool) -> int:
     return max(map(len, [*words, *(cells if whole else [])]), default=1)
 
 
-def table_of(records: Iterable[object], columns: str, *, title: str = "") -> None:
-    """A table of records. `columns` is `header: field` with commas between, or the field alone where both are one.
+def table_of(records: Iterable[Any], columns: str, *, title: str = "") -> None:
+    """A table of records or mappings. `columns` is `header: field form` with commas between.
 
-    `estimate.se` is a field of a field; one that ends in `_us` is an instant.
+    The field alone is its own header; the form is one of FORMS. `estimate.se` is a field of a field; one that ends in
+    `_us` is an instant.
     """
     pairs = [(header, field or header) for header, _, field in (part.partition(": ") for part in columns.split(", "))]
-    rows = [[_field(record, field) for _, field in pairs] for record in records]
+    rows = [[_field(record, *field.partition(" ")[::2]) for _, field in pairs] for record in records]
     table([header for header, _ in pairs], rows, title=title)
 
 
-def _field(record: object, path: str) -> object:
-    value = reduce(lambda within, name: None if within is None else getattr(within, name), path.split("."), record)
+def _field(record: object, path: str, form: str) -> object:
+    value: Any = record
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None if value is None else getattr(value, name)
+    if form:
+        return None if value is None else FORMS[form](value)
     return iso(value) if path.endswith("_us") and isinstance(value, int) else value
+
+
+FORMS: Mapping[str, Callable[[Any], object]] = {
+    "%": lambda share: f"{share:.1%}",
+    "±%": percent,
+    "fig": figure,
+    "log%": lambda log_return: percent(simple(log_return)),
+    "p": p_value,
+    "day": day,
+    "ms": lambda seconds: f"{seconds * 1e3:.0f} ms",
+    "cut": lambda text: text if len(text) <= 160 else f"{text[:159]}…",
+}
+"""How a cell may be written: a fraction as percent, a log return as the simple one, a p value, an instant as a day."""
 
 
 def _cells(column: Sequence[object]) -> list[str]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.cli.command import Json, emit, say, table
+from indexer.errors import ConfigError, did_you_mean
+from indexer.times import utc_now
 
 if TYPE_CHECKING:
     from api.middleware.keys import Key, KeyRing
@@ -49,8 +51,6 @@ def create(
 ) -> None:
     """Make a key; its text is shown this once. Example: deai keys create sheet --scope read --days 90"""
     from api.middleware.keys import Scope
-    from indexer.errors import ConfigError, did_you_mean
-    from indexer.times import utc_now
 
     known = {member.value: member for member in Scope}
     for word in scope:
@@ -76,7 +76,6 @@ def create(
 @app.command(name="list")
 def list_command(as_json: Json = False) -> None:
     """List all keys, revoked ones too, without their secrets."""
-    from indexer.times import utc_now
 
     keys, now = _ring().all(), utc_now()
     headers = ("prefix", "name", "scopes", "state", "created", "expires", "a minute")
@@ -116,7 +115,6 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Refuse a key from now on; running servers notice by themselves."""
-    from indexer.times import utc_now
 
     gone = _ring().revoke(prefix, now=utc_now())
     emit(_shown(gone), as_json=as_json, text=lambda: say(f"{gone.prefix} ({gone.name}) is revoked"))

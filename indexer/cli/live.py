@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.command import Json, emit, migrated, opened, progress, say, table, table_of
+from indexer.cli.command import Json, emit, migrated, opened, progress, say, table_of
+from indexer.errors import ConfigError, InputError, SourceUnavailable
+from indexer.times import parse_instant, to_us, utc_now
 
 if TYPE_CHECKING:
     from indexer.live.health import Examination
@@ -36,7 +38,6 @@ def doctor(
         _examine_served(url, origin=origin, as_json=as_json)
         return
     from indexer.config import load_settings
-    from indexer.errors import SourceUnavailable
     from indexer.live.chain.configured import chains_of, is_on
     from indexer.live.health import State, examine_all
     from onchain.health import by_chain
@@ -49,8 +50,8 @@ def doctor(
 
     def text() -> None:
         _show_examined(examined)
-        rows = [(row.chain, f"{len(row.answering)} of {row.operators}", row.verdict) for row in chains]
-        table(("chain", "operators", "what that means"), rows, title="Chains")
+        rows = [{"row": row, "operators": f"{len(row.answering)} of {row.operators}"} for row in chains]
+        table_of(rows, "chain: row.chain, operators, what that means: row.verdict", title="Chains")
 
     emit(payload, as_json=as_json, text=text)
     sys.stdout.flush()
@@ -65,7 +66,6 @@ def doctor(
 
 def _examine_served(url: str, *, origin: str, as_json: bool) -> None:
     from indexer.client.browser import examine_url
-    from indexer.errors import ConfigError
 
     checks = examine_url(url, origin=origin)
     emit(checks, as_json=as_json, text=lambda: table_of(checks, "check: name, holds, detail", title=url))
@@ -105,14 +105,12 @@ def _examined_chain(row: ChainHealth) -> dict[str, object]:
 
 
 def _show_examined(examined: list[Examination]) -> None:
-    rows = [
-        (
-            *(row.about.name, str(row.state), None if row.latency_s is None else f"{row.latency_s * 1e3:.0f} ms"),
-            *(row.records, row.quota.partition(":")[0]),
-        )
-        for row in examined
-    ]
-    table(("source", "state", "latency", "records", "limit we keep"), rows, title="Sources")
+    table_of(
+        [{"row": row, "limit": row.quota.partition(":")[0]} for row in examined],
+        "source: row.about.name, state: row.state, latency: row.latency_s ms, records: row.records, "
+        "limit we keep: limit",
+        title="Sources",
+    )
     for row in examined:
         if row.state != "reachable":
             say(f"{row.detail}\n  without {row.about.name} the index loses {row.about.loses}")
@@ -130,9 +128,7 @@ def sources(as_json: Json = False) -> None:
 
     def text() -> None:
         table_of(
-            states,
-            "source: name, kind, gives: datasets, bars: intervals, licence, fixing, state",
-            title="Sources",
+            states, "source: name, kind, gives: datasets, bars: intervals, licence, fixing, state", title="Sources"
         )
         for source in states:
             say(f"{source.name}: {source.said or source.notes}")
@@ -145,9 +141,7 @@ def clock(
     as_json: Json = False,
 ) -> None:
     """Say whether this machine's clock is doubted (then no scheduled work is done), or end that by `accept`."""
-    from indexer.errors import InputError
     from indexer.live.standing import accept_clock, clock_doubt
-    from indexer.times import utc_now
 
     if word not in ("", "accept"):
         raise InputError(f'deai clock {word}: give "accept" or nothing')
@@ -173,7 +167,6 @@ def backfill(
     from indexer.live.history import backfill as walk
     from indexer.live.history import report_of
     from indexer.live.plan import plan_range
-    from indexer.times import parse_instant, to_us, utc_now
     from indexer.workflow.work import live_means, run_update
 
     configure_logs("error")  # what failed is said once, below; stdout belongs to the answer
@@ -199,8 +192,9 @@ def backfill(
 
 
 def _show_plan(plan: PlanReport) -> None:
-    rows = [(row.source, row.calls, row.bars, _time(row.seconds)) for row in plan.sources]
-    table(("source", "calls at most", "bars at most", "time at least"), rows, title=f"{plan.start} to {plan.end}")
+    rows = [{"row": row, "time": _time(row.seconds)} for row in plan.sources]
+    columns = "source: row.source, calls at most: row.calls, bars at most: row.bars, time at least: time"
+    table_of(rows, columns, title=f"{plan.start} to {plan.end}")
     say(
         f"{plan.calls:,} calls for {plan.bars:,} bars of {plan.interval}; "
         f"{_time(plan.seconds)} at the limits we keep, sources side by side"
@@ -251,7 +245,6 @@ def pack(as_json: Json = False) -> None:
     """
     from indexer.live.context import archive_of
     from indexer.live.packing import pack_answers
-    from indexer.times import utc_now
 
     with opened() as (store, settings), progress("packing answers", quiet=as_json) as tick:
         report = pack_answers(store, archive_of(settings), before=utc_now(), progress=tick)
@@ -281,7 +274,6 @@ def restore(
 ) -> None:
     """Put a backup into an empty data directory and bring it to this version; then `deai verify` checks it."""
     from indexer.config import load_settings
-    from indexer.errors import InputError
     from indexer.store.backup import BY_SERVER, restore_backup
 
     settings = load_settings()

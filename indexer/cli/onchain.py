@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.cli.command import Json, emit, opened, progress, say, table
-from indexer.times import DAY_US, HOUR_US, from_us, iso, parse_instant, to_us
+from indexer.cli.command import Json, emit, opened, progress, say, table_of
+from indexer.errors import DeaiError, NotFoundError, SourceUnavailable, did_you_mean
+from indexer.times import DAY_US, HOUR_US, from_us, iso, parse_instant, to_us, utc_now
 
 if TYPE_CHECKING:
     from indexer.live.context import Live
@@ -31,7 +32,6 @@ def snapshot(
 
     A token whose chain fails has its reason; exit code 5 when no chain gave anything.
     """
-    from indexer.errors import SourceUnavailable
     from indexer.live.chain.snapshots import take_snapshot
     from indexer.live.jobs import SUPPLY
 
@@ -50,11 +50,8 @@ def snapshot(
 
 
 def _show_snapshot(snapped: Any) -> None:
-    table(
-        ("symbol", "status", "free float", "total", "stored", "note"),
-        [(r.symbol, r.status, r.free_float, r.total, r.rows, _short(r.reason)) for r in snapped.readings],
-        title="Supplies, in tokens",
-    )
+    columns = "symbol, status, free float: free_float, total, stored: rows, note: reason cut"
+    table_of(snapped.readings, columns, title="Supplies, in tokens")
     for reading in snapped.readings:
         for alert in reading.alerts:
             say(f"  {reading.symbol}: {alert}")
@@ -93,9 +90,8 @@ def supply(symbols: Symbols = None, as_json: Json = False) -> None:
         for symbol, (asset, rows) in stored.items()
         for row in rows
     ]
-    names = ("symbol", "kind", "tokens", "origin", "observed_at", "chain", "block", "finality")
-    body = [[iso(to_us(row[n])) if n == "observed_at" else row[n] for n in names] for row in payload]
-    emit(payload, as_json=as_json, text=lambda: table(names, body, title="Stored supplies"))
+    columns = "symbol, kind, tokens, origin, observed_at, chain, block, finality"
+    emit(payload, as_json=as_json, text=lambda: table_of(payload, columns, title="Stored supplies"))
 
 
 @app.command()
@@ -108,7 +104,6 @@ def activity(
 
     Exit code 5 when no ledger could be read.
     """
-    from indexer.errors import SourceUnavailable
     from indexer.live.chain.activity import read_activity_of_day
     from indexer.live.jobs import ACTIVITY
 
@@ -118,14 +113,12 @@ def activity(
         activities = read_activity_of_day(
             work, run, end=end, symbols=symbols or (), progress=lambda symbol, chain, done, total: tick(done, total)
         )
-    names = ("symbol", "chain", "transfers", "active addresses", "tokens moved", "USD moved", "supply gap", "note")
-    body = [
-        (a.symbol, a.chain, a.transfers, a.active_addresses, a.volume_tokens, a.volume_usd, a.identity_gap,
-         _short(a.reason))
-        for a in activities.ledgers
-    ]  # fmt: skip
+    columns = (
+        "symbol, chain, transfers, active addresses: active_addresses, tokens moved: volume_tokens, "
+        "USD moved: volume_usd, supply gap: identity_gap, note: reason cut"
+    )
     title = f"Activity of the day to {iso(to_us(activities.end))}"
-    emit(activities, as_json=as_json, text=lambda: table(names, body, title=title))
+    emit(activities, as_json=as_json, text=lambda: table_of(activities.ledgers, columns, title=title))
     if activities.ledgers and not activities.read:
         raise SourceUnavailable(f"no ledger's transfers could be read ({activities.ledgers[0].reason})")
 
@@ -140,7 +133,6 @@ def doctor(
     Example: deai onchain doctor ethereum
     """
     from indexer.config import load_settings
-    from indexer.errors import NotFoundError, SourceUnavailable, did_you_mean
     from indexer.live.chain.configured import chains_of
     from onchain.health import doctor as ask
 
@@ -150,13 +142,8 @@ def doctor(
             raise NotFoundError(f'There is no chain "{name}".{did_you_mean(name, chains)}')
     with progress("asking", quiet=as_json):
         rows = ask(chains={name: endpoints for name, endpoints in chains.items() if not chain or name in chain})
-    names = ("chain", "operator", "endpoint", "ok", "seconds", "height", "age s", "archive", "problem")
-    body = [
-        (r.chain, r.operator, r.endpoint, "yes" if r.ok else "no", r.latency_s, r.height, r.age_s,
-         None if r.archive is None else "yes" if r.archive else "no", _short(r.problem))
-        for r in rows
-    ]  # fmt: skip
-    emit(rows, as_json=as_json, text=lambda: table(names, body, title="Endpoints"))
+    columns = "chain, operator, endpoint, ok, seconds: latency_s, height, age s: age_s, archive, problem: problem cut"
+    emit(rows, as_json=as_json, text=lambda: table_of(rows, columns, title="Endpoints"))
     if rows and not any(row.ok for row in rows):
         raise SourceUnavailable("no endpoint answers; is this machine online? Own ones go into DEAI_RPC_ENDPOINTS")
 
@@ -165,7 +152,6 @@ def doctor(
 def _work() -> Iterator[Live]:
     """The means of chain work for this process's settings."""
     from indexer.live.context import chain_work
-    from indexer.times import utc_now
     from indexer.workflow.work import registry_of
 
     with opened() as (store, settings):
@@ -175,7 +161,6 @@ def _work() -> Iterator[Live]:
 @contextmanager
 def _run(work: Live, kind: str) -> Iterator[int]:
     """A run of this kind for what is done by hand, closed as it ended."""
-    from indexer.errors import DeaiError
     from indexer.store.runs import finish_run, start_run
 
     store = work.store
@@ -190,7 +175,3 @@ def _run(work: Live, kind: str) -> Iterator[int]:
         finish_run(store, run, now=work.clock(), outcome="interrupted")
         raise
     finish_run(store, run, now=work.clock(), detail={"by": "hand"})
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 160 else f"{text[:159]}…"

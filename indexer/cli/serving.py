@@ -18,6 +18,7 @@ import typer
 
 from indexer.cli.command import migrated, progress
 from indexer.errors import BusyError, ConfigError, DeaiError, StoreError
+from indexer.times import utc_now
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -136,7 +137,6 @@ def _tell_history(store: Store, say: Say, over: threading.Event) -> None:
     from rich.live import Live
 
     from indexer.live.standing import standing_of
-    from indexer.times import utc_now
 
     console = Console(stderr=True)
     block = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
@@ -211,7 +211,6 @@ def _collect_from_here() -> None:
 @contextmanager
 def _demo_store(settings: Settings, *, say: Say) -> Iterator[Store]:
     from indexer.demo.market import build_demo
-    from indexer.times import utc_now
 
     with _staying(settings.for_demo()) as store:
         with progress("simulating") as tick:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.command import Json, emit, opened, progress, say, table
+from indexer.cli.command import Json, emit, opened, progress, say, table, table_of
+from indexer.errors import InputError, VerificationError
+from indexer.times import from_us, parse_instant
 
 if TYPE_CHECKING:
     from indexer.config import Settings
@@ -50,9 +52,7 @@ def verify(
     if proof is not None:
         _verify_proof(proof, as_json=as_json)
         return
-    from indexer.errors import VerificationError
     from indexer.levels.rules import load_rules
-    from indexer.times import from_us, parse_instant
     from indexer.verify.store import verify_all
     from indexer.workflow.work import registry_of
 
@@ -90,12 +90,15 @@ def _halves(tick: Progress) -> tuple[Progress, Progress]:
 
 
 def _show(inputs: Replayed, results: list[Verification]) -> None:
-    headers = ("index", "levels", "max difference", "hash chain", "verdict")
     rows = [
-        (r.index_id, r.levels, r.max_difference, "whole" if r.chain_whole else "broken", "same" if r.ok else r.problem)
+        {"row": r, "chain": "whole" if r.chain_whole else "broken", "verdict": "same" if r.ok else r.problem}
         for r in results
     ]
-    table(headers, rows, title="Both calculators and what is stored")
+    table_of(
+        rows,
+        "index: row.index_id, levels: row.levels, max difference: row.max_difference, hash chain: chain, verdict",
+        title="Both calculators and what is stored",
+    )
     _show_replayed(inputs)
 
 
@@ -120,7 +123,6 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Do all history again on an empty store and compare it byte for byte. Example: deai replay /tmp/again.sqlite"""
-    from indexer.errors import InputError, VerificationError
 
     if into.exists():
         raise InputError(f"{into} is there already; name a new file")
@@ -169,7 +171,6 @@ def _replayed(
 
 def _verify_proof(file: Path, *, as_json: bool) -> None:
     """Check a proof file without any database. Raises VerificationError."""
-    from indexer.errors import VerificationError
     from indexer.verify.proof import check_proof
 
     with progress("checking", quiet=as_json) as tick:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.cli.command import Json, emit, opened, progress, say, table_of
+from indexer.errors import ImportFileError
+from indexer.times import utc_now
 
 if TYPE_CHECKING:
     from indexer.files.importing import FileReport
@@ -86,7 +88,6 @@ def _show_files(files: Sequence[FileReport]) -> None:
 
 def _refuse_empty(files: Sequence[FileReport]) -> None:
     """Raises ImportFileError naming the files of which no row was taken; the others stay imported."""
-    from indexer.errors import ImportFileError
 
     problems = [file.problem for file in files if file.problem]
     reasons = [f"{file.name} ({next(iter(file.reasons), 'no rows')})" for file in files if file.gave_nothing]
@@ -99,9 +100,7 @@ def _refuse_empty(files: Sequence[FileReport]) -> None:
 
 def _explain(paths: list[Path], *, manifest: Path | None, options: dict[str, str], save: bool, as_json: bool) -> None:
     from indexer.config import Settings
-    from indexer.errors import ImportFileError
     from indexer.files.explain import explain_files, explanation_text, save_manifest
-    from indexer.times import utc_now
     from indexer.workflow.work import registry_of
 
     reports = explain_files(paths, registry=registry_of(Settings()), clock=utc_now, manifest=manifest, options=options)
@@ -181,7 +180,6 @@ def update(
             if live.elsewhere:
                 sys.stderr.write("the live work is done by another process on this store\n")
                 from indexer.live.standing import standing_of
-                from indexer.times import utc_now
 
                 sys.stderr.write(standing_of(store, now=utc_now()).sentence + "\n")
     emit(report, as_json=as_json, text=lambda: _show_update(report))
