@@ -21,7 +21,7 @@ from urllib.parse import quote
 from fastapi import FastAPI
 
 from api.middleware.cache import behind_cache
-from indexer.client.decode import query
+from indexer.client.asking import query
 from indexer.config import program_version
 from indexer.errors import DeaiError, InputError, did_you_mean
 from indexer.store.db import Store

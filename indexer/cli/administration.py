@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table_of
+from indexer.cli.command import (
+    IndexId,
+    Json,
+    emit,
+    group,
+    instant_us,
+    opened,
+    progress,
+    say,
+    settings_in_force,
+    table_of,
+)
 from indexer.errors import NotFoundError
 from indexer.times import DAY_US, from_us, iso, parse_instant, to_us, utc_now
 
@@ -26,13 +37,6 @@ class CalendarForm(StrEnum):
     JSON = "json"
     ICAL = "ical"
     RSS = "rss"
-
-
-def register(app: typer.Typer) -> None:
-    for command in (explain, rebuild, state, status, proforma, announcements, actions):
-        app.command()(command)
-    app.command(name="calendar")(calendar_command)
-    app.add_typer(override, name="override")
 
 
 def explain(
@@ -212,11 +216,10 @@ def announcements(
 
 def actions(as_json: Json = False) -> None:
     """Show the log of corporate actions and how each kind is treated."""
-    from indexer.config import load_settings
     from indexer.methodology.actions import load_event_log
     from indexer.workflow.work import registry_of
 
-    settings = load_settings()
+    settings = settings_in_force()
     log = load_event_log(registry_of(settings), folder=settings.methodology_dir)
     columns = (
         "effective: effective, event: id, kind: kind.value, price: treated.price, units: treated.units, "
@@ -229,7 +232,7 @@ By = Annotated[str, typer.Option(help="Who decides (a person's name).")]
 Reason = Annotated[str, typer.Option(help="Why, in 10 characters or more.")]
 Number = Annotated[int, typer.Argument(help="Its number.")]
 
-override = typer.Typer(help="Decisions over a value, a membership or an event.", no_args_is_help=True)
+override = group("override", "Decisions over a value, a membership or an event.")
 
 
 @override.command()
@@ -300,3 +303,6 @@ def state(
         when = from_us(parse_instant(effective)) if effective else None
         row = change_state(store, index, state=state, reason=reason, by=by, now=utc_now(), effective_at=when)
     say(row.title)
+
+
+COMMANDS = (explain, rebuild, state, status, proforma, announcements, actions, calendar_command, override)

@@ -7,20 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from indexer.cli.command import Json, emit, opened, say, table_of
+from indexer.cli.command import Json, emit, group, opened, say, settings_in_force, table_of
 from indexer.errors import InputError, NotFoundError, SourceUnavailable
 from indexer.times import utc_now
 
-app = typer.Typer(
-    help="Be told when an index crosses a bound, changes, or stands still.", no_args_is_help=True, rich_markup_mode=None
-)
+alert = group("alert", "Be told when an index crosses a bound, changes, or stands still.")
 NEWEST = 20
 Words = Annotated[
     list[str] | None, typer.Argument(help="Its terms: above=1200 back=true to=phone,hook", metavar="TERM")
 ]
 
 
-@app.command()
+@alert.command()
 def add(
     name: Annotated[str, typer.Argument(help="What the rule or target is called.")],
     what: Annotated[str, typer.Argument(help="A kind of rule (level, move, beta, …), or a target's address.")],
@@ -65,7 +63,7 @@ def _term(word: str) -> tuple[str, Any]:
         return key, text
 
 
-@app.command(name="list")
+@alert.command(name="list")
 def list_command(as_json: Json = False) -> None:
     """Show rules and where they stand, targets without their secrets, and the newest messages with their fate."""
     from indexer.alerts.rules import load_alerts
@@ -95,17 +93,16 @@ def list_command(as_json: Json = False) -> None:
     emit(payload, as_json=as_json, text=text)
 
 
-@app.command()
+@alert.command()
 def remove(name: Annotated[str, typer.Argument(help="A rule or target.")], as_json: Json = False) -> None:
     """Remove a rule or target. What waits for a target that is gone is not sent."""
     from indexer.alerts.rules import remove_entry
-    from indexer.config import load_settings
 
-    remove_entry(load_settings().alerts_file, name)
+    remove_entry(settings_in_force().alerts_file, name)
     emit({"removed": name}, as_json=as_json, text=lambda: say(f"{name} is removed"))
 
 
-@app.command()
+@alert.command()
 def resend(name: Annotated[str, typer.Argument(help="A target.")], as_json: Json = False) -> None:
     """Try again what is dead of a target, once the reason is gone. The scheduler or `deai update` sends it."""
     from indexer.store.alerts import revive_alert_messages
@@ -115,16 +112,15 @@ def resend(name: Annotated[str, typer.Argument(help="A target.")], as_json: Json
     emit({"target": name, "messages": count}, as_json=as_json, text=lambda: say(f"{count:,} messages wait for {name}"))
 
 
-@app.command()
+@alert.command()
 def test(
     name: Annotated[str, typer.Argument(help="A target; all when not given.")] = "", as_json: Json = False
 ) -> None:
     """Send a test event now, once. Exit code 5 when a target did not take it."""
     from indexer.alerts.deliver import send_tests
     from indexer.alerts.rules import load_alerts
-    from indexer.config import load_settings
 
-    settings = load_settings()
+    settings = settings_in_force()
     targets = [target for target in load_alerts(settings.alerts_file).targets if name in ("", target.name)]
     if not targets:
         raise NotFoundError(
@@ -134,3 +130,6 @@ def test(
     emit(tries, as_json=as_json, text=lambda: say("\n".join(f"{row['target']}: {row['answer']}" for row in tries)))
     if failed := [str(row["target"]) for row in tries if not row["taken"]]:
         raise SourceUnavailable(f"not taken by {', '.join(failed)}")
+
+
+COMMANDS = (alert,)

@@ -30,11 +30,6 @@ Benchmarks = Annotated[
 End = Annotated[str | None, typer.Option(help="Last close to use; a date is that whole day (UTC).")]
 
 
-def register(app: typer.Typer) -> None:
-    for command in (beta, event, drawdown, breaks, attribution, breadth, stress, report):
-        app.command()(command)
-
-
 def beta(
     index: Subject = "deai",
     benchmark: Benchmarks = None,
@@ -453,3 +448,6 @@ def report(
         size = write_report(store, index, name, path=path, data_dir=settings.data_dir, progress=tick)
     payload = {"report": name, "index": index, "file": str(path), "bytes": size}
     emit(payload, as_json=as_json, text=lambda: say(f"{path}: {size / 1024:,.0f} KB, opens without a network"))
+
+
+COMMANDS = (beta, event, drawdown, breaks, attribution, breadth, stress, report)

@@ -30,6 +30,11 @@ IndexOption = Annotated[str, typer.Option("--index", help="Index id.")]
 At = Annotated[str | None, typer.Option(help="Instant (date, ISO, epoch seconds); the newest when not given.")]
 
 
+def group(name: str, text: str) -> typer.Typer:
+    """A command that has commands of its own."""
+    return typer.Typer(name=name, help=text, no_args_is_help=True, rich_markup_mode=None)
+
+
 def instant_us(text: str | None) -> int | None:
     """Unix microseconds of an option that may not be there. Raises InputError for what is no instant."""
     return parse_instant(text) if text else None
@@ -49,13 +54,18 @@ def migrated(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
+def settings_in_force(**given: Any) -> Settings:
+    """The settings of this process; what is given on the command line, and is not None, goes before."""
+    from indexer.config import load_settings
+
+    return load_settings(**given)
+
+
 @contextmanager
 def opened() -> Iterator[tuple[Store, Settings]]:
     """The migrated store and the settings of this process, for one command."""
-    from indexer.config import load_settings
-
     gc.enable()  # off since the start, see `main`
-    settings = load_settings()
+    settings = settings_in_force()
     with migrated(settings) as store:
         yield store, settings
 

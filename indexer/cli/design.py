@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.command import Json, emit, instant_us, migrated, opened, progress, say, table
+from indexer.cli.command import Json, emit, group, instant_us, migrated, opened, progress, say, table
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Cluster = Annotated[str, typer.Option(help="Compute on the dask cluster at tcp:/
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes on this machine; as many as cores, where it pays, when not given.")
 ]
-methodology = typer.Typer(help="Begin, check, list index methodologies.", no_args_is_help=True, rich_markup_mode=None)
+methodology = group("methodology", "Begin, check, list index methodologies.")
 
 
 @methodology.command()
@@ -111,12 +111,6 @@ def list_command(as_json: Json = False) -> None:
     rows = [(m.id, m.version, m.hash[:16], m.name) for m in rules]
     payload = [{"id": m.id, "version": m.version, "hash": m.hash, "name": m.name} for m in rules]
     emit(payload, as_json=as_json, text=lambda: table(("id", "version", "hash", "name"), rows))
-
-
-def register(app: typer.Typer) -> None:
-    for command in (backtest, sweep, document):
-        app.command()(command)
-    app.add_typer(methodology, name="methodology")
 
 
 def backtest(
@@ -235,3 +229,6 @@ def document(
     payload = {"index": index, "kind": kind, "token": token or None, "file": str(out), "bytes": size}
     of = f"{token} in {index}" if token else index
     emit(payload, as_json=as_json, text=lambda: say(f"{kind} of {of} is in {out} ({size:,} bytes)"))
+
+
+COMMANDS = (backtest, sweep, document, methodology)

@@ -31,11 +31,6 @@ class Interval(StrEnum):
     DAY = "1d"
 
 
-def register(app: typer.Typer) -> None:
-    for command in (levels, constituents, performance, price, metrics, fundamentals, export):
-        app.command()(command)
-
-
 def levels(
     index: IndexId = "deai",
     start: Start = None,
@@ -238,3 +233,6 @@ def export(
         tick(len(rows), len(rows))
     payload = {"index": index, "file": str(path), "rows": len(rows), "chain": chain}
     emit(payload, as_json=as_json, text=lambda: say(f"{len(rows):,} levels of {index} in {path}; head {chain['hash']}"))
+
+
+COMMANDS = (levels, constituents, performance, price, metrics, fundamentals, export)

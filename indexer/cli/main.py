@@ -1,56 +1,80 @@
-"""The command tree, and the one place where an error becomes an exit code.
-
-Exit codes: 0 done · 1 unexpected error · 2 wrong input or usage · 3 not found · 4 not enough data ·
-5 a source failed · 6 store error or busy · 7 verification failed · 130 interrupted (Ctrl-C).
-"""
+"""The command tree, and the one place where an error becomes an exit code (the program's help says which)."""
 
 from __future__ import annotations
 
 import gc
+import inspect
 import sys
-from typing import Annotated
+from collections import UserDict
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
+from indexer import errors
 from indexer.cli import (
     administration,
     alerts,
     analysis,
     design,
     index,
-    keys,
-    live,
-    onchain,
+    operation,
     portfolio,
     serving,
-    settings,
+    sources,
     verify,
     work,
 )
-from indexer.errors import (
-    BusyError,
-    DeaiError,
-    InputError,
-    NotEnoughDataError,
-    NotFoundError,
-    SourceError,
-    StoreError,
-    VerificationError,
-)
 
-EXIT_CODES: tuple[tuple[type[DeaiError], int], ...] = (
-    (InputError, 2),
-    (NotFoundError, 3),
-    (NotEnoughDataError, 4),
-    (SourceError, 5),
-    (StoreError, 6),
-    (BusyError, 6),
-    (VerificationError, 7),
-)
+EXIT_CODES: dict[type[errors.DeaiError], int] = {
+    errors.InputError: 2,
+    errors.NotFoundError: 3,
+    errors.NotEnoughDataError: 4,
+    errors.SourceError: 5,
+    errors.StoreError: 6,
+    errors.BusyError: 6,
+    errors.VerificationError: 7,
+}
 INTERRUPTED = 130
+
+GROUPS = (serving, work, verify, sources, index, analysis, portfolio, administration, design, operation, alerts)
+
+
+def _name(part: Any) -> str:
+    return str(part.info.name) if isinstance(part, typer.Typer) else part.__name__.removesuffix("_command")
+
+
+class Commands(UserDict[str, Any]):
+    """The commands by name, each built when it is taken out: to build them all is a third of a start."""
+
+    def __getitem__(self, name: str) -> Any:
+        part = self.data[name]
+        if isinstance(part, typer.Typer):
+            return typer.main.get_group(part)
+        lone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        lone.command(name)(part)
+        return typer.main.get_command(lone)
+
+
+class Tree(TyperGroup):
+    """The program: its list of commands is made of their first sentences alone."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Commands = Commands({_name(part): part for group in GROUPS for part in group.COMMANDS})
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        rows = []
+        for name, part in self.commands.data.items():
+            text = part.info.help if isinstance(part, typer.Typer) else inspect.getdoc(part)
+            rows.append((name, TyperCommand(name, help=text).get_short_help_str(formatter.width - 20)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
 
 app = typer.Typer(
     name="deai",
+    cls=Tree,
     help="The open, self-hosted index of decentralized-AI tokens, and its beta to tech equities.",
     epilog="Exit codes: 0 done, 2 wrong input, 3 not found, 4 not enough data, 5 source failed, 6 store or busy, "
     "7 verification failed, 130 interrupted.",
@@ -77,16 +101,9 @@ def _options(
     """The options of the program itself."""
 
 
-for group in (serving, settings, work, verify, live, index, analysis, portfolio, administration, design):
-    group.register(app)
-app.add_typer(onchain.app, name="onchain")
-app.add_typer(keys.app, name="keys")
-app.add_typer(alerts.app, name="alert")
-
-
-def exit_code(error: DeaiError) -> int:
+def exit_code(error: errors.DeaiError) -> int:
     """The documented exit code of an error."""
-    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
 
 
 def main() -> None:
@@ -94,7 +111,7 @@ def main() -> None:
     gc.disable()  # starting makes many objects and no garbage; `opened` and `serving` collect again (a quarter faster)
     try:
         app()
-    except DeaiError as error:
+    except errors.DeaiError as error:
         from indexer.cli.command import report_error
 
         report_error(error, as_json="--json" in sys.argv)

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from indexer.studies.portfolio import PortfolioStudy
 
 
-def register(app: typer.Typer) -> None:
-    for command in (portfolio, scenario, hedge):
-        app.command()(command)
-
-
 def portfolio(
     file: Annotated[Path, typer.Argument(help="CSV, TOML, JSON or a sheet: a symbol and an amount in each row.")],
     *,
@@ -142,3 +137,6 @@ def hedge(
         show_notes(note for study in studies for note in study.notes)
 
     emit(studies, wire=True, as_json=as_json, text=text)
+
+
+COMMANDS = (portfolio, scenario, hedge)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.command import migrated, progress
+from indexer.cli.command import migrated, progress, settings_in_force
 from indexer.errors import BusyError, ConfigError, DeaiError, StoreError
 from indexer.times import utc_now
 
@@ -36,11 +36,6 @@ Say = Callable[[str], None]
 LOOK_S = 1.0
 
 
-def register(app: typer.Typer) -> None:
-    for command in (up, serve, schedule, demo, mcp):
-        app.command()(command)
-
-
 def up(
     host: Host = None,
     port: Port = None,
@@ -50,11 +45,10 @@ def up(
     as_json: Lines = False,
 ) -> None:
     """Start everything: scheduler, API and page. Example: deai up --import ./data"""
-    from indexer.config import load_settings
     from indexer.store.levels import has_levels
     from indexer.workflow.work import imported_beside, scheduled
 
-    settings, say = load_settings(host=host, port=port), _voice(as_json)
+    settings, say = settings_in_force(host=host, port=port), _voice(as_json)
     _listener(settings).close()  # refused before anything is imported or simulated
     with _staying(settings) as store:
         if import_path:
@@ -69,9 +63,8 @@ def up(
 
 def serve(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
     """Start the API and the page only. Reads the store; changes nothing in it."""
-    from indexer.config import load_settings
 
-    settings = load_settings(host=host, port=port)
+    settings = settings_in_force(host=host, port=port)
     _listener(settings).close()
     with _staying(settings) as store:
         _serve(store, settings, say=_voice(as_json))
@@ -79,10 +72,9 @@ def serve(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
 
 def schedule(as_json: Lines = False) -> None:
     """Run the scheduled updates only. Several may run on one store: one works, the others stand by."""
-    from indexer.config import load_settings
     from indexer.workflow.work import scheduled
 
-    settings, say = load_settings(), _voice(as_json)
+    settings, say = settings_in_force(), _voice(as_json)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
@@ -94,9 +86,8 @@ def schedule(as_json: Lines = False) -> None:
 
 def demo(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
     """Serve a SIMULATED market with a known beta of 1.5, in a store of its own."""
-    from indexer.config import load_settings
 
-    settings, say = load_settings(host=host, port=port), _voice(as_json)
+    settings, say = settings_in_force(host=host, port=port), _voice(as_json)
     _listener(settings).close()
     with _demo_store(settings, say=say) as store:
         _serve(store, settings.for_demo(), say=say)
@@ -107,9 +98,8 @@ def mcp() -> None:
     import anyio
 
     from api.compat.mcp import serve_stdio
-    from indexer.config import load_settings
 
-    with _staying(load_settings()) as store:
+    with _staying(settings_in_force()) as store:
         _collect_from_here()
         anyio.run(serve_stdio, store)
 
@@ -210,7 +200,7 @@ def _collect_from_here() -> None:
 
 @contextmanager
 def _demo_store(settings: Settings, *, say: Say) -> Iterator[Store]:
-    from indexer.demo.market import build_demo
+    from indexer.demo import build_demo
 
     with _staying(settings.for_demo()) as store:
         with progress("simulating") as tick:
@@ -225,7 +215,7 @@ def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = Fa
     from api.app import create_app, end_streams
     from api.middleware.connections import bounded
     from api.middleware.limits import Limits
-    from indexer.cli.keys import owner_link
+    from indexer.cli.operation import owner_link
 
     app = create_app(store, settings=settings)
 
@@ -284,3 +274,6 @@ def _mount_demo(app: FastAPI, settings: Settings, stopped: threading.Event, say:
     with _demo_store(settings, say=say) as store:
         app.mount("/demo", create_app(store, settings=settings.for_demo()))
         stopped.wait()
+
+
+COMMANDS = (up, serve, schedule, demo, mcp)

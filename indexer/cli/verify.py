@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(verify)
-    app.command()(replay)
-
-
 def verify(
     index: Annotated[list[str] | None, typer.Argument(help="Indices to verify; all when none is named.")] = None,
     proof: Annotated[
@@ -193,3 +188,6 @@ def export_proof_file(file: Path, *, as_json: bool) -> None:
         proof = export_proof(store, registry_for(store, settings), path=file)
     line = f"{proof.levels:,} levels and {proof.rates:,} rates in {proof.path}; head of the seals {proof.head}"
     emit(proof, as_json=as_json, text=lambda: say(line))
+
+
+COMMANDS = (verify, replay)

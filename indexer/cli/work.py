@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     from indexer.files.importing import FileReport
 
 
-def register(app: typer.Typer) -> None:
-    app.command(name="import")(import_command)
-    app.command()(rejects)
-    app.command()(update)
-
-
 def import_command(
     paths: Annotated[
         list[Path], typer.Argument(help="Files or folders: CSV, Excel, Parquet, feather, JSON; also as .gz or .zip.")
@@ -206,3 +200,6 @@ def _show_update(report: object) -> None:
         say(f"  no levels: {why}")
     for why in report.refused.values():
         sys.stderr.write(f"refused: {why}\n")
+
+
+COMMANDS = (import_command, rejects, update)

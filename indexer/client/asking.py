@@ -1,25 +1,51 @@
-"""One way to ask: GET with retries, reuse by ETag, refusals as errors, streams across broken connections."""
+"""One way to ask: retries, reuse by ETag, streams across broken connections; answers as records, refusals as errors."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from datetime import date, datetime
+from functools import cache
+from typing import Any, TypeVar, cast
 
 import httpx2
 import orjson
 import stamina
+from pydantic import TypeAdapter, ValidationError
 
-from indexer.client.decode import record, refusal
 from indexer.client.models import LevelEvent
-from indexer.errors import ConfigError, DeaiError, SourceCorrupt, SourceUnavailable
+from indexer.errors import (
+    BusyError,
+    ConfigError,
+    DeaiError,
+    InputError,
+    NotEnoughDataError,
+    NotFoundError,
+    SourceCorrupt,
+    SourceError,
+    SourceRefused,
+    SourceUnavailable,
+    StoreError,
+    VerificationError,
+)
+from indexer.times import iso, to_us
 
+T = TypeVar("T")
+When = str | int | date | datetime
+"""An instant: ISO 8601 text, epoch seconds or milliseconds, a date (00:00 UTC) or an aware datetime."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 USER_AGENT = "deai-index client"
 KEPT_ANSWERS, KEPT_BYTES = 64, 32 * 1024 * 1024
+MEDIA_TYPE = "application/problem+json"
+BY_CODE: dict[str, type[DeaiError]] = {
+    kind.code: kind
+    for kind in (InputError, NotFoundError, NotEnoughDataError, StoreError, BusyError, VerificationError)
+}
+BY_STATUS = {401: SourceRefused, 403: SourceRefused, 410: NotFoundError, 429: SourceUnavailable}
+PASSING = (429, 502, 503, 504)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +130,7 @@ class Asker:
         response = await self._send(request, stream=True)
         try:
             if response.status_code != 200:
-                raise _refused(response, await response.aread())
+                raise refusal(response, await response.aread())
             yield response.aiter_lines()
         except httpx2.TransportError as error:
             raise SourceUnavailable(f"{request.url} broke off: {error or type(error).__name__}") from None
@@ -159,7 +185,7 @@ class Asker:
             self.replies.move_to_end(url)
             return known
         if response.status_code != 200:
-            raise _refused(response, response.content)
+            raise refusal(response, response.content)
         reply = Reply(url, response.headers.get("etag", ""), response.content)
         if body is None:
             self._keep(reply)
@@ -226,13 +252,97 @@ def _root(base: str) -> httpx2.URL:
     return url
 
 
-def _refused(response: httpx2.Response, body: bytes) -> DeaiError:
-    return refusal(url=str(response.url), status=response.status_code, headers=response.headers, body=body)
-
-
 def _level(fields: dict[str, str], *, where: str) -> LevelEvent:
     try:
         data = {**orjson.loads(fields["data"]), "id": fields["id"]}
     except (KeyError, ValueError, TypeError):
         raise SourceCorrupt(f"{where} sent an event without id or data: {fields}") from None
     return record(LevelEvent, data, where=where)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def record(kind: type[T], data: object, *, where: str) -> T:
+    """The record in a JSON object; keys it does not know are ignored."""
+    try:
+        adapter: TypeAdapter[T] = _adapter(cast("Hashable", kind))
+        answer: T = adapter.validate_python(data)
+        return answer
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "/".join(map(str, first["loc"])) or "the answer"
+        raise SourceCorrupt(f"{where} is not what this program reads: {place}: {first['msg']}") from None
+
+
+def records(kind: type[T], body: Mapping[str, Any], *, where: str) -> tuple[T, ...]:
+    """The records under `data`."""
+    return tuple(record(kind, row, where=where) for row in member(body, "data", where=where))
+
+
+def member(body: Mapping[str, Any], name: str, *, where: str) -> Any:
+    """One member of an answer. Raises SourceCorrupt when it is not there."""
+    try:
+        return body[name]
+    except (KeyError, TypeError):
+        raise SourceCorrupt(f'{where} has no "{name}"; is it an API of this index?') from None
+
+
+def query(**values: object) -> dict[str, str]:
+    """Parameters as the API takes them; None is left out. Raises InputError for a naive datetime."""
+    return {name: _text(value) for name, value in values.items() if value is not None}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return iso(to_us(value))
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise InputError(f"{value!r} is not a value for a query: give text, a number, a date or an aware datetime")
+
+
+def refusal(response: httpx2.Response, body: bytes) -> DeaiError:
+    """The error that an answer means; `retryable` says whether asking again may help."""
+    url, status, headers = response.url, response.status_code, response.headers
+    kind = headers.get("content-type", "").partition(";")[0]
+    if kind == MEDIA_TYPE:
+        error = _problem(body, status)
+        if error is not None:
+            return _passing(error, status, headers)
+    if status in PASSING:
+        error = SourceUnavailable(f"{url} answered {status}; it may be starting or overloaded")
+        return _passing(error, status, headers)
+    if status in (401, 403):
+        return SourceRefused(f"{url} answered {status}: something before the API wants to know who you are")
+    if 300 <= status < 400:
+        return InputError(
+            f'{url} sends on to "{headers.get("location", "")}"; give that address, redirects are not followed'
+        )
+    return SourceCorrupt(
+        f"{url} answered {status} with {kind or 'no type'}, not like this API; give its root, e.g. http://127.0.0.1:8000"
+    )
+
+
+def _problem(body: bytes, status: int) -> DeaiError | None:
+    try:
+        problem: Any = orjson.loads(body)
+        code, detail, trace = problem["code"], str(problem["detail"]), str(problem.get("trace_id", ""))
+    except (ValueError, TypeError, KeyError):
+        return None
+    known: type[DeaiError] = BY_CODE.get(code) or BY_STATUS.get(status) or (InputError if status < 500 else SourceError)
+    ours = issubclass(known, SourceError | StoreError | VerificationError) and known is not SourceRefused
+    return known(f"{detail} (trace id {trace})" if ours and trace else detail)
+
+
+def _passing(error: DeaiError, status: int, headers: Mapping[str, str]) -> DeaiError:
+    error.retryable = error.retryable or status in PASSING
+    wait = headers.get("retry-after", "")
+    if isinstance(error, SourceUnavailable) and wait.isdigit():
+        error.retry_after_s = float(wait)
+    return error

@@ -8,12 +8,11 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
+import numpy as np
 import orjson
 
-from indexer.client import decode
-from indexer.client.asking import Asker, Patience
-from indexer.client.decode import When, member, query, record, records
-from indexer.client.frames import Study
+from indexer.client.asking import Asker, Patience, Reply, When, member, query, record, records
+from indexer.client.frames import STUDIES, Study
 from indexer.client.models import (
     Benchmark,
     Beta,
@@ -30,7 +29,7 @@ from indexer.client.models import (
     Rebalance,
     Table,
 )
-from indexer.errors import NotEnoughDataError
+from indexer.errors import NotEnoughDataError, SourceCorrupt
 
 LOCAL_SERVER = "http://127.0.0.1:8000"
 PAGE = 10_000
@@ -106,7 +105,7 @@ class AsyncClient:
             pages.append(page)
             cursor = member(page, "next", where=path)
             if cursor is None:
-                return decode.levels(pages, where=path)
+                return _levels(pages, where=path)
             asked = {**asked, "cursor": cursor}
 
     async def constituents(self, index_id: str = "deai", *, at: When | None = None) -> Constituents:
@@ -290,7 +289,7 @@ class AsyncClient:
         """
         asked = query(index=index_id, benchmarks=benchmarks, sessions=sessions, since=since, end=end)
         body = holdings.encode() if isinstance(holdings, str) else orjson.dumps({"holdings": dict(holdings)})
-        return decode.study(await self._asker.get("/v1/portfolio", asked, body=body), "portfolio")
+        return _study(await self._asker.get("/v1/portfolio", asked, body=body), "portfolio")
 
     async def scenario(
         self, benchmark: str, move: float, index_id: str = "deai", *, sessions: int = 250, end: When | None = None
@@ -355,7 +354,7 @@ class AsyncClient:
         return await self._record(dict[str, Any], path, **asked)
 
     async def _study(self, kind: str, path: str, /, **asked: Asked) -> Study:
-        return decode.study(await self._asker.get(path, query(**asked)), kind)
+        return _study(await self._asker.get(path, query(**asked)), kind)
 
     async def _chart_if_any(self, index_id: str, *, range: str, theme: str) -> Chart | None:
         try:
@@ -370,3 +369,40 @@ def _path(name: str, *parts: str, of: str = "indices") -> str:
 
 def _segment(name: str) -> str:
     return quote(name, safe="")
+
+
+LATER = ("constituents", "perpetual_weight")
+
+
+def _levels(pages: list[Mapping[str, Any]], *, where: str) -> Levels:
+    """The levels of pages in the shape of columns; 0 in a column that an older service does not give."""
+    columns = [member(page, "data", where=where) for page in pages]
+
+    def whole(name: str, kind: Any, absent: Any = None) -> Any:
+        pages = (page.get(name, [0] * len(page["time"])) if name in LATER else page[name] for page in columns)
+        return np.concatenate([np.array([absent if cell is None else cell for cell in page], kind) for page in pages])
+
+    try:
+        instants = [time.removesuffix("Z") for page in columns for time in page["time"]]
+        return Levels(
+            index=str(pages[0]["index"]),
+            simulated=bool(pages[0]["simulated"]),
+            interval=str(pages[0]["interval"]),
+            times_us=np.array(instants, "datetime64[us]").astype(np.int64),
+            levels=whole("level", np.float64),
+            status=whole("status", np.str_, ""),
+            carried_weight=whole("carried_weight", np.float64),
+            perpetual_weight=whole("perpetual_weight", np.float64),
+            constituents=whole("constituents", np.int64, 0),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceCorrupt(f"{where} is not what this program reads: {error}") from None
+
+
+def _study(reply: Reply, kind: str) -> Study:
+    """The answer of a study: the rows of its table, and all the rest."""
+    body = reply.json()
+    table, measures = STUDIES[kind]
+    where = reply.url.partition("?")[0]
+    rows = record(list[dict[str, Any]], member(body, table, where=where), where=where)
+    return Study({name: value for name, value in body.items() if name != table}, rows, measures)

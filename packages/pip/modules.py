@@ -9,7 +9,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 MODULES = {
-    **{f"indexer.client.{name}": name for name in ("asking", "blocking", "decode", "frames", "models", "reading")},
+    **{f"indexer.client.{name}": name for name in ("asking", "blocking", "frames", "models", "reading")},
     **{f"indexer.{name}": name for name in ("arrays", "errors", "times")},
 }
 NAME = re.compile(rf"\b({'|'.join(map(re.escape, MODULES))}|indexer\.client(?= import))\b")

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.routes import administration as forms
 from indexer.config import Settings
-from indexer.demo.market import START_US, build_demo
+from indexer.demo import START_US, build_demo
 from indexer.levels.lifecycle import change_state
 from indexer.levels.overrides import decide
 from indexer.registry.read import simulated_registry

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.demo.market import START_US, build_demo
+from indexer.demo import START_US, build_demo
 from indexer.store.db import open_store
 from indexer.times import DAY_US, from_us
 

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from indexer.cli.main import main
-from indexer.demo.market import build_demo
+from indexer.demo import build_demo
 from indexer.store.db import open_store
 
 MANIFEST = """

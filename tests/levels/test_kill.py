@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indexer.demo.market import START_US, build_demo
+from indexer.demo import START_US, build_demo
 from indexer.registry.read import simulated_registry
 from indexer.store.db import open_store
 from indexer.store.levels import count_levels, published_rows, read_levels
@@ -21,7 +21,7 @@ UNTIL = from_us(START_US + 200 * DAY_US)
 PROGRAM = """
 import sys
 from datetime import datetime
-from indexer.demo.market import build_demo
+from indexer.demo import build_demo
 from indexer.store.db import open_store
 store = open_store(sys.argv[1])
 store.migrate()

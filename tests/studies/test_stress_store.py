@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from indexer.demo.market import build_demo
+from indexer.demo import build_demo
 from indexer.store.db import open_store
 from indexer.store.metrics import write_metrics
 from indexer.store.rows import MetricSeries
