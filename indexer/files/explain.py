@@ -153,9 +153,9 @@ def _explained(
         taken = np.sort(rows.order)
         first = first or _seen(rows, taken[:SHOWN].tolist())
         last = [*last, *_seen(rows, taken[-SHOWN:].tolist())][-SHOWN:]
-        units |= rows.units
+        units |= rows.read.stamps.units
         quotes |= {listing.quote for listing in rows.listings}
-        notes += rows.notes
+        notes += rows.notes()
     return Explanation(
         path=str(table.path),
         name=table.name,
@@ -193,7 +193,7 @@ def _explained(
 def _seen(rows: FileRows, places: list[int]) -> list[SeenRow]:
     return [
         SeenRow(
-            line=int(rows.lines[row]),
+            line=int(rows.read.lines[row]),
             time=iso(int(rows.time_us[row])),
             series=rows.words["symbol"].of(row),
             values={role: float(column.values[row]) for role, column in rows.numbers.items()},

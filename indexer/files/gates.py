@@ -1,8 +1,7 @@
 """The gates of imported rows: which are taken, which are rejected and why. Pure, on columns.
 
-Place in the flow: after columns and stamps, before rows are written. The first gate a row fails gives its reason.
-The rules, in order: the stamp, the grid, the future, the symbol, the close, the other prices, high and low around
-open and close, the volume; then per listing: stamps that come twice, and spikes.
+The first gate a row fails gives its reason, in the order: the stamp, the grid, the future, the symbol, the close, the
+other prices, high and low around open and close, the volume; then per listing: stamps that come twice, and spikes.
 """
 
 from __future__ import annotations
@@ -163,9 +162,9 @@ class Sequenced:
 
 
 def gate_sequence(
-    verdicts: Verdicts, series: I64, time_us: I64, close: F64, *, compared: Sequence[F64 | I64], lines: I64
+    verdicts: Verdicts, series: I64, time_us: I64, close: F64 | None, *, compared: Sequence[F64 | I64], lines: I64
 ) -> Sequenced:
-    """Sorts the good rows by series and time; drops repeats, rejects conflicts and spikes.
+    """Sorts the good rows by series and time; drops repeats, rejects conflicts and spikes of the close.
 
     A row equal to an earlier one of its series and time in all `compared` columns is a duplicate: counted and
     left out. Rows that differ are all rejected, since nothing tells which is right. `lines` (R,) name the others.
@@ -173,8 +172,9 @@ def gate_sequence(
     rows = np.flatnonzero(verdicts.good)
     order = rows[np.lexsort((rows, time_us[rows], series[rows]))]
     order, duplicates = _without_repeats(verdicts, order, series, time_us, compared=compared, lines=lines)
-    spikes = order[find_spikes(series[order], close[order])]
-    verdicts.reject_each(dict.fromkeys(spikes.tolist(), SPIKE))
+    if close is not None:
+        spikes = order[find_spikes(series[order], close[order])]
+        verdicts.reject_each(dict.fromkeys(spikes.tolist(), SPIKE))
     return Sequenced(order[verdicts.good[order]], duplicates, _out_of_order(series[rows], time_us[rows]))
 
 

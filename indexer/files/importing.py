@@ -253,7 +253,7 @@ def _taken(
             written = write_rows(into.store, run_id, rows)
             _keep_rejects(into.store, run_id, table, rows, sha256=sha256)
             report = _with_part(report, rows, written)
-            tick(rows.share)
+            tick(rows.read.share)
         if keeping is None:
             return report, {}
         try:
@@ -300,7 +300,7 @@ def _keep_rejects(store: Store, run_id: int, table: Table, rows: FileRows, *, sh
     name = table.name
     for first in range(0, len(rows.rejects), REJECTS_AT_ONCE):
         some = rows.rejects[first : first + REJECTS_AT_ONCE]
-        texts = rows.texts([line for line, _ in some])
+        texts = rows.read.texts([line for line, _ in some])
         rejects = [RejectRow(name, sha256, line, reason, texts.get(line, "")) for line, reason in some]
         write_rejects(store, run_id, rejects)
 
@@ -320,7 +320,7 @@ def _with_part(report: FileReport, rows: FileRows, written: Written) -> FileRepo
         filtered=report.filtered + rows.filtered,
         reasons=dict(rules.most_common()),
         left_out=dict(Counter(report.left_out) + rows.left_out),
-        notes=tuple(dict.fromkeys([*report.notes, *rows.notes])),
+        notes=tuple(dict.fromkeys([*report.notes, *rows.notes()])),
     )
 
 

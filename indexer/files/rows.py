@@ -1,7 +1,4 @@
-"""One table through stamps and gates: the rows that are taken, in order, and those that are not.
-
-Place in the flow: called by importing.py, which writes what comes out, part by part. Pure but for reading the file.
-"""
+"""One table through stamps and gates, part by part: the rows that are taken, in order, and those that are not."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from indexer.arrays import I64, Bools
+from indexer.arrays import F64, I64, Bools
 from indexer.errors import ImportFileError, did_you_mean
 from indexer.files.columns import FileColumns, Words, read_parts
 from indexer.files.containers import Table
@@ -33,7 +30,6 @@ from indexer.files.gates import (
     on_the_minute,
 )
 from indexer.files.manifest import TEXTS, BenchmarkInfo, Manifest
-from indexer.files.notes import notes_of
 from indexer.files.numbers import Numbers
 from indexer.files.records import FileRows, Measure
 from indexer.files.stamps import (
@@ -83,47 +79,39 @@ def gated(table: Table, manifest: Manifest, *, registry: Registry, now_us: int) 
 
 
 def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us: int, earlier: Occupied) -> FileRows:
-    rows = len(read.lines)
-    verdicts, chosen = Verdicts(rows), _chosen(read, manifest)
-    words = {role: _role_words(read, manifest, role, rows) for role in (*TEXTS, "supply")}
+    verdicts, chosen = Verdicts(len(read.lines)), _chosen(read, manifest)
+    words = {role: _role_words(read, manifest, role) for role in (*TEXTS, "supply")}
     if manifest.kind == "tokens":
         words |= _pairs(manifest, words, registry.symbols())
-    benchmarks, info = _benchmark_rows(manifest, words["symbol"])
-    time_us = _times(read, manifest, verdicts, words["symbol"], info, now_us=now_us)
-    if manifest.periods:
-        periods = [manifest.periods.get(word, "") for word in words["metric"].values]
-        time_us = period_ends(time_us, np.array(periods)[words["metric"].codes])
-    market = words["symbol"].where(lambda symbol: manifest.kind == "metrics" and symbol == manifest.market != "")
-    assets, asset = (
-        ([], words["symbol"].codes)
-        if info
-        else _resolve(
-            registry, words["symbol"], time_us - (manifest.kind == "tokens"), verdicts, known=market | ~chosen
-        )
-    )
+    info = [manifest.info(symbol) for symbol in words["symbol"].values] if manifest.kind == "benchmarks" else []
+    time_us = _times(read, manifest, verdicts, words, info, now_us=now_us)
+    assets, series = _assets(manifest, registry, words, time_us, verdicts, chosen=chosen)
     _gate_values(manifest, verdicts, read.numbers, words)
     verdicts.good &= chosen
-    listings, series = _series(manifest, words, assets, asset)
-    measures, series = _measures(manifest, words, assets, asset) if manifest.kind == "metrics" else ([], series)
-    keys = [*listings, *benchmarks, *measures] or [one.slug for one in assets]
+    named = zip(words["symbol"].values, info, strict=False)
+    benchmarks = [BenchmarkRow(symbol, one.name, one.kind, one.calendar) for symbol, one in named]
+    listings, measures = list[ListingRow](), list[Measure]()
+    if manifest.kind == "tokens":
+        listings, series = _listings(manifest, words, assets, series)
+    elif manifest.kind == "metrics":
+        measures, series = _measures(manifest, words, assets, series)
+    keys = [*listings, *benchmarks, *measures] or [asset.slug for asset in assets]
     _reject_repeated(verdicts, series, time_us, keys, earlier)
-    close = read.numbers["close"].values if "close" in read.numbers else np.ones(rows)
-    compared = [column.values for column in read.numbers.values()] + [words["supply"].codes]
-    if manifest.kind == "tokens" and manifest.stamp in ("bar_open", "bar_close"):
-        _check_interval(manifest, verdicts.good, series, time_us)
-    if manifest.kind == "benchmarks" and manifest.interval == "1d":
-        _check_weeks(verdicts.good, series, time_us)
+    _check_steps(manifest, verdicts.good, series, time_us)
+    close = read.numbers["close"].values if "close" in read.numbers else None
+    compared: list[F64 | I64] = [column.values for column in read.numbers.values()]
+    compared.append(words["supply"].codes)
     judged = gate_sequence(verdicts, series, time_us, close, compared=compared, lines=read.lines)
     rejects = [(int(read.lines[row]), reason) for row, reason in verdicts.reasons.items() if chosen[row]]
-    result = FileRows(
+    return FileRows(
         manifest=manifest,
-        total=rows + len(read.malformed),
-        lines=read.lines,
+        read=read,
+        total=len(read.lines) + len(read.malformed),
         time_us=time_us,
         series=series,
-        numbers=read.numbers,
         words=words,
         order=judged.order,
+        outside=verdicts.outside,
         rejects=sorted([*rejects, *read.malformed]),
         duplicates=judged.duplicates,
         out_of_order=judged.out_of_order,
@@ -133,17 +121,40 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
         benchmarks=benchmarks,
         assets=assets,
         measures=measures,
-        notes=[],
-        units=read.stamps.units,
-        texts=read.texts,
-        share=read.share,
     )
-    return replace(result, notes=notes_of(result, outside=verdicts.outside))
 
 
-def _check_interval(manifest: Manifest, good: Bools, series: I64, time_us: I64) -> None:
+def _assets(
+    manifest: Manifest,
+    registry: Registry,
+    words: Mapping[str, Words],
+    time_us: I64,
+    verdicts: Verdicts,
+    *,
+    chosen: Bools,
+) -> tuple[list[Asset], I64]:
+    """The assets that the rows are about and each row's position among them; of benchmarks that of its symbol."""
+    symbols = words["symbol"]
+    if manifest.kind == "benchmarks":
+        return [], symbols.codes
+    market = symbols.where(lambda symbol: manifest.kind == "metrics" and symbol == manifest.market != "")
+    at_us = time_us - (manifest.kind == "tokens")  # a bar is of what its symbol meant just before its end
+    return _resolve(registry, symbols, at_us, verdicts, known=market | ~chosen)
+
+
+def _check_steps(manifest: Manifest, good: Bools, series: I64, time_us: I64) -> None:
+    """Raises ImportFileError for bars that are longer or shorter than what is said of them."""
+    if manifest.kind == "tokens" and manifest.stamp in ("bar_open", "bar_close"):
+        _check_interval(manifest, _apart(good, series, time_us))
+    if manifest.kind == "benchmarks" and manifest.interval == "1d":
+        apart = _apart(good, series, time_us)
+        if len(apart) >= FEW_STEPS and apart.min() >= 5 * DAY_US:  # weeks would be closes of their first day
+            raise ImportFileError("closes of days are said, and all are a week apart or more; download daily closes")
+
+
+def _check_interval(manifest: Manifest, apart: I64) -> None:
     """Raises ImportFileError where most bars of a series begin before the one before ends, or all far behind it."""
-    apart, step = _apart(good, series, time_us), INTERVAL_US[manifest.interval]
+    step = INTERVAL_US[manifest.interval]
     if len(apart) > 1 and np.median(apart) < step:
         raise ImportFileError(
             f"bars of {manifest.interval} are said, and most stamps are {np.median(apart) / MINUTE_US:g} minutes "
@@ -154,13 +165,6 @@ def _check_interval(manifest: Manifest, good: Bools, series: I64, time_us: I64) 
             f"bars of {manifest.interval} are said, and all stamps are {apart.min() / MINUTE_US:g} minutes apart: "
             "these are longer bars; download 1m, 5m, 1h or 1d"
         )
-
-
-def _check_weeks(good: Bools, series: I64, time_us: I64) -> None:
-    """Raises ImportFileError where sessions are a week apart: closes of weeks would be those of their first day."""
-    apart = _apart(good, series, time_us)
-    if len(apart) >= FEW_STEPS and apart.min() >= 5 * DAY_US:
-        raise ImportFileError("closes of days are said, and all are a week apart or more; download daily closes")
 
 
 def _apart(good: Bools, series: I64, time_us: I64) -> I64:
@@ -183,10 +187,9 @@ def _chosen(read: FileColumns, manifest: Manifest) -> Bools:
     return chosen
 
 
-def _role_words(read: FileColumns, manifest: Manifest, role: str, rows: int) -> Words:
-    if role in read.words:
-        return read.words[role]
-    return Words(np.zeros(rows, dtype=np.int64), [manifest.constants.get(role, "")])
+def _role_words(read: FileColumns, manifest: Manifest, role: str) -> Words:
+    constant = Words(np.zeros(len(read.lines), dtype=np.int64), [manifest.constants.get(role, "")])
+    return read.words.get(role, constant)
 
 
 def _pairs(manifest: Manifest, words: Mapping[str, Words], known: Set[str]) -> dict[str, Words]:
@@ -210,7 +213,7 @@ def _times(
     read: FileColumns,
     manifest: Manifest,
     verdicts: Verdicts,
-    symbols: Words,
+    words: Mapping[str, Words],
     info: list[BenchmarkInfo],
     *,
     now_us: int,
@@ -222,10 +225,13 @@ def _times(
     verdicts.reject(stamps.us > now_us, FUTURE)  # before any calendar is asked for the year 9999
     if manifest.kind == "tokens" and manifest.stamp in ("bar_close", "instant"):
         stamps = replace(stamps, us=on_the_minute(stamps.us), wall_us=on_the_minute(stamps.wall_us))
-    time_us = _ends(manifest, stamps, verdicts, symbols, info)
+    time_us = _ends(manifest, stamps, verdicts, words["symbol"], info)
     verdicts.reject(time_us > now_us, FUTURE)
     if manifest.kind == "tokens":
         gate_grid(verdicts, stamps.wall_us, step_us=INTERVAL_US[manifest.interval])
+    if manifest.periods:
+        periods = [manifest.periods.get(word, "") for word in words["metric"].values]
+        time_us = period_ends(time_us, np.array(periods)[words["metric"].codes])
     return time_us
 
 
@@ -253,14 +259,6 @@ def _ends(manifest: Manifest, stamps: Stamps, verdicts: Verdicts, symbols: Words
             ends[rows], outside = clipped_to_session(stamps.us[rows], ends[rows], calendar=calendar)
             verdicts.outside[rows] = outside
     return ends
-
-
-def _benchmark_rows(manifest: Manifest, symbols: Words) -> tuple[list[BenchmarkRow], list[BenchmarkInfo]]:
-    if manifest.kind != "benchmarks":
-        return [], []
-    info = [manifest.info(symbol) for symbol in symbols.values]
-    named = zip(symbols.values, info, strict=True)
-    return [BenchmarkRow(symbol, one.name, one.kind, one.calendar) for symbol, one in named], info
 
 
 def _measures(
@@ -384,17 +382,15 @@ def _supply_problem(text: str) -> str:
     return "" if value > 0 else "supply is not positive"
 
 
-def _series(
-    manifest: Manifest, words: dict[str, Words], assets: list[Asset], asset: I64
+def _listings(
+    manifest: Manifest, words: Mapping[str, Words], assets: Sequence[Asset], asset: I64
 ) -> tuple[list[ListingRow], I64]:
-    """For token files, the listings (asset, venue, source, symbol) and each row's position among them."""
-    if manifest.kind != "tokens":
-        return [], asset
+    """The listings (asset, venue, source, symbol) and each row's position among them."""
     codes = [asset, *(words[role].codes for role in ("venue", "source", "symbol", "quote"))]
     return _grouped(codes, asset >= 0, lambda row: _listing(manifest, words, assets[asset[row]], row))
 
 
-def _listing(manifest: Manifest, words: dict[str, Words], asset: Asset, row: int) -> ListingRow:
+def _listing(manifest: Manifest, words: Mapping[str, Words], asset: Asset, row: int) -> ListingRow:
     """Where a row's price is seen. A market of another kind is another venue, and a quote that is no dollar another
     source: one series never holds prices of two kinds."""
     roles = ("venue", "source", "symbol", "price_basis", "quote")

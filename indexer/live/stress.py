@@ -16,7 +16,7 @@ from indexer.live.asking import Question, Reply, ask_all, keep_replies, series_o
 from indexer.live.context import Live
 from indexer.live.mapping import base_and_quote, venue_mappings
 from indexer.sources.base import Ask, Dataset, Source
-from indexer.sources.okx import contract_sizes
+from indexer.sources.derivatives import contract_sizes
 from indexer.sources.records import Liquidations, hourly_liquidations
 from indexer.sources.registry import PERPETUALS, build_sources
 from indexer.store.db import Store

@@ -9,15 +9,12 @@ from typing import Final
 from indexer.errors import ConfigError, did_you_mean
 from indexer.sources.aggregators import CoinMetrics, DefiLlama, FearGreed
 from indexer.sources.base import Capabilities, RestSource, Source
-from indexer.sources.binance import Binance, BinanceDerivatives
-from indexer.sources.bybit import Bybit, BybitDerivatives
 from indexer.sources.closes import Cboe, Fred, Nasdaq
-from indexer.sources.coinbase import Coinbase
 from indexer.sources.coingecko import CoinGecko
-from indexer.sources.kraken import Kraken
+from indexer.sources.derivatives import BinanceDerivatives, BybitDerivatives, OkxDerivatives
 from indexer.sources.libraries import Ccxt, YFinance
-from indexer.sources.okx import Okx, OkxDerivatives
 from indexer.sources.usage import usage_sources
+from indexer.sources.venues import Binance, Bybit, Coinbase, Kraken, Okx
 from indexer.sources.yahoo import Yahoo
 
 

@@ -33,8 +33,8 @@ from indexer.registry import VenueListing, load_registry, supply_facts
 from indexer.sources.base import Ask, Call, Dataset
 from indexer.sources.coingecko import implied_supplies
 from indexer.sources.http import Answer, Breaker, HostLimit, HttpClient, Timeouts
-from indexer.sources.kraken import same_pair
 from indexer.sources.registry import build_sources
+from indexer.sources.venues import same_pair
 from indexer.store.payloads import read_payloads
 from indexer.store.quality import read_open_quality, read_quality
 from indexer.store.runs import finish_run, start_run

@@ -12,8 +12,8 @@ from battery import Sample, SourceBattery, rows_battery
 
 from indexer.errors import SourceCorrupt, SourceRefused, SourceUnavailable
 from indexer.sources.base import Dataset, Parsed, RestSource
-from indexer.sources.kraken import same_pair
 from indexer.sources.records import Bars
+from indexer.sources.venues import same_pair
 from indexer.times import DAY_US, iso
 
 

@@ -1,76 +1,42 @@
-"""OKX: spot candles (newest first, each saying whether it is closed) and prices; perpetual swaps.
+"""Perpetual swaps of Binance, Bybit and OKX: funding, open interest, and OKX's public liquidation orders. No key.
 
-Of swaps: funding, open interest and public liquidation orders. No key.
+Liquidations of Binance and Bybit come by WebSocket only.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from indexer.errors import SourceCorrupt, SourceError
-from indexer.sources.base import Ask, Call, Dataset, Parsed, Request, RestSource, Source
+from indexer.sources.base import Ask, Call, Dataset, Parsed, RestSource, Source
 from indexer.sources.http import Answer, HttpClient
-from indexer.sources.records import Instrument, Liquidations, Reject
-from indexer.sources.rows import (
-    bars_of_rows,
-    dict_in,
-    error_answered,
-    instruments_of,
-    json_of,
-    list_in,
-    number,
-    quotes_of,
-    series_of,
-    series_of_symbol,
-    stamps_us,
-)
-from indexer.times import HOUR_US, INTERVAL_US
-
-LIMITS, BUSY = ("50011", "50061"), ("50001", "50004", "50013", "50026")
+from indexer.sources.records import Liquidations, Reject
+from indexer.sources.rows import dict_in, list_in, number, series_of, series_of_symbol, stamps_us
+from indexer.sources.venues import binance_body, bybit_result, okx_data
+from indexer.times import HOUR_US
 
 
-class Okx(RestSource, name="okx"):
-    """Candles: rows of [open ms, o, h, l, c, base volume, volume in quote, volume in quote, closed "1"/"0"]."""
-
-    def request(self, ask: Ask) -> Request | None:
-        step = INTERVAL_US[ask.interval]
-        if ask.dataset is not Dataset.BARS or ask.interval not in self.about.history:
-            return super().request(ask)
-        newest = ask.now_us // step * step - self.about.history[ask.interval].newest * step
-        return self.requests["newest_bars" if ask.start_us >= newest else "bars"]
+class BinanceDerivatives(RestSource, name="binance-derivatives"):
+    """Symbols such as TAOUSDT. Open interest is `sumOpenInterestValue`, in USD(T), 30 days back."""
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
-        data = okx_data(answer)
-        if call.ask.dataset is Dataset.INSTRUMENTS:
-            return instruments_of(data, call, _instrument)
-        if call.ask.dataset is Dataset.QUOTES:
-            return quotes_of(call, ((row.get("instId"), row.get("last")) for row in map(dict_in, data)))
-        closed = [row for row in data if not (isinstance(row, list) and len(row) > 8 and row[8] == "0")]
-        parsed = bars_of_rows(closed, call, answer, columns=(0, 1, 2, 3, 4, 5, 7), unit_us=1000)
-        return replace(parsed, open_rows=parsed.open_rows + len(data) - len(closed))
+        rows = binance_body(answer)
+        if call.ask.dataset is Dataset.FUNDING:
+            return series_of_symbol("funding_rate", rows, call, answer, at="fundingTime", value="fundingRate")
+        return series_of_symbol("open_interest_usd", rows, call, answer, at="timestamp", value="sumOpenInterestValue")
 
 
-def _instrument(row: dict[str, Any]) -> Instrument:
-    """A spot pair; `expTime` is there once its delisting is announced."""
-    state = "closed" if row.get("state") != "live" else "ending" if row.get("expTime") else "trading"
-    return Instrument(str(row.get("instId")), str(row.get("baseCcy")), str(row.get("quoteCcy")), state)
+class BybitDerivatives(RestSource, name="bybit-derivatives"):
+    """Symbols such as TAOUSDT. Open interest comes in base tokens: `open_interest_base`."""
 
-
-def okx_data(answer: Answer) -> list[Any]:
-    """The `data` of an OKX answer. Raises the error that its code means ("0" is success)."""
-    body = json_of(answer, "okx")
-    if not isinstance(body, dict) or "code" not in body:
-        raise SourceCorrupt("okx answered without its usual envelope")
-    code = str(body["code"])
-    if code != "0":
-        raise error_answered("okx", code, body.get("msg", ""), limits=LIMITS, busy=BUSY)
-    data = body.get("data")
-    if not isinstance(data, list):
-        raise SourceCorrupt("okx answered success without data")
-    return data
+    def parse(self, call: Call, answer: Answer) -> Parsed:
+        result = bybit_result(answer)
+        rows = [{"symbol": result.get("symbol"), **dict_in(row)} for row in result["list"]]
+        if call.ask.dataset is Dataset.FUNDING:
+            return series_of_symbol("funding_rate", rows, call, answer, at="fundingRateTimestamp", value="fundingRate")
+        return series_of_symbol("open_interest_base", rows, call, answer, at="timestamp", value="openInterest")
 
 
 class OkxDerivatives(RestSource, name="okx-derivatives"):
