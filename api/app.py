@@ -26,6 +26,7 @@ from api.answers.answer import Answer
 from api.answers.params import given_well
 from api.answers.problems import EVERYWHERE, Problem, declared, install_handlers
 from api.answers.services import Services
+from api.beside import Beside
 from api.compat import agents, coingecko, mcp, openbb, prometheus, udf
 from api.middleware.access import AllowedHosts, ReadKeys
 from api.middleware.cache import Cache, CacheMiddleware
@@ -33,7 +34,6 @@ from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits, RateLimiter, RateLimits, RequestSizes, Turns
 from api.middleware.requests import CacheBusters, Counting, Failures, Methods, RequestId, Requests, RootPath
 from api.middleware.security import CORS, Preflights, SecurityHeaders
-from api.pictures import Pictures
 from api.routes import (
     administration,
     assets,
@@ -137,7 +137,8 @@ def create_app(
         live=LiveFeed(store, settings, clock=clock),
         keys=keys,
         limits=limits,
-        pictures=Pictures(),
+        pictures=Beside("picture", waiting=4, within_s=20.0),
+        backtests=Beside("backtest", waiting=1, within_s=120.0),
         requests=Requests(),
         refresh=lambda: cache.publish(read_version(store)),
     )
@@ -209,6 +210,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for services in _with_mounted(app):
             await asyncio.to_thread(services.live.close)
             await asyncio.to_thread(services.pictures.close)
+            await asyncio.to_thread(services.backtests.close)
 
 
 async def _oversee(app: FastAPI, watchers: list[asyncio.Task[None]]) -> None:

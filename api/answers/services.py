@@ -8,11 +8,11 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.beside import Beside
 from api.middleware.cache import Cache
 from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits
 from api.middleware.requests import Requests
-from api.pictures import Pictures
 from api.stream.hub import Hub, LiveFeed
 from indexer.config import Settings
 from indexer.store.db import Store
@@ -31,7 +31,8 @@ class Services:
     live: LiveFeed
     keys: KeyRing
     limits: Limits
-    pictures: Pictures
+    pictures: Beside
+    backtests: Beside
     requests: Requests
     refresh: Callable[[], None]
 

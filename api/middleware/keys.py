@@ -6,13 +6,12 @@ plain SHA-256 of it is enough. The file is read again when it changes, so revoki
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import json
 import os
 import re
 import secrets
-import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -22,6 +21,7 @@ from pathlib import Path
 from starlette.requests import HTTPConnection
 
 from indexer.errors import ConfigError, InputError, NotFoundError, StoreError, did_you_mean
+from indexer.store.drafts import draft
 
 FORM = re.compile(r"deai_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 NO_HASH = "0" * 64
@@ -108,6 +108,8 @@ class KeyRing:
             text = self.owner_path.read_text(encoding="utf-8").strip()
         except OSError:
             return None
+        if not text.startswith(OWNER_FORM):  # it is being written
+            return None
         digest = sha256(text.encode()).hexdigest()
         return Key(prefix=OWNER, name=OWNER, scopes=(Scope.ADMIN.value,), hash=digest, created_at="")
 
@@ -115,10 +117,10 @@ class KeyRing:
         """Makes the owner's token unless there is one, readable by its owner only."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            part = _private(self.path.parent, OWNER_FORM + secrets.token_urlsafe(32))
-            with contextlib.suppress(FileExistsError):
-                self.owner_path.hardlink_to(part)
-            part.unlink()
+            with suppress(FileExistsError):
+                handle = os.open(self.owner_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(OWNER_FORM + secrets.token_urlsafe(32))
             self.owner_path.chmod(0o600)
         except OSError as error:
             raise StoreError(f"Cannot write {self.owner_path}: {error.strerror}") from error
@@ -127,7 +129,7 @@ class KeyRing:
         """The secret of a link that makes one browser the owner's, once and within an hour; the one before is void."""
         self.make_owner()
         text = secrets.token_urlsafe(32)
-        self._replace(self.path.with_name("owner.link"), sha256(text.encode()).hexdigest())
+        _write(self.path.with_name("owner.link"), sha256(text.encode()).hexdigest())
         return text
 
     def take_link(self, text: str, *, now: datetime) -> bool:
@@ -202,22 +204,12 @@ class KeyRing:
         return gone
 
     def _write(self, keys: list[Key]) -> None:
-        self._replace(self.path, json.dumps([asdict(key) for key in keys], indent=1))
-
-    def _replace(self, path: Path, text: str) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _private(path.parent, text).replace(path)
-        except OSError as error:
-            raise StoreError(f"Cannot write {path}: {error.strerror}") from error
+        _write(self.path, json.dumps([asdict(key) for key in keys], indent=1))
 
 
-def _private(folder: Path, text: str) -> Path:
-    """A new file of another name with this text, readable by its owner only."""
-    handle, part = tempfile.mkstemp(dir=folder, prefix=".keys-")
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
-        out.write(text)
-    return Path(part)
+def _write(path: Path, text: str) -> None:
+    with draft(path, mode=0o600, folder=True, error=StoreError) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Key]:

@@ -170,18 +170,18 @@ class Turns(HttpMiddleware):
 
     def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
         super().__init__(app)
-        self.at_once = limits.at_once
+        self.limits = limits
         self.turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
         if path_of(scope) in HEALTH:
             await self.app(scope, receive, send)
             return
-        turn = self.turns.setdefault(address_of(scope), asyncio.Semaphore(self.at_once))
+        turn = self.turns.setdefault(address_of(scope), asyncio.Semaphore(self.limits.at_once))
         arrived: list[asyncio.Future[Message]] = []
         if scope["method"] != "GET" or not turn.locked():
             await turn.acquire()
-        elif not (arrived := await _wait(turn, receive)):
+        elif not (arrived := await _wait(turn, receive, most=self.limits.max_body)):
             return
         over = False
 
@@ -202,16 +202,26 @@ class Turns(HttpMiddleware):
                 part.cancel()
 
 
-async def _wait(turn: asyncio.Semaphore, receive: Receive) -> list[asyncio.Future[Message]]:
-    """Takes the turn and gives the messages of a GET until then, for whoever receives them; none: the client left."""
-    request = asyncio.ensure_future(receive())
-    await request
-    leaving, waiting = asyncio.ensure_future(receive()), asyncio.ensure_future(turn.acquire())
-    await asyncio.wait((leaving, waiting), return_when=asyncio.FIRST_COMPLETED)
-    if waiting.done():
-        return [request, leaving]
-    waiting.cancel()
-    return []
+async def _wait(turn: asyncio.Semaphore, receive: Receive, *, most: int) -> list[asyncio.Future[Message]]:
+    """Takes the turn and gives the messages until then, the last perhaps still to come; none where the client left.
+
+    Of a body no more than `most` bytes are held; what is larger is refused when its turn has come.
+    """
+    waiting = asyncio.ensure_future(turn.acquire())
+    arrived: list[asyncio.Future[Message]] = [asyncio.ensure_future(receive())]
+    try:
+        while True:
+            await asyncio.wait((arrived[-1], waiting) if most > 0 else (waiting,), return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                return arrived
+            message = arrived[-1].result()
+            if message["type"] == "http.disconnect":
+                return []
+            most -= len(message.get("body", b""))
+            if most > 0:
+                arrived.append(asyncio.ensure_future(receive()))
+    finally:
+        waiting.cancel()  # which changes nothing where it is done
 
 
 class RequestSizes(HttpMiddleware):

@@ -238,7 +238,7 @@ def _pdf(services: Services, index_id: str, *, token: str = "", at: int | None =
     from indexer.studies.report.pdf import as_pdf
 
     document = _factsheet(services, index_id, token=token, at=at)
-    return Answer(as_pdf(document), media_type=PDF, compress=False)
+    return Answer(services.pictures.run(as_pdf, document), media_type=PDF, compress=False)
 
 
 def _factsheet(services: Services, index_id: str, *, token: str, at: int | None) -> Document:

@@ -15,7 +15,7 @@ from api.answers.answer import NEVER, Answer, file_of
 from api.answers.params import IndexId
 from api.answers.problems import declared, problem
 from api.answers.services import ServicesDep, StoreDep
-from api.routes.charts import SVG, ChartQuery, ChartRange, Theme, spec_of
+from api.routes.charts import SVG, ChartQuery, ChartRange, Theme, chart_of, drawn, png_of
 from api.routes.indices import latest_or_none
 from api.web.pages import HTML, filled, level_texts
 from indexer.errors import InputError, NotFoundError
@@ -99,19 +99,18 @@ def get_shields(services: ServicesDep, index_id: IndexId) -> Response:
 @router.get("/embed/{index_id}", **file_of("text/html"), summary="A page for an iframe")
 def get_embed(
     request: Request,
-    services: ServicesDep,
+    store: StoreDep,
     index_id: IndexId,
     *,
     theme: ThemeParam = Theme.LIGHT,
     range: RangeParam = ChartRange.YEAR,
 ) -> Response:
     """Level, status and chart. A static SVG, so it works without scripts; with them it follows the stream."""
-    store = services.store
     index = read_index(store, index_id)
     latest = latest_or_none(store, index_id)
     level, when = level_texts(latest, without="no levels yet")
     asked = ChartQuery(range=range, theme=theme, width=640, height=320, title=False)
-    chart = services.pictures.svg(spec_of(store, index_id, asked)) if latest else b""
+    chart = chart_of(store, index_id, asked, drawn) if latest else b""
     page = filled(
         "embed.html",
         request,
@@ -184,6 +183,4 @@ def get_oembed(
 @router.get("/og/{index_id}.png", **file_of("image/png"), summary="The picture of a link preview")
 def get_preview(services: ServicesDep, index_id: IndexId) -> Response:
     """1200 × 630, for Open Graph. 409 while the index has no levels."""
-    asked = ChartQuery(width=600, height=315)
-    png = services.pictures.png(spec_of(services.store, index_id, asked), scale=2.0)
-    return Answer(png, media_type="image/png", compress=False)
+    return png_of(services, index_id, ChartQuery(width=600, height=315), scale=2.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from seeded import NOW
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from api.answers.answer import CLOSED, OPEN, PINNED, Answer, takes_gzip
 from api.app import create_app
+from api.middleware.limits import Limits, Turns
 from indexer.config import Settings
 from indexer.store.db import Store, open_store
 
@@ -204,3 +206,40 @@ def test_a_mounted_application_below_a_path(store: Store, prefix: str) -> None:
     answer = client.get(f"{prefix}/demo/v1/indices/deai/levels?limit=1").json()
     assert answer["next_url"].startswith("/deai/demo/v1/indices/deai/levels?")
     assert '<base href="/deai/demo/">' in client.get(f"{prefix}/demo/").text
+
+
+async def test_a_get_in_two_parts_waits_for_its_turn_like_any_other() -> None:
+    """The turn is taken when it comes; its body arrives meanwhile, whole, and is no sign that the client left."""
+    free, served = asyncio.Event(), []
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = b"", True
+        while more:
+            part = await receive()
+            body, more = body + part.get("body", b""), part.get("more_body", False)
+        await free.wait()
+        served.append(body)
+
+    async def ask(*messages: Message) -> None:
+        coming = iter(messages)
+
+        async def receive() -> Message:
+            message = next(coming, None)
+            return await asyncio.Future() if message is None else message
+
+        scope = {"type": "http", "method": "GET", "path": "/v1", "headers": [], "client": ("1.2.3.4", 1)}
+        await turns(scope, receive, _nobody_reads)
+
+    turns = Turns(route, limits=Limits(at_once=1))
+    parts = [{"type": "http.request", "body": letter, "more_body": letter != b"z"} for letter in (b"x", b"y", b"z")]
+    first = asyncio.create_task(ask(parts[2]))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(ask(*parts))
+    await asyncio.wait_for(ask(parts[0], {"type": "http.disconnect"}), 5)  # who leaves loses its place
+    free.set()
+    await asyncio.wait_for(asyncio.gather(first, second), 5)
+    assert served == [b"z", b"xyz"]
+
+
+async def _nobody_reads(message: Message) -> None:
+    """Takes what is sent."""

@@ -1,0 +1,67 @@
+"""Work in a process beside the server: what holds the interpreter (pictures, papers, backtests) keeps nobody waiting.
+
+A few may wait for their turn; more are told to come again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as LateError
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import TypeVar
+
+from indexer.errors import BusyError
+
+T = TypeVar("T")
+
+
+class Beside:
+    """One process, started with the first work. At most `waiting` are in it or wait for it, `within_s` seconds each.
+
+    Safe for several threads.
+    """
+
+    def __init__(self, noun: str, *, waiting: int, within_s: float) -> None:
+        self.noun = noun
+        self.within_s = within_s
+        self._turns = threading.BoundedSemaphore(waiting)
+        self._guard = threading.Lock()
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(self, work: Callable[..., T], *args: object) -> T:
+        """What a function of a module gives there. Raises what it raises, or BusyError when it is late."""
+        if not self._turns.acquire(blocking=False):
+            raise BusyError(f"Others wait for a {self.noun}; ask again in a few seconds")
+        try:
+            return self._submit(work, *args).result(timeout=self.within_s)
+        except (BrokenProcessPool, CancelledError, LateError):
+            self.close()  # the next work has a process of its own
+            raise BusyError(f"The {self.noun} was not ready in time; ask again in a few seconds") from None
+        finally:
+            self._turns.release()
+
+    def close(self) -> None:
+        """Ends the process, in the middle of its work too: what hangs would be waited for without end."""
+        with self._guard:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            for process in list((pool._processes or {}).values()):  # `kill_workers` comes with Python 3.14
+                process.kill()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _submit(self, work: Callable[..., T], *args: object) -> Future[T]:
+        with self._guard:  # or another thread could close the pool before it takes the work
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            return self._pool.submit(work, *args)
+
+
+def as_png(svg: bytes, scale: float) -> bytes:
+    """The picture as PNG, `scale` pixels to one of its own."""
+    import vl_convert  # its fonts come with it
+
+    png: bytes = vl_convert.svg_to_png(svg.decode(), scale=scale)
+    return png
