@@ -56,7 +56,7 @@ from api.routes import (
 from api.stream.hub import Hub, LiveFeed
 from api.stream.watch import watch
 from api.web import files as dropped
-from api.web import first_view, holdings, overview, sign_in, static_files, tokens
+from api.web import first_view, holdings, overview, sign_in, static_files, tokens, what_if
 from api.web import routes as web
 from api.web.pages import refusal
 from indexer.config import Settings, program_version
@@ -97,6 +97,7 @@ ROUTERS = (
     overview.router,
     holdings.router,
     tokens.router,
+    what_if.router,
     web.router,
 )
 THREADS = 12

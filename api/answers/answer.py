@@ -18,6 +18,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from api.answers.encode import json_bytes, to_csv
 from api.answers.problems import declared, problem
+from indexer.times import DAY_US, HOUR_US
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,7 @@ OPEN = "public, max-age=15, stale-while-revalidate=60, stale-if-error=3600"
 CLOSED = "public, max-age=3600, stale-while-revalidate=86400"
 PINNED = "public, max-age=86400, immutable"
 NEVER = "no-store"
+CLOSED_US = 7 * DAY_US
 LEFT_OUT_304 = (b"content-type", b"accept-ranges")  # the client has them from the 200 already
 ONE_RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -77,6 +79,8 @@ class Answer(JSONResponse):
         self.background = background
         self.media_type = media_type or self.media_type
         self.keep = keep and cache_control != NEVER
+        self.closed = cache_control in (CLOSED, PINNED)
+        self.made_s, self.asked = 0.0, 0  # when it was kept, and how often it was asked for since
         self.body: bytes = content if isinstance(content, bytes) else json_bytes(content)
         self.raw_headers = [
             (b"content-type", self.media_type.encode("latin-1")),
@@ -140,6 +144,13 @@ class Answer(JSONResponse):
         length = (b"content-length", b"%d" % len(body))
         unchanged = [pair for pair in self.raw_headers if pair[0] not in LEFT_OUT_304]
         return Form(etag, [*self.raw_headers, (b"etag", etag), *encoded, length], [*unchanged, (b"etag", etag)], body)
+
+
+def lasting(end_us: int | None, *, now_us: int, as_of_us: int | None = None) -> str:
+    """How long an answer about a time that ends may be kept: pinned to what was known, closed long ago, or open."""
+    if as_of_us is not None and as_of_us < now_us - HOUR_US:
+        return PINNED
+    return CLOSED if end_us is not None and end_us < now_us - CLOSED_US else OPEN
 
 
 def csv_answer(

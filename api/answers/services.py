@@ -34,7 +34,7 @@ class Services:
     pictures: Beside
     backtests: Beside
     requests: Requests
-    refresh: Callable[[], None]
+    refresh: Callable[[], object]
 
 
 # Coroutines, though they await nothing: a plain function is sent to a thread and back, which costs more than it does.

@@ -37,7 +37,7 @@ COOKIE = "deai_session"
 PORT = re.compile(r":\d*$")
 SESSION = re.compile(r"([0-9a-z]{1,16})\.(\d{1,12})\.([0-9a-f]{64})")
 SESSION_LASTS = timedelta(days=30)
-PAGES = re.compile(r"/|/indices|/portfolio|/(?:indices|events|assets)/.*")
+PAGES = re.compile(r"/|/indices|/portfolio|/what-if|/(?:indices|events|assets|methodology)/.*")
 
 
 def is_owner(connection: HTTPConnection, services: Services) -> bool:
@@ -117,6 +117,16 @@ async def need_admin(connection: HTTPConnection, key: Annotated[Key | None, Depe
     if is_owner(connection, connection.app.state.services):
         return OWNER
     raise HTTPException(401, "Admin routes need a key: `deai keys create NAME --scope admin`", headers=CHALLENGE)
+
+
+async def need_key(connection: HTTPConnection, key: Annotated[Key | None, Depends(known_key)]) -> Key:
+    """The key of a request or of a signed-in browser, which may read; for what costs so much that nobody may ask."""
+    key = key or session_key(connection, connection.app.state.services)
+    if key is None or not key.allows(Scope.READ):
+        raise HTTPException(
+            401, "This is computed for the owner or with a key: `deai keys create NAME`", headers=CHALLENGE
+        )
+    return key
 
 
 # What anyone may fetch even where reads need a key: the state for a load balancer, the reference (for agents too), how
@@ -232,3 +242,4 @@ def sign_in_instead(scope: ASGIScope) -> Response | None:
 
 
 Admin = Annotated[str, Depends(need_admin)]
+Reader = Annotated[Key, Depends(need_key)]

@@ -1,4 +1,4 @@
-"""Answers kept in memory by request, valid for one data version and dropped as a whole when it changes.
+"""Answers kept in memory by request until a new data version may have changed what they say.
 
 The one thing that bypasses FastAPI: routing, injection and serialising cost a hundred times more than sending bytes
 that are finished. `python -m benchmarks` measures it (`bench_api`).
@@ -7,6 +7,7 @@ that are finished. `python -m benchmarks` measures it (`bench_api`).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from api.answers.answer import Answer
 
 MAX_BYTES = 64 * 1024 * 1024
+CLOSED_S = 3600.0
 EACH_BYTES = 4096  # of an answer's objects: headers, forms, digests
 # The words of an Accept header that change an answer.
 BY_ACCEPT = (b"csv", b"parquet", b"arrow", b"html")
@@ -35,18 +37,29 @@ class Cache:
     One event loop uses it (but for `read_once`), so it needs no lock.
     """
 
-    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, *, max_bytes: int = MAX_BYTES, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.max_bytes = max_bytes
+        self.monotonic = monotonic
         self.version: str | None = None
         self.answers: dict[Key, Answer] = {}
         self.bytes = 0
         self.making: dict[Key, asyncio.Future[None]] = {}
         self.reads: dict[Hashable, Any] = {}
 
-    def publish(self, version: str | None) -> None:
-        """Drops everything when the version is another one."""
-        if version != self.version:
-            self.version, self.answers, self.bytes, self.reads = version, {}, 0, {}
+    def publish(self, version: str | None, *, closed: bool = False) -> dict[Key, int]:
+        """Drops what another version may have changed, and says how often each address of it was asked for again.
+
+        `closed`: nothing of a week ago changed, so what an answer says of a time before that holds on, for an hour as
+        clients keep it too.
+        """
+        if version == self.version:
+            return {}
+        since = self.monotonic() - CLOSED_S
+        lasting = {key: kept for key, kept in self.answers.items() if closed and kept.closed and kept.made_s > since}
+        dropped = {key: answer.asked for key, answer in self.answers.items() if key not in lasting}
+        self.version, self.answers, self.reads = version, lasting, {}
+        self.bytes = sum(_weight(key, answer) for key, answer in lasting.items())
+        return dropped
 
     def read_once(self, key: Hashable, read: Callable[[], T]) -> T:
         """What `read` gives, read once for a data version: for the little that many answers are made from.
@@ -68,7 +81,7 @@ class Cache:
         if key in self.answers:
             self.bytes -= _weight(key, self.answers.pop(key))
         self.bytes += _weight(key, answer)
-        self.answers[key] = answer
+        self.answers[key], answer.made_s = answer, self.monotonic()
         while self.bytes > self.max_bytes:
             oldest = next(iter(self.answers))
             self.bytes -= _weight(oldest, self.answers.pop(oldest))
@@ -125,6 +138,7 @@ class CacheMiddleware(HttpMiddleware):
         key, state = key_of(scope), scope.setdefault("state", {})
         answer = self.cache.answers.get(key) or await self.cache.being_made(key)
         if answer is not None:
+            answer.asked += 1
             await answer.respond(scope, send)
             return
         version, release = self.cache.version, self.cache.claim(key)

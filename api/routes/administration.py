@@ -20,6 +20,7 @@ from api.middleware.security import DOCUMENT_POLICY
 from indexer.administration.calendar import Entry, as_ical, as_rss, entries
 from indexer.administration.explain import Explanation, explain
 from indexer.arrays import to_json
+from indexer.errors import NotEnoughDataError
 from indexer.levels.lifecycle import IndexStatus, status_of
 from indexer.levels.proforma import ProForma
 from indexer.methodology.actions import CorporateAction, Treatment, load_event_log
@@ -115,9 +116,16 @@ def index_pro_forma(
     """Weights, units, turnover and days to trade at the last known prices; 409 before the reference date."""
     from indexer.workflow.work import pro_forma
 
-    to_come = pro_forma(
-        services.store, services.settings, index_id=index_id, notional_usd=notional_usd, clock=services.clock
-    )
+    def read() -> ProForma | NotEnoughDataError:
+        settings, clock = services.settings, services.clock
+        try:
+            return pro_forma(services.store, settings, index_id=index_id, notional_usd=notional_usd, clock=clock)
+        except NotEnoughDataError as error:  # which costs as much to find out
+            return error
+
+    to_come = services.cache.read_once(("pro-forma", index_id, notional_usd), read)
+    if isinstance(to_come, NotEnoughDataError):
+        raise NotEnoughDataError(str(to_come))
     return Answer(to_json(to_come))
 
 

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
-from api.answers.answer import CLOSED, CSV, OPEN, PINNED, Answer, FileAnswer, as_file, csv_answer, csv_table, file_of
+from api.answers.answer import CSV, OPEN, Answer, FileAnswer, as_file, csv_answer, csv_table, file_of, lasting
 from api.answers.encode import as_decimal_text, as_json_times, as_rows, counts_of, iso_times, status_names, to_csv
 from api.answers.exports import MEDIA_TYPES, FileKind, export_levels
 from api.answers.params import (
@@ -54,7 +54,7 @@ from indexer.store.levels import LevelPage, page_of, read_level_page, read_level
 from indexer.store.rows import IndexRow
 from indexer.store.runs import read_version
 from indexer.studies.series import read_level_closes, session_dates
-from indexer.times import DAY_US, HOUR_US, INTERVAL_US, to_us
+from indexer.times import DAY_US, INTERVAL_US, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["levels"], responses=declared("not_found"))
 files = APIRouter(prefix="/v1/indices/{index_id}", tags=["files"], responses=declared("not_found"))
@@ -238,21 +238,23 @@ def list_levels(
     }
     headers = {**link_header(request, cursor), "X-Count": str(len(page))}
     data = columns if shape is Shape.COLUMNS else as_rows(columns)
-    lasting = finality(asked, now_us=to_us(services.clock()))
-    return Answer({**head, "data": data}, cache_control=lasting, headers=headers)
+    return Answer({**head, "data": data}, cache_control=_lasting(asked, services), headers=headers)
+
+
+def _lasting(asked: LevelQuery, services: Services) -> str:
+    return lasting(None if asked.last else asked.end, as_of_us=asked.as_of, now_us=to_us(services.clock()))
 
 
 def _as_csv(request: Request, services: Services, index: IndexRow, asked: LevelQuery) -> Response:
     """The levels as CSV: a page where a limit is given, else all. A long history goes out while it is read."""
-    page = read_page(services, index.id, asked, limit=asked.limit or PIECE)
-    lasting = finality(asked, now_us=to_us(services.clock()))
+    page, kept = read_page(services, index.id, asked, limit=asked.limit or PIECE), _lasting(asked, services)
     if asked.limit is None and page.next_us is not None:
         pieces = _pieces(services, index, asked, page)
-        return StreamingResponse(pieces, media_type=CSV, headers={"Cache-Control": lasting})
+        return StreamingResponse(pieces, media_type=CSV, headers={"Cache-Control": kept})
     cursor = None if page.next_us is None else encode_cursor(page.next_us)
     table = {**level_columns(page, asked.exchange), "time": iso_times(page.times_us)}
     headers = link_header(request, cursor)
-    return csv_answer(table, simulated=index.simulated, headers=headers, cache_control=lasting)
+    return csv_answer(table, simulated=index.simulated, headers=headers, cache_control=kept)
 
 
 def _pieces(services: Services, index: IndexRow, asked: LevelQuery, page: LevelPage) -> Iterator[bytes]:
@@ -341,15 +343,6 @@ def list_candles(
 def levels_csv(request: Request, services: ServicesDep, index_id: IndexId, asked: Asked) -> Response:
     """The same as /levels?format=csv under an address that sheets and frames take without more."""
     return list_levels(request, services, index_id, asked=asked, format=TableFormat.CSV)
-
-
-def finality(asked: LevelQuery, *, now_us: int) -> str:
-    """How long an answer may be kept: pinned to what was known, closed long ago, or still open."""
-    if asked.as_of is not None and asked.as_of < now_us - HOUR_US:
-        return PINNED
-    if asked.end is not None and asked.end < now_us - 7 * DAY_US and asked.last is None:
-        return CLOSED
-    return OPEN
 
 
 @files.get(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
-from api.answers.answer import CSV, Answer, file_of
+from api.answers.answer import CSV, Answer, file_of, lasting
 from api.answers.encode import rows_to_csv
 from api.answers.params import IndexId, InstantUs
 from api.answers.problems import declared
@@ -29,7 +29,7 @@ from indexer.studies.events import EventStudy
 from indexer.studies.fundamentals import FundamentalsStudy
 from indexer.studies.performance import PerformanceStudy
 from indexer.studies.stress import StressStudy
-from indexer.times import DAY_US, from_us
+from indexer.times import DAY_US, from_us, to_us
 
 router = APIRouter(
     prefix="/v1/indices/{index_id}", tags=["statistics"], responses=declared("not_found", "not_enough_data")
@@ -276,6 +276,7 @@ class EventQuery:
         )
 
 
+AFTER_US = 100 * DAY_US  # no window of sessions reaches further
 AskedEvent = Annotated[EventQuery, Depends()]
 
 
@@ -286,4 +287,6 @@ def get_event_study(services: ServicesDep, index_id: IndexId, asked: AskedEvent)
     The estimation window ends 11 intervals before the event, or where the earliest window begins. Returns are logs:
     exp(x) - 1 is the simple return.
     """
-    return study_answer(services.store, index_id, asked.of(services, index_id))
+    study = asked.of(services, index_id)
+    kept = lasting(study.event.until_us + AFTER_US, now_us=to_us(services.clock()))
+    return study_answer(services.store, index_id, study, cache_control=kept)

@@ -15,13 +15,16 @@ from contextlib import contextmanager
 
 import anyio
 
+from api.answers.answer import CLOSED_US
 from api.answers.services import Services
 from api.middleware.cache import Key
 from api.stream.hub import LevelMessage, newest_message
 from indexer.store.db import Store
-from indexer.store.runs import read_version
+from indexer.store.runs import oldest_change, read_version
+from indexer.times import to_us
 
-Renew = Callable[[list[Key]], Coroutine[None, None, None]]
+Dropped = dict[Key, int]  # addresses, and how often each was asked for again
+Renew = Callable[[Dropped], Coroutine[None, None, None]]
 log = logging.getLogger("deai.api")
 # Without a sign of a write: with none to come, and while somebody listens where none can come.
 IDLE_S, ASKING_S = 0.5, 0.05
@@ -61,7 +64,7 @@ async def watch(services: Services, renew: Renew | None = None) -> None:
                     written_at = time.monotonic()
 
 
-async def _renew(renew: Renew, dropped: list[Key], at_work: anyio.Lock) -> None:
+async def _renew(renew: Renew, dropped: Dropped, at_work: anyio.Lock) -> None:
     async with at_work:
         await renew(dropped)
 
@@ -111,13 +114,14 @@ def writes_to(store: Store) -> Iterator[asyncio.Event | None]:
         observer.join()
 
 
-async def look(services: Services) -> list[Key] | None:
+async def look(services: Services) -> Dropped | None:
     """One look: on a new data version, drops the cache, publishes the newest levels and gives what was dropped."""
     version = await asyncio.to_thread(read_version, services.store)
     if version == services.cache.version:
         return None
-    dropped = list(services.cache.answers)
-    services.cache.publish(version)
+    oldest_us = await asyncio.to_thread(oldest_change, services.store)
+    closed = oldest_us is not None and oldest_us >= to_us(services.clock()) - CLOSED_US
+    dropped = services.cache.publish(version, closed=closed)
     for message in await asyncio.to_thread(_newest, services.store, list(services.hub.boxes)):
         services.hub.publish(*message)
     return dropped

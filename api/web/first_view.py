@@ -9,14 +9,14 @@ import math
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import numpy as np
 from fastapi import APIRouter, FastAPI, Query, Request
 from starlette.responses import Response
 from starlette.types import Message, Scope
 
-from api.answers.answer import Answer
+from api.answers.answer import CLOSED, Answer, lasting
 from api.answers.encode import json_bytes
 from api.answers.params import MAX_LIMIT, Interval, Shape, TableFormat
 from api.answers.problems import code_of
@@ -39,7 +39,7 @@ from indexer.store.db import Store
 from indexer.store.indices import read_index
 from indexer.store.rates import read_newest_rate
 from indexer.studies.catalogue import load_events
-from indexer.times import DAY_US, HOUR_US, from_us, iso
+from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
 
 SHOWN = ("QQQ", "^NDX", "NVDA", "SMH", "MSFT", "GOOGL", "META", "AMZN", "AMD", "AVGO", "TSM")
 QQQ, STAND_IN = "QQQ", "^NDX"  # the index that QQQ follows
@@ -48,6 +48,7 @@ MOST = 7
 LATE_DAYS = 7
 SESSIONS = 90
 DIGITS = 3
+MOST_RENEWED = 32
 FLAGSHIP_QUERY = b"index=deai"
 EVENT_AGAINST, EVENT_SESSIONS = ("QQQ", "NVDA"), 60  # as event.js asks
 READ = (
@@ -119,7 +120,9 @@ def event_study(request: Request, services: ServicesDep, index: Index, slug: Ind
     for when_us in (at_us, at_us + DAY_US):
         members = partial(list_constituents, request, store, index, at=when_us, format=TableFormat.JSON)
         answers[f"{here}/constituents?{urlencode({'at': as_script(when_us)})}"] = members
-    return together({address: answered(answer) for address, answer in answers.items()})
+    answer = together({address: answered(answer) for address, answer in answers.items()})
+    answer.closed = lasting(at_us + 91 * DAY_US, now_us=to_us(services.clock())) == CLOSED
+    return answer
 
 
 def as_script(time_us: int) -> str:
@@ -127,21 +130,24 @@ def as_script(time_us: int) -> str:
     return from_us(time_us).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-async def renew(app: FastAPI, dropped: list[Key]) -> None:
-    """Makes anew what pages have shown, after new data: the first visitor then waits no longer than the others do.
+async def renew(app: FastAPI, dropped: dict[Key, int]) -> None:
+    """Makes anew what was asked for, after new data: the first visitor then waits no longer than the others do.
 
-    Where nobody has looked yet it is the flagship's view, its betas excepted: their libraries are slow to load. Events
-    are left out: they are many, and long past.
+    That are the views of pages that somebody saw, and of all else what was asked for again, most often first. Where
+    nobody has looked yet it is the flagship's view, its betas excepted: their libraries are slow to load.
     """
-    inside = behind_cache(app)
-    own = router.prefix.encode()
-    seen = [key for key in dropped if key[0].startswith(own) and not key[0].startswith(own + b"/event")]
-    for path, query, word in seen or [(own, FLAGSHIP_QUERY, b"")]:
+    inside, cache, own = behind_cache(app), app.state.services.cache, router.prefix.encode()
+    views = [key for key in dropped if key[0].startswith(own)] or [(own, FLAGSHIP_QUERY, b"")]
+    others = sorted((key for key in dropped.keys() - set(views) if dropped[key]), key=lambda key: -dropped[key])
+    version = cache.version
+    for path, query, word in [*views, *others][:MOST_RENEWED]:
         scope: Scope = {
-            "type": "http", "method": "GET", "path": path.decode(), "raw_path": path, "query_string": query,
+            "type": "http", "method": "GET", "path": unquote(path.decode()), "raw_path": path, "query_string": query,
             "headers": [(b"accept", word)], "scheme": "http", "server": ("", 80), "http_version": "1.1",
         }  # fmt: skip
         await inside(scope, nothing_comes, nobody_reads)
+        if cache.version != version:
+            return
 
 
 async def nothing_comes() -> Message:

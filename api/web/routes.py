@@ -6,12 +6,13 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Request
+from markupsafe import Markup
 from starlette.responses import FileResponse, Response
 
 from api.answers.problems import CATALOGUE
 from api.answers.services import ServicesDep, StoreDep
 from api.routes.indices import latest_or_none
-from api.web.overview import FLAGSHIP, in_order, overview_page, tabs
+from api.web.overview import FLAGSHIP, in_order, overview_page, short_name, tabs
 from api.web.pages import filled, level_texts, page_answer, why_of
 from indexer.analytics.catalogue import find_event
 from indexer.errors import NotFoundError
@@ -54,6 +55,19 @@ def event_page(request: Request, services: ServicesDep, store: StoreDep, slug: s
     sources = "; ".join(event.sources)
     texts = {"slug": slug, "index": index, "title": event.name, "note": event.note, "sources": sources}
     return page_answer(filled("event.html", request, **texts, tabs=places))
+
+
+@router.get("/methodology/{index_id}")
+def methodology_page(request: Request, services: ServicesDep, index_id: str) -> Response:
+    """The rules of an index in words."""
+    from indexer.administration.documents.make import make_document
+    from indexer.studies.report.blocks import body_of
+
+    store, now = services.store, services.clock()
+    document = make_document(store, services.settings, index_id=index_id, kind="methodology", now=now)
+    places = [(f"methodology/{row.id}", short_name(row), row.id == index_id) for row in in_order(store)]
+    texts = {"index": index_id, "title": document.title, "body": Markup(body_of(document))}
+    return page_answer(filled("document.html", request, **texts, tabs=places))
 
 
 @router.get("/favicon.ico")

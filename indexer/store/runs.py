@@ -20,6 +20,8 @@ from indexer.store.db import Store
 from indexer.store.rows import RunRow, as_row
 from indexer.store.tables import (
     Announcement,
+    Bar,
+    BenchmarkBar,
     DataVersion,
     Lease,
     Level,
@@ -33,6 +35,7 @@ from indexer.store.tables import (
 from indexer.times import from_us, to_us
 
 NOT_YET = timedelta(days=1)
+RECENT = timedelta(hours=2)
 DONE = "done"
 RUNNING = "running"
 COMPUTING, SWEEPING = "update", "retention"  # the kinds of runs that add no facts
@@ -221,6 +224,19 @@ def read_version(store: Store) -> str:
     nothing, leaves it."""
     with store.session() as session:
         return session.exec(select(DataVersion.token)).one()
+
+
+def oldest_change(store: Store) -> int | None:
+    """The earliest instant (us) of a bar, rate, level or close that runs of the log's last two hours wrote, or None."""
+    with store.session() as session:
+        newest = session.exec(select(func.max(Run.finished_at))).one()
+        ended = col(Run.finished_at)
+        runs = select(Run.id).where(ended.is_(None) | (ended >= newest - RECENT) if newest else ended.is_(None))
+        earliest = [
+            session.exec(select(func.min(model.time)).where(col(model.run_id).in_(runs))).one()
+            for model in (Bar, Rate, Level, BenchmarkBar)
+        ]
+    return min((int(us) for us in earliest if us is not None), default=None)
 
 
 def fact_runs(store: Store) -> list[int]:

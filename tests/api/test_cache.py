@@ -6,7 +6,9 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from types import SimpleNamespace
 
 import httpx
@@ -14,18 +16,20 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from seeded import NOW, publish
+from sqlalchemy import update
 
 from api.answers.answer import Answer
 from api.answers.services import Services
 from api.app import create_app
 from api.middleware.cache import EACH_BYTES, Cache
-from api.stream.watch import writes_to
+from api.stream.watch import look, writes_to
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.store.quality import write_quality
 from indexer.store.rows import QualityRow
 from indexer.store.runs import finish_run, read_version, start_run
 from indexer.store.seals import seal_runs
+from indexer.store.tables import Run
 
 LATEST = "/v1/indices/deai/latest"
 
@@ -97,6 +101,35 @@ def test_an_answer_read_before_a_change_is_not_kept() -> None:
     assert cache.read_once("index", lambda: cache.publish("2") or "old") == "old"  # type: ignore[func-returns-value]
     assert (former, cache.reads) == ({"index": "old"}, {})
     assert [cache.read_once("index", read) for read in (lambda: 1, lambda: 2)] == [1, 1]
+
+
+def test_what_closed_long_ago_stays_for_an_hour_when_only_new_levels_come(own: Store) -> None:
+    """A restated level of long ago drops it too, and so does an hour; what was asked for again is said of the rest."""
+    app = create_app(own, clock=lambda: NOW)
+    cache, client, passed = services(app).cache, TestClient(app), [0.0]
+    cache.monotonic = lambda: passed[0]
+    with own.writing_session() as session:
+        session.execute(update(Run).values(finished_at=NOW - timedelta(days=1)))
+
+    def dropped_by(change: Callable[[], object]) -> dict[str, int]:
+        change()
+        dropped = asyncio.run(look(services(app)))
+        assert dropped is not None
+        return {f"{path.decode()}?{query.decode()}": asked for (path, query, _), asked in dropped.items()}
+
+    def ask() -> None:
+        for query in ("end=2025-01-01", "limit=5", "limit=5", "limit=5"):
+            assert client.get(f"/v1/indices/deai/levels?{query}").status_code == 200
+
+    assert dropped_by(lambda: publish(own, 779.0)) == {}
+    ask()
+    closed, growing = "/v1/indices/deai/levels?end=2025-01-01", "/v1/indices/deai/levels?limit=5"
+    assert dropped_by(lambda: publish(own, 780.0, number=1)) == {growing: 2}
+    ask()
+    passed[0] += 3601.0
+    assert dropped_by(lambda: publish(own, 781.0, number=2)) == {growing: 2, closed: 1}
+    ask()
+    assert dropped_by(lambda: publish(own, 782.0, number=-200)) == {growing: 2, closed: 0}
 
 
 def test_the_cache_stays_within_its_bytes() -> None:

@@ -293,7 +293,7 @@ async def test_a_watcher_ends_after_the_threads_that_make_answers_anew(own: Stor
     """Else a store could be closed under them, and the connection that one of them holds is never given back."""
     begun, go_on, steps = asyncio.Event(), threading.Event(), list[str]()
 
-    async def renew(dropped: list[Key]) -> None:
+    async def renew(dropped: dict[Key, int]) -> None:
         await run_sync(work)
 
     def work() -> None:

@@ -29,7 +29,7 @@ export async function showFacts(index, latest) {
     ["Expected by", moment(Date.parse(latest.fresh_until))],
     ["History since", detail.first_time ? day(Date.parse(detail.first_time)) : "–"],
   ];
-  const rules = make("a", { href: `v1/${here}/documents/methodology`, textContent: `version ${detail.methodology.version}`, title: detail.methodology.hash });
+  const rules = make("a", { href: `methodology/${index}`, textContent: `version ${detail.methodology.version}`, title: detail.methodology.hash });
   byId("facts").replaceChildren(...[...facts, ["Methodology", rules]].flatMap(([name, value]) => [make("dt", { textContent: name, title: TERMS[name] ?? "" }), make("dd", {}, value)]));
   byId("notes").replaceChildren(...standing.notes.filter(({ kind }, n) => n < MOST_NOTES || kind === "begins_later").map((note) => {
     const until = note.end_at ? ` to ${day(Date.parse(note.end_at))}` : "";

@@ -8,6 +8,7 @@ import { STATUS } from "./glossary.js";
 import { showFacts } from "./facts.js";
 import { breaksOf, History } from "./history.js";
 import { readMore, showMore } from "./more.js";
+import { showScenario } from "./scenario.js";
 import { showSnippets } from "./snippets.js";
 import { themeSwitch } from "./theme.js";
 
@@ -87,7 +88,7 @@ async function everything() {
     const [ofBetas, more] = coming;
     const drawn = members.load();
     const below = Promise.all([more, drawn]).then(([answer]) => showMore(answer, members));
-    const parts = [history.load(), drawn, showFacts(index, shown), ofBetas, below];
+    const parts = [history.load(), drawn, showFacts(index, shown), showScenario(index), ofBetas, below];
     for (const { reason } of await Promise.allSettled(parts)) if (reason) console.warn(reason.message);
   };
   await draw();

@@ -120,20 +120,24 @@ def _text_table(block: Table) -> str:
 
 def as_html(document: Document) -> str:
     """The document as one HTML page: no script, nothing loaded from elsewhere, made for the screen and for print."""
-    title = escape(document.title)
-    body, section = [f'<p class="kicker">{escape(document.kicker)}</p><h1>{title}</h1>'], False
+    css = STYLE.read_text(encoding="utf-8")
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(document.title)}</title><style>{css}</style></head><body><main>{body_of(document)}</main>"
+        "</body></html>"
+    )
+
+
+def body_of(document: Document) -> str:
+    """The document as HTML to stand in a page: its heading, then a section a heading."""
+    body, section = [f'<p class="kicker">{escape(document.kicker)}</p><h1>{escape(document.title)}</h1>'], False
     for block in document.blocks:
         if isinstance(block, Heading) and block.level == 2:
             body.append(f"{'</section>' if section else ''}<section>")
             section = True
         body.append(_html(block))
-    css = STYLE.read_text(encoding="utf-8")
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{css}</style></head><body><main>"
-        f"{''.join(body)}{'</section>' if section else ''}</main></body></html>"
-    )
+    return f"{''.join(body)}{'</section>' if section else ''}"
 
 
 def _html(block: Block) -> str:  # noqa: PLR0911 - one return a kind of block
