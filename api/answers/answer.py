@@ -11,12 +11,11 @@ import gzip
 import re
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
-from api.answers.encode import json_bytes, to_csv
+from api.answers.encode import MEDIA_TYPES, FileKind, instants, json_bytes, table_as, to_csv
 from api.answers.problems import declared, problem
 from indexer.times import DAY_US, HOUR_US
 
@@ -153,6 +152,14 @@ def lasting(end_us: int | None, *, now_us: int, as_of_us: int | None = None) -> 
     return CLOSED if end_us is not None and end_us < now_us - CLOSED_US else OPEN
 
 
+def parquet_answer(columns: Mapping[str, Any]) -> Answer:
+    """A table as a Parquet file; its `time` is in microseconds."""
+    import pyarrow as pa
+
+    table = pa.table({**columns, "time": instants(columns["time"])})
+    return Answer(table_as(FileKind.PARQUET, table), media_type=MEDIA_TYPES[FileKind.PARQUET], compress=False)
+
+
 def csv_answer(
     columns: Mapping[str, Any], *, simulated: bool = False, headers: Mapping[str, str] | None = None, **options: Any
 ) -> Answer:
@@ -228,20 +235,3 @@ def out_of_range(scope: Scope, *, size: int) -> Response:
     """The 416 that says how long the resource is."""
     detail = f"The range lies beyond the {size} bytes there are"
     return problem(scope, "range_not_satisfiable", detail=detail, headers={"Content-Range": f"bytes */{size}"})
-
-
-class FileAnswer(FileResponse):
-    """A file served with Range, whose refusals have the one error shape. `headers` must carry its ETag."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: RawHeaders = scope["headers"]
-        size, etag = Path(self.path).stat().st_size, self.headers["etag"].encode("latin-1")
-        for name, value in headers:
-            if name == b"range":
-                span = requested_span(value, headers, etag=etag, size=size)
-                if span is False:
-                    await out_of_range(scope, size=size)(scope, receive, send)
-                    return
-                if span is None:
-                    scope = {**scope, "headers": [pair for pair in headers if pair[0] not in (b"range", b"if-range")]}
-        await super().__call__(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Values as bytes: JSON with no NaN in it (a missing number is `null`), and CSV for sheets and frames.
+"""Values as bytes: JSON with no NaN in it (what is missing is `null`), CSV for sheets and frames, Parquet, Arrow IPC.
 
 CSV is RFC 4180, UTF-8, one header row, empty cell = missing, newest last.
 """
@@ -10,7 +10,9 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -18,8 +20,13 @@ from numpy.typing import NDArray
 
 from indexer.arrays import I8
 from indexer.engine.market import STATUS_NAMES
-from indexer.store.rows import LevelRows
+from indexer.errors import InputError
+from indexer.store.drafts import draft
+from indexer.store.rows import IndexRow, LevelRows
 from indexer.times import from_us, iso, to_us
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
@@ -147,3 +154,84 @@ def status_names(codes: I8) -> list[str]:
     if len(codes) and codes.min() == codes.max():
         return [status_name(int(codes[0]))] * len(codes)
     return [STATUS_NAMES[min(code, len(STATUS_NAMES) - 1)] for code in codes.tolist()]
+
+
+class FileKind(StrEnum):
+    """A file format for whole histories, by the ending of the file's name."""
+
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+
+
+MEDIA_TYPES = {
+    FileKind.PARQUET: "application/vnd.apache.parquet",
+    FileKind.ARROW: "application/vnd.apache.arrow.file",
+}
+
+
+def write_levels(path: Path, index: IndexRow, rows: LevelRows, *, version: str, chain: Mapping[str, str | int]) -> None:
+    """Writes levels to a file of the kind its name says. Raises InputError for another kind or where it cannot."""
+    ending = path.suffix.removeprefix(".")
+    if ending not in tuple(FileKind):
+        raise InputError(f'"{path.name}": name the file {", ".join(f".{kind}" for kind in FileKind)}')
+    with draft(path) as part:
+        part.write_bytes(levels_as(FileKind(ending), index, rows, version=version, chain=chain))
+
+
+def levels_as(
+    kind: FileKind, index: IndexRow, rows: LevelRows, *, version: str, chain: Mapping[str, str | int]
+) -> bytes:
+    """The file of levels, with revision and publication time; `chain` are the heads of the hash chains then.
+
+    Texts have ISO 8601 and words. Arrow has timestamp[us, UTC] and a dictionary, and says in the schema's metadata
+    which index it is, whether simulated, by which methodology and data version, and the heads of the chains.
+    """
+    columns: dict[str, Any] = {
+        "time": iso_times(rows.times_us),
+        "level": rows.levels,
+        "status": status_names(rows.status),
+        "carried_weight": rows.carried_weight,
+        "perpetual_weight": rows.perpetual_weight,
+        "constituents": counts_of(rows.constituents),
+        "revision": rows.revision,
+        "published_at": iso_times(rows.published_at_us),
+    }
+    if kind not in MEDIA_TYPES:
+        lists = {name: column if isinstance(column, list) else column.tolist() for name, column in columns.items()}
+        return to_csv(lists) if kind is FileKind.CSV else json_bytes(as_rows(lists))
+    import pyarrow as pa
+
+    columns |= {"time": instants(rows.times_us), "published_at": instants(rows.published_at_us)}
+    columns["status"] = pa.DictionaryArray.from_arrays(pa.array(rows.status, pa.int8()), pa.array(STATUS_NAMES))
+    columns |= {name: pa.array(columns[name], pa.int32()) for name in ("constituents", "revision")}
+    about = {
+        "index": index.id,
+        "simulated": str(index.simulated).lower(),
+        "methodology_version": index.version,
+        "methodology_hash": index.hash,
+        "data_version": version,
+        "unit": "index points",
+        **{f"chain_{name}": str(value) for name, value in chain.items()},
+    }
+    return table_as(kind, pa.table(columns).replace_schema_metadata(about))
+
+
+def instants(times_us: NDArray[np.int64]) -> pa.Array:
+    """Microseconds as Arrow timestamps in UTC."""
+    import pyarrow as pa
+
+    return pa.array(times_us, pa.timestamp("us", tz="UTC"))
+
+
+def table_as(kind: FileKind, table: pa.Table) -> bytes:
+    """An Arrow table as a Parquet file or Arrow IPC (Feather)."""
+    from pyarrow import BufferOutputStream, feather, parquet
+
+    body = BufferOutputStream()
+    if kind is FileKind.PARQUET:
+        parquet.write_table(table, body, compression="zstd")
+    else:
+        feather.write_feather(table, body, compression="uncompressed")
+    return bytes(body.getvalue().to_pybytes())

@@ -75,8 +75,8 @@ class Cache:
         return value
 
     def keep(self, key: Key, answer: Answer, *, version: str | None) -> None:
-        """Keeps an answer made while `version` held, unless data changed since or it is larger than an eighth."""
-        if version is None or version != self.version or answer.size > self.max_bytes // 8:
+        """Keeps an answer made while `version` held, unless data changed since or it is larger than a half."""
+        if version is None or version != self.version or answer.size > self.max_bytes // 2:
             return
         if key in self.answers:
             self.bytes -= _weight(key, self.answers.pop(key))

@@ -13,9 +13,19 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
-from api.answers.answer import CSV, OPEN, Answer, FileAnswer, as_file, csv_answer, csv_table, file_of, lasting
-from api.answers.encode import as_decimal_text, as_json_times, as_rows, counts_of, iso_times, status_names, to_csv
-from api.answers.exports import MEDIA_TYPES, FileKind, export_levels
+from api.answers.answer import CSV, Answer, as_file, csv_answer, csv_table, file_of, lasting
+from api.answers.encode import (
+    MEDIA_TYPES,
+    FileKind,
+    as_decimal_text,
+    as_json_times,
+    as_rows,
+    counts_of,
+    iso_times,
+    levels_as,
+    status_names,
+    to_csv,
+)
 from api.answers.params import (
     MAX_LIMIT,
     AsOf,
@@ -49,6 +59,7 @@ from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError, NotFoundError
 from indexer.levels.lifecycle import REASONS
 from indexer.store.db import Store
+from indexer.store.heads import chain_of
 from indexer.store.indices import read_index
 from indexer.store.levels import LevelPage, page_of, read_level_page, read_levels, unpublished
 from indexer.store.rows import IndexRow
@@ -348,33 +359,25 @@ def levels_csv(request: Request, services: ServicesDep, index_id: IndexId, asked
 @files.get(
     "/levels.parquet", **file_of(MEDIA_TYPES[FileKind.PARQUET], "The file"), summary="All levels as a Parquet file"
 )
-def levels_parquet(
-    request: Request, services: ServicesDep, index_id: IndexId, interval: Spacing = Interval.DAY
-) -> Response:
+def levels_parquet(store: StoreDep, index_id: IndexId, interval: Spacing = Interval.DAY) -> Response:
     """The whole history on a grid, with revision and publication time. Answers Range; the ETag is strong."""
-    return _file(request, services, index_id, interval=interval, kind=FileKind.PARQUET)
+    return _file(store, index_id, interval=interval, kind=FileKind.PARQUET)
 
 
 @files.get(
     "/levels.arrow", **file_of(MEDIA_TYPES[FileKind.ARROW], "The file"), summary="All levels as an Arrow IPC file"
 )
-def levels_arrow(
-    request: Request, services: ServicesDep, index_id: IndexId, interval: Spacing = Interval.DAY
-) -> Response:
+def levels_arrow(store: StoreDep, index_id: IndexId, interval: Spacing = Interval.DAY) -> Response:
     """The whole history on a grid, as Arrow IPC (Feather). Answers Range; the ETag is strong."""
-    return _file(request, services, index_id, interval=interval, kind=FileKind.ARROW)
+    return _file(store, index_id, interval=interval, kind=FileKind.ARROW)
 
 
-def _file(request: Request, services: Services, index_id: str, *, interval: Interval, kind: FileKind) -> Response:
-    index = read_index(services.store, index_id)
-    folder = services.settings.data_dir / "exports"
-    version = read_version(services.store)
-    export = export_levels(services.store, index, interval=interval, kind=kind, version=version, folder=folder)
-    headers = {"ETag": export.etag, "Cache-Control": OPEN, "X-Simulated": str(index.simulated).lower()}
-    if export.etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    name = f"{index.id}-levels-{interval}.{kind}"
-    return FileAnswer(export.path, media_type=MEDIA_TYPES[kind], filename=name, headers=headers)
+def _file(store: Store, index_id: str, *, interval: Interval, kind: FileKind) -> Response:
+    index, rows = read_index(store, index_id), read_levels(store, index_id, step_us=INTERVAL_US[interval])
+    body = levels_as(kind, index, rows, version=read_version(store), chain=chain_of(store, index_id))
+    name = f'attachment; filename="{index.id}-levels-{interval}.{kind}"'
+    headers = {"Content-Disposition": name, "X-Simulated": str(index.simulated).lower()}
+    return Answer(body, media_type=MEDIA_TYPES[kind], compress=False, headers=headers)
 
 
 @files.get(

@@ -10,9 +10,8 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import CSV, Answer, as_file, file_of
-from api.answers.encode import as_json_times, as_rows, iso_times, to_csv
-from api.answers.exports import MEDIA_TYPES, FileKind, parquet_answer
+from api.answers.answer import CSV, Answer, as_file, file_of, parquet_answer
+from api.answers.encode import MEDIA_TYPES, FileKind, as_json_times, as_rows, iso_times, to_csv
 from api.answers.params import End, FormatParam, Start, wants_csv, window_of
 from api.answers.problems import declared
 from api.answers.schemas import Wire, wire_model

@@ -219,7 +219,7 @@ def export(
         return
     if path is None:
         raise InputError("name the file to write, e.g. deai export deai.csv; or --proof FILE.zip")
-    from api.answers.exports import write_levels
+    from api.answers.encode import write_levels
     from indexer.store.heads import chain_of
     from indexer.store.indices import read_index
     from indexer.store.levels import read_levels
