@@ -27,13 +27,12 @@ from api.answers.params import given_well
 from api.answers.problems import EVERYWHERE, Problem, declared, install_handlers
 from api.answers.services import Services
 from api.beside import Beside
-from api.compat import agents, coingecko, mcp, openbb, prometheus, udf
+from api.compat import coingecko, mcp, openbb, prometheus, udf
+from api.middleware import requests
 from api.middleware.access import AllowedHosts, ReadKeys
 from api.middleware.cache import Cache, CacheMiddleware
 from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits, RateLimiter, RateLimits, RequestSizes, Turns
-from api.middleware.requests import CacheBusters, Counting, Failures, Methods, RequestId, Requests, RootPath
-from api.middleware.security import CORS, Preflights, SecurityHeaders
 from api.routes import (
     administration,
     assets,
@@ -44,21 +43,17 @@ from api.routes import (
     indices,
     levels,
     members,
-    metrics,
     operation,
     portfolio,
-    scenario,
     statistics,
     stream,
     studies,
-    token_statistics,
+    tokens,
 )
-from api.stream.hub import Hub, LiveFeed
-from api.stream.watch import watch
+from api.stream import Hub, LiveFeed, watch
 from api.web import files as dropped
-from api.web import first_view, holdings, overview, sign_in, static_files, tokens, what_if
+from api.web import first_view, pages, sign_in, token_view, what_if
 from api.web import routes as web
-from api.web.pages import refusal
 from indexer.config import Settings, program_version
 from indexer.store.db import Store
 from indexer.store.runs import read_version
@@ -72,12 +67,11 @@ ROUTERS = (
     members.router,
     facts.router,
     assets.router,
-    metrics.router,
+    tokens.router,
     statistics.router,
     studies.router,
-    token_statistics.router,
     portfolio.router,
-    scenario.router,
+    portfolio.page,
     administration.router,
     benchmarks.router,
     coingecko.router,
@@ -89,14 +83,12 @@ ROUTERS = (
     embeds.router,
     operation.admin,
     operation.router,
-    agents.router,
+    mcp.router,
     sign_in.router,
     dropped.router,
-    static_files.router,
+    pages.router,
     first_view.router,
-    overview.router,
-    holdings.router,
-    tokens.router,
+    token_view.router,
     what_if.router,
     web.router,
 )
@@ -140,7 +132,7 @@ def create_app(
         limits=limits,
         pictures=Beside("picture", waiting=4, within_s=20.0),
         backtests=Beside("backtest", waiting=1, within_s=120.0),
-        requests=Requests(),
+        requests=requests.Requests(),
         refresh=lambda: cache.publish(read_version(store)),
     )
     root_path = settings.root_path.rstrip("/")
@@ -158,7 +150,7 @@ def create_app(
         default_response_class=Answer,
     )
     app.state.services = services
-    install_handlers(app, page=refusal)
+    install_handlers(app, page=pages.refusal)
     for router in ROUTERS:
         app.include_router(router)
     app.routes.append(Route("/mcp", mcp.Endpoint(app), methods=["POST"]))
@@ -173,17 +165,17 @@ def middleware_of(services: Services, *, root_path: str) -> list[Middleware]:
     trusted, hosts = settings.trusted_proxies, settings.allowed_hosts
     return [
         *([Middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))] if trusted else []),
-        *([Middleware(RootPath, root_path=root_path)] if root_path else []),
-        Middleware(RequestId),
-        Middleware(Counting, requests=services.requests),
-        Middleware(SecurityHeaders),
-        Middleware(Preflights, **CORS),
+        *([Middleware(requests.RootPath, root_path=root_path)] if root_path else []),
+        Middleware(requests.RequestId),
+        Middleware(requests.Counting, requests=services.requests),
+        Middleware(requests.SecurityHeaders),
+        Middleware(requests.Preflights, **requests.CORS),
         *([Middleware(AllowedHosts, names=hosts)] if hosts else []),
-        Middleware(Failures),
+        Middleware(requests.Failures),
         Middleware(RateLimits, limiter=limiter),
         *([Middleware(ReadKeys, services=services)] if settings.read_keys else []),
-        Middleware(Methods),
-        Middleware(CacheBusters),
+        Middleware(requests.Methods),
+        Middleware(requests.CacheBusters),
         Middleware(CacheMiddleware, cache=services.cache),
         Middleware(Turns, limits=services.limits),
         Middleware(RequestSizes, limits=services.limits),

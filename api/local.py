@@ -102,7 +102,7 @@ class LocalTransport(httpx2.AsyncBaseTransport):
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Looks for new levels for as long as the block lasts, as a server does all the time."""
-        from api.stream.watch import watch
+        from api.stream import watch
 
         services = self.app.state.services
         task = asyncio.create_task(watch(services))

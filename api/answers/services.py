@@ -13,7 +13,7 @@ from api.middleware.cache import Cache
 from api.middleware.keys import KeyRing
 from api.middleware.limits import Limits
 from api.middleware.requests import Requests
-from api.stream.hub import Hub, LiveFeed
+from api.stream import Hub, LiveFeed
 from indexer.config import Settings
 from indexer.store.db import Store
 from indexer.times import Clock

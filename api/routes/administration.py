@@ -16,7 +16,7 @@ from api.answers.params import LATEST_US, IndexId, InstantUs
 from api.answers.problems import declared, problem
 from api.answers.schemas import list_of, made_of, to_wire, wire_model
 from api.answers.services import Services, ServicesDep, StoreDep
-from api.middleware.security import DOCUMENT_POLICY
+from api.middleware.requests import DOCUMENT_POLICY
 from indexer.administration.calendar import Entry, as_ical, as_rss, entries
 from indexer.administration.explain import Explanation, explain
 from indexer.arrays import to_json

@@ -19,8 +19,7 @@ from api.answers.problems import declared, problem
 from api.answers.schemas import wire_model
 from api.answers.services import Services, ServicesDep
 from api.middleware.limits import far_client
-from api.stream.hub import PING, RETRY, Key, LevelMessage, Mailbox, missed_messages, newest_message, parse_id
-from api.stream.watch import look
+from api.stream import PING, RETRY, LevelMessage, Mailbox, Moment, look, missed_messages, newest_message, parse_id
 from indexer.arrays import to_json
 from indexer.errors import DeaiError
 from indexer.live.live_level import LiveLevel
@@ -75,7 +74,7 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, services: Services, index_id: str, seen: Key | None, *, live: bool = False) -> None:
+    def __init__(self, services: Services, index_id: str, seen: Moment | None, *, live: bool = False) -> None:
         super().__init__(headers=HEADERS, media_type=self.media_type)
         del self.headers["content-length"]
         self.services = services
@@ -124,7 +123,7 @@ async def _close_when_gone(receive: Receive, box: Mailbox) -> None:
         box.close()
 
 
-async def pump(services: Services, index_id: str, box: Mailbox, *, seen: Key | None, emit: Emit) -> None:
+async def pump(services: Services, index_id: str, box: Mailbox, *, seen: Moment | None, emit: Emit) -> None:
     """Emits what was missed (or the newest), then whatever comes, never the same twice; None is a sign of life."""
     await look(services)  # or the answers kept may be older than the level that is about to be told
     for message in await asyncio.to_thread(_beginning, services, index_id, seen):
@@ -141,7 +140,7 @@ async def pump(services: Services, index_id: str, box: Mailbox, *, seen: Key | N
             await emit(arrived)
 
 
-def _beginning(services: Services, index_id: str, seen: Key | None) -> list[LevelMessage]:
+def _beginning(services: Services, index_id: str, seen: Moment | None) -> list[LevelMessage]:
     if seen is not None:
         return missed_messages(services.store, index_id, seen)
     newest = newest_message(services.store, index_id)
@@ -180,7 +179,7 @@ async def socket_levels(socket: WebSocket, index_id: str) -> None:
         await asyncio.gather(sending, return_exceptions=True)
 
 
-async def _send_all(services: Services, socket: WebSocket, index_id: str, seen: Key | None) -> None:
+async def _send_all(services: Services, socket: WebSocket, index_id: str, seen: Moment | None) -> None:
     async def emit(message: LevelMessage | None) -> None:
         await socket.send_text('{"event":"ping"}' if message is None else message.text)
 

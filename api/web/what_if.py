@@ -19,8 +19,8 @@ from api.answers.encode import iso_times
 from api.answers.params import InstantUs
 from api.answers.services import ServicesDep
 from api.middleware.access import Reader
-from api.web.overview import FLAGSHIP, in_order, tabs
 from api.web.pages import filled, page_answer
+from api.web.routes import FLAGSHIP, in_order, tabs
 from indexer.arrays import to_json
 from indexer.config import Settings
 from indexer.levels.published import methodology_of, registry_for

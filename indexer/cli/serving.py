@@ -213,8 +213,7 @@ def _serve(store: Store, settings: Settings, *, say: Say, demo_beside: bool = Fa
     import uvicorn
 
     from api.app import create_app, end_streams
-    from api.middleware.connections import bounded
-    from api.middleware.limits import Limits
+    from api.middleware.limits import Limits, bounded
     from indexer.cli.operation import owner_link
 
     app = create_app(store, settings=settings)

@@ -13,8 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import end_streams
-from api.middleware.connections import bounded
-from api.middleware.limits import Limits
+from api.middleware.limits import Limits, bounded
 
 
 @dataclass(frozen=True)

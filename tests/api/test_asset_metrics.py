@@ -15,7 +15,7 @@ from seeded import NOW
 from typer.testing import CliRunner
 
 from api.app import create_app
-from api.web.tokens import market_of
+from api.web.token_view import market_of
 from indexer import Client
 from indexer.cli.main import app
 from indexer.store.db import Store

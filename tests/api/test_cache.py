@@ -22,7 +22,7 @@ from api.answers.answer import Answer
 from api.answers.services import Services
 from api.app import create_app
 from api.middleware.cache import EACH_BYTES, Cache
-from api.stream.watch import look, writes_to
+from api.stream import look, writes_to
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.store.quality import write_quality

@@ -23,8 +23,7 @@ from websockets.sync.client import connect
 from api.app import create_app
 from api.middleware.cache import Key
 from api.middleware.limits import Limits
-from api.stream.hub import Hub, Mailbox, message_of, parse_id
-from api.stream.watch import is_set, watch
+from api.stream import Hub, Mailbox, is_set, message_of, parse_id, watch
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.times import HOUR_US

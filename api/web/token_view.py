@@ -14,11 +14,11 @@ from api.answers.answer import Answer
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.routes.administration import list_actions
 from api.routes.assets import get_asset, get_onchain
-from api.routes.metrics import get_metrics
 from api.routes.studies import get_fundamentals, get_performance
+from api.routes.tokens import get_metrics
 from api.web.first_view import answered, daily_levels, hours_of, together
-from api.web.overview import in_order, short_name, tabs
 from api.web.pages import filled, page_answer
+from api.web.routes import in_order, short_name, tabs
 from indexer.arrays import F64, I64
 from indexer.errors import DeaiError
 from indexer.live.chain.configured import tokens_of
