@@ -6,10 +6,11 @@ A few may wait for their turn; more are told to come again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as LateError
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import TypeVar
 
@@ -33,13 +34,20 @@ class Beside:
 
     def run(self, work: Callable[..., T], *args: object) -> T:
         """What a function of a module gives there. Raises what it raises, or BusyError when it is late."""
+        with self.turn():
+            try:
+                return self._submit(work, *args).result(timeout=self.within_s)
+            except (BrokenProcessPool, CancelledError, LateError):
+                self.close()  # the next work has a process of its own
+                raise BusyError(f"The {self.noun} was not ready in time; ask again in a few seconds") from None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One of the places, while the block lasts. Raises BusyError when there is none."""
         if not self._turns.acquire(blocking=False):
             raise BusyError(f"Others wait for a {self.noun}; ask again in a few seconds")
         try:
-            return self._submit(work, *args).result(timeout=self.within_s)
-        except (BrokenProcessPool, CancelledError, LateError):
-            self.close()  # the next work has a process of its own
-            raise BusyError(f"The {self.noun} was not ready in time; ask again in a few seconds") from None
+            yield
         finally:
             self._turns.release()
 

@@ -268,11 +268,6 @@ def study_answer(store: Store, index_id: str, study: Any, *, cache_control: str 
     return Answer(body, cache_control=cache_control)
 
 
-router = APIRouter(
-    prefix="/v1/indices/{index_id}", tags=["statistics"], responses=declared("not_found", "not_enough_data")
-)
-
-
 @router.get("/scenario", response_model=of_index(Scenario), summary="What a move of a benchmark may do")
 def get_scenario(
     store: StoreDep,

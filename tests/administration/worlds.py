@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.config import Settings
 from indexer.levels.pipeline import UpdateReport, update
 from indexer.levels.rules import Rules, load_rules
 from indexer.methodology.load import load_methodology
@@ -169,6 +170,21 @@ def world(folder: Path, **more: object) -> World:
     store = open_store(f"sqlite:///{folder / 'small.sqlite'}")
     store.migrate()
     return World(store, **more)  # type: ignore[arg-type]
+
+
+def settings_of(small: World) -> Settings:
+    """Settings with the registry of a small world, written as a file beside its store."""
+    folder = small.store.path.parent
+    body = '[sub_sectors]\ncompute = "c"\nagents = "a"\n'
+    for asset in small.registry.assets:
+        fields = {
+            "slug": asset.slug, "name": asset.name, "status": "core", "sub_sector": asset.sub_sector,
+            "chain": "invented", "contract": asset.contract, "source": "test",
+        }  # fmt: skip
+        body += "[[asset]]\ndecimals = 6\n" + "".join(f'{name} = "{value}"\n' for name, value in fields.items())
+        body += f'symbols = [{{ symbol = "{asset.symbol}" }}]\n'
+    (folder / "assets.toml").write_text(body, encoding="utf-8")
+    return Settings(registry=folder / "assets.toml", data_dir=folder)
 
 
 APRIL = parse_instant("2024-04-01")
