@@ -1,7 +1,6 @@
 """The application factory: routes, error shape, the middleware around them, OpenAPI. Nothing is built at import.
 
-Place in the flow: the last step; reads the store, changes nothing in it. A watcher looks for a new data version,
-so that an update in any process drops the cache here and reaches those who listen.
+A watcher looks for a new data version, so that an update in any process reaches the cache here and those who listen.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
@@ -22,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from api.answers import TEXTS
 from api.answers.answer import Answer
 from api.answers.params import given_well
 from api.answers.problems import EVERYWHERE, Problem, declared, install_handlers
@@ -59,39 +59,11 @@ from indexer.store.db import Store
 from indexer.store.runs import read_version
 from indexer.times import Clock, utc_now
 
-ROUTERS = (
-    indices.router,
-    levels.router,
-    levels.files,
-    stream.router,
-    members.router,
-    facts.router,
-    assets.router,
-    tokens.router,
-    statistics.router,
-    studies.router,
-    portfolio.router,
-    portfolio.page,
-    administration.router,
-    benchmarks.router,
-    coingecko.router,
-    udf.router,
-    prometheus.router,
-    openbb.router,
-    operation.quality,
-    charts.router,
-    embeds.router,
-    operation.admin,
-    operation.router,
-    mcp.router,
-    sign_in.router,
-    dropped.router,
-    pages.router,
-    first_view.router,
-    token_view.router,
-    what_if.router,
-    web.router,
-)
+MODULES = (
+    indices, levels, stream, members, facts, assets, tokens, statistics, studies, portfolio, administration, benchmarks,
+    coingecko, udf, prometheus, openbb, operation, charts, embeds, mcp, sign_in, dropped, pages, first_view, token_view,
+    what_if, web,
+)  # fmt: skip
 THREADS = 12
 GIVE_WAY_S = 0.001  # a computing thread holds up the event loop for so long; Python's own 5 ms add up
 LOOK_FOR_MOUNTED_S = 1.0
@@ -151,7 +123,7 @@ def create_app(
     )
     app.state.services = services
     install_handlers(app, page=pages.refusal)
-    for router in ROUTERS:
+    for router in (member for module in MODULES for member in vars(module).values() if isinstance(member, APIRouter)):
         app.include_router(router)
     app.routes.append(Route("/mcp", mcp.Endpoint(app), methods=["POST"]))
     describe(app, root_path=root_path)
@@ -238,38 +210,10 @@ def _with_mounted(app: FastAPI) -> list[Services]:
     return services
 
 
-DESCRIPTION = """
-The open index of decentralized-AI tokens, and its beta to tech equities.
-
-**Stability.** `/v1` only grows: keys, parameters and routes may be added, never removed or changed in meaning.
-Ignore keys you do not know. Cursors are opaque. Texts of errors may change, their `code` does not.
-
-**Units.** Levels are index points. Weights, changes, turnover and drawdowns are fractions (0.05 is 5 %). Times are
-UTC, ISO 8601. A number that does not exist is `null`, never 0 and never `NaN`. `simulated` marks invented data.
-"""
 KEYS = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A key of `deai keys create`"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key"},
 }
-TAGS = [
-    {"name": "indices", "description": "What there is and where it stands"},
-    {"name": "levels", "description": "The history of an index"},
-    {"name": "stream", "description": "New levels as they are published"},
-    {"name": "files", "description": "Whole histories as files, and one number for a cell"},
-    {"name": "constituents", "description": "What is in an index and why"},
-    {"name": "facts", "description": "What levels are computed from, as CSV"},
-    {"name": "assets", "description": "Tokens: identity, supply and its source, what chains say"},
-    {
-        "name": "statistics",
-        "description": "Beta to benchmarks, events, drawdowns, breaks, attribution, breadth, stress",
-    },
-    {"name": "benchmarks", "description": "Benchmarks, events and the data-quality log"},
-    {"name": "charts", "description": "Pictures of an index"},
-    {"name": "embeds", "description": "The index in other people's pages"},
-    {"name": "administration", "description": "What each level is made of, the calendar, documents, announcements"},
-    {"name": "admin", "description": "For the operator; needs a key when asked from elsewhere"},
-    {"name": "operation", "description": "State of the service"},
-]
 
 
 def describe(app: FastAPI, *, root_path: str) -> None:
@@ -287,9 +231,9 @@ def _document(app: FastAPI, root_path: str) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
-        description=DESCRIPTION,
+        description=TEXTS["description"],
         routes=app.routes,
-        tags=TAGS,
+        tags=[{"name": name, "description": words} for name, words in TEXTS["tags"].items()],
         servers=[{"url": root_path or "/"}],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )

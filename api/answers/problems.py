@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from api.answers import TEXTS
 from api.answers.encode import json_bytes
 from indexer.errors import DeaiError
 
@@ -39,31 +40,7 @@ class Kind:
     advice: str
 
 
-CATALOGUE: dict[str, Kind] = {
-    "invalid_request": Kind(422, "A parameter does not hold", "See `errors`: each names the parameter and why."),
-    "invalid_input": Kind(422, "A value does not hold", "Correct the value named in `detail` and ask again."),
-    "unauthorized": Kind(401, "A key is needed", "Send Authorization: Bearer <key>, or X-API-Key."),
-    "forbidden": Kind(403, "This key may not do that", "Use a key with the scope named in `detail`."),
-    "not_found": Kind(404, "No such thing", "Check the id; /v1/indices and /v1/benchmarks list what there is."),
-    "method_not_allowed": Kind(405, "Method not allowed here", "The Allow header lists the methods."),
-    "not_acceptable": Kind(
-        406, "No such format", "Use format=json or csv; /levels.parquet and /levels.arrow are files."
-    ),
-    "not_enough_data": Kind(409, "Not enough data yet", "`detail` says how much there is and is needed."),
-    "gone": Kind(410, "No longer offered", "`detail` says why, and what there is instead."),
-    "body_too_large": Kind(413, "Request body too large", "Reads need no body."),
-    "uri_too_long": Kind(414, "Address too long", "Shorten the query."),
-    "range_not_satisfiable": Kind(416, "No such range", "Ask without Range for the whole file."),
-    "too_many_requests": Kind(429, "Too many requests", "Wait for the seconds of Retry-After."),
-    "bad_request": Kind(400, "The request cannot be read", "Send well-formed HTTP."),
-    "internal": Kind(500, "Our mistake", "Report it with the `trace_id`."),
-    "not_implemented": Kind(501, "Not offered", "Use a format named in `detail`."),
-    "source_error": Kind(502, "An upstream failed", "Try again later."),
-    "store_error": Kind(503, "The store does not answer", "Try again later; the operator sees why in the log."),
-    "busy": Kind(503, "Another process holds the work", "Try again in a moment."),
-    "verification_failed": Kind(500, "A recomputed number differs", "Report it with the `trace_id`."),
-}
-
+CATALOGUE = {code: Kind(*words) for code, words in TEXTS["problems"].items()}
 # Where a status has several codes, the first is what the framework means by it.
 BY_STATUS = {kind.status: code for code, kind in reversed(CATALOGUE.items())}
 

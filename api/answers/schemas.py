@@ -21,35 +21,12 @@ from typing import Any, cast
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from api.answers import TEXTS
 from indexer.arrays import INSTANT, wire_name
 from indexer.client import models
 
 # What fields of models made from dataclasses mean, for OpenAPI: by model and field, or by field in every model.
-TERMS: dict[str, str] = {
-    "index": "Id of the index",
-    "simulated": "True for a simulated index: its prices are invented, it is for trying the software only",
-    "carried_weight": "Share of the index value whose price was carried",
-    "perpetual_weight": "Share of the index value whose price is of perpetual futures, there being no spot bar",
-    "supply_age_days": "Age of the supplies that the weights rest on, by weight; null unless all are known",
-    "units": "Index shares held",
-    "Explanation.level_exact": "Value over divisor, before rounding",
-    "Explanation.inputs_hold": "Whether hashing the inputs shown gives the inputs hash",
-    "ExplainedConstituent.price": "USD for a unit of the line's token",
-    "ExplainedConstituent.contribution": "To the return since the previous level; they add up to it",
-    "Quote.verdict": "used, outlier, stale, …; not used for bars that the rate did not look at",
-    "Explanation.challenges": "Always empty: challenges were withdrawn, /explain answers a doubt about a level",
-    "IndexStatus.state": "proposed, active, suspended, terminated",
-    "IndexStatus.open_challenges": "Always 0: challenges were withdrawn, /explain answers a doubt about a level",
-    "OverrideItem.approved_by": "Who agreed, of decisions while two people were needed; null since one decides",
-    "CalendarEntry.exchange": "New York on that day: open, half-day or closed",
-    "Filling.share": "done / of",
-    "QualityItem.detail": "What was seen; `text` says it in words",
-    "QualityList.open": "How many are open, in all",
-    "RunItem.outcome": "running, done, failed or interrupted",
-    "first_session": "Where the first return ends",
-    "last_session": "Where the last return ends",
-    "stale_days": "Calendar days from last_session to the newest level",
-}
+TERMS: dict[str, str] = TEXTS["terms"]
 
 
 class Wire(BaseModel):

@@ -5,9 +5,11 @@ Gauges of now; history is for the API. Instants are seconds since 1970, and an a
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
@@ -28,31 +30,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(include_in_schema=False)
 Rows = list[tuple[tuple[str, ...], float]]
-# What each metric means, and its labels. Counters end in `_total`, the others are gauges.
-METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "build_info": ("The version that answers", ("version",)),
-    "index_info": ("1 for an index that has levels", ("index", "simulated")),
-    "index_level": ("The newest level, in index points", ("index",)),
-    "index_level_timestamp_seconds": ("Instant of the newest level", ("index",)),
-    "index_age_seconds": ("Age of the newest level", ("index",)),
-    "index_fresh_until_timestamp_seconds": ("When a newer level is overdue", ("index",)),
-    "index_constituents": ("How many are held, 0 where unknown", ("index",)),
-    "index_carried_weight_ratio": ("Share of the index value by carried prices", ("index",)),
-    "index_status": ("1 for the status of the newest level, 0 for the others", ("index", "status")),
-    "source_up": ("0 while a source in use is down", ("source",)),
-    "source_troubles": ("Symbols of a source that fail while others answer", ("source",)),
-    "source_last_answer_timestamp_seconds": ("When a source last gave what was used", ("source",)),
-    "job_outcome": ("1 for how the newest run of a kind went", ("kind", "outcome")),
-    "job_last_success_timestamp_seconds": ("End of the newest run of a kind that was done", ("kind",)),
-    "job_duration_seconds": ("How long that run took", ("kind",)),
-    "quality_open": ("Open entries of the data-quality log", ("kind",)),
-    "provisional": ("1 during the first filling of a store", ()),
-    "clock_suspect": ("1 while the clock of the machine is doubted", ()),
-    "cache_answers": ("Answers in the cache of this process", ()),
-    "cache_bytes": ("What they take", ()),
-    "http_requests_total": ("Requests that this process answered", ("method", "status")),
-    "http_request_seconds_total": ("Time to the begin of their answers", ("method", "status")),
-}
+METRICS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
 @router.get("/metrics")

@@ -6,6 +6,8 @@ A refusal is a 200 with `s` in it, and nothing else may have an `s`: by that key
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -31,36 +33,9 @@ from indexer.studies.catalogue import load_events
 EXCHANGE = "DEAI"
 KIND = "index"
 # The chart builds weeks and months from days; OpenBB asks for weeks as they are.
-RESOLUTIONS = ["60", "240", "1D", "1W", "1M"]
+SHIPPED = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+RESOLUTIONS = {"supported_resolutions": SHIPPED["resolutions"]}
 SPANS = {"60": CandleSpan.HOUR, "240": CandleSpan.FOUR_HOURS, "1D": CandleSpan.DAY, "1W": CandleSpan.WEEK}
-CONFIG = {
-    "supported_resolutions": RESOLUTIONS,
-    "supports_search": True,
-    "supports_group_request": False,
-    "supports_time": True,
-    "supports_marks": True,
-    "supports_timescale_marks": True,
-    "exchanges": [{"value": value, "name": name, "desc": name} for value, name in (("", "All"), (EXCHANGE, EXCHANGE))],
-    "symbols_types": [{"name": "All", "value": ""}, {"name": "Index", "value": KIND}],
-}
-
-# What all indices have in common; `name` and `description` are their own.
-TRAITS = {
-    "type": KIND,
-    "session": "24x7",
-    "timezone": "Etc/UTC",
-    "exchange": EXCHANGE,
-    "listed_exchange": EXCHANGE,
-    "format": "price",
-    "minmov": 1,
-    "pricescale": 100,
-    "has_intraday": True,
-    "intraday_multipliers": ["60", "240"],
-    "has_daily": True,
-    "has_weekly_and_monthly": False,
-    "supported_resolutions": RESOLUTIONS,
-    "visible_plots_set": "ohlc",
-}
 
 
 def _refusal(status: int, reason: str) -> Response:
@@ -81,7 +56,7 @@ To = Annotated[int, AfterValidator(_instant), Query(alias="to")]
 @router.get("/config")
 def get_config() -> Response:
     """What the datafeed can."""
-    return Answer(CONFIG)
+    return Answer({**RESOLUTIONS, **SHIPPED["config"]})
 
 
 @router.get("/time")
@@ -95,7 +70,7 @@ def get_symbol(store: StoreDep, symbol: Symbol) -> Response:
     """What a chart needs to know of an index."""
     row = _index(store, symbol)
     names = {"ticker": row.id, "name": row.id.upper(), "description": title_of(row)}
-    return Answer({**names, **TRAITS})
+    return Answer({**names, **RESOLUTIONS, **SHIPPED["traits"]})
 
 
 @router.get("/search")

@@ -160,9 +160,6 @@ def _columns(series: list[MetricSeries], last: int | None) -> dict[str, Any]:
     }
 
 
-statistics = APIRouter(
-    prefix="/v1/assets/{symbol}", tags=["assets"], responses=declared("not_found", "not_enough_data")
-)
 LAST_PRICES = 1000
 IntervalParam = Annotated[str, Query(pattern="^(1h|1d)$", description="Spacing, on the grid from 00:00 UTC")]
 
