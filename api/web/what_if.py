@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.answers.answer import NEVER, Answer
+from api.answers.encode import iso_times
 from api.answers.params import InstantUs
 from api.answers.services import ServicesDep
 from api.middleware.access import Reader
@@ -110,13 +111,15 @@ def put(document: Any, table: str, values: dict[str, Any]) -> None:
 
 def tried(url: str, settings: Settings, text: str, end_us: int | None) -> dict[str, Any]:
     """The backtest of a methodology's text over the store at an address, in the process beside the server."""
-    from indexer.backtest.design import backtest_of, levels_of
+    from indexer.backtest.design import bench_of
+    from indexer.methodology.load import load_methodology
     from indexer.store.db import open_store
 
     store = open_store(url)
     try:
-        outcome = backtest_of(store, settings, text, source="these rules", end_us=end_us)
+        bench = bench_of(store, settings, end_us=end_us)
     finally:
         store.close()
-    rows = levels_of(outcome)
-    return {"result": to_json(outcome.result), **{name: [row[name] for row in rows] for name in ("time", "level")}}
+    outcome = bench(load_methodology(text, source="these rules", registry=bench.registry))
+    columns = {"time": iso_times(outcome.times_us).tolist(), "level": outcome.levels.tolist()}
+    return {"result": to_json(outcome.result), **columns}

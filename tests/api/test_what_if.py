@@ -15,8 +15,9 @@ from api.app import create_app
 from api.middleware.keys import Scope
 from api.web.what_if import changed
 from indexer.arrays import to_json
-from indexer.backtest.design import run_backtest
+from indexer.backtest.design import run_backtests
 from indexer.methodology.load import shipped
+from indexer.times import parse_instant
 
 sys.path.append(str(Path(__file__).parents[1] / "administration"))
 from worlds import World, settings_of, world
@@ -58,7 +59,8 @@ def test_the_page_computes_what_the_command_line_does(
     assert (rules["caps"], rules["selection"]["target"]) == ({"single": 0.3}, 4)
     file, out = tmp_path / "what-if.toml", tmp_path / "levels.parquet"
     file.write_text(body["toml"], encoding="utf-8")
-    result = run_backtest(small.store, settings_of(small), file=file, end_us=1_710_892_800_000_000, out=out)
+    end_us = parse_instant(str(RULES["end"]))
+    [result] = run_backtests(small.store, settings_of(small), files=[file], end_us=end_us, out=out)
     assert body["result"] == to_json(result)
     assert body["level"] == pyarrow.parquet.read_table(out).column("level").to_pylist()
     assert (body["time"][0], body["time"][-1]) == ("2024-02-01T00:00:00Z", "2024-03-20T00:00:00Z")

@@ -12,14 +12,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from baskets import methodology, random_market
-from worlds import RULES, registry, world
+from worlds import RULES, settings_of, world
 
 from indexer.backtest import wide
 from indexer.backtest.backtest import backtest, daily
 from indexer.backtest.design import run_backtests, run_sweep
 from indexer.backtest.sweep import Bench, as_table, methodology_at, ranked, read_grid, sweep
 from indexer.backtest.wide import run_wide
-from indexer.config import Settings
 from indexer.engine.level import compute_index
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.levels.markets import load_market
@@ -112,7 +111,7 @@ def test_the_flagship_tracks_itself_and_its_days_are_written(made, tmp_path):
     path = tmp_path / "own.toml"
     path.write_text(RULES, encoding="utf-8")
     out = tmp_path / "levels.parquet"
-    (result,) = run_backtests(made.store, _settings(made), files=[path], hourly=True, out=out, cost_bps=10)
+    (result,) = run_backtests(made.store, settings_of(made), files=[path], hourly=True, out=out, cost_bps=10)
     assert result.tracking_error < 1e-6
     assert result.correlation == pytest.approx(1.0)
     assert result.beta_to_flagship == pytest.approx(1.0, abs=1e-6)
@@ -123,11 +122,11 @@ def test_the_flagship_tracks_itself_and_its_days_are_written(made, tmp_path):
     weights = [sum(value for name, value in row.items() if name.startswith("weight.")) for row in rows]
     np.testing.assert_allclose(weights, 1.0, rtol=1e-12)
     assert rows[-1]["net_level"] < rows[-1]["level"]
-    run_backtests(made.store, _settings(made), files=[path], hourly=True, out=tmp_path / "levels.csv", cost_bps=10)
+    run_backtests(made.store, settings_of(made), files=[path], hourly=True, out=tmp_path / "levels.csv", cost_bps=10)
     frame = pd.read_csv(tmp_path / "levels.csv", parse_dates=["time"])
     pd.testing.assert_frame_equal(frame, pd.DataFrame(rows), check_dtype=False)
     with pytest.raises(InputError, match=r"ends in \.csv or \.parquet"):
-        run_backtests(made.store, _settings(made), files=[path], out=tmp_path / "levels.xlsx")
+        run_backtests(made.store, settings_of(made), files=[path], out=tmp_path / "levels.xlsx")
 
 
 needs_dask = pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="the extra `cluster` is not here")
@@ -145,7 +144,7 @@ def cluster():
 @needs_dask
 def test_a_sweep_and_many_files_are_the_same_on_a_cluster(made, grid, cluster, tmp_path):
     address, seen = cluster.scheduler_address, []
-    settings = _settings(made)
+    settings = settings_of(made)
     options = {"file": grid, "cost_bps": 25}
     alone = run_sweep(
         made.store, settings, **options, workers=1, out=tmp_path / "one.parquet",
@@ -206,7 +205,7 @@ def test_a_cluster_that_computes_other_numbers_or_is_not_there_is_refused(cluste
 
 
 def test_combinations_that_cannot_be_are_results_with_the_reason(made, grid):
-    tried = run_sweep(made.store, _settings(made), file=grid, workers=1)
+    tried = run_sweep(made.store, settings_of(made), file=grid, workers=1)
     without = [one for one in tried if one.result is None]
     assert len(without) == 12
     assert {one.values["caps.single"] for one in without} == {0.15}
@@ -256,26 +255,10 @@ def test_a_sweep_file_that_is_none_is_refused(tmp_path, text, said):
 
 def test_an_unknown_ranking_or_file_is_refused(made, grid, tmp_path):
     with pytest.raises(InputError, match='"beauty" is nothing to rank by; there are tracking_error, turnover'):
-        run_sweep(made.store, _settings(made), file=grid, by="beauty")
+        run_sweep(made.store, settings_of(made), file=grid, by="beauty")
     with pytest.raises(MethodologyError, match="the file cannot be read"):
-        run_backtests(made.store, _settings(made), files=[tmp_path / "absent.toml"])
+        run_backtests(made.store, settings_of(made), files=[tmp_path / "absent.toml"])
     with pytest.raises(NotEnoughDataError, match="no base"):
         path = tmp_path / "late.toml"
         path.write_text(RULES.replace("min_median_adv_usd = 0", "min_median_adv_usd = 1e12"), encoding="utf-8")
-        run_backtests(made.store, _settings(made), files=[path])
-
-
-def _settings(made):
-    """Settings with the registry of the small world, written as a file."""
-    path = made.store.path.parent / "assets.toml"
-    if not path.exists():
-        body = '[sub_sectors]\ncompute = "c"\nagents = "a"\n'
-        for asset in registry().assets:
-            fields = {
-                "slug": asset.slug, "name": asset.name, "status": "core", "sub_sector": asset.sub_sector,
-                "chain": "invented", "contract": asset.contract, "source": "test",
-            }  # fmt: skip
-            body += "[[asset]]\ndecimals = 6\n" + "".join(f'{name} = "{value}"\n' for name, value in fields.items())
-            body += f'symbols = [{{ symbol = "{asset.symbol}" }}]\n'
-        path.write_text(body, encoding="utf-8")
-    return Settings(registry=path)
+        run_backtests(made.store, settings_of(made), files=[path])
