@@ -1,10 +1,9 @@
-"""When work is due, who does it, and what was missed. It only decides; the work is `indexer.live` and `pipeline`.
+"""When work is due, who does it, and what was missed.
 
-APScheduler says when to wake, by the calendar of each job; the run log says what is owed. At every tick what is due
-and not in the run log is done, oldest gap included, so a process that was down catches up by itself and a late tick
-never skips a bar. One elected leader works (a lease in the store); a second process on the same store stands by and
-takes over when the lease expires. Work that fails is tried again soon, then after ever longer rests; other jobs go on
-meanwhile.
+APScheduler says when to wake; the run log says what is owed. At every tick what is due and not in the run log is done,
+oldest gap included, so a process that was down catches up by itself and a late tick never skips a bar. One elected
+leader works (a lease in the store); a second process on the same store stands by and takes over when the lease expires.
+Work that fails is tried again soon, then after ever longer rests; other jobs go on meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +22,15 @@ import structlog
 
 from indexer.errors import DeaiError, SourceUnavailable, Stopped
 from indexer.store.db import Store
-from indexer.store.runs import enter_covered, finish_run, last_due, release_lease, start_run, take_lease
+from indexer.store.runs import (
+    close_gone_runs,
+    enter_covered,
+    finish_run,
+    last_due,
+    release_lease,
+    start_run,
+    take_lease,
+)
 from indexer.times import Clock, from_us, iso, to_us, utc_now
 
 LEASE = "scheduler"
@@ -37,8 +44,6 @@ MAX_REST_S = 900
 SUMMARY = timedelta(hours=1)  # how often a job that goes on failing is logged
 
 if TYPE_CHECKING:
-    from apscheduler.triggers.cron import CronTrigger
-
     from indexer.live.clock import ClockWatch
 
 log = structlog.get_logger(__name__)
@@ -78,23 +83,6 @@ class _Failing:
     said: str
     rests_until: datetime
     logged_at: datetime
-
-
-def wakes(job: Job) -> CronTrigger:
-    """When a job's instants become due, as cron takes it; every minute where its period fits no calendar."""
-    from apscheduler.triggers.cron import CronTrigger
-
-    minutes, seconds = divmod(job.every, timedelta(minutes=1))
-    after = job.delay // timedelta(minutes=1)
-    if not seconds and minutes < 60 and 60 % minutes == 0:
-        return CronTrigger(minute=_listed(after, every=minutes, below=60), timezone=UTC)
-    if not seconds and minutes % 60 == 0 and 1440 % minutes == 0:
-        return CronTrigger(hour=_listed(after // 60, every=minutes // 60, below=24), minute=after % 60, timezone=UTC)
-    return CronTrigger(minute="*", timezone=UTC)
-
-
-def _listed(first: int, *, every: int, below: int) -> str:
-    return ",".join(map(str, range(first % every, below, every)))
 
 
 def due_instants(job: Job, *, last_done: datetime | None, now: datetime) -> list[datetime]:
@@ -138,7 +126,7 @@ class Scheduler:
         self._lease = lease
         self._afterwards = afterwards
         self._closing = closing
-        self._unfinished = afterwards is not None
+        self._unfinished = True
         self._failing: dict[str, _Failing] = {}
         self._background: Any = None
         self._watch = watch
@@ -159,16 +147,19 @@ class Scheduler:
 
     def tick(self) -> int:
         """Do what is due, if this process is or becomes the leader; the number of instants done."""
+        led = self._leads
         self._leads = (self._watch is None or self._watch.believes()) and self._take()
         if not self._leads:
             return 0
+        if not led:  # nobody else does this work, so who began it is gone
+            close_gone_runs(self.store, [job.name for job in self.jobs], now=self.clock())
         done = 0
         try:
             for job in self.jobs:
-                made = self._catch_up(job)
-                self._unfinished |= bool(made) and self._afterwards is not None
-                done += made
-                if made and job.urgent:
+                instants = self._catch_up(job)
+                self._unfinished |= bool(instants)
+                done += instants
+                if instants and job.urgent:
                     self._finish()
             self._finish()
         except Stopped:
@@ -177,19 +168,10 @@ class Scheduler:
 
     def work_once(self) -> int:
         """Do what is due now with the lease kept meanwhile, then give it back; the number of instants done."""
-        over = threading.Event()
-
-        def keep() -> None:
-            while not over.wait(LOOK_S):
-                self.beat()
-
-        keeping = threading.Thread(target=keep, name=f"{self._lease}-lease", daemon=True)
-        keeping.start()
+        self._begin_to_look()
         try:
             return self.tick()
         finally:
-            over.set()
-            keeping.join()
             self.stop()
 
     def beat(self) -> None:
@@ -282,24 +264,24 @@ class Scheduler:
             log.warning(event, job=name, code=code, error=str(error), times=times, exc_info=ours, **what)
 
     def start(self, *, after_s: float = 0.0) -> None:
-        """Work after these seconds and whenever a job is due or has rested, on a thread of its own, until `stop`."""
+        """Work after these seconds and every minute, on a thread of its own, until `stop`."""
         from apscheduler.schedulers.background import BackgroundScheduler
-        from apscheduler.triggers.combining import OrTrigger
+        from apscheduler.triggers.base import BaseTrigger
 
-        class Calendar(OrTrigger):  # type: ignore[misc]  # a library without types
+        class EveryMinute(BaseTrigger):  # type: ignore[misc]  # a library without types
             """From now on: what was missed is one wake, however far the clock leapt."""
 
-            def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
-                after = now if previous is None else now + timedelta(seconds=1)
-                following: datetime | None = super().get_next_fire_time(None, after)
-                return following
+            def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
+                return now.replace(second=0, microsecond=0) + timedelta(minutes=1)
 
         background = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
-        calendar = Calendar([wakes(job) for job in self.jobs])
         first = utc_now() + timedelta(seconds=after_s)
-        background.add_job(self._work, calendar, id=WORK, next_run_time=first, misfire_grace_time=None)
+        background.add_job(self._work, EveryMinute(), id=WORK, next_run_time=first, misfire_grace_time=None)
         self._background = background
         background.start()
+        self._begin_to_look()
+
+    def _begin_to_look(self) -> None:
         self._over.clear()
         self._looking = threading.Thread(target=self._keep_looking, name=f"{self._lease}-look", daemon=True)
         self._looking.start()
@@ -321,7 +303,7 @@ class Scheduler:
 
     def _look(self) -> None:
         """Keep a leader's lease; wake the work of a stand-by, which may lead now, of jobs that have rested, and when
-        the clock has leapt: what wakes by the calendar may wait for a day that was never meant."""
+        the clock has leapt: the next minute may be one that was never meant."""
         self.beat()
         background, failing = self._background, list(self._failing.values())  # other threads change them meanwhile
         rested = any(self.clock() >= one.rests_until for one in failing)

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, delete, func, update
 from sqlalchemy import select as select_columns
-from sqlmodel import SQLModel, col, select
+from sqlmodel import Session, SQLModel, col, select
 
 from indexer.store.columnar import fields, table_of
 from indexer.store.db import Store
@@ -38,7 +38,9 @@ NOT_YET = timedelta(days=1)
 RECENT = timedelta(hours=2)
 DONE = "done"
 RUNNING = "running"
+FAILED = "failed"
 COMPUTING, SWEEPING = "update", "retention"  # the kinds of runs that add no facts
+HISTORY = "history"  # the kind of the runs that fill the store with bars, and of their manifests
 CLOCK = "clock"  # that the clock of the machine was doubted, or accepted
 FIRST_FILL = "first-fill"  # the kind of the one run that a fresh store's first filling is
 FIRST_FILL_HOURS = 24  # after which levels become official, whatever is still owed
@@ -91,8 +93,23 @@ def finish_run(
         run = session.get(Run, run_id)
         if run is not None and run.outcome != DONE:
             run.finished_at, run.outcome, run.detail = now, outcome, json.dumps(dict(detail or {}))
-        changed = update(DataVersion).where(col(DataVersion.pending))
-        session.execute(changed.values(token=uuid4().hex, pending=False))
+        _publish_version(session)
+
+
+def close_gone_runs(store: Store, kinds: Sequence[str], *, now: datetime) -> None:
+    """Closes as failed what processes that are gone left running: runs of `kinds`, whose one worker the caller is, and
+    whatever has been running for a day."""
+    ours = col(Run.kind).in_(kinds) | (col(Run.started_at) < now - NOT_YET) & col(Run.kind).not_in((CLOCK, FIRST_FILL))
+    with store.writing_session(log=True) as session:
+        for run in session.exec(select(Run).where(Run.outcome == RUNNING, ours)):
+            error = {"error": f"its process ended before the work was done; noticed at {now:%Y-%m-%d %H:%M} UTC"}
+            run.finished_at, run.outcome, run.detail = now, FAILED, json.dumps(json.loads(run.detail) | error)
+        _publish_version(session)
+
+
+def _publish_version(session: Session) -> None:
+    changed = update(DataVersion).where(col(DataVersion.pending))
+    session.execute(changed.values(token=uuid4().hex, pending=False))
 
 
 def enter_covered(store: Store, covered: Mapping[str, datetime], *, kind: str, now: datetime, by: str) -> None:
@@ -211,9 +228,11 @@ def fact_runs_known(store: Store) -> tuple[int, list[int]]:
 
 
 def fact_runs_after(store: Store, newest: int, unfinished: Sequence[int], *, since_us: int) -> list[int]:
-    """The runs that may have added facts since `fact_runs_known` gave these; one that failed and was begun again
-    since then is of them."""
-    later = (col(Run.id) > newest) | col(Run.id).in_(unfinished) | (col(Run.started_at) >= from_us(since_us))
+    """The runs that may have added facts since `fact_runs_known` gave these; one that was begun again since then, or
+    went on after it was given up, is of them."""
+    since = from_us(since_us)
+    later = (col(Run.id) > newest) | col(Run.id).in_(unfinished)
+    later |= (col(Run.started_at) >= since) | (col(Run.finished_at) >= since)
     query = select(Run.id).where(later, col(Run.kind).not_in(NO_FACTS))
     with store.session() as session:
         return [int(number or 0) for number in session.exec(query)]

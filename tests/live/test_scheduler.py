@@ -9,9 +9,10 @@ from functools import partial
 import pytest
 
 from indexer.errors import SourceUnavailable
-from indexer.live.scheduler import LEASE_S, LOOK_S, Job, Scheduler, due_instants, wakes
+from indexer.live.scheduler import LEASE_S, LOOK_S, Job, Scheduler, due_instants
 from indexer.store.db import open_store
-from indexer.store.runs import read_runs
+from indexer.store.runs import fact_runs_after, fact_runs_known, read_runs, start_run, write_progress
+from indexer.times import to_us
 
 NOON = datetime(2026, 11, 24, 12, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -253,18 +254,20 @@ def test_start_ticks_on_its_own_thread_and_stop_waits_for_it(store):
     assert [r.outcome for r in read_runs(store)] == ["done"]
 
 
-def test_a_job_wakes_when_its_instants_become_due_and_every_minute_where_no_calendar_has_its_period():
-    now = datetime(2026, 11, 30, 7, 58, tzinfo=UTC)
-
-    def first_two(every, delay):
-        trigger = wakes(Job("x", timedelta(minutes=every), timedelta(minutes=delay), lambda due, run_id: {}))
-        first = trigger.get_next_fire_time(None, now)
-        second = trigger.get_next_fire_time(first, first + timedelta(seconds=1))
-        return [f"{at:%d %H:%M}" for at in (first, second)]
-
-    assert first_two(60, 2) == ["30 08:02", "30 09:02"]
-    assert first_two(15, 2) == ["30 08:02", "30 08:17"]
-    assert first_two(360, 35) == ["30 12:35", "30 18:35"]
-    assert first_two(1440, 40) == ["01 00:40", "02 00:40"]
-    assert first_two(240, 125) == ["30 10:05", "30 14:05"]
-    assert first_two(7, 2) == first_two(90, 2) == ["30 07:58", "30 07:59"]
+def test_runs_of_a_process_that_is_gone_are_closed_by_who_takes_its_work_over(store):
+    clock = HandClock(NOON)
+    began = [
+        (kind, start_run(store, kind=kind, key=f"{kind}:{hours}", now=NOON - timedelta(hours=hours)))
+        for kind, hours in (("fixing", 1), ("import", 1), ("import", 25), ("first-fill", 30))
+    ]
+    write_progress(store, began[0][1], {"owed": ["fet"]})
+    Scheduler(store, [job([])], clock=clock).tick()
+    runs = {run.id: run for run in read_runs(store)}
+    assert [runs[number].outcome for _, number in began] == ["failed", "running", "failed", "running"]
+    assert runs[began[0][1]].detail["owed"] == ["fet"]
+    assert runs[began[0][1]].detail["error"].startswith("its process ended before the work was done")
+    assert fact_runs_known(store)[1] == [began[1][1], began[3][1]]
+    assert set(fact_runs_after(store, 99, [], since_us=to_us(NOON))) >= {began[0][1]}, "what it left is looked at once"
+    other = Scheduler(store, [job([])], clock=clock, holder="other")
+    assert start_run(store, kind="fixing", key="fixing:now", now=NOON) and other.tick() == 0
+    assert read_runs(store, kind="fixing", limit=1)[0].outcome == "running", "a stand-by closes nothing"
