@@ -28,7 +28,7 @@ from indexer.times import Clock, to_us
 
 if TYPE_CHECKING:
     from api.answers.services import Services
-    from indexer.live.live_level import LiveLevel
+    from indexer.live.standing import LiveLevel
     from indexer.live.ticker import Ticker
 
 MAX_REPLAY = 1000

@@ -21,7 +21,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from indexer.live.series import least_seconds, series_of  # noqa: E402 - found by the path above
+from indexer.live.plan import least_seconds, series_of  # noqa: E402 - found by the path above
 from indexer.live.walk import Piece, Walk  # noqa: E402
 from indexer.reference.bars import bar_rates  # noqa: E402
 from indexer.reference.fixing import fixing_rates  # noqa: E402

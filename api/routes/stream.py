@@ -22,7 +22,7 @@ from api.middleware.limits import far_client
 from api.stream import PING, RETRY, LevelMessage, Mailbox, Moment, look, missed_messages, newest_message, parse_id
 from indexer.arrays import to_json
 from indexer.errors import DeaiError
-from indexer.live.live_level import LiveLevel
+from indexer.live.standing import LiveLevel
 from indexer.store.indices import read_index
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["stream"], responses=declared("not_found"))

@@ -123,8 +123,8 @@ def pack(as_json: Json = False) -> None:
 
     The scheduler does the same daily. May be interrupted; running again goes on. Example: deai archive pack
     """
+    from indexer.live.audit import pack_answers
     from indexer.live.context import archive_of
-    from indexer.live.packing import pack_answers
 
     with opened() as (store, settings), progress("packing answers", quiet=as_json) as tick:
         report = pack_answers(store, archive_of(settings), before=utc_now(), progress=tick)

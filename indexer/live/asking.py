@@ -1,4 +1,4 @@
-"""Several small questions to several sources, side by side; who failed and why, and nothing raised."""
+"""Several questions to several sources, side by side; who failed and why, and nothing raised."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from indexer.errors import ConfigError, SourceError, SourceRefused, SourceUnavailable
 from indexer.live.audit import ANSWERS, keep_answers, keep_manifest
 from indexer.live.context import Live
-from indexer.live.quality_log import reject_notes, settle, write_rejects_noted
-from indexer.sources.base import Ask, Call, Parsed, Source, ask_once
+from indexer.live.quality_log import SOURCE_DOWN, Exchange, settle
+from indexer.sources.base import Answering, Ask, Call, Parsed, ask_once
 from indexer.sources.http import Answer, HttpClient, reason_of
 from indexer.store.rows import MetricSeries
 
@@ -24,27 +24,31 @@ class Question:
     ask: Ask
 
 
+Answered = tuple[Call, Answer, Parsed]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Reply:
     """What a question brought: a record for each call that was answered, and the error of the last that was not."""
 
     question: Question
-    parsed: tuple[tuple[Call, Answer, Parsed], ...]
-    error: SourceError | None
+    parsed: tuple[Answered, ...]
+    error: SourceError | None = None
 
 
 def ask_all(live: Live, questions: Sequence[Question]) -> list[Reply]:
     """The replies in the order of the questions. Sources work side by side, each at its own pace."""
-    known = [question for question in questions if question.source in live.sources]
-
-    async def work(http: HttpClient) -> list[Reply]:
-        return list(await asyncio.gather(*(_one(question, live.sources[question.source], http) for question in known)))
-
-    return live.upstream.run(work)
+    return live.upstream.run(lambda http: ask_each(questions, live.sources, http))
 
 
-async def _one(question: Question, source: Source, http: HttpClient) -> Reply:
-    parsed: list[tuple[Call, Answer, Parsed]] = []
+async def ask_each(questions: Sequence[Question], sources: Mapping[str, Answering], http: HttpClient) -> list[Reply]:
+    """The replies of the sources that there are, in the order of the questions."""
+    known = [question for question in questions if question.source in sources]
+    return await asyncio.gather(*(_reply(question, sources[question.source], http) for question in known))
+
+
+async def _reply(question: Question, source: Answering, http: HttpClient) -> Reply:
+    parsed: list[Answered] = []
     error: SourceError | None = None
     for call in source.calls(question.ask):
         try:
@@ -59,41 +63,40 @@ async def _one(question: Question, source: Source, http: HttpClient) -> Reply:
 def series_of(replies: Sequence[Reply]) -> list[MetricSeries]:
     """The series that replies brought, under the subjects that were asked for."""
     return [
-        MetricSeries(reply.question.subject, values.name, call.source, values.time_us, values.value)
-        for reply in replies
-        for call, _, parsed in reply.parsed
+        MetricSeries(subject, values.name, call.source, values.time_us, values.value)
+        for subject, call, _, parsed in exchanges_of(replies)
         for values in parsed.series
         if len(values)
     ]
 
 
+def exchanges_of(replies: Sequence[Reply]) -> list[Exchange]:
+    """Every call that was answered."""
+    return [(reply.question.subject, *exchange) for reply in replies for exchange in reply.parsed]
+
+
+def failing_sources(replies: Sequence[Reply]) -> dict[str, str]:
+    """The sources that answered no call and what each said first."""
+    answered = {reply.question.source for reply in replies if reply.parsed}
+    failed = [reply for reply in replies if reply.error is not None and reply.question.source not in answered]
+    return {reply.question.source: reason_of(reply.error) for reply in reversed(failed) if reply.error}
+
+
 def keep_replies(live: Live, run_id: int, replies: Sequence[Reply], *, what: str) -> dict[str, str]:
-    """Archive what was answered with its calls, note refusals and failing sources; the failed sources, with why.
+    """Archive what was answered with its calls, note refused rows and failing sources; these, with why.
 
     Raises SourceUnavailable when questions were asked and none was answered; `what` names what is then missing.
     """
-    answered = [(reply.question.subject, call, answer) for reply in replies for call, answer, _ in reply.parsed]
-    if answered:
-        calls = keep_answers(live, run_id, answered)
-        keep_manifest(live, run_id, {"kind": ANSWERS, "exchanges": calls})
-    for reply in replies:
-        for call, answer, parsed in reply.parsed:
-            notes = reject_notes(reply.question.subject, call, parsed, at_us=answer.fetched_us)
-            write_rejects_noted(live.store, run_id, notes)
-    alive = {call.source for _, call, _ in answered}
-    failed = _failures(replies)
-    down = {source: text for source, text in failed.items() if source not in alive}
-    asked = {reply.question.source for reply in replies}
-    settle(live.store, run_id, kind="source_down", now=down, at=live.clock(), concerns=lambda subject: subject in asked)
-    if replies and not answered:
-        reasons = "; ".join(f"{source}: {text}" for source, text in sorted(failed.items()))
-        raise SourceUnavailable(f"no source gave {what}. {reasons}")
+    exchanges = exchanges_of(replies)
+    if exchanges:
+        keep_manifest(live, run_id, {"kind": ANSWERS, "exchanges": keep_answers(live, run_id, exchanges)})
+    down, asked = failing_sources(replies), {reply.question.source for reply in replies}
+    settle(live, run_id, SOURCE_DOWN, down, concerns=asked.__contains__)
+    if replies and not exchanges:
+        raise SourceUnavailable(f"no source gave {what}. {reasons_of(down)}")
     return down
 
 
-def _failures(replies: Sequence[Reply]) -> Mapping[str, str]:
-    reasons: dict[str, str] = {}
-    for reply in replies:
-        if reply.error is not None:
-            reasons.setdefault(reply.question.source, reason_of(reply.error))
-    return reasons
+def reasons_of(down: Mapping[str, str]) -> str:
+    """What each failing source said, in one line."""
+    return "; ".join(f"{source}: {text}" for source, text in sorted(down.items()))

@@ -1,18 +1,14 @@
 """The audit trail of the scheduled work: raw answers and the record of their calls, kept by hash and linked to a run.
 
-Every answer that fed a number is in the archive under its hash. A parser also needs what was asked, so each run keeps
-its calls in one or more *manifests*: JSON in the archive, linked to the run as a payload of source `manifest`.
-`manifests_of` reads them back; `read_exchange` gives the records of each call. `kind` says whose manifest it is:
+Each run keeps its calls in *manifests*: JSON in the archive, linked to the run as a payload of source `manifest`.
 
-- `fixing`: rules, state before and after, calls (see `live.fixing`); its hash is in the run's detail too.
+- `fixing`: rules, memory before and after, calls; its hash is in the run's detail too.
 - `history`: calls for bars with `interval`, `start_us` and `end_us` of the plan; `subject` is `asset@source`, or a
-  quote currency (`USDT`) whose dollar rate the bars priced in it were multiplied by (`live.history.hourly_rate` over
-  all manifests of the run with this plan: a long plan has several). A process that is killed may leave the calls of
-  the last seconds out (`live.filling.KEEP_S`); their run is then not `done`. Bars that an earlier run could not price
-  are in the manifest of the run that prices them, too. Of a rate that came when bars of its time had been priced, only
-  what lies before `before_us` counts.
-- `answers`: calls of the other jobs (benchmarks, supplies, stress, cross-check); `subject` is the asset's slug, the
-  benchmark's symbol, or what the job asked for as a whole.
+  quote currency whose dollar rate (`filling.hourly_rate` over all manifests of the run with this plan) the bars priced
+  in it were multiplied by. Bars that an earlier run could not price are in the manifest of the run that prices them,
+  too. Of a rate that came when bars of its time had been priced, only what lies before `before_us` counts. A killed
+  process may leave the calls of the last seconds out; its run is then not `done`.
+- `answers`: calls of the other jobs; `subject` is an asset, a benchmark, or what was asked for as a whole.
 
 Readings of chains keep their own proofs (`live.chain.snapshots`).
 """
@@ -20,23 +16,25 @@ Readings of chains keep their own proofs (`live.chain.snapshots`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
 from indexer.errors import InputError, did_you_mean
 from indexer.live.context import Live
+from indexer.live.quality_log import Exchange, note_rejects
 from indexer.sources.base import Ask, Call, Dataset, Parsed, Source
 from indexer.sources.http import Answer, Expects
 from indexer.store.archive import Archive
 from indexer.store.db import Store
-from indexer.store.payloads import read_payloads, write_payloads
+from indexer.store.payloads import read_answers_by_day, read_payloads, write_payloads
 from indexer.store.rows import PayloadRow
 from indexer.times import from_us
 
 MANIFEST: Final = "manifest"  # the `source` of a manifest among a run's payloads
-HISTORY: Final = "history"  # the kind of the runs that fill the store with bars, and of their manifests
 ANSWERS: Final = "answers"
 
 
@@ -102,16 +100,17 @@ def read_exchange(
     return call, answer, sources[call.source].parse(call, answer)
 
 
-def keep_answers(live: Live, run_id: int, answers: Iterable[tuple[str, Call, Answer]]) -> list[dict[str, Any]]:
-    """Archive answers and link them to the run; the record of each call, with the subject that it was made for."""
-    calls: list[dict[str, Any]] = []
-    rows: list[PayloadRow] = []
-    for subject, call, answer in answers:
+def keep_answers(live: Live, run_id: int, exchanges: Sequence[Exchange]) -> list[dict[str, Any]]:
+    """Archive answers, link them to the run and enter their refused rows; the record of each call with its subject."""
+    for _, _, answer, _ in exchanges:
         live.archive.put(answer.body)
-        calls.append({"subject": subject, **to_keep(call, answer)})
-        rows.append(PayloadRow(answer.sha256, call.source, answer.url, answer.fetched_at, len(answer.body)))
+    note_rejects(live, run_id, exchanges)
+    rows = [
+        PayloadRow(answer.sha256, call.source, answer.url, answer.fetched_at, len(answer.body))
+        for _, call, answer, _ in exchanges
+    ]
     write_payloads(live.store, run_id, rows)
-    return calls
+    return [{"subject": subject, **to_keep(call, answer)} for subject, call, answer, _ in exchanges]
 
 
 def keep_manifest(live: Live, run_id: int, manifest: Mapping[str, Any]) -> str:
@@ -135,3 +134,36 @@ def manifests_of(store: Store, archive: Archive, run_id: int) -> Iterator[dict[s
     for payload in read_payloads(store, run_id):
         if payload.source == MANIFEST:
             yield orjson.loads(archive.get(payload.sha256))
+
+
+@dataclass(slots=True)
+class PackReport:
+    """What was packed: containers written, answers in them, their bytes as files and as containers."""
+
+    containers: int = 0
+    answers: int = 0
+    before_bytes: int = 0
+    after_bytes: int = 0
+
+
+def pack_answers(
+    store: Store,
+    archive: Archive,
+    *,
+    before: datetime,
+    since: datetime | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> PackReport:
+    """Pack what came before the day of an instant (and since another) and lies in files of its own; how much.
+
+    Imported files stay as they are. Safe to repeat, and to be killed anywhere.
+    """
+    loose, report = archive.loose(), PackReport()
+    for day, source, names in read_answers_by_day(store, before=before, since=since):
+        if own := [name for name in names if name in loose]:
+            report.before_bytes += archive.size_of(own)
+            report.after_bytes += archive.pack(source, day, own).kept_bytes
+            report.containers += 1
+            report.answers += len(own)
+            progress(report.answers, len(loose))
+    return report

@@ -1,4 +1,4 @@
-"""Records of the sources → rows of the store: hourly bars of minutes, listings, and only what is not there yet."""
+"""Records of the venues → bars of the store: an hour of minutes, and only what is not there yet."""
 
 from __future__ import annotations
 
@@ -6,86 +6,57 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from indexer.arrays import I64
 from indexer.errors import InputError
+from indexer.registry.records import DOLLAR
 from indexer.sources.base import Mapped, Source
-from indexer.sources.records import Bars
+from indexer.sources.records import COLUMNS, Bars
 from indexer.store.assets import ensure_listings
-from indexer.store.bars import write_bars
+from indexer.store.bars import read_bars, write_bars
 from indexer.store.db import Store
-from indexer.store.rows import BarColumns, ListingRow, Written
+from indexer.store.rows import BarColumns, ListingRow
 
 
-def listing_of(row: Mapped, source: Source, *, interval: str) -> ListingRow:
-    """The listing that a source's bars of an asset belong to. Bars are kept in USD; `quote` says what they were in."""
-    return ListingRow(
-        asset=row.asset,
-        venue=row.source,
-        source=row.source,
-        symbol=row.symbol,
-        interval=interval,
-        stamp=str(source.capabilities.stamp),
-        quote=row.quote,
-    )
+def hour_of(minutes: Bars, at_us: int) -> Bars:
+    """The hour closing at an instant, of its minutes: first open, highest, lowest, last close, summed volumes.
 
-
-def listing_ids(
-    store: Store, rows: Sequence[Mapped], sources: Mapping[str, Source], *, interval: str
-) -> dict[tuple[str, str], int]:
-    """The store's listing of each (asset, source), made where new."""
-    numbers = ensure_listings(store, [listing_of(row, sources[row.source], interval=interval) for row in rows])
-    return {(row.asset, row.source): number for row, number in zip(rows, numbers, strict=True)}
-
-
-def joined(minutes: Bars) -> Bars:
-    """One bar of several: first open, highest, lowest, last close, summed volumes; it closes with the last.
-
-    An unknown volume of a part makes the sum unknown. Raises InputError for no bars.
+    An unknown volume of a part makes the sum unknown.
     """
-    if not len(minutes):
-        raise InputError("no bars to join into one")
-    one = slice(0, 1)
+    first, last = slice(0, 1), slice(-1, None)
     return Bars(
-        time_us=minutes.time_us[-1:],
-        open=minutes.open[one],
+        time_us=np.array([at_us], dtype=np.int64),  # the close is the last trade's, true until the hour ends
+        open=minutes.open[first],
         high=np.array([minutes.high.max()]),
         low=np.array([minutes.low.min()]),
-        close=minutes.close[-1:],
+        close=minutes.close[last],
         volume_base=np.array([minutes.volume_base.sum()]),
         volume_usd=np.array([minutes.volume_usd.sum()]),
-        quote=minutes.quote,
     )
 
 
-def write_missing(store: Store, run_id: int, parts: Sequence[tuple[int, Bars]], have: Mapping[int, I64]) -> Written:
-    """Write bars by listing, only at instants that `have` (by listing) does not hold: what is stored stays.
+def write_missing(
+    store: Store, run_id: int, parts: Sequence[tuple[Mapped, Bars]], sources: Mapping[str, Source], *, interval: str
+) -> int:
+    """Write bars of the venues' assets at instants that are not stored: what is stored stays; how many were new.
 
     Raises InputError for bars that are not in USD.
     """
-    kept: list[tuple[int, Bars]] = []
-    for listing, bars in parts:
-        if bars.quote != "USD":
-            raise InputError(f"bars of listing {listing} are in {bars.quote}; convert them with records.in_usd first")
-        fresh = ~np.isin(bars.time_us, have.get(listing, np.empty(0, dtype=np.int64)))
-        if fresh.any():
-            kept.append((listing, bars.take(fresh)))
-    if not kept:
-        return Written()
+    numbers = ensure_listings(store, [_listing(row, sources[row.source], interval) for row, _ in parts])
+    fresh: list[tuple[int, Bars]] = []
+    for number, (row, bars) in zip(numbers, parts, strict=True):
+        if bars.quote != DOLLAR:
+            raise InputError(f"{row.source}: bars of {row.asset} are in {bars.quote}; convert them with records.in_usd")
+        if len(bars):
+            begin, end = int(bars.time_us[0]), int(bars.time_us[-1]) + 1
+            stored = read_bars(store, listing_ids=[number], since_us=begin, until_us=end).time_us
+            fresh.append((number, bars.take(~np.isin(bars.time_us, stored))))
+    if not any(len(bars) for _, bars in fresh):
+        return 0
+    columns = {name: np.concatenate([getattr(bars, name) for _, bars in fresh]) for name in COLUMNS}
+    listing_id = np.concatenate([np.full(len(bars), number, dtype=np.int64) for number, bars in fresh])
+    return write_bars(store, run_id, BarColumns(listing_id, **columns)).new
 
-    def column(name: str) -> np.ndarray:
-        return np.concatenate([getattr(bars, name) for _, bars in kept])
 
-    return write_bars(
-        store,
-        run_id,
-        BarColumns(
-            listing_id=np.concatenate([np.full(len(bars), listing, dtype=np.int64) for listing, bars in kept]),
-            time_us=column("time_us"),
-            open=column("open"),
-            high=column("high"),
-            low=column("low"),
-            close=column("close"),
-            volume_base=column("volume_base"),
-            volume_usd=column("volume_usd"),
-        ),
-    )
+def _listing(row: Mapped, source: Source, interval: str) -> ListingRow:
+    """The listing that a source's bars of an asset belong to. Bars are kept in USD; `quote` says what they were in."""
+    stamp = str(source.capabilities.stamp)
+    return ListingRow(row.asset, row.source, row.source, row.symbol, interval, stamp, row.quote)

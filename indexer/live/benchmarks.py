@@ -379,6 +379,4 @@ def _note_differences(live: Live, run_id: int, apart: Mapping[str, str]) -> None
     mine = {
         f"{source}/{followed.row.symbol}" for followed in FOLLOWED for source in (*followed.daily, *followed.hourly)
     }
-    settle(
-        live.store, run_id, kind="disagreement", now=apart, at=live.clock(), concerns=lambda subject: subject in mine
-    )
+    settle(live, run_id, "disagreement", apart, concerns=mine.__contains__)

@@ -1,51 +1,40 @@
-"""All venues' minutes for one fixing, side by side: a venue that fails costs its own verdict, nothing else.
-
-Place in the flow: scheduler → here → `reference.minute_cube` and `fixing_rates`. The caller archives the answers
-and stores the notes.
-"""
+"""The venues' minutes before an instant, in dollars: a venue that fails costs its own verdict, nothing else."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from indexer.arrays import I64
-from indexer.errors import SourceError
-from indexer.live.quality_log import reject_notes, source_note
+from indexer.live.asking import Answered, Question, Reply, ask_each
+from indexer.live.mapping import QUOTE_MARKETS
 from indexer.reference.bars import conversion_rate
-from indexer.registry.records import AT_PAR
-from indexer.sources.base import Answering, Ask, Call, Dataset, Mapped, ask_once
-from indexer.sources.http import Answer, HttpClient
-from indexer.sources.records import Bars, QualityNote, in_usd, join_bars
-from indexer.times import HOUR_US, INTERVAL_US
+from indexer.registry.records import AT_PAR, DOLLAR
+from indexer.sources.base import Answering, Ask, Dataset, Mapped
+from indexer.sources.http import HttpClient
+from indexer.sources.records import Bars, in_usd, join_bars
+from indexer.times import HOUR_US, MINUTE_US
 
 MAX_CARRIED_US: Final = 2 * HOUR_US
 AGGREGATORS: Final = ("defillama", "coingecko")  # they contain the markets, so they stand in and never beside them
+Markets = Sequence[tuple[Mapped, Bars]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Collected:
-    """What the venues gave: USD bars by asset and source, the answers they came in, and notes for the quality log.
+    """Dollar bars by asset and source, and our own dollar rates of the quote currencies used.
 
-    `rates` are our own USD rates of the quote currencies used.
+    `stale` says of a quote currency why its rate is a stand-in, `unpriced` of a `source/asset` that it has none.
     """
 
     bars: Mapping[str, Mapping[str, Bars]]
     rates: Mapping[str, Bars]
-    answers: tuple[tuple[Call, Answer], ...]
-    notes: tuple[QualityNote, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Got:
-    mapped: Mapped
-    bars: Bars | None
-    answers: tuple[tuple[Call, Answer], ...]
-    notes: tuple[QualityNote, ...]
+    stale: Mapping[str, str]
+    unpriced: Mapping[str, str]
+    replies: tuple[Reply, ...] = ()
 
 
 async def collect_bars(
@@ -54,114 +43,86 @@ async def collect_bars(
     http: HttpClient,
     *,
     at_us: int,
-    bars: int = 60,
-    interval: str = "1m",
-    last_rates: Mapping[str, Bars] | None = None,
+    last_rates: Mapping[str, Bars],
 ) -> Collected:
-    """The last bars before an instant from every source of every mapped asset, converted to USD.
+    """The last 60 minutes before an instant from every source of every mapped asset, in dollars (`in_dollars`).
 
-    A mapping in USDT (or another quote) is converted by our own rate, made of the mappings in USD of the quote's
-    own asset, which is called like the quote.
-    When none of those answers, aggregators mapped to the quote are asked, one after the other, for its price of the
-    hour; then the last of `last_rates` (the `rates` of the hour before) serves for two hours. Both with a note; without
-    any rate the bars are left out, with a note. Never raises for a source that fails.
+    Aggregators mapped to a quote currency are asked one after the other while none of its markets answered. Never
+    raises for a source that fails.
     """
-    start_us = at_us - bars * INTERVAL_US[interval]
     known = [row for row in mapped if row.source in sources]
-    wanted = [
-        (row, Ask(Dataset.BARS, (row.symbol,), start_us, at_us, at_us, interval, row.quote))
-        for row in known
-        if row.source not in AGGREGATORS
-    ]
-    got = list(await asyncio.gather(*(_one(row, ask, sources[row.source], http) for row, ask in wanted)))
-    grid = np.arange(start_us, at_us + 1, INTERVAL_US[interval], dtype=np.int64)[1:]
-    rates = _quote_rates(got, grid)
-    notes = [note for one in got for note in one.notes]
+    rows = [row for row in known if row.source not in AGGREGATORS]
+    replies = await ask_each([_question(row, at_us - HOUR_US, at_us, "1m") for row in rows], sources, http)
+    markets = markets_of(rows, [reply.parsed for reply in replies])
     for row in known:
+        priced = {market.asset for market, _ in markets if market.quote == DOLLAR}
+        if row.source in AGGREGATORS and row.asset not in priced:
+            replies += await ask_each([_question(row, at_us - MAX_CARRIED_US, at_us, "1h")], sources, http)
+            markets += markets_of([row], [replies[-1].parsed])
+    return replace(in_dollars(markets, hour_before(at_us), last=last_rates), replies=tuple(replies))
+
+
+def in_dollars(markets: Markets, grid: I64, *, last: Mapping[str, Bars]) -> Collected:
+    """Bars at the instants of `grid` in dollars, by our own rates of the quote currencies. Pure.
+
+    A currency's rate is made of the markets in USD of its own asset, which is called like it. Where there is none, an
+    aggregator's price of the currency stands in, then the `last` rate of a dollar coin (the `rates` of the hour before)
+    for two hours. Bars without any rate are left out.
+    """
+    venues = [(row, bars) for row, bars in markets if row.source not in AGGREGATORS]
+    quotes = QUOTE_MARKETS.keys() & {name for row, _ in venues for name in (row.quote, row.asset)}
+    rates = _quote_rates(venues, quotes, grid)
+    stale: dict[str, str] = {}
+    for row, bars in markets:
         if row.source in AGGREGATORS and row.asset not in rates:
-            hours = Ask(Dataset.BARS, (row.symbol,), at_us - MAX_CARRIED_US, at_us, at_us, "1h", row.quote)
-            got.append(stand_in := await _one(row, hours, sources[row.source], http))
-            if stand_in.bars is not None:
-                price = float(stand_in.bars.close[-1])
-                rates[row.asset] = _constant(price, grid)
-                text = f"{row.asset} at {row.source}'s price of it, {price:.6g}: none of its markets answered"
-                notes.append(QualityNote("stale", row.asset, int(stand_in.bars.time_us[-1]), at_us, text))
-    carried, stale = _carried_rates(rates, last_rates or {}, {one.mapped.quote for one in got}, grid)
-    notes += stale
-    used = rates | {quote: _constant(float(last.close[-1]), grid) for quote, last in carried.items()}
-    in_dollars, without = _in_usd(got, used, start_us, at_us)
-    notes += without
-    answers = tuple(pair for one in got for pair in one.answers)
-    return Collected(in_dollars, rates | carried, answers, tuple(notes))  # the carried keep their age
-
-
-def _in_usd(
-    got: Sequence[_Got], used: Mapping[str, Bars], start_us: int, at_us: int
-) -> tuple[dict[str, dict[str, Bars]], list[QualityNote]]:
-    """USD bars by asset and source; a note for each whose quote has no rate."""
-    in_dollars: dict[str, dict[str, Bars]] = {}
-    notes: list[QualityNote] = []
-    for one in got:
-        row = one.mapped
-        if one.bars is None or row.source in AGGREGATORS:
-            continue
-        if row.quote != "USD" and row.quote not in used:
+            rates[row.asset], price = constant_bars(bars.close[-1], grid), f"{row.source}'s price of it"
+            stale[row.asset] = f"{row.asset} at {price}, {bars.close[-1]:.6g}: none of its markets answered"
+    carried = {
+        quote: last[quote]
+        for quote in sorted((quotes & AT_PAR & last.keys()) - rates.keys())
+        if int(grid[-1]) - last[quote].time_us[-1] <= MAX_CARRIED_US
+    }
+    stale |= {quote: f"{quote} at our last rate of it, {bars.close[-1]:.6g}" for quote, bars in carried.items()}
+    used = rates | {quote: constant_bars(bars.close[-1], grid) for quote, bars in carried.items()}
+    dollars: dict[str, dict[str, Bars]] = {}
+    unpriced: dict[str, str] = {}
+    for row, bars in venues:
+        if row.quote == DOLLAR or row.quote in used:
+            usd = bars if row.quote == DOLLAR else in_usd(bars, used[row.quote])
+            dollars.setdefault(row.asset, {})[row.source] = usd
+        else:
             text = f"{row.symbol} is in {row.quote}, of which there is no rate of ours in this hour"
-            notes.append(QualityNote("source_down", f"{row.source}/{row.asset}", start_us, at_us, text))
-            continue
-        usd = one.bars if row.quote == "USD" else in_usd(one.bars, used[row.quote])
-        in_dollars.setdefault(row.asset, {})[row.source] = usd
-    return in_dollars, notes
+            unpriced[f"{row.source}/{row.asset}"] = text
+    return Collected(dollars, rates | carried, stale, unpriced)  # the carried keep their age
 
 
-def _carried_rates(
-    rates: Mapping[str, Bars], last_rates: Mapping[str, Bars], quotes: set[str], grid: I64
-) -> tuple[dict[str, Bars], list[QualityNote]]:
-    """What an earlier hour knew of the dollar coins that have no rate now, with its own instants; and the notes."""
-    carried: dict[str, Bars] = {}
-    notes: list[QualityNote] = []
-    at_us = int(grid[-1])
-    for quote in sorted((quotes & AT_PAR) - rates.keys()):
-        last = last_rates.get(quote)
-        if last is not None and len(last) and at_us - last.time_us[-1] <= MAX_CARRIED_US:
-            carried[quote] = last
-            text = f"{quote} at our last rate of it, {last.close[-1]:.6g}"
-            notes.append(QualityNote("stale", quote, int(last.time_us[-1]), at_us, text))
-    return carried, notes
+def hour_before(at_us: int) -> I64:
+    """The 60 minutes that close up to an instant."""
+    return np.arange(at_us - HOUR_US, at_us, MINUTE_US) + MINUTE_US
 
 
-def _quote_rates(got: Sequence[_Got], grid: I64) -> dict[str, Bars]:
-    rates: dict[str, Bars] = {}
-    for quote in {one.mapped.quote for one in got} - {"USD"}:
-        markets = {
-            one.mapped.source: one.bars
-            for one in got
-            if one.mapped.asset == quote and one.mapped.quote == "USD" and one.bars is not None and len(one.bars)
-        }
-        if markets:
-            rates[quote] = conversion_rate(markets, grid)
-    return rates
+def markets_of(rows: Sequence[Mapped], answers: Sequence[Sequence[Answered]]) -> list[tuple[Mapped, Bars]]:
+    """The bars of each row whose answers, in the same order, brought any."""
+    parts = [[bars for _, _, parsed in own if (bars := parsed.bars) is not None] for own in answers]
+    joined = [(row, join_bars(own)) for row, own in zip(rows, parts, strict=True) if own]
+    return [(row, bars) for row, bars in joined if len(bars)]
 
 
-def _constant(rate: float, grid: I64) -> Bars:
-    """One carried rate over the hour. Its bars never enter a rate themselves: they only convert."""
+def _question(row: Mapped, start_us: int, at_us: int, interval: str) -> Question:
+    ask = Ask(Dataset.BARS, (row.symbol,), start_us, at_us, at_us, interval, row.quote)
+    return Question(row.asset, row.source, ask)
+
+
+def _quote_rates(markets: Markets, quotes: Iterable[str], grid: I64) -> dict[str, Bars]:
+    """Our own rate of each currency that has markets in dollars."""
+    by_quote = {
+        quote: {row.source: bars for row, bars in markets if row.asset == quote and row.quote == DOLLAR}
+        for quote in quotes
+    }
+    return {quote: conversion_rate(by_source, grid) for quote, by_source in by_quote.items() if by_source}
+
+
+def constant_bars(rate: float, grid: I64) -> Bars:
+    """One rate held at the instants of `grid`. Such bars never enter a rate themselves: they only convert."""
     close, nothing = np.full(len(grid), rate), np.full(len(grid), np.nan)
     return Bars(grid, close, close, close, close, nothing, nothing)
-
-
-async def _one(row: Mapped, ask: Ask, source: Answering, http: HttpClient) -> _Got:
-    """One source's bars of one asset; a failed call leaves the others of the same range standing."""
-    parts: list[Bars] = []
-    answers: list[tuple[Call, Answer]] = []
-    notes: list[QualityNote] = []
-    for call in source.calls(ask):
-        try:
-            answer, parsed = await ask_once(source, call, http)
-        except SourceError as cause:
-            notes.append(source_note(call, cause))
-            continue
-        answers.append((call, answer))
-        notes += reject_notes(row.asset, call, parsed, at_us=answer.fetched_us)
-        if parsed.bars is not None and len(parsed.bars):
-            parts.append(parsed.bars)
-    return _Got(row, join_bars(parts) if parts else None, tuple(answers), tuple(notes))

@@ -1,25 +1,26 @@
 """The cross-check: our newest fixings against what others say now; differences go to the quality log.
 
 Others are the aggregators, which contain the venues and so can confirm a rate but never make it, and venues that the
-`ccxt` library reads. Compared is the newest five-minute
-median of the fixing, because the rate itself is the mean of an hour.
+`ccxt` library reads. Compared is the newest five-minute median of the fixing: the rate is the mean of an hour.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import numpy as np
+
 from indexer.errors import NotEnoughDataError
-from indexer.live.asking import Question, Reply, ask_all, keep_replies
+from indexer.live.asking import Question, Reply, ask_all, exchanges_of, keep_replies
+from indexer.live.collect import AGGREGATORS
 from indexer.live.context import Live
-from indexer.live.fixing import remembered_before
+from indexer.live.fixing import Remembered, remembered_before
 from indexer.live.mapping import ids_at
-from indexer.live.memory import Remembered
 from indexer.live.quality_log import settle
 from indexer.registry import Registry
+from indexer.registry.records import DOLLAR
 from indexer.sources.base import Ask, Dataset, Source
 from indexer.sources.registry import REGISTRY
 from indexer.times import HOUR_US, to_us
@@ -41,7 +42,7 @@ def check(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     extra = extra_pairs(live.registry, live.sources)
     replies = ask_all(live, _questions(live, due, extra))
     down = keep_replies(live, run_id, replies, what="prices to compare with")
-    theirs = _theirs(live, replies) | _extra(live, replies, extra, rates=newest.quotes)
+    theirs = _prices(live, replies, extra, rates=newest.quotes)
     apart = {
         subject: f"{subject.partition('/')[0]} says {price:.8g}, our newest median is {ours[slug]:.8g}"
         f" ({price / ours[slug] - 1.0:+.2%})"
@@ -49,25 +50,15 @@ def check(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
         if slug in ours and abs(price / ours[slug] - 1.0) > THRESHOLD
     }
     compared = {subject for (subject, slug) in theirs if slug in ours}
-    settle(
-        live.store,
-        run_id,
-        kind="disagreement",
-        now=apart,
-        at=live.clock(),
-        concerns=lambda subject: subject in compared,
-    )
+    settle(live, run_id, "disagreement", apart, concerns=compared.__contains__)
     return {"compared": len(compared), "apart": len(apart), "failed_sources": sorted(down)}
 
 
 def last_prices(memory: Remembered) -> dict[str, float]:
     """The newest non-empty partition median of each asset."""
-    prices: dict[str, float] = {}
-    for slug, one in memory.assets.items():
-        filled = [value for value in one.recent if math.isfinite(value)]
-        if filled:
-            prices[slug] = filled[-1]
-    return prices
+    medians = {slug: np.array(asset.recent, dtype=np.float64) for slug, asset in memory.assets.items()}
+    filled = {slug: recent[np.isfinite(recent)] for slug, recent in medians.items()}
+    return {slug: float(recent[-1]) for slug, recent in filled.items() if len(recent)}
 
 
 def extra_pairs(registry: Registry, sources: Mapping[str, Source]) -> dict[str, str]:
@@ -82,43 +73,33 @@ def extra_pairs(registry: Registry, sources: Mapping[str, Source]) -> dict[str, 
     }
 
 
-def _extra(
-    live: Live, replies: Sequence[Reply], extra: Mapping[str, str], *, rates: Mapping[str, tuple[int, float]]
-) -> dict[tuple[str, str], float]:
-    """(`venue/asset`, asset) → dollar price of the library's quotes, by the dollar rates of the newest fixing."""
-    oldest = to_us(live.clock()) - MAX_AGE_US
-    prices = {}
-    for one in (quote for reply in replies for _, _, parsed in reply.parsed for quote in parsed.quotes):
-        _, rate = rates.get(one.quote, (0, 1.0 if one.quote == "USD" else math.nan))
-        if one.symbol in extra and (one.observed_us or oldest) >= oldest and math.isfinite(rate):
-            slug = extra[one.symbol]
-            prices[f"{one.symbol.partition(':')[0]}/{slug}", slug] = one.price * rate
-    return prices
-
-
 def _questions(live: Live, due: datetime, extra: Mapping[str, str]) -> list[Question]:
     now_us = to_us(live.clock())
-    asked = []
-    for source, dataset in (("defillama", Dataset.QUOTES), ("coingecko", Dataset.SUPPLY)):
-        identifiers = tuple(ids_at(live.registry, source))
-        if source in live.sources and identifiers:
-            asked.append(Question("prices", source, Ask(dataset, identifiers, to_us(due) - HOUR_US, now_us, now_us)))
-    if extra:
-        ask = Ask(Dataset.QUOTES, tuple(extra), to_us(due) - HOUR_US, now_us, now_us)
-        asked.append(Question("prices", "ccxt", ask))
-    return asked
+    asked = [(source, tuple(ids_at(live.registry, source))) for source in AGGREGATORS] + [("ccxt", tuple(extra))]
+    datasets = {"coingecko": Dataset.SUPPLY}  # its markets carry the prices too
+    return [
+        Question(
+            "prices", source, Ask(datasets.get(source, Dataset.QUOTES), symbols, to_us(due) - HOUR_US, now_us, now_us)
+        )
+        for source, symbols in asked
+        if symbols and source in live.sources
+    ]
 
 
-def _theirs(live: Live, replies: Sequence[Reply]) -> dict[tuple[str, str], float]:
-    """(`source/asset`, asset) → price, of quotes that are not old."""
+def _prices(
+    live: Live, replies: Sequence[Reply], extra: Mapping[str, str], *, rates: Mapping[str, tuple[int, float]]
+) -> dict[tuple[str, str], float]:
+    """(`source/asset`, asset) → dollar price, of quotes that are not old; `rates` are the newest fixing's of quotes."""
     prices: dict[tuple[str, str], float] = {}
     oldest = to_us(live.clock()) - MAX_AGE_US
-    for reply in replies:
-        source = reply.question.source
-        assets = ids_at(live.registry, source)
-        for _, _, parsed in reply.parsed:
-            quotes = {one.symbol: one.price for one in parsed.quotes if (one.observed_us or oldest) >= oldest}
-            for symbol, price in quotes.items():
-                if symbol in assets:
-                    prices[f"{source}/{assets[symbol].slug}", assets[symbol].slug] = price
+    dollars = {DOLLAR: 1.0} | {currency: rate for currency, (_, rate) in rates.items()}
+    slugs = {("ccxt", symbol): slug for symbol, slug in extra.items()}
+    for source in AGGREGATORS:
+        slugs |= {(source, symbol): asset.slug for symbol, asset in ids_at(live.registry, source).items()}
+    for _, call, _, parsed in exchanges_of(replies):
+        for quote in parsed.quotes:
+            slug = slugs.get((call.source, quote.symbol))
+            if slug and (quote.observed_us or oldest) >= oldest and quote.quote in dollars:
+                venue = quote.symbol.partition(":")[0] if call.source == "ccxt" else call.source
+                prices[f"{venue}/{slug}", slug] = quote.price * dollars[quote.quote]
     return prices

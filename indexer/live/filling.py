@@ -6,7 +6,7 @@ The walk asks on the event loop; this writes, on the thread of its caller, so th
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,25 +15,23 @@ from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 
-from indexer.arrays import I64
 from indexer.errors import SourceRefused, Stopped
 from indexer.live.asking import Question, Reply
-from indexer.live.audit import ANSWERS, HISTORY, keep_answers, keep_manifest
-from indexer.live.bars import listing_ids, write_missing
+from indexer.live.audit import ANSWERS, keep_answers, keep_manifest
+from indexer.live.bars import write_missing
 from indexer.live.collect import AGGREGATORS
 from indexer.live.context import Live
 from indexer.live.mapping import quote_fillers
-from indexer.live.plan import Plan, Quoted, Stage, pieces_of, rate_series, stored_instants
-from indexer.live.quality_log import reject_notes, write_rejects_noted
-from indexer.live.series import NOTHING, Role, Series, join_near
+from indexer.live.plan import Plan, Quoted, Stage, join_near, missing_series
 from indexer.live.supply import write_reported
-from indexer.live.walk import Outcome, Piece, Walk
+from indexer.live.walk import NOTHING, Outcome, Piece, Role, Series, Walk
 from indexer.reference.bars import conversion_rate
-from indexer.registry.records import AT_PAR
+from indexer.registry.records import AT_PAR, DOLLAR
 from indexer.sources.base import Mapped
 from indexer.sources.http import HttpClient, reason_of
 from indexer.sources.records import Bars, in_usd, join_bars, no_bars
-from indexer.times import DAY_US, HOUR_US, INTERVAL_US, iso, to_us
+from indexer.store.runs import HISTORY
+from indexer.times import HOUR_US, INTERVAL_US, iso
 
 T = TypeVar("T")
 RATE_AGE_US: Final = 24 * HOUR_US  # a dollar coin's hourly rate may serve this long where its market was silent
@@ -41,7 +39,6 @@ KEEP_S: Final = 10.0  # of the calls of so many seconds a killed process loses t
 LOOK_S: Final = 2.0  # how long to wait for answers before looking at the time again
 SOON_S: Final = 30.0  # how often levels are made of what came at most
 SHARE: Final = 0.1  # of the time at most that making them may take
-LATE_US: Final = 2 * DAY_US  # fixings write such recent hours too, meanwhile
 
 
 @dataclass(slots=True)
@@ -65,29 +62,9 @@ class Filled:
     refusing: list[str] = field(default_factory=list)
 
     @property
-    def settled(self) -> int:
-        """Calls that are behind us."""
-        return self.calls + self.failed + self.unlisted
-
-    @property
     def still_to_come(self) -> list[str]:
         """The series that are owed by sources that serve this address."""
         return [key for key in self.owed if key.partition("@")[2].partition("/")[0] not in self.refusing]
-
-    def __add__(self, other: Filled) -> Filled:
-        """Both together: sums, and of each source's failure and each series' beginning the first."""
-        return Filled(
-            calls=self.calls + other.calls,
-            failed=self.failed + other.failed,
-            unlisted=self.unlisted + other.unlisted,
-            bars=self.bars + other.bars,
-            rejects=self.rejects + other.rejects,
-            unpriced=dict(Counter(self.unpriced) + Counter(other.unpriced)),
-            sources=dict(Counter(self.sources) + Counter(other.sources)),
-            failures=other.failures | self.failures,
-            owed=other.owed | self.owed,
-            refusing=sorted({*self.refusing, *other.refusing}),
-        )
 
     def owes(self, series: Series, begin_us: int) -> None:
         """Note that bars of a series after an instant are still to be had."""
@@ -115,11 +92,6 @@ class _Quote:
     without: list[tuple[Series, Bars]] = field(default_factory=list)
     late: dict[Piece, int] = field(default_factory=dict)  # before when an answer may still be used: see `_priced`
 
-    @property
-    def unpriced(self) -> list[tuple[Series, Bars]]:
-        """All bars that have no price in dollars yet."""
-        return [*self.waiting, *self.without]
-
 
 def hourly_rate(
     currency: str, by_source: Mapping[str, Sequence[Bars]], interval: str, *, start_us: int, end_us: int
@@ -144,13 +116,12 @@ def hourly_rate(
 
 
 class Filling:
-    """A plan under way. Use as a context manager; `run` its stages one after the other, then `finish`.
+    """A plan under way, as a context manager: all is asked for from the start, each source at its own pace.
 
-    All is asked for from the start, each source at its own pace, of an earlier stage first.
-
-    A `patient` one asks again what failed until it comes or its time is over; another asks each call once.
-    `tell` hears of every batch of answers; `then` is called when a stage is over, and for what came meanwhile. `stage`
-    is what is asked for now, empty when only what failed is.
+    `run` its stages one after the other, then `finish`. A `patient` one asks again what failed until it comes or its
+    time is over; another asks each call once. `tell` hears of every batch of answers; `then` is called when a stage is
+    over, and for what came meanwhile. `stage` is what is asked for now, empty when only what failed is. What comes is
+    added to `filled`.
     """
 
     def __init__(
@@ -159,24 +130,24 @@ class Filling:
         run_id: int,
         plan: Plan,
         *,
-        patient: bool,
+        patient: bool = False,
         tell: Callable[[Filling], object] = lambda filling: None,
-        then: Callable[[], object] | None = None,
+        then: Callable[[], object] = lambda: None,
+        filled: Filled | None = None,
     ) -> None:
-        self.filled = Filled()
+        self.filled = filled or Filled()
         self.stage = ""
         self._live = live
         self._run_id = run_id
         self._patient = patient
         self._tell = tell
         self._then = then
-        self._then_s = 0.0
+        self._then_s = 0.0  # how long it took the last time
         self._walk: Walk | None = None
-        self._quotes: dict[Quoted, _Quote] = {}
-        self._record: dict[str, list[Mapping[str, Any]]] = {}
+        self._quotes: defaultdict[Quoted, _Quote] = defaultdict(_Quote)
+        self._record: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)  # calls not in a manifest yet
         self._kept_at = time.monotonic()
         self._plan = plan
-        self._listings: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         self._live.asset_ids()
@@ -185,13 +156,14 @@ class Filling:
             return Walk(self._live.sources, http, patient=self._patient)
 
         self._walk = self._live.upstream.run(start)
-        for kept in self._plan.unpriced:
-            self._quote(kept.bars.quote, kept.series.interval).waiting.append((kept.series, kept.bars))
-            self._record.setdefault(kept.series.interval, []).append(kept.record)
+        for unpriced in self._plan.unpriced:
+            series, bars = unpriced.series, unpriced.bars
+            self._quotes[bars.quote, series.interval].waiting.append((series, bars))
+            self._record[series.interval].append(unpriced.record)
         for rank, stage in enumerate(self._plan.stages):
             for key, start_us, end_us in stage.times:
                 fillers = quote_fillers(key[:1], self._live.sources)
-                self._quote(*key).spans.append(_Span(start_us, end_us, list(fillers)))
+                self._quotes[key].spans.append(_Span(start_us, end_us, list(fillers)))
             for piece in stage.rates:
                 self._quote_of(piece.series).asked.append(piece)
             for piece in stage.all:
@@ -236,10 +208,9 @@ class Filling:
                 called, bars = time.monotonic(), self.filled.bars
 
     def _call_then(self) -> None:
-        if self._then is not None:
-            began = time.monotonic()
-            self._then()
-            self._then_s = time.monotonic() - began
+        began = time.monotonic()
+        self._then()
+        self._then_s = time.monotonic() - began
 
     def step(self, within_s: float = LOOK_S) -> None:
         """Take what came, and write it."""
@@ -263,22 +234,16 @@ class Filling:
             if piece.series.role is not Role.RATE:
                 self.filled.owes(piece.series, piece.call.ask.start_us)
         for (currency, interval), quote in self._quotes.items():
-            left = sum(len(bars) for _, bars in quote.unpriced)
-            self.filled.unpriced[currency] = self.filled.unpriced.get(currency, 0) + left
+            unpriced = [*quote.waiting, *quote.without]
+            count = sum(len(bars) for _, bars in unpriced)
+            self.filled.unpriced[currency] = self.filled.unpriced.get(currency, 0) + count
             if any(piece in quote.asked for piece in lost):  # else nobody has the rate, and asking again is idle
-                for series, bars in quote.unpriced:
+                for series, bars in unpriced:
                     self.filled.owes(series, int(bars.time_us[0]) - INTERVAL_US[interval])
         return self.filled
 
-    def _quote(self, currency: str, interval: str) -> _Quote:
-        """What is known of a currency's rate, begun when it is first asked for."""
-        key = (currency, interval)
-        if key not in self._quotes:
-            self._quotes[key] = _Quote()
-        return self._quotes[key]
-
     def _quote_of(self, series: Series) -> _Quote:
-        return self._quote(series.row.asset, series.interval)
+        return self._quotes[series.row.asset, series.interval]
 
     def _add(self, pieces: Sequence[Piece], *, first: bool = False) -> None:
         self._ask_walk(lambda walk: walk.add(pieces, first=first))
@@ -306,14 +271,12 @@ class Filling:
         filled.calls += 1
         filled.refusing = [name for name in filled.refusing if name != piece.call.source]
         filled.sources[piece.call.source] = filled.sources.get(piece.call.source, 0) + 1
+        filled.rejects += bool(outcome.parsed.rejects)
         subject = self._question(piece).subject
-        notes = reject_notes(subject, piece.call, outcome.parsed, at_us=outcome.answer.fetched_us)
-        filled.rejects += write_rejects_noted(self._live.store, self._run_id, notes)
-        about = "" if piece.series.role is Role.SUPPLY else piece.series.interval
-        record = self._record.setdefault(about, [])
-        (exchange,) = keep_answers(self._live, self._run_id, [(subject, piece.call, outcome.answer)])
+        (exchange,) = keep_answers(self._live, self._run_id, [(subject, piece.call, outcome.answer, outcome.parsed)])
         late = self._quote_of(piece.series).late if piece.series.role is Role.RATE else {}
-        record.append({**exchange, "before_us": late[piece]} if piece in late else exchange)
+        about = "" if piece.series.role is Role.SUPPLY else piece.series.interval
+        self._record[about].append({**exchange, "before_us": late[piece]} if piece in late else exchange)
 
     @staticmethod
     def _question(piece: Piece) -> Question:
@@ -326,10 +289,10 @@ class Filling:
         for interval, calls in self._record.items():
             about: dict[str, Any] = {"kind": ANSWERS}
             if interval:
-                start_us, end_us = self._plan.spans[interval]
-                about = {"kind": HISTORY, "interval": interval, "start_us": start_us, "end_us": end_us}
+                about = {"kind": HISTORY, "interval": interval, **self._plan.span(interval)}
             keep_manifest(self._live, self._run_id, {**about, "exchanges": calls})
-        self._record, self._kept_at = {}, time.monotonic()
+        self._record.clear()
+        self._kept_at = time.monotonic()
 
     def _dollars_or_wait(self, outcome: Outcome) -> list[tuple[Series, Bars]]:
         """Bars in dollars as they are; others wait for their currency's rate. Rates and supplies are kept apart."""
@@ -337,22 +300,20 @@ class Filling:
         if parsed is None or outcome.answer is None or parsed.bars is None or not len(parsed.bars):
             return []
         if series.role is Role.SUPPLY:
-            reply = Reply(self._question(outcome.piece), ((outcome.piece.call, outcome.answer, parsed),), None)
-            write_reported(
-                self._live.store, self._run_id, [reply], registry=self._live.registry, due=self._live.clock()
-            )
+            reply = Reply(self._question(outcome.piece), ((outcome.piece.call, outcome.answer, parsed),))
+            live = self._live
+            write_reported(live.store, self._run_id, [reply], registry=live.registry, due=live.clock())
             return []
         if series.role is Role.RATE:
             quote = self._quote_of(series)
             before_us = quote.late.get(outcome.piece, NOTHING)
             bars = parsed.bars.take(parsed.bars.time_us < before_us)
             quote.markets.setdefault(series.row.source, []).append(bars)
-            quote.waiting, quote.without = quote.unpriced, []
+            quote.waiting, quote.without = [*quote.waiting, *quote.without], []
             return []
-        if parsed.bars.quote == "USD":
+        if parsed.bars.quote == DOLLAR:
             return [(series, parsed.bars)]
-        quote = self._quote(parsed.bars.quote, series.interval)
-        quote.waiting.append((series, parsed.bars))
+        self._quotes[parsed.bars.quote, series.interval].waiting.append((series, parsed.bars))
         return []
 
     def _priced(self, key: Quoted) -> list[tuple[Series, Bars]]:
@@ -389,31 +350,17 @@ class Filling:
         for span in quote.spans:
             if span.fillers and any(_overlap(span.start_us, span.end_us, bars) for _, bars in left):
                 row = span.fillers.pop(0)
-                series = rate_series(self._live, row, key[1], start_us=span.start_us, end_us=span.end_us)
-                pieces += pieces_of(series)
+                pieces += missing_series(self._live, row, key[1], span.start_us, span.end_us, role=Role.RATE).pieces()
         quote.asked += pieces
         self._add(pieces, first=True)
         return bool(pieces)
 
     def _write(self, parts: Sequence[tuple[Series, Bars]]) -> None:
         """Write bars in dollars, only at instants that are not stored."""
-        if not parts:
-            return
-        new = [series for series, _ in parts if series.key not in self._listings]
-        for series in new:
-            ids = listing_ids(self._live.store, [series.row], self._live.sources, interval=series.interval)
-            self._listings[series.key] = ids[series.row.asset, series.row.source]
-        have: dict[int, I64] = {self._listings[series.key]: series.have for series, _ in parts}
-        now_us = to_us(self._live.clock())
-        if any(int(bars.time_us[-1]) > now_us - LATE_US for _, bars in parts):
-            for interval in {series.interval for series, _ in parts}:
-                late = stored_instants(self._live, interval=interval, start_us=now_us - LATE_US, end_us=now_us)
-                for series, _ in parts:
-                    fresh = late.get((series.row.asset, series.row.source))
-                    if fresh is not None and series.interval == interval:
-                        have[self._listings[series.key]] = np.union1d(series.have, fresh)
-        listed = [(self._listings[series.key], bars) for series, bars in parts]
-        self.filled.bars += write_missing(self._live.store, self._run_id, listed, have).new
+        for interval in {series.interval for series, _ in parts}:
+            own = [(series.row, bars) for series, bars in parts if series.interval == interval]
+            store, sources = self._live.store, self._live.sources
+            self.filled.bars += write_missing(store, self._run_id, own, sources, interval=interval)
 
 
 def _rate_of(key: Quoted, quote: _Quote, parts: Sequence[Bars]) -> Bars:

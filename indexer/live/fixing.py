@@ -1,38 +1,95 @@
 """The fixing job: an hour of minutes from every venue → hourly bars, reference rates, and the quality log.
 
 A rate is written only where a venue stood behind it (final, indicative, degraded); a carried, suspended or missing
-one is an entry in the quality log, never a row. The memory for the next fixing is in the run's manifest, in the
-archive beside the answers, so that the fixing can be computed again from there (`live.replay`).
+one is an entry in the quality log, never a row. What the next fixing remembers of it is in the run's manifest, in the
+archive beside the answers, so that the fixing can be computed again from there (`replay_fixing`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
 import orjson
 
-from indexer.errors import NotFoundError, SourceUnavailable, VerificationError
-from indexer.live.audit import keep_answers, keep_manifest
-from indexer.live.bars import joined, listing_ids, write_missing
-from indexer.live.collect import Collected, collect_bars
+from indexer.errors import InputError, NotFoundError, SourceError, SourceUnavailable, VerificationError
+from indexer.live.asking import Answered, exchanges_of, failing_sources, reasons_of
+from indexer.live.audit import keep_answers, keep_manifest, read_exchange
+from indexer.live.bars import hour_of, write_missing
+from indexer.live.collect import Collected, collect_bars, constant_bars, hour_before, in_dollars, markets_of
 from indexer.live.context import Live
 from indexer.live.mapping import quote_fillers, quote_mappings
-from indexer.live.memory import Remembered, from_plain, remember
-from indexer.live.quality_log import settle, write_rejects_noted
-from indexer.reference.fixing import Fixings, fixing_rates, minute_cube
-from indexer.reference.rules import FixingRules, RateStatus, Verdict
-from indexer.sources.base import Mapped, Source
+from indexer.live.quality_log import SOURCE_DOWN, settle
+from indexer.reference.fixing import Fixings, Memory, fixing_rates, minute_cube
+from indexer.reference.rules import FixingRules, Method, RateStatus, Verdict
+from indexer.sources.base import Mapped
+from indexer.sources.http import reason_of
 from indexer.sources.records import Bars
-from indexer.store.bars import read_bars
+from indexer.sources.registry import REGISTRY
+from indexer.store.archive import Archive
 from indexer.store.db import Store
 from indexer.store.rates import write_rates
 from indexer.store.runs import last_run_before
 from indexer.times import HOUR_US, from_us, to_us
+
+KIND: Final = "fixing"
+PUBLISHED: Final = (RateStatus.FINAL, RateStatus.INDICATIVE, RateStatus.DEGRADED)
+ENTRIES: Final = {Verdict.STALE: "stale", Verdict.OUTLIER: "outlier", Verdict.NO_DATA: "no_data"}
+
+
+@dataclass(frozen=True, slots=True)
+class AssetMemory:
+    """One asset at a fixing: venues that were outliers, the partition medians, the last rate and its age then.
+
+    What was not known is NaN, or None where it came back from JSON.
+    """
+
+    out: Sequence[str]
+    recent: Sequence[float | None]
+    rate: float | None
+    age_s: float | None
+
+
+NEW: Final = AssetMemory((), (None,) * FixingRules().partitions, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A fixing's instant, its assets by slug, and the last dollar rate of each quote currency with its instant.
+
+    By name, so that it survives a restart and a changed registry.
+    """
+
+    at_us: int | None = None
+    assets: Mapping[str, AssetMemory] = field(default_factory=dict)
+    quotes: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+
+    def memory(self, assets: Sequence[str], venues: Sequence[str], *, at_us: int) -> Memory | None:
+        """The memory for a fixing of these assets and venues at an instant; None when nothing is remembered."""
+        if self.at_us is None or not self.assets:
+            return None
+        known = [self.assets.get(slug, NEW) for slug in assets]
+        return Memory(
+            out=np.array([[venue in asset.out for venue in venues] for asset in known], dtype=np.bool_),
+            recent=np.array([asset.recent for asset in known], dtype=np.float64),
+            rate=np.array([asset.rate for asset in known], dtype=np.float64),
+            age_s=np.array([asset.age_s for asset in known], dtype=np.float64) + (at_us - self.at_us) / 1e6,
+        )
+
+    def last_rates(self) -> dict[str, Bars]:
+        """The quote currencies' last rates, as `collect_bars` carries them."""
+        return {quote: constant_bars(rate, np.array([at_us])) for quote, (at_us, rate) in self.quotes.items()}
+
+
+def from_plain(plain: Mapping[str, Any]) -> Remembered:
+    """The memory as JSON gave it back."""
+    assets = {slug: AssetMemory(**asset) for slug, asset in plain["assets"].items()}
+    return Remembered(plain["at_us"], assets, plain["quotes"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +100,21 @@ class Fixed:
     assets: tuple[str, ...]
     venues: tuple[str, ...]
     rates: Fixings
+
+    def remember(self, quotes: Mapping[str, Bars]) -> Remembered:
+        """What the next fixing is to know, with the quote currencies' rates."""
+        rates = self.rates
+        assets = {
+            slug: AssetMemory(
+                out=[venue for v, venue in enumerate(self.venues) if rates.out[a, v]],
+                recent=rates.partitions[a].tolist(),
+                rate=float(rates.rate[a]),
+                age_s=float(rates.age_s[a]),
+            )
+            for a, slug in enumerate(self.assets)
+        }
+        last = {quote: (int(bars.time_us[-1]), float(bars.close[-1])) for quote, bars in quotes.items() if len(bars)}
+        return Remembered(self.at_us, assets, last)
 
 
 def compute(
@@ -61,52 +133,79 @@ def compute(
     return Fixed(at_us, assets, venues, rates)
 
 
-KIND: Final = "fixing"
-PUBLISHED: Final = (RateStatus.FINAL, RateStatus.INDICATIVE, RateStatus.DEGRADED)
-
-
 def fix(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     """Make the fixing due at an instant; what the run log keeps of it.
 
     Raises SourceUnavailable when no venue gave anything for any asset, naming each and why.
     """
-    at_us = to_us(due)
-    rows = live.venues()
+    at_us, rows = to_us(due), live.venues()
     quotes = sorted({row.quote for row in rows})
-    asked = (*rows, *quote_mappings(quotes, live.sources))
-    all_asked = (*asked, *quote_fillers(quotes, live.sources))
+    asked = (*rows, *quote_mappings(quotes, live.sources), *quote_fillers(quotes, live.sources))
     before = remembered_before(live, due)
     last = before.last_rates()
-    got = live.upstream.run(lambda http: collect_bars(all_asked, live.sources, http, at_us=at_us, last_rates=last))
-    failures = failures_of(asked, got)
-    note_sources(live, run_id, asked, failures)
+    got = live.upstream.run(lambda http: collect_bars(asked, live.sources, http, at_us=at_us, last_rates=last))
+    down = _note_sources(live, run_id, got)
     if not got.bars.keys() - {row.quote for row in rows}:
-        reasons = "; ".join(f"{source}: {text}" for source, text in sorted(failures.sources.items()))
-        raise SourceUnavailable(f"no venue gave a price for the fixing. {reasons or 'No minute was traded.'}")
+        raise SourceUnavailable(f"no venue gave a price for the fixing. {reasons_of(down) or 'No minute was traded.'}")
     fixed = compute(rows, got.bars, memory=before, at_us=at_us, rules=live.rules)
     ids = live.asset_ids()
-    bars = write_evidence(live.store, run_id, evidence(rows, got, at_us=at_us), sources=live.sources, at_us=at_us)
+    bars = evidence(rows, got, at_us=at_us)
+    write_missing(live.store, run_id, bars, live.sources, interval="1h")
     rates = write_fixed(live.store, run_id, fixed, rows, ids=ids)
-    note_fixing(live, run_id, fixed, got=got, asked=asked)
-    after = remember(fixed.rates, fixed.assets, fixed.venues, at_us=at_us, rates=got.rates)
-    assets_of = {(row.source, row.symbol): row.asset for row in all_asked}
-    answers = [(assets_of[call.source, call.ask.symbol], call, answer) for call, answer in got.answers]
+    _note_fixing(live, run_id, fixed, got)
+    exchanges = exchanges_of(got.replies)
     manifest = {
         "kind": KIND,
         "at_us": at_us,
-        "mapped": all_asked,
+        "mapped": asked,
         "rules": live.rules,
         "before": before,
-        "after": after,
-        "exchanges": keep_answers(live, run_id, answers),
+        "after": fixed.remember(got.rates),
+        "exchanges": keep_answers(live, run_id, exchanges),
     }
     return {
         "manifest": keep_manifest(live, run_id, manifest),
         "rates": rates,
-        "bars": bars,
-        "answers": len(got.answers),
-        "failed_sources": sorted(failures.sources),
+        "bars": len(bars),
+        "answers": len(exchanges),
+        "failed_sources": sorted(down),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Refixed:
+    """A fixing computed again, with what it was computed from: rows asked for, minutes, rules."""
+
+    fixed: Fixed
+    rows: tuple[Mapped, ...]
+    got: Collected
+    rules: FixingRules
+
+
+def replay_fixing(archive: Archive, manifest: str) -> Refixed:
+    """The fixing whose manifest has this hash, computed again from the archived answers of the day.
+
+    The same code reads the same bytes, so the rates are the same to the last bit. Raises NotFoundError or
+    VerificationError when bytes are gone or damaged, InputError for another kind of manifest.
+    """
+    record = orjson.loads(archive.get(manifest))
+    if record.get("kind") != KIND:
+        raise InputError(f"{manifest[:12]}… is not the manifest of a fixing but of {record.get('kind')!r}")
+    asked = [Mapped(**row) for row in record["mapped"]]
+    sources = {row.source: REGISTRY[row.source]() for row in asked}
+    answers: dict[tuple[str, str], list[Answered]] = {}
+    for exchange in record["exchanges"]:
+        with suppress(SourceError):  # refused by today's parser: the rates will differ
+            call, answer, parsed = read_exchange(exchange, archive, sources)
+            answers.setdefault((call.source, call.ask.symbol), []).append((call, answer, parsed))
+    before, at_us = from_plain(record["before"]), record["at_us"]
+    markets = markets_of(asked, [answers.get((row.source, row.symbol), []) for row in asked])
+    got = in_dollars(markets, hour_before(at_us), last=before.last_rates())
+    quotes = {row.quote for row in asked}
+    rows = tuple(row for row in asked if row.asset not in quotes)
+    then = {"pair_theta": record["rules"]["theta"], "aligned": False, **record["rules"]}  # neither was there at first
+    rules = FixingRules(**{**then, "method": Method(then["method"])})
+    return Refixed(compute(rows, got.bars, memory=before, at_us=at_us, rules=rules), rows, got, rules)
 
 
 def remembered_before(live: Live, due: datetime) -> Remembered:
@@ -124,65 +223,25 @@ def evidence(rows: Sequence[Mapped], got: Collected, *, at_us: int) -> list[tupl
     """Each venue's hour as one bar, at whole hours only."""
     if at_us % HOUR_US:
         return []
-    seen = [row for row in rows if len(got.bars.get(row.asset, {}).get(row.source, ()))]
-    return [(row, _closing_at(joined(got.bars[row.asset][row.source]), at_us)) for row in seen]
-
-
-def write_evidence(
-    store: Store, run_id: int, bars: Sequence[tuple[Mapped, Bars]], *, sources: Mapping[str, Source], at_us: int
-) -> int:
-    """Write the bars that are not there yet; how many there are."""
-    if not bars:
-        return 0
-    ids = listing_ids(store, [row for row, _ in bars], sources, interval="1h")
-    parts = [(ids[row.asset, row.source], bar) for row, bar in bars]
-    there = read_bars(store, listing_ids=list(ids.values()), since_us=at_us, until_us=at_us + 1)
-    have = {int(number): np.array([at_us], dtype=np.int64) for number in there.listing_id}
-    write_missing(store, run_id, parts, have)
-    return len(parts)
-
-
-def _closing_at(bar: Bars, at_us: int) -> Bars:
-    """The bar of the whole hour: its close is the last trade's, true until the hour ends."""
-    return Bars(
-        np.array([at_us], dtype=np.int64), bar.open, bar.high, bar.low, bar.close, bar.volume_base, bar.volume_usd
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class FixedRow:
-    """One rate of a fixing as it is stored."""
-
-    asset: str
-    rate: float
-    status: int
-    verdicts: str
-
-
-def rate_rows(fixed: Fixed, rows: Sequence[Mapped]) -> list[FixedRow]:
-    """The rates that a venue stands behind, with the verdict on each venue that lists the asset."""
-    listed = {(row.asset, row.source) for row in rows}
-    rate, status = fixed.rates.rate, fixed.rates.status
-    return [
-        FixedRow(slug, float(rate[a]), int(status[a]), _verdicts(fixed, a, listed))
-        for a, slug in enumerate(fixed.assets)
-        if status[a] in PUBLISHED and np.isfinite(rate[a])
-    ]
+    hours = [(row, got.bars.get(row.asset, {}).get(row.source)) for row in rows]
+    return [(row, hour_of(minutes, at_us)) for row, minutes in hours if minutes is not None and len(minutes)]
 
 
 def write_fixed(store: Store, run_id: int, fixed: Fixed, rows: Sequence[Mapped], *, ids: Mapping[str, int]) -> int:
-    """Write the rates that a venue stands behind; how many. `ids` are the assets' by slug."""
-    stored = rate_rows(fixed, rows)
-    if stored:
+    """Write the rates that a venue stands behind, each with its verdicts; how many. `ids` are the assets' by slug."""
+    rates = fixed.rates
+    listed = {(row.asset, row.source) for row in rows}
+    stored = np.flatnonzero(np.isin(rates.status, PUBLISHED) & np.isfinite(rates.rate))
+    if len(stored):
         write_rates(
             store,
             run_id,
-            asset_id=np.array([ids[one.asset] for one in stored], dtype=np.int64),
+            asset_id=np.array([ids[fixed.assets[a]] for a in stored], dtype=np.int64),
             time_us=np.full(len(stored), fixed.at_us, dtype=np.int64),
-            rate=np.array([one.rate for one in stored]),
-            status=np.array([one.status for one in stored], dtype=np.int8),
-            method=fixed.rates.method,
-            verdicts=[one.verdicts for one in stored],
+            rate=rates.rate[stored],
+            status=rates.status[stored].astype(np.int8),
+            method=rates.method,
+            verdicts=[_verdicts(fixed, a, listed) for a in stored.tolist()],
         )
     return len(stored)
 
@@ -196,89 +255,41 @@ def _verdicts(fixed: Fixed, asset: int, listed: set[tuple[str, str]]) -> str:
     return json.dumps(words, separators=(",", ":"))
 
 
-WORDS: Final = {Verdict.STALE: "stale", Verdict.OUTLIER: "outlier", Verdict.NO_DATA: "no_data"}
+def _note_sources(live: Live, run_id: int, got: Collected) -> dict[str, str]:
+    """Open what could not be had, close what answers again; the sources that gave nothing at all, with why.
 
-
-@dataclass(frozen=True, slots=True)
-class Failures:
-    """What could not be had: whole sources, and single symbols of sources that answered otherwise; with reasons."""
-
-    sources: Mapping[str, str]
-    symbols: Mapping[str, str]
-
-
-def failures_of(asked: Sequence[Mapped], got: Collected) -> Failures:
-    """Which sources gave nothing at all, and which `source/asset` failed alone.
-
-    `collect_bars` notes one failure for each row that failed, in the order asked.
+    Of a source that answered otherwise, the symbols that failed are entered. The instant is when we noticed.
     """
-    answered = {(call.source, call.ask.symbol) for call, _ in got.answers}
-    texts: dict[str, list[str]] = {}
-    for note in got.notes:
-        if note.kind == "source_down" and "/" not in note.subject:
-            texts.setdefault(note.subject, []).append(note.detail)
-    alive = {source for source, _ in answered}
-    sources = {source: said[0] for source, said in texts.items() if source not in alive}
-    symbols: dict[str, str] = {}
-    for row in asked:
-        said = texts.get(row.source, [])
-        if row.source in alive and (row.source, row.symbol) not in answered and said:
-            symbols[f"{row.source}/{row.asset}"] = said.pop(0)
-    unpriced = {note.subject: note.detail for note in got.notes if note.kind == "source_down" and "/" in note.subject}
-    return Failures(sources, {**symbols, **unpriced})
+    down = failing_sources(got.replies)
+    symbols = {
+        f"{reply.question.source}/{reply.question.subject}": reason_of(reply.error)
+        for reply in got.replies
+        if reply.error is not None and not reply.parsed and reply.question.source not in down
+    }
+    asked = {reply.question.source for reply in got.replies}
+    wrong = {**down, **symbols, **got.unpriced}
+    settle(live, run_id, SOURCE_DOWN, wrong, concerns=lambda subject: subject.partition("/")[0] in asked)
+    return down
 
 
-def note_sources(live: Live, run_id: int, asked: Sequence[Mapped], failures: Failures) -> None:
-    """Open what is down now, close what answers again. The instant is when we noticed, whatever was due."""
-    venues = {row.source for row in asked}
-    now = {**failures.sources, **failures.symbols}
-    settle(
-        live.store,
-        run_id,
-        kind="source_down",
-        now=now,
-        at=live.clock(),
-        concerns=lambda subject: subject.partition("/")[0] in venues,
-    )
-
-
-def note_fixing(live: Live, run_id: int, fixed: Fixed, *, got: Collected, asked: Sequence[Mapped]) -> None:
-    """Settle the entries about venues and assets at this fixing, and enter the refused rows."""
+def _note_fixing(live: Live, run_id: int, fixed: Fixed, got: Collected) -> None:
+    """Settle the entries about venues and assets at this fixing."""
     at = from_us(fixed.at_us)
-    write_rejects_noted(live.store, run_id, got.notes)
-    answered = {(call.source, call.ask.symbol) for call, _ in got.answers}
-    judged = {f"{row.source}/{row.asset}" for row in asked if (row.source, row.symbol) in answered}
+    answered = {(reply.question.source, reply.question.subject) for reply in got.replies if reply.parsed}
     known = {f"{venue}/{slug}" for slug in fixed.assets for venue in fixed.venues}
-    for verdict, kind in WORDS.items():
-        now = _with_verdict(fixed, verdict, judged=judged)
-        if kind == "stale":
-            now |= {note.subject: note.detail for note in got.notes if note.kind == "stale"}
-        settle(
-            live.store,
-            run_id,
-            kind=kind,
-            now=now,
-            at=at,
-            concerns=lambda subject: subject in known or "/" not in subject,
-        )
-    settle(
-        live.store,
-        run_id,
-        kind="no_rate",
-        now=_without_rate(fixed),
-        at=at,
-        concerns=lambda subject: subject in fixed.assets,
-    )
+    for verdict, kind in ENTRIES.items():
+        wrong = _with_verdict(fixed, verdict, answered) | dict(got.stale if kind == "stale" else {})
+        settle(live, run_id, kind, wrong, concerns=lambda subject: subject in known or "/" not in subject, at=at)
+    settle(live, run_id, "no_rate", _without_rate(fixed), concerns=fixed.assets.__contains__, at=at)
 
 
-def _with_verdict(fixed: Fixed, verdict: Verdict, *, judged: set[str]) -> dict[str, str]:
+def _with_verdict(fixed: Fixed, verdict: Verdict, answered: set[tuple[str, str]]) -> dict[str, str]:
     """`venue/asset` → what was seen, for each that got this verdict and answered at all."""
     texts: dict[str, str] = {}
     for a, v in np.argwhere(fixed.rates.verdicts == verdict).tolist():
-        subject = f"{fixed.venues[v]}/{fixed.assets[a]}"
-        if subject in judged:
-            price, rate = fixed.rates.venue_price[a, v], fixed.rates.rate[a]
-            texts[subject] = f"venue {price:.8g}, rate {rate:.8g}"
+        venue, asset = fixed.venues[v], fixed.assets[a]
+        if (venue, asset) in answered:
+            texts[f"{venue}/{asset}"] = f"venue {fixed.rates.venue_price[a, v]:.8g}, rate {fixed.rates.rate[a]:.8g}"
     return texts
 
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from indexer.config import Settings
 from indexer.errors import SourceError, SourceUnavailable
-from indexer.live import benchmarks, crosscheck, fixing, history, listings, stress, supply, usage
-from indexer.live.audit import HISTORY
+from indexer.live import benchmarks, crosscheck, fixing, history, listings, measures, supply
+from indexer.live.audit import pack_answers
 from indexer.live.chain.activity import KIND, owed_days, read_activity_of_day
 from indexer.live.chain.configured import is_on
 from indexer.live.chain.prices import check_prices
@@ -25,24 +25,22 @@ from indexer.live.chain.snapshots import take_snapshot
 from indexer.live.clock import ClockWatch
 from indexer.live.context import LISTINGS, Live, chain_work
 from indexer.live.mapping import venue_mappings
-from indexer.live.packing import pack_answers
 from indexer.live.scheduler import Job, Owing, Scheduler
 from indexer.registry import Registry
 from indexer.sources.base import Dataset
 from indexer.store.db import Store
 from indexer.store.payloads import forget_payloads, kept_for_good
-from indexer.store.runs import last_run_before, read_run
+from indexer.store.runs import HISTORY, last_run_before, read_run
 from indexer.times import Clock
 
-HOUR: Final = timedelta(hours=1)
-DAY: Final = timedelta(days=1)
-BAR_DELAY: Final = timedelta(minutes=2)  # venues publish a closed hour within seconds; two minutes forgives a slow one
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+BAR_DELAY: Final = 2 * MINUTE  # venues publish a closed hour within seconds; two minutes forgives a slow one
 PACKED_AGAIN: Final = timedelta(days=8)  # a week without the job is made up for; older files by `deai archive pack`
 SINGLY: Final = 12  # hours of minutes that every venue still serves (Kraken: 720); older hours come as hourly bars
-
 TRIES: Final = 5  # over a quarter of an hour; then a part that nobody gives waits for the next due instant
-
-Piece = Callable[[Live, datetime, int], Mapping[str, Any]]
+SUPPLY, ACTIVITY, PRICES = "onchain-supply", "onchain-activity", "onchain-prices"
+LEASE: Final = "onchain"
+Progress = Callable[[int, int], None]  # blocks done, blocks in all, of one network's day
 
 
 def live_jobs(live: Live, *, update_minutes: int = 60, history_beside: bool = False) -> list[Job]:
@@ -50,34 +48,34 @@ def live_jobs(live: Live, *, update_minutes: int = 60, history_beside: bool = Fa
 
     `history_beside`: without the history, which a scheduler of its own does meanwhile (`history_scheduler`).
     """
-    jobs: list[Job] = []
-    venues = venue_mappings(live.registry, live.sources)
-    if venues:
-        jobs.append(Job("supply-facts", DAY, timedelta(0), _of(live, supply.write_facts)))
-    if _any(live, Dataset.BENCHMARK):  # before the fixing at the first start only: it is due at another minute
-        jobs.append(_benchmarks(live, "benchmarks", benchmarks.DAILY))
-    if venues:
-        if not history_beside:
-            jobs.append(Job(LISTINGS, DAY, timedelta(0), _of(live, listings.check_listings)))
-        every = timedelta(minutes=update_minutes)
-        jobs.append(Job(fixing.KIND, every, BAR_DELAY, _of(live, fixing.fix), singly=SINGLY, urgent=True))
-        if not history_beside:
-            jobs.append(Job(HISTORY, HOUR, timedelta(minutes=4), _of(live, history.catch_up)))
-    if supply.SOURCE in live.sources:
-        jobs.append(Job("supply", DAY, timedelta(minutes=10), with_rest(live, supply.read_reported)))
-    if _any(live, Dataset.BENCHMARK):
-        jobs.append(_benchmarks(live, "benchmark-hours", benchmarks.HOURLY))
-    if _any(live, Dataset.FUNDING) or _any(live, Dataset.SENTIMENT):
-        jobs.append(Job(stress.KIND, HOUR, timedelta(minutes=5), _of(live, stress.read_stress)))
-    if venues and {"defillama", "coingecko", "ccxt"} & live.sources.keys():
-        jobs.append(Job("cross-check", HOUR, timedelta(minutes=3), _of(live, crosscheck.check)))
-    jobs.append(Job("retention", DAY, timedelta(minutes=30), _of(live, sweep)))
-    return jobs
+    venues, gives = bool(venue_mappings(live.registry, live.sources)), _datasets(live)
+    supplies, equities = supply.SOURCE in live.sources, Dataset.BENCHMARK in gives
+    stress = bool({Dataset.FUNDING, Dataset.SENTIMENT} & gives)
+    others = bool({"defillama", "coingecko", "ccxt"} & live.sources.keys())
+    daily, hourly = (with_rest(live, partial(benchmarks.refresh, intervals=(name,))) for name in benchmarks.INTERVALS)
+    every = update_minutes * MINUTE
+    jobs = (
+        (venues, Job("supply-facts", DAY, 0 * MINUTE, partial(supply.write_facts, live))),
+        # before the fixing at the first start only: it is due at another minute
+        (equities, Job("benchmarks", 6 * HOUR, 15 * MINUTE, daily)),
+        (venues and not history_beside, _listings(live)),
+        (venues, Job(fixing.KIND, every, BAR_DELAY, partial(fixing.fix, live), singly=SINGLY, urgent=True)),
+        (venues and not history_beside, Job(HISTORY, HOUR, 4 * MINUTE, partial(history.catch_up, live))),
+        (supplies, Job("supply", DAY, 10 * MINUTE, with_rest(live, supply.read_reported))),
+        (equities, Job("benchmark-hours", 6 * HOUR, 15 * MINUTE, hourly)),
+        (stress, Job(measures.STRESS, HOUR, 5 * MINUTE, partial(measures.read_stress, live))),
+        (venues and others, Job("cross-check", HOUR, 3 * MINUTE, partial(crosscheck.check, live))),
+        (True, Job("retention", DAY, 30 * MINUTE, partial(sweep, live))),
+    )
+    return [job for wanted, job in jobs if wanted]
 
 
-def _benchmarks(live: Live, name: str, interval: str) -> Job:
-    piece = partial(benchmarks.refresh, intervals=(interval,))
-    return Job(name, 6 * HOUR, timedelta(minutes=15), with_rest(live, piece))
+def _listings(live: Live) -> Job:
+    return Job(LISTINGS, DAY, 0 * MINUTE, partial(listings.check_listings, live))
+
+
+def _datasets(live: Live) -> set[Dataset]:
+    return {dataset for source in live.sources.values() for dataset in source.capabilities.datasets}
 
 
 def history_scheduler(live: Live, beside: Scheduler, *, watch: ClockWatch | None = None) -> Scheduler:
@@ -85,10 +83,7 @@ def history_scheduler(live: Live, beside: Scheduler, *, watch: ClockWatch | None
 
     The venues' lists come before it, because they say which series there are.
     """
-    jobs = [
-        Job(LISTINGS, DAY, timedelta(0), _of(live, listings.check_listings)),
-        Job(HISTORY, HOUR, timedelta(0), _of(live, partial(history.catch_up, patient=True))),
-    ]
+    jobs = [_listings(live), Job(HISTORY, HOUR, 0 * MINUTE, partial(history.catch_up, live, patient=True))]
     closing = live.upstream.close
     return Scheduler(
         live.store, jobs, clock=live.clock, afterwards=live.compute, closing=closing, watch=watch, beside=beside
@@ -96,11 +91,10 @@ def history_scheduler(live: Live, beside: Scheduler, *, watch: ClockWatch | None
 
 
 def sweep(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
-    """Remove what is over its time, except imported files and the newest fixing's manifest, which the next fixing
-    needs, and pack the answers of past days; how much.
+    """Remove what is over its time and pack the answers of past days; how much.
 
-    Imported files stay: they are few, and nobody can be asked for them again. What instant a sweep reached back to is
-    in its run (`before`), so that `verify` can tell an answer whose time was over from one that was taken away.
+    Imported files stay, as nobody can be asked for them again, and so does the newest fixing's manifest, which the next
+    one needs. `before` lets `verify` tell an answer whose time was over from one that was taken away.
     """
     before = live.clock() - timedelta(days=live.archive_days)
     newest = last_run_before(live.store, fixing.KIND, live.clock() + timedelta(days=1))
@@ -113,34 +107,18 @@ def sweep(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     return {**gone, "packed": packed.answers}
 
 
-def _of(live: Live, piece: Piece) -> Callable[[datetime, int], Mapping[str, Any]]:
-    return lambda due, run_id: piece(live, due, run_id)
-
-
 def with_rest(live: Live, piece: Callable[..., Mapping[str, Any]]) -> Callable[[datetime, int], Mapping[str, Any]]:
     """The work of a piece that may owe a part of it (`owed`): a few tries, minutes apart, each for what is missing."""
 
     def work(due: datetime, run_id: int) -> Mapping[str, Any]:
         before = read_run(live.store, run_id).detail
-        made = piece(live, due, run_id, only=before.get("owed", ()))
-        detail = {**made, "tries": before.get("tries", 0) + 1}
+        brought = piece(live, due, run_id, only=before.get("owed", ()))
+        detail = {**brought, "tries": before.get("tries", 0) + 1}
         if detail["owed"] and detail["tries"] < TRIES:
             raise Owing(detail)
         return detail
 
     return work
-
-
-def _any(live: Live, dataset: Dataset) -> bool:
-    return any(dataset in source.capabilities.datasets for source in live.sources.values())
-
-
-SUPPLY, ACTIVITY, PRICES = "onchain-supply", "onchain-activity", "onchain-prices"
-LEASE: Final = "onchain"
-SIX_HOURS: Final = timedelta(hours=6)
-
-
-Progress = Callable[[int, int], None]  # blocks done, blocks in all, of one network's day
 
 
 def chain_scheduler(
@@ -162,17 +140,14 @@ def chain_scheduler(
 
 def onchain_jobs(live: Live, *, transfers: bool, progress: Progress | None = None) -> list[Job]:
     """The jobs that read chains, in the order of work; those of `transfers` cost thousands of requests a day."""
-    jobs = [
-        Job(SUPPLY, SIX_HOURS, timedelta(minutes=5), _of(live, supplies)),
-        Job(PRICES, SIX_HOURS, timedelta(minutes=35), _of(live, prices)),
-    ]
-    if _any(live, Dataset.USAGE):
-        jobs.append(Job(usage.KIND, DAY, timedelta(hours=3), _of(live, usage.read_usage)))
-    if transfers:
-        jobs.append(
-            Job(ACTIVITY, DAY, timedelta(minutes=40), _of(live, partial(activity, progress=progress)), singly=7)
-        )
-    return jobs
+    reading = partial(activity, live, progress=progress)
+    jobs = (
+        (True, Job(SUPPLY, 6 * HOUR, 5 * MINUTE, partial(supplies, live))),
+        (True, Job(PRICES, 6 * HOUR, 35 * MINUTE, partial(prices, live))),
+        (Dataset.USAGE in _datasets(live), Job(measures.USAGE, DAY, 3 * HOUR, partial(measures.read_usage, live))),
+        (transfers, Job(ACTIVITY, DAY, 40 * MINUTE, reading, singly=7)),
+    )
+    return [job for wanted, job in jobs if wanted]
 
 
 def supplies(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:

@@ -53,18 +53,11 @@ def check_listings(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
         raise SourceUnavailable(f"no venue gave its list of pairs: {'; '.join(unread.values())}")
     findings = compare_listings(live.registry, lists, at_us=now_us)
     for kind in KINDS:
-        settle(
-            live.store,
-            run_id,
-            kind=kind,
-            now=findings.entries[kind],
-            at=live.clock(),
-            concerns=lambda subject: subject.partition("/")[0] in lists,
-        )
+        settle(live, run_id, kind, findings.entries[kind], concerns=lambda subject: subject.partition("/")[0] in lists)
     new = {venue: {"read_at": iso(now_us), "trading": symbols} for venue, symbols in findings.trading.items()}
     newest = {**newest_lists(live.store, now=live.clock()), **new}
     lost = without_venue(live.registry, live.sources, {venue: one["trading"] for venue, one in newest.items()})
-    settle(live.store, run_id, kind="no_venue", now=lost, at=live.clock(), concerns=lambda subject: True)
+    settle(live, run_id, "no_venue", lost, concerns=lambda subject: True)
     counts = {kind: len(findings.entries[kind]) for kind in KINDS}
     return {**counts, "no_venue": sorted(lost), "unread": sorted(unread), "lists": newest}
 

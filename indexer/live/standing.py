@@ -20,6 +20,7 @@ from indexer.store.runs import (
     CLOCK,
     DONE,
     FIRST_FILL,
+    HISTORY,
     RUNNING,
     finish_run,
     first_fill_is_open,
@@ -51,6 +52,24 @@ class Standing:
     answering: tuple[str, ...]
     failing: Annotated[dict[str, str], "Sources that only failed so far, and what they said"]
     clock_suspect: Annotated[str, "Why the machine's clock is doubted and no scheduled work done; or empty"]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveLevel:
+    """An index now. `carried_weight` has no price of now but the last official one; `three_venues` is the weight that
+    three venues or more price; `since_fixing` the return since the newest official level, which is of `fixed_at`."""
+
+    index: str
+    simulated: bool
+    time: datetime
+    age_s: float
+    level: float
+    final: bool
+    carried_weight: float
+    three_venues: float
+    venues: tuple[str, ...]
+    fixed_at: datetime
+    since_fixing: float
 
 
 class SourceState(StrEnum):
@@ -91,7 +110,7 @@ class SourceStatus:
 
 def standing_of(store: Store, *, now: datetime) -> Standing:
     """Where the filling stands at `now`."""
-    run = next(iter(read_runs(store, kind="history", limit=1)), None)
+    run = next(iter(read_runs(store, kind=HISTORY, limit=1)), None)
     seen = run.detail if run is not None and run.outcome == RUNNING else {}
     provisional = first_fill_is_open(store, now=now)
     done, of = int(seen.get("done", 0)), int(seen.get("of", 0))
@@ -120,7 +139,7 @@ def begin_first_fill(store: Store, *, now: datetime) -> bool:
     """Whether the store is being filled for the first time; begun here when it has neither levels nor history."""
     if first_fill_is_open(store, now=now):
         return True
-    if has_levels(store) or read_runs(store, kind=FIRST_FILL, limit=1) or read_runs(store, kind="history", limit=1):
+    if has_levels(store) or read_runs(store, kind=FIRST_FILL, limit=1) or read_runs(store, kind=HISTORY, limit=1):
         return False
     return start_run(store, kind=FIRST_FILL, key=FIRST_FILL, now=now, due_at=now) is not None
 

@@ -1,9 +1,8 @@
 """The level that lives between fixings: every venue's last prices, asked now, through the fixing's own gates.
 
-Nothing is stored: a live level is never official. One call a venue gives all its pairs (Coinbase a call a pair, a few
-at a time); prices are asked again only after a few seconds and only when somebody wants a level. The prices stand for
-the newest minute of a fixing, weighed by each venue's value of the last one, so that on prices that stand still the
-live level is the next fixing's.
+Nothing is stored: a live level is never official. Prices are asked again only after a few seconds and only when
+somebody wants a level. They stand for the newest minute of a fixing, weighed by each venue's value of the last one, so
+that on prices that stand still the live level is the next fixing's.
 """
 
 from __future__ import annotations
@@ -11,23 +10,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
 from indexer.errors import NotEnoughDataError, SourceUnavailable
-from indexer.live.asking import Question, ask_all
-from indexer.live.collect import collect_bars
+from indexer.live.asking import Question, ask_all, exchanges_of
+from indexer.live.collect import constant_bars, in_dollars
 from indexer.live.context import Live
 from indexer.live.fixing import Fixed, compute, remembered_before
-from indexer.live.live_level import LiveLevel
 from indexer.live.mapping import quote_mappings
+from indexer.live.standing import LiveLevel
 from indexer.reference.rules import RateStatus
 from indexer.registry.records import LinePart
-from indexer.sources.base import Ask, Call, Dataset, Mapped, Parsed
-from indexer.sources.http import Answer, HttpClient
-from indexer.sources.records import Bars
+from indexer.sources.base import Ask, Dataset, Mapped
 from indexer.store.assets import read_assets, read_listings
 from indexer.store.bars import read_bars
 from indexer.store.indices import read_index
@@ -141,13 +138,10 @@ class Ticker:
         if not rows:
             raise NotEnoughDataError("no venue is in use, so there are no prices of now; see DEAI_SOURCES")
         asked = (*rows, *quote_mappings(sorted({row.quote for row in rows}), live.sources))
-        before = self._prices.by_pair
-        questions = _questions(asked, before, now_us=to_us(live.clock()))
-        by_pair = dict(before)
-        for reply in ask_all(live, questions):
-            for _, _, parsed in reply.parsed:
-                at = self._monotonic()
-                by_pair |= {(reply.question.source, one.symbol): (one.price, at) for one in parsed.quotes}
+        by_pair = dict(self._prices.by_pair)
+        for _, call, _, parsed in exchanges_of(ask_all(live, _questions(asked, by_pair, now_us=at_us))):
+            at = self._monotonic()
+            by_pair |= {(call.source, quote.symbol): (quote.price, at) for quote in parsed.quotes}
         by_pair = {pair: known for pair, known in by_pair.items() if self._is_fresh(known[1])}
         if not by_pair:
             self._prices = _Prices(asked=self._monotonic())
@@ -173,14 +167,18 @@ def _questions(asked: Sequence[Mapped], before: Mapping[Place, tuple[float, floa
 
 
 def _fixed(live: Live, rows: Sequence[Mapped], asked: Sequence[Mapped], prices: Mapping[Place, float]) -> Fixed:
-    """The fixing of one minute that these prices make, with the memory of the last official one."""
+    """The fixing of one minute in which these prices stood, with the memory of the last official one."""
     now = live.clock()
     at_us = -(-to_us(now) // MINUTE_US) * MINUTE_US
     before = remembered_before(live, now)
-    value = _values(live, rows, at_us=before.at_us)
-    still = {source: StillMinute(source, prices, value, at_us) for source in live.sources}
-    last = before.last_rates()
-    got = live.upstream.run(lambda http: collect_bars(asked, still, http, at_us=at_us, bars=1, last_rates=last))
+    values, grid = _values(live, rows, at_us=before.at_us), np.array([at_us])
+    markets = []
+    for row in asked:
+        place = (row.source, row.symbol)
+        if place in prices:
+            value = np.array([values.get(place, np.nan)])
+            markets.append((row, replace(constant_bars(prices[place], grid), quote=row.quote, volume_usd=value)))
+    got = in_dollars(markets, grid, last=before.last_rates())
     return compute(rows, got.bars, memory=before, at_us=at_us, rules=live.rules)
 
 
@@ -188,38 +186,11 @@ def _values(live: Live, rows: Sequence[Mapped], *, at_us: int | None) -> dict[Pl
     """The traded value of each pair in the hour of the last fixing, in USD; NaN or absent where not known."""
     if at_us is None:
         return {}
-    known = {(row.asset, row.venue): row.id for row in read_listings(live.store) if row.interval == "1h"}
-    numbers = {
-        known[row.asset, row.source]: (row.source, row.symbol) for row in rows if (row.asset, row.source) in known
+    places = {(row.asset, row.source): (row.source, row.symbol) for row in rows}
+    listings = {
+        row.id: places[row.asset, row.venue]
+        for row in read_listings(live.store, interval="1h")
+        if row.id is not None and (row.asset, row.venue) in places
     }
-    bars = read_bars(
-        live.store, listing_ids=[int(number) for number in numbers if number], since_us=at_us, until_us=at_us + 1
-    )
-    return {
-        numbers[int(number)]: float(value)
-        for number, value in zip(bars.listing_id, bars.volume_usd, strict=True)
-        if int(number) in numbers
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class StillMinute:
-    """A source that answers with one minute: the price of now, held. It asks nobody."""
-
-    name: str
-    prices: Mapping[Place, float]
-    values: Mapping[Place, float]
-    at_us: int
-
-    def calls(self, ask: Ask) -> tuple[Call, ...]:
-        """One call where there is a price."""
-        return (Call(self.name, "", {}, ask),) if (self.name, ask.symbol) in self.prices else ()
-
-    async def fetch(self, call: Call, http: HttpClient) -> Answer:
-        return Answer("", 200, {}, b"", from_us(self.at_us))
-
-    def parse(self, call: Call, answer: Answer) -> Parsed:
-        place = (self.name, call.ask.symbol)
-        price, value = (np.array([one]) for one in (self.prices[place], self.values.get(place, np.nan)))
-        at = np.array([self.at_us], dtype=np.int64)
-        return Parsed(bars=Bars(at, price, price, price, price, np.array([np.nan]), value, call.ask.quote))
+    bars = read_bars(live.store, listing_ids=list(listings), since_us=at_us, until_us=at_us + 1)
+    return {listings[int(number)]: float(usd) for number, usd in zip(bars.listing_id, bars.volume_usd, strict=True)}

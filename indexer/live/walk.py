@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from heapq import heappop, heappush
 from typing import Final
 
@@ -17,9 +18,9 @@ import structlog
 from anyio import move_on_after
 
 from indexer.errors import SourceCorrupt, SourceError, SourceRefused
-from indexer.live.series import Role, Series
-from indexer.sources.base import Call, Parsed, Source, ask_once, limit_of
+from indexer.sources.base import Call, Mapped, Parsed, Source, ask_once, limit_of
 from indexer.sources.http import Answer, HttpClient
+from indexer.times import DAY_US
 
 log = structlog.get_logger(__name__)
 LANES: Final = 4  # calls under way at a source: few, so that a fixing never waits long for its turn
@@ -30,6 +31,58 @@ LATELY_S: Final = 600.0  # a source that answered properly within this time is i
 SHORT_REST_S: Final = 30.0  # the longest of such a source and of its pieces; one younger than this is asked on
 REFUSALS: Final = 2  # of one question in a row: then it is answered
 TURNED_AWAY: Final = 5  # times in a row that a source which did not answer refuses this address: left for the next run
+NOTHING: Final = 2**63 - 1
+UNLISTED_US: Final = 30 * DAY_US  # nothing for so long before the first bar: not listed then
+
+
+class Role(StrEnum):
+    """What the answers of a series are for."""
+
+    BARS = "bars"
+    RATE = "rate"  # bars of a quote currency in dollars
+    SUPPLY = "supply"  # supplies implied by an aggregator's chart
+
+
+@dataclass(slots=True, eq=False)
+class Series:
+    """What is missing of one asset at one source: its calls, newest first, and the stretches it does not reach back to.
+
+    `first_us` is the earliest bar stored or come so far, and `empty_us` adds up the time before it for which the source
+    answered that there is nothing. `refusals` are in a row; once `answered`, a refused call is owed, else it is the
+    answer that there is no such series.
+    """
+
+    row: Mapped
+    interval: str
+    calls: tuple[Call, ...] = ()
+    role: Role = Role.BARS
+    unreached: tuple[tuple[int, int], ...] = ()
+    first_us: int = NOTHING
+    empty_us: int = 0
+    refusals: int = 0
+    answered: bool = False
+
+    @property
+    def key(self) -> str:
+        """The series' name in the run log: `near@binance` of hours, `near@binance/1d` of days."""
+        days = "" if self.interval == "1h" else f"/{self.interval}"
+        return f"{self.row.asset}@{self.row.source}{days}"
+
+    def pieces(self) -> list[Piece]:
+        """A piece for each call."""
+        return [Piece(self, call) for call in self.calls]
+
+    def begins_after(self, call: Call) -> bool:
+        """Whether a call lies before the series' beginning, as far as the answers to newer calls say."""
+        return self.empty_us >= UNLISTED_US and call.ask.end_us <= self.first_us
+
+    def learn(self, call: Call, parsed: Parsed) -> None:
+        """Note what an answer says of where the series begins."""
+        if parsed.bars is None:
+            return
+        self.first_us = min(self.first_us, *parsed.bars.time_us[:1].tolist(), NOTHING)
+        if not (len(parsed.bars) or parsed.rejects) and call.ask.end_us <= self.first_us < NOTHING:
+            self.empty_us += call.ask.end_us - call.ask.start_us
 
 
 @dataclass(slots=True, eq=False)

@@ -234,17 +234,3 @@ class Reject:
     reason: str
     row: str
     position: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class QualityNote:
-    """Something the data lacked or disagreed about, for the quality log. `closed_us` None means still open.
-
-    `kind`: gap, reject, disagreement, stale, source_down. `subject` names the asset, venue or source.
-    """
-
-    kind: str
-    subject: str
-    opened_us: int
-    closed_us: int | None
-    detail: str

@@ -16,26 +16,25 @@ from typing import TYPE_CHECKING, Any
 from indexer.errors import SourceError
 from indexer.files.importing import write_rows
 from indexer.files.kept import read_import
-from indexer.live import benchmarks, filling, fixing, stress, supply, usage
+from indexer.live import benchmarks, filling, fixing, measures, supply
 from indexer.live.asking import Question, Reply, series_of
-from indexer.live.audit import ANSWERS, HISTORY, manifests_of, read_exchange
-from indexer.live.bars import listing_ids, write_missing
+from indexer.live.audit import ANSWERS, manifests_of, read_exchange
+from indexer.live.bars import write_missing
 from indexer.live.chain.snapshots import replayed, rules_mark, usage_series
 from indexer.live.chain.supply_rows import SOURCE as ONCHAIN
 from indexer.live.chain.supply_rows import supply_rows
 from indexer.live.context import asset_of
-from indexer.live.replay import replay_fixing
 from indexer.registry import Registry
 from indexer.sources.base import Mapped, Source
 from indexer.sources.records import Bars, in_usd
 from indexer.sources.registry import REGISTRY
 from indexer.store.archive import Archive
 from indexer.store.assets import read_assets
-from indexer.store.bars import read_bars
 from indexer.store.db import Store
 from indexer.store.metrics import write_metrics
 from indexer.store.payloads import read_payloads
 from indexer.store.rows import PayloadRow, RunRow, SupplyRow
+from indexer.store.runs import HISTORY
 from indexer.store.supplies import read_supplies, read_supplies_of, write_supplies
 from indexer.times import from_us, parse_instant, to_us
 
@@ -53,7 +52,6 @@ class Derivation:
     registry: Registry
     tokens: Mapping[str, Token]
     _sources: dict[str, Source] = field(default_factory=dict)
-    _listings: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
     def derive(self, run: RunRow, run_id: int) -> bool:
         """Writes what a run's archived inputs give, as the run `run_id`; False when none were kept that give rows.
@@ -90,19 +88,19 @@ class Derivation:
         elif run.kind == "supply":
             replies = [self._reply(one) for one in exchanges]
             supply.write_reported(self.into, run_id, replies, registry=self.registry, due=due)
-        elif run.kind == stress.KIND:
-            stress.write_measures(self.into, run_id, [self._reply(one) for one in exchanges], due=due)
-        elif run.kind == usage.KIND:
+        elif run.kind == measures.STRESS:
+            measures.write_measures(self.into, run_id, [self._reply(one) for one in exchanges], due=due)
+        elif run.kind == measures.USAGE:
             write_metrics(self.into, run_id, series_of([self._reply(one) for one in exchanges]))
         else:
             return False
         return True
 
     def _fixing(self, run_id: int, manifest: str) -> None:
-        again = replay_fixing(self.archive, manifest)
+        again = fixing.replay_fixing(self.archive, manifest)
         at_us = again.fixed.at_us
         bars = fixing.evidence(again.rows, again.got, at_us=at_us)
-        fixing.write_evidence(self.into, run_id, bars, sources=again.sources, at_us=at_us)
+        write_missing(self.into, run_id, bars, {row.source: self._source(row.source) for row, _ in bars}, interval="1h")
         ids = {asset.slug: int(asset.id) for asset in read_assets(self.into)}
         fixing.write_fixed(self.into, run_id, again.fixed, again.rows, ids=ids)
 
@@ -114,36 +112,27 @@ class Derivation:
             plans.setdefault(plan, []).extend(manifest["exchanges"])
         for (interval, start_us, end_us), exchanges in plans.items():
             markets: dict[str, dict[str, list[Bars]]] = {}
-            series: dict[int, list[Bars]] = {}
+            series: dict[Mapped, list[Bars]] = {}
             for exchange in exchanges:
+                asset, at, source = exchange["subject"].partition("@")
                 bars = self._bars(exchange)
-                if bars is not None and "@" in exchange["subject"]:
-                    series.setdefault(self._listing(exchange, interval), []).append(bars)
+                if bars is not None and at:
+                    row = Mapped(asset, source, exchange["symbols"][0], exchange["quote"])
+                    series.setdefault(row, []).append(bars)
                 elif bars is not None:
-                    markets.setdefault(exchange["subject"], {}).setdefault(exchange["source"], []).append(bars)
+                    markets.setdefault(asset, {}).setdefault(exchange["source"], []).append(bars)
             rates = {
                 quote: filling.hourly_rate(quote, by_source, interval, start_us=start_us, end_us=end_us)
                 for quote, by_source in markets.items()
             }
-            have = {
-                listing: read_bars(self.into, listing_ids=[listing], since_us=start_us + 1, until_us=end_us + 1).time_us
-                for listing in series
-            }
+            sources = {row.source: self._source(row.source) for row in series}
             for answers in zip_longest(*series.values()):  # several of one series may overlap: one after the other
                 parts = [
-                    (listing, bars if bars.quote == "USD" else in_usd(bars, rates[bars.quote]))
-                    for listing, bars in zip(series, answers, strict=True)
+                    (row, bars if bars.quote == "USD" else in_usd(bars, rates[bars.quote]))
+                    for row, bars in zip(series, answers, strict=True)
                     if bars is not None and (bars.quote == "USD" or bars.quote in rates)
                 ]
-                write_missing(self.into, run_id, parts, have)
-
-    def _listing(self, exchange: Mapping[str, Any], interval: str) -> int:
-        asset, source = exchange["subject"].partition("@")[0], exchange["source"]
-        if (asset, source, interval) not in self._listings:
-            row = Mapped(asset, source, exchange["symbols"][0], exchange["quote"])
-            ids = listing_ids(self.into, [row], {source: self._source(source)}, interval=interval)
-            self._listings[asset, source, interval] = ids[asset, source]
-        return self._listings[asset, source, interval]
+                write_missing(self.into, run_id, parts, sources, interval=interval)
 
     def _bars(self, exchange: Mapping[str, Any]) -> Bars | None:
         """The bars of an exchange; None where the answer was refused on the day too, or had none."""

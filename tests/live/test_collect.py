@@ -34,7 +34,7 @@ async def collect(faults: list[Fault], moment: Moment, last: Collected | None = 
     server = FaultServer(minute_world(("FET", "NEAR", "GRT")), lambda: moment.now, faults)
     async with server.running(), HttpClient(timeouts=QUICK, limits=FREE, clock=lambda: from_us(moment.now)) as http:
         sources = build_sources(base_url=server.root)
-        rates = last.rates if last else None
+        rates = last.rates if last else {}
         return await collect_bars(MAPPED, sources, http, at_us=moment.now, last_rates=rates)
 
 
@@ -45,8 +45,8 @@ async def test_tether_is_not_a_dollar() -> None:
     assert okx.quote == "USD"
     assert okx.close[-1] == pytest.approx(coinbase.close[-1], rel=3e-4)  # both near the one price in dollars
     assert got.rates["USDT"].close[-1] == pytest.approx(0.9987, rel=1e-3)
-    assert len(got.answers) == 3
-    assert got.notes == ()
+    assert [len(reply.parsed) for reply in got.replies] == [1, 1, 1]
+    assert got.stale == got.unpriced == {}
 
 
 async def test_without_a_rate_the_last_one_serves_for_two_hours_and_then_nothing_does() -> None:
@@ -55,9 +55,9 @@ async def test_without_a_rate_the_last_one_serves_for_two_hours_and_then_nothing
     moment.now += HOUR_US
     carried = await collect([Fault("kraken", "500")], moment, first)
     assert set(carried.bars["fetch"]) == {"okx", "coinbase"}
-    assert [(note.kind, note.subject) for note in carried.notes] == [("source_down", "kraken"), ("stale", "USDT")]
-    assert "USDT at our last rate of it, 0.9987" in carried.notes[1].detail
+    assert [reply.question.source for reply in carried.replies if reply.error] == ["kraken"]
+    assert "USDT at our last rate of it, 0.9987" in carried.stale["USDT"]
     moment.now += 2 * HOUR_US
     late = await collect([Fault("kraken", "500")], moment, carried)  # carrying does not make it younger
     assert set(late.bars["fetch"]) == {"coinbase"}
-    assert "FET-USDT is in USDT, of which there is no rate of ours" in late.notes[1].detail
+    assert "FET-USDT is in USDT, of which there is no rate of ours" in late.unpriced["okx/fetch"]

@@ -12,7 +12,7 @@ from played import EVERYTHING, NOON, Played, at, run_of
 from indexer.errors import SourceUnavailable
 from indexer.live.benchmarks import refresh
 from indexer.live.context import Live
-from indexer.live.stress import read_stress
+from indexer.live.measures import read_stress
 from indexer.store.bars import read_benchmark_bars, read_benchmark_closes
 from indexer.store.metrics import read_metrics
 from indexer.store.quality import read_open_quality

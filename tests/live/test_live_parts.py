@@ -21,13 +21,12 @@ from indexer.errors import InputError, NotEnoughDataError, Stopped
 from indexer.levels.markets import supplies_in_force
 from indexer.live.context import Live, archive_of, live_of
 from indexer.live.crosscheck import check
-from indexer.live.fixing import fix
+from indexer.live.fixing import Remembered, fix, from_plain
 from indexer.live.history import catch_up
 from indexer.live.jobs import sweep
 from indexer.live.mapping import base_and_quote, ids_at, quote_mappings, spelled, venue_mappings
-from indexer.live.memory import Remembered, from_plain
+from indexer.live.measures import perpetual
 from indexer.live.quality_log import settle
-from indexer.live.stress import perpetual
 from indexer.live.supply import IMPLIED, read_reported, write_facts
 from indexer.registry import VenueListing, load_registry, supply_facts
 from indexer.sources.base import Ask, Call, Dataset
@@ -201,7 +200,7 @@ def test_the_ledger_opens_once_and_closes_what_recovered(live: Live) -> None:
     run = run_of(live, "x")
 
     def now(**wrong: str) -> None:
-        settle(live.store, run, kind="stale", now=wrong, at=live.clock(), concerns=lambda subject: subject != "other")
+        settle(live, run, "stale", wrong, concerns=lambda subject: subject != "other")
 
     now(fet="old", other="old")
     now(fet="older", other="old")

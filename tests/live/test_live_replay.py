@@ -17,8 +17,8 @@ from sqlalchemy import text
 from indexer.config import Settings
 from indexer.errors import InputError, NotFoundError, VerificationError
 from indexer.live.context import archive_of, live_of
+from indexer.live.fixing import replay_fixing
 from indexer.live.jobs import sweep
-from indexer.live.replay import replay_fixing
 from indexer.store.archive import Archive
 from indexer.store.assets import read_assets
 from indexer.store.db import Store, open_store

@@ -7,6 +7,7 @@ kind of fault at its own venue, minute by minute, and the same rates when the da
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,12 +16,12 @@ import pytest
 from fault_server import Fault, FaultServer
 from fault_world import VENUES, minute_world
 
+from indexer.live.asking import Reply, exchanges_of
 from indexer.live.collect import collect_bars
 from indexer.reference.fixing import Memory, fixing_rates, minute_cube
 from indexer.reference.rules import RateStatus, Verdict
 from indexer.sources.base import Mapped
-from indexer.sources.http import HostLimit, HttpClient, Timeouts
-from indexer.sources.records import QualityNote
+from indexer.sources.http import HostLimit, HttpClient, Timeouts, reason_of
 from indexer.sources.registry import build_sources
 from indexer.times import HOUR_US, MINUTE_US, from_us, parse_instant
 
@@ -90,8 +91,15 @@ class Hour:
     level: float
     statuses: list[RateStatus]
     verdicts: dict[str, Verdict]
-    notes: list[QualityNote]
+    notes: list[tuple[str, str]]
     rates: np.ndarray
+
+
+def notes(replies: Sequence[Reply]) -> list[tuple[str, str]]:
+    """What sources said that failed, and why rows were refused."""
+    errors = [(reply.question.source, reason_of(reply.error)) for reply in replies if reply.error is not None]
+    exchanges = exchanges_of(replies)
+    return errors + [(call.source, row.reason) for _, call, _, parsed in exchanges for row in parsed.rejects]
 
 
 async def live_through(faults: list[Fault], hours_of_day: int = 24) -> list[Hour]:
@@ -113,7 +121,7 @@ async def live_through(faults: list[Fault], hours_of_day: int = 24) -> list[Hour
         sources = build_sources(base_urls={venue: server.url(venue) for venue in VENUES})
         for hour in range(hours_of_day):
             now = at(hour)
-            got = await collect_bars(mappings(), sources, http, at_us=now)
+            got = await collect_bars(mappings(), sources, http, at_us=now, last_rates={})
             prices, values = minute_cube([got.bars.get(asset, {}) for asset in ASSETS], VENUES, at_us=now)
             fixing = fixing_rates(prices, values, memory=memory)
             memory = fixing.memory(seconds_to_next=3600)
@@ -123,7 +131,7 @@ async def live_through(faults: list[Fault], hours_of_day: int = 24) -> list[Hour
                     float((fixing.rate / base).mean() * 1000),
                     [RateStatus(int(s)) for s in fixing.status],
                     {venue: Verdict(int(fixing.verdicts[0, v])) for v, venue in enumerate(VENUES)},
-                    list(got.notes),
+                    notes(got.replies),
                     fixing.rate,
                 )
             )
@@ -188,7 +196,7 @@ def test_every_fault_leaves_its_verdict_and_its_note(two_days: tuple[list[Hour],
     }
     for hour, (venue, verdict, words) in expected.items():
         assert faulty[hour].verdicts[venue] is verdict, (hour, venue)
-        assert any(words in note.detail and venue in note.subject for note in faulty[hour].notes), (hour, words)
+        assert any(words in text and venue == source for source, text in faulty[hour].notes), (hour, words)
     assert faulty[10].verdicts["okx"] is Verdict.NO_DATA
     assert faulty[11].verdicts["binance"] is Verdict.USED  # shuffled and doubled rows are put right
     assert [faulty[h].verdicts["okx"].name for h in (14, 15, 16, 17)] == ["OUTLIER", "OUTLIER", "OUTLIER", "USED"]

@@ -12,7 +12,8 @@ from played import NOON, Played, run_of
 
 from indexer.errors import SourceUnavailable
 from indexer.live.context import Live
-from indexer.live.usage import KIND, read_usage
+from indexer.live.measures import USAGE as KIND
+from indexer.live.measures import read_usage
 from indexer.registry import load_registry
 from indexer.sources.usage import USAGE
 from indexer.store.metrics import read_metrics

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from indexer.errors import SourceCorrupt
 from indexer.live import walk as walking
-from indexer.live.series import NOTHING, Role, Series, join_near, least_seconds, missing_ranges, series_of
-from indexer.live.walk import Outcome, Piece, Walk
+from indexer.live.plan import NONE, join_near, least_seconds, missing_ranges, series_of
+from indexer.live.walk import NOTHING, Outcome, Piece, Role, Series, Walk
 from indexer.sources.base import Mapped, Source
 from indexer.sources.http import HostLimit, HttpClient, Timeouts
 from indexer.sources.registry import build_sources
@@ -28,7 +28,7 @@ QUICK = Timeouts(connect=1, read=5, total=5, patience=0, attempts=2, first_wait=
 FREE = {name: HostLimit(1e6, 1e6, "test") for name in ("binance", "coinbase", "kraken")}
 
 
-def series(row: Mapped, start: str, end: str, *, have: np.ndarray | None = None, now_us: int = NOW) -> Series:
+def series(row: Mapped, start: str, end: str, *, have: np.ndarray = NONE, now_us: int = NOW) -> Series:
     source = build_sources()[row.source]
     begin, stop = parse_instant(start), parse_instant(end)
     return series_of(row, source, "1h", start_us=begin, end_us=stop, now_us=now_us, have=have)
@@ -204,7 +204,7 @@ async def test_a_defect_of_ours_in_one_answer_owes_that_call_and_ends_nothing() 
 @pytest.mark.parametrize("stored", [False, True])
 async def test_the_walk_ends_where_a_series_begins(stored: bool) -> None:
     """The world begins with 2024: after a month of emptiness older years are not asked for, whatever came before."""
-    have = hours("2024-01-01", "2025-01-01") if stored else None
+    have = hours("2024-01-01", "2025-01-01") if stored else NONE
     one = series(COINBASE, "2018-01-01", "2025-01-01", have=have)
     walked = await Walked().through([one])
     came = [outcome for outcome in walked.outcomes if outcome.parsed is not None]

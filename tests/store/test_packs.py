@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from indexer.errors import NotFoundError, VerificationError
-from indexer.live.packing import pack_answers
+from indexer.live.audit import pack_answers
 from indexer.store.archive import Archive
 from indexer.store.db import open_store
 from indexer.store.packs import list_of

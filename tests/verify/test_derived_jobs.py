@@ -14,10 +14,9 @@ from sqlalchemy import text
 from indexer.live.benchmarks import refresh
 from indexer.live.context import Live, archive_of, live_of
 from indexer.live.history import backfill
+from indexer.live.measures import read_stress, read_usage
 from indexer.live.plan import plan_range
-from indexer.live.stress import read_stress
 from indexer.live.supply import read_reported
-from indexer.live.usage import read_usage
 from indexer.registry import load_registry
 from indexer.store.db import open_store
 from indexer.store.runs import finish_run, start_run

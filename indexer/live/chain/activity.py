@@ -243,4 +243,4 @@ def _note(live: Live, run_id: int, seen: list[NetworkActivity]) -> None:
     }
     told = {subject for subject, one in subjects.items() if one.transfers is not None}
     for kind, now, scope in ((KIND, unread, set(subjects)), (IDENTITY, gaps, told)):
-        settle(live.store, run_id, kind=kind, now=now, at=live.clock(), concerns=scope.__contains__)
+        settle(live, run_id, kind, now, concerns=scope.__contains__)

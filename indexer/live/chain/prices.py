@@ -127,7 +127,7 @@ def _note(live: Live, run_id: int, asset: Asset, checks: list[PriceCheck], *, at
     refused = {_subject(asset, one): one.reason for one in checks if one.price_usd is None}
     for kind, now in ((DIVERGENCE, apart), (REFUSED, refused)):
         mine = f"{asset.slug} "
-        settle(live.store, run_id, kind=kind, now=now, at=at, concerns=lambda subject: subject.startswith(mine))  # noqa: B023 - called before the loop goes on
+        settle(live, run_id, kind, now, concerns=lambda subject: subject.startswith(mine), at=at)  # noqa: B023 - called before the loop goes on
 
 
 def _subject(asset: Asset, one: PriceCheck) -> str:

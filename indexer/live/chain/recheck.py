@@ -15,7 +15,7 @@ from indexer.errors import DeaiError
 from indexer.live.chain.snapshots import keep_proof, proofs_of, read, snapshot_note
 from indexer.live.chain.supply_rows import FINALIZED, ORPHANED, supply_rows
 from indexer.live.context import Live
-from indexer.live.quality_log import said
+from indexer.live.quality_log import detail
 from indexer.registry import Asset
 from indexer.store.quality import write_quality
 from indexer.store.rows import QualityRow, SupplyRow
@@ -128,7 +128,7 @@ def _replace(live: Live, run_id: int, one: _Open, gone: list[Pin]) -> bool:
     write_supplies(live.store, run_id, [replace(row, finality=ORPHANED) for row in one.rows])
     blocks = ", ".join(f"{pin.chain} {pin.number} {pin.hash[:10]}…" for pin in gone)
     text = f"{one.symbol} at {iso(to_us(one.observed_at))}: {blocks} left the chain"
-    entry = QualityRow(KIND, one.asset.slug, one.observed_at, None, said(f"{text}; its numbers are withdrawn"))
+    entry = QualityRow(KIND, one.asset.slug, one.observed_at, None, detail(f"{text}; its numbers are withdrawn"))
     write_quality(live.store, run_id, [entry])
     try:
         shot = read(live, [live.tokens[one.symbol]], at=one.observed_at, assets={one.symbol: one.asset})
@@ -141,10 +141,10 @@ def _replace(live: Live, run_id: int, one: _Open, gone: list[Pin]) -> bool:
         rows = supply_rows(supply, one.asset, observed_at=one.observed_at) if supply.status == "on_chain" else []
         if rows:
             write_supplies(live.store, run_id, rows)
-            closed = replace(entry, closed_at=live.clock(), detail=said(f"{text}; read again"))
+            closed = replace(entry, closed_at=live.clock(), detail=detail(f"{text}; read again"))
             write_quality(live.store, run_id, [closed])
             return True
         why = supply.reason
-    again = replace(entry, detail=said(f"{text}; its numbers are withdrawn, reading again failed: {why}"))
+    again = replace(entry, detail=detail(f"{text}; its numbers are withdrawn, reading again failed: {why}"))
     write_quality(live.store, run_id, [again])
     return False

@@ -213,7 +213,7 @@ def _note(live: Live, run_id: int, supplies: Mapping[str, Supply]) -> None:
     }
     found = {slug: "; ".join(supply.alerts) for slug, supply in supplies.items() if supply.alerts}
     for kind, now in ((MISSING, lacking), (ALERT, found)):
-        settle(live.store, run_id, kind=kind, now=now, at=live.clock(), concerns=supplies.__contains__)
+        settle(live, run_id, kind, now, concerns=supplies.__contains__)
 
 
 def _reading(supply: Supply, asset: Asset, rows: int) -> SupplyReading:

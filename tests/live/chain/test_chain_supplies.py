@@ -16,8 +16,8 @@ from indexer.live.chain.recheck import recheck_supplies
 from indexer.live.chain.snapshots import proofs_of, replayed, take_snapshot
 from indexer.live.jobs import ACTIVITY, LEASE, SUPPLY, chain_scheduler, onchain_jobs
 from indexer.live.jobs import PRICES as PRICE_JOB
+from indexer.live.measures import USAGE
 from indexer.live.scheduler import Scheduler
-from indexer.live.usage import KIND as USAGE
 from indexer.store.db import open_store
 from indexer.store.payloads import read_payloads
 from indexer.store.quality import read_quality

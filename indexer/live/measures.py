@@ -1,7 +1,7 @@
-"""The stress job: funding, open interest, forced closures and sentiment, hour by hour, into the metrics.
+"""What is neither price nor supply, into the metrics: stress of the markets by the hour, use of networks by the day.
 
-A perpetual is taken under the venue's own name of the spot market that the registry maps at that same venue. These
-numbers are shown and studied; they never enter a price.
+These numbers are shown and studied; they never enter a price. A perpetual is taken under the venue's own name of the
+spot market that the registry maps at that same venue.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ import numpy as np
 
 from indexer.live.asking import Question, Reply, ask_all, keep_replies, series_of
 from indexer.live.context import Live
-from indexer.live.mapping import base_and_quote, venue_mappings
+from indexer.live.mapping import base_and_quote, ids_at, venue_mappings
+from indexer.registry import Registry
 from indexer.sources.base import Ask, Dataset, Source
 from indexer.sources.derivatives import contract_sizes
 from indexer.sources.records import Liquidations, hourly_liquidations
 from indexer.sources.registry import PERPETUALS, build_sources
+from indexer.sources.usage import USAGE as SERVICES
 from indexer.store.db import Store
 from indexer.store.metrics import read_metrics, write_metrics
 from indexer.store.rows import MetricSeries, Written
 from indexer.store.runs import last_run_before
-from indexer.times import DAY_US, HOUR_US, to_us
+from indexer.times import DAY_US, HOUR_US, parse_instant, to_us
 
-KIND: Final = "stress"
+STRESS, USAGE = "stress", "usage"
 FIRST_US: Final = 7 * DAY_US
+USED_SINCE_US: Final = parse_instant("2022-10-01T00:00:00Z")  # a quarter before the base date
 AGAIN_US: Final = 8 * HOUR_US  # funding is paid every eight hours; open interest comes late
 NUMBERS: Final = (Dataset.FUNDING, Dataset.OPEN_INTEREST)
 NAMES: Final = {Dataset.FUNDING: "funding_rate", Dataset.OPEN_INTEREST: "open_interest"}  # how their metrics begin
@@ -54,7 +57,7 @@ def write_measures(store: Store, run_id: int, replies: Sequence[Reply], *, due: 
 
 def _fresh_us(store: Store, due: datetime) -> int:
     """From when on orders count: the list of them is capped, so an hour read again would look smaller."""
-    last = last_run_before(store, KIND, due)
+    last = last_run_before(store, STRESS, due)
     done_us = to_us(last.due_at) if last is not None and last.due_at is not None else to_us(due) - FIRST_US
     return max(done_us, to_us(due) - DAY_US)
 
@@ -121,3 +124,32 @@ def _liquidations(replies: Sequence[Reply], start_us: int, end_us: int) -> Itera
             yield MetricSeries(subject, "liquidations_long_usd", source, at, hours.long_usd[whole])
             yield MetricSeries(subject, "liquidations_short_usd", source, at, hours.short_usd[whole])
             yield MetricSeries(subject, "liquidations_long_share", source, at, hours.long_share[whole])
+
+
+def read_usage(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
+    """Write what networks earn, hold and do, where new or revised; the counts.
+
+    The services give whole histories and revise them, so all is asked each day. Raises SourceUnavailable when none was
+    answered.
+    """
+    now_us = to_us(live.clock())
+    questions = [
+        Question(asset, source, Ask(Dataset.USAGE, (symbol,), USED_SINCE_US, to_us(due), now_us, "1d"))
+        for source in live.sources
+        for asset, symbol in _symbols(source, live.registry)
+    ]
+    replies = ask_all(live, questions)
+    series = series_of(replies)
+    written = write_metrics(live.store, run_id, series)
+    down = keep_replies(live, run_id, replies, what="any network's usage")
+    return {"values": written.new + written.revised, "series": len(series), "failed_sources": sorted(down)}
+
+
+def _symbols(source: str, registry: Registry) -> Iterator[tuple[str, str]]:
+    """The assets and symbols that a service is asked for; none of a source that is no service of usage."""
+    service = SERVICES.services.get(source)
+    for name, series in service.series.items() if service else ():
+        if not series.asset:
+            yield from ((asset.slug, f"{name}:{known}") for known, asset in ids_at(registry, name).items())
+        elif series.asset in registry.by_slug:
+            yield series.asset, f"{name}:{series.asset}"
