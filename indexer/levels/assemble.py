@@ -14,9 +14,9 @@ import numpy as np
 from indexer.arrays import F64, I64, Bools
 from indexer.engine.known import Reading, Step, acting, provider_of
 from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
+from indexer.reference.rates import RateSeries
 from indexer.reference.rules import RateFlag
 from indexer.registry.records import LinePart
-from indexer.store.rows import RateSeries
 from indexer.times import DAY_US, MINUTE_US
 
 UNKNOWN_STATUS = 5  # RateStatus.MISSING: there is no number

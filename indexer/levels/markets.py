@@ -27,7 +27,7 @@ from indexer.levels.assemble import (
 )
 from indexer.levels.rules import SupplyEffect, adjusted, explained
 from indexer.methodology.spec import INDEX_METRICS, Methodology, universe_lines
-from indexer.reference.rates import traded
+from indexer.reference.rates import RateSeries, traded
 from indexer.registry import Registry, supply_facts
 from indexer.registry.records import PERPETUAL, SPOT
 from indexer.store.assets import read_assets, read_listings
@@ -35,7 +35,7 @@ from indexer.store.bars import read_bars
 from indexer.store.db import Store
 from indexer.store.metrics import read_asset_metrics
 from indexer.store.rates import read_rates
-from indexer.store.rows import BarSeries, ListingRow, MetricSeries, RateSeries, SupplyRow
+from indexer.store.rows import BarSeries, ListingRow, MetricSeries, SupplyRow
 from indexer.store.supplies import read_supplies
 from indexer.times import DAY_US, INTERVAL_US, to_us
 

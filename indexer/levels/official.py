@@ -23,8 +23,8 @@ from indexer.levels.overrides import ValueOverride
 from indexer.levels.published import read_settled
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
-from indexer.reference.rates import NEVER_US, AssetRates, ListedBars, Place, compute_rates, in_dollars, traded
-from indexer.reference.rules import Method, RateFlag
+from indexer.reference.rates import ListedBars, Place, RateSeries, compute_rates, in_dollars, joined, traded
+from indexer.reference.rules import Method, RateFlag, RateStatus
 from indexer.registry import Registry
 from indexer.registry.records import AT_PAR, DOLLAR, QUOTES, SPOT
 from indexer.store.administration import write_announcements
@@ -34,21 +34,26 @@ from indexer.store.db import Store
 from indexer.store.levels import published_span, read_levels
 from indexer.store.quality import write_quality
 from indexer.store.rates import read_rates_by_method, write_rates
-from indexer.store.rows import AnnouncementRow, BarSeries, ListingRow, QualityRow, RateSeries, Written
+from indexer.store.rows import AnnouncementRow, BarSeries, ListingRow, QualityRow, Written
 from indexer.times import DAY_US, from_us, iso
 
 FOREVER_US = np.iinfo(np.int64).max
-DEGRADED = 2
 FIXED = tuple(str(method) for method in Method)
 
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """Computed rates of one asset, the rows (M,) of them that differ from the official ones, and those (M,)."""
+    """Computed rates, the rows (M,) of them that differ from the official ones, and those (M,), NaN for none."""
 
-    rates: AssetRates
+    rates: RateSeries
     rows: I64
-    official: np.ndarray
+    official: F64
+
+    def following_us(self) -> I64:
+        """The instant (M,) up to which each differing rate is in use: that of the asset's next one."""
+        times = np.append(self.rates.time_us[1:], FOREVER_US)
+        times[np.flatnonzero(np.diff(self.rates.asset_id))] = FOREVER_US
+        return times[self.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Computed:
     Up to `inherits_us` a rate may depend on bars before the first.
     """
 
-    rates: list[AssetRates]
+    rates: RateSeries
     waiting: tuple[str, ...]
     inherits_us: int
 
@@ -87,12 +92,12 @@ def computed_rates(
     quotes = {int(row.id): row.quote for row in listings if row.id is not None}
     live = traded(bars)
     live = live if since_us is None else live.rows(live.time_us >= since_us)
-    coins = _coin_rates(live, listings, places)
-    currencies = _both({name: (made.time_us, made.rate) for name, made in coins.items()}, currency_rates(store))
-    listed, at_par = in_dollars(live, quotes, currencies)
-    rates = over_bars(compute_rates(listed, places, at_par=at_par), stored_fixings(store, since_us=since_us))
-    inherits_us = max((made.inherits_us for made in (*rates, *coins.values())), default=NEVER_US)
-    return Computed([_overridden(made, overrides) for made in rates], _waiting(live, listed, quotes), inherits_us)
+    coins, coins_us = _coin_rates(live, listings, places)
+    listed, at_par = in_dollars(live, quotes, _both(coins, currency_rates(store)))
+    of_bars, bars_us = compute_rates(listed, places, at_par=at_par)
+    # A fixing is finer evidence of the same venues; bars under it are kept as evidence and for volumes.
+    rates = joined([read_rates_by_method(store, FIXED, since_us=since_us), of_bars])
+    return Computed(_overridden(rates, overrides), _waiting(live, listed, quotes), max(coins_us, bars_us))
 
 
 def _waiting(live: ListedBars, listed: ListedBars, quotes: Mapping[int, str]) -> tuple[str, ...]:
@@ -132,88 +137,60 @@ def _both(first: Mapping[str, tuple[I64, F64]], second: Mapping[str, tuple[I64, 
     return joined
 
 
-def _coin_rates(bars: ListedBars, listings: Sequence[ListingRow], places: Mapping[int, Place]) -> dict[str, AssetRates]:
-    """USD rates of coins that others are quoted in (BTC, ETH), from their own bars in dollars."""
+def _coin_rates(
+    bars: ListedBars, listings: Sequence[ListingRow], places: Mapping[int, Place]
+) -> tuple[dict[str, tuple[I64, F64]], int]:
+    """USD rates of coins that others are quoted in (BTC, ETH), from their own bars in dollars, and up to when they
+    depend on earlier bars."""
     wanted = {row.quote for row in listings} - {DOLLAR, *AT_PAR}
     mine = [row for row in listings if row.symbol.upper() in wanted and row.quote in (DOLLAR, *AT_PAR)]
     spot = [row.id for row in mine if row.id is not None and places[row.id].market == SPOT]
-    chosen = np.isin(bars.listing_id, spot)
-    if not chosen.any():
-        return {}
-    inner = bars.rows(chosen)
-    names = {row.asset_id: row.symbol.upper() for row in mine}
-    return {names[made.asset_id]: made for made in compute_rates(inner, places)}
+    rates, inherits_us = compute_rates(bars.rows(np.isin(bars.listing_id, spot)), places)
+    parts = {row.symbol.upper(): rates.of(row.asset_id or 0) for row in mine}
+    return {name: (rates.time_us[part], rates.rate[part]) for name, part in parts.items()}, inherits_us
 
 
-def _overridden(made: AssetRates, overrides: Sequence[ValueOverride]) -> AssetRates:
-    mine = [override for override in overrides if override.asset_id == made.asset_id]
-    if not mine:
+def _overridden(made: RateSeries, overrides: Sequence[ValueOverride]) -> RateSeries:
+    if not overrides:
         return made
-    rate, status, flags, verdicts = made.rate.copy(), made.status.copy(), made.flags.copy(), list(made.verdicts)
-    for override in mine:
-        rows = np.flatnonzero((made.time_us >= override.from_us) & (made.time_us < override.until_us))
-        rate[rows], status[rows], flags[rows] = override.value, DEGRADED, 0
-        for row in rows.tolist():
-            verdicts[row] = json.dumps(
-                {**json.loads(verdicts[row]), "override": override.number}, separators=(",", ":")
-            )
+    rate, status, flags, verdicts = made.rate.copy(), made.status.copy(), made.flags.copy(), list(made.verdicts or ())
+    for one in overrides:
+        within = (made.time_us >= one.from_us) & (made.time_us < one.until_us) & (made.asset_id == one.asset_id)
+        rate[within], status[within], flags[within] = one.value, RateStatus.DEGRADED, 0
+        for row in np.flatnonzero(within).tolist():
+            verdicts[row] = json.dumps({**json.loads(verdicts[row]), "override": one.number}, separators=(",", ":"))
     return replace(made, rate=rate, status=status, flags=flags, verdicts=verdicts)
 
 
-def differing(made: AssetRates, stored: RateSeries) -> Fresh:
-    """What of an asset's rates is not official with the same value, status and market, spot or perpetual. `stored` is
-    by asset, then time."""
-    first, last = np.searchsorted(stored.asset_id, [made.asset_id, made.asset_id + 1])
-    times, rate, status = stored.time_us[first:last], stored.rate[first:last], stored.status[first:last]
-    if not len(times):
-        rows = np.arange(len(made.time_us))
-        return Fresh(made, rows, np.full(len(rows), np.nan))
-    slot = np.minimum(np.searchsorted(times, made.time_us), len(times) - 1)
-    known = times[slot] == made.time_us
-    same = known & (rate[slot] == made.rate) & (status[slot] == made.status)
-    same &= (stored.flags[first:last][slot] & RateFlag.PERPETUAL) == (made.flags & RateFlag.PERPETUAL)
+def differing(made: RateSeries, stored: RateSeries) -> Fresh:
+    """What of computed rates is not official with the same value, status and market, spot or perpetual."""
+    official, same = np.full(len(made.rate), np.nan), np.zeros(len(made.rate), dtype=np.bool_)
+    for asset_id in np.unique(made.asset_id).tolist():
+        mine, theirs = made.of(asset_id), stored.of(asset_id)
+        times = stored.time_us[theirs]
+        slot = np.searchsorted(times, made.time_us[mine])
+        at = np.flatnonzero(np.append(times, FOREVER_US)[slot] == made.time_us[mine])
+        row, old = mine.start + at, theirs.start + slot[at]
+        official[row] = stored.rate[old]
+        same[row] = (stored.rate[old] == made.rate[row]) & (stored.status[old] == made.status[row])
+        same[row] &= ((stored.flags[old] ^ made.flags[row]) & RateFlag.PERPETUAL) == 0
     rows = np.flatnonzero(~same)
-    return Fresh(made, rows, np.where(known[rows], rate[slot[rows]], np.nan))
+    return Fresh(made, rows, official[rows])
 
 
-def write_fresh(store: Store, run_id: int, fresh: Sequence[Fresh]) -> Written:
+def write_fresh(store: Store, run_id: int, fresh: Fresh) -> Written:
     """Makes differing rates official."""
-    parts = [(part.rates, part.rows) for part in fresh if len(part.rows)]
-    if not parts:
+    if not len(fresh.rows):
         return Written()
-
-    def column(name: str) -> np.ndarray:
-        return np.concatenate([getattr(rates, name)[rows] for rates, rows in parts])
-
-    return write_rates(
-        store,
-        run_id,
-        asset_id=np.repeat([rates.asset_id for rates, _ in parts], [len(rows) for _, rows in parts]),
-        **{name: column(name) for name in ("time_us", "rate", "status", "flags")},
-        method=[rates.method for rates, rows in parts for _ in rows],
-        verdicts=[rates.verdicts[row] for rates, rows in parts for row in rows.tolist()],
-    )
+    rates = fresh.rates.rows(fresh.rows)
+    return write_rates(store, run_id, **{name: getattr(rates, name) for name in rates.__dataclass_fields__})
 
 
-def columns_of(rates: Sequence[AssetRates]) -> RateSeries:
-    """Computed rates as one set of columns."""
-    if not rates:
-        ids, numbers = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int8)
-        return RateSeries(ids, ids, np.empty(0), numbers, numbers)
-    return RateSeries(
-        np.concatenate([np.full(len(series.time_us), series.asset_id, dtype=np.int64) for series in rates]),
-        np.concatenate([series.time_us for series in rates]),
-        np.concatenate([series.rate for series in rates]),
-        np.concatenate([series.status for series in rates]),
-        np.concatenate([series.flags for series in rates]),
-    )
-
-
-def reaches_back(store: Store, fresh: Sequence[Fresh], *, methodologies: Iterable[Methodology]) -> bool:
+def reaches_back(store: Store, fresh: Fresh, *, methodologies: Iterable[Methodology]) -> bool:
     """Whether any differing rate lies at or before a published instant."""
     spans = [span for methodology in methodologies if (span := published_span(store, methodology.id)) is not None]
     newest = max((span[1] for span in spans), default=None)
-    return newest is not None and any(len(part.rows) and part.rates.time_us[part.rows[0]] <= newest for part in fresh)
+    return newest is not None and bool((fresh.rates.time_us[fresh.rows] <= newest).any())
 
 
 def effects_on_published(
@@ -260,32 +237,35 @@ def settle_rates(
     store: Store,
     run_id: int,
     *,
-    fresh: Sequence[Fresh],
+    fresh: Fresh,
     effects: Sequence[Effect],
     lines: Mapping[int, tuple[str, str]],
     policy: Policy,
     now_us: int,
 ) -> tuple[Written, list[Deferred]]:
     """Writes the rates that the policy lets in and logs the rest. `lines` names asset and line of each asset id."""
-    written, logged = Written(), []
-    for part in fresh:
-        asset, line = lines[part.rates.asset_id]
-        times = part.rates.time_us[part.rows]
-        following = np.append(part.rates.time_us, FOREVER_US)[part.rows + 1]
-        verdict = judge_rates(line, times, next_us=following, effects=effects)
-        applied = by_policy(verdict, threshold=policy.threshold, now_us=now_us, window_us=policy.window_days * DAY_US)
-        written += write_fresh(store, run_id, [replace(part, rows=part.rows[applied])])
+    logged, applied = [], np.zeros(len(fresh.rows), dtype=np.bool_)
+    following = fresh.following_us()
+    ids = fresh.rates.asset_id[fresh.rows]
+    for asset_id in np.unique(ids).tolist():
+        (asset, line), part = lines[asset_id], np.flatnonzero(ids == asset_id)
+        rows, times = fresh.rows[part], fresh.rates.time_us[fresh.rows[part]]
+        verdict = judge_rates(line, times, next_us=following[part], effects=effects)
+        applied[part] = by_policy(
+            verdict, threshold=policy.threshold, now_us=now_us, window_us=policy.window_days * DAY_US
+        )
         entry = deferred(
             asset,
             times,
             verdict=verdict,
-            applied=applied,
-            official=part.official,
-            corrected=part.rates.rate[part.rows],
+            applied=applied[part],
+            official=fresh.official[part],
+            corrected=fresh.rates.rate[rows],
             threshold=policy.threshold,
         )
         if entry is not None:
             logged.append(entry)
+    written = write_fresh(store, run_id, replace(fresh, rows=fresh.rows[applied]))
     _log(store, run_id, entries=logged, policy=policy, now_us=now_us)
     return written, logged
 
@@ -324,42 +304,3 @@ def _reason(entry: Deferred, policy: Policy) -> str:
     if entry.too_late:
         return f"{what} not applied: published more than {policy.window_days} days ago (largest move {entry.move:.2%})"
     return f"{what} not applied: largest move of a level {entry.move:.3%}, {policy.threshold:.2%} needed"
-
-
-def over_bars(made: Iterable[AssetRates], fixings: Mapping[int, AssetRates]) -> list[AssetRates]:
-    """The rates of bars with the fixings in their place; an asset that has fixings only is there too.
-
-    A fixing is finer evidence of the same venues; bars under it are kept as evidence and for volumes.
-    """
-    of_bars = {rates.asset_id: rates for rates in made}
-    both = {asset: _over(rates, fixings[asset]) if asset in fixings else rates for asset, rates in of_bars.items()}
-    return [rates for _, rates in sorted(({**fixings, **both}).items())]
-
-
-def _over(made: AssetRates, fixed: AssetRates) -> AssetRates:
-    times = np.concatenate([fixed.time_us, made.time_us])
-    _, rows = np.unique(times, return_index=True)  # of equal instants the first: the fixing
-    texts = [*fixed.verdicts, *made.verdicts]
-    return replace(
-        made,
-        time_us=times[rows],
-        rate=np.concatenate([fixed.rate, made.rate])[rows],
-        status=np.concatenate([fixed.status, made.status])[rows].astype(np.int8),
-        verdicts=[texts[row] for row in rows.tolist()],
-        flags=np.concatenate([fixed.flags, made.flags])[rows],
-    )
-
-
-def stored_fixings(store: Store, *, since_us: int | None = None) -> dict[int, AssetRates]:
-    """The fixings in a store (from an instant on), by asset."""
-    series = read_rates_by_method(store, FIXED, since_us=since_us)
-    edges = np.flatnonzero(np.diff(series.asset_id)) + 1
-    parts = np.split(np.arange(len(series.asset_id)), edges)
-    texts = series.verdicts or []
-    fixings = {}
-    for rows in parts:
-        if len(rows):
-            asset, verdicts = int(series.asset_id[rows[0]]), [texts[row] for row in rows.tolist()]
-            rates = (series.time_us[rows], series.rate[rows], series.status[rows])
-            fixings[asset] = AssetRates(asset, *rates, verdicts, FIXED[0], series.flags[rows])
-    return fixings

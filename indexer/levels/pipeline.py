@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -25,7 +25,6 @@ from indexer.levels.lifecycle import apply_due_states, standing_of
 from indexer.levels.markets import held_supplies, narrowed, read_facts
 from indexer.levels.official import (
     FOREVER_US,
-    columns_of,
     computed_rates,
     differing,
     effects_on_published,
@@ -199,7 +198,7 @@ def _by_tail(walk: Walk, tail: Tail, *, refused: Mapping[str, str]) -> Outcome:
         new = Published(len(one.proposal.rows))
         summary = _summary(walk, one.methodology, history=one.history, new=new, note=one.note)
         updates.append(replace(summary, first=iso(one.first_us), levels=kept.levels[name]))
-    updates += [one for one in _stored(walk.store) if one.index_id in tail.asleep]
+    updates += [_stored_update(walk.store, name) for name in tail.asleep]
     updates.sort(key=lambda one: list(kept.levels).index(one.index_id))
     report = UpdateReport(False, walk.written, tuple(updates), kept.missing, refused=refused, waiting=walk.waiting)
     return report, {"levels": {one.index_id: one.new for one in updates}, "way": "tail", "kept": asdict(kept)}
@@ -254,14 +253,14 @@ def _rates_and_market(walk: Walk, *, progress: Callable[[int], None]) -> tuple[W
     walk.waiting = computed.waiting
     facts = read_facts(store, walk.registry, bars=bars, listings=listings, effects=rules.supplies)
     stored = read_rates(store)
-    fresh = [differing(rates, stored) for rates in computed.rates]
+    fresh = differing(computed.rates, stored)
     written = Written()
     deferred: list[Deferred] = []
     active = list(walk.methodologies.values())
     if walk.anew or walk.replaces or not reaches_back(store, fresh, methodologies=active):
         written = write_fresh(store, walk.run_id, fresh)
     else:
-        before, after = facts.market(stored), facts.market(columns_of(computed.rates))
+        before, after = facts.market(stored), facts.market(computed.rates)
         effects = effects_on_published(store, walk.registry, methodologies=active, official=before, corrected=after)
         lines = {number: (slug, walk.registry.by_slug[slug].line) for slug, number in walk.ids.items()}
         written, deferred = settle_rates(
@@ -273,9 +272,8 @@ def _rates_and_market(walk: Walk, *, progress: Callable[[int], None]) -> tuple[W
             policy=rules.policy,
             now_us=to_us(walk.now),
         )
-        times = {rates.asset_id: rates.time_us for rates in computed.rates}
         for entry in deferred:
-            later = times[walk.ids[entry.asset]]
+            later = computed.rates.time_us[computed.rates.of(walk.ids[entry.asset])]
             walk.deferred_us = max(walk.deferred_us, int(later[later > entry.last_us].min(initial=FOREVER_US)))
     progress(2)
     return written, deferred, facts.market(read_rates(store))
@@ -377,20 +375,20 @@ def _status_word(history: IndexHistory, *, provisional: bool) -> str:
 
 def stored_report(store: Store, *, refused: Mapping[str, str] = NONE) -> UpdateReport:
     """The report of an update that has nothing to do: what is published."""
-    return UpdateReport(True, Written(), tuple(_stored(store)), {}, refused=refused)
+    begun = (row.id for row in read_indices(store) if published_span(store, row.id) is not None)
+    return UpdateReport(True, Written(), tuple(_stored_update(store, name) for name in begun), {}, refused=refused)
 
 
-def _stored(store: Store) -> Iterable[IndexUpdate]:
-    for row in read_indices(store):
-        newest, span = read_levels(store, row.id, limit=1), published_span(store, row.id)
-        if span is not None:
-            yield IndexUpdate(
-                index_id=row.id,
-                first=iso(span[0]),
-                last=iso(int(newest.times_us[0])),
-                levels=count_levels(store, row.id),
-                new=0,
-                level=float(newest.levels[0]),
-                status=standing_of(store, row.id, newest=newest).status,
-                note=_why_late(store, row.id),
-            )
+def _stored_update(store: Store, index_id: str) -> IndexUpdate:
+    """What is published of an index, of which nothing is new."""
+    newest = read_levels(store, index_id, limit=1)
+    return IndexUpdate(
+        index_id=index_id,
+        first=iso((published_span(store, index_id) or (0, 0))[0]),
+        last=iso(int(newest.times_us[0])),
+        levels=count_levels(store, index_id),
+        new=0,
+        level=float(newest.levels[0]),
+        status=standing_of(store, index_id, newest=newest).status,
+        note=_why_late(store, index_id),
+    )

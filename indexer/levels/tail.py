@@ -197,14 +197,12 @@ def _rates(walk: Walk, kept: Kept, *, first_us: int, last_us: int) -> None:
     currencies = [symbol for quote in QUOTES for symbol in (f"{quote}-USD", f"{quote}USD=X")]
     if late := late_facts(store, runs, before_us=since_us, currencies=currencies):
         raise TailError(late)
-    stored, rated = read_rates(store, since_us=since_us), rated_assets(store)
-    fresh = [differing(rates.since(since_us), stored) for rates in computed.rates]
-    fresh = [one for one in fresh if len(one.rows)]
-    for one in fresh:
-        if one.rates.asset_id not in rated:
-            raise TailError("an asset has its first rate")
-        if one.rates.time_us[one.rows[0]] <= last_us:
-            raise TailError(f"a rate of {iso(int(one.rates.time_us[one.rows[0]]))} came out another one")
+    rates = computed.rates.rows(np.flatnonzero(computed.rates.time_us >= since_us))
+    fresh = differing(rates, read_rates(store, since_us=since_us))
+    if not set(rates.asset_id[fresh.rows].tolist()) <= rated_assets(store):
+        raise TailError("an asset has its first rate")
+    if (earliest := int(rates.time_us[fresh.rows].min(initial=FOREVER_US))) <= last_us:
+        raise TailError(f"a rate of {iso(earliest)} came out another one")
     walk.written, walk.waiting = write_fresh(store, walk.run_id, fresh), computed.waiting
 
 

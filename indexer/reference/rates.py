@@ -8,9 +8,9 @@ where no spot venue has a bar of that instant; whether an index takes such a rat
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Self, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -51,24 +51,43 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class AssetRates:
-    """Rates of one asset, ascending in time (T,). `verdicts` (T,) are JSON texts: venue -> verdict; `flags` (T,) are
-    RateFlag numbers. Those up to `inherits_us` may depend on what came before the first bar."""
+class RateSeries:
+    """Reference rates, all (R,), ordered by asset then time. `status` and `flags` are RateStatus and RateFlag numbers;
+    `verdicts` are JSON texts, venue -> verdict; method and verdicts are None where they were not asked for."""
 
-    asset_id: int
+    asset_id: I64
     time_us: I64
     rate: F64
     status: I8
-    verdicts: list[str]
-    method: str
     flags: I8
-    inherits_us: int = NEVER_US
+    method: list[str] | None = None
+    verdicts: list[str] | None = None
 
-    def since(self, since_us: int) -> AssetRates:
-        """The rates from an instant on."""
-        first = int(np.searchsorted(self.time_us, since_us))
-        names = ("time_us", "rate", "status", "verdicts", "flags")
-        return replace(self, **{name: getattr(self, name)[first:] for name in names})
+    def rows(self, rows: I64) -> RateSeries:
+        """The rates of these rows, in their order."""
+        numbers = (getattr(self, name)[rows] for name in NUMBERS)
+        lists = (None if texts is None else [texts[n] for n in rows.tolist()] for texts in (self.method, self.verdicts))
+        return RateSeries(*numbers, *lists)
+
+    def of(self, asset_id: int) -> slice:
+        """Where the rates of an asset are."""
+        return slice(*np.searchsorted(self.asset_id, [asset_id, asset_id + 1]).tolist())
+
+
+NUMBERS = ("asset_id", "time_us", "rate", "status", "flags")
+
+
+def joined(parts: Sequence[RateSeries]) -> RateSeries:
+    """The rates of all parts by asset and time; of one instant of an asset the first part's."""
+    if not parts:
+        ids, small = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int8)
+        return RateSeries(ids, ids, np.zeros(0), small, small, [], [])
+    numbers: list[Any] = [np.concatenate([getattr(part, name) for part in parts]) for name in NUMBERS]
+    texts = ([text for part in parts for text in getattr(part, name) or ()] for name in ("method", "verdicts"))
+    whole = RateSeries(*numbers, *texts)
+    order = np.lexsort((whole.time_us, whole.asset_id))  # stable: what came first stays first
+    asset_id, time_us = whole.asset_id[order], whole.time_us[order]
+    return whole.rows(order[np.r_[True, (np.diff(asset_id) != 0) | (np.diff(time_us) != 0)][: len(order)]])
 
 
 def traded(bars: SomeBars) -> SomeBars:
@@ -112,22 +131,32 @@ def in_dollars(
 
 def compute_rates(
     bars: ListedBars, places: Mapping[int, Place], *, at_par: Bools | None = None
-) -> Iterator[AssetRates]:
-    """The rates of every asset that has bars, by `bar_rates` (volume-weighted median across venues).
+) -> tuple[RateSeries, int]:
+    """The rates of every asset that has bars, by `bar_rates` (volume-weighted median across venues): spot rates, and
+    those of perpetuals at the instants at which no spot venue has a bar. And up to when a rate may depend on what came
+    before the first bar.
 
     `at_par` (M,) marks the bars whose quote was taken as a dollar.
     """
     at_par = np.zeros(len(bars.close), dtype=np.bool_) if at_par is None else at_par
     ids = _present(bars.listing_id)
     asset_of = np.array([places[int(i)].asset_id for i in ids], dtype=np.int64)
+    kind_of = np.array([places[int(i)].market for i in ids], dtype=object)
     row_listing = np.searchsorted(ids, bars.listing_id)
     row_asset = asset_of[row_listing] if len(ids) else np.empty(0, dtype=np.int64)
     order = np.lexsort((bars.time_us, row_asset))
     edges = np.flatnonzero(np.diff(row_asset[order])) + 1
+    parts, inherits_us = [], NEVER_US
     for rows in np.split(order, edges) if len(order) else []:
-        rates = _one_asset(bars, rows, places=places, at_par=at_par)
-        if rates is not None:
-            yield rates
+        kinds = kind_of[row_listing[rows]]
+        spot, futures = rows[kinds == SPOT], rows[kinds == PERPETUAL]
+        futures = futures[~np.isin(bars.time_us[futures], bars.time_us[spot])]
+        for some, flag in ((spot, RateFlag(0)), (futures, RateFlag.PERPETUAL)):
+            if len(some):
+                rates, inherited_us = _one_market(bars, some, places=places, at_par=at_par, flag=flag)
+                parts.append(rates)
+                inherits_us = max(inherits_us, inherited_us)
+    return joined(parts), inherits_us
 
 
 def _present(ids: I64) -> I64:
@@ -135,59 +164,26 @@ def _present(ids: I64) -> I64:
     return np.flatnonzero(np.bincount(ids))
 
 
-def _one_asset(bars: ListedBars, rows: I64, *, places: Mapping[int, Place], at_par: Bools) -> AssetRates | None:
-    """Spot rates, and those of perpetuals at the instants at which no spot venue has a bar; None without either.
-
-    The rows ascend in time.
-    """
-    ids = _present(bars.listing_id[rows])
-    kinds = np.array([places[int(i)].market for i in ids])[np.searchsorted(ids, bars.listing_id[rows])]
-    spot, futures = rows[kinds == SPOT], rows[kinds == PERPETUAL]
-    futures = futures[~np.isin(bars.time_us[futures], bars.time_us[spot])]
-    asset_id = places[int(ids[0])].asset_id
-    parts = [
-        _one_market(bars, part, asset_id=asset_id, places=places, at_par=at_par, flag=flag)
-        for part, flag in ((spot, RateFlag(0)), (futures, RateFlag.PERPETUAL))
-        if len(part)
-    ]
-    parts = [part for part in parts if len(part.time_us)]
-    if len(parts) < 2:
-        return parts[0] if parts else None
-    time_us = np.concatenate([part.time_us for part in parts])
-    order = np.argsort(time_us, kind="stable")
-    texts = [text for part in parts for text in part.verdicts]
-    return AssetRates(
-        asset_id=asset_id,
-        time_us=time_us[order],
-        rate=np.concatenate([part.rate for part in parts])[order],
-        status=np.concatenate([part.status for part in parts])[order],
-        verdicts=[texts[row] for row in order],
-        method=parts[0].method,
-        flags=np.concatenate([part.flags for part in parts])[order],
-        inherits_us=max(part.inherits_us for part in parts),
-    )
-
-
 def _one_market(
-    bars: ListedBars, rows: I64, *, asset_id: int, places: Mapping[int, Place], at_par: Bools, flag: RateFlag
-) -> AssetRates:
-    """The rates of one asset by its venues of one kind of market."""
+    bars: ListedBars, rows: I64, *, places: Mapping[int, Place], at_par: Bools, flag: RateFlag
+) -> tuple[RateSeries, int]:
+    """The rates of one asset by its venues of one kind of market (rows ascend in time), and up to when they inherit."""
     quotes = _quotes(bars, rows, places=places, at_par=at_par)
     theta = np.where(quotes.finest_us <= HOUR_US, THETA_INTRADAY, THETA_DAILY)
     rates = bar_rates(quotes.prices, quotes.volumes, theta=theta)
     good = np.isfinite(rates.rate)
     par = ((rates.verdicts == Verdict.USED) & quotes.at_par).any(axis=1)
-    flags = np.where(par, flag | RateFlag.AT_PAR, flag).astype(np.int8)
-    return AssetRates(
-        asset_id=asset_id,
-        time_us=quotes.time_us[good],
-        rate=rates.rate[good],
-        status=rates.status[good].astype(np.int8),
-        verdicts=_verdict_texts(rates.verdicts[good], quotes.venues),
-        method=rates.method,
-        flags=flags[good],
-        inherits_us=int(quotes.time_us[rates.inherits - 1]) if rates.inherits else NEVER_US,
+    asset_id = places[int(bars.listing_id[rows[0]])].asset_id
+    series = RateSeries(
+        np.full(int(good.sum()), asset_id, dtype=np.int64),
+        quotes.time_us[good],
+        rates.rate[good],
+        rates.status[good].astype(np.int8),
+        np.where(par, flag | RateFlag.AT_PAR, flag).astype(np.int8)[good],
+        [rates.method] * int(good.sum()),
+        _verdict_texts(rates.verdicts[good], quotes.venues),
     )
+    return series, int(quotes.time_us[rates.inherits - 1]) if rates.inherits and good.any() else NEVER_US
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from sqlmodel import Session, col
 from sqlmodel import select as select_models
 
 from indexer.arrays import F64, I8, I64
+from indexer.reference.rates import RateSeries
 from indexer.reference.rules import RateFlag
 from indexer.store.bulk import Batch, BulkTable, append, read_newest, refuse_bad, within
 from indexer.store.columnar import Columns, fields, last_of_each, pick, read_columns
 from indexer.store.db import Store
-from indexer.store.rows import RateSeries, Written
+from indexer.store.rows import Written
 from indexer.store.runs import known_by
 from indexer.store.tables import Asset, Bar, Listing, Rate, Run
 from indexer.times import INTERVAL_US
@@ -86,13 +87,13 @@ def _numbers(rates: Columns) -> tuple[I8, I8]:
 
 def read_rates_by_method(store: Store, methods: Collection[str], *, since_us: int | None = None) -> RateSeries:
     """The rates that were made by one of the methods, by asset and time, the latest such revision of each."""
-    query = select(*fields(Rate, "asset_id", "time", "rate", "status", "flags", "verdicts"))
+    query = select(*fields(Rate, "asset_id", "time", "rate", "status", "flags", "method", "verdicts"))
     query = query if since_us is None else within(query, Rate, since_us, None).where(BY_KEY)
     query = query.where(col(Rate.method).in_(sorted(methods))).order_by(*fields(Rate, "asset_id", "time", "revision"))
     rates = read_columns(store, query)
     rates = pick(rates, last_of_each(rates["asset_id"], rates["time"]))
     columns = rates["asset_id"], rates["time"], rates["rate"], *_numbers(rates)
-    return RateSeries(*columns, verdicts=rates["verdicts"].tolist())
+    return RateSeries(*columns, rates["method"].tolist(), rates["verdicts"].tolist())
 
 
 def read_asset_rates(

@@ -145,19 +145,6 @@ class SupplyRow:
 
 
 @dataclass(frozen=True, slots=True)
-class RateSeries:
-    """Reference rates, all (R,), ordered by asset then time; `status` and `flags` as reference.RateStatus, RateFlag."""
-
-    asset_id: I64
-    time_us: I64
-    rate: F64
-    status: NDArray[np.int8]
-    flags: NDArray[np.int8]
-    method: list[str] | None = None
-    verdicts: list[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class MetricSeries:
     """Values of one quantity from one source: instants and values (N,), ascending. `name` carries the unit."""
 

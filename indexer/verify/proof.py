@@ -26,6 +26,7 @@ from indexer.levels.markets import line_facts, taken
 from indexer.levels.published import settled_of
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
+from indexer.reference.rates import RateSeries
 from indexer.registry import Registry
 from indexer.registry.records import LinePart
 from indexer.store.assets import read_assets
@@ -37,7 +38,7 @@ from indexer.store.indices import read_indices, read_methodologies
 from indexer.store.levels import PublishedRows, published_rows
 from indexer.store.rates import read_rate_history
 from indexer.store.rebalancings import read_rebalancings
-from indexer.store.rows import LevelRows, RateSeries, RebalancingItemRow, RebalancingRow
+from indexer.store.rows import LevelRows, RebalancingItemRow, RebalancingRow
 from indexer.store.runs import deciding_runs
 from indexer.times import from_us, iso, to_us
 from indexer.verify.levels import levels_problem

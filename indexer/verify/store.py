@@ -127,23 +127,21 @@ def _rates_problem(store: Store, registry: Registry) -> str:
     logged: dict[str, list[tuple[int, int]]] = {}
     for row in read_quality(store, kind="correction_deferred"):
         logged.setdefault(row.subject, []).append((to_us(row.opened_at), to_us(row.closed_at or row.opened_at)))
-    for one in computed:
-        fresh = differing(one, stored)
-        times = one.time_us[fresh.rows]
-        explained = np.zeros(len(times), dtype=np.bool_)
-        for first, last in logged.get(slugs[one.asset_id], []):
-            explained |= (times >= first) & (times <= last)
-        if not explained.all():
-            n = int(np.flatnonzero(~explained)[0])
-            official = "no official rate" if np.isnan(fresh.official[n]) else f"official {fresh.official[n]!r}"
-            return (
-                f"rate of {slugs[one.asset_id]} at {iso(int(times[n]))}: {official}, the bars give "
-                f"{float(one.rate[fresh.rows[n]])!r}; run `deai update`"
-            )
-    known = {one.asset_id: one.time_us for one in computed}
+    fresh = differing(computed, stored)
+    assets, times = computed.asset_id[fresh.rows], computed.time_us[fresh.rows]
+    explained = np.zeros(len(times), dtype=np.bool_)
+    for asset_id in np.unique(assets).tolist():
+        for first, last in logged.get(slugs[asset_id], []):
+            explained |= (assets == asset_id) & (times >= first) & (times <= last)
+    if not explained.all():
+        n = int(np.flatnonzero(~explained)[0])
+        official = "no official rate" if np.isnan(fresh.official[n]) else f"official {fresh.official[n]!r}"
+        return (
+            f"rate of {slugs[int(assets[n])]} at {iso(int(times[n]))}: {official}, the bars give "
+            f"{float(computed.rate[fresh.rows[n]])!r}; run `deai update`"
+        )
     for asset_id in np.unique(stored.asset_id).tolist():
-        first, last = np.searchsorted(stored.asset_id, [asset_id, asset_id + 1])
-        lost = np.setdiff1d(stored.time_us[first:last], known.get(asset_id, np.zeros(0, dtype=np.int64)))
+        lost = np.setdiff1d(stored.time_us[stored.of(asset_id)], computed.time_us[computed.of(asset_id)])
         if len(lost):
             return f"rate of {slugs[asset_id]} at {iso(int(lost[0]))}: there is no bar that it could be from"
     return ""

@@ -27,6 +27,7 @@ from indexer.live.context import archive_of
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Caps, Selection
 from indexer.reference.fixing import fixing_rates
+from indexer.reference.rates import RateSeries
 from indexer.reference.rules import FixingRules, Verdict
 from indexer.registry import load_registry
 from indexer.registry.read import read_registry
@@ -37,7 +38,7 @@ from indexer.store.levels import read_levels
 from indexer.store.quality import read_quality
 from indexer.store.rates import read_rates
 from indexer.store.rebalancings import read_constituents, read_rebalancings
-from indexer.store.rows import BarColumns, RateSeries
+from indexer.store.rows import BarColumns
 from indexer.store.runs import finish_run, start_run
 from indexer.studies.attribution import study_attribution
 from indexer.studies.beta import windowed_beta

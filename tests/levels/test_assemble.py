@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from indexer.levels.assemble import LineFacts, SupplyTokens, VolumeColumns, assemble, daily_volumes
+from indexer.reference.rates import RateSeries
 from indexer.registry.records import LinePart
-from indexer.store.rows import RateSeries
 from indexer.times import DAY_US, HOUR_US
 
 D = 19_000 * DAY_US

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from played import VENUES, at, live_through, played
 
-from indexer.levels.official import FIXED, over_bars, stored_fixings
-from indexer.reference.rates import AssetRates
+from indexer.levels.official import FIXED
+from indexer.reference.rates import RateSeries, joined
 from indexer.store.assets import ensure_listings
 from indexer.store.bars import write_bars
-from indexer.store.rates import read_rates
+from indexer.store.rates import read_rates, read_rates_by_method
 from indexer.store.rows import BarColumns, ListingRow
 from indexer.store.runs import finish_run, start_run
 from indexer.times import HOUR_US, to_us
@@ -19,27 +19,21 @@ from indexer.verify.store import verify_all
 from indexer.workflow.work import registry_of, run_update
 
 
-def rates(asset: int, hours: list[int], values: list[float]) -> AssetRates:
-    times = np.array(hours, dtype=np.int64) * HOUR_US
-    status = np.full(len(hours), 2, dtype=np.int8)
-    return AssetRates(asset, times, np.array(values), status, ['{"x":"used"}'] * len(hours), "bar-vwm/1", 0 * status)
-
-
-def fixed(asset: int, hours: list[int], values: list[float]) -> AssetRates:
-    times = np.array(hours, dtype=np.int64) * HOUR_US
-    status = np.zeros(len(hours), dtype=np.int8)
-    return AssetRates(asset, times, np.array(values), status, ['{"y":"used"}'] * len(hours), FIXED[0], 0 * status)
+def rates(asset: int, hours: list[int], values: list[float], *, status: int, method: str, venue: str) -> RateSeries:
+    ids, numbers = np.full(len(hours), asset), np.full(len(hours), status, dtype=np.int8)
+    times, texts = np.array(hours, dtype=np.int64) * HOUR_US, [f'{{"{venue}":"used"}}'] * len(hours)
+    return RateSeries(ids, times, np.array(values), numbers, 0 * numbers, [method] * len(hours), texts)
 
 
 def test_a_fixing_takes_the_place_of_the_bars_rate_at_its_instant() -> None:
-    bars = [rates(1, [1, 2, 3], [10.0, 20.0, 30.0]), rates(3, [1], [7.0])]
-    made = over_bars(bars, {1: fixed(1, [2, 4], [21.0, 41.0]), 2: fixed(2, [5], [50.0])})
-    assert [one.asset_id for one in made] == [1, 2, 3]
-    assert made[0].rate.tolist() == [10.0, 21.0, 30.0, 41.0]
-    assert made[0].status.tolist() == [2, 0, 2, 0]
-    assert made[0].verdicts == ['{"x":"used"}', '{"y":"used"}', '{"x":"used"}', '{"y":"used"}']
-    assert (made[1].rate.tolist(), made[1].method) == ([50.0], FIXED[0])
-    assert made[2] is bars[1]
+    bar, fixed = ({"status": 2, "method": "bar-vwm/1", "venue": "x"}, {"status": 0, "method": FIXED[0], "venue": "y"})
+    bars = [rates(1, [1, 2, 3], [10.0, 20.0, 30.0], **bar), rates(3, [1], [7.0], **bar)]
+    made = joined([rates(1, [2, 4], [21.0, 41.0], **fixed), rates(2, [5], [50.0], **fixed), *bars])
+    assert made.asset_id.tolist() == [1, 1, 1, 1, 2, 3]
+    assert made.rate.tolist() == [10.0, 21.0, 30.0, 41.0, 50.0, 7.0]
+    assert made.status.tolist() == [2, 0, 2, 0, 0, 2]
+    assert [text[2] for text in made.verdicts] == ["x", "y", "x", "y", "y", "x"]
+    assert made.method[4:] == [FIXED[0], "bar-vwm/1"]
 
 
 def test_bars_that_come_later_change_no_fixing(tmp_path: Path) -> None:
@@ -64,7 +58,8 @@ def test_bars_that_come_later_change_no_fixing(tmp_path: Path) -> None:
         after = read_rates(store, evidence=True)
         np.testing.assert_array_equal(after.rate, before.rate)
         assert after.method == before.method
-        (asset,) = [one for one, part in stored_fixings(store).items() if 1.0 < part.rate[0] < 1.5]
-        assert len(stored_fixings(store)[asset].time_us) == 5
+        fixings = read_rates_by_method(store, FIXED)
+        (asset,) = [one for one in set(fixings.asset_id.tolist()) if 1.0 < fixings.rate[fixings.of(one)][0] < 1.5]
+        assert len(fixings.rate[fixings.of(asset)]) == 5
         results = {one.index_id: one for one in verify_all(store, registry_of(world.settings), only=["trio"])}
         assert results["trio"].ok, results["trio"].problem

@@ -20,15 +20,15 @@ def bars(*rows):
 
 
 def only(listed, places):
-    made = list(compute_rates(listed, places))
-    assert len(made) == 1
-    return made[0]
+    made, _ = compute_rates(listed, places)
+    assert len(set(made.asset_id.tolist())) == 1
+    return made
 
 
 def test_three_venues_make_a_final_rate_by_volume_weighted_median():
     places = {1: Place(7, "a", "1h"), 2: Place(7, "b", "1h"), 3: Place(7, "c", "1h")}
     made = only(bars((1, T0, 100.0, 1.0), (2, T0, 101.0, 5.0), (3, T0, 102.0, 1.0)), places)
-    assert made.asset_id == 7
+    assert made.asset_id.tolist() == [7]
     assert made.rate.tolist() == [101.0]
     assert made.status.tolist() == [0]
     assert json.loads(made.verdicts[0]) == {"a": "used", "b": "used", "c": "used"}
@@ -86,7 +86,7 @@ def test_a_perpetual_stands_in_only_where_no_spot_venue_has_a_bar_and_says_so():
 def test_a_rate_says_that_a_used_quote_was_taken_at_par():
     places = {1: Place(7, "a", "1h"), 2: Place(7, "b", "1h"), 3: Place(7, "c", "1h")}
     listed = bars((1, T0, 100.0, 1.0), (2, T0, 100.0, 1.0), (3, T0, 150.0, 1.0), (1, T0 + HOUR_US, 100.0, 1.0))
-    [made] = compute_rates(listed, places, at_par=np.array([False, False, True, True]))
+    made, _ = compute_rates(listed, places, at_par=np.array([False, False, True, True]))
     assert made.flags.tolist() == [0, RateFlag.AT_PAR], "the outlier's quote did not enter"
 
 
@@ -99,16 +99,14 @@ def test_two_sources_of_one_venue_count_once_and_the_first_listing_wins():
 
 def test_assets_are_kept_apart_and_in_time_order():
     places = {1: Place(7, "spot", "1m"), 2: Place(3, "spot", "1m")}
-    made = list(compute_rates(bars((1, T0 + MINUTE_US, 2.0, NAN), (2, T0, 5.0, NAN), (1, T0, 1.0, NAN)), places))
-    assert [(m.asset_id, m.time_us.tolist(), m.rate.tolist()) for m in made] == [
-        (3, [T0], [5.0]),
-        (7, [T0, T0 + MINUTE_US], [1.0, 2.0]),
-    ]
+    made, _ = compute_rates(bars((1, T0 + MINUTE_US, 2.0, NAN), (2, T0, 5.0, NAN), (1, T0, 1.0, NAN)), places)
+    rows = list(zip(made.asset_id.tolist(), made.time_us.tolist(), made.rate.tolist(), strict=True))
+    assert rows == [(3, T0, 5.0), (7, T0, 1.0), (7, T0 + MINUTE_US, 2.0)]
 
 
 def test_no_bars_no_rates():
     empty = ListedBars(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
-    assert list(compute_rates(empty, {})) == []
+    assert compute_rates(empty, {})[0].verdicts == []
 
 
 def test_a_close_that_stands_still_without_volume_is_no_price() -> None:

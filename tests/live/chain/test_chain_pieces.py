@@ -22,9 +22,10 @@ from indexer.live.chain.recheck import PROVISIONAL
 from indexer.live.chain.status import block_link, float_status
 from indexer.live.chain.supply_rows import in_units, provisional, supply_rows, weakest
 from indexer.live.context import asset_of
+from indexer.reference.rates import RateSeries
 from indexer.registry import load_registry
 from indexer.registry.records import LinePart
-from indexer.store.rows import MetricSeries, RateSeries, SupplyRow
+from indexer.store.rows import MetricSeries, SupplyRow
 from indexer.times import DAY_US, HOUR_US
 from onchain.chains import load_chains
 from onchain.rpc.pin import Pin
