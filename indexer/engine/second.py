@@ -19,7 +19,6 @@ from indexer.engine.second_rules import (
     HOUR,
     Date,
     Seen,
-    World,
     calendar,
     members_at,
     target_weights,
@@ -27,6 +26,8 @@ from indexer.engine.second_rules import (
 )
 from indexer.errors import MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Methodology
+
+TOLERANCE = 1e-9
 
 
 @dataclass(slots=True)
@@ -37,284 +38,265 @@ class SecondIndex:
     units: list[tuple[int, dict[str, float]]] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Book:
-    """What is held now: units and members by column, last prices and when they were seen, a transition under way."""
-
-    last: list[float]
-    seen: list[int]
-    old: set[int] = field(default_factory=set)  # columns whose last price is not a rate of this instant
-    units: dict[int, float] = field(default_factory=dict)
-    members: set[int] = field(default_factory=set)
-    divisor: float = 0.0
-    pending: list[tuple[int, float]] = field(default_factory=list)  # due, part
-    start: dict[int, float] = field(default_factory=dict)
-    target: dict[int, float] = field(default_factory=dict)
-    supply: dict[int, float] = field(default_factory=dict)
-    facts: list[Rebalance] = field(default_factory=list)  # settled changes to come
-    bars: list[BasketEvent] = field(default_factory=list)  # decisions that keep a line out of reviews
-    heavy: bool = False  # too much weight carried at the last 00:00 UTC
-    days: int = 0  # impaired levels of 00:00 UTC in a row
-    spells: list[list[int]] = field(default_factory=list)  # begin and end of being impaired or suspended, us
-    stopped: tuple[int, float] | None = None  # instant and level at which the index was suspended
-
-
 def second_index(
     market: Market, methodology: Methodology, *, settled: Settled | None = None, events: Sequence[BasketEvent] = ()
 ) -> SecondIndex:
     """Levels and units of an index, from the base on. Raises as `compute_index` does."""
-    world = world_of(market.measured(methodology.weighting.metric))
-    book = _Book([float("nan")] * len(world.lines), [0] * len(world.lines))
+    book = _Book(market.measured(methodology.weighting.metric), methodology)
     book.facts = list(settled.changes) if settled else []
-    out = SecondIndex()
-    until = settled.until_us if settled else -1
-    dates = [date for date in _dates(methodology, world.times[-1]) if date.effective > until] if world.times else []
     book.bars = [event for event in events if event.effect.value == "bar"]
+    until = settled.until_us if settled else -1
+    last = book.world.times[-1] if book.world.times else until
+    dates = [
+        date for date in takewhile(lambda date: date.effective <= last, calendar(methodology)) if date.effective > until
+    ]
     acts = sorted((act for act in events if act.at_us > until and act not in book.bars), key=lambda act: act.at_us)
-    carry = methodology.missing.max_carry_hours * HOUR
-    for now, prices, old in zip(world.times, world.prices, world.old, strict=True):
+    for now, prices, old in zip(book.world.times, book.world.prices, book.world.old, strict=True):
+        book.look(now, prices, old)
+        if book.units:
+            book.level()
+        if now <= until:
+            book.recall()
+            continue
+        if book.units:
+            book.suspend()
+        while acts and acts[0].at_us <= now:
+            book.act(acts.pop(0))
+        while dates and dates[0].effective <= now:
+            book.review(dates.pop(0))
+        while book.pending and book.pending[0][0] <= now:
+            book.fix(book.pending.pop(0)[1])
+    if not book.out.levels:
+        raise NotEnoughDataError(f"index {methodology.id} has no base: too few eligible constituents at every date")
+    return book.out
+
+
+class _Book:
+    """What is held at an instant, and what each thing that may happen then does to it. Columns stand for tokens."""
+
+    def __init__(self, market: Market, methodology: Methodology) -> None:
+        self.world, self.methodology, self.out, self.now = world_of(market), methodology, SecondIndex(), 0
+        self.last, self.seen = [float("nan")] * len(market.lines), [0] * len(market.lines)  # prices, and of when
+        self.old: set[int] = set()  # columns whose last price is not a rate of this instant
+        self.units: dict[int, float] = {}
+        self.members: set[int] = set()
+        self.divisor = 0.0
+        self.pending: list[tuple[int, float]] = []  # fixings to come: due, part
+        self.start: dict[int, float] = {}
+        self.target: dict[int, float] = {}
+        self.supply: dict[int, float] = {}
+        self.facts: list[Rebalance] = []  # settled changes to come
+        self.bars: list[BasketEvent] = []  # decisions that keep a line out of reviews
+        self.heavy = False  # too much weight carried at the last 00:00 UTC
+        self.days = 0  # impaired levels of 00:00 UTC in a row
+        self.spells: list[list[int]] = []  # begin and end of being impaired or suspended, us
+        self.stopped: tuple[int, float] | None = None  # instant and level at which the index was suspended
+
+    def look(self, now: int, prices: Sequence[float], old: Sequence[bool]) -> None:
+        """The prices of an instant."""
+        self.now = now
         for column, price in enumerate(prices):
             if not isnan(price):
-                book.last[column], book.seen[column] = price, now
-        book.old = {column for column, price in enumerate(prices) if isnan(price) or old[column]}
-        if book.units:
-            _level(book, out, methodology=methodology, now=now)
-        if now <= until:
-            _recall(book, out, world=world, methodology=methodology, now=now)
-            continue
-        if book.units:
-            _suspend(book, out, world=world, methodology=methodology, now=now, carry=carry)
-        while acts and acts[0].at_us <= now:
-            _act(book, out, world=world, methodology=methodology, event=acts.pop(0), now=now, carry=carry)
-        while dates and dates[0].effective <= now:
-            _review(book, out, world=world, methodology=methodology, now=now, date=dates.pop(0))
-        while book.pending and book.pending[0][0] <= now:
-            _fix(book, out, world=world, methodology=methodology, now=now, part=book.pending.pop(0)[1])
-    if not out.levels:
-        raise NotEnoughDataError(f"index {methodology.id} has no base: too few eligible constituents at every date")
-    return out
+                self.last[column], self.seen[column] = price, now
+        self.old = {column for column, price in enumerate(prices) if isnan(price) or old[column]}
 
+    def stale(self, column: int) -> bool:
+        """Whether the last price is too old to be used, or was never there."""
+        limit = self.methodology.missing.max_carry_hours * HOUR
+        return isnan(self.last[column]) or self.now - self.seen[column] > limit
 
-def _level(book: _Book, out: SecondIndex, *, methodology: Methodology, now: int) -> None:
-    """The level of the basket held into this instant or begun at it, if there is one, and what it says of health."""
-    if book.stopped:
-        return
-    rules, worth = methodology.health, _value(book, book.units)
-    share = _value(book, {column: book.units[column] for column in book.units.keys() & book.old}) / worth
-    midnight = now % DAY == 0
-    if midnight:
-        book.heavy = share > rules.max_carried_weight + TOLERANCE
-        _note(book, methodology, now=now)
-        book.days = book.days + 1 if _impaired(book, methodology) else 0
-    if midnight or share <= 1 - rules.min_priced_weight + TOLERANCE:
-        out.levels.append((now, worth / book.divisor))
-    if midnight and book.days == rules.impaired_days:
-        book.stopped = (now, worth / book.divisor)
-        book.pending.clear()
+    def level(self) -> None:
+        """The level of the basket held into this instant or begun at it, if there is one; what it says of health."""
+        if self.stopped:
+            return
+        rules, worth = self.methodology.health, self.value(self.units)
+        share = self.value({column: self.units[column] for column in self.units.keys() & self.old}) / worth
+        midnight = self.now % DAY == 0
+        if midnight:
+            self.heavy = share > rules.max_carried_weight + TOLERANCE
+            self.note()
+            self.days = self.days + 1 if self.impaired() else 0
+        if midnight or share <= 1 - rules.min_priced_weight + TOLERANCE:
+            self.out.levels.append((self.now, worth / self.divisor))
+        if midnight and self.days == rules.impaired_days:
+            self.stopped = (self.now, worth / self.divisor)
+            self.pending.clear()
 
+    def impaired(self) -> bool:
+        return self.heavy or len(self.units) < self.methodology.selection.min_constituents
 
-def _impaired(book: _Book, methodology: Methodology) -> bool:
-    return book.heavy or len(book.units) < methodology.selection.min_constituents
+    def note(self) -> None:
+        """Begins or ends a spell by what is so now."""
+        going = bool(self.spells) and len(self.spells[-1]) == 1
+        if self.impaired() and not going:
+            self.spells.append([self.now])
+        elif going and not self.impaired():
+            self.spells[-1].append(self.now)
 
+    def wants_members(self, reference: int) -> bool:
+        """Whether the index was impaired or suspended on the day of a reference date."""
+        return any(spell[0] < reference + DAY and (len(spell) == 1 or spell[1] > reference) for spell in self.spells)
 
-def _note(book: _Book, methodology: Methodology, *, now: int) -> None:
-    """Begins or ends a spell by what is so now."""
-    going = bool(book.spells) and len(book.spells[-1]) == 1
-    if _impaired(book, methodology) and not going:
-        book.spells.append([now])
-    elif going and not _impaired(book, methodology):
-        book.spells[-1].append(now)
+    def resume(self) -> None:
+        """Levels begin again."""
+        if self.stopped:
+            self.stopped, self.heavy, self.days = None, False, 0
+            self.spells[-1].append(self.now)
 
+    def recall(self) -> None:
+        """An instant of settled history: the changes that are facts."""
+        while self.facts and self.facts[0].effective_us <= self.now:
+            fact = self.facts.pop(0)
+            held = {column: units for column, units in enumerate(fact.units_after.tolist()) if units > 0}
+            begins = not self.out.units or (fact.kind == RESUMPTION and self.stopped)
+            self.resume()
+            self.members, self.divisor = set(held), fact.divisor_after
+            self.hold(held)
+            if begins:
+                self.level()
+            self.go_on(fact)
 
-def _wants_members(book: _Book, reference: int) -> bool:
-    """Whether the index was impaired or suspended on the day of a reference date."""
-    return any(spell[0] < reference + DAY and (len(spell) == 1 or spell[1] > reference) for spell in book.spells)
+    def go_on(self, fact: Rebalance) -> None:
+        """A fixing of a transition leaves its later fixings to come; any other change of basket but a removal ends
+        it."""
+        fixings = self.methodology.schedule.transition_fixings
+        if fact.kind not in REVIEWS or fixings == 1:
+            return
+        effective = fact.reference_us + self.methodology.schedule.reference_days_before * DAY
+        done = round((fact.effective_us - effective) / DAY)
+        if not self.start or done == 0 or fact.decisions:
+            self.start = dict(enumerate(fact.weight_drifted.tolist()))
+            target = [
+                max((after - (1 - 1 / fixings) * before) * fixings, 0.0)
+                for before, after in zip(fact.weight_drifted.tolist(), fact.weight_target.tolist(), strict=True)
+            ]
+            weights = {column: weight for column, weight in enumerate(target) if weight >= 1e-12}
+            self.target = {column: weight / sum(weights.values()) for column, weight in weights.items()}
+            self.pending = [(effective + (n - 1) * DAY, n / fixings) for n in range(2, fixings + 1)]
+            self.supply = {}
+        self.pending = [fixing for fixing in self.pending if fixing[0] > fact.effective_us]
+        self.members = set(self.target) & set(self.units)
 
+    def act(self, event: BasketEvent) -> None:
+        """A corporate action on what is held now; none when its line is not held or nothing would be left."""
+        place = {line.slug: column for column, line in enumerate(self.world.lines)}
+        column, into = place.get(event.slug), place.get(event.into)
+        if self.stopped or column is None or column not in self.units:
+            return
+        if into is not None and self.stale(into):
+            into = None
+        units, kind, held = dict(self.units), event.effect.value, self.units[column]
+        if kind == "scale":
+            units[column] *= event.ratio
+        elif kind != "add":
+            del units[column]
+            self.members.discard(column)
+        if kind in ("absorb", "add") and into is not None:
+            units[into] = units.get(into, 0.0) + held * event.ratio
+            self.members.add(into)
+        if not units:
+            self.members.add(column)
+            return
+        worth = self.value(self.units)
+        self.change(dict(sorted(units.items())))
+        value = 0.0 if kind == "write_off" else event.value
+        if value is not None:  # the difference to the last price is the holders', not the divisor's
+            self.divisor *= worth / (worth - held * (self.last[column] - value))
 
-def _resume(book: _Book, methodology: Methodology, *, now: int) -> None:
-    """Levels begin again."""
-    if book.stopped:
-        book.stopped, book.heavy, book.days = None, False, 0
-        book.spells[-1].append(now)
+    def suspend(self) -> None:
+        """Constituents with too old a price leave, unless all would."""
+        gone = {column for column in self.units if self.stale(column)}
+        if gone and len(gone) < len(self.units) and not self.stopped:
+            self.members -= gone
+            self.change({column: amount for column, amount in self.units.items() if column not in gone})
 
+    def review(self, date: Date) -> None:
+        """One date: choose members, weigh them, and hold them from now on, unless it cannot be applied."""
+        methodology, based = self.methodology, bool(self.units)
+        reference = date.effective - methodology.schedule.reference_days_before * DAY
+        anew = based and date.monthly and self.wants_members(reference)
+        if not (anew or date.scheduled) or (self.stopped and not anew):
+            return
+        self.pending.clear()
+        label = f"index {methodology.id} at {EPOCH + timedelta(microseconds=self.now)}"
+        review = date.review or anew or not based
+        for full in (True, False) if review and based and not self.stopped else (review,):
+            members = self.usable(reference, full=full)
+            if len(members) < methodology.selection.min_constituents:
+                continue
+            try:
+                target = target_weights(self.world, methodology, members=members, label=label)
+            except MethodologyError:
+                if not based:
+                    raise
+                continue
+            self.begin(date, members, target)
+            return
 
-def _recall(book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int) -> None:
-    """An instant of settled history: the changes that are facts."""
-    while book.facts and book.facts[0].effective_us <= now:
-        fact = book.facts.pop(0)
-        held = {column: units for column, units in enumerate(fact.units_after.tolist()) if units > 0}
-        begins = not out.units or (fact.kind == RESUMPTION and book.stopped)
-        _resume(book, methodology, now=now)
-        book.units, book.members, book.divisor = held, set(held), fact.divisor_after
-        out.units.append((now, {world.lines[column].slug: amount for column, amount in held.items()}))
-        _note(book, methodology, now=now)
-        if begins:
-            _level(book, out, methodology=methodology, now=now)
-        _go_on(book, fact, methodology=methodology)
-
-
-def _go_on(book: _Book, fact: Rebalance, *, methodology: Methodology) -> None:
-    """A fixing of a transition leaves its later fixings to come; any other change of basket but a removal ends it."""
-    fixings = methodology.schedule.transition_fixings
-    if fact.kind not in REVIEWS or fixings == 1:
-        return
-    effective = fact.reference_us + methodology.schedule.reference_days_before * DAY
-    done = round((fact.effective_us - effective) / DAY)
-    if not book.start or done == 0 or fact.decisions:
-        book.start = dict(enumerate(fact.weight_drifted.tolist()))
-        target = [
-            max((after - (1 - 1 / fixings) * before) * fixings, 0.0)
-            for before, after in zip(fact.weight_drifted.tolist(), fact.weight_target.tolist(), strict=True)
-        ]
-        weights = {column: weight for column, weight in enumerate(target) if weight >= 1e-12}
-        book.target = {column: weight / sum(weights.values()) for column, weight in weights.items()}
-        book.pending = [(effective + (n - 1) * DAY, n / fixings) for n in range(2, fixings + 1)]
-        book.supply = {}
-    book.pending = [fixing for fixing in book.pending if fixing[0] > fact.effective_us]
-    book.members = set(book.target) & set(book.units)
-
-
-def _act(
-    book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, event: BasketEvent, now: int, carry: int
-) -> None:
-    """A corporate action on what is held now; none when its line is not held or nothing would be left."""
-    place = {line.slug: column for column, line in enumerate(world.lines)}
-    column, into = place.get(event.slug), place.get(event.into)
-    if book.stopped or column is None or column not in book.units:
-        return
-    if into is not None and (isnan(book.last[into]) or now - book.seen[into] > carry):
-        into = None
-    units, kind, held = dict(book.units), event.effect.value, book.units[column]
-    if kind == "scale":
-        units[column] *= event.ratio
-    elif kind != "add":
-        del units[column]
-        book.members.discard(column)
-    if kind in ("absorb", "add") and into is not None:
-        units[into] = units.get(into, 0.0) + book.units[column] * event.ratio
-        book.members.add(into)
-    if not units:
-        book.members.add(column)
-        return
-    worth = _value(book, book.units)
-    _change(book, out, world=world, methodology=methodology, now=now, units=dict(sorted(units.items())))
-    value = 0.0 if kind == "write_off" else event.value
-    if value is not None:  # the difference to the last price is the holders', not the divisor's
-        book.divisor *= worth / (worth - held * (book.last[column] - value))
-
-
-def _suspend(book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int, carry: int) -> None:
-    """Constituents with too old a price leave, unless all would."""
-    gone = {column for column in book.units if now - book.seen[column] > carry}
-    if gone and len(gone) < len(book.units) and not book.stopped:
-        book.members -= gone
-        rest = {column: amount for column, amount in book.units.items() if column not in gone}
-        _change(book, out, world=world, methodology=methodology, now=now, units=rest)
-
-
-def _review(book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int, date: Date) -> None:
-    """One date: choose members, weigh them, and hold them from now on, unless it cannot be applied."""
-    based, reference = bool(book.units), date.effective - methodology.schedule.reference_days_before * DAY
-    anew = based and date.monthly and _wants_members(book, reference)
-    if not (anew or date.scheduled) or (book.stopped and not anew):
-        return
-    book.pending.clear()
-    silent = book.stopped is not None and book.stopped[0] < now
-    label = f"index {methodology.id} at {EPOCH + timedelta(microseconds=now)}"
-    review = date.review or anew or not based
-    for full in (True, False) if review and based and not book.stopped else (review,):
-        members = _usable(book, world, methodology=methodology, now=now, reference=reference, full=full)
-        if len(members) < methodology.selection.min_constituents:
-            continue
-        try:
-            target = target_weights(world, methodology, members=members, label=label)
-        except MethodologyError:
-            if not based:
-                raise
-            continue
-        at_once = not based or silent
-        fixings = 1 if at_once else methodology.schedule.transition_fixings
-        book.start, book.target = _weights(book), target
-        book.supply = {column: seen.supply for column, seen in members.items()}
+    def begin(self, date: Date, members: dict[int, Seen], target: dict[int, float]) -> None:
+        """Hold a target: by fixings, or at once where no basket is held into this instant."""
+        at_once = not self.units or (self.stopped is not None and self.stopped[0] < self.now)
+        fixings = 1 if at_once else self.methodology.schedule.transition_fixings
+        self.start, self.target = self.weights(), target
+        self.supply = {column: seen.supply for column, seen in members.items()}
         if at_once:
-            level = book.stopped[1] if book.stopped else methodology.base_level
-            book.divisor = (_value(book, book.units) or _scale(book, book.supply, methodology)) / level
-        _resume(book, methodology, now=now)
-        book.members = set(members)
-        book.pending = [(date.effective + (n - 1) * DAY, n / fixings) for n in range(2, fixings + 1)]
-        _fix(book, out, world=world, methodology=methodology, now=now, part=1 / fixings)
+            level = self.stopped[1] if self.stopped else self.methodology.base_level
+            self.divisor = (self.value(self.units) or self.scale(self.supply)) / level
+        self.resume()
+        self.members = set(members)
+        self.pending = [(date.effective + (n - 1) * DAY, n / fixings) for n in range(2, fixings + 1)]
+        self.fix(1 / fixings)
         if at_once:
-            _level(book, out, methodology=methodology, now=now)
-        return
+            self.level()
 
+    def usable(self, reference: int, *, full: bool) -> dict[int, Seen]:
+        """The members at the reference date that still have a price at the effective instant."""
+        members = members_at(
+            self.world, self.methodology, reference=reference, incumbents=set(self.members), review=full
+        )
+        barred = {line.slug for line in self.world.lines if any(bar.bars(line.slug, self.now) for bar in self.bars)}
+        return {
+            column: seen
+            for column, seen in members.items()
+            if not self.stale(column) and self.world.lines[column].slug not in barred
+        }
 
-def _usable(
-    book: _Book, world: World, *, methodology: Methodology, now: int, reference: int, full: bool
-) -> dict[int, Seen]:
-    """The members at the reference date that still have a price at the effective instant."""
-    members = members_at(world, methodology, reference=reference, incumbents=set(book.members), review=full)
-    limit = methodology.missing.max_carry_hours * HOUR
-    return {
-        column: seen for column, seen in members.items()
-        if not isnan(book.last[column]) and now - book.seen[column] <= limit
-        and not any(bar.bars(world.lines[column].slug, now) for bar in book.bars)
-    }  # fmt: skip
+    def fix(self, part: float) -> None:
+        """One fixing: weights moved `part` of the way from where they were to the target, as units at these prices."""
+        mixed = {
+            column: (1 - part) * self.start.get(column, 0.0) + part * self.target.get(column, 0.0)
+            for column in self.start.keys() | self.target.keys()
+        }
+        held = self.members | (set(self.units) if part < 1 else set())
+        mixed = {column: weight for column, weight in mixed.items() if column in held and weight > 0}
+        total, scale = sum(mixed.values()), self.scale(self.supply or self.units)
+        units = {column: weight / total * scale / self.last[column] for column, weight in sorted(mixed.items())}
+        if part == 1:
+            self.members &= set(units)
+        self.change(units)
 
+    def scale(self, supplies: dict[int, float]) -> float:
+        """What the basket is sized to: its known supplies at these prices, else what is held, else the base level."""
+        known = sum(self.last[column] * supply for column, supply in supplies.items() if not isnan(supply))
+        return known or self.value(self.units) or self.methodology.base_level
 
-def _fix(book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int, part: float) -> None:
-    """One fixing: weights moved `part` of the way from where they were to the target, as units at these prices."""
-    mixed = {
-        column: (1 - part) * book.start.get(column, 0.0) + part * book.target.get(column, 0.0)
-        for column in book.start.keys() | book.target.keys()
-    }
-    held = book.members | (set(book.units) if part < 1 else set())
-    mixed = {column: weight for column, weight in mixed.items() if column in held and weight > 0}
-    total = sum(mixed.values())
-    scale = _scale(book, book.supply or book.units, methodology)
-    units = {column: weight / total * scale / book.last[column] for column, weight in sorted(mixed.items())}
-    if part == 1:
-        book.members &= set(units)
-    _change(book, out, world=world, methodology=methodology, now=now, units=units)
+    def change(self, units: dict[int, float]) -> None:
+        """New units at the same level: D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻."""
+        if self.units:
+            self.divisor *= self.value(units) / self.value(self.units)
+        self.hold(units)
 
+    def hold(self, units: dict[int, float]) -> None:
+        self.units = units
+        self.out.units.append((self.now, {self.world.lines[column].slug: amount for column, amount in units.items()}))
+        self.note()
 
-def _scale(book: _Book, supplies: dict[int, float], methodology: Methodology) -> float:
-    """What the basket is sized to: its known supplies at these prices, else what is held, else the base level."""
-    known = sum(book.last[column] * supply for column, supply in supplies.items() if not isnan(supply))
-    return known or _value(book, book.units) or methodology.base_level
+    def value(self, units: dict[int, float]) -> float:
+        return sum(self.last[column] * amount for column, amount in units.items())
 
-
-def _change(
-    book: _Book, out: SecondIndex, *, world: World, methodology: Methodology, now: int, units: dict[int, float]
-) -> None:
-    """New units at the same level: D⁺ = D⁻ · ΣP·Q⁺ / ΣP·Q⁻."""
-    if book.units:
-        book.divisor *= _value(book, units) / _value(book, book.units)
-    book.units = units
-    out.units.append((now, {world.lines[column].slug: amount for column, amount in units.items()}))
-    _note(book, methodology, now=now)
-
-
-def _value(book: _Book, units: dict[int, float]) -> float:
-    last = book.last
-    return sum(last[column] * amount for column, amount in units.items())
-
-
-def _weights(book: _Book) -> dict[int, float]:
-    total = _value(book, book.units)
-    return {column: book.last[column] * amount / total for column, amount in book.units.items()}
-
-
-def _dates(methodology: Methodology, last: int) -> list[Date]:
-    """The base and every later date, up to `last`."""
-    base, *later = takewhile(lambda date: date.effective <= max(last, _base(methodology)), calendar(methodology))
-    return [base, *later]
-
-
-def _base(methodology: Methodology) -> int:
-    return (methodology.base_date - EPOCH) // timedelta(microseconds=1)
-
-
-TOLERANCE = 1e-9
+    def weights(self) -> dict[int, float]:
+        total = self.value(self.units)
+        return {column: self.last[column] * amount / total for column, amount in self.units.items()}
 
 
 @dataclass(frozen=True, slots=True)

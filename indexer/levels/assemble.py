@@ -54,18 +54,12 @@ class SupplyTokens:
     witness: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeColumns:
-    """Traded USD value as columns (M,): asset and the 00:00 UTC end of the day it was traded in."""
-
-    asset_id: I64
-    day_us: I64
-    volume_usd: F64
+VOLUME = "volume_usd"
 
 
 @dataclass(frozen=True, slots=True)
-class MetricColumns:
-    """A daily metric as columns (M,): asset and the 00:00 UTC end of the day it describes."""
+class DailyColumns:
+    """A daily figure as columns (M,): asset and the 00:00 UTC end of the day it describes; VOLUME is traded USD."""
 
     name: str
     asset_id: I64
@@ -77,9 +71,8 @@ def assemble(
     lines: Sequence[LineFacts],
     rates: RateSeries,
     *,
-    volumes: VolumeColumns,
-    supplies: Sequence[SupplyTokens],
-    metrics: Sequence[MetricColumns] = (),
+    daily: Sequence[DailyColumns] = (),
+    supplies: Sequence[SupplyTokens] = (),
     events: Mapping[str, Sequence[tuple[int, int]]] | None = None,
     clock: Sequence[int] = (),
     rated: Collection[int] = (),
@@ -93,8 +86,9 @@ def assemble(
     wanted = [line for line in lines if any(part.asset_id in by_asset or part.asset_id in rated for part in line.parts)]
     mine = [part.asset_id for line in wanted for part in line.parts]
     times = np.union1d(rates.time_us[np.isin(rates.asset_id, mine)], np.array(clock, dtype=np.int64))
-    daily = [(volumes.asset_id, volumes.day_us), *((one.asset_id, one.day_us) for one in metrics)]
-    days = np.unique(np.concatenate([day[np.isin(asset, mine)] for asset, day in daily]))
+    known = [one.day_us[np.isin(one.asset_id, mine)] for one in daily]
+    days = np.unique(np.concatenate(known)) if known else np.zeros(0, dtype=np.int64)
+    by_day = {one.name: _daily(wanted, days, one) for one in daily}
     prices = np.full((len(times), len(wanted)), np.nan)
     status = np.full(prices.shape, UNKNOWN_STATUS, dtype=np.int8)
     perpetual = np.zeros(prices.shape, dtype=np.bool_)
@@ -114,27 +108,25 @@ def assemble(
         price_status=status,
         lines=tuple(columns),
         day_us=days,
-        volume_usd=_daily(wanted, days, asset_id=volumes.asset_id, day_us=volumes.day_us, value=volumes.volume_usd),
-        metrics={
-            one.name: _daily(wanted, days, asset_id=one.asset_id, day_us=one.day_us, value=one.value) for one in metrics
-        },
+        volume_usd=by_day.pop(VOLUME, np.full((len(days), len(wanted)), np.nan)),
+        metrics=by_day,
         perpetual=perpetual if perpetual.any() else None,
     )
 
 
-def _daily(lines: Sequence[LineFacts], days: I64, *, asset_id: I64, day_us: I64, value: F64) -> F64:
+def _daily(lines: Sequence[LineFacts], days: I64, columns: DailyColumns) -> F64:
     """Daily values (D, N) of the lines, each from the token that stood for the line on that day."""
     out = np.full((len(days), len(lines)), np.nan)
-    by_asset = _split(asset_id)
+    by_asset = _split(columns.asset_id)
     for n, line in enumerate(lines):
         for part in line.parts:
             rows = by_asset.get(part.asset_id, np.empty(0, dtype=np.int64))
-            rows = rows[_standing(part, day_us[rows] - 1)]
-            out[np.searchsorted(days, day_us[rows]), n] = value[rows]
+            rows = rows[_standing(part, columns.day_us[rows] - 1)]
+            out[np.searchsorted(days, columns.day_us[rows]), n] = columns.value[rows]
     return out
 
 
-def daily_volumes(asset_id: I64, venue: I64, *, interval_us: I64, time_us: I64, volume_usd: F64) -> VolumeColumns:
+def daily_volumes(asset_id: I64, venue: I64, *, interval_us: I64, time_us: I64, volume_usd: F64) -> DailyColumns:
     """Traded USD a day from bars as columns (M,): a venue's daily bar, else the sum of its hours that are known.
 
     `time_us` are bar ends; a day is known for a venue when its daily bar states a volume or all 24 hours do, and a
@@ -158,7 +150,7 @@ def daily_volumes(asset_id: I64, venue: I64, *, interval_us: I64, time_us: I64, 
     pairs, place, back = np.unique(asset_id[rows] * _DAYS + day[rows], return_index=True, return_inverse=True)
     total = np.bincount(back, weights=value[good], minlength=len(pairs))
     rows = rows[place]
-    return VolumeColumns(asset_id=asset_id[rows], day_us=day[rows] * DAY_US, volume_usd=total.astype(np.float64))
+    return DailyColumns(VOLUME, asset_id[rows], day[rows] * DAY_US, total.astype(np.float64))
 
 
 def _standing(part: LinePart, times: I64) -> Bools:

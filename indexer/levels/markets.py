@@ -17,10 +17,9 @@ from indexer.engine.known import Step
 from indexer.engine.market import VENUES, Market
 from indexer.levels.assemble import (
     UNKNOWN_STATUS,
+    DailyColumns,
     LineFacts,
-    MetricColumns,
     SupplyTokens,
-    VolumeColumns,
     acting_supplies,
     assemble,
     daily_volumes,
@@ -48,16 +47,13 @@ class MarketFacts:
     """What a market is made of beside rates; `events` are (from, until) of what may change a supply, by line."""
 
     lines: list[LineFacts]
-    volumes: VolumeColumns
+    daily: list[DailyColumns]
     supplies: list[SupplyTokens]
     events: Mapping[str, Sequence[tuple[int, int]]]
-    metrics: list[MetricColumns]
 
     def market(self, rates: RateSeries) -> Market:
         """The market of every line that may be a constituent, at these rates."""
-        return assemble(
-            self.lines, rates, volumes=self.volumes, supplies=self.supplies, metrics=self.metrics, events=self.events
-        )
+        return assemble(self.lines, rates, daily=self.daily, supplies=self.supplies, events=self.events)
 
 
 def load_market(
@@ -88,14 +84,14 @@ def read_facts(
     supplies = _supplies(store, registry, ids=ids, as_of_us=as_of_us)
     return MarketFacts(
         line_facts(registry, ids=ids, listings=[row for row in spot if row.id in seen]),
-        _volumes(spot_bars, spot),
-        [*adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}), *_facts(ids)],
-        explained(effects, lines={asset.slug: asset.line for asset in registry.assets}),
         [
+            _volumes(spot_bars, spot),
             *metric_columns(read_asset_metrics(store, INDEX_METRICS, as_of_us=as_of_us), ids),
             venues_a_day(spot_bars, spot),
             _perpetual_venues(bars, [row for row in known if registry.market(row.venue) == PERPETUAL]),
         ],
+        [*adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}), *_facts(ids)],
+        explained(effects, lines={asset.slug: asset.line for asset in registry.assets}),
     )
 
 
@@ -195,10 +191,10 @@ def traded_days(store: Store, registry: Registry, slug: str) -> TradedDays:
 
     volumes = _volumes(spot_bars, spot)
     venues, perpetual = (np.nan_to_num(spread(one.day_us, one.value)).astype(np.int64) for one in counts)
-    return TradedDays(days, spread(volumes.day_us, volumes.volume_usd), venues, perpetual)
+    return TradedDays(days, spread(volumes.day_us, volumes.value), venues, perpetual)
 
 
-def _volumes(bars: BarSeries, listings: list[ListingRow]) -> VolumeColumns:
+def _volumes(bars: BarSeries, listings: list[ListingRow]) -> DailyColumns:
     numbers = {venue: n for n, venue in enumerate(sorted({row.venue for row in listings}))}
     table = np.zeros((max((int(row.id or 0) for row in listings), default=0) + 1, 3), dtype=np.int64)
     for row in listings:
@@ -209,7 +205,7 @@ def _volumes(bars: BarSeries, listings: list[ListingRow]) -> VolumeColumns:
     )
 
 
-def venues_a_day(bars: BarSeries, listings: Iterable[ListingRow]) -> MetricColumns:
+def venues_a_day(bars: BarSeries, listings: Iterable[ListingRow]) -> DailyColumns:
     """At how many venues an asset was traded on each day: what was so then, whatever venues came later. Pure."""
     bars = traded(bars)
     where = {int(row.id or 0): (int(row.asset_id or 0), row.venue) for row in listings}
@@ -222,10 +218,10 @@ def venues_a_day(bars: BarSeries, listings: Iterable[ListingRow]) -> MetricColum
     rows = np.array([(asset, at * DAY_US, n) for (asset, at), n in sorted(count.items())], dtype=np.int64).reshape(
         -1, 3
     )
-    return MetricColumns(VENUES, asset_id=rows[:, 0], day_us=rows[:, 1], value=rows[:, 2].astype(np.float64))
+    return DailyColumns(VENUES, asset_id=rows[:, 0], day_us=rows[:, 1], value=rows[:, 2].astype(np.float64))
 
 
-def _perpetual_venues(bars: BarSeries, listings: list[ListingRow]) -> MetricColumns:
+def _perpetual_venues(bars: BarSeries, listings: list[ListingRow]) -> DailyColumns:
     return replace(venues_a_day(_of_listings(bars, listings), listings), name=PERPETUAL_VENUES)
 
 
@@ -303,7 +299,7 @@ def supplies_in_force(rows: Sequence[SupplyRow]) -> list[SupplyRow]:
     ]
 
 
-def metric_columns(series: Sequence[MetricSeries], ids: Mapping[str, int]) -> list[MetricColumns]:
+def metric_columns(series: Sequence[MetricSeries], ids: Mapping[str, int]) -> list[DailyColumns]:
     """One set of columns for each metric: the last value of each day, of one source an asset.
 
     That is the on-chain total where there is one, else the first source by name. A single ledger's figures
@@ -318,7 +314,7 @@ def metric_columns(series: Sequence[MetricSeries], ids: Mapping[str, int]) -> li
         mine = [one for (other, _), one in chosen.items() if other == name]
         rows = [_last_of_day(one.time_us) for one in mine]
         columns.append(
-            MetricColumns(
+            DailyColumns(
                 name,
                 asset_id=np.repeat([ids[one.subject] for one in mine], [len(picked) for picked in rows]),
                 day_us=np.concatenate([_day(one.time_us[picked]) for one, picked in zip(mine, rows, strict=True)]),

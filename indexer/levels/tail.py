@@ -25,7 +25,7 @@ from indexer.engine.market import Market, Status
 from indexer.engine.timeline import schedule_of
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.levels.announcing import FRESH_DAYS
-from indexer.levels.assemble import VolumeColumns, assemble
+from indexer.levels.assemble import assemble
 from indexer.levels.markets import line_facts, narrowed
 from indexer.levels.official import FOREVER_US, computed_rates, differing, write_fresh
 from indexer.levels.overrides import events_of, values_of
@@ -211,9 +211,7 @@ def _window(walk: Walk, *, first_us: int) -> Market:
     hours = max(methodology.missing.max_carry_hours for methodology in walk.methodologies.values())
     rates = read_rates(walk.store, since_us=first_us - hours * HOUR_US - WINDOW_US)
     lines = line_facts(walk.registry, ids=walk.ids, listings=[])
-    nothing = np.zeros(0, dtype=np.int64)
-    volumes = VolumeColumns(nothing, nothing, np.zeros(0))
-    return assemble(lines, rates, volumes=volumes, supplies=[], rated=rated_assets(walk.store))
+    return assemble(lines, rates, rated=rated_assets(walk.store))
 
 
 def _check_clock(walk: Walk, kept: Kept, *, last_us: int) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from indexer.engine.market import Market
 from indexer.errors import InputError
-from indexer.levels.assemble import LineFacts, VolumeColumns, assemble
+from indexer.levels.assemble import LineFacts, assemble
 from indexer.levels.markets import line_facts, taken
 from indexer.levels.published import settled_of
 from indexer.methodology.load import load_methodology
@@ -252,7 +252,6 @@ class _Check:
         rates = _latest(self.rates, by=("asset_id", "time"), moment=moment)
         rates = pick(rates, rates["time"] <= last_us)
         slugs = {item["asset"] for change in self.changes for item in change["items"]}
-        none = np.zeros(0, dtype=np.int64)
         market = assemble(
             [_line(one) for one in self.manifest["lines"] if one["slug"] in slugs],
             RateSeries(
@@ -262,8 +261,6 @@ class _Check:
                 rates["status"].astype(np.int8),
                 rates.get("flags", np.zeros(len(rates["time"]))).astype(np.int8),
             ),
-            volumes=VolumeColumns(none, none, np.zeros(0)),
-            supplies=[],
             clock=[us for us in self.rows["time"].tolist() if us <= last_us],  # 00:00 UTC has a level without any rate
         )
         # the clock of an index has the instants of all its candidates; only its published ones count here

@@ -22,7 +22,7 @@ from indexer.analytics.align import Clock
 from indexer.analytics.beta import compute_beta
 from indexer.engine.level import compute_index
 from indexer.errors import MethodologyError, NotEnoughDataError
-from indexer.levels.assemble import LineFacts, VolumeColumns, assemble
+from indexer.levels.assemble import LineFacts, assemble
 from indexer.live.context import archive_of
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Caps, Selection
@@ -182,8 +182,7 @@ def test_criterion_07_mergers_and_redenominations_do_not_jump_beyond_the_market(
         np.r_[np.ones(3, np.int64), np.full(known.sum(), 2)], np.r_[times, times[known]], np.r_[old, new[known]],
         *[np.zeros(3 + known.sum(), np.int8)] * 2,
     )  # fmt: skip
-    none = np.zeros(0, np.int64)
-    market = assemble([line], rates, volumes=VolumeColumns(none, none, np.zeros(0)), supplies=[])
+    market = assemble([line], rates)
     np.testing.assert_allclose(market.prices[:, 0], [0.1, 0.1, 0.105], rtol=1e-15)
 
 

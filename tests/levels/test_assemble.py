@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from indexer.levels.assemble import LineFacts, SupplyTokens, VolumeColumns, assemble, daily_volumes
+from indexer.levels.assemble import LineFacts, SupplyTokens, assemble, daily_volumes
 from indexer.reference.rates import RateSeries
 from indexer.registry.records import LinePart
 from indexer.times import DAY_US, HOUR_US
 
 D = 19_000 * DAY_US
-NO_VOLUME = VolumeColumns(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
 def rates(*rows):
@@ -27,7 +26,6 @@ def test_a_redenomination_divides_the_old_price_and_multiplies_the_old_supply():
     market = assemble(
         [merged],
         rates((1, D - HOUR_US, 0.6), (1, D + HOUR_US, 0.9), (2, D - HOUR_US, 9.0), (2, D, 0.1)),
-        volumes=NO_VOLUME,
         supplies=[
             SupplyTokens(1, "circulating", "imported", D - DAY_US, 1_100.0),
             SupplyTokens(2, "circulating", "reported", D, 7_000.0),
@@ -45,7 +43,6 @@ def test_an_instant_without_a_rate_is_missing_not_filled():
     market = assemble(
         [line("a", LinePart(1, "a", 1.0, None, None)), line("b", LinePart(2, "b", 1.0, None, None))],
         rates((1, D, 1.0), (2, D, 2.0), (1, D + HOUR_US, 1.1)),
-        volumes=NO_VOLUME,
         supplies=[],
     )
     assert np.isnan(market.prices[1, 1])
@@ -57,7 +54,6 @@ def test_a_line_without_any_rate_is_left_out_and_other_assets_set_no_clock():
     market = assemble(
         [line("a", LinePart(1, "a", 1.0, None, None)), line("never", LinePart(9, "never", 1.0, None, None))],
         rates((1, D, 1.0), (5, D + HOUR_US, 2.0)),
-        volumes=NO_VOLUME,
         supplies=[],
     )
     assert [one.slug for one in market.lines] == ["a"]
@@ -73,12 +69,12 @@ def test_a_day_is_the_venues_daily_bar_or_all_of_its_hours():
     whole = [(1, 0, HOUR_US, D + h * HOUR_US, 10.0) for h in range(1, 25)]
     made = volumes(*whole, (1, 1, DAY_US, D + DAY_US, 500.0), (1, 1, HOUR_US, D + HOUR_US, 7.0))
     assert made.day_us.tolist() == [D + DAY_US]
-    assert made.volume_usd.tolist() == [740.0], "24 x 10 of one venue and the daily 500 of the other"
+    assert made.value.tolist() == [740.0], "24 x 10 of one venue and the daily 500 of the other"
 
 
 def test_a_venues_bar_that_comes_from_two_sources_counts_once():
     whole = [(1, 0, HOUR_US, D + h * HOUR_US, 10.0) for h in range(1, 25)]
-    assert volumes(*whole, *whole[5:]).volume_usd.tolist() == [240.0]
+    assert volumes(*whole, *whole[5:]).value.tolist() == [240.0]
 
 
 def test_a_day_with_a_missing_or_unknown_hour_is_unknown():

@@ -15,7 +15,7 @@ from indexer.config import Settings
 from indexer.engine.known import supply_as_of
 from indexer.engine.market import SupplyHistory
 from indexer.errors import ConfigError
-from indexer.levels.assemble import LineFacts, SupplyTokens, VolumeColumns, assemble
+from indexer.levels.assemble import LineFacts, SupplyTokens, assemble
 from indexer.levels.markets import metric_columns
 from indexer.live.chain.configured import chains_of, is_on, own_endpoints, tokens_of
 from indexer.live.chain.recheck import PROVISIONAL
@@ -115,7 +115,6 @@ def test_burnt_tokens_do_not_count_in_the_total_that_a_share_is_of() -> None:
     made = assemble(
         [line],
         RateSeries(one, one * DAY_US, np.array([1.0]), np.zeros(1, np.int8), np.zeros(1, np.int8)),
-        volumes=VolumeColumns(one[:0], one[:0], np.empty(0)),
         supplies=rows,
     )
     supply = made.lines[0].supply
