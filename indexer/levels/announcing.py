@@ -4,8 +4,10 @@ changes that took effect, supplies that jumped. Said once."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -25,27 +27,112 @@ from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
 FRESH_DAYS = 3
 
 
-def announcements(
-    market: Market,
-    methodology: Methodology,
-    *,
-    history: IndexHistory,
-    settled: Settled | None,
-    policy: Policy,
-    events: Sequence[BasketEvent],
-    now: datetime,
-) -> list[AnnouncementRow]:
-    """What is to be said of one index after an update. Back history is not news: only what is of these days is."""
-    now_us, last_us = to_us(now), int(market.times_us[-1])
-    if now_us - last_us > FRESH_DAYS * DAY_US:
-        return []
-    known = set() if settled is None else {id(change) for change in settled.changes}
-    new = [change for change in history.rebalances if id(change) not in known]
-    fresh = [change for change in new if now_us - change.effective_us <= FRESH_DAYS * DAY_US]
-    out = [_effective(methodology, change, market=market, now=now) for change in fresh]
-    out += _pro_forma(market, methodology, history=history, policy=policy, events=events, now=now)
-    out += _supply_shocks(market, methodology, history=history, policy=policy, now=now)
-    return out
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is to be said of one index after an update: its history, and what of it was `settled` before."""
+
+    market: Market
+    methodology: Methodology
+    history: IndexHistory
+    settled: Settled | None
+    events: Sequence[BasketEvent]
+    policy: Policy
+    now: datetime
+
+    def all(self) -> list[AnnouncementRow]:
+        """Who left between reviews, whenever that was; and what is of these days: back history is not news."""
+        out = list(self.exits())
+        now_us = to_us(self.now)
+        if now_us - int(self.market.times_us[-1]) <= FRESH_DAYS * DAY_US:
+            fresh = (one for one in self._changes() if now_us - one.effective_us <= FRESH_DAYS * DAY_US)
+            out += [*map(self._effective, fresh), *self._pro_forma(), *self._supply_shocks()]
+        return out
+
+    def exits(self) -> Iterator[AnnouncementRow]:
+        """Who left between reviews, at what, and what that choice is worth to the level."""
+        changes = [change for change in self._changes() if change.kind in ("suspension", "event")]
+        if not changes:
+            return
+        prices = carry(self.market, self.methodology.missing.max_carry_hours * HOUR_US).prices
+        for change in changes:
+            at = iso(change.effective_us)
+            for column in np.flatnonzero((change.units_before > 0) & (change.units_after == 0)).tolist():
+                slug, weight = self.market.slugs[column], float(change.weight_drifted[column])
+                reasons = {decision.reason for decision in change.decisions if decision.slug == slug}
+                event = next((one for one in self.events if one.slug == slug and one.reason in reasons), None)
+                how, detail = _terms(self.market, change, column=column, event=event, prices=prices)
+                detail |= {"asset": slug, "price": float(change.prices[column]), "weight": weight}
+                title = f"{slug} leaves {self.methodology.id} at {at} {how}"
+                yield self._row("exit", f"{slug}:{at}", title, detail, at_us=change.effective_us)
+
+    def _changes(self) -> list[Rebalance]:
+        """The changes of the basket that are new."""
+        known = set() if self.settled is None else {id(change) for change in self.settled.changes}
+        return [change for change in self.history.rebalances if id(change) not in known]
+
+    def _row(self, kind: str, key: str, title: str, detail: Any, *, at_us: int | None = None) -> AnnouncementRow:
+        at, name = None if at_us is None else from_us(at_us), self.methodology.id
+        short = "supply" if kind == "supply_shock" else kind
+        return AnnouncementRow(f"{short}:{name}:{key}", kind, title, self.now, name, at, json.dumps(detail))
+
+    def _effective(self, change: Rebalance) -> AnnouncementRow:
+        pairs = list(zip(self.market.slugs, change.units_before.tolist(), change.units_after.tolist(), strict=True))
+        entered = [slug for slug, before, after in pairs if after and not before]
+        left = [slug for slug, before, after in pairs if before and not after]
+        moves = f"in: {', '.join(entered) or 'none'}; out: {', '.join(left) or 'none'}; turnover {change.turnover:.2%}"
+        reasons = {one.slug: one.reason for one in change.decisions if one.slug in (*entered, *left)}
+        title = f"{self.methodology.id}: {change.kind} in effect at {iso(change.effective_us)}; {moves}"
+        detail = {"entered": entered, "left": left, "turnover": change.turnover, "reasons": reasons}
+        key = f"{change.kind}:{change.effective_us}"
+        return self._row("effective", key, title, detail, at_us=change.effective_us)
+
+    def _pro_forma(self) -> Iterator[AnnouncementRow]:
+        last_us, name = int(self.market.times_us[-1]), self.methodology.id
+        date = next_date(self.methodology, last_us)
+        if last_us < date.reference_us:
+            return
+        settled = Settled(self.history.rebalances, last_us)
+        try:
+            coming = compute_pro_forma(
+                self.market, self.methodology, settled=settled, policy=self.policy, events=self.events
+            )
+        except NotEnoughDataError:
+            return
+        title = (
+            f"{name}: pro-forma of the {coming.kind} at {iso(date.effective_us)}; turnover {coming.turnover:.2%} at "
+            f"prices of {iso(to_us(coming.priced_at))}"
+        )
+        yield self._row("proforma", str(date.effective_us), title, to_json(coming), at_us=to_us(coming.effective_at))
+
+    def _supply_shocks(self) -> Iterator[AnnouncementRow]:
+        """Constituents whose supply has changed beyond the emergency threshold since they were weighed.
+
+        Where another origin took over since, the step is that of a definition, which the data-quality log tells.
+        """
+        changes, threshold = self.history.rebalances, self.policy.emergency_supply_change
+        review = next((one for one in reversed(changes) if any(d.supply for d in one.decisions)), None)
+        if review is None:
+            return
+        weighed = {decision.slug: decision.supply for decision in review.decisions if decision.supply}
+        max_age_us = self.methodology.eligibility_at(self.now).member_supply_max_age_days * DAY_US
+        at = np.array([review.reference_us, int(self.market.times_us[-1])])
+        for n, line in enumerate(self.market.lines):
+            before = weighed.get(line.slug)
+            if not before or not changes[-1].units_after[n]:
+                continue
+            then, latest = supply_as_of(line.supply, at, max_age_us=max_age_us).tokens.tolist()
+            changed = [seam.at_us for seam in seams(line.supply)]
+            if any(seam_us > review.reference_us for seam_us in changed):
+                continue
+            before = then if changed else before  # it may have been weighed by what the new origin has replaced since
+            change = latest / before - 1.0
+            if abs(change) > threshold:
+                title = (
+                    f"{line.slug}: supply {change:+.2%} since {self.methodology.id} weighed it; {threshold:.0%} is the "
+                    "threshold of an emergency change (log an event)"
+                )
+                detail = {"asset": line.slug, "weighed": before, "now": latest, "change": change}
+                yield self._row("supply_shock", f"{line.slug}:{review.effective_us}:{latest:.6g}", title, detail)
 
 
 def notes_of(history: IndexHistory) -> list[NoteRow]:
@@ -91,44 +178,6 @@ def announced(index_id: str, notes: Sequence[NoteRow], *, now: datetime) -> list
     return out
 
 
-def exits(
-    market: Market,
-    methodology: Methodology,
-    *,
-    history: IndexHistory,
-    settled: Settled | None,
-    events: Sequence[BasketEvent],
-    now: datetime,
-) -> list[AnnouncementRow]:
-    """Who left between reviews, at what, and what that choice is worth to the level."""
-    known = set() if settled is None else {id(change) for change in settled.changes}
-    changes = [row for row in history.rebalances if row.kind in ("suspension", "event") and id(row) not in known]
-    if not changes:
-        return []
-    prices = carry(market, methodology.missing.max_carry_hours * HOUR_US).prices
-    out = []
-    for change in changes:
-        at = iso(change.effective_us)
-        for column in np.flatnonzero((change.units_before > 0) & (change.units_after == 0)).tolist():
-            slug, weight = market.slugs[column], float(change.weight_drifted[column])
-            reasons = {decision.reason for decision in change.decisions if decision.slug == slug}
-            event = next((event for event in events if event.slug == slug and event.reason in reasons), None)
-            how, detail = _terms(market, change, column=column, event=event, prices=prices)
-            detail |= {"asset": slug, "price": float(change.prices[column]), "weight": weight}
-            out.append(
-                AnnouncementRow(
-                    key=f"exit:{methodology.id}:{slug}:{at}",
-                    kind="exit",
-                    title=f"{slug} leaves {methodology.id} at {at} {how}",
-                    published_at=now,
-                    index_id=methodology.id,
-                    effective_at=from_us(change.effective_us),
-                    detail=json.dumps(detail),
-                )
-            )
-    return out
-
-
 def _terms(
     market: Market, change: Rebalance, *, column: int, event: BasketEvent | None, prices: F64
 ) -> tuple[str, dict[str, float | str]]:
@@ -163,92 +212,3 @@ def _terms(
         f"differ by {weight * others:+.2%}, were it worth nothing by {-weight:.2%}",
         {"others_since": others, "worth": weight * others},
     )
-
-
-def _effective(methodology: Methodology, change: Rebalance, *, market: Market, now: datetime) -> AnnouncementRow:
-    pairs = list(zip(market.slugs, change.units_before.tolist(), change.units_after.tolist(), strict=True))
-    entered = [slug for slug, before, after in pairs if after and not before]
-    left = [slug for slug, before, after in pairs if before and not after]
-    changes = f"in: {', '.join(entered) or 'none'}; out: {', '.join(left) or 'none'}; turnover {change.turnover:.2%}"
-    reasons = {decision.slug: decision.reason for decision in change.decisions if decision.slug in (*entered, *left)}
-    return AnnouncementRow(
-        key=f"effective:{methodology.id}:{change.kind}:{change.effective_us}",
-        kind="effective",
-        title=f"{methodology.id}: {change.kind} in effect at {iso(change.effective_us)}; {changes}",
-        published_at=now,
-        index_id=methodology.id,
-        effective_at=from_us(change.effective_us),
-        detail=json.dumps({"entered": entered, "left": left, "turnover": change.turnover, "reasons": reasons}),
-    )
-
-
-def _pro_forma(
-    market: Market,
-    methodology: Methodology,
-    *,
-    history: IndexHistory,
-    policy: Policy,
-    events: Sequence[BasketEvent],
-    now: datetime,
-) -> list[AnnouncementRow]:
-    last_us = int(market.times_us[-1])
-    date = next_date(methodology, last_us)
-    if last_us < date.reference_us:
-        return []
-    try:
-        pro_forma = compute_pro_forma(
-            market, methodology, settled=Settled(history.rebalances, last_us), policy=policy, events=events
-        )
-    except NotEnoughDataError:
-        return []
-    return [
-        AnnouncementRow(
-            key=f"proforma:{methodology.id}:{date.effective_us}",
-            kind="proforma",
-            title=f"{methodology.id}: pro-forma of the {pro_forma.kind} at {iso(date.effective_us)}; "
-            f"turnover {pro_forma.turnover:.2%} at prices of {iso(to_us(pro_forma.priced_at))}",
-            published_at=now,
-            index_id=methodology.id,
-            effective_at=pro_forma.effective_at,
-            detail=json.dumps(to_json(pro_forma)),
-        )
-    ]
-
-
-def _supply_shocks(
-    market: Market, methodology: Methodology, *, history: IndexHistory, policy: Policy, now: datetime
-) -> list[AnnouncementRow]:
-    """Constituents whose supply has changed beyond the emergency threshold since they were weighed.
-
-    Where another origin took over since, the step is that of a definition, which the data-quality log tells.
-    """
-    review = next((change for change in reversed(history.rebalances) if any(d.supply for d in change.decisions)), None)
-    if review is None:
-        return []
-    weighed = {decision.slug: decision.supply for decision in review.decisions if decision.supply}
-    rule = methodology.eligibility_at(now)
-    at = np.array([review.reference_us, int(market.times_us[-1])])
-    out = []
-    for n, line in enumerate(market.lines):
-        before = weighed.get(line.slug)
-        if not before or not history.rebalances[-1].units_after[n]:
-            continue
-        then, found = supply_as_of(line.supply, at, max_age_us=rule.member_supply_max_age_days * DAY_US).tokens.tolist()
-        changed = [seam.at_us for seam in seams(line.supply)]
-        if any(seam_us > review.reference_us for seam_us in changed):
-            continue
-        before = then if changed else before  # it may have been weighed by what the new origin has replaced since
-        change = found / before - 1.0
-        if abs(change) > policy.emergency_supply_change:
-            out.append(
-                AnnouncementRow(
-                    key=f"supply:{methodology.id}:{line.slug}:{review.effective_us}:{found:.6g}",
-                    kind="supply_shock",
-                    title=f"{line.slug}: supply {change:+.2%} since {methodology.id} weighed it; "
-                    f"{policy.emergency_supply_change:.0%} is the threshold of an emergency change (log an event)",
-                    published_at=now,
-                    index_id=methodology.id,
-                    detail=json.dumps({"asset": line.slug, "weighed": before, "now": found, "change": change}),
-                )
-            )
-    return out

@@ -19,7 +19,7 @@ from indexer.engine.known import SEAM, Seam, Step, seams
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market, Status
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
-from indexer.levels.announcing import announced, announcements, exits, notes_of
+from indexer.levels.announcing import News, announced, notes_of
 from indexer.levels.corrections import Deferred
 from indexer.levels.lifecycle import apply_due_states, standing_of
 from indexer.levels.markets import held_supplies, narrowed, read_facts
@@ -307,10 +307,7 @@ def _one_index(walk: Walk, methodology: Methodology, *, market: Market) -> Index
         notes.append(NoteRow(LATE, methodology.base_date, None, None, late))
     fresh = write_notes(walk.store, walk.run_id, index_id=methodology.id, notes=notes, whole=settled is None)
     news = announced(methodology.id, fresh, now=walk.now)
-    news += exits(part, methodology, history=history, settled=settled, events=events, now=walk.now)
-    news = news + announcements(
-        part, methodology, history=history, settled=settled, policy=walk.rules.policy, events=events, now=walk.now
-    )
+    news += News(part, methodology, history, settled, events, walk.rules.policy, walk.now).all()
     write_announcements(walk.store, walk.run_id, news)
     return _summary(walk, methodology, history=history, new=new, note=_why_late(walk.store, methodology.id))
 

@@ -12,10 +12,12 @@ from baskets import BASE, BASE_US, market, methodology
 from indexer.engine.history import BasketEvent, Effect, Settled
 from indexer.engine.level import compute_index
 from indexer.engine.second import compare, second_index
-from indexer.levels.announcing import announced, exits, notes_of
+from indexer.levels.announcing import News, announced, notes_of
+from indexer.methodology.policy import load_policy
 from indexer.methodology.spec import Missing, Scheme, Weighting
 from indexer.times import DAY_US
 
+POLICY = load_policy()
 RULES = methodology(weighting=Weighting(Scheme.EQUAL), missing=Missing(48))
 
 
@@ -26,7 +28,7 @@ def test_who_leaves_is_announced_with_its_last_price_and_what_that_is_worth() ->
     prices = [[10, 20], [10, 20], [10, np.nan], [5, np.nan], [5, np.nan], [5, np.nan]]
     world = market(times, prices, [3.0, 2.0])
     history = compute_index(world, RULES)
-    (row,) = exits(world, RULES, history=history, settled=None, events=(), now=BASE)
+    (row,) = list(News(world, RULES, history, None, (), POLICY, BASE).exits())
     assert row.title == (
         "token-01 leaves test at 2023-01-05T00:00:00Z at its last traded price, 20 of 2023-01-02T00:00:00Z, with 66.7% "
         "of the weight; had it moved like the others since then, the level would differ by -33.33%, were it worth "
@@ -35,7 +37,7 @@ def test_who_leaves_is_announced_with_its_last_price_and_what_that_is_worth() ->
     assert json.loads(row.detail)["worth"] == pytest.approx(-1 / 3)
     known = Settled(history.rebalances, int(times[-1]))
     again = compute_index(world, RULES, settled=known)
-    assert exits(world, RULES, history=again, settled=known, events=(), now=BASE) == [], "said once"
+    assert list(News(world, RULES, again, known, (), POLICY, BASE).exits()) == [], "said once"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_what_a_leaving_token_is_worth_by_hand_and_by_both_calculators(event, le
     history = compute_index(world, RULES, events=events)
     assert history.levels == pytest.approx(levels, rel=1e-14)
     assert compare(history, second_index(world, RULES, events=events)).max_relative < 1e-14
-    (row,) = exits(world, RULES, history=history, settled=None, events=events, now=BASE)
+    (row,) = list(News(world, RULES, history, None, events, POLICY, BASE).exits())
     assert row.title == f"token-01 leaves test at 2023-01-03T00:00:00Z {said}"
 
 
