@@ -40,7 +40,7 @@ from indexer.store.assets import read_listings
 from indexer.store.bars import read_last_bars
 from indexer.store.db import Store
 from indexer.store.facts import late_facts, runs_with_rows
-from indexer.store.indices import LATE, SPELLS, read_index, read_indices, read_notes
+from indexer.store.indices import LATE, SPELLS, read_indices, read_notes
 from indexer.store.levels import first_published_us, published_span, read_levels
 from indexer.store.rates import rated_assets, read_rates
 from indexer.store.rebalancings import read_rebalancings
@@ -157,8 +157,9 @@ def _tail(walk: Walk) -> Tail:
         raise TailError("rules, decisions, states of indices or the program have changed")
     known = fact_runs_known(store)
     spans = {name: span for name in kept.levels if (span := published_span(store, name)) is not None}
-    asleep = [name for name in spans if _suspended(read_notes(store, name, kinds=SPELLS))]
-    spans = {name: span for name, span in spans.items() if name not in asleep}  # nothing of the others changes by hours
+    notes = {name: read_notes(store, name) for name in spans}
+    asleep = [name for name in spans if _suspended(notes[name])]
+    spans = {name: span for name, span in spans.items() if name not in asleep}  # hours change nothing of the others
     ends = [last_us for _, last_us in spans.values()]
     begun = max((first_published_us(store, name) or 0 for name in kept.levels), default=0)
     if not ends or to_us(walk.now) - begun <= walk.rules.policy.setup_hours * HOUR_US:
@@ -166,12 +167,16 @@ def _tail(walk: Walk) -> Tail:
     _rates(walk, kept, first_us=min(ends), last_us=max(ends))
     market = _window(walk, first_us=min(ends))
     _check_clock(walk, kept, last_us=int(market.times_us[-1]))
-    additions = [_addition(walk, walk.methodologies[name], market=market, span=span) for name, span in spans.items()]
+    versions = {row.id: row.methodology_id for row in read_indices(store)}
+    additions = [
+        _addition(walk, walk.methodologies[name], market=market, span=span, notes=notes[name], version=versions[name])
+        for name, span in spans.items()
+    ]
     return Tail(additions, asleep, replace(kept, newest=known[0], unfinished=known[1], began_us=to_us(walk.now)))
 
 
-def _suspended(spells: Sequence[NoteRow]) -> bool:
-    return bool(spells) and spells[-1].kind == SUSPENDED and spells[-1].end_at is None
+def _suspended(notes: Sequence[NoteRow]) -> bool:
+    return any(note.kind == SUSPENDED and note.end_at is None for note in notes)
 
 
 def _rates(walk: Walk, kept: Kept, *, first_us: int, last_us: int) -> None:
@@ -222,10 +227,11 @@ def _check_clock(walk: Walk, kept: Kept, *, last_us: int) -> None:
         raise TailError("back history is over: what is news from here on is told")
 
 
-def _addition(walk: Walk, methodology: Methodology, *, market: Market, span: tuple[int, int]) -> Addition:
+def _addition(
+    walk: Walk, methodology: Methodology, *, market: Market, span: tuple[int, int], notes: list[NoteRow], version: int
+) -> Addition:
     """The history of an index over the window, of which every published level came out as it is."""
     store, name = walk.store, methodology.id
-    notes = read_notes(store, name)
     part = narrowed(market, methodology, walk.registry)
     if len(part.times_us) < 2:
         raise TailError(f"{name} has no price within the window")
@@ -242,7 +248,7 @@ def _addition(walk: Walk, methodology: Methodology, *, market: Market, span: tup
         history=history,
         market=part,
         methodology=methodology,
-        version=read_index(store, name).methodology_id,
+        version=version,
         since_us=begin_us + 1,
     )
     if (proposal.revisions > 1).any() or (history.times_us[proposal.rows] <= span[1]).any():

@@ -100,7 +100,6 @@ def read_levels(
     `step_us` keeps the times that are whole multiples of it. `limit` keeps the newest ones; the order is oldest
     first. Raises NotFoundError for an unknown index.
     """
-    read_index(store, index_id)
     names = (*SERVED, "revision", "methodology_id", "published_at", *HASHES)
     wanted = _wanted(index_id, start_us=start_us, end_us=end_us, step_us=step_us, as_of_us=as_of_us)
     query = select(*fields(Level, *names)).where(*wanted)
@@ -109,6 +108,8 @@ def read_levels(
         instants = select(time).where(*wanted).distinct().order_by(time.desc()).limit(limit).subquery()
         query = query.where(time >= select(func.min(instants.c.time)).scalar_subquery())
     rows = read_columns(store, query.order_by(time, revision))
+    if not len(rows["time"]):
+        read_index(store, index_id)  # there is one, or the error says which there are
     rows = pick(rows, last_of_each(rows["time"]))
     hashes = {name: rows[name].tolist() for name in HASHES}
     return LevelRows(

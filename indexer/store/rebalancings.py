@@ -49,7 +49,6 @@ def read_rebalancings(
 
     Raises NotFoundError for an unknown index.
     """
-    read_index(store, index_id)
     query = select(Rebalancing).where(Rebalancing.index_id == index_id, *latest(Rebalancing, KEY, as_of_us))
     if start_us is not None:
         query = query.where(Rebalancing.effective_at >= from_us(start_us))
@@ -58,6 +57,8 @@ def read_rebalancings(
     with store.session() as session:
         heads = session.exec(query.order_by(col(Rebalancing.effective_at), col(Rebalancing.id))).all()
         items = _item_rows(session, [head.id or 0 for head in heads])
+    if not heads:
+        read_index(store, index_id)  # there is one, or the error says which there are
     return [as_row(RebalancingRow, head, items=tuple(items.get(head.id or 0, ()))) for head in heads]
 
 
