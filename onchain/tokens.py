@@ -172,6 +172,24 @@ class Usage:
         return Read(self.chain, self.what, self.asset, self.decimals, self.holder)
 
 
+@dataclass(frozen=True, slots=True)
+class EventSum:
+    """A figure of a day that a contract's logs state: how many of `event` there were, or the sum of a `word` (32 bytes)
+    of their data, less those of the event `less`. Events are written `Name(type,…)`."""
+
+    metric: Text
+    chain: Text
+    address: Text
+    event: Text
+    source: Text
+    less: str = ""
+    word: Annotated[Whole, Field(ge=0)] | None = None
+    decimals: Decimals = 0
+
+    def read(self) -> Read:
+        return Read(self.chain, self.event, self.address, self.decimals, self.metric)
+
+
 def _in_usd(pair: str) -> str:
     if not pair.endswith(" / USD"):
         raise ValueError(f'"{pair}" does not price in USD; a feed must')
@@ -211,6 +229,7 @@ class Token:
     gaps: tuple[str, ...] = ()  # what the rule knowingly does not cover
     feeds: tuple[Feed, ...] = ()
     usage: tuple[Usage, ...] = ()
+    events: tuple[EventSum, ...] = ()
 
 
 def load_tokens(*, text: str | None = None) -> dict[str, Token]:

@@ -186,7 +186,7 @@ class AssetOnchain(Wire):
 
 router = APIRouter(prefix="/v1/assets", tags=["assets"], responses=declared("not_found"))
 FINDINGS = (
-    "onchain_missing", "onchain_alert", "onchain_orphaned", "onchain_activity", "onchain_identity",
+    "onchain_missing", "onchain_alert", "onchain_orphaned", "onchain_activity", "onchain_events", "onchain_identity",
     "onchain_divergence", "onchain_price",
 )  # fmt: skip
 Symbol = Annotated[

@@ -17,7 +17,7 @@ from indexer.config import Settings
 from indexer.errors import SourceError, SourceUnavailable
 from indexer.live import benchmarks, crosscheck, fixing, history, listings, measures, supply
 from indexer.live.audit import pack_answers
-from indexer.live.chain.activity import KIND, owed_days, read_activity_of_day
+from indexer.live.chain.activity import KIND, owed_days, read_activity_of_day, read_events_of_days
 from indexer.live.chain.configured import is_on
 from indexer.live.chain.prices import check_prices
 from indexer.live.chain.recheck import recheck_supplies
@@ -38,7 +38,7 @@ BAR_DELAY: Final = 2 * MINUTE  # venues publish a closed hour within seconds; tw
 PACKED_AGAIN: Final = timedelta(days=8)  # a week without the job is made up for; older files by `deai archive pack`
 SINGLY: Final = 12  # hours of minutes that every venue still serves (Kraken: 720); older hours come as hourly bars
 TRIES: Final = 5  # over a quarter of an hour; then a part that nobody gives waits for the next due instant
-SUPPLY, ACTIVITY, PRICES = "onchain-supply", "onchain-activity", "onchain-prices"
+SUPPLY, ACTIVITY, PRICES, EVENTS = "onchain-supply", "onchain-activity", "onchain-prices", "onchain-events"
 LEASE: Final = "onchain"
 Progress = Callable[[int, int], None]  # blocks done, blocks in all, of one network's day
 
@@ -145,6 +145,7 @@ def onchain_jobs(live: Live, *, transfers: bool, progress: Progress | None = Non
         (True, Job(SUPPLY, 6 * HOUR, 5 * MINUTE, partial(supplies, live))),
         (True, Job(PRICES, 6 * HOUR, 35 * MINUTE, partial(prices, live))),
         (Dataset.USAGE in _datasets(live), Job(measures.USAGE, DAY, 3 * HOUR, partial(measures.read_usage, live))),
+        (any(token.events for token in live.tokens.values()), Job(EVENTS, DAY, 50 * MINUTE, partial(events, live))),
         (transfers, Job(ACTIVITY, DAY, 40 * MINUTE, reading, singly=7)),
     )
     return [job for wanted, job in jobs if wanted]
@@ -169,6 +170,11 @@ def prices(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     """Hold pool and oracle prices against our rates; the counts."""
     checks, unpriced = check_prices(live, run_id)
     return {"checks": len(checks), "beyond": sum(check.beyond for check in checks), "without_rate": len(unpriced)}
+
+
+def events(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
+    """Sum what contracts' logs say of the day that ended at `due`; the counts."""
+    return read_events_of_days(live, run_id, due=due)
 
 
 def activity(live: Live, due: datetime, run_id: int, *, progress: Progress | None = None) -> Mapping[str, Any]:

@@ -18,10 +18,10 @@ from onchain.chains import Chain, instant_s, load_chains
 from onchain.errors import ChainConfigError, OnchainError, ReadError
 from onchain.evm import erc20
 from onchain.evm.logs import Checkpoint, LogScan, RangeSize, Rollback
-from onchain.evm.multicall import read_calls
+from onchain.evm.multicall import read_calls, topic
 from onchain.rpc.pin import Pin, Pinner
 from onchain.rpc.pool import Pool
-from onchain.tokens import Leg, Token, rules_of
+from onchain.tokens import ON_CHAIN, EventSum, Leg, Reading, Token, missing, rules_of
 
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 ZERO = "0x" + "0" * 40
@@ -326,3 +326,49 @@ async def read_legs(
 
     legs = [leg for leg in token.legs if leg.role != "check"]
     return list(await asyncio.gather(*(read(leg) for leg in legs)))
+
+
+async def read_event_sums(
+    events: Sequence[EventSum], *, chains: Mapping[str, Chain], start: int, end: int, confirm: int = 2
+) -> list[tuple[EventSum, Reading]]:
+    """What contracts' logs say of the time after `start` up to `end` (epoch seconds): one scan a chain for all events.
+
+    A chain that fails, or whose logs no second operator serves, gives readings without an amount, with the reason.
+    """
+
+    async def read(name: str, wanted: list[EventSum]) -> list[tuple[EventSum, Reading]]:
+        try:
+            async with Pool(chains[name], confirm=confirm, timeout_s=60.0) as pool:
+                pinner = Pinner(pool)
+                first, last = await pinner.at(start), await pinner.at(end)
+                topics = {topic(event) for each in wanted for event in (each.event, each.less) if event}
+                scan = LogScan(
+                    pool,
+                    addresses=sorted({each.address for each in wanted}),
+                    topics=[sorted(topics)],
+                    upto=last,
+                    checkpoint=Checkpoint(first.number + 1),
+                )
+                logs = await scan.logs()
+        except OnchainError as error:
+            return [(each, missing(each.read(), str(error))) for each in wanted]
+        return [(each, _event_sum(each, logs, last)) for each in wanted]
+
+    by_chain = {name: [each for each in events if each.chain == name] for name in {each.chain for each in events}}
+    parts = await asyncio.gather(*(read(name, wanted) for name, wanted in by_chain.items() if name in chains))
+    return [pair for part in parts for pair in part]
+
+
+def _event_sum(event: EventSum, logs: Sequence[dict[str, Any]], pin: Pin) -> Reading:
+    signs = {topic(name): sign for name, sign in ((event.event, 1), (event.less, -1)) if name}
+    total = 0
+    for log in logs:
+        sign = signs.get("".join(log["topics"][:1]), 0)
+        if not sign or log["address"].lower() != event.address.lower():
+            continue
+        word = "1" if event.word is None else log["data"][2 + 64 * event.word :][:64].rjust(64, "?")
+        try:
+            total += sign * int(word, 16)
+        except ValueError:  # cut short, or not hex
+            return missing(event.read(), f"a log of block {log['blockNumber']} has no word {event.word}", pin)
+    return Reading(event.read(), total, ON_CHAIN, pin, pin.agreed)

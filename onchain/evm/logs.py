@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from onchain.errors import AllEndpointsFailed, Kind, RpcError, ScanError, malformed
+from onchain.errors import AllEndpointsFailed, Kind, ReadError, RpcError, ScanError, malformed
 from onchain.rpc.pin import Header, Pin, confirmed, read_header
 from onchain.rpc.pool import Endpoint, Pool
 from onchain.rpc.wire import range_hint
@@ -142,7 +142,7 @@ class LogScan:
         pool: Pool,
         *,
         addresses: Sequence[str],
-        topics: Sequence[str | None],
+        topics: Sequence[str | Sequence[str] | None],
         upto: Pin,
         checkpoint: Checkpoint,
     ) -> None:
@@ -179,6 +179,15 @@ class LogScan:
         finally:
             if ahead is not None:
                 ahead.cancel()
+
+    async def logs(self) -> list[dict[str, object]]:
+        """All logs up to the pin. Raises ReadError too, where two operators must agree and a second serves none."""
+        chunks: list[Chunk] = []
+        async for item in self.run():
+            chunks = [*chunks, item] if isinstance(item, Chunk) else [c for c in chunks if c.last <= item.to_block]
+        if self.pool.quorum(self.pool.confirm) > 1 and not all(chunk.checked for chunk in chunks):
+            raise ReadError(f"{self.pool.chain.name}: no second operator serves these logs; add one, or confirm=1")
+        return [log for chunk in chunks for log in chunk.logs]
 
     # -- inside -------------------------------------------------------------------------------------------
 

@@ -59,6 +59,11 @@ def selector(signature: str) -> bytes:
     return bytes(keccak(text=signature)[:4])
 
 
+def topic(signature: str) -> str:
+    """The first topic of the logs of an event `Name(type,…)`."""
+    return f"0x{keccak(text=signature).hex()}"
+
+
 def address_bytes(address: str) -> bytes:
     """The 20 bytes of a 0x address. Raises ReadError for anything else."""
     try:

@@ -24,7 +24,7 @@ from web3.types import BlockIdentifier, StateOverride, TxParams
 
 from onchain.chains import Chain, instant_s, load_chains
 from onchain.errors import ChainConfigError, Kind, ReadError, RpcError
-from onchain.evm.logs import Checkpoint, Chunk, LogScan
+from onchain.evm.logs import Checkpoint, LogScan
 from onchain.evm.multicall import REVERTED, Call, Outcome, decode_output, hex_bytes, read_calls, selector
 from onchain.rpc.pin import Pin, Pinner, at_pin, confirmed, parse_header
 from onchain.rpc.pool import Endpoint, Pool
@@ -278,12 +278,7 @@ class PinnedProvider(AsyncBaseProvider):
             upto=last,
             checkpoint=Checkpoint(first.number),
         )
-        chunks: list[Chunk] = []
-        async for item in scan.run():
-            chunks = [*chunks, item] if isinstance(item, Chunk) else [c for c in chunks if c.last <= item.to_block]
-        if self.pool.quorum(self.pool.confirm) > 1 and not all(chunk.checked for chunk in chunks):
-            raise ReadError(f"{self.pool.chain.name}: no second operator serves these logs; add one, or confirm=1")
-        return [log for chunk in chunks for log in chunk.logs], last, last.agreed
+        return await scan.logs(), last, last.agreed
 
     async def _alike(self, method: str, params: list[Any]) -> tuple[object, tuple[str, ...]]:
         return await confirmed(

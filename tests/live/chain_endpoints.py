@@ -26,10 +26,10 @@ from indexer.sources.usage import USAGE
 from indexer.times import to_us, utc_now
 from onchain import substrate
 from onchain.chains import Chain, load_chains
-from onchain.evm.multicall import selector
+from onchain.evm.multicall import selector, topic
 from onchain.tokens import load_tokens
 
-BLOCK_S, SETTLED = 12, 5
+BLOCK_S, SETTLED, DAY_S = 12, 5, 86_400
 CHAINS = load_chains()
 MILLION = 10**6
 HOMES = {(leg.chain, leg.asset.lower()): token for token in load_tokens().values() for leg in token.legs[:1]}
@@ -68,7 +68,29 @@ def evm(chain: Chain, method: str, params: list[Any]) -> Any:
         number = int(block["blockHash"] if isinstance(block, dict) else block, 16)
         (calls,) = decode(["(address,bool,bytes)[]"], bytes.fromhex(params[0]["data"][10:]))
         return "0x" + encode(["(bool,bytes)[]"], [[_call(chain.name, to, data, number) for to, _, data in calls]]).hex()
-    return "0x0"
+    return _logs(params[0]) if method == "eth_getLogs" else "0x0"
+
+
+PLAYED = {  # 0.25 ETH of a ticket; 100 ATH paid in, 40 taken back
+    "0xa8bB618B1520E284046F3dFc448851A1Ff26e41B": [
+        ("WinningTicketRedeemed(address,address,uint256,uint256,uint256,uint256,bytes)", 0, 10**18 // 4)
+    ],
+    "0x226DC7D2AA1F9a565e82faf04772FDbBaF2da42d": [
+        ("DepositServiceFee(address,uint64,uint256)", 1, 100 * 10**18),
+        ("WithdrawServiceFee(address,uint64,uint256)", 1, 40 * 10**18),
+    ],
+}
+
+
+def _logs(wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """One log of each played event, in the last block of a day."""
+    last = int(wanted["toBlock"], 16)
+    rows = [(at, *row) for at in wanted["address"] for row in PLAYED.get(at, ())] if last * BLOCK_S % DAY_S == 0 else []
+    return [
+        {"address": at.lower(), "topics": [topic(event)], "data": "0x" + "0" * 64 * word + format(value, "064x"),
+         "blockNumber": hex(last), "blockHash": hashed(last), "logIndex": hex(index)}
+        for index, (at, event, word, value) in enumerate(rows)
+    ]  # fmt: skip
 
 
 def _call(chain: str, to: str, data: bytes, number: int) -> tuple[bool, bytes]:

@@ -41,7 +41,10 @@ def test_a_default_start_shows_supplies_metrics_and_fundamentals(
             assert eventually(lambda: len(read_on_chain(store)) >= 20, within_s=WAIT_S), read_on_chain(store)
             assert eventually(lambda: {"active_leases", "fees_usd"} <= metrics(page, "AKT"), within_s=WAIT_S)
             assert eventually(lambda: page.get("/v1/indices/deai/fundamentals").status_code == 200, within_s=WAIT_S)
+            assert eventually(lambda: {"winning_tickets", "ticket_fees_eth"} <= metrics(page, "LPT"), within_s=WAIT_S)
             took = time.monotonic() - began
+        paid = page.get("/v1/assets/ATH/metrics?metric=fees_tokens").json()["series"]
+        assert [(row["source"], row["grade"], row["value"]) for row in paid] == [("onchain:arbitrum", "measured", 60.0)]
         assert {"subnets", "alpha_price_tokens", "subnet_emission_tokens"} <= metrics(page, "TAO")
         assert page.get("/v1/assets/TAO/onchain").json()["free_float"]["block"]["chain"] == "bittensor"
         figures = {row["figure"]: row for row in page.get("/v1/indices/deai/fundamentals").json()["aggregates"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from evmkit import Node
@@ -11,10 +11,11 @@ from pydantic import TypeAdapter
 from web3 import Web3
 
 from onchain.errors import AllEndpointsFailed, DisagreementError
-from onchain.evm.activity import TRANSFER, compute_concentration, parse_transfers, read_activity
+from onchain.evm.activity import TRANSFER, compute_concentration, parse_transfers, read_activity, read_event_sums
 from onchain.evm.logs import Checkpoint, Chunk, LogScan, RangeSize, Rollback
 from onchain.rpc.pin import Pinner
 from onchain.rpc.pool import Pool
+from onchain.tokens import EventSum, Reading
 
 pytestmark = pytest.mark.evm
 A, B, C = (Web3.to_checksum_address(f"0x{n * 40}") for n in "abc")
@@ -144,6 +145,34 @@ async def test_a_third_operator_decides_whose_logs_are_whole(new_node, proxies, 
         before, end = await both_pins(pinner, node, start)
         got = await read_activity(pinner, token.address, decimals=6, start=before, end=end)
     assert got.transfers == 303 and got.complete and got.checked == 1.0
+
+
+async def test_sums_of_events_need_two_operators_alike_and_take_the_opposite_off(new_node, proxies) -> None:
+    node = new_node()
+    token, start = busy(node)
+    token.do("approve", A, 40)
+    node.mine(5)
+    moved = EventSum("moved", "one", token.address, "Transfer(address,address,uint256)", "test", word=0, decimals=6)
+    kept = replace(moved, metric="kept", less="Approval(address,address,uint256)")
+    many = replace(moved, metric="many", word=None)
+    absent = replace(moved, metric="absent", word=1)
+    span = [int(node.block(number)["timestamp"], 16) for number in (start, "finalized")]
+    liar = await proxies(node.url, lie=dropping(3))
+
+    async def sums(*urls: str) -> dict[str, Reading]:
+        chains, wanted = {"one": node.chain(*urls, name="one")}, (moved, kept, many, absent)
+        read = await read_event_sums(wanted, chains=chains, start=span[0], end=span[1] - 1)
+        return {event.metric: reading for event, reading in read}
+
+    whole = await sums(liar.url, node.url, (await proxies(node.url)).url)
+    events = Web3(Web3.HTTPProvider(node.url)).eth.contract(address=token.address, abi=token.abi).events
+    values = [log["args"]["amount"] for log in events.Transfer().get_logs(from_block=start + 1)]
+    assert whole["moved"].amount == sum(values) and whole["many"].amount == len(values) == 305
+    assert whole["kept"].amount == sum(values) - 40 and len(whole["kept"].agreed) >= 2
+    assert whole["absent"].amount is None and "has no word 1" in whole["absent"].reason
+    apart = await sums(liar.url, node.url)
+    assert {reading.amount for reading in apart.values()} == {None}
+    assert "differs between" in apart["many"].reason and "add a third endpoint" in apart["many"].reason
 
 
 async def test_lost_mint_shows_in_the_supply_identity_without_a_second_endpoint(new_node, proxies) -> None:

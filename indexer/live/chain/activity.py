@@ -8,7 +8,7 @@ for with the next days.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +28,7 @@ from indexer.times import DAY_US, iso, to_us
 
 if TYPE_CHECKING:
     from onchain.evm.activity import Activity, LegActivity
-    from onchain.tokens import Token
+    from onchain.tokens import EventSum, Reading, Token
 
 TOTAL: Final = "onchain"
 ADDED: Final = (
@@ -111,7 +111,7 @@ def _days_of(live: Live, slug: str, before: datetime) -> set[int]:
 
 
 Progress = Callable[[str, str, int, int], None]  # symbol, chain, blocks done, blocks in all
-KIND, IDENTITY = "onchain_activity", "onchain_identity"
+KIND, IDENTITY, EVENTS = "onchain_activity", "onchain_identity", "onchain_events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,3 +244,72 @@ def _note(live: Live, run_id: int, seen: list[NetworkActivity]) -> None:
     told = {subject for subject, one in subjects.items() if one.transfers is not None}
     for kind, now, scope in ((KIND, unread, set(subjects)), (IDENTITY, gaps, told)):
         settle(live, run_id, kind, now, concerns=scope.__contains__)
+
+
+def read_events_of_days(live: Live, run_id: int, *, due: datetime) -> dict[str, int]:
+    """Sum what contracts' logs say of the day that ended at `due` (`EventSum`s of the rules), and of days owed; counts.
+
+    Owed are the last `BACK` days after the newest one stored. What could not be read of the last day is in the quality
+    log. Raises SourceUnavailable when that was all of it.
+    """
+    assets = live.chosen()
+    live.asset_ids()
+    slugs = {event: asset.slug for symbol, asset in assets.items() for event in live.tokens[symbol].events}
+    unread: dict[str, str] = {}
+    written = Written()
+    newest = _newest_event(live, slugs, due)
+    for end in (due - back * DAY for back in reversed(range(BACK))):
+        if to_us(end) <= newest:
+            continue
+        readings = _read_events(live, list(slugs), end=end)
+        keep_proof(live, run_id, _event_proof(readings, end), what=f"activity by events to {iso(to_us(end))}")
+        unread = {f"{slugs[event]} {event.metric}": got.reason for event, got in readings if got.amount is None}
+        series = [
+            _metric(slugs[event], event.metric, _source(event), to_us(end), got.amount / 10**event.decimals)
+            for event, got in readings
+            if got.amount is not None
+        ]
+        written += write_metrics(live.store, run_id, series)
+    subjects = {f"{slug} {event.metric}" for event, slug in slugs.items()}
+    settle(live, run_id, EVENTS, unread, concerns=subjects.__contains__)
+    if len(unread) == len(subjects) > 0:
+        raise SourceUnavailable(f"no contract's logs could be read ({next(iter(unread.values()))})")
+    return {"events": len(subjects) - len(unread), "of": len(subjects), "metrics": written.new + written.revised}
+
+
+def _newest_event(live: Live, slugs: Mapping[EventSum, str], due: datetime) -> int:
+    """The day up to which everything is stored; the day before `due` where nothing is."""
+    since, until = to_us(due - BACK * DAY), to_us(due)
+    known = [
+        max(int(time) for time in series.time_us)
+        for event, slug in slugs.items()
+        for series in read_metrics(live.store, subject=slug, name=event.metric, since_us=since, until_us=until)
+        if series.source == _source(event)
+    ]
+    return min(known, default=to_us(due - DAY))
+
+
+def _read_events(live: Live, events: list[EventSum], *, end: datetime) -> list[tuple[EventSum, Reading]]:
+    from onchain.evm.activity import read_event_sums
+    from onchain.tokens import missing
+
+    upto = to_us(end) // 1_000_000
+    try:
+        return live.read_chains(
+            lambda: read_event_sums(
+                events, chains=live.chains, start=upto - DAY_US // 1_000_000, end=upto, confirm=live.confirm
+            ),
+            within_s=live.scan_deadline_s,
+            what=f"reading a day of {len(events)} events",
+        )
+    except SourceUnavailable as error:
+        return [(event, missing(event.read(), str(error))) for event in events]
+
+
+def _event_proof(readings: Iterable[tuple[EventSum, Reading]], end: datetime) -> dict[str, Any]:
+    rows = [asdict(got) | {"amount": None if got.amount is None else str(got.amount)} for _, got in readings]
+    return {"end": iso(to_us(end)), "readings": rows}
+
+
+def _source(event: EventSum) -> str:
+    return f"{TOTAL}:{event.chain}"

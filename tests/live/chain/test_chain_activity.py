@@ -15,7 +15,7 @@ from indexer.engine.level import compute_index
 from indexer.engine.second import compare, second_index
 from indexer.errors import SourceUnavailable
 from indexer.levels.markets import load_market, narrowed
-from indexer.live.chain.activity import activity_series, owed_days, read_activity_of_day
+from indexer.live.chain.activity import activity_series, owed_days, read_activity_of_day, read_events_of_days
 from indexer.live.jobs import onchain_jobs
 from indexer.methodology.load import load_methodology
 from indexer.store.metrics import read_metrics
@@ -156,6 +156,30 @@ def test_what_a_ledger_owes_is_read_with_a_later_day(world: World, dark: World) 
     assert found["onchain"].value.tolist() == [1.0, 0.0]
     assert read_quality(world.store, kind="onchain_activity", open_only=True) == []
     assert owed_days(half, later + timedelta(days=1), kind="onchain_activity") == []
+
+
+def test_what_contracts_log_is_a_metric_and_a_day_not_read_is_made_up_for(world: World, dark: World) -> None:
+    lively(world)
+    path = world.settings.supply_rules
+    event = f'metric = "moved_tokens", chain = "ethereum", address = "{world.aaa.address}", word = 0, decimals = 18'
+    event += ', event = "Transfer(address,address,uint256)", source = "test"'
+    path.write_text(path.read_text().replace("[AAA]\n", f"[AAA]\nevents = [{{{event}}}]\n"))
+    job = {job.name: job for job in onchain_jobs(world.work(), transfers=False)}["onchain-events"]
+    counts = job.work(DAY_END, world.run("onchain-events"))
+    assert counts == {"events": 1, "of": 1, "metrics": 1}
+    assert stored(world, "aaa", "onchain:ethereum") == {"moved_tokens": 26.0}
+    silent = replace(world.work(), chains=dark.work().chains)
+    with pytest.raises(SourceUnavailable, match=r"no contract's logs could be read \(ethereum: 0 of 1 needed"):
+        read_events_of_days(silent, world.run("onchain-events"), due=DAY_END + timedelta(days=1))
+    (entry,) = read_quality(world.store, kind="onchain_events", open_only=True)
+    assert entry.subject == "aaa moved_tokens"
+    world.one.rpc("evm_increaseTime", 48 * 3600)
+    world.one.mine(10, interval=12)
+    job.work(DAY_END + timedelta(days=2), world.run("onchain-events"))
+    (series,) = read_metrics(world.store, subject="aaa", name="moved_tokens")
+    assert series.time_us.tolist() == [to_us(DAY_END + timedelta(days=day)) for day in range(3)]
+    assert series.value.tolist() == [26.0, 0.0, 0.0]
+    assert read_quality(world.store, kind="onchain_events", open_only=True) == []
 
 
 def test_a_rebasing_token_is_found_by_its_identity(world: World) -> None:
