@@ -132,7 +132,7 @@ def parsing(repeats: int) -> dict[str, Any]:
 async def _backfill(root: str, assets: Sequence[str]) -> tuple[float, float, float, int]:
     start, end = parse_instant("2024-01-01"), parse_instant("2025-01-01")
     async with HttpClient(clock=lambda: datetime(2025, 1, 1, tzinfo=UTC)) as http:
-        sources = build_sources(base_urls={"binance": f"{root}/binance"})
+        sources = build_sources(base_url=root)
         rows_of = [Mapped(asset, "binance", f"{asset}USDT", "USDT") for asset in assets]
         wanted = [series_of(row, sources["binance"], "1h", start_us=start, end_us=end, now_us=end) for row in rows_of]
         pieces = [Piece(one, call) for one in wanted for call in one.calls]

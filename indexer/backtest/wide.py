@@ -90,11 +90,14 @@ def _apply(work: Callable[[T], R], piece: T) -> R:
 def _client(address: str, *, workers: int) -> Iterator[Client]:
     """The cluster at an address, else one of so many processes on this machine, gone at the end."""
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError:
         raise ConfigError(f"work on several processes needs an extra: {EXTRA}; or give --workers 1") from None
+    large = {"distributed.admin.large-graph-warning-threshold": "1GB"}  # years of hours are sent once, on purpose
     options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.ERROR}
     with ExitStack() as stack:
+        stack.enter_context(dask.config.set(large))
         local = None if address else stack.enter_context(LocalCluster(workers, **options))
         try:
             client = Client(local or address, timeout=REACHED_S, set_as_default=False)

@@ -1,8 +1,7 @@
 """Reads the tables of files into columns, part by part, keeping for every row the line it stands on.
 
-Place in the flow: containers → text → here → gates → rows. Well-formed numbers take Arrow's fast path; where a number
-column holds something else the block is read again as text, so that the bad rows can be named. A part is a block of
-text or BATCH_ROWS rows, so that memory does not grow with the file; where symbols stand side by side, those of one.
+A part is a block of text or BATCH_ROWS rows, so that memory does not grow with the file; where symbols stand side by
+side, those of one.
 """
 
 from __future__ import annotations
@@ -143,11 +142,18 @@ def check_columns(name: str, header: Sequence[str], manifest: Manifest) -> None:
 
 
 def read_parts(table: Table, manifest: Manifest) -> Iterator[FileColumns]:
-    """The rows of a table by role, part by part. Raises ImportFileError when it cannot be read as described."""
+    """The rows of a table by role, part by part; where symbols stand side by side, those of each in turn.
+
+    Raises ImportFileError when it cannot be read as described.
+    """
     header = header_of(table, manifest)
     check_columns(table.name, header, manifest)
     place = {column: _place(column, header) for column in manifest.wanted()}
-    return (_text_parts if table.form == "text" else _arrow_parts)(table, manifest, place)
+    for frame in (_text_frames if table.form == "text" else _arrow_frames)(table, manifest, place):
+        malformed = frame.malformed
+        for symbol, roles in manifest.columns_by_symbol().items():
+            yield replace(_by_role(_of_symbol(frame, manifest, symbol), manifest, roles, symbol), malformed=malformed)
+            malformed = []
 
 
 def _delimiter(lines: Sequence[str], manifest: Manifest | None) -> str:
@@ -160,13 +166,24 @@ def _delimiter(lines: Sequence[str], manifest: Manifest | None) -> str:
     return delimiter_of(lines)
 
 
-def _text_parts(table: Table, manifest: Manifest, place: Mapping[Column, int]) -> Iterator[FileColumns]:
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Some rows as the file has them: the columns that are read, their lines, how numbers are written."""
+
+    columns: dict[Column, Any]
+    lines: I64
+    style: Style
+    texts: Texts
+    share: float
+    malformed: list[tuple[int, str]]
+
+
+def _text_frames(table: Table, manifest: Manifest, place: Mapping[Column, int]) -> Iterator[_Frame]:
     shape = shape_of(table, manifest)
     by_symbol = manifest.columns_by_symbol().values()
     numeric = {place[columns[role]] for columns in by_symbol for role in NUMBERS if role in columns}
     rows = (split(line, shape.delimiter) for line in shape.lines[shape.first - 1 :])
-    cells = (row[n] for row in rows for n in numeric if n < len(row))
-    style = _style(manifest, cells)
+    style = _style(manifest, (row[n] for row in rows for n in numeric if n < len(row)))
     text = {place[manifest.columns[role]] for role in ("time", "clock", *TEXTS, "supply") if role in manifest.columns}
     text |= {place[column] for column in manifest.keep}
     types = {n: "number" if n in numeric - text else "text" for n in sorted(numeric | text)}
@@ -178,9 +195,7 @@ def _text_parts(table: Table, manifest: Manifest, place: Mapping[Column, int]) -
             inner, width=len(shape.header), types=types, delimiter=shape.delimiter, decimal=style.decimal
         )
         columns = {column: arrow.column(str(n)) for column, n in place.items()}
-        for part in _by_symbol(columns, manifest, style, lines=lines, texts=inner.texts, share=block.share):
-            yield replace(part, malformed=malformed)
-            malformed = []
+        yield _Frame(columns, lines, style, inner.texts, block.share, malformed)
 
 
 def _without_head(block: Block, first: int) -> Block:
@@ -190,19 +205,16 @@ def _without_head(block: Block, first: int) -> Block:
     return Block(block.first + drop, parts[drop] if len(parts) > drop else b"")
 
 
-def _arrow_parts(table: Table, manifest: Manifest, place: Mapping[Column, int]) -> Iterator[FileColumns]:
+def _arrow_frames(table: Table, manifest: Manifest, place: Mapping[Column, int]) -> Iterator[_Frame]:
     header, style, first = header_of(table), None, 1
-    names = list(dict.fromkeys(header[n] for n in place.values()))
-    for batch, share in _tables(table, names):
+    by_name = table.form == "parquet"  # in other forms a name may be there twice, as in a sheet
+    for batch, share in _tables(table, list(dict.fromkeys(header[n] for n in place.values()))):
         lines = np.arange(first, first + batch.num_rows, dtype=np.int64)
-        by_name = table.form == "parquet"  # in other forms a name may be there twice, as in a sheet
-        columns = {
-            column: batch.column(batch.schema.names.index(header[n]) if by_name else n) for column, n in place.items()
-        }
+        at = {column: batch.schema.names.index(header[n]) if by_name else n for column, n in place.items()}
+        columns = {column: batch.column(n) for column, n in at.items()}
         style = style or _style(manifest, _written_numbers(columns, manifest))
-        texts = _row_texts(batch, first)
+        yield _Frame(columns, lines, style, _row_texts(batch, first), share, [])
         first += batch.num_rows
-        yield from _by_symbol(columns, manifest, style, lines=lines, texts=texts, share=share)
 
 
 def _tables(table: Table, names: list[str] | None = None) -> Iterator[tuple[pa.Table, float]]:
@@ -283,44 +295,33 @@ def _style(manifest: Manifest, cells: Iterable[str]) -> Style:
     return Style(decimal, thousands, manifest.constants.get("quote", ""), tuple(manifest.missing))
 
 
-def _by_symbol(
-    columns: dict[Column, Any], manifest: Manifest, style: Style, *, lines: I64, texts: Texts, share: float
-) -> Iterator[FileColumns]:
-    """The rows of some lines; where symbols stand side by side, those of each in turn, without the empty places."""
-    for symbol, roles in manifest.columns_by_symbol().items():
-        if not symbol:
-            yield _by_role(columns, manifest, roles, style, lines=lines, texts=texts, share=share)
-            continue
-        own = [columns[column] for column in manifest.wide[symbol].values()]
-        there = np.logical_or.reduce([column.is_valid().to_numpy(zero_copy_only=False) for column in own])
-        inner = {column: columns[column].filter(there) for column in {*roles.values(), *manifest.keep}}
-        part = _by_role(inner, manifest, roles, style, lines=lines[there], texts=texts, share=share)
-        named = Words(np.zeros(int(there.sum()), dtype=np.int64), [symbol])
-        yield replace(part, words={**part.words, "symbol": named})
+def _of_symbol(frame: _Frame, manifest: Manifest, symbol: str) -> _Frame:
+    """The rows of a symbol that has columns of its own, without its empty places; all rows for ''."""
+    if not symbol:
+        return frame
+    own = [frame.columns[column] for column in manifest.wide[symbol].values()]
+    there = np.logical_or.reduce([column.is_valid().to_numpy(zero_copy_only=False) for column in own])
+    columns = {column: values.filter(there) for column, values in frame.columns.items()}
+    return replace(frame, columns=columns, lines=frame.lines[there])
 
 
-def _by_role(
-    columns: dict[Column, Any],
-    manifest: Manifest,
-    roles: Mapping[str, Column],
-    style: Style,
-    *,
-    lines: I64,
-    texts: Texts,
-    share: float,
-) -> FileColumns:
+def _by_role(frame: _Frame, manifest: Manifest, roles: Mapping[str, Column], symbol: str) -> FileColumns:
+    columns, style = frame.columns, frame.style
     time = columns[roles["time"]]
     if "clock" in roles:
         time = date_and_clock(time, columns[roles["clock"]], name=roles["clock"])
+    words = {role: _words(columns[roles[role]], roles[role]) for role in (*TEXTS, "supply") if role in roles}
+    if symbol:
+        words["symbol"] = Words(np.zeros(len(frame.lines), dtype=np.int64), [symbol])
     return FileColumns(
-        lines=lines,
+        lines=frame.lines,
         stamps=instants(time, timezone=manifest.timezone, date_format=manifest.date_format, name=str(roles["time"])),
         numbers={role: _numbers(columns[roles[role]], role, style, roles[role]) for role in NUMBERS if role in roles},
-        words={role: _words(columns[roles[role]], roles[role]) for role in (*TEXTS, "supply") if role in roles},
+        words=words,
         keep={column: _words(columns[column], column) for column in manifest.keep},
         malformed=[],
-        texts=texts,
-        share=share,
+        texts=frame.texts,
+        share=frame.share,
     )
 
 

@@ -1,13 +1,13 @@
 """A file on disk → the tables in it: a CSV, the members of a ZIP, a sheet of Excel, Parquet, feather, JSON.
 
-Place in the flow: the first thing that happens to a file; `text.py` and `columns.py` read what is found here. What is
-packed is unpacked as it is read, and refused where it grows beyond measure: a small file can hold terabytes.
+What is packed is unpacked as it is read, and refused where it grows beyond measure: a small file can hold terabytes.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import tomllib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,35 +24,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 T = TypeVar("T")
-FORMS = {
-    ".csv": "text", ".tsv": "text", ".txt": "text", ".json": "json", ".jsonl": "json", ".ndjson": "json",
-    ".xlsx": "sheet", ".xlsm": "sheet", ".xls": "sheet", ".ods": "sheet", ".parquet": "parquet", ".pq": "parquet",
-    ".feather": "feather", ".arrow": "feather", ".arrows": "feather",
-}  # fmt: skip
-MARKS = (
-    (b"PAR1", "parquet"), (b"ARROW1", "feather"), (b"\xff\xff\xff\xff", "feather"), (b"FEA1", ".fea"),
-    (b"\xd0\xcf\x11\xe0", "sheet"), (b"%pdf", ".pdf"),
-    (b"<!doctype html", ".html"), (b"<html", ".html"), (b"\x89png", ".png"), (b"\xff\xd8\xff", ".jpg"),
-    (b"gif8", ".gif"), (b"sqlite format 3", ".db"), (b"7z\xbc\xaf", ".7z"), (b"rar!", ".rar"),
-    (b"\x80\x04\x95", ".pkl"),
-)  # fmt: skip
-"""What files begin with whatever they are called, in small letters: their form, or the ending they should have."""
-FOREIGN = {
-    what: meaning
-    for endings, meaning in {
-        ".pdf": "a PDF, of which no number is read; download the data as CSV",
-        ".png .jpg .jpeg .gif .webp": "a picture, of which no number is read; download the data as CSV",
-        ".html .htm .mhtml": "a web page and not the data; open its address in a browser, and save what its download "
-        "button gives",
-        ".fea": "a feather file of the first version; write the frame with df.to_parquet() or df.to_feather()",
-        ".7z .rar .tar .tgz .bz2 .xz .zst": "packed in a way that is not read here; unpack it",
-        ".pkl .pickle .h5 .hdf5 .ipynb .rds": "what one program keeps for itself; write the frame with "
-        "df.to_parquet() or df.to_csv()",
-        ".db .sqlite .numbers": "the file of a database or another program; export its table as CSV",
-    }.items()
-    for what in endings.split()
-}
-"""By ending: what a file is that is not read, and what to do."""
+SHIPPED = tomllib.loads(Path(__file__).with_name("forms.toml").read_text(encoding="utf-8"))
+FORMS = {ending: form for form, endings in SHIPPED["forms"].items() for ending in endings.split()}
+MARKS = [(mark.encode("latin-1"), form) for form, marks in SHIPPED["marks"].items() for mark in marks]
+FOREIGN = {ending: meaning for endings, meaning in SHIPPED["foreign"].items() for ending in endings.split()}
 ENDINGS = (*FORMS, ".gz", ".zip")
 MOST_RATIO = 1_000  # unpacked : packed; tables of prices lie between 3 and 20, a bomb of one byte above this
 RATIO_FROM = 64 << 20  # bytes unpacked before the ratio is judged: what is read ahead weighs little then

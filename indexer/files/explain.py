@@ -1,17 +1,15 @@
-"""What is seen in a file before anything is written: its layout, columns, stamps, first and last rows, and refusals.
-
-Place in the flow: the same reading and gates as an import, into a report instead of the store.
-"""
+"""What is seen in a file before anything is written, by the same reading and gates as an import."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from indexer.arrays import I64
 from indexer.errors import ImportFileError
 from indexer.files.columns import header_of
 from indexer.files.containers import Table
@@ -45,9 +43,9 @@ class Explanation:
     name: str
     form: str
     described_by: str = ""
-    columns: Mapping[str, str] = ()  # type: ignore[assignment]
+    columns: Mapping[str, str] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
-    constants: Mapping[str, str] = ()  # type: ignore[assignment]
+    constants: Mapping[str, str] = field(default_factory=dict)
     kind: str = ""
     interval: str = ""
     stamp: str = ""
@@ -58,8 +56,8 @@ class Explanation:
     good: int = 0
     first: tuple[SeenRow, ...] = ()
     last: tuple[SeenRow, ...] = ()
-    refused: Mapping[str, int] = ()  # type: ignore[assignment]
-    refused_first: Mapping[str, int] = ()  # type: ignore[assignment]
+    refused: Mapping[str, int] = field(default_factory=dict)
+    refused_first: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     manifest: str = ""
     problem: str = ""
@@ -140,63 +138,55 @@ def _explained(
     manifest, described_by = manifest_of(table, given=given, registry=registry, options=options)
     if manifest is None:
         raise ImportFileError(undescribed(table))
-    refused, first_lines, notes = Counter[str](), dict[str, int](), list[str]()
-    first: list[SeenRow] = []
-    last: list[SeenRow] = []
-    total = good = 0
-    quotes, units = set[str](), set[str]()
-    for rows in gated(table, manifest, registry=registry, now_us=to_us(clock())):
-        total, good = total + rows.total, good + len(rows.order)
-        refused.update(reason for _, reason in rows.rejects)
-        for line, reason in rows.rejects:
-            first_lines.setdefault(reason, line)
-        taken = np.sort(rows.order)
-        first = first or _seen(rows, taken[:SHOWN].tolist())
-        last = [*last, *_seen(rows, taken[-SHOWN:].tolist())][-SHOWN:]
-        units |= rows.read.stamps.units
-        quotes |= {listing.quote for listing in rows.listings}
-        notes += rows.notes()
-    return Explanation(
+    wanted = manifest.wanted()
+    columns = manifest.columns_by_symbol().items()
+    report = Explanation(
         path=str(table.path),
         name=table.name,
         form=table.form,
         described_by=described_by,
-        columns={
-            f"{symbol} {role}".lstrip(): str(column)
-            for symbol, roles in manifest.columns_by_symbol().items()
-            for role, column in roles.items()
-        },
+        columns={f"{of} {role}".lstrip(): str(column) for of, roles in columns for role, column in roles.items()},
         unread=tuple(
-            name
-            for n, name in enumerate(header_of(table, manifest), start=1)
-            if name not in manifest.wanted() and n not in manifest.wanted()
+            name for n, name in enumerate(header_of(table, manifest), 1) if name not in wanted and n not in wanted
         ),
         constants=manifest.constants,
         kind=manifest.kind,
         interval=manifest.interval,
         stamp=manifest.stamp,
         timezone=manifest.timezone,
-        units=tuple(sorted(units)),
-        quotes=tuple(sorted(quotes)),
-        rows=total,
-        good=good,
-        first=tuple(first),
-        last=tuple(last),
-        refused=dict(refused.most_common()),
-        refused_first=first_lines,
-        notes=tuple(dict.fromkeys(notes)),
         manifest=manifest.text,
         sheet=table.sheet,
     )
+    for rows in gated(table, manifest, registry=registry, now_us=to_us(clock())):
+        report = _with_part(report, rows)
+    return report
 
 
-def _seen(rows: FileRows, places: list[int]) -> list[SeenRow]:
-    return [
+def _with_part(report: Explanation, rows: FileRows) -> Explanation:
+    """The report with what is seen in a part of the file added."""
+    refused = Counter(report.refused) + Counter(reason for _, reason in rows.rejects)
+    taken = np.sort(rows.order)
+    return replace(
+        report,
+        rows=report.rows + rows.total,
+        good=report.good + len(rows.order),
+        refused=dict(refused.most_common()),
+        refused_first={**{reason: line for line, reason in reversed(rows.rejects)}, **report.refused_first},
+        first=report.first or _seen(rows, taken[:SHOWN]),
+        last=(*report.last, *_seen(rows, taken[-SHOWN:]))[-SHOWN:],
+        units=tuple(sorted({*report.units, *rows.read.stamps.units})),
+        quotes=tuple(sorted({*report.quotes, *(listing.quote for listing in rows.listings)})),
+        notes=tuple(dict.fromkeys([*report.notes, *rows.notes()])),
+    )
+
+
+def _seen(rows: FileRows, places: I64) -> tuple[SeenRow, ...]:
+    return tuple(
         SeenRow(
             line=int(rows.read.lines[row]),
             time=iso(int(rows.time_us[row])),
             series=rows.words["symbol"].of(row),
             values={role: float(column.values[row]) for role, column in rows.numbers.items()},
         )
-        for row in places
-    ]
+        for row in places.tolist()
+    )

@@ -1,8 +1,7 @@
 """Files → store: finds each file's manifest, reads, gates and writes it, and keeps what was not taken.
 
-Place in the flow: the door to imported data, beside the live sources. A file is imported once per content,
-manifest and registry (the run's key); a killed import is completed by importing again, because rows already
-written are found unchanged. Bad rows never stop an import: they go to the rejects with file, line and reason.
+A file is imported once per content, manifest and registry (the run's key); a killed import is completed by importing
+again. Bad rows never stop an import: they go to the rejects with file, line and reason.
 """
 
 from __future__ import annotations
@@ -10,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,7 @@ from indexer.store.supplies import write_supplies
 from indexer.times import Clock, to_us
 
 Progress = Callable[[int, int], None]
+Tick = Callable[[float], None]
 NO_OPTIONS: Mapping[str, str] = {}
 LEFT_OUT = "left out"
 REJECTS_AT_ONCE = 5_000
@@ -84,6 +87,7 @@ class _Into:
     registry: Registry
     clock: Clock
     archive: Archive | None
+    given: Manifest | None
     options: Mapping[str, str]
 
 
@@ -116,24 +120,15 @@ def import_files(
     given = read_manifest(manifest) if manifest is not None else None
     files = [(file, path.is_dir()) for path in paths for file in files_of(path)]
     write_registry(store, registry)
-    into = _Into(store, registry, clock, archive, options)
-    sizes = [file.stat().st_size if file.exists() else 0 for file, _ in files]
+    into = _Into(store, registry, clock, archive, given, options)
+    ends = list(accumulate((file.stat().st_size if file.exists() else 0 for file, _ in files), initial=0))
+
+    def tick(first: int, last: int, share: float) -> None:
+        progress(first + int(share * (last - first)), ends[-1])
+
     reports: list[FileReport] = []
-    for i, (file, in_folder) in enumerate(files):
-        tick = _ticker(progress, before=sum(sizes[:i]), size=sizes[i], total=sum(sizes))
-        try:
-            tables = chosen_tables(file, options)
-        except ImportFileError as error:
-            reports.append(FileReport(file.name, problem=str(error)))
-            continue
-        among = in_folder or len(tables) > 1  # what nothing describes is left out
-        while tables:  # let go of one by one: what is read as a whole stays with its table
-            table = tables.pop(0)
-            try:
-                reports.append(_import_table(into, table, given=given, in_folder=in_folder, among=among, tick=tick))
-            except ImportFileError as error:
-                text = str(error)
-                reports.append(FileReport(table.name, problem=text if table.name in text else f"{table.name}: {text}"))
+    for (file, in_folder), first, last in zip(files, ends, ends[1:], strict=False):
+        reports += _import_file(into, file, in_folder=in_folder, tick=partial(tick, first, last))
     if all(report.problem or report.note.startswith(LEFT_OUT) for report in reports):
         problems = [report.problem for report in reports if report.problem]
         names = ", ".join(report.name for report in reports)
@@ -142,9 +137,21 @@ def import_files(
     return ImportReport(tuple(reports))
 
 
-def _ticker(progress: Progress, *, before: int, size: int, total: int) -> Callable[[float], None]:
-    """Turns the share of one file that is done into bytes of all files."""
-    return lambda share: progress(before + int(share * size), total)
+def _import_file(into: _Into, file: Path, *, in_folder: bool, tick: Tick) -> Iterator[FileReport]:
+    """What became of each table of a file; `tick` is told the share of it that is done."""
+    try:
+        tables = chosen_tables(file, into.options)
+    except ImportFileError as error:
+        yield FileReport(file.name, problem=str(error))
+        return
+    among = in_folder or len(tables) > 1  # what nothing describes is left out
+    while tables:  # let go of one by one: what is read as a whole stays with its table
+        table = tables.pop(0)
+        try:
+            yield _import_table(into, table, in_folder=in_folder, among=among, tick=tick)
+        except ImportFileError as error:
+            text = str(error)
+            yield FileReport(table.name, problem=text if table.name in text else f"{table.name}: {text}")
 
 
 def manifest_of(
@@ -191,16 +198,10 @@ def chosen_tables(file: Path, options: Mapping[str, str]) -> list[Table]:
     return tables
 
 
-def _import_table(
-    into: _Into,
-    table: Table,
-    *,
-    given: Manifest | None,
-    in_folder: bool,
-    among: bool,
-    tick: Callable[[float], None],
-) -> FileReport:
-    manifest, _ = manifest_of(table, given=given, registry=into.registry, options=into.options, in_folder=in_folder)
+def _import_table(into: _Into, table: Table, *, in_folder: bool, among: bool, tick: Tick) -> FileReport:
+    manifest, _ = manifest_of(
+        table, given=into.given, registry=into.registry, options=into.options, in_folder=in_folder
+    )
     if manifest is None and not among:
         raise ImportFileError(undescribed(table))
     if manifest is None:
@@ -218,7 +219,8 @@ def _import_table(
         finish_run(store, run_id, now=clock(), outcome="interrupted")
         raise
     except DeaiError as error:
-        _try_to_finish(store, run_id, clock, error)
+        with suppress(DeaiError):  # a store that cannot even take that leaves the run as running, to be taken up again
+            finish_run(store, run_id, now=clock(), outcome="failed", detail={"error": str(error)})
         raise
     outcome = "failed" if report.gave_nothing else "done"
     finish_run(store, run_id, now=clock(), outcome=outcome, detail=asdict(report) | kept)
@@ -236,19 +238,14 @@ def undescribed(table: Table) -> str:
 
 
 def _taken(
-    into: _Into, run_id: int, table: Table, *, manifest: Manifest, sha256: str, tick: Callable[[float], None]
+    into: _Into, run_id: int, table: Table, *, manifest: Manifest, sha256: str, tick: Tick
 ) -> tuple[FileReport, dict[str, str]]:
     """Writes a table's rows while another thread puts the file into the archive; what is kept of that in the run."""
     at_us = to_us(into.clock())
+    report = FileReport(table.name, manifest=manifest.name)
     with ThreadPoolExecutor(1, thread_name_prefix="archive") as aside:
-        keeping = (
-            aside.submit(
-                keep_import, into.archive, table, sha256=sha256, manifest=manifest, registry=into.registry, at_us=at_us
-            )
-            if into.archive
-            else None
-        )
-        report = FileReport(table.name, manifest=manifest.name)
+        keep = partial(keep_import, table=table, sha256=sha256, manifest=manifest, registry=into.registry, at_us=at_us)
+        keeping = aside.submit(keep, into.archive) if into.archive else None
         for rows in gated(table, manifest, registry=into.registry, now_us=at_us):
             written = write_rows(into.store, run_id, rows)
             _keep_rejects(into.store, run_id, table, rows, sha256=sha256)
@@ -257,13 +254,13 @@ def _taken(
         if keeping is None:
             return report, {}
         try:
-            kept = keeping.result()
+            record, payloads = keeping.result()
         except OSError as error:
             raise ImportFileError(
                 f"{table.name} could not be kept in the archive ({error.strerror}); free some space and import again"
             ) from error
-    write_payloads(into.store, run_id, kept.payloads)
-    return report, {"record": kept.record}
+    write_payloads(into.store, run_id, payloads)
+    return report, {"record": record}
 
 
 def write_rows(store: Store, run_id: int, rows: FileRows) -> Written:
@@ -322,14 +319,6 @@ def _with_part(report: FileReport, rows: FileRows, written: Written) -> FileRepo
         left_out=dict(Counter(report.left_out) + rows.left_out),
         notes=tuple(dict.fromkeys([*report.notes, *rows.notes()])),
     )
-
-
-def _try_to_finish(store: Store, run_id: int, clock: Clock, error: DeaiError) -> None:
-    """Marks the run failed; a store that cannot even take that leaves it running, to be taken up again."""
-    try:
-        finish_run(store, run_id, now=clock(), outcome="failed", detail={"error": str(error)})
-    except DeaiError:
-        return
 
 
 def _sha256(path: Path) -> str:

@@ -1,8 +1,7 @@
 """An imported file in the raw archive, with all that its rows were read by; and the same rows read from there again.
 
-Place in the flow: `importing.py` keeps a file while its rows are written; `verify` and a replay take rows from the
-archive instead of the store. Beside the file's bytes stands a record (JSON): the manifest's text, the instant of the
-import and what every symbol meant then, so that neither today's registry nor the clock can change what is read.
+Beside the file's bytes stands a record (JSON): the manifest's text, the instant of the import and what every symbol
+meant then, so that neither today's registry nor the clock can change what is read.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,18 +27,10 @@ KIND = "import"
 FILE, RECORD = "file", "manifest"  # the `source` of the two payloads
 
 
-@dataclass(frozen=True, slots=True)
-class KeptImport:
-    """The hash of the record, and the links (file and record) to enter for the run."""
-
-    record: str
-    payloads: tuple[PayloadRow, ...]
-
-
 def keep_import(
     archive: Archive, table: Table, *, sha256: str, manifest: Manifest, registry: Registry, at_us: int
-) -> KeptImport:
-    """Puts a file and its record into the archive: the manifest in force, also where a layout made it.
+) -> tuple[str, list[PayloadRow]]:
+    """Puts a file and its record into the archive: the record's hash, and the two links to enter for the run.
 
     Raises ImportFileError when the file is not what it was just now.
     """
@@ -58,15 +48,9 @@ def keep_import(
         "assets": [_plain(asset) for asset in registry.assets],
     }
     body = json.dumps(record, sort_keys=True, ensure_ascii=False).encode()
-    name = archive.put(body).sha256
-    at = from_us(at_us)
-    return KeptImport(
-        name,
-        (
-            PayloadRow(sha256, FILE, path.name, at, kept.raw_bytes),
-            PayloadRow(name, RECORD, manifest.name, at, len(body)),
-        ),
-    )
+    name, at = archive.put(body).sha256, from_us(at_us)
+    links = [(sha256, FILE, path.name, kept.raw_bytes), (name, RECORD, manifest.name, len(body))]
+    return name, [PayloadRow(hash_, source, called, at, size) for hash_, source, called, size in links]
 
 
 def read_import(archive: Archive, record: str) -> Iterator[FileRows]:

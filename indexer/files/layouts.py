@@ -1,7 +1,6 @@
 """Layouts of well-known downloads, and which of them a table has by its columns, its name and its first cells.
 
-Place in the flow: for files without a manifest; `recognising.py` turns a layout into the manifest that fits. A layout
-is data: a manifest with a table [recognise], one TOML a download in `layouts/`.
+A layout is data: a manifest with a table [recognise], one TOML a download in `layouts/`.
 """
 
 from __future__ import annotations

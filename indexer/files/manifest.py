@@ -1,13 +1,11 @@
 """A manifest: the small TOML that says what a data file's columns, stamps and volumes mean.
 
-Place in the flow: found for each file before it is read, or made from a layout; used by all that comes after.
 Unknown keys and wrong values are refused, all at once, with the closest known word.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -142,25 +140,10 @@ def beside(path: Path) -> Path | None:
 
 
 def to_toml(tables: Mapping[str, Any]) -> str:
-    """Tables of a manifest as TOML text: plain keys first, then tables; nothing that is empty."""
+    """Tables of a manifest as TOML text: plain keys first, then tables; no empty table."""
+    import tomlkit
 
-    def value(item: Any) -> str:
-        if isinstance(item, Mapping):
-            return "{ " + ", ".join(f"{_key(k)} = {value(v)}" for k, v in item.items()) + " }"
-        if isinstance(item, list | tuple):
-            return "[" + ", ".join(map(value, item)) + "]"
-        return json.dumps(item, ensure_ascii=False)
-
-    plain = [f"{key} = {value(item)}" for key, item in tables.items() if not isinstance(item, Mapping)]
-    inner = {key: item for key, item in tables.items() if isinstance(item, Mapping) and item}
-    parts = [
-        "\n".join([f"\n[{key}]", *(f"{_key(k)} = {value(v)}" for k, v in item.items())]) for key, item in inner.items()
-    ]
-    return "\n".join([*plain, *parts]) + "\n"
-
-
-def _key(word: str) -> str:
-    return word if word.replace("_", "").replace("-", "").isalnum() and word.isascii() else json.dumps(word)
+    return tomlkit.dumps({key: item for key, item in tables.items() if not isinstance(item, Mapping) or item})
 
 
 def _unknown_roles(manifest: Manifest) -> list[str]:

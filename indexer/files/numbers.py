@@ -1,7 +1,6 @@
 """Numbers as people write them → floats: decimal commas, thousands, currency signs, percent, K and M. Pure.
 
-Place in the flow: `columns.py` asks where a number column came as text. `1,029` alone could be either, so it is
-refused until the manifest, or another cell of the file, says which mark is the decimal one.
+`1,029` alone could be either, so it is refused until the manifest or another cell says which mark is the decimal one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A known layout → the manifest of a file, with what its name, its cells and the options say; or what is to be asked.
 
-Place in the flow: for files without a manifest, after `layouts.py` has told the download. What a file cannot tell is
-asked for by name, with the command that answers it.
+What a file cannot tell is asked for by name, with the command that answers it.
 """
 
 from __future__ import annotations

@@ -12,23 +12,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from indexer.arrays import F64, I64, Bools
+from indexer.arrays import I64, Bools
 from indexer.errors import ImportFileError, did_you_mean
+from indexer.files import gates
 from indexer.files.columns import FileColumns, Words, read_parts
 from indexer.files.containers import Table
-from indexer.files.gates import (
-    APART,
-    BEFORE_1970,
-    FUTURE,
-    Occupied,
-    Verdicts,
-    gate_grid,
-    gate_prices,
-    gate_sequence,
-    gate_value,
-    gate_volume,
-    on_the_minute,
-)
+from indexer.files.gates import Occupied, Verdicts
 from indexer.files.manifest import TEXTS, BenchmarkInfo, Manifest
 from indexer.files.numbers import Numbers
 from indexer.files.records import FileRows, Measure
@@ -88,8 +77,8 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
     assets, series = _assets(manifest, registry, words, time_us, verdicts, chosen=chosen)
     _gate_values(manifest, verdicts, read.numbers, words)
     verdicts.good &= chosen
-    named = zip(words["symbol"].values, info, strict=False)
-    benchmarks = [BenchmarkRow(symbol, one.name, one.kind, one.calendar) for symbol, one in named]
+    symbols = words["symbol"].values[: len(info)]
+    benchmarks = [BenchmarkRow(of, one.name, one.kind, one.calendar) for of, one in zip(symbols, info, strict=True)]
     listings, measures = list[ListingRow](), list[Measure]()
     if manifest.kind == "tokens":
         listings, series = _listings(manifest, words, assets, series)
@@ -98,11 +87,8 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
     keys = [*listings, *benchmarks, *measures] or [asset.slug for asset in assets]
     _reject_repeated(verdicts, series, time_us, keys, earlier)
     _check_steps(manifest, verdicts.good, series, time_us)
-    close = read.numbers["close"].values if "close" in read.numbers else None
-    compared: list[F64 | I64] = [column.values for column in read.numbers.values()]
-    compared.append(words["supply"].codes)
-    judged = gate_sequence(verdicts, series, time_us, close, compared=compared, lines=read.lines)
-    rejects = [(int(read.lines[row]), reason) for row, reason in verdicts.reasons.items() if chosen[row]]
+    judged = _sequenced(read, verdicts, series, time_us, supply=words["supply"].codes)
+    rejects = ((int(read.lines[row]), reason) for row, reason in verdicts.reasons.items() if chosen[row])
     return FileRows(
         manifest=manifest,
         read=read,
@@ -122,6 +108,12 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
         assets=assets,
         measures=measures,
     )
+
+
+def _sequenced(read: FileColumns, verdicts: Verdicts, series: I64, time_us: I64, *, supply: I64) -> gates.Sequenced:
+    close = read.numbers["close"].values if "close" in read.numbers else None
+    compared = [*(column.values for column in read.numbers.values()), supply.astype(np.float64)]
+    return gates.gate_sequence(verdicts, series, time_us, close, compared=compared, lines=read.lines)
 
 
 def _assets(
@@ -221,14 +213,14 @@ def _times(
     """When each row was true, by what its stamp means; rows without an instant, off the grid or ahead are rejected."""
     stamps = read.stamps
     verdicts.reject_each(stamps.reasons)
-    verdicts.reject((stamps.us != NO_TIME) & (stamps.us < 0), BEFORE_1970)
-    verdicts.reject(stamps.us > now_us, FUTURE)  # before any calendar is asked for the year 9999
+    verdicts.reject((stamps.us != NO_TIME) & (stamps.us < 0), gates.BEFORE_1970)
+    verdicts.reject(stamps.us > now_us, gates.FUTURE)  # before any calendar is asked for the year 9999
     if manifest.kind == "tokens" and manifest.stamp in ("bar_close", "instant"):
-        stamps = replace(stamps, us=on_the_minute(stamps.us), wall_us=on_the_minute(stamps.wall_us))
+        stamps = replace(stamps, us=gates.on_the_minute(stamps.us), wall_us=gates.on_the_minute(stamps.wall_us))
     time_us = _ends(manifest, stamps, verdicts, words["symbol"], info)
-    verdicts.reject(time_us > now_us, FUTURE)
+    verdicts.reject(time_us > now_us, gates.FUTURE)
     if manifest.kind == "tokens":
-        gate_grid(verdicts, stamps.wall_us, step_us=INTERVAL_US[manifest.interval])
+        gates.gate_grid(verdicts, stamps.wall_us, step_us=INTERVAL_US[manifest.interval])
     if manifest.periods:
         periods = [manifest.periods.get(word, "") for word in words["metric"].values]
         time_us = period_ends(time_us, np.array(periods)[words["metric"].codes])
@@ -240,7 +232,7 @@ def _ends(manifest: Manifest, stamps: Stamps, verdicts: Verdicts, symbols: Words
     if manifest.stamp == "bar_open":
         ends = np.where(known, stamps.us + INTERVAL_US[manifest.interval], NO_TIME)
         if manifest.kind == "tokens":  # no bar opens at 23:59:59.999: that is its close
-            closes = on_the_minute(stamps.us)
+            closes = gates.on_the_minute(stamps.us)
             ends = np.where(known & (closes != stamps.us), closes, ends)
     elif manifest.stamp == "session_date":
         ends = np.where(verdicts.good, stamps.us, NO_TIME)
@@ -306,7 +298,7 @@ def _reject_repeated(verdicts: Verdicts, series: I64, time_us: I64, keys: Sequen
     edges = np.flatnonzero(np.diff(series[order])) + 1
     for mine in np.split(order, edges) if len(order) else []:
         taken = earlier.take(keys[int(series[mine[0]])], time_us[mine])
-        verdicts.reject_each(dict.fromkeys(mine[taken].tolist(), APART))
+        verdicts.reject_each(dict.fromkeys(mine[taken].tolist(), gates.APART))
 
 
 def _resolve(
@@ -353,11 +345,11 @@ def _unknown(symbol: str, edges: dict[str, list[int]]) -> str:
 
 
 def _gate_values(manifest: Manifest, verdicts: Verdicts, numbers: dict[str, Numbers], words: dict[str, Words]) -> None:
-    gate_prices(verdicts, {role: column for role, column in numbers.items() if role in PRICES})
+    gates.gate_prices(verdicts, {role: column for role, column in numbers.items() if role in PRICES})
     if "volume" in numbers:
-        gate_volume(verdicts, numbers["volume"])
+        gates.gate_volume(verdicts, numbers["volume"])
     if manifest.kind == "metrics":
-        gate_value(verdicts, numbers["value"])
+        gates.gate_value(verdicts, numbers["value"])
     elif manifest.kind == "supply":
         problems = [_supply_problem(value) for value in words["supply"].values]
         codes = enumerate(words["supply"].codes.tolist())

@@ -1,7 +1,7 @@
 """Time columns of files → instants in UTC: what is written, then what it means (bar open, close, session date).
 
-Place in the flow: after the columns are read, before the gates. A stamp that cannot be an instant gets a reason,
-never a guess: digits are an epoch only in the unit in which they fall between 1990 and 2099.
+A stamp that cannot be an instant gets a reason, never a guess: digits are an epoch only in the unit in which they fall
+between 1990 and 2099.
 """
 
 from __future__ import annotations
@@ -212,9 +212,8 @@ def _numbers(column: Any, zone: ZoneInfo) -> Stamps:
     serial = (values >= FIRST_SERIAL) & (values < LAST_SERIAL)
     if len(values) and not empty.all() and (serial | empty).all():
         return _serials(values, empty, zone)
-    wall = us.copy()
-    reasons = dict.fromkeys(np.flatnonzero(empty).tolist(), EMPTY)
-    us[empty] = wall[empty] = NO_TIME
+    us[empty] = NO_TIME
+    wall, reasons = us.copy(), dict.fromkeys(np.flatnonzero(empty).tolist(), EMPTY)
     rest = np.flatnonzero((us == NO_TIME) & ~empty)
     for row in rest.tolist():
         whole = values[row] == int(values[row]) and (not near.any() or not units)

@@ -1,7 +1,6 @@
 """The text of a CSV file → blocks of whole lines → Arrow tables, with the line of every row; nothing is read at once.
 
-Place in the flow: `columns.py` asks for it. No line vanishes: what Arrow would swallow or refuse is named by its
-line. A row is a line: a quotation that goes on over a line's end is refused.
+No line vanishes: what Arrow would swallow or refuse is named by its line. A quotation over a line's end is refused.
 """
 
 from __future__ import annotations

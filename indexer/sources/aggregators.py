@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-import numpy as np
-
 from indexer.errors import InputError, SourceCorrupt, SourceRefused
 from indexer.sources.base import Ask, Call, Dataset, Parsed, RestSource, same_contract
 from indexer.sources.http import Answer
@@ -61,16 +59,16 @@ def _quotes(coins: dict[str, Any], call: Call, answer: Answer) -> Parsed:
         asked = next((symbol for symbol in call.ask.symbols if same_contract(key, symbol)), None)
         price, confidence, stamp = (number(dict_in(coin).get(name)) for name in ("price", "confidence", "timestamp"))
         observed = int(stamp) * 1_000_000 if 0 < stamp < 4e9 else None
-        if asked is None:
-            rejects.append(Reject("not an asked contract", f"{key} {coin}"[:300]))
-        elif not (np.isfinite(price) and price > 0.0):
-            rejects.append(Reject("price is not a finite positive number", f"{key} {coin}"[:300]))
-        elif confidence < MIN_CONFIDENCE:
-            rejects.append(Reject("confidence below 0.9", f"{key} {coin}"[:300]))
-        elif observed is not None and observed > answer.fetched_us:
-            rejects.append(Reject("stamp lies in the future", f"{key} {coin}"[:300]))
-        else:
+        faults = {
+            "not an asked contract": asked is None,
+            "price is not a finite positive number": not price > 0.0,
+            "confidence below 0.9": confidence < MIN_CONFIDENCE,
+            "stamp lies in the future": (observed or 0) > answer.fetched_us,
+        }
+        if asked and not any(faults.values()):
             quotes.append(Quote(asked, price, "USD", observed))
+        else:
+            rejects.append(Reject(next(why for why, wrong in faults.items() if wrong), f"{key} {coin}"[:300]))
     return Parsed(quotes=tuple(quotes), rejects=tuple(rejects))
 
 

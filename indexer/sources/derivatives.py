@@ -13,7 +13,7 @@ from indexer.errors import SourceCorrupt, SourceError
 from indexer.sources.base import Ask, Call, Dataset, Parsed, RestSource, Source
 from indexer.sources.http import Answer, HttpClient
 from indexer.sources.records import Liquidations, Reject
-from indexer.sources.rows import dict_in, list_in, number, series_of, series_of_symbol, stamps_us
+from indexer.sources.rows import dict_in, list_in, number, rejects_of, series_of, series_of_symbol, stamps_us
 from indexer.sources.venues import binance_body, bybit_result, okx_data
 from indexer.times import HOUR_US
 
@@ -73,14 +73,10 @@ def _orders(data: list[Any], call: Call, fetched_us: int) -> Parsed:
     long = np.array([_closes_long(d) for d in details], dtype=object)
     known = np.array([side is not None for side in long], dtype=np.bool_)
     good = (at > 0) & (at <= fetched_us) & np.isfinite(usd) & (usd > 0.0) & known
-    rejects = tuple(
-        Reject("not a sized and sided order at an instant", str(details[n])[:300], int(n))
-        for n in np.flatnonzero(~good).tolist()
-    )
     asked = good & (at > call.ask.start_us) & (at <= call.ask.end_us)
     order = np.flatnonzero(asked)[np.argsort(at[asked], kind="stable")]
     orders = Liquidations(call.ask.symbol, at[order], long[order].astype(np.bool_), usd[order])
-    return Parsed(liquidations=orders, rejects=rejects)
+    return Parsed(liquidations=orders, rejects=rejects_of(details, ~good, "not a sized and sided order at an instant"))
 
 
 def _closes_long(detail: dict[str, Any]) -> bool | None:

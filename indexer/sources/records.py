@@ -18,12 +18,29 @@ from indexer.errors import InputError
 from indexer.times import HOUR_US
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Bars:
+class Columns:
+    """Equal-length arrays of one instrument, ascending by `time_us` (N,) without repeats, else InputError."""
+
+    time_us: I64
+
+    def __post_init__(self) -> None:
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        lengths = {name: len(value) for name, value in arrays.items() if isinstance(value, np.ndarray)}
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"{type(self).__name__}: columns differ in length: {lengths}")
+        if not bool((np.diff(self.time_us) > 0).all()):
+            raise InputError(f"{type(self).__name__}: instants must ascend without repeats")
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+
+@dataclass(frozen=True, eq=False)
+class Bars(Columns):
     """Price bars of one instrument. `time_us` (N,) is the instant each bar CLOSES; all other arrays are (N,).
 
     Prices and `volume_usd` (the traded value) are in `quote`; anything but USD goes through `in_usd` before it
-    is stored or enters a rate. Raises InputError when lengths differ or instants do not ascend.
+    is stored or enters a rate.
     """
 
     time_us: I64
@@ -34,12 +51,6 @@ class Bars:
     volume_base: F64
     volume_usd: F64
     quote: str = "USD"
-
-    def __post_init__(self) -> None:
-        check_columns(self)
-
-    def __len__(self) -> int:
-        return len(self.time_us)
 
     def between(self, after_us: int, until_us: int) -> Bars:
         """The bars that close in (after_us, until_us]."""
@@ -53,17 +64,6 @@ class Bars:
 
 
 COLUMNS = ("time_us", "open", "high", "low", "close", "volume_base", "volume_usd")
-
-
-def check_columns(record: object) -> None:
-    """Raise InputError unless all arrays of the record have one length and `time_us` strictly ascends."""
-    arrays = {f.name: getattr(record, f.name) for f in fields(record)}  # type: ignore[arg-type]  # dataclasses only
-    lengths = {name: len(value) for name, value in arrays.items() if isinstance(value, np.ndarray)}
-    if len(set(lengths.values())) > 1:
-        raise InputError(f"{type(record).__name__}: columns differ in length: {lengths}")
-    times = arrays["time_us"]
-    if len(times) > 1 and not bool((np.diff(times) > 0).all()):
-        raise InputError(f"{type(record).__name__}: instants must ascend without repeats")
 
 
 def no_bars(quote: str = "USD") -> Bars:
@@ -113,8 +113,8 @@ def in_usd(bars: Bars, rate: Bars) -> Bars:
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BenchmarkBars:
+@dataclass(frozen=True, eq=False)
+class BenchmarkBars(Columns):
     """Closes of an equity, index or future: raw and adjusted kept apart. All arrays (N,), NaN = not given.
 
     `adjusted_close` is for splits and dividends; `close` is as the source gives it, which `price_basis` names.
@@ -126,12 +126,6 @@ class BenchmarkBars:
     adjusted_close: F64
     volume: F64
     price_basis: str
-
-    def __post_init__(self) -> None:
-        check_columns(self)
-
-    def __len__(self) -> int:
-        return len(self.time_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +159,8 @@ class SupplyObservation:
     observed_us: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Series:
+@dataclass(frozen=True, eq=False)
+class Series(Columns):
     """Values of one named quantity over instants: funding rate, open interest in USD, a sentiment index.
 
     `name` is the quantity with its unit (`funding_rate`, `open_interest_usd`, `fear_greed_0_100`, …).
@@ -176,12 +170,6 @@ class Series:
     name: str
     time_us: I64
     value: F64
-
-    def __post_init__(self) -> None:
-        check_columns(self)
-
-    def __len__(self) -> int:
-        return len(self.time_us)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,8 +188,8 @@ class Liquidations:
         return len(self.time_us)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HourlyLiquidations:
+@dataclass(frozen=True, eq=False)
+class HourlyLiquidations(Columns):
     """Forced closures per hour. `time_us` (N,) is the hour's end; USD by side; hours without any are absent.
 
     `long_share` = long / (long + short): near 1 in a fall, near 0 in a squeeze.
@@ -211,9 +199,6 @@ class HourlyLiquidations:
     long_usd: F64
     short_usd: F64
     long_share: F64
-
-    def __post_init__(self) -> None:
-        check_columns(self)
 
 
 def hourly_liquidations(orders: Sequence[Liquidations]) -> HourlyLiquidations:

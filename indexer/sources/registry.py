@@ -62,36 +62,17 @@ def capabilities() -> tuple[Capabilities, ...]:
 
 
 def build_sources(
-    *,
-    only: tuple[str, ...] = (),
-    opted_in: tuple[str, ...] = (),
-    left_out: tuple[str, ...] = (),
-    keys: Mapping[str, str] | None = None,
-    base_url: str = "",
-    base_urls: Mapping[str, str] | None = None,
+    *, only: tuple[str, ...] = (), keys: Mapping[str, str] | None = None, base_url: str = ""
 ) -> dict[str, Source]:
-    """The usable sources by name: all keyless ones, and of the opt-in ones those that are named.
+    """The usable sources by name: those of `only`, else all that are on without being named.
 
-    `only`, when given, is the whole list (naming an opt-in source there opts in). `keys` and `base_urls` are by
-    source name; `base_url` sends every source to `<base_url>/<name>` (a mirror, a test server).
+    `keys` are by source name; `base_url` sends every source to `<base_url>/<name>` (a mirror, a test server).
     Raises ConfigError for a name that no source has.
     """
-    keys, base_urls = keys or {}, base_urls or {}
-    for name in (*only, *opted_in, *left_out, *keys, *base_urls):
+    keys = keys or {}
+    for name in (*only, *keys):
         if name not in REGISTRY:
             raise ConfigError(f'there is no source "{name}".{did_you_mean(name, REGISTRY)}')
-    wanted = [name for name, cls in REGISTRY.items() if _wanted(name, cls, only, opted_in) and name not in left_out]
-    everywhere = f"{base_url.rstrip('/')}/" if base_url else ""
-    return {
-        name: REGISTRY[name](
-            base_url=base_urls.get(name, f"{everywhere}{name}" if everywhere else "").rstrip("/"),
-            key=keys.get(name, ""),
-        )
-        for name in wanted
-    }
-
-
-def _wanted(name: str, cls: type[RestSource], only: tuple[str, ...], opted_in: tuple[str, ...]) -> bool:
-    if only:
-        return name in only
-    return not cls.about.opt_in or name in opted_in
+    wanted = {name: cls for name, cls in REGISTRY.items() if (name in only if only else not cls.about.opt_in)}
+    places = {name: f"{base_url.rstrip('/')}/{name}" if base_url else "" for name in wanted}
+    return {name: cls(base_url=places[name], key=keys.get(name, "")) for name, cls in wanted.items()}

@@ -240,10 +240,12 @@ def series_of(name: str, rows: Sequence[Sequence[Any]], call: Call, answer: Answ
     at = stamps_us(np.array([number(row[0]) for row in rows]), unit_us, name=call.source)
     value = np.array([number(row[1]) for row in rows])
     good = (at > 0) & (at <= answer.fetched_us) & np.isfinite(value)
-    rejects = tuple(
-        Reject("not a finite value at a past instant", str(list(rows[n]))[:300], n)
-        for n in np.flatnonzero(~good).tolist()
-    )
     asked = good & (at > call.ask.start_us) & (at <= call.ask.end_us)
     times, first = np.unique(at[asked], return_index=True)
+    rejects = rejects_of(rows, ~good, "not a finite value at a past instant")
     return Parsed(series=(Series(call.ask.symbol, name, times, value[asked][first]),), rejects=rejects)
+
+
+def rejects_of(rows: Sequence[Any], wrong: Bools, reason: str) -> tuple[Reject, ...]:
+    """The rows that are wrong (R,), each with its beginning and its place."""
+    return tuple(Reject(reason, str(rows[n])[:300], n) for n in np.flatnonzero(wrong).tolist())

@@ -29,8 +29,8 @@ from indexer.sources.base import (
     Stamp,
 )
 from indexer.sources.http import Answer
-from indexer.sources.records import Reject, Series
-from indexer.sources.rows import json_of, number, stamps_us
+from indexer.sources.records import Series
+from indexer.sources.rows import json_of, number, rejects_of, stamps_us
 from indexer.times import DAY_US, to_us
 from onchain.strict_toml import one_of, parse_toml, read_table, refuse
 
@@ -46,19 +46,18 @@ class Value:
     running: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class UsageSeries:
+@dataclass(frozen=True, kw_only=True)
+class UsageSeries(Request):
     """One address of a service: whose it is, where its rows are and what they hold.
 
     Without `asset` it is of every asset that has an identifier of the series' name in the registry.
     """
 
-    path: str
     time: str | int
     values: dict[str, Value]
     asset: str = ""
     rows: tuple[str, ...] = ()
-    params: dict[str, str] = field(default_factory=dict)
+    split: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +119,7 @@ class DailyUsage(RestSource):
     service: ClassVar[UsageService]
 
     def request(self, ask: Ask) -> Request | None:
-        if ask.dataset is not Dataset.USAGE:
-            return None
-        series = self._series(ask.symbol.partition(":")[0])
-        return Request(series.path, series.params, split="none")
+        return self._series(ask.symbol.partition(":")[0]) if ask.dataset is Dataset.USAGE else None
 
     def place(self, name: str, ask: Ask) -> object:
         return ask.symbol.partition(":")[2] if name == "id" else super().place(name, ask)
@@ -146,10 +142,7 @@ class DailyUsage(RestSource):
             times, amounts = _steps(day, amounts, good) if value.running else _once(day, amounts, good)
             asked = (times > call.ask.start_us) & (times <= call.ask.end_us)
             records.append(Series(call.ask.symbol, metric, times[asked], amounts[asked] * value.factor))
-        rejects = tuple(
-            Reject("not an amount of a whole day", str(rows[n])[:300], int(n)) for n in np.flatnonzero(refused)
-        )
-        return Parsed(series=tuple(records), rejects=rejects)
+        return Parsed(series=tuple(records), rejects=rejects_of(rows, refused, "not an amount of a whole day"))
 
     def _series(self, name: str) -> UsageSeries:
         try:

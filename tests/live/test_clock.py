@@ -77,7 +77,7 @@ def sources(machine: Machine) -> Iterator[Mapping[str, object]]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     root = f"http://127.0.0.1:{server.server_port}"
-    yield build_sources(base_urls=dict.fromkeys(("binance", "coinbase", "kraken"), root), only=("binance", "kraken"))
+    yield build_sources(base_url=root, only=("binance", "kraken"))
     server.shutdown()
     server.server_close()
     thread.join()

@@ -30,7 +30,7 @@ async def test_each_state_is_told_apart() -> None:
     server = FaultServer(hour_world(("NEAR",)), lambda: NOW, faults)
     async with server.running(), HttpClient(timeouts=QUICK, limits=FREE, clock=lambda: from_us(NOW)) as http:
         names = [*VENUES, "coingecko", "fred"]
-        sources = build_sources(base_urls={n: server.url(n) for n in names}, keys={"coingecko": "k"})
+        sources = build_sources(base_url=server.root, keys={"coingecko": "k"})
         got = {e.about.name: e for e in await examine({n: sources[n] for n in names}, http, now_us=NOW)}
     assert {name: e.state for name, e in got.items()} == {
         "binance": State.REACHABLE,

@@ -118,7 +118,7 @@ async def live_through(faults: list[Fault], hours_of_day: int = 24) -> list[Hour
             monotonic=lambda: now / 1e6,
         ) as http,
     ):
-        sources = build_sources(base_urls={venue: server.url(venue) for venue in VENUES})
+        sources = build_sources(base_url=server.root)
         for hour in range(hours_of_day):
             now = at(hour)
             got = await collect_bars(mappings(), sources, http, at_us=now, last_rates={})

@@ -105,7 +105,7 @@ class Walked:
     async def through(self, wanted: Sequence[Series]) -> Walked:
         clock = from_us(self._now_us)
         async with self.server.running(), HttpClient(timeouts=QUICK, limits=FREE, clock=lambda: clock) as http:
-            sources: dict[str, Source] = build_sources(base_urls={name: self.server.url(name) for name in FREE})
+            sources: dict[str, Source] = build_sources(base_url=self.server.root)
             walk = Walk(sources, http, patient=self._patient)
             pieces = [Piece(one, call) for one in wanted for call in one.calls]
             walk.add(pieces)
@@ -176,7 +176,7 @@ def test_a_rate_that_fails_again_waits_behind_new_ones_and_other_pieces_behind_t
 async def test_stopping_half_way_leaves_no_call_behind() -> None:
     server = FaultServer(hour_world(("FET",)), lambda: NOW)
     async with server.running(), HttpClient(timeouts=QUICK, limits=FREE, clock=lambda: from_us(NOW)) as http:
-        walk = Walk(build_sources(base_urls={name: server.url(name) for name in FREE}), http, patient=True)
+        walk = Walk(build_sources(base_url=server.root), http, patient=True)
         walk.add(Piece(one, call) for one in [series(BINANCE, "2024-01-01", "2025-01-01")] for call in one.calls)
         first = await walk.take(5.0)
         await walk.stop()

@@ -1,13 +1,12 @@
-"""How fast each host may be asked, and why that fast; the queue that keeps to it, and what is known of the host.
-
-Every figure stays well below what the provider allows, because one address may run more than us.
-"""
+"""How fast each host may be asked (`limits.toml`), the queue that keeps to it, and what is known of the host."""
 
 from __future__ import annotations
 
 import asyncio
+import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from importlib import resources
 from typing import Final
 
 from indexer.errors import SourceError, SourceUnavailable
@@ -25,27 +24,13 @@ class HostLimit:
 
 DEFAULT_LIMIT: Final = HostLimit(1.0, 2, "unknown host: one a second is polite everywhere")
 
-LIMITS: Final[dict[str, HostLimit]] = {
-    "binance": HostLimit(20, 40, "6,000 weight a minute; klines weigh 2, so this uses 40 % of it"),
-    "binance-futures": HostLimit(3, 10, "futures/data allows 1,000 a 5 minutes, the tightest of its paths"),
-    "coinbase": HostLimit(5, 4, "10 a second a public address; 9 in the first, then half of it"),
-    "kraken": HostLimit(1, 3, "public counter decays about one a second"),
-    "okx": HostLimit(6, 4, "history-candles 20 in 2 s; 16 in the first two (statistics paths cost more tokens)"),
-    "bybit": HostLimit(20, 40, "600 in 5 s an address; a sixth of it"),
-    "coingecko": HostLimit(0.1, 3, "keyless is shared by all behind an address and not stated; 6 a minute holds"),
-    "coingecko-demo": HostLimit(1.3, 5, "demo key: 100 a minute; 80 % of it"),
-    "defillama": HostLimit(1, 3, "not stated; be gentle"),
-    "defillama-usage": HostLimit(1, 3, "not stated; be gentle"),
-    "akash-console": HostLimit(0.5, 3, "not stated; three calls a day"),
-    "nearblocks": HostLimit(0.1, 1, "keyless: 6 calls a minute; one a day"),
-    "ic-dashboard": HostLimit(0.5, 2, "not stated; one call a day"),
-    "coinmetrics": HostLimit(1, 3, "community: 10 in 6 s an address; 9 in the first six"),
-    "yahoo": HostLimit(0.5, 3, "about 60 a minute before 429; half of it"),
-    "cboe": HostLimit(2, 6, "not stated; a file a symbol and day"),
-    "nasdaq": HostLimit(2, 6, "not stated; a call a symbol and day"),
-    "fred": HostLimit(1, 1, "at most 2 a second; half of it"),
-    "feargreed": HostLimit(0.5, 2, "60 a minute; half of it"),
-}
+
+def _shipped() -> dict[str, HostLimit]:
+    text = resources.files("indexer.sources.http").joinpath("limits.toml").read_text(encoding="utf-8")
+    return {name: HostLimit(**limit) for name, limit in tomllib.loads(text).items()}
+
+
+LIMITS: Final = _shipped()
 
 
 SLOWEST: Final = 16  # times slower than the limit at most
