@@ -53,7 +53,7 @@ async def test_the_played_world_answers_for_every_source() -> None:
     """One call of each dataset of each source over sockets, through the real planning, fetching and parsing."""
     server = FaultServer(hour_world(("NEAR", "TAO")), lambda: NOW)
     async with server.running():
-        sources = build_sources(base_url=server.root, opted_in=("coinmetrics",))
+        sources = build_sources(base_url=server.root, only=(*build_sources(), "coinmetrics"))
         free = {
             source.limit: HostLimit(1e6, 1e6, "test") for source in sources.values() if isinstance(source, RestSource)
         }
@@ -72,7 +72,7 @@ async def test_the_played_world_answers_for_every_source() -> None:
 async def test_a_missing_library_is_not_installed() -> None:
     if importlib.util.find_spec("ccxt"):
         pytest.skip("the ccxt library is installed here")
-    sources = build_sources(opted_in=("ccxt",))
+    sources = build_sources(only=("ccxt",))
     async with HttpClient() as http:
         got = await examine({"ccxt": sources["ccxt"]}, http, now_us=NOW)
     assert got[0].state is State.NOT_INSTALLED
