@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike as ArrayLike  # noqa: PLC0414 - offered here too
 from numpy.typing import NDArray
 
 from indexer.times import iso

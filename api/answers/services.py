@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.answers.params import AsOf
 from api.beside import Beside
 from api.middleware.cache import Cache
 from api.middleware.keys import KeyRing
@@ -50,5 +51,11 @@ async def store_of(request: Request) -> Store:
     return store
 
 
+async def known_store(request: Request, as_of: AsOf = None) -> Store:
+    """The store as it was known at the instant that the request asks for."""
+    return (await store_of(request)).as_known(as_of)
+
+
 ServicesDep = Annotated[Services, Depends(services_of)]
 StoreDep = Annotated[Store, Depends(store_of)]
+KnownStore = Annotated[Store, Depends(known_store)]

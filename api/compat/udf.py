@@ -21,14 +21,13 @@ from api.compat import refusing_by, title_of
 from api.routes.levels import CandleSpan, read_candles
 from api.routes.members import wire_rebalance
 from indexer.analytics.candles import SPANS_US, whole_from
-from indexer.analytics.catalogue import Event
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.store.indices import read_index, read_indices
 from indexer.store.levels import read_levels
 from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import IndexRow
-from indexer.studies.catalogue import load_events
+from indexer.studies.catalogue import Event, load_events
 
 EXCHANGE = "DEAI"
 KIND = "index"

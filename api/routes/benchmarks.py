@@ -26,11 +26,10 @@ from api.answers.params import (
 from api.answers.problems import declared
 from api.answers.schemas import Wire, columns_of, list_of, to_wire, wire_model
 from api.answers.services import ServicesDep, StoreDep
-from indexer.analytics.catalogue import Event
 from indexer.client.models import Benchmark
 from indexer.store.assets import read_benchmark, read_benchmarks
 from indexer.store.bars import read_benchmark_bars, read_benchmark_sources, read_coverage
-from indexer.studies.catalogue import load_events
+from indexer.studies.catalogue import Event, load_events
 from indexer.times import from_us
 
 BenchmarkItem = wire_model(Benchmark, "BenchmarkItem")

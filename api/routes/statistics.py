@@ -16,7 +16,7 @@ from api.answers.encode import as_json_times, as_rows, iso_times
 from api.answers.params import End, FormatParam, IndexId, InstantUs, Shape, ShapeParam, Start, wants_csv, window_of
 from api.answers.problems import declared
 from api.answers.schemas import OfIndex, Wire, columns_of, of_index, wire_model
-from api.answers.services import StoreDep
+from api.answers.services import KnownStore
 from indexer.analytics.align import Clock
 from indexer.analytics.beta import BetaPath, Method
 from indexer.arrays import F64, to_json
@@ -66,7 +66,7 @@ class BetaHistory(OfIndex):
 
     benchmark: str
     sessions: int
-    kind: str = Field(description="rolling, ewma, kalman (filtered) or kalman_smoothed")
+    kind: str = Field(description="rolling, ewma, kalman (filtered), kalman_smoothed, upside, downside or quantile")
     hindsight: bool = Field(description="True when a row uses data later than itself")
     first_session: datetime | None = Field(description="Of the rows that have a beta")
     last_session: datetime | None
@@ -92,6 +92,9 @@ ClockParam = Annotated[
 ]
 
 
+Tau = Annotated[float, Query(gt=0.0, lt=1.0, description="Of quantile: 0.1 is the lower tail")]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BetaQuery:
     """Which beta."""
@@ -103,7 +106,7 @@ class BetaQuery:
     clock: ClockParam = Clock.AT_CLOSE
     confidence: Annotated[float, Query(ge=0.5, le=0.999, description="Of the intervals")] = 0.95
     decay: Annotated[float, Query(gt=0.5, lt=1.0, description="Of ewma")] = 0.94
-    tau: Annotated[float, Query(gt=0.0, lt=1.0, description="Of quantile: 0.1 is the lower tail")] = 0.5
+    tau: Tau = 0.5
     span: Annotated[int, Query(ge=1, le=5, description="Lags and leads of dimson")] = 1
     bootstrap: Annotated[bool, Query(description="With a stationary-bootstrap interval")] = False
 
@@ -131,7 +134,7 @@ AskedBeta = Annotated[BetaQuery, Depends()]
 
 
 @router.get("/beta", response_model=Beta, summary="Beta to a benchmark")
-def get_beta(store: StoreDep, index_id: IndexId, asked: AskedBeta) -> Response:
+def get_beta(store: KnownStore, index_id: IndexId, asked: AskedBeta) -> Response:
     """Beta over the last `sessions` returns between exchange closes, with standard error, interval, R² and n.
 
     By default least squares; its `se` is the larger of the OLS and Newey-West errors. Several benchmarks (comma
@@ -148,7 +151,7 @@ def get_beta(store: StoreDep, index_id: IndexId, asked: AskedBeta) -> Response:
     summary="The pairs of returns behind a beta",
 )
 def beta_pairs_csv(
-    store: StoreDep,
+    store: KnownStore,
     index_id: IndexId,
     *,
     benchmark: BenchmarkParam = "QQQ",
@@ -176,7 +179,7 @@ def beta_pairs_csv(
 
 @router.get("/beta/compare", response_model=of_index(BetaComparison), summary="Betas side by side")
 def compare_beta(
-    store: StoreDep,
+    store: KnownStore,
     index_id: IndexId,
     *,
     benchmarks: Annotated[str, Query(max_length=200, description="Symbols, comma separated")] = "QQQ,NVDA,SMH",
@@ -197,7 +200,7 @@ def compare_beta(
 
 @router.get("/beta/constituents", response_model=of_index(ConstituentBetas), summary="Betas of the constituents")
 def list_constituent_betas(
-    store: StoreDep, index_id: IndexId, benchmark: BenchmarkParam = "QQQ", sessions: Sessions = 250, end: Until = None
+    store: KnownStore, index_id: IndexId, benchmark: BenchmarkParam = "QQQ", sessions: Sessions = 250, end: Until = None
 ) -> Response:
     """The members of that instant, each with its beta, Blume's, and Vasicek's shrunk to the members' own spread."""
     from indexer.studies.compare import constituent_betas
@@ -208,7 +211,7 @@ def list_constituent_betas(
 @router.get("/beta/history", response_model=BetaHistory, responses=as_file("text/csv"), summary="Rolling beta")
 def list_beta_history(
     request: Request,
-    store: StoreDep,
+    store: KnownStore,
     index_id: IndexId,
     *,
     benchmark: BenchmarkParam = "QQQ",
@@ -219,8 +222,12 @@ def list_beta_history(
     format: FormatParam = None,
     kind: Annotated[
         BetaPath,
-        Query(description="kalman is filtered: known then; kalman_smoothed is hindsight over the whole sample"),
+        Query(
+            description="rolling least squares; ewma; kalman, filtered: known then; kalman_smoothed is hindsight over "
+            "the whole sample; upside, downside and quantile of each window"
+        ),
     ] = BetaPath.ROLLING,
+    tau: Tau = 0.5,
 ) -> Response:
     """Beta over the `sessions` returns up to each close in [start, end), with its 95 % interval, oldest first.
 
@@ -231,7 +238,14 @@ def list_beta_history(
     window = window_of(start, end)
     index = read_index(store, index_id)
     history = beta_history(
-        store, index_id, benchmark, sessions=sessions, start_us=window.start_us, end_us=window.end_us, kind=kind
+        store,
+        index_id,
+        benchmark,
+        sessions=sessions,
+        start_us=window.start_us,
+        end_us=window.end_us,
+        kind=kind,
+        tau=tau,
     )
     columns: dict[str, Any] = {"time": as_json_times(history.times_us), **_numbers(history)}
     if wants_csv(request, format):
@@ -270,7 +284,7 @@ def study_answer(store: Store, index_id: str, study: Any, *, cache_control: str 
 
 @router.get("/scenario", response_model=of_index(Scenario), summary="What a move of a benchmark may do")
 def get_scenario(
-    store: StoreDep,
+    store: KnownStore,
     index_id: IndexId,
     *,
     move: Annotated[
@@ -298,7 +312,7 @@ def get_scenario(
 )
 def get_scenario_record(
     request: Request,
-    store: StoreDep,
+    store: KnownStore,
     index_id: IndexId,
     *,
     benchmark: BenchmarkParam = "QQQ",
@@ -321,7 +335,7 @@ def get_scenario_record(
 
 @router.get("/hedge", response_model=of_index(Hedge), summary="How much to sell against the index")
 def get_hedge(
-    store: StoreDep,
+    store: KnownStore,
     index_id: IndexId,
     *,
     notional: Annotated[float, Query(gt=0.0, le=1e15, description="USD in the index", examples=[100_000.0])],

@@ -13,7 +13,7 @@ from api.answers.encode import rows_to_csv
 from api.answers.params import IndexId, InstantUs
 from api.answers.problems import declared
 from api.answers.schemas import OfIndex, of_index
-from api.answers.services import Services, ServicesDep, StoreDep
+from api.answers.services import KnownStore, Services, ServicesDep
 from api.routes.statistics import names_in, study_answer
 from indexer.analytics.align import Clock
 from indexer.analytics.drawdown import Bar
@@ -23,7 +23,7 @@ from indexer.store.indices import read_index
 from indexer.studies.attribution import AttributionStudy
 from indexer.studies.breadth import BreadthStudy
 from indexer.studies.breaks import BreakStudy
-from indexer.studies.catalogue import event_at, load_events
+from indexer.studies.catalogue import event_at, find_event, load_events
 from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy
 from indexer.studies.events import EventStudy
 from indexer.studies.fundamentals import FundamentalsStudy
@@ -72,14 +72,14 @@ AskedDrawdowns = Annotated[DrawdownQuery, Depends()]
 
 
 @router.get("/drawdowns", response_model=of_index(DrawdownStudy), summary="Pullbacks and recoveries")
-def get_drawdowns(store: StoreDep, index_id: IndexId, asked: AskedDrawdowns) -> Response:
+def get_drawdowns(store: KnownStore, index_id: IndexId, asked: AskedDrawdowns) -> Response:
     """Episodes at least `min_depth` deep, how long pullbacks of each size took to recover, and what followed falls."""
     return study_answer(store, index_id, asked.of(store, index_id))
 
 
 @router.get("/performance", response_model=of_index(PerformanceStudy), summary="Performance and risk")
 def get_performance(
-    store: StoreDep,
+    store: KnownStore,
     index_id: IndexId,
     beside: Annotated[str, Query(max_length=64, description="Benchmarks or tokens, by commas")] = "BTC,QQQ",
 ) -> Response:
@@ -94,7 +94,7 @@ def get_performance(
 
 @router.get("/drawdowns/analogues", response_model=of_index(AnalogueTable), summary="Episodes side by side")
 def get_analogues(
-    store: StoreDep,
+    store: KnownStore,
     index_id: IndexId,
     beside: Annotated[str, Query(max_length=64, description="Another index or token, e.g. btc")] = "btc",
     bar: BarParam = Bar.DAILY,
@@ -107,7 +107,7 @@ def get_analogues(
 
 @router.get("/stress", response_model=of_index(StressStudy), summary="Stress beside the index")
 def get_stress(
-    store: StoreDep,
+    store: KnownStore,
     index_id: IndexId,
     *,
     start: Annotated[InstantUs, Query(description="Bars that end after it", examples=["2025-01-20"])],
@@ -127,7 +127,7 @@ def get_stress(
 @router.get("/breaks", response_model=of_index(BreakStudy), summary="Did the relation change")
 def get_breaks(
     services: ServicesDep,
-    store: StoreDep,
+    store: KnownStore,
     index_id: IndexId,
     *,
     benchmark: Annotated[str, Query(max_length=32, description="Symbol of a benchmark, or a token")] = "QQQ",
@@ -136,7 +136,6 @@ def get_breaks(
     sessions: Annotated[int, Query(ge=30, le=2500, description="Returns on each side, at most")] = 250,
 ) -> Response:
     """Chow at the event, sup-F at an unknown date, CUSUM, two betas, two correlations, and a verdict in words."""
-    from indexer.analytics.catalogue import find_event
     from indexer.studies.breaks import study_breaks
 
     if at is None:
@@ -146,7 +145,7 @@ def get_breaks(
 
 @router.get("/attribution", response_model=of_index(AttributionStudy), summary="Who moved the index")
 def get_attribution(
-    store: StoreDep,
+    store: KnownStore,
     index_id: IndexId,
     start: Annotated[
         InstantUs, Query(description="From the last level at or before it", examples=["2025-01-24T21:00:00Z"])
@@ -163,7 +162,7 @@ def get_attribution(
 
 @router.get("/breadth", response_model=of_index(BreadthStudy), summary="The market inside the index")
 def get_breadth(
-    store: StoreDep,
+    store: KnownStore,
     index_id: IndexId,
     at: At = None,
     universe: Annotated[
@@ -180,7 +179,7 @@ Days = Annotated[int, Query(ge=1, le=1500, description="Days of history of the a
 
 
 @router.get("/fundamentals", response_model=of_index(FundamentalsStudy), summary="What the networks earn and issue")
-def get_fundamentals(store: StoreDep, index_id: IndexId, *, at: At = None, days: Days = 1) -> Response:
+def get_fundamentals(store: KnownStore, index_id: IndexId, *, at: At = None, days: Days = 1) -> Response:
     """Dilution, staking share, price to fees, realised turnover, fees and value locked: of each constituent, and of
     the index weighted by the basket with the share of its weight that is covered. Definitions: docs/onchain.md."""
     from indexer.studies.fundamentals import study_fundamentals
@@ -193,7 +192,7 @@ def get_fundamentals(store: StoreDep, index_id: IndexId, *, at: At = None, days:
     **file_of("text/csv", "time,figure,value,coverage,members: the aggregates day by day"),
     summary="Fundamentals of the index through time as CSV",
 )
-def fundamentals_csv(store: StoreDep, index_id: IndexId, *, at: At = None, days: Days = 366) -> Response:
+def fundamentals_csv(store: KnownStore, index_id: IndexId, *, at: At = None, days: Days = 366) -> Response:
     """The aggregates of /fundamentals day by day, for sheets and frames."""
     from indexer.studies.fundamentals import study_fundamentals
 
@@ -230,7 +229,7 @@ class EventsOfIndex(OfIndex):
 
 
 @router.get("/events", response_model=EventsOfIndex, summary="Its events")
-def list_index_events(services: ServicesDep, store: StoreDep, index_id: IndexId) -> Response:
+def list_index_events(services: ServicesDep, store: KnownStore, index_id: IndexId) -> Response:
     """The shipped, sourced events, those of the store and the operator's own, and whether the index covers them."""
     from indexer.studies.series import index_series
 
@@ -260,15 +259,15 @@ class EventQuery:
         Literal[Clock.AT_CLOSE, Clock.DAILY_UTC, Clock.HOURLY_UTC, Clock.NQ_HOURS], Query(description="Sampling clock")
     ] = Clock.AT_CLOSE
 
-    def of(self, services: Services, subject: str) -> EventStudy:
+    def of(self, services: Services, store: Store, subject: str) -> EventStudy:
         """The study of an index or token."""
         from indexer.studies.events import study_event, windows_asked
 
         return study_event(
-            services.store,
+            store,
             subject,
             self.event if self.at is None else event_at(self.at, until_us=self.until),
-            events=load_events(services.store, services.settings.data_dir),
+            events=load_events(store, services.settings.data_dir),
             models=[names_in(model) for model in self.factors.split(";")],
             windows=windows_asked(self.first, self.last, self.estimation),
             estimation=self.estimation,
@@ -281,12 +280,12 @@ AskedEvent = Annotated[EventQuery, Depends()]
 
 
 @router.get("/events/{event}", response_model=of_index(EventStudy), summary="Event study")
-def get_event_study(services: ServicesDep, index_id: IndexId, asked: AskedEvent) -> Response:
+def get_event_study(services: ServicesDep, store: KnownStore, index_id: IndexId, asked: AskedEvent) -> Response:
     """The index by the hour, then abnormal returns of it, the other indices and the members of that day, with tests.
 
     The estimation window ends 11 intervals before the event, or where the earliest window begins. Returns are logs:
     exp(x) - 1 is the simple return.
     """
-    study = asked.of(services, index_id)
+    study = asked.of(services, store, index_id)
     kept = lasting(study.event.until_us + AFTER_US, now_us=to_us(services.clock()))
-    return study_answer(services.store, index_id, study, cache_control=kept)
+    return study_answer(store, index_id, study, cache_control=kept)

@@ -15,7 +15,7 @@ from api.answers.encode import MEDIA_TYPES, FileKind, as_json_times, as_rows, is
 from api.answers.params import End, FormatParam, Start, wants_csv, window_of
 from api.answers.problems import declared
 from api.answers.schemas import Wire, list_of, of_index, wire_model
-from api.answers.services import ServicesDep, StoreDep
+from api.answers.services import KnownStore, ServicesDep, StoreDep
 from api.routes.assets import Symbol
 from api.routes.statistics import AskedBeta, Beta
 from api.routes.studies import AskedDrawdowns, AskedEvent
@@ -180,14 +180,14 @@ def _about(store: Store, name: str) -> dict[str, Any]:
 
 
 @router.get("/beta", responses=NOT_ENOUGH, response_model=Beta, summary="Beta of a token to a benchmark")
-def get_token_beta(store: StoreDep, symbol: Symbol, asked: AskedBeta) -> Response:
+def get_token_beta(store: KnownStore, symbol: Symbol, asked: AskedBeta) -> Response:
     """As the beta of an index, of a token's returns; `index` is the token."""
     asset = read_asset(store, symbol)
     return Answer({**_about(store, asset.slug), **asked.of(store, asset.slug)})
 
 
 @router.get("/drawdowns", responses=NOT_ENOUGH, response_model=of_index(DrawdownStudy), summary="Pullbacks of a token")
-def get_token_drawdowns(store: StoreDep, symbol: Symbol, asked: AskedDrawdowns) -> Response:
+def get_token_drawdowns(store: KnownStore, symbol: Symbol, asked: AskedDrawdowns) -> Response:
     """As the pullbacks of an index, of a token's prices; `index` is the token."""
     asset = read_asset(store, symbol)
     return Answer({**_about(store, asset.slug), **to_json(asked.of(store, asset.slug), wire=True)})
@@ -196,10 +196,10 @@ def get_token_drawdowns(store: StoreDep, symbol: Symbol, asked: AskedDrawdowns) 
 @router.get(
     "/events/{event}", responses=NOT_ENOUGH, response_model=of_index(EventStudy), summary="Event study of a token"
 )
-def get_token_event(services: ServicesDep, symbol: Symbol, asked: AskedEvent) -> Response:
+def get_token_event(services: ServicesDep, store: KnownStore, symbol: Symbol, asked: AskedEvent) -> Response:
     """As the event study of an index, of a token alone; `index` is the token."""
-    asset = read_asset(services.store, symbol)
-    return Answer({**_about(services.store, asset.slug), **to_json(asked.of(services, asset.slug), wire=True)})
+    asset = read_asset(store, symbol)
+    return Answer({**_about(store, asset.slug), **to_json(asked.of(services, store, asset.slug), wire=True)})
 
 
 @router.get("/prices", response_model=PriceList, responses=as_file("text/csv"), summary="Price of a token through time")

@@ -31,14 +31,13 @@ from api.routes.operation import list_quality
 from api.routes.statistics import BetaQuery, get_beta
 from api.routes.studies import EventQuery, get_event_study
 from indexer.analytics.align import Clock
-from indexer.analytics.catalogue import find_event
 from indexer.arrays import I64
 from indexer.errors import DeaiError
 from indexer.store.bars import read_coverage
 from indexer.store.db import Store
 from indexer.store.indices import read_index
 from indexer.store.rates import read_newest_rate
-from indexer.studies.catalogue import load_events
+from indexer.studies.catalogue import find_event, load_events
 from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
 
 SHOWN = ("QQQ", "^NDX", "NVDA", "SMH", "MSFT", "GOOGL", "META", "AMZN", "AMD", "AVGO", "TSM")
@@ -110,7 +109,7 @@ def event_study(request: Request, services: ServicesDep, index: Index, slug: Ind
     store, here = services.store, f"indices/{index}"
     at_us = find_event(load_events(store, services.settings.data_dir), slug).at_us
     answers: dict[str, Callable[[], Response]] = {
-        f"{here}/events/{slug}": partial(get_event_study, services, index, EventQuery(event=slug))
+        f"{here}/events/{slug}": partial(get_event_study, services, store, index, EventQuery(event=slug))
     }
     for symbol in EVENT_AGAINST:
         for end_us in (at_us, at_us + 91 * DAY_US):

@@ -20,13 +20,12 @@ from api.answers.services import ServicesDep, StoreDep
 from api.routes.indices import latest_or_none
 from api.web.first_view import QQQ, SESSIONS, rows_of, usual_clock
 from api.web.pages import Tab, filled, level_texts, page_answer, why_of
-from indexer.analytics.catalogue import find_event
 from indexer.errors import NotFoundError
 from indexer.store.db import Store
 from indexer.store.indices import read_index, read_indices
 from indexer.store.levels import read_latest_level, read_levels
 from indexer.store.rows import IndexRow
-from indexer.studies.catalogue import load_events
+from indexer.studies.catalogue import find_event, load_events
 from indexer.times import DAY_US, to_us
 
 HERE = Path(__file__).parent

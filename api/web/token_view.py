@@ -124,7 +124,7 @@ def token_rates(services: ServicesDep, symbol: Annotated[str, Query(max_length=6
 
 def daily_rates(services: Services, asset: StoredAsset) -> dict[str, Any]:
     """The rates at 00:00 UTC as columns, oldest first."""
-    times, rates = read_asset_rates(services.store, asset.id)
+    times, rates = read_asset_rates(services.store, [asset.id])[asset.id]
     days = times % DAY_US == 0
     return {**hours_of(times[days]), "rate": rates[days]}
 

@@ -9,23 +9,22 @@ daylight saving, holidays and early closes included: a constant such as 21:00Z b
 
 from __future__ import annotations
 
+import tomllib
 import warnings
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime, time
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from indexer.analytics import Clock as Clock  # noqa: PLC0414 - offered here too
-from indexer.arrays import F64, I64, Bools
+from indexer.arrays import F64, I64, ArrayLike, Bools
 from indexer.errors import InputError
 
-if TYPE_CHECKING:
-    from datetime import date
-
-    from numpy.typing import ArrayLike
-
-
+NEW_YORK = "XNYS"
 HOURLY_CLOCKS = (Clock.NQ_HOURS, Clock.HOURLY_UTC)
 SESSION_DAYS, CONTINUOUS_DAYS = 252.0, 365.0
 # Returns a year: XNYS sessions, Globex hours (23 a session day), hours of a market that never closes. Daily levels
@@ -139,36 +138,66 @@ class Sessions:
     zone: str
 
 
-def sessions(start: date, end: date, *, exchange: str = "XNYS") -> Sessions:
+def sessions(start: date, end: date, *, exchange: str = NEW_YORK) -> Sessions:
     """The sessions whose local date lies in [start, end], in order.
 
-    Raises InputError when end is before start or the exchange is unknown to the calendar package.
+    Of New York from the shipped table, of other exchanges and years from exchange_calendars. Raises InputError when
+    end is before start or the exchange is unknown to that package.
     """
     if end < start:
         raise InputError(f"end {end.isoformat()} is before start {start.isoformat()}")
+    table = _shipped()
+    if exchange != NEW_YORK or start < table["first"] or end > table["last"]:
+        return _of_library(start, end, exchange=exchange)
+    days = np.arange(np.datetime64(start, "D"), np.datetime64(end, "D") + np.timedelta64(1, "D"))
+    holidays, short_days = (np.array(table[name], dtype="datetime64[D]") for name in ("holidays", "short_days"))
+    days = days[np.is_busday(days, holidays=holidays)]
+    dates: tuple[date, ...] = tuple(days.tolist())
+    zone = ZoneInfo(table["zone"])
+    behind = np.array([zone.utcoffset(datetime.combine(day, time(12))) for day in dates], dtype="timedelta64[us]")
+    midnights = (days.astype("datetime64[us]") - behind).astype(np.int64)
+    opening, close, early = (_since_midnight(table[name]) for name in ("open", "close", "early_close"))
+    closes = midnights + np.where(np.isin(days, short_days), early, close)
+    return Sessions(dates, closes, calendar_version(exchange=exchange), midnights + opening, table["zone"])
+
+
+def session_closes(start: date, end: date, *, exchange: str = NEW_YORK) -> I64:
+    """Close instants (int64 microseconds since the epoch, UTC) of the sessions dated in [start, end]."""
+    return sessions(start, end, exchange=exchange).closes_us
+
+
+@lru_cache(maxsize=32)
+def calendar_version(*, exchange: str = NEW_YORK) -> str:
+    """`XNYS exchange_calendars 4.13.2`: session rules change, so a result states whose it used."""
+    if exchange == NEW_YORK:
+        return f"{exchange} {_shipped()['source']}"
+    from importlib.metadata import version
+
+    return f"{exchange} exchange_calendars {version('exchange_calendars')}"
+
+
+@cache
+def _shipped() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("xnys.toml").read_text(encoding="utf-8"))
+
+
+def _since_midnight(at: time) -> int:
+    return (at.hour * 60 + at.minute) * 60_000_000
+
+
+def _of_library(start: date, end: date, *, exchange: str) -> Sessions:
     calendar = _calendar(exchange, start.year - 1, end.year + 1)
     labels = calendar.sessions
     first, last = np.searchsorted(
         labels.values.astype("datetime64[D]"),
         [np.datetime64(start, "D"), np.datetime64(end, "D") + np.timedelta64(1, "D")],
     )
-    closes = np.asarray(calendar.closes_nanos[first:last], dtype=np.int64) // 1_000
-    opens = np.asarray(calendar.opens_nanos[first:last], dtype=np.int64) // 1_000
+    opens, closes = (
+        np.asarray(nanos[first:last], dtype=np.int64) // 1_000
+        for nanos in (calendar.opens_nanos, calendar.closes_nanos)
+    )
     dates = tuple(stamp.date() for stamp in labels[first:last])
     return Sessions(dates, closes, calendar_version(exchange=exchange), opens, str(calendar.tz))
-
-
-def session_closes(start: date, end: date, *, exchange: str = "XNYS") -> I64:
-    """Close instants (int64 microseconds since the epoch, UTC) of the sessions dated in [start, end]."""
-    return sessions(start, end, exchange=exchange).closes_us
-
-
-@lru_cache(maxsize=32)
-def calendar_version(*, exchange: str = "XNYS") -> str:
-    """`XNYS exchange_calendars 4.13.2`: session rules change, so a result states whose it used."""
-    from importlib.metadata import version
-
-    return f"{exchange} exchange_calendars {version('exchange_calendars')}"
 
 
 @lru_cache(maxsize=32)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from indexer.analytics.beta import compute_beta
 from indexer.analytics.linear import (
@@ -23,11 +23,8 @@ from indexer.analytics.linear import (
     with_constant,
 )
 from indexer.analytics.series import as_pair, as_series, few_pairs, finite_pairs, moments
-from indexer.arrays import F64
+from indexer.arrays import F64, I64, ArrayLike
 from indexer.errors import InputError, NotEnoughDataError
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,40 +120,77 @@ def quantile_beta(x: ArrayLike, y: ArrayLike, *, tau: float = 0.5) -> QuantileBe
         return QuantileBeta(tau, a.size, reason=few_pairs(a.size, least=MIN_PAIRS))
     if moments(a, b).sxx == 0.0:
         return QuantileBeta(tau, a.size, reason="the benchmark does not move in this window (zero variance)")
-    alpha, beta = _solve(a, b, tau=tau)
+    alpha, beta = (float(side[0]) for side in _quantile_lines(a[None], b[None], tau=tau))
     u = b - alpha - beta * a
     loss = float(np.where(u >= 0.0, tau * u, (tau - 1.0) * u).sum())
     return QuantileBeta(tau, a.size, beta, alpha, loss, _kernel_se(a, b, residual=u, tau=tau))
 
 
-def _solve(x: F64, y: F64, *, tau: float) -> tuple[float, float]:
-    from scipy.optimize import linprog
-
-    # Unit scales keep the solver's absolute tolerances meaningful for returns of 1e-3.
-    sx, sy = float(np.abs(x).max()), float(np.abs(y).max()) or 1.0
-    n = x.size
-    # alpha and beta are free; each residual is split in its positive part (cost tau) and negative part (1 - tau).
-    cost = np.concatenate([np.zeros(2), np.full(n, tau), np.full(n, 1.0 - tau)])
-    from scipy.sparse import csr_array, hstack, identity
-
-    equal = hstack([csr_array(with_constant(x / sx)), identity(n), -identity(n)], format="csr")
-    bounds = [(None, None)] * 2 + [(0.0, None)] * (2 * n)
-    solution = linprog(cost, A_eq=equal, b_eq=y / sy, bounds=bounds, method="highs-ds")
-    alpha, slope = float(solution.x[0]), float(solution.x[1])
-    return _polish(x / sx, y / sy, alpha=alpha, slope=slope, scale=(sx, sy))
+def rolling_quantile(x: F64, y: F64, *, window: int, tau: float) -> tuple[F64, F64]:
+    """(beta, se) (T,) of `quantile_beta` over the window that ends at each row; NaN where a pair is missing."""
+    beta, se = np.full((2, len(y)), np.nan)
+    ends, past_x, past_y = _windows(x, y, window)
+    alpha, beta[ends] = _quantile_lines(past_x, past_y, tau=tau)
+    residual = past_y - alpha[:, None] - beta[ends, None] * past_x
+    errors = (_kernel_se(*pair, residual=u, tau=tau) for *pair, u in zip(past_x, past_y, residual, strict=True))
+    se[ends] = [np.nan if error is None else error for error in errors]
+    return beta, se
 
 
-def _polish(x: F64, y: F64, *, alpha: float, slope: float, scale: tuple[float, float]) -> tuple[float, float]:
-    """The same vertex to full precision: an optimal line passes through two of the pairs."""
-    near = np.argsort(np.abs(y - alpha - slope * x), kind="stable")
-    first = near[0]
-    other = next((row for row in near[1:] if x[row] != x[first]), None)
-    if other is not None:
-        exact = float((y[other] - y[first]) / (x[other] - x[first]))
-        if abs(exact - slope) < 1e-6 * max(1.0, abs(slope)):
-            slope, alpha = exact, float(y[first] - exact * x[first])
-    sx, sy = scale
-    return alpha * sy, slope * sy / sx
+def rolling_asymmetric(x: F64, y: F64, *, window: int, side: str) -> tuple[F64, F64]:
+    """(beta, se) (T,) of one side, "up" or "down", of `asymmetric_beta` over the window that ends at each row."""
+    beta, se = np.full((2, len(y)), np.nan)
+    ends, past_x, past_y = _windows(x, y, window)
+    for end, *columns in zip(ends.tolist(), past_x, past_y, strict=True):
+        fit = asymmetric_beta(*columns)
+        if fit.reason is None:
+            beta[end], se[end] = getattr(fit, side), getattr(fit, f"se_{side}")
+    return beta, se
+
+
+def _windows(x: F64, y: F64, window: int) -> tuple[I64, F64, F64]:
+    """The last rows of the windows without a missing pair in which x moves (W,), and their pairs (W, window)."""
+    if len(y) < window:
+        return np.zeros(0, np.int64), np.zeros((0, window)), np.zeros((0, window))
+    past_x, past_y = (sliding_window_view(side, window) for side in (x, y))
+    whole = np.isfinite(past_x).all(axis=1) & np.isfinite(past_y).all(axis=1)
+    whole &= past_x.min(axis=1) < past_x.max(axis=1)
+    return np.flatnonzero(whole) + window - 1, past_x[whole], past_y[whole]
+
+
+def _quantile_lines(x: F64, y: F64, *, tau: float) -> tuple[F64, F64]:
+    """Alpha and beta (W,) of the line of each row of pairs (W, n).
+
+    Given a slope, the best alpha is a residual's order statistic; the loss is convex in the slope, so that its
+    subgradient there says on which side the best slope lies. Bisection ends at a vertex: a line through two pairs.
+    """
+    # Unit scales keep the steps meaningful for returns of 1e-3.
+    sx = np.abs(x).max(axis=1, keepdims=True)
+    sy = np.maximum(np.abs(y).max(axis=1, keepdims=True), np.finfo(float).tiny)
+    x, y, n = x / sx, y / sy, x.shape[1]
+    rank = min(max(math.ceil(n * tau - 1e-9), 1), n) - 1
+    share = np.where(np.arange(n) < rank, tau - 1.0, tau)
+    share[rank] -= share.sum()  # what the pair on the line bears, so that alpha is at its best
+
+    def at(slope: F64) -> tuple[F64, I64]:
+        order = np.argpartition(y - slope[:, None] * x, rank, axis=1)
+        return -(np.take_along_axis(x, order, axis=1) * share).sum(axis=1), order[:, rank]
+
+    low, high = np.full(len(x), -1.0), np.full(len(x), 1.0)
+    while (far := at(low)[0] > 0.0).any():
+        low[far] *= 2.0
+    while (far := at(high)[0] < 0.0).any():
+        high[far] *= 2.0
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        rising = at(middle)[0] > 0.0
+        low, high = np.where(rising, low, middle), np.where(rising, middle, high)
+    rows, ends = np.arange(len(x)), (at(low)[1], at(high)[1])
+    (x0, y0), (x1, y1) = ((x[rows, end], y[rows, end]) for end in ends)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        exact = (y1 - y0) / (x1 - x0)
+    slope = np.where(np.abs(exact - low) < 1e-6 * np.maximum(1.0, np.abs(low)), exact, low)
+    return (y0 - slope * x0) * sy[:, 0], slope * sy[:, 0] / sx[:, 0]
 
 
 def _kernel_se(x: F64, y: F64, *, residual: F64, tau: float) -> float | None:
@@ -318,7 +352,7 @@ def dimson_beta(
     if a.size < width:
         return LeadLagBeta("dimson", 0, reason=f"{a.size} rows, at least {2 * width + 1} are needed")
     # Row t holds x from the farthest lag to the farthest lead; y loses `span` rows at either end.
-    columns = np.lib.stride_tricks.sliding_window_view(a, width)
+    columns = sliding_window_view(a, width)
     target = b[span : b.size - span]
     keep = finite_rows(columns, target)
     if keep.sum() < 2 * width:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.analytics.correlation import correlation_matrix
-from indexer.analytics.series import as_pair, as_series
-from indexer.arrays import F64
+from indexer.analytics.series import as_pair, as_series, correlation_matrix
+from indexer.arrays import F64, ArrayLike
 from indexer.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.analytics.beta import BetaResult, compute_beta
-from indexer.analytics.correlation import correlation_change
 from indexer.analytics.linear import f_upper, finite_rows, fit_linear, kolmogorov_upper, normal_two_sided, with_constant
-from indexer.analytics.series import as_series, finite_pairs, moments
-from indexer.arrays import F64, I64
+from indexer.analytics.series import ZERO_VARIANCE, as_series, correlation_change, finite_pairs, moments
+from indexer.arrays import F64, I64, ArrayLike
 from indexer.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike
-
-    from indexer.analytics.beta import BetaResult
 
 # sup-Wald = k sup-F over 15..85 % of the sample: values exceeded with 10, 5 and 1 % probability, by the number
 # of coefficients that may break (simulated, 20,000 runs of 2,000 rows). Not chi-square.
 SUP_WALD_CRITICAL = {1: (7.14, 8.66, 12.34), 2: (10.00, 11.64, 15.38), 3: (12.29, 14.31, 18.38)}
 SIGNIFICANCE = (0.10, 0.05, 0.01)
 TRIM = 0.15
+EXACT = 1e-28  # a residual sum below this share of the total is rounding
+STILL = "a series does not move, or fits exactly: no residual to test against"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +39,6 @@ class SupF:
     """Largest Chow F over the trimmed dates, at `row`. `sup_wald` = k f is compared with `critical` (10, 5, 1 %).
 
     `level` is the smallest of 0.10, 0.05, 0.01 at which stability is rejected, None when it is not rejected.
-    `path` holds F for rows `first`.. of the kept pairs; `kept` maps kept rows to the input's.
     """
 
     n: int
@@ -55,22 +48,17 @@ class SupF:
     sup_wald: float | None = None
     critical: tuple[float, ...] = ()
     level: float | None = None
-    first: int = 0
-    path: F64 | None = None
-    kept: I64 | None = None
-    warnings: tuple[str, ...] = ()
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cusum:
-    """sup |cumulated OLS residuals| / (s sqrt n) with p of the Brownian bridge; `path` (n,), peak at `row`."""
+    """sup |cumulated OLS residuals| / (s sqrt n), at `row`, with p of the Brownian bridge."""
 
     n: int
     stat: float | None = None
     p: float | None = None
     row: int | None = None
-    path: F64 | None = None
     reason: str | None = None
 
 
@@ -84,64 +72,52 @@ def chow_test(x: ArrayLike, y: ArrayLike, *, row: int) -> ChowTest:
     n, k = design.shape
     if at <= k or n - at <= k:
         return ChowTest(n, row, reason=f"{at} rows before and {n - at} after, more than {k} are needed on each side")
-    whole, before, after = (
-        fit_linear(design, target),
-        fit_linear(design[:at], target[:at]),
-        fit_linear(design[at:], target[at:]),
-    )
+    parts = (slice(None), slice(None, at), slice(at, None))
+    whole, before, after = (fit_linear(design[rows], target[rows]) for rows in parts)
     if whole is None or before is None or after is None:
         return ChowTest(n, row, reason="the benchmark does not move on one side of the date")
     apart = before.ssr + after.ssr
-    if apart <= 1e-28 * float(target @ target):
+    if apart <= EXACT * float(target @ target):
         return ChowTest(n, row, reason="both sides fit exactly: there is no residual to test against")
     f = (whole.ssr - apart) / k / (apart / (n - 2 * k))
     return ChowTest(n, row, f, f_upper(f, k, df2=n - 2 * k))
 
 
-def sup_f(x: ArrayLike, y: ArrayLike, *, trim: float | int = TRIM) -> SupF:
-    """Quandt-Andrews test of a break at an unknown date; trim is a share of the sample or a number of rows.
+def sup_f(x: ArrayLike, y: ArrayLike, *, edge: int | None = None) -> SupF:
+    """Quandt-Andrews test of a break at an unknown date, `edge` rows from either end: 15 % of them, for which alone
 
-    Critical values hold for 15 % trimming; another trim returns the statistic with a warning.
+    the critical values hold.
     """
     design, target, rows = _prepared(x, y)
     n, k = design.shape
-    edge = trim if isinstance(trim, int) else math.floor(trim * n)
-    first, last = max(edge, k + 1), n - max(edge, k + 1)
-    if last < first or n < 4 * k:
+    room = max(math.floor(TRIM * n) if edge is None else edge, k + 1)
+    if n - room < room or n < 4 * k:
         return SupF(n, k, reason=f"{n} rows leave no date to test after trimming")
     whole = fit_linear(design, target)
-    if whole is None or whole.ssr <= 1e-28 * float(target @ target):
-        return SupF(n, k, reason="a series does not move, or fits exactly: no residual to test against")
-    splits = np.arange(first, last + 1)
+    if whole is None or whole.ssr <= EXACT * float(target @ target):
+        return SupF(n, k, reason=STILL)
+    splits = np.arange(room, n - room + 1)
     apart = _split_ssr(design, target, splits=splits)
     with np.errstate(invalid="ignore", divide="ignore"):
         path = (whole.ssr - apart) / k / (apart / (n - 2 * k))
     best = int(np.nanargmax(path))
-    wald = float(path[best]) * k
-    critical = SUP_WALD_CRITICAL.get(k, ())
+    wald, critical = float(path[best]) * k, SUP_WALD_CRITICAL.get(k, ())
     passed = [level for level, value in zip(SIGNIFICANCE, critical, strict=bool(critical)) if wald > value]
-    warnings = [] if critical else [f"no critical values for {k} coefficients"]
-    if isinstance(trim, int) or trim != TRIM:
-        warnings.append(f"critical values are for 15 % trimming, not {trim}")
-    return SupF(
-        n, k, int(rows[splits[best]]), float(path[best]), wald, critical,
-        min(passed, default=None), first, path, rows, tuple(warnings),
-    )  # fmt: skip
+    return SupF(n, k, int(rows[splits[best]]), float(path[best]), wald, critical, min(passed, default=None))
 
 
 def cusum_ols(x: ArrayLike, y: ArrayLike) -> Cusum:
     """OLS-CUSUM of Ploberger and Krämer 1992 (statsmodels `breaks_cusumolsresid` with ddof = k)."""
     design, target, rows = _prepared(x, y)
-    n = len(design)
-    if n < design.shape[1] + 3:
-        return Cusum(n, reason=f"{n} aligned rows, at least {design.shape[1] + 3} are needed")
+    n, k = design.shape
+    if n < k + 3:
+        return Cusum(n, reason=f"{n} aligned rows, at least {k + 3} are needed")
     fit = fit_linear(design, target)
-    if fit is None or fit.ssr <= 1e-28 * float(target @ target):
-        return Cusum(n, reason="a series does not move, or fits exactly: no residual to test against")
-    path = np.cumsum(fit.residual) / math.sqrt(fit.s2 * n)
-    row = int(np.argmax(np.abs(path)))
-    stat = float(abs(path[row]))
-    return Cusum(n, stat, kolmogorov_upper(stat), int(rows[row]), path)
+    if fit is None or fit.ssr <= EXACT * float(target @ target):
+        return Cusum(n, reason=STILL)
+    path = np.abs(np.cumsum(fit.residual)) / math.sqrt(fit.s2 * n)
+    row = int(np.argmax(path))
+    return Cusum(n, float(path[row]), kolmogorov_upper(float(path[row])), int(rows[row]))
 
 
 def beta_difference(before: BetaResult, after: BetaResult) -> tuple[float, float] | None:
@@ -160,35 +136,26 @@ def _prepared(x: ArrayLike, y: ArrayLike) -> tuple[F64, F64, I64]:
 
 
 def _split_ssr(design: F64, y: F64, *, splits: I64) -> F64:
-    """Residual sum of the two parts at every split, from running moments of centred, scaled columns."""
+    """Residual sum of the two parts at every split; NaN where a part's benchmark does not move.
+
+    From running moments of centred, scaled columns.
+    """
     k = design.shape[1]
     scaled = design.copy()
-    scaled[:, 1:] -= scaled[:, 1:].mean(axis=0)
-    scaled[:, 1:] /= scaled[:, 1:].std(axis=0)
-    target = (y - y.mean()) / y.std()
-    rows = np.concatenate([scaled, target[:, None]], axis=1)
+    scaled[:, 1:] = (scaled[:, 1:] - scaled[:, 1:].mean(axis=0)) / scaled[:, 1:].std(axis=0)
+    rows = np.concatenate([scaled, ((y - y.mean()) / y.std())[:, None]], axis=1)
     # Σ zz' up to every split at once; what lies after it is the difference from the whole.
     products = np.cumsum(rows[:, :, None] * rows[:, None, :], axis=0)
     first = products[splits - 1]
     total = np.zeros(len(splits))
     for part in (first, products[-1] - first):
-        try:
-            coef = np.linalg.solve(part[:, :k, :k], part[:, :k, k:])
-        except np.linalg.LinAlgError:
-            return _slow_split_ssr(scaled, target, splits=splits) * float(y.var())
+        squares = part[:, :k, :k].copy()
+        still = np.linalg.det(squares) <= ZERO_VARIANCE * np.prod(squares.diagonal(axis1=1, axis2=2), axis=1)
+        squares[still] = np.eye(k)
+        coef = np.linalg.solve(squares, part[:, :k, k:])
         # SSR = y'y - y'X b.
-        total += part[:, k, k] - np.einsum("ij,ij->i", part[:, :k, k], coef[:, :, 0])
+        total += np.where(still, np.nan, part[:, k, k] - np.einsum("ij,ij->i", part[:, :k, k], coef[:, :, 0]))
     return total * float(y.var())
-
-
-def _slow_split_ssr(design: F64, y: F64, *, splits: I64) -> F64:
-    """The same by one fit per part, NaN where a part's benchmark does not move."""
-    out = np.full(len(splits), np.nan)
-    for place, at in enumerate(splits.tolist()):
-        before, after = fit_linear(design[:at], y[:at]), fit_linear(design[at:], y[at:])
-        if before is not None and after is not None:
-            out[place] = before.ssr + after.ssr
-    return out
 
 
 @dataclass(frozen=True, slots=True)

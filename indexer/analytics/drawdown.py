@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.analytics import Bar as Bar  # noqa: PLC0414 - offered here too
 from indexer.analytics.series import as_series
-from indexer.arrays import F64, I64
+from indexer.arrays import F64, I64, ArrayLike
 from indexer.errors import InputError
 from indexer.times import DAY_US
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ crypto has neither, so that days without an event show how often a test rejects 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from indexer.analytics.correlation import correlation_matrix
 from indexer.analytics.linear import (
     LinearFit,
     finite_rows,
@@ -27,14 +27,9 @@ from indexer.analytics.linear import (
     t_two_sided,
     with_constant,
 )
-from indexer.analytics.series import as_series
-from indexer.arrays import F64, I64, Bools
+from indexer.analytics.series import as_series, correlation_matrix
+from indexer.arrays import F64, I64, ArrayLike, Bools
 from indexer.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike
 
 MIN_ESTIMATION = 10
 
@@ -62,15 +57,11 @@ class EventWindows:
             raise InputError(f"an estimation window of {self.length} is too short; use at least {MIN_ESTIMATION}")
 
 
-@dataclass(frozen=True, slots=True)
-class EventResult:
-    """Abnormal returns `ar` with forecast errors `ar_sd`, cumulated to `car`; tests are two-sided, t with `df`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarTest:
+    """Abnormal log returns `ar` with forecast errors `ar_sd`, and their sum `car`: 95 % interval, two-sided t test."""
 
-    `estimation_residual` (n_estimation,) and `estimation_rows` serve the cross-sectional tests.
-    """
-
-    n_estimation: int
-    n_missing: int = 0
+    n_estimation: int = 0
     ar: tuple[float, ...] = ()
     ar_sd: tuple[float, ...] = ()
     car: float | None = None
@@ -79,12 +70,23 @@ class EventResult:
     car_high: float | None = None
     t: float | None = None
     p: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventResult(CarTest):
+    """A CarTest with `df` and what the other tests need: residuals (n_estimation,), their rows, and the error
+
+    `path_sd` of the sum up to each event row.
+    """
+
+    n_missing: int = 0
     df: int | None = None
     coef: tuple[float, ...] = ()
     residual_sd: float | None = None
+    path_sd: F64 | None = None
     estimation_rows: I64 | None = None
     estimation_residual: F64 | None = None
-    reason: str | None = None
 
 
 def event_row(times_us: ArrayLike, *, at_us: int) -> int | None:
@@ -113,14 +115,16 @@ def event_study(y: ArrayLike, factors: ArrayLike, *, row: int, windows: EventWin
     if start < 0 or row + w.last >= target.size or row + w.first < 0:
         before, after = max(0, -start, -(row + w.first)), max(0, row + w.last + 1 - target.size)
         lacking = [f"{before} intervals before it begins"] * (before > 0) + [f"{after} after it ends"] * (after > 0)
-        return EventResult(0, reason=f"the windows reach outside the data: {' and '.join(lacking)}")
+        return EventResult(reason=f"the windows reach outside the data: {' and '.join(lacking)}")
     keep = np.flatnonzero(finite_rows(target[start:stop], columns[start:stop])) + start
     missing = w.length - keep.size
     if keep.size < max(MIN_ESTIMATION, columns.shape[1] + 3):
-        return EventResult(keep.size, missing, reason=f"{keep.size} complete estimation rows, too few for the model")
+        reason = f"{keep.size} complete estimation rows, too few for the model"
+        return EventResult(n_estimation=keep.size, n_missing=missing, reason=reason)
     event = slice(row + w.first, row + w.last + 1)
     if not finite_rows(target[event], columns[event]).all():
-        return EventResult(keep.size, missing, reason="a return in the event window is missing")
+        reason = "a return in the event window is missing"
+        return EventResult(n_estimation=keep.size, n_missing=missing, reason=reason)
     result = abnormal_returns(target[keep], columns[keep], event_y=target[event], event_factors=columns[event])
     return replace(result, n_missing=missing, estimation_rows=keep)
 
@@ -130,7 +134,8 @@ def abnormal_returns(y: F64, factors: F64, *, event_y: F64, event_factors: F64) 
     design = with_constant(factors)
     fit = fit_linear(design, y)
     if fit is None or fit.ssr == 0.0:
-        return EventResult(y.size, reason="a series does not move in the estimation window: no model")
+        reason = "a series does not move in the estimation window: no model"
+        return EventResult(n_estimation=y.size, reason=reason)
     ahead = with_constant(event_factors)
     ar = event_y - ahead @ fit.coef
     # The coefficients' error is shared by all event rows: without the second term the CAR looks too certain.
@@ -154,6 +159,7 @@ def _tested(fit: LinearFit, *, ar: F64, variance: F64) -> EventResult:
         df=fit.df,
         coef=tuple(fit.coef.tolist()),
         residual_sd=math.sqrt(fit.s2),
+        path_sd=np.sqrt(np.diag(variance.cumsum(axis=0).cumsum(axis=1))),
         estimation_residual=fit.residual,
     )
 
@@ -207,13 +213,13 @@ def cross_section(results: Sequence[EventResult]) -> CrossSection:
         n=n,
         mean_car=float(car.mean()),
         t_cross=t_cross,
-        p_cross=None if t_cross is None else t_two_sided(t_cross, n - 1),
+        p_cross=t_two_sided(t_cross, n - 1),
         patell=patell,
         p_patell=normal_two_sided(patell),
         bmp=bmp,
-        p_bmp=None if bmp is None else t_two_sided(bmp, n - 1),
+        p_bmp=t_two_sided(bmp, n - 1),
         kolari_pynnonen=adjusted,
-        p_kolari_pynnonen=None if adjusted is None else t_two_sided(adjusted, n - 1),
+        p_kolari_pynnonen=t_two_sided(adjusted, n - 1),
         mean_correlation=r,
         sign_z=sign,
         p_sign=None if sign is None else normal_two_sided(sign),
@@ -283,16 +289,20 @@ def block_bootstrap_p(result: EventResult, *, seed: int) -> float | None:
     u = (u - u.mean()) * math.sqrt(u.size / result.df)
     days = len(result.ar)
     width = min(math.ceil(u.size ** (1.0 / 3.0)), days)
-    count = -(-days // width)
-    rng = np.random.default_rng(seed)
-    starts = rng.integers(0, u.size - width + 1, size=(REPETITIONS, count))
-    rows = (starts[:, :, None] + np.arange(width)).reshape(REPETITIONS, -1)[:, :days]
+    starts = _block_starts(u.size - width + 1, -(-days // width), seed)
+    blocks, rest = (sliding_window_view(u, size).sum(axis=1) for size in (width, days - width * (starts.shape[1] - 1)))
+    sums = np.abs(blocks[starts[:, :-1]].sum(axis=1) + rest[starts[:, -1]])
     # Forecast error of the coefficients is part of the CAR's spread, so the draws are widened to match it.
     plain = math.sqrt(days) * (result.residual_sd or 0.0)
     widen = (result.car_sd or plain) / plain if plain > 0.0 else 1.0
-    sums = np.abs(u[rows].sum(axis=1)) * widen
     # The observed CAR counts as one draw, so that p is never 0.
-    return float((1 + np.count_nonzero(sums >= abs(result.car))) / (REPETITIONS + 1))
+    return float((1 + np.count_nonzero(sums * widen >= abs(result.car))) / (REPETITIONS + 1))
+
+
+@lru_cache(maxsize=16)
+def _block_starts(places: int, count: int, seed: int) -> I64:
+    """(REPETITIONS, count) first rows of the blocks: every subject of a study draws the same ones."""
+    return np.random.default_rng(seed).integers(0, places, size=(REPETITIONS, count))
 
 
 def _mean_t(values: F64) -> float | None:
@@ -302,29 +312,31 @@ def _mean_t(values: F64) -> float | None:
 
 MIN_PLACEBOS = 30
 LEVEL = 0.05
+DEPENDENT = 1e-12  # a share of what it is of that is rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Placebo:
-    """`p` is the share of the `n` placebo days, and the event, with a |t| at least as large; `rejects` the share that
+    """`p_placebo` is the share of the `n_placebo` days, and the event, with a |t| at least as large as the event's.
 
-    the test calls significant at 5 %, which is 0.05 for a test that keeps its word.
+    `placebo_rejects` is the share of those days that the test calls significant at 5 %, 0.05 where it keeps its word.
     """
 
-    p: float
-    n: int
-    rejects: float
+    p_placebo: float | None = None
+    n_placebo: int = 0
+    placebo_rejects: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EveryRow:
     """The market model as if each of `rows` (R,) were an event's: coefficients (R, k), (X'X)^-1 and residual variance.
 
-    `y` (T,) and `design` (T, k) are what it was fitted on, NaN where a row is not complete.
+    `y` (T,) and `design` (T, k) are what it was fitted on, 0 where a row is not `complete`.
     """
 
     y: F64
     design: F64
+    complete: Bools
     rows: I64
     coef: F64
     inverse: F64
@@ -333,15 +345,15 @@ class EveryRow:
     def t(self, first: int, last: int) -> F64:
         """(T,) t of the CAR over [first, last] about every row, as `event_study` gives it; NaN where it gives none."""
         t = np.full(len(self.y), np.nan)
-        fits = (self.rows + first >= 0) & (self.rows + last < len(self.y))
-        if not fits.any():
-            return t
-        begin, width = self.rows[fits] + first, last - first + 1
-        sums = sliding_window_view(self.design, width, axis=0)[begin].sum(axis=2)
-        car = sliding_window_view(self.y, width)[begin].sum(axis=1) - (self.coef[fits] * sums).sum(axis=1)
+        begin, width = self.rows + first, last - first + 1
+        fits = (begin >= 0) & (begin + width <= len(self.y))
+        columns = np.column_stack([self.design, self.y, self.complete])
+        sums = _window_sums(columns, width)[begin[fits]]
+        x, y, whole = sums[:, :-2], sums[:, -2], sums[:, -1] == width
         # The sum over the event rows of s² (I + X (X'X)^-1 X'), as in `abnormal_returns`.
-        spread = width + ((sums[:, None, :] @ self.inverse[fits])[:, 0] * sums).sum(axis=1)
-        t[self.rows[fits]] = car / np.sqrt(self.s2[fits] * spread)
+        spread = width + (x[:, None, :] @ self.inverse[fits] @ x[:, :, None])[:, 0, 0]
+        car = y - (self.coef[fits] * x).sum(axis=1)
+        t[self.rows[fits]] = np.where(whole, car, np.nan) / np.sqrt(self.s2[fits] * spread)
         return t
 
 
@@ -351,33 +363,38 @@ def fit_every_row(y: F64, factors: F64, *, length: int, end: int) -> EveryRow:
     All windows are solved in one batch of normal equations of the few coefficients.
     """
     design = with_constant(np.asarray(factors, dtype=np.float64).reshape(len(y), -1))
-    complete = np.isfinite(y) & np.isfinite(design).all(axis=1)
-    k = design.shape[1]
-    rows = np.arange(max(length - 1 - end, 0), len(y))
-    if not len(rows):
-        return EveryRow(y, design, rows, np.zeros((0, k)), np.zeros((0, k, k)), np.zeros(0))
-    begin = rows + end - length + 1
+    complete, k = finite_rows(y, design), design.shape[1]
     # A missing row weighs nothing: zeros in every sum, the constant's too.
     x, target = np.where(complete[:, None], design, 0.0), np.where(complete, y, 0.0)
-    past, past_y = sliding_window_view(x, length, axis=0)[begin], sliding_window_view(target, length)[begin]
-    count = sliding_window_view(complete, length)[begin].sum(axis=1)
-    squares = past @ past.transpose(0, 2, 1)
-    solvable = (count >= max(MIN_ESTIMATION, k + 2)) & (np.linalg.matrix_rank(squares) == k)
+    rows = np.arange(max(length - 1 - end, 0), len(y))
+    both = np.column_stack([x, target])
+    sums = _window_sums((both[:, :, None] * both[:, None, :]).reshape(len(y), -1), length)
+    moments = sums[np.minimum(rows + end - length + 1, len(sums) - 1)].reshape(-1, k + 1, k + 1)
+    squares, cross, count = moments[:, :k, :k].copy(), moments[:, :k, k], moments[:, 0, 0]
+    scale = np.prod(squares.diagonal(axis1=1, axis2=2), axis=1)
+    solvable = (count >= max(MIN_ESTIMATION, k + 2)) & (np.linalg.det(squares) > DEPENDENT * scale)
     squares[~solvable] = np.eye(k)
-    inverse = np.linalg.inv(squares)
-    coef = (inverse @ (past @ past_y[:, :, None]))[:, :, 0]
-    ssr = ((past_y - (coef[:, None, :] @ past)[:, 0]) ** 2).sum(axis=1)
+    inverse: F64 = np.linalg.inv(squares).astype(np.float64, copy=False)
+    coef: F64 = (inverse @ cross[:, :, None])[:, :, 0]
+    ssr = moments[:, k, k] - (coef * cross).sum(axis=1)
     s2 = np.full(len(rows), np.nan)
-    usable = solvable & (ssr > 0.0)
+    usable = solvable & (ssr > DEPENDENT * moments[:, k, k])
     s2[usable] = ssr[usable] / (count[usable] - k)
-    return EveryRow(y, np.where(complete[:, None], design, np.nan), rows, coef, inverse, s2)
+    return EveryRow(target, x, complete, rows, coef, inverse, s2)
 
 
-def placebo(own: float | None, others: F64, *, df: float) -> Placebo | None:
-    """The event's statistic among those of placebo days (N,), NaN left out; None below 30 of them or without it."""
+def _window_sums(columns: F64, width: int) -> F64:
+    """(T - width + 1, ...) sums of `width` rows from each row on."""
+    running = np.concatenate([np.zeros((1, columns.shape[1])), np.cumsum(columns, axis=0)])
+    sums: F64 = running[width:] - running[:-width]
+    return sums
+
+
+def placebo(own: float | None, others: F64, *, df: float) -> Placebo:
+    """The event's statistic among those of placebo days (N,), NaN left out; empty below 30 of them or without it."""
     known = np.abs(others[np.isfinite(others)])
     if own is None or known.size < MIN_PLACEBOS:
-        return None
+        return Placebo()
     # The event counts as one of the days, so that p is never 0.
     p = float((1 + np.count_nonzero(known >= abs(own))) / (known.size + 1))
     return Placebo(p, known.size, float((known > t_quantile(df, 1.0 - LEVEL / 2.0)).mean()))

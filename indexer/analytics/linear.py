@@ -1,4 +1,4 @@
-"""Least squares with honest errors: OLS, robust (HC0..HC3) and Newey-West standard errors, and their laws.
+"""Least squares with honest errors: OLS, robust (HC3), Newey-West, their laws; and betas to several benchmarks.
 
 For one regressor only the centred score g_t = u_t (x_t - mean x) is needed, which equals the full sandwich;
 `hac_covariance` is the general form for several regressors (docs/analytics.md).
@@ -7,16 +7,13 @@ For one regressor only the centred score g_t = u_t (x_t - mean x) is needed, whi
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.arrays import F64, Bools
+from indexer.arrays import F64, ArrayLike, Bools
 from indexer.errors import InputError
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 
 def auto_lag(n: int) -> int:
@@ -24,11 +21,11 @@ def auto_lag(n: int) -> int:
     return math.floor(4.0 * math.pow(n / 100.0, 2.0 / 9.0))
 
 
-def se_hac(dx: F64, residual: F64, *, lag: int, corrected: bool = True) -> float:
-    """Newey-West standard error of the slope, Bartlett weights.
+def se_hac(dx: F64, residual: F64, *, lag: int) -> float:
+    """Newey-West standard error of the slope, Bartlett weights, corrected by n/(n-2).
 
-    `dx` is the centred regressor, `lag` the number of autocovariances; `corrected` applies n/(n-2).
-    Source: Newey and West 1987; equal to statsmodels cov_type="HAC".
+    `dx` is the centred regressor, `lag` the number of autocovariances. Source: Newey and West 1987; equal to
+    statsmodels cov_type="HAC".
     """
     n = dx.size
     if not 0 <= lag < n:
@@ -37,27 +34,19 @@ def se_hac(dx: F64, residual: F64, *, lag: int, corrected: bool = True) -> float
     meat = float(score @ score)
     for step in range(1, lag + 1):
         meat += 2.0 * (1.0 - step / (lag + 1.0)) * float(score[step:] @ score[:-step])
-    factor = n / (n - 2.0) if corrected else 1.0
-    return math.sqrt(max(meat, 0.0) * factor) / float(dx @ dx)
+    return math.sqrt(max(meat, 0.0) * n / (n - 2.0)) / float(dx @ dx)
 
 
-def se_hc(dx: F64, residual: F64, *, kind: int = 3) -> float:
-    """Heteroskedasticity-robust standard error of the slope: HC0, HC1, HC2 or HC3 (MacKinnon and White 1985).
+def se_hc3(dx: F64, residual: F64) -> float | None:
+    """Heteroskedasticity-robust standard error of the slope, HC3 (MacKinnon and White 1985).
 
-    NaN when a row has leverage 1 under HC2 or HC3: its residual carries no information.
+    None when a row has leverage 1: its residual carries no information.
     """
-    n, sxx = dx.size, float(dx @ dx)
-    squared = residual * residual
-    if kind in (2, 3):
-        room = 1.0 - (1.0 / n + dx * dx / sxx)
-        if float(room.min()) < 1e-12:
-            return math.nan
-        squared = squared / (room if kind == 2 else room * room)
-    elif kind == 1:
-        squared = squared * (n / (n - 2.0))
-    elif kind != 0:
-        raise InputError(f"HC{kind} is not known; use 0, 1, 2 or 3")
-    return math.sqrt(float(squared @ (dx * dx))) / sxx
+    sxx = float(dx @ dx)
+    room = 1.0 - (1.0 / dx.size + dx * dx / sxx)
+    if float(room.min()) < 1e-12:
+        return None
+    return math.sqrt(float((residual / room) ** 2 @ (dx * dx))) / sxx
 
 
 def hac_covariance(design: F64, residual: F64, *, lag: int) -> F64:
@@ -86,11 +75,11 @@ def student_interval(value: float, se: float, *, df: float, confidence: float) -
     return value - half, value + half
 
 
-def t_two_sided(t: float, df: float) -> float:
-    """P(|T| >= |t|) for Student's t with df degrees of freedom."""
+def t_two_sided(t: float | None, df: float) -> float | None:
+    """P(|T| >= |t|) for Student's t with df degrees of freedom; None without a t."""
     from scipy.special import stdtr
 
-    return float(2.0 * stdtr(df, -abs(t)))
+    return None if t is None else float(2.0 * stdtr(df, -abs(t)))
 
 
 def normal_quantile(p: float) -> float:
@@ -187,3 +176,114 @@ def finite_rows(*columns: F64) -> Bools:
             raise InputError(f"series of {len(keep)} and {len(column)} rows; align them to the same instants first")
         keep &= np.isfinite(column).reshape(len(column), -1).all(axis=1)
     return keep
+
+
+VIF_WARNING = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class FactorBeta:
+    """One factor's coefficient, the other factors held fixed. `se` is the larger of OLS and HAC."""
+
+    name: str
+    beta: float
+    se_ols: float
+    se_hac: float
+    se: float
+    ci_low: float
+    ci_high: float
+    t: float | None
+    p: float | None
+    vif: float
+    partial_correlation: float
+
+
+@dataclass(frozen=True, slots=True)
+class FactorModel:
+    """The joint fit: `factors` in the order given, or a reason."""
+
+    n: int
+    alpha: float | None = None
+    alpha_annualised: float | None = None
+    r2: float | None = None
+    r2_adj: float | None = None
+    residual_sd: float | None = None
+    factors: tuple[FactorBeta, ...] = ()
+    warnings: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+def factor_model(
+    y: ArrayLike,
+    factors: Mapping[str, ArrayLike],
+    *,
+    periods_per_year: float = 252.0,
+    confidence: float = 0.95,
+) -> FactorModel:
+    """OLS of y on all factors together; rows with any missing value are left out of every series."""
+    target = np.asarray(y, dtype=np.float64)
+    columns = np.column_stack([np.asarray(values, dtype=np.float64) for values in factors.values()])
+    keep = finite_rows(target, columns)
+    target, columns = target[keep], columns[keep]
+    n, k = columns.shape
+    if n < k + 3:
+        return FactorModel(n, reason=f"{n} aligned rows, at least {k + 3} are needed for {k} factors")
+    design = with_constant(columns)
+    fit = fit_linear(design, target)
+    spread = target - target.mean()
+    total = float(spread @ spread)
+    if fit is None or total == 0.0:
+        return FactorModel(n, reason="a series does not move or two factors are the same: no unique fit")
+    rows = _rows(fit, design, names=list(factors), lag=auto_lag(n), confidence=confidence)
+    r2 = 1.0 - fit.ssr / total
+    return FactorModel(
+        n=n,
+        alpha=float(fit.coef[0]),
+        alpha_annualised=float(fit.coef[0]) * periods_per_year,
+        r2=r2,
+        r2_adj=1.0 - (1.0 - r2) * (n - 1) / fit.df,
+        residual_sd=math.sqrt(fit.s2),
+        factors=rows,
+        warnings=tuple(
+            f"{row.name} is nearly a mix of the other factors (VIF {row.vif:.1f}): its beta is uncertain"
+            for row in rows
+            if row.vif > VIF_WARNING
+        ),
+    )
+
+
+def variance_inflation(columns: F64) -> F64:
+    """(k,) variance inflation factors 1 / (1 - R²) of each column on the others and a constant."""
+    centred = columns - columns.mean(axis=0)
+    scaled = centred / np.sqrt((centred * centred).sum(axis=0))
+    inflation: F64 = np.diag(np.linalg.inv(scaled.T @ scaled)).copy()
+    return inflation
+
+
+def _rows(fit: LinearFit, design: F64, *, names: list[str], lag: int, confidence: float) -> tuple[FactorBeta, ...]:
+    ols = np.sqrt(np.diag(fit.covariance))
+    hac = np.sqrt(np.maximum(np.diag(hac_covariance(design, fit.residual, lag=lag)), 0.0))
+    inflation = variance_inflation(design[:, 1:])
+    rows = []
+    for place, name in enumerate(names, start=1):
+        beta, se = float(fit.coef[place]), float(max(ols[place], hac[place]))
+        low, high = student_interval(beta, se, df=fit.df, confidence=confidence)
+        t = beta / se if se > 0.0 else None
+        own = beta / float(ols[place]) if ols[place] > 0.0 else math.copysign(math.inf, beta)
+        partial = math.copysign(1.0, beta) if math.isinf(own) else own / math.sqrt(own * own + fit.df)
+        rows.append(
+            FactorBeta(
+                name=name,
+                beta=beta,
+                se_ols=float(ols[place]),
+                se_hac=float(hac[place]),
+                se=se,
+                ci_low=low,
+                ci_high=high,
+                t=t,
+                p=t_two_sided(t, fit.df),
+                vif=float(inflation[place - 1]),
+                partial_correlation=partial,
+            )
+        )
+    return tuple(rows)

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.analytics.align import CONTINUOUS_DAYS
 from indexer.analytics.drawdown import drawdown_series, observed_levels
-from indexer.arrays import F64, I64
+from indexer.arrays import F64, I64, ArrayLike
 from indexer.times import DAY_US
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 JULIAN_YEAR_US = 365.25 * DAY_US
 PERIODS = {"1d": 1, "7d": 7, "30d": 30, "90d": 90, "180d": 180, "1y": 365, "3y": 1096}

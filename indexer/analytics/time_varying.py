@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.analytics.linear import student_interval
 from indexer.analytics.series import ZERO_VARIANCE, as_pair, few_pairs, finite_pairs, moments, refusal, spread
-from indexer.arrays import F64, Bools
+from indexer.arrays import F64, ArrayLike, Bools
 from indexer.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import ArrayLike
 
 GRID_POINTS, TOLERANCE = 17, 1e-4
 MIN_PAIRS = 30
@@ -245,12 +240,11 @@ def ewma_beta(
     y: ArrayLike,
     *,
     decay: float = RISKMETRICS_DAILY,
-    centred: bool = True,
     confidence: float = 0.95,
 ) -> EwmaBeta:
-    """Weighted least squares of y on x; `centred=False` gives the zero-mean RiskMetrics form.
+    """Weighted least squares of y on x about their weighted means.
 
-    The centred form equals pandas `ewm(adjust=True).cov / var`. Raises InputError on a decay outside (0, 1).
+    Equals pandas `ewm(adjust=True).cov / var`. Raises InputError on a decay outside (0, 1).
     """
     _check(decay)
     a, b = finite_pairs(x, y)
@@ -260,9 +254,9 @@ def ewma_beta(
     w = decay ** np.arange(a.size - 1, -1, -1, dtype=np.float64)
     total = float(w.sum())
     n_eff = total * total / float(w @ w)
-    dx, dy = (_about_mean(a, w), _about_mean(b, w)) if centred else (a, b)
+    dx, dy = _about_mean(a, w), _about_mean(b, w)
     sxx = float(w @ (dx * dx))
-    if sxx == 0.0 or (centred and spread(a, dx) == 0.0):
+    if sxx == 0.0 or spread(a, dx) == 0.0:
         reason = "the benchmark does not move in this window (zero variance)"
         return EwmaBeta(a.size, decay, half_life, n_eff, reason=reason)
     beta = float(w @ (dx * dy)) / sxx

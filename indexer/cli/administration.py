@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.cli.command import (
+    AsOf,
     IndexId,
     Json,
     emit,
@@ -26,8 +27,6 @@ from indexer.times import DAY_US, from_us, iso, parse_instant, to_us, utc_now
 
 if TYPE_CHECKING:
     from indexer.administration.explain import Explanation
-
-AsOf = Annotated[str | None, typer.Option("--as-of", help="By what was published until then (date or instant).")]
 
 
 class CalendarForm(StrEnum):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.analytics import Bar, Clock, Method
-from indexer.cli.command import IndexId, Json, emit, instant_us, opened, progress, say, table, table_of
+from indexer.cli.command import AsOf, IndexId, Json, emit, instant_us, opened, progress, say, table, table_of
 from indexer.studies.report.blocks import day, p_value, percent, simple, span_of
 from indexer.times import DAY_US, iso, parse_instant
 
@@ -42,6 +42,7 @@ def beta(
     compare: Annotated[bool, typer.Option("--compare", help="At the close, by date join, and with Dimson.")] = False,
     constituents: Annotated[bool, typer.Option("--constituents", help="Each member's beta, shrunk.")] = False,
     bootstrap: Annotated[bool, typer.Option("--bootstrap", help="Add a stationary-bootstrap interval.")] = False,
+    as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
     """Show the beta of an index or token to benchmarks, with errors.
@@ -53,7 +54,7 @@ def beta(
     from indexer.studies.methods import Options
 
     end_us = instant_us(end)
-    with opened() as (store, _):
+    with opened(as_of) as (store, _):
         names, stand_in = benchmarks_of(store, benchmark or ["QQQ", "NVDA"], asked=bool(benchmark))
         if stand_in and not as_json:
             say(stand_in)
@@ -155,6 +156,7 @@ def event(
     last: Annotated[int | None, typer.Option(min=0, max=60, help="Last interval of the window; 5.")] = None,
     estimation: Annotated[int, typer.Option(min=30, help="Intervals of the estimation window.")] = 120,
     clock: Annotated[Clock, typer.Option(help="at_close, or hourly_utc with token factors.")] = Clock.AT_CLOSE,
+    as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
     """Show what an event did, by the hour and then at closes: abnormal returns of indices and of that day's members.
@@ -164,7 +166,7 @@ def event(
     from indexer.studies.catalogue import event_at, load_events
     from indexer.studies.events import ONE_FACTOR, TWO_FACTORS, study_event, windows_asked
 
-    with opened() as (store, settings):
+    with opened(as_of) as (store, settings):
         events = load_events(store, settings.data_dir)
         if name == "list":
             rows = list(events.values())
@@ -248,12 +250,13 @@ def drawdown(
     bar: Annotated[Bar, typer.Option(help="Levels at 00:00 UTC, or hourly.")] = Bar.DAILY,
     fall: Annotated[list[float] | None, typer.Option(help="Fall in one bar, 0.05 is 5 %; repeatable.")] = None,
     analogues: Annotated[bool, typer.Option("--analogues", help="2024-01 beside 2025-01, with btc.")] = False,
+    as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
     """Show pullbacks, how long they took to recover, and what followed falls. Example: deai drawdown btc"""
     from indexer.studies.drawdowns import FALLS, compare_episodes, study_drawdowns
 
-    with opened() as (store, _):
+    with opened(as_of) as (store, _):
         if analogues:
             beside = compare_episodes(store, list(dict.fromkeys([index, "btc"])), bar=bar)
             emit(beside, wire=True, as_json=as_json, text=lambda: _show_analogues(beside))
@@ -302,18 +305,18 @@ def breaks(
     event: Annotated[str, typer.Option(help="Event that parts before and after.")] = "deepseek",
     at: Annotated[str | None, typer.Option(help="An instant instead of an event.")] = None,
     sessions: Annotated[int, typer.Option(min=30, help="Returns on each side, at most.")] = 250,
+    as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
     """Show whether the relation to a benchmark changed: Chow, sup-F, CUSUM, betas, correlations, and a verdict.
 
     Example: deai breaks deai -b QQQ --event deepseek
     """
-    from indexer.analytics.catalogue import find_event
     from indexer.studies.breaks import study_breaks
-    from indexer.studies.catalogue import load_events
+    from indexer.studies.catalogue import find_event, load_events
 
     names = benchmark or ["QQQ", "NVDA"]
-    with opened() as (store, settings):
+    with opened(as_of) as (store, settings):
         at_us = parse_instant(at) if at else find_event(load_events(store, settings.data_dir), event).at_us
         studies = [study_breaks(store, index, name, at_us=at_us, sessions=sessions) for name in names]
 
@@ -335,6 +338,7 @@ def attribution(
     *,
     start: Annotated[str, typer.Option(help="From the last level at or before it; a date is its 00:00 UTC.")],
     end: Annotated[str, typer.Option(help="To the last level at or before it; a date is its 00:00 UTC.")],
+    as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
     """Show who moved the index: contributions that add up to its return.
@@ -343,7 +347,7 @@ def attribution(
     """
     from indexer.studies.attribution import study_attribution
 
-    with opened() as (store, _):
+    with opened(as_of) as (store, _):
         study = study_attribution(store, index, start_us=parse_instant(start), end_us=parse_instant(end))
 
     def text() -> None:
@@ -365,6 +369,7 @@ def stress(
     end: Annotated[str, typer.Option(help="Bars that end at or before it; a date is its 00:00 UTC.")],
     subject: Annotated[str, typer.Option(help="Whose derivatives: the slug of a token.")] = "btc",
     bar: Annotated[Bar, typer.Option(help="Spacing of the bars.")] = Bar.DAILY,
+    as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
     """Show liquidations, funding, open interest and fear & greed beside the index.
@@ -374,7 +379,7 @@ def stress(
     from indexer.studies.stress import stored_stress, study_stress
 
     first, last = parse_instant(start), parse_instant(end)
-    with opened() as (store, _):
+    with opened(as_of) as (store, _):
         readings = stored_stress(store, subject, since_us=first - 2 * DAY_US, until_us=last + 1)
         study = study_stress(store, index, readings, start_us=first, end_us=last, subject=subject, bar=bar)
 
@@ -396,12 +401,13 @@ def breadth(
     index: IndexId = "deai",
     *,
     at: Annotated[str | None, typer.Option(help="Instant; the newest level's when not given.")] = None,
+    as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
     """Show the market inside the index: breadth, dispersion, correlation, concentration, relative strength."""
     from indexer.studies.breadth import study_breadth
 
-    with opened() as (store, _):
+    with opened(as_of) as (store, _):
         study = study_breadth(store, index, at_us=instant_us(at))
     emit(study, wire=True, as_json=as_json, text=lambda: _show_breadth(study))
 
@@ -434,19 +440,22 @@ def report(
     name: Annotated[str, typer.Argument(help="Which report: an event id.")] = "deepseek",
     index: Annotated[str, typer.Option(help="Index id.")] = "deai",
     *,
+    period: Annotated[str, typer.Option(help="week or month: of the last whole one instead of an event.")] = "",
     out: Annotated[Path | None, typer.Option(help="File to write, .html or .pdf; NAME.html when not given.")] = None,
+    as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
-    """Write one self-contained page that tells an event from the data, with intervals and caveats.
+    """Write one self-contained page that tells an event, or a week or month, from the data, with intervals.
 
     Example: deai report deepseek --out deepseek.html
     """
     from indexer.studies.report.page import write_report
 
-    path = out or Path(f"{name}.html")
-    with opened() as (store, settings), progress("computing and drawing", quiet=as_json) as tick:
-        size = write_report(store, index, name, path=path, data_dir=settings.data_dir, progress=tick)
-    payload = {"report": name, "index": index, "file": str(path), "bytes": size}
+    title = period or name
+    path = out or Path(f"{title}.html")
+    with opened(as_of) as (store, settings), progress("computing and drawing", quiet=as_json) as tick:
+        size = write_report(store, index, name, period=period, path=path, data_dir=settings.data_dir, progress=tick)
+    payload = {"report": title, "index": index, "file": str(path), "bytes": size}
     emit(payload, as_json=as_json, text=lambda: say(f"{path}: {size / 1024:,.0f} KB, opens without a network"))
 
 

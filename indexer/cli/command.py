@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):00Z")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of text.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="By what was known until then (date or instant).")]
 IndexId = Annotated[str, typer.Argument(help="Index id, e.g. deai.", show_default=True)]
 IndexOption = Annotated[str, typer.Option("--index", help="Index id.")]
 At = Annotated[str | None, typer.Option(help="Instant (date, ISO, epoch seconds); the newest when not given.")]
@@ -62,12 +63,12 @@ def settings_in_force(**given: Any) -> Settings:
 
 
 @contextmanager
-def opened() -> Iterator[tuple[Store, Settings]]:
-    """The migrated store and the settings of this process, for one command."""
+def opened(as_of: str | None = None) -> Iterator[tuple[Store, Settings]]:
+    """The migrated store, as it was known at an instant, and the settings of this process, for one command."""
     gc.enable()  # off since the start, see `main`
     settings = settings_in_force()
     with migrated(settings) as store:
-        yield store, settings
+        yield (store.as_known(instant_us(as_of)) if as_of else store), settings
 
 
 def emit(payload: object, *, as_json: bool, text: Callable[[], None], wire: bool = False) -> None:

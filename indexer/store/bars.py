@@ -154,4 +154,4 @@ def read_coverage(store: Store) -> dict[str, tuple[int, int, int]]:
 def _benchmark_bars(store: Store, number: int | None, *, interval: str) -> Columns:
     query = select(*fields(BenchmarkBar, "benchmark_id", "time", "close", "adjusted_close", "price_basis"))
     query = query.where(col(BenchmarkBar.benchmark_id) == number, col(BenchmarkBar.interval) == interval)
-    return read_newest(store, query, BenchmarkBar, series="benchmark_id", as_of_us=None)
+    return read_newest(store, query, BenchmarkBar, series="benchmark_id", as_of_us=store.as_of_us)

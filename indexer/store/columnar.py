@@ -47,22 +47,20 @@ def fields(model: type[SQLModel], *names: str) -> list[Any]:
     return [table_of(model).c[name] for name in names]
 
 
-def read_columns(store: Store, query: Select[Any], *, series: Column[Any] | None = None) -> Columns:
+def read_columns(store: Store, query: Select[Any], *, series: Column[Any] | None = None, few: bool = False) -> Columns:
     """The rows of a SELECT as numpy columns by name: int64, float64 (NaN where null), or object for texts and bytes.
 
     Only floats may be null; instants come as int64 microseconds. `series` names a selected column of ids that leads
-    the table's key: then many rows are read by a statement for each id, several side by side.
+    the table's key: then many rows are read by a statement for each id, several side by side. `few` rows are not
+    counted first.
     """
     wanted: list[Any] = list(query.selected_columns)
-    few = CURSOR_ROWS if ARROW in sys.modules else max(CURSOR_ROWS, COLD_CURSOR_ROWS)
+    most = CURSOR_ROWS if ARROW in sys.modules else max(CURSOR_ROWS, COLD_CURSOR_ROWS)
     with store.reading() as connection:
         probe: Select[Any] = (
-            query.with_only_columns(literal_column("1"), maintain_column_froms=True).order_by(None).limit(few + 1)
+            query.with_only_columns(literal_column("1"), maintain_column_froms=True).order_by(None).limit(most + 1)
         )
-        count = connection.execute(select(func.count()).select_from(probe.subquery())).scalar_one()
-        if not count:
-            return {column.key: array_of((), _dtype(column)) for column in wanted}
-        if count <= few:
+        if few or connection.execute(select(func.count()).select_from(probe.subquery())).scalar_one() <= most:
             lists: Sequence[Any] = list(zip(*driver_rows(connection, query), strict=True)) or [()] * len(wanted)
             return {column.key: array_of(values, _dtype(column)) for values, column in zip(lists, wanted, strict=True)}
         ids = _ids(connection, series) if series is not None and store.is_sqlite else []

@@ -12,6 +12,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ class Store:
     def __init__(
         self, url: str, engine: Engine, path: Path | None, *, head_file: Path | None = None, frozen: bool = False
     ) -> None:
+        self.as_of_us: int | None = None  # readers give what was known then; None: all there is
         self.frozen = frozen  # an embedded store that nobody can write to
         self.url = url
         self.engine = engine
@@ -63,6 +65,12 @@ class Store:
         self._gate: Gate | None = gate_of(str(path)) if path else None
         if self._gate:
             self._gate.guards(engine)
+
+    def as_known(self, as_of_us: int | None) -> Store:
+        """The same store as it was known at an instant: what its readers give where they are not told another."""
+        view = copy(self)
+        view.as_of_us = as_of_us
+        return view
 
     @property
     def is_sqlite(self) -> bool:

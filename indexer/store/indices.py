@@ -102,7 +102,7 @@ def read_notes(
 ) -> list[NoteRow]:
     """The notes of these kinds on an index, oldest first, as they were known at `as_of_us`."""
     query = select(ReviewNote).where(ReviewNote.index_id == index_id, col(ReviewNote.kind).in_(kinds))
-    query = query.where(*latest(ReviewNote, KEY, as_of_us))
+    query = query.where(*latest(ReviewNote, KEY, store.as_of_us if as_of_us is None else as_of_us))
     with store.session() as session:
         return [as_row(NoteRow, note) for note in session.exec(query.order_by(col(ReviewNote.start_at)))]
 

@@ -100,6 +100,7 @@ def read_levels(
     `step_us` keeps the times that are whole multiples of it. `limit` keeps the newest ones; the order is oldest
     first. Raises NotFoundError for an unknown index.
     """
+    as_of_us = store.as_of_us if as_of_us is None else as_of_us
     names = (*SERVED, "revision", "methodology_id", "published_at", *HASHES)
     wanted = _wanted(index_id, start_us=start_us, end_us=end_us, step_us=step_us, as_of_us=as_of_us)
     query = select(*fields(Level, *names)).where(*wanted)
@@ -121,10 +122,12 @@ def read_levels(
     )
 
 
-def read_level_values(store: Store, index_id: str) -> tuple[I64, F64, I64]:
-    """Times, levels and statuses of an index, oldest first, the last revision of each instant."""
-    query = select(*fields(Level, "time", "level", "status")).where(col(Level.index_id) == index_id)
-    rows = read_columns(store, query.order_by(*fields(Level, "time", "revision")))
+def read_level_values(store: Store, index_id: str, *, at_us: I64 | None = None) -> tuple[I64, F64, I64]:
+    """Times, levels and statuses of an index, oldest first, the last revision of each instant; `at_us`: of these."""
+    wanted = _wanted(index_id, start_us=None, end_us=None, step_us=None, as_of_us=store.as_of_us)
+    query = select(*fields(Level, "time", "level", "status")).where(*wanted)
+    query = query if at_us is None else query.where(col(Level.time).in_(at_us.tolist()))
+    rows = read_columns(store, query.order_by(*fields(Level, "time", "revision")), few=at_us is not None)
     rows = pick(rows, last_of_each(rows["time"]))
     return rows["time"], rows["level"], rows["status"]
 
@@ -152,6 +155,7 @@ def read_level_page(
     limit: int,
 ) -> LevelPage:
     """At most `limit` levels from `start_us` on, the latest revision of each (published by `as_of_us`)."""
+    as_of_us = store.as_of_us if as_of_us is None else as_of_us
     wanted = _wanted(index_id, start_us=start_us, end_us=end_us, step_us=step_us, as_of_us=as_of_us)
     most = limit + REVISION_ROOM
     query = select(*fields(Level, *SERVED)).where(*wanted).order_by(*fields(Level, "time", "revision")).limit(most)

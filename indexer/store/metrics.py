@@ -46,7 +46,7 @@ def read_metrics(
     until_us: int | None = None,
 ) -> list[MetricSeries]:
     """Every series of a subject or name (or all), since <= time < until, the latest revision of each value."""
-    query = within(_values(), Metric, since_us, until_us)
+    query = within(_values(), Metric, since_us, until_us).where(*known_by(Metric, store.as_of_us))
     if subject is not None:
         query = query.where(col(Metric.subject) == subject)
     if name is not None:
@@ -58,7 +58,8 @@ def read_metrics(
 def read_asset_metrics(store: Store, names: Collection[str], *, as_of_us: int | None = None) -> list[MetricSeries]:
     """The series of these names of every asset, as known at `as_of_us`, by asset, name and source."""
     of_assets = col(Metric.subject).in_(select(col(Asset.slug)))
-    query = _values().where(col(Metric.name).in_(sorted(names)), of_assets, *known_by(Metric, as_of_us))
+    known = known_by(Metric, store.as_of_us if as_of_us is None else as_of_us)
+    query = _values().where(col(Metric.name).in_(sorted(names)), of_assets, *known)
     with store.reading() as connection:
         return _series(connection.execute(query).all())
 

@@ -97,21 +97,30 @@ def read_rates_by_method(store: Store, methods: Collection[str], *, since_us: in
 
 
 def read_asset_rates(
-    store: Store, asset_id: int, *, perpetual: Sequence[tuple[int, int]] | None = None
-) -> tuple[I64, F64]:
-    """Times and rates of one asset, oldest first, the last revision of each instant.
+    store: Store,
+    asset_ids: Sequence[int],
+    *,
+    at_us: I64 | None = None,
+    perpetual: Sequence[tuple[int, int]] | None = None,
+) -> dict[int, tuple[I64, F64]]:
+    """Times and rates of each asset, oldest first, the last revision of each instant; with `at_us` at these alone.
 
     With `perpetual` windows: of perpetual futures only those from `from` to before `until` of one of them.
     """
-    query = select(*fields(Rate, "time", "rate", "flags")).where(col(Rate.asset_id) == asset_id)
-    rates = read_columns(store, query.order_by(*fields(Rate, "time", "revision")))
-    rates = pick(rates, last_of_each(rates["time"]))
+    query = select(*fields(Rate, "asset_id", "time", "rate", "flags"))
+    query = query.where(col(Rate.asset_id).in_(asset_ids), *known_by(Rate, store.as_of_us))
+    query = query if at_us is None else query.where(col(Rate.time).in_(at_us.tolist()))
+    query = query.order_by(*fields(Rate, "asset_id", "time", "revision"))
+    rates = read_columns(store, query, few=at_us is not None)
+    rates = pick(rates, last_of_each(rates["asset_id"], rates["time"]))
     if perpetual is not None:
         good = (rates["flags"] & RateFlag.PERPETUAL) == 0
         for start, until in perpetual:
             good |= (rates["time"] >= start) & (rates["time"] < until)
         rates = pick(rates, good)
-    return rates["time"], rates["rate"]
+    bounds = np.searchsorted(rates["asset_id"], [(number, number + 1) for number in asset_ids]).tolist()
+    spans = {number: slice(*span) for number, span in zip(asset_ids, bounds, strict=True)}
+    return {number: (rates["time"][span], rates["rate"][span]) for number, span in spans.items()}
 
 
 def read_rate_history(store: Store) -> dict[str, I64 | F64]:

@@ -49,6 +49,7 @@ def read_rebalancings(
 
     Raises NotFoundError for an unknown index.
     """
+    as_of_us = store.as_of_us if as_of_us is None else as_of_us
     query = select(Rebalancing).where(Rebalancing.index_id == index_id, *latest(Rebalancing, KEY, as_of_us))
     if start_us is not None:
         query = query.where(Rebalancing.effective_at >= from_us(start_us))
@@ -69,6 +70,7 @@ def read_constituents(store: Store, index_id: str, at_us: int, *, as_of_us: int 
     instant. Raises NotFoundError for an unknown index, or an instant before its base.
     """
     index = read_index(store, index_id)
+    as_of_us = store.as_of_us if as_of_us is None else as_of_us
     heads = select(Rebalancing).where(
         Rebalancing.index_id == index_id,
         Rebalancing.effective_at <= from_us(at_us),
@@ -134,7 +136,7 @@ def read_memberships(store: Store, index_id: str, *, at_us: int | None = None) -
     """Memberships of an index by start and asset; with `at_us` only those that run then."""
     read_index(store, index_id)
     query = select(Membership, Asset.slug).join(Asset).where(Membership.index_id == index_id)
-    query = query.where(*latest(Membership, MEMBERSHIP_KEY, None))
+    query = query.where(*latest(Membership, MEMBERSHIP_KEY, store.as_of_us))
     if at_us is not None:
         at, end = from_us(at_us), col(Membership.valid_to)
         query = query.where(Membership.valid_from <= at, end.is_(None) | (end > at))
@@ -202,6 +204,15 @@ def _item_rows(session: Session, ids: Sequence[int]) -> dict[int, list[Rebalanci
 
 
 Windows = tuple[tuple[int, int], ...]
+
+
+def read_line_rate(store: Store, slug: str, at_us: int, *, rules_of: str) -> float | None:
+    """The last rate of a line at or before an instant that the rules of an index take; None where there is none."""
+    with store.session() as session:
+        index, line = session.get(IndexInfo, rules_of), session.exec(select(Asset).where(Asset.slug == slug)).first()
+        windows = () if index is None else _windows_of(session, index.methodology_id)
+        rate = None if line is None else _rate(session, line, at_us, store.as_of_us, windows)
+    return None if rate is None else rate[0]
 
 
 def read_perpetual_windows(store: Store, index_id: str) -> Windows | None:

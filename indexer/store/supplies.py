@@ -55,6 +55,7 @@ def read_supplies(store: Store, *, as_of_us: int | None = None) -> list[SupplyRo
 
     One whose block left its chain (finality orphaned) is not among them.
     """
+    as_of_us = store.as_of_us if as_of_us is None else as_of_us
     rows = [row for _, row in _latest(store, as_of_us=as_of_us) if row.finality != ORPHANED]
     return sorted(rows, key=lambda row: (row.asset, row.kind, row.source, row.observed_at))
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from indexer.analytics.align import HOURLY_CLOCKS, Clock
-from indexer.analytics.beta import BetaPath, BetaResult, Method
-from indexer.analytics.beta_variants import blume_beta
-from indexer.analytics.bootstrap import BootstrapInterval, bootstrap_beta
-from indexer.analytics.correlation import LagScan, lag_scan
+from indexer.analytics.beta import BetaPath, BetaResult, BootstrapInterval, Method, bootstrap_beta
+from indexer.analytics.beta_variants import blume_beta, rolling_asymmetric, rolling_quantile
 from indexer.analytics.linear import t_quantile
 from indexer.analytics.rolling import RollingBeta, rolling_beta, rolling_hac
+from indexer.analytics.series import LagScan, lag_scan
 from indexer.analytics.time_varying import ewma_path, kalman_fit
 from indexer.arrays import F64, I64, to_json
 from indexer.errors import InputError, NotEnoughDataError, did_you_mean
@@ -312,6 +311,7 @@ def beta_history(
     end_us: int | None = None,
     kind: str = BetaPath.ROLLING,
     clock: str = Clock.AT_CLOSE,
+    tau: float = 0.5,
 ) -> BetaHistory:
     """Beta at every interval end in [start, end), windows reaching back before `start` as they need.
 
@@ -322,17 +322,19 @@ def beta_history(
         raise InputError(f"a window of {sessions} sessions is too short for a beta; ask for {MIN_SESSIONS} or more")
     if kind not in tuple(BetaPath):
         raise InputError(f'"{kind}" is not a path.{did_you_mean(kind, BetaPath)} Use one of {", ".join(BetaPath)}')
-    own = subject_series(store, subject)
-    other = benchmark_series(store, benchmark, interval="1h" if clock in HOURLY_CLOCKS else "1d")
-    frame = make_frame(store, own, [other], clock=clock).between(None, end_us)
+    if not 0.0 < tau < 1.0:
+        raise InputError(f"tau {tau} must lie between 0 and 1, e.g. 0.1 for the lower tail")
+    _, [other], frame = _read_frame(store, subject, [benchmark], clock=clock)
+    frame = frame.between(None, end_us)
     if len(frame.y) < sessions:
         raise NotEnoughDataError(
             f"{subject} and {benchmark} have {len(frame.y)} {unit_of(clock)} returns in common; {sessions} are needed"
         )
-    path = _path(frame, kind, sessions=sessions)
+    path = _path(frame, kind, sessions=sessions, tau=tau)
     # A window reaches back before `start`, so that the rows are cut after their betas are known.
     keep = np.ones(len(frame.y), dtype=np.bool_) if start_us is None else frame.times_us >= start_us
     cut = RollingBeta(sessions, path.beta[keep], path.alpha[keep], path.r2[keep], path.se[keep])
+    hindsight = kind == BetaPath.KALMAN_SMOOTHED
     return BetaHistory(
         subject,
         other.name,
@@ -340,22 +342,28 @@ def beta_history(
         frame.times_us[keep],
         cut,
         kind,
-        kind == BetaPath.KALMAN_SMOOTHED,
+        hindsight,
         clock,
         frame.calendar,
         frame.newest_us,
     )
 
 
-def _path(frame: Frame, kind: str, *, sessions: int) -> RollingBeta:
-    x, nothing = frame.x[:, 0], np.full(len(frame.y), np.nan)
+def _path(frame: Frame, kind: str, *, sessions: int, tau: float) -> RollingBeta:
+    x, y, nothing = frame.x[:, 0], frame.y, np.full(len(frame.y), np.nan)
     if kind == BetaPath.ROLLING:
-        rolled = rolling_beta(x, frame.y, [sessions])[sessions]
-        se = np.maximum(rolled.se[:, 0], rolling_hac(x, frame.y, window=sessions)[:, 0])
+        rolled = rolling_beta(x, y, [sessions])[sessions]
+        se = np.maximum(rolled.se[:, 0], rolling_hac(x, y, window=sessions)[:, 0])
         return RollingBeta(sessions, rolled.beta[:, 0], rolled.alpha[:, 0], rolled.r2[:, 0], se)
     if kind == BetaPath.EWMA:
-        return RollingBeta(sessions, ewma_path(x, frame.y, decay=Options().decay), nothing, nothing, nothing)
-    fit = kalman_fit(x, frame.y)
+        return RollingBeta(sessions, ewma_path(x, y, decay=Options().decay), nothing, nothing, nothing)
+    if kind == BetaPath.QUANTILE:
+        beta, se = rolling_quantile(x, y, window=sessions, tau=tau)
+        return RollingBeta(sessions, beta, nothing, nothing, se)
+    if kind in (BetaPath.UPSIDE, BetaPath.DOWNSIDE):
+        beta, se = rolling_asymmetric(x, y, window=sessions, side=kind.removesuffix("side"))
+        return RollingBeta(sessions, beta, nothing, nothing, se)
+    fit = kalman_fit(x, y)
     path = fit.smoothed if kind == BetaPath.KALMAN_SMOOTHED else fit.filtered
     if path is None:
         raise NotEnoughDataError(f"{frame.subject} and {frame.benchmarks[0]}: no Kalman beta, {fit.reason}")

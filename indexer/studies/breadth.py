@@ -16,25 +16,16 @@ from indexer.analytics.breadth import (
     dispersion,
     relative_strength,
 )
-from indexer.analytics.catalogue import PolicyDistance, packaged_text, parse_decisions, policy_distance
-from indexer.arrays import F64, I64, finite
+from indexer.arrays import I64, finite
 from indexer.errors import NotEnoughDataError, NotFoundError
 from indexer.store.assets import read_assets
 from indexer.store.db import Store
 from indexer.store.metrics import read_metrics
-from indexer.store.rebalancings import read_constituents
+from indexer.store.rebalancings import read_constituents, read_line_rate
 from indexer.store.rows import ConstituentRow
 from indexer.store.supplies import read_supplies
-from indexer.studies.series import (
-    TOKEN,
-    Series,
-    benchmark_series,
-    index_series,
-    last_known,
-    left_out,
-    token_series,
-    values_at,
-)
+from indexer.studies.catalogue import PolicyDistance, policy_distance
+from indexer.studies.series import TOKEN, Series, benchmark_series, index_series, left_out, sampled_tokens, values_at
 from indexer.times import DAY_US, from_us, to_us
 
 WINDOWS = (20, 50, 200)
@@ -97,7 +88,8 @@ def study_breadth(
     at = asked // DAY_US * DAY_US
     held = read_constituents(store, index_id, at)
     days = at - DAY_US * np.arange(max(WINDOWS), -1, -1, dtype=np.int64)
-    prices = np.column_stack([_daily(store, row.asset, days, rules_of=index_id) for row in held])
+    daily = sampled_tokens(store, [row.asset for row in held], days, rules_of=index_id)
+    prices = np.column_stack([values_at(daily[row.asset], days) for row in held])
     returns = np.diff(np.log(prices), axis=0)[-CORRELATION_DAYS:]
     weights = np.array([np.nan if row.weight is None else row.weight for row in held])
     whole = bool(np.isfinite(weights).all())
@@ -113,26 +105,19 @@ def study_breadth(
         correlation=average_correlation(returns),
         correlation_days=len(returns),
         concentration=concentration(weights) if whole else None,
-        strength=tuple(_strength(own, other, at) for other in _known(store, AGAINST)),
-        share=universe_share(store, held, others=universe, at_us=at),
-        policy=policy_distance(parse_decisions(packaged_text("fomc.toml")), asked),
+        strength=tuple(_strength(own, other, at) for other in _known(store, AGAINST, days)),
+        share=universe_share(store, held, others=universe, at_us=at, rules_of=index_id),
+        policy=policy_distance(asked),
         without_rate=tuple(row.asset for row, last in zip(held, prices[-1], strict=True) if np.isnan(last)),
         left_out=left_out(own.left_out, start_us=int(days[0]), end_us=at_us),
     )
 
 
-def _daily(store: Store, asset: str, days: I64, *, rules_of: str) -> F64:
-    try:
-        return values_at(token_series(store, asset, rules_of=rules_of), days)
-    except NotEnoughDataError:
-        return np.full(len(days), np.nan)
-
-
-def _known(store: Store, names: Sequence[str]) -> list[Series]:
+def _known(store: Store, names: Sequence[str], days: I64) -> list[Series]:
     series = []
     for name in names:
         try:
-            series.append(benchmark_series(store, name))
+            series.append(benchmark_series(store, name, at_us=days))
         except (NotFoundError, NotEnoughDataError):
             continue
     return series
@@ -169,22 +154,34 @@ class UniverseShare:
     stated: tuple[str, ...] = ()
 
 
-def universe_share(store: Store, held: Sequence[ConstituentRow], *, others: Sequence[str], at_us: int) -> UniverseShare:
+def universe_share(
+    store: Store, held: Sequence[ConstituentRow], *, others: Sequence[str], at_us: int, rules_of: str
+) -> UniverseShare:
     """The constituents' share of a universe by market value; None, with the reason, where a value is not known.
 
     Supply is the newest reading at or before the instant and at most 100 days old: circulating, else free float,
     else total; without one, the newest stated market value of the same age, moved by the reference rate since.
     """
     supplies = _supplies(store, at_us)
+    prices = {row.asset: row.rate for row in held}
+    outside = [slug for slug in others if slug not in prices]
+    prices |= {slug: read_line_rate(store, slug, at_us, rules_of=rules_of) for slug in outside}
+    values: dict[str, float | None] = {}
     stated: list[str] = []
-    own = {row.asset: _value(store, row.asset, supplies, at_us=at_us, stated=stated) for row in held}
-    rest = {slug: _value(store, slug, supplies, at_us=at_us, stated=stated) for slug in others}
-    missing = [slug for slug, value in (own | rest).items() if value is None]
-    members_usd = None if any(value is None for value in own.values()) else sum(filter(None, own.values()))
+    for slug, price in prices.items():
+        if price is None or slug in supplies:
+            values[slug] = None if price is None else supplies[slug] * price
+            continue
+        then, source = _stated(store, slug, at_us=at_us, rules_of=rules_of)
+        values[slug] = None if then is None else then * price
+        stated += [] if then is None else [source]
+    missing = [slug for slug, value in values.items() if value is None]
+    known = {slug: value for slug, value in values.items() if value is not None}
+    members_usd = None if missing and set(missing) - set(outside) else sum(known[row.asset] for row in held)
     if missing or members_usd is None:
         reason = f"no supply or market value of the last 100 days, or no rate, is known of {', '.join(missing)}"
         return UniverseShare(tuple(others), members_usd, None, None, reason)
-    whole = members_usd + sum(value for slug, value in rest.items() if value is not None and slug not in own)
+    whole = members_usd + sum(known[slug] for slug in outside)
     return UniverseShare(tuple(others), members_usd, whole, members_usd / whole, None, tuple(stated))
 
 
@@ -207,34 +204,17 @@ def _supplies(store: Store, at_us: int) -> dict[str, float]:
     return amounts
 
 
-def _value(store: Store, asset: str, supplies: Mapping[str, float], *, at_us: int, stated: list[str]) -> float | None:
-    """USD market value of an asset; what rests on a statement is added to `stated`."""
-    try:
-        rates = token_series(store, asset)
-    except (NotEnoughDataError, NotFoundError):
-        return None
-    price = _rate(rates, at_us)
-    if price is None:
-        return None
-    if asset in supplies:
-        return supplies[asset] * price
-    newest = [
+def _stated(store: Store, asset: str, *, at_us: int, rules_of: str) -> tuple[float | None, str]:
+    """The newest stated market value over the rate of its instant, in tokens, and whose it is."""
+    values = [
         (int(metric.time_us[-1]), metric.source, float(metric.value[-1]))
         for metric in read_metrics(
             store, subject=asset, name=MARKET_CAP, since_us=at_us - MAX_AGE_US, until_us=at_us + 1
         )
         if len(metric.time_us)
     ]
-    if not newest:
-        return None
-    then_us, source, value = max(newest)
-    then = _rate(rates, then_us)
-    if then is None:
-        return None
-    stated.append(f"{asset} ({source}, {from_us(then_us):%Y-%m-%d})")
-    return value * price / then
-
-
-def _rate(rates: Series, at_us: int) -> float | None:
-    value = float(last_known(rates, np.array([at_us], dtype=np.int64))[0][0])
-    return value if np.isfinite(value) else None
+    if not values:
+        return None, ""
+    then_us, source, value = max(values)
+    rate = read_line_rate(store, asset, then_us, rules_of=rules_of)
+    return None if rate is None else value / rate, f"{asset} ({source}, {from_us(then_us):%Y-%m-%d})"

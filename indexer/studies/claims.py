@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 
-from indexer.analytics.catalogue import Claim, Event
 from indexer.errors import DeaiError, NotEnoughDataError
 from indexer.store.db import Store
-from indexer.studies.drawdowns import compare_episodes
+from indexer.studies.catalogue import Claim, Event
+from indexer.studies.drawdowns import AnalogueRow, compare_episodes
 from indexer.studies.series import benchmark_series
 from indexer.studies.stress import LIQUIDATION, NOTHING, stored_stress
 from indexer.times import iso
+
+Measure = Callable[..., tuple[float, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +35,20 @@ class CheckedClaim:
 
 def check_claims(store: Store, event: Event) -> tuple[CheckedClaim, ...]:
     """Every claim of an event against the data. What cannot be measured says why."""
-    return tuple(_checked(store, event, claim) for claim in event.claims)
+    measures: dict[str, Measure] = {
+        "return": partial(_session_return, store, event),
+        "long_share": partial(_long_share, store, event),
+        "episode": partial(_episode, cache(partial(_pullback, store))),
+    }
+    return tuple(_checked(claim, measures) for claim in event.claims)
 
 
-def _checked(store: Store, event: Event, claim: Claim) -> CheckedClaim:
+def _checked(claim: Claim, measures: Mapping[str, Measure]) -> CheckedClaim:
     kind, *words = claim.measure.split()
     try:
-        measured, basis = MEASURES[kind](store, event, words)
+        measured, basis = measures[kind](*words)
     except KeyError:
-        return CheckedClaim(claim.text, claim.told, None, None, f'"{kind}" is no measure; use {", ".join(MEASURES)}')
+        return CheckedClaim(claim.text, claim.told, None, None, f'"{kind}" is no measure; use {", ".join(measures)}')
     except DeaiError as error:
         return CheckedClaim(claim.text, claim.told, None, None, f"not measured: {error}")
     # Levels are compared by their ratio, returns and shares by their difference.
@@ -47,9 +56,9 @@ def _checked(store: Store, event: Event, claim: Claim) -> CheckedClaim:
     return CheckedClaim(claim.text, claim.told, measured, difference, basis)
 
 
-def _session_return(store: Store, event: Event, words: list[str]) -> tuple[float, str]:
+def _session_return(store: Store, event: Event, name: str) -> tuple[float, str]:
     """`return NQ=F`: the simple return of a benchmark's session that holds the event."""
-    series = benchmark_series(store, words[0])
+    series = benchmark_series(store, name)
     row = int(np.searchsorted(series.times_us, event.at_us))
     if not 0 < row < len(series.times_us):
         raise NotEnoughDataError(f"{series.name} has no session of {iso(event.at_us)}")
@@ -58,22 +67,23 @@ def _session_return(store: Store, event: Event, words: list[str]) -> tuple[float
     return float(series.values[row] / series.values[row - 1] - 1.0), whole
 
 
-def _long_share(store: Store, event: Event, words: list[str]) -> tuple[float, str]:
+def _long_share(store: Store, event: Event, subject: str) -> tuple[float, str]:
     """`long_share btc`: the longs among the forced closures from the event's begin to its end, in dollars."""
-    readings = stored_stress(store, words[0], since_us=event.at_us, until_us=event.until_us + 1)
+    readings = stored_stress(store, subject, since_us=event.at_us, until_us=event.until_us + 1)
     long, short = (float(readings.get(side, NOTHING)[1].sum()) for side in LIQUIDATION)
     if not long + short:
         raise NotEnoughDataError("the store holds no liquidations of these hours")
-    return long / (long + short), f"liquidations of {words[0]} from {iso(event.at_us)} to {iso(event.until_us)}"
+    return long / (long + short), f"liquidations of {subject} from {iso(event.at_us)} to {iso(event.until_us)}"
 
 
-def _episode(store: Store, event: Event, words: list[str]) -> tuple[float, str]:
+def _episode(
+    pullback: Callable[[str, str, str], AnalogueRow], point: str, subject: str, first: str, last: str
+) -> tuple[float, str]:
     """`episode peak btc 2024-01-08 2024-01-15`: of the pullback whose peak lies in that span, by the hour.
 
     `peak`, `trough`, or `high`: the highest within 60 days of the trough.
     """
-    point, subject, first, last = words
-    [row] = compare_episodes(store, [subject], episodes={"": (first, last)}, bar="hourly").rows
+    row = pullback(subject, first, last)
     episode = row.analogue.episode
     if episode is None or row.high is None or row.high_us is None:
         raise NotEnoughDataError(row.analogue.reason or f"{subject} has no pullback from {first} to {last}")
@@ -85,4 +95,5 @@ def _episode(store: Store, event: Event, words: list[str]) -> tuple[float, str]:
     return level, f"{point} of {subject} by the hour, {iso(at_us)}"
 
 
-MEASURES = {"return": _session_return, "long_share": _long_share, "episode": _episode}
+def _pullback(store: Store, subject: str, first: str, last: str) -> AnalogueRow:
+    return compare_episodes(store, [subject], episodes={"": (first, last)}, bar="hourly").rows[0]

@@ -1,30 +1,19 @@
-"""Event studies on the stored history: the index, its sub-indices and the members of that day about a dated event.
-
-Place in the flow: the event catalogue and frames → `analytics.event_study`, its cross-sectional tests and placebos.
-"""
+"""Event studies on the stored history: the index, the other indices and the members of that day about a dated event."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 
 from indexer.analytics.align import HOURLY_CLOCKS, Clock
-from indexer.analytics.catalogue import (
-    Event,
-    PolicyDistance,
-    find_event,
-    packaged_text,
-    parse_decisions,
-    policy_distance,
-)
 from indexer.analytics.event_study import (
+    CONFIDENCE,
+    CarTest,
     CrossSection,
     EventResult,
     EventWindows,
-    EveryRow,
     Placebo,
     block_bootstrap_p,
     cross_section,
@@ -37,24 +26,35 @@ from indexer.analytics.event_study import (
     rank_test,
     residual_table,
 )
+from indexer.analytics.linear import t_quantile
 from indexer.arrays import F64, I64
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.db import Store
 from indexer.store.indices import read_indices
 from indexer.store.rebalancings import read_constituents
-from indexer.studies.catalogue import Overlap, load_events, other_events
+from indexer.studies.catalogue import (
+    Event,
+    Overlap,
+    PolicyDistance,
+    find_event,
+    load_events,
+    other_events,
+    policy_distance,
+)
 from indexer.studies.claims import CheckedClaim, check_claims
 from indexer.studies.report.blocks import moment, number, percent
 from indexer.studies.series import (
     INDEX,
+    UNRATED,
     Frame,
     Series,
     benchmark_series,
-    index_series,
     left_out,
     make_frame,
+    sampled_index,
+    sampled_tokens,
+    sampling,
     subject_series,
-    token_series,
 )
 from indexer.times import DAY_US, HOUR_US
 
@@ -109,37 +109,25 @@ BOOTSTRAP_SEED = 20_250_127
 # Event windows read beside the one asked for, in intervals of the clock.
 WINDOWS = ((0, 0), (0, 1), (-1, 5), (-5, 20))
 ONE_FACTOR, TWO_FACTORS = ("QQQ",), ("QQQ", "btc")
-TESTED = (
-    "n_estimation", "ar", "ar_sd", "car", "car_sd", "car_low", "car_high", "t", "p", "reason",
-)  # fmt: skip
+MIN_MEMBERS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Abnormal:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abnormal(CarTest):
     """One subject under one market model: betas to its factors, abnormal log returns and their sum with its error.
 
     `raw` is the plain log return over the event window; `exp(x) - 1` is any of them in percent. `p_bootstrap` draws
-    blocks of estimation residuals, `p_holm` corrects `p` for all models and windows of this subject, `p_placebo` is
-    the share of days without an event with a |t| as large: of `n_placebo` days `p` calls `placebo_rejects` significant
-    at 5 %. `largest_ar` is the window's largest abnormal return, of the interval that ends at `largest_at`; `others`
-    are the catalogue's other events in the window.
+    blocks of estimation residuals, `p_holm` corrects `p` for all models and windows of this subject, `p_placebo` and
+    the two after it are of days without an event (`Placebo`). `largest_ar` is the window's largest abnormal return, of
+    the interval that ends at `largest_at`; `others` are the catalogue's other events in the window.
     """
 
     subject: str
     factors: tuple[str, ...]
     first: int
     last: int
-    n_estimation: int = 0
     betas: tuple[float, ...] = ()
     raw: float | None = None
-    ar: tuple[float, ...] = ()
-    ar_sd: tuple[float, ...] = ()
-    car: float | None = None
-    car_sd: float | None = None
-    car_low: float | None = None
-    car_high: float | None = None
-    t: float | None = None
-    p: float | None = None
     p_bootstrap: float | None = None
     p_holm: float | None = None
     p_placebo: float | None = None
@@ -148,15 +136,13 @@ class Abnormal:
     largest_ar: float | None = None
     largest_at_us: int | None = None
     others: tuple[str, ...] = ()
-    reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MemberTests:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberTests(Placebo):
     """Tests over the members of that day under one model: they share the day, so read `kolari_pynnonen`.
 
-    `p_placebo` is that of BMP among `n_placebo` days without an event, of which BMP's own p calls `placebo_rejects`
-    significant at 5 %.
+    Placebo's fields are those of BMP among days without an event.
     """
 
     factors: tuple[str, ...]
@@ -164,9 +150,6 @@ class MemberTests:
     tests: CrossSection
     rank_z: float | None
     rank_p: float | None
-    p_placebo: float | None
-    n_placebo: int
-    placebo_rejects: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,28 +199,18 @@ def study_event(
     """
     known = load_events(store) if events is None else events
     event = find_event(known, event) if isinstance(event, str) else event
-    if not models or not all(models):
-        raise InputError("name at least one factor, e.g. QQQ")
-    chosen = [tuple(model) for model in models]
-    factors = _factors(store, chosen, clock=clock)
     own = subject_series(store, index_id)
-    lead = make_frame(store, own, [factors[name] for name in chosen[0]], clock=clock)
-    row = event_row(lead.times_us, at_us=event.first_us)
-    if row is None:
-        raise NotEnoughDataError(
-            f'event "{event.id}" lies outside the {len(lead.y)} intervals that {index_id} and '
-            f"{', '.join(chosen[0])} share; import more history"
-        )
-    about = _About(store, event, tuple(known.values()), windows or _windows_of(event, lead, estimation), clock)
-    siblings = _siblings(store, index_id) if own.kind == INDEX else []
-    models_of = [[factors[name] for name in model] for model in chosen]
-    indices = [row for subject in (own, *siblings) for row in about.index(subject, models_of)]
-    start_us = int(lead.starts_us[row])
-    members = read_constituents(store, index_id, start_us) if own.kind == INDEX else []
-    held = {row.asset: _token(store, row.asset, rules_of=index_id) for row in members}
-    w = about.windows
-    spans = [(w.first, w.last), *WINDOWS]
-    nearest, furthest = min(first for first, _ in spans), max(last for _, last in spans)
+    about = _about(store, event, known, own, models=models, windows=windows, estimation=estimation, clock=clock)
+    lead, row, w = about.lead, about.row, about.windows
+    siblings: list[Series] = []
+    held: dict[str, Series] = {}
+    if own.kind == INDEX:
+        instants = sampling(store, about.models, clock=clock)
+        others = (sampled_index(store, row.id, instants) for row in read_indices(store) if row.id != index_id)
+        siblings = [series for series in others if len(series.times_us)]
+        members = [member.asset for member in read_constituents(store, index_id, int(lead.starts_us[row]))]
+        held = sampled_tokens(store, members, instants, rules_of=index_id)
+    nearest, furthest = min(first for first, _ in about.spans), max(last for _, last in about.spans)
     used = max(row + nearest - 11 - w.length, 0), min(row + furthest, len(lead.y) - 1)
     absent = left_out(own.left_out, start_us=int(lead.starts_us[used[0]]), end_us=int(lead.times_us[used[1]]))
     return EventStudy(
@@ -246,18 +219,26 @@ def study_event(
         path=hourly_path(own, event),
         clock=lead.clock,
         calendar=lead.calendar,
-        interval_start_us=start_us,
+        interval_start_us=int(lead.starts_us[row]),
         interval_end_us=int(lead.times_us[row]),
         estimation=w.length,
         first=w.first,
         last=w.last,
-        indices=tuple(indices),
-        members=tuple(about.members(held, model, lead) for model in models_of) if held else (),
-        overlaps=tuple(o for o in about.overlaps(lead) if nearest <= o.step <= furthest),
+        indices=tuple(tested for subject in (own, *siblings) for tested in about.index(subject)),
+        members=tuple(about.members(held, model) for model in about.models) if held else (),
+        overlaps=tuple(o for o in other_events(known.values(), event, lead.times_us) if nearest <= o.step <= furthest),
         claims=check_claims(store, event),
-        policy=policy_distance(parse_decisions(packaged_text("fomc.toml")), event.at_us),
-        notes=(*([absent] if absent else []), *_notes(event)),
+        policy=policy_distance(event.at_us),
+        notes=(*([absent] if absent else []), *NOTES, *([DAY_ONLY] if event.precision == "day" else [])),
     )
+
+
+NOTES = (
+    "members are those held when the interval began",
+    "tokens share the day: read kolari_pynnonen, not t_cross",
+    "p takes one variance for all days: read p_holm (number of tests) and p_placebo (days without an event)",
+)
+DAY_ONLY = "only the day of the event is known: the interval is the one that ends at or after its instant"
 
 
 def windows_asked(first: int | None, last: int | None, estimation: int) -> EventWindows | None:
@@ -276,136 +257,141 @@ def _windows_of(event: Event, lead: Frame, estimation: int) -> EventWindows:
     return EventWindows(1, last - first, estimation)
 
 
-def _factors(store: Store, models: Sequence[Sequence[str]], *, clock: str) -> dict[str, Series]:
+def _about(
+    store: Store,
+    event: Event,
+    known: Mapping[str, Event],
+    own: Series,
+    *,
+    models: Sequence[Sequence[str]],
+    windows: EventWindows | None,
+    estimation: int,
+    clock: str,
+) -> _About:
+    """The factors, and where the event lies among the intervals that the subject shares with the first model's."""
+    if not models or not all(models):
+        raise InputError("name at least one factor, e.g. QQQ")
     interval = "1h" if clock in HOURLY_CLOCKS else "1d"
-    return {name: benchmark_series(store, name, interval=interval) for model in models for name in model}
-
-
-def _siblings(store: Store, index_id: str) -> list[Series]:
-    siblings = []
-    for row in read_indices(store):
-        if row.id != index_id:
-            try:
-                siblings.append(index_series(store, row.id))
-            except NotEnoughDataError:
-                continue
-    return siblings
-
-
-def _token(store: Store, asset: str, *, rules_of: str) -> Series | str:
-    """The asset's rates, or why there are none."""
-    try:
-        return token_series(store, asset, rules_of=rules_of)
-    except NotEnoughDataError as error:
-        return str(error)
+    factors = {name: benchmark_series(store, name, interval=interval) for model in models for name in model}
+    lead = make_frame(store, own, [factors[name] for name in models[0]], clock=clock)
+    row = event_row(lead.times_us, at_us=event.first_us)
+    if row is None:
+        raise NotEnoughDataError(
+            f'event "{event.id}" lies outside the {len(lead.y)} intervals that {own.name} and '
+            f"{', '.join(models[0])} share; import more history"
+        )
+    chosen = [[factors[name] for name in model] for model in models]
+    return _About(store, event, known, windows or _windows_of(event, lead, estimation), lead, row, chosen)
 
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    """What every row of one study shares: the event among the others, the window asked for, and the clock."""
+    """What every row of one study shares: the event among the others, the window asked for, models, and the frame
+
+    of the subject and the first model, in which the event is `row`.
+    """
 
     store: Store
     event: Event
-    known: tuple[Event, ...]
+    known: Mapping[str, Event]
     windows: EventWindows
-    clock: str
+    lead: Frame
+    row: int
+    models: Sequence[Sequence[Series]]
 
-    def overlaps(self, frame: Frame) -> list[Overlap]:
-        return other_events(self.known, self.event, frame.times_us)
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """The window asked for, then the usual ones."""
+        return list(dict.fromkeys([(self.windows.first, self.windows.last), *WINDOWS]))
 
-    def index(self, subject: Series, models: Sequence[Sequence[Series]]) -> list[Abnormal]:
+    def index(self, subject: Series) -> list[Abnormal]:
         """A row for each model in the window asked for, then in the usual ones, all with one estimation window."""
-        w = self.windows
-        spans = dict.fromkeys([(w.first, w.last), *WINDOWS])
-        end = min(w.end, min(first for first, _ in spans) - 1)
-        rows = []
-        for factors in models:
-            frame = make_frame(self.store, subject, factors, clock=self.clock)
-            everyday = fit_every_row(frame.y, frame.x, length=w.length, end=end)
-            rows += [self.tested(frame, EventWindows(first, last, w.length, end), everyday)[0] for first, last in spans]
+        length, end = self.windows.length, min(self.windows.end, min(first for first, _ in self.spans) - 1)
+        windows = [EventWindows(first, last, length, end) for first, last in self.spans]
+        rows = [row for factors in self.models for row, _, _ in self.tested(subject, factors, windows, alone=True)]
         corrected = holm([row.p for row in rows])
         return [replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)]
 
-    def tested(self, frame: Frame, w: EventWindows, everyday: EveryRow | None = None) -> tuple[Abnormal, EventResult]:
-        """The subject of a frame over one window; with `everyday` also its bootstrap and placebo p."""
-        row = event_row(frame.times_us, at_us=self.event.first_us)
-        subject = Abnormal(frame.subject, frame.benchmarks, w.first, w.last)
-        if row is None:
-            result = EventResult(
-                0, reason="the event lies outside the intervals that the subject and its factors share"
-            )
-            return replace(subject, reason=result.reason), result
-        result = _counted(event_study(frame.y, frame.x, row=row, windows=w), row=row, windows=w)
-        overlaps = self.overlaps(frame)
-        inside = [overlap for overlap in overlaps if w.first <= overlap.step <= w.last]
-        largest = int(np.argmax(np.abs(result.ar))) if result.ar else None
-        abnormal = replace(
-            subject,
-            **{name: getattr(result, name) for name in TESTED},
-            betas=result.coef[1:],
-            raw=_raw(frame, row, w),
-            largest_ar=None if largest is None else result.ar[largest],
-            largest_at_us=None if largest is None else int(frame.times_us[row + w.first + largest]),
-            others=tuple(dict.fromkeys(overlap.id for overlap in inside)),
-        )
-        if everyday is None:
-            return abnormal, result
-        quiet = quiet_rows(len(frame.y), [row + overlap.step for overlap in overlaps], row=row, windows=w)
-        unusual = placebo(result.t, everyday.t(w.first, w.last)[quiet], df=result.df or 1)
-        numbers = _placebo_numbers(unusual)
-        return replace(abnormal, p_bootstrap=block_bootstrap_p(result, seed=BOOTSTRAP_SEED), **numbers), result
+    def tested(
+        self, subject: Series, factors: Sequence[Series], windows: Sequence[EventWindows], *, alone: bool
+    ) -> Iterator[tuple[Abnormal, EventResult, F64]]:
+        """The subject over each window, which share length and end, and the t of every interval of the lead.
 
-    def members(self, held: Mapping[str, Series | str], factors: Sequence[Series], lead: Frame) -> MemberTests:
+        `alone` adds the bootstrap and placebo p.
+        """
+        frame = make_frame(self.store, subject, factors, clock=self.lead.clock)
+        row = event_row(frame.times_us, at_us=self.event.first_us)
+        overlaps = other_events(self.known.values(), self.event, frame.times_us)
+        everyday = fit_every_row(frame.y, frame.x, length=windows[0].length, end=windows[0].end)
+        for w in windows:
+            named = Abnormal(subject=frame.subject, factors=frame.benchmarks, first=w.first, last=w.last)
+            if row is None:
+                reason = "the event lies outside the intervals that the subject and its factors share"
+                yield replace(named, reason=reason), EventResult(reason=reason), everyday.s2
+                continue
+            result = _counted(event_study(frame.y, frame.x, row=row, windows=w), row=row, windows=w)
+            t = everyday.t(w.first, w.last)
+            largest = int(np.argmax(np.abs(result.ar))) if result.ar else None
+            inside = (overlap.id for overlap in overlaps if w.first <= overlap.step <= w.last)
+            abnormal = replace(
+                named,
+                **{field.name: getattr(result, field.name) for field in fields(CarTest)},
+                betas=result.coef[1:],
+                raw=_raw(frame, row, w),
+                largest_ar=None if largest is None else result.ar[largest],
+                largest_at_us=None if largest is None else int(frame.times_us[row + w.first + largest]),
+                others=tuple(dict.fromkeys(inside)),
+            )
+            if alone:
+                quiet = quiet_rows(len(frame.y), [row + overlap.step for overlap in overlaps], row=row, windows=w)
+                unusual = asdict(placebo(result.t, t[quiet], df=result.df or 1))
+                abnormal = replace(abnormal, p_bootstrap=block_bootstrap_p(result, seed=BOOTSTRAP_SEED), **unusual)
+            yield abnormal, result, _on(self.lead.times_us, frame, t)
+
+    def members(self, held: Mapping[str, Series], factors: Sequence[Series]) -> MemberTests:
         """The members of that day, each alone and all together."""
-        names = tuple(factor.name for factor in factors)
+        w, names = self.windows, tuple(factor.name for factor in factors)
         rows: list[Abnormal] = []
         results: list[EventResult] = []
         everyday: list[F64] = []
         for asset, series in held.items():
-            if isinstance(series, str):
-                rows.append(Abnormal(asset, names, self.windows.first, self.windows.last, reason=series))
+            if not len(series.times_us):
+                rows.append(
+                    Abnormal(subject=asset, factors=names, first=w.first, last=w.last, reason=f"{asset} {UNRATED}")
+                )
                 continue
-            frame = make_frame(self.store, series, factors, clock=self.clock)
-            row, result = self.tested(frame, self.windows)
+            [(row, result, t)] = self.tested(series, factors, [w], alone=False)
             rows.append(row)
             results.append(result)
             if result.car is not None:
-                w = self.windows
-                t = fit_every_row(frame.y, frame.x, length=w.length, end=w.end).t(w.first, w.last)
-                everyday.append(_on(lead.times_us, frame, t))
+                everyday.append(t)
         tests = cross_section(results)
-        unusual = self._placebo_of_bmp(tests, everyday, lead)
-        return MemberTests(names, tuple(rows), tests, *_ranks(results), **_placebo_numbers(unusual))
+        rank_z, rank_p = _ranks(results)
+        unusual = self._placebo_of_bmp(tests, everyday)
+        return MemberTests(
+            factors=names, members=tuple(rows), tests=tests, rank_z=rank_z, rank_p=rank_p, **asdict(unusual)
+        )
 
-    def _placebo_of_bmp(self, tests: CrossSection, everyday: Sequence[F64], lead: Frame) -> Placebo | None:
+    def _placebo_of_bmp(self, tests: CrossSection, everyday: Sequence[F64]) -> Placebo:
         """BMP over the same members on every day without an event."""
-        row = event_row(lead.times_us, at_us=self.event.first_us)
-        if tests.bmp is None or row is None:
-            return None
+        if tests.bmp is None:
+            return Placebo()
         t = np.column_stack(everyday)
         count = np.isfinite(t).sum(axis=1)
         mean = np.nansum(t, axis=1) / np.maximum(count, 1)
         spread = np.sqrt(np.nansum((t - mean[:, None]) ** 2, axis=1) / np.maximum(count - 1, 1))
         bmp, enough = np.full(len(t), np.nan), (count >= MIN_MEMBERS) & (spread > 0.0)
         bmp[enough] = mean[enough] / spread[enough] * np.sqrt(count[enough])
-        busy = [row + overlap.step for overlap in self.overlaps(lead)]
-        quiet = quiet_rows(len(lead.y), busy, row=row, windows=self.windows)
+        overlaps = other_events(self.known.values(), self.event, self.lead.times_us)
+        busy = [self.row + overlap.step for overlap in overlaps]
+        quiet = quiet_rows(len(bmp), busy, row=self.row, windows=self.windows)
         return placebo(tests.bmp, bmp[quiet], df=tests.n - 1)
-
-
-MIN_MEMBERS = 3
 
 
 def _on(times_us: I64, frame: Frame, values: F64) -> F64:
     """A frame's values at these interval ends, NaN where it has no such row."""
     row = np.minimum(np.searchsorted(frame.times_us, times_us), len(frame.times_us) - 1)
     return np.where(frame.times_us[row] == times_us, values[row], np.nan)
-
-
-def _placebo_numbers(unusual: Placebo | None) -> dict[str, Any]:
-    if unusual is None:
-        return {"p_placebo": None, "n_placebo": 0, "placebo_rejects": None}
-    return {"p_placebo": unusual.p, "n_placebo": unusual.n, "placebo_rejects": unusual.rejects}
 
 
 def _counted(result: EventResult, *, row: int, windows: EventWindows) -> EventResult:
@@ -424,24 +410,10 @@ def _raw(frame: Frame, row: int, windows: EventWindows) -> float | None:
 def _ranks(results: Sequence[EventResult]) -> tuple[float | None, float | None]:
     """Corrado's test over the members that have a CAR, their estimation rows on one clock."""
     used = [result for result in results if result.car is not None]
-    residuals = residual_table(used) if len(used) >= 3 else None
+    residuals = residual_table(used) if len(used) >= MIN_MEMBERS else None
     if residuals is None:
         return None, None
     return rank_test(residuals, np.column_stack([result.ar for result in used]))
-
-
-def _notes(event: Event) -> tuple[str, ...]:
-    notes = [
-        "members are those held when the interval began",
-        "tokens share the day: read kolari_pynnonen, not t_cross",
-        "p takes one variance for all days: read p_holm (number of tests) and p_placebo (days without an event)",
-    ]
-    if event.precision == "day":
-        notes.append("only the day of the event is known: the interval is the one that ends at or after its instant")
-    return tuple(notes)
-
-
-PATH_END = -11
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,29 +430,24 @@ class EventPath:
     high: F64
 
 
-def event_path(
-    store: Store,
-    subject: str,
-    event: Event,
-    *,
-    factors: Sequence[str],
-) -> EventPath:
-    """The path of a subject about an event at the exchange's closes. Raises NotEnoughDataError with the reason."""
+def event_path(store: Store, subject: str, event: Event, *, factors: Sequence[str]) -> EventPath:
+    """The path of a subject over the widest usual window, as far as its returns go, at the exchange's closes.
+
+    Raises NotEnoughDataError with the reason.
+    """
     frame = make_frame(store, subject_series(store, subject), [benchmark_series(store, name) for name in factors])
     row = event_row(frame.times_us, at_us=event.first_us)
     if row is None:
         raise NotEnoughDataError(f'event "{event.id}" lies outside the returns that {subject} and its factors share')
-    rows = []
     first, last = WINDOWS[-1]
-    for step in range(first, last + 1):
-        result = event_study(frame.y, frame.x, row=row, windows=EventWindows(first, step, end=min(PATH_END, first - 1)))
-        if result.car is None:
-            break
-        raw = float(frame.y[row + first : row + step + 1].sum())
-        rows.append((step, int(frame.times_us[row + step]), raw, result.car, result.car_low, result.car_high))
-    if not rows:
+    begin = max(row + first, 0)
+    broken = np.flatnonzero(~np.append(frame.complete[begin : row + last + 1], False))
+    last = max(first + int(broken[0]) - 1, first)
+    result = event_study(frame.y, frame.x, row=row, windows=EventWindows(first, last))
+    if result.path_sd is None or result.df is None:
         raise NotEnoughDataError(f"{subject} has no abnormal return about {event.id}: {result.reason}")
-    columns = list(zip(*rows, strict=True))
-    numbers = [np.array(column, dtype=np.float64) for column in columns[2:]]
-    steps, times = (np.array(column, dtype=np.int64) for column in columns[:2])
-    return EventPath(frame.subject, frame.benchmarks, steps, times, *numbers)
+    car, half = np.cumsum(result.ar), t_quantile(result.df, 0.5 + CONFIDENCE / 2.0) * result.path_sd
+    rows = slice(begin, row + last + 1)
+    raw = np.cumsum(frame.y[rows])
+    steps = np.arange(first, last + 1)
+    return EventPath(frame.subject, frame.benchmarks, steps, frame.times_us[rows], raw, car, car - half, car + half)

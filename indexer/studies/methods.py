@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,8 +22,7 @@ from indexer.analytics.beta_variants import (
     quantile_beta,
     scholes_williams_beta,
 )
-from indexer.analytics.factors import FactorBeta, FactorModel, factor_model
-from indexer.analytics.linear import student_interval
+from indexer.analytics.linear import FactorModel, factor_model, student_interval
 from indexer.analytics.time_varying import EwmaBeta, ewma_beta, kalman_fit
 from indexer.errors import InputError, did_you_mean
 from indexer.studies.series import Frame, Series
@@ -48,9 +47,8 @@ class KalmanNow:
     reason: str | None
 
 
-Detail = (
-    BetaResult | EwmaBeta | KalmanNow | AsymmetricBeta | QuantileBeta | LeadLagBeta | FactorModel | RealisedBeta
-)  # fmt: skip
+Fit = BetaResult | EwmaBeta | KalmanNow | AsymmetricBeta | QuantileBeta | LeadLagBeta | FactorModel
+Detail = Fit | RealisedBeta
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,97 +86,68 @@ def estimate(frame: Frame, method: str, *, options: Options) -> Estimate:
     """
     if method not in METHODS:
         raise InputError(f'"{method}" is not a method.{did_you_mean(method, Method)} Use one of {", ".join(Method)}')
-    return METHODS[Method(method)](frame, options)
-
-
-def _ols(frame: Frame, options: Options) -> Estimate:
-    fit = compute_beta(frame.x[:, 0], frame.y, periods_per_year=frame.periods_per_year, confidence=options.confidence)
-    return _stated(Method.OLS, fit, options, slope=fit)
-
-
-def _ewma(frame: Frame, options: Options) -> Estimate:
-    fit = ewma_beta(frame.x[:, 0], frame.y, decay=options.decay, confidence=options.confidence)
-    return _student(Method.EWMA, fit, options=options, n=fit.n, beta=fit.beta, se=fit.se, df=fit.n_effective)
-
-
-def _kalman(frame: Frame, options: Options) -> Estimate:
-    fit = kalman_fit(frame.x[:, 0], frame.y)
-    path = fit.filtered
-    beta, sd = (None, None) if path is None else (float(path.beta[-1]), float(path.sd_beta[-1]))
-    now = KalmanNow("filtered", fit.n, beta, sd, fit.r, fit.q_beta, fit.loglik, fit.at_bound, fit.reason)
-    caution = ("beta does not measurably move in this window: the filter is least squares with growing data",)
-    return _student(
-        Method.KALMAN, now, options=options, n=fit.n, beta=beta, se=sd, df=float(fit.n), warnings=caution * fit.at_bound
-    )
-
-
-def _downside(frame: Frame, options: Options) -> Estimate:
-    fit = asymmetric_beta(frame.x[:, 0], frame.y)
-    return _student(Method.DOWNSIDE, fit, options=options, n=fit.n, beta=fit.down, se=fit.se_down, df=fit.n - 1.0)
-
-
-def _upside(frame: Frame, options: Options) -> Estimate:
-    fit = asymmetric_beta(frame.x[:, 0], frame.y)
-    return _student(Method.UPSIDE, fit, options=options, n=fit.n, beta=fit.up, se=fit.se_up, df=fit.n - 1.0)
-
-
-def _quantile(frame: Frame, options: Options) -> Estimate:
-    fit = quantile_beta(frame.x[:, 0], frame.y, tau=options.tau)
-    return _student(Method.QUANTILE, fit, options=options, n=fit.n, beta=fit.beta, se=fit.se, df=float(fit.n))
-
-
-def _dimson(frame: Frame, options: Options) -> Estimate:
-    fit = dimson_beta(frame.x[:, 0], frame.y, span=options.span, confidence=options.confidence)
-    return _stated(Method.DIMSON, fit, options, slope=fit)
-
-
-def _scholes_williams(frame: Frame, options: Options) -> Estimate:
-    fit = scholes_williams_beta(frame.x[:, 0], frame.y, confidence=options.confidence)
-    return _stated(Method.SCHOLES_WILLIAMS, fit, options, slope=fit)
-
-
-def _multi(frame: Frame, options: Options) -> Estimate:
-    factors = {name: frame.x[:, place] for place, name in enumerate(frame.benchmarks)}
-    fit = factor_model(frame.y, factors, periods_per_year=frame.periods_per_year, confidence=options.confidence)
-    if not fit.factors:
-        return _student(Method.MULTI, fit, options=options, n=fit.n, beta=None, se=None, df=None)
-    return _stated(Method.MULTI, fit, options, slope=fit.factors[0])
-
-
-def _stated(
-    method: Method,
-    fit: BetaResult | LeadLagBeta | FactorModel,
-    options: Options,
-    *,
-    slope: BetaResult | LeadLagBeta | FactorBeta,
-) -> Estimate:
-    """The slope with the interval that the method itself states; a lead-lag beta has no R² and no alpha."""
-    r2 = alpha = None
-    warnings: tuple[str, ...] = ()
-    if not isinstance(fit, LeadLagBeta):
-        r2, alpha, warnings = fit.r2, fit.alpha_annualised, fit.warnings
+    way = METHODS[Method(method)]
+    fit = way.fit(frame, options)
+    slope = fit.factors[0] if isinstance(fit, FactorModel) and fit.factors else fit
+    beta, se = getattr(slope, way.beta, None), getattr(slope, way.se, None)
+    low, high = getattr(slope, "ci_low", None), getattr(slope, "ci_high", None)
+    if way.spent and beta is not None and se is not None and fit.n - way.spent > 1:
+        low, high = student_interval(beta, se, df=fit.n - way.spent, confidence=options.confidence)
+    warnings = getattr(fit, "warnings", ()) + (AT_BOUND,) * getattr(fit, "at_bound", False)
     return Estimate(
-        method, fit.n, slope.beta, slope.se, slope.ci_low, slope.ci_high, r2, alpha,
+        method, fit.n, beta, se, low, high, getattr(fit, "r2", None), getattr(fit, "alpha_annualised", None),
         options.confidence, fit.reason, warnings, fit,
     )  # fmt: skip
 
 
-def _student(
-    method: Method,
-    detail: EwmaBeta | KalmanNow | AsymmetricBeta | QuantileBeta | FactorModel | RealisedBeta,
-    *,
-    options: Options,
-    n: int,
-    beta: float | None,
-    se: float | None,
-    df: float | None,
-    warnings: tuple[str, ...] = (),
-) -> Estimate:
-    """beta ± t(df - 2) se: `df` is the (effective) number of pairs, less what the method fits beyond two."""
-    low, high = (None, None)
-    if beta is not None and se is not None and df is not None and df > 3.0:
-        low, high = student_interval(beta, se, df=df - 2.0, confidence=options.confidence)
-    return Estimate(method, n, beta, se, low, high, None, None, options.confidence, detail.reason, warnings, detail)
+AT_BOUND = "beta does not measurably move in this window: the filter is least squares with growing data"
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a method fits, and what of its result is the beta and its error. A method that states no interval gets
+
+    Student's with the pairs less those `spent`.
+    """
+
+    fit: Callable[[Frame, Options], Fit]
+    beta: str = "beta"
+    se: str = "se"
+    spent: int = 0
+
+
+def _of_pairs(fit: Callable[..., Fit], *told: str) -> Callable[[Frame, Options], Fit]:
+    """The fit of a frame's first benchmark and subject, told these of the options."""
+    return lambda frame, options: fit(frame.x[:, 0], frame.y, **{name: getattr(options, name) for name in told})
+
+
+def _ols(frame: Frame, options: Options) -> BetaResult:
+    return compute_beta(frame.x[:, 0], frame.y, periods_per_year=frame.periods_per_year, confidence=options.confidence)
+
+
+def _kalman(frame: Frame, _: Options) -> KalmanNow:
+    fit = kalman_fit(frame.x[:, 0], frame.y)
+    path = fit.filtered
+    beta, sd = (None, None) if path is None else (float(path.beta[-1]), float(path.sd_beta[-1]))
+    return KalmanNow("filtered", fit.n, beta, sd, fit.r, fit.q_beta, fit.loglik, fit.at_bound, fit.reason)
+
+
+def _multi(frame: Frame, options: Options) -> FactorModel:
+    factors = {name: frame.x[:, place] for place, name in enumerate(frame.benchmarks)}
+    return factor_model(frame.y, factors, periods_per_year=frame.periods_per_year, confidence=options.confidence)
+
+
+METHODS: dict[Method, _Way] = {
+    Method.OLS: _Way(_ols),
+    Method.EWMA: _Way(_of_pairs(ewma_beta, "decay", "confidence")),
+    Method.KALMAN: _Way(_kalman, se="sd", spent=2),
+    Method.DOWNSIDE: _Way(_of_pairs(asymmetric_beta), "down", "se_down", spent=3),
+    Method.UPSIDE: _Way(_of_pairs(asymmetric_beta), "up", "se_up", spent=3),
+    Method.QUANTILE: _Way(_of_pairs(quantile_beta, "tau"), spent=2),
+    Method.DIMSON: _Way(_of_pairs(dimson_beta, "span", "confidence")),
+    Method.SCHOLES_WILLIAMS: _Way(_of_pairs(scholes_williams_beta, "confidence")),
+    Method.MULTI: _Way(_multi),
+}
 
 
 def intraday(benchmark: Series, subject: Series, *, first_us: int, last_us: int, options: Options) -> Estimate:
@@ -192,22 +161,19 @@ def intraday(benchmark: Series, subject: Series, *, first_us: int, last_us: int,
         sides.append((series.times_us[keep], np.log(series.values[keep])))
     (tx, x), (ty, y) = sides
     fit = hayashi_yoshida(tx, x, times_y=ty, y=y)
-    caution = ("no standard error: read it beside the beta at the close",) if fit.beta is not None else ()
+    cautions = () if fit.beta is None else ("no standard error: read it beside the beta at the close",)
     reason = f"{benchmark.name} by the hour: {fit.reason}" if fit.reason else None
-    estimate = _student(
-        Method.HAYASHI_YOSHIDA, fit, options=options, n=fit.n_x, beta=fit.beta, se=None, df=None, warnings=caution
+    return Estimate(
+        Method.HAYASHI_YOSHIDA,
+        fit.n_x,
+        fit.beta,
+        None,
+        None,
+        None,
+        None,
+        None,
+        options.confidence,
+        reason,
+        cautions,
+        fit,
     )
-    return replace(estimate, reason=reason)
-
-
-METHODS: dict[Method, Callable[[Frame, Options], Estimate]] = {
-    Method.OLS: _ols,
-    Method.EWMA: _ewma,
-    Method.KALMAN: _kalman,
-    Method.DOWNSIDE: _downside,
-    Method.UPSIDE: _upside,
-    Method.QUANTILE: _quantile,
-    Method.DIMSON: _dimson,
-    Method.SCHOLES_WILLIAMS: _scholes_williams,
-    Method.MULTI: _multi,
-}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from indexer.analytics.prediction import Predictions, predict, share_removed
+from indexer.analytics.rolling import Predictions, predict, share_removed
 from indexer.arrays import F64
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.bars import read_benchmark_closes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -30,7 +30,7 @@ from indexer.store.assets import read_assets, read_benchmark, read_benchmarks
 from indexer.store.bars import read_benchmark_bars
 from indexer.store.db import Store
 from indexer.store.indices import read_index, read_indices, read_notes
-from indexer.store.levels import LevelPage, page_of, published_span, read_level_values, read_levels
+from indexer.store.levels import LevelPage, page_of, published_span, read_level_values, read_levels, unpublished
 from indexer.store.rates import read_asset_rates
 from indexer.store.rebalancings import read_perpetual_windows
 from indexer.store.rows import StoredAsset
@@ -39,6 +39,7 @@ from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
 
 NAIVE = "naive join of daily returns on their dates: intervals do not match and weekend moves are lost"
 INDEX, TOKEN, BENCHMARK = "index", "token", "benchmark"
+LEVEL = "index level"
 # Whose closes stand for the exchange's sessions where the benchmark itself is a token.
 SESSION_SYMBOLS = ("QQQ", "SPY", "^NDX", "^GSPC")
 
@@ -103,12 +104,20 @@ def index_series(store: Store, index_id: str) -> Series:
     read_index(store, index_id)
     times, levels, status = read_level_values(store, index_id)
     if not len(times):
-        raise NotEnoughDataError(f"{index_id} has no levels yet; import prices (`deai import`) and `deai update`")
+        none = f"{index_id} has no levels yet; import prices (`deai import`) and `deai update`"
+        raise NotEnoughDataError(unpublished(store, index_id, as_of_us=store.as_of_us) or none)
     good = status != Status.IMPAIRED
     if not good.any():
         raise NotEnoughDataError(f"{index_id} was impaired at all of its levels; import prices of its constituents")
     spans, newest = _left_out(store, index_id, times, ~good), int(times[-1])
-    return Series(index_id, INDEX, times[good], levels[good], "index level", left_out=spans, newest_us=newest)
+    return Series(index_id, INDEX, times[good], levels[good], LEVEL, left_out=spans, newest_us=newest)
+
+
+def sampled_index(store: Store, index_id: str, at_us: I64 | None) -> Series:
+    """The levels of an index at these instants (None: all), maybe none; not what is left out and why."""
+    times, levels, status = read_level_values(store, index_id, at_us=at_us)
+    good = status != Status.IMPAIRED
+    return Series(index_id, INDEX, times[good], levels[good], LEVEL)
 
 
 def _left_out(store: Store, index_id: str, times: I64, impaired: Bools) -> tuple[LeftOut, ...]:
@@ -128,37 +137,56 @@ def subject_series(store: Store, name: str) -> Series:
     return token_series(store, name, also=indices)
 
 
-def token_series(store: Store, slug: str, *, rules_of: str = FLAGSHIP, also: list[str] | None = None) -> Series:
+def token_series(
+    store: Store, slug: str, *, rules_of: str = FLAGSHIP, also: Sequence[str] = (), at_us: I64 | None = None
+) -> Series:
     """The reference rates of a line in its last token: a predecessor's, by the ratio, until the successor has its own.
 
     Spot, and perpetual futures only where the rules of the index `rules_of` let them stand in: as that index takes it.
-    `also` are other names to suggest from. Raises NotFoundError for a slug that is not stored, NotEnoughDataError
-    for one without a rate.
+    `also` are other names to suggest from; `at_us` the only instants to read. Raises NotFoundError for a slug that is
+    not stored, NotEnoughDataError for one without a rate.
     """
-    assets = read_assets(store)
-    known = {asset.slug: asset for asset in assets}
-    wanted = slug.lower()
+    known, wanted = [asset.slug for asset in read_assets(store)], slug.lower()
     if wanted not in known:
-        names, indices = sorted({*known, *(also or [])}), ", ".join(also or []) or "none yet; run `deai update`"
+        names, indices = sorted({*known, *also}), ", ".join(also) or "none yet; run `deai update`"
         raise NotFoundError(f'No index or token "{slug}".{did_you_mean(wanted, names)} Indices: {indices}.')
-    tokens = [known[wanted], *(asset for asset in assets if asset.line == wanted and asset.slug != wanted)]
-    windows = read_perpetual_windows(store, rules_of)
-    parts = [(token, *read_asset_rates(store, token.id, perpetual=windows)) for token in tokens]
-    times, values = _spliced([part for part in parts if len(part[1])], last=wanted)
-    if not len(times):
-        raise NotEnoughDataError(f"{wanted} has no reference rate yet; import its prices (`deai import`)")
-    return Series(wanted, TOKEN, times, values, "reference rate")
+    series = sampled_tokens(store, [wanted], at_us, rules_of=rules_of)[wanted]
+    if not len(series.times_us):
+        raise NotEnoughDataError(f"{wanted} {UNRATED}")
+    return series
 
 
-def benchmark_series(store: Store, symbol: str, *, interval: str = "1d") -> Series:
-    """The closes of a benchmark, or a token's rates where no benchmark but a token has this name.
+UNRATED = "has no reference rate yet; import its prices (`deai import`)"
+
+
+def sampled_tokens(
+    store: Store, slugs: Sequence[str], at_us: I64 | None, *, rules_of: str = FLAGSHIP
+) -> dict[str, Series]:
+    """The same of each slug at these instants (None: all); no values where it has none. A predecessor's rates go on
+
+    until one of these instants has the successor's own."""
+    assets = read_assets(store)
+    lines = {
+        slug: [asset for asset in assets if asset.slug == slug or (asset.line == slug != asset.slug)] for slug in slugs
+    }
+    numbers = [asset.id for line in lines.values() for asset in line]
+    rates = read_asset_rates(store, numbers, at_us=at_us, perpetual=read_perpetual_windows(store, rules_of))
+    spliced = {
+        slug: _spliced([(token, *rates[token.id]) for token in line if len(rates[token.id][0])], last=slug)
+        for slug, line in lines.items()
+    }
+    return {slug: Series(slug, TOKEN, times, values, "reference rate") for slug, (times, values) in spliced.items()}
+
+
+def benchmark_series(store: Store, symbol: str, *, interval: str = "1d", at_us: I64 | None = None) -> Series:
+    """The closes of a benchmark, or a token's rates (`at_us`: of these instants) where only a token has this name.
 
     Raises NotFoundError naming the closest benchmark, NotEnoughDataError where it has no bar of the interval.
     """
     tokens = {asset.slug for asset in read_assets(store)}
     listed = {row.symbol.casefold() for row in read_benchmarks(store)}
     if symbol.casefold() not in listed and symbol.lower() in tokens:
-        return token_series(store, symbol)
+        return token_series(store, symbol, at_us=at_us)
     name = read_benchmark(store, symbol).symbol
     times, closes, basis = read_benchmark_bars(store, name, interval=interval)
     return Series(name, BENCHMARK, times, closes, basis, _splits(store, name, times, closes))
@@ -203,19 +231,14 @@ def last_known(series: Series, at_us: I64) -> tuple[F64, F64]:
     return held, age.astype(np.float64)
 
 
-def _spliced(parts: list[tuple[StoredAsset, I64, F64]], *, last: str) -> tuple[I64, F64]:
+def _spliced(parts: Sequence[tuple[StoredAsset, I64, F64]], *, last: str) -> tuple[I64, F64]:
     """Tokens of a line in succession, in units of the last one: each until the next one's first rate."""
     ordered = sorted(parts, key=lambda part: (part[0].slug == last, int(part[1][0])))
-    times: list[I64] = []
-    values: list[F64] = []
+    times, values = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
     for place, (token, at, rate) in enumerate(ordered):
-        until = min((int(later[1][0]) for later in ordered[place + 1 :]), default=np.iinfo(np.int64).max)
-        keep = at < until
-        ratio = 1.0 if token.slug == last else token.line_ratio
+        keep = at < min((int(later[1][0]) for later in ordered[place + 1 :]), default=FOREVER_US)
         times.append(at[keep])
-        values.append(rate[keep] / ratio)
-    if not times:
-        return np.zeros(0, dtype=np.int64), np.zeros(0)
+        values.append(rate[keep] / (1.0 if token.slug == last else token.line_ratio))
     return np.concatenate(times), np.concatenate(values)
 
 
@@ -305,7 +328,7 @@ def make_frame(store: Store, subject: Series, benchmarks: Sequence[Series], *, c
         raise InputError(f'"{clock}" is not a clock.{did_you_mean(clock, Clock)} Use one of {", ".join(Clock)}')
     if not benchmarks:
         raise InputError("name at least one benchmark")
-    lead = next((series for series in benchmarks if series.kind != TOKEN), benchmarks[0])
+    lead = _lead(benchmarks)
     if clock == Clock.DATE_JOIN:
         aligned, calendar = _date_join(store, subject, benchmarks, lead=lead), calendar_version()
     else:
@@ -333,6 +356,19 @@ def make_frame(store: Store, subject: Series, benchmarks: Sequence[Series], *, c
         ),
         left_out=subject.left_out,
     )
+
+
+def sampling(store: Store, models: Iterable[Sequence[Series]], *, clock: str) -> I64 | None:
+    """The instants at which a clock may read a subject beside any of these benchmarks; None where at every hour."""
+    if clock in HOURLY_CLOCKS:
+        return None
+    leads = (_lead(benchmarks) for benchmarks in models)
+    return np.unique(np.concatenate([_instants(store, lead, clock=clock, subject=lead)[0] for lead in leads]))
+
+
+def _lead(benchmarks: Sequence[Series]) -> Series:
+    """The benchmark that sets the instants: the first that is no token."""
+    return next((series for series in benchmarks if series.kind != TOKEN), benchmarks[0])
 
 
 def _doubts(benchmarks: Sequence[Series]) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from importlib.metadata import version
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indexer.analytics import align
 from indexer.analytics.align import align_at, calendar_version, sample_at, session_closes, sessions
 from indexer.analytics.beta import compute_beta
 from indexer.errors import InputError
@@ -54,6 +56,15 @@ def test_sessions_of_a_year():
     week = sessions(date(2025, 1, 24), date(2025, 1, 27))
     assert week.dates == (date(2025, 1, 24), date(2025, 1, 27))
     assert week.calendar == calendar_version() and week.calendar.startswith("XNYS exchange_calendars ")
+
+
+def test_the_shipped_sessions_are_those_of_the_library():
+    first, last = date(2000, 1, 1), date(2040, 12, 31)
+    shipped, of_library = sessions(first, last), align._of_library(first, last, exchange="XNYS")
+    assert shipped.dates == of_library.dates and shipped.zone == of_library.zone
+    np.testing.assert_array_equal(shipped.closes_us, of_library.closes_us)
+    np.testing.assert_array_equal(shipped.opens_us, of_library.opens_us)
+    assert shipped.calendar.endswith(version("exchange_calendars")), "read the table anew from this version"
 
 
 def test_calendar_errors():

@@ -1,4 +1,4 @@
-"""Contributions add up, exactly; breadth, dispersion, concentration; stress totals."""
+"""Contributions add up, exactly; breadth, dispersion, concentration."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from indexer.analytics.breadth import (
     dispersion,
     relative_strength,
 )
-from indexer.analytics.stress import liquidation_totals, move_z
 from indexer.errors import InputError
-from indexer.times import HOUR_US
 
 
 @given(st.integers(1, 30), st.integers(1, 8), st.integers(0, 10**6), st.floats(1e-8, 0.3))
@@ -96,28 +94,3 @@ def test_concentration():
 def test_relative_strength():
     got = relative_strength([np.nan, 10, 11, 12.1], [5.0, 5, 5, 5], horizons=(1, 2, 3, 9))
     assert got == {1: pytest.approx(math.log(1.1)), 2: pytest.approx(math.log(1.21)), 3: None, 9: None}
-
-
-def test_liquidations_by_side_and_hour():
-    rows = [(0, "long", 100.0), (HOUR_US - 1, "short", 2.0), (HOUR_US, "long", 50.0), (5 * HOUR_US, "short", 10.0)]
-    times, sides, usd = zip(*rows, strict=True)
-    got = liquidation_totals(times, sides, usd=usd)
-    assert [hour.start_us // HOUR_US for hour in got.hours] == [0, 1, 5]  # no row is not a zero
-    assert got.hours[0].long_share == pytest.approx(100 / 102) and got.hours[0].n == 2
-    assert (got.long_usd, got.short_usd, got.worst) == (150.0, 12.0, got.hours[0])
-    nothing = liquidation_totals([], [], usd=[])
-    assert (nothing.hours, nothing.long_share, nothing.worst) == ((), None, None)
-    with pytest.raises(InputError, match='"buy" is not a side; use "long" or "short"'):
-        liquidation_totals([0], ["buy"], usd=[1.0])
-    with pytest.raises(InputError, match="missing or negative"):
-        liquidation_totals([0], ["long"], usd=[-1.0])
-    with pytest.raises(InputError, match="1 times, 2 sides and 1 amounts do not pair up"):
-        liquidation_totals([0], ["long", "long"], usd=[1.0])
-
-
-def test_move_z_leaves_the_move_out_of_its_yardstick():
-    r = np.random.default_rng(2).normal(0, 0.01, 100)
-    r[95] = -0.2
-    got = move_z(r, window=90)
-    assert got[95] == pytest.approx((-0.2 - r[5:95].mean()) / r[5:95].std(ddof=1)) and got[95] < -15
-    assert np.isnan(got[:90]).all() and np.isnan(move_z(np.zeros(100))).all() and np.isnan(move_z(r[:5])).all()

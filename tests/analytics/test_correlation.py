@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from indexer.analytics.correlation import (
+from indexer.analytics.series import (
     correlation,
     correlation_change,
     correlation_matrix,

@@ -11,7 +11,7 @@ import pytest
 from indexer.analytics.align import align_at, sessions
 from indexer.analytics.beta import compute_beta
 from indexer.analytics.beta_variants import dimson_beta
-from indexer.analytics.correlation import lag_scan
+from indexer.analytics.series import lag_scan
 from indexer.times import DAY_US, HOUR_US, to_us
 
 TRUE = 1.5

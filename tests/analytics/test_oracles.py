@@ -14,7 +14,7 @@ from indexer.analytics.align import align_at, sessions
 from indexer.analytics.beta import compute_beta
 from indexer.analytics.beta_variants import dimson_beta, quantile_beta, scholes_williams_beta
 from indexer.analytics.drawdown import analogues, drawdown_episodes
-from indexer.analytics.factors import factor_model
+from indexer.analytics.linear import factor_model
 from indexer.analytics.rolling import rolling_beta, rolling_hac
 from indexer.analytics.time_varying import KalmanModel, ewma_path, kalman_filter, kalman_fit
 from indexer.times import DAY_US, HOUR_US, parse_instant

@@ -31,7 +31,7 @@ def test_a_named_function_exists(name):
 
 def test_the_table_names_every_module_and_no_other():
     folder = Path(import_module("indexer.analytics").__file__).parent
-    assert set(MODULES) == {path.stem for path in folder.glob("*.py")} - {"__init__", "series"}
+    assert set(MODULES) == {path.stem for path in folder.glob("*.py")} - {"__init__"}
 
 
 def test_the_clocks_are_those_there_are():

@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from indexer.errors import InputError, NotFoundError
+from indexer.studies.attribution import study_attribution
+from indexer.studies.beta import index_beta
+from indexer.studies.drawdowns import study_drawdowns
 from indexer.studies.report import market, sections
-from indexer.studies.report.blocks import Document, Table, as_html, number, p_value, percent
+from indexer.studies.report.blocks import Document, Table, as_html, moment, number, p_value, percent
 from indexer.studies.report.gather import gather
 from indexer.studies.report.page import document, write_report
-from indexer.times import iso
+from indexer.times import DAY_US, iso, parse_instant, to_us
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +161,31 @@ def test_the_same_blocks_make_a_pdf_of_some_pages(store, tmp_path, monkeypatch):
     assert 4 <= len(re.findall(rb"/Type /Page\b", content)) <= 15
 
 
+@pytest.mark.parametrize("case", ["week 2025-11-03 2025-11-09", "month 2025-10-01 2025-10-31"])
+def test_a_period_tells_levels_attribution_members_beta_and_drawdown(store, history_now, tmp_path, case):
+    period, first, last = case.split()
+    known = store.as_known(to_us(history_now))
+    for name in ("a.html", "b.html", "a.pdf", "b.pdf"):
+        write_report(known, "deai", period=period, path=tmp_path / name)
+    a, b = ((tmp_path / f"{name}.html").read_text(encoding="utf-8") for name in "ab")
+    assert a == b and (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
+    text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", a))).replace("\u00a0", " ")
+    start, end = parse_instant(first), parse_instant(last) + DAY_US
+    study = study_attribution(store, "deai", start_us=start, end_us=end)
+    assert f"{period} to {last}" in text and f"by what was stored by {moment(to_us(history_now))}" in text
+    assert percent(study.published, 2) in text
+    assert all(percent(row.contribution, 2) in text for row in study.constituents)
+    beta = index_beta(store, "deai", "QQQ", end_us=end - 1).estimate
+    assert f"QQQ {number(beta.beta)} {number(beta.se)}" in text
+    assert f"stands {percent(study_drawdowns(store, 'deai', end_us=end).now)}" in text
+
+
 def test_another_ending_or_event_is_refused(store, tmp_path):
     with pytest.raises(InputError, match=r'"r\.txt" must end in \.html or \.pdf'):
         write_report(store, "deai", "deepseek", path=tmp_path / "r.txt")
+    with pytest.raises(InputError, match='"year" is no period'):
+        write_report(store, "deai", period="year", path=tmp_path / "r.html")
     with pytest.raises(NotFoundError, match="no event"):
         write_report(store, "deai", "nothing", path=tmp_path / "r.html")
 

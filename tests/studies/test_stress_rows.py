@@ -10,8 +10,8 @@ import pytest
 
 from indexer.errors import InputError
 from indexer.studies.series import index_series
-from indexer.studies.stress import METRICS, study_stress
-from indexer.times import DAY_US, iso, parse_instant
+from indexer.studies.stress import METRICS, liquidation_totals, move_z, study_stress
+from indexer.times import DAY_US, HOUR_US, iso, parse_instant
 
 ROWS = [
     ("2025-01-27T10:30:00Z", "liquidation_long_usd", 900),
@@ -84,3 +84,23 @@ def test_the_real_fear_and_greed_index_reads_71_on_the_day(store, history_files)
 def test_an_unknown_bar_is_refused(store):
     with pytest.raises(InputError, match='"weekly" is not a bar'):
         study_stress(store, "deai", readings(ROWS), start_us=0, end_us=1, bar="weekly")
+
+
+def test_hours_of_liquidations_are_summed_by_side():
+    sides = {
+        "liquidation_long_usd": (np.array([1, HOUR_US]), np.array([100.0, 50.0])),
+        "liquidation_short_usd": (np.array([HOUR_US - 1, 5 * HOUR_US]), np.array([2.0, 10.0])),
+    }
+    totals = liquidation_totals(sides, start_us=0, end_us=5 * HOUR_US)
+    assert [hour.start_us // HOUR_US for hour in totals.hours] == [0, 1, 5], "no row is not a zero"
+    assert totals.hours[0].long_share == pytest.approx(100 / 102) and totals.hours[0].n == 2
+    assert (totals.long_usd, totals.short_usd, totals.worst) == (150.0, 12.0, totals.hours[0])
+    assert liquidation_totals(sides, start_us=5 * HOUR_US, end_us=6 * HOUR_US) is None
+
+
+def test_move_z_leaves_the_move_out_of_its_yardstick():
+    r = np.random.default_rng(2).normal(0, 0.01, 100)
+    r[95] = -0.2
+    got = move_z(r, window=90)
+    assert got[95] == pytest.approx((-0.2 - r[5:95].mean()) / r[5:95].std(ddof=1)) and got[95] < -15
+    assert np.isnan(got[:90]).all() and np.isnan(move_z(np.zeros(100))).all() and np.isnan(move_z(r[:5])).all()

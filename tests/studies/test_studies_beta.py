@@ -145,6 +145,9 @@ def test_every_path_ends_where_its_window_ends_and_hindsight_is_marked(store, ki
         assert path.rolling.se[-1] == pytest.approx(one.estimate.se, rel=1e-9)
         low, high = path.interval()
         assert (low[-1], high[-1]) == pytest.approx((one.estimate.ci_low, one.estimate.ci_high), rel=1e-9)
+    if kind in ("upside", "downside", "quantile"):
+        one = index_beta(store, "deai", "QQQ", sessions=90, end_us=end, method=kind).estimate
+        assert (path.rolling.beta[-1], path.rolling.se[-1]) == pytest.approx((one.beta, one.se), rel=1e-12)
     if kind == "kalman":
         cut = beta_history(store, "deai", "QQQ", sessions=90, kind=kind, end_us=parse_instant("2025-06-20"))
         assert path.times_us[: len(cut.times_us)].tolist() == cut.times_us.tolist()
@@ -301,4 +304,9 @@ def test_a_probable_split_is_left_out_until_an_event_confirms_the_move(store, tm
     confirmed = benchmark_series(small, "QQQ")
     assert confirmed.splits == ()
     assert abs(windowed_beta(make_frame(store, levels, [confirmed]), **window).estimate.beta) < 0.2
+    known_us = times[-1] + DAY_US
+    later = start_run(small, kind="import", key="b", now=from_us(known_us))
+    write_benchmark_bars(small, later, replace(columns, close=true.values))
+    then, now = (benchmark_series(small.as_known(at), "QQQ").values for at in (known_us - 1, known_us))
+    assert then.tolist() == closes.tolist() and now.tolist() == true.values.tolist(), "a correction is not known before"
     small.close()

@@ -10,11 +10,10 @@ import statsmodels.api as sm
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from indexer.analytics.catalogue import find_event
 from indexer.analytics.event_study import EventWindows
 from indexer.config import Settings
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError, NotFoundError
-from indexer.studies.catalogue import event_at, load_events, other_events
+from indexer.studies.catalogue import event_at, find_event, load_events, other_events
 from indexer.studies.events import event_path, study_event
 from indexer.studies.report.blocks import percent
 from indexer.studies.series import benchmark_series, index_series, make_frame, token_series

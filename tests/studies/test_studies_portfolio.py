@@ -72,7 +72,7 @@ def test_a_predecessor_counts_as_what_it_became_and_the_unknown_is_named(store):
     coins = [Holding("AI16Z", 100.0), Holding("FETT", 1.0), Holding("USDC", 5.0), Holding("AGIX", 7.0)]
     study = study_portfolio(store, coins, end_us=end)
     old = read_asset(store, "AI16Z")
-    times, rates = read_asset_rates(store, old.id)
+    times, rates = read_asset_rates(store, [old.id])[old.id]
     (held,) = study.holdings
     assert (held.asset, held.symbols, held.amount) == ("elizaos", ("AI16Z",), pytest.approx(600.0))
     assert study.value == pytest.approx(100.0 * rates[np.searchsorted(times, study.at_us, side="right") - 1])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from indexer.analytics.prediction import predict
+from indexer.analytics.rolling import predict
 from indexer.errors import InputError, NotEnoughDataError
 from indexer.store.bars import read_benchmark_closes
 from indexer.studies.beta import beta_pairs

@@ -23,7 +23,7 @@ from indexer.studies.compare import BetaComparison, ConstituentBetas, compare_be
 from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy, compare_episodes, study_drawdowns
 from indexer.studies.events import EventStudy, study_event
 from indexer.studies.fundamentals import FundamentalsStudy, study_fundamentals
-from indexer.times import parse_instant
+from indexer.times import DAY_US, iso, parse_instant, to_us
 
 END = parse_instant("2025-01-31")
 AT = parse_instant("2025-01-28")
@@ -162,6 +162,14 @@ def test_beta_over_time_says_what_kind_it_is(client, kind):
     statistics.BetaHistory.model_validate(body)
     assert (body["kind"], body["hindsight"]) == (kind, kind == "kalman_smoothed")
     assert all(row["beta"] is not None for row in body["data"])
+
+
+@pytest.mark.parametrize("path", ["/beta?sessions=90", "/drawdowns?bar=daily", "/breadth?at=2025-01-28"])
+def test_a_statistic_is_of_what_was_known_at_an_instant(client, history_now, path):
+    known, before = iso(to_us(history_now)), iso(to_us(history_now) - DAY_US)
+    assert client.get(f"{BASE}{path}&as_of={known}").json() == client.get(f"{BASE}{path}").json()
+    early = client.get(f"{BASE}{path}&as_of={before}")
+    assert early.status_code == 409 and f"had no level by {before}" in early.json()["detail"]
 
 
 def test_beta_over_time_leaves_out_its_end(client):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.analytics.catalogue import Event, find_event
 from indexer.arrays import F64, I64
 from indexer.errors import NotEnoughDataError, NotFoundError
 from indexer.store.db import Store
@@ -18,7 +17,7 @@ from indexer.studies.attribution import AttributionStudy, study_attribution
 from indexer.studies.beta import BetaHistory, beta_history
 from indexer.studies.breadth import BreadthStudy, study_breadth
 from indexer.studies.breaks import BreakStudy, study_breaks
-from indexer.studies.catalogue import load_events
+from indexer.studies.catalogue import Event, find_event, load_events
 from indexer.studies.compare import BetaComparison, compare_betas
 from indexer.studies.drawdowns import AnalogueTable, DrawdownStudy, compare_episodes, regular, study_drawdowns
 from indexer.studies.events import TWO_FACTORS, EventPath, EventStudy, event_path, study_event

@@ -11,6 +11,7 @@ from indexer.store.drafts import draft
 from indexer.studies.report import market, sections
 from indexer.studies.report.blocks import Block, Bullets, Cards, Document, Heading, Text, as_html, day, moment, span_of
 from indexer.studies.report.gather import Gathered, gather
+from indexer.studies.report.period import period_document
 
 SECTIONS = (
     ("By the hour", sections.hours),
@@ -28,21 +29,26 @@ SECTIONS = (
 def write_report(
     store: Store,
     index_id: str,
-    event_id: str,
+    event_id: str = "",
     *,
     path: Path,
+    period: str = "",
     data_dir: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
-    """Writes the report and gives its size in bytes; the file appears whole or not at all.
+    """Writes the report of an event, or of the last whole `period` (week or month); its size in bytes.
 
-    The same store gives the same file, byte for byte. Raises NotFoundError for an unknown index or event,
-    NotEnoughDataError where the event lies outside the data, and InputError for another ending than .html or .pdf.
+    The file appears whole or not at all. The same store gives the same file, byte for byte. Raises NotFoundError for an
+    unknown index or event, NotEnoughDataError where the data do not reach, InputError for another period, or ending
+    than .html or .pdf.
     """
     ending = path.suffix.lower()
     if ending not in (".html", ".pdf"):
         raise InputError(f'"{path.name}" must end in .html or .pdf')
-    report = document(gather(store, index_id, event_id, data_dir=data_dir, progress=progress))
+    if period:
+        report = period_document(store, index_id, period, progress=progress)
+    else:
+        report = document(gather(store, index_id, event_id, data_dir=data_dir, progress=progress))
     if ending == ".pdf":
         from indexer.studies.report.pdf import as_pdf
 
