@@ -208,7 +208,7 @@ def index_document(
     form: FormParam = DocumentForm.HTML,
 ) -> Response:
     """A document made from the rules, levels and ledgers as they are now."""
-    from indexer.administration.documents.make import make_document
+    from indexer.administration.documents import make_document
 
     store, settings, now = services.store, services.settings, services.clock()
     return _written(make_document(store, settings, index_id=index_id, kind=paper.value, now=now), form)
@@ -250,7 +250,7 @@ def _pdf(services: Services, index_id: str, *, token: str = "", at: int | None =
 
 
 def _factsheet(services: Services, index_id: str, *, token: str, at: int | None) -> Document:
-    from indexer.administration.documents.make import make_factsheet
+    from indexer.administration.documents import make_factsheet
 
     at_us = LATEST_US if at is None else at
     return make_factsheet(services.store, services.settings, index_id=index_id, token=token, at_us=at_us)

@@ -218,7 +218,7 @@ def document(
 
     Example: deai document deai --kind factsheet --token TAO --out tao.pdf
     """
-    from indexer.administration.documents.make import FOREVER_US, write_document
+    from indexer.administration.documents import FOREVER_US, write_document
     from indexer.times import parse_instant, utc_now
 
     at_us = parse_instant(at) if at else FOREVER_US

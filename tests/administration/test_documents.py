@@ -10,10 +10,15 @@ import pytest
 from eventful import eventful
 from worlds import prices
 
-from indexer.administration.documents.factsheet import constituent_factsheet, index_factsheet
-from indexer.administration.documents.make import make_document, statement_document, write_document
-from indexer.administration.documents.methodology_page import difference, methodology_document
+from indexer.administration.documents import (
+    difference,
+    make_document,
+    methodology_document,
+    statement_document,
+    write_document,
+)
 from indexer.administration.explain import explain
+from indexer.administration.factsheet import constituent_factsheet, index_factsheet
 from indexer.config import Settings
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError
 from indexer.levels.lifecycle import status_of

@@ -17,7 +17,7 @@ from sqlalchemy import text as sql
 
 from api.app import create_app
 from api.middleware.keys import KeyRing, Scope
-from indexer.administration.documents.make import write_document
+from indexer.administration.documents import write_document
 from indexer.config import Settings
 from indexer.live.upstream import NO_SOURCES
 from indexer.store.administration import write_announcements

@@ -1,1 +1,0 @@
-"""Documents made from the same data as the levels: methodology pages, benchmark statements, factsheets."""
