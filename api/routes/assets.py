@@ -20,8 +20,8 @@ from indexer.client.models import LevelStatus
 from indexer.live.chain.status import block_link, disagreements, float_status
 from indexer.registry import Asset, load_registry
 from indexer.store.assets import read_asset, read_assets, read_listings
+from indexer.store.bars import read_metrics, read_newest_metrics
 from indexer.store.db import Store
-from indexer.store.metrics import read_metrics, read_newest_metrics
 from indexer.store.quality import read_open_quality
 from indexer.store.rates import read_newest_rate
 from indexer.store.rows import MetricSeries, QualityRow, StoredAsset, SupplyRow

@@ -20,10 +20,10 @@ from indexer.client import models
 from indexer.errors import NotEnoughDataError
 from indexer.levels.lifecycle import standing_of
 from indexer.store.db import Store
-from indexer.store.heads import chain_of
 from indexer.store.indices import read_index, read_indices
 from indexer.store.levels import published_span, read_latest_level, read_levels
 from indexer.store.rows import IndexRow, LevelRows
+from indexer.store.seals import chain_of
 from indexer.times import DAY_US, FIXING_LAG_US, HOUR_US, from_us
 
 router = APIRouter(prefix="/v1/indices", tags=["indices"], responses=declared("not_found", "not_enough_data"))

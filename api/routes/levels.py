@@ -59,11 +59,11 @@ from indexer.engine.market import STATUS_NAMES
 from indexer.errors import InputError, NotFoundError
 from indexer.levels.lifecycle import REASONS
 from indexer.store.db import Store
-from indexer.store.heads import chain_of
 from indexer.store.indices import read_index
 from indexer.store.levels import LevelPage, page_of, read_level_page, read_levels, unpublished
 from indexer.store.rows import IndexRow
 from indexer.store.runs import read_version
+from indexer.store.seals import chain_of
 from indexer.studies.series import read_level_closes, session_dates
 from indexer.times import DAY_US, INTERVAL_US, to_us
 

@@ -21,7 +21,7 @@ from api.routes.indices import fresh_until
 from indexer.alerts.rules import Rule, load_alerts
 from indexer.config import program_version
 from indexer.live.standing import SourceStatus, Standing, clock_doubt, standing_of
-from indexer.store.alerts import read_alert_messages, read_alert_states
+from indexer.store.administration import read_alert_messages, read_alert_states
 from indexer.store.indices import read_indices
 from indexer.store.levels import newest_instants
 from indexer.store.quality import read_quality

@@ -24,9 +24,9 @@ from indexer.client import models
 from indexer.live.chain.supply_rows import SOURCE as ONCHAIN
 from indexer.sources.usage import USAGE
 from indexer.store.assets import read_asset
+from indexer.store.bars import read_metrics
 from indexer.store.db import Store
 from indexer.store.indices import read_indices
-from indexer.store.metrics import read_metrics
 from indexer.store.rows import MetricSeries
 from indexer.studies.drawdowns import DrawdownStudy
 from indexer.studies.events import EventStudy

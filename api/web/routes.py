@@ -74,7 +74,7 @@ def event_page(request: Request, services: ServicesDep, store: StoreDep, slug: s
 @router.get("/methodology/{index_id}")
 def methodology_page(request: Request, services: ServicesDep, index_id: str) -> Response:
     """The rules of an index in words."""
-    from indexer.administration.documents.make import make_document
+    from indexer.administration.documents import make_document
     from indexer.studies.report.blocks import body_of
 
     store, now = services.store, services.clock()

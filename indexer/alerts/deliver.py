@@ -25,7 +25,7 @@ from indexer.alerts.evaluate import evaluate
 from indexer.alerts.rules import Alerts, Target, load_alerts
 from indexer.config import Settings
 from indexer.errors import ConfigError, DeaiError, SourceRefused, SourceUnavailable
-from indexer.store.alerts import change_alert_message, read_alert_messages
+from indexer.store.administration import change_alert_message, read_alert_messages
 from indexer.store.db import Store
 from indexer.store.runs import last_update
 from indexer.store.tables import AlertMessage

@@ -19,8 +19,7 @@ from indexer.analytics.breaks import beta_difference
 from indexer.engine.market import STATUS_NAMES
 from indexer.errors import DeaiError, NotEnoughDataError
 from indexer.levels.lifecycle import standing_of
-from indexer.store.administration import read_announcements
-from indexer.store.alerts import forget_alert_states, read_alert_states, write_alert_state
+from indexer.store.administration import forget_alert_states, read_alert_states, read_announcements, write_alert_state
 from indexer.store.db import Store
 from indexer.store.levels import read_latest_level, read_level_page, read_levels
 from indexer.store.quality import read_quality

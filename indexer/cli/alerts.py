@@ -67,7 +67,7 @@ def _term(word: str) -> tuple[str, Any]:
 def list_command(as_json: Json = False) -> None:
     """Show rules and where they stand, targets without their secrets, and the newest messages with their fate."""
     from indexer.alerts.rules import load_alerts
-    from indexer.store.alerts import read_alert_messages, read_alert_states
+    from indexer.store.administration import read_alert_messages, read_alert_states
 
     with opened() as (store, settings):
         alerts = load_alerts(settings.alerts_file)
@@ -105,7 +105,7 @@ def remove(name: Annotated[str, typer.Argument(help="A rule or target.")], as_js
 @alert.command()
 def resend(name: Annotated[str, typer.Argument(help="A target.")], as_json: Json = False) -> None:
     """Try again what is dead of a target, once the reason is gone. The scheduler or `deai update` sends it."""
-    from indexer.store.alerts import revive_alert_messages
+    from indexer.store.administration import revive_alert_messages
 
     with opened() as (store, _):
         count = revive_alert_messages(store, name, now=utc_now())

@@ -220,10 +220,10 @@ def export(
     if path is None:
         raise InputError("name the file to write, e.g. deai export deai.csv; or --proof FILE.zip")
     from api.answers.encode import write_levels
-    from indexer.store.heads import chain_of
     from indexer.store.indices import read_index
     from indexer.store.levels import read_levels
     from indexer.store.runs import read_version
+    from indexer.store.seals import chain_of
 
     with opened() as (store, _), progress(f"writing {path.name}", quiet=as_json) as tick:
         step_us = INTERVAL_US[interval.value]

@@ -28,12 +28,10 @@ from indexer.files.recognising import check_options, question, recognise, with_o
 from indexer.files.records import FileRows, bars_of, benchmarks_of, metrics_of, supplies_of
 from indexer.files.rows import gated
 from indexer.registry import Registry
-from indexer.store.archive import Archive
+from indexer.store.archive import Archive, write_payloads
 from indexer.store.assets import ensure_benchmarks, ensure_listings, read_listings, write_registry
-from indexer.store.bars import write_bars, write_benchmark_bars
+from indexer.store.bars import write_bars, write_benchmark_bars, write_metrics
 from indexer.store.db import Store
-from indexer.store.metrics import write_metrics
-from indexer.store.payloads import write_payloads
 from indexer.store.quality import write_rejects
 from indexer.store.rows import RejectRow, Written
 from indexer.store.runs import finish_run, start_run

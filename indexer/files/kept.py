@@ -64,10 +64,10 @@ def read_import(archive: Archive, record: str) -> Iterator[FileRows]:
     name = Path(str(said["file"])).name
     manifest = parse_manifest(said["manifest"]["text"], name=said["manifest"]["name"])
     registry = Registry(tuple(map(_asset, said["assets"])), (), {}, source="as it was at the import")
-    body = archive.get(said["sha256"])
     with tempfile.TemporaryDirectory(prefix="deai-") as folder:
         path = Path(folder) / name
-        path.write_bytes(body)
+        with path.open("wb") as file:
+            file.writelines(archive.pieces(said["sha256"]))
         table = next((one for one in tables_of(path) if one.part == said.get("inner", "")), Table(path, "text"))
         yield from gated(table, manifest, registry=registry, now_us=int(said["at_us"]))
 

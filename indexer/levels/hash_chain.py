@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexer.arrays import F64, I8, I64
-from indexer.times import iso
 
 GENESIS = b"\0" * 32
 
@@ -79,24 +78,3 @@ def chain(
         previous = hashlib.sha256(previous + hashed + pack(time_us, revision, level, state)).digest()
         after.append(previous)
     return before, after
-
-
-def broken_link(
-    times_us: I64,
-    levels: F64,
-    *,
-    revisions: I64,
-    status: I8,
-    inputs: Sequence[bytes],
-    before: Sequence[bytes],
-    own: Sequence[bytes],
-) -> str:
-    """The first published row whose hash does not follow from its content and the row before it, in words, or ''."""
-    _, after = chain(times_us, levels, revisions=revisions, status=status, inputs=inputs)
-    previous = GENESIS
-    for n, stored in enumerate(own):
-        if before[n] != previous or stored != after[n]:
-            where = f"{iso(int(times_us[n]))} revision {int(revisions[n])}"
-            return f"the hash chain breaks at {where}: the row or its place was changed after publication"
-        previous = stored
-    return ""

@@ -30,9 +30,8 @@ from indexer.reference.rates import RateSeries, traded
 from indexer.registry import Registry, supply_facts
 from indexer.registry.records import PERPETUAL, SPOT
 from indexer.store.assets import read_assets, read_listings
-from indexer.store.bars import read_bars
+from indexer.store.bars import read_asset_metrics, read_bars
 from indexer.store.db import Store
-from indexer.store.metrics import read_asset_metrics
 from indexer.store.rates import read_rates
 from indexer.store.rows import BarSeries, ListingRow, MetricSeries, SupplyRow
 from indexer.store.supplies import read_supplies

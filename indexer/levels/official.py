@@ -33,7 +33,7 @@ from indexer.store.bars import read_benchmark_bars
 from indexer.store.db import Store
 from indexer.store.levels import published_span, read_levels
 from indexer.store.quality import write_quality
-from indexer.store.rates import read_rates_by_method, write_rates
+from indexer.store.rates import read_rates, write_rates
 from indexer.store.rows import AnnouncementRow, BarSeries, ListingRow, QualityRow, Written
 from indexer.times import DAY_US, from_us, iso
 
@@ -96,7 +96,7 @@ def computed_rates(
     listed, at_par = in_dollars(live, quotes, _both(coins, currency_rates(store)))
     of_bars, bars_us = compute_rates(listed, places, at_par=at_par)
     # A fixing is finer evidence of the same venues; bars under it are kept as evidence and for volumes.
-    rates = joined([read_rates_by_method(store, FIXED, since_us=since_us), of_bars])
+    rates = joined([read_rates(store, methods=FIXED, since_us=since_us, evidence=True), of_bars])
     return Computed(_overridden(rates, overrides), _waiting(live, listed, quotes), max(coins_us, bars_us))
 
 

@@ -43,7 +43,6 @@ from indexer.store.administration import write_announcements
 from indexer.store.assets import read_listings, write_registry
 from indexer.store.bars import read_bars
 from indexer.store.db import Store
-from indexer.store.facts import first_data_since
 from indexer.store.indices import LATE, index_state, read_indices, read_notes, write_notes
 from indexer.store.levels import count_levels, first_published_us, published_span, read_levels
 from indexer.store.quality import write_quality
@@ -54,12 +53,13 @@ from indexer.store.runs import (
     fact_runs_known,
     facts_mark,
     finish_run,
+    first_data_since,
     first_fill_is_open,
     forget_provisional_index,
     forget_provisional_rates,
     last_update,
-    mark_provisional,
     start_run,
+    write_progress,
 )
 from indexer.store.seals import seal_runs
 from indexer.times import HOUR_US, Clock, from_us, iso, to_us
@@ -137,7 +137,7 @@ def update(
         return UpdateReport(True, Written(), (), {}, refused=refused)
     replaces = forget_provisional_rates(store)
     if provisional:
-        mark_provisional(store, run_id)
+        write_progress(store, run_id, MARK)
     lasting = not (provisional or replaces)
     anew = rebuild or (_first_data(store, methodologies, rules=rules, now_us=to_us(now)) if lasting else "")
     walk = Walk(

@@ -39,13 +39,12 @@ from indexer.store.administration import read_announcements
 from indexer.store.assets import read_listings
 from indexer.store.bars import read_last_bars
 from indexer.store.db import Store
-from indexer.store.facts import late_facts, runs_with_rows
 from indexer.store.indices import LATE, SPELLS, read_indices, read_notes
 from indexer.store.levels import first_published_us, published_span, read_levels
 from indexer.store.rates import rated_assets, read_rates
 from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import NoteRow, OverrideRow, Written
-from indexer.store.runs import fact_runs_after, fact_runs_known, last_update, read_run
+from indexer.store.runs import fact_runs_after, fact_runs_known, last_update, late_facts, read_run, runs_with_rows
 from indexer.store.tables import Metric
 from indexer.times import DAY_US, HOUR_US, iso, to_us
 

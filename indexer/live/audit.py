@@ -28,9 +28,8 @@ from indexer.live.context import Live
 from indexer.live.quality_log import Exchange, note_rejects
 from indexer.sources.base import Ask, Call, Dataset, Parsed, Source
 from indexer.sources.http import Answer, Expects
-from indexer.store.archive import Archive
+from indexer.store.archive import Archive, read_answers_by_day, read_payloads, write_payloads
 from indexer.store.db import Store
-from indexer.store.payloads import read_answers_by_day, read_payloads, write_payloads
 from indexer.store.rows import PayloadRow
 from indexer.times import from_us
 

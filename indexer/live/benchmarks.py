@@ -21,9 +21,8 @@ from indexer.live.quality_log import settle
 from indexer.sources.base import Ask, Dataset
 from indexer.sources.records import BenchmarkBars
 from indexer.store.assets import ensure_benchmarks
-from indexer.store.bars import read_benchmark_closes, write_benchmark_bars
+from indexer.store.bars import read_benchmark_closes, write_benchmark_bars, write_metrics
 from indexer.store.db import Store
-from indexer.store.metrics import write_metrics
 from indexer.store.rows import BenchmarkColumns, BenchmarkRow, MetricSeries
 from indexer.times import DAY_US, parse_instant, to_us
 

@@ -17,8 +17,8 @@ from indexer.sources.base import Ask, Capabilities, Dataset, RestSource, Source,
 from indexer.sources.http import HttpClient, Timeouts
 from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS
 from indexer.sources.registry import capabilities
+from indexer.store.archive import read_last_answers
 from indexer.store.db import Store
-from indexer.store.payloads import read_last_answers
 from indexer.store.quality import read_open_quality
 from indexer.times import DAY_US, HOUR_US, to_us, utc_now
 

@@ -28,8 +28,8 @@ from indexer.live.mapping import venue_mappings
 from indexer.live.scheduler import Job, Owing, Scheduler
 from indexer.registry import Registry
 from indexer.sources.base import Dataset
+from indexer.store.archive import forget_payloads, kept_for_good
 from indexer.store.db import Store
-from indexer.store.payloads import forget_payloads, kept_for_good
 from indexer.store.runs import HISTORY, last_run_before, read_run
 from indexer.times import Clock
 
@@ -103,7 +103,7 @@ def sweep(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     swept = live.archive.sweep(before_s=before.timestamp(), keep=keep)
     links = forget_payloads(live.store, before=before)
     packed = pack_answers(live.store, live.archive, before=live.clock(), since=live.clock() - PACKED_AGAIN)
-    gone = {"before": before.isoformat(), "files": swept.files, "bytes": swept.kept_bytes, "links": links}
+    gone = {"before": before.isoformat(), "files": swept.answers, "bytes": swept.kept_bytes, "links": links}
     return {**gone, "packed": packed.answers}
 
 

@@ -21,8 +21,8 @@ from indexer.sources.derivatives import contract_sizes
 from indexer.sources.records import Liquidations, hourly_liquidations
 from indexer.sources.registry import PERPETUALS, build_sources
 from indexer.sources.usage import USAGE as SERVICES
+from indexer.store.bars import read_metrics, write_metrics
 from indexer.store.db import Store
-from indexer.store.metrics import read_metrics, write_metrics
 from indexer.store.rows import MetricSeries, Written
 from indexer.store.runs import last_run_before
 from indexer.times import DAY_US, HOUR_US, parse_instant, to_us

@@ -1,17 +1,19 @@
-"""What the administrator says and decides: announcements, overrides, and dated events."""
+"""What the administrator says and decides, dated events, and what is sent to those who asked: alerts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
+from sqlalchemy import delete, update
 from sqlmodel import col, select
 
 from indexer.errors import InputError, NotFoundError
 from indexer.store.bulk import upsert
 from indexer.store.db import Store
-from indexer.store.rows import AnnouncementRow, EventRow, OverrideRow, as_row, as_values
-from indexer.store.tables import Announcement, Event, Override
+from indexer.store.rows import AnnouncementRow, OverrideRow, as_row, as_values
+from indexer.store.tables import AlertMessage, AlertState, Announcement, Event, Override
 from indexer.times import from_us
 
 
@@ -31,8 +33,7 @@ def read_announcements(
         query = query.where(Announcement.kind == kind)
     if after_id is not None:
         query = query.where(col(Announcement.id) > after_id)
-    with store.session() as session:
-        return [as_row(AnnouncementRow, announcement) for announcement in session.exec(query)]
+    return [as_row(AnnouncementRow, announcement) for announcement in store.all(query)]
 
 
 def write_announcements(store: Store, run_id: int, rows: Sequence[AnnouncementRow]) -> None:
@@ -48,17 +49,15 @@ def read_overrides(store: Store, *, as_of_us: int | None = None) -> list[Overrid
         at = from_us(as_of_us)
         withdrawn = col(Override.withdrawn_at)
         query = query.where(col(Override.approved_at) <= at, withdrawn.is_(None) | (withdrawn > at))
-    with store.session() as session:
-        return [as_row(OverrideRow, override) for override in session.exec(query)]
+    return [as_row(OverrideRow, override) for override in store.all(query)]
 
 
 def read_override(store: Store, number: int) -> OverrideRow:
     """One override by its number. Raises NotFoundError."""
-    with store.session() as session:
-        override = session.get(Override, number)
-        if override is None:
-            raise _unknown(number)
-        return as_row(OverrideRow, override)
+    for row in read_overrides(store):
+        if row.id == number:
+            return row
+    raise _unknown(number)
 
 
 def write_override(store: Store, row: OverrideRow) -> int:
@@ -67,7 +66,7 @@ def write_override(store: Store, row: OverrideRow) -> int:
     with store.writing_session() as session:
         session.add(override)
         session.flush()
-        return int(override.id or 0)
+        return override.id
 
 
 def withdraw_override(store: Store, number: int, *, by: str, at: datetime) -> None:
@@ -84,11 +83,62 @@ def withdraw_override(store: Store, number: int, *, by: str, at: datetime) -> No
         override.withdrawn_by, override.withdrawn_at = by, at
 
 
-def read_events(store: Store) -> list[EventRow]:
+def read_events(store: Store) -> list[Event]:
     """Dated events, oldest first."""
-    with store.session() as session:
-        return [as_row(EventRow, event) for event in session.exec(select(Event).order_by(col(Event.time)))]
+    return store.all(select(Event).order_by(col(Event.time)))
 
 
 def _unknown(number: int) -> NotFoundError:
     return NotFoundError(f"there is no override {number}; list them with `deai override list`")
+
+
+def read_alert_states(store: Store) -> dict[tuple[str, str], AlertState]:
+    """Where every rule stands, by rule and subject."""
+    return {(state.rule, state.subject): state for state in store.all(select(AlertState))}
+
+
+def write_alert_state(
+    store: Store, *, before: AlertState | None, after: AlertState, messages: Sequence[AlertMessage]
+) -> bool:
+    """Keeps where a rule stands with what there is to send, both or nothing.
+
+    False where it does not stand as `before` any more: another process was first.
+    """
+    with store.writing_session(log=True) as session:
+        stored = session.get(AlertState, (after.rule, after.subject))
+        if (stored and (stored.side, stored.seen)) != (before and (before.side, before.seen)):
+            return False
+        session.merge(after)
+        session.add_all(messages)
+    return True
+
+
+def forget_alert_states(store: Store, rules: Collection[str]) -> None:
+    """Forgets where these rules stood: there are no such any more."""
+    with store.writing_session(log=True) as session:
+        session.exec(delete(AlertState).where(col(AlertState.rule).in_(rules)))
+
+
+def read_alert_messages(store: Store, *, limit: int, due_by: datetime | None = None) -> list[AlertMessage]:
+    """The newest messages, or with `due_by` those due by then, longest due first."""
+    query = select(AlertMessage).order_by(col(AlertMessage.created_at).desc(), col(AlertMessage.target)).limit(limit)
+    if due_by is not None:
+        due = col(AlertMessage.due_at)
+        query = select(AlertMessage).where(due <= due_by).order_by(due).limit(limit)
+    return store.all(query)
+
+
+def revive_alert_messages(store: Store, target: str, *, now: datetime) -> int:
+    """Makes what is dead of a target due again, from the first try on; how many there were."""
+    own = (col(AlertMessage.target) == target, col(AlertMessage.outcome) == "dead")
+    query = update(AlertMessage).where(*own).values(outcome="waiting", tries=0, due_at=now)
+    with store.writing(log=True) as connection:
+        return connection.execute(query).rowcount
+
+
+def change_alert_message(store: Store, message: AlertMessage, *, after_tries: int, **changes: Any) -> bool:
+    """Whether the changes were kept; not where it has been tried another number of times: somebody else had it."""
+    own = (col(AlertMessage.webhook_id) == message.webhook_id, col(AlertMessage.target) == message.target)
+    query = update(AlertMessage).where(*own, col(AlertMessage.tries) == after_tries).values(**changes)
+    with store.writing(log=True) as connection:
+        return connection.execute(query).rowcount == 1

@@ -19,8 +19,7 @@ LISTING_KEY = ("asset_id", "venue", "interval", "source")
 
 def read_assets(store: Store) -> list[StoredAsset]:
     """Every asset, by slug."""
-    with store.session() as session:
-        return [as_row(StoredAsset, asset) for asset in session.exec(select(Asset).order_by(col(Asset.slug)))]
+    return [as_row(StoredAsset, asset) for asset in store.all(select(Asset).order_by(col(Asset.slug)))]
 
 
 def read_asset(store: Store, name: str) -> StoredAsset:
@@ -52,7 +51,7 @@ def write_registry(store: Store, registry: Registry) -> dict[str, int]:
 
 def asset_ids(session: Session) -> dict[str, int]:
     """Every asset's id by slug."""
-    return {slug: int(number or 0) for slug, number in session.exec(select(Asset.slug, Asset.id))}
+    return dict(session.exec(select(Asset.slug, Asset.id)).all())
 
 
 def asset_id(ids: dict[str, int], slug: str) -> int:
@@ -68,8 +67,7 @@ def read_listings(store: Store, *, interval: str | None = None) -> list[ListingR
     if interval is not None:
         query = query.where(Listing.interval == interval)
     query = query.order_by(col(Asset.slug), col(Listing.interval), col(Listing.venue), col(Listing.source))
-    with store.session() as session:
-        return [as_row(ListingRow, listing, asset=slug) for listing, slug in session.exec(query)]
+    return [as_row(ListingRow, listing, asset=slug) for listing, slug in store.all(query)]
 
 
 def ensure_listings(store: Store, listings: Sequence[ListingRow]) -> list[int]:
@@ -80,9 +78,7 @@ def ensure_listings(store: Store, listings: Sequence[ListingRow]) -> list[int]:
         for row in rows:
             del row["asset"]
         upsert(session, Listing, rows, key=LISTING_KEY)
-        known = {
-            tuple(getattr(one, name) for name in LISTING_KEY): one.id or 0 for one in session.exec(select(Listing))
-        }
+        known = {tuple(getattr(one, name) for name in LISTING_KEY): one.id for one in session.exec(select(Listing))}
     return [known[tuple(row[name] for name in LISTING_KEY)] for row in rows]
 
 

@@ -7,7 +7,7 @@ revision 1, an equal row is left alone, a different one becomes the next revisio
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, repeat
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Select, Table, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel
 
-from indexer.arrays import F64, I64
+from indexer.arrays import F64
 from indexer.errors import InputError, NotFoundError
 from indexer.store.columnar import Columns, array_of, driver_rows, fields, last_of_each, pick, read_columns, table_of
 from indexer.store.db import Store
@@ -26,8 +26,7 @@ from indexer.store.rows import Written
 from indexer.store.runs import known_by
 
 CHUNK_ROWS = 100_000
-
-Column = NDArray[Any] | list[Any]
+Column = NDArray[Any] | Sequence[str] | Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,62 +48,40 @@ class BulkTable:
         return table_of(self.model)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows for a BulkTable: key columns, the values compared, and values that ride along (or one for all)."""
+def append(store: Store, table: BulkTable, columns: Mapping[str, Column], **same: object) -> Written:
+    """Writes columns (R,) and what is the `same` in all rows; says how many rows were new, revised, unchanged.
 
-    series: I64 | None
-    fixed: Mapping[str, object]
-    time_us: I64
-    values: Mapping[str, Column]
-    extra: Mapping[str, object]
-
-    def take(self, index: NDArray[Any]) -> Batch:
-        """The same rows in another order, or some of them."""
-        return Batch(
-            series=None if self.series is None else self.series[index],
-            fixed=self.fixed,
-            time_us=self.time_us[index],
-            values={name: _take(column, index) for name, column in self.values.items()},
-            extra={name: _take(column, index) if _is_column(column) else column for name, column in self.extra.items()},
-        )
-
-
-def append(store: Store, table: BulkTable, batch: Batch) -> Written:
-    """Writes a batch in chunks, one transaction each, and says how many rows were new, revised, unchanged.
-
-    Raises InputError when a key comes twice in the batch, StoreError when the database refuses.
+    In chunks, one transaction each. Raises InputError when a key comes twice, StoreError when the database refuses.
     """
-    series = batch.series if batch.series is not None else np.zeros(len(batch.time_us), dtype=np.int64)
-    step = np.diff(series)
-    within = (step == 0) & (np.diff(batch.time_us) <= 0)
-    if ((step < 0) | within).any():
-        batch = batch.take(np.lexsort((batch.time_us, series)))
-        _refuse_twice(table, batch)
+    rows = {name: _as_array(column) for name, column in columns.items()}
+    keys = [rows[name] for name in ("time", table.series) if name]
+    later = keys[-1][1:] > keys[-1][:-1]
+    if not (later | ((keys[-1][1:] == keys[-1][:-1]) & (np.diff(keys[0]) > 0))).all():
+        rows = pick(rows, np.lexsort(keys))
+        _refuse_twice(table, rows)
     written = Written()
-    for start in range(0, len(batch.time_us), CHUNK_ROWS):
-        chunk = batch.take(np.arange(start, min(start + CHUNK_ROWS, len(batch.time_us))))
+    for start in range(0, len(keys[0]), CHUNK_ROWS):
+        chunk = pick(rows, slice(start, start + CHUNK_ROWS))
         with store.writing() as connection:
-            _check_references(connection, table, chunk)
-            written += _append_chunk(connection, table, chunk)
+            _check_references(connection, table, {**same, **chunk})
+            written += _append_chunk(connection, table, chunk, same)
     return written
 
 
-def _refuse_twice(table: BulkTable, batch: Batch) -> None:
-    same = np.diff(batch.time_us) == 0
-    if batch.series is not None:
-        same &= np.diff(batch.series) == 0
+def _refuse_twice(table: BulkTable, rows: Columns) -> None:
+    same = np.diff(rows["time"]) == 0
+    if table.series is not None:
+        same &= np.diff(rows[table.series]) == 0
     if same.any():
         first = int(np.flatnonzero(same)[0])
-        of = "" if batch.series is None else f" of {table.series} {batch.series[first]}"
+        of = "" if table.series is None else f" of {table.series} {rows[table.series][first]}"
         count, name = int(same.sum()), table.table.name
         raise InputError(
-            f"{name}: {count} keys come twice in one batch, first time {batch.time_us[first]}{of}; give each once"
+            f"{name}: {count} keys come twice in one batch, first time {rows['time'][first]}{of}; give each once"
         )
 
 
-def _check_references(connection: Connection, table: BulkTable, batch: Batch) -> None:
-    held: Mapping[str, Any] = {**batch.values, **batch.extra, **({str(table.series): batch.series})}
+def _check_references(connection: Connection, table: BulkTable, held: Mapping[str, Any]) -> None:
     for column, model in table.refers.items():
         target, wanted = table_of(model), set(np.unique(held[column]).tolist())
         missing = wanted - set(connection.execute(select(target.c.id).where(target.c.id.in_(wanted))).scalars())
@@ -113,82 +90,67 @@ def _check_references(connection: Connection, table: BulkTable, batch: Batch) ->
             raise NotFoundError(message)
 
 
-def _append_chunk(connection: Connection, table: BulkTable, batch: Batch) -> Written:
-    rows = len(batch.time_us)
-    revision = np.ones(rows, dtype=np.int64)
-    keep = np.ones(rows, dtype=np.bool_)
-    for part in _parts(batch.series, rows):
-        known = _known(connection, table, batch, part)
-        if known is None:
+def _append_chunk(connection: Connection, table: BulkTable, rows: Columns, same: Mapping[str, object]) -> Written:
+    count = len(rows["time"])
+    revision = np.ones(count, dtype=np.int64)
+    keep = np.ones(count, dtype=np.bool_)
+    edges = np.flatnonzero(np.diff(rows[table.series])) + 1 if table.series else ()
+    for start, stop in pairwise([0, *edges, count]):
+        part = pick(rows, slice(start, stop))
+        known = _known(connection, table, part, same)
+        if not len(known["time"]):
             continue
-        old_time, old_revision, old_values = known
-        at = np.minimum(np.searchsorted(old_time, batch.time_us[part]), len(old_time) - 1)
-        hit = old_time[at] == batch.time_us[part]
+        at = np.minimum(np.searchsorted(known["time"], part["time"]), len(known["time"]) - 1)
+        hit = known["time"][at] == part["time"]
         equal = hit.copy()
         for name in table.compared:
-            equal &= _equal(_as_array(_take(batch.values[name], part)), old_values[name][at])
-        revision[part] = np.where(hit, old_revision[at] + 1, 1)
-        keep[part] = ~equal
+            equal &= _equal(part[name], known[name][at])
+        revision[start:stop] = np.where(hit, known["revision"][at] + 1, 1)
+        keep[start:stop] = ~equal
     if keep.any():
-        chosen = batch if keep.all() else batch.take(np.flatnonzero(keep))
-        _insert(connection, table, chosen, revision[keep])
+        _insert(connection, table, {**same, **pick(rows, keep), "revision": revision[keep]}, rows=int(keep.sum()))
     revised = int((revision[keep] > 1).sum())
     return Written(new=int(keep.sum()) - revised, revised=revised, unchanged=int((~keep).sum()))
 
 
-def _parts(series: I64 | None, rows: int) -> Iterable[slice]:
-    if series is None:
-        return [slice(0, rows)]
-    edges = [0, *(np.flatnonzero(np.diff(series)) + 1).tolist(), rows]
-    return [slice(a, b) for a, b in pairwise(edges)]
-
-
-def _known(
-    connection: Connection, table: BulkTable, batch: Batch, part: slice
-) -> tuple[I64, I64, dict[str, NDArray[Any]]] | None:
-    """Times, latest revisions and values already stored for one series within the span of the batch."""
-    times, columns = batch.time_us[part], table.table.c
-    query = select(columns.time, columns.revision, *(columns[name] for name in table.compared))
+def _known(connection: Connection, table: BulkTable, part: Columns, same: Mapping[str, object]) -> Columns:
+    """Times, latest revisions and values already stored for one series within the span of its new rows."""
+    columns, times = table.table.c, part["time"]
+    names = ("time", "revision", *table.compared)
+    query = select(*(columns[name] for name in names))
     query = query.where(columns.time.between(int(times[0]), int(times[-1])))
-    query = query.where(*(columns[name] == batch.fixed[name] for name in table.fixed))
-    if batch.series is not None:
-        query = query.where(columns[str(table.series)] == int(batch.series[part.start]))
+    query = query.where(*(columns[name] == same[name] for name in table.fixed))
+    if table.series is not None:
+        query = query.where(columns[table.series] == int(part[table.series][0]))
     stored = driver_rows(connection, query.order_by(columns.time, columns.revision))
-    if not stored:
-        return None
-    time, revision, *values = zip(*stored, strict=True)
-    stamps = np.array(time, dtype=np.int64)
-    last = np.flatnonzero(np.r_[stamps[1:] != stamps[:-1], True])
-    arrays = {
-        name: array_of(column, _as_array(batch.values[name]).dtype)[last]
-        for name, column in zip(table.compared, values, strict=True)
-    }
-    return stamps[last], np.array(revision, dtype=np.int64)[last], arrays
+    lists: list[Any] = list(zip(*stored, strict=True)) or [()] * len(names)
+    kinds = [times.dtype, times.dtype, *(part[name].dtype for name in table.compared)]
+    known = {name: array_of(values, kind) for name, values, kind in zip(names, lists, kinds, strict=True)}
+    return pick(known, last_of_each(known["time"]))
 
 
-def _insert(connection: Connection, table: BulkTable, batch: Batch, revision: I64) -> None:
-    columns: dict[str, object] = {} if batch.series is None else {str(table.series): batch.series}
-    columns |= {**batch.fixed, "time": batch.time_us, "revision": revision, **batch.values, **batch.extra}
-    if connection.dialect.name == "sqlite":
-        statement = insert(table.table).compile(dialect=connection.dialect, column_keys=list(columns))
-        ordered = [columns[name] for name in statement.positiontup or ()]
-        lists = [_pylist(column) if _is_column(column) else repeat(column, len(revision)) for column in ordered]
-        cursor: Any = connection.connection.cursor()  # past SQLAlchemy, which would make a dictionary of each row
-        cursor.executemany(str(statement), zip(*lists, strict=True))
-        cursor.close()
-    else:
-        copy_columns(connection, table.table.name, columns, rows=len(revision))
+def _insert(connection: Connection, table: BulkTable, columns: Mapping[str, object], *, rows: int) -> None:
+    if connection.dialect.name != "sqlite":
+        _copy(connection, table.table.name, columns, rows=rows)
+        return
+    statement = insert(table.table).compile(dialect=connection.dialect, column_keys=list(columns))
+    ordered = [columns[name] for name in statement.positiontup or ()]
+    lists = [column.tolist() if isinstance(column, np.ndarray) else repeat(column, rows) for column in ordered]
+    cursor: Any = connection.connection.cursor()  # past SQLAlchemy, which would make a dictionary of each row
+    cursor.executemany(str(statement), zip(*lists, strict=True))
+    cursor.close()
 
 
-def copy_columns(connection: Connection, table: str, columns: Mapping[str, object], *, rows: int) -> None:
+def _copy(connection: Connection, table: str, columns: Mapping[str, object], *, rows: int) -> None:
     """Writes columns by COPY on PostgreSQL; text made by Arrow, floats in their shortest exact form."""
     import pyarrow as pa
     from pyarrow import csv
 
     def arrow(column: object) -> pa.Array:
-        if not _is_column(column):
+        if not isinstance(column, np.ndarray):
             return pa.array([column] * rows)
-        values = column if isinstance(column, np.ndarray) else _hex(column)
+        texts = column.dtype == object
+        values = ["\\x" + one.hex() if isinstance(one, bytes) else one for one in column] if texts else column
         return pa.array(values, from_pandas=True)
 
     out = io.BytesIO()
@@ -225,27 +187,28 @@ def upsert(
     connection.execute(statement, [dict(row) for row in rows])
 
 
-def _as_array(column: Any) -> NDArray[Any]:
+def copy_rows(
+    store: Store, into: Store, model: type[SQLModel], *, run: int | None = None, run_id: int | None = None
+) -> None:
+    """Writes a table's rows into another store where they are not there yet.
+
+    All of them under their own numbers, or those of one run as the run `run_id` there.
+    """
+    table = table_of(model)
+    query = select(table).order_by(*table.primary_key)
+    if run is not None:
+        query = query.where(table.c.run_id == run)
+    with store.reading() as connection:
+        rows = [dict(row) for row in connection.execute(query).mappings()]
+    if run is not None:
+        rows = [{name: value for name, value in row.items() if name != "id"} | {"run_id": run_id} for row in rows]
+    with into.writing_session() as session:
+        upsert(session, model, rows, key=())
+
+
+def _as_array(column: Column) -> NDArray[Any]:
     """Lists hold text or bytes: numpy's own string types would strip the zeros at their end."""
     return column if isinstance(column, np.ndarray) else array_of(column, np.dtype(object))
-
-
-def _is_column(value: object) -> bool:
-    return isinstance(value, (np.ndarray, list))
-
-
-def _take(column: Any, index: Any) -> Any:
-    if isinstance(column, np.ndarray) or isinstance(index, slice):
-        return column[index]
-    return [column[i] for i in index.tolist()]
-
-
-def _pylist(column: Any) -> list[Any]:
-    return column.tolist() if isinstance(column, np.ndarray) else list(column)
-
-
-def _hex(column: Any) -> list[Any]:
-    return ["\\x" + value.hex() if isinstance(value, bytes) else value for value in column]
 
 
 def _equal(new: NDArray[Any], old: NDArray[Any]) -> NDArray[np.bool_]:

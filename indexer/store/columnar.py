@@ -92,7 +92,7 @@ def last_of_each(*keys: NDArray[Any]) -> NDArray[np.bool_]:
     return last
 
 
-def pick(columns: Columns, index: NDArray[Any]) -> Columns:
+def pick(columns: Columns, index: NDArray[Any] | slice) -> Columns:
     """Some of the rows, or all in another order."""
     return {name: column[index] for name, column in columns.items()}
 

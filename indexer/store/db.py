@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, overload
 
 from sqlalchemy import (
     Connection,
@@ -32,6 +32,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlmodel import Session, col
+from sqlmodel.sql.expression import Select as SelectOfTuple
+from sqlmodel.sql.expression import SelectOfScalar
 
 from indexer.errors import BusyError, ConfigError, DeaiError, StoreError
 from indexer.store.arrow import Gate, gate_of
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 __all__ = ["Session", "Store", "file_of", "open_store"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 BUSY_TIMEOUT_MS = 30_000
 RESTORE = "`deai restore FILE` takes a backup's place"
@@ -82,6 +87,22 @@ class Store:
         """A session for reading: `session.exec(select(Level))`; all its statements see one state of the store."""
         with self.reading() as connection, Session(connection, expire_on_commit=False) as session:
             yield session
+
+    @overload
+    def all(self, query: SelectOfScalar[T]) -> list[T]: ...
+
+    @overload
+    def all(self, query: SelectOfTuple[*Ts]) -> list[tuple[*Ts]]: ...
+
+    def all(self, query: Any) -> list[Any]:
+        """The rows of a SELECT: models, values, or tuples of them."""
+        with self.session() as session:
+            return list(session.exec(query))
+
+    def first(self, query: SelectOfScalar[T]) -> T | None:
+        """The first model or value of a SELECT, None without any."""
+        with self.session() as session:
+            return session.exec(query.limit(1)).first()
 
     @contextmanager
     def writing_session(self, *, log: bool = False) -> Iterator[Session]:

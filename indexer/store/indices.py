@@ -19,8 +19,7 @@ def read_indices(store: Store, index_id: str | None = None) -> list[IndexRow]:
     """Every index, by id; or the one of an id."""
     query = select(IndexInfo, MethodologyVersion).join(MethodologyVersion).order_by(col(IndexInfo.id))
     query = query if index_id is None else query.where(IndexInfo.id == index_id)
-    with store.session() as session:
-        rows = session.exec(query).all()
+    rows = store.all(query)
     return [as_row(IndexRow, index, version=rules.version, hash=rules.hash) for index, rules in rows]
 
 
@@ -76,8 +75,7 @@ def read_methodologies(store: Store, index_id: str | None = None) -> list[Method
     query = select(MethodologyVersion).order_by(col(MethodologyVersion.id))
     if index_id is not None:
         query = query.where(MethodologyVersion.index_id == index_id)
-    with store.session() as session:
-        return [as_row(MethodologyRow, version) for version in session.exec(query)]
+    return [as_row(MethodologyRow, version) for version in store.all(query)]
 
 
 def write_methodology(store: Store, *, index_id: str, version: str, hash: str, text_: str, loaded_at: datetime) -> int:
@@ -103,8 +101,7 @@ def read_notes(
     """The notes of these kinds on an index, oldest first, as they were known at `as_of_us`."""
     query = select(ReviewNote).where(ReviewNote.index_id == index_id, col(ReviewNote.kind).in_(kinds))
     query = query.where(*latest(ReviewNote, KEY, store.as_of_us if as_of_us is None else as_of_us))
-    with store.session() as session:
-        return [as_row(NoteRow, note) for note in session.exec(query.order_by(col(ReviewNote.start_at)))]
+    return [as_row(NoteRow, note) for note in store.all(query.order_by(col(ReviewNote.start_at)))]
 
 
 def write_notes(store: Store, run_id: int, *, index_id: str, notes: Sequence[NoteRow], whole: bool) -> list[NoteRow]:

@@ -11,7 +11,7 @@ from sqlmodel import col
 from sqlmodel import select as select_models
 
 from indexer.arrays import F64, I8, I64
-from indexer.store.bulk import Batch, BulkTable, append, refuse_bad
+from indexer.store.bulk import BulkTable, Column, append, refuse_bad
 from indexer.store.columnar import Columns, array_of, driver_rows, fields, last_of_each, pick, read_columns
 from indexer.store.db import Store
 from indexer.store.indices import read_index
@@ -63,26 +63,20 @@ def write_levels(
     """
     refuse_bad(levels, "level", "level")
     count = len(times_us)
-    values: dict[str, I64 | F64 | list[bytes]] = {
+    columns: dict[str, Column] = {
+        "time": times_us,
         "level": levels,
         "status": status.astype(np.int64),
         "carried_weight": carried_weight,
         "perpetual_weight": np.zeros(count) if perpetual_weight is None else perpetual_weight,
-        "methodology_id": _each(methodology_id, count),
-        "inputs_hash": list(inputs_hash),
-    }
-    extra = {
         "constituents": np.zeros(count, dtype=np.int64) if constituents is None else constituents,
-        "prev_hash": list(prev_hash),
-        "hash": list(hash),
-        "published_at": _each(published_at_us, count),
-        "run_id": run_id,
+        "methodology_id": np.broadcast_to(methodology_id, count),
+        "published_at": np.broadcast_to(published_at_us, count),
+        "inputs_hash": inputs_hash,
+        "prev_hash": prev_hash,
+        "hash": hash,
     }
-    return append(store, LEVELS, Batch(None, {"index_id": index_id}, times_us, values, extra))
-
-
-def _each(values: I64 | int, count: int) -> I64:
-    return np.broadcast_to(np.asarray(values, dtype=np.int64), (count,)).copy()
+    return append(store, LEVELS, columns, index_id=index_id, run_id=run_id)
 
 
 def read_levels(
@@ -256,33 +250,15 @@ def last_hash(store: Store, index_id: str) -> bytes | None:
     return None if digest is None else bytes(digest)
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedRows(LevelColumns):
-    """Every level row of an index ever published, revisions included, in the order of publication.
+def published_rows(store: Store, index_id: str) -> Columns:
+    """Every row of an index ever published, in the order of its hash chain: by run, then time, then revision.
 
-    `known_us` is the start of the run that published it.
+    `known` is the start of the run that published it (us), hashes are 32 bytes each.
     """
-
-    revision: I64
-    methodology_id: I64
-    known_us: I64
-    run_id: I64
-    inputs_hash: list[bytes]
-    prev_hash: list[bytes]
-    hash: list[bytes]
-
-
-def published_rows(store: Store, index_id: str) -> PublishedRows:
-    """The rows the hash chain runs over: by run, then time, then revision."""
     names = (*SERVED, "revision", "methodology_id", "run_id", *HASHES)
-    query = select(*fields(Level, *names), *fields(Run, "started_at")).join_from(
-        Level, Run, col(Level.run_id) == col(Run.id)
-    )
-    query = query.where(col(Level.index_id) == index_id).order_by(*fields(Level, "run_id", "time", "revision"))
-    rows = read_columns(store, query)
-    hashes: dict[str, Any] = {name: rows[name].tolist() for name in HASHES}
-    others: dict[str, Any] = {name: rows[name] for name in ("revision", "methodology_id", "run_id")}
-    return PublishedRows(**_served(rows), **others, known_us=rows["started_at"], **hashes)
+    query = select(*fields(Level, *names), col(Run.started_at).label("known"))
+    query = query.join_from(Level, Run, col(Level.run_id) == col(Run.id)).where(col(Level.index_id) == index_id)
+    return read_columns(store, query.order_by(*fields(Level, "run_id", "time", "revision")))
 
 
 def read_level_revisions(
@@ -293,5 +269,4 @@ def read_level_revisions(
     newest = select(func.max(col(Level.time))).where(col(Level.index_id) == index_id, col(Level.time) <= at_us, *known)
     query = select_models(Level, Run).join(Run, col(Run.id) == col(Level.run_id))
     query = query.where(Level.index_id == index_id, col(Level.time) == newest.scalar_subquery(), *known)
-    with store.session() as session:
-        return list(session.exec(query.order_by(col(Level.revision).desc())).all())
+    return store.all(query.order_by(col(Level.revision).desc()))

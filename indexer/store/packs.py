@@ -43,10 +43,9 @@ COMPLETE: Final = 1  # the index's user_version once every container's list is i
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """One container: how many answers it holds, their bytes, and its own."""
+    """How many answers a container holds, or were removed, and the bytes that they take on disk."""
 
     answers: int
-    raw_bytes: int
     kept_bytes: int
 
 
@@ -67,7 +66,7 @@ class Packs:
         with draft(path, folder=True, error=StoreError) as part, part.open("wb") as file:
             members = _write(file, _all(older, answers), source=source, day=day)
         self._enter(path, members)
-        return Packed(len(members), sum(one[4] for one in members), path.stat().st_size)
+        return Packed(len(members), path.stat().st_size)
 
     def get(self, name: str) -> bytes | None:
         """The bytes of a hash as they are in their container, None when no container has it.
@@ -97,22 +96,21 @@ class Packs:
 
     def sweep(self, *, before_day: str, keep: Collection[str]) -> Packed:
         """Remove containers of days before one (ISO date), except those that hold a hash in `keep`; what went."""
-        gone = [Packed(0, 0, 0)]
+        answers = kept = 0
         if not self._folder.is_dir():
-            return gone[0]
+            return Packed(0, 0)
         with closing(self._index()) as index:
             for number, path in index.execute("SELECT id, path FROM pack WHERE path < ?", (before_day,)).fetchall():
-                held = index.execute("SELECT sha256, size FROM member WHERE pack = ?", (number,)).fetchall()
-                if any(sha.hex() in keep for sha, _ in held):
+                held = index.execute("SELECT sha256 FROM member WHERE pack = ?", (number,)).fetchall()
+                if any(sha.hex() in keep for (sha,) in held):
                     continue
                 file = self._folder / path
-                size = file.stat().st_size if file.exists() else 0
+                answers, kept = answers + len(held), kept + (file.stat().st_size if file.exists() else 0)
                 with index:
                     index.execute("DELETE FROM member WHERE pack = ?", (number,))
                     index.execute("DELETE FROM pack WHERE id = ?", (number,))
                 file.unlink(missing_ok=True)
-                gone.append(Packed(len(held), sum(one for _, one in held), size))
-        return Packed(*(sum(getattr(one, name) for one in gone) for name in ("answers", "raw_bytes", "kept_bytes")))
+        return Packed(answers, kept)
 
     def _members(self, path: Path) -> list[tuple[str, bytes]]:
         data = path.read_bytes()

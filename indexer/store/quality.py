@@ -38,8 +38,7 @@ def _entries(
         query = query.where(closed.is_(None))
     if since is not None:
         query = query.where(closed.is_(None) | (closed > since))
-    with store.session() as session:
-        return [as_row(QualityRow, entry) for entry in session.exec(query)]
+    return [as_row(QualityRow, entry) for entry in store.all(query)]
 
 
 def write_quality(store: Store, run_id: int, entries: Sequence[QualityRow]) -> None:
@@ -84,6 +83,5 @@ def read_reject_groups(store: Store, *, file: str | None = None, limit: int = 50
         .order_by(col(Run.id).desc(), col(Reject.file), groups.c.rows.desc(), col(Reject.line))
         .limit(limit)
     )
-    with store.session() as session:
-        found = session.exec(query).all()
+    found = store.all(query)
     return [as_row(RejectGroup, reject, imported_at=started, rows=rows) for reject, started, rows in found]

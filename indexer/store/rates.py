@@ -12,8 +12,8 @@ from sqlmodel import select as select_models
 from indexer.arrays import F64, I8, I64
 from indexer.reference.rates import RateSeries
 from indexer.reference.rules import RateFlag
-from indexer.store.bulk import Batch, BulkTable, append, read_newest, refuse_bad, within
-from indexer.store.columnar import Columns, fields, last_of_each, pick, read_columns
+from indexer.store.bulk import BulkTable, Column, append, read_newest, refuse_bad, within
+from indexer.store.columnar import fields, last_of_each, pick, read_columns
 from indexer.store.db import Store
 from indexer.store.rows import Written
 from indexer.store.runs import known_by
@@ -27,6 +27,7 @@ RATES = BulkTable(
     compared=("rate", "status", "flags", "method", "verdicts"),
     refers={"asset_id": Asset, "run_id": Run},
 )
+BY_ASSET = col(Rate.asset_id) == col(Asset.id)
 BY_KEY = col(Rate.asset_id).in_(select(col(Asset.id)))  # a window of time is found in the key of each asset
 
 
@@ -49,15 +50,16 @@ def write_rates(
     A missing rate is a missing row: rates must be finite and positive (InputError).
     """
     refuse_bad(rate, "rate", "rate")
-    methods = [method] * len(rate) if isinstance(method, str) else list(method)
-    values: dict[str, I64 | F64 | list[str]] = {
+    columns: dict[str, Column] = {
+        "asset_id": asset_id,
+        "time": time_us,
         "rate": rate,
         "status": status.astype(np.int64),
         "flags": np.zeros(len(rate), dtype=np.int64) if flags is None else flags.astype(np.int64),
-        "method": methods,
-        "verdicts": list(verdicts),
+        "method": [method] * len(rate) if isinstance(method, str) else method,
+        "verdicts": verdicts,
     }
-    return append(store, RATES, Batch(asset_id, {}, time_us, values, {"run_id": run_id}))
+    return append(store, RATES, columns, run_id=run_id)
 
 
 def read_rates(
@@ -68,32 +70,22 @@ def read_rates(
     as_of_us: int | None = None,
     evidence: bool = False,
     asset_id: int | None = None,
+    methods: Collection[str] = (),
 ) -> RateSeries:
-    """Reference rates (of one asset) by asset and time, since <= time < until; with `evidence`, method and verdicts."""
+    """Reference rates by asset and time, since <= time < until: of one asset, or only those made by some methods.
+
+    With `evidence`, methods and verdicts too.
+    """
     names = ("method", "verdicts") if evidence else ()
-    query = within(
-        select(*fields(Rate, "asset_id", "time", "rate", "status", "flags", *names)), Rate, since_us, until_us
-    )
-    query = query if asset_id is None else query.where(col(Rate.asset_id) == asset_id)
+    query = select(*fields(Rate, "asset_id", "time", "rate", "status", "flags", *names))
+    query = within(query, Rate, since_us, until_us)
     query = query if since_us is None else query.where(BY_KEY)
+    query = query if asset_id is None else query.where(col(Rate.asset_id) == asset_id)
+    query = query if not methods else query.where(col(Rate.method).in_(sorted(methods)))
     rates = read_newest(store, query, Rate, series="asset_id", as_of_us=as_of_us)
+    status, flags = (rates[name].astype(np.int8) for name in ("status", "flags"))
     texts = {name: rates[name].tolist() for name in names}
-    return RateSeries(rates["asset_id"], rates["time"], rates["rate"], *_numbers(rates), **texts)
-
-
-def _numbers(rates: Columns) -> tuple[I8, I8]:
-    return rates["status"].astype(np.int8), rates["flags"].astype(np.int8)
-
-
-def read_rates_by_method(store: Store, methods: Collection[str], *, since_us: int | None = None) -> RateSeries:
-    """The rates that were made by one of the methods, by asset and time, the latest such revision of each."""
-    query = select(*fields(Rate, "asset_id", "time", "rate", "status", "flags", "method", "verdicts"))
-    query = query if since_us is None else within(query, Rate, since_us, None).where(BY_KEY)
-    query = query.where(col(Rate.method).in_(sorted(methods))).order_by(*fields(Rate, "asset_id", "time", "revision"))
-    rates = read_columns(store, query)
-    rates = pick(rates, last_of_each(rates["asset_id"], rates["time"]))
-    columns = rates["asset_id"], rates["time"], rates["rate"], *_numbers(rates)
-    return RateSeries(*columns, rates["method"].tolist(), rates["verdicts"].tolist())
+    return RateSeries(rates["asset_id"], rates["time"], rates["rate"], status, flags, **texts)
 
 
 def read_asset_rates(
@@ -164,9 +156,7 @@ def read_newest_rate(store: Store, slug: str) -> tuple[float, int, int] | None:
 
 def rated_assets(store: Store) -> set[int]:
     """The ids of the assets that have a rate."""
-    any_rate = select(col(Rate.asset_id)).where(col(Rate.asset_id) == col(Asset.id)).exists()
-    with store.reading() as connection:
-        return {int(number or 0) for number in connection.execute(select(col(Asset.id)).where(any_rate)).scalars()}
+    return set(store.all(select_models(Asset.id).where(select(col(Rate.asset_id)).where(BY_ASSET).exists())))
 
 
 def _newest(store: Store, slug: str, *, at_us: int) -> Rate | None:

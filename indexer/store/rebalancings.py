@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -57,10 +56,10 @@ def read_rebalancings(
         query = query.where(Rebalancing.effective_at < from_us(end_us))
     with store.session() as session:
         heads = session.exec(query.order_by(col(Rebalancing.effective_at), col(Rebalancing.id))).all()
-        items = _item_rows(session, [head.id or 0 for head in heads])
+        items = _item_rows(session, [head.id for head in heads])
     if not heads:
         read_index(store, index_id)  # there is one, or the error says which there are
-    return [as_row(RebalancingRow, head, items=tuple(items.get(head.id or 0, ()))) for head in heads]
+    return [as_row(RebalancingRow, head, items=tuple(items.get(head.id, ()))) for head in heads]
 
 
 def read_constituents(store: Store, index_id: str, at_us: int, *, as_of_us: int | None = None) -> list[ConstituentRow]:
@@ -140,8 +139,7 @@ def read_memberships(store: Store, index_id: str, *, at_us: int | None = None) -
     if at_us is not None:
         at, end = from_us(at_us), col(Membership.valid_to)
         query = query.where(Membership.valid_from <= at, end.is_(None) | (end > at))
-    with store.session() as session:
-        rows = session.exec(query.order_by(col(Membership.valid_from), col(Asset.slug))).all()
+    rows = store.all(query.order_by(col(Membership.valid_from), col(Asset.slug)))
     return [as_row(MembershipRow, membership, asset=slug) for membership, slug in rows]
 
 
@@ -170,15 +168,7 @@ def write_rebalancings(
         if replace_from_us is not None:
             standing = {(rebalance.effective_us, rebalance.kind) for rebalance in rebalances}
             written += _withdraw(session, run_id, index_id, replace_from_us, standing)
-        _write_memberships(
-            session,
-            run_id,
-            index_id,
-            rebalances=rebalances,
-            slugs=slugs,
-            ids=numbers,
-            replace_from_us=replace_from_us,
-        )
+        _write_memberships(session, run_id, index_id)
     return written
 
 
@@ -244,9 +234,7 @@ def _rate(
     Before a migration it is the old token's, in units of the line's token.
     """
     tokens = session.exec(select(Asset).where(Asset.line == line.slug)).all()
-    rates = [
-        (token, rate_at(session, token.id or 0, at_us=at_us, as_of_us=as_of_us, perpetual=windows)) for token in tokens
-    ]
+    rates = [(token, rate_at(session, token.id, at_us=at_us, as_of_us=as_of_us, perpetual=windows)) for token in tokens]
     known = [(token, rate) for token, rate in rates if rate is not None]
     if not known:
         return None
@@ -316,7 +304,7 @@ def _write(session: Session, head: Rebalancing, items: list[dict[str, Any]]) -> 
     head.revision = 1 if old is None else old.revision + 1
     session.add(head)
     session.flush()
-    session.add_all(RebalancingItem(rebalancing_id=head.id or 0, **item) for item in items)
+    session.add_all(RebalancingItem(rebalancing_id=head.id, **item) for item in items)
     session.flush()
     return Written(new=1) if old is None else Written(revised=1)
 
@@ -344,83 +332,35 @@ def _none_if_nan(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-@dataclass(slots=True)
-class _Span:
-    valid_from: int
-    reason_in: str
-    valid_to: int | None = None
-    reason_out: str | None = None
-
-    def row(self, run_id: int, index_id: str, asset: int) -> Membership:
-        """The membership as a row, in its first revision."""
-        return Membership(
-            index_id=index_id,
-            asset_id=asset,
-            valid_from=from_us(self.valid_from),
-            valid_to=None if self.valid_to is None else from_us(self.valid_to),
-            reason_in=self.reason_in,
-            reason_out=self.reason_out,
-            run_id=run_id,
-        )
+def _write_memberships(session: Session, run_id: int, index_id: str) -> None:
+    """Brings the memberships of an index up to what its rebalancings say, by new revisions of those that differ."""
+    query = select(Membership).where(Membership.index_id == index_id).order_by(col(Membership.revision))
+    stored = {(row.asset_id, row.valid_from): row for row in session.exec(query)}
+    spans = _spans(session, index_id)
+    for key in sorted(spans.keys() | stored.keys()):
+        old, withdrawn = stored.get(key), key not in spans
+        if old is None:
+            values: dict[str, Any] = {"revision": 1}
+        else:
+            values = old.model_dump(exclude={"id"}) | {"revision": old.revision + 1}
+        values |= spans.get(key, {}) | {"withdrawn": withdrawn, "run_id": run_id}
+        if old is None or any(getattr(old, name) != values[name] for name in MEMBERSHIP_COMPARED):
+            asset, start = key
+            session.add(Membership(**(values | {"index_id": index_id, "asset_id": asset, "valid_from": start})))
 
 
-def _write_memberships(
-    session: Session,
-    run_id: int,
-    index_id: str,
-    *,
-    rebalances: Sequence[Rebalance],
-    slugs: Sequence[str],
-    ids: Sequence[int],
-    replace_from_us: int | None,
-) -> None:
-    """Brings the memberships of an index up to what the rebalancings say; `ids` (N,) are the slugs' asset ids."""
-    query = select(Membership).where(Membership.index_id == index_id)
-    stored = {
-        (row.asset_id, to_us(row.valid_from)): row
-        for row in session.exec(query.order_by(col(Membership.valid_from), col(Membership.revision)))
-    }
-    current: set[tuple[int, int]] = set()
-    for i, (slug, asset) in enumerate(zip(slugs, ids, strict=True)):
-        for span in _spans(rebalances, i, slug, _open_before(stored, asset, rebalances)):
-            current.add((asset, span.valid_from))
-            row, old = span.row(run_id, index_id, asset), stored.get((asset, span.valid_from))
-            if old is None or any(getattr(old, name) != getattr(row, name) for name in MEMBERSHIP_COMPARED):
-                row.revision = 1 if old is None else old.revision + 1
-                session.add(row)
-    if replace_from_us is not None:
-        for (asset, start), old in stored.items():
-            if start >= replace_from_us and (asset, start) not in current and not old.withdrawn:
-                values = old.model_dump(exclude={"id"})
-                values |= {"revision": old.revision + 1, "withdrawn": True, "run_id": run_id}
-                session.add(Membership(**values))
-
-
-def _spans(rebalances: Sequence[Rebalance], column: int, slug: str, current: _Span | None) -> list[_Span]:
-    spans: list[_Span] = []
-    for rebalance in rebalances:
-        held = bool(rebalance.units_after[column] > 0)
-        if held and current is None:
-            current = _Span(rebalance.effective_us, _reason(rebalance, slug))
-        elif not held and current is not None:
-            current.valid_to, current.reason_out = rebalance.effective_us, _reason(rebalance, slug)
-            spans.append(current)
-            current = None
-    return [*spans, current] if current else spans
-
-
-def _reason(rebalance: Rebalance, slug: str) -> str:
-    decided = next((decision.reason for decision in rebalance.decisions if decision.slug == slug), "")
-    return decided or rebalance.kind
-
-
-def _open_before(
-    stored: dict[tuple[int, int], Membership], asset: int, rebalances: Sequence[Rebalance]
-) -> _Span | None:
-    """The membership that was running when the first of these rebalancings came."""
-    first = rebalances[0].effective_us if rebalances else 0
-    for (number, start), row in stored.items():
-        ended = row.valid_to is not None and to_us(row.valid_to) < first
-        if number == asset and start < first and not ended and not row.withdrawn:
-            return _Span(start, row.reason_in)
-    return None
+def _spans(session: Session, index_id: str) -> dict[tuple[int, datetime], dict[str, Any]]:
+    """By asset and start: until when an asset was held, and why it came and went (None: it is held yet)."""
+    query = select(Rebalancing, RebalancingItem).join(RebalancingItem).where(Rebalancing.index_id == index_id)
+    query = query.where(*latest(Rebalancing, KEY, None))
+    spans: dict[tuple[int, datetime], dict[str, Any]] = {}
+    held: dict[int, dict[str, Any]] = {}
+    for head, item in session.exec(query.order_by(col(Rebalancing.effective_at), col(Rebalancing.id))):
+        reason, span = item.reason or head.kind, held.get(item.asset_id)
+        if span is None and item.units_after > 0:
+            span = {"valid_to": None, "reason_in": reason, "reason_out": None}
+            spans[item.asset_id, head.effective_at] = held[item.asset_id] = span
+        elif span is not None and not item.units_after > 0:
+            span.update(valid_to=head.effective_at, reason_out=reason)
+            del held[item.asset_id]
+    return spans

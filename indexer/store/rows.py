@@ -178,18 +178,6 @@ class RejectRow:
 
 
 @dataclass(frozen=True, slots=True)
-class EventRow:
-    """Something dated that charts and studies refer to. `detail` is JSON."""
-
-    slug: str
-    kind: str
-    time: datetime
-    title: str
-    source: str
-    detail: str = "{}"
-
-
-@dataclass(frozen=True, slots=True)
 class QualityRow:
     """Something the data lacked or disagreed about; open while `closed_at` is None. `detail` is JSON."""
 

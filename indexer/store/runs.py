@@ -6,12 +6,12 @@ When a row became known is the start of its run, so questions of the kind "what 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, delete, func, update
+from sqlalchemy import BigInteger, ColumnElement, case, delete, func, literal, or_, type_coerce, update
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 
@@ -20,19 +20,23 @@ from indexer.store.db import Store
 from indexer.store.rows import RunRow, as_row
 from indexer.store.tables import (
     Announcement,
+    Asset,
     Bar,
+    Benchmark,
     BenchmarkBar,
     DataVersion,
     Lease,
     Level,
+    Listing,
     Membership,
     Rate,
     Rebalancing,
     RebalancingItem,
     ReviewNote,
     Run,
+    Supply,
 )
-from indexer.times import from_us, to_us
+from indexer.times import from_us, iso, to_us
 
 NOT_YET = timedelta(days=1)
 RECENT = timedelta(hours=2)
@@ -128,7 +132,7 @@ def enter_covered(store: Store, covered: Mapping[str, datetime], *, kind: str, n
 
 
 def write_progress(store: Store, run_id: int, detail: Mapping[str, Any]) -> None:
-    """Says in a run that is under way how far it is."""
+    """Says in a run that is under way how far it is, or that it is provisional (`MARK`)."""
     with store.writing_session(log=True) as session:
         run = session.get(Run, run_id)
         if run is not None and run.outcome == RUNNING:
@@ -147,8 +151,7 @@ def read_runs(store: Store, *, kind: str | None = None, limit: int | None = None
     query = select(Run).order_by(col(Run.id).desc()).limit(limit)
     if kind is not None:
         query = query.where(Run.kind == kind)
-    with store.session() as session:
-        return [_run_row(run) for run in session.exec(query)]
+    return [_run_row(run) for run in store.all(query)]
 
 
 def newest_by_kind(store: Store, *, outcome: str | None = None) -> dict[str, RunRow]:
@@ -163,8 +166,8 @@ def newest_by_kind(store: Store, *, outcome: str | None = None) -> dict[str, Run
 
 def read_run(store: Store, run_id: int) -> RunRow:
     """A run by its id."""
-    with store.session() as session:
-        return _run_row(session.exec(select(Run).where(Run.id == run_id)).one())
+    [run] = store.all(select(Run).where(Run.id == run_id))
+    return _run_row(run)
 
 
 def last_run_before(store: Store, kind: str, before: datetime) -> RunRow | None:
@@ -175,24 +178,21 @@ def last_run_before(store: Store, kind: str, before: datetime) -> RunRow | None:
         .where(col(Run.detail).not_like('%"caught_up_by"%'))
         .order_by(col(Run.due_at).desc())
     )
-    with store.session() as session:
-        run = session.exec(query.limit(1)).first()
-        return None if run is None else _run_row(run)
+    run = store.first(query)
+    return None if run is None else _run_row(run)
 
 
 def last_due(store: Store, kind: str, *, now: datetime) -> datetime | None:
     """The newest instant by `now` that a job of this kind was done for, None when it never was."""
     query = select(func.max(Run.due_at)).where(Run.kind == kind, Run.outcome == DONE, col(Run.due_at) <= now)
-    with store.session() as session:
-        return session.exec(query).one()
+    return store.first(query)
 
 
 def newest_instant(store: Store) -> datetime | None:
     """The newest instant that a run says it began at, since the clock was last accepted; None before any."""
     accepted = select(func.max(Run.id)).where(Run.kind == CLOCK, Run.outcome == DONE).scalar_subquery()
     query = select(func.max(Run.started_at)).where(Run.kind != CLOCK, col(Run.id) > func.coalesce(accepted, 0))
-    with store.session() as session:
-        return session.exec(query).one()
+    return store.first(query)
 
 
 def last_update(store: Store, *, now: datetime) -> tuple[int, int] | None:
@@ -201,18 +201,16 @@ def last_update(store: Store, *, now: datetime) -> tuple[int, int] | None:
     One of a time still to come is by a clock that was wrong, and would hide all facts since.
     """
     query = select(Run).where(Run.kind == COMPUTING, Run.outcome == DONE, col(Run.started_at) <= now)
-    with store.session() as session:
-        run = session.exec(query.order_by(col(Run.started_at).desc(), col(Run.id).desc()).limit(1)).first()
-        return None if run is None else (int(run.id or 0), to_us(run.started_at))
+    run = store.first(query.order_by(col(Run.started_at).desc(), col(Run.id).desc()))
+    return None if run is None else (run.id, to_us(run.started_at))
 
 
 def facts_mark(store: Store) -> str:
     """A text that changes whenever a run that may have added facts (an import, a fetch) was closed."""
     query = select(func.count(), func.max(Run.id), func.max(Run.finished_at))
-    with store.session() as session:
-        count, last, finished = session.exec(
-            query.where(col(Run.kind).not_in(NO_FACTS), col(Run.finished_at).is_not(None))
-        ).one()
+    [(count, last, finished)] = store.all(
+        query.where(col(Run.kind).not_in(NO_FACTS), col(Run.finished_at).is_not(None))
+    )
     return f"{count}:{last}:{finished and to_us(finished)}"
 
 
@@ -224,7 +222,7 @@ def fact_runs_known(store: Store) -> tuple[int, list[int]]:
     adding = col(Run.kind).not_in(NO_FACTS) & (col(Run.outcome) == RUNNING)
     with store.session() as session:
         newest = session.exec(select(func.max(Run.id))).one()
-        return int(newest or 0), [int(number or 0) for number in session.exec(select(Run.id).where(adding))]
+        return int(newest or 0), list(session.exec(select(Run.id).where(adding)))
 
 
 def fact_runs_after(store: Store, newest: int, unfinished: Sequence[int], *, since_us: int) -> list[int]:
@@ -234,15 +232,13 @@ def fact_runs_after(store: Store, newest: int, unfinished: Sequence[int], *, sin
     later = (col(Run.id) > newest) | col(Run.id).in_(unfinished)
     later |= (col(Run.started_at) >= since) | (col(Run.finished_at) >= since)
     query = select(Run.id).where(later, col(Run.kind).not_in(NO_FACTS))
-    with store.session() as session:
-        return [int(number or 0) for number in session.exec(query)]
+    return store.all(query)
 
 
 def read_version(store: Store) -> str:
     """A token that is another one after every run that changed data. Starting a run, or closing one that changed
     nothing, leaves it."""
-    with store.session() as session:
-        return session.exec(select(DataVersion.token)).one()
+    return store.all(select(DataVersion.token))[0]
 
 
 def oldest_change(store: Store) -> int | None:
@@ -266,38 +262,33 @@ def fact_runs(store: Store) -> list[int]:
         .where(col(Run.kind).not_in((COMPUTING, CLOCK)) | correcting)
         .order_by(col(Run.started_at))
     )
-    with store.session() as session:
-        return [to_us(started) for started in session.exec(query)]
+    return [to_us(started) for started in store.all(query)]
 
 
 def runs_before(store: Store, instant: datetime | None) -> set[int]:
     """The ids of the runs that started before an instant; none when there is no instant."""
     if instant is None:
         return set()
-    with store.session() as session:
-        return {int(number or 0) for number in session.exec(select(Run.id).where(Run.started_at < instant))}
+    return set(store.all(select(Run.id).where(Run.started_at < instant)))
 
 
 def deciding_runs(store: Store, index_id: str) -> dict[int, tuple[int, str]]:
     """By id of a rebalancing: when the run that decided it started (us), and the run's detail (JSON)."""
     query = select(Rebalancing.id, Run.started_at, Run.detail).join(Run).where(Rebalancing.index_id == index_id)
-    with store.session() as session:
-        return {int(number or 0): (to_us(started), detail) for number, started, detail in session.exec(query)}
+    return {number: (to_us(started), detail) for number, started, detail in store.all(query)}
 
 
 def restating_runs(store: Store, index_id: str) -> list[int]:
     """When each run started (us) that restated levels of an index."""
     restating = select(Level.run_id).where(Level.index_id == index_id, Level.revision > 1)
     query = select(Run.started_at).where(col(Run.id).in_(restating)).distinct().order_by(col(Run.started_at))
-    with store.session() as session:
-        return [to_us(started) for started in session.exec(query)]
+    return [to_us(started) for started in store.all(query)]
 
 
 def forgotten_before(store: Store) -> datetime | None:
     """Before which instant raw answers may be gone, by the sweeps that were done; None before any."""
     query = select(Run.detail).where(Run.kind == SWEEPING, Run.outcome == DONE)
-    with store.session() as session:
-        limits = [json.loads(detail).get("before") for detail in session.exec(query)]
+    limits = [json.loads(detail).get("before") for detail in store.all(query)]
     return max((datetime.fromisoformat(limit) for limit in limits if limit), default=None)
 
 
@@ -329,7 +320,7 @@ def _run_row(run: Run) -> RunRow:
     return as_row(RunRow, run, detail=json.loads(run.detail))
 
 
-MARK = {"provisional": True}  # in the detail of a run whose results are
+MARK = {"provisional": True}  # in the detail of a run whose results are; said at its start, if it should be killed
 
 
 def is_provisional() -> ColumnElement[bool]:
@@ -339,14 +330,6 @@ def is_provisional() -> ColumnElement[bool]:
     restatement policy. What an index was is removed only when what it is is ready.
     """
     return (col(Run.kind) == COMPUTING) & col(Run.detail).like(f"%{json.dumps(MARK)[1:-1]}%")
-
-
-def mark_provisional(store: Store, run_id: int) -> None:
-    """Says at the start of a run that its results are provisional, so that they are even if it is killed."""
-    with store.writing_session(log=True) as session:
-        run = session.get(Run, run_id)
-        if run is not None:
-            run.detail = json.dumps(MARK)
 
 
 def forget_provisional_rates(store: Store) -> bool:
@@ -370,3 +353,61 @@ def forget_provisional_index(store: Store, index_id: str) -> None:
         connection.execute(delete(RebalancingItem).where(col(RebalancingItem.rebalancing_id).in_(changes)))
         for table in (Rebalancing, Membership, Level, ReviewNote, Announcement):
             connection.execute(delete(table).where(col(table.index_id) == index_id, col(table.run_id).in_(runs)))
+
+
+def runs_with_rows(store: Store, model: type[SQLModel]) -> set[int]:
+    """The numbers of the runs that wrote into a table."""
+    with store.reading() as connection:
+        return set(connection.execute(select_columns(*fields(model, "run_id")).distinct()).scalars())
+
+
+def late_facts(store: Store, runs: Collection[int], *, before_us: int, currencies: Collection[str]) -> str:
+    """What of the rows of some runs can change what was so before an instant, in words, or ''.
+
+    Those are bars and rates before it, closes of the benchmarks that are currencies too, and any supply.
+    """
+    quoted = select_columns(col(Benchmark.id)).where(col(Benchmark.symbol).in_(currencies))
+    searches = {
+        "a bar": select_columns(col(Bar.time)).where(col(Bar.time) < before_us),
+        "a rate": select_columns(col(Rate.time)).where(col(Rate.time) < before_us),
+        "a currency's rate": select_columns(col(BenchmarkBar.time)).where(
+            col(BenchmarkBar.time) < before_us, col(BenchmarkBar.benchmark_id).in_(quoted)
+        ),
+        "a supply": select_columns(col(Supply.id)),
+    }
+    models: tuple[type[SQLModel], ...] = (Bar, Rate, BenchmarkBar, Supply)
+    with store.reading() as connection:
+        for (word, query), model in zip(searches.items(), models, strict=True):
+            mine = fields(model, "run_id")[0].in_(runs)
+            if connection.execute(query.where(mine).limit(1)).first() is not None:
+                return f"{word} came" if model is Supply else f"{word} came of before {iso(before_us)}"
+    return ""
+
+
+def first_data_since(store: Store, since_us: int, *, until_us: int) -> list[str]:
+    """Slugs of assets whose first data came in runs started after `since_us` and is true at or before `until_us`.
+
+    First data of a listing, or of a kind of supply of a source, is what has none before it, or reaches further back
+    or further on than what was known. Corrections and rows in between are not.
+    """
+    new = select_columns(col(Run.id)).where(col(Run.kind) != COMPUTING, col(Run.started_at) > from_us(since_us))
+    with store.reading() as connection:
+        if connection.execute(new.limit(1)).first() is None:
+            return []
+        listings = _reaching(Bar, ("listing_id",), time="time", new=new, until_us=until_us)
+        readings = _reaching(Supply, ("asset_id", "kind", "source"), time="observed_at", new=new, until_us=until_us)
+        of_listings = select_columns(col(Asset.slug)).join(Listing).where(col(Listing.id).in_(listings))
+        of_readings = select_columns(col(Asset.slug)).where(col(Asset.id).in_(readings))
+        slugs = [slug for query in (of_listings, of_readings) for slug in connection.execute(query).scalars()]
+    return sorted(set(slugs))
+
+
+def _reaching(model: type[SQLModel], series: Sequence[str], *, time: str, new: Any, until_us: int) -> Any:
+    """The first column of the series in which new rows reach before or after the old ones."""
+    at = type_coerce(fields(model, time)[0], BigInteger)
+    is_new = fields(model, "run_id")[0].in_(new)
+    new_first, old_first = func.min(case((is_new, at))), func.min(case((~is_new, at)))
+    new_last, old_last = func.max(case((is_new & (at <= literal(until_us)), at))), func.max(case((~is_new, at)))
+    earlier_or_later = or_(old_first.is_(None), new_first < old_first, new_last > old_last)
+    keys = fields(model, *series)
+    return select_columns(keys[0]).group_by(*keys).having(new_first <= literal(until_us), earlier_or_later)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import select as select_columns
@@ -62,28 +62,24 @@ def read_supplies(store: Store, *, as_of_us: int | None = None) -> list[SupplyRo
 
 def read_latest_supplies(store: Store, slug: str) -> list[SupplyRow]:
     """The newest reading of each kind, origin and source of one asset, in its latest revision; orphaned ones not."""
-    return _newest(row for _, row in _latest(store, slug=slug)).get(slug, [])
+    return read_all_latest_supplies(store, slug).get(slug, [])
 
 
-def read_all_latest_supplies(store: Store) -> dict[str, list[SupplyRow]]:
+def read_all_latest_supplies(store: Store, slug: str = "") -> dict[str, list[SupplyRow]]:
     """What `read_latest_supplies` gives, for every asset that has any, by slug."""
-    return _newest(row for _, row in _latest(store))
-
-
-def read_supplies_by_finality(store: Store, levels: Collection[str]) -> list[tuple[int, SupplyRow]]:
-    """The runs and on-chain readings whose latest revision has one of these finalities, oldest first."""
-    return [(run, row) for run, row in _latest(store, origin="on_chain") if row.finality in levels]
-
-
-def _newest(rows: Iterable[SupplyRow]) -> dict[str, list[SupplyRow]]:
     newest: dict[tuple[str, str, str, str], SupplyRow] = {}
-    for row in rows:
+    for _, row in _latest(store, slug=slug):
         if row.finality != ORPHANED:
             newest[row.asset, row.kind, row.origin, row.source] = row
     by_asset: dict[str, list[SupplyRow]] = {}
     for row in newest.values():
         by_asset.setdefault(row.asset, []).append(row)
     return by_asset
+
+
+def read_supplies_by_finality(store: Store, levels: Collection[str]) -> list[tuple[int, SupplyRow]]:
+    """The runs and on-chain readings whose latest revision has one of these finalities, oldest first."""
+    return [(run, row) for run, row in _latest(store, origin="on_chain") if row.finality in levels]
 
 
 def _latest(
@@ -110,8 +106,7 @@ def _latest(
 def read_supplies_of(store: Store, run: int) -> list[SupplyRow]:
     """What one run wrote, revisions included, in the order of writing."""
     query = select(Supply, Asset.slug).join(Asset).where(Supply.run_id == run).order_by(col(Supply.id))
-    with store.session() as session:
-        return [as_row(SupplyRow, supply, asset=slug) for supply, slug in session.exec(query)]
+    return [as_row(SupplyRow, supply, asset=slug) for supply, slug in store.all(query)]
 
 
 def read_supplies_at(session: Session, asset_ids: Sequence[int], *, reference_us: int, as_of_us: int) -> list[Supply]:

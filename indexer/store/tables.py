@@ -25,7 +25,7 @@ class Asset(SQLModel, table=True):
     """A token, identified by chain and contract; `slug` is our stable name for it, symbols are labels."""
 
     __table_args__ = (UniqueConstraint("chain", "contract"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     slug: str = Field(unique=True)
     name: str
     symbol: str = Field(description="label in use now; past labels are in the registry")
@@ -42,7 +42,7 @@ class Listing(SQLModel, table=True):
     """Where and how an asset's price is seen: venue, source, bar interval, and what the source's stamp means."""
 
     __table_args__ = (UniqueConstraint("asset_id", "venue", "interval", "source"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     asset_id: int = Field(foreign_key="asset.id", index=True)
     venue: str
     source: str
@@ -73,7 +73,7 @@ class Supply(SQLModel, table=True):
     """One supply reading in base units. `kind`: circulating, free_float, total, burnt, treasury, …"""
 
     __table_args__ = (UniqueConstraint("asset_id", "kind", "source", "observed_at", "revision"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     asset_id: int = Field(foreign_key="asset.id", index=True)
     kind: str
     origin: str = Field(description="on_chain, reported or imported")
@@ -108,7 +108,7 @@ class MethodologyVersion(SQLModel, table=True):
 
     __tablename__ = "methodology_version"
     __table_args__ = (UniqueConstraint("index_id", "hash"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     index_id: str = Field(index=True)
     version: str
     hash: str
@@ -132,7 +132,7 @@ class Membership(SQLModel, table=True):
     """Who was a constituent from when to when (half-open), and why."""
 
     __table_args__ = (UniqueConstraint("index_id", "asset_id", "valid_from", "revision"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     index_id: str = Field(index=True)
     asset_id: int = Field(foreign_key="asset.id")
     valid_from: datetime = Field(sa_column=Column(Instant, nullable=False))
@@ -148,7 +148,7 @@ class Rebalancing(SQLModel, table=True):
     """One change of units (kind: base, rebalance, reconstitution, suspension, event, resumption)."""
 
     __table_args__ = (UniqueConstraint("index_id", "effective_at", "kind", "revision"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     index_id: str
     kind: str
     reference_at: datetime = Field(sa_column=Column(Instant, nullable=False))
@@ -224,7 +224,7 @@ class Level(SQLModel, table=True):
 class Benchmark(SQLModel, table=True):
     """Something to hold the index against: an equity, ETF, equity index or future (or a token)."""
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     symbol: str = Field(unique=True)
     name: str
     kind: str
@@ -264,7 +264,7 @@ class Metric(SQLModel, table=True):
 class Announcement(SQLModel, table=True):
     """Something users of an index are told, with its date: a restatement, a rebalance, a decision. Never changed."""
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     key: str = Field(unique=True, description="what makes it one announcement, however often it is found")
     kind: str = Field(index=True, description="restatement, deferred, event, proforma, effective, state, override, …")
     index_id: str | None = Field(default=None, index=True, description="empty: about all indices")
@@ -283,7 +283,7 @@ class Seal(SQLModel, table=True):
     """
 
     __table_args__ = (UniqueConstraint("run_id", "about"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     run_id: int = Field(foreign_key="run.id")
     about: str = Field(description="the table")
     rows: int
@@ -297,7 +297,7 @@ class Seal(SQLModel, table=True):
 class Override(SQLModel, table=True):
     """A decision of people over a value, a membership or an event: with reason, two names and an end. Public."""
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     kind: str = Field(description="value, membership or event")
     index_id: str | None = None
     asset: str = Field(description="slug of the token's line, or of the token for a value")
@@ -316,7 +316,7 @@ class Override(SQLModel, table=True):
 class Challenge(SQLModel, table=True):
     """A doubt about a published level, with everything it was computed from as it was when the doubt was raised."""
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     index_id: str = Field(index=True)
     time: datetime = Field(sa_column=Column(Instant, nullable=False))
     revision: int
@@ -332,7 +332,7 @@ class Challenge(SQLModel, table=True):
 class Run(SQLModel, table=True):
     """One piece of work, done at most once: `key` is what makes it idempotent (e.g. import:<sha256>)."""
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     kind: str = Field(index=True)
     key: str = Field(unique=True)
     due_at: datetime | None = Field(default=None, sa_column=Column(Instant))
@@ -345,7 +345,7 @@ class Run(SQLModel, table=True):
 class Event(SQLModel, table=True):
     """Something dated that the charts and studies refer to (a corporate action, a shock, a decision)."""
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     slug: str = Field(unique=True)
     kind: str
     time: datetime = Field(sa_column=Column(Instant, nullable=False))
@@ -358,7 +358,7 @@ class Reject(SQLModel, table=True):
     """A row that was not taken, with file, line, reason and the row itself. Never deleted."""
 
     __table_args__ = (UniqueConstraint("file_sha256", "line", "reason"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     run_id: int = Field(foreign_key="run.id", index=True)
     file: str
     file_sha256: str
@@ -372,7 +372,7 @@ class QualityEntry(SQLModel, table=True):
 
     __tablename__ = "quality_entry"
     __table_args__ = (UniqueConstraint("kind", "subject", "opened_at"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     kind: str = Field(index=True, description="gap, stale, disagreement, reject, source_down, …")
     subject: str = Field(description="asset, venue, source or index it is about")
     opened_at: datetime = Field(sa_column=Column(Instant, nullable=False))
@@ -385,7 +385,7 @@ class Payload(SQLModel, table=True):
     """A raw answer kept in the archive, by hash, linked to the run it fed."""
 
     __table_args__ = (UniqueConstraint("sha256", "run_id"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     sha256: str
     run_id: int = Field(foreign_key="run.id", index=True)
     source: str

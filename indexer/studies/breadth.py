@@ -19,8 +19,8 @@ from indexer.analytics.breadth import (
 from indexer.arrays import I64, finite
 from indexer.errors import NotEnoughDataError, NotFoundError
 from indexer.store.assets import read_assets
+from indexer.store.bars import read_metrics
 from indexer.store.db import Store
-from indexer.store.metrics import read_metrics
 from indexer.store.rebalancings import read_constituents, read_line_rate
 from indexer.store.rows import ConstituentRow
 from indexer.store.supplies import read_supplies

@@ -16,8 +16,8 @@ import numpy as np
 from indexer.arrays import F64, I64, finite
 from indexer.errors import NotEnoughDataError
 from indexer.store.assets import read_assets
+from indexer.store.bars import read_asset_metrics
 from indexer.store.db import Store
-from indexer.store.metrics import read_asset_metrics
 from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import MetricSeries, RebalancingRow, SupplyRow
 from indexer.store.supplies import read_supplies

@@ -10,8 +10,8 @@ import numpy as np
 
 from indexer.analytics.drawdown import Bar
 from indexer.arrays import F64, I64, finite
+from indexer.store.bars import read_metrics
 from indexer.store.db import Store
-from indexer.store.metrics import read_metrics
 from indexer.store.rows import MetricSeries
 from indexer.studies.drawdowns import regular, step_of
 from indexer.studies.series import index_series, left_out

@@ -28,11 +28,10 @@ from indexer.registry import Registry
 from indexer.sources.base import Mapped, Source
 from indexer.sources.records import Bars, in_usd
 from indexer.sources.registry import REGISTRY
-from indexer.store.archive import Archive
+from indexer.store.archive import Archive, read_payloads
 from indexer.store.assets import read_assets
+from indexer.store.bars import write_metrics
 from indexer.store.db import Store
-from indexer.store.metrics import write_metrics
-from indexer.store.payloads import read_payloads
 from indexer.store.rows import PayloadRow, RunRow, SupplyRow
 from indexer.store.runs import HISTORY
 from indexer.store.supplies import read_supplies, read_supplies_of, write_supplies

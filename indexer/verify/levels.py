@@ -1,15 +1,13 @@
 """One index held against what it was computed from: every change of units and every level, old revisions too.
 
-Place in the flow: `verify/store.py` runs it for each index. What was decided in a run is decided again from what was
-known when that run started, on the history that was settled by then.
+What was decided in a run is decided again from what was known when that run started, on the history settled by then.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +16,7 @@ from indexer.engine.level import compute_index
 from indexer.engine.market import STATUS_NAMES, Market
 from indexer.engine.second import Comparison, compare, second_index
 from indexer.errors import VerificationError
-from indexer.levels.markets import load_market, narrowed
+from indexer.levels.markets import narrowed
 from indexer.levels.overrides import events_of, in_force
 from indexer.levels.publish import candidates, same_levels
 from indexer.levels.published import Versions, change_of, read_settled
@@ -30,7 +28,7 @@ from indexer.store.db import Store
 from indexer.store.levels import read_levels
 from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import LevelRows, MethodologyRow, RebalancingRow
-from indexer.store.runs import deciding_runs, fact_runs, restating_runs
+from indexer.store.runs import deciding_runs, restating_runs
 from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
 
 TOLERANCE = 1e-9
@@ -38,88 +36,72 @@ SAME = 1e-12
 MARGIN_US = 31 * DAY_US  # of prices before the reference date of a review
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """How many levels were looked at, the largest difference of the calculators, and the first problem."""
-
-    levels: int
-    max_difference: float
-    problem: str
-
-
-@dataclass
-class Facts:
-    """The store's facts as they were at several instants, read once for all indices."""
-
-    store: Store
-    registry: Registry
-    rules: Rules
-    versions: Mapping[int, MethodologyRow]
-    _markets: dict[int, Market] = field(default_factory=dict)
-    _runs: list[int] | None = None
-
-    def market(self, as_of_us: int | None = None) -> Market:
-        """The market by what was known at an instant, or by what is known now."""
-        key = self.facts_known(as_of_us)
-        if key not in self._markets:
-            at = as_of_us if key >= 0 else None
-            self._markets[key] = load_market(self.store, self.registry, effects=self.rules.supplies, as_of_us=at)
-        return self._markets[key]
-
-    def facts_known(self, as_of_us: int | None) -> int:
-        """-1 when all facts were known by then, else how many runs of facts were; equal numbers, equal markets."""
-        if self._runs is None:
-            self._runs = fact_runs(self.store)
-        if as_of_us is None or not self._runs or as_of_us >= self._runs[-1]:
-            return -1
-        return int(np.searchsorted(self._runs, as_of_us, side="right"))
+Step = tuple[int | None, Callable[[Market], str]]
 
 
 class IndexCheck:
-    """The checks of one index, run one after the other; the first problem ends them."""
+    """The checks of one index, each on the market by what was known at an instant; `problem` is the first one."""
 
-    def __init__(self, facts: Facts, index_id: str) -> None:
-        self.facts, self.store, self.index_id = facts, facts.store, index_id
-        self.stored = read_levels(self.store, index_id)
-        self.difference = 0.0
+    def __init__(
+        self, store: Store, registry: Registry, rules: Rules, *, versions: Mapping[int, MethodologyRow], index_id: str
+    ) -> None:
+        self.store, self.registry, self.rules, self.index_id = store, registry, rules, index_id
+        self.versions = versions
+        self.difference, self.problem = 0.0, ""
+        self.error: Exception | None = None
 
-    def run(self) -> Found:
-        """The verdict."""
-        if not len(self.stored):
-            return Found(0, 0.0, "")
-        problem = self._baskets_and_levels()
-        return Found(len(self.stored), self.difference, problem)
+    def steps(self, knows_all: Callable[[int], bool]) -> list[Step]:
+        """The checks with the instant (us) by whose knowledge the market is that each is given; None is now.
 
-    def _baskets_and_levels(self) -> str:
-        rows = read_rebalancings(self.store, self.index_id)
+        `knows_all` tells of an instant whether nothing was learnt since.
+        """
+        stored = read_levels(self.store, self.index_id)
+        if not len(stored):
+            return []
         runs = deciding_runs(self.store, self.index_id)
         groups: dict[int, list[RebalancingRow]] = {}
-        for row in rows:
+        for row in read_rebalancings(self.store, self.index_id):
             groups.setdefault(runs[row.id][0], []).append(row)
-        whole = len(groups) == 1 and self.facts.facts_known(next(iter(groups))) == -1
-        for started_us, group in sorted(groups.items()):
-            restated = bool(json.loads(runs[group[0].id][1]).get("rebuild"))
-            problem = self._decided(started_us, group, restated=restated, whole=whole)
-            if problem:
-                return problem
-        return ("" if whole else self._levels_now()) or self._superseded()
+        if len(groups) == 1 and knows_all(next(iter(groups))):
+            [(started_us, group)] = groups.items()
+            steps: list[Step] = [(None, partial(self._all_at_once, stored=stored, started_us=started_us, group=group))]
+        else:
+            decided = sorted(groups.items())
+            steps = [(at, partial(self._decided, started_us=at, group=group, run=runs[group[0].id][1]))
+                     for at, group in decided]  # fmt: skip
+            steps.append((None, partial(self._levels, stored=stored, as_of_us=None)))
+        restated = restating_runs(self.store, self.index_id)
+        return [*steps, *((at - 1, partial(self._superseded, as_of_us=at - 1)) for at in restated)]
 
-    def _decided(self, started_us: int, group: list[RebalancingRow], *, restated: bool, whole: bool) -> str:
-        """Changes of units that one run decided, again from what was known then; with `whole` its levels too."""
+    def look(self, step: Callable[[Market], str], market: Market) -> None:
+        """Takes one check, unless there is a problem already. What it raises may be of rows that were changed."""
+        if not self.problem and not self.error:
+            try:
+                self.problem = step(market)
+            except Exception as error:
+                self.error = error
+
+    def _all_at_once(self, market: Market, *, stored: LevelRows, started_us: int, group: list[RebalancingRow]) -> str:
+        """The changes of the one run there was, and its levels."""
         methodology = self._methodology(group[-1].methodology_id)
-        market = self._market(methodology, None if whole else started_us)
-        settled = None if restated or whole else read_settled(
-            self.store, self.index_id, market=market, as_of_us=started_us - 1
-        )  # fmt: skip
+        market = narrowed(market, methodology, self.registry)
         events = self._events(started_us)
+        problem, history = self._again(group, market, methodology=methodology, settled=None, events=events)
+        return problem or unlike_levels(stored, history, market=market, rules=self._rules(stored))
+
+    def _decided(self, market: Market, *, started_us: int, group: list[RebalancingRow], run: str) -> str:
+        """Changes of units that one run (its detail) decided, again from what was known then."""
+        methodology = self._methodology(group[-1].methodology_id)
+        market = narrowed(market, methodology, self.registry)
+        events = self._events(started_us)
+        settled = None
+        if not json.loads(run).get("rebuild"):
+            settled = read_settled(self.store, self.index_id, market=market, as_of_us=started_us - 1)
         if settled:
             shorter, cut = recent(settled, market, methodology)
             if not self._again(group, cut, methodology=methodology, settled=shorter, events=events)[0]:
                 return ""
-        problem, history = self._again(group, market, methodology=methodology, settled=settled, events=events)
-        if problem or not whole:
-            return problem
-        return unlike_levels(self.stored, history, market=market, rules=self._rules(self.stored))
+        return self._again(group, market, methodology=methodology, settled=settled, events=events)[0]
 
     def _again(
         self,
@@ -138,22 +120,17 @@ class IndexCheck:
             self.difference = max(self.difference, against.max_relative)
         return problem, history
 
-    def _levels_now(self) -> str:
-        """Every latest level from the settled units and the official rates, by both calculators."""
-        return self._levels(self.stored, as_of_us=None)
-
-    def _superseded(self) -> str:
+    def _superseded(self, market: Market, *, as_of_us: int) -> str:
         """Every level that was restated later, from what was known just before that."""
-        for started_us in restating_runs(self.store, self.index_id):
-            before = read_levels(self.store, self.index_id, as_of_us=started_us - 1)
-            problem = self._levels(before, as_of_us=started_us - 1) if len(before) else ""
-            if problem:
-                return f"as it was before {iso(started_us)}: {problem}"
-        return ""
+        before = read_levels(self.store, self.index_id, as_of_us=as_of_us)
+        problem = self._levels(market, stored=before, as_of_us=as_of_us) if len(before) else ""
+        return problem and f"as it was before {iso(as_of_us + 1)}: {problem}"
 
-    def _levels(self, stored: LevelRows, *, as_of_us: int | None) -> str:
+    def _levels(self, market: Market, *, stored: LevelRows, as_of_us: int | None) -> str:
+        """Levels from the settled units and the official rates, by both calculators."""
         rules = self._rules(stored)
-        market = self._market(rules[int(stored.methodology_id[-1])], as_of_us).until(int(stored.times_us[-1]))
+        market = narrowed(market, rules[int(stored.methodology_id[-1])], self.registry)
+        market = market.until(int(stored.times_us[-1]))
         settled = read_settled(self.store, self.index_id, market=market, as_of_us=as_of_us)
         if settled is None:
             return "no change of units is stored for its levels"
@@ -166,18 +143,17 @@ class IndexCheck:
         return {number: self._methodology(number) for number in np.unique(stored.methodology_id).tolist()}
 
     def _methodology(self, version: int) -> Methodology:
-        row = self.facts.versions[version]
-        rules = load_methodology(row.text, source=f"{row.index_id} {row.version}", registry=self.facts.registry)
+        row = self.versions[version]
+        rules = load_methodology(row.text, source=f"{row.index_id} {row.version}", registry=self.registry)
         if rules.hash != row.hash:
-            raise_changed(row)
+            raise VerificationError(
+                f"methodology_version {row.id} ({row.index_id} {row.version}): its text was changed after it was stored"
+            )
         return rules
-
-    def _market(self, methodology: Methodology, as_of_us: int | None) -> Market:
-        return narrowed(self.facts.market(as_of_us), methodology, self.facts.registry)
 
     def _events(self, started_us: int) -> tuple[BasketEvent, ...]:
         overrides = in_force(self.store, now=from_us(started_us))
-        return (*self.facts.rules.basket, *events_of(overrides, self.index_id))
+        return (*self.rules.basket, *events_of(overrides, self.index_id))
 
 
 def levels_problem(
@@ -242,13 +218,6 @@ def recent(settled: Settled, market: Market, methodology: Methodology) -> tuple[
     carried = methodology.missing.max_carry_hours * HOUR_US
     row = int(np.searchsorted(market.times_us, reference - carried - MARGIN_US))
     return Settled(changes[first:], settled.until_us), market.rows(slice(row, None))
-
-
-def raise_changed(row: MethodologyRow) -> NoReturn:
-    """Raises VerificationError: a stored methodology's text is not the one it was hashed from."""
-    raise VerificationError(
-        f"methodology_version {row.id} ({row.index_id} {row.version}): its text was changed after it was stored"
-    )
 
 
 def _unlike(group: list[RebalancingRow], history: IndexHistory, *, market: Market, settled: Settled | None) -> str:

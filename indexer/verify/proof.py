@@ -30,22 +30,22 @@ from indexer.reference.rates import RateSeries
 from indexer.registry import Registry
 from indexer.registry.records import LinePart
 from indexer.store.assets import read_assets
-from indexer.store.columnar import Columns, last_of_each, pick
+from indexer.store.columnar import Columns, array_of, last_of_each, pick
 from indexer.store.db import Store
 from indexer.store.drafts import draft
-from indexer.store.heads import read_heads
 from indexer.store.indices import read_indices, read_methodologies
-from indexer.store.levels import PublishedRows, published_rows
+from indexer.store.levels import published_rows
 from indexer.store.rates import read_rate_history
 from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import LevelRows, RebalancingItemRow, RebalancingRow
 from indexer.store.runs import deciding_runs
+from indexer.store.seals import read_heads
 from indexer.times import from_us, iso, to_us
 from indexer.verify.levels import levels_problem
 from indexer.verify.store import broken_chain
 
 FORMAT = 1
-NAMES = {"times_us": "time", "levels": "level", "known_us": "known", "published_at_us": "published_at"}
+NAMES = {"times_us": "time", "levels": "level", "published_at_us": "known"}
 ITEM = ("asset", "units_before", "units_after", "weight_drifted", "weight_target", "price")
 README = """Levels of {indices} with everything they were computed from, made by deai-index.
 Check it with: deai verify --from FILE   (no database is needed; nothing is sent anywhere)
@@ -74,7 +74,7 @@ def export_proof(store: Store, registry: Registry, *, path: Path, only: Sequence
     if not indices:
         raise InputError("there is no such index to prove; `deai methodology list` names them")
     rates = read_rate_history(store)
-    levels = {row.id: _levels(store, row.id) for row in indices}
+    levels = {row.id: published_rows(store, row.id) for row in indices}
     manifest = _manifest(store, registry, ids=[row.id for row in indices], levels=levels)
     changes = {row.id: _changes(store, row.id) for row in indices}
     with draft(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as bundle:
@@ -91,24 +91,6 @@ def export_proof(store: Store, registry: Registry, *, path: Path, only: Sequence
 def _named(name: str) -> zipfile.ZipInfo:
     """An entry without the time of writing, so that the same content is the same file."""
     return zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-
-
-def _levels(store: Store, index_id: str) -> dict[str, NDArray[Any]]:
-    rows = published_rows(store, index_id)
-    hashes = {name: np.array(getattr(rows, name), dtype=object) for name in ("inputs_hash", "prev_hash", "hash")}
-    return {
-        "time": rows.times_us,
-        "revision": rows.revision,
-        "level": rows.levels,
-        "status": rows.status.astype(np.int64),
-        "carried_weight": rows.carried_weight,
-        "perpetual_weight": rows.perpetual_weight,
-        "constituents": rows.constituents,
-        "methodology_id": rows.methodology_id,
-        "known": rows.known_us,
-        "run_id": rows.run_id,
-        **hashes,
-    }
 
 
 def _changes(store: Store, index_id: str) -> list[dict[str, Any]]:
@@ -139,7 +121,7 @@ def _manifest(
     numbers = {asset.slug: int(asset.id) for asset in read_assets(store)}
     return {
         "format": FORMAT,
-        "head": read_heads(store).seals.hash,
+        "head": read_heads(store)["seals"]["hash"],
         "heads": {name: rows["hash"][-1].hex() if len(rows["hash"]) else "" for name, rows in levels.items()},
         "methodologies": [
             {"id": row.id, "index": row.index_id, "version": row.version, "hash": row.hash, "text": row.text}
@@ -215,7 +197,7 @@ class _Check:
         """The verdict."""
         rows = self.rows
         head = rows["hash"][-1].hex() if len(rows["hash"]) else ""
-        problem = broken_chain(PublishedRows(**_fields(rows, PublishedRows)))
+        problem = broken_chain(rows)
         if not problem and head != self.manifest["heads"][self.name]:
             problem = "the chain does not end in the head that the manifest names"
         problem = problem or self._every_revision()
@@ -243,7 +225,7 @@ class _Check:
             and (change["until"] is None or (moment is not None and moment < change["until"]))
         ]
         settled = settled_of(known, until_us=int(rows["time"].max()), market=market)
-        stored = LevelRows(**_fields({**rows, "published_at": rows["known"]}, LevelRows))
+        stored = _level_rows(rows)
         difference, problem = levels_problem(stored, market=market, settled=settled, rules=rules)
         self.difference = max(self.difference, difference)
         return problem
@@ -277,15 +259,13 @@ class _Check:
         return rules
 
 
-def _fields(rows: Columns, row: type[LevelRows | PublishedRows]) -> dict[str, Any]:
-    """Columns of a proof under the names that a store's rows have them by."""
+def _level_rows(rows: Columns) -> LevelRows:
+    """Columns of a proof as a store's rows."""
     none = np.zeros(len(rows["time"]))  # older proofs do not tell
     rows = {"perpetual_weight": none, "constituents": none.astype(np.int64), **rows}
-    named = {name: rows[NAMES.get(name, name)] for name in row.__dataclass_fields__}
-    return {
-        name: column.astype(np.int8) if name == "status" else column.tolist() if column.dtype == object else column
-        for name, column in named.items()
-    }
+    rows = {**rows, "status": rows["status"].astype(np.int8)}
+    columns: dict[str, Any] = {name: rows[NAMES.get(name, name)] for name in LevelRows.__dataclass_fields__}
+    return LevelRows(**{name: one.tolist() if one.dtype == object else one for name, one in columns.items()})
 
 
 def _line(given: Mapping[str, Any]) -> LineFacts:
@@ -314,13 +294,7 @@ def _columns(body: bytes) -> Columns:
     import pyarrow.parquet as pq
 
     table = pq.read_table(pa.BufferReader(body))
-    out: Columns = {}
-    for name in table.column_names:
-        column = table.column(name)
-        if pa.types.is_binary(column.type):
-            values = np.empty(len(column), dtype=object)
-            values[:] = column.to_pylist()
-            out[name] = values
-        else:
-            out[name] = column.to_numpy()
-    return out
+    return {
+        name: array_of(column.to_pylist(), np.dtype(object)) if pa.types.is_binary(column.type) else column.to_numpy()
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }

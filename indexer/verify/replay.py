@@ -1,9 +1,7 @@
-"""All facts again from the archive into an empty store, and, when asked, every update after them.
+"""All facts again from the archive into an empty store; when asked, every update after them by the rules of its day.
 
-The strongest proof there is: nothing of what was published is taken over. Archived bytes are those that came; each
-run of facts is derived again from them by the program's own writers (see `derive.py`), updates are computed again by
-the rules of their day, and then what every run wrote is held against what it writes now, row by row. Facts whose
-inputs were never kept, or are over their time, are taken from the stored rows, and counted.
+What every run wrote is held against what it writes now, row by row. Facts whose inputs were never kept, or are over
+their time, are taken from the stored rows, and counted.
 """
 
 from __future__ import annotations
@@ -11,11 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from indexer.errors import DeaiError, NotFoundError, VerificationError
 from indexer.files.kept import FILE, RECORD
@@ -24,17 +20,15 @@ from indexer.levels.rules import Rules
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
-from indexer.store.archive import Archive
+from indexer.store.archive import Archive, read_payload_links
 from indexer.store.assets import read_assets, read_benchmarks, read_listings
-from indexer.store.columnar import Columns, pick
+from indexer.store.bulk import copy_rows
 from indexer.store.db import Store
-from indexer.store.facts import copy_rows, runs_with_rows
 from indexer.store.indices import read_methodologies
-from indexer.store.payloads import PayloadLink, read_payload_links
 from indexer.store.rows import RunRow
-from indexer.store.runs import finish_run, forgotten_before, read_runs, start_run
-from indexer.store.sealed import RUNS, Sealed
-from indexer.store.seals import INSTANTS, MISSING, read_sealed
+from indexer.store.runs import finish_run, forgotten_before, read_runs, runs_with_rows, start_run
+from indexer.store.sealed import MISSING, RUNS, Sealed, digest_of, read_runs_of
+from indexer.store.seals import INSTANTS
 from indexer.store.tables import (
     Announcement,
     Asset,
@@ -45,6 +39,7 @@ from indexer.store.tables import (
     Listing,
     Metric,
     Override,
+    Payload,
     Rate,
     Supply,
 )
@@ -151,19 +146,19 @@ def replay(
     )
 
 
-def _runs_of(hashes: set[str], links: Sequence[PayloadLink]) -> set[int]:
+def _runs_of(hashes: set[str], links: Sequence[Payload]) -> set[int]:
     return {link.run_id for link in links if link.sha256 in hashes}
 
 
 def _damaged(
-    archive: Archive, links: Sequence[PayloadLink], *, progress: Callable[[int], None]
-) -> Iterator[tuple[PayloadLink, str]]:
+    archive: Archive, links: Sequence[Payload], *, progress: Callable[[int], None]
+) -> Iterator[tuple[Payload, str]]:
     """The links whose bytes are not what came, each file read once; reading uses all cores."""
     once = list({link.sha256: link for link in links}.values())
 
-    def problem(link: PayloadLink) -> str:
+    def problem(link: Payload) -> str:
         try:
-            size = len(archive.get(link.sha256))
+            size = sum(map(len, archive.pieces(link.sha256)))
         except (NotFoundError, VerificationError) as error:
             return str(error)
         return "" if size == link.bytes else f"it has {size} bytes, {link.bytes} came"
@@ -213,18 +208,14 @@ def _derived(walk: _Walk, run: RunRow, run_id: int) -> bool:
 def _compare(walk: _Walk, *, tables: Sequence[type]) -> int:
     """Notes what differs between the stores; how many rows were compared."""
     compared = 0
+    stores = walk.derivation.store, walk.derivation.into
     for table in RUNS:
         if table.model in tables:
-            rows, texts = different_rows(
-                walk.derivation.store, walk.derivation.into, table, runs=walk.again, given_by=_given_by(table)
-            )
+            given_by = "doing it again" if table.model is Level else "the archive"
+            rows, texts = different_rows(*stores, table, runs=walk.again, given_by=given_by)
             walk.problems += texts
             compared += rows
     return compared
-
-
-def _given_by(table: Sealed) -> str:
-    return "doing it again" if table.model is Level else "the archive"
 
 
 def _update_again(walk: _Walk, run: RunRow) -> None:
@@ -264,38 +255,46 @@ def different_rows(
 
     `runs` gives the numbers of the runs there; `given_by` says what the rows there come of.
     """
-    mine = _of_runs(read_sealed(store, table), {run: run for run in runs})
-    theirs = _of_runs(read_sealed(again, table), {number: run for run, number in runs.items()})
-    if len(mine["run_id"]) == len(theirs["run_id"]) and all((mine[name] == theirs[name]).all() for name in mine):
-        return len(mine["run_id"]), []
-    stored, given = _by_key(mine, table), _by_key(theirs, table)
+    table = replace(table, values=[name for name in table.values if name != "id"])
+    mine, theirs = {run: run for run in runs}, {number: run for run, number in runs.items()}
+    counts, digests = zip(*(_digests(*one, table) for one in ((store, mine), (again, theirs))), strict=True)
+    unlike = {run for run in runs if digests[0].get(run) != digests[1].get(run)}
+    if not unlike:
+        return counts[0], []
+    stored, given = (_by_key(*one, table, unlike) for one in ((store, mine), (again, theirs)))
     labels = _labels(store)
-    unlike = sorted(key for key in stored.keys() | given.keys() if stored.get(key) != given.get(key))
+    keys = sorted(key for key in stored.keys() | given.keys() if stored.get(key) != given.get(key))
     texts = [
         f"{_named(table, key, labels)}{_difference(table, stored.get(key), given.get(key), given_by=given_by)}"
-        for key in unlike[:FEW]
+        for key in keys[:FEW]
     ]
-    if len(unlike) > FEW:
-        texts.append(f"{table.name}: {len(unlike) - FEW:,} more rows differ")
-    return len(mine["run_id"]), texts
+    if len(keys) > FEW:
+        texts.append(f"{table.name}: {len(keys) - FEW:,} more rows differ")
+    return counts[0], texts
 
 
-def _of_runs(rows: Columns, runs: Mapping[int, int]) -> Columns:
-    """The rows of these runs, under the numbers that they are given."""
-    numbers, place = np.unique(rows["run_id"], return_inverse=True)
-    known = np.array([runs.get(number, -1) for number in numbers.tolist()], dtype=np.int64)[place]
-    return pick({**rows, "run_id": known}, known >= 0)
+def _digests(store: Store, runs: Mapping[int, int], table: Sealed) -> tuple[int, dict[int, list[bytes]]]:
+    """How many rows runs wrote into a table, and the digests of their parts by the number each run is given."""
+    count, digests = 0, dict[int, list[bytes]]()
+    for number, parts in read_runs_of(store, table, only=runs.keys()):
+        digests[runs[number]] = mine = []
+        for part in parts:
+            count += len(part["run_id"])
+            mine.append(digest_of(table, [part]))
+    return count, digests
 
 
-def _by_key(rows: Columns, table: Sealed) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    keys = zip(*(rows[name].tolist() for name in table.key), strict=True)
-    values = zip(*(rows[name].tolist() for name in (*_values(table), "run_id")), strict=True)
-    return dict(zip(keys, values, strict=True))
-
-
-def _values(table: Sealed) -> list[str]:
-    """The columns that two stores must have alike: a row's own number is not one of them."""
-    return [name for name in table.values if name != "id"]
+def _by_key(
+    store: Store, runs: Mapping[int, int], table: Sealed, only: set[int]
+) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """The values of rows and the number that their run is given, by key, of the runs that are given these numbers."""
+    rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for number, parts in read_runs_of(store, table, only={number for number, run in runs.items() if run in only}):
+        for part in parts:
+            keys = zip(*(part[name].tolist() for name in table.key), strict=True)
+            values = zip(*(part[name].tolist() for name in table.values), strict=True)
+            rows |= {key: (*value, runs[number]) for key, value in zip(keys, values, strict=True)}
+    return rows
 
 
 def _labels(store: Store) -> dict[str, dict[int, str]]:
@@ -326,7 +325,7 @@ def _difference(table: Sealed, stored: tuple[Any, ...] | None, given: tuple[Any,
     if stored is None:
         return f" is given by {given_by}, but it is not stored"
     n = next(n for n, value in enumerate(stored) if value != given[n])
-    name = (*_values(table), "run_id")[n]
+    name = (*table.values, "run_id")[n]
     return f": {name} is stored as {_shown(stored[n])}, {given_by} gives {_shown(given[n])}"
 
 

@@ -1,34 +1,38 @@
 """Is every stored number what its inputs and rules give? Rows, rates, baskets, levels and their chain.
 
-In this order: no sealed row was changed; the official rates are those of the bars, or a logged decision; each
-change of units is what was known when it was decided gives, by the fast and by the plain calculator; each level,
-the superseded ones too, follows from units and rates; each published row is chained to the one before it.
+No sealed row was changed; the official rates are those of the bars, or a logged decision; each change of units is what
+was known when it was decided gives, by the fast and by the plain calculator; each level, the superseded ones too,
+follows from units and rates; each published row is chained to the one before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
 from indexer.errors import MethodologyError, VerificationError
-from indexer.levels.hash_chain import broken_link
+from indexer.levels.hash_chain import GENESIS, chain
+from indexer.levels.markets import load_market
 from indexer.levels.official import computed_rates, differing
 from indexer.levels.overrides import in_force, values_of
 from indexer.levels.rules import Rules, load_rules
 from indexer.registry import Registry
 from indexer.store.assets import read_assets, read_listings
 from indexer.store.bars import read_bars
+from indexer.store.columnar import Columns
 from indexer.store.db import Store
 from indexer.store.indices import read_index, read_indices, read_methodologies
-from indexer.store.levels import PublishedRows, published_rows
+from indexer.store.levels import published_rows
 from indexer.store.quality import read_quality
 from indexer.store.rates import read_rates
+from indexer.store.runs import fact_runs
 from indexer.store.seals import altered_rows, unsealed_runs
 from indexer.times import from_us, iso, to_us
-from indexer.verify.levels import Facts, IndexCheck
+from indexer.verify.levels import IndexCheck
 
 ALWAYS = 2**62
 
@@ -67,31 +71,62 @@ def verify_all(
     Raises NotFoundError for a name that is no index, VerificationError where there is no index to say it of.
     """
     rules = rules or load_rules(registry)
-    known = read_indices(store)
     for name in only:
         read_index(store, name)
-    indices = [row for row in known if not only or row.id in only]
-    steps = len(indices) + 1
+    versions = {row.id: row for row in read_methodologies(store)}
+    checks = [
+        IndexCheck(store, registry, rules, versions=versions, index_id=row.id)
+        for row in read_indices(store)
+        if not only or row.id in only
+    ]
     with ThreadPoolExecutor(1, thread_name_prefix="rows") as beside:  # much of either is outside the interpreter
         everywhere = beside.submit(_about_the_store, store, registry)
-        facts = Facts(store, registry, rules, {row.id: row for row in read_methodologies(store)})
-        verdicts: list[Verification | Exception] = []
-        for n, row in enumerate(indices):
-            if everywhere.done() and everywhere.result():
-                break
-            try:
-                verdicts.append(_one(facts, row.id))
-            except Exception as error:  # of rows that were changed, perhaps: then that is what is said
-                verdicts.append(error)
-            progress(n + 1, steps)
+        failure: Exception | None = None
+        try:
+            for done, total in _each_at_its_time(store, registry, rules, checks):
+                progress(done, total + 1)
+                if everywhere.done() and everywhere.result():
+                    break
+        except Exception as error:  # of rows that were changed, perhaps: then that is what is said
+            failure = error
         problem = everywhere.result()
-    progress(steps, steps)
+    progress(1, 1)
     problem = problem or _unsealed(store)  # asked last: what was being done is sealed by now
-    if problem and not indices:
+    if not problem and failure:
+        raise failure
+    if problem and not checks:
         raise VerificationError(problem)
-    if problem:
-        return [_untrusted(store, row.id, problem=problem) for row in indices]
-    return [_verdict(store, row.id, one) for row, one in zip(indices, verdicts, strict=True)]
+    return [_verdict(store, check, problem) for check in checks]
+
+
+def _each_at_its_time(
+    store: Store, registry: Registry, rules: Rules, checks: Sequence[IndexCheck]
+) -> Iterator[tuple[int, int]]:
+    """Takes all checks, those by the same knowledge one after the other, so that one market at a time is in memory.
+
+    Gives after each how many are done, and how many there are.
+    """
+    learnt = fact_runs(store)
+
+    def known(at_us: int | None) -> int:
+        """How many runs of facts had started by an instant: equal numbers, equal markets."""
+        return len(learnt) if at_us is None else int(np.searchsorted(learnt, at_us, side="right"))
+
+    steps = [
+        (known(at), at, check, step)
+        for check in checks
+        for at, step in check.steps(lambda at: known(at) == len(learnt))
+    ]
+    steps.sort(key=lambda one: one[0])
+    done = 0
+    for count, group in groupby(steps, key=lambda one: one[0]):
+        mine = list(group)
+        at = None if count == len(learnt) else mine[0][1]
+        market = load_market(store, registry, effects=rules.supplies, as_of_us=at)
+        for _, _, check, step in mine:
+            check.look(step, market)
+            done += 1
+            yield done, len(steps)
 
 
 def _unsealed(store: Store) -> str:
@@ -102,13 +137,21 @@ def _unsealed(store: Store) -> str:
     )
 
 
-def _verdict(store: Store, index_id: str, one: Verification | Exception) -> Verification:
-    """The verdict; of an index whose rules do not hold any more that is its problem and no other's."""
-    if isinstance(one, MethodologyError):
-        return _untrusted(store, index_id, problem=f"its rules do not hold: {one}")
-    if isinstance(one, Exception):
-        raise one
-    return one
+def _verdict(store: Store, check: IndexCheck, problem: str) -> Verification:
+    """The verdict on an index; rules that do not hold any more are its problem and no other's."""
+    rows = published_rows(store, check.index_id)
+    broken = broken_chain(rows)
+    if not problem and isinstance(check.error, MethodologyError):
+        problem = f"its rules do not hold: {check.error}"
+    elif not problem and check.error:
+        raise check.error
+    return Verification(
+        index_id=check.index_id,
+        levels=int((rows["revision"] == 1).sum()),
+        max_difference=0.0 if problem else check.difference,
+        chain_whole=not broken,
+        problem=problem or check.problem or broken,
+    )
 
 
 def _about_the_store(store: Store, registry: Registry) -> str:
@@ -147,33 +190,19 @@ def _rates_problem(store: Store, registry: Registry) -> str:
     return ""
 
 
-def _untrusted(store: Store, index_id: str, *, problem: str) -> Verification:
-    rows = published_rows(store, index_id)
-    return Verification(index_id, len(rows.hash), 0.0, not broken_chain(rows), problem)
-
-
-def _one(facts: Facts, index_id: str) -> Verification:
-    rows = published_rows(facts.store, index_id)
-    broken = broken_chain(rows)
-    check = IndexCheck(facts, index_id)
-    outcome = check.run()
-    return Verification(
-        index_id=index_id,
-        levels=outcome.levels,
-        max_difference=outcome.max_difference,
-        chain_whole=not broken,
-        problem=outcome.problem or broken,
+def broken_chain(rows: Columns) -> str:
+    """The first published row whose hash does not follow from its content and the row before it, in words, or ''."""
+    _, hashes = chain(
+        rows["time"],
+        rows["level"],
+        revisions=rows["revision"],
+        status=rows["status"],
+        inputs=rows["inputs_hash"].tolist(),
     )
-
-
-def broken_chain(rows: PublishedRows) -> str:
-    """The first published row that is not chained to the one before it, in words, or ''."""
-    return broken_link(
-        rows.times_us,
-        rows.levels,
-        revisions=rows.revision,
-        status=rows.status,
-        inputs=rows.inputs_hash,
-        before=rows.prev_hash,
-        own=rows.hash,
-    )
+    previous = GENESIS
+    for n, stored in enumerate(rows["hash"]):
+        if rows["prev_hash"][n] != previous or stored != hashes[n]:
+            where = f"{iso(int(rows['time'][n]))} revision {int(rows['revision'][n])}"
+            return f"the hash chain breaks at {where}: the row or its place was changed after publication"
+        previous = stored
+    return ""

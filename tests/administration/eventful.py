@@ -9,11 +9,9 @@ from test_restatement import HOUR, corrected, heaviest
 from worlds import HOURS, START_US, prices, world
 
 from indexer.levels.overrides import decide
-from indexer.store.archive import Archive
+from indexer.store.archive import Archive, write_payloads
 from indexer.store.assets import ensure_benchmarks
-from indexer.store.bars import write_benchmark_bars
-from indexer.store.metrics import write_metrics
-from indexer.store.payloads import write_payloads
+from indexer.store.bars import write_benchmark_bars, write_metrics
 from indexer.store.quality import write_quality, write_rejects
 from indexer.store.rebalancings import read_constituents
 from indexer.store.rows import (

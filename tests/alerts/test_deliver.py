@@ -26,7 +26,7 @@ from indexer.alerts.deliver import WAITS_S, alerting, deliver, is_public
 from indexer.alerts.evaluate import evaluate
 from indexer.cli import app
 from indexer.config import Settings
-from indexer.store.alerts import read_alert_messages, revive_alert_messages
+from indexer.store.administration import read_alert_messages, revive_alert_messages
 from indexer.store.db import Store
 from indexer.store.tables import AlertMessage
 from indexer.times import utc_now

@@ -11,8 +11,7 @@ from alertkit import START, publish, rules
 from seeded import NOW, seeded_store
 
 from indexer.alerts.evaluate import evaluate
-from indexer.store.administration import write_announcements
-from indexer.store.alerts import read_alert_messages, read_alert_states
+from indexer.store.administration import read_alert_messages, read_alert_states, write_announcements
 from indexer.store.db import Store
 from indexer.store.quality import write_quality
 from indexer.store.rows import AnnouncementRow, QualityRow

@@ -18,8 +18,8 @@ from api.app import create_app
 from api.web.token_view import market_of
 from indexer import Client
 from indexer.cli.main import app
+from indexer.store.bars import write_metrics
 from indexer.store.db import Store
-from indexer.store.metrics import write_metrics
 from indexer.store.rows import MetricSeries, SupplyRow
 from indexer.store.runs import start_run
 from indexer.store.supplies import write_supplies

@@ -12,8 +12,8 @@ from indexer.files.importing import import_files
 from indexer.files.manifest import parse_manifest
 from indexer.registry import Registry
 from indexer.store.archive import Archive
+from indexer.store.bars import read_metrics
 from indexer.store.db import Store, open_store
-from indexer.store.metrics import read_metrics
 from indexer.times import iso
 from indexer.verify.replay import replay
 

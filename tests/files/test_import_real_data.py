@@ -13,9 +13,8 @@ from import_samples import NOW, read_rejects
 from indexer.files.importing import FileReport, import_files
 from indexer.registry import Registry
 from indexer.store.assets import read_listings
-from indexer.store.bars import read_bars, read_benchmark_bars
+from indexer.store.bars import read_bars, read_benchmark_bars, read_metrics
 from indexer.store.db import Store
-from indexer.store.metrics import read_metrics
 from indexer.store.runs import read_runs
 from indexer.store.supplies import read_supplies
 from indexer.times import HOUR_US, from_us, iso, parse_instant

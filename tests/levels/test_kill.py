@@ -51,7 +51,7 @@ def check_whole(url, undisturbed):
     rows = read_levels(store, "demo")
     assert (rows.times_us.tolist(), rows.levels.tolist(), rows.inputs_hash) == undisturbed
     assert set(rows.revision.tolist()) == {1}
-    assert count_levels(store, "demo") == len(rows) == len(published_rows(store, "demo").hash)
+    assert count_levels(store, "demo") == len(rows) == len(published_rows(store, "demo")["hash"])
     assert broken_chain(published_rows(store, "demo")) == ""
     assert all(result.ok for result in verify_all(store, simulated_registry()))
     assert len({(r.effective_at, r.kind) for r in read_rebalancings(store, "demo")}) == len(

@@ -22,10 +22,10 @@ from indexer.live.context import archive_of
 from indexer.live.filling import hourly_rate
 from indexer.sources.records import in_usd
 from indexer.sources.registry import build_sources
+from indexer.store.archive import read_payloads
 from indexer.store.assets import read_listings
 from indexer.store.bars import read_bars
 from indexer.store.db import Store, open_store
-from indexer.store.payloads import read_payloads
 from indexer.store.runs import read_runs
 from indexer.times import HOUR_US, to_us
 

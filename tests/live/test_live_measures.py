@@ -13,8 +13,7 @@ from indexer.errors import SourceUnavailable
 from indexer.live.benchmarks import refresh
 from indexer.live.context import Live
 from indexer.live.measures import read_stress
-from indexer.store.bars import read_benchmark_bars, read_benchmark_closes
-from indexer.store.metrics import read_metrics
+from indexer.store.bars import read_benchmark_bars, read_benchmark_closes, read_metrics
 from indexer.store.quality import read_open_quality
 from indexer.store.runs import finish_run, start_run
 from indexer.times import to_us

@@ -34,7 +34,7 @@ from indexer.sources.coingecko import implied_supplies
 from indexer.sources.http import Answer, Breaker, HostLimit, HttpClient, Timeouts
 from indexer.sources.registry import build_sources
 from indexer.sources.venues import same_pair
-from indexer.store.payloads import read_payloads
+from indexer.store.archive import read_payloads
 from indexer.store.quality import read_open_quality, read_quality
 from indexer.store.runs import finish_run, start_run
 from indexer.store.supplies import read_supplies

@@ -11,7 +11,7 @@ from indexer.levels.official import FIXED
 from indexer.reference.rates import RateSeries, joined
 from indexer.store.assets import ensure_listings
 from indexer.store.bars import write_bars
-from indexer.store.rates import read_rates, read_rates_by_method
+from indexer.store.rates import read_rates
 from indexer.store.rows import BarColumns, ListingRow
 from indexer.store.runs import finish_run, start_run
 from indexer.times import HOUR_US, to_us
@@ -58,7 +58,7 @@ def test_bars_that_come_later_change_no_fixing(tmp_path: Path) -> None:
         after = read_rates(store, evidence=True)
         np.testing.assert_array_equal(after.rate, before.rate)
         assert after.method == before.method
-        fixings = read_rates_by_method(store, FIXED)
+        fixings = read_rates(store, methods=FIXED, evidence=True)
         (asset,) = [one for one in set(fixings.asset_id.tolist()) if 1.0 < fixings.rate[fixings.of(one)][0] < 1.5]
         assert len(fixings.rate[fixings.of(asset)]) == 5
         results = {one.index_id: one for one in verify_all(store, registry_of(world.settings), only=["trio"])}

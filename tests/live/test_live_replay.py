@@ -19,11 +19,10 @@ from indexer.errors import InputError, NotFoundError, VerificationError
 from indexer.live.context import archive_of, live_of
 from indexer.live.fixing import replay_fixing
 from indexer.live.jobs import sweep
-from indexer.store.archive import Archive
+from indexer.store.archive import Archive, read_payloads
 from indexer.store.assets import read_assets
 from indexer.store.db import Store, open_store
 from indexer.store.levels import read_latest_level, read_levels
-from indexer.store.payloads import read_payloads
 from indexer.store.rates import read_rates
 from indexer.store.rebalancings import read_constituents
 from indexer.store.runs import finish_run, read_runs, start_run

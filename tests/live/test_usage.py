@@ -16,7 +16,7 @@ from indexer.live.measures import USAGE as KIND
 from indexer.live.measures import read_usage
 from indexer.registry import load_registry
 from indexer.sources.usage import USAGE
-from indexer.store.metrics import read_metrics
+from indexer.store.bars import read_metrics
 from indexer.store.quality import read_quality
 from indexer.times import DAY_US, to_us
 

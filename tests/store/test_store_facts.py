@@ -9,9 +9,9 @@ from seeds import START, begin, seed
 from sqlmodel import col, select
 
 from indexer.store.administration import read_events
+from indexer.store.archive import write_payloads
 from indexer.store.assets import read_assets, read_listings
 from indexer.store.db import Store
-from indexer.store.payloads import write_payloads
 from indexer.store.quality import read_quality, write_quality, write_rejects
 from indexer.store.rows import PayloadRow, QualityRow, RejectRow, SupplyRow, Written, as_row
 from indexer.store.supplies import read_supplies, write_supplies

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from indexer.errors import InputError, NotFoundError
+from indexer.store.archive import forget_payloads, read_last_answers, read_payloads, write_payloads
 from indexer.store.assets import ensure_benchmarks, write_assets
-from indexer.store.bars import read_benchmark_closes, write_benchmark_bars
+from indexer.store.bars import read_benchmark_closes, read_metrics, write_benchmark_bars, write_metrics
 from indexer.store.db import Store
-from indexer.store.metrics import read_metrics, write_metrics
-from indexer.store.payloads import forget_payloads, read_last_answers, read_payloads, write_payloads
 from indexer.store.quality import read_open_quality, write_quality
-from indexer.store.rates import read_rates_by_method, write_rates
+from indexer.store.rates import read_rates, write_rates
 from indexer.store.rows import AssetRow, BenchmarkColumns, BenchmarkRow, MetricSeries, PayloadRow, QualityRow, Written
 from indexer.store.runs import finish_run, last_run_before, start_run
 
@@ -94,10 +93,10 @@ def test_rates_by_method_are_the_last_of_that_method(store: Store) -> None:
     rates("fixing/1", [1.5, 2.5])
     rates("fixing/1", [1.6])
     rates("override/1", [7.0])
-    found = read_rates_by_method(store, ("fixing/1", "fixing/2"))
+    found = read_rates(store, methods=("fixing/1", "fixing/2"), evidence=True)
     assert found.rate.tolist() == [1.6, 2.5]
     assert found.verdicts == ['{"fixing/1":"used"}'] * 2
-    assert len(read_rates_by_method(store, ("nothing/1",)).rate) == 0
+    assert len(read_rates(store, methods=("nothing/1",)).rate) == 0
 
 
 def test_the_last_run_before_an_instant_that_did_its_own_work(store: Store) -> None:

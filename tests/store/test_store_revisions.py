@@ -19,7 +19,7 @@ from indexer.store.indices import read_notes, write_index, write_methodology, wr
 from indexer.store.levels import read_latest_level, read_levels, write_levels
 from indexer.store.rates import read_rates, write_rates
 from indexer.store.rows import BarColumns, BenchmarkColumns, BenchmarkRow, NoteRow, Written
-from indexer.store.runs import forget_provisional_index, mark_provisional, start_run
+from indexer.store.runs import MARK, forget_provisional_index, start_run, write_progress
 from indexer.store.tables import Level, ReviewNote
 from indexer.times import DAY_US, HOUR_US, from_us
 
@@ -55,7 +55,7 @@ def test_what_a_provisional_run_noted_goes_with_its_levels(store: Store) -> None
     seed(store)
     run_id = start_run(store, kind="update", key="first fill", now=from_us(START_US))
     assert run_id is not None
-    mark_provisional(store, run_id)
+    write_progress(store, run_id, MARK)
     for end_us in (START_US + HOUR_US, START_US + DAY_US):
         notes = [NoteRow("impaired", from_us(START_US), from_us(end_us), None, "few")]
         assert write_notes(store, run_id, index_id="x", notes=notes, whole=True) == notes

@@ -8,8 +8,8 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from indexer.demo import build_demo
+from indexer.store.bars import write_metrics
 from indexer.store.db import open_store
-from indexer.store.metrics import write_metrics
 from indexer.store.rows import MetricSeries
 from indexer.store.runs import finish_run, start_run
 from indexer.studies.stress import stored_stress

@@ -12,7 +12,7 @@ from statsmodels.stats.diagnostic import breaks_cusumolsresid
 from indexer.analytics.breadth import attribute
 from indexer.analytics.breaks import Regime, beta_difference, chow_test, cusum_ols, regime_table
 from indexer.errors import InputError, NotEnoughDataError, NotFoundError
-from indexer.store.metrics import read_metrics
+from indexer.store.bars import read_metrics
 from indexer.store.rebalancings import read_constituents
 from indexer.store.supplies import read_supplies
 from indexer.studies.attribution import basket_path, study_attribution

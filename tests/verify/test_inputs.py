@@ -14,8 +14,8 @@ from indexer.errors import ImportFileError
 from indexer.files.importing import import_files
 from indexer.live.context import archive_of
 from indexer.registry import load_registry
+from indexer.store.archive import read_payload_links
 from indexer.store.db import open_store
-from indexer.store.payloads import read_payload_links
 from indexer.store.runs import read_runs
 from indexer.verify.replay import Replayed, replay
 from indexer.workflow.work import import_and_update

@@ -73,12 +73,12 @@ def test_criterion_2_one_changed_input_revises_only_dependent_levels_and_the_cha
     rows, chain = made.levels(), published_rows(made.store, "small")
     hours = (rows.times_us[rows.revision == 2] - START_US) // HOUR_US
     assert hours.tolist() == [HOUR + 30]
-    at = [n for n, revision in enumerate(chain.revision.tolist()) if revision == 2]
+    at = [n for n, revision in enumerate(chain["revision"].tolist()) if revision == 2]
     assert len(at) == 1
-    assert chain.times_us[at[0]] < chain.times_us[at[0] - 1], "the correction is chained after what was out before"
-    old = next(n for n, time in enumerate(chain.times_us.tolist()) if time == chain.times_us[at[0]])
-    assert chain.revision[old] == 1
-    assert chain.inputs_hash[old] != chain.inputs_hash[at[0]]
+    assert chain["time"][at[0]] < chain["time"][at[0] - 1], "the correction is chained after what was out before"
+    old = next(n for n, time in enumerate(chain["time"].tolist()) if time == chain["time"][at[0]])
+    assert chain["revision"][old] == 1
+    assert chain["inputs_hash"][old] != chain["inputs_hash"][at[0]]
     assert broken_chain(chain) == ""
 
 

@@ -20,7 +20,7 @@ from indexer.live.chain.snapshots import keep_proof
 from indexer.live.context import Live
 from indexer.live.quality_log import settle
 from indexer.registry import Asset
-from indexer.store.metrics import read_metrics, write_metrics
+from indexer.store.bars import read_metrics, write_metrics
 from indexer.store.quality import read_open_quality
 from indexer.store.rates import read_rate_before
 from indexer.store.rows import MetricSeries, Written

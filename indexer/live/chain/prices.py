@@ -18,7 +18,7 @@ import numpy as np
 from indexer.live.context import Live
 from indexer.live.quality_log import settle
 from indexer.registry import Asset
-from indexer.store.metrics import write_metrics
+from indexer.store.bars import write_metrics
 from indexer.store.rates import read_rate_before
 from indexer.store.rows import MetricSeries
 from indexer.times import HOUR_US, MINUTE_US, from_us, iso, to_us

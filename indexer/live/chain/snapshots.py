@@ -21,8 +21,8 @@ from indexer.live.chain.supply_rows import SOURCE, float_changes, supply_rows
 from indexer.live.context import Live
 from indexer.live.quality_log import settle
 from indexer.registry import Asset
-from indexer.store.metrics import write_metrics
-from indexer.store.payloads import read_payloads
+from indexer.store.archive import read_payloads
+from indexer.store.bars import write_metrics
 from indexer.store.quality import write_quality
 from indexer.store.rows import MetricSeries, SupplyRow, Written
 from indexer.store.supplies import read_all_latest_supplies, read_supplies, write_supplies

@@ -18,8 +18,8 @@ from indexer.levels.markets import load_market, narrowed
 from indexer.live.chain.activity import activity_series, owed_days, read_activity_of_day, read_events_of_days
 from indexer.live.jobs import onchain_jobs
 from indexer.methodology.load import load_methodology
-from indexer.store.metrics import read_metrics
-from indexer.store.payloads import read_payloads
+from indexer.store.archive import read_payloads
+from indexer.store.bars import read_metrics
 from indexer.store.quality import read_quality
 from indexer.times import to_us
 from onchain.evm.activity import LegActivity, read_legs

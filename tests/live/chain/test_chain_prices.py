@@ -15,7 +15,7 @@ from test_liquidity_evm import v3_scene
 from indexer.live.chain.prices import check_prices
 from indexer.live.jobs import onchain_jobs
 from indexer.store.assets import read_assets
-from indexer.store.metrics import read_metrics
+from indexer.store.bars import read_metrics
 from indexer.store.quality import read_quality
 from indexer.store.rates import write_rates
 from indexer.times import from_us, to_us

@@ -18,8 +18,8 @@ from indexer.live.jobs import ACTIVITY, LEASE, SUPPLY, chain_scheduler, onchain_
 from indexer.live.jobs import PRICES as PRICE_JOB
 from indexer.live.measures import USAGE
 from indexer.live.scheduler import Scheduler
+from indexer.store.archive import read_payloads
 from indexer.store.db import open_store
-from indexer.store.payloads import read_payloads
 from indexer.store.quality import read_quality
 from indexer.store.runs import read_runs
 from indexer.store.supplies import read_latest_supplies, read_supplies
