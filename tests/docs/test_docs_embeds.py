@@ -62,6 +62,32 @@ def test_a_strategy_of_freqtrade_sees_no_later_level(live: Live) -> None:
     assert names["dataframe"]["level"].tolist() == np.repeat(levels()[:10], 2).tolist()
 
 
+def test_the_pairs_of_freqtrade_are_the_members(live: Live, tmp_path: Path) -> None:
+    if shutil.which("jq") is None or shutil.which("curl") is None:
+        pytest.skip("no jq or curl on this machine, so the list of pairs was not made")
+    subprocess.run(["bash", "-c", block("sh", "pairs.json", live)], cwd=tmp_path, timeout=60, check=True)
+    members = httpx.get(f"{live.url}/v1/indices/deai/constituents").json()["data"]
+    pairs = json.loads((tmp_path / "pairs.json").read_text())
+    assert pairs == {"pairs": [f"{row['symbol']}/USDT" for row in members]}
+
+
+def test_what_a_sheet_a_notebook_and_r_are_to_paste_answers(live: Live, tmp_path: Path) -> None:
+    sheet, cell = (
+        re.search(r'"http[^"]+/v1/([^"]+)"', line)[1] for line in block("text", "IMPORTDATA", live).splitlines()
+    )  # type: ignore[index]
+    assert len(httpx.get(f"{live.url}/v1/{sheet}7").text.splitlines()) == 91
+    assert float(httpx.get(f"{live.url}/v1/{cell}").text) == levels()[-1]
+    sensor = re.search(r"resource: http://[^/]+(\S+)", TEXT)
+    assert sensor is not None and httpx.get(live.url + sensor[1]).json()["level"] == levels()[-1]
+    exec(block("python", "deai_client", live), names := {})
+    names["client"].close()
+    program = shutil.which("Rscript")
+    if program is not None:
+        (tmp_path / "plot.R").write_text(block("r", "plot(", live))
+        subprocess.run([program, "--vanilla", "plot.R"], cwd=tmp_path, timeout=60, check=True)
+        assert (tmp_path / "Rplots.pdf").exists()
+
+
 def test_lightweight_charts_gets_candles_as_it_demands_them(live: Live, tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None:

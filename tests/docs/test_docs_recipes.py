@@ -177,8 +177,10 @@ def test_r_reads_every_row_and_gives_the_beta(live: Live, tmp_path: Path) -> Non
     for code in snippets("r.md", "r"):
         (tmp_path / "recipe.R").write_text(code.replace("http://127.0.0.1:8000", live.url))
         command = [program, "--vanilla", tmp_path / "recipe.R"]
-        outputs.append(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path)
+        outputs.append(done.stdout)
     levels = levels_by_hand()
     assert outputs[0].split()[0] == str(len(levels))
     served = json.loads(fetched(f"{live.url}/v1/indices/deai/beta?benchmark=QQQ&sessions=90")[1])
     assert float(outputs[1].split()[-1]) == pytest.approx(served["beta"], rel=1e-9)
+    assert (tmp_path / "deai.png").read_bytes().startswith(b"\x89PNG")
