@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.cli.command import (
+    Answer,
     AsOf,
     IndexId,
     Json,
-    emit,
     group,
     instant_us,
     opened,
@@ -43,8 +43,7 @@ def explain(
     time: Annotated[str, typer.Argument(help="Instant of the level (the last one at or before it).")],
     as_of: AsOf = None,
     since: Annotated[str | None, typer.Option(help="Also link contributions from this instant on (Cariño).")] = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show everything a level was computed from. Example: deai explain deai 2025-01-27T21:00Z"""
     from indexer.administration.explain import explain as explained
     from indexer.levels.published import registry_for
@@ -65,7 +64,7 @@ def explain(
                 title=f"{linked.total:.4%} in all",
             )
 
-    emit(payload, as_json=as_json, text=text)
+    return Answer(payload, text)
 
 
 def _show(level: Explanation) -> None:
@@ -102,22 +101,21 @@ def _show(level: Explanation) -> None:
 
 def rebuild(
     reason: Annotated[str, typer.Option(help="Why history is stated anew; it is published.")],
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """State all history anew by what is known now. Old levels stay; the reason is public.
 
     Example: deai rebuild --reason "supply of NEAR was misread"
     """
     from indexer.workflow.work import rebuild as rebuilt
 
-    with opened() as (store, settings), progress("rebuilding", quiet=as_json) as tick:
+    with opened() as (store, settings), progress("rebuilding") as tick:
         report = rebuilt(store, settings, reason=reason, progress=tick)
     title = f"Stated anew: {reason}"
     columns = "index: index_id, levels, restated, level"
-    emit(report, as_json=as_json, text=lambda: table_of(report.indices, columns, title=title))
+    return Answer(report, lambda: table_of(report.indices, columns, title=title))
 
 
-def status(index: IndexId = "deai", as_json: Json = False) -> None:
+def status(index: IndexId = "deai", as_json: Json = False) -> Answer:
     """Show where an index stands: how far its history is, state, constituents against the minimum, status and why,
     reviews that were not as planned."""
     from indexer.levels.lifecycle import status_of
@@ -134,8 +132,7 @@ def status(index: IndexId = "deai", as_json: Json = False) -> None:
         except NotFoundError:
             if not history.sentence:
                 raise
-            emit(history, as_json=as_json, text=lambda: None)
-            return
+            return Answer(history, lambda: None)
 
     def text() -> None:
         say(f"{standing.index}: {standing.state}, {standing.constituents} constituents ({standing.minimum} required)")
@@ -152,14 +149,13 @@ def status(index: IndexId = "deai", as_json: Json = False) -> None:
         if standing.planned_state:
             say(f"  {standing.planned_state} from {standing.planned_at}")
 
-    emit(standing, as_json=as_json, text=text)
+    return Answer(standing, text)
 
 
 def proforma(
     index: IndexId = "deai",
     notional: Annotated[float | None, typer.Option(help="USD to trade, for days to trade.")] = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show the next rebalance before it happens (from its reference date on). Example: deai proforma deai"""
     from indexer.workflow.work import pro_forma
 
@@ -170,7 +166,7 @@ def proforma(
         "days: days_to_trade, why: reason"
     )
     title = f"{ahead.index}: {ahead.kind} at {ahead.effective_at:%Y-%m-%d}, turnover {ahead.turnover:.2%} (pro-forma)"
-    emit(ahead, as_json=as_json, text=lambda: table_of(ahead.items, columns, title=title))
+    return Answer(ahead, lambda: table_of(ahead.items, columns, title=title))
 
 
 def calendar_command(
@@ -193,7 +189,7 @@ def calendar_command(
     elif form is CalendarForm.RSS:
         sys.stdout.write(as_rss(news, title=f"{methodology.name}: announcements", link="", now=now) + "\n")
     elif form is CalendarForm.JSON:
-        emit(planned, as_json=True, text=lambda: None)
+        Answer(planned, "").show(as_json=True)
     else:
         table_of(planned, "at, what, kind, New York: new_york, exchange", title=methodology.name)
 
@@ -202,18 +198,17 @@ def announcements(
     index: Annotated[str | None, typer.Option(help="Only of this index (and of all).")] = None,
     kind: Annotated[str | None, typer.Option(help="restatement, deferred, proforma, effective, state, …")] = None,
     last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 30,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show what users were told: restatements, corrections not applied, rebalances, decisions."""
     from indexer.store.administration import read_announcements
 
     with opened() as (store, _):
         rows = read_announcements(store, index_id=index, kind=kind, limit=last)
     columns = "published: published_at, kind, index: index_id, said: title"
-    emit(rows, as_json=as_json, text=lambda: table_of(rows, columns))
+    return Answer(rows, lambda: table_of(rows, columns))
 
 
-def actions(as_json: Json = False) -> None:
+def actions() -> Answer:
     """Show the log of corporate actions and how each kind is treated."""
     from indexer.methodology.actions import load_event_log
     from indexer.workflow.work import registry_of
@@ -224,17 +219,14 @@ def actions(as_json: Json = False) -> None:
         "effective: effective, event: id, kind: kind.value, price: treated.price, units: treated.units, "
         "divisor: treated.divisor, supply: treated.supply"
     )
-    emit(log.events, as_json=as_json, text=lambda: table_of(log.events, columns))
+    return Answer(log.events, lambda: table_of(log.events, columns))
 
 
 By = Annotated[str, typer.Option(help="Who decides (a person's name).")]
 Reason = Annotated[str, typer.Option(help="Why, in 10 characters or more.")]
 Number = Annotated[int, typer.Argument(help="Its number.")]
 
-override = group("override", "Decisions over a value, a membership or an event.")
 
-
-@override.command()
 def add(
     kind: Annotated[str, typer.Argument(help="value, membership or event.")],
     asset: Annotated[str, typer.Argument(help="Token, e.g. near.")],
@@ -264,7 +256,6 @@ def add(
     say(f"override {number} is in force until {row.expires_at:%Y-%m-%d %H:%M}; `deai update` computes with it")
 
 
-@override.command()
 def withdraw(number: Number, by: By) -> None:
     """End an override before its expiry."""
     from indexer.levels.overrides import withdraw as withdrawn
@@ -274,8 +265,7 @@ def withdraw(number: Number, by: By) -> None:
     say(f"override {number} is withdrawn")
 
 
-@override.command(name="list")
-def list_overrides(as_json: Json = False) -> None:
+def list_command() -> Answer:
     """Show every override there ever was."""
     from indexer.store.administration import read_overrides
 
@@ -285,7 +275,7 @@ def list_overrides(as_json: Json = False) -> None:
         "no: id, kind, token: asset, from: starts_at, until: expires_at, by: proposed_by, "
         "withdrawn: withdrawn_by, reason"
     )
-    emit(rows, as_json=as_json, text=lambda: table_of(rows, columns))
+    return Answer(rows, lambda: table_of(rows, columns))
 
 
 def state(
@@ -304,4 +294,14 @@ def state(
     say(row.title)
 
 
-COMMANDS = (explain, rebuild, state, status, proforma, announcements, actions, calendar_command, override)
+COMMANDS = (
+    explain,
+    rebuild,
+    state,
+    status,
+    proforma,
+    announcements,
+    actions,
+    calendar_command,
+    group("override", "Decisions over a value, a membership or an event.", add, withdraw, list_command),
+)

@@ -7,24 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from indexer.cli.command import Json, emit, group, opened, say, settings_in_force, table_of
+from indexer.cli.command import Answer, group, opened, settings_in_force, table_of
 from indexer.errors import InputError, NotFoundError, SourceUnavailable
 from indexer.times import utc_now
 
-alert = group("alert", "Be told when an index crosses a bound, changes, or stands still.")
 NEWEST = 20
 Words = Annotated[
     list[str] | None, typer.Argument(help="Its terms: above=1200 back=true to=phone,hook", metavar="TERM")
 ]
 
 
-@alert.command()
 def add(
     name: Annotated[str, typer.Argument(help="What the rule or target is called.")],
     what: Annotated[str, typer.Argument(help="A kind of rule (level, move, beta, …), or a target's address.")],
     words: Words = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Add a rule or a target. Example: deai alert add low level below=900
 
     A target: deai alert add hook https://example.org/hook (its secret is made and shown), or ntfys://ntfy.sh/topic.
@@ -45,7 +42,7 @@ def add(
             add_entry(settings.alerts_file, "rule", entry)
             rule = next(rule for rule in load_alerts(settings.alerts_file).rules if rule.name == name)
             lines = [f"{name} is added", f"now: {present(store, rule, now=utc_now())}"]
-    emit(entry, as_json=as_json, text=lambda: say("\n".join(lines)))
+    return Answer(entry, "\n".join(lines))
 
 
 def _term(word: str) -> tuple[str, Any]:
@@ -63,8 +60,7 @@ def _term(word: str) -> tuple[str, Any]:
         return key, text
 
 
-@alert.command(name="list")
-def list_command(as_json: Json = False) -> None:
+def list_command() -> Answer:
     """Show rules and where they stand, targets without their secrets, and the newest messages with their fate."""
     from indexer.alerts.rules import load_alerts
     from indexer.store.administration import read_alert_messages, read_alert_states
@@ -90,32 +86,27 @@ def list_command(as_json: Json = False) -> None:
         "standing": [state.model_dump() for state in states],
         "messages": [message.model_dump() for message in messages],
     }
-    emit(payload, as_json=as_json, text=text)
+    return Answer(payload, text)
 
 
-@alert.command()
-def remove(name: Annotated[str, typer.Argument(help="A rule or target.")], as_json: Json = False) -> None:
+def remove(name: Annotated[str, typer.Argument(help="A rule or target.")]) -> Answer:
     """Remove a rule or target. What waits for a target that is gone is not sent."""
     from indexer.alerts.rules import remove_entry
 
     remove_entry(settings_in_force().alerts_file, name)
-    emit({"removed": name}, as_json=as_json, text=lambda: say(f"{name} is removed"))
+    return Answer({"removed": name}, f"{name} is removed")
 
 
-@alert.command()
-def resend(name: Annotated[str, typer.Argument(help="A target.")], as_json: Json = False) -> None:
+def resend(name: Annotated[str, typer.Argument(help="A target.")]) -> Answer:
     """Try again what is dead of a target, once the reason is gone. The scheduler or `deai update` sends it."""
     from indexer.store.administration import revive_alert_messages
 
     with opened() as (store, _):
         count = revive_alert_messages(store, name, now=utc_now())
-    emit({"target": name, "messages": count}, as_json=as_json, text=lambda: say(f"{count:,} messages wait for {name}"))
+    return Answer({"target": name, "messages": count}, f"{count:,} messages wait for {name}")
 
 
-@alert.command()
-def test(
-    name: Annotated[str, typer.Argument(help="A target; all when not given.")] = "", as_json: Json = False
-) -> None:
+def test(name: Annotated[str, typer.Argument(help="A target; all when not given.")] = "") -> Answer:
     """Send a test event now, once. Exit code 5 when a target did not take it."""
     from indexer.alerts.deliver import send_tests
     from indexer.alerts.rules import load_alerts
@@ -127,9 +118,19 @@ def test(
             f'there is no target "{name}" in {settings.alerts_file}; deai alert add NAME ADDRESS adds it'
         )
     tries = send_tests(targets, clock=utc_now, private=settings.alerts_private)
-    emit(tries, as_json=as_json, text=lambda: say("\n".join(f"{row['target']}: {row['answer']}" for row in tries)))
-    if failed := [str(row["target"]) for row in tries if not row["taken"]]:
-        raise SourceUnavailable(f"not taken by {', '.join(failed)}")
+    refused = [str(row["target"]) for row in tries if not row["taken"]]
+    failed = SourceUnavailable(f"not taken by {', '.join(refused)}") if refused else None
+    return Answer(tries, "\n".join(f"{row['target']}: {row['answer']}" for row in tries), failed=failed)
 
 
-COMMANDS = (alert,)
+COMMANDS = (
+    group(
+        "alert",
+        "Be told when an index crosses a bound, changes, or stands still.",
+        add,
+        list_command,
+        remove,
+        resend,
+        test,
+    ),
+)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.analytics import Bar, Clock, Method
-from indexer.cli.command import AsOf, IndexId, Json, emit, instant_us, opened, progress, say, table, table_of
+from indexer.cli.command import Answer, AsOf, IndexId, Json, instant_us, opened, progress, say, table, table_of
 from indexer.studies.report.blocks import day, p_value, percent, simple, span_of
 from indexer.times import DAY_US, iso, parse_instant
 
@@ -44,7 +44,7 @@ def beta(
     bootstrap: Annotated[bool, typer.Option("--bootstrap", help="Add a stationary-bootstrap interval.")] = False,
     as_of: AsOf = None,
     as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show the beta of an index or token to benchmarks, with errors.
 
     Example: deai beta deai -b QQQ -b NVDA --sessions 90 --end 2025-01-31
@@ -60,12 +60,10 @@ def beta(
             say(stand_in)
         if compare:
             ways = compare_betas(store, [index], names, sessions=sessions or None, end_us=end_us)
-            emit(ways, wire=True, as_json=as_json, text=lambda: _show_comparison(ways))
-            return
+            return Answer(ways, lambda: _show_comparison(ways), wire=True)
         if constituents:
             members = constituent_betas(store, index, names[0], sessions=sessions, end_us=end_us)
-            emit(members, wire=True, as_json=as_json, text=lambda: _show_constituents(members))
-            return
+            return Answer(members, lambda: _show_constituents(members), wire=True)
         groups: list[list[str]] = [names] if method is Method.MULTI else [[name] for name in names]
         betas = [
             index_beta(
@@ -74,7 +72,7 @@ def beta(
             )
             for group in groups
         ]  # fmt: skip
-    emit([{"index": index, **flat_beta(row)} for row in betas], as_json=as_json, text=lambda: _show_betas(betas))
+    return Answer([{"index": index, **flat_beta(row)} for row in betas], lambda: _show_betas(betas))
 
 
 def _show_betas(betas: Sequence[IndexBeta]) -> None:
@@ -157,8 +155,7 @@ def event(
     estimation: Annotated[int, typer.Option(min=30, help="Intervals of the estimation window.")] = 120,
     clock: Annotated[Clock, typer.Option(help="at_close, or hourly_utc with token factors.")] = Clock.AT_CLOSE,
     as_of: AsOf = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show what an event did, by the hour and then at closes: abnormal returns of indices and of that day's members.
 
     Your own events go into events.toml in the data directory. Example: deai event --at 2025-02-03 -f QQQ -f QQQ,btc
@@ -170,8 +167,7 @@ def event(
         events = load_events(store, settings.data_dir)
         if name == "list":
             rows = list(events.values())
-            emit(rows, wire=True, as_json=as_json, text=lambda: table_of(rows, "event: id, at: at_us, kind, name"))
-            return
+            return Answer(rows, lambda: table_of(rows, "event: id, at: at_us, kind, name"), wire=True)
         study = study_event(
             store,
             index,
@@ -182,7 +178,7 @@ def event(
             estimation=estimation,
             clock=clock,
         )
-    emit(study, wire=True, as_json=as_json, text=lambda: _show_event(study))
+    return Answer(study, lambda: _show_event(study), wire=True)
 
 
 def _show_event(study: EventStudy) -> None:
@@ -251,21 +247,19 @@ def drawdown(
     fall: Annotated[list[float] | None, typer.Option(help="Fall in one bar, 0.05 is 5 %; repeatable.")] = None,
     analogues: Annotated[bool, typer.Option("--analogues", help="2024-01 beside 2025-01, with btc.")] = False,
     as_of: AsOf = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show pullbacks, how long they took to recover, and what followed falls. Example: deai drawdown btc"""
     from indexer.studies.drawdowns import FALLS, compare_episodes, study_drawdowns
 
     with opened(as_of) as (store, _):
         if analogues:
             beside = compare_episodes(store, list(dict.fromkeys([index, "btc"])), bar=bar)
-            emit(beside, wire=True, as_json=as_json, text=lambda: _show_analogues(beside))
-            return
+            return Answer(beside, lambda: _show_analogues(beside), wire=True)
         start_us, end_us = instant_us(start), instant_us(end)
         study = study_drawdowns(
             store, index, min_depth=min_depth, start_us=start_us, end_us=end_us, bar=bar, falls=fall or FALLS
         )
-    emit(study, wire=True, as_json=as_json, text=lambda: _show_drawdowns(study))
+    return Answer(study, lambda: _show_drawdowns(study), wire=True)
 
 
 def _show_drawdowns(study: DrawdownStudy) -> None:
@@ -306,8 +300,7 @@ def breaks(
     at: Annotated[str | None, typer.Option(help="An instant instead of an event.")] = None,
     sessions: Annotated[int, typer.Option(min=30, help="Returns on each side, at most.")] = 250,
     as_of: AsOf = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show whether the relation to a benchmark changed: Chow, sup-F, CUSUM, betas, correlations, and a verdict.
 
     Example: deai breaks deai -b QQQ --event deepseek
@@ -330,7 +323,7 @@ def breaks(
                 title=f"{study.subject} and {study.benchmark}, parted at {iso(study.at_us)}",
             )
 
-    emit(studies, wire=True, as_json=as_json, text=text)
+    return Answer(studies, text, wire=True)
 
 
 def attribution(
@@ -339,8 +332,7 @@ def attribution(
     start: Annotated[str, typer.Option(help="From the last level at or before it; a date is its 00:00 UTC.")],
     end: Annotated[str, typer.Option(help="To the last level at or before it; a date is its 00:00 UTC.")],
     as_of: AsOf = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show who moved the index: contributions that add up to its return.
 
     Example: deai attribution deai --start 2025-01-24T21:00Z --end 2025-01-27T21:00Z
@@ -359,7 +351,7 @@ def attribution(
         table(("sub-sector", "contribution"), list(study.sub_sectors.items()))
         show_notes(study.left_out.splitlines())
 
-    emit(study, wire=True, as_json=as_json, text=text)
+    return Answer(study, text, wire=True)
 
 
 def stress(
@@ -370,8 +362,7 @@ def stress(
     subject: Annotated[str, typer.Option(help="Whose derivatives: the slug of a token.")] = "btc",
     bar: Annotated[Bar, typer.Option(help="Spacing of the bars.")] = Bar.DAILY,
     as_of: AsOf = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show liquidations, funding, open interest and fear & greed beside the index.
 
     Example: deai stress deai --start 2026-11-20 --end 2026-11-24 --bar hourly
@@ -394,7 +385,7 @@ def stress(
             say(f"no source has told: {', '.join(study.absent)} (unknown, not zero)")
         show_notes(study.left_out.splitlines())
 
-    emit(study, wire=True, as_json=as_json, text=text)
+    return Answer(study, text, wire=True)
 
 
 def breadth(
@@ -402,14 +393,13 @@ def breadth(
     *,
     at: Annotated[str | None, typer.Option(help="Instant; the newest level's when not given.")] = None,
     as_of: AsOf = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show the market inside the index: breadth, dispersion, correlation, concentration, relative strength."""
     from indexer.studies.breadth import study_breadth
 
     with opened(as_of) as (store, _):
         study = study_breadth(store, index, at_us=instant_us(at))
-    emit(study, wire=True, as_json=as_json, text=lambda: _show_breadth(study))
+    return Answer(study, lambda: _show_breadth(study), wire=True)
 
 
 def _show_breadth(study: BreadthStudy) -> None:
@@ -443,8 +433,7 @@ def report(
     period: Annotated[str, typer.Option(help="week or month: of the last whole one instead of an event.")] = "",
     out: Annotated[Path | None, typer.Option(help="File to write, .html or .pdf; NAME.html when not given.")] = None,
     as_of: AsOf = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Write one self-contained page that tells an event, or a week or month, from the data, with intervals.
 
     Example: deai report deepseek --out deepseek.html
@@ -453,10 +442,10 @@ def report(
 
     title = period or name
     path = out or Path(f"{title}.html")
-    with opened(as_of) as (store, settings), progress("computing and drawing", quiet=as_json) as tick:
+    with opened(as_of) as (store, settings), progress("computing and drawing") as tick:
         size = write_report(store, index, name, period=period, path=path, data_dir=settings.data_dir, progress=tick)
     payload = {"report": title, "index": index, "file": str(path), "bytes": size}
-    emit(payload, as_json=as_json, text=lambda: say(f"{path}: {size / 1024:,.0f} KB, opens without a network"))
+    return Answer(payload, f"{path}: {size / 1024:,.0f} KB, opens without a network")
 
 
 COMMANDS = (beta, event, drawdown, breaks, attribution, breadth, stress, report)

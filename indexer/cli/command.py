@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import inspect
 import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,11 +32,6 @@ AsOf = Annotated[str | None, typer.Option("--as-of", help="By what was known unt
 IndexId = Annotated[str, typer.Argument(help="Index id, e.g. deai.", show_default=True)]
 IndexOption = Annotated[str, typer.Option("--index", help="Index id.")]
 At = Annotated[str | None, typer.Option(help="Instant (date, ISO, epoch seconds); the newest when not given.")]
-
-
-def group(name: str, text: str) -> typer.Typer:
-    """A command that has commands of its own."""
-    return typer.Typer(name=name, help=text, no_args_is_help=True, rich_markup_mode=None)
 
 
 def instant_us(text: str | None) -> int | None:
@@ -71,17 +69,63 @@ def opened(as_of: str | None = None) -> Iterator[tuple[Store, Settings]]:
         yield (store.as_known(instant_us(as_of)) if as_of else store), settings
 
 
-def emit(payload: object, *, as_json: bool, text: Callable[[], None], wire: bool = False) -> None:
-    """Print the payload as one JSON document, or let `text` print it for people.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command answers: `text` for people, printed or said, and `payload` as one JSON document for programs.
 
-    With `wire`, fields have the names that the API answers with.
+    With `wire`, its fields have the names that the API answers with. `failed` is raised when it is shown.
     """
-    if as_json:
-        from indexer.arrays import to_json  # comes with numpy
 
-        sys.stdout.write(json.dumps(to_json(payload, wire=wire), indent=2, allow_nan=False) + "\n")
-    else:
-        text()
+    payload: object
+    text: Callable[[], None] | str
+    wire: bool = False
+    failed: DeaiError | typer.Exit | None = None
+
+    def show(self, *, as_json: bool) -> None:
+        if as_json:
+            from indexer.arrays import to_json  # comes with numpy
+
+            say(json.dumps(to_json(self.payload, wire=self.wire), indent=2, allow_nan=False))
+        elif isinstance(self.text, str):
+            say(self.text)
+        else:
+            self.text()
+        sys.stdout.flush()
+        if self.failed is not None:
+            raise self.failed
+
+
+def shown(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as a command: if it answers, its answer is shown, as --json says; it may take that itself too."""
+    signature = inspect.signature(function, eval_str=True)
+    if signature.return_annotation is not Answer:
+        return function
+    own = "as_json" in signature.parameters
+    option = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json)
+
+    @functools.wraps(function)
+    def command(**options: Any) -> None:
+        as_json = options["as_json"] if own else options.pop("as_json")
+        function(**options).show(as_json=as_json)
+
+    if not own:
+        parameters = [*signature.parameters.values(), option]
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # Typer reads it
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def name_of(part: Any) -> str:
+    """What a command or group is called."""
+    return str(part.info.name) if isinstance(part, typer.Typer) else part.__name__.removesuffix("_command")
+
+
+def group(name: str, text: str, *functions: Callable[..., Any]) -> typer.Typer:
+    """A command that has these commands."""
+    app = typer.Typer(name=name, help=text, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+    for function in functions:
+        app.command(name_of(function))(shown(function))
+    return app
 
 
 def say(line: str) -> None:
@@ -207,12 +251,12 @@ def _rate(speed: float) -> str:
 
 
 @contextmanager
-def progress(*labels: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def progress(*labels: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr with rate and time left; call it with (done, total). Silent when stderr is no terminal.
 
     Another total is another piece of work: it is counted anew, under the next of the labels if there is one.
     """
-    if quiet or not sys.stderr.isatty():
+    if not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from rich.console import Console

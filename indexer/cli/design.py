@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.command import Json, emit, group, instant_us, migrated, opened, progress, say, table
+from indexer.cli.command import Answer, group, instant_us, migrated, opened, progress, say, table
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,10 +23,8 @@ Cluster = Annotated[str, typer.Option(help="Compute on the dask cluster at tcp:/
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes on this machine; as many as cores, where it pays, when not given.")
 ]
-methodology = group("methodology", "Begin, check, list index methodologies.")
 
 
-@methodology.command()
 def new(
     index: Annotated[str, typer.Argument(help="Its id, e.g. my-index; the file is my-index.toml in this folder.")],
 ) -> None:
@@ -51,11 +49,9 @@ def new(
     say(f"  deai backtest {path}")
 
 
-@methodology.command()
 def check(
     file: Annotated[Path, typer.Argument(help="An index TOML file.")],
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Check a methodology file and say everything that does not hold. Example: deai methodology check my.toml"""
     from indexer.config import load_settings
     from indexer.methodology.load import check_file
@@ -80,9 +76,7 @@ def check(
         for warning in report.warnings:
             say(f"  warning: {warning}")
 
-    emit(report, as_json=as_json, text=text)
-    if report.problems:
-        raise typer.Exit(2)
+    return Answer(report, text, failed=typer.Exit(2) if report.problems else None)
 
 
 def _late(settings: Settings, rules: Methodology) -> str:
@@ -96,8 +90,7 @@ def _late(settings: Settings, rules: Methodology) -> str:
         return base_note(store, settings, rules) if has_levels(store) else ""
 
 
-@methodology.command(name="list")
-def list_command(as_json: Json = False) -> None:
+def list_command() -> Answer:
     """List the methodologies in use, with version and hash."""
     from indexer.config import load_settings
     from indexer.methodology.load import load_methodologies
@@ -110,7 +103,7 @@ def list_command(as_json: Json = False) -> None:
     rules = loaded.methodologies.values()
     rows = [(m.id, m.version, m.hash[:16], m.name) for m in rules]
     payload = [{"id": m.id, "version": m.version, "hash": m.hash, "name": m.name} for m in rules]
-    emit(payload, as_json=as_json, text=lambda: table(("id", "version", "hash", "name"), rows))
+    return Answer(payload, lambda: table(("id", "version", "hash", "name"), rows))
 
 
 def backtest(
@@ -123,14 +116,13 @@ def backtest(
     ] = None,
     cluster: Cluster = "",
     workers: Workers = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Run methodologies over the stored history; nothing is stored.
     Example: deai backtest my-index.toml --end 2025-10-01 --costs 20 --out my-index.csv"""
     from indexer.backtest.design import run_backtests
 
     end_us = instant_us(end)
-    with opened() as (store, settings), progress("backtests", quiet=as_json) as tick:
+    with opened() as (store, settings), progress("backtests") as tick:
         results = run_backtests(
             store, settings, files=files, hourly=hourly, end_us=end_us, cost_bps=costs,
             out=out, cluster=cluster, workers=workers, progress=tick,
@@ -142,7 +134,7 @@ def backtest(
         if out is not None:
             say(f"every day is in {out}")
 
-    emit(results[0] if len(results) == 1 else results, as_json=as_json, text=text)
+    return Answer(results[0] if len(results) == 1 else results, text)
 
 
 def _show_result(result: Result) -> None:
@@ -165,8 +157,7 @@ def sweep(
     out: Annotated[Path | None, typer.Option(help="Write every row to this file (.csv, .parquet).")] = None,
     cluster: Cluster = "",
     workers: Workers = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Try a grid of parameters over the daily history and rank them. Example: deai sweep grid.toml --by sharpe
 
     The grid: [sweep] with lists at dotted places, e.g. "caps.single" = [0.15, 0.2].
@@ -174,13 +165,13 @@ def sweep(
     from indexer.backtest.design import run_sweep
     from indexer.backtest.sweep import as_table
 
-    with opened() as (store, settings), progress("trying", quiet=as_json) as tick:
+    with opened() as (store, settings), progress("trying") as tick:
         tried = run_sweep(
             store, settings, file=file, by=by, cost_bps=costs,
             out=out, cluster=cluster, workers=workers, progress=tick,
         )  # fmt: skip
     rows = as_table(tried)
-    emit(rows, as_json=as_json, text=lambda: _show(tried, by, top=top, out=out))
+    return Answer(rows, lambda: _show(tried, by, top=top, out=out))
 
 
 def _show(tried: list[Tried], by: str, *, top: int, out: Path | None) -> None:
@@ -212,8 +203,7 @@ def document(
     kind: Annotated[str, typer.Option(help="methodology, statement or factsheet.")] = "methodology",
     token: Annotated[str, typer.Option(help="A constituent (slug or symbol): its own factsheet.")] = "",
     at: Annotated[str | None, typer.Option(help="A factsheet as of this instant; the newest when not given.")] = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Write a document of an index, or the factsheet of one of its tokens.
 
     Example: deai document deai --kind factsheet --token TAO --out tao.pdf
@@ -228,7 +218,12 @@ def document(
         )
     payload = {"index": index, "kind": kind, "token": token or None, "file": str(out), "bytes": size}
     of = f"{token} in {index}" if token else index
-    emit(payload, as_json=as_json, text=lambda: say(f"{kind} of {of} is in {out} ({size:,} bytes)"))
+    return Answer(payload, f"{kind} of {of} is in {out} ({size:,} bytes)")
 
 
-COMMANDS = (backtest, sweep, document, methodology)
+COMMANDS = (
+    backtest,
+    sweep,
+    document,
+    group("methodology", "Begin, check, list index methodologies.", new, check, list_command),
+)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import typer
 
-from indexer.cli.command import At, IndexId, IndexOption, Json, emit, instant_us, opened, progress, say, table, table_of
+from indexer.cli.command import Answer, At, IndexId, IndexOption, instant_us, opened, progress, say, table, table_of
 from indexer.errors import InputError, NotFoundError
 from indexer.times import INTERVAL_US, iso
 
@@ -37,8 +37,7 @@ def levels(
     end: End = None,
     interval: Annotated[Interval, typer.Option(help="Spacing of the levels.")] = Interval.DAY,
     last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 30,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show levels of an index. Example: deai levels deai --interval 1h --last 24"""
     from indexer.store.levels import read_levels
 
@@ -55,7 +54,7 @@ def levels(
     daily = interval is not Interval.DAY and len(gaps) and gaps.min() >= INTERVAL_US["1d"]
     title = f"{index}, {'daily levels: there is none between them' if daily else interval.value}"
     payload = {"index": index, "interval": interval.value, "levels": body}
-    emit(payload, as_json=as_json, text=lambda: table_of(body, "time, level, status, carried_weight", title=title))
+    return Answer(payload, lambda: table_of(body, "time, level, status, carried_weight", title=title))
 
 
 def _series(times_us: I64, status: I8, **columns: F64) -> list[dict[str, object]]:
@@ -72,8 +71,7 @@ def _series(times_us: I64, status: I8, **columns: F64) -> list[dict[str, object]
 def constituents(
     index: IndexId = "deai",
     at: At = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show who is in an index, heaviest first. Example: deai constituents deai --at 2025-01-27T21:00Z"""
     from api.local import Client
 
@@ -84,16 +82,16 @@ def constituents(
         "supply: supply_source, sub-sector: sub_sector"
     )
     title = f"{index}: {answer['count']} constituents at {answer['at']}"
-    emit(answer, as_json=as_json, text=lambda: table_of(answer["data"], columns, title=title))
+    return Answer(answer, lambda: table_of(answer["data"], columns, title=title))
 
 
-def performance(index: IndexId = "deai", as_json: Json = False) -> None:
+def performance(index: IndexId = "deai") -> Answer:
     """Show returns, risk and calendar months of an index or token. Example: deai performance deai"""
     from indexer.studies.performance import study_performance
 
     with opened() as (store, _):
         study = study_performance(store, index)
-    emit(study, wire=True, as_json=as_json, text=lambda: _show_performance(study))
+    return Answer(study, lambda: _show_performance(study), wire=True)
 
 
 def _show_performance(study: PerformanceStudy) -> None:
@@ -129,8 +127,7 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 def price(
     symbol: Annotated[str, typer.Argument(help="Symbol or name of a token, e.g. TAO.")],
     last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 10,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show the newest reference rates of a token in USD. Example: deai price TAO"""
     from indexer.store.assets import read_asset
     from indexer.store.rates import read_rates
@@ -143,15 +140,14 @@ def price(
         raise NotFoundError(f"{asset.symbol} has no reference rate yet; `deai import` its prices or `deai update`")
     payload = {"asset": asset.slug, "symbol": asset.symbol, "rates": rows}
     title = f"{asset.symbol}, reference rate in USD"
-    emit(payload, as_json=as_json, text=lambda: table_of(rows, "time, usd, status", title=title))
+    return Answer(payload, lambda: table_of(rows, "time, usd, status", title=title))
 
 
 def metrics(
     symbol: Annotated[str, typer.Argument(help="Symbol or name of an asset, e.g. TAO.")],
     metric: Annotated[str | None, typer.Option(help="The history of this metric, e.g. fees_usd.")] = None,
     last: Annotated[int, typer.Option(min=1, help="At most so many values of it, the newest.")] = 30,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show what is measured of an asset's network and market. Example: deai metrics TAO --metric fees_usd"""
     from api.local import Client
 
@@ -171,7 +167,7 @@ def metrics(
         for absent in answer["absent"]:
             say(f"not measured: {absent['what']}: {absent['reason']}")
 
-    emit(answer, as_json=as_json, text=show)
+    return Answer(answer, show)
 
 
 def fundamentals(
@@ -179,14 +175,13 @@ def fundamentals(
     *,
     at: At = None,
     days: Annotated[int, typer.Option(min=1, help="Days of history of the index's figures (with --json).")] = 1,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show what the networks of an index earn, issue and stake. Example: deai fundamentals deai"""
     from indexer.studies.fundamentals import study_fundamentals
 
     with opened() as (store, _):
         study = study_fundamentals(store, index, at_us=instant_us(at), days=days)
-    emit(study, wire=True, as_json=as_json, text=lambda: _show_fundamentals(study))
+    return Answer(study, lambda: _show_fundamentals(study), wire=True)
 
 
 def _show_fundamentals(study: FundamentalsStudy) -> None:
@@ -206,8 +201,7 @@ def export(
     proof: Annotated[
         Path | None, typer.Option(help="Write instead a proof of all indices that needs no database to check.")
     ] = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Write the levels of an index to a file. Example: deai export deai.parquet --interval 1d
 
     With --proof FILE.zip: everything that re-derives every level, for `deai verify --from FILE.zip`.
@@ -215,8 +209,7 @@ def export(
     if proof is not None:
         from indexer.cli.verify import export_proof_file
 
-        export_proof_file(proof, as_json=as_json)
-        return
+        return export_proof_file(proof)
     if path is None:
         raise InputError("name the file to write, e.g. deai export deai.csv; or --proof FILE.zip")
     from api.answers.encode import write_levels
@@ -225,14 +218,14 @@ def export(
     from indexer.store.runs import read_version
     from indexer.store.seals import chain_of
 
-    with opened() as (store, _), progress(f"writing {path.name}", quiet=as_json) as tick:
+    with opened() as (store, _), progress(f"writing {path.name}") as tick:
         step_us = INTERVAL_US[interval.value]
         rows = read_levels(store, index, step_us=step_us, start_us=instant_us(start), end_us=instant_us(end))
         chain = chain_of(store, index)
         write_levels(path, read_index(store, index), rows, version=read_version(store), chain=chain)
         tick(len(rows), len(rows))
     payload = {"index": index, "file": str(path), "rows": len(rows), "chain": chain}
-    emit(payload, as_json=as_json, text=lambda: say(f"{len(rows):,} levels of {index} in {path}; head {chain['hash']}"))
+    return Answer(payload, f"{len(rows):,} levels of {index} in {path}; head {chain['hash']}")
 
 
 COMMANDS = (levels, constituents, performance, price, metrics, fundamentals, export)

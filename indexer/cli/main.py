@@ -25,6 +25,7 @@ from indexer.cli import (
     verify,
     work,
 )
+from indexer.cli.command import group, name_of, report_error
 
 EXIT_CODES: dict[type[errors.DeaiError], int] = {
     errors.InputError: 2,
@@ -37,11 +38,7 @@ EXIT_CODES: dict[type[errors.DeaiError], int] = {
 }
 INTERRUPTED = 130
 
-GROUPS = (serving, work, verify, sources, index, analysis, portfolio, administration, design, operation, alerts)
-
-
-def _name(part: Any) -> str:
-    return str(part.info.name) if isinstance(part, typer.Typer) else part.__name__.removesuffix("_command")
+MODULES = (serving, work, verify, sources, index, analysis, portfolio, administration, design, operation, alerts)
 
 
 class Commands(UserDict[str, Any]):
@@ -51,9 +48,7 @@ class Commands(UserDict[str, Any]):
         part = self.data[name]
         if isinstance(part, typer.Typer):
             return typer.main.get_group(part)
-        lone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        lone.command(name)(part)
-        return typer.main.get_command(lone)
+        return typer.main.get_command(group("", "", part))
 
 
 class Tree(TyperGroup):
@@ -61,7 +56,7 @@ class Tree(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands: Commands = Commands({_name(part): part for group in GROUPS for part in group.COMMANDS})
+        self.commands: Commands = Commands({name_of(part): part for module in MODULES for part in module.COMMANDS})
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         rows = []
@@ -112,8 +107,6 @@ def main() -> None:
     try:
         app()
     except errors.DeaiError as error:
-        from indexer.cli.command import report_error
-
         report_error(error, as_json="--json" in sys.argv)
         sys.exit(exit_code(error))
     except SystemExit as done:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.cli.command import Json, emit, group, migrated, opened, progress, say, settings_in_force, table
+from indexer.cli.command import Answer, group, migrated, opened, progress, say, settings_in_force, table
 from indexer.errors import ConfigError, InputError, did_you_mean
 from indexer.times import utc_now
 
@@ -31,24 +31,19 @@ is refused with the nearest known one. `deai settings` prints what is in force. 
 
 def settings(
     markdown: Annotated[bool, typer.Option("--markdown", help="The page of the documentation instead.")] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Every setting, the value in force and what it does; secrets are not shown."""
     from indexer.config import Settings
 
     if markdown:
-        say(HEAD + "\n".join(_row(name, field) for name, field in Settings.model_fields.items()))
-        return
+        page = HEAD + "\n".join(_row(name, field) for name, field in Settings.model_fields.items())
+        return Answer(page, page)
     current = settings_in_force()
     rows = [
         {"name": f"DEAI_{name.upper()}", "value": _as_set(getattr(current, name)), "description": field.description}
         for name, field in Settings.model_fields.items()
     ]
-    emit(
-        rows,
-        as_json=as_json,
-        text=lambda: say("\n".join(f"{row['name']}={row['value']}\n    {row['description']}" for row in rows)),
-    )
+    return Answer(rows, "\n".join(f"{row['name']}={row['value']}\n    {row['description']}" for row in rows))
 
 
 def _row(name: str, field: Any) -> str:
@@ -69,8 +64,7 @@ def _as_set(value: object) -> str:
 
 def clock(
     word: Annotated[str, typer.Argument(help="accept: this machine's clock is right.", show_default=False)] = "",
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Say whether this machine's clock is doubted (then no scheduled work is done), or end that by `accept`."""
     from indexer.live.standing import accept_clock, clock_doubt
 
@@ -79,23 +73,19 @@ def clock(
     with opened() as (store, _):
         doubt = (accept_clock if word else clock_doubt)(store, now=utc_now())
     sentence = f"{'accepted; was doubted' if word else 'doubted'}: {doubt}" if doubt else "the clock is not doubted"
-    emit({"accepted": bool(word), "clock_suspect": doubt}, as_json=as_json, text=lambda: say(sentence))
+    return Answer({"accepted": bool(word), "clock_suspect": doubt}, sentence)
 
 
-def backup(
-    file: Annotated[Path, typer.Argument(help="Where to write it, e.g. deai-2026-12-01.tar.")], as_json: Json = False
-) -> None:
+def backup(file: Annotated[Path, typer.Argument(help="Where to write it, e.g. deai-2026-12-01.tar.")]) -> Answer:
     """Write the store, its archive and the keys into one file, while others may work. Example: deai backup deai.tar"""
     from indexer.store.backup import write_backup
 
     with opened() as (store, settings):
         size = write_backup(store, settings.data_dir, file)
-    emit({"file": str(file), "bytes": size}, as_json=as_json, text=lambda: say(f"{file}: {size:,} bytes"))
+    return Answer({"file": str(file), "bytes": size}, f"{file}: {size:,} bytes")
 
 
-def restore(
-    file: Annotated[Path, typer.Argument(help="A file that `deai backup` wrote.")], as_json: Json = False
-) -> None:
+def restore(file: Annotated[Path, typer.Argument(help="A file that `deai backup` wrote.")]) -> Answer:
     """Put a backup into an empty data directory and bring it to this version; then `deai verify` checks it."""
     from indexer.store.backup import BY_SERVER, restore_backup
 
@@ -106,19 +96,10 @@ def restore(
     with migrated(settings) as store:
         store.check_whole()
     done = f"restored into {settings.data_dir}; `deai verify` checks every number"
-    emit({"restored": str(settings.data_dir)}, as_json=as_json, text=lambda: say(done))
+    return Answer({"restored": str(settings.data_dir)}, done)
 
 
-archive = group("archive", "The archive of raw answers and imported files.")
-
-
-@archive.callback()
-def _archive() -> None:
-    """The archive of raw answers and imported files."""
-
-
-@archive.command()
-def pack(as_json: Json = False) -> None:
+def pack() -> Answer:
     """Put the answers of past days into one compressed container a source and day; nothing is lost.
 
     The scheduler does the same daily. May be interrupted; running again goes on. Example: deai archive pack
@@ -126,7 +107,7 @@ def pack(as_json: Json = False) -> None:
     from indexer.live.audit import pack_answers
     from indexer.live.context import archive_of
 
-    with opened() as (store, settings), progress("packing answers", quiet=as_json) as tick:
+    with opened() as (store, settings), progress("packing answers") as tick:
         report = pack_answers(store, archive_of(settings), before=utc_now(), progress=tick)
 
     def text() -> None:
@@ -135,10 +116,7 @@ def pack(as_json: Json = False) -> None:
             f"{report.before_bytes:,} bytes of files became {report.after_bytes:,}"
         )
 
-    emit(report, as_json=as_json, text=text)
-
-
-keys = group("keys", "Make, list and revoke keys for those who use this server from elsewhere.")
+    return Answer(report, text)
 
 
 def _ring() -> KeyRing:
@@ -159,14 +137,12 @@ def _state(key: Key, now: datetime) -> str:
     return "good" if key.is_good_at(now) else "expired"
 
 
-@keys.command()
 def create(
     name: Annotated[str, typer.Argument(help="What or who it is for.")],
     scope: Annotated[list[str], typer.Option("--scope", help="embed, read or admin; may be given twice.")] = ["read"],  # noqa: B006 - Typer copies it
     days: Annotated[int | None, typer.Option("--days", min=1, help="Expires after so many days.")] = None,
     per_minute: Annotated[int | None, typer.Option("--per-minute", min=1, help="Requests a minute of its own.")] = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Make a key; its text is shown this once. Example: deai keys create sheet --scope read --days 90"""
     from api.middleware.keys import Scope
 
@@ -188,11 +164,10 @@ def create(
         say(f"shown this once; only its hash is kept. Scopes: {', '.join(key.scopes)}.")
         say(f"deai keys revoke {key.prefix} takes it back.")
 
-    emit({**_shown(key), "key": text}, as_json=as_json, text=as_text)
+    return Answer({**_shown(key), "key": text}, as_text)
 
 
-@keys.command(name="list")
-def list_command(as_json: Json = False) -> None:
+def list_command() -> Answer:
     """List all keys, revoked ones too, without their secrets."""
 
     ring, now = _ring().all(), utc_now()
@@ -209,16 +184,15 @@ def list_command(as_json: Json = False) -> None:
         else:
             say("no keys; `deai keys create NAME` makes one")
 
-    emit([{**_shown(key), "state": _state(key, now)} for key in ring], as_json=as_json, text=text)
+    return Answer([{**_shown(key), "state": _state(key, now)} for key in ring], text)
 
 
-@keys.command()
-def link(as_json: Json = False) -> None:
+def link() -> Answer:
     """Print a link to the page that makes one browser the owner's, once and within an hour."""
 
     settings = settings_in_force()
     address = owner_link(settings, _ring())
-    emit({"link": address}, as_json=as_json, text=lambda: say(address))
+    return Answer({"link": address}, address)
 
 
 def owner_link(settings: Settings, ring: KeyRing) -> str:
@@ -226,15 +200,27 @@ def owner_link(settings: Settings, ring: KeyRing) -> str:
     return f"http://{settings.host}:{settings.port}{settings.root_path}/owner?link={ring.new_link()}"
 
 
-@keys.command()
 def revoke(
     prefix: Annotated[str, typer.Argument(help="The key's prefix, as `deai keys list` shows it.")],
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Refuse a key from now on; running servers notice by themselves."""
 
     gone = _ring().revoke(prefix, now=utc_now())
-    emit(_shown(gone), as_json=as_json, text=lambda: say(f"{gone.prefix} ({gone.name}) is revoked"))
+    return Answer(_shown(gone), f"{gone.prefix} ({gone.name}) is revoked")
 
 
-COMMANDS = (settings, clock, backup, restore, archive, keys)
+COMMANDS = (
+    settings,
+    clock,
+    backup,
+    restore,
+    group("archive", "The archive of raw answers and imported files.", pack),
+    group(
+        "keys",
+        "Make, list and revoke keys for those who use this server from elsewhere.",
+        create,
+        list_command,
+        link,
+        revoke,
+    ),
+)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.cli.analysis import Benchmarks, End, show_notes
-from indexer.cli.command import Json, emit, instant_us, opened, say, table_of
+from indexer.cli.command import Answer, instant_us, opened, say, table_of
 from indexer.errors import InputError
 from indexer.studies.report.blocks import percent
 from indexer.times import iso
@@ -25,8 +25,7 @@ def portfolio(
     sessions: Annotated[int | None, typer.Option(min=20, help="Window; 90, or all after --since.")] = None,
     since: Annotated[str | None, typer.Option(help="Since when the holdings are as they are.")] = None,
     end: End = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show your own holdings beside an index: value, overlap, what earned what, betas. Nothing of them is kept.
 
     Example: deai portfolio holdings.csv -b QQQ -b NVDA
@@ -40,7 +39,7 @@ def portfolio(
             store, held, index_id=index, benchmarks=benchmark or (), sessions=sessions, since_us=instant_us(since),
             end_us=instant_us(end),
         )  # fmt: skip
-    emit(study, wire=True, as_json=as_json, text=lambda: _show_portfolio(study))
+    return Answer(study, lambda: _show_portfolio(study), wire=True)
 
 
 def _show_portfolio(study: PortfolioStudy) -> None:
@@ -72,8 +71,7 @@ def scenario(
     index: Annotated[str, typer.Option(help="Index id.")] = "deai",
     sessions: Annotated[int, typer.Option(min=20, help="Window in exchange sessions.")] = 250,
     end: End = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show what a benchmark's move may do to an index, and how often such intervals have held.
 
     Example: deai scenario NVDA=-17% QQQ=-3%
@@ -92,7 +90,7 @@ def scenario(
             say(f"{study.statement} (fitted on {study.sessions} sessions up to {iso(study.last_session_us)})")
             show_notes(study.notes)
 
-    emit(studies, wire=True, as_json=as_json, text=text)
+    return Answer(studies, text, wire=True)
 
 
 def _move(text: str) -> tuple[str, float]:
@@ -113,8 +111,7 @@ def hedge(
     index: Annotated[str, typer.Option(help="Index id.")] = "deai",
     sessions: Annotated[int, typer.Option(min=20, help="Window in exchange sessions.")] = 250,
     end: End = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show how much to sell against a position in an index, and what such a hedge has removed out of sample.
 
     Example: deai hedge 100000 --with QQQ --with MNQ
@@ -136,7 +133,7 @@ def hedge(
         show_notes(f"{study.instrument}: {study.verdict}: {study.reason}" for study in studies)
         show_notes(note for study in studies for note in study.notes)
 
-    emit(studies, wire=True, as_json=as_json, text=text)
+    return Answer(studies, text, wire=True)
 
 
 COMMANDS = (portfolio, scenario, hedge)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.cli.command import Json, emit, group, opened, progress, say, settings_in_force, table_of
+from indexer.cli.command import Answer, Json, group, opened, progress, say, settings_in_force, table_of
 from indexer.errors import ConfigError, DeaiError, NotFoundError, SourceUnavailable, did_you_mean
 from indexer.times import DAY_US, HOUR_US, from_us, iso, parse_instant, to_us, utc_now
 
@@ -27,16 +27,14 @@ FEW = 5  # tokens, of which the known gaps are told without asking
 def doctor(
     url: Annotated[str, typer.Option(help="A server of this index instead, asked as a page of another site.")] = "",
     origin: Annotated[str, typer.Option(help="With --url: the site that the page is of.")] = "https://pro.openbb.co",
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Ask each source once: reachable, limited or blocked, how fast, what a key adds, what is lost without it.
 
     Then each chain's endpoints: who answers, and whether enough operators do to confirm each other. Exit code 5 when no
     source is reachable. With --url: whether a browser could use a server from another site (CORS, https, sub-path).
     """
     if url:
-        _examine_served(url, origin=origin, as_json=as_json)
-        return
+        return _examine_served(url, origin=origin)
     from indexer.live.chain.configured import chains_of, is_on
     from indexer.live.health import State, examine_all
     from onchain.health import by_chain
@@ -52,26 +50,25 @@ def doctor(
         rows = [{"row": row, "operators": f"{len(row.answering)} of {row.operators}"} for row in chains]
         table_of(rows, "chain: row.chain, operators, what that means: row.verdict", title="Chains")
 
-    emit(payload, as_json=as_json, text=text)
-    sys.stdout.flush()
+    failed = None
     if not examined:
-        raise SourceUnavailable("no source is in use (DEAI_SOURCES=none): only files bring in prices. Unset it")
-    if not any(row.state in (State.REACHABLE, State.LIMITED) for row in examined):
-        raise SourceUnavailable(
+        failed = SourceUnavailable("no source is in use (DEAI_SOURCES=none): only files bring in prices. Unset it")
+    elif not any(row.state in (State.REACHABLE, State.LIMITED) for row in examined):
+        failed = SourceUnavailable(
             f"none of {len(examined)} sources is reachable: the stored index stays as it is, nothing new comes in. "
             "Check the network, or import files."
         )
+    return Answer(payload, text, failed=failed)
 
 
-def _examine_served(url: str, *, origin: str, as_json: bool) -> None:
+def _examine_served(url: str, *, origin: str) -> Answer:
     from indexer.client.browser import examine_url
 
     checks = examine_url(url, origin=origin)
-    emit(checks, as_json=as_json, text=lambda: table_of(checks, "check: name, holds, detail", title=url))
-    sys.stdout.flush()
-    failed = [check.name for check in checks if not check.holds]
-    if failed:
-        raise ConfigError(f"a page of {origin} could not use {url}: {', '.join(failed)}; the table says what to do")
+    broken = ", ".join(check.name for check in checks if not check.holds)
+    failed = ConfigError(f"a page of {origin} could not use {url}: {broken}; the table says what to do")
+    text = partial(table_of, checks, "check: name, holds, detail", title=url)
+    return Answer(checks, text, failed=failed if broken else None)
 
 
 def _examined(row: Examination) -> dict[str, object]:
@@ -118,7 +115,7 @@ def _show_examined(examined: list[Examination]) -> None:
             say(f"a key for {row.about.name} (DEAI_{row.about.key_setting.upper()}) adds {row.about.key_adds}")
 
 
-def sources(as_json: Json = False) -> None:
+def sources() -> Answer:
     """List every source: what it gives, its licence, whether it may enter a rate, and how it is now."""
     from indexer.live.health import source_states
 
@@ -132,7 +129,7 @@ def sources(as_json: Json = False) -> None:
         for source in states:
             say(f"{source.name}: {source.said or source.notes}")
 
-    emit(states, as_json=as_json, text=text)
+    return Answer(states, text)
 
 
 def backfill(
@@ -142,7 +139,7 @@ def backfill(
     asset: Annotated[list[str] | None, typer.Option(help="Only these assets (slugs); may be repeated.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be asked, and how long.")] = False,
     as_json: Json = False,
-) -> None:
+) -> Answer:
     """Fill missing bars from the sources, both ends and the middle. May be interrupted; running again goes on.
 
     Example: deai backfill --from 2024-01-01 --to 2025-01-01 --dry-run
@@ -165,14 +162,13 @@ def backfill(
         )
         planned = report_of(live, plan)
         if dry_run:
-            emit(planned, as_json=as_json, text=lambda: _show_plan(planned))
-            return
+            return Answer(planned, lambda: _show_plan(planned))
         if not as_json:
             _show_plan(planned)
-        with progress("asking", quiet=as_json) as tick:
+        with progress("asking") as tick:
             report = walk(live, plan, assets=asset or (), progress=tick)
         run_update(store, settings)
-    emit(report, as_json=as_json, text=lambda: _show_filled(report))
+    return Answer(report, lambda: _show_filled(report))
 
 
 def _show_plan(plan: PlanReport) -> None:
@@ -213,15 +209,10 @@ def _show_filled(report: BackfillReport) -> None:
     say(f"{report.gaps:,} gaps stay open in the range (GET /v1/quality, kind gap)")
 
 
-onchain = group("onchain", "Read supplies and activity from chains.")
-
-
-@onchain.command()
 def snapshot(
     symbols: Symbols = None,
     at: Annotated[str | None, typer.Option(help="Instant (date, ISO, epoch seconds); now when not given.")] = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Read supplies from the chains and store them. Example: deai onchain snapshot GRT LPT
 
     A token whose chain fails has its reason; exit code 5 when no chain gave anything.
@@ -230,7 +221,7 @@ def snapshot(
     from indexer.live.jobs import SUPPLY
 
     instant = from_us(parse_instant(at)) if at else None
-    with _work() as work, progress("chains read", quiet=as_json) as tick, _run(work, SUPPLY) as run:
+    with _work() as work, progress("chains read") as tick, _run(work, SUPPLY) as run:
         seen: dict[str, bool] = {}
 
         def tell(chain: str, state: str) -> None:
@@ -238,9 +229,10 @@ def snapshot(
             tick(sum(seen.values()), len(seen))
 
         snapped = take_snapshot(work, run, symbols=symbols or (), at=instant, progress=tell)
-    emit(snapped, as_json=as_json, text=lambda: _show_snapshot(snapped))
+    failed = None
     if snapped.readings and not snapped.on_chain:
-        raise SourceUnavailable(f"no chain gave a supply ({snapped.first_reason}); see deai onchain doctor")
+        failed = SourceUnavailable(f"no chain gave a supply ({snapped.first_reason}); see deai onchain doctor")
+    return Answer(snapped, lambda: _show_snapshot(snapped), failed=failed)
 
 
 def _show_snapshot(snapped: Any) -> None:
@@ -257,8 +249,7 @@ def _show_snapshot(snapped: Any) -> None:
     )
 
 
-@onchain.command()
-def supply(symbols: Symbols = None, as_json: Json = False) -> None:
+def supply(symbols: Symbols = None) -> Answer:
     """Show the supplies that are stored, with their block. Reads no chain. Example: deai onchain supply GRT"""
     from indexer.store.supplies import read_latest_supplies
 
@@ -285,15 +276,13 @@ def supply(symbols: Symbols = None, as_json: Json = False) -> None:
         for row in rows
     ]
     columns = "symbol, kind, tokens, origin, observed_at, chain, block, finality"
-    emit(payload, as_json=as_json, text=lambda: table_of(payload, columns, title="Stored supplies"))
+    return Answer(payload, lambda: table_of(payload, columns, title="Stored supplies"))
 
 
-@onchain.command()
 def activity(
     symbols: Symbols = None,
     day: Annotated[str | None, typer.Option(help="The day (UTC) to read; the last settled one when not given.")] = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Read a day's transfers from the chains and store the metrics. Example: deai onchain activity GRT --day 2026-11-20
 
     Exit code 5 when no ledger could be read.
@@ -301,7 +290,7 @@ def activity(
     from indexer.live.chain.activity import read_activity_of_day
     from indexer.live.jobs import ACTIVITY
 
-    with _work() as work, progress("blocks", quiet=as_json) as tick, _run(work, ACTIVITY) as run:
+    with _work() as work, progress("blocks") as tick, _run(work, ACTIVITY) as run:
         settled = (to_us(work.clock()) - HOUR_US) // DAY_US * DAY_US
         end = from_us(settled if day is None else parse_instant(day) // DAY_US * DAY_US + DAY_US)
         activities = read_activity_of_day(
@@ -312,16 +301,15 @@ def activity(
         "USD moved: volume_usd, supply gap: identity_gap, note: reason cut"
     )
     title = f"Activity of the day to {iso(to_us(activities.end))}"
-    emit(activities, as_json=as_json, text=lambda: table_of(activities.ledgers, columns, title=title))
+    failed = None
     if activities.ledgers and not activities.read:
-        raise SourceUnavailable(f"no ledger's transfers could be read ({activities.ledgers[0].reason})")
+        failed = SourceUnavailable(f"no ledger's transfers could be read ({activities.ledgers[0].reason})")
+    return Answer(activities, lambda: table_of(activities.ledgers, columns, title=title), failed=failed)
 
 
-@onchain.command(name="doctor")
-def endpoints(
+def doctor_command(
     chain: Annotated[list[str] | None, typer.Argument(help="Chains to ask; all when none is named.")] = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Ask every configured endpoint who it is, how fresh, and whether it keeps old state; exit code 5 if none answers.
 
     Example: deai onchain doctor ethereum
@@ -333,12 +321,12 @@ def endpoints(
     for name in chain or ():
         if name not in chains:
             raise NotFoundError(f'There is no chain "{name}".{did_you_mean(name, chains)}')
-    with progress("asking", quiet=as_json):
+    with progress("asking"):
         rows = ask(chains={name: endpoints for name, endpoints in chains.items() if not chain or name in chain})
     columns = "chain, operator, endpoint, ok, seconds: latency_s, height, age s: age_s, archive, problem: problem cut"
-    emit(rows, as_json=as_json, text=lambda: table_of(rows, columns, title="Endpoints"))
-    if rows and not any(row.ok for row in rows):
-        raise SourceUnavailable("no endpoint answers; is this machine online? Own ones go into DEAI_RPC_ENDPOINTS")
+    failed = SourceUnavailable("no endpoint answers; is this machine online? Own ones go into DEAI_RPC_ENDPOINTS")
+    text = partial(table_of, rows, columns, title="Endpoints")
+    return Answer(rows, text, failed=failed if rows and not any(row.ok for row in rows) else None)
 
 
 @contextmanager
@@ -370,4 +358,9 @@ def _run(work: Live, kind: str) -> Iterator[int]:
     finish_run(store, run, now=work.clock(), detail={"by": "hand"})
 
 
-COMMANDS = (doctor, sources, backfill, onchain)
+COMMANDS = (
+    doctor,
+    sources,
+    backfill,
+    group("onchain", "Read supplies and activity from chains.", snapshot, supply, activity, doctor_command),
+)

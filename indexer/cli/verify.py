@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.command import Json, emit, opened, progress, say, table, table_of
+from indexer.cli.command import Answer, opened, progress, say, table, table_of
 from indexer.errors import InputError, VerificationError
 from indexer.times import from_us, parse_instant
 
@@ -36,8 +37,7 @@ def verify(
     empty: Annotated[
         bool, typer.Option("--on-empty", help="Also compute every update again, on an empty store that is thrown away.")
     ] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Derive all facts again from the archive, levels by the fast and by the plain calculator; compare all.
 
     From the archive come imports, fixings, the history of bars, benchmarks, reported supplies, readings of chains and
@@ -45,8 +45,7 @@ def verify(
     Exit code 7 when something differs, naming the first rows, answers or instants that do.
     """
     if proof is not None:
-        _verify_proof(proof, as_json=as_json)
-        return
+        return _verify_proof(proof)
     from indexer.levels.rules import load_rules
     from indexer.verify.store import verify_all
     from indexer.workflow.work import registry_of
@@ -57,7 +56,7 @@ def verify(
         rules = load_rules(registry, folder=settings.methodology_dir)
         with (
             tempfile.TemporaryDirectory(prefix="deai-") as folder,
-            progress("verifying", quiet=as_json) as tick,
+            progress("verifying") as tick,
             ThreadPoolExecutor(1, thread_name_prefix="inputs") as beside,
         ):
             first, second = _halves(tick)
@@ -65,9 +64,13 @@ def verify(
             replaying = beside.submit(_replayed, store, settings, again, since=from_then, updates=empty, tick=first)
             results = verify_all(store, registry, only=index or [], progress=second, rules=rules)
             inputs = replaying.result()
-    emit({"inputs": inputs, "indices": results}, as_json=as_json, text=lambda: _show(inputs, results))
-    if broken := [*inputs.problems, *(f"{r.index_id}: {r.problem}" for r in results if not r.ok)]:
-        raise VerificationError("; ".join(broken))
+    broken = [*inputs.problems, *(f"{r.index_id}: {r.problem}" for r in results if not r.ok)]
+    payload = {"inputs": inputs, "indices": results}
+    return Answer(payload, lambda: _show(inputs, results), failed=_broken(broken))
+
+
+def _broken(problems: Sequence[str]) -> VerificationError | None:
+    return VerificationError("; ".join(problems)) if problems else None
 
 
 def _halves(tick: Progress) -> tuple[Progress, Progress]:
@@ -115,17 +118,14 @@ def _show_replayed(inputs: Replayed) -> None:
 
 def replay(
     into: Annotated[Path, typer.Argument(help="File of the new, empty store.")],
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Do all history again on an empty store and compare it byte for byte. Example: deai replay /tmp/again.sqlite"""
 
     if into.exists():
         raise InputError(f"{into} is there already; name a new file")
-    with opened() as (store, settings), progress("replaying", quiet=as_json) as tick:
+    with opened() as (store, settings), progress("replaying") as tick:
         again = _replayed(store, settings, into, tick=tick)
-    emit(again, as_json=as_json, text=lambda: _show_replayed(again))
-    if again.problems:
-        raise VerificationError("; ".join(again.problems))
+    return Answer(again, lambda: _show_replayed(again), failed=_broken(again.problems))
 
 
 def _replayed(
@@ -164,22 +164,22 @@ def _replayed(
         empty.close()
 
 
-def _verify_proof(file: Path, *, as_json: bool) -> None:
+def _verify_proof(file: Path) -> Answer:
     """Check a proof file without any database. Raises VerificationError."""
     from indexer.verify.proof import check_proof
 
-    with progress("checking", quiet=as_json) as tick:
+    with progress("checking") as tick:
         verdicts = check_proof(file, progress=tick)
     headers = ("index", "published rows", "max difference", "head of the chain", "verdict")
     rows = [
         (v.index_id, v.levels, v.max_difference, v.head[:16] + "…", "holds" if v.ok else v.problem) for v in verdicts
     ]
-    emit(verdicts, as_json=as_json, text=lambda: table(headers, rows, title=f"{file}: checked without a database"))
-    if broken := [f"{v.index_id}: {v.problem}" for v in verdicts if not v.ok]:
-        raise VerificationError("; ".join(broken))
+    broken = [f"{v.index_id}: {v.problem}" for v in verdicts if not v.ok]
+    text = partial(table, headers, rows, title=f"{file}: checked without a database")
+    return Answer(verdicts, text, failed=_broken(broken))
 
 
-def export_proof_file(file: Path, *, as_json: bool) -> None:
+def export_proof_file(file: Path) -> Answer:
     """Write a proof of every index, for `deai export --proof FILE`."""
     from indexer.levels.published import registry_for
     from indexer.verify.proof import export_proof
@@ -187,7 +187,7 @@ def export_proof_file(file: Path, *, as_json: bool) -> None:
     with opened() as (store, settings):
         proof = export_proof(store, registry_for(store, settings), path=file)
     line = f"{proof.levels:,} levels and {proof.rates:,} rates in {proof.path}; head of the seals {proof.head}"
-    emit(proof, as_json=as_json, text=lambda: say(line))
+    return Answer(proof, line)
 
 
 COMMANDS = (verify, replay)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from indexer.cli.command import Json, emit, opened, progress, say, table_of
+from indexer.cli.command import Answer, opened, progress, say, table_of
 from indexer.errors import ImportFileError
 from indexer.times import utc_now
 
@@ -40,8 +40,7 @@ def import_command(
         bool, typer.Option("--write-manifest", help="Save the manifest in force beside each file; import nothing.")
     ] = False,
     compute: Annotated[bool, typer.Option(help="Compute the indices afterwards.")] = True,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Import prices, benchmarks, supplies and metrics from files, then compute. Example: deai import ./data
 
     Well-known downloads need no manifest. Exit code 0 if every file gave something, 2 if any gave nothing.
@@ -51,11 +50,10 @@ def import_command(
     words |= {"decimal": decimal, "thousands": thousands, "sheet": sheet}
     options = {name: word for name, word in words.items() if word}
     if explain or write_manifest:
-        _explain(paths, manifest=manifest, options=options, save=write_manifest, as_json=as_json)
-        return
+        return _explain(paths, manifest=manifest, options=options, save=write_manifest)
     from indexer.workflow.work import import_and_update
 
-    with opened() as (store, settings), progress("importing bytes", "computing", quiet=as_json) as tick:
+    with opened() as (store, settings), progress("importing bytes", "computing") as tick:
         report = import_and_update(
             store, settings, paths=paths, manifest=manifest, options=options, compute=compute, progress=tick
         )
@@ -65,8 +63,7 @@ def import_command(
         if report.update:
             _show_update(report.update)
 
-    emit(report, as_json=as_json, text=text)
-    _refuse_empty(report.files)
+    return Answer(report, text, failed=_nothing_taken(report.files))
 
 
 def _show_files(files: Sequence[FileReport]) -> None:
@@ -80,19 +77,18 @@ def _show_files(files: Sequence[FileReport]) -> None:
         say("  deai rejects shows them, with line, reason and row")
 
 
-def _refuse_empty(files: Sequence[FileReport]) -> None:
-    """Raises ImportFileError naming the files of which no row was taken; the others stay imported."""
+def _nothing_taken(files: Sequence[FileReport]) -> ImportFileError | None:
+    """The error that names the files of which no row was taken, if there are any; the others stay imported."""
 
     problems = [file.problem for file in files if file.problem]
     reasons = [f"{file.name} ({next(iter(file.reasons), 'no rows')})" for file in files if file.gave_nothing]
     if reasons:
         either = "; say --decimal where 1,029 could be either" * any("is not a number" in one for one in reasons)
         problems.append(f"no row was taken of {', '.join(reasons)}; deai import --explain shows what is seen{either}")
-    if problems:
-        raise ImportFileError("\n".join(problems))
+    return ImportFileError("\n".join(problems)) if problems else None
 
 
-def _explain(paths: list[Path], *, manifest: Path | None, options: dict[str, str], save: bool, as_json: bool) -> None:
+def _explain(paths: list[Path], *, manifest: Path | None, options: dict[str, str], save: bool) -> Answer:
     from indexer.config import Settings
     from indexer.files.explain import explain_files, explanation_text, save_manifest
     from indexer.workflow.work import registry_of
@@ -106,9 +102,8 @@ def _explain(paths: list[Path], *, manifest: Path | None, options: dict[str, str
         for path in saved:
             say(f"saved {path}")
 
-    emit(reports, as_json=as_json, text=text)
-    if failed := [report.problem for report in reports if report.problem]:
-        raise ImportFileError("\n".join(failed))
+    failed = [report.problem for report in reports if report.problem]
+    return Answer(reports, text, failed=ImportFileError("\n".join(failed)) if failed else None)
 
 
 def _besides(file: FileReport) -> list[tuple[str, int]]:
@@ -126,8 +121,7 @@ def _besides(file: FileReport) -> list[tuple[str, int]]:
 def rejects(
     file: Annotated[str, typer.Argument(help="Only rows of this file (its name); of every file when not given.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="At most this many reasons.")] = 30,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show rows of files that were not taken: how many for which reason, and the first with its line.
 
     Newest import first. Example: deai rejects tokens_daily.csv.gz
@@ -145,15 +139,14 @@ def rejects(
         if not groups:
             say(f"No row of {file or 'any file'} was refused.")
 
-    emit(groups, as_json=as_json, text=text)
+    return Answer(groups, text)
 
 
 def update(
     offline: Annotated[
         bool, typer.Option("--offline", help="Only compute from what is stored; ask no source.")
     ] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Do the live work due now, then bring rates and levels up to date. Doing it twice changes nothing.
 
     A source that fails is said on stderr and stops nothing: what is stored is computed all the same.
@@ -161,7 +154,7 @@ def update(
     from indexer.config import configure_logs
     from indexer.workflow.work import run_update, update_live
 
-    with opened() as (store, settings), progress("updating", quiet=as_json) as tick:
+    with opened() as (store, settings), progress("updating") as tick:
         store.check_whole()
         if offline:
             report = run_update(store, settings, progress=tick)
@@ -176,9 +169,7 @@ def update(
                 from indexer.live.standing import standing_of
 
                 sys.stderr.write(standing_of(store, now=utc_now()).sentence + "\n")
-    emit(report, as_json=as_json, text=lambda: _show_update(report))
-    if report.refused:
-        raise typer.Exit(2)
+    return Answer(report, lambda: _show_update(report), failed=typer.Exit(2) if report.refused else None)
 
 
 def _show_update(report: object) -> None:

@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 
-import pytest
+import typer
+
+from indexer.cli.main import app
 
 HEAVY = ("statsmodels", "scipy", "numba", "altair", "pandas", "exchange_calendars", "pyarrow", "sqlalchemy", "fastapi")
 COMMANDS = (
@@ -26,11 +28,28 @@ def test_help_lists_every_command_and_the_exit_codes():
     assert "7" in made.stdout and "verification failed" in made.stdout
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_help(command):
-    made = run(command, "--help")
-    assert made.returncode == 0
-    assert "Usage:" in made.stdout
+def commands(part, words=()):
+    """Every command of the program with the words that call it."""
+    for name, command in getattr(part, "commands", {}).items():
+        yield from commands(command, (*words, name)) if hasattr(command, "commands") else [((*words, name), command)]
+
+
+def test_every_command_says_what_it_does_and_what_its_options_are():
+    known = dict(commands(typer.main.get_command(app)))
+    assert len(known) > 55 and ("onchain", "doctor") in known and ("keys", "create") in known
+    for words, command in known.items():
+        assert command.help, words
+        for parameter in command.params:
+            assert parameter.help, (*words, parameter.name)
+    alone = {words for words, command in known.items() if not any("--json" in one.opts for one in command.params)}
+    assert alone == {
+        ("mcp",),
+        ("calendar",),
+        ("override", "add"),
+        ("override", "withdraw"),
+        ("state",),
+        ("methodology", "new"),
+    }
 
 
 def test_help_imports_nothing_heavy():
