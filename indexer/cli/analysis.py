@@ -6,6 +6,7 @@ Each prints tables for people, or with `--json` the same object that REST answer
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,14 +65,12 @@ def beta(
         if constituents:
             members = constituent_betas(store, index, names[0], sessions=sessions, end_us=end_us)
             return Answer(members, lambda: _show_constituents(members), wire=True)
+        estimated = partial(
+            index_beta, store, index, method=method, clock=clock, sessions=sessions or None, end_us=end_us,
+            options=Options(tau=tau), bootstrap=bootstrap,
+        )  # fmt: skip
         groups: list[list[str]] = [names] if method is Method.MULTI else [[name] for name in names]
-        betas = [
-            index_beta(
-                store, index, group, method=method, clock=clock, sessions=sessions or None, end_us=end_us,
-                options=Options(tau=tau), bootstrap=bootstrap,
-            )
-            for group in groups
-        ]  # fmt: skip
+        betas = list(map(estimated, groups))
     return Answer([{"index": index, **flat_beta(row)} for row in betas], lambda: _show_betas(betas))
 
 

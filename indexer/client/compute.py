@@ -51,13 +51,13 @@ def compute_levels(
     """
     rules = _methodology(methodology)
     table = _frame(prices, what="prices", times=times, assets=assets)
-    times_us, names, values = table.index.to_numpy(), list(table.columns), table.to_numpy()
+    times_us, names = table.index.to_numpy(), list(table.columns)
     if supply is None:
         _need_no_supply(rules, len(names))
     if volume_usd is None:
         _need_no_volume(rules)
     traded = table[:0] if volume_usd is None else _frame(volume_usd, what="volume_usd")
-    known = np.isfinite(values)
+    known = np.isfinite(table.to_numpy())
     lines = tuple(
         Line(
             slug=name,
@@ -68,14 +68,7 @@ def compute_levels(
         )
         for n, name in enumerate(names)
     )
-    market = Market(
-        times_us=times_us,
-        prices=values,
-        price_status=np.where(known, Status.FINAL, NO_RATE).astype(np.int8),
-        lines=lines,
-        day_us=traded.index.to_numpy(),
-        volume_usd=np.column_stack([_named(traded, name, what="volume_usd") for name in names]),
-    )
+    market = _market(table, traded, lines)
     history = compute_index(market, rules)
     return Levels(
         index=rules.id,
@@ -87,6 +80,18 @@ def compute_levels(
         carried_weight=history.carried_weight,
         constituents=history.constituents,
         perpetual_weight=np.zeros(len(history.times_us)),
+    )
+
+
+def _market(table: pd.DataFrame, traded: pd.DataFrame, lines: tuple[Line, ...]) -> Market:
+    prices = table.to_numpy()
+    return Market(
+        times_us=table.index.to_numpy(),
+        prices=prices,
+        price_status=np.where(np.isfinite(prices), Status.FINAL, NO_RATE).astype(np.int8),
+        lines=lines,
+        day_us=traded.index.to_numpy(),
+        volume_usd=np.column_stack([_named(traded, line.slug, what="volume_usd") for line in lines]),
     )
 
 
