@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +77,9 @@ def run_sweep(
     grid, bench = read_grid(file), bench_of(store, settings, cost_bps=cost_bps)
     tried = sweep(bench, grid, by=by, cluster=cluster, workers=workers, progress=progress)
     if out is not None:
-        write_table(as_table(tried), out)
+        import pyarrow as pa
+
+        write_table(pa.Table.from_pylist(as_table(tried)), out)
     return tried
 
 
@@ -117,18 +119,22 @@ def flagship(store: Store) -> tuple[I64, F64] | None:
     return (rows.times_us[good], rows.levels[good]) if good.any() else None
 
 
-def _days(outcomes: Sequence[Backtest]) -> list[dict[str, Any]]:
+def _days(outcomes: Sequence[Backtest]) -> pa.Table:
     """A row for each index and day: both levels, status, one-way turnover, and the weights held from then on."""
-    lines = dict.fromkeys(f"weight.{slug}" for outcome in outcomes for slug in outcome.slugs)
-    rows: list[dict[str, Any]] = []
+    import pyarrow as pa
+
+    tables = []
     for outcome in outcomes:
-        names = [f"weight.{slug}" for slug in outcome.slugs]
-        for k, at in enumerate(outcome.times_us.astype("datetime64[us]").tolist()):
-            row = {"time": at, "index": outcome.result.index, "level": float(outcome.levels[k])}
-            row |= {"net_level": float(outcome.net_levels[k]), "status": STATUS_NAMES[outcome.status[k]]}
-            row |= {"turnover": float(outcome.turnover[k])} | dict.fromkeys(lines)
-            rows.append(row | dict(zip(names, outcome.weights[k].tolist(), strict=True)))
-    return rows
+        columns: dict[str, Any] = {
+            "time": pa.array(outcome.times_us, pa.timestamp("us", "UTC")),
+            "index": [outcome.result.index] * len(outcome.times_us),
+            "level": outcome.levels,
+            "net_level": outcome.net_levels,
+            "status": [STATUS_NAMES[status] for status in outcome.status.tolist()],
+            "turnover": outcome.turnover,
+        }
+        tables.append(pa.table(columns | {f"weight.{of}": outcome.weights[:, n] for n, of in enumerate(outcome.slugs)}))
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def check_ending(path: Path | None) -> None:
@@ -137,36 +143,25 @@ def check_ending(path: Path | None) -> None:
         raise InputError(f"{path}: give a name that ends in .csv or .parquet")
 
 
-def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """The rows as a CSV or Parquet file, written beside and moved in place when whole; aware instants in UTC.
+def write_table(table: pa.Table, path: Path) -> None:
+    """The table as a CSV or Parquet file, written beside and moved in place when whole.
 
-    Raises InputError for the place.
+    CSV has instants in ISO 8601 and lists with semicolons between. Raises InputError for the place.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.csv
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pylist([dict(row) for row in rows])
-    for n, column in enumerate(table.schema):
-        if pa.types.is_timestamp(column.type):
-            table = table.set_column(n, column.name, table[n].cast(pa.timestamp("us", "UTC")))
     with draft(path) as part:
         if path.suffix.lower() == ".parquet":
             pq.write_table(table, part, compression="zstd")
-        else:
-            pa.csv.write_csv(_plain(table), part)
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """A table as CSV can hold it: instants in ISO 8601, lists with semicolons between."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for n, column in enumerate(table.schema):
-        if pa.types.is_timestamp(column.type):
-            seconds = table[n].cast(pa.timestamp("s", "UTC"))
-            table = table.set_column(n, column.name, pc.strftime(seconds, "%Y-%m-%dT%H:%M:%SZ"))
-        elif pa.types.is_list(column.type):
-            texts = pc.cast(table[n], pa.list_(pa.string()))
-            table = table.set_column(n, column.name, pc.binary_join(texts, "; "))
-    return table
+            return
+        for n, column in enumerate(table.schema):
+            cells = table[n]
+            if pa.types.is_timestamp(column.type):
+                cells = pc.strftime(cells.cast(pa.timestamp("s", "UTC")), "%Y-%m-%dT%H:%M:%SZ")
+            elif pa.types.is_list(column.type):
+                cells = pc.binary_join(cells.cast(pa.list_(pa.string())), "; ")
+            table = table.set_column(n, column.name, cells)
+        pa.csv.write_csv(table, part, pa.csv.WriteOptions(quoting_style="needed"))
