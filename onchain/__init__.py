@@ -10,53 +10,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from onchain.chains import Chain, load_chains
-    from onchain.errors import OnchainError
-    from onchain.evm.activity import LegActivity, activity
-    from onchain.evm.erc20 import ERC20_ABI
-    from onchain.evm.prices import PriceCheck, check_price
-    from onchain.evm.provider import web3
-    from onchain.health import EndpointHealth, doctor, recheck
-    from onchain.rpc.pin import Pin, Pinner
-    from onchain.rpc.pool import Pool
-    from onchain.snapshots import Snapshot, read_snapshot, replay, snapshot
-    from onchain.supply import (
-        Supply,
-        compute_supply,
-        float_band,
-        float_emergency,
-        free_float,
-    )
-    from onchain.tokens import Token, load_tokens
-
-__all__ = [
-    "ERC20_ABI",
-    "Chain",
-    "EndpointHealth",
-    "LegActivity",
-    "OnchainError",
-    "Pin",
-    "Pinner",
-    "Pool",
-    "PriceCheck",
-    "Snapshot",
-    "Supply",
-    "Token",
-    "activity",
-    "check_price",
-    "compute_supply",
-    "doctor",
-    "float_band",
-    "float_emergency",
-    "free_float",
-    "load_chains",
-    "load_tokens",
-    "read_snapshot",
-    "recheck",
-    "replay",
-    "snapshot",
-    "web3",
-]
+    from onchain.chains import Chain as Chain
+    from onchain.chains import load_chains as load_chains
+    from onchain.errors import OnchainError as OnchainError
+    from onchain.evm.activity import LegActivity as LegActivity
+    from onchain.evm.activity import activity as activity
+    from onchain.evm.erc20 import ERC20_ABI as ERC20_ABI
+    from onchain.evm.prices import PriceCheck as PriceCheck
+    from onchain.evm.prices import check_price as check_price
+    from onchain.evm.provider import web3 as web3
+    from onchain.health import EndpointHealth as EndpointHealth
+    from onchain.health import doctor as doctor
+    from onchain.health import recheck as recheck
+    from onchain.rpc.pin import Pin as Pin
+    from onchain.rpc.pin import Pinner as Pinner
+    from onchain.rpc.pool import Pool as Pool
+    from onchain.snapshots import Snapshot as Snapshot
+    from onchain.snapshots import read_snapshot as read_snapshot
+    from onchain.snapshots import replay as replay
+    from onchain.snapshots import snapshot as snapshot
+    from onchain.supply import Supply as Supply
+    from onchain.supply import compute_supply as compute_supply
+    from onchain.supply import float_band as float_band
+    from onchain.supply import float_emergency as float_emergency
+    from onchain.supply import free_float as free_float
+    from onchain.tokens import Token as Token
+    from onchain.tokens import load_tokens as load_tokens
 
 _HOMES = {
     "chains": ("Chain", "load_chains"),
@@ -79,6 +58,7 @@ _HOMES = {
     "tokens": ("Token", "load_tokens"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> object:

@@ -22,7 +22,7 @@ TIP = "tip"  # the newest block; a fork changes the supply by a block reward at 
 
 
 async def _tip(pool: Pool, endpoint: Endpoint) -> Pin:
-    info: Any = (await pool.fetch(endpoint, "/info"))[0]
+    info, _ = await pool.fetch(endpoint, "/info")
     with parsing("the newest block", endpoint.label):
         height, name = int(info["height"]), str(info["current"])
     block = await _header(pool, endpoint, name)
@@ -48,7 +48,7 @@ async def _figure(pool: Pool, endpoint: Endpoint, read: Read, pin: Pin) -> int:
     if abs(own.timestamp - pin.timestamp) > TOLERANCE_S:
         text = f"its newest block {own.number} is {abs(own.timestamp - pin.timestamp)} s from block {pin.number}"
         raise RpcError(text, kind=Kind.NOT_FOUND, endpoint=endpoint.label)
-    raw = await pool.get_bytes("/total_supply", on=endpoint)  # winston do not fit 64 bits: not read as JSON
+    raw, _ = await pool.fetch(endpoint, "/total_supply", decode=bytes)  # winston do not fit 64 bits: not read as JSON
     if not raw.strip().isdigit():
         raise malformed(f"the total supply {raw[:40]!r} is not a number", endpoint.label)
     return int(raw)

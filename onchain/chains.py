@@ -1,7 +1,4 @@
-"""Chains as data: identity, finality, endpoints. Reads chains.toml; the user's own endpoints come first.
-
-Place in the flow: the first thing a caller loads; `rpc.Pool` is built from one `Chain`.
-"""
+"""Chains as data: identity, finality, endpoints. Reads chains.toml; the user's own endpoints come first."""
 
 from __future__ import annotations
 

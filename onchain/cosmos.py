@@ -42,7 +42,7 @@ async def _block(pool: Pool, endpoint: Endpoint, height: int) -> Pin:
 
 
 async def _header(pool: Pool, endpoint: Endpoint, height: str) -> Pin:
-    body: Any = (await pool.fetch(endpoint, f"{_BLOCKS}/{height}"))[0]
+    body, _ = await pool.fetch(endpoint, f"{_BLOCKS}/{height}")
     with parsing("the block header", endpoint.label):
         header, block_hash = body["block"]["header"], str(body["block_id"]["hash"])
         stamp = re.sub(r"(\.\d{1,6})\d*", r"\1", header["time"])  # nine digits of fraction, datetime reads six

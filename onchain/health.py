@@ -1,7 +1,4 @@
-"""Which endpoints answer today, and whether pinned blocks are still on their chain.
-
-Place in the flow: maintenance face; nothing here gives a supply.
-"""
+"""Which endpoints answer today, and whether pinned blocks are still on their chain."""
 
 from __future__ import annotations
 
@@ -11,11 +8,12 @@ from dataclasses import dataclass
 
 from onchain.chains import Chain, load_chains
 from onchain.errors import Kind, OnchainError, OrphanedPin, RpcError
-from onchain.rpc.pin import Pin, Pinner, read_header
+from onchain.rpc.pin import Header, Pin, Pinner, read_header
 from onchain.rpc.pool import Endpoint, Pool
 from onchain.snapshots import FAMILIES
 
 FINAL, ORPHANED, UNKNOWN = "final", "orphaned", "unknown"
+_Probe = tuple[Pin | Header | None, bool | None]  # the newest settled block, whether old state is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +68,6 @@ def _chain_health(name: str, endpoints: Sequence[EndpointHealth], *, confirm: in
     return ChainHealth(name, all_of_them, good, latency, f"{verdict} ({problems})" if problems else verdict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    height: int | None = None
-    time: int | None = None
-    archive: bool | None = None
-
-
 def doctor(
     *, chains: Mapping[str, Chain] | None = None, own_endpoints: Mapping[str, Sequence[str]] | None = None
 ) -> list[EndpointHealth]:
@@ -96,10 +87,10 @@ async def _check(chain: Chain) -> list[EndpointHealth]:
         return [_row(pool, endpoint, answer) for endpoint, answer in answers.items()]
 
 
-def _row(pool: Pool, endpoint: Endpoint, answer: _Seen | RpcError) -> EndpointHealth:
-    seen = _Seen() if isinstance(answer, RpcError) else answer
+def _row(pool: Pool, endpoint: Endpoint, answer: _Probe | RpcError) -> EndpointHealth:
     problem = answer.message if isinstance(answer, RpcError) else ""  # the row names the endpoint
-    age, limit = None if seen.time is None else pool.wall() - seen.time, pool.chain.max_age_s
+    block, archive = (None, None) if isinstance(answer, RpcError) else answer
+    age, limit = None if block is None else pool.wall() - block.timestamp, pool.chain.max_age_s
     if age is not None and limit is not None and age > limit:
         problem = f"stale: its newest settled block is {age:.0f} s old, more than {limit:.0f} s"
     return EndpointHealth(
@@ -109,23 +100,23 @@ def _row(pool: Pool, endpoint: Endpoint, answer: _Seen | RpcError) -> EndpointHe
         ok=not problem,
         latency_s=endpoint.latency_s,
         problem=problem,
-        height=seen.height,
+        height=None if block is None else block.number,
         age_s=age,
-        archive=seen.archive,
+        archive=archive,
     )
 
 
-async def _probe(pool: Pool, endpoint: Endpoint) -> _Seen:
+async def _probe(pool: Pool, endpoint: Endpoint) -> _Probe:
     if family := FAMILIES.get(pool.chain.family):
         tip = await family.tip(pool, endpoint)
-        return _Seen(tip.number, tip.timestamp) if tip.number else _Seen()  # the Internet Computer has no heights
+        return tip if tip.number else None, None  # the Internet Computer has no heights
     header = await read_header(pool, endpoint, pool.chain.finality.split("-")[0])
     try:
         await pool.call("eth_getBalance", (pool.chain.multicall, "0x1"), on=endpoint)
         archive: bool | None = True
     except RpcError as error:
         archive = False if error.kind in {Kind.MISSING_STATE, Kind.NOT_FOUND} else None
-    return _Seen(header.number, header.timestamp, archive)
+    return header, archive
 
 
 def recheck(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import zlib
-from typing import Any
 
 import cbor2
 
@@ -52,7 +51,8 @@ async def _query(pool: Pool, endpoint: Endpoint, canister: str, method: str) -> 
         "ingress_expiry": int((pool.wall() + _EXPIRY_S) * 1_000_000_000),
     }
     path, asked = f"/api/v2/canister/{canister}/query", cbor2.dumps({"content": content})
-    body: Any = parse_cbor(await pool.post_bytes(path, asked, content_type="application/cbor", on=endpoint))
+    kind = {"Content-Type": "application/cbor"}
+    body, _ = await pool.fetch(endpoint, path, decode=parse_cbor, body=asked, headers=kind)
     with parsing("the query answer", endpoint.label):
         status, signatures = body["status"], body.get("signatures")
     if status != "replied":

@@ -1,7 +1,4 @@
-"""One snapshot of supplies: every chain pinned at the same instant, every network read, every number with its proof.
-
-Place in the flow: the face of the library. `snapshot(…)` is what the index and the command line call.
-"""
+"""One snapshot of supplies: every chain pinned at the same instant, every network read, every number with its proof."""
 
 from __future__ import annotations
 

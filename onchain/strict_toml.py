@@ -1,7 +1,6 @@
 """TOML that people write, read strictly into frozen dataclasses: every problem of a file in one error.
 
-Place in the flow: below every file of rules (assets, methodologies, actions, policy, manifests, tokens, chains). The
-dataclass is the schema: its annotations say types and bounds, pydantic checks them, and an unknown key is a problem
+The dataclass is the schema: its annotations say types and bounds, pydantic checks them, and an unknown key is a problem
 that names the closest known one. What a file must not say (a hash, what is computed) is a field with `COMPUTED`.
 """
 

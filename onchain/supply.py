@@ -1,6 +1,5 @@
 """From readings to supply: total, what is not free, and the free float. Pure arithmetic on exact integers.
 
-Place in the flow: last step of the chain reader; the index takes `Supply.free_float_tokens` and its status.
 Rules: docs/onchain.md, "What is kept apart" and "Supply rules are data".
 """
 
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from onchain.errors import SupplyError
-from onchain.tokens import COMPLETE, MISSING, ON_CHAIN, REPORTED, Exclusion, Leg, Read, Reading, Token
+from onchain.tokens import COMPLETE, MISSING, ON_CHAIN, REPORTED, Leg, Read, Reading, Token
 
 
 def free_float(
@@ -177,7 +176,7 @@ def _with_exclusions(token: Token, readings: Mapping[Read, Reading], base: Suppl
         if not exclusion.holds_at(base.at):
             continue
         try:
-            parts[exclusion.component] = parts.get(exclusion.component, 0) + _part(exclusion, readings, scale)
+            parts[exclusion.component] = parts.get(exclusion.component, 0) + scaled(readings, exclusion.read(), scale)
         except Unknown as error:
             if exclusion.component in SHOWN:
                 unshown.append(f"{exclusion.component} not read: {error}")
@@ -229,10 +228,6 @@ def _free(base: Supply, parts: Mapping[str, int], tranches: list[tuple[int, int]
         other=other,
         tranches=tuple(tranches),
     )
-
-
-def _part(exclusion: Exclusion, readings: Mapping[Read, Reading], scale: int) -> int:
-    return scaled(readings, exclusion.read(), scale)
 
 
 def _without_network(token: Token, base: Supply, scale: int) -> Supply:

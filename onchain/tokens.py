@@ -1,7 +1,4 @@
-"""Supply rules as data: which networks count, what is escrowed, who is excluded since when and why.
-
-Place in the flow: reads tokens.toml; `supply` turns a rule and its readings into numbers.
-"""
+"""Supply rules as data: which networks count, what is escrowed, who is excluded since when and why."""
 
 from __future__ import annotations
 

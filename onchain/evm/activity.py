@@ -1,8 +1,4 @@
-"""Activity of a token between two instants, from its Transfer logs, checked against its supply.
-
-Place in the flow: `evm.logs` → transfers → here, for one contract and over all EVM networks of a token; the index
-stores the result as on-chain metrics.
-"""
+"""Activity of a token between two instants, from its Transfer logs, checked against its supply."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Scanning event logs over any number of blocks: adaptive ranges, fail-over, completeness, reorgs, checkpoints.
-
-Place in the flow: `activity` consumes chunks of raw logs; whoever stores rows keeps the `Checkpoint` beside them.
-"""
+"""Scanning event logs over any number of blocks: adaptive ranges, fail-over, completeness, reorgs, checkpoints."""
 
 from __future__ import annotations
 

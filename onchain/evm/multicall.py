@@ -161,10 +161,10 @@ async def read_calls(pool: Pool, pin: Pin, calls: Sequence[Call], *, confirm: in
     old = pool.wall() - pin.timestamp > KEPT_STATES * pool.chain.block_time_s
 
     async def ask(endpoint: Endpoint) -> tuple[Outcome, ...]:
-        outcomes = await read_on(pool, endpoint, pin, calls)
+        parts = await asyncio.gather(*(_bisected(pool, endpoint, pin, chunk) for chunk in _chunks(calls)))
         if old:
             endpoint.served_old_state()
-        return outcomes
+        return tuple(outcome for part in parts for outcome in part)
 
     def differ(a: tuple[Outcome, ...], b: tuple[Outcome, ...]) -> str:
         bad = [i for i in range(len(calls)) if a[i] != b[i]]
@@ -180,12 +180,6 @@ async def read_calls(pool: Pool, pin: Pin, calls: Sequence[Call], *, confirm: in
         pool, ask, what=f"multicall at block {pin.number}", count=confirm or pool.confirm, old=old, differ=differ
     )
     return Readout(outcomes, agreed)
-
-
-async def read_on(pool: Pool, endpoint: Endpoint, pin: Pin, calls: Sequence[Call]) -> tuple[Outcome, ...]:
-    """All `calls` at the pinned block from one endpoint. Raises RpcError when the endpoint cannot serve them."""
-    parts = await asyncio.gather(*(_bisected(pool, endpoint, pin, chunk) for chunk in _chunks(calls)))
-    return tuple(outcome for part in parts for outcome in part)
 
 
 def _chunks(calls: Sequence[Call]) -> list[Sequence[Call]]:

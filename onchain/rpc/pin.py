@@ -177,20 +177,18 @@ class Pinner:
         """(the pin that the quorum agrees on, or None; what each said). The minority loses trust."""
 
         async def ask(endpoint: Endpoint) -> Header:
-            if endpoint not in among:
-                raise RpcError("not asked", kind=Kind.NOT_FOUND, endpoint=endpoint.label)
             tip = (known or {}).get(endpoint)
             if tip is not None and tip.number == number:
                 return tip
             return await read_header(self.pool, endpoint, number)
 
-        answers = await self.pool.each(ask)
+        answers = await self.pool.each(ask, among=among)
         groups: defaultdict[Header, list[Endpoint]] = defaultdict(list)
         for endpoint, header in answers.items():
             if isinstance(header, Header):
                 groups[header].append(endpoint)
         answered = [f"{e.label} {h.hash[:10]}…@{h.timestamp}" for h, es in groups.items() for e in es]
-        answered += [str(a) for e, a in answers.items() if isinstance(a, RpcError) and e in among]
+        answered += [str(a) for a in answers.values() if isinstance(a, RpcError)]
         seen = ", ".join(answered)
         ranked = sorted(groups.items(), key=lambda item: len(voices(item[1])), reverse=True)
         if not ranked or len(voices(ranked[0][1])) < self.need:

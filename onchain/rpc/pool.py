@@ -197,36 +197,40 @@ class Pool:
         )
 
     async def fetch(
-        self, endpoint: Endpoint, path: str, *, headers: Mapping[str, str] | None = None
-    ) -> tuple[object, Mapping[str, str]]:
-        """One GET to one endpoint, without the identity check."""
+        self,
+        endpoint: Endpoint,
+        path: str,
+        *,
+        decode: Callable[[bytes], Any] = parse_json,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[Any, Mapping[str, str]]:
+        """(decoded answer, response headers) of one GET, or POST of a body, below one endpoint's URL."""
+        verb = "GET" if body is None else "POST"
         return await self._exchange(
-            endpoint, f"GET {path}", None, lambda raw, got: (parse_json(raw), got), path=path, headers=headers
+            endpoint, f"{verb} {path}", body, lambda raw, got: (decode(raw), got), path=path, headers=headers
         )
-
-    async def get_bytes(self, path: str, *, on: Endpoint) -> bytes:
-        """The raw body of a GET, for numbers that JSON readers would round."""
-        return await self._exchange(on, f"GET {path}", None, lambda raw, _: raw, path=path)
-
-    async def post_bytes(self, path: str, body: bytes, *, content_type: str, on: Endpoint) -> bytes:
-        """The raw body answering a binary POST (the Internet Computer speaks CBOR)."""
-        sent = {"Content-Type": content_type}
-        return await self._exchange(on, f"POST {path}", body, lambda raw, _: raw, path=path, headers=sent)
 
     # -- choosing -----------------------------------------------------------------------------------------
 
     async def on_any(
-        self, ask: Callable[[Endpoint], Awaitable[T]], *, what: str, exclude: Sequence[Endpoint] = (), old: bool = False
+        self,
+        ask: Callable[[Endpoint], Awaitable[T]],
+        *,
+        what: str,
+        exclude: Sequence[Endpoint] = (),
+        old: bool = False,
+        wait_s: float = float("inf"),
     ) -> T:
         """`ask(endpoint)` on the best endpoint; the next one when it fails in a way another may not.
 
-        `old` state is asked last of endpoints that have shown not to keep it. Waits for rate limits within
-        `max_wait_s`; tries an endpoint twice when only availability failed.
+        `old` state is asked last of endpoints that have shown not to keep it. Waits for rate limits within `wait_s`
+        and `max_wait_s`; tries an endpoint twice when only availability failed.
         Raises RpcError for a revert or "too big" at once, AllEndpointsFailed when nothing is left.
         """
         errors: dict[Endpoint, RpcError] = {}
         tries: dict[Endpoint, int] = {}
-        deadline = self._clock() + self._max_wait_s
+        deadline = self._clock() + min(wait_s, self._max_wait_s)
         while True:
             endpoint = await self._next(tries, exclude, deadline, old=old)
             if endpoint is None:
@@ -246,29 +250,21 @@ class Pool:
                 elif error.kind not in _PASSING:
                     tries[endpoint] = 2
 
-    async def each(self, ask: Callable[[Endpoint], Awaitable[T]]) -> dict[Endpoint, T | RpcError]:
-        """`ask(endpoint)` on every endpoint at once; failures as values, also of those that are paused or banned."""
+    async def each(
+        self, ask: Callable[[Endpoint], Awaitable[T]], *, among: Sequence[Endpoint] | None = None
+    ) -> dict[Endpoint, T | RpcError]:
+        """`ask(endpoint)` on all of these (every one) at once; failures as values, also of those paused or banned."""
+        asked = self.endpoints if among is None else among
+        return dict(zip(asked, await asyncio.gather(*(self._alone(endpoint, ask) for endpoint in asked)), strict=True))
 
-        answers = await asyncio.gather(*(self._guarded(endpoint, ask) for endpoint in self.endpoints))
-        return dict(zip(self.endpoints, answers, strict=True))
-
-    async def _guarded(self, endpoint: Endpoint, ask: Callable[[Endpoint], Awaitable[T]]) -> T | RpcError:
-        """The answer or the error; waits a little for a rate limit and tries an unavailable endpoint twice."""
-        deadline, tries = self._clock() + min(self._max_wait_s, EACH_WAIT_S), 0
-        while True:
-            wait = endpoint.wait_s(self._clock())
-            if wait and (endpoint.broken or self._clock() + wait > deadline):
-                return self._idle_reason(endpoint)
-            if wait:
-                await self._sleep(wait)
-            try:
-                await self.ready(endpoint)
-                return await ask(endpoint)
-            except RpcError as error:
-                tries += error.kind is not Kind.RATE_LIMIT
-                late = self._clock() + endpoint.wait_s(self._clock()) > deadline
-                if late or error.kind not in {Kind.RATE_LIMIT, *_PASSING} or tries > 1:
-                    return error
+    async def _alone(self, endpoint: Endpoint, ask: Callable[[Endpoint], Awaitable[T]]) -> T | RpcError:
+        others = [other for other in self.endpoints if other is not endpoint]
+        try:
+            return await self.on_any(ask, what="", exclude=others, wait_s=EACH_WAIT_S)
+        except RpcError as error:
+            return error
+        except AllEndpointsFailed as failure:
+            return failure.errors[0]
 
     async def ready(self, endpoint: Endpoint) -> None:
         """Check once that the endpoint serves this chain. Raises RpcError; a wrong chain bans it for good."""
@@ -294,7 +290,8 @@ class Pool:
                 answer = await self.send(endpoint, method, chain.identity_params)
                 identity = str(answer.get("chain_id") if isinstance(answer, dict) else answer)
             elif chain.family == "icp" and chain.identity:
-                identity = _root_key(await self.get_bytes("/api/v2/status", on=endpoint))
+                answer, _ = await self.fetch(endpoint, "/api/v2/status", decode=parse_cbor)
+                identity = _root_key(answer)
             else:
                 return
         if chain.identity and identity.lower() not in chain.identity.lower().split("|"):
@@ -391,8 +388,7 @@ class Pool:
         return b"".join(parts)
 
 
-def _root_key(status: bytes) -> str:
+def _root_key(status: Any) -> str:
     """The first half of the sha256 of the network's root key, as chain-agnostic identifiers name it."""
-    body: Any = parse_cbor(status)
-    assert isinstance(body["root_key"], bytes), "the root key is not bytes"
-    return hashlib.sha256(body["root_key"]).hexdigest()[:32]
+    assert isinstance(status["root_key"], bytes), "the root key is not bytes"
+    return hashlib.sha256(status["root_key"]).hexdigest()[:32]

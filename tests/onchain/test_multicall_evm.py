@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from evmkit import ADMIN_KEY_ACCOUNT, Node
 
-from onchain.errors import Kind, RpcError
+from onchain.errors import AllEndpointsFailed, Kind
 from onchain.evm import erc20, multicall
-from onchain.evm.multicall import Call, call, read_calls, read_on
+from onchain.evm.multicall import Call, call, read_calls
 from onchain.rpc.pin import Pinner
 from onchain.rpc.pool import Pool
 
@@ -188,8 +188,8 @@ async def test_node_that_ignores_the_block_reference_is_caught(
 
     proxy = await proxies(shared_node.url, lie=lie)
     async with Pool(shared_node.chain(proxy.url)) as pool:
-        with pytest.raises(RpcError, match="the answer is from another block") as caught:
-            await read_on(pool, pool.endpoints[0], pin, [erc20.total_supply(tokens["six"])])
+        with pytest.raises(AllEndpointsFailed, match="the answer is from another block") as caught:
+            await read_calls(pool, pin, [erc20.total_supply(tokens["six"])])
     assert caught.value.kind is Kind.MALFORMED
 
 
