@@ -128,31 +128,47 @@ async def read_snapshot(
         known = [name for name in needed if name in chains]
         pools = {name: Pool(chains[name], confirm=confirm, session=session, wall=wall) for name in known}
         common = at if at is not None else await _settled(list(pools.values()), within_s=chain_s / 2)
-        apart: set[str] = set()
 
-        async def readings_of(name: str) -> dict[Read, Reading]:
+        async def readings_of(name: str) -> tuple[dict[Read, Reading], bool]:
             if name not in pools:
-                return _none(needed[name], f'no chain "{name}" is configured')
-            pool, reads = pools[name], list(needed[name])
-            asked = partial(_read_chain, pool, reads, confirm=confirm, progress=progress, within_s=chain_s)
-            if pool.chain.family != "evm":
-                return await asked(at=at)
-            readings = await asked(at=common)
-            if at is None and common is not None and _forgotten(pool, readings):
-                apart.add(name)
-                readings = await asked(at=None)
-            return readings
+                return _none(needed[name], f'no chain "{name}" is configured'), False
+            asked = partial(_read_chain, pools[name], list(needed[name]), confirm=confirm, progress=progress)
+            return await _together(pools[name], partial(asked, within_s=chain_s), at=at, common=common)
 
-        parts = await asyncio.gather(*map(readings_of, needed))
-    readings = {read: reading for part in parts for read, reading in part.items()}
+        parts = dict(zip(needed, await asyncio.gather(*map(readings_of, needed)), strict=True))
+    readings = {read: reading for part, _ in parts.values() for read, reading in part.items()}
+    apart = {name for name, (_, alone) in parts.items() if alone}
     evm_chains = {name for name, pool in pools.items() if pool.chain.family == "evm"}
     for token in tokens:
         readings |= _not_together(token, instant, apart=apart, evm_chains=evm_chains)
-    records = [record for pool in pools.values() for record in pool.records]
-    supplies = {t.symbol: _supply(t, readings, instant, (reported or {}).get(t.symbol)) for t in tokens}
-    pins = dict.fromkeys(r.pin for r in readings.values() if r.pin is not None)
+    records = tuple(record for pool in pools.values() for record in pool.records)
+    return _assembled(tokens, readings, instant, reported=reported or {}, records=records)
+
+
+async def _together(
+    pool: Pool, asked: Callable[..., Awaitable[dict[Read, Reading]]], *, at: int | None, common: int | None
+) -> tuple[dict[Read, Reading], bool]:
+    """(the readings of a chain, whether it was read apart from the instant that EVM chains have in common)."""
+    if pool.chain.family != "evm":
+        return await asked(at=at), False
+    readings = await asked(at=common)
+    if at is not None or common is None or not _forgotten(pool, readings):
+        return readings, False
+    return await asked(at=None), True
+
+
+def _assembled(
+    tokens: Iterable[Token],
+    readings: Mapping[Read, Reading],
+    at: int,
+    *,
+    reported: Mapping[str, float | None],
+    records: tuple[CallRecord, ...] = (),
+) -> Snapshot:
+    supplies = {token.symbol: _supply(token, readings, at, reported.get(token.symbol)) for token in tokens}
     usage = {token.symbol: tuple(_usage(token, readings)) for token in tokens if token.usage}
-    return Snapshot(instant, supplies, tuple(pins), tuple(records), usage)
+    pins = dict.fromkeys(reading.pin for reading in readings.values() if reading.pin is not None)
+    return Snapshot(at, supplies, tuple(pins), records, usage)
 
 
 def _usage(token: Token, readings: Mapping[Read, Reading]) -> Iterator[tuple[Usage, Reading]]:
@@ -231,14 +247,9 @@ def replay_snapshot(proof: Mapping[str, object], *, tokens: Mapping[str, Token] 
     known = load_tokens() if tokens is None else tokens
     data = json.loads(json.dumps(body))
     readings = {reading.read: reading for reading in map(_reading, data["readings"])}
-    supplies = {}
-    for symbol in data["symbols"]:
-        token, reported = known[symbol], data["reported"][symbol]
-        scale = max([token.decimals, *(leg.decimals for leg in token.legs)])
-        supplies[symbol] = _supply(token, readings, data["at"], None if reported is None else reported / 10**scale)
-    pins = tuple(dict.fromkeys(reading.pin for reading in readings.values() if reading.pin is not None))
-    usage = {symbol: tuple(_usage(known[symbol], readings)) for symbol in data["symbols"]}
-    return Snapshot(data["at"], supplies, pins, (), usage)
+    tokens_read = [known[symbol] for symbol in data["symbols"]]
+    reported = {name: units and units / 10 ** known[name].scale for name, units in data["reported"].items()}
+    return _assembled(tokens_read, readings, data["at"], reported=reported)
 
 
 def _none(reads: Iterable[Read], reason: str) -> dict[Read, Reading]:

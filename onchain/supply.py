@@ -141,7 +141,7 @@ def compute_supply(token: Token, readings: Mapping[Read, Reading], at: int, *, r
     A missing reading of a counted network leaves the total unknown (status reported or missing, with the reason); a
     missing exclusion leaves the free float unknown. Raises SupplyError when more is excluded than exists.
     """
-    scale = max([token.decimals, *(leg.decimals for leg in token.legs)])
+    scale = token.scale
     base = Supply(
         token.symbol,
         at,

@@ -228,6 +228,11 @@ class Token:
     usage: tuple[Usage, ...] = ()
     events: tuple[EventSum, ...] = ()
 
+    @property
+    def scale(self) -> int:
+        """The decimals in which every network's amounts are whole."""
+        return max([self.decimals, *(leg.decimals for leg in self.legs)])
+
 
 def load_tokens(*, text: str | None = None) -> dict[str, Token]:
     """All supply rules by symbol. Raises ChainConfigError with every problem, each with its token and key."""

@@ -217,6 +217,7 @@ def snapshot(
 
     A token whose chain fails has its reason; exit code 5 when no chain gave anything.
     """
+    from indexer.live.chain.recheck import recheck_first
     from indexer.live.chain.snapshots import take_snapshot
     from indexer.live.jobs import SUPPLY
 
@@ -228,6 +229,7 @@ def snapshot(
             seen[chain] = state != "reading"
             tick(sum(seen.values()), len(seen))
 
+        recheck_first(work, run)
         snapped = take_snapshot(work, run, symbols=symbols or (), at=instant, progress=tell)
     failed = None
     if snapped.readings and not snapped.on_chain:

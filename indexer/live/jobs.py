@@ -8,19 +8,18 @@ scheduler of their own (`chain_scheduler`) and the fixing never waits for them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
 from indexer.config import Settings
-from indexer.errors import SourceError, SourceUnavailable
+from indexer.errors import SourceUnavailable
 from indexer.live import benchmarks, crosscheck, fixing, history, listings, measures, supply
 from indexer.live.audit import pack_answers
 from indexer.live.chain.activity import KIND, owed_days, read_activity_of_day, read_events_of_days
 from indexer.live.chain.configured import is_on
 from indexer.live.chain.prices import check_prices
-from indexer.live.chain.recheck import recheck_supplies
+from indexer.live.chain.recheck import recheck_first
 from indexer.live.chain.snapshots import take_snapshot
 from indexer.live.clock import ClockWatch
 from indexer.live.context import LISTINGS, Live, chain_work
@@ -156,10 +155,7 @@ def supplies(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
 
     Raises SourceUnavailable when no chain gave a number, after its reasons are in the quality log.
     """
-    try:
-        again = asdict(recheck_supplies(live, run_id))
-    except SourceError as error:  # the new snapshot does not depend on it
-        again = {"recheck": str(error)}
+    again = recheck_first(live, run_id)
     made = take_snapshot(live, run_id)
     if made.readings and not made.on_chain:
         raise SourceUnavailable(f"no chain gave a supply ({made.first_reason}); the index goes on with others")

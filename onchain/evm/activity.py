@@ -11,7 +11,7 @@ from itertools import chain as chain_of
 from typing import Any, TypeAlias
 
 from onchain.chains import Chain, instant_s, load_chains
-from onchain.errors import ChainConfigError, OnchainError, ReadError
+from onchain.errors import AllEndpointsFailed, ChainConfigError, Kind, OnchainError, ReadError
 from onchain.evm import erc20
 from onchain.evm.logs import Checkpoint, LogScan, RangeSize, Rollback
 from onchain.evm.multicall import read_calls, topic
@@ -23,6 +23,7 @@ TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 ZERO = "0x" + "0" * 40
 _PAD = "0x" + "0" * 24
 MOVED = ("transfers", "volume")
+UNCHECKED = "no endpoint keeps the state of both ends, and no second operator confirms the logs"
 
 # (block number, log index, sender, receiver, value in base units, block hash); addresses are lower-case 0x text
 Transfer: TypeAlias = tuple[int, int, str, str, int, str]
@@ -91,8 +92,9 @@ class Activity:
     """Counts and sums after `start` up to `end` (pins). Volumes in base units, USD as float64 or None without price.
 
     Mints and burns are kept apart and are not transfers. `identity_gap` = (Σ mint − Σ burn) − ΔtotalSupply: zero for
-    a complete scan of an honest token; a rebasing token or a lost log shows here. `checked` is the share of chunks
-    that a second endpoint confirmed.
+    a complete scan of an honest token; a rebasing token or a lost log shows here. Supplies, gap and concentration are
+    None where too few endpoints keep the state of both ends. `checked` is the share of chunks that a second operator
+    confirmed: all of them where there is no gap to go by.
     """
 
     token: str
@@ -107,8 +109,8 @@ class Activity:
     burn: int
     mints: int
     burns: int
-    supply_before: int
-    supply_after: int
+    supply_before: int | None
+    supply_after: int | None
     decimals: int
     volume_usd: float | None
     concentration: Concentration | None
@@ -116,7 +118,9 @@ class Activity:
     rollbacks: int
 
     @property
-    def identity_gap(self) -> int:
+    def identity_gap(self) -> int | None:
+        if self.supply_before is None or self.supply_after is None:
+            return None
         return (self.mint - self.burn) - (self.supply_after - self.supply_before)
 
     @property
@@ -178,15 +182,17 @@ async def read_activity(
 
     `holders` addresses that moved most are asked for their balance (0: no concentration). `progress(done, all)`
     counts blocks. What endpoints are learned to serve is kept in `ranges`, if given. Raises ScanError,
-    AllEndpointsFailed, DisagreementError; ReadError when totalSupply() cannot be read at both ends.
+    AllEndpointsFailed, DisagreementError; ReadError when totalSupply() is no number, or its state is kept by too few
+    endpoints and no second operator confirms the logs either.
     """
-    # first what a node without old state refuses: it costs two requests, the logs of a day may cost hundreds
-    before, after = [await _supply(pinner, token, pin) for pin in (start, end)]
+    before, after = await _supplies(pinner, token, (start, end))
     point = Checkpoint(start.number + 1, ranges={} if ranges is None else ranges)
     scan = LogScan(pinner.pool, addresses=[token], topics=[TRANSFER], upto=end, checkpoint=point)
     rows, checked, rollbacks = await _scan(scan, token, first=start.number, progress=progress)
     sums, moved = count_transfers(rows)
-    balances = await _balances(pinner, token, end, moved, limit=holders)
+    if before is None and checked < 1.0:
+        raise ReadError(f"{pinner.pool.chain.name}: {UNCHECKED}")
+    balances = {} if after is None else await _balances(pinner, token, end, moved, limit=holders)
     return Activity(
         token=token,
         start=start,
@@ -196,7 +202,7 @@ async def read_activity(
         supply_after=after,
         decimals=decimals,
         volume_usd=None if price_usd is None else sums["volume"] / 10**decimals * price_usd,
-        concentration=compute_concentration(balances, after) if holders else None,
+        concentration=compute_concentration(balances, after or 0) if holders else None,
         checked=checked,
         rollbacks=rollbacks,
     )
@@ -221,9 +227,18 @@ async def _scan(
     return whole, checked / chunks if chunks else 0.0, rollbacks
 
 
-async def _supply(pinner: Pinner, token: str, pin: Pin) -> int:
-    (outcome,) = (await read_calls(pinner.pool, pin, [erc20.total_supply(token)])).outcomes
-    return outcome.integer(f"totalSupply() of {token} at block {pin.number}")
+async def _supplies(pinner: Pinner, token: str, pins: Sequence[Pin]) -> list[int | None]:
+    """totalSupply() at each pin; all None where too few endpoints keep the state of one of them."""
+    supplies: list[int | None] = []
+    for pin in pins:
+        try:
+            (outcome,) = (await read_calls(pinner.pool, pin, [erc20.total_supply(token)])).outcomes
+        except AllEndpointsFailed as error:
+            if any(each.kind is Kind.MISSING_STATE for each in error.errors):
+                return [None] * len(pins)
+            raise
+        supplies.append(outcome.integer(f"totalSupply() of {token} at block {pin.number}"))
+    return supplies
 
 
 async def _balances(pinner: Pinner, token: str, pin: Pin, moved: Counter[str], *, limit: int) -> dict[str, int]:

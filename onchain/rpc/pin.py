@@ -121,11 +121,7 @@ class Pinner:
                 f"is at {head.timestamp}; ask again later"
             )
         number = await self._search(instant, head)
-        pin, seen = await self._vote(number, level, list(self.pool.endpoints))
-        after, seen_after = await self._vote(number + 1, level, list(self.pool.endpoints))
-        if pin is None or after is None:
-            block, why = (number, seen) if pin is None else (number + 1, seen_after)
-            raise PinError(f"{self.pool.chain.name}: fewer than {self.need} operators agree on block {block}: {why}")
+        pin, after = await self.block(number, level), await self.block(number + 1, level)
         if not pin.timestamp <= instant < after.timestamp:
             raise PinError(
                 f"{self.pool.chain.name}: block {number} is at {pin.timestamp} and its successor at "

@@ -10,7 +10,7 @@ from evmkit import Node
 from pydantic import TypeAdapter
 from web3 import Web3
 
-from onchain.errors import AllEndpointsFailed, DisagreementError
+from onchain.errors import AllEndpointsFailed, DisagreementError, ReadError
 from onchain.evm.activity import TRANSFER, compute_concentration, parse_transfers, read_activity, read_event_sums
 from onchain.evm.logs import Checkpoint, Chunk, LogScan, RangeSize, Rollback
 from onchain.rpc.pin import Pinner
@@ -197,6 +197,26 @@ async def test_rebasing_token_fails_the_identity_and_says_by_how_much(new_node) 
         before, end = await both_pins(pinner, node, start)
         got = await read_activity(pinner, token.address, decimals=18, start=before, end=end)
     assert got.identity_gap == -(10**20) and not got.complete
+
+
+async def test_pruned_nodes_give_a_days_activity_where_two_agree_on_every_log(new_node, proxies) -> None:
+    node = new_node()
+    token, start = busy(node)
+    lost = {"code": -32000, "message": "missing trie node 0x1 (path ) state is not available"}
+    pruned = {"refuse": lambda item: lost if item["method"] == "eth_call" else None}
+    one, two = await proxies(node.url, **pruned), await proxies(node.url, **pruned)
+    for urls in ((one.url, two.url), (one.url, two.url, node.url)):  # with one archive there is nobody to confirm it
+        async with Pool(node.chain(*urls)) as pool:
+            pinner = Pinner(pool)
+            before, end = await both_pins(pinner, node, start)
+            got = await read_activity(pinner, token.address, decimals=6, start=before, end=end)
+        assert (got.transfers, got.mint, got.checked) == (303, 50, 1.0)
+        assert (got.supply_before, got.identity_gap, got.concentration, got.complete) == (None, None, None, False)
+    async with Pool(node.chain(one.url)) as pool:
+        pinner = Pinner(pool)
+        before, end = await both_pins(pinner, node, start)
+        with pytest.raises(ReadError, match="no second operator confirms the logs"):
+            await read_activity(pinner, token.address, decimals=6, start=before, end=end)
 
 
 async def test_fee_on_transfer_counts_what_moved_and_what_was_burnt(new_node) -> None:

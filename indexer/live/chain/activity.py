@@ -70,7 +70,8 @@ def _figures(seen: Activity) -> Iterator[tuple[str, float]]:
         yield "transfer_volume_usd", seen.volume_usd
     yield "mint_tokens", seen.mint / scale
     yield "burn_tokens", seen.burn / scale
-    yield "supply_identity_gap_tokens", seen.identity_gap / scale
+    if seen.identity_gap is not None:
+        yield "supply_identity_gap_tokens", seen.identity_gap / scale
     yield "logs_confirmed_share", seen.checked
     if (top := seen.concentration) is not None:
         yield "holders_examined", float(top.examined)
@@ -116,7 +117,10 @@ KIND, IDENTITY, EVENTS = "onchain_activity", "onchain_identity", "onchain_events
 
 @dataclass(frozen=True, slots=True)
 class NetworkActivity:
-    """One network's day: counts, or the reason why there are none. `identity_gap` is in base units, 0 when whole."""
+    """One network's day: counts, or the reason why there are none.
+
+    `identity_gap` is in base units: 0 when whole, None where the supply of both ends could not be read.
+    """
 
     symbol: str
     asset: str

@@ -6,12 +6,12 @@ an orphaned revision at once, which no index uses, and the same instant is read 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from indexer.errors import DeaiError
+from indexer.errors import DeaiError, SourceError
 from indexer.live.chain.snapshots import keep_proof, proofs_of, read, snapshot_note
 from indexer.live.chain.supply_rows import FINALIZED, ORPHANED, supply_rows
 from indexer.live.context import Live
@@ -67,6 +67,14 @@ def recheck_supplies(live: Live, run_id: int) -> RecheckReport:
             confirmed += 1
             write_supplies(live.store, run_id, [replace(row, finality=FINALIZED) for row in one.rows])
     return RecheckReport(confirmed, orphaned, replaced, len(waiting) - confirmed - orphaned)
+
+
+def recheck_first(live: Live, run_id: int) -> dict[str, Any]:
+    """`recheck_supplies` before a new snapshot, which does not depend on it: its counts, or why it failed."""
+    try:
+        return asdict(recheck_supplies(live, run_id))
+    except SourceError as error:
+        return {"recheck": str(error)}
 
 
 def _waiting(live: Live) -> list[_Open]:

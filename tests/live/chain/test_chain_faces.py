@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 import pytest
-from chainkit import NOW, World
+from chainkit import NOBODY, NOW, World
 from fastapi.testclient import TestClient
 
 from api.app import create_app
@@ -63,6 +63,20 @@ def test_snapshot_and_supply_by_hand(world: World) -> None:
     assert "  AAA, known gap: a gap of aaa" in deai(world, "snapshot", "AAA").stdout
     text = deai(world, "supply", "AAA")
     assert text.returncode == 0 and re.search(r"^AAA +free_float +740 ", text.stdout, re.MULTILINE), text.stdout
+
+
+def test_a_snapshot_by_hand_withdraws_what_left_the_chain(world: World) -> None:
+    from test_chain_supplies import _latest, supplies
+
+    _latest(world)
+    world.bbb.do("mint", NOBODY, 77 * 10**6)
+    run = world.run()
+    take_snapshot(world.work(), run, symbols=("BBB",))
+    world.finished(run)
+    assert supplies(world, "bbb")
+    world.two.rpc("anvil_reorg", 2, [])
+    assert deai(world, "snapshot", "AAA").returncode == 0
+    assert supplies(world, "bbb") == {}
 
 
 def test_activity_and_doctor_by_hand(world: World) -> None:

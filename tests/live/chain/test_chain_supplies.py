@@ -14,7 +14,7 @@ from sqlalchemy import text
 from indexer.errors import InputError, SourceUnavailable, Stopped, VerificationError
 from indexer.live.chain.recheck import recheck_supplies
 from indexer.live.chain.snapshots import proofs_of, replayed, take_snapshot
-from indexer.live.jobs import ACTIVITY, LEASE, SUPPLY, chain_scheduler, onchain_jobs
+from indexer.live.jobs import ACTIVITY, EVENTS, LEASE, SUPPLY, chain_scheduler, onchain_jobs
 from indexer.live.jobs import PRICES as PRICE_JOB
 from indexer.live.measures import USAGE
 from indexer.live.scheduler import Scheduler
@@ -209,9 +209,9 @@ def test_chain_scheduler_works_beside_the_other_and_reads_transfers_when_asked_f
 
     assert made(onchain=False) is None and made(sources=("none",)) is None
     for asked, names in (
-        ({}, [SUPPLY, PRICE_JOB, USAGE]),
-        ({"sources": ("binance",)}, [SUPPLY, PRICE_JOB]),
-        ({"onchain_activity": True}, [SUPPLY, PRICE_JOB, USAGE, ACTIVITY]),
+        ({}, [SUPPLY, PRICE_JOB, USAGE, EVENTS]),
+        ({"sources": ("binance",)}, [SUPPLY, PRICE_JOB, EVENTS]),
+        ({"onchain_activity": True}, [SUPPLY, PRICE_JOB, USAGE, EVENTS, ACTIVITY]),
     ):
         chains = made(**asked)
         assert chains is not None and [job.name for job in chains.jobs] == names
@@ -240,7 +240,7 @@ def test_update_by_hand_does_what_the_chains_are_due_once(world: World) -> None:
     own = {"rpc_endpoints": endpoint, "onchain_activity": True}
     settings = world.settings.model_copy(update={**own, "sources": ("none",)})
     made = update_live(world.store, settings, clock=lambda: NOW)
-    assert not made.elsewhere and set(made.failed) == {ACTIVITY}
+    assert not made.elsewhere and set(made.failed) == {ACTIVITY, EVENTS}
     assert "is not settled yet" in made.failed[ACTIVITY]
     assert supplies(world, "aaa")["free_float"].amount == 740 * 10**18
     (done,) = read_runs(world.store, kind=SUPPLY)
