@@ -1,7 +1,6 @@
-"""What networks are used for, a day at a time, from keyless services: each is a table of `usage.toml`. No key.
+"""What networks are used for, a day at a time, from keyless services: the series of each are a table of `usage.toml`.
 
-A service is a source like any other (health, limits, archive, replay); its series are data, so that a network's own
-statistics are added without code. A symbol is `series:id`, e.g. `defillama_fees:akash-network`.
+A symbol is `series:id`, e.g. `defillama_fees:akash-network`.
 """
 
 from __future__ import annotations
@@ -9,25 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 
 from indexer.arrays import F64, I64, Bools
 from indexer.errors import ConfigError, InputError, SourceCorrupt
-from indexer.sources.base import (
-    Ask,
-    Call,
-    Capabilities,
-    Dataset,
-    History,
-    Kind,
-    Licence,
-    Parsed,
-    Request,
-    RestSource,
-    Stamp,
-)
+from indexer.sources.base import Ask, Call, Dataset, Parsed, Request, RestSource
 from indexer.sources.http import Answer
 from indexer.sources.records import Series
 from indexer.sources.rows import json_of, number, rejects_of, stamps_us
@@ -64,11 +51,7 @@ class UsageSeries(Request):
 class UsageService:
     """One service. `grade` says who counted, `seen` where its shape was read."""
 
-    title: str
-    base_url: str
-    docs: str
     grade: Annotated[str, one_of(GRADES)]
-    notes: str
     seen: str
     series: dict[str, UsageSeries]
 
@@ -99,9 +82,8 @@ class UsageFile:
     absent: tuple[Absent, ...] = ()
 
 
-def load_usage(text: str = "") -> UsageFile:
-    """The shipped file, or a text like it. Raises ConfigError naming every problem."""
-    text = text or resources.files("indexer.sources").joinpath("usage.toml").read_text(encoding="utf-8")
+def _shipped() -> UsageFile:
+    text = resources.files("indexer.sources").joinpath("usage.toml").read_text(encoding="utf-8")
     problems: list[str] = []
     usage = read_table(UsageFile, parse_toml(text, source="usage.toml", error=ConfigError), problems)
     refuse(problems, source="usage.toml", error=ConfigError)
@@ -109,14 +91,12 @@ def load_usage(text: str = "") -> UsageFile:
     return usage
 
 
-USAGE: Final = load_usage()
+USAGE: Final = _shipped()
 
 
 class DailyUsage(RestSource):
     """Histories of days as JSON. A row is named by its day; records carry the day's end, and a day that is not over
     yet is left out, as it is still being counted."""
-
-    service: ClassVar[UsageService]
 
     def request(self, ask: Ask) -> Request | None:
         return self._series(ask.symbol.partition(":")[0]) if ask.dataset is Dataset.USAGE else None
@@ -145,35 +125,15 @@ class DailyUsage(RestSource):
         return Parsed(series=tuple(records), rejects=rejects_of(rows, refused, "not an amount of a whole day"))
 
     def _series(self, name: str) -> UsageSeries:
-        try:
-            return self.service.series[name]
-        except KeyError:
-            raise InputError(
-                f'{self.about.name} has no series "{name}"; it has {", ".join(self.service.series)}'
-            ) from None
+        series = USAGE.services[self.about.name].series
+        if name not in series:
+            raise InputError(f'{self.about.name} has no series "{name}"; it has {", ".join(series)}')
+        return series[name]
 
 
 def usage_sources() -> tuple[type[DailyUsage], ...]:
     """A source for each service of the file."""
-    return tuple(_source(name, service) for name, service in USAGE.services.items())
-
-
-def _source(name: str, service: UsageService) -> type[DailyUsage]:
-    metrics = sorted({metric for series in service.series.values() for metric in series.values})
-    about = Capabilities(
-        name=name,
-        title=service.title,
-        kind=Kind.AGGREGATOR,
-        base_url=service.base_url,
-        datasets=frozenset({Dataset.USAGE}),
-        stamp=Stamp.BAR_OPEN,
-        licence=Licence.COMMERCIAL_OK if service.grade == "estimated" else Licence.DISPLAY_ONLY,
-        docs=service.docs,
-        loses=f"what networks are used for: {', '.join(metrics)}",
-        history={"1d": History(max_rows=10_000)},
-        notes=service.notes,
-    )
-    return type(f"Usage_{name}", (DailyUsage,), {"about": about, "service": service})
+    return tuple(type(f"Usage_{name}", (DailyUsage,), {}, name=name) for name in USAGE.services)
 
 
 def _cell(row: Any, at: str | int) -> Any:
