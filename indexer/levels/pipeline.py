@@ -115,11 +115,13 @@ def update(
     rules: Rules | None = None,
     rebuild: str = "",
     refused: Mapping[str, str] = NONE,
+    beside: Callable[[], UpdateReport] | None = None,
 ) -> UpdateReport:
     """Bring rates and levels up to date with the stored bars and supplies. Doing it twice writes nothing.
 
     `rules` are the shipped ones when none are given. With a reason in `rebuild` all history is stated anew by what
-    is known now, whatever the policy: revisions are written, the old levels stay, and the reason is public.
+    is known now, whatever the policy: revisions are written, the old levels stay, and the reason is public. Where all
+    must be computed, `beside` does it instead, if given: the same in another process, whose memory is free afterwards.
     """
     rules = rules or load_rules(registry)
     ids = write_registry(store, registry)
@@ -129,6 +131,8 @@ def update(
     key = _key(facts_mark(store), obeyed(registry, methodologies, rules, overrides))
     key = f"rebuild:{iso(to_us(now))}:{rebuild}" if rebuild else key
     provisional = first_fill_is_open(store, now=now)
+    if provisional and beside is not None:
+        return beside()
     if provisional:  # facts come in the middle of runs then
         key = f"{key}:{iso(to_us(now))}"
     run_id = start_run(store, kind="update", key=key, now=now)
@@ -144,6 +148,9 @@ def update(
         store, registry, rules, methodologies, overrides, now, run_id, anew, simulated, provisional, replaces, ids
     )
     tail = tail_of(walk) if lasting and not anew else "what is out is stated anew"
+    if isinstance(tail, str) and beside is not None:
+        finish_run(store, run_id, now=clock(), outcome="interrupted", detail={"why": tail})
+        return beside()  # which takes the run up by its key
     if isinstance(tail, str):
         report, detail = _in_full(walk, progress=progress, refused=refused)
         detail |= {"way": "full", "why": tail}

@@ -8,14 +8,14 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, literal_column, select
 from sqlmodel import col
 
 from indexer.arrays import F64, I64
 from indexer.errors import InputError
 from indexer.store.assets import read_benchmark
 from indexer.store.bulk import BulkTable, append, read_newest, refuse_bad, within
-from indexer.store.columnar import Columns, fields, read_columns
+from indexer.store.columnar import COLD_CURSOR_ROWS, Columns, fields, read_columns, table_of
 from indexer.store.db import Store
 from indexer.store.rows import BarColumns, BarSeries, BenchmarkColumns, MetricSeries, Written
 from indexer.store.runs import known_by
@@ -55,6 +55,13 @@ def read_bars(
     query = within(query, Bar, since_us, until_us)
     bars = read_newest(store, query, Bar, series="listing_id", as_of_us=as_of_us)
     return BarSeries(bars["listing_id"], bars["time"], bars["close"], bars["volume_base"], bars["volume_usd"])
+
+
+def has_many_bars(store: Store) -> bool:
+    """Whether there are more bars than a cursor reads at once, so that computing with all of them takes memory."""
+    some = select(literal_column("1")).select_from(table_of(Bar)).limit(COLD_CURSOR_ROWS + 1).subquery()
+    with store.reading() as connection:
+        return int(connection.execute(select(func.count()).select_from(some)).scalar_one()) > COLD_CURSOR_ROWS
 
 
 def read_last_bars(store: Store, *, since_us: int) -> BarSeries:

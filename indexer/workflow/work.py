@@ -8,8 +8,10 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 from indexer.alerts.deliver import AlertWatch, alerting
 from indexer.config import Settings
@@ -31,12 +33,14 @@ from indexer.live.upstream import Upstream, sources_of, upstream_of
 from indexer.methodology.load import load_methodologies
 from indexer.methodology.spec import universe_lines
 from indexer.registry import Registry, load_registry
+from indexer.store.bars import has_many_bars
 from indexer.store.db import Store, open_store
 from indexer.store.levels import has_levels
 from indexer.store.runs import first_fill_is_open
 from indexer.times import Clock, utc_now
 
 CHAINS_AFTER_S = 60.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +111,16 @@ def imported_beside(
     `shown` (a function of a module) makes the progress of that process. Raises as the import, and StoreError when the
     process ended before it was done.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside:
+    return _beside(_import_alone, settings, paths, options, shown)
+
+
+def _beside(work: Callable[..., T], *arguments: object) -> T:
+    """What a function of this module gives in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         try:
-            return beside.submit(_import_alone, settings, paths, options, shown).result()
+            return executor.submit(work, *arguments).result()
         except BrokenProcessPool:
-            raise StoreError("the import ended before it was done; start it again") from None
+            raise StoreError("the work beside ended before it was done; start it again") from None
 
 
 def _import_alone(
@@ -120,11 +129,21 @@ def _import_alone(
     options: Mapping[str, str] | None,
     shown: Callable[[], AbstractContextManager[Progress]],
 ) -> ImportAndUpdate:
+    with _opened(settings) as store, shown() as tick:
+        return import_and_update(store, settings, paths=paths, options=options, progress=tick)
+
+
+def _compute_alone(settings: Settings) -> UpdateReport:
+    with _opened(settings) as store:
+        return computed(store, settings)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Store]:
     store = open_store(settings.store_url)
     try:
         store.migrate()
-        with shown() as tick:
-            return import_and_update(store, settings, paths=paths, options=options, progress=tick)
+        yield store
     finally:
         store.close()
 
@@ -141,9 +160,18 @@ def run_update(
 
 
 def computed(
-    store: Store, settings: Settings, *, progress: Progress = quiet, clock: Clock = utc_now, rebuild: str = ""
+    store: Store,
+    settings: Settings,
+    *,
+    progress: Progress = quiet,
+    clock: Clock = utc_now,
+    rebuild: str = "",
+    beside: bool = False,
 ) -> UpdateReport:
-    """The same for nobody who reads on: where nothing is new, no level is read."""
+    """The same for nobody who reads on: where nothing is new, no level is read.
+
+    `beside`: where all of a large store must be computed, in a process of its own.
+    """
     registry = registry_of(settings)
     loaded = load_methodologies(settings.methodology_dir, registry=registry)
     return update(
@@ -155,6 +183,7 @@ def computed(
         progress=progress,
         rules=load_rules(registry, folder=settings.methodology_dir),
         rebuild=rebuild,
+        beside=partial(_beside, _compute_alone, settings) if beside and has_many_bars(store) else None,
     )
 
 
@@ -176,15 +205,19 @@ def make_schedulers(
     upstream: Upstream | None = None,
     progress: Progress = quiet,
     history_beside: bool = False,
+    stays: bool = False,
     watch: ClockWatch | None = None,
 ) -> list[Scheduler]:
-    """The scheduler of the live jobs; `history_beside`: and one for the history, which works at the same time."""
+    """The scheduler of the live jobs; `history_beside`: and one for the history, which works at the same time.
+
+    A process that `stays` has large computations done in another one, so that it stays small.
+    """
     sources = upstream or upstream_of(settings, clock=clock)
     computing = threading.Lock()
 
     def compute() -> None:
         with computing:
-            computed(store, settings, clock=clock, progress=progress)
+            computed(store, settings, clock=clock, progress=progress, beside=stays and clock is utc_now)
 
     live = live_of(store, settings, registry=registry_of(settings), upstream=sources, clock=clock, compute=compute)
     jobs = live_jobs(live, update_minutes=settings.update_minutes, history_beside=history_beside)
@@ -212,7 +245,9 @@ def scheduled(store: Store, settings: Settings, *, clock: Clock = utc_now) -> It
     watch = _watch(store, upstream, clock)
     beside = chain_scheduler(store, settings, registry=registry_of(settings), clock=clock, watch=watch)
     fills = _fills(settings)
-    running = make_schedulers(store, settings, clock=clock, upstream=upstream, history_beside=fills, watch=watch)
+    running = make_schedulers(
+        store, settings, clock=clock, upstream=upstream, history_beside=fills, stays=True, watch=watch
+    )
     later = 0.0 if has_levels(store) else CHAINS_AFTER_S
     if fills:
         begin_first_fill(store, now=clock())
