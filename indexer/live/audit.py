@@ -37,23 +37,16 @@ MANIFEST: Final = "manifest"  # the `source` of a manifest among a run's payload
 ANSWERS: Final = "answers"
 
 
+CALL: Final = ("source", "path", "cost", "expects")
+ASK: Final = ("dataset", "symbols", "start_us", "end_us", "now_us", "interval", "quote", "contract_size")
+
+
 def to_keep(call: Call, answer: Answer) -> dict[str, Any]:
-    """A JSON-ready record of one exchange: the call, when it was answered, and the hash of the body."""
-    ask = call.ask
+    """A record of one exchange for JSON: the call, when it was answered, and the hash of the body."""
     return {
-        "source": call.source,
-        "path": call.path,
+        **{name: getattr(call, name) for name in CALL},
+        **{name: getattr(call.ask, name) for name in ASK},
         "params": dict(call.params),
-        "cost": call.cost,
-        "expects": str(call.expects),
-        "dataset": str(ask.dataset),
-        "symbols": list(ask.symbols),
-        "start_us": ask.start_us,
-        "end_us": ask.end_us,
-        "now_us": ask.now_us,
-        "interval": ask.interval,
-        "quote": ask.quote,
-        "contract_size": None if math.isnan(ask.contract_size) else ask.contract_size,
         "status": answer.status,
         "url": answer.url,
         "fetched_us": answer.fetched_us,
@@ -62,34 +55,20 @@ def to_keep(call: Call, answer: Answer) -> dict[str, Any]:
 
 
 def read_exchange(
-    kept: Mapping[str, Any] | bytes | str, archive: Archive, sources: Mapping[str, Source]
+    record: Mapping[str, Any], archive: Archive, sources: Mapping[str, Source]
 ) -> tuple[Call, Answer, Parsed]:
     """A kept exchange from the archive: the call, its answer, and the records that the answer gives.
 
     Raises NotFoundError or VerificationError when the bytes are gone or damaged, InputError when the source is
     not among `sources` or the record lacks something, and what the source's parser raises.
     """
-    record: Mapping[str, Any] = orjson.loads(kept) if isinstance(kept, bytes | str) else kept
     try:
-        size = record["contract_size"]
-        ask = Ask(
-            dataset=Dataset(record["dataset"]),
-            symbols=tuple(record["symbols"]),
-            start_us=record["start_us"],
-            end_us=record["end_us"],
-            now_us=record["now_us"],
-            interval=record["interval"],
-            quote=record["quote"],
-            contract_size=float("nan") if size is None else size,
-        )
-        call = Call(
-            source=record["source"],
-            path=record["path"],
-            params=record["params"],
-            ask=ask,
-            cost=record["cost"],
-            expects=Expects(record["expects"]),
-        )
+        asked: dict[str, Any] = {name: record[name] for name in ASK}
+        sent: dict[str, Any] = {name: record[name] for name in CALL}
+        size = math.nan if asked["contract_size"] is None else asked["contract_size"]
+        about = {"dataset": Dataset(asked["dataset"]), "symbols": tuple(asked["symbols"]), "contract_size": size}
+        expects = {"params": record["params"], "expects": Expects(sent["expects"])}
+        call = Call(**(sent | expects), ask=Ask(**(asked | about)))
         name, status, at = record["sha256"], record["status"], from_us(record["fetched_us"])
     except (KeyError, ValueError) as cause:
         raise InputError(f"the kept exchange cannot be read: {cause!r} is missing or not known") from None

@@ -1,8 +1,7 @@
 """Whether this machine's clock can be believed: by the providers' clocks, the machine's own time and the run log.
 
-A clock that is wrong once (a virtual machine, a laptop waking, a bad time server) must cost nothing: while there is
-doubt no scheduled work is done and nothing is removed. The doubt ends when the providers agree with the clock, when
-the clock is back, or by `deai clock accept`. It stands in the run log, so that every process can tell it.
+While there is doubt no scheduled work is done and nothing is removed. The doubt ends when the providers agree with the
+clock, when the clock is back, or by `deai clock accept`. It stands in the run log, so that every process can tell it.
 """
 
 from __future__ import annotations
@@ -50,10 +49,8 @@ class ClockWatch:
     def __init__(
         self, store: Store, upstream: Upstream, *, clock: Clock, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self.store = store
-        self.upstream = upstream
-        self.clock = clock
-        self.monotonic = monotonic
+        self.store, self.upstream = store, upstream
+        self.clock, self.monotonic = clock, monotonic
         self.doubt = ""
         self._believed: tuple[datetime, float] | None = None  # an instant, and the machine's seconds at it
         self._confirmed = self._contradicted = False  # by a provider

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -38,10 +38,9 @@ LISTED_FOR: Final = timedelta(days=7)
 class Live:
     """The means of the scheduled jobs. `history_since_us`: from when on a store is filled; `rules`: of the fixings.
 
-    `compute` brings the levels up to date in the middle of long work.
-
-    `chains` and `tokens` (supply rules by symbol) are empty where no chain is read. `confirm` endpoints must agree; a
-    read of chains is given up after `deadline_s`, one of logs after `scan_deadline_s`.
+    `compute` brings the levels up to date in the middle of long work. `chains` and `tokens` (supply rules by symbol)
+    are empty where no chain is read. `confirm` endpoints must agree; a read of chains is given up after `deadline_s`,
+    one of logs after `scan_deadline_s`.
     """
 
     store: Store
@@ -84,9 +83,8 @@ class Live:
         known = self.assets()
         for symbol in symbols:
             if symbol not in known:
-                raise InputError(
-                    f'no supply rule for "{symbol}" whose token is in the registry; known: {", ".join(sorted(known))}'
-                )
+                names = ", ".join(sorted(known))
+                raise InputError(f'no supply rule for "{symbol}" whose token is in the registry; known: {names}')
         return {symbol: known[symbol] for symbol in symbols} if symbols else known
 
     def read_chains(self, read: Callable[[], Awaitable[T]], *, within_s: float, what: str) -> T:
@@ -148,8 +146,6 @@ def live_of(
     upstream: Upstream,
     clock: Clock,
     compute: Callable[[], object] = lambda: None,
-    chains: Mapping[str, Chain] | None = None,
-    tokens: Mapping[str, Token] | None = None,
 ) -> Live:
     """The means of the scheduled jobs for these settings."""
     return Live(
@@ -162,8 +158,6 @@ def live_of(
         compute=compute,
         archive_days=settings.archive_days,
         rules=FixingRules(method=Method(settings.fixing_method)),
-        chains=chains or {},
-        tokens=tokens or {},
         confirm=settings.rpc_confirm,
     )
 
@@ -173,12 +167,6 @@ def chain_work(store: Store, settings: Settings, *, registry: Registry, clock: C
 
     Raises ConfigError for endpoints or files that do not hold.
     """
-    return live_of(
-        store,
-        settings,
-        registry=registry,
-        upstream=upstream_of(settings, clock=clock, only=Dataset.USAGE),
-        clock=clock,
-        chains=chains_of(settings),
-        tokens=tokens_of(settings),
-    )
+    upstream = upstream_of(settings, clock=clock, only=Dataset.USAGE)
+    live = live_of(store, settings, registry=registry, upstream=upstream, clock=clock)
+    return replace(live, chains=chains_of(settings), tokens=tokens_of(settings))

@@ -139,23 +139,21 @@ class Filling:
         self.stage = ""
         self._live = live
         self._run_id = run_id
-        self._patient = patient
         self._tell = tell
         self._then = then
         self._then_s = 0.0  # how long it took the last time
-        self._walk: Walk | None = None
         self._quotes: defaultdict[Quoted, _Quote] = defaultdict(_Quote)
         self._record: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)  # calls not in a manifest yet
         self._kept_at = time.monotonic()
         self._plan = plan
 
+        async def start(http: HttpClient) -> Walk:
+            return Walk(live.sources, http, patient=patient)
+
+        self._walk = live.upstream.run(start)
+
     def __enter__(self) -> Self:
         self._live.asset_ids()
-
-        async def start(http: HttpClient) -> Walk:
-            return Walk(self._live.sources, http, patient=self._patient)
-
-        self._walk = self._live.upstream.run(start)
         for unpriced in self._plan.unpriced:
             series, bars = unpriced.series, unpriced.bars
             self._quotes[bars.quote, series.interval].waiting.append((series, bars))
@@ -174,16 +172,9 @@ class Filling:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        walk = self.walk
         with suppress(Stopped):  # nothing may go on asking, whatever ended this
-            self._live.upstream.run(lambda _: walk.stop())
+            self._live.upstream.run(lambda _: self._walk.stop())
         self._keep()
-
-    @property
-    def walk(self) -> Walk:
-        """The walk, while this is under way."""
-        assert self._walk is not None, "enter the filling before it is used"
-        return self._walk
 
     def run(self, stage: Stage) -> None:
         """Write what comes, until each piece of a stage came or failed."""
@@ -214,8 +205,7 @@ class Filling:
 
     def step(self, within_s: float = LOOK_S) -> None:
         """Take what came, and write it."""
-        walk = self.walk
-        outcomes = self._live.upstream.run(lambda _: walk.take(within_s))
+        outcomes = self._live.upstream.run(lambda _: self._walk.take(within_s))
         parts: list[tuple[Series, Bars]] = []
         for outcome in outcomes:
             self._count(outcome)
@@ -250,10 +240,9 @@ class Filling:
 
     def _ask_walk(self, question: Callable[[Walk], T]) -> T:
         """What the walk says, asked on its own loop."""
-        walk = self.walk
 
         async def ask(http: HttpClient) -> T:
-            return question(walk)
+            return question(self._walk)
 
         return self._live.upstream.run(ask)
 

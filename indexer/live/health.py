@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from indexer.config import Settings
 from indexer.errors import ConfigError, SourceCorrupt, SourceError, SourceRefused
@@ -75,6 +75,7 @@ PROBES: Final[Mapping[str, tuple[Dataset, str, str]]] = {
     "ccxt": (Dataset.QUOTES, "gate:TAO/USDT", "1h"),
     "yfinance": (Dataset.BENCHMARK, "QQQ", "1d"),
 }
+STATED: Final = ("name", "title", "fixing", "opt_in", "extra", "key_adds", "loses", "notes", "docs")
 _DAYS: Final = {"1h": 2, "1d": 14}  # long enough to hold a session, or eight funding times
 
 
@@ -137,26 +138,18 @@ def source_states(store: Store, settings: Settings) -> list[SourceStatus]:
         entry = down.get(about.name)
         in_use = about.name in used
         known = SourceState.ANSWERING if about.name in answers else SourceState.NOT_ASKED
-        state = SourceState.NOT_USED if not in_use else SourceState.DOWN if entry else known
+        stated: dict[str, Any] = {name: getattr(about, name) for name in STATED}
         states.append(
             SourceStatus(
-                name=about.name,
-                title=about.title,
+                **stated,
                 kind=str(about.kind),
                 datasets=tuple(sorted(map(str, about.datasets))),
                 intervals=tuple(about.history),
                 licence=str(about.licence),
-                fixing=about.fixing,
                 in_use=in_use,
-                opt_in=about.opt_in,
-                extra=about.extra,
                 has_key=about.name in keys,
-                key_adds=about.key_adds,
-                loses=about.loses,
                 limit=limit_text(about),
-                notes=about.notes,
-                docs=about.docs,
-                state=state,
+                state=SourceState.NOT_USED if not in_use else SourceState.DOWN if entry else known,
                 down_since=entry.opened_at if entry and in_use else None,
                 said=str(json.loads(entry.detail).get("text", "")) if entry and in_use else "",
                 troubles=sum(subject.startswith(f"{about.name}/") for subject in down),

@@ -1,8 +1,7 @@
 """The list of scheduled jobs: what is due how often, and how long after. The order is the order of work in a tick.
 
-Of the sources: the fixing comes first because it cannot wait; what follows fills, checks and complements. A job whose
-sources are all switched off is not made. Jobs of the chains wait for public nodes, some for minutes, so they have a
-scheduler of their own (`chain_scheduler`) and the fixing never waits for them.
+A job whose sources are all switched off is not made. Jobs of the chains wait for public nodes, some for minutes, so
+they have a scheduler of their own (`chain_scheduler`) and the fixing never waits for them.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ any more is an alarm. The lists feed no number, so they are not kept; what trade
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -28,14 +27,8 @@ KINDS: Final = ("unlisted", "delisting", "newly_listed")
 
 Lists = Mapping[str, Sequence[Instrument]]
 """Venue → every pair in its list."""
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What the lists say against the registry: `entries` by kind and `venue/asset`; `trading` our symbols by venue."""
-
-    entries: Mapping[str, dict[str, str]]
-    trading: Mapping[str, list[str]] = field(default_factory=dict)
+Entries = dict[str, dict[str, str]]
+"""Kind → `venue/asset` → text."""
 
 
 def check_listings(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
@@ -51,20 +44,20 @@ def check_listings(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     unread = {reply.question.source: str(reply.error) for reply in replies if reply.error is not None}
     if venues and not lists:
         raise SourceUnavailable(f"no venue gave its list of pairs: {'; '.join(unread.values())}")
-    findings = compare_listings(live.registry, lists, at_us=now_us)
+    entries, trading = compare_listings(live.registry, lists, at_us=now_us)
     for kind in KINDS:
-        settle(live, run_id, kind, findings.entries[kind], concerns=lambda subject: subject.partition("/")[0] in lists)
-    new = {venue: {"read_at": iso(now_us), "trading": symbols} for venue, symbols in findings.trading.items()}
+        settle(live, run_id, kind, entries[kind], concerns=lambda subject: subject.partition("/")[0] in lists)
+    new = {venue: {"read_at": iso(now_us), "trading": symbols} for venue, symbols in trading.items()}
     newest = {**newest_lists(live.store, now=live.clock()), **new}
     lost = without_venue(live.registry, live.sources, {venue: one["trading"] for venue, one in newest.items()})
     settle(live, run_id, "no_venue", lost, concerns=lambda subject: True)
-    counts = {kind: len(findings.entries[kind]) for kind in KINDS}
+    counts = {kind: len(entries[kind]) for kind in KINDS}
     return {**counts, "no_venue": sorted(lost), "unread": sorted(unread), "lists": newest}
 
 
-def compare_listings(registry: Registry, lists: Lists, *, at_us: int) -> Findings:
-    """The registry's listings against the venues' lists. Pure."""
-    entries: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+def compare_listings(registry: Registry, lists: Lists, *, at_us: int) -> tuple[Entries, dict[str, list[str]]]:
+    """What the lists say against the registry by kind and `venue/asset`, and our symbols that trade by venue. Pure."""
+    entries: Entries = {kind: {} for kind in KINDS}
     trading: dict[str, list[str]] = {}
     for venue, instruments in lists.items():
         pairs = {one.symbol: one for one in instruments}
@@ -83,7 +76,7 @@ def compare_listings(registry: Registry, lists: Lists, *, at_us: int) -> Finding
             if asset.slug not in listed:
                 text = f"{venue} lists {one.symbol}; if it is this token, add the pair to the registry"
                 entries["newly_listed"].setdefault(f"{venue}/{asset.slug}", text)
-    return Findings(entries, trading)
+    return entries, trading
 
 
 def _listings(registry: Registry, venue: str) -> Iterator[tuple[Asset, VenueListing]]:

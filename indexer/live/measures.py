@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from indexer.live.asking import Question, Reply, ask_all, keep_replies, series_of
+from indexer.live.asking import Question, Reply, ask_all, exchanges_of, keep_replies, series_of
 from indexer.live.context import Live
 from indexer.live.mapping import base_and_quote, ids_at, venue_mappings
 from indexer.registry import Registry
@@ -38,8 +38,7 @@ NAMES: Final = {Dataset.FUNDING: "funding_rate", Dataset.OPEN_INTEREST: "open_in
 def read_stress(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     """Write what is new; the counts. Raises SourceUnavailable when no source answered.
 
-    Funding and open interest are asked from the newest value stored of that series, so that a source that failed for
-    some hours gives them when it is back.
+    Funding and open interest are asked from the newest value stored, so that hours that a source failed come later.
     """
     end_us = to_us(due)
     newest = _newest(live, end_us - FIRST_US)
@@ -110,20 +109,17 @@ def perpetual(venue: str, symbol: str) -> str:
 def _liquidations(replies: Sequence[Reply], start_us: int, end_us: int) -> Iterator[MetricSeries]:
     """Totals per whole hour and their long share, by asset and over all; lower bounds where a venue caps its list."""
     by_asset: dict[str, list[Liquidations]] = {}
-    for reply in replies:
-        for _, _, parsed in reply.parsed:
-            if parsed.liquidations is not None:
-                by_asset.setdefault(reply.question.subject, []).append(parsed.liquidations)
+    for subject, _, _, parsed in exchanges_of(replies):
+        if parsed.liquidations is not None:
+            by_asset.setdefault(subject, []).append(parsed.liquidations)
     everything = [part for parts in by_asset.values() for part in parts]
     for subject, parts in (*by_asset.items(), ("market", everything)):
         hours = hourly_liquidations(parts)
         whole = (hours.time_us - HOUR_US >= start_us) & (hours.time_us <= end_us)
         if whole.any():
-            at = hours.time_us[whole]
-            source = "okx-derivatives"
-            yield MetricSeries(subject, "liquidations_long_usd", source, at, hours.long_usd[whole])
-            yield MetricSeries(subject, "liquidations_short_usd", source, at, hours.short_usd[whole])
-            yield MetricSeries(subject, "liquidations_long_share", source, at, hours.long_share[whole])
+            for name in ("long_usd", "short_usd", "long_share"):
+                values, at = getattr(hours, name)[whole], hours.time_us[whole]
+                yield MetricSeries(subject, f"liquidations_{name}", "okx-derivatives", at, values)
 
 
 def read_usage(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:

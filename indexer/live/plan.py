@@ -268,8 +268,9 @@ def unpriced_bars(
         stored = have[record["interval"]].get((row.asset, row.source), NONE)
         series = Series(row, record["interval"])
         times = seen.get(series.key, stored)
-        first, last = np.searchsorted(times, [record["start_us"], record["end_us"]], side="right")
-        if last - first >= record["rows"]:
+        span = [record["start_us"], record["end_us"]]
+        first, last = np.searchsorted(times, span, side="right")
+        if last - first >= (span[1] - span[0]) // INTERVAL_US[record["interval"]]:
             continue
         with suppress(NotFoundError, VerificationError, InputError, SourceError):
             bars = read_exchange(record, live.archive, live.sources)[2].bars

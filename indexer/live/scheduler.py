@@ -98,12 +98,10 @@ def due_instants(job: Job, *, last_done: datetime | None, now: datetime) -> list
 class Scheduler:
     """Runs jobs as the leader, or stands by. `tick` does what is due; `start` lets APScheduler call it on time.
 
-    With a `watch` nothing is done while the clock is doubted.
-
     `afterwards` is done at the end of a tick in which any job did something, and at the first tick (it must be
-    harmless to do twice). `closing` is called by `stop`, to end what a job waits for. Schedulers with another `lease`
-    work beside each other. So does one that is `beside` another of its process, under the lease of that one, which is
-    stopped after it: of several processes one does the work of both.
+    harmless to do twice). `closing` is called by `stop`, to end what a job waits for. With a `watch` nothing is done
+    while the clock is doubted. Schedulers with another `lease` work beside each other; so does one `beside` another of
+    its process, under the lease of that one, which is stopped after it.
     """
 
     def __init__(
@@ -119,18 +117,13 @@ class Scheduler:
         watch: ClockWatch | None = None,
         beside: Scheduler | None = None,
     ) -> None:
-        self.store = store
-        self.jobs = tuple(jobs)
-        self.clock = clock
+        self.store, self.jobs, self.clock = store, tuple(jobs), clock
         self.holder = holder or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-        self._lease = lease
-        self._afterwards = afterwards
-        self._closing = closing
+        self._lease, self._beside, self._watch = lease, beside, watch
+        self._afterwards, self._closing = afterwards, closing
         self._unfinished = True
         self._failing: dict[str, _Failing] = {}
         self._background: Any = None
-        self._watch = watch
-        self._beside = beside
         self._over = threading.Event()
         self._looking: threading.Thread | None = None
         self._leads = False
@@ -194,14 +187,10 @@ class Scheduler:
         for number, instant in enumerate(own):
             if not self._do(job, instant):
                 return number
-            if number == 0:
-                self._cover(job, due[: -len(own)], by=instant)
+            if number == 0:  # its work covered what was missed before
+                covered = {_key(job, missed): missed for missed in due[: -len(own)]}
+                enter_covered(self.store, covered, kind=job.name, now=self.clock(), by=_key(job, instant))
         return len(due)
-
-    def _cover(self, job: Job, missed: Sequence[datetime], *, by: datetime) -> None:
-        """Enter missed instants that one piece of work covered into the run log; it says by which."""
-        covered = {_key(job, instant): instant for instant in missed}
-        enter_covered(self.store, covered, kind=job.name, now=self.clock(), by=_key(job, by))
 
     def _do(self, job: Job, due: datetime) -> bool:
         self.beat()
@@ -212,17 +201,14 @@ class Scheduler:
             return False
         try:
             detail = job.work(due, run)
-        except Stopped:
-            finish_run(self.store, run, now=self.clock(), outcome="interrupted")
-            raise
-        except Exception as error:  # a defect in one job must not stop the others
-            self._fails(job.name, error, due=iso(to_us(due)))
+        except BaseException as error:
+            if isinstance(error, Stopped) or not isinstance(error, Exception):
+                finish_run(self.store, run, now=self.clock(), outcome="interrupted")
+                raise
+            self._fails(job.name, error, due=iso(to_us(due)))  # a defect in one job must not stop the others
             detail = {**getattr(error, "detail", {}), "error": str(error)}
             finish_run(self.store, run, now=self.clock(), outcome="failed", detail=detail)
             return False
-        except BaseException:
-            finish_run(self.store, run, now=self.clock(), outcome="interrupted")
-            raise
         finish_run(self.store, run, now=self.clock(), detail=detail)
         self._failing.pop(job.name, None)
         brief = {name: value for name, value in detail.items() if not isinstance(value, Mapping)}

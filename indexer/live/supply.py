@@ -1,10 +1,9 @@
 """The supply job: circulating, total and maximal supply as CoinGecko reports them, each kept apart.
 
-A fresh store has no supplies of the past, and an index by free float needs one at each reference date. CoinGecko's
-chart gives market value and price at the same instants; their quotient is the circulating supply it reckoned with
-then. Such readings are kept as reported under a source name of their own, `coingecko-implied`: implied by two
-published numbers, learnt now, true then as far as the provider knew. `live.plan` asks for them with the history. For
-the time before, and for a provider that refuses, the package ships dated facts; they need no network.
+An index by free float needs a supply at each reference date of the past. CoinGecko's chart gives market value and
+price at the same instants; their quotient is the circulating supply that it reckoned with then, kept as reported under
+a source name of its own, `coingecko-implied`. For the time before, and for a provider that refuses, the package ships
+dated facts; they need no network.
 """
 
 from __future__ import annotations

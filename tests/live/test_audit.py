@@ -32,15 +32,14 @@ async def test_a_kept_exchange_replays_without_network_or_clock(tmp_path: Path) 
         answer = await source.fetch(call, http)
         fresh = source.parse(call, answer)
         archive.put(answer.body)
-        kept = orjson.dumps(to_keep(call, answer))
-    _, _, again = read_exchange(kept, archive, build_sources())
+        record = orjson.loads(orjson.dumps(to_keep(call, answer)))
+    _, _, again = read_exchange(record, archive, build_sources())
     assert fresh.bars is not None
     assert again.bars is not None
     assert len(again.bars) == 50
     np.testing.assert_array_equal(again.bars.close, fresh.bars.close)
     assert again.open_rows == fresh.open_rows == 1  # what was open then is open in the replay
 
-    record = orjson.loads(kept)
     with pytest.raises(NotFoundError, match="is not in the archive"):
         read_exchange(record | {"sha256": "0" * 64}, archive, build_sources())
     with pytest.raises(InputError, match=r'"krakn" is not among the sources in use\. Did you mean "kraken"\?'):

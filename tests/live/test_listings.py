@@ -40,9 +40,11 @@ def okx(**changes: str) -> Registry:
 
 
 def test_all_as_the_registry_says_gives_no_entry_and_a_waiting_listing_is_taken_up() -> None:
-    found = compare_listings(okx(), {"okx": [BTC, *map(pair, ("TAO-USDT", "NEAR-USDT", "KITE-USDT"))]}, at_us=NOW_US)
-    assert found.trading == {"okx": ["TAO-USDT", "NEAR-USDT", "KITE-USDT"]}
-    assert found.entries == {
+    entries, trading = compare_listings(
+        okx(), {"okx": [BTC, *map(pair, ("TAO-USDT", "NEAR-USDT", "KITE-USDT"))]}, at_us=NOW_US
+    )
+    assert trading == {"okx": ["TAO-USDT", "NEAR-USDT", "KITE-USDT"]}
+    assert entries == {
         "unlisted": {},
         "delisting": {},
         "newly_listed": {"okx/kite": "KITE-USDT is in the venue's list now and is asked for"},
@@ -51,21 +53,23 @@ def test_all_as_the_registry_says_gives_no_entry_and_a_waiting_listing_is_taken_
 
 def test_a_pair_that_vanished_moved_or_is_to_end_is_named() -> None:
     pairs = [BTC, pair("TAO-USDC"), pair("TAO-EUR"), pair("NEAR-USDT", state="ending")]
-    found = compare_listings(okx(), {"okx": pairs}, at_us=NOW_US)
-    assert found.trading == {"okx": ["NEAR-USDT"]}, "it trades until its end"
+    entries, trading = compare_listings(okx(), {"okx": pairs}, at_us=NOW_US)
+    assert trading == {"okx": ["NEAR-USDT"]}, "it trades until its end"
     text = "TAO-USDT is not in the venue's list; it lists TAO-EUR, TAO-USDC instead; it is not asked for"
-    assert found.entries["unlisted"] == {"okx/tao": text}
-    assert found.entries["delisting"] == {"okx/near": "the venue restricts NEAR-USDT or has announced its end"}
-    halted = compare_listings(okx(), {"okx": [BTC, pair("TAO-USDT", state="closed")]}, at_us=NOW_US)
-    assert "does not trade" in halted.entries["unlisted"]["okx/tao"]
-    assert without_venue(okx(), {"okx": None}, halted.trading).keys() == {"tao", "near", "kite"}
+    assert entries["unlisted"] == {"okx/tao": text}
+    assert entries["delisting"] == {"okx/near": "the venue restricts NEAR-USDT or has announced its end"}
+    entries, trading = compare_listings(okx(), {"okx": [BTC, pair("TAO-USDT", state="closed")]}, at_us=NOW_US)
+    assert "does not trade" in entries["unlisted"]["okx/tao"]
+    assert without_venue(okx(), {"okx": None}, trading).keys() == {"tao", "near", "kite"}
 
 
 def test_a_pair_that_the_registry_lacks_is_for_a_person_to_judge() -> None:
-    found = compare_listings(load_registry(), {"bybit": [BTC, pair("GLM-USDT"), pair("GLM-EUR")]}, at_us=NOW_US)
+    entries, trading = compare_listings(
+        load_registry(), {"bybit": [BTC, pair("GLM-USDT"), pair("GLM-EUR")]}, at_us=NOW_US
+    )
     text = "bybit lists GLM-USDT; if it is this token, add the pair to the registry"
-    assert found.entries["newly_listed"] == {"bybit/glm": text}
-    assert "GLM-USDT" not in found.trading["bybit"], "a ticker is no identity"
+    assert entries["newly_listed"] == {"bybit/glm": text}
+    assert "GLM-USDT" not in trading["bybit"], "a ticker is no identity"
 
 
 def test_what_is_gone_is_not_asked_for_and_comes_back(live: Live) -> None:
