@@ -13,7 +13,6 @@ from indexer.cli.command import (
     Answer,
     AsOf,
     IndexId,
-    Json,
     group,
     instant_us,
     opened,
@@ -68,7 +67,6 @@ def explain(
 
 
 def _show(level: Explanation) -> None:
-
     say(f"{level.index} at {iso(to_us(level.time))}: {level.level} ({level.status}, revision {level.revision})")
     say(f"  = value {level.value_usd:,.2f} USD / divisor {level.divisor!r} = {level.level_exact!r}, rounded")
     say(f"  basket of the {level.basket_kind} at {iso(to_us(level.basket_since))}; state {level.state}")
@@ -115,7 +113,7 @@ def rebuild(
     return Answer(report, lambda: table_of(report.indices, columns, title=title))
 
 
-def status(index: IndexId = "deai", as_json: Json = False) -> Answer:
+def status(index: IndexId = "deai") -> Answer:
     """Show where an index stands: how far its history is, state, constituents against the minimum, status and why,
     reviews that were not as planned."""
     from indexer.levels.lifecycle import status_of
@@ -125,16 +123,16 @@ def status(index: IndexId = "deai", as_json: Json = False) -> Answer:
         history = standing_of(store, now=utc_now())
         if history.clock_suspect:
             sys.stderr.write(f"clock_suspect: {history.clock_suspect}\n")
-        if history.sentence and not as_json:
-            say(history.sentence)
         try:
             standing = status_of(store, index, now=utc_now())
         except NotFoundError:
             if not history.sentence:
                 raise
-            return Answer(history, lambda: None)
+            return Answer(history, history.sentence)
 
     def text() -> None:
+        if history.sentence:
+            say(history.sentence)
         say(f"{standing.index}: {standing.state}, {standing.constituents} constituents ({standing.minimum} required)")
         if standing.level_status:
             why = f": {standing.note}" if standing.note else ""

@@ -169,7 +169,6 @@ def create(
 
 def list_command() -> Answer:
     """List all keys, revoked ones too, without their secrets."""
-
     ring, now = _ring().all(), utc_now()
     headers = ("prefix", "name", "scopes", "state", "created", "expires", "a minute")
 
@@ -189,7 +188,6 @@ def list_command() -> Answer:
 
 def link() -> Answer:
     """Print a link to the page that makes one browser the owner's, once and within an hour."""
-
     settings = settings_in_force()
     address = owner_link(settings, _ring())
     return Answer({"link": address}, address)
@@ -204,7 +202,6 @@ def revoke(
     prefix: Annotated[str, typer.Argument(help="The key's prefix, as `deai keys list` shows it.")],
 ) -> Answer:
     """Refuse a key from now on; running servers notice by themselves."""
-
     gone = _ring().revoke(prefix, now=utc_now())
     return Answer(_shown(gone), f"{gone.prefix} ({gone.name}) is revoked")
 

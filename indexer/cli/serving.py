@@ -63,7 +63,6 @@ def up(
 
 def serve(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
     """Start the API and the page only. Reads the store; changes nothing in it."""
-
     settings = settings_in_force(host=host, port=port)
     _listener(settings).close()
     with _staying(settings) as store:
@@ -86,7 +85,6 @@ def schedule(as_json: Lines = False) -> None:
 
 def demo(host: Host = None, port: Port = None, as_json: Lines = False) -> None:
     """Serve a SIMULATED market with a known beta of 1.5, in a store of its own."""
-
     settings, say = settings_in_force(host=host, port=port), _voice(as_json)
     _listener(settings).close()
     with _demo_store(settings, say=say) as store:

@@ -120,7 +120,6 @@ def replay(
     into: Annotated[Path, typer.Argument(help="File of the new, empty store.")],
 ) -> Answer:
     """Do all history again on an empty store and compare it byte for byte. Example: deai replay /tmp/again.sqlite"""
-
     if into.exists():
         raise InputError(f"{into} is there already; name a new file")
     with opened() as (store, settings), progress("replaying") as tick:

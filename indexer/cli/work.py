@@ -79,7 +79,6 @@ def _show_files(files: Sequence[FileReport]) -> None:
 
 def _nothing_taken(files: Sequence[FileReport]) -> ImportFileError | None:
     """The error that names the files of which no row was taken, if there are any; the others stay imported."""
-
     problems = [file.problem for file in files if file.problem]
     reasons = [f"{file.name} ({next(iter(file.reasons), 'no rows')})" for file in files if file.gave_nothing]
     if reasons:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -122,21 +122,6 @@ class Asker:
                 return await self._once(path, params or {}, body)
         raise AssertionError("a retry loop ends with an answer or an error")
 
-    @asynccontextmanager
-    async def events(self, path: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[str]]:
-        """The lines of an event stream, open for as long as the block lasts. Raises as `get` does."""
-        timeout = httpx2.Timeout(self.patience.silence, connect=self.patience.connect)
-        request = self._request(path, params, {"accept": "text/event-stream"}, timeout=timeout)
-        response = await self._send(request, stream=True)
-        try:
-            if response.status_code != 200:
-                raise refusal(response, await response.aread())
-            yield response.aiter_lines()
-        except httpx2.TransportError as error:
-            raise SourceUnavailable(f"{request.url} broke off: {error or type(error).__name__}") from None
-        finally:
-            await response.aclose()
-
     async def levels(self, path: str, after: str | None) -> AsyncGenerator[LevelEvent, None]:
         """The levels of an index's stream, after this event, for as long as the caller takes them.
 
@@ -158,16 +143,19 @@ class Asker:
                 await asyncio.sleep(self.patience.reconnect * min(failures, 5))
 
     async def _connected(self, path: str, after: str | None) -> AsyncGenerator[LevelEvent, None]:
-        fields: dict[str, str] = {}
-        async with self.events(path, {"after": after} if after else {}) as lines:
-            async for line in lines:
-                if line:
-                    name, _, value = line.partition(":")
-                    fields[name] = value.removeprefix(" ")
-                    continue
-                if fields.get("event") == "level":
-                    yield _level(fields, where=path)
-                fields = {}
+        timeout = httpx2.Timeout(self.patience.silence, connect=self.patience.connect)
+        params, headers = {"after": after} if after else {}, {"accept": "text/event-stream"}
+        response = await self._send(self._request(path, params, headers, timeout=timeout), stream=True)
+        try:
+            if response.status_code != 200:
+                raise refusal(response, await response.aread())
+            async for event in httpx2.EventSource(response):
+                if event.event == "level":
+                    yield _level(event, where=path)
+        except httpx2.TransportError as error:
+            raise SourceUnavailable(f"{response.url} broke off: {error or type(error).__name__}") from None
+        finally:
+            await response.aclose()
         raise SourceUnavailable(f"{self.base}{path} ended the stream")
 
     async def aclose(self) -> None:
@@ -252,11 +240,11 @@ def _root(base: str) -> httpx2.URL:
     return url
 
 
-def _level(fields: dict[str, str], *, where: str) -> LevelEvent:
+def _level(event: httpx2.ServerSentEvent, *, where: str) -> LevelEvent:
     try:
-        data = {**orjson.loads(fields["data"]), "id": fields["id"]}
-    except (KeyError, ValueError, TypeError):
-        raise SourceCorrupt(f"{where} sent an event without id or data: {fields}") from None
+        data = {**orjson.loads(event.data), "id": event.id}
+    except (ValueError, TypeError):
+        raise SourceCorrupt(f"{where} sent an event without id or data: {event}") from None
     return record(LevelEvent, data, where=where)
 
 

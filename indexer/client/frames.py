@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from html import escape
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -16,64 +18,17 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-FRACTION, POINTS, USD, LOG = "fraction", "index points", "USD", "log return a session"
 INSTANT, NUMBER = "UTC", ""  # of columns of instants, and of numbers without a unit
+TABLES: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_name("units.toml").read_text(encoding="utf-8"))
 
 
-def _named(names: Mapping[str, str]) -> dict[str, str]:
-    """Column → unit, of unit → the names of its columns."""
-    return {name: unit for unit, columns in names.items() for name in columns.split()}
+def units_of(table: str) -> dict[str, str]:
+    """Column → unit (or INSTANT, or NUMBER), of a table of units.toml or of `every`."""
+    units = TABLES[table].items()
+    return {name: unit for unit, columns in units if unit != "rows" for name in columns.split()}
 
 
-UNITS = _named(
-    {
-        POINTS: "level latest_level",
-        FRACTION: "weight weight_target drift contribution change_since_rebalance carried_weight perpetual_weight "
-        "latest_carried_weight turnover r2 r2_adj confidence",
-        "tokens an index": "units",
-        USD: "rate",
-        LOG: "alpha se_alpha residual_sd",
-        "log return a year": "alpha_annualised",
-        "sessions": "sessions",
-        "pairs of returns": "n",
-    }
-)
-"""The unit of each column that has one; statistics without a unit (beta, its errors, t, p) are not here."""
-STUDIES: Mapping[str, tuple[str, dict[str, str]]] = {
-    kind: (table, _named(names))
-    for kind, table, names in (
-        ("portfolio", "holdings", {INSTANT: "priced_at", USD: "value price", FRACTION: "index_weight own_return"}),
-        ("beta_history", "data", {INSTANT: "time", NUMBER: "beta se low high", FRACTION: "r2", LOG: "alpha"}),
-        ("scenario_record", "rows", {INSTANT: "time", FRACTION: "move expected low high actual"}),
-        (
-            "breaks",
-            "regimes",
-            {
-                INSTANT: "regime_start regime_end",
-                LOG: "beta_alpha beta_se_alpha beta_residual_sd",
-                FRACTION: "beta_r2 beta_r2_adj beta_confidence",
-                "log return a year": "beta_alpha_annualised volatility_x volatility_y",
-                "pairs of returns": "beta_n",
-            },
-        ),
-        (
-            "drawdowns",
-            "episodes",
-            {
-                INSTANT: "peak trough recovery",
-                FRACTION: "depth ulcer",
-                POINTS: "peak_level trough_level",
-                "days": "days_down days_to_recover",
-                "bars": "bars_down bars_to_recover",
-            },
-        ),
-        ("attribution", "constituents", {FRACTION: "own_return mean_weight held carried"}),
-        ("candles", "data", {INSTANT: "time", POINTS: "open high low close"}),
-        ("closes", "data", {INSTANT: "time", "USD; points of an index or future": "close"}),
-        ("prices", "data", {INSTANT: "time", USD: "price"}),
-    )
-}
-"""Of each study the member that is its table, and the units of columns of that table alone."""
+UNITS = units_of("every")
 
 
 class Frame(ABC):

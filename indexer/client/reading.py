@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from indexer.client.asking import Asker, Patience, Reply, When, member, query, record, records
-from indexer.client.frames import STUDIES, Study
+from indexer.client.frames import TABLES, Study, units_of
 from indexer.client.models import (
     Benchmark,
     Beta,
@@ -402,7 +402,7 @@ def _levels(pages: list[Mapping[str, Any]], *, where: str) -> Levels:
 def _study(reply: Reply, kind: str) -> Study:
     """The answer of a study: the rows of its table, and all the rest."""
     body = reply.json()
-    table, measures = STUDIES[kind]
+    table = TABLES[kind]["rows"]
     where = reply.url.partition("?")[0]
     rows = record(list[dict[str, Any]], member(body, table, where=where), where=where)
-    return Study({name: value for name, value in body.items() if name != table}, rows, measures)
+    return Study({name: value for name, value in body.items() if name != table}, rows, units_of(kind))

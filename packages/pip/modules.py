@@ -37,6 +37,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
         top, folder = Path(self.root).parents[1], Path(self.directory) / "deai_client"
         folder.mkdir(parents=True, exist_ok=True)
         files = {"__init__.py": INIT, "py.typed": ""}
+        files["units.toml"] = (top / "indexer" / "client" / "units.toml").read_text("utf-8")
         for path, name in MODULES.items():
             files[f"{name}.py"] = renamed((top / f"{path.replace('.', '/')}.py").read_text("utf-8"))
         for file, text in files.items():
