@@ -108,10 +108,12 @@ class AsyncClient:
                 return _levels(pages, where=path)
             asked = {**asked, "cursor": cursor}
 
-    async def constituents(self, index_id: str = "deai", *, at: When | None = None) -> Constituents:
-        """Who is in the index at an instant (the newest level's by default), heaviest first."""
+    async def constituents(
+        self, index_id: str = "deai", *, at: When | None = None, as_of: When | None = None
+    ) -> Constituents:
+        """Who is in the index at an instant (the newest level's by default), heaviest first; `as_of` as was known."""
         path = _path(index_id, "constituents")
-        body = await self.get(path, {"at": at})
+        body = await self.get(path, {"at": at, "as_of": as_of})
         rows = records(Constituent, body, where=path)
         return record(Constituents, {**body, "rows": rows}, where=path)
 
@@ -165,15 +167,16 @@ class AsyncClient:
         clock: str = "at_close",
         confidence: float = 0.95,
         bootstrap: bool = False,
+        as_of: When | None = None,
     ) -> Beta:
         """Beta over the last `sessions` returns between closes, with its errors and how the series were aligned.
 
         `method` and `clock` are those of the API (docs/analytics.md); several benchmarks, comma separated, need
-        method="multi".
+        method="multi". `as_of`: by what was known then, in this and other statistics.
         """
         return await self._record(
             Beta, _path(index_id, "beta"), benchmark=benchmark, sessions=sessions, end=end, method=method, clock=clock,
-            confidence=confidence, bootstrap=bootstrap,
+            confidence=confidence, bootstrap=bootstrap, as_of=as_of,
         )  # fmt: skip
 
     async def beta_history(
@@ -185,11 +188,16 @@ class AsyncClient:
         start: When | None = None,
         end: When | None = None,
         kind: str = "rolling",
+        tau: float = 0.5,
+        as_of: When | None = None,
     ) -> Study:
-        """Beta over the window that ends at each close in [start, end): rolling, ewma, kalman or kalman_smoothed."""
+        """Beta over the window that ends at each close in [start, end).
+
+        `kind`: rolling, ewma, kalman, kalman_smoothed, upside, downside or quantile (of `tau`).
+        """
         path = _path(index_id, "beta", "history")
-        asked = {"benchmark": benchmark, "start": start, "end": end}
-        return await self._study("beta_history", path, **asked, sessions=sessions, kind=kind)
+        asked = {"benchmark": benchmark, "start": start, "end": end, "as_of": as_of}
+        return await self._study("beta_history", path, **asked, sessions=sessions, kind=kind, tau=tau)
 
     async def event(
         self,
@@ -200,13 +208,14 @@ class AsyncClient:
         until: When | None = None,
         factors: str = "QQQ;QQQ,btc",
         clock: str = "at_close",
+        as_of: When | None = None,
     ) -> dict[str, Any]:
         """The event study of an event of the catalogue, or of any date `at`: by the hour, at closes, with its tests.
 
         The object of `/v1/indices/{id}/events/{event}`; its returns are logs, those of `path` simple.
         """
         path = _path(index_id, "events", _segment(event))
-        return await self._object(path, at=at, until=until, factors=factors, clock=clock)
+        return await self._object(path, at=at, until=until, factors=factors, clock=clock, as_of=as_of)
 
     async def breaks(
         self,
@@ -216,13 +225,15 @@ class AsyncClient:
         event: str = "deepseek",
         at: When | None = None,
         sessions: int = 250,
+        as_of: When | None = None,
     ) -> Study:
         """Whether the relation to a benchmark changed at an event, or at any instant `at`: a row for each side.
 
         The facts are the `verdict` in words, the tests (`chow`, `unknown`, `cusum_p`) and the `shift` of correlation.
         """
         path = _path(index_id, "breaks")
-        return await self._study("breaks", path, benchmark=benchmark, event=event, at=at, sessions=sessions)
+        asked = {"benchmark": benchmark, "event": event, "at": at, "as_of": as_of}
+        return await self._study("breaks", path, **asked, sessions=sessions)
 
     async def drawdowns(
         self,
@@ -232,17 +243,18 @@ class AsyncClient:
         start: When | None = None,
         end: When | None = None,
         bar: str = "daily",
+        as_of: When | None = None,
     ) -> Study:
         """Pullbacks at least so deep, by their peaks, oldest first; NaT and NaN for what is not recovered yet.
 
         The facts are the drawdown `now`, what `recovery` took by depth, and what followed falls (`after_falls`).
         """
         path = _path(index_id, "drawdowns")
-        return await self._study("drawdowns", path, min_depth=min_depth, start=start, end=end, bar=bar)
+        return await self._study("drawdowns", path, min_depth=min_depth, start=start, end=end, bar=bar, as_of=as_of)
 
-    async def attribution(self, start: When, end: When, index_id: str = "deai") -> Study:
+    async def attribution(self, start: When, end: When, index_id: str = "deai", *, as_of: When | None = None) -> Study:
         """Who moved the index between two instants: a row for each constituent; contributions sum to `total`."""
-        return await self._study("attribution", _path(index_id, "attribution"), start=start, end=end)
+        return await self._study("attribution", _path(index_id, "attribution"), start=start, end=end, as_of=as_of)
 
     async def explain(
         self, index_id: str = "deai", *, at: When | None = None, as_of: When | None = None

@@ -19,7 +19,7 @@ from seeded import HOURS, START, instants, latent
 
 from indexer import AsyncClient, Client, open_store
 from indexer.client import models
-from indexer.errors import ConfigError, InputError, NotEnoughDataError, NotFoundError
+from indexer.errors import ConfigError, DeaiError, InputError, NotEnoughDataError, NotFoundError
 from indexer.times import HOUR_US, from_us
 
 WAYS = ["server", "folder", "file", "url", "store"]
@@ -193,6 +193,11 @@ def test_what_they_say(client: Client) -> None:
     path = client.beta_history("deai", "QQQ", sessions=60)
     assert path["beta"].iloc[:59].isna().all()
     assert path["beta"].iloc[-1] == pytest.approx(client.beta("deai", "QQQ", sessions=60)["beta"].item(), rel=1e-9)
+    upper = client.beta_history("deai", "QQQ", sessions=60, kind="quantile", tau=0.9)
+    assert upper.attrs["kind"] == "quantile" and upper["beta"].iloc[-1] != path["beta"].iloc[-1]
+    assert client.beta("deai", "QQQ", as_of="2090-01-01")["beta"].item() == client.beta("deai", "QQQ")["beta"].item()
+    with pytest.raises(DeaiError):
+        client.drawdowns("deai", as_of="2020-01-01")
     assert client.get("/v1/events", {"start": "2025-01-01"})["count"] >= 1
 
 
