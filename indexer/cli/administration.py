@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,15 +25,6 @@ from indexer.times import DAY_US, from_us, iso, parse_instant, to_us, utc_now
 
 if TYPE_CHECKING:
     from indexer.administration.explain import Explanation
-
-
-class CalendarForm(StrEnum):
-    """How the calendar is written."""
-
-    TABLE = "table"
-    JSON = "json"
-    ICAL = "ical"
-    RSS = "rss"
 
 
 def explain(
@@ -169,7 +159,9 @@ def proforma(
 
 def calendar_command(
     index: IndexId = "deai",
-    form: Annotated[CalendarForm, typer.Option("--format", help="How to write it.")] = CalendarForm.TABLE,
+    form: Annotated[
+        Literal["table", "json", "ical", "rss"], typer.Option("--format", help="How to write it.")
+    ] = "table",
     months: Annotated[int, typer.Option(min=1, max=60, help="How many months ahead.")] = 12,
 ) -> None:
     """Show when an index rebalances. Example: deai calendar deai --format ical > deai.ics"""
@@ -182,11 +174,11 @@ def calendar_command(
         methodology = methodology_of(store, settings, index_id=index)
         news = read_announcements(store, index_id=index, limit=100)
     planned = entries(methodology, start_us=to_us(now), end_us=to_us(now) + months * 31 * DAY_US)
-    if form is CalendarForm.ICAL:
+    if form == "ical":
         sys.stdout.write(as_ical(planned, name=f"{methodology.name}: rebalances", now=now))
-    elif form is CalendarForm.RSS:
+    elif form == "rss":
         sys.stdout.write(as_rss(news, title=f"{methodology.name}: announcements", link="", now=now) + "\n")
-    elif form is CalendarForm.JSON:
+    elif form == "json":
         Answer(planned, "").show(as_json=True)
     else:
         table_of(planned, "at, what, kind, New York: new_york, exchange", title=methodology.name)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import quote
 
 import typer
@@ -20,28 +19,22 @@ if TYPE_CHECKING:
 
 Start = Annotated[str | None, typer.Option(help="First instant (date, ISO, or epoch seconds).")]
 End = Annotated[str | None, typer.Option(help="End, not included (date, ISO, or epoch seconds).")]
-
-
-class Interval(StrEnum):
-    """Which levels: those at full minutes, hours or days (00:00 UTC)."""
-
-    MINUTE = "1m"
-    FIVE = "5m"
-    HOUR = "1h"
-    DAY = "1d"
+Interval = Annotated[
+    Literal["1m", "5m", "1h", "1d"], typer.Option(help="Levels at full minutes, hours or days (00:00 UTC).")
+]
 
 
 def levels(
     index: IndexId = "deai",
     start: Start = None,
     end: End = None,
-    interval: Annotated[Interval, typer.Option(help="Spacing of the levels.")] = Interval.DAY,
+    interval: Interval = "1d",
     last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 30,
 ) -> Answer:
     """Show levels of an index. Example: deai levels deai --interval 1h --last 24"""
     from indexer.store.levels import read_levels
 
-    step_us = INTERVAL_US[interval.value]
+    step_us = INTERVAL_US[interval]
     with opened() as (store, _):
         rows = read_levels(
             store, index, start_us=instant_us(start), end_us=instant_us(end), step_us=step_us, limit=last
@@ -49,11 +42,11 @@ def levels(
     body = _series(rows.times_us, rows.status, level=rows.levels, carried_weight=rows.carried_weight.round(4))
     if not body:
         span = f" in [{start or 'the beginning'}, {end or 'now'})" if start or end else ""
-        raise NotFoundError(f"{index} has no level at a full {interval.value}{span}; see deai status {index}")
+        raise NotFoundError(f"{index} has no level at a full {interval}{span}; see deai status {index}")
     gaps = rows.times_us[1:] - rows.times_us[:-1]
-    daily = interval is not Interval.DAY and len(gaps) and gaps.min() >= INTERVAL_US["1d"]
-    title = f"{index}, {'daily levels: there is none between them' if daily else interval.value}"
-    payload = {"index": index, "interval": interval.value, "levels": body}
+    daily = interval != "1d" and len(gaps) and gaps.min() >= INTERVAL_US["1d"]
+    title = f"{index}, {'daily levels: there is none between them' if daily else interval}"
+    payload = {"index": index, "interval": interval, "levels": body}
     return Answer(payload, lambda: table_of(body, "time, level, status, carried_weight", title=title))
 
 
@@ -195,7 +188,7 @@ def _show_fundamentals(study: FundamentalsStudy) -> None:
 def export(
     path: Annotated[Path | None, typer.Argument(help="File to write: .csv, .parquet or .json by its name.")] = None,
     index: IndexOption = "deai",
-    interval: Annotated[Interval, typer.Option(help="Spacing of the levels.")] = Interval.HOUR,
+    interval: Interval = "1h",
     start: Start = None,
     end: End = None,
     proof: Annotated[
@@ -219,7 +212,7 @@ def export(
     from indexer.store.seals import chain_of
 
     with opened() as (store, _), progress(f"writing {path.name}") as tick:
-        step_us = INTERVAL_US[interval.value]
+        step_us = INTERVAL_US[interval]
         rows = read_levels(store, index, step_us=step_us, start_us=instant_us(start), end_us=instant_us(end))
         chain = chain_of(store, index)
         write_levels(path, read_index(store, index), rows, version=read_version(store), chain=chain)

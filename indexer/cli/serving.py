@@ -10,7 +10,8 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,7 +53,7 @@ def up(
     _listener(settings).close()  # refused before anything is imported or simulated
     with _staying(settings) as store:
         if import_path:
-            report = imported_beside(settings, import_path, shown=import_progress)
+            report = imported_beside(settings, import_path, shown=partial(progress, "importing bytes", "computing"))
             for problem in (file.problem for file in report.files if file.problem):
                 say(problem)
             for index in report.update.indices if report.update else ():
@@ -100,11 +101,6 @@ def mcp() -> None:
     with _staying(settings_in_force()) as store:
         _collect_from_here()
         anyio.run(serve_stdio, store)
-
-
-def import_progress() -> AbstractContextManager[Callable[[int, int], None]]:
-    """The bar of an import on the terminal."""
-    return progress("importing bytes", "computing")
 
 
 @contextmanager
