@@ -24,42 +24,31 @@ ENDED: dict[str, Any] = {"type": "ended"}
 Where = str | Path | Store
 
 
-class AsyncClient(reading.AsyncClient):
-    """Reads a server (`http://…`) or a local store (a file, a folder, `sqlite:///…`, `postgresql://…`, a `Store`)."""
+class Anywhere:
+    """What makes a client take a store for a server."""
 
     def __init__(
-        self,
-        where: str | Path | Store = reading.LOCAL_SERVER,
-        *,
-        key: str | None = None,
-        patience: Patience = Patience(),
+        self, where: Where = reading.LOCAL_SERVER, *, key: str | None = None, patience: Patience = Patience()
     ) -> None:
-        super().__init__(_asker(where, key=key, patience=patience))
+        if isinstance(where, str) and where.startswith(("http://", "https://")):
+            asker = Asker(where, key=key, patience=patience)
+        elif key is not None:
+            raise ConfigError("A key is for a server; a local store is read by whoever may read its file")
+        else:
+            asker = open_local(where).asker(patience)
+        super().__init__(asker)  # type: ignore[call-arg]  # of the client beside it
 
 
-class Client(blocking.Client):
+class AsyncClient(Anywhere, reading.AsyncClient):
+    """Reads a server (`http://…`) or a local store (a file, a folder, `sqlite:///…`, `postgresql://…`, a `Store`)."""
+
+
+class Client(Anywhere, blocking.Client):
     """Reads a server or a local store, as `AsyncClient` does, without await. Close it, or use it in `with`.
 
     `Client()` reads http://127.0.0.1:8000, `Client("https://…", key=…)` another server, `Client("var")` the store in
     a folder, `Client("postgresql://…")` one in PostgreSQL.
     """
-
-    def __init__(
-        self,
-        where: str | Path | Store = reading.LOCAL_SERVER,
-        *,
-        key: str | None = None,
-        patience: Patience = Patience(),
-    ) -> None:
-        super().__init__(_asker(where, key=key, patience=patience))
-
-
-def _asker(where: Where, *, key: str | None, patience: Patience) -> Asker:
-    if isinstance(where, str) and where.startswith(("http://", "https://")):
-        return Asker(where, key=key, patience=patience)
-    if key is not None:
-        raise ConfigError("A key is for a server; a local store is read by whoever may read its file")
-    return open_local(where).asker(patience)
 
 
 def local_url(where: str | Path) -> str:

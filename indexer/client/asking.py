@@ -102,6 +102,10 @@ class Asker:
         self.base = base.rstrip("/")
         self.patience = patience
         self.watching = watching
+        self.trying = stamina.AsyncRetryingCaller(
+            attempts=patience.attempts, timeout=None, wait_initial=patience.first_wait, wait_max=patience.longest_wait,
+            wait_jitter=patience.first_wait,
+        ).on(self._again)  # fmt: skip
         self.replies: OrderedDict[str, Reply] = OrderedDict()
         self.client = httpx2.AsyncClient(
             headers={"user-agent": USER_AGENT, **({"authorization": f"Bearer {key}"} if key else {})},
@@ -117,10 +121,7 @@ class Asker:
         Raises what the server said (NotFoundError, InputError, NotEnoughDataError, …), SourceUnavailable when it
         cannot be reached or is busy, after retries, and SourceCorrupt when it is not this API.
         """
-        async for attempt in self._retries():
-            with attempt:
-                return await self._once(path, params or {}, body)
-        raise AssertionError("a retry loop ends with an answer or an error")
+        return await self.trying(self._once, path, params or {}, body)
 
     async def levels(self, path: str, after: str | None) -> AsyncGenerator[LevelEvent, None]:
         """The levels of an index's stream, after this event, for as long as the caller takes them.
@@ -209,17 +210,6 @@ class Asker:
                 or sum(len(answer.body) for answer in self.replies.values()) > KEPT_BYTES
             ):
                 self.replies.popitem(last=False)
-
-    def _retries(self) -> Any:
-        patience = self.patience
-        return stamina.retry_context(
-            on=self._again,
-            attempts=patience.attempts,
-            timeout=None,
-            wait_initial=patience.first_wait,
-            wait_max=patience.longest_wait,
-            wait_jitter=patience.first_wait,
-        )
 
     def _again(self, error: Exception) -> bool | float:
         if not isinstance(error, DeaiError) or not error.retryable:
