@@ -231,7 +231,7 @@ def add(
     into: Annotated[str, typer.Option(help="The other token, for absorb and add.")] = "",
 ) -> None:
     """Decide over a value, a membership or an event. It acts from the next update on and is public at once."""
-    from indexer.levels.overrides import decide
+    from indexer.levels.rules import decide
     from indexer.store.rows import OverrideRow
     from indexer.workflow.work import registry_of
 
@@ -248,7 +248,7 @@ def add(
 
 def withdraw(number: Number, by: By) -> None:
     """End an override before its expiry."""
-    from indexer.levels.overrides import withdraw as withdrawn
+    from indexer.levels.rules import withdraw as withdrawn
 
     with opened() as (store, _):
         withdrawn(store, number, by=by, now=utc_now())

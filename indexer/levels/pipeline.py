@@ -20,11 +20,11 @@ from indexer.engine.level import compute_index
 from indexer.engine.market import Market, Status
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.levels.announcing import News, announced, notes_of
-from indexer.levels.corrections import Deferred
 from indexer.levels.lifecycle import apply_due_states, standing_of
 from indexer.levels.markets import held_supplies, narrowed, read_facts
 from indexer.levels.official import (
     FOREVER_US,
+    Deferred,
     computed_rates,
     differing,
     effects_on_published,
@@ -32,10 +32,9 @@ from indexer.levels.official import (
     settle_rates,
     write_fresh,
 )
-from indexer.levels.overrides import in_force, values_of
 from indexer.levels.publish import Published, publish, write_proposal
 from indexer.levels.published import read_settled
-from indexer.levels.rules import Rules, load_rules, obeyed
+from indexer.levels.rules import Rules, in_force, load_rules, obeyed, values_of
 from indexer.levels.tail import Tail, Walk, keep, tail_of
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry

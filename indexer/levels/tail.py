@@ -28,10 +28,9 @@ from indexer.levels.announcing import FRESH_DAYS
 from indexer.levels.assemble import assemble
 from indexer.levels.markets import line_facts, narrowed
 from indexer.levels.official import FOREVER_US, computed_rates, differing, write_fresh
-from indexer.levels.overrides import events_of, values_of
 from indexer.levels.publish import Proposal, propose
 from indexer.levels.published import settled_of
-from indexer.levels.rules import Rules, obeyed
+from indexer.levels.rules import Rules, events_of, obeyed, values_of
 from indexer.methodology.spec import BY_CAP, Methodology, RebalanceDate, universe_lines
 from indexer.registry import Registry
 from indexer.registry.records import QUOTES

@@ -17,10 +17,9 @@ from indexer.engine.market import STATUS_NAMES, Market
 from indexer.engine.second import Comparison, compare, second_index
 from indexer.errors import VerificationError
 from indexer.levels.markets import narrowed
-from indexer.levels.overrides import events_of, in_force
 from indexer.levels.publish import candidates, same_levels
 from indexer.levels.published import Versions, change_of, read_settled
-from indexer.levels.rules import Rules
+from indexer.levels.rules import Rules, events_of, in_force
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry

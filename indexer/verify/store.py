@@ -18,8 +18,7 @@ from indexer.errors import MethodologyError, VerificationError
 from indexer.levels.hash_chain import GENESIS, chain
 from indexer.levels.markets import load_market
 from indexer.levels.official import computed_rates, differing
-from indexer.levels.overrides import in_force, values_of
-from indexer.levels.rules import Rules, load_rules
+from indexer.levels.rules import Rules, in_force, load_rules, values_of
 from indexer.registry import Registry
 from indexer.store.assets import read_assets, read_listings
 from indexer.store.bars import read_bars

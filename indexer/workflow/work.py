@@ -18,11 +18,10 @@ from indexer.config import Settings
 from indexer.errors import InputError, NotEnoughDataError, StoreError
 from indexer.files.importing import FileReport, Progress, import_files, quiet
 from indexer.levels.markets import load_market, narrowed
-from indexer.levels.overrides import events_of, in_force
 from indexer.levels.pipeline import UpdateReport, stored_report, update
 from indexer.levels.proforma import ProForma, compute_pro_forma
 from indexer.levels.published import methodology_of, read_settled, registry_for
-from indexer.levels.rules import load_rules
+from indexer.levels.rules import events_of, in_force, load_rules
 from indexer.live.clock import ClockSuspect, ClockWatch
 from indexer.live.context import Live, archive_of, live_of
 from indexer.live.jobs import chain_scheduler, history_scheduler, live_jobs

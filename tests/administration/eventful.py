@@ -8,7 +8,7 @@ import numpy as np
 from test_restatement import HOUR, corrected, heaviest
 from worlds import HOURS, START_US, prices, world
 
-from indexer.levels.overrides import decide
+from indexer.levels.rules import decide
 from indexer.store.archive import Archive, write_payloads
 from indexer.store.assets import ensure_benchmarks
 from indexer.store.bars import write_benchmark_bars, write_metrics

@@ -10,7 +10,7 @@ import pytest
 from worlds import APRIL, HOURS, START_US, TO_APRIL, prices, registry
 
 from indexer.errors import InputError, NotFoundError
-from indexer.levels.overrides import decide, withdraw
+from indexer.levels.rules import decide, withdraw
 from indexer.store.administration import read_announcements, read_overrides
 from indexer.store.rates import read_rates
 from indexer.store.rebalancings import read_rebalancings

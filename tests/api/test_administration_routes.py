@@ -15,7 +15,7 @@ from api.routes import administration as forms
 from indexer.config import Settings
 from indexer.demo import START_US, build_demo
 from indexer.levels.lifecycle import change_state
-from indexer.levels.overrides import decide
+from indexer.levels.rules import decide
 from indexer.registry.read import simulated_registry
 from indexer.store.db import Store, open_store
 from indexer.store.rows import OverrideRow

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from small import FIXED, Small, registry
 
 from indexer.levels import pipeline
-from indexer.levels.overrides import decide
 from indexer.levels.pipeline import UpdateReport, update
-from indexer.levels.rules import Rules, load_rules
+from indexer.levels.rules import Rules, decide, load_rules
 from indexer.methodology.load import load_methodology
 from indexer.methodology.spec import Methodology
 from indexer.store.assets import ensure_listings

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from indexer.errors import MethodologyError
 from indexer.registry import SHIPPED, Registry, load_registry
-from indexer.registry.checks import address_fault
-from indexer.registry.read import read_registry
+from indexer.registry.read import address_fault, read_registry
 from indexer.times import to_us
 
 SHARED = Path(__file__).parents[2] / ".." / "shared"

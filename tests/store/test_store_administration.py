@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from indexer.administration.explain import explain
 from indexer.levels.lifecycle import change_state
-from indexer.levels.overrides import decide
+from indexer.levels.rules import decide
 from indexer.store.administration import (
     read_announcements,
     read_overrides,
