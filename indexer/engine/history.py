@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -85,11 +85,6 @@ def units_after(placed: PlacedEvent, units: F64) -> F64:
     if effect in (Effect.ABSORB, Effect.ADD) and placed.into is not None:
         after[placed.into] += held * ratio
     return after
-
-
-def unclaimed_inventory(unconverted: float, ratio: float) -> float:
-    """Successor tokens minted for holders who have not converted: to be subtracted from its free float."""
-    return unconverted * ratio
 
 
 REVIEWS = ("rebalance", "reconstitution")
@@ -174,20 +169,14 @@ def aligned(change: Rebalance, *, slugs: tuple[str, ...], columns: tuple[str, ..
         )
     at = [place[slug] for slug in slugs if slug in place]
     pick = [n for n, slug in enumerate(slugs) if slug in place]
+    spread: dict[str, Any] = {name: np.zeros(len(columns)) for name in BY_LINE}
+    for name, values in spread.items():
+        values[at] = getattr(change, name)[pick]
+    return replace(change, **spread)
 
-    def spread(values: F64) -> F64:
-        out = np.zeros(len(columns))
-        out[at] = values[pick]
-        return out
 
-    return replace(
-        change,
-        units_before=spread(change.units_before),
-        units_after=spread(change.units_after),
-        weight_drifted=spread(change.weight_drifted),
-        weight_target=spread(change.weight_target),
-        prices=spread(change.prices),
-    )
+BY_LINE = ("units_before", "units_after", "weight_drifted", "weight_target", "prices")
+"""The arrays of a change that have one number for each line."""
 
 
 class Decision(NamedTuple):

@@ -1,7 +1,4 @@
-"""The store's facts → the `Market` that the engine computes on: lines, volumes and supplies around the rates.
-
-Place in the flow: between the store and `compute_index`, for the pipeline, verification, explanation and backtests.
-"""
+"""The store's facts → the `Market` that the engine computes on: lines, volumes and supplies around the rates."""
 
 from __future__ import annotations
 

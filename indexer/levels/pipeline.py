@@ -32,7 +32,7 @@ from indexer.levels.official import (
     settle_rates,
     write_fresh,
 )
-from indexer.levels.publish import Published, publish, write_proposal
+from indexer.levels.publish import Proposal, publish, write_proposal
 from indexer.levels.published import read_settled
 from indexer.levels.rules import Rules, in_force, load_rules, obeyed, values_of
 from indexer.levels.tail import Tail, Walk, keep, tail_of
@@ -201,8 +201,7 @@ def _by_tail(walk: Walk, tail: Tail, *, refused: Mapping[str, str]) -> Outcome:
     for one in tail.additions:
         name = one.methodology.id
         write_proposal(walk.store, walk.run_id, one.proposal, index_id=name, now=walk.now)
-        new = Published(len(one.proposal.rows))
-        summary = _summary(walk, one.methodology, history=one.history, new=new, note=one.note)
+        summary = _summary(walk, one.methodology, history=one.history, new=one.proposal, note=one.note)
         updates.append(replace(summary, first=iso(one.first_us), levels=kept.levels[name]))
     updates += [_stored_update(walk.store, name) for name in tail.asleep]
     updates.sort(key=lambda one: list(kept.levels).index(one.index_id))
@@ -338,16 +337,16 @@ def _key(facts: str, rules: str) -> str:
     return f"update:{hashlib.sha256(f'{facts}:{rules}'.encode()).hexdigest()}"
 
 
-def _summary(walk: Walk, methodology: Methodology, *, history: IndexHistory, new: Published, note: str) -> IndexUpdate:
+def _summary(walk: Walk, methodology: Methodology, *, history: IndexHistory, new: Proposal, note: str) -> IndexUpdate:
     return IndexUpdate(
         index_id=methodology.id,
         first=iso(int(history.times_us[0])),
         last=iso(int(history.times_us[-1])),
         levels=len(history.times_us),
-        new=new.written,
+        new=len(new.rows),
         level=round(float(history.levels[-1]), methodology.decimals),
         status=_status_word(history, provisional=walk.provisional),
-        restated=new.restated,
+        restated=len(new.restated),
         note=note,
     )
 

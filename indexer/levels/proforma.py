@@ -1,6 +1,6 @@
 """The next rebalance before it happens: members, weights, units, turnover and days to trade, at the last known prices.
 
-Place in the flow: from the reference date on nothing that decides can change any more; only prices still move the
+From the reference date on nothing that decides can change any more; only prices still move the
 units. It is computed by the engine itself, on the market with its last prices at the effective instant.
 """
 

@@ -52,14 +52,6 @@ class Proposal:
         return self.rows[self.revisions > 1]
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """How many levels were written, and of those how many restate one that was out before."""
-
-    written: int = 0
-    restated: int = 0
-
-
 def candidates(
     history: IndexHistory, market: Market, *, methodology: Methodology, versions: Versions | None = None
 ) -> Candidates:
@@ -175,8 +167,8 @@ def publish(
     reason: str = "",
     simulated: bool = False,
     provisional: bool = False,
-) -> Published:
-    """Write what is new or differs. Safe to repeat after being killed anywhere.
+) -> Proposal:
+    """Write what is new or differs, which is the answer. Safe to repeat after being killed anywhere.
 
     `settled` are the changes of units that were published before and stay; without them everything is stated anew,
     for `reason`. `provisional` levels say so instead of their status.
@@ -211,7 +203,7 @@ def publish(
     write_proposal(store, run_id, proposal, index_id=methodology.id, now=now)
     if len(proposal.restated):
         _tell(store, run_id, proposal, index_id=methodology.id, now=now, reason=reason)
-    return Published(len(proposal.rows), len(proposal.restated))
+    return proposal
 
 
 def same_levels(stored: LevelRows, made: Candidates, *, slots: I64, rows: I64) -> Bools:

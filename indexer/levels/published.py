@@ -1,7 +1,4 @@
-"""What was published of an index: its changes of units, from which the engine goes on, and the rules of each level.
-
-Place in the flow: `pipeline.py` and `verify/store.py` read it before they compute.
-"""
+"""What was published of an index: its changes of units, from which the engine goes on, and the rules of each level."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import numpy as np
 
 from indexer.arrays import F64, I64
 from indexer.config import Settings
-from indexer.engine.history import Decision, Rebalance, Settled, aligned
+from indexer.engine.history import BY_LINE, Decision, Rebalance, Settled, aligned
 from indexer.engine.market import Market, SupplySource
 from indexer.errors import MethodologyError, NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.methodology.load import load_methodologies, load_methodology
@@ -64,11 +61,7 @@ def change_of(row: RebalancingRow) -> Rebalance:
         kind=row.kind,
         reference_us=to_us(row.reference_at),
         effective_us=to_us(row.effective_at),
-        units_before=column("units_before"),
-        units_after=column("units_after"),
-        weight_drifted=column("weight_drifted"),
-        weight_target=column("weight_target"),
-        prices=column("price"),
+        **{name: column("price" if name == "prices" else name) for name in BY_LINE},
         divisor_before=row.divisor_before,
         divisor_after=row.divisor_after,
         level=row.level,
@@ -95,28 +88,26 @@ def _decision(item: RebalancingItemRow) -> Decision:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """ids (K,): the stored version of each level; `hash_of` and `decimals_of` say what each version is."""
+    """ids (K,): the stored version of each level's rules; `rules` are their hash and decimals by version."""
 
     ids: I64
-    hash_of: Mapping[int, str]
-    decimals_of: Mapping[int, int]
+    rules: Mapping[int, tuple[str, int]]
 
     @classmethod
     def one(cls, methodology: Methodology, *, count: int, version: int = 0) -> Versions:
         """The same version for every level."""
-        ids = np.full(count, version, dtype=np.int64)
-        return cls(ids, {version: methodology.hash}, {version: methodology.decimals})
+        return cls(np.full(count, version, dtype=np.int64), {version: (methodology.hash, methodology.decimals)})
 
     def hashes(self) -> str | list[str]:
         """The hash of each level's rules; one text when they are all the same."""
-        if len(self.hash_of) == 1:
-            return next(iter(self.hash_of.values()))
-        return [self.hash_of[number] for number in self.ids.tolist()]
+        if len(self.rules) == 1:
+            return next(iter(self.rules.values()))[0]
+        return [self.rules[number][0] for number in self.ids.tolist()]
 
     def rounded(self, levels: F64) -> F64:
         """Levels rounded to the decimals of their versions."""
         out = levels.copy()
-        for number, decimals in self.decimals_of.items():
+        for number, (_, decimals) in self.rules.items():
             rows = self.ids == number
             out[rows] = np.round(levels[rows], decimals)
         return out
@@ -124,7 +115,7 @@ class Versions:
     def units(self) -> F64:
         """One unit of the last decimal of each level."""
         out = np.ones(len(self.ids))
-        for number, decimals in self.decimals_of.items():
+        for number, (_, decimals) in self.rules.items():
             out[self.ids == number] = 10.0**-decimals
         return out
 
@@ -140,7 +131,7 @@ def versions_of(
     known = stored.times_us[slot] == times_us
     ids[known] = stored.methodology_id[slot[known]]
     rows = [row for row in read_methodologies(store, methodology.id) if row.id in set(ids.tolist())]
-    return Versions(ids, {row.id: row.hash for row in rows}, {row.id: rules_of(row).decimals for row in rows})
+    return Versions(ids, {row.id: (row.hash, rules_of(row).decimals) for row in rows})
 
 
 def rules_of(row: MethodologyRow) -> Methodology:

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from indexer.engine.history import BasketEvent, Effect, unclaimed_inventory
+from indexer.engine.history import BasketEvent, Effect
 from indexer.errors import InputError, did_you_mean
 from indexer.levels.assemble import SupplyTokens
 from indexer.methodology.actions import CorporateAction, EventLog, Kind, load_event_log
@@ -212,6 +212,10 @@ class SupplyEffect:
     ignore: bool = False
     explains: bool = False
 
+    def holds(self, at_us: int) -> bool:
+        """Whether it acts on an observation of an instant."""
+        return self.from_us <= at_us and (self.until_us is None or at_us < self.until_us)
+
 
 def supply_effects(events: Sequence[CorporateAction]) -> tuple[SupplyEffect, ...]:
     """What events do to supplies: unclaimed inventory off the successor's float, fraudulent mints ignored."""
@@ -219,8 +223,8 @@ def supply_effects(events: Sequence[CorporateAction]) -> tuple[SupplyEffect, ...
     for event in events:
         until = to_us(event.until) if event.until else None
         if event.kind in (Kind.PARTIAL_MIGRATION, Kind.DEPARTURE):
-            tokens = unclaimed_inventory(event.unconverted or 0.0, event.ratio)
-            effects.append(SupplyEffect(event.into, to_us(event.effective), until, subtract=tokens))
+            unclaimed = (event.unconverted or 0.0) * event.ratio  # minted for holders who have not converted
+            effects.append(SupplyEffect(event.into, to_us(event.effective), until, subtract=unclaimed))
         elif event.kind is Kind.FRAUDULENT_MINT:
             effects.append(SupplyEffect(event.asset, to_us(event.effective), until, ignore=True))
         if event.kind in EXPLAINING or event.issuance:
@@ -247,7 +251,7 @@ def adjusted(
     counted: list[SupplyTokens] = []
     for row in rows:
         mine = [
-            effect for effect in effects if effect.asset == slugs.get(row.asset_id) and _within(effect, row.observed_us)
+            effect for effect in effects if effect.asset == slugs.get(row.asset_id) and effect.holds(row.observed_us)
         ]
         if any(effect.ignore for effect in mine):
             continue
@@ -255,10 +259,6 @@ def adjusted(
         if taken < row.tokens:
             counted.append(replace(row, tokens=row.tokens - taken) if taken else row)
     return counted
-
-
-def _within(effect: SupplyEffect, at_us: int) -> bool:
-    return effect.from_us <= at_us and (effect.until_us is None or at_us < effect.until_us)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,8 @@
 """The tail way of an update: hours that only follow what is published are computed from the last hours, and appended.
 
-Place in the flow: `pipeline.update` tries it first and takes the full way, which stays the reference, where this one
-cannot prove that both give the same. The proof has two halves. *Nothing older changed*: an update leaves in the run log
-what it knew (`Kept`), and every run since may only have brought what follows. *The last hours are the official ones*:
-rates and levels of a window are computed again, by the same engine on a market of that window, and equal what is
-published. The engine begins at the basket that was held: units and divisor, as the store has them.
+The full way stays the reference and is taken where the proof that both give the same fails. *Nothing older changed*: an
+update leaves in the run log what it knew (`Kept`), and every run since may only have brought what follows. *The last
+hours are the official ones*: rates and levels of a window are computed again, from the basket held then, and equal.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The dated log of corporate actions: TOML in, checked events out, each with its treatment (docs/administration.md).
-
-Place in the flow: `levels` loads it and turns it into what the engine and the supplies need.
-"""
+"""The dated log of corporate actions: TOML in, checked events out, each with its treatment (docs/administration.md)."""
 
 from __future__ import annotations
 

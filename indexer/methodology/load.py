@@ -1,6 +1,6 @@
 """Methodology files to validated, hashed methodologies: the shipped ones and those in a folder of the user's.
 
-Place in the flow: start of the pipeline. Every problem of a file is reported at once, each with its place in it.
+Every problem of a file is reported at once, each with its place in it.
 """
 
 from __future__ import annotations

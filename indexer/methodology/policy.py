@@ -1,7 +1,4 @@
-"""The administrator's policy as data: when a published level is restated, when supply changes at once, and so on.
-
-Place in the flow: read once at the start of an update; `corrections.py` and `pipeline.py` obey it.
-"""
+"""The administrator's policy as data: when a published level is restated, when supply changes at once, and so on."""
 
 from __future__ import annotations
 

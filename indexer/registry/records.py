@@ -1,8 +1,4 @@
-"""What is known of a token: its identity, its labels through time, where it trades and in what, what became of it.
-
-Place in the flow: the first thing that import, sources, levels and on-chain reading look into. `read.py` reads it
-from TOML by these annotations; nothing here reads a file.
-"""
+"""What is known of a token: its identity, its labels through time, where it trades and in what, what became of it."""
 
 from __future__ import annotations
 

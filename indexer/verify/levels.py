@@ -186,9 +186,7 @@ def unlike_levels(stored: LevelRows, history: IndexHistory, *, market: Market, r
     if not np.array_equal(stored.times_us, history.times_us):
         return f"{len(stored)} levels are stored, recomputing gives {len(history.times_us)}; run `deai update`"
     numbers = stored.methodology_id
-    versions = Versions(
-        numbers, {n: one.hash for n, one in rules.items()}, {n: one.decimals for n, one in rules.items()}
-    )
+    versions = Versions(numbers, {n: (one.hash, one.decimals) for n, one in rules.items()})
     again = candidates(history, market, methodology=rules[int(numbers[-1])], versions=versions)
     every = np.arange(len(stored))
     wrong = np.flatnonzero(~same_levels(stored, again, slots=every, rows=every))
