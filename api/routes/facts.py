@@ -19,7 +19,9 @@ from api.answers.params import End, IndexId, Start, window_of
 from api.answers.problems import declared
 from api.answers.services import ServicesDep, StoreDep
 from api.routes.assets import Symbol
-from indexer.levels.markets import judged_supplies, line_facts, traded_days
+from indexer.engine.market import VENUES
+from indexer.levels.assemble import VOLUME
+from indexer.levels.markets import PERPETUAL_VENUES, judged_supplies, line_facts, traded_days
 from indexer.levels.published import registry_for
 from indexer.levels.rules import load_rules
 from indexer.methodology.actions import CorporateAction, load_event_log
@@ -127,13 +129,14 @@ def traded_value_csv(services: ServicesDep, symbol: Symbol) -> Response:
     where all are known; empty where no venue's is known. `end` is the 00:00 UTC that ends the day.
     """
     asset = read_asset(services.store, symbol)
-    days = traded_days(services.store, registry_for(services.store, services.settings), asset.slug)
+    days, traded = traded_days(services.store, registry_for(services.store, services.settings), asset.slug)
+    venues, perpetual = (np.nan_to_num(traded[name]).astype(np.int64) for name in (VENUES, PERPETUAL_VENUES))
     columns = {
-        "date": np.datetime_as_string((days.day_us - 1).astype("datetime64[us]"), unit="D"),
-        "end": iso_times(days.day_us),
-        "traded_value_usd": days.volume_usd,
-        "venues": days.venues,
-        "perpetual_venues": days.perpetual_venues,
+        "date": np.datetime_as_string((days - 1).astype("datetime64[us]"), unit="D"),
+        "end": iso_times(days),
+        "traded_value_usd": traded[VOLUME],
+        "venues": venues,
+        "perpetual_venues": perpetual,
     }
     return csv_answer(columns)
 

@@ -232,18 +232,9 @@ class Rebalance:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """A scheduled date after the base that changed nothing, or a reconstitution that could only rebalance, and why:
-    too few members, or caps they cannot meet."""
-
-    reference_us: int
-    effective_us: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Relaxed:
-    """A scheduled date whose caps the members could not meet, and how far they were raised for it."""
+class Irregular:
+    """A scheduled date after the base that was not applied as it stands, and why: *skipped*, it changed nothing or only
+    weights (too few members, or caps they cannot meet); or *relaxed*, how far its caps were raised."""
 
     reference_us: int
     effective_us: int
@@ -267,8 +258,8 @@ class IndexHistory:
     carried_weight: F64
     constituents: I64
     rebalances: tuple[Rebalance, ...]
-    skipped: tuple[Skipped, ...] = ()
-    relaxed: tuple[Relaxed, ...] = ()
+    skipped: tuple[Irregular, ...] = ()
+    relaxed: tuple[Irregular, ...] = ()
     spells: tuple[Spell, ...] = ()
 
     @property

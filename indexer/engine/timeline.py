@@ -21,11 +21,10 @@ from indexer.engine.history import (
     BasketEvent,
     Decision,
     Effect,
+    Irregular,
     PlacedEvent,
     Rebalance,
-    Relaxed,
     Settled,
-    Skipped,
     chain_divisors,
     drifted_weights,
     last_row,
@@ -83,8 +82,8 @@ class Timeline:
     watch: Watch
     plans: list[Plan] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    relaxed: list[Relaxed] = field(default_factory=list)
+    skipped: list[Irregular] = field(default_factory=list)
+    relaxed: list[Irregular] = field(default_factory=list)
 
     def kind_of(self, change: Change) -> str:
         """The kind of a change, as its record has it."""
@@ -225,12 +224,12 @@ class _Walker:
             members, decisions = self._choose(number, self.members, full=False)
             weights, said = self._weigh(number, members, date=date)
             problem = problem if weights is None else f"{problem}; members were not reviewed, only weights"
-            self.out.skipped.append(Skipped(date.reference_us, date.effective_us, problem))
+            self.out.skipped.append(Irregular(date.reference_us, date.effective_us, problem))
         elif weights is None:
-            self.out.skipped.append(Skipped(date.reference_us, date.effective_us, said))
+            self.out.skipped.append(Irregular(date.reference_us, date.effective_us, said))
         if weights is not None:
             if said:
-                self.out.relaxed.append(Relaxed(date.reference_us, date.effective_us, said))
+                self.out.relaxed.append(Irregular(date.reference_us, date.effective_us, said))
             kind = self._kind(row, review=review)
             supply = self.inputs.supply[number]
             self.out.plans.append(Plan(kind, date, weights, supply, members, decisions))

@@ -74,18 +74,13 @@ def read_facts(
     """The lines with what was traded in their bars, their supplies and metrics. Only spot counts as traded value."""
     ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
     known = [row for row in listings if row.id is not None and row.asset_id is not None]
-    spot = [row for row in known if registry.market(row.venue) == SPOT]
-    spot_bars = _of_listings(bars, spot)
-    seen = set(np.unique(spot_bars.listing_id).tolist())
+    traded_ids = set(np.unique(bars.listing_id).tolist())
+    spot = [row for row in known if row.id in traded_ids and registry.market(row.venue) == SPOT]
     supplies = _supplies(store, registry, ids=ids, as_of_us=as_of_us)
+    metrics = metric_columns(read_asset_metrics(store, INDEX_METRICS, as_of_us=as_of_us), ids)
     return MarketFacts(
-        line_facts(registry, ids=ids, listings=[row for row in spot if row.id in seen]),
-        [
-            _volumes(spot_bars, spot),
-            *metric_columns(read_asset_metrics(store, INDEX_METRICS, as_of_us=as_of_us), ids),
-            venues_a_day(spot_bars, spot),
-            _perpetual_venues(bars, [row for row in known if registry.market(row.venue) == PERPETUAL]),
-        ],
+        line_facts(registry, ids=ids, listings=spot),
+        [*daily_trading(bars, known, registry), *metrics],
         [*adjusted(supplies, effects, slugs={number: slug for slug, number in ids.items()}), *_facts(ids)],
         explained(effects, lines={asset.slug: asset.line for asset in registry.assets}),
     )
@@ -160,34 +155,24 @@ def _of_listings(bars: BarSeries, listings: Iterable[ListingRow]) -> BarSeries:
     return bars.rows(np.isin(bars.listing_id, [int(row.id or 0) for row in listings]))
 
 
-@dataclass(frozen=True, slots=True)
-class TradedDays:
-    """Days of one asset (D,) ascending: their 00:00 UTC ends, USD traded at spot venues (NaN unknown), how many spot
-    venues had a bar, and how many venues of perpetual futures."""
-
-    day_us: I64
-    volume_usd: F64
-    venues: I64
-    perpetual_venues: I64
-
-
-def traded_days(store: Store, registry: Registry, slug: str) -> TradedDays:
-    """What an index knows of an asset's trading, day by day."""
+def traded_days(store: Store, registry: Registry, slug: str) -> tuple[I64, dict[str, F64]]:
+    """What an index knows of an asset's trading: the 00:00 UTC ends of days (D,), and by name the figures of
+    `daily_trading` (D,), NaN where not known."""
     listings = [row for row in read_listings(store) if row.asset == slug and row.id is not None]
-    bars = read_bars(store, listing_ids=[int(row.id or 0) for row in listings])
+    daily = daily_trading(read_bars(store, listing_ids=[int(row.id or 0) for row in listings]), listings, registry)
+    days = np.unique(np.concatenate([one.day_us for one in daily]))
+    figures = {one.name: np.full(len(days), np.nan) for one in daily}
+    for one in daily:
+        figures[one.name][np.searchsorted(days, one.day_us)] = one.value
+    return days, figures
+
+
+def daily_trading(bars: BarSeries, listings: Sequence[ListingRow], registry: Registry) -> list[DailyColumns]:
+    """VOLUME and VENUES of spot bars, and PERPETUAL_VENUES."""
     spot, futures = ([row for row in listings if registry.market(row.venue) == kind] for kind in (SPOT, PERPETUAL))
     spot_bars = _of_listings(bars, spot)
-    counts = venues_a_day(spot_bars, spot), _perpetual_venues(bars, futures)
-    days = np.union1d(counts[0].day_us, counts[1].day_us)
-
-    def spread(day_us: I64, value: F64) -> F64:
-        column = np.full(len(days), np.nan)
-        column[np.searchsorted(days, day_us)] = value
-        return column
-
-    volumes = _volumes(spot_bars, spot)
-    venues, perpetual = (np.nan_to_num(spread(one.day_us, one.value)).astype(np.int64) for one in counts)
-    return TradedDays(days, spread(volumes.day_us, volumes.value), venues, perpetual)
+    perpetual = replace(venues_a_day(_of_listings(bars, futures), futures), name=PERPETUAL_VENUES)
+    return [_volumes(spot_bars, spot), venues_a_day(spot_bars, spot), perpetual]
 
 
 def _volumes(bars: BarSeries, listings: list[ListingRow]) -> DailyColumns:
@@ -215,10 +200,6 @@ def venues_a_day(bars: BarSeries, listings: Iterable[ListingRow]) -> DailyColumn
         -1, 3
     )
     return DailyColumns(VENUES, asset_id=rows[:, 0], day_us=rows[:, 1], value=rows[:, 2].astype(np.float64))
-
-
-def _perpetual_venues(bars: BarSeries, listings: list[ListingRow]) -> DailyColumns:
-    return replace(venues_a_day(_of_listings(bars, listings), listings), name=PERPETUAL_VENUES)
 
 
 def _supplies(store: Store, registry: Registry, *, ids: Mapping[str, int], as_of_us: int | None) -> list[SupplyTokens]:
