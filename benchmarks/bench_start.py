@@ -53,10 +53,27 @@ def _finish(command: list[str]) -> float:
     return (time.perf_counter() - began) * 1e3
 
 
-def _serve() -> float:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+def until_healthy(port: int, *, began: float) -> float:
+    """Milliseconds from `began` on until a server's /healthz says 200. Raises RuntimeError after 30 s."""
+    while time.perf_counter() - began < 30:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
+                if answer.status == 200:
+                    return (time.perf_counter() - began) * 1e3
+        except OSError:
+            time.sleep(0.005)
+    raise RuntimeError("deai serve did not answer within 30 s")
+
+
+def _serve() -> float:
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -66,14 +83,7 @@ def _serve() -> float:
             stderr=subprocess.DEVNULL,
         )
         try:
-            while time.perf_counter() - began < 30:
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
-                        if answer.status == 200:
-                            return (time.perf_counter() - began) * 1e3
-                except OSError:
-                    time.sleep(0.005)
-            raise RuntimeError("deai serve did not answer within 30 s")
+            return until_healthy(port, began=began)
         finally:
             process.terminate()
             process.wait()

@@ -29,7 +29,7 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
     rows, orm = (2_000, 100) if quick else (READ_ROWS, ORM_ROWS)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        path = DATA if DATA.is_file() and not quick else _made_up(folder, rows=2_000 if quick else 671_497)
+        path = DATA if DATA.is_file() and not quick else made_up(folder, rows=2_000 if quick else 671_497)
         return [*_imports(folder, path), *_writes(folder, rows, orm), *_reads(folder, rows, orm)]
 
 
@@ -141,7 +141,7 @@ def _one_changed(bars: Any) -> Any:
     return part
 
 
-def _made_up(folder: Path, *, rows: int) -> Path:
+def made_up(folder: Path, *, rows: int) -> Path:
     """Generated rows with the columns of the real file."""
     import pandas as pd
 

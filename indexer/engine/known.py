@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -24,13 +25,22 @@ EXPIRED_US: Final = 400 * DAY_US  # no index weighs by an older reading: what co
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """Tokens at an instant by a provider; `stated` when the reading itself says why it moved."""
+class SupplyTokens:
+    """One supply observation in tokens (the store has base units).
 
-    at_us: int
+    `kind`: circulating, free_float, total or burnt. `shipped`: a fact of the package, not a provider's reading.
+    `stated`: it says itself why it moved. A `witness` only confirms others, it is not used itself.
+    """
+
+    asset_id: int
+    kind: str
+    origin: str
+    observed_us: int
     tokens: float
-    provider: str
+    shipped: bool = False
+    source: str = ""
     stated: bool = False
+    witness: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,7 @@ class Step:
         return self.after / self.before - 1.0
 
 
+@cache
 def provider_of(source: str) -> str:
     """The first word of a source's name: a provider that repeats itself under other names is no second one."""
     word = re.match(r"[^\W_]+", source.lower())
@@ -56,7 +67,7 @@ def provider_of(source: str) -> str:
 
 
 def acting(
-    readings: Sequence[Reading], *, events: Sequence[tuple[int, int]] = (), witnesses: Sequence[Reading] = ()
+    readings: Sequence[SupplyTokens], *, events: Sequence[tuple[int, int]] = (), witnesses: Sequence[SupplyTokens] = ()
 ) -> tuple[list[bool], list[Step]]:
     """Which of the readings (one kind of supply, ascending) act, and the steps that had to wait.
 
@@ -69,41 +80,41 @@ def acting(
     """
     acts: list[bool] = []
     steps: list[Step] = []
-    last: Reading | None = None
+    last: SupplyTokens | None = None
     waiting = False
     for reading in readings:
-        if last is not None and reading.at_us - last.at_us > EXPIRED_US:
+        if last is not None and reading.observed_us - last.observed_us > EXPIRED_US:
             last = None
         if last is not None and not _near(reading, last, waiting=waiting):
             known = _acknowledged(reading, last, events=events, others=(*readings, *witnesses))
             if not known:
                 if not waiting:
-                    steps.append(Step(reading.at_us, last.at_us, last.tokens, reading.tokens))
+                    steps.append(Step(reading.observed_us, last.observed_us, last.tokens, reading.tokens))
                 waiting = True
                 acts.append(False)
                 continue
         if waiting:
-            steps[-1] = replace(steps[-1], until_us=reading.at_us)
+            steps[-1] = replace(steps[-1], until_us=reading.observed_us)
         waiting, last = False, reading
         acts.append(True)
     return acts, steps
 
 
-def _near(reading: Reading, last: Reading, *, waiting: bool) -> bool:
+def _near(reading: SupplyTokens, last: SupplyTokens, *, waiting: bool) -> bool:
     """Whether a reading is no step; while one waits, time does not widen what may come back."""
-    gaps = 1.0 if waiting else max(1.0, (reading.at_us - last.at_us) / SPAN_US)
+    gaps = 1.0 if waiting else max(1.0, (reading.observed_us - last.observed_us) / SPAN_US)
     return abs(reading.tokens / last.tokens - 1.0) <= STEP * gaps + TOLERANCE
 
 
 def _acknowledged(
-    reading: Reading, last: Reading, *, events: Sequence[tuple[int, int]], others: Sequence[Reading]
+    reading: SupplyTokens, last: SupplyTokens, *, events: Sequence[tuple[int, int]], others: Sequence[SupplyTokens]
 ) -> bool:
-    if reading.stated or any(last.at_us < until and start <= reading.at_us for start, until in events):
+    if reading.stated or any(last.observed_us < until and start <= reading.observed_us for start, until in events):
         return True
     return any(
-        other.provider != reading.provider
-        and last.at_us < other.at_us <= reading.at_us
-        and reading.at_us - other.at_us <= SPAN_US
+        provider_of(other.source) != provider_of(reading.source)
+        and last.observed_us < other.observed_us <= reading.observed_us
+        and reading.observed_us - other.observed_us <= SPAN_US
         and abs(other.tokens / reading.tokens - 1.0) <= SAME + TOLERANCE
         for other in others
     )

@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from indexer.arrays import F64, Bools
+from indexer.arrays import F64
 from indexer.engine.eligibility import Reviews
 from indexer.engine.health import Watch
 from indexer.engine.history import (
@@ -36,7 +37,7 @@ from indexer.engine.history import (
 )
 from indexer.engine.known import Inputs
 from indexer.engine.market import Carried, Market
-from indexer.engine.weights import Sizes, relaxation, target_weights
+from indexer.engine.weights import relaxation, target_weights
 from indexer.errors import MethodologyError, NotEnoughDataError
 from indexer.methodology.spec import Methodology, RebalanceDate, rebalance_dates
 from indexer.times import DAY_US, from_us, iso, to_us
@@ -288,21 +289,19 @@ class _Walker:
                 baskets.append((number, chosen))
         if baskets:
             with suppress(MethodologyError):  # then each is weighed, or not, where the walk comes to it
-                self.weights = dict(zip(baskets, self._target_weights(baskets, labels=()), strict=True))
+                weights = target_weights(self.methodology, **self._basket(baskets))
+                self.weights = dict(zip(baskets, weights, strict=True))
 
-    def _target_weights(self, baskets: Sequence[tuple[int, frozenset[int]]], *, labels: Sequence[str]) -> F64:
-        """Target weights (K, N) of the members at each of some dates."""
-        sizes, member, groups = self._basket(baskets)
-        return target_weights(
-            self.methodology, sizes, member=member, slugs=self.market.slugs, groups=groups, labels=labels
-        )
-
-    def _basket(self, baskets: Sequence[tuple[int, frozenset[int]]]) -> tuple[Sizes, Bools, tuple[str, ...]]:
+    def _basket(self, baskets: Sequence[tuple[int, frozenset[int]]]) -> dict[str, Any]:
+        """What weights of the members (K, N) at each of some dates are made from."""
         member = np.zeros((len(baskets), len(self.market.lines)), dtype=np.bool_)
         for row, (_, members) in enumerate(baskets):
             member[row, list(members)] = True
-        groups = tuple(line.sub_sector for line in self.market.lines)
-        return self.inputs.sizes([number for number, _ in baskets]), member, groups
+        sizes, groups = (
+            self.inputs.sizes([number for number, _ in baskets]),
+            [line.sub_sector for line in self.market.lines],
+        )
+        return {"sizes": sizes, "member": member, "slugs": self.market.slugs, "groups": groups}
 
     def _weigh(self, number: int, members: frozenset[int], *, date: RebalanceDate) -> tuple[F64 | None, str]:
         """Target weights (N,) of the members and how far caps were raised for them; or None and why there are none."""
@@ -312,19 +311,16 @@ class _Walker:
             return None, f"{label}: {len(members)} members can be held, {needed} are needed"
         if basket in self.weights:
             return self.weights[basket], ""
+        asked = self._basket([basket])
         try:
-            return self._target_weights([basket], labels=[label])[0], ""
+            return target_weights(self.methodology, **asked, labels=[label])[0], ""
         except MethodologyError as error:
             if not self.methodology.caps.relax:
                 return None, str(error)
-        sizes, member, groups = self._basket([basket])
         try:
-            raised = relaxation(
-                self.methodology, sizes, member=member, slugs=self.market.slugs, groups=groups, label=label
-            )
+            return relaxation(self.methodology, **asked, label=label)
         except MethodologyError as error:
             return None, str(error)
-        return raised.weights, raised.reason
 
     def _units(self, plan: Plan, weights: F64, *, row: int) -> F64:
         sizes = self.units if plan.supply is None else np.where(plan.weights > 0, plan.supply, 0.0)

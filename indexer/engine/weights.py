@@ -290,18 +290,10 @@ def target_weights(
     return cap_weights(raw, methodology.caps, slugs=slugs, groups=groups, labels=labels)
 
 
-@dataclass(frozen=True, slots=True)
-class Relaxation:
-    """Weights (N,) within the raised bounds, and what was raised from what to what, in words."""
-
-    weights: F64
-    reason: str
-
-
 def relaxation(
     methodology: Methodology, sizes: Sizes, *, member: Bools, slugs: Sequence[str], groups: Sequence[str], label: str
-) -> Relaxation:
-    """The weights of one basket (1, N) whose caps cannot hold, where `[caps] relax = true`: caps are raised for it.
+) -> tuple[F64, str]:
+    """The weights (N,) of one basket whose caps cannot hold, where `[caps] relax = true`, and how far each was raised.
 
     The order: the bounds of groups first, if raising them alone is enough; else those of single tokens (`largest` with
     them), and of groups as far as these still need it; `per_asset` last. Each is raised to the least value that lets
@@ -316,7 +308,7 @@ def relaxation(
     hi, group_hi, reason = _raised(lo[0], hi[0], group_hi, belongs=index[None, :] == np.arange(len(group_hi))[:, None],
                                    member=member[0], fixed=fixed, label=label)  # fmt: skip
     weights = water_fill_groups(raw, lo, hi[None, :], groups=index, group_hi=group_hi, labels=[label])
-    return Relaxation(weights[0], f"{label}: {reason}, which the {int(member.sum())} members can just meet")
+    return weights[0], f"{label}: {reason}, which the {int(member.sum())} members can just meet"
 
 
 def _raised(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indexer.arrays import F64, I64, Bools
-from indexer.engine.known import Reading, Step, acting, provider_of
+from indexer.engine.known import Step, SupplyTokens, acting
 from indexer.engine.market import Line, Market, SupplyHistory, SupplySource
 from indexer.reference.rates import RateSeries
 from indexer.reference.rules import RateFlag
@@ -33,25 +33,6 @@ class LineFacts:
     venues: int
     parts: tuple[LinePart, ...]
     candidate_from_us: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SupplyTokens:
-    """One supply observation in tokens (the store has base units).
-
-    `kind`: circulating, free_float, total or burnt. `shipped`: a fact of the package, not a provider's reading.
-    `stated`: it says itself why it moved. A `witness` only confirms others, it is not used itself.
-    """
-
-    asset_id: int
-    kind: str
-    origin: str
-    observed_us: int
-    tokens: float
-    shipped: bool = False
-    source: str = ""
-    stated: bool = False
-    witness: bool = False
 
 
 VOLUME = "volume_usd"
@@ -213,15 +194,11 @@ def acting_supplies(
     used = [row for row in mine if row.kind in JUDGED and not row.witness]
     for kind, origin, shipped in sorted({(row.kind, row.origin, row.shipped) for row in used}):
         series = [row for row in used if (row.kind, row.origin, row.shipped) == (kind, origin, shipped)]
-        others = [_reading(row) for row in mine if row.kind == kind and row not in series]
-        acts, waited = acting([_reading(row) for row in series], events=events, witnesses=others)
+        others = [row for row in mine if row.kind == kind and row not in series]
+        acts, waited = acting(series, events=events, witnesses=others)
         acting_rows += [row for row, act in zip(series, acts, strict=True) if act]
         steps += waited
     return acting_rows, steps
-
-
-def _reading(row: SupplyTokens) -> Reading:
-    return Reading(row.observed_us, row.tokens, provider_of(row.source), row.stated)
 
 
 def _supply(line: LineFacts, supplies: Sequence[SupplyTokens], *, events: Sequence[tuple[int, int]]) -> SupplyHistory:

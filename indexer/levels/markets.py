@@ -10,13 +10,12 @@ from datetime import datetime
 import numpy as np
 
 from indexer.arrays import F64, I64, Bools
-from indexer.engine.known import Step
+from indexer.engine.known import Step, SupplyTokens
 from indexer.engine.market import VENUES, Market
 from indexer.levels.assemble import (
     UNKNOWN_STATUS,
     DailyColumns,
     LineFacts,
-    SupplyTokens,
     acting_supplies,
     assemble,
     daily_volumes,

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from indexer.engine.history import BasketEvent, Effect
+from indexer.engine.known import SupplyTokens
 from indexer.errors import InputError, did_you_mean
-from indexer.levels.assemble import SupplyTokens
 from indexer.methodology.actions import CorporateAction, EventLog, Kind, load_event_log
 from indexer.methodology.policy import Policy, load_policy
 from indexer.methodology.spec import Methodology

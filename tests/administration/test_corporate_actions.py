@@ -17,10 +17,10 @@ from indexer.engine.history import (
     PlacedEvent,
     units_after,
 )
+from indexer.engine.known import SupplyTokens
 from indexer.engine.level import compute_index
 from indexer.engine.second import compare, second_index
 from indexer.errors import MethodologyError
-from indexer.levels.assemble import SupplyTokens
 from indexer.levels.rules import adjusted, basket_events, load_rules, supply_effects
 from indexer.methodology.actions import SHIPPED, TREATMENTS, EventLog, Kind, load_event_log, read_events
 from indexer.methodology.policy import load_policy

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from indexer.engine.known import Reading, acting, provider_of
+from indexer.engine.known import SupplyTokens, acting, provider_of
 from indexer.times import DAY_US
 
 MONTH = 31 * DAY_US
 
 
-def readings(*tokens: float, provider: str = "vendor", every: int = MONTH) -> list[Reading]:
-    return [Reading(n * every, amount, provider) for n, amount in enumerate(tokens)]
+def reading(at_us: int, tokens: float, source: str, *, stated: bool = False) -> SupplyTokens:
+    return SupplyTokens(1, "circulating", "reported", at_us, tokens, source=source, stated=stated)
+
+
+def readings(*tokens: float, provider: str = "vendor", every: int = MONTH) -> list[SupplyTokens]:
+    return [reading(n * every, amount, provider) for n, amount in enumerate(tokens)]
 
 
 def test_a_fifth_in_a_month_is_no_step_and_a_little_more_is_one() -> None:
@@ -46,10 +50,10 @@ def test_an_event_between_the_readings_acknowledges() -> None:
 
 def test_another_source_within_five_percent_acknowledges_and_its_own_word_does() -> None:
     series = readings(100.0, 150.0)
-    assert acting(series, witnesses=[Reading(MONTH - DAY_US, 157.0, "other")])[0] == [True, True]
-    assert acting(series, witnesses=[Reading(MONTH - DAY_US, 158.0, "other")])[0] == [True, False]
-    assert acting(series, witnesses=[Reading(MONTH + DAY_US, 150.0, "other")])[0] == [True, False], "not from later"
-    assert acting([series[0], Reading(MONTH, 150.0, "vendor", stated=True)])[0] == [True, True]
+    assert acting(series, witnesses=[reading(MONTH - DAY_US, 157.0, "other")])[0] == [True, True]
+    assert acting(series, witnesses=[reading(MONTH - DAY_US, 158.0, "other")])[0] == [True, False]
+    assert acting(series, witnesses=[reading(MONTH + DAY_US, 150.0, "other")])[0] == [True, False], "not from later"
+    assert acting([series[0], reading(MONTH, 150.0, "vendor", stated=True)])[0] == [True, True]
 
 
 def test_a_reading_that_is_too_old_to_weigh_by_holds_nothing_back() -> None:

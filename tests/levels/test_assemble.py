@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from indexer.levels.assemble import LineFacts, SupplyTokens, assemble, daily_volumes
+from indexer.engine.known import SupplyTokens
+from indexer.levels.assemble import LineFacts, assemble, daily_volumes
 from indexer.reference.rates import RateSeries
 from indexer.registry.records import LinePart
 from indexer.times import DAY_US, HOUR_US

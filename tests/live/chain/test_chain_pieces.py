@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from indexer.config import Settings
-from indexer.engine.known import supply_as_of
+from indexer.engine.known import SupplyTokens, supply_as_of
 from indexer.engine.market import SupplyHistory
 from indexer.errors import ConfigError
-from indexer.levels.assemble import LineFacts, SupplyTokens, assemble
+from indexer.levels.assemble import LineFacts, assemble
 from indexer.levels.markets import metric_columns
 from indexer.live.chain.configured import chains_of, is_on, own_endpoints, tokens_of
 from indexer.live.chain.recheck import PROVISIONAL
