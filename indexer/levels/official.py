@@ -21,7 +21,6 @@ from indexer.engine.market import Market, carry
 from indexer.errors import InputError, MethodologyError, NotEnoughDataError
 from indexer.levels.markets import narrowed
 from indexer.levels.published import read_settled
-from indexer.levels.rules import ValueOverride
 from indexer.methodology.policy import Policy
 from indexer.methodology.spec import Methodology
 from indexer.reference.rates import ListedBars, Place, RateSeries, compute_rates, in_dollars, joined, traded
@@ -35,8 +34,8 @@ from indexer.store.db import Store
 from indexer.store.levels import published_span, read_levels
 from indexer.store.quality import write_quality
 from indexer.store.rates import read_rates, write_rates
-from indexer.store.rows import AnnouncementRow, BarSeries, ListingRow, QualityRow, Written
-from indexer.times import DAY_US, HOUR_US, from_us, iso
+from indexer.store.rows import AnnouncementRow, BarSeries, ListingRow, OverrideRow, QualityRow, Written
+from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +203,7 @@ def computed_rates(
     *,
     bars: BarSeries,
     listings: Sequence[ListingRow],
-    overrides: Sequence[ValueOverride] = (),
+    overrides: Sequence[OverrideRow] = (),
     since_us: int | None = None,
 ) -> Computed:
     """What the bars of a store's listings give, by what is known now; with `since_us` only from then on (the bars
@@ -227,7 +226,8 @@ def computed_rates(
     of_bars, bars_us = compute_rates(listed, places, at_par=at_par)
     # A fixing is finer evidence of the same venues; bars under it are kept as evidence and for volumes.
     rates = joined([read_rates(store, methods=FIXED, since_us=since_us, evidence=True), of_bars])
-    return Computed(_overridden(rates, overrides), _waiting(live, listed, quotes), max(coins_us, bars_us))
+    return Computed(
+        _overridden(rates, overrides, ids={row.asset: row.asset_id for row in listings}),
 
 
 def _waiting(live: ListedBars, listed: ListedBars, quotes: Mapping[int, str]) -> tuple[str, ...]:
@@ -280,15 +280,17 @@ def _coin_rates(
     return {name: (rates.time_us[part], rates.rate[part]) for name, part in parts.items()}, inherits_us
 
 
-def _overridden(made: RateSeries, overrides: Sequence[ValueOverride]) -> RateSeries:
+def _overridden(made: RateSeries, overrides: Sequence[OverrideRow], *, ids: Mapping[str, int | None]) -> RateSeries:
+    overrides = [row for row in overrides if row.kind == "value" and row.asset in ids]
     if not overrides:
         return made
     rate, status, flags, verdicts = made.rate.copy(), made.status.copy(), made.flags.copy(), list(made.verdicts or ())
     for one in overrides:
-        within = (made.time_us >= one.from_us) & (made.time_us < one.until_us) & (made.asset_id == one.asset_id)
-        rate[within], status[within], flags[within] = one.value, RateStatus.DEGRADED, 0
+        within = (made.time_us >= to_us(one.starts_at)) & (made.time_us < to_us(one.expires_at))
+        within &= made.asset_id == ids[one.asset]
+        rate[within], status[within], flags[within] = json.loads(one.detail)["value"], RateStatus.DEGRADED, 0
         for row in np.flatnonzero(within).tolist():
-            verdicts[row] = json.dumps({**json.loads(verdicts[row]), "override": one.number}, separators=(",", ":"))
+            verdicts[row] = json.dumps({**json.loads(verdicts[row]), "override": one.id}, separators=(",", ":"))
     return replace(made, rate=rate, status=status, flags=flags, verdicts=verdicts)
 
 

@@ -34,7 +34,7 @@ from indexer.levels.official import (
 )
 from indexer.levels.publish import Proposal, publish, write_proposal
 from indexer.levels.published import read_settled
-from indexer.levels.rules import Rules, in_force, load_rules, obeyed, values_of
+from indexer.levels.rules import Rules, in_force, load_rules, obeyed
 from indexer.levels.tail import Tail, Walk, keep, tail_of
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
@@ -253,8 +253,7 @@ def _rates_and_market(walk: Walk, *, progress: Callable[[int], None]) -> tuple[W
     store, rules = walk.store, walk.rules
     bars, listings = read_bars(store), read_listings(store)
     progress(1)
-    overrides = values_of(walk.overrides, ids=walk.ids)
-    computed = computed_rates(store, walk.registry, bars=bars, listings=listings, overrides=overrides)
+    computed = computed_rates(store, walk.registry, bars=bars, listings=listings, overrides=walk.overrides)
     walk.waiting = computed.waiting
     facts = read_facts(store, walk.registry, bars=bars, listings=listings, effects=rules.supplies)
     stored = read_rates(store)

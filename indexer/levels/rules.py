@@ -42,17 +42,6 @@ KINDS = ("value", "membership", "event")
 EVENT_EFFECTS = tuple(effect.value for effect in Effect if effect is not Effect.BAR)
 
 
-@dataclass(frozen=True, slots=True)
-class ValueOverride:
-    """A decided value of an asset's official rate (USD) for instants in [from, until)."""
-
-    number: int
-    asset_id: int
-    from_us: int
-    until_us: int
-    value: float
-
-
 def decide(store: Store, row: OverrideRow, *, registry: Registry, now: datetime) -> int:
     """The number of an override that is in force from now on; it is announced with its reason and its person.
 
@@ -80,21 +69,6 @@ def withdraw(store: Store, number: int, *, by: str, now: datetime) -> OverrideRo
 def in_force(store: Store, *, now: datetime) -> list[OverrideRow]:
     """The overrides that are in force: made by then and not withdrawn; each acts in its own window only."""
     return read_overrides(store, as_of_us=to_us(now))
-
-
-def values_of(rows: Sequence[OverrideRow], *, ids: Mapping[str, int]) -> list[ValueOverride]:
-    """The value overrides among them, by asset id."""
-    return [
-        ValueOverride(
-            number=row.id or 0,
-            asset_id=ids[row.asset],
-            from_us=to_us(row.starts_at),
-            until_us=to_us(row.expires_at),
-            value=float(json.loads(row.detail)["value"]),
-        )
-        for row in rows
-        if row.kind == "value" and row.asset in ids
-    ]
 
 
 def events_of(rows: Sequence[OverrideRow], index_id: str) -> tuple[BasketEvent, ...]:

@@ -28,7 +28,7 @@ from indexer.levels.markets import line_facts, narrowed
 from indexer.levels.official import FOREVER_US, computed_rates, differing, write_fresh
 from indexer.levels.publish import Proposal, propose
 from indexer.levels.published import settled_of
-from indexer.levels.rules import Rules, events_of, obeyed, values_of
+from indexer.levels.rules import Rules, events_of, obeyed
 from indexer.methodology.spec import BY_CAP, Methodology, RebalanceDate, universe_lines
 from indexer.registry import Registry
 from indexer.registry.records import QUOTES
@@ -186,7 +186,7 @@ def _rates(walk: Walk, kept: Kept, *, first_us: int, last_us: int) -> None:
         walk.registry,
         bars=read_last_bars(store, since_us=since_us),
         listings=read_listings(store),
-        overrides=values_of(walk.overrides, ids=walk.ids),
+        overrides=walk.overrides,
         since_us=since_us,
     )
     since_us = max(since_us, computed.inherits_us + 1, kept.deferred_us)

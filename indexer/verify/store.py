@@ -18,7 +18,7 @@ from indexer.errors import MethodologyError, VerificationError
 from indexer.levels.hash_chain import GENESIS, chain
 from indexer.levels.markets import load_market
 from indexer.levels.official import computed_rates, differing
-from indexer.levels.rules import Rules, in_force, load_rules, values_of
+from indexer.levels.rules import Rules, in_force, load_rules
 from indexer.registry import Registry
 from indexer.store.assets import read_assets, read_listings
 from indexer.store.bars import read_bars
@@ -161,9 +161,8 @@ def _about_the_store(store: Store, registry: Registry) -> str:
 def _rates_problem(store: Store, registry: Registry) -> str:
     """The first official rate that neither the bars nor a decision give, in words; '' when there is none."""
     stored = read_rates(store)
-    ids = {asset.slug: int(asset.id) for asset in read_assets(store)}
-    slugs = {number: slug for slug, number in ids.items()}
-    overrides = values_of(in_force(store, now=from_us(ALWAYS // 2**8)), ids=ids)
+    slugs = {int(asset.id): asset.slug for asset in read_assets(store)}
+    overrides = in_force(store, now=from_us(ALWAYS // 2**8))
     bars, listings = read_bars(store), read_listings(store)
     computed = computed_rates(store, registry, bars=bars, listings=listings, overrides=overrides).rates
     logged: dict[str, list[tuple[int, int]]] = {}
