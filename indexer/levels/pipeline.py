@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -142,10 +142,12 @@ def update(
     if provisional:
         write_progress(store, run_id, MARK)
     lasting = not (provisional or replaces)
-    anew = rebuild or (_first_data(store, methodologies, rules=rules, now_us=to_us(now)) if lasting else "")
+    began = [us for name in methodologies if (us := first_published_us(store, name)) is not None]
+    anew = rebuild or (_first_data(store, methodologies, began, rules=rules, now_us=to_us(now)) if lasting else "")
     walk = Walk(
-        store, registry, rules, methodologies, overrides, now, run_id, anew, simulated, provisional, replaces, ids
-    )
+        store, registry, rules, methodologies, overrides, now, run_id, anew, simulated, provisional, replaces, ids,
+        max(began, default=0),
+    )  # fmt: skip
     tail = tail_of(walk) if lasting and not anew else "what is out is stated anew"
     if isinstance(tail, str) and beside is not None:
         finish_run(store, run_id, now=clock(), outcome="interrupted", detail={"why": tail})
@@ -316,9 +318,8 @@ def _one_index(walk: Walk, methodology: Methodology, *, market: Market) -> Index
     return _summary(walk, methodology, history=history, new=new, note=_why_late(walk.store, methodology.id))
 
 
-def _first_data(store: Store, methodologies: Mapping[str, Methodology], *, rules: Rules, now_us: int) -> str:
+def _first_data(store: Store, methodologies: Iterable[str], began: Sequence[int], *, rules: Rules, now_us: int) -> str:
     """Why history is stated anew while an index is being set up: first data of tokens that reaches back, or ''."""
-    began = [us for name in methodologies if (us := first_published_us(store, name)) is not None]
     last = last_update(store, now=from_us(now_us))
     if not began or last is None or now_us - min(began) > rules.policy.setup_hours * HOUR_US:
         return ""

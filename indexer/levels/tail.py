@@ -37,7 +37,7 @@ from indexer.store.assets import read_listings
 from indexer.store.bars import read_last_bars
 from indexer.store.db import Store
 from indexer.store.indices import LATE, SPELLS, read_indices, read_notes
-from indexer.store.levels import first_published_us, published_span, read_levels
+from indexer.store.levels import published_span, read_levels
 from indexer.store.rates import rated_assets, read_rates
 from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import NoteRow, OverrideRow, Written
@@ -90,6 +90,7 @@ class Walk:
     provisional: bool  # the first fill is not complete: nothing of this run lasts
     replaces: bool  # what is out is provisional, and this takes its place
     ids: dict[str, int] = field(default_factory=dict)
+    began_us: int = 0  # the first publication of the youngest index
     waiting: tuple[str, ...] = ()
     deferred_us: int = 0  # up to then corrections were deferred
     written: Written = field(default_factory=Written)  # rates
@@ -157,8 +158,7 @@ def _tail(walk: Walk) -> Tail:
     asleep = [name for name in spans if _suspended(notes[name])]
     spans = {name: span for name, span in spans.items() if name not in asleep}  # hours change nothing of the others
     ends = [last_us for _, last_us in spans.values()]
-    begun = max((first_published_us(store, name) or 0 for name in kept.levels), default=0)
-    if not ends or to_us(walk.now) - begun <= walk.rules.policy.setup_hours * HOUR_US:
+    if not ends or to_us(walk.now) - walk.began_us <= walk.rules.policy.setup_hours * HOUR_US:
         raise TailError("an index is being set up")
     _rates(walk, kept, first_us=min(ends), last_us=max(ends))
     market = _window(walk, first_us=min(ends))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -110,7 +110,7 @@ def load_methodologies(folder: Path | None, *, registry: Registry) -> Loaded:
     refused: dict[str, str] = {}
     for path in sorted(folder.glob("*.toml")):
         try:
-            methodology = load_methodology(toml_text(path, error=MethodologyError), source=str(path), registry=registry)
+            methodology = _own(toml_text(path, error=MethodologyError), source=str(path), registry=registry)
         except MethodologyError as error:
             refused[path.name] = str(error)
             continue
@@ -119,6 +119,11 @@ def load_methodologies(folder: Path | None, *, registry: Registry) -> Loaded:
         else:
             known[methodology.id] = methodology
     return Loaded(known, refused)
+
+
+@lru_cache(maxsize=256)  # an update reads them all, every hour
+def _own(text: str, *, source: str, registry: Registry) -> Methodology:
+    return load_methodology(text, source=source, registry=registry)
 
 
 def _section(problem: str) -> str:

@@ -169,7 +169,7 @@ class LinePart:
         return (self.from_us is None or at_us >= self.from_us) and (self.until_us is None or at_us < self.until_us)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Registry:
     """Every asset known, in the order of the file, what became of those that ended, and venues that are no spot
     market with their kind."""
