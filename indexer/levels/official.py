@@ -228,6 +228,9 @@ def computed_rates(
     rates = joined([read_rates(store, methods=FIXED, since_us=since_us, evidence=True), of_bars])
     return Computed(
         _overridden(rates, overrides, ids={row.asset: row.asset_id for row in listings}),
+        _waiting(live, listed, quotes),
+        max(coins_us, bars_us),
+    )
 
 
 def _waiting(live: ListedBars, listed: ListedBars, quotes: Mapping[int, str]) -> tuple[str, ...]:
