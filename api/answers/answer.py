@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
 
-from api.answers.encode import MEDIA_TYPES, FileKind, instants, json_bytes, table_as, to_csv
+from api.answers.encode import (
+    MEDIA_TYPES,
+    FileKind,
+    as_json_times,
+    as_rows,
+    instants,
+    iso_times,
+    json_bytes,
+    table_as,
+    to_csv,
+)
+from api.answers.params import Shape, TableFormat, wants_csv
 from api.answers.problems import declared, problem
 from indexer.times import DAY_US, HOUR_US
 
@@ -23,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.background import BackgroundTask
+    from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
 JSON = "application/json"
@@ -169,6 +181,24 @@ def csv_answer(
     if simulated:
         more["X-Simulated"] = "true"
     return Answer(to_csv(table), media_type=CSV, headers=more, **options)
+
+
+def table_answer(
+    request: Request,
+    head: Mapping[str, Any],
+    columns: Mapping[str, Any],
+    *,
+    format: TableFormat | None,
+    shape: Shape = Shape.ROWS,
+    **options: Any,
+) -> Answer:
+    """Columns of equal length, `time` in microseconds, after what is said of them: as JSON, or alone as CSV."""
+    times = columns["time"]
+    if wants_csv(request, format):
+        return csv_answer({**columns, "time": iso_times(times)}, simulated=head.get("simulated", False), **options)
+    columns = {**columns, "time": as_json_times(times)}
+    data = columns if shape is Shape.COLUMNS else as_rows(columns)
+    return Answer({**head, "count": len(times), "data": data}, **options)
 
 
 def csv_table(columns: Mapping[str, Any], *, simulated: bool) -> dict[str, Any]:

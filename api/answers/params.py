@@ -13,12 +13,13 @@ from enum import StrEnum
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode
 
-from fastapi import Path, Query
+from fastapi import Depends, Path, Query
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, WithJsonSchema
 from starlette.requests import HTTPConnection, Request
 
+from indexer.arrays import I64
 from indexer.errors import InputError, NotFoundError, did_you_mean
 from indexer.times import iso, parse_instant
 
@@ -122,23 +123,26 @@ def wants_csv(request: Request, format: TableFormat | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A half-open range [start, end) in microseconds; None is open."""
+    """A half-open range [start, end) in microseconds; None is open. Raises InputError when it ends before it starts."""
 
-    start_us: int | None
-    end_us: int | None
+    start: Start = None
+    end: End = None
+
+    def __post_init__(self) -> None:
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise InputError(f"end {iso(self.end)} is before start {iso(self.start)}; the range is [start, end)")
+
+    def __contains__(self, time_us: int) -> bool:
+        return (self.start is None or time_us >= self.start) and (self.end is None or time_us < self.end)
+
+    def of(self, times_us: I64, *, last: int | None = None) -> slice:
+        """The places of ascending instants that lie in it; the newest `last` of them if given."""
+        first = 0 if self.start is None else int(times_us.searchsorted(self.start))
+        stop = len(times_us) if self.end is None else max(first, int(times_us.searchsorted(self.end)))
+        return slice(first if last is None else max(first, stop - last), stop)
 
 
-def window_of(start_us: int | None, end_us: int | None) -> Window:
-    """The window, checked: InputError when it ends before it starts."""
-    if start_us is not None and end_us is not None and end_us < start_us:
-        raise InputError(f"end {iso(end_us)} is before start {iso(start_us)}; the range is [start, end)")
-    return Window(start_us, end_us)
-
-
-def within(time_us: int, window: Window) -> bool:
-    """Whether an instant lies in a window."""
-    after = window.start_us is None or time_us >= window.start_us
-    return after and (window.end_us is None or time_us < window.end_us)
+WindowParam = Annotated[Window, Depends()]
 
 
 async def given_well(request: HTTPConnection) -> None:

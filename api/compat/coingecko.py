@@ -14,7 +14,7 @@ from pydantic import BeforeValidator
 from starlette.responses import JSONResponse, Response
 
 from api.answers.answer import NEVER, Answer
-from api.answers.params import InstantUs, Interval, Window, window_of
+from api.answers.params import InstantUs, Interval, Window
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.compat import refusing_by, title_of
 from api.routes.indices import latest_of, latest_or_none
@@ -125,7 +125,7 @@ def get_range(
     precision: Precision = "full",
 ) -> Response:
     """Levels from one instant to another, both included, ISO 8601 or Unix seconds."""
-    return _chart(services, coin, window_of(start, end + 1), interval, precision)
+    return _chart(services, coin, Window(start, end + 1), interval, precision)
 
 
 @router.get("/coins/{coin}/ohlc")
@@ -158,7 +158,7 @@ def _last(store: Store, coin: str, days: str) -> Window:
 
 
 def _chart(services: Services, coin: str, window: Window, interval: str | None, precision: str) -> Response:
-    start, end = window.start_us, window.end_us
+    start, end = window.start, window.end
     hourly = start is not None and end is not None and end - start <= HOURLY_DAYS * DAY_US + 1
     spacing = INTERVALS[interval or ("hourly" if hourly else "daily")]
     page = read_page(services, coin, LevelQuery(start=start, end=end, interval=spacing), limit=PIECE)

@@ -7,24 +7,19 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from api.answers.answer import Answer
-from api.answers.params import TableFormat
+from api.answers.answer import NEVER, Answer
+from api.answers.problems import MEDIA_TYPE
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.compat import title_of
-from api.routes.administration import DocumentForm, DocumentKind, index_document
+from api.middleware.cache import ask
 from api.routes.indices import latest_of
-from api.routes.levels import LevelQuery, list_levels
-from api.routes.members import list_constituents
-from api.routes.operation import list_quality
-from api.routes.statistics import compare_beta
-from api.routes.studies import DrawdownQuery, get_drawdowns
 from indexer.errors import NotFoundError
 from indexer.store.assets import read_benchmarks
 from indexer.store.indices import read_indices
@@ -32,7 +27,7 @@ from indexer.store.indices import read_indices
 router = APIRouter(include_in_schema=False)
 Index = Annotated[str, Query(max_length=64)]
 BETAS = ("QQQ", "NVDA", "SMH")
-CHART, OURS = "advanced_charting", ("at", "columns", "table")
+CHART, OURS = "advanced_charting", ("at", "columns", "table", "answer", "rows")
 SHIPPED = tomllib.loads(Path(__file__).with_name("openbb.toml").read_text(encoding="utf-8"))
 
 
@@ -87,35 +82,24 @@ def get_level(store: StoreDep, index: Index) -> Response:
     return Answer([level, {"label": "7 days", "value": week}, {"label": "Status", "value": latest["status"]}])
 
 
-@router.get("/openbb/methodology")
-def get_methodology(services: ServicesDep, index: Index) -> Response:
-    """The methodology in words, as one string."""
-    document = index_document(services, index, DocumentKind.METHODOLOGY, DocumentForm.TEXT)
-    return Answer(bytes(document.body).decode())
-
-
-@router.get("/openbb/{table}")
-def get_table(request: Request, services: ServicesDep, table: str, index: Index) -> Response:
-    """The rows of a table, flat, with the columns that its widget has."""
-    if table not in TABLES:
-        raise NotFoundError(f'no table "{table}"; there are {", ".join(TABLES)}')
-    read, place = TABLES[table]
-    body = json.loads(bytes(read(request, services, index).body))
-    names = [column.partition(":")[0] for column in SHIPPED["widgets"][table]["columns"]]
-    flat = [{**(row.get("detail") or {}), **row} for row in body[place]]
-    more = {"simulated": True} if body.get("simulated") else {}
+@router.get("/openbb/{widget}")
+async def get_widget(request: Request, services: ServicesDep, widget: str, index: Index) -> Response:
+    """The rows of a table, flat, with the columns that its widget has; or the text of one, as one string."""
+    found = SHIPPED["widgets"].get(widget, {})
+    if "answer" not in found:
+        there = ", ".join(name for name, other in SHIPPED["widgets"].items() if "answer" in other)
+        raise NotFoundError(f'no widget "{widget}"; there are {there}')
+    root, betas = request.scope.get("root_path", ""), await run_sync(_betas, services)
+    status, body = await ask(request.app, f"{root}/v1/{found['answer'].format(index=index, betas=betas)}", root=root)
+    if status != 200:
+        return Response(body, status, {"Cache-Control": NEVER}, MEDIA_TYPE)
+    if found["type"] != "table":
+        return Answer(body.decode())
+    answer = json.loads(body)
+    names = [column.partition(":")[0] for column in found["columns"]]
+    flat = [{**(row.get("detail") or {}), **row} for row in answer[found.get("rows", "data")]]
+    more = {"simulated": True} if answer.get("simulated") else {}
     return Answer([{**{name: row.get(name) for name in names}, **more} for row in flat])
-
-
-JSON = TableFormat.JSON
-# Which answer a table is made of, and where its rows are in it.
-TABLES: dict[str, tuple[Callable[[Request, Services, str], Response], str]] = {
-    "constituents": (lambda asked, here, index: list_constituents(asked, here.store, index, format=JSON), "data"),
-    "history": (lambda asked, here, index: list_levels(asked, here, index, asked=LevelQuery(), format=JSON), "data"),
-    "beta": (lambda _, here, index: compare_beta(here.store, index, benchmarks=_betas(here)), "rows"),
-    "drawdowns": (lambda _, here, index: get_drawdowns(here.store, index, DrawdownQuery()), "episodes"),
-    "quality": (lambda _, here, index: list_quality(here.store), "data"),
-}
 
 
 def _betas(services: Services) -> str:

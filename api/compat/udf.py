@@ -15,7 +15,7 @@ from pydantic import AfterValidator
 from starlette.responses import Response
 
 from api.answers.answer import NEVER, Answer
-from api.answers.params import LATEST_US, Window, within
+from api.answers.params import LATEST_US, Window
 from api.answers.services import ServicesDep, StoreDep
 from api.compat import refusing_by, title_of
 from api.routes.levels import CandleSpan, read_candles
@@ -123,7 +123,7 @@ def get_history(
     end = min(end, int(newest.times_us[-1]))  # the bar that the newest level closes, or lies in, begins before it
     if countback is not None:
         start = whole_from(end, interval=interval) - countback * span
-    bars = read_candles(store, row.id, interval, Window(start, end))
+    bars = read_candles(store, row.id, interval, Window(min(start, end), end))
     if not len(bars.time_us):
         nearest = read_candles(store, row.id, interval, Window(end - span, end)).time_us
         return Answer({"s": "no_data", **({"nextTime": int(nearest[-1]) // 1_000_000} if len(nearest) else {})})
@@ -143,7 +143,7 @@ def list_timescale_marks(services: ServicesDep, symbol: Symbol, start: From, end
     """Dated events as marks on the time scale."""
     _index(services.store, symbol)
     events = load_events(services.store, services.settings.data_dir).values()
-    return Answer([_time_mark(event) for event in events if within(event.at_us, Window(start, end + 1))])
+    return Answer([_time_mark(event) for event in events if start <= event.at_us <= end])
 
 
 def _time_mark(event: Event) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 from fastapi import FastAPI
 
@@ -161,6 +162,31 @@ def behind_cache(app: FastAPI) -> RequestId:
     A failure is logged, and answered.
     """
     return RequestId(Failures(CacheMiddleware(partial(FastAPI.__call__, app), cache=app.state.services.cache)))
+
+
+async def ask(app: FastAPI, address: str, *, root: str, word: bytes = b"application/json") -> tuple[int, bytes]:
+    """Status and body of what the application answers at an address of its own, from the cache where it is there.
+
+    `root` is the path that it is served below, with which the address begins; `word` is what Accept says.
+    """
+    path, _, query = address.partition("?")
+    scope: Scope = {
+        "type": "http", "method": "GET", "path": unquote(path), "raw_path": path.encode(), "root_path": root,
+        "query_string": query.encode(), "headers": [(b"accept", word)], "scheme": "http", "server": ("", 80),
+        "http_version": "1.1",
+    }  # fmt: skip
+    messages: list[Message] = []
+
+    async def take(message: Message) -> None:
+        messages.append(message)
+
+    await behind_cache(app)(scope, _nothing_comes, take)
+    return messages[0]["status"], b"".join(message.get("body", b"") for message in messages)
+
+
+async def _nothing_comes() -> Message:
+    """The end of a request without a body."""
+    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def key_of(scope: Scope) -> Key:

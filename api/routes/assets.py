@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api.answers.answer import Answer
 from api.answers.encode import status_name
-from api.answers.params import End, Limit, Start, Window, window_of
+from api.answers.params import Limit, Window, WindowParam
 from api.answers.problems import declared
 from api.answers.schemas import Wire, list_of, to_wire
 from api.answers.services import Services, ServicesDep, StoreDep
@@ -238,15 +238,13 @@ def get_onchain(
     metric: Annotated[
         str | None, Query(max_length=64, description="Give this metric's history", examples=["active_addresses"])
     ] = None,
-    start: Start = None,
-    end: End = None,
+    window: WindowParam,
     limit: Limit = 366,
 ) -> Response:
     """The free float with its block, its components, activity, pool and oracle prices, and what is open about them.
 
     With `metric` its history over the whole token in [start, end), the newest `limit` values of it.
     """
-    window = window_of(start, end)
     asset = read_asset(store, symbol)
     supplies = read_latest_supplies(store, asset.slug)
     rows = [row for row in supplies if row.origin == "on_chain"]
@@ -274,7 +272,7 @@ def get_onchain(
 
 def _history(store: Store, asset: StoredAsset, metric: str, *, window: Window, limit: int) -> list[dict[str, Any]]:
     """A metric of the whole token (no single ledger's), the chains' own before other sources'."""
-    every = read_metrics(store, subject=asset.slug, name=metric, since_us=window.start_us, until_us=window.end_us)
+    every = read_metrics(store, subject=asset.slug, name=metric, since_us=window.start, until_us=window.end)
     whole = [series for series in every if ":" not in series.source]
     whole.sort(key=lambda series: (series.source != "onchain", series.source))
     return _points(whole[0])[-limit:] if whole else []

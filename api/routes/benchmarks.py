@@ -12,17 +12,7 @@ from starlette.responses import Response
 
 from api.answers.answer import Answer, csv_answer, file_of
 from api.answers.encode import as_json_times, as_rows, iso_times
-from api.answers.params import (
-    End,
-    QuietFormatParam,
-    Shape,
-    ShapeParam,
-    Start,
-    TableFormat,
-    wants_csv,
-    window_of,
-    within,
-)
+from api.answers.params import QuietFormatParam, Shape, ShapeParam, TableFormat, WindowParam, wants_csv
 from api.answers.problems import declared
 from api.answers.schemas import Wire, columns_of, list_of, to_wire, wire_model
 from api.answers.services import ServicesDep, StoreDep
@@ -96,19 +86,14 @@ def list_closes(
     store: StoreDep,
     symbol: Symbol,
     *,
-    start: Start = None,
-    end: End = None,
+    window: WindowParam,
     shape: ShapeParam = Shape.ROWS,
     format: QuietFormatParam = None,
 ) -> Response:
     """Closes fit for returns, at the instants of the exchange's closes, oldest first; `basis` says which."""
-    window = window_of(start, end)
     benchmark = read_benchmark(store, symbol)
     times, closes, basis = read_benchmark_bars(store, benchmark.symbol)
-    keep = slice(
-        0 if window.start_us is None else int(times.searchsorted(window.start_us)),
-        len(times) if window.end_us is None else int(times.searchsorted(window.end_us)),
-    )
+    keep = window.of(times)
     if wants_csv(request, format):
         dates = np.datetime_as_string((times[keep] - 1).astype("datetime64[us]"), unit="D")
         return csv_answer({"time": iso_times(times[keep]), "close": closes[keep], "date": dates})
@@ -133,20 +118,19 @@ def dividends_in(basis: str) -> bool | None:
     **file_of("text/csv", "time,close,date: the session's own"),
     summary="Closes as CSV, for sheets",
 )
-def closes_csv(request: Request, store: StoreDep, symbol: Symbol, *, start: Start = None, end: End = None) -> Response:
+def closes_csv(request: Request, store: StoreDep, symbol: Symbol, *, window: WindowParam) -> Response:
     """The same as /closes under an address that sheets and frames take without more."""
-    return list_closes(request, store, symbol, start=start, end=end, format=TableFormat.CSV)
+    return list_closes(request, store, symbol, window=window, format=TableFormat.CSV)
 
 
 @router.get("/events", response_model=EventList, summary="Dated events")
-def list_events(services: ServicesDep, store: StoreDep, start: Start = None, end: End = None) -> Response:
+def list_events(services: ServicesDep, store: StoreDep, window: WindowParam) -> Response:
     """Shocks, launches, policy and FOMC decisions that charts and studies refer to, oldest first.
 
     The one catalogue: what is shipped with its sources, what the store holds, and the operator's own events.toml.
     """
-    window = window_of(start, end)
     events = load_events(store, services.settings.data_dir).values()
-    data = [_item(event) for event in events if within(event.at_us, window)]
+    data = [_item(event) for event in events if event.at_us in window]
     return Answer({"count": len(data), "data": data})
 
 

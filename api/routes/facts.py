@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from api.answers.answer import CSV, Answer, csv_answer, file_of
 from api.answers.encode import iso_times, rows_to_csv, status_name
-from api.answers.params import End, IndexId, Start, window_of
+from api.answers.params import IndexId, WindowParam
 from api.answers.problems import declared
 from api.answers.services import ServicesDep, StoreDep
 from api.routes.assets import Symbol
@@ -69,15 +69,14 @@ def assets_csv(services: ServicesDep) -> Response:
     **file_of("text/csv", "time,rate,status,perpetual,at_par"),
     summary="Official reference rates of an asset, as CSV",
 )
-def rates_csv(store: StoreDep, symbol: Symbol, start: Start = None, end: End = None) -> Response:
+def rates_csv(store: StoreDep, symbol: Symbol, window: WindowParam) -> Response:
     """Every official rate in [start, end) in USD for one token, oldest first, the latest revision of each.
 
     `perpetual` is true for one of perpetual futures, which an index takes only where its rules let it stand in,
     `at_par` where a quote in USDT or USDC was taken as a dollar for want of a rate.
     """
-    window = window_of(start, end)
     number = read_asset(store, symbol).id
-    rates = read_rates(store, since_us=window.start_us, until_us=window.end_us, asset_id=number)
+    rates = read_rates(store, since_us=window.start, until_us=window.end, asset_id=number)
     columns = {
         "time": iso_times(rates.time_us),
         "rate": rates.rate,

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
-from api.answers.answer import CSV, Answer, as_file, csv_answer, csv_table, file_of, lasting
+from api.answers.answer import CSV, Answer, as_file, csv_answer, csv_table, file_of, lasting, table_answer
 from api.answers.encode import (
     MEDIA_TYPES,
     FileKind,
@@ -42,12 +42,12 @@ from api.answers.params import (
     Start,
     TableFormat,
     Window,
+    WindowParam,
     decode_cursor,
     encode_cursor,
     link_header,
     next_url,
     wants_csv,
-    window_of,
 )
 from api.answers.problems import declared
 from api.answers.schemas import TERMS, OfIndex, Wire, columns_of
@@ -140,7 +140,7 @@ class LevelQuery:
     def __post_init__(self) -> None:
         if self.at is not None and self.interval is not None:
             raise InputError("at=close has one level for each session; give it without interval")
-        window_of(self.start, self.end)
+        Window(self.start, self.end)  # or it ends before it starts
 
     @property
     def spacing(self) -> Interval:
@@ -314,7 +314,7 @@ class CandleList(OfIndex):
 
 def read_candles(store: Store, index_id: str, interval: CandleSpan, window: Window) -> Candles:
     """The candles that begin in a window, each of all its levels: the one at its end closes it and opens the next."""
-    start, end = (None if us is None else whole_from(us, interval=interval) for us in (window.start_us, window.end_us))
+    start, end = (None if us is None else whole_from(us, interval=interval) for us in (window.start, window.end))
     rows = read_levels(store, index_id, start_us=start, end_us=None if end is None else end + 1)
     return candles_of(rows.times_us, rows.levels, interval=interval)
 
@@ -326,8 +326,7 @@ def list_candles(
     index_id: IndexId,
     *,
     interval: Annotated[CandleSpan, Query(description="How long a candle lasts")] = CandleSpan.DAY,
-    start: Start = None,
-    end: End = None,
+    window: WindowParam,
     shape: ShapeParam = Shape.ROWS,
     format: FormatParam = None,
 ) -> Response:
@@ -335,15 +334,11 @@ def list_candles(
 
     Levels hold at instants, hourly or finer: the one on a boundary closes a candle and opens the next.
     """
-    index, window = read_index(services.store, index_id), window_of(start, end)
+    index = read_index(services.store, index_id)
     bars = read_candles(services.store, index_id, interval, window)
     values = {name: getattr(bars, name) for name in Candle.model_fields if name != "time"}
-    if wants_csv(request, format):
-        return csv_answer({"time": iso_times(bars.time_us), **values}, simulated=index.simulated)
-    columns = {"time": as_json_times(bars.time_us), **values}
     head = {"index": index.id, "simulated": index.simulated, "interval": interval, "shape": shape}
-    data = columns if shape is Shape.COLUMNS else as_rows(columns)
-    return Answer({**head, "count": len(bars.time_us), "data": data})
+    return table_answer(request, head, {"time": bars.time_us, **values}, format=format, shape=shape)
 
 
 @router.get(

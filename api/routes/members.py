@@ -16,15 +16,13 @@ from api.answers.answer import CSV, Answer, file_of
 from api.answers.encode import rows_to_csv, status_name
 from api.answers.params import (
     AsOf,
-    End,
     IndexId,
     InstantUs,
     QuietFormatParam,
-    Start,
     TableFormat,
     Window,
+    WindowParam,
     wants_csv,
-    window_of,
 )
 from api.answers.problems import declared
 from api.answers.schemas import TERMS, OfIndex, list_of, to_wire, wire_model
@@ -195,8 +193,7 @@ def list_rebalances(
     store: StoreDep,
     index_id: IndexId,
     *,
-    start: Start = None,
-    end: End = None,
+    window: WindowParam,
     as_of: AsOf = None,
     items: Annotated[bool, Query(description="With each candidate and the evidence for the decision")] = True,
 ) -> Response:
@@ -205,9 +202,8 @@ def list_rebalances(
     `notes` are the reviews in that time that were skipped or whose caps were raised, and the spells in which the index
     was impaired or suspended, each with its reason; `begins_later` says why the index has no level at its base date.
     """
-    window = window_of(start, end)
     index = read_index(store, index_id)
-    changes = read_rebalancings(store, index_id, start_us=window.start_us, end_us=window.end_us, as_of_us=as_of)
+    changes = read_rebalancings(store, index_id, start_us=window.start, end_us=window.end, as_of_us=as_of)
     data = [wire_rebalance(change, with_items=items) for change in changes]
     notes = [to_wire(note, Note) for note in read_notes(store, index_id, as_of_us=as_of) if _within(note, window)]
     return Answer({"index": index.id, "simulated": index.simulated, "count": len(data), "notes": notes, "data": data})
@@ -217,8 +213,8 @@ def _within(note: NoteRow, window: Window) -> bool:
     """Whether a note is about any of the time in [start, end)."""
     start, end = to_us(note.start_at), note.end_at
     last = start if note.kind in REVIEWS else None if end is None else to_us(end)
-    after = window.start_us is None or last is None or last >= window.start_us
-    return after and (window.end_us is None or start < window.end_us)
+    after = window.start is None or last is None or last >= window.start
+    return after and (window.end is None or start < window.end)
 
 
 @router.get("/methodology", response_model=MethodologyAnswer, summary="The rules, as file and as data")

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import OPEN, Answer, as_file, csv_answer, file_of
-from api.answers.encode import as_json_times, as_rows, iso_times
-from api.answers.params import End, FormatParam, IndexId, InstantUs, Shape, ShapeParam, Start, wants_csv, window_of
+from api.answers.answer import OPEN, Answer, as_file, csv_answer, file_of, table_answer
+from api.answers.encode import iso_times
+from api.answers.params import FormatParam, IndexId, InstantUs, Shape, ShapeParam, WindowParam, wants_csv
 from api.answers.problems import declared
 from api.answers.schemas import OfIndex, Wire, columns_of, of_index, wire_model
 from api.answers.services import KnownStore
@@ -216,8 +216,7 @@ def list_beta_history(
     *,
     benchmark: BenchmarkParam = "QQQ",
     sessions: Sessions = 90,
-    start: Start = None,
-    end: End = None,
+    window: WindowParam,
     shape: ShapeParam = Shape.ROWS,
     format: FormatParam = None,
     kind: Annotated[
@@ -235,32 +234,23 @@ def list_beta_history(
     """
     from indexer.studies.beta import beta_history
 
-    window = window_of(start, end)
     index = read_index(store, index_id)
     history = beta_history(
         store,
         index_id,
         benchmark,
         sessions=sessions,
-        start_us=window.start_us,
-        end_us=window.end_us,
+        start_us=window.start,
+        end_us=window.end,
         kind=kind,
         tau=tau,
     )
-    columns: dict[str, Any] = {"time": as_json_times(history.times_us), **_numbers(history)}
-    if wants_csv(request, format):
-        return csv_answer({**columns, "time": iso_times(history.times_us)}, simulated=index.simulated)
-    return Answer(
-        {
-            "index": index.id,
-            "simulated": index.simulated,
-            **{name: getattr(history, name) for name in ("benchmark", "sessions", "kind", "hindsight")},
-            **history.span,
-            "shape": shape,
-            "count": len(history.times_us),
-            "data": columns if shape is Shape.COLUMNS else as_rows(columns),
-        }
-    )
+    head = {"index": index.id, "simulated": index.simulated, **{name: getattr(history, name) for name in ABOUT}}
+    columns = {"time": history.times_us, **_numbers(history)}
+    return table_answer(request, {**head, **history.span, "shape": shape}, columns, format=format, shape=shape)
+
+
+ABOUT = ("benchmark", "sessions", "kind", "hindsight")
 
 
 def _numbers(history: beta.BetaHistory) -> dict[str, F64]:

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.answers.answer import CSV, Answer, as_file, csv_answer, file_of, parquet_answer
+from api.answers.answer import CSV, Answer, as_file, file_of, parquet_answer, table_answer
 from api.answers.encode import MEDIA_TYPES, FileKind, as_json_times, as_rows, iso_times, to_csv
-from api.answers.params import End, FormatParam, Start, wants_csv, window_of
+from api.answers.params import FormatParam, Window, WindowParam, wants_csv
 from api.answers.problems import declared
 from api.answers.schemas import Wire, list_of, of_index, wire_model
 from api.answers.services import KnownStore, ServicesDep, StoreDep
@@ -89,8 +89,7 @@ def get_metrics(
     *,
     metric: Annotated[str | None, Query(max_length=64, description="This metric only", examples=["fees_usd"])] = None,
     source: Annotated[str | None, Query(max_length=64, description="This source only")] = None,
-    start: Start = None,
-    end: End = None,
+    window: WindowParam,
     last: Annotated[int | None, Query(ge=1, le=100_000, description="The newest values of each series")] = None,
     format: FormatParam = None,
 ) -> Response:
@@ -99,15 +98,12 @@ def get_metrics(
     JSON has the newest 366 values of each series unless you ask for a range or `last`; CSV has all.
     """
     asset = read_asset(store, symbol)
-    window = window_of(start, end)
     as_csv = wants_csv(request, format)
-    if last is None and not as_csv and start is None and end is None:
+    if last is None and not as_csv and window == Window():
         last = DEFAULT_LAST
     series = [
         values
-        for values in read_metrics(
-            store, subject=asset.slug, name=metric, since_us=window.start_us, until_us=window.end_us
-        )
+        for values in read_metrics(store, subject=asset.slug, name=metric, since_us=window.start, until_us=window.end)
         if source is None or values.source == source
     ]
     columns = _columns(series, last)
@@ -208,28 +204,19 @@ def list_prices(
     store: StoreDep,
     symbol: Symbol,
     *,
-    start: Start = None,
-    end: End = None,
+    window: WindowParam,
     interval: IntervalParam = "1d",
     last: Annotated[int | None, Query(ge=1, le=100_000, description="Only the newest so many, oldest first")] = None,
     format: FormatParam = None,
 ) -> Response:
     """Reference rates in USD in [start, end). JSON has the newest 1,000 unless you ask for a range or `last`."""
-    asset, window = read_asset(store, symbol), window_of(start, end)
+    asset, as_csv = read_asset(store, symbol), wants_csv(request, format)
     times, prices = _prices(store, asset.slug, interval)
-    first = 0 if window.start_us is None else int(np.searchsorted(times, window.start_us))
-    stop = len(times) if window.end_us is None else int(np.searchsorted(times, window.end_us))
-    as_csv = wants_csv(request, format)
-    if last is None and not as_csv and start is None and end is None:
-        last = LAST_PRICES
-    span = slice(first if last is None else max(first, stop - last), stop)
+    span = window.of(times, last=LAST_PRICES if last is None and not as_csv and window == Window() else last)
     times, prices = times[span], prices[span]
     simulated: bool = _about(store, asset.slug)["simulated"]
-    if as_csv:
-        return csv_answer({"time": iso_times(times), "price": prices}, simulated=simulated)
     about = {"asset": asset.slug, "symbol": asset.symbol, "simulated": simulated, "interval": interval}
-    rows = as_rows({"time": as_json_times(times), "price": prices.tolist()})
-    return Answer({"count": len(times), **about, "data": rows})
+    return table_answer(request, about, {"time": times, "price": prices}, format=format)
 
 
 @router.get(

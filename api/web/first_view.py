@@ -6,30 +6,23 @@ Scripts look here before they ask; what is not here (a finer range, another benc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import urlencode
 
 import numpy as np
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, FastAPI, Query, Request
 from starlette.responses import Response
-from starlette.types import Message, Scope
 
-from api.answers.answer import CLOSED, Answer, lasting
+from api.answers.answer import Answer
 from api.answers.encode import json_bytes
-from api.answers.params import MAX_LIMIT, Interval, Shape, TableFormat
+from api.answers.params import MAX_LIMIT, Interval
 from api.answers.problems import code_of
 from api.answers.services import Services, ServicesDep
-from api.middleware.cache import Key, behind_cache
-from api.routes.administration import index_status
-from api.routes.benchmarks import list_benchmarks, list_closes
-from api.routes.indices import get_index, get_latest, list_indices
+from api.middleware.cache import Key, ask
 from api.routes.levels import LevelQuery, level_columns, read_page
-from api.routes.members import list_constituents, list_rebalances
-from api.routes.operation import list_quality
-from api.routes.statistics import BetaQuery, get_beta
-from api.routes.studies import EventQuery, get_event_study
 from indexer.analytics.align import Clock
 from indexer.arrays import I64
 from indexer.errors import DeaiError
@@ -37,8 +30,8 @@ from indexer.store.bars import read_coverage
 from indexer.store.db import Store
 from indexer.store.indices import read_index
 from indexer.store.rates import read_newest_rate
-from indexer.studies.catalogue import find_event, load_events
-from indexer.times import DAY_US, HOUR_US, from_us, iso, to_us
+from indexer.studies.catalogue import Event, find_event, load_events
+from indexer.times import DAY_US, HOUR_US, from_us, iso
 
 SHOWN = ("QQQ", "^NDX", "NVDA", "SMH", "MSFT", "GOOGL", "META", "AMZN", "AMD", "AVGO", "TSM")
 QQQ, STAND_IN = "QQQ", "^NDX"  # the index that QQQ follows
@@ -56,72 +49,56 @@ READ = (
 )  # fmt: skip
 router = APIRouter(prefix="/page-data", include_in_schema=False)
 Index = Annotated[str, Query(max_length=64)]
+Part = Callable[[], dict[str, Any]]
 
 
 @router.get("")
-def first_view(request: Request, services: ServicesDep, index: Index) -> Response:
+async def first_view(request: Request, services: ServicesDep, index: Index) -> Response:
     """Everything above and below the fold but the betas: a JSON object of answers by their address under /v1."""
-    store, here = services.store, f"indices/{index}"
-    simulated = read_index(store, index).simulated
-    answers: dict[str, Callable[[], Response]] = {
-        f"{here}/latest": partial(get_latest, store, index),
-        f"{here}/levels?shape=columns&interval=1d": partial(daily_levels, services, index),
-        f"{here}/rebalances?items=false": partial(list_rebalances, store, index, items=False),
-        f"{here}/constituents": partial(list_constituents, request, store, index, format=TableFormat.JSON),
-        f"{here}/status": partial(index_status, services, index),
-        here: partial(get_index, request, store, index),
-        "indices": partial(list_indices, store),
-        "benchmarks": partial(list_benchmarks, store),
-        "quality?limit=8": partial(list_quality, store, limit=8),
-        "coins": partial(known_coins, store),
+    here, simulated = f"indices/{index}", (await run_sync(read_index, services.store, index)).simulated
+    names = (f"{here}/{noun}" for noun in ("latest", "rebalances?items=false", "constituents", "status"))
+    addresses = (*names, here, "indices", "benchmarks", "quality?limit=8")
+    parts: dict[str, Part] = {
+        f"{here}/levels?shape=columns&interval=1d": partial(drawn_levels, services, index),
+        "coins": partial(known_coins, services.store),
         **({} if simulated else {"events": partial(marked_events, services)}),
     }
-    return together({address: answered(answer) for address, answer in answers.items()})
+    return await together(request, dict.fromkeys(addresses), parts)
 
 
 @router.get("/event")
-def event_view(request: Request, services: ServicesDep, index: Index, slug: Index) -> Response:
+async def event_view(request: Request, services: ServicesDep, index: Index, slug: Index) -> Response:
     """What the chart of an event's page is drawn from."""
-    store, here = services.store, f"indices/{index}"
-    event = find_event(load_events(store, services.settings.data_dir), slug)
+    here, event = f"indices/{index}", await run_sync(_event, services, slug)
     start_us, end_us = event.at_us - 10 * DAY_US, event.at_us + 95 * DAY_US
     hourly = LevelQuery(start=start_us, end=end_us, interval=Interval.HOUR)
     range_asked = urlencode({"start": as_script(start_us), "end": as_script(end_us)})
     item = {"slug": event.id, "kind": event.kind, "time": from_us(event.at_us), "precision": event.precision}
-    answers: dict[str, Callable[[], Response]] = {
-        "events": lambda: Answer({"data": [item]}),
-        here: partial(get_index, request, store, index),
+    parts: dict[str, Part] = {
+        "events": lambda: {"data": [item]},
         f"{here}/levels?shape=columns&interval=1h&{range_asked}": partial(drawn_levels, services, index, hourly),
-        f"{here}/levels?shape=columns&interval=1d": partial(daily_levels, services, index),
-        **{
-            f"benchmarks/{symbol}/closes?shape=columns": partial(
-                list_closes, request, store, symbol, shape=Shape.COLUMNS, format=TableFormat.JSON
-            )
-            for symbol in EVENT_AGAINST
-        },
+        f"{here}/levels?shape=columns&interval=1d": partial(drawn_levels, services, index),
     }
-    return together({address: answered(answer) for address, answer in answers.items()})
+    closes = (f"benchmarks/{symbol}/closes?shape=columns" for symbol in EVENT_AGAINST)
+    return await together(request, dict.fromkeys((here, *closes)), parts)
 
 
 @router.get("/event/study")
-def event_study(request: Request, services: ServicesDep, index: Index, slug: Index) -> Response:
+async def event_study(request: Request, services: ServicesDep, index: Index, slug: Index) -> Response:
     """What is below the chart of an event's page: the study, betas before and after, the members' prices."""
-    store, here = services.store, f"indices/{index}"
-    at_us = find_event(load_events(store, services.settings.data_dir), slug).at_us
-    answers: dict[str, Callable[[], Response]] = {
-        f"{here}/events/{slug}": partial(get_event_study, services, store, index, EventQuery(event=slug))
-    }
-    for symbol in EVENT_AGAINST:
-        for end_us in (at_us, at_us + 91 * DAY_US):
-            asked = {"benchmark": symbol, "sessions": EVENT_SESSIONS, "end": as_script(end_us)}
-            beta = partial(get_beta, store, index, BetaQuery(benchmark=symbol, sessions=EVENT_SESSIONS, end=end_us))
-            answers[f"{here}/beta?{urlencode(asked)}"] = beta
-    for when_us in (at_us, at_us + DAY_US):
-        members = partial(list_constituents, request, store, index, at=when_us, format=TableFormat.JSON)
-        answers[f"{here}/constituents?{urlencode({'at': as_script(when_us)})}"] = members
-    answer = together({address: answered(answer) for address, answer in answers.items()})
-    answer.closed = lasting(at_us + 91 * DAY_US, now_us=to_us(services.clock())) == CLOSED
-    return answer
+    here, at_us = f"indices/{index}", (await run_sync(_event, services, slug)).at_us
+    betas = (
+        {"benchmark": symbol, "sessions": EVENT_SESSIONS, "end": as_script(end_us)}
+        for symbol in EVENT_AGAINST
+        for end_us in (at_us, at_us + 91 * DAY_US)
+    )
+    addresses = [f"{here}/events/{slug}", *(f"{here}/beta?{urlencode(asked)}" for asked in betas)]
+    addresses += [f"{here}/constituents?{urlencode({'at': as_script(us)})}" for us in (at_us, at_us + DAY_US)]
+    return await together(request, dict.fromkeys(addresses), {})
+
+
+def _event(services: Services, slug: str) -> Event:
+    return find_event(load_events(services.store, services.settings.data_dir), slug)
 
 
 def as_script(time_us: int) -> str:
@@ -135,46 +112,28 @@ async def renew(app: FastAPI, dropped: dict[Key, int]) -> None:
     That are the views of pages that somebody saw, and of all else what was asked for again, most often first. Where
     nobody has looked yet it is the flagship's view, its betas excepted: their libraries are slow to load.
     """
-    inside, cache, own = behind_cache(app), app.state.services.cache, router.prefix.encode()
+    cache, own = app.state.services.cache, router.prefix.encode()
     views = [key for key in dropped if key[0].startswith(own)] or [(own, FLAGSHIP_QUERY, b"")]
     others = sorted((key for key in dropped.keys() - set(views) if dropped[key]), key=lambda key: -dropped[key])
-    version = cache.version
+    version, root = cache.version, app.state.services.settings.root_path.rstrip("/")
     for path, query, word in [*views, *others][:MOST_RENEWED]:
-        scope: Scope = {
-            "type": "http", "method": "GET", "path": unquote(path.decode()), "raw_path": path, "query_string": query,
-            "headers": [(b"accept", word)], "scheme": "http", "server": ("", 80), "http_version": "1.1",
-        }  # fmt: skip
-        await inside(scope, nothing_comes, nobody_reads)
+        await ask(app, f"{path.decode()}?{query.decode()}" if query else path.decode(), root=root, word=word)
         if cache.version != version:
             return
 
 
-async def nothing_comes() -> Message:
-    """The end of a request without a body."""
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
-async def nobody_reads(message: Message) -> None:
-    """Takes what is sent, for it is the answer itself that is kept."""
-
-
-def daily_levels(services: Services, index: str) -> Answer:
-    """The daily levels as columns, to what a chart draws of them."""
-    return drawn_levels(services, index, LevelQuery())
-
-
-def drawn_levels(services: Services, index: str, asked: LevelQuery) -> Answer:
-    """Levels on whole hours as columns, to what a chart draws of them."""
+def drawn_levels(services: Services, index: str, asked: LevelQuery = LevelQuery()) -> dict[str, Any]:
+    """Levels on whole hours as columns, to what a chart draws of them; the daily ones if not asked otherwise."""
     whole = read_page(services, index, asked, limit=MAX_LIMIT)
     columns = level_columns(whole)
     values = {"level": np.round(whole.levels, DIGITS), "status": columns["status"]}
-    return Answer({"data": {**hours_of(whole.times_us), **values}, "next": None})
+    return {"data": {**hours_of(whole.times_us), **values}, "next": None}
 
 
-def known_coins(store: Store) -> Answer:
+def known_coins(store: Store) -> dict[str, Any]:
     """The coins that have a rate, to hold an index against."""
     slugs = [coin.lower() for coin in COINS]
-    return Answer({"data": [slug for slug in slugs if read_newest_rate(store, slug) is not None]})
+    return {"data": [slug for slug in slugs if read_newest_rate(store, slug) is not None]}
 
 
 def hours_of(times_us: I64) -> dict[str, Any]:
@@ -183,26 +142,32 @@ def hours_of(times_us: I64) -> dict[str, Any]:
     return {"from": first, "hours": np.diff(times_us, prepend=times_us[:1]) // HOUR_US}
 
 
-def marked_events(services: Services) -> Answer:
+def marked_events(services: Services) -> dict[str, Any]:
     """The events that charts mark. FOMC decisions come every six weeks: as marks they would hide the rest."""
-    events = [
-        event for event in load_events(services.store, services.settings.data_dir).values() if event.kind != "fomc"
-    ]
-    return Answer({"data": [{"slug": event.id, "time": from_us(event.at_us), "title": event.name} for event in events]})
+    events = load_events(services.store, services.settings.data_dir).values()
+    marked = (event for event in events if event.kind != "fomc")
+    return {"data": [{"slug": event.id, "time": from_us(event.at_us), "title": event.name} for event in marked]}
 
 
-def answered(answer: Callable[[], Response]) -> bytes:
-    """The body of an answer of a route; {"problem": …} where it refuses."""
+async def together(request: Request, addresses: Mapping[str, str | None], parts: Mapping[str, Part]) -> Answer:
+    """One JSON object of answers under /v1, by their address or under another name, and of what is only drawn.
+
+    Where a part refuses it is {"problem": …}. Asked again by ETag.
+    """
+    root, bodies = request.scope.get("root_path", ""), []
+    for name, address in addresses.items():
+        status, body = await ask(request.app, f"{root}/v1/{address or name}", root=root)
+        bodies.append((name, body if status == 200 else b'{"problem":%b}' % body))
+    bodies += [(name, await run_sync(_computed, part)) for name, part in parts.items()]
+    pairs = (json_bytes(name) + b":" + body for name, body in bodies)
+    return Answer(b"{" + b",".join(pairs) + b"}", cache_control="no-cache")
+
+
+def _computed(part: Part) -> bytes:
     try:
-        return bytes(answer().body)
+        return json_bytes(part())
     except DeaiError as error:
         return json_bytes({"problem": {"code": code_of(error), "detail": str(error)}})
-
-
-def together(bodies: dict[str, bytes]) -> Answer:
-    """JSON bodies under their names as one answer, asked again by ETag."""
-    pairs = (json_bytes(name) + b":" + body for name, body in bodies.items())
-    return Answer(b"{" + b",".join(pairs) + b"}", cache_control="no-cache")
 
 
 @router.get("/betas")

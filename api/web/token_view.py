@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.answers.answer import Answer
 from api.answers.services import Services, ServicesDep, StoreDep
-from api.routes.administration import list_actions
-from api.routes.assets import get_asset, get_onchain
-from api.routes.studies import get_fundamentals, get_performance
-from api.routes.tokens import get_metrics
-from api.web.first_view import answered, daily_levels, hours_of, together
+from api.web.first_view import Part, drawn_levels, hours_of, together
 from api.web.pages import filled, page_answer
 from api.web.routes import in_order, short_name, tabs
 from indexer.arrays import F64, I64
@@ -43,33 +39,26 @@ def token_page(request: Request, services: ServicesDep, store: StoreDep, symbol:
 
 
 @router.get("/page-data/token")
-def token_view(request: Request, services: ServicesDep, symbol: Annotated[str, Query(max_length=64)]) -> Response:
+async def token_view(request: Request, services: ServicesDep, symbol: Annotated[str, Query(max_length=64)]) -> Response:
     """Everything the page of a token draws: answers of /v1, its daily rates, and its weight in each index."""
-    store = services.store
-    asset = read_asset(store, symbol)
-    member = [index for index in memberships(services, asset) if index["weights"]]
-    parts: dict[str, Callable[[], Response]] = {
-        "asset": partial(get_asset, services, store, asset.slug),
-        "onchain": partial(get_onchain, services, store, asset.slug),
-        "metrics": partial(get_metrics, request, store, asset.slug),
-        "actions": partial(list_actions, services),
-        "rates": lambda: Answer(daily_rates(services, asset)),
-        "indices": lambda: Answer({"data": member}),
-        **({"levels": partial(daily_levels, services, member[0]["id"])} if member else {}),
-    }
-    return together({name: answered(part) for name, part in parts.items()})
+    asset = await run_sync(read_asset, services.store, symbol)
+    member = [index for index in await run_sync(memberships, services, asset) if index["weights"]]
+    here = f"assets/{asset.slug}"
+    addresses = {"asset": here, "onchain": f"{here}/onchain", "metrics": f"{here}/metrics", "actions": "actions"}
+    parts: dict[str, Part] = {"rates": partial(daily_rates, services, asset), "indices": lambda: {"data": member}}
+    if member:
+        parts["levels"] = partial(drawn_levels, services, member[0]["id"])
+    return await together(request, addresses, parts)
 
 
 @router.get("/page-data/more")
-def more_of_index(request: Request, services: ServicesDep, index: Annotated[str, Query(max_length=64)]) -> Response:
+async def more_of_index(
+    request: Request, services: ServicesDep, index: Annotated[str, Query(max_length=64)]
+) -> Response:
     """What is below the fold of an index's page: its members' markets, its performance, what its networks earn."""
-    store = services.store
-    parts: dict[str, Callable[[], Response]] = {
-        "markets": lambda: Answer(markets_of(services, index)),
-        "performance": partial(get_performance, store, index, beside="BTC,QQQ"),
-        "fundamentals": partial(get_fundamentals, store, index),
-    }
-    return together({name: answered(part) for name, part in parts.items()})
+    here = f"indices/{index}"
+    addresses = {"performance": f"{here}/performance?beside=BTC,QQQ", "fundamentals": f"{here}/fundamentals"}
+    return await together(request, addresses, {"markets": partial(markets_of, services, index)})
 
 
 def markets_of(services: Services, index: str) -> dict[str, Any]:
