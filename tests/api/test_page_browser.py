@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import httpx
 import pytest
 from browser import Browser, chromium
 from live_server import Live, serve
@@ -146,6 +147,34 @@ def test_a_document_has_its_style_and_its_chart(browser: Browser, live: Live, pa
     assert paper != "factsheet" or browser.run(drawn)
     assert browser.complaints() == []
     assert len(browser.shot(f"document-{paper}")) > 20_000
+
+
+def test_a_scenario_and_a_hedge_are_answered_on_the_page(browser: Browser, live: Live) -> None:
+    browser.open(f"{live.url}/indices/deai")
+    seen = httpx.get(f"{live.url}/v1/indices/deai/scenario?benchmark=QQQ&move=-0.05").json()
+    for name in ("scenario", "hedge"):
+        browser.run(f"document.querySelector('#{name} button').click()")
+        browser.wait(f"return document.getElementById('{name}-of').textContent")
+    figure = browser.run("return document.getElementById('scenario-figure').textContent")
+    assert float(figure.replace("−", "-").split()[0]) == pytest.approx(100 * seen["expected"], abs=0.06)
+    note = browser.run("return document.getElementById('scenario-note').textContent")
+    assert f"of {seen['realised']['n']} sessions out of sample" in note
+    assert "variance removed" in browser.run("return document.getElementById('hedge-note').textContent")
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_the_rules_are_read_and_changed_in_the_look_of_the_site(
+    browser: Browser, live: Live, *, width: int, dark: bool
+) -> None:
+    for page in ("methodology/deai", "what-if?index=deai"):
+        browser.open(f"{live.url}/{page}", width=width, dark=dark)
+        assert (browser.complaints(), browser.accessibility()) == ([], [])
+        assert browser.overflow() <= 0
+        browser.shot(f"{page.partition('?')[0].replace('/', '-')}-{width}")
+    browser.run("document.getElementById('compute').click()")
+    browser.wait("return document.querySelector('#problem a')")
+    assert browser.run("return document.querySelector('#problem a').search") == "?next=%2Fwhat-if%3Findex%3Ddeai"
 
 
 BREAKOUT = """'"><i data-broken-out=1></i><img src=x onerror="window.broken=1"> \" data-broken-out="1"""
