@@ -42,7 +42,6 @@ from api.routes import (
     facts,
     indices,
     levels,
-    members,
     operation,
     portfolio,
     statistics,
@@ -60,7 +59,7 @@ from indexer.store.runs import read_version
 from indexer.times import Clock, utc_now
 
 MODULES = (
-    indices, levels, stream, members, facts, assets, tokens, statistics, studies, portfolio, administration, benchmarks,
+    indices, levels, stream, facts, assets, tokens, statistics, studies, portfolio, administration, benchmarks,
     coingecko, udf, prometheus, openbb, operation, charts, embeds, mcp, sign_in, dropped, pages, first_view, token_view,
     what_if, web,
 )  # fmt: skip

@@ -18,8 +18,8 @@ from api.answers.answer import NEVER, Answer
 from api.answers.params import LATEST_US, Window
 from api.answers.services import ServicesDep, StoreDep
 from api.compat import refusing_by, title_of
+from api.routes.indices import wire_rebalance
 from api.routes.levels import CandleSpan, read_candles
-from api.routes.members import wire_rebalance
 from indexer.analytics.candles import SPANS_US, whole_from
 from indexer.errors import InputError
 from indexer.store.db import Store

@@ -162,24 +162,17 @@ class ReadKeys:
         self.services = services
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-        refusal = self.refusal(scope)
-        if scope["type"] == "websocket":
-            if refusal is None:
-                await self.app(scope, receive, send)
-                return
+        sending = at_start(send, _forbid_sharing) if scope["type"] == "http" else send
+        refusal = self.refusal(scope) if scope["type"] in ("http", "websocket") else None
+        if refusal is None:
+            await self.app(scope, receive, sending)
+        elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.close", "code": 1008, "reason": refusal})
-            return
-        private = at_start(send, _forbid_sharing)
-        if refusal is None:
-            await self.app(scope, receive, private)
-            return
-        response = sign_in_instead(scope) or problem(scope, "unauthorized", detail=refusal, headers=CHALLENGE)
-        await response(scope, receive, private)
+        else:
+            response = sign_in_instead(scope) or problem(scope, "unauthorized", detail=refusal, headers=CHALLENGE)
+            await response(scope, receive, sending)
 
     def refusal(self, scope: ASGIScope) -> str | None:
         """Why a request may not read, or None when it may."""

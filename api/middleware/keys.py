@@ -23,11 +23,10 @@ from starlette.requests import HTTPConnection
 from indexer.errors import ConfigError, InputError, NotFoundError, StoreError, did_you_mean
 from indexer.store.drafts import draft
 
-FORM = re.compile(r"deai_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+FORM = re.compile(r"deai_([0-9a-f]{12}|owner)_([A-Za-z0-9_-]{43})")
 NO_HASH = "0" * 64
 # An address shows nothing: behind a proxy every visitor comes from this machine. The owner is who can read this file.
 OWNER = "owner"
-OWNER_FORM = f"deai_{OWNER}_"
 LINK_LASTS = timedelta(hours=1)
 
 
@@ -105,12 +104,12 @@ class KeyRing:
     def owner(self) -> Key | None:
         """The owner's key, or None where no token can be read."""
         try:
-            text = self.owner_path.read_text(encoding="utf-8").strip()
+            match = FORM.fullmatch(self.owner_path.read_text(encoding="utf-8").strip())
         except OSError:
             return None
-        if not text.startswith(OWNER_FORM):  # it is being written
+        if match is None:  # it is being written
             return None
-        digest = sha256(text.encode()).hexdigest()
+        digest = sha256(match[2].encode()).hexdigest()
         return Key(prefix=OWNER, name=OWNER, scopes=(Scope.ADMIN.value,), hash=digest, created_at="")
 
     def make_owner(self) -> None:
@@ -120,7 +119,7 @@ class KeyRing:
             with suppress(FileExistsError):
                 handle = os.open(self.owner_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
                 with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    file.write(OWNER_FORM + secrets.token_urlsafe(32))
+                    file.write(f"deai_{OWNER}_{secrets.token_urlsafe(32)}")
             self.owner_path.chmod(0o600)
         except OSError as error:
             raise StoreError(f"Cannot write {self.owner_path}: {error.strerror}") from error
@@ -147,17 +146,12 @@ class KeyRing:
 
     def find(self, text: str, *, now: datetime) -> Key | None:
         """The key that this text is, or None when there is no such key, or it is revoked or expired."""
-        if text.startswith(OWNER_FORM):
-            owner = self.owner()
-            digest = sha256(text.encode()).hexdigest()
-            return owner if owner is not None and hmac.compare_digest(owner.hash, digest) else None
-        self.all()
         match = FORM.fullmatch(text)
         prefix, secret = match.groups() if match else ("", "")
-        key = self._keys.get(prefix)
+        key = self.named(prefix, now=now)
         # Compared even when there is no such key, so that the time taken tells nothing.
         same = hmac.compare_digest(key.hash if key else NO_HASH, sha256(secret.encode()).hexdigest())
-        return key if key is not None and same and key.is_good_at(now) else None
+        return key if same else None
 
     def named(self, prefix: str, *, now: datetime) -> Key | None:
         """The key with this prefix, or None when there is no such key, or it is revoked or expired."""
