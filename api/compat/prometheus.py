@@ -8,9 +8,9 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
@@ -41,23 +41,30 @@ def get_metrics(request: Request, services: ServicesDep) -> Response:
     from prometheus_client.exposition import choose_encoder
 
     registry = CollectorRegistry()
-    registry.register(SimpleNamespace(collect=partial(_collected, services)))
+    registry.register(_Facts(services))
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(registry), media_type=media_type, headers={"Cache-Control": NEVER})
 
 
-def _collected(services: Services) -> Iterator[Metric]:
-    """Every metric with what the store and this process know at the time of a scrape."""
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+@dataclass(frozen=True, eq=False)
+class _Facts:
+    """A collector of what the store and this process know at the time of a scrape."""
 
-    values: dict[str, Rows] = {"build_info": [((program_version(),), 1.0)]}
-    values |= _of_indices(services) | _of_sources(services) | _of_jobs(services) | _of_process(services)
-    for name, (meaning, labels) in METRICS.items():
-        kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-        family = kind(f"deai_{name}", meaning, labels=labels)
-        for key, value in values[name]:
-            family.add_metric(key, value)
-        yield family
+    services: Services
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric with its values."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        services = self.services
+        values: dict[str, Rows] = {"build_info": [((program_version(),), 1.0)]}
+        values |= _of_indices(services) | _of_sources(services) | _of_jobs(services) | _of_process(services)
+        for name, (meaning, labels) in METRICS.items():
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            family = kind(f"deai_{name}", meaning, labels=labels)
+            for key, value in values[name]:
+                family.add_metric(key, value)
+            yield family
 
 
 def _of_indices(services: Services) -> dict[str, Rows]:

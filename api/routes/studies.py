@@ -20,6 +20,7 @@ from indexer.analytics.drawdown import Bar
 from indexer.arrays import to_json
 from indexer.store.db import Store
 from indexer.store.indices import read_index
+from indexer.store.rates import read_newest_rate
 from indexer.studies.attribution import AttributionStudy
 from indexer.studies.breadth import BreadthStudy
 from indexer.studies.breaks import BreakStudy
@@ -204,9 +205,10 @@ def fundamentals_csv(store: KnownStore, index_id: IndexId, *, at: At = None, day
 
 
 Factors = Annotated[
-    str,
+    str | None,
     Query(
-        description="Market models, separated by semicolons; each a list of benchmarks, or tokens such as btc",
+        description="Market models, separated by semicolons; each a list of benchmarks, or tokens such as btc. "
+        "QQQ;QQQ,btc if not given, QQQ alone where no btc is stored",
         examples=["QQQ;QQQ,btc"],
         max_length=200,
     ),
@@ -251,7 +253,7 @@ class EventQuery:
     until: Annotated[InstantUs | None, Query(description="Its end, if it is no instant; a date is that whole day")] = (
         None
     )
-    factors: Factors = "QQQ;QQQ,btc"
+    factors: Factors = None
     first: FirstInterval = None
     last: LastInterval = None
     estimation: Estimation = 120
@@ -263,12 +265,15 @@ class EventQuery:
         """The study of an index or token."""
         from indexer.studies.events import study_event, windows_asked
 
+        factors = self.factors
+        if factors is None:
+            factors = "QQQ" if read_newest_rate(store, "btc") is None else "QQQ;QQQ,btc"
         return study_event(
             store,
             subject,
             self.event if self.at is None else event_at(self.at, until_us=self.until),
             events=load_events(store, services.settings.data_dir),
-            models=[names_in(model) for model in self.factors.split(";")],
+            models=[names_in(model) for model in factors.split(";")],
             windows=windows_asked(self.first, self.last, self.estimation),
             estimation=self.estimation,
             clock=self.clock,

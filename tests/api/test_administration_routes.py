@@ -89,6 +89,14 @@ def test_a_pro_forma_waits_for_its_reference_date(http: TestClient) -> None:
     answer = http.get("/v1/indices/demo/proforma")
     assert answer.status_code == 409
     assert "is decided by what is known at 2025-09-26T00:00:00Z" in answer.json()["detail"]
+    services = http.app.state.services  # type: ignore[attr-defined]
+    services.refresh()
+    first = http.get("/v1/indices/demo/proforma").json()["detail"]
+    refusal = services.cache.reads["pro-forma", "demo", None]  # kept: it costs as much to find out as an answer
+    again = http.get("/v1/indices/demo/proforma").json()["detail"]
+    assert first == again == str(refusal) == answer.json()["detail"]
+    assert services.cache.reads["pro-forma", "demo", None] is refusal
+    services.cache.publish(None)
 
 
 def test_after_its_reference_date_a_pro_forma_has_its_form(tmp_path: Path) -> None:
